@@ -1,0 +1,43 @@
+// The command line's composition root: the one place that sees every layer.
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { KubetunError } from '../datapath/error.ts';
+
+const program = new Command('kubetun')
+  .description('A Kubernetes service network that one can see through.')
+  .option('--lab <name>', 'the lab to work on', process.env.KUBETUN_LAB ?? 'lab')
+  .enablePositionalOptions()
+  .showSuggestionAfterError()
+  .showHelpAfterError('(--help shows what there is)')
+  .exitOverride();
+
+/** Each entry registers its own commands on the program; loaded only when that command is asked for. */
+const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
+  lab: () => import('../lab/cli/lab.ts'),
+  agent: () => import('../control/cli/agent.ts'),
+  services: () => import('../control/cli/services.ts'),
+  conntrack: () => import('../control/cli/conntrack.ts'),
+  bench: () => import('../test/bench/cli.ts'),
+};
+
+async function main(): Promise<number> {
+  try {
+    const named = process.argv.slice(2).find((word) => word in COMMANDS);
+    const loads = named ? [COMMANDS[named]!] : Object.values(COMMANDS);
+    for (const load of loads) (await load()).register(program);
+    await program.parseAsync();
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof InvalidArgumentError) {
+      console.error(`kubetun: ${error.message}`);
+      return 2;
+    }
+    if (error instanceof KubetunError) {
+      console.error(`kubetun: ${error.message}${error.next ? `: ${error.next}` : ''}`);
+      return error.exitCode;
+    }
+    throw error;
+  }
+}
+
+process.exitCode = await main();
