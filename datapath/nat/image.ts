@@ -1,0 +1,81 @@
+// The NAT image: the one contract between the control plane, which writes it, and the datapath, which reads it.
+// This file holds its vocabulary; image-layout.ts says where each word lies, image-writer.ts publishes.
+
+/** IP protocol numbers that can be a Service's. */
+export const PROTO_TCP = 6;
+export const PROTO_UDP = 17;
+export const PROTO_SCTP = 132;
+
+/** How a frontend came to be; order is part of the layout. */
+export const FRONTEND_CLUSTER = 0;
+export const FRONTEND_NODEPORT = 1;
+export const FRONTEND_LOADBALANCER = 2;
+export const FRONTEND_EXTERNAL = 3;
+export const FRONTEND_KINDS = ['cluster', 'nodeport', 'loadbalancer', 'external'] as const;
+
+/** internalTrafficPolicy: Local. */
+export const SERVICE_FLAG_INTERNAL_LOCAL = 1;
+/** externalTrafficPolicy: Local. */
+export const SERVICE_FLAG_EXTERNAL_LOCAL = 2;
+
+/** Service ids run from 1 to this; 0 means none. */
+export const SERVICE_ID_MAX = 131_071;
+
+/** A range of IPv4 addresses; `address` and `mask` are int32 in host order, `address & mask === address`. */
+export interface Range4 {
+  address: number;
+  mask: number;
+}
+
+/** What a node's datapath knows of itself and of the cluster. Addresses are int32 in host order. */
+export interface NodeEntry {
+  nodeAddress: number;
+  /** Addresses of all nodes, this one included. */
+  nodeAddresses: number[];
+  podRanges: Range4[];
+  serviceRange: Range4;
+  /** Inclusive; the range is taken out of the node's own ephemeral range. */
+  snatPortMin: number;
+  snatPortMax: number;
+  nodePortMin: number;
+  nodePortMax: number;
+}
+
+/** One Service port as the datapath sees it on this node. */
+export interface ServiceEntry {
+  /** Stable while the Service port exists, and not reused while a flow names it. */
+  id: number;
+  /** `NS/NAME:PORT`, PORT the name of the port or its number. */
+  name: string;
+  proto: number;
+  /** SERVICE_FLAG_*. */
+  flags: number;
+  /** Session affinity in seconds; 0 is none. */
+  affinityS: number;
+  /** Eligible endpoints for policy Cluster: pairs (address, port). */
+  cluster: Int32Array;
+  /** Eligible endpoints on this node, for policy Local: pairs (address, port). */
+  local: Int32Array;
+  /** loadBalancerSourceRanges: pairs (address, mask); empty allows everyone. */
+  sourceRanges: Int32Array;
+}
+
+/** An address:port:protocol that the datapath captures. */
+export interface FrontendEntry {
+  address: number;
+  port: number;
+  proto: number;
+  /** FRONTEND_*. */
+  kind: number;
+  serviceId: number;
+}
+
+/** What one publish changes. Ids in `remove` are gone; `upsert` replaces whole entries. */
+export interface ImageChange {
+  /** Null leaves it as it is; the first publish must set it. */
+  node: NodeEntry | null;
+  upsert: ServiceEntry[];
+  remove: number[];
+  addFrontends: FrontendEntry[];
+  removeFrontends: FrontendEntry[];
+}
