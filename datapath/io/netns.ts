@@ -1,0 +1,38 @@
+import { closeSync, openSync } from 'node:fs';
+import { listenTcp, setNetworkNamespace } from './sys.ts';
+
+const OWN_NAMESPACE = '/proc/thread-self/ns/net';
+
+/**
+ * Moves the calling thread into the network namespace at `path` for good: every socket it makes from now on
+ * is there, while sockets it has stay where they were made. Throws SystemError.
+ */
+export function enterNamespace(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    setNetworkNamespace(fd, path);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Runs `work` with the calling thread inside the network namespace at `path`, and comes back. `work` must be
+ * synchronous: what Node does later (a delayed bind, a look-up) would happen in the wrong namespace.
+ */
+export function inNamespace<T>(path: string, work: () => T): T {
+  const home = openSync(OWN_NAMESPACE, 'r');
+  try {
+    enterNamespace(path);
+    return work();
+  } finally {
+    setNetworkNamespace(home, OWN_NAMESPACE);
+    closeSync(home);
+  }
+}
+
+/** A listening IPv4 TCP socket inside another namespace, as a descriptor for `server.listen({ fd })`. */
+export function listenInNamespace(path: string, host: string, port: number): number {
+  const address = host.split('.').map(Number);
+  return inNamespace(path, () => listenTcp(address, port));
+}

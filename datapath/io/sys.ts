@@ -1,0 +1,181 @@
+// Every system call that kubetun makes by itself, through koffi, in one file.
+// Addresses of memory are plain numbers (below 2^53 on x86-64 and arm64): a number costs 0.1 us less a call
+// than a view, and the loop passes offsets into one buffer instead of making views.
+import koffi from 'koffi';
+import { KubetunError } from '../error.ts';
+
+const libc = koffi.load('libc.so.6');
+
+export const ENOENT = 2;
+export const EINTR = 4;
+export const EIO = 5;
+export const EAGAIN = 11;
+export const EBUSY = 16;
+export const EINVAL = 22;
+export const ENOSPC = 28;
+
+const O_RDWR = 2;
+const O_CREAT = 0o100;
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
+const EFD_FLAGS = O_NONBLOCK | O_CLOEXEC;
+const PROT_READ = 1;
+const PROT_WRITE = 2;
+const MAP_SHARED = 1;
+const MAP_SHARED_ANONYMOUS = 0x21;
+const MAP_FAILED = 18446744073709551615n;
+const LOCK_EX_NB = 6;
+const CLONE_NEWNET = 0x40000000;
+const AF_INET = 2;
+const SOCK_STREAM_FLAGS = 1 | O_NONBLOCK | O_CLOEXEC;
+const SOL_SOCKET = 1;
+const SO_REUSEADDR = 2;
+export const POLLIN = 1;
+
+const cOpen = libc.func('int open(const char *path, int flags, int mode)');
+const cIoctl = libc.func('int ioctl(int fd, unsigned long request, uint8_t *arg)');
+const cIoctlNumber = libc.func('ioctl', 'int', ['int', 'unsigned long', 'unsigned long']);
+const cMmap = libc.func('void *mmap(void *at, size_t n, int prot, int flags, int fd, int64_t off)');
+const cMunmap = libc.func('int munmap(uintptr_t at, size_t n)');
+const cFallocate = libc.func('int posix_fallocate(int fd, int64_t off, int64_t len)');
+const cFlock = libc.func('int flock(int fd, int operation)');
+const cEventfd = libc.func('int eventfd(unsigned int initial, int flags)');
+const cSetns = libc.func('int setns(int fd, int kind)');
+const cSocket = libc.func('int socket(int family, int type, int protocol)');
+const cSetsockopt = libc.func('int setsockopt(int fd, int l, int name, uint8_t *v, uint32_t n)');
+const cBind = libc.func('int bind(int fd, uint8_t *address, uint32_t n)');
+const cListen = libc.func('int listen(int fd, int backlog)');
+const cClose = libc.func('int close(int fd)');
+
+/** read(2) into an address; the count, or -1 with `errno()`. Never blocks on a non-blocking descriptor. */
+export const read: (fd: number, address: number, bytes: number) => number = libc.func(
+  'int read(int fd, uintptr_t at, int n)',
+);
+/** write(2) from an address; the count, or -1 with `errno()`. */
+export const write: (fd: number, address: number, bytes: number) => number = libc.func(
+  'int write(int fd, uintptr_t at, int n)',
+);
+/** poll(2) on an array of struct pollfd at an address. */
+export const poll: (address: number, count: number, timeoutMs: number) => number = libc.func(
+  'int poll(uintptr_t fds, unsigned long n, int timeout)',
+);
+
+/** The last call's error number. */
+export function errno(): number {
+  return koffi.errno();
+}
+
+function must(call: string, object: string, result: number): number {
+  if (result >= 0) return result;
+  const number = koffi.errno();
+  throw new SystemError(call, object, number);
+}
+
+/** A system call that failed; `errno` says how. */
+export class SystemError extends KubetunError {
+  readonly errno: number;
+  constructor(call: string, object: string, number: number) {
+    const name = Object.entries(koffi.os.errno).find(([, n]) => n === number)?.[0] ?? `${number}`;
+    super(`KT_SYS_${name}`, `${call} ${object}: ${name}`, '');
+    this.errno = number;
+  }
+}
+
+/** Opens read-write and close-on-exec. Throws SystemError. */
+export function openFile(path: string, o: { create?: boolean; nonblock?: boolean } = {}): number {
+  const flags = O_RDWR | O_CLOEXEC | (o.create ? O_CREAT : 0) | (o.nonblock ? O_NONBLOCK : 0);
+  return must('open', path, cOpen(path, flags, 0o600));
+}
+
+export function closeFile(fd: number): void {
+  cClose(fd);
+}
+
+/** ioctl(2) with a struct; throws SystemError. */
+export function ioctl(fd: number, request: number, argument: Uint8Array): void {
+  must('ioctl', `0x${request.toString(16)}`, cIoctl(fd, request, argument));
+}
+
+/** ioctl(2) with a number in place of a pointer; throws SystemError. */
+export function ioctlNumber(fd: number, request: number, argument: number): void {
+  must('ioctl', `0x${request.toString(16)}`, cIoctlNumber(fd, request, argument));
+}
+
+/** Takes an exclusive lock without waiting; false if another process holds it. */
+export function lockFile(fd: number): boolean {
+  return cFlock(fd, LOCK_EX_NB) === 0;
+}
+
+/** Reserves a file's bytes, so that a full tmpfs is an error now and not a SIGBUS later. Throws SystemError. */
+export function allocateFile(fd: number, bytes: number, path: string): void {
+  const number = cFallocate(fd, 0, bytes);
+  if (number !== 0) throw new SystemError('allocate', `${path} (${bytes} bytes)`, number);
+}
+
+/** A mapping and its address; one view per mapping, and never touched after `unmap`. */
+export interface Mapping {
+  buffer: ArrayBuffer;
+  address: number;
+  bytes: number;
+}
+
+function map(bytes: number, flags: number, fd: number, what: string): Mapping {
+  const at = cMmap(null, bytes, PROT_READ | PROT_WRITE, flags, fd, 0) as bigint;
+  if (at === MAP_FAILED) throw new SystemError('mmap', what, koffi.errno());
+  return { buffer: koffi.view(at, bytes) as ArrayBuffer, address: Number(at), bytes };
+}
+
+/** Maps a whole file, shared. Throws SystemError. */
+export function mapFile(fd: number, bytes: number, path: string): Mapping {
+  return map(bytes, MAP_SHARED, fd, path);
+}
+
+/** Anonymous memory with a stable address, for packet buffers. Throws SystemError. */
+export function mapMemory(bytes: number): Mapping {
+  return map(bytes, MAP_SHARED_ANONYMOUS, -1, 'memory');
+}
+
+export function unmap(mapping: Mapping): void {
+  cMunmap(mapping.address, mapping.bytes);
+}
+
+/** A non-blocking eventfd. */
+export function eventfd(): number {
+  return must('eventfd', '', cEventfd(0, EFD_FLAGS));
+}
+
+/** Moves the calling thread, and no other, into an open network namespace. Throws SystemError. */
+export function setNetworkNamespace(fd: number, path: string): void {
+  must('setns', path, cSetns(fd, CLONE_NEWNET));
+}
+
+/** A listening, non-blocking IPv4 TCP socket in the calling thread's network namespace; its descriptor. */
+export function listenTcp(address: readonly number[], port: number): number {
+  const name = `${address.join('.')}:${port}`;
+  const fd = must('socket', name, cSocket(AF_INET, SOCK_STREAM_FLAGS, 0));
+  const one = new Uint8Array([1, 0, 0, 0]);
+  const at = new Uint8Array([
+    AF_INET,
+    0,
+    port >> 8,
+    port & 255,
+    ...address,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+  ]);
+  try {
+    must('setsockopt', name, cSetsockopt(fd, SOL_SOCKET, SO_REUSEADDR, one, one.length));
+    must('bind', name, cBind(fd, at, at.length));
+    must('listen', name, cListen(fd, 1024));
+  } catch (error) {
+    cClose(fd);
+    throw error;
+  }
+  return fd;
+}
