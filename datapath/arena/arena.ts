@@ -1,0 +1,80 @@
+import {
+  ARENA_MAGIC,
+  type ArenaLayout,
+  COUNTERS_MAX,
+  FLOWS_DEFAULT,
+  H_FLOWS_MAX,
+  H_IMAGE_WORDS,
+  H_LAYOUT,
+  H_MAGIC,
+  H_SEED,
+  HEADER_BYTES,
+  hashLayout,
+  IMAGE_WORDS_DEFAULT,
+  layoutArena,
+} from './layout.ts';
+import { SERVICE_ID_MAX } from '../nat/image.ts';
+
+export interface ArenaSizes {
+  flowsMax: number;
+  imageWords: number;
+}
+
+export const ARENA_SIZES_DEFAULT: ArenaSizes = {
+  flowsMax: FLOWS_DEFAULT,
+  imageWords: IMAGE_WORDS_DEFAULT,
+};
+
+/** Views of an arena's sections; the same whether it is a mapped file or a plain buffer. */
+export interface Arena {
+  layout: ArenaLayout;
+  header: Int32Array;
+  counters: Float64Array;
+  /** Flows per Service id. */
+  serviceFlows: Int32Array;
+  index: Int32Array;
+  lines: Int32Array;
+  /** The lines again, for the byte counts. */
+  lines64: Float64Array;
+  free: Int32Array;
+  image: Int32Array;
+}
+
+/** Views over a buffer of `layout.bytes` at least. */
+export function viewArena(buffer: ArrayBuffer, layout: ArenaLayout): Arena {
+  const l = layout;
+  return {
+    layout,
+    header: new Int32Array(buffer, 0, HEADER_BYTES / 4),
+    counters: new Float64Array(buffer, l.counters, COUNTERS_MAX),
+    serviceFlows: new Int32Array(buffer, l.services, SERVICE_ID_MAX + 1),
+    index: new Int32Array(buffer, l.index, l.indexSlots),
+    lines: new Int32Array(buffer, l.lines, l.flowsMax * 32),
+    lines64: new Float64Array(buffer, l.lines, l.flowsMax * 16),
+    free: new Int32Array(buffer, l.free, l.flowsMax),
+    image: new Int32Array(buffer, l.image, l.imageWords),
+  };
+}
+
+/** Marks zeroed memory as an arena; the magic number is written last. */
+export function formatArena(arena: Arena, seed: number): void {
+  const h = arena.header;
+  h[H_LAYOUT] = hashLayout(arena.layout);
+  h[H_FLOWS_MAX] = arena.layout.flowsMax;
+  h[H_IMAGE_WORDS] = arena.layout.imageWords;
+  h[H_SEED] = seed;
+  h[H_MAGIC] = ARENA_MAGIC;
+}
+
+/** True if the header is that of this layout, to the last size. */
+export function isFormatted(header: Int32Array, layout: ArenaLayout): boolean {
+  return header[H_MAGIC] === ARENA_MAGIC && header[H_LAYOUT] === hashLayout(layout);
+}
+
+/** A fresh arena in memory, for tests, explain and benchmarks. */
+export function createArena(sizes: ArenaSizes, seed: number): Arena {
+  const layout = layoutArena(sizes.flowsMax, sizes.imageWords);
+  const arena = viewArena(new ArrayBuffer(layout.bytes), layout);
+  formatArena(arena, seed);
+  return arena;
+}

@@ -1,0 +1,113 @@
+import { ftruncateSync, statSync, unlinkSync } from 'node:fs';
+import { KubetunError } from '../error.ts';
+import { allocateFile, closeFile, ENOSPC, lockFile, mapFile, openFile, SystemError, unmap } from '../io/sys.ts';
+import { type Arena, type ArenaSizes, formatArena, isFormatted, viewArena } from './arena.ts';
+import { ARENA_MAGIC, H_FLOWS_MAX, H_IMAGE_WORDS, H_MAGIC, HEADER_BYTES, layoutArena } from './layout.ts';
+
+/** An arena in a file on tmpfs. */
+export interface ArenaFile {
+  arena: Arena;
+  /** False if the file was made new, or held another layout and was discarded. */
+  survived: boolean;
+  /** Lets go of the mapping and the lock; the views must not be touched afterwards. */
+  close(): void;
+}
+
+/**
+ * Opens, or makes, the arena at `path` as its only owner. The file is allocated whole, so that a full tmpfs is
+ * an error here and not a SIGBUS later. Throws KubetunError KT_ARENA_LOCKED, KT_ARENA_SPACE.
+ */
+export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): ArenaFile {
+  const layout = layoutArena(sizes.flowsMax, sizes.imageWords);
+  const fd = openFile(path, { create: true });
+  try {
+    if (!lockFile(fd)) {
+      throw new KubetunError(
+        'KT_ARENA_LOCKED',
+        `${path} belongs to a running agent`,
+        'stop that agent first',
+      );
+    }
+    let survived = statSync(path).size === layout.bytes;
+    if (survived) {
+      const header = mapFile(fd, HEADER_BYTES, path);
+      survived = isFormatted(new Int32Array(header.buffer), layout);
+      unmap(header);
+    }
+    if (!survived) {
+      ftruncateSync(fd, 0);
+      allocate(fd, layout.bytes, path);
+    }
+    const mapping = mapFile(fd, layout.bytes, path);
+    const arena = viewArena(mapping.buffer, layout);
+    if (!survived) formatArena(arena, seed);
+    return {
+      arena,
+      survived,
+      close: () => {
+        unmap(mapping);
+        closeFile(fd);
+      },
+    };
+  } catch (error) {
+    closeFile(fd);
+    throw error;
+  }
+}
+
+function allocate(fd: number, bytes: number, path: string): void {
+  try {
+    allocateFile(fd, bytes, path);
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.errno !== ENOSPC) throw error;
+    unlinkSync(path);
+    throw new KubetunError(
+      'KT_ARENA_SPACE',
+      `${path} needs ${Math.ceil(bytes / 2 ** 20)} MiB, and its file system has less`,
+      'free some memory there, or start with fewer flows',
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * Maps an existing arena without owning it, as the worker and every reader do. Throws KubetunError
+ * KT_ARENA_ABSENT.
+ */
+export function attachArenaFile(path: string): ArenaFile {
+  const absent = (cause?: unknown): KubetunError =>
+    new KubetunError('KT_ARENA_ABSENT', `${path} is no arena of this version`, 'is the agent running?', {
+      cause,
+    });
+  let fd: number;
+  try {
+    fd = openFile(path);
+  } catch (error) {
+    throw absent(error);
+  }
+  try {
+    const size = statSync(path).size;
+    if (size < HEADER_BYTES) throw absent();
+    const probe = mapFile(fd, HEADER_BYTES, path);
+    const header = new Int32Array(probe.buffer);
+    const magic = header[H_MAGIC] === ARENA_MAGIC;
+    const flowsMax = header[H_FLOWS_MAX]!;
+    const imageWords = header[H_IMAGE_WORDS]!;
+    const layout = magic ? layoutArena(flowsMax, imageWords) : null;
+    const fits = layout !== null && layout.bytes === size && isFormatted(header, layout);
+    unmap(probe);
+    if (!layout || !fits) throw absent();
+    const mapping = mapFile(fd, layout.bytes, path);
+    return {
+      arena: viewArena(mapping.buffer, layout),
+      survived: true,
+      close: () => {
+        unmap(mapping);
+        closeFile(fd);
+      },
+    };
+  } catch (error) {
+    closeFile(fd);
+    throw error;
+  }
+}

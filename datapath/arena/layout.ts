@@ -1,0 +1,111 @@
+// Where everything lies in a node's arena: the one file that holds all state of its datapath. Sizes are summed
+// here and nowhere else; the layout hash makes an arena of another layout be discarded and not misread.
+//
+//   header        4 KiB    words below
+//   counters      8 KiB    float64 per counter, one writer (the worker)
+//   services      512 KiB  int32 per Service id: flows that name it
+//   index         16 bytes a flow (two slots per side at the full table)
+//   lines         128 bytes a flow (two lines)
+//   free list     4 bytes a flow
+//   image         two halves; one is in force while the other is free or being left
+//
+// At the default of 1,048,576 flows and 64 MiB of image: 16 + 128 + 4 + 64 MiB and 0.5 MiB = 213 MiB.
+
+import { SERVICE_ID_MAX } from '../nat/image.ts';
+
+export const ARENA_MAGIC = 0x6b74756e; // "ktun"
+/** Raise it with every change of what any word means. */
+const LAYOUT_VERSION = 1;
+
+export const H_MAGIC = 0;
+export const H_LAYOUT = 1;
+export const H_FLOWS_MAX = 2;
+export const H_IMAGE_WORDS = 3;
+export const H_SEED = 4;
+/** Word offset of the root block in the image section; 0 before the first publish. */
+export const H_IMAGE_ROOT = 5;
+/** The last generation that the worker took over. */
+export const H_IMAGE_ACK = 6;
+/** Flow slots ever used: what a scan has to look at. */
+export const H_FLOW_HIGH = 7;
+/** Entries on the free list. */
+export const H_FLOW_FREE = 8;
+export const H_FLOW_COUNT = 9;
+/** Where the expiry sweep goes on. */
+export const H_SWEEP = 10;
+/** Where the search for a victim goes on when the table is full. */
+export const H_HAND = 11;
+/** The worker's clock at its last tick, ms: a reader tells ages by it. */
+export const H_NOW = 12;
+/** How many times a worker attached. */
+export const H_ATTACHED = 13;
+export const HEADER_BYTES = 4096;
+
+export const COUNTERS_MAX = 1024;
+const COUNTER_BYTES = COUNTERS_MAX * 8;
+const SERVICE_BYTES = (SERVICE_ID_MAX + 1) * 4;
+
+export const FLOWS_DEFAULT = 1_048_576;
+export const FLOWS_LIMIT = 8_388_608;
+export const IMAGE_WORDS_DEFAULT = 16 * 1024 * 1024;
+/** Index slots per flow: two sides at a load of at most one half. */
+const SLOTS_PER_FLOW = 4;
+
+/** Byte offsets of the sections. */
+export interface ArenaLayout {
+  flowsMax: number;
+  imageWords: number;
+  counters: number;
+  services: number;
+  index: number;
+  indexSlots: number;
+  lines: number;
+  free: number;
+  image: number;
+  bytes: number;
+}
+
+/**
+ * The sections for a capacity in flows (a power of two, up to FLOWS_LIMIT) and an image size in words (even).
+ * Throws RangeError.
+ */
+export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
+  if (flowsMax < 16 || flowsMax > FLOWS_LIMIT || (flowsMax & (flowsMax - 1)) !== 0) {
+    throw new RangeError(`flow capacity ${flowsMax} is no power of two from 16 to ${FLOWS_LIMIT}`);
+  }
+  const counters = HEADER_BYTES;
+  const services = counters + COUNTER_BYTES;
+  const indexSlots = flowsMax * SLOTS_PER_FLOW;
+  // Lines start on a page, so that no line straddles two cache lines.
+  const lines = align(services + SERVICE_BYTES, 4096);
+  const index = lines + flowsMax * 128;
+  const free = index + indexSlots * 4;
+  const image = align(free + flowsMax * 4, 4096);
+  const bytes = image + imageWords * 4;
+  return {
+    flowsMax,
+    imageWords,
+    counters,
+    services,
+    index,
+    indexSlots,
+    lines,
+    free,
+    image,
+    bytes,
+  };
+}
+
+function align(offset: number, unit: number): number {
+  return Math.ceil(offset / unit) * unit;
+}
+
+/** Identifies this layout and these sizes. */
+export function hashLayout(l: ArenaLayout): number {
+  let hash = LAYOUT_VERSION;
+  for (const n of [l.flowsMax, l.imageWords, l.counters, l.services, l.lines, l.index, l.image]) {
+    hash = Math.imul(hash ^ (n | 0), 0x9e3779b1);
+    hash ^= hash >>> 15;
+  }
+  return hash;
+}

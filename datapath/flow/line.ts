@@ -1,0 +1,51 @@
+// One side of a flow: sixteen 32-bit words, one cache line. A flow is two lines side by side: the even side is
+// keyed by the original tuple (client side), the odd one by the reply tuple (backend side). Each line holds the
+// key that a packet must have and what that packet becomes, so that a hit touches one line only.
+//
+// Addresses are int32 in host order; ports are (source << 16 | destination). For ICMP echo the source half is
+// the identifier and the destination half the ICMP type, so that a request never matches a reply's side.
+
+export const LINE_WORDS = 16;
+export const LINE_SHIFT = 4;
+
+export const W_SRC = 0;
+export const W_DST = 1;
+export const W_PORTS = 2;
+/** proto | state << 8 | flags << 16. Zero marks a free line; written last when a line is made. */
+export const W_META = 3;
+export const W_NEW_SRC = 4;
+export const W_NEW_DST = 5;
+export const W_NEW_PORTS = 6;
+/** Checksum deltas: of the addresses (low half), of addresses and ports (high half). */
+export const W_SUMS = 7;
+/** When this side last saw a packet, in ms of the datapath's clock (wraps). */
+export const W_SEEN = 8;
+export const W_PACKETS = 9;
+/** Float64 over words 10 and 11. */
+export const W_BYTES = 10;
+/** TCP: the sequence number after the last byte that this side sent. */
+export const W_SEQ_END = 12;
+/** TCP: the highest acknowledgement that this side sent. */
+export const W_ACK = 13;
+/** The Service port's id on both lines; 0 for none. */
+export const W_SERVICE = 14;
+/** When the flow was made, ms. */
+export const W_BORN = 15;
+
+export const META_PROTO_MASK = 0xff;
+export const META_STATE_SHIFT = 8;
+export const META_STATE_MASK = 0xff00;
+export const FLAG_DNAT = 1 << 16;
+export const FLAG_SNAT = 1 << 17;
+export const FLAG_HAIRPIN = 1 << 18;
+/** The reply side has been seen. */
+export const FLAG_REPLIED = 1 << 19;
+/** Established for good: never evicted for a new flow. */
+export const FLAG_ASSURED = 1 << 20;
+/** This side's packets arrive by forwarding and are forwarded again: give one hop back. */
+export const FLAG_TTL_BACK = 1 << 21;
+/** A FIN has passed in the direction of this line. */
+export const FLAG_CLOSING = 1 << 22;
+
+/** No such side; also what a look-up gives when it gives up. */
+export const NO_SIDE = -1;

@@ -1,0 +1,129 @@
+// Connection states and what moves them. TCP follows the kernel's table, net/netfilter/nf_conntrack_proto_tcp.c.
+
+export const STATE_NONE = 0;
+export const STATE_SYN_SENT = 1;
+export const STATE_SYN_RECV = 2;
+export const STATE_ESTABLISHED = 3;
+export const STATE_FIN_WAIT = 4;
+export const STATE_CLOSE_WAIT = 5;
+export const STATE_LAST_ACK = 6;
+export const STATE_TIME_WAIT = 7;
+export const STATE_CLOSE = 8;
+export const STATE_SYN_SENT2 = 9;
+export const STATE_UDP_UNREPLIED = 10;
+export const STATE_UDP_REPLIED = 11;
+export const STATE_UDP_STREAM = 12;
+export const STATE_ICMP = 13;
+export const STATE_SCTP_NEW = 14;
+export const STATE_SCTP_ESTABLISHED = 15;
+export const STATE_COUNT = 16;
+
+/** As conntrack tools print them. */
+export const STATE_NAMES = [
+  'NONE',
+  'SYN_SENT',
+  'SYN_RECV',
+  'ESTABLISHED',
+  'FIN_WAIT',
+  'CLOSE_WAIT',
+  'LAST_ACK',
+  'TIME_WAIT',
+  'CLOSE',
+  'SYN_SENT2',
+  'UNREPLIED',
+  'REPLIED',
+  'STREAM',
+  'ECHO',
+  'SCTP_NEW',
+  'SCTP_ESTABLISHED',
+] as const;
+
+/** The packet changes nothing and passes. */
+export const MOVE_NONE = -1;
+/** The packet opens a new connection over an old one: forget the flow and start again. */
+export const MOVE_REOPEN = -2;
+
+const SS = STATE_SYN_SENT;
+const SR = STATE_SYN_RECV;
+const ES = STATE_ESTABLISHED;
+const FW = STATE_FIN_WAIT;
+const CW = STATE_CLOSE_WAIT;
+const LA = STATE_LAST_ACK;
+const TW = STATE_TIME_WAIT;
+const CL = STATE_CLOSE;
+const S2 = STATE_SYN_SENT2;
+const __ = MOVE_NONE;
+const RE = MOVE_REOPEN;
+
+const KIND_SYN = 0;
+const KIND_SYN_ACK = 1;
+const KIND_FIN = 2;
+const KIND_ACK = 3;
+const KIND_RST = 4;
+const KIND_COUNT = 5;
+const KIND_STRIDE = 10;
+const DIRECTION_STRIDE = KIND_COUNT * KIND_STRIDE;
+
+// Columns: NONE SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE SYN_SENT2.
+const MOVES = Int8Array.of(
+  // From the client: SYN, SYN-ACK, FIN, ACK, RST.
+  ...[SS, SS, __, __, __, __, __, RE, RE, S2],
+  ...[__, __, SR, __, __, __, __, __, __, SR],
+  ...[__, __, FW, FW, LA, LA, LA, TW, CL, __],
+  ...[ES, __, ES, ES, CW, CW, TW, TW, CL, __],
+  ...[__, CL, CL, CL, CL, CL, CL, CL, CL, CL],
+  // From the backend.
+  ...[__, S2, __, __, __, __, __, RE, __, S2],
+  ...[__, SR, __, __, __, __, __, __, __, SR],
+  ...[__, __, FW, FW, LA, LA, LA, TW, CL, __],
+  ...[__, __, SR, ES, CW, CW, TW, TW, CL, __],
+  ...[__, CL, CL, CL, CL, CL, CL, CL, CL, CL],
+);
+
+// FIN 1, SYN 2, RST 4, ACK 16 -> kind. RST wins over all, then SYN, FIN, ACK, as the kernel's get_conntrack_index.
+const KINDS = new Int8Array(32);
+for (let flags = 0; flags < 32; flags++) {
+  if (flags & 4) KINDS[flags] = KIND_RST;
+  else if (flags & 2) KINDS[flags] = flags & 16 ? KIND_SYN_ACK : KIND_SYN;
+  else KINDS[flags] = flags & 1 ? KIND_FIN : KIND_ACK;
+}
+
+/** The state after a TCP packet, or MOVE_NONE or MOVE_REOPEN; `direction` 0 from the client, 1 from the backend. */
+export function moveTcp(state: number, flags: number, direction: number): number {
+  const kind = KINDS[flags & 31]!;
+  return MOVES[direction * DIRECTION_STRIDE + kind * KIND_STRIDE + state]!;
+}
+
+/** FIN, SYN, RST, ACK and URG combinations that a TCP may send, as the kernel's tcp_valid_flags. */
+export const TCP_FLAGS_VALID = new Uint8Array(64);
+const [FIN, SYN, RST, ACK, URG] = [1, 2, 4, 16, 32];
+for (const flags of [SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG]) {
+  TCP_FLAGS_VALID[flags] = 1;
+}
+for (const flags of [ACK, ACK | URG]) TCP_FLAGS_VALID[flags] = 1;
+
+const SECOND = 1000;
+
+/** Timeouts in ms per state, SPEC section 2. Values must stay below 2^31 ms (24.8 days). */
+export type Timeouts = Int32Array;
+
+export function nodeTimeouts(): Timeouts {
+  const t = new Int32Array(STATE_COUNT);
+  t[STATE_NONE] = 600 * SECOND;
+  t[STATE_SYN_SENT] = 120 * SECOND;
+  t[STATE_SYN_RECV] = 60 * SECOND;
+  t[STATE_ESTABLISHED] = 86_400 * SECOND;
+  t[STATE_FIN_WAIT] = 120 * SECOND;
+  t[STATE_CLOSE_WAIT] = 3600 * SECOND;
+  t[STATE_LAST_ACK] = 30 * SECOND;
+  t[STATE_TIME_WAIT] = 120 * SECOND;
+  t[STATE_CLOSE] = 10 * SECOND;
+  t[STATE_SYN_SENT2] = 120 * SECOND;
+  t[STATE_UDP_UNREPLIED] = 30 * SECOND;
+  t[STATE_UDP_REPLIED] = 30 * SECOND;
+  t[STATE_UDP_STREAM] = 120 * SECOND;
+  t[STATE_ICMP] = 30 * SECOND;
+  t[STATE_SCTP_NEW] = 60 * SECOND;
+  t[STATE_SCTP_ESTABLISHED] = 210 * SECOND;
+  return t;
+}

@@ -1,0 +1,211 @@
+import type { Arena } from '../arena/arena.ts';
+import { H_FLOW_COUNT, H_FLOW_FREE, H_FLOW_HIGH, H_SEED } from '../arena/layout.ts';
+import { hashTuple } from './hash.ts';
+import {
+  LINE_SHIFT,
+  META_PROTO_MASK,
+  NO_SIDE,
+  W_DST,
+  W_META,
+  W_PORTS,
+  W_SERVICE,
+  W_SRC,
+} from './line.ts';
+
+/** At a load of one half, runs of this length do not occur with a seeded hash; a longer one refuses the flow. */
+const PROBES_MAX = 256;
+const EMPTY = 0;
+
+/**
+ * Flows in two parts: lines, which hold everything, and an index of int32 slots, open addressing with linear
+ * probing. A slot holds the side's number plus one and, in the bits above, a tag of the hash: a look-up reads a
+ * line only when the tag agrees, so that a hit costs one slot and one line.
+ */
+export class FlowTable {
+  readonly lines: Int32Array;
+  readonly lines64: Float64Array;
+  readonly index: Int32Array;
+  readonly indexMask: number;
+  /** Bits of a slot that hold the side's number plus one. */
+  readonly sideMask: number;
+  readonly tagMask: number;
+  readonly seed: number;
+  readonly flowsMax: number;
+  readonly header: Int32Array;
+  readonly serviceFlows: Int32Array;
+  readonly #free: Int32Array;
+
+  constructor(arena: Arena) {
+    this.lines = arena.lines;
+    this.lines64 = arena.lines64;
+    this.index = arena.index;
+    this.indexMask = arena.layout.indexSlots - 1;
+    this.flowsMax = arena.layout.flowsMax;
+    // Sides are numbered to 2 * flowsMax, plus one: as many bits as indexSlots = 4 * flowsMax has.
+    this.sideMask = arena.layout.indexSlots - 1;
+    this.tagMask = ~this.sideMask;
+    this.seed = arena.header[H_SEED]!;
+    this.header = arena.header;
+    this.serviceFlows = arena.serviceFlows;
+    this.#free = arena.free;
+  }
+
+  /** The hash that every other method takes. */
+  hash(src: number, dst: number, ports: number, proto: number): number {
+    return hashTuple(src, dst, ports, proto, this.seed);
+  }
+
+  /** Side of this tuple, or NO_SIDE. Bounded; never allocates. */
+  find(hash: number, src: number, dst: number, ports: number, proto: number): number {
+    const { index, indexMask, lines } = this;
+    let slot = hash & indexMask;
+    for (let probes = 0; probes < PROBES_MAX; probes++) {
+      const entry = index[slot]!;
+      if (entry === EMPTY) return NO_SIDE;
+      if (((entry ^ hash) & this.tagMask) === 0) {
+        const side = (entry & this.sideMask) - 1;
+        const at = side << LINE_SHIFT;
+        if (
+          lines[at + W_SRC] === src &&
+          lines[at + W_DST] === dst &&
+          lines[at + W_PORTS] === ports &&
+          (lines[at + W_META]! & META_PROTO_MASK) === proto
+        ) {
+          return side;
+        }
+      }
+      slot = (slot + 1) & indexMask;
+    }
+    return NO_SIDE;
+  }
+
+  /** A free flow's number, its lines zero in W_META; or -1 when all are taken. */
+  allocate(): number {
+    const h = this.header;
+    const free = h[H_FLOW_FREE]!;
+    if (free > 0) {
+      h[H_FLOW_FREE] = free - 1;
+      return this.#free[free - 1]!;
+    }
+    const high = h[H_FLOW_HIGH]!;
+    if (high >= this.flowsMax) return -1;
+    h[H_FLOW_HIGH] = high + 1;
+    return high;
+  }
+
+  /** Gives back a flow that was allocated and not linked, or unlinked. */
+  release(flow: number): void {
+    const h = this.header;
+    const free = h[H_FLOW_FREE]!;
+    this.#free[free] = flow;
+    h[H_FLOW_FREE] = free + 1;
+  }
+
+  /**
+   * Makes the index point at both lines of a flow, which must be complete. False, and nothing changed, if the
+   * index has no room near one of them.
+   */
+  link(flow: number): boolean {
+    const side = flow << 1;
+    if (!this.#point(side)) return false;
+    if (!this.#point(side + 1)) {
+      this.#unpoint(side);
+      return false;
+    }
+    this.header[H_FLOW_COUNT] = this.header[H_FLOW_COUNT]! + 1;
+    const service = this.lines[(side << LINE_SHIFT) + W_SERVICE]!;
+    this.serviceFlows[service] = this.serviceFlows[service]! + 1;
+    return true;
+  }
+
+  /** Forgets a linked flow and frees its number. */
+  remove(flow: number): void {
+    const side = flow << 1;
+    const at = side << LINE_SHIFT;
+    this.#unpoint(side);
+    this.#unpoint(side + 1);
+    const service = this.lines[at + W_SERVICE]!;
+    this.serviceFlows[service] = this.serviceFlows[service]! - 1;
+    this.lines[at + W_META] = 0;
+    this.lines[at + 16 + W_META] = 0;
+    this.header[H_FLOW_COUNT] = this.header[H_FLOW_COUNT]! - 1;
+    this.release(flow);
+  }
+
+  hashOfSide(side: number): number {
+    const at = side << LINE_SHIFT;
+    const { lines } = this;
+    return hashTuple(
+      lines[at + W_SRC]!,
+      lines[at + W_DST]!,
+      lines[at + W_PORTS]!,
+      lines[at + W_META]! & META_PROTO_MASK,
+      this.seed,
+    );
+  }
+
+  #point(side: number): boolean {
+    const hash = this.hashOfSide(side);
+    let slot = hash & this.indexMask;
+    for (let probes = 0; probes < PROBES_MAX; probes++) {
+      if (this.index[slot] === EMPTY) {
+        this.index[slot] = (hash & this.tagMask) | (side + 1);
+        return true;
+      }
+      slot = (slot + 1) & this.indexMask;
+    }
+    return false;
+  }
+
+  /** Takes a side out of the index and closes the gap, so that no tombstones gather. */
+  #unpoint(side: number): void {
+    const { index, indexMask } = this;
+    const wanted = side + 1;
+    let gap = this.hashOfSide(side) & indexMask;
+    let probes = 0;
+    while ((index[gap]! & this.sideMask) !== wanted) {
+      if (index[gap] === EMPTY || ++probes >= PROBES_MAX) return;
+      gap = (gap + 1) & indexMask;
+    }
+    let slot = gap;
+    for (let n = 0; n < indexMask; n++) {
+      slot = (slot + 1) & indexMask;
+      const entry = index[slot]!;
+      if (entry === EMPTY) break;
+      const home = this.hashOfSide((entry & this.sideMask) - 1) & indexMask;
+      // The entry may move into the gap only if its home does not lie between the gap and itself.
+      if (((slot - home) & indexMask) >= ((slot - gap) & indexMask)) {
+        index[gap] = entry;
+        gap = slot;
+      }
+    }
+    index[gap] = EMPTY;
+  }
+
+  /**
+   * Makes index, free list and counts anew from the lines, after the process that wrote them died at any
+   * instruction: a line is complete when its protocol is set, and a flow when both lines are. Returns the number
+   * of half entries dropped.
+   */
+  rescan(): number {
+    const { header: h, lines } = this;
+    this.index.fill(EMPTY);
+    this.serviceFlows.fill(0);
+    h[H_FLOW_COUNT] = 0;
+    h[H_FLOW_FREE] = 0;
+    let dropped = 0;
+    const high = Math.min(h[H_FLOW_HIGH]!, this.flowsMax);
+    for (let flow = high - 1; flow >= 0; flow--) {
+      const at = flow << (LINE_SHIFT + 1);
+      const client = lines[at + W_META]!;
+      const backend = lines[at + 16 + W_META]!;
+      const whole = client !== 0 && backend !== 0 && this.link(flow);
+      if (whole) continue;
+      if (client !== 0 || backend !== 0) dropped++;
+      lines[at + W_META] = 0;
+      lines[at + 16 + W_META] = 0;
+      this.release(flow);
+    }
+    return dropped;
+  }
+}

@@ -1,0 +1,58 @@
+// Where the words of an image lie. All blocks are arrays of int32 in the arena's image section, found by word
+// offset; offset 0 is never a block. A root names the blocks that one generation consists of.
+
+export const ROOT_GENERATION = 0;
+export const ROOT_NODE = 1;
+export const ROOT_FRONTENDS = 2;
+/** Slots of the frontend map less one; a power of two. */
+export const ROOT_FRONTEND_MASK = 3;
+/** Directory: block offset of each Service id, 0 for none. */
+export const ROOT_DIRECTORY = 4;
+export const ROOT_DIRECTORY_LENGTH = 5;
+export const ROOT_WORDS = 8;
+
+export const NODE_ADDRESS = 0;
+export const NODE_SERVICE_ADDRESS = 1;
+export const NODE_SERVICE_MASK = 2;
+export const NODE_SNAT_MIN = 3;
+export const NODE_SNAT_COUNT = 4;
+export const NODE_POD_RANGES = 5;
+export const NODE_HEADER_WORDS = 6;
+/** Pod ranges follow: pairs (address, mask). */
+
+/**
+ * The frontend map: open addressing on (address, port << 8 | protocol). A slot with kind 0 is free. Beside the
+ * frontends it holds one mark per known address, under port 0 and protocol 0.
+ */
+export const SLOT_ADDRESS = 0;
+export const SLOT_PORT_PROTO = 1;
+export const SLOT_SERVICE = 2;
+/** FRONTEND_* + 1, or a MARK_*. */
+export const SLOT_KIND = 3;
+export const SLOT_WORDS = 4;
+
+/** A node's address. Several marks of one address are or-ed. */
+export const MARK_NODE = 16;
+/** A captured address that is no node's: ports of it without a frontend are refused. */
+export const MARK_ALLOCATED = 32;
+
+export const SERVICE_ID = 0;
+export const SERVICE_PROTO = 1;
+export const SERVICE_FLAGS = 2;
+export const SERVICE_AFFINITY_S = 3;
+export const SERVICE_CLUSTER_COUNT = 4;
+export const SERVICE_LOCAL_COUNT = 5;
+export const SERVICE_RANGE_COUNT = 6;
+export const SERVICE_NAME_BYTES = 7;
+/** The generation that wrote this block. */
+export const SERVICE_GENERATION = 8;
+export const SERVICE_HEADER_WORDS = 9;
+/** Pairs follow: cluster endpoints, local endpoints, source ranges; then the name's bytes. */
+
+/** Slot at which the search for a frontend begins, before masking. */
+export function hashFrontend(address: number, portProto: number): number {
+  let h = Math.imul(address ^ Math.imul(portProto, 0x9e3779b1), 0x85ebca6b);
+  h ^= h >>> 15;
+  h = Math.imul(h, 0xc2b2ae35);
+  return h ^ (h >>> 13);
+}

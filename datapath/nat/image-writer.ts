@@ -1,0 +1,250 @@
+import type { Arena } from '../arena/arena.ts';
+import { H_IMAGE_ACK, H_IMAGE_ROOT } from '../arena/layout.ts';
+import { KubetunError } from '../error.ts';
+import {
+  FRONTEND_NODEPORT,
+  type FrontendEntry,
+  type ImageChange,
+  type NodeEntry,
+  type ServiceEntry,
+} from './image.ts';
+import { encodeNode, encodeService } from './image-encode.ts';
+import * as L from './image-layout.ts';
+import { FrontendMap } from './image-map.ts';
+import { readGeneration, readServices } from './image-reader.ts';
+
+const FRONTEND_SLOTS_MIN = 1024;
+const DIRECTORY_MIN = 1024;
+const ACKNOWLEDGE_TRIES_MAX = 100;
+const ACKNOWLEDGE_PAUSE_MS = 1;
+
+/** A block to be placed, and the root word (or directory entry) that will name it. */
+interface Block {
+  words: Int32Array;
+  /** Index into the root, or minus a Service id. */
+  named: number;
+}
+
+/**
+ * Publishes images into an arena; its only writer. Blocks are appended to one half of the image section and a
+ * new root is switched to in one store. When the half is used up, all live blocks are written compactly to the
+ * other half, which is free once the worker has acknowledged a generation of this one.
+ */
+export class ImageWriter {
+  /** Called after every publish; the engine wakes the worker with it. */
+  onPublished: () => void = () => {};
+  readonly #arena: Arena;
+  readonly #image: Int32Array;
+  readonly #half: number;
+  /** Where the half in use starts, and where its free words start. */
+  #start: number;
+  #at: number;
+  #generation: number;
+  /** The first generation whose root lies in the half in use; 0 before the first publish of this writer. */
+  #halfGeneration = 0;
+  /** The next publish must write everything: nothing is in force yet, or a publish failed half way. */
+  #rewriteDue = true;
+  readonly #services = new Map<number, ServiceEntry>();
+  readonly #frontends = new FrontendMap(FRONTEND_SLOTS_MIN);
+  /** Frontends per captured address, NodePorts apart: they decide the address's mark. */
+  readonly #captured = new Map<number, number>();
+  #directory = new Int32Array(DIRECTORY_MIN);
+  #node: NodeEntry | null = null;
+  #nodeAddresses = new Set<number>();
+  readonly #root = new Int32Array(L.ROOT_WORDS);
+  readonly #survivors: Map<number, { name: string }>;
+
+  /** Goes on after the generation that the arena holds; what it names is in `services()`. */
+  constructor(arena: Arena) {
+    this.#arena = arena;
+    this.#image = arena.image;
+    this.#half = arena.image.length >>> 1;
+    this.#survivors = readServices(arena);
+    this.#generation = readGeneration(arena);
+    const root = arena.header[H_IMAGE_ROOT]!;
+    // As if the half of the surviving image were in use: the first publish rewrites into the other one.
+    this.#start = root >= this.#half ? this.#half : 0;
+    this.#at = this.#start;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** The last generation that the worker took over. */
+  acknowledged(): number {
+    return Atomics.load(this.#arena.header, H_IMAGE_ACK);
+  }
+
+  /** Service ids that the arena named when it was attached. */
+  services(): Map<number, { name: string }> {
+    return this.#survivors;
+  }
+
+  /** How many flows name this Service id. */
+  flowsOf(id: number): number {
+    return this.#arena.serviceFlows[id]!;
+  }
+
+  /** Words in use in the current half, live and garbage; and the size of a half. */
+  usage(): { used: number; half: number } {
+    return { used: this.#at - this.#start, half: this.#half };
+  }
+
+  /**
+   * Puts a change in force with the worker's next batch; its generation. Throws KubetunError KT_IMAGE_FULL (the
+   * cluster does not fit) or KT_IMAGE_BUSY (the worker still reads the half that is needed: try again). After
+   * either the last image stays in force, and the change takes part in the next publish.
+   */
+  publish(change: ImageChange): number {
+    if (!this.#node && !change.node) throw new RangeError('the first publish must name the node');
+    const generation = this.#generation + 1;
+    this.#take(change);
+    const delta = this.#rewriteDue ? null : this.#deltaBlocks(change, generation);
+    this.#rewriteDue = true;
+    if (!delta || !this.#place(delta)) this.#rewrite(generation);
+    this.#rewriteDue = false;
+    this.#root[L.ROOT_GENERATION] = generation;
+    const root = this.#put(this.#root);
+    Atomics.store(this.#arena.header, H_IMAGE_ROOT, root);
+    this.#generation = generation;
+    this.onPublished();
+    return generation;
+  }
+
+  /** Applies a change to the tables in ordinary memory. */
+  #take(change: ImageChange): void {
+    for (const frontend of change.removeFrontends) this.#removeFrontend(frontend);
+    for (const frontend of change.addFrontends) this.#addFrontend(frontend);
+    for (const id of change.remove) {
+      this.#services.delete(id);
+      this.#directory[id] = 0;
+    }
+    for (const service of change.upsert) {
+      this.#services.set(service.id, service);
+      if (service.id >= this.#directory.length) this.#growDirectory(service.id);
+    }
+    if (!change.node) return;
+    const before = this.#nodeAddresses;
+    this.#node = change.node;
+    this.#nodeAddresses = new Set(change.node.nodeAddresses);
+    for (const address of before) this.#mark(address);
+    for (const address of this.#nodeAddresses) this.#mark(address);
+  }
+
+  /** Says in the frontend map what an address is, or takes the mark away. */
+  #mark(address: number): void {
+    if (this.#nodeAddresses.has(address)) this.#frontends.set(address, 0, 0, L.MARK_NODE);
+    else if (this.#captured.has(address)) this.#frontends.set(address, 0, 0, L.MARK_ALLOCATED);
+    else this.#frontends.delete(address, 0);
+  }
+
+  #growDirectory(id: number): void {
+    const larger = new Int32Array(2 ** Math.ceil(Math.log2(id + 1)));
+    larger.set(this.#directory);
+    this.#directory = larger;
+  }
+
+  #addFrontend(f: FrontendEntry): void {
+    this.#frontends.set(f.address, (f.port << 8) | f.proto, f.serviceId, f.kind + 1);
+    if (f.kind === FRONTEND_NODEPORT) return;
+    const count = (this.#captured.get(f.address) ?? 0) + 1;
+    this.#captured.set(f.address, count);
+    if (count === 1) this.#mark(f.address);
+  }
+
+  #removeFrontend(f: FrontendEntry): void {
+    this.#frontends.delete(f.address, (f.port << 8) | f.proto);
+    if (f.kind === FRONTEND_NODEPORT) return;
+    const count = (this.#captured.get(f.address) ?? 0) - 1;
+    if (count > 0) this.#captured.set(f.address, count);
+    else {
+      this.#captured.delete(f.address);
+      this.#mark(f.address);
+    }
+  }
+
+  #deltaBlocks(change: ImageChange, generation: number): Block[] {
+    const blocks: Block[] = change.upsert.map((s) => ({
+      words: encodeService(s, generation),
+      named: -s.id,
+    }));
+    if (change.node) blocks.push({ words: encodeNode(change.node), named: L.ROOT_NODE });
+    const frontends = change.addFrontends.length + change.removeFrontends.length > 0;
+    if (frontends || change.node) blocks.push(this.#frontendBlock());
+    if (change.upsert.length + change.remove.length > 0) blocks.push(this.#directoryBlock());
+    return blocks;
+  }
+
+  #frontendBlock(): Block {
+    return { words: this.#frontends.words, named: L.ROOT_FRONTENDS };
+  }
+
+  #directoryBlock(): Block {
+    return { words: this.#directory, named: L.ROOT_DIRECTORY };
+  }
+
+  /** Copies blocks in order into the half in use; false, and nothing written, if they and a root do not fit. */
+  #place(blocks: Block[]): boolean {
+    let need = L.ROOT_WORDS;
+    for (const block of blocks) need += block.words.length;
+    if (this.#at + need > this.#start + this.#half) return false;
+    for (const { words, named } of blocks) {
+      const at = this.#put(words);
+      if (named < 0) this.#directory[-named] = at;
+      else this.#root[named] = at;
+    }
+    this.#root[L.ROOT_FRONTEND_MASK] = this.#frontends.mask;
+    this.#root[L.ROOT_DIRECTORY_LENGTH] = this.#directory.length;
+    return true;
+  }
+
+  #put(words: Int32Array): number {
+    const at = this.#at;
+    this.#image.set(words, at);
+    this.#at += words.length;
+    return at;
+  }
+
+  /** Writes every live block to the other half and goes on there. */
+  #rewrite(generation: number): void {
+    this.#awaitOtherHalf();
+    this.#start = this.#start === 0 ? this.#half : 0;
+    this.#at = Math.max(this.#start, 1); // Word 0 is no block.
+    const blocks: Block[] = [];
+    for (const s of this.#services.values()) {
+      blocks.push({ words: encodeService(s, generation), named: -s.id });
+    }
+    blocks.push({ words: encodeNode(this.#node!), named: L.ROOT_NODE });
+    blocks.push(this.#frontendBlock(), this.#directoryBlock());
+    if (this.#place(blocks)) {
+      this.#halfGeneration = generation;
+      return;
+    }
+    // Stay with the half in force: what was written to the other one is unreachable.
+    this.#start = this.#start === 0 ? this.#half : 0;
+    this.#at = this.#start + this.#half;
+    throw new KubetunError(
+      'KT_IMAGE_FULL',
+      `${this.#services.size} Service ports do not fit in the image (${this.#half * 4} bytes)`,
+      'start the agent with a larger image',
+    );
+  }
+
+  /** The other half is free once the worker reads this one; or at once while the worker has read none since. */
+  #awaitOtherHalf(): void {
+    if (this.#halfGeneration === 0) return;
+    for (let tries = 0; tries < ACKNOWLEDGE_TRIES_MAX; tries++) {
+      if (this.acknowledged() >= this.#halfGeneration) return;
+      this.onPublished();
+      Atomics.wait(PAUSE, 0, 0, ACKNOWLEDGE_PAUSE_MS);
+    }
+    throw new KubetunError(
+      'KT_IMAGE_BUSY',
+      'the datapath has not taken over the last image yet',
+      'it is tried again with the next change',
+    );
+  }
+}
+
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
