@@ -1,0 +1,275 @@
+import type { IncomingMessage } from 'node:http';
+import { KubetunError } from '../../datapath/error.ts';
+import { KubeStatusError, type StatusBody } from './error.ts';
+import { KINDS, type KubeKind, type KubeKinds, pathOf } from './kinds.ts';
+import { openTransport, readText, type Transport } from './transport.ts';
+
+/** What a list or a watch looks at; without a namespace, all of them. */
+export interface KubeScope {
+  namespace?: string;
+  labelSelector?: string;
+  fieldSelector?: string;
+}
+
+export interface KubeListOptions extends KubeScope {
+  limit?: number;
+  continue?: string;
+  resourceVersion?: string;
+}
+
+export interface KubeWatchOptions extends KubeScope {
+  resourceVersion: string;
+  /** Asks the server to end the watch by itself after this time. */
+  timeoutS?: number;
+  /** A watch that brings nothing for so long, not even a bookmark, fails. */
+  silenceMsMax: number;
+  signal: AbortSignal;
+}
+
+export interface KubeList<T> {
+  items: T[];
+  resourceVersion: string;
+  /** Names the next page; empty on the last one. */
+  continue: string;
+}
+
+/** An object by name; cluster-scoped kinds have no namespace. */
+export interface KubeName {
+  namespace?: string;
+  name: string;
+}
+
+export interface KubeWatchEvent<T> {
+  type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
+  object: T;
+}
+
+export interface KubeDeleteOptions {
+  /** gracePeriodSeconds; 0 removes at once. */
+  graceS?: number;
+  /** Delete only this incarnation, else 409. */
+  uid?: string;
+  propagation?: 'Background' | 'Foreground' | 'Orphan';
+}
+
+/**
+ * A Kubernetes API server, typed by kind. Every call rejects with KubeStatusError when the server refuses
+ * (`status`, `reason`) and with KubetunError KT_KUBE_UNREACHABLE when it does not answer.
+ */
+export interface KubeClient {
+  readonly server: string;
+  /** Namespace of the kubeconfig's context. */
+  readonly namespace: string;
+  list<K extends KubeKind>(kind: K, options?: KubeListOptions): Promise<KubeList<KubeKinds[K]>>;
+  get<K extends KubeKind>(kind: K, name: KubeName): Promise<KubeKinds[K]>;
+  /** Namespace from the object's metadata; apiVersion and kind are filled in. */
+  create<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]>;
+  replace<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]>;
+  replaceStatus<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]>;
+  /** JSON merge patch (RFC 7386), of the object or of a subresource such as `status`. */
+  patch<K extends KubeKind>(
+    kind: K,
+    name: KubeName,
+    patch: object,
+    subresource?: string,
+  ): Promise<KubeKinds[K]>;
+  delete(kind: KubeKind, name: KubeName, options?: KubeDeleteOptions): Promise<void>;
+  /** Resolves when the server ends the watch; an ERROR event rejects with KubeStatusError. */
+  watch<K extends KubeKind>(
+    kind: K,
+    options: KubeWatchOptions,
+    onEvent: (event: KubeWatchEvent<KubeKinds[K]>) => void,
+  ): Promise<void>;
+  /** Closes idle connections, so that the process can end. */
+  close(): void;
+}
+
+/** A client for a kubeconfig file, or with null for the pod that this runs in. Throws KT_KUBECONFIG. */
+export function connectKube(kubeconfigPath: string | null): KubeClient {
+  return new HttpKubeClient(openTransport(kubeconfigPath));
+}
+
+function query(values: Record<string, string | number | boolean | undefined>): string {
+  const params = new URLSearchParams();
+  for (const [key, value] of Object.entries(values)) {
+    if (value !== undefined && value !== '') params.set(key, String(value));
+  }
+  const text = params.toString();
+  return text === '' ? '' : `?${text}`;
+}
+
+class HttpKubeClient implements KubeClient {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  get server(): string {
+    return this.#transport.server;
+  }
+
+  get namespace(): string {
+    return this.#transport.namespace;
+  }
+
+  async list<K extends KubeKind>(
+    kind: K,
+    options: KubeListOptions = {},
+  ): Promise<KubeList<KubeKinds[K]>> {
+    const { namespace, ...rest } = options;
+    const path = pathOf(kind, namespace) + query(rest);
+    const list = await this.#json<RawList<KubeKinds[K]>>('GET', path);
+    return {
+      items: list.items ?? [],
+      resourceVersion: list.metadata?.resourceVersion ?? '',
+      continue: list.metadata?.continue ?? '',
+    };
+  }
+
+  get<K extends KubeKind>(kind: K, { namespace, name }: KubeName): Promise<KubeKinds[K]> {
+    return this.#json('GET', this.#path(kind, namespace, name));
+  }
+
+  create<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]> {
+    const namespace = object.metadata?.namespace;
+    return this.#json('POST', this.#path(kind, namespace), complete(kind, object));
+  }
+
+  replace<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]> {
+    return this.#json('PUT', this.#pathOfObject(kind, object), complete(kind, object));
+  }
+
+  replaceStatus<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]> {
+    const path = `${this.#pathOfObject(kind, object)}/status`;
+    return this.#json('PUT', path, complete(kind, object));
+  }
+
+  patch<K extends KubeKind>(
+    kind: K,
+    { namespace, name }: KubeName,
+    patch: object,
+    subresource?: string,
+  ): Promise<KubeKinds[K]> {
+    const path = this.#path(kind, namespace, name) + (subresource ? `/${subresource}` : '');
+    return this.#json('PATCH', path, patch, 'application/merge-patch+json');
+  }
+
+  async delete(kind: KubeKind, name: KubeName, options: KubeDeleteOptions = {}): Promise<void> {
+    const body = {
+      apiVersion: 'v1',
+      kind: 'DeleteOptions',
+      gracePeriodSeconds: options.graceS,
+      propagationPolicy: options.propagation,
+      preconditions: options.uid === undefined ? undefined : { uid: options.uid },
+    };
+    await this.#json('DELETE', this.#path(kind, name.namespace, name.name), body);
+  }
+
+  async watch<K extends KubeKind>(
+    kind: K,
+    options: KubeWatchOptions,
+    onEvent: (event: KubeWatchEvent<KubeKinds[K]>) => void,
+  ): Promise<void> {
+    const { namespace, labelSelector, fieldSelector, resourceVersion, timeoutS } = options;
+    const path =
+      pathOf(kind, namespace) +
+      query({
+        watch: true,
+        allowWatchBookmarks: true,
+        labelSelector,
+        fieldSelector,
+        resourceVersion,
+        timeoutSeconds: timeoutS,
+      });
+    const response = await this.#transport.open({ method: 'GET', path, signal: options.signal });
+    await readEvents<KubeKinds[K]>(response, options.silenceMsMax, (event) => {
+      if ((event.type as string) !== 'ERROR') onEvent(event);
+      else {
+        const status = event.object as StatusBody;
+        throw new KubeStatusError(status.code ?? 500, status, `watch of ${KINDS[kind].plural}`);
+      }
+    });
+  }
+
+  close(): void {
+    this.#transport.close();
+  }
+
+  #path(kind: KubeKind, namespace: string | undefined, name?: string): string {
+    // The namespace of the context stands in where a namespaced object names none, as with kubectl.
+    return pathOf(kind, namespace ?? this.#transport.namespace, name);
+  }
+
+  #pathOfObject<K extends KubeKind>(kind: K, object: KubeKinds[K]): string {
+    const { namespace, name } = object.metadata ?? {};
+    if (!name) throw new RangeError(`a ${kind} to be replaced must have a name`);
+    return this.#path(kind, namespace, name);
+  }
+
+  async #json<T>(
+    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+    path: string,
+    body?: unknown,
+    contentType?: string,
+  ): Promise<T> {
+    const response = await this.#transport.open({ method, path, body, contentType });
+    const text = await readText(response).catch((error: unknown) => {
+      throw cutOff(this.server, error);
+    });
+    try {
+      return JSON.parse(text) as T;
+    } catch (error) {
+      throw cutOff(this.server, error);
+    }
+  }
+}
+
+interface RawList<T> {
+  items?: T[];
+  metadata?: { resourceVersion?: string; continue?: string };
+}
+
+function complete<K extends KubeKind>(kind: K, object: KubeKinds[K]): KubeKinds[K] {
+  return { apiVersion: KINDS[kind].apiVersion, kind, ...object };
+}
+
+function cutOff(server: string, cause: unknown): KubetunError {
+  return new KubetunError(
+    'KT_KUBE_CUT_OFF',
+    `an answer of the API server at ${server} broke off`,
+    'try again',
+    { cause },
+  );
+}
+
+/**
+ * Calls back for every line of a watch until the server ends it. A line that the end of the connection has cut
+ * off is dropped: the watch that follows asks for it again.
+ */
+async function readEvents<T>(
+  response: IncomingMessage,
+  silenceMsMax: number,
+  onEvent: (event: KubeWatchEvent<T>) => void,
+): Promise<void> {
+  const silence = setTimeout(() => {
+    response.destroy(new Error(`the watch was silent for ${silenceMsMax / 1000} s`));
+  }, silenceMsMax);
+  response.setEncoding('utf8');
+  let rest = '';
+  try {
+    for await (const chunk of response as AsyncIterable<string>) {
+      silence.refresh();
+      const text = rest + chunk;
+      let start = 0;
+      for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
+        if (end > start) onEvent(JSON.parse(text.slice(start, end)) as KubeWatchEvent<T>);
+        start = end + 1;
+      }
+      rest = text.slice(start);
+    }
+  } finally {
+    clearTimeout(silence);
+    response.destroy();
+  }
+}

@@ -1,0 +1,42 @@
+import { KubetunError } from '../../datapath/error.ts';
+
+/** The Status object of a refused request, as far as callers look at it. */
+export interface StatusBody {
+  code?: number;
+  reason?: string;
+  message?: string;
+}
+
+/** The API server answered, and said no. */
+export class KubeStatusError extends KubetunError {
+  /** HTTP status: 404, 409, 410, 422 ... */
+  readonly status: number;
+  /** Upstream's reason, e.g. `NotFound`, `Conflict`, `AlreadyExists`, `Expired`; or empty. */
+  readonly reason: string;
+
+  constructor(status: number, body: StatusBody, request: string) {
+    const reason = body.reason ?? '';
+    super(
+      `KT_KUBE_${(reason || String(status)).toUpperCase()}`,
+      `the API server refused ${request}: ${body.message ?? `status ${status}`}`,
+      status === 401 || status === 403 ? 'check the kubeconfig and its rights' : '',
+    );
+    this.status = status;
+    this.reason = reason;
+  }
+}
+
+/** True if a watch or a list cannot go on from where it was: start from a fresh list. */
+export function isGone(error: unknown): boolean {
+  return error instanceof KubeStatusError && (error.status === 410 || isFuture(error));
+}
+
+/** A resourceVersion that this server has not reached yet: it is not the server that gave it. */
+function isFuture(error: KubeStatusError): boolean {
+  return error.status === 504 && /resource version/i.test(error.message);
+}
+
+/** True if the object is not there. */
+export function isNotFound(error: unknown): boolean {
+  return error instanceof KubeStatusError && error.status === 404;
+}

@@ -1,0 +1,99 @@
+// The kinds that kubetun speaks of, one row each: where the API serves them, and the official client's type.
+// This folder is the only one that imports the client, so the types leave it from here.
+import type {
+  CoreV1Event,
+  V1ConfigMap,
+  V1Deployment,
+  V1EndpointSlice,
+  V1Endpoints,
+  V1Ingress,
+  V1IngressClass,
+  V1Lease,
+  V1Namespace,
+  V1NetworkPolicy,
+  V1Node,
+  V1Pod,
+  V1ReplicaSet,
+  V1Secret,
+  V1Service,
+  V1ServiceAccount,
+} from '@kubernetes/client-node';
+
+/** A type of the official client as it arrives: times are RFC 3339 strings, not Date objects. */
+export type Wire<T> = T extends Date
+  ? string
+  : T extends (infer U)[]
+    ? Wire<U>[]
+    : T extends object
+      ? { [P in keyof T]: Wire<T[P]> }
+      : T;
+
+export type Service = Wire<V1Service>;
+export type EndpointSlice = Wire<V1EndpointSlice>;
+export type Node = Wire<V1Node>;
+export type Pod = Wire<V1Pod>;
+export type Namespace = Wire<V1Namespace>;
+
+/** Kind -> object type. */
+export interface KubeKinds {
+  Namespace: Namespace;
+  Node: Node;
+  Pod: Pod;
+  Service: Service;
+  Endpoints: Wire<V1Endpoints>;
+  EndpointSlice: EndpointSlice;
+  Event: Wire<CoreV1Event>;
+  ConfigMap: Wire<V1ConfigMap>;
+  Secret: Wire<V1Secret>;
+  ServiceAccount: Wire<V1ServiceAccount>;
+  Deployment: Wire<V1Deployment>;
+  ReplicaSet: Wire<V1ReplicaSet>;
+  Lease: Wire<V1Lease>;
+  NetworkPolicy: Wire<V1NetworkPolicy>;
+  Ingress: Wire<V1Ingress>;
+  IngressClass: Wire<V1IngressClass>;
+}
+
+export type KubeKind = keyof KubeKinds;
+
+/** Where the API serves a kind. */
+export interface KindRow {
+  /** `v1` or `group/version`. */
+  apiVersion: string;
+  plural: string;
+  namespaced: boolean;
+}
+
+function row(apiVersion: string, plural: string, namespaced = true): KindRow {
+  return { apiVersion, plural, namespaced };
+}
+
+export const KINDS: { readonly [K in KubeKind]: KindRow } = {
+  Namespace: row('v1', 'namespaces', false),
+  Node: row('v1', 'nodes', false),
+  Pod: row('v1', 'pods'),
+  Service: row('v1', 'services'),
+  Endpoints: row('v1', 'endpoints'),
+  EndpointSlice: row('discovery.k8s.io/v1', 'endpointslices'),
+  Event: row('v1', 'events'),
+  ConfigMap: row('v1', 'configmaps'),
+  Secret: row('v1', 'secrets'),
+  ServiceAccount: row('v1', 'serviceaccounts'),
+  Deployment: row('apps/v1', 'deployments'),
+  ReplicaSet: row('apps/v1', 'replicasets'),
+  Lease: row('coordination.k8s.io/v1', 'leases'),
+  NetworkPolicy: row('networking.k8s.io/v1', 'networkpolicies'),
+  Ingress: row('networking.k8s.io/v1', 'ingresses'),
+  IngressClass: row('networking.k8s.io/v1', 'ingressclasses', false),
+};
+
+/**
+ * The path of a kind's collection, or of one object. Without a namespace a namespaced kind's path spans all
+ * namespaces, which serves only list and watch.
+ */
+export function pathOf(kind: KubeKind, namespace?: string, name?: string): string {
+  const { apiVersion, plural, namespaced } = KINDS[kind];
+  const base = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`;
+  const scope = namespaced && namespace ? `/namespaces/${encodeURIComponent(namespace)}` : '';
+  return `${base}${scope}/${plural}${name ? `/${encodeURIComponent(name)}` : ''}`;
+}

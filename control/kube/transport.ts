@@ -1,0 +1,205 @@
+// HTTP to an API server. The official client reads the kubeconfig and authenticates (tokens, client
+// certificates, exec plugins, in-cluster accounts, proxies); the requests are Node's own, because the client's
+// own path opens a TLS connection for every request, and its Watch can neither be ended while it connects nor
+// tell a callback's exception from a bad line.
+import { readFileSync } from 'node:fs';
+import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
+import { Agent as HttpsAgent, type RequestOptions, request as requestHttps } from 'node:https';
+import { dirname } from 'node:path';
+import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
+import { KubetunError } from '../../datapath/error.ts';
+import { KubeStatusError, type StatusBody } from './error.ts';
+
+/** Time for an answer to begin. */
+const ANSWER_MS_MAX = 30_000;
+const CONNECTION_LOST = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED']);
+
+export interface KubeRequest {
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Path and query. */
+  path: string;
+  body?: unknown;
+  contentType?: string;
+  signal?: AbortSignal;
+}
+
+/** An authenticated way to one API server. */
+export interface Transport {
+  /** Base address, as the kubeconfig gives it. */
+  server: string;
+  /** Namespace of the kubeconfig's context. */
+  namespace: string;
+  /** Sends a request; the answer's head has arrived and its status is below 300. */
+  open(request: KubeRequest): Promise<IncomingMessage>;
+  /** Closes idle connections. */
+  close(): void;
+}
+
+/** Reads a kubeconfig, or with null the account that a pod is given. Throws KubetunError KT_KUBECONFIG. */
+export function openTransport(kubeconfigPath: string | null): Transport {
+  const config = loadConfig(kubeconfigPath);
+  const cluster = config.getCurrentCluster();
+  if (!cluster?.server || !config.getCurrentUser()) {
+    throw new KubetunError(
+      'KT_KUBECONFIG',
+      `${kubeconfigPath ?? 'the in-cluster account'} names no current cluster and user`,
+      'set current-context in it',
+    );
+  }
+  return new HttpTransport(config, cluster.server.replace(/\/$/, ''), Boolean(cluster.proxyUrl));
+}
+
+function loadConfig(path: string | null): KubeConfig {
+  const config = new KubeConfig();
+  try {
+    if (path !== null) {
+      config.loadFromString(readFileSync(path, 'utf8'));
+      config.makePathsAbsolute(dirname(path));
+    } else {
+      if (!process.env.KUBERNETES_SERVICE_HOST)
+        throw new Error('KUBERNETES_SERVICE_HOST is not set');
+      config.loadFromCluster();
+    }
+    return config;
+  } catch (error) {
+    const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    throw new KubetunError(
+      'KT_KUBECONFIG',
+      path === null ? `there is no in-cluster account (${why})` : `${path}: ${why}`,
+      'give a readable kubeconfig with --kubeconfig FILE',
+      { cause: error },
+    );
+  }
+}
+
+class HttpTransport implements Transport {
+  readonly server: string;
+  readonly namespace: string;
+  readonly #config: KubeConfig;
+  readonly #url: URL;
+  readonly #proxied: boolean;
+  #agent: HttpAgent | null = null;
+  #agentKey = '';
+
+  constructor(config: KubeConfig, server: string, proxied: boolean) {
+    this.#config = config;
+    this.server = server;
+    this.#url = new URL(server);
+    this.#proxied = proxied;
+    this.namespace = config.getContextObject(config.getCurrentContext())?.namespace ?? 'default';
+  }
+
+  async open(request: KubeRequest): Promise<IncomingMessage> {
+    const options = await this.#options(request);
+    const body = request.body === undefined ? null : JSON.stringify(request.body);
+    let response: IncomingMessage;
+    try {
+      response = await this.#send(options, body, request.signal);
+    } catch (error) {
+      // An idle connection may have been closed by the server as the request was written to it.
+      if (!(error instanceof StaleConnection)) throw this.#unreachable(error);
+      response = await this.#send(options, body, request.signal).catch((second) => {
+        throw this.#unreachable(second);
+      });
+    }
+    const status = response.statusCode ?? 0;
+    if (status < 300) return response;
+    throw new KubeStatusError(
+      status,
+      parseStatus(await readText(response)),
+      `${request.method} ${request.path.split('?')[0]}`,
+    );
+  }
+
+  close(): void {
+    this.#agent?.destroy();
+  }
+
+  async #options(request: KubeRequest): Promise<RequestOptions> {
+    const auth: RequestOptions = {};
+    await this.#config.applyToHTTPSOptions(auth);
+    const headers: Record<string, string> = {
+      accept: 'application/json',
+      'user-agent': 'kubetun',
+      ...(auth.headers as Record<string, string> | undefined),
+    };
+    if (request.body !== undefined) {
+      headers['content-type'] = request.contentType ?? 'application/json';
+    }
+    return {
+      method: request.method,
+      protocol: this.#url.protocol,
+      hostname: this.#url.hostname.replace(/^\[|\]$/g, ''),
+      port: this.#url.port || undefined,
+      path: this.#url.pathname.replace(/\/$/, '') + request.path,
+      headers,
+      auth: auth.auth,
+      agent: this.#proxied ? auth.agent : this.#keepAliveAgent(auth),
+    };
+  }
+
+  /** One agent that keeps connections open, made anew when the credentials have changed. */
+  #keepAliveAgent(auth: RequestOptions): HttpAgent {
+    const { ca, cert, key, servername, rejectUnauthorized } = auth;
+    const agentKey = JSON.stringify([ca, cert, key, servername, rejectUnauthorized].map(String));
+    if (this.#agent && this.#agentKey === agentKey) return this.#agent;
+    this.#agent?.destroy();
+    this.#agentKey = agentKey;
+    const options = { keepAlive: true, keepAliveMsecs: 30_000, ca, cert, key, rejectUnauthorized };
+    this.#agent =
+      this.#url.protocol === 'http:'
+        ? new HttpAgent(options)
+        : new HttpsAgent(servername ? { ...options, servername } : options);
+    return this.#agent;
+  }
+
+  #send(o: RequestOptions, body: string | null, signal?: AbortSignal): Promise<IncomingMessage> {
+    return new Promise((resolve, reject) => {
+      const send = o.protocol === 'http:' ? requestHttp : requestHttps;
+      const request = send({ ...o, signal });
+      const timer = setTimeout(() => {
+        request.destroy(new Error(`no answer within ${ANSWER_MS_MAX / 1000} s`));
+      }, ANSWER_MS_MAX);
+      request.on('error', (error: NodeJS.ErrnoException) => {
+        clearTimeout(timer);
+        const stale = request.reusedSocket && CONNECTION_LOST.has(error.code ?? '');
+        reject(stale ? new StaleConnection('', { cause: error }) : error);
+      });
+      request.on('response', (response) => {
+        clearTimeout(timer);
+        resolve(response);
+      });
+      request.end(body ?? undefined);
+    });
+  }
+
+  #unreachable(error: unknown): Error {
+    if (error instanceof Error && error.name === 'AbortError') return error;
+    const code = (error as NodeJS.ErrnoException | null)?.code ?? (error as Error | null)?.message;
+    return new KubetunError(
+      'KT_KUBE_UNREACHABLE',
+      `the API server at ${this.server} does not answer (${code})`,
+      'is it running, and does the kubeconfig name the right address?',
+      { cause: error },
+    );
+  }
+}
+
+class StaleConnection extends Error {}
+
+/** A whole body as text. */
+export async function readText(response: IncomingMessage): Promise<string> {
+  response.setEncoding('utf8');
+  let text = '';
+  for await (const chunk of response) text += chunk;
+  return text;
+}
+
+function parseStatus(text: string): StatusBody {
+  try {
+    const body: unknown = JSON.parse(text);
+    return typeof body === 'object' && body !== null ? (body as StatusBody) : {};
+  } catch {
+    return { message: text.trim().split('\n')[0]?.slice(0, 200) || undefined };
+  }
+}
