@@ -90,8 +90,8 @@ class HttpTransport implements Transport {
   }
 
   async open(request: KubeRequest): Promise<IncomingMessage> {
-    const options = await this.#options(request);
-    const body = request.body === undefined ? null : JSON.stringify(request.body);
+    const body = request.body === undefined ? null : Buffer.from(JSON.stringify(request.body));
+    const options = await this.#options(request, body?.length ?? null);
     let response: IncomingMessage;
     try {
       response = await this.#send(options, body, request.signal);
@@ -115,7 +115,7 @@ class HttpTransport implements Transport {
     this.#agent?.destroy();
   }
 
-  async #options(request: KubeRequest): Promise<RequestOptions> {
+  async #options(request: KubeRequest, bodyBytes: number | null): Promise<RequestOptions> {
     const auth: RequestOptions = {};
     await this.#config.applyToHTTPSOptions(auth);
     const headers: Record<string, string> = {
@@ -123,8 +123,10 @@ class HttpTransport implements Transport {
       'user-agent': 'kubetun',
       ...(auth.headers as Record<string, string> | undefined),
     };
-    if (request.body !== undefined) {
+    if (bodyBytes !== null) {
       headers['content-type'] = request.contentType ?? 'application/json';
+      // Node gives a DELETE neither a length nor chunks of its own accord.
+      headers['content-length'] = String(bodyBytes);
     }
     return {
       method: request.method,
@@ -153,7 +155,7 @@ class HttpTransport implements Transport {
     return this.#agent;
   }
 
-  #send(o: RequestOptions, body: string | null, signal?: AbortSignal): Promise<IncomingMessage> {
+  #send(o: RequestOptions, body: Buffer | null, signal?: AbortSignal): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const send = o.protocol === 'http:' ? requestHttp : requestHttps;
       const request = send({ ...o, signal });

@@ -1,0 +1,164 @@
+// A tiny API server for one kind, with the faults that an informer has to live through: connections cut in
+// mid-line, history that expires, refusals. Plain HTTP on loopback.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+export interface FakeObject {
+  metadata: { namespace: string; name: string; uid: string; resourceVersion: string };
+  spec: { value: number };
+}
+
+interface LogEntry {
+  version: number;
+  type: 'ADDED' | 'MODIFIED' | 'DELETED';
+  object: FakeObject;
+}
+
+export class FakeApi {
+  readonly objects = new Map<string, FakeObject>();
+  readonly log: LogEntry[] = [];
+  readonly requests: string[] = [];
+  /** Status codes to answer the next requests with. */
+  readonly refusals: number[] = [];
+  /** Expired watches are refused by an ERROR event in place of a 410 status. */
+  expireByEvent = false;
+  pageMax = 1000;
+  kubeconfig = '';
+  #version = 1;
+  #oldest = 1;
+  #uid = 0;
+  readonly #watchers = new Set<ServerResponse>();
+  readonly #server = createServer((request, response) => this.#answer(request, response));
+  #folder = '';
+
+  static async start(): Promise<FakeApi> {
+    const api = new FakeApi();
+    await new Promise<void>((done) => api.#server.listen(0, '127.0.0.1', done));
+    const { port } = api.#server.address() as AddressInfo;
+    api.#folder = mkdtempSync(join(tmpdir(), 'kubetun-fake-'));
+    api.kubeconfig = join(api.#folder, 'kubeconfig');
+    const cluster = { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true };
+    writeFileSync(
+      api.kubeconfig,
+      JSON.stringify({
+        clusters: [{ name: 'fake', cluster }],
+        users: [{ name: 'me', user: { token: 't0k3n' } }],
+        contexts: [{ name: 'fake', context: { cluster: 'fake', user: 'me' } }],
+        'current-context': 'fake',
+      }),
+    );
+    return api;
+  }
+
+  get watching(): number {
+    return this.#watchers.size;
+  }
+
+  put(name: string, value: number): void {
+    const before = this.objects.get(name);
+    this.#write(before ? 'MODIFIED' : 'ADDED', {
+      metadata: {
+        namespace: 'default',
+        name,
+        uid: before?.metadata.uid ?? `uid-${++this.#uid}`,
+        resourceVersion: '',
+      },
+      spec: { value },
+    });
+  }
+
+  remove(name: string): void {
+    const before = this.objects.get(name);
+    if (before) this.#write('DELETED', structuredClone(before));
+  }
+
+  bookmark(): void {
+    const object = { metadata: { resourceVersion: String(++this.#version) } };
+    for (const w of this.#watchers) w.write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`);
+  }
+
+  /** Cuts every watch, half a line into an event that is never finished. */
+  cut(): void {
+    for (const watcher of this.#watchers) {
+      watcher.write('{"type":"ADDED","object":{"metadata":{"na');
+      watcher.socket?.destroy();
+    }
+    this.#watchers.clear();
+  }
+
+  /** Forgets the history: a watch from before now is refused with 410. */
+  expire(): void {
+    this.#oldest = this.#version;
+  }
+
+  async stop(): Promise<void> {
+    this.cut();
+    this.#server.closeAllConnections();
+    await new Promise((done) => this.#server.close(done));
+    rmSync(this.#folder, { recursive: true });
+  }
+
+  #write(type: LogEntry['type'], object: FakeObject): void {
+    const version = ++this.#version;
+    object.metadata.resourceVersion = String(version);
+    if (type === 'DELETED') this.objects.delete(object.metadata.name);
+    else this.objects.set(object.metadata.name, object);
+    this.log.push({ version, type, object });
+    for (const w of this.#watchers) w.write(`${JSON.stringify({ type, object })}\n`);
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const url = new URL(request.url ?? '', 'http://fake');
+    this.requests.push(`${request.method} ${request.url}`);
+    const refusal = this.refusals.shift();
+    if (refusal) this.#status(response, refusal);
+    else if (request.headers.authorization !== 'Bearer t0k3n') this.#status(response, 401);
+    else if (url.searchParams.get('watch')) this.#watch(url, response);
+    else this.#list(url, response);
+  }
+
+  #status(response: ServerResponse, code: number): void {
+    response.writeHead(code, { 'content-type': 'application/json' });
+    const reason = code === 410 ? 'Expired' : 'Refused';
+    response.end(JSON.stringify({ kind: 'Status', code, reason, message: `refused: ${code}` }));
+  }
+
+  #list(url: URL, response: ServerResponse): void {
+    const all = [...this.objects.values()];
+    const from = Number(url.searchParams.get('continue') ?? 0);
+    const limit = Math.min(this.pageMax, Number(url.searchParams.get('limit') ?? 1e9));
+    const next = from + limit < all.length ? String(from + limit) : '';
+    const metadata = { resourceVersion: String(this.#version), continue: next };
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ items: all.slice(from, from + limit), metadata }));
+  }
+
+  #watch(url: URL, response: ServerResponse): void {
+    const from = Number(url.searchParams.get('resourceVersion'));
+    if (from < this.#oldest) {
+      const object = { code: 410, reason: 'Gone' };
+      if (!this.expireByEvent) this.#status(response, 410);
+      else response.end(`${JSON.stringify({ type: 'ERROR', object })}\n`);
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.flushHeaders();
+    for (const { version, type, object } of this.log) {
+      if (version > from) response.write(`${JSON.stringify({ type, object })}\n`);
+    }
+    this.#watchers.add(response);
+    response.on('close', () => this.#watchers.delete(response));
+  }
+}
+
+/** Waits until a condition holds; fails after 10 s with what it waited for. */
+export async function until(what: string, condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    if (performance.now() > deadline) throw new Error(`waited in vain until ${what}`);
+    await new Promise((done) => setTimeout(done, 2));
+  }
+}

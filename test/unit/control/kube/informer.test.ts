@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { connectKube, type KubeClient } from '../../../../control/kube/client.ts';
+import {
+  type Informer,
+  type InformerPacing,
+  startInformer,
+} from '../../../../control/kube/informer.ts';
+import { FakeApi, until } from './fake-api.ts';
+
+interface Row {
+  name: string;
+  uid: string;
+  value: number;
+}
+
+let api: FakeApi;
+let client: KubeClient;
+let informer: Informer<Row> | null;
+/** What the handlers were told, and the picture that follows from it. */
+let told: string[];
+let mirror: Map<string, Row>;
+let synced: number;
+let errors: number[];
+
+beforeEach(async () => {
+  api = await FakeApi.start();
+  client = connectKube(api.kubeconfig);
+  informer = null;
+  told = [];
+  mirror = new Map();
+  synced = 0;
+  errors = [];
+});
+
+afterEach(async () => {
+  informer?.stop();
+  client.close();
+  await api.stop();
+});
+
+function start(pacing: Partial<InformerPacing> = {}): void {
+  informer = startInformer<'ConfigMap', Row>(
+    client,
+    'ConfigMap',
+    {
+      pacing: { backoffMsMin: 2, backoffMsMax: 20, ...pacing },
+      compact: (object) => ({
+        name: object.metadata?.name ?? '',
+        uid: object.metadata?.uid ?? '',
+        value: (object as unknown as { spec: { value: number } }).spec.value,
+      }),
+    },
+    {
+      onUpsert: (row, before, key) => {
+        assert.deepEqual(before, mirror.get(key) ?? null, 'before is what was told last');
+        if (before) assert.equal(before.uid, row.uid, 'one incarnation at a time');
+        mirror.set(key, row);
+        told.push(`${row.name}=${row.value}`);
+      },
+      onDelete: (row, key) => {
+        assert.deepEqual(row, mirror.get(key), 'only what was told can go');
+        mirror.delete(key);
+        told.push(`-${row.name}`);
+      },
+      onSynced: () => synced++,
+      onError: (_error, retryMs) => errors.push(retryMs),
+    },
+  );
+}
+
+function pictureIsTrue(): boolean {
+  const truth = [...api.objects.values()].map((o) => `${o.metadata.uid}:${o.spec.value}`).sort();
+  const seen = [...mirror.values()].map((r) => `${r.uid}:${r.value}`).sort();
+  return truth.join() === seen.join();
+}
+
+function lists(): number {
+  return api.requests.filter((r) => !r.includes('watch=')).length;
+}
+
+test('what exists comes before synced, in pages, then every change in order', async () => {
+  api.pageMax = 3;
+  for (let i = 0; i < 7; i++) api.put(`o${i}`, i);
+  start();
+  await until('synced', () => synced === 1 && api.watching === 1);
+  assert.equal(mirror.size, 7);
+  assert.equal(lists(), 3);
+  api.put('o1', 100);
+  api.remove('o2');
+  api.put('new', 5);
+  await until('the picture is true', pictureIsTrue);
+  assert.deepEqual(told.slice(7), ['o1=100', '-o2', 'new=5']);
+  assert.deepEqual([...(informer?.rows() ?? [])].length, 7);
+  assert.equal(informer?.get('default/new')?.value, 5);
+});
+
+test('through forced disconnects every change is told exactly once, without a second list', async () => {
+  start();
+  await until('watching', () => api.watching === 1);
+  const expected: string[] = [];
+  for (let i = 0; i < 60; i++) {
+    const name = `o${i % 5}`;
+    if (i % 7 === 6 && api.objects.has(name)) {
+      api.remove(name);
+      expected.push(`-${name}`);
+    } else {
+      api.put(name, i);
+      expected.push(`${name}=${i}`);
+    }
+    if (i % 4 === 3) api.cut();
+    if (i % 9 === 8) await until('watching', () => api.watching === 1);
+  }
+  await until('all is told', () => told.length >= expected.length);
+  assert.deepEqual(told, expected);
+  assert.equal(lists(), 1);
+});
+
+for (const byEvent of [false, true]) {
+  const how = byEvent ? 'an ERROR event' : 'status 410';
+  test(`an expired version (${how}) costs one list, and only differences are told`, async () => {
+    api.expireByEvent = byEvent;
+    for (const name of ['same', 'changed', 'gone', 'reborn']) api.put(name, 1);
+    start();
+    await until('watching', () => api.watching === 1);
+    told.length = 0;
+    api.cut();
+    api.put('changed', 2);
+    api.remove('gone');
+    api.remove('reborn');
+    api.put('reborn', 3);
+    api.put('added', 4);
+    api.expire();
+    await until('watching again', () => api.watching === 1);
+    assert.ok(pictureIsTrue());
+    assert.deepEqual(told.sort(), ['-gone', '-reborn', 'added=4', 'changed=2', 'reborn=3']);
+    assert.equal(lists(), 2);
+    assert.equal(synced, 1);
+  });
+}
+
+test('a bookmark moves the version on, so that a quiet watch outlives the history', async () => {
+  api.put('a', 1);
+  start();
+  await until('watching', () => api.watching === 1);
+  api.bookmark();
+  api.expire();
+  api.put('b', 2);
+  await until('b is told', () => mirror.has('default/b'));
+  api.cut();
+  await until('watching again', () => api.watching === 1);
+  assert.equal(lists(), 1);
+});
+
+test('a silent watch is renewed without a list', async () => {
+  start({ silenceMsMax: 30 });
+  const watches = () => api.requests.filter((r) => r.includes('watch=')).length;
+  await until('three watches', () => watches() >= 3);
+  assert.equal(lists(), 1);
+  api.put('late', 1);
+  await until('the change is told', () => mirror.has('default/late'));
+});
+
+test('refusals are retried with growing delays until the server is well again', async () => {
+  api.put('a', 1);
+  api.refusals.push(500, 503, 429, 500, 401);
+  start({ random: () => 1 });
+  await until('synced', () => synced === 1);
+  assert.deepEqual(errors.slice(0, 5), [2, 4, 8, 16, 20]);
+  assert.deepEqual(told, ['a=1']);
+});
+
+test('after stop nothing is told and no request is made', async () => {
+  start();
+  await until('watching', () => api.watching === 1);
+  informer?.stop();
+  await until('the watch is closed', () => api.watching === 0);
+  const requests = api.requests.length;
+  api.put('late', 1);
+  await new Promise((done) => setTimeout(done, 30));
+  assert.equal(api.requests.length, requests);
+  assert.deepEqual(told, []);
+});
