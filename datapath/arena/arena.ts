@@ -1,3 +1,4 @@
+import { SERVICE_ID_MAX } from '../nat/image.ts';
 import {
   ARENA_MAGIC,
   type ArenaLayout,
@@ -13,7 +14,6 @@ import {
   IMAGE_WORDS_DEFAULT,
   layoutArena,
 } from './layout.ts';
-import { SERVICE_ID_MAX } from '../nat/image.ts';
 
 export interface ArenaSizes {
   flowsMax: number;

@@ -1,8 +1,24 @@
 import { ftruncateSync, statSync, unlinkSync } from 'node:fs';
 import { KubetunError } from '../error.ts';
-import { allocateFile, closeFile, ENOSPC, lockFile, mapFile, openFile, SystemError, unmap } from '../io/sys.ts';
+import {
+  allocateFile,
+  closeFile,
+  ENOSPC,
+  lockFile,
+  mapFile,
+  openFile,
+  SystemError,
+  unmap,
+} from '../io/sys.ts';
 import { type Arena, type ArenaSizes, formatArena, isFormatted, viewArena } from './arena.ts';
-import { ARENA_MAGIC, H_FLOWS_MAX, H_IMAGE_WORDS, H_MAGIC, HEADER_BYTES, layoutArena } from './layout.ts';
+import {
+  ARENA_MAGIC,
+  H_FLOWS_MAX,
+  H_IMAGE_WORDS,
+  H_MAGIC,
+  HEADER_BYTES,
+  layoutArena,
+} from './layout.ts';
 
 /** An arena in a file on tmpfs. */
 export interface ArenaFile {
@@ -76,9 +92,14 @@ function allocate(fd: number, bytes: number, path: string): void {
  */
 export function attachArenaFile(path: string): ArenaFile {
   const absent = (cause?: unknown): KubetunError =>
-    new KubetunError('KT_ARENA_ABSENT', `${path} is no arena of this version`, 'is the agent running?', {
-      cause,
-    });
+    new KubetunError(
+      'KT_ARENA_ABSENT',
+      `${path} is no arena of this version`,
+      'is the agent running?',
+      {
+        cause,
+      },
+    );
   let fd: number;
   try {
     fd = openFile(path);

@@ -1,0 +1,57 @@
+import { ICMP_ECHO_REPLY, PROTO_ICMP } from '../wire/layout.ts';
+import { NO_SIDE } from './line.ts';
+import type { FlowTable } from './table.ts';
+
+/** Ports tried for one flow. At 99 % of the range taken towards one destination, one search in 170 gives up. */
+const TRIES_MAX = 512;
+/** A prime beyond the square root of any range, so that the tries spread over it and meet no port twice. */
+const STRIDE = 7919;
+
+export const NO_PORT = -1;
+
+/** The ports word of the reply to a packet with these ports: swapped, or for ICMP echo the answering type. */
+export function replyPorts(ports: number, proto: number): number {
+  if (proto === PROTO_ICMP) return (ports & ~0xffff) | ICMP_ECHO_REPLY;
+  return (ports << 16) | (ports >>> 16);
+}
+
+/** The ports word with another source port, or for ICMP echo another identifier. */
+export function withSourcePort(ports: number, port: number): number {
+  return (port << 16) | (ports & 0xffff);
+}
+
+/**
+ * A source port from [min, min + count) with which the packet (src, dst, ports, proto) gets a reply tuple that no
+ * flow has, or NO_PORT. The table is the allocator, so one port serves as many destinations as there are.
+ * `start`, below `count`, is where the search begins.
+ */
+export function findSourcePort(
+  t: FlowTable,
+  packet: Tuple,
+  min: number,
+  count: number,
+  start: number,
+): number {
+  let offset = start;
+  const tries = Math.min(count, TRIES_MAX);
+  for (let n = 0; n < tries; n++) {
+    if (isReplyFree(t, packet, withSourcePort(packet.ports, min + offset))) return min + offset;
+    offset = (offset + STRIDE) % count;
+  }
+  return NO_PORT;
+}
+
+/** A packet's tuple after translation; one object is reused for all. */
+export interface Tuple {
+  src: number;
+  dst: number;
+  ports: number;
+  proto: number;
+}
+
+/** True if no flow has the tuple of the reply to (src, dst, ports). */
+export function isReplyFree(t: FlowTable, packet: Tuple, ports: number): boolean {
+  const { src, dst, proto } = packet;
+  const reply = replyPorts(ports, proto);
+  return t.find(t.hash(dst, src, reply, proto), dst, src, reply, proto) === NO_SIDE;
+}

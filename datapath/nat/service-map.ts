@@ -1,0 +1,92 @@
+import type { Arena } from '../arena/arena.ts';
+import { H_IMAGE_ACK, H_IMAGE_ROOT } from '../arena/layout.ts';
+import * as L from './image-layout.ts';
+
+const PROBES_MAX = 64;
+export const NO_SLOT = -1;
+
+/** The image in force as the hot path reads it: the root's words, taken over once per batch. */
+export class ServiceMap {
+  readonly words: Int32Array;
+  readonly #header: Int32Array;
+  #root = 0;
+  generation = 0;
+  nodeAddress = 0;
+  snatPortMin = 0;
+  snatPortCount = 0;
+  #node = 0;
+  #frontends = 0;
+  #mask = 0;
+  #directory = 0;
+  #directoryLength = 0;
+
+  constructor(arena: Arena) {
+    this.words = arena.image;
+    this.#header = arena.header;
+  }
+
+  /** False until the first publish. */
+  get ready(): boolean {
+    return this.#root !== 0;
+  }
+
+  /** Takes over the newest root and acknowledges it; called between batches. */
+  refresh(): void {
+    const root = Atomics.load(this.#header, H_IMAGE_ROOT);
+    if (root === this.#root) return;
+    const w = this.words;
+    this.#root = root;
+    this.generation = w[root + L.ROOT_GENERATION]!;
+    this.#node = w[root + L.ROOT_NODE]!;
+    this.nodeAddress = w[this.#node + L.NODE_ADDRESS]!;
+    this.snatPortMin = w[this.#node + L.NODE_SNAT_MIN]!;
+    this.snatPortCount = w[this.#node + L.NODE_SNAT_COUNT]!;
+    this.#frontends = w[root + L.ROOT_FRONTENDS]!;
+    this.#mask = w[root + L.ROOT_FRONTEND_MASK]!;
+    this.#directory = w[root + L.ROOT_DIRECTORY]!;
+    this.#directoryLength = w[root + L.ROOT_DIRECTORY_LENGTH]!;
+    Atomics.store(this.#header, H_IMAGE_ACK, this.generation);
+  }
+
+  /** Word offset of the frontend's slot, or NO_SLOT. */
+  findFrontend(address: number, portProto: number): number {
+    const w = this.words;
+    let slot = L.hashFrontend(address, portProto) & this.#mask;
+    for (let probes = 0; probes < PROBES_MAX; probes++) {
+      const at = this.#frontends + slot * L.SLOT_WORDS;
+      if (w[at + L.SLOT_KIND] === 0) return NO_SLOT;
+      if (w[at + L.SLOT_ADDRESS] === address && w[at + L.SLOT_PORT_PROTO] === portProto) return at;
+      slot = (slot + 1) & this.#mask;
+    }
+    return NO_SLOT;
+  }
+
+  /** MARK_* of an address, 0 for one that the cluster does not know. */
+  markOf(address: number): number {
+    const at = this.findFrontend(address, 0);
+    return at === NO_SLOT ? 0 : this.words[at + L.SLOT_KIND]!;
+  }
+
+  /** Word offset of a Service port's block, 0 if it is gone. */
+  serviceAt(id: number): number {
+    return id > 0 && id < this.#directoryLength ? this.words[this.#directory + id]! : 0;
+  }
+
+  inServiceRange(address: number): boolean {
+    const w = this.words;
+    return (
+      (address & w[this.#node + L.NODE_SERVICE_MASK]!) === w[this.#node + L.NODE_SERVICE_ADDRESS]!
+    );
+  }
+
+  inPodRange(address: number): boolean {
+    const w = this.words;
+    const count = w[this.#node + L.NODE_POD_RANGES]!;
+    let at = this.#node + L.NODE_HEADER_WORDS;
+    for (let n = 0; n < count; n++) {
+      if ((address & w[at + 1]!) === w[at]!) return true;
+      at += 2;
+    }
+    return false;
+  }
+}

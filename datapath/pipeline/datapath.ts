@@ -1,0 +1,51 @@
+import type { Arena } from '../arena/arena.ts';
+import { H_ATTACHED } from '../arena/layout.ts';
+import { nodeTimeouts, type Timeouts } from '../flow/state.ts';
+import { FlowTable } from '../flow/table.ts';
+import { ServiceMap } from '../nat/service-map.ts';
+import { Decision } from './decision.ts';
+import { FragmentTable } from './fragments.ts';
+
+/** The whole state of one node's datapath. Everything that the pipeline knows is here or in the packet. */
+export class Datapath {
+  readonly arena: Arena;
+  readonly header: Int32Array;
+  readonly counters: Float64Array;
+  readonly table: FlowTable;
+  readonly services: ServiceMap;
+  readonly timeouts: Timeouts;
+  readonly fragments = new FragmentTable();
+  /** What was decided for the last new flow; commit reads it, explain prints it. */
+  readonly decision = new Decision();
+  /** The clock, ms as a wrapping int32; set once per batch. */
+  now = 0;
+  #random: number;
+
+  /** Attaches to an arena, whose flows are rescanned. `seed` starts the random numbers; any int32 but 0. */
+  constructor(arena: Arena, seed: number) {
+    this.arena = arena;
+    this.header = arena.header;
+    this.counters = arena.counters;
+    this.table = new FlowTable(arena);
+    this.services = new ServiceMap(arena);
+    this.timeouts = nodeTimeouts();
+    this.#random = seed | 0 || 1;
+    this.header[H_ATTACHED] = this.header[H_ATTACHED]! + 1;
+    this.table.rescan();
+  }
+
+  /** Adds one to a counter or to a drop reason. */
+  count(code: number): void {
+    this.counters[code] = this.counters[code]! + 1;
+  }
+
+  /** A number from 0 to `below` - 1, uniform to one part in 2^32 / below; xorshift32. */
+  random(below: number): number {
+    let x = this.#random;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#random = x;
+    return Math.floor(((x >>> 0) / 4_294_967_296) * below);
+  }
+}

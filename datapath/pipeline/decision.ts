@@ -1,0 +1,46 @@
+export const SELECTED_NONE = 0;
+export const SELECTED_ONLY = 1;
+export const SELECTED_RANDOM = 2;
+
+export const MASQUERADE_NO = 0;
+/** The chosen endpoint is the source itself. */
+export const MASQUERADE_HAIRPIN = 1;
+/** A source outside the pod range to a cluster address, the node itself included. */
+export const MASQUERADE_OUTSIDE = 2;
+/** externalTrafficPolicy Cluster. */
+export const MASQUERADE_EXTERNAL = 3;
+/** From a pod to an address outside the cluster. */
+export const MASQUERADE_EGRESS = 4;
+
+/** What establish decided for one packet; ints only, and one object for all packets. */
+export class Decision {
+  /** Tuple after translation. */
+  newSrc = 0;
+  newDst = 0;
+  newPorts = 0;
+  /** Service port's id, 0 for none. */
+  service = 0;
+  /** FRONTEND_* + 1 of the frontend that matched, 0 for none. */
+  frontend = 0;
+  /** SELECTED_*. */
+  selected = 0;
+  /** Endpoints that could have been chosen. */
+  eligible = 0;
+  /** MASQUERADE_*. */
+  masquerade = 0;
+  /** The first state of the flow. */
+  state = 0;
+
+  /** Back to "the packet as it is". */
+  reset(src: number, dst: number, ports: number): void {
+    this.newSrc = src;
+    this.newDst = dst;
+    this.newPorts = ports;
+    this.service = 0;
+    this.frontend = 0;
+    this.selected = SELECTED_NONE;
+    this.eligible = 0;
+    this.masquerade = MASQUERADE_NO;
+    this.state = 0;
+  }
+}

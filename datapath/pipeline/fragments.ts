@@ -1,0 +1,145 @@
+// Fragments after the first carry no ports: they follow the verdict of the first (RFC 791; RFC 5508 section 6 for
+// why they must). One that overtakes its first waits a little. This state lives outside the arena on purpose: an
+// agent that is started again loses a few datagrams that were in pieces, and no flow.
+
+import { NO_SIDE } from '../flow/line.ts';
+import { IP4_OFF_ID } from '../wire/layout.ts';
+import { BATCH_HELD_MAX, type Batch } from './batch.ts';
+
+/** Datagrams followed at a time; a newer one replaces an older one of the same slot. */
+const KNOWN_SLOTS = 4096;
+const KNOWN_MS = 30_000;
+/** A fragment that waits: at most this long, and this large. */
+const HELD_MS = 1000;
+const HELD_BYTES_MAX = 9216;
+
+/** The datagram's verdict is not known. */
+export const FRAGMENT_UNKNOWN = -1_000_000;
+
+const K_SRC = 0;
+const K_DST = 1;
+/** Identification << 8 | protocol. */
+const K_ID = 2;
+const K_SIDE = 3;
+const K_VERDICT = 4;
+const K_SEEN = 5;
+const K_USED = 6;
+const K_WORDS = 8;
+
+const H_LENGTH = 0;
+const H_SINCE = 1;
+const H_KEY_SRC = 2;
+const H_KEY_DST = 3;
+const H_KEY_ID = 4;
+const H_WORDS = 8;
+
+/** Datagrams in pieces: what became of their first fragment, and later ones that came too early. */
+export class FragmentTable {
+  readonly #known = new Int32Array(KNOWN_SLOTS * K_WORDS);
+  readonly #held = new Int32Array(BATCH_HELD_MAX * H_WORDS);
+  readonly #heldBytes = new Uint8Array(BATCH_HELD_MAX * HELD_BYTES_MAX);
+  #heldCount = 0;
+  /** Side of the datagram that `find` found, or NO_SIDE if its first fragment had no flow. */
+  side = NO_SIDE;
+
+  /** Remembers what became of first fragment `i` of the datagram `id`. */
+  remember(b: Batch, i: number, id: number, verdict: number, now: number): void {
+    const src = b.src[i]!;
+    const dst = b.dst[i]!;
+    const at = this.#slot(src, dst, id);
+    const k = this.#known;
+    k[at + K_SRC] = src;
+    k[at + K_DST] = dst;
+    k[at + K_ID] = id;
+    k[at + K_SIDE] = b.side[i]!;
+    k[at + K_VERDICT] = verdict;
+    k[at + K_SEEN] = now;
+    k[at + K_USED] = 1;
+  }
+
+  /** The verdict of a datagram's first fragment, its side in `this.side`; or FRAGMENT_UNKNOWN. */
+  find(src: number, dst: number, id: number, now: number): number {
+    const at = this.#slot(src, dst, id);
+    const k = this.#known;
+    const same = k[at + K_SRC] === src && k[at + K_DST] === dst && k[at + K_ID] === id;
+    if (k[at + K_USED] === 0 || !same || ((now - k[at + K_SEEN]!) | 0) > KNOWN_MS) {
+      return FRAGMENT_UNKNOWN;
+    }
+    this.side = k[at + K_SIDE]!;
+    return k[at + K_VERDICT]!;
+  }
+
+  /** Keeps a copy of later fragment `i`; false if there is no room or it is too large. */
+  hold(b: Batch, i: number, now: number): boolean {
+    const bytes = b.length[i]!;
+    if (this.#heldCount === BATCH_HELD_MAX || bytes > HELD_BYTES_MAX) return false;
+    const at = this.#freeHeld();
+    const h = this.#held;
+    h[at + H_LENGTH] = bytes;
+    h[at + H_SINCE] = now;
+    h[at + H_KEY_SRC] = b.src[i]!;
+    h[at + H_KEY_DST] = b.dst[i]!;
+    h[at + H_KEY_ID] = datagramId(b, i);
+    const to = (at / H_WORDS) * HELD_BYTES_MAX;
+    copyBytes(b.bytes, b.start[i]!, this.#heldBytes, to, bytes);
+    this.#heldCount++;
+    return true;
+  }
+
+  /** Appends to the batch every fragment that waited for this datagram. */
+  release(b: Batch, src: number, dst: number, id: number): void {
+    if (this.#heldCount === 0) return;
+    const h = this.#held;
+    for (let n = 0; n < BATCH_HELD_MAX; n++) {
+      const at = n * H_WORDS;
+      const bytes = h[at + H_LENGTH]!;
+      if (bytes === 0 || h[at + H_KEY_ID] !== id) continue;
+      if (h[at + H_KEY_SRC] !== src || h[at + H_KEY_DST] !== dst) continue;
+      if (b.count === b.start.length) return;
+      copyBytes(this.#heldBytes, n * HELD_BYTES_MAX, b.bytes, b.end(), bytes);
+      b.push(bytes);
+      h[at + H_LENGTH] = 0;
+      this.#heldCount--;
+    }
+  }
+
+  /** Forgets fragments that have waited long enough; how many. */
+  expire(now: number): number {
+    if (this.#heldCount === 0) return 0;
+    const before = this.#heldCount;
+    const h = this.#held;
+    for (let at = 0; at < h.length; at += H_WORDS) {
+      if (h[at + H_LENGTH] === 0 || ((now - h[at + H_SINCE]!) | 0) < HELD_MS) continue;
+      h[at + H_LENGTH] = 0;
+      this.#heldCount--;
+    }
+    return before - this.#heldCount;
+  }
+
+  #freeHeld(): number {
+    let at = 0;
+    while (this.#held[at + H_LENGTH] !== 0) at += H_WORDS; // There is one: the caller has counted.
+    return at;
+  }
+
+  #slot(src: number, dst: number, id: number): number {
+    let h = Math.imul(src ^ Math.imul(id, 0x9e3779b1), 0x85ebca6b) ^ dst;
+    h = Math.imul(h ^ (h >>> 15), 0xc2b2ae35);
+    return ((h ^ (h >>> 13)) & (KNOWN_SLOTS - 1)) * K_WORDS;
+  }
+}
+
+/** Identification and protocol, which with the addresses name a datagram. */
+export function datagramId(b: Batch, i: number): number {
+  return (b.view.getUint16(b.ip[i]! + IP4_OFF_ID) << 8) | b.proto[i]!;
+}
+
+function copyBytes(
+  from: Uint8Array,
+  fromAt: number,
+  to: Uint8Array,
+  toAt: number,
+  bytes: number,
+): void {
+  for (let n = 0; n < bytes; n++) to[toAt + n] = from[fromAt + n]!;
+}

@@ -1,0 +1,99 @@
+// What can become of a packet, and why. A verdict is VERDICT_* or minus a DROP_*; every drop has a name, a
+// counter of that name and a scenario.
+
+export const VERDICT_FORWARD = 0;
+/** The packet was turned into an answer to its sender (RST, ICMP unreachable). */
+export const VERDICT_REPLY = 1;
+/** Kept until the first fragment says what to do with it. */
+export const VERDICT_HELD = 2;
+
+export const DROP_SHORT = 1;
+export const DROP_NOT_IPV4 = 2;
+export const DROP_IP_LENGTH = 3;
+export const DROP_IP_CHECKSUM = 4;
+export const DROP_VNET_HEADER = 5;
+export const DROP_L4_LENGTH = 6;
+export const DROP_TCP_FLAGS = 7;
+export const DROP_ICMP_CHECKSUM = 8;
+export const DROP_ICMP_WITHOUT_FLOW = 9;
+export const DROP_UNALLOCATED = 10;
+export const DROP_NO_LOCAL_ENDPOINT = 11;
+export const DROP_SOURCE_RANGE = 12;
+export const DROP_MIDSTREAM_NAT = 13;
+export const DROP_TABLE_FULL = 14;
+export const DROP_SNAT_PORTS = 15;
+export const DROP_FRAGMENT_ORPHAN = 16;
+export const DROP_FRAGMENT_LIMIT = 17;
+export const DROP_FRAGMENT_RANGE = 18;
+export const DROP_UNANSWERABLE = 19;
+export const DROP_NO_IMAGE = 20;
+
+/** Name and meaning of each drop reason; index is the DROP_* code. */
+export const DROP_REASONS: readonly (readonly [string, string])[] = [
+  ['none', ''],
+  ['short', 'less than an IPv4 header was read'],
+  ['not-ipv4', 'the version field is not 4'],
+  ['ip-length', 'header length or total length disagree with what was read'],
+  ['ip-checksum', 'the IPv4 header checksum is wrong'],
+  ['vnet-header', 'the partial checksum lies outside the packet'],
+  ['l4-length', 'the transport header is cut short or its length field is impossible'],
+  ['tcp-flags', 'a combination of TCP flags that no TCP sends'],
+  ['icmp-checksum', 'the checksum of an ICMP error is wrong'],
+  ['icmp-without-flow', 'an ICMP answer that nothing asked for'],
+  ['unallocated', 'an address of the Service range that no Service has'],
+  ['no-local-endpoint', 'traffic policy Local, and the endpoints are on other nodes only'],
+  ['source-range', 'outside loadBalancerSourceRanges'],
+  ['midstream-nat', 'the middle of a connection that would need translation but has no flow'],
+  ['table-full', 'no room for a new flow, and none may be evicted'],
+  ['snat-ports', 'every SNAT port is taken towards this destination'],
+  ['fragment-orphan', 'the first fragment did not come in time'],
+  ['fragment-limit', 'too many fragments wait for their first one'],
+  ['fragment-range', 'a fragment that ends beyond 65,535 bytes'],
+  ['unanswerable', 'refused, but a reply to it is forbidden (RST, ICMP error, multicast)'],
+  ['no-image', 'a new flow that needs tables before the first image'],
+];
+
+/** Counters other than drops, after the drop reasons in the counter section. */
+export const COUNTER_BASE = 64;
+export const COUNT_PACKETS = COUNTER_BASE;
+export const COUNT_BYTES = COUNTER_BASE + 1;
+export const COUNT_FORWARDED = COUNTER_BASE + 2;
+export const COUNT_FLOWS_MADE = COUNTER_BASE + 3;
+export const COUNT_FLOWS_EXPIRED = COUNTER_BASE + 4;
+export const COUNT_FLOWS_EVICTED = COUNTER_BASE + 5;
+export const COUNT_FLOWS_REOPENED = COUNTER_BASE + 6;
+export const COUNT_REJECT_NO_ENDPOINT = COUNTER_BASE + 7;
+export const COUNT_REJECT_WRONG_PORT = COUNTER_BASE + 8;
+export const COUNT_REJECT_MIDSTREAM = COUNTER_BASE + 9;
+export const COUNT_RST_IMPLAUSIBLE = COUNTER_BASE + 10;
+export const COUNT_ICMP_TRANSLATED = COUNTER_BASE + 11;
+export const COUNT_PASSED_HOST = COUNTER_BASE + 12;
+export const COUNT_PASSED_UNTRACKED = COUNTER_BASE + 13;
+export const COUNT_PORT_MOVED = COUNTER_BASE + 14;
+export const COUNT_FRAGMENTS = COUNTER_BASE + 15;
+export const COUNT_BATCHES = COUNTER_BASE + 16;
+export const COUNT_READ_ERRORS = COUNTER_BASE + 17;
+export const COUNT_WRITE_ERRORS = COUNTER_BASE + 18;
+
+/** Names and meanings, index is the code less COUNTER_BASE. */
+export const COUNTERS: readonly (readonly [string, string])[] = [
+  ['packets', 'packets read; a 64 KiB segment is one'],
+  ['bytes', 'bytes read'],
+  ['forwarded', 'packets written back, answers not counted'],
+  ['flows-made', 'flows inserted'],
+  ['flows-expired', 'flows whose time ran out'],
+  ['flows-evicted', 'unreplied or closing flows that gave way when the table was full'],
+  ['flows-reopened', 'closed flows replaced by a new connection of the same tuple'],
+  ['reject-no-endpoint', 'new connections refused because the Service has no endpoint'],
+  ['reject-wrong-port', 'packets refused because the Service has no such port'],
+  ['reject-midstream', 'RSTs for TCP segments to a frontend without a flow'],
+  ['rst-implausible', 'RSTs with a sequence number that closes nothing'],
+  ['icmp-translated', 'ICMP errors about a tracked packet'],
+  ['passed-host', "packets of the node's own sockets, which have no flow"],
+  ['passed-untracked', 'TCP segments without a flow that need no translation'],
+  ['port-moved', 'source ports changed because two connections would have collided'],
+  ['fragments', 'fragments after the first'],
+  ['batches', 'batches processed'],
+  ['read-errors', 'reads from a device that failed'],
+  ['write-errors', 'writes to a device that failed'],
+];

@@ -1,0 +1,90 @@
+// The datapath's thread: read a batch, run it, write it back, sleep in poll when there is nothing. The thread's
+// event loop never turns; the engine speaks to it through the arena, the control words and an eventfd.
+
+import { isMainThread, workerData } from 'node:worker_threads';
+import { attachArenaFile } from '../arena/file.ts';
+import { H_NOW } from '../arena/layout.ts';
+import { EAGAIN, errno, mapMemory, POLLIN, poll, read, write } from '../io/sys.ts';
+import {
+  BATCH_BUFFER_BYTES,
+  BATCH_BYTES,
+  BATCH_PACKETS_MAX,
+  Batch,
+  PACKET_BYTES_MAX,
+} from '../pipeline/batch.ts';
+import { Datapath } from '../pipeline/datapath.ts';
+import { run, tick } from '../pipeline/run.ts';
+import { COUNT_READ_ERRORS, COUNT_WRITE_ERRORS, VERDICT_REPLY } from '../pipeline/verdict.ts';
+import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
+
+const TICK_MS = 100;
+const POLLFD_BYTES = 8;
+const POLLIN_SHIFTED = POLLIN << 16;
+
+/** CLOCK_MONOTONIC in ms as a wrapping int32: the same for every agent of one boot, so ages survive a restart. */
+function monotonicOffset(): number {
+  return Number(process.hrtime.bigint()) / 1e6 - performance.now();
+}
+
+function serve(input: WorkerInput): void {
+  const { arena } = attachArenaFile(input.arenaPath);
+  const d = new Datapath(arena, input.seed);
+  const memory = mapMemory(BATCH_BUFFER_BYTES);
+  const b = new Batch(memory.buffer);
+  const count = input.ports.length;
+  const polled = mapMemory((count + 1) * POLLFD_BYTES);
+  const fds = new Int32Array(polled.buffer);
+  input.ports.forEach((port, n) => {
+    fds[n * 2] = port.fd;
+    fds[n * 2 + 1] = POLLIN;
+  });
+  fds[count * 2] = input.wakeFd;
+  fds[count * 2 + 1] = POLLIN;
+  const scratch = mapMemory(POLLFD_BYTES).address;
+  const offset = monotonicOffset();
+  let ticked = 0;
+  Atomics.store(input.control, CONTROL_READY, 1);
+  Atomics.notify(input.control, CONTROL_READY);
+  while (Atomics.load(input.control, CONTROL_STOP) === 0) {
+    const now = (performance.now() + offset) | 0;
+    let idle = true;
+    for (let n = 0; n < count; n++) {
+      if (!pump(d, b, input.ports[n]!.fd, memory.address, now)) idle = false;
+    }
+    if (((now - ticked) | 0) >= TICK_MS) {
+      ticked = now;
+      tick(d, now);
+      d.header[H_NOW] = now;
+    }
+    if (!idle) continue;
+    poll(polled.address, count + 1, TICK_MS);
+    if ((fds[count * 2 + 1]! & POLLIN_SHIFTED) !== 0) read(input.wakeFd, scratch, 8);
+    d.services.refresh();
+  }
+}
+
+/** One batch of one port; true if there was nothing to read. */
+function pump(d: Datapath, b: Batch, fd: number, memory: number, now: number): boolean {
+  b.count = 0;
+  for (;;) {
+    const at = b.end();
+    if (at > BATCH_BYTES || b.count === BATCH_PACKETS_MAX) break;
+    const bytes = read(fd, memory + at, PACKET_BYTES_MAX);
+    if (bytes > 0) b.push(bytes);
+    else {
+      if (bytes < 0 && errno() !== EAGAIN) d.count(COUNT_READ_ERRORS);
+      break;
+    }
+  }
+  if (b.count === 0) return true;
+  run(d, b, now);
+  for (let i = 0; i < b.count; i++) {
+    const verdict = b.verdict[i]!;
+    if (verdict < 0 || verdict > VERDICT_REPLY) continue;
+    const bytes = b.length[i]!;
+    if (write(fd, memory + b.start[i]!, bytes) !== bytes) d.count(COUNT_WRITE_ERRORS);
+  }
+  return false;
+}
+
+if (!isMainThread) serve(workerData as WorkerInput);

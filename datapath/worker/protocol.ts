@@ -1,0 +1,17 @@
+/** What the engine hands to its worker. Descriptors belong to the process, so they outlive a worker. */
+export interface WorkerInput {
+  arenaPath: string;
+  /** Devices to serve; today the node's TUN alone. */
+  ports: { name: string; fd: number }[];
+  wakeFd: number;
+  /** Shared with the engine; words CONTROL_*. */
+  control: Int32Array;
+  /** Seed of the random numbers. */
+  seed: number;
+}
+
+/** 1 asks the worker to leave its loop. */
+export const CONTROL_STOP = 0;
+/** 1 once the loop runs. */
+export const CONTROL_READY = 1;
+export const CONTROL_WORDS = 4;
