@@ -1,0 +1,140 @@
+// The flow table for people and scripts, read from the arena of a running (or dead) agent without asking it.
+
+import type { Arena } from '../arena/arena.ts';
+import { attachArenaFile } from '../arena/file.ts';
+import { H_FLOW_HIGH, H_NOW } from '../arena/layout.ts';
+import { remainingMs } from '../flow/expire.ts';
+import * as F from '../flow/line.ts';
+import { nodeTimeouts, STATE_NAMES } from '../flow/state.ts';
+import { FlowTable } from '../flow/table.ts';
+import { readGeneration, readServiceName } from '../nat/image-reader.ts';
+import { formatAddress } from '../wire/address.ts';
+import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../wire/layout.ts';
+
+/** A tuple as `conntrack list -o json` prints it; for ICMP echo both ports are the identifier. */
+export interface TupleRow {
+  src: string;
+  sport: number;
+  dst: string;
+  dport: number;
+}
+
+export interface FlowRow {
+  proto: string;
+  state: string;
+  original: TupleRow;
+  reply: TupleRow;
+  timeoutS: number;
+  packets: number;
+  bytes: number;
+  /** `NS/NAME:PORT`, null where the flow is not of a Service or the Service is gone. */
+  service: string | null;
+  /** Among dnat, snat, assured, unreplied, hairpin. */
+  flags: string[];
+}
+
+export interface FlowCount {
+  flows: number;
+  capacity: number;
+  byState: Record<string, number>;
+}
+
+export interface ArenaReader {
+  flows(): Generator<FlowRow>;
+  count(): FlowCount;
+  generation(): number;
+  close(): void;
+}
+
+const PROTO_NAMES: Record<number, string> = {
+  [PROTO_TCP]: 'tcp',
+  [PROTO_UDP]: 'udp',
+  [PROTO_ICMP]: 'icmp',
+  [PROTO_SCTP]: 'sctp',
+};
+
+/** Maps the arena of an agent for reading. Throws KubetunError KT_ARENA_ABSENT. */
+export function openArenaReader(path: string): ArenaReader {
+  const file = attachArenaFile(path);
+  return { ...readArena(file.arena), close: file.close };
+}
+
+/** Reads an arena that is mapped already. */
+export function readArena(arena: Arena): Omit<ArenaReader, 'close'> {
+  const table = new FlowTable(arena);
+  return {
+    flows: () => rows(arena, table),
+    count: () => countFlows(arena),
+    generation: () => readGeneration(arena),
+  };
+}
+
+function* rows(arena: Arena, table: FlowTable): Generator<FlowRow> {
+  const high = arena.header[H_FLOW_HIGH]!;
+  const names = new Map<number, string | null>();
+  for (let flow = 0; flow < high; flow++) {
+    if (arena.lines[(flow * 2 * F.LINE_WORDS + F.W_META) | 0] === 0) continue;
+    yield row(arena, table, flow, names);
+  }
+}
+
+function row(
+  arena: Arena,
+  table: FlowTable,
+  flow: number,
+  names: Map<number, string | null>,
+): FlowRow {
+  const { lines } = arena;
+  const client = flow * 2 * F.LINE_WORDS;
+  const backend = client + F.LINE_WORDS;
+  const meta = lines[client + F.W_META]!;
+  const proto = meta & F.META_PROTO_MASK;
+  const service = lines[client + F.W_SERVICE]!;
+  if (!names.has(service)) names.set(service, readServiceName(arena, service));
+  const left = remainingMs(table, flow, arena.header[H_NOW]!, nodeTimeouts());
+  return {
+    proto: PROTO_NAMES[proto] ?? String(proto),
+    state: STATE_NAMES[(meta & F.META_STATE_MASK) >> F.META_STATE_SHIFT] ?? 'UNKNOWN',
+    original: tupleRow(lines, client, proto),
+    reply: tupleRow(lines, backend, proto),
+    timeoutS: Math.max(0, Math.ceil(left / 1000)),
+    packets: (lines[client + F.W_PACKETS]! >>> 0) + (lines[backend + F.W_PACKETS]! >>> 0),
+    bytes: arena.lines64[(client + F.W_BYTES) >> 1]! + arena.lines64[(backend + F.W_BYTES) >> 1]!,
+    service: names.get(service) ?? null,
+    flags: flagNames(meta),
+  };
+}
+
+function tupleRow(lines: Int32Array, at: number, proto: number): TupleRow {
+  const ports = lines[at + F.W_PORTS]!;
+  return {
+    src: formatAddress(lines[at + F.W_SRC]!),
+    sport: ports >>> 16,
+    dst: formatAddress(lines[at + F.W_DST]!),
+    dport: proto === PROTO_ICMP ? ports >>> 16 : ports & 0xffff,
+  };
+}
+
+function flagNames(meta: number): string[] {
+  const names: string[] = [];
+  if (meta & F.FLAG_DNAT) names.push('dnat');
+  if (meta & F.FLAG_SNAT) names.push('snat');
+  if (meta & F.FLAG_ASSURED) names.push('assured');
+  if (!(meta & F.FLAG_REPLIED)) names.push('unreplied');
+  if (meta & F.FLAG_HAIRPIN) names.push('hairpin');
+  return names;
+}
+
+function countFlows(arena: Arena): FlowCount {
+  const byState: Record<string, number> = {};
+  let flows = 0;
+  const high = arena.header[H_FLOW_HIGH]!;
+  for (let flow = 0; flow < high; flow++) {
+    const meta = arena.lines[flow * 2 * F.LINE_WORDS + F.W_META]!;
+    if (meta === 0) continue;
+    const name = STATE_NAMES[(meta & F.META_STATE_MASK) >> F.META_STATE_SHIFT] ?? 'UNKNOWN';
+    byState[name] = (byState[name] ?? 0) + 1;
+    flows++;
+  }
+  return { flows, capacity: arena.layout.flowsMax, byState };
+}
