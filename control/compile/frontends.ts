@@ -1,0 +1,122 @@
+import {
+  FRONTEND_CLUSTER,
+  FRONTEND_NODEPORT,
+  type FrontendEntry,
+  PROTO_TCP,
+  PROTO_UDP,
+} from '../../datapath/nat/image.ts';
+import { formatAddress } from '../../datapath/wire/address.ts';
+import type { PortFrontend } from './port.ts';
+
+/** A Service port's claim to a frontend. */
+interface Claim {
+  kind: number;
+  serviceId: number;
+  createdMs: number;
+  name: string;
+}
+
+/** Two Service ports claim one address and port. */
+export interface FrontendConflict {
+  /** `address:port`. */
+  frontend: string;
+  /** Names of the Service ports, `NS/NAME:PORT`. */
+  winner: string;
+  losers: string[];
+}
+
+/**
+ * All claims to frontends, and who has which: addresses that the API allocated (ClusterIPs, NodePorts) before
+ * those that somebody wrote into a Service, so that nobody takes another one's ClusterIP; then the older
+ * Service; then the name. The outcome does not depend on the order of claims.
+ */
+export class FrontendBook {
+  /** Frontend -> claims, the winner first; a bare claim where there is only one, which is nearly always. */
+  readonly #claims = new Map<number, Claim | Claim[]>();
+  /** Frontends touched since `takeChanges`, with the winner before. */
+  readonly #touched = new Map<number, { frontend: PortFrontend; before: Claim | null }>();
+
+  claim(frontend: PortFrontend, serviceId: number, createdMs: number, name: string): void {
+    const key = this.#touch(frontend);
+    const claims = [
+      ...toList(this.#claims.get(key)),
+      { kind: frontend.kind, serviceId, createdMs, name },
+    ];
+    this.#claims.set(key, claims.length === 1 ? claims[0]! : claims.sort(byPrecedence));
+  }
+
+  /** Takes back a claim that this Service port made to this frontend. */
+  release(frontend: PortFrontend, serviceId: number): void {
+    const key = this.#touch(frontend);
+    const claims = toList(this.#claims.get(key)).slice();
+    const at = claims.findIndex((c) => c.serviceId === serviceId && c.kind === frontend.kind);
+    if (at >= 0) claims.splice(at, 1);
+    if (claims.length === 0) this.#claims.delete(key);
+    else this.#claims.set(key, claims.length === 1 ? claims[0]! : claims);
+  }
+
+  /** True if this Service port has this frontend, and no other claim goes before its own. */
+  holds(frontend: PortFrontend, serviceId: number): boolean {
+    const winner = toList(this.#claims.get(keyOf(frontend)))[0];
+    return winner?.serviceId === serviceId && winner.kind === frontend.kind;
+  }
+
+  /** What has changed hands since the last call, and the conflicts among it. */
+  takeChanges(): { add: FrontendEntry[]; remove: FrontendEntry[]; conflicts: FrontendConflict[] } {
+    const add: FrontendEntry[] = [];
+    const remove: FrontendEntry[] = [];
+    const conflicts: FrontendConflict[] = [];
+    for (const [key, { frontend, before }] of this.#touched) {
+      const claims = toList(this.#claims.get(key));
+      const winner = claims[0] ?? null;
+      const losers = new Set(claims.map((c) => c.name).filter((name) => name !== winner?.name));
+      const { address, port, proto } = frontend;
+      if (winner && losers.size > 0) {
+        const text = `${formatAddress(address)}:${port}`;
+        conflicts.push({ frontend: text, winner: winner.name, losers: [...losers] });
+      }
+      const same = before?.serviceId === winner?.serviceId && before?.kind === winner?.kind;
+      if (same) continue;
+      if (before) remove.push({ address, port, proto, ...held(before) });
+      if (winner) add.push({ address, port, proto, ...held(winner) });
+    }
+    this.#touched.clear();
+    return { add, remove, conflicts };
+  }
+
+  #touch(frontend: PortFrontend): number {
+    const key = keyOf(frontend);
+    if (!this.#touched.has(key)) {
+      this.#touched.set(key, { frontend, before: toList(this.#claims.get(key))[0] ?? null });
+    }
+    return key;
+  }
+}
+
+function held({ kind, serviceId }: Claim): { kind: number; serviceId: number } {
+  return { kind, serviceId };
+}
+
+function toList(claims: Claim | Claim[] | undefined): Claim[] {
+  if (claims === undefined) return [];
+  return Array.isArray(claims) ? claims : [claims];
+}
+
+/** Exact as a double: 32 bits of address, 16 of port, 2 of protocol. */
+function keyOf({ address, port, proto }: PortFrontend): number {
+  const protocol = proto === PROTO_TCP ? 0 : proto === PROTO_UDP ? 1 : 2;
+  return ((address >>> 0) * 65_536 + port) * 4 + protocol;
+}
+
+function isAllocated(kind: number): boolean {
+  return kind === FRONTEND_CLUSTER || kind === FRONTEND_NODEPORT;
+}
+
+function byPrecedence(a: Claim, b: Claim): number {
+  return (
+    Number(isAllocated(b.kind)) - Number(isAllocated(a.kind)) ||
+    a.createdMs - b.createdMs ||
+    (a.name < b.name ? -1 : a.name > b.name ? 1 : 0) ||
+    a.kind - b.kind
+  );
+}

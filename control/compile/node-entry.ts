@@ -1,0 +1,63 @@
+import type { NodeEntry, Range4 } from '../../datapath/nat/image.ts';
+import type { NodeRow } from '../model/rows.ts';
+
+/** What the image says of the cluster's ranges; from the command line. */
+export interface NodeRanges {
+  serviceRange: Range4;
+  /** Beside them the Nodes' own podCIDRs count. */
+  podRanges: Range4[];
+  /** Inclusive, like the NodePorts. */
+  snatPortMin: number;
+  snatPortMax: number;
+  nodePortMin: number;
+  nodePortMax: number;
+}
+
+/** SPEC 1: masquerade takes its ports here, and the node's own sockets stay below. */
+export const SNAT_PORT_MIN = 40_000;
+export const SNAT_PORT_MAX = 65_535;
+export const NODE_PORT_MIN = 30_000;
+export const NODE_PORT_MAX = 32_767;
+
+/** The node's part of the image, or null as long as the node's own address is not known. */
+export function buildNodeEntry(
+  nodeName: string,
+  nodes: Iterable<NodeRow>,
+  ranges: NodeRanges,
+): NodeEntry | null {
+  const rows = [...nodes];
+  const nodeAddress = rows.find((row) => row.name === nodeName)?.addresses[0];
+  if (nodeAddress === undefined) return null;
+  const podRanges = new Map<string, Range4>();
+  for (const range of [...ranges.podRanges, ...rows.flatMap((row) => row.podRanges)]) {
+    podRanges.set(`${range.address}/${range.mask}`, range);
+  }
+  const all = [...podRanges.values()];
+  return {
+    nodeAddress,
+    nodeAddresses: [...new Set(rows.flatMap((row) => row.addresses))].sort((a, b) => a - b),
+    podRanges: all
+      .filter((r) => !all.some((other) => other !== r && contains(other, r)))
+      .sort(byBase),
+    serviceRange: ranges.serviceRange,
+    snatPortMin: ranges.snatPortMin,
+    snatPortMax: ranges.snatPortMax,
+    nodePortMin: ranges.nodePortMin,
+    nodePortMax: ranges.nodePortMax,
+  };
+}
+
+export function sameNodeEntry(a: NodeEntry, b: NodeEntry): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** True if every address of `inner` is in `outer`. */
+function contains(outer: Range4, inner: Range4): boolean {
+  // A mask that has all the bits of another one belongs to the smaller range.
+  const smaller = (inner.mask & outer.mask) === outer.mask;
+  return smaller && (inner.address & outer.mask) === outer.address;
+}
+
+function byBase(a: Range4, b: Range4): number {
+  return a.address - b.address || a.mask - b.mask;
+}

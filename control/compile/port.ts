@@ -1,0 +1,116 @@
+// One Service compiled for one node: its rows in, what the image is to hold of it out. Pure.
+import {
+  FRONTEND_CLUSTER,
+  FRONTEND_EXTERNAL,
+  FRONTEND_LOADBALANCER,
+  FRONTEND_NODEPORT,
+  SERVICE_FLAG_EXTERNAL_LOCAL,
+  SERVICE_FLAG_INTERNAL_LOCAL,
+} from '../../datapath/nat/image.ts';
+import {
+  eligibleCluster,
+  eligibleLocal,
+  type Place,
+  type PortEndpoint,
+} from '../model/eligible.ts';
+import type { ServicePortRow, ServiceRow, SliceRow } from '../model/rows.ts';
+import { endpointsOf } from '../model/union.ts';
+
+/** The node that is compiled for. */
+export interface CompilePlace extends Place {
+  /** The node's primary address, which captures NodePorts; null if it is not known. */
+  address: number | null;
+}
+
+/** An address and port that a Service port claims. */
+export interface PortFrontend {
+  address: number;
+  port: number;
+  proto: number;
+  /** FRONTEND_*. */
+  kind: number;
+}
+
+/** A Service port as the image is to hold it, its id apart. */
+export interface CompiledPort {
+  /** `NS/NAME:PORT`, PORT the port's name or its number. */
+  name: string;
+  proto: number;
+  flags: number;
+  affinityS: number;
+  /** Pairs (address, port), in the order of addresses. */
+  cluster: Int32Array;
+  /** The same of this node's endpoints; empty unless a policy is Local. */
+  local: Int32Array;
+  sourceRanges: Int32Array;
+  frontends: PortFrontend[];
+}
+
+const NO_PAIRS = new Int32Array(0);
+
+/** All ports of a Service, in its own order. */
+export function compileService(
+  service: ServiceRow,
+  slices: Iterable<SliceRow>,
+  place: CompilePlace,
+): CompiledPort[] {
+  const flags =
+    (service.internalLocal ? SERVICE_FLAG_INTERNAL_LOCAL : 0) |
+    (service.externalLocal ? SERVICE_FLAG_EXTERNAL_LOCAL : 0);
+  const rows = [...slices];
+  return service.ports.map((port) => {
+    const endpoints = endpointsOf(port, rows);
+    return {
+      name: `${service.key}:${port.name || port.number}`,
+      proto: port.proto,
+      flags,
+      affinityS: service.affinityS,
+      cluster: toPairs(eligibleCluster(endpoints, place)),
+      local: flags === 0 ? NO_PAIRS : toPairs(eligibleLocal(endpoints, place)),
+      sourceRanges: service.sourceRanges,
+      frontends: frontendsOf(service, port, place.address),
+    };
+  });
+}
+
+/** True if the image need not be told: everything but the frontends, which are compared by themselves. */
+export function samePort(a: CompiledPort, b: CompiledPort): boolean {
+  return (
+    a.name === b.name &&
+    a.proto === b.proto &&
+    a.flags === b.flags &&
+    a.affinityS === b.affinityS &&
+    sameWords(a.cluster, b.cluster) &&
+    sameWords(a.local, b.local) &&
+    sameWords(a.sourceRanges, b.sourceRanges)
+  );
+}
+
+function sameWords(a: Int32Array, b: Int32Array): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+function toPairs(endpoints: readonly PortEndpoint[]): Int32Array {
+  const pairs = new Int32Array(endpoints.length * 2);
+  endpoints.forEach(({ row, port }, i) => {
+    pairs[i * 2] = row.address;
+    pairs[i * 2 + 1] = port;
+  });
+  return pairs;
+}
+
+function frontendsOf(s: ServiceRow, port: ServicePortRow, node: number | null): PortFrontend[] {
+  const { number, proto, nodePort } = port;
+  const found: PortFrontend[] = [];
+  const add = (address: number, port: number, kind: number) => {
+    found.push({ address, port, proto, kind });
+  };
+  for (const address of s.clusterAddresses) add(address, number, FRONTEND_CLUSTER);
+  if (nodePort !== 0 && node !== null) add(node, nodePort, FRONTEND_NODEPORT);
+  for (const address of s.loadBalancerAddresses) add(address, number, FRONTEND_LOADBALANCER);
+  for (const address of s.externalAddresses) add(address, number, FRONTEND_EXTERNAL);
+  return found;
+}

@@ -1,0 +1,24 @@
+// Pieces of API objects that several kinds share.
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/nat/image.ts';
+import { parseAddress } from '../../datapath/wire/address.ts';
+
+const PROTOCOLS: Record<string, number> = { TCP: PROTO_TCP, UDP: PROTO_UDP, SCTP: PROTO_SCTP };
+
+/** The PROTO_* of `TCP`, `UDP` or `SCTP`; TCP if the field is absent, null for anything else. */
+export function parseProtocol(text: string | undefined): number | null {
+  return PROTOCOLS[text ?? 'TCP'] ?? null;
+}
+
+/** The IPv4 addresses of a list, in its order, each once; everything else is left out. */
+export function parseAddresses(texts: Iterable<string | undefined>): number[] {
+  const found = new Set<number>();
+  for (const text of texts) {
+    const address = text === undefined ? null : parseAddress(text);
+    if (address !== null) found.add(address);
+  }
+  return [...found];
+}
+
+export function objectKey(metadata: { namespace?: string; name?: string } | undefined): string {
+  return `${metadata?.namespace ?? 'default'}/${metadata?.name ?? ''}`;
+}

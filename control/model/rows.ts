@@ -1,0 +1,74 @@
+// What the agent keeps of the cluster: compact rows, made of API objects on arrival. Addresses are int32 in host
+// order as in the datapath; IPv6 addresses are left out.
+import type { Range4 } from '../../datapath/nat/image.ts';
+
+/** One port of a Service. */
+export interface ServicePortRow {
+  /** Empty for the only, unnamed port. */
+  name: string;
+  /** 1 to 65535. */
+  number: number;
+  /** PROTO_*. */
+  proto: number;
+  /** 0 for none. */
+  nodePort: number;
+}
+
+/** A Service. One that kubetun does not capture has no ports. */
+export interface ServiceRow {
+  /** `namespace/name`. */
+  key: string;
+  /** Creation time in ms; of two Services that claim one address and port the older one gets it. */
+  createdMs: number;
+  clusterAddresses: number[];
+  externalAddresses: number[];
+  /** Load balancer addresses to capture: ingress with ipMode nil or VIP. */
+  loadBalancerAddresses: number[];
+  ports: ServicePortRow[];
+  /** internalTrafficPolicy: Local. */
+  internalLocal: boolean;
+  /** externalTrafficPolicy: Local. */
+  externalLocal: boolean;
+  /** ClientIP affinity in seconds; 0 for none. */
+  affinityS: number;
+  /** loadBalancerSourceRanges as pairs (address, mask); empty allows everyone. */
+  sourceRanges: Int32Array;
+}
+
+/** One endpoint of an EndpointSlice. */
+export interface EndpointRow {
+  address: number;
+  /** Empty if the slice names none. */
+  nodeName: string;
+  ready: boolean;
+  serving: boolean;
+  terminating: boolean;
+  /** Zones and nodes that should use this endpoint; empty without hints. */
+  hintZones: readonly string[];
+  hintNodes: readonly string[];
+}
+
+export interface SlicePortRow {
+  name: string;
+  number: number;
+  proto: number;
+}
+
+/** An EndpointSlice. One of another address family, or of no Service, has no endpoints. */
+export interface SliceRow {
+  /** `namespace/name` of the slice. */
+  key: string;
+  /** `namespace/name` of the Service; empty for none. */
+  serviceKey: string;
+  ports: SlicePortRow[];
+  endpoints: EndpointRow[];
+}
+
+export interface NodeRow {
+  name: string;
+  /** InternalIPs; the first is the node's primary address. */
+  addresses: number[];
+  podRanges: Range4[];
+  /** Label topology.kubernetes.io/zone; empty for none. */
+  zone: string;
+}

@@ -1,0 +1,86 @@
+import type { NodeRow, ServiceRow, SliceRow } from './rows.ts';
+
+/** What has changed since the tables were last compiled. */
+export interface Changes {
+  /** Keys of Services to compile again, deleted ones among them. */
+  services: Set<string>;
+  /** Any Node has changed. */
+  nodes: boolean;
+}
+
+const NO_SLICES: ReadonlyMap<string, SliceRow> = new Map();
+
+/** The cluster as this agent knows it, and a record of what has changed in it. */
+export class Tables {
+  readonly services = new Map<string, ServiceRow>();
+  readonly nodes = new Map<string, NodeRow>();
+  /** Service key -> slice key -> row. */
+  readonly #slices = new Map<string, Map<string, SliceRow>>();
+  readonly #nodeName: string;
+  #changes: Changes = { services: new Set(), nodes: false };
+
+  /** @param nodeName the node whose Services follow its own zone and address. */
+  constructor(nodeName: string) {
+    this.#nodeName = nodeName;
+  }
+
+  slicesOf(serviceKey: string): ReadonlyMap<string, SliceRow> {
+    return this.#slices.get(serviceKey) ?? NO_SLICES;
+  }
+
+  putService(row: ServiceRow): void {
+    this.services.set(row.key, row);
+    this.#changes.services.add(row.key);
+  }
+
+  deleteService(row: ServiceRow): void {
+    this.services.delete(row.key);
+    this.#changes.services.add(row.key);
+  }
+
+  /** @param before the slice's row until now: it may have belonged to another Service. */
+  putSlice(row: SliceRow, before: SliceRow | null): void {
+    if (before && before.serviceKey !== row.serviceKey) this.deleteSlice(before);
+    if (row.serviceKey === '') return;
+    const slices = this.#slices.get(row.serviceKey) ?? new Map<string, SliceRow>();
+    slices.set(row.key, row);
+    this.#slices.set(row.serviceKey, slices);
+    this.#changes.services.add(row.serviceKey);
+  }
+
+  deleteSlice(row: SliceRow): void {
+    const slices = this.#slices.get(row.serviceKey);
+    if (!slices?.delete(row.key)) return;
+    if (slices.size === 0) this.#slices.delete(row.serviceKey);
+    this.#changes.services.add(row.serviceKey);
+  }
+
+  putNode(row: NodeRow): void {
+    const before = this.nodes.get(row.name);
+    if (before && JSON.stringify(before) === JSON.stringify(row)) return; // Heartbeats.
+    this.nodes.set(row.name, row);
+    this.#nodeChanged(row.name);
+  }
+
+  deleteNode(row: NodeRow): void {
+    if (this.nodes.delete(row.name)) this.#nodeChanged(row.name);
+  }
+
+  #nodeChanged(name: string): void {
+    this.#changes.nodes = true;
+    // NodePorts are captured on this node's address, and hints are read for its zone.
+    if (name === this.#nodeName)
+      for (const key of this.services.keys()) this.#changes.services.add(key);
+  }
+
+  /** True if nothing has changed since `takeChanges`. */
+  get clean(): boolean {
+    return this.#changes.services.size === 0 && !this.#changes.nodes;
+  }
+
+  takeChanges(): Changes {
+    const taken = this.#changes;
+    this.#changes = { services: new Set(), nodes: false };
+    return taken;
+  }
+}
