@@ -224,7 +224,7 @@ const operation = fc.oneof(
     name: letters,
     of: letters,
     endpoints: fc.array(endpointSpec, { maxLength: 3 }),
-    ports: fc.constantFrom(
+    ports: fc.constantFrom<object[]>(
       [{ port: 8080 }],
       [
         { name: 'x', port: 1 },

@@ -1,0 +1,102 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { KubetunError } from '../../datapath/error.ts';
+import { ipBatch, ipJson } from './ip.ts';
+import {
+  diffRules,
+  formatRule,
+  parseRule,
+  type Rule,
+  type RuleJson,
+  type SteeringPlan,
+  TABLE,
+  undoRules,
+} from './steering.ts';
+
+const SYSCTL_ROOT = '/proc/sys/net/ipv4';
+
+interface LinkJson {
+  ifname: string;
+  mtu: number;
+  addr_info?: { family: string; local: string; scope: string }[];
+}
+
+interface RouteJson {
+  dst: string;
+  dev?: string;
+}
+
+/** A device's first global IPv4 address and its MTU. Throws KubetunError KT_UPLINK. */
+export function readUplink(device: string): { address: string; mtu: number } {
+  const link = ipJson<LinkJson>('-4', 'addr', 'show', 'dev', device)?.[0];
+  const address = link?.addr_info?.find((a) => a.family === 'inet' && a.scope === 'global')?.local;
+  if (link === undefined || address === undefined) {
+    throw new KubetunError(
+      'KT_UPLINK',
+      `the uplink ${device} ${link ? 'has no IPv4 address' : 'is not in this network namespace'}`,
+      'name the device that leads to the other nodes with --uplink',
+    );
+  }
+  return { address, mtu: link.mtu };
+}
+
+/** Brings a plan about; what is there already stays untouched, so that repeating it disturbs no packet. */
+export function applySteering(plan: SteeringPlan): void {
+  for (const [path, value] of plan.sysctls) writeSysctl(path, value);
+  ipBatch(plan.setup);
+  ipBatch(diffRules(readRules(), plan.rules));
+}
+
+/** What of a plan is not in force, one line each; empty if all is well. */
+export function checkSteering(plan: SteeringPlan, tun: string): string[] {
+  const missing = diffRules(readRules(), plan.rules);
+  for (const [path, value] of plan.sysctls) {
+    const now = readSysctl(path);
+    if (now !== value) missing.push(`${path} is ${now ?? 'absent'}, not ${value}`);
+  }
+  const routes = [
+    ...(ipJson<RouteJson>('route', 'show', 'table', String(TABLE)) ?? []),
+    ...(ipJson<RouteJson>('route', 'show', 'dev', tun) ?? []).map((r) => ({ ...r, dev: tun })),
+  ];
+  for (const line of plan.setup.filter((l) => l.startsWith('route replace '))) {
+    const destination = line.split(' ')[2];
+    if (!routes.some((r) => r.dst === destination && r.dev === tun)) missing.push(line);
+  }
+  return missing;
+}
+
+/** Takes rules, routes and the TUN device off the node; nothing is left, and repeating it does no harm. */
+export function removeSteering(tun: string): void {
+  ipBatch(undoRules(readRules()));
+  // With the device go its routes.
+  if (ipJson('link', 'show', 'dev', tun) !== null) ipBatch([`link del dev ${tun}`]);
+}
+
+/** The rules of this namespace, for people: in the words of ip-rule(8). */
+export function showRules(): string[] {
+  return readRules().map(formatRule);
+}
+
+function readRules(): Rule[] {
+  return (ipJson<RuleJson>('-4', 'rule', 'show') ?? []).map(parseRule);
+}
+
+function writeSysctl(path: string, value: string): void {
+  try {
+    writeFileSync(`${SYSCTL_ROOT}/${path}`, value);
+  } catch (error) {
+    throw new KubetunError(
+      'KT_SYSCTL',
+      `net.ipv4.${path.replaceAll('/', '.')} cannot be set to ${value}`,
+      'run as root in a namespace whose /proc/sys is writable',
+      { cause: error },
+    );
+  }
+}
+
+function readSysctl(path: string): string | null {
+  try {
+    return readFileSync(`${SYSCTL_ROOT}/${path}`, 'utf8').trim();
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,39 @@
+// The one place of the agent that runs ip(8), in the network namespace of this process.
+import { spawnSync } from 'node:child_process';
+import { KubetunError } from '../../datapath/error.ts';
+
+function run(args: string[], input?: string): { status: number; stdout: string; stderr: string } {
+  const result = spawnSync('ip', args, { input, encoding: 'utf8' });
+  if ((result.error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') throw ipMissing();
+  if (result.error) throw result.error;
+  return { status: result.status ?? 1, stdout: result.stdout, stderr: result.stderr };
+}
+
+export function ipMissing(): KubetunError {
+  return new KubetunError('KT_TOOL_MISSING', 'ip is not installed', 'apt-get install iproute2');
+}
+
+/** Runs lines of `ip -batch` in one process. Throws KubetunError KT_IP with the line that failed. */
+export function ipBatch(lines: string[]): void {
+  if (lines.length === 0) return;
+  const { status, stderr } = run(['-batch', '-'], `${lines.join('\n')}\n`);
+  if (status === 0) return;
+  const at = /Command failed -:(\d+)/.exec(stderr)?.[1];
+  const line = at === undefined ? 'ip -batch' : `ip ${lines[Number(at) - 1]}`;
+  throw new KubetunError(
+    'KT_IP',
+    `${line}: ${firstLine(stderr)}`,
+    'is the device there, and are you root?',
+  );
+}
+
+/** The JSON output of `ip -j ARGS`; null if it fails, as for a device that is not there. */
+export function ipJson<T>(...args: string[]): T[] | null {
+  const { status, stdout } = run(['-j', ...args]);
+  if (status !== 0) return null;
+  return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[]);
+}
+
+function firstLine(text: string): string {
+  return text.trim().split('\n')[0] ?? '';
+}

@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { preflight } from '../../../../control/node/preflight.ts';
+import {
+  diffRules,
+  formatRule,
+  parseRule,
+  planSteering,
+  type Rule,
+  type SteeringInput,
+  undoRules,
+} from '../../../../control/node/steering.ts';
+import { KubetunError } from '../../../../datapath/error.ts';
+
+const INPUT: SteeringInput = {
+  tun: 'kt0',
+  uplink: 'eth0',
+  mtu: 1450,
+  nodeAddress: '172.18.0.11',
+  serviceRange: '10.96.0.0/16',
+  podRanges: ['10.244.0.0/16'],
+  nodePorts: [30_000, 32_767],
+  snatPorts: [40_000, 65_535],
+  ephemeralPorts: [32_768, 39_999],
+};
+const PLAN = planSteering(INPUT);
+const UNTOUCHED: Rule[] = [
+  { pref: 0, action: 'lookup local' },
+  { pref: 32_766, action: 'lookup main' },
+  { pref: 32_767, action: 'lookup default' },
+];
+
+/** Carries out the rule lines of a batch; refuses what the kernel would. */
+function carryOut(rules: Rule[], lines: string[]): Rule[] {
+  const texts = rules.map(formatRule);
+  for (const line of lines) {
+    const [, verb, text] = /^rule (add|del) (.*)$/.exec(line)!;
+    const at = texts.indexOf(text!);
+    if (verb === 'add') {
+      assert.equal(at, -1, `${text} was not there`);
+      texts.push(text!);
+    } else {
+      assert.notEqual(at, -1, `${text} was there`);
+      texts.splice(at, 1);
+    }
+    const local = texts.some((t) => t.endsWith('lookup local'));
+    assert.ok(local, `local delivery works after: ${line}`);
+  }
+  return texts.map((text) => parseText(text));
+}
+
+function parseText(text: string): Rule {
+  const known = [...PLAN.rules, ...UNTOUCHED].find((r) => formatRule(r) === text);
+  return known ?? { pref: Number(text.split(' ')[1]), action: text.replace(/^pref \d+ /, '') };
+}
+
+test('the plan of a node, word for word', () => {
+  assert.deepEqual(PLAN.setup, [
+    'link set dev kt0 mtu 1450 txqueuelen 2000 up',
+    'route replace default dev kt0 src 172.18.0.11 table 100',
+    'route replace 10.96.0.0/16 dev kt0 src 172.18.0.11',
+  ]);
+  assert.deepEqual(PLAN.sysctls, [
+    ['conf/kt0/accept_local', '1'],
+    ['conf/kt0/rp_filter', '0'],
+  ]);
+  assert.deepEqual(PLAN.rules.map(formatRule), [
+    'pref 1 to 10.96.0.0/16 iif kt0 prohibit',
+    'pref 1 to 172.18.0.11 iif eth0 ipproto tcp dport 32768-39999 goto 32000',
+    'pref 2 to 127.0.0.0/8 iif lo goto 32000',
+    'pref 3 iif lo ipproto icmp lookup 100',
+    'pref 4 to 172.18.0.11 iif lo ipproto tcp dport 30000-32767 lookup 100',
+    'pref 4 to 172.18.0.11 iif lo ipproto tcp dport 40000-65535 lookup 100',
+    'pref 5 to 172.18.0.11 iif lo ipproto udp dport 30000-32767 lookup 100',
+    'pref 5 to 172.18.0.11 iif lo ipproto udp dport 40000-65535 lookup 100',
+    'pref 6 to 172.18.0.11 iif lo goto 32000',
+    'pref 7 to 10.244.0.0/16 iif lo lookup 100',
+    'pref 10 iif kt0 goto 32000',
+    'pref 11 iif lo goto 32000',
+    'pref 12 ipproto tcp lookup 100',
+    'pref 13 ipproto udp lookup 100',
+    'pref 14 ipproto icmp lookup 100',
+    'pref 15 ipproto sctp lookup 100',
+    'pref 16 to 169.254.1.1 goto 32000',
+    'pref 17 from 10.244.0.0/16 blackhole',
+    'pref 18 to 10.244.0.0/16 blackhole',
+  ]);
+});
+
+test('ip-rule JSON reads back as the rule it came from', () => {
+  const json = [
+    { priority: 1, src: 'all', dst: '10.96.0.0', dstlen: 16, iif: 'kt0', action: 'prohibit' },
+    {
+      priority: 4,
+      src: 'all',
+      dst: '172.18.0.11',
+      iif: 'lo',
+      ipproto: 'tcp',
+      dport_start: 30000,
+      dport_end: 32767,
+      table: '100',
+    },
+    { priority: 2, src: 'all', dst: '127.0.0.0', dstlen: 8, iif: 'lo', goto: 32000 },
+    { priority: 17, src: '10.244.0.0', srclen: 16, action: 'blackhole' },
+  ];
+  const plan = PLAN.rules.map(formatRule);
+  for (const rule of json)
+    assert.ok(plan.includes(formatRule(parseRule(rule))), `${rule.priority}`);
+});
+
+test('applied once it is there; applied again nothing is done', () => {
+  const lines = diffRules(UNTOUCHED, PLAN.rules);
+  assert.equal(lines[0], 'rule add pref 32000 lookup local');
+  assert.equal(lines.at(-1), 'rule del pref 0 lookup local');
+  const tun = lines.indexOf('rule add pref 10 iif kt0 goto 32000');
+  assert.ok(tun < lines.indexOf('rule add pref 12 ipproto tcp lookup 100'), 'nothing circles');
+  const after = carryOut(UNTOUCHED, lines);
+  assert.deepEqual(diffRules(after, PLAN.rules), []);
+});
+
+test('a changed range replaces its rules and no others; strangers stay', () => {
+  const stranger: Rule = { pref: 50, from: '192.0.2.0/24', action: 'lookup 7' };
+  const steered = [...carryOut(UNTOUCHED, diffRules(UNTOUCHED, PLAN.rules)), stranger];
+  const other = planSteering({ ...INPUT, podRanges: ['10.1.0.0/16'] });
+  assert.deepEqual(diffRules(steered, other.rules), [
+    'rule add pref 7 to 10.1.0.0/16 iif lo lookup 100',
+    'rule add pref 17 from 10.1.0.0/16 blackhole',
+    'rule add pref 18 to 10.1.0.0/16 blackhole',
+    'rule del pref 7 to 10.244.0.0/16 iif lo lookup 100',
+    'rule del pref 17 from 10.244.0.0/16 blackhole',
+    'rule del pref 18 to 10.244.0.0/16 blackhole',
+  ]);
+});
+
+test('undone, the node is as it was, from any point on the way', () => {
+  const lines = diffRules(UNTOUCHED, PLAN.rules);
+  for (let done = 0; done <= lines.length; done++) {
+    const half = carryOut(UNTOUCHED, lines.slice(0, done));
+    const undo = undoRules(half);
+    const after = carryOut(half, undo).map(formatRule).sort();
+    assert.deepEqual(after, UNTOUCHED.map(formatRule).sort(), `after ${done} lines`);
+  }
+});
+
+const REFUSALS: [string, object, RegExp][] = [
+  ['KT_NOT_ROOT', { uid: 1000 }, /^the agent of n1 is not root$/],
+  ['KT_TUN_ABSENT', { tun: false }, /\/dev\/net\/tun/],
+  ['KT_TOOL_MISSING', { ip: false }, /^ip is not installed$/],
+  ['KT_ROOT_NAMESPACE', { rootNamespace: true }, /own network namespace/],
+];
+
+for (const [code, flaw, message] of REFUSALS) {
+  test(`the preflight refuses: ${code}`, () => {
+    const machine = { uid: 0, tun: true, ip: true, rootNamespace: false };
+    preflight('n1', false, machine);
+    assert.throws(
+      () => preflight('n1', false, { ...machine, ...flaw }),
+      (error: unknown) => {
+        assert.ok(error instanceof KubetunError);
+        assert.equal(error.code, code);
+        assert.match(error.message, message);
+        assert.notEqual(error.next, '');
+        return true;
+      },
+    );
+  });
+}
+
+test("the machine's own network is steered only when that is said", () => {
+  preflight('n1', true, { uid: 0, tun: true, ip: true, rootNamespace: true });
+});
