@@ -16,12 +16,12 @@ export class Tables {
   readonly nodes = new Map<string, NodeRow>();
   /** Service key -> slice key -> row. */
   readonly #slices = new Map<string, Map<string, SliceRow>>();
-  readonly #nodeName: string;
+  readonly nodeName: string;
   #changes: Changes = { services: new Set(), nodes: false };
 
   /** @param nodeName the node whose Services follow its own zone and address. */
   constructor(nodeName: string) {
-    this.#nodeName = nodeName;
+    this.nodeName = nodeName;
   }
 
   slicesOf(serviceKey: string): ReadonlyMap<string, SliceRow> {
@@ -69,7 +69,7 @@ export class Tables {
   #nodeChanged(name: string): void {
     this.#changes.nodes = true;
     // NodePorts are captured on this node's address, and hints are read for its zone.
-    if (name === this.#nodeName)
+    if (name === this.nodeName)
       for (const key of this.services.keys()) this.#changes.services.add(key);
   }
 

@@ -1,0 +1,228 @@
+// The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one to the other.
+import { rmSync } from 'node:fs';
+import type { Server } from 'node:http';
+import { readCounters } from '../../datapath/observe/counters.ts';
+import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
+import { Engine } from '../../datapath/worker/engine.ts';
+import {
+  NODE_PORT_MAX,
+  NODE_PORT_MIN,
+  type NodeRanges,
+  SNAT_PORT_MAX,
+  SNAT_PORT_MIN,
+} from '../compile/node-entry.ts';
+import { connectKube, type KubeClient } from '../kube/client.ts';
+import { type Informer, startInformer } from '../kube/informer.ts';
+import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
+import { readNode } from '../model/node.ts';
+import { readService } from '../model/service.ts';
+import { readSlice } from '../model/slice.ts';
+import { Tables } from '../model/tables.ts';
+import { applySteering, readUplink, removeSteering } from '../node/apply.ts';
+import { preflight } from '../node/preflight.ts';
+import { planSteering } from '../node/steering.ts';
+import { serveAdmin } from './admin.ts';
+import { describeServices } from './describe.ts';
+import { SYSTEM_CLOCK } from './pacer.ts';
+import { type Log, Publisher } from './publisher.ts';
+
+export interface AgentOptions {
+  node: string;
+  /** Null: the account of the pod that the agent runs in. */
+  kubeconfig: string | null;
+  tun: string;
+  /** The device that leads to the other nodes. */
+  uplink: string;
+  /** Path of the admin socket. */
+  admin: string;
+  /** Path of the arena, on tmpfs. */
+  arena: string;
+  serviceRange: string;
+  podRanges: string[];
+  /** The node's own sockets use these ports, inclusive. */
+  ephemeralPorts: [number, number];
+  /** The machine's own network namespace is the node. */
+  hostNetwork: boolean;
+}
+
+export interface Agent {
+  /** Ends everything but what keeps connections alive: the arena, the device and the steering stay. */
+  stop(): Promise<void>;
+}
+
+const SOURCES: KubeKind[] = ['Service', 'EndpointSlice', 'Node'];
+
+/**
+ * Starts a node's agent: packets are forwarded when this resolves, tables follow once the API server has
+ * answered. Throws KubetunError where the machine, the kubeconfig or a predecessor stands in the way.
+ */
+export async function startAgent(options: AgentOptions, log: Log): Promise<Agent> {
+  preflight(options.node, options.hostNetwork);
+  const client = connectKube(options.kubeconfig);
+  const uplink = readUplink(options.uplink);
+  const engine = await Engine.start({
+    arenaPath: options.arena,
+    tunName: options.tun,
+    log: (message) => log.warn({}, message),
+  });
+  try {
+    applySteering(planOf(options, uplink));
+    const tables = new Tables(options.node);
+    const publisher = new Publisher({
+      nodeName: options.node,
+      ranges: rangesOf(options),
+      tables,
+      sink: engine.writer,
+      sources: SOURCES,
+      clock: SYSTEM_CLOCK,
+      log,
+    });
+    const server = await serveAdmin(options.admin, routesOf(options, engine, publisher));
+    const informers = follow(client, tables, publisher, log, (address) => {
+      if (address !== uplink.address) {
+        log.warn({ node: address, uplink: uplink.address }, 'Node address and uplink differ');
+      }
+    });
+    log.info(
+      { address: uplink.address, survived: engine.survived, server: client.server },
+      'forwarding',
+    );
+    return { stop: () => stopAgent(informers, publisher, server, client, engine, log) };
+  } catch (error) {
+    await engine.stop();
+    throw error;
+  }
+}
+
+/** Takes off the node what an agent put there: rules, routes, the device, the arena, the socket. */
+export function cleanUpNode(options: AgentOptions): void {
+  preflight(options.node, options.hostNetwork);
+  removeSteering(options.tun);
+  rmSync(options.arena, { force: true });
+  rmSync(options.admin, { force: true });
+}
+
+async function stopAgent(
+  informers: Informer<unknown>[],
+  publisher: Publisher,
+  server: Server,
+  client: KubeClient,
+  engine: Engine,
+  log: Log,
+): Promise<void> {
+  for (const informer of informers) informer.stop();
+  publisher.stop();
+  server.close();
+  server.closeAllConnections();
+  client.close();
+  await engine.stop();
+  log.info({}, 'stopped; connections wait for the next agent');
+}
+
+function planOf(options: AgentOptions, uplink: { address: string; mtu: number }) {
+  return planSteering({
+    tun: options.tun,
+    uplink: options.uplink,
+    mtu: uplink.mtu,
+    nodeAddress: uplink.address,
+    serviceRange: options.serviceRange,
+    podRanges: options.podRanges,
+    nodePorts: [NODE_PORT_MIN, NODE_PORT_MAX],
+    snatPorts: [SNAT_PORT_MIN, SNAT_PORT_MAX],
+    ephemeralPorts: options.ephemeralPorts,
+  });
+}
+
+function rangesOf(options: AgentOptions): NodeRanges {
+  return {
+    serviceRange: parseRange(options.serviceRange)!,
+    podRanges: options.podRanges.map((text) => parseRange(text)!),
+    snatPortMin: SNAT_PORT_MIN,
+    snatPortMax: SNAT_PORT_MAX,
+    nodePortMin: NODE_PORT_MIN,
+    nodePortMax: NODE_PORT_MAX,
+  };
+}
+
+function routesOf(options: AgentOptions, engine: Engine, publisher: Publisher) {
+  return {
+    '/status': () => ({
+      node: options.node,
+      generation: engine.writer.generation,
+      acknowledged: engine.writer.acknowledged(),
+      synced: publisher.synced && publisher.published,
+      pid: process.pid,
+      survived: engine.survived,
+      workerRestarts: engine.restarts,
+      arena: options.arena,
+    }),
+    '/services': () => describeServices(publisher.compiler),
+    '/counters': () => readCounters(engine.arena),
+  };
+}
+
+/** Informers for everything that the tables hold. */
+function follow(
+  client: KubeClient,
+  tables: Tables,
+  publisher: Publisher,
+  log: Log,
+  onOwnAddress: (address: string) => void,
+): Informer<unknown>[] {
+  const start = <K extends KubeKind, R>(
+    kind: K,
+    compact: (object: KubeKinds[K]) => R,
+    put: (row: R, before: R | null) => void,
+    drop: (row: R) => void,
+  ): Informer<R> =>
+    startInformer<K, R>(
+      client,
+      kind,
+      { compact },
+      {
+        onUpsert: (row, before) => {
+          put(row, before);
+          publisher.changed();
+        },
+        onDelete: (row) => {
+          drop(row);
+          publisher.changed();
+        },
+        onSynced: () => {
+          log.info({ kind }, 'synced');
+          publisher.sourceSynced(kind);
+        },
+        onError: (error, retryMs) => {
+          log.warn(
+            { kind, retryMs, why: error instanceof Error ? error.message : error },
+            'watch lost',
+          );
+        },
+      },
+    );
+  return [
+    start(
+      'Service',
+      readService,
+      (row) => tables.putService(row),
+      (row) => tables.deleteService(row),
+    ),
+    start(
+      'EndpointSlice',
+      readSlice,
+      (row, before) => tables.putSlice(row, before),
+      (row) => tables.deleteSlice(row),
+    ),
+    start(
+      'Node',
+      readNode,
+      (row, before) => {
+        tables.putNode(row);
+        const address = row.addresses[0];
+        if (row.name !== tables.nodeName || address === undefined) return;
+        if (before?.addresses[0] !== address) onOwnAddress(formatAddress(address));
+      },
+      (row) => tables.deleteNode(row),
+    ),
+  ];
+}

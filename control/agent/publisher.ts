@@ -1,0 +1,144 @@
+import { KubetunError } from '../../datapath/error.ts';
+import type { ImageChange } from '../../datapath/nat/image.ts';
+import { Compiler } from '../compile/compiler.ts';
+import { IdAllocator, type IdUsage } from '../compile/ids.ts';
+import type { NodeRanges } from '../compile/node-entry.ts';
+import type { Tables } from '../model/tables.ts';
+import { type Clock, Pacer } from './pacer.ts';
+
+/** A burst of changes is published at this pace. */
+const PUBLISH_MS = 20;
+/** When the datapath is still leaving the memory that a publish needs. */
+const RETRY_MS = 50;
+
+/** Where images go; `engine.writer` is one. */
+export interface ImageSink extends IdUsage {
+  readonly generation: number;
+  /** Puts a change in force; its generation. */
+  publish(change: ImageChange): number;
+  /** Service ids of an image that outlived its agent. */
+  services(): Map<number, { name: string }>;
+}
+
+/** Takes one line per notable event, with its particulars. */
+export interface Log {
+  info(particulars: object, message: string): void;
+  warn(particulars: object, message: string): void;
+  error(particulars: object, message: string): void;
+}
+
+export interface PublisherOptions {
+  nodeName: string;
+  ranges: NodeRanges;
+  tables: Tables;
+  sink: ImageSink;
+  /** All of them must have synced before anything is published. */
+  sources: string[];
+  clock: Clock;
+  log: Log;
+}
+
+const NO_CHANGE: ImageChange = {
+  node: null,
+  upsert: [],
+  remove: [],
+  addFrontends: [],
+  removeFrontends: [],
+};
+
+/** Brings changes of the tables into force. Until then, and when there is nothing to say, the last image stays. */
+export class Publisher {
+  readonly compiler: Compiler;
+  readonly #options: PublisherOptions;
+  readonly #pacer: Pacer;
+  readonly #waiting: Set<string>;
+  /** The sink took a change in but could not put it in force. */
+  #due = false;
+  #published = false;
+  #nodeAwaited = false;
+  #cancelRetry: (() => void) | null = null;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#waiting = new Set(options.sources);
+    const ids = new IdAllocator(options.sink.services(), options.sink);
+    this.compiler = new Compiler(options.nodeName, options.ranges, ids);
+    this.#pacer = new Pacer(options.clock, PUBLISH_MS, () => this.#publish());
+  }
+
+  /** True once every source has said all that it knew. */
+  get synced(): boolean {
+    return this.#waiting.size === 0;
+  }
+
+  /** True once this process has put an image in force. */
+  get published(): boolean {
+    return this.#published;
+  }
+
+  sourceSynced(source: string): void {
+    this.#waiting.delete(source);
+    if (this.synced) this.#pacer.request();
+  }
+
+  /** The tables have changed. */
+  changed(): void {
+    if (this.synced) this.#pacer.request();
+  }
+
+  stop(): void {
+    this.#pacer.stop();
+    this.#cancelRetry?.();
+  }
+
+  #publish(): void {
+    const { tables, sink, log, clock } = this.#options;
+    if (!this.#nodeKnown() || (tables.clean && !this.#due)) return;
+    const startedMs = clock.nowMs();
+    const result = this.compiler.compile(tables, tables.takeChanges(), sink.generation + 1);
+    for (const conflict of result?.conflicts ?? []) {
+      log.warn(conflict, 'one address and port is claimed by several Services');
+    }
+    if (result && result.unserved.length > 0) {
+      log.error({ services: result.unserved.slice(0, 10) }, 'no Service id is left for these');
+    }
+    if (!result && !this.#due) return;
+    this.#send(result?.change ?? NO_CHANGE, startedMs);
+  }
+
+  #send(change: ImageChange, startedMs: number): void {
+    const { sink, log, clock } = this.#options;
+    // Whatever happens the sink has the change now; only its coming into force can fail.
+    this.#due = true;
+    try {
+      const generation = sink.publish(change);
+      this.#due = false;
+      const first = !this.#published;
+      this.#published = true;
+      log.info(
+        {
+          generation,
+          services: change.upsert.length,
+          removed: change.remove.length,
+          frontends: change.addFrontends.length,
+          ms: Math.round((clock.nowMs() - startedMs) * 1000) / 1000,
+        },
+        first ? 'first image published' : 'published',
+      );
+    } catch (error) {
+      if (!(error instanceof KubetunError)) throw error;
+      log.error({ code: error.code, next: error.next }, error.message);
+      this.#cancelRetry = clock.after(RETRY_MS, () => this.#pacer.request());
+    }
+  }
+
+  /** Nothing can be said of a node whose address the cluster does not know yet. */
+  #nodeKnown(): boolean {
+    const { tables, nodeName, log } = this.#options;
+    if (this.#published || this.#due) return true;
+    if (tables.nodes.get(nodeName)?.addresses[0] !== undefined) return true;
+    if (!this.#nodeAwaited) log.warn({}, `Node ${nodeName} has no InternalIP yet: waiting for it`);
+    this.#nodeAwaited = true;
+    return false;
+  }
+}

@@ -1,0 +1,122 @@
+import type { Command } from 'commander';
+import type { FlowCount, FlowRow } from '../../datapath/observe/flows.ts';
+import { type FlowFilterOptions, flowFilter } from './flow-filter.ts';
+import {
+  arenaOf,
+  labOf,
+  labOption,
+  nodeOption,
+  type OutputFormat,
+  outputOption,
+  requireNode,
+} from './options.ts';
+import { formatTable, print } from './table.ts';
+
+interface ConntrackOptions extends FlowFilterOptions {
+  node: string;
+  output: OutputFormat;
+}
+
+/** `kubetun conntrack`: a node's flows, read from its memory without disturbing it. */
+export function register(program: Command): void {
+  const conntrack = program
+    .command('conntrack')
+    .description('look at the connections that a node tracks');
+  addSubcommand(conntrack, 'list', 'one line for each connection', listFlows);
+  addSubcommand(conntrack, 'count', 'how many there are, by state', countFlows);
+}
+
+function addSubcommand(
+  parent: Command,
+  name: string,
+  description: string,
+  run: (arena: string, options: ConntrackOptions) => Promise<void>,
+): void {
+  parent
+    .command(name)
+    .description(description)
+    .addOption(nodeOption())
+    .option('--proto <name>', 'tcp, udp, icmp or sctp')
+    .option('--src <address>', 'who began it: ADDRESS, ADDRESS:PORT, :PORT or a range')
+    .option('--dst <address>', 'where it was sent, or where it went')
+    .option('--service <name>', 'NAME, NS/NAME or NS/NAME:PORT')
+    .option('--state <name>', 'such as ESTABLISHED')
+    .addOption(outputOption())
+    .addOption(labOption())
+    .action(async (options: ConntrackOptions, command: Command) => {
+      const lab = labOf(command);
+      requireNode(lab, options.node);
+      await run(arenaOf(lab, options.node), options);
+    });
+}
+
+/** Calls back with the flows of an arena that pass the filters; the arena is unmapped afterwards. */
+async function withFlows(
+  arena: string,
+  options: ConntrackOptions,
+  use: (flows: FlowRow[], capacity: number) => void,
+): Promise<void> {
+  const matches = flowFilter(options);
+  const { openArenaReader } = await import('../../datapath/observe/flows.ts');
+  const reader = openArenaReader(arena);
+  try {
+    use([...reader.flows()].filter(matches), reader.count().capacity);
+  } finally {
+    reader.close();
+  }
+}
+
+function listFlows(arena: string, options: ConntrackOptions): Promise<void> {
+  return withFlows(arena, options, (flows) => {
+    print(options.output, flows, () => formatFlows(flows));
+  });
+}
+
+function countFlows(arena: string, options: ConntrackOptions): Promise<void> {
+  return withFlows(arena, options, (flows, capacity) => {
+    const byState: Record<string, number> = {};
+    for (const { state } of flows) byState[state] = (byState[state] ?? 0) + 1;
+    const count: FlowCount = { flows: flows.length, capacity, byState };
+    print(options.output, count, () => formatCount(count));
+  });
+}
+
+/** The table that people read: who, to where, and who answers. */
+export function formatFlows(flows: FlowRow[]): string {
+  return formatTable(
+    [
+      'PROTO',
+      'STATE',
+      'FROM',
+      'TO',
+      'ANSWERED BY',
+      'ANSWERS GO TO',
+      'LEFT',
+      'PACKETS',
+      'BYTES',
+      'SERVICE',
+      'FLAGS',
+    ],
+    flows.map((flow) => [
+      flow.proto,
+      flow.state,
+      `${flow.original.src}:${flow.original.sport}`,
+      `${flow.original.dst}:${flow.original.dport}`,
+      `${flow.reply.src}:${flow.reply.sport}`,
+      `${flow.reply.dst}:${flow.reply.dport}`,
+      `${flow.timeoutS}s`,
+      String(flow.packets),
+      String(flow.bytes),
+      flow.service ?? '-',
+      flow.flags.join(',') || '-',
+    ]),
+  );
+}
+
+function formatCount(count: FlowCount): string {
+  const states = Object.entries(count.byState).sort(([a], [b]) => (a < b ? -1 : 1));
+  return [
+    `${count.flows} of ${count.capacity} flows`,
+    ...states.map(([state, flows]) => `  ${state} ${flows}`),
+  ].join('\n');
+}

@@ -1,0 +1,85 @@
+// What the command modules share: common options, and where a lab's things are.
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { KubetunError } from '../../datapath/error.ts';
+import { parseRange } from '../../datapath/wire/address.ts';
+
+export type OutputFormat = 'table' | 'json';
+
+/** `-o, --output`: for people or for scripts. */
+export function outputOption(): Option {
+  return new Option('-o, --output <format>', 'how to print it')
+    .choices(['table', 'json'])
+    .default('table');
+}
+
+/** `--node`, of which there must be one. */
+export function nodeOption(): Option {
+  return new Option('--node <name>', 'a node of the lab, or cloud').makeOptionMandatory();
+}
+
+/** `--lab` behind the command's name; before it the program takes the same. */
+export function labOption(): Option {
+  return new Option('--lab <name>', 'the lab to work on');
+}
+
+/** The lab that a command was called for. */
+export function labOf(command: Command): string {
+  for (let at: Command | null = command; at; at = at.parent) {
+    const { lab } = at.opts<{ lab?: string }>();
+    if (lab !== undefined) return lab;
+  }
+  return 'lab';
+}
+
+/** An argument parser for IPv4 ranges such as 10.96.0.0/16. */
+export function parseRangeOption(text: string): string {
+  if (!parseRange(text)) throw new InvalidArgumentError('It must be a range such as 10.96.0.0/16.');
+  return text;
+}
+
+/** The same for an option that may be given several times. */
+export function collectRanges(text: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), parseRangeOption(text)];
+}
+
+/** Where a lab keeps its state. */
+export function stateDir(lab: string): string {
+  return join(process.env.KUBETUN_RUN_DIR ?? '/run/kubetun', lab);
+}
+
+export function socketOf(lab: string, node: string): string {
+  return join(stateDir(lab), `${node}.sock`);
+}
+
+export function arenaOf(lab: string, node: string): string {
+  return `/dev/shm/kubetun-${lab}-${node}`;
+}
+
+/** Nodes of a lab whose agent has run, in the order of names. */
+function nodesOf(lab: string): string[] {
+  const folder = stateDir(lab);
+  if (!existsSync(folder)) return [];
+  const sockets = readdirSync(folder).filter((name) => name.endsWith('.sock'));
+  return sockets.map((name) => name.slice(0, -'.sock'.length)).sort();
+}
+
+/** Makes sure that a lab has this node. Throws KubetunError KT_LAB_DOWN, KT_NODE_UNKNOWN. */
+export function requireNode(lab: string, node: string): void {
+  const nodes = nodesOf(lab);
+  if (nodes.length === 0) {
+    throw new KubetunError(
+      'KT_LAB_DOWN',
+      `lab ${lab} is not up`,
+      'start it with scripts/kubetun lab up, or name another one with --lab',
+    );
+  }
+  if (!nodes.includes(node)) {
+    throw new KubetunError(
+      'KT_NODE_UNKNOWN',
+      `lab ${lab} has no node ${node}`,
+      `its nodes are ${nodes.join(', ')}`,
+    );
+  }
+}
