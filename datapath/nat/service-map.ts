@@ -1,6 +1,17 @@
 import type { Arena } from '../arena/arena.ts';
-import { H_IMAGE_ACK, H_IMAGE_ROOT } from '../arena/layout.ts';
-import * as L from './image-layout.ts';
+import * as arenaLayout from '../arena/layout.ts';
+import * as imageLayout from './image-layout.ts';
+import { hashFrontend } from './image-layout.ts';
+
+// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+// biome-ignore format: a list.
+const {
+  NODE_ADDRESS, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
+  NODE_SNAT_COUNT, NODE_SNAT_MIN, ROOT_DIRECTORY, ROOT_DIRECTORY_LENGTH, ROOT_FRONTENDS,
+  ROOT_FRONTEND_MASK, ROOT_GENERATION, ROOT_NODE, SLOT_ADDRESS, SLOT_KIND, SLOT_PORT_PROTO,
+  SLOT_WORDS,
+} = imageLayout;
+const { H_IMAGE_ACK, H_IMAGE_ROOT } = arenaLayout;
 
 const PROBES_MAX = 64;
 export const NO_SLOT = -1;
@@ -36,26 +47,26 @@ export class ServiceMap {
     if (root === this.#root) return;
     const w = this.words;
     this.#root = root;
-    this.generation = w[root + L.ROOT_GENERATION]!;
-    this.#node = w[root + L.ROOT_NODE]!;
-    this.nodeAddress = w[this.#node + L.NODE_ADDRESS]!;
-    this.snatPortMin = w[this.#node + L.NODE_SNAT_MIN]!;
-    this.snatPortCount = w[this.#node + L.NODE_SNAT_COUNT]!;
-    this.#frontends = w[root + L.ROOT_FRONTENDS]!;
-    this.#mask = w[root + L.ROOT_FRONTEND_MASK]!;
-    this.#directory = w[root + L.ROOT_DIRECTORY]!;
-    this.#directoryLength = w[root + L.ROOT_DIRECTORY_LENGTH]!;
+    this.generation = w[root + ROOT_GENERATION]!;
+    this.#node = w[root + ROOT_NODE]!;
+    this.nodeAddress = w[this.#node + NODE_ADDRESS]!;
+    this.snatPortMin = w[this.#node + NODE_SNAT_MIN]!;
+    this.snatPortCount = w[this.#node + NODE_SNAT_COUNT]!;
+    this.#frontends = w[root + ROOT_FRONTENDS]!;
+    this.#mask = w[root + ROOT_FRONTEND_MASK]!;
+    this.#directory = w[root + ROOT_DIRECTORY]!;
+    this.#directoryLength = w[root + ROOT_DIRECTORY_LENGTH]!;
     Atomics.store(this.#header, H_IMAGE_ACK, this.generation);
   }
 
   /** Word offset of the frontend's slot, or NO_SLOT. */
   findFrontend(address: number, portProto: number): number {
     const w = this.words;
-    let slot = L.hashFrontend(address, portProto) & this.#mask;
+    let slot = hashFrontend(address, portProto) & this.#mask;
     for (let probes = 0; probes < PROBES_MAX; probes++) {
-      const at = this.#frontends + slot * L.SLOT_WORDS;
-      if (w[at + L.SLOT_KIND] === 0) return NO_SLOT;
-      if (w[at + L.SLOT_ADDRESS] === address && w[at + L.SLOT_PORT_PROTO] === portProto) return at;
+      const at = this.#frontends + slot * SLOT_WORDS;
+      if (w[at + SLOT_KIND] === 0) return NO_SLOT;
+      if (w[at + SLOT_ADDRESS] === address && w[at + SLOT_PORT_PROTO] === portProto) return at;
       slot = (slot + 1) & this.#mask;
     }
     return NO_SLOT;
@@ -64,7 +75,7 @@ export class ServiceMap {
   /** MARK_* of an address, 0 for one that the cluster does not know. */
   markOf(address: number): number {
     const at = this.findFrontend(address, 0);
-    return at === NO_SLOT ? 0 : this.words[at + L.SLOT_KIND]!;
+    return at === NO_SLOT ? 0 : this.words[at + SLOT_KIND]!;
   }
 
   /** Word offset of a Service port's block, 0 if it is gone. */
@@ -74,15 +85,13 @@ export class ServiceMap {
 
   inServiceRange(address: number): boolean {
     const w = this.words;
-    return (
-      (address & w[this.#node + L.NODE_SERVICE_MASK]!) === w[this.#node + L.NODE_SERVICE_ADDRESS]!
-    );
+    return (address & w[this.#node + NODE_SERVICE_MASK]!) === w[this.#node + NODE_SERVICE_ADDRESS]!;
   }
 
   inPodRange(address: number): boolean {
     const w = this.words;
-    const count = w[this.#node + L.NODE_POD_RANGES]!;
-    let at = this.#node + L.NODE_HEADER_WORDS;
+    const count = w[this.#node + NODE_POD_RANGES]!;
+    let at = this.#node + NODE_HEADER_WORDS;
     for (let n = 0; n < count; n++) {
       if ((address & w[at + 1]!) === w[at]!) return true;
       at += 2;

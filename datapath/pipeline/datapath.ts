@@ -39,6 +39,10 @@ export class Datapath {
     this.counters[code] = this.counters[code]! + 1;
   }
 
+  add(code: number, amount: number): void {
+    this.counters[code] = this.counters[code]! + amount;
+  }
+
   /** A number from 0 to `below` - 1, uniform to one part in 2^32 / below; xorshift32. */
   random(below: number): number {
     let x = this.#random;

@@ -2,9 +2,15 @@
 // why they must). One that overtakes its first waits a little. This state lives outside the arena on purpose: an
 // agent that is started again loses a few datagrams that were in pieces, and no flow.
 
-import { NO_SIDE } from '../flow/line.ts';
-import { IP4_OFF_ID } from '../wire/layout.ts';
-import { BATCH_HELD_MAX, type Batch } from './batch.ts';
+import * as line from '../flow/line.ts';
+import * as wire from '../wire/layout.ts';
+import type { Batch } from './batch.ts';
+import * as batch from './batch.ts';
+
+// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+const { NO_SIDE } = line;
+const { IP4_OFF_ID } = wire;
+const { BATCH_HELD_MAX, P_DST, P_IP, P_LENGTH, P_PROTO, P_SIDE, P_SRC, P_START } = batch;
 
 /** Datagrams followed at a time; a newer one replaces an older one of the same slot. */
 const KNOWN_SLOTS = 4096;
@@ -42,16 +48,16 @@ export class FragmentTable {
   /** Side of the datagram that `find` found, or NO_SIDE if its first fragment had no flow. */
   side = NO_SIDE;
 
-  /** Remembers what became of first fragment `i` of the datagram `id`. */
-  remember(b: Batch, i: number, id: number, verdict: number, now: number): void {
-    const src = b.src[i]!;
-    const dst = b.dst[i]!;
+  /** Remembers what became of first fragment `r` of the datagram `id`. */
+  remember(b: Batch, r: number, id: number, verdict: number, now: number): void {
+    const src = b.p[r + P_SRC]!;
+    const dst = b.p[r + P_DST]!;
     const at = this.#slot(src, dst, id);
     const k = this.#known;
     k[at + K_SRC] = src;
     k[at + K_DST] = dst;
     k[at + K_ID] = id;
-    k[at + K_SIDE] = b.side[i]!;
+    k[at + K_SIDE] = b.p[r + P_SIDE]!;
     k[at + K_VERDICT] = verdict;
     k[at + K_SEEN] = now;
     k[at + K_USED] = 1;
@@ -69,19 +75,19 @@ export class FragmentTable {
     return k[at + K_VERDICT]!;
   }
 
-  /** Keeps a copy of later fragment `i`; false if there is no room or it is too large. */
-  hold(b: Batch, i: number, now: number): boolean {
-    const bytes = b.length[i]!;
+  /** Keeps a copy of later fragment `r`; false if there is no room or it is too large. */
+  hold(b: Batch, r: number, now: number): boolean {
+    const bytes = b.p[r + P_LENGTH]!;
     if (this.#heldCount === BATCH_HELD_MAX || bytes > HELD_BYTES_MAX) return false;
     const at = this.#freeHeld();
     const h = this.#held;
     h[at + H_LENGTH] = bytes;
     h[at + H_SINCE] = now;
-    h[at + H_KEY_SRC] = b.src[i]!;
-    h[at + H_KEY_DST] = b.dst[i]!;
-    h[at + H_KEY_ID] = datagramId(b, i);
+    h[at + H_KEY_SRC] = b.p[r + P_SRC]!;
+    h[at + H_KEY_DST] = b.p[r + P_DST]!;
+    h[at + H_KEY_ID] = datagramId(b, r);
     const to = (at / H_WORDS) * HELD_BYTES_MAX;
-    copyBytes(b.bytes, b.start[i]!, this.#heldBytes, to, bytes);
+    copyBytes(b.bytes, b.p[r + P_START]!, this.#heldBytes, to, bytes);
     this.#heldCount++;
     return true;
   }
@@ -95,7 +101,7 @@ export class FragmentTable {
       const bytes = h[at + H_LENGTH]!;
       if (bytes === 0 || h[at + H_KEY_ID] !== id) continue;
       if (h[at + H_KEY_SRC] !== src || h[at + H_KEY_DST] !== dst) continue;
-      if (b.count === b.start.length) return;
+      if (b.full) return;
       copyBytes(this.#heldBytes, n * HELD_BYTES_MAX, b.bytes, b.end(), bytes);
       b.push(bytes);
       h[at + H_LENGTH] = 0;
@@ -130,8 +136,8 @@ export class FragmentTable {
 }
 
 /** Identification and protocol, which with the addresses name a datagram. */
-export function datagramId(b: Batch, i: number): number {
-  return (b.view.getUint16(b.ip[i]! + IP4_OFF_ID) << 8) | b.proto[i]!;
+export function datagramId(b: Batch, r: number): number {
+  return (b.view.getUint16(b.p[r + P_IP]! + IP4_OFF_ID) << 8) | b.p[r + P_PROTO]!;
 }
 
 function copyBytes(

@@ -1,141 +1,158 @@
-import { TCP_FLAGS_VALID } from '../flow/state.ts';
+import { hashTuple } from '../flow/hash.ts';
+import * as line from '../flow/line.ts';
+import * as states from '../flow/state.ts';
 import { fold, sumBytes } from '../wire/checksum.ts';
-import * as W from '../wire/layout.ts';
-import {
-  type Batch,
-  KIND_FLOW,
-  KIND_ICMP_ERROR,
-  KIND_LATER_FRAGMENT,
-  PACKET_FIRST_FRAGMENT,
-  PACKET_PARTIAL,
-} from './batch.ts';
-import * as V from './verdict.ts';
+import * as wire from '../wire/layout.ts';
+import type { Batch } from './batch.ts';
+import * as batch from './batch.ts';
+import * as verdict from './verdict.ts';
+
+// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+// biome-ignore format: a list.
+const {
+  ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, ICMP_HEADER_BYTES, ICMP_OFF_ID, ICMP_OFF_SUM,
+  ICMP_PARAMETER_PROBLEM, ICMP_TIME_EXCEEDED, ICMP_UNREACHABLE, IP4_FLAG_MORE_FRAGMENTS,
+  IP4_FRAGMENT_OFFSET_MASK, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_SRC, IP4_TOTAL_BYTES_MAX,
+  PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP, SCTP_HEADER_BYTES, TCP_HEADER_BYTES_MIN,
+  TCP_OFF_DATA, TCP_OFF_SUM, UDP_HEADER_BYTES, UDP_OFF_LENGTH, UDP_OFF_SUM,
+  VNET_FLAG_NEEDS_CSUM, VNET_HEADER_BYTES, VNET_OFF_CSUM_OFFSET, VNET_OFF_CSUM_START,
+  VNET_OFF_FLAGS,
+} = wire;
+// biome-ignore format: a list.
+const {
+  DROP_FRAGMENT_RANGE, DROP_ICMP_CHECKSUM, DROP_IP_CHECKSUM, DROP_IP_LENGTH, DROP_L4_LENGTH,
+  DROP_NOT_IPV4, DROP_SHORT, DROP_TCP_FLAGS, DROP_VNET_HEADER,
+} = verdict;
+const { NO_SIDE } = line;
+const { TCP_FLAGS_VALID } = states;
+// biome-ignore format: a list.
+const {
+  KIND_FLOW, KIND_ICMP_ERROR, KIND_LATER_FRAGMENT, PACKET_FIRST_FRAGMENT, PACKET_PARTIAL, P_DST,
+  P_FLAGS, P_HASH, P_IP, P_KIND, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SIDE, P_SRC, P_START,
+  P_SUM_AT, P_VERDICT,
+} = batch;
 
 const FLAGS_CHECKED = 0x37; // FIN SYN RST ACK URG.
+const FRAGMENT_MASK = IP4_FLAG_MORE_FRAGMENTS | IP4_FRAGMENT_OFFSET_MASK;
 
 /**
- * Checks packet `i` once and fills in its columns; later stages trust every length. 0, or minus a DROP_*.
- * A frame longer than its IPv4 total length is cut to it. RFC 791, 9293, 768, 792, 9260.
+ * Checks packet `r` once and fills in its record; later stages trust every length. The verdict is 0, or minus a
+ * DROP_*. A frame longer than its IPv4 total length is cut to it. RFC 791, 9293, 768, 792, 9260.
  */
-export function parse(b: Batch, i: number): number {
-  const { view } = b;
-  const ip = b.start[i]! + W.VNET_HEADER_BYTES;
-  const room = b.length[i]! - W.VNET_HEADER_BYTES;
-  if (room < W.IP4_HEADER_BYTES_MIN) return -V.DROP_SHORT;
-  const first = view.getUint8(ip);
-  if (first >>> 4 !== 4) return -V.DROP_NOT_IPV4;
-  const headerBytes = (first & 15) << 2;
-  const total = view.getUint16(ip + W.IP4_OFF_TOTAL);
-  if (headerBytes < W.IP4_HEADER_BYTES_MIN || total < headerBytes || total > room) {
-    return -V.DROP_IP_LENGTH;
+export function parse(b: Batch, r: number, seed: number): void {
+  const { p } = b;
+  const verdict = parseHeader(b, r);
+  p[r + P_VERDICT] = verdict;
+  p[r + P_SIDE] = NO_SIDE;
+  p[r + P_HASH] = hashTuple(p[r + P_SRC]!, p[r + P_DST]!, p[r + P_PORTS]!, p[r + P_PROTO]!, seed);
+}
+
+function parseHeader(b: Batch, r: number): number {
+  const { p, view } = b;
+  const ip = p[r + P_START]! + VNET_HEADER_BYTES;
+  const room = p[r + P_LENGTH]! - VNET_HEADER_BYTES;
+  if (room < IP4_HEADER_BYTES_MIN) return -DROP_SHORT;
+  // The header as five words: each is read once, for its fields and for the sum.
+  const w0 = view.getInt32(ip);
+  const w1 = view.getInt32(ip + 4);
+  const w2 = view.getInt32(ip + 8);
+  const src = view.getInt32(ip + IP4_OFF_SRC);
+  const dst = view.getInt32(ip + IP4_OFF_DST);
+  if (w0 >>> 28 !== 4) return -DROP_NOT_IPV4;
+  const headerBytes = (w0 >>> 22) & 0x3c;
+  const total = w0 & 0xffff;
+  if (headerBytes < IP4_HEADER_BYTES_MIN || total < headerBytes || total > room) {
+    return -DROP_IP_LENGTH;
   }
-  if (sumHeader(view, ip, headerBytes) !== 0xffff) return -V.DROP_IP_CHECKSUM;
-  b.length[i] = total + W.VNET_HEADER_BYTES;
-  const proto = view.getUint8(ip + W.IP4_OFF_PROTO);
-  b.ip[i] = ip;
-  b.l4[i] = ip + headerBytes;
-  b.proto[i] = proto;
-  b.src[i] = view.getInt32(ip + W.IP4_OFF_SRC);
-  b.dst[i] = view.getInt32(ip + W.IP4_OFF_DST);
-  b.kind[i] = KIND_FLOW;
-  b.flags[i] = 0;
-  b.sumAt[i] = 0;
-  const fragment = view.getUint16(ip + W.IP4_OFF_FRAGMENT);
-  const offset = (fragment & W.IP4_FRAGMENT_OFFSET_MASK) << 3;
-  if (offset !== 0) {
-    if (offset + total - headerBytes > W.IP4_TOTAL_BYTES_MAX) return -V.DROP_FRAGMENT_RANGE;
-    b.kind[i] = KIND_LATER_FRAGMENT;
-    b.ports[i] = 0;
-    return 0;
+  const high = (w0 >>> 16) + (w1 >>> 16) + (w2 >>> 16) + (src >>> 16) + (dst >>> 16);
+  let sum = high + (w0 & 0xffff) + (w1 & 0xffff) + (w2 & 0xffff) + (src & 0xffff) + (dst & 0xffff);
+  if (headerBytes > IP4_HEADER_BYTES_MIN) {
+    sum += sumBytes(view, ip + IP4_HEADER_BYTES_MIN, ip + headerBytes);
   }
-  const more = fragment & W.IP4_FLAG_MORE_FRAGMENTS;
-  if (more !== 0) b.flags[i] = PACKET_FIRST_FRAGMENT;
+  if (fold(sum) !== 0xffff) return -DROP_IP_CHECKSUM;
+  const proto = (w2 >>> 16) & 0xff;
+  p[r + P_LENGTH] = total + VNET_HEADER_BYTES;
+  p[r + P_IP] = ip;
+  p[r + P_L4] = ip + headerBytes;
+  p[r + P_KIND] = KIND_FLOW;
+  p[r + P_SRC] = src;
+  p[r + P_DST] = dst;
+  p[r + P_PORTS] = 0;
+  p[r + P_PROTO] = proto;
+  p[r + P_FLAGS] = 0;
+  p[r + P_SUM_AT] = 0;
   const l4Bytes = total - headerBytes;
-  if (proto === W.PROTO_TCP) return parseTcp(b, i, l4Bytes);
-  if (proto === W.PROTO_UDP) return parseUdp(b, i, l4Bytes, more);
-  if (proto === W.PROTO_ICMP) return parseIcmp(b, i, l4Bytes);
-  if (proto === W.PROTO_SCTP) {
-    if (l4Bytes < W.SCTP_HEADER_BYTES) return -V.DROP_L4_LENGTH;
-    b.ports[i] = view.getInt32(b.l4[i]!);
+  if ((w1 & FRAGMENT_MASK) !== 0 && (w1 & IP4_FRAGMENT_OFFSET_MASK) !== 0) {
+    const offset = (w1 & IP4_FRAGMENT_OFFSET_MASK) << 3;
+    if (offset + l4Bytes > IP4_TOTAL_BYTES_MAX) return -DROP_FRAGMENT_RANGE;
+    p[r + P_KIND] = KIND_LATER_FRAGMENT;
     return 0;
   }
-  b.ports[i] = 0;
+  const more = w1 & IP4_FLAG_MORE_FRAGMENTS;
+  if (more !== 0) p[r + P_FLAGS] = PACKET_FIRST_FRAGMENT;
+  if (proto === PROTO_TCP) return parseTcp(b, r, l4Bytes);
+  if (proto === PROTO_UDP) return parseUdp(b, r, l4Bytes, more);
+  if (proto === PROTO_ICMP) return parseIcmp(b, r, l4Bytes);
+  if (proto !== PROTO_SCTP) return 0;
+  if (l4Bytes < SCTP_HEADER_BYTES) return -DROP_L4_LENGTH;
+  p[r + P_PORTS] = view.getInt32(ip + headerBytes);
   return 0;
 }
 
-function sumHeader(view: DataView, ip: number, bytes: number): number {
-  let sum =
-    view.getUint16(ip) +
-    view.getUint16(ip + 2) +
-    view.getUint16(ip + 4) +
-    view.getUint16(ip + 6) +
-    view.getUint16(ip + 8) +
-    view.getUint16(ip + 10) +
-    view.getUint16(ip + 12) +
-    view.getUint16(ip + 14) +
-    view.getUint16(ip + 16) +
-    view.getUint16(ip + 18);
-  for (let at = 20; at < bytes; at += 2) sum += view.getUint16(ip + at);
-  return fold(sum);
+function parseTcp(b: Batch, r: number, l4Bytes: number): number {
+  const { p, view } = b;
+  const l4 = p[r + P_L4]!;
+  if (l4Bytes < TCP_HEADER_BYTES_MIN) return -DROP_L4_LENGTH;
+  const dataAndFlags = view.getUint16(l4 + TCP_OFF_DATA);
+  const headerBytes = (dataAndFlags >>> 12) << 2;
+  if (headerBytes < TCP_HEADER_BYTES_MIN || headerBytes > l4Bytes) return -DROP_L4_LENGTH;
+  if (TCP_FLAGS_VALID[dataAndFlags & FLAGS_CHECKED] === 0) return -DROP_TCP_FLAGS;
+  p[r + P_PORTS] = view.getInt32(l4);
+  p[r + P_FLAGS] = p[r + P_FLAGS]! | (dataAndFlags & 0x3f);
+  return locateSum(b, r, l4 + TCP_OFF_SUM);
 }
 
-function parseTcp(b: Batch, i: number, l4Bytes: number): number {
-  const { view } = b;
-  const l4 = b.l4[i]!;
-  if (l4Bytes < W.TCP_HEADER_BYTES_MIN) return -V.DROP_L4_LENGTH;
-  const headerBytes = (view.getUint8(l4 + W.TCP_OFF_DATA) >>> 4) << 2;
-  if (headerBytes < W.TCP_HEADER_BYTES_MIN || headerBytes > l4Bytes) return -V.DROP_L4_LENGTH;
-  const flags = view.getUint8(l4 + W.TCP_OFF_FLAGS);
-  if (TCP_FLAGS_VALID[flags & FLAGS_CHECKED] === 0) return -V.DROP_TCP_FLAGS;
-  b.ports[i] = view.getInt32(l4);
-  b.flags[i] = b.flags[i]! | (flags & 0x3f);
-  return locateSum(b, i, l4 + W.TCP_OFF_SUM);
-}
-
-function parseUdp(b: Batch, i: number, l4Bytes: number, more: number): number {
-  const { view } = b;
-  const l4 = b.l4[i]!;
-  if (l4Bytes < W.UDP_HEADER_BYTES) return -V.DROP_L4_LENGTH;
-  const bytes = view.getUint16(l4 + W.UDP_OFF_LENGTH);
-  if (bytes < W.UDP_HEADER_BYTES || (more === 0 && bytes > l4Bytes)) return -V.DROP_L4_LENGTH;
-  b.ports[i] = view.getInt32(l4);
-  return locateSum(b, i, l4 + W.UDP_OFF_SUM);
+function parseUdp(b: Batch, r: number, l4Bytes: number, more: number): number {
+  const { p, view } = b;
+  const l4 = p[r + P_L4]!;
+  if (l4Bytes < UDP_HEADER_BYTES) return -DROP_L4_LENGTH;
+  const bytes = view.getUint16(l4 + UDP_OFF_LENGTH);
+  if (bytes < UDP_HEADER_BYTES || (more === 0 && bytes > l4Bytes)) return -DROP_L4_LENGTH;
+  p[r + P_PORTS] = view.getInt32(l4);
+  return locateSum(b, r, l4 + UDP_OFF_SUM);
 }
 
 /** Finds the checksum field: where the virtio header says when the sum is partial, else where the format says. */
-function locateSum(b: Batch, i: number, at: number): number {
-  const { view } = b;
-  const vnet = b.start[i]!;
-  b.sumAt[i] = at;
-  if ((view.getUint8(vnet + W.VNET_OFF_FLAGS) & W.VNET_FLAG_NEEDS_CSUM) === 0) return 0;
-  const ip = b.ip[i]!;
-  const start = ip + view.getUint16(vnet + W.VNET_OFF_CSUM_START, true);
-  const partial = start + view.getUint16(vnet + W.VNET_OFF_CSUM_OFFSET, true);
-  // The header's csum_start is trusted within the packet: options move it, tunnels would.
-  if (start < b.l4[i]! || partial + 2 > vnet + b.length[i]!) return -V.DROP_VNET_HEADER;
-  b.sumAt[i] = partial;
-  b.flags[i] = b.flags[i]! | PACKET_PARTIAL;
+function locateSum(b: Batch, r: number, at: number): number {
+  const { p, view } = b;
+  const vnet = p[r + P_START]!;
+  p[r + P_SUM_AT] = at;
+  if ((view.getUint8(vnet + VNET_OFF_FLAGS) & VNET_FLAG_NEEDS_CSUM) === 0) return 0;
+  const start = p[r + P_IP]! + view.getUint16(vnet + VNET_OFF_CSUM_START, true);
+  const partial = start + view.getUint16(vnet + VNET_OFF_CSUM_OFFSET, true);
+  // The header's csum_start is trusted within the packet: options move it.
+  if (start < p[r + P_L4]! || partial + 2 > vnet + p[r + P_LENGTH]!) return -DROP_VNET_HEADER;
+  p[r + P_SUM_AT] = partial;
+  p[r + P_FLAGS] = p[r + P_FLAGS]! | PACKET_PARTIAL;
   return 0;
 }
 
-function parseIcmp(b: Batch, i: number, l4Bytes: number): number {
+function parseIcmp(b: Batch, r: number, l4Bytes: number): number {
   const { view } = b;
-  const l4 = b.l4[i]!;
-  if (l4Bytes < W.ICMP_HEADER_BYTES) return -V.DROP_L4_LENGTH;
+  const l4 = b.p[r + P_L4]!;
+  if (l4Bytes < ICMP_HEADER_BYTES) return -DROP_L4_LENGTH;
   const type = view.getUint8(l4);
-  b.sumAt[i] = l4 + W.ICMP_OFF_SUM;
-  if (type === W.ICMP_ECHO_REQUEST || type === W.ICMP_ECHO_REPLY) {
-    b.ports[i] = (view.getUint16(l4 + W.ICMP_OFF_ID) << 16) | type;
+  b.p[r + P_SUM_AT] = l4 + ICMP_OFF_SUM;
+  if (type === ICMP_ECHO_REQUEST || type === ICMP_ECHO_REPLY) {
+    b.p[r + P_PORTS] = (view.getUint16(l4 + ICMP_OFF_ID) << 16) | type;
     return 0;
   }
-  b.ports[i] = type;
+  b.p[r + P_PORTS] = type;
   const isError =
-    type === W.ICMP_UNREACHABLE ||
-    type === W.ICMP_TIME_EXCEEDED ||
-    type === W.ICMP_PARAMETER_PROBLEM;
+    type === ICMP_UNREACHABLE || type === ICMP_TIME_EXCEEDED || type === ICMP_PARAMETER_PROBLEM;
   if (!isError) return 0;
   // An error is summed anew after its inside was translated, which would hide damage: check it first.
-  if (sumBytes(view, l4, l4 + l4Bytes) !== 0xffff) return -V.DROP_ICMP_CHECKSUM;
-  b.kind[i] = KIND_ICMP_ERROR;
+  if (sumBytes(view, l4, l4 + l4Bytes) !== 0xffff) return -DROP_ICMP_CHECKSUM;
+  b.p[r + P_KIND] = KIND_ICMP_ERROR;
   return 0;
 }

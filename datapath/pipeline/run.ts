@@ -8,53 +8,75 @@
 //   translate  addresses, ports, checksums, TTL                                   translate.ts
 //   refuse     or an answer to the sender                                         refuse.ts
 
-import { H_FLOW_HIGH } from '../arena/layout.ts';
+import * as arenaLayout from '../arena/layout.ts';
 import { sweep } from '../flow/expire.ts';
-import { LINE_SHIFT, NO_SIDE, W_DST, W_META, W_SRC } from '../flow/line.ts';
-import { type Batch, KIND_FLOW, KIND_ICMP_ERROR, PACKET_FIRST_FRAGMENT } from './batch.ts';
+import * as line from '../flow/line.ts';
+import type { FlowTable } from '../flow/table.ts';
+import type { Batch } from './batch.ts';
+import * as batch from './batch.ts';
 import { commit } from './commit.ts';
 import type { Datapath } from './datapath.ts';
-import { ESTABLISH_FLOW, ESTABLISH_PASS, establish } from './establish.ts';
-import { datagramId, FRAGMENT_UNKNOWN } from './fragments.ts';
+import * as establishing from './establish.ts';
+import { establish } from './establish.ts';
+import * as fragments from './fragments.ts';
+import { datagramId } from './fragments.ts';
 import { translateIcmpError } from './icmp-error.ts';
 import { parse } from './parse.ts';
 import { refuse } from './refuse.ts';
-import { TRACK_REOPEN, track } from './track.ts';
+import * as tracking from './track.ts';
+import { track } from './track.ts';
 import { translate } from './translate.ts';
-import * as V from './verdict.ts';
+import * as verdict from './verdict.ts';
+
+// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+// biome-ignore format: a list.
+const {
+  COUNT_BATCHES, COUNT_FLOWS_EXPIRED, COUNT_FLOWS_REOPENED, COUNT_FORWARDED, COUNT_FRAGMENTS,
+  COUNT_PACKETS, DROP_FRAGMENT_LIMIT, DROP_FRAGMENT_ORPHAN, DROP_UNANSWERABLE, VERDICT_FORWARD,
+  VERDICT_HELD, VERDICT_REPLY,
+} = verdict;
+const { H_FLOW_HIGH } = arenaLayout;
+const { LINE_SHIFT, NO_SIDE, W_DST, W_META, W_SRC } = line;
+// biome-ignore format: a list.
+const {
+  KIND_FLOW, KIND_ICMP_ERROR, PACKET_FIRST_FRAGMENT, P_DST, P_FLAGS, P_HASH, P_KIND, P_PORTS,
+  P_PROTO, P_SIDE, P_SLOT, P_SRC, P_VERDICT, P_WORDS,
+} = batch;
+const { ESTABLISH_FLOW, ESTABLISH_PASS } = establishing;
+const { FRAGMENT_UNKNOWN } = fragments;
+const { TRACK_REOPEN } = tracking;
 
 /** Expiry looks at this many flow slots a tick, or at one in 64: at 10 ticks/s every flow is seen in 6.4 s. */
 const SWEEP_SLICE_MIN = 2048;
 const SWEEP_SHIFT = 6;
 
 /**
- * Decides about every packet of a batch and rewrites it in place; `b.verdict` says what became of each. `now` is
- * the clock in ms, as a wrapping int32.
+ * Decides about every packet of a batch and rewrites it in place; the records' verdicts say what became of each.
+ * `now` is the clock in ms, as a wrapping int32.
  */
 export function run(d: Datapath, b: Batch, now: number): void {
   d.now = now;
   d.services.refresh();
-  for (let i = 0; i < b.count; i++) {
-    b.verdict[i] = parse(b, i);
-    b.side[i] = NO_SIDE;
-    if (b.verdict[i] === 0 && b.kind[i] === KIND_FLOW) {
-      b.hash[i] = d.table.hash(b.src[i]!, b.dst[i]!, b.ports[i]!, b.proto[i]!);
-    }
-  }
-  if (b.count > 1) touch(d, b);
+  const { p } = b;
+  const { seed } = d.table;
+  const read = b.count * P_WORDS;
+  for (let r = 0; r < read; r += P_WORDS) parse(b, r, seed);
+  if (read > P_WORDS) touch(d, b);
+  let forwarded = 0;
   // The count grows when a first fragment releases those that waited for it.
-  for (let i = 0; i < b.count; i++) {
-    let verdict = b.verdict[i]!;
+  for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
+    let verdict = p[r + P_VERDICT]!;
     if (verdict === 0) {
-      if (b.kind[i] !== KIND_FLOW) verdict = runOther(d, b, i);
-      else if ((b.flags[i]! & PACKET_FIRST_FRAGMENT) === 0) verdict = runFlow(d, b, i);
-      else verdict = runFirstFragment(d, b, i);
-      b.verdict[i] = verdict;
+      if (p[r + P_KIND] === KIND_FLOW) verdict = runFlow(d, b, r);
+      else verdict = runOther(d, b, r);
+      p[r + P_VERDICT] = verdict;
     }
-    if (verdict <= V.VERDICT_FORWARD) d.count(verdict < 0 ? -verdict : V.COUNT_FORWARDED);
+    if (verdict === VERDICT_FORWARD) forwarded++;
+    else if (verdict < 0) d.count(-verdict);
   }
-  d.counters[V.COUNT_PACKETS] = d.counters[V.COUNT_PACKETS]! + b.count;
-  d.count(V.COUNT_BATCHES);
+  d.add(COUNT_FORWARDED, forwarded);
+  d.add(COUNT_PACKETS, b.count);
+  d.count(COUNT_BATCHES);
 }
 
 /**
@@ -63,70 +85,84 @@ export function run(d: Datapath, b: Batch, now: number): void {
  */
 function touch(d: Datapath, b: Batch): void {
   const { index, indexMask, sideMask, lines } = d.table;
-  for (let i = 0; i < b.count; i++) b.slot[i] = index[b.hash[i]! & indexMask]!;
-  for (let i = 0; i < b.count; i++) {
-    const side = (b.slot[i]! & sideMask) - 1;
+  const { p } = b;
+  const end = b.count * P_WORDS;
+  for (let r = 0; r < end; r += P_WORDS) p[r + P_SLOT] = index[p[r + P_HASH]! & indexMask]!;
+  for (let r = 0; r < end; r += P_WORDS) {
     // A free slot touches the first line, which is in the cache: no branch to mispredict.
-    b.slot[i] = lines[Math.max(side, 0) << LINE_SHIFT]!;
+    const side = Math.max((p[r + P_SLOT]! & sideMask) - 1, 0);
+    p[r + P_SLOT] = lines[side << LINE_SHIFT]!;
   }
 }
 
-/** A packet with a tuple of its own. */
-function runFlow(d: Datapath, b: Batch, i: number): number {
+/** A packet with a tuple of its own; a first fragment takes those that follow it along. */
+function runFlow(d: Datapath, b: Batch, r: number): number {
+  const { p } = b;
   const { table } = d;
-  let side = table.find(b.hash[i]!, b.src[i]!, b.dst[i]!, b.ports[i]!, b.proto[i]!);
-  if (side !== NO_SIDE && track(d, b, i, side) === TRACK_REOPEN) {
-    table.remove(side >> 1);
-    d.count(V.COUNT_FLOWS_REOPENED);
-    side = NO_SIDE;
+  if ((p[r + P_FLAGS]! & PACKET_FIRST_FRAGMENT) !== 0) return runFirstFragment(d, b, r);
+  const side = findSide(table, b, r);
+  if (side === NO_SIDE || track(d, b, r, side) === TRACK_REOPEN) return runMiss(d, b, r, side);
+  p[r + P_SIDE] = side;
+  translate(d, b, r, side);
+  return VERDICT_FORWARD;
+}
+
+function findSide(table: FlowTable, b: Batch, r: number): number {
+  const { p } = b;
+  const hash = p[r + P_HASH]!;
+  return table.find(hash, p[r + P_SRC]!, p[r + P_DST]!, p[r + P_PORTS]!, p[r + P_PROTO]!);
+}
+
+/** The first packet of a flow; `stale` is the closed flow that it opens anew, or NO_SIDE. */
+function runMiss(d: Datapath, b: Batch, r: number, stale: number): number {
+  if (stale !== NO_SIDE) {
+    d.table.remove(stale >> 1);
+    d.count(COUNT_FLOWS_REOPENED);
   }
-  if (side === NO_SIDE) {
-    const decided = establish(d, b, i);
-    if (decided < 0) return decided;
-    if (decided === ESTABLISH_PASS) return V.VERDICT_FORWARD;
-    if (decided !== ESTABLISH_FLOW) return refuse(b, i);
-    side = commit(d, b, i);
-    if (side < 0) return side;
-    track(d, b, i, side);
-  }
-  b.side[i] = side;
-  translate(d, b, i, side);
-  return V.VERDICT_FORWARD;
+  const decided = establish(d, b, r);
+  if (decided < 0) return decided;
+  if (decided === ESTABLISH_PASS) return VERDICT_FORWARD;
+  if (decided !== ESTABLISH_FLOW) return refuse(b, r);
+  const side = commit(d, b, r);
+  if (side < 0) return side;
+  track(d, b, r, side);
+  b.p[r + P_SIDE] = side;
+  translate(d, b, r, side);
+  return VERDICT_FORWARD;
 }
 
 /** A packet that belongs to another packet: an ICMP error to the quoted one, a fragment to its first one. */
-function runOther(d: Datapath, b: Batch, i: number): number {
-  if (b.kind[i] === KIND_ICMP_ERROR) return translateIcmpError(d, b, i);
-  d.count(V.COUNT_FRAGMENTS);
-  const verdict = d.fragments.find(b.src[i]!, b.dst[i]!, datagramId(b, i), d.now);
+function runOther(d: Datapath, b: Batch, r: number): number {
+  if (b.p[r + P_KIND] === KIND_ICMP_ERROR) return translateIcmpError(d, b, r);
+  d.count(COUNT_FRAGMENTS);
+  const verdict = d.fragments.find(b.p[r + P_SRC]!, b.p[r + P_DST]!, datagramId(b, r), d.now);
   if (verdict === FRAGMENT_UNKNOWN) {
-    return d.fragments.hold(b, i, d.now) ? V.VERDICT_HELD : -V.DROP_FRAGMENT_LIMIT;
+    return d.fragments.hold(b, r, d.now) ? VERDICT_HELD : -DROP_FRAGMENT_LIMIT;
   }
-  if (verdict === V.VERDICT_REPLY) return -V.DROP_UNANSWERABLE;
+  if (verdict === VERDICT_REPLY) return -DROP_UNANSWERABLE;
   const { side } = d.fragments;
   if (verdict < 0 || side === NO_SIDE) return verdict;
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
   const stillThere = lines[at + W_META] !== 0;
-  if (!stillThere || lines[at + W_SRC] !== b.src[i] || lines[at + W_DST] !== b.dst[i]) {
-    return -V.DROP_FRAGMENT_ORPHAN;
+  if (!stillThere || lines[at + W_SRC] !== b.p[r + P_SRC] || lines[at + W_DST] !== b.p[r + P_DST]) {
+    return -DROP_FRAGMENT_ORPHAN;
   }
-  b.side[i] = side;
-  translate(d, b, i, side);
+  b.p[r + P_SIDE] = side;
+  translate(d, b, r, side);
   return verdict;
 }
 
-/** A packet with a tuple, and later fragments that follow it: those that came too early join the batch now. */
-function runFirstFragment(d: Datapath, b: Batch, i: number): number {
-  const id = datagramId(b, i); // Before a refusal overwrites it.
-  const verdict = runFlow(d, b, i);
-  d.fragments.remember(b, i, id, verdict, d.now);
+/** Decides as for any packet, and lets the fragments that came before this one join the batch. */
+function runFirstFragment(d: Datapath, b: Batch, r: number): number {
+  const { p } = b;
+  const id = datagramId(b, r); // Before a refusal overwrites it.
+  p[r + P_FLAGS] = p[r + P_FLAGS]! & ~PACKET_FIRST_FRAGMENT;
+  const verdict = runFlow(d, b, r);
+  d.fragments.remember(b, r, id, verdict, d.now);
   const before = b.count;
-  d.fragments.release(b, b.src[i]!, b.dst[i]!, id);
-  for (let n = before; n < b.count; n++) {
-    b.verdict[n] = parse(b, n);
-    b.side[n] = NO_SIDE;
-  }
+  d.fragments.release(b, p[r + P_SRC]!, p[r + P_DST]!, id);
+  for (let n = before; n < b.count; n++) parse(b, n * P_WORDS, d.table.seed);
   return verdict;
 }
 
@@ -137,7 +173,7 @@ export function tick(d: Datapath, now: number): void {
   const part = d.header[H_FLOW_HIGH]! >> SWEEP_SHIFT;
   const slice = Math.max(part, SWEEP_SLICE_MIN);
   const gone = sweep(d.table, now, d.timeouts, slice);
-  d.counters[V.COUNT_FLOWS_EXPIRED] = d.counters[V.COUNT_FLOWS_EXPIRED]! + gone;
+  d.counters[COUNT_FLOWS_EXPIRED] = d.counters[COUNT_FLOWS_EXPIRED]! + gone;
   const orphans = d.fragments.expire(now);
-  d.counters[V.DROP_FRAGMENT_ORPHAN] = d.counters[V.DROP_FRAGMENT_ORPHAN]! + orphans;
+  d.counters[DROP_FRAGMENT_ORPHAN] = d.counters[DROP_FRAGMENT_ORPHAN]! + orphans;
 }

@@ -1,6 +1,7 @@
 // The datapath's thread: read a batch, run it, write it back, sleep in poll when there is nothing. The thread's
 // event loop never turns; the engine speaks to it through the arena, the control words and an eventfd.
 
+import './jit.ts';
 import { isMainThread, workerData } from 'node:worker_threads';
 import { attachArenaFile } from '../arena/file.ts';
 import { H_NOW } from '../arena/layout.ts';
@@ -10,6 +11,10 @@ import {
   BATCH_BYTES,
   BATCH_PACKETS_MAX,
   Batch,
+  P_LENGTH,
+  P_START,
+  P_VERDICT,
+  P_WORDS,
   PACKET_BYTES_MAX,
 } from '../pipeline/batch.ts';
 import { Datapath } from '../pipeline/datapath.ts';
@@ -78,11 +83,12 @@ function pump(d: Datapath, b: Batch, fd: number, memory: number, now: number): b
   }
   if (b.count === 0) return true;
   run(d, b, now);
-  for (let i = 0; i < b.count; i++) {
-    const verdict = b.verdict[i]!;
+  const { p } = b;
+  for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
+    const verdict = p[r + P_VERDICT]!;
     if (verdict < 0 || verdict > VERDICT_REPLY) continue;
-    const bytes = b.length[i]!;
-    if (write(fd, memory + b.start[i]!, bytes) !== bytes) d.count(COUNT_WRITE_ERRORS);
+    const bytes = p[r + P_LENGTH]!;
+    if (write(fd, memory + p[r + P_START]!, bytes) !== bytes) d.count(COUNT_WRITE_ERRORS);
   }
   return false;
 }
