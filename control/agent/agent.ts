@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { readCounters } from '../../datapath/observe/counters.ts';
-import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
+import { parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import {
   NODE_PORT_MAX,
@@ -12,17 +12,14 @@ import {
   SNAT_PORT_MIN,
 } from '../compile/node-entry.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
-import { type Informer, startInformer } from '../kube/informer.ts';
-import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
-import { readNode } from '../model/node.ts';
-import { readService } from '../model/service.ts';
-import { readSlice } from '../model/slice.ts';
+import type { Informer } from '../kube/informer.ts';
 import { Tables } from '../model/tables.ts';
 import { applySteering, readUplink, removeSteering } from '../node/apply.ts';
 import { preflight } from '../node/preflight.ts';
 import { planSteering } from '../node/steering.ts';
 import { serveAdmin } from './admin.ts';
 import { describeServices } from './describe.ts';
+import { followCluster, SOURCES } from './follow.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
 import { type Log, Publisher } from './publisher.ts';
 
@@ -50,8 +47,6 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-const SOURCES: KubeKind[] = ['Service', 'EndpointSlice', 'Node'];
-
 /**
  * Starts a node's agent: packets are forwarded when this resolves, tables follow once the API server has
  * answered. Throws KubetunError where the machine, the kubeconfig or a predecessor stands in the way.
@@ -78,7 +73,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       log,
     });
     const server = await serveAdmin(options.admin, routesOf(options, engine, publisher));
-    const informers = follow(client, tables, publisher, log, (address) => {
+    const informers = followCluster(client, tables, publisher, log, (address) => {
       if (address !== uplink.address) {
         log.warn({ node: address, uplink: uplink.address }, 'Node address and uplink differ');
       }
@@ -159,70 +154,4 @@ function routesOf(options: AgentOptions, engine: Engine, publisher: Publisher) {
     '/services': () => describeServices(publisher.compiler),
     '/counters': () => readCounters(engine.arena),
   };
-}
-
-/** Informers for everything that the tables hold. */
-function follow(
-  client: KubeClient,
-  tables: Tables,
-  publisher: Publisher,
-  log: Log,
-  onOwnAddress: (address: string) => void,
-): Informer<unknown>[] {
-  const start = <K extends KubeKind, R>(
-    kind: K,
-    compact: (object: KubeKinds[K]) => R,
-    put: (row: R, before: R | null) => void,
-    drop: (row: R) => void,
-  ): Informer<R> =>
-    startInformer<K, R>(
-      client,
-      kind,
-      { compact },
-      {
-        onUpsert: (row, before) => {
-          put(row, before);
-          publisher.changed();
-        },
-        onDelete: (row) => {
-          drop(row);
-          publisher.changed();
-        },
-        onSynced: () => {
-          log.info({ kind }, 'synced');
-          publisher.sourceSynced(kind);
-        },
-        onError: (error, retryMs) => {
-          log.warn(
-            { kind, retryMs, why: error instanceof Error ? error.message : error },
-            'watch lost',
-          );
-        },
-      },
-    );
-  return [
-    start(
-      'Service',
-      readService,
-      (row) => tables.putService(row),
-      (row) => tables.deleteService(row),
-    ),
-    start(
-      'EndpointSlice',
-      readSlice,
-      (row, before) => tables.putSlice(row, before),
-      (row) => tables.deleteSlice(row),
-    ),
-    start(
-      'Node',
-      readNode,
-      (row, before) => {
-        tables.putNode(row);
-        const address = row.addresses[0];
-        if (row.name !== tables.nodeName || address === undefined) return;
-        if (before?.addresses[0] !== address) onOwnAddress(formatAddress(address));
-      },
-      (row) => tables.deleteNode(row),
-    ),
-  ];
 }

@@ -62,7 +62,9 @@ function loadConfig(path: string | null): KubeConfig {
     }
     return config;
   } catch (error) {
-    const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    const absent = (error as NodeJS.ErrnoException).code === 'ENOENT';
+    const line = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    const why = absent ? 'there is no such file' : line;
     throw new KubetunError(
       'KT_KUBECONFIG',
       path === null ? `there is no in-cluster account (${why})` : `${path}: ${why}`,

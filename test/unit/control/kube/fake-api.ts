@@ -1,24 +1,40 @@
-// A tiny API server for one kind, with the faults that an informer has to live through: connections cut in
-// mid-line, history that expires, refusals. Plain HTTP on loopback.
+// A tiny API server with the faults that an informer has to live through: connections cut in mid-line, history
+// that expires, refusals. Plain HTTP on loopback; any kind, nothing but list and watch.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+interface Metadata {
+  namespace?: string;
+  name?: string;
+  uid?: string;
+  resourceVersion?: string;
+}
+
 export interface FakeObject {
-  metadata: { namespace: string; name: string; uid: string; resourceVersion: string };
+  metadata?: Metadata;
+}
+
+/** What most tests need: an object with a number in it. */
+export interface FakeNumber {
+  metadata: Metadata;
   spec: { value: number };
 }
 
+const NUMBERS = 'configmaps';
+
 interface LogEntry {
+  plural: string;
   version: number;
   type: 'ADDED' | 'MODIFIED' | 'DELETED';
   object: FakeObject;
 }
 
 export class FakeApi {
-  readonly objects = new Map<string, FakeObject>();
+  /** Plural -> name -> object. */
+  readonly #collections = new Map<string, Map<string, FakeObject>>();
   readonly log: LogEntry[] = [];
   readonly requests: string[] = [];
   /** Status codes to answer the next requests with. */
@@ -30,17 +46,18 @@ export class FakeApi {
   #version = 1;
   #oldest = 1;
   #uid = 0;
-  readonly #watchers = new Set<ServerResponse>();
+  /** Open watches and what they watch. */
+  readonly #watchers = new Map<ServerResponse, string>();
   readonly #server = createServer((request, response) => this.#answer(request, response));
   #folder = '';
 
-  static async start(): Promise<FakeApi> {
+  static async start(host = '127.0.0.1', port = 0): Promise<FakeApi> {
     const api = new FakeApi();
-    await new Promise<void>((done) => api.#server.listen(0, '127.0.0.1', done));
-    const { port } = api.#server.address() as AddressInfo;
+    await new Promise<void>((done) => api.#server.listen(port, host, done));
+    const bound = (api.#server.address() as AddressInfo).port;
     api.#folder = mkdtempSync(join(tmpdir(), 'kubetun-fake-'));
     api.kubeconfig = join(api.#folder, 'kubeconfig');
-    const cluster = { server: `http://127.0.0.1:${port}`, 'insecure-skip-tls-verify': true };
+    const cluster = { server: `http://${host}:${bound}`, 'insecure-skip-tls-verify': true };
     writeFileSync(
       api.kubeconfig,
       JSON.stringify({
@@ -57,32 +74,45 @@ export class FakeApi {
     return this.#watchers.size;
   }
 
+  /** The numbers there are. */
+  get objects(): Map<string, FakeNumber> {
+    return this.#collection(NUMBERS) as Map<string, FakeNumber>;
+  }
+
   put(name: string, value: number): void {
-    const before = this.objects.get(name);
-    this.#write(before ? 'MODIFIED' : 'ADDED', {
-      metadata: {
-        namespace: 'default',
-        name,
-        uid: before?.metadata.uid ?? `uid-${++this.#uid}`,
-        resourceVersion: '',
-      },
+    this.putObject(NUMBERS, {
+      metadata: { namespace: 'default', name },
       spec: { value },
-    });
+    } as FakeObject);
   }
 
   remove(name: string): void {
-    const before = this.objects.get(name);
-    if (before) this.#write('DELETED', structuredClone(before));
+    this.removeObject(NUMBERS, name);
+  }
+
+  /** Creates or replaces an object. */
+  putObject(plural: string, object: FakeObject): void {
+    const before = this.#collection(plural).get(object.metadata?.name ?? '');
+    const uid = before?.metadata?.uid ?? `uid-${++this.#uid}`;
+    const whole = { ...object, metadata: { ...object.metadata, uid } };
+    this.#write(plural, before ? 'MODIFIED' : 'ADDED', whole);
+  }
+
+  removeObject(plural: string, name: string): void {
+    const before = this.#collection(plural).get(name);
+    if (before) this.#write(plural, 'DELETED', structuredClone(before));
   }
 
   bookmark(): void {
     const object = { metadata: { resourceVersion: String(++this.#version) } };
-    for (const w of this.#watchers) w.write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`);
+    for (const w of this.#watchers.keys()) {
+      w.write(`${JSON.stringify({ type: 'BOOKMARK', object })}\n`);
+    }
   }
 
   /** Cuts every watch, half a line into an event that is never finished. */
   cut(): void {
-    for (const watcher of this.#watchers) {
+    for (const watcher of this.#watchers.keys()) {
       watcher.write('{"type":"ADDED","object":{"metadata":{"na');
       watcher.socket?.destroy();
     }
@@ -101,13 +131,22 @@ export class FakeApi {
     rmSync(this.#folder, { recursive: true });
   }
 
-  #write(type: LogEntry['type'], object: FakeObject): void {
+  #collection(plural: string): Map<string, FakeObject> {
+    const found = this.#collections.get(plural) ?? new Map<string, FakeObject>();
+    this.#collections.set(plural, found);
+    return found;
+  }
+
+  #write(plural: string, type: LogEntry['type'], object: FakeObject): void {
     const version = ++this.#version;
-    object.metadata.resourceVersion = String(version);
-    if (type === 'DELETED') this.objects.delete(object.metadata.name);
-    else this.objects.set(object.metadata.name, object);
-    this.log.push({ version, type, object });
-    for (const w of this.#watchers) w.write(`${JSON.stringify({ type, object })}\n`);
+    const name = object.metadata?.name ?? '';
+    object.metadata = { ...object.metadata, resourceVersion: String(version) };
+    if (type === 'DELETED') this.#collection(plural).delete(name);
+    else this.#collection(plural).set(name, object);
+    this.log.push({ plural, version, type, object });
+    for (const [watcher, watched] of this.#watchers) {
+      if (watched === plural) watcher.write(`${JSON.stringify({ type, object })}\n`);
+    }
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
@@ -127,7 +166,7 @@ export class FakeApi {
   }
 
   #list(url: URL, response: ServerResponse): void {
-    const all = [...this.objects.values()];
+    const all = [...this.#collection(pluralOf(url)).values()];
     const from = Number(url.searchParams.get('continue') ?? 0);
     const limit = Math.min(this.pageMax, Number(url.searchParams.get('limit') ?? 1e9));
     const next = from + limit < all.length ? String(from + limit) : '';
@@ -146,12 +185,18 @@ export class FakeApi {
     }
     response.writeHead(200, { 'content-type': 'application/json' });
     response.flushHeaders();
-    for (const { version, type, object } of this.log) {
-      if (version > from) response.write(`${JSON.stringify({ type, object })}\n`);
+    const watched = pluralOf(url);
+    for (const { plural, version, type, object } of this.log) {
+      if (plural === watched && version > from)
+        response.write(`${JSON.stringify({ type, object })}\n`);
     }
-    this.#watchers.add(response);
+    this.#watchers.set(response, watched);
     response.on('close', () => this.#watchers.delete(response));
   }
+}
+
+function pluralOf(url: URL): string {
+  return url.pathname.split('/').at(-1) ?? '';
 }
 
 /** Waits until a condition holds; fails after 10 s with what it waited for. */

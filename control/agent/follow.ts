@@ -1,0 +1,82 @@
+import { formatAddress } from '../../datapath/wire/address.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { type Informer, startInformer } from '../kube/informer.ts';
+import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
+import { readNode } from '../model/node.ts';
+import { readService } from '../model/service.ts';
+import { readSlice } from '../model/slice.ts';
+import type { Tables } from '../model/tables.ts';
+import type { Log, Publisher } from './publisher.ts';
+
+/** Kinds that the tables hold; nothing is published before all of them have synced. */
+export const SOURCES: KubeKind[] = ['Service', 'EndpointSlice', 'Node'];
+
+/**
+ * Starts the informers that keep the tables true and tell the publisher.
+ *
+ * @param onOwnAddress told the primary address that the cluster gives this node, when it changes.
+ */
+export function followCluster(
+  client: KubeClient,
+  tables: Tables,
+  publisher: Publisher,
+  log: Log,
+  onOwnAddress: (address: string) => void,
+): Informer<unknown>[] {
+  const start = <K extends KubeKind, R>(
+    kind: K,
+    compact: (object: KubeKinds[K]) => R,
+    put: (row: R, before: R | null) => void,
+    drop: (row: R) => void,
+  ): Informer<R> =>
+    startInformer<K, R>(
+      client,
+      kind,
+      { compact },
+      {
+        onUpsert: (row, before) => {
+          put(row, before);
+          publisher.changed();
+        },
+        onDelete: (row) => {
+          drop(row);
+          publisher.changed();
+        },
+        onSynced: () => {
+          log.info({ kind }, 'synced');
+          publisher.sourceSynced(kind);
+        },
+        onError: (error, retryMs) => {
+          log.warn(
+            { kind, retryMs, why: error instanceof Error ? error.message : error },
+            'watch lost',
+          );
+        },
+      },
+    );
+  return [
+    start(
+      'Service',
+      readService,
+      (row) => tables.putService(row),
+      (row) => tables.deleteService(row),
+    ),
+    start(
+      'EndpointSlice',
+      readSlice,
+      (row, before) => tables.putSlice(row, before),
+      (row) => tables.deleteSlice(row),
+    ),
+    start(
+      'Node',
+      readNode,
+      (row, before) => {
+        tables.putNode(row);
+        const address = row.addresses[0];
+        if (row.name !== tables.nodeName || address === undefined) return;
+        if (before?.addresses[0] !== address) onOwnAddress(formatAddress(address));
+      },
+      (row) => tables.deleteNode(row),
+    ),
+  ];
+}

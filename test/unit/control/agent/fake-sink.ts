@@ -1,0 +1,42 @@
+import type { ImageSink, Log } from '../../../../control/agent/publisher.ts';
+import type { KubetunError } from '../../../../datapath/error.ts';
+import type { ImageChange } from '../../../../datapath/nat/image.ts';
+import { Mirror } from '../compile/mirror.ts';
+
+/** A datapath that takes over at once; like the real writer it has a change even where a publish fails. */
+export class FakeSink implements ImageSink {
+  readonly mirror = new Mirror();
+  readonly survivors = new Map<number, { name: string }>();
+  readonly failures: KubetunError[] = [];
+  publishes = 0;
+  generation = 0;
+
+  publish(change: ImageChange): number {
+    this.publishes++;
+    this.mirror.apply(change);
+    const failure = this.failures.shift();
+    if (failure) throw failure;
+    return ++this.generation;
+  }
+
+  acknowledged(): number {
+    return this.generation;
+  }
+
+  flowsOf(): number {
+    return 0;
+  }
+
+  services(): Map<number, { name: string }> {
+    return this.survivors;
+  }
+}
+
+/** Keeps what was logged, as `level message`. */
+export function fakeLog(): Log & { lines: string[] } {
+  const lines: string[] = [];
+  const at = (level: string) => (_particulars: object, message: string) => {
+    lines.push(`${level} ${message}`);
+  };
+  return { lines, info: at('info'), warn: at('warn'), error: at('error') };
+}

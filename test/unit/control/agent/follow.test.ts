@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { describeServices } from '../../../../control/agent/describe.ts';
+import { followCluster, SOURCES } from '../../../../control/agent/follow.ts';
+import { SYSTEM_CLOCK } from '../../../../control/agent/pacer.ts';
+import { Publisher } from '../../../../control/agent/publisher.ts';
+import { connectKube, type KubeClient } from '../../../../control/kube/client.ts';
+import type { Informer } from '../../../../control/kube/informer.ts';
+import { Tables } from '../../../../control/model/tables.ts';
+import { RANGES } from '../compile/world.ts';
+import { FakeApi, until } from '../kube/fake-api.ts';
+import { node, service, slice } from '../model/objects.ts';
+import { FakeSink, fakeLog } from './fake-sink.ts';
+
+let api: FakeApi;
+let client: KubeClient;
+let sink: FakeSink;
+let publisher: Publisher;
+let informers: Informer<unknown>[];
+let addresses: string[];
+
+beforeEach(async () => {
+  api = await FakeApi.start();
+  client = connectKube(api.kubeconfig);
+  sink = new FakeSink();
+  addresses = [];
+});
+
+afterEach(async () => {
+  for (const informer of informers) informer.stop();
+  publisher.stop();
+  client.close();
+  await api.stop();
+});
+
+function start(): void {
+  const tables = new Tables('n1');
+  const log = fakeLog();
+  const clock = SYSTEM_CLOCK;
+  const sources = SOURCES;
+  publisher = new Publisher({ nodeName: 'n1', ranges: RANGES, tables, sink, sources, clock, log });
+  informers = followCluster(client, tables, publisher, log, (address) => addresses.push(address));
+}
+
+test('objects of the API server end in the datapath, and follow it through a cut and an expiry', async () => {
+  api.putObject('nodes', node('n1', '172.18.0.11', '10.244.1.0/24'));
+  api.putObject('nodes', node('n2', '172.18.0.12', '10.244.2.0/24'));
+  api.putObject(
+    'services',
+    service('web', { type: 'NodePort', ports: [{ port: 80, nodePort: 30080 }] }),
+  );
+  api.putObject(
+    'endpointslices',
+    slice('web-1', 'web', [{ ip: '10.244.1.2' }, { ip: '10.244.2.2' }]),
+  );
+  start();
+  await until('an image is published', () => publisher.published);
+  assert.equal(sink.publishes, 1, 'one image for all that was there');
+  assert.deepEqual(addresses, ['172.18.0.11']);
+  assert.deepEqual(describeServices(publisher.compiler), [
+    {
+      service: 'ns/web:80',
+      proto: 'tcp',
+      frontends: [
+        { address: '10.96.0.5:80', kind: 'cluster' },
+        { address: '172.18.0.11:30080', kind: 'nodeport' },
+      ],
+      internalPolicy: 'Cluster',
+      externalPolicy: 'Cluster',
+      affinityS: 0,
+      eligible: ['10.244.1.2:8080', '10.244.2.2:8080'],
+      generation: 1,
+    },
+  ]);
+
+  await until('everything is watched', () => api.watching === 3);
+  api.cut();
+  api.putObject('endpointslices', slice('web-1', 'web', [{ ip: '10.244.2.2' }]));
+  api.expire();
+  const eligible = () => describeServices(publisher.compiler)[0]?.eligible.join();
+  await until('the endpoint is gone', () => eligible() === '10.244.2.2:8080');
+  assert.equal(sink.generation, 2);
+
+  api.removeObject('services', 'web');
+  await until('the Service is gone', () => sink.mirror.services.size === 0);
+  assert.equal(sink.mirror.frontends.size, 0);
+});

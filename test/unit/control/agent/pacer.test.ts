@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Pacer } from '../../../../control/agent/pacer.ts';
+import { FakeClock } from './fake-clock.ts';
+
+function setUp() {
+  const clock = new FakeClock();
+  const runs: number[] = [];
+  const pacer = new Pacer(clock, 20, () => runs.push(clock.nowMs()));
+  return { clock, runs, pacer };
+}
+
+test('the first request after a quiet time runs at once, but after what is said in the same breath', () => {
+  const { clock, runs, pacer } = setUp();
+  pacer.request();
+  pacer.request();
+  assert.deepEqual(runs, []);
+  clock.advance(0);
+  assert.deepEqual(runs, [0]);
+  clock.advance(500);
+  assert.deepEqual(runs, [0], 'nobody asked again');
+});
+
+test('a burst of 1,000 requests in 100 ms costs six runs, and the last request is among them', () => {
+  const { clock, runs, pacer } = setUp();
+  for (let i = 0; i < 1000; i++) {
+    pacer.request();
+    clock.advance(0.1);
+  }
+  const lastRequestMs = clock.nowMs() - 0.1;
+  clock.advance(100);
+  assert.deepEqual(
+    runs.map((ms) => Math.round(ms)),
+    [0, 20, 40, 60, 80, 100],
+  );
+  assert.ok(runs.at(-1)! >= lastRequestMs);
+});
+
+test('an interval that has passed is not waited for again', () => {
+  const { clock, runs, pacer } = setUp();
+  pacer.request();
+  clock.advance(25);
+  pacer.request();
+  clock.advance(0);
+  assert.deepEqual(runs, [0, 25]);
+});
+
+test('stopped, it runs no more', () => {
+  const { clock, runs, pacer } = setUp();
+  pacer.request();
+  pacer.stop();
+  clock.advance(100);
+  assert.deepEqual(runs, []);
+});

@@ -1,0 +1,127 @@
+import assert from 'node:assert/strict';
+import { beforeEach, test } from 'node:test';
+import { Publisher } from '../../../../control/agent/publisher.ts';
+import { readNode } from '../../../../control/model/node.ts';
+import { readService } from '../../../../control/model/service.ts';
+import { Tables } from '../../../../control/model/tables.ts';
+import { KubetunError } from '../../../../datapath/error.ts';
+import { RANGES } from '../compile/world.ts';
+import { node, service } from '../model/objects.ts';
+import { FakeClock } from './fake-clock.ts';
+import { FakeSink, fakeLog } from './fake-sink.ts';
+
+let clock: FakeClock;
+let tables: Tables;
+let sink: FakeSink;
+let log: ReturnType<typeof fakeLog>;
+
+beforeEach(() => {
+  clock = new FakeClock();
+  tables = new Tables('n1');
+  sink = new FakeSink();
+  log = fakeLog();
+});
+
+function publisher(sources: string[] = []): Publisher {
+  return new Publisher({ nodeName: 'n1', ranges: RANGES, tables, sink, sources, clock, log });
+}
+
+function putNode(): void {
+  tables.putNode(readNode(node('n1', '172.18.0.11')));
+}
+
+function putService(name: string): void {
+  tables.putService(readService(service(name)));
+}
+
+test('nothing is published until every source has synced, then one image with everything', () => {
+  const p = publisher(['Service', 'EndpointSlice', 'Node']);
+  putNode();
+  putService('a');
+  p.changed();
+  p.sourceSynced('Service');
+  p.sourceSynced('Node');
+  clock.advance(1000);
+  assert.deepEqual([p.synced, sink.publishes], [false, 0]);
+  putService('b');
+  p.sourceSynced('EndpointSlice');
+  clock.advance(1000);
+  assert.deepEqual([p.synced, p.published, sink.publishes], [true, true, 1]);
+  assert.equal(sink.mirror.services.size, 2);
+});
+
+test('a cluster without Services is an image too: it ends the state before the first one', () => {
+  const p = publisher(['Service']);
+  putNode();
+  p.sourceSynced('Service');
+  clock.advance(0);
+  assert.equal(sink.publishes, 1);
+  assert.notEqual(sink.mirror.node, null);
+});
+
+test('a burst of 1,000 changes costs a handful of publishes and ends in the last state', () => {
+  const p = publisher();
+  putNode();
+  p.changed();
+  clock.advance(1000);
+  const before = sink.publishes;
+  for (let i = 0; i < 1000; i++) {
+    putService(`s${i}`);
+    p.changed();
+    clock.advance(0.05);
+  }
+  clock.advance(1000);
+  assert.ok(sink.publishes - before <= 5, `${sink.publishes - before}`);
+  assert.equal(sink.mirror.services.size, 1000);
+});
+
+test('a change that changes nothing is not published', () => {
+  const p = publisher();
+  putNode();
+  putService('a');
+  p.changed();
+  clock.advance(100);
+  putService('a');
+  p.changed();
+  clock.advance(100);
+  assert.equal(sink.publishes, 1);
+});
+
+test('without an address of its own the node waits and says so once', () => {
+  const p = publisher();
+  putService('a');
+  p.changed();
+  clock.advance(100);
+  putService('b');
+  p.changed();
+  clock.advance(100);
+  assert.equal(sink.publishes, 0);
+  assert.equal(log.lines.filter((l) => l.includes('waiting for it')).length, 1);
+  putNode();
+  p.changed();
+  clock.advance(100);
+  assert.equal(sink.mirror.services.size, 2);
+});
+
+test('a publish that finds the datapath busy comes into force with a later one, by itself', () => {
+  const p = publisher();
+  putNode();
+  putService('a');
+  sink.failures.push(new KubetunError('KT_IMAGE_BUSY', 'busy', 'again'));
+  p.changed();
+  clock.advance(0);
+  assert.deepEqual([p.published, sink.generation], [false, 0]);
+  clock.advance(200);
+  assert.deepEqual([p.published, sink.generation, sink.publishes], [true, 1, 2]);
+  clock.advance(1000);
+  assert.equal(sink.publishes, 2, 'and then it is quiet');
+});
+
+test('stopped, nothing more is published', () => {
+  const p = publisher();
+  putNode();
+  p.changed();
+  p.stop();
+  clock.advance(1000);
+  assert.equal(sink.publishes, 0);
+});
