@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
-import type { FlowCount, FlowRow } from '../../datapath/observe/flows.ts';
-import { type FlowFilterOptions, flowFilter } from './flow-filter.ts';
+import type { ArenaReader, FlowCount, FlowRow } from '../../datapath/observe/flows.ts';
+import { type FlowFilterOptions, flowFilter, isUnfiltered } from './flow-filter.ts';
 import {
   arenaOf,
   labOf,
@@ -50,35 +50,43 @@ function addSubcommand(
     });
 }
 
-/** Calls back with the flows of an arena that pass the filters; the arena is unmapped afterwards. */
-async function withFlows(
-  arena: string,
-  options: ConntrackOptions,
-  use: (flows: FlowRow[], capacity: number) => void,
-): Promise<void> {
-  const matches = flowFilter(options);
+/** Calls back with an arena to read; it is unmapped afterwards. */
+async function withArena(path: string, use: (reader: ArenaReader) => void): Promise<void> {
   const { openArenaReader } = await import('../../datapath/observe/flows.ts');
-  const reader = openArenaReader(arena);
+  const reader = openArenaReader(path);
   try {
-    use([...reader.flows()].filter(matches), reader.count().capacity);
+    use(reader);
   } finally {
     reader.close();
   }
 }
 
 function listFlows(arena: string, options: ConntrackOptions): Promise<void> {
-  return withFlows(arena, options, (flows) => {
+  const matches = flowFilter(options);
+  return withArena(arena, (reader) => {
+    const flows = [...reader.flows()].filter(matches);
     print(options.output, flows, () => formatFlows(flows));
   });
 }
 
 function countFlows(arena: string, options: ConntrackOptions): Promise<void> {
-  return withFlows(arena, options, (flows, capacity) => {
-    const byState: Record<string, number> = {};
-    for (const { state } of flows) byState[state] = (byState[state] ?? 0) + 1;
-    const count: FlowCount = { flows: flows.length, capacity, byState };
+  const matches = flowFilter(options);
+  return withArena(arena, (reader) => {
+    const count = isUnfiltered(options) ? reader.count() : countMatching(reader, matches);
     print(options.output, count, () => formatCount(count));
   });
+}
+
+/** The same as the reader's own count, of some flows only. */
+function countMatching(reader: ArenaReader, matches: (flow: FlowRow) => boolean): FlowCount {
+  const byState: Record<string, number> = {};
+  let flows = 0;
+  for (const flow of reader.flows()) {
+    if (!matches(flow)) continue;
+    byState[flow.state] = (byState[flow.state] ?? 0) + 1;
+    flows++;
+  }
+  return { flows, capacity: reader.count().capacity, byState };
 }
 
 /** The table that people read: who, to where, and who answers. */

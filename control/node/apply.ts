@@ -4,6 +4,7 @@ import { ipBatch, ipJson } from './ip.ts';
 import {
   diffRules,
   formatRule,
+  isOurs,
   parseRule,
   type Rule,
   type RuleJson,
@@ -39,11 +40,20 @@ export function readUplink(device: string): { address: string; mtu: number } {
   return { address, mtu: link.mtu };
 }
 
-/** Brings a plan about; what is there already stays untouched, so that repeating it disturbs no packet. */
+/**
+ * Brings a plan about; what is there already stays untouched, so that repeating it disturbs no packet. If it
+ * fails on a node that was not steered before, no rule of it stays. Throws KubetunError KT_IP, KT_SYSCTL.
+ */
 export function applySteering(plan: SteeringPlan): void {
   for (const [path, value] of plan.sysctls) writeSysctl(path, value);
   ipBatch(plan.setup);
-  ipBatch(diffRules(readRules(), plan.rules));
+  const before = readRules();
+  try {
+    ipBatch(diffRules(before, plan.rules));
+  } catch (error) {
+    if (!before.some(isOurs)) ipBatch(undoRules(readRules()));
+    throw error;
+  }
 }
 
 /** What of a plan is not in force, one line each; empty if all is well. */

@@ -37,7 +37,7 @@ export interface Rule {
   to?: string;
   iif?: string;
   protocol?: string;
-  /** Destination ports, inclusive. */
+  /** Destination ports, inclusive; the kernel refuses ranges that end at 65535. */
   dports?: [number, number];
   action: string;
 }
@@ -143,12 +143,17 @@ function strayRules({ podRanges }: SteeringInput): Rule[] {
 /** Arguments for `ip rule add` and `del`; also a rule's identity. */
 export function formatRule(rule: Rule): string {
   const words = [`pref ${rule.pref}`];
-  if (rule.from) words.push(`from ${rule.from}`);
-  if (rule.to) words.push(`to ${rule.to}`);
+  if (rule.from) words.push(`from ${bare(rule.from)}`);
+  if (rule.to) words.push(`to ${bare(rule.to)}`);
   if (rule.iif) words.push(`iif ${rule.iif}`);
   if (rule.protocol) words.push(`ipproto ${rule.protocol}`);
   if (rule.dports) words.push(`dport ${rule.dports[0]}-${rule.dports[1]}`);
   return `${words.join(' ')} ${rule.action}`;
+}
+
+/** A range of one address as ip(8) shows it. */
+function bare(range: string): string {
+  return range.endsWith('/32') ? range.slice(0, -3) : range;
 }
 
 /** One rule of `ip -j rule show`. */
@@ -193,7 +198,7 @@ export function parseRule(json: RuleJson): Rule {
 const ACTIONS_OURS = new Set([STEER, PLAINLY, 'prohibit', 'blackhole']);
 
 /** True if a rule can only have come from a plan of this kind. */
-function isOurs(rule: Rule): boolean {
+export function isOurs(rule: Rule): boolean {
   return rule.pref > 0 && rule.pref < PREF_MAX && ACTIONS_OURS.has(rule.action);
 }
 

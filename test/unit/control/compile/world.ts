@@ -14,7 +14,7 @@ export const RANGES: NodeRanges = {
   serviceRange: { address: parseAddress('10.96.0.0')!, mask: maskOf(16) },
   podRanges: [],
   snatPortMin: 40_000,
-  snatPortMax: 65_535,
+  snatPortMax: 65_534,
   nodePortMin: 30_000,
   nodePortMax: 32_767,
 };

@@ -20,7 +20,7 @@ const INPUT: SteeringInput = {
   serviceRange: '10.96.0.0/16',
   podRanges: ['10.244.0.0/16'],
   nodePorts: [30_000, 32_767],
-  snatPorts: [40_000, 65_535],
+  snatPorts: [40_000, 65_534],
   ephemeralPorts: [32_768, 39_999],
 };
 const PLAN = planSteering(INPUT);
@@ -70,9 +70,9 @@ test('the plan of a node, word for word', () => {
     'pref 2 to 127.0.0.0/8 iif lo goto 32000',
     'pref 3 iif lo ipproto icmp lookup 100',
     'pref 4 to 172.18.0.11 iif lo ipproto tcp dport 30000-32767 lookup 100',
-    'pref 4 to 172.18.0.11 iif lo ipproto tcp dport 40000-65535 lookup 100',
+    'pref 4 to 172.18.0.11 iif lo ipproto tcp dport 40000-65534 lookup 100',
     'pref 5 to 172.18.0.11 iif lo ipproto udp dport 30000-32767 lookup 100',
-    'pref 5 to 172.18.0.11 iif lo ipproto udp dport 40000-65535 lookup 100',
+    'pref 5 to 172.18.0.11 iif lo ipproto udp dport 40000-65534 lookup 100',
     'pref 6 to 172.18.0.11 iif lo goto 32000',
     'pref 7 to 10.244.0.0/16 iif lo lookup 100',
     'pref 10 iif kt0 goto 32000',
