@@ -34,8 +34,6 @@ export interface Arena {
   serviceFlows: Int32Array;
   index: Int32Array;
   lines: Int32Array;
-  /** The lines again, for the byte counts. */
-  lines64: Float64Array;
   free: Int32Array;
   image: Int32Array;
 }
@@ -50,7 +48,6 @@ export function viewArena(buffer: ArrayBuffer, layout: ArenaLayout): Arena {
     serviceFlows: new Int32Array(buffer, l.services, SERVICE_ID_MAX + 1),
     index: new Int32Array(buffer, l.index, l.indexSlots),
     lines: new Int32Array(buffer, l.lines, l.flowsMax * 32),
-    lines64: new Float64Array(buffer, l.lines, l.flowsMax * 16),
     free: new Int32Array(buffer, l.free, l.flowsMax),
     image: new Int32Array(buffer, l.image, l.imageWords),
   };

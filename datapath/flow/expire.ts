@@ -18,8 +18,8 @@ const EVICT_LOOK_MAX = 64;
 /** ms left to a flow; not positive when its time is over. Free flows have no time left to ask for. */
 export function remainingMs(t: FlowTable, flow: number, now: number, timeouts: Timeouts): number {
   const at = flow << (LINE_SHIFT + 1);
-  const state = (t.lines[at + W_META]! & META_STATE_MASK) >> META_STATE_SHIFT;
-  const client = (now - t.lines[at + W_SEEN]!) | 0;
+  const state = (t.lines[at | W_META]! & META_STATE_MASK) >> META_STATE_SHIFT;
+  const client = (now - t.lines[at | W_SEEN]!) | 0;
   const backend = (now - t.lines[at + LINE_WORDS + W_SEEN]!) | 0;
   return timeouts[state]! - Math.min(client, backend);
 }

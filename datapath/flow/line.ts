@@ -21,8 +21,9 @@ export const W_SUMS = 7;
 /** When this side last saw a packet, in ms of the datapath's clock (wraps). */
 export const W_SEEN = 8;
 export const W_PACKETS = 9;
-/** Float64 over words 10 and 11. */
+/** IPv4 bytes, the low half of 64 bits and the high one. */
 export const W_BYTES = 10;
+export const W_BYTES_HIGH = 11;
 /** TCP: the sequence number after the last byte that this side sent. */
 export const W_SEQ_END = 12;
 /** TCP: the highest acknowledgement that this side sent. */

@@ -18,7 +18,6 @@ const EMPTY = 0;
  */
 export class FlowTable {
   readonly lines: Int32Array;
-  readonly lines64: Float64Array;
   readonly index: Int32Array;
   readonly indexMask: number;
   /** Bits of a slot that hold the side's number plus one. */
@@ -32,7 +31,6 @@ export class FlowTable {
 
   constructor(arena: Arena) {
     this.lines = arena.lines;
-    this.lines64 = arena.lines64;
     this.index = arena.index;
     this.indexMask = arena.layout.indexSlots - 1;
     this.flowsMax = arena.layout.flowsMax;
@@ -52,26 +50,48 @@ export class FlowTable {
 
   /** Side of this tuple, or NO_SIDE. Bounded; never allocates. */
   find(hash: number, src: number, dst: number, ports: number, proto: number): number {
-    const { index, indexMask, lines } = this;
+    const { index, indexMask } = this;
     let slot = hash & indexMask;
     for (let probes = 0; probes < PROBES_MAX; probes++) {
       const entry = index[slot]!;
       if (entry === EMPTY) return NO_SIDE;
       if (((entry ^ hash) & this.tagMask) === 0) {
         const side = (entry & this.sideMask) - 1;
-        const at = side << LINE_SHIFT;
-        if (
-          lines[at + W_SRC] === src &&
-          lines[at + W_DST] === dst &&
-          lines[at + W_PORTS] === ports &&
-          (lines[at + W_META]! & META_PROTO_MASK) === proto
-        ) {
-          return side;
-        }
+        if (this.matches(side, src, dst, ports, proto)) return side;
       }
       slot = (slot + 1) & indexMask;
     }
     return NO_SIDE;
+  }
+
+  /** The slot where the search for this hash begins: read for its cache line alone. */
+  peek(hash: number): number {
+    return this.index[hash & this.indexMask]!;
+  }
+
+  /** The first side whose tag agrees, which nearly always is the one; or NO_SIDE. No line is read. */
+  candidate(hash: number): number {
+    const { index, indexMask, tagMask } = this;
+    let slot = hash & indexMask;
+    for (let probes = 0; probes < PROBES_MAX; probes++) {
+      const entry = index[slot]!;
+      if (entry === EMPTY) return NO_SIDE;
+      if (((entry ^ hash) & tagMask) === 0) return (entry & this.sideMask) - 1;
+      slot = (slot + 1) & indexMask;
+    }
+    return NO_SIDE;
+  }
+
+  /** True if the side's key is this tuple. */
+  matches(side: number, src: number, dst: number, ports: number, proto: number): boolean {
+    const { lines } = this;
+    const at = side << LINE_SHIFT;
+    return (
+      lines[at | W_SRC] === src &&
+      lines[at | W_DST] === dst &&
+      lines[at | W_PORTS] === ports &&
+      (lines[at | W_META]! & META_PROTO_MASK) === proto
+    );
   }
 
   /** A free flow's number, its lines zero in W_META; or -1 when all are taken. */
@@ -119,9 +139,9 @@ export class FlowTable {
     const at = side << LINE_SHIFT;
     this.#unpoint(side);
     this.#unpoint(side + 1);
-    const service = this.lines[at + W_SERVICE]!;
+    const service = this.lines[at | W_SERVICE]!;
     this.serviceFlows[service] = this.serviceFlows[service]! - 1;
-    this.lines[at + W_META] = 0;
+    this.lines[at | W_META] = 0;
     this.lines[at + 16 + W_META] = 0;
     this.header[H_FLOW_COUNT] = this.header[H_FLOW_COUNT]! - 1;
     this.release(flow);
@@ -131,10 +151,10 @@ export class FlowTable {
     const at = side << LINE_SHIFT;
     const { lines } = this;
     return hashTuple(
-      lines[at + W_SRC]!,
-      lines[at + W_DST]!,
-      lines[at + W_PORTS]!,
-      lines[at + W_META]! & META_PROTO_MASK,
+      lines[at | W_SRC]!,
+      lines[at | W_DST]!,
+      lines[at | W_PORTS]!,
+      lines[at | W_META]! & META_PROTO_MASK,
       this.seed,
     );
   }
@@ -192,12 +212,12 @@ export class FlowTable {
     const high = Math.min(h[H_FLOW_HIGH]!, this.flowsMax);
     for (let flow = high - 1; flow >= 0; flow--) {
       const at = flow << (LINE_SHIFT + 1);
-      const client = lines[at + W_META]!;
+      const client = lines[at | W_META]!;
       const backend = lines[at + 16 + W_META]!;
       const whole = client !== 0 && backend !== 0 && this.link(flow);
       if (whole) continue;
       if (client !== 0 || backend !== 0) dropped++;
-      lines[at + W_META] = 0;
+      lines[at | W_META] = 0;
       lines[at + 16 + W_META] = 0;
       this.release(flow);
     }

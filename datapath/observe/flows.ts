@@ -99,10 +99,14 @@ function row(
     reply: tupleRow(lines, backend, proto),
     timeoutS: Math.max(0, Math.ceil(left / 1000)),
     packets: (lines[client + F.W_PACKETS]! >>> 0) + (lines[backend + F.W_PACKETS]! >>> 0),
-    bytes: arena.lines64[(client + F.W_BYTES) >> 1]! + arena.lines64[(backend + F.W_BYTES) >> 1]!,
+    bytes: bytesOf(lines, client) + bytesOf(lines, backend),
     service: names.get(service) ?? null,
     flags: flagNames(meta),
   };
+}
+
+function bytesOf(lines: Int32Array, at: number): number {
+  return (lines[at | F.W_BYTES_HIGH]! >>> 0) * 2 ** 32 + (lines[at | F.W_BYTES]! >>> 0);
 }
 
 function tupleRow(lines: Int32Array, at: number, proto: number): TupleRow {

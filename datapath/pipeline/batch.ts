@@ -70,15 +70,15 @@ export class Batch {
   end(): number {
     if (this.count === 0) return 0;
     const last = (this.count - 1) * P_WORDS;
-    return (this.p[last + P_START]! + this.p[last + P_LENGTH]! + 63) & ~63;
+    return (this.p[last | P_START]! + this.p[last | P_LENGTH]! + 63) & ~63;
   }
 
   /** Takes in a packet that lies at `end()`. */
   push(bytes: number): void {
     const at = this.end();
     const r = this.count * P_WORDS;
-    this.p[r + P_START] = at;
-    this.p[r + P_LENGTH] = bytes;
+    this.p[r | P_START] = at;
+    this.p[r | P_LENGTH] = bytes;
     this.count++;
   }
 }

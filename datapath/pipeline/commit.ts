@@ -13,8 +13,8 @@ import * as verdict from './verdict.ts';
 // biome-ignore format: a list.
 const {
   FLAG_DNAT, FLAG_HAIRPIN, FLAG_SNAT, FLAG_TTL_BACK, LINE_SHIFT, LINE_WORDS, META_STATE_SHIFT,
-  W_ACK, W_BORN, W_BYTES, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_NEW_SRC, W_PACKETS, W_PORTS,
-  W_SEEN, W_SEQ_END, W_SERVICE, W_SRC, W_SUMS,
+  W_ACK, W_BORN, W_BYTES, W_BYTES_HIGH, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_NEW_SRC,
+  W_PACKETS, W_PORTS, W_SEEN, W_SEQ_END, W_SERVICE, W_SRC, W_SUMS,
 } = line;
 const { PROTO_ICMP, PROTO_TCP, TCP_OFF_ACK, TCP_OFF_SEQ } = wire;
 const { COUNT_FLOWS_EVICTED, COUNT_FLOWS_MADE, DROP_TABLE_FULL } = verdict;
@@ -30,10 +30,10 @@ export function commit(d: Datapath, b: Batch, r: number): number {
     d.count(COUNT_FLOWS_EVICTED);
     flow = table.allocate();
   }
-  const proto = b.p[r + P_PROTO]!;
-  const src = b.p[r + P_SRC]!;
-  const dst = b.p[r + P_DST]!;
-  const ports = b.p[r + P_PORTS]!;
+  const proto = b.p[r | P_PROTO]!;
+  const src = b.p[r | P_SRC]!;
+  const dst = b.p[r | P_DST]!;
+  const ports = b.p[r | P_PORTS]!;
   const { newSrc, newDst, newPorts } = decision;
   let flags = decision.masquerade === MASQUERADE_HAIRPIN ? FLAG_HAIRPIN : 0;
   if (newDst !== dst || ((newPorts ^ ports) & 0xffff) !== 0) flags |= FLAG_DNAT;
@@ -47,16 +47,16 @@ export function commit(d: Datapath, b: Batch, r: number): number {
   const backNew = replyPorts(ports, proto);
   fill(lines, client, src, dst, ports, newSrc, newDst, newPorts);
   fill(lines, backend, newDst, newSrc, back, dst, src, backNew);
-  lines[client + W_SUMS] = sums(lines, client, proto);
-  lines[backend + W_SUMS] = sums(lines, backend, proto);
+  lines[client | W_SUMS] = sums(lines, client, proto);
+  lines[backend | W_SUMS] = sums(lines, backend, proto);
   stamp(d, client);
   stamp(d, backend);
   if (proto === PROTO_TCP) startSequences(b, r, lines, client, backend);
-  lines[client + W_META] = meta | ttlBack(src, newDst, node);
-  lines[backend + W_META] = meta | ttlBack(newDst, src, node);
+  lines[client | W_META] = meta | ttlBack(src, newDst, node);
+  lines[backend | W_META] = meta | ttlBack(newDst, src, node);
   if (!table.link(flow)) {
-    lines[client + W_META] = 0;
-    lines[backend + W_META] = 0;
+    lines[client | W_META] = 0;
+    lines[backend | W_META] = 0;
     table.release(flow);
     return -DROP_TABLE_FULL;
   }
@@ -79,22 +79,22 @@ function fill(
   newDst: number,
   newPorts: number,
 ): void {
-  lines[at + W_SRC] = src;
-  lines[at + W_DST] = dst;
-  lines[at + W_PORTS] = ports;
-  lines[at + W_NEW_SRC] = newSrc;
-  lines[at + W_NEW_DST] = newDst;
-  lines[at + W_NEW_PORTS] = newPorts;
+  lines[at | W_SRC] = src;
+  lines[at | W_DST] = dst;
+  lines[at | W_PORTS] = ports;
+  lines[at | W_NEW_SRC] = newSrc;
+  lines[at | W_NEW_DST] = newDst;
+  lines[at | W_NEW_PORTS] = newPorts;
 }
 
 /** The deltas of a line: addresses in the low half, all that the transport checksum covers in the high half. */
 function sums(lines: Int32Array, at: number, proto: number): number {
   const addresses = addSums(
-    deltaOfWord(lines[at + W_SRC]!, lines[at + W_NEW_SRC]!),
-    deltaOfWord(lines[at + W_DST]!, lines[at + W_NEW_DST]!),
+    deltaOfWord(lines[at | W_SRC]!, lines[at | W_NEW_SRC]!),
+    deltaOfWord(lines[at | W_DST]!, lines[at | W_NEW_DST]!),
   );
-  const from = lines[at + W_PORTS]!;
-  const to = lines[at + W_NEW_PORTS]!;
+  const from = lines[at | W_PORTS]!;
+  const to = lines[at | W_NEW_PORTS]!;
   // ICMP's checksum covers no addresses, and of the ports word only the identifier is in the packet.
   if (proto === PROTO_ICMP) return addresses | (deltaOfWord(from >>> 16, to >>> 16) << 16);
   return addresses | (addSums(addresses, deltaOfWord(from, to)) << 16);
@@ -102,11 +102,12 @@ function sums(lines: Int32Array, at: number, proto: number): number {
 
 function stamp(d: Datapath, at: number): void {
   const { lines } = d.table;
-  lines[at + W_SEEN] = d.now;
-  lines[at + W_BORN] = d.now;
-  lines[at + W_PACKETS] = 0;
-  d.table.lines64[(at + W_BYTES) >> 1] = 0;
-  lines[at + W_SERVICE] = d.decision.service;
+  lines[at | W_SEEN] = d.now;
+  lines[at | W_BORN] = d.now;
+  lines[at | W_PACKETS] = 0;
+  lines[at | W_BYTES] = 0;
+  lines[at | W_BYTES_HIGH] = 0;
+  lines[at | W_SERVICE] = d.decision.service;
 }
 
 /** For a connection picked up in mid-stream the peer's side starts where this segment acknowledges. */
@@ -117,11 +118,11 @@ function startSequences(
   client: number,
   backend: number,
 ): void {
-  const l4 = b.p[r + P_L4]!;
+  const l4 = b.p[r | P_L4]!;
   const seq = b.view.getInt32(l4 + TCP_OFF_SEQ);
   const ack = b.view.getInt32(l4 + TCP_OFF_ACK);
-  lines[client + W_SEQ_END] = seq;
-  lines[client + W_ACK] = ack;
-  lines[backend + W_SEQ_END] = ack;
-  lines[backend + W_ACK] = seq;
+  lines[client | W_SEQ_END] = seq;
+  lines[client | W_ACK] = ack;
+  lines[backend | W_SEQ_END] = ack;
+  lines[backend | W_ACK] = seq;
 }

@@ -12,11 +12,15 @@ export class Datapath {
   readonly header: Int32Array;
   readonly counters: Float64Array;
   readonly table: FlowTable;
+  /** The table's lines, one step nearer. */
+  readonly lines: Int32Array;
   readonly services: ServiceMap;
   readonly timeouts: Timeouts;
   readonly fragments = new FragmentTable();
   /** What was decided for the last new flow; commit reads it, explain prints it. */
   readonly decision = new Decision();
+  /** False makes every packet take the ordinary way: for traces, and for tests that hold both against each other. */
+  useExpress = true;
   /** The clock, ms as a wrapping int32; set once per batch. */
   now = 0;
   #random: number;
@@ -27,6 +31,7 @@ export class Datapath {
     this.header = arena.header;
     this.counters = arena.counters;
     this.table = new FlowTable(arena);
+    this.lines = arena.lines;
     this.services = new ServiceMap(arena);
     this.timeouts = nodeTimeouts();
     this.#random = seed | 0 || 1;

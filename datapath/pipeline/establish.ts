@@ -61,10 +61,10 @@ const TCP_KIND = TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_FIN | TCP_FLAG_RST;
 
 /** Decides about packet `r`, which no flow knows, into `d.decision`: ESTABLISH_*, or minus a DROP_*. */
 export function establish(d: Datapath, b: Batch, r: number): number {
-  const src = b.p[r + P_SRC]!;
-  const dst = b.p[r + P_DST]!;
-  const ports = b.p[r + P_PORTS]!;
-  const proto = b.p[r + P_PROTO]!;
+  const src = b.p[r | P_SRC]!;
+  const dst = b.p[r | P_DST]!;
+  const ports = b.p[r | P_PORTS]!;
+  const proto = b.p[r | P_PROTO]!;
   const { decision, services } = d;
   decision.reset(src, dst, ports);
   if (!services.ready) return passHost(d);
@@ -98,16 +98,16 @@ function firstState(proto: number): number {
 /** To an address that no Service captures: from pod to pod as it is, from a pod to the outside masqueraded. */
 function toAddress(d: Datapath, b: Batch, r: number, mark: number): number {
   const { decision, services } = d;
-  const proto = b.p[r + P_PROTO]!;
-  if (proto === PROTO_ICMP && (b.p[r + P_PORTS]! & 0xffff) !== ICMP_ECHO_REQUEST) {
+  const proto = b.p[r | P_PROTO]!;
+  if (proto === PROTO_ICMP && (b.p[r | P_PORTS]! & 0xffff) !== ICMP_ECHO_REQUEST) {
     return -DROP_ICMP_WITHOUT_FLOW;
   }
-  const inside = services.inPodRange(b.p[r + P_DST]!) || (mark & MARK_NODE) !== 0;
-  const egress = !inside && services.inPodRange(b.p[r + P_SRC]!);
+  const inside = services.inPodRange(b.p[r | P_DST]!) || (mark & MARK_NODE) !== 0;
+  const egress = !inside && services.inPodRange(b.p[r | P_SRC]!);
   if (egress) decision.masquerade = MASQUERADE_EGRESS;
-  if (proto === PROTO_TCP && (b.p[r + P_FLAGS]! & TCP_KIND) !== TCP_FLAG_SYN) {
+  if (proto === PROTO_TCP && (b.p[r | P_FLAGS]! & TCP_KIND) !== TCP_FLAG_SYN) {
     if (egress) return -DROP_MIDSTREAM_NAT;
-    if ((b.p[r + P_FLAGS]! & TCP_KIND) !== TCP_FLAG_ACK) {
+    if ((b.p[r | P_FLAGS]! & TCP_KIND) !== TCP_FLAG_ACK) {
       d.count(COUNT_PASSED_UNTRACKED);
       return ESTABLISH_PASS;
     }
@@ -124,12 +124,12 @@ function toFrontend(d: Datapath, b: Batch, r: number, slot: number): number {
   decision.frontend = words[slot + SLOT_KIND]!;
   decision.service = words[slot + SLOT_SERVICE]!;
   if (service === 0) return refuseNoEndpoint(d);
-  if (b.p[r + P_PROTO] === PROTO_TCP && (b.p[r + P_FLAGS]! & TCP_KIND) !== TCP_FLAG_SYN) {
+  if (b.p[r | P_PROTO] === PROTO_TCP && (b.p[r | P_FLAGS]! & TCP_KIND) !== TCP_FLAG_SYN) {
     d.count(COUNT_REJECT_MIDSTREAM);
     return ESTABLISH_REFUSE;
   }
   const kind = decision.frontend - 1;
-  const src = b.p[r + P_SRC]!;
+  const src = b.p[r | P_SRC]!;
   const fromPod = services.inPodRange(src);
   if (kind === FRONTEND_LOADBALANCER && !isSourceAllowed(words, service, src)) {
     return -DROP_SOURCE_RANGE;
@@ -149,7 +149,7 @@ function toFrontend(d: Datapath, b: Batch, r: number, slot: number): number {
   decision.selected = count === 1 ? SELECTED_ONLY : SELECTED_RANDOM;
   decision.eligible = count;
   decision.newDst = words[chosen]!;
-  decision.newPorts = (b.p[r + P_PORTS]! & ~0xffff) | (words[chosen + 1]! & 0xffff);
+  decision.newPorts = (b.p[r | P_PORTS]! & ~0xffff) | (words[chosen + 1]! & 0xffff);
   decision.masquerade = masqueradeOf(d, kind, flags, src, fromPod);
   return chooseSource(d, b, r);
 }
@@ -212,7 +212,7 @@ function chooseSource(d: Datapath, b: Batch, r: number): number {
   tuple.src = decision.newSrc;
   tuple.dst = decision.newDst;
   tuple.ports = decision.newPorts;
-  tuple.proto = b.p[r + P_PROTO]!;
+  tuple.proto = b.p[r | P_PROTO]!;
   const free = !masquerade && isReplyFree(table, tuple, decision.newPorts);
   if (free) return ESTABLISH_FLOW;
   if (!hasPorts(tuple.proto)) return isReplyFree(table, tuple, 0) ? 0 : -DROP_SNAT_PORTS;

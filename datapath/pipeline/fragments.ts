@@ -50,14 +50,14 @@ export class FragmentTable {
 
   /** Remembers what became of first fragment `r` of the datagram `id`. */
   remember(b: Batch, r: number, id: number, verdict: number, now: number): void {
-    const src = b.p[r + P_SRC]!;
-    const dst = b.p[r + P_DST]!;
+    const src = b.p[r | P_SRC]!;
+    const dst = b.p[r | P_DST]!;
     const at = this.#slot(src, dst, id);
     const k = this.#known;
     k[at + K_SRC] = src;
     k[at + K_DST] = dst;
     k[at + K_ID] = id;
-    k[at + K_SIDE] = b.p[r + P_SIDE]!;
+    k[at + K_SIDE] = b.p[r | P_SIDE]!;
     k[at + K_VERDICT] = verdict;
     k[at + K_SEEN] = now;
     k[at + K_USED] = 1;
@@ -77,17 +77,17 @@ export class FragmentTable {
 
   /** Keeps a copy of later fragment `r`; false if there is no room or it is too large. */
   hold(b: Batch, r: number, now: number): boolean {
-    const bytes = b.p[r + P_LENGTH]!;
+    const bytes = b.p[r | P_LENGTH]!;
     if (this.#heldCount === BATCH_HELD_MAX || bytes > HELD_BYTES_MAX) return false;
     const at = this.#freeHeld();
     const h = this.#held;
     h[at + H_LENGTH] = bytes;
     h[at + H_SINCE] = now;
-    h[at + H_KEY_SRC] = b.p[r + P_SRC]!;
-    h[at + H_KEY_DST] = b.p[r + P_DST]!;
+    h[at + H_KEY_SRC] = b.p[r | P_SRC]!;
+    h[at + H_KEY_DST] = b.p[r | P_DST]!;
     h[at + H_KEY_ID] = datagramId(b, r);
     const to = (at / H_WORDS) * HELD_BYTES_MAX;
-    copyBytes(b.bytes, b.p[r + P_START]!, this.#heldBytes, to, bytes);
+    copyBytes(b.bytes, b.p[r | P_START]!, this.#heldBytes, to, bytes);
     this.#heldCount++;
     return true;
   }
@@ -137,7 +137,7 @@ export class FragmentTable {
 
 /** Identification and protocol, which with the addresses name a datagram. */
 export function datagramId(b: Batch, r: number): number {
-  return (b.view.getUint16(b.p[r + P_IP]! + IP4_OFF_ID) << 8) | b.p[r + P_PROTO]!;
+  return (b.view.getUint16(b.p[r | P_IP]! + IP4_OFF_ID) << 8) | b.p[r | P_PROTO]!;
 }
 
 function copyBytes(

@@ -40,11 +40,11 @@ export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   }
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
-  if ((lines[at + W_META]! & (FLAG_DNAT | FLAG_SNAT)) !== 0) {
+  if ((lines[at | W_META]! & (FLAG_DNAT | FLAG_SNAT)) !== 0) {
     rewriteQuote(lines, at, b, r);
     rewriteOutside(lines, at, b, r);
   }
-  b.p[r + P_SIDE] = side;
+  b.p[r | P_SIDE] = side;
   d.count(COUNT_ICMP_TRANSLATED);
   return VERDICT_FORWARD;
 }
@@ -52,8 +52,8 @@ export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
 /** The side that answers the quoted packet, or NO_SIDE. */
 function findQuoted(d: Datapath, b: Batch, r: number): number {
   const { view } = b;
-  const ip = b.p[r + P_L4]! + ICMP_HEADER_BYTES;
-  const end = b.p[r + P_START]! + b.p[r + P_LENGTH]!;
+  const ip = b.p[r | P_L4]! + ICMP_HEADER_BYTES;
+  const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
   if (ip + IP4_HEADER_BYTES_MIN > end) return NO_SIDE;
   const first = view.getUint8(ip);
   const l4 = ip + ((first & 15) << 2);
@@ -80,12 +80,12 @@ function findQuoted(d: Datapath, b: Batch, r: number): number {
 /** The quoted packet back to what its sender sent: the reverse of what the answering side becomes. */
 function rewriteQuote(lines: Int32Array, at: number, b: Batch, r: number): void {
   const { view } = b;
-  const ip = b.p[r + P_L4]! + ICMP_HEADER_BYTES;
-  const end = b.p[r + P_START]! + b.p[r + P_LENGTH]!;
+  const ip = b.p[r | P_L4]! + ICMP_HEADER_BYTES;
+  const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
   const l4 = ip + ((view.getUint8(ip) & 15) << 2);
   const proto = view.getUint8(ip + IP4_OFF_PROTO);
-  const src = lines[at + W_NEW_DST]!;
-  const dst = lines[at + W_NEW_SRC]!;
+  const src = lines[at | W_NEW_DST]!;
+  const dst = lines[at | W_NEW_SRC]!;
   const addresses = addSums(
     deltaOfWord(view.getInt32(ip + IP4_OFF_SRC), src),
     deltaOfWord(view.getInt32(ip + IP4_OFF_DST), dst),
@@ -94,7 +94,7 @@ function rewriteQuote(lines: Int32Array, at: number, b: Batch, r: number): void 
   view.setInt32(ip + IP4_OFF_DST, dst);
   const sumAt = ip + IP4_OFF_SUM;
   view.setUint16(sumAt, patchFull(view.getUint16(sumAt), addresses));
-  const back = lines[at + W_NEW_PORTS]!;
+  const back = lines[at | W_NEW_PORTS]!;
   if (proto === PROTO_ICMP) {
     const was = view.getUint16(l4 + ICMP_OFF_ID);
     view.setUint16(l4 + ICMP_OFF_ID, back >>> 16);
@@ -116,16 +116,16 @@ function patchQuotedSum(view: DataView, at: number, end: number, delta: number):
 /** The outside: to the sender; from the address that the sender knows, if the endpoint itself complains. */
 function rewriteOutside(lines: Int32Array, at: number, b: Batch, r: number): void {
   const { view } = b;
-  const ip = b.p[r + P_IP]!;
-  const src = b.p[r + P_SRC] === lines[at + W_SRC] ? lines[at + W_NEW_SRC]! : b.p[r + P_SRC]!;
-  const dst = lines[at + W_NEW_DST]!;
-  const delta = addSums(deltaOfWord(b.p[r + P_SRC]!, src), deltaOfWord(b.p[r + P_DST]!, dst));
+  const ip = b.p[r | P_IP]!;
+  const src = b.p[r | P_SRC] === lines[at | W_SRC] ? lines[at | W_NEW_SRC]! : b.p[r | P_SRC]!;
+  const dst = lines[at | W_NEW_DST]!;
+  const delta = addSums(deltaOfWord(b.p[r | P_SRC]!, src), deltaOfWord(b.p[r | P_DST]!, dst));
   view.setInt32(ip + IP4_OFF_SRC, src);
   view.setInt32(ip + IP4_OFF_DST, dst);
   const sumAt = ip + IP4_OFF_SUM;
   view.setUint16(sumAt, patchFull(view.getUint16(sumAt), delta));
-  const icmp = b.p[r + P_L4]!;
-  const end = b.p[r + P_START]! + b.p[r + P_LENGTH]!;
+  const icmp = b.p[r | P_L4]!;
+  const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
   view.setUint16(icmp + ICMP_OFF_SUM, 0);
   view.setUint16(icmp + ICMP_OFF_SUM, ~sumBytes(view, icmp, end) & 0xffff);
 }

@@ -42,15 +42,15 @@ const FRAGMENT_MASK = IP4_FLAG_MORE_FRAGMENTS | IP4_FRAGMENT_OFFSET_MASK;
 export function parse(b: Batch, r: number, seed: number): void {
   const { p } = b;
   const verdict = parseHeader(b, r);
-  p[r + P_VERDICT] = verdict;
-  p[r + P_SIDE] = NO_SIDE;
-  p[r + P_HASH] = hashTuple(p[r + P_SRC]!, p[r + P_DST]!, p[r + P_PORTS]!, p[r + P_PROTO]!, seed);
+  p[r | P_VERDICT] = verdict;
+  p[r | P_SIDE] = NO_SIDE;
+  p[r | P_HASH] = hashTuple(p[r | P_SRC]!, p[r | P_DST]!, p[r | P_PORTS]!, p[r | P_PROTO]!, seed);
 }
 
 function parseHeader(b: Batch, r: number): number {
   const { p, view } = b;
-  const ip = p[r + P_START]! + VNET_HEADER_BYTES;
-  const room = p[r + P_LENGTH]! - VNET_HEADER_BYTES;
+  const ip = p[r | P_START]! + VNET_HEADER_BYTES;
+  const room = p[r | P_LENGTH]! - VNET_HEADER_BYTES;
   if (room < IP4_HEADER_BYTES_MIN) return -DROP_SHORT;
   // The header as five words: each is read once, for its fields and for the sum.
   const w0 = view.getInt32(ip);
@@ -71,88 +71,88 @@ function parseHeader(b: Batch, r: number): number {
   }
   if (fold(sum) !== 0xffff) return -DROP_IP_CHECKSUM;
   const proto = (w2 >>> 16) & 0xff;
-  p[r + P_LENGTH] = total + VNET_HEADER_BYTES;
-  p[r + P_IP] = ip;
-  p[r + P_L4] = ip + headerBytes;
-  p[r + P_KIND] = KIND_FLOW;
-  p[r + P_SRC] = src;
-  p[r + P_DST] = dst;
-  p[r + P_PORTS] = 0;
-  p[r + P_PROTO] = proto;
-  p[r + P_FLAGS] = 0;
-  p[r + P_SUM_AT] = 0;
+  p[r | P_LENGTH] = total + VNET_HEADER_BYTES;
+  p[r | P_IP] = ip;
+  p[r | P_L4] = ip + headerBytes;
+  p[r | P_KIND] = KIND_FLOW;
+  p[r | P_SRC] = src;
+  p[r | P_DST] = dst;
+  p[r | P_PORTS] = 0;
+  p[r | P_PROTO] = proto;
+  p[r | P_FLAGS] = 0;
+  p[r | P_SUM_AT] = 0;
   const l4Bytes = total - headerBytes;
   if ((w1 & FRAGMENT_MASK) !== 0 && (w1 & IP4_FRAGMENT_OFFSET_MASK) !== 0) {
     const offset = (w1 & IP4_FRAGMENT_OFFSET_MASK) << 3;
     if (offset + l4Bytes > IP4_TOTAL_BYTES_MAX) return -DROP_FRAGMENT_RANGE;
-    p[r + P_KIND] = KIND_LATER_FRAGMENT;
+    p[r | P_KIND] = KIND_LATER_FRAGMENT;
     return 0;
   }
   const more = w1 & IP4_FLAG_MORE_FRAGMENTS;
-  if (more !== 0) p[r + P_FLAGS] = PACKET_FIRST_FRAGMENT;
+  if (more !== 0) p[r | P_FLAGS] = PACKET_FIRST_FRAGMENT;
   if (proto === PROTO_TCP) return parseTcp(b, r, l4Bytes);
   if (proto === PROTO_UDP) return parseUdp(b, r, l4Bytes, more);
   if (proto === PROTO_ICMP) return parseIcmp(b, r, l4Bytes);
   if (proto !== PROTO_SCTP) return 0;
   if (l4Bytes < SCTP_HEADER_BYTES) return -DROP_L4_LENGTH;
-  p[r + P_PORTS] = view.getInt32(ip + headerBytes);
+  p[r | P_PORTS] = view.getInt32(ip + headerBytes);
   return 0;
 }
 
 function parseTcp(b: Batch, r: number, l4Bytes: number): number {
   const { p, view } = b;
-  const l4 = p[r + P_L4]!;
+  const l4 = p[r | P_L4]!;
   if (l4Bytes < TCP_HEADER_BYTES_MIN) return -DROP_L4_LENGTH;
   const dataAndFlags = view.getUint16(l4 + TCP_OFF_DATA);
   const headerBytes = (dataAndFlags >>> 12) << 2;
   if (headerBytes < TCP_HEADER_BYTES_MIN || headerBytes > l4Bytes) return -DROP_L4_LENGTH;
   if (TCP_FLAGS_VALID[dataAndFlags & FLAGS_CHECKED] === 0) return -DROP_TCP_FLAGS;
-  p[r + P_PORTS] = view.getInt32(l4);
-  p[r + P_FLAGS] = p[r + P_FLAGS]! | (dataAndFlags & 0x3f);
+  p[r | P_PORTS] = view.getInt32(l4);
+  p[r | P_FLAGS] = p[r | P_FLAGS]! | (dataAndFlags & 0x3f);
   return locateSum(b, r, l4 + TCP_OFF_SUM);
 }
 
 function parseUdp(b: Batch, r: number, l4Bytes: number, more: number): number {
   const { p, view } = b;
-  const l4 = p[r + P_L4]!;
+  const l4 = p[r | P_L4]!;
   if (l4Bytes < UDP_HEADER_BYTES) return -DROP_L4_LENGTH;
   const bytes = view.getUint16(l4 + UDP_OFF_LENGTH);
   if (bytes < UDP_HEADER_BYTES || (more === 0 && bytes > l4Bytes)) return -DROP_L4_LENGTH;
-  p[r + P_PORTS] = view.getInt32(l4);
+  p[r | P_PORTS] = view.getInt32(l4);
   return locateSum(b, r, l4 + UDP_OFF_SUM);
 }
 
 /** Finds the checksum field: where the virtio header says when the sum is partial, else where the format says. */
 function locateSum(b: Batch, r: number, at: number): number {
   const { p, view } = b;
-  const vnet = p[r + P_START]!;
-  p[r + P_SUM_AT] = at;
+  const vnet = p[r | P_START]!;
+  p[r | P_SUM_AT] = at;
   if ((view.getUint8(vnet + VNET_OFF_FLAGS) & VNET_FLAG_NEEDS_CSUM) === 0) return 0;
-  const start = p[r + P_IP]! + view.getUint16(vnet + VNET_OFF_CSUM_START, true);
+  const start = p[r | P_IP]! + view.getUint16(vnet + VNET_OFF_CSUM_START, true);
   const partial = start + view.getUint16(vnet + VNET_OFF_CSUM_OFFSET, true);
   // The header's csum_start is trusted within the packet: options move it.
-  if (start < p[r + P_L4]! || partial + 2 > vnet + p[r + P_LENGTH]!) return -DROP_VNET_HEADER;
-  p[r + P_SUM_AT] = partial;
-  p[r + P_FLAGS] = p[r + P_FLAGS]! | PACKET_PARTIAL;
+  if (start < p[r | P_L4]! || partial + 2 > vnet + p[r | P_LENGTH]!) return -DROP_VNET_HEADER;
+  p[r | P_SUM_AT] = partial;
+  p[r | P_FLAGS] = p[r | P_FLAGS]! | PACKET_PARTIAL;
   return 0;
 }
 
 function parseIcmp(b: Batch, r: number, l4Bytes: number): number {
   const { view } = b;
-  const l4 = b.p[r + P_L4]!;
+  const l4 = b.p[r | P_L4]!;
   if (l4Bytes < ICMP_HEADER_BYTES) return -DROP_L4_LENGTH;
   const type = view.getUint8(l4);
-  b.p[r + P_SUM_AT] = l4 + ICMP_OFF_SUM;
+  b.p[r | P_SUM_AT] = l4 + ICMP_OFF_SUM;
   if (type === ICMP_ECHO_REQUEST || type === ICMP_ECHO_REPLY) {
-    b.p[r + P_PORTS] = (view.getUint16(l4 + ICMP_OFF_ID) << 16) | type;
+    b.p[r | P_PORTS] = (view.getUint16(l4 + ICMP_OFF_ID) << 16) | type;
     return 0;
   }
-  b.p[r + P_PORTS] = type;
+  b.p[r | P_PORTS] = type;
   const isError =
     type === ICMP_UNREACHABLE || type === ICMP_TIME_EXCEEDED || type === ICMP_PARAMETER_PROBLEM;
   if (!isError) return 0;
   // An error is summed anew after its inside was translated, which would hide damage: check it first.
   if (sumBytes(view, l4, l4 + l4Bytes) !== 0xffff) return -DROP_ICMP_CHECKSUM;
-  b.p[r + P_KIND] = KIND_ICMP_ERROR;
+  b.p[r | P_KIND] = KIND_ICMP_ERROR;
   return 0;
 }

@@ -27,21 +27,21 @@ const MULTICAST_FIRST_BYTE = 224;
  * for the rest (RFC 1122 3.2.2.1). VERDICT_REPLY, or minus DROP_UNANSWERABLE where a reply is forbidden.
  */
 export function refuse(b: Batch, r: number): number {
-  const firstByte = b.p[r + P_SRC]! >>> 24;
+  const firstByte = b.p[r | P_SRC]! >>> 24;
   const answerable = firstByte !== 0 && firstByte !== 127 && firstByte < MULTICAST_FIRST_BYTE;
   if (!answerable) return -DROP_UNANSWERABLE;
-  if (b.p[r + P_PROTO] !== PROTO_TCP) return refuseByIcmp(b, r);
-  return (b.p[r + P_FLAGS]! & TCP_FLAG_RST) === 0 ? refuseByReset(b, r) : -DROP_UNANSWERABLE;
+  if (b.p[r | P_PROTO] !== PROTO_TCP) return refuseByIcmp(b, r);
+  return (b.p[r | P_FLAGS]! & TCP_FLAG_RST) === 0 ? refuseByReset(b, r) : -DROP_UNANSWERABLE;
 }
 
 function refuseByReset(b: Batch, r: number): number {
   const { view } = b;
-  const ip = b.p[r + P_IP]!;
-  const l4 = b.p[r + P_L4]!;
-  const flags = b.p[r + P_FLAGS]!;
-  const ports = b.p[r + P_PORTS]!;
+  const ip = b.p[r | P_IP]!;
+  const l4 = b.p[r | P_L4]!;
+  const flags = b.p[r | P_FLAGS]!;
+  const ports = b.p[r | P_PORTS]!;
   const headerBytes = (view.getUint8(l4 + TCP_OFF_DATA) >>> 4) << 2;
-  const end = b.p[r + P_START]! + b.p[r + P_LENGTH]!;
+  const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
   const taken = end - l4 - headerBytes + (flags & TCP_FLAG_FIN) + ((flags & TCP_FLAG_SYN) >> 1);
   const hasAck = (flags & TCP_FLAG_ACK) !== 0;
   const seq = hasAck ? view.getInt32(l4 + TCP_OFF_ACK) : 0;
@@ -54,7 +54,7 @@ function refuseByReset(b: Batch, r: number): number {
   view.setUint8(tcp + TCP_OFF_FLAGS, TCP_FLAG_RST | (hasAck ? 0 : TCP_FLAG_ACK));
   view.setUint16(tcp + TCP_OFF_WINDOW, 0);
   view.setInt32(tcp + TCP_OFF_SUM, 0); // And the urgent pointer.
-  const pseudo = sumPseudoHeader(b.p[r + P_DST]!, b.p[r + P_SRC]!, PROTO_TCP, TCP_HEADER_BYTES_MIN);
+  const pseudo = sumPseudoHeader(b.p[r | P_DST]!, b.p[r | P_SRC]!, PROTO_TCP, TCP_HEADER_BYTES_MIN);
   const data = sumBytes(view, tcp, tcp + TCP_HEADER_BYTES_MIN);
   view.setUint16(tcp + TCP_OFF_SUM, ~addSums(pseudo, data) & 0xffff);
   return writeReplyHeader(b, r, PROTO_TCP, TCP_HEADER_BYTES_MIN);
@@ -62,8 +62,8 @@ function refuseByReset(b: Batch, r: number): number {
 
 function refuseByIcmp(b: Batch, r: number): number {
   const { view } = b;
-  const ip = b.p[r + P_IP]!;
-  const total = b.p[r + P_LENGTH]! - VNET_HEADER_BYTES;
+  const ip = b.p[r | P_IP]!;
+  const total = b.p[r | P_LENGTH]! - VNET_HEADER_BYTES;
   const quoted = Math.min(total, QUOTE_BYTES_MAX);
   const icmp = ip + IP4_HEADER_BYTES_MIN;
   b.bytes.copyWithin(icmp + ICMP_HEADER_BYTES, ip, ip + quoted);
@@ -77,18 +77,18 @@ function refuseByIcmp(b: Batch, r: number): number {
 /** A fresh IPv4 header from the packet's destination to its source, and a virtio header that asks for nothing. */
 function writeReplyHeader(b: Batch, r: number, proto: number, l4Bytes: number): number {
   const { view } = b;
-  const vnet = b.p[r + P_START]!;
-  const ip = b.p[r + P_IP]!;
+  const vnet = b.p[r | P_START]!;
+  const ip = b.p[r | P_IP]!;
   b.bytes.fill(0, vnet, vnet + VNET_HEADER_BYTES);
   const total = IP4_HEADER_BYTES_MIN + l4Bytes;
   view.setUint16(ip, 0x4500);
   view.setUint16(ip + IP4_OFF_TOTAL, total);
   view.setInt32(ip + IP4_OFF_ID, 0x4000); // Identification 0, don't fragment.
   view.setInt32(ip + IP4_OFF_TTL, (TTL << 24) | (proto << 16)); // And a zero checksum.
-  view.setInt32(ip + IP4_OFF_SRC, b.p[r + P_DST]!);
-  view.setInt32(ip + IP4_OFF_DST, b.p[r + P_SRC]!);
+  view.setInt32(ip + IP4_OFF_SRC, b.p[r | P_DST]!);
+  view.setInt32(ip + IP4_OFF_DST, b.p[r | P_SRC]!);
   const sum = ~sumBytes(view, ip, ip + IP4_HEADER_BYTES_MIN) & 0xffff;
   view.setUint16(ip + IP4_OFF_SUM, sum);
-  b.p[r + P_LENGTH] = VNET_HEADER_BYTES + total;
+  b.p[r | P_LENGTH] = VNET_HEADER_BYTES + total;
   return VERDICT_REPLY;
 }

@@ -1,6 +1,8 @@
 // A batch through the datapath. Read this file first: a packet's whole way is here, top to bottom.
 //
-//   parse      lengths and header checked once                                    parse.ts
+//   touch      a likely side for every packet of the batch, in the cache          below
+//   express    the packet that nearly all are: checked and done in one place      express.ts
+//   parse      any other: lengths and header checked once                         parse.ts
 //   find       the side whose key is the packet's tuple                           ../flow/table.ts
 //   track      hit: state, sequence numbers, age                                  track.ts
 //   establish  miss: Service, endpoint, masquerade, source port                   establish.ts
@@ -10,14 +12,16 @@
 
 import * as arenaLayout from '../arena/layout.ts';
 import { sweep } from '../flow/expire.ts';
+import { hashTuple } from '../flow/hash.ts';
 import * as line from '../flow/line.ts';
-import type { FlowTable } from '../flow/table.ts';
+import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
 import { commit } from './commit.ts';
 import type { Datapath } from './datapath.ts';
 import * as establishing from './establish.ts';
 import { establish } from './establish.ts';
+import { express } from './express.ts';
 import * as fragments from './fragments.ts';
 import { datagramId } from './fragments.ts';
 import { translateIcmpError } from './icmp-error.ts';
@@ -40,11 +44,12 @@ const { LINE_SHIFT, NO_SIDE, W_DST, W_META, W_SRC } = line;
 // biome-ignore format: a list.
 const {
   KIND_FLOW, KIND_ICMP_ERROR, PACKET_FIRST_FRAGMENT, P_DST, P_FLAGS, P_HASH, P_KIND, P_PORTS,
-  P_PROTO, P_SIDE, P_SLOT, P_SRC, P_VERDICT, P_WORDS,
+  P_PROTO, P_SIDE, P_SLOT, P_SRC, P_START, P_VERDICT, P_WORDS,
 } = batch;
 const { ESTABLISH_FLOW, ESTABLISH_PASS } = establishing;
 const { FRAGMENT_UNKNOWN } = fragments;
 const { TRACK_REOPEN } = tracking;
+const { IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_PROTO, IP4_OFF_SRC, VNET_HEADER_BYTES } = wire;
 
 /** Expiry looks at this many flow slots a tick, or at one in 64: at 10 ticks/s every flow is seen in 6.4 s. */
 const SWEEP_SLICE_MIN = 2048;
@@ -59,17 +64,21 @@ export function run(d: Datapath, b: Batch, now: number): void {
   d.services.refresh();
   const { p } = b;
   const { seed } = d.table;
-  const read = b.count * P_WORDS;
-  for (let r = 0; r < read; r += P_WORDS) parse(b, r, seed);
-  if (read > P_WORDS) touch(d, b);
+  touch(d, b);
+  const lane = d.useExpress;
   let forwarded = 0;
   // The count grows when a first fragment releases those that waited for it.
   for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
-    let verdict = p[r + P_VERDICT]!;
+    if (lane && express(d, b, r)) {
+      forwarded++;
+      continue;
+    }
+    parse(b, r, seed);
+    let verdict = p[r | P_VERDICT]!;
     if (verdict === 0) {
-      if (p[r + P_KIND] === KIND_FLOW) verdict = runFlow(d, b, r);
+      if (p[r | P_KIND] === KIND_FLOW) verdict = runFlow(d, b, r);
       else verdict = runOther(d, b, r);
-      p[r + P_VERDICT] = verdict;
+      p[r | P_VERDICT] = verdict;
     }
     if (verdict === VERDICT_FORWARD) forwarded++;
     else if (verdict < 0) d.count(-verdict);
@@ -80,18 +89,28 @@ export function run(d: Datapath, b: Batch, now: number): void {
 }
 
 /**
- * Reads the index slot, then the line, of every packet, so that their cache misses overlap: at a million flows a
- * look-up costs half of what it does one by one.
+ * Finds each packet's likely side by its hash and reads that side's line, pass by pass, so that the cache misses of
+ * a batch overlap: at a million flows a look-up costs half of what it does one by one. Nothing is checked yet: a
+ * packet of another shape gets a side that will not match.
  */
 function touch(d: Datapath, b: Batch): void {
-  const { index, indexMask, sideMask, lines } = d.table;
-  const { p } = b;
+  const { table, lines } = d;
+  const { p, view } = b;
+  const { seed } = table;
   const end = b.count * P_WORDS;
-  for (let r = 0; r < end; r += P_WORDS) p[r + P_SLOT] = index[p[r + P_HASH]! & indexMask]!;
   for (let r = 0; r < end; r += P_WORDS) {
-    // A free slot touches the first line, which is in the cache: no branch to mispredict.
-    const side = Math.max((p[r + P_SLOT]! & sideMask) - 1, 0);
-    p[r + P_SLOT] = lines[side << LINE_SHIFT]!;
+    const ip = p[r | P_START]! + VNET_HEADER_BYTES;
+    const src = view.getInt32(ip + IP4_OFF_SRC);
+    const dst = view.getInt32(ip + IP4_OFF_DST);
+    const ports = view.getInt32(ip + IP4_HEADER_BYTES_MIN);
+    const proto = view.getUint8(ip + IP4_OFF_PROTO);
+    p[r | P_HASH] = hashTuple(src, dst, ports, proto, seed);
+  }
+  for (let r = 0; r < end; r += P_WORDS) p[r | P_SLOT] = table.peek(p[r | P_HASH]!);
+  for (let r = 0; r < end; r += P_WORDS) p[r | P_SIDE] = table.candidate(p[r | P_HASH]!);
+  // No candidate touches the first line, which is in the cache: no branch to mispredict.
+  for (let r = 0; r < end; r += P_WORDS) {
+    p[r | P_SLOT] = lines[Math.max(p[r | P_SIDE]!, 0) << LINE_SHIFT]!;
   }
 }
 
@@ -99,22 +118,21 @@ function touch(d: Datapath, b: Batch): void {
 function runFlow(d: Datapath, b: Batch, r: number): number {
   const { p } = b;
   const { table } = d;
-  if ((p[r + P_FLAGS]! & PACKET_FIRST_FRAGMENT) !== 0) return runFirstFragment(d, b, r);
-  const side = findSide(table, b, r);
+  if ((p[r | P_FLAGS]! & PACKET_FIRST_FRAGMENT) !== 0) return runFirstFragment(d, b, r);
+  const src = p[r | P_SRC]!;
+  const dst = p[r | P_DST]!;
+  const ports = p[r | P_PORTS]!;
+  const proto = p[r | P_PROTO]!;
+  const side = table.find(p[r | P_HASH]!, src, dst, ports, proto);
+  p[r | P_SIDE] = side;
   if (side === NO_SIDE || track(d, b, r, side) === TRACK_REOPEN) return runMiss(d, b, r, side);
-  p[r + P_SIDE] = side;
   translate(d, b, r, side);
   return VERDICT_FORWARD;
 }
 
-function findSide(table: FlowTable, b: Batch, r: number): number {
-  const { p } = b;
-  const hash = p[r + P_HASH]!;
-  return table.find(hash, p[r + P_SRC]!, p[r + P_DST]!, p[r + P_PORTS]!, p[r + P_PROTO]!);
-}
-
 /** The first packet of a flow; `stale` is the closed flow that it opens anew, or NO_SIDE. */
 function runMiss(d: Datapath, b: Batch, r: number, stale: number): number {
+  b.p[r | P_SIDE] = NO_SIDE;
   if (stale !== NO_SIDE) {
     d.table.remove(stale >> 1);
     d.count(COUNT_FLOWS_REOPENED);
@@ -126,16 +144,16 @@ function runMiss(d: Datapath, b: Batch, r: number, stale: number): number {
   const side = commit(d, b, r);
   if (side < 0) return side;
   track(d, b, r, side);
-  b.p[r + P_SIDE] = side;
+  b.p[r | P_SIDE] = side;
   translate(d, b, r, side);
   return VERDICT_FORWARD;
 }
 
 /** A packet that belongs to another packet: an ICMP error to the quoted one, a fragment to its first one. */
 function runOther(d: Datapath, b: Batch, r: number): number {
-  if (b.p[r + P_KIND] === KIND_ICMP_ERROR) return translateIcmpError(d, b, r);
+  if (b.p[r | P_KIND] === KIND_ICMP_ERROR) return translateIcmpError(d, b, r);
   d.count(COUNT_FRAGMENTS);
-  const verdict = d.fragments.find(b.p[r + P_SRC]!, b.p[r + P_DST]!, datagramId(b, r), d.now);
+  const verdict = d.fragments.find(b.p[r | P_SRC]!, b.p[r | P_DST]!, datagramId(b, r), d.now);
   if (verdict === FRAGMENT_UNKNOWN) {
     return d.fragments.hold(b, r, d.now) ? VERDICT_HELD : -DROP_FRAGMENT_LIMIT;
   }
@@ -144,11 +162,11 @@ function runOther(d: Datapath, b: Batch, r: number): number {
   if (verdict < 0 || side === NO_SIDE) return verdict;
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
-  const stillThere = lines[at + W_META] !== 0;
-  if (!stillThere || lines[at + W_SRC] !== b.p[r + P_SRC] || lines[at + W_DST] !== b.p[r + P_DST]) {
+  const stillThere = lines[at | W_META] !== 0;
+  if (!stillThere || lines[at | W_SRC] !== b.p[r | P_SRC] || lines[at | W_DST] !== b.p[r | P_DST]) {
     return -DROP_FRAGMENT_ORPHAN;
   }
-  b.p[r + P_SIDE] = side;
+  b.p[r | P_SIDE] = side;
   translate(d, b, r, side);
   return verdict;
 }
@@ -157,12 +175,12 @@ function runOther(d: Datapath, b: Batch, r: number): number {
 function runFirstFragment(d: Datapath, b: Batch, r: number): number {
   const { p } = b;
   const id = datagramId(b, r); // Before a refusal overwrites it.
-  p[r + P_FLAGS] = p[r + P_FLAGS]! & ~PACKET_FIRST_FRAGMENT;
+  p[r | P_FLAGS] = p[r | P_FLAGS]! & ~PACKET_FIRST_FRAGMENT;
   const verdict = runFlow(d, b, r);
   d.fragments.remember(b, r, id, verdict, d.now);
   const before = b.count;
-  d.fragments.release(b, p[r + P_SRC]!, p[r + P_DST]!, id);
-  for (let n = before; n < b.count; n++) parse(b, n * P_WORDS, d.table.seed);
+  d.fragments.release(b, p[r | P_SRC]!, p[r | P_DST]!, id);
+  for (let n = before; n < b.count; n++) p[(n * P_WORDS) | P_SIDE] = NO_SIDE;
   return verdict;
 }
 

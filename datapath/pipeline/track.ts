@@ -21,7 +21,7 @@ const {
 // biome-ignore format: a list.
 const {
   FLAG_ASSURED, FLAG_REPLIED, LINE_SHIFT, LINE_WORDS, META_STATE_MASK, META_STATE_SHIFT, W_ACK,
-  W_BORN, W_BYTES, W_META, W_PACKETS, W_SEEN, W_SEQ_END,
+  W_BORN, W_BYTES, W_BYTES_HIGH, W_META, W_PACKETS, W_SEEN, W_SEQ_END,
 } = line;
 const { P_FLAGS, P_L4, P_LENGTH, P_START } = batch;
 const { COUNT_RST_IMPLAUSIBLE } = verdict;
@@ -30,7 +30,7 @@ const EVENTFUL = TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST;
 /** A UDP flow that is replied to and this old counts as a stream. */
 const UDP_STREAM_MS = 2000;
 /** Sequence space that one segment may skip: 16 MiB, more than the windows that kernels offer by default. */
-const LEAP_MAX = 1 << 24;
+export const LEAP_MAX = 1 << 24;
 
 /** The flow lives on. */
 export const TRACK_GO = 0;
@@ -41,11 +41,11 @@ export const TRACK_REOPEN = 1;
 export function track(d: Datapath, b: Batch, r: number, side: number): number {
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
-  const meta = lines[at + W_META]!;
+  const meta = lines[at | W_META]!;
   const proto = meta & 0xff;
   if (proto === PROTO_TCP) {
     const state = (meta & META_STATE_MASK) >> META_STATE_SHIFT;
-    const flags = b.p[r + P_FLAGS]! & 0xff;
+    const flags = b.p[r | P_FLAGS]! & 0xff;
     // Nearly every packet of a connection ends here: established, and nothing but ACK and data.
     if (state === STATE_ESTABLISHED && (flags & EVENTFUL) === 0 && (meta & FLAG_ASSURED) !== 0) {
       advance(lines, at, b, r, flags);
@@ -55,17 +55,19 @@ export function track(d: Datapath, b: Batch, r: number, side: number): number {
   } else if ((meta & FLAG_ASSURED) === 0 || (meta & FLAG_REPLIED) === 0) {
     trackOther(d, side, proto, meta);
   }
-  lines[at + W_SEEN] = d.now;
-  lines[at + W_PACKETS] = lines[at + W_PACKETS]! + 1;
-  const bytes = (at + W_BYTES) >> 1;
-  d.table.lines64[bytes] = d.table.lines64[bytes]! + b.p[r + P_LENGTH]! - VNET_HEADER_BYTES;
+  lines[at | W_SEEN] = d.now;
+  lines[at | W_PACKETS] = (lines[at | W_PACKETS]! + 1) | 0;
+  const bytes = b.p[r | P_LENGTH]! - VNET_HEADER_BYTES;
+  const sum = (lines[at | W_BYTES]! + bytes) | 0;
+  lines[at | W_BYTES] = sum;
+  if (sum >>> 0 < bytes) lines[at | W_BYTES_HIGH] = (lines[at | W_BYTES_HIGH]! + 1) | 0;
   return TRACK_GO;
 }
 
 /** Sequence space that a segment takes: data, SYN and FIN. */
 function seqLength(b: Batch, r: number, flags: number): number {
-  const l4 = b.p[r + P_L4]!;
-  const end = b.p[r + P_START]! + b.p[r + P_LENGTH]!;
+  const l4 = b.p[r | P_L4]!;
+  const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
   const headerBytes = (b.view.getUint8(l4 + TCP_OFF_DATA) >>> 4) << 2;
   return end - l4 - headerBytes + (flags & TCP_FLAG_FIN) + ((flags & TCP_FLAG_SYN) >> 1);
 }
@@ -75,14 +77,14 @@ function seqLength(b: Batch, r: number, flags: number): number {
  * believed, so that a spoofed segment cannot make every RST plausible.
  */
 function advance(lines: Int32Array, at: number, b: Batch, r: number, flags: number): void {
-  const l4 = b.p[r + P_L4]!;
+  const l4 = b.p[r | P_L4]!;
   const seqEnd = (b.view.getInt32(l4 + TCP_OFF_SEQ) + seqLength(b, r, flags)) | 0;
-  const sent = (seqEnd - lines[at + W_SEQ_END]!) | 0;
-  if (sent > 0 && sent < LEAP_MAX) lines[at + W_SEQ_END] = seqEnd;
+  const sent = (seqEnd - lines[at | W_SEQ_END]!) | 0;
+  if (sent > 0 && sent < LEAP_MAX) lines[at | W_SEQ_END] = seqEnd;
   if ((flags & TCP_FLAG_ACK) === 0) return;
   const ack = b.view.getInt32(l4 + TCP_OFF_ACK);
-  const acked = (ack - lines[at + W_ACK]!) | 0;
-  if (acked > 0 && acked < LEAP_MAX) lines[at + W_ACK] = ack;
+  const acked = (ack - lines[at | W_ACK]!) | 0;
+  if (acked > 0 && acked < LEAP_MAX) lines[at | W_ACK] = ack;
 }
 
 /**
@@ -94,15 +96,15 @@ function isPlausibleReset(d: Datapath, b: Batch, r: number, side: number, state:
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
   const peer = (side ^ 1) << LINE_SHIFT;
-  const l4 = b.p[r + P_L4]!;
+  const l4 = b.p[r | P_L4]!;
   const seq = b.view.getInt32(l4 + TCP_OFF_SEQ);
   if (state === STATE_SYN_SENT && (side & 1) === 1) {
-    const hasAck = (b.p[r + P_FLAGS]! & TCP_FLAG_ACK) !== 0;
-    return hasAck && b.view.getInt32(l4 + TCP_OFF_ACK) === lines[peer + W_SEQ_END];
+    const hasAck = (b.p[r | P_FLAGS]! & TCP_FLAG_ACK) !== 0;
+    return hasAck && b.view.getInt32(l4 + TCP_OFF_ACK) === lines[peer | W_SEQ_END];
   }
-  const sent = lines[at + W_SEQ_END]!;
+  const sent = lines[at | W_SEQ_END]!;
   if (state === STATE_SYN_SENT) return seq === sent;
-  const acked = lines[peer + W_ACK]!;
+  const acked = lines[peer | W_ACK]!;
   return seq === acked || (((seq - acked) | 0) > 0 && ((seq - sent) | 0) <= 0);
 }
 
@@ -124,15 +126,15 @@ function trackTcp(
   if (next === MOVE_REOPEN) return TRACK_REOPEN;
   if ((flags & TCP_FLAG_SYN) !== 0 && next !== MOVE_NONE) {
     // A SYN, or its answer, starts this side's sequence: whatever was held before is void.
-    const l4 = b.p[r + P_L4]!;
-    lines[at + W_SEQ_END] = (b.view.getInt32(l4 + TCP_OFF_SEQ) + seqLength(b, r, flags)) | 0;
-    lines[at + W_ACK] = b.view.getInt32(l4 + TCP_OFF_ACK);
+    const l4 = b.p[r | P_L4]!;
+    lines[at | W_SEQ_END] = (b.view.getInt32(l4 + TCP_OFF_SEQ) + seqLength(b, r, flags)) | 0;
+    lines[at | W_ACK] = b.view.getInt32(l4 + TCP_OFF_ACK);
   } else if ((flags & TCP_FLAG_RST) === 0) {
     advance(lines, at, b, r, flags);
   }
   if (next === MOVE_NONE) return TRACK_GO;
   let more = (side & 1) !== 0 ? FLAG_REPLIED : 0;
-  const replied = (lines[at + W_META]! & FLAG_REPLIED) !== 0 || more !== 0;
+  const replied = (lines[at | W_META]! & FLAG_REPLIED) !== 0 || more !== 0;
   if (next === STATE_ESTABLISHED && replied) more |= FLAG_ASSURED;
   setState(lines, side, next, more);
   return TRACK_GO;
@@ -161,7 +163,7 @@ function trackOther(d: Datapath, side: number, proto: number, meta: number): voi
 function setState(lines: Int32Array, side: number, state: number, more: number): void {
   const at = (side & ~1) << LINE_SHIFT;
   const bits = (state << META_STATE_SHIFT) | more;
-  lines[at + W_META] = (lines[at + W_META]! & ~META_STATE_MASK) | bits;
+  lines[at | W_META] = (lines[at | W_META]! & ~META_STATE_MASK) | bits;
   const twin = at + LINE_WORDS;
-  lines[twin + W_META] = (lines[twin + W_META]! & ~META_STATE_MASK) | bits;
+  lines[twin | W_META] = (lines[twin | W_META]! & ~META_STATE_MASK) | bits;
 }

@@ -9,8 +9,8 @@ import type { Datapath } from './datapath.ts';
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
-  ICMP_OFF_ID, IP4_OFF_DST, IP4_OFF_SRC, IP4_OFF_SUM, IP4_OFF_TTL, PROTO_ICMP, PROTO_SCTP,
-  PROTO_TCP, PROTO_UDP, SCTP_OFF_SUM,
+  ICMP_OFF_ID, IP4_OFF_DST, IP4_OFF_SRC, IP4_OFF_TTL, PROTO_ICMP, PROTO_SCTP, PROTO_TCP,
+  PROTO_UDP, SCTP_OFF_SUM,
 } = wire;
 // biome-ignore format: a list.
 const {
@@ -29,30 +29,26 @@ const TTL_STEP = 0x0100; // The TTL is the high byte of its checksum word.
 export function translate(d: Datapath, b: Batch, r: number, side: number): void {
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
-  const meta = lines[at + W_META]!;
-  const { view } = b;
-  const ip = b.p[r + P_IP]!;
-  let ipDelta = 0;
-  if ((meta & FLAG_TTL_BACK) !== 0) {
-    const ttl = view.getUint8(ip + IP4_OFF_TTL);
-    if (ttl < 255) {
-      view.setUint8(ip + IP4_OFF_TTL, ttl + 1);
-      ipDelta = TTL_STEP;
-    }
+  const meta = lines[at | W_META]!;
+  const { p, view } = b;
+  const ip = p[r | P_IP]!;
+  // TTL, protocol and checksum are one word, read and written once.
+  let word = view.getInt32(ip + IP4_OFF_TTL);
+  let delta = 0;
+  if ((meta & FLAG_TTL_BACK) !== 0 && word >>> 24 !== 255) {
+    word = (word + (1 << 24)) | 0;
+    delta = TTL_STEP;
   }
   if ((meta & (FLAG_DNAT | FLAG_SNAT)) !== 0) {
-    const sums = lines[at + W_SUMS]!;
-    ipDelta = addSums(ipDelta, sums & 0xffff);
-    view.setInt32(ip + IP4_OFF_SRC, lines[at + W_NEW_SRC]!);
-    view.setInt32(ip + IP4_OFF_DST, lines[at + W_NEW_DST]!);
-    if (b.p[r + P_KIND] !== KIND_LATER_FRAGMENT) {
-      translatePorts(b, r, lines[at + W_NEW_PORTS]!, sums & 0xffff, sums >>> 16);
+    const sums = lines[at | W_SUMS]!;
+    delta = addSums(delta, sums & 0xffff);
+    view.setInt32(ip + IP4_OFF_SRC, lines[at | W_NEW_SRC]!);
+    view.setInt32(ip + IP4_OFF_DST, lines[at | W_NEW_DST]!);
+    if (p[r | P_KIND] !== KIND_LATER_FRAGMENT) {
+      translatePorts(b, r, lines[at | W_NEW_PORTS]!, sums & 0xffff, sums >>> 16);
     }
   }
-  if (ipDelta !== 0) {
-    const sumAt = ip + IP4_OFF_SUM;
-    view.setUint16(sumAt, patchFull(view.getUint16(sumAt), ipDelta));
-  }
+  view.setInt32(ip + IP4_OFF_TTL, (word & ~0xffff) | patchFull(word & 0xffff, delta));
 }
 
 /**
@@ -61,13 +57,13 @@ export function translate(d: Datapath, b: Batch, r: number, side: number): void 
  */
 function translatePorts(b: Batch, r: number, ports: number, addresses: number, all: number): void {
   const { view } = b;
-  const l4 = b.p[r + P_L4]!;
-  const sumAt = b.p[r + P_SUM_AT]!;
-  const proto = b.p[r + P_PROTO]!;
+  const l4 = b.p[r | P_L4]!;
+  const sumAt = b.p[r | P_SUM_AT]!;
+  const proto = b.p[r | P_PROTO]!;
   if (proto === PROTO_TCP || proto === PROTO_UDP) {
     view.setInt32(l4, ports);
     const sum = view.getUint16(sumAt);
-    if ((b.p[r + P_FLAGS]! & PACKET_PARTIAL) !== 0) view.setUint16(sumAt, addSums(sum, addresses));
+    if ((b.p[r | P_FLAGS]! & PACKET_PARTIAL) !== 0) view.setUint16(sumAt, addSums(sum, addresses));
     else if (proto === PROTO_TCP) view.setUint16(sumAt, patchFull(sum, all));
     else if (sum !== 0) view.setUint16(sumAt, patchFull(sum, all) || 0xffff);
   } else if (proto === PROTO_ICMP) {
@@ -75,7 +71,7 @@ function translatePorts(b: Batch, r: number, ports: number, addresses: number, a
     view.setUint16(sumAt, patchFull(view.getUint16(sumAt), all));
   } else if (proto === PROTO_SCTP && view.getInt32(l4) !== ports) {
     view.setInt32(l4, ports);
-    const end = b.p[r + P_START]! + b.p[r + P_LENGTH]!;
+    const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
     const crc = crc32c(view, l4, end, l4 + SCTP_OFF_SUM);
     view.setInt32(l4 + SCTP_OFF_SUM, crc, true);
   }
