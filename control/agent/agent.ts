@@ -14,10 +14,10 @@ import {
 import { connectKube, type KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import { Tables } from '../model/tables.ts';
-import { applySteering, readUplink, removeSteering } from '../node/apply.ts';
+import { applySteering, checkSteering, readUplink, removeSteering } from '../node/apply.ts';
 import { preflight } from '../node/preflight.ts';
-import { planSteering } from '../node/steering.ts';
-import { serveAdmin } from './admin.ts';
+import { planSteering, type SteeringPlan } from '../node/steering.ts';
+import { type AdminRoutes, serveAdmin } from './admin.ts';
 import { describeServices } from './describe.ts';
 import { followCluster, SOURCES } from './follow.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
@@ -61,7 +61,8 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     log: (message) => log.warn({}, message),
   });
   try {
-    applySteering(planOf(options, uplink));
+    const plan = planOf(options, uplink);
+    applySteering(plan);
     const tables = new Tables(options.node);
     const publisher = new Publisher({
       nodeName: options.node,
@@ -72,7 +73,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       clock: SYSTEM_CLOCK,
       log,
     });
-    const server = await serveAdmin(options.admin, routesOf(options, engine, publisher));
+    const server = await serveAdmin(options.admin, routesOf(options, plan, engine, publisher));
     const informers = followCluster(client, tables, publisher, log, (address) => {
       if (address !== uplink.address) {
         log.warn({ node: address, uplink: uplink.address }, 'Node address and uplink differ');
@@ -114,7 +115,7 @@ async function stopAgent(
   log.info({}, 'stopped; connections wait for the next agent');
 }
 
-function planOf(options: AgentOptions, uplink: { address: string; mtu: number }) {
+function planOf(options: AgentOptions, uplink: { address: string; mtu: number }): SteeringPlan {
   return planSteering({
     tun: options.tun,
     uplink: options.uplink,
@@ -139,7 +140,12 @@ function rangesOf(options: AgentOptions): NodeRanges {
   };
 }
 
-function routesOf(options: AgentOptions, engine: Engine, publisher: Publisher) {
+function routesOf(
+  options: AgentOptions,
+  plan: SteeringPlan,
+  engine: Engine,
+  publisher: Publisher,
+): AdminRoutes {
   return {
     '/status': () => ({
       node: options.node,
@@ -152,6 +158,8 @@ function routesOf(options: AgentOptions, engine: Engine, publisher: Publisher) {
       arena: options.arena,
     }),
     '/services': () => describeServices(publisher.compiler),
+    // What has gone of the rules and routes that lead packets here; empty if all is well.
+    '/steering': () => ({ missing: checkSteering(plan, options.tun) }),
     '/counters': () => readCounters(engine.arena),
   };
 }

@@ -3,7 +3,6 @@ import { KubetunError } from '../../datapath/error.ts';
 import { ipBatch, ipJson } from './ip.ts';
 import {
   diffRules,
-  formatRule,
   isOurs,
   parseRule,
   type Rule,
@@ -79,11 +78,6 @@ export function removeSteering(tun: string): void {
   ipBatch(undoRules(readRules()));
   // With the device go its routes.
   if (ipJson('link', 'show', 'dev', tun) !== null) ipBatch([`link del dev ${tun}`]);
-}
-
-/** The rules of this namespace, for people: in the words of ip-rule(8). */
-export function showRules(): string[] {
-  return readRules().map(formatRule);
 }
 
 function readRules(): Rule[] {
