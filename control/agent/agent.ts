@@ -1,6 +1,7 @@
 // The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one to the other.
 import { rmSync } from 'node:fs';
 import type { Server } from 'node:http';
+import type { ImageChange } from '../../datapath/nat/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
@@ -14,7 +15,15 @@ import {
 import { connectKube, type KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import { Tables } from '../model/tables.ts';
-import { applySteering, checkSteering, readUplink, removeSteering } from '../node/apply.ts';
+import {
+  applySteering,
+  checkSteering,
+  readCapturedRoutes,
+  readUplink,
+  removeSteering,
+} from '../node/apply.ts';
+import { CapturedRoutes } from '../node/captured.ts';
+import { ipBatch } from '../node/ip.ts';
 import { preflight } from '../node/preflight.ts';
 import { planSteering, type SteeringPlan } from '../node/steering.ts';
 import { type AdminRoutes, serveAdmin } from './admin.ts';
@@ -70,6 +79,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       tables,
       sink: engine.writer,
       sources: SOURCES,
+      around: routeAround(options.tun, uplink.address, log),
       clock: SYSTEM_CLOCK,
       log,
     });
@@ -113,6 +123,22 @@ async function stopAgent(
   client.close();
   await engine.stop();
   log.info({}, 'stopped; connections wait for the next agent');
+}
+
+/** Keeps the routes to captured addresses in step with the image. A route that fails costs the node alone. */
+function routeAround(tun: string, address: string, log: Log) {
+  const routes = new CapturedRoutes(tun, address, readCapturedRoutes());
+  const carryOut = (lines: string[]) => {
+    try {
+      ipBatch(lines);
+    } catch (error) {
+      log.error({ why: String(error) }, 'the node itself does not reach a captured address');
+    }
+  };
+  return (change: ImageChange) => {
+    const { before, after } = routes.take(change);
+    return { before: () => carryOut(before), after: () => carryOut(after) };
+  };
 }
 
 function planOf(options: AgentOptions, uplink: { address: string; mtu: number }): SteeringPlan {

@@ -34,6 +34,8 @@ export interface PublisherOptions {
   sink: ImageSink;
   /** All of them must have synced before anything is published. */
   sources: string[];
+  /** Called around a publish, with the same change. */
+  around?: (change: ImageChange) => { before(): void; after(): void };
   clock: Clock;
   log: Log;
 }
@@ -110,6 +112,8 @@ export class Publisher {
     const { sink, log, clock } = this.#options;
     // Whatever happens the sink has the change now; only its coming into force can fail.
     this.#due = true;
+    const around = this.#options.around?.(change);
+    around?.before();
     try {
       const generation = sink.publish(change);
       this.#due = false;
@@ -129,6 +133,8 @@ export class Publisher {
       if (!(error instanceof KubetunError)) throw error;
       log.error({ code: error.code, next: error.next }, error.message);
       this.#cancelRetry = clock.after(RETRY_MS, () => this.#pacer.request());
+    } finally {
+      around?.after();
     }
   }
 

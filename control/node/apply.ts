@@ -9,6 +9,7 @@ import {
   type RuleJson,
   type SteeringPlan,
   TABLE,
+  TABLE_CAPTURED,
   undoRules,
 } from './steering.ts';
 
@@ -71,6 +72,12 @@ export function checkSteering(plan: SteeringPlan, tun: string): string[] {
     if (!routes.some((r) => r.dst === destination && r.dev === tun)) missing.push(line);
   }
   return missing;
+}
+
+/** Destinations of the routes to captured addresses that are there. */
+export function readCapturedRoutes(): string[] {
+  const routes = ipJson<RouteJson>('route', 'show', 'table', String(TABLE_CAPTURED)) ?? [];
+  return routes.map((route) => route.dst);
 }
 
 /** Takes rules, routes and the TUN device off the node; nothing is left, and repeating it does no harm. */

@@ -3,6 +3,8 @@
 
 /** Routing table with the one route into the datapath. */
 export const TABLE = 100;
+/** Routing table of the captured addresses outside the Service range; for the node's own packets only. */
+export const TABLE_CAPTURED = 101;
 /** Where the local table is looked up: behind our rules, so that the node's own addresses are steered too. */
 export const PREF_LOCAL = 32_000;
 /** Our rules lie below this. */
@@ -77,6 +79,7 @@ export function planSteering(input: SteeringInput): SteeringPlan {
 /** Ordinary routing, local addresses first. */
 const PLAINLY = `goto ${PREF_LOCAL}`;
 const STEER = `lookup ${TABLE}`;
+const CAPTURED = `lookup ${TABLE_CAPTURED}`;
 
 function guardRules(input: SteeringInput): Rule[] {
   const { tun, uplink, nodeAddress, serviceRange, ephemeralPorts } = input;
@@ -116,6 +119,7 @@ function nodeRules({ nodeAddress, podRanges, nodePorts, snatPorts }: SteeringInp
     { pref: 6, iif: 'lo', to: nodeAddress, action: PLAINLY },
     // Answers of local sockets to pods.
     ...podRanges.map((to) => ({ pref: 7, iif: 'lo', to, action: STEER })),
+    { pref: 8, iif: 'lo', action: CAPTURED },
   ];
 }
 
@@ -195,7 +199,7 @@ export function parseRule(json: RuleJson): Rule {
   };
 }
 
-const ACTIONS_OURS = new Set([STEER, PLAINLY, 'prohibit', 'blackhole']);
+const ACTIONS_OURS = new Set([STEER, CAPTURED, PLAINLY, 'prohibit', 'blackhole']);
 
 /** True if a rule can only have come from a plan of this kind. */
 export function isOurs(rule: Rule): boolean {

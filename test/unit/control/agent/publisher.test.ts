@@ -26,6 +26,29 @@ function publisher(sources: string[] = []): Publisher {
   return new Publisher({ nodeName: 'n1', ranges: RANGES, tables, sink, sources, clock, log });
 }
 
+test('what belongs around a publish is done on both sides of it, also when it fails', () => {
+  const steps: string[] = [];
+  const p = new Publisher({
+    nodeName: 'n1',
+    ranges: RANGES,
+    tables,
+    sink,
+    sources: [],
+    around: (change) => ({
+      before: () => steps.push(`before ${change.upsert.length} at ${sink.publishes}`),
+      after: () => steps.push(`after at ${sink.publishes}`),
+    }),
+    clock,
+    log,
+  });
+  putNode();
+  putService('a');
+  sink.failures.push(new KubetunError('KT_IMAGE_BUSY', 'busy', 'again'));
+  p.changed();
+  clock.advance(0);
+  assert.deepEqual(steps, ['before 1 at 0', 'after at 1']);
+});
+
 function putNode(): void {
   tables.putNode(readNode(node('n1', '172.18.0.11')));
 }

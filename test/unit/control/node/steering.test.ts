@@ -75,6 +75,7 @@ test('the plan of a node, word for word', () => {
     'pref 5 to 172.18.0.11 iif lo ipproto udp dport 40000-65534 lookup 100',
     'pref 6 to 172.18.0.11 iif lo goto 32000',
     'pref 7 to 10.244.0.0/16 iif lo lookup 100',
+    'pref 8 iif lo lookup 101',
     'pref 10 iif kt0 goto 32000',
     'pref 11 iif lo goto 32000',
     'pref 12 ipproto tcp lookup 100',
