@@ -35,7 +35,7 @@ function readEndpoints(object: EndpointSlice): EndpointRow[] {
   const rows: EndpointRow[] = [];
   for (const endpoint of object.endpoints ?? []) {
     // The addresses of one endpoint are interchangeable, so that the first one stands for it.
-    const address = parseAddress(endpoint.addresses[0] ?? '');
+    const address = parseAddress(endpoint.addresses?.[0] ?? '');
     if (address === null) continue;
     const { ready = true, serving = true, terminating = false } = endpoint.conditions ?? {};
     rows.push({
