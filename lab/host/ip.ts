@@ -1,0 +1,66 @@
+// The one place of the lab that runs ip(8).
+import { spawn } from 'node:child_process';
+import { KubetunError } from '../../datapath/error.ts';
+
+interface Outcome {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+function run(args: string[], input: string): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('ip', args, { stdio: 'pipe' });
+    const text = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].setEncoding('utf8').on('data', (chunk: string) => {
+        text[name] += chunk;
+      });
+    }
+    child.on('error', (error: NodeJS.ErrnoException) => {
+      reject(error.code === 'ENOENT' ? ipMissing() : error);
+    });
+    child.on('close', (code) => resolve({ status: code ?? 1, ...text }));
+    // A process that has ended already needs no more input.
+    child.stdin.on('error', () => {});
+    child.stdin.end(input);
+  });
+}
+
+function ipMissing(): KubetunError {
+  return new KubetunError('KT_TOOL_MISSING', 'ip is not installed', 'apt-get install iproute2');
+}
+
+/**
+ * Runs lines of `ip -batch` in one process, inside a network namespace (by name), or outside all of them to
+ * make namespaces. With `force` a line that fails does not keep the others from running, and is no error.
+ * Throws KubetunError KT_IP with the line that failed.
+ */
+export async function ipBatch(
+  namespace: string | null,
+  lines: string[],
+  options: { force?: boolean } = {},
+): Promise<void> {
+  if (lines.length === 0) return;
+  const where = namespace === null ? [] : ['-n', namespace];
+  const force = options.force ? ['-force'] : [];
+  const { status, stderr } = await run(
+    [...where, ...force, '-batch', '-'],
+    `${lines.join('\n')}\n`,
+  );
+  if (status === 0 || options.force) return;
+  const at = /Command failed -:(\d+)/.exec(stderr)?.[1];
+  const line = at === undefined ? '-batch' : lines[Number(at) - 1];
+  throw new KubetunError(
+    'KT_IP',
+    `ip ${where.join(' ')}${where.length > 0 ? ' ' : ''}${line}: ${stderr.trim().split('\n')[0]}`,
+    'the line is part of what `lab up --plan` prints',
+  );
+}
+
+/** The JSON that `ip -j ARGS` prints inside a namespace; null if it fails. */
+export async function ipJson<T>(namespace: string, ...args: string[]): Promise<T[] | null> {
+  const { status, stdout } = await run(['-n', namespace, '-j', ...args], '');
+  if (status !== 0) return null;
+  return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[]);
+}

@@ -1,0 +1,190 @@
+// The network of a lab as a list of steps: pure, from the topology alone.
+import { fabricLink, namespaceOf } from '../state/names.ts';
+import {
+  apiAddress,
+  cloudAddress,
+  internetGateway,
+  internetServer,
+  POD_GATEWAY,
+  prefixOf,
+  type Topology,
+  type TopologyNode,
+} from '../topology/topology.ts';
+import type { Step } from './step.ts';
+
+const BRIDGE = 'br0';
+/** Ports that a node's own sockets use; those above are for masquerade. */
+export const EPHEMERAL_PORTS = [32_768, 39_999] as const;
+
+/** Values of every namespace of a lab: IPv4 alone, and no filter that would drop what is routed oddly. */
+const SYSCTLS_COMMON: [string, string][] = [
+  ['ipv6/conf/all/disable_ipv6', '1'],
+  ['ipv6/conf/default/disable_ipv6', '1'],
+  ['ipv4/conf/all/rp_filter', '0'],
+  ['ipv4/conf/default/rp_filter', '0'],
+  // A new namespace takes these from the machine, where they may be anything.
+  ['ipv4/conf/all/arp_ignore', '0'],
+  ['ipv4/conf/default/arp_ignore', '0'],
+];
+
+const SYSCTLS_ROUTER: [string, string][] = [
+  // First: it resets others.
+  ['ipv4/ip_forward', '1'],
+  ...SYSCTLS_COMMON,
+  ['ipv4/conf/all/send_redirects', '0'],
+  ['ipv4/conf/default/send_redirects', '0'],
+  ['ipv4/conf/all/accept_redirects', '0'],
+  ['ipv4/conf/default/accept_redirects', '0'],
+];
+
+const SYSCTLS_NODE: [string, string][] = [
+  ...SYSCTLS_ROUTER,
+  // With rules by protocol, packets of connected local sockets would die on the way to the TUN.
+  ['ipv4/ip_early_demux', '0'],
+  ['ipv4/ip_local_port_range', EPHEMERAL_PORTS.join(' ')],
+  // With 1, packets would pass untranslated while the agent is away.
+  ['ipv4/conf/all/ignore_routes_with_linkdown', '0'],
+  ['ipv4/conf/default/ignore_routes_with_linkdown', '0'],
+];
+
+/** Filters of the machine's must not see what the bridge carries; absent without the module. */
+const SYSCTLS_BRIDGE: [string, string][] = [
+  ['bridge/bridge-nf-call-iptables', '0'],
+  ['bridge/bridge-nf-call-ip6tables', '0'],
+  ['bridge/bridge-nf-call-arptables', '0'],
+];
+
+/** Every step from nothing to a network that is whole except for the agents. */
+export function planLab(lab: string, topology: Topology): Step[] {
+  const places = ['fabric', 'cloud', 'internet', ...topology.nodes.map((node) => node.name)];
+  return [
+    ...places.map((place): Step => ({ kind: 'namespace', namespace: namespaceOf(lab, place) })),
+    ...sysctlSteps(lab, topology),
+    fabricStep(lab, topology),
+    cloudStep(lab, topology),
+    internetStep(lab, topology),
+    ...topology.nodes.map((node) => nodeStep(lab, node, topology)),
+  ];
+}
+
+function sysctlSteps(lab: string, topology: Topology): Step[] {
+  const step = (place: string, values: [string, string][]): Step => ({
+    kind: 'sysctl',
+    namespace: namespaceOf(lab, place),
+    values,
+  });
+  return [
+    step('fabric', [...SYSCTLS_COMMON, ...SYSCTLS_BRIDGE]),
+    step('cloud', SYSCTLS_ROUTER),
+    step('internet', SYSCTLS_COMMON),
+    ...topology.nodes.map((node) => step(node.name, SYSCTLS_NODE)),
+  ];
+}
+
+/** A bridge, and a cable from it to every node and to the cloud. The API server listens on its address. */
+function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
+  const own = `${apiAddress(ranges)}/${prefixOf(ranges.fabric)}`;
+  const ends = [
+    { place: 'cloud', mtu },
+    ...nodes.map((node) => ({ place: node.name, mtu: node.mtu })),
+  ];
+  const links = ends.map((end) => ({ ...end, link: fabricLink(end.place) }));
+  return {
+    kind: 'network',
+    namespace: namespaceOf(lab, 'fabric'),
+    title: 'fabric: a bridge, and a cable to every node and to the cloud',
+    lines: [
+      'link set lo up',
+      `link add ${BRIDGE} type bridge`,
+      ...links.flatMap(({ link, place, mtu }) => [
+        `link add ${link} mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${namespaceOf(lab, place)}`,
+        `link set ${link} master ${BRIDGE} up`,
+      ]),
+      `addr add ${own} dev ${BRIDGE}`,
+      `link set ${BRIDGE} up`,
+      // Pods reach the API server through its Service with their own address, so answers must find them.
+      ...nodes.map((node) => `route add ${node.podCIDR} via ${node.address}`),
+    ],
+    undo: [...links.map(({ link }) => `link del ${link}`), `link del ${BRIDGE}`],
+    expect: [
+      { link: BRIDGE, address: own },
+      ...links.map(({ link, mtu }) => ({ link, mtu })),
+      ...nodes.map((node) => ({ route: node.podCIDR, via: node.address })),
+    ],
+  };
+}
+
+/** Routes between the fabric and the internet, and knows nothing of pods. */
+function cloudStep(lab: string, { mtu, ranges }: Topology): Step {
+  const inner = `${cloudAddress(ranges)}/${prefixOf(ranges.fabric)}`;
+  const outer = `${internetGateway(ranges)}/${prefixOf(ranges.internet)}`;
+  const internet = namespaceOf(lab, 'internet');
+  return {
+    kind: 'network',
+    namespace: namespaceOf(lab, 'cloud'),
+    title: 'cloud: a router between the fabric and the internet',
+    lines: [
+      'link set lo up',
+      `link add eth1 mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${internet}`,
+      `addr add ${inner} dev eth0`,
+      `addr add ${outer} dev eth1`,
+      'link set eth0 up',
+      'link set eth1 up',
+    ],
+    undo: ['link del eth1'],
+    expect: [
+      { link: 'eth0', address: inner, mtu },
+      { link: 'eth1', address: outer, mtu },
+    ],
+  };
+}
+
+function internetStep(lab: string, { mtu, ranges }: Topology): Step {
+  const own = `${internetServer(ranges)}/${prefixOf(ranges.internet)}`;
+  const gateway = internetGateway(ranges);
+  return {
+    kind: 'network',
+    namespace: namespaceOf(lab, 'internet'),
+    title: 'internet: a server behind the cloud',
+    lines: [
+      'link set lo up',
+      `addr add ${own} dev eth0`,
+      'link set eth0 up',
+      `route add default via ${gateway}`,
+    ],
+    undo: [`addr del ${own} dev eth0`],
+    expect: [
+      { link: 'eth0', address: own, mtu },
+      { route: 'default', via: gateway },
+    ],
+  };
+}
+
+/** A node: its uplink, the gateway of its pods, and the way to the pods of the other nodes. */
+function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology): Step {
+  const own = `${node.address}/${prefixOf(ranges.fabric)}`;
+  const routes = [
+    { route: 'default', via: cloudAddress(ranges) },
+    ...nodes.filter((n) => n !== node).map((n) => ({ route: n.podCIDR, via: n.address })),
+  ];
+  return {
+    kind: 'network',
+    namespace: namespaceOf(lab, node.name),
+    title: `${node.name}: uplink, gateway of its pods, ways to the other nodes' pods`,
+    lines: [
+      'link set lo up',
+      `addr add ${POD_GATEWAY}/32 dev lo scope host`,
+      `addr add ${own} dev eth0`,
+      'link set eth0 up',
+      ...routes.map(({ route, via }) => `route add ${route} via ${via}`),
+      // What is for a pod that is not there must not wander off to the cloud.
+      `route add unreachable ${node.podCIDR}`,
+    ],
+    undo: [`addr del ${own} dev eth0`],
+    expect: [
+      { link: 'lo', address: `${POD_GATEWAY}/32` },
+      { link: 'eth0', address: own, mtu: node.mtu },
+      ...routes,
+    ],
+  };
+}

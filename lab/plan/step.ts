@@ -1,0 +1,39 @@
+/** What must be there once a step is applied, in the words of ip(8). */
+export type Expectation =
+  | { link: string; address?: string; mtu?: number }
+  | { route: string; via?: string };
+
+/** One side effect of `lab up`: data only, so that it can be printed, applied, checked and undone. */
+export type Step =
+  | { kind: 'namespace'; namespace: string }
+  /** Values below /proc/sys/net, of that namespace. They go with it. */
+  | { kind: 'sysctl'; namespace: string; values: [path: string, value: string][] }
+  /** Lines of `ip -batch` inside the namespace. `undo` may find things gone already. */
+  | {
+      kind: 'network';
+      namespace: string;
+      title: string;
+      lines: string[];
+      undo: string[];
+      expect: Expectation[];
+    };
+
+/** A plan as text that could be typed into a shell, in the order in which it is applied. */
+export function formatPlan(steps: Step[]): string {
+  return steps.flatMap(formatStep).join('\n');
+}
+
+function formatStep(step: Step): string[] {
+  switch (step.kind) {
+    case 'namespace':
+      return [`ip netns add ${step.namespace}`];
+    case 'sysctl': {
+      const values = step.values.map(
+        ([path, value]) => `net.${path.replaceAll('/', '.')}="${value}"`,
+      );
+      return [`ip netns exec ${step.namespace} sysctl -w ${values.join(' ')}`];
+    }
+    case 'network':
+      return [`# ${step.title}`, ...step.lines.map((line) => `ip -n ${step.namespace} ${line}`)];
+  }
+}

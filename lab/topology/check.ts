@@ -1,0 +1,130 @@
+import { maskOf, parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import {
+  apiAddress,
+  cloudAddress,
+  prefixOf,
+  type Ranges,
+  sizeOf,
+  type Topology,
+  type TopologyNode,
+} from './topology.ts';
+
+/** Something wrong with a topology: where, as a path of keys, and what. */
+export interface Problem {
+  path: (string | number)[];
+  message: string;
+}
+
+/** A DNS label, short enough for a network namespace's name. */
+const NODE_NAME = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;
+/** Namespaces of a lab that are no nodes; `pod-` begins the names of pods' namespaces. */
+const NAMES_TAKEN = new Set(['fabric', 'cloud', 'internet']);
+
+/** Prefix lengths that leave room for the fixed addresses, and are no more than a lab needs. */
+const PREFIXES: Record<keyof Ranges, [number, number]> = {
+  fabric: [8, 24],
+  pods: [8, 23],
+  services: [12, 24],
+  public: [8, 24],
+  internet: [8, 28],
+};
+
+/**
+ * The first thing that keeps a topology from working as one network, or null. What the types say already is
+ * taken for granted.
+ */
+export function checkTopology(topology: Topology): Problem | null {
+  return checkRanges(topology.ranges) ?? checkNodes(topology);
+}
+
+function checkRanges(ranges: Ranges): Problem | null {
+  const names = Object.keys(PREFIXES) as (keyof Ranges)[];
+  for (const name of names) {
+    const [min, max] = PREFIXES[name];
+    const prefix = prefixOf(ranges[name]);
+    if (prefix < min || prefix > max) {
+      const message = `${name} range ${ranges[name]} must have a prefix of ${min} to ${max}`;
+      return { path: ['ranges', name], message };
+    }
+  }
+  for (const [i, name] of names.entries()) {
+    const other = names.slice(0, i).find((o) => overlaps(ranges[o], ranges[name]));
+    if (other) {
+      const message = `${name} range ${ranges[name]} overlaps the ${other} range ${ranges[other]}`;
+      return { path: ['ranges', name], message };
+    }
+  }
+  return null;
+}
+
+function checkNodes(topology: Topology): Problem | null {
+  for (const [i, node] of topology.nodes.entries()) {
+    const before = topology.nodes.slice(0, i);
+    const wrong =
+      checkName(node, before) ??
+      checkAddress(node, topology.ranges, before) ??
+      checkPodRange(node, topology.ranges, before);
+    if (wrong) return { path: ['nodes', i, wrong.key], message: wrong.message };
+  }
+  return null;
+}
+
+interface NodeProblem {
+  key: keyof TopologyNode;
+  message: string;
+}
+
+function checkName(node: TopologyNode, before: TopologyNode[]): NodeProblem | null {
+  const { name } = node;
+  const refuse = (why: string): NodeProblem => ({ key: 'name', message: `node ${name} ${why}` });
+  if (!NODE_NAME.test(name)) return refuse('must have a name of a-z, 0-9 and -, at most 32 long');
+  if (NAMES_TAKEN.has(name) || name.startsWith('pod-'))
+    return refuse('has a name of the lab itself');
+  if (before.some((n) => n.name === name)) return refuse('is there twice');
+  return null;
+}
+
+function checkAddress(
+  node: TopologyNode,
+  ranges: Ranges,
+  before: TopologyNode[],
+): NodeProblem | null {
+  const refuse = (why: string): NodeProblem => ({
+    key: 'address',
+    message: `address ${node.address} of node ${node.name} ${why}`,
+  });
+  const { fabric } = ranges;
+  if (!overlaps(`${node.address}/32`, fabric))
+    return refuse(`is not in the fabric range ${fabric}`);
+  const host = parseAddress(node.address)! - parseRange(fabric)!.address;
+  if (host === 0 || host === sizeOf(fabric) - 1) return refuse('is no host address');
+  if (node.address === apiAddress(ranges)) return refuse("is the API server's");
+  if (node.address === cloudAddress(ranges)) return refuse("is the cloud gateway's");
+  const twin = before.find((n) => n.address === node.address);
+  return twin ? refuse(`is also that of ${twin.name}`) : null;
+}
+
+function checkPodRange(
+  node: TopologyNode,
+  ranges: Ranges,
+  before: TopologyNode[],
+): NodeProblem | null {
+  const refuse = (why: string): NodeProblem => ({
+    key: 'podCIDR',
+    message: `podCIDR ${node.podCIDR} of node ${node.name} ${why}`,
+  });
+  const { pods } = ranges;
+  if (prefixOf(node.podCIDR) < prefixOf(pods) || !overlaps(node.podCIDR, pods)) {
+    return refuse(`is not in the pod range ${pods}`);
+  }
+  if (prefixOf(node.podCIDR) > 29) return refuse('must have a prefix of at most 29');
+  const twin = before.find((n) => overlaps(n.podCIDR, node.podCIDR));
+  return twin ? refuse(`overlaps that of ${twin.name}`) : null;
+}
+
+/** True if two ranges have an address in common. */
+export function overlaps(one: string, other: string): boolean {
+  const [a, b] = [parseRange(one)!, parseRange(other)!];
+  const mask = maskOf(Math.min(prefixOf(one), prefixOf(other)));
+  return (a.address & mask) === (b.address & mask);
+}

@@ -1,0 +1,156 @@
+import type { KubetunError } from '../../datapath/error.ts';
+import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import { readYaml, type YamlDocument, type YamlPath, yamlError } from '../yaml/document.ts';
+import { checkTopology } from './check.ts';
+import {
+  defaultNode,
+  MTU_DEFAULT,
+  MTU_MAX,
+  MTU_MIN,
+  NODES_DEFAULT,
+  NODES_MAX,
+  RANGES_DEFAULT,
+  type Ranges,
+  type Topology,
+  type TopologyNode,
+} from './topology.ts';
+
+const TOP_KEYS = ['name', 'nodes', 'mtu', 'ranges'];
+const NODE_KEYS = ['name', 'zone', 'mtu', 'address', 'podCIDR', 'labels'];
+
+/** What a topology file says: the shape, and the lab's name if it gives one. */
+export interface TopologyFile {
+  name: string | null;
+  topology: Topology;
+}
+
+/**
+ * Reads and checks a topology file. `nodes` is a count or a list; what a node leaves out is as in the default
+ * topology. Throws KubetunError KT_FILE, KT_YAML with file and line.
+ */
+export function loadTopology(file: string): TopologyFile {
+  const documents = readYaml(file);
+  if (documents.length > 1) throw yamlError(file, 'a topology is one document');
+  const document = documents[0];
+  if (!document || document.value === null) throw yamlError(file, 'the topology is empty');
+  return parseTopology(document);
+}
+
+export function parseTopology(document: YamlDocument): TopologyFile {
+  const read = new Reader(document);
+  const top = read.map([], document.value, TOP_KEYS);
+  const mtu = read.integer(['mtu'], top.mtu, MTU_MIN, MTU_MAX) ?? MTU_DEFAULT;
+  const ranges = readRanges(read, top.ranges);
+  const topology = { nodes: readNodes(read, top.nodes, ranges, mtu), mtu, ranges };
+  const problem = checkTopology(topology);
+  if (problem) throw read.error(problem.path, problem.message);
+  return { name: read.text(['name'], top.name) ?? null, topology };
+}
+
+function readRanges(read: Reader, value: unknown): Ranges {
+  const ranges = { ...RANGES_DEFAULT };
+  if (value === undefined) return ranges;
+  const keys = Object.keys(RANGES_DEFAULT) as (keyof Ranges)[];
+  const given = read.map(['ranges'], value, keys);
+  for (const key of keys) ranges[key] = read.range(['ranges', key], given[key]) ?? ranges[key];
+  return ranges;
+}
+
+function readNodes(read: Reader, value: unknown, ranges: Ranges, mtu: number): TopologyNode[] {
+  if (value === undefined || typeof value === 'number') {
+    const count = read.integer(['nodes'], value, 1, NODES_MAX) ?? NODES_DEFAULT;
+    return Array.from({ length: count }, (_, i) => defaultNode(i + 1, ranges, mtu));
+  }
+  if (!Array.isArray(value)) throw read.error(['nodes'], 'nodes must be a count or a list');
+  if (value.length < 1 || value.length > NODES_MAX) {
+    throw read.error(['nodes'], `nodes must be 1 to ${NODES_MAX}`);
+  }
+  return value.map((node, i) => readNode(read, node, i, defaultNode(i + 1, ranges, mtu)));
+}
+
+function readNode(read: Reader, value: unknown, i: number, standard: TopologyNode): TopologyNode {
+  const at = (key: string) => ['nodes', i, key];
+  const node = read.map(['nodes', i], value, NODE_KEYS);
+  return {
+    name: read.text(at('name'), node.name) ?? standard.name,
+    zone: read.text(at('zone'), node.zone) ?? standard.zone,
+    mtu: read.integer(at('mtu'), node.mtu, MTU_MIN, MTU_MAX) ?? standard.mtu,
+    address: read.address(at('address'), node.address) ?? standard.address,
+    podCIDR: read.range(at('podCIDR'), node.podCIDR) ?? standard.podCIDR,
+    labels: readLabels(read, at('labels'), node.labels),
+  };
+}
+
+function readLabels(read: Reader, path: YamlPath, value: unknown): Record<string, string> {
+  const labels: Record<string, string> = {};
+  if (value === undefined) return labels;
+  for (const [key, label] of Object.entries(read.map(path, value, null))) {
+    labels[key] = read.text([...path, key], label) ?? '';
+  }
+  return labels;
+}
+
+/** Typed values of a document; each error names the file and the line. */
+class Reader {
+  readonly #document: YamlDocument;
+
+  constructor(document: YamlDocument) {
+    this.#document = document;
+  }
+
+  error(path: YamlPath, message: string): KubetunError {
+    return yamlError(this.#document.locate(path), message);
+  }
+
+  /** An object with these keys only; null takes any. */
+  map(path: YamlPath, value: unknown, keys: readonly string[] | null): Record<string, unknown> {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw this.error(path, `${name(path)} must be a map`);
+    }
+    const unknown = keys === null ? undefined : Object.keys(value).find((k) => !keys.includes(k));
+    if (unknown !== undefined) {
+      const known = keys?.join(', ');
+      throw this.error([...path, unknown], `unknown field ${unknown} (known here: ${known})`);
+    }
+    return value as Record<string, unknown>;
+  }
+
+  text(path: YamlPath, value: unknown): string | undefined {
+    if (value === undefined) return undefined;
+    if (typeof value !== 'string' || value === '') {
+      throw this.error(path, `${name(path)} must be a text`);
+    }
+    return value;
+  }
+
+  integer(path: YamlPath, value: unknown, min: number, max: number): number | undefined {
+    if (value === undefined) return undefined;
+    if (!Number.isInteger(value) || (value as number) < min || (value as number) > max) {
+      throw this.error(path, `${name(path)} must be a whole number from ${min} to ${max}`);
+    }
+    return value as number;
+  }
+
+  address(path: YamlPath, value: unknown): string | undefined {
+    const text = this.text(path, value);
+    if (text !== undefined && parseAddress(text) === null) {
+      throw this.error(path, `${name(path)} must be an IPv4 address, not ${text}`);
+    }
+    return text;
+  }
+
+  /** Host bits must be clear, so that nobody wonders what a range holds. */
+  range(path: YamlPath, value: unknown): string | undefined {
+    const text = this.text(path, value);
+    if (text === undefined) return undefined;
+    const range = parseRange(text);
+    if (!range) throw this.error(path, `${name(path)} must be a range such as 10.244.0.0/16`);
+    const clean = `${formatAddress(range.address)}/${text.split('/')[1]}`;
+    if (clean !== text) throw this.error(path, `${name(path)} ${text} has host bits: say ${clean}`);
+    return text;
+  }
+}
+
+function name(path: YamlPath): string {
+  return path.length === 0 ? 'the topology' : path.join('.').replace(/\.(\d+)\b/g, '[$1]');
+}

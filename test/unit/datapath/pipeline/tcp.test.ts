@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { STATE_NAMES } from '../../../../datapath/flow/state.ts';
+import { readArena } from '../../../../datapath/observe/flows.ts';
+import {
+  BACKEND,
+  createTestDatapath,
+  POD,
+  type TestDatapath,
+  VIP,
+} from '../../../support/datapath.ts';
+import { ACK, FIN, RST, SYN, tcp4 } from '../../../support/packets.ts';
+
+const client = (flags: number, seq = 1001, ack = 5001, data: number[] = []) =>
+  tcp4(`${POD}:4000`, `${VIP}:80`, flags, data, { seq, ack });
+const backend = (flags: number, seq = 5001, ack = 1001, data: number[] = []) =>
+  tcp4(`${BACKEND}:8080`, `${POD}:4000`, flags, data, { seq, ack });
+
+function state(t: TestDatapath): string {
+  const [flow] = [...readArena(t.d.arena).flows()];
+  return flow ? flow.state : 'none';
+}
+
+function open(): TestDatapath {
+  const t = createTestDatapath();
+  t.send(client(SYN, 1000, 0), backend(SYN | ACK, 5000, 1001), client(ACK));
+  return t;
+}
+
+test('a handshake is SYN_SENT, SYN_RECV, ESTABLISHED and assured', () => {
+  const t = createTestDatapath();
+  t.one(client(SYN, 1000, 0));
+  assert.equal(state(t), 'SYN_SENT');
+  t.one(backend(SYN | ACK, 5000, 1001));
+  assert.equal(state(t), 'SYN_RECV');
+  t.one(client(ACK));
+  assert.equal(state(t), 'ESTABLISHED');
+  assert.deepEqual([...readArena(t.d.arena).flows()][0]!.flags, ['dnat', 'assured']);
+});
+
+test('an orderly close is FIN_WAIT, CLOSE_WAIT, LAST_ACK, TIME_WAIT', () => {
+  const t = open();
+  const steps: [Uint8Array, string][] = [
+    [client(FIN | ACK), 'FIN_WAIT'],
+    [backend(ACK, 5001, 1002), 'CLOSE_WAIT'],
+    [backend(FIN | ACK, 5001, 1002), 'LAST_ACK'],
+    [client(ACK, 1002, 5002), 'TIME_WAIT'],
+  ];
+  for (const [frame, expected] of steps) {
+    t.one(frame);
+    assert.equal(state(t), expected);
+  }
+});
+
+test('simultaneous open goes through SYN_SENT2 to ESTABLISHED', () => {
+  const t = createTestDatapath();
+  t.one(client(SYN, 1000, 0));
+  t.one(backend(SYN, 5000, 0));
+  assert.equal(state(t), 'SYN_SENT2');
+  t.one(client(SYN | ACK, 1000, 5001));
+  t.one(backend(ACK, 5001, 1001));
+  t.one(client(ACK));
+  assert.equal(state(t), 'ESTABLISHED');
+});
+
+test('an RST at the sequence that the peer expects closes', () => {
+  const t = open();
+  t.one(backend(RST, 5001, 0));
+  assert.equal(state(t), 'CLOSE');
+});
+
+test('a blind RST closes nothing, is passed on, and is counted', () => {
+  const t = open();
+  for (const seq of [0, 4000, 6000, 2 ** 31, 2 ** 32 - 1]) {
+    assert.equal(t.one(backend(RST, seq, 0)).verdict, 'forward');
+  }
+  assert.equal(state(t), 'ESTABLISHED');
+  assert.equal(t.counter('rst-implausible'), 5);
+});
+
+test('a spoofed segment far ahead does not make a later RST plausible', () => {
+  const t = open();
+  t.one(backend(ACK, 5001 + 2 ** 30, 1001, [1, 2, 3]));
+  t.one(backend(RST, 5001 + 2 ** 29, 0));
+  assert.equal(state(t), 'ESTABLISHED');
+});
+
+test('a refused connection closes: RST that acknowledges the SYN, and no other', () => {
+  const t = createTestDatapath();
+  t.one(client(SYN, 1000, 0));
+  t.one(backend(RST | ACK, 0, 999));
+  assert.equal(state(t), 'SYN_SENT');
+  t.one(backend(RST | ACK, 0, 1001));
+  assert.equal(state(t), 'CLOSE');
+});
+
+test('a SYN after TIME_WAIT opens a new flow in place of the old one', () => {
+  const t = open();
+  t.send(client(FIN | ACK), backend(FIN | ACK, 5001, 1002), client(ACK, 1002, 5002));
+  assert.equal(state(t), 'TIME_WAIT');
+  const before = [...readArena(t.d.arena).flows()][0]!;
+  assert.ok(before.packets > 3);
+  t.one(client(SYN, 90_000, 0));
+  const [after, ...more] = [...readArena(t.d.arena).flows()];
+  assert.deepEqual([after!.state, after!.packets, more.length], ['SYN_SENT', 1, 0]);
+  assert.equal(t.counter('flows-reopened'), 1);
+});
+
+test('a retransmitted SYN stays with its endpoint', () => {
+  const t = createTestDatapath();
+  const first = t.one(client(SYN, 1000, 0)).packet;
+  const second = t.one(client(SYN, 1000, 0)).packet;
+  assert.deepEqual([first.dst, first.sport], [second.dst, second.sport]);
+  assert.equal(t.counter('flows-made'), 1);
+});
+
+test('a SYN and its retransmission in one batch make one flow', () => {
+  const t = createTestDatapath();
+  t.send(client(SYN, 1000, 0), client(SYN, 1000, 0));
+  assert.equal(t.d.header[9], 1);
+});
+
+test('every state has a name and a timeout', () => {
+  const { timeouts } = createTestDatapath().d;
+  assert.equal(STATE_NAMES.length, timeouts.length);
+  for (const timeout of timeouts) assert.ok(timeout > 0 && timeout < 2 ** 31);
+});
+
+test('an established flow lives a day of silence and no more, with the clock wrapping on the way', () => {
+  const t = createTestDatapath();
+  t.now = 2 ** 31 - 1000;
+  t.send(client(SYN, 1000, 0), backend(SYN | ACK, 5000, 1001), client(ACK));
+  const start = t.now;
+  t.tick((start + 86_399_000) | 0);
+  assert.equal(state(t), 'ESTABLISHED');
+  t.tick((start + 86_400_000) | 0);
+  assert.equal(state(t), 'none');
+  assert.equal(t.counter('flows-expired'), 1);
+});
