@@ -17,12 +17,15 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   services: () => import('../control/cli/services.ts'),
   conntrack: () => import('../control/cli/conntrack.ts'),
   bench: () => import('../test/bench/cli.ts'),
+  completion: () => import('../control/cli/completion.ts'),
 };
 
 async function main(): Promise<number> {
   try {
     const named = process.argv.slice(2).find((word) => word in COMMANDS);
-    const loads = named ? [COMMANDS[named]!] : Object.values(COMMANDS);
+    // A completion script names every command.
+    const all = named === undefined || named === 'completion';
+    const loads = all ? Object.values(COMMANDS) : [COMMANDS[named]!];
     for (const load of loads) (await load()).register(program);
     await program.parseAsync();
     return 0;

@@ -44,6 +44,11 @@ export interface KubeWatchEvent<T> {
   object: T;
 }
 
+export interface KubeWriteOptions {
+  /** Fields that the kind does not have are refused, where otherwise the server drops them. */
+  strict?: boolean;
+}
+
 export interface KubeDeleteOptions {
   /** gracePeriodSeconds; 0 removes at once. */
   graceS?: number;
@@ -63,7 +68,11 @@ export interface KubeClient {
   list<K extends KubeKind>(kind: K, options?: KubeListOptions): Promise<KubeList<KubeKinds[K]>>;
   get<K extends KubeKind>(kind: K, name: KubeName): Promise<KubeKinds[K]>;
   /** Namespace from the object's metadata; apiVersion and kind are filled in. */
-  create<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]>;
+  create<K extends KubeKind>(
+    kind: K,
+    object: KubeKinds[K],
+    options?: KubeWriteOptions,
+  ): Promise<KubeKinds[K]>;
   replace<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]>;
   replaceStatus<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]>;
   /** JSON merge patch (RFC 7386), of the object or of a subresource such as `status`. */
@@ -131,9 +140,14 @@ class HttpKubeClient implements KubeClient {
     return this.#json('GET', this.#path(kind, namespace, name));
   }
 
-  create<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]> {
-    const namespace = object.metadata?.namespace;
-    return this.#json('POST', this.#path(kind, namespace), complete(kind, object));
+  create<K extends KubeKind>(
+    kind: K,
+    object: KubeKinds[K],
+    { strict = false }: KubeWriteOptions = {},
+  ): Promise<KubeKinds[K]> {
+    const path = this.#path(kind, object.metadata?.namespace);
+    const validation = query({ fieldValidation: strict ? 'Strict' : undefined });
+    return this.#json('POST', path + validation, complete(kind, object));
   }
 
   replace<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]> {

@@ -1,0 +1,57 @@
+import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import type { Command } from 'commander';
+import { labOf, labOption } from '../../control/cli/options.ts';
+import { KubetunError } from '../../datapath/error.ts';
+import { requireRoot } from '../host/tools.ts';
+import { commandIn, resolvePlace } from '../life/target.ts';
+import { requireLab } from '../state/record.ts';
+
+export function register(lab: Command): void {
+  lab
+    .command('exec')
+    .description('run a command in a pod, a node, the cloud or the internet of a lab')
+    .argument('<target>', '[NS/]POD, node/NAME, cloud or internet')
+    .argument('<command...>', 'what to run; write -- before it')
+    .option('-c, --container <name>', 'which container of a pod (default: the first)')
+    .addOption(labOption())
+    .passThroughOptions()
+    .addHelpText(
+      'after',
+      `
+Examples:
+  scripts/kubetun lab exec client -- curl -s http://10.96.0.20/hostname
+  scripts/kubetun lab exec node/node1 -- tcpdump -ni kt0 -c 10
+  scripts/kubetun lab exec internet -- bash`,
+    )
+    .action(async (target: string, words: string[], options, command: Command) => {
+      const record = requireLab(labOf(command));
+      requireRoot();
+      process.exitCode = await runIn(
+        commandIn(resolvePlace(record, target, options.container), words),
+        words[0]!,
+      );
+    });
+}
+
+/** Runs a command on this terminal, and gives its exit code; one ended by a signal counts as a shell would say. */
+function runIn([file, ...args]: string[], name: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(file!, args, { stdio: 'inherit' });
+    // The terminal sends these to the child too, which decides.
+    for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.on(signal, () => {});
+    for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
+      process.on(signal, () => child.kill(signal));
+    }
+    child.once('error', (error) => {
+      reject(
+        new KubetunError('KT_EXEC', `${name} cannot be run (${error.message})`, '', {
+          cause: error,
+        }),
+      );
+    });
+    child.once('exit', (code, signal) =>
+      resolve(code ?? 128 + (signal ? constants.signals[signal] : 0)),
+    );
+  });
+}

@@ -1,0 +1,115 @@
+import type { Command } from 'commander';
+import { askAgent } from '../../control/cli/admin-client.ts';
+import { labOf, labOption, type OutputFormat, outputOption } from '../../control/cli/options.ts';
+import { formatTable, print } from '../../control/cli/table.ts';
+import { connectKube } from '../../control/kube/client.ts';
+import { isAlive } from '../host/process.ts';
+import { isReady } from '../life/wait.ts';
+import { kubeconfigPath } from '../state/paths.ts';
+import { type LabRecord, requireLab } from '../state/record.ts';
+import { isAgentRunning } from '../supervisor/agents.ts';
+
+interface NodeStatus {
+  name: string;
+  address: string;
+  podCIDR: string;
+  agent: 'running' | 'stopped';
+  generation: number | null;
+}
+
+interface PodStatus {
+  namespace: string;
+  name: string;
+  node: string | null;
+  ip: string | null;
+  phase: string;
+  ready: boolean;
+}
+
+interface LabStatus {
+  lab: string;
+  nodes: NodeStatus[];
+  /** Null while the API server does not answer. */
+  pods: PodStatus[] | null;
+  /** Where the API server is, for clients in the root namespace; null while it does not run. */
+  api: string | null;
+}
+
+export function register(lab: Command): void {
+  lab
+    .command('status')
+    .description('show the nodes and pods of a lab')
+    .addOption(outputOption())
+    .addOption(labOption())
+    .action(async (options: { output: OutputFormat }, command: Command) => {
+      const status = await readStatus(requireLab(labOf(command)));
+      print(options.output, status, () => formatStatus(status));
+    });
+}
+
+async function readStatus(record: LabRecord): Promise<LabStatus> {
+  const { lab, topology, supervisor, apiPort } = record;
+  const runs = supervisor !== null && isAlive(supervisor);
+  const pods = runs ? await readPods(lab).catch(() => null) : null;
+  return {
+    lab,
+    nodes: await Promise.all(
+      topology.nodes.map(async (node) => {
+        const running = isAgentRunning(lab, node.name);
+        const status = running
+          ? await askAgent<{ generation: number }>(lab, node.name, '/status').catch(() => null)
+          : null;
+        return {
+          name: node.name,
+          address: node.address,
+          podCIDR: node.podCIDR,
+          agent: running ? ('running' as const) : ('stopped' as const),
+          generation: status?.generation ?? null,
+        };
+      }),
+    ),
+    pods,
+    api: runs ? `https://127.0.0.1:${apiPort}` : null,
+  };
+}
+
+async function readPods(lab: string): Promise<PodStatus[]> {
+  const kube = connectKube(kubeconfigPath(lab));
+  try {
+    const { items } = await kube.list('Pod');
+    return items.map((pod) => ({
+      namespace: pod.metadata?.namespace ?? '',
+      name: pod.metadata?.name ?? '',
+      node: pod.spec?.nodeName ?? null,
+      ip: pod.status?.podIP ?? null,
+      phase: pod.status?.phase ?? 'Unknown',
+      ready: isReady(pod),
+    }));
+  } finally {
+    kube.close();
+  }
+}
+
+function formatStatus({ lab, nodes, pods, api }: LabStatus): string {
+  const parts = [
+    `lab ${lab}, API server ${api ?? 'stopped'}`,
+    formatTable(
+      ['NODE', 'ADDRESS', 'PODS', 'AGENT', 'GENERATION'],
+      nodes.map((n) => [n.name, n.address, n.podCIDR, n.agent, String(n.generation ?? '-')]),
+    ),
+  ];
+  if (pods === null) parts.push('pods: unknown while the API server does not answer');
+  else if (pods.length === 0) parts.push('no pods');
+  else {
+    const rows = pods.map((p) => [
+      p.namespace,
+      p.name,
+      p.node ?? '-',
+      p.ip ?? '-',
+      p.phase,
+      p.ready ? 'yes' : 'no',
+    ]);
+    parts.push(formatTable(['NAMESPACE', 'POD', 'NODE', 'ADDRESS', 'PHASE', 'READY'], rows));
+  }
+  return parts.join('\n\n');
+}

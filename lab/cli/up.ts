@@ -1,0 +1,94 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { labOf, labOption } from '../../control/cli/options.ts';
+import { KubetunError } from '../../datapath/error.ts';
+import { readManifests } from '../life/manifest.ts';
+import { bringUp } from '../life/up.ts';
+import { planLab } from '../plan/plan.ts';
+import { formatPlan } from '../plan/step.ts';
+import { requireLabName } from '../state/names.ts';
+import { kubeconfigPath } from '../state/paths.ts';
+import { loadTopology, type TopologyFile } from '../topology/load.ts';
+import { defaultTopology, NODES_MAX } from '../topology/topology.ts';
+
+interface Options {
+  file?: string[];
+  topology?: string;
+  nodes?: number;
+  plan?: boolean;
+}
+
+export function register(lab: Command): void {
+  lab
+    .command('up')
+    .description('start a lab: namespaces, API server, one datapath per node, pods')
+    .option('-f, --file <manifest>', 'YAML to apply once it is up; may be repeated', collect)
+    .option('--topology <file>', 'YAML that says nodes, zones, mtu, ranges')
+    .option('--nodes <n>', 'how many nodes (default: 2)', parseNodes)
+    .option('--plan', 'print what would be done, and do nothing')
+    .addOption(labOption())
+    .addHelpText(
+      'after',
+      `
+A topology file, every line of which may be left out:
+  nodes:                    # or a count
+    - {name: node1, zone: zone-a}
+    - {name: node2, zone: zone-b, mtu: 1400, labels: {disk: ssd}}
+  mtu: 1500
+  ranges: {pods: 10.244.0.0/16, services: 10.96.0.0/16}
+
+Images of pods name programs that are built in: agnhost (netexec), iperf3, nginx, pause;
+with a command of its own a pod may name any image: it runs what this machine has installed.`,
+    )
+    .action(async (options: Options, command: Command) => {
+      const { name, topology } = topologyOf(options);
+      const given = command.parent?.parent?.getOptionValueSource('lab');
+      const own = command.getOptionValueSource('lab');
+      const named = given === 'cli' || own === 'cli' || process.env.KUBETUN_LAB !== undefined;
+      const lab = named || name === null ? labOf(command) : name;
+      requireLabName(lab);
+      if (options.plan) {
+        console.log(formatPlan(planLab(lab, topology)));
+        return;
+      }
+      const manifests = readManifests(options.file ?? []);
+      const progress = await bringUp({ lab, topology, manifests });
+      console.log(`lab ${lab} is up after ${progress.total()}`);
+      console.log(nextSteps(lab));
+    });
+}
+
+function nextSteps(lab: string): string {
+  const own = lab === 'lab' ? '' : ` --lab ${lab}`;
+  return [
+    `  export KUBECONFIG=${kubeconfigPath(lab)}    # for kubectl`,
+    `  scripts/kubetun lab status${own}`,
+    `  scripts/kubetun lab down${own}`,
+  ].join('\n');
+}
+
+function topologyOf(options: Options): TopologyFile {
+  if (options.topology === undefined) {
+    return { name: null, topology: defaultTopology(options.nodes) };
+  }
+  if (options.nodes !== undefined) {
+    throw new KubetunError(
+      'KT_USAGE',
+      '--nodes and --topology both say how many nodes there are',
+      'give one of them',
+      { usage: true },
+    );
+  }
+  return loadTopology(options.topology);
+}
+
+function parseNodes(text: string): number {
+  const nodes = Number(text);
+  if (!Number.isInteger(nodes) || nodes < 1 || nodes > NODES_MAX) {
+    throw new InvalidArgumentError(`It must be 1 to ${NODES_MAX}.`);
+  }
+  return nodes;
+}
+
+function collect(text: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), text];
+}

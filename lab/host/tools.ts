@@ -1,0 +1,55 @@
+// What a machine must have before a lab can be made on it.
+import { accessSync, constants, existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { KubetunError } from '../../datapath/error.ts';
+
+/** Command -> Debian package that brings it. */
+const TOOLS: Record<string, string> = {
+  ip: 'iproute2',
+  nsenter: 'util-linux',
+  unshare: 'util-linux',
+  mount: 'mount',
+  openssl: 'openssl',
+  catatonit: 'catatonit',
+};
+
+/** Throws KubetunError KT_NOT_ROOT, KT_NO_TUN, KT_TOOL_MISSING: the first thing that is missing. */
+export function requireMachine(): void {
+  requireRoot();
+  if (!existsSync('/dev/net/tun')) {
+    throw new KubetunError('KT_NO_TUN', '/dev/net/tun is missing', 'modprobe tun');
+  }
+  for (const [tool, packageName] of Object.entries(TOOLS)) {
+    if (findTool(tool) === null) {
+      throw new KubetunError(
+        'KT_TOOL_MISSING',
+        `${tool} is not installed`,
+        `apt-get install ${packageName}`,
+      );
+    }
+  }
+}
+
+/** Throws KubetunError KT_NOT_ROOT. */
+export function requireRoot(): void {
+  if (process.getuid?.() === 0) return;
+  throw new KubetunError(
+    'KT_NOT_ROOT',
+    'network namespaces need root',
+    'run the same command with sudo',
+  );
+}
+
+/** Path of a command, looked up as a shell would; null if there is none. */
+function findTool(name: string): string | null {
+  for (const folder of (process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin').split(delimiter)) {
+    const path = join(folder, name);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not in this folder.
+    }
+  }
+  return null;
+}

@@ -1,0 +1,58 @@
+// Taking a lab away: its processes, pods, namespaces and files, in that order, also after a crash of any of them.
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { arenaOf, stateDir } from '../../control/cli/options.ts';
+import { ipBatch } from '../host/ip.ts';
+import { namespaceLink, namespacesOfLab } from '../host/namespaces.ts';
+import { endProcesses, type ProcessId, processesInNamespaces } from '../host/process.ts';
+import { removeAllPods } from '../pods/cleanup.ts';
+import { readRecord } from '../state/record.ts';
+import { readAgent } from '../supervisor/agents.ts';
+
+const GRACE_MS = 5000;
+const ARENA_DIR = '/dev/shm';
+
+/** Removes all of a lab and says whether there was anything. Safe to repeat. */
+export async function takeDown(lab: string): Promise<boolean> {
+  const record = readRecordOrNull(lab);
+  const namespaces = namespacesOfLab(lab);
+  const arenas = arenasOf(lab, record?.topology.nodes.map((node) => node.name) ?? []);
+  const found = existsSync(stateDir(lab)) || namespaces.length > 0 || arenas.length > 0;
+  if (!found) return false;
+  // First the one that would start the others again.
+  if (record?.supervisor) await endProcesses([record.supervisor], GRACE_MS);
+  const agents = record?.topology.nodes.map((node) => readAgent(lab, node.name)) ?? [];
+  await endProcesses(
+    agents.filter((agent): agent is ProcessId => agent !== null),
+    GRACE_MS,
+  );
+  await removeAllPods(stateDir(lab));
+  const inside = processesInNamespaces(new Set(namespaces.map(namespaceLink)));
+  await endProcesses(inside, GRACE_MS);
+  const rest = namespacesOfLab(lab);
+  await ipBatch(
+    null,
+    rest.map((name) => `netns del ${name}`),
+    { force: true },
+  );
+  for (const arena of arenas) rmSync(arena, { force: true });
+  rmSync(stateDir(lab), { recursive: true, force: true });
+  return true;
+}
+
+function readRecordOrNull(lab: string) {
+  try {
+    return readRecord(lab);
+  } catch {
+    return null;
+  }
+}
+
+/** Arenas of the nodes that the record names; without a record, of those whose names can be this lab's alone. */
+function arenasOf(lab: string, nodes: string[]): string[] {
+  const named = nodes.map((node) => arenaOf(lab, node));
+  const prefix = `kubetun-${lab}-`;
+  const numbered = readdirSync(ARENA_DIR)
+    .filter((name) => name.startsWith(prefix) && /^node\d+$/.test(name.slice(prefix.length)))
+    .map((name) => `${ARENA_DIR}/${name}`);
+  return [...new Set([...named, ...numbered])].filter((path) => existsSync(path));
+}

@@ -1,0 +1,97 @@
+// Manifests: YAML files checked before anything is made, then brought to the API server.
+import type { KubeClient } from '../../control/kube/client.ts';
+import { KubeStatusError } from '../../control/kube/error.ts';
+import { KINDS, type KubeKind } from '../../control/kube/kinds.ts';
+import { readYaml, type YamlDocument, yamlError } from '../yaml/document.ts';
+
+/** One object of a manifest, and where it was written. */
+export interface ManifestObject {
+  kind: KubeKind;
+  namespace: string | undefined;
+  name: string;
+  object: Record<string, unknown>;
+  /** `FILE:LINE`. */
+  place: string;
+  document: YamlDocument;
+}
+
+interface AnyObject {
+  apiVersion?: unknown;
+  kind?: unknown;
+  metadata?: { name?: unknown; namespace?: unknown };
+  items?: unknown;
+}
+
+/** Every object of some manifests, in order. Throws KubetunError KT_FILE, KT_YAML with file and line. */
+export function readManifests(files: string[]): ManifestObject[] {
+  return files.flatMap((file) =>
+    readYaml(file)
+      .filter((document) => document.value !== null)
+      .map(readObject),
+  );
+}
+
+function readObject(document: YamlDocument): ManifestObject {
+  const object = document.value as AnyObject;
+  const refuse = (path: string[], message: string) => yamlError(document.locate(path), message);
+  if (typeof object !== 'object' || Array.isArray(object)) {
+    throw refuse([], 'a manifest holds Kubernetes objects');
+  }
+  const { apiVersion, kind, metadata } = object;
+  if (typeof kind !== 'string') throw refuse(['kind'], 'the object has no kind');
+  if (typeof apiVersion !== 'string') throw refuse(['apiVersion'], `${kind} has no apiVersion`);
+  const row = KINDS[kind as KubeKind];
+  if (!row || row.apiVersion !== apiVersion) {
+    const known = Object.keys(KINDS).join(', ');
+    throw refuse(['kind'], `the lab serves no ${apiVersion} ${kind} (it serves ${known})`);
+  }
+  if (typeof metadata?.name !== 'string') throw refuse(['metadata'], `${kind} has no name`);
+  return {
+    kind: kind as KubeKind,
+    namespace: row.namespaced ? String(metadata.namespace ?? 'default') : undefined,
+    name: metadata.name,
+    object: object as Record<string, unknown>,
+    place: document.locate([]),
+    document,
+  };
+}
+
+/** Creates each object, or changes the one that is there. Throws KubetunError KT_YAML where the API server refuses one. */
+export async function applyManifests(kube: KubeClient, objects: ManifestObject[]): Promise<void> {
+  for (const item of objects) {
+    try {
+      await applyObject(kube, item);
+    } catch (error) {
+      if (!(error instanceof KubeStatusError)) throw error;
+      throw yamlError(placeOf(item, error.message), readable(item, error.message));
+    }
+  }
+}
+
+async function applyObject(kube: KubeClient, item: ManifestObject): Promise<void> {
+  const { kind, name } = item;
+  const namespace = item.namespace;
+  const metadata = { ...(item.object.metadata as object), ...(namespace && { namespace }) };
+  const object = { ...item.object, metadata };
+  try {
+    await kube.create(kind, object as never, { strict: true });
+  } catch (error) {
+    if (!(error instanceof KubeStatusError) || error.reason !== 'AlreadyExists') throw error;
+    await kube.patch(kind, { name, ...(namespace && { namespace }) }, object);
+  }
+}
+
+/** The API server's message without what it says about the request. */
+function readable({ kind, name }: ManifestObject, message: string): string {
+  return `${kind} ${name}: ${message.replace(/^the API server refused [^:]*: /, '')}`;
+}
+
+/** The line of the field that a message names, where it names one that is in the document. */
+function placeOf(item: ManifestObject, message: string): string {
+  const field =
+    /"((?:[\w-]+(?:\[\d+\])?\.)*[\w-]+(?:\[\d+\])?)"|: ((?:spec|metadata)[\w.[\]]*):/.exec(message);
+  const text = field?.[1] ?? field?.[2];
+  if (!text) return item.place;
+  const path = text.split(/[.[\]]+/).filter(Boolean);
+  return item.document.locate(path.map((key) => (/^\d+$/.test(key) ? Number(key) : key)));
+}

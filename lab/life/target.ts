@@ -1,0 +1,69 @@
+// What a command line means by a TARGET: a node, the cloud, the internet, or a pod.
+import { stateDir } from '../../control/cli/options.ts';
+import { KubetunError } from '../../datapath/error.ts';
+import { findPod } from '../pods/find.ts';
+import { namespaceOf, namespacePath } from '../state/names.ts';
+import type { LabRecord } from '../state/record.ts';
+
+/** A place to run commands in: a network namespace, or the namespaces of a process in a pod. */
+export type Place = { netns: string } | { pid: number; container: string };
+
+/**
+ * Resolves `node/NAME`, `cloud`, `internet`, `fabric` or `[NS/]POD` of a lab that is up. Throws KubetunError
+ * KT_NODE_UNKNOWN, KT_POD_UNKNOWN.
+ */
+export function resolvePlace(record: LabRecord, target: string, container?: string): Place {
+  const { lab, topology } = record;
+  if (['cloud', 'internet', 'fabric'].includes(target)) {
+    return { netns: namespacePath(namespaceOf(lab, target)) };
+  }
+  const node = /^nodes?\/(.+)$/.exec(target)?.[1];
+  if (node !== undefined) {
+    requireNodeOf(record, node);
+    return { netns: namespacePath(namespaceOf(lab, node)) };
+  }
+  const [namespace, name] = splitPod(target);
+  const pod = findPod(stateDir(lab), namespace, name);
+  if (!pod) {
+    const isNode = topology.nodes.some((n) => n.name === target);
+    throw new KubetunError(
+      'KT_POD_UNKNOWN',
+      `lab ${lab} runs no pod ${namespace}/${name}`,
+      isNode ? `the node is called node/${target}` : 'scripts/kubetun lab status shows what runs',
+    );
+  }
+  const found = container ? pod.containers.find((c) => c.name === container) : pod.containers[0];
+  if (!found) {
+    throw new KubetunError(
+      'KT_CONTAINER_UNKNOWN',
+      `pod ${namespace}/${name} runs no container${container ? ` ${container}` : ''}`,
+      `it has ${pod.containers.map((c) => c.name).join(', ') || 'none that runs'}`,
+    );
+  }
+  return { pid: found.pid, container: found.name };
+}
+
+/** Namespace and name of `[NS/]POD`. */
+export function splitPod(target: string): [namespace: string, name: string] {
+  const slash = target.indexOf('/');
+  return slash < 0 ? ['default', target] : [target.slice(0, slash), target.slice(slash + 1)];
+}
+
+/** Throws KubetunError KT_NODE_UNKNOWN. */
+function requireNodeOf({ lab, topology }: LabRecord, node: string): void {
+  if (topology.nodes.some((n) => n.name === node)) return;
+  throw new KubetunError(
+    'KT_NODE_UNKNOWN',
+    `lab ${lab} has no node ${node}`,
+    `its nodes are ${topology.nodes.map((n) => n.name).join(', ')}`,
+  );
+}
+
+/** The command that runs another one in a place. */
+export function commandIn(place: Place, command: string[]): string[] {
+  return 'netns' in place
+    ? ['nsenter', `--net=${place.netns}`, '--', ...command]
+    : ['nsenter', `--target=${place.pid}`, ...POD_NAMESPACES, '--', ...command];
+}
+
+const POD_NAMESPACES = ['--mount', '--uts', '--ipc', '--net', '--pid', '--root', '--wd'];

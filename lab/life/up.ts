@@ -1,0 +1,172 @@
+// Bringing a lab up: check everything first, then network, supervisor, nodes, manifests; on failure leave nothing.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { stateDir } from '../../control/cli/options.ts';
+import { connectKube, type KubeClient } from '../../control/kube/client.ts';
+import { KubetunError } from '../../datapath/error.ts';
+import { namespacesOfLab } from '../host/namespaces.ts';
+import { identify, isAlive } from '../host/process.ts';
+import { requireMachine } from '../host/tools.ts';
+import { applyPlan } from '../plan/apply.ts';
+import { planLab } from '../plan/plan.ts';
+import { requireLabName } from '../state/names.ts';
+import { kubeconfigPath, PROJECT_ROOT, supervisorLogPath } from '../state/paths.ts';
+import { readRecord, updateRecord, writeRecord } from '../state/record.ts';
+import type { SupervisorMessage } from '../supervisor/main.ts';
+import type { Topology } from '../topology/topology.ts';
+import { takeDown } from './down.ts';
+import { applyManifests, type ManifestObject } from './manifest.ts';
+import { Progress } from './progress.ts';
+import { waitPodsReady } from './wait.ts';
+
+export interface UpOptions {
+  lab: string;
+  topology: Topology;
+  manifests: ManifestObject[];
+}
+
+const START_MS_MAX = 60_000;
+
+/**
+ * Makes a lab and returns when its nodes forward and the manifests' pods are ready. Throws KubetunError, with
+ * everything taken back, unless it is a manifest that fails: then the lab stays for whoever wants to look.
+ */
+export async function bringUp({ lab, topology, manifests }: UpOptions): Promise<Progress> {
+  requireLabName(lab);
+  requireMachine();
+  requireFree(lab);
+  const progress = new Progress();
+  mkdirSync(stateDir(lab), { recursive: true, mode: 0o755 });
+  writeRecord({
+    lab,
+    topology,
+    created: new Date().toISOString(),
+    phase: 'starting',
+    maker: identify(process.pid),
+    supervisor: null,
+    apiPort: 0,
+  });
+  const takenBack = takeBackOnSignal(lab);
+  try {
+    await applyPlan(planLab(lab, topology));
+    const nodes = topology.nodes.map((node) => node.name).join(', ');
+    progress.done(`network namespaces: fabric, cloud, internet, ${nodes}`);
+    await startSupervisorProcess(lab, topology, progress);
+    updateRecord(lab, { phase: 'up', maker: null });
+  } catch (error) {
+    if (!takenBack.is) await takeDown(lab);
+    throw error;
+  } finally {
+    takenBack.disarm();
+  }
+  await bringManifests(lab, manifests, progress);
+  return progress;
+}
+
+/** Throws KubetunError KT_LAB_UP, KT_LAB_BROKEN. */
+function requireFree(lab: string): void {
+  const record = readRecord(lab);
+  if (!record && namespacesOfLab(lab).length === 0) return;
+  const runs = record?.supervisor != null && isAlive(record.supervisor);
+  const starts = record?.maker != null && isAlive(record.maker);
+  if (runs || starts) {
+    throw new KubetunError(
+      'KT_LAB_UP',
+      `lab ${lab} is ${runs ? 'up already' : 'being started'}`,
+      `look at it with scripts/kubetun lab status, end it with scripts/kubetun lab down, or choose another name with --lab`,
+    );
+  }
+  throw new KubetunError(
+    'KT_LAB_BROKEN',
+    `lab ${lab} was left behind without its supervisor`,
+    `remove what is left with scripts/kubetun --lab ${lab} lab down`,
+  );
+}
+
+/** An impatient Ctrl-C leaves nothing half-made. */
+function takeBackOnSignal(lab: string): { is: boolean; disarm(): void } {
+  const state = { is: false, disarm: () => {} };
+  const stop = async () => {
+    if (state.is) return;
+    state.is = true;
+    process.stderr.write('  interrupted: taking back what was made\n');
+    await takeDown(lab);
+    process.exit(130);
+  };
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, stop);
+  state.disarm = () => {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, stop);
+  };
+  return state;
+}
+
+/** Resolves once every node is ready. */
+async function startSupervisorProcess(
+  lab: string,
+  topology: Topology,
+  progress: Progress,
+): Promise<void> {
+  const child = spawnSupervisor(lab);
+  const waiting = new Set(topology.nodes.map((node) => node.name));
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const fail = (message: string, next: string) =>
+        reject(new KubetunError('KT_LAB_START', message, next || `see ${supervisorLogPath(lab)}`));
+      const timer = setTimeout(() => {
+        fail(`node ${[...waiting].join(', ')} did not become ready within 60 s`, '');
+      }, START_MS_MAX);
+      child.once('error', (error) => fail(`the supervisor does not start: ${error.message}`, ''));
+      child.once('exit', (code, name) => fail(`the supervisor ended (${name ?? code})`, ''));
+      child.on('message', (message: SupervisorMessage) => {
+        if (message.stage === 'failed') return fail(message.message, message.next);
+        if (message.stage === 'api')
+          return progress.done(`API server on 127.0.0.1:${message.port}`);
+        waiting.delete(message.node);
+        progress.done(`${message.node}: datapath forwards, tables in step`);
+        if (waiting.size > 0) return;
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  } finally {
+    child.removeAllListeners();
+    if (child.connected) child.disconnect();
+    child.unref();
+  }
+}
+
+function spawnSupervisor(lab: string): ChildProcess {
+  const log = openSync(supervisorLogPath(lab), 'a', 0o640);
+  try {
+    return spawn(
+      process.execPath,
+      ['--disable-warning=ExperimentalWarning', join(PROJECT_ROOT, 'lab/supervisor/main.ts'), lab],
+      { detached: true, cwd: '/', stdio: ['ignore', log, log, 'ipc'] },
+    );
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** Applies manifests to a lab that is up, and waits for their pods. */
+async function bringManifests(
+  lab: string,
+  manifests: ManifestObject[],
+  progress: Progress,
+): Promise<void> {
+  if (manifests.length === 0) return;
+  const kube: KubeClient = connectKube(kubeconfigPath(lab));
+  try {
+    await applyManifests(kube, manifests);
+    progress.done(`${manifests.length} objects applied`);
+    const pods = manifests
+      .filter((item) => item.kind === 'Pod')
+      .map(({ namespace, name }) => ({ namespace: namespace!, name }));
+    if (pods.length === 0) return;
+    await waitPodsReady(kube, pods);
+    progress.done(`${pods.length} pods ready`);
+  } finally {
+    kube.close();
+  }
+}

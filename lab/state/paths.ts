@@ -1,0 +1,44 @@
+// Where a lab keeps what: names of files below its state folder.
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { stateDir } from '../../control/cli/options.ts';
+
+export const PROJECT_ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
+
+/** What the lab is: written before anything is made, gone only when everything is. */
+export function recordPath(lab: string): string {
+  return join(stateDir(lab), 'lab.json');
+}
+
+/** For clients in the root namespace. */
+export function kubeconfigPath(lab: string): string {
+  return join(stateDir(lab), 'kubeconfig');
+}
+
+/** The same for agents, which reach the API server over the fabric. */
+export function agentKubeconfigPath(lab: string): string {
+  return join(stateDir(lab), 'agents', 'kubeconfig');
+}
+
+export function supervisorLogPath(lab: string): string {
+  return join(stateDir(lab), 'supervisor.log');
+}
+
+export function agentLogPath(lab: string, node: string): string {
+  return join(stateDir(lab), 'agents', `${node}.log`);
+}
+
+export function internetLogPath(lab: string): string {
+  return join(stateDir(lab), 'internet.log');
+}
+
+/** Every lab that has state on this machine. */
+export function labNames(): string[] {
+  const folder = dirname(stateDir('any'));
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort();
+}

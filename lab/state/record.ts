@@ -1,0 +1,65 @@
+// The record of a lab on disk: what it is made of and which processes run it.
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { KubetunError } from '../../datapath/error.ts';
+import type { ProcessId } from '../host/process.ts';
+import type { Topology } from '../topology/topology.ts';
+import { recordPath } from './paths.ts';
+
+export interface LabRecord {
+  lab: string;
+  topology: Topology;
+  /** RFC 3339. */
+  created: string;
+  /** `up` runs; `starting` was left behind if its maker is gone. */
+  phase: 'starting' | 'up';
+  /** The process of `lab up` until the lab is up, then nobody. */
+  maker: ProcessId | null;
+  supervisor: ProcessId | null;
+  /** Port of the API server on loopback of the root namespace; 0 until it is known. */
+  apiPort: number;
+}
+
+/** Null if there is no lab of that name. */
+export function readRecord(lab: string): LabRecord | null {
+  const path = recordPath(lab);
+  if (!existsSync(path)) return null;
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as LabRecord;
+  } catch (error) {
+    throw new KubetunError(
+      'KT_LAB_RECORD',
+      `${path} cannot be read`,
+      `remove what is left of the lab with scripts/kubetun lab down --lab ${lab}`,
+      { cause: error },
+    );
+  }
+}
+
+export function writeRecord(record: LabRecord): void {
+  writeAtomic(recordPath(record.lab), `${JSON.stringify(record, null, 2)}\n`);
+}
+
+/** Changes some fields of a lab's record. */
+export function updateRecord(lab: string, change: Partial<LabRecord>): void {
+  const record = readRecord(lab);
+  if (record) writeRecord({ ...record, ...change });
+}
+
+/** The record of a lab that is there. Throws KubetunError KT_LAB_DOWN. */
+export function requireLab(lab: string): LabRecord {
+  const record = readRecord(lab);
+  if (record) return record;
+  throw new KubetunError(
+    'KT_LAB_DOWN',
+    `lab ${lab} is not up`,
+    'start it with scripts/kubetun lab up, or name another one with --lab',
+  );
+}
+
+/** A reader sees the old text or the new one, never half of it. */
+export function writeAtomic(path: string, text: string, mode = 0o644): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.new`, text, { mode });
+  renameSync(`${path}.new`, path);
+}

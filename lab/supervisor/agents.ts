@@ -1,0 +1,164 @@
+// One agent per node: started, watched, started again.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Logger } from 'pino';
+import { askAgent } from '../../control/cli/admin-client.ts';
+import { arenaOf, socketOf, stateDir } from '../../control/cli/options.ts';
+import { identify, isAlive, type ProcessId } from '../host/process.ts';
+import { namespaceOf, namespacePath } from '../state/names.ts';
+import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../state/paths.ts';
+import { writeAtomic } from '../state/record.ts';
+import type { Ranges, TopologyNode } from '../topology/topology.ts';
+
+const RESTART_MS_FIRST = 100;
+const RESTART_MS_MAX = 5000;
+/** An agent that lived so long has earned a quick restart. */
+const LIVED_WELL_MS = 10_000;
+const POLL_MS = 50;
+
+export interface AgentKeeperOptions {
+  lab: string;
+  ranges: Ranges;
+  log: Logger;
+  /** The agent of a node forwards and has the cluster's tables. */
+  onReady: (node: string) => void;
+}
+
+/** Keeps the agents of a lab running. They outlive it: the next keeper finds them by their records. */
+export class AgentKeeper {
+  readonly #options: AgentKeeperOptions;
+  #stopped = false;
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #restarts = 0;
+
+  constructor(options: AgentKeeperOptions) {
+    this.#options = options;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** Starts the agent of a node, or takes over the one that runs. */
+  keep(node: TopologyNode): void {
+    const running = readAgent(this.#options.lab, node.name);
+    if (running && isAlive(running)) {
+      this.#options.log.info({ node: node.name, pid: running.pid }, 'agent goes on');
+      this.#watch(node, running);
+      this.#awaitReady(node.name);
+    } else {
+      this.#start(node, RESTART_MS_FIRST);
+    }
+  }
+
+  /** Leaves the agents running and looks after them no more. */
+  stop(): void {
+    this.#stopped = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  #start(node: TopologyNode, delayMs: number): void {
+    if (this.#stopped) return;
+    const { lab, log } = this.#options;
+    const started = Date.now();
+    const child = spawnAgent(lab, node.name, this.#options.ranges);
+    const own = identify(child.pid ?? -1);
+    if (own) writeAtomic(agentRecordPath(lab, node.name), `${JSON.stringify(own)}\n`);
+    log.info({ node: node.name, pid: child.pid }, 'agent started');
+    const ended = (why: object) => {
+      if (this.#stopped) return;
+      const lived = Date.now() - started;
+      const next = lived > LIVED_WELL_MS ? RESTART_MS_FIRST : Math.min(delayMs * 2, RESTART_MS_MAX);
+      log.warn({ node: node.name, pid: child.pid, ...why, livedMs: lived, delayMs }, 'agent ended');
+      this.#restart(node, delayMs, next);
+    };
+    child.once('error', (error) => ended({ why: error.message }));
+    child.once('exit', (code, name) => ended({ code, signal: name }));
+    this.#awaitReady(node.name);
+  }
+
+  #restart(node: TopologyNode, delayMs: number, nextMs: number): void {
+    this.#restarts++;
+    this.#later(delayMs, () => this.#start(node, nextMs));
+  }
+
+  /** An agent of an earlier supervisor is no child of this process: only looking tells that it ended. */
+  #watch(node: TopologyNode, agent: ProcessId): void {
+    this.#later(POLL_MS, () => {
+      if (isAlive(agent)) return this.#watch(node, agent);
+      this.#options.log.warn({ node: node.name, pid: agent.pid }, 'agent ended');
+      this.#restart(node, RESTART_MS_FIRST, RESTART_MS_FIRST);
+    });
+  }
+
+  #awaitReady(node: string): void {
+    const { lab, onReady } = this.#options;
+    const agent = readAgent(lab, node);
+    const look = async () => {
+      if (this.#stopped || !agent || !isAlive(agent)) return;
+      if (await isAgentReady(lab, node, agent)) return onReady(node);
+      this.#later(POLL_MS, look);
+    };
+    void look();
+  }
+
+  #later(ms: number, work: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      if (!this.#stopped) work();
+    }, ms);
+    this.#timers.add(timer);
+  }
+}
+
+interface AgentStatus {
+  pid: number;
+  synced: boolean;
+  generation: number;
+}
+
+async function isAgentReady(lab: string, node: string, agent: ProcessId): Promise<boolean> {
+  if (!existsSync(socketOf(lab, node))) return false;
+  const status = await askAgent<AgentStatus>(lab, node, '/status').catch(() => null);
+  return status !== null && status.pid === agent.pid && status.synced;
+}
+
+function spawnAgent(lab: string, node: string, ranges: Ranges): ChildProcess {
+  const logPath = agentLogPath(lab, node);
+  mkdirSync(dirname(logPath), { recursive: true });
+  const logFd = openSync(logPath, 'a', 0o640);
+  const args = [
+    `--net=${namespacePath(namespaceOf(lab, node))}`,
+    join(PROJECT_ROOT, 'scripts/kubetun'),
+    'agent',
+    ...['--lab', lab, '--node', node, '--kubeconfig', agentKubeconfigPath(lab)],
+    ...['--tun', 'kt0', '--uplink', 'eth0'],
+    ...['--admin', socketOf(lab, node), '--arena', arenaOf(lab, node)],
+    ...['--service-range', ranges.services, '--pod-range', ranges.pods],
+  ];
+  try {
+    return spawn('nsenter', args, { detached: true, stdio: ['ignore', logFd, logFd], cwd: '/' });
+  } finally {
+    closeSync(logFd);
+  }
+}
+
+function agentRecordPath(lab: string, node: string): string {
+  return join(stateDir(lab), 'agents', `${node}.json`);
+}
+
+/** The process that was last started as a node's agent; it may have ended. */
+export function readAgent(lab: string, node: string): ProcessId | null {
+  try {
+    return JSON.parse(readFileSync(agentRecordPath(lab, node), 'utf8')) as ProcessId;
+  } catch {
+    return null;
+  }
+}
+
+/** True while the agent of a node runs. */
+export function isAgentRunning(lab: string, node: string): boolean {
+  const agent = readAgent(lab, node);
+  return agent !== null && isAlive(agent);
+}

@@ -1,0 +1,37 @@
+// Entry of the supervisor's process: `main.ts LAB`. Its output is the lab's supervisor.log.
+import { pino } from 'pino';
+import { KubetunError } from '../../datapath/error.ts';
+import { type Stage, startSupervisor } from './supervisor.ts';
+
+/** What the supervisor says to the process that started it, as long as that listens. */
+export type SupervisorMessage = Stage | { stage: 'failed'; message: string; next: string };
+
+const lab = process.argv[2] ?? '';
+const log = pino({ base: { lab, pid: process.pid } }, pino.destination({ fd: 1, sync: true }));
+
+function tell(message: SupervisorMessage): void {
+  if (process.connected) process.send?.(message, () => {});
+}
+
+// Whoever started it may go; a lab stays.
+process.on('disconnect', () => {});
+process.on('SIGHUP', () => {});
+
+try {
+  const supervisor = await startSupervisor(lab, log, tell);
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(name, async () => {
+      log.info({ signal: name }, 'stopping');
+      await supervisor.stop();
+      log.info({}, 'stopped');
+      process.exit(0);
+    });
+  }
+} catch (error) {
+  log.fatal({ error: String((error as Error).stack ?? error) }, 'the lab does not start');
+  const known = error instanceof KubetunError;
+  const message = known ? error.message : `the supervisor failed: ${(error as Error).message}`;
+  tell({ stage: 'failed', message, next: known ? error.next : '' });
+  process.exitCode = 1;
+  setTimeout(() => process.exit(1), 100);
+}

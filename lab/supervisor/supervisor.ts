@@ -1,0 +1,82 @@
+// What runs a lab once its network is there: API server, agents, pods.
+import type { Logger } from 'pino';
+import { stateDir } from '../../control/cli/options.ts';
+import { connectKube } from '../../control/kube/client.ts';
+import { identify } from '../host/process.ts';
+import { startPodRunner } from '../pods/runner.ts';
+import { namespaceOf } from '../state/names.ts';
+import { kubeconfigPath, PROJECT_ROOT } from '../state/paths.ts';
+import { type LabRecord, requireLab, updateRecord } from '../state/record.ts';
+import { dnsAddress } from '../topology/topology.ts';
+import { AgentKeeper } from './agents.ts';
+import { startLabApi } from './api.ts';
+import { startInternet } from './internet.ts';
+import { markNodeReady, registerNode } from './nodes.ts';
+
+/** How far a supervisor has come, for whoever waits. */
+export type Stage = { stage: 'api'; port: number } | { stage: 'agent'; node: string };
+
+export interface Supervisor {
+  /** Ends the API server and looks after agents and pods no more; both go on. */
+  stop(): Promise<void>;
+}
+
+/** Starts everything that a lab's record names. Throws KubetunError. */
+export async function startSupervisor(
+  lab: string,
+  log: Logger,
+  tell: (stage: Stage) => void,
+): Promise<Supervisor> {
+  const record = requireLab(lab);
+  const api = await startLabApi(record);
+  updateRecord(lab, { supervisor: identify(process.pid), apiPort: api.port });
+  log.info({ port: api.port }, 'API server listens');
+  tell({ stage: 'api', port: api.port });
+  const kube = connectKube(kubeconfigPath(lab));
+  await Promise.all(record.topology.nodes.map((node) => registerNode(kube, node)));
+  const agents = new AgentKeeper({
+    lab,
+    ranges: record.topology.ranges,
+    log,
+    onReady: (node) => {
+      log.info({ node }, 'node is ready');
+      markNodeReady(kube, node)
+        .then(() => tell({ stage: 'agent', node }))
+        .catch((error) => log.error({ node, why: String(error) }, 'the node stays not ready'));
+    },
+  });
+  for (const node of record.topology.nodes) agents.keep(node);
+  const internet = startInternet(lab);
+  internet.on('error', (error) => log.error({ why: error.message }, 'no server in the internet'));
+  const runner = await startPodRunner(podRunnerOptions(record, kube, log));
+  return {
+    async stop() {
+      agents.stop();
+      await runner.stop();
+      kube.close();
+      await api.close();
+    },
+  };
+}
+
+function podRunnerOptions(
+  { lab, topology }: LabRecord,
+  kube: ReturnType<typeof connectKube>,
+  log: Logger,
+) {
+  return {
+    lab,
+    stateDir: stateDir(lab),
+    kube,
+    nodes: topology.nodes.map((node) => ({
+      name: node.name,
+      namespace: namespaceOf(lab, node.name),
+      address: node.address,
+      podCIDR: node.podCIDR,
+      mtu: node.mtu,
+    })),
+    dnsAddress: dnsAddress(topology.ranges),
+    projectRoot: PROJECT_ROOT,
+    log,
+  };
+}
