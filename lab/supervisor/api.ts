@@ -1,7 +1,7 @@
 // The API server of a lab: in a thread of the supervisor, listening in two network namespaces.
 import { join } from 'node:path';
 import { ensureCredentials, writeKubeconfig } from '../../control/apiserver/credentials.ts';
-import { type ApiServer, spawnApiServer } from '../../control/apiserver/spawn.ts';
+import { spawnApiServer } from '../../control/apiserver/spawn.ts';
 import { stateDir } from '../../control/cli/options.ts';
 import { NODE_PORT_MAX, NODE_PORT_MIN } from '../../control/compile/node-entry.ts';
 import { listenInNamespace } from '../../datapath/io/netns.ts';
@@ -17,7 +17,10 @@ export interface LabApi {
 }
 
 /** Starts the API server on loopback and on its fabric address, and writes the kubeconfigs for both. */
-export async function startLabApi({ lab, topology, apiPort }: LabRecord): Promise<LabApi> {
+export async function startLabApi(
+  { lab, topology, apiPort }: LabRecord,
+  onDeath: (error: Error) => void,
+): Promise<LabApi> {
   const { ranges } = topology;
   const address = apiAddress(ranges);
   const { ca, cert, key, token } = ensureCredentials(join(stateDir(lab), 'pki'), [
@@ -26,20 +29,22 @@ export async function startLabApi({ lab, topology, apiPort }: LabRecord): Promis
     'kubernetes.default.svc.cluster.local',
   ]);
   const fabric = namespacePath(namespaceOf(lab, 'fabric'));
-  const server: ApiServer = await spawnApiServer({
-    dataDir: null,
-    listen: [
-      // The port of an earlier life: clients in the root namespace have it in their kubeconfig.
-      { host: '127.0.0.1', port: apiPort },
-      { fd: listenInNamespace(fabric, address, API_PORT) },
-    ],
-    tls: { key, cert },
-    token,
-    serviceRange: ranges.services,
-    nodePortMin: NODE_PORT_MIN,
-    nodePortMax: NODE_PORT_MAX,
-    apiAddress: { address, port: API_PORT },
-  });
+  const server = await spawnApiServer(
+    {
+      listen: [
+        // The port of an earlier life: clients in the root namespace have it in their kubeconfig.
+        { host: '127.0.0.1', port: apiPort },
+        { fd: listenInNamespace(fabric, address, API_PORT) },
+      ],
+      tls: { key, cert },
+      token,
+      serviceRange: ranges.services,
+      nodePortMin: NODE_PORT_MIN,
+      nodePortMax: NODE_PORT_MAX,
+      apiAddress: { address, port: API_PORT },
+    },
+    onDeath,
+  );
   const port = server.ports[0]!;
   const write = (path: string, host: string) =>
     writeKubeconfig(path, {

@@ -28,7 +28,11 @@ export async function startSupervisor(
   tell: (stage: Stage) => void,
 ): Promise<Supervisor> {
   const record = requireLab(lab);
-  const api = await startLabApi(record);
+  const api = await startLabApi(record, (error) => {
+    log.fatal({ error: error.stack }, 'the API server died');
+    // A supervisor without its server would only pretend; pods and agents go on without both.
+    process.exit(1);
+  });
   updateRecord(lab, { supervisor: identify(process.pid), apiPort: api.port });
   log.info({ port: api.port }, 'API server listens');
   tell({ stage: 'api', port: api.port });

@@ -1,0 +1,202 @@
+// Who has which ClusterIP and which node port.
+import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
+import type { KubeObject } from '../object.ts';
+import { type FieldError, invalid, StatusError, wrong } from '../status.ts';
+
+const SERVICES = { plural: 'services', group: '', kind: 'Service' };
+/** Band of node ports that people choose by hand: dynamic ones begin above it (KEP-3668). */
+const NODE_PORT_STATIC = 86;
+const PROVIDED = 'provided port is already allocated';
+const OUT_OF_RANGE = 'provided port is not in the valid range. The range of valid ports is';
+
+export interface AllocatorRanges {
+  /** Such as 10.96.0.0/16. */
+  serviceRange: string;
+  nodePortMin: number;
+  nodePortMax: number;
+}
+
+/** What of a Service's spec is allocated. */
+interface Spec {
+  type?: string;
+  clusterIP?: string;
+  clusterIPs?: string[];
+  allocateLoadBalancerNodePorts?: boolean;
+  ports?: { port: number; protocol: string; nodePort?: number }[];
+}
+
+/** Takes addresses and ports for Services, and gives them back. The holder of each is named, so that a repeat is harmless. */
+export class Allocator {
+  readonly #base: number;
+  readonly #size: number;
+  readonly #ranges: AllocatorRanges;
+  /** Offset in the Service range -> `namespace/name`. */
+  readonly #addresses = new Map<number, string>();
+  /** `TCP/30080` -> `namespace/name`. */
+  readonly #ports = new Map<string, string>();
+  #nextAddress: number;
+  #nextPort: number;
+
+  constructor(ranges: AllocatorRanges) {
+    const range = parseRange(ranges.serviceRange)!;
+    this.#ranges = ranges;
+    this.#base = range.address;
+    this.#size = (~range.mask >>> 0) + 1;
+    this.#nextAddress = this.#firstDynamic();
+    this.#nextPort = this.#firstDynamicPort();
+  }
+
+  /** Fills in clusterIP and nodePorts of a Service, keeping what it has. Throws StatusError Invalid, InternalError when nothing is free. */
+  allocateService(object: KubeObject, old: KubeObject | undefined): void {
+    const holder = holderOf(object);
+    const spec = object.spec as Spec;
+    const taken: (() => void)[] = [];
+    try {
+      this.#allocateAddress(object, spec, holder, taken);
+      this.#allocatePorts(object, spec, holder, taken);
+    } catch (error) {
+      for (const giveBack of taken) giveBack();
+      throw error;
+    }
+    if (old) this.#releaseRest(old.spec as Spec, spec, holder);
+  }
+
+  /** Gives back everything that a Service holds. */
+  releaseService(object: KubeObject): void {
+    this.#releaseRest(object.spec as Spec, {}, holderOf(object));
+  }
+
+  #allocateAddress(object: KubeObject, spec: Spec, holder: string, taken: (() => void)[]): void {
+    if (spec.type === 'ExternalName' || spec.clusterIP === 'None') return;
+    const wanted = spec.clusterIP ? this.#offsetOf(object, spec.clusterIP) : this.#freeAddress();
+    const has = this.#addresses.get(wanted);
+    if (has !== undefined && has !== holder) {
+      const detail = `failed to allocate IP ${spec.clusterIP}: provided IP is already allocated`;
+      throw refuse(object, [wrong('spec.clusterIPs', [spec.clusterIP], detail)]);
+    }
+    if (has === undefined) {
+      this.#addresses.set(wanted, holder);
+      taken.push(() => this.#addresses.delete(wanted));
+    }
+    spec.clusterIP = formatAddress((this.#base + wanted) | 0);
+    spec.clusterIPs = [spec.clusterIP];
+  }
+
+  #offsetOf(object: KubeObject, address: string): number {
+    const offset = (parseAddress(address)! - this.#base) >>> 0;
+    if (offset > 0 && offset < this.#size - 1) return offset;
+    const detail = `failed to allocate IP ${address}: the provided IP (${address}) is not in the valid range. The range of valid IPs is ${this.#ranges.serviceRange}`;
+    throw refuse(object, [wrong('spec.clusterIPs', [address], detail)]);
+  }
+
+  /** Dynamic addresses lie above the band that people choose from by hand; only when they are used up, in it. */
+  #freeAddress(): number {
+    const first = this.#firstDynamic();
+    const last = this.#size - 2;
+    for (let i = 0; i <= last - first; i++) {
+      const offset = first + ((this.#nextAddress - first + i) % (last - first + 1));
+      if (this.#addresses.has(offset)) continue;
+      this.#nextAddress = offset + 1;
+      return offset;
+    }
+    for (let offset = 1; offset < first; offset++) if (!this.#addresses.has(offset)) return offset;
+    throw new StatusError(
+      500,
+      'InternalError',
+      'Internal error occurred: failed to allocate a serviceIP: range is full',
+    );
+  }
+
+  #allocatePorts(object: KubeObject, spec: Spec, holder: string, taken: (() => void)[]): void {
+    const dynamic = spec.type === 'LoadBalancer' && spec.allocateLoadBalancerNodePorts === false;
+    const needs = spec.type === 'NodePort' || spec.type === 'LoadBalancer';
+    if (!needs) return;
+    const ports = spec.ports ?? [];
+    for (const [i, port] of ports.entries()) {
+      if (!port.nodePort && dynamic) continue;
+      // The same number may serve one Service on several protocols.
+      port.nodePort ||= this.#sisterPort(ports, i) ?? this.#freePort(port.protocol);
+      this.#takePort(object, `spec.ports[${i}].nodePort`, port, holder, taken);
+    }
+  }
+
+  #takePort(
+    object: KubeObject,
+    field: string,
+    port: { protocol: string; nodePort?: number },
+    holder: string,
+    taken: (() => void)[],
+  ): void {
+    const { nodePortMin, nodePortMax } = this.#ranges;
+    const number = port.nodePort!;
+    if (number < nodePortMin || number > nodePortMax) {
+      const detail = `${OUT_OF_RANGE} ${nodePortMin}-${nodePortMax}`;
+      throw refuse(object, [wrong(field, number, detail)]);
+    }
+    const key = `${port.protocol}/${number}`;
+    const has = this.#ports.get(key);
+    if (has !== undefined && has !== holder) throw refuse(object, [wrong(field, number, PROVIDED)]);
+    if (has !== undefined) return;
+    this.#ports.set(key, holder);
+    taken.push(() => this.#ports.delete(key));
+  }
+
+  /** The node port of the same port on another protocol, where it is free for this one. */
+  #sisterPort(ports: NonNullable<Spec['ports']>, i: number): number | undefined {
+    const own = ports[i]!;
+    const sister = ports.find((p, j) => j < i && p.port === own.port && p.nodePort);
+    const free = sister && !this.#ports.has(`${own.protocol}/${sister.nodePort}`);
+    return free ? sister.nodePort : undefined;
+  }
+
+  #freePort(protocol: string): number {
+    const { nodePortMin, nodePortMax } = this.#ranges;
+    const first = this.#firstDynamicPort();
+    const count = nodePortMax - first + 1;
+    for (let i = 0; i < count; i++) {
+      const port = first + ((this.#nextPort - first + i) % count);
+      if (this.#ports.has(`${protocol}/${port}`)) continue;
+      this.#nextPort = port + 1;
+      return port;
+    }
+    for (let port = nodePortMin; port < first; port++) {
+      if (!this.#ports.has(`${protocol}/${port}`)) return port;
+    }
+    throw new StatusError(
+      500,
+      'InternalError',
+      'Internal error occurred: failed to allocate a nodePort: range is full',
+    );
+  }
+
+  /** Gives back what a Service held and holds no more. */
+  #releaseRest(old: Spec, now: Spec, holder: string): void {
+    if (old.clusterIP && old.clusterIP !== 'None' && old.clusterIP !== now.clusterIP) {
+      const offset = (parseAddress(old.clusterIP)! - this.#base) >>> 0;
+      if (this.#addresses.get(offset) === holder) this.#addresses.delete(offset);
+    }
+    const keys = new Set(now.ports?.map((p) => `${p.protocol}/${p.nodePort}`));
+    for (const { protocol, nodePort } of old.ports ?? []) {
+      const key = `${protocol}/${nodePort}`;
+      if (nodePort && !keys.has(key) && this.#ports.get(key) === holder) this.#ports.delete(key);
+    }
+  }
+
+  /** min(max(16, size/16), 256): SPEC 1, upstream pkg/registry/core/service/ipallocator. */
+  #firstDynamic(): number {
+    return Math.min(Math.max(16, Math.floor(this.#size / 16)), 256);
+  }
+
+  #firstDynamicPort(): number {
+    const { nodePortMin, nodePortMax } = this.#ranges;
+    return Math.min(nodePortMin + NODE_PORT_STATIC, nodePortMax);
+  }
+}
+
+function holderOf({ metadata }: KubeObject): string {
+  return `${metadata.namespace}/${metadata.name}`;
+}
+
+function refuse(object: KubeObject, errors: FieldError[]): StatusError {
+  return invalid(SERVICES, object.metadata.name, errors);
+}

@@ -1,0 +1,164 @@
+// What the server serves: one row per kind. Everything that differs between kinds is named here.
+import { KINDS, type KubeKind } from '../kube/kinds.ts';
+import type { Allocator } from './allocate/allocator.ts';
+import { defaultEndpointSlice, defaultPod, defaultService } from './defaults.ts';
+import {
+  DNS_LABEL_1035_HINT,
+  DNS_LABEL_HINT,
+  isDnsLabel,
+  isDnsLabel1035,
+  isSubdomain,
+  SUBDOMAIN_HINT,
+} from './names.ts';
+import type { KubeObject } from './object.ts';
+import type { FieldError, ResourceName } from './status.ts';
+import { validateEndpointSlice } from './validate/endpointslice.ts';
+import { validateNode } from './validate/node.ts';
+import { validatePod } from './validate/pod.ts';
+import { validateService } from './validate/service.ts';
+
+export interface ServedKind extends ResourceName {
+  version: string;
+  apiVersion: string;
+  namespaced: boolean;
+  singular: string;
+  shortNames: string[];
+  categories: string[];
+  /** `status` is written by its own path alone. */
+  hasStatus: boolean;
+  /** What its names look like. */
+  name: { test: (name: string) => boolean; hint: string };
+  /** Fields that a selector may name beside metadata.name and metadata.namespace. */
+  fields: Record<string, (object: KubeObject) => string>;
+  /** Fills in what was left out. May change its argument, which nobody else has seen. */
+  setDefaults: (object: KubeObject, old: KubeObject | undefined) => void;
+  /** Rules across fields; types are checked before. */
+  validate: (object: KubeObject, old: KubeObject | undefined) => FieldError[];
+  /** Takes addresses and ports for an object, or changes what an earlier version of it holds. */
+  allocate:
+    | ((allocator: Allocator, object: KubeObject, old: KubeObject | undefined) => void)
+    | null;
+  release: ((allocator: Allocator, object: KubeObject) => void) | null;
+  /** Seconds between a request to delete an object and its end; 0 ends it at once. */
+  graceS: (object: KubeObject) => number;
+  /** Objects whose status begins so. */
+  initialStatus: object | null;
+}
+
+const SUBDOMAIN_NAME = { test: isSubdomain, hint: SUBDOMAIN_HINT };
+const LABEL_NAME = { test: isDnsLabel, hint: DNS_LABEL_HINT };
+const SERVICE_NAME = { test: isDnsLabel1035, hint: DNS_LABEL_1035_HINT };
+
+const GRACE_S_DEFAULT = 30;
+
+function kind(kind: KubeKind, own: Partial<ServedKind> = {}): ServedKind {
+  const { apiVersion, plural, namespaced } = KINDS[kind];
+  const slash = apiVersion.indexOf('/');
+  return {
+    kind,
+    apiVersion,
+    group: slash < 0 ? '' : apiVersion.slice(0, slash),
+    version: apiVersion.slice(slash + 1),
+    plural,
+    namespaced,
+    singular: kind.toLowerCase(),
+    shortNames: [],
+    categories: [],
+    hasStatus: false,
+    name: SUBDOMAIN_NAME,
+    fields: {},
+    setDefaults: () => {},
+    validate: () => [],
+    allocate: null,
+    release: null,
+    graceS: () => 0,
+    initialStatus: null,
+    ...own,
+  };
+}
+
+export const SERVED: ServedKind[] = [
+  kind('Namespace', {
+    shortNames: ['ns'],
+    hasStatus: true,
+    name: LABEL_NAME,
+    fields: { 'status.phase': (o) => o.status?.phase ?? '' },
+    initialStatus: { phase: 'Active' },
+    setDefaults(object) {
+      const { metadata } = object;
+      metadata.labels = { ...metadata.labels, 'kubernetes.io/metadata.name': metadata.name };
+      // What keeps a namespace until all that is in it has gone.
+      object.spec = { finalizers: ['kubernetes'], ...object.spec };
+    },
+  }),
+  kind('Node', {
+    shortNames: ['no'],
+    hasStatus: true,
+    fields: { 'spec.unschedulable': (o) => String(o.spec?.unschedulable ?? false) },
+    validate: validateNode,
+  }),
+  kind('Pod', {
+    shortNames: ['po'],
+    categories: ['all'],
+    hasStatus: true,
+    fields: {
+      'spec.nodeName': (o) => o.spec?.nodeName ?? '',
+      'spec.restartPolicy': (o) => o.spec?.restartPolicy ?? '',
+      'status.phase': (o) => o.status?.phase ?? '',
+      'status.podIP': (o) => o.status?.podIP ?? '',
+    },
+    initialStatus: { phase: 'Pending', qosClass: 'BestEffort' },
+    setDefaults: defaultPod,
+    validate: validatePod,
+    // Nobody would end a pod that no node has.
+    graceS: (o) =>
+      o.spec?.nodeName && !['Succeeded', 'Failed'].includes(o.status?.phase)
+        ? (o.spec.terminationGracePeriodSeconds ?? GRACE_S_DEFAULT)
+        : 0,
+  }),
+  kind('Service', {
+    shortNames: ['svc'],
+    categories: ['all'],
+    hasStatus: true,
+    name: SERVICE_NAME,
+    fields: {
+      'spec.clusterIP': (o) => o.spec?.clusterIP ?? '',
+      'spec.type': (o) => o.spec?.type ?? '',
+    },
+    initialStatus: { loadBalancer: {} },
+    setDefaults: defaultService,
+    validate: validateService,
+    allocate: (allocator, object, old) => allocator.allocateService(object, old),
+    release: (allocator, object) => allocator.releaseService(object),
+  }),
+  kind('Endpoints', { singular: 'endpoints', shortNames: ['ep'] }),
+  kind('EndpointSlice', { setDefaults: defaultEndpointSlice, validate: validateEndpointSlice }),
+  kind('Event', {
+    shortNames: ['ev'],
+    fields: {
+      'involvedObject.name': (o) => (o.involvedObject as { name?: string })?.name ?? '',
+      'involvedObject.namespace': (o) =>
+        (o.involvedObject as { namespace?: string })?.namespace ?? '',
+      'involvedObject.kind': (o) => (o.involvedObject as { kind?: string })?.kind ?? '',
+      'involvedObject.uid': (o) => (o.involvedObject as { uid?: string })?.uid ?? '',
+      reason: (o) => String(o.reason ?? ''),
+      type: (o) => String(o.type ?? ''),
+    },
+  }),
+  kind('ConfigMap', { shortNames: ['cm'] }),
+  kind('Secret', { fields: { type: (o) => String(o.type ?? '') } }),
+  kind('ServiceAccount', { shortNames: ['sa'] }),
+  kind('Deployment', { shortNames: ['deploy'], categories: ['all'], hasStatus: true }),
+  kind('ReplicaSet', { shortNames: ['rs'], categories: ['all'], hasStatus: true }),
+  kind('Lease'),
+  kind('NetworkPolicy', { shortNames: ['netpol'] }),
+  kind('Ingress', { shortNames: ['ing'], hasStatus: true }),
+  kind('IngressClass'),
+];
+
+const BY_PATH = new Map(SERVED.map((row) => [`${row.apiVersion}/${row.plural}`, row]));
+
+/** The kind served at `apiVersion` under that plural name. */
+export function servedAt(apiVersion: string, plural: string): ServedKind | undefined {
+  return BY_PATH.get(`${apiVersion}/${plural}`);
+}

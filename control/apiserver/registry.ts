@@ -1,0 +1,337 @@
+// The verbs on objects: what happens between a request and the store.
+import { randomBytes, randomUUID } from 'node:crypto';
+import { Allocator, type AllocatorRanges } from './allocate/allocator.ts';
+import type { ServedKind } from './kinds.ts';
+import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from './object.ts';
+import { mergePatch } from './patch.ts';
+import {
+  badRequest,
+  conflict,
+  type FieldError,
+  invalid,
+  MODIFIED,
+  notFound,
+  StatusError,
+} from './status.ts';
+import type { Store } from './store.ts';
+import { validateIdentity, validateMetadata } from './validate/metadata.ts';
+import { refuseUnknownFields, validateSchema } from './validate/schema.ts';
+
+/** What a write may be asked besides. */
+export interface WriteOptions {
+  /** Everything but the writing itself. */
+  dryRun: boolean;
+  /** Refuse unknown fields. */
+  strict: boolean;
+}
+
+export interface DeleteOptions {
+  gracePeriodSeconds?: number;
+  preconditions?: { uid?: string; resourceVersion?: string };
+  propagationPolicy?: string;
+}
+
+/** Where an object is: namespace '' for cluster-scoped kinds. */
+export interface Place {
+  namespace: string;
+  name: string;
+}
+
+const NAME_SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
+const WRITE: WriteOptions = { dryRun: false, strict: false };
+
+/** What clients ask of objects, kind by kind. The store is synchronous, so that no two writes ever overlap. */
+export class Registry {
+  readonly store: Store;
+  readonly #allocator: Allocator;
+
+  constructor(store: Store, ranges: AllocatorRanges) {
+    this.store = store;
+    this.#allocator = new Allocator(ranges);
+  }
+
+  get(kind: ServedKind, { namespace, name }: Place): KubeObject {
+    const object = this.store.get(kind.plural, namespace, name);
+    if (!object) throw notFound(kind, name);
+    return object;
+  }
+
+  /** Throws StatusError AlreadyExists, Invalid, NotFound (namespace), Forbidden (namespace ends). */
+  create(
+    kind: ServedKind,
+    namespace: string,
+    body: unknown,
+    options: WriteOptions = WRITE,
+  ): KubeObject {
+    const object = this.#read(kind, body, options);
+    const { metadata } = object;
+    this.#place(kind, namespace, metadata);
+    if (!metadata.name && metadata.generateName) {
+      metadata.name = `${metadata.generateName}${randomSuffix()}`;
+    }
+    Object.assign(metadata, {
+      uid: randomUUID(),
+      creationTimestamp: timestamp(),
+      generation: 1,
+    });
+    delete metadata.resourceVersion;
+    delete metadata.deletionTimestamp;
+    delete metadata.deletionGracePeriodSeconds;
+    if (kind.hasStatus && kind.kind !== 'Node') delete object.status;
+    if (kind.initialStatus) object.status = { ...kind.initialStatus };
+    kind.setDefaults(object, undefined);
+    this.#validate(kind, object, undefined);
+    if (kind.namespaced) this.#requireNamespace(kind, metadata);
+    if (this.store.get(kind.plural, metadata.namespace ?? '', metadata.name)) {
+      return this.store.create(kind.plural, object);
+    }
+    if (options.dryRun) return object;
+    kind.allocate?.(this.#allocator, object, undefined);
+    return this.store.create(kind.plural, object);
+  }
+
+  /** Replaces an object but for its status; with `status`, its status alone. Throws StatusError. */
+  update(
+    kind: ServedKind,
+    place: Place,
+    body: unknown,
+    status: boolean,
+    options: WriteOptions = WRITE,
+  ): KubeObject {
+    const given = this.#read(kind, body, options);
+    this.#place(kind, place.namespace, given.metadata);
+    if (given.metadata.name !== place.name) {
+      throw badRequest(
+        `the name of the object (${given.metadata.name}) does not match the name on the URL (${place.name})`,
+      );
+    }
+    const old = this.get(kind, place);
+    return this.#change(kind, old, given, status, options);
+  }
+
+  /** JSON merge patch of an object, or with `status` of its status. Throws StatusError. */
+  patch(
+    kind: ServedKind,
+    place: Place,
+    patch: unknown,
+    status: boolean,
+    options: WriteOptions = WRITE,
+  ): KubeObject {
+    const old = this.get(kind, place);
+    const merged = this.#read(kind, mergePatch(old, patch), options);
+    const asked = isObject(patch) && isObject(patch.metadata) ? patch.metadata : {};
+    // Without a version of its own a patch is for whatever is there.
+    if (!asked.resourceVersion) merged.metadata.resourceVersion = old.metadata.resourceVersion!;
+    if (merged.metadata.name !== place.name) throw badRequest('a patch cannot rename an object');
+    return this.#change(kind, old, merged, status, options);
+  }
+
+  /** Ends an object, or begins its end: then it is returned with a deletionTimestamp. */
+  remove(
+    kind: ServedKind,
+    place: Place,
+    { gracePeriodSeconds, preconditions }: DeleteOptions,
+    dryRun = false,
+  ): KubeObject {
+    const old = this.get(kind, place);
+    const { metadata } = old;
+    checkPreconditions(kind, metadata, preconditions);
+    if (dryRun) return old;
+    const graceS = gracePeriodSeconds ?? kind.graceS(old);
+    // Nobody would end a pod that no node has, however long it may take.
+    const waits = kind.graceS(old) > 0 ? graceS : 0;
+    const held = (metadata.finalizers?.length ?? 0) > 0 || old.spec?.finalizers?.length > 0;
+    if (waits === 0 && !(held && isHolding(kind, old))) return this.#end(kind, old);
+    if (metadata.deletionTimestamp && waits >= (metadata.deletionGracePeriodSeconds ?? 0)) {
+      return old;
+    }
+    const marked: KubeObject = {
+      ...old,
+      metadata: {
+        ...metadata,
+        deletionTimestamp: timestamp(Date.now() + waits * 1000),
+        deletionGracePeriodSeconds: waits,
+      },
+    };
+    if (kind.kind === 'Namespace') marked.status = { ...old.status, phase: 'Terminating' };
+    return this.store.update(kind.plural, marked);
+  }
+
+  #end(kind: ServedKind, object: KubeObject): KubeObject {
+    kind.release?.(this.#allocator, object);
+    const { namespace = '', name } = object.metadata;
+    return this.store.remove(kind.plural, namespace, name) ?? object;
+  }
+
+  #change(
+    kind: ServedKind,
+    old: KubeObject,
+    given: KubeObject,
+    status: boolean,
+    options: WriteOptions,
+  ): KubeObject {
+    const object = status ? withStatus(old, given) : withoutStatus(kind, old, given);
+    keepIdentity(kind, object.metadata, old.metadata);
+    if (!status) {
+      kind.setDefaults(object, old);
+      this.#validate(kind, object, old);
+      const changed = !isEqual(specOf(object), specOf(old));
+      object.metadata.generation = (old.metadata.generation ?? 1) + (changed ? 1 : 0);
+    } else this.#refuse(kind, object, validateSchema(kind.kind, object));
+    if (isEqual({ ...object, metadata: bare(object) }, { ...old, metadata: bare(old) })) {
+      this.#checkVersion(kind, object, old);
+      return old;
+    }
+    if (options.dryRun) return object;
+    if (!status) {
+      this.#checkVersion(kind, object, old);
+      kind.allocate?.(this.#allocator, object, old);
+    }
+    const stored = this.store.update(kind.plural, object);
+    return isReleased(stored) ? this.#end(kind, stored) : stored;
+  }
+
+  #checkVersion(kind: ServedKind, object: KubeObject, old: KubeObject): void {
+    const { resourceVersion, name } = object.metadata;
+    if (resourceVersion && resourceVersion !== old.metadata.resourceVersion) {
+      throw conflict(kind, name, MODIFIED);
+    }
+  }
+
+  /** The body as an object of this kind, as a copy that may be changed. Throws StatusError BadRequest. */
+  #read(kind: ServedKind, body: unknown, { strict }: WriteOptions): KubeObject {
+    if (!isObject(body)) throw badRequest('the body of the request must be a JSON object');
+    const object = structuredClone(body) as KubeObject;
+    for (const field of ['apiVersion', 'kind'] as const) {
+      const given = object[field];
+      if (given !== undefined && given !== kind[field]) {
+        throw badRequest(
+          `the object provided is unrecognized (must be of type ${kind.kind}): ${field} is ${JSON.stringify(given)}`,
+        );
+      }
+    }
+    if (!isObject(object.metadata)) object.metadata = {} as ObjectMeta;
+    delete object.metadata.managedFields;
+    if (strict) refuseUnknownFields(kind.kind, object);
+    return { ...object, apiVersion: kind.apiVersion, kind: kind.kind };
+  }
+
+  #place(kind: ServedKind, namespace: string, metadata: ObjectMeta): void {
+    if (!kind.namespaced) delete metadata.namespace;
+    else if (!metadata.namespace) metadata.namespace = namespace;
+    else if (metadata.namespace !== namespace) {
+      throw badRequest(
+        `the namespace of the provided object does not match the namespace sent on the request`,
+      );
+    }
+  }
+
+  #requireNamespace(kind: ServedKind, { namespace = '', name }: ObjectMeta): void {
+    const found = this.store.get('namespaces', '', namespace);
+    if (!found) throw notFound({ plural: 'namespaces', group: '', kind: 'Namespace' }, namespace);
+    if (found.status?.phase !== 'Terminating') return;
+    const what = `${kind.plural}${kind.group && `.${kind.group}`} ${JSON.stringify(name)}`;
+    throw new StatusError(
+      403,
+      'Forbidden',
+      `${what} is forbidden: unable to create new content in namespace ${namespace} because it is being terminated`,
+    );
+  }
+
+  #validate(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): void {
+    const schema = validateSchema(kind.kind, object);
+    this.#refuse(kind, object, [
+      ...validateMetadata(kind, object),
+      ...(old ? validateIdentity(object.metadata, old.metadata) : []),
+      ...(schema.length > 0 ? schema : kind.validate(object, old)),
+    ]);
+  }
+
+  #refuse(kind: ServedKind, object: KubeObject, errors: FieldError[]): void {
+    if (errors.length > 0) throw invalid(kind, object.metadata.name ?? '', errors);
+  }
+}
+
+/** The stored object with another status. */
+function withStatus(old: KubeObject, given: KubeObject): KubeObject {
+  const { resourceVersion, uid } = given.metadata;
+  const metadata = {
+    ...old.metadata,
+    ...(resourceVersion && { resourceVersion }),
+    ...(uid && { uid }),
+  };
+  return { ...old, metadata, status: given.status };
+}
+
+/** The given object with the stored status. */
+function withoutStatus(kind: ServedKind, old: KubeObject, given: KubeObject): KubeObject {
+  if (!kind.hasStatus) return given;
+  const object = { ...given };
+  if (old.status === undefined) delete object.status;
+  else object.status = old.status;
+  return object;
+}
+
+/** What an update cannot change, whatever it says. Throws StatusError Conflict for another incarnation's uid. */
+function keepIdentity(kind: ServedKind, metadata: ObjectMeta, old: ObjectMeta): void {
+  if (metadata.uid && metadata.uid !== old.uid) {
+    const why = `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${old.uid}`;
+    throw conflict(kind, old.name, why);
+  }
+  const kept = [
+    'uid',
+    'creationTimestamp',
+    'deletionTimestamp',
+    'deletionGracePeriodSeconds',
+    'generation',
+  ] as const;
+  for (const field of kept) {
+    if (old[field] === undefined) delete metadata[field];
+    else Object.assign(metadata, { [field]: old[field] });
+  }
+}
+
+/** Metadata without what every write changes. */
+function bare({ metadata }: KubeObject): object {
+  return { ...metadata, resourceVersion: '' };
+}
+
+/** All that is neither status nor metadata: what `generation` counts changes of. */
+function specOf({ status: _status, metadata: _metadata, ...rest }: KubeObject): object {
+  return rest;
+}
+
+/** A namespace is held by its content; other kinds by their finalizers. */
+function isHolding(kind: ServedKind, { metadata, spec }: KubeObject): boolean {
+  if ((metadata.finalizers?.length ?? 0) > 0) return true;
+  return kind.kind === 'Namespace' && spec?.finalizers?.length > 0;
+}
+
+/** True if nothing holds an object any more whose end has begun. */
+function isReleased({ kind, metadata, spec }: KubeObject): boolean {
+  if (!metadata.deletionTimestamp || (metadata.finalizers?.length ?? 0) > 0) return false;
+  if (kind === 'Namespace') return (spec?.finalizers?.length ?? 0) === 0;
+  return (metadata.deletionGracePeriodSeconds ?? 0) === 0;
+}
+
+function checkPreconditions(
+  kind: ServedKind,
+  { name, uid, resourceVersion }: ObjectMeta,
+  asked: DeleteOptions['preconditions'],
+): void {
+  if (asked?.uid && asked.uid !== uid) {
+    const why = `Precondition failed: UID in precondition: ${asked.uid}, UID in object meta: ${uid}`;
+    throw conflict(kind, name, why);
+  }
+  if (asked?.resourceVersion && asked.resourceVersion !== resourceVersion) {
+    const why = `Precondition failed: ResourceVersion in precondition: ${asked.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`;
+    throw conflict(kind, name, why);
+  }
+}
+
+/** Five letters and digits that make no words: apimachinery/pkg/util/rand. */
+function randomSuffix(): string {
+  return [...randomBytes(5)]
+    .map((byte) => NAME_SUFFIX_LETTERS[byte % NAME_SUFFIX_LETTERS.length])
+    .join('');
+}

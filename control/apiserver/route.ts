@@ -1,0 +1,45 @@
+// Paths of the API.
+import { type ServedKind, servedAt } from './kinds.ts';
+
+/** What a path names: a collection, an object, or the status of one. */
+export interface Route {
+  kind: ServedKind;
+  /** '' for all namespaces, and for kinds that have none. */
+  namespace: string;
+  /** '' for the collection. */
+  name: string;
+  subresource: '' | 'status';
+}
+
+const CORE = /^\/api\/(v1)\/(.+)$/;
+const GROUP = /^\/apis\/([^/]+\/[^/]+)\/(.+)$/;
+
+/** Null if nothing is served there. */
+export function parseRoute(path: string): Route | null {
+  const found = CORE.exec(path) ?? GROUP.exec(path);
+  if (!found) return null;
+  const apiVersion = found[1]!;
+  const parts = found[2]!.split('/').map(decode);
+  if (parts.some((part) => part === null || part === '')) return null;
+  return resolve(apiVersion, parts as string[]);
+}
+
+function resolve(apiVersion: string, parts: string[]): Route | null {
+  // `namespaces/NAME/KIND` lies in a namespace, unless KIND is a part of the Namespace itself.
+  const inside = parts[0] === 'namespaces' && parts.length > 2 && parts[2] !== 'status';
+  const namespace = inside ? parts[1]! : '';
+  const [plural, name = '', subresource = '', ...more] = inside ? parts.slice(2) : parts;
+  const kind = servedAt(apiVersion, plural!);
+  if (!kind || more.length > 0) return null;
+  if (inside !== kind.namespaced && (inside || name !== '')) return null;
+  if (subresource !== '' && !(subresource === 'status' && kind.hasStatus)) return null;
+  return { kind, namespace, name, subresource: subresource as Route['subresource'] };
+}
+
+function decode(part: string): string | null {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,65 @@
+// The embedded API server: objects in memory, served over TLS to whoever has the token.
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { startControllers } from '../controllers/controllers.ts';
+import type { AllocatorRanges } from './allocate/allocator.ts';
+import { createHandler } from './handler.ts';
+import { SERVED } from './kinds.ts';
+import { Registry } from './registry.ts';
+import { seedCluster } from './seed.ts';
+import { Store } from './store.ts';
+
+/** An address to listen on, or a socket that listens already (perhaps in another network namespace). */
+export type ListenOn = { host: string; port: number } | { fd: number };
+
+export interface ApiServerOptions extends AllocatorRanges {
+  listen: ListenOn[];
+  /** PEM. */
+  tls: { key: string; cert: string };
+  /** What clients must bear. */
+  token: string;
+  /** Where pods find this server: the endpoint of the Service `kubernetes`. */
+  apiAddress: { address: string; port: number };
+}
+
+export interface ApiServer {
+  /** Ports listened on, in the order of `listen`. */
+  ports: number[];
+  close(): Promise<void>;
+}
+
+/** Starts a server and the controllers over it. What it holds is gone when it ends. */
+export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
+  const registry = new Registry(new Store(SERVED), options);
+  seedCluster(registry, options.serviceRange, options.apiAddress);
+  const controllers = startControllers(registry);
+  const handler = createHandler(registry, options.token);
+  const servers = options.listen.map(() =>
+    createServer({ ...options.tls, keepAlive: true }, handler),
+  );
+  // Watches are silent for long; clients that vanish are found by TCP.
+  for (const server of servers)
+    Object.assign(server, { requestTimeout: 0, keepAliveTimeout: 75_000 });
+  const ports = await Promise.all(servers.map((server, i) => listen(server, options.listen[i]!)));
+  return {
+    ports,
+    async close() {
+      controllers.stop();
+      await Promise.all(servers.map(close));
+    },
+  };
+}
+
+function listen(server: Server, on: ListenOn): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(on, () => resolve((server.address() as AddressInfo).port));
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}

@@ -1,0 +1,39 @@
+import { Worker } from 'node:worker_threads';
+import { KubetunError } from '../../datapath/error.ts';
+import type { ApiServer, ApiServerOptions } from './server.ts';
+
+/**
+ * The API server on a thread of its own, so that a large list delays nobody else. Rejects with KubetunError
+ * KT_API_START; `onDeath` is called if it ends later without being asked to.
+ */
+export function spawnApiServer(
+  options: ApiServerOptions,
+  onDeath: (error: Error) => void,
+): Promise<ApiServer> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: options });
+    let closing = false;
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    worker.on('error', (error) => {
+      reject(
+        new KubetunError(
+          'KT_API_START',
+          `the API server does not start: ${error.message}`,
+          'see the log of the supervisor',
+          { cause: error },
+        ),
+      );
+      if (!closing) onDeath(error);
+    });
+    worker.once('message', (ports: number[]) =>
+      resolve({
+        ports,
+        close() {
+          closing = true;
+          worker.postMessage('close');
+          return ended;
+        },
+      }),
+    );
+  });
+}

@@ -1,0 +1,141 @@
+// Refusals as Kubernetes words them: staging/src/k8s.io/apimachinery/pkg/api/errors.
+
+/** One thing that is wrong with an object, and where. */
+export interface FieldError {
+  /** A path such as `spec.ports[0].port`. */
+  field: string;
+  reason:
+    | 'FieldValueRequired'
+    | 'FieldValueInvalid'
+    | 'FieldValueForbidden'
+    | 'FieldValueNotSupported'
+    | 'FieldValueDuplicate';
+  message: string;
+}
+
+/** What a Status object of a refusal holds. */
+export interface StatusDetails {
+  name?: string;
+  group?: string;
+  kind?: string;
+  causes?: { reason: string; message: string; field: string }[];
+  retryAfterSeconds?: number;
+}
+
+/** A request that is refused: thrown by the store and the verbs, answered by the server. */
+export class StatusError extends Error {
+  readonly code: number;
+  readonly reason: string;
+  readonly details: StatusDetails;
+
+  constructor(code: number, reason: string, message: string, details: StatusDetails = {}) {
+    super(message);
+    this.code = code;
+    this.reason = reason;
+    this.details = details;
+  }
+
+  /** The Status object as clients expect it. */
+  toStatus(): object {
+    return {
+      kind: 'Status',
+      apiVersion: 'v1',
+      metadata: {},
+      status: 'Failure',
+      message: this.message,
+      reason: this.reason,
+      details: this.details,
+      code: this.code,
+    };
+  }
+}
+
+/** `pods` or `deployments.apps`, as messages name a kind. */
+export interface ResourceName {
+  plural: string;
+  group: string;
+  kind: string;
+}
+
+function qualified({ plural, group }: ResourceName): string {
+  return group === '' ? plural : `${plural}.${group}`;
+}
+
+function about(resource: ResourceName, name: string): StatusDetails {
+  return { name, ...(resource.group && { group: resource.group }), kind: resource.plural };
+}
+
+export function notFound(resource: ResourceName, name: string): StatusError {
+  const message = `${qualified(resource)} ${JSON.stringify(name)} not found`;
+  return new StatusError(404, 'NotFound', message, about(resource, name));
+}
+
+export function alreadyExists(resource: ResourceName, name: string): StatusError {
+  const message = `${qualified(resource)} ${JSON.stringify(name)} already exists`;
+  return new StatusError(409, 'AlreadyExists', message, about(resource, name));
+}
+
+export function conflict(resource: ResourceName, name: string, why: string): StatusError {
+  const message = `Operation cannot be fulfilled on ${qualified(resource)} ${JSON.stringify(name)}: ${why}`;
+  return new StatusError(409, 'Conflict', message, about(resource, name));
+}
+
+/** What upstream says when somebody else was faster. */
+export const MODIFIED =
+  'the object has been modified; please apply your changes to the latest version and try again';
+
+export function invalid(resource: ResourceName, name: string, errors: FieldError[]): StatusError {
+  const list = errors.map((e) => `${e.field}: ${e.message}`);
+  const text = list.length === 1 ? list[0] : `[${list.join(', ')}]`;
+  const kind = resource.group === '' ? resource.kind : `${resource.kind}.${resource.group}`;
+  return new StatusError(422, 'Invalid', `${kind} ${JSON.stringify(name)} is invalid: ${text}`, {
+    name,
+    ...(resource.group && { group: resource.group }),
+    kind: resource.kind,
+    causes: errors.map((e) => ({ reason: e.reason, message: e.message, field: e.field })),
+  });
+}
+
+export function badRequest(message: string): StatusError {
+  return new StatusError(400, 'BadRequest', message);
+}
+
+export function gone(asked: string, oldest: number): StatusError {
+  return new StatusError(410, 'Expired', `too old resource version: ${asked} (${oldest})`);
+}
+
+export function pathNotFound(): StatusError {
+  return new StatusError(404, 'NotFound', 'the server could not find the requested resource');
+}
+
+export function notAllowed(): StatusError {
+  const message = 'the server does not allow this method on the requested resource';
+  return new StatusError(405, 'MethodNotAllowed', message);
+}
+
+// Field errors, as k8s.io/apimachinery/pkg/util/validation/field words them.
+
+export function required(field: string, detail = ''): FieldError {
+  const message = `Required value${detail && `: ${detail}`}`;
+  return { field, reason: 'FieldValueRequired', message };
+}
+
+export function wrong(field: string, value: unknown, detail: string): FieldError {
+  const message = `Invalid value: ${JSON.stringify(value)}: ${detail}`;
+  return { field, reason: 'FieldValueInvalid', message };
+}
+
+export function forbidden(field: string, detail: string): FieldError {
+  return { field, reason: 'FieldValueForbidden', message: `Forbidden: ${detail}` };
+}
+
+export function duplicate(field: string, value: unknown): FieldError {
+  const message = `Duplicate value: ${JSON.stringify(value)}`;
+  return { field, reason: 'FieldValueDuplicate', message };
+}
+
+export function notSupported(field: string, value: unknown, known: string[]): FieldError {
+  const list = known.map((k) => JSON.stringify(k)).join(', ');
+  const message = `Unsupported value: ${JSON.stringify(value)}: supported values: ${list}`;
+  return { field, reason: 'FieldValueNotSupported', message };
+}

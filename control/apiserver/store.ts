@@ -1,0 +1,177 @@
+// All objects of a cluster in memory: one version counter, and for each kind the latest events.
+import type { KubeObject, ObjectMeta } from './object.ts';
+import { alreadyExists, conflict, MODIFIED, notFound, type ResourceName } from './status.ts';
+
+export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
+
+/** A change of one object. `old` is what was there before, `object` what is there now or was there last. */
+export interface StoreEvent {
+  type: EventType;
+  object: KubeObject;
+  old?: KubeObject;
+  version: number;
+}
+
+type Subscriber = (event: StoreEvent) => void;
+
+/** Changes a watch may be behind by; beyond, it must list again (410). */
+const EVENTS_KEPT_MAX = 8192;
+
+/** Objects of one kind. */
+class Shelf {
+  readonly resource: ResourceName;
+  readonly objects = new Map<string, KubeObject>();
+  readonly subscribers = new Set<Subscriber>();
+  /** The latest changes, oldest first. */
+  events: StoreEvent[] = [];
+  /** A watch can go on from this version and from any later one. */
+  watchableFrom: number;
+
+  constructor(resource: ResourceName, version: number) {
+    this.resource = resource;
+    this.watchableFrom = version;
+  }
+}
+
+/**
+ * Objects by kind (its plural name), namespace ('' if cluster-scoped) and name. Objects are never changed in
+ * place: who wants a change hands in another object. Subscribers are called before the writing call returns.
+ */
+export class Store {
+  readonly #shelves = new Map<string, Shelf>();
+  #version: number;
+
+  /**
+   * @param version where versions begin. A store that forgets at its end must begin above all that an earlier one
+   *   gave out, so that clients with an old version are told to list again: by default the time in microseconds.
+   */
+  constructor(resources: ResourceName[], version: number = Date.now() * 1000) {
+    this.#version = version;
+    for (const resource of resources) {
+      this.#shelves.set(resource.plural, new Shelf(resource, version));
+    }
+  }
+
+  /** Version of the latest change of any object. */
+  get resourceVersion(): number {
+    return this.#version;
+  }
+
+  /** All objects of a kind, or those of one namespace, in no particular order. */
+  list(kind: string, namespace?: string): KubeObject[] {
+    const all = [...this.#shelf(kind).objects.values()];
+    return namespace ? all.filter((o) => o.metadata.namespace === namespace) : all;
+  }
+
+  get(kind: string, namespace: string, name: string): KubeObject | undefined {
+    return this.#shelf(kind).objects.get(keyOf(namespace, name));
+  }
+
+  /** Throws StatusError AlreadyExists. Returns what was stored: with a version. */
+  create(kind: string, object: KubeObject): KubeObject {
+    const shelf = this.#shelf(kind);
+    const key = keyOfObject(object);
+    if (shelf.objects.has(key)) throw alreadyExists(shelf.resource, object.metadata.name);
+    return this.#write(shelf, key, 'ADDED', object);
+  }
+
+  /**
+   * Throws StatusError NotFound, and Conflict where `object` names another version than the one stored, or
+   * another incarnation.
+   */
+  update(kind: string, object: KubeObject): KubeObject {
+    const shelf = this.#shelf(kind);
+    const key = keyOfObject(object);
+    const { name, resourceVersion, uid } = object.metadata;
+    const old = shelf.objects.get(key);
+    if (!old) throw notFound(shelf.resource, name);
+    if (resourceVersion && resourceVersion !== old.metadata.resourceVersion) {
+      throw conflict(shelf.resource, name, MODIFIED);
+    }
+    if (uid && uid !== old.metadata.uid) {
+      const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`;
+      throw conflict(shelf.resource, name, why);
+    }
+    return this.#write(shelf, key, 'MODIFIED', object, old);
+  }
+
+  /** Removes an object; undefined if it was not there. */
+  remove(kind: string, namespace: string, name: string): KubeObject | undefined {
+    const shelf = this.#shelf(kind);
+    const key = keyOf(namespace, name);
+    const old = shelf.objects.get(key);
+    return old && this.#write(shelf, key, 'DELETED', old, old);
+  }
+
+  /** Calls back after each change of a kind, in order, until the returned function is called. */
+  subscribe(kind: string, subscriber: Subscriber): () => void {
+    const { subscribers } = this.#shelf(kind);
+    subscribers.add(subscriber);
+    return () => subscribers.delete(subscriber);
+  }
+
+  /** Changes of a kind after a version, oldest first; null if some of them are forgotten. */
+  eventsSince(kind: string, version: number): StoreEvent[] | null {
+    const { events, watchableFrom } = this.#shelf(kind);
+    if (version < watchableFrom) return null;
+    return events.slice(firstAfter(events, version));
+  }
+
+  /** The oldest version from which a watch of a kind can go on. */
+  watchableFrom(kind: string): number {
+    return this.#shelf(kind).watchableFrom;
+  }
+
+  #shelf(kind: string): Shelf {
+    const shelf = this.#shelves.get(kind);
+    if (!shelf) throw new Error(`the store has no kind ${kind}`);
+    return shelf;
+  }
+
+  #write(
+    shelf: Shelf,
+    key: string,
+    type: EventType,
+    given: KubeObject,
+    old?: KubeObject,
+  ): KubeObject {
+    const version = ++this.#version;
+    const metadata: ObjectMeta = { ...given.metadata, resourceVersion: String(version) };
+    const object = { ...given, metadata };
+    if (type === 'DELETED') shelf.objects.delete(key);
+    else shelf.objects.set(key, object);
+    const event: StoreEvent = { type, object, ...(old && { old }), version };
+    remember(shelf, event);
+    for (const subscriber of shelf.subscribers) subscriber(event);
+    return object;
+  }
+}
+
+/** Half is forgotten at once, so that forgetting costs little a change. */
+function remember(shelf: Shelf, event: StoreEvent): void {
+  shelf.events.push(event);
+  if (shelf.events.length <= EVENTS_KEPT_MAX) return;
+  const forgotten = EVENTS_KEPT_MAX / 2;
+  shelf.watchableFrom = shelf.events[forgotten - 1]!.version;
+  shelf.events = shelf.events.slice(forgotten);
+}
+
+/** Index of the first event after a version. */
+function firstAfter(events: StoreEvent[], version: number): number {
+  let low = 0;
+  let high = events.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (events[middle]!.version <= version) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function keyOf(namespace: string, name: string): string {
+  return `${namespace}/${name}`;
+}
+
+function keyOfObject({ metadata }: KubeObject): string {
+  return keyOf(metadata.namespace ?? '', metadata.name);
+}

@@ -1,0 +1,104 @@
+// Types of fields, by the precompiled validators of kubernetes-models.
+
+import { validate as validateDeployment } from 'kubernetes-models/_schemas/IoK8sApiAppsV1Deployment';
+import { validate as validateReplicaSet } from 'kubernetes-models/_schemas/IoK8sApiAppsV1ReplicaSet';
+import { validate as validateLease } from 'kubernetes-models/_schemas/IoK8sApiCoordinationV1Lease';
+import { validate as validateConfigMap } from 'kubernetes-models/_schemas/IoK8sApiCoreV1ConfigMap';
+import { validate as validateEndpoints } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Endpoints';
+import { validate as validateEvent } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Event';
+import { validate as validateNamespace } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Namespace';
+import { validate as validateNode } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Node';
+import { validate as validatePod } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Pod';
+import { validate as validateSecret } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Secret';
+import { validate as validateService } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Service';
+import { validate as validateServiceAccount } from 'kubernetes-models/_schemas/IoK8sApiCoreV1ServiceAccount';
+import { validate as validateEndpointSlice } from 'kubernetes-models/_schemas/IoK8sApiDiscoveryV1EndpointSlice';
+import { validate as validateIngress } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1Ingress';
+import { validate as validateIngressClass } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1IngressClass';
+import { validate as validateNetworkPolicy } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1NetworkPolicy';
+import { unknownFields } from '../../kube/schema.ts';
+import type { KubeObject } from '../object.ts';
+import { badRequest, type FieldError, required, wrong } from '../status.ts';
+
+interface SchemaError {
+  /** A JSON pointer. */
+  instancePath: string;
+  keyword: string;
+  params: { type?: string; missingProperty?: string; allowedValues?: unknown[] };
+}
+
+type Validator = ((data: unknown) => boolean) & { errors?: SchemaError[] | null };
+
+const VALIDATORS: Record<string, Validator> = {
+  ConfigMap: validateConfigMap,
+  Deployment: validateDeployment,
+  Endpoints: validateEndpoints,
+  EndpointSlice: validateEndpointSlice,
+  Event: validateEvent,
+  Ingress: validateIngress,
+  IngressClass: validateIngressClass,
+  Lease: validateLease,
+  Namespace: validateNamespace,
+  NetworkPolicy: validateNetworkPolicy,
+  Node: validateNode,
+  Pod: validatePod,
+  ReplicaSet: validateReplicaSet,
+  Secret: validateSecret,
+  Service: validateService,
+  ServiceAccount: validateServiceAccount,
+};
+
+/**
+ * What of an object does not fit its kind's schema. A wrong type is a malformed request, as upstream's decoder
+ * would say: throws StatusError BadRequest.
+ */
+export function validateSchema(kind: string, object: KubeObject): FieldError[] {
+  const validator = VALIDATORS[kind]!;
+  if (validator(object)) return [];
+  const errors = validator.errors ?? [];
+  const mistyped = errors.find((e) => e.keyword === 'type');
+  if (mistyped) {
+    const message = `${kind} in version ${JSON.stringify(object.apiVersion)} cannot be handled as a ${kind}: json: cannot unmarshal ${typeName(valueAt(object, mistyped.instancePath))} into field ${fieldOf(mistyped.instancePath)} of type ${mistyped.params.type}`;
+    throw badRequest(message);
+  }
+  return errors.slice(0, 10).map((error) => {
+    const at = fieldOf(error.instancePath);
+    const missing = error.params.missingProperty;
+    if (missing) return required(at === '' ? missing : `${at}.${missing}`);
+    return wrong(at, valueAt(object, error.instancePath), `must satisfy ${error.keyword}`);
+  });
+}
+
+/** Throws StatusError BadRequest if an object has fields that its kind does not have (fieldValidation=Strict). */
+export function refuseUnknownFields(kind: string, object: KubeObject): void {
+  const unknown = unknownFields(kind, object);
+  if (unknown.length === 0) return;
+  const list = unknown.map((field) => `unknown field ${JSON.stringify(field)}`).join(', ');
+  throw badRequest(
+    `${kind} in version ${JSON.stringify(object.apiVersion)} cannot be handled as a ${kind}: strict decoding error: ${list}`,
+  );
+}
+
+/** `/spec/ports/0/port` -> `spec.ports[0].port`. */
+function fieldOf(pointer: string): string {
+  return pointer
+    .split('/')
+    .slice(1)
+    .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .reduce((path, key) => {
+      if (/^\d+$/.test(key)) return `${path}[${key}]`;
+      return path === '' ? key : `${path}.${key}`;
+    }, '');
+}
+
+function valueAt(object: unknown, pointer: string): unknown {
+  let value: unknown = object;
+  for (const key of pointer.split('/').slice(1)) {
+    value = (value as Record<string, unknown> | undefined)?.[key];
+  }
+  return value;
+}
+
+function typeName(value: unknown): string {
+  return Array.isArray(value) ? 'array' : typeof value;
+}

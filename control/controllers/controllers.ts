@@ -1,0 +1,29 @@
+import type { Registry } from '../apiserver/registry.ts';
+import { EndpointSliceController } from './endpoints/controller.ts';
+import { GarbageCollector } from './garbage.ts';
+import { Scheduler } from './scheduler.ts';
+
+export interface Controllers {
+  stop(): void;
+  /** Resolves when no controller has anything to do. */
+  idle(): Promise<void>;
+}
+
+/** Starts every controller over the objects of a server, on the thread that serves them. */
+export function startControllers(registry: Registry): Controllers {
+  const cluster = { store: registry.store, registry };
+  const all = [
+    new EndpointSliceController(cluster),
+    new Scheduler(cluster),
+    new GarbageCollector(cluster),
+  ];
+  return {
+    stop() {
+      for (const controller of all) controller.stop();
+    },
+    async idle() {
+      // The work of one may be the next one's: twice around without anything new.
+      for (let round = 0; round < 2; round++) for (const { queue } of all) await queue.idle();
+    },
+  };
+}

@@ -1,0 +1,130 @@
+// The endpoints that a Service should have: pkg/controller/endpointslice and staging/src/k8s.io/endpointslice.
+import type { KubeObject } from '../../apiserver/object.ts';
+
+export interface SlicePort {
+  name: string;
+  port: number;
+  protocol: string;
+  appProtocol?: string;
+}
+
+export interface Endpoint {
+  addresses: string[];
+  conditions: { ready: boolean; serving: boolean; terminating: boolean };
+  hostname?: string;
+  nodeName?: string;
+  zone?: string;
+  targetRef: { kind: 'Pod'; namespace: string; name: string; uid: string };
+  hints?: { forZones: { name: string }[]; forNodes?: { name: string }[] };
+}
+
+/** Endpoints that share their ports. Where a named port differs from pod to pod there are several groups. */
+export interface EndpointGroup {
+  ports: SlicePort[];
+  /** By the pod's name. */
+  endpoints: Map<string, Endpoint>;
+}
+
+/** Key that tells groups apart. */
+export function portsKey(ports: SlicePort[] | undefined): string {
+  return JSON.stringify(
+    (ports ?? []).map((p) => [p.name, p.port, p.protocol, p.appProtocol ?? '']).sort(),
+  );
+}
+
+/** A Service whose endpoints follow from its selector. */
+export function hasSelector(service: KubeObject): boolean {
+  const { selector, type } = service.spec;
+  return type !== 'ExternalName' && selector !== undefined && Object.keys(selector).length > 0;
+}
+
+/** Groups by {@link portsKey}; `zoneOf` tells the zone of a node. */
+export function desiredGroups(
+  service: KubeObject,
+  pods: Iterable<KubeObject>,
+  zoneOf: (node: string) => string | undefined,
+): Map<string, EndpointGroup> {
+  const groups = new Map<string, EndpointGroup>();
+  for (const pod of pods) {
+    const endpoint = endpointOf(service, pod, zoneOf);
+    if (!endpoint) continue;
+    const ports = portsOf(service, pod);
+    const key = portsKey(ports);
+    const group = groups.get(key) ?? { ports, endpoints: new Map() };
+    group.endpoints.set(pod.metadata.name, endpoint);
+    groups.set(key, group);
+  }
+  return groups;
+}
+
+function endpointOf(
+  service: KubeObject,
+  pod: KubeObject,
+  zoneOf: (node: string) => string | undefined,
+): Endpoint | null {
+  const { spec, status, metadata } = pod;
+  const address: string | undefined = status?.podIP;
+  if (!address || status.phase === 'Failed' || status.phase === 'Succeeded') return null;
+  const terminating = metadata.deletionTimestamp !== undefined;
+  const serving = isPodReady(pod) || service.spec.publishNotReadyAddresses === true;
+  const named = spec.hostname && spec.subdomain === service.metadata.name;
+  const zone = spec.nodeName ? zoneOf(spec.nodeName) : undefined;
+  const ready = service.spec.publishNotReadyAddresses === true || (serving && !terminating);
+  return {
+    addresses: [address],
+    conditions: { ready, serving, terminating },
+    ...(named && { hostname: spec.hostname }),
+    ...(spec.nodeName && { nodeName: spec.nodeName }),
+    ...(zone && { zone }),
+    targetRef: {
+      kind: 'Pod',
+      namespace: metadata.namespace!,
+      name: metadata.name,
+      uid: metadata.uid!,
+    },
+    ...hintsOf(service.spec.trafficDistribution, ready, zone, spec.nodeName),
+  };
+}
+
+/** KEP-4444, KEP-3015: an endpoint is for clients of its own zone, or of its own node. */
+function hintsOf(
+  distribution: string | undefined,
+  ready: boolean,
+  zone: string | undefined,
+  node: string | undefined,
+): Pick<Endpoint, 'hints'> {
+  if (!distribution || !ready || !zone) return {};
+  const forZones = [{ name: zone }];
+  if (distribution === 'PreferSameNode' && node) {
+    return { hints: { forZones, forNodes: [{ name: node }] } };
+  }
+  return { hints: { forZones } };
+}
+
+export function isPodReady({ status }: KubeObject): boolean {
+  const conditions: { type: string; status: string }[] = status?.conditions ?? [];
+  return conditions.some((c) => c.type === 'Ready' && c.status === 'True');
+}
+
+/** The ports of a Service at a pod; one whose name the pod does not know is left out. */
+function portsOf(service: KubeObject, pod: KubeObject): SlicePort[] {
+  const ports: SlicePort[] = [];
+  for (const { name, targetPort, protocol, appProtocol } of service.spec.ports ?? []) {
+    const port = typeof targetPort === 'number' ? targetPort : namedPort(pod, targetPort, protocol);
+    if (port === null) continue;
+    ports.push({ name: name ?? '', port, protocol, ...(appProtocol && { appProtocol }) });
+  }
+  return ports;
+}
+
+function namedPort(pod: KubeObject, name: string, protocol: string): number | null {
+  const containers: { ports?: { name?: string; protocol?: string; containerPort: number }[] }[] =
+    pod.spec.containers;
+  for (const container of containers) {
+    const found = container.ports?.find(
+      (p) => p.name === name && (p.protocol ?? 'TCP') === protocol,
+    );
+    if (found) return found.containerPort;
+  }
+  return null;
+}

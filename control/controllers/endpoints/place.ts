@@ -1,0 +1,70 @@
+// Endpoints into slices: as few slices as possible change.
+import { isEqual, type KubeObject } from '../../apiserver/object.ts';
+import { type Endpoint, type EndpointGroup, portsKey, type SlicePort } from './desired.ts';
+
+const ENDPOINTS_MAX = 100;
+
+/** What is to be done to bring a Service's slices to what they should be. */
+export interface SliceChanges {
+  create: { ports: SlicePort[]; endpoints: Endpoint[] }[];
+  update: { slice: KubeObject; endpoints: Endpoint[] }[];
+  remove: KubeObject[];
+}
+
+/**
+ * Keeps each endpoint in the slice where it is, fills gaps before it makes slices, and drops empty ones. A Service
+ * without endpoints keeps one empty slice, so that whoever watches sees that there are none.
+ */
+export function placeEndpoints(
+  groups: Map<string, EndpointGroup>,
+  slices: KubeObject[],
+): SliceChanges {
+  const changes: SliceChanges = { create: [], update: [], remove: [] };
+  const byPorts = Map.groupBy(slices, (slice) => portsKey(slice.ports as SlicePort[]));
+  if (groups.size === 0) return placeNothing(slices, changes);
+  for (const [key, group] of groups) placeGroup(group, byPorts.get(key) ?? [], changes);
+  for (const [key, stale] of byPorts) if (!groups.has(key)) changes.remove.push(...stale);
+  return changes;
+}
+
+function placeNothing(slices: KubeObject[], changes: SliceChanges): SliceChanges {
+  const [kept, ...others] = slices;
+  if (!kept) changes.create.push({ ports: [], endpoints: [] });
+  else if (endpointsOf(kept).length > 0) changes.update.push({ slice: kept, endpoints: [] });
+  changes.remove.push(...others);
+  return changes;
+}
+
+function placeGroup(group: EndpointGroup, slices: KubeObject[], changes: SliceChanges): void {
+  const waiting = new Map(group.endpoints);
+  const kept = slices.map((slice) => ({ slice, endpoints: keepEndpoints(slice, waiting) }));
+  // The fullest first: what empties out in the end is dropped.
+  kept.sort((a, b) => b.endpoints.length - a.endpoints.length);
+  const rest = [...waiting.values()];
+  for (const { endpoints } of kept) {
+    endpoints.push(...rest.splice(0, Math.max(0, ENDPOINTS_MAX - endpoints.length)));
+  }
+  for (const { slice, endpoints } of kept) {
+    if (endpoints.length === 0) changes.remove.push(slice);
+    else if (!isEqual(endpoints, endpointsOf(slice))) changes.update.push({ slice, endpoints });
+  }
+  while (rest.length > 0) {
+    changes.create.push({ ports: group.ports, endpoints: rest.splice(0, ENDPOINTS_MAX) });
+  }
+}
+
+/** A slice's endpoints that are still wanted, as they should be now; they wait no more. */
+function keepEndpoints(slice: KubeObject, waiting: Map<string, Endpoint>): Endpoint[] {
+  const endpoints: Endpoint[] = [];
+  for (const { targetRef } of endpointsOf(slice)) {
+    const wanted = waiting.get(targetRef.name);
+    if (!wanted) continue;
+    endpoints.push(wanted);
+    waiting.delete(targetRef.name);
+  }
+  return endpoints;
+}
+
+function endpointsOf(slice: KubeObject): Endpoint[] {
+  return (slice.endpoints as Endpoint[] | undefined) ?? [];
+}

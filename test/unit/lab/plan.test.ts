@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { planLab } from '../../../lab/plan/plan.ts';
+import { formatPlan } from '../../../lab/plan/step.ts';
+import { fabricLink, podLink, podNamespace, requireLabName } from '../../../lab/state/names.ts';
+import { defaultTopology } from '../../../lab/topology/topology.ts';
+
+test('a plan names only namespaces of its lab, and prints as shell commands', () => {
+  const lines = formatPlan(planLab('demo', defaultTopology(2))).split('\n');
+  for (const line of lines) {
+    assert.match(line, /^(#|ip netns add demo-|ip netns exec demo-|ip -n demo-)/);
+  }
+  assert.deepEqual(lines.slice(0, 5), [
+    'ip netns add demo-fabric',
+    'ip netns add demo-cloud',
+    'ip netns add demo-internet',
+    'ip netns add demo-node1',
+    'ip netns add demo-node2',
+  ]);
+});
+
+test('a cable is made with both ends inside namespaces, so none is ever seen outside', () => {
+  const cables = planLab('demo', defaultTopology(2))
+    .flatMap((step) => (step.kind === 'network' ? step.lines : []))
+    .filter((line) => line.includes('type veth'));
+  assert.equal(cables.length, 4);
+  for (const cable of cables) assert.match(cable, /peer name \w+ .*netns demo-/);
+});
+
+test('the cloud has no way to pods: what a node does not masquerade gets no answer', () => {
+  const steps = planLab('demo', defaultTopology(2));
+  const cloud = steps.filter((s) => s.kind === 'network' && s.namespace === 'demo-cloud');
+  assert.equal(cloud.length, 1);
+  assert.doesNotMatch(JSON.stringify(cloud), /10\.244/);
+});
+
+test('names of links fit the kernel, whatever the names of nodes and pods', () => {
+  const long = 'a-node-with-a-name-of-32-letters';
+  assert.ok(fabricLink(long).length <= 15);
+  assert.notEqual(fabricLink(long), fabricLink(`${long.slice(0, -1)}x`));
+  assert.ok(podLink('kube-system', 'x'.repeat(200)).length <= 15);
+});
+
+test('pods of long names have namespaces of their own', () => {
+  const name = 'p'.repeat(240);
+  const one = podNamespace('demo', 'default', `${name}a`);
+  const other = podNamespace('demo', 'default', `${name}b`);
+  assert.ok(one.length <= 200);
+  assert.notEqual(one, other);
+});
+
+for (const name of ['', 'UPPER', 'much-too-long-a-name', 'a/b', 'a b', '..']) {
+  test(`a lab cannot be called ${JSON.stringify(name)}`, () => {
+    assert.throws(() => requireLabName(name), { code: 'KT_LAB_NAME', exitCode: 2 });
+  });
+}

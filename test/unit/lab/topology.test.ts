@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseTopology } from '../../../lab/topology/load.ts';
+import { defaultTopology } from '../../../lab/topology/topology.ts';
+import { parseYaml } from '../../../lab/yaml/document.ts';
+
+function load(text: string) {
+  return parseTopology(parseYaml(text, 'lab.yaml')[0]!);
+}
+
+test('a count of nodes is the default topology', () => {
+  assert.deepEqual(load('nodes: 3').topology, defaultTopology(3));
+});
+
+test('nodes lie at 172.18.0.11 and up, each with 256 pod addresses, in two zones by turns', () => {
+  const { nodes } = defaultTopology(3);
+  assert.deepEqual(
+    nodes.map((n) => [n.name, n.address, n.podCIDR, n.zone]),
+    [
+      ['node1', '172.18.0.11', '10.244.1.0/24', 'zone-a'],
+      ['node2', '172.18.0.12', '10.244.2.0/24', 'zone-b'],
+      ['node3', '172.18.0.13', '10.244.3.0/24', 'zone-a'],
+    ],
+  );
+});
+
+test('a list of nodes takes what it leaves out from the default', () => {
+  const { name, topology } = load(`name: demo
+mtu: 1400
+nodes:
+  - {name: left, zone: west, labels: {disk: ssd}}
+  - {mtu: 1280}
+`);
+  assert.equal(name, 'demo');
+  const [left, second] = topology.nodes;
+  assert.deepEqual(
+    [left?.name, left?.zone, left?.mtu, left?.labels],
+    ['left', 'west', 1400, { disk: 'ssd' }],
+  );
+  assert.deepEqual([second?.name, second?.mtu, second?.address], ['node2', 1280, '172.18.0.12']);
+});
+
+const REFUSED: [what: string, text: string, message: RegExp][] = [
+  ['an unknown field', 'nodes: 2\ncolour: red\n', /^lab\.yaml:2: unknown field colour/],
+  ['an unknown field of a node', 'nodes:\n  - nmae: a\n', /^lab\.yaml:2: unknown field nmae/],
+  ['too many nodes', 'nodes: 5000', /^lab\.yaml:1: nodes must be a whole number from 1 to 200/],
+  ['an MTU below 576', 'mtu: 100', /^lab\.yaml:1: mtu must be a whole number/],
+  ['host bits', 'ranges:\n  pods: 10.244.1.0/16\n', /:2: .*has host bits: say 10\.244\.0\.0\/16/],
+  ['ranges that overlap', 'ranges:\n  services: 10.244.0.0/16\n', /overlaps the pods range/],
+  ['a name twice', 'nodes:\n  - {name: a}\n  - {name: a}\n', /:3: node a is there twice/],
+  [
+    "a name of the lab's own",
+    'nodes:\n  - {name: cloud}\n',
+    /:2: node cloud has a name of the lab/,
+  ],
+  ['an address outside', 'nodes:\n  - {address: 10.1.1.1}\n', /:2: .*not in the fabric range/],
+  ["the API server's address", 'nodes:\n  - {address: 172.18.0.1}\n', /API server's/],
+  ['pod ranges that overlap', 'nodes:\n  - {}\n  - {podCIDR: 10.244.1.0/25}\n', /overlaps/],
+  ['YAML that is none', 'nodes: [1,\nmtu: 2', /^lab\.yaml:\d+: /],
+];
+
+for (const [what, text, message] of REFUSED) {
+  test(`a topology with ${what} is refused with file and line`, () => {
+    assert.throws(() => load(text), { code: 'KT_YAML', message });
+  });
+}
