@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { service, startTestApi, type TestApi } from '../../../support/api-server.ts';
+
+const SERVICES = '/api/v1/namespaces/default/services';
+const MERGE = { 'content-type': 'application/merge-patch+json' };
+let api: TestApi;
+
+before(async () => {
+  api = await startTestApi();
+});
+after(() => api.close());
+
+const post = (object: object) => api.call('POST', SERVICES, object);
+
+test('the Service kubernetes has the first address and leads to the API server', async () => {
+  const { body } = await api.call('GET', `${SERVICES}/kubernetes`);
+  assert.equal(body.spec.clusterIP, '10.96.0.1');
+  const slices = await api.kube.list('EndpointSlice');
+  assert.deepEqual(slices.items[0]?.endpoints?.[0]?.addresses, ['172.18.0.1']);
+});
+
+test('dynamic addresses lie above the band of 256 that people choose from', async () => {
+  const { body } = await post(service('dynamic'));
+  assert.equal(body.spec.clusterIP, '10.96.1.0');
+  assert.deepEqual(body.spec.clusterIPs, ['10.96.1.0']);
+});
+
+test('an address is given once, and again when its Service is gone', async () => {
+  await post(service('fixed', { clusterIP: '10.96.0.77' }));
+  const second = await post(service('late', { clusterIP: '10.96.0.77' }));
+  assert.equal(second.code, 422);
+  assert.match(second.body.message, /provided IP is already allocated/);
+  await api.call('DELETE', `${SERVICES}/fixed`);
+  assert.equal((await post(service('late', { clusterIP: '10.96.0.77' }))).code, 201);
+});
+
+test('an address cannot be changed; one that is left out is kept', async () => {
+  const { body } = await post(service('kept'));
+  const path = `${SERVICES}/kept`;
+  const other = await api.call('PATCH', path, { spec: { clusterIP: '10.96.9.9' } }, MERGE);
+  assert.match(other.body.message, /may not change once set/);
+  const replaced = await api.call('PUT', path, {
+    ...service('kept'),
+    metadata: { name: 'kept', resourceVersion: body.metadata.resourceVersion },
+  });
+  assert.equal(replaced.body.spec.clusterIP, body.spec.clusterIP);
+});
+
+test('a headless Service has no address', async () => {
+  const { body } = await post(service('headless', { clusterIP: 'None' }));
+  assert.equal(body.spec.clusterIP, 'None');
+});
+
+test('dynamic node ports begin at 30086; TCP and UDP of one port share theirs', async () => {
+  const ports = [
+    { name: 'a', port: 53, protocol: 'TCP' },
+    { name: 'b', port: 53, protocol: 'UDP' },
+  ];
+  const { body } = await post(service('shared', { type: 'NodePort', ports }));
+  assert.deepEqual(
+    body.spec.ports.map((p: { nodePort: number }) => p.nodePort),
+    [30_086, 30_086],
+  );
+});
+
+test('a node port is given once, and given back when the type changes', async () => {
+  const wanted = { type: 'NodePort', ports: [{ port: 80, nodePort: 30_050 }] };
+  await post(service('np', wanted));
+  const second = await post(service('np2', wanted));
+  assert.match(
+    second.body.message,
+    /spec.ports\[0\].nodePort: .*provided port is already allocated/,
+  );
+  assert.equal((await api.call('GET', `${SERVICES}/np2`)).code, 404);
+  const back = await api.call('PATCH', `${SERVICES}/np`, { spec: { type: 'ClusterIP' } }, MERGE);
+  assert.equal(back.body.spec.ports[0].nodePort, undefined);
+  assert.equal((await post(service('np2', wanted))).code, 201);
+});
+
+test('what a refused Service took for a moment is free again', async () => {
+  const ports = [
+    { name: 'a', port: 1, nodePort: 30_060 },
+    { name: 'b', port: 2, nodePort: 1 },
+  ];
+  assert.equal((await post(service('half', { type: 'NodePort', ports }))).code, 422);
+  const whole = { type: 'NodePort', ports: [{ port: 1, nodePort: 30_060 }] };
+  assert.equal((await post(service('whole', whole))).code, 201);
+});
+
+test('200 Services have 200 addresses', async () => {
+  const made = await Promise.all(
+    Array.from({ length: 200 }, (_, i) => post(service(`many-${i}`, { type: 'NodePort' }))),
+  );
+  assert.equal(new Set(made.map(({ body }) => body.spec.clusterIP)).size, 200);
+  assert.equal(new Set(made.map(({ body }) => body.spec.ports[0].nodePort)).size, 200);
+});
