@@ -1,0 +1,17 @@
+import { endProcesses, type ProcessId } from '../host/process.ts';
+import { removePodNetwork } from './network.ts';
+import { readPodRecords, removePodRecord } from './records.ts';
+
+/** Ends every pod that has a record, with its network. Safe to repeat. */
+export async function removeAllPods(stateDir: string): Promise<void> {
+  const records = readPodRecords(stateDir);
+  const sandboxes = records
+    .map((record) => record.sandbox)
+    .filter((s): s is ProcessId => s !== null);
+  // PID 1 takes everything in its namespace with it, mounts included; there is nothing to wait for.
+  await endProcesses(sandboxes, 0);
+  for (const record of records) {
+    await removePodNetwork(record);
+    removePodRecord(stateDir, record.namespace, record.name);
+  }
+}

@@ -1,0 +1,68 @@
+// Images name programs of this machine: nothing is ever pulled.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** What a built-in image runs. */
+interface Image {
+  entrypoint: string[];
+  /** Arguments where the container gives none. */
+  command: string[];
+  /** Without it the image is not built in here. */
+  needs?: string;
+}
+
+/** What a container runs, or why it cannot. */
+export type Program =
+  | { argv: string[] }
+  | { reason: 'ErrImagePull' | 'CreateContainerConfigError'; message: string };
+
+/** Images of distributions: with a command of their own they run what the machine has. */
+const NGINX = '/usr/sbin/nginx';
+const IPERF3 = '/usr/bin/iperf3';
+
+function builtIn(projectRoot: string): Record<string, Image> {
+  const node = join(projectRoot, 'node_modules/node/bin/node');
+  const netexec = [
+    node,
+    '--disable-warning=ExperimentalWarning',
+    join(projectRoot, 'lab/apps/netexec.ts'),
+  ];
+  return {
+    agnhost: { entrypoint: netexec, command: ['pause'] },
+    iperf3: { entrypoint: [IPERF3], command: ['-s'], needs: IPERF3 },
+    nginx: { entrypoint: [NGINX], command: ['-g', 'daemon off;'], needs: NGINX },
+    pause: { entrypoint: ['/bin/sleep'], command: ['infinity'] },
+  };
+}
+
+/**
+ * The program of a container. `command` replaces the image's entrypoint and its arguments, `args` the
+ * arguments alone, as upstream says.
+ */
+export function resolveProgram(
+  container: { image?: string; command?: string[]; args?: string[] },
+  projectRoot: string,
+): Program {
+  const { image = '', command, args } = container;
+  if (command?.length) return { argv: [...command, ...(args ?? [])] };
+  const images = builtIn(projectRoot);
+  const name = baseName(image);
+  const found = images[name] ?? Object.entries(images).find(([key]) => name.includes(key))?.[1];
+  if (!found) {
+    const known = Object.keys(images).join(', ');
+    const message = `image ${image} is not built into the lab: give the container a command of this machine, or use one of ${known}`;
+    return { reason: 'ErrImagePull', message };
+  }
+  if (found.needs && !existsSync(found.needs)) {
+    return {
+      reason: 'ErrImagePull',
+      message: `image ${image} needs ${found.needs} on this machine`,
+    };
+  }
+  return { argv: [...found.entrypoint, ...(args?.length ? args : found.command)] };
+}
+
+/** `registry.k8s.io/e2e-test-images/agnhost:2.39` -> `agnhost`. */
+function baseName(image: string): string {
+  return image.split('@')[0]!.split('/').at(-1)!.split(':')[0]!;
+}

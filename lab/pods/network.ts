@@ -1,0 +1,48 @@
+// A pod's cable to its node, and the route to it.
+import { existsSync } from 'node:fs';
+import { ipBatch } from '../host/ip.ts';
+import { writeSysctls } from '../host/sysctl.ts';
+import { namespacePath } from '../state/names.ts';
+import { POD_GATEWAY } from '../topology/topology.ts';
+
+export interface PodNetwork {
+  netns: string;
+  /** Network namespace of the node. */
+  nodeNetns: string;
+  link: string;
+  address: string;
+  mtu: number;
+}
+
+const SYSCTLS: [string, string][] = [
+  ['ipv6/conf/all/disable_ipv6', '1'],
+  ['ipv6/conf/default/disable_ipv6', '1'],
+  ['ipv4/conf/all/rp_filter', '0'],
+  ['ipv4/conf/default/rp_filter', '0'],
+];
+
+/** Makes a pod's network namespace and joins it to its node. What a predecessor left there goes first. */
+export async function makePodNetwork(pod: PodNetwork): Promise<void> {
+  await removePodNetwork(pod);
+  await ipBatch(null, [`netns add ${pod.netns}`]);
+  writeSysctls(pod.netns, SYSCTLS);
+  await ipBatch(pod.netns, [
+    'link set lo up',
+    // Made from inside, with the other end straight into the node: neither is ever seen outside.
+    `link add eth0 mtu ${pod.mtu} type veth peer name ${pod.link} mtu ${pod.mtu} netns ${pod.nodeNetns}`,
+    `addr add ${pod.address}/32 dev eth0`,
+    'link set eth0 up',
+    `route add default via ${POD_GATEWAY} dev eth0 onlink src ${pod.address}`,
+  ]);
+  await ipBatch(pod.nodeNetns, [
+    `link set ${pod.link} up`,
+    `route replace ${pod.address}/32 dev ${pod.link}`,
+  ]);
+}
+
+/** The cable goes with the pod's end of it, and the route with the cable. */
+export async function removePodNetwork({ netns }: { netns: string }): Promise<void> {
+  if (!existsSync(namespacePath(netns))) return;
+  await ipBatch(netns, ['link del eth0'], { force: true });
+  await ipBatch(null, [`netns del ${netns}`], { force: true });
+}

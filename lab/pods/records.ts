@@ -1,0 +1,65 @@
+// What runs of a pod, on disk: whoever comes later finds its processes by it.
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ProcessId } from '../host/process.ts';
+import { writeAtomic } from '../state/record.ts';
+
+export interface PodRecord {
+  namespace: string;
+  name: string;
+  uid: string;
+  node: string;
+  /** Name of the pod's network namespace. */
+  netns: string;
+  address: string;
+  /** PID 1 of the pod: with it everything in the pod ends. */
+  sandbox: ProcessId | null;
+  containers: { name: string; process: ProcessId }[];
+}
+
+function folder(stateDir: string): string {
+  return join(stateDir, 'pods');
+}
+
+function pathOf(stateDir: string, namespace: string, name: string): string {
+  return join(folder(stateDir), `${namespace}_${name}.json`);
+}
+
+export function writePodRecord(stateDir: string, record: PodRecord): void {
+  const path = pathOf(stateDir, record.namespace, record.name);
+  writeAtomic(path, `${JSON.stringify(record)}\n`);
+}
+
+export function removePodRecord(stateDir: string, namespace: string, name: string): void {
+  rmSync(pathOf(stateDir, namespace, name), { force: true });
+}
+
+/** Null if no such pod is known, or its record is half written. */
+export function readPodRecord(stateDir: string, namespace: string, name: string): PodRecord | null {
+  try {
+    return JSON.parse(readFileSync(pathOf(stateDir, namespace, name), 'utf8')) as PodRecord;
+  } catch {
+    return null;
+  }
+}
+
+export function readPodRecords(stateDir: string): PodRecord[] {
+  if (!existsSync(folder(stateDir))) return [];
+  return readdirSync(folder(stateDir))
+    .filter((file) => file.endsWith('.json'))
+    .map((file) => file.slice(0, -'.json'.length).split('_') as [string, string])
+    .map(([namespace, name]) => readPodRecord(stateDir, namespace, name))
+    .filter((record) => record !== null);
+}
+
+/** Where the output of a container goes. */
+export function logPath(
+  stateDir: string,
+  namespace: string,
+  pod: string,
+  container: string,
+): string {
+  const logs = join(stateDir, 'logs');
+  mkdirSync(logs, { recursive: true });
+  return join(logs, `${namespace}_${pod}_${container}.log`);
+}

@@ -1,0 +1,50 @@
+# The file system of a container: sh root.sh SCRATCH PROJECT HOSTNAME HOSTS RESOLV WORKDIR -- COMMAND...
+# Runs in a mount namespace of its own. What the container writes goes to a tmpfs that ends with it.
+set -eu
+scratch=$1 project=$2 name=$3 hosts=$4 resolv=$5 workdir=$6
+shift 7
+own_path=$PATH
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 kubetun "$scratch"
+mkdir "$scratch/upper" "$scratch/work" "$scratch/root"
+mount -t overlay kubetun -o "lowerdir=/,upperdir=$scratch/upper,workdir=$scratch/work" "$scratch/root"
+cd "$scratch/root"
+
+mount -t proc proc proc
+mount -t sysfs -o ro sysfs sys
+mount -t tmpfs -o mode=755 tmpfs dev
+for device in null zero full random urandom tty; do
+  : >"dev/$device"
+  mount --bind "/dev/$device" "dev/$device"
+done
+mkdir dev/pts dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
+ln -s /proc/self/fd/0 dev/stdin
+ln -s /proc/self/fd/1 dev/stdout
+ln -s /proc/self/fd/2 dev/stderr
+mount -t tmpfs -o mode=1777 tmpfs dev/shm
+mount -t tmpfs -o mode=1777 tmpfs tmp
+mount -t tmpfs -o mode=755 tmpfs run
+
+# The project is there to be run, wherever it lies, and not to be changed.
+mkdir -p ".$project"
+mount --bind "$project" ".$project"
+mount -o remount,bind,ro ".$project"
+
+rm -f etc/hostname etc/hosts etc/resolv.conf
+printf '%s\n' "$name" >etc/hostname
+printf '%s' "$hosts" >etc/hosts
+printf '%s' "$resolv" >etc/resolv.conf
+
+mkdir .old
+pivot_root . .old
+cd /
+umount -l /.old
+rmdir /.old
+cd "$workdir"
+PATH=$own_path
+exec "$@"

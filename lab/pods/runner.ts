@@ -1,0 +1,155 @@
+// The pods of all nodes of a lab, as one kubelet for all would run them.
+import type { Logger } from 'pino';
+import type { KubeClient } from '../../control/kube/client.ts';
+import { isNotFound } from '../../control/kube/error.ts';
+import { startInformer } from '../../control/kube/informer.ts';
+import type { Pod } from '../../control/kube/kinds.ts';
+import { PodAddresses } from './addresses.ts';
+import { type PodNode, PodRun } from './pod.ts';
+
+export interface PodRunnerOptions {
+  lab: string;
+  stateDir: string;
+  kube: KubeClient;
+  nodes: PodNode[];
+  dnsAddress: string;
+  projectRoot: string;
+  log: Logger;
+}
+
+export interface PodRunner {
+  /** Leaves the pods running. */
+  stop(): Promise<void>;
+}
+
+/** Pods that are being started at once: each takes processes, and a machine may have two cores. */
+const STARTS_MAX = 4;
+
+/** Runs what the API server says. Resolves when it is known what there is to run. */
+export async function startPodRunner(options: PodRunnerOptions): Promise<PodRunner> {
+  const pods = new Pods(options);
+  await new Promise<void>((resolve) => {
+    pods.informer = startInformer(
+      options.kube,
+      'Pod',
+      {},
+      {
+        onUpsert: (pod: Pod, _before, key) => pods.onPod(pod, key),
+        onDelete: (_pod: Pod, key) => pods.onGone(key),
+        onSynced: resolve,
+      },
+    );
+  });
+  return {
+    async stop() {
+      pods.stop();
+    },
+  };
+}
+
+class Pods {
+  informer: { stop(): void } | null = null;
+  readonly #options: PodRunnerOptions;
+  readonly #runs = new Map<string, PodRun>();
+  readonly #addresses: Map<string, PodAddresses>;
+  readonly #nodes: Map<string, PodNode>;
+  readonly #waiting: (() => Promise<void>)[] = [];
+  #starting = 0;
+
+  constructor(options: PodRunnerOptions) {
+    this.#options = options;
+    this.#nodes = new Map(options.nodes.map((node) => [node.name, node]));
+    this.#addresses = new Map(
+      options.nodes.map((node) => [node.name, new PodAddresses(node.podCIDR)]),
+    );
+  }
+
+  onPod(pod: Pod, key: string): void {
+    const node = this.#nodes.get(pod.spec?.nodeName ?? '');
+    if (!node) return;
+    const run = this.#runs.get(key);
+    if (pod.metadata?.deletionTimestamp) return this.#onEnding(pod, run, key);
+    if (run) run.update(pod);
+    else this.#begin(pod, node, key);
+  }
+
+  /** Removed without waiting for its node: there is nobody to tell any more. */
+  onGone(key: string): void {
+    const run = this.#runs.get(key);
+    if (run) void this.#end(run, key, 0, false);
+  }
+
+  stop(): void {
+    this.informer?.stop();
+    this.#waiting.length = 0;
+    for (const run of this.#runs.values()) run.abandon();
+  }
+
+  #begin(pod: Pod, node: PodNode, key: string): void {
+    const address = this.#addresses.get(node.name)!.take();
+    if (address === null) {
+      this.#refuse(pod, `node ${node.name} has no free address in ${node.podCIDR}`);
+      return;
+    }
+    const { lab, stateDir, kube, dnsAddress, projectRoot, log } = this.#options;
+    const context = { lab, stateDir, kube, dnsAddress, projectRoot, log, node, address };
+    const run = new PodRun(pod, context);
+    this.#runs.set(key, run);
+    this.#waiting.push(async () => {
+      if (this.#runs.get(key) === run) await run.start();
+    });
+    this.#next();
+  }
+
+  #next(): void {
+    while (this.#starting < STARTS_MAX) {
+      const start = this.#waiting.shift();
+      if (!start) return;
+      this.#starting++;
+      void start().finally(() => {
+        this.#starting--;
+        this.#next();
+      });
+    }
+  }
+
+  #onEnding(pod: Pod, run: PodRun | undefined, key: string): void {
+    const graceS = pod.metadata?.deletionGracePeriodSeconds ?? 0;
+    if (run) return void this.#end(run, key, graceS, true);
+    // Nothing of it runs here: all that is left is to say so.
+    const { namespace, name, uid } = pod.metadata!;
+    this.#options.kube
+      .delete('Pod', { namespace: namespace!, name: name! }, { graceS: 0, uid: uid! })
+      .catch((error: unknown) => {
+        if (!isNotFound(error))
+          this.#options.log.warn({ pod: key, why: String(error) }, 'not deleted');
+      });
+  }
+
+  async #end(run: PodRun, key: string, graceS: number, tell: boolean): Promise<void> {
+    const { log } = this.#options;
+    try {
+      await run.end(graceS, tell);
+    } catch (error) {
+      log.error({ pod: key, why: String(error) }, 'pod does not end cleanly');
+    }
+    if (this.#runs.get(key) !== run) return;
+    this.#runs.delete(key);
+    this.#addresses.get(run.node)!.giveBack(run.address);
+    // A pod of the same name may have come meanwhile.
+    const { kube } = this.#options;
+    const [namespace, name] = key.split('/') as [string, string];
+    const next = await kube.get('Pod', { namespace, name }).catch(() => null);
+    if (next && next.metadata?.uid !== run.uid) this.onPod(next, key);
+  }
+
+  #refuse(pod: Pod, message: string): void {
+    const { kube, log } = this.#options;
+    const { namespace, name } = pod.metadata!;
+    log.warn({ pod: `${namespace}/${name}`, message }, 'pod is refused');
+    const status = { phase: 'Failed', reason: 'OutOfPods', message };
+    kube
+      .patch('Pod', { namespace: namespace!, name: name! }, { status }, 'status')
+      .catch((error: unknown) => log.warn({ why: String(error) }, 'status is not taken'));
+  }
+}

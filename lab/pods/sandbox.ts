@@ -1,0 +1,100 @@
+// A pod's own process, network and host name, and the processes that run in it.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { KubetunError } from '../../datapath/error.ts';
+import { identify, type ProcessId } from '../host/process.ts';
+import { namespacePath } from '../state/names.ts';
+
+const CHILD_MS_MAX = 10_000;
+const POLL_MS = 5;
+const ROOT_SCRIPT = new URL('./root.sh', import.meta.url).pathname;
+
+/**
+ * Starts PID 1 of a pod, in new process, UTS and IPC namespaces and the pod's network namespace. When it ends,
+ * everything in the pod ends. Throws KubetunError KT_SANDBOX.
+ */
+export async function startSandbox(netns: string, hostname: string): Promise<ProcessId> {
+  const setUp = 'printf %s "$1" >/proc/sys/kernel/hostname && exec catatonit -P';
+  const args = [
+    `--net=${namespacePath(netns)}`,
+    ...['/usr/bin/unshare', '--uts', '--ipc', '--pid', '--fork', '--'],
+    ...['sh', '-c', setUp, 'sandbox', hostname],
+  ];
+  const parent = spawn('/usr/bin/nsenter', args, { detached: true, stdio: 'ignore', cwd: '/' });
+  parent.unref();
+  const found = await firstChild(parent);
+  if (found) return found;
+  throw new KubetunError(
+    'KT_SANDBOX',
+    `the sandbox in ${netns} does not start`,
+    'nsenter, unshare and catatonit must be installed',
+  );
+}
+
+export interface ContainerStart {
+  sandbox: ProcessId;
+  argv: string[];
+  env: Record<string, string>;
+  workingDir: string;
+  hostname: string;
+  hosts: string;
+  resolv: string;
+  projectRoot: string;
+  stateDir: string;
+  logFile: string;
+}
+
+/** A container that was started: `parent` ends when it does, with its exit code. */
+export interface Container {
+  parent: ChildProcess;
+  process: ProcessId | null;
+}
+
+/** Starts a container in a sandbox, with a root of its own. */
+export async function startContainer(start: ContainerStart): Promise<Container> {
+  const scratch = join(start.stateDir, 'scratch');
+  mkdirSync(scratch, { recursive: true });
+  const args = [
+    ...[`--target=${start.sandbox.pid}`, '--net', '--uts', '--ipc', '--pid', '--'],
+    ...['/usr/bin/unshare', '--mount', '--', '/bin/sh', ROOT_SCRIPT],
+    ...[scratch, start.projectRoot, start.hostname, start.hosts, start.resolv, start.workingDir],
+    ...['--', ...start.argv],
+  ];
+  const log = openSync(start.logFile, 'a', 0o640);
+  try {
+    const parent = spawn('/usr/bin/nsenter', args, {
+      detached: true,
+      stdio: ['ignore', log, log],
+      env: start.env,
+      cwd: '/',
+    });
+    return { parent, process: await firstChild(parent) };
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** The first child of a process that is about to fork; null if it ends before. */
+async function firstChild(parent: ChildProcess): Promise<ProcessId | null> {
+  let failed = false;
+  parent.once('error', () => {
+    failed = true;
+  });
+  const until = Date.now() + CHILD_MS_MAX;
+  while (!failed && parent.exitCode === null && parent.signalCode === null) {
+    const child = childOf(parent.pid ?? -1);
+    if (child || Date.now() > until) return child;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  return null;
+}
+
+function childOf(pid: number): ProcessId | null {
+  try {
+    const [first] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ');
+    return first ? identify(Number(first)) : null;
+  } catch {
+    return null;
+  }
+}
