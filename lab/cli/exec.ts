@@ -27,10 +27,10 @@ Examples:
     .action(async (target: string, words: string[], options, command: Command) => {
       const record = requireLab(labOf(command));
       requireRoot();
-      process.exitCode = await runIn(
-        commandIn(resolvePlace(record, target, options.container), words),
-        words[0]!,
-      );
+      // What comes after the target is passed through, the dashes before the command too.
+      const own = words[0] === '--' ? words.slice(1) : words;
+      const place = resolvePlace(record, target, options.container);
+      process.exitCode = await runIn(commandIn(place, own), own[0] ?? '');
     });
 }
 

@@ -26,9 +26,9 @@ export async function takeDown(lab: string): Promise<boolean> {
     GRACE_MS,
   );
   await removeAllPods(stateDir(lab));
-  const inside = processesInNamespaces(new Set(namespaces.map(namespaceLink)));
-  await endProcesses(inside, GRACE_MS);
   const rest = namespacesOfLab(lab);
+  const inside = processesInNamespaces(new Set(rest.map(namespaceLink)));
+  await endProcesses(inside, GRACE_MS);
   await ipBatch(
     null,
     rest.map((name) => `netns del ${name}`),
