@@ -28,7 +28,8 @@ async function main(): Promise<number> {
     const loads = all ? Object.values(COMMANDS) : [COMMANDS[named]!];
     for (const load of loads) (await load()).register(program);
     await program.parseAsync();
-    return 0;
+    // A command that ran another one ends as that did.
+    return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     if (error instanceof InvalidArgumentError) {

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { clientPod, serverPod, serviceObject, startLab, type TestLab } from '../support/lab.ts';
+
+interface Connected {
+  answers: Record<string, number>;
+  errors: Record<string, number>;
+}
+interface Echoed {
+  sent: number;
+  same: number;
+  other: number;
+  errors: Record<string, number>;
+}
+
+const PORTS = [
+  { name: 'http', port: 80, targetPort: 'http' },
+  { name: 'udp', port: 81, protocol: 'UDP', targetPort: 8081 },
+];
+const NODES: Record<string, string> = { node1: '172.18.0.11', node2: '172.18.0.12' };
+const INTERNET = '203.0.113.10';
+let lab: TestLab;
+
+describe('Services', () => {
+  before(async () => {
+    lab = startLab('e2e-svc', [
+      serverPod('web1', 'node1'),
+      serverPod('web2', 'node1'),
+      serverPod('web3', 'node2'),
+      serverPod('one', 'node1', { app: 'one' }),
+      serverPod('two', 'node2', { app: 'two' }),
+      clientPod('client1', 'node1'),
+      clientPod('client2', 'node2'),
+      serviceObject('web', { selector: { app: 'web' }, ports: PORTS }),
+      serviceObject('one', {
+        type: 'NodePort',
+        selector: { app: 'one' },
+        ports: PORTS.map((port, i) => ({ ...port, nodePort: 30_001 + i })),
+      }),
+      serviceObject('two', { selector: { app: 'two' }, ports: PORTS }),
+      serviceObject('none', {
+        type: 'NodePort',
+        selector: { app: 'none' },
+        ports: PORTS.map((port, i) => ({ ...port, nodePort: 30_011 + i })),
+      }),
+    ]);
+    await lab.untilEndpoints('default/web:http', 3);
+    await lab.untilEndpoints('default/one:http', 1);
+    await lab.untilEndpoints('default/two:http', 1);
+  });
+  after(() => lab.down());
+
+  const tcp = (from: string, address: string, port: number, count = 1) =>
+    lab.client<Connected>(from, 'connect', address, port, count);
+  const udp = (from: string, address: string, port: number, bytes: number, count = 1) =>
+    lab.client<Echoed>(from, 'udp', address, port, bytes, count);
+
+  for (const [service, where] of [
+    ['one', 'the same node'],
+    ['two', 'the other node'],
+  ] as const) {
+    test(`TCP through a ClusterIP to ${where}`, async () => {
+      const { answers, errors } = await tcp('client1', await lab.clusterIP(service), 80, 20);
+      assert.deepEqual({ answers, errors }, { answers: { [service]: 20 }, errors: {} });
+    });
+
+    test(`UDP through a ClusterIP to ${where}, also in fragments`, async () => {
+      const address = await lab.clusterIP(service);
+      for (const bytes of [10, 1400, 2000, 9000]) {
+        const { same, other } = await udp('client1', address, 81, bytes, 5);
+        assert.deepEqual({ bytes, same, other }, { bytes, same: 5, other: 0 });
+      }
+    });
+  }
+
+  test('the server of a ClusterIP sees the address of the client pod', async () => {
+    const seen = await lab.run(
+      'client1',
+      'curl',
+      '-sm5',
+      `http://${await lab.clusterIP('two')}/clientip`,
+    );
+    assert.equal(seen.split(':')[0], await lab.podIP('client1'));
+  });
+
+  test('a pod reaches itself through its Service, and sees its node', async () => {
+    const url = `http://${await lab.clusterIP('one')}`;
+    assert.equal(await lab.run('one', 'curl', '-sm5', `${url}/hostname`), 'one');
+    const seen = await lab.run('one', 'curl', '-sm5', `${url}/clientip`);
+    assert.equal(seen.split(':')[0], NODES.node1);
+    const { same } = await udp('one', await lab.clusterIP('one'), 81, 100, 3);
+    assert.equal(same, 3);
+  });
+
+  test('the node itself reaches a ClusterIP', async () => {
+    for (const node of ['node/node1', 'node/node2']) {
+      const { answers } = await tcp(node, await lab.clusterIP('one'), 80, 5);
+      assert.deepEqual(answers, { one: 5 });
+    }
+  });
+
+  for (const [node, address] of Object.entries(NODES)) {
+    test(`a NodePort of ${node} is reached from the internet, and masqueraded`, async () => {
+      const { answers, errors } = await tcp('internet', address, 30_001, 20);
+      assert.deepEqual({ answers, errors }, { answers: { one: 20 }, errors: {} });
+      const seen = await lab.run('internet', 'curl', '-sm5', `http://${address}:30001/clientip`);
+      assert.equal(seen.split(':')[0], address);
+      const { same } = await udp('internet', address, 30_002, 2000, 3);
+      assert.equal(same, 3);
+    });
+  }
+
+  test('a pod reaches the internet with the address of its node and a port of its range', async () => {
+    for (const [pod, node] of [
+      ['client1', 'node1'],
+      ['client2', 'node2'],
+    ]) {
+      const seen = await lab.run(pod!, 'curl', '-sm5', `http://${INTERNET}/clientip`);
+      const [address, port] = seen.split(':');
+      assert.equal(address, NODES[node!]);
+      assert.ok(Number(port) >= 40_000, `${port} is in the masquerade range`);
+      const { same } = await udp(pod!, INTERNET, 8081, 2000, 3);
+      assert.equal(same, 3);
+    }
+  });
+
+  test('ping from a pod: to a pod, to the node, to the internet', async () => {
+    for (const address of [await lab.podIP('two'), '172.18.0.12', INTERNET]) {
+      await lab.run('client1', 'ping', '-c2', '-i0.2', '-W2', address);
+    }
+  });
+
+  test('pods reach each other without a Service and without translation', async () => {
+    const seen = await lab.run(
+      'client1',
+      'curl',
+      '-sm5',
+      `http://${await lab.podIP('two')}:8080/clientip`,
+    );
+    assert.equal(seen.split(':')[0], await lab.podIP('client1'));
+  });
+
+  test('the API server is reached through the Service kubernetes', async () => {
+    const answer = await lab.run('client2', 'curl', '-skm5', 'https://10.96.0.1/healthz');
+    assert.match(answer, /Unauthorized/);
+  });
+
+  const refusals: [what: string, from: string, address: () => Promise<string>, port: number][] = [
+    ['a Service without endpoints', 'client1', () => lab.clusterIP('none'), 80],
+    ['the same from the node', 'node/node1', () => lab.clusterIP('none'), 80],
+    ['its NodePort', 'internet', async () => NODES.node1!, 30_011],
+    ['a port that the Service does not have', 'client1', () => lab.clusterIP('web'), 9999],
+  ];
+  for (const [what, from, address, port] of refusals) {
+    test(`${what} refuses at once`, async () => {
+      const begun = performance.now();
+      const { answers, errors } = await tcp(from, await address(), port);
+      assert.deepEqual({ answers, errors }, { answers: {}, errors: { ECONNREFUSED: 1 } });
+      assert.ok(performance.now() - begun < 3000, 'not after a time-out');
+      const { errors: udpErrors } = await udp(from, await address(), port + 1, 10);
+      assert.deepEqual(udpErrors, { ECONNREFUSED: 1 });
+    });
+  }
+
+  test('10,000 connections are spread evenly, and none is lost', async (t) => {
+    const count = 10_000;
+    const { answers, errors } = await tcp('client1', await lab.clusterIP('web'), 80, count);
+    assert.deepEqual(errors, {});
+    const expected = count / 3;
+    const seen = ['web1', 'web2', 'web3'].map((name) => answers[name] ?? 0);
+    assert.equal(
+      seen.reduce((a, b) => a + b),
+      count,
+    );
+    const chiSquare = seen.reduce((sum, n) => sum + (n - expected) ** 2 / expected, 0);
+    t.diagnostic(`${seen.join(' / ')}, chi-square ${chiSquare.toFixed(2)}`);
+    // Two degrees of freedom: p = exp(-x/2), so 27.63 is p = 1e-6.
+    assert.ok(chiSquare < 27.63, `${seen}`);
+  });
+});

@@ -1,0 +1,204 @@
+// A real lab for end-to-end tests: brought up by the command line, gone when the test file ends.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { connectKube, type KubeClient } from '../../control/kube/client.ts';
+import { commandIn, resolvePlace } from '../../lab/life/target.ts';
+import { kubeconfigPath, PROJECT_ROOT } from '../../lab/state/paths.ts';
+import { requireLab } from '../../lab/state/record.ts';
+
+export interface Outcome {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+export const NODE = join(PROJECT_ROOT, 'node_modules/node/bin/node');
+const KUBETUN = join(PROJECT_ROOT, 'scripts/kubetun');
+
+/** Runs the command line as a user would. */
+export function kubetun(...args: string[]): Outcome {
+  return kubetunWith({}, ...args);
+}
+
+/** The same with other variables in its environment. */
+export function kubetunWith(env: Record<string, string>, ...args: string[]): Outcome {
+  const options = { encoding: 'utf8' as const, env: { ...process.env, ...env }, timeout: 120_000 };
+  const { status, stdout, stderr } = spawnSync(KUBETUN, args, options);
+  return { code: status, stdout, stderr };
+}
+
+/** A command that was started in a place of the lab, and its output so far. */
+export interface Running {
+  child: ChildProcess;
+  output: () => string;
+  done: Promise<Outcome>;
+}
+
+export class TestLab {
+  readonly name: string;
+  readonly kube: KubeClient;
+
+  constructor(name: string) {
+    this.name = name;
+    this.kube = connectKube(kubeconfigPath(name));
+  }
+
+  /** Starts a command in `[NS/]POD`, `node/NAME`, `cloud` or `internet`. */
+  start(target: string, command: string[]): Running {
+    const place = resolvePlace(requireLab(this.name), target);
+    const [file, ...args] = commandIn(place, command) as [string, ...string[]];
+    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const out = { stdout: '', stderr: '' };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      out.stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      out.stderr += text;
+    });
+    const done = new Promise<Outcome>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code) => resolve({ code, ...out }));
+    });
+    return { child, output: () => out.stdout, done };
+  }
+
+  /** Runs a command to its end; fails the test if it does not end with 0. */
+  async run(target: string, ...command: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.start(target, command).done;
+    if (code === 0) return stdout;
+    throw new Error(`${target}: ${command.join(' ')} ended with ${code}: ${stderr || stdout}`);
+  }
+
+  /** One of the programs in test/e2e/clients, which print JSON. */
+  async client<T>(target: string, program: string, ...args: (string | number)[]): Promise<T> {
+    const text = await this.run(target, ...clientCommand(program, ...args));
+    return JSON.parse(text) as T;
+  }
+
+  async json<T>(...args: string[]): Promise<T> {
+    const { code, stdout, stderr } = kubetun('--lab', this.name, ...args, '-o', 'json');
+    if (code !== 0) throw new Error(`kubetun ${args.join(' ')}: ${stderr}`);
+    return JSON.parse(stdout) as T;
+  }
+
+  async clusterIP(service: string): Promise<string> {
+    const found = await this.kube.get('Service', { namespace: 'default', name: service });
+    return found.spec!.clusterIP!;
+  }
+
+  async podIP(pod: string): Promise<string> {
+    const found = await this.kube.get('Pod', { namespace: 'default', name: pod });
+    return found.status!.podIP!;
+  }
+
+  /** Resolves when every node's table has exactly so many endpoints for a Service port. */
+  async untilEndpoints(service: string, count: number, nodes = ['node1', 'node2']): Promise<void> {
+    await until(`${service} has ${count} endpoints`, async () => {
+      for (const node of nodes) {
+        const table = await this.json<{ service: string; eligible: string[] }[]>(
+          ...['services', '--node', node],
+        );
+        const row = table.find((r) => r.service === service);
+        if ((row?.eligible.length ?? -1) !== count) return false;
+      }
+      return true;
+    });
+  }
+
+  async down(): Promise<void> {
+    this.kube.close();
+    const { code, stderr } = kubetun('lab', 'down', '--lab', this.name);
+    if (code !== 0) throw new Error(`lab down: ${stderr}`);
+  }
+}
+
+export function clientCommand(program: string, ...args: (string | number)[]): string[] {
+  const path = join(PROJECT_ROOT, 'test/e2e/clients', `${program}.ts`);
+  return [NODE, '--disable-warning=ExperimentalWarning', path, ...args.map(String)];
+}
+
+/** Brings a lab up with these objects; `topology` is the content of a topology file. */
+export function startLab(name: string, objects: object[], topology?: object): TestLab {
+  const folder = mkdtempSync(join(tmpdir(), 'kubetun-e2e-'));
+  try {
+    const manifest = join(folder, 'manifest.yaml');
+    writeFileSync(manifest, objects.map((object) => stringify(object)).join('---\n'));
+    const args = ['lab', 'up', '--lab', name, '-f', manifest];
+    if (topology) {
+      writeFileSync(join(folder, 'topology.yaml'), stringify(topology));
+      args.push('--topology', join(folder, 'topology.yaml'));
+    }
+    // What a run that was cut off left behind.
+    kubetun('lab', 'down', '--lab', name);
+    const { code, stderr } = kubetun(...args);
+    if (code === 0) return new TestLab(name);
+    kubetun('lab', 'down', '--lab', name);
+    throw new Error(`lab up: ${stderr}`);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Polls until something holds; fails after 20 s and says what did not. */
+export async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
+  const end = Date.now() + 20_000;
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error(`not within 20 s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** A pod that answers on 8080/tcp and 8081/udp with its name. */
+export function serverPod(name: string, node: string, labels: object = { app: 'web' }): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, labels },
+    spec: {
+      nodeName: node,
+      terminationGracePeriodSeconds: 0,
+      containers: [
+        {
+          name: 'main',
+          image: 'agnhost',
+          args: ['netexec', '--http-port=8080', '--udp-port=8081'],
+          ports: [{ name: 'http', containerPort: 8080 }],
+        },
+      ],
+    },
+  };
+}
+
+/** A pod that does nothing by itself. */
+export function clientPod(name: string, node: string): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name },
+    spec: {
+      nodeName: node,
+      terminationGracePeriodSeconds: 0,
+      containers: [{ name: 'main', image: 'pause' }],
+    },
+  };
+}
+
+export function iperfPod(name: string, node: string): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, labels: { app: 'iperf' } },
+    spec: {
+      nodeName: node,
+      terminationGracePeriodSeconds: 0,
+      containers: [{ name: 'main', image: 'iperf3', ports: [{ containerPort: 5201 }] }],
+    },
+  };
+}
+
+export function serviceObject(name: string, spec: object): object {
+  return { apiVersion: 'v1', kind: 'Service', metadata: { name }, spec };
+}
