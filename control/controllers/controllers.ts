@@ -22,8 +22,10 @@ export function startControllers(registry: Registry): Controllers {
       for (const controller of all) controller.stop();
     },
     async idle() {
-      // The work of one may be the next one's: twice around without anything new.
-      for (let round = 0; round < 2; round++) for (const { queue } of all) await queue.idle();
+      // What one controller writes may be work for another.
+      while (!all.every(({ queue }) => queue.isIdle)) {
+        for (const { queue } of all) await queue.idle();
+      }
     },
   };
 }

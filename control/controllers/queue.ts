@@ -16,9 +16,13 @@ export class WorkQueue {
     this.#schedule();
   }
 
+  get isIdle(): boolean {
+    return this.#keys.size === 0;
+  }
+
   /** Resolves when nothing waits. */
   idle(): Promise<void> {
-    if (this.#keys.size === 0) return Promise.resolve();
+    if (this.isIdle) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 

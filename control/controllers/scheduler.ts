@@ -1,9 +1,10 @@
 // Pods to nodes: pkg/scheduler in its simplest form.
-import { isEqual, type KubeObject, timestamp } from '../apiserver/object.ts';
+import { type KubeObject, timestamp } from '../apiserver/object.ts';
 import type { StoreEvent } from '../apiserver/store.ts';
 import type { Cluster } from './cluster.ts';
 import { matchesLabels } from './endpoints/pod-index.ts';
 import { WorkQueue } from './queue.ts';
+import { isOver, Spread } from './spread.ts';
 
 interface Condition {
   type: string;
@@ -13,12 +14,15 @@ interface Condition {
   lastTransitionTime?: string;
 }
 
+/** The scheduler of pods that name none; others are left to whoever they name. */
+const SCHEDULER = 'default-scheduler';
+
 /** Gives each pod without a node the fitting one that has the fewest pods like it, then the fewest at all. */
 export class Scheduler {
   readonly queue = new WorkQueue((key) => this.#schedule(key));
   readonly #cluster: Cluster;
-  /** Node -> its pods by key. */
-  readonly #podsOn = new Map<string, Map<string, KubeObject>>();
+  readonly #spread = new Spread();
+  /** Keys of pods without a node. */
   readonly #waiting = new Set<string>();
   readonly #unsubscribe: (() => void)[];
 
@@ -28,9 +32,7 @@ export class Scheduler {
     for (const object of store.list('pods')) this.#onPod({ object });
     this.#unsubscribe = [
       store.subscribe('pods', (event) => this.#onPod(event)),
-      store.subscribe('nodes', () => {
-        for (const key of this.#waiting) this.queue.add(key);
-      }),
+      store.subscribe('nodes', () => this.#retryWaiting()),
     ];
   }
 
@@ -41,63 +43,66 @@ export class Scheduler {
 
   #onPod({ type, object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
     const key = keyOf(object);
-    if (old?.spec.nodeName) this.#podsOn.get(old.spec.nodeName)?.delete(key);
     this.#waiting.delete(key);
-    if (type === 'DELETED') return;
-    const node = object.spec.nodeName;
-    if (node) {
-      const pods = this.#podsOn.get(node);
-      if (pods) pods.set(key, object);
-      else this.#podsOn.set(node, new Map([[key, object]]));
-    } else if (!object.metadata.deletionTimestamp) {
-      this.#waiting.add(key);
-      this.queue.add(key);
-    }
+    if (old) this.#spread.remove(old);
+    const takesPlace = type !== 'DELETED' && !isOver(object);
+    if (type !== 'DELETED') this.#spread.add(object);
+    // A place that is free again may be what another pod waits for.
+    if (old?.spec.nodeName && !isOver(old) && !takesPlace) this.#retryWaiting();
+    if (!takesPlace || !isToSchedule(object)) return;
+    this.#waiting.add(key);
+    this.queue.add(key);
+  }
+
+  #retryWaiting(): void {
+    for (const key of this.#waiting) this.queue.add(key);
   }
 
   #schedule(key: string): void {
     const [namespace, name] = key.split('/') as [string, string];
     const { store } = this.#cluster;
     const pod = store.get('pods', namespace, name);
-    if (!pod || pod.spec.nodeName || pod.metadata.deletionTimestamp) return;
+    if (!pod || !isToSchedule(pod)) return;
     const reasons = new Map<string, number>();
     const nodes = store.list('nodes');
-    const fitting = nodes.filter((node) => {
-      const reason = refusal(pod, node, this.#podsOn.get(node.metadata.name)?.size ?? 0);
+    const fitting: string[] = [];
+    for (const node of nodes) {
+      const reason = refusal(pod, node, this.#spread.size(node.metadata.name));
       if (reason) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
-      return reason === null;
-    });
+      else fitting.push(node.metadata.name);
+    }
     if (fitting.length === 0) {
-      const why = [...reasons].map(([reason, count]) => `${count} ${reason}`).join(', ');
-      const message = `0/${nodes.length} nodes are available${why && `: ${why}`}.`;
+      const message = explain(nodes.length, reasons);
       this.#write(pod, pod.spec, { status: 'False', reason: 'Unschedulable', message });
       return;
     }
-    const nodeName = this.#best(pod, fitting);
+    const nodeName = this.#spread.best(pod, fitting);
     this.#write(pod, { ...pod.spec, nodeName }, { status: 'True' });
-  }
-
-  #best(pod: KubeObject, nodes: KubeObject[]): string {
-    const scores = nodes.map(({ metadata: { name } }) => {
-      const pods = [...(this.#podsOn.get(name)?.values() ?? [])];
-      const alike = pods.filter((other) => isAlike(pod, other)).length;
-      return { name, alike, all: pods.length };
-    });
-    scores.sort((a, b) => a.alike - b.alike || a.all - b.all || (a.name < b.name ? -1 : 1));
-    return scores[0]!.name;
   }
 
   #write(pod: KubeObject, spec: unknown, condition: Omit<Condition, 'type'>): void {
     const conditions: Condition[] = pod.status?.conditions ?? [];
     const old = conditions.find((c) => c.type === 'PodScheduled');
-    const { lastTransitionTime: _, ...bare } = old ?? { type: '', status: '' };
-    const wanted = { type: 'PodScheduled', ...condition };
-    if (spec === pod.spec && isEqual(bare, wanted)) return;
-    const scheduled = { ...wanted, lastTransitionTime: timestamp() };
+    const isSame = old?.status === condition.status;
+    if (spec === pod.spec && isSame && old.message === condition.message) return;
+    const lastTransitionTime = isSame ? old.lastTransitionTime : timestamp();
+    const scheduled = { type: 'PodScheduled', ...condition, lastTransitionTime };
     const others = conditions.filter((c) => c.type !== 'PodScheduled');
     const status = { ...pod.status, conditions: [...others, scheduled] };
     this.#cluster.store.update('pods', { ...pod, spec, status });
   }
+}
+
+function isToSchedule({ metadata, spec }: KubeObject): boolean {
+  if (spec.nodeName || metadata.deletionTimestamp) return false;
+  return (spec.schedulerName ?? SCHEDULER) === SCHEDULER;
+}
+
+/** Why no node can take a pod, as the scheduler words it: framework.FitError. */
+function explain(nodes: number, reasons: Map<string, number>): string {
+  if (nodes === 0) return 'no nodes available to schedule pods';
+  const why = [...reasons].map(([reason, count]) => `${count} ${reason}`).sort();
+  return `0/${nodes} nodes are available: ${why.join(', ')}.`;
 }
 
 /** Why a node cannot take a pod, in the scheduler's own words; null if it can. */
@@ -112,14 +117,6 @@ function refusal(pod: KubeObject, node: KubeObject, pods: number): string | null
   }
   const capacity = Number(node.status?.allocatable?.pods ?? Number.POSITIVE_INFINITY);
   return pods >= capacity ? 'Too many pods' : null;
-}
-
-/** Pods of one owner, or with the same labels, are spread over nodes. */
-function isAlike(pod: KubeObject, other: KubeObject): boolean {
-  if (pod.metadata.namespace !== other.metadata.namespace) return false;
-  const owner = pod.metadata.ownerReferences?.find((o) => o.controller)?.uid;
-  if (owner) return other.metadata.ownerReferences?.some((o) => o.uid === owner) === true;
-  return isEqual(pod.metadata.labels ?? {}, other.metadata.labels ?? {});
 }
 
 function keyOf({ metadata }: KubeObject): string {

@@ -1,0 +1,56 @@
+import type { KubeObject } from '../apiserver/object.ts';
+
+/** Counts of the pods on each node, so that choosing a node costs the same however many pods there are. */
+export class Spread {
+  /** Node -> pods on it, and pods on it by {@link groupOf}. */
+  readonly #nodes = new Map<string, { all: number; alike: Map<string, number> }>();
+
+  add(pod: KubeObject): void {
+    this.#count(pod, 1);
+  }
+
+  remove(pod: KubeObject): void {
+    this.#count(pod, -1);
+  }
+
+  /** Pods on a node. */
+  size(node: string): number {
+    return this.#nodes.get(node)?.all ?? 0;
+  }
+
+  /** The node with the fewest pods like this one, then the fewest at all, then the first by name. */
+  best(pod: KubeObject, nodes: string[]): string {
+    const group = groupOf(pod);
+    const scores = nodes.map((name) => {
+      const counts = this.#nodes.get(name);
+      return { name, alike: counts?.alike.get(group) ?? 0, all: counts?.all ?? 0 };
+    });
+    scores.sort((a, b) => a.alike - b.alike || a.all - b.all || (a.name < b.name ? -1 : 1));
+    return scores[0]!.name;
+  }
+
+  #count(pod: KubeObject, by: 1 | -1): void {
+    const node: string | undefined = pod.spec.nodeName;
+    if (!node || isOver(pod)) return;
+    const counts = this.#nodes.get(node) ?? { all: 0, alike: new Map<string, number>() };
+    const group = groupOf(pod);
+    const alike = (counts.alike.get(group) ?? 0) + by;
+    counts.all += by;
+    if (alike > 0) counts.alike.set(group, alike);
+    else counts.alike.delete(group);
+    if (counts.all > 0) this.#nodes.set(node, counts);
+    else this.#nodes.delete(node);
+  }
+}
+
+/** A pod that has run to its end takes no place. */
+export function isOver({ status }: KubeObject): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
+}
+
+/** Pods of one controller, or else of one namespace with the same labels, are spread over nodes. */
+function groupOf({ metadata }: KubeObject): string {
+  const owner = metadata.ownerReferences?.find((o) => o.controller)?.uid;
+  const labels = Object.entries(metadata.labels ?? {}).sort();
+  return `${metadata.namespace} ${owner ?? JSON.stringify(labels)}`;
+}
