@@ -5,11 +5,16 @@ import { type Cluster, kindOf } from '../cluster.ts';
 import { WorkQueue } from '../queue.ts';
 import { desiredGroups, hasSelector } from './desired.ts';
 import { placeEndpoints } from './place.ts';
-import { keysOf, labelKey, matchesLabels, PodIndex } from './pod-index.ts';
+import { PodIndex } from './pod-index.ts';
+import { ServiceIndex } from './service-index.ts';
+import {
+  MANAGED_BY,
+  MANAGED_BY_LABEL,
+  SERVICE_NAME_LABEL,
+  SliceIndex,
+  serviceOf,
+} from './slice-index.ts';
 
-export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
-const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
-const MANAGED_BY = 'endpointslice-controller.k8s.io';
 const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
@@ -20,18 +25,20 @@ export class EndpointSliceController {
   readonly queue = new WorkQueue((key) => this.#reconcile(key));
   readonly #cluster: Cluster;
   readonly #pods = new PodIndex();
-  /** First label of a selector, as {@link labelKey} -> keys of Services. */
-  readonly #services = new Map<string, Set<string>>();
-  /** Key of a Service -> its slices of this controller, by name. */
-  readonly #slices = new Map<string, Map<string, KubeObject>>();
+  readonly #services = new ServiceIndex();
+  readonly #slices = new SliceIndex();
   readonly #unsubscribe: (() => void)[];
+  /** The Service whose slices are being written: their events are no news. */
+  #writing = '';
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
     const { store } = cluster;
     for (const pod of store.list('pods')) this.#pods.put(pod);
-    for (const slice of store.list('endpointslices')) this.#onSlice({ object: slice });
+    for (const slice of store.list('endpointslices')) this.#slices.put(slice);
     for (const service of store.list('services')) this.#onService({ object: service });
+    // Their Services may have gone before this controller began.
+    for (const key of this.#slices.services()) this.queue.add(key);
     this.#unsubscribe = [
       store.subscribe('pods', (event) => this.#onPod(event)),
       store.subscribe('services', (event) => this.#onService(event)),
@@ -53,85 +60,85 @@ export class EndpointSliceController {
   }
 
   #enqueueFor(pod: KubeObject): void {
-    for (const label of keysOf(pod)) {
-      for (const key of this.#services.get(label) ?? []) {
-        const service = this.#service(key);
-        if (service && matchesLabels(service.spec.selector, pod.metadata.labels)) {
-          this.queue.add(key);
-        }
-      }
-    }
+    for (const key of this.#services.choosing(pod)) this.queue.add(key);
   }
 
-  #onService({ type, object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
+  #onService({ type, object }: Partial<StoreEvent> & { object: KubeObject }): void {
     const key = keyOf(object);
-    if (old && hasSelector(old)) this.#services.get(firstLabel(old))?.delete(key);
-    if (type !== 'DELETED' && hasSelector(object)) {
-      const label = firstLabel(object);
-      const services = this.#services.get(label);
-      if (services) services.add(key);
-      else this.#services.set(label, new Set([key]));
-    }
+    if (type === 'DELETED') this.#services.remove(key);
+    else this.#services.put(key, object);
     this.queue.add(key);
   }
 
-  #onSlice({ type, object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
-    const { labels = {}, namespace, name } = object.metadata;
-    if (labels[MANAGED_BY_LABEL] !== MANAGED_BY) return;
-    const key = `${namespace}/${labels[SERVICE_NAME_LABEL]}`;
-    const slices = this.#slices.get(key) ?? new Map<string, KubeObject>();
-    this.#slices.set(key, slices);
-    if (type === 'DELETED') slices.delete(name);
-    else slices.set(name, object);
-    if (slices.size === 0) this.#slices.delete(key);
-    // Somebody else's change is taken back; one's own is equal and does nothing.
-    if (old) this.queue.add(key);
+  /** Somebody else's change is taken back. */
+  #onSlice({ type, object, old }: StoreEvent): void {
+    if (old) this.#slices.remove(old);
+    if (type !== 'DELETED') this.#slices.put(object);
+    for (const slice of old ? [old, object] : [object]) {
+      const key = serviceOf(slice);
+      if (key && key !== this.#writing) this.queue.add(key);
+    }
   }
 
   #onNode({ type, object, old }: StoreEvent): void {
-    if (type !== 'DELETED' && old && zoneOf(old) === zoneOf(object)) return;
-    for (const services of this.#services.values()) for (const key of services) this.queue.add(key);
-  }
-
-  #service(key: string): KubeObject | undefined {
-    const [namespace, name] = key.split('/') as [string, string];
-    return this.#cluster.store.get('services', namespace, name);
+    const before = type === 'DELETED' ? zoneOf(object) : zoneOf(old);
+    const after = type === 'DELETED' ? undefined : zoneOf(object);
+    if (before === after) return;
+    for (const pod of this.#cluster.store.list('pods')) {
+      if (pod.spec.nodeName === object.metadata.name) this.#enqueueFor(pod);
+    }
   }
 
   #reconcile(key: string): void {
-    const service = this.#service(key);
-    const slices = [...(this.#slices.get(key)?.values() ?? [])];
+    this.#writing = key;
+    try {
+      this.#write(key);
+    } finally {
+      this.#writing = '';
+    }
+  }
+
+  #write(key: string): void {
+    const { store, registry } = this.#cluster;
+    const [namespace, name] = key.split('/') as [string, string];
+    const service = store.get('services', namespace, name);
+    const found = this.#slices.of(key);
     if (!service || service.metadata.deletionTimestamp || !hasSelector(service)) {
-      for (const slice of slices) this.#remove(slice);
+      for (const slice of found) this.#remove(slice);
       return;
     }
-    const { store, registry } = this.#cluster;
-    const namespace = service.metadata.namespace!;
-    const groups = desiredGroups(
-      service,
-      this.#pods.select(namespace, service.spec.selector),
-      (n) => zoneOf(store.get('nodes', '', n)),
-    );
+    const [slices, foreign] = partition(found, (slice) => isOwnedBy(slice, service));
+    const chosen = this.#pods.select(namespace, service.spec.selector);
+    const groups = desiredGroups(service, chosen, (n) => zoneOf(store.get('nodes', '', n)));
     const { create, update, remove } = placeEndpoints(groups, slices);
     const labels = labelsOf(service);
-    const updated = new Set(update.map(({ slice }) => slice));
-    for (const { slice, endpoints } of update) {
-      const metadata = { ...slice.metadata, labels };
-      registry.update(SLICE, placeOf(slice), { ...slice, metadata, endpoints }, false);
-    }
+    const changed = new Map(update.map(({ slice, endpoints }) => [slice, endpoints]));
     for (const slice of slices) {
-      if (updated.has(slice) || remove.includes(slice)) continue;
-      if (isEqual(slice.metadata.labels, labels)) continue;
+      const endpoints = changed.get(slice);
+      if (remove.includes(slice)) continue;
+      if (!endpoints && isEqual(slice.metadata.labels, labels)) continue;
       const metadata = { ...slice.metadata, labels };
-      registry.update(SLICE, placeOf(slice), { ...slice, metadata }, false);
+      const wanted = { ...slice, metadata, ...(endpoints && { endpoints }) };
+      registry.update(SLICE, placeOf(slice), wanted, false);
     }
+    // New ones come before old ones go, so that watchers never see a Service without its endpoints.
     for (const parts of create) registry.create(SLICE, namespace, sliceOf(service, labels, parts));
-    for (const slice of remove) this.#remove(slice);
+    for (const slice of [...remove, ...foreign]) this.#remove(slice);
   }
 
   #remove(slice: KubeObject): void {
     this.#cluster.registry.remove(SLICE, placeOf(slice), {});
   }
+}
+
+/** A Service made anew under its old name does not take over what its predecessor leaves to be collected. */
+function isOwnedBy({ metadata }: KubeObject, service: KubeObject): boolean {
+  return metadata.ownerReferences?.some(({ uid }) => uid === service.metadata.uid) === true;
+}
+
+function partition<T>(items: T[], test: (item: T) => boolean): [T[], T[]] {
+  const { yes = [], no = [] } = Object.groupBy(items, (item) => (test(item) ? 'yes' : 'no'));
+  return [yes, no];
 }
 
 function sliceOf(service: KubeObject, labels: Record<string, string>, parts: object): object {
@@ -157,18 +164,14 @@ function sliceOf(service: KubeObject, labels: Record<string, string>, parts: obj
 }
 
 /** Labels of a Service are those of its slices, so that both are selected together. */
-function labelsOf(service: KubeObject): Record<string, string> {
+function labelsOf({ metadata, spec }: KubeObject): Record<string, string> {
+  const { [HEADLESS_LABEL]: _, ...labels } = metadata.labels ?? {};
   return {
-    ...service.metadata.labels,
-    ...(service.spec.clusterIP === 'None' && { [HEADLESS_LABEL]: '' }),
-    [SERVICE_NAME_LABEL]: service.metadata.name,
+    ...labels,
+    ...(spec.clusterIP === 'None' && { [HEADLESS_LABEL]: '' }),
+    [SERVICE_NAME_LABEL]: metadata.name,
     [MANAGED_BY_LABEL]: MANAGED_BY,
   };
-}
-
-function firstLabel({ metadata, spec }: KubeObject): string {
-  const [key, value] = Object.entries(spec.selector as Record<string, string>)[0]!;
-  return labelKey(metadata.namespace!, key, value);
 }
 
 function zoneOf(node: KubeObject | undefined): string | undefined {

@@ -15,7 +15,7 @@ export interface Endpoint {
   nodeName?: string;
   zone?: string;
   targetRef: { kind: 'Pod'; namespace: string; name: string; uid: string };
-  hints?: { forZones: { name: string }[]; forNodes?: { name: string }[] };
+  hints?: { forZones?: { name: string }[]; forNodes?: { name: string }[] };
 }
 
 /** Endpoints that share their ports. Where a named port differs from pod to pod there are several groups. */
@@ -66,7 +66,7 @@ function endpointOf(
   const address: string | undefined = status?.podIP;
   if (!address || status.phase === 'Failed' || status.phase === 'Succeeded') return null;
   const terminating = metadata.deletionTimestamp !== undefined;
-  const serving = isPodReady(pod) || service.spec.publishNotReadyAddresses === true;
+  const serving = isPodReady(pod);
   const named = spec.hostname && spec.subdomain === service.metadata.name;
   const zone = spec.nodeName ? zoneOf(spec.nodeName) : undefined;
   const ready = service.spec.publishNotReadyAddresses === true || (serving && !terminating);
@@ -93,12 +93,10 @@ function hintsOf(
   zone: string | undefined,
   node: string | undefined,
 ): Pick<Endpoint, 'hints'> {
-  if (!distribution || !ready || !zone) return {};
-  const forZones = [{ name: zone }];
-  if (distribution === 'PreferSameNode' && node) {
-    return { hints: { forZones, forNodes: [{ name: node }] } };
-  }
-  return { hints: { forZones } };
+  if (!distribution || !ready) return {};
+  const forNodes = distribution === 'PreferSameNode' && node ? [{ name: node }] : null;
+  if (!zone && !forNodes) return {};
+  return { hints: { ...(zone && { forZones: [{ name: zone }] }), ...(forNodes && { forNodes }) } };
 }
 
 export function isPodReady({ status }: KubeObject): boolean {

@@ -2,7 +2,8 @@
 import { isEqual, type KubeObject } from '../../apiserver/object.ts';
 import { type Endpoint, type EndpointGroup, portsKey, type SlicePort } from './desired.ts';
 
-const ENDPOINTS_MAX = 100;
+/** Upstream's --max-endpoints-per-slice. */
+export const ENDPOINTS_MAX = 100;
 
 /** What is to be done to bring a Service's slices to what they should be. */
 export interface SliceChanges {
@@ -42,7 +43,7 @@ function placeGroup(group: EndpointGroup, slices: KubeObject[], changes: SliceCh
   kept.sort((a, b) => b.endpoints.length - a.endpoints.length);
   const rest = [...waiting.values()];
   for (const { endpoints } of kept) {
-    endpoints.push(...rest.splice(0, Math.max(0, ENDPOINTS_MAX - endpoints.length)));
+    endpoints.push(...rest.splice(0, ENDPOINTS_MAX - endpoints.length));
   }
   for (const { slice, endpoints } of kept) {
     if (endpoints.length === 0) changes.remove.push(slice);
@@ -56,15 +57,17 @@ function placeGroup(group: EndpointGroup, slices: KubeObject[], changes: SliceCh
 /** A slice's endpoints that are still wanted, as they should be now; they wait no more. */
 function keepEndpoints(slice: KubeObject, waiting: Map<string, Endpoint>): Endpoint[] {
   const endpoints: Endpoint[] = [];
-  for (const { targetRef } of endpointsOf(slice)) {
-    const wanted = waiting.get(targetRef.name);
-    if (!wanted) continue;
+  for (const endpoint of endpointsOf(slice)) {
+    // Somebody else may have written an endpoint of their own into the slice: it goes.
+    const name = endpoint.targetRef?.name ?? '';
+    const wanted = waiting.get(name);
+    if (!wanted || endpoints.length === ENDPOINTS_MAX) continue;
     endpoints.push(wanted);
-    waiting.delete(targetRef.name);
+    waiting.delete(name);
   }
   return endpoints;
 }
 
-function endpointsOf(slice: KubeObject): Endpoint[] {
+function endpointsOf(slice: KubeObject): (Omit<Endpoint, 'targetRef'> & Partial<Endpoint>)[] {
   return (slice.endpoints as Endpoint[] | undefined) ?? [];
 }

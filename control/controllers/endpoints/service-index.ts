@@ -1,0 +1,62 @@
+import type { KubeObject } from '../../apiserver/object.ts';
+import { hasSelector } from './desired.ts';
+import { keysOf, labelKey, matchesLabels } from './pod-index.ts';
+
+interface Entry {
+  /** Key of the Service: `namespace/name`. */
+  key: string;
+  selector: Record<string, string>;
+  label: string;
+}
+
+/** Services by one label of their selector, so that a pod looks at a few of them and not at all. */
+export class ServiceIndex {
+  readonly #byKey = new Map<string, Entry>();
+  /** `namespace/key=value` -> Services found under this label. */
+  readonly #byLabel = new Map<string, Set<Entry>>();
+
+  /** Takes the place of what was there under this key. A Service without a selector chooses nothing. */
+  put(key: string, service: KubeObject): void {
+    this.remove(key);
+    if (!hasSelector(service)) return;
+    const selector: Record<string, string> = service.spec.selector;
+    const label = this.#rarest(service.metadata.namespace!, selector);
+    const entry = { key, selector, label };
+    this.#byKey.set(key, entry);
+    const entries = this.#byLabel.get(label);
+    if (entries) entries.add(entry);
+    else this.#byLabel.set(label, new Set([entry]));
+  }
+
+  remove(key: string): void {
+    const entry = this.#byKey.get(key);
+    if (!entry) return;
+    this.#byKey.delete(key);
+    const entries = this.#byLabel.get(entry.label);
+    entries?.delete(entry);
+    if (entries?.size === 0) this.#byLabel.delete(entry.label);
+  }
+
+  /** Keys of the Services that choose a pod, each once. */
+  *choosing(pod: KubeObject): Generator<string> {
+    for (const label of keysOf(pod)) {
+      for (const { key, selector } of this.#byLabel.get(label) ?? []) {
+        if (matchesLabels(selector, pod.metadata.labels)) yield key;
+      }
+    }
+  }
+
+  /** What many Services share, such as `tier: backend`, would find them all for any pod. */
+  #rarest(namespace: string, selector: Record<string, string>): string {
+    let rarest = '';
+    let fewest = Number.POSITIVE_INFINITY;
+    for (const [key, value] of Object.entries(selector)) {
+      const label = labelKey(namespace, key, value);
+      const size = this.#byLabel.get(label)?.size ?? 0;
+      if (size >= fewest) continue;
+      rarest = label;
+      fewest = size;
+    }
+    return rarest;
+  }
+}

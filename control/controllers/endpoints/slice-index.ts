@@ -1,0 +1,43 @@
+import type { KubeObject } from '../../apiserver/object.ts';
+
+export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
+export const MANAGED_BY = 'endpointslice-controller.k8s.io';
+
+/** The slices of this controller by the Service that they are for; those of others are none of its business. */
+export class SliceIndex {
+  /** Key of a Service -> slices by name. */
+  readonly #slices = new Map<string, Map<string, KubeObject>>();
+
+  put(slice: KubeObject): void {
+    const key = serviceOf(slice);
+    if (!key) return;
+    const slices = this.#slices.get(key);
+    if (slices) slices.set(slice.metadata.name, slice);
+    else this.#slices.set(key, new Map([[slice.metadata.name, slice]]));
+  }
+
+  remove(slice: KubeObject): void {
+    const key = serviceOf(slice);
+    if (!key) return;
+    const slices = this.#slices.get(key);
+    slices?.delete(slice.metadata.name);
+    if (slices?.size === 0) this.#slices.delete(key);
+  }
+
+  of(service: string): KubeObject[] {
+    return [...(this.#slices.get(service)?.values() ?? [])];
+  }
+
+  /** Keys of the Services that have slices. */
+  services(): Iterable<string> {
+    return this.#slices.keys();
+  }
+}
+
+/** Key of the Service that a slice of this controller is for; null if it is somebody else's slice. */
+export function serviceOf({ metadata }: KubeObject): string | null {
+  const { labels = {}, namespace } = metadata;
+  if (labels[MANAGED_BY_LABEL] !== MANAGED_BY) return null;
+  return `${namespace}/${labels[SERVICE_NAME_LABEL]}`;
+}
