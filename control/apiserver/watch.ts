@@ -82,13 +82,22 @@ class Watch {
   follow(): void {
     const { kind, timeoutS, bookmarks } = this.#options;
     const response = this.#response;
-    const leave = this.#store.subscribe(kind.plural, (event) => this.send(event));
-    const timers = [setTimeout(() => response.end(), timeoutS * 1000)];
-    if (bookmarks) timers.push(setInterval(() => this.#bookmark(), BOOKMARK_MS));
-    response.on('close', () => {
-      leave();
+    const unsubscribe = this.#store.subscribe(kind.plural, (event) => this.send(event));
+    const timers: NodeJS.Timeout[] = [];
+    const leave = () => {
+      unsubscribe();
       for (const timer of timers) clearTimeout(timer);
-    });
+    };
+    // Nothing may be written after the end: a slow client keeps the response open for as long as it likes.
+    timers.push(
+      setTimeout(() => {
+        leave();
+        response.end();
+      }, timeoutS * 1000),
+    );
+    if (bookmarks) timers.push(setInterval(() => this.#bookmark(), BOOKMARK_MS));
+    response.on('close', leave);
+    if (response.destroyed) leave();
   }
 
   #sees(object: KubeObject): boolean {

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import { after, before, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { servedAt } from '../../../../control/apiserver/kinds.ts';
+import type { KubeObject } from '../../../../control/apiserver/object.ts';
 import { Store } from '../../../../control/apiserver/store.ts';
+import { serveWatch } from '../../../../control/apiserver/watch.ts';
 import type { KubeWatchEvent } from '../../../../control/kube/client.ts';
 import { startInformer } from '../../../../control/kube/informer.ts';
 import type { Pod } from '../../../../control/kube/kinds.ts';
@@ -113,4 +119,21 @@ test('the informer of the agent follows the server', async () => {
   while (seen.size !== wanted.length) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.deepEqual([...seen.keys()].sort(), wanted.sort());
   informer.stop();
+});
+
+test('a change after the end of a watch whose client has not read it all is nothing to it', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  const kind = servedAt('v1', 'pods')!;
+  const store = new Store([kind]);
+  const response = new ServerResponse(new IncomingMessage(new Socket()));
+  const errors: Error[] = [];
+  response.on('error', (error) => errors.push(error));
+  const all = { namespace: '', matches: () => true, resourceVersion: '', initialEvents: false };
+  serveWatch(store, { kind, ...all, bookmarks: true, timeoutS: 5 }, response);
+  t.mock.timers.tick(5000);
+  assert.equal(response.writableEnded, true);
+  store.create('pods', { metadata: { name: 'late', namespace: 'default' } } as KubeObject);
+  t.mock.timers.tick(120_000);
+  await turn();
+  assert.deepEqual(errors, []);
 });
