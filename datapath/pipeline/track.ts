@@ -125,10 +125,13 @@ function trackTcp(
   const next = moveTcp(state, flags, side & 1);
   if (next === MOVE_REOPEN) return TRACK_REOPEN;
   if ((flags & TCP_FLAG_SYN) !== 0 && next !== MOVE_NONE) {
-    // A SYN, or its answer, starts this side's sequence: whatever was held before is void.
+    // A SYN, or its answer, starts this side's sequence: whatever was held before is void. Nothing of it is
+    // acknowledged yet, and the peer's first acknowledgement must not look like a leap.
     const l4 = b.p[r | P_L4]!;
-    lines[at | W_SEQ_END] = (b.view.getInt32(l4 + TCP_OFF_SEQ) + seqLength(b, r, flags)) | 0;
-    lines[at | W_ACK] = b.view.getInt32(l4 + TCP_OFF_ACK);
+    const seq = b.view.getInt32(l4 + TCP_OFF_SEQ);
+    lines[at | W_SEQ_END] = (seq + seqLength(b, r, flags)) | 0;
+    lines[((side ^ 1) << LINE_SHIFT) | W_ACK] = seq;
+    if ((flags & TCP_FLAG_ACK) !== 0) lines[at | W_ACK] = b.view.getInt32(l4 + TCP_OFF_ACK);
   } else if ((flags & TCP_FLAG_RST) === 0) {
     advance(lines, at, b, r, flags);
   }

@@ -40,8 +40,8 @@ describe('change', () => {
       serviceObject('web', { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] }),
       serviceObject('iperf', { selector: { app: 'iperf' }, ports: [{ port: 5201 }] }),
     ]);
-    await lab.untilEndpoints('default/web:', 3);
-    await lab.untilEndpoints('default/iperf:', 1);
+    await lab.untilEndpoints('default/web:80', 3);
+    await lab.untilEndpoints('default/iperf:5201', 1);
   });
   after(() => lab.down());
 
@@ -74,16 +74,16 @@ describe('change', () => {
 
   test('an endpoint that is removed gets no new connection, one that is added does', async () => {
     await label('web3', 'gone');
-    await lab.untilEndpoints('default/web:', 2);
+    await lab.untilEndpoints('default/web:80', 2);
     assert.equal((await connect(200)).answers.web3, undefined);
     await label('web3', 'web');
-    await lab.untilEndpoints('default/web:', 3);
+    await lab.untilEndpoints('default/web:80', 3);
     assert.ok((await connect(200)).answers.web3! > 20);
   });
 
   test('a deleted pod leaves the endpoints', async () => {
     await lab.kube.delete('Pod', { namespace: 'default', name: 'web2' });
-    await lab.untilEndpoints('default/web:', 2);
+    await lab.untilEndpoints('default/web:80', 2);
     const { answers, errors } = await connect(100);
     assert.deepEqual(errors, {});
     assert.equal(answers.web2, undefined);

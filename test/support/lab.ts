@@ -25,8 +25,9 @@ export function kubetun(...args: string[]): Outcome {
 
 /** The same with other variables in its environment. */
 export function kubetunWith(env: Record<string, string>, ...args: string[]): Outcome {
-  const options = { encoding: 'utf8' as const, env: { ...process.env, ...env }, timeout: 120_000 };
-  const { status, stdout, stderr } = spawnSync(KUBETUN, args, options);
+  const options = { encoding: 'utf8' as const, env: { ...process.env, ...env } };
+  const limits = { timeout: 120_000, maxBuffer: 64 * 1024 * 1024 };
+  const { status, stdout, stderr } = spawnSync(KUBETUN, args, { ...options, ...limits });
   return { code: status, stdout, stderr };
 }
 

@@ -69,6 +69,26 @@ test('an RST at the sequence that the peer expects closes', () => {
   assert.equal(state(t), 'CLOSE');
 });
 
+// Initial sequence numbers are random: neither sign nor size of them may matter.
+for (const [isnClient, isnBackend] of [
+  [0x10, 0x58_4f_00_00],
+  [0x90_00_00_00, 0xb0_00_00_00],
+  [0x58_4f_00_00, 0xff_ff_ff_ff],
+  [0xff_ff_ff_ff, 0x7f_ff_ff_ff],
+] as const) {
+  test(`an RST closes whatever the initial sequence numbers: ${isnClient}, ${isnBackend}`, () => {
+    for (const byBackend of [true, false]) {
+      const t = createTestDatapath();
+      const [c, b] = [(isnClient + 1) >>> 0, (isnBackend + 1) >>> 0];
+      t.send(client(SYN, isnClient, 0), backend(SYN | ACK, isnBackend, c), client(ACK, c, b));
+      t.one(client(ACK, c, b, [1, 2, 3]));
+      assert.equal(state(t), 'ESTABLISHED');
+      t.one(byBackend ? backend(RST | ACK, b, c + 3) : client(RST | ACK, c + 3, b));
+      assert.equal(state(t), 'CLOSE');
+    }
+  });
+}
+
 test('a blind RST closes nothing, is passed on, and is counted', () => {
   const t = open();
   for (const seq of [0, 4000, 6000, 2 ** 31, 2 ** 32 - 1]) {
