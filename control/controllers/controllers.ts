@@ -1,6 +1,7 @@
 import type { Registry } from '../apiserver/registry.ts';
 import { EndpointSliceController } from './endpoints/controller.ts';
 import { GarbageCollector } from './garbage.ts';
+import { NamespaceController } from './namespaces.ts';
 import { Scheduler } from './scheduler.ts';
 
 export interface Controllers {
@@ -15,6 +16,7 @@ export function startControllers(registry: Registry): Controllers {
   const all = [
     new EndpointSliceController(cluster),
     new Scheduler(cluster),
+    new NamespaceController(cluster),
     new GarbageCollector(cluster),
   ];
   return {

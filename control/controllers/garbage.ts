@@ -1,11 +1,9 @@
-// What goes with what it belongs to: content of namespaces that end, and objects whose owners are gone.
+// Objects whose owners are gone: pkg/controller/garbagecollector, in the background and no other way.
 import { SERVED, type ServedKind } from '../apiserver/kinds.ts';
-import type { KubeObject } from '../apiserver/object.ts';
+import type { KubeObject, OwnerReference } from '../apiserver/object.ts';
 import type { StoreEvent } from '../apiserver/store.ts';
 import type { Cluster } from './cluster.ts';
 import { WorkQueue } from './queue.ts';
-
-const NAMESPACED = SERVED.filter((row) => row.namespaced);
 
 interface Dependent {
   kind: ServedKind;
@@ -13,25 +11,26 @@ interface Dependent {
   name: string;
 }
 
-/** Empties namespaces that are being deleted, and ends objects without owners in the background. */
+const SERVED_KINDS = new Set(SERVED.map(({ apiVersion, kind }) => `${apiVersion} ${kind}`));
+
+/** Deletes what belongs to nothing any more. An object with several owners goes with the last of them. */
 export class GarbageCollector {
-  /** Keys are `ns/NAME` and `owner/UID`. */
-  readonly queue = new WorkQueue((key) => {
-    const [what, which] = key.split('/') as [string, string];
-    if (what === 'ns') this.#emptyNamespace(which);
-    else this.#collectDependents(which);
-  });
+  /** Keys are uids of owners that are gone. */
+  readonly queue = new WorkQueue((uid) => this.#collect(uid));
   readonly #cluster: Cluster;
   /** uid of an owner -> what belongs to it. */
   readonly #dependents = new Map<string, Map<string, Dependent>>();
+  readonly #alive = new Set<string>();
   readonly #unsubscribe: (() => void)[];
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
     const { store } = cluster;
-    for (const kind of SERVED) {
-      for (const object of store.list(kind.plural)) this.#onObject(kind, { object });
-    }
+    const all = SERVED.map((kind) => ({ kind, objects: store.list(kind.plural) }));
+    // Owners of any kind are known before the first look at what belongs to them.
+    for (const { objects } of all)
+      for (const { metadata } of objects) this.#alive.add(metadata.uid!);
+    for (const { kind, objects } of all) for (const object of objects) this.#put(kind, object);
     this.#unsubscribe = SERVED.map((kind) =>
       store.subscribe(kind.plural, (event) => this.#onObject(kind, event)),
     );
@@ -42,56 +41,49 @@ export class GarbageCollector {
     this.queue.stop();
   }
 
-  #onObject(kind: ServedKind, event: Partial<StoreEvent> & { object: KubeObject }): void {
-    const { type, object, old } = event;
-    const { namespace = '', name, uid, deletionTimestamp } = object.metadata;
-    const key = `${kind.plural}/${namespace}/${name}`;
-    for (const owner of old?.metadata.ownerReferences ?? []) {
-      this.#dependents.get(owner.uid)?.delete(key);
-    }
-    if (type === 'DELETED') {
-      if (this.#dependents.has(uid!)) this.queue.add(`owner/${uid}`);
-      if (namespace && this.#isEnding(namespace)) this.queue.add(`ns/${namespace}`);
-      return;
-    }
-    for (const owner of object.metadata.ownerReferences ?? []) {
+  #onObject(kind: ServedKind, { type, object, old }: StoreEvent): void {
+    const uid = object.metadata.uid!;
+    if (type === 'ADDED') this.#alive.add(uid);
+    const isSame = old?.metadata.ownerReferences === object.metadata.ownerReferences;
+    if (type === 'MODIFIED' && isSame) return;
+    if (old) this.#drop(kind, old);
+    if (type !== 'DELETED') return this.#put(kind, object);
+    this.#alive.delete(uid);
+    if (this.#dependents.has(uid)) this.queue.add(uid);
+  }
+
+  #put(kind: ServedKind, object: KubeObject): void {
+    const { namespace = '', name, ownerReferences } = object.metadata;
+    for (const owner of ownerReferences ?? []) {
       const dependents = this.#dependents.get(owner.uid) ?? new Map<string, Dependent>();
       this.#dependents.set(owner.uid, dependents);
-      dependents.set(key, { kind, namespace, name });
+      dependents.set(keyOf(kind, object), { kind, namespace, name });
+      if (this.#isGone(owner)) this.queue.add(owner.uid);
     }
-    if (kind.kind === 'Namespace' && deletionTimestamp) this.queue.add(`ns/${name}`);
   }
 
-  #isEnding(namespace: string): boolean {
-    const found = this.#cluster.store.get('namespaces', '', namespace);
-    return found?.metadata.deletionTimestamp !== undefined;
+  #drop(kind: ServedKind, object: KubeObject): void {
+    for (const { uid } of object.metadata.ownerReferences ?? []) {
+      const dependents = this.#dependents.get(uid);
+      dependents?.delete(keyOf(kind, object));
+      if (dependents?.size === 0) this.#dependents.delete(uid);
+    }
   }
 
-  #emptyNamespace(namespace: string): void {
-    const { store, registry } = this.#cluster;
-    if (!this.#isEnding(namespace)) return;
-    let left = 0;
-    for (const kind of NAMESPACED) {
-      for (const { metadata } of store.list(kind.plural, namespace)) {
-        if (!metadata.deletionTimestamp) {
-          registry.remove(kind, { namespace, name: metadata.name }, {});
-        }
-        if (store.get(kind.plural, namespace, metadata.name)) left++;
-      }
-    }
-    if (left === 0) store.remove('namespaces', '', namespace);
+  /** An owner of a kind that is not served here cannot be looked for. */
+  #isGone({ apiVersion, kind, uid }: OwnerReference): boolean {
+    return SERVED_KINDS.has(`${apiVersion} ${kind}`) && !this.#alive.has(uid);
   }
 
   /** Owners are gone for good: a uid is never given again. */
-  #collectDependents(uid: string): void {
+  #collect(uid: string): void {
+    if (this.#alive.has(uid)) return;
     const { store, registry } = this.#cluster;
-    const dependents = [...(this.#dependents.get(uid)?.values() ?? [])];
-    this.#dependents.delete(uid);
-    for (const { kind, namespace, name } of dependents) {
+    for (const { kind, namespace, name } of [...(this.#dependents.get(uid)?.values() ?? [])]) {
       const object = store.get(kind.plural, namespace, name);
       const owners = object?.metadata.ownerReferences ?? [];
       if (!object || !owners.some((owner) => owner.uid === uid)) continue;
-      const others = owners.filter((owner) => owner.uid !== uid);
+      const others = owners.filter((owner) => !this.#isGone(owner));
       if (others.length > 0) {
         const metadata = { ...object.metadata, ownerReferences: others };
         registry.update(kind, { namespace, name }, { ...object, metadata }, false);
@@ -100,4 +92,8 @@ export class GarbageCollector {
       }
     }
   }
+}
+
+function keyOf({ plural }: ServedKind, { metadata }: KubeObject): string {
+  return `${plural}/${metadata.namespace ?? ''}/${metadata.name}`;
 }

@@ -1,0 +1,62 @@
+import { SERVED } from '../apiserver/kinds.ts';
+import type { KubeObject } from '../apiserver/object.ts';
+import type { Cluster } from './cluster.ts';
+import { WorkQueue } from './queue.ts';
+
+const NAMESPACED = SERVED.filter((row) => row.namespaced);
+
+/** Empties namespaces whose end has begun, and lets them go when nothing is left in them. */
+export class NamespaceController {
+  /** Keys are names of namespaces. */
+  readonly queue = new WorkQueue((name) => this.#empty(name));
+  readonly #cluster: Cluster;
+  /** Namespaces that wait for the last of their content. */
+  readonly #ending = new Set<string>();
+  readonly #unsubscribe: (() => void)[];
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+    const { store } = cluster;
+    for (const namespace of store.list('namespaces')) this.#onNamespace(namespace);
+    this.#unsubscribe = [
+      store.subscribe('namespaces', ({ type, object }) => {
+        if (type === 'DELETED') this.#ending.delete(object.metadata.name);
+        else this.#onNamespace(object);
+      }),
+      ...NAMESPACED.map(({ plural }) =>
+        store.subscribe(plural, ({ type, object: { metadata } }) => {
+          const isLast = type === 'DELETED' && this.#ending.has(metadata.namespace!);
+          if (isLast) this.queue.add(metadata.namespace!);
+        }),
+      ),
+    ];
+  }
+
+  stop(): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.queue.stop();
+  }
+
+  #onNamespace({ metadata }: KubeObject): void {
+    if (!metadata.deletionTimestamp) return;
+    this.#ending.add(metadata.name);
+    this.queue.add(metadata.name);
+  }
+
+  #empty(name: string): void {
+    const { store, registry } = this.#cluster;
+    const namespace = store.get('namespaces', '', name);
+    if (!namespace?.metadata.deletionTimestamp) return;
+    let left = 0;
+    for (const kind of NAMESPACED) {
+      for (const { metadata } of store.list(kind.plural, name)) {
+        const place = { namespace: name, name: metadata.name };
+        if (!metadata.deletionTimestamp) registry.remove(kind, place, {});
+        if (store.get(kind.plural, name, metadata.name)) left++;
+      }
+    }
+    // Finalizers are somebody's word that there is more to do: who wrote them takes them away.
+    const isHeld = (namespace.metadata.finalizers?.length ?? 0) > 0;
+    if (left === 0 && !isHeld) store.remove('namespaces', '', name);
+  }
+}
