@@ -45,38 +45,37 @@ inside client -- sh -c 'i=0; while [ $i -lt 300 ]; do curl -s -m 5 http://10.96.
   sort | uniq -c
 
 step "a NodePort from the internet, through node1, where no such pod runs"
-show inside internet -- curl -s -m 5 http://172.18.0.11:30080/hostname
+show scripts/kubetun lab exec internet -- curl -s -m 5 http://172.18.0.11:30080/hostname
 echo
 
 step "a pod reaches the internet; the server there sees the node, not the pod"
 echo "the pod's address: $(inside client -- hostname -I)"
-show inside client -- curl -s -m 5 http://203.0.113.10/clientip
+show scripts/kubetun lab exec client -- curl -s -m 5 http://203.0.113.10/clientip
 echo
 
 step "one request as seen on the pod's cable and on kt0, before and after translation"
 captures=$(mktemp -d)
-link=$(inside node/node1 -- ip -o route get "$(inside client -- hostname -I | tr -d ' \n')" | sed 's/.* dev \([^ ]*\).*/\1/')
-for device in "$link" kt0; do
-  inside node/node1 -- tcpdump -Z root -U -lnti "$device" -c 200 'tcp port 80 or tcp port 8080' >"$captures/$device" 2>"$captures/$device.err" &
+trap 'rm -rf "$captures"' EXIT
+pod=$(inside client -- hostname -I | tr -d ' \n')
+cable=$(inside node/node1 -- ip -o route show "$pod/32" | sed 's/.* dev \([^ ]*\).*/\1/')
+for device in "$cable" kt0; do
+  # It ends by itself: a few seconds are enough for one request.
+  inside node/node1 -- timeout -s INT 4 tcpdump -Z root -U -lnti "$device" 'tcp port 80 or tcp port 8080' \
+    >"$captures/$device" 2>"$captures/$device.err" &
 done
-while ! grep -q listening "$captures/$link.err" "$captures/kt0.err" 2>/dev/null ||
-  [ "$(grep -l listening "$captures/$link.err" "$captures/kt0.err" | wc -l)" -lt 2 ]; do sleep 0.1; done
+sleep 1.5
 inside client -- curl -s -m 5 -o /dev/null http://10.96.0.20/hostname
-sleep 1
-inside node/node1 -- sh -c 'for p in $(ip netns pids "$(ip netns identify $$)" 2>/dev/null); do grep -qs tcpdump /proc/$p/comm && kill $p; done' || true
 wait
-echo "-- $link, the pod's cable: client and Service, never a pod of the Service"
-grep -F 10.96.0.20 "$captures/$link" | cut -c1-110 | head -n 4
-echo "-- kt0, the datapath's device: each packet twice, as it came and as it left"
-head -n 6 "$captures/kt0" | cut -c1-110
-rm -rf "$captures"
+echo "-- $cable, the pod's cable: the client and the Service, never a pod of the Service"
+cut -c1-100 "$captures/$cable" | head -n 4
+echo "-- kt0, the datapath's device: every packet twice, as it came and as it left"
+cut -c1-100 "$captures/kt0" | head -n 6
 
 step "iperf3 through the Service: every byte through the userspace datapath"
-show inside client -- iperf3 -c 10.96.0.30 -t 3 -C cubic
+show scripts/kubetun lab exec client -- iperf3 -c 10.96.0.30 -t 3 -C cubic
 
-step "the entries behind it"
-scripts/kubetun conntrack list --node node1 --service default/iperf:iperf3 2>/dev/null ||
-  scripts/kubetun conntrack list --node node1
+step "the conntrack entries behind it"
+show scripts/kubetun conntrack list --node node1 --service default/iperf
 
 step "look further"
 cat <<EOF
