@@ -45,8 +45,6 @@ export const FLAG_REPLIED = 1 << 19;
 export const FLAG_ASSURED = 1 << 20;
 /** This side's packets arrive by forwarding and are forwarded again: give one hop back. */
 export const FLAG_TTL_BACK = 1 << 21;
-/** A FIN has passed in the direction of this line. */
-export const FLAG_CLOSING = 1 << 22;
 
 /** No such side; also what a look-up gives when it gives up. */
 export const NO_SIDE = -1;

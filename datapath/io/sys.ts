@@ -6,9 +6,6 @@ import { KubetunError } from '../error.ts';
 
 const libc = koffi.load('libc.so.6');
 
-export const ENOENT = 2;
-export const EINTR = 4;
-export const EIO = 5;
 export const EAGAIN = 11;
 export const EBUSY = 16;
 export const EINVAL = 22;

@@ -3,7 +3,6 @@ import {
   closeFile,
   EBUSY,
   EINVAL,
-  errno,
   ioctl,
   ioctlNumber,
   openFile,
@@ -126,6 +125,3 @@ export function openTun(name: string): Tun {
     throw error;
   }
 }
-
-/** The error number behind the last read or write that gave -1. */
-export const tunErrno = errno;

@@ -26,7 +26,6 @@ export const DROP_FRAGMENT_ORPHAN = 16;
 export const DROP_FRAGMENT_LIMIT = 17;
 export const DROP_FRAGMENT_RANGE = 18;
 export const DROP_UNANSWERABLE = 19;
-export const DROP_NO_IMAGE = 20;
 
 /** Name and meaning of each drop reason; index is the DROP_* code. */
 export const DROP_REASONS: readonly (readonly [string, string])[] = [
@@ -50,35 +49,32 @@ export const DROP_REASONS: readonly (readonly [string, string])[] = [
   ['fragment-limit', 'too many fragments wait for their first one'],
   ['fragment-range', 'a fragment that ends beyond 65,535 bytes'],
   ['unanswerable', 'refused, but a reply to it is forbidden (RST, ICMP error, multicast)'],
-  ['no-image', 'a new flow that needs tables before the first image'],
 ];
 
 /** Counters other than drops, after the drop reasons in the counter section. */
 export const COUNTER_BASE = 64;
 export const COUNT_PACKETS = COUNTER_BASE;
-export const COUNT_BYTES = COUNTER_BASE + 1;
-export const COUNT_FORWARDED = COUNTER_BASE + 2;
-export const COUNT_FLOWS_MADE = COUNTER_BASE + 3;
-export const COUNT_FLOWS_EXPIRED = COUNTER_BASE + 4;
-export const COUNT_FLOWS_EVICTED = COUNTER_BASE + 5;
-export const COUNT_FLOWS_REOPENED = COUNTER_BASE + 6;
-export const COUNT_REJECT_NO_ENDPOINT = COUNTER_BASE + 7;
-export const COUNT_REJECT_WRONG_PORT = COUNTER_BASE + 8;
-export const COUNT_REJECT_MIDSTREAM = COUNTER_BASE + 9;
-export const COUNT_RST_IMPLAUSIBLE = COUNTER_BASE + 10;
-export const COUNT_ICMP_TRANSLATED = COUNTER_BASE + 11;
-export const COUNT_PASSED_HOST = COUNTER_BASE + 12;
-export const COUNT_PASSED_UNTRACKED = COUNTER_BASE + 13;
-export const COUNT_PORT_MOVED = COUNTER_BASE + 14;
-export const COUNT_FRAGMENTS = COUNTER_BASE + 15;
-export const COUNT_BATCHES = COUNTER_BASE + 16;
-export const COUNT_READ_ERRORS = COUNTER_BASE + 17;
-export const COUNT_WRITE_ERRORS = COUNTER_BASE + 18;
+export const COUNT_FORWARDED = COUNTER_BASE + 1;
+export const COUNT_FLOWS_MADE = COUNTER_BASE + 2;
+export const COUNT_FLOWS_EXPIRED = COUNTER_BASE + 3;
+export const COUNT_FLOWS_EVICTED = COUNTER_BASE + 4;
+export const COUNT_FLOWS_REOPENED = COUNTER_BASE + 5;
+export const COUNT_REJECT_NO_ENDPOINT = COUNTER_BASE + 6;
+export const COUNT_REJECT_WRONG_PORT = COUNTER_BASE + 7;
+export const COUNT_REJECT_MIDSTREAM = COUNTER_BASE + 8;
+export const COUNT_RST_IMPLAUSIBLE = COUNTER_BASE + 9;
+export const COUNT_ICMP_TRANSLATED = COUNTER_BASE + 10;
+export const COUNT_PASSED_HOST = COUNTER_BASE + 11;
+export const COUNT_PASSED_UNTRACKED = COUNTER_BASE + 12;
+export const COUNT_PORT_MOVED = COUNTER_BASE + 13;
+export const COUNT_FRAGMENTS = COUNTER_BASE + 14;
+export const COUNT_BATCHES = COUNTER_BASE + 15;
+export const COUNT_READ_ERRORS = COUNTER_BASE + 16;
+export const COUNT_WRITE_ERRORS = COUNTER_BASE + 17;
 
 /** Names and meanings, index is the code less COUNTER_BASE. */
 export const COUNTERS: readonly (readonly [string, string])[] = [
   ['packets', 'packets read; a 64 KiB segment is one'],
-  ['bytes', 'bytes read'],
   ['forwarded', 'packets written back, answers not counted'],
   ['flows-made', 'flows inserted'],
   ['flows-expired', 'flows whose time ran out'],

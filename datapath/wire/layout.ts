@@ -3,7 +3,6 @@
 /** virtio_net_hdr, linux/virtio_net.h; little endian on every machine that kubetun runs on. */
 export const VNET_HEADER_BYTES = 10;
 export const VNET_OFF_FLAGS = 0;
-export const VNET_OFF_GSO_TYPE = 1;
 export const VNET_OFF_CSUM_START = 6;
 export const VNET_OFF_CSUM_OFFSET = 8;
 export const VNET_FLAG_NEEDS_CSUM = 1;
@@ -38,9 +37,7 @@ export const TCP_OFF_SUM = 16;
 export const TCP_FLAG_FIN = 0x01;
 export const TCP_FLAG_SYN = 0x02;
 export const TCP_FLAG_RST = 0x04;
-export const TCP_FLAG_PSH = 0x08;
 export const TCP_FLAG_ACK = 0x10;
-export const TCP_FLAG_URG = 0x20;
 
 /** UDP, RFC 768. */
 export const UDP_HEADER_BYTES = 8;

@@ -5,6 +5,8 @@ import { formatTable, print } from '../../control/cli/table.ts';
 import { connectKube } from '../../control/kube/client.ts';
 import { isAlive } from '../host/process.ts';
 import { isReady } from '../life/wait.ts';
+import { checkPlan } from '../plan/apply.ts';
+import { planLab } from '../plan/plan.ts';
 import { kubeconfigPath } from '../state/paths.ts';
 import { type LabRecord, requireLab } from '../state/record.ts';
 import { isAgentRunning } from '../supervisor/agents.ts';
@@ -31,6 +33,8 @@ interface LabStatus {
   nodes: NodeStatus[];
   /** Null while the API server does not answer. */
   pods: PodStatus[] | null;
+  /** What of the network is not as it was made, one line each. */
+  network: string[];
   /** Where the API server is, for clients in the root namespace; null while it does not run. */
   api: string | null;
 }
@@ -69,6 +73,7 @@ async function readStatus(record: LabRecord): Promise<LabStatus> {
       }),
     ),
     pods,
+    network: await checkPlan(planLab(lab, topology)),
     api: runs ? `https://127.0.0.1:${apiPort}` : null,
   };
 }
@@ -90,7 +95,7 @@ async function readPods(lab: string): Promise<PodStatus[]> {
   }
 }
 
-function formatStatus({ lab, nodes, pods, api }: LabStatus): string {
+function formatStatus({ lab, nodes, pods, network, api }: LabStatus): string {
   const parts = [
     `lab ${lab}, API server ${api ?? 'stopped'}`,
     formatTable(
@@ -98,6 +103,7 @@ function formatStatus({ lab, nodes, pods, api }: LabStatus): string {
       nodes.map((n) => [n.name, n.address, n.podCIDR, n.agent, String(n.generation ?? '-')]),
     ),
   ];
+  if (network.length > 0) parts.push(`the network is not whole:\n  ${network.join('\n  ')}`);
   if (pods === null) parts.push('pods: unknown while the API server does not answer');
   else if (pods.length === 0) parts.push('no pods');
   else {
