@@ -1,0 +1,103 @@
+// A cluster in memory with its controllers and without a server: only what a test is about has to be said.
+import { SERVED, type ServedKind } from '../../../../control/apiserver/kinds.ts';
+import { isObject, type KubeObject } from '../../../../control/apiserver/object.ts';
+import { Registry } from '../../../../control/apiserver/registry.ts';
+import { Store } from '../../../../control/apiserver/store.ts';
+import { type Controllers, startControllers } from '../../../../control/controllers/controllers.ts';
+import type { Endpoint } from '../../../../control/controllers/endpoints/desired.ts';
+
+const RANGES = { serviceRange: '10.96.0.0/16', nodePortMin: 30_000, nodePortMax: 32_767 };
+
+export function kindOf(name: string): ServedKind {
+  return SERVED.find(({ kind }) => kind === name)!;
+}
+
+export interface World {
+  store: Store;
+  create(kind: string, object: object, namespace?: string): KubeObject;
+  /** Merges into an object, or into its status; null takes a field away. */
+  patch(kind: string, name: string, patch: object): KubeObject;
+  patchStatus(kind: string, name: string, status: object): KubeObject;
+  /** Deletes at once, unless told to wait as long as the object asks for. */
+  remove(kind: string, name: string, options?: { graceful?: boolean }): void;
+  get(kind: string, name: string): KubeObject | undefined;
+  list(kind: string): KubeObject[];
+  idle(): Promise<void>;
+  controllers: Controllers;
+}
+
+/** A world with the namespace `default`. `prepare` fills it before the controllers start. */
+export function startWorld(
+  prepare: (world: Omit<World, 'controllers' | 'idle'>) => void = () => {},
+) {
+  const store = new Store(SERVED);
+  const registry = new Registry(store, RANGES);
+  const place = (kind: string, name: string) => ({
+    namespace: kindOf(kind).namespaced ? 'default' : '',
+    name,
+  });
+  const get = (kind: string, name: string) =>
+    store.get(kindOf(kind).plural, place(kind, name).namespace, name);
+  const update = (kind: string, name: string, change: object, status: boolean) =>
+    registry.update(kindOf(kind), place(kind, name), merge(get(kind, name), change), status);
+  const bare = {
+    store,
+    get,
+    create: (kind: string, object: object, namespace = 'default') =>
+      registry.create(kindOf(kind), kindOf(kind).namespaced ? namespace : '', object),
+    patch: (kind: string, name: string, patch: object) => update(kind, name, patch, false),
+    patchStatus: (kind: string, name: string, status: object) =>
+      update(kind, name, { status }, true),
+    remove(kind: string, name: string, { graceful = false } = {}) {
+      registry.remove(kindOf(kind), place(kind, name), graceful ? {} : { gracePeriodSeconds: 0 });
+    },
+    list: (kind: string) => store.list(kindOf(kind).plural),
+  };
+  bare.create('Namespace', { metadata: { name: 'default' } });
+  prepare(bare);
+  const controllers = startControllers(registry);
+  return { ...bare, controllers, idle: () => controllers.idle() } satisfies World;
+}
+
+function merge(into: unknown, change: unknown): unknown {
+  if (!isObject(change)) return change;
+  const merged = isObject(into) ? { ...into } : {};
+  for (const [key, value] of Object.entries(change)) {
+    if (value === null) delete merged[key];
+    else merged[key] = merge(merged[key], value);
+  }
+  return merged;
+}
+
+export function service(name: string, spec: object = {}, metadata: object = {}): object {
+  const base = { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] };
+  return { metadata: { name, ...metadata }, spec: { ...base, ...spec } };
+}
+
+export function pod(name: string, spec: object = {}, metadata: object = {}): object {
+  const containers = [{ name: 'main', image: 'pause' }];
+  return {
+    metadata: { name, labels: { app: 'web' }, ...metadata },
+    spec: { nodeName: 'node1', containers, ...spec },
+  };
+}
+
+export function node(name: string, labels: object = {}, spec: object = {}): object {
+  return { metadata: { name, labels }, spec, status: ready(true) };
+}
+
+/** A status with the condition Ready. */
+export function ready(isReady: boolean, rest: object = {}): object {
+  return { conditions: [{ type: 'Ready', status: isReady ? 'True' : 'False' }], ...rest };
+}
+
+/** The slices of a Service. */
+export function slicesOf(world: { list: World['list'] }, name: string): KubeObject[] {
+  return world
+    .list('EndpointSlice')
+    .filter(({ metadata }) => metadata.labels?.['kubernetes.io/service-name'] === name);
+}
+
+export function endpointsOf(slices: KubeObject[]): Endpoint[] {
+  return slices.flatMap((slice) => slice.endpoints as Endpoint[]);
+}
