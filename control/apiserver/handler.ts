@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { discoveryDocuments } from './discovery.ts';
 import { listObjects } from './list.ts';
 import { isObject } from './object.ts';
+import { PATCHERS, type Patcher } from './patch.ts';
 import type { DeleteOptions, Registry, WriteOptions } from './registry.ts';
 import { parseRoute, type Route } from './route.ts';
 import { type Matcher, parseFieldSelector, parseLabelSelector } from './selectors.ts';
@@ -14,7 +15,6 @@ import { serveWatch } from './watch.ts';
 const BODY_BYTES_MAX = 3 * 1024 * 1024;
 const WATCH_S_DEFAULT = 1800;
 const HEALTH = new Set(['/healthz', '/livez', '/readyz']);
-const MERGE_PATCH = 'application/merge-patch+json';
 const documents = discoveryDocuments();
 
 /** Answers requests that bear the token; everything else is refused. */
@@ -106,21 +106,20 @@ function write(
     case 'PUT':
       return [200, registry.update(kind, place, body, status, options)];
     case 'PATCH':
-      requireMergePatch(request);
-      return [200, registry.patch(kind, place, body, status, options)];
+      return [200, registry.patch(kind, place, body, status, options, patcherOf(request))];
     case 'DELETE':
       return [200, registry.remove(kind, place, deleteOptions(body, query), options.dryRun)];
   }
   throw notAllowed();
 }
 
-function requireMergePatch(request: IncomingMessage): void {
-  const type = request.headers['content-type']?.split(';')[0];
-  if (type === MERGE_PATCH) return;
+function patcherOf(request: IncomingMessage): Patcher {
+  const type = request.headers['content-type']?.split(';')[0] ?? '';
+  if (Object.hasOwn(PATCHERS, type)) return PATCHERS[type]!;
   throw new StatusError(
     415,
     'UnsupportedMediaType',
-    `the body of the request was in an unknown format - accepted media types include: ${MERGE_PATCH}`,
+    `the body of the request was in an unknown format - accepted media types include: ${Object.keys(PATCHERS).join(', ')}`,
   );
 }
 

@@ -1,4 +1,17 @@
+// The kinds of patches, by the media type that names them.
+import { jsonPatch } from './json-patch.ts';
 import { isObject } from './object.ts';
+import { strategicPatch } from './strategic-patch.ts';
+
+/** From an object and a request's body to the object that is wanted. Neither is changed. */
+export type Patcher = (target: unknown, patch: unknown) => unknown;
+
+/** Server-side apply is not among them. */
+export const PATCHERS: Record<string, Patcher> = {
+  'application/json-patch+json': jsonPatch,
+  'application/merge-patch+json': mergePatch,
+  'application/strategic-merge-patch+json': strategicPatch,
+};
 
 /** JSON merge patch, RFC 7386. Neither argument is changed. */
 export function mergePatch(target: unknown, patch: unknown): unknown {

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { Allocator, type AllocatorRanges } from './allocate/allocator.ts';
 import type { ServedKind } from './kinds.ts';
 import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from './object.ts';
-import { mergePatch } from './patch.ts';
+import { mergePatch, type Patcher } from './patch.ts';
 import {
   badRequest,
   conflict,
@@ -109,21 +109,21 @@ export class Registry {
     return this.#change(kind, old, given, status, options);
   }
 
-  /** JSON merge patch of an object, or with `status` of its status. Throws StatusError. */
+  /** Patches an object, or with `status` its status; a merge patch unless told otherwise. Throws StatusError. */
   patch(
     kind: ServedKind,
     place: Place,
     patch: unknown,
     status: boolean,
     options: WriteOptions = WRITE,
+    patcher: Patcher = mergePatch,
   ): KubeObject {
     const old = this.get(kind, place);
-    const merged = this.#read(kind, mergePatch(old, patch), options);
-    const asked = isObject(patch) && isObject(patch.metadata) ? patch.metadata : {};
+    const patched = this.#read(kind, patcher(old, patch), options);
     // Without a version of its own a patch is for whatever is there.
-    if (!asked.resourceVersion) merged.metadata.resourceVersion = old.metadata.resourceVersion!;
-    if (merged.metadata.name !== place.name) throw badRequest('a patch cannot rename an object');
-    return this.#change(kind, old, merged, status, options);
+    patched.metadata.resourceVersion ??= old.metadata.resourceVersion;
+    if (patched.metadata.name !== place.name) throw badRequest('a patch cannot rename an object');
+    return this.#change(kind, old, patched, status, options);
   }
 
   /** Ends an object, or begins its end: then it is returned with a deletionTimestamp. */

@@ -1,0 +1,125 @@
+// JSON patch, RFC 6902: a list of operations that are all done, or none.
+import { isEqual, isObject } from './object.ts';
+import { badRequest, StatusError } from './status.ts';
+
+/** Upstream's limit: apiserver/pkg/endpoints/handlers/patch.go. */
+const OPERATIONS_MAX = 10_000;
+
+interface Operation {
+  op: string;
+  path: string;
+  from?: string;
+  value?: unknown;
+}
+
+type Container = Record<string, unknown> | unknown[];
+
+/**
+ * The object after all operations; the target is not changed. Throws StatusError BadRequest for what is no patch,
+ * Invalid (422) for an operation that does not fit the target, such as a `test` that fails.
+ */
+export function jsonPatch(target: unknown, patch: unknown): unknown {
+  if (!Array.isArray(patch) || !patch.every(isOperation)) {
+    throw badRequest('a JSON patch must be a list of operations with op and path');
+  }
+  if (patch.length > OPERATIONS_MAX) {
+    const message = `The allowed maximum operations in a JSON patch is ${OPERATIONS_MAX}, got ${patch.length}`;
+    throw new StatusError(413, 'RequestEntityTooLarge', message);
+  }
+  // The root hangs in a box, so that an operation on the whole document is like any other.
+  const box = { root: structuredClone(target) };
+  for (const operation of patch as Operation[]) apply(box, operation);
+  return box.root;
+}
+
+function isOperation(value: unknown): boolean {
+  return isObject(value) && typeof value.op === 'string' && typeof value.path === 'string';
+}
+
+function apply(box: { root: unknown }, { op, path, from, value }: Operation): void {
+  switch (op) {
+    case 'add':
+      return insert(box, path, structuredClone(value));
+    case 'remove':
+      return void take(box, path);
+    case 'replace':
+      take(box, path);
+      return insert(box, path, structuredClone(value));
+    case 'copy':
+      return insert(box, path, structuredClone(read(box, from)));
+    case 'move':
+      return insert(box, path, take(box, from));
+    case 'test':
+      if (isEqual(read(box, path), value)) return;
+      throw misfit(`testing value ${path} failed`);
+  }
+  throw badRequest(`unexpected kind of operation in a JSON patch: ${op}`);
+}
+
+/** The container that holds what a pointer names, and the last key. */
+function locate(box: { root: unknown }, pointer: string | undefined): [Container, string] {
+  if (pointer === undefined) throw badRequest('an operation of the JSON patch needs `from`');
+  if (pointer !== '' && !pointer.startsWith('/')) {
+    throw badRequest(`a path of a JSON patch must begin with a slash: ${pointer}`);
+  }
+  const unescaped = pointer.split('/').map((k) => k.replaceAll('~1', '/').replaceAll('~0', '~'));
+  const keys = ['root', ...unescaped.slice(1)];
+  let at: unknown = box;
+  for (const key of keys.slice(0, -1)) at = isContainer(at) ? valueAt(at, key) : undefined;
+  if (!isContainer(at)) throw misfit(`${pointer} is not there`);
+  return [at, keys.at(-1)!];
+}
+
+function read(box: { root: unknown }, pointer: string | undefined): unknown {
+  const [container, key] = locate(box, pointer);
+  return valueAt(container, key);
+}
+
+/** Removes what a pointer names and returns it. */
+function take(box: { root: unknown }, pointer: string | undefined): unknown {
+  const [container, key] = locate(box, pointer);
+  const value = valueAt(container, key);
+  if (value === undefined) throw misfit(`${pointer} is not there`);
+  if (Array.isArray(container)) container.splice(Number(key), 1);
+  else delete container[key];
+  return value;
+}
+
+function insert(box: { root: unknown }, pointer: string, value: unknown): void {
+  const [container, key] = locate(box, pointer);
+  if (!Array.isArray(container)) {
+    define(container, key, value);
+    return;
+  }
+  const index = key === '-' ? container.length : indexOf(key);
+  if (index > container.length) throw misfit(`${pointer} is beyond the end of the list`);
+  container.splice(index, 0, value);
+}
+
+/** An own property always, also where its name is `__proto__`. */
+function define(container: Record<string, unknown>, key: string, value: unknown): void {
+  const descriptor = { value, writable: true, enumerable: true, configurable: true };
+  Object.defineProperty(container, key, descriptor);
+}
+
+function valueAt(container: Container, key: string): unknown {
+  if (Array.isArray(container)) return container[indexOf(key)];
+  return Object.hasOwn(container, key) ? container[key] : undefined;
+}
+
+function indexOf(key: string): number {
+  if (!/^(?:0|[1-9]\d*)$/.test(key)) throw misfit(`${key} is no index of a list`);
+  return Number(key);
+}
+
+function isContainer(value: unknown): value is Container {
+  return typeof value === 'object' && value !== null;
+}
+
+function misfit(why: string): StatusError {
+  return new StatusError(
+    422,
+    'Invalid',
+    `the server rejected our request due to an error in our request: ${why}`,
+  );
+}
