@@ -1,0 +1,135 @@
+// What ends with what it belongs to: the content of namespaces, and what has owners.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { pod, service, startWorld } from './world.ts';
+
+let world: ReturnType<typeof startWorld>;
+
+beforeEach(() => {
+  world = startWorld();
+});
+afterEach(() => world.controllers.stop());
+
+const owner = (uid: string, kind = 'ConfigMap') => ({
+  apiVersion: kind === 'ConfigMap' ? 'v1' : 'example.com/v1',
+  kind,
+  name: 'any',
+  uid,
+});
+
+const configMap = (name: string, ...owners: object[]) =>
+  world.create('ConfigMap', { metadata: { name, ownerReferences: owners } }).metadata.uid!;
+
+const names = () => world.list('ConfigMap').map(({ metadata }) => metadata.name);
+
+test('what belongs to an object goes with it, down to what belongs to that', async () => {
+  const root = configMap('root');
+  const middle = configMap('middle', owner(root));
+  configMap('leaf', owner(middle));
+  configMap('other');
+  world.remove('ConfigMap', 'root');
+  await world.idle();
+  assert.deepEqual(names(), ['other']);
+});
+
+test('an object with several owners goes with the last of them', async () => {
+  const [a, b] = [configMap('a'), configMap('b')];
+  configMap('shared', owner(a), owner(b));
+  world.remove('ConfigMap', 'a');
+  await world.idle();
+  const left = world.get('ConfigMap', 'shared')?.metadata.ownerReferences;
+  assert.deepEqual(
+    left?.map(({ uid }) => uid),
+    [b],
+  );
+  world.remove('ConfigMap', 'b');
+  await world.idle();
+  assert.deepEqual(names(), []);
+});
+
+test('an object that gives up its owner outlives it', async () => {
+  const root = configMap('root');
+  configMap('free', owner(root));
+  world.patch('ConfigMap', 'free', { metadata: { ownerReferences: null } });
+  world.remove('ConfigMap', 'root');
+  await world.idle();
+  assert.deepEqual(names(), ['free']);
+});
+
+test('what names an owner that is not there goes; an owner of an unknown kind is believed', async () => {
+  configMap('orphan', owner('nobody'));
+  configMap('foreign', owner('nobody-else', 'Widget'));
+  await world.idle();
+  assert.deepEqual(names(), ['foreign']);
+});
+
+test('owners and orphans are told apart when the controllers start', async () => {
+  world.controllers.stop();
+  world = startWorld((bare) => {
+    const { uid } = bare.create('Service', service('web')).metadata;
+    const about = (name: string, uid: string) => ({
+      metadata: {
+        name,
+        ownerReferences: [{ apiVersion: 'v1', kind: 'Service', name: 'web', uid }],
+      },
+    });
+    bare.create('ConfigMap', about('kept', uid!));
+    bare.create('ConfigMap', about('orphan', 'an earlier one'));
+  });
+  await world.idle();
+  assert.deepEqual(names(), ['kept']);
+});
+
+test('a pod that goes with its owner has time to end', async () => {
+  const root = configMap('root');
+  world.create('Pod', pod('p', {}, { ownerReferences: [owner(root)] }));
+  world.remove('ConfigMap', 'root');
+  await world.idle();
+  assert.ok(world.get('Pod', 'p')?.metadata.deletionTimestamp);
+});
+
+test('a namespace goes when the last of its content has gone', async () => {
+  world.create('Namespace', { metadata: { name: 'other' } });
+  world.create('Service', service('web'), 'other');
+  world.create('Service', service('web'));
+  world.create('Pod', pod('p'), 'other');
+  await world.idle();
+  world.remove('Namespace', 'other');
+  await world.idle();
+  assert.equal(world.get('Namespace', 'other')?.status.phase, 'Terminating');
+  assert.deepEqual(world.store.list('services', 'other'), []);
+  assert.deepEqual(world.store.list('endpointslices', 'other'), []);
+  assert.ok(world.store.get('pods', 'other', 'p')?.metadata.deletionTimestamp);
+  world.store.remove('pods', 'other', 'p');
+  await world.idle();
+  assert.equal(world.get('Namespace', 'other'), undefined);
+  assert.equal(world.list('Service').length, 1);
+});
+
+test('a namespace waits for who wrote its finalizers, and for those of its content', async () => {
+  const held = { finalizers: ['example.com/hold'] };
+  world.create('Namespace', { metadata: { name: 'other', ...held } });
+  world.create('ConfigMap', { metadata: { name: 'c', ...held } }, 'other');
+  world.remove('Namespace', 'other');
+  await world.idle();
+  const found = world.store.get('configmaps', 'other', 'c');
+  assert.ok(found?.metadata.deletionTimestamp);
+  world.patch('Namespace', 'other', { metadata: { finalizers: null } });
+  await world.idle();
+  assert.ok(world.get('Namespace', 'other'), 'its content is held');
+  world.store.remove('configmaps', 'other', 'c');
+  await world.idle();
+  assert.equal(world.get('Namespace', 'other'), undefined);
+});
+
+test('a namespace whose end had begun before the controllers did goes as well', async () => {
+  world.controllers.stop();
+  world = startWorld((bare) => {
+    bare.create('Namespace', { metadata: { name: 'other' } });
+    bare.create('ConfigMap', { metadata: { name: 'c' } }, 'other');
+    bare.remove('Namespace', 'other');
+  });
+  assert.ok(world.get('Namespace', 'other'));
+  await world.idle();
+  assert.equal(world.get('Namespace', 'other'), undefined);
+});

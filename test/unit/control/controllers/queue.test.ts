@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { mock, test } from 'node:test';
+import { WorkQueue } from '../../../../control/controllers/queue.ts';
+
+test('a key that is added often before its turn is worked on once', async () => {
+  const worked: string[] = [];
+  const queue = new WorkQueue((key) => worked.push(key));
+  for (const key of ['a', 'b', 'a', 'a']) queue.add(key);
+  assert.deepEqual(worked, [], 'never within the call that adds');
+  await queue.idle();
+  assert.deepEqual(worked, ['a', 'b']);
+  assert.equal(queue.isIdle, true);
+});
+
+test('a key that is added while it is worked on has another turn', async () => {
+  let turns = 0;
+  const queue = new WorkQueue((key) => {
+    turns++;
+    if (turns < 3) queue.add(key);
+  });
+  queue.add('a');
+  await queue.idle();
+  assert.equal(turns, 3);
+});
+
+test('work that fails is reported and keeps nothing else waiting', async () => {
+  const reported = mock.method(console, 'error', () => {});
+  const worked: string[] = [];
+  const queue = new WorkQueue((key) => {
+    if (key === 'bad') throw new Error('cannot');
+    worked.push(key);
+  });
+  for (const key of ['bad', 'good']) queue.add(key);
+  await queue.idle();
+  reported.mock.restore();
+  assert.deepEqual(worked, ['good']);
+  assert.match(String(reported.mock.calls[0]?.arguments[0]), /bad.*cannot/);
+});
+
+test('a queue that is stopped works no more, and lets go of who waits for it', async () => {
+  const worked: string[] = [];
+  const queue = new WorkQueue((key) => worked.push(key));
+  queue.add('a');
+  const idle = queue.idle();
+  queue.stop();
+  queue.add('b');
+  await idle;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(worked, []);
+});
