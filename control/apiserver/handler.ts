@@ -4,11 +4,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { discoveryDocuments } from './discovery.ts';
 import { listObjects } from './list.ts';
 import { isObject } from './object.ts';
+import { openapiJson, openapiProtobuf } from './openapi.ts';
 import { PATCHERS, type Patcher } from './patch.ts';
 import type { DeleteOptions, Registry, WriteOptions } from './registry.ts';
 import { parseRoute, type Route } from './route.ts';
 import { type Matcher, parseFieldSelector, parseLabelSelector } from './selectors.ts';
 import { badRequest, notAllowed, pathNotFound, StatusError } from './status.ts';
+import { type RowObject, toTable, wantsTable } from './table/table.ts';
 import { serveWatch } from './watch.ts';
 
 /** Upstream's limit of a request's body. */
@@ -39,11 +41,12 @@ async function answer(
   }
   const url = new URL(request.url ?? '/', 'https://api');
   if (HEALTH.has(url.pathname)) return void response.end('ok');
+  if (url.pathname === '/openapi/v2') return sendOpenapi(request, response);
   const document = documents.get(url.pathname);
   if (document) return sendJson(response, 200, document);
   const route = parseRoute(url.pathname);
   if (!route) throw pathNotFound();
-  if (request.method === 'GET') return read(registry, route, url.searchParams, response);
+  if (request.method === 'GET') return read(registry, route, url.searchParams, request, response);
   const body = await readBody(request);
   const [code, object] = write(registry, route, url.searchParams, request, body);
   sendJson(response, code, object);
@@ -53,10 +56,21 @@ function read(
   registry: Registry,
   route: Route,
   query: URLSearchParams,
+  request: IncomingMessage,
   response: ServerResponse,
 ): void {
   const { kind, namespace, name } = route;
-  if (name !== '') return sendJson(response, 200, registry.get(kind, { namespace, name }));
+  const asTable = wantsTable(request.headers.accept);
+  const included = rowObjectOf(query);
+  if (name !== '') {
+    const object = registry.get(kind, { namespace, name });
+    const { resourceVersion } = object.metadata;
+    return sendJson(
+      response,
+      200,
+      asTable ? toTable(kind, [object], { resourceVersion }, included) : object,
+    );
+  }
   const matches = matcherOf(route, query);
   if (isTrue(query.get('watch'))) {
     const timeoutS = Number(query.get('timeoutSeconds') ?? 0) || WATCH_S_DEFAULT;
@@ -70,14 +84,23 @@ function read(
         bookmarks: isTrue(query.get('allowWatchBookmarks')),
         initialEvents: isTrue(query.get('sendInitialEvents')),
         timeoutS,
+        present: asTable ? (o, isFirst) => toTable(kind, [o], {}, included, isFirst) : null,
       },
       response,
     );
   }
   const limit = Number(query.get('limit') ?? 0) || 0;
   const from = query.get('continue') ?? '';
-  const list = listObjects(registry.store, { kind, namespace, matches, limit, continue: from });
-  sendJson(response, 200, list);
+  const all = { kind, namespace, matches, limit, continue: from };
+  const { items, metadata } = listObjects(registry.store, all);
+  const list = { kind: `${kind.kind}List`, apiVersion: kind.apiVersion, metadata, items };
+  sendJson(response, 200, asTable ? toTable(kind, items, metadata, included) : list);
+}
+
+function rowObjectOf(query: URLSearchParams): RowObject {
+  const asked = query.get('includeObject') || 'Metadata';
+  if (asked === 'None' || asked === 'Metadata' || asked === 'Object') return asked;
+  throw badRequest(`unrecognized includeObject value: ${JSON.stringify(asked)}`);
 }
 
 function write(
@@ -172,6 +195,13 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   } catch (error) {
     throw badRequest(`the body of the request is not JSON: ${(error as Error).message}`);
   }
+}
+
+/** Under a media type of no meaning: clients do not look at it, and some stumble over the `@` in the official one. */
+function sendOpenapi(request: IncomingMessage, response: ServerResponse): void {
+  if (!request.headers.accept?.includes('protobuf')) return sendJson(response, 200, openapiJson());
+  response.writeHead(200, { 'content-type': 'application/octet-stream' });
+  response.end(openapiProtobuf());
 }
 
 function sendJson(response: ServerResponse, code: number, body: object): void {

@@ -12,6 +12,7 @@ import {
 } from './names.ts';
 import type { KubeObject } from './object.ts';
 import type { FieldError, ResourceName } from './status.ts';
+import { type Column, columnsOf } from './table/columns.ts';
 import { validateEndpointSlice } from './validate/endpointslice.ts';
 import { validateNode } from './validate/node.ts';
 import { validatePod } from './validate/pod.ts';
@@ -41,6 +42,8 @@ export interface ServedKind extends ResourceName {
   release: ((allocator: Allocator, object: KubeObject) => void) | null;
   /** Seconds between a request to delete an object and its end; 0 ends it at once. */
   graceS: (object: KubeObject) => number;
+  /** What a Table of these objects shows. */
+  columns: Column[];
   /** Objects whose status begins so. */
   initialStatus: object | null;
 }
@@ -72,6 +75,7 @@ function kind(kind: KubeKind, own: Partial<ServedKind> = {}): ServedKind {
     allocate: null,
     release: null,
     graceS: () => 0,
+    columns: columnsOf(kind),
     initialStatus: null,
     ...own,
   };

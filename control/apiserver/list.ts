@@ -16,8 +16,14 @@ export interface ListOptions {
   continue: string;
 }
 
-/** A list object. Later pages show what is there when they are asked for, not when the first one was. */
-export function listObjects(store: Store, options: ListOptions): object {
+/** One page, and what its metadata says. */
+export interface Page {
+  items: KubeObject[];
+  metadata: { resourceVersion: string; continue?: string; remainingItemCount?: number };
+}
+
+/** A page of what matches. Later pages show what is there when they are asked for, not when the first one was. */
+export function listObjects(store: Store, options: ListOptions): Page {
   const { kind, namespace, matches, limit } = options;
   const after = options.continue === '' ? '' : decode(options.continue);
   const all = store
@@ -29,8 +35,6 @@ export function listObjects(store: Store, options: ListOptions): object {
   const page = limit > 0 ? all.slice(0, limit) : all;
   const rest = all.length - page.length;
   return {
-    kind: `${kind.kind}List`,
-    apiVersion: kind.apiVersion,
     metadata: {
       resourceVersion: String(store.resourceVersion),
       ...(rest > 0 && { continue: encode(page.at(-1)![0]), remainingItemCount: rest }),

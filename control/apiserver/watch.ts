@@ -18,6 +18,8 @@ export interface WatchOptions {
   initialEvents: boolean;
   /** The server ends the watch by itself after this time. */
   timeoutS: number;
+  /** What to send for an object, given whether it is the first; null sends the object itself. */
+  present: ((object: KubeObject, isFirst: boolean) => object) | null;
 }
 
 const BOOKMARK_MS = 60_000;
@@ -55,6 +57,7 @@ class Watch {
   readonly #store: Store;
   readonly #options: WatchOptions;
   readonly #response: ServerResponse;
+  #isFirst = true;
 
   constructor(store: Store, options: WatchOptions, response: ServerResponse) {
     this.#store = store;
@@ -106,7 +109,12 @@ class Watch {
   }
 
   #write(type: EventType, object: KubeObject): void {
-    this.#response.write(lineOf(type, object));
+    const { present } = this.#options;
+    const line = present
+      ? `${JSON.stringify({ type, object: present(object, this.#isFirst) })}\n`
+      : lineOf(type, object);
+    this.#isFirst = false;
+    this.#response.write(line);
     if (this.#response.writableLength > BACKLOG_BYTES_MAX) this.#response.destroy();
   }
 

@@ -129,7 +129,7 @@ test('a change after the end of a watch whose client has not read it all is noth
   const errors: Error[] = [];
   response.on('error', (error) => errors.push(error));
   const all = { namespace: '', matches: () => true, resourceVersion: '', initialEvents: false };
-  serveWatch(store, { kind, ...all, bookmarks: true, timeoutS: 5 }, response);
+  serveWatch(store, { kind, ...all, bookmarks: true, timeoutS: 5, present: null }, response);
   t.mock.timers.tick(5000);
   assert.equal(response.writableEnded, true);
   store.create('pods', { metadata: { name: 'late', namespace: 'default' } } as KubeObject);

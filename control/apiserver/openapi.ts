@@ -1,0 +1,72 @@
+// The OpenAPI document, as small as clients accept it: kubectl looks in it for what a PATCH of a kind understands
+// before it applies anything. It names no schemas, so `kubectl explain` has nothing to tell.
+import { SERVED, type ServedKind } from './kinds.ts';
+
+/** Query parameters that kubectl asks for by name before it uses them. */
+const PATCH_PARAMETERS = ['dryRun', 'fieldValidation'];
+const KIND_EXTENSION = 'x-kubernetes-group-version-kind';
+const INFO = { title: 'kubetun', version: 'v1.33.0' };
+
+/** For clients that read JSON. */
+export function openapiJson(): object {
+  const paths = SERVED.map((row) => [pathOf(row), { patch: patchOperation(row) }]);
+  return { swagger: '2.0', info: INFO, paths: Object.fromEntries(paths), definitions: {} };
+}
+
+function patchOperation(row: ServedKind): object {
+  return {
+    parameters: PATCH_PARAMETERS.map((name) => ({ name, in: 'query', type: 'string' })),
+    responses: { 200: { description: 'OK' } },
+    [KIND_EXTENSION]: kindOf(row),
+  };
+}
+
+/**
+ * For clients that read protobuf: gnostic's openapi.v2.Document. Field numbers are those of
+ * github.com/google/gnostic-models/openapiv2/OpenAPIv2.proto.
+ */
+export function openapiProtobuf(): Buffer {
+  const info = message([1, INFO.title], [2, INFO.version]);
+  const items = SERVED.map((row): [2, Buffer] => [
+    2,
+    message([1, pathOf(row)], [2, message([8, operation(row)])]),
+  ]);
+  return message([1, '2.0'], [2, info], [8, message(...items)]);
+}
+
+function operation(row: ServedKind): Buffer {
+  const parameters = PATCH_PARAMETERS.map((name): [8, Buffer] => {
+    const query = message([2, 'query'], [4, name], [6, 'string']);
+    // ParametersItem.parameter > Parameter.non_body_parameter > NonBodyParameter.query
+    return [8, message([1, message([2, message([3, query])])])];
+  });
+  // JSON is YAML, which is what this field holds.
+  const value = message([2, JSON.stringify(kindOf(row))]);
+  return message(...parameters, [13, message([1, KIND_EXTENSION], [2, value])]);
+}
+
+function kindOf({ group, version, kind }: ServedKind): object {
+  return { group, version, kind };
+}
+
+function pathOf({ apiVersion, plural, namespaced }: ServedKind): string {
+  const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  return `${root}/${namespaced ? 'namespaces/{namespace}/' : ''}${plural}/{name}`;
+}
+
+/** A protobuf message of length-delimited fields: texts and messages, which are the same on the wire. */
+function message(...fields: [number: number, value: string | Buffer][]): Buffer {
+  return Buffer.concat(
+    fields.flatMap(([number, value]) => {
+      const bytes = Buffer.from(value);
+      return [varint((number << 3) | 2), varint(bytes.length), bytes];
+    }),
+  );
+}
+
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest > 0x7f; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
+  return Buffer.from([...bytes, rest]);
+}

@@ -1,0 +1,161 @@
+// Cells that take more than a field's value, as upstream words them.
+import { isObject, type KubeObject } from '../object.ts';
+
+const NONE = '<none>';
+const LIST_SHOWN_MAX = 3;
+const ROLE_PREFIX = 'node-role.kubernetes.io/';
+
+type Fields = Record<string, unknown>;
+
+export function field(object: unknown, name: string): string {
+  return isObject(object) ? String(object[name] ?? '') : '';
+}
+
+/** Entries of a map or a list; 0 if it is not there. */
+export function size(value: unknown): number {
+  return Array.isArray(value) ? value.length : isObject(value) ? Object.keys(value).length : 0;
+}
+
+/** `a=1,b=2`. */
+export function labelMap(labels: unknown): string {
+  if (!isObject(labels) || size(labels) === 0) return NONE;
+  return Object.keys(labels)
+    .sort()
+    .map((key) => `${key}=${labels[key]}`)
+    .join(',');
+}
+
+/** `a=1,b in (2,3),!c`. */
+export function labelSelector(selector: unknown): string {
+  if (!isObject(selector)) return NONE;
+  const labels = size(selector.matchLabels) > 0 ? [labelMap(selector.matchLabels)] : [];
+  const rules = list(selector.matchExpressions).map(({ key, operator, values }) => {
+    if (operator === 'Exists') return key;
+    if (operator === 'DoesNotExist') return `!${key}`;
+    const word = operator === 'NotIn' ? 'notin' : 'in';
+    return `${key} ${word} (${(values as string[] | undefined)?.join(',') ?? ''})`;
+  });
+  return [...labels, ...rules].join(',') || NONE;
+}
+
+export function nodeStatus({ status, spec }: KubeObject): string {
+  const ready = list(status?.conditions).find(({ type }) => type === 'Ready');
+  const state = ready ? (ready.status === 'True' ? 'Ready' : 'NotReady') : 'Unknown';
+  return spec?.unschedulable ? `${state},SchedulingDisabled` : state;
+}
+
+export function nodeRoles({ metadata }: KubeObject): string {
+  const { labels = {} } = metadata;
+  const roles = Object.keys(labels)
+    .filter((key) => key.startsWith(ROLE_PREFIX) && key.length > ROLE_PREFIX.length)
+    .map((key) => key.slice(ROLE_PREFIX.length));
+  const older = labels['kubernetes.io/role'];
+  return [...new Set([...roles, ...(older ? [older] : [])])].sort().join(',') || NONE;
+}
+
+export function nodeAddress({ status }: KubeObject, wanted: string): string {
+  return field(
+    list(status?.addresses).find(({ type }) => type === wanted) ?? { address: NONE },
+    'address',
+  );
+}
+
+/** `1/2`: gates that are open. */
+export function readinessGates({ spec, status }: KubeObject): string {
+  const gates = list(spec?.readinessGates).map((gate) => gate.conditionType);
+  if (gates.length === 0) return NONE;
+  const open = list(status?.conditions)
+    .filter((c) => c.status === 'True')
+    .map((c) => c.type);
+  return `${gates.filter((gate) => open.includes(gate)).length}/${gates.length}`;
+}
+
+export function serviceExternal(service: KubeObject): string {
+  const { type, externalIPs = [], externalName } = service.spec ?? {};
+  if (type === 'ExternalName') return externalName;
+  const balancer = type === 'LoadBalancer' ? loadBalancer(service).split(',').filter(Boolean) : [];
+  const all = [...balancer, ...externalIPs];
+  return all.join(',') || (type === 'LoadBalancer' ? '<pending>' : NONE);
+}
+
+/** `80:30086/TCP,53/UDP`. */
+export function servicePorts({ spec }: KubeObject): string {
+  const ports = list(spec?.ports).map(({ port, nodePort, protocol }) =>
+    nodePort ? `${port}:${nodePort}/${protocol}` : `${port}/${protocol}`,
+  );
+  return ports.join(',') || NONE;
+}
+
+/** Addresses that a load balancer or an Ingress answers on. */
+export function loadBalancer({ status }: KubeObject): string {
+  return list(status?.loadBalancer?.ingress)
+    .map(({ ip, hostname }) => ip ?? hostname ?? '')
+    .filter(Boolean)
+    .join(',');
+}
+
+export function slicePorts({ ports }: KubeObject): string {
+  const shown = list(ports).map(({ name, port }) => String(port ?? (name || '*')));
+  return shorten(shown, '<unset>');
+}
+
+export function sliceEndpoints({ endpoints }: KubeObject): string {
+  return shorten(
+    list(endpoints).flatMap(({ addresses }) => (addresses as string[] | undefined) ?? []),
+    '<unset>',
+  );
+}
+
+export function endpointsOfSubsets({ subsets }: KubeObject): string {
+  const all = list(subsets).flatMap(({ addresses, ports }) =>
+    list(addresses).flatMap(({ ip }) => {
+      const numbers = list(ports).map(({ port }) => `${ip}:${port}`);
+      return numbers.length > 0 ? numbers : [String(ip)];
+    }),
+  );
+  return shorten(all, NONE);
+}
+
+/** `pod/web-1`. */
+export function eventObject({ involvedObject }: KubeObject): string {
+  const name = field(involvedObject, 'name');
+  const kind = field(involvedObject, 'kind').toLowerCase();
+  return name === '' ? kind : `${kind}/${name}`;
+}
+
+export function eventSource({ source, reportingComponent, reportingInstance }: KubeObject): string {
+  const component = field(source, 'component') || String(reportingComponent ?? '');
+  const host = field(source, 'host') || String(reportingInstance ?? '');
+  return [component, host].filter(Boolean).join(', ');
+}
+
+export function templateContainers({ spec }: KubeObject, name: 'name' | 'image'): string {
+  return list(spec?.template?.spec?.containers)
+    .map((container) => container[name])
+    .join(',');
+}
+
+export function ingressHosts({ spec }: KubeObject): string {
+  const hosts = list(spec?.rules)
+    .map(({ host }) => String(host ?? ''))
+    .filter(Boolean);
+  return shorten(hosts, '*');
+}
+
+export function ingressParameters({ spec }: KubeObject): string {
+  const { apiGroup, kind, name } = spec?.parameters ?? {};
+  if (!kind) return NONE;
+  return `${kind}${apiGroup ? `.${apiGroup}` : ''}/${name}`;
+}
+
+/** `a,b,c + 4 more...`. */
+function shorten(items: string[], empty: string): string {
+  if (items.length === 0) return empty;
+  const shown = items.slice(0, LIST_SHOWN_MAX).join(',');
+  const rest = items.length - LIST_SHOWN_MAX;
+  return rest > 0 ? `${shown} + ${rest} more...` : shown;
+}
+
+function list(value: unknown): Fields[] {
+  return Array.isArray(value) ? (value as Fields[]) : [];
+}

@@ -1,0 +1,54 @@
+// Tables: objects as rows for people, made by the server so that every client shows the same.
+import type { ServedKind } from '../kinds.ts';
+import type { KubeObject } from '../object.ts';
+import type { Column } from './columns.ts';
+
+/** What comes with each row: query parameter `includeObject`. */
+export type RowObject = 'None' | 'Metadata' | 'Object';
+
+const API_VERSION = 'meta.k8s.io/v1';
+
+/** True if an Accept header wants a Table of this version before anything else. */
+export function wantsTable(accept: string | undefined): boolean {
+  const first = (accept ?? '').split(',').map((type) => type.replaceAll(' ', '').split(';'));
+  return first.some(
+    ([type, ...parameters]) =>
+      type === 'application/json' &&
+      ['as=Table', 'v=v1', 'g=meta.k8s.io'].every((parameter) => parameters.includes(parameter)),
+  );
+}
+
+/** A Table object. Watches name the columns in their first event alone, as upstream's do. */
+export function toTable(
+  kind: ServedKind,
+  objects: KubeObject[],
+  listMetadata: object,
+  rowObject: RowObject,
+  withColumns = true,
+): object {
+  return {
+    kind: 'Table',
+    apiVersion: API_VERSION,
+    metadata: listMetadata,
+    columnDefinitions: withColumns ? kind.columns.map(definition) : [],
+    rows: objects.map((object) => ({
+      cells: kind.columns.map(({ cell }) => cell(object)),
+      ...(rowObject !== 'None' && { object: inRow(object, rowObject) }),
+    })),
+  };
+}
+
+function definition({ name, type, wide }: Column): object {
+  return {
+    name,
+    type,
+    format: name === 'Name' ? 'name' : '',
+    description: '',
+    priority: wide ? 1 : 0,
+  };
+}
+
+function inRow(object: KubeObject, rowObject: RowObject): object {
+  if (rowObject === 'Object') return object;
+  return { kind: 'PartialObjectMetadata', apiVersion: API_VERSION, metadata: object.metadata };
+}
