@@ -17,6 +17,8 @@ import { serveWatch } from './watch.ts';
 const BODY_BYTES_MAX = 3 * 1024 * 1024;
 const WATCH_S_DEFAULT = 1800;
 const HEALTH = new Set(['/healthz', '/livez', '/readyz']);
+/** What JSON comes as; nothing said means JSON, as upstream has it. */
+const JSON_TYPES = new Set(['', '*/*', 'application/json']);
 const documents = discoveryDocuments();
 
 /** Answers requests that bear the token; everything else is refused. */
@@ -137,12 +139,20 @@ function write(
 }
 
 function patcherOf(request: IncomingMessage): Patcher {
-  const type = request.headers['content-type']?.split(';')[0] ?? '';
+  const type = mediaTypeOf(request);
   if (Object.hasOwn(PATCHERS, type)) return PATCHERS[type]!;
-  throw new StatusError(
+  throw unsupportedMedia(Object.keys(PATCHERS));
+}
+
+function mediaTypeOf(request: IncomingMessage): string {
+  return request.headers['content-type']?.split(';')[0]?.trim() ?? '';
+}
+
+function unsupportedMedia(accepted: string[]): StatusError {
+  return new StatusError(
     415,
     'UnsupportedMediaType',
-    `the body of the request was in an unknown format - accepted media types include: ${Object.keys(PATCHERS).join(', ')}`,
+    `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')}`,
   );
 }
 
@@ -178,7 +188,10 @@ function matcherOf({ kind }: Route, query: URLSearchParams): Matcher {
   return (object) => labels(object) && fields(object);
 }
 
+/** Throws StatusError 415 for what is not JSON: `kubectl create namespace` of 1.32 and later speaks protobuf. */
 async function readBody(request: IncomingMessage): Promise<unknown> {
+  if (request.method === 'PATCH') patcherOf(request);
+  else if (!JSON_TYPES.has(mediaTypeOf(request))) throw unsupportedMedia(['application/json']);
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
