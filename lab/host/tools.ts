@@ -41,7 +41,7 @@ export function requireRoot(): void {
 }
 
 /** Path of a command, looked up as a shell would; null if there is none. */
-function findTool(name: string): string | null {
+export function findTool(name: string): string | null {
   for (const folder of (process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin').split(delimiter)) {
     const path = join(folder, name);
     try {

@@ -1,5 +1,117 @@
-import type { Command } from 'commander';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type Command, InvalidArgumentError } from 'commander';
+import { type OutputFormat, outputOption } from '../../control/cli/options.ts';
+import { KubetunError } from '../../datapath/error.ts';
+import { drawChart } from './chart.ts';
+import { formatReport, type Report, writeReport } from './report.ts';
 
+interface Options {
+  rounds: number;
+  seconds: number;
+  out: string;
+  chart?: string;
+  output: OutputFormat;
+}
+
+interface Suite {
+  about: string;
+  title: string;
+  /** Needs namespaces. */
+  root: boolean;
+  rounds: number;
+  run(options: Options, progress: (line: string) => void): Promise<Report>;
+}
+
+const SUITES: Record<string, Suite> = {
+  core: {
+    about: 'the pipeline in memory: ns a packet, established and new connections',
+    title: 'The pipeline in memory',
+    root: false,
+    rounds: 5,
+    run: async ({ rounds }, progress) =>
+      (await import('./core/suite.ts')).benchCore(rounds, progress),
+  },
+  throughput: {
+    about: 'bulk, datagrams and connects beside kernel forwarding, iptables, nftables, HAProxy',
+    title: 'Through one node, pod to pod',
+    root: true,
+    rounds: 9,
+    run: async ({ rounds, seconds }, progress) =>
+      (await import('./net/suite.ts')).benchThroughput({ rounds, seconds, progress }),
+  },
+  connect: {
+    about: 'connect times at 10 to 30,000 Services beside iptables and nftables',
+    title: 'Time to connect, by the number of Services',
+    root: true,
+    rounds: 9,
+    run: async ({ rounds, seconds }, progress) =>
+      (await import('./net/suite.ts')).benchConnect({ rounds, seconds, progress }),
+  },
+};
+
+const TOOLS: Record<string, string> = {
+  ip: 'iproute2',
+  iperf3: 'iperf3',
+  nft: 'nftables',
+  'iptables-legacy': 'iptables',
+  haproxy: 'haproxy',
+};
+
+/** `kubetun bench`: measurements that anyone can repeat. */
 export function register(program: Command): void {
-  program.command('bench');
+  const bench = program
+    .command('bench')
+    .description('measure the datapath on this machine, which should be quiet')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  scripts/kubetun bench core
+  scripts/kubetun bench throughput --rounds 9 --chart docs/bench/throughput.svg`,
+    );
+  for (const [name, suite] of Object.entries(SUITES)) {
+    bench
+      .command(name)
+      .description(suite.about)
+      .option('--rounds <n>', 'rounds, all datapaths in each', parseCount, suite.rounds)
+      .option('--seconds <n>', 'how long each measurement of bulk lasts', parseCount, 3)
+      .option('--out <folder>', 'where NAME.json goes', 'bench-out')
+      .option('--chart <file>', 'draw an SVG as well')
+      .addOption(outputOption())
+      .action((options: Options) => measure(suite, options));
+  }
+}
+
+async function measure(suite: Suite, options: Options): Promise<void> {
+  if (suite.root) await requireTools();
+  const report = await suite.run(options, (line) => process.stderr.write(`  ${line}\n`));
+  const path = writeReport(report, options.out);
+  if (options.chart) {
+    mkdirSync(dirname(options.chart), { recursive: true });
+    writeFileSync(options.chart, drawChart(report, suite.title));
+  }
+  console.log(options.output === 'json' ? JSON.stringify(report, null, 2) : formatReport(report));
+  process.stderr.write(`  written to ${path}${options.chart ? ` and ${options.chart}` : ''}\n`);
+}
+
+async function requireTools(): Promise<void> {
+  const { findTool, requireRoot } = await import('../../lab/host/tools.ts');
+  requireRoot();
+  for (const [tool, packageName] of Object.entries(TOOLS)) {
+    if (findTool(tool) !== null) continue;
+    throw new KubetunError(
+      'KT_TOOL_MISSING',
+      `${tool} is not installed`,
+      `apt-get install ${packageName}`,
+    );
+  }
+}
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1 || count > 1000) {
+    throw new InvalidArgumentError('It must be 1 to 1000.');
+  }
+  return count;
 }

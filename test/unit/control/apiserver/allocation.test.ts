@@ -95,3 +95,13 @@ test('200 Services have 200 addresses', async () => {
   assert.equal(new Set(made.map(({ body }) => body.spec.clusterIP)).size, 200);
   assert.equal(new Set(made.map(({ body }) => body.spec.ports[0].nodePort)).size, 200);
 });
+
+test('a port of a Service may have any label for a name, such as kubectl makes of two numbers', async () => {
+  const create = (name: string, port: string) =>
+    api.call('POST', SERVICES, service(name, { ports: [{ port: 80, name: port }] }));
+  assert.equal((await create('numbers', '80-80')).code, 201);
+  assert.equal((await create('long', 'a-name-of-more-than-15-characters')).code, 201);
+  const { code, body } = await create('spaced', 'a b');
+  assert.equal(code, 422);
+  assert.equal(body.details.causes[0].field, 'spec.ports[0].name');
+});

@@ -39,7 +39,9 @@ test('a ready pod becomes an endpoint with its node, zone and reference', async 
 });
 
 test('slices are named and labelled after their Service and belong to it', async () => {
-  const { metadata } = world.create('Service', service('web', {}, { labels: { team: 'x' } }));
+  // The last label is the controller's own to give.
+  const labels = { team: 'x', 'service.kubernetes.io/headless': '' };
+  const { metadata } = world.create('Service', service('web', {}, { labels }));
   await world.idle();
   const [slice] = slicesOf(world, 'web');
   assert.match(slice?.metadata.name ?? '', /^web-[a-z0-9]{5}$/);
@@ -100,8 +102,8 @@ test('a pod enters and leaves with its labels; other namespaces do not count', a
 test('pods that differ in a named port get slices of their own', async () => {
   const named = (containerPort: number) => ({
     containers: [
-      { name: 'a', image: 'i', ports: [{ name: 'http', containerPort, protocol: 'TCP' }] },
-      { name: 'b', image: 'i', ports: [{ name: 'http', containerPort: 1, protocol: 'UDP' }] },
+      { name: 'a', image: 'i', ports: [{ name: 'http', containerPort: 1, protocol: 'UDP' }] },
+      { name: 'b', image: 'i', ports: [{ name: 'http', containerPort, protocol: 'TCP' }] },
     ],
   });
   world.create('Service', service('web', { ports: [{ port: 80, targetPort: 'http' }] }));
@@ -175,11 +177,14 @@ test('a Service made anew under its old name has slices of its own', async () =>
   run('p1', '10.1.0.1');
   await world.idle();
   const before = slicesOf(world, 'web')[0]?.metadata.uid;
+  const written: string[] = [];
+  world.store.subscribe('endpointslices', ({ type }) => written.push(type));
   world.remove('Service', 'web');
   const { metadata } = world.create('Service', service('web'));
   await world.idle();
   const slices = slicesOf(world, 'web');
   assert.equal(endpointsOf(slices).length, 1);
   assert.notEqual(slices[0]?.metadata.uid, before);
+  assert.deepEqual(written, ['ADDED', 'DELETED'], 'never without endpoints');
   assert.equal(slices[0]?.metadata.ownerReferences?.[0]?.uid, metadata.uid);
 });

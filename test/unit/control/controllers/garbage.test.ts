@@ -106,20 +106,37 @@ test('a namespace goes when the last of its content has gone', async () => {
   assert.equal(world.list('Service').length, 1);
 });
 
-test('a namespace waits for who wrote its finalizers, and for those of its content', async () => {
-  const held = { finalizers: ['example.com/hold'] };
-  world.create('Namespace', { metadata: { name: 'other', ...held } });
-  world.create('ConfigMap', { metadata: { name: 'c', ...held } }, 'other');
+test('a namespace waits for who wrote its finalizers', async () => {
+  world.create('Namespace', { metadata: { name: 'other', finalizers: ['example.com/hold'] } });
   world.remove('Namespace', 'other');
   await world.idle();
-  const found = world.store.get('configmaps', 'other', 'c');
-  assert.ok(found?.metadata.deletionTimestamp);
+  assert.ok(world.get('Namespace', 'other'));
   world.patch('Namespace', 'other', { metadata: { finalizers: null } });
   await world.idle();
-  assert.ok(world.get('Namespace', 'other'), 'its content is held');
+  assert.equal(world.get('Namespace', 'other'), undefined);
+});
+
+test('a namespace waits for who wrote finalizers of its content', async () => {
+  world.create('Namespace', { metadata: { name: 'other' } });
+  const metadata = { name: 'c', finalizers: ['example.com/hold'] };
+  world.create('ConfigMap', { metadata }, 'other');
+  world.remove('Namespace', 'other');
+  await world.idle();
+  assert.ok(world.store.get('configmaps', 'other', 'c')?.metadata.deletionTimestamp);
+  assert.ok(world.get('Namespace', 'other'));
   world.store.remove('configmaps', 'other', 'c');
   await world.idle();
   assert.equal(world.get('Namespace', 'other'), undefined);
+});
+
+test('idle waits for what one controller leaves to another', async () => {
+  const root = configMap('root');
+  world.create('Service', service('web', {}, { ownerReferences: [owner(root)] }));
+  await world.idle();
+  assert.equal(world.list('EndpointSlice').length, 1);
+  world.remove('ConfigMap', 'root');
+  await world.idle();
+  assert.deepEqual(world.list('EndpointSlice'), []);
 });
 
 test('a namespace whose end had begun before the controllers did goes as well', async () => {

@@ -1,0 +1,50 @@
+// `bench core`: the pipeline in memory.
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { KubetunError } from '../../../datapath/error.ts';
+import { buildReport, type Report, type Series } from '../report.ts';
+
+const PROCESS = fileURLToPath(new URL('./process.ts', import.meta.url));
+const POINTS: [what: string, flows: number, label: string][] = [
+  ['hit', 1000, '1k flows'],
+  ['hit', 100_000, '100k flows'],
+  ['hit', 1_000_000, '1M flows'],
+  ['new', 1000, '1k flows'],
+  ['new', 1_000_000, '1M flows'],
+];
+
+export async function benchCore(rounds: number, progress: (line: string) => void): Promise<Report> {
+  const series = POINTS.map(([what, , label]): Series => {
+    const name = what === 'hit' ? `established, ${label}` : `new flow, ${label}`;
+    return { name, unit: 'ns/packet', values: [] };
+  });
+  for (let round = 1; round <= rounds; round++) {
+    for (const [i, [what, flows]] of POINTS.entries()) {
+      const ns = await measure(what, flows);
+      series[i]!.values.push(ns);
+      progress(`round ${round}/${rounds}: ${series[i]!.name}: ${ns.toFixed(1)} ns`);
+    }
+  }
+  return buildReport('core', rounds, series, () => [], [
+    'in memory, one core: batches of 64 segments of random flows through parse, find, track, translate; partial checksums',
+    'each value is the best of some slices of a process of its own; what filling the batch costs is taken off',
+  ]);
+}
+
+/** ns a packet from a fresh process. */
+function measure(what: string, flows: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [PROCESS, what, String(flows)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let text = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+    });
+    child.once('error', reject);
+    child.once('close', (code) => {
+      if (code === 0) return resolve(Number(text));
+      reject(new KubetunError('KT_BENCH', `measuring ${what} ${flows} ended with ${code}`, ''));
+    });
+  });
+}

@@ -1,0 +1,193 @@
+// A datapath in memory with many established connections, and batches of their packets: the pipeline as the worker
+// runs it, without a device.
+import '../../../datapath/worker/jit.ts';
+import { mapArena } from '../../../datapath/arena/file.ts';
+import { FRONTEND_CLUSTER, PROTO_TCP } from '../../../datapath/nat/image.ts';
+import { ImageWriter } from '../../../datapath/nat/image-writer.ts';
+import { type Batch, createBatch, P_START, P_WORDS } from '../../../datapath/pipeline/batch.ts';
+import { Datapath } from '../../../datapath/pipeline/datapath.ts';
+import { run } from '../../../datapath/pipeline/run.ts';
+import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
+
+/** Packets a batch. */
+export const BATCH = 64;
+const VNET_BYTES = 10;
+/** IPv4 and TCP with a timestamp option, no data: the smallest segment of a connection. */
+const PACKET_BYTES = 52;
+const FRAME_BYTES = VNET_BYTES + PACKET_BYTES;
+/** Words that differ from flow to flow: the IP header and the ports. */
+const OWN_WORDS = 6;
+const SYN = 2;
+const SYN_ACK = 18;
+const ACK = 16;
+const ENDPOINTS = 10;
+const CLIENTS = 200;
+const NOW = 1000;
+
+const address = (text: string) => parseAddress(text)!;
+const VIP = address('10.96.0.50');
+const FIRST_CLIENT = address('10.244.1.1');
+
+export class World {
+  readonly d: Datapath;
+  readonly b: Batch = createBatch();
+  readonly flows: number;
+  /** Own words of each flow's next packet, in the order in which they are sent. */
+  readonly #prebuilt: Int32Array;
+
+  /** Opens so many connections through a ClusterIP, each by its handshake. */
+  constructor(flows: number, flowsMax = 1 << 20) {
+    const arena = mapArena({ flowsMax, imageWords: 1 << 20 }, 12_345);
+    this.d = new Datapath(arena, 77);
+    this.flows = flows;
+    publish(new ImageWriter(arena));
+    this.#prebuilt = new Int32Array(flows * OWN_WORDS);
+    for (let flow = 0; flow < flows; flow += BATCH) this.#open(flow, Math.min(BATCH, flows - flow));
+    this.#prebuild();
+    this.b.count = 0;
+    for (let i = 0; i < BATCH; i++) this.#put(0, ACK);
+  }
+
+  /** Fills the batch with the next packets, from packet number `from` on, each of another flow. */
+  fill(from: number): void {
+    const { p, view } = this.b;
+    const prebuilt = this.#prebuilt;
+    const { flows } = this;
+    let at = (from % flows) * OWN_WORDS;
+    for (let i = 0; i < BATCH; i++) {
+      const ip = p[i * P_WORDS + P_START]! + VNET_BYTES;
+      for (let word = 0; word < OWN_WORDS; word++)
+        view.setInt32(ip + word * 4, prebuilt[at + word]!);
+      at += OWN_WORDS;
+      if (at === prebuilt.length) at = 0;
+    }
+    this.b.count = BATCH;
+  }
+
+  run(): void {
+    run(this.d, this.b, NOW);
+  }
+
+  /** One batch of packets that each open a connection; `first` numbers them, so that all are new. */
+  runNew(first: number): void {
+    this.fillNew(first);
+    this.run();
+  }
+
+  fillNew(first: number): void {
+    this.b.count = 0;
+    for (let i = 0; i < BATCH; i++) this.#put(first + i, SYN);
+  }
+
+  #open(first: number, count: number): void {
+    const { b } = this;
+    b.count = 0;
+    for (let i = 0; i < count; i++) this.#put(first + i, SYN);
+    this.run();
+    // What the backend got, turned round, is its answer.
+    for (let i = 0; i < count; i++) this.#answer(b.p[i * P_WORDS + P_START]! + VNET_BYTES);
+    b.count = count;
+    this.run();
+    b.count = 0;
+    for (let i = 0; i < count; i++) this.#put(first + i, ACK);
+    this.run();
+  }
+
+  #answer(ip: number): void {
+    const { view } = this.b;
+    const [src, dst] = [view.getInt32(ip + 12), view.getInt32(ip + 16)];
+    const ports = view.getInt32(ip + 20);
+    view.setInt32(ip + 12, dst);
+    view.setInt32(ip + 16, src);
+    view.setInt32(ip + 20, (ports << 16) | (ports >>> 16));
+    view.setInt32(ip + 24, 7000);
+    view.setInt32(ip + 28, 2);
+    view.setUint16(ip + 32, 0x8000 | SYN_ACK);
+    sumHeader(view, ip);
+  }
+
+  /** Packets of all flows in random order, so that neither caches nor prefetchers are helped by it. */
+  #prebuild(): void {
+    const order = Int32Array.from({ length: this.flows }, (_, i) => i);
+    let x = 1;
+    for (let i = order.length - 1; i > 0; i--) {
+      x = (Math.imul(x, 1_103_515_245) + 12_345) | 0;
+      const j = (x >>> 3) % (i + 1);
+      [order[i], order[j]] = [order[j]!, order[i]!];
+    }
+    for (const [i, flow] of order.entries()) {
+      this.b.count = 0;
+      this.#put(flow, ACK);
+      for (let word = 0; word < OWN_WORDS; word++) {
+        this.#prebuilt[i * OWN_WORDS + word] = this.b.view.getInt32(VNET_BYTES + word * 4);
+      }
+    }
+  }
+
+  /** A packet as a pod's kernel hands it over: with a partial checksum. */
+  #put(flow: number, flags: number): void {
+    const { b } = this;
+    const { view } = b;
+    const at = b.end();
+    const ip = at + VNET_BYTES;
+    for (let i = 0; i < VNET_BYTES; i++) view.setUint8(at + i, 0);
+    view.setUint8(at, 1);
+    view.setUint16(at + 6, 20, true);
+    view.setUint16(at + 8, 16, true);
+    view.setInt32(ip, (0x4500 << 16) | PACKET_BYTES);
+    view.setInt32(ip + 4, 0x4000);
+    view.setInt32(ip + 8, (63 << 24) | (PROTO_TCP << 16));
+    view.setInt32(ip + 12, FIRST_CLIENT + (flow % CLIENTS));
+    view.setInt32(ip + 16, VIP);
+    view.setUint16(ip + 20, 1024 + Math.floor(flow / CLIENTS));
+    view.setUint16(ip + 22, 80);
+    view.setInt32(ip + 24, flags === SYN ? 1 : 2);
+    view.setInt32(ip + 28, flags === SYN ? 0 : 7001);
+    view.setUint16(ip + 32, 0x8000 | flags);
+    view.setInt32(ip + 36, 0x1234_0000);
+    sumHeader(view, ip);
+    b.push(FRAME_BYTES);
+  }
+}
+
+function sumHeader(view: DataView, ip: number): void {
+  view.setUint16(ip + 10, 0);
+  let sum = 0;
+  for (let i = 0; i < 20; i += 2) sum += view.getUint16(ip + i);
+  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
+  view.setUint16(ip + 10, ~sum & 0xffff);
+}
+
+function publish(writer: ImageWriter): void {
+  const cluster = new Int32Array(ENDPOINTS * 2);
+  for (let i = 0; i < ENDPOINTS; i++) cluster.set([address('10.244.2.10') + i, 8080], i * 2);
+  writer.publish({
+    node: {
+      nodeAddress: address('172.18.0.11'),
+      nodeAddresses: [address('172.18.0.11')],
+      podRanges: [parseRange('10.244.0.0/16')!],
+      serviceRange: parseRange('10.96.0.0/16')!,
+      snatPortMin: 40_000,
+      snatPortMax: 65_534,
+      nodePortMin: 30_000,
+      nodePortMax: 32_767,
+    },
+    upsert: [
+      {
+        id: 1,
+        name: 'default/web:80',
+        proto: PROTO_TCP,
+        flags: 0,
+        affinityS: 0,
+        cluster,
+        local: new Int32Array(0),
+        sourceRanges: new Int32Array(0),
+      },
+    ],
+    remove: [],
+    addFrontends: [
+      { address: VIP, port: 80, proto: PROTO_TCP, kind: FRONTEND_CLUSTER, serviceId: 1 },
+    ],
+    removeFrontends: [],
+  });
+}

@@ -1,0 +1,60 @@
+// What the first packets of a connection cost, by the number of Services.
+import type { Series } from '../report.ts';
+import { measureConnect, startServers } from './measure.ts';
+import type { NetOptions } from './throughput.ts';
+import { makeTopology, removeTopology } from './topology.ts';
+import type { Twin } from './twin.ts';
+import { iptables } from './twins/iptables.ts';
+import { kernelForward } from './twins/kernel.ts';
+import { kubetun } from './twins/kubetun.ts';
+import { nftables } from './twins/nftables.ts';
+
+const SIZES = [10, 1000, 10_000, 30_000];
+export const CONNECTIONS = 4000;
+
+/** Points of one round, in order: 10 and 10,000 Services of kubetun lie side by side. */
+const POINTS: [twin: Twin, services: number][] = [
+  [kernelForward, 0],
+  ...[kubetun, iptables, nftables].flatMap((twin) =>
+    SIZES.map((size): [Twin, number] => [twin, size]),
+  ),
+];
+
+/** Microseconds at the 50th and the 99th percentile. */
+export async function measureConnects({ rounds, progress }: NetOptions): Promise<Series[]> {
+  const series = POINTS.flatMap(([twin, services]) =>
+    ['p50', 'p99'].map(
+      (p): Series => ({ name: nameOf(twin, services, p), unit: 'us', values: [] }),
+    ),
+  );
+  for (let round = 1; round <= rounds; round++) {
+    let last: Twin | null = null;
+    for (const [twin, services] of POINTS) {
+      if (last && last !== twin) await last.end();
+      last = twin;
+      await twin.begin(services);
+      const times = measureConnect(twin.address, CONNECTIONS);
+      for (const p of ['p50', 'p99'] as const) {
+        series.find((one) => one.name === nameOf(twin, services, p))!.values.push(times[p]);
+      }
+      const said = [times.p50, times.p95, times.p99].map((value) => value.toFixed(1)).join(' / ');
+      progress(`round ${round}/${rounds}: ${twin.name}, ${services} Services: ${said} us`);
+    }
+    await last?.end();
+  }
+  return series;
+}
+
+function nameOf(twin: Twin, services: number, p: string): string {
+  return services === 0 ? `${twin.name}, ${p}` : `${twin.name}, ${services} Services, ${p}`;
+}
+
+/** kubetun's medians against its own with 10 Services, and against the others with as many. */
+export function connectAgainst(name: string): string[] {
+  const [twin, services, p] = name.split(', ') as [string, string, string | undefined];
+  if (twin !== kubetun.name || p !== 'p50') return [];
+  return [
+    `${twin}, 10 Services, ${p}`,
+    ...[iptables, nftables].map((t) => `${t.name}, ${services}, ${p}`),
+  ];
+}

@@ -1,0 +1,37 @@
+// Services that fill a datapath's tables. The one that is measured is the last of them.
+import { CONNECT_PORT, IPERF_PORT, SERVER_ADDRESS, VIP } from './topology.ts';
+
+export interface BenchService {
+  address: string;
+  port: number;
+  proto: 'tcp' | 'udp';
+  endpoint: string;
+  endpointPort: number;
+}
+
+/** So many Services with one endpoint each, then those of the measured address. */
+export function benchServices(count: number): BenchService[] {
+  const measured: BenchService[] = [
+    service(VIP, IPERF_PORT, 'udp', SERVER_ADDRESS, IPERF_PORT),
+    service(VIP, IPERF_PORT, 'tcp', SERVER_ADDRESS, IPERF_PORT),
+    service(VIP, CONNECT_PORT, 'tcp', SERVER_ADDRESS, CONNECT_PORT),
+  ];
+  const others = Array.from({ length: Math.max(0, count - measured.length) }, (_, i) =>
+    service(`10.96.${(i >> 8) & 127}.${i & 255}`, 80 + (i >> 15), 'tcp', endpointOf(i), 8080),
+  );
+  return [...others, ...measured];
+}
+
+function service(
+  address: string,
+  port: number,
+  proto: 'tcp' | 'udp',
+  endpoint: string,
+  endpointPort: number,
+): BenchService {
+  return { address, port, proto, endpoint, endpointPort };
+}
+
+function endpointOf(i: number): string {
+  return `10.244.${100 + ((i >> 8) & 127)}.${i & 255}`;
+}

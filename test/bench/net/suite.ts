@@ -1,0 +1,51 @@
+// `bench throughput` and `bench connect`: every datapath in the same namespaces, in turn.
+import { buildReport, type Report, type Series } from '../report.ts';
+import { CONNECTIONS, connectAgainst, measureConnects } from './connect.ts';
+import { startServers } from './measure.ts';
+import { bulkAgainst, measureBulk, type NetOptions, SERVICES, TWINS } from './throughput.ts';
+import { MTU, makeTopology, removeTopology } from './topology.ts';
+
+const SHARED = 'sender, receiver and datapath share the cores';
+
+/** Bulk, datagrams and connects. */
+export async function benchThroughput(options: NetOptions): Promise<Report> {
+  const series = await withPods(async () => [
+    ...(await measureBulk(options)),
+    ...(await measureConnects(options)),
+  ]);
+  const against = (name: string) => [...bulkAgainst(name), ...connectAgainst(name)];
+  return buildReport('throughput', options.rounds, series, against, [
+    `pod1 - node - pod2, MTU ${MTU}; bulk: ${options.seconds} s each, cubic, ${SERVICES} Services; ${SHARED}`,
+    connectNote(),
+  ]);
+}
+
+/** Connects alone. */
+export async function benchConnect(options: NetOptions): Promise<Report> {
+  const series = await withPods(() => measureConnects(options));
+  return buildReport('connect', options.rounds, series, connectAgainst, [SHARED, connectNote()]);
+}
+
+function connectNote(): string {
+  return `connect and close, ${CONNECTIONS} in a row a round; the measured Service is the last of the table`;
+}
+
+/** Runs some measurements between two pods; afterwards, and when it is interrupted, nothing is left. */
+async function withPods(measure: () => Promise<Series[]>): Promise<Series[]> {
+  let stopServers = async () => {};
+  const cleanUp = async () => {
+    for (const twin of TWINS) await twin.end().catch(() => {});
+    await stopServers();
+    removeTopology();
+  };
+  const interrupted = () => void cleanUp().finally(() => process.exit(130));
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupted);
+  try {
+    makeTopology();
+    stopServers = await startServers();
+    return await measure();
+  } finally {
+    await cleanUp();
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, interrupted);
+  }
+}
