@@ -1,8 +1,7 @@
 // What the first packets of a connection cost, by the number of Services.
 import type { Series } from '../report.ts';
-import { measureConnect, startServers } from './measure.ts';
+import { measureConnect } from './measure.ts';
 import type { NetOptions } from './throughput.ts';
-import { makeTopology, removeTopology } from './topology.ts';
 import type { Twin } from './twin.ts';
 import { iptables } from './twins/iptables.ts';
 import { kernelForward } from './twins/kernel.ts';

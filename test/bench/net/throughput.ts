@@ -1,7 +1,6 @@
 // The same bytes through every datapath in turn, round by round.
 import type { Series } from '../report.ts';
 import { measureDatagrams, measureStreams } from './measure.ts';
-import { MTU, makeTopology, removeTopology } from './topology.ts';
 import type { Twin } from './twin.ts';
 import { haproxy } from './twins/haproxy.ts';
 import { iptables } from './twins/iptables.ts';
