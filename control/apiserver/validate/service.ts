@@ -1,6 +1,6 @@
 // Rules of Services across fields: pkg/apis/core/validation (ValidateService).
 import { parseAddress } from '../../../datapath/wire/address.ts';
-import { isPortName } from '../names.ts';
+import { DNS_LABEL_HINT, isDnsLabel, isPortName } from '../names.ts';
 import type { KubeObject } from '../object.ts';
 import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { validateLabels } from './metadata.ts';
@@ -55,8 +55,9 @@ function validatePorts(spec: any): FieldError[] {
     }
     if (ports.length > 1 && !port.name) errors.push(required(`${at}.name`));
     if (port.name && names.has(port.name)) errors.push(duplicate(`${at}.name`, port.name));
-    if (port.name && !isPortName(port.name)) {
-      errors.push(wrong(`${at}.name`, port.name, PORT_NAME_HINT));
+    // A label like any other; only what a targetPort names is a port name, of 15 characters.
+    if (port.name && !isDnsLabel(port.name)) {
+      errors.push(wrong(`${at}.name`, port.name, DNS_LABEL_HINT));
     }
     const number = `${port.protocol}/${port.port}`;
     if (numbers.has(number)) {
