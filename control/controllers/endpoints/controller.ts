@@ -37,8 +37,6 @@ export class EndpointSliceController {
     for (const pod of store.list('pods')) this.#pods.put(pod);
     for (const slice of store.list('endpointslices')) this.#slices.put(slice);
     for (const service of store.list('services')) this.#onService({ object: service });
-    // Their Services may have gone before this controller began.
-    for (const key of this.#slices.services()) this.queue.add(key);
     this.#unsubscribe = [
       store.subscribe('pods', (event) => this.#onPod(event)),
       store.subscribe('services', (event) => this.#onService(event)),

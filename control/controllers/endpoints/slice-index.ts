@@ -28,11 +28,6 @@ export class SliceIndex {
   of(service: string): KubeObject[] {
     return [...(this.#slices.get(service)?.values() ?? [])];
   }
-
-  /** Keys of the Services that have slices. */
-  services(): Iterable<string> {
-    return this.#slices.keys();
-  }
 }
 
 /** Key of the Service that a slice of this controller is for; null if it is somebody else's slice. */

@@ -1,7 +1,7 @@
 // What ends with what it belongs to: the content of namespaces, and what has owners.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { pod, service, startWorld } from './world.ts';
+import { endpointsOf, pod, ready, service, slicesOf, startWorld } from './world.ts';
 
 let world: ReturnType<typeof startWorld>;
 
@@ -131,12 +131,14 @@ test('a namespace waits for who wrote finalizers of its content', async () => {
 
 test('idle waits for what one controller leaves to another', async () => {
   const root = configMap('root');
-  world.create('Service', service('web', {}, { ownerReferences: [owner(root)] }));
+  world.create('Service', service('web'));
+  world.create('Pod', pod('p', {}, { ownerReferences: [owner(root)] }));
+  world.patchStatus('Pod', 'p', ready(true, { podIP: '10.1.0.1' }));
   await world.idle();
-  assert.equal(world.list('EndpointSlice').length, 1);
   world.remove('ConfigMap', 'root');
   await world.idle();
-  assert.deepEqual(world.list('EndpointSlice'), []);
+  const [endpoint] = endpointsOf(slicesOf(world, 'web'));
+  assert.equal(endpoint?.conditions.terminating, true);
 });
 
 test('a namespace whose end had begun before the controllers did goes as well', async () => {
