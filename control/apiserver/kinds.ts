@@ -42,6 +42,8 @@ export interface ServedKind extends ResourceName {
   release: ((allocator: Allocator, object: KubeObject) => void) | null;
   /** Seconds between a request to delete an object and its end; 0 ends it at once. */
   graceS: (object: KubeObject) => number;
+  /** Objects that a cluster cannot be without: nobody may delete them. */
+  protectedNames: string[];
   /** What a Table of these objects shows. */
   columns: Column[];
   /** Objects whose status begins so. */
@@ -75,6 +77,7 @@ function kind(kind: KubeKind, own: Partial<ServedKind> = {}): ServedKind {
     allocate: null,
     release: null,
     graceS: () => 0,
+    protectedNames: [],
     columns: columnsOf(kind),
     initialStatus: null,
     ...own,
@@ -88,6 +91,7 @@ export const SERVED: ServedKind[] = [
     name: LABEL_NAME,
     fields: { 'status.phase': (o) => o.status?.phase ?? '' },
     initialStatus: { phase: 'Active' },
+    protectedNames: ['default', 'kube-public', 'kube-system'],
     setDefaults(object) {
       const { metadata } = object;
       metadata.labels = { ...metadata.labels, 'kubernetes.io/metadata.name': metadata.name };

@@ -135,6 +135,14 @@ export class Registry {
   ): KubeObject {
     const old = this.get(kind, place);
     const { metadata } = old;
+    if (kind.protectedNames.includes(place.name)) {
+      const why = `this ${kind.singular} may not be deleted`;
+      throw new StatusError(
+        403,
+        'Forbidden',
+        `${kind.plural} "${place.name}" is forbidden: ${why}`,
+      );
+    }
     checkPreconditions(kind, metadata, preconditions);
     if (dryRun) return old;
     const graceS = gracePeriodSeconds ?? kind.graceS(old);
@@ -213,7 +221,10 @@ export class Registry {
     if (!isObject(object.metadata)) object.metadata = {} as ObjectMeta;
     delete object.metadata.managedFields;
     if (strict) refuseUnknownFields(kind.kind, object);
-    return { ...object, apiVersion: kind.apiVersion, kind: kind.kind };
+    Object.assign(object, { apiVersion: kind.apiVersion, kind: kind.kind });
+    // Types before all else: nobody else has to expect a text where a list belongs. What is missing may come yet.
+    validateSchema(kind.kind, object);
+    return object;
   }
 
   #place(kind: ServedKind, namespace: string, metadata: ObjectMeta): void {

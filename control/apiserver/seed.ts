@@ -1,33 +1,55 @@
-// What every cluster begins with.
+// What every cluster has, from its beginning on.
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
-import { SERVED } from './kinds.ts';
+import { servedAt } from './kinds.ts';
 import type { Registry } from './registry.ts';
 
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
+const NAMESPACE = servedAt('v1', 'namespaces')!;
+const SERVICE = servedAt('v1', 'services')!;
+const SLICE = servedAt('discovery.k8s.io/v1', 'endpointslices')!;
+/** The Service through which pods reach this server; its EndpointSlice has the same name. */
+const OWN = { namespace: 'default', name: 'kubernetes' };
 
-/** Creates the namespaces that clients take for granted, and the Service through which pods reach this server. */
+/** Creates the namespaces that clients take for granted, and the Service `kubernetes`, which is kept from then on. */
 export function seedCluster(
   registry: Registry,
   serviceRange: string,
   api: { address: string; port: number },
 ): void {
-  for (const name of NAMESPACES) create(registry, 'Namespace', '', { metadata: { name } });
+  for (const name of NAMESPACES) registry.create(NAMESPACE, '', { metadata: { name } });
+  const { namespace, name } = OWN;
   const labels = { component: 'apiserver', provider: 'kubernetes' };
-  create(registry, 'Service', 'default', {
-    metadata: { name: 'kubernetes', labels },
-    spec: {
-      clusterIP: formatAddress(parseRange(serviceRange)!.address + 1),
-      ports: [{ name: 'https', port: 443, targetPort: api.port }],
+  const seeds = [
+    {
+      kind: SERVICE,
+      object: {
+        metadata: { name, labels },
+        spec: {
+          clusterIP: formatAddress(parseRange(serviceRange)!.address + 1),
+          ports: [{ name: 'https', port: 443, targetPort: api.port }],
+        },
+      },
     },
-  });
-  create(registry, 'EndpointSlice', 'default', {
-    metadata: { name: 'kubernetes', labels: { 'kubernetes.io/service-name': 'kubernetes' } },
-    addressType: 'IPv4',
-    endpoints: [{ addresses: [api.address], conditions: { ready: true } }],
-    ports: [{ name: 'https', port: api.port, protocol: 'TCP' }],
-  });
-}
-
-function create(registry: Registry, kind: string, namespace: string, object: object): void {
-  registry.create(SERVED.find((row) => row.kind === kind)!, namespace, object);
+    {
+      kind: SLICE,
+      object: {
+        metadata: { name, labels: { 'kubernetes.io/service-name': name } },
+        addressType: 'IPv4',
+        endpoints: [{ addresses: [api.address], conditions: { ready: true } }],
+        ports: [{ name: 'https', port: api.port, protocol: 'TCP' }],
+      },
+    },
+  ];
+  for (const { kind, object } of seeds) {
+    registry.create(kind, namespace, object);
+    registry.store.subscribe(kind.plural, ({ type, object: { metadata } }) => {
+      if (type !== 'DELETED' || metadata.name !== name || metadata.namespace !== namespace) return;
+      // Whoever deletes all Services means their own. Later, as nobody may write while an event is told.
+      queueMicrotask(() => {
+        if (!registry.store.get(kind.plural, namespace, name)) {
+          registry.create(kind, namespace, object);
+        }
+      });
+    });
+  }
 }

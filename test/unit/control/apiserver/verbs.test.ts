@@ -238,3 +238,39 @@ for (const [what, path, body, code, message] of REFUSED) {
     assert.equal((await api.call('GET', `${SERVICES}/a`)).code, 404);
   });
 }
+
+for (const name of ['default', 'kube-public', 'kube-system']) {
+  test(`the namespace ${name} may not be deleted`, async () => {
+    const { code, body } = await api.call('DELETE', `/api/v1/namespaces/${name}`);
+    assert.equal(code, 403);
+    assert.equal(
+      body.message,
+      `namespaces "${name}" is forbidden: this namespace may not be deleted`,
+    );
+    assert.equal((await api.call('GET', `/api/v1/namespaces/${name}`)).body.status.phase, 'Active');
+  });
+}
+
+test('the Service kubernetes comes back with its address, and so do its endpoints', async () => {
+  const slice = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes';
+  await api.call('DELETE', `${SERVICES}/kubernetes`);
+  await api.call('DELETE', slice);
+  assert.equal((await api.call('GET', `${SERVICES}/kubernetes`)).body.spec.clusterIP, '10.96.0.1');
+  assert.deepEqual((await api.call('GET', slice)).body.endpoints[0].addresses, ['172.18.0.1']);
+});
+
+const mistyped: [string, object][] = [
+  [SERVICES, { ports: 'none' }],
+  [SERVICES, { ports: [null] }],
+  [SERVICES, { ports: [{}, 7] }],
+  [PODS, { containers: [null] }],
+  [PODS, { containers: [{ name: 'a', image: 'pause', ports: 5 }] }],
+];
+
+for (const [path, spec] of mistyped) {
+  test(`a spec of wrong types is refused before anybody reads it: ${JSON.stringify(spec)}`, async () => {
+    const { code, body } = await api.call('POST', path, { metadata: { name: 'typed' }, spec });
+    assert.equal(code, 400);
+    assert.match(body.message, /cannot be handled as a .*: json: cannot unmarshal/);
+  });
+}
