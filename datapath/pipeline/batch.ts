@@ -19,6 +19,8 @@ export const KIND_FLOW = 0;
 export const KIND_LATER_FRAGMENT = 1;
 export const KIND_ICMP_ERROR = 2;
 
+/** An ICMP error quotes the packet that it takes the place of, behind an IPv4 and an ICMP header. */
+const ANSWER_BYTES = 28;
 const PACKETS = BATCH_PACKETS_MAX + BATCH_HELD_MAX;
 
 // A packet's record: sixteen words, one cache line. One typed array for all fields, not one per field: the JIT
@@ -66,11 +68,11 @@ export class Batch {
     return this.count === PACKETS;
   }
 
-  /** Where the next packet may be put: behind the last one, on a cache line of its own. */
+  /** Where the next packet may be put: behind the last one and its answer, on a cache line of its own. */
   end(): number {
     if (this.count === 0) return 0;
     const last = (this.count - 1) * P_WORDS;
-    return (this.p[last | P_START]! + this.p[last | P_LENGTH]! + 63) & ~63;
+    return (this.p[last | P_START]! + this.p[last | P_LENGTH]! + ANSWER_BYTES + 63) & ~63;
   }
 
   /** Takes in a packet that lies at `end()`. */
