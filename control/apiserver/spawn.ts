@@ -12,7 +12,7 @@ export function spawnApiServer(
 ): Promise<ApiServer> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: options });
-    let closing = false;
+    let state: 'starting' | 'serving' | 'closing' = 'starting';
     const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     worker.on('error', (error) => {
       reject(
@@ -23,17 +23,18 @@ export function spawnApiServer(
           { cause: error },
         ),
       );
-      if (!closing) onDeath(error);
+      if (state === 'serving') onDeath(error);
     });
-    worker.once('message', (ports: number[]) =>
+    worker.once('message', (ports: number[]) => {
+      state = 'serving';
       resolve({
         ports,
         close() {
-          closing = true;
+          state = 'closing';
           worker.postMessage('close');
           return ended;
         },
-      }),
-    );
+      });
+    });
   });
 }

@@ -100,5 +100,6 @@ function valueAt(object: unknown, pointer: string): unknown {
 }
 
 function typeName(value: unknown): string {
+  if (value === null) return 'null';
   return Array.isArray(value) ? 'array' : typeof value;
 }
