@@ -23,8 +23,8 @@ export interface WatchOptions {
 }
 
 const BOOKMARK_MS = 60_000;
-/** What a client may leave unread before it is let go: it lists again. */
-const BACKLOG_BYTES_MAX = 16 * 1024 * 1024;
+/** What a client may leave unread of changes before it is let go: it lists again. */
+const BACKLOG_BYTES_MAX = 32 * 1024 * 1024;
 
 /** Text of an event, made when the first watch needs it. */
 const lines = new WeakMap<KubeObject, Map<string, string>>();
@@ -58,6 +58,8 @@ class Watch {
   readonly #options: WatchOptions;
   readonly #response: ServerResponse;
   #isFirst = true;
+  /** What was there at the beginning is no backlog, however much it is. */
+  #unreadBytesMax = Number.POSITIVE_INFINITY;
 
   constructor(store: Store, options: WatchOptions, response: ServerResponse) {
     this.#store = store;
@@ -85,6 +87,7 @@ class Watch {
   follow(): void {
     const { kind, timeoutS, bookmarks } = this.#options;
     const response = this.#response;
+    this.#unreadBytesMax = response.writableLength + BACKLOG_BYTES_MAX;
     const unsubscribe = this.#store.subscribe(kind.plural, (event) => this.send(event));
     const timers: NodeJS.Timeout[] = [];
     const leave = () => {
@@ -115,7 +118,7 @@ class Watch {
       : lineOf(type, object);
     this.#isFirst = false;
     this.#response.write(line);
-    if (this.#response.writableLength > BACKLOG_BYTES_MAX) this.#response.destroy();
+    if (this.#response.writableLength > this.#unreadBytesMax) this.#response.destroy();
   }
 
   #bookmark(annotations?: Record<string, string>): void {

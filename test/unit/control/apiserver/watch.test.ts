@@ -121,18 +121,44 @@ test('the informer of the agent follows the server', async () => {
   informer.stop();
 });
 
+/** A watch whose client reads nothing. */
+function watchUnread(store: Store) {
+  const kind = servedAt('v1', 'pods')!;
+  const response = new ServerResponse(new IncomingMessage(new Socket()));
+  const all = { namespace: '', matches: () => true, resourceVersion: '', initialEvents: false };
+  const options = { kind, ...all, bookmarks: true, timeoutS: 5, present: null };
+  serveWatch(store, options, response);
+  return response;
+}
+
+function createPods(store: Store, prefix: string, count: number, bytes: number) {
+  const annotations = { filler: 'x'.repeat(bytes) };
+  for (let i = 0; i < count; i++) {
+    const metadata = { name: `${prefix}-${i}`, namespace: 'default', annotations };
+    store.create('pods', { metadata } as KubeObject);
+  }
+}
+
+test('a client that leaves too many changes unread is let go, however much there was before', () => {
+  const store = new Store([servedAt('v1', 'pods')!]);
+  createPods(store, 'before', 40, 1024 * 1024);
+  const response = watchUnread(store);
+  createPods(store, 'change', 30, 1024 * 1024);
+  assert.equal(response.destroyed, false);
+  createPods(store, 'beyond', 3, 1024 * 1024);
+  assert.equal(response.destroyed, true);
+  response.emit('close');
+});
+
 test('a change after the end of a watch whose client has not read it all is nothing to it', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
-  const kind = servedAt('v1', 'pods')!;
-  const store = new Store([kind]);
-  const response = new ServerResponse(new IncomingMessage(new Socket()));
+  const store = new Store([servedAt('v1', 'pods')!]);
+  const response = watchUnread(store);
   const errors: Error[] = [];
   response.on('error', (error) => errors.push(error));
-  const all = { namespace: '', matches: () => true, resourceVersion: '', initialEvents: false };
-  serveWatch(store, { kind, ...all, bookmarks: true, timeoutS: 5, present: null }, response);
   t.mock.timers.tick(5000);
   assert.equal(response.writableEnded, true);
-  store.create('pods', { metadata: { name: 'late', namespace: 'default' } } as KubeObject);
+  createPods(store, 'late', 1, 1);
   t.mock.timers.tick(120_000);
   await turn();
   assert.deepEqual(errors, []);
