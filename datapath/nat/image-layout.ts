@@ -31,6 +31,9 @@ export const SLOT_SERVICE = 2;
 export const SLOT_KIND = 3;
 export const SLOT_WORDS = 4;
 
+/** No frontend lies further than this from where its search begins: the writer sees to it, the reader relies on it. */
+export const FRONTEND_PROBES_MAX = 64;
+
 /** A node's address. Several marks of one address are or-ed. */
 export const MARK_NODE = 16;
 /** A captured address that is no node's: ports of it without a frontend are refused. */

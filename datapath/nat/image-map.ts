@@ -1,4 +1,5 @@
 import {
+  FRONTEND_PROBES_MAX,
   hashFrontend,
   SLOT_ADDRESS,
   SLOT_KIND,
@@ -35,8 +36,12 @@ export class FrontendMap {
 
   set(address: number, portProto: number, service: number, kind: number): void {
     if ((this.#used + 1) * 2 > this.mask + 1) this.#grow();
-    const at = this.#locate(address, portProto);
+    let at = this.#locate(address, portProto);
     if (this.words[at + SLOT_KIND] === 0) this.#used++;
+    while (this.#isFar(at, address, portProto)) {
+      this.#grow();
+      at = this.#locate(address, portProto);
+    }
     this.words[at + SLOT_ADDRESS] = address;
     this.words[at + SLOT_PORT_PROTO] = portProto;
     this.words[at + SLOT_SERVICE] = service;
@@ -61,13 +66,31 @@ export class FrontendMap {
     words.fill(0, gap * SLOT_WORDS, (gap + 1) * SLOT_WORDS);
   }
 
+  /** True if the hot path would give up before it came here. */
+  #isFar(at: number, address: number, portProto: number): boolean {
+    const home = hashFrontend(address, portProto) & this.mask;
+    return ((at / SLOT_WORDS - home) & this.mask) >= FRONTEND_PROBES_MAX;
+  }
+
+  /** Twice the slots, or as many as it takes for everything to lie near its home. */
   #grow(): void {
     const old = this.words;
-    this.words = new Int32Array(old.length * 2);
+    let slots = old.length / SLOT_WORDS;
+    do {
+      slots *= 2;
+      this.words = new Int32Array(slots * SLOT_WORDS);
+    } while (!this.#takeOver(old));
+  }
+
+  /** Copies every entry of a smaller map; false when one would lie too far from its home. */
+  #takeOver(old: Int32Array): boolean {
     for (let at = 0; at < old.length; at += SLOT_WORDS) {
       if (old[at + SLOT_KIND] === 0) continue;
-      const to = this.#locate(old[at + SLOT_ADDRESS]!, old[at + SLOT_PORT_PROTO]!);
+      const [address, portProto] = [old[at + SLOT_ADDRESS]!, old[at + SLOT_PORT_PROTO]!];
+      const to = this.#locate(address, portProto);
+      if (this.#isFar(to, address, portProto)) return false;
       this.words.set(old.subarray(at, at + SLOT_WORDS), to);
     }
+    return true;
   }
 }

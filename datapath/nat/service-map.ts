@@ -6,14 +6,13 @@ import { hashFrontend } from './image-layout.ts';
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
-  NODE_ADDRESS, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
+  FRONTEND_PROBES_MAX, NODE_ADDRESS, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
   NODE_SNAT_COUNT, NODE_SNAT_MIN, ROOT_DIRECTORY, ROOT_DIRECTORY_LENGTH, ROOT_FRONTENDS,
   ROOT_FRONTEND_MASK, ROOT_GENERATION, ROOT_NODE, SLOT_ADDRESS, SLOT_KIND, SLOT_PORT_PROTO,
   SLOT_WORDS,
 } = imageLayout;
 const { H_IMAGE_ACK, H_IMAGE_ROOT } = arenaLayout;
 
-const PROBES_MAX = 64;
 export const NO_SLOT = -1;
 
 /** The image in force as the hot path reads it: the root's words, taken over once per batch. */
@@ -63,7 +62,7 @@ export class ServiceMap {
   findFrontend(address: number, portProto: number): number {
     const w = this.words;
     let slot = hashFrontend(address, portProto) & this.#mask;
-    for (let probes = 0; probes < PROBES_MAX; probes++) {
+    for (let probes = 0; probes < FRONTEND_PROBES_MAX; probes++) {
       const at = this.#frontends + slot * SLOT_WORDS;
       if (w[at + SLOT_KIND] === 0) return NO_SLOT;
       if (w[at + SLOT_ADDRESS] === address && w[at + SLOT_PORT_PROTO] === portProto) return at;

@@ -1,0 +1,161 @@
+// What happens at the ends: a full table, no port left, time that runs out.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { H_FLOW_COUNT } from '../../../../datapath/arena/layout.ts';
+import { readArena } from '../../../../datapath/observe/flows.ts';
+import {
+  BACKEND,
+  change,
+  createTestDatapath,
+  NODE_ENTRY,
+  OUTSIDE,
+  POD,
+  type TestDatapath,
+  VIP,
+} from '../../../support/datapath.ts';
+import { ACK, echo4, FIN, RST, SYN, tcp4, udp4 } from '../../../support/packets.ts';
+
+const flows = (t: TestDatapath) => t.d.header[H_FLOW_COUNT]!;
+
+/** A connection whose handshake is complete. */
+function establish(t: TestDatapath, sport: number): void {
+  t.one(tcp4(`${POD}:${sport}`, `${VIP}:80`, SYN, [], { seq: 999 }));
+  t.one(tcp4(`${BACKEND}:8080`, `${POD}:${sport}`, SYN | ACK, [], { seq: 99, ack: 1000 }));
+  t.one(tcp4(`${POD}:${sport}`, `${VIP}:80`, ACK, [], { seq: 1000, ack: 100 }));
+}
+
+test('a table full of established connections refuses a new one, counts it, and loses none', () => {
+  const t = createTestDatapath({ flowsMax: 16 });
+  for (let i = 0; i < 16; i++) establish(t, 4000 + i);
+  assert.equal(flows(t), 16);
+  assert.equal(t.one(tcp4(`${POD}:5000`, `${VIP}:80`, SYN)).verdict, 'table-full');
+  assert.equal(t.counter('table-full'), 1);
+  assert.equal(t.counter('flows-evicted'), 0);
+  for (let i = 0; i < 16; i++) {
+    const { packet } = t.one(
+      tcp4(`${POD}:${4000 + i}`, `${VIP}:80`, ACK, [1], { seq: 1000, ack: 100 }),
+    );
+    assert.equal(packet.dst, BACKEND);
+  }
+});
+
+test('unreplied flows give way to a new one, established ones do not', () => {
+  const t = createTestDatapath({ flowsMax: 16 });
+  for (let i = 0; i < 8; i++) establish(t, 4000 + i);
+  for (let i = 0; i < 8; i++) t.one(tcp4(`${POD}:${4100 + i}`, `${VIP}:80`, SYN));
+  for (let i = 0; i < 50; i++) {
+    assert.equal(t.one(tcp4(`${POD}:${5000 + i}`, `${VIP}:80`, SYN)).verdict, 'forward');
+  }
+  assert.equal(t.counter('flows-evicted'), 50);
+  const states = [...readArena(t.d.arena).flows()].map((flow) => flow.state);
+  assert.equal(states.filter((state) => state === 'ESTABLISHED').length, 8);
+});
+
+test('closed connections give way as well', () => {
+  const t = createTestDatapath({ flowsMax: 16 });
+  for (let i = 0; i < 16; i++) establish(t, 4000 + i);
+  t.one(tcp4(`${BACKEND}:8080`, `${POD}:4003`, RST, [], { seq: 100 }));
+  assert.equal(t.one(tcp4(`${POD}:5000`, `${VIP}:80`, SYN)).verdict, 'forward');
+  assert.equal(
+    t.one(tcp4(`${POD}:5001`, `${VIP}:80`, SYN)).verdict,
+    'forward',
+    'that one gives way',
+  );
+});
+
+test('a SNAT port is of the range, serves other destinations at once, and may run out towards one', () => {
+  const image = change({ node: { ...NODE_ENTRY, snatPortMin: 50_000, snatPortMax: 50_015 } });
+  const t = createTestDatapath({ image });
+  const ports = new Set<number>();
+  for (let i = 0; i < 16; i++) {
+    const { verdict, packet } = t.one(udp4(`${POD}:${4000 + i}`, `${OUTSIDE}:53`));
+    assert.equal(verdict, 'forward');
+    ports.add(packet.sport);
+  }
+  assert.deepEqual(
+    [...ports].sort(),
+    Array.from({ length: 16 }, (_, i) => 50_000 + i),
+  );
+  assert.equal(t.one(udp4(`${POD}:5000`, `${OUTSIDE}:53`)).verdict, 'snat-ports');
+  assert.equal(t.counter('snat-ports'), 1);
+  assert.equal(
+    t.one(udp4(`${POD}:5000`, `${OUTSIDE}:54`)).verdict,
+    'forward',
+    'another port there',
+  );
+  assert.equal(t.one(udp4(`${POD}:5000`, '203.0.113.11:53')).verdict, 'forward', 'another host');
+  assert.equal(t.one(udp4(`${POD}:4003`, `${OUTSIDE}:53`)).verdict, 'forward', 'an old flow');
+});
+
+/** Row: what is done at time 0, and how long the flow lives in silence. */
+const LIVES: [what: string, seconds: number, act: (t: TestDatapath) => void][] = [
+  ['a SYN without an answer', 120, (t) => t.one(tcp4(`${POD}:1`, `${VIP}:80`, SYN))],
+  ['an established connection', 86_400, (t) => establish(t, 1)],
+  [
+    'a connection that one side has closed',
+    3600,
+    (t) => {
+      establish(t, 1);
+      t.one(tcp4(`${POD}:1`, `${VIP}:80`, FIN | ACK, [], { seq: 1000, ack: 100 }));
+      t.one(tcp4(`${BACKEND}:8080`, `${POD}:1`, ACK, [], { seq: 100, ack: 1001 }));
+    },
+  ],
+  [
+    'a connection that was reset',
+    10,
+    (t) => {
+      establish(t, 1);
+      t.one(tcp4(`${BACKEND}:8080`, `${POD}:1`, RST, [], { seq: 100 }));
+    },
+  ],
+  ['a datagram without an answer', 30, (t) => t.one(udp4(`${POD}:1`, `${VIP}:53`))],
+  [
+    'an exchange of datagrams',
+    30,
+    (t) => {
+      t.one(udp4(`${POD}:1`, `${VIP}:53`));
+      t.one(udp4(`${BACKEND}:5353`, `${POD}:1`));
+    },
+  ],
+  ['an echo request', 30, (t) => t.one(echo4(POD, OUTSIDE, 7))],
+];
+
+for (const [what, seconds, act] of LIVES) {
+  // The clock is a wrapping int32 of ms: once in the middle, once across the wrap.
+  for (const begin of [1000, 0x7fff_ff00]) {
+    test(`${what} lives ${seconds} s and no longer, from ${begin}`, () => {
+      const t = createTestDatapath();
+      t.tick(begin | 0);
+      act(t);
+      t.tick((begin + seconds * 1000 - 1) | 0);
+      assert.equal(flows(t), 1);
+      t.tick((begin + seconds * 1000) | 0);
+      assert.equal(flows(t), 0);
+      assert.equal(t.counter('flows-expired'), 1);
+    });
+  }
+}
+
+test('UDP that is answered and goes on beyond 2 s is a stream, and lives 120 s', () => {
+  const t = createTestDatapath();
+  t.one(udp4(`${POD}:1`, `${VIP}:53`));
+  t.now += 2500;
+  t.one(udp4(`${BACKEND}:5353`, `${POD}:1`));
+  const begun = t.now;
+  t.tick(begun + 119_999);
+  assert.equal(flows(t), 1);
+  t.tick(begun + 120_000);
+  assert.equal(flows(t), 0);
+});
+
+test('expiry looks at a bounded part of a large table each time, and at all of it in the end', () => {
+  const t = createTestDatapath({ flowsMax: 16_384 });
+  for (let i = 0; i < 10_000; i++) {
+    t.one(udp4(`10.244.1.${2 + (i % 200)}:${1000 + Math.floor(i / 200)}`, `${VIP}:53`));
+  }
+  t.tick(t.now + 60_000);
+  const left = flows(t);
+  assert.ok(left > 5000 && left < 10_000, `${left} are left after one slice`);
+  for (let i = 0; i < 10; i++) t.tick(t.now + 100);
+  assert.equal(flows(t), 0);
+});
