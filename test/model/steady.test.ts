@@ -1,0 +1,57 @@
+// A steady run of the pipeline collects no garbage and gives up no optimised code.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const PROCESS = fileURLToPath(new URL('./steady-process.ts', import.meta.url));
+const HOT = ['wire', 'flow', 'nat', 'pipeline'].map((folder) =>
+  fileURLToPath(new URL(`../../datapath/${folder}/`, import.meta.url)),
+);
+
+/** Lines that V8 printed in the steady part of a run with this flag; before it there must be some of that kind. */
+function steadyPart(flag: string, kind: RegExp): string[] {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [flag, PROCESS], {
+    encoding: 'utf8',
+    maxBuffer: 256 * 1024 * 1024,
+  });
+  assert.equal(status, 0, stderr);
+  const [before = '', part = ''] = stdout.split('STEADY BEGINS\n');
+  assert.match(before, kind, 'V8 says it when it happens');
+  assert.ok(part.includes('STEADY ENDS'), 'the steady part ran to its end');
+  return part
+    .split('STEADY ENDS')[0]!
+    .split('\n')
+    .filter((line) => line !== '');
+}
+
+/** Names of the functions of the hot folders. */
+function hotFunctions(): Set<string> {
+  const names = new Set<string>();
+  for (const folder of HOT) {
+    for (const file of readdirSync(folder)) {
+      const text = readFileSync(folder + file, 'utf8');
+      for (const [, one, other] of text.matchAll(
+        /^(?:export )?function (\w+)|^ {2}(\w+)\(.*\{$/gm,
+      )) {
+        names.add((one ?? other)!);
+      }
+    }
+  }
+  return names;
+}
+
+test('2.5 million packets of established connections cause no garbage collection', () => {
+  assert.deepEqual(steadyPart('--trace-gc', /Scavenge/), []);
+});
+
+test('and none of the pipeline is deoptimised meanwhile', () => {
+  const hot = hotFunctions();
+  assert.ok(hot.has('run') && hot.has('express') && hot.has('parse') && hot.has('candidate'));
+  const lost = steadyPart('--trace-deopt', /bailout.*<JSFunction/).filter((line) => {
+    const name = /<JSFunction (?:get )?#?(\w+)/.exec(line)?.[1];
+    return line.includes('bailout') && name !== undefined && hot.has(name);
+  });
+  assert.deepEqual(lost, []);
+});
