@@ -53,7 +53,7 @@ export const DROP_REASONS: readonly (readonly [string, string])[] = [
 
 /** Counters other than drops, after the drop reasons in the counter section. */
 export const COUNTER_BASE = 64;
-export const COUNT_PACKETS = COUNTER_BASE;
+export const COUNT_PACKETS = COUNTER_BASE + 0;
 export const COUNT_FORWARDED = COUNTER_BASE + 1;
 export const COUNT_FLOWS_MADE = COUNTER_BASE + 2;
 export const COUNT_FLOWS_EXPIRED = COUNTER_BASE + 3;
