@@ -100,9 +100,8 @@ describe('translation', () => {
   describe('path MTU with a later hop of 1280 bytes', () => {
     let server: Running;
     before(async () => {
-      // Both ends, as on a real link: a cable drops what its far end would not take.
+      // Its near end only: with both, the segment sizes that TCP's ends agree on would be small already.
       setMtu('cloud', 'eth1', SMALL);
-      setMtu('internet', 'eth0', SMALL);
       server = lab.start('internet', ['iperf3', '-s']);
       await until('iperf3 listens in the internet', async () => {
         const { stdout } = await lab.start('internet', ['ss', '-ltn']).done;
@@ -128,6 +127,8 @@ describe('translation', () => {
     });
 
     test('UDP of 2000 bytes to the internet, in fragments of the size learned', async () => {
+      // Answers are as large: the cable drops what its far end would not take.
+      setMtu('internet', 'eth0', SMALL);
       const { same } = await lab.client<Echoed>('client', 'udp', INTERNET, 8081, 2000, 4);
       // The first may be the one that learns.
       assert.ok(same >= 3, `${same} of 4`);
