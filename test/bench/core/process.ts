@@ -7,7 +7,7 @@ import { BATCH, World } from './world.ts';
 
 /** Packets timed at once: long against the clock, short against the disturbances of a shared machine. */
 const SLICE_PACKETS = 640_000;
-const SLICES = 12;
+const SLICES = 40;
 const NEW_FLOWS = 200_000;
 
 /** ns a packet of established connections, without what filling the batch costs; the best of some slices. */
