@@ -8,8 +8,8 @@ const { NO_SIDE } = line;
 
 /** Ports tried for one flow. At 99 % of the range taken towards one destination, one search in 170 gives up. */
 const TRIES_MAX = 512;
-/** A prime beyond the square root of any range, so that the tries spread over it and meet no port twice. */
-const STRIDE = 7919;
+/** A prime beyond the size of any range, so that the tries spread over it and meet no port twice. */
+const STRIDE = 104_729;
 
 export const NO_PORT = -1;
 
