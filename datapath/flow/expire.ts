@@ -14,6 +14,8 @@ const { STATE_CLOSE, STATE_LAST_ACK, STATE_TIME_WAIT } = states;
 
 /** Flows looked at for one victim: with one flow in four unreplied, all but one search in 10^8 finds one. */
 const EVICT_LOOK_MAX = 64;
+/** 12.4 days: half of the time after which the clock, a wrapping int32, would take the past for the future. */
+const SILENCE_MAX_MS = 1 << 30;
 
 /** ms left to a flow; not positive when its time is over. Free flows have no time left to ask for. */
 export function remainingMs(t: FlowTable, flow: number, now: number, timeouts: Timeouts): number {
@@ -37,11 +39,25 @@ export function sweep(t: FlowTable, now: number, timeouts: Timeouts, slice: numb
     if (used && remainingMs(t, flow, now, timeouts) <= 0) {
       t.remove(flow);
       gone++;
+    } else if (used) {
+      keepAgesInReach(t, flow, now);
     }
     flow++;
   }
   t.header[H_SWEEP] = flow;
   return gone;
+}
+
+/** A side that has been silent for days, while the other was not, takes over the other's time: its own would wrap. */
+function keepAgesInReach(t: FlowTable, flow: number, now: number): void {
+  const client = (flow << (LINE_SHIFT + 1)) | W_SEEN;
+  const backend = client + LINE_WORDS;
+  const { lines } = t;
+  const clientAge = (now - lines[client]!) | 0;
+  const backendAge = (now - lines[backend]!) | 0;
+  if (Math.max(clientAge, backendAge) <= SILENCE_MAX_MS) return;
+  if (clientAge > backendAge) lines[client] = lines[backend]!;
+  else lines[backend] = lines[client]!;
 }
 
 /** Removes one unreplied, closing or expired flow near the hand; false if there is none within reach. */
