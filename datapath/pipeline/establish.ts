@@ -70,9 +70,11 @@ export function establish(d: Datapath, b: Batch, r: number): number {
   if (!services.ready) return passHost(d);
   decision.state = firstState(proto);
   const slot = services.findFrontend(dst, ((ports & 0xffff) << 8) | proto);
-  if (slot !== NO_SLOT && proto !== PROTO_ICMP) return toFrontend(d, b, r, slot);
+  if (slot !== NO_SLOT && hasFrontends(proto)) return toFrontend(d, b, r, slot);
   const mark = services.markOf(dst);
   if ((mark & MARK_ALLOCATED) !== 0) {
+    // A redirect is an ICMP error, which must not be answered by one (RFC 1122 3.2.2); an answer needs none.
+    if (isUnaskedIcmp(proto, ports)) return -DROP_ICMP_WITHOUT_FLOW;
     d.count(COUNT_REJECT_WRONG_PORT);
     return ESTABLISH_REFUSE;
   }
@@ -88,6 +90,16 @@ function passHost(d: Datapath): number {
   return ESTABLISH_PASS;
 }
 
+/** The other protocols have no ports, and their key in the frontend map may be an address's mark. */
+function hasFrontends(proto: number): boolean {
+  return proto === PROTO_TCP || proto === PROTO_UDP || proto === PROTO_SCTP;
+}
+
+/** ICMP that opens nothing: anything but an echo request. */
+function isUnaskedIcmp(proto: number, ports: number): boolean {
+  return proto === PROTO_ICMP && (ports & 0xffff) !== ICMP_ECHO_REQUEST;
+}
+
 function firstState(proto: number): number {
   if (proto === PROTO_TCP) return STATE_SYN_SENT;
   if (proto === PROTO_UDP) return STATE_UDP_UNREPLIED;
@@ -99,9 +111,7 @@ function firstState(proto: number): number {
 function toAddress(d: Datapath, b: Batch, r: number, mark: number): number {
   const { decision, services } = d;
   const proto = b.p[r | P_PROTO]!;
-  if (proto === PROTO_ICMP && (b.p[r | P_PORTS]! & 0xffff) !== ICMP_ECHO_REQUEST) {
-    return -DROP_ICMP_WITHOUT_FLOW;
-  }
+  if (isUnaskedIcmp(proto, b.p[r | P_PORTS]!)) return -DROP_ICMP_WITHOUT_FLOW;
   const inside = services.inPodRange(b.p[r | P_DST]!) || (mark & MARK_NODE) !== 0;
   const egress = !inside && services.inPodRange(b.p[r | P_SRC]!);
   if (egress) decision.masquerade = MASQUERADE_EGRESS;
@@ -225,5 +235,5 @@ function chooseSource(d: Datapath, b: Batch, r: number): number {
 }
 
 function hasPorts(proto: number): boolean {
-  return proto === PROTO_TCP || proto === PROTO_UDP || proto === PROTO_ICMP || proto === PROTO_SCTP;
+  return hasFrontends(proto) || proto === PROTO_ICMP;
 }

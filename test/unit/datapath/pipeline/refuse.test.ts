@@ -1,9 +1,136 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { H_FLOW_COUNT } from '../../../../datapath/arena/layout.ts';
 import { COUNTERS, DROP_REASONS } from '../../../../datapath/pipeline/verdict.ts';
-import { BACKEND, createTestDatapath, POD, VIP } from '../../../support/datapath.ts';
-import { SYN, tcp4, udp4 } from '../../../support/packets.ts';
+import { BACKEND, createTestDatapath, NODE, POD, VIP } from '../../../support/datapath.ts';
+import {
+  ACK,
+  echo4,
+  FIN,
+  icmp4,
+  icmpError4,
+  ip4,
+  RST,
+  SYN,
+  sum16,
+  tcp4,
+  udp4,
+} from '../../../support/packets.ts';
+
+const EMPTY = '10.96.0.99:80';
+const data = (bytes: number) => new Array(bytes).fill(7);
+
+// RFC 9293 3.10.7.1: with ACK the answer's sequence is that acknowledgement, without it acknowledges all of the segment.
+const RESETS: [string, Uint8Array, { flags: number; seq: number; ack: number }][] = [
+  ['SYN', tcp4(`${POD}:1`, EMPTY, SYN, [], { seq: 99 }), { flags: RST | ACK, seq: 0, ack: 100 }],
+  [
+    'SYN with data, at the end of the sequence space',
+    tcp4(`${POD}:1`, EMPTY, SYN, data(5), { seq: 0xffff_fffd }),
+    { flags: RST | ACK, seq: 0, ack: 3 },
+  ],
+  [
+    'SYN with TCP and IP options',
+    tcp4(`${POD}:1`, EMPTY, SYN, [], { seq: 9, options: [1, 1, 1, 0], tcpOptions: [2, 4, 5, 180] }),
+    { flags: RST | ACK, seq: 0, ack: 10 },
+  ],
+  [
+    'ACK with data to a frontend without a flow',
+    tcp4(`${POD}:1`, `${VIP}:80`, ACK, data(9), { seq: 5, ack: 0x9000_0001 }),
+    { flags: RST, seq: 0x9000_0001, ack: 0 },
+  ],
+  [
+    'FIN and ACK',
+    tcp4(`${POD}:1`, `${VIP}:80`, FIN | ACK, [], { seq: 5, ack: 44 }),
+    { flags: RST, seq: 44, ack: 0 },
+  ],
+  [
+    'SYN to a port that the Service does not have',
+    tcp4(`${POD}:1`, `${VIP}:81`, SYN, [], { seq: 6 }),
+    { flags: RST | ACK, seq: 0, ack: 7 },
+  ],
+];
+
+for (const [what, frame, expected] of RESETS) {
+  for (const isPartial of [false, true]) {
+    test(`RST in answer to ${what}${isPartial ? ', its sum partial' : ''}`, () => {
+      const t = createTestDatapath();
+      const sent = frame.slice();
+      if (isPartial) sent.set([1, 0, 0, 0, 0, 0, 20 + ((frame[10]! & 15) - 5) * 4, 0, 16, 0]);
+      const { verdict, packet, frame: answer } = t.one(sent);
+      assert.equal(verdict, 'reply');
+      const { flags, seq, ack } = packet;
+      assert.deepEqual({ flags, seq, ack }, expected);
+      assert.deepEqual([packet.dst, packet.dport], [POD, 1]);
+      assert.equal(packet.totalLength, 40);
+      assert.equal(answer.length, 50);
+      assert.ok(packet.ipOk && packet.l4Ok);
+      assert.deepEqual(
+        [...answer.subarray(0, 10)],
+        new Array(10).fill(0),
+        'no offload is asked for',
+      );
+      assert.equal(t.d.header[H_FLOW_COUNT], 0);
+    });
+  }
+}
+
+test('a refused datagram is quoted whole up to 576 bytes, and no further', () => {
+  for (const [bytes, total] of [
+    [0, 56],
+    [100, 156],
+    [520, 576],
+    [521, 576],
+    [5000, 576],
+  ] as const) {
+    const t = createTestDatapath();
+    const sent = udp4(`${POD}:4000`, `${VIP}:9`, data(bytes));
+    const { verdict, packet, frame } = t.one(sent);
+    assert.deepEqual([verdict, packet.type, packet.code], ['reply', 3, 3]);
+    assert.deepEqual([packet.src, packet.dst, packet.totalLength], [VIP, POD, total]);
+    assert.ok(packet.ipOk && packet.l4Ok);
+    const quote = frame.subarray(10 + 28);
+    assert.deepEqual(quote, sent.subarray(10, 10 + quote.length));
+  }
+});
+
+// RFC 1122 3.2.2: never about an ICMP error, never to a source that is no single host; RFC 9293: no RST about an RST.
+const SILENT: [string, Uint8Array, string][] = [
+  ['an RST', tcp4(`${POD}:1`, EMPTY, RST), 'unanswerable'],
+  ['an RST with ACK', tcp4(`${POD}:1`, `${VIP}:81`, RST | ACK), 'unanswerable'],
+  ['a multicast source', udp4('224.0.0.5:1', `${VIP}:9`), 'unanswerable'],
+  ['the broadcast address as source', tcp4('255.255.255.255:1', EMPTY, SYN), 'unanswerable'],
+  ['a loopback source', tcp4('127.0.0.1:1', EMPTY, SYN), 'unanswerable'],
+  ['no source', udp4('0.0.0.0:68', `${VIP}:9`), 'unanswerable'],
+  ['an ICMP redirect', icmp4(POD, VIP, 5, 1, data(32)), 'icmp-without-flow'],
+  ['an ICMP source quench', icmp4(POD, VIP, 4, 0, data(32)), 'icmp-without-flow'],
+  ['an echo reply that nobody asked for', echo4(POD, VIP, 5, true), 'icmp-without-flow'],
+];
+
+for (const [what, frame, reason] of SILENT) {
+  test(`${what} is not answered`, () => {
+    const t = createTestDatapath();
+    assert.equal(t.one(frame).verdict, reason);
+    assert.equal(t.counter(reason), 1);
+  });
+}
+
+test('an ICMP error to a Service address is not answered, but passed on unchanged', () => {
+  const t = createTestDatapath();
+  const error = icmpError4(POD, VIP, 3, 3, udp4(`${VIP}:9`, `${POD}:4000`));
+  const { verdict, frame } = t.one(error);
+  assert.equal(verdict, 'forward');
+  assert.deepEqual(frame, error);
+});
+
+test('a packet of IP protocol 0 to a node is left to the node, and to a Service is refused', () => {
+  const t = createTestDatapath();
+  assert.equal(t.one(ip4(POD, NODE, 0, data(8))).verdict, 'forward');
+  assert.equal(t.counter('passed-host'), 1);
+  assert.equal(t.one(ip4(POD, VIP, 0, data(8))).verdict, 'reply');
+  assert.equal(t.counter('reject-wrong-port'), 1);
+  assert.equal(t.counter('reject-no-endpoint'), 0);
+});
 
 test('a refusal that is longer than the packet whose place it takes leaves the next packet alone', () => {
   for (let bytes = 0; bytes < 64; bytes++) {
@@ -19,6 +146,13 @@ test('a refusal that is longer than the packet whose place it takes leaves the n
     assert.equal(second!.packet.dst, BACKEND);
     assert.ok(second!.packet.ipOk && second!.packet.l4Ok, `behind ${bytes} bytes`);
   }
+});
+
+test('a refusal of an echo sums right, whatever is in it', () => {
+  const t = createTestDatapath();
+  const { verdict, frame } = t.one(echo4(POD, VIP, 0xffff));
+  assert.equal(verdict, 'reply');
+  assert.equal(sum16(frame.subarray(30)), 0xffff);
 });
 
 test('every drop reason and counter is described in docs/datapath.md', () => {
