@@ -181,6 +181,9 @@ function runFirstFragment(d: Datapath, b: Batch, r: number): number {
   const before = b.count;
   d.fragments.release(b, p[r | P_SRC]!, p[r | P_DST]!, id);
   for (let n = before; n < b.count; n++) p[(n * P_WORDS) | P_SIDE] = NO_SIDE;
+  // They were counted when they were read, and are about to be counted again.
+  d.add(COUNT_PACKETS, before - b.count);
+  d.add(COUNT_FRAGMENTS, before - b.count);
   return verdict;
 }
 

@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  BACKEND,
+  createTestDatapath,
+  NODE,
+  OUTSIDE,
+  POD,
+  type TestDatapath,
+  VIP,
+} from '../../../support/datapath.ts';
+import { decode, echo4, fragment4, ip4, SYN, tcp4, udp4 } from '../../../support/packets.ts';
+
+const data = (bytes: number) => Array.from({ length: bytes }, (_, i) => i & 255);
+
+/** A datagram in pieces of at most 1480 bytes; the last may be a short one. */
+const pieces = (to: string, bytes: number, id: number, noSum = false) =>
+  fragment4(udp4(`${POD}:4000`, to, data(bytes), { id, noSum }), 1480);
+
+/** Puts pieces together as a receiver does; the datagram. */
+function assemble(frames: Uint8Array[]): Uint8Array {
+  const sorted = frames
+    .map((frame) => ({ frame, at: ((frame[16]! & 31) * 256 + frame[17]!) * 8 }))
+    .sort((a, b) => a.at - b.at);
+  const payload = sorted.flatMap(({ frame, at }, i) => {
+    const before = sorted.slice(0, i).reduce((sum, one) => sum + one.frame.length - 30, 0);
+    assert.equal(at, before, 'no gap and no overlap');
+    return [...frame.subarray(30)];
+  });
+  const { src, dst, proto } = decode(sorted[0]!.frame);
+  return ip4(src, dst, proto, payload);
+}
+
+/** Packets are read, and every one of them goes somewhere. */
+function assertAccounts(t: TestDatapath, read: number, replies = 0, held = 0): void {
+  const drops = ['fragment-orphan', 'fragment-limit', 'unanswerable', 'fragment-range'];
+  const dropped = drops.reduce((sum, name) => sum + t.counter(name), 0);
+  assert.equal(t.counter('packets'), read, 'every packet is counted once');
+  assert.equal(t.counter('forwarded') + dropped + replies + held, read, 'and goes somewhere once');
+}
+
+const ORDERS = [
+  [0, 1, 2],
+  [0, 2, 1],
+  [1, 0, 2],
+  [1, 2, 0],
+  [2, 0, 1],
+  [2, 1, 0],
+];
+
+for (const order of ORDERS) {
+  for (const asBatch of [true, false]) {
+    test(`pieces ${order.join(' ')} ${asBatch ? 'in one batch' : 'one by one'} arrive whole, their sum right`, () => {
+      const t = createTestDatapath();
+      const frames = order.map((i) => pieces(`${VIP}:53`, 4000, 77)[i]!);
+      const outcomes = asBatch ? t.send(...frames) : frames.flatMap((frame) => t.send(frame));
+      const forwarded = outcomes.filter((o) => o.verdict === 'forward');
+      const held = outcomes.filter((o) => o.verdict === 'held');
+      assert.equal(forwarded.length, 3);
+      assert.equal(held.length, order.indexOf(0));
+      const whole = decode(assemble(forwarded.map((o) => o.frame)));
+      assert.deepEqual([whole.dst, whole.dport, whole.l4Ok], [BACKEND, 5353, true]);
+      assert.ok(forwarded.every((o) => o.packet.ipOk && o.packet.ttl === forwarded[0]!.packet.ttl));
+      assertAccounts(t, 3);
+      assert.equal(t.counter('fragments'), 2);
+      assert.equal(t.counter('flows-made'), 1);
+    });
+  }
+}
+
+test('pieces are masqueraded like the whole, and the pieces of the answer return', () => {
+  const t = createTestDatapath();
+  const out = t.send(
+    ...fragment4(udp4(`${POD}:4000`, `${OUTSIDE}:53`, data(3000), { id: 1 }), 1480),
+  );
+  const sent = decode(assemble(out.map((o) => o.frame)));
+  assert.deepEqual([sent.src, sent.l4Ok], [NODE, true]);
+  const answer = udp4(`${OUTSIDE}:53`, `${NODE}:${sent.sport}`, data(3000), { id: 2 });
+  const back = decode(
+    assemble(
+      t
+        .send(...fragment4(answer, 1480).reverse())
+        .filter((o) => o.verdict === 'forward')
+        .map((o) => o.frame),
+    ),
+  );
+  assert.deepEqual([back.src, back.dst, back.dport, back.l4Ok], [OUTSIDE, POD, 4000, true]);
+});
+
+test('an echo request in pieces, and a datagram without a sum', () => {
+  const t = createTestDatapath();
+  const request = echo4(POD, OUTSIDE, 9);
+  const long = ip4(POD, OUTSIDE, 1, [...request.subarray(30), ...data(2000)], { id: 3 });
+  const frames = t.send(...fragment4(long, 800));
+  assert.deepEqual(
+    frames.map((o) => [o.verdict, o.packet.src]),
+    frames.map(() => ['forward', NODE]),
+  );
+  const unsummed = decode(
+    assemble(t.send(...pieces(`${VIP}:53`, 4000, 4, true)).map((o) => o.frame)),
+  );
+  assert.deepEqual([unsummed.dst, unsummed.l4Ok], [BACKEND, true]);
+});
+
+test('two datagrams at once do not mix: by identification, by protocol, by source', () => {
+  const t = createTestDatapath();
+  const other = fragment4(udp4('10.244.1.6:1', `${BACKEND}:7`, data(2000), { id: 50 }), 1480);
+  const tcp = fragment4(tcp4(`${POD}:4000`, `${VIP}:80`, SYN, data(2000), { id: 50 }), 1480);
+  const udp = pieces(`${VIP}:53`, 2000, 50);
+  const next = pieces(`${BACKEND}:53`, 2000, 51);
+  const mixed = [other[1]!, udp[1]!, tcp[1]!, next[1]!, tcp[0]!, udp[0]!, other[0]!, next[0]!];
+  const forwarded = t.send(...mixed).filter((o) => o.verdict === 'forward');
+  assert.equal(forwarded.length, 8);
+  const key = (o: (typeof forwarded)[0]) => `${o.packet.src} ${o.packet.proto} ${o.packet.id}`;
+  const groups = new Map<string, Uint8Array[]>();
+  for (const o of forwarded) groups.set(key(o), [...(groups.get(key(o)) ?? []), o.frame]);
+  assert.equal(groups.size, 4);
+  for (const frames of groups.values()) assert.ok(decode(assemble(frames)).l4Ok);
+});
+
+test('the pieces of a datagram that is dropped are dropped for the same reason', () => {
+  const t = createTestDatapath();
+  const frames = pieces('10.96.7.7:53', 4000, 60);
+  assert.deepEqual(
+    t.send(frames[0]!, frames[1]!).map((o) => o.verdict),
+    ['unallocated', 'unallocated'],
+  );
+  const early = pieces('10.96.7.7:53', 4000, 61);
+  assert.deepEqual(
+    t.send(early[1]!, early[2]!, early[0]!).map((o) => o.verdict),
+    ['held', 'held', 'unallocated', 'unallocated', 'unallocated'],
+  );
+  assert.equal(t.counter('packets'), 5);
+  assert.equal(t.counter('unallocated'), 5);
+});
+
+test('a refused datagram is answered once, by its first piece', () => {
+  const t = createTestDatapath();
+  const outcomes = t.send(...pieces(`${VIP}:999`, 4000, 62).reverse());
+  assert.deepEqual(
+    outcomes.map((o) => o.verdict),
+    ['held', 'held', 'reply', 'unanswerable', 'unanswerable'],
+  );
+  assertAccounts(t, 3, 1);
+});
+
+test('a piece whose flow has gone meanwhile is an orphan, not somebody else’s', () => {
+  const t = createTestDatapath({ flowsMax: 16 });
+  const [first, second] = pieces(`${VIP}:53`, 2000, 70);
+  t.one(first!);
+  t.d.table.remove(0);
+  assert.equal(t.one(second!).verdict, 'fragment-orphan');
+  t.one(udp4('10.244.1.9:1', `${VIP}:53`)); // Takes the place of the flow.
+  assert.equal(t.one(second!).verdict, 'fragment-orphan');
+});
+
+test('what is known of a datagram is forgotten after 30 s', () => {
+  const t = createTestDatapath();
+  const [first, second] = pieces(`${VIP}:53`, 2000, 71);
+  t.one(first!);
+  t.now += 30_000;
+  assert.equal(t.one(second!).verdict, 'forward');
+  t.now += 1;
+  assert.equal(t.one(second!).verdict, 'held');
+});
+
+test('early pieces wait a second, in 64 places, each up to 9216 bytes', () => {
+  const t = createTestDatapath();
+  const late = (id: number, bytes = 16) => ip4(POD, VIP, 17, data(bytes), { id, fragment: 10 });
+  assert.equal(t.one(late(1, 9216 - 30)).verdict, 'held');
+  assert.equal(t.one(late(2, 9216 - 29)).verdict, 'fragment-limit');
+  for (let id = 100; id < 163; id++) assert.equal(t.one(late(id)).verdict, 'held');
+  assert.equal(t.one(late(999)).verdict, 'fragment-limit');
+  assertAccounts(t, 66, 0, 64);
+  t.tick(t.now + 1000);
+  assert.equal(t.counter('fragment-orphan'), 64);
+  assertAccounts(t, 66);
+  assert.equal(t.one(late(1000)).verdict, 'held', 'there is room again');
+});
