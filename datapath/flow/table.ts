@@ -8,8 +8,8 @@ const { H_FLOW_COUNT, H_FLOW_FREE, H_FLOW_HIGH, H_SEED } = arenaLayout;
 const { LINE_SHIFT, META_PROTO_MASK, NO_SIDE, W_DST, W_META, W_PORTS, W_SERVICE, W_SRC } = line;
 
 /** At a load of one half, runs of this length do not occur with a seeded hash; a longer one refuses the flow. */
-const PROBES_MAX = 256;
-const EMPTY = 0;
+export const PROBES_MAX = 256;
+export const SLOT_EMPTY = 0;
 
 /**
  * Flows in two parts: lines, which hold everything, and an index of int32 slots, open addressing with linear
@@ -54,29 +54,11 @@ export class FlowTable {
     let slot = hash & indexMask;
     for (let probes = 0; probes < PROBES_MAX; probes++) {
       const entry = index[slot]!;
-      if (entry === EMPTY) return NO_SIDE;
+      if (entry === SLOT_EMPTY) return NO_SIDE;
       if (((entry ^ hash) & this.tagMask) === 0) {
         const side = (entry & this.sideMask) - 1;
         if (this.matches(side, src, dst, ports, proto)) return side;
       }
-      slot = (slot + 1) & indexMask;
-    }
-    return NO_SIDE;
-  }
-
-  /** The slot where the search for this hash begins: read for its cache line alone. */
-  peek(hash: number): number {
-    return this.index[hash & this.indexMask]!;
-  }
-
-  /** The first side whose tag agrees, which nearly always is the one; or NO_SIDE. No line is read. */
-  candidate(hash: number): number {
-    const { index, indexMask, tagMask } = this;
-    let slot = hash & indexMask;
-    for (let probes = 0; probes < PROBES_MAX; probes++) {
-      const entry = index[slot]!;
-      if (entry === EMPTY) return NO_SIDE;
-      if (((entry ^ hash) & tagMask) === 0) return (entry & this.sideMask) - 1;
       slot = (slot + 1) & indexMask;
     }
     return NO_SIDE;
@@ -163,7 +145,7 @@ export class FlowTable {
     const hash = this.hashOfSide(side);
     let slot = hash & this.indexMask;
     for (let probes = 0; probes < PROBES_MAX; probes++) {
-      if (this.index[slot] === EMPTY) {
+      if (this.index[slot] === SLOT_EMPTY) {
         this.index[slot] = (hash & this.tagMask) | (side + 1);
         return true;
       }
@@ -179,14 +161,14 @@ export class FlowTable {
     let gap = this.hashOfSide(side) & indexMask;
     let probes = 0;
     while ((index[gap]! & this.sideMask) !== wanted) {
-      if (index[gap] === EMPTY || ++probes >= PROBES_MAX) return;
+      if (index[gap] === SLOT_EMPTY || ++probes >= PROBES_MAX) return;
       gap = (gap + 1) & indexMask;
     }
     let slot = gap;
     for (let n = 0; n < indexMask; n++) {
       slot = (slot + 1) & indexMask;
       const entry = index[slot]!;
-      if (entry === EMPTY) break;
+      if (entry === SLOT_EMPTY) break;
       const home = this.hashOfSide((entry & this.sideMask) - 1) & indexMask;
       // The entry may move into the gap only if its home does not lie between the gap and itself.
       if (((slot - home) & indexMask) >= ((slot - gap) & indexMask)) {
@@ -194,7 +176,7 @@ export class FlowTable {
         gap = slot;
       }
     }
-    index[gap] = EMPTY;
+    index[gap] = SLOT_EMPTY;
   }
 
   /**
@@ -204,7 +186,7 @@ export class FlowTable {
    */
   rescan(): number {
     const { header: h, lines } = this;
-    this.index.fill(EMPTY);
+    this.index.fill(SLOT_EMPTY);
     this.serviceFlows.fill(0);
     h[H_FLOW_COUNT] = 0;
     h[H_FLOW_FREE] = 0;

@@ -12,9 +12,7 @@
 
 import * as arenaLayout from '../arena/layout.ts';
 import { sweep } from '../flow/expire.ts';
-import { hashTuple } from '../flow/hash.ts';
 import * as line from '../flow/line.ts';
-import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
 import { commit } from './commit.ts';
@@ -27,6 +25,7 @@ import { datagramId } from './fragments.ts';
 import { translateIcmpError } from './icmp-error.ts';
 import { parse } from './parse.ts';
 import { refuse } from './refuse.ts';
+import { touch } from './touch.ts';
 import * as tracking from './track.ts';
 import { track } from './track.ts';
 import { translate } from './translate.ts';
@@ -44,12 +43,11 @@ const { LINE_SHIFT, NO_SIDE, W_DST, W_META, W_SRC } = line;
 // biome-ignore format: a list.
 const {
   KIND_FLOW, KIND_ICMP_ERROR, PACKET_FIRST_FRAGMENT, P_DST, P_FLAGS, P_HASH, P_KIND, P_PORTS,
-  P_PROTO, P_SIDE, P_SLOT, P_SRC, P_START, P_VERDICT, P_WORDS,
+  P_PROTO, P_SIDE, P_SRC, P_VERDICT, P_WORDS,
 } = batch;
 const { ESTABLISH_FLOW, ESTABLISH_PASS } = establishing;
 const { FRAGMENT_UNKNOWN } = fragments;
 const { TRACK_REOPEN } = tracking;
-const { IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_PROTO, IP4_OFF_SRC, VNET_HEADER_BYTES } = wire;
 
 /** Expiry looks at this many flow slots a tick, or at one in 64: at 10 ticks/s every flow is seen in 6.4 s. */
 const SWEEP_SLICE_MIN = 2048;
@@ -86,32 +84,6 @@ export function run(d: Datapath, b: Batch, now: number): void {
   d.add(COUNT_FORWARDED, forwarded);
   d.add(COUNT_PACKETS, b.count);
   d.count(COUNT_BATCHES);
-}
-
-/**
- * Finds each packet's likely side by its hash and reads that side's line, pass by pass, so that the cache misses of
- * a batch overlap: at a million flows a look-up costs half of what it does one by one. Nothing is checked yet: a
- * packet of another shape gets a side that will not match.
- */
-function touch(d: Datapath, b: Batch): void {
-  const { table, lines } = d;
-  const { p, view } = b;
-  const { seed } = table;
-  const end = b.count * P_WORDS;
-  for (let r = 0; r < end; r += P_WORDS) {
-    const ip = p[r | P_START]! + VNET_HEADER_BYTES;
-    const src = view.getInt32(ip + IP4_OFF_SRC);
-    const dst = view.getInt32(ip + IP4_OFF_DST);
-    const ports = view.getInt32(ip + IP4_HEADER_BYTES_MIN);
-    const proto = view.getUint8(ip + IP4_OFF_PROTO);
-    p[r | P_HASH] = hashTuple(src, dst, ports, proto, seed);
-  }
-  for (let r = 0; r < end; r += P_WORDS) p[r | P_SLOT] = table.peek(p[r | P_HASH]!);
-  for (let r = 0; r < end; r += P_WORDS) p[r | P_SIDE] = table.candidate(p[r | P_HASH]!);
-  // No candidate touches the first line, which is in the cache: no branch to mispredict.
-  for (let r = 0; r < end; r += P_WORDS) {
-    p[r | P_SLOT] = lines[Math.max(p[r | P_SIDE]!, 0) << LINE_SHIFT]!;
-  }
 }
 
 /** A packet with a tuple of its own; a first fragment takes those that follow it along. */

@@ -21,6 +21,7 @@ import { Datapath } from '../pipeline/datapath.ts';
 import { run, tick } from '../pipeline/run.ts';
 import { COUNT_READ_ERRORS, COUNT_WRITE_ERRORS, VERDICT_REPLY } from '../pipeline/verdict.ts';
 import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
+import { warmUp } from './warm-up.ts';
 
 const TICK_MS = 100;
 const POLLFD_BYTES = 8;
@@ -32,6 +33,7 @@ function monotonicOffset(): number {
 }
 
 function serve(input: WorkerInput): void {
+  warmUp();
   const { arena } = attachArenaFile(input.arenaPath);
   const d = new Datapath(arena, input.seed);
   const memory = mapMemory(BATCH_BUFFER_BYTES);

@@ -3,6 +3,7 @@
 import { strict as assert } from 'node:assert';
 import { H_FLOW_COUNT } from '../../../datapath/arena/layout.ts';
 import { COUNT_FORWARDED } from '../../../datapath/pipeline/verdict.ts';
+import { warmUp } from '../../../datapath/worker/warm-up.ts';
 import { BATCH, World } from './world.ts';
 
 /** Packets timed at once: long against the clock, short against the disturbances of a shared machine. */
@@ -52,6 +53,8 @@ function measureNew(flows: number): number {
   return best;
 }
 
+// As the worker does.
+warmUp();
 const [what, flows] = process.argv.slice(2) as [string, string];
 const ns = what === 'hit' ? measureHit(Number(flows)) : measureNew(Number(flows));
 console.log(ns.toFixed(2));

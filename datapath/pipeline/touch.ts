@@ -1,0 +1,59 @@
+import { hashTuple } from '../flow/hash.ts';
+import * as line from '../flow/line.ts';
+import { SLOT_EMPTY as empty, PROBES_MAX as probesMax } from '../flow/table.ts';
+import * as wire from '../wire/layout.ts';
+import type { Batch } from './batch.ts';
+import * as batch from './batch.ts';
+import type { Datapath } from './datapath.ts';
+
+// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+const { LINE_SHIFT, NO_SIDE } = line;
+const { P_HASH, P_SIDE, P_SLOT, P_START, P_WORDS } = batch;
+const { IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_PROTO, IP4_OFF_SRC, VNET_HEADER_BYTES } = wire;
+const SLOT_EMPTY = empty;
+const PROBES_MAX = probesMax;
+
+/**
+ * Finds each packet's likely side by its hash and reads that side's line, pass by pass, so that the cache misses of
+ * a batch overlap: at a million flows a look-up costs half of what it does one by one. Nothing is checked yet: a
+ * packet of another shape gets a side that will not match.
+ *
+ * The index is searched here and not by a method of the table: whether V8 inlines such a method is decided anew at
+ * every start, and 60 or 117 ns a packet at 100,000 flows hung on it.
+ */
+export function touch(d: Datapath, b: Batch): void {
+  const { lines } = d;
+  const { index, indexMask, tagMask, sideMask, seed } = d.table;
+  const { p, view } = b;
+  const end = b.count * P_WORDS;
+  for (let r = 0; r < end; r += P_WORDS) {
+    const ip = p[r | P_START]! + VNET_HEADER_BYTES;
+    const src = view.getInt32(ip + IP4_OFF_SRC);
+    const dst = view.getInt32(ip + IP4_OFF_DST);
+    const ports = view.getInt32(ip + IP4_HEADER_BYTES_MIN);
+    const proto = view.getUint8(ip + IP4_OFF_PROTO);
+    p[r | P_HASH] = hashTuple(src, dst, ports, proto, seed);
+  }
+  // Each slot once, for its cache line alone.
+  for (let r = 0; r < end; r += P_WORDS) p[r | P_SLOT] = index[p[r | P_HASH]! & indexMask]!;
+  // The first side whose tag agrees, which nearly always is the one. No line is read.
+  for (let r = 0; r < end; r += P_WORDS) {
+    const hash = p[r | P_HASH]!;
+    let slot = hash & indexMask;
+    let side = NO_SIDE;
+    for (let probes = 0; probes < PROBES_MAX; probes++) {
+      const entry = index[slot]!;
+      if (entry === SLOT_EMPTY) break;
+      if (((entry ^ hash) & tagMask) === 0) {
+        side = (entry & sideMask) - 1;
+        break;
+      }
+      slot = (slot + 1) & indexMask;
+    }
+    p[r | P_SIDE] = side;
+  }
+  // No side touches the first line, which is in the cache: no branch to mispredict.
+  for (let r = 0; r < end; r += P_WORDS) {
+    p[r | P_SLOT] = lines[Math.max(p[r | P_SIDE]!, 0) << LINE_SHIFT]!;
+  }
+}
