@@ -19,7 +19,7 @@ const {
   ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, ICMP_HEADER_BYTES, ICMP_OFF_ID, ICMP_OFF_SUM,
   IP4_FRAGMENT_OFFSET_MASK, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT, IP4_OFF_PROTO,
   IP4_OFF_SRC, IP4_OFF_SUM, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP, TCP_OFF_SUM,
-  UDP_OFF_SUM,
+  UDP_HEADER_BYTES, UDP_OFF_SUM,
 } = wire;
 const { P_DST, P_IP, P_L4, P_LENGTH, P_SIDE, P_SRC, P_START } = batch;
 const { COUNT_ICMP_TRANSLATED, COUNT_PASSED_UNTRACKED, VERDICT_FORWARD } = verdict;
@@ -104,7 +104,11 @@ function rewriteQuote(lines: Int32Array, at: number, b: Batch, r: number): void 
     const delta = addSums(addresses, deltaOfWord(view.getInt32(l4), ports));
     view.setInt32(l4, ports);
     if (proto === PROTO_TCP) patchQuotedSum(view, l4 + TCP_OFF_SUM, end, delta);
-    if (proto === PROTO_UDP) patchQuotedSum(view, l4 + UDP_OFF_SUM, end, delta);
+    // A datagram sent without a checksum, which is zero, is quoted without one.
+    const summed = proto === PROTO_UDP && l4 + UDP_HEADER_BYTES <= end;
+    if (summed && view.getUint16(l4 + UDP_OFF_SUM) !== 0) {
+      patchQuotedSum(view, l4 + UDP_OFF_SUM, end, delta);
+    }
   }
 }
 
