@@ -1,0 +1,124 @@
+// Masquerading: which source a connection leaves with, and that nothing of two connections is ever mixed up.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import {
+  BACKEND,
+  change,
+  createTestDatapath,
+  frontend,
+  NODE,
+  NODE_ENTRY,
+  OUTSIDE,
+  POD,
+  service,
+  type TestDatapath,
+  VIP,
+} from '../../../support/datapath.ts';
+import { ACK, type Decoded, echo4, ip4, RST, SYN, tcp4, udp4 } from '../../../support/packets.ts';
+
+const range = (snatPortMin: number, snatPortMax: number) =>
+  change({
+    node: { ...NODE_ENTRY, snatPortMin, snatPortMax },
+    upsert: [service(1), service(2)],
+    addFrontends: [frontend(`${VIP}:80`, 1), frontend('10.96.0.51:80', 2)],
+  });
+
+/** The answer of where a packet arrived to where it seemed to come from. */
+const answer = (t: TestDatapath, { src, dst, sport, dport }: Decoded) =>
+  t.one(tcp4(`${dst}:${dport}`, `${src}:${sport}`, SYN | ACK, [], { ack: 1001 })).packet;
+
+test('a port is free again when its connection is gone', () => {
+  const t = createTestDatapath({ image: range(50_000, 50_000) });
+  const first = t.one(udp4(`${POD}:1`, `${OUTSIDE}:53`));
+  assert.deepEqual([first.verdict, first.packet.sport], ['forward', 50_000]);
+  assert.equal(t.one(udp4(`${POD}:2`, `${OUTSIDE}:53`)).verdict, 'snat-ports');
+  t.tick(t.now + 30_000);
+  assert.equal(t.one(udp4(`${POD}:2`, `${OUTSIDE}:53`)).packet.sport, 50_000);
+});
+
+test('TCP, UDP and echo do not take each other’s ports', () => {
+  const t = createTestDatapath({ image: range(50_000, 50_000) });
+  assert.equal(t.one(udp4(`${POD}:1`, `${OUTSIDE}:53`)).verdict, 'forward');
+  assert.equal(t.one(tcp4(`${POD}:1`, `${OUTSIDE}:53`, SYN)).verdict, 'forward');
+  assert.equal(t.one(echo4(POD, OUTSIDE, 1)).verdict, 'forward');
+  assert.equal(t.one(echo4('10.244.1.6', OUTSIDE, 1)).verdict, 'snat-ports');
+});
+
+test('the last port of all, 65,535, is a port like any other', () => {
+  const t = createTestDatapath({ image: range(65_535, 65_535) });
+  const sent = t.one(tcp4(`${POD}:1`, `${OUTSIDE}:65535`, SYN));
+  assert.equal(sent.packet.sport, 65_535);
+  assert.ok(sent.packet.l4Ok);
+  assert.deepEqual([answer(t, sent.packet).dst, answer(t, sent.packet).dport], [POD, 1]);
+});
+
+test('the node’s own connections to a Service and a pod’s hairpin share the range without meeting', () => {
+  const t = createTestDatapath({ image: range(50_000, 50_001) });
+  const ports = [33_000, 33_001].map(
+    (port) => t.one(tcp4(`${NODE}:${port}`, `${VIP}:80`, SYN)).packet.sport,
+  );
+  assert.deepEqual(ports.sort(), [50_000, 50_001]);
+  assert.equal(t.one(tcp4(`${NODE}:33002`, '10.96.0.51:80', SYN)).verdict, 'snat-ports');
+});
+
+test('a refused connection leaves no flow and no port behind', () => {
+  const t = createTestDatapath({ image: range(50_000, 50_000) });
+  assert.equal(t.one(tcp4(`${NODE}:1`, `${VIP}:81`, SYN)).verdict, 'reply');
+  assert.equal(t.one(tcp4(`${NODE}:1`, `${VIP}:80`, SYN)).packet.sport, 50_000);
+});
+
+test('a port that moved is moved back in what returns, and ends with its connection', () => {
+  const t = createTestDatapath({ image: range(50_000, 50_000) });
+  const first = t.one(tcp4(`${POD}:4000`, `${VIP}:80`, SYN)).packet;
+  const second = t.one(tcp4(`${POD}:4000`, '10.96.0.51:80', SYN)).packet;
+  assert.deepEqual([first.sport, second.sport], [4000, 50_000]);
+  assert.equal(answer(t, second).src, '10.96.0.51');
+  assert.equal(t.one(tcp4(`${POD}:4000`, `${BACKEND}:8080`, SYN)).verdict, 'snat-ports', 'a third');
+  t.one(tcp4(`${BACKEND}:8080`, `${POD}:50000`, RST, [], { seq: 1001 }));
+  t.tick(t.now + 10_000);
+  assert.equal(t.one(tcp4(`${POD}:4000`, `${BACKEND}:8080`, SYN)).packet.sport, 50_000);
+});
+
+test('a protocol without ports is masqueraded once per destination', () => {
+  const t = createTestDatapath();
+  const gre = (from: string, to: string) => ip4(from, to, 47, [1, 2, 3, 4, 5, 6, 7, 8]);
+  assert.equal(t.one(gre(POD, OUTSIDE)).packet.src, NODE);
+  assert.equal(t.one(gre(POD, OUTSIDE)).packet.src, NODE, 'the same flow');
+  assert.equal(
+    t.one(gre('10.244.1.6', OUTSIDE)).verdict,
+    'snat-ports',
+    'answers could not be told apart',
+  );
+  assert.equal(t.one(gre('10.244.1.6', '203.0.113.11')).packet.src, NODE);
+  const back = t.one(gre(OUTSIDE, NODE));
+  assert.deepEqual([back.packet.dst, back.packet.ipOk], [POD, true]);
+});
+
+test('whatever connects to whatever: every answer comes back as the reverse of what was sent', () => {
+  const client = fc.constantFrom(POD, '10.244.1.6', NODE, OUTSIDE);
+  const target = fc.constantFrom(`${VIP}:80`, '10.96.0.51:80', `${BACKEND}:8080`, `${OUTSIDE}:80`);
+  const connection = fc.tuple(client, fc.integer({ min: 4000, max: 4003 }), target);
+  fc.assert(
+    fc.property(fc.array(connection, { maxLength: 60 }), (connections) => {
+      // So few ports that they run out.
+      const t = createTestDatapath({ image: range(50_000, 50_003), flowsMax: 64 });
+      const arrived = new Map<string, string>();
+      for (const [from, port, to] of connections) {
+        const { verdict, side, packet } = t.one(tcp4(`${from}:${port}`, to, SYN));
+        if (verdict !== 'forward' || side < 0) continue;
+        const { src, sport, dst, dport } = packet;
+        arrived.set(`${from}:${port} ${to}`, `${src}:${sport} ${dst}:${dport}`);
+      }
+      assert.equal(new Set(arrived.values()).size, arrived.size, 'no two arrive as one');
+      for (const [sent, seen] of arrived) {
+        const [src, dst] = seen.split(' ');
+        const { packet } = t.one(tcp4(dst!, src!, SYN | ACK, [], { ack: 1001 }));
+        const back = `${packet.dst}:${packet.dport} ${packet.src}:${packet.sport}`;
+        assert.equal(back, sent);
+        assert.ok(packet.l4Ok);
+      }
+    }),
+    { numRuns: 200 },
+  );
+});
