@@ -1,6 +1,6 @@
 import * as line from '../flow/line.ts';
 import { addSums, patchFull } from '../wire/checksum.ts';
-import { crc32c } from '../wire/crc32c.ts';
+import { crc32cOfChange } from '../wire/crc32c.ts';
 import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
@@ -69,10 +69,11 @@ function translatePorts(b: Batch, r: number, ports: number, addresses: number, a
   } else if (proto === PROTO_ICMP) {
     view.setUint16(l4 + ICMP_OFF_ID, ports >>> 16);
     view.setUint16(sumAt, patchFull(view.getUint16(sumAt), all));
-  } else if (proto === PROTO_SCTP && view.getInt32(l4) !== ports) {
+  } else if (proto === PROTO_SCTP) {
+    const crcAt = l4 + SCTP_OFF_SUM;
+    const bytes = b.p[r | P_START]! + b.p[r | P_LENGTH]! - l4;
+    const change = crc32cOfChange(view.getInt32(l4) ^ ports, bytes);
     view.setInt32(l4, ports);
-    const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
-    const crc = crc32c(view, l4, end, l4 + SCTP_OFF_SUM);
-    view.setInt32(l4 + SCTP_OFF_SUM, crc, true);
+    view.setInt32(crcAt, view.getInt32(crcAt, true) ^ change, true);
   }
 }

@@ -1,5 +1,6 @@
-// SCTP's checksum, RFC 9260 appendix A: CRC-32C, reflected. Unlike the Internet checksum it cannot be patched
-// by a delta cheaply, so a packet whose ports change is summed again.
+// SCTP's checksum, RFC 9260 appendix A: CRC-32C, reflected. It is linear: what a change of some bytes does to it
+// depends on the change and on how many bytes follow, and on nothing else of the packet. So a packet's checksum is
+// patched and not made anew, and one that was damaged on the way stays damaged.
 
 const POLYNOMIAL = 0x82f63b78;
 const TABLE = new Int32Array(256);
@@ -9,12 +10,15 @@ for (let n = 0; n < 256; n++) {
   TABLE[n] = crc;
 }
 
-/** CRC-32C of a range of bytes with the four bytes at `skip` taken as zero, as an int32 in host order. */
-export function crc32c(view: DataView, start: number, end: number, skip: number): number {
-  let crc = -1;
-  for (let at = start; at < end; at++) {
-    const byte = at >= skip && at < skip + 4 ? 0 : view.getUint8(at);
-    crc = TABLE[(crc ^ byte) & 255]! ^ (crc >>> 8);
+/**
+ * By which bits the CRC of `bytes` bytes changes, at least four of them, when the first four, taken as a big-endian
+ * word, change by the bits of `change`.
+ */
+export function crc32cOfChange(change: number, bytes: number): number {
+  let crc = 0;
+  for (let shift = 24; shift >= 0; shift -= 8) {
+    crc = TABLE[(crc ^ (change >>> shift)) & 255]! ^ (crc >>> 8);
   }
-  return ~crc;
+  for (let n = 4; n < bytes; n++) crc = TABLE[crc & 255]! ^ (crc >>> 8);
+  return crc;
 }

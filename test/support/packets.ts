@@ -39,6 +39,16 @@ export function sum16(bytes: ArrayLike<number>): number {
   return sum;
 }
 
+/** CRC-32C bit by bit, as an unsigned number. */
+export function crc32c(bytes: Iterable<number>): number {
+  let crc = 0xffff_ffff;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f6_3b78 : 0);
+  }
+  return ~crc >>> 0;
+}
+
 const word = (n: number): number[] => [(n >> 8) & 255, n & 255];
 const long = (n: number): number[] => [...word(n >>> 16), ...word(n & 0xffff)];
 const not16 = (n: number): number => 0xffff - n;

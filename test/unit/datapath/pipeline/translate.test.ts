@@ -1,7 +1,6 @@
 // What a rewrite changes of a packet, and that it changes nothing else.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { crc32c } from '../../../../datapath/wire/crc32c.ts';
 import {
   BACKEND,
   change,
@@ -15,7 +14,7 @@ import {
   service,
   VIP,
 } from '../../../support/datapath.ts';
-import { ACK, decode, ip4, PSH, SYN, sum16, tcp4, udp4 } from '../../../support/packets.ts';
+import { ACK, crc32c, decode, ip4, PSH, SYN, sum16, tcp4, udp4 } from '../../../support/packets.ts';
 
 const data = (bytes: number) => Array.from({ length: bytes }, (_, i) => (i * 31) & 255);
 
@@ -161,27 +160,40 @@ test('an established connection with offloads keeps its virtio header in both di
   }
 });
 
-test('SCTP: the ports change and the CRC is that of the packet', () => {
+/** An SCTP packet whose field holds its CRC, lowest byte first: RFC 9260 appendix A. */
+function sctp4(from: string, to: string, ports: number[], chunks: number[]): Uint8Array {
+  const body = [...ports, 1, 2, 3, 4, 0, 0, 0, 0, ...chunks];
+  const crc = crc32c(body);
+  return ip4(from, to, 132, [
+    ...body.slice(0, 8),
+    crc & 255,
+    (crc >>> 8) & 255,
+    (crc >>> 16) & 255,
+    crc >>> 24,
+    ...chunks,
+  ]);
+}
+
+test('SCTP: the ports change and the CRC is that of the packet; a wrong one stays wrong', () => {
   const image = change({
     ...DEFAULT_IMAGE,
     upsert: [service(9, { proto: 132, cluster: pairs(`${BACKEND}:9999`) })],
     addFrontends: [frontend(`${VIP}:3868`, 9, 0, 132)],
   });
-  const t = createTestDatapath({ image });
-  const body = [0x0f, 0xa0, 0x0f, 0x1c, 1, 2, 3, 4, 0, 0, 0, 0, ...data(40)];
-  const { packet, frame } = t.one(ip4(POD, VIP, 132, body));
-  assert.deepEqual(
-    [packet.dst, packet.sport, packet.dport, packet.ipOk],
-    [BACKEND, 4000, 9999, true],
-  );
-  const l4 = frame.subarray(30);
-  const zeroed = Uint8Array.from([...l4.subarray(0, 8), 0, 0, 0, 0, ...l4.subarray(12)]);
-  const crc = crc32c(new DataView(zeroed.buffer), 0, zeroed.length, -4) >>> 0;
-  // RFC 9260 appendix A: the CRC travels with its lowest byte first.
-  assert.deepEqual(
-    [...l4.subarray(8, 12)],
-    [crc & 255, (crc >>> 8) & 255, (crc >>> 16) & 255, crc >>> 24],
-  );
+  for (const bytes of [0, 4, 40, 1400]) {
+    const t = createTestDatapath({ image });
+    const sent = sctp4(POD, VIP, [0x0f, 0xa0, 0x0f, 0x1c], data(bytes));
+    const { frame } = t.one(sent);
+    const expected = sctp4(POD, BACKEND, [0x0f, 0xa0, 0x27, 0x0f], data(bytes));
+    assert.deepEqual(frame.subarray(30), expected.subarray(30));
+    const back = t.one(sctp4(BACKEND, POD, [0x27, 0x0f, 0x0f, 0xa0], data(bytes)));
+    assert.deepEqual(
+      back.frame.subarray(30),
+      sctp4(VIP, POD, [0x0f, 0x1c, 0x0f, 0xa0], data(bytes)).subarray(30),
+    );
+    sent[40] = sent[40]! ^ 1; // In the CRC itself.
+    assert.notDeepEqual(t.one(sent).frame.subarray(30), expected.subarray(30));
+  }
 });
 
 test('SCTP whose addresses alone change keeps its CRC, which does not cover them', () => {
