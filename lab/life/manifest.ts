@@ -63,14 +63,13 @@ export async function applyManifests(kube: KubeClient, objects: ManifestObject[]
       await applyObject(kube, item);
     } catch (error) {
       if (!(error instanceof KubeStatusError)) throw error;
-      throw yamlError(placeOf(item, error.message), readable(item, error.message));
+      throw yamlError(item.place, `${item.kind} ${item.name}: ${error.message}`);
     }
   }
 }
 
 async function applyObject(kube: KubeClient, item: ManifestObject): Promise<void> {
-  const { kind, name } = item;
-  const namespace = item.namespace;
+  const { kind, name, namespace } = item;
   const metadata = { ...(item.object.metadata as object), ...(namespace && { namespace }) };
   const object = { ...item.object, metadata };
   try {
@@ -79,19 +78,4 @@ async function applyObject(kube: KubeClient, item: ManifestObject): Promise<void
     if (!(error instanceof KubeStatusError) || error.reason !== 'AlreadyExists') throw error;
     await kube.patch(kind, { name, ...(namespace && { namespace }) }, object);
   }
-}
-
-/** The API server's message without what it says about the request. */
-function readable({ kind, name }: ManifestObject, message: string): string {
-  return `${kind} ${name}: ${message.replace(/^the API server refused [^:]*: /, '')}`;
-}
-
-/** The line of the field that a message names, where it names one that is in the document. */
-function placeOf(item: ManifestObject, message: string): string {
-  const field =
-    /"((?:[\w-]+(?:\[\d+\])?\.)*[\w-]+(?:\[\d+\])?)"|: ((?:spec|metadata)[\w.[\]]*):/.exec(message);
-  const text = field?.[1] ?? field?.[2];
-  if (!text) return item.place;
-  const path = text.split(/[.[\]]+/).filter(Boolean);
-  return item.document.locate(path.map((key) => (/^\d+$/.test(key) ? Number(key) : key)));
 }

@@ -36,6 +36,8 @@ export async function bringUp({ lab, topology, manifests }: UpOptions): Promise<
   requireLabName(lab);
   requireMachine();
   requireFree(lab);
+  // Only now: what it needs is much to load.
+  if (manifests.length > 0) (await import('./check.ts')).checkManifests(manifests, topology);
   const progress = new Progress();
   mkdirSync(stateDir(lab), { recursive: true, mode: 0o755 });
   writeRecord({

@@ -170,6 +170,30 @@ describe('a lab', () => {
     rmSync(folder, { recursive: true });
   });
 
+  test('needs /dev/net/tun, and says so', () => {
+    const up = `${join(PROJECT_ROOT, 'scripts/kubetun')} lab up --lab e2e-lab2`;
+    // Hidden in a mount namespace of the test's own.
+    const script = `mount --make-rprivate / && mount -t tmpfs tmpfs /dev/net && exec ${up}`;
+    const { status, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script], {
+      encoding: 'utf8',
+    });
+    assert.equal(stderr, 'kubetun: /dev/net/tun is missing: modprobe tun\n');
+    assert.equal(status, 1);
+    assertGone('e2e-lab2');
+  });
+
+  test('leaves nothing when a manifest names what is not there', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kubetun-bad-'));
+    const file = join(folder, 'bad.yaml');
+    writeFileSync(file, 'apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {conatiners: []}\n');
+    const { code, stderr } = kubetun('lab', 'up', '--lab', 'e2e-lab2', '-f', file);
+    assert.equal(code, 1);
+    assert.match(stderr, /^kubetun: .*bad\.yaml:4: Pod a: unknown field "spec\.conatiners"/);
+    assert.equal(stderr.trim().split('\n').length, 1);
+    assertGone('e2e-lab2');
+    rmSync(folder, { recursive: true });
+  });
+
   test('that is interrupted while it comes up leaves nothing', async () => {
     const args = ['lab', 'up', '--lab', 'e2e-lab2', '--nodes', '4'];
     const child = spawn(join(PROJECT_ROOT, 'scripts/kubetun'), args, { stdio: 'ignore' });

@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { checkManifests } from '../../../lab/life/check.ts';
 import { readManifests } from '../../../lab/life/manifest.ts';
+import { defaultTopology } from '../../../lab/topology/topology.ts';
 
 function read(text: string) {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-'));
@@ -56,3 +58,72 @@ test('a manifest that is not there is named', () => {
     message: '/nowhere/web.yaml cannot be read (ENOENT)',
   });
 });
+
+const POD = `apiVersion: v1
+kind: Pod
+metadata:
+  name: a
+spec:
+  containers:
+    - name: main
+      image: pause
+`;
+const SERVICE = `apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: NodePort
+  selector: {app: web}
+  ports:
+    - port: 80
+`;
+
+test('manifests that the lab will take are taken, twice the same name is not', () => {
+  checkManifests(read(`${POD}---\n${SERVICE}`), defaultTopology());
+  assert.throws(() => checkManifests(read(`${POD}---\n${POD}`), defaultTopology()), {
+    code: 'KT_YAML',
+    message: /web\.yaml:10: Pod a: pods "a" already exists/,
+  });
+});
+
+const IMPOSSIBLE: [what: string, text: string, message: RegExp][] = [
+  [
+    'an unknown field',
+    `${POD}      imagePullPolcy: Never\n`,
+    /:9: Pod a: unknown field "spec\.containers\[0\]\.imagePullPolcy"/,
+  ],
+  [
+    'a port out of range',
+    `${SERVICE}      nodePort: 80\n`,
+    /:9: Service web: spec\.ports\[0\]\.nodePort: .*not in the valid range/,
+  ],
+  [
+    'a port that is none',
+    SERVICE.replace('80', '99999'),
+    /:8: Service web: spec\.ports\[0\]\.port: .*between 1 and 65535/,
+  ],
+  [
+    'a text for a number',
+    SERVICE.replace('80', 'http'),
+    /:8: Service web: cannot unmarshal string into field spec\.ports\[0\]\.port/,
+  ],
+  [
+    'a node that is not there',
+    `${POD}  nodeName: node7\n`,
+    /:9: Pod a: there is no node node7, only node1, node2/,
+  ],
+  [
+    'a namespace that is not there',
+    POD.replace('name: a', 'name: a\n  namespace: nowhere'),
+    /Pod a: namespaces "nowhere" not found/,
+  ],
+];
+
+for (const [what, text, message] of IMPOSSIBLE) {
+  test(`a manifest with ${what} is refused with its line, before anything is made`, () => {
+    assert.throws(() => checkManifests(read(text), defaultTopology()), {
+      code: 'KT_YAML',
+      message,
+    });
+  });
+}

@@ -1,0 +1,54 @@
+// Whether manifests will be taken, found out before anything is made: the API server's own rules, in memory.
+import { SERVED } from '../../control/apiserver/kinds.ts';
+import { Registry } from '../../control/apiserver/registry.ts';
+import { seedCluster } from '../../control/apiserver/seed.ts';
+import { StatusError } from '../../control/apiserver/status.ts';
+import { Store } from '../../control/apiserver/store.ts';
+import { NODE_PORT_MAX, NODE_PORT_MIN } from '../../control/compile/node-entry.ts';
+import { API_PORT, apiAddress, type Topology } from '../topology/topology.ts';
+import { yamlError } from '../yaml/document.ts';
+import type { ManifestObject } from './manifest.ts';
+
+/** Throws KubetunError KT_YAML, with file and line, for the first object that the lab would refuse. */
+export function checkManifests(objects: ManifestObject[], { nodes, ranges }: Topology): void {
+  const registry = new Registry(new Store(SERVED), {
+    serviceRange: ranges.services,
+    nodePortMin: NODE_PORT_MIN,
+    nodePortMax: NODE_PORT_MAX,
+  });
+  const api = { address: apiAddress(ranges), port: API_PORT };
+  seedCluster(registry, ranges.services, api);
+  const names = new Set(nodes.map((node) => node.name));
+  for (const item of objects) {
+    const { kind, namespace = '', object } = item;
+    try {
+      const row = SERVED.find((served) => served.kind === kind)!;
+      registry.create(row, namespace, object, { dryRun: false, strict: true });
+    } catch (error) {
+      if (!(error instanceof StatusError)) throw error;
+      throw refusal(item, error);
+    }
+    const node = (object.spec as { nodeName?: string } | undefined)?.nodeName;
+    if (kind === 'Pod' && node !== undefined && !names.has(node)) {
+      const known = [...names].join(', ');
+      throw fieldError(item, 'spec.nodeName', `there is no node ${node}, only ${known}`);
+    }
+  }
+}
+
+/** The server's refusal, as far as it is about a field: with the line where that is written. */
+function refusal(item: ManifestObject, error: StatusError): Error {
+  const cause = error.details.causes?.[0];
+  if (cause) return fieldError(item, cause.field, `${cause.field}: ${cause.message}`);
+  const unknown = /unknown field "([^"]+)"/.exec(error.message);
+  if (unknown) return fieldError(item, unknown[1]!, unknown[0]);
+  const mistyped = /json: (cannot unmarshal \S+ into field (\S+) .*)$/.exec(error.message);
+  if (mistyped) return fieldError(item, mistyped[2]!, mistyped[1]!);
+  return fieldError(item, '', error.message);
+}
+
+function fieldError(item: ManifestObject, field: string, message: string): Error {
+  const path = field.split(/[.[\]]+/).filter(Boolean);
+  const place = item.document.locate(path.map((key) => (/^\d+$/.test(key) ? Number(key) : key)));
+  return yamlError(place, `${item.kind} ${item.name}: ${message}`);
+}

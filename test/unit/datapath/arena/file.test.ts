@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { attachArenaFile, openArenaFile } from '../../../../datapath/arena/file.ts';
+import {
+  H_FLOW_COUNT,
+  H_FLOWS_MAX,
+  H_IMAGE_WORDS,
+  H_LAYOUT,
+  H_MAGIC,
+  H_SEED,
+} from '../../../../datapath/arena/layout.ts';
+import { LINE_WORDS, W_META } from '../../../../datapath/flow/line.ts';
+import { ImageWriter } from '../../../../datapath/nat/image-writer.ts';
+import { createBatch, P_LENGTH, P_START } from '../../../../datapath/pipeline/batch.ts';
+import { Datapath } from '../../../../datapath/pipeline/datapath.ts';
+import { run } from '../../../../datapath/pipeline/run.ts';
+import { BACKEND, DEFAULT_IMAGE, POD, VIP } from '../../../support/datapath.ts';
+import { ACK, decode, SYN, tcp4 } from '../../../support/packets.ts';
+
+const SIZES = { flowsMax: 16, imageWords: 1 << 14 };
+const directory = mkdtempSync('/dev/shm/kubetun-test-');
+after(() => rmSync(directory, { recursive: true }));
+
+let files = 0;
+const fresh = () => join(directory, `arena-${files++}`);
+
+/** Runs one frame through a datapath; what left. */
+function send(d: Datapath, frame: Uint8Array) {
+  const b = createBatch();
+  b.bytes.set(frame, 0);
+  b.push(frame.length);
+  run(d, b, 1000);
+  return decode(b.bytes.slice(b.p[P_START]!, b.p[P_START]! + b.p[P_LENGTH]!));
+}
+
+test('a new file is allocated whole, and only its owner and root read it', () => {
+  const path = fresh();
+  const file = openArenaFile(path, SIZES, 7);
+  assert.equal(file.survived, false);
+  assert.equal(statSync(path).size, file.arena.layout.bytes);
+  assert.ok(
+    statSync(path).blocks * 512 >= file.arena.layout.bytes,
+    'no hole that could fail later',
+  );
+  assert.equal(statSync(path).mode & 0o077, 0);
+  assert.equal(file.arena.header[H_SEED], 7);
+  file.close();
+});
+
+test('flows and Services survive their process: the next one goes on with a packet in mid-stream', () => {
+  const path = fresh();
+  const first = openArenaFile(path, SIZES, 7);
+  const old = new Datapath(first.arena, 1);
+  new ImageWriter(first.arena).publish(DEFAULT_IMAGE);
+  send(old, tcp4(`${POD}:4000`, `${VIP}:80`, SYN, [], { seq: 999 }));
+  send(old, tcp4(`${BACKEND}:8080`, `${POD}:4000`, SYN | ACK, [], { seq: 99, ack: 1000 }));
+  send(old, tcp4(`${POD}:4000`, `${VIP}:80`, ACK, [], { seq: 1000, ack: 100 }));
+  first.arena.lines[2 * LINE_WORDS + W_META] = 6; // Half of a flow, as a death leaves it.
+  first.arena.header[7] = 2;
+  first.arena.index.fill(123);
+  first.close();
+
+  const second = openArenaFile(path, SIZES, 8);
+  assert.equal(second.survived, true);
+  assert.equal(second.arena.header[H_SEED], 7, 'the hashes stay what they were');
+  const d = new Datapath(second.arena, 1);
+  assert.equal(second.arena.header[H_FLOW_COUNT], 1);
+  const packet = send(d, tcp4(`${POD}:4000`, `${VIP}:80`, ACK, [1], { seq: 1000, ack: 100 }));
+  assert.deepEqual([packet.dst, packet.dport, packet.l4Ok], [BACKEND, 8080, true]);
+  const back = send(d, tcp4(`${BACKEND}:8080`, `${POD}:4000`, ACK, [1], { seq: 100, ack: 1001 }));
+  assert.equal(back.src, VIP);
+  assert.deepEqual([...new ImageWriter(second.arena).services().keys()], [1, 2, 3]);
+  second.close();
+});
+
+test('a second owner is refused while the first one lives, and changes nothing', () => {
+  const path = fresh();
+  const file = openArenaFile(path, SIZES, 7);
+  const other = { flowsMax: 32, imageWords: 1 << 14 };
+  for (const sizes of [SIZES, other]) {
+    assert.throws(() => openArenaFile(path, sizes, 8), { code: 'KT_ARENA_LOCKED' });
+  }
+  assert.equal(statSync(path).size, file.arena.layout.bytes);
+  file.close();
+  openArenaFile(path, SIZES, 8).close();
+});
+
+test('an arena of another layout is discarded, whatever differs', () => {
+  const spoil: [string, (header: Int32Array) => void][] = [
+    ['the magic number', (h) => (h[H_MAGIC] = 1)],
+    ['the layout', (h) => (h[H_LAYOUT] = h[H_LAYOUT]! ^ 1)],
+  ];
+  for (const [what, change] of spoil) {
+    const path = fresh();
+    const file = openArenaFile(path, SIZES, 7);
+    file.arena.counters[5] = 99;
+    change(file.arena.header);
+    file.close();
+    const next = openArenaFile(path, SIZES, 8);
+    assert.equal(next.survived, false, what);
+    assert.equal(next.arena.counters[5], 0, 'nothing is left of it');
+    next.close();
+  }
+  const path = fresh();
+  openArenaFile(path, SIZES, 7).close();
+  const larger = openArenaFile(path, { flowsMax: 32, imageWords: 1 << 14 }, 8);
+  assert.equal(larger.survived, false, 'other sizes');
+  larger.close();
+});
+
+test('a file that was cut off, or is no arena at all, is made new', () => {
+  const path = fresh();
+  openArenaFile(path, SIZES, 7).close();
+  truncateSync(path, 5000);
+  const file = openArenaFile(path, SIZES, 7);
+  assert.equal(file.survived, false);
+  file.close();
+  const text = fresh();
+  writeFileSync(text, 'no arena');
+  openArenaFile(text, SIZES, 7).close();
+  assert.equal(statSync(text).size, file.arena.layout.bytes);
+});
+
+test('an arena that does not fit in its file system says so and leaves no file', () => {
+  const path = fresh();
+  const huge = { flowsMax: 8_388_608, imageWords: 2 ** 29 };
+  let error: unknown;
+  try {
+    openArenaFile(path, huge, 7).close();
+  } catch (caught) {
+    error = caught;
+  }
+  // A machine with more than 4 GiB of free tmpfs has room for it.
+  if (error === undefined) return;
+  assert.equal((error as { code: string }).code, 'KT_ARENA_SPACE');
+  assert.equal(existsSync(path), false);
+});
+
+test('a reader sees what its owner writes, without owning', () => {
+  const path = fresh();
+  const owner = openArenaFile(path, SIZES, 7);
+  const reader = attachArenaFile(path);
+  owner.arena.counters[3] = 42;
+  assert.equal(reader.arena.counters[3], 42);
+  assert.equal(reader.arena.layout.flowsMax, 16);
+  reader.close();
+  assert.throws(() => openArenaFile(path, SIZES, 8), { code: 'KT_ARENA_LOCKED' });
+  owner.close();
+});
+
+test('what is no arena of this version is refused to a reader in one line, whatever is in it', () => {
+  const whole = fresh();
+  openArenaFile(whole, SIZES, 7).close();
+  const bytes = readFileSync(whole);
+  const withWord = (word: number, value: number) => {
+    const copy = Buffer.from(bytes);
+    copy.writeInt32LE(value, word * 4);
+    return copy;
+  };
+  const contents: [string, Buffer | null][] = [
+    ['no file', null],
+    ['an empty one', Buffer.alloc(0)],
+    ['a short one', bytes.subarray(0, 4095)],
+    ['a header alone', bytes.subarray(0, 4096)],
+    ['one that was cut off', bytes.subarray(0, bytes.length - 4)],
+    ['zeros', Buffer.alloc(bytes.length)],
+    ['another layout', withWord(H_LAYOUT, 1)],
+    ['more flows', withWord(H_FLOWS_MAX, 32)],
+    ['flows that are no power of two', withWord(H_FLOWS_MAX, 1000)],
+    ['flows below zero', withWord(H_FLOWS_MAX, -16)],
+    ['another image', withWord(H_IMAGE_WORDS, 0x7fff_ffff)],
+  ];
+  for (const [what, content] of contents) {
+    const path = fresh();
+    if (content) writeFileSync(path, content);
+    assert.throws(() => attachArenaFile(path), { code: 'KT_ARENA_ABSENT' }, what);
+  }
+});
