@@ -14,6 +14,7 @@ import {
 import { type Arena, type ArenaSizes, formatArena, isFormatted, viewArena } from './arena.ts';
 import {
   ARENA_MAGIC,
+  type ArenaLayout,
   H_FLOWS_MAX,
   H_IMAGE_WORDS,
   H_MAGIC,
@@ -123,10 +124,7 @@ export function attachArenaFile(path: string): ArenaFile {
     if (size < HEADER_BYTES) throw absent();
     const probe = mapFile(fd, HEADER_BYTES, path);
     const header = new Int32Array(probe.buffer);
-    const magic = header[H_MAGIC] === ARENA_MAGIC;
-    const flowsMax = header[H_FLOWS_MAX]!;
-    const imageWords = header[H_IMAGE_WORDS]!;
-    const layout = magic ? layoutArena(flowsMax, imageWords) : null;
+    const layout = header[H_MAGIC] === ARENA_MAGIC ? layoutOf(header) : null;
     const fits = layout !== null && layout.bytes === size && isFormatted(header, layout);
     unmap(probe);
     if (!layout || !fits) throw absent();
@@ -142,5 +140,14 @@ export function attachArenaFile(path: string): ArenaFile {
   } catch (error) {
     closeFile(fd);
     throw error;
+  }
+}
+
+/** The layout of the sizes that a header names; null for sizes that no arena of this version has. */
+function layoutOf(header: Int32Array): ArenaLayout | null {
+  try {
+    return layoutArena(header[H_FLOWS_MAX]!, header[H_IMAGE_WORDS]!);
+  } catch {
+    return null;
   }
 }
