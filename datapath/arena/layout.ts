@@ -4,12 +4,12 @@
 //   header        4 KiB    words below
 //   counters      8 KiB    float64 per counter, one writer (the worker)
 //   services      512 KiB  int32 per Service id: flows that name it
-//   index         16 bytes a flow (two slots per side at the full table)
 //   lines         128 bytes a flow (two lines)
+//   index         16 bytes a flow (two slots per side at the full table)
 //   free list     4 bytes a flow
 //   image         two halves; one is in force while the other is free or being left
 //
-// At the default of 1,048,576 flows and 64 MiB of image: 16 + 128 + 4 + 64 MiB and 0.5 MiB = 213 MiB.
+// At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 64 MiB and 0.5 MiB = 213 MiB.
 
 import { SERVICE_ID_MAX } from '../nat/image.ts';
 
@@ -70,7 +70,8 @@ export interface ArenaLayout {
  * Throws RangeError.
  */
 export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
-  if (flowsMax < 16 || flowsMax > FLOWS_LIMIT || (flowsMax & (flowsMax - 1)) !== 0) {
+  const isPowerOfTwo = Number.isInteger(flowsMax) && (flowsMax & (flowsMax - 1)) === 0;
+  if (!isPowerOfTwo || flowsMax < 16 || flowsMax > FLOWS_LIMIT) {
     throw new RangeError(`flow capacity ${flowsMax} is no power of two from 16 to ${FLOWS_LIMIT}`);
   }
   const counters = HEADER_BYTES;

@@ -1,0 +1,143 @@
+// What people and scripts see of a datapath, from its arena alone.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { H_NOW } from '../../../../datapath/arena/layout.ts';
+import { W_BYTES } from '../../../../datapath/flow/line.ts';
+import { readCounters } from '../../../../datapath/observe/counters.ts';
+import { type FlowRow, readArena } from '../../../../datapath/observe/flows.ts';
+import {
+  BACKEND,
+  change,
+  createTestDatapath,
+  frontend,
+  NODE,
+  NODE_ENTRY,
+  OUTSIDE,
+  POD,
+  pairs,
+  service,
+  type TestDatapath,
+  VIP,
+} from '../../../support/datapath.ts';
+import { ACK, echo4, ip4, SYN, tcp4, udp4 } from '../../../support/packets.ts';
+
+const rows = (t: TestDatapath): FlowRow[] => [...readArena(t.d.arena).flows()];
+
+test('a connection through a Service, with both tuples as they are on the wire', () => {
+  const t = createTestDatapath();
+  t.one(tcp4(`${POD}:40000`, `${VIP}:80`, SYN, [], { seq: 999 }));
+  t.one(tcp4(`${BACKEND}:8080`, `${POD}:40000`, SYN | ACK, [], { seq: 9, ack: 1000 }));
+  t.one(tcp4(`${POD}:40000`, `${VIP}:80`, ACK, new Array(60).fill(1), { seq: 1000, ack: 10 }));
+  t.d.header[H_NOW] = t.now + 400;
+  assert.deepEqual(rows(t), [
+    {
+      proto: 'tcp',
+      state: 'ESTABLISHED',
+      original: { src: POD, sport: 40_000, dst: VIP, dport: 80 },
+      reply: { src: BACKEND, sport: 8080, dst: POD, dport: 40_000 },
+      timeoutS: 86_400,
+      packets: 3,
+      bytes: 40 + 40 + 100,
+      service: 'default/web1:80',
+      flags: ['dnat', 'assured'],
+    },
+  ]);
+});
+
+test('a masqueraded echo shows its identifiers, an unreplied datagram that it is unreplied', () => {
+  const t = createTestDatapath();
+  const { frame } = t.one(echo4(POD, OUTSIDE, 0xbeef));
+  t.one(udp4(`${POD}:1`, `${BACKEND}:2`));
+  const [echo, datagram] = rows(t);
+  const id = frame[34]! * 256 + frame[35]!;
+  assert.deepEqual(echo!.original, { src: POD, sport: 0xbeef, dst: OUTSIDE, dport: 0xbeef });
+  assert.deepEqual(echo!.reply, { src: OUTSIDE, sport: id, dst: NODE, dport: id });
+  assert.deepEqual([echo!.proto, echo!.state, echo!.service], ['icmp', 'ECHO', null]);
+  assert.deepEqual(echo!.flags, ['snat', 'unreplied']);
+  assert.deepEqual([datagram!.state, datagram!.flags], ['UNREPLIED', ['unreplied']]);
+});
+
+test('a hairpin is marked, and a protocol without a name has its number', () => {
+  const image = change({
+    node: NODE_ENTRY,
+    upsert: [service(1, { cluster: pairs(`${POD}:8080`) })],
+    addFrontends: [frontend(`${VIP}:80`, 1)],
+  });
+  const t = createTestDatapath({ image });
+  t.one(tcp4(`${POD}:1`, `${VIP}:80`, SYN));
+  t.one(ip4(POD, BACKEND, 47, [1, 2, 3, 4]));
+  assert.deepEqual(
+    rows(t).map((row) => [row.proto, row.state, row.flags.includes('hairpin')]),
+    [
+      ['tcp', 'SYN_SENT', true],
+      ['47', 'NONE', false],
+    ],
+  );
+});
+
+test('what is left of a flow counts down to zero and not below', () => {
+  const t = createTestDatapath();
+  t.one(udp4(`${POD}:1`, `${VIP}:53`));
+  for (const [ms, left] of [
+    [0, 30],
+    [1, 30],
+    [29_001, 1],
+    [30_000, 0],
+    [99_000, 0],
+  ] as const) {
+    t.d.header[H_NOW] = t.now + ms;
+    assert.equal(rows(t)[0]!.timeoutS, left);
+  }
+});
+
+test('a flow whose Service is gone has no Service, and keeps the rest', () => {
+  const t = createTestDatapath();
+  t.one(udp4(`${POD}:1`, `${VIP}:53`));
+  assert.equal(t.writer.flowsOf(2), 1);
+  t.writer.publish(change({ remove: [2] }));
+  t.one(udp4(`${POD}:1`, `${VIP}:53`));
+  assert.deepEqual([rows(t)[0]!.service, rows(t)[0]!.packets], [null, 2]);
+});
+
+test('bytes are 64 bits, on the express lane and off it', () => {
+  for (const useExpress of [true, false]) {
+    const t = createTestDatapath();
+    t.d.useExpress = useExpress;
+    t.one(tcp4(`${POD}:1`, `${VIP}:80`, SYN, [], { seq: 999 }));
+    t.one(tcp4(`${BACKEND}:8080`, `${POD}:1`, SYN | ACK, [], { seq: 9, ack: 1000 }));
+    t.one(tcp4(`${POD}:1`, `${VIP}:80`, ACK, [], { seq: 1000, ack: 10 }));
+    t.d.lines[W_BYTES] = -41;
+    t.one(tcp4(`${POD}:1`, `${VIP}:80`, ACK, [], { seq: 1000, ack: 10 }));
+    assert.equal(rows(t)[0]!.bytes, 2 ** 32 - 1 + 40);
+    t.one(tcp4(`${POD}:1`, `${VIP}:80`, ACK, [], { seq: 1000, ack: 10 }));
+    assert.equal(rows(t)[0]!.bytes, 2 ** 32 + 39 + 40);
+  }
+});
+
+test('the count of flows is that of their states, and of no slot that is free', () => {
+  const t = createTestDatapath();
+  for (let n = 0; n < 5; n++) t.one(udp4(`${POD}:${n + 1}`, `${VIP}:53`));
+  t.one(tcp4(`${POD}:1`, `${VIP}:80`, SYN));
+  t.d.table.remove(2);
+  assert.deepEqual(readArena(t.d.arena).count(), {
+    flows: 5,
+    capacity: 1024,
+    byState: { UNREPLIED: 4, SYN_SENT: 1 },
+  });
+  assert.equal(rows(t).length, 5);
+  assert.equal(readArena(t.d.arena).generation(), t.writer.generation);
+});
+
+test('every counter is shown under its name, drops first', () => {
+  const t = createTestDatapath();
+  t.one(udp4(`${POD}:1`, '10.96.7.7:53'));
+  t.one(udp4(`${POD}:1`, `${VIP}:53`));
+  const counters = readCounters(t.d.arena);
+  const of = (name: string) => counters.find((row) => row.name === name)!;
+  assert.deepEqual([of('unallocated').value, of('unallocated').drop], [1, true]);
+  assert.deepEqual([of('packets').value, of('packets').drop], [2, false]);
+  assert.equal(of('forwarded').value, 1);
+  const isDrop = counters.map((row) => row.drop);
+  assert.ok(isDrop.lastIndexOf(true) < isDrop.indexOf(false));
+  assert.ok(counters.every((row) => row.name !== 'none' && row.help !== ''));
+});
