@@ -1,8 +1,14 @@
 // The command line's composition root: the one place that sees every layer.
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { KubetunError } from '../datapath/error.ts';
 
+const { version } = JSON.parse(
+  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+) as { version: string };
+
 const program = new Command('kubetun')
+  .version(version)
   .description('A Kubernetes service network that one can see through.')
   .option('--lab <name>', 'the lab to work on', process.env.KUBETUN_LAB ?? 'lab')
   .enablePositionalOptions()

@@ -58,9 +58,10 @@ describe('a lab', () => {
   after(async () => {
     await lab.down();
     kubetun('lab', 'down', '--lab', 'e2e-lab2');
+    assert.deepEqual(rootNetwork(), root, 'the root namespace, afterwards');
   });
 
-  test('leaves the root namespace as it was', () => {
+  test('leaves the root namespace as it was, while it is up', () => {
     assert.deepEqual(rootNetwork(), root);
   });
 
