@@ -177,3 +177,12 @@ test('early pieces wait a second, in 64 places, each up to 9216 bytes', () => {
   assertAccounts(t, 66);
   assert.equal(t.one(late(1000)).verdict, 'held', 'there is room again');
 });
+
+test('fragments to the node itself pass', () => {
+  const t = createTestDatapath();
+  const pieces = fragment4(udp4(`${POD}:4000`, `${NODE}:999`, new Array(2000).fill(1)), 1480);
+  assert.deepEqual(
+    t.send(...pieces).map((o) => o.verdict),
+    ['forward', 'forward'],
+  );
+});

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BACKEND, createTestDatapath, NODE, POD, VIP } from '../../../support/datapath.ts';
-import { ACK, fragment4, icmpError4, ip4, SYN, tcp4, udp4 } from '../../../support/packets.ts';
+import { BACKEND, createTestDatapath, POD, VIP } from '../../../support/datapath.ts';
+import { ACK, icmpError4, ip4, SYN, tcp4, udp4 } from '../../../support/packets.ts';
 
 function patched(frame: Uint8Array, at: number, ...bytes: number[]): Uint8Array {
   const copy = frame.slice();
@@ -97,59 +97,4 @@ test('a segment of 64 KiB keeps its virtio header', () => {
 
 test('resumming gives back what was there', () => {
   assert.deepEqual(resummed(syn), syn);
-});
-
-test('fragments follow the first one, also when they come before it', () => {
-  const data = Array.from({ length: 3000 }, (_, i) => i & 255);
-  const pieces = fragment4(udp4(`${POD}:4000`, `${VIP}:53`, data, { id: 4711 }), 1480);
-  assert.equal(pieces.length, 3);
-  const t = createTestDatapath();
-  assert.deepEqual(
-    t.send(...pieces).map((o) => [o.verdict, o.packet.dst, o.packet.ipOk]),
-    pieces.map(() => ['forward', BACKEND, true]),
-  );
-  const [first, second, third] = fragment4(
-    udp4(`${POD}:4000`, `${VIP}:53`, data, { id: 4712 }),
-    1480,
-  );
-  assert.deepEqual(
-    t.send(third!, second!).map((o) => o.verdict),
-    ['held', 'held'],
-  );
-  const released = t.send(first!);
-  assert.deepEqual(
-    released.map((o) => [o.verdict, o.packet.dst, o.packet.id]),
-    [1, 2, 3].map(() => ['forward', BACKEND, 4712]),
-  );
-  assert.deepEqual(released[1]!.frame.subarray(30), third!.subarray(30));
-});
-
-test('a fragment whose first never comes is forgotten and counted; too many are refused', () => {
-  const t = createTestDatapath();
-  const late = (id: number) => ip4(POD, VIP, 17, new Array(16).fill(1), { id, fragment: 10 });
-  assert.equal(t.one(late(1)).verdict, 'held');
-  t.tick(t.now + 999);
-  assert.equal(t.counter('fragment-orphan'), 0);
-  t.tick(t.now + 1);
-  assert.equal(t.counter('fragment-orphan'), 1);
-  for (let id = 100; id < 164; id++) assert.equal(t.one(late(id)).verdict, 'held');
-  assert.equal(t.one(late(999)).verdict, 'fragment-limit');
-});
-
-test('fragments of a refused datagram are dropped', () => {
-  const t = createTestDatapath();
-  const pieces = fragment4(udp4(`${POD}:4000`, `${VIP}:999`, new Array(2000).fill(1)), 1480);
-  assert.deepEqual(
-    t.send(...pieces).map((o) => o.verdict),
-    ['reply', 'unanswerable'],
-  );
-});
-
-test('fragments to the node itself pass', () => {
-  const t = createTestDatapath();
-  const pieces = fragment4(udp4(`${POD}:4000`, `${NODE}:999`, new Array(2000).fill(1)), 1480);
-  assert.deepEqual(
-    t.send(...pieces).map((o) => o.verdict),
-    ['forward', 'forward'],
-  );
 });
