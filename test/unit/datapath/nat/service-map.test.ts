@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createArena } from '../../../../datapath/arena/arena.ts';
+import { H_IMAGE_ACK } from '../../../../datapath/arena/layout.ts';
+import { readGeneration, readServiceName } from '../../../../datapath/nat/image-reader.ts';
+import { ImageWriter } from '../../../../datapath/nat/image-writer.ts';
+import { ServiceMap } from '../../../../datapath/nat/service-map.ts';
+import { parseRange } from '../../../../datapath/wire/address.ts';
+import { addr, change, NODE, NODE_ENTRY, service } from '../../../support/datapath.ts';
+
+function world(node: Partial<typeof NODE_ENTRY> = {}, upsert = [service(1)]) {
+  const arena = createArena({ flowsMax: 16, imageWords: 1 << 16 }, 1);
+  const writer = new ImageWriter(arena);
+  const map = new ServiceMap(arena);
+  const publish = () => writer.publish(change({ node: { ...NODE_ENTRY, ...node }, upsert }));
+  return { arena, writer, map, publish };
+}
+
+test('nothing is in force before the first publish, and nothing is taken over between refreshes', () => {
+  const { arena, map, publish } = world();
+  map.refresh();
+  assert.deepEqual([map.ready, map.generation, readGeneration(arena)], [false, 0, 0]);
+  assert.equal(readServiceName(arena, 1), null);
+  publish();
+  assert.deepEqual([map.ready, readGeneration(arena)], [false, 1]);
+  map.refresh();
+  assert.deepEqual([map.ready, map.generation, arena.header[H_IMAGE_ACK]], [true, 1, 1]);
+  assert.deepEqual(
+    [map.nodeAddress, map.snatPortMin, map.snatPortCount],
+    [addr(NODE), 40_000, 25_535],
+  );
+});
+
+test('ranges hold what their masks say, above 128.0.0.0 too', () => {
+  const podRanges = ['10.244.1.0/24', '200.1.2.3/32', '192.0.0.0/3'].map(
+    (text) => parseRange(text)!,
+  );
+  const { map, publish } = world({ podRanges, serviceRange: parseRange('240.0.0.0/4')! });
+  publish();
+  map.refresh();
+  const inPods = ['10.244.1.0', '10.244.1.255', '200.1.2.3', '192.0.0.0', '223.255.255.255'];
+  for (const text of inPods) assert.ok(map.inPodRange(addr(text)), text);
+  for (const text of ['10.244.0.255', '10.244.2.0', '191.255.255.255', '224.0.0.0', '0.0.0.0']) {
+    assert.ok(!map.inPodRange(addr(text)), text);
+  }
+  assert.ok(map.inServiceRange(addr('255.255.255.255')));
+  assert.ok(!map.inServiceRange(addr('239.255.255.255')));
+});
+
+test('a range of everything holds everything, and no pod range holds nothing', () => {
+  const everything = world({ podRanges: [parseRange('0.0.0.0/0')!] });
+  everything.publish();
+  everything.map.refresh();
+  for (const text of ['0.0.0.0', '127.255.255.255', '128.0.0.0', '255.255.255.255']) {
+    assert.ok(everything.map.inPodRange(addr(text)));
+  }
+  const nothing = world({ podRanges: [] });
+  nothing.publish();
+  nothing.map.refresh();
+  assert.ok(!nothing.map.inPodRange(addr('10.244.1.1')));
+});
+
+test('an id that no image names is no Service, however odd', () => {
+  const { arena, map, publish } = world();
+  publish();
+  map.refresh();
+  assert.notEqual(map.serviceAt(1), 0);
+  for (const id of [0, -1, 2, 1023, 1024, 131_071, 0x7fff_ffff, -0x8000_0000]) {
+    assert.equal(map.serviceAt(id), 0, `${id}`);
+    assert.equal(readServiceName(arena, id), null, `${id}`);
+  }
+});
+
+test('the highest id grows the directory, and names come back as they were given', () => {
+  const name = 'namespace-ä/ServiceWith日本:8080';
+  const { arena, map, publish } = world({}, [service(1), service(131_071, { name })]);
+  const larger = createArena({ flowsMax: 16, imageWords: 1 << 20 }, 1);
+  new ImageWriter(larger).publish(
+    change({ node: NODE_ENTRY, upsert: [service(131_071, { name })] }),
+  );
+  assert.equal(readServiceName(larger, 131_071), name);
+  // In a small image the directory of that id has no room: it says so, and what is in force stays.
+  assert.throws(publish, { code: 'KT_IMAGE_FULL' });
+  map.refresh();
+  assert.deepEqual([map.ready, readGeneration(arena)], [false, 0]);
+});
+
+test('the first publish must say where it is', () => {
+  const { writer } = world();
+  assert.throws(() => writer.publish(change({ upsert: [service(1)] })), RangeError);
+});
