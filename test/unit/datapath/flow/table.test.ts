@@ -94,6 +94,21 @@ test('a table without room gives no flow, and a released number comes back', () 
   assert.equal(t.allocate(), -1);
 });
 
+test('a flow whose second side finds no room is not there at all', () => {
+  const t = make();
+  const flow = t.allocate();
+  fill(t, flow, 5);
+  // Every slot is taken by a side that is none of ours, but for the one where the client side belongs.
+  const home = t.hash(5, -1, 0x1000_0050, TCP) & t.indexMask;
+  t.index.fill(31);
+  t.index[home] = 0;
+  assert.equal(t.link(flow), false);
+  assert.equal(t.index.filter((slot) => slot === 31).length, t.index.length - 1);
+  assert.equal(t.index.indexOf(0), t.index.lastIndexOf(0));
+  assert.equal(t.header[H_FLOW_COUNT], 0);
+  assert.equal(t.serviceFlows[0], 0);
+});
+
 test('flows are counted per Service', () => {
   const t = make();
   insert(t, 1, 9);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_NOW } from '../../../../datapath/arena/layout.ts';
-import { W_BYTES } from '../../../../datapath/flow/line.ts';
+import { LINE_WORDS, W_BYTES, W_BYTES_HIGH, W_PACKETS } from '../../../../datapath/flow/line.ts';
 import { readCounters } from '../../../../datapath/observe/counters.ts';
 import { type FlowRow, readArena } from '../../../../datapath/observe/flows.ts';
 import {
@@ -112,6 +112,19 @@ test('bytes are 64 bits, on the express lane and off it', () => {
     t.one(tcp4(`${POD}:1`, `${VIP}:80`, ACK, [], { seq: 1000, ack: 10 }));
     assert.equal(rows(t)[0]!.bytes, 2 ** 32 + 39 + 40);
   }
+});
+
+test('a flow that takes the place of another begins to count anew', () => {
+  const t = createTestDatapath();
+  t.one(udp4(`${POD}:1`, `${VIP}:53`));
+  t.d.lines.fill(-1, W_PACKETS, W_BYTES_HIGH + 1);
+  t.d.lines.fill(-1, LINE_WORDS + W_PACKETS, LINE_WORDS + W_BYTES_HIGH + 1);
+  t.d.table.remove(0);
+  t.one(udp4(`${POD}:2`, `${VIP}:53`, [1, 2]));
+  assert.deepEqual(
+    rows(t).map((row) => [row.packets, row.bytes]),
+    [[1, 30]],
+  );
 });
 
 test('the count of flows is that of their states, and of no slot that is free', () => {

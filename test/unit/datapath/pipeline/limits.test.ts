@@ -13,7 +13,7 @@ import {
   type TestDatapath,
   VIP,
 } from '../../../support/datapath.ts';
-import { ACK, echo4, FIN, RST, SYN, tcp4, udp4 } from '../../../support/packets.ts';
+import { ACK, echo4, FIN, ip4, RST, SYN, tcp4, udp4 } from '../../../support/packets.ts';
 
 const flows = (t: TestDatapath) => t.d.header[H_FLOW_COUNT]!;
 
@@ -145,6 +145,19 @@ test('UDP that is answered and goes on beyond 2 s is a stream, and lives 120 s',
   t.tick(begun + 119_999);
   assert.equal(flows(t), 1);
   t.tick(begun + 120_000);
+  assert.equal(flows(t), 0);
+});
+
+test('an SCTP association is assured once it is answered, and lives 210 s from then', () => {
+  const t = createTestDatapath({ flowsMax: 16 });
+  const ports = [0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0];
+  t.one(ip4(POD, BACKEND, 132, ports));
+  t.one(ip4(BACKEND, POD, 132, [0, 2, 0, 1, ...ports.slice(4)]));
+  const [flow] = [...readArena(t.d.arena).flows()];
+  assert.deepEqual([flow!.state, flow!.flags], ['SCTP_ESTABLISHED', ['assured']]);
+  t.tick(t.now + 209_999);
+  assert.equal(flows(t), 1);
+  t.tick(t.now + 1);
   assert.equal(flows(t), 0);
 });
 

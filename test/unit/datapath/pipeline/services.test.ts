@@ -205,7 +205,9 @@ test('traffic policy Local: this node only inside; outside by where the packet c
   assert.equal(t.one(tcp4(`${OUTSIDE}:1`, `${NODE}:30081`, SYN)).verdict, 'no-local-endpoint');
   const fromPod = t.one(tcp4(`${POD}:1`, `${NODE}:30081`, SYN)).packet;
   assert.deepEqual([fromPod.src, fromPod.dst], [POD, BACKEND]);
-  assert.equal(t.one(tcp4(`${NODE}:33001`, `${NODE}:30081`, SYN)).packet.src, NODE);
+  const fromNode = t.one(tcp4(`${NODE}:33001`, `${NODE}:30081`, SYN)).packet;
+  assert.deepEqual([fromNode.src, fromNode.dst], [NODE, BACKEND]);
+  assert.ok(fromNode.sport >= 40_000, 'masqueraded, port and all');
 });
 
 test('source ranges hold for load balancer addresses and not for external ones', () => {
@@ -213,7 +215,7 @@ test('source ranges hold for load balancer addresses and not for external ones',
   ranges[1] = -256; // A netmask of 24 bits in the place of the port.
   const image = change({
     node: NODE_ENTRY,
-    upsert: [service(1, { sourceRanges: ranges })],
+    upsert: [service(1, { sourceRanges: ranges, local: pairs(`${BACKEND}:8080`) })],
     addFrontends: [
       frontend('198.51.100.9:80', 1, FRONTEND_LOADBALANCER),
       frontend('198.51.100.8:80', 1, FRONTEND_EXTERNAL),

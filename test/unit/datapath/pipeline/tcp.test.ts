@@ -98,11 +98,67 @@ test('a blind RST closes nothing, is passed on, and is counted', () => {
   assert.equal(t.counter('rst-implausible'), 5);
 });
 
-test('a spoofed segment far ahead does not make a later RST plausible', () => {
+for (const leap of [2 ** 24, 2 ** 30]) {
+  for (const useExpress of [true, false]) {
+    test(`a spoofed segment ${leap} ahead does not make a later RST plausible, express lane ${useExpress}`, () => {
+      const t = open();
+      t.d.useExpress = useExpress;
+      t.one(backend(ACK, 5001 + leap, 1001));
+      t.one(client(ACK, 1001, 5001 + leap));
+      t.one(backend(RST, 5001 + leap - 1, 0));
+      t.one(backend(RST, 5001 + leap, 0));
+      assert.equal(state(t), 'ESTABLISHED');
+    });
+  }
+}
+
+test('a sender that is most of 16 MiB ahead is believed', () => {
   const t = open();
-  t.one(backend(ACK, 5001 + 2 ** 30, 1001, [1, 2, 3]));
-  t.one(backend(RST, 5001 + 2 ** 29, 0));
-  assert.equal(state(t), 'ESTABLISHED');
+  t.one(backend(ACK, 5001 + 2 ** 24 - 1, 1001));
+  t.one(backend(RST, 5001 + 2 ** 24 - 1, 0));
+  assert.equal(state(t), 'CLOSE');
+});
+
+// Numbers that the old words of a line do not happen to be near.
+for (const [seq, ack] of [
+  [100, 50],
+  [0x9000_0000, 0xb000_0000],
+  [0x5000_0000, 0xd000_0000],
+] as const) {
+  for (const closes of ['client', 'backend']) {
+    test(`a connection picked up at ${seq}, ${ack} is established, assured once answered, and closed by the ${closes}`, () => {
+      const t = createTestDatapath();
+      const there = (flags: number, n: number, data: number[]) =>
+        t.one(tcp4(`${POD}:1`, `${BACKEND}:9`, flags, data, { seq: n, ack }));
+      const back = (flags: number, n: number, data: number[]) =>
+        t.one(tcp4(`${BACKEND}:9`, `${POD}:1`, flags, data, { seq: n, ack: seq + 2 }));
+      there(ACK, seq, [1]);
+      there(ACK, seq + 1, [1]);
+      const flow = () => [...readArena(t.d.arena).flows()][0]!;
+      assert.deepEqual([flow().state, flow().flags], ['ESTABLISHED', ['unreplied']]);
+      back(ACK, ack, [1]);
+      assert.deepEqual([flow().state, flow().flags], ['ESTABLISHED', ['assured']]);
+      if (closes === 'client') there(RST, seq + 2, []);
+      else back(RST, ack + 1, []);
+      assert.equal(flow().state, 'CLOSE', 'its sequence numbers were picked up as well');
+    });
+  }
+}
+
+test('a connection picked up in mid-stream may be reset before its first answer', () => {
+  const t = createTestDatapath();
+  t.one(tcp4(`${POD}:1`, `${BACKEND}:9`, ACK, [1], { seq: 0x9000_0000, ack: 0xb000_0000 }));
+  t.one(tcp4(`${BACKEND}:9`, `${POD}:1`, RST, [], { seq: 0xb000_0000 }));
+  assert.equal(state(t), 'CLOSE');
+});
+
+test('what is not a plain ACK is not picked up, but passes and is counted', () => {
+  const t = createTestDatapath();
+  for (const flags of [SYN | ACK, FIN | ACK, RST]) {
+    assert.equal(t.one(tcp4(`${POD}:1`, `${BACKEND}:9`, flags)).verdict, 'forward');
+  }
+  assert.equal(state(t), 'none');
+  assert.equal(t.counter('passed-untracked'), 3);
 });
 
 test('a refused connection closes: RST that acknowledges the SYN, and no other', () => {
