@@ -2,11 +2,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { createTestDatapath, NODE, OUTSIDE, type TestDatapath, VIP } from '../support/datapath.ts';
-import { ACK, FIN, PSH, RST, SYN, tcp4 } from '../support/packets.ts';
+import { readArena } from '../../datapath/observe/flows.ts';
+import {
+  addr,
+  createTestDatapath,
+  NODE,
+  OUTSIDE,
+  type TestDatapath,
+  VIP,
+} from '../support/datapath.ts';
+import { ACK, FIN, PSH, RST, SYN, sum16, tcp4 } from '../support/packets.ts';
 
 const CLIENTS = ['10.244.1.5', '10.244.1.6', '10.244.2.9'];
 const TARGETS = [`${VIP}:80`, `${NODE}:30080`, `${OUTSIDE}:443`, '10.244.2.30:80'];
+
+type Ends = [from: string, to: string];
 
 interface Segment {
   client: number;
@@ -19,8 +29,20 @@ interface Segment {
   partial: boolean;
   ttl: number;
   options: number[];
+  /** Fragment flags and offset; nearly always "don't fragment". */
+  fragment: number;
+  /** Words that the TCP header claims to have, 0 for the truth. */
+  dataOffset: number;
+  /** Bytes that the IPv4 length claims beyond what is there, or less. */
+  lengthOff: number;
   broken: boolean;
 }
+
+const seldom = <T>(usual: T, ...others: T[]): fc.Arbitrary<T> =>
+  fc.oneof(
+    { weight: 20, arbitrary: fc.constant(usual) },
+    { weight: 1, arbitrary: fc.constantFrom(...others) },
+  );
 
 const segment: fc.Arbitrary<Segment> = fc.record({
   client: fc.nat(CLIENTS.length - 1),
@@ -40,10 +62,10 @@ const segment: fc.Arbitrary<Segment> = fc.record({
     { weight: 8, arbitrary: fc.constant<number[]>([]) },
     { weight: 1, arbitrary: fc.constant<number[]>([1, 1, 1, 0]) },
   ),
-  broken: fc.oneof(
-    { weight: 20, arbitrary: fc.constant(false) },
-    { weight: 1, arbitrary: fc.constant(true) },
-  ),
+  fragment: seldom(0x4000, 0, 0x8000, 0x2000, 0x0001, 0x1fff),
+  dataOffset: seldom(0, 1, 4, 6, 15),
+  lengthOff: seldom(0, -1, 1, -8, 200),
+  broken: seldom(false, true),
 });
 
 /** Opens every connection; the endpoints that the replies come from. */
@@ -92,12 +114,55 @@ test('any segments leave the same packets, lines and counters behind, express or
 function frameOf(s: Segment, back: { from: string; to: string }): Uint8Array {
   const from = s.back ? back.from : `${CLIENTS[s.client]}:${4000 + s.target}`;
   const to = s.back ? back.to : TARGETS[s.target]!;
-  const { seq, ack, partial, ttl, options } = s;
-  const frame = tcp4(from, to, s.flags, s.data, { seq, ack, partial, ttl, options });
+  const { seq, ack, partial, ttl, options, fragment } = s;
+  const frame = tcp4(from, to, s.flags, s.data, { seq, ack, partial, ttl, options, fragment });
+  if (s.dataOffset > 0) frame[10 + (frame[10]! & 15) * 4 + 12] = s.dataOffset << 4;
+  if (s.lengthOff !== 0) addToLength(frame, s.lengthOff);
   // A wrong header sum must not slip through either way.
   if (s.broken) frame[20] = frame[20]! ^ 0x55;
   return frame;
 }
+
+/** Changes the IPv4 length field, and its header's checksum with it. */
+function addToLength(frame: Uint8Array, bytes: number): void {
+  const view = new DataView(frame.buffer, frame.byteOffset + 10);
+  view.setUint16(2, view.getUint16(2) + bytes);
+  view.setUint16(10, 0);
+  view.setUint16(10, 0xffff - sum16(frame.subarray(10, 10 + (frame[10]! & 15) * 4)));
+}
+
+/** Two connections of which the second's search meets the first one's tag on its way, and one that lies between. */
+function findTwins(t: TestDatapath): [Ends, Ends, Ends] {
+  const [client, server] = [addr(CLIENTS[0]!), addr('10.244.2.30')];
+  const { indexMask, tagMask } = t.d.table;
+  const seen = new Map<number, Ends>();
+  const homes = new Map<number, Ends>();
+  for (let n = 0; n < 1_000_000; n++) {
+    const [sport, dport] = [1024 + (n % 60_000), 1 + Math.floor(n / 60_000)];
+    const hash = t.d.table.hash(client, server, (sport << 16) | dport, 6);
+    const ends: Ends = [`${CLIENTS[0]}:${sport}`, `10.244.2.30:${dport}`];
+    const home = (hash - 1) & indexMask;
+    const [twin, between] = [seen.get(((hash & tagMask) | home) >>> 0), homes.get(home)];
+    if (twin && between && twin !== between) return [ends, twin, between];
+    seen.set(hash >>> 0, ends);
+    if (!homes.has(hash & indexMask)) homes.set(hash & indexMask, ends);
+  }
+  throw new Error('among a million there are some');
+}
+
+test('a segment whose search meets the tag of an established connection is not taken for one of it', () => {
+  const t = createTestDatapath();
+  const [[from, to], [otherFrom, otherTo], [fillFrom, fillTo]] = findTwins(t);
+  t.one(tcp4(fillFrom, fillTo, SYN));
+  t.one(tcp4(from, to, SYN, [], { seq: 999 }));
+  t.one(tcp4(to, from, SYN | ACK, [], { seq: 999, ack: 1000 }));
+  t.one(tcp4(from, to, ACK, [], { seq: 1000, ack: 1000 }));
+  t.one(tcp4(otherFrom, otherTo, ACK, [1], { seq: 1000, ack: 1000 }));
+  assert.deepEqual(
+    [...readArena(t.d.arena).flows()].map((row) => row.packets),
+    [1, 3, 1],
+  );
+});
 
 test('the express lane is what a steady connection takes', () => {
   const t = createTestDatapath();

@@ -109,8 +109,9 @@ test('two datagrams at once do not mix: by identification, by protocol, by sourc
   const udp = pieces(`${VIP}:53`, 2000, 50);
   const next = pieces(`${BACKEND}:53`, 2000, 51);
   const mixed = [other[1]!, udp[1]!, tcp[1]!, next[1]!, tcp[0]!, udp[0]!, other[0]!, next[0]!];
-  const forwarded = t.send(...mixed).filter((o) => o.verdict === 'forward');
-  assert.equal(forwarded.length, 8);
+  const outcomes = t.send(...mixed);
+  const forwarded = outcomes.filter((o) => o.verdict === 'forward');
+  assert.deepEqual([forwarded.length, outcomes.length], [8, 12], 'four waited, once each');
   const key = (o: (typeof forwarded)[0]) => `${o.packet.src} ${o.packet.proto} ${o.packet.id}`;
   const groups = new Map<string, Uint8Array[]>();
   for (const o of forwarded) groups.set(key(o), [...(groups.get(key(o)) ?? []), o.frame]);
@@ -152,6 +153,16 @@ test('a piece whose flow has gone meanwhile is an orphan, not somebody else’s'
   assert.equal(t.one(second!).verdict, 'fragment-orphan');
   t.one(udp4('10.244.1.9:1', `${VIP}:53`)); // Takes the place of the flow.
   assert.equal(t.one(second!).verdict, 'fragment-orphan');
+});
+
+test('what is known of a datagram is not said of another one, whatever its identification', () => {
+  const t = createTestDatapath();
+  t.one(pieces(`${VIP}:53`, 2000, 4711)[0]!);
+  for (let id = 0; id < 65_536; id++) {
+    if (id === 4711) continue;
+    const { verdict } = t.one(ip4(POD, VIP, 17, [1, 2, 3, 4, 5, 6, 7, 8], { id, fragment: 10 }));
+    assert.ok(verdict === 'held' || verdict === 'fragment-limit', `${id}: ${verdict}`);
+  }
 });
 
 test('what is known of a datagram is forgotten after 30 s', () => {
