@@ -1,7 +1,7 @@
 // One container of a pod: started, looked at, started again.
 import type { Pod } from '../../control/kube/kinds.ts';
 import type { ProcessId } from '../host/process.ts';
-import { buildEnv } from './env.ts';
+import { buildEnv, expand } from './env.ts';
 import { resolveProgram } from './images.ts';
 import { listeningPorts } from './listening.ts';
 import { logPath } from './records.ts';
@@ -81,10 +81,10 @@ export class ContainerRunner {
     }
     const { namespace, name } = pod.metadata!;
     const { sandbox, hostname, hosts, resolv, podIP, hostIP } = this.#context;
+    const env = buildEnv(this.#spec.env ?? [], pod, { podIP, hostIP, hostname });
     const container = await startContainer({
-      ...{ sandbox, hostname, hosts, resolv, projectRoot, stateDir },
-      argv: program.argv,
-      env: buildEnv(this.#spec.env ?? [], pod, { podIP, hostIP, hostname }),
+      ...{ sandbox, hostname, hosts, resolv, projectRoot, stateDir, env },
+      argv: program.argv.map((word) => expand(word, env)),
       workingDir: this.#spec.workingDir ?? '/',
       logFile: logPath(stateDir, namespace!, name!, this.name),
     });

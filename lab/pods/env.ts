@@ -31,7 +31,7 @@ export function buildEnv(
 export function expand(text: string, env: Record<string, string>): string {
   return text.replace(/\$\$|\$\(([\w.-]+)\)/g, (match, name: string | undefined) => {
     if (name === undefined) return '$';
-    return env[name] ?? match;
+    return Object.hasOwn(env, name) ? env[name]! : match;
   });
 }
 

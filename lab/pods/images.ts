@@ -16,7 +16,6 @@ export type Program =
   | { argv: string[] }
   | { reason: 'ErrImagePull' | 'CreateContainerConfigError'; message: string };
 
-/** Images of distributions: with a command of their own they run what the machine has. */
 const NGINX = '/usr/sbin/nginx';
 const IPERF3 = '/usr/bin/iperf3';
 

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { resolveProgram } from '../../../../lab/pods/images.ts';
+
+const ROOT = '/srv/project';
+
+function argvOf(container: Parameters<typeof resolveProgram>[0]): string[] {
+  const program = resolveProgram(container, ROOT);
+  assert.ok('argv' in program, JSON.stringify(program));
+  return program.argv;
+}
+
+test('agnhost is the built-in server, on the Node of the project', () => {
+  const argv = argvOf({
+    image: 'registry.k8s.io/e2e-test-images/agnhost:2.39',
+    args: ['netexec', '--http-port=80'],
+  });
+  assert.equal(argv[0], `${ROOT}/node_modules/node/bin/node`);
+  assert.deepEqual(argv.slice(-3), [`${ROOT}/lab/apps/netexec.ts`, 'netexec', '--http-port=80']);
+});
+
+test('agnhost without arguments pauses', () => {
+  assert.equal(argvOf({ image: 'agnhost' }).at(-1), 'pause');
+});
+
+for (const image of [
+  'pause',
+  'pause:3.10',
+  'registry.k8s.io/pause@sha256:abc',
+  'localhost:5000/tools/pause:latest',
+  'my-pause-container',
+]) {
+  test(`${image} is pause`, () => {
+    assert.deepEqual(argvOf({ image }), ['/bin/sleep', 'infinity']);
+  });
+}
+
+test('a program of its own makes the image of no account', () => {
+  const container = { image: 'debian:12', command: ['sleep'], args: ['5'] };
+  assert.deepEqual(argvOf(container), ['sleep', '5']);
+});
+
+test('a command takes the place of the arguments of the image as well', () => {
+  assert.deepEqual(argvOf({ image: 'pause', command: ['true'] }), ['true']);
+});
+
+test('arguments take the place of those of the image', () => {
+  assert.deepEqual(argvOf({ image: 'pause', args: ['60'] }), ['/bin/sleep', '60']);
+});
+
+for (const image of ['example.com/team/app:1', 'busybox', '']) {
+  test(`${JSON.stringify(image)} without a command is refused with the names that are known`, () => {
+    const program = resolveProgram({ image }, ROOT);
+    assert.ok('reason' in program);
+    assert.equal(program.reason, 'ErrImagePull');
+    for (const known of ['agnhost', 'iperf3', 'nginx', 'pause']) {
+      assert.ok(program.message.includes(known), program.message);
+    }
+    assert.doesNotMatch(program.message, /\n/);
+  });
+}
