@@ -13,6 +13,7 @@ import {
 } from '../support/datapath.ts';
 import { ACK, FIN, PSH, RST, SYN, sum16, tcp4 } from '../support/packets.ts';
 
+const URG = 32;
 const CLIENTS = ['10.244.1.5', '10.244.1.6', '10.244.2.9'];
 const TARGETS = [`${VIP}:80`, `${NODE}:30080`, `${OUTSIDE}:443`, '10.244.2.30:80'];
 
@@ -35,6 +36,8 @@ interface Segment {
   dataOffset: number;
   /** Bytes that the IPv4 length claims beyond what is there, or less. */
   lengthOff: number;
+  /** Where a partial checksum starts; nearly always behind the header. */
+  sumStart: number;
   broken: boolean;
 }
 
@@ -51,7 +54,7 @@ const segment: fc.Arbitrary<Segment> = fc.record({
   // Nearly all of a connection's segments are these.
   flags: fc.oneof(
     { weight: 12, arbitrary: fc.constantFrom(ACK, ACK | PSH) },
-    { weight: 1, arbitrary: fc.constantFrom(SYN, FIN | ACK, RST, SYN | ACK) },
+    { weight: 1, arbitrary: fc.constantFrom(SYN, FIN | ACK, RST, SYN | ACK, ACK | URG) },
   ),
   seq: fc.integer({ min: 1000, max: 9000 }),
   ack: fc.integer({ min: 1000, max: 9000 }),
@@ -65,6 +68,7 @@ const segment: fc.Arbitrary<Segment> = fc.record({
   fragment: seldom(0x4000, 0, 0x8000, 0x2000, 0x0001, 0x1fff),
   dataOffset: seldom(0, 1, 4, 6, 15),
   lengthOff: seldom(0, -1, 1, -8, 200),
+  sumStart: seldom(0, 4, 18, 22, 24, 255),
   broken: seldom(false, true),
 });
 
@@ -118,6 +122,7 @@ function frameOf(s: Segment, back: { from: string; to: string }): Uint8Array {
   const frame = tcp4(from, to, s.flags, s.data, { seq, ack, partial, ttl, options, fragment });
   if (s.dataOffset > 0) frame[10 + (frame[10]! & 15) * 4 + 12] = s.dataOffset << 4;
   if (s.lengthOff !== 0) addToLength(frame, s.lengthOff);
+  if (s.sumStart > 0) frame[6] = s.sumStart;
   // A wrong header sum must not slip through either way.
   if (s.broken) frame[20] = frame[20]! ^ 0x55;
   return frame;

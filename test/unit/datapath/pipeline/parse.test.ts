@@ -66,6 +66,21 @@ test('a partial checksum outside the packet is dropped', () => {
   assert.equal(t.one(early).verdict, 'vnet-header');
 });
 
+test('a partial checksum lies within the packet to its last byte, and starts behind the header', () => {
+  const bytes = syn.length - 10;
+  for (let start = 0; start <= bytes + 2; start++) {
+    for (const offset of [0, 1, 16, bytes - start - 2, bytes - start - 1, 0xffff]) {
+      if (offset < 0) continue;
+      const frame = tcp4(`${POD}:4000`, `${VIP}:80`, SYN, [], { partial: true });
+      new DataView(frame.buffer).setUint16(6, start, true);
+      new DataView(frame.buffer).setUint16(8, offset, true);
+      const isWithin = start >= 20 && start + offset + 2 <= bytes;
+      const { verdict } = createTestDatapath({ flowsMax: 16 }).one(frame);
+      assert.equal(verdict, isWithin ? 'forward' : 'vnet-header', `${start} + ${offset}`);
+    }
+  }
+});
+
 test('a frame longer than its packet is cut to it', () => {
   const t = createTestDatapath();
   const { verdict, frame, packet } = t.one(Uint8Array.from([...syn, 1, 2, 3, 4]));
