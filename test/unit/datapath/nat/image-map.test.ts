@@ -66,3 +66,15 @@ test('100,000 frontends of neighbouring addresses are all found', () => {
   for (let i = 0; i < 100_000; i++)
     assert.equal(look(map, 0x0a60_0000 + (i >> 2), 80 + (i & 3)), i);
 });
+
+test('frontends that come and go do not make the map grow', () => {
+  const map = new FrontendMap(1024);
+  for (let i = 0; i < 10_000; i++) {
+    map.set(i, 80, 1, 1);
+    map.set(i, 80, 2, 1);
+    map.delete(i, 80);
+    map.delete(i, 80);
+  }
+  assert.equal(map.mask, 1023);
+  assert.ok(map.words.every((word) => word === 0));
+});

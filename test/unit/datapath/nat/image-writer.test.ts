@@ -104,6 +104,25 @@ test('the half that the worker still reads is not written to: the publish is put
   assert.equal(seen(map)[0], 2003);
 });
 
+test('a change that was put off is not lost when the next one is small enough to be published at once', () => {
+  const { writer, map } = world(1 << 14);
+  writer.publish(change({ node: NODE_ENTRY, addFrontends: [own(1), own(2)] }));
+  map.refresh();
+  const putOff = (id: number) => {
+    for (let i = 0; i < 200; i++)
+      writer.publish(change({ upsert: [withEndpoints(id, 1 + (i % 9))] }));
+  };
+  assert.throws(() => putOff(1), { code: 'KT_IMAGE_BUSY' });
+  assert.throws(() => writer.publish(change({ upsert: [withEndpoints(2, 7)] })), {
+    code: 'KT_IMAGE_BUSY',
+  });
+  // Nothing but a root, for which there is room: it must not pass for the whole.
+  assert.throws(() => writer.publish(change()), { code: 'KT_IMAGE_BUSY' });
+  map.refresh();
+  writer.publish(change());
+  assert.equal(seen(map)[1], 7008);
+});
+
 test('a writer that attaches knows the names of what its predecessor published', () => {
   const { arena, writer } = world();
   writer.publish(change({ node: NODE_ENTRY, upsert: [service(7, { name: 'default/old:80' })] }));
