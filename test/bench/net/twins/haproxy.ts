@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import { rmSync, writeFileSync } from 'node:fs';
 import {
   batch,
   CONNECT_PORT,
@@ -20,12 +21,14 @@ export const haproxy: Twin = {
   async begin() {
     if (child) return;
     batch(namespaceOf('node'), [`addr add ${VIP}/32 dev lo`]);
+    writeFileSync(FILE, CONFIG);
     child = await start('node', ['sh', '-c', SCRIPT], 'ready');
   },
   async end() {
     if (!child) return;
     await stop(child);
     child = null;
+    rmSync(FILE, { force: true });
     batch(namespaceOf('node'), [`addr del ${VIP}/32 dev lo`]);
   },
 };
@@ -47,8 +50,7 @@ const CONFIG = [
   '',
 ].join('\n');
 
-// -db keeps it in the foreground; it listens before it forks nothing and says nothing, so the shell says it.
-const SCRIPT = `printf '%s' '${CONFIG}' >/tmp/ktbench-haproxy.cfg
-haproxy -c -q -f /tmp/ktbench-haproxy.cfg || exit 1
-(sleep 0.5; echo ready) &
-exec haproxy -db -f /tmp/ktbench-haproxy.cfg`;
+const FILE = '/tmp/ktbench-haproxy.cfg';
+
+// -db keeps it in the foreground. It says nothing when it listens, so the shell does, a little later.
+const SCRIPT = `(sleep 0.5; echo ready) & exec haproxy -db -f ${FILE}`;

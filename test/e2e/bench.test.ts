@@ -1,0 +1,74 @@
+// The benchmarks run and say what they promise; how fast anything was is nobody's business here.
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { kubetun } from '../support/lab.ts';
+
+interface Row {
+  name: string;
+  unit: string;
+  median: number;
+  min: number;
+  max: number;
+  ratios: Record<string, number>;
+}
+interface Report {
+  machine: { cores: number; kernel: string; versions: Record<string, string> };
+  rounds: number;
+  rows: Row[];
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'kubetun-bench-'));
+after(() => rmSync(folder, { recursive: true }));
+
+function bench(suite: string, ...args: string[]): Report {
+  const files = ['--out', folder, '--chart', join(folder, `${suite}.svg`)];
+  const { code, stdout, stderr } = kubetun(
+    'bench',
+    suite,
+    '--rounds',
+    '1',
+    ...files,
+    ...args,
+    '-o',
+    'json',
+  );
+  assert.equal(code, 0, stderr);
+  const report = JSON.parse(stdout) as Report;
+  assert.deepEqual(JSON.parse(readFileSync(join(folder, `${suite}.json`), 'utf8')), report);
+  assert.match(readFileSync(join(folder, `${suite}.svg`), 'utf8'), /^<svg .*<\/svg>\n$/s);
+  assert.equal(report.rounds, 1);
+  assert.ok(report.machine.cores > 0 && report.machine.versions.node);
+  for (const row of report.rows) {
+    assert.ok(row.min > 0 && row.min <= row.median && row.median <= row.max, row.name);
+  }
+  return report;
+}
+
+test('bench core measures established and new connections', () => {
+  const names = bench('core').rows.map((row) => row.name);
+  assert.deepEqual(names.slice(0, 3), [
+    'established, 1k flows',
+    'established, 100k flows',
+    'established, 1M flows',
+  ]);
+  assert.ok(names.includes('new flow, 1M flows'));
+});
+
+test('bench throughput measures every datapath in the same namespaces, and leaves nothing behind', () => {
+  const { rows } = bench('throughput', '--seconds', '1');
+  for (const twin of ['kernel forward', 'iptables', 'nftables', 'haproxy tcp', 'kubetun']) {
+    const row = rows.find((r) => r.name === `1 stream, ${twin}`);
+    assert.equal(row?.unit, 'Gbit/s', twin);
+  }
+  const own = rows.find((row) => row.name === '1 stream, kubetun');
+  assert.ok(own?.ratios['1 stream, iptables'] && own.ratios['1 stream, haproxy tcp']);
+  const connect = rows.find((row) => row.name === 'kubetun, 10000 Services, p50');
+  assert.ok(connect?.ratios['kubetun, 10 Services, p50']);
+  for (const place of ['pod1', 'node', 'pod2']) {
+    assert.ok(!existsSync(`/run/netns/ktbench-${place}`), place);
+  }
+  assert.ok(!existsSync('/dev/shm/ktbench-arena'));
+});
