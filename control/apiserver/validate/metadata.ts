@@ -1,13 +1,9 @@
 // Rules for the metadata of every kind: apimachinery/pkg/api/validation/objectmeta.go.
 import type { ServedKind } from '../kinds.ts';
-import { DNS_LABEL_HINT, isDnsLabel, isLabelValue, isQualifiedName } from '../names.ts';
+import { DNS_LABEL_HINT, isDnsLabel, isQualifiedName } from '../names.ts';
 import type { KubeObject, ObjectMeta } from '../object.ts';
 import { type FieldError, forbidden, required, wrong } from '../status.ts';
-
-const QUALIFIED_HINT =
-  "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const LABEL_VALUE_HINT =
-  "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+import { QUALIFIED_HINT, validateLabels } from './labels.ts';
 
 export function validateMetadata(kind: ServedKind, { metadata }: KubeObject): FieldError[] {
   const errors: FieldError[] = [];
@@ -26,16 +22,6 @@ export function validateMetadata(kind: ServedKind, { metadata }: KubeObject): Fi
     }
   }
   return errors;
-}
-
-export function validateLabels(
-  field: string,
-  labels: Record<string, string> | undefined,
-): FieldError[] {
-  return Object.entries(labels ?? {}).flatMap(([key, value]) => [
-    ...(isQualifiedName(key) ? [] : [wrong(field, key, QUALIFIED_HINT)]),
-    ...(isLabelValue(value) ? [] : [wrong(field, value, LABEL_VALUE_HINT)]),
-  ]);
 }
 
 /** Fields of an object's identity, which no update changes. */

@@ -3,7 +3,7 @@ import { parseAddress } from '../../../datapath/wire/address.ts';
 import { DNS_LABEL_HINT, isDnsLabel, isPortName } from '../names.ts';
 import type { KubeObject } from '../object.ts';
 import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
-import { validateLabels } from './metadata.ts';
+import { validateLabels } from './labels.ts';
 
 export const PORT_HINT = 'must be between 1 and 65535, inclusive';
 const PORT_NAME_HINT = 'must be a valid port name of at most 15 characters';
