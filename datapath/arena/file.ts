@@ -1,4 +1,4 @@
-import { ftruncateSync, statSync, unlinkSync } from 'node:fs';
+import { statSync, unlinkSync } from 'node:fs';
 import { KubetunError } from '../error.ts';
 import {
   allocateFile,
@@ -37,23 +37,15 @@ export interface ArenaFile {
  */
 export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): ArenaFile {
   const layout = layoutArena(sizes.flowsMax, sizes.imageWords);
-  const fd = openFile(path, { create: true });
+  let fd = openLocked(path);
   try {
-    if (!lockFile(fd)) {
-      throw new KubetunError(
-        'KT_ARENA_LOCKED',
-        `${path} belongs to a running agent`,
-        'stop that agent first',
-      );
-    }
-    let survived = statSync(path).size === layout.bytes;
-    if (survived) {
-      const header = mapFile(fd, HEADER_BYTES, path);
-      survived = isFormatted(new Int32Array(header.buffer), layout);
-      unmap(header);
-    }
+    const survived = holdsArena(fd, path, layout);
     if (!survived) {
-      ftruncateSync(fd, 0);
+      // A reader may still look at the old one: to it nothing must be cut short.
+      unlinkSync(path);
+      const fresh = openLocked(path);
+      closeFile(fd);
+      fd = fresh;
       allocate(fd, layout.bytes, path);
     }
     const mapping = mapFile(fd, layout.bytes, path);
@@ -71,6 +63,27 @@ export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): Ar
     closeFile(fd);
     throw error;
   }
+}
+
+/** Throws KubetunError KT_ARENA_LOCKED. */
+function openLocked(path: string): number {
+  const fd = openFile(path, { create: true });
+  if (lockFile(fd)) return fd;
+  closeFile(fd);
+  throw new KubetunError(
+    'KT_ARENA_LOCKED',
+    `${path} belongs to a running agent`,
+    'stop that agent first',
+  );
+}
+
+/** True if a file is a whole arena of this layout. */
+function holdsArena(fd: number, path: string, layout: ArenaLayout): boolean {
+  if (statSync(path).size !== layout.bytes) return false;
+  const header = mapFile(fd, HEADER_BYTES, path);
+  const formatted = isFormatted(new Int32Array(header.buffer), layout);
+  unmap(header);
+  return formatted;
 }
 
 /**

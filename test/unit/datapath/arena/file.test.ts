@@ -119,6 +119,19 @@ test('an arena of another layout is discarded, whatever differs', () => {
   larger.close();
 });
 
+test('a reader of an arena that is discarded goes on seeing it, and is not killed by it', () => {
+  const path = fresh();
+  const owner = openArenaFile(path, SIZES, 7);
+  owner.arena.counters[5] = 42;
+  const reader = attachArenaFile(path);
+  owner.close();
+  openArenaFile(path, { flowsMax: 32, imageWords: 1 << 14 }, 8).close();
+  // Touching memory whose file was cut short would be a SIGBUS here.
+  assert.equal(reader.arena.counters[5], 42);
+  assert.equal(reader.arena.image.at(-1), 0);
+  reader.close();
+});
+
 test('a file that was cut off, or is no arena at all, is made new', () => {
   const path = fresh();
   openArenaFile(path, SIZES, 7).close();
