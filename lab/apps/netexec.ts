@@ -10,21 +10,37 @@ const UDP_PORT_DEFAULT = '8081';
 
 /** `--udp-port=-1` switches UDP off. */
 function main(): void {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      'http-port': { type: 'string', default: HTTP_PORT_DEFAULT },
-      'udp-port': { type: 'string', default: UDP_PORT_DEFAULT },
-    },
-  });
+  const { values, positionals } = parseArguments();
   const [command = 'pause'] = positionals;
   if (command === 'pause') return pause();
-  if (command !== 'netexec') {
-    console.error(`agnhost here knows netexec and pause, not ${command}`);
-    process.exit(2);
+  if (command !== 'netexec') refuse(`agnhost here knows netexec and pause, not ${command}`);
+  serveHttp(readPort('http-port', values['http-port']));
+  if (Number(values['udp-port']) > 0) serveUdp(readPort('udp-port', values['udp-port']));
+}
+
+function parseArguments() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: {
+        'http-port': { type: 'string', default: HTTP_PORT_DEFAULT },
+        'udp-port': { type: 'string', default: UDP_PORT_DEFAULT },
+      },
+    });
+  } catch (error) {
+    refuse((error as Error).message);
   }
-  serveHttp(Number(values['http-port']));
-  if (Number(values['udp-port']) > 0) serveUdp(Number(values['udp-port']));
+}
+
+function refuse(message: string): never {
+  console.error(message);
+  process.exit(2);
+}
+
+function readPort(option: string, text: string): number {
+  const port = Number(text);
+  if (Number.isInteger(port) && port > 0 && port < 65_536) return port;
+  refuse(`--${option} takes a port from 1 to 65535, not ${text}`);
 }
 
 function pause(): void {
@@ -32,14 +48,15 @@ function pause(): void {
 }
 
 function serveHttp(port: number): void {
-  const server = createServer((request, response) => answer(request, response));
+  const server = createServer(answerHttp);
   // Connections that are kept must outlive those who reuse them.
   server.keepAliveTimeout = 120_000;
   server.listen(port, '0.0.0.0', 4096);
   process.on('SIGTERM', () => process.exit(0));
 }
 
-function answer(request: IncomingMessage, response: ServerResponse): void {
+/** Answers a request to the server. `/exit` and `/shutdown` end the process. */
+export function answerHttp(request: IncomingMessage, response: ServerResponse): void {
   const url = new URL(request.url ?? '/', 'http://pod');
   switch (url.pathname) {
     case '/':
@@ -85,7 +102,8 @@ function serveUdp(port: number): void {
   socket.bind(port, '0.0.0.0');
 }
 
-function answerDatagram(message: Buffer, client: RemoteInfo): Buffer | null {
+/** The reply to a datagram; null if it gets none. */
+export function answerDatagram(message: Buffer, client: RemoteInfo): Buffer | null {
   const text = message.toString('latin1').trim();
   const space = text.indexOf(' ');
   const word = (space < 0 ? text : text.slice(0, space)).toLowerCase();
@@ -96,4 +114,4 @@ function answerDatagram(message: Buffer, client: RemoteInfo): Buffer | null {
   return null;
 }
 
-main();
+if (import.meta.main) main();

@@ -1,5 +1,6 @@
 // A pod's cable to its node, and the route to it.
 import { existsSync } from 'node:fs';
+import { KubetunError } from '../../datapath/error.ts';
 import { ipBatch } from '../host/ip.ts';
 import { writeSysctls } from '../host/sysctl.ts';
 import { namespacePath } from '../state/names.ts';
@@ -21,8 +22,18 @@ const SYSCTLS: [string, string][] = [
   ['ipv4/conf/default/rp_filter', '0'],
 ];
 
-/** Makes a pod's network namespace and joins it to its node. What a predecessor left there goes first. */
+/**
+ * Makes a pod's network namespace and joins it to its node. What a predecessor left there goes first. Throws
+ * KubetunError KT_NODE_NETNS, KT_IP, KT_SYSCTL.
+ */
 export async function makePodNetwork(pod: PodNetwork): Promise<void> {
+  if (!existsSync(namespacePath(pod.nodeNetns))) {
+    throw new KubetunError(
+      'KT_NODE_NETNS',
+      `the node's network namespace ${pod.nodeNetns} is gone`,
+      'bring the lab down and up again',
+    );
+  }
   await removePodNetwork(pod);
   await ipBatch(null, [`netns add ${pod.netns}`]);
   writeSysctls(pod.netns, SYSCTLS);

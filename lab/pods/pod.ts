@@ -3,11 +3,12 @@ import type { Logger } from 'pino';
 import type { KubeClient } from '../../control/kube/client.ts';
 import { isNotFound } from '../../control/kube/error.ts';
 import type { Pod } from '../../control/kube/kinds.ts';
+import { KubetunError } from '../../datapath/error.ts';
 import { endProcesses, isAlive, type ProcessId, signal } from '../host/process.ts';
 import { podLink, podNamespace } from '../state/names.ts';
-import { ContainerRunner, type ContainerSpec } from './container.ts';
+import { type ContainerContext, ContainerRunner, type ContainerSpec } from './container.ts';
 import { makePodNetwork, removePodNetwork } from './network.ts';
-import { removePodRecord, writePodRecord } from './records.ts';
+import { type PodRecord, removePodRecord, writePodRecord } from './records.ts';
 import { resolverText } from './resolver.ts';
 import { startSandbox } from './sandbox.ts';
 import { buildStatus, type PodState, timestamp } from './status.ts';
@@ -33,6 +34,9 @@ export interface PodContext {
 }
 
 const POLL_MS = 20;
+/** A pod that cannot be made is tried again after so long, and twice as long each time. */
+const RETRY_MS_FIRST = 1000;
+const RETRY_MS_MAX = 60_000;
 
 export class PodRun {
   readonly uid: string;
@@ -42,13 +46,17 @@ export class PodRun {
   readonly #namespace: string;
   readonly #name: string;
   readonly #netns: string;
-  readonly #started = timestamp();
+  readonly #started: string;
   #pod: Pod;
   #sandbox: ProcessId | null = null;
+  #sandboxStart: Promise<ProcessId> | null = null;
   #containers: ContainerRunner[] = [];
   #problem: PodState['problem'] = null;
   #startup: Promise<void> | null = null;
   #ended: Promise<void> | null = null;
+  #retry: NodeJS.Timeout | undefined;
+  #retryMs = RETRY_MS_FIRST;
+  #abandoned = false;
   #reported = '';
   #reporting: Promise<void> = Promise.resolve();
 
@@ -61,6 +69,7 @@ export class PodRun {
     this.#namespace = pod.metadata!.namespace!;
     this.#name = pod.metadata!.name!;
     this.#netns = podNamespace(context.lab, this.#namespace, this.#name);
+    this.#started = String(pod.status?.startTime ?? timestamp());
   }
 
   /** The latest version of the object. */
@@ -68,10 +77,23 @@ export class PodRun {
     this.#pod = pod;
   }
 
-  /** Makes network, sandbox and containers. What goes wrong is in the pod's status. */
+  /** Makes network, sandbox and containers. What goes wrong is in the pod's status, and tried again. */
   start(): Promise<void> {
     this.#startup ??= this.#start();
     return this.#startup;
+  }
+
+  /** Looks after what an earlier runner has started. */
+  adopt(record: PodRecord): void {
+    this.#sandbox = record.sandbox;
+    this.#makeContainers();
+    const statuses = this.#pod.status?.containerStatuses ?? [];
+    for (const container of this.#containers) {
+      const known = record.containers.find(({ name }) => name === container.name);
+      const earlier = statuses.find(({ name }) => name === container.name);
+      container.adopt(known?.process ?? null, earlier);
+    }
+    this.#startup = this.#report();
   }
 
   async #start(): Promise<void> {
@@ -85,18 +107,48 @@ export class PodRun {
         address,
         mtu: node.mtu,
       });
-      this.#sandbox = await startSandbox(this.#netns, this.#hostname());
-      this.#record();
-      this.#containers = (this.#pod.spec?.containers ?? []).map(
-        (spec) => new ContainerRunner(spec as ContainerSpec, this.#containerContext()),
-      );
+      await this.#liveSandbox();
+      this.#problem = null;
+      this.#makeContainers();
       await Promise.all(this.#containers.map((container) => container.start()));
     } catch (error) {
-      const message = (error as Error).message;
+      const message = lineOf(error);
       log.error({ pod: `${this.#namespace}/${this.#name}`, why: message }, 'pod does not start');
       this.#problem = { reason: 'FailedCreatePodSandBox', message };
+      this.#startLater();
     }
     await this.#report();
+  }
+
+  #startLater(): void {
+    if (this.#ended || this.#abandoned) return;
+    this.#retry = setTimeout(() => {
+      this.#startup = this.#start();
+    }, this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
+  }
+
+  #makeContainers(): void {
+    this.#containers = (this.#pod.spec?.containers ?? []).map(
+      (spec) => new ContainerRunner(spec as ContainerSpec, this.#containerContext()),
+    );
+  }
+
+  /** PID 1 of the pod: another one if it has died, in the network that the pod has. */
+  #liveSandbox(): Promise<ProcessId> {
+    if (this.#sandbox && isAlive(this.#sandbox)) return Promise.resolve(this.#sandbox);
+    if (this.#ended) return Promise.reject(new Error('the pod has ended'));
+    // Its containers ended with it, and all of them come to ask for a new one.
+    this.#sandboxStart ??= startSandbox(this.#netns, this.#hostname())
+      .then((sandbox) => {
+        this.#sandbox = sandbox;
+        this.#record();
+        return sandbox;
+      })
+      .finally(() => {
+        this.#sandboxStart = null;
+      });
+    return this.#sandboxStart;
   }
 
   /** Ends the pod within its grace period, removes what it had, and tells the API server. */
@@ -105,15 +157,21 @@ export class PodRun {
     return this.#ended;
   }
 
-  /** Leaves the processes running and looks after them no more. */
-  abandon(): void {
+  /** Leaves the processes running and looks after them no more. Resolves when all of them are on record. */
+  async abandon(): Promise<void> {
+    this.#abandoned = true;
+    clearTimeout(this.#retry);
+    for (const container of this.#containers) container.stop();
+    await (this.#ended ?? this.#startup)?.catch(() => {});
     for (const container of this.#containers) container.stop();
   }
 
   async #end(graceS: number, tell: boolean): Promise<void> {
+    clearTimeout(this.#retry);
     for (const container of this.#containers) container.stop();
     // What is half made cannot be taken away.
     await this.#startup;
+    await this.#sandboxStart?.catch(() => {});
     for (const container of this.#containers) container.stop();
     const running = () =>
       this.#containers
@@ -135,11 +193,11 @@ export class PodRun {
       .catch((error: unknown) => this.#onApiError(error));
   }
 
-  #containerContext() {
+  #containerContext(): ContainerContext {
     const { stateDir, projectRoot, dnsAddress, node, address } = this.#context;
     return {
       pod: this.#pod,
-      sandbox: this.#sandbox!,
+      sandbox: () => this.#liveSandbox(),
       stateDir,
       projectRoot,
       hostname: this.#hostname(),
@@ -147,15 +205,23 @@ export class PodRun {
       resolv: resolverText(this.#namespace, dnsAddress),
       podIP: address,
       hostIP: node.address,
-      onChange: () => {
-        this.#record();
-        void this.#report();
-      },
+      onChange: () => this.#onChange(),
     };
   }
 
   #hostname(): string {
     return (this.#pod.spec?.hostname ?? this.#name).slice(0, 63);
+  }
+
+  #onChange(): void {
+    if (this.#ended) return;
+    try {
+      this.#record();
+    } catch (error) {
+      const pod = `${this.#namespace}/${this.#name}`;
+      this.#context.log.error({ pod, why: lineOf(error) }, 'the record of a pod cannot be written');
+    }
+    void this.#report();
   }
 
   #record(): void {
@@ -176,7 +242,7 @@ export class PodRun {
   /** Writes the status if it says anything new; one write at a time, the last one wins. */
   #report(): Promise<void> {
     this.#reporting = this.#reporting.then(async () => {
-      if (this.#ended) return;
+      if (this.#ended || this.#abandoned) return;
       const status = buildStatus(this.#pod, this.#state());
       const text = JSON.stringify(status);
       if (text === this.#reported) return;
@@ -207,6 +273,12 @@ export class PodRun {
     const pod = `${this.#namespace}/${this.#name}`;
     this.#context.log.warn({ pod, why: String(error) }, 'the API server does not take the status');
   }
+}
+
+/** What went wrong and what to do about it, in one line. */
+function lineOf(error: unknown): string {
+  const text = error instanceof KubetunError ? `${error.message}: ${error.next}` : String(error);
+  return text.replaceAll(/\s*\n\s*/g, ' ');
 }
 
 /** pkg/kubelet: getPhase. */

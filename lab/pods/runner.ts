@@ -4,8 +4,11 @@ import type { KubeClient } from '../../control/kube/client.ts';
 import { isNotFound } from '../../control/kube/error.ts';
 import { startInformer } from '../../control/kube/informer.ts';
 import type { Pod } from '../../control/kube/kinds.ts';
+import { isAlive } from '../host/process.ts';
 import { PodAddresses } from './addresses.ts';
-import { type PodNode, PodRun } from './pod.ts';
+import { removePod } from './cleanup.ts';
+import { type PodContext, type PodNode, PodRun } from './pod.ts';
+import { type PodRecord, readPodRecords } from './records.ts';
 
 export interface PodRunnerOptions {
   lab: string;
@@ -25,7 +28,10 @@ export interface PodRunner {
 /** Pods that are being started at once: each takes processes, and a machine may have two cores. */
 const STARTS_MAX = 4;
 
-/** Runs what the API server says. Resolves when it is known what there is to run. */
+/**
+ * Runs what the API server says, and takes over what an earlier runner has left running of it. Resolves when
+ * it is known what there is to run.
+ */
 export async function startPodRunner(options: PodRunnerOptions): Promise<PodRunner> {
   const pods = new Pods(options);
   await new Promise<void>((resolve) => {
@@ -36,14 +42,15 @@ export async function startPodRunner(options: PodRunnerOptions): Promise<PodRunn
       {
         onUpsert: (pod: Pod, _before, key) => pods.onPod(pod, key),
         onDelete: (_pod: Pod, key) => pods.onGone(key),
-        onSynced: resolve,
+        onSynced: () => {
+          pods.removeStrays();
+          resolve();
+        },
       },
     );
   });
   return {
-    async stop() {
-      pods.stop();
-    },
+    stop: () => pods.stop(),
   };
 }
 
@@ -54,6 +61,10 @@ class Pods {
   readonly #addresses: Map<string, PodAddresses>;
   readonly #nodes: Map<string, PodNode>;
   readonly #waiting: (() => Promise<void>)[] = [];
+  /** Pods of an earlier runner that nobody has taken over yet. */
+  readonly #left: Map<string, PodRecord>;
+  /** Pods of an earlier runner that are being removed: one of the same name waits for that. */
+  readonly #removals = new Map<string, Promise<void>>();
   #starting = 0;
 
   constructor(options: PodRunnerOptions) {
@@ -62,15 +73,18 @@ class Pods {
     this.#addresses = new Map(
       options.nodes.map((node) => [node.name, new PodAddresses(node.podCIDR)]),
     );
+    const records = readPodRecords(options.stateDir);
+    this.#left = new Map(records.map((record) => [`${record.namespace}/${record.name}`, record]));
+    for (const { node, address } of records) this.#addresses.get(node)?.claim(address);
   }
 
   onPod(pod: Pod, key: string): void {
     const node = this.#nodes.get(pod.spec?.nodeName ?? '');
     if (!node) return;
-    const run = this.#runs.get(key);
+    const run = this.#runs.get(key) ?? this.#adopt(pod, node, key);
     if (pod.metadata?.deletionTimestamp) return this.#onEnding(pod, run, key);
     if (run) run.update(pod);
-    else this.#begin(pod, node, key);
+    else if (!hasEnded(pod)) this.#begin(pod, node, key);
   }
 
   /** Removed without waiting for its node: there is nobody to tell any more. */
@@ -79,10 +93,46 @@ class Pods {
     if (run) void this.#end(run, key, 0, false);
   }
 
-  stop(): void {
+  /** What an earlier runner has left of pods that are gone by now ends. */
+  removeStrays(): void {
+    for (const key of [...this.#left.keys()]) void this.#remove(key);
+  }
+
+  async stop(): Promise<void> {
     this.informer?.stop();
     this.#waiting.length = 0;
-    for (const run of this.#runs.values()) run.abandon();
+    await Promise.all([...this.#runs.values()].map((run) => run.abandon()));
+  }
+
+  /** Takes over what an earlier runner has left running of a pod; null if there is nothing to take over. */
+  #adopt(pod: Pod, node: PodNode, key: string): PodRun | undefined {
+    const record = this.#left.get(key);
+    if (!record || record.uid !== pod.metadata?.uid || !isAdoptable(record, pod)) return;
+    this.#left.delete(key);
+    const run = new PodRun(pod, this.#contextOf(node, record.address));
+    this.#runs.set(key, run);
+    run.adopt(record);
+    this.#options.log.info({ pod: key }, 'pod is taken over');
+    return run;
+  }
+
+  /** Ends what an earlier runner has left of a pod of this name. Never rejects. */
+  #remove(key: string): Promise<void> {
+    const record = this.#left.get(key);
+    if (!record) return this.#removals.get(key) ?? Promise.resolve();
+    this.#left.delete(key);
+    const { stateDir, log } = this.#options;
+    const removal = removePod(stateDir, record)
+      .then(() => this.#addresses.get(record.node)?.giveBack(record.address))
+      .catch((error: unknown) => log.error({ pod: key, why: String(error) }, 'pod is not removed'))
+      .finally(() => this.#removals.delete(key));
+    this.#removals.set(key, removal);
+    return removal;
+  }
+
+  #contextOf(node: PodNode, address: string): PodContext {
+    const { lab, stateDir, kube, dnsAddress, projectRoot, log } = this.#options;
+    return { lab, stateDir, kube, dnsAddress, projectRoot, log, node, address };
   }
 
   #begin(pod: Pod, node: PodNode, key: string): void {
@@ -91,11 +141,10 @@ class Pods {
       this.#refuse(pod, `node ${node.name} has no free address in ${node.podCIDR}`);
       return;
     }
-    const { lab, stateDir, kube, dnsAddress, projectRoot, log } = this.#options;
-    const context = { lab, stateDir, kube, dnsAddress, projectRoot, log, node, address };
-    const run = new PodRun(pod, context);
+    const run = new PodRun(pod, this.#contextOf(node, address));
     this.#runs.set(key, run);
     this.#waiting.push(async () => {
+      await this.#remove(key);
       if (this.#runs.get(key) === run) await run.start();
     });
     this.#next();
@@ -152,4 +201,19 @@ class Pods {
       .patch('Pod', { namespace: namespace!, name: name! }, { status }, 'status')
       .catch((error: unknown) => log.warn({ why: String(error) }, 'status is not taken'));
   }
+}
+
+/** False if a container may run that is on no record: it was being started when its runner ended. */
+function isAdoptable(record: PodRecord, pod: Pod): boolean {
+  if (!record.sandbox || !isAlive(record.sandbox)) return false;
+  return (pod.spec?.containers ?? []).every(({ name }) => {
+    if (record.containers.some((container) => container.name === name)) return true;
+    const status = pod.status?.containerStatuses?.find((known) => known.name === name);
+    return status !== undefined && status.state?.waiting?.reason !== 'ContainerCreating';
+  });
+}
+
+/** A pod that has ended for good stays as it is, whatever became of its sandbox. */
+function hasEnded({ status }: Pod): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }

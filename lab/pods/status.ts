@@ -37,7 +37,9 @@ export function buildStatus(pod: Pod, state: PodState): object {
   const scheduled = kept.length > 0 ? kept : [condition(pod, 'PodScheduled', true, {})];
   return {
     phase: state.phase,
-    ...(state.problem && { reason: state.problem.reason, message: state.problem.message }),
+    // Null takes out of a merge what an earlier problem has left.
+    reason: state.problem?.reason ?? null,
+    message: state.problem?.message ?? null,
     hostIP: state.hostIP,
     hostIPs: [{ ip: state.hostIP }],
     ...(state.podIP && { podIP: state.podIP, podIPs: [{ ip: state.podIP }] }),
