@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Pod } from '../../../../control/kube/kinds.ts';
+import { buildStatus, type ContainerState, type PodState } from '../../../../lab/pods/status.ts';
+
+type Status = NonNullable<Pod['status']>;
+
+function container(name: string, ready: boolean): ContainerState {
+  const state = { running: { startedAt: '2026-01-01T00:00:00Z' } };
+  return { name, image: 'pause', ready, restarts: 2, state, lastState: {}, id: 'kubetun://7-9' };
+}
+
+function statusOf(state: Partial<PodState>, before: object = {}): Status {
+  return buildStatus({ status: before } as Pod, {
+    phase: 'Running',
+    podIP: '10.244.1.2',
+    hostIP: '172.18.0.11',
+    startTime: '2026-01-01T00:00:00Z',
+    containers: [],
+    problem: null,
+    ...state,
+  }) as Status;
+}
+
+function conditionsOf(status: Status): Record<string, string> {
+  return Object.fromEntries(status.conditions!.map(({ type, status: holds }) => [type, holds]));
+}
+
+test('a pod is ready when all of its containers are', () => {
+  const status = statusOf({ containers: [container('a', true), container('b', true)] });
+  assert.deepEqual(conditionsOf(status), {
+    Initialized: 'True',
+    Ready: 'True',
+    ContainersReady: 'True',
+    PodScheduled: 'True',
+  });
+  assert.deepEqual(status.podIPs, [{ ip: '10.244.1.2' }]);
+  assert.deepEqual(status.hostIPs, [{ ip: '172.18.0.11' }]);
+});
+
+test('a pod is not ready while one container is not, and says which', () => {
+  const status = statusOf({ containers: [container('a', true), container('b', false)] });
+  const ready = status.conditions!.find(({ type }) => type === 'Ready')!;
+  assert.equal(ready.status, 'False');
+  assert.equal(ready.reason, 'ContainersNotReady');
+  assert.equal(ready.message, 'containers with unready status: [b]');
+});
+
+test('a pod without containers yet is not ready', () => {
+  assert.equal(conditionsOf(statusOf({})).Ready, 'False');
+});
+
+test('a pod without a network has no address', () => {
+  const status = statusOf({ podIP: '' });
+  assert.ok(!('podIP' in status));
+  assert.ok(!('podIPs' in status));
+});
+
+test('what keeps a pod from running is said, and taken back once it runs', () => {
+  const problem = { reason: 'FailedCreatePodSandBox', message: 'why' };
+  const stuck = statusOf({ phase: 'Pending', problem });
+  assert.equal(stuck.reason, 'FailedCreatePodSandBox');
+  assert.equal(stuck.message, 'why');
+  const runs = statusOf({}) as { reason: unknown; message: unknown };
+  // Null is what takes a field out of a merge patch.
+  assert.equal(runs.reason, null);
+  assert.equal(runs.message, null);
+});
+
+test('a condition keeps the time at which it last changed', () => {
+  const lastTransitionTime = '2020-02-02T02:02:02Z';
+  const before = {
+    conditions: [
+      { type: 'Ready', status: 'True', lastTransitionTime },
+      { type: 'ContainersReady', status: 'False', lastTransitionTime },
+    ],
+  };
+  const { conditions } = statusOf({ containers: [container('a', true)] }, before);
+  const time = (type: string) => conditions!.find((c) => c.type === type)!.lastTransitionTime;
+  assert.equal(time('Ready'), lastTransitionTime);
+  assert.notEqual(time('ContainersReady'), lastTransitionTime);
+});
+
+test("the scheduler's condition stays as the scheduler wrote it", () => {
+  const scheduled = { type: 'PodScheduled', status: 'True', reason: 'Given' };
+  const { conditions } = statusOf({}, { conditions: [scheduled] });
+  assert.deepEqual(
+    conditions!.filter(({ type }) => type === 'PodScheduled'),
+    [scheduled],
+  );
+});
+
+test('a container is reported with its restarts and its process', () => {
+  const [status] = statusOf({ containers: [container('a', true)] }).containerStatuses!;
+  assert.equal(status!.restartCount, 2);
+  assert.equal(status!.containerID, 'kubetun://7-9');
+  assert.equal(status!.ready, true);
+});
