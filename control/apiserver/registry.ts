@@ -1,7 +1,7 @@
 // The verbs on objects: what happens between a request and the store.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Allocator, type AllocatorRanges } from './allocate/allocator.ts';
-import type { ServedKind } from './kinds.ts';
+import { SERVED, type ServedKind } from './kinds.ts';
 import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from './object.ts';
 import { mergePatch, type Patcher } from './patch.ts';
 import {
@@ -48,6 +48,12 @@ export class Registry {
   constructor(store: Store, ranges: AllocatorRanges) {
     this.store = store;
     this.#allocator = new Allocator(ranges);
+    // What a store that was restored brings with it has its addresses already.
+    for (const kind of SERVED.filter((row) => row.allocate)) {
+      for (const object of store.list(kind.plural)) {
+        kind.allocate?.(this.#allocator, structuredClone(object), undefined);
+      }
+    }
   }
 
   get(kind: ServedKind, { namespace, name }: Place): KubeObject {

@@ -16,7 +16,11 @@ export function seedCluster(
   serviceRange: string,
   api: { address: string; port: number },
 ): void {
-  for (const name of NAMESPACES) registry.create(NAMESPACE, '', { metadata: { name } });
+  const { store } = registry;
+  for (const name of NAMESPACES) {
+    if (store.get('namespaces', '', name)) continue;
+    registry.create(NAMESPACE, '', { metadata: { name } });
+  }
   const { namespace, name } = OWN;
   const labels = { component: 'apiserver', provider: 'kubernetes' };
   const seeds = [
@@ -41,12 +45,12 @@ export function seedCluster(
     },
   ];
   for (const { kind, object } of seeds) {
-    registry.create(kind, namespace, object);
-    registry.store.subscribe(kind.plural, ({ type, object: { metadata } }) => {
+    if (!store.get(kind.plural, namespace, name)) registry.create(kind, namespace, object);
+    store.subscribe(kind.plural, ({ type, object: { metadata } }) => {
       if (type !== 'DELETED' || metadata.name !== name || metadata.namespace !== namespace) return;
       // Whoever deletes all Services means their own. Later, as nobody may write while an event is told.
       queueMicrotask(() => {
-        if (!registry.store.get(kind.plural, namespace, name)) {
+        if (!store.get(kind.plural, namespace, name)) {
           registry.create(kind, namespace, object);
         }
       });

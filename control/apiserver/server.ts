@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { startControllers } from '../controllers/controllers.ts';
 import type { AllocatorRanges } from './allocate/allocator.ts';
 import { createHandler } from './handler.ts';
+import { Journal } from './journal.ts';
 import { SERVED } from './kinds.ts';
 import { Registry } from './registry.ts';
 import { seedCluster } from './seed.ts';
@@ -13,6 +14,8 @@ import { Store } from './store.ts';
 export type ListenOn = { host: string; port: number } | { fd: number };
 
 export interface ApiServerOptions extends AllocatorRanges {
+  /** File that keeps what it holds; null forgets it all at the end. */
+  journal: string | null;
   listen: ListenOn[];
   /** PEM. */
   tls: { key: string; cert: string };
@@ -28,9 +31,10 @@ export interface ApiServer {
   close(): Promise<void>;
 }
 
-/** Starts a server and the controllers over it. What it holds is gone when it ends. */
+/** Starts a server and the controllers over it, with what its journal remembers. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const registry = new Registry(new Store(SERVED), options);
+  const journal = options.journal === null ? null : Journal.open(options.journal);
+  const registry = new Registry(new Store(SERVED, undefined, journal), options);
   seedCluster(registry, options.serviceRange, options.apiAddress);
   const controllers = startControllers(registry);
   const handler = createHandler(registry, options.token);
@@ -46,6 +50,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     async close() {
       controllers.stop();
       await Promise.all(servers.map(close));
+      journal?.close();
     },
   };
 }

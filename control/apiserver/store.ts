@@ -1,4 +1,5 @@
 // All objects of a cluster in memory: one version counter, and for each kind the latest events.
+import type { Journal } from './journal.ts';
 import type { KubeObject, ObjectMeta } from './object.ts';
 import { alreadyExists, conflict, MODIFIED, notFound, type ResourceName } from './status.ts';
 
@@ -39,16 +40,28 @@ class Shelf {
  */
 export class Store {
   readonly #shelves = new Map<string, Shelf>();
+  readonly #journal: Journal | null;
   #version: number;
 
   /**
    * @param version where versions begin. A store that forgets at its end must begin above all that an earlier one
    *   gave out, so that clients with an old version are told to list again: by default the time in microseconds.
+   * @param journal where every write goes first, and what there is to begin with: then versions go on from its last,
+   *   and so do watches that have seen that.
    */
-  constructor(resources: ResourceName[], version: number = Date.now() * 1000) {
-    this.#version = version;
+  constructor(
+    resources: ResourceName[],
+    version: number = Date.now() * 1000,
+    journal: Journal | null = null,
+  ) {
+    const restored = journal?.restore();
+    this.#journal = journal;
+    this.#version = restored?.version ?? version;
     for (const resource of resources) {
-      this.#shelves.set(resource.plural, new Shelf(resource, version));
+      this.#shelves.set(resource.plural, new Shelf(resource, this.#version));
+    }
+    for (const { kind, object } of restored?.objects ?? []) {
+      this.#shelves.get(kind)?.objects.set(keyOfObject(object), object);
     }
   }
 
@@ -138,6 +151,9 @@ export class Store {
     const version = ++this.#version;
     const metadata: ObjectMeta = { ...given.metadata, resourceVersion: String(version) };
     const object = { ...given, metadata };
+    // Before anybody sees it: what a client was told must outlive this process.
+    const { plural } = shelf.resource;
+    this.#journal?.append(plural, key, version, type === 'DELETED' ? null : object);
     if (type === 'DELETED') shelf.objects.delete(key);
     else shelf.objects.set(key, object);
     const event: StoreEvent = { type, object, ...(old && { old }), version };

@@ -15,6 +15,7 @@ interface Options {
   topology?: string;
   nodes?: number;
   plan?: boolean;
+  ephemeral?: boolean;
 }
 
 export function register(lab: Command): void {
@@ -24,6 +25,7 @@ export function register(lab: Command): void {
     .option('-f, --file <manifest>', 'YAML to apply once it is up; may be repeated', collect)
     .option('--topology <file>', 'YAML that says nodes, zones, mtu, ranges')
     .option('--nodes <n>', 'how many nodes (default: 2)', parseNodes)
+    .option('--ephemeral', 'keep nothing of the API server on disk')
     .option('--plan', 'print what would be done, and do nothing')
     .addOption(labOption())
     .addHelpText(
@@ -51,7 +53,12 @@ with a command of its own a pod may name any image: it runs what this machine ha
         return;
       }
       const manifests = readManifests(options.file ?? []);
-      const progress = await bringUp({ lab, topology, manifests });
+      const progress = await bringUp({
+        lab,
+        topology,
+        manifests,
+        ephemeral: options.ephemeral === true,
+      });
       console.log(`lab ${lab} is up after ${progress.total()}`);
       console.log(nextSteps(lab));
     });

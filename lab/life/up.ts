@@ -12,7 +12,7 @@ import { applyPlan } from '../plan/apply.ts';
 import { planLab } from '../plan/plan.ts';
 import { requireLabName } from '../state/names.ts';
 import { kubeconfigPath, PROJECT_ROOT, supervisorLogPath } from '../state/paths.ts';
-import { readRecord, updateRecord, writeRecord } from '../state/record.ts';
+import { type LabRecord, readRecord, updateRecord, writeRecord } from '../state/record.ts';
 import type { SupervisorMessage } from '../supervisor/main.ts';
 import type { Topology } from '../topology/topology.ts';
 import { takeDown } from './down.ts';
@@ -24,21 +24,33 @@ export interface UpOptions {
   lab: string;
   topology: Topology;
   manifests: ManifestObject[];
+  /** The API server keeps nothing on disk. */
+  ephemeral: boolean;
 }
 
 const START_MS_MAX = 60_000;
 
 /**
- * Makes a lab and returns when its nodes forward and the manifests' pods are ready. Throws KubetunError, with
- * everything taken back, unless it is a manifest that fails: then the lab stays for whoever wants to look.
+ * Makes a lab, or takes up one whose supervisor has died, and returns when its nodes forward and the manifests'
+ * pods are ready. Throws KubetunError, with everything taken back that was made here, unless it is a manifest that
+ * fails: then the lab stays for whoever wants to look.
  */
-export async function bringUp({ lab, topology, manifests }: UpOptions): Promise<Progress> {
+export async function bringUp(options: UpOptions): Promise<Progress> {
+  const { lab, manifests } = options;
   requireLabName(lab);
   requireMachine();
-  requireFree(lab);
+  const orphan = findOrphan(lab);
+  const topology = orphan?.topology ?? options.topology;
   // Only now: what it needs is much to load.
   if (manifests.length > 0) (await import('./check.ts')).checkManifests(manifests, topology);
   const progress = new Progress();
+  if (orphan) await takeUp(orphan, progress);
+  else await make(options, progress);
+  await bringManifests(lab, manifests, progress);
+  return progress;
+}
+
+async function make({ lab, topology, ephemeral }: UpOptions, progress: Progress): Promise<void> {
   mkdirSync(stateDir(lab), { recursive: true, mode: 0o755 });
   writeRecord({
     lab,
@@ -47,6 +59,8 @@ export async function bringUp({ lab, topology, manifests }: UpOptions): Promise<
     phase: 'starting',
     maker: identify(process.pid),
     supervisor: null,
+    ephemeral,
+    internet: null,
     apiPort: 0,
   });
   const takenBack = takeBackOnSignal(lab);
@@ -62,26 +76,35 @@ export async function bringUp({ lab, topology, manifests }: UpOptions): Promise<
   } finally {
     takenBack.disarm();
   }
-  await bringManifests(lab, manifests, progress);
-  return progress;
 }
 
-/** Throws KubetunError KT_LAB_UP, KT_LAB_BROKEN. */
-function requireFree(lab: string): void {
+/** Starts a supervisor for a lab that has lost its own: agents, pods and connections have gone on, and go on. */
+async function takeUp({ lab, topology }: LabRecord, progress: Progress): Promise<void> {
+  progress.done(`lab ${lab} is there without its supervisor: taking it up`);
+  await startSupervisorProcess(lab, topology, progress);
+}
+
+/**
+ * The record of a lab that runs without its supervisor; null if there is nothing of that name. Throws KubetunError
+ * KT_LAB_UP for one that is whole, KT_LAB_BROKEN for one that cannot be taken up.
+ */
+function findOrphan(lab: string): LabRecord | null {
   const record = readRecord(lab);
-  if (!record && namespacesOfLab(lab).length === 0) return;
+  if (!record && namespacesOfLab(lab).length === 0) return null;
   const runs = record?.supervisor != null && isAlive(record.supervisor);
   const starts = record?.maker != null && isAlive(record.maker);
   if (runs || starts) {
     throw new KubetunError(
       'KT_LAB_UP',
       `lab ${lab} is ${runs ? 'up already' : 'being started'}`,
-      `look at it with scripts/kubetun lab status, end it with scripts/kubetun lab down, or choose another name with --lab`,
+      'look at it with scripts/kubetun lab status, end it with scripts/kubetun lab down, or choose another name with --lab',
     );
   }
+  // What an API server forgot no agent and no pod could be held against.
+  if (record?.phase === 'up' && !record.ephemeral) return record;
   throw new KubetunError(
     'KT_LAB_BROKEN',
-    `lab ${lab} was left behind without its supervisor`,
+    `lab ${lab} was left behind half made`,
     `remove what is left with scripts/kubetun --lab ${lab} lab down`,
   );
 }

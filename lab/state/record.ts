@@ -16,6 +16,10 @@ export interface LabRecord {
   /** The process of `lab up` until the lab is up, then nobody. */
   maker: ProcessId | null;
   supervisor: ProcessId | null;
+  /** The API server forgets everything at its end. */
+  ephemeral: boolean;
+  /** The server in the internet. */
+  internet: ProcessId | null;
   /** Port of the API server on loopback of the root namespace; 0 until it is known. */
   apiPort: number;
 }

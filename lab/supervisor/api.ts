@@ -18,7 +18,7 @@ export interface LabApi {
 
 /** Starts the API server on loopback and on its fabric address, and writes the kubeconfigs for both. */
 export async function startLabApi(
-  { lab, topology, apiPort }: LabRecord,
+  { lab, topology, apiPort, ephemeral }: LabRecord,
   onDeath: (error: Error) => void,
 ): Promise<LabApi> {
   const { ranges } = topology;
@@ -31,6 +31,7 @@ export async function startLabApi(
   const fabric = namespacePath(namespaceOf(lab, 'fabric'));
   const server = await spawnApiServer(
     {
+      journal: ephemeral ? null : join(stateDir(lab), 'api/journal'),
       listen: [
         // The port of an earlier life: clients in the root namespace have it in their kubeconfig.
         { host: '127.0.0.1', port: apiPort },

@@ -1,15 +1,22 @@
 // The server that the internet of a lab consists of.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { identify, isAlive } from '../host/process.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
 import { internetLogPath, PROJECT_ROOT } from '../state/paths.ts';
+import { readRecord, updateRecord } from '../state/record.ts';
 
 export const INTERNET_HTTP_PORT = 80;
 export const INTERNET_UDP_PORT = 8081;
 
-/** HTTP on port 80 and UDP on 8081, both of which tell a client the address that it comes from. */
-export function startInternet(lab: string): ChildProcess {
+/**
+ * HTTP on port 80 and UDP on 8081, both of which tell a client the address that it comes from. One that runs
+ * already, from an earlier supervisor, goes on.
+ */
+export function keepInternet(lab: string, onError: (error: Error) => void): void {
+  const running = readRecord(lab)?.internet;
+  if (running && isAlive(running)) return;
   const log = openSync(internetLogPath(lab), 'a', 0o640);
   const args = [
     `--net=${namespacePath(namespaceOf(lab, 'internet'))}`,
@@ -18,9 +25,9 @@ export function startInternet(lab: string): ChildProcess {
     ...['netexec', `--http-port=${INTERNET_HTTP_PORT}`, `--udp-port=${INTERNET_UDP_PORT}`],
   ];
   const env = { ...process.env, HOSTNAME: 'internet' };
-  try {
-    return spawn('nsenter', args, { detached: true, stdio: ['ignore', log, log], cwd: '/', env });
-  } finally {
-    closeSync(log);
-  }
+  const stdio = ['ignore', log, log] as const;
+  const child = spawn('nsenter', args, { detached: true, stdio: [...stdio], cwd: '/', env });
+  closeSync(log);
+  child.once('error', onError);
+  updateRecord(lab, { internet: identify(child.pid ?? -1) });
 }

@@ -10,12 +10,13 @@ export async function registerNode(kube: KubeClient, node: TopologyNode): Promis
   const object = describeNode(node);
   try {
     await kube.create('Node', object);
+    await kube.patch('Node', { name: node.name }, { status: object.status }, 'status');
   } catch (error) {
+    // It is there, from an earlier supervisor: its agent and its state have gone on without one.
     if (!(error instanceof KubeStatusError) || error.status !== 409) throw error;
     const { metadata, spec } = object;
     await kube.patch('Node', { name: node.name }, { metadata: { labels: metadata?.labels }, spec });
   }
-  await kube.patch('Node', { name: node.name }, { status: object.status }, 'status');
 }
 
 /** Says that a node's datapath forwards, so that pods may be placed there. */

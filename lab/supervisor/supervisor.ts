@@ -10,7 +10,7 @@ import { type LabRecord, requireLab, updateRecord } from '../state/record.ts';
 import { dnsAddress } from '../topology/topology.ts';
 import { AgentKeeper } from './agents.ts';
 import { startLabApi } from './api.ts';
-import { startInternet } from './internet.ts';
+import { keepInternet } from './internet.ts';
 import { markNodeReady, registerNode } from './nodes.ts';
 
 /** How far a supervisor has come, for whoever waits. */
@@ -50,8 +50,7 @@ export async function startSupervisor(
     },
   });
   for (const node of record.topology.nodes) agents.keep(node);
-  const internet = startInternet(lab);
-  internet.on('error', (error) => log.error({ why: error.message }, 'no server in the internet'));
+  keepInternet(lab, (error) => log.error({ why: error.message }, 'no server in the internet'));
   const runner = await startPodRunner(podRunnerOptions(record, kube, log));
   return {
     async stop() {

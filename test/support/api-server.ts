@@ -24,10 +24,12 @@ export interface TestApi {
   close(): Promise<void>;
 }
 
-export async function startTestApi(): Promise<TestApi> {
+/** With a journal the server remembers what an earlier one with that file held. */
+export async function startTestApi(journal: string | null = null): Promise<TestApi> {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-api-'));
   const { ca, cert, key, token } = ensureCredentials(join(folder, 'pki'), ['127.0.0.1']);
   const server = await startApiServer({
+    journal,
     listen: [{ host: '127.0.0.1', port: 0 }],
     tls: { key, cert },
     token,

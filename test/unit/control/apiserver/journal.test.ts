@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import { Journal } from '../../../../control/apiserver/journal.ts';
+import type { KubeObject } from '../../../../control/apiserver/object.ts';
+import { Store } from '../../../../control/apiserver/store.ts';
+import { pod, service, startTestApi } from '../../../support/api-server.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'kubetun-journal-'));
+after(() => rmSync(folder, { recursive: true }));
+
+let files = 0;
+const fresh = () => join(folder, `journal-${files++}`);
+const PODS = [{ plural: 'pods', group: '', kind: 'Pod' }];
+const named = (name: string, n = 0): KubeObject => ({ metadata: { name, namespace: 'a' }, n });
+
+function open(path: string): { store: Store; journal: Journal } {
+  const journal = Journal.open(path);
+  return { store: new Store(PODS, 1000, journal), journal };
+}
+
+test('a store that begins with a journal holds what the one before held, with its versions', () => {
+  const step = fc.tuple(
+    fc.constantFrom('put', 'remove', 'die'),
+    fc.constantFrom('x', 'y', 'z'),
+    fc.nat(),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const path = fresh();
+      let { store, journal } = open(path);
+      for (const [what, name, n] of steps) {
+        const there = store.get('pods', 'a', name);
+        if (what === 'remove') store.remove('pods', 'a', name);
+        else if (what === 'put' && there) store.update('pods', named(name, n));
+        else if (what === 'put') store.create('pods', named(name, n));
+        else {
+          const [before, version] = [store.list('pods'), store.resourceVersion];
+          journal.close();
+          ({ store, journal } = open(path));
+          const byName = (a: KubeObject, b: KubeObject) =>
+            a.metadata.name < b.metadata.name ? -1 : 1;
+          assert.deepEqual(store.list('pods').sort(byName), before.sort(byName));
+          assert.equal(store.resourceVersion, version);
+        }
+      }
+      journal.close();
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test('a last line that is half written is dropped, and the next write begins a line of its own', () => {
+  const path = fresh();
+  const first = open(path);
+  first.store.create('pods', named('whole'));
+  first.journal.close();
+  appendFileSync(path, '{"kind":"pods","version":2000,"obj');
+  const second = open(path);
+  assert.deepEqual(
+    second.store.list('pods').map((o) => o.metadata.name),
+    ['whole'],
+  );
+  second.store.create('pods', named('next'));
+  second.journal.close();
+  const third = open(path);
+  assert.equal(third.store.list('pods').length, 2);
+  third.journal.close();
+});
+
+test('damage in the middle is refused by line, not guessed at', () => {
+  const path = fresh();
+  const { store, journal } = open(path);
+  store.create('pods', named('one'));
+  journal.close();
+  appendFileSync(path, 'no entry\n');
+  assert.throws(() => Journal.open(path), { code: 'KT_JOURNAL', message: /:2 is no entry/ });
+});
+
+test('many writes of few objects do not grow the file for ever', () => {
+  const path = fresh();
+  const { store, journal } = open(path);
+  store.create('pods', named('busy'));
+  for (let i = 0; i < 50_000; i++) store.update('pods', named('busy', i));
+  store.remove('pods', 'a', 'busy');
+  journal.close();
+  const lines = readFileSync(path, 'utf8').split('\n').length;
+  assert.ok(lines < 25_000, `${lines} lines`);
+  const next = open(path);
+  assert.equal(
+    next.store.resourceVersion,
+    store.resourceVersion,
+    'versions go on, whatever is gone',
+  );
+  assert.equal(next.store.list('pods').length, 0);
+  next.journal.close();
+});
+
+test('only its owner reads a journal: it holds Secrets', () => {
+  const path = fresh();
+  open(path).journal.close();
+  assert.equal(statSync(path).mode & 0o777, 0o600);
+});
+
+test('a server that was ended and started again goes on: objects, addresses, watches', async () => {
+  const path = fresh();
+  const first = await startTestApi(path);
+  const services = '/api/v1/namespaces/default/services';
+  const { body: web } = await first.call('POST', services, service('web', { type: 'NodePort' }));
+  await first.call('POST', '/api/v1/namespaces/default/pods', pod('p', {}, { nodeName: 'node1' }));
+  const { body: list } = await first.call('GET', '/api/v1/pods');
+  await first.close();
+  const second = await startTestApi(path);
+  try {
+    const { body: again } = await second.call('GET', `${services}/web`);
+    assert.deepEqual(again, web);
+    const taken = service('other', { clusterIP: web.spec.clusterIP });
+    assert.match((await second.call('POST', services, taken)).body.message, /already allocated/);
+    const { body: other } = await second.call(
+      'POST',
+      services,
+      service('third', { type: 'NodePort' }),
+    );
+    assert.notEqual(other.spec.ports[0].nodePort, web.spec.ports[0].nodePort);
+    const version = list.metadata.resourceVersion;
+    const events: string[] = [];
+    const stop = new AbortController();
+    await new Promise<void>((resolve) => {
+      second.kube
+        .watch(
+          'Pod',
+          { resourceVersion: version, silenceMsMax: 5000, signal: stop.signal },
+          ({ type, object }) => {
+            events.push(`${type} ${object.metadata?.name}`);
+            resolve();
+          },
+        )
+        .catch((error) => {
+          events.push(String(error));
+          resolve();
+        });
+      void second.call(
+        'POST',
+        '/api/v1/namespaces/default/pods',
+        pod('q', {}, { nodeName: 'node1' }),
+      );
+    });
+    stop.abort();
+    assert.deepEqual(events, ['ADDED q'], 'nothing is told twice, nothing is missing');
+  } finally {
+    await second.close();
+  }
+});
