@@ -1,5 +1,5 @@
 import { endProcesses, type ProcessId } from '../host/process.ts';
-import { removePodNetwork } from './network.ts';
+import { clearPodNetwork } from './network.ts';
 import { type PodRecord, readPodRecords, removePodRecord } from './records.ts';
 
 /** Ends every pod that has a record, with its network. Safe to repeat. */
@@ -16,6 +16,6 @@ export async function removeAllPods(stateDir: string): Promise<void> {
 export async function removePod(stateDir: string, record: PodRecord): Promise<void> {
   // PID 1 takes everything in its namespace with it, mounts included; there is nothing to wait for.
   if (record.sandbox) await endProcesses([record.sandbox], 0);
-  await removePodNetwork(record);
+  await clearPodNetwork(record);
   removePodRecord(stateDir, record.namespace, record.name);
 }

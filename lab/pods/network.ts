@@ -2,6 +2,8 @@
 import { existsSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
 import { ipBatch } from '../host/ip.ts';
+import { namespaceLink } from '../host/namespaces.ts';
+import { endProcesses, processesInNamespaces } from '../host/process.ts';
 import { writeSysctls } from '../host/sysctl.ts';
 import { namespacePath } from '../state/names.ts';
 import { POD_GATEWAY } from '../topology/topology.ts';
@@ -34,7 +36,7 @@ export async function makePodNetwork(pod: PodNetwork): Promise<void> {
       'bring the lab down and up again',
     );
   }
-  await removePodNetwork(pod);
+  await clearPodNetwork(pod);
   await ipBatch(null, [`netns add ${pod.netns}`]);
   writeSysctls(pod.netns, SYSCTLS);
   await ipBatch(pod.netns, [
@@ -49,6 +51,16 @@ export async function makePodNetwork(pod: PodNetwork): Promise<void> {
     `link set ${pod.link} up`,
     `route replace ${pod.address}/32 dev ${pod.link}`,
   ]);
+}
+
+/**
+ * Removes what an earlier runner has left of a pod's network, with the processes in it: a sandbox that was
+ * being started when its runner was killed is on no record.
+ */
+export async function clearPodNetwork({ netns }: { netns: string }): Promise<void> {
+  if (!existsSync(namespacePath(netns))) return;
+  await endProcesses(processesInNamespaces(new Set([namespaceLink(netns)])), 0);
+  await removePodNetwork({ netns });
 }
 
 /** The cable goes with the pod's end of it, and the route with the cable. */
