@@ -10,6 +10,7 @@ import { identify, isAlive } from '../host/process.ts';
 import { requireMachine } from '../host/tools.ts';
 import { applyPlan } from '../plan/apply.ts';
 import { planLab } from '../plan/plan.ts';
+import { lastLine } from '../state/log.ts';
 import { requireLabName } from '../state/names.ts';
 import { kubeconfigPath, PROJECT_ROOT, supervisorLogPath } from '../state/paths.ts';
 import { type LabRecord, readRecord, updateRecord, writeRecord } from '../state/record.ts';
@@ -126,7 +127,7 @@ function takeBackOnSignal(lab: string): { is: boolean; disarm(): void } {
   return state;
 }
 
-/** Resolves once every node is ready. */
+/** Resolves once every node is ready. Throws KubetunError KT_LAB_START with what stood in the way. */
 async function startSupervisorProcess(
   lab: string,
   topology: Topology,
@@ -134,27 +135,33 @@ async function startSupervisorProcess(
 ): Promise<void> {
   const child = spawnSupervisor(lab);
   const waiting = new Set(topology.nodes.map((node) => node.name));
+  let timer: NodeJS.Timeout | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      const fail = (message: string, next: string) =>
-        reject(new KubetunError('KT_LAB_START', message, next || `see ${supervisorLogPath(lab)}`));
-      const timer = setTimeout(() => {
-        fail(`node ${[...waiting].join(', ')} did not become ready within 60 s`, '');
+      const fail = (message: string, next = '') =>
+        reject(new KubetunError('KT_LAB_START', message, next));
+      timer = setTimeout(() => {
+        fail(`node ${[...waiting].join(', ')} did not become ready within 60 s`);
       }, START_MS_MAX);
-      child.once('error', (error) => fail(`the supervisor does not start: ${error.message}`, ''));
-      child.once('exit', (code, name) => fail(`the supervisor ended (${name ?? code})`, ''));
+      child.once('error', (error) => fail(`the supervisor does not start: ${error.message}`));
+      child.once('exit', (code, name) => {
+        fail(`the supervisor ended (${name ?? code}): ${lastLine(supervisorLogPath(lab))}`);
+      });
       child.on('message', (message: SupervisorMessage) => {
-        if (message.stage === 'failed') return fail(message.message, message.next);
-        if (message.stage === 'api')
-          return progress.done(`API server on 127.0.0.1:${message.port}`);
-        waiting.delete(message.node);
-        progress.done(`${message.node}: datapath forwards, tables in step`);
-        if (waiting.size > 0) return;
-        clearTimeout(timer);
-        resolve();
+        switch (message.stage) {
+          case 'failed':
+            return fail(message.message, message.next);
+          case 'api':
+            return progress.done(`API server on 127.0.0.1:${message.port}`);
+          case 'agent':
+            waiting.delete(message.node);
+            progress.done(`${message.node}: datapath forwards, tables in step`);
+            if (waiting.size === 0) resolve();
+        }
       });
     });
   } finally {
+    clearTimeout(timer);
     child.removeAllListeners();
     if (child.connected) child.disconnect();
     child.unref();

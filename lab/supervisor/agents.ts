@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import { arenaOf, socketOf, stateDir } from '../../control/cli/options.ts';
 import { identify, isAlive, type ProcessId } from '../host/process.ts';
+import { lastLine } from '../state/log.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
 import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../state/paths.ts';
 import { writeAtomic } from '../state/record.ts';
@@ -16,6 +17,8 @@ const RESTART_MS_MAX = 5000;
 /** An agent that lived so long has earned a quick restart. */
 const LIVED_WELL_MS = 10_000;
 const POLL_MS = 50;
+/** An agent that has ended so often without being ready will not be. */
+const FAILURES_MAX = 4;
 
 export interface AgentKeeperOptions {
   lab: string;
@@ -23,6 +26,8 @@ export interface AgentKeeperOptions {
   log: Logger;
   /** The agent of a node forwards and has the cluster's tables. */
   onReady: (node: string) => void;
+  /** The agent of a node has ended some times in a row without ever being ready; `why` is its last word. */
+  onFailing: (node: string, why: string) => void;
 }
 
 /** Keeps the agents of a lab running. They outlive it: the next keeper finds them by their records. */
@@ -30,14 +35,10 @@ export class AgentKeeper {
   readonly #options: AgentKeeperOptions;
   #stopped = false;
   readonly #timers = new Set<NodeJS.Timeout>();
-  #restarts = 0;
+  readonly #failures = new Map<string, number>();
 
   constructor(options: AgentKeeperOptions) {
     this.#options = options;
-  }
-
-  get restarts(): number {
-    return this.#restarts;
   }
 
   /** Starts the agent of a node, or takes over the one that runs. */
@@ -79,7 +80,10 @@ export class AgentKeeper {
   }
 
   #restart(node: TopologyNode, delayMs: number, nextMs: number): void {
-    this.#restarts++;
+    const { lab, onFailing } = this.#options;
+    const failures = (this.#failures.get(node.name) ?? 0) + 1;
+    this.#failures.set(node.name, failures);
+    if (failures === FAILURES_MAX) onFailing(node.name, lastLine(agentLogPath(lab, node.name)));
     this.#later(delayMs, () => this.#start(node, nextMs));
   }
 
@@ -97,7 +101,10 @@ export class AgentKeeper {
     const agent = readAgent(lab, node);
     const look = async () => {
       if (this.#stopped || !agent || !isAlive(agent)) return;
-      if (await isAgentReady(lab, node, agent)) return onReady(node);
+      if (await isAgentReady(lab, node, agent)) {
+        this.#failures.set(node, 0);
+        return onReady(node);
+      }
       this.#later(POLL_MS, look);
     };
     void look();

@@ -4,7 +4,7 @@ import { KubetunError } from '../../datapath/error.ts';
 import { type Stage, startSupervisor } from './supervisor.ts';
 
 /** What the supervisor says to the process that started it, as long as that listens. */
-export type SupervisorMessage = Stage | { stage: 'failed'; message: string; next: string };
+export type SupervisorMessage = Stage;
 
 const lab = process.argv[2] ?? '';
 const log = pino({ base: { lab, pid: process.pid } }, pino.destination({ fd: 1, sync: true }));

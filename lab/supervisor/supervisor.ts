@@ -14,7 +14,10 @@ import { keepInternet } from './internet.ts';
 import { markNodeReady, registerNode } from './nodes.ts';
 
 /** How far a supervisor has come, for whoever waits. */
-export type Stage = { stage: 'api'; port: number } | { stage: 'agent'; node: string };
+export type Stage =
+  | { stage: 'api'; port: number }
+  | { stage: 'agent'; node: string }
+  | { stage: 'failed'; message: string; next: string };
 
 export interface Supervisor {
   /** Ends the API server and looks after agents and pods no more; both go on. */
@@ -47,6 +50,10 @@ export async function startSupervisor(
       markNodeReady(kube, node)
         .then(() => tell({ stage: 'agent', node }))
         .catch((error) => log.error({ node, why: String(error) }, 'the node stays not ready'));
+    },
+    onFailing: (node, why) => {
+      const said = why.replace(/^kubetun: /, '');
+      tell({ stage: 'failed', message: `the agent of ${node} does not start: ${said}`, next: '' });
     },
   });
   for (const node of record.topology.nodes) agents.keep(node);

@@ -180,6 +180,24 @@ describe('a lab', () => {
     assertGone('e2e-lab2');
   });
 
+  test('whose agents cannot start says why soon, in one line, and leaves nothing', () => {
+    const up = `${join(PROJECT_ROOT, 'scripts/kubetun')} lab up --lab e2e-lab2`;
+    // Too little memory for an arena, in a mount namespace of the test's own.
+    const script = `mount --make-rprivate / && mount -t tmpfs -o size=50m tmpfs /dev/shm && exec ${up}`;
+    const { status, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script], {
+      encoding: 'utf8',
+      timeout: 40_000,
+    });
+    const said = stderr.split('\n').filter((line) => line.startsWith('kubetun: '));
+    assert.equal(said.length, 1, stderr);
+    assert.match(
+      said[0]!,
+      /the agent of node\d does not start: .* needs \d+ MiB, and its file system has less/,
+    );
+    assert.equal(status, 1);
+    assertGone('e2e-lab2');
+  });
+
   test('leaves nothing when a manifest names what is not there', () => {
     const folder = mkdtempSync(join(tmpdir(), 'kubetun-bad-'));
     const file = join(folder, 'bad.yaml');
