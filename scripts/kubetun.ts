@@ -26,9 +26,14 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   completion: () => import('../control/cli/completion.ts'),
 };
 
+/** The command that is meant; a lab may be called like one. */
+function commandWord(words: string[]): string | undefined {
+  return words.find((word, i) => words[i - 1] !== '--lab' && Object.hasOwn(COMMANDS, word));
+}
+
 async function main(): Promise<number> {
   try {
-    const named = process.argv.slice(2).find((word) => word in COMMANDS);
+    const named = commandWord(process.argv.slice(2));
     // A completion script names every command.
     const all = named === undefined || named === 'completion';
     const loads = all ? Object.values(COMMANDS) : [COMMANDS[named]!];

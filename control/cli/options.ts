@@ -1,6 +1,6 @@
 // What the command modules share: common options, and where a lab's things are.
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
@@ -45,9 +45,16 @@ export function collectRanges(text: string, before: string[] | undefined): strin
   return [...(before ?? []), parseRangeOption(text)];
 }
 
-/** Where a lab keeps its state. */
+/** Where a lab keeps its state. Throws KubetunError KT_RUN_DIR: what lies there is removed with the lab. */
 export function stateDir(lab: string): string {
-  return join(process.env.KUBETUN_RUN_DIR ?? '/run/kubetun', lab);
+  const folder = process.env.KUBETUN_RUN_DIR ?? '/run/kubetun';
+  if (isAbsolute(folder)) return join(folder, lab);
+  throw new KubetunError(
+    'KT_RUN_DIR',
+    `KUBETUN_RUN_DIR is ${JSON.stringify(folder)}, which depends on where one stands`,
+    'unset it, or give a path that begins with /',
+    { usage: true },
+  );
 }
 
 export function socketOf(lab: string, node: string): string {

@@ -12,7 +12,12 @@ import { applyPlan } from '../plan/apply.ts';
 import { planLab } from '../plan/plan.ts';
 import { lastLine } from '../state/log.ts';
 import { requireLabName } from '../state/names.ts';
-import { kubeconfigPath, PROJECT_ROOT, supervisorLogPath } from '../state/paths.ts';
+import {
+  kubeconfigPath,
+  PROJECT_ROOT,
+  requireOwnPrefix,
+  supervisorLogPath,
+} from '../state/paths.ts';
 import { type LabRecord, readRecord, updateRecord, writeRecord } from '../state/record.ts';
 import type { SupervisorMessage } from '../supervisor/main.ts';
 import type { Topology } from '../topology/topology.ts';
@@ -40,6 +45,7 @@ export async function bringUp(options: UpOptions): Promise<Progress> {
   const { lab, manifests } = options;
   requireLabName(lab);
   requireMachine();
+  requireOwnPrefix(lab);
   const orphan = findOrphan(lab);
   const topology = orphan?.topology ?? options.topology;
   // Only now: what it needs is much to load.
@@ -134,6 +140,8 @@ async function startSupervisorProcess(
   progress: Progress,
 ): Promise<void> {
   const child = spawnSupervisor(lab);
+  // At once: whoever takes the lab down must find it, however far it has come.
+  updateRecord(lab, { supervisor: identify(child.pid ?? -1) });
   const waiting = new Set(topology.nodes.map((node) => node.name));
   let timer: NodeJS.Timeout | undefined;
   try {

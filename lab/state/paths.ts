@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stateDir } from '../../control/cli/options.ts';
+import { KubetunError } from '../../datapath/error.ts';
 
 export const PROJECT_ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
@@ -31,6 +32,20 @@ export function agentLogPath(lab: string, node: string): string {
 
 export function internetLogPath(lab: string): string {
   return join(stateDir(lab), 'internet.log');
+}
+
+/**
+ * Names of labs begin the names of what they own, so `a` and `a-b` could not tell whose `a-b-c` is. Throws
+ * KubetunError KT_LAB_NAME.
+ */
+export function requireOwnPrefix(lab: string): void {
+  const other = labNames().find((o) => o.startsWith(`${lab}-`) || lab.startsWith(`${o}-`));
+  if (other === undefined) return;
+  throw new KubetunError(
+    'KT_LAB_NAME',
+    `lab ${lab} cannot live beside lab ${other}: their names begin alike`,
+    'choose a name that does not continue the other one with a -',
+  );
 }
 
 /** Every lab that has state on this machine. */

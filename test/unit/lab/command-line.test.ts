@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { stateDir } from '../../../control/cli/options.ts';
+import { PROJECT_ROOT, requireOwnPrefix } from '../../../lab/state/paths.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'kubetun-run-'));
+const before = process.env.KUBETUN_RUN_DIR;
+after(() => {
+  rmSync(folder, { recursive: true });
+  if (before === undefined) delete process.env.KUBETUN_RUN_DIR;
+  else process.env.KUBETUN_RUN_DIR = before;
+});
+
+function kubetun(...args: string[]) {
+  const { status, stderr } = spawnSync(join(PROJECT_ROOT, 'scripts/kubetun'), args, {
+    encoding: 'utf8',
+  });
+  return { status, stderr };
+}
+
+for (const value of ['', '.', 'run/kubetun']) {
+  test(`state is never kept, or removed, at a place that depends on where one stands: ${JSON.stringify(value)}`, () => {
+    process.env.KUBETUN_RUN_DIR = value;
+    assert.throws(() => stateDir('lab'), { code: 'KT_RUN_DIR', exitCode: 2 });
+  });
+}
+
+test('a lab whose name continues the name of another one is refused, other names are not', () => {
+  process.env.KUBETUN_RUN_DIR = folder;
+  mkdirSync(join(folder, 'x-pod'));
+  for (const name of ['x', 'x-pod-a']) {
+    assert.throws(() => requireOwnPrefix(name), { code: 'KT_LAB_NAME', message: /lab x-pod/ });
+  }
+  for (const name of ['x-pod', 'x-pod2', 'y']) requireOwnPrefix(name);
+});
+
+test('a lab may be called like a command', () => {
+  delete process.env.KUBETUN_RUN_DIR;
+  const { status, stderr } = kubetun('--lab', 'lab', 'services');
+  assert.match(stderr, /required option '--node <name>'/);
+  assert.equal(status, 2);
+});
+
+test('a word that every object has is no command', () => {
+  const { status, stderr } = kubetun('toString');
+  assert.match(stderr, /^error: unknown command 'toString'/);
+  assert.equal(status, 2);
+});
