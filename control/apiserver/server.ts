@@ -10,8 +10,11 @@ import { Registry } from './registry.ts';
 import { seedCluster } from './seed.ts';
 import { Store } from './store.ts';
 
-/** An address to listen on, or a socket that listens already (perhaps in another network namespace). */
-export type ListenOn = { host: string; port: number } | { fd: number };
+/**
+ * An address to listen on, with `orAny` on another port if that one is taken; or a socket that listens already
+ * (perhaps in another network namespace).
+ */
+export type ListenOn = { host: string; port: number; orAny?: boolean } | { fd: number };
 
 export interface ApiServerOptions extends AllocatorRanges {
   /** File that keeps what it holds; null forgets it all at the end. */
@@ -57,7 +60,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
 
 function listen(server: Server, on: ListenOn): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EADDRINUSE' || !('host' in on && on.orAny)) return reject(error);
+      server.once('error', reject).listen({ host: on.host, port: 0 });
+    });
     server.listen(on, () => resolve((server.address() as AddressInfo).port));
   });
 }

@@ -5,6 +5,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 
+const LAB_NAME = /^[a-z0-9][a-z0-9-]{0,11}$/;
+
 export type OutputFormat = 'table' | 'json';
 
 /** `-o, --output`: for people or for scripts. */
@@ -24,13 +26,24 @@ export function labOption(): Option {
   return new Option('--lab <name>', 'the lab to work on');
 }
 
-/** The lab that a command was called for. */
+/** The lab that a command was called for. Throws KubetunError KT_LAB_NAME. */
 export function labOf(command: Command): string {
   for (let at: Command | null = command; at; at = at.parent) {
     const { lab } = at.opts<{ lab?: string }>();
-    if (lab !== undefined) return lab;
+    if (lab !== undefined) return requireLabName(lab);
   }
   return 'lab';
+}
+
+/** The name, if a lab may be called so: it begins the names of namespaces and files. Throws KubetunError KT_LAB_NAME. */
+export function requireLabName(lab: string): string {
+  if (LAB_NAME.test(lab)) return lab;
+  throw new KubetunError(
+    'KT_LAB_NAME',
+    `${JSON.stringify(lab)} cannot be the name of a lab`,
+    'use 1 to 12 of a-z, 0-9 and -, beginning with a letter or digit',
+    { usage: true },
+  );
 }
 
 /** An argument parser for IPv4 ranges such as 10.96.0.0/16; host bits are cleared. */
