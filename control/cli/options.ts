@@ -74,6 +74,11 @@ export function socketOf(lab: string, node: string): string {
   return join(stateDir(lab), `${node}.sock`);
 }
 
+/** Where the kubeconfig for clients in the root namespace is. */
+export function kubeconfigOf(lab: string): string {
+  return join(stateDir(lab), 'kubeconfig');
+}
+
 export function arenaOf(lab: string, node: string): string {
   return `/dev/shm/kubetun-${lab}-${node}`;
 }
@@ -86,8 +91,8 @@ function nodesOf(lab: string): string[] {
   return sockets.map((name) => name.slice(0, -'.sock'.length)).sort();
 }
 
-/** Makes sure that a lab has this node. Throws KubetunError KT_LAB_DOWN, KT_NODE_UNKNOWN. */
-export function requireNode(lab: string, node: string): void {
+/** Makes sure that a lab has this node, or any at all. Throws KubetunError KT_LAB_DOWN, KT_NODE_UNKNOWN. */
+export function requireNode(lab: string, node: string | null): void {
   const nodes = nodesOf(lab);
   if (nodes.length === 0) {
     throw new KubetunError(
@@ -96,7 +101,7 @@ export function requireNode(lab: string, node: string): void {
       'start it with scripts/kubetun lab up, or name another one with --lab',
     );
   }
-  if (!nodes.includes(node)) {
+  if (node !== null && !nodes.includes(node)) {
     throw new KubetunError(
       'KT_NODE_UNKNOWN',
       `lab ${lab} has no node ${node}`,

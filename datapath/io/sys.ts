@@ -19,6 +19,7 @@ const EFD_FLAGS = O_NONBLOCK | O_CLOEXEC;
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
 const MAP_SHARED_ANONYMOUS = 0x21;
 const MAP_FAILED = 18446744073709551615n;
 const LOCK_EX_NB = 6;
@@ -125,6 +126,11 @@ function map(bytes: number, flags: number, fd: number, what: string): Mapping {
 /** Maps a whole file, shared. Throws SystemError. */
 export function mapFile(fd: number, bytes: number, path: string): Mapping {
   return map(bytes, MAP_SHARED, fd, path);
+}
+
+/** Maps a whole file so that what is written stays with the writer (copy on write). Throws SystemError. */
+export function mapFilePrivate(fd: number, bytes: number, path: string): Mapping {
+  return map(bytes, MAP_PRIVATE, fd, path);
 }
 
 /** Anonymous memory with a stable address, for packet buffers. Throws SystemError. */

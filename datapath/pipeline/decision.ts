@@ -24,8 +24,11 @@ export class Decision {
   frontend = 0;
   /** SELECTED_*. */
   selected = 0;
-  /** Endpoints that could have been chosen. */
+  /** Endpoints that could have been chosen, and the word of the image where their pairs begin. */
   eligible = 0;
+  pairs = 0;
+  /** 1 if a traffic policy left this node's endpoints only. */
+  local = 0;
   /** MASQUERADE_*. */
   masquerade = 0;
   /** The first state of the flow. */
@@ -40,6 +43,8 @@ export class Decision {
     this.frontend = 0;
     this.selected = SELECTED_NONE;
     this.eligible = 0;
+    this.pairs = 0;
+    this.local = 0;
     this.masquerade = MASQUERADE_NO;
     this.state = 0;
   }

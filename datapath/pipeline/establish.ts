@@ -149,15 +149,17 @@ function toFrontend(d: Datapath, b: Batch, r: number, slot: number): number {
   let count = clusterCount;
   let pairs = service + SERVICE_HEADER_WORDS;
   if (isLocalOnly(d, kind, flags, src, fromPod)) {
+    decision.local = 1;
     count = words[service + SERVICE_LOCAL_COUNT]!;
     pairs += clusterCount * 2;
   }
+  decision.eligible = count;
+  decision.pairs = pairs;
   if (count === 0) {
     return clusterCount > 0 ? -DROP_NO_LOCAL_ENDPOINT : refuseNoEndpoint(d);
   }
   const chosen = pairs + (count === 1 ? 0 : d.random(count)) * 2;
   decision.selected = count === 1 ? SELECTED_ONLY : SELECTED_RANDOM;
-  decision.eligible = count;
   decision.newDst = words[chosen]!;
   decision.newPorts = (b.p[r | P_PORTS]! & ~0xffff) | (words[chosen + 1]! & 0xffff);
   decision.masquerade = masqueradeOf(d, kind, flags, src, fromPod);

@@ -33,10 +33,7 @@ export function requireOwnFolder(lab: string): void {
   );
 }
 
-/** For clients in the root namespace. */
-export function kubeconfigPath(lab: string): string {
-  return join(stateDir(lab), 'kubeconfig');
-}
+export { kubeconfigOf as kubeconfigPath } from '../../control/cli/options.ts';
 
 /** The same for agents, which reach the API server over the fabric. */
 export function agentKubeconfigPath(lab: string): string {
