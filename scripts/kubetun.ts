@@ -22,6 +22,7 @@ const COMMANDS: Record<string, () => Promise<{ register(program: Command): void 
   agent: () => import('../control/cli/agent.ts'),
   services: () => import('../control/cli/services.ts'),
   explain: () => import('../control/cli/explain.ts'),
+  trace: () => import('../control/cli/trace.ts'),
   conntrack: () => import('../control/cli/conntrack.ts'),
   bench: () => import('../test/bench/cli.ts'),
   completion: () => import('../control/cli/completion.ts'),

@@ -31,23 +31,26 @@ export function fromFiles(paths: string[], serviceRange: string): ExplainSource 
 }
 
 /**
- * From a lab: the memory of its agents, borrowed, and the names that its API server has. Without that server the
- * answers are the same and nameless.
+ * From a lab: the memory of its agents, borrowed, and the names that its API server has.
  */
 export async function fromLab(
   kubeconfig: string,
   arenaOf: (node: string) => string,
 ): Promise<ExplainSource> {
+  return {
+    view: await viewOfLab(kubeconfig),
+    prober: remember((node) => {
+      const { arena } = borrowArenaFile(arenaOf(node));
+      return new Prober(arena, randomInt(1, 2 ** 31));
+    }),
+  };
+}
+
+/** The names that a lab's API server has at this moment. */
+export async function viewOfLab(kubeconfig: string): Promise<ClusterView> {
   const kube = connectKube(kubeconfig);
   try {
-    const objects = await listObjects(kube);
-    return {
-      view: new ClusterView(objects),
-      prober: remember((node) => {
-        const { arena } = borrowArenaFile(arenaOf(node));
-        return new Prober(arena, randomInt(1, 2 ** 31));
-      }),
-    };
+    return new ClusterView(await listObjects(kube));
   } finally {
     kube.close();
   }

@@ -27,14 +27,8 @@ import {
 } from '../pipeline/decision.ts';
 import { run } from '../pipeline/run.ts';
 import {
-  COUNT_PASSED_HOST,
-  COUNT_PASSED_UNTRACKED,
   COUNT_PORT_MOVED,
-  COUNT_REJECT_MIDSTREAM,
-  COUNT_REJECT_NO_ENDPOINT,
-  COUNT_REJECT_WRONG_PORT,
-  COUNTER_BASE,
-  COUNTERS,
+  causeName,
   DROP_REASONS,
   VERDICT_FORWARD,
   VERDICT_REPLY,
@@ -72,7 +66,7 @@ export interface Passage {
   portMoved: boolean;
 }
 
-const MASQUERADES: Record<number, MasqueradeReason | null> = {
+export const MASQUERADES: Record<number, MasqueradeReason | null> = {
   [MASQUERADE_NO]: null,
   [MASQUERADE_HAIRPIN]: 'hairpin',
   [MASQUERADE_OUTSIDE]: 'outside',
@@ -83,8 +77,6 @@ const SELECTIONS: Record<number, Passage['chosenBy']> = {
   [SELECTED_ONLY]: 'only',
   [SELECTED_RANDOM]: 'random',
 };
-const REASONS_REJECT = [COUNT_REJECT_NO_ENDPOINT, COUNT_REJECT_WRONG_PORT, COUNT_REJECT_MIDSTREAM];
-const REASONS_PASS = [COUNT_PASSED_HOST, COUNT_PASSED_UNTRACKED];
 
 /** Asks a datapath what it would do. The arena must be nobody else's, or borrowed: it is written to. */
 export class Prober {
@@ -120,12 +112,11 @@ export class Prober {
   /** @param later a packet from the middle of the connection, not its first. */
   ask(tuple: Tuple, later = false): Passage {
     const { counters } = this.#datapath;
-    const before = counters.slice();
+    const moved = counters[COUNT_PORT_MOVED];
     const side = this.#sideOf(tuple, later);
     const verdict = this.#run(later ? laterPacket(tuple) : firstPacket(tuple));
-    const counted = (codes: number[]) => codes.find((code) => counters[code] !== before[code]);
-    const passage = this.#read(verdict, tuple, side, counted);
-    passage.portMoved = counted([COUNT_PORT_MOVED]) !== undefined;
+    const passage = this.#read(verdict, tuple, side);
+    passage.portMoved = counters[COUNT_PORT_MOVED] !== moved;
     const made = this.#sideOf(tuple, later);
     if (side === NO_SIDE && made !== NO_SIDE) this.#datapath.table.remove(made >> 1);
     return passage;
@@ -140,12 +131,7 @@ export class Prober {
     return b.p[P_VERDICT]!;
   }
 
-  #read(
-    verdict: number,
-    tuple: Tuple,
-    side: number,
-    counted: (codes: number[]) => number | undefined,
-  ): Passage {
+  #read(verdict: number, tuple: Tuple, side: number): Passage {
     const { decision, services, lines } = this.#datapath;
     const known = side !== NO_SIDE;
     const id = known ? lines[(side << LINE_SHIFT) | W_SERVICE]! : decision.service;
@@ -164,12 +150,11 @@ export class Prober {
       portMoved: false,
     };
     if (verdict === VERDICT_REPLY) {
-      return { ...passage, verdict: 'reject', reason: nameOf(counted(REASONS_REJECT)) };
+      return { ...passage, verdict: 'reject', reason: causeName(decision.cause) ?? '' };
     }
     if (verdict !== VERDICT_FORWARD) return passage;
-    const passed = counted(REASONS_PASS);
     const made = passage.service ? 'service' : passage.masquerade ? 'egress' : 'direct';
-    const reason = known ? 'flow' : passed === undefined ? made : nameOf(passed);
+    const reason = known ? 'flow' : (causeName(decision.cause) ?? made);
     return { ...passage, verdict: 'forward', reason, left: this.#left(tuple) };
   }
 
@@ -187,8 +172,4 @@ export class Prober {
     const ports = (sport << 16) | low;
     return table.find(table.hash(src, dst, ports, proto), src, dst, ports, proto);
   }
-}
-
-function nameOf(code: number | undefined): string {
-  return code === undefined ? '' : COUNTERS[code - COUNTER_BASE]![0];
 }

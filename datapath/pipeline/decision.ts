@@ -31,6 +31,8 @@ export class Decision {
   local = 0;
   /** MASQUERADE_*. */
   masquerade = 0;
+  /** COUNT_REJECT_* or COUNT_PASSED_* if there is to be no flow; 0 otherwise. */
+  cause = 0;
   /** The first state of the flow. */
   state = 0;
 
@@ -45,6 +47,7 @@ export class Decision {
     this.eligible = 0;
     this.pairs = 0;
     this.local = 0;
+    this.cause = 0;
     this.masquerade = MASQUERADE_NO;
     this.state = 0;
   }

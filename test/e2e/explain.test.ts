@@ -1,8 +1,11 @@
 // explain on a lab that lives: it says what then happens, and leaves no trace.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import type { Explanation } from '../../control/explain/follow.ts';
+import { PROJECT_ROOT } from '../../lab/state/paths.ts';
 import {
   clientPod,
   kubetun,
@@ -10,6 +13,7 @@ import {
   serviceObject,
   startLab,
   type TestLab,
+  until,
 } from '../support/lab.ts';
 
 const NAME = 'e2e-expl';
@@ -95,6 +99,31 @@ describe('explain', () => {
       await explain('--from', 'client', '--to', to);
     }
     assert.deepEqual(await state(), before);
+  });
+
+  test('trace shows what passes while it passes, with names, and stops when it has enough', async () => {
+    const args = ['--lab', NAME, 'trace', '--node', 'node1', 'svc/one', 'new', '--count', '3'];
+    const trace = spawn(join(PROJECT_ROOT, 'scripts/kubetun'), args, { stdio: 'pipe' });
+    let output = '';
+    trace.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    const ended = new Promise((resolve) => trace.once('close', resolve));
+    const address = await lab.clusterIP('one');
+    await until('it has seen three connections', async () => {
+      await lab.run('client', 'curl', '-sm5', `http://${address}/hostname`);
+      return trace.exitCode !== null;
+    });
+    assert.equal(await ended, 0);
+    const lines = output.trim().split('\n');
+    assert.equal(lines.length, 3, output);
+    for (const line of lines) {
+      assert.match(
+        line,
+        /^tcp S .*\(pod default\/client\) > .*: forward \(new, default\/one:80\) as /,
+      );
+      assert.match(line, /\(pod default\/one\)$/);
+    }
   });
 
   test('answers wrong words with one line', () => {
