@@ -152,10 +152,15 @@ export function setNetworkNamespace(fd: number, path: string): void {
   must('setns', path, cSetns(fd, CLONE_NEWNET));
 }
 
+/** A non-blocking IPv4 TCP socket in the calling thread's network namespace; its descriptor. */
+export function openTcp(name: string): number {
+  return must('socket', name, cSocket(AF_INET, SOCK_STREAM_FLAGS, 0));
+}
+
 /** A listening, non-blocking IPv4 TCP socket in the calling thread's network namespace; its descriptor. */
 export function listenTcp(address: readonly number[], port: number): number {
   const name = `${address.join('.')}:${port}`;
-  const fd = must('socket', name, cSocket(AF_INET, SOCK_STREAM_FLAGS, 0));
+  const fd = openTcp(name);
   const one = new Uint8Array([1, 0, 0, 0]);
   const at = new Uint8Array([
     AF_INET,
