@@ -1,24 +1,22 @@
 // One request from its path to its answer.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Body, mediaTypeOf, readObject, readPatch, unsupportedMedia } from './body/body.ts';
 import { discoveryDocuments } from './discovery.ts';
 import { listObjects } from './list.ts';
 import { isObject } from './object.ts';
 import { openapiJson, openapiProtobuf } from './openapi.ts';
 import { PATCHERS, type Patcher } from './patch.ts';
-import type { DeleteOptions, Registry, WriteOptions } from './registry.ts';
+import type { DeleteOptions, Registry } from './registry.ts';
 import { parseRoute, type Route } from './route.ts';
 import { type Matcher, parseFieldSelector, parseLabelSelector } from './selectors.ts';
 import { badRequest, notAllowed, pathNotFound, StatusError } from './status.ts';
 import { type RowObject, toTable, wantsTable } from './table/table.ts';
 import { serveWatch } from './watch.ts';
+import { writeOptions } from './write-options.ts';
 
-/** Upstream's limit of a request's body. */
-const BODY_BYTES_MAX = 3 * 1024 * 1024;
 const WATCH_S_DEFAULT = 1800;
 const HEALTH = new Set(['/healthz', '/livez', '/readyz']);
-/** What JSON comes as; nothing said means JSON, as upstream has it. */
-const JSON_TYPES = new Set(['', '*/*', 'application/json']);
 const documents = discoveryDocuments();
 
 /** Answers requests that bear the token; everything else is refused. */
@@ -29,6 +27,13 @@ export function createHandler(registry: Registry, token: string) {
       sendError(response, error);
     });
   };
+}
+
+/** What a write is asked with, and where warnings go. */
+interface Exchange {
+  request: IncomingMessage;
+  response: ServerResponse;
+  body: Body;
 }
 
 async function answer(
@@ -49,8 +54,10 @@ async function answer(
   const route = parseRoute(url.pathname);
   if (!route) throw pathNotFound();
   if (request.method === 'GET') return read(registry, route, url.searchParams, request, response);
-  const body = await readBody(request);
-  const [code, object] = write(registry, route, url.searchParams, request, body);
+  // A kind of patch that is not served is refused before its body is read.
+  if (request.method === 'PATCH') patcherOf(request);
+  const body = await (request.method === 'PATCH' ? readPatch(request) : readObject(request));
+  const [code, object] = write(registry, route, url.searchParams, { request, response, body });
   sendJson(response, code, object);
 }
 
@@ -109,14 +116,10 @@ function write(
   registry: Registry,
   route: Route,
   query: URLSearchParams,
-  request: IncomingMessage,
-  body: unknown,
+  { request, response, body: { value: body, duplicates } }: Exchange,
 ): [code: number, object: object] {
   const { kind, namespace, name, subresource } = route;
-  const options: WriteOptions = {
-    dryRun: query.get('dryRun') === 'All',
-    strict: query.get('fieldValidation') === 'Strict',
-  };
+  const options = { ...writeOptions(request, query, response), duplicates };
   const place = { namespace, name };
   const status = subresource === 'status';
   if (name === '') {
@@ -142,18 +145,6 @@ function patcherOf(request: IncomingMessage): Patcher {
   const type = mediaTypeOf(request);
   if (Object.hasOwn(PATCHERS, type)) return PATCHERS[type]!;
   throw unsupportedMedia(Object.keys(PATCHERS));
-}
-
-function mediaTypeOf(request: IncomingMessage): string {
-  return request.headers['content-type']?.split(';')[0]?.trim() ?? '';
-}
-
-function unsupportedMedia(accepted: string[]): StatusError {
-  return new StatusError(
-    415,
-    'UnsupportedMediaType',
-    `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')}`,
-  );
 }
 
 function removeAll(
@@ -186,28 +177,6 @@ function matcherOf({ kind }: Route, query: URLSearchParams): Matcher {
   const labels = parseLabelSelector(query.get('labelSelector') ?? '');
   const fields = parseFieldSelector(query.get('fieldSelector') ?? '', kind.fields);
   return (object) => labels(object) && fields(object);
-}
-
-/** Throws StatusError 415 for what is not JSON: `kubectl create namespace` of 1.32 and later speaks protobuf. */
-async function readBody(request: IncomingMessage): Promise<unknown> {
-  if (request.method === 'PATCH') patcherOf(request);
-  else if (!JSON_TYPES.has(mediaTypeOf(request))) throw unsupportedMedia(['application/json']);
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > BODY_BYTES_MAX) {
-      const message = `limit is ${BODY_BYTES_MAX}`;
-      throw new StatusError(413, 'RequestEntityTooLarge', `Request entity too large: ${message}`);
-    }
-    chunks.push(chunk);
-  }
-  if (bytes === 0) return undefined;
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString()) as unknown;
-  } catch (error) {
-    throw badRequest(`the body of the request is not JSON: ${(error as Error).message}`);
-  }
 }
 
 /** Under a media type of no meaning: clients do not look at it, and some stumble over the `@` in the official one. */

@@ -14,15 +14,20 @@ import {
   StatusError,
 } from './status.ts';
 import type { Store } from './store.ts';
+import { checkFields } from './validate/fields.ts';
 import { validateIdentity, validateMetadata } from './validate/metadata.ts';
-import { refuseUnknownFields, validateSchema } from './validate/schema.ts';
+import { validateSchema } from './validate/schema.ts';
 
 /** What a write may be asked besides. */
 export interface WriteOptions {
   /** Everything but the writing itself. */
   dryRun: boolean;
-  /** Refuse unknown fields. */
+  /** Refuse unknown and duplicate fields. */
   strict: boolean;
+  /** What was said twice in the body. */
+  duplicates?: string[];
+  /** Told of what would be refused if `strict`. */
+  warn?: (text: string) => void;
 }
 
 export interface DeleteOptions {
@@ -213,7 +218,7 @@ export class Registry {
   }
 
   /** The body as an object of this kind, as a copy that may be changed. Throws StatusError BadRequest. */
-  #read(kind: ServedKind, body: unknown, { strict }: WriteOptions): KubeObject {
+  #read(kind: ServedKind, body: unknown, options: WriteOptions): KubeObject {
     if (!isObject(body)) throw badRequest('the body of the request must be a JSON object');
     const object = structuredClone(body) as KubeObject;
     for (const field of ['apiVersion', 'kind'] as const) {
@@ -226,7 +231,7 @@ export class Registry {
     }
     if (!isObject(object.metadata)) object.metadata = {} as ObjectMeta;
     delete object.metadata.managedFields;
-    if (strict) refuseUnknownFields(kind.kind, object);
+    checkFields(kind, object, options);
     Object.assign(object, { apiVersion: kind.apiVersion, kind: kind.kind });
     // Types before all else: nobody else has to expect a text where a list belongs. What is missing may come yet.
     validateSchema(kind.kind, object);

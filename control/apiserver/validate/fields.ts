@@ -1,0 +1,22 @@
+// Fields that a kind does not have, and fields that were said twice: apiserver/pkg/endpoints/handlers (fieldValidation).
+import { dropUnknownFields } from '../../kube/schema.ts';
+import type { ServedKind } from '../kinds.ts';
+import type { KubeObject } from '../object.ts';
+import type { WriteOptions } from '../registry.ts';
+import { badRequest } from '../status.ts';
+
+/** Drops such fields, and refuses, warns of or is silent about them, as asked. Throws StatusError BadRequest. */
+export function checkFields(
+  { kind, version }: ServedKind,
+  object: KubeObject,
+  { strict, warn, duplicates = [] }: WriteOptions,
+): void {
+  const unknown = dropUnknownFields(kind, object).map((f) => `unknown field ${JSON.stringify(f)}`);
+  const problems = [...unknown, ...duplicates];
+  if (problems.length === 0) return;
+  if (strict) {
+    const where = `${kind} in version ${JSON.stringify(version)} cannot be handled as a ${kind}`;
+    throw badRequest(`${where}: strict decoding error: ${problems.join(', ')}`);
+  }
+  for (const problem of problems) warn?.(problem);
+}
