@@ -6,6 +6,7 @@ import { discoveryDocuments } from './discovery.ts';
 import { listObjects } from './list.ts';
 import { isObject } from './object.ts';
 import { openapiJson, openapiProtobuf } from './openapi.ts';
+import { openapiV3 } from './openapi-v3.ts';
 import { PATCHERS, type Patcher } from './patch.ts';
 import type { DeleteOptions, Registry } from './registry.ts';
 import { parseRoute, type Route } from './route.ts';
@@ -49,7 +50,7 @@ async function answer(
   const url = new URL(request.url ?? '/', 'https://api');
   if (HEALTH.has(url.pathname)) return void response.end('ok');
   if (url.pathname === '/openapi/v2') return sendOpenapi(request, response);
-  const document = documents.get(url.pathname);
+  const document = openapiV3(url.pathname) ?? documents.get(url.pathname);
   if (document) return sendJson(response, 200, document);
   const route = parseRoute(url.pathname);
   if (!route) throw pathNotFound();
