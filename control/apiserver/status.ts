@@ -9,7 +9,8 @@ export interface FieldError {
     | 'FieldValueInvalid'
     | 'FieldValueForbidden'
     | 'FieldValueNotSupported'
-    | 'FieldValueDuplicate';
+    | 'FieldValueDuplicate'
+    | 'FieldValueTooLong';
   message: string;
 }
 
@@ -132,6 +133,11 @@ export function forbidden(field: string, detail: string): FieldError {
 export function duplicate(field: string, value: unknown): FieldError {
   const message = `Duplicate value: ${JSON.stringify(value)}`;
   return { field, reason: 'FieldValueDuplicate', message };
+}
+
+export function tooLong(field: string, bytesMax: number): FieldError {
+  const message = `Too long: may not be more than ${bytesMax} bytes`;
+  return { field, reason: 'FieldValueTooLong', message };
 }
 
 export function notSupported(field: string, value: unknown, known: string[]): FieldError {

@@ -17,7 +17,7 @@ import { validate as validateIngress } from 'kubernetes-models/_schemas/IoK8sApi
 import { validate as validateIngressClass } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1IngressClass';
 import { validate as validateNetworkPolicy } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1NetworkPolicy';
 import type { KubeObject } from '../object.ts';
-import { badRequest, type FieldError, required, wrong } from '../status.ts';
+import { badRequest, type FieldError, notSupported, required, wrong } from '../status.ts';
 
 interface SchemaError {
   /** A JSON pointer. */
@@ -47,6 +47,9 @@ const VALIDATORS: Record<string, Validator> = {
   ServiceAccount: validateServiceAccount,
 };
 
+/** Where upstream says more than that a field is missing. */
+const REQUIRED_DETAILS: Record<string, string> = { pathType: 'pathType must be specified' };
+
 /**
  * What of an object does not fit its kind's schema. A wrong type is a malformed request, as upstream's decoder
  * would say: throws StatusError BadRequest.
@@ -64,7 +67,13 @@ export function validateSchema(kind: string, object: KubeObject): FieldError[] {
   return errors.slice(0, 10).map((error) => {
     const at = fieldOf(error.instancePath);
     const missing = error.params.missingProperty;
-    if (missing) return required(at === '' ? missing : `${at}.${missing}`);
+    if (missing) {
+      return required(at === '' ? missing : `${at}.${missing}`, REQUIRED_DETAILS[missing]);
+    }
+    if (error.params.allowedValues) {
+      const known = error.params.allowedValues.map(String).filter((value) => value !== '');
+      return notSupported(at, valueAt(object, error.instancePath), known.sort());
+    }
     return wrong(at, valueAt(object, error.instancePath), `must satisfy ${error.keyword}`);
   });
 }
