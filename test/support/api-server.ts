@@ -32,6 +32,7 @@ export async function startTestApi(journal: string | null = null): Promise<TestA
     journal,
     listen: [{ host: '127.0.0.1', port: 0 }],
     tls: { key, cert },
+    ca,
     token,
     serviceRange: '10.96.0.0/16',
     nodePortMin: 30_000,
