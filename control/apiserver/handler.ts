@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Body, mediaTypeOf, readObject, readPatch, unsupportedMedia } from './body/body.ts';
 import { discoveryDocuments } from './discovery.ts';
 import { listObjects } from './list.ts';
+import { checkWatchOptions, listOptions } from './list-options.ts';
 import { isObject } from './object.ts';
 import { openapiJson, openapiProtobuf } from './openapi.ts';
 import { openapiV3 } from './openapi-v3.ts';
@@ -83,6 +84,7 @@ function read(
   }
   const matches = matcherOf(route, query);
   if (isTrue(query.get('watch'))) {
+    checkWatchOptions(query);
     const timeoutS = Number(query.get('timeoutSeconds') ?? 0) || WATCH_S_DEFAULT;
     return serveWatch(
       registry.store,
@@ -99,9 +101,8 @@ function read(
       response,
     );
   }
-  const limit = Number(query.get('limit') ?? 0) || 0;
-  const from = query.get('continue') ?? '';
-  const all = { kind, namespace, matches, limit, continue: from };
+  const isSelective = ['labelSelector', 'fieldSelector'].some((field) => query.get(field));
+  const all = { kind, namespace, matches, isSelective, ...listOptions(query) };
   const { items, metadata } = listObjects(registry.store, all);
   const list = { kind: `${kind.kind}List`, apiVersion: kind.apiVersion, metadata, items };
   sendJson(response, 200, asTable ? toTable(kind, items, metadata, included) : list);

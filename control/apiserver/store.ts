@@ -76,6 +76,20 @@ export class Store {
     return namespace ? all.filter((o) => o.metadata.namespace === namespace) : all;
   }
 
+  /** The objects of a kind as they were at an earlier version; null if too much has changed since. */
+  listAt(kind: string, version: number, namespace?: string): KubeObject[] | null {
+    const events = this.eventsSince(kind, version);
+    if (!events) return null;
+    const objects = new Map(this.#shelf(kind).objects);
+    for (const { type, object, old } of events.reverse()) {
+      const key = keyOfObject(object);
+      if (type === 'ADDED') objects.delete(key);
+      else objects.set(key, old!);
+    }
+    const all = [...objects.values()];
+    return namespace ? all.filter((o) => o.metadata.namespace === namespace) : all;
+  }
+
   get(kind: string, namespace: string, name: string): KubeObject | undefined {
     return this.#shelf(kind).objects.get(keyOf(namespace, name));
   }
