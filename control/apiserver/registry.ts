@@ -97,8 +97,7 @@ export class Registry {
       return this.store.create(kind.plural, object);
     }
     if (options.dryRun) return object;
-    kind.allocate?.(this.#allocator, object, undefined);
-    return this.store.create(kind.plural, object);
+    return this.#keep(kind, object, undefined);
   }
 
   /** Replaces an object but for its status; with `status`, its status alone. Throws StatusError. */
@@ -177,9 +176,22 @@ export class Registry {
   }
 
   #end(kind: ServedKind, object: KubeObject): KubeObject {
-    kind.release?.(this.#allocator, object);
     const { namespace = '', name } = object.metadata;
-    return this.store.remove(kind.plural, namespace, name) ?? object;
+    const removed = this.store.remove(kind.plural, namespace, name) ?? object;
+    kind.release?.(this.#allocator, object);
+    return removed;
+  }
+
+  /** Stores an object with what is allocated to it; what cannot be stored keeps nothing. */
+  #keep(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
+    kind.allocate?.(this.#allocator, object, old);
+    try {
+      return old ? this.store.update(kind.plural, object) : this.store.create(kind.plural, object);
+    } catch (error) {
+      if (old) kind.allocate?.(this.#allocator, structuredClone(old), object);
+      else kind.release?.(this.#allocator, object);
+      throw error;
+    }
   }
 
   #change(
@@ -202,11 +214,8 @@ export class Registry {
       return old;
     }
     if (options.dryRun) return object;
-    if (!status) {
-      this.#checkVersion(kind, object, old);
-      kind.allocate?.(this.#allocator, object, old);
-    }
-    const stored = this.store.update(kind.plural, object);
+    if (!status) this.#checkVersion(kind, object, old);
+    const stored = status ? this.store.update(kind.plural, object) : this.#keep(kind, object, old);
     return isReleased(stored) ? this.#end(kind, stored) : stored;
   }
 

@@ -60,7 +60,8 @@ export async function startTestApi(journal: string | null = null): Promise<TestA
   };
 }
 
-function call(
+/** A bare request to a server on loopback. */
+export function call(
   { port, ca, token }: { port: number; ca: string; token: string },
   method: string,
   path: string,
