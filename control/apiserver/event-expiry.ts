@@ -1,4 +1,5 @@
 // Events are news: they go an hour after they were last written, as with upstream's --event-ttl.
+import { later } from './later.ts';
 import type { KubeObject } from './object.ts';
 import type { Store } from './store.ts';
 
@@ -26,7 +27,7 @@ export class EventExpiry {
       if (type !== 'DELETED') this.#note(object, now());
       else this.#written.get(object.metadata.namespace!)?.delete(object.metadata.name);
     });
-    this.#timer = setInterval(() => this.sweep(), SWEEP_MS).unref();
+    this.#timer = setInterval(() => later(() => this.sweep()), SWEEP_MS).unref();
   }
 
   /** Removes what is too old now. */
@@ -52,8 +53,7 @@ export class EventExpiry {
     written.delete(metadata.name);
     written.set(metadata.name, ms);
     if (written.size <= EVENTS_MAX) return;
-    // Later, as nobody may write while an event is told.
-    queueMicrotask(() => {
+    later(() => {
       for (const oldest of written.keys()) {
         if (written.size <= EVENTS_MAX) break;
         this.#remove(namespace, oldest);
@@ -63,7 +63,6 @@ export class EventExpiry {
 
   /** Whatever holds it: the time of an event is over even if it has finalizers. */
   #remove(namespace: string, name: string): void {
-    this.#written.get(namespace)?.delete(name);
     this.#store.remove('events', namespace, name);
   }
 }

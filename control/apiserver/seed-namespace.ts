@@ -1,5 +1,6 @@
 // What every namespace has: pkg/controller/serviceaccount, pkg/controller/certificates/rootcacertpublisher.
 import { servedAt } from './kinds.ts';
+import { later } from './later.ts';
 import { isEqual } from './object.ts';
 import type { Registry } from './registry.ts';
 
@@ -28,8 +29,7 @@ export function seedNamespaces(registry: Registry, ca: string): void {
       registry.update(ROOT_CA.kind, { namespace, name: ROOT_CA.name }, { ...there, data }, false);
     }
   };
-  // Later, as nobody may write while an event is told.
-  const soon = (namespace: string) => queueMicrotask(() => furnish(namespace));
+  const soon = (namespace: string) => later(() => furnish(namespace));
   for (const { metadata } of store.list('namespaces')) furnish(metadata.name);
   store.subscribe('namespaces', ({ type, object }) => {
     if (type === 'ADDED') soon(object.metadata.name);
