@@ -12,12 +12,14 @@ import { PATCHERS, type Patcher } from './patch.ts';
 import type { DeleteOptions, Registry } from './registry.ts';
 import { parseRoute, type Route } from './route.ts';
 import { type Matcher, parseFieldSelector, parseLabelSelector } from './selectors.ts';
-import { badRequest, notAllowed, pathNotFound, StatusError } from './status.ts';
+import { badRequest, deleted, notAllowed, pathNotFound, StatusError } from './status.ts';
 import { type RowObject, toTable, wantsTable } from './table/table.ts';
 import { serveWatch } from './watch.ts';
 import { writeOptions } from './write-options.ts';
 
 const WATCH_S_DEFAULT = 1800;
+/** Kinds whose objects are the answer to their own delete; of others a Status tells (upstream: ReturnDeletedObject). */
+const SHOWN_DELETED = new Set(['Pod', 'Service', 'ServiceAccount']);
 const HEALTH = new Set(['/healthz', '/livez', '/readyz']);
 const documents = discoveryDocuments();
 
@@ -48,7 +50,8 @@ async function answer(
   if (!timingSafeEqual(digest(request.headers.authorization ?? ''), wanted)) {
     throw new StatusError(401, 'Unauthorized', 'Unauthorized');
   }
-  const url = new URL(request.url ?? '/', 'https://api');
+  const url = URL.parse(request.url ?? '/', 'https://api');
+  if (!url) throw badRequest(`the path of the request is none: ${request.url}`);
   if (HEALTH.has(url.pathname)) return void response.end('ok');
   if (url.pathname === '/openapi/v2') return sendOpenapi(request, response);
   const document = openapiV3(url.pathname) ?? documents.get(url.pathname);
@@ -138,7 +141,7 @@ function write(
     case 'PATCH':
       return [200, registry.patch(kind, place, body, status, options, patcherOf(request))];
     case 'DELETE':
-      return [200, registry.remove(kind, place, deleteOptions(body, query), options.dryRun)];
+      return [200, removeOne(registry, route, deleteOptions(body, query), options.dryRun)];
   }
   throw notAllowed();
 }
@@ -147,6 +150,19 @@ function patcherOf(request: IncomingMessage): Patcher {
   const type = mediaTypeOf(request);
   if (Object.hasOwn(PATCHERS, type)) return PATCHERS[type]!;
   throw unsupportedMedia(Object.keys(PATCHERS));
+}
+
+function removeOne(
+  registry: Registry,
+  { kind, namespace, name }: Route,
+  options: DeleteOptions,
+  dryRun: boolean,
+): object {
+  const object = registry.remove(kind, { namespace, name }, options, dryRun);
+  const isGone = dryRun || !registry.store.get(kind.plural, namespace, name);
+  return isGone && !SHOWN_DELETED.has(kind.kind)
+    ? deleted(kind, name, object.metadata.uid!)
+    : object;
 }
 
 function removeAll(

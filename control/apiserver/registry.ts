@@ -11,7 +11,7 @@ import {
   invalid,
   MODIFIED,
   notFound,
-  StatusError,
+  refused,
 } from './status.ts';
 import type { Store } from './store.ts';
 import { checkFields } from './validate/fields.ts';
@@ -146,12 +146,7 @@ export class Registry {
     const old = this.get(kind, place);
     const { metadata } = old;
     if (kind.protectedNames.includes(place.name)) {
-      const why = `this ${kind.singular} may not be deleted`;
-      throw new StatusError(
-        403,
-        'Forbidden',
-        `${kind.plural} "${place.name}" is forbidden: ${why}`,
-      );
+      throw refused(kind, place.name, `this ${kind.singular} may not be deleted`);
     }
     checkPreconditions(kind, metadata, preconditions);
     if (dryRun) return old;
@@ -261,12 +256,11 @@ export class Registry {
     const found = this.store.get('namespaces', '', namespace);
     if (!found) throw notFound({ plural: 'namespaces', group: '', kind: 'Namespace' }, namespace);
     if (found.status?.phase !== 'Terminating') return;
-    const what = `${kind.plural}${kind.group && `.${kind.group}`} ${JSON.stringify(name)}`;
-    throw new StatusError(
-      403,
-      'Forbidden',
-      `${what} is forbidden: unable to create new content in namespace ${namespace} because it is being terminated`,
-    );
+    const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+    const message = `namespace ${namespace} is being terminated`;
+    throw refused(kind, name, why, [
+      { reason: 'NamespaceTerminating', message, field: 'metadata.namespace' },
+    ]);
   }
 
   #validate(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): void {

@@ -19,6 +19,7 @@ export interface StatusDetails {
   name?: string;
   group?: string;
   kind?: string;
+  uid?: string;
   causes?: { reason: string; message: string; field: string }[];
   retryAfterSeconds?: number;
 }
@@ -53,7 +54,7 @@ export class StatusError extends Error {
       status: 'Failure',
       message: this.message,
       reason: this.reason,
-      details: this.details,
+      ...(Object.keys(this.details).length > 0 && { details: this.details }),
       code: this.code,
     };
   }
@@ -87,6 +88,23 @@ export function alreadyExists(resource: ResourceName, name: string): StatusError
 export function conflict(resource: ResourceName, name: string, why: string): StatusError {
   const message = `Operation cannot be fulfilled on ${qualified(resource)} ${JSON.stringify(name)}: ${why}`;
   return new StatusError(409, 'Conflict', message, about(resource, name));
+}
+
+export function refused(
+  resource: ResourceName,
+  name: string,
+  why: string,
+  causes: StatusDetails['causes'] = [],
+): StatusError {
+  const message = `${qualified(resource)} ${JSON.stringify(name)} is forbidden: ${why}`;
+  const details = { ...about(resource, name), ...(causes.length > 0 && { causes }) };
+  return new StatusError(403, 'Forbidden', message, details);
+}
+
+/** The answer to a delete of which nothing remains to be shown. */
+export function deleted(resource: ResourceName, name: string, uid: string): object {
+  const details = { ...about(resource, name), uid };
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details };
 }
 
 /** What upstream says when somebody else was faster. */
