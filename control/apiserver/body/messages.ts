@@ -1,8 +1,6 @@
 // Fields of the protobuf messages that clients send, by number: k8s.io/api/*/generated.proto and
 // apimachinery/pkg/apis/meta/v1/generated.proto of Kubernetes 1.33.
 
-export type Scalar = 'string' | 'int' | 'bool' | 'bytes';
-
 export interface Field {
   /** Its name in JSON; '' for a message whose fields belong to the one around it. */
   name: string;
