@@ -3,6 +3,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Body, mediaTypeOf, readObject, readPatch, unsupportedMedia } from './body/body.ts';
 import { discoveryDocuments } from './discovery.ts';
+import { aggregatedDiscovery } from './discovery-aggregated.ts';
 import { listObjects } from './list.ts';
 import { checkWatchOptions, listOptions } from './list-options.ts';
 import { isObject } from './object.ts';
@@ -54,6 +55,8 @@ async function answer(
   if (!url) throw badRequest(`the path of the request is none: ${request.url}`);
   if (HEALTH.has(url.pathname)) return void response.end('ok');
   if (url.pathname === '/openapi/v2') return sendOpenapi(request, response);
+  const all = aggregatedDiscovery(url.pathname, request.headers.accept ?? '', documents);
+  if (all) return sendJson(response, 200, all.document, all.type);
   const document = openapiV3(url.pathname) ?? documents.get(url.pathname);
   if (document) return sendJson(response, 200, document);
   const route = parseRoute(url.pathname);
@@ -204,10 +207,15 @@ function sendOpenapi(request: IncomingMessage, response: ServerResponse): void {
   response.end(openapiProtobuf());
 }
 
-function sendJson(response: ServerResponse, code: number, body: object): void {
+function sendJson(
+  response: ServerResponse,
+  code: number,
+  body: object,
+  type = 'application/json',
+): void {
   const text = JSON.stringify(body);
   response.writeHead(code, {
-    'content-type': 'application/json',
+    'content-type': type,
     'content-length': Buffer.byteLength(text),
     'cache-control': 'no-cache, private',
   });

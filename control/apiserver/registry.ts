@@ -26,6 +26,8 @@ export interface WriteOptions {
   strict: boolean;
   /** What was said twice in the body. */
   duplicates?: string[];
+  /** What led to the object, if it was a patch. */
+  patch?: unknown;
   /** Told of what would be refused if `strict`. */
   warn?: (text: string) => void;
 }
@@ -129,7 +131,7 @@ export class Registry {
     patcher: Patcher = mergePatch,
   ): KubeObject {
     const old = this.get(kind, place);
-    const patched = this.#read(kind, patcher(old, patch), options);
+    const patched = this.#read(kind, patcher(old, patch), { ...options, patch });
     // Without a version of its own a patch is for whatever is there.
     patched.metadata.resourceVersion ??= old.metadata.resourceVersion;
     if (patched.metadata.name !== place.name) throw badRequest('a patch cannot rename an object');

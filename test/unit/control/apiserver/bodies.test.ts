@@ -95,6 +95,18 @@ for (const { type, body, problems } of TWICE) {
   });
 }
 
+test('a patch that brings unknown or double fields is refused as a patch', async () => {
+  await send(CONFIGMAPS, 'application/json', '{"metadata":{"name":"patched"}}');
+  const place = `${CONFIGMAPS}/patched?fieldValidation=Strict`;
+  const patch = '{"data":{"a":"1","a":"2"},"dat":{}}';
+  const { code, body } = await send(place, 'application/merge-patch+json', patch, 'PATCH');
+  assert.equal(code, 422);
+  assert.equal(
+    body.message,
+    ' "" is invalid: patch: Invalid value: "{\\"data\\":{\\"a\\":\\"2\\"},\\"dat\\":{}}": strict decoding error: unknown field "dat", duplicate field "data.a"',
+  );
+});
+
 test('paths of duplicates go through lists, and strings that look like more are none', () => {
   const text =
     '{"a":[{"b":1},{"b":1,"b":{"c":"{\\"x\\":1,\\"x\\":2}","\\u0063":2}}],"d":"a","e":"a"}';
