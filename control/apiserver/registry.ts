@@ -24,7 +24,7 @@ export interface WriteOptions {
   dryRun: boolean;
   /** Refuse unknown and duplicate fields. */
   strict: boolean;
-  /** What was said twice in the body. */
+  /** What was said twice in the body of a request; absent if the object did not come from a client. */
   duplicates?: string[];
   /** What led to the object, if it was a patch. */
   patch?: unknown;

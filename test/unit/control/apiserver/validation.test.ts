@@ -34,12 +34,44 @@ const path = (row: object) => ({
 const host = (name: string) => ({ spec: { rules: [{ host: name }] } });
 const subset = (row: object) => ({ subsets: [{ addresses: [{ ip: '10.1.1.1' }], ...row }] });
 const base64 = (text: string) => Buffer.from(text).toString('base64');
+const meta = (metadata: object) => ({ metadata });
+const owner = (name: string) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  name,
+  uid: 'u',
+  controller: true,
+});
 const P = 'spec.ingress[0].ports[0]';
 const F = 'spec.ingress[0].from[0]';
 const H = 'spec.rules[0].http.paths[0]';
 
 /** The field alone stands for the first words of the message too. */
 const REFUSED: [kind: string, what: object, field: string, message: string][] = [
+  [
+    'ConfigMap',
+    meta({ annotations: { a: 'x'.repeat(256 * 1024) } }),
+    'metadata.annotations',
+    'Too long: may not be more than 262144 bytes',
+  ],
+  [
+    'ConfigMap',
+    meta({ finalizers: ['wait'] }),
+    'metadata.finalizers',
+    'Invalid value: "wait": name is neither a standard finalizer name nor is it fully qualified',
+  ],
+  [
+    'ConfigMap',
+    meta({ ownerReferences: [owner('a'), owner('b')] }),
+    'metadata.ownerReferences',
+    'Invalid value: [',
+  ],
+  [
+    'ConfigMap',
+    meta({ ownerReferences: [{ ...owner('a'), uid: '' }] }),
+    'metadata.ownerReferences.uid',
+    'Invalid value: "": must not be empty',
+  ],
   [
     'NetworkPolicy',
     port({ protocol: 'ICMP' }),
