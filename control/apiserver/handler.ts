@@ -2,25 +2,23 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Body, mediaTypeOf, readObject, readPatch, unsupportedMedia } from './body/body.ts';
+import { deleteOptions, removeAll, removeOne } from './deletes.ts';
 import { discoveryDocuments } from './discovery.ts';
 import { aggregatedDiscovery } from './discovery-aggregated.ts';
 import { listObjects } from './list.ts';
 import { checkWatchOptions, listOptions } from './list-options.ts';
-import { isObject } from './object.ts';
 import { openapiJson, openapiProtobuf } from './openapi.ts';
 import { openapiV3 } from './openapi-v3.ts';
 import { PATCHERS, type Patcher } from './patch.ts';
-import type { DeleteOptions, Registry } from './registry.ts';
+import type { Registry } from './registry.ts';
 import { parseRoute, type Route } from './route.ts';
 import { type Matcher, parseFieldSelector, parseLabelSelector } from './selectors.ts';
-import { badRequest, deleted, notAllowed, pathNotFound, StatusError } from './status.ts';
+import { badRequest, notAllowed, pathNotFound, StatusError } from './status.ts';
 import { type RowObject, toTable, wantsTable } from './table/table.ts';
 import { serveWatch } from './watch.ts';
 import { writeOptions } from './write-options.ts';
 
 const WATCH_S_DEFAULT = 1800;
-/** Kinds whose objects are the answer to their own delete; of others a Status tells (upstream: ReturnDeletedObject). */
-const SHOWN_DELETED = new Set(['Pod', 'Service', 'ServiceAccount']);
 const HEALTH = new Set(['/healthz', '/livez', '/readyz']);
 const documents = discoveryDocuments();
 
@@ -144,7 +142,8 @@ function write(
     case 'PATCH':
       return [200, registry.patch(kind, place, body, status, options, patcherOf(request))];
     case 'DELETE':
-      return [200, removeOne(registry, route, deleteOptions(body, query), options.dryRun)];
+      if (status) break;
+      return [200, removeOne(registry, route, deleteOptions(body, query))];
   }
   throw notAllowed();
 }
@@ -153,45 +152,6 @@ function patcherOf(request: IncomingMessage): Patcher {
   const type = mediaTypeOf(request);
   if (Object.hasOwn(PATCHERS, type)) return PATCHERS[type]!;
   throw unsupportedMedia(Object.keys(PATCHERS));
-}
-
-function removeOne(
-  registry: Registry,
-  { kind, namespace, name }: Route,
-  options: DeleteOptions,
-  dryRun: boolean,
-): object {
-  const object = registry.remove(kind, { namespace, name }, options, dryRun);
-  const isGone = dryRun || !registry.store.get(kind.plural, namespace, name);
-  return isGone && !SHOWN_DELETED.has(kind.kind)
-    ? deleted(kind, name, object.metadata.uid!)
-    : object;
-}
-
-function removeAll(
-  registry: Registry,
-  { kind, namespace }: Route,
-  matches: Matcher,
-  options: DeleteOptions,
-): object {
-  const items = registry.store
-    .list(kind.plural, namespace || undefined)
-    .filter(matches)
-    .map(({ metadata }) =>
-      registry.remove(
-        kind,
-        { namespace: metadata.namespace ?? '', name: metadata.name },
-        { ...options, preconditions: {} },
-      ),
-    );
-  const metadata = { resourceVersion: String(registry.store.resourceVersion) };
-  return { kind: `${kind.kind}List`, apiVersion: kind.apiVersion, metadata, items };
-}
-
-function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
-  const given = (isObject(body) ? body : {}) as DeleteOptions;
-  const grace = query.get('gracePeriodSeconds');
-  return grace === null ? given : { ...given, gracePeriodSeconds: Number(grace) };
 }
 
 function matcherOf({ kind }: Route, query: URLSearchParams): Matcher {

@@ -36,6 +36,8 @@ export interface DeleteOptions {
   gracePeriodSeconds?: number;
   preconditions?: { uid?: string; resourceVersion?: string };
   propagationPolicy?: string;
+  /** ['All']: nothing is deleted. */
+  dryRun?: string[];
 }
 
 /** Where an object is: namespace '' for cluster-scoped kinds. */
