@@ -70,10 +70,14 @@ export function unsupportedMedia(accepted: string[]): StatusError {
 
 function decodeJson(bytes: Buffer): Body {
   const text = bytes.toString();
+  const value = parseJson(text);
+  const duplicates = duplicateFields(text);
+  return { value, duplicates: duplicates.map((f) => `duplicate field ${JSON.stringify(f)}`) };
+}
+
+function parseJson(text: string): unknown {
   try {
-    const value = JSON.parse(text) as unknown;
-    const duplicates = duplicateFields(text);
-    return { value, duplicates: duplicates.map((f) => `duplicate field ${JSON.stringify(f)}`) };
+    return JSON.parse(text);
   } catch (error) {
     throw badRequest(`the body of the request is not JSON: ${(error as Error).message}`);
   }

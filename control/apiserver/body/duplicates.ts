@@ -1,6 +1,11 @@
 // Fields that a JSON text names twice, which JSON.parse passes over in silence.
 
+import { badRequest } from '../status.ts';
+
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/g;
+
+/** No object is nested so deeply; what walks through one may rely on it. */
+const DEPTH_MAX = 1000;
 
 interface Level {
   path: string;
@@ -11,7 +16,10 @@ interface Level {
   isKey: boolean;
 }
 
-/** Paths such as `spec.ports[0].name`, each once, of a text that JSON.parse has accepted. */
+/**
+ * Paths such as `spec.ports[0].name`, each once, of a text that JSON.parse has accepted. Throws StatusError BadRequest
+ * if it is nested too deeply.
+ */
 export function duplicateFields(text: string): string[] {
   const found = new Set<string>();
   const levels: Level[] = [];
@@ -20,6 +28,7 @@ export function duplicateFields(text: string): string[] {
     if (token === '{' || token === '[') {
       const keys = token === '{' ? new Set<string>() : null;
       const path = level ? pathOf(level) : '';
+      if (levels.length === DEPTH_MAX) throw badRequest('json: exceeded max depth');
       levels.push({ path, keys, at: keys ? '' : 0, isKey: keys !== null });
     } else if (token === '}' || token === ']') levels.pop();
     else if (token === ',' && level) {

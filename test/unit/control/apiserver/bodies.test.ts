@@ -95,6 +95,26 @@ for (const { type, body, problems } of TWICE) {
   });
 }
 
+test('what is nested without end is a bad request in either format', async () => {
+  const deep = `{"metadata":{"name":"deep"},"data":${'['.repeat(20_000)}${']'.repeat(20_000)}}`;
+  for (const type of ['application/json', YAML]) {
+    assert.equal((await send(CONFIGMAPS, type, deep)).code, 400, type);
+  }
+});
+
+test('names that mean something to JavaScript are names like others', async () => {
+  const text =
+    '{"metadata":{"name":"odd"},"data":{"constructor":"a","__proto__":"b","toString":"c"}}';
+  const { code, body } = await send(CONFIGMAPS, 'application/json', text);
+  assert.equal(code, 201, body.message);
+  const expected = [
+    ['constructor', 'a'],
+    ['__proto__', 'b'],
+    ['toString', 'c'],
+  ];
+  assert.deepEqual(Object.entries(body.data), expected);
+});
+
 test('a patch that brings unknown or double fields is refused as a patch', async () => {
   await send(CONFIGMAPS, 'application/json', '{"metadata":{"name":"patched"}}');
   const place = `${CONFIGMAPS}/patched?fieldValidation=Strict`;
