@@ -3,11 +3,13 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { startControllers } from '../controllers/controllers.ts';
 import type { AllocatorRanges } from './allocate/allocator.ts';
+import { EventExpiry } from './event-expiry.ts';
 import { createHandler } from './handler.ts';
 import { Journal } from './journal.ts';
 import { SERVED } from './kinds.ts';
 import { Registry } from './registry.ts';
 import { seedCluster } from './seed.ts';
+import { seedNamespaces } from './seed-namespace.ts';
 import { Store } from './store.ts';
 
 /**
@@ -22,6 +24,8 @@ export interface ApiServerOptions extends AllocatorRanges {
   listen: ListenOn[];
   /** PEM. */
   tls: { key: string; cert: string };
+  /** Certificate of the authority that signed it, for the pods of every namespace. PEM. */
+  ca: string;
   /** What clients must bear. */
   token: string;
   /** Where pods find this server: the endpoint of the Service `kubernetes`. */
@@ -39,6 +43,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const journal = options.journal === null ? null : Journal.open(options.journal);
   const registry = new Registry(new Store(SERVED, undefined, journal), options);
   seedCluster(registry, options.serviceRange, options.apiAddress);
+  seedNamespaces(registry, options.ca);
+  const expiry = new EventExpiry(registry.store);
   const controllers = startControllers(registry);
   const handler = createHandler(registry, options.token);
   const servers = options.listen.map(() =>
@@ -52,6 +58,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     ports,
     async close() {
       controllers.stop();
+      expiry.stop();
       await Promise.all(servers.map(close));
       journal?.close();
     },

@@ -1,3 +1,5 @@
+import { isPassing } from '../apiserver/later.ts';
+
 /** Keys that wait for work: each once, however often it is added, and worked off a slice at a time. */
 export class WorkQueue {
   readonly #keys = new Set<string>();
@@ -49,6 +51,8 @@ export class WorkQueue {
       } catch (error) {
         // One object that cannot be handled must not keep the others waiting; its next change tries again.
         console.error(`controller: ${key}: ${(error as Error).stack}`);
+        // A full disk is nobody's fault, and nobody would tell when there is room again.
+        if (isPassing(error)) setTimeout(() => this.add(key), RETRY_MS).unref();
       }
       if (performance.now() > until) break;
     }
@@ -62,3 +66,4 @@ export class WorkQueue {
 }
 
 const SLICE_MS = 5;
+const RETRY_MS = 1000;

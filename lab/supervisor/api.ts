@@ -38,6 +38,7 @@ export async function startLabApi(
         { fd: listenInNamespace(fabric, address, API_PORT) },
       ],
       tls: { key, cert },
+      ca,
       token,
       serviceRange: ranges.services,
       nodePortMin: NODE_PORT_MIN,
