@@ -14,9 +14,12 @@ import type { KubeObject } from './object.ts';
 import type { FieldError, ResourceName } from './status.ts';
 import { type Column, columnsOf } from './table/columns.ts';
 import { validateEndpointSlice } from './validate/endpointslice.ts';
+import { validateLease } from './validate/lease.ts';
 import { validateNode } from './validate/node.ts';
 import { validatePod } from './validate/pod.ts';
 import { validateService } from './validate/service.ts';
+import { validateDeployment, validateReplicaSet } from './validate/workload.ts';
+import { defaultDeployment, defaultReplicaSet } from './workload-defaults.ts';
 
 export interface ServedKind extends ResourceName {
   version: string;
@@ -156,9 +159,24 @@ export const SERVED: ServedKind[] = [
   kind('ConfigMap', { shortNames: ['cm'] }),
   kind('Secret', { fields: { type: (o) => String(o.type ?? '') } }),
   kind('ServiceAccount', { shortNames: ['sa'] }),
-  kind('Deployment', { shortNames: ['deploy'], categories: ['all'], hasStatus: true }),
-  kind('ReplicaSet', { shortNames: ['rs'], categories: ['all'], hasStatus: true }),
-  kind('Lease'),
+  kind('Deployment', {
+    shortNames: ['deploy'],
+    categories: ['all'],
+    hasStatus: true,
+    initialStatus: {},
+    setDefaults: defaultDeployment,
+    validate: validateDeployment,
+  }),
+  kind('ReplicaSet', {
+    shortNames: ['rs'],
+    categories: ['all'],
+    hasStatus: true,
+    fields: { 'status.replicas': (o) => String(o.status?.replicas ?? 0) },
+    initialStatus: { replicas: 0 },
+    setDefaults: defaultReplicaSet,
+    validate: validateReplicaSet,
+  }),
+  kind('Lease', { validate: validateLease }),
   kind('NetworkPolicy', { shortNames: ['netpol'] }),
   kind('Ingress', { shortNames: ['ing'], hasStatus: true }),
   kind('IngressClass'),

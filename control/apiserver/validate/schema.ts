@@ -18,7 +18,7 @@ import { validate as validateIngressClass } from 'kubernetes-models/_schemas/IoK
 import { validate as validateNetworkPolicy } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1NetworkPolicy';
 import { unknownFields } from '../../kube/schema.ts';
 import type { KubeObject } from '../object.ts';
-import { badRequest, type FieldError, required, wrong } from '../status.ts';
+import { badRequest, type FieldError, notSupported, required, wrong } from '../status.ts';
 
 interface SchemaError {
   /** A JSON pointer. */
@@ -65,6 +65,9 @@ export function validateSchema(kind: string, object: KubeObject): FieldError[] {
     const at = fieldOf(error.instancePath);
     const missing = error.params.missingProperty;
     if (missing) return required(at === '' ? missing : `${at}.${missing}`);
+    const known = error.params.allowedValues;
+    if (known)
+      return notSupported(at, valueAt(object, error.instancePath), known.map(String).sort());
     return wrong(at, valueAt(object, error.instancePath), `must satisfy ${error.keyword}`);
   });
 }
