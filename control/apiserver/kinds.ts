@@ -30,6 +30,8 @@ export interface ServedKind extends ResourceName {
   categories: string[];
   /** `status` is written by its own path alone. */
   hasStatus: boolean;
+  /** `spec.replicas` is read and written by the path `scale` as well. */
+  hasScale: boolean;
   /** What its names look like. */
   name: { test: (name: string) => boolean; hint: string };
   /** Fields that a selector may name beside metadata.name and metadata.namespace. */
@@ -73,6 +75,7 @@ function kind(kind: KubeKind, own: Partial<ServedKind> = {}): ServedKind {
     shortNames: [],
     categories: [],
     hasStatus: false,
+    hasScale: false,
     name: SUBDOMAIN_NAME,
     fields: {},
     setDefaults: () => {},
@@ -163,6 +166,7 @@ export const SERVED: ServedKind[] = [
     shortNames: ['deploy'],
     categories: ['all'],
     hasStatus: true,
+    hasScale: true,
     initialStatus: {},
     setDefaults: defaultDeployment,
     validate: validateDeployment,
@@ -171,6 +175,7 @@ export const SERVED: ServedKind[] = [
     shortNames: ['rs'],
     categories: ['all'],
     hasStatus: true,
+    hasScale: true,
     fields: { 'status.replicas': (o) => String(o.status?.replicas ?? 0) },
     initialStatus: { replicas: 0 },
     setDefaults: defaultReplicaSet,
