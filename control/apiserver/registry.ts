@@ -38,6 +38,8 @@ export interface Place {
 }
 
 const NAME_SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
+/** A generated name is a label, whatever it is made of: apiserver/pkg/storage/names. */
+const GENERATED_BASE_MAX = 58;
 const WRITE: WriteOptions = { dryRun: false, strict: false };
 
 /** What clients ask of objects, kind by kind. The store is synchronous, so that no two writes ever overlap. */
@@ -73,7 +75,7 @@ export class Registry {
     const { metadata } = object;
     this.#place(kind, namespace, metadata);
     if (!metadata.name && metadata.generateName) {
-      metadata.name = `${metadata.generateName}${randomSuffix()}`;
+      metadata.name = `${metadata.generateName.slice(0, GENERATED_BASE_MAX)}${randomSuffix()}`;
     }
     Object.assign(metadata, {
       uid: randomUUID(),

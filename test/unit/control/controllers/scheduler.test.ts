@@ -53,6 +53,11 @@ test('the pods of one controller are alike whatever their labels', async () => {
     bare.create('Node', node('node2'));
     bare.store.create('replicasets', {
       metadata: { name: 'r', namespace: 'default', uid: 'r-uid' },
+      spec: {
+        replicas: 2,
+        selector: { matchExpressions: [{ key: 'n', operator: 'Exists' }] },
+        template: {},
+      },
     });
     bare.create('Pod', pod('r0', {}, { ...owned, labels: { n: '0' } }));
     for (let i = 0; i < 3; i++) bare.create('Pod', pod(`x${i}`, { nodeName: 'node2' }));
