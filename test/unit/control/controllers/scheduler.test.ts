@@ -52,6 +52,8 @@ test('the pods of one controller are alike whatever their labels', async () => {
     bare.create('Node', node('node1'));
     bare.create('Node', node('node2'));
     bare.store.create('replicasets', {
+      apiVersion: 'apps/v1',
+      kind: 'ReplicaSet',
       metadata: { name: 'r', namespace: 'default', uid: 'r-uid' },
       spec: {
         replicas: 2,
