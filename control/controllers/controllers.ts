@@ -1,5 +1,6 @@
 import type { Registry } from '../apiserver/registry.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
+import { DeploymentController } from './deployment/controller.ts';
 import { EndpointSliceController } from './endpoints/controller.ts';
 import { GarbageCollector } from './garbage.ts';
 import { NamespaceController } from './namespaces.ts';
@@ -21,6 +22,7 @@ export function startControllers(registry: Registry, clock: Clock = SYSTEM_CLOCK
     new NamespaceController(cluster),
     new GarbageCollector(cluster),
     new ReplicaSetController(cluster),
+    new DeploymentController(cluster),
   ];
   return {
     stop() {

@@ -26,8 +26,6 @@ export class ReplicaSetController {
   readonly #recorder: EventRecorder;
   readonly #pods = new OwnedIndex();
   readonly #sets = new OwnedIndex();
-  /** uid of a ReplicaSet -> its key. */
-  readonly #keys = new Map<string, string>();
   readonly #unsubscribe: (() => void)[];
 
   constructor(cluster: Cluster) {
@@ -49,14 +47,9 @@ export class ReplicaSetController {
   }
 
   #onSet({ type, object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
-    const key = keyOf(object);
     if (old) this.#sets.remove(old);
-    if (type === 'DELETED') this.#keys.delete(object.metadata.uid!);
-    else {
-      this.#sets.put(object);
-      this.#keys.set(object.metadata.uid!, key);
-    }
-    this.queue.add(key);
+    if (type !== 'DELETED') this.#sets.put(object);
+    this.queue.add(keyOf(object));
   }
 
   #onPod({ type, object, old }: StoreEvent): void {
@@ -64,8 +57,7 @@ export class ReplicaSetController {
     if (type !== 'DELETED') this.#pods.put(object);
     for (const pod of old ? [old, object] : [object]) {
       const owner = controllerOf(pod);
-      const key = owner && this.#keys.get(owner.uid);
-      if (key) this.queue.add(key);
+      if (owner?.kind === 'ReplicaSet') this.queue.add(`${pod.metadata.namespace}/${owner.name}`);
     }
     if (!controllerOf(object) && type !== 'DELETED') this.#offer(object);
   }
