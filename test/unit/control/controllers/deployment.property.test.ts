@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KubeObject } from '../../../../control/apiserver/object.ts';
 import { maxSurge, maxUnavailable } from '../../../../control/controllers/deployment/limits.ts';
+import { isPodReady } from '../../../../control/controllers/endpoints/desired.ts';
 import { settle, stepPod } from './kubelet.ts';
 import { activePods, node, startWorld, type World, workload } from './world.ts';
 
@@ -25,8 +26,7 @@ function randomFrom(seed: number): (below: number) => number {
 
 const web = (world: World) => world.get('Deployment', 'web')!;
 const imageOf = ({ spec }: KubeObject): string => spec.containers[0].image;
-const isReady = ({ status }: KubeObject) => status.conditions?.[0]?.status === 'True';
-const ready = (world: World) => activePods(world, 'web').filter(isReady).length;
+const ready = (world: World) => activePods(world, 'web').filter(isPodReady).length;
 
 /** What a person or fate does. */
 function act(world: World, random: (below: number) => number): 'scale' | 'template' | 'pods' {
