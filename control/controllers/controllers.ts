@@ -4,6 +4,7 @@ import { DeploymentController } from './deployment/controller.ts';
 import { EndpointSliceController } from './endpoints/controller.ts';
 import { GarbageCollector } from './garbage.ts';
 import { NamespaceController } from './namespaces.ts';
+import { NodeLifecycleController } from './nodes/controller.ts';
 import { ReplicaSetController } from './replicaset/controller.ts';
 import { Scheduler } from './scheduler.ts';
 
@@ -23,6 +24,7 @@ export function startControllers(registry: Registry, clock: Clock = SYSTEM_CLOCK
     new GarbageCollector(cluster),
     new ReplicaSetController(cluster),
     new DeploymentController(cluster),
+    new NodeLifecycleController(cluster),
   ];
   return {
     stop() {
