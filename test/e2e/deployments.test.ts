@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { kubeconfigPath } from '../../lab/state/paths.ts';
+import { readAgent } from '../../lab/supervisor/agents.ts';
 import { clientPod, serviceObject, startLab, type TestLab, until } from '../support/lab.ts';
 
 const NAME = 'deploy1';
@@ -135,6 +136,32 @@ describe('a Deployment', () => {
     const said = await kubectl('describe', 'deployment', 'web');
     assert.match(said, /ScalingReplicaSet\s.*Scaled up replica set web-\w+ from 1 to 10/);
     assert.match(said, /NewReplicaSet:\s+web-\w+ \(1\/1 replicas created\)/);
+  });
+
+  test('loses no endpoint while an agent is away for a moment, and those of its node when it stays away', async () => {
+    await kubectl('scale', 'deployment/web', '--replicas=4');
+    await lab.untilEndpoints('default/web:80', 4);
+    const agent = readAgent(NAME, 'node2')!;
+    const condition = (name: string) =>
+      kubectl(
+        'get',
+        'node',
+        name,
+        '-o',
+        'jsonpath={.status.conditions[?(@.type=="Ready")].status}',
+      );
+    process.kill(agent.pid, 'SIGSTOP');
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 5000));
+      await lab.untilEndpoints('default/web:80', 4, ['node1']);
+      await lab.untilEndpoints('default/web:80', 2, ['node1']);
+      assert.equal(await condition('node2'), 'Unknown');
+      assert.equal(await condition('node1'), 'True');
+    } finally {
+      process.kill(agent.pid, 'SIGCONT');
+    }
+    await lab.untilEndpoints('default/web:80', 4);
+    assert.equal(await condition('node2'), 'True');
   });
 
   test('takes all that it had with it', async () => {
