@@ -6,7 +6,7 @@ import { GarbageCollector } from './garbage.ts';
 import { NamespaceController } from './namespaces.ts';
 import { NodeLifecycleController } from './nodes/controller.ts';
 import { ReplicaSetController } from './replicaset/controller.ts';
-import { Scheduler } from './scheduler.ts';
+import { Scheduler } from './scheduler/controller.ts';
 
 export interface Controllers {
   stop(): void;

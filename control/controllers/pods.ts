@@ -1,6 +1,10 @@
 // What workload controllers ask of pods: pkg/api/pod, pkg/controller/controller_utils.go.
 import type { KubeObject } from '../apiserver/object.ts';
-import { isOver } from './spread.ts';
+
+/** A pod that has run to its end takes no place. */
+export function isOver({ status }: KubeObject): boolean {
+  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
+}
 
 /** A pod that counts: it has neither ended nor been told to. */
 export function isActive(pod: KubeObject): boolean {

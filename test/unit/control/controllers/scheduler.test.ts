@@ -82,7 +82,7 @@ test('a node that is not ready, cordoned or of other labels is not chosen, and t
   assert.equal(
     scheduled('p').message,
     "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, " +
-      '1 node(s) were not ready, 1 node(s) were unschedulable.',
+      '1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }, 1 node(s) were unschedulable.',
   );
   assert.equal(world.get('Pod', 'p')?.status.phase, 'Pending');
 });
