@@ -186,7 +186,12 @@ function removeAll(
 function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
   const given = (isObject(body) ? body : {}) as DeleteOptions;
   const grace = query.get('gracePeriodSeconds');
-  return grace === null ? given : { ...given, gracePeriodSeconds: Number(grace) };
+  const propagationPolicy = query.get('propagationPolicy');
+  return {
+    ...given,
+    ...(grace !== null && { gracePeriodSeconds: Number(grace) }),
+    ...(propagationPolicy && { propagationPolicy }),
+  };
 }
 
 function matcherOf({ kind }: Route, query: URLSearchParams): Matcher {
