@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { startTestApi, type TestApi } from '../../../support/api-server.ts';
+import { type Answer, startTestApi, type TestApi } from '../../../support/api-server.ts';
 
 const REPLICASETS = '/apis/apps/v1/namespaces/default/replicasets';
 const SCALE = `${REPLICASETS}/web/scale`;
@@ -20,10 +20,20 @@ before(async () => {
 });
 after(() => api.close());
 
+/** The ReplicaSet when its controller has nothing more to write. */
+async function settled(): Promise<Answer['body']> {
+  for (;;) {
+    const { body } = await api.call('GET', `${REPLICASETS}/web`);
+    const { metadata, spec, status } = body;
+    const isSeen = status.observedGeneration === metadata.generation;
+    if (isSeen && status.replicas === spec.replicas) return body;
+  }
+}
+
 const replicas = async () => (await api.call('GET', `${REPLICASETS}/web`)).body.spec.replicas;
 
 test('a Scale says how many pods are wanted, how many there are and which', async () => {
-  const { body: owner } = await api.call('GET', `${REPLICASETS}/web`);
+  const owner = await settled();
   const { body } = await api.call('GET', SCALE);
   assert.equal(body.kind, 'Scale');
   assert.equal(body.apiVersion, 'autoscaling/v1');
@@ -37,7 +47,10 @@ test('a Scale is patched and replaced, and an old one is refused', async () => {
   const patched = await api.call('PATCH', SCALE, { spec: { replicas: 2 } }, MERGE);
   assert.deepEqual([patched.code, patched.body.spec.replicas], [200, 2]);
   assert.equal(await replicas(), 2);
-  const replaced = await api.call('PUT', SCALE, { ...patched.body, spec: { replicas: 1 } });
+  const { resourceVersion } = (await settled()).metadata;
+  const metadata = { ...patched.body.metadata, resourceVersion };
+  const wanted = { ...patched.body, metadata, spec: { replicas: 1 } };
+  const replaced = await api.call('PUT', SCALE, wanted);
   assert.deepEqual([replaced.code, replaced.body.kind], [200, 'Scale']);
   assert.equal(await replicas(), 1);
   const late = await api.call('PUT', SCALE, { ...patched.body, spec: { replicas: 5 } });
