@@ -11,8 +11,8 @@ import { WorkQueue } from '../queue.ts';
 import { sortForDeletion } from './order.ts';
 import { type ReplicaFailure, replicaSetStatus } from './status.ts';
 
-/** Pods that one turn creates or deletes. */
-const BURST_MAX = 500;
+/** Pods that one turn creates or deletes; requests of clients come between two turns. */
+const BURST_MAX = 25;
 const POD = kindOf('Pod');
 const REPLICASET = kindOf('ReplicaSet');
 

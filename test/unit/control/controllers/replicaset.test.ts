@@ -60,6 +60,14 @@ test('as many pods as asked for are made from the template, and said so', async 
   );
 });
 
+test('many pods are made and deleted in several turns', async () => {
+  await make(120);
+  assert.equal(pods().length, 120);
+  assert.equal(status().replicas, 120);
+  await scale(3);
+  assert.equal(pods().length, 3);
+});
+
 test('the status counts pods that are there, that have all labels, are ready and are available', async () => {
   await make(3, { minReadySeconds: 10 });
   assert.deepEqual(status(), { replicas: 3, fullyLabeledReplicas: 3, observedGeneration: 1 });
