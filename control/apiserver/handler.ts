@@ -12,6 +12,7 @@ import { openapiV3 } from './openapi-v3.ts';
 import { PATCHERS, type Patcher } from './patch.ts';
 import type { Registry } from './registry.ts';
 import { parseRoute, type Route } from './route.ts';
+import { scaleOf, writeScale } from './scale.ts';
 import { type Matcher, parseFieldSelector, parseLabelSelector } from './selectors.ts';
 import { badRequest, notAllowed, pathNotFound, StatusError } from './status.ts';
 import { type RowObject, toTable, wantsTable } from './table/table.ts';
@@ -74,11 +75,12 @@ function read(
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
-  const { kind, namespace, name } = route;
+  const { kind, namespace, name, subresource } = route;
   const asTable = wantsTable(request.headers.accept);
   const included = rowObjectOf(query);
   if (name !== '') {
     const object = registry.get(kind, { namespace, name });
+    if (subresource === 'scale') return sendJson(response, 200, scaleOf(object));
     const { resourceVersion } = object.metadata;
     return sendJson(
       response,
@@ -136,6 +138,11 @@ function write(
     }
     throw notAllowed();
   }
+  if (subresource === 'scale' && (request.method === 'PUT' || request.method === 'PATCH')) {
+    const patcher = request.method === 'PATCH' ? patcherOf(request) : undefined;
+    return [200, writeScale(registry, kind, place, body, options, patcher)];
+  }
+  if (subresource !== '' && request.method === 'DELETE') throw notAllowed();
   switch (request.method) {
     case 'PUT':
       return [200, registry.update(kind, place, body, status, options)];

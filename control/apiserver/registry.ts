@@ -4,6 +4,7 @@ import { Allocator, type AllocatorRanges } from './allocate/allocator.ts';
 import { SERVED, type ServedKind } from './kinds.ts';
 import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from './object.ts';
 import { mergePatch, type Patcher } from './patch.ts';
+import { finalizersFor } from './propagation.ts';
 import {
   badRequest,
   conflict,
@@ -35,9 +36,12 @@ export interface WriteOptions {
 export interface DeleteOptions {
   gracePeriodSeconds?: number;
   preconditions?: { uid?: string; resourceVersion?: string };
+  /** What becomes of dependents: `Background` if nothing is said. */
   propagationPolicy?: string;
   /** ['All']: nothing is deleted. */
   dryRun?: string[];
+  /** What older clients say in its place. */
+  orphanDependents?: boolean;
 }
 
 /** Where an object is: namespace '' for cluster-scoped kinds. */
@@ -47,6 +51,8 @@ export interface Place {
 }
 
 const NAME_SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
+/** A generated name is a label, whatever it is made of: apiserver/pkg/storage/names. */
+const GENERATED_BASE_MAX = 58;
 const WRITE: WriteOptions = { dryRun: false, strict: false };
 
 /** What clients ask of objects, kind by kind. The store is synchronous, so that no two writes ever overlap. */
@@ -82,7 +88,7 @@ export class Registry {
     const { metadata } = object;
     this.#place(kind, namespace, metadata);
     if (!metadata.name && metadata.generateName) {
-      metadata.name = `${metadata.generateName}${randomSuffix()}`;
+      metadata.name = `${metadata.generateName.slice(0, GENERATED_BASE_MAX)}${randomSuffix()}`;
     }
     Object.assign(metadata, {
       uid: randomUUID(),
@@ -141,12 +147,8 @@ export class Registry {
   }
 
   /** Ends an object, or begins its end: then it is returned with a deletionTimestamp. */
-  remove(
-    kind: ServedKind,
-    place: Place,
-    { gracePeriodSeconds, preconditions }: DeleteOptions,
-    dryRun = false,
-  ): KubeObject {
+  remove(kind: ServedKind, place: Place, options: DeleteOptions, dryRun = false): KubeObject {
+    const { gracePeriodSeconds, preconditions } = options;
     const old = this.get(kind, place);
     const { metadata } = old;
     if (kind.protectedNames.includes(place.name)) {
@@ -157,19 +159,23 @@ export class Registry {
     const graceS = gracePeriodSeconds ?? kind.graceS(old);
     // Nobody would end a pod that no node has, however long it may take.
     const waits = kind.graceS(old) > 0 ? graceS : 0;
-    const held = (metadata.finalizers?.length ?? 0) > 0 || old.spec?.finalizers?.length > 0;
-    if (waits === 0 && !(held && isHolding(kind, old))) return this.#end(kind, old);
-    if (metadata.deletionTimestamp && waits >= (metadata.deletionGracePeriodSeconds ?? 0)) {
-      return old;
-    }
+    const finalizers = finalizersFor(metadata.finalizers, options);
+    const isSame = isEqual(finalizers, metadata.finalizers ?? []);
     const marked: KubeObject = {
       ...old,
       metadata: {
         ...metadata,
+        ...(isSame ? {} : { finalizers }),
         deletionTimestamp: timestamp(Date.now() + waits * 1000),
         deletionGracePeriodSeconds: waits,
       },
     };
+    if (waits === 0 && !isHolding(kind, marked)) return this.#end(kind, old);
+    if (metadata.deletionTimestamp && waits >= (metadata.deletionGracePeriodSeconds ?? 0)) {
+      if (isSame) return old;
+      const { deletionTimestamp, deletionGracePeriodSeconds } = metadata;
+      Object.assign(marked.metadata, { deletionTimestamp, deletionGracePeriodSeconds });
+    }
     if (kind.kind === 'Namespace') marked.status = { ...old.status, phase: 'Terminating' };
     return this.store.update(kind.plural, marked);
   }

@@ -151,7 +151,7 @@ function spawnAgent(lab: string, node: string, ranges: Ranges): ChildProcess {
     ...['--lab', lab, '--node', node, '--kubeconfig', agentKubeconfigPath(lab)],
     ...['--tun', 'kt0', '--uplink', 'eth0'],
     ...['--admin', socketOf(lab, node), '--arena', arenaOf(lab, node)],
-    ...['--service-range', ranges.services, '--pod-range', ranges.pods],
+    ...['--service-range', ranges.services, '--pod-range', ranges.pods, '--lease'],
   ];
   try {
     return spawn('nsenter', args, { detached: true, stdio: ['ignore', logFd, logFd], cwd: '/' });

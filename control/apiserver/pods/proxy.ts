@@ -1,5 +1,5 @@
 // Requests that only the pod's node can answer: passed on, and its answers passed back, byte by byte.
-import { type IncomingMessage, request as ask, type ServerResponse } from 'node:http';
+import { request as ask, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { StatusError } from '../status.ts';
@@ -23,7 +23,11 @@ export function refuseStream(): StatusError {
 }
 
 /** Answers with what the node's socket answers. Throws StatusError 502 if that is not there. */
-export function passRequest(socketPath: string, path: string, response: ServerResponse): Promise<void> {
+export function passRequest(
+  socketPath: string,
+  path: string,
+  response: ServerResponse,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const call = ask({ socketPath, path, method: 'GET' }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
