@@ -21,10 +21,7 @@ export function merge(live: unknown, config: unknown, schema: Schema): unknown {
   return mergeItems(before, live as unknown[], after, config as unknown[], schema);
 }
 
-/**
- * The configuration's order for its items; the others stay before what they were before. An item of the live list is
- * left where it is until the next item that both lists have is the one it is waiting for.
- */
+/** The configuration's order for its items; other items of the live list stay after those that they came after. */
 function mergeItems(
   before: string[],
   live: unknown[],
