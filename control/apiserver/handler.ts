@@ -1,6 +1,8 @@
 // One request from its path to its answer.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { managerOfAgent } from './apply/managers.ts';
+import { APPLY_PATCH, checkPatchOptions, parseApplyBody } from './apply/request.ts';
 import { discoveryDocuments } from './discovery.ts';
 import { listObjects } from './list.ts';
 import { isObject } from './object.ts';
@@ -113,10 +115,12 @@ function write(
   body: unknown,
 ): [code: number, object: object] {
   const { kind, namespace, name, subresource } = route;
-  const options: WriteOptions = {
+  const manager = query.get('fieldManager') || managerOfAgent(request.headers['user-agent'] ?? '');
+  const options = {
+    manager,
     dryRun: query.get('dryRun') === 'All',
     strict: query.get('fieldValidation') === 'Strict',
-  };
+  } satisfies WriteOptions;
   const place = { namespace, name };
   const status = subresource === 'status';
   if (name === '') {
@@ -131,6 +135,12 @@ function write(
     case 'PUT':
       return [200, registry.update(kind, place, body, status, options)];
     case 'PATCH':
+      checkPatchOptions(query, isApply(request));
+      if (isApply(request)) {
+        const force = isTrue(query.get('force'));
+        const applied = registry.apply(kind, place, body, status, { ...options, force });
+        return [applied.created ? 201 : 200, applied.object];
+      }
       return [200, registry.patch(kind, place, body, status, options, patcherOf(request))];
     case 'DELETE':
       return [200, registry.remove(kind, place, deleteOptions(body, query), options.dryRun)];
@@ -141,7 +151,11 @@ function write(
 function patcherOf(request: IncomingMessage): Patcher {
   const type = mediaTypeOf(request);
   if (Object.hasOwn(PATCHERS, type)) return PATCHERS[type]!;
-  throw unsupportedMedia(Object.keys(PATCHERS));
+  throw unsupportedMedia([...Object.keys(PATCHERS), APPLY_PATCH]);
+}
+
+function isApply(request: IncomingMessage): boolean {
+  return request.method === 'PATCH' && mediaTypeOf(request) === APPLY_PATCH;
 }
 
 function mediaTypeOf(request: IncomingMessage): string {
@@ -190,8 +204,9 @@ function matcherOf({ kind }: Route, query: URLSearchParams): Matcher {
 
 /** Throws StatusError 415 for what is not JSON: `kubectl create namespace` of 1.32 and later speaks protobuf. */
 async function readBody(request: IncomingMessage): Promise<unknown> {
-  if (request.method === 'PATCH') patcherOf(request);
-  else if (!JSON_TYPES.has(mediaTypeOf(request))) throw unsupportedMedia(['application/json']);
+  if (request.method === 'PATCH') {
+    if (!isApply(request)) patcherOf(request);
+  } else if (!JSON_TYPES.has(mediaTypeOf(request))) throw unsupportedMedia(['application/json']);
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -203,6 +218,7 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
     chunks.push(chunk);
   }
   if (bytes === 0) return undefined;
+  if (isApply(request)) return parseApplyBody(Buffer.concat(chunks).toString());
   try {
     return JSON.parse(Buffer.concat(chunks).toString()) as unknown;
   } catch (error) {

@@ -30,7 +30,8 @@ export function applyConfig(
   now: string,
 ): Applied {
   const schema = schemaOf(config.kind ?? '');
-  const applied = ownable(fieldSetOf(config, schema));
+  const configured = fieldSetOf(config, schema);
+  const applied = ownable(configured);
   if (live === null) {
     const managers = recordApply(
       [],
@@ -46,7 +47,8 @@ export function applyConfig(
   const owned = managers
     .filter((entry) => !isEntryOf(entry, writer))
     .map((entry) => entry.fieldsV1)
-    .reduce(union, applied);
+    // With its name: what makes an object one is never pruned.
+    .reduce(union, configured);
   const merged = prune(merge(live, config, schema), before, owned, schema) as KubeObject;
   const comparison = compareObjects(live, merged, schema, writer);
   const taken = takenBy(comparison, managers, writer);
