@@ -63,8 +63,9 @@ export function applyConfig(
 }
 
 /**
- * Takes away what this manager applied before, then puts back what anybody owns now, and what nobody ever owned but
- * lay below it: an item of a list is gone only if nothing is left in it that is somebody's.
+ * Takes away what this manager applied before, then puts back what anybody owns now, and what nobody ever owned. An
+ * item of a list goes with all that is in it when nobody owns the item itself; who applies a part of it does, who
+ * updates a part does not.
  */
 function prune(merged: unknown, before: FieldSet, owned: FieldSet, schema: Schema): unknown {
   if (isEmpty(before)) return merged;
