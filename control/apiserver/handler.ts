@@ -1,6 +1,8 @@
 // One request from its path to its answer.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { managerOfAgent } from './apply/managers.ts';
+import { APPLY_PATCH, checkPatchOptions } from './apply/request.ts';
 import { type Body, mediaTypeOf, readObject, readPatch, unsupportedMedia } from './body/body.ts';
 import { deleteOptions, removeAll, removeOne } from './deletes.ts';
 import { discoveryDocuments } from './discovery.ts';
@@ -62,7 +64,7 @@ async function answer(
   if (!route) throw pathNotFound();
   if (request.method === 'GET') return read(registry, route, url.searchParams, request, response);
   // A kind of patch that is not served is refused before its body is read.
-  if (request.method === 'PATCH') patcherOf(request);
+  if (request.method === 'PATCH' && !isApply(request)) patcherOf(request);
   const body = await (request.method === 'PATCH' ? readPatch(request) : readObject(request));
   const [code, object] = write(registry, route, url.searchParams, { request, response, body });
   sendJson(response, code, object);
@@ -127,7 +129,8 @@ function write(
   { request, response, body: { value: body, duplicates } }: Exchange,
 ): [code: number, object: object] {
   const { kind, namespace, name, subresource } = route;
-  const options = { ...writeOptions(request, query, response), duplicates };
+  const manager = query.get('fieldManager') || managerOfAgent(request.headers['user-agent'] ?? '');
+  const options = { ...writeOptions(request, query, response), duplicates, manager };
   const place = { namespace, name };
   const status = subresource === 'status';
   if (name === '') {
@@ -147,6 +150,12 @@ function write(
     case 'PUT':
       return [200, registry.update(kind, place, body, status, options)];
     case 'PATCH':
+      checkPatchOptions(query, isApply(request));
+      if (isApply(request)) {
+        const force = isTrue(query.get('force'));
+        const applied = registry.apply(kind, place, body, status, { ...options, force });
+        return [applied.created ? 201 : 200, applied.object];
+      }
       return [200, registry.patch(kind, place, body, status, options, patcherOf(request))];
     case 'DELETE':
       if (status) break;
@@ -158,7 +167,11 @@ function write(
 function patcherOf(request: IncomingMessage): Patcher {
   const type = mediaTypeOf(request);
   if (Object.hasOwn(PATCHERS, type)) return PATCHERS[type]!;
-  throw unsupportedMedia(Object.keys(PATCHERS));
+  throw unsupportedMedia([...Object.keys(PATCHERS), APPLY_PATCH]);
+}
+
+function isApply(request: IncomingMessage): boolean {
+  return request.method === 'PATCH' && mediaTypeOf(request) === APPLY_PATCH;
 }
 
 function matcherOf({ kind }: Route, query: URLSearchParams): Matcher {

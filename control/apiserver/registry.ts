@@ -1,6 +1,8 @@
 // The verbs on objects: what happens between a request and the store.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Allocator, type AllocatorRanges } from './allocate/allocator.ts';
+import { type ApplyOptions, applyBody } from './apply/request.ts';
+import { type Tracking, trackManagers } from './apply/track.ts';
 import { SERVED, type ServedKind } from './kinds.ts';
 import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from './object.ts';
 import { mergePatch, type Patcher } from './patch.ts';
@@ -20,7 +22,7 @@ import { validateIdentity, validateMetadata } from './validate/metadata.ts';
 import { validateSchema } from './validate/schema.ts';
 
 /** What a write may be asked besides. */
-export interface WriteOptions {
+export interface WriteOptions extends Tracking {
   /** Everything but the writing itself. */
   dryRun: boolean;
   /** Refuse unknown and duplicate fields. */
@@ -106,6 +108,7 @@ export class Registry {
     if (this.store.get(kind.plural, metadata.namespace ?? '', metadata.name)) {
       return this.store.create(kind.plural, object);
     }
+    trackManagers(kind, undefined, object, '', options);
     if (options.dryRun) return object;
     return this.#keep(kind, object, undefined);
   }
@@ -144,6 +147,25 @@ export class Registry {
     patched.metadata.resourceVersion ??= old.metadata.resourceVersion;
     if (patched.metadata.name !== place.name) throw badRequest('a patch cannot rename an object');
     return this.#change(kind, old, patched, status, options);
+  }
+
+  /** Server-side apply, of the object or with `status` of its status. Throws StatusError. */
+  apply(
+    kind: ServedKind,
+    place: Place,
+    body: unknown,
+    status: boolean,
+    options: WriteOptions & ApplyOptions,
+  ): { object: KubeObject; created: boolean } {
+    const live = this.store.get(kind.plural, place.namespace, place.name);
+    if (!live && status) throw notFound(kind, place.name);
+    const applied = applyBody(live ?? null, body, { kind, ...place, status }, options);
+    const tracked = { ...options, managers: applied.managers };
+    if (!live) {
+      return { object: this.create(kind, place.namespace, applied.object, tracked), created: true };
+    }
+    const object = this.#read(kind, applied.object, options);
+    return { object: this.#change(kind, live, object, status, tracked), created: false };
   }
 
   /** Ends an object, or begins its end: then it is returned with a deletionTimestamp. */
@@ -214,6 +236,7 @@ export class Registry {
       const changed = !isEqual(specOf(object), specOf(old));
       object.metadata.generation = (old.metadata.generation ?? 1) + (changed ? 1 : 0);
     } else this.#refuse(kind, object, validateSchema(kind.kind, object));
+    trackManagers(kind, old, object, status ? 'status' : '', options);
     if (isEqual({ ...object, metadata: bare(object) }, { ...old, metadata: bare(old) })) {
       this.#checkVersion(kind, object, old);
       return old;
@@ -244,7 +267,6 @@ export class Registry {
       }
     }
     if (!isObject(object.metadata)) object.metadata = {} as ObjectMeta;
-    delete object.metadata.managedFields;
     checkFields(kind, object, options);
     Object.assign(object, { apiVersion: kind.apiVersion, kind: kind.kind });
     // Types before all else: nobody else has to expect a text where a list belongs. What is missing may come yet.

@@ -79,7 +79,7 @@ test('a merge patch sets and removes, and raises the generation for a change of 
 });
 
 test('another kind of patch is refused by name of those that are served', async () => {
-  const type = { 'content-type': 'application/apply-patch+yaml' };
+  const type = { 'content-type': 'application/xml-patch+xml' };
   const { code, body } = await api.call('PATCH', `${PODS}/made`, {}, type);
   assert.equal(code, 415);
   assert.match(body.message, /merge-patch/);
