@@ -7,11 +7,11 @@ import {
   parseRule,
   type Rule,
   type RuleJson,
-  type SteeringPlan,
   TABLE,
   TABLE_CAPTURED,
   undoRules,
-} from './steering.ts';
+} from './rule.ts';
+import type { SteeringPlan } from './steering.ts';
 
 const SYSCTL_ROOT = '/proc/sys/net/ipv4';
 
@@ -49,7 +49,7 @@ export function applySteering(plan: SteeringPlan): void {
   ipBatch(plan.setup);
   const before = readRules();
   try {
-    ipBatch(diffRules(before, plan.rules));
+    ipBatch(diffRules(before, plan.rules, plan.localPref));
   } catch (error) {
     if (!before.some(isOurs)) ipBatch(undoRules(readRules()));
     throw error;
@@ -58,7 +58,7 @@ export function applySteering(plan: SteeringPlan): void {
 
 /** What of a plan is not in force, one line each; empty if all is well. */
 export function checkSteering(plan: SteeringPlan, tun: string): string[] {
-  const missing = diffRules(readRules(), plan.rules);
+  const missing = diffRules(readRules(), plan.rules, plan.localPref);
   for (const [path, value] of plan.sysctls) {
     const now = readSysctl(path);
     if (now !== value) missing.push(`${path} is ${now ?? 'absent'}, not ${value}`);
