@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { preflight } from '../../../../control/node/preflight.ts';
 import {
   diffRules,
   formatRule,
@@ -9,7 +8,6 @@ import {
   undoRules,
 } from '../../../../control/node/rule.ts';
 import { planSteering, type SteeringInput } from '../../../../control/node/steering.ts';
-import { KubetunError } from '../../../../datapath/error.ts';
 
 const INPUT: SteeringInput = {
   tun: 'kt0',
@@ -143,32 +141,4 @@ test('undone, the node is as it was, from any point on the way', () => {
     const after = carryOut(half, undo).map(formatRule).sort();
     assert.deepEqual(after, UNTOUCHED.map(formatRule).sort(), `after ${done} lines`);
   }
-});
-
-const REFUSALS: [string, object, RegExp][] = [
-  ['KT_NOT_ROOT', { uid: 1000 }, /^the agent of n1 is not root$/],
-  ['KT_TUN_ABSENT', { tun: false }, /\/dev\/net\/tun/],
-  ['KT_TOOL_MISSING', { ip: false }, /^ip is not installed$/],
-  ['KT_ROOT_NAMESPACE', { rootNamespace: true }, /own network namespace/],
-];
-
-for (const [code, flaw, message] of REFUSALS) {
-  test(`the preflight refuses: ${code}`, () => {
-    const machine = { uid: 0, tun: true, ip: true, rootNamespace: false };
-    preflight('n1', false, machine);
-    assert.throws(
-      () => preflight('n1', false, { ...machine, ...flaw }),
-      (error: unknown) => {
-        assert.ok(error instanceof KubetunError);
-        assert.equal(error.code, code);
-        assert.match(error.message, message);
-        assert.notEqual(error.next, '');
-        return true;
-      },
-    );
-  });
-}
-
-test("the machine's own network is steered only when that is said", () => {
-  preflight('n1', true, { uid: 0, tun: true, ip: true, rootNamespace: true });
 });
