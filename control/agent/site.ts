@@ -87,7 +87,7 @@ async function askCluster(client: KubeClient, options: SiteOptions): Promise<Sit
     throw new KubetunError(
       'KT_POD_RANGE',
       'no Node has a spec.podCIDR',
-      'give the range of all pods with --cluster-cidr',
+      'give the range of all pods with --pod-range',
     );
   }
   return {
@@ -105,7 +105,7 @@ export function podRangesOf(ofNodes: Range4[], given: string[]): string[] {
 /** The first IPv4 range of the ServiceCIDR called `kubernetes`, which the API server makes for its own range. */
 async function findServiceRange(client: KubeClient): Promise<string> {
   const next =
-    'give it with --service-cidr, as --service-cluster-ip-range of the API server has it';
+    'give it with --service-range, as --service-cluster-ip-range of the API server has it';
   try {
     const { spec } = await client.get('ServiceCIDR', { name: 'kubernetes' });
     const range = parseRanges(spec?.cidrs ?? [])[0];

@@ -28,6 +28,12 @@ const ICMP_ERRORS: [number, number][] = [
 ];
 
 /**
+ * The dummy address of RFC 7600: a loose rp_filter accepts the node's own address as a source only on devices that
+ * have any address.
+ */
+const DUMMY = '192.0.0.8/32';
+
+/**
  * Steers what goes to Service, external, NodePort and masquerade destinations, and what pods send or get.
  * `input.podRanges` must hold the pods of all nodes, because their replies come from anywhere.
  */
@@ -36,6 +42,7 @@ export function planNarrowSteering(input: SteeringInput): SteeringPlan {
   return {
     setup: [
       `link set dev ${tun} mtu ${mtu} txqueuelen ${QUEUE_PACKETS} up`,
+      `addr replace ${DUMMY} dev ${tun} scope host`,
       `route replace default dev ${tun} src ${nodeAddress} table ${TABLE}`,
     ],
     rules: [...guardRules(input), ...ownRules(input), ...nodeRules(input), ...serviceRules(input)],
