@@ -24,6 +24,7 @@ import { type AdminRoutes, serveAdmin } from './admin.ts';
 import { describeServices } from './describe.ts';
 import { requireFit, siteMemory } from './fit.ts';
 import { followCluster, SOURCES } from './follow.ts';
+import { serveHealth } from './health.ts';
 import { keepLease } from './lease.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
 import { type Log, Publisher } from './publisher.ts';
@@ -40,6 +41,8 @@ export interface AgentOptions {
   uplink: string | null;
   /** Path of the admin socket. */
   admin: string;
+  /** `address:port` to tell one's health at; null for none. */
+  healthz: string | null;
   /** Path of the arena, on tmpfs. */
   arena: string;
   /** Null: as the cluster says. */
@@ -91,13 +94,16 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       clock: SYSTEM_CLOCK,
       log,
     });
-    const server = await serveAdmin(options.admin, routesOf(options, steerer, engine, publisher));
+    const servers = [
+      await serveAdmin(options.admin, routesOf(options, steerer, engine, publisher)),
+    ];
+    const isReady = () => publisher.synced && publisher.published;
+    if (options.healthz !== null) servers.push(await serveHealth(options.healthz, isReady));
     const informers = followCluster(client, tables, publisher, log, (address) => {
       if (address !== site.address) {
         log.warn({ node: address, steered: site.address }, 'Node address and steered one differ');
       }
     });
-    const isReady = () => publisher.synced && publisher.published;
     const { node, lease } = options;
     const about = { client, node, isReady, clock: SYSTEM_CLOCK, log };
     const stopLease = lease ? keepLease(about) : () => {};
@@ -108,7 +114,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     return {
       stop() {
         stopLease();
-        return stopAgent(informers, publisher, server, client, engine, log);
+        return stopAgent(informers, publisher, servers, client, engine, log);
       },
     };
   } catch (error) {
@@ -135,15 +141,17 @@ async function siteOf(client: KubeClient, options: AgentOptions, uplink: Uplink)
 async function stopAgent(
   informers: Informer<unknown>[],
   publisher: Publisher,
-  server: Server,
+  servers: Server[],
   client: KubeClient,
   engine: Engine,
   log: Log,
 ): Promise<void> {
   for (const informer of informers) informer.stop();
   publisher.stop();
-  server.close();
-  server.closeAllConnections();
+  for (const server of servers) {
+    server.close();
+    server.closeAllConnections();
+  }
   client.close();
   await engine.stop();
   log.info({}, 'stopped; connections wait for the next agent');

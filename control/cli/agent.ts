@@ -26,6 +26,7 @@ interface Options {
   tun: string;
   uplink?: string;
   admin?: string;
+  healthz?: string;
   arena?: string;
   serviceRange?: string;
   podRange?: string[];
@@ -56,6 +57,7 @@ export function register(program: Command): void {
     .option('--tun <name>', 'the TUN device', 'kt0')
     .option('--uplink <name>', 'the device to the other nodes (default: that of the default route)')
     .option('--admin <socket>', 'path of the admin socket')
+    .option('--healthz <address:port>', 'serve /healthz and /livez there, as kube-proxy does')
     .option('--arena <file>', "the datapath's memory, on tmpfs")
     .option(
       '--service-range <cidr>',
@@ -99,6 +101,7 @@ function toAgentOptions(options: Options, lab: string): AgentOptions {
     tun: options.tun,
     uplink: options.uplink ?? null,
     admin: options.admin ?? socketOf(lab, node),
+    healthz: options.healthz ?? null,
     arena: options.arena ?? arenaOf(lab, node),
     serviceRange: options.serviceRange ?? null,
     podRanges: options.podRange ?? [],
