@@ -142,3 +142,27 @@ test('undone, the node is as it was, from any point on the way', () => {
     assert.deepEqual(after, UNTOUCHED.map(formatRule).sort(), `after ${done} lines`);
   }
 });
+
+test('the bypass lets what is for the node past, never what is for Services or from pods', () => {
+  const lines = bypassLines('add', INPUT);
+  assert.deepEqual(
+    lines.filter((line) => line.includes('tcp') || line.includes('icmp goto')),
+    [
+      'rule add pref 2 iif lo ipproto icmp goto 32000',
+      'rule add pref 8 from 10.244.0.0/16 iif eth0 ipproto tcp lookup 100',
+      'rule add pref 9 to 172.18.0.11 iif eth0 ipproto icmp goto 32000',
+      'rule add pref 9 to 172.18.0.11 iif eth0 ipproto tcp dport 1-29999 goto 32000',
+      'rule add pref 9 to 172.18.0.11 iif eth0 ipproto tcp dport 32768-39999 goto 32000',
+    ],
+  );
+  const opened: Rule[] = [
+    ...PLAN.rules,
+    { pref: 9, to: '172.18.0.11', iif: 'eth0', protocol: 'icmp', action: 'goto 32000' },
+    { pref: PLAN.localPref, action: 'lookup local' },
+  ];
+  assert.deepEqual(
+    diffRules(opened, PLAN.rules, PLAN.localPref),
+    ['rule del pref 9 to 172.18.0.11 iif eth0 ipproto icmp goto 32000'],
+    'and the next agent takes it off',
+  );
+});
