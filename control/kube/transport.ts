@@ -22,6 +22,12 @@ export interface KubeRequest {
   signal?: AbortSignal;
 }
 
+const UNREACHABLE_NEXT = {
+  kubeconfig: 'is it running, and does the kubeconfig name the right address?',
+  account:
+    'an agent cannot reach it by the Service that it provides: give its own address with --server',
+};
+
 /** An authenticated way to one API server. */
 export interface Transport {
   /** Base address, as the kubeconfig gives it. */
@@ -41,7 +47,9 @@ export interface Transport {
 export function openTransport(kubeconfigPath: string | null, access: KubeAccess = {}): Transport {
   const config = loadKubeConfig(kubeconfigPath, access);
   const { server, proxyUrl } = config.getCurrentCluster()!;
-  return new HttpTransport(config, server.replace(/\/$/, ''), Boolean(proxyUrl));
+  const whose = kubeconfigPath === null && access.server === undefined ? 'account' : 'kubeconfig';
+  const next = UNREACHABLE_NEXT[whose];
+  return new HttpTransport(config, server.replace(/\/$/, ''), Boolean(proxyUrl), next);
 }
 
 class HttpTransport implements Transport {
@@ -50,10 +58,12 @@ class HttpTransport implements Transport {
   readonly #config: KubeConfig;
   readonly #url: URL;
   readonly #proxied: boolean;
+  readonly #unreachableNext: string;
   #agent: HttpAgent | null = null;
   #agentKey = '';
 
-  constructor(config: KubeConfig, server: string, proxied: boolean) {
+  constructor(config: KubeConfig, server: string, proxied: boolean, unreachableNext: string) {
+    this.#unreachableNext = unreachableNext;
     this.#config = config;
     this.server = server;
     this.#url = new URL(server);
@@ -163,7 +173,7 @@ class HttpTransport implements Transport {
     return new KubetunError(
       'KT_KUBE_UNREACHABLE',
       `the API server at ${this.server} does not answer (${code})`,
-      'is it running, and does the kubeconfig name the right address?',
+      this.#unreachableNext,
       { cause: error },
     );
   }

@@ -183,6 +183,17 @@ test("a pod's account: the token is read again, and --server stands in for the S
   );
 });
 
+test('an account that names a Service which nobody provides yet is an error that names --server', async () => {
+  const was = { ...process.env };
+  Object.assign(process.env, {
+    KUBERNETES_SERVICE_HOST: '127.0.0.1',
+    KUBERNETES_SERVICE_PORT: '1',
+  });
+  const client = connectKube(null, { root: folder });
+  process.env = was;
+  await assert.rejects(client.list('Node'), { code: 'KT_KUBE_UNREACHABLE', next: /--server/ });
+});
+
 test('outside a pod there is no account, and the error says what to give', () => {
   const none = join(folder, 'none');
   assert.throws(() => connectKube(null, { root: none, server: address() }), {
