@@ -7,7 +7,7 @@ export const TABLE_CAPTURED = 101;
 /** Where the local table is looked up: behind our rules, so that the node's own addresses are steered too. */
 export const PREF_LOCAL = 32_000;
 /** Our rules lie below this. */
-export const PREF_MAX = 100;
+const PREF_MAX = 100;
 /**
  * The same on a node that others have rules on too: right behind ours, because ordinary routing there means their
  * rules as well, and these expect local addresses to be looked up before them.
