@@ -24,7 +24,7 @@ import { type AdminRoutes, serveAdmin } from './admin.ts';
 import { describeServices } from './describe.ts';
 import { requireFit, siteMemory } from './fit.ts';
 import { followCluster, SOURCES } from './follow.ts';
-import { serveHealth } from './health.ts';
+import { serveHealth } from './healthz.ts';
 import { keepLease } from './lease.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
 import { type Log, Publisher } from './publisher.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { serveHealth } from '../../../../control/agent/health.ts';
+import { serveHealth } from '../../../../control/agent/healthz.ts';
 
 test('a process lives before it is ready, and is asked for nothing else', async () => {
   let ready = false;
