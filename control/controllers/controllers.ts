@@ -2,7 +2,7 @@ import type { Registry } from '../apiserver/registry.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import { DeploymentController } from './deployment/controller.ts';
 import { EndpointSliceController } from './endpoints/controller.ts';
-import { EventExpiry } from './event-expiry.ts';
+import { EndpointsController } from './endpoints/legacy.ts';
 import { GarbageCollector } from './garbage.ts';
 import { NamespaceController } from './namespaces.ts';
 import { NodeLifecycleController } from './nodes/controller.ts';
@@ -20,13 +20,13 @@ export function startControllers(registry: Registry, clock: Clock = SYSTEM_CLOCK
   const cluster = { store: registry.store, registry, clock };
   const all = [
     new EndpointSliceController(cluster),
+    new EndpointsController(cluster),
     new Scheduler(cluster),
     new NamespaceController(cluster),
     new GarbageCollector(cluster),
     new ReplicaSetController(cluster),
     new DeploymentController(cluster),
     new NodeLifecycleController(cluster),
-    new EventExpiry(cluster),
   ];
   return {
     stop() {
