@@ -100,8 +100,9 @@ export class Registry {
     if (this.store.get(kind.plural, metadata.namespace ?? '', metadata.name)) {
       return this.store.create(kind.plural, object);
     }
-    if (options.dryRun) return object;
-    return this.#keep(kind, object, undefined);
+    return options.dryRun
+      ? this.#tryOut(kind, object, undefined)
+      : this.#keep(kind, object, undefined);
   }
 
   /** Replaces an object but for its status; with `status`, its status alone. Throws StatusError. */
@@ -187,10 +188,21 @@ export class Registry {
     try {
       return old ? this.store.update(kind.plural, object) : this.store.create(kind.plural, object);
     } catch (error) {
-      if (old) kind.allocate?.(this.#allocator, structuredClone(old), object);
-      else kind.release?.(this.#allocator, object);
+      this.#giveBack(kind, object, old);
       throw error;
     }
+  }
+
+  /** An object as it would be stored: with what would be allocated to it, which nobody keeps. */
+  #tryOut(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
+    kind.allocate?.(this.#allocator, object, old);
+    this.#giveBack(kind, object, old);
+    return object;
+  }
+
+  #giveBack(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): void {
+    if (old) kind.allocate?.(this.#allocator, structuredClone(old), object);
+    else kind.release?.(this.#allocator, object);
   }
 
   #change(
@@ -212,8 +224,8 @@ export class Registry {
       this.#checkVersion(kind, object, old);
       return old;
     }
-    if (options.dryRun) return object;
-    if (!status) this.#checkVersion(kind, object, old);
+    this.#checkVersion(kind, object, old);
+    if (options.dryRun) return status ? object : this.#tryOut(kind, object, old);
     const stored = status ? this.store.update(kind.plural, object) : this.#keep(kind, object, old);
     return isReleased(stored) ? this.#end(kind, stored) : stored;
   }

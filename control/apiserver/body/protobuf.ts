@@ -1,6 +1,6 @@
 // Bodies in Kubernetes' protobuf: four letters, an envelope that names the kind, then a message of that kind.
 import { Reader } from 'protobufjs';
-import { badRequest } from '../status.ts';
+import { badRequest, StatusError } from '../status.ts';
 import { type Field, MESSAGES } from './messages.ts';
 
 const MAGIC = Buffer.from('k8s\0');
@@ -44,8 +44,11 @@ function decode(message: string, bytes: Uint8Array, path: string): Json {
   try {
     return read(message, Reader.create(bytes), path);
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw badRequest(`the body of the request is no ${message} in protobuf: it ends too early`);
+    if (error instanceof StatusError) throw error;
+    // What the reader says of bytes that end too early, or are no protobuf at all.
+    throw badRequest(
+      `the body of the request is no ${message} in protobuf: ${(error as Error).message}`,
+    );
   }
 }
 
