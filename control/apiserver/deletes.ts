@@ -1,5 +1,4 @@
 // Requests that delete: what they ask for besides, and what they are answered.
-import { SERVED } from './kinds.ts';
 import { isObject } from './object.ts';
 import type { DeleteOptions, Registry } from './registry.ts';
 import type { Route } from './route.ts';
@@ -34,12 +33,7 @@ export function removeOne(
   options: DeleteOptions,
 ): object {
   const dryRun = isDry(options);
-  // Looked at before anybody loses an owner: what is refused changes nothing.
-  const before = registry.remove(kind, { namespace, name }, options, true);
-  if (options.propagationPolicy === 'Orphan' && !dryRun) {
-    orphanDependents(registry, before.metadata.uid!);
-  }
-  const object = dryRun ? before : registry.remove(kind, { namespace, name }, options);
+  const object = registry.remove(kind, { namespace, name }, options, dryRun);
   const isGone = dryRun || !registry.store.get(kind.plural, namespace, name);
   if (!isGone || SHOWN_DELETED.has(kind.kind)) return object;
   return deleted(kind, name, object.metadata.uid!);
@@ -64,18 +58,6 @@ export function removeAll(
     });
   const metadata = { resourceVersion: String(registry.store.resourceVersion) };
   return { kind: `${kind.kind}List`, apiVersion: kind.apiVersion, metadata, items };
-}
-
-/** What belongs to an object is its own from now on: the end of its owner is no reason to collect it. */
-function orphanDependents({ store }: Registry, uid: string): void {
-  for (const { plural } of SERVED) {
-    for (const object of store.list(plural)) {
-      const owners = object.metadata.ownerReferences;
-      if (!owners?.some((owner) => owner.uid === uid)) continue;
-      const ownerReferences = owners.filter((owner) => owner.uid !== uid);
-      store.update(plural, { ...object, metadata: { ...object.metadata, ownerReferences } });
-    }
-  }
 }
 
 function isDry({ dryRun }: DeleteOptions): boolean {

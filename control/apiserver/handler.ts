@@ -1,6 +1,8 @@
 // One request from its path to its answer.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { managerOfAgent } from './apply/managers.ts';
+import { APPLY_PATCH, checkPatchOptions } from './apply/request.ts';
 import { type Body, mediaTypeOf, readObject, readPatch, unsupportedMedia } from './body/body.ts';
 import { deleteOptions, removeAll, removeOne } from './deletes.ts';
 import { discoveryDocuments } from './discovery.ts';
@@ -12,6 +14,7 @@ import { openapiV3 } from './openapi-v3.ts';
 import { PATCHERS, type Patcher } from './patch.ts';
 import type { Registry } from './registry.ts';
 import { parseRoute, type Route } from './route.ts';
+import { scaleOf, writeScale } from './scale.ts';
 import { type Matcher, parseFieldSelector, parseLabelSelector } from './selectors.ts';
 import { badRequest, notAllowed, pathNotFound, StatusError } from './status.ts';
 import { type RowObject, toTable, wantsTable } from './table/table.ts';
@@ -61,7 +64,7 @@ async function answer(
   if (!route) throw pathNotFound();
   if (request.method === 'GET') return read(registry, route, url.searchParams, request, response);
   // A kind of patch that is not served is refused before its body is read.
-  if (request.method === 'PATCH') patcherOf(request);
+  if (request.method === 'PATCH' && !isApply(request)) patcherOf(request);
   const body = await (request.method === 'PATCH' ? readPatch(request) : readObject(request));
   const [code, object] = write(registry, route, url.searchParams, { request, response, body });
   sendJson(response, code, object);
@@ -74,11 +77,12 @@ function read(
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
-  const { kind, namespace, name } = route;
+  const { kind, namespace, name, subresource } = route;
   const asTable = wantsTable(request.headers.accept);
   const included = rowObjectOf(query);
   if (name !== '') {
     const object = registry.get(kind, { namespace, name });
+    if (subresource === 'scale') return sendJson(response, 200, scaleOf(object));
     const { resourceVersion } = object.metadata;
     return sendJson(
       response,
@@ -125,7 +129,8 @@ function write(
   { request, response, body: { value: body, duplicates } }: Exchange,
 ): [code: number, object: object] {
   const { kind, namespace, name, subresource } = route;
-  const options = { ...writeOptions(request, query, response), duplicates };
+  const manager = query.get('fieldManager') || managerOfAgent(request.headers['user-agent'] ?? '');
+  const options = { ...writeOptions(request, query, response), duplicates, manager };
   const place = { namespace, name };
   const status = subresource === 'status';
   if (name === '') {
@@ -136,13 +141,23 @@ function write(
     }
     throw notAllowed();
   }
+  if (subresource === 'scale' && (request.method === 'PUT' || request.method === 'PATCH')) {
+    const patcher = request.method === 'PATCH' ? patcherOf(request) : undefined;
+    return [200, writeScale(registry, kind, place, body, options, patcher)];
+  }
+  if (subresource !== '' && request.method === 'DELETE') throw notAllowed();
   switch (request.method) {
     case 'PUT':
       return [200, registry.update(kind, place, body, status, options)];
     case 'PATCH':
+      checkPatchOptions(query, isApply(request));
+      if (isApply(request)) {
+        const force = isTrue(query.get('force'));
+        const applied = registry.apply(kind, place, body, status, { ...options, force });
+        return [applied.created ? 201 : 200, applied.object];
+      }
       return [200, registry.patch(kind, place, body, status, options, patcherOf(request))];
     case 'DELETE':
-      if (status) break;
       return [200, removeOne(registry, route, deleteOptions(body, query))];
   }
   throw notAllowed();
@@ -151,7 +166,11 @@ function write(
 function patcherOf(request: IncomingMessage): Patcher {
   const type = mediaTypeOf(request);
   if (Object.hasOwn(PATCHERS, type)) return PATCHERS[type]!;
-  throw unsupportedMedia(Object.keys(PATCHERS));
+  throw unsupportedMedia([...Object.keys(PATCHERS), APPLY_PATCH]);
+}
+
+function isApply(request: IncomingMessage): boolean {
+  return request.method === 'PATCH' && mediaTypeOf(request) === APPLY_PATCH;
 }
 
 function matcherOf({ kind }: Route, query: URLSearchParams): Matcher {

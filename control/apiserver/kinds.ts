@@ -28,6 +28,8 @@ import { defaultNetworkPolicy, validateNetworkPolicy } from './validate/networkp
 import { validateNode } from './validate/node.ts';
 import { validatePod } from './validate/pod.ts';
 import { validateService } from './validate/service.ts';
+import { validateDeployment, validateReplicaSet } from './validate/workload.ts';
+import { defaultDeployment, defaultReplicaSet } from './workload-defaults.ts';
 
 export interface ServedKind extends ResourceName {
   version: string;
@@ -38,6 +40,8 @@ export interface ServedKind extends ResourceName {
   categories: string[];
   /** `status` is written by its own path alone. */
   hasStatus: boolean;
+  /** `spec.replicas` is read and written by the path `scale` as well. */
+  hasScale: boolean;
   /** What its names look like. */
   name: { test: (name: string) => boolean; hint: string };
   /** Fields that a selector may name beside metadata.name and metadata.namespace. */
@@ -81,6 +85,7 @@ function kind(kind: KubeKind, own: Partial<ServedKind> = {}): ServedKind {
     shortNames: [],
     categories: [],
     hasStatus: false,
+    hasScale: false,
     name: SUBDOMAIN_NAME,
     fields: {},
     setDefaults: () => {},
@@ -185,8 +190,25 @@ export const SERVED: ServedKind[] = [
     ...{ setDefaults: defaultSecret, validate: validateSecret },
   }),
   kind('ServiceAccount', { shortNames: ['sa'] }),
-  kind('Deployment', { shortNames: ['deploy'], categories: ['all'], hasStatus: true }),
-  kind('ReplicaSet', { shortNames: ['rs'], categories: ['all'], hasStatus: true }),
+  kind('Deployment', {
+    shortNames: ['deploy'],
+    categories: ['all'],
+    hasStatus: true,
+    hasScale: true,
+    initialStatus: {},
+    setDefaults: defaultDeployment,
+    validate: validateDeployment,
+  }),
+  kind('ReplicaSet', {
+    shortNames: ['rs'],
+    categories: ['all'],
+    hasStatus: true,
+    hasScale: true,
+    fields: { 'status.replicas': (o) => String(o.status?.replicas ?? 0) },
+    initialStatus: { replicas: 0 },
+    setDefaults: defaultReplicaSet,
+    validate: validateReplicaSet,
+  }),
   kind('Lease', { validate: validateLease }),
   kind('NetworkPolicy', {
     shortNames: ['netpol'],

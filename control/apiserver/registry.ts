@@ -1,9 +1,13 @@
 // The verbs on objects: what happens between a request and the store.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Allocator, type AllocatorRanges } from './allocate/allocator.ts';
+import { type ApplyOptions, applyBody } from './apply/request.ts';
+import { type Tracking, trackManagers } from './apply/track.ts';
+import { checkPreconditions, keepIdentity } from './identity.ts';
 import { SERVED, type ServedKind } from './kinds.ts';
 import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from './object.ts';
 import { mergePatch, type Patcher } from './patch.ts';
+import { finalizersFor } from './propagation.ts';
 import {
   badRequest,
   conflict,
@@ -19,7 +23,7 @@ import { validateIdentity, validateMetadata } from './validate/metadata.ts';
 import { validateSchema } from './validate/schema.ts';
 
 /** What a write may be asked besides. */
-export interface WriteOptions {
+export interface WriteOptions extends Tracking {
   /** Everything but the writing itself. */
   dryRun: boolean;
   /** Refuse unknown and duplicate fields. */
@@ -35,9 +39,12 @@ export interface WriteOptions {
 export interface DeleteOptions {
   gracePeriodSeconds?: number;
   preconditions?: { uid?: string; resourceVersion?: string };
+  /** What becomes of dependents: `Background` if nothing is said. */
   propagationPolicy?: string;
   /** ['All']: nothing is deleted. */
   dryRun?: string[];
+  /** What older clients say in its place. */
+  orphanDependents?: boolean;
 }
 
 /** Where an object is: namespace '' for cluster-scoped kinds. */
@@ -47,6 +54,8 @@ export interface Place {
 }
 
 const NAME_SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
+/** A generated name is a label, whatever it is made of: apiserver/pkg/storage/names. */
+const GENERATED_BASE_MAX = 58;
 const WRITE: WriteOptions = { dryRun: false, strict: false };
 
 /** What clients ask of objects, kind by kind. The store is synchronous, so that no two writes ever overlap. */
@@ -82,7 +91,7 @@ export class Registry {
     const { metadata } = object;
     this.#place(kind, namespace, metadata);
     if (!metadata.name && metadata.generateName) {
-      metadata.name = `${metadata.generateName}${randomSuffix()}`;
+      metadata.name = `${metadata.generateName.slice(0, GENERATED_BASE_MAX)}${randomSuffix()}`;
     }
     Object.assign(metadata, {
       uid: randomUUID(),
@@ -100,6 +109,7 @@ export class Registry {
     if (this.store.get(kind.plural, metadata.namespace ?? '', metadata.name)) {
       return this.store.create(kind.plural, object);
     }
+    trackManagers(kind, undefined, object, '', options);
     return options.dryRun
       ? this.#tryOut(kind, object, undefined)
       : this.#keep(kind, object, undefined);
@@ -141,13 +151,28 @@ export class Registry {
     return this.#change(kind, old, patched, status, options);
   }
 
-  /** Ends an object, or begins its end: then it is returned with a deletionTimestamp. */
-  remove(
+  /** Server-side apply, of the object or with `status` of its status. Throws StatusError. */
+  apply(
     kind: ServedKind,
     place: Place,
-    { gracePeriodSeconds, preconditions }: DeleteOptions,
-    dryRun = false,
-  ): KubeObject {
+    body: unknown,
+    status: boolean,
+    options: WriteOptions & ApplyOptions,
+  ): { object: KubeObject; created: boolean } {
+    const live = this.store.get(kind.plural, place.namespace, place.name);
+    if (!live && status) throw notFound(kind, place.name);
+    const applied = applyBody(live ?? null, body, { kind, ...place, status }, options);
+    const tracked = { ...options, managers: applied.managers };
+    if (!live) {
+      return { object: this.create(kind, place.namespace, applied.object, tracked), created: true };
+    }
+    const object = this.#read(kind, applied.object, options);
+    return { object: this.#change(kind, live, object, status, tracked), created: false };
+  }
+
+  /** Ends an object, or begins its end: then it is returned with a deletionTimestamp. */
+  remove(kind: ServedKind, place: Place, options: DeleteOptions, dryRun = false): KubeObject {
+    const { gracePeriodSeconds, preconditions } = options;
     const old = this.get(kind, place);
     const { metadata } = old;
     if (kind.protectedNames.includes(place.name)) {
@@ -158,19 +183,23 @@ export class Registry {
     const graceS = gracePeriodSeconds ?? kind.graceS(old);
     // Nobody would end a pod that no node has, however long it may take.
     const waits = kind.graceS(old) > 0 ? graceS : 0;
-    const held = (metadata.finalizers?.length ?? 0) > 0 || old.spec?.finalizers?.length > 0;
-    if (waits === 0 && !(held && isHolding(kind, old))) return this.#end(kind, old);
-    if (metadata.deletionTimestamp && waits >= (metadata.deletionGracePeriodSeconds ?? 0)) {
-      return old;
-    }
+    const finalizers = finalizersFor(metadata.finalizers, options);
+    const isSame = isEqual(finalizers, metadata.finalizers ?? []);
     const marked: KubeObject = {
       ...old,
       metadata: {
         ...metadata,
+        ...(isSame ? {} : { finalizers }),
         deletionTimestamp: timestamp(Date.now() + waits * 1000),
         deletionGracePeriodSeconds: waits,
       },
     };
+    if (waits === 0 && !isHolding(kind, marked)) return this.#end(kind, old);
+    if (metadata.deletionTimestamp && waits >= (metadata.deletionGracePeriodSeconds ?? 0)) {
+      if (isSame) return old;
+      const { deletionTimestamp, deletionGracePeriodSeconds } = metadata;
+      Object.assign(marked.metadata, { deletionTimestamp, deletionGracePeriodSeconds });
+    }
     if (kind.kind === 'Namespace') marked.status = { ...old.status, phase: 'Terminating' };
     return this.store.update(kind.plural, marked);
   }
@@ -220,6 +249,7 @@ export class Registry {
       const changed = !isEqual(specOf(object), specOf(old));
       object.metadata.generation = (old.metadata.generation ?? 1) + (changed ? 1 : 0);
     } else this.#refuse(kind, object, validateSchema(kind.kind, object));
+    trackManagers(kind, old, object, status ? 'status' : '', options);
     if (isEqual({ ...object, metadata: bare(object) }, { ...old, metadata: bare(old) })) {
       this.#checkVersion(kind, object, old);
       return old;
@@ -250,7 +280,6 @@ export class Registry {
       }
     }
     if (!isObject(object.metadata)) object.metadata = {} as ObjectMeta;
-    delete object.metadata.managedFields;
     checkFields(kind, object, options);
     Object.assign(object, { apiVersion: kind.apiVersion, kind: kind.kind });
     // Types before all else: nobody else has to expect a text where a list belongs. What is missing may come yet.
@@ -313,25 +342,6 @@ function withoutStatus(kind: ServedKind, old: KubeObject, given: KubeObject): Ku
   return object;
 }
 
-/** What an update cannot change, whatever it says. Throws StatusError Conflict for another incarnation's uid. */
-function keepIdentity(kind: ServedKind, metadata: ObjectMeta, old: ObjectMeta): void {
-  if (metadata.uid && metadata.uid !== old.uid) {
-    const why = `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${old.uid}`;
-    throw conflict(kind, old.name, why);
-  }
-  const kept = [
-    'uid',
-    'creationTimestamp',
-    'deletionTimestamp',
-    'deletionGracePeriodSeconds',
-    'generation',
-  ] as const;
-  for (const field of kept) {
-    if (old[field] === undefined) delete metadata[field];
-    else Object.assign(metadata, { [field]: old[field] });
-  }
-}
-
 /** Metadata without what every write changes. */
 function bare({ metadata }: KubeObject): object {
   return { ...metadata, resourceVersion: '' };
@@ -353,21 +363,6 @@ function isReleased({ kind, metadata, spec }: KubeObject): boolean {
   if (!metadata.deletionTimestamp || (metadata.finalizers?.length ?? 0) > 0) return false;
   if (kind === 'Namespace') return (spec?.finalizers?.length ?? 0) === 0;
   return (metadata.deletionGracePeriodSeconds ?? 0) === 0;
-}
-
-function checkPreconditions(
-  kind: ServedKind,
-  { name, uid, resourceVersion }: ObjectMeta,
-  asked: DeleteOptions['preconditions'],
-): void {
-  if (asked?.uid && asked.uid !== uid) {
-    const why = `Precondition failed: UID in precondition: ${asked.uid}, UID in object meta: ${uid}`;
-    throw conflict(kind, name, why);
-  }
-  if (asked?.resourceVersion && asked.resourceVersion !== resourceVersion) {
-    const why = `Precondition failed: ResourceVersion in precondition: ${asked.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`;
-    throw conflict(kind, name, why);
-  }
 }
 
 /** Five letters and digits that make no words: apimachinery/pkg/util/rand. */

@@ -3,7 +3,6 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { startControllers } from '../controllers/controllers.ts';
 import type { AllocatorRanges } from './allocate/allocator.ts';
-import { EventExpiry } from './event-expiry.ts';
 import { createHandler } from './handler.ts';
 import { Journal } from './journal.ts';
 import { SERVED } from './kinds.ts';
@@ -12,8 +11,11 @@ import { seedCluster } from './seed.ts';
 import { seedNamespaces } from './seed-namespace.ts';
 import { Store } from './store.ts';
 
-/** An address to listen on, or a socket that listens already (perhaps in another network namespace). */
-export type ListenOn = { host: string; port: number } | { fd: number };
+/**
+ * An address to listen on, with `orAny` on another port if that one is taken; or a socket that listens already
+ * (perhaps in another network namespace).
+ */
+export type ListenOn = { host: string; port: number; orAny?: boolean } | { fd: number };
 
 export interface ApiServerOptions extends AllocatorRanges {
   /** File that keeps what it holds; null forgets it all at the end. */
@@ -41,7 +43,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const registry = new Registry(new Store(SERVED, undefined, journal), options);
   seedCluster(registry, options.serviceRange, options.apiAddress);
   seedNamespaces(registry, options.ca);
-  const expiry = new EventExpiry(registry.store);
   const controllers = startControllers(registry);
   const handler = createHandler(registry, options.token);
   const servers = options.listen.map(() =>
@@ -55,7 +56,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     ports,
     async close() {
       controllers.stop();
-      expiry.stop();
       await Promise.all(servers.map(close));
       journal?.close();
     },
@@ -64,7 +64,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
 
 function listen(server: Server, on: ListenOn): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EADDRINUSE' || !('host' in on && on.orAny)) return reject(error);
+      server.once('error', reject).listen({ host: on.host, port: 0 });
+    });
     server.listen(on, () => resolve((server.address() as AddressInfo).port));
   });
 }

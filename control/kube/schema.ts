@@ -12,7 +12,7 @@ type Model = { getAttributeTypeMap?: () => Attribute[] };
 const fieldsOf = new Map<string, Map<string, string> | null>();
 
 /** Field -> type of a model; null if the type is none. */
-function fieldsOfModel(name: string): Map<string, string> | null {
+export function fieldsOfModel(name: string): Map<string, string> | null {
   let fields = fieldsOf.get(name);
   if (fields === undefined) {
     const model = (models as unknown as Record<string, Model | undefined>)[name];

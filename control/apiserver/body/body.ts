@@ -54,10 +54,11 @@ export async function readObject(request: IncomingMessage): Promise<Body> {
   return bytes.length === 0 ? { value: undefined, duplicates: [] } : decoder(bytes);
 }
 
-/** The body of a PATCH, whose media type is looked at by who applies it: all of them are JSON. */
+/** The body of a PATCH, whose media type is looked at by who applies it: JSON, or YAML if the type says so. */
 export async function readPatch(request: IncomingMessage): Promise<Body> {
   const bytes = await readBytes(request);
-  return bytes.length === 0 ? { value: undefined, duplicates: [] } : decodeJson(bytes);
+  if (bytes.length === 0) return { value: undefined, duplicates: [] };
+  return mediaTypeOf(request).endsWith('+yaml') ? decodeYaml(bytes) : decodeJson(bytes);
 }
 
 export function unsupportedMedia(accepted: string[]): StatusError {

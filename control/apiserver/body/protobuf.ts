@@ -45,10 +45,9 @@ function decode(message: string, bytes: Uint8Array, path: string): Json {
     return read(message, Reader.create(bytes), path);
   } catch (error) {
     if (error instanceof StatusError) throw error;
-    // What the reader says of bytes that end too early, or are no protobuf at all.
-    throw badRequest(
-      `the body of the request is no ${message} in protobuf: ${(error as Error).message}`,
-    );
+    // All that the reader itself throws is about the bytes.
+    const why = error instanceof RangeError ? 'it ends too early' : (error as Error).message;
+    throw badRequest(`the body of the request is no ${message} in protobuf: ${why}`);
   }
 }
 
