@@ -3,6 +3,7 @@ import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import { DeploymentController } from './deployment/controller.ts';
 import { EndpointSliceController } from './endpoints/controller.ts';
 import { EndpointsController } from './endpoints/legacy.ts';
+import { EventExpiry } from './event-expiry.ts';
 import { GarbageCollector } from './garbage.ts';
 import { NamespaceController } from './namespaces.ts';
 import { NodeLifecycleController } from './nodes/controller.ts';
@@ -27,6 +28,7 @@ export function startControllers(registry: Registry, clock: Clock = SYSTEM_CLOCK
     new ReplicaSetController(cluster),
     new DeploymentController(cluster),
     new NodeLifecycleController(cluster),
+    new EventExpiry(cluster),
   ];
   return {
     stop() {
