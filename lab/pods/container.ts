@@ -12,6 +12,7 @@ import { ContainerProbes } from './probe/probes.ts';
 import type { ContainerState, State, Terminated } from './status.ts';
 import { timestamp } from './status.ts';
 import { stopContainer } from './stop.ts';
+import { WaitReason } from './wait-reason.ts';
 
 /** What a container needs of its pod. */
 export interface ContainerContext {
@@ -39,16 +40,6 @@ export interface Launched {
 
 /** Whether a container is started again. */
 export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
-
-/** Keeps a container waiting, for this reason of its status, until it is tried again. */
-export class WaitReason extends Error {
-  readonly reason: string;
-
-  constructor(reason: string, message: string) {
-    super(message);
-    this.reason = reason;
-  }
-}
 
 /** A container that cannot be made is tried again after so long. */
 const RETRY_MS = 1000;
