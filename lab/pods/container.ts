@@ -221,7 +221,11 @@ export class ContainerRunner {
     if (this.#state.terminated) this.#lastState = this.#state;
     this.#state = { running: { startedAt: timestamp(this.#startedMs) } };
     this.#onProcess(launched.process);
-    this.#tell('Normal', 'Pulled', `Container image "${this.spec.image}" is on this machine`);
+    this.#tell(
+      'Normal',
+      'Pulled',
+      `Container image "${this.spec.image}" already present on machine`,
+    );
     this.#tell('Normal', 'Created', `Created container: ${this.name}`);
     this.#tell('Normal', 'Started', `Started container ${this.name}`);
     launched.onExit((code, name) => this.#onExit(code, name));
