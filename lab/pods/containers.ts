@@ -1,7 +1,8 @@
 // All containers of a pod: made, taken over and ended together.
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 import type { ProcessId } from '../host/process.ts';
-import { type ContainerContext, ContainerRunner, type RestartPolicy } from './container.ts';
+import { ContainerRunner } from './container.ts';
+import type { ContainerContext, RestartPolicy } from './container-context.ts';
 import { isOver, isSidecar, nextToStart, policyOf } from './order.ts';
 import type { PodContainers } from './phase.ts';
 import type { PodRecord } from './records.ts';
@@ -26,7 +27,7 @@ export class ContainerSet {
     const waiting = initContainers.length > 0 ? 'PodInitializing' : 'ContainerCreating';
     const make = (isInit: boolean) => (spec: Container) => {
       const policy = policyOf(spec, isInit, restartPolicyOf(pod));
-      return new ContainerRunner(spec, policy, context, { waiting, graceS: graceOf(pod) });
+      return new ContainerRunner(spec, policy, context, waiting);
     };
     this.#inits = initContainers.map(make(true));
     this.#containers = containers.map(make(false));
@@ -36,9 +37,11 @@ export class ContainerSet {
     return [...this.#inits, ...this.#containers];
   }
 
-  /** Those whose processes are known, with these. */
+  /** Those whose processes are known, with these: first the containers that the pod is there for. */
   get running(): { name: string; process: ProcessId }[] {
-    return this.all.flatMap(({ name, process }) => (process ? [{ name, process }] : []));
+    return [...this.#containers, ...this.#inits].flatMap(({ name, process }) =>
+      process ? [{ name, process }] : [],
+    );
   }
 
   /** Takes over what an earlier runner has started. */

@@ -1,7 +1,7 @@
 // How a container of a pod comes to run: what it is given, and its log.
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 import type { ProcessId } from '../host/process.ts';
-import type { Launched } from './container.ts';
+import type { Launched } from './container-context.ts';
 import type { Given } from './downward.ts';
 import { buildEnv, envSources, expand } from './env.ts';
 import { keepPreviousLog } from './logs.ts';

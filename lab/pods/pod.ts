@@ -7,7 +7,7 @@ import { endProcesses, isAlive, type ProcessId } from '../host/process.ts';
 import { namespacePath, podLink } from '../state/names.ts';
 import { dialInNamespace } from './action/dial.ts';
 import type { Clock } from './clock.ts';
-import type { ContainerContext } from './container.ts';
+import type { ContainerContext } from './container-context.ts';
 import { ContainerSet, graceOf, restartPolicyOf } from './containers.ts';
 import type { Given } from './downward.ts';
 import type { EventRecorder } from './events.ts';
@@ -72,6 +72,7 @@ export class PodRun {
   /** Containers are complete: what changes of them has consequences. */
   #made = false;
   #problem: PodState['problem'] = null;
+  #failure = '';
   #startup: Promise<void> | null = null;
   #ended: Promise<void> | null = null;
   #deadlineMs = Number.POSITIVE_INFINITY;
@@ -149,7 +150,10 @@ export class PodRun {
       this.#logError(message, 'pod does not start');
       this.#problem = { reason: 'FailedCreatePodSandBox', message };
     }
-    this.#tell('Warning', missing ? 'FailedMount' : 'FailedCreatePodSandBox', message);
+    const reason = missing ? 'FailedMount' : 'FailedCreatePodSandBox';
+    // It is tried so often that only what is new is told.
+    if (message !== this.#failure) this.#tell('Warning', reason, message);
+    this.#failure = message;
     if (this.#ended || this.#silent) return;
     this.#callOff = this.#context.clock.after(this.#retryMs, () => {
       this.#startup = this.#start();
@@ -240,6 +244,7 @@ export class PodRun {
       random,
       dial: (to, port) => dialInNamespace(namespacePath(node.namespace), to, port),
       podIP: address,
+      graceS: graceOf(this.#pod),
       launch: (spec, argv) => this.#launch(spec, argv),
       endStrays: () => this.#endStrays(),
       onChange: () => this.#onChange(),

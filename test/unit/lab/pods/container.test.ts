@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Container } from '../../../../control/kube/kinds.ts';
-import {
-  type ContainerContext,
-  ContainerRunner,
-  type EarlierStatus,
-  type RestartPolicy,
-} from '../../../../lab/pods/container.ts';
+import { ContainerRunner } from '../../../../lab/pods/container.ts';
+import type {
+  ContainerContext,
+  EarlierStatus,
+  RestartPolicy,
+} from '../../../../lab/pods/container-context.ts';
 import { WaitReason } from '../../../../lab/pods/wait-reason.ts';
 import { TestClock } from '../../../support/clock.ts';
 
@@ -28,6 +28,7 @@ function world(change: Partial<Container> = {}, policy: RestartPolicy = 'Always'
       throw new Error('nobody is to be dialled');
     },
     podIP: '10.244.1.2',
+    graceS: 30,
     launch: async () => {
       if (state.missing) throw new WaitReason('CreateContainerConfigError', state.missing);
       state.launches++;
@@ -41,8 +42,8 @@ function world(change: Partial<Container> = {}, policy: RestartPolicy = 'Always'
     onEvent: (_type, reason) => events.push(reason),
   };
   const spec = { name: 'main', image: 'busybox', command: ['true'], ...change };
-  const given = { waiting: 'ContainerCreating', graceS: 30 };
-  return { clock, events, state, container: new ContainerRunner(spec, policy, context, given) };
+  const container = new ContainerRunner(spec, policy, context, 'ContainerCreating');
+  return { clock, events, state, container };
 }
 
 const reasonOf = (container: ContainerRunner) => container.describe().state.waiting?.reason;
@@ -91,9 +92,11 @@ test('a container that may end has a result, one that failed another chance', as
 });
 
 test('what a container refers to and is missing is waited for, which counts as no restart', async () => {
-  const { container, clock, state } = world();
+  const { container, clock, state, events } = world();
   state.missing = 'configmap "c" not found';
   await container.start();
+  await clock.pass(5000);
+  assert.deepEqual(events, ['Failed'], 'told once');
   assert.deepEqual(container.describe().state, {
     waiting: { reason: 'CreateContainerConfigError', message: state.missing },
   });
