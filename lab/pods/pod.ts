@@ -103,6 +103,8 @@ export class PodRun {
 
   /** Makes network, sandbox and the first containers. What goes wrong is in the pod's status, and tried again. */
   start(): Promise<void> {
+    // Its turn may come when it is ended already.
+    if (this.#ended) return this.#ended;
     removeLogs(this.#context.stateDir, this.#namespace, this.#name);
     this.#startup ??= this.#start();
     return this.#startup;
@@ -144,6 +146,7 @@ export class PodRun {
   }
 
   #onFailure(error: unknown): void {
+    if (this.#ended || this.#silent) return;
     const message = lineOf(error);
     const missing = error instanceof MountError;
     if (!missing) {
@@ -154,7 +157,6 @@ export class PodRun {
     // It is tried so often that only what is new is told.
     if (message !== this.#failure) this.#tell('Warning', reason, message);
     this.#failure = message;
-    if (this.#ended || this.#silent) return;
     this.#callOff = this.#context.clock.after(this.#retryMs, () => {
       this.#startup = this.#start();
     });

@@ -13,6 +13,17 @@ const ENV_SOURCES = [
   'resourceFieldRef',
   'secretKeyRef',
 ];
+const ENV_FIELDS = [
+  ...['metadata.name', 'metadata.namespace', 'metadata.uid', 'spec.nodeName'],
+  ...[
+    'spec.serviceAccountName',
+    'status.hostIP',
+    'status.hostIPs',
+    'status.podIP',
+    'status.podIPs',
+  ],
+];
+const ENV_KEYED_FIELD = /^metadata\.(labels|annotations)\['.+'\]$/;
 const ENV_NAME = /^[ -<>-~]+$/;
 const ENV_NAME_HINT =
   "a valid environment variable name must consist only of printable ASCII characters other than '='";
@@ -111,6 +122,10 @@ function validateVariable(at: string, { name, value, valueFrom }: any): FieldErr
   const given = ENV_SOURCES.filter((source) => valueFrom[source]);
   if (value) {
     errors.push(wrong(`${at}.valueFrom`, '', 'may not be specified when `value` is not empty'));
+  }
+  const path = valueFrom.fieldRef?.fieldPath;
+  if (path !== undefined && !ENV_FIELDS.includes(path) && !ENV_KEYED_FIELD.test(path)) {
+    errors.push(notSupported(`${at}.valueFrom.fieldRef.fieldPath`, path, ENV_FIELDS));
   }
   if (given.length === 0) {
     const list = ENV_SOURCES.map((source) => `\`${source}\``).join(', ');

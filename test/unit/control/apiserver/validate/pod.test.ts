@@ -133,6 +133,16 @@ for (const [spec, refusal] of BAD) {
   test(`refused: ${refusal}`, () => assert.deepEqual(refusals(spec), [refusal]));
 }
 
+test('a variable may be a label of the pod, but not any field', () => {
+  const from = (fieldPath: string) =>
+    main({ env: [{ name: 'A', valueFrom: { fieldRef: { fieldPath } } }] });
+  assert.deepEqual(refusals(from("metadata.labels['app']")), []);
+  assert.match(
+    refusals(from('spec.hostname'))[0]!,
+    /fieldPath: Unsupported value: "spec\.hostname"/,
+  );
+});
+
 test("probes, hooks, volumes and references have upstream's defaults", () => {
   const { spec } = pod(
     main(
