@@ -45,8 +45,8 @@ export class ContainerRunner {
   /** Looked after no more. */
   #stopped = false;
   #starting: Promise<void> = Promise.resolve();
-  #killing: Promise<void> | null = null;
-  readonly #deadlines: (() => number)[] = [];
+  /** The last process that was told to end, and by when: the earliest of what several have asked for. */
+  #killing: { process: ProcessId; deadlines: (() => number)[]; done: Promise<void> } | null = null;
 
   /** @param waiting the reason of its status until it is started. */
   constructor(spec: Container, policy: RestartPolicy, context: ContainerContext, waiting: string) {
@@ -238,18 +238,20 @@ export class ContainerRunner {
   #kill(deadlineMs: () => number): Promise<void> {
     const { process } = this;
     if (!process) return Promise.resolve();
-    this.#deadlines.push(deadlineMs);
-    this.#killing ??= stopContainer({
+    if (this.#killing?.process === process) {
+      this.#killing.deadlines.push(deadlineMs);
+      return this.#killing.done;
+    }
+    const deadlines = [deadlineMs];
+    const done = stopContainer({
       process,
       gone: () => this.process !== process,
-      deadlineMs: () => Math.min(...this.#deadlines.map((deadline) => deadline())),
+      deadlineMs: () => Math.min(...deadlines.map((deadline) => deadline())),
       preStop: this.#preStop(),
       clock: this.#context.clock,
-    }).finally(() => {
-      this.#killing = null;
-      this.#deadlines.length = 0;
     });
-    return this.#killing;
+    this.#killing = { process, deadlines, done };
+    return done;
   }
 
   #preStop(): ((timeoutMs: number) => Promise<void>) | null {

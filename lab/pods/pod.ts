@@ -91,7 +91,7 @@ export class PodRun {
     this.#name = pod.metadata!.name!;
     this.#surroundings = surroundingsOf(pod, context);
     this.#started = String(pod.status?.startTime ?? timestamp());
-    this.#reporter = new StatusReporter(context.kube, context.log, pod);
+    this.#reporter = new StatusReporter(context.kube, context.log, context.clock, pod);
     this.#containers = new ContainerSet(pod, this.#containerContext());
   }
 

@@ -87,9 +87,11 @@ function untilRooted(parent: ChildProcess): Promise<void> {
   const told = parent.stdio[3] as Readable;
   return new Promise((resolve) => {
     const done = () => {
+      clearTimeout(timer);
       told.destroy();
       resolve();
     };
+    const timer = setTimeout(done, CHILD_MS_MAX);
     told.once('data', done);
     parent.once('exit', done);
     parent.once('error', done);

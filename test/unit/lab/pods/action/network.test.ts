@@ -91,13 +91,17 @@ test('a server with any certificate is good over HTTPS', async () => {
   }
 });
 
-test('a port that nobody listens on is bad, for HTTP and for TCP', async () => {
+test('a port that nobody listens on is bad, for HTTP, HTTPS and TCP', async () => {
   const closed = createTcpServer();
   await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
   const free = (closed.address() as AddressInfo).port;
   await new Promise((resolve) => closed.close(resolve));
-  for (const action of [httpGet, tcpSocket]) {
-    const { good, output } = await action({ port: free }, dialer(), TIMEOUT_MS);
+  for (const result of [
+    httpGet({ port: free }, dialer(), TIMEOUT_MS),
+    httpGet({ port: free, scheme: 'HTTPS' }, dialer(), TIMEOUT_MS),
+    tcpSocket({ port: free }, dialer(), TIMEOUT_MS),
+  ]) {
+    const { good, output } = await result;
     assert.equal(good, false);
     assert.match(output, /ECONNREFUSED/);
   }
