@@ -34,7 +34,9 @@ export function httpGet(action: HttpGet, dialer: Dialer, timeoutMs: number): Pro
   return dialing(action, dialer, timeoutMs, (socket, address, port, settle) => {
     const tls = scheme === 'HTTPS';
     const stream = tls ? connectTls({ socket, rejectUnauthorized: false }) : socket;
-    stream.on('error', (error) => settle(bad(`Get "${url}": ${error.message}`)));
+    for (const each of new Set([socket, stream])) {
+      each.on('error', ({ message }) => settle(bad(`Get "${url}": ${message}`)));
+    }
     const target = path.startsWith('/') ? path : `/${path}`;
     const url = `${scheme.toLowerCase()}://${address}:${port}${target}`;
     const options: RequestOptions = {
