@@ -38,9 +38,9 @@ async function stored(kubectl: Kubectl, name: string) {
     '--show-managed-fields',
   ]);
   const { metadata, spec } = JSON.parse(stdout);
-  const managers = metadata.managedFields.map(
-    (m: { manager: string; operation: string }) => `${m.manager} ${m.operation}`,
-  );
+  const managers = metadata.managedFields
+    .map((m: { manager: string; operation: string }) => `${m.manager} ${m.operation}`)
+    .sort();
   return { managers, replicas: spec.replicas, containers: spec.template.spec.containers };
 }
 
