@@ -29,6 +29,7 @@ import { planSteering, type SteeringPlan } from '../node/steering.ts';
 import { type AdminRoutes, serveAdmin } from './admin.ts';
 import { describeServices } from './describe.ts';
 import { followCluster, SOURCES } from './follow.ts';
+import { keepLease } from './lease.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
 import { type Log, Publisher } from './publisher.ts';
 
@@ -49,6 +50,8 @@ export interface AgentOptions {
   ephemeralPorts: [number, number];
   /** The machine's own network namespace is the node. */
   hostNetwork: boolean;
+  /** Renew the Lease of the node: there is no kubelet that does. */
+  lease: boolean;
 }
 
 export interface Agent {
@@ -89,11 +92,20 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
         log.warn({ node: address, uplink: uplink.address }, 'Node address and uplink differ');
       }
     });
+    const isReady = () => publisher.synced && publisher.published;
+    const { node, lease } = options;
+    const about = { client, node, isReady, clock: SYSTEM_CLOCK, log };
+    const stopLease = lease ? keepLease(about) : () => {};
     log.info(
       { address: uplink.address, survived: engine.survived, server: client.server },
       'forwarding',
     );
-    return { stop: () => stopAgent(informers, publisher, server, client, engine, log) };
+    return {
+      stop() {
+        stopLease();
+        return stopAgent(informers, publisher, server, client, engine, log);
+      },
+    };
   } catch (error) {
     await engine.stop();
     throw error;

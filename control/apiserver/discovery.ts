@@ -61,12 +61,13 @@ function resources(row: ServedKind): object[] {
     ...(shortNames.length > 0 && { shortNames }),
     ...(categories.length > 0 && { categories }),
   };
-  const status = {
-    name: `${plural}/status`,
+  const part = (name: string) => ({
+    name: `${plural}/${name}`,
     singularName: '',
     namespaced,
     kind,
     verbs: ['get', 'patch', 'update'],
-  };
-  return row.hasStatus ? [own, status] : [own];
+  });
+  const scale = { ...part('scale'), group: 'autoscaling', version: 'v1', kind: 'Scale' };
+  return [own, ...(row.hasStatus ? [part('status')] : []), ...(row.hasScale ? [scale] : [])];
 }

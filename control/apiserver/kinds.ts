@@ -13,10 +13,23 @@ import {
 import type { KubeObject } from './object.ts';
 import type { FieldError, ResourceName } from './status.ts';
 import { type Column, columnsOf } from './table/columns.ts';
+import {
+  defaultConfigMap,
+  defaultSecret,
+  validateConfigMap,
+  validateSecret,
+} from './validate/config.ts';
+import { defaultEndpoints, validateEndpoints } from './validate/endpoints.ts';
 import { validateEndpointSlice } from './validate/endpointslice.ts';
+import { validateEvent } from './validate/event.ts';
+import { defaultIngressClass, validateIngress, validateIngressClass } from './validate/ingress.ts';
+import { validateLease } from './validate/lease.ts';
+import { defaultNetworkPolicy, validateNetworkPolicy } from './validate/networkpolicy.ts';
 import { validateNode } from './validate/node.ts';
 import { validatePod } from './validate/pod.ts';
 import { validateService } from './validate/service.ts';
+import { validateDeployment, validateReplicaSet } from './validate/workload.ts';
+import { defaultDeployment, defaultReplicaSet } from './workload-defaults.ts';
 
 export interface ServedKind extends ResourceName {
   version: string;
@@ -27,6 +40,8 @@ export interface ServedKind extends ResourceName {
   categories: string[];
   /** `status` is written by its own path alone. */
   hasStatus: boolean;
+  /** `spec.replicas` is read and written by the path `scale` as well. */
+  hasScale: boolean;
   /** What its names look like. */
   name: { test: (name: string) => boolean; hint: string };
   /** Fields that a selector may name beside metadata.name and metadata.namespace. */
@@ -70,6 +85,7 @@ function kind(kind: KubeKind, own: Partial<ServedKind> = {}): ServedKind {
     shortNames: [],
     categories: [],
     hasStatus: false,
+    hasScale: false,
     name: SUBDOMAIN_NAME,
     fields: {},
     setDefaults: () => {},
@@ -139,10 +155,14 @@ export const SERVED: ServedKind[] = [
     allocate: (allocator, object, old) => allocator.allocateService(object, old),
     release: (allocator, object) => allocator.releaseService(object),
   }),
-  kind('Endpoints', { singular: 'endpoints', shortNames: ['ep'] }),
+  kind('Endpoints', {
+    ...{ singular: 'endpoints', shortNames: ['ep'] },
+    ...{ setDefaults: defaultEndpoints, validate: validateEndpoints },
+  }),
   kind('EndpointSlice', { setDefaults: defaultEndpointSlice, validate: validateEndpointSlice }),
   kind('Event', {
     shortNames: ['ev'],
+    validate: validateEvent,
     fields: {
       'involvedObject.name': (o) => (o.involvedObject as { name?: string })?.name ?? '',
       'involvedObject.namespace': (o) =>
@@ -153,15 +173,43 @@ export const SERVED: ServedKind[] = [
       type: (o) => String(o.type ?? ''),
     },
   }),
-  kind('ConfigMap', { shortNames: ['cm'] }),
-  kind('Secret', { fields: { type: (o) => String(o.type ?? '') } }),
+  kind('ConfigMap', {
+    ...{ shortNames: ['cm'], setDefaults: defaultConfigMap, validate: validateConfigMap },
+  }),
+  kind('Secret', {
+    fields: { type: (o) => String(o.type ?? '') },
+    ...{ setDefaults: defaultSecret, validate: validateSecret },
+  }),
   kind('ServiceAccount', { shortNames: ['sa'] }),
-  kind('Deployment', { shortNames: ['deploy'], categories: ['all'], hasStatus: true }),
-  kind('ReplicaSet', { shortNames: ['rs'], categories: ['all'], hasStatus: true }),
-  kind('Lease'),
-  kind('NetworkPolicy', { shortNames: ['netpol'] }),
-  kind('Ingress', { shortNames: ['ing'], hasStatus: true }),
-  kind('IngressClass'),
+  kind('Deployment', {
+    shortNames: ['deploy'],
+    categories: ['all'],
+    hasStatus: true,
+    hasScale: true,
+    initialStatus: {},
+    setDefaults: defaultDeployment,
+    validate: validateDeployment,
+  }),
+  kind('ReplicaSet', {
+    shortNames: ['rs'],
+    categories: ['all'],
+    hasStatus: true,
+    hasScale: true,
+    fields: { 'status.replicas': (o) => String(o.status?.replicas ?? 0) },
+    initialStatus: { replicas: 0 },
+    setDefaults: defaultReplicaSet,
+    validate: validateReplicaSet,
+  }),
+  kind('Lease', { validate: validateLease }),
+  kind('NetworkPolicy', {
+    shortNames: ['netpol'],
+    ...{ setDefaults: defaultNetworkPolicy, validate: validateNetworkPolicy },
+  }),
+  kind('Ingress', {
+    ...{ shortNames: ['ing'], hasStatus: true, validate: validateIngress },
+    initialStatus: { loadBalancer: {} },
+  }),
+  kind('IngressClass', { setDefaults: defaultIngressClass, validate: validateIngressClass }),
 ];
 
 const BY_PATH = new Map(SERVED.map((row) => [`${row.apiVersion}/${row.plural}`, row]));

@@ -6,6 +6,7 @@ import { type Tracking, trackManagers } from './apply/track.ts';
 import { SERVED, type ServedKind } from './kinds.ts';
 import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from './object.ts';
 import { mergePatch, type Patcher } from './patch.ts';
+import { finalizersFor } from './propagation.ts';
 import {
   badRequest,
   conflict,
@@ -13,24 +14,36 @@ import {
   invalid,
   MODIFIED,
   notFound,
-  StatusError,
+  refused,
 } from './status.ts';
 import type { Store } from './store.ts';
+import { checkFields } from './validate/fields.ts';
 import { validateIdentity, validateMetadata } from './validate/metadata.ts';
-import { refuseUnknownFields, validateSchema } from './validate/schema.ts';
+import { validateSchema } from './validate/schema.ts';
 
 /** What a write may be asked besides. */
 export interface WriteOptions extends Tracking {
   /** Everything but the writing itself. */
   dryRun: boolean;
-  /** Refuse unknown fields. */
+  /** Refuse unknown and duplicate fields. */
   strict: boolean;
+  /** What was said twice in the body of a request; absent if the object did not come from a client. */
+  duplicates?: string[];
+  /** What led to the object, if it was a patch. */
+  patch?: unknown;
+  /** Told of what would be refused if `strict`. */
+  warn?: (text: string) => void;
 }
 
 export interface DeleteOptions {
   gracePeriodSeconds?: number;
   preconditions?: { uid?: string; resourceVersion?: string };
+  /** What becomes of dependents: `Background` if nothing is said. */
   propagationPolicy?: string;
+  /** ['All']: nothing is deleted. */
+  dryRun?: string[];
+  /** What older clients say in its place. */
+  orphanDependents?: boolean;
 }
 
 /** Where an object is: namespace '' for cluster-scoped kinds. */
@@ -40,6 +53,8 @@ export interface Place {
 }
 
 const NAME_SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
+/** A generated name is a label, whatever it is made of: apiserver/pkg/storage/names. */
+const GENERATED_BASE_MAX = 58;
 const WRITE: WriteOptions = { dryRun: false, strict: false };
 
 /** What clients ask of objects, kind by kind. The store is synchronous, so that no two writes ever overlap. */
@@ -75,7 +90,7 @@ export class Registry {
     const { metadata } = object;
     this.#place(kind, namespace, metadata);
     if (!metadata.name && metadata.generateName) {
-      metadata.name = `${metadata.generateName}${randomSuffix()}`;
+      metadata.name = `${metadata.generateName.slice(0, GENERATED_BASE_MAX)}${randomSuffix()}`;
     }
     Object.assign(metadata, {
       uid: randomUUID(),
@@ -95,8 +110,7 @@ export class Registry {
     }
     trackManagers(kind, undefined, object, '', options);
     if (options.dryRun) return object;
-    kind.allocate?.(this.#allocator, object, undefined);
-    return this.store.create(kind.plural, object);
+    return this.#keep(kind, object, undefined);
   }
 
   /** Replaces an object but for its status; with `status`, its status alone. Throws StatusError. */
@@ -128,7 +142,7 @@ export class Registry {
     patcher: Patcher = mergePatch,
   ): KubeObject {
     const old = this.get(kind, place);
-    const patched = this.#read(kind, patcher(old, patch), options);
+    const patched = this.#read(kind, patcher(old, patch), { ...options, patch });
     // Without a version of its own a patch is for whatever is there.
     patched.metadata.resourceVersion ??= old.metadata.resourceVersion;
     if (patched.metadata.name !== place.name) throw badRequest('a patch cannot rename an object');
@@ -155,48 +169,56 @@ export class Registry {
   }
 
   /** Ends an object, or begins its end: then it is returned with a deletionTimestamp. */
-  remove(
-    kind: ServedKind,
-    place: Place,
-    { gracePeriodSeconds, preconditions }: DeleteOptions,
-    dryRun = false,
-  ): KubeObject {
+  remove(kind: ServedKind, place: Place, options: DeleteOptions, dryRun = false): KubeObject {
+    const { gracePeriodSeconds, preconditions } = options;
     const old = this.get(kind, place);
     const { metadata } = old;
     if (kind.protectedNames.includes(place.name)) {
-      const why = `this ${kind.singular} may not be deleted`;
-      throw new StatusError(
-        403,
-        'Forbidden',
-        `${kind.plural} "${place.name}" is forbidden: ${why}`,
-      );
+      throw refused(kind, place.name, `this ${kind.singular} may not be deleted`);
     }
     checkPreconditions(kind, metadata, preconditions);
     if (dryRun) return old;
     const graceS = gracePeriodSeconds ?? kind.graceS(old);
     // Nobody would end a pod that no node has, however long it may take.
     const waits = kind.graceS(old) > 0 ? graceS : 0;
-    const held = (metadata.finalizers?.length ?? 0) > 0 || old.spec?.finalizers?.length > 0;
-    if (waits === 0 && !(held && isHolding(kind, old))) return this.#end(kind, old);
-    if (metadata.deletionTimestamp && waits >= (metadata.deletionGracePeriodSeconds ?? 0)) {
-      return old;
-    }
+    const finalizers = finalizersFor(metadata.finalizers, options);
+    const isSame = isEqual(finalizers, metadata.finalizers ?? []);
     const marked: KubeObject = {
       ...old,
       metadata: {
         ...metadata,
+        ...(isSame ? {} : { finalizers }),
         deletionTimestamp: timestamp(Date.now() + waits * 1000),
         deletionGracePeriodSeconds: waits,
       },
     };
+    if (waits === 0 && !isHolding(kind, marked)) return this.#end(kind, old);
+    if (metadata.deletionTimestamp && waits >= (metadata.deletionGracePeriodSeconds ?? 0)) {
+      if (isSame) return old;
+      const { deletionTimestamp, deletionGracePeriodSeconds } = metadata;
+      Object.assign(marked.metadata, { deletionTimestamp, deletionGracePeriodSeconds });
+    }
     if (kind.kind === 'Namespace') marked.status = { ...old.status, phase: 'Terminating' };
     return this.store.update(kind.plural, marked);
   }
 
   #end(kind: ServedKind, object: KubeObject): KubeObject {
-    kind.release?.(this.#allocator, object);
     const { namespace = '', name } = object.metadata;
-    return this.store.remove(kind.plural, namespace, name) ?? object;
+    const removed = this.store.remove(kind.plural, namespace, name) ?? object;
+    kind.release?.(this.#allocator, object);
+    return removed;
+  }
+
+  /** Stores an object with what is allocated to it; what cannot be stored keeps nothing. */
+  #keep(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
+    kind.allocate?.(this.#allocator, object, old);
+    try {
+      return old ? this.store.update(kind.plural, object) : this.store.create(kind.plural, object);
+    } catch (error) {
+      if (old) kind.allocate?.(this.#allocator, structuredClone(old), object);
+      else kind.release?.(this.#allocator, object);
+      throw error;
+    }
   }
 
   #change(
@@ -220,11 +242,8 @@ export class Registry {
       return old;
     }
     if (options.dryRun) return object;
-    if (!status) {
-      this.#checkVersion(kind, object, old);
-      kind.allocate?.(this.#allocator, object, old);
-    }
-    const stored = this.store.update(kind.plural, object);
+    if (!status) this.#checkVersion(kind, object, old);
+    const stored = status ? this.store.update(kind.plural, object) : this.#keep(kind, object, old);
     return isReleased(stored) ? this.#end(kind, stored) : stored;
   }
 
@@ -236,7 +255,7 @@ export class Registry {
   }
 
   /** The body as an object of this kind, as a copy that may be changed. Throws StatusError BadRequest. */
-  #read(kind: ServedKind, body: unknown, { strict }: WriteOptions): KubeObject {
+  #read(kind: ServedKind, body: unknown, options: WriteOptions): KubeObject {
     if (!isObject(body)) throw badRequest('the body of the request must be a JSON object');
     const object = structuredClone(body) as KubeObject;
     for (const field of ['apiVersion', 'kind'] as const) {
@@ -248,7 +267,7 @@ export class Registry {
       }
     }
     if (!isObject(object.metadata)) object.metadata = {} as ObjectMeta;
-    if (strict) refuseUnknownFields(kind.kind, object);
+    checkFields(kind, object, options);
     Object.assign(object, { apiVersion: kind.apiVersion, kind: kind.kind });
     // Types before all else: nobody else has to expect a text where a list belongs. What is missing may come yet.
     validateSchema(kind.kind, object);
@@ -269,12 +288,11 @@ export class Registry {
     const found = this.store.get('namespaces', '', namespace);
     if (!found) throw notFound({ plural: 'namespaces', group: '', kind: 'Namespace' }, namespace);
     if (found.status?.phase !== 'Terminating') return;
-    const what = `${kind.plural}${kind.group && `.${kind.group}`} ${JSON.stringify(name)}`;
-    throw new StatusError(
-      403,
-      'Forbidden',
-      `${what} is forbidden: unable to create new content in namespace ${namespace} because it is being terminated`,
-    );
+    const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+    const message = `namespace ${namespace} is being terminated`;
+    throw refused(kind, name, why, [
+      { reason: 'NamespaceTerminating', message, field: 'metadata.namespace' },
+    ]);
   }
 
   #validate(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): void {

@@ -1,14 +1,14 @@
 // Paths of the API.
 import { type ServedKind, servedAt } from './kinds.ts';
 
-/** What a path names: a collection, an object, or the status of one. */
+/** What a path names: a collection, an object, or the status or the scale of one. */
 export interface Route {
   kind: ServedKind;
   /** '' for all namespaces, and for kinds that have none. */
   namespace: string;
   /** '' for the collection. */
   name: string;
-  subresource: '' | 'status';
+  subresource: '' | 'status' | 'scale';
 }
 
 const CORE = /^\/api\/(v1)\/(.+)$/;
@@ -32,7 +32,12 @@ function resolve(apiVersion: string, parts: string[]): Route | null {
   const kind = servedAt(apiVersion, plural!);
   if (!kind || more.length > 0) return null;
   if (inside !== kind.namespaced && (inside || name !== '')) return null;
-  if (subresource !== '' && !(subresource === 'status' && kind.hasStatus)) return null;
+  const served: Record<string, boolean> = {
+    '': true,
+    status: kind.hasStatus,
+    scale: kind.hasScale,
+  };
+  if (!Object.hasOwn(served, subresource) || !served[subresource]) return null;
   return { kind, namespace, name, subresource: subresource as Route['subresource'] };
 }
 

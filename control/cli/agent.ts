@@ -19,6 +19,7 @@ interface Options {
   serviceRange: string;
   podRange?: string[];
   hostNetwork?: boolean;
+  lease?: boolean;
 }
 
 /** `kubetun agent`: a node's datapath and control plane, in the foreground. */
@@ -40,6 +41,7 @@ export function register(program: Command): void {
       collectRanges,
     )
     .option('--host-network', "steer the machine's own network namespace")
+    .option('--lease', 'renew the Lease of the node, where no kubelet does')
     .addOption(labOption())
     .action(async (options: Options, command: Command) => {
       await run(toAgentOptions(options, labOf(command)), options.cleanup === true);
@@ -59,6 +61,7 @@ function toAgentOptions(options: Options, lab: string): AgentOptions {
     podRanges: options.podRange ?? [POD_RANGE],
     ephemeralPorts: EPHEMERAL_PORTS,
     hostNetwork: options.hostNetwork === true,
+    lease: options.lease === true,
   };
 }
 

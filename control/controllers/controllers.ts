@@ -1,8 +1,13 @@
 import type { Registry } from '../apiserver/registry.ts';
+import { type Clock, SYSTEM_CLOCK } from './clock.ts';
+import { DeploymentController } from './deployment/controller.ts';
 import { EndpointSliceController } from './endpoints/controller.ts';
+import { EventExpiry } from './event-expiry.ts';
 import { GarbageCollector } from './garbage.ts';
 import { NamespaceController } from './namespaces.ts';
-import { Scheduler } from './scheduler.ts';
+import { NodeLifecycleController } from './nodes/controller.ts';
+import { ReplicaSetController } from './replicaset/controller.ts';
+import { Scheduler } from './scheduler/controller.ts';
 
 export interface Controllers {
   stop(): void;
@@ -11,13 +16,17 @@ export interface Controllers {
 }
 
 /** Starts every controller over the objects of a server, on the thread that serves them. */
-export function startControllers(registry: Registry): Controllers {
-  const cluster = { store: registry.store, registry };
+export function startControllers(registry: Registry, clock: Clock = SYSTEM_CLOCK): Controllers {
+  const cluster = { store: registry.store, registry, clock };
   const all = [
     new EndpointSliceController(cluster),
     new Scheduler(cluster),
     new NamespaceController(cluster),
     new GarbageCollector(cluster),
+    new ReplicaSetController(cluster),
+    new DeploymentController(cluster),
+    new NodeLifecycleController(cluster),
+    new EventExpiry(cluster),
   ];
   return {
     stop() {

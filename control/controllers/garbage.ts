@@ -1,11 +1,13 @@
-// Objects whose owners are gone: pkg/controller/garbagecollector, in the background and no other way.
+// Objects whose owners are gone, or are going: pkg/controller/garbagecollector.
 import { SERVED, type ServedKind } from '../apiserver/kinds.ts';
 import type { KubeObject, OwnerReference } from '../apiserver/object.ts';
+import { FOREGROUND, ORPHAN } from '../apiserver/propagation.ts';
 import type { StoreEvent } from '../apiserver/store.ts';
 import type { Cluster } from './cluster.ts';
 import { WorkQueue } from './queue.ts';
 
-interface Dependent {
+/** Where an object is. */
+interface Spot {
   kind: ServedKind;
   namespace: string;
   name: string;
@@ -13,23 +15,26 @@ interface Dependent {
 
 const SERVED_KINDS = new Set(SERVED.map(({ apiVersion, kind }) => `${apiVersion} ${kind}`));
 
-/** Deletes what belongs to nothing any more. An object with several owners goes with the last of them. */
+/**
+ * Deletes what belongs to nothing any more: an object with several owners goes with the last of them. Lets go what
+ * an owner leaves behind, and ends before its owner what that one waits for.
+ */
 export class GarbageCollector {
-  /** Keys are uids of owners that are gone. */
-  readonly queue = new WorkQueue((uid) => this.#collect(uid));
+  /** Keys are uids of owners that are gone, or that end with their dependents in mind. */
+  readonly queue: WorkQueue;
   readonly #cluster: Cluster;
   /** uid of an owner -> what belongs to it. */
-  readonly #dependents = new Map<string, Map<string, Dependent>>();
-  readonly #alive = new Set<string>();
+  readonly #dependents = new Map<string, Map<string, Spot>>();
+  readonly #alive = new Map<string, Spot>();
   readonly #unsubscribe: (() => void)[];
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
+    this.queue = new WorkQueue((uid) => this.#look(uid), cluster.clock);
     const { store } = cluster;
     const all = SERVED.map((kind) => ({ kind, objects: store.list(kind.plural) }));
     // Owners of any kind are known before the first look at what belongs to them.
-    for (const { objects } of all)
-      for (const { metadata } of objects) this.#alive.add(metadata.uid!);
+    for (const { kind, objects } of all) for (const object of objects) this.#live(kind, object);
     for (const { kind, objects } of all) for (const object of objects) this.#put(kind, object);
     this.#unsubscribe = SERVED.map((kind) =>
       store.subscribe(kind.plural, (event) => this.#onObject(kind, event)),
@@ -43,7 +48,7 @@ export class GarbageCollector {
 
   #onObject(kind: ServedKind, { type, object, old }: StoreEvent): void {
     const uid = object.metadata.uid!;
-    if (type === 'ADDED') this.#alive.add(uid);
+    if (type !== 'DELETED') this.#live(kind, object);
     const isSame = old?.metadata.ownerReferences === object.metadata.ownerReferences;
     if (type === 'MODIFIED' && isSame) return;
     if (old) this.#drop(kind, old);
@@ -52,10 +57,16 @@ export class GarbageCollector {
     if (this.#dependents.has(uid)) this.queue.add(uid);
   }
 
+  #live(kind: ServedKind, { metadata }: KubeObject): void {
+    const { uid, namespace = '', name } = metadata;
+    if (!this.#alive.has(uid!)) this.#alive.set(uid!, { kind, namespace, name });
+    if (metadata.deletionTimestamp && metadata.finalizers) this.queue.add(uid!);
+  }
+
   #put(kind: ServedKind, object: KubeObject): void {
     const { namespace = '', name, ownerReferences } = object.metadata;
     for (const owner of ownerReferences ?? []) {
-      const dependents = this.#dependents.get(owner.uid) ?? new Map<string, Dependent>();
+      const dependents = this.#dependents.get(owner.uid) ?? new Map<string, Spot>();
       this.#dependents.set(owner.uid, dependents);
       dependents.set(keyOf(kind, object), { kind, namespace, name });
       if (this.#isGone(owner)) this.queue.add(owner.uid);
@@ -67,6 +78,9 @@ export class GarbageCollector {
       const dependents = this.#dependents.get(uid);
       dependents?.delete(keyOf(kind, object));
       if (dependents?.size === 0) this.#dependents.delete(uid);
+      // It may be what its owner waited for.
+      const owner = this.#find(this.#alive.get(uid));
+      if (owner?.metadata.deletionTimestamp) this.queue.add(uid);
     }
   }
 
@@ -75,22 +89,67 @@ export class GarbageCollector {
     return SERVED_KINDS.has(`${apiVersion} ${kind}`) && !this.#alive.has(uid);
   }
 
-  /** Owners are gone for good: a uid is never given again. */
-  #collect(uid: string): void {
-    if (this.#alive.has(uid)) return;
-    const { store, registry } = this.#cluster;
-    for (const { kind, namespace, name } of [...(this.#dependents.get(uid)?.values() ?? [])]) {
-      const object = store.get(kind.plural, namespace, name);
-      const owners = object?.metadata.ownerReferences ?? [];
-      if (!object || !owners.some((owner) => owner.uid === uid)) continue;
-      const others = owners.filter((owner) => !this.#isGone(owner));
-      if (others.length > 0) {
-        const metadata = { ...object.metadata, ownerReferences: others };
-        registry.update(kind, { namespace, name }, { ...object, metadata }, false);
+  #find(spot: Spot | undefined): KubeObject | undefined {
+    return spot && this.#cluster.store.get(spot.kind.plural, spot.namespace, spot.name);
+  }
+
+  #look(uid: string): void {
+    const spot = this.#alive.get(uid);
+    if (!spot) return this.#collect(uid, false);
+    const owner = this.#find(spot);
+    const { deletionTimestamp, finalizers = [] } = owner?.metadata ?? {};
+    if (!owner || !deletionTimestamp) return;
+    if (finalizers.includes(ORPHAN)) {
+      for (const { spot, object } of this.#dependentsOf(uid)) this.#release(spot, object, [uid]);
+      this.#finish(spot, owner, ORPHAN);
+    } else if (finalizers.includes(FOREGROUND)) {
+      this.#collect(uid, true);
+      const isHeld = this.#dependentsOf(uid).some(({ object }) =>
+        object.metadata.ownerReferences?.some((o) => o.uid === uid && o.blockOwnerDeletion),
+      );
+      if (!isHeld) this.#finish(spot, owner, FOREGROUND);
+    }
+  }
+
+  /** Deletes what belongs to this owner and to no other. Those that are gone are: a uid is never given again. */
+  #collect(uid: string, foreground: boolean): void {
+    for (const { spot, object } of this.#dependentsOf(uid)) {
+      const owners = object.metadata.ownerReferences!;
+      const lost = owners.filter((owner) => owner.uid === uid || this.#isGone(owner));
+      if (lost.length < owners.length) {
+        this.#release(
+          spot,
+          object,
+          lost.map((owner) => owner.uid),
+        );
       } else if (!object.metadata.deletionTimestamp) {
-        registry.remove(kind, { namespace, name }, {});
+        const hasOwn = this.#dependents.has(object.metadata.uid!);
+        const propagationPolicy = foreground && hasOwn ? 'Foreground' : undefined;
+        const options = propagationPolicy ? { propagationPolicy } : {};
+        this.#cluster.registry.remove(spot.kind, spot, options);
       }
     }
+  }
+
+  #dependentsOf(uid: string): { spot: Spot; object: KubeObject }[] {
+    return [...(this.#dependents.get(uid)?.values() ?? [])].flatMap((spot) => {
+      const object = this.#find(spot);
+      const isOwned = object?.metadata.ownerReferences?.some((owner) => owner.uid === uid);
+      return object && isOwned ? [{ spot, object }] : [];
+    });
+  }
+
+  /** Takes owners away from an object. */
+  #release(spot: Spot, object: KubeObject, uids: string[]): void {
+    const owners = object.metadata.ownerReferences!.filter(({ uid }) => !uids.includes(uid));
+    const ownerReferences = owners.length > 0 ? owners : null;
+    this.#cluster.registry.patch(spot.kind, spot, { metadata: { ownerReferences } }, false);
+  }
+
+  #finish(spot: Spot, owner: KubeObject, finalizer: string): void {
+    const left = owner.metadata.finalizers!.filter((name) => name !== finalizer);
+    const finalizers = left.length > 0 ? left : null;
+    this.#cluster.registry.patch(spot.kind, spot, { metadata: { finalizers } }, false);
   }
 }
 

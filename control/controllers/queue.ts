@@ -1,13 +1,27 @@
+// What a controller has to look at: client-go/util/workqueue, with its delays and its back-off.
+import { type Clock, SYSTEM_CLOCK } from './clock.ts';
+
+/** Work that fails is done again after so long, and twice as long each time. */
+const RETRY_MS_FIRST = 50;
+const RETRY_MS_MAX = 30_000;
+const SLICE_MS = 5;
+
 /** Keys that wait for work: each once, however often it is added, and worked off a slice at a time. */
 export class WorkQueue {
   readonly #keys = new Set<string>();
   readonly #work: (key: string) => void;
+  readonly #clock: Clock;
   readonly #idle: (() => void)[] = [];
+  /** Keys whose time has not come. */
+  readonly #later = new Map<string, { atMs: number; cancel: () => void }>();
+  /** Failures in a row. */
+  readonly #failures = new Map<string, number>();
   #scheduled = false;
   #stopped = false;
 
-  constructor(work: (key: string) => void) {
+  constructor(work: (key: string) => void, clock: Clock = SYSTEM_CLOCK) {
     this.#work = work;
+    this.#clock = clock;
   }
 
   add(key: string): void {
@@ -16,6 +30,21 @@ export class WorkQueue {
     this.#schedule();
   }
 
+  /** Adds a key when so much time has passed, or when it was to be added anyway if that is sooner. */
+  addAfter(key: string, ms: number): void {
+    if (this.#stopped) return;
+    const atMs = this.#clock.nowMs() + ms;
+    const before = this.#later.get(key);
+    if (before && before.atMs <= atMs) return;
+    before?.cancel();
+    const cancel = this.#clock.after(ms, () => {
+      this.#later.delete(key);
+      this.add(key);
+    });
+    this.#later.set(key, { atMs, cancel });
+  }
+
+  /** True if nothing is to be done now; keys whose time has not come do not count. */
   get isIdle(): boolean {
     return this.#keys.size === 0;
   }
@@ -29,6 +58,8 @@ export class WorkQueue {
   stop(): void {
     this.#stopped = true;
     this.#keys.clear();
+    for (const { cancel } of this.#later.values()) cancel();
+    this.#later.clear();
     this.#settle();
   }
 
@@ -44,21 +75,27 @@ export class WorkQueue {
     const until = performance.now() + SLICE_MS;
     for (const key of this.#keys) {
       this.#keys.delete(key);
-      try {
-        this.#work(key);
-      } catch (error) {
-        // One object that cannot be handled must not keep the others waiting; its next change tries again.
-        console.error(`controller: ${key}: ${(error as Error).stack}`);
-      }
+      this.#do(key);
       if (performance.now() > until) break;
     }
     if (this.#keys.size > 0) this.#schedule();
     else this.#settle();
   }
 
+  /** One object that cannot be handled must not keep the others waiting. */
+  #do(key: string): void {
+    try {
+      this.#work(key);
+      this.#failures.delete(key);
+    } catch (error) {
+      const failures = this.#failures.get(key) ?? 0;
+      this.#failures.set(key, failures + 1);
+      console.error(`controller: ${key}: ${(error as Error).stack}`);
+      this.addAfter(key, Math.min(RETRY_MS_FIRST * 2 ** failures, RETRY_MS_MAX));
+    }
+  }
+
   #settle(): void {
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 }
-
-const SLICE_MS = 5;

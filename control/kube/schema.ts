@@ -23,8 +23,8 @@ export function fieldsOfModel(name: string): Map<string, string> | null {
   return fields;
 }
 
-/** Paths of the fields in an object that its kind does not have, such as `spec.ports[0].prot`. */
-export function unknownFields(kind: string, object: unknown): string[] {
+/** Drops the fields of an object that its kind does not have. Returns their paths, such as `spec.ports[0].prot`. */
+export function dropUnknownFields(kind: string, object: unknown): string[] {
   const found: string[] = [];
   const name = kind === 'Event' ? 'CoreV1Event' : `V1${kind}`;
   walk(name, object, '', found);
@@ -47,7 +47,9 @@ function walk(type: string, value: unknown, path: string, found: string[]): void
   for (const [key, entry] of Object.entries(value)) {
     const at = path === '' ? key : `${path}.${key}`;
     const fieldType = fields.get(key);
-    if (fieldType === undefined) found.push(at);
-    else walk(fieldType, entry, at, found);
+    if (fieldType === undefined) {
+      found.push(at);
+      delete (value as Record<string, unknown>)[key];
+    } else walk(fieldType, entry, at, found);
   }
 }

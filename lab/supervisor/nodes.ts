@@ -5,6 +5,8 @@ import { KubeStatusError } from '../../control/kube/error.ts';
 import type { Node } from '../../control/kube/kinds.ts';
 import { sizeOf, type TopologyNode } from '../topology/topology.ts';
 
+const STARTING = 'AgentStarting';
+
 /** Registers a node that is not ready yet, as a kubelet does; one that is there keeps its identity. */
 export async function registerNode(kube: KubeClient, node: TopologyNode): Promise<void> {
   const object = describeNode(node);
@@ -19,8 +21,14 @@ export async function registerNode(kube: KubeClient, node: TopologyNode): Promis
   }
 }
 
-/** Says that a node's datapath forwards, so that pods may be placed there. */
+/**
+ * Says that a node's datapath forwards for the first time, so that pods may be placed there. From then on its Lease
+ * says so, and what became of the node meanwhile is for the node lifecycle controller to say.
+ */
 export async function markNodeReady(kube: KubeClient, name: string): Promise<void> {
+  const node = await kube.get('Node', { name });
+  const known = node.status?.conditions?.find(({ type }) => type === 'Ready');
+  if (known && known.reason !== STARTING) return;
   const status = { conditions: [condition(true)] };
   await kube.patch('Node', { name }, { status }, 'status');
 }
@@ -69,7 +77,7 @@ function condition(ready: boolean) {
   return {
     type: 'Ready',
     status: ready ? 'True' : 'False',
-    reason: ready ? 'AgentForwards' : 'AgentStarting',
+    reason: ready ? 'AgentForwards' : STARTING,
     message: ready ? 'the datapath forwards' : 'the datapath is being started',
     lastHeartbeatTime: now,
     lastTransitionTime: now,

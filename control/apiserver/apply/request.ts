@@ -1,5 +1,4 @@
 // What a request to apply says, and what it must not say.
-import { parse } from 'yaml';
 import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from '../object.ts';
 import {
   badRequest,
@@ -44,20 +43,6 @@ export function applyBody(
   const subresource = target.status ? 'status' : '';
   const writer = { manager, operation: 'Apply' as const, apiVersion, subresource };
   return applyConfig(live, config, writer, force, timestamp());
-}
-
-/** The body of an apply: YAML 1.1 as upstream reads it, so JSON as well. Throws StatusError BadRequest. */
-export function parseApplyBody(text: string): unknown {
-  try {
-    // Times are texts: nothing in the API is a date before a kind's schema says so.
-    return parse(text, {
-      version: '1.1',
-      customTags: (tags) =>
-        tags.filter((tag) => typeof tag === 'string' || tag.tag !== 'tag:yaml.org,2002:timestamp'),
-    });
-  } catch (error) {
-    throw badRequest(`error decoding YAML: ${(error as Error).message.split('\n')[0]}`);
-  }
 }
 
 /** Query parameters of patches; throws StatusError Invalid where they do not fit each other. */

@@ -2,8 +2,17 @@ import type { Clock } from '../../../../control/agent/pacer.ts';
 
 /** Time that passes when a test says so. */
 export class FakeClock implements Clock {
-  #nowMs = 0;
+  #nowMs: number;
   #timers: { atMs: number; call: () => void }[] = [];
+
+  constructor(nowMs = 0) {
+    this.#nowMs = nowMs;
+  }
+
+  /** Calls that have not come yet. */
+  get waiting(): number {
+    return this.#timers.length;
+  }
 
   nowMs(): number {
     return this.#nowMs;

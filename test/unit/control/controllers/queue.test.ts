@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
+import { StatusError } from '../../../../control/apiserver/status.ts';
 import { WorkQueue } from '../../../../control/controllers/queue.ts';
+import { FakeClock } from '../agent/fake-clock.ts';
 
 test('a key that is added often before its turn is worked on once', async () => {
   const worked: string[] = [];
@@ -29,12 +31,29 @@ test('work that fails is reported and keeps nothing else waiting', async () => {
   const queue = new WorkQueue((key) => {
     if (key === 'bad') throw new Error('cannot');
     worked.push(key);
-  });
+  }, new FakeClock());
   for (const key of ['bad', 'good']) queue.add(key);
   await queue.idle();
   reported.mock.restore();
   assert.deepEqual(worked, ['good']);
   assert.match(String(reported.mock.calls[0]?.arguments[0]), /bad.*cannot/);
+});
+
+test('work that fails as the server cannot write for now has another turn in a second', async (t) => {
+  const reported = mock.method(console, 'error', () => {});
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let turns = 0;
+  const queue = new WorkQueue(() => {
+    turns++;
+    if (turns === 1) throw new StatusError(500, 'InternalError', 'no space');
+  });
+  queue.add('a');
+  await queue.idle();
+  assert.equal(turns, 1);
+  t.mock.timers.tick(1000);
+  await queue.idle();
+  reported.mock.restore();
+  assert.equal(turns, 2);
 });
 
 test('a queue that is stopped works no more, and lets go of who waits for it', async () => {
@@ -47,4 +66,62 @@ test('a queue that is stopped works no more, and lets go of who waits for it', a
   await idle;
   await new Promise((resolve) => setImmediate(resolve));
   assert.deepEqual(worked, []);
+});
+
+test('a key with a delay has its turn when that has passed, and the sooner of two delays counts', async () => {
+  const clock = new FakeClock();
+  const worked: string[] = [];
+  const queue = new WorkQueue((key) => worked.push(key), clock);
+  queue.addAfter('a', 1000);
+  queue.addAfter('a', 5000);
+  queue.addAfter('b', 5000);
+  queue.addAfter('b', 2000);
+  assert.equal(queue.isIdle, true);
+  clock.advance(1000);
+  await queue.idle();
+  assert.deepEqual(worked, ['a']);
+  clock.advance(1000);
+  await queue.idle();
+  assert.deepEqual(worked, ['a', 'b']);
+  clock.advance(10_000);
+  await queue.idle();
+  assert.deepEqual(worked, ['a', 'b']);
+});
+
+test('work that fails is tried again, after twice as long each time up to a limit', async () => {
+  const clock = new FakeClock();
+  const reported = mock.method(console, 'error', () => {});
+  let isBroken = true;
+  const turns: number[] = [];
+  const queue = new WorkQueue(() => {
+    turns.push(clock.nowMs());
+    if (isBroken) throw new Error('cannot');
+  }, clock);
+  queue.add('a');
+  await queue.idle();
+  for (let i = 0; i < 1000; i++) {
+    clock.advance(50);
+    await queue.idle();
+  }
+  const waits = turns.slice(1).map((at, i) => at - turns[i]!);
+  assert.deepEqual(waits.slice(0, 4), [50, 100, 200, 400]);
+  for (let i = 0; i < 20; i++) {
+    clock.advance(30_000);
+    await queue.idle();
+  }
+  assert.equal(turns.at(-1)! - turns.at(-2)!, 30_000);
+  isBroken = false;
+  clock.advance(30_000);
+  await queue.idle();
+  reported.mock.restore();
+  assert.equal(clock.waiting, 0, 'what succeeds is not tried again');
+});
+
+test('a queue that is stopped leaves no timer behind', () => {
+  const clock = new FakeClock();
+  const queue = new WorkQueue(() => {}, clock);
+  queue.addAfter('a', 1000);
+  queue.stop();
+  queue.addAfter('b', 1000);
+  assert.equal(clock.waiting, 0);
 });

@@ -52,7 +52,14 @@ test('the pods of one controller are alike whatever their labels', async () => {
     bare.create('Node', node('node1'));
     bare.create('Node', node('node2'));
     bare.store.create('replicasets', {
+      apiVersion: 'apps/v1',
+      kind: 'ReplicaSet',
       metadata: { name: 'r', namespace: 'default', uid: 'r-uid' },
+      spec: {
+        replicas: 2,
+        selector: { matchExpressions: [{ key: 'n', operator: 'Exists' }] },
+        template: {},
+      },
     });
     bare.create('Pod', pod('r0', {}, { ...owned, labels: { n: '0' } }));
     for (let i = 0; i < 3; i++) bare.create('Pod', pod(`x${i}`, { nodeName: 'node2' }));
@@ -75,7 +82,7 @@ test('a node that is not ready, cordoned or of other labels is not chosen, and t
   assert.equal(
     scheduled('p').message,
     "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, " +
-      '1 node(s) were not ready, 1 node(s) were unschedulable.',
+      '1 node(s) had untolerated taint {node.kubernetes.io/not-ready: }, 1 node(s) were unschedulable.',
   );
   assert.equal(world.get('Pod', 'p')?.status.phase, 'Pending');
 });

@@ -5,6 +5,7 @@ import { Registry } from '../../../../control/apiserver/registry.ts';
 import { Store } from '../../../../control/apiserver/store.ts';
 import { type Controllers, startControllers } from '../../../../control/controllers/controllers.ts';
 import type { Endpoint } from '../../../../control/controllers/endpoints/desired.ts';
+import { FakeClock } from '../agent/fake-clock.ts';
 
 const RANGES = { serviceRange: '10.96.0.0/16', nodePortMin: 30_000, nodePortMax: 32_767 };
 
@@ -14,6 +15,9 @@ export function kindOf(name: string): ServedKind {
 
 export interface World {
   store: Store;
+  registry: Registry;
+  /** Stands still unless it is moved. */
+  clock: FakeClock;
   create(kind: string, object: object, namespace?: string): KubeObject;
   /** Merges into an object, or into its status; null takes a field away. */
   patch(kind: string, name: string, patch: object): KubeObject;
@@ -40,8 +44,11 @@ export function startWorld(
     store.get(kindOf(kind).plural, place(kind, name).namespace, name);
   const update = (kind: string, name: string, change: object, status: boolean) =>
     registry.update(kindOf(kind), place(kind, name), merge(get(kind, name), change), status);
+  const clock = new FakeClock(Date.now());
   const bare = {
     store,
+    registry,
+    clock,
     get,
     create: (kind: string, object: object, namespace = 'default') =>
       registry.create(kindOf(kind), kindOf(kind).namespaced ? namespace : '', object),
@@ -55,8 +62,10 @@ export function startWorld(
   };
   bare.create('Namespace', { metadata: { name: 'default' } });
   prepare(bare);
-  const controllers = startControllers(registry);
-  return { ...bare, controllers, idle: () => controllers.idle() } satisfies World;
+  const controllers = startControllers(registry, clock);
+  // A test may put other controllers in their place.
+  const world: World = { ...bare, controllers, idle: () => world.controllers.idle() };
+  return world;
 }
 
 function merge(into: unknown, change: unknown): unknown {
@@ -100,4 +109,36 @@ export function slicesOf(world: { list: World['list'] }, name: string): KubeObje
 
 export function endpointsOf(slices: KubeObject[]): Endpoint[] {
   return slices.flatMap((slice) => slice.endpoints as Endpoint[]);
+}
+
+/** A workload whose pods have the label `app: NAME`. */
+export function workload(name: string, spec: object = {}, template: object = {}): object {
+  const containers = [{ name: 'main', image: 'pause' }];
+  return {
+    metadata: { name },
+    spec: {
+      selector: { matchLabels: { app: name } },
+      template: { metadata: { labels: { app: name } }, spec: { containers, ...template } },
+      ...spec,
+    },
+  };
+}
+
+/** Pods of the label `app: NAME` that have neither ended nor been told to, in the order of their names. */
+export function activePods(world: { list: World['list'] }, name: string): KubeObject[] {
+  return world
+    .list('Pod')
+    .filter(({ metadata, status }) => {
+      const isOver = status.phase === 'Succeeded' || status.phase === 'Failed';
+      return metadata.labels?.app === name && !metadata.deletionTimestamp && !isOver;
+    })
+    .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+}
+
+/** Reasons and messages of the events of an object, the oldest first. */
+export function eventsOf(world: { list: World['list'] }, name: string): [string, string][] {
+  return world
+    .list('Event')
+    .filter(({ involvedObject }) => (involvedObject as { name: string }).name === name)
+    .map(({ reason, message }) => [String(reason), String(message)]);
 }

@@ -122,7 +122,7 @@ test('YAML is applied as it is written, its times as texts', async () => {
   assert.deepEqual(body.metadata.annotations, { t: '2026-01-01' });
   const bad = await raw(url, 'a: [');
   assert.equal(bad.code, 400);
-  assert.match(bad.body.message, /^error decoding YAML: /);
+  assert.match(bad.body.message, /^the body of the request is not YAML: /);
 });
 
 test('the status is applied by its path, with an entry of its own', async () => {

@@ -1,4 +1,5 @@
-import type { KubeObject } from '../apiserver/object.ts';
+import type { KubeObject } from '../../apiserver/object.ts';
+import { isOver } from '../pods.ts';
 
 /** Counts of the pods on each node, so that choosing a node costs the same however many pods there are. */
 export class Spread {
@@ -41,11 +42,6 @@ export class Spread {
     if (counts.all > 0) this.#nodes.set(node, counts);
     else this.#nodes.delete(node);
   }
-}
-
-/** A pod that has run to its end takes no place. */
-export function isOver({ status }: KubeObject): boolean {
-  return status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }
 
 /** Pods of one controller, or else of one namespace with the same labels, are spread over nodes. */

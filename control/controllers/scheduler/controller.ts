@@ -1,10 +1,14 @@
-// Pods to nodes: pkg/scheduler in its simplest form.
-import { type KubeObject, timestamp } from '../apiserver/object.ts';
-import type { StoreEvent } from '../apiserver/store.ts';
-import type { Cluster } from './cluster.ts';
-import { matchesLabels } from './endpoints/pod-index.ts';
-import { WorkQueue } from './queue.ts';
-import { isOver, Spread } from './spread.ts';
+// Pods to nodes: pkg/scheduler.
+import { type KubeObject, timestamp } from '../../apiserver/object.ts';
+import type { StoreEvent } from '../../apiserver/store.ts';
+import { type Cluster, keyOf, placeOf } from '../cluster.ts';
+import { EventRecorder } from '../events.ts';
+import { isOver } from '../pods.ts';
+import { WorkQueue } from '../queue.ts';
+import { refusal } from './fit.ts';
+import { Spread } from './spread.ts';
+import { disliked } from './taints.ts';
+import { TopologySpread } from './topology.ts';
 
 interface Condition {
   type: string;
@@ -19,8 +23,9 @@ const SCHEDULER = 'default-scheduler';
 
 /** Gives each pod without a node the fitting one that has the fewest pods like it, then the fewest at all. */
 export class Scheduler {
-  readonly queue = new WorkQueue((key) => this.#schedule(key));
+  readonly queue: WorkQueue;
   readonly #cluster: Cluster;
+  readonly #recorder: EventRecorder;
   readonly #spread = new Spread();
   /** Keys of pods without a node. */
   readonly #waiting = new Set<string>();
@@ -28,6 +33,8 @@ export class Scheduler {
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
+    this.queue = new WorkQueue((key) => this.#schedule(key), cluster.clock);
+    this.#recorder = new EventRecorder(cluster, SCHEDULER);
     const { store } = cluster;
     for (const object of store.list('pods')) this.#onPod({ object });
     this.#unsubscribe = [
@@ -59,37 +66,54 @@ export class Scheduler {
   }
 
   #schedule(key: string): void {
-    const [namespace, name] = key.split('/') as [string, string];
+    const { namespace, name } = placeOf(key);
     const { store } = this.#cluster;
     const pod = store.get('pods', namespace, name);
     if (!pod || !isToSchedule(pod)) return;
-    const reasons = new Map<string, number>();
     const nodes = store.list('nodes');
-    const fitting: string[] = [];
+    const topology = new TopologySpread(pod, nodes, () => store.list('pods', namespace));
+    const reasons = new Map<string, number>();
+    const fitting: { name: string; dislike: number; cost: number }[] = [];
     for (const node of nodes) {
-      const reason = refusal(pod, node, this.#spread.size(node.metadata.name));
+      const { name } = node.metadata;
+      const reason = refusal(pod, node, this.#spread.size(name)) ?? topology.refusal(node);
       if (reason) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
-      else fitting.push(node.metadata.name);
+      else fitting.push({ name, dislike: disliked(pod, node), cost: topology.cost(node) });
     }
-    if (fitting.length === 0) {
-      const message = explain(nodes.length, reasons);
-      this.#write(pod, pod.spec, { status: 'False', reason: 'Unschedulable', message });
-      return;
-    }
-    const nodeName = this.#spread.best(pod, fitting);
+    if (fitting.length === 0) return this.#giveUp(pod, explain(nodes.length, reasons));
+    const [best] = fitting.toSorted((a, b) => a.dislike - b.dislike || a.cost - b.cost);
+    const equals = fitting.filter((n) => n.dislike === best!.dislike && n.cost === best!.cost);
+    const nodeName = this.#spread.best(
+      pod,
+      equals.map((node) => node.name),
+    );
     this.#write(pod, { ...pod.spec, nodeName }, { status: 'True' });
+    this.#recorder.record(
+      pod,
+      'Normal',
+      'Scheduled',
+      `Successfully assigned ${key} to ${nodeName}`,
+    );
   }
 
-  #write(pod: KubeObject, spec: unknown, condition: Omit<Condition, 'type'>): void {
+  #giveUp(pod: KubeObject, message: string): void {
+    const condition = { status: 'False', reason: 'Unschedulable', message };
+    if (!this.#write(pod, pod.spec, condition)) return;
+    this.#recorder.record(pod, 'Warning', 'FailedScheduling', message);
+  }
+
+  /** False if nothing was new. */
+  #write(pod: KubeObject, spec: unknown, condition: Omit<Condition, 'type'>): boolean {
     const conditions: Condition[] = pod.status?.conditions ?? [];
     const old = conditions.find((c) => c.type === 'PodScheduled');
     const isSame = old?.status === condition.status;
-    if (spec === pod.spec && isSame && old.message === condition.message) return;
+    if (spec === pod.spec && isSame && old.message === condition.message) return false;
     const lastTransitionTime = isSame ? old.lastTransitionTime : timestamp();
     const scheduled = { type: 'PodScheduled', ...condition, lastTransitionTime };
     const others = conditions.filter((c) => c.type !== 'PodScheduled');
     const status = { ...pod.status, conditions: [...others, scheduled] };
     this.#cluster.store.update('pods', { ...pod, spec, status });
+    return true;
   }
 }
 
@@ -103,22 +127,4 @@ function explain(nodes: number, reasons: Map<string, number>): string {
   if (nodes === 0) return 'no nodes available to schedule pods';
   const why = [...reasons].map(([reason, count]) => `${count} ${reason}`).sort();
   return `0/${nodes} nodes are available: ${why.join(', ')}.`;
-}
-
-/** Why a node cannot take a pod, in the scheduler's own words; null if it can. */
-function refusal(pod: KubeObject, node: KubeObject, pods: number): string | null {
-  const conditions: Condition[] = node.status?.conditions ?? [];
-  if (node.spec?.unschedulable) return 'node(s) were unschedulable';
-  if (!conditions.some((c) => c.type === 'Ready' && c.status === 'True')) {
-    return 'node(s) were not ready';
-  }
-  if (!matchesLabels(pod.spec.nodeSelector ?? {}, node.metadata.labels)) {
-    return "node(s) didn't match Pod's node affinity/selector";
-  }
-  const capacity = Number(node.status?.allocatable?.pods ?? Number.POSITIVE_INFINITY);
-  return pods >= capacity ? 'Too many pods' : null;
-}
-
-function keyOf({ metadata }: KubeObject): string {
-  return `${metadata.namespace}/${metadata.name}`;
 }

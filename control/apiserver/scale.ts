@@ -1,0 +1,63 @@
+// The number of pods of an object, as autoscaling/v1 speaks of it: pkg/registry/apps/deployment/storage (ScaleREST).
+import type { ServedKind } from './kinds.ts';
+import { isObject, type KubeObject } from './object.ts';
+import type { Patcher } from './patch.ts';
+import type { Place, Registry, WriteOptions } from './registry.ts';
+import { badRequest, invalid, wrong } from './status.ts';
+import { labelSelector } from './table/cells.ts';
+
+const SCALE = { kind: 'Scale', apiVersion: 'autoscaling/v1' };
+const RESOURCE = { kind: 'Scale', group: 'autoscaling', plural: 'scales' };
+
+/** The Scale of an object. */
+export function scaleOf({ metadata, spec, status }: KubeObject): KubeObject {
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata;
+  return {
+    ...SCALE,
+    metadata: {
+      name,
+      namespace,
+      uid,
+      resourceVersion,
+      creationTimestamp,
+    } as KubeObject['metadata'],
+    spec: { replicas: spec.replicas },
+    status: { replicas: status?.replicas ?? 0, selector: labelSelector(spec.selector) },
+  };
+}
+
+/** Replaces the Scale of an object, or with `patcher` patches it. Returns the Scale; throws StatusError. */
+export function writeScale(
+  registry: Registry,
+  kind: ServedKind,
+  place: Place,
+  body: unknown,
+  options: WriteOptions,
+  patcher?: Patcher,
+): KubeObject {
+  const current = scaleOf(registry.get(kind, place));
+  const wanted = patcher ? patcher(current, body) : body;
+  if (!isObject(wanted)) throw badRequest('the body of the request must be a JSON object');
+  for (const field of ['apiVersion', 'kind'] as const) {
+    if ((wanted[field] ?? SCALE[field]) === SCALE[field]) continue;
+    const given = JSON.stringify(wanted[field]);
+    throw badRequest(
+      `the object provided is not a Scale of ${SCALE.apiVersion}: ${field} is ${given}`,
+    );
+  }
+  const { metadata, spec } = wanted as unknown as Partial<KubeObject>;
+  const replicas = spec?.replicas ?? 0;
+  if (!Number.isInteger(replicas)) {
+    throw badRequest(
+      `spec.replicas of a Scale must be a whole number, not ${JSON.stringify(replicas)}`,
+    );
+  }
+  if (replicas < 0) {
+    const error = wrong('spec.replicas', replicas, 'must be greater than or equal to 0');
+    throw invalid(RESOURCE, place.name, [error]);
+  }
+  const { uid, resourceVersion } = metadata ?? {};
+  const identity = { ...(uid && { uid }), ...(resourceVersion && { resourceVersion }) };
+  const change = { metadata: identity, spec: { replicas } };
+  return scaleOf(registry.patch(kind, place, change, false, options));
+}

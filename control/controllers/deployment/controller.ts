@@ -1,0 +1,214 @@
+// From one template to the next, a few pods at a time: pkg/controller/deployment.
+import { type LabelSelector, selects } from '../../apiserver/label-selector.ts';
+import type { KubeObject } from '../../apiserver/object.ts';
+import type { StoreEvent } from '../../apiserver/store.ts';
+import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { claim, controllerOf, OwnedIndex } from '../owners.ts';
+import { isOver } from '../pods.ts';
+import { WorkQueue } from '../queue.ts';
+import { conditionOf, progressing } from './conditions.ts';
+import { isRolling } from './limits.ts';
+import { partSets, REVISION, revisionOf, withReplicas } from './revisions.ts';
+import { isScaled, rollingStep, scalingStep } from './rollout.ts';
+import { SetWriter } from './sets.ts';
+import { deadlineInMs, isComplete, plainStatus, rolloutStatus, type Sets } from './status.ts';
+
+const REPLICASET = kindOf('ReplicaSet');
+/** Times in conditions are whole seconds. */
+const SECOND_MS = 1000;
+
+/**
+ * Brings the ReplicaSets of every Deployment to what it asks for. It takes a step only when all of them have done
+ * what the last one asked, so that it never counts with numbers of yesterday.
+ */
+export class DeploymentController {
+  readonly queue: WorkQueue;
+  readonly #cluster: Cluster;
+  readonly #writer: SetWriter;
+  readonly #sets = new OwnedIndex();
+  readonly #unsubscribe: (() => void)[];
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+    this.queue = new WorkQueue((key) => this.#reconcile(key), cluster.clock);
+    this.#writer = new SetWriter(cluster);
+    const { store } = cluster;
+    for (const set of store.list('replicasets')) this.#sets.put(set);
+    for (const deployment of store.list('deployments')) this.queue.add(keyOf(deployment));
+    this.#unsubscribe = [
+      store.subscribe('deployments', ({ object }) => this.queue.add(keyOf(object))),
+      store.subscribe('replicasets', (event) => this.#onSet(event)),
+      store.subscribe('pods', (event) => this.#onPod(event)),
+    ];
+  }
+
+  stop(): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.queue.stop();
+  }
+
+  #onSet({ type, object, old }: StoreEvent): void {
+    if (old) this.#sets.remove(old);
+    if (type !== 'DELETED') this.#sets.put(object);
+    for (const set of old ? [old, object] : [object]) this.#enqueueOwner(set);
+    if (controllerOf(object) || type === 'DELETED') return;
+    const { namespace, labels } = object.metadata;
+    for (const deployment of this.#cluster.store.list('deployments', namespace)) {
+      const selector: LabelSelector = deployment.spec.selector;
+      if (selects(selector, labels)) this.queue.add(keyOf(deployment));
+    }
+  }
+
+  /** Where everything is made anew, the last pod that ends lets the first new one come. */
+  #onPod({ type, object }: StoreEvent): void {
+    if (type !== 'DELETED' && !isOver(object)) return;
+    const owner = controllerOf(object);
+    const set =
+      owner && this.#cluster.store.get('replicasets', object.metadata.namespace!, owner.name);
+    if (set) this.#enqueueOwner(set);
+  }
+
+  #enqueueOwner(set: KubeObject): void {
+    const owner = controllerOf(set);
+    if (owner?.kind === 'Deployment') this.queue.add(`${set.metadata.namespace}/${owner.name}`);
+  }
+
+  #reconcile(key: string): void {
+    const { store, clock } = this.#cluster;
+    const { namespace, name } = placeOf(key);
+    let deployment = store.get('deployments', namespace, name);
+    if (!deployment) return;
+    const sets = claim(this.#cluster, REPLICASET, deployment, this.#sets);
+    // The status of one that has not is written in a moment, and leads here again.
+    if (!sets.every(isSettled)) return;
+    if (deployment.metadata.deletionTimestamp) return this.#writePlainStatus(deployment);
+    deployment = this.#notePause(deployment);
+    const parts = partSets(deployment, sets);
+    if (deployment.spec.paused || isScaled(deployment, parts)) this.#scale(deployment, parts);
+    else if (isRolling(deployment)) this.#roll(deployment, parts);
+    else this.#recreate(deployment, parts);
+    const left = store.get('deployments', namespace, name);
+    const waitMs = left ? deadlineInMs(left, clock.nowMs()) : null;
+    if (waitMs !== null) this.queue.addAfter(key, waitMs + SECOND_MS);
+  }
+
+  #notePause(deployment: KubeObject): KubeObject {
+    const { spec, status } = deployment;
+    const reason = conditionOf(status?.conditions ?? [], 'Progressing')?.reason;
+    // What is known to have failed is not forgotten by a pause.
+    if (reason === 'ProgressDeadlineExceeded') return deployment;
+    const isNoted = reason === 'DeploymentPaused';
+    if (isNoted === (spec.paused ?? false)) return deployment;
+    const fact = spec.paused
+      ? progressing('Unknown', 'DeploymentPaused', 'Deployment is paused')
+      : progressing('Unknown', 'DeploymentResumed', 'Deployment is resumed');
+    return this.#writer.note(deployment, fact);
+  }
+
+  /** Sizes alone: no rollout is begun or continued. */
+  #scale(given: KubeObject, parts: Sets): void {
+    const { deployment, newest } = this.#promote(given, parts);
+    const sets = { ...parts, newest };
+    this.#writer.resize(deployment, scalingStep(deployment, sets));
+    if (deployment.spec.paused) this.#forgetOld(deployment, parts.others);
+    this.#writePlainStatus(deployment);
+  }
+
+  #roll(given: KubeObject, parts: Sets): void {
+    const made = parts.newest ? this.#promote(given, parts) : this.#create(given, parts.others);
+    if (!made) return;
+    const { deployment, newest } = made;
+    const sizes = rollingStep(deployment, newest!, parts.others);
+    this.#writer.resize(deployment, sizes);
+    if (sizes.size === 0) this.#forgetWhenComplete(deployment, parts.others);
+    this.#writeRolloutStatus(deployment);
+  }
+
+  #recreate(given: KubeObject, parts: Sets): void {
+    const active = withReplicas(parts.others);
+    const promoted = this.#promote(given, parts);
+    this.#writer.resize(promoted.deployment, new Map(active.map((set) => [set, 0])));
+    if (active.length > 0 || this.#hasPods(parts.others)) {
+      return this.#writeRolloutStatus(promoted.deployment);
+    }
+    const made = parts.newest ? promoted : this.#create(promoted.deployment, parts.others);
+    if (!made) return;
+    const { deployment, newest } = made;
+    const { replicas } = deployment.spec;
+    if (newest!.spec.replicas !== replicas) {
+      this.#writer.resize(deployment, new Map([[newest!, replicas]]));
+    } else this.#forgetWhenComplete(deployment, parts.others);
+    this.#writeRolloutStatus(deployment);
+  }
+
+  /** The newest set, if there is one, bears the newest revision, and so does its Deployment. */
+  #promote(given: KubeObject, { newest, others }: Sets) {
+    if (!newest) return { deployment: given, newest };
+    const set = this.#writer.promote(newest, given, others);
+    let deployment = this.#writer.writeRevision(given, set.metadata.annotations?.[REVISION]);
+    if (!conditionOf(deployment.status?.conditions ?? [], 'Progressing')) {
+      const message = `Found new replica set ${JSON.stringify(set.metadata.name)}`;
+      deployment = this.#writer.note(
+        deployment,
+        progressing('True', 'FoundNewReplicaSet', message),
+      );
+    }
+    return { deployment, newest: set };
+  }
+
+  /** Null if the namespace ends, or if another name has to be tried. */
+  #create(given: KubeObject, others: KubeObject[]) {
+    const namespace = this.#cluster.store.get('namespaces', '', given.metadata.namespace!);
+    if (namespace?.metadata.deletionTimestamp) return null;
+    const newest = this.#writer.create(given, others);
+    if (!newest) return null;
+    const revised = this.#writer.writeRevision(given, newest.metadata.annotations?.[REVISION]);
+    const message = `Created new replica set ${JSON.stringify(newest.metadata.name)}`;
+    const fact = progressing('True', 'NewReplicaSetCreated', message);
+    return { deployment: this.#writer.note(revised, fact), newest };
+  }
+
+  /** True if a pod of these sets has not ended, even if it has been told to. */
+  #hasPods(sets: KubeObject[]): boolean {
+    const uids = new Set(sets.map(({ metadata }) => metadata.uid));
+    const namespace = sets[0]?.metadata.namespace;
+    if (!namespace) return false;
+    const pods = this.#cluster.store.list('pods', namespace);
+    return pods.some((pod) => uids.has(controllerOf(pod)?.uid) && !isOver(pod));
+  }
+
+  #forgetWhenComplete(deployment: KubeObject, others: KubeObject[]): void {
+    if (isComplete(deployment, deployment.status ?? {})) this.#forgetOld(deployment, others);
+  }
+
+  /** Old sets without pods stay to go back to, but no more of them than somebody wants. */
+  #forgetOld({ spec }: KubeObject, others: KubeObject[]): void {
+    const kept = others.filter(({ metadata }) => !metadata.deletionTimestamp);
+    const excess = kept.length - spec.revisionHistoryLimit;
+    if (excess <= 0) return;
+    const oldest = kept.toSorted((a, b) => revisionOf(a) - revisionOf(b)).slice(0, excess);
+    for (const set of oldest) {
+      if (set.spec.replicas === 0 && !set.status?.replicas) this.#writer.remove(set);
+    }
+  }
+
+  #writePlainStatus(deployment: KubeObject): void {
+    const nowMs = this.#cluster.clock.nowMs();
+    this.#writer.writeStatus(deployment, plainStatus(deployment, this.#parts(deployment), nowMs));
+  }
+
+  #writeRolloutStatus(deployment: KubeObject): void {
+    const nowMs = this.#cluster.clock.nowMs();
+    this.#writer.writeStatus(deployment, rolloutStatus(deployment, this.#parts(deployment), nowMs));
+  }
+
+  /** The sets as they are after what was just written. */
+  #parts(deployment: KubeObject): Sets {
+    return partSets(deployment, this.#sets.of(deployment.metadata.uid!));
+  }
+}
+
+/** True if a ReplicaSet's controller has seen what it is asked for. */
+function isSettled({ metadata, status }: KubeObject): boolean {
+  return (status?.observedGeneration ?? 0) >= metadata.generation!;
+}

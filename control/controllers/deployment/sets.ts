@@ -1,0 +1,130 @@
+// What a Deployment controller writes: ReplicaSets, their sizes and revisions, the Deployment's own status.
+import { isEqual, type KubeObject } from '../../apiserver/object.ts';
+import { StatusError } from '../../apiserver/status.ts';
+import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { EventRecorder } from '../events.ts';
+import { controllerRef } from '../owners.ts';
+import { type Fact, withFact } from './conditions.ts';
+import { progressDeadlineS } from './limits.ts';
+import { REVISION, revisionAnnotations, revisionOf, scaleAnnotations } from './revisions.ts';
+import { type Sizes, sizeOfNewest } from './rollout.ts';
+import type { DeploymentStatus } from './status.ts';
+import { HASH_LABEL, templateHash } from './template.ts';
+
+const DEPLOYMENT = kindOf('Deployment');
+const REPLICASET = kindOf('ReplicaSet');
+
+export class SetWriter {
+  readonly #cluster: Cluster;
+  readonly #recorder: EventRecorder;
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+    this.#recorder = new EventRecorder(cluster, 'deployment-controller');
+  }
+
+  /** Gives ReplicaSets new sizes. */
+  resize(deployment: KubeObject, sizes: Sizes): void {
+    const annotations = scaleAnnotations(deployment);
+    for (const [set, replicas] of sizes) {
+      const place = placeOf(keyOf(set));
+      const change = { metadata: { annotations }, spec: { replicas } };
+      this.#cluster.registry.patch(REPLICASET, place, change, false);
+      this.#tellSize(deployment, set.metadata.name, set.spec.replicas, replicas);
+    }
+  }
+
+  /** Makes a ReplicaSet the one of the newest revision, whether it is new or was that of an older one. */
+  promote(set: KubeObject, deployment: KubeObject, others: KubeObject[]): KubeObject {
+    const minReadySeconds: number = deployment.spec.minReadySeconds ?? 0;
+    const revision = Math.max(0, ...others.map(revisionOf)) + 1;
+    const old = set.metadata.annotations ?? {};
+    const annotations = revisionAnnotations(deployment, old, revision);
+    const isSame = (set.spec.minReadySeconds ?? 0) === minReadySeconds;
+    if (isSame && isEqual(annotations, old)) return set;
+    const change = { metadata: { annotations }, ...(!isSame && { spec: { minReadySeconds } }) };
+    return this.#cluster.registry.patch(REPLICASET, placeOf(keyOf(set)), change, false);
+  }
+
+  /** Creates the ReplicaSet of a Deployment's template; null if its name is taken: then the next one is not. */
+  create(deployment: KubeObject, others: KubeObject[]): KubeObject | null {
+    const { store, registry } = this.#cluster;
+    const namespace = deployment.metadata.namespace!;
+    const wanted = describeSet(deployment, others);
+    const { name } = wanted.metadata;
+    if (store.get('replicasets', namespace, name)) {
+      const collisionCount = (deployment.status?.collisionCount ?? 0) + 1;
+      this.writeStatus(deployment, { ...deployment.status, collisionCount });
+      return null;
+    }
+    try {
+      const set = registry.create(REPLICASET, namespace, wanted);
+      this.#tellSize(deployment, name, 0, set.spec.replicas);
+      return set;
+    } catch (error) {
+      if (!(error instanceof StatusError)) throw error;
+      const reason = 'ReplicaSetCreateError';
+      const message = `Failed to create new replica set ${JSON.stringify(name)}: ${error.message}`;
+      this.#recorder.record(deployment, 'Warning', reason, message);
+      this.note(deployment, { type: 'Progressing', status: 'False', reason, message });
+      throw error;
+    }
+  }
+
+  remove(set: KubeObject): void {
+    this.#cluster.registry.remove(REPLICASET, placeOf(keyOf(set)), {});
+  }
+
+  /** Writes on a Deployment which revision it has. Returns it as it is then. */
+  writeRevision(deployment: KubeObject, revision: string | undefined): KubeObject {
+    if (!revision || deployment.metadata.annotations?.[REVISION] === revision) return deployment;
+    const change = { metadata: { annotations: { [REVISION]: revision } } };
+    return this.#cluster.registry.patch(DEPLOYMENT, placeOf(keyOf(deployment)), change, false);
+  }
+
+  /** Adds a condition to what is said of progress, if anybody wants to know of it. */
+  note(deployment: KubeObject, fact: Fact): KubeObject {
+    if (progressDeadlineS(deployment) === null) return deployment;
+    const nowMs = this.#cluster.clock.nowMs();
+    const conditions = withFact(deployment.status?.conditions ?? [], fact, nowMs);
+    return this.writeStatus(deployment, { ...deployment.status, conditions });
+  }
+
+  writeStatus(deployment: KubeObject, status: DeploymentStatus): KubeObject {
+    if (isEqual(status, deployment.status)) return deployment;
+    const place = placeOf(keyOf(deployment));
+    return this.#cluster.registry.update(DEPLOYMENT, place, { ...deployment, status }, true);
+  }
+
+  #tellSize(deployment: KubeObject, name: string, from: number, to: number): void {
+    if (from === to) return;
+    const message = `Scaled ${to > from ? 'up' : 'down'} replica set ${name} from ${from} to ${to}`;
+    this.#recorder.record(deployment, 'Normal', 'ScalingReplicaSet', message);
+  }
+}
+
+/** The ReplicaSet that a Deployment should have for its template. */
+function describeSet(deployment: KubeObject, others: KubeObject[]) {
+  const { metadata, spec, status } = deployment;
+  const hash = templateHash(spec.template, status?.collisionCount ?? 0);
+  const labels = { ...spec.template.metadata.labels, [HASH_LABEL]: hash };
+  const revision = Math.max(0, ...others.map(revisionOf)) + 1;
+  const { selector, template } = spec;
+  return {
+    metadata: {
+      name: `${metadata.name}-${hash}`,
+      labels,
+      annotations: {
+        ...revisionAnnotations(deployment, {}, revision),
+        ...scaleAnnotations(deployment),
+      },
+      ownerReferences: [controllerRef(deployment)],
+    },
+    spec: {
+      replicas: sizeOfNewest(deployment, others, 0),
+      ...(spec.minReadySeconds && { minReadySeconds: spec.minReadySeconds }),
+      selector: { ...selector, matchLabels: { ...selector.matchLabels, [HASH_LABEL]: hash } },
+      template: { ...template, metadata: { ...template.metadata, labels } },
+    },
+  };
+}

@@ -1,0 +1,49 @@
+// Which templates are one and the same: pkg/controller/deployment/util (EqualIgnoreHash, ComputeHash).
+import { createHash } from 'node:crypto';
+import { isEqual, isObject, type KubeObject } from '../../apiserver/object.ts';
+
+/** Label that tells the pods of two templates apart. */
+export const HASH_LABEL = 'pod-template-hash';
+
+/** Letters and digits that make no words: apimachinery/pkg/util/rand. */
+const LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
+const HASH_LETTERS = 10;
+
+/** Fields that clients written in Go leave out when they are 0 or false. */
+const ZERO_FIELDS = new Set(
+  'hostIPC hostNetwork hostPID hostPort initialDelaySeconds readOnly stdin stdinOnce tty'.split(
+    ' ',
+  ),
+);
+
+/** Ten letters for a template; other ones for another `collisions`, in case that they are taken. */
+export function templateHash(template: unknown, collisions: number): string {
+  const text = JSON.stringify([canonical(template), collisions]);
+  const digest = createHash('sha256').update(text).digest();
+  return [...digest.subarray(0, HASH_LETTERS)]
+    .map((byte) => LETTERS[byte % LETTERS.length])
+    .join('');
+}
+
+/** True if a ReplicaSet's pods are what a Deployment asks for. */
+export function isOfTemplate(set: KubeObject, deployment: KubeObject): boolean {
+  return isEqual(canonical(set.spec.template), canonical(deployment.spec.template));
+}
+
+/** A template without what makes no difference, its keys in order. */
+function canonical(value: unknown, key = ''): unknown {
+  if (Array.isArray(value)) return value.map((item) => canonical(item));
+  if (!isObject(value)) return value;
+  const kept = Object.keys(value)
+    .filter((name) => !(key === 'labels' && name === HASH_LABEL))
+    .sort()
+    .map((name) => [name, canonical(value[name], name)] as const)
+    .filter(([name, item]) => !isNothing(name, item));
+  return Object.fromEntries(kept);
+}
+
+function isNothing(key: string, value: unknown): boolean {
+  if (value === null || value === undefined || value === '') return true;
+  if (Array.isArray(value)) return value.length === 0;
+  return ZERO_FIELDS.has(key) && (value === 0 || value === false);
+}

@@ -1,0 +1,74 @@
+// What controllers tell people: client-go/tools/record.
+import { type KubeObject, timestamp } from '../apiserver/object.ts';
+import { StatusError } from '../apiserver/status.ts';
+import { type Cluster, kindOf } from './cluster.ts';
+
+const EVENT = kindOf('Event');
+/** Events that are remembered in case that they happen again. */
+const REMEMBERED_MAX = 1000;
+
+/** Writes events in the name of one controller. What happens again counts one up. */
+export class EventRecorder {
+  readonly #cluster: Cluster;
+  readonly #component: string;
+  /** What happened -> name of the Event that says so, the longest ago first. */
+  readonly #names = new Map<string, string>();
+
+  constructor(cluster: Cluster, component: string) {
+    this.#cluster = cluster;
+    this.#component = component;
+  }
+
+  record(object: KubeObject, type: 'Normal' | 'Warning', reason: string, message: string): void {
+    const namespace = object.metadata.namespace ?? 'default';
+    const key = JSON.stringify([object.metadata.uid, type, reason, message]);
+    const known = this.#names.get(key);
+    const { store, registry, clock } = this.#cluster;
+    const lastTimestamp = timestamp(clock.nowMs());
+    const earlier = known && store.get('events', namespace, known);
+    try {
+      if (earlier) {
+        const count = Number(earlier.count) + 1;
+        const place = { namespace, name: known };
+        registry.patch(EVENT, place, { count, lastTimestamp }, false);
+      } else {
+        const event = this.#describe(object, type, reason, message, lastTimestamp);
+        this.#remember(key, registry.create(EVENT, namespace, event).metadata.name);
+      }
+    } catch (error) {
+      // A namespace that ends takes no events, and nobody would read them.
+      if (!(error instanceof StatusError)) throw error;
+    }
+  }
+
+  #describe(
+    { apiVersion, kind, metadata }: KubeObject,
+    type: string,
+    reason: string,
+    message: string,
+    now: string,
+  ): object {
+    const { name, namespace, uid, resourceVersion } = metadata;
+    return {
+      metadata: { generateName: `${name}.` },
+      involvedObject: { apiVersion, kind, name, namespace, uid, resourceVersion },
+      type,
+      reason,
+      message,
+      count: 1,
+      firstTimestamp: now,
+      lastTimestamp: now,
+      source: { component: this.#component },
+      reportingComponent: this.#component,
+      reportingInstance: '',
+    };
+  }
+
+  #remember(key: string, name: string): void {
+    this.#names.delete(key);
+    this.#names.set(key, name);
+    if (this.#names.size <= REMEMBERED_MAX) return;
+    const [oldest] = this.#names.keys();
+    this.#names.delete(oldest!);
+  }
+}

@@ -1,0 +1,92 @@
+// What is said of a node that nobody hears of, and of its pods: pkg/controller/nodelifecycle.
+import { isEqual, type KubeObject, timestamp } from '../../apiserver/object.ts';
+
+interface Condition {
+  type: string;
+  status: string;
+  reason?: string;
+  message?: string;
+  lastTransitionTime?: string;
+}
+
+export interface Taint {
+  key: string;
+  value?: string;
+  effect: string;
+  timeAdded?: string;
+}
+
+const SILENT = 'NodeStatusUnknown';
+const POD_SILENT = 'NodeNotReady';
+const UNREACHABLE = 'node.kubernetes.io/unreachable';
+const EFFECTS = ['NoSchedule', 'NoExecute'];
+
+/** True if a node was given up for its silence, and for nothing else. */
+export function isGivenUp(node: KubeObject): boolean {
+  return readyOf(node)?.reason === SILENT;
+}
+
+/** The status of a node that has given no sign of life for too long. */
+export function silentStatus(node: KubeObject, nowMs: number): object {
+  const message = 'The agent of the node stopped renewing its lease.';
+  return withReady(node, { status: 'Unknown', reason: SILENT, message }, nowMs);
+}
+
+/** The status of a node that has been silent and is no more. */
+export function renewedStatus(node: KubeObject, nowMs: number): object {
+  const message = 'the lease of the node is renewed';
+  return withReady(node, { status: 'True', reason: 'LeaseRenewed', message }, nowMs);
+}
+
+/** The taints that a node with these should have; the same list if nothing changes. */
+export function taintsOf(old: Taint[], isSilent: boolean, nowMs: number): Taint[] {
+  const others = old.filter(({ key }) => key !== UNREACHABLE);
+  if (!isSilent) return others.length === old.length ? old : others;
+  const missing = EFFECTS.filter(
+    (effect) => !old.some((taint) => taint.key === UNREACHABLE && taint.effect === effect),
+  );
+  if (missing.length === 0) return old;
+  const timeAdded = timestamp(nowMs);
+  return [...old, ...missing.map((effect) => ({ key: UNREACHABLE, effect, timeAdded }))];
+}
+
+/** True if a pod counts as ready, or was only taken to be not ready for the silence of its node. */
+export function isToChange(pod: KubeObject, isSilent: boolean): boolean {
+  const ready = readyOf(pod);
+  if (isSilent) return ready?.status === 'True';
+  return ready?.reason === POD_SILENT && isReadyByItself(pod);
+}
+
+/** The status of a pod whose node has fallen silent, or is heard of again. */
+export function podStatus(pod: KubeObject, isSilent: boolean, nowMs: number): object {
+  if (!isSilent) return withReady(pod, { status: 'True' }, nowMs);
+  const message = 'The node of the pod is not ready.';
+  return withReady(pod, { status: 'False', reason: POD_SILENT, message }, nowMs);
+}
+
+/** Containers and gates alone make a pod ready; whoever runs it keeps them, whatever becomes of its node. */
+function isReadyByItself({ spec, status }: KubeObject): boolean {
+  const conditions: Condition[] = status?.conditions ?? [];
+  const gates: { conditionType: string }[] = spec.readinessGates ?? [];
+  const needed = ['ContainersReady', ...gates.map(({ conditionType }) => conditionType)];
+  return needed.every((type) => conditions.some((c) => c.type === type && c.status === 'True'));
+}
+
+function readyOf({ status }: KubeObject): Condition | undefined {
+  const conditions: Condition[] = status?.conditions ?? [];
+  return conditions.find(({ type }) => type === 'Ready');
+}
+
+function withReady({ status }: KubeObject, ready: Omit<Condition, 'type'>, nowMs: number): object {
+  const old: Condition[] = status?.conditions ?? [];
+  const condition = { type: 'Ready', ...ready, lastTransitionTime: timestamp(nowMs) };
+  const conditions = old.some(({ type }) => type === 'Ready')
+    ? old.map((c) => (c.type === 'Ready' ? condition : c))
+    : [...old, condition];
+  return { ...status, conditions };
+}
+
+/** True if two nodes differ in nothing that decides whether they are heard of. */
+export function isSameNode(a: KubeObject, b: KubeObject | undefined): boolean {
+  return isEqual(readyOf(a), b && readyOf(b)) && isEqual(a.spec?.taints, b?.spec?.taints);
+}

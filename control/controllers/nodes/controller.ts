@@ -1,0 +1,123 @@
+// Nodes that fall silent: pkg/controller/nodelifecycle. Their pods leave the endpoints until they are heard of again.
+import type { KubeObject } from '../../apiserver/object.ts';
+import type { StoreEvent } from '../../apiserver/store.ts';
+import { type Cluster, kindOf } from '../cluster.ts';
+import { EventRecorder } from '../events.ts';
+import { WorkQueue } from '../queue.ts';
+import {
+  isGivenUp,
+  isSameNode,
+  isToChange,
+  podStatus,
+  renewedStatus,
+  silentStatus,
+  type Taint,
+  taintsOf,
+} from './conditions.ts';
+
+const LEASES = 'kube-node-lease';
+/** A node whose Lease has not been renewed for so long is given up. */
+const GRACE_MS = 20_000;
+
+const NODE = kindOf('Node');
+const POD = kindOf('Pod');
+
+/**
+ * Gives up nodes whose Lease is not renewed, and takes them back when it is. What counts is when a renewal was seen
+ * and not what time it names, so that neither clocks that differ nor an absence of this server give up anybody.
+ * Nodes without a Lease are somebody else's to look after.
+ */
+export class NodeLifecycleController {
+  /** Keys are names of nodes. */
+  readonly queue: WorkQueue;
+  readonly #cluster: Cluster;
+  readonly #recorder: EventRecorder;
+  /** Node -> when its Lease was last seen to be renewed, or first seen at all. */
+  readonly #seen = new Map<string, { atMs: number; isRenewed: boolean }>();
+  /** Nodes some of whose pods do not say what they should. */
+  readonly #unsettled = new Set<string>();
+  readonly #unsubscribe: (() => void)[];
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+    this.queue = new WorkQueue((name) => this.#reconcile(name), cluster.clock);
+    this.#recorder = new EventRecorder(cluster, 'node-controller');
+    const { store } = cluster;
+    for (const lease of store.list('leases', LEASES)) {
+      this.#see(lease, false);
+      // An earlier server may have ended between a node and its pods.
+      this.#unsettled.add(lease.metadata.name);
+    }
+    this.#unsubscribe = [
+      store.subscribe('leases', (event) => this.#onLease(event)),
+      store.subscribe('nodes', ({ object, old }) => {
+        if (!isSameNode(object, old)) this.queue.add(object.metadata.name);
+      }),
+      store.subscribe('pods', ({ type, object }) => this.#onPod(type, object)),
+    ];
+  }
+
+  stop(): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.queue.stop();
+  }
+
+  #onLease({ type, object, old }: StoreEvent): void {
+    if (object.metadata.namespace !== LEASES) return;
+    if (type === 'DELETED') this.#seen.delete(object.metadata.name);
+    else if (object.spec?.renewTime !== old?.spec?.renewTime) this.#see(object, true);
+  }
+
+  #see({ metadata }: KubeObject, isRenewed: boolean): void {
+    this.#seen.set(metadata.name, { atMs: this.#cluster.clock.nowMs(), isRenewed });
+    this.queue.add(metadata.name);
+  }
+
+  /** Whoever runs a pod may say that it is ready while its node is silent. */
+  #onPod(type: StoreEvent['type'], pod: KubeObject): void {
+    const name: string | undefined = pod.spec.nodeName;
+    if (!name || type === 'DELETED' || !this.#seen.has(name)) return;
+    const node = this.#cluster.store.get('nodes', '', name);
+    if (!node || !isToChange(pod, isGivenUp(node))) return;
+    this.#unsettled.add(name);
+    this.queue.add(name);
+  }
+
+  #reconcile(name: string): void {
+    const { store, registry, clock } = this.#cluster;
+    const node = store.get('nodes', '', name);
+    const seen = this.#seen.get(name);
+    if (!node || !seen) return;
+    const nowMs = clock.nowMs();
+    const leftMs = seen.atMs + GRACE_MS - nowMs;
+    const wasSilent = isGivenUp(node);
+    // One that was given up before this server began stays so until it is heard of.
+    const isSilent = leftMs <= 0 || (wasSilent && !seen.isRenewed);
+    if (leftMs > 0) this.queue.addAfter(name, leftMs);
+    if (isSilent !== wasSilent) {
+      const status = isSilent ? silentStatus(node, nowMs) : renewedStatus(node, nowMs);
+      registry.update(NODE, { namespace: '', name }, { ...node, status }, true);
+      const reason = isSilent ? 'NodeNotReady' : 'NodeReady';
+      this.#recorder.record(node, 'Normal', reason, `Node ${name} status is now: ${reason}`);
+    }
+    const old: Taint[] = node.spec?.taints ?? [];
+    const taints = taintsOf(old, isSilent, nowMs);
+    if (taints !== old) {
+      const spec = { taints: taints.length > 0 ? taints : null };
+      registry.patch(NODE, { namespace: '', name }, { spec }, false);
+    }
+    if (this.#unsettled.delete(name) || isSilent !== wasSilent) {
+      this.#changePods(name, isSilent, nowMs);
+    }
+  }
+
+  #changePods(name: string, isSilent: boolean, nowMs: number): void {
+    const { store, registry } = this.#cluster;
+    for (const pod of store.list('pods')) {
+      if (pod.spec.nodeName !== name || !isToChange(pod, isSilent)) continue;
+      const place = { namespace: pod.metadata.namespace!, name: pod.metadata.name };
+      registry.update(POD, place, { ...pod, status: podStatus(pod, isSilent, nowMs) }, true);
+      if (isSilent) this.#recorder.record(pod, 'Warning', 'NodeNotReady', 'Node is not ready');
+    }
+  }
+}

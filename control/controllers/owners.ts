@@ -1,0 +1,100 @@
+// Who controls what: pkg/controller/controller_ref_manager.go.
+import type { ServedKind } from '../apiserver/kinds.ts';
+import { type LabelSelector, selects } from '../apiserver/label-selector.ts';
+import type { KubeObject, OwnerReference } from '../apiserver/object.ts';
+import type { Cluster } from './cluster.ts';
+
+/** The one owner that may change an object. */
+export function controllerOf({ metadata }: KubeObject): OwnerReference | undefined {
+  return metadata.ownerReferences?.find(({ controller }) => controller);
+}
+
+/** What an object of this owner bears. */
+export function controllerRef({ apiVersion, kind, metadata }: KubeObject): OwnerReference {
+  return {
+    apiVersion: apiVersion!,
+    kind: kind!,
+    name: metadata.name,
+    uid: metadata.uid!,
+    controller: true,
+    blockOwnerDeletion: true,
+  };
+}
+
+/** Objects of a kind by who controls them, and those that nobody does. */
+export class OwnedIndex {
+  /** uid of the controlling owner, or the namespace of those without -> objects by name. */
+  readonly #groups = new Map<string, Map<string, KubeObject>>();
+
+  put(object: KubeObject): void {
+    const key = groupOf(object);
+    const group = this.#groups.get(key);
+    if (group) group.set(nameOf(object), object);
+    else this.#groups.set(key, new Map([[nameOf(object), object]]));
+  }
+
+  remove(object: KubeObject): void {
+    const key = groupOf(object);
+    const group = this.#groups.get(key);
+    group?.delete(nameOf(object));
+    if (group?.size === 0) this.#groups.delete(key);
+  }
+
+  of(uid: string): KubeObject[] {
+    return [...(this.#groups.get(uid)?.values() ?? [])];
+  }
+
+  /** Objects of a namespace that nobody controls. */
+  orphans(namespace: string): KubeObject[] {
+    return [...(this.#groups.get(`/${namespace}`)?.values() ?? [])];
+  }
+}
+
+function groupOf(object: KubeObject): string {
+  return controllerOf(object)?.uid ?? `/${object.metadata.namespace}`;
+}
+
+/** An owner of another namespace owns nothing here, but may be named. */
+function nameOf({ metadata }: KubeObject): string {
+  return `${metadata.namespace}/${metadata.name}`;
+}
+
+/**
+ * The objects that belong to an owner: its selector chooses them. Those that nobody controls are adopted, those
+ * that are not chosen any more let go, unless the owner is about to end.
+ */
+export function claim(
+  { registry }: Cluster,
+  kind: ServedKind,
+  owner: KubeObject,
+  index: OwnedIndex,
+  isCandidate: (object: KubeObject) => boolean = () => true,
+): KubeObject[] {
+  const selector: LabelSelector = owner.spec.selector;
+  const namespace = owner.metadata.namespace!;
+  const isChosen = ({ metadata }: KubeObject) => selects(selector, metadata.labels);
+  const isEnding = owner.metadata.deletionTimestamp !== undefined;
+  const write = (object: KubeObject, ownerReferences: OwnerReference[]) => {
+    const place = { namespace, name: object.metadata.name };
+    return registry.patch(kind, place, { metadata: { ownerReferences } }, false);
+  };
+  const claimed: KubeObject[] = [];
+  for (const object of index.of(owner.metadata.uid!)) {
+    if (object.metadata.namespace !== namespace || !isCandidate(object)) continue;
+    if (isChosen(object)) claimed.push(object);
+    else if (!isEnding) {
+      const owners = object.metadata.ownerReferences!;
+      write(
+        object,
+        owners.filter(({ uid }) => uid !== owner.metadata.uid),
+      );
+    }
+  }
+  if (isEnding) return claimed;
+  for (const object of index.orphans(namespace)) {
+    if (object.metadata.deletionTimestamp || !isCandidate(object) || !isChosen(object)) continue;
+    const others = object.metadata.ownerReferences ?? [];
+    claimed.push(write(object, [...others, controllerRef(owner)]));
+  }
+  return claimed;
+}

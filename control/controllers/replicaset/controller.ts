@@ -1,0 +1,156 @@
+// As many pods of one template as are asked for: pkg/controller/replicaset.
+import { type LabelSelector, selects } from '../../apiserver/label-selector.ts';
+import { isEqual, type KubeObject } from '../../apiserver/object.ts';
+import { StatusError } from '../../apiserver/status.ts';
+import type { StoreEvent } from '../../apiserver/store.ts';
+import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { EventRecorder } from '../events.ts';
+import { claim, controllerOf, controllerRef, OwnedIndex } from '../owners.ts';
+import { availableInMs, isActive } from '../pods.ts';
+import { WorkQueue } from '../queue.ts';
+import { sortForDeletion } from './order.ts';
+import { type ReplicaFailure, replicaSetStatus } from './status.ts';
+
+/** Pods that one turn creates or deletes; requests of clients come between two turns. */
+const BURST_MAX = 25;
+const POD = kindOf('Pod');
+const REPLICASET = kindOf('ReplicaSet');
+
+/**
+ * Keeps the number of pods of every ReplicaSet. What it writes it reads again at once, so that it needs no
+ * memory of what it is about to see.
+ */
+export class ReplicaSetController {
+  readonly queue: WorkQueue;
+  readonly #cluster: Cluster;
+  readonly #recorder: EventRecorder;
+  readonly #pods = new OwnedIndex();
+  readonly #sets = new OwnedIndex();
+  readonly #unsubscribe: (() => void)[];
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+    this.queue = new WorkQueue((key) => this.#reconcile(key), cluster.clock);
+    this.#recorder = new EventRecorder(cluster, 'replicaset-controller');
+    const { store } = cluster;
+    for (const pod of store.list('pods')) this.#pods.put(pod);
+    for (const object of store.list('replicasets')) this.#onSet({ object });
+    this.#unsubscribe = [
+      store.subscribe('replicasets', (event) => this.#onSet(event)),
+      store.subscribe('pods', (event) => this.#onPod(event)),
+    ];
+  }
+
+  stop(): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.queue.stop();
+  }
+
+  #onSet({ type, object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
+    if (old) this.#sets.remove(old);
+    if (type !== 'DELETED') this.#sets.put(object);
+    this.queue.add(keyOf(object));
+  }
+
+  #onPod({ type, object, old }: StoreEvent): void {
+    if (old) this.#pods.remove(old);
+    if (type !== 'DELETED') this.#pods.put(object);
+    for (const pod of old ? [old, object] : [object]) {
+      const owner = controllerOf(pod);
+      if (owner?.kind === 'ReplicaSet') this.queue.add(`${pod.metadata.namespace}/${owner.name}`);
+    }
+    if (!controllerOf(object) && type !== 'DELETED') this.#offer(object);
+  }
+
+  /** A pod that nobody controls may be what a ReplicaSet looks for. */
+  #offer({ metadata }: KubeObject): void {
+    for (const set of this.#cluster.store.list('replicasets', metadata.namespace)) {
+      const selector: LabelSelector = set.spec.selector;
+      if (selects(selector, metadata.labels)) this.queue.add(keyOf(set));
+    }
+  }
+
+  #reconcile(key: string): void {
+    const { store, registry, clock } = this.#cluster;
+    const place = placeOf(key);
+    const set = store.get('replicasets', place.namespace, place.name);
+    if (!set) return;
+    const pods = claim(this.#cluster, POD, set, this.#pods, isActive);
+    let failure: { error: unknown; why: ReplicaFailure } | null = null;
+    if (!set.metadata.deletionTimestamp) failure = this.#manage(set, pods);
+    const left = this.#pods.of(set.metadata.uid!).filter(isActive);
+    const status = replicaSetStatus(set, left, failure?.why ?? null, clock.nowMs());
+    if (!isEqual(status, set.status)) {
+      // Adopting has written pods alone: the set is as it was read.
+      registry.update(REPLICASET, place, { ...set, status }, true);
+    }
+    if (failure) throw failure.error;
+    this.#lookAgain(key, set, left);
+  }
+
+  /** Creates or deletes what is between the pods that there are and those that should be. */
+  #manage(set: KubeObject, pods: KubeObject[]): { error: unknown; why: ReplicaFailure } | null {
+    const excess = pods.length - set.spec.replicas;
+    // A namespace that ends takes no pods, and will not have this set for long.
+    if (excess < 0 && this.#isEnding(set.metadata.namespace!)) return null;
+    try {
+      if (excess < 0) {
+        for (let i = 0; i < Math.min(-excess, BURST_MAX); i++) this.#create(set);
+      } else {
+        const going = excess < pods.length ? sortForDeletion(pods, this.#related(set)) : pods;
+        for (const pod of going.slice(0, Math.min(excess, BURST_MAX))) this.#delete(set, pod);
+      }
+    } catch (error) {
+      if (!(error instanceof StatusError)) throw error;
+      const reason = excess < 0 ? 'FailedCreate' : 'FailedDelete';
+      const verb = excess < 0 ? 'creating' : 'deleting';
+      this.#recorder.record(set, 'Warning', reason, `Error ${verb}: ${error.message}`);
+      return { error, why: { reason, message: error.message } };
+    }
+    if (Math.abs(excess) > BURST_MAX) this.queue.add(keyOf(set));
+    return null;
+  }
+
+  #isEnding(namespace: string): boolean {
+    const found = this.#cluster.store.get('namespaces', '', namespace);
+    return found?.metadata.deletionTimestamp !== undefined;
+  }
+
+  #create(set: KubeObject): void {
+    const { metadata = {}, spec } = set.spec.template;
+    const { labels, annotations, finalizers } = metadata;
+    const pod = this.#cluster.registry.create(POD, set.metadata.namespace!, {
+      metadata: {
+        generateName: `${set.metadata.name}-`,
+        ...(labels && { labels }),
+        ...(annotations && { annotations }),
+        ...(finalizers && { finalizers }),
+        ownerReferences: [controllerRef(set)],
+      },
+      spec,
+    });
+    this.#recorder.record(set, 'Normal', 'SuccessfulCreate', `Created pod: ${pod.metadata.name}`);
+  }
+
+  #delete(set: KubeObject, { metadata }: KubeObject): void {
+    const place = { namespace: metadata.namespace!, name: metadata.name };
+    this.#cluster.registry.remove(POD, place, {});
+    this.#recorder.record(set, 'Normal', 'SuccessfulDelete', `Deleted pod: ${metadata.name}`);
+  }
+
+  /** Pods of all ReplicaSets of the same owner, such as those of two versions of a Deployment. */
+  #related(set: KubeObject): KubeObject[] {
+    const owner = controllerOf(set);
+    const sets = owner ? this.#sets.of(owner.uid) : [set];
+    return sets.flatMap(({ metadata }) => this.#pods.of(metadata.uid!));
+  }
+
+  /** A pod that is ready but not long enough becomes available without any event. */
+  #lookAgain(key: string, { spec }: KubeObject, pods: KubeObject[]): void {
+    const now = this.#cluster.clock.nowMs();
+    const waits = pods
+      .map((pod) => availableInMs(pod, spec.minReadySeconds ?? 0, now))
+      .filter((ms) => ms !== null && ms > 0);
+    if (waits.length > 0) this.queue.addAfter(key, Math.min(...(waits as number[])));
+  }
+}

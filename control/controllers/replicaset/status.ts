@@ -1,0 +1,48 @@
+// What a ReplicaSet says of its pods: pkg/controller/replicaset/replica_set_utils.go (calculateStatus).
+import { type KubeObject, timestamp } from '../../apiserver/object.ts';
+import { matchesLabels } from '../endpoints/pod-index.ts';
+import { availableInMs, readySinceMs } from '../pods.ts';
+
+/** Why there are not as many pods as there should be. */
+export interface ReplicaFailure {
+  reason: 'FailedCreate' | 'FailedDelete';
+  message: string;
+}
+
+interface Condition {
+  type: string;
+}
+
+const FAILURE = 'ReplicaFailure';
+
+/** The status of a ReplicaSet with these active pods. */
+export function replicaSetStatus(
+  { metadata, spec, status }: KubeObject,
+  pods: KubeObject[],
+  failure: ReplicaFailure | null,
+  nowMs: number,
+): object {
+  const labels = spec.template.metadata?.labels ?? {};
+  const count = (test: (pod: KubeObject) => boolean) => pods.filter(test).length;
+  const old: Condition[] = status?.conditions ?? [];
+  const failed = old.find(({ type }) => type === FAILURE) ?? {
+    type: FAILURE,
+    status: 'True',
+    ...failure,
+    lastTransitionTime: timestamp(nowMs),
+  };
+  const conditions = old.filter(({ type }) => type !== FAILURE);
+  if (failure) conditions.push(failed);
+  const numbers = {
+    fullyLabeledReplicas: count((pod) => matchesLabels(labels, pod.metadata.labels)),
+    readyReplicas: count((pod) => readySinceMs(pod) !== null),
+    availableReplicas: count((pod) => availableInMs(pod, spec.minReadySeconds ?? 0, nowMs) === 0),
+  };
+  return {
+    replicas: pods.length,
+    // Upstream leaves out what is zero.
+    ...Object.fromEntries(Object.entries(numbers).filter(([, number]) => number > 0)),
+    observedGeneration: metadata.generation,
+    ...(conditions.length > 0 && { conditions }),
+  };
+}

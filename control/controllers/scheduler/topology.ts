@@ -1,0 +1,97 @@
+// Pods that want to be spread over hosts or zones: pkg/scheduler/framework/plugins/podtopologyspread.
+import { type LabelSelector, selects } from '../../apiserver/label-selector.ts';
+import type { KubeObject } from '../../apiserver/object.ts';
+import { isActive } from '../pods.ts';
+import { isWanted } from './fit.ts';
+
+interface Constraint {
+  maxSkew: number;
+  topologyKey: string;
+  whenUnsatisfiable: 'DoNotSchedule' | 'ScheduleAnyway';
+  labelSelector?: LabelSelector;
+  matchLabelKeys?: string[];
+  minDomains?: number;
+}
+
+const REFUSED = "node(s) didn't match pod topology spread constraints";
+
+/** How a pod would lie among those that it is to be spread with. */
+export class TopologySpread {
+  readonly #pod: KubeObject;
+  /** Counts of pods by domain, of each constraint. */
+  readonly #counted: { constraint: Constraint; domains: Map<string, number> }[];
+
+  constructor(pod: KubeObject, nodes: KubeObject[], listPods: () => KubeObject[]) {
+    this.#pod = pod;
+    const constraints: Constraint[] = pod.spec.topologySpreadConstraints ?? [];
+    const pods = constraints.length > 0 ? listPods() : [];
+    this.#counted = constraints.map((constraint) => ({
+      constraint,
+      domains: countPods(pod, constraint, nodes, pods),
+    }));
+  }
+
+  /** Why a node cannot take the pod; null if it can. */
+  refusal(node: KubeObject): string | null {
+    for (const { constraint, domains } of this.#counted) {
+      if (constraint.whenUnsatisfiable !== 'DoNotSchedule') continue;
+      const domain = domainOf(node, constraint);
+      if (domain === undefined) return `${REFUSED} (missing required label)`;
+      const isFew = domains.size < (constraint.minDomains ?? 1);
+      const fewest = isFew ? 0 : Math.min(...domains.values());
+      const own = isChosen(this.#pod, this.#pod, constraint) ? 1 : 0;
+      if ((domains.get(domain) ?? 0) + own - fewest > constraint.maxSkew) return REFUSED;
+    }
+    return null;
+  }
+
+  /** The less the better: pods in the node's domains, as far as they are only asked to be few. */
+  cost(node: KubeObject): number {
+    let cost = 0;
+    for (const { constraint, domains } of this.#counted) {
+      if (constraint.whenUnsatisfiable !== 'ScheduleAnyway') continue;
+      const domain = domainOf(node, constraint);
+      // A node that is in none of them is the last choice.
+      cost += domain === undefined ? Number.MAX_SAFE_INTEGER : (domains.get(domain) ?? 0);
+    }
+    return cost;
+  }
+}
+
+/** Pods of a constraint by the domain that they are in; a domain that the pod may go to counts even if it is empty. */
+function countPods(
+  pod: KubeObject,
+  constraint: Constraint,
+  nodes: KubeObject[],
+  pods: KubeObject[],
+): Map<string, number> {
+  const domains = new Map<string, number>();
+  const domainOfNode = new Map<string, string>();
+  for (const node of nodes) {
+    const domain = domainOf(node, constraint);
+    if (domain === undefined || !isWanted(pod, node)) continue;
+    domains.set(domain, 0);
+    domainOfNode.set(node.metadata.name, domain);
+  }
+  for (const other of pods) {
+    const domain = domainOfNode.get(other.spec.nodeName);
+    if (domain === undefined || !isActive(other) || !isChosen(pod, other, constraint)) continue;
+    domains.set(domain, domains.get(domain)! + 1);
+  }
+  return domains;
+}
+
+function domainOf({ metadata }: KubeObject, { topologyKey }: Constraint): string | undefined {
+  return metadata.labels?.[topologyKey];
+}
+
+/** True if `other` is one of those that `pod` is to be spread with. */
+function isChosen(
+  pod: KubeObject,
+  other: KubeObject,
+  { labelSelector, matchLabelKeys = [] }: Constraint,
+): boolean {
+  const [mine, its] = [pod.metadata.labels ?? {}, other.metadata.labels ?? {}];
+  if (!selects(labelSelector, its)) return false;
+  return matchLabelKeys.every((key) => !(key in mine) || mine[key] === its[key]);
+}

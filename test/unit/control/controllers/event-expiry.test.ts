@@ -1,0 +1,35 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { startWorld } from './world.ts';
+
+const MINUTE_MS = 60_000;
+let world: ReturnType<typeof startWorld>;
+
+beforeEach(() => {
+  world = startWorld();
+});
+afterEach(() => world.controllers.stop());
+
+const names = () => world.list('Event').map(({ metadata }) => metadata.name);
+
+async function pass(minutes: number): Promise<void> {
+  world.clock.advance(minutes * MINUTE_MS);
+  await world.idle();
+}
+
+test('an event goes when it has not happened again for an hour', async () => {
+  const now = () => new Date(world.clock.nowMs()).toISOString();
+  for (const name of ['once', 'again']) {
+    const involvedObject = { kind: 'Pod', name: 'p', namespace: 'default' };
+    world.create('Event', { metadata: { name }, involvedObject, lastTimestamp: now() });
+  }
+  await pass(50);
+  assert.deepEqual(names(), ['once', 'again']);
+  world.patch('Event', 'again', { lastTimestamp: now(), count: 2 });
+  await pass(11);
+  assert.deepEqual(names(), ['again']);
+  await pass(48);
+  assert.deepEqual(names(), ['again']);
+  await pass(2);
+  assert.deepEqual(names(), []);
+});

@@ -1,0 +1,38 @@
+// Pods that do as they are told, for worlds without nodes to run them.
+import type { KubeObject } from '../../../../control/apiserver/object.ts';
+import type { World } from './world.ts';
+
+type Pods = Pick<World, 'list' | 'patchStatus' | 'remove' | 'clock'>;
+
+/** Says of a pod that it runs and is ready. */
+export function makeReady(world: Pods, { metadata }: KubeObject): void {
+  const lastTransitionTime = new Date(world.clock.nowMs()).toISOString();
+  const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime }];
+  world.patchStatus('Pod', metadata.name, { phase: 'Running', conditions });
+}
+
+/** One thing that a kubelet would do next: a pod that is told to ends, or one becomes ready. False if there is none. */
+export function stepPod(
+  world: Pods,
+  pick: (pods: KubeObject[]) => KubeObject = (pods) => pods[0]!,
+): boolean {
+  const open = world.list('Pod').filter(({ metadata, status }) => {
+    return metadata.deletionTimestamp || status.phase === 'Pending';
+  });
+  if (open.length === 0) return false;
+  const pod = pick(open);
+  if (pod.metadata.deletionTimestamp) world.remove('Pod', pod.metadata.name);
+  else makeReady(world, pod);
+  return true;
+}
+
+/** Lets pods come and go until nothing moves any more; `look` sees every state on the way. */
+export async function settle(
+  world: Pods & Pick<World, 'idle'>,
+  look: () => void = () => {},
+): Promise<void> {
+  do {
+    await world.idle();
+    look();
+  } while (stepPod(world));
+}

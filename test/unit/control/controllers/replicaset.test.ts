@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import type { KubeObject } from '../../../../control/apiserver/object.ts';
+import { StatusError } from '../../../../control/apiserver/status.ts';
+import { activePods, eventsOf, kindOf, node, pod, startWorld, workload } from './world.ts';
+
+let world: ReturnType<typeof startWorld>;
+
+beforeEach(() => {
+  world = startWorld((bare) => {
+    for (const name of ['node1', 'node2']) bare.create('Node', node(name));
+  });
+});
+afterEach(() => {
+  mock.restoreAll();
+  world.controllers.stop();
+});
+
+const pods = () => activePods(world, 'web');
+const status = () => world.get('ReplicaSet', 'web')?.status;
+
+async function make(replicas: number, spec: object = {}): Promise<void> {
+  world.create('ReplicaSet', workload('web', { replicas, ...spec }));
+  await world.idle();
+}
+
+async function scale(replicas: number): Promise<void> {
+  world.patch('ReplicaSet', 'web', { spec: { replicas } });
+  await world.idle();
+}
+
+/** Says of a pod that it runs, and since how many seconds it is ready. */
+function setReady({ metadata }: KubeObject, forS = 0): void {
+  const lastTransitionTime = new Date(world.clock.nowMs() - forS * 1000).toISOString();
+  const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime }];
+  world.patchStatus('Pod', metadata.name, { phase: 'Running', conditions });
+}
+
+test('as many pods as asked for are made from the template, and said so', async () => {
+  await make(3);
+  assert.equal(pods().length, 3);
+  const [first] = pods();
+  assert.match(first!.metadata.name, /^web-[a-z0-9]{5}$/);
+  assert.deepEqual(first!.metadata.labels, { app: 'web' });
+  const owner = world.get('ReplicaSet', 'web')!;
+  assert.deepEqual(first!.metadata.ownerReferences, [
+    {
+      apiVersion: 'apps/v1',
+      kind: 'ReplicaSet',
+      name: 'web',
+      uid: owner.metadata.uid,
+      controller: true,
+      blockOwnerDeletion: true,
+    },
+  ]);
+  const said = eventsOf(world, 'web');
+  assert.deepEqual(
+    said.toSorted(),
+    pods().map(({ metadata }) => ['SuccessfulCreate', `Created pod: ${metadata.name}`]),
+  );
+});
+
+test('many pods are made and deleted in several turns', async () => {
+  await make(120);
+  assert.equal(pods().length, 120);
+  assert.equal(status().replicas, 120);
+  await scale(3);
+  assert.equal(pods().length, 3);
+});
+
+test('the status counts pods that are there, that have all labels, are ready and are available', async () => {
+  await make(3, { minReadySeconds: 10 });
+  assert.deepEqual(status(), { replicas: 3, fullyLabeledReplicas: 3, observedGeneration: 1 });
+  setReady(pods()[0]!, 60);
+  setReady(pods()[1]!, 4);
+  await world.idle();
+  assert.deepEqual([status().readyReplicas, status().availableReplicas], [2, 1]);
+  world.clock.advance(6000);
+  await world.idle();
+  assert.equal(status().availableReplicas, 2, 'without any event');
+  await scale(4);
+  assert.equal(status().observedGeneration, 2);
+});
+
+test('a pod that is deleted, has failed or is ending is replaced at once', async () => {
+  await make(3);
+  const [gone, failed, ending] = pods();
+  world.remove('Pod', gone!.metadata.name);
+  world.patchStatus('Pod', failed!.metadata.name, { phase: 'Failed' });
+  world.remove('Pod', ending!.metadata.name, { graceful: true });
+  await world.idle();
+  assert.equal(pods().length, 3);
+  assert.ok(world.get('Pod', failed!.metadata.name), 'what has failed stays to be looked at');
+  assert.ok(world.get('Pod', ending!.metadata.name), 'what ends has its time');
+});
+
+test('a pod that nobody controls is adopted, one of somebody else is left alone', async () => {
+  const other = {
+    apiVersion: 'example.com/v1',
+    kind: 'Other',
+    name: 'o',
+    uid: 'u',
+    controller: true,
+  };
+  world.create('Pod', pod('orphan'));
+  world.create('Pod', pod('foreign', {}, { ownerReferences: [other] }));
+  await make(1);
+  const adopted = world.get('Pod', 'orphan')!.metadata.ownerReferences!;
+  assert.equal(adopted[0]!.name, 'web');
+  assert.equal(world.get('Pod', 'foreign')!.metadata.ownerReferences!.length, 1);
+  assert.equal(pods().length, 2, 'nothing was made');
+});
+
+test('a pod that loses its labels is let go and replaced; with them it is taken back', async () => {
+  await make(1);
+  const [{ metadata }] = pods() as [KubeObject];
+  world.patch('Pod', metadata.name, { metadata: { labels: { app: 'debug' } } });
+  await world.idle();
+  assert.deepEqual(world.get('Pod', metadata.name)!.metadata.ownerReferences ?? [], []);
+  assert.equal(pods().length, 1);
+  world.patch('Pod', metadata.name, { metadata: { labels: { app: 'web' } } });
+  await world.idle();
+  assert.equal(pods().length, 1, 'one of two is too many');
+});
+
+test('what goes first: without a node, pending, not ready, cheap, doubled up, ready for a short time', async () => {
+  const cost = (value: string) => ({ 'controller.kubernetes.io/pod-deletion-cost': value });
+  const running = (name: string, on: string, readyS: number | null, annotations: object = {}) => {
+    world.create('Pod', pod(name, { nodeName: on }, { annotations }));
+    if (readyS === null) world.patchStatus('Pod', name, { phase: 'Running' });
+    else setReady(world.get('Pod', name)!, readyS);
+  };
+  world.create('Pod', pod('a-nowhere', { nodeName: undefined, schedulerName: 'none' }));
+  world.create('Pod', pod('b-pending'));
+  running('c-unready', 'node1', null);
+  running('d-cheap', 'node2', 1000, cost('-5'));
+  running('e-doubled', 'node1', 500);
+  running('f-fresh', 'node3', 10);
+  running('g-old', 'node4', 900);
+  running('h-dear', 'node1', 5, cost('7'));
+  await make(8);
+  const order: string[] = [];
+  for (let left = 7; left > 0; left--) {
+    const before = pods().map(({ metadata }) => metadata.name);
+    await scale(left);
+    const after = pods().map(({ metadata }) => metadata.name);
+    order.push(...before.filter((name) => !after.includes(name)));
+  }
+  assert.deepEqual(order, [
+    'a-nowhere',
+    'b-pending',
+    'c-unready',
+    'd-cheap',
+    'e-doubled',
+    'f-fresh',
+    'g-old',
+  ]);
+  const last = eventsOf(world, 'web').at(-1);
+  assert.deepEqual(last, ['SuccessfulDelete', 'Deleted pod: g-old']);
+});
+
+test('pods that cannot be made are a condition and an event, and tried again', async () => {
+  const reported = mock.method(console, 'error', () => {});
+  const { create } = world.registry;
+  const refusing = mock.method(
+    world.registry,
+    'create',
+    function (this: unknown, ...args: unknown[]) {
+      const [kind] = args as [{ kind: string }];
+      if (kind.kind === 'Pod') throw new StatusError(403, 'Forbidden', 'exceeded quota');
+      return create.apply(world.registry, args as Parameters<typeof create>);
+    },
+  );
+  await make(2);
+  const [condition] = status().conditions;
+  assert.deepEqual(
+    [condition.type, condition.status, condition.reason, condition.message],
+    ['ReplicaFailure', 'True', 'FailedCreate', 'exceeded quota'],
+  );
+  assert.deepEqual(eventsOf(world, 'web')[0], ['FailedCreate', 'Error creating: exceeded quota']);
+  refusing.mock.restore();
+  assert.equal(pods().length, 0);
+  world.clock.advance(60_000);
+  await world.idle();
+  assert.equal(pods().length, 2);
+  assert.equal(status().conditions, undefined);
+  assert.ok(reported.mock.callCount() > 0);
+});
+
+test('what happens again is one event that counts', async () => {
+  mock.method(console, 'error', () => {});
+  const refused = new StatusError(403, 'Forbidden', 'not now');
+  await make(1);
+  mock.method(world.registry, 'remove', () => {
+    throw refused;
+  });
+  await scale(0);
+  world.clock.advance(50);
+  await world.idle();
+  const events = world.list('Event').filter(({ reason }) => reason === 'FailedDelete');
+  assert.equal(events.length, 1);
+  assert.equal(events[0]!.message, 'Error deleting: not now');
+  assert.ok(Number(events[0]!.count) > 1);
+});
+
+test('a set that is deleted leaves nothing behind, and its namespace may end', async () => {
+  await make(3);
+  world.remove('ReplicaSet', 'web');
+  await world.idle();
+  assert.deepEqual(pods(), []);
+  world.create('Namespace', { metadata: { name: 'short' } });
+  world.create('ReplicaSet', workload('web', { replicas: 2 }), 'short');
+  await world.idle();
+  world.remove('Namespace', 'short');
+  await world.idle();
+  const left = () => world.list('Pod').filter(({ metadata }) => metadata.namespace === 'short');
+  assert.equal(left().length, 2, 'none was made in their place');
+  for (const { metadata } of left()) {
+    const place = { namespace: 'short', name: metadata.name };
+    world.registry.remove(kindOf('Pod'), place, { gracePeriodSeconds: 0 });
+  }
+  await world.idle();
+  assert.equal(world.get('Namespace', 'short'), undefined);
+});
