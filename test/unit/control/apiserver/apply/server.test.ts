@@ -143,6 +143,27 @@ test('the status is applied by its path, with an entry of its own', async () => 
   assert.equal((await apply(`${PODS}/nobody/status`, body)).code, 404);
 });
 
+test('who scales owns the number of replicas, by the path that says so', async () => {
+  const labels = { app: 'none' };
+  const template = { metadata: { labels }, spec: { containers: [{ name: 'm', image: 'i' }] } };
+  const metadata = { name: 'scaled', namespace: 'default' };
+  const spec = { replicas: 0, selector: { matchLabels: labels }, template };
+  const path = '/apis/apps/v1/namespaces/default/replicasets';
+  const body = { apiVersion: 'apps/v1', kind: 'ReplicaSet', metadata, spec };
+  await apply(`${path}/scaled`, body);
+  const type = { 'content-type': 'application/merge-patch+json' };
+  const change = { spec: { replicas: 1 } };
+  await api.call('PATCH', `${path}/scaled/scale?fieldManager=scaler`, change, type);
+  const { body: scaled } = await api.call('GET', `${path}/scaled`);
+  const owned = managers(scaled).find(([manager]) => manager === 'scaler');
+  assert.deepEqual(owned, ['scaler', 'Update scale', { 'f:spec': { 'f:replicas': {} } }]);
+  const again = await apply(`${path}/scaled`, body);
+  assert.match(
+    again.body.message,
+    /"scaler" with subresource "scale" using apps\/v1: .spec.replicas$/,
+  );
+});
+
 test('writes are recorded by their manager, or by the program that made them', async () => {
   const agent = { 'user-agent': 'my-tool/v1.0 (linux)' };
   const { body: made } = await api.call('POST', MAPS, map('seen', { a: '1' }), agent);
