@@ -83,6 +83,10 @@ test('a configuration must name what it is applied to', async () => {
     [map('y', {}), /^the name of the object \(y\) does not match the name on the URL \(x\)/],
     [map('x', {}, { namespace: 'kube-system' }), /^the namespace of the provided object/],
     [map('x', {}, { managedFields: [{}] }), /^metadata.managedFields must be nil/],
+    [
+      { ...map('x', {}), metadata: { name: {} } },
+      /cannot unmarshal object into field metadata.name/,
+    ],
     [{ ...map('x', {}), dada: 1 }, /\(default\/x; \/v1, Kind=ConfigMap\): \.dada: field not decl/],
   ];
   for (const [body, message] of rows) {
@@ -90,6 +94,13 @@ test('a configuration must name what it is applied to', async () => {
     assert.equal(answer.code, 400);
     assert.match(answer.body.message, message);
   }
+});
+
+test('a null is applied as what is not there', async () => {
+  const { code, body } = await apply(`${MAPS}/null`, map('null', { a: '1', b: null }));
+  assert.equal(code, 201);
+  assert.deepEqual(body.data, { a: '1' });
+  assert.deepEqual(managers(body), [['me', 'Apply', { 'f:data': { 'f:a': {}, 'f:b': {} } }]]);
 });
 
 test('two items of one key cannot be applied', async () => {
