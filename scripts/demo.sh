@@ -56,6 +56,8 @@ echo
 step "one request as seen on the pod's cable and on kt0, before and after translation"
 captures=$(mktemp -d)
 trap 'rm -rf "$captures"' EXIT
+# A shell that is ended by a signal would leave without looking at the trap above.
+trap 'exit 130' INT TERM
 pod=$(inside client -- hostname -I | tr -d ' \n')
 cable=$(inside node/node1 -- ip -o route show "$pod/32" | sed 's/.* dev \([^ ]*\).*/\1/')
 for device in "$cable" kt0; do

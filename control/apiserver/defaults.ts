@@ -82,8 +82,10 @@ export function defaultPod(object: KubeObject): void {
     schedulerName: 'default-scheduler',
     securityContext: {},
     enableServiceLinks: true,
-    serviceAccountName: 'default',
+    serviceAccountName: spec.serviceAccount || 'default',
   });
+  // The name that the field had before, which clients may still read.
+  spec.serviceAccount = spec.serviceAccountName;
   for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])]) {
     fill(container, {
       terminationMessagePath: '/dev/termination-log',

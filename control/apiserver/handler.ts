@@ -1,25 +1,28 @@
 // One request from its path to its answer.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { managerOfAgent } from './apply/managers.ts';
+import { APPLY_PATCH, checkPatchOptions } from './apply/request.ts';
+import { type Body, mediaTypeOf, readObject, readPatch, unsupportedMedia } from './body/body.ts';
+import { deleteOptions, removeAll, removeOne } from './deletes.ts';
 import { discoveryDocuments } from './discovery.ts';
+import { aggregatedDiscovery } from './discovery-aggregated.ts';
 import { listObjects } from './list.ts';
-import { isObject } from './object.ts';
+import { checkWatchOptions, listOptions } from './list-options.ts';
 import { openapiJson, openapiProtobuf } from './openapi.ts';
+import { openapiV3 } from './openapi-v3.ts';
 import { PATCHERS, type Patcher } from './patch.ts';
-import type { DeleteOptions, Registry, WriteOptions } from './registry.ts';
+import type { Registry } from './registry.ts';
 import { parseRoute, type Route } from './route.ts';
 import { scaleOf, writeScale } from './scale.ts';
 import { type Matcher, parseFieldSelector, parseLabelSelector } from './selectors.ts';
 import { badRequest, notAllowed, pathNotFound, StatusError } from './status.ts';
 import { type RowObject, toTable, wantsTable } from './table/table.ts';
 import { serveWatch } from './watch.ts';
+import { writeOptions } from './write-options.ts';
 
-/** Upstream's limit of a request's body. */
-const BODY_BYTES_MAX = 3 * 1024 * 1024;
 const WATCH_S_DEFAULT = 1800;
 const HEALTH = new Set(['/healthz', '/livez', '/readyz']);
-/** What JSON comes as; nothing said means JSON, as upstream has it. */
-const JSON_TYPES = new Set(['', '*/*', 'application/json']);
 const documents = discoveryDocuments();
 
 /** Answers requests that bear the token; everything else is refused. */
@@ -32,6 +35,13 @@ export function createHandler(registry: Registry, token: string) {
   };
 }
 
+/** What a write is asked with, and where warnings go. */
+interface Exchange {
+  request: IncomingMessage;
+  response: ServerResponse;
+  body: Body;
+}
+
 async function answer(
   registry: Registry,
   wanted: Buffer,
@@ -42,16 +52,21 @@ async function answer(
   if (!timingSafeEqual(digest(request.headers.authorization ?? ''), wanted)) {
     throw new StatusError(401, 'Unauthorized', 'Unauthorized');
   }
-  const url = new URL(request.url ?? '/', 'https://api');
+  const url = URL.parse(request.url ?? '/', 'https://api');
+  if (!url) throw badRequest(`the path of the request is none: ${request.url}`);
   if (HEALTH.has(url.pathname)) return void response.end('ok');
   if (url.pathname === '/openapi/v2') return sendOpenapi(request, response);
-  const document = documents.get(url.pathname);
+  const all = aggregatedDiscovery(url.pathname, request.headers.accept ?? '', documents);
+  if (all) return sendJson(response, 200, all.document, all.type);
+  const document = openapiV3(url.pathname) ?? documents.get(url.pathname);
   if (document) return sendJson(response, 200, document);
   const route = parseRoute(url.pathname);
   if (!route) throw pathNotFound();
   if (request.method === 'GET') return read(registry, route, url.searchParams, request, response);
-  const body = await readBody(request);
-  const [code, object] = write(registry, route, url.searchParams, request, body);
+  // A kind of patch that is not served is refused before its body is read.
+  if (request.method === 'PATCH' && !isApply(request)) patcherOf(request);
+  const body = await (request.method === 'PATCH' ? readPatch(request) : readObject(request));
+  const [code, object] = write(registry, route, url.searchParams, { request, response, body });
   sendJson(response, code, object);
 }
 
@@ -77,6 +92,7 @@ function read(
   }
   const matches = matcherOf(route, query);
   if (isTrue(query.get('watch'))) {
+    checkWatchOptions(query);
     const timeoutS = Number(query.get('timeoutSeconds') ?? 0) || WATCH_S_DEFAULT;
     return serveWatch(
       registry.store,
@@ -93,9 +109,8 @@ function read(
       response,
     );
   }
-  const limit = Number(query.get('limit') ?? 0) || 0;
-  const from = query.get('continue') ?? '';
-  const all = { kind, namespace, matches, limit, continue: from };
+  const isSelective = ['labelSelector', 'fieldSelector'].some((field) => query.get(field));
+  const all = { kind, namespace, matches, isSelective, ...listOptions(query) };
   const { items, metadata } = listObjects(registry.store, all);
   const list = { kind: `${kind.kind}List`, apiVersion: kind.apiVersion, metadata, items };
   sendJson(response, 200, asTable ? toTable(kind, items, metadata, included) : list);
@@ -111,14 +126,11 @@ function write(
   registry: Registry,
   route: Route,
   query: URLSearchParams,
-  request: IncomingMessage,
-  body: unknown,
+  { request, response, body: { value: body, duplicates } }: Exchange,
 ): [code: number, object: object] {
   const { kind, namespace, name, subresource } = route;
-  const options: WriteOptions = {
-    dryRun: query.get('dryRun') === 'All',
-    strict: query.get('fieldValidation') === 'Strict',
-  };
+  const manager = query.get('fieldManager') || managerOfAgent(request.headers['user-agent'] ?? '');
+  const options = { ...writeOptions(request, query, response), duplicates, manager };
   const place = { namespace, name };
   const status = subresource === 'status';
   if (name === '') {
@@ -138,9 +150,16 @@ function write(
     case 'PUT':
       return [200, registry.update(kind, place, body, status, options)];
     case 'PATCH':
+      checkPatchOptions(query, isApply(request));
+      if (isApply(request)) {
+        const force = isTrue(query.get('force'));
+        const applied = registry.apply(kind, place, body, status, { ...options, force });
+        return [applied.created ? 201 : 200, applied.object];
+      }
       return [200, registry.patch(kind, place, body, status, options, patcherOf(request))];
     case 'DELETE':
-      return [200, registry.remove(kind, place, deleteOptions(body, query), options.dryRun)];
+      if (status) break;
+      return [200, removeOne(registry, route, deleteOptions(body, query))];
   }
   throw notAllowed();
 }
@@ -148,78 +167,17 @@ function write(
 function patcherOf(request: IncomingMessage): Patcher {
   const type = mediaTypeOf(request);
   if (Object.hasOwn(PATCHERS, type)) return PATCHERS[type]!;
-  throw unsupportedMedia(Object.keys(PATCHERS));
+  throw unsupportedMedia([...Object.keys(PATCHERS), APPLY_PATCH]);
 }
 
-function mediaTypeOf(request: IncomingMessage): string {
-  return request.headers['content-type']?.split(';')[0]?.trim() ?? '';
-}
-
-function unsupportedMedia(accepted: string[]): StatusError {
-  return new StatusError(
-    415,
-    'UnsupportedMediaType',
-    `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')}`,
-  );
-}
-
-function removeAll(
-  registry: Registry,
-  { kind, namespace }: Route,
-  matches: Matcher,
-  options: DeleteOptions,
-): object {
-  const items = registry.store
-    .list(kind.plural, namespace || undefined)
-    .filter(matches)
-    .map(({ metadata }) =>
-      registry.remove(
-        kind,
-        { namespace: metadata.namespace ?? '', name: metadata.name },
-        { ...options, preconditions: {} },
-      ),
-    );
-  const metadata = { resourceVersion: String(registry.store.resourceVersion) };
-  return { kind: `${kind.kind}List`, apiVersion: kind.apiVersion, metadata, items };
-}
-
-function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
-  const given = (isObject(body) ? body : {}) as DeleteOptions;
-  const grace = query.get('gracePeriodSeconds');
-  const propagationPolicy = query.get('propagationPolicy');
-  return {
-    ...given,
-    ...(grace !== null && { gracePeriodSeconds: Number(grace) }),
-    ...(propagationPolicy && { propagationPolicy }),
-  };
+function isApply(request: IncomingMessage): boolean {
+  return request.method === 'PATCH' && mediaTypeOf(request) === APPLY_PATCH;
 }
 
 function matcherOf({ kind }: Route, query: URLSearchParams): Matcher {
   const labels = parseLabelSelector(query.get('labelSelector') ?? '');
   const fields = parseFieldSelector(query.get('fieldSelector') ?? '', kind.fields);
   return (object) => labels(object) && fields(object);
-}
-
-/** Throws StatusError 415 for what is not JSON: `kubectl create namespace` of 1.32 and later speaks protobuf. */
-async function readBody(request: IncomingMessage): Promise<unknown> {
-  if (request.method === 'PATCH') patcherOf(request);
-  else if (!JSON_TYPES.has(mediaTypeOf(request))) throw unsupportedMedia(['application/json']);
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > BODY_BYTES_MAX) {
-      const message = `limit is ${BODY_BYTES_MAX}`;
-      throw new StatusError(413, 'RequestEntityTooLarge', `Request entity too large: ${message}`);
-    }
-    chunks.push(chunk);
-  }
-  if (bytes === 0) return undefined;
-  try {
-    return JSON.parse(Buffer.concat(chunks).toString()) as unknown;
-  } catch (error) {
-    throw badRequest(`the body of the request is not JSON: ${(error as Error).message}`);
-  }
 }
 
 /** Under a media type of no meaning: clients do not look at it, and some stumble over the `@` in the official one. */
@@ -229,10 +187,15 @@ function sendOpenapi(request: IncomingMessage, response: ServerResponse): void {
   response.end(openapiProtobuf());
 }
 
-function sendJson(response: ServerResponse, code: number, body: object): void {
+function sendJson(
+  response: ServerResponse,
+  code: number,
+  body: object,
+  type = 'application/json',
+): void {
   const text = JSON.stringify(body);
   response.writeHead(code, {
-    'content-type': 'application/json',
+    'content-type': type,
     'content-length': Buffer.byteLength(text),
     'cache-control': 'no-cache, private',
   });

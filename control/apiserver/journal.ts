@@ -2,11 +2,14 @@
 import {
   closeSync,
   existsSync,
-  fsyncSync,
+  fstatSync,
+  fsync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   truncateSync,
   writeSync,
 } from 'node:fs';
@@ -25,15 +28,29 @@ interface Entry {
   key: string;
 }
 
+/** A snapshot that is being written. */
+interface Snapshot {
+  fd: number;
+  /** What was live when it was begun. */
+  entries: Entry[];
+  /** What was written since. */
+  late: Entry[];
+  /** How many of `entries` are in the file, and how many bytes they are. */
+  written: number;
+  bytes: number;
+}
+
 /** What a journal holds. */
 export interface Restored {
   version: number;
   objects: { kind: string; object: KubeObject }[];
 }
 
-/** A snapshot is written when this many lines, and three times as many as there are objects, have gathered. */
+/** A snapshot is begun when this many lines, and so many times as many as there are objects, have gathered. */
 const LINES_MIN = 20_000;
 const LINES_PER_OBJECT = 4;
+/** Of a snapshot, between two requests. */
+const SLICE_ENTRIES = 256;
 
 /**
  * Every write is in the file before it is acknowledged, so that a killed process loses none; a machine that loses
@@ -43,14 +60,21 @@ export class Journal {
   readonly #path: string;
   #fd: number;
   #lines: number;
+  /** Where the file ends, in bytes: behind it there may be the half of a line that could not be written. */
+  #end: number;
+  #isTorn = false;
   /** The latest entry of each object, by kind and key. */
   readonly #live = new Map<string, Entry>();
   #version = 0;
+  #snapshot: Snapshot | null = null;
+  /** No snapshot before there are so many lines: one has failed. */
+  #linesPut = 0;
 
   private constructor(path: string, lines: number) {
     this.#path = path;
     this.#lines = lines;
     this.#fd = openSync(path, 'a', 0o600);
+    this.#end = fstatSync(this.#fd).size;
   }
 
   /** Opens the journal in a file, or begins one. Throws KubetunError KT_JOURNAL. */
@@ -69,17 +93,38 @@ export class Journal {
     return { version: this.#version, objects };
   }
 
-  /** Notes that an object is now so, or with null that it is gone. */
+  /**
+   * Notes that an object is now so, or with null that it is gone. Throws the system's error when the disk is full: then
+   * nothing of it is noted, and what was noted before stays.
+   */
   append(kind: string, key: string, version: number, object: KubeObject | null): void {
     const entry = { kind, version, object, key };
-    writeSync(this.#fd, `${JSON.stringify(entry)}\n`);
+    if (this.#isTorn) this.#cutOff();
+    const bytes = Buffer.from(`${JSON.stringify(entry)}\n`);
+    try {
+      writeAll(this.#fd, bytes);
+    } catch (error) {
+      this.#isTorn = true;
+      this.#cutOff();
+      throw error;
+    }
+    this.#end += bytes.length;
     this.#take(entry);
     this.#lines++;
-    if (this.#lines > Math.max(LINES_MIN, this.#live.size * LINES_PER_OBJECT)) this.#compact();
+    this.#snapshot?.late.push(entry);
+    const enough = Math.max(LINES_MIN, this.#live.size * LINES_PER_OBJECT, this.#linesPut);
+    if (this.#lines > enough && !this.#snapshot) this.#beginSnapshot();
   }
 
   close(): void {
+    this.#endSnapshot();
     closeSync(this.#fd);
+  }
+
+  /** Takes away the half of a line; else the next one would go on from it. */
+  #cutOff(): void {
+    ftruncateSync(this.#fd, this.#end);
+    this.#isTorn = false;
   }
 
   #take(entry: Entry): void {
@@ -89,22 +134,84 @@ export class Journal {
     else this.#live.delete(id);
   }
 
-  /** Writes what is live to another file and puts that in place of the old one, at once or not at all. */
-  #compact(): void {
-    const next = `${this.#path}.new`;
-    const fd = openSync(next, 'w', 0o600);
-    for (const entry of this.#live.values()) writeSync(fd, `${JSON.stringify(entry)}\n`);
+  /** Writes what is live to another file, a slice at a time, while writes go on to the old one. */
+  #beginSnapshot(): void {
+    try {
+      const fd = openSync(`${this.#path}.new`, 'w', 0o600);
+      this.#snapshot = { fd, entries: [...this.#live.values()], late: [], written: 0, bytes: 0 };
+    } catch (error) {
+      return this.#giveUp(error);
+    }
+    setImmediate(() => this.#writeSlice(this.#snapshot));
+  }
+
+  #writeSlice(snapshot: Snapshot | null): void {
+    if (!snapshot || snapshot !== this.#snapshot) return;
+    const { fd, entries, written } = snapshot;
+    try {
+      const slice = entries.slice(written, written + SLICE_ENTRIES);
+      snapshot.bytes += writeEntries(fd, slice);
+      snapshot.written += slice.length;
+    } catch (error) {
+      return this.#giveUp(error);
+    }
+    if (snapshot.written < entries.length) {
+      setImmediate(() => this.#writeSlice(snapshot));
+      return;
+    }
+    // The bulk goes to the disk in the background; what little comes meanwhile may go later.
+    fsync(fd, (error) => {
+      if (snapshot !== this.#snapshot) return;
+      if (error) this.#giveUp(error);
+      else this.#replace(snapshot);
+    });
+  }
+
+  /** Puts the snapshot, and what was written since it was begun, in place of the old file: at once or not at all. */
+  #replace({ fd, entries, late, bytes }: Snapshot): void {
     // The version may be that of an object that is gone.
-    writeSync(
-      fd,
-      `${JSON.stringify({ kind: '', key: '', version: this.#version, object: null })}\n`,
-    );
-    fsyncSync(fd);
-    renameSync(next, this.#path);
+    const last = { kind: '', key: '', version: this.#version, object: null };
+    let size = bytes;
+    try {
+      size += writeEntries(fd, [...late, last]);
+      renameSync(`${this.#path}.new`, this.#path);
+    } catch (error) {
+      return this.#giveUp(error);
+    }
     closeSync(this.#fd);
     this.#fd = fd;
-    this.#lines = this.#live.size + 1;
+    this.#end = size;
+    this.#isTorn = false;
+    this.#lines = entries.length + late.length + 1;
+    this.#linesPut = 0;
+    this.#snapshot = null;
   }
+
+  /** The old file is as good as before, and longer: the next try is far away, as the disk is likely to be full. */
+  #giveUp(error: unknown): void {
+    console.error(`journal: no snapshot of ${this.#path}: ${(error as Error).message}`);
+    this.#endSnapshot();
+    this.#linesPut = this.#lines + LINES_MIN;
+  }
+
+  #endSnapshot(): void {
+    if (!this.#snapshot) return;
+    closeSync(this.#snapshot.fd);
+    rmSync(`${this.#path}.new`, { force: true });
+    this.#snapshot = null;
+  }
+}
+
+function writeEntries(fd: number, entries: Entry[]): number {
+  const text = entries.map((entry) => `${JSON.stringify(entry)}\n`).join('');
+  const bytes = Buffer.from(text);
+  writeAll(fd, bytes);
+  return bytes.length;
+}
+
+/** A disk that is nearly full takes a part, and refuses the next. */
+function writeAll(fd: number, bytes: Buffer): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
 }
 
 /** The entries of a file; a torn last line is cut off, so that the next one begins where it should. */

@@ -14,8 +14,18 @@ import type { KubeObject } from './object.ts';
 import type { FieldError, ResourceName } from './status.ts';
 import { type Column, columnsOf } from './table/columns.ts';
 import { tolerateFailures } from './tolerations.ts';
+import {
+  defaultConfigMap,
+  defaultSecret,
+  validateConfigMap,
+  validateSecret,
+} from './validate/config.ts';
+import { defaultEndpoints, validateEndpoints } from './validate/endpoints.ts';
 import { validateEndpointSlice } from './validate/endpointslice.ts';
+import { validateEvent } from './validate/event.ts';
+import { defaultIngressClass, validateIngress, validateIngressClass } from './validate/ingress.ts';
 import { validateLease } from './validate/lease.ts';
+import { defaultNetworkPolicy, validateNetworkPolicy } from './validate/networkpolicy.ts';
 import { validateNode } from './validate/node.ts';
 import { validatePod } from './validate/pod.ts';
 import { validateService } from './validate/service.ts';
@@ -149,10 +159,14 @@ export const SERVED: ServedKind[] = [
     allocate: (allocator, object, old) => allocator.allocateService(object, old),
     release: (allocator, object) => allocator.releaseService(object),
   }),
-  kind('Endpoints', { singular: 'endpoints', shortNames: ['ep'] }),
+  kind('Endpoints', {
+    ...{ singular: 'endpoints', shortNames: ['ep'] },
+    ...{ setDefaults: defaultEndpoints, validate: validateEndpoints },
+  }),
   kind('EndpointSlice', { setDefaults: defaultEndpointSlice, validate: validateEndpointSlice }),
   kind('Event', {
     shortNames: ['ev'],
+    validate: validateEvent,
     fields: {
       'involvedObject.name': (o) => (o.involvedObject as { name?: string })?.name ?? '',
       'involvedObject.namespace': (o) =>
@@ -163,8 +177,13 @@ export const SERVED: ServedKind[] = [
       type: (o) => String(o.type ?? ''),
     },
   }),
-  kind('ConfigMap', { shortNames: ['cm'] }),
-  kind('Secret', { fields: { type: (o) => String(o.type ?? '') } }),
+  kind('ConfigMap', {
+    ...{ shortNames: ['cm'], setDefaults: defaultConfigMap, validate: validateConfigMap },
+  }),
+  kind('Secret', {
+    fields: { type: (o) => String(o.type ?? '') },
+    ...{ setDefaults: defaultSecret, validate: validateSecret },
+  }),
   kind('ServiceAccount', { shortNames: ['sa'] }),
   kind('Deployment', {
     shortNames: ['deploy'],
@@ -186,9 +205,15 @@ export const SERVED: ServedKind[] = [
     validate: validateReplicaSet,
   }),
   kind('Lease', { validate: validateLease }),
-  kind('NetworkPolicy', { shortNames: ['netpol'] }),
-  kind('Ingress', { shortNames: ['ing'], hasStatus: true }),
-  kind('IngressClass'),
+  kind('NetworkPolicy', {
+    shortNames: ['netpol'],
+    ...{ setDefaults: defaultNetworkPolicy, validate: validateNetworkPolicy },
+  }),
+  kind('Ingress', {
+    ...{ shortNames: ['ing'], hasStatus: true, validate: validateIngress },
+    initialStatus: { loadBalancer: {} },
+  }),
+  kind('IngressClass', { setDefaults: defaultIngressClass, validate: validateIngressClass }),
 ];
 
 const BY_PATH = new Map(SERVED.map((row) => [`${row.apiVersion}/${row.plural}`, row]));

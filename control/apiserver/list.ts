@@ -1,8 +1,8 @@
-// Lists: what is there, sorted by name, page by page.
+// Lists: what was there at one version, sorted by name, page by page.
 import type { ServedKind } from './kinds.ts';
 import type { KubeObject } from './object.ts';
 import type { Matcher } from './selectors.ts';
-import { badRequest } from './status.ts';
+import { badRequest, StatusError } from './status.ts';
 import type { Store } from './store.ts';
 
 export interface ListOptions {
@@ -10,10 +10,16 @@ export interface ListOptions {
   /** '' for all. */
   namespace: string;
   matches: Matcher;
+  /** Whether `matches` leaves anything out: then nobody counts what is left, as upstream. */
+  isSelective: boolean;
   /** 0: everything at once. */
   limit: number;
   /** Where the page before ended; '' for the first one. */
   continue: string;
+  /** '' and '0': whatever is there. */
+  resourceVersion: string;
+  /** That version, or one that is at least as new. */
+  match: 'Exact' | 'NotOlderThan';
 }
 
 /** One page, and what its metadata says. */
@@ -22,37 +28,93 @@ export interface Page {
   metadata: { resourceVersion: string; continue?: string; remainingItemCount?: number };
 }
 
-/** A page of what matches. Later pages show what is there when they are asked for, not when the first one was. */
+/** Where a page ended. `version` is that of the first page; -1 takes up with what is there now. */
+interface Token {
+  version: number;
+  after: string;
+}
+
+const TOKEN_OLD =
+  'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.';
+const VERSION_OLD = 'The resourceVersion for the provided list is too old.';
+
+/**
+ * A page of what matches; later pages are of the version of the first. Throws StatusError 400, 410 Expired for a
+ * version that is forgotten, and 504 Timeout for one that is yet to come.
+ */
 export function listObjects(store: Store, options: ListOptions): Page {
-  const { kind, namespace, matches, limit } = options;
-  const after = options.continue === '' ? '' : decode(options.continue);
-  const all = store
-    .list(kind.plural, namespace || undefined)
+  const { kind, namespace, matches, limit, isSelective } = options;
+  const token = options.continue === '' ? null : decode(options.continue);
+  const version = token ? versionOfToken(store, kind, token) : versionAsked(store, options);
+  const objects =
+    version === store.resourceVersion
+      ? store.list(kind.plural, namespace || undefined)
+      : store.listAt(kind.plural, version, namespace || undefined);
+  if (!objects) throw new StatusError(410, 'Expired', VERSION_OLD);
+  const all = objects
     .filter(matches)
     .map((object): [string, KubeObject] => [keyOf(object), object])
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .filter(([key]) => key > after);
+    .filter(([key]) => !token || key > token.after)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
   const page = limit > 0 ? all.slice(0, limit) : all;
   const rest = all.length - page.length;
   return {
     metadata: {
-      resourceVersion: String(store.resourceVersion),
-      ...(rest > 0 && { continue: encode(page.at(-1)![0]), remainingItemCount: rest }),
+      resourceVersion: String(version),
+      ...(rest > 0 && { continue: encode({ version, after: page.at(-1)![0] }) }),
+      ...(rest > 0 && !isSelective && { remainingItemCount: rest }),
     },
     items: page.map(([, object]) => object),
   };
+}
+
+function versionOfToken(store: Store, { plural }: ServedKind, token: Token): number {
+  if (token.version === -1) return store.resourceVersion;
+  if (token.version <= store.resourceVersion && token.version >= store.watchableFrom(plural)) {
+    return token.version;
+  }
+  const again = { continue: encode({ version: -1, after: token.after }) };
+  throw new StatusError(410, 'Expired', TOKEN_OLD, {}, again);
+}
+
+function versionAsked(store: Store, { resourceVersion, match }: ListOptions): number {
+  if (resourceVersion === '' || resourceVersion === '0') return store.resourceVersion;
+  const asked = Number(resourceVersion);
+  if (!Number.isSafeInteger(asked) || asked < 0) {
+    throw badRequest(`invalid resource version ${JSON.stringify(resourceVersion)}`);
+  }
+  if (asked > store.resourceVersion) {
+    const message = `Too large resource version: ${asked}, current: ${store.resourceVersion}`;
+    throw new StatusError(504, 'Timeout', message, {
+      causes: [
+        { reason: 'ResourceVersionTooLarge', message: 'Too large resource version', field: '' },
+      ],
+      retryAfterSeconds: 1,
+    });
+  }
+  return match === 'Exact' ? asked : store.resourceVersion;
 }
 
 function keyOf({ metadata }: KubeObject): string {
   return `${metadata.namespace ?? ''}/${metadata.name}`;
 }
 
-function encode(key: string): string {
-  return Buffer.from(key).toString('base64url');
+function encode({ version, after }: Token): string {
+  const token = { v: 'meta.k8s.io/v1', rv: version, start: after };
+  return Buffer.from(JSON.stringify(token)).toString('base64url');
 }
 
-function decode(token: string): string {
-  const key = Buffer.from(token, 'base64url').toString();
-  if (!key.includes('/')) throw badRequest('continue key is not valid');
-  return key;
+function decode(text: string): Token {
+  try {
+    const { rv, start } = JSON.parse(Buffer.from(text, 'base64url').toString()) as {
+      rv: unknown;
+      start: unknown;
+    };
+    if (Number.isSafeInteger(rv) && typeof start === 'string' && start.includes('/')) {
+      return { version: rv as number, after: start };
+    }
+  } catch {
+    // Said below.
+  }
+  throw badRequest('continue key is not valid');
 }

@@ -1,11 +1,11 @@
-// The OpenAPI document, as small as clients accept it: kubectl looks in it for what a PATCH of a kind understands
-// before it applies anything. It names no schemas, so `kubectl explain` has nothing to tell.
+// The OpenAPI 2 document, as small as clients accept it: kubectl looks in it for what a PATCH of a kind understands
+// before it applies anything. Schemas are in the documents of OpenAPI 3.
 import { SERVED, type ServedKind } from './kinds.ts';
 
 /** Query parameters that kubectl asks for by name before it uses them. */
-const PATCH_PARAMETERS = ['dryRun', 'fieldValidation'];
-const KIND_EXTENSION = 'x-kubernetes-group-version-kind';
-const INFO = { title: 'kubetun', version: 'v1.33.0' };
+export const PATCH_PARAMETERS = ['dryRun', 'fieldValidation'];
+export const KIND_EXTENSION = 'x-kubernetes-group-version-kind';
+export const INFO = { title: 'kubetun', version: 'v1.33.0' };
 
 /** For clients that read JSON. */
 export function openapiJson(): object {
@@ -17,7 +17,7 @@ function patchOperation(row: ServedKind): object {
   return {
     parameters: PATCH_PARAMETERS.map((name) => ({ name, in: 'query', type: 'string' })),
     responses: { 200: { description: 'OK' } },
-    [KIND_EXTENSION]: kindOf(row),
+    [KIND_EXTENSION]: gvkOf(row),
   };
 }
 
@@ -41,15 +41,16 @@ function operation(row: ServedKind): Buffer {
     return [8, message([1, message([2, message([3, query])])])];
   });
   // JSON is YAML, which is what this field holds.
-  const value = message([2, JSON.stringify(kindOf(row))]);
+  const value = message([2, JSON.stringify(gvkOf(row))]);
   return message(...parameters, [13, message([1, KIND_EXTENSION], [2, value])]);
 }
 
-function kindOf({ group, version, kind }: ServedKind): object {
+export function gvkOf({ group, version, kind }: ServedKind): object {
   return { group, version, kind };
 }
 
-function pathOf({ apiVersion, plural, namespaced }: ServedKind): string {
+/** Of one object, such as `/api/v1/nodes/{name}`. */
+export function pathOf({ apiVersion, plural, namespaced }: ServedKind): string {
   const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
   return `${root}/${namespaced ? 'namespaces/{namespace}/' : ''}${plural}/{name}`;
 }

@@ -1,6 +1,8 @@
 // The verbs on objects: what happens between a request and the store.
 import { randomBytes, randomUUID } from 'node:crypto';
 import { Allocator, type AllocatorRanges } from './allocate/allocator.ts';
+import { type ApplyOptions, applyBody } from './apply/request.ts';
+import { type Tracking, trackManagers } from './apply/track.ts';
 import { SERVED, type ServedKind } from './kinds.ts';
 import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from './object.ts';
 import { mergePatch, type Patcher } from './patch.ts';
@@ -12,18 +14,25 @@ import {
   invalid,
   MODIFIED,
   notFound,
-  StatusError,
+  refused,
 } from './status.ts';
 import type { Store } from './store.ts';
+import { checkFields } from './validate/fields.ts';
 import { validateIdentity, validateMetadata } from './validate/metadata.ts';
-import { refuseUnknownFields, validateSchema } from './validate/schema.ts';
+import { validateSchema } from './validate/schema.ts';
 
 /** What a write may be asked besides. */
-export interface WriteOptions {
+export interface WriteOptions extends Tracking {
   /** Everything but the writing itself. */
   dryRun: boolean;
-  /** Refuse unknown fields. */
+  /** Refuse unknown and duplicate fields. */
   strict: boolean;
+  /** What was said twice in the body of a request; absent if the object did not come from a client. */
+  duplicates?: string[];
+  /** What led to the object, if it was a patch. */
+  patch?: unknown;
+  /** Told of what would be refused if `strict`. */
+  warn?: (text: string) => void;
 }
 
 export interface DeleteOptions {
@@ -31,6 +40,8 @@ export interface DeleteOptions {
   preconditions?: { uid?: string; resourceVersion?: string };
   /** What becomes of dependents: `Background` if nothing is said. */
   propagationPolicy?: string;
+  /** ['All']: nothing is deleted. */
+  dryRun?: string[];
   /** What older clients say in its place. */
   orphanDependents?: boolean;
 }
@@ -97,9 +108,9 @@ export class Registry {
     if (this.store.get(kind.plural, metadata.namespace ?? '', metadata.name)) {
       return this.store.create(kind.plural, object);
     }
+    trackManagers(kind, undefined, object, '', options);
     if (options.dryRun) return object;
-    kind.allocate?.(this.#allocator, object, undefined);
-    return this.store.create(kind.plural, object);
+    return this.#keep(kind, object, undefined);
   }
 
   /** Replaces an object but for its status; with `status`, its status alone. Throws StatusError. */
@@ -131,11 +142,30 @@ export class Registry {
     patcher: Patcher = mergePatch,
   ): KubeObject {
     const old = this.get(kind, place);
-    const patched = this.#read(kind, patcher(old, patch), options);
+    const patched = this.#read(kind, patcher(old, patch), { ...options, patch });
     // Without a version of its own a patch is for whatever is there.
     patched.metadata.resourceVersion ??= old.metadata.resourceVersion;
     if (patched.metadata.name !== place.name) throw badRequest('a patch cannot rename an object');
     return this.#change(kind, old, patched, status, options);
+  }
+
+  /** Server-side apply, of the object or with `status` of its status. Throws StatusError. */
+  apply(
+    kind: ServedKind,
+    place: Place,
+    body: unknown,
+    status: boolean,
+    options: WriteOptions & ApplyOptions,
+  ): { object: KubeObject; created: boolean } {
+    const live = this.store.get(kind.plural, place.namespace, place.name);
+    if (!live && status) throw notFound(kind, place.name);
+    const applied = applyBody(live ?? null, body, { kind, ...place, status }, options);
+    const tracked = { ...options, managers: applied.managers };
+    if (!live) {
+      return { object: this.create(kind, place.namespace, applied.object, tracked), created: true };
+    }
+    const object = this.#read(kind, applied.object, options);
+    return { object: this.#change(kind, live, object, status, tracked), created: false };
   }
 
   /** Ends an object, or begins its end: then it is returned with a deletionTimestamp. */
@@ -144,12 +174,7 @@ export class Registry {
     const old = this.get(kind, place);
     const { metadata } = old;
     if (kind.protectedNames.includes(place.name)) {
-      const why = `this ${kind.singular} may not be deleted`;
-      throw new StatusError(
-        403,
-        'Forbidden',
-        `${kind.plural} "${place.name}" is forbidden: ${why}`,
-      );
+      throw refused(kind, place.name, `this ${kind.singular} may not be deleted`);
     }
     checkPreconditions(kind, metadata, preconditions);
     if (dryRun) return old;
@@ -178,9 +203,22 @@ export class Registry {
   }
 
   #end(kind: ServedKind, object: KubeObject): KubeObject {
-    kind.release?.(this.#allocator, object);
     const { namespace = '', name } = object.metadata;
-    return this.store.remove(kind.plural, namespace, name) ?? object;
+    const removed = this.store.remove(kind.plural, namespace, name) ?? object;
+    kind.release?.(this.#allocator, object);
+    return removed;
+  }
+
+  /** Stores an object with what is allocated to it; what cannot be stored keeps nothing. */
+  #keep(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
+    kind.allocate?.(this.#allocator, object, old);
+    try {
+      return old ? this.store.update(kind.plural, object) : this.store.create(kind.plural, object);
+    } catch (error) {
+      if (old) kind.allocate?.(this.#allocator, structuredClone(old), object);
+      else kind.release?.(this.#allocator, object);
+      throw error;
+    }
   }
 
   #change(
@@ -198,16 +236,14 @@ export class Registry {
       const changed = !isEqual(specOf(object), specOf(old));
       object.metadata.generation = (old.metadata.generation ?? 1) + (changed ? 1 : 0);
     } else this.#refuse(kind, object, validateSchema(kind.kind, object));
+    trackManagers(kind, old, object, status ? 'status' : '', options);
     if (isEqual({ ...object, metadata: bare(object) }, { ...old, metadata: bare(old) })) {
       this.#checkVersion(kind, object, old);
       return old;
     }
     if (options.dryRun) return object;
-    if (!status) {
-      this.#checkVersion(kind, object, old);
-      kind.allocate?.(this.#allocator, object, old);
-    }
-    const stored = this.store.update(kind.plural, object);
+    if (!status) this.#checkVersion(kind, object, old);
+    const stored = status ? this.store.update(kind.plural, object) : this.#keep(kind, object, old);
     return isReleased(stored) ? this.#end(kind, stored) : stored;
   }
 
@@ -219,7 +255,7 @@ export class Registry {
   }
 
   /** The body as an object of this kind, as a copy that may be changed. Throws StatusError BadRequest. */
-  #read(kind: ServedKind, body: unknown, { strict }: WriteOptions): KubeObject {
+  #read(kind: ServedKind, body: unknown, options: WriteOptions): KubeObject {
     if (!isObject(body)) throw badRequest('the body of the request must be a JSON object');
     const object = structuredClone(body) as KubeObject;
     for (const field of ['apiVersion', 'kind'] as const) {
@@ -231,8 +267,7 @@ export class Registry {
       }
     }
     if (!isObject(object.metadata)) object.metadata = {} as ObjectMeta;
-    delete object.metadata.managedFields;
-    if (strict) refuseUnknownFields(kind.kind, object);
+    checkFields(kind, object, options);
     Object.assign(object, { apiVersion: kind.apiVersion, kind: kind.kind });
     // Types before all else: nobody else has to expect a text where a list belongs. What is missing may come yet.
     validateSchema(kind.kind, object);
@@ -253,12 +288,11 @@ export class Registry {
     const found = this.store.get('namespaces', '', namespace);
     if (!found) throw notFound({ plural: 'namespaces', group: '', kind: 'Namespace' }, namespace);
     if (found.status?.phase !== 'Terminating') return;
-    const what = `${kind.plural}${kind.group && `.${kind.group}`} ${JSON.stringify(name)}`;
-    throw new StatusError(
-      403,
-      'Forbidden',
-      `${what} is forbidden: unable to create new content in namespace ${namespace} because it is being terminated`,
-    );
+    const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+    const message = `namespace ${namespace} is being terminated`;
+    throw refused(kind, name, why, [
+      { reason: 'NamespaceTerminating', message, field: 'metadata.namespace' },
+    ]);
   }
 
   #validate(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): void {

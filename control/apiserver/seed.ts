@@ -1,6 +1,7 @@
 // What every cluster has, from its beginning on.
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 import { servedAt } from './kinds.ts';
+import { later } from './later.ts';
 import type { Registry } from './registry.ts';
 
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
@@ -48,8 +49,8 @@ export function seedCluster(
     if (!store.get(kind.plural, namespace, name)) registry.create(kind, namespace, object);
     store.subscribe(kind.plural, ({ type, object: { metadata } }) => {
       if (type !== 'DELETED' || metadata.name !== name || metadata.namespace !== namespace) return;
-      // Whoever deletes all Services means their own. Later, as nobody may write while an event is told.
-      queueMicrotask(() => {
+      // Whoever deletes all Services means their own.
+      later(() => {
         if (!store.get(kind.plural, namespace, name)) {
           registry.create(kind, namespace, object);
         }

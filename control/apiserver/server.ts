@@ -3,15 +3,20 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { startControllers } from '../controllers/controllers.ts';
 import type { AllocatorRanges } from './allocate/allocator.ts';
+import { EventExpiry } from './event-expiry.ts';
 import { createHandler } from './handler.ts';
 import { Journal } from './journal.ts';
 import { SERVED } from './kinds.ts';
 import { Registry } from './registry.ts';
 import { seedCluster } from './seed.ts';
+import { seedNamespaces } from './seed-namespace.ts';
 import { Store } from './store.ts';
 
-/** An address to listen on, or a socket that listens already (perhaps in another network namespace). */
-export type ListenOn = { host: string; port: number } | { fd: number };
+/**
+ * An address to listen on, with `orAny` on another port if that one is taken; or a socket that listens already
+ * (perhaps in another network namespace).
+ */
+export type ListenOn = { host: string; port: number; orAny?: boolean } | { fd: number };
 
 export interface ApiServerOptions extends AllocatorRanges {
   /** File that keeps what it holds; null forgets it all at the end. */
@@ -19,6 +24,8 @@ export interface ApiServerOptions extends AllocatorRanges {
   listen: ListenOn[];
   /** PEM. */
   tls: { key: string; cert: string };
+  /** Certificate of the authority that signed it, for the pods of every namespace. PEM. */
+  ca: string;
   /** What clients must bear. */
   token: string;
   /** Where pods find this server: the endpoint of the Service `kubernetes`. */
@@ -36,6 +43,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const journal = options.journal === null ? null : Journal.open(options.journal);
   const registry = new Registry(new Store(SERVED, undefined, journal), options);
   seedCluster(registry, options.serviceRange, options.apiAddress);
+  seedNamespaces(registry, options.ca);
+  const expiry = new EventExpiry(registry.store);
   const controllers = startControllers(registry);
   const handler = createHandler(registry, options.token);
   const servers = options.listen.map(() =>
@@ -49,6 +58,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     ports,
     async close() {
       controllers.stop();
+      expiry.stop();
       await Promise.all(servers.map(close));
       journal?.close();
     },
@@ -57,7 +67,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
 
 function listen(server: Server, on: ListenOn): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EADDRINUSE' || !('host' in on && on.orAny)) return reject(error);
+      server.once('error', reject).listen({ host: on.host, port: 0 });
+    });
     server.listen(on, () => resolve((server.address() as AddressInfo).port));
   });
 }

@@ -13,17 +13,16 @@ export function spawnApiServer(
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: options });
     let state: 'starting' | 'serving' | 'closing' = 'starting';
-    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-    worker.on('error', (error) => {
-      reject(
-        new KubetunError(
-          'KT_API_START',
-          `the API server does not start: ${error.message}`,
-          'see the log of the supervisor',
-          { cause: error },
-        ),
-      );
+    const fail = (error: Error) => {
+      const message = `the API server does not start: ${error.message}`;
+      reject(new KubetunError('KT_API_START', message, '', { cause: error }));
       if (state === 'serving') onDeath(error);
+      state = 'closing';
+    };
+    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    worker.on('error', fail);
+    worker.once('exit', (code) => {
+      if (state !== 'closing') fail(new Error(`its thread ended with code ${code}`));
     });
     worker.once('message', (ports: number[]) => {
       state = 'serving';

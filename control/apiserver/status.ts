@@ -9,7 +9,8 @@ export interface FieldError {
     | 'FieldValueInvalid'
     | 'FieldValueForbidden'
     | 'FieldValueNotSupported'
-    | 'FieldValueDuplicate';
+    | 'FieldValueDuplicate'
+    | 'FieldValueTooLong';
   message: string;
 }
 
@@ -18,6 +19,7 @@ export interface StatusDetails {
   name?: string;
   group?: string;
   kind?: string;
+  uid?: string;
   causes?: { reason: string; message: string; field: string }[];
   retryAfterSeconds?: number;
 }
@@ -27,9 +29,17 @@ export class StatusError extends Error {
   readonly code: number;
   readonly reason: string;
   readonly details: StatusDetails;
+  readonly metadata: { continue?: string };
 
-  constructor(code: number, reason: string, message: string, details: StatusDetails = {}) {
+  constructor(
+    code: number,
+    reason: string,
+    message: string,
+    details: StatusDetails = {},
+    metadata: { continue?: string } = {},
+  ) {
     super(message);
+    this.metadata = metadata;
     this.code = code;
     this.reason = reason;
     this.details = details;
@@ -40,11 +50,11 @@ export class StatusError extends Error {
     return {
       kind: 'Status',
       apiVersion: 'v1',
-      metadata: {},
+      metadata: this.metadata,
       status: 'Failure',
       message: this.message,
       reason: this.reason,
-      details: this.details,
+      ...(Object.keys(this.details).length > 0 && { details: this.details }),
       code: this.code,
     };
   }
@@ -78,6 +88,23 @@ export function alreadyExists(resource: ResourceName, name: string): StatusError
 export function conflict(resource: ResourceName, name: string, why: string): StatusError {
   const message = `Operation cannot be fulfilled on ${qualified(resource)} ${JSON.stringify(name)}: ${why}`;
   return new StatusError(409, 'Conflict', message, about(resource, name));
+}
+
+export function refused(
+  resource: ResourceName,
+  name: string,
+  why: string,
+  causes: StatusDetails['causes'] = [],
+): StatusError {
+  const message = `${qualified(resource)} ${JSON.stringify(name)} is forbidden: ${why}`;
+  const details = { ...about(resource, name), ...(causes.length > 0 && { causes }) };
+  return new StatusError(403, 'Forbidden', message, details);
+}
+
+/** The answer to a delete of which nothing remains to be shown. */
+export function deleted(resource: ResourceName, name: string, uid: string): object {
+  const details = { ...about(resource, name), uid };
+  return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details };
 }
 
 /** What upstream says when somebody else was faster. */
@@ -132,6 +159,11 @@ export function forbidden(field: string, detail: string): FieldError {
 export function duplicate(field: string, value: unknown): FieldError {
   const message = `Duplicate value: ${JSON.stringify(value)}`;
   return { field, reason: 'FieldValueDuplicate', message };
+}
+
+export function tooLong(field: string, bytesMax: number): FieldError {
+  const message = `Too long: may not be more than ${bytesMax} bytes`;
+  return { field, reason: 'FieldValueTooLong', message };
 }
 
 export function notSupported(field: string, value: unknown, known: string[]): FieldError {

@@ -1,7 +1,14 @@
 // All objects of a cluster in memory: one version counter, and for each kind the latest events.
 import type { Journal } from './journal.ts';
 import type { KubeObject, ObjectMeta } from './object.ts';
-import { alreadyExists, conflict, MODIFIED, notFound, type ResourceName } from './status.ts';
+import {
+  alreadyExists,
+  conflict,
+  MODIFIED,
+  notFound,
+  type ResourceName,
+  StatusError,
+} from './status.ts';
 
 export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
@@ -76,6 +83,20 @@ export class Store {
     return namespace ? all.filter((o) => o.metadata.namespace === namespace) : all;
   }
 
+  /** The objects of a kind as they were at an earlier version; null if too much has changed since. */
+  listAt(kind: string, version: number, namespace?: string): KubeObject[] | null {
+    const events = this.eventsSince(kind, version);
+    if (!events) return null;
+    const objects = new Map(this.#shelf(kind).objects);
+    for (const { type, object, old } of events.reverse()) {
+      const key = keyOfObject(object);
+      if (type === 'ADDED') objects.delete(key);
+      else objects.set(key, old!);
+    }
+    const all = [...objects.values()];
+    return namespace ? all.filter((o) => o.metadata.namespace === namespace) : all;
+  }
+
   get(kind: string, namespace: string, name: string): KubeObject | undefined {
     return this.#shelf(kind).objects.get(keyOf(namespace, name));
   }
@@ -141,6 +162,16 @@ export class Store {
     return shelf;
   }
 
+  /** Throws StatusError InternalError where the journal cannot be written: then nothing has happened. */
+  #keep(kind: string, key: string, version: number, object: KubeObject | null): void {
+    try {
+      this.#journal?.append(kind, key, version, object);
+    } catch (error) {
+      const why = `the write is not kept, as the journal cannot be written: ${(error as Error).message}`;
+      throw new StatusError(500, 'InternalError', `Internal error occurred: ${why}`);
+    }
+  }
+
   #write(
     shelf: Shelf,
     key: string,
@@ -148,12 +179,12 @@ export class Store {
     given: KubeObject,
     old?: KubeObject,
   ): KubeObject {
-    const version = ++this.#version;
+    const version = this.#version + 1;
     const metadata: ObjectMeta = { ...given.metadata, resourceVersion: String(version) };
     const object = { ...given, metadata };
     // Before anybody sees it: what a client was told must outlive this process.
-    const { plural } = shelf.resource;
-    this.#journal?.append(plural, key, version, type === 'DELETED' ? null : object);
+    this.#keep(shelf.resource.plural, key, version, type === 'DELETED' ? null : object);
+    this.#version = version;
     if (type === 'DELETED') shelf.objects.delete(key);
     else shelf.objects.set(key, object);
     const event: StoreEvent = { type, object, ...(old && { old }), version };

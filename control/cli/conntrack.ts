@@ -93,6 +93,7 @@ function countMatching(reader: ArenaReader, matches: (flow: FlowRow) => boolean)
 export function formatFlows(flows: FlowRow[]): string {
   return formatTable(
     [
+      'ID',
       'PROTO',
       'STATE',
       'FROM',
@@ -106,6 +107,7 @@ export function formatFlows(flows: FlowRow[]): string {
       'FLAGS',
     ],
     flows.map((flow) => [
+      String(flow.id),
       flow.proto,
       flow.state,
       `${flow.original.src}:${flow.original.sport}`,

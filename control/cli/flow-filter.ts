@@ -38,13 +38,13 @@ export function flowFilter(options: FlowFilterOptions): Test {
 }
 
 /** `NS/NAME:PORT` as asked for by `NAME`, `NS/NAME` or all of it. */
-function isService(full: string, asked: string): boolean {
+export function isService(full: string, asked: string): boolean {
   const withoutPort = full.slice(0, full.lastIndexOf(':'));
   return [full, withoutPort, withoutPort.split('/')[1]].includes(asked);
 }
 
 /** A test for `ADDRESS`, `RANGE/LEN`, `:PORT` or `ADDRESS:PORT`. */
-function endpointTest(
+export function endpointTest(
   option: string,
   text: string,
 ): (t: TupleRow, end: 'source' | 'target') => boolean {

@@ -5,6 +5,8 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 
+const LAB_NAME = /^[a-z0-9][a-z0-9-]{0,11}$/;
+
 export type OutputFormat = 'table' | 'json';
 
 /** `-o, --output`: for people or for scripts. */
@@ -24,13 +26,24 @@ export function labOption(): Option {
   return new Option('--lab <name>', 'the lab to work on');
 }
 
-/** The lab that a command was called for. */
+/** The lab that a command was called for. Throws KubetunError KT_LAB_NAME. */
 export function labOf(command: Command): string {
   for (let at: Command | null = command; at; at = at.parent) {
     const { lab } = at.opts<{ lab?: string }>();
-    if (lab !== undefined) return lab;
+    if (lab !== undefined) return requireLabName(lab);
   }
   return 'lab';
+}
+
+/** The name, if a lab may be called so: it begins the names of namespaces and files. Throws KubetunError KT_LAB_NAME. */
+export function requireLabName(lab: string): string {
+  if (LAB_NAME.test(lab)) return lab;
+  throw new KubetunError(
+    'KT_LAB_NAME',
+    `${JSON.stringify(lab)} cannot be the name of a lab`,
+    'use 1 to 12 of a-z, 0-9 and -, beginning with a letter or digit',
+    { usage: true },
+  );
 }
 
 /** An argument parser for IPv4 ranges such as 10.96.0.0/16; host bits are cleared. */
@@ -61,6 +74,11 @@ export function socketOf(lab: string, node: string): string {
   return join(stateDir(lab), `${node}.sock`);
 }
 
+/** Where the kubeconfig for clients in the root namespace is. */
+export function kubeconfigOf(lab: string): string {
+  return join(stateDir(lab), 'kubeconfig');
+}
+
 export function arenaOf(lab: string, node: string): string {
   return `/dev/shm/kubetun-${lab}-${node}`;
 }
@@ -73,8 +91,8 @@ function nodesOf(lab: string): string[] {
   return sockets.map((name) => name.slice(0, -'.sock'.length)).sort();
 }
 
-/** Makes sure that a lab has this node. Throws KubetunError KT_LAB_DOWN, KT_NODE_UNKNOWN. */
-export function requireNode(lab: string, node: string): void {
+/** Makes sure that a lab has this node, or any at all. Throws KubetunError KT_LAB_DOWN, KT_NODE_UNKNOWN. */
+export function requireNode(lab: string, node: string | null): void {
   const nodes = nodesOf(lab);
   if (nodes.length === 0) {
     throw new KubetunError(
@@ -83,7 +101,7 @@ export function requireNode(lab: string, node: string): void {
       'start it with scripts/kubetun lab up, or name another one with --lab',
     );
   }
-  if (!nodes.includes(node)) {
+  if (node !== null && !nodes.includes(node)) {
     throw new KubetunError(
       'KT_NODE_UNKNOWN',
       `lab ${lab} has no node ${node}`,

@@ -2,7 +2,6 @@ import type { Registry } from '../apiserver/registry.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import { DeploymentController } from './deployment/controller.ts';
 import { EndpointSliceController } from './endpoints/controller.ts';
-import { EventExpiry } from './event-expiry.ts';
 import { GarbageCollector } from './garbage.ts';
 import { NamespaceController } from './namespaces.ts';
 import { NodeLifecycleController } from './nodes/controller.ts';
@@ -28,7 +27,6 @@ export function startControllers(registry: Registry, clock: Clock = SYSTEM_CLOCK
     new DeploymentController(cluster),
     new NodeLifecycleController(cluster),
     new TaintEviction(cluster),
-    new EventExpiry(cluster),
   ];
   return {
     stop() {

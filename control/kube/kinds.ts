@@ -32,6 +32,8 @@ export type Service = Wire<V1Service>;
 export type EndpointSlice = Wire<V1EndpointSlice>;
 export type Node = Wire<V1Node>;
 export type Pod = Wire<V1Pod>;
+export type Container = NonNullable<Pod['spec']>['containers'][number];
+export type Probe = NonNullable<Container['readinessProbe']>;
 export type Namespace = Wire<V1Namespace>;
 
 /** Kind -> object type. */

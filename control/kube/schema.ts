@@ -12,7 +12,7 @@ type Model = { getAttributeTypeMap?: () => Attribute[] };
 const fieldsOf = new Map<string, Map<string, string> | null>();
 
 /** Field -> type of a model; null if the type is none. */
-function fieldsOfModel(name: string): Map<string, string> | null {
+export function fieldsOfModel(name: string): Map<string, string> | null {
   let fields = fieldsOf.get(name);
   if (fields === undefined) {
     const model = (models as unknown as Record<string, Model | undefined>)[name];
@@ -23,8 +23,8 @@ function fieldsOfModel(name: string): Map<string, string> | null {
   return fields;
 }
 
-/** Paths of the fields in an object that its kind does not have, such as `spec.ports[0].prot`. */
-export function unknownFields(kind: string, object: unknown): string[] {
+/** Drops the fields of an object that its kind does not have. Returns their paths, such as `spec.ports[0].prot`. */
+export function dropUnknownFields(kind: string, object: unknown): string[] {
   const found: string[] = [];
   const name = kind === 'Event' ? 'CoreV1Event' : `V1${kind}`;
   walk(name, object, '', found);
@@ -47,7 +47,9 @@ function walk(type: string, value: unknown, path: string, found: string[]): void
   for (const [key, entry] of Object.entries(value)) {
     const at = path === '' ? key : `${path}.${key}`;
     const fieldType = fields.get(key);
-    if (fieldType === undefined) found.push(at);
-    else walk(fieldType, entry, at, found);
+    if (fieldType === undefined) {
+      found.push(at);
+      delete (value as Record<string, unknown>)[key];
+    } else walk(fieldType, entry, at, found);
   }
 }

@@ -13,6 +13,8 @@ import {
   hashLayout,
   IMAGE_WORDS_DEFAULT,
   layoutArena,
+  TRACE_RECORDS,
+  TRACE_WORDS,
 } from './layout.ts';
 
 export interface ArenaSizes {
@@ -36,6 +38,7 @@ export interface Arena {
   lines: Int32Array;
   free: Int32Array;
   image: Int32Array;
+  trace: Int32Array;
 }
 
 /** Views over a buffer of `layout.bytes` at least. */
@@ -50,6 +53,7 @@ export function viewArena(buffer: ArrayBuffer, layout: ArenaLayout): Arena {
     lines: new Int32Array(buffer, l.lines, l.flowsMax * 32),
     free: new Int32Array(buffer, l.free, l.flowsMax),
     image: new Int32Array(buffer, l.image, l.imageWords),
+    trace: new Int32Array(buffer, l.trace, TRACE_RECORDS * TRACE_WORDS),
   };
 }
 

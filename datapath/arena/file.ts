@@ -6,6 +6,7 @@ import {
   ENOSPC,
   lockFile,
   mapFile,
+  mapFilePrivate,
   mapMemory,
   openFile,
   SystemError,
@@ -117,6 +118,15 @@ function allocate(fd: number, bytes: number, path: string): void {
  * KT_ARENA_ABSENT.
  */
 export function attachArenaFile(path: string): ArenaFile {
+  return attach(path, mapFile);
+}
+
+/** The same for whoever wants to try something: what is written here never reaches the arena. */
+export function borrowArenaFile(path: string): ArenaFile {
+  return attach(path, mapFilePrivate);
+}
+
+function attach(path: string, map: typeof mapFile): ArenaFile {
   const absent = (cause?: unknown): KubetunError =>
     new KubetunError(
       'KT_ARENA_ABSENT',
@@ -141,7 +151,7 @@ export function attachArenaFile(path: string): ArenaFile {
     const fits = layout !== null && layout.bytes === size && isFormatted(header, layout);
     unmap(probe);
     if (!layout || !fits) throw absent();
-    const mapping = mapFile(fd, layout.bytes, path);
+    const mapping = map(fd, layout.bytes, path);
     return {
       arena: viewArena(mapping.buffer, layout),
       survived: true,

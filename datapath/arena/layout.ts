@@ -8,14 +8,15 @@
 //   index         16 bytes a flow (two slots per side at the full table)
 //   free list     4 bytes a flow
 //   image         two halves; one is in force while the other is free or being left
+//   trace         512 KiB  a ring of records, written while somebody looks
 //
-// At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 64 MiB and 0.5 MiB = 213 MiB.
+// At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 64 MiB and 1 MiB = 213 MiB.
 
 import { SERVICE_ID_MAX } from '../nat/image.ts';
 
 export const ARENA_MAGIC = 0x6b74756e; // "ktun"
 /** Raise it with every change of what any word means. */
-const LAYOUT_VERSION = 1;
+const LAYOUT_VERSION = 2;
 
 export const H_MAGIC = 0;
 export const H_LAYOUT = 1;
@@ -39,6 +40,10 @@ export const H_HAND = 11;
 export const H_NOW = 12;
 /** How many times a worker attached. */
 export const H_ATTACHED = 13;
+/** Packets are traced until then (ms of the worker's clock); 0 while nobody looks. Readers set it again and again. */
+export const H_TRACE_UNTIL = 14;
+/** Records ever written to the trace ring, wrapping. */
+export const H_TRACE_WRITTEN = 15;
 export const HEADER_BYTES = 4096;
 
 export const COUNTERS_MAX = 1024;
@@ -51,6 +56,10 @@ export const IMAGE_WORDS_DEFAULT = 16 * 1024 * 1024;
 /** Index slots per flow: two sides at a load of at most one half. */
 const SLOTS_PER_FLOW = 4;
 
+/** Records of the trace ring, a power of two, and the words of each. */
+export const TRACE_RECORDS = 8192;
+export const TRACE_WORDS = 16;
+
 /** Byte offsets of the sections. */
 export interface ArenaLayout {
   flowsMax: number;
@@ -62,6 +71,7 @@ export interface ArenaLayout {
   lines: number;
   free: number;
   image: number;
+  trace: number;
   bytes: number;
 }
 
@@ -82,7 +92,8 @@ export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
   const index = lines + flowsMax * 128;
   const free = index + indexSlots * 4;
   const image = align(free + flowsMax * 4, 4096);
-  const bytes = image + imageWords * 4;
+  const trace = align(image + imageWords * 4, 4096);
+  const bytes = trace + TRACE_RECORDS * TRACE_WORDS * 4;
   return {
     flowsMax,
     imageWords,
@@ -93,6 +104,7 @@ export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
     lines,
     free,
     image,
+    trace,
     bytes,
   };
 }

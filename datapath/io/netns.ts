@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs';
-import { listenTcp, setNetworkNamespace } from './sys.ts';
+import { listenTcp, openTcp, setNetworkNamespace } from './sys.ts';
 
 const OWN_NAMESPACE = '/proc/thread-self/ns/net';
 
@@ -35,4 +35,9 @@ export function inNamespace<T>(path: string, work: () => T): T {
 export function listenInNamespace(path: string, host: string, port: number): number {
   const address = host.split('.').map(Number);
   return inNamespace(path, () => listenTcp(address, port));
+}
+
+/** An IPv4 TCP socket inside another namespace that is still to be connected, as a descriptor for `new Socket`. */
+export function openInNamespace(path: string): number {
+  return inNamespace(path, () => openTcp(path));
 }

@@ -19,6 +19,7 @@ const EFD_FLAGS = O_NONBLOCK | O_CLOEXEC;
 const PROT_READ = 1;
 const PROT_WRITE = 2;
 const MAP_SHARED = 1;
+const MAP_PRIVATE = 2;
 const MAP_SHARED_ANONYMOUS = 0x21;
 const MAP_FAILED = 18446744073709551615n;
 const LOCK_EX_NB = 6;
@@ -127,6 +128,11 @@ export function mapFile(fd: number, bytes: number, path: string): Mapping {
   return map(bytes, MAP_SHARED, fd, path);
 }
 
+/** Maps a whole file so that what is written stays with the writer (copy on write). Throws SystemError. */
+export function mapFilePrivate(fd: number, bytes: number, path: string): Mapping {
+  return map(bytes, MAP_PRIVATE, fd, path);
+}
+
 /** Anonymous memory with a stable address, for packet buffers. Throws SystemError. */
 export function mapMemory(bytes: number): Mapping {
   return map(bytes, MAP_SHARED_ANONYMOUS, -1, 'memory');
@@ -146,10 +152,15 @@ export function setNetworkNamespace(fd: number, path: string): void {
   must('setns', path, cSetns(fd, CLONE_NEWNET));
 }
 
+/** A non-blocking IPv4 TCP socket in the calling thread's network namespace; its descriptor. */
+export function openTcp(name: string): number {
+  return must('socket', name, cSocket(AF_INET, SOCK_STREAM_FLAGS, 0));
+}
+
 /** A listening, non-blocking IPv4 TCP socket in the calling thread's network namespace; its descriptor. */
 export function listenTcp(address: readonly number[], port: number): number {
   const name = `${address.join('.')}:${port}`;
-  const fd = must('socket', name, cSocket(AF_INET, SOCK_STREAM_FLAGS, 0));
+  const fd = openTcp(name);
   const one = new Uint8Array([1, 0, 0, 0]);
   const at = new Uint8Array([
     AF_INET,

@@ -20,6 +20,8 @@ export interface TupleRow {
 }
 
 export interface FlowRow {
+  /** Its number in the table, for `explain --flow`. */
+  id: number;
   proto: string;
   state: string;
   original: TupleRow;
@@ -93,6 +95,7 @@ function row(
   if (!names.has(service)) names.set(service, readServiceName(arena, service));
   const left = remainingMs(table, flow, arena.header[H_NOW]!, nodeTimeouts());
   return {
+    id: flow,
     proto: PROTO_NAMES[proto] ?? String(proto),
     state: STATE_NAMES[(meta & F.META_STATE_MASK) >> F.META_STATE_SHIFT] ?? 'UNKNOWN',
     original: tupleRow(lines, client, proto),

@@ -14,6 +14,7 @@ export class Datapath {
   readonly table: FlowTable;
   /** The table's lines, one step nearer. */
   readonly lines: Int32Array;
+  readonly traceRing: Int32Array;
   readonly services: ServiceMap;
   readonly timeouts: Timeouts;
   readonly fragments = new FragmentTable();
@@ -32,6 +33,7 @@ export class Datapath {
     this.counters = arena.counters;
     this.table = new FlowTable(arena);
     this.lines = arena.lines;
+    this.traceRing = arena.trace;
     this.services = new ServiceMap(arena);
     this.timeouts = nodeTimeouts();
     this.#random = seed | 0 || 1;

@@ -24,10 +24,15 @@ export class Decision {
   frontend = 0;
   /** SELECTED_*. */
   selected = 0;
-  /** Endpoints that could have been chosen. */
+  /** Endpoints that could have been chosen, and the word of the image where their pairs begin. */
   eligible = 0;
+  pairs = 0;
+  /** 1 if a traffic policy left this node's endpoints only. */
+  local = 0;
   /** MASQUERADE_*. */
   masquerade = 0;
+  /** COUNT_REJECT_* or COUNT_PASSED_* if there is to be no flow; 0 otherwise. */
+  cause = 0;
   /** The first state of the flow. */
   state = 0;
 
@@ -40,6 +45,9 @@ export class Decision {
     this.frontend = 0;
     this.selected = SELECTED_NONE;
     this.eligible = 0;
+    this.pairs = 0;
+    this.local = 0;
+    this.cause = 0;
     this.masquerade = MASQUERADE_NO;
     this.state = 0;
   }

@@ -75,8 +75,7 @@ export function establish(d: Datapath, b: Batch, r: number): number {
   if ((mark & MARK_ALLOCATED) !== 0) {
     // A redirect is an ICMP error, which must not be answered by one (RFC 1122 3.2.2); an answer needs none.
     if (isUnaskedIcmp(proto, ports)) return -DROP_ICMP_WITHOUT_FLOW;
-    d.count(COUNT_REJECT_WRONG_PORT);
-    return ESTABLISH_REFUSE;
+    return refuseFor(d, COUNT_REJECT_WRONG_PORT);
   }
   if (services.inServiceRange(dst)) return -DROP_UNALLOCATED;
   const node = services.nodeAddress;
@@ -86,8 +85,19 @@ export function establish(d: Datapath, b: Batch, r: number): number {
 
 /** What the node's own sockets send and receive is left alone: half of it never crosses the datapath. */
 function passHost(d: Datapath): number {
-  d.count(COUNT_PASSED_HOST);
+  return passFor(d, COUNT_PASSED_HOST);
+}
+
+function passFor(d: Datapath, cause: number): number {
+  d.count(cause);
+  d.decision.cause = cause;
   return ESTABLISH_PASS;
+}
+
+function refuseFor(d: Datapath, cause: number): number {
+  d.count(cause);
+  d.decision.cause = cause;
+  return ESTABLISH_REFUSE;
 }
 
 /** The other protocols have no ports, and their key in the frontend map may be an address's mark. */
@@ -118,8 +128,7 @@ function toAddress(d: Datapath, b: Batch, r: number, mark: number): number {
   if (proto === PROTO_TCP && (b.p[r | P_FLAGS]! & TCP_KIND) !== TCP_FLAG_SYN) {
     if (egress) return -DROP_MIDSTREAM_NAT;
     if ((b.p[r | P_FLAGS]! & TCP_KIND) !== TCP_FLAG_ACK) {
-      d.count(COUNT_PASSED_UNTRACKED);
-      return ESTABLISH_PASS;
+      return passFor(d, COUNT_PASSED_UNTRACKED);
     }
     // Loose pick-up: the flow was there before this datapath, and it needs no translation.
     decision.state = STATE_ESTABLISHED;
@@ -133,10 +142,9 @@ function toFrontend(d: Datapath, b: Batch, r: number, slot: number): number {
   const service = services.serviceAt(words[slot + SLOT_SERVICE]!);
   decision.frontend = words[slot + SLOT_KIND]!;
   decision.service = words[slot + SLOT_SERVICE]!;
-  if (service === 0) return refuseNoEndpoint(d);
+  if (service === 0) return refuseFor(d, COUNT_REJECT_NO_ENDPOINT);
   if (b.p[r | P_PROTO] === PROTO_TCP && (b.p[r | P_FLAGS]! & TCP_KIND) !== TCP_FLAG_SYN) {
-    d.count(COUNT_REJECT_MIDSTREAM);
-    return ESTABLISH_REFUSE;
+    return refuseFor(d, COUNT_REJECT_MIDSTREAM);
   }
   const kind = decision.frontend - 1;
   const src = b.p[r | P_SRC]!;
@@ -149,24 +157,21 @@ function toFrontend(d: Datapath, b: Batch, r: number, slot: number): number {
   let count = clusterCount;
   let pairs = service + SERVICE_HEADER_WORDS;
   if (isLocalOnly(d, kind, flags, src, fromPod)) {
+    decision.local = 1;
     count = words[service + SERVICE_LOCAL_COUNT]!;
     pairs += clusterCount * 2;
   }
+  decision.eligible = count;
+  decision.pairs = pairs;
   if (count === 0) {
-    return clusterCount > 0 ? -DROP_NO_LOCAL_ENDPOINT : refuseNoEndpoint(d);
+    return clusterCount > 0 ? -DROP_NO_LOCAL_ENDPOINT : refuseFor(d, COUNT_REJECT_NO_ENDPOINT);
   }
   const chosen = pairs + (count === 1 ? 0 : d.random(count)) * 2;
   decision.selected = count === 1 ? SELECTED_ONLY : SELECTED_RANDOM;
-  decision.eligible = count;
   decision.newDst = words[chosen]!;
   decision.newPorts = (b.p[r | P_PORTS]! & ~0xffff) | (words[chosen + 1]! & 0xffff);
   decision.masquerade = masqueradeOf(d, kind, flags, src, fromPod);
   return chooseSource(d, b, r);
-}
-
-function refuseNoEndpoint(d: Datapath): number {
-  d.count(COUNT_REJECT_NO_ENDPOINT);
-  return ESTABLISH_REFUSE;
 }
 
 /** SPEC 1: internal policy for cluster addresses; external policy Local for what comes from outside the cluster. */

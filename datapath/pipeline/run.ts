@@ -9,6 +9,7 @@
 //   commit     both sides of the new flow into the table                          commit.ts
 //   translate  addresses, ports, checksums, TTL                                   translate.ts
 //   refuse     or an answer to the sender                                         refuse.ts
+//   trace      what became of it, while somebody looks                            trace.ts
 
 import * as arenaLayout from '../arena/layout.ts';
 import { sweep } from '../flow/expire.ts';
@@ -26,6 +27,7 @@ import { translateIcmpError } from './icmp-error.ts';
 import { parse } from './parse.ts';
 import { refuse } from './refuse.ts';
 import { touch } from './touch.ts';
+import { trace } from './trace.ts';
 import * as tracking from './track.ts';
 import { track } from './track.ts';
 import { translate } from './translate.ts';
@@ -38,7 +40,7 @@ const {
   COUNT_PACKETS, DROP_FRAGMENT_LIMIT, DROP_FRAGMENT_ORPHAN, DROP_UNANSWERABLE, VERDICT_FORWARD,
   VERDICT_HELD, VERDICT_REPLY,
 } = verdict;
-const { H_FLOW_HIGH } = arenaLayout;
+const { H_FLOW_HIGH, H_TRACE_UNTIL } = arenaLayout;
 const { LINE_SHIFT, NO_SIDE, W_DST, W_META, W_SRC } = line;
 // biome-ignore format: a list.
 const {
@@ -63,7 +65,9 @@ export function run(d: Datapath, b: Batch, now: number): void {
   const { p } = b;
   const { seed } = d.table;
   touch(d, b);
-  const lane = d.useExpress;
+  const tracing = ((d.header[H_TRACE_UNTIL]! - now) | 0) > 0 && d.header[H_TRACE_UNTIL] !== 0;
+  // The short way leaves nothing to tell.
+  const lane = d.useExpress && !tracing;
   let forwarded = 0;
   // The count grows when a first fragment releases those that waited for it.
   for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
@@ -80,6 +84,7 @@ export function run(d: Datapath, b: Batch, now: number): void {
     }
     if (verdict === VERDICT_FORWARD) forwarded++;
     else if (verdict < 0) d.count(-verdict);
+    if (tracing) trace(d, b, r, verdict);
   }
   d.add(COUNT_FORWARDED, forwarded);
   d.add(COUNT_PACKETS, b.count);
@@ -163,6 +168,8 @@ function runFirstFragment(d: Datapath, b: Batch, r: number): number {
 export function tick(d: Datapath, now: number): void {
   d.now = now;
   d.services.refresh();
+  const until = d.header[H_TRACE_UNTIL]!;
+  if (until !== 0 && ((until - now) | 0) <= 0) d.header[H_TRACE_UNTIL] = 0;
   const part = d.header[H_FLOW_HIGH]! >> SWEEP_SHIFT;
   const slice = Math.max(part, SWEEP_SLICE_MIN);
   const gone = sweep(d.table, now, d.timeouts, slice);

@@ -93,3 +93,8 @@ export const COUNTERS: readonly (readonly [string, string])[] = [
   ['read-errors', 'reads from a device that failed'],
   ['write-errors', 'writes to a device that failed'],
 ];
+
+/** Name of the counter that says why a packet was refused or let by, null for none. */
+export function causeName(cause: number): string | null {
+  return cause === 0 ? null : COUNTERS[cause - COUNTER_BASE]![0];
+}

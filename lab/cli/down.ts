@@ -1,8 +1,7 @@
 import type { Command } from 'commander';
 import { labOf, labOption } from '../../control/cli/options.ts';
 import { requireRoot } from '../host/tools.ts';
-import { takeDown } from '../life/down.ts';
-import { requireLabName } from '../state/names.ts';
+import { bringDown } from '../life/down.ts';
 
 export function register(lab: Command): void {
   lab
@@ -11,9 +10,8 @@ export function register(lab: Command): void {
     .addOption(labOption())
     .action(async (_options, command: Command) => {
       const name = labOf(command);
-      requireLabName(name);
       requireRoot();
-      const found = await takeDown(name);
+      const found = await bringDown(name);
       console.log(found ? `lab ${name} is down` : `lab ${name} was not up`);
     });
 }

@@ -1,14 +1,13 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { labOf, labOption } from '../../control/cli/options.ts';
+import { labOf, labOption, requireLabName } from '../../control/cli/options.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { readManifests } from '../life/manifest.ts';
 import { bringUp } from '../life/up.ts';
 import { planLab } from '../plan/plan.ts';
 import { formatPlan } from '../plan/step.ts';
-import { requireLabName } from '../state/names.ts';
 import { kubeconfigPath } from '../state/paths.ts';
-import { loadTopology, type TopologyFile } from '../topology/load.ts';
-import { defaultTopology, NODES_MAX } from '../topology/topology.ts';
+import { loadTopology } from '../topology/load.ts';
+import { defaultTopology, NODES_MAX, type Topology } from '../topology/topology.ts';
 
 interface Options {
   file?: string[];
@@ -46,10 +45,9 @@ with a command of its own a pod may name any image: it runs what this machine ha
       const given = command.parent?.parent?.getOptionValueSource('lab');
       const own = command.getOptionValueSource('lab');
       const named = given === 'cli' || own === 'cli' || process.env.KUBETUN_LAB !== undefined;
-      const lab = named || name === null ? labOf(command) : name;
-      requireLabName(lab);
+      const lab = named || name === null ? labOf(command) : requireLabName(name);
       if (options.plan) {
-        console.log(formatPlan(planLab(lab, topology)));
+        console.log(formatPlan(planLab(lab, topology ?? defaultTopology())));
         return;
       }
       const manifests = readManifests(options.file ?? []);
@@ -73,9 +71,11 @@ function nextSteps(lab: string): string {
   ].join('\n');
 }
 
-function topologyOf(options: Options): TopologyFile {
+/** Without a word on the command line there is none: a lab that is taken up has its own. */
+function topologyOf(options: Options): { name: string | null; topology: Topology | null } {
   if (options.topology === undefined) {
-    return { name: null, topology: defaultTopology(options.nodes) };
+    const { nodes } = options;
+    return { name: null, topology: nodes === undefined ? null : defaultTopology(nodes) };
   }
   if (options.nodes !== undefined) {
     throw new KubetunError(

@@ -1,7 +1,8 @@
 // Bringing a lab up: check everything first, then network, supervisor, nodes, manifests; on failure leave nothing.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { stateDir } from '../../control/cli/options.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 import { KubetunError } from '../../datapath/error.ts';
@@ -10,17 +11,19 @@ import { identify, isAlive } from '../host/process.ts';
 import { requireMachine } from '../host/tools.ts';
 import { applyPlan } from '../plan/apply.ts';
 import { planLab } from '../plan/plan.ts';
-import { lastLine } from '../state/log.ts';
-import { requireLabName } from '../state/names.ts';
+import { lockLab } from '../state/lock.ts';
+import { lastWords } from '../state/log.ts';
 import {
+  agentLogPath,
   kubeconfigPath,
   PROJECT_ROOT,
+  requireOwnFolder,
   requireOwnPrefix,
   supervisorLogPath,
 } from '../state/paths.ts';
 import { type LabRecord, readRecord, updateRecord, writeRecord } from '../state/record.ts';
 import type { SupervisorMessage } from '../supervisor/main.ts';
-import type { Topology } from '../topology/topology.ts';
+import { defaultTopology, type Topology } from '../topology/topology.ts';
 import { takeDown } from './down.ts';
 import { applyManifests, type ManifestObject } from './manifest.ts';
 import { Progress } from './progress.ts';
@@ -28,7 +31,8 @@ import { waitPodsReady } from './wait.ts';
 
 export interface UpOptions {
   lab: string;
-  topology: Topology;
+  /** Null: the default one, or the one of a lab that is taken up. */
+  topology: Topology | null;
   manifests: ManifestObject[];
   /** The API server keeps nothing on disk. */
   ephemeral: boolean;
@@ -43,35 +47,46 @@ const START_MS_MAX = 60_000;
  */
 export async function bringUp(options: UpOptions): Promise<Progress> {
   const { lab, manifests } = options;
-  requireLabName(lab);
   requireMachine();
   requireOwnPrefix(lab);
-  const orphan = findOrphan(lab);
-  const topology = orphan?.topology ?? options.topology;
-  // Only now: what it needs is much to load.
-  if (manifests.length > 0) (await import('./check.ts')).checkManifests(manifests, topology);
-  const progress = new Progress();
-  if (orphan) await takeUp(orphan, progress);
-  else await make(options, progress);
-  await bringManifests(lab, manifests, progress);
-  return progress;
+  const lock = await lockLab(lab, 0);
+  try {
+    const orphan = findOrphan(lab);
+    if (orphan) requireSame(orphan, options);
+    else requireOwnFolder(lab);
+    const topology = orphan?.topology ?? options.topology ?? defaultTopology();
+    // Only now: what it needs is much to load.
+    if (manifests.length > 0) (await import('./check.ts')).checkManifests(manifests, topology);
+    const progress = new Progress();
+    if (orphan) await takeUp(orphan, progress);
+    else await make(lab, topology, options.ephemeral, progress);
+    await bringManifests(lab, manifests, progress);
+    return progress;
+  } finally {
+    lock.release();
+  }
 }
 
-async function make({ lab, topology, ephemeral }: UpOptions, progress: Progress): Promise<void> {
-  mkdirSync(stateDir(lab), { recursive: true, mode: 0o755 });
-  writeRecord({
-    lab,
-    topology,
-    created: new Date().toISOString(),
-    phase: 'starting',
-    maker: identify(process.pid),
-    supervisor: null,
-    ephemeral,
-    internet: null,
-    apiPort: 0,
-  });
+async function make(
+  lab: string,
+  topology: Topology,
+  ephemeral: boolean,
+  progress: Progress,
+): Promise<void> {
   const takenBack = takeBackOnSignal(lab);
   try {
+    mkdirSync(stateDir(lab), { recursive: true, mode: 0o755 });
+    writeRecord({
+      lab,
+      topology,
+      created: new Date().toISOString(),
+      phase: 'starting',
+      maker: identify(process.pid),
+      supervisor: null,
+      ephemeral,
+      internet: null,
+      apiPort: 0,
+    });
     await applyPlan(planLab(lab, topology));
     const nodes = topology.nodes.map((node) => node.name).join(', ');
     progress.done(`network namespaces: fabric, cloud, internet, ${nodes}`);
@@ -79,7 +94,7 @@ async function make({ lab, topology, ephemeral }: UpOptions, progress: Progress)
     updateRecord(lab, { phase: 'up', maker: null });
   } catch (error) {
     if (!takenBack.is) await takeDown(lab);
-    throw error;
+    throw describeMaking(lab, error);
   } finally {
     takenBack.disarm();
   }
@@ -88,7 +103,31 @@ async function make({ lab, topology, ephemeral }: UpOptions, progress: Progress)
 /** Starts a supervisor for a lab that has lost its own: agents, pods and connections have gone on, and go on. */
 async function takeUp({ lab, topology }: LabRecord, progress: Progress): Promise<void> {
   progress.done(`lab ${lab} is there without its supervisor: taking it up`);
-  await startSupervisorProcess(lab, topology, progress);
+  updateRecord(lab, { maker: identify(process.pid) });
+  try {
+    await startSupervisorProcess(lab, topology, progress);
+  } finally {
+    updateRecord(lab, { maker: null });
+  }
+}
+
+/** Throws KubetunError KT_LAB_OTHER if a lab is to be taken up as something that it is not. */
+function requireSame(orphan: LabRecord, { lab, topology, ephemeral }: UpOptions): void {
+  const differs = topology !== null && !isDeepStrictEqual(topology, orphan.topology);
+  if (!differs && !ephemeral) return;
+  throw new KubetunError(
+    'KT_LAB_OTHER',
+    `lab ${lab} is there without its supervisor, and is ${differs ? 'of another topology' : 'not ephemeral'}`,
+    `take it up with a plain scripts/kubetun --lab ${lab} lab up, or end it first with lab down`,
+  );
+}
+
+/** A full disk or a folder that cannot be written is nobody's stack trace. */
+function describeMaking(lab: string, error: unknown): unknown {
+  const { code, syscall, message } = error as NodeJS.ErrnoException;
+  if (error instanceof KubetunError || code === undefined || syscall === undefined) return error;
+  const next = `make room, or let KUBETUN_RUN_DIR name another folder than ${dirname(stateDir(lab))}`;
+  return new KubetunError('KT_LAB_START', message, next, { cause: error });
 }
 
 /**
@@ -98,12 +137,10 @@ async function takeUp({ lab, topology }: LabRecord, progress: Progress): Promise
 function findOrphan(lab: string): LabRecord | null {
   const record = readRecord(lab);
   if (!record && namespacesOfLab(lab).length === 0) return null;
-  const runs = record?.supervisor != null && isAlive(record.supervisor);
-  const starts = record?.maker != null && isAlive(record.maker);
-  if (runs || starts) {
+  if (record?.supervisor != null && isAlive(record.supervisor)) {
     throw new KubetunError(
       'KT_LAB_UP',
-      `lab ${lab} is ${runs ? 'up already' : 'being started'}`,
+      `lab ${lab} is up already`,
       'look at it with scripts/kubetun lab status, end it with scripts/kubetun lab down, or choose another name with --lab',
     );
   }
@@ -149,11 +186,16 @@ async function startSupervisorProcess(
       const fail = (message: string, next = '') =>
         reject(new KubetunError('KT_LAB_START', message, next));
       timer = setTimeout(() => {
-        fail(`node ${[...waiting].join(', ')} did not become ready within 60 s`);
+        const [node] = waiting;
+        const why = lastWords(agentLogPath(lab, node!));
+        fail(
+          `${[...waiting].join(', ')} did not become ready within ${START_MS_MAX / 1000} s${why && ` (${node} says: ${why})`}`,
+          'try again; a machine that is busy with other things may need more time than that',
+        );
       }, START_MS_MAX);
       child.once('error', (error) => fail(`the supervisor does not start: ${error.message}`));
       child.once('exit', (code, name) => {
-        fail(`the supervisor ended (${name ?? code}): ${lastLine(supervisorLogPath(lab))}`);
+        fail(`the supervisor ended (${name ?? code}): ${lastWords(supervisorLogPath(lab))}`);
       });
       child.on('message', (message: SupervisorMessage) => {
         switch (message.stage) {

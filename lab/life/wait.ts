@@ -49,7 +49,7 @@ function notReady({ namespace, name }: PodName, pod: Pod | undefined): KubetunEr
   const { reason, message } = reasonOf(pod);
   return new KubetunError(
     'KT_POD_NOT_READY',
-    `pod ${namespace}/${name} is not ready (${reason}): ${message}`,
-    '',
+    `pod ${namespace}/${name} is not ready (${reason}: ${message})`,
+    `the lab is up: kubectl describe pod -n ${namespace} ${name} says more`,
   );
 }

@@ -103,7 +103,7 @@ function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
       `addr add ${own} dev ${BRIDGE}`,
       `link set ${BRIDGE} up`,
       // Pods reach the API server through its Service with their own address, so answers must find them.
-      ...nodes.map((node) => `route add ${node.podCIDR} via ${node.address}`),
+      ...nodes.flatMap((node) => waysTo(node, mtu, BRIDGE)),
     ],
     undo: [...links.map(({ link }) => `link del ${link}`), `link del ${BRIDGE}`],
     expect: [
@@ -115,7 +115,7 @@ function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
 }
 
 /** Routes between the fabric and the internet, and knows nothing of pods. */
-function cloudStep(lab: string, { mtu, ranges }: Topology): Step {
+function cloudStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
   const inner = `${cloudAddress(ranges)}/${prefixOf(ranges.fabric)}`;
   const outer = `${internetGateway(ranges)}/${prefixOf(ranges.internet)}`;
   const internet = namespaceOf(lab, 'internet');
@@ -130,6 +130,7 @@ function cloudStep(lab: string, { mtu, ranges }: Topology): Step {
       `addr add ${outer} dev eth1`,
       'link set eth0 up',
       'link set eth1 up',
+      ...nodes.flatMap((node) => narrowWayTo(node, mtu, 'eth0')),
     ],
     undo: ['link del eth1'],
     expect: [
@@ -163,10 +164,8 @@ function internetStep(lab: string, { mtu, ranges }: Topology): Step {
 /** A node: its uplink, the gateway of its pods, and the way to the pods of the other nodes. */
 function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology): Step {
   const own = `${node.address}/${prefixOf(ranges.fabric)}`;
-  const routes = [
-    { route: 'default', via: cloudAddress(ranges) },
-    ...nodes.filter((n) => n !== node).map((n) => ({ route: n.podCIDR, via: n.address })),
-  ];
+  const others = nodes.filter((other) => other !== node);
+  const cloud = cloudAddress(ranges);
   return {
     kind: 'network',
     namespace: namespaceOf(lab, node.name),
@@ -176,7 +175,8 @@ function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology):
       `addr add ${POD_GATEWAY}/32 dev lo scope host`,
       `addr add ${own} dev eth0`,
       'link set eth0 up',
-      ...routes.map(({ route, via }) => `route add ${route} via ${via}`),
+      `route add default via ${cloud}`,
+      ...others.flatMap((other) => waysTo(other, node.mtu, 'eth0')),
       // What is for a pod that is not there must not wander off to the cloud.
       `route add unreachable ${node.podCIDR}`,
     ],
@@ -184,7 +184,22 @@ function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology):
     expect: [
       { link: 'lo', address: `${POD_GATEWAY}/32` },
       { link: 'eth0', address: own, mtu: node.mtu },
-      ...routes,
+      { route: 'default', via: cloud },
+      ...others.map((other) => ({ route: other.podCIDR, via: other.address })),
     ],
   };
+}
+
+/** Routes to a node and to its pods, from a place with an uplink of that MTU. */
+function waysTo(node: TopologyNode, mtu: number, link: string): string[] {
+  const narrow = node.mtu < mtu ? ` mtu ${node.mtu}` : '';
+  return [
+    ...narrowWayTo(node, mtu, link),
+    `route add ${node.podCIDR} via ${node.address}${narrow}`,
+  ];
+}
+
+/** The fabric's bridge drops what is too long for a node's cable and says nothing: whoever sends must know before. */
+function narrowWayTo(node: TopologyNode, mtu: number, link: string): string[] {
+  return node.mtu < mtu ? [`route add ${node.address}/32 dev ${link} mtu ${node.mtu}`] : [];
 }

@@ -1,47 +1,65 @@
-// One container of a pod: started, looked at, started again.
+// One container of a pod: started, probed, started again, ended.
 import { constants } from 'node:os';
-import type { Pod } from '../../control/kube/kinds.ts';
+import type { Container, Pod } from '../../control/kube/kinds.ts';
 import { isAlive, type ProcessId } from '../host/process.ts';
-import { buildEnv, expand } from './env.ts';
+import { type Action, runAction } from './action/action.ts';
+import type { ActionResult, Dialer } from './action/network.ts';
+import { Backoff } from './backoff.ts';
+import type { Clock } from './clock.ts';
 import { resolveProgram } from './images.ts';
-import { listeningPorts } from './listening.ts';
-import { logPath } from './records.ts';
-import { startContainer } from './sandbox.ts';
-import { type ContainerState, timestamp } from './status.ts';
+import { declaredPorts, listeningPorts } from './listening.ts';
+import { ContainerProbes } from './probe/probes.ts';
+import type { ContainerState, State, Terminated } from './status.ts';
+import { timestamp } from './status.ts';
+import { stopContainer } from './stop.ts';
 
-export interface ContainerSpec {
-  name: string;
-  image?: string;
-  command?: string[];
-  args?: string[];
-  workingDir?: string;
-  env?: { name: string; value?: string }[];
-  ports?: { containerPort: number; protocol?: string }[];
-}
-
+/** What a container needs of its pod. */
 export interface ContainerContext {
-  pod: Pod;
-  /** PID 1 of the pod, started again if it has died. */
-  sandbox: () => Promise<ProcessId>;
-  stateDir: string;
+  /** In messages: `web_default(uid)`. */
+  podName: string;
   projectRoot: string;
-  hostname: string;
-  hosts: string;
-  resolv: string;
+  clock: Clock;
+  random: () => number;
+  dial: Dialer['dial'];
   podIP: string;
-  hostIP: string;
+  /** Starts a process; null if it ended before it was seen. Rejects with WaitReason or any other error. */
+  launch: (spec: Container, argv: string[]) => Promise<Launched>;
+  /** What a container that has ended left behind. */
+  endStrays: () => void;
   onChange: () => void;
+  onEvent: (type: 'Normal' | 'Warning', reason: string, message: string, spec: Container) => void;
 }
 
-/** Back-off between restarts, as a kubelet's: 10 s, doubled to 5 minutes, forgotten after 10 good minutes. */
-const BACKOFF_MS_FIRST = 10_000;
-const BACKOFF_MS_MAX = 300_000;
-const LIVED_WELL_MS = 600_000;
+/** A container that was launched: `onExit` calls back once, with how its process ended. */
+export interface Launched {
+  process: ProcessId | null;
+  sandbox: ProcessId;
+  onExit: (tell: (code: number | null, signal: NodeJS.Signals | null) => void) => void;
+}
+
+/** Whether a container is started again. */
+export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
+
+/** Keeps a container waiting, for this reason of its status, until it is tried again. */
+export class WaitReason extends Error {
+  readonly reason: string;
+
+  constructor(reason: string, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+/** A container that cannot be made is tried again after so long. */
+const RETRY_MS = 1000;
 /** A server that does not listen on its declared ports by then counts as ready all the same. */
 const LISTEN_MS_MAX = 5000;
+/** The same of one that probes ask: the first of them waits for so long at most. */
+const LISTEN_PROBED_MS_MAX = 2000;
 const POLL_MS = 10;
 /** How soon the end of a process is seen that is not a child of this one. */
 const ADOPTED_POLL_MS = 200;
+const POST_START_MS_MAX = 600_000;
 
 /** As a kubelet says of a container whose end it has not seen. */
 const EXIT_UNKNOWN = 137;
@@ -50,145 +68,254 @@ const UNKNOWN = {
   message: 'it ended while nobody looked after the pod',
 };
 
-/** ContainerStateTerminated of the API. */
-interface Terminated {
-  exitCode: number;
-  reason: string;
-  message?: string;
-  startedAt: string;
-  finishedAt: string;
-  containerID: string;
-}
-
 /** What the API server has of a container from an earlier runner. */
 export type EarlierStatus = NonNullable<NonNullable<Pod['status']>['containerStatuses']>[number];
 
 export class ContainerRunner {
-  readonly name: string;
+  readonly spec: Container;
   process: ProcessId | null = null;
-  hasRun = false;
-  exitCode: number | null = null;
-  readonly #spec: ContainerSpec;
+  /** True once it was to be started: it looks after itself from there. */
+  begun = false;
+  readonly #policy: RestartPolicy;
   readonly #context: ContainerContext;
-  #ready = false;
+  readonly #probes: ContainerProbes;
+  readonly #backoff = new Backoff();
+  #graceS: number;
   #restarts = 0;
-  #backoffMs = 0;
-  #state: object = { waiting: { reason: 'ContainerCreating' } };
-  #lastState: object = {};
-  #timer: NodeJS.Timeout | undefined;
-  #watch: NodeJS.Timeout | undefined;
-  #stopped = false;
+  #state: State;
+  #lastState: State = {};
+  #id = '';
   #startedMs = 0;
+  #callOff: () => void = () => {};
+  #watch: NodeJS.Timeout | undefined;
+  /** Started no more, as its pod ends. */
+  #ending = false;
+  /** Looked after no more. */
+  #stopped = false;
+  #starting: Promise<void> = Promise.resolve();
+  #killing: Promise<void> | null = null;
+  readonly #deadlines: (() => number)[] = [];
 
-  constructor(spec: ContainerSpec, context: ContainerContext) {
-    this.#spec = spec;
+  /** @param waiting the reason that it has to wait for at first; `graceS` of its pod. */
+  constructor(
+    spec: Container,
+    policy: RestartPolicy,
+    context: ContainerContext,
+    { waiting, graceS }: { waiting: string; graceS: number },
+  ) {
+    this.spec = spec;
+    this.#policy = policy;
     this.#context = context;
-    this.name = spec.name;
+    this.#graceS = graceS;
+    this.#state = { waiting: { reason: waiting } };
+    this.#probes = new ContainerProbes(spec, {
+      clock: context.clock,
+      random: context.random,
+      attempt: (probe, timeoutMs) => this.#act(probe, timeoutMs),
+      onChange: context.onChange,
+      onUnhealthy: (kind, output) =>
+        this.#tell('Warning', 'Unhealthy', `${kind} probe failed: ${output}`),
+      onDead: (kind, graceS) => {
+        const message = `Container ${this.name} failed ${kind.toLowerCase()} probe, will be restarted`;
+        this.#killAfter(message, graceS ?? this.#graceS);
+      },
+    });
   }
 
-  /** True while it waits to be started. */
-  get waits(): boolean {
-    return 'waiting' in this.#state;
+  get name(): string {
+    return this.spec.name;
   }
 
-  /** True if it has ended for good. */
-  get isOver(): boolean {
-    return 'terminated' in this.#state;
+  /** Runs, and its startup probe has succeeded. */
+  get started(): boolean {
+    return this.#probes.started;
+  }
+
+  /** Its exit code if it has ended for good, else null. */
+  get result(): number | null {
+    const { terminated } = this.#state;
+    return terminated && !this.#startsAgain(terminated.exitCode) ? terminated.exitCode : null;
   }
 
   /** Resolves when it runs and listens, or cannot. */
-  async start(): Promise<void> {
-    this.#startedMs = Date.now();
+  start(): Promise<void> {
+    this.begun = true;
+    this.#starting = this.#tryStart();
+    return this.#starting;
+  }
+
+  async #tryStart(): Promise<void> {
     try {
       await this.#start();
     } catch (error) {
       const { message } = error as Error;
-      this.#state = { waiting: { reason: 'CreateContainerError', message } };
-      if (!this.#stopped) this.#startLater();
+      const reason = error instanceof WaitReason ? error.reason : 'CreateContainerError';
+      this.#tell('Warning', 'Failed', `Error: ${message}`);
+      this.#state = { waiting: { reason, message } };
+      this.#startAfter(RETRY_MS, () => this.start());
       this.#context.onChange();
     }
   }
 
   /**
-   * Looks after what an earlier runner has started. Without a process it has ended meanwhile: whether it is
-   * started again is up to the pod's restart policy.
+   * Looks after what an earlier runner has started. Without a process it has ended meanwhile, unless it was never
+   * begun: whether it is started again is up to its restart policy.
    */
   adopt(process: ProcessId | null, earlier: EarlierStatus | undefined): void {
+    const { running, terminated } = earlier?.state ?? {};
+    const before = earlier?.lastState as State | undefined;
+    if (!process && !running && !terminated && !before?.terminated) return;
+    this.begun = true;
     this.#restarts = earlier?.restartCount ?? 0;
-    this.#lastState = earlier?.lastState ?? {};
-    const { running, terminated, waiting } = earlier?.state ?? {};
-    this.hasRun = true;
-    this.process = process;
-    this.#startedMs = Date.parse(String(running?.startedAt ?? '')) || Date.now();
+    this.#lastState = before ?? {};
+    this.#id = earlier?.containerID ?? '';
+    this.#startedMs = Date.parse(String(running?.startedAt ?? '')) || this.#context.clock.now();
     if (process && isAlive(process)) {
-      this.#ready = true;
+      this.#onProcess(process);
       this.#state = { running: { startedAt: timestamp(this.#startedMs) } };
+      const { started = false, ready = false } = earlier ?? {};
+      this.#probes.begin(this.#startedMs, { started, ready });
       return this.#watchAdopted(process);
     }
-    const known = terminated ?? (waiting && earlier?.lastState?.terminated);
+    const known = (terminated as Terminated | undefined) ?? (running ? null : before?.terminated);
     this.#onEnd(known ?? this.#terminated(EXIT_UNKNOWN, UNKNOWN));
   }
 
-  async #start(): Promise<void> {
-    const { pod, stateDir, projectRoot } = this.#context;
-    const program = resolveProgram(this.#spec, projectRoot);
-    if ('reason' in program) {
-      this.#state = { waiting: program };
-      return this.#context.onChange();
-    }
-    const { namespace, name } = pod.metadata!;
-    const { hostname, hosts, resolv, podIP, hostIP } = this.#context;
-    const env = buildEnv(this.#spec.env ?? [], pod, { podIP, hostIP, hostname });
-    const sandbox = await this.#context.sandbox();
-    const container = await startContainer({
-      ...{ sandbox, hostname, hosts, resolv, projectRoot, stateDir, env },
-      argv: program.argv.map((word) => expand(word, env)),
-      workingDir: this.#spec.workingDir ?? '/',
-      logFile: logPath(stateDir, namespace!, name!, this.name),
-    });
-    this.process = container.process;
-    this.hasRun = true;
-    this.#state = { running: { startedAt: timestamp() } };
-    const { parent } = container;
-    parent.unref();
-    if (parent.exitCode !== null || parent.signalCode !== null) {
-      return this.#onExit(parent.exitCode, parent.signalCode);
-    }
-    parent.once('exit', (code, name) => this.#onExit(code, name));
-    await this.#untilListening(sandbox.pid);
-    this.#ready = !this.#stopped && 'running' in this.#state;
-    this.#context.onChange();
-  }
-
-  /** Starts it no more. */
+  /** Looks after it no more, and leaves it running. */
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#callOff();
     clearInterval(this.#watch);
+    this.#probes.stop();
+  }
+
+  /** Its pod ends: it is started no more, and only its readiness is looked after. */
+  beginTermination(): void {
+    this.#ending = true;
+    this.#callOff();
+    this.#probes.beginTermination();
+  }
+
+  /** Ends it for good by the deadline, with its preStop hook. Resolves when it is gone. */
+  async end(deadlineMs: () => number): Promise<void> {
+    this.beginTermination();
+    // What is half made cannot be taken away.
+    await this.#starting;
+    if (this.process) this.#tell('Normal', 'Killing', `Stopping container ${this.name}`);
+    await this.#kill(deadlineMs);
   }
 
   describe(): ContainerState {
     return {
       name: this.name,
-      image: this.#spec.image ?? '',
-      ready: this.#ready,
+      image: this.spec.image ?? '',
+      ready: this.#probes.ready,
+      started: this.#probes.started,
       restarts: this.#restarts,
       state: this.#state,
       lastState: this.#lastState,
-      id: this.process ? `kubetun://${this.process.pid}-${this.process.start}` : '',
+      id: this.#id,
     };
   }
 
-  async #untilListening(pid: number): Promise<void> {
-    const wanted = (this.#spec.ports ?? [])
-      .filter((port) => (port.protocol ?? 'TCP') === 'TCP')
-      .map((port) => port.containerPort);
-    const until = Date.now() + LISTEN_MS_MAX;
-    while (wanted.length > 0 && 'running' in this.#state && !this.#stopped && Date.now() < until) {
+  async #start(): Promise<void> {
+    const program = resolveProgram(this.spec, this.#context.projectRoot);
+    if ('reason' in program) {
+      this.#tell('Warning', 'Failed', program.message);
+      this.#state = { waiting: program };
+      return this.#context.onChange();
+    }
+    const launched = await this.#context.launch(this.spec, program.argv);
+    this.#startedMs = this.#context.clock.now();
+    if (this.#state.terminated) this.#lastState = this.#state;
+    this.#state = { running: { startedAt: timestamp(this.#startedMs) } };
+    this.#onProcess(launched.process);
+    this.#tell('Normal', 'Pulled', `Container image "${this.spec.image}" is on this machine`);
+    this.#tell('Normal', 'Created', `Created container: ${this.name}`);
+    this.#tell('Normal', 'Started', `Started container ${this.name}`);
+    launched.onExit((code, name) => this.#onExit(code, name));
+    const { process } = this;
+    const ports = declaredPorts(this.spec);
+    const postStart = this.spec.lifecycle?.postStart;
+    const hooked = postStart && process && this.#postStart(postStart, process);
+    if (!hooked && ports.length === 0) return this.#begin(process);
+    this.#context.onChange();
+    await this.#untilListening(launched.sandbox.pid, ports);
+    if (hooked) void hooked.then((good) => good && this.#begin(process));
+    else this.#begin(process);
+  }
+
+  /** From here it is probed; without probes it is ready. */
+  #begin(process: ProcessId | null): void {
+    if (process && this.process === process && !this.#stopped) this.#probes.begin(this.#startedMs);
+    this.#context.onChange();
+  }
+
+  #onProcess(process: ProcessId | null): void {
+    this.process = process;
+    if (process) this.#id = `kubetun://${process.pid}-${process.start}`;
+  }
+
+  /** A server that is not up yet need not be asked, and is not ready. */
+  async #untilListening(pid: number, wanted: number[]): Promise<void> {
+    const { readinessProbe, startupProbe } = this.spec;
+    const msMax = readinessProbe || startupProbe ? LISTEN_PROBED_MS_MAX : LISTEN_MS_MAX;
+    const until = Date.now() + msMax;
+    const waits = () => this.#state.running && !this.#stopped && !this.#ending;
+    while (waits() && Date.now() < until) {
       const ports = listeningPorts(pid);
       if (wanted.every((port) => ports.has(port))) return;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
+  }
+
+  /** It is neither started nor probed before its hook has succeeded; false if that has not. */
+  async #postStart(hook: Action, process: ProcessId): Promise<boolean> {
+    const { good, output } = await this.#act(hook, POST_START_MS_MAX);
+    if (this.process !== process || this.#stopped) return false;
+    if (good) return true;
+    this.#tell('Warning', 'FailedPostStartHook', `PostStartHook failed: ${output}`);
+    this.#killAfter(`FailedPostStartHook: container ${this.name}`, this.#graceS);
+    return false;
+  }
+
+  #act(action: Action, timeoutMs: number): Promise<ActionResult> {
+    const { dial, podIP } = this.#context;
+    if (!this.process)
+      return Promise.resolve({ good: false, output: 'the container is not running' });
+    return runAction(action, this.process, { dial, podIP, container: this.spec }, timeoutMs);
+  }
+
+  #killAfter(message: string, graceS: number): void {
+    this.#tell('Normal', 'Killing', message);
+    const deadlineMs = this.#context.clock.now() + graceS * 1000;
+    void this.#kill(() => deadlineMs);
+  }
+
+  #kill(deadlineMs: () => number): Promise<void> {
+    const { process } = this;
+    if (!process) return Promise.resolve();
+    this.#deadlines.push(deadlineMs);
+    this.#killing ??= stopContainer({
+      process,
+      gone: () => this.process !== process,
+      deadlineMs: () => Math.min(...this.#deadlines.map((deadline) => deadline())),
+      preStop: this.#preStop(),
+      clock: this.#context.clock,
+    }).finally(() => {
+      this.#killing = null;
+      this.#deadlines.length = 0;
+    });
+    return this.#killing;
+  }
+
+  #preStop(): ((timeoutMs: number) => Promise<void>) | null {
+    const hook = this.spec.lifecycle?.preStop;
+    if (!hook) return null;
+    return async (timeoutMs) => {
+      const { good, output } = await this.#act(hook, timeoutMs);
+      if (!good) this.#tell('Warning', 'FailedPreStopHook', `PreStopHook failed: ${output}`);
+    };
   }
 
   /** Nobody but its parent is told of the end of a process. */
@@ -209,43 +336,46 @@ export class ContainerRunner {
 
   #terminated(exitCode: number, why: { reason: string; message?: string }): Terminated {
     const startedAt = timestamp(this.#startedMs);
-    const containerID = this.describe().id;
-    return { exitCode, ...why, startedAt, finishedAt: timestamp(), containerID };
+    const finishedAt = timestamp(this.#context.clock.now());
+    return { exitCode, ...why, startedAt, finishedAt, containerID: this.#id };
   }
 
-  #onEnd(terminated: { exitCode: number }): void {
+  #onEnd(terminated: Terminated): void {
     if (this.#stopped) return;
-    this.#ready = false;
+    this.#probes.stop();
     this.process = null;
-    this.exitCode = terminated.exitCode;
-    const policy = this.#context.pod.spec?.restartPolicy ?? 'Always';
-    const again = policy === 'Always' || (policy === 'OnFailure' && this.exitCode !== 0);
-    if (again) {
-      this.#lastState = { terminated };
-      this.#startLater();
-    } else {
-      this.#state = { terminated };
-    }
+    this.#state = { terminated };
+    this.#context.endStrays();
+    if (!this.#ending && this.#startsAgain(terminated.exitCode)) this.#startAgain(terminated);
     this.#context.onChange();
   }
 
-  #startLater(): void {
-    const lived = Date.now() - this.#startedMs;
-    if (lived > LIVED_WELL_MS) this.#backoffMs = 0;
-    const delayMs = this.#backoffMs;
-    this.#backoffMs = Math.min(Math.max(delayMs * 2, BACKOFF_MS_FIRST), BACKOFF_MS_MAX);
-    const again = this.hasRun;
-    if (again) {
-      this.#state = {
-        waiting: {
-          reason: 'CrashLoopBackOff',
-          message: `back-off ${delayMs / 1000}s restarting failed container=${this.name}`,
-        },
-      };
+  #startsAgain(exitCode: number): boolean {
+    return this.#policy === 'Always' || (this.#policy === 'OnFailure' && exitCode !== 0);
+  }
+
+  #startAgain(terminated: Terminated): void {
+    const delayMs = this.#backoff.next(this.#context.clock.now() - this.#startedMs);
+    if (delayMs > 0) {
+      const seconds = delayMs / 1000;
+      const message = `back-off ${seconds}s restarting failed container=${this.name} pod=${this.#context.podName}`;
+      this.#lastState = { terminated };
+      this.#state = { waiting: { reason: 'CrashLoopBackOff', message } };
+      const said = `Back-off restarting failed container ${this.name} in pod ${this.#context.podName}`;
+      this.#tell('Warning', 'BackOff', said);
     }
-    this.#timer = setTimeout(() => {
-      if (again) this.#restarts++;
-      void this.start();
-    }, delayMs);
+    this.#startAfter(delayMs, () => {
+      this.#restarts++;
+      return this.start();
+    });
+  }
+
+  #startAfter(ms: number, start: () => Promise<void>): void {
+    if (this.#stopped || this.#ending) return;
+    this.#callOff = this.#context.clock.after(ms, () => void start());
+  }
+
+  #tell(type: 'Normal' | 'Warning', reason: string, message: string): void {
+    this.#context.onEvent(type, reason, message, this.spec);
   }
 }

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import type { Container } from '../../control/kube/kinds.ts';
 
 const LISTEN = '0A';
 
@@ -12,6 +13,13 @@ export function listeningPorts(pid: number): Set<number> {
     }
   }
   return ports;
+}
+
+/** TCP ports that a container says it listens on. */
+export function declaredPorts({ ports = [] }: Container): number[] {
+  return ports
+    .filter(({ protocol = 'TCP' }) => protocol === 'TCP')
+    .map(({ containerPort }) => containerPort);
 }
 
 function readTable(path: string): string[] {

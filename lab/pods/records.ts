@@ -15,6 +15,10 @@ export interface PodRecord {
   /** PID 1 of the pod: with it everything in the pod ends. */
   sandbox: ProcessId | null;
   containers: { name: string; process: ProcessId }[];
+  /** Those that are being started right now: their processes are on no record yet. */
+  starting?: string[];
+  /** It lives in the network namespace of its node, which is not its own to remove. */
+  hostNetwork?: boolean;
 }
 
 function folder(stateDir: string): string {
@@ -50,6 +54,16 @@ export function readPodRecords(stateDir: string): PodRecord[] {
     .map((file) => file.slice(0, -'.json'.length).split('_') as [string, string])
     .map(([namespace, name]) => readPodRecord(stateDir, namespace, name))
     .filter((record) => record !== null);
+}
+
+/** Where the output of the container before the last restart is. */
+export function previousLogPath(
+  stateDir: string,
+  namespace: string,
+  pod: string,
+  container: string,
+): string {
+  return `${logPath(stateDir, namespace, pod, container)}.1`;
 }
 
 /** Where the output of a container goes. */

@@ -1,5 +1,5 @@
 # The file system of a container: sh root.sh SCRATCH PROJECT HOSTNAME HOSTS RESOLV WORKDIR -- COMMAND...
-# Runs in a mount namespace of its own. What the container writes goes to a tmpfs that ends with it.
+# Says so on descriptor 3 when the root is there. Runs in a mount namespace of its own. What the container writes goes to a tmpfs that ends with it.
 set -eu
 scratch=$1 project=$2 name=$3 hosts=$4 resolv=$5 workdir=$6
 shift 7
@@ -47,4 +47,5 @@ umount -l /.old
 rmdir /.old
 cd "$workdir"
 PATH=$own_path
-exec "$@"
+echo >&3
+exec "$@" 3>&-

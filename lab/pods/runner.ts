@@ -7,6 +7,8 @@ import type { Pod } from '../../control/kube/kinds.ts';
 import { isAlive } from '../host/process.ts';
 import { PodAddresses } from './addresses.ts';
 import { removePod } from './cleanup.ts';
+import { CLOCK } from './clock.ts';
+import { EventRecorder } from './events.ts';
 import { type PodContext, type PodNode, PodRun } from './pod.ts';
 import { type PodRecord, readPodRecords } from './records.ts';
 
@@ -65,10 +67,12 @@ class Pods {
   readonly #left: Map<string, PodRecord>;
   /** Pods of an earlier runner that are being removed: one of the same name waits for that. */
   readonly #removals = new Map<string, Promise<void>>();
+  readonly #events: EventRecorder;
   #starting = 0;
 
   constructor(options: PodRunnerOptions) {
     this.#options = options;
+    this.#events = new EventRecorder(options.kube, options.log, CLOCK);
     this.#nodes = new Map(options.nodes.map((node) => [node.name, node]));
     this.#addresses = new Map(
       options.nodes.map((node) => [node.name, new PodAddresses(node.podCIDR)]),
@@ -82,9 +86,9 @@ class Pods {
     const node = this.#nodes.get(pod.spec?.nodeName ?? '');
     if (!node) return;
     const run = this.#runs.get(key) ?? this.#adopt(pod, node, key);
+    run?.update(pod);
     if (pod.metadata?.deletionTimestamp) return this.#onEnding(pod, run, key);
-    if (run) run.update(pod);
-    else if (!hasEnded(pod)) this.#begin(pod, node, key);
+    if (!run && !hasEnded(pod)) this.#begin(pod, node, key);
   }
 
   /** Removed without waiting for its node: there is nobody to tell any more. */
@@ -107,7 +111,7 @@ class Pods {
   /** Takes over what an earlier runner has left running of a pod; null if there is nothing to take over. */
   #adopt(pod: Pod, node: PodNode, key: string): PodRun | undefined {
     const record = this.#left.get(key);
-    if (!record || record.uid !== pod.metadata?.uid || !isAdoptable(record, pod)) return;
+    if (!record || record.uid !== pod.metadata?.uid || !isAdoptable(record)) return;
     this.#left.delete(key);
     const run = new PodRun(pod, this.#contextOf(node, record.address));
     this.#runs.set(key, run);
@@ -131,8 +135,9 @@ class Pods {
   }
 
   #contextOf(node: PodNode, address: string): PodContext {
-    const { lab, stateDir, kube, dnsAddress, projectRoot, log } = this.#options;
-    return { lab, stateDir, kube, dnsAddress, projectRoot, log, node, address };
+    const { nodes: _, ...options } = this.#options;
+    const own = { clock: CLOCK, random: Math.random, events: this.#events };
+    return { ...options, ...own, node, address };
   }
 
   #begin(pod: Pod, node: PodNode, key: string): void {
@@ -163,7 +168,10 @@ class Pods {
   }
 
   #onEnding(pod: Pod, run: PodRun | undefined, key: string): void {
-    const graceS = pod.metadata?.deletionGracePeriodSeconds ?? 0;
+    const { deletionTimestamp, deletionGracePeriodSeconds = 0 } = pod.metadata!;
+    // Of a pod that is taken over some of its time has passed. The API's times are whole seconds.
+    const leftS = (Date.parse(String(deletionTimestamp)) - Date.now()) / 1000 + 1;
+    const graceS = Math.max(0, Math.min(deletionGracePeriodSeconds, leftS));
     if (run) return void this.#end(run, key, graceS, true);
     // Nothing of it runs here: all that is left is to say so.
     const { namespace, name, uid } = pod.metadata!;
@@ -204,13 +212,8 @@ class Pods {
 }
 
 /** False if a container may run that is on no record: it was being started when its runner ended. */
-function isAdoptable(record: PodRecord, pod: Pod): boolean {
-  if (!record.sandbox || !isAlive(record.sandbox)) return false;
-  return (pod.spec?.containers ?? []).every(({ name }) => {
-    if (record.containers.some((container) => container.name === name)) return true;
-    const status = pod.status?.containerStatuses?.find((known) => known.name === name);
-    return status !== undefined && status.state?.waiting?.reason !== 'ContainerCreating';
-  });
+function isAdoptable({ sandbox, starting = [] }: PodRecord): boolean {
+  return sandbox !== null && isAlive(sandbox) && starting.length === 0;
 }
 
 /** A pod that has ended for good stays as it is, whatever became of its sandbox. */

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { KubetunError } from '../../datapath/error.ts';
 import { identify, type ProcessId } from '../host/process.ts';
 import { namespacePath } from '../state/names.ts';
@@ -51,7 +52,7 @@ export interface Container {
   process: ProcessId | null;
 }
 
-/** Starts a container in a sandbox, with a root of its own. */
+/** Starts a container in a sandbox. Resolves when it has a root of its own, or has ended. */
 export async function startContainer(start: ContainerStart): Promise<Container> {
   const scratch = join(start.stateDir, 'scratch');
   mkdirSync(scratch, { recursive: true });
@@ -65,14 +66,29 @@ export async function startContainer(start: ContainerStart): Promise<Container> 
   try {
     const parent = spawn('/usr/bin/nsenter', args, {
       detached: true,
-      stdio: ['ignore', log, log],
+      stdio: ['ignore', log, log, 'pipe'],
       env: start.env,
       cwd: '/',
     });
+    await untilRooted(parent);
     return { parent, process: await firstChild(parent) };
   } finally {
     closeSync(log);
   }
+}
+
+/** Before it has its own root a container is in that of the machine, where nobody is to be sent. */
+function untilRooted(parent: ChildProcess): Promise<void> {
+  const told = parent.stdio[3] as Readable;
+  return new Promise((resolve) => {
+    const done = () => {
+      told.destroy();
+      resolve();
+    };
+    told.once('data', done);
+    parent.once('exit', done);
+    parent.once('error', done);
+  });
 }
 
 /** The first child of a process that is about to fork; null if it ends before. */

@@ -1,40 +1,59 @@
 // The status of a pod as a kubelet reports it.
 import type { Pod } from '../../control/kube/kinds.ts';
+import { type Condition, conditionsOf } from './conditions.ts';
+import type { Phase, PodContainers } from './phase.ts';
 
-type Condition = { type: string; status: string; reason?: string; message?: string };
+/** ContainerStateTerminated of the API. */
+export interface Terminated {
+  exitCode: number;
+  reason: string;
+  message?: string;
+  startedAt: string;
+  finishedAt: string;
+  containerID: string;
+}
+
+/** ContainerState of the API: one of these. */
+export interface State {
+  waiting?: { reason: string; message?: string };
+  running?: { startedAt: string };
+  terminated?: Terminated;
+}
 
 /** What is known of one container. */
 export interface ContainerState {
   name: string;
   image: string;
   ready: boolean;
+  started: boolean;
   restarts: number;
-  state: object;
-  lastState: object;
+  state: State;
+  lastState: State;
   id: string;
 }
 
-export interface PodState {
-  phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed';
+export interface PodState extends PodContainers {
+  phase: Phase;
   podIP: string;
   hostIP: string;
   startTime: string;
-  containers: ContainerState[];
   /** Why the pod as a whole cannot run; null if it can. */
   problem: { reason: string; message: string } | null;
 }
 
+/** Conditions that are a kubelet's to write. */
+const OWN = ['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady'];
+
 /** The status to write for a pod; conditions that others own stay. */
 export function buildStatus(pod: Pod, state: PodState): object {
-  const allReady = state.containers.length > 0 && state.containers.every((c) => c.ready);
-  const waiting = state.containers.filter((c) => !c.ready).map((c) => c.name);
-  const notReady = {
-    reason: 'ContainersNotReady',
-    message: `containers with unready status: [${waiting.join(' ')}]`,
-  };
-  const ready = (type: string) => condition(pod, type, allReady, allReady ? {} : notReady);
-  const kept = (pod.status?.conditions ?? []).filter((c) => c.type === 'PodScheduled');
-  const scheduled = kept.length > 0 ? kept : [condition(pod, 'PodScheduled', true, {})];
+  const others = (pod.status?.conditions ?? []).filter(({ type }) => !OWN.includes(type));
+  const scheduled = others.some(({ type }) => type === 'PodScheduled');
+  const own = conditionsOf(pod, state.phase, state, state.podIP !== '');
+  // The order of the pod's spec; side-cars are among the init containers.
+  const done = state.inits.map((c) => ({ ...c, ready: c.state.terminated?.exitCode === 0 }));
+  const inits = (pod.spec?.initContainers ?? []).flatMap(({ name }) =>
+    [...done, ...state.sidecars].filter((c) => c.name === name),
+  );
   return {
     phase: state.phase,
     // Null takes out of a merge what an earlier problem has left.
@@ -45,32 +64,36 @@ export function buildStatus(pod: Pod, state: PodState): object {
     ...(state.podIP && { podIP: state.podIP, podIPs: [{ ip: state.podIP }] }),
     startTime: state.startTime,
     conditions: [
-      condition(pod, 'Initialized', true, {}),
-      ready('Ready'),
-      ready('ContainersReady'),
-      ...scheduled,
+      ...own.map((condition) => timed(pod, condition)),
+      ...others,
+      ...(scheduled ? [] : [timed(pod, { type: 'PodScheduled', status: 'True' })]),
     ],
-    containerStatuses: state.containers.map((c) => ({
-      name: c.name,
-      image: c.image,
-      imageID: `kubetun://${c.image}`,
-      containerID: c.id,
-      ready: c.ready,
-      started: c.ready,
-      restartCount: c.restarts,
-      state: c.state,
-      lastState: c.lastState,
-    })),
+    ...(inits.length > 0 && { initContainerStatuses: inits.map(describe) }),
+    containerStatuses: state.containers.map(describe),
+  };
+}
+
+function describe(container: ContainerState): object {
+  const { name, image, id, ready, started, restarts, state, lastState } = container;
+  return {
+    name,
+    image,
+    imageID: `kubetun://${image}`,
+    ...(id && { containerID: id }),
+    ready,
+    started,
+    restartCount: restarts,
+    state,
+    lastState,
   };
 }
 
 /** A condition, with the time at which it last changed. */
-function condition(pod: Pod, type: string, holds: boolean, why: Partial<Condition>): object {
-  const status = holds ? 'True' : 'False';
-  const before = pod.status?.conditions?.find((c) => c.type === type);
-  const same = before?.status === status;
+function timed(pod: Pod, condition: Condition): object {
+  const before = pod.status?.conditions?.find(({ type }) => type === condition.type);
+  const same = before?.status === condition.status;
   const lastTransitionTime = same ? before.lastTransitionTime : timestamp();
-  return { type, status, ...why, lastProbeTime: null, lastTransitionTime };
+  return { ...condition, lastProbeTime: null, lastTransitionTime };
 }
 
 export function timestamp(ms = Date.now()): string {

@@ -1,25 +1,12 @@
 // What everything of a lab is called. A name of the lab comes first, so that labs never collide.
 import { createHash } from 'node:crypto';
-import { KubetunError } from '../../datapath/error.ts';
 
-const LAB_NAME = /^[a-z0-9-]{1,12}$/;
 /** Longer names of network interfaces are refused by the kernel. */
 const LINK_NAME_MAX = 15;
 /** Longest file name below /run/netns that is sure to work. */
 const NAMESPACE_NAME_MAX = 200;
 
 export const NETNS_DIR = '/run/netns';
-
-/** Throws KubetunError KT_LAB_NAME (wrong usage). */
-export function requireLabName(lab: string): void {
-  if (LAB_NAME.test(lab)) return;
-  throw new KubetunError(
-    'KT_LAB_NAME',
-    `${JSON.stringify(lab)} cannot be the name of a lab`,
-    'use 1 to 12 of a-z, 0-9 and -',
-    { usage: true },
-  );
-}
 
 /** Network namespace of a node, or of `fabric`, `cloud`, `internet`. */
 export function namespaceOf(lab: string, place: string): string {

@@ -7,15 +7,33 @@ import { KubetunError } from '../../datapath/error.ts';
 
 export const PROJECT_ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
+export const RECORD_NAME = 'lab.json';
+
 /** What the lab is: written before anything is made, gone only when everything is. */
 export function recordPath(lab: string): string {
-  return join(stateDir(lab), 'lab.json');
+  return join(stateDir(lab), RECORD_NAME);
 }
 
-/** For clients in the root namespace. */
-export function kubeconfigPath(lab: string): string {
-  return join(stateDir(lab), 'kubeconfig');
+/** True if a lab's folder is there, and really a lab's: an empty one is taken for one that was just made. */
+export function holdsLab(lab: string): boolean {
+  const folder = stateDir(lab);
+  if (!existsSync(folder)) return false;
+  const names = readdirSync(folder);
+  return names.length === 0 || names.some((name) => name.startsWith(RECORD_NAME));
 }
+
+/** Makes sure that nothing but a lab lies where a lab is to lie. Throws KubetunError KT_RUN_DIR. */
+export function requireOwnFolder(lab: string): void {
+  if (!existsSync(stateDir(lab)) || holdsLab(lab)) return;
+  throw new KubetunError(
+    'KT_RUN_DIR',
+    `${stateDir(lab)} holds something that is no lab`,
+    'choose another name with --lab, or another folder with KUBETUN_RUN_DIR',
+    { usage: true },
+  );
+}
+
+export { kubeconfigOf as kubeconfigPath } from '../../control/cli/options.ts';
 
 /** The same for agents, which reach the API server over the fabric. */
 export function agentKubeconfigPath(lab: string): string {

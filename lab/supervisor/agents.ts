@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import { arenaOf, socketOf, stateDir } from '../../control/cli/options.ts';
 import { identify, isAlive, type ProcessId } from '../host/process.ts';
-import { lastLine } from '../state/log.ts';
+import { lastWords } from '../state/log.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
 import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../state/paths.ts';
 import { writeAtomic } from '../state/record.ts';
@@ -63,15 +63,24 @@ export class AgentKeeper {
     if (this.#stopped) return;
     const { lab, log } = this.#options;
     const started = Date.now();
-    const child = spawnAgent(lab, node.name, this.#options.ranges);
-    const own = identify(child.pid ?? -1);
-    if (own) writeAtomic(agentRecordPath(lab, node.name), `${JSON.stringify(own)}\n`);
-    log.info({ node: node.name, pid: child.pid }, 'agent started');
+    let child: ChildProcess | undefined;
+    try {
+      child = spawnAgent(lab, node.name, this.#options.ranges);
+      const own = identify(child.pid ?? -1);
+      if (own) writeAtomic(agentRecordPath(lab, node.name), `${JSON.stringify(own)}\n`);
+    } catch (error) {
+      // A full disk is no reason to look after the other nodes no more. Nobody would find an agent without a record.
+      child?.kill('SIGKILL');
+      log.error({ node: node.name, why: String(error) }, 'agent cannot be started');
+      return this.#restart(node, delayMs, Math.min(delayMs * 2, RESTART_MS_MAX));
+    }
+    const { pid } = child;
+    log.info({ node: node.name, pid }, 'agent started');
     const ended = (why: object) => {
       if (this.#stopped) return;
       const lived = Date.now() - started;
       const next = lived > LIVED_WELL_MS ? RESTART_MS_FIRST : Math.min(delayMs * 2, RESTART_MS_MAX);
-      log.warn({ node: node.name, pid: child.pid, ...why, livedMs: lived, delayMs }, 'agent ended');
+      log.warn({ node: node.name, pid, ...why, livedMs: lived, delayMs }, 'agent ended');
       this.#restart(node, delayMs, next);
     };
     child.once('error', (error) => ended({ why: error.message }));
@@ -83,7 +92,7 @@ export class AgentKeeper {
     const { lab, onFailing } = this.#options;
     const failures = (this.#failures.get(node.name) ?? 0) + 1;
     this.#failures.set(node.name, failures);
-    if (failures === FAILURES_MAX) onFailing(node.name, lastLine(agentLogPath(lab, node.name)));
+    if (failures === FAILURES_MAX) onFailing(node.name, lastWords(agentLogPath(lab, node.name)));
     this.#later(delayMs, () => this.#start(node, nextMs));
   }
 

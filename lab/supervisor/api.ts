@@ -34,10 +34,11 @@ export async function startLabApi(
       journal: ephemeral ? null : join(stateDir(lab), 'api/journal'),
       listen: [
         // The port of an earlier life: clients in the root namespace have it in their kubeconfig.
-        { host: '127.0.0.1', port: apiPort },
+        { host: '127.0.0.1', port: apiPort, orAny: true },
         { fd: listenInNamespace(fabric, address, API_PORT) },
       ],
       tls: { key, cert },
+      ca,
       token,
       serviceRange: ranges.services,
       nodePortMin: NODE_PORT_MIN,

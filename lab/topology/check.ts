@@ -29,6 +29,9 @@ const PREFIXES: Record<keyof Ranges, [number, number]> = {
   internet: [8, 28],
 };
 
+/** This network, loopback, link-local (the pods' gateway is there), multicast and above: RFC 6890. */
+const RANGES_SPECIAL = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'];
+
 /**
  * The first thing that keeps a topology from working as one network, or null. What the types say already is
  * taken for granted.
@@ -44,6 +47,11 @@ function checkRanges(ranges: Ranges): Problem | null {
     const prefix = prefixOf(ranges[name]);
     if (prefix < min || prefix > max) {
       const message = `${name} range ${ranges[name]} must have a prefix of ${min} to ${max}`;
+      return { path: ['ranges', name], message };
+    }
+    const special = RANGES_SPECIAL.find((range) => overlaps(range, ranges[name]));
+    if (special) {
+      const message = `${name} range ${ranges[name]} overlaps ${special}, which no host may have`;
       return { path: ['ranges', name], message };
     }
   }
@@ -62,6 +70,7 @@ function checkNodes(topology: Topology): Problem | null {
     const before = topology.nodes.slice(0, i);
     const wrong =
       checkName(node, before) ??
+      checkMtu(node, topology.mtu) ??
       checkAddress(node, topology.ranges, before) ??
       checkPodRange(node, topology.ranges, before);
     if (wrong) return { path: ['nodes', i, wrong.key], message: wrong.message };
@@ -82,6 +91,13 @@ function checkName(node: TopologyNode, before: TopologyNode[]): NodeProblem | nu
     return refuse('has a name of the lab itself');
   if (before.some((n) => n.name === name)) return refuse('is there twice');
   return null;
+}
+
+/** A bridge has no way to say that a packet is too long for it. */
+function checkMtu(node: TopologyNode, fabric: number): NodeProblem | null {
+  if (node.mtu <= fabric) return null;
+  const message = `mtu ${node.mtu} of node ${node.name} is above the fabric's ${fabric}`;
+  return { key: 'mtu', message };
 }
 
 function checkAddress(

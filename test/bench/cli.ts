@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { type OutputFormat, outputOption } from '../../control/cli/options.ts';
@@ -50,6 +50,9 @@ const SUITES: Record<string, Suite> = {
   },
 };
 
+/** Two benchmarks at once would measure each other. */
+const BENCH_LAB = 'ktbench';
+
 const TOOLS: Record<string, string> = {
   ip: 'iproute2',
   iperf3: 'iperf3',
@@ -84,15 +87,34 @@ Examples:
 }
 
 async function measure(suite: Suite, options: Options): Promise<void> {
+  requireFolder(options.out);
+  if (options.chart) requireFolder(dirname(options.chart));
   if (suite.root) await requireTools();
+  const lock = await (await import('../../lab/state/lock.ts')).lockLab(BENCH_LAB, 0);
   const report = await suite.run(options, (line) => process.stderr.write(`  ${line}\n`));
+  lock.release();
   const path = writeReport(report, options.out);
-  if (options.chart) {
-    mkdirSync(dirname(options.chart), { recursive: true });
-    writeFileSync(options.chart, drawChart(report, suite.title));
-  }
+  if (options.chart) writeFileSync(options.chart, drawChart(report, suite.title));
   console.log(options.output === 'json' ? JSON.stringify(report, null, 2) : formatReport(report));
   process.stderr.write(`  written to ${path}${options.chart ? ` and ${options.chart}` : ''}\n`);
+}
+
+/** Found out before the minutes of measuring, not after. */
+function requireFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { recursive: true });
+    accessSync(folder, constants.W_OK);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new KubetunError(
+      'KT_BENCH_OUT',
+      message,
+      'name a folder that can be written with --out',
+      {
+        cause: error,
+      },
+    );
+  }
 }
 
 async function requireTools(): Promise<void> {

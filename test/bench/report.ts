@@ -74,8 +74,10 @@ export function formatReport(report: Report): string {
         .join(', '),
     ]),
   );
+  const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
   const about = [
-    `${machine.cpu}, ${machine.cores} cores, kernel ${machine.kernel}, Node ${machine.versions.node}`,
+    `${machine.cpu}, ${machine.cores} cores, kernel ${machine.kernel}`,
+    versions.join(', '),
     `${rounds} alternating rounds, medians; ratios are medians of the ratio in each round`,
     ...notes,
   ];

@@ -57,6 +57,12 @@ test('bench core measures established and new connections', () => {
   assert.ok(names.includes('new flow, 1M flows'));
 });
 
+test('a folder that cannot be written is refused before anything is measured', () => {
+  const { code, stderr } = kubetun('bench', 'core', '--out', '/etc/hostname/x');
+  assert.match(stderr, /^kubetun: .*hostname.*: name a folder that can be written/);
+  assert.equal(code, 1);
+});
+
 test('bench throughput measures every datapath in the same namespaces, and leaves nothing behind', () => {
   const { rows } = bench('throughput', '--seconds', '1');
   for (const twin of ['kernel forward', 'iptables', 'nftables', 'haproxy tcp', 'kubetun']) {

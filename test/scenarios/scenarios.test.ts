@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { SNAT_PORT_MAX, SNAT_PORT_MIN } from '../../control/compile/node-entry.ts';
+import type { Tuple } from '../../datapath/observe/packet.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
 import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/layout.ts';
-import type { Tuple } from './packet.ts';
 import { type Manifest, NodeWorld } from './world.ts';
 
 interface Scenario {

@@ -14,6 +14,7 @@ import { readSlice } from '../../control/model/slice.ts';
 import { Tables } from '../../control/model/tables.ts';
 import { createArena } from '../../datapath/arena/arena.ts';
 import { ImageWriter } from '../../datapath/nat/image-writer.ts';
+import { firstPacket, readPacket, type Tuple } from '../../datapath/observe/packet.ts';
 import {
   type Batch,
   createBatch,
@@ -26,7 +27,6 @@ import { run } from '../../datapath/pipeline/run.ts';
 import { DROP_REASONS, VERDICT_FORWARD, VERDICT_REPLY } from '../../datapath/pipeline/verdict.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 import { VNET_HEADER_BYTES } from '../../datapath/wire/layout.ts';
-import { firstPacket, readPacket, type Tuple } from './packet.ts';
 
 const SIZES = { flowsMax: 4096, imageWords: 1 << 18 };
 

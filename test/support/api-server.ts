@@ -32,6 +32,7 @@ export async function startTestApi(journal: string | null = null): Promise<TestA
     journal,
     listen: [{ host: '127.0.0.1', port: 0 }],
     tls: { key, cert },
+    ca,
     token,
     serviceRange: '10.96.0.0/16',
     nodePortMin: 30_000,
@@ -59,7 +60,8 @@ export async function startTestApi(journal: string | null = null): Promise<TestA
   };
 }
 
-function call(
+/** A bare request to a server on loopback. */
+export function call(
   { port, ca, token }: { port: number; ca: string; token: string },
   method: string,
   path: string,

@@ -1,6 +1,7 @@
 // A real lab for end-to-end tests: brought up by the command line, gone when the test file ends.
+import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
@@ -140,6 +141,33 @@ export function startLab(name: string, objects: object[], topology?: object): Te
     throw new Error(`lab up: ${stderr}`);
   } finally {
     rmSync(folder, { recursive: true });
+  }
+}
+
+/** Nothing of a lab is left: no namespace, no file, no memory, no process. */
+export function assertGone(name: string): void {
+  assert.ok(!existsSync(`/run/kubetun/${name}`), 'its folder');
+  const names = existsSync('/run/netns') ? readdirSync('/run/netns') : [];
+  assert.deepEqual(
+    names.filter((n) => n.startsWith(`${name}-`)),
+    [],
+  );
+  assert.deepEqual(
+    readdirSync('/dev/shm').filter((n) => n.startsWith(`kubetun-${name}-`)),
+    [],
+  );
+  const processes = readdirSync('/proc')
+    .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid)
+    .map((pid) => commandLine(pid))
+    .filter((line) => line.includes(name));
+  assert.deepEqual(processes, []);
+}
+
+function commandLine(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return '';
   }
 }
 

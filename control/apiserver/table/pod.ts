@@ -5,6 +5,7 @@ import { formatAge } from './duration.ts';
 interface ContainerStatus {
   name: string;
   ready?: boolean;
+  started?: boolean;
   restartCount?: number;
   state?: {
     running?: object;
@@ -14,10 +15,19 @@ interface ContainerStatus {
   lastState?: { terminated?: { finishedAt?: string } };
 }
 
-/** `1/2`: containers that are ready, of all. */
+/** `1/2`: containers that are ready, of all, side-cars among them. */
 export function podReady(pod: KubeObject): string {
-  const ready = statuses(pod, 'containerStatuses').filter((s) => s.ready && s.state?.running);
-  return `${ready.length}/${pod.spec?.containers?.length ?? 0}`;
+  const sidecars = sidecarsOf(pod);
+  const ready = [
+    ...statuses(pod, 'containerStatuses').filter((s) => s.ready && s.state?.running),
+    ...statuses(pod, 'initContainerStatuses').filter((s) => s.ready && sidecars.has(s.name)),
+  ];
+  return `${ready.length}/${(pod.spec?.containers?.length ?? 0) + sidecars.size}`;
+}
+
+function sidecarsOf({ spec }: KubeObject): Set<string> {
+  const inits = (spec?.initContainers ?? []) as { name: string; restartPolicy?: string }[];
+  return new Set(inits.filter((c) => c.restartPolicy === 'Always').map((c) => c.name));
 }
 
 /** `Running`, `CrashLoopBackOff`, `Init:0/1`, `Terminating`, ... */
@@ -41,9 +51,10 @@ export function podRestarts(pod: KubeObject): string {
 /** Null once all init containers are done. */
 function initStatus(pod: KubeObject): string | null {
   const total = pod.spec?.initContainers?.length ?? 0;
-  for (const [i, { state }] of statuses(pod, 'initContainerStatuses').entries()) {
-    const { terminated, waiting } = state ?? {};
-    if (terminated?.exitCode === 0) continue;
+  const sidecars = sidecarsOf(pod);
+  for (const [i, init] of statuses(pod, 'initContainerStatuses').entries()) {
+    const { terminated, waiting } = init.state ?? {};
+    if (terminated?.exitCode === 0 || (init.started && sidecars.has(init.name))) continue;
     if (terminated) return `Init:${terminated.reason || exitOf(terminated)}`;
     if (waiting?.reason && waiting.reason !== 'PodInitializing') return `Init:${waiting.reason}`;
     return `Init:${i}/${total}`;

@@ -2,6 +2,7 @@
 import { parseAddress } from '../../../datapath/wire/address.ts';
 import type { KubeObject } from '../object.ts';
 import { type FieldError, notSupported, required, wrong } from '../status.ts';
+import { validateEndpointAddress } from './endpoints.ts';
 
 const ENDPOINTS_MAX = 1000;
 const ADDRESS_TYPES = ['FQDN', 'IPv4', 'IPv6'];
@@ -22,10 +23,12 @@ export function validateEndpointSlice(
     if (!addresses?.length) {
       return [required(`endpoints[${i}].addresses`, 'must contain at least 1 address')];
     }
-    return addresses.flatMap((address, j) =>
-      type === 'IPv4' && parseAddress(address) === null
-        ? [wrong(`endpoints[${i}].addresses[${j}]`, address, 'must be a valid IPv4 address')]
-        : [],
-    );
+    return addresses.flatMap((address, j) => {
+      const field = `endpoints[${i}].addresses[${j}]`;
+      if (type === 'IPv4' && parseAddress(address) === null) {
+        return [wrong(field, address, 'must be a valid IPv4 address')];
+      }
+      return type === 'FQDN' ? [] : validateEndpointAddress(field, address);
+    });
   });
 }

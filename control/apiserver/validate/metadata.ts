@@ -2,8 +2,13 @@
 import type { ServedKind } from '../kinds.ts';
 import { DNS_LABEL_HINT, isDnsLabel, isQualifiedName } from '../names.ts';
 import type { KubeObject, ObjectMeta } from '../object.ts';
-import { type FieldError, forbidden, required, wrong } from '../status.ts';
+import { type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
 import { QUALIFIED_HINT, validateLabels } from './labels.ts';
+
+/** Keys and values together. */
+const ANNOTATION_BYTES_MAX = 256 * 1024;
+/** Names that need no domain. */
+const FINALIZERS = ['foregroundDeletion', 'kubernetes', 'orphan'];
 
 export function validateMetadata(kind: ServedKind, { metadata }: KubeObject): FieldError[] {
   const errors: FieldError[] = [];
@@ -16,12 +21,39 @@ export function validateMetadata(kind: ServedKind, { metadata }: KubeObject): Fi
     errors.push(wrong('metadata.namespace', metadata.namespace, DNS_LABEL_HINT));
   }
   errors.push(...validateLabels('metadata.labels', metadata.labels));
-  for (const key of Object.keys(metadata.annotations ?? {})) {
+  const annotations = Object.entries(metadata.annotations ?? {});
+  const bytes = annotations.reduce((sum, pair) => sum + Buffer.byteLength(pair.join('')), 0);
+  if (bytes > ANNOTATION_BYTES_MAX) {
+    errors.push(tooLong('metadata.annotations', ANNOTATION_BYTES_MAX));
+  }
+  for (const [key] of annotations) {
     if (!isQualifiedName(key.toLowerCase())) {
       errors.push(wrong('metadata.annotations', key, QUALIFIED_HINT));
     }
   }
-  return errors;
+  return [...errors, ...validateFinalizers(metadata), ...validateOwners(metadata)];
+}
+
+function validateFinalizers({ finalizers = [] }: ObjectMeta): FieldError[] {
+  return finalizers.flatMap((name) => {
+    if (!isQualifiedName(name)) return [wrong('metadata.finalizers', name, QUALIFIED_HINT)];
+    if (name.includes('/') || FINALIZERS.includes(name)) return [];
+    const detail = 'name is neither a standard finalizer name nor is it fully qualified';
+    return [wrong('metadata.finalizers', name, detail)];
+  });
+}
+
+function validateOwners({ ownerReferences = [] }: ObjectMeta): FieldError[] {
+  const field = 'metadata.ownerReferences';
+  const [first, second] = ownerReferences.filter((owner) => owner.controller);
+  const errors = (['apiVersion', 'kind', 'name', 'uid'] as const).flatMap((part) =>
+    ownerReferences.some((owner) => !owner[part])
+      ? [wrong(`${field}.${part}`, '', 'must not be empty')]
+      : [],
+  );
+  if (!second) return errors;
+  const detail = `Only one reference can have Controller set to true. Found "true" in references for ${first!.kind}/${first!.name} and ${second.kind}/${second.name}`;
+  return [...errors, wrong(field, ownerReferences, detail)];
 }
 
 /** Fields of an object's identity, which no update changes. */

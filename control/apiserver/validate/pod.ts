@@ -67,6 +67,8 @@ function validateUpdate(spec: any, old: any): FieldError[] {
   const still = (s: any) => ({
     ...s,
     nodeName: undefined,
+    // Says the same as serviceAccountName, and was not there before.
+    serviceAccount: undefined,
     tolerations: undefined,
     activeDeadlineSeconds: undefined,
     terminationGracePeriodSeconds: undefined,

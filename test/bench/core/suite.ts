@@ -27,7 +27,7 @@ export async function benchCore(rounds: number, progress: (line: string) => void
   }
   return buildReport('core', rounds, series, () => [], [
     'in memory, one core: batches of 64 segments of random flows through parse, find, track, translate; partial checksums',
-    'each value is the best of some slices of a process of its own; what filling the batch costs is taken off',
+    'each value is of a process of its own: its fastest slice, less its fastest filling of the same batches',
   ]);
 }
 

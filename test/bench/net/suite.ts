@@ -23,11 +23,14 @@ export async function benchThroughput(options: NetOptions): Promise<Report> {
 /** Connects alone. */
 export async function benchConnect(options: NetOptions): Promise<Report> {
   const series = await withPods(() => measureConnects(options));
-  return buildReport('connect', options.rounds, series, connectAgainst, [SHARED, connectNote()]);
+  return buildReport('connect', options.rounds, series, connectAgainst, [
+    `pod1 - node - pod2, MTU ${MTU}; ${SHARED}`,
+    connectNote(),
+  ]);
 }
 
 function connectNote(): string {
-  return `connect and close, ${CONNECTIONS} in a row a round; the measured Service is the last of the table`;
+  return `connect and close, ${CONNECTIONS} in a row a round; the measured Service is the last of the table; sizes up in odd rounds, down in even ones`;
 }
 
 /** Runs some measurements between two pods; afterwards, and when it is interrupted, nothing is left. */

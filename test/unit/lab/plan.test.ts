@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { requireLabName } from '../../../control/cli/options.ts';
 import { planLab } from '../../../lab/plan/plan.ts';
 import { formatPlan } from '../../../lab/plan/step.ts';
-import { fabricLink, podLink, podNamespace, requireLabName } from '../../../lab/state/names.ts';
+import { fabricLink, podLink, podNamespace } from '../../../lab/state/names.ts';
 import { defaultTopology } from '../../../lab/topology/topology.ts';
 
 test('a plan names only namespaces of its lab, and prints as shell commands', () => {
@@ -34,6 +35,23 @@ test('the cloud has no way to pods: what a node does not masquerade gets no answ
   assert.doesNotMatch(JSON.stringify(cloud), /10\.244/);
 });
 
+test("routes to a node whose MTU is below the fabric's say so: a bridge never would", () => {
+  const topology = defaultTopology(2);
+  topology.nodes[1]!.mtu = 1400;
+  const lines = formatPlan(planLab('demo', topology)).split('\n');
+  const narrow = lines.filter((line) => line.includes('route add') && line.includes('mtu 1400'));
+  assert.deepEqual(
+    narrow.map((line) => line.replace(/ip -n demo-(\w+) route add (\S+) .*/, '$1 $2')),
+    [
+      'fabric 172.18.0.12/32',
+      'fabric 10.244.2.0/24',
+      'cloud 172.18.0.12/32',
+      'node1 172.18.0.12/32',
+      'node1 10.244.2.0/24',
+    ],
+  );
+});
+
 test('names of links fit the kernel, whatever the names of nodes and pods', () => {
   const long = 'a-node-with-a-name-of-32-letters';
   assert.ok(fabricLink(long).length <= 15);
@@ -49,7 +67,7 @@ test('pods of long names have namespaces of their own', () => {
   assert.notEqual(one, other);
 });
 
-for (const name of ['', 'UPPER', 'much-too-long-a-name', 'a/b', 'a b', '..']) {
+for (const name of ['', 'UPPER', 'much-too-long-a-name', 'a/b', 'a b', '..', '-a', '--', '-']) {
   test(`a lab cannot be called ${JSON.stringify(name)}`, () => {
     assert.throws(() => requireLabName(name), { code: 'KT_LAB_NAME', exitCode: 2 });
   });

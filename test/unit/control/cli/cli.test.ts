@@ -82,6 +82,7 @@ test('ranges are taken in their canonical form, or refused', () => {
 });
 
 const FLOW: FlowRow = {
+  id: 7,
   proto: 'tcp',
   state: 'ESTABLISHED',
   original: { src: '10.244.1.2', sport: 4000, dst: '10.96.0.5', dport: 80 },
@@ -136,7 +137,7 @@ test('flows without a Service still have their line', () => {
   const [, line] = formatFlows([{ ...FLOW, service: null, flags: [] }]).split('\n');
   assert.match(
     line ?? '',
-    /^tcp +ESTABLISHED +10\.244\.1\.2:4000 +10\.96\.0\.5:80 +10\.244\.2\.3:8080 +10\.244\.1\.2:4000 +86400s +5 +600 +- +-$/,
+    /^7 +tcp +ESTABLISHED +10\.244\.1\.2:4000 +10\.96\.0\.5:80 +10\.244\.2\.3:8080 +10\.244\.1\.2:4000 +86400s +5 +600 +- +-$/,
   );
 });
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
+import { StatusError } from '../../../../control/apiserver/status.ts';
 import { WorkQueue } from '../../../../control/controllers/queue.ts';
 import { FakeClock } from '../agent/fake-clock.ts';
 
@@ -36,6 +37,23 @@ test('work that fails is reported and keeps nothing else waiting', async () => {
   reported.mock.restore();
   assert.deepEqual(worked, ['good']);
   assert.match(String(reported.mock.calls[0]?.arguments[0]), /bad.*cannot/);
+});
+
+test('work that fails as the server cannot write for now has another turn in a second', async (t) => {
+  const reported = mock.method(console, 'error', () => {});
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let turns = 0;
+  const queue = new WorkQueue(() => {
+    turns++;
+    if (turns === 1) throw new StatusError(500, 'InternalError', 'no space');
+  });
+  queue.add('a');
+  await queue.idle();
+  assert.equal(turns, 1);
+  t.mock.timers.tick(1000);
+  await queue.idle();
+  reported.mock.restore();
+  assert.equal(turns, 2);
 });
 
 test('a queue that is stopped works no more, and lets go of who waits for it', async () => {

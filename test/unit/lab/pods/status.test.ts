@@ -7,7 +7,8 @@ type Status = NonNullable<Pod['status']>;
 
 function container(name: string, ready: boolean): ContainerState {
   const state = { running: { startedAt: '2026-01-01T00:00:00Z' } };
-  return { name, image: 'pause', ready, restarts: 2, state, lastState: {}, id: 'kubetun://7-9' };
+  const id = 'kubetun://7-9';
+  return { name, image: 'pause', ready, started: ready, restarts: 2, state, lastState: {}, id };
 }
 
 function statusOf(state: Partial<PodState>, before: object = {}): Status {
@@ -16,6 +17,8 @@ function statusOf(state: Partial<PodState>, before: object = {}): Status {
     podIP: '10.244.1.2',
     hostIP: '172.18.0.11',
     startTime: '2026-01-01T00:00:00Z',
+    inits: [],
+    sidecars: [],
     containers: [],
     problem: null,
     ...state,
@@ -29,6 +32,7 @@ function conditionsOf(status: Status): Record<string, string> {
 test('a pod is ready when all of its containers are', () => {
   const status = statusOf({ containers: [container('a', true), container('b', true)] });
   assert.deepEqual(conditionsOf(status), {
+    PodReadyToStartContainers: 'True',
     Initialized: 'True',
     Ready: 'True',
     ContainersReady: 'True',

@@ -1,17 +1,19 @@
-// First packets for scenarios, and what became of them. Only what a scenario needs: whole checksums, no options.
-import { fold, sumBytes, sumPseudoHeader } from '../../datapath/wire/checksum.ts';
+// Packets that nobody sent, and what became of them: whole checksums, no options, four bytes of payload.
+import { fold, sumBytes, sumPseudoHeader } from '../wire/checksum.ts';
 import {
+  ICMP_ECHO_REPLY,
   ICMP_ECHO_REQUEST,
   IP4_HEADER_BYTES_MIN,
   PROTO_ICMP,
   PROTO_TCP,
   PROTO_UDP,
   SCTP_HEADER_BYTES,
+  TCP_FLAG_ACK,
   TCP_FLAG_SYN,
   TCP_HEADER_BYTES_MIN,
   UDP_HEADER_BYTES,
   VNET_HEADER_BYTES,
-} from '../../datapath/wire/layout.ts';
+} from '../wire/layout.ts';
 
 export interface Tuple {
   proto: number;
@@ -25,6 +27,15 @@ const PAYLOAD_BYTES = 4;
 
 /** The first packet of a connection behind an empty virtio header: a SYN, a datagram, an INIT or an echo. */
 export function firstPacket(t: Tuple): Uint8Array {
+  return makePacket(t, TCP_FLAG_SYN, ICMP_ECHO_REQUEST);
+}
+
+/** A packet from the middle of a connection: an ACK, a datagram, or the answer to an echo. */
+export function laterPacket(t: Tuple): Uint8Array {
+  return makePacket(t, TCP_FLAG_ACK, ICMP_ECHO_REPLY);
+}
+
+function makePacket(t: Tuple, tcpFlags: number, icmpType: number): Uint8Array {
   const l4Bytes = headerBytes(t.proto) + PAYLOAD_BYTES;
   const bytes = new Uint8Array(VNET_HEADER_BYTES + IP4_HEADER_BYTES_MIN + l4Bytes);
   const view = new DataView(bytes.buffer, VNET_HEADER_BYTES);
@@ -35,7 +46,7 @@ export function firstPacket(t: Tuple): Uint8Array {
   view.setInt32(12, t.src);
   view.setInt32(16, t.dst);
   view.setUint16(10, ~sumBytes(view, 0, IP4_HEADER_BYTES_MIN) & 0xffff);
-  writeL4(view, t, l4Bytes);
+  writeL4(view, t, l4Bytes, tcpFlags, icmpType);
   return bytes;
 }
 
@@ -44,17 +55,23 @@ function headerBytes(proto: number): number {
   return proto === PROTO_UDP || proto === PROTO_ICMP ? UDP_HEADER_BYTES : SCTP_HEADER_BYTES;
 }
 
-function writeL4(view: DataView, t: Tuple, l4Bytes: number): void {
+function writeL4(
+  view: DataView,
+  t: Tuple,
+  l4Bytes: number,
+  tcpFlags: number,
+  icmpType: number,
+): void {
   const at = IP4_HEADER_BYTES_MIN;
   if (t.proto === PROTO_ICMP) {
-    view.setUint8(at, ICMP_ECHO_REQUEST);
+    view.setUint8(at, icmpType);
     view.setUint16(at + 4, t.sport);
     view.setUint16(at + 2, ~sumBytes(view, at, at + l4Bytes) & 0xffff);
     return;
   }
   view.setUint16(at, t.sport);
   view.setUint16(at + 2, t.dport);
-  if (t.proto === PROTO_TCP) view.setUint16(at + 12, (5 << 12) | TCP_FLAG_SYN);
+  if (t.proto === PROTO_TCP) view.setUint16(at + 12, (5 << 12) | tcpFlags);
   else if (t.proto === PROTO_UDP) view.setUint16(at + 4, l4Bytes);
   else return; // SCTP's own sum does not cover addresses.
   const sumAt = at + (t.proto === PROTO_TCP ? 16 : 6);

@@ -1,0 +1,130 @@
+// How ownership of fields moves when an object is written: structured-merge-diff/v4/merge/update.go, and the managers
+// that apimachinery/pkg/util/managedfields/internal puts around it.
+import type { KubeObject } from '../object.ts';
+import { difference, type FieldSet, intersection, isEmpty, isSame, union } from './field-set.ts';
+import { type Comparison, compare, present } from './fields.ts';
+import {
+  entryOf,
+  isEntryOf,
+  type ManagedFields,
+  managersOf,
+  settle,
+  type Writer,
+} from './managers.ts';
+import { type Schema, schemaOf } from './schema.ts';
+
+/** Fields that nobody owns: what an object is, and what only the server writes. */
+const UNOWNED: FieldSet = {
+  'f:apiVersion': {},
+  'f:kind': {},
+  'f:metadata': {
+    '.': {},
+    'f:creationTimestamp': {},
+    'f:generation': {},
+    'f:managedFields': {},
+    'f:name': {},
+    'f:namespace': {},
+    'f:resourceVersion': {},
+    'f:selfLink': {},
+    'f:uid': {},
+  },
+};
+
+/** Fields of the other managers that a change takes from them. */
+export interface Taken {
+  entry: ManagedFields;
+  fields: FieldSet;
+}
+
+/**
+ * Managers after an update: who changes a field owns it, alone. Nothing is known of the managers of an object that
+ * was never said to have any, and nothing is found out then: only creating or applying begins it.
+ */
+export function recordUpdate(
+  managers: ManagedFields[],
+  old: KubeObject | undefined,
+  object: KubeObject,
+  writer: Writer,
+  now: string,
+): ManagedFields[] {
+  if (old && managers.length === 0) return [];
+  const comparison = compareObjects(old, object, schemaOf(object.kind ?? ''), writer);
+  const owned = difference(present(comparison), UNOWNED);
+  if (isEmpty(owned) && isEmpty(comparison.removed)) return managers;
+  const before = managers.find((entry) => isEntryOf(entry, writer));
+  const own = union(difference(before?.fieldsV1 ?? {}, comparison.removed), owned);
+  const time = isEmpty(owned) ? before?.time : now;
+  return settle([...withoutChanged(managers, comparison, writer), entryOf(writer, own, time)]);
+}
+
+/** Managers after an apply: the applied fields, and the others without what it took from them. */
+export function recordApply(
+  managers: ManagedFields[],
+  comparison: Comparison,
+  applied: FieldSet,
+  writer: Writer,
+  now: string,
+): ManagedFields[] {
+  const before = managers.find((entry) => isEntryOf(entry, writer));
+  const isKnown = before !== undefined && isSame(before.fieldsV1, applied);
+  const changes = !isEmpty(present(comparison)) || !isEmpty(comparison.removed);
+  const time = isKnown && !changes ? before.time : now;
+  return settle([...withoutChanged(managers, comparison, writer), entryOf(writer, applied, time)]);
+}
+
+/** What a change takes from those who own it and are not the writer. */
+export function takenBy(
+  comparison: Comparison,
+  managers: ManagedFields[],
+  writer: Writer,
+): Taken[] {
+  const changed = present(comparison);
+  return managers
+    .filter((entry) => !isEntryOf(entry, writer))
+    .map((entry) => ({ entry, fields: intersection(entry.fieldsV1, changed) }))
+    .filter(({ fields }) => !isEmpty(fields));
+}
+
+/** Fields that can have an owner, of those in a set. */
+export function ownable(set: FieldSet): FieldSet {
+  return difference(set, UNOWNED);
+}
+
+/** Managers of a live object of which none are known when it is first applied: one for all that it holds. */
+export function managersBeforeApply(
+  live: KubeObject,
+  apiVersion: string,
+  now: string,
+): ManagedFields[] {
+  const known = managersOf(live);
+  if (known.length > 0) return known;
+  const writer: Writer = { manager: 'before-first-apply', operation: 'Update', apiVersion };
+  return recordUpdate([], undefined, live, writer, now);
+}
+
+/** The difference of two objects but for what nobody owns; only who writes it has a say in the status. */
+export function compareObjects(
+  old: KubeObject | undefined,
+  object: KubeObject,
+  schema: Schema,
+  { subresource }: Writer,
+): Comparison {
+  const { added, modified, removed } = compare(old ?? {}, object, schema);
+  const owned = subresource === 'status' ? ownable : (set: FieldSet) => withoutStatus(ownable(set));
+  return { added: owned(added), modified: owned(modified), removed: owned(removed) };
+}
+
+function withoutStatus({ 'f:status': _status, ...rest }: FieldSet): FieldSet {
+  return rest;
+}
+
+function withoutChanged(
+  managers: ManagedFields[],
+  { added, modified, removed }: Comparison,
+  writer: Writer,
+): ManagedFields[] {
+  const changed = union(union(added, modified), removed);
+  return managers
+    .filter((entry) => !isEntryOf(entry, writer))
+    .map((entry) => ({ ...entry, fieldsV1: difference(entry.fieldsV1, changed) }));
+}

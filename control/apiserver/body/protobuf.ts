@@ -1,0 +1,141 @@
+// Bodies in Kubernetes' protobuf: four letters, an envelope that names the kind, then a message of that kind.
+import { Reader } from 'protobufjs';
+import { badRequest, StatusError } from '../status.ts';
+import { type Field, MESSAGES } from './messages.ts';
+
+const MAGIC = Buffer.from('k8s\0');
+const WIRE_VARINT = 0;
+const WIRE_BYTES = 2;
+
+type Json = Record<string, unknown>;
+
+/** True if there are fields known of a kind. */
+export function hasMessage(kind: string): boolean {
+  return MESSAGES.has(kind);
+}
+
+/** The kind that an envelope names: before its content is looked at. Throws StatusError BadRequest. */
+export function openEnvelope(body: Buffer): { apiVersion: string; kind: string; raw: Buffer } {
+  if (!body.subarray(0, MAGIC.length).equals(MAGIC)) {
+    throw badRequest(
+      'provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]',
+    );
+  }
+  const { typeMeta, raw, contentEncoding } = decode('Unknown', body.subarray(MAGIC.length), '');
+  if (contentEncoding) {
+    throw badRequest(
+      `the body of the request is encoded as ${JSON.stringify(contentEncoding)}: send it plainly`,
+    );
+  }
+  const { apiVersion = '', kind = '' } = (typeMeta ?? {}) as { apiVersion?: string; kind?: string };
+  return { apiVersion, kind, raw: Buffer.from((raw as string) ?? '', 'base64') };
+}
+
+/**
+ * A message as the JSON that Go would make of it: what is empty is left out, unless that says something.
+ * Throws StatusError BadRequest for what is no such message, and for a field that the table does not know: nothing that
+ * a client says may get lost.
+ */
+export function decodeMessage(name: string, bytes: Buffer): Json {
+  return decode(name, bytes, name);
+}
+
+function decode(message: string, bytes: Uint8Array, path: string): Json {
+  try {
+    return read(message, Reader.create(bytes), path);
+  } catch (error) {
+    if (error instanceof StatusError) throw error;
+    // All that the reader itself throws is about the bytes.
+    const why = error instanceof RangeError ? 'it ends too early' : (error as Error).message;
+    throw badRequest(`the body of the request is no ${message} in protobuf: ${why}`);
+  }
+}
+
+function read(message: string, reader: Reader, path: string): Json {
+  const object: Json = {};
+  const fields = MESSAGES.get(message)!;
+  while (reader.pos < reader.len) {
+    const tag = reader.uint32();
+    const field = fields.get(tag >>> 3);
+    if (!field) {
+      throw badRequest(
+        `${path || message} has a protobuf field ${tag >>> 3} (${message}) that this server does not know: send the object as JSON, such as with kubectl create --dry-run=client -o yaml | kubectl create -f -`,
+      );
+    }
+    put(object, field, tag & 7, reader, field.name === '' ? path : `${path}.${field.name}`);
+  }
+  return object;
+}
+
+function put(object: Json, field: Field, wire: number, reader: Reader, path: string): void {
+  const { name, shape } = field;
+  if (shape === 'map') {
+    const [key, value] = entry(field, wire, reader, path);
+    object[name] ??= {};
+    // Never the setter that a key such as __proto__ would call.
+    const property = { value, enumerable: true, writable: true, configurable: true };
+    Object.defineProperty(object[name], key, property);
+    return;
+  }
+  const value = readValue(field, wire, reader, path);
+  if (name === '') Object.assign(object, value);
+  else if (shape === 'list') {
+    object[name] ??= [];
+    (object[name] as unknown[]).push(value);
+  } else if (value === undefined || (isZero(value) && !field.isPointer)) delete object[name];
+  else object[name] = value;
+}
+
+/** Entries of maps are messages of their own: 1 is the key, 2 the value. */
+function entry(
+  field: Field,
+  wire: number,
+  reader: Reader,
+  path: string,
+): [key: string, value: unknown] {
+  const inner = Reader.create(takeBytes(wire, reader, path));
+  let key = '';
+  let value: unknown = field.type === 'string' || field.type === 'bytes' ? '' : {};
+  while (inner.pos < inner.len) {
+    const tag = inner.uint32();
+    if (tag >>> 3 === 1) key = Buffer.from(takeBytes(tag & 7, inner, path)).toString();
+    else value = readValue(field, tag & 7, inner, `${path}.${key}`);
+  }
+  return [key, value];
+}
+
+function readValue({ type }: Field, wire: number, reader: Reader, path: string): unknown {
+  if (type === 'int' || type === 'bool') {
+    if (wire !== WIRE_VARINT) throw malformed(path);
+    return type === 'int' ? Number(reader.int64()) : reader.bool();
+  }
+  const bytes = takeBytes(wire, reader, path);
+  if (type === 'string') return Buffer.from(bytes).toString();
+  if (type === 'bytes') return Buffer.from(bytes).toString('base64');
+  const message = read(type, Reader.create(bytes), path);
+  return Object.hasOwn(PLAIN, type) ? PLAIN[type]!(message) : message;
+}
+
+function takeBytes(wire: number, reader: Reader, path: string): Uint8Array {
+  if (wire !== WIRE_BYTES) throw malformed(path);
+  return reader.bytes();
+}
+
+function malformed(path: string): Error {
+  return badRequest(`${path} is not of the type that its protobuf field has`);
+}
+
+/** Messages that are a plain value in JSON. */
+const PLAIN: Record<string, (message: Json) => unknown> = {
+  // A time that was never set is an empty message.
+  Time: ({ seconds }) =>
+    seconds === undefined
+      ? undefined
+      : `${new Date(Number(seconds) * 1000).toISOString().slice(0, 19)}Z`,
+  IntOrString: ({ type, intVal = 0, strVal = '' }) => (type === 1 ? strVal : intVal),
+  Quantity: ({ string = '' }) => string,
+};
+
+function isZero(value: unknown): boolean {
+  return value === '' || value === 0 || value === false;
+}

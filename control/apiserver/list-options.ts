@@ -1,0 +1,59 @@
+// What the query of a list or a watch may ask for: apimachinery/pkg/apis/meta/internalversion/validation.
+
+import type { ListOptions } from './list.ts';
+import { badRequest, type FieldError, forbidden, invalid, notSupported } from './status.ts';
+
+const MATCHES = ['Exact', 'NotOlderThan'];
+const RESOURCE = { kind: 'ListOptions', plural: '', group: 'meta.k8s.io' };
+
+/** Version and page of a list. Throws StatusError Invalid and BadRequest, as upstream words them. */
+export function listOptions(
+  query: URLSearchParams,
+): Pick<ListOptions, 'limit' | 'continue' | 'resourceVersion' | 'match'> {
+  const resourceVersion = query.get('resourceVersion') ?? '';
+  const from = query.get('continue') ?? '';
+  const limit = Number(query.get('limit') ?? 0) || 0;
+  const match = query.get('resourceVersionMatch') ?? '';
+  const refuse = (error: FieldError) => invalid(RESOURCE, '', [error]);
+  if (query.has('sendInitialEvents')) {
+    throw refuse(forbidden('sendInitialEvents', 'sendInitialEvents is forbidden for list'));
+  }
+  const fault = match === '' ? null : faultOfMatch(match, resourceVersion, from);
+  if (fault) throw refuse(fault);
+  if (from !== '' && resourceVersion !== '' && resourceVersion !== '0') {
+    throw badRequest('specifying resource version is not allowed when using continue');
+  }
+  // A page of a version that is named means that version, as it did before anybody could say how to match.
+  const isExact = match === 'Exact' || (match === '' && limit > 0);
+  return { limit, continue: from, resourceVersion, match: isExact ? 'Exact' : 'NotOlderThan' };
+}
+
+function faultOfMatch(match: string, resourceVersion: string, from: string): FieldError | null {
+  const field = 'resourceVersionMatch';
+  if (resourceVersion === '') {
+    return forbidden(field, `${field} is forbidden unless resourceVersion is provided`);
+  }
+  if (from !== '') return forbidden(field, `${field} is forbidden when continue is provided`);
+  if (!MATCHES.includes(match)) return notSupported(field, match, [...MATCHES, '']);
+  if (match === 'Exact' && resourceVersion === '0') {
+    return forbidden(field, `${field} "exact" is forbidden for resourceVersion "0"`);
+  }
+  return null;
+}
+
+/** Refuses what no watch understands. Throws StatusError Invalid. */
+export function checkWatchOptions(query: URLSearchParams): void {
+  const field = 'resourceVersionMatch';
+  const match = query.get(field) ?? '';
+  const initial = query.get('sendInitialEvents');
+  const refuse = (error: FieldError) => invalid(RESOURCE, '', [error]);
+  if (initial === null && match !== '') {
+    const detail = `${field} is forbidden for watch unless sendInitialEvents is provided`;
+    throw refuse(forbidden(field, detail));
+  }
+  if (initial === null) return;
+  if (match !== 'NotOlderThan') {
+    const detail = `sendInitialEvents requires setting ${field} to NotOlderThan`;
+    throw refuse(forbidden(field, detail));
+  }
+}

@@ -1,0 +1,92 @@
+// Requests that only the pod's node can answer: passed on, and its answers passed back, byte by byte.
+import { request as ask, type IncomingMessage, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { StatusError } from '../status.ts';
+
+const SWITCH_OLD =
+  'this server streams over WebSocket alone: use kubectl 1.31 or later, or set KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true (exec, from 1.29 on) or KUBECTL_PORT_FORWARD_WEBSOCKETS=true (port-forward, from 1.30 on)';
+
+/** Headers that a WebSocket handshake consists of, and no credentials. */
+const PASSED = [
+  'connection',
+  'upgrade',
+  'sec-websocket-key',
+  'sec-websocket-version',
+  'sec-websocket-protocol',
+  'sec-websocket-extensions',
+];
+
+/** What a client is told that asks for a stream without being able to hold one. */
+export function refuseStream(): StatusError {
+  return new StatusError(400, 'BadRequest', SWITCH_OLD);
+}
+
+/** Answers with what the node's socket answers. Throws StatusError 502 if that is not there. */
+export function passRequest(
+  socketPath: string,
+  path: string,
+  response: ServerResponse,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const call = ask({ socketPath, path, method: 'GET' }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+      answer.once('close', resolve);
+      // What is followed would go on for ever.
+      response.once('close', () => answer.destroy());
+    });
+    call.once('error', (error) => {
+      if (response.headersSent) response.destroy();
+      else reject(unreachable(error));
+    });
+    call.end();
+  });
+}
+
+/** Joins a client that wants to speak WebSocket with the node's socket, which does the handshake. */
+export function passUpgrade(
+  socketPath: string,
+  path: string,
+  request: IncomingMessage,
+  client: Duplex,
+  head: Buffer,
+): void {
+  if (request.headers.upgrade?.toLowerCase() !== 'websocket') {
+    return endUpgrade(client, refuseStream());
+  }
+  const node = connect(socketPath);
+  node.once('connect', () => {
+    const lines = PASSED.filter((name) => request.headers[name] !== undefined).map(
+      (name) => `${name}: ${request.headers[name]}`,
+    );
+    node.write(`GET ${path} HTTP/1.1\r\nhost: kubelet\r\n${lines.join('\r\n')}\r\n\r\n`);
+    if (head.length > 0) node.write(head);
+    node.pipe(client).pipe(node);
+  });
+  node.once('error', (error) => {
+    if (node.bytesRead === 0) endUpgrade(client, unreachable(error));
+    else client.destroy();
+  });
+  client.once('error', () => node.destroy());
+  client.once('close', () => node.destroy());
+  node.once('close', () => client.destroy());
+}
+
+/** Refuses an upgrade, as an HTTP answer with a Status. */
+export function endUpgrade(client: Duplex, error: StatusError): void {
+  const body = JSON.stringify(error.toStatus());
+  const head = [
+    `HTTP/1.1 ${error.code} ${error.reason}`,
+    'content-type: application/json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ];
+  client.on('error', () => {});
+  client.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
+
+function unreachable(error: Error): StatusError {
+  const message = `the node of this pod does not answer (${error.message}): is the supervisor running?`;
+  return new StatusError(502, 'InternalError', message);
+}

@@ -1,0 +1,118 @@
+// Rules of NetworkPolicies, and what they leave out: pkg/apis/networking/validation (ValidateNetworkPolicySpec),
+// pkg/apis/networking/v1/defaults.go.
+import { BlockList, isIP } from 'node:net';
+import { isPortName } from '../names.ts';
+import type { KubeObject } from '../object.ts';
+import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
+import { validateLabelSelector } from './label-selector.ts';
+import { isPort, PORT_HINT } from './service.ts';
+
+const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
+const POLICY_TYPES = ['Egress', 'Ingress'];
+const CIDR_HINT = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
+const PORT_NAME_HINT = 'must be a valid port name of at most 15 characters';
+
+// biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
+export function defaultNetworkPolicy({ spec }: KubeObject): void {
+  if (!spec) return;
+  spec.podSelector ??= {};
+  // A policy is always one for what comes in, and for what goes out if it says anything of that.
+  if (!spec.policyTypes?.length) {
+    spec.policyTypes = spec.egress?.length ? ['Ingress', 'Egress'] : ['Ingress'];
+  }
+  for (const rule of [...(spec.ingress ?? []), ...(spec.egress ?? [])]) {
+    for (const port of rule?.ports ?? []) port.protocol ??= 'TCP';
+  }
+}
+
+export function validateNetworkPolicy({ spec = {} }: KubeObject): FieldError[] {
+  const rules = (direction: string, peers: string) =>
+    (spec[direction] ?? []).flatMap((rule: any, i: number) => [
+      ...each(`spec.${direction}[${i}].ports`, rule?.ports, validatePort),
+      ...each(`spec.${direction}[${i}].${peers}`, rule?.[peers], validatePeer),
+    ]);
+  return [
+    ...validateLabelSelector('spec.podSelector', spec.podSelector),
+    ...rules('ingress', 'from'),
+    ...rules('egress', 'to'),
+    ...validateTypes(spec.policyTypes ?? []),
+  ];
+}
+
+function validateTypes(types: string[]): FieldError[] {
+  const field = 'spec.policyTypes';
+  if (types.length > POLICY_TYPES.length) {
+    return [wrong(field, types, 'may not specify more than two policyTypes')];
+  }
+  return each(field, types, (at, type) =>
+    POLICY_TYPES.includes(type) ? [] : [notSupported(at, type, POLICY_TYPES)],
+  );
+}
+
+function validatePort(at: string, { protocol, port, endPort }: any): FieldError[] {
+  const errors: FieldError[] = [];
+  if (!PROTOCOLS.includes(protocol)) {
+    errors.push(notSupported(`${at}.protocol`, protocol, PROTOCOLS));
+  }
+  if (typeof port === 'string' && !isPortName(port)) {
+    errors.push(wrong(`${at}.port`, port, PORT_NAME_HINT));
+  }
+  if (typeof port === 'number' && !isPort(port)) errors.push(wrong(`${at}.port`, port, PORT_HINT));
+  const fault = endPort === undefined ? null : faultOfEnd(port, endPort);
+  return fault ? [...errors, wrong(`${at}.endPort`, endPort, fault)] : errors;
+}
+
+function faultOfEnd(port: unknown, endPort: number): string | null {
+  if (port === undefined) return 'may not be specified when `port` is not specified';
+  if (typeof port === 'string') return 'may not be specified when `port` is non-numeric';
+  if (endPort < (port as number)) return 'must be greater than or equal to `port`';
+  return isPort(endPort) ? null : PORT_HINT;
+}
+
+function validatePeer(at: string, peer: any): FieldError[] {
+  const { podSelector, namespaceSelector, ipBlock } = peer ?? {};
+  if (!podSelector && !namespaceSelector && !ipBlock) return [required(at, 'must specify a peer')];
+  const errors = [
+    ...validateLabelSelector(`${at}.podSelector`, podSelector),
+    ...validateLabelSelector(`${at}.namespaceSelector`, namespaceSelector),
+    ...(ipBlock ? validateBlock(`${at}.ipBlock`, ipBlock) : []),
+  ];
+  if (ipBlock && (podSelector || namespaceSelector)) {
+    errors.push(forbidden(at, 'may not specify both ipBlock and another peer'));
+  }
+  return errors;
+}
+
+function validateBlock(at: string, { cidr, except }: any): FieldError[] {
+  if (!cidr) return [required(`${at}.cidr`)];
+  const outer = parseCidr(cidr);
+  if (!outer) return [wrong(`${at}.cidr`, cidr, CIDR_HINT)];
+  const block = new BlockList();
+  block.addSubnet(outer.address, outer.prefix, outer.family);
+  return each(`${at}.except`, except, (field, text: string) => {
+    const inner = parseCidr(text);
+    if (!inner) return [wrong(field, text, CIDR_HINT)];
+    const isInside = inner.prefix > outer.prefix && block.check(inner.address, inner.family);
+    return isInside ? [] : [wrong(field, text, 'must be a strict subset of `cidr`')];
+  });
+}
+
+/** Null if it is none. */
+function parseCidr(
+  text: string,
+): { address: string; prefix: number; family: 'ipv4' | 'ipv6' } | null {
+  const [, address = '', bits] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
+  const version = isIP(address);
+  const prefix = Number(bits);
+  if (version === 0 || prefix > (version === 4 ? 32 : 128)) return null;
+  return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' };
+}
+
+function each<T>(
+  field: string,
+  items: T[] | undefined,
+  validate: (at: string, item: T) => FieldError[],
+): FieldError[] {
+  return (items ?? []).flatMap((item, i) => validate(`${field}[${i}]`, item));
+}
+// biome-ignore-end lint/suspicious/noExplicitAny: as above.

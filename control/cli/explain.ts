@@ -1,0 +1,135 @@
+import { createInterface } from 'node:readline';
+import { type Command, InvalidArgumentError } from 'commander';
+import { KubetunError } from '../../datapath/error.ts';
+import type { Explanation } from '../explain/follow.ts';
+import type { QuestionText } from '../explain/question.ts';
+import type { ExplainSource } from '../explain/source.ts';
+import {
+  arenaOf,
+  kubeconfigOf,
+  labOf,
+  labOption,
+  type OutputFormat,
+  outputOption,
+  parseRangeOption,
+  requireNode,
+} from './options.ts';
+import { formatTable, print } from './table.ts';
+
+interface Options {
+  from?: string;
+  to?: string;
+  sport?: number;
+  node?: string;
+  flow?: number;
+  objects?: string[];
+  serviceRange: string;
+  batch?: boolean;
+  output: OutputFormat;
+}
+
+/** `kubetun explain`: what would become of a packet, and why. */
+export function register(program: Command): void {
+  program
+    .command('explain')
+    .description('say what would become of a packet, and which rule does it; nothing is sent')
+    .option('--from <who>', '[NS/]POD, node/NAME, or an address')
+    .option('--to <where>', 'ADDRESS:PORT[/tcp|udp|sctp], ADDRESS/icmp, or svc/[NS/]NAME[:PORT]')
+    .option('--sport <port>', 'its source port (default: one that no connection has)', parsePort)
+    .option('--node <name>', 'look at this node alone, where the packet arrives')
+    .option(
+      '--flow <id>',
+      'the answer of a connection that is there, by its ID in conntrack list',
+      parseId,
+    )
+    .option('--objects <path>', 'YAML files or folders in place of a lab; may be repeated', collect)
+    .option('--service-range <range>', 'with --objects', parseRangeOption, '10.96.0.0/16')
+    .option('--batch', 'read {"from", "to", "sport", "node"} as JSON lines, answer in JSON lines')
+    .addOption(outputOption())
+    .addOption(labOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  scripts/kubetun explain --from client --to svc/web
+  scripts/kubetun explain --from 203.0.113.10 --to 172.18.0.11:30080 -o json
+  scripts/kubetun explain --node node1 --flow 17
+  kubectl get nodes,pods,services,endpointslices -A -o yaml > all.yaml
+  scripts/kubetun explain --objects all.yaml --from default/client --to 10.96.0.20:80`,
+    )
+    .action(explain);
+}
+
+async function explain(options: Options, command: Command): Promise<void> {
+  const source = await sourceOf(options, command);
+  if (options.batch) return answerLines(source);
+  const { from, to, sport, node, flow, output } = options;
+  const { explainFlow, explainQuestion } = await import('../explain/explain.ts');
+  let explanation: Explanation;
+  if (flow !== undefined) {
+    if (node === undefined) throw usage('--flow needs --node', 'an ID is that of one node');
+    explanation = explainFlow(source, node, flow);
+  } else {
+    if (from === undefined || to === undefined) {
+      throw usage('a packet goes from somewhere to somewhere', 'say --from and --to');
+    }
+    explanation = explainQuestion(source, { from, to, sport, node });
+  }
+  print(output, explanation, () => formatExplanation(explanation));
+}
+
+async function sourceOf(options: Options, command: Command): Promise<ExplainSource> {
+  const { fromFiles, fromLab } = await import('../explain/source.ts');
+  if (options.objects) return fromFiles(options.objects, options.serviceRange);
+  const lab = labOf(command);
+  requireNode(lab, options.node ?? null);
+  return fromLab(kubeconfigOf(lab), (node) => arenaOf(lab, node));
+}
+
+async function answerLines(source: ExplainSource): Promise<void> {
+  const { explainQuestion } = await import('../explain/explain.ts');
+  for await (const line of createInterface({ input: process.stdin })) {
+    if (line.trim() === '') continue;
+    let answer: object;
+    try {
+      answer = explainQuestion(source, JSON.parse(line) as QuestionText);
+    } catch (error) {
+      const { message, next = '' } = error as KubetunError;
+      if (!(error instanceof KubetunError || error instanceof SyntaxError)) throw error;
+      answer = { error: next ? `${message}: ${next}` : message };
+    }
+    if (!process.stdout.write(`${JSON.stringify(answer)}\n`)) {
+      await new Promise((resolve) => process.stdout.once('drain', resolve));
+    }
+  }
+}
+
+function formatExplanation({ steps, verdict, reason }: Explanation): string {
+  let before = '';
+  const rows = steps.map(({ node, stage, text }) => {
+    const shown = node === before ? '' : node;
+    before = node;
+    return [shown, stage, text];
+  });
+  return `${formatTable(['NODE', 'STAGE', ''], rows)}\n${verdict} (${reason})`;
+}
+
+function parsePort(text: string): number {
+  const port = Number(text);
+  if (Number.isInteger(port) && port > 0 && port < 65_536) return port;
+  throw new InvalidArgumentError('It must be a port, 1 to 65535.');
+}
+
+function parseId(text: string): number {
+  const id = Number(text);
+  if (Number.isInteger(id) && id >= 0) return id;
+  throw new InvalidArgumentError('It must be an ID of conntrack list.');
+}
+
+function collect(path: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), path];
+}
+
+function usage(message: string, next: string): KubetunError {
+  return new KubetunError('KT_USAGE', message, next, { usage: true });
+}

@@ -1,0 +1,166 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import type { Tuple } from '../../datapath/observe/packet.ts';
+import type { TraceRecord } from '../../datapath/observe/trace.ts';
+import { formatAddress } from '../../datapath/wire/address.ts';
+import { endText, protocolName } from '../explain/question.ts';
+import type { ClusterView } from '../explain/view.ts';
+import {
+  arenaOf,
+  kubeconfigOf,
+  labOf,
+  labOption,
+  nodeOption,
+  type OutputFormat,
+  outputOption,
+  requireNode,
+} from './options.ts';
+import { traceFilter } from './trace-filter.ts';
+
+interface Options {
+  node: string;
+  count: number;
+  output: OutputFormat;
+}
+
+const POLL_MS = 50;
+/** Names are looked up again so often. */
+const NAMES_MS = 5000;
+const TCP_FLAGS = 'FSRPAU';
+
+/** `kubetun trace`: one line for each packet that a node's datapath has dealt with. */
+export function register(program: Command): void {
+  program
+    .command('trace')
+    .description('show the packets of a node as they pass: verdict, reason, translation, names')
+    .argument('[filter...]', 'words that must all fit: see below')
+    .addOption(nodeOption())
+    .option('--count <n>', 'end after so many lines', parseCount, Number.POSITIVE_INFINITY)
+    .addOption(outputOption())
+    .addOption(labOption())
+    .addHelpText(
+      'after',
+      `
+A filter is ADDRESS, ADDRESS:PORT, :PORT or a range, on either side, before or after translation;
+tcp, udp, icmp or sctp; new, drop or reject; svc/NAME. A line is a packet as the datapath sees it:
+of an established connection up to 64 KiB at once.
+
+Examples:
+  scripts/kubetun trace --node node1 new
+  scripts/kubetun trace --node node1 drop
+  scripts/kubetun trace --node node1 svc/web 10.244.1.5 -o json`,
+    )
+    .action(trace);
+}
+
+async function trace(words: string[], options: Options, command: Command): Promise<void> {
+  const lab = labOf(command);
+  const matches = traceFilter(words);
+  requireNode(lab, options.node);
+  const { attachArenaFile } = await import('../../datapath/arena/file.ts');
+  const { TraceReader } = await import('../../datapath/observe/trace.ts');
+  const file = attachArenaFile(arenaOf(lab, options.node));
+  const reader = new TraceReader(file.arena);
+  const names = new Names(kubeconfigOf(lab));
+  let ended = false;
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => (ended = true));
+  // A pipe that closes, as `head` does, ends it.
+  process.stdout.once('error', () => (ended = true));
+  let left = options.count;
+  let lost = 0;
+  while (!ended && left > 0) {
+    await names.refresh();
+    for (const record of reader.take()) {
+      if (!matches(record) || left === 0) continue;
+      left--;
+      const text = options.output === 'json' ? jsonLine(record, names) : traceLine(record, names);
+      process.stdout.write(`${text}\n`);
+    }
+    if (reader.lost > lost) {
+      process.stderr.write(
+        `  ${reader.lost - lost} packets passed faster than they could be read\n`,
+      );
+      lost = reader.lost;
+    }
+    if (left > 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  reader.close();
+  file.close();
+}
+
+/** Names of addresses, as the API server knows them; none while it does not answer. */
+class Names {
+  readonly #kubeconfig: string;
+  #view: ClusterView | null = null;
+  #until = 0;
+
+  constructor(kubeconfig: string) {
+    this.#kubeconfig = kubeconfig;
+  }
+
+  async refresh(): Promise<void> {
+    if (Date.now() < this.#until) return;
+    this.#until = Date.now() + NAMES_MS;
+    const { viewOfLab } = await import('../explain/source.ts');
+    this.#view = await viewOfLab(this.#kubeconfig).catch(() => this.#view);
+  }
+
+  of(address: number): string | null {
+    return this.#view?.nameOf(address) ?? null;
+  }
+}
+
+/** One packet, one line. */
+export function traceLine(record: TraceRecord, names: { of(address: number): string | null }) {
+  const { tuple, left, verdict, reason, service, masquerade, tcpFlags, bytes } = record;
+  const proto = protocolName(tuple.proto);
+  const flags = proto === 'tcp' ? ` ${flagText(tcpFlags)}` : '';
+  const words = [
+    `${proto}${flags}`,
+    `${wayText(tuple, names)},`,
+    `${bytes} bytes:`,
+    verdict,
+    `(${reason}${service ? `, ${service}` : ''}${masquerade ? `, masquerade ${masquerade}` : ''})`,
+  ];
+  if (left && isChanged(tuple, left)) words.push(`as ${wayText(left, names)}`);
+  return words.join(' ');
+}
+
+function jsonLine(record: TraceRecord, names: Names): string {
+  const { tuple, left, now: _now, tcpFlags, ...rest } = record;
+  return JSON.stringify({
+    proto: protocolName(tuple.proto),
+    ...rest,
+    tcpFlags: flagText(tcpFlags),
+    original: tupleJson(tuple, names),
+    translated: left && tupleJson(left, names),
+  });
+}
+
+function tupleJson({ src, sport, dst, dport }: Tuple, names: Names) {
+  return {
+    ...{ src: formatAddress(src), sport, dst: formatAddress(dst), dport },
+    ...{ srcName: names.of(src), dstName: names.of(dst) },
+  };
+}
+
+function wayText(t: Tuple, names: { of(address: number): string | null }): string {
+  const end = (address: number, port: number) => {
+    const name = names.of(address);
+    return `${endText(address, port, t.proto)}${name ? ` (${name})` : ''}`;
+  };
+  return `${end(t.src, t.sport)} > ${end(t.dst, t.dport)}`;
+}
+
+function flagText(flags: number): string {
+  return [...TCP_FLAGS].filter((_, bit) => (flags & (1 << bit)) !== 0).join('') || '-';
+}
+
+function isChanged(a: Tuple, b: Tuple): boolean {
+  return a.src !== b.src || a.sport !== b.sport || a.dst !== b.dst || a.dport !== b.dport;
+}
+
+function parseCount(text: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count > 0) return count;
+  throw new InvalidArgumentError('It must be 1 or more.');
+}

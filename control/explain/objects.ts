@@ -1,0 +1,124 @@
+// The objects that an explanation rests on, from files; and what an agent on a node would make of them.
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import { type Arena, createArena } from '../../datapath/arena/arena.ts';
+import { KubetunError } from '../../datapath/error.ts';
+import type { Range4 } from '../../datapath/nat/image.ts';
+import { ImageWriter } from '../../datapath/nat/image-writer.ts';
+import { Compiler } from '../compile/compiler.ts';
+import { IdAllocator } from '../compile/ids.ts';
+import {
+  NODE_PORT_MAX,
+  NODE_PORT_MIN,
+  SNAT_PORT_MAX,
+  SNAT_PORT_MIN,
+} from '../compile/node-entry.ts';
+import type { EndpointSlice, Node, Pod, Service } from '../kube/kinds.ts';
+import { readNode } from '../model/node.ts';
+import { readService } from '../model/service.ts';
+import { readSlice } from '../model/slice.ts';
+import { Tables } from '../model/tables.ts';
+
+/** What an explanation looks at; of other kinds it has no use. */
+export interface ClusterObjects {
+  nodes: Node[];
+  pods: Pod[];
+  services: Service[];
+  slices: EndpointSlice[];
+}
+
+interface AnyObject {
+  kind?: string;
+  items?: unknown[];
+}
+
+const LISTS: Record<string, keyof ClusterObjects> = {
+  Node: 'nodes',
+  Pod: 'pods',
+  Service: 'services',
+  EndpointSlice: 'slices',
+};
+const FLOWS_MAX = 4096;
+const IMAGE_WORDS_MIN = 1 << 18;
+/** An upper bound of what one object adds to an image: a slice has at most 1000 endpoints, seldom more than 100. */
+const IMAGE_WORDS_PER_OBJECT = 512;
+
+/** Every object of some YAML or JSON files, and of all such files in folders. Throws KubetunError KT_FILE, KT_YAML. */
+export function readObjects(paths: string[]): ClusterObjects {
+  const found: ClusterObjects = { nodes: [], pods: [], services: [], slices: [] };
+  for (const file of paths.flatMap(filesOf)) {
+    for (const document of parseFile(file)) addObject(found, document);
+  }
+  return found;
+}
+
+/** Adds an object, or each of a list of them, as `kubectl get -o yaml` prints one. */
+export function addObject(found: ClusterObjects, object: unknown): void {
+  if (typeof object !== 'object' || object === null) return;
+  const { kind = '', items } = object as AnyObject;
+  if (Array.isArray(items)) for (const item of items) addObject(found, item);
+  else if (Object.hasOwn(LISTS, kind)) (found[LISTS[kind]!] as unknown[]).push(object);
+}
+
+function filesOf(path: string): string[] {
+  try {
+    if (!statSync(path).isDirectory()) return [path];
+    const names = readdirSync(path).filter((name) => /\.(ya?ml|json)$/.test(name));
+    return names.sort().map((name) => join(path, name));
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const message = `${path} cannot be read (${code})`;
+    throw new KubetunError('KT_FILE', message, 'name a file or a folder that is there', {
+      cause: error,
+    });
+  }
+}
+
+function parseFile(file: string): unknown[] {
+  const documents = parseAllDocuments(readFileSync(file, 'utf8'));
+  if (!Array.isArray(documents)) return [];
+  return documents.map((document) => {
+    const error = document.errors[0];
+    if (!error) return document.toJS();
+    const line = error.linePos?.[0].line ?? 1;
+    const message = `${file}:${line}: ${error.message.split('\n')[0]}`;
+    throw new KubetunError('KT_YAML', message, 'correct the file');
+  });
+}
+
+/** The tables of an agent on that node that has seen these objects. */
+export function tablesOf(node: string, objects: ClusterObjects): Tables {
+  const tables = new Tables(node);
+  for (const object of objects.nodes) tables.putNode(readNode(object));
+  for (const object of objects.services) tables.putService(readService(object));
+  for (const object of objects.slices) tables.putSlice(readSlice(object), null);
+  return tables;
+}
+
+/** The memory of a datapath on that node, without a flow. Null if there is no such Node, or it has no address. */
+export function compileArena(
+  node: string,
+  objects: ClusterObjects,
+  serviceRange: Range4,
+  seed: number,
+): Arena | null {
+  const words = IMAGE_WORDS_PER_OBJECT * (objects.services.length + objects.slices.length);
+  const imageWords = Math.max(IMAGE_WORDS_MIN, 2 ** Math.ceil(Math.log2(words + 1)));
+  const arena = createArena({ flowsMax: FLOWS_MAX, imageWords }, seed);
+  const writer = new ImageWriter(arena);
+  const ranges = {
+    serviceRange,
+    podRanges: [],
+    snatPortMin: SNAT_PORT_MIN,
+    snatPortMax: SNAT_PORT_MAX,
+    nodePortMin: NODE_PORT_MIN,
+    nodePortMax: NODE_PORT_MAX,
+  };
+  const compiler = new Compiler(node, ranges, new IdAllocator(new Map(), writer));
+  const tables = tablesOf(node, objects);
+  const compiled = compiler.compile(tables, tables.takeChanges(), 1);
+  if (!compiled?.change.node) return null;
+  writer.publish(compiled.change);
+  return arena;
+}

@@ -1,0 +1,136 @@
+// What is asked, from words to a tuple and the node where it begins.
+import { KubetunError } from '../../datapath/error.ts';
+import type { Tuple } from '../../datapath/observe/packet.ts';
+import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
+import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/layout.ts';
+import type { ClusterView } from './view.ts';
+
+/** As the command line and the lines of a batch have it. */
+export interface QuestionText {
+  /** `[NS/]POD`, `node/NAME`, or an address. */
+  from: string;
+  /** `ADDRESS:PORT[/PROTO]`, `ADDRESS/icmp`, or `svc/[NS/]NAME[:PORT]`. */
+  to: string;
+  sport?: number | undefined;
+  /** Where a packet from elsewhere arrives, and the only node that is looked at. */
+  node?: string | undefined;
+}
+
+export interface Question {
+  tuple: Tuple;
+  /** False if the source port is anyone's choice. */
+  fixedPort: boolean;
+  /** The node whose datapath sees it first. */
+  node: string;
+  /** Look at that node alone. */
+  only: boolean;
+}
+
+const PROTOCOLS: Record<string, number> = {
+  tcp: PROTO_TCP,
+  udp: PROTO_UDP,
+  sctp: PROTO_SCTP,
+  icmp: PROTO_ICMP,
+};
+const PORT_FIRST = 33_000;
+
+export function protocolName(proto: number): string {
+  return Object.keys(PROTOCOLS).find((name) => PROTOCOLS[name] === proto) ?? String(proto);
+}
+
+/** Throws KubetunError KT_EXPLAIN with what is not understood or not there. */
+export function readQuestion(text: QuestionText, view: ClusterView): Question {
+  const to = readTarget(text.to, view);
+  const source = readSource(text.from, view);
+  const node = text.node ?? source.node ?? entryOf(to.address, view);
+  if (node === null) {
+    throw refuse(
+      `${text.from} is nobody of the cluster, so its packet may arrive at any node`,
+      'say at which one with --node',
+    );
+  }
+  if (!view.nodes.has(node)) {
+    throw refuse(`there is no node ${node}`, `there are ${[...view.nodes.keys()].join(', ')}`);
+  }
+  const sport = text.sport ?? PORT_FIRST;
+  if (!Number.isInteger(sport) || sport < 0 || sport > 65_535) {
+    throw refuse(`${sport} is no port`, 'it is 1 to 65535');
+  }
+  const { proto, port: dport } = to;
+  const tuple = { proto, src: source.address, sport, dst: to.address, dport };
+  return { tuple, fixedPort: text.sport !== undefined, node, only: text.node !== undefined };
+}
+
+function readSource(text: string, view: ClusterView): { address: number; node: string | null } {
+  const address = parseAddress(text);
+  if (address !== null) return { address, node: view.nodeOf(address) };
+  const name = /^nodes?\/(.+)$/.exec(text)?.[1];
+  if (name !== undefined) {
+    const own = view.nodes.get(name)?.addresses[0];
+    if (own !== undefined) return { address: own, node: name };
+    throw refuse(`there is no node ${name} with an address`, `there are ${[...view.nodes.keys()]}`);
+  }
+  const key = keyOf(text.replace(/^pods?\//, ''));
+  const pod = view.pod(key);
+  if (pod) return { address: pod.address, node: pod.node };
+  throw refuse(
+    `there is no pod ${key} with an address`,
+    'from where is [NS/]POD, node/NAME or an address',
+  );
+}
+
+/** The node that a packet from outside meets if it is sent to one's address. */
+function entryOf(address: number, view: ClusterView): string | null {
+  for (const { name, addresses } of view.nodes.values()) {
+    if (addresses.includes(address)) return name;
+  }
+  return null;
+}
+
+function readTarget(text: string, view: ClusterView) {
+  const service = /^(?:svc|services?)\/([^:]+)(?::(.+))?$/.exec(text);
+  if (service) return readService(keyOf(service[1]!), service[2], view);
+  const match = /^([\d.]+)(?::(\d+))?(?:\/(\w+))?$/.exec(text);
+  const address = parseAddress(match?.[1] ?? '');
+  const proto = PROTOCOLS[(match?.[3] ?? 'tcp').toLowerCase()];
+  const port = Number(match?.[2] ?? 0);
+  const ported = proto !== PROTO_ICMP;
+  if (address !== null && proto !== undefined && port < 65_536 && port > 0 === ported) {
+    return { address, port, proto };
+  }
+  throw refuse(
+    `${JSON.stringify(text)} is nowhere a packet could go`,
+    'say ADDRESS:PORT, ADDRESS:PORT/udp (or sctp), ADDRESS/icmp, or svc/[NS/]NAME[:PORT]',
+  );
+}
+
+function readService(key: string, wanted: string | undefined, view: ClusterView) {
+  const row = view.services.get(key);
+  if (!row)
+    throw refuse(`there is no service ${key}`, 'kubectl get services -A shows what there is');
+  const address = row.clusterAddresses[0];
+  const ports = row.ports.filter(
+    (p) => !wanted || p.name === wanted || String(p.number) === wanted,
+  );
+  if (address === undefined || row.ports.length === 0) {
+    throw refuse(`service ${key} has no address that is captured`, 'is it headless?');
+  }
+  if (ports.length === 1 || (ports.length > 1 && wanted)) {
+    return { address, port: ports[0]!.number, proto: ports[0]!.proto };
+  }
+  const names = row.ports.map((p) => p.name || p.number).join(', ');
+  throw refuse(`service ${key} has the ports ${names}`, `say which one: svc/${key}:PORT`);
+}
+
+function keyOf(text: string): string {
+  return text.includes('/') ? text : `default/${text}`;
+}
+
+function refuse(message: string, next: string): KubetunError {
+  return new KubetunError('KT_EXPLAIN', message, next, { usage: true });
+}
+
+/** `ADDRESS:PORT`, or the address alone where there are no ports. */
+export function endText(address: number, port: number, proto: number): string {
+  return proto === PROTO_ICMP ? formatAddress(address) : `${formatAddress(address)}:${port}`;
+}

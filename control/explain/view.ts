@@ -1,0 +1,149 @@
+// The cluster as an explanation names it: who has an address, and on which node it is.
+import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
+import { eligibleCluster, eligibleLocal, type PortEndpoint } from '../model/eligible.ts';
+import { readNode } from '../model/node.ts';
+import { objectKey } from '../model/parse.ts';
+import type { NodeRow, ServiceRow, SliceRow } from '../model/rows.ts';
+import { readService } from '../model/service.ts';
+import { readSlice } from '../model/slice.ts';
+import { endpointsOf } from '../model/union.ts';
+import type { ClusterObjects } from './objects.ts';
+
+export interface PodPlace {
+  /** `NS/NAME`. */
+  key: string;
+  node: string;
+  address: number;
+}
+
+/** An endpoint that a connection could not get, and why. */
+export interface Excluded {
+  endpoint: string;
+  why: string;
+}
+
+export class ClusterView {
+  readonly nodes = new Map<string, NodeRow>();
+  readonly services = new Map<string, ServiceRow>();
+  readonly #pods = new Map<string, PodPlace>();
+  readonly #podsByAddress = new Map<number, PodPlace>();
+  readonly #slices = new Map<string, SliceRow[]>();
+
+  constructor({ nodes, pods, services, slices }: ClusterObjects) {
+    for (const object of nodes) {
+      const row = readNode(object);
+      this.nodes.set(row.name, row);
+    }
+    for (const { metadata, spec, status } of pods) {
+      const address = parseAddress(status?.podIP ?? '');
+      if (address === null || status?.phase === 'Succeeded' || status?.phase === 'Failed') continue;
+      const pod = { key: objectKey(metadata), node: spec?.nodeName ?? '', address };
+      this.#pods.set(pod.key, pod);
+      // A pod in its node's network has no address of its own.
+      if (!spec?.hostNetwork) this.#podsByAddress.set(address, pod);
+    }
+    for (const object of services) {
+      const row = readService(object);
+      this.services.set(row.key, row);
+    }
+    for (const object of slices) {
+      const row = readSlice(object);
+      this.#slices.set(row.serviceKey, [...(this.#slices.get(row.serviceKey) ?? []), row]);
+    }
+  }
+
+  pod(key: string): PodPlace | undefined {
+    return this.#pods.get(key);
+  }
+
+  podAt(address: number): PodPlace | undefined {
+    return this.#podsByAddress.get(address);
+  }
+
+  /** Whose address it is, if that is known: `pod NS/NAME` or `node NAME`. */
+  nameOf(address: number): string | null {
+    const pod = this.podAt(address);
+    if (pod) return `pod ${pod.key}`;
+    const node = this.#nodeWith(address);
+    return node ? `node ${node.name}` : null;
+  }
+
+  /** Keys of the Services that capture an address, with their ports: `NS/NAME (http 80, 443)`. */
+  servicesAt(address: number): string[] {
+    const has = (row: ServiceRow) =>
+      row.clusterAddresses.includes(address) ||
+      row.externalAddresses.includes(address) ||
+      row.loadBalancerAddresses.includes(address);
+    const texts = (row: ServiceRow) => row.ports.map((p) => `${p.name} ${p.number}`.trim());
+    return [...this.services.values()]
+      .filter((row) => row.ports.length > 0 && has(row))
+      .map((row) => `${row.key} (${texts(row).join(', ')})`);
+  }
+
+  /** The node that an address is on: its own, or that of a pod there. */
+  nodeOf(address: number): string | null {
+    const pod = this.podAt(address);
+    if (pod) return pod.node;
+    const own = this.#nodeWith(address);
+    if (own) return own.name;
+    for (const { name, podRanges } of this.nodes.values()) {
+      if (podRanges.some((range) => (address & range.mask) === range.address)) return name;
+    }
+    return null;
+  }
+
+  #nodeWith(address: number): NodeRow | undefined {
+    for (const node of this.nodes.values()) if (node.addresses.includes(address)) return node;
+    return undefined;
+  }
+
+  /**
+   * The endpoints of a Service port that are not among the eligible ones on a node.
+   *
+   * @param name `NS/NAME:PORT`.
+   * @param eligible `ADDRESS:PORT` of those that are.
+   * @param local only this node's own could be chosen.
+   */
+  excluded(name: string, node: string, eligible: ReadonlySet<string>, local: boolean): Excluded[] {
+    const colon = name.lastIndexOf(':');
+    const key = name.slice(0, colon);
+    const wanted = name.slice(colon + 1);
+    const ports = this.services.get(key)?.ports ?? [];
+    const port = ports.find((p) => (p.name || String(p.number)) === wanted);
+    if (!port) return [];
+    const all = endpointsOf(port, this.#slices.get(key) ?? []);
+    const place = { nodeName: node, zone: this.nodes.get(node)?.zone ?? '' };
+    const chosen = new Set(local ? eligibleLocal(all, place) : eligibleCluster(all, place));
+    return all
+      .map((endpoint) => ({ endpoint, text: textOf(endpoint) }))
+      .filter(({ text }) => !eligible.has(text))
+      .map(({ endpoint, text }) => ({
+        endpoint: text,
+        // The table of the node may be older than the objects, or newer.
+        why: chosen.has(endpoint)
+          ? "not in the node's table yet"
+          : whyExcluded(endpoint, all, place.nodeName, local),
+      }));
+  }
+}
+
+function whyExcluded(
+  { row }: PortEndpoint,
+  all: PortEndpoint[],
+  node: string,
+  local: boolean,
+): string {
+  if (local && row.nodeName !== node) return `on ${row.nodeName || 'another node'}, policy Local`;
+  if (!row.ready && row.terminating && row.serving) return 'terminating, and others are ready';
+  if (row.terminating) return 'terminating';
+  if (!row.ready) return 'not ready';
+  const hints = all.some((other) => other.row.hintNodes.includes(node))
+    ? row.hintNodes
+    : row.hintZones;
+  return `hints are for ${hints.join(', ')}`;
+}
+
+/** `ADDRESS:PORT`. */
+function textOf({ row, port }: PortEndpoint): string {
+  return `${formatAddress(row.address)}:${port}`;
+}

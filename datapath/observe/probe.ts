@@ -1,0 +1,175 @@
+// One packet through a datapath to see what would become of it: the pipeline that serves, on tables of which nothing is
+// kept.
+import type { Arena } from '../arena/arena.ts';
+import { H_NOW } from '../arena/layout.ts';
+import {
+  LINE_SHIFT,
+  META_PROTO_MASK,
+  NO_SIDE,
+  W_DST,
+  W_META,
+  W_PORTS,
+  W_SERVICE,
+  W_SRC,
+} from '../flow/line.ts';
+import { FRONTEND_KINDS } from '../nat/image.ts';
+import { readServiceName } from '../nat/image-reader.ts';
+import { createBatch, P_IP, P_LENGTH, P_VERDICT } from '../pipeline/batch.ts';
+import { Datapath } from '../pipeline/datapath.ts';
+import {
+  MASQUERADE_EGRESS,
+  MASQUERADE_EXTERNAL,
+  MASQUERADE_HAIRPIN,
+  MASQUERADE_NO,
+  MASQUERADE_OUTSIDE,
+  SELECTED_ONLY,
+  SELECTED_RANDOM,
+} from '../pipeline/decision.ts';
+import { run } from '../pipeline/run.ts';
+import {
+  COUNT_PORT_MOVED,
+  causeName,
+  DROP_REASONS,
+  VERDICT_FORWARD,
+  VERDICT_REPLY,
+} from '../pipeline/verdict.ts';
+import {
+  ICMP_ECHO_REPLY,
+  ICMP_ECHO_REQUEST,
+  PROTO_ICMP,
+  VNET_HEADER_BYTES,
+} from '../wire/layout.ts';
+import { firstPacket, laterPacket, readPacket, type Tuple } from './packet.ts';
+
+export type MasqueradeReason = 'hairpin' | 'outside' | 'external' | 'egress';
+
+/** What a node's datapath makes of one packet. */
+export interface Passage {
+  verdict: 'forward' | 'reject' | 'drop';
+  /**
+   * Of a drop or a refusal its name among the counters. Of what is forwarded: `flow` (known already), `service`,
+   * `egress`, `direct`, `passed-host`, `passed-untracked`.
+   */
+  reason: string;
+  /** What leaves; null unless it is forwarded. */
+  left: Tuple | null;
+  /** `NS/NAME:PORT` of the Service port it is for. */
+  service: string | null;
+  frontend: (typeof FRONTEND_KINDS)[number] | null;
+  /** Endpoints that could be chosen: pairs (address, port). */
+  eligible: Int32Array;
+  /** A traffic policy left this node's endpoints only. */
+  local: boolean;
+  chosenBy: 'flow' | 'only' | 'random' | null;
+  masquerade: MasqueradeReason | null;
+  /** The source port gave way to another connection's. */
+  portMoved: boolean;
+}
+
+export const MASQUERADES: Record<number, MasqueradeReason | null> = {
+  [MASQUERADE_NO]: null,
+  [MASQUERADE_HAIRPIN]: 'hairpin',
+  [MASQUERADE_OUTSIDE]: 'outside',
+  [MASQUERADE_EXTERNAL]: 'external',
+  [MASQUERADE_EGRESS]: 'egress',
+};
+const SELECTIONS: Record<number, Passage['chosenBy']> = {
+  [SELECTED_ONLY]: 'only',
+  [SELECTED_RANDOM]: 'random',
+};
+
+/** Asks a datapath what it would do. The arena must be nobody else's, or borrowed: it is written to. */
+export class Prober {
+  readonly #arena: Arena;
+  readonly #datapath: Datapath;
+  readonly #batch = createBatch();
+
+  /** @param seed what random choices begin with; any int32 but 0. */
+  constructor(arena: Arena, seed: number) {
+    this.#arena = arena;
+    this.#datapath = new Datapath(arena, seed);
+    this.#datapath.useExpress = false;
+  }
+
+  /** True if a packet of this tuple belongs to a flow that is there. */
+  knows(tuple: Tuple): boolean {
+    return this.#sideOf(tuple, false) !== NO_SIDE;
+  }
+
+  /** The tuple of the answers in a flow, by its number; null if there is no such flow. */
+  replyOf(flow: number): Tuple | null {
+    const { lines, table } = this.#datapath;
+    if (flow >= table.flowsMax) return null;
+    const at = ((flow << 1) | 1) << LINE_SHIFT;
+    const meta = lines[at | W_META]!;
+    if (meta === 0) return null;
+    const proto = meta & META_PROTO_MASK;
+    const ports = lines[at | W_PORTS]!;
+    const dport = proto === PROTO_ICMP ? 0 : ports & 0xffff;
+    return { proto, src: lines[at | W_SRC]!, sport: ports >>> 16, dst: lines[at | W_DST]!, dport };
+  }
+
+  /** @param later a packet from the middle of the connection, not its first. */
+  ask(tuple: Tuple, later = false): Passage {
+    const { counters } = this.#datapath;
+    const moved = counters[COUNT_PORT_MOVED];
+    const side = this.#sideOf(tuple, later);
+    const verdict = this.#run(later ? laterPacket(tuple) : firstPacket(tuple));
+    const passage = this.#read(verdict, tuple, side);
+    passage.portMoved = counters[COUNT_PORT_MOVED] !== moved;
+    const made = this.#sideOf(tuple, later);
+    if (side === NO_SIDE && made !== NO_SIDE) this.#datapath.table.remove(made >> 1);
+    return passage;
+  }
+
+  #run(packet: Uint8Array): number {
+    const b = this.#batch;
+    b.count = 0;
+    b.bytes.set(packet, b.end());
+    b.push(packet.length);
+    run(this.#datapath, b, this.#arena.header[H_NOW]!);
+    return b.p[P_VERDICT]!;
+  }
+
+  #read(verdict: number, tuple: Tuple, side: number): Passage {
+    const { decision, services, lines } = this.#datapath;
+    const known = side !== NO_SIDE;
+    const id = known ? lines[(side << LINE_SHIFT) | W_SERVICE]! : decision.service;
+    const passage: Passage = {
+      verdict: 'drop',
+      reason: DROP_REASONS[-verdict]?.[0] ?? '',
+      left: null,
+      service: readServiceName(this.#arena, id),
+      frontend: known ? null : (FRONTEND_KINDS[decision.frontend - 1] ?? null),
+      eligible: known
+        ? new Int32Array(0)
+        : services.words.slice(decision.pairs, decision.pairs + decision.eligible * 2),
+      local: !known && decision.local === 1,
+      chosenBy: known ? 'flow' : (SELECTIONS[decision.selected] ?? null),
+      masquerade: known ? null : MASQUERADES[decision.masquerade]!,
+      portMoved: false,
+    };
+    if (verdict === VERDICT_REPLY) {
+      return { ...passage, verdict: 'reject', reason: causeName(decision.cause) ?? '' };
+    }
+    if (verdict !== VERDICT_FORWARD) return passage;
+    const made = passage.service ? 'service' : passage.masquerade ? 'egress' : 'direct';
+    const reason = known ? 'flow' : (causeName(decision.cause) ?? made);
+    return { ...passage, verdict: 'forward', reason, left: this.#left(tuple) };
+  }
+
+  #left(tuple: Tuple): Tuple {
+    const b = this.#batch;
+    const length = b.p[P_LENGTH]! - VNET_HEADER_BYTES;
+    const left = readPacket(new DataView(b.view.buffer, b.p[P_IP]!, length));
+    return tuple.proto === PROTO_ICMP ? { ...left, dport: tuple.dport } : left;
+  }
+
+  /** An echo has its type where others have their destination's port. */
+  #sideOf({ proto, src, sport, dst, dport }: Tuple, later: boolean): number {
+    const { table } = this.#datapath;
+    const low = proto !== PROTO_ICMP ? dport : later ? ICMP_ECHO_REPLY : ICMP_ECHO_REQUEST;
+    const ports = (sport << 16) | low;
+    return table.find(table.hash(src, dst, ports, proto), src, dst, ports, proto);
+  }
+}

@@ -1,0 +1,123 @@
+// The packets of a running datapath as they pass, from the ring in its arena.
+import type { Arena } from '../arena/arena.ts';
+import {
+  H_NOW,
+  H_TRACE_UNTIL,
+  H_TRACE_WRITTEN,
+  TRACE_RECORDS,
+  TRACE_WORDS,
+} from '../arena/layout.ts';
+import { readServiceName } from '../nat/image-reader.ts';
+import * as T from '../pipeline/trace.ts';
+import { causeName, DROP_REASONS, VERDICT_FORWARD, VERDICT_HELD } from '../pipeline/verdict.ts';
+import type { Tuple } from './packet.ts';
+import { MASQUERADES, type MasqueradeReason } from './probe.ts';
+
+/** One packet. */
+export interface TraceRecord {
+  /** Ms of the worker's clock. */
+  now: number;
+  verdict: 'forward' | 'reject' | 'drop' | 'held';
+  /** As `explain` has it: `new`, `flow`, or the counter's name of a drop, a refusal, a packet let by. */
+  reason: string;
+  tuple: Tuple;
+  /** As it left; null unless it was forwarded. */
+  left: Tuple | null;
+  /** IP bytes; up to 64 KiB, as segments arrive. */
+  bytes: number;
+  tcpFlags: number;
+  service: string | null;
+  masquerade: MasqueradeReason | null;
+}
+
+/** How long the datapath goes on writing after the last look. */
+const LOOK_MS = 2000;
+
+export class TraceReader {
+  readonly #arena: Arena;
+  readonly #names = new Map<number, string | null>();
+  #next: number;
+  /** Records that were overwritten before they were read. */
+  lost = 0;
+
+  /** Begins with what passes from now on. The arena must be mapped shared: the datapath is told that somebody looks. */
+  constructor(arena: Arena) {
+    this.#arena = arena;
+    this.#next = arena.header[H_TRACE_WRITTEN]!;
+    this.#look();
+  }
+
+  /** What has passed since the last call, oldest first. Call it some times a second. */
+  *take(): Generator<TraceRecord> {
+    this.#look();
+    const { header, trace } = this.#arena;
+    const written = Atomics.load(header, H_TRACE_WRITTEN);
+    const behind = (written - this.#next) | 0;
+    if (behind > TRACE_RECORDS) this.#skip(behind - TRACE_RECORDS);
+    for (; this.#next !== written; this.#next = (this.#next + 1) | 0) {
+      const at = (this.#next & (TRACE_RECORDS - 1)) * TRACE_WORDS;
+      const words = trace.slice(at, at + TRACE_WORDS);
+      // Overtaken while it was copied, or before.
+      const whole = words[T.T_NUMBER] === this.#next;
+      if (whole && Atomics.load(trace, at + T.T_NUMBER) === this.#next) yield this.#read(words);
+      else this.lost++;
+    }
+  }
+
+  close(): void {
+    this.#arena.header[H_TRACE_UNTIL] = 0;
+  }
+
+  #look(): void {
+    const { header } = this.#arena;
+    header[H_TRACE_UNTIL] = (header[H_NOW]! + LOOK_MS) | 1;
+  }
+
+  #skip(count: number): void {
+    this.lost += count;
+    this.#next = (this.#next + count) | 0;
+  }
+
+  #read(w: Int32Array): TraceRecord {
+    const proto = w[T.T_PROTO]!;
+    const verdict = w[T.T_VERDICT]!;
+    const tuple = tupleOf(proto, w[T.T_SRC]!, w[T.T_DST]!, w[T.T_PORTS]!);
+    const left = tupleOf(proto, w[T.T_NEW_SRC]!, w[T.T_NEW_DST]!, w[T.T_NEW_PORTS]!);
+    return {
+      now: w[T.T_NOW]!,
+      ...nameVerdict(verdict, w[T.T_FLAGS]!, w[T.T_CAUSE]!),
+      tuple,
+      left: verdict === VERDICT_FORWARD ? left : null,
+      bytes: w[T.T_BYTES]!,
+      tcpFlags: w[T.T_FLAGS]! & 0xff,
+      service: this.#nameOf(w[T.T_SERVICE]!),
+      masquerade: MASQUERADES[w[T.T_MASQUERADE]!] ?? null,
+    };
+  }
+
+  #nameOf(service: number): string | null {
+    if (service === 0) return null;
+    if (!this.#names.has(service)) {
+      this.#names.set(service, readServiceName(this.#arena, service));
+    }
+    return this.#names.get(service)!;
+  }
+}
+
+function nameVerdict(
+  verdict: number,
+  flags: number,
+  cause: number,
+): Pick<TraceRecord, 'verdict' | 'reason'> {
+  if (verdict < 0) return { verdict: 'drop', reason: DROP_REASONS[-verdict]?.[0] ?? '' };
+  if (verdict === VERDICT_HELD) return { verdict: 'held', reason: 'fragment' };
+  const named = causeName(cause);
+  if (verdict !== VERDICT_FORWARD) return { verdict: 'reject', reason: named ?? '' };
+  const tracked = (flags & T.TRACE_NEW) !== 0 ? 'new' : 'flow';
+  if ((flags & T.TRACE_TUPLE) === 0) return { verdict: 'forward', reason: 'related' };
+  return { verdict: 'forward', reason: (flags & T.TRACE_FLOW) !== 0 ? tracked : (named ?? '') };
+}
+
+function tupleOf(proto: number, src: number, dst: number, ports: number): Tuple {
+  return { proto, src, sport: ports >>> 16, dst, dport: ports & 0xffff };
+}

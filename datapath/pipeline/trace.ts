@@ -1,0 +1,91 @@
+import * as arenaLayout from '../arena/layout.ts';
+import * as line from '../flow/line.ts';
+import * as wire from '../wire/layout.ts';
+import type { Batch } from './batch.ts';
+import * as batch from './batch.ts';
+import type { Datapath } from './datapath.ts';
+import * as verdicts from './verdict.ts';
+
+// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+const { H_TRACE_WRITTEN, TRACE_RECORDS, TRACE_WORDS } = arenaLayout;
+const { LINE_SHIFT, NO_SIDE, W_PACKETS, W_SERVICE } = line;
+const { IP4_OFF_DST, IP4_OFF_SRC, ICMP_OFF_ID, PROTO_ICMP, VNET_HEADER_BYTES } = wire;
+// biome-ignore format: a list.
+const {
+  KIND_FLOW, P_DST, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SIDE, P_SRC,
+} = batch;
+const { DROP_ICMP_CHECKSUM, DROP_IP_CHECKSUM, VERDICT_FORWARD } = verdicts;
+
+/** Words of a record. The number is written last: a reader that finds another one has been overtaken. */
+export const T_NUMBER = 0;
+export const T_NOW = 1;
+export const T_VERDICT = 2;
+export const T_PROTO = 3;
+export const T_SRC = 4;
+export const T_DST = 5;
+export const T_PORTS = 6;
+/** As it left, if it was forwarded. */
+export const T_NEW_SRC = 7;
+export const T_NEW_DST = 8;
+export const T_NEW_PORTS = 9;
+/** IP bytes. */
+export const T_BYTES = 10;
+export const T_SERVICE = 11;
+/** Low byte TCP flags; TRACE_* above. */
+export const T_FLAGS = 12;
+/** COUNT_REJECT_* or COUNT_PASSED_* of a packet that made no flow, 0 for none. */
+export const T_CAUSE = 13;
+/** MASQUERADE_* of a packet that made a flow. */
+export const T_MASQUERADE = 14;
+
+/** It made its flow. */
+export const TRACE_NEW = 0x100;
+/** It belongs to a flow. */
+export const TRACE_FLOW = 0x200;
+/** It has a tuple of its own; others are ICMP errors, later fragments and what cannot be read. */
+export const TRACE_TUPLE = 0x400;
+
+/** Writes down what became of packet `r`. */
+export function trace(d: Datapath, b: Batch, r: number, verdict: number): void {
+  const { p, view } = b;
+  const { header, traceRing: t } = d;
+  const number = header[H_TRACE_WRITTEN]!;
+  const at = (number & (TRACE_RECORDS - 1)) * TRACE_WORDS;
+  // Reasons are numbered in the order of the stages: the first few leave nothing in the record.
+  const readable = -verdict <= 0 || -verdict > DROP_IP_CHECKSUM;
+  const tuple = readable && p[r | P_KIND] === KIND_FLOW;
+  const side = p[r | P_SIDE]!;
+  const found = side !== NO_SIDE && verdict === VERDICT_FORWARD;
+  // What was decided last was decided about this packet only if it came so far, and no flow was found.
+  const decided = tuple && !found && (verdict >= 0 || -verdict > DROP_ICMP_CHECKSUM);
+  const isNew = found && (side & 1) === 0 && d.lines[(side << LINE_SHIFT) | W_PACKETS] === 1;
+  t[at + T_NUMBER] = -1;
+  t[at + T_NOW] = d.now;
+  t[at + T_VERDICT] = verdict;
+  t[at + T_PROTO] = readable ? p[r | P_PROTO]! : 0;
+  t[at + T_SRC] = readable ? p[r | P_SRC]! : 0;
+  t[at + T_DST] = readable ? p[r | P_DST]! : 0;
+  t[at + T_PORTS] = readable ? p[r | P_PORTS]! : 0;
+  t[at + T_BYTES] = p[r | P_LENGTH]! - VNET_HEADER_BYTES;
+  t[at + T_SERVICE] = found ? d.lines[(side << LINE_SHIFT) | W_SERVICE]! : 0;
+  if (decided) t[at + T_SERVICE] = d.decision.service;
+  t[at + T_FLAGS] =
+    (p[r | P_FLAGS]! & 0xff) |
+    (isNew ? TRACE_NEW : 0) |
+    (found ? TRACE_FLOW : 0) |
+    (tuple ? TRACE_TUPLE : 0);
+  t[at + T_CAUSE] = decided && verdict >= 0 ? d.decision.cause : 0;
+  t[at + T_MASQUERADE] = isNew ? d.decision.masquerade : 0;
+  if (verdict === VERDICT_FORWARD) {
+    const ip = p[r | P_IP]!;
+    const l4 = p[r | P_L4]!;
+    t[at + T_NEW_SRC] = view.getInt32(ip + IP4_OFF_SRC);
+    t[at + T_NEW_DST] = view.getInt32(ip + IP4_OFF_DST);
+    if (!tuple) t[at + T_NEW_PORTS] = 0;
+    else if (p[r | P_PROTO] === PROTO_ICMP)
+      t[at + T_NEW_PORTS] = view.getUint16(l4 + ICMP_OFF_ID) << 16;
+    else t[at + T_NEW_PORTS] = view.getInt32(l4);
+  }
+  Atomics.store(t, at + T_NUMBER, number);
+  Atomics.store(header, H_TRACE_WRITTEN, (number + 1) | 0);
+}

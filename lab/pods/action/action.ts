@@ -1,0 +1,33 @@
+import type { Probe } from '../../../control/kube/kinds.ts';
+import type { ProcessId } from '../../host/process.ts';
+import { execInside } from './exec.ts';
+import { type ActionResult, type Dialer, httpGet, tcpSocket } from './network.ts';
+
+/** What a probe or a hook does: one of these. */
+export interface Action {
+  exec?: { command?: string[] };
+  httpGet?: Probe['httpGet'];
+  tcpSocket?: Probe['tcpSocket'];
+  sleep?: { seconds: number };
+}
+
+/** Does it, within its time. Never rejects. */
+export function runAction(
+  action: Action,
+  container: ProcessId,
+  dialer: Dialer,
+  timeoutMs: number,
+): Promise<ActionResult> {
+  if (action.exec) return execInside(container, action.exec.command ?? [], timeoutMs);
+  if (action.httpGet) return httpGet(action.httpGet, dialer, timeoutMs);
+  if (action.tcpSocket) return tcpSocket(action.tcpSocket, dialer, timeoutMs);
+  if (action.sleep) return sleep(Math.min(action.sleep.seconds * 1000, timeoutMs));
+  return Promise.resolve({
+    good: false,
+    output: 'the lab knows exec, httpGet, tcpSocket and, in hooks, sleep',
+  });
+}
+
+function sleep(ms: number): Promise<ActionResult> {
+  return new Promise((resolve) => setTimeout(() => resolve({ good: true, output: '' }), ms));
+}

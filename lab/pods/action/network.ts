@@ -1,0 +1,133 @@
+// What a probe or a hook does over the network, from where the kubelet is: the node.
+import { get as getHttp, type IncomingMessage, type RequestOptions } from 'node:http';
+import { get as getHttps } from 'node:https';
+import type { Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+import type { Container, Probe } from '../../../control/kube/kinds.ts';
+import { parseAddress } from '../../../datapath/wire/address.ts';
+import { resolvePort } from './port.ts';
+
+/** How an action ended, and what to say of it. */
+export interface ActionResult {
+  good: boolean;
+  output: string;
+}
+
+/** From where to dial, and whom if the action does not say. */
+export interface Dialer {
+  /** Dials from the node. */
+  dial: (address: string, port: number) => Socket;
+  podIP: string;
+  container: Container;
+}
+
+type HttpGet = NonNullable<Probe['httpGet']>;
+type TcpSocket = NonNullable<Probe['tcpSocket']>;
+
+const USER_AGENT = 'kube-probe/1.34';
+/** More than this of an answer is not looked at (pkg/probe/http). */
+const BODY_BYTES_MAX = 10 * 1024;
+
+/** Good if the server answers with 200 to 399; redirects are not followed. Never rejects. pkg/probe/http. */
+export function httpGet(action: HttpGet, dialer: Dialer, timeoutMs: number): Promise<ActionResult> {
+  const { scheme = 'HTTP', path = '/', httpHeaders = [] } = action;
+  return dialing(action, dialer, timeoutMs, (socket, address, port, settle) => {
+    const tls = scheme === 'HTTPS';
+    const stream = tls ? connectTls({ socket, rejectUnauthorized: false }) : socket;
+    stream.on('error', (error) => settle(bad(`Get "${url}": ${error.message}`)));
+    const target = path.startsWith('/') ? path : `/${path}`;
+    const url = `${scheme.toLowerCase()}://${address}:${port}${target}`;
+    const options: RequestOptions = {
+      createConnection: () => stream,
+      headers: headersOf(httpHeaders, `${address}:${port}`),
+      path: target,
+    };
+    const request = (tls ? getHttps : getHttp)(options, (response) => {
+      readBody(response, (body) => settle(judge(response.statusCode ?? 0, body)));
+    });
+    request.on('error', (error) => settle(bad(`Get "${url}": ${error.message}`)));
+  });
+}
+
+/** Good if a connection is accepted. Never rejects. pkg/probe/tcp. */
+export function tcpSocket(
+  action: TcpSocket,
+  dialer: Dialer,
+  timeoutMs: number,
+): Promise<ActionResult> {
+  return dialing(action, dialer, timeoutMs, (socket, address, port, settle) => {
+    socket.on('error', ({ message }) => settle(bad(`dial tcp ${address}:${port}: ${message}`)));
+    socket.once('connect', () => settle({ good: true, output: '' }));
+  });
+}
+
+/** Dials, hands the socket to `use`, and destroys it once `use` has settled or the time is over. */
+function dialing(
+  { host, port: wanted }: { host?: string; port: number | string },
+  { dial, podIP, container }: Dialer,
+  timeoutMs: number,
+  use: (
+    socket: Socket,
+    address: string,
+    port: number,
+    settle: (result: ActionResult) => void,
+  ) => void,
+): Promise<ActionResult> {
+  const port = resolvePort(wanted, container);
+  if (port === null) return Promise.resolve(bad(`container has no port ${wanted}`));
+  const address = host === 'localhost' ? '127.0.0.1' : host || podIP;
+  if (parseAddress(address) === null) {
+    return Promise.resolve(bad(`host ${address} is not an IPv4 address`));
+  }
+  return new Promise((resolve) => {
+    let socket: Socket | null = null;
+    const settle = (result: ActionResult) => {
+      clearTimeout(timer);
+      socket?.destroy();
+      resolve(result);
+    };
+    const seconds = timeoutMs / 1000;
+    const timer = setTimeout(() => settle(bad(`no answer within ${seconds} s`)), timeoutMs);
+    try {
+      socket = dial(address, port);
+      use(socket, address, port, settle);
+    } catch (error) {
+      settle(bad((error as Error).message));
+    }
+  });
+}
+
+function headersOf(given: { name: string; value: string }[], host: string) {
+  const headers: Record<string, string | string[]> = {
+    host,
+    'user-agent': USER_AGENT,
+    accept: '*/*',
+    connection: 'close',
+  };
+  for (const { name, value } of given) {
+    const key = name.toLowerCase();
+    if (value === '' && (key === 'accept' || key === 'user-agent')) delete headers[key];
+    else headers[key] = value;
+  }
+  return headers;
+}
+
+function readBody(response: IncomingMessage, done: (body: string) => void): void {
+  let body = '';
+  response.setEncoding('utf8');
+  response.on('data', (text: string) => {
+    if (body.length < BODY_BYTES_MAX) body += text;
+    if (body.length >= BODY_BYTES_MAX) done(body.slice(0, BODY_BYTES_MAX));
+  });
+  // Also of an answer that breaks off: what counts is its status.
+  response.on('close', () => done(body));
+}
+
+function judge(status: number, body: string): ActionResult {
+  if (status >= 200 && status < 400) return { good: true, output: body };
+  return bad(`HTTP probe failed with statuscode: ${status}`);
+}
+
+function bad(output: string): ActionResult {
+  return { good: false, output };
+}

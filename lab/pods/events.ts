@@ -1,0 +1,138 @@
+// Events of pods, as a kubelet records them: client-go's tools/record, with its counting and its limits.
+import type { Logger } from 'pino';
+import type { KubeClient } from '../../control/kube/client.ts';
+import { isNotFound } from '../../control/kube/error.ts';
+import type { Pod } from '../../control/kube/kinds.ts';
+import type { Clock } from './clock.ts';
+import { timestamp } from './status.ts';
+
+export interface PodEvent {
+  pod: Pod;
+  type: 'Normal' | 'Warning';
+  reason: string;
+  message: string;
+  /** The part of the pod that it is about, such as `spec.containers{main}`. */
+  fieldPath?: string;
+}
+
+/** Kinds of events that are remembered, so that another of the same kind is counted and not written anew. */
+const KNOWN_MAX = 4096;
+/** Events that wait to be written; more are dropped. */
+const WAITING_MAX = 1000;
+/** A pod has so many at once, and one more every so often (EventSourceObjectSpamFilter). */
+const BURST_MAX = 25;
+const REFILL_MS = 300_000;
+const MESSAGE_CHARS_MAX = 1024;
+
+interface Known {
+  name: string;
+  count: number;
+}
+
+export class EventRecorder {
+  readonly #kube: KubeClient;
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  /** In the order of their last use. */
+  readonly #known = new Map<string, Known>();
+  readonly #spent = new Map<string, { tokens: number; sinceMs: number }>();
+  #writing: Promise<void> = Promise.resolve();
+  #waiting = 0;
+
+  constructor(kube: KubeClient, log: Logger, clock: Clock) {
+    this.#kube = kube;
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  /** Writes an event, or counts it; one after the other, and never more than there should be. */
+  record(event: PodEvent): void {
+    if (this.#waiting >= WAITING_MAX || !this.#maySpend(event.pod.metadata?.uid ?? '')) return;
+    const atMs = this.#clock.now();
+    this.#waiting++;
+    this.#writing = this.#writing
+      .then(() => this.#write(event, timestamp(atMs)))
+      .catch((error: unknown) => {
+        this.#log.warn({ reason: event.reason, why: String(error) }, 'an event is not written');
+      })
+      .finally(() => {
+        this.#waiting--;
+      });
+  }
+
+  /** Resolves when all that was recorded is written. */
+  flush(): Promise<void> {
+    return this.#writing;
+  }
+
+  async #write(event: PodEvent, at: string): Promise<void> {
+    const { uid, namespace = 'default' } = event.pod.metadata ?? {};
+    const key = [uid, event.fieldPath, event.type, event.reason, event.message].join('\n');
+    const known = this.#known.get(key);
+    if (known) {
+      const count = known.count + 1;
+      const patch = { count, lastTimestamp: at };
+      try {
+        await this.#kube.patch('Event', { namespace, name: known.name }, patch);
+        return this.#remember(key, { ...known, count });
+      } catch (error) {
+        // Somebody has removed it: it begins anew.
+        if (!isNotFound(error)) throw error;
+      }
+    }
+    const object = describeEvent(event, at, this.#clock.now());
+    await this.#kube.create('Event', object as never);
+    this.#remember(key, { name: object.metadata.name, count: 1 });
+  }
+
+  #remember(key: string, known: Known): void {
+    this.#known.delete(key);
+    this.#known.set(key, known);
+    forgetBeyond(this.#known);
+  }
+
+  #maySpend(uid: string): boolean {
+    const nowMs = this.#clock.now();
+    const { tokens, sinceMs } = this.#spent.get(uid) ?? { tokens: BURST_MAX, sinceMs: nowMs };
+    const refilled = Math.floor((nowMs - sinceMs) / REFILL_MS);
+    const left = Math.min(BURST_MAX, tokens + refilled) - 1;
+    if (left < 0) return false;
+    this.#spent.delete(uid);
+    this.#spent.set(uid, { tokens: left, sinceMs: sinceMs + refilled * REFILL_MS });
+    forgetBeyond(this.#spent);
+    return true;
+  }
+}
+
+function forgetBeyond(map: Map<string, unknown>): void {
+  if (map.size <= KNOWN_MAX) return;
+  for (const oldest of map.keys()) return void map.delete(oldest);
+}
+
+function describeEvent(event: PodEvent, at: string, nowMs: number) {
+  const { pod, type, reason, message, fieldPath } = event;
+  const { namespace, name, uid, resourceVersion } = pod.metadata!;
+  const host = pod.spec?.nodeName ?? '';
+  const random = Math.floor(Math.random() * 2 ** 32).toString(16);
+  return {
+    metadata: { name: `${name}.${nowMs.toString(16)}${random.padStart(8, '0')}`, namespace },
+    involvedObject: {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      namespace,
+      name,
+      uid,
+      resourceVersion,
+      ...(fieldPath && { fieldPath }),
+    },
+    type,
+    reason,
+    message: message.slice(0, MESSAGE_CHARS_MAX),
+    count: 1,
+    firstTimestamp: at,
+    lastTimestamp: at,
+    source: { component: 'kubelet', host },
+    reportingComponent: 'kubelet',
+    reportingInstance: host,
+  };
+}

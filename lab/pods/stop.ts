@@ -1,0 +1,49 @@
+import { type ProcessId, signal } from '../host/process.ts';
+import type { Clock } from './clock.ts';
+
+export interface Stop {
+  process: ProcessId;
+  /** True once it is gone. */
+  gone: () => boolean;
+  /** When to kill it, ms since 1970; may come nearer meanwhile. */
+  deadlineMs: () => number;
+  /** Its hook, with the time that there is for it. */
+  preStop: ((timeoutMs: number) => Promise<unknown>) | null;
+  clock: Clock;
+  /** Sends a signal; tests have one of their own. */
+  send?: (process: ProcessId, name: NodeJS.Signals) => void;
+}
+
+/** What a container has after its hook, however long that took (minimumGracePeriodInSeconds). */
+const AFTER_HOOK_MS_MIN = 2000;
+const KILL_MS_MAX = 5000;
+const POLL_MS = 20;
+
+/**
+ * Ends a container: its hook, SIGTERM, and SIGKILL when its time is over. Without any time left there is no hook.
+ * Resolves when it is gone, or does not even die. pkg/kubelet/kuberuntime: killContainer.
+ */
+export async function stopContainer(stop: Stop): Promise<void> {
+  const { process, gone, deadlineMs, preStop, clock, send = signal } = stop;
+  let killMs = deadlineMs;
+  if (preStop && deadlineMs() > clock.now()) {
+    let over = false;
+    void preStop(deadlineMs() - clock.now()).finally(() => {
+      over = true;
+    });
+    await poll(clock, () => over || gone() || clock.now() >= deadlineMs());
+    const grantedMs = deadlineMs();
+    const leastMs = clock.now() + AFTER_HOOK_MS_MIN;
+    // Whoever brings the end nearer means it.
+    killMs = () => (deadlineMs() < grantedMs ? deadlineMs() : Math.max(grantedMs, leastMs));
+  }
+  if (!gone()) send(process, 'SIGTERM');
+  await poll(clock, () => gone() || clock.now() >= killMs());
+  if (!gone()) send(process, 'SIGKILL');
+  const untilMs = clock.now() + KILL_MS_MAX;
+  await poll(clock, () => gone() || clock.now() >= untilMs);
+}
+
+async function poll(clock: Clock, holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise<void>((resolve) => void clock.after(POLL_MS, resolve));
+}

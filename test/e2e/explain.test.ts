@@ -1,0 +1,142 @@
+// explain on a lab that lives: it says what then happens, and leaves no trace.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { askAgent } from '../../control/cli/admin-client.ts';
+import type { Explanation } from '../../control/explain/follow.ts';
+import { PROJECT_ROOT } from '../../lab/state/paths.ts';
+import {
+  clientPod,
+  kubetun,
+  serverPod,
+  serviceObject,
+  startLab,
+  type TestLab,
+  until,
+} from '../support/lab.ts';
+
+const NAME = 'e2e-expl';
+let lab: TestLab;
+
+function explain(...args: string[]): Promise<Explanation> {
+  return lab.json<Explanation>('explain', ...args);
+}
+
+interface Flow {
+  id: number;
+  service: string | null;
+  original: { src: string; sport: number };
+  reply: { src: string };
+}
+
+describe('explain', () => {
+  before(async () => {
+    lab = startLab(NAME, [
+      serverPod('web1', 'node1'),
+      serverPod('web2', 'node2'),
+      serverPod('one', 'node2', { app: 'one' }),
+      clientPod('client', 'node1'),
+      serviceObject('web', { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 'http' }] }),
+      serviceObject('one', {
+        ...{ type: 'NodePort', selector: { app: 'one' } },
+        ports: [{ port: 80, targetPort: 'http', nodePort: 30_100 }],
+      }),
+    ]);
+    await lab.untilEndpoints('default/web:80', 2);
+    await lab.untilEndpoints('default/one:80', 1);
+  });
+  after(() => lab.down());
+
+  test('says what then happens', async () => {
+    const said = await explain('--from', 'client', '--to', 'svc/one');
+    assert.deepEqual([said.verdict, said.chosen?.by], ['forward', 'only']);
+    assert.match(said.steps.at(-1)!.text, /pod default\/one/);
+    const url = `http://${await lab.clusterIP('one')}/hostname`;
+    assert.equal(await lab.run('client', 'curl', '-sm5', url), 'one');
+    const outside = await explain('--from', '203.0.113.10', '--to', '172.18.0.11:30100');
+    assert.equal(outside.masquerade, 'external');
+    const seen = await lab.run('internet', 'curl', '-sm5', 'http://172.18.0.11:30100/clientip');
+    assert.equal(seen.split(':')[0], outside.translated!.src);
+  });
+
+  test('knows the connections that are there, and their answers', async () => {
+    const address = await lab.clusterIP('web');
+    await lab.run('client', 'curl', '-sm5', '--local-port', '45678', `http://${address}/hostname`);
+    const flows = await lab.json<Flow[]>('conntrack', 'list', '--node', 'node1', '--dst', address);
+    const flow = flows.find((row) => row.original.sport === 45_678)!;
+    const again = await explain('--from', 'client', '--to', `${address}:80`, '--sport', '45678');
+    assert.equal(again.chosen?.by ?? again.reason, 'flow');
+    const answer = await explain('--node', 'node1', '--flow', String(flow.id));
+    assert.equal(answer.original.src, flow.reply.src);
+    assert.deepEqual(answer.translated, {
+      ...{ src: address, sport: 80, dst: flow.original.src, dport: 45_678 },
+    });
+    assert.match(answer.steps.at(-1)!.text, /pod default\/client/);
+  });
+
+  test('leaves no flow, no count and no change in the live tables', async () => {
+    const state = async () => ({
+      flows: await lab.json<object[]>(
+        'conntrack',
+        'list',
+        '--node',
+        'node1',
+        '--dst',
+        '10.96.255.1',
+      ),
+      rejects: (await askAgent<Record<string, number>>(NAME, 'node1', '/counters'))[
+        'reject-no-endpoint'
+      ],
+      status: await askAgent<{ generation: number; acknowledged: number }>(
+        NAME,
+        'node1',
+        '/status',
+      ),
+    });
+    const before = await state();
+    for (const to of ['svc/web', '10.96.255.1:80', '10.96.0.1:1', '203.0.113.10:80/udp']) {
+      await explain('--from', 'client', '--to', to);
+    }
+    assert.deepEqual(await state(), before);
+  });
+
+  test('trace shows what passes while it passes, with names, and stops when it has enough', async () => {
+    const args = ['--lab', NAME, 'trace', '--node', 'node1', 'svc/one', 'new', '--count', '3'];
+    const trace = spawn(join(PROJECT_ROOT, 'scripts/kubetun'), args, { stdio: 'pipe' });
+    let output = '';
+    trace.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    const ended = new Promise((resolve) => trace.once('close', resolve));
+    const address = await lab.clusterIP('one');
+    await until('it has seen three connections', async () => {
+      await lab.run('client', 'curl', '-sm5', `http://${address}/hostname`);
+      return trace.exitCode !== null;
+    });
+    assert.equal(await ended, 0);
+    const lines = output.trim().split('\n');
+    assert.equal(lines.length, 3, output);
+    for (const line of lines) {
+      assert.match(
+        line,
+        /^tcp S .*\(pod default\/client\) > .*: forward \(new, default\/one:80\) as /,
+      );
+      assert.match(line, /\(pod default\/one\)$/);
+    }
+  });
+
+  test('answers wrong words with one line', () => {
+    for (const [args, message] of [
+      [['--from', 'client'], /say --from and --to/],
+      [['--from', 'nobody', '--to', 'svc/web'], /there is no pod default\/nobody with an address/],
+      [['--flow', '1'], /--flow needs --node/],
+      [['--from', 'client', '--to', 'svc/web', '--node', 'node7'], /has no node node7/],
+    ] as const) {
+      const { code, stderr } = kubetun('--lab', NAME, 'explain', ...args);
+      assert.match(stderr, message);
+      assert.equal(stderr.trim().split('\n').length, 1, stderr);
+      assert.notEqual(code, 0);
+    }
+  });
+});

@@ -1,0 +1,93 @@
+// One kubectl at work in a namespace of its own.
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import type { Outcome } from '../../support/lab.ts';
+import type { Binary } from './binaries.ts';
+
+export interface Background {
+  child: ChildProcess;
+  /** Its output so far, of both kinds. */
+  output(): string;
+  /** Interrupts it and waits for its end. */
+  stop(): Promise<Outcome>;
+}
+
+export class Kubectl {
+  readonly minor: number;
+  readonly namespace: string;
+  readonly #path: string;
+  readonly #env: Record<string, string>;
+  /** Where it keeps what it has discovered: nothing of another version's. */
+  readonly #home = mkdtempSync(join(tmpdir(), 'kubetun-kubectl-'));
+
+  constructor({ path, minor }: Binary, kubeconfig: string) {
+    this.minor = minor;
+    this.namespace = `k1-${minor}`;
+    this.#path = path;
+    this.#env = {
+      ...(process.env as Record<string, string>),
+      HOME: this.#home,
+      KUBECONFIG: kubeconfig,
+    };
+  }
+
+  /** Runs it to its end; `input` is what it reads, objects as YAML. */
+  async run(args: string[], input: string | object[] = '', env = {}): Promise<Outcome> {
+    const { child, done } = this.#spawn(args, env);
+    child.stdin!.on('error', () => {});
+    child.stdin!.end(typeof input === 'string' ? input : yamlOf(input));
+    return done;
+  }
+
+  /** The same, and it must succeed without a warning. Its output. */
+  async ok(args: string[], input: string | object[] = '', env = {}): Promise<string> {
+    const { code, stdout, stderr } = await this.run(args, input, env);
+    assert.equal(stderr, '', `kubectl ${args.join(' ')}`);
+    assert.equal(code, 0, `kubectl ${args.join(' ')}`);
+    return stdout;
+  }
+
+  start(args: string[], env = {}): Background {
+    const { child, done, out } = this.#spawn(args, env);
+    const stop = () => {
+      child.kill('SIGINT');
+      return done;
+    };
+    return { child, output: () => out.stdout + out.stderr, stop };
+  }
+
+  close(): void {
+    rmSync(this.#home, { recursive: true });
+  }
+
+  #spawn(args: string[], env: object) {
+    // A namespace is in no namespace, and kubectl warns of whoever thinks so.
+    const place = /^(ns|namespace)$/.test(args[1] ?? '') ? [] : ['-n', this.namespace];
+    const child = spawn(this.#path, [...place, ...args], {
+      env: { ...this.#env, ...env },
+    });
+    const out = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr'] as const) {
+      child[name].setEncoding('utf8').on('data', (text: string) => {
+        out[name] += text;
+      });
+    }
+    const timer = setTimeout(() => child.kill('SIGKILL'), 60_000);
+    const done = new Promise<Outcome>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code) => {
+        clearTimeout(timer);
+        resolve({ code, ...out });
+      });
+    });
+    return { child, done, out };
+  }
+}
+
+export function yamlOf(objects: object[]): string {
+  return objects.map((object) => stringify(object)).join('---\n');
+}

@@ -1,0 +1,78 @@
+// What a Status says of its object, for clients that do not read messages.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { pod, startTestApi, type TestApi } from '../../../support/api-server.ts';
+
+const CONFIGMAPS = '/api/v1/namespaces/default/configmaps';
+const DEPLOYMENTS = '/apis/apps/v1/namespaces/default/deployments';
+const LEASES = '/apis/coordination.k8s.io/v1/namespaces/default/leases';
+let api: TestApi;
+
+before(async () => {
+  api = await startTestApi();
+});
+after(() => api.close());
+
+test('what is not there: name, group and kind, which is the plural', async () => {
+  const { body } = await api.call('GET', `${DEPLOYMENTS}/x`);
+  assert.deepEqual(body.details, { name: 'x', group: 'apps', kind: 'deployments' });
+});
+
+test('what is there already: the same', async () => {
+  await api.call('POST', CONFIGMAPS, { metadata: { name: 'twice' } });
+  const { body } = await api.call('POST', CONFIGMAPS, { metadata: { name: 'twice' } });
+  assert.equal(body.reason, 'AlreadyExists');
+  assert.deepEqual(body.details, { name: 'twice', kind: 'configmaps' });
+});
+
+test('what is invalid: the kind itself, and a cause for each fault', async () => {
+  const spec = { leaseDurationSeconds: 0, leaseTransitions: -1 };
+  const { body } = await api.call('POST', LEASES, { metadata: { name: 'l' }, spec });
+  const { causes, ...rest } = body.details;
+  assert.deepEqual(rest, { name: 'l', group: 'coordination.k8s.io', kind: 'Lease' });
+  assert.deepEqual(
+    causes.map((c: { field: string; reason: string }) => [c.field, c.reason]),
+    [
+      ['spec.leaseDurationSeconds', 'FieldValueInvalid'],
+      ['spec.leaseTransitions', 'FieldValueInvalid'],
+    ],
+  );
+});
+
+test('what is forbidden: the object, and why where a client may act on it', async () => {
+  const { body: kept } = await api.call('DELETE', '/api/v1/namespaces/default');
+  assert.deepEqual(kept.details, { name: 'default', kind: 'namespaces' });
+  const ending = { metadata: { name: 'ending' } };
+  await api.call('POST', '/api/v1/namespaces', ending);
+  await api.call('POST', '/api/v1/namespaces/ending/configmaps', {
+    metadata: { name: 'held', finalizers: ['example.com/wait'] },
+  });
+  await api.call('DELETE', '/api/v1/namespaces/ending');
+  const { body } = await api.call('POST', '/api/v1/namespaces/ending/configmaps', {
+    metadata: { name: 'late' },
+  });
+  assert.equal(body.reason, 'Forbidden');
+  assert.deepEqual(body.details, {
+    ...{ name: 'late', kind: 'configmaps' },
+    causes: [
+      {
+        reason: 'NamespaceTerminating',
+        message: 'namespace ending is being terminated',
+        field: 'metadata.namespace',
+      },
+    ],
+  });
+});
+
+test('what is deleted at once is answered by a Status that names it, or is shown where upstream does', async () => {
+  const { body: made } = await api.call('POST', CONFIGMAPS, { metadata: { name: 'gone' } });
+  const { code, body } = await api.call('DELETE', `${CONFIGMAPS}/gone`);
+  assert.equal(code, 200);
+  assert.deepEqual(body, {
+    ...{ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success' },
+    details: { name: 'gone', kind: 'configmaps', uid: made.metadata.uid },
+  });
+  await api.call('POST', '/api/v1/namespaces/default/pods', pod('shown'));
+  const shown = await api.call('DELETE', '/api/v1/namespaces/default/pods/shown');
+  assert.equal(shown.body.kind, 'Pod');
+});

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { H_NOW, H_TRACE_UNTIL, TRACE_RECORDS } from '../../../../datapath/arena/layout.ts';
+import { TraceReader } from '../../../../datapath/observe/trace.ts';
+import { addr, createTestDatapath, POD, VIP } from '../../../support/datapath.ts';
+import { ACK, RST, SYN, tcp4, udp4 } from '../../../support/packets.ts';
+
+/** A datapath at which somebody looks, and a function for what has passed. */
+function watched() {
+  const t = createTestDatapath();
+  t.d.header[H_NOW] = t.now;
+  const reader = new TraceReader(t.d.arena);
+  const lines = () =>
+    [...reader.take()].map(({ verdict, reason, service, left }) =>
+      [verdict, reason, service, left ? left.dport : '-'].join(' '),
+    );
+  return { t, reader, lines };
+}
+
+test('each packet leaves a line: what became of it, why, of which Service, and as what it left', () => {
+  const { t, lines } = watched();
+  t.send(
+    tcp4(`${POD}:40000`, `${VIP}:80`, SYN),
+    tcp4(`${POD}:40000`, `${VIP}:80`, ACK),
+    tcp4(`${POD}:40001`, '10.96.0.99:80', SYN),
+    tcp4(`${POD}:40002`, `${VIP}:81`, SYN),
+    tcp4(`${POD}:40003`, `${VIP}:80`, ACK),
+    udp4(`${POD}:40004`, '10.96.3.3:53', [1]),
+    tcp4(`${POD}:40005`, '10.244.2.9:80', SYN),
+    tcp4(`${POD}:40006`, '10.244.2.9:80', RST),
+  );
+  assert.deepEqual(lines(), [
+    'forward new default/web1:80 8080',
+    'forward flow default/web1:80 8080',
+    'reject reject-no-endpoint default/empty:80 -',
+    'reject reject-wrong-port  -',
+    'reject reject-midstream default/web1:80 -',
+    'drop unallocated  -',
+    'forward new  80',
+    'forward passed-untracked  80',
+  ]);
+  assert.deepEqual(lines(), [], 'each once');
+});
+
+test('what cannot be read has no tuple, and what is decided about one packet is not told of another', () => {
+  const { t, reader } = watched();
+  const good = tcp4(`${POD}:40000`, '10.96.0.99:80', SYN);
+  const bad = good.slice();
+  bad[10 + 10]! ^= 1; // The IP checksum, behind the virtio header.
+  t.send(good, bad, good.slice(0, 20), udp4(`${POD}:5000`, `${VIP}:53`, [1]));
+  const told = [...reader.take()].map((r) => [r.reason, r.tuple.src !== 0, r.service]);
+  assert.deepEqual(told, [
+    ['reject-no-endpoint', true, 'default/empty:80'],
+    ['ip-checksum', false, null],
+    ['short', false, null],
+    ['new', true, 'default/dns:53'],
+  ]);
+});
+
+test('a packet has its tuple from before and after translation, and its length', () => {
+  const { t, reader } = watched();
+  t.one(udp4(`${POD}:5000`, `${VIP}:53`, [1, 2, 3]));
+  const [record] = [...reader.take()];
+  assert.equal(record?.bytes, 20 + 8 + 3);
+  assert.deepEqual(record?.tuple, {
+    ...{ proto: 17, src: addr(POD), sport: 5000, dst: addr(VIP), dport: 53 },
+  });
+  assert.equal(record?.left?.dport, 5353);
+  assert.equal(record?.left?.sport, 5000);
+});
+
+test('packets that were overwritten before they were read are counted as lost', () => {
+  const { t, reader } = watched();
+  for (let i = 0; i < TRACE_RECORDS + 10; i++) t.one(udp4(`${POD}:5000`, `${VIP}:53`, [1]));
+  assert.equal([...reader.take()].length, TRACE_RECORDS);
+  assert.equal(reader.lost, 10);
+});
+
+test('nothing is written while nobody looks: before, after the end, and when a reader has died', () => {
+  const { t, reader, lines } = watched();
+  const send = () => t.one(udp4(`${POD}:5000`, `${VIP}:53`, [1]));
+  reader.close();
+  send();
+  const second = new TraceReader(t.d.arena);
+  assert.deepEqual([...second.take()], []);
+  send();
+  assert.equal(lines().length, 1);
+  t.tick(t.now + 10_000);
+  assert.equal(t.d.header[H_TRACE_UNTIL], 0, 'nobody has looked for long');
+  send();
+  assert.deepEqual([...second.take()].length, 1);
+});

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
+import { after, before, test } from 'node:test';
+import { type Dialer, httpGet, tcpSocket } from '../../../../../lab/pods/action/network.ts';
+import { resolvePort } from '../../../../../lab/pods/action/port.ts';
+
+const TIMEOUT_MS = 5000;
+let server: Server;
+let port: number;
+let last: IncomingMessage;
+
+before(async () => {
+  server = createServer((request, response) => {
+    last = request;
+    if (request.url === '/hangs') return;
+    response.statusCode = Number(request.url!.slice(1, 4)) || 200;
+    response.end('said');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  port = (server.address() as AddressInfo).port;
+});
+after(() => server.close());
+
+function dialer(): Dialer {
+  return {
+    podIP: '127.0.0.1',
+    dial: (address, to) => connect(to, address),
+    container: { name: 'main', ports: [{ name: 'web', containerPort: port }] },
+  };
+}
+
+for (const [status, good] of [
+  [200, true],
+  [302, true],
+  [399, true],
+  [400, false],
+  [503, false],
+] as const) {
+  test(`an answer of ${status} is ${good ? 'good' : 'bad'}`, async () => {
+    const result = await httpGet({ path: `/${status}`, port }, dialer(), TIMEOUT_MS);
+    assert.equal(result.good, good);
+    if (!good) assert.equal(result.output, `HTTP probe failed with statuscode: ${status}`);
+  });
+}
+
+test('a request goes to the named port, with the headers that are given', async () => {
+  const httpHeaders = [
+    { name: 'Host', value: 'shop.example' },
+    { name: 'X-Probe', value: 'yes' },
+  ];
+  const { good } = await httpGet(
+    { path: 'health?a=b', port: 'web', httpHeaders },
+    dialer(),
+    TIMEOUT_MS,
+  );
+  assert.equal(good, true);
+  assert.equal(last.url, '/health?a=b');
+  assert.equal(last.headers.host, 'shop.example');
+  assert.equal(last.headers['x-probe'], 'yes');
+  assert.match(last.headers['user-agent']!, /^kube-probe\//);
+});
+
+test('a server that does not answer in time is bad', async () => {
+  const result = await httpGet({ path: '/hangs', port }, dialer(), 50);
+  assert.deepEqual(result, { good: false, output: 'no answer within 0.05 s' });
+});
+
+test('a server without TLS is bad over HTTPS', async () => {
+  const { good } = await httpGet({ scheme: 'HTTPS', port }, dialer(), TIMEOUT_MS);
+  assert.equal(good, false);
+});
+
+test('a port that nobody listens on is bad, for HTTP and for TCP', async () => {
+  const closed = createTcpServer();
+  await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
+  const free = (closed.address() as AddressInfo).port;
+  await new Promise((resolve) => closed.close(resolve));
+  for (const action of [httpGet, tcpSocket]) {
+    const { good, output } = await action({ port: free }, dialer(), TIMEOUT_MS);
+    assert.equal(good, false);
+    assert.match(output, /ECONNREFUSED/);
+  }
+});
+
+test('a port that somebody listens on is good for TCP', async () => {
+  const result = await tcpSocket({ port: 'web', host: 'localhost' }, dialer(), TIMEOUT_MS);
+  assert.deepEqual(result, { good: true, output: '' });
+});
+
+test('an unknown port and a host that is no address are said', async () => {
+  const unknown = await tcpSocket({ port: 'none' }, dialer(), TIMEOUT_MS);
+  assert.deepEqual(unknown, { good: false, output: 'container has no port none' });
+  const named = await httpGet({ port, host: 'shop.example' }, dialer(), TIMEOUT_MS);
+  assert.match(named.output, /shop\.example is not an IPv4 address/);
+});
+
+test('a port is a number, a number as text, or a name of the same container', () => {
+  const { container } = dialer();
+  assert.equal(resolvePort(80, container), 80);
+  assert.equal(resolvePort('80', container), 80);
+  assert.equal(resolvePort('web', container), port);
+  assert.equal(resolvePort('other', container), null);
+  assert.equal(resolvePort(70_000, container), null);
+});

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { isOver, nextToStart, policyOf, type Startable } from '../../../../lab/pods/order.ts';
+
+function container(name: string, change: Partial<Startable> = {}): Startable {
+  return { spec: { name }, begun: false, started: false, result: null, ...change };
+}
+
+function sidecar(name: string, change: Partial<Startable> = {}): Startable {
+  return container(name, { spec: { name, restartPolicy: 'Always' }, ...change });
+}
+
+const RUNS = { begun: true, started: true };
+const DONE = { begun: true, result: 0 };
+const FAILED = { begun: true, result: 1 };
+const MAIN = [container('a'), container('b')];
+
+const ROWS: [what: string, inits: Startable[], mains: Startable[], starts: string[]][] = [
+  ['without init containers all start together', [], MAIN, ['a', 'b']],
+  ['the first init container starts alone', [container('i'), container('j')], MAIN, ['i']],
+  ['the next waits until it has ended', [container('i', RUNS), container('j')], MAIN, []],
+  ['and starts then', [container('i', DONE), container('j')], MAIN, ['j']],
+  ['one that failed for good holds all up', [container('i', FAILED), container('j')], MAIN, []],
+  ['all start after the last', [container('i', DONE), container('j', DONE)], MAIN, ['a', 'b']],
+  ['a side-car that has not started holds up', [sidecar('s', { begun: true })], MAIN, []],
+  ['a side-car that has started does not', [sidecar('s', RUNS), container('i')], MAIN, ['i']],
+  [
+    'a side-car that starts again does not hold up what was begun',
+    [sidecar('s', { begun: true })],
+    [container('a', RUNS), container('b')],
+    ['b'],
+  ],
+];
+for (const [what, inits, mains, starts] of ROWS) {
+  test(`order: ${what}`, () => {
+    assert.deepEqual(
+      nextToStart(inits, mains).map(({ spec }) => spec.name),
+      starts,
+    );
+  });
+}
+
+test('a pod is over when its containers are, whatever its side-cars do, or when an init container has failed', () => {
+  assert.equal(isOver([sidecar('s', RUNS)], [container('a', DONE), container('b', FAILED)]), true);
+  assert.equal(isOver([sidecar('s', RUNS)], [container('a', DONE), container('b', RUNS)]), false);
+  assert.equal(isOver([container('i', FAILED)], [container('a')]), true);
+});
+
+test('init containers are started again when they fail, side-cars always, others as the pod says', () => {
+  const spec = { name: 'c' };
+  assert.equal(policyOf(spec, true, 'Always'), 'OnFailure');
+  assert.equal(policyOf(spec, true, 'Never'), 'Never');
+  assert.equal(policyOf({ ...spec, restartPolicy: 'Always' }, true, 'Never'), 'Always');
+  assert.equal(policyOf(spec, false, 'Always'), 'Always');
+});

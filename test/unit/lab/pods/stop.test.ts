@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Stop, stopContainer } from '../../../../lab/pods/stop.ts';
+import { TestClock } from '../../../support/clock.ts';
+
+/** A process that ends so many ms after a signal, or never, and its hook; `log` has what happened when. */
+function world({
+  obeys = null as number | null,
+  hookMs = null as number | null,
+  graceMs = 10_000,
+} = {}) {
+  const clock = new TestClock();
+  const log: string[] = [];
+  const state = { gone: false, deadlineMs: graceMs };
+  const note = (what: string) => log.push(`${clock.now()} ${what}`);
+  const stop: Stop = {
+    process: { pid: 1, start: 1 },
+    clock,
+    gone: () => state.gone,
+    deadlineMs: () => state.deadlineMs,
+    preStop:
+      hookMs === null
+        ? null
+        : (timeoutMs) => {
+            note(`hook ${timeoutMs}`);
+            return new Promise<void>((resolve) => void clock.after(hookMs, resolve));
+          },
+    send: (_process, name) => {
+      note(name);
+      if (name === 'SIGKILL') state.gone = true;
+      else if (obeys !== null) clock.after(obeys, () => Object.assign(state, { gone: true }));
+    },
+  };
+  return { clock, log, state, done: stopContainer(stop) };
+}
+
+test('a container that obeys is told once', async () => {
+  const { clock, log, done } = world({ obeys: 500 });
+  await clock.pass(20_000);
+  await done;
+  assert.deepEqual(log, ['0 SIGTERM']);
+});
+
+test('a container that does not obey is killed when its grace period is over', async () => {
+  const { clock, log, done } = world({});
+  await clock.pass(20_000);
+  await done;
+  assert.deepEqual(log, ['0 SIGTERM', '10000 SIGKILL']);
+});
+
+test('a hook comes before the signal, and its time is part of the grace period', async () => {
+  const { clock, log, done } = world({ hookMs: 3000 });
+  await clock.pass(20_000);
+  await done;
+  assert.deepEqual(log, ['0 hook 10000', '3000 SIGTERM', '10000 SIGKILL']);
+});
+
+test('a hook that uses up the grace period leaves the container two seconds', async () => {
+  const { clock, log, done } = world({ hookMs: 60_000 });
+  await clock.pass(20_000);
+  await done;
+  assert.deepEqual(log, ['0 hook 10000', '10000 SIGTERM', '12000 SIGKILL']);
+});
+
+test('without a grace period there is no hook and no waiting', async () => {
+  const { clock, log, done } = world({ hookMs: 10, graceMs: 0 });
+  await clock.pass(0);
+  await done;
+  assert.deepEqual(log, ['0 SIGTERM', '0 SIGKILL']);
+});
+
+test('an end that is brought nearer is kept, also during a hook', async () => {
+  const { clock, log, state, done } = world({ hookMs: 60_000 });
+  await clock.pass(1000);
+  state.deadlineMs = 2000;
+  await clock.pass(1500);
+  state.deadlineMs = 0;
+  await clock.pass(1000);
+  await done;
+  assert.deepEqual(log, ['0 hook 10000', '2000 SIGTERM', '2520 SIGKILL']);
+});
