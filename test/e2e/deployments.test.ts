@@ -164,7 +164,7 @@ describe('a Deployment', () => {
     assert.equal(await condition('node2'), 'True');
   });
 
-  test('leaves a node that is cordoned or tainted, and comes back to it', async () => {
+  test('leaves a node that is drained or tainted, and comes back to it', async () => {
     const nodes = async () => {
       const text = await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={..nodeName}');
       return new Set(text.split(' '));
@@ -174,8 +174,9 @@ describe('a Deployment', () => {
       await rolledOut();
       return [...(await nodes())].sort();
     };
-    await kubectl('cordon', 'node2');
-    assert.deepEqual(await restart(), ['node1']);
+    await kubectl('drain', 'node2', '--timeout=20s');
+    await rolledOut();
+    assert.deepEqual([...(await nodes())], ['node1']);
     await kubectl('uncordon', 'node2');
     assert.deepEqual(await restart(), ['node1', 'node2']);
     await kubectl('taint', 'node', 'node1', 'broken=yes:NoExecute');
