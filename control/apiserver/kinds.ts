@@ -13,6 +13,7 @@ import {
 import type { KubeObject } from './object.ts';
 import type { FieldError, ResourceName } from './status.ts';
 import { type Column, columnsOf } from './table/columns.ts';
+import { tolerateFailures } from './tolerations.ts';
 import {
   defaultConfigMap,
   defaultSecret,
@@ -136,7 +137,10 @@ export const SERVED: ServedKind[] = [
       'status.podIP': (o) => o.status?.podIP ?? '',
     },
     initialStatus: { phase: 'Pending', qosClass: 'BestEffort' },
-    setDefaults: defaultPod,
+    setDefaults(object) {
+      defaultPod(object);
+      tolerateFailures(object);
+    },
     validate: validatePod,
     // Nobody would end a pod that no node has.
     graceS: (o) =>

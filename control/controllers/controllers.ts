@@ -7,6 +7,7 @@ import { EventExpiry } from './event-expiry.ts';
 import { GarbageCollector } from './garbage.ts';
 import { NamespaceController } from './namespaces.ts';
 import { NodeLifecycleController } from './nodes/controller.ts';
+import { TaintEviction } from './nodes/eviction.ts';
 import { ReplicaSetController } from './replicaset/controller.ts';
 import { Scheduler } from './scheduler/controller.ts';
 
@@ -28,7 +29,7 @@ export function startControllers(registry: Registry, clock: Clock = SYSTEM_CLOCK
     new ReplicaSetController(cluster),
     new DeploymentController(cluster),
     new NodeLifecycleController(cluster),
-    new EventExpiry(cluster),
+    new TaintEviction(cluster),
   ];
   return {
     stop() {

@@ -164,6 +164,28 @@ describe('a Deployment', () => {
     assert.equal(await condition('node2'), 'True');
   });
 
+  test('leaves a node that is drained or tainted, and comes back to it', async () => {
+    const nodes = async () => {
+      const text = await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={..nodeName}');
+      return new Set(text.split(' '));
+    };
+    const restart = async () => {
+      await kubectl('rollout', 'restart', 'deployment/web');
+      await rolledOut();
+      return [...(await nodes())].sort();
+    };
+    await kubectl('drain', 'node2', '--timeout=20s');
+    await rolledOut();
+    assert.deepEqual([...(await nodes())], ['node1']);
+    await kubectl('uncordon', 'node2');
+    assert.deepEqual(await restart(), ['node1', 'node2']);
+    await kubectl('taint', 'node', 'node1', 'broken=yes:NoExecute');
+    await rolledOut();
+    await until('the taint is heeded', async () => !(await nodes()).has('node1'));
+    await kubectl('taint', 'node', 'node1', 'broken-');
+    assert.deepEqual(await restart(), ['node1', 'node2']);
+  });
+
   test('takes all that it had with it', async () => {
     await kubectl('delete', 'deployment', 'web');
     await until('nothing is left', async () => {
