@@ -29,6 +29,7 @@ export function startControllers(registry: Registry, clock: Clock = SYSTEM_CLOCK
     new ReplicaSetController(cluster),
     new DeploymentController(cluster),
     new NodeLifecycleController(cluster),
+    new EventExpiry(cluster),
     new TaintEviction(cluster),
   ];
   return {
