@@ -84,7 +84,7 @@ test('a server with any certificate is good over HTTPS', async () => {
   try {
     const to = (secure.address() as AddressInfo).port;
     const result = await httpGet({ scheme: 'HTTPS', port: to }, dialer(), TIMEOUT_MS);
-    assert.deepEqual(result, { good: true, output: 'ok' });
+    assert.deepEqual(result, { good: true, output: '' });
   } finally {
     secure.close();
     rmSync(folder, { recursive: true });
