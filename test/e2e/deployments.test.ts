@@ -8,15 +8,17 @@ import { after, before, describe, test } from 'node:test';
 import { kubeconfigPath } from '../../lab/state/paths.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import { clientPod, serviceObject, startLab, type TestLab, until } from '../support/lab.ts';
+import { findKubectls } from './kubectl/binaries.ts';
 
-const NAME = 'deploy1';
+const NAME = 'e2e-depl';
+const KUBECTL = findKubectls().at(-1)!.path;
 let lab: TestLab;
 let home: string;
 
 /** Runs kubectl to its end, at once with whatever else this test does; fails if it does not end with 0. */
 function kubectl(...args: string[]): Promise<string> {
   const all = [`--kubeconfig=${kubeconfigPath(NAME)}`, `--cache-dir=${home}`, ...args];
-  const child = spawn('kubectl', all, { env: { ...process.env, HOME: home } });
+  const child = spawn(KUBECTL, all, { env: { ...process.env, HOME: home } });
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout += text;
