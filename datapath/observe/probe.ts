@@ -22,6 +22,7 @@ import {
   MASQUERADE_HAIRPIN,
   MASQUERADE_NO,
   MASQUERADE_OUTSIDE,
+  SELECTED_AFFINITY,
   SELECTED_ONLY,
   SELECTED_RANDOM,
 } from '../pipeline/decision.ts';
@@ -60,7 +61,7 @@ export interface Passage {
   eligible: Int32Array;
   /** A traffic policy left this node's endpoints only. */
   local: boolean;
-  chosenBy: 'flow' | 'only' | 'random' | null;
+  chosenBy: 'flow' | 'only' | 'random' | 'affinity' | null;
   masquerade: MasqueradeReason | null;
   /** The source port gave way to another connection's. */
   portMoved: boolean;
@@ -76,6 +77,7 @@ export const MASQUERADES: Record<number, MasqueradeReason | null> = {
 const SELECTIONS: Record<number, Passage['chosenBy']> = {
   [SELECTED_ONLY]: 'only',
   [SELECTED_RANDOM]: 'random',
+  [SELECTED_AFFINITY]: 'affinity',
 };
 
 /** Asks a datapath what it would do. The arena must be nobody else's, or borrowed: it is written to. */
@@ -89,6 +91,7 @@ export class Prober {
     this.#arena = arena;
     this.#datapath = new Datapath(arena, seed);
     this.#datapath.useExpress = false;
+    this.#datapath.affinity.frozen = true;
   }
 
   /** True if a packet of this tuple belongs to a flow that is there. */

@@ -2,6 +2,7 @@ import type { Arena } from '../arena/arena.ts';
 import { H_ATTACHED } from '../arena/layout.ts';
 import { nodeTimeouts, type Timeouts } from '../flow/state.ts';
 import { FlowTable } from '../flow/table.ts';
+import { AffinityTable } from '../nat/affinity.ts';
 import { ServiceMap } from '../nat/service-map.ts';
 import { Decision } from './decision.ts';
 import { FragmentTable } from './fragments.ts';
@@ -16,6 +17,7 @@ export class Datapath {
   readonly lines: Int32Array;
   readonly traceRing: Int32Array;
   readonly services: ServiceMap;
+  readonly affinity: AffinityTable;
   readonly timeouts: Timeouts;
   readonly fragments = new FragmentTable();
   /** What was decided for the last new flow; commit reads it, explain prints it. */
@@ -35,6 +37,7 @@ export class Datapath {
     this.lines = arena.lines;
     this.traceRing = arena.trace;
     this.services = new ServiceMap(arena);
+    this.affinity = new AffinityTable(arena);
     this.timeouts = nodeTimeouts();
     this.#random = seed | 0 || 1;
     this.header[H_ATTACHED] = this.header[H_ATTACHED]! + 1;

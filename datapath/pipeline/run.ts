@@ -54,6 +54,8 @@ const { TRACK_REOPEN } = tracking;
 /** Expiry looks at this many flow slots a tick, or at one in 64: at 10 ticks/s every flow is seen in 6.4 s. */
 const SWEEP_SLICE_MIN = 2048;
 const SWEEP_SHIFT = 6;
+/** At the default size all entries are seen in two minutes; it may take days. */
+const AFFINITY_SLICE = 256;
 
 /**
  * Decides about every packet of a batch and rewrites it in place; the records' verdicts say what became of each.
@@ -174,6 +176,7 @@ export function tick(d: Datapath, now: number): void {
   const slice = Math.max(part, SWEEP_SLICE_MIN);
   const gone = sweep(d.table, now, d.timeouts, slice);
   d.counters[COUNT_FLOWS_EXPIRED] = d.counters[COUNT_FLOWS_EXPIRED]! + gone;
+  d.affinity.sweep(now, AFFINITY_SLICE);
   const orphans = d.fragments.expire(now);
   d.counters[DROP_FRAGMENT_ORPHAN] = d.counters[DROP_FRAGMENT_ORPHAN]! + orphans;
 }

@@ -71,6 +71,8 @@ export const COUNT_FRAGMENTS = COUNTER_BASE + 14;
 export const COUNT_BATCHES = COUNTER_BASE + 15;
 export const COUNT_READ_ERRORS = COUNTER_BASE + 16;
 export const COUNT_WRITE_ERRORS = COUNTER_BASE + 17;
+export const COUNT_AFFINITY_FULL = COUNTER_BASE + 18;
+export const COUNT_FLOWS_STALE = COUNTER_BASE + 19;
 
 /** Names and meanings, index is the code less COUNTER_BASE. */
 export const COUNTERS: readonly (readonly [string, string])[] = [
@@ -92,6 +94,8 @@ export const COUNTERS: readonly (readonly [string, string])[] = [
   ['batches', 'batches processed'],
   ['read-errors', 'reads from a device that failed'],
   ['write-errors', 'writes to a device that failed'],
+  ['affinity-full', 'clients whose endpoint could not be remembered: the next one is random'],
+  ['flows-stale', 'flows given up because their endpoint or their Service is gone'],
 ];
 
 /** Name of the counter that says why a packet was refused or let by, null for none. */
