@@ -28,6 +28,7 @@ import {
 } from '../pipeline/decision.ts';
 import { run } from '../pipeline/run.ts';
 import {
+  COUNT_FLOWS_STALE,
   COUNT_PORT_MOVED,
   causeName,
   DROP_REASONS,
@@ -116,8 +117,10 @@ export class Prober {
   ask(tuple: Tuple, later = false): Passage {
     const { counters } = this.#datapath;
     const moved = counters[COUNT_PORT_MOVED];
-    const side = this.#sideOf(tuple, later);
+    const stale = counters[COUNT_FLOWS_STALE];
+    const found = this.#sideOf(tuple, later);
     const verdict = this.#run(later ? laterPacket(tuple) : firstPacket(tuple));
+    const side = counters[COUNT_FLOWS_STALE] === stale ? found : NO_SIDE;
     const passage = this.#read(verdict, tuple, side);
     passage.portMoved = counters[COUNT_PORT_MOVED] !== moved;
     const made = this.#sideOf(tuple, later);

@@ -13,7 +13,7 @@ import * as verdict from './verdict.ts';
 // biome-ignore format: a list.
 const {
   FLAG_DNAT, FLAG_HAIRPIN, FLAG_SNAT, FLAG_TTL_BACK, LINE_SHIFT, LINE_WORDS, META_STATE_SHIFT,
-  W_ACK, W_BORN, W_BYTES, W_BYTES_HIGH, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_NEW_SRC,
+  W_ACK, W_BORN, W_BYTES, W_BYTES_HIGH, W_CHECKED, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_NEW_SRC,
   W_PACKETS, W_PORTS, W_SEEN, W_SEQ_END, W_SERVICE, W_SRC, W_SUMS,
 } = line;
 const { PROTO_ICMP, PROTO_TCP, TCP_OFF_ACK, TCP_OFF_SEQ } = wire;
@@ -52,6 +52,7 @@ export function commit(d: Datapath, b: Batch, r: number): number {
   stamp(d, client);
   stamp(d, backend);
   if (proto === PROTO_TCP) startSequences(b, r, lines, client, backend);
+  else lines[client | W_CHECKED] = d.services.generation;
   lines[client | W_META] = meta | ttlBack(src, newDst, node);
   lines[backend | W_META] = meta | ttlBack(newDst, src, node);
   if (!table.link(flow)) {

@@ -22,6 +22,10 @@ export class Datapath {
   readonly fragments = new FragmentTable();
   /** What was decided for the last new flow; commit reads it, explain prints it. */
   readonly decision = new Decision();
+  /** Search for stale flows: the image it is for, the next flow, and how many are left to look at. */
+  purgeGeneration = 0;
+  purgeAt = 0;
+  purgeLeft = 0;
   /** False makes every packet take the ordinary way: for traces, and for tests that hold both against each other. */
   useExpress = true;
   /** The clock, ms as a wrapping int32; set once per batch. */

@@ -24,7 +24,7 @@ const {
 // biome-ignore format: a list.
 const {
   MARK_ALLOCATED, MARK_NODE, SERVICE_AFFINITY_S, SERVICE_CLUSTER_COUNT, SERVICE_FLAGS, SERVICE_HEADER_WORDS,
-  SERVICE_LOCAL_COUNT, SERVICE_RANGE_COUNT, SLOT_KIND, SLOT_SERVICE,
+  SERVICE_LOCAL_COUNT, SERVICE_RANGE_COUNT, SERVICE_SERVING_COUNT, SLOT_KIND, SLOT_SERVICE,
 } = imageLayout;
 // biome-ignore format: a list.
 const {
@@ -225,7 +225,10 @@ function masqueradeOf(
 function isSourceAllowed(words: Int32Array, service: number, src: number): boolean {
   const count = words[service + SERVICE_RANGE_COUNT]!;
   if (count === 0) return true;
-  const endpoints = words[service + SERVICE_CLUSTER_COUNT]! + words[service + SERVICE_LOCAL_COUNT]!;
+  const endpoints =
+    words[service + SERVICE_CLUSTER_COUNT]! +
+    words[service + SERVICE_LOCAL_COUNT]! +
+    words[service + SERVICE_SERVING_COUNT]!;
   let at = service + SERVICE_HEADER_WORDS + endpoints * 2;
   for (let n = 0; n < count; n++) {
     if ((src & words[at + 1]!) === words[at]!) return true;

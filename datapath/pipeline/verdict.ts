@@ -26,6 +26,7 @@ export const DROP_FRAGMENT_ORPHAN = 16;
 export const DROP_FRAGMENT_LIMIT = 17;
 export const DROP_FRAGMENT_RANGE = 18;
 export const DROP_UNANSWERABLE = 19;
+export const DROP_FRAGMENT_SCTP = 20;
 
 /** Name and meaning of each drop reason; index is the DROP_* code. */
 export const DROP_REASONS: readonly (readonly [string, string])[] = [
@@ -49,6 +50,7 @@ export const DROP_REASONS: readonly (readonly [string, string])[] = [
   ['fragment-limit', 'too many fragments wait for their first one'],
   ['fragment-range', 'a fragment that ends beyond 65,535 bytes'],
   ['unanswerable', 'refused, but a reply to it is forbidden (RST, ICMP error, multicast)'],
+  ['fragment-sctp', 'SCTP in pieces whose ports change: its CRC lies over all of them'],
 ];
 
 /** Counters other than drops, after the drop reasons in the counter section. */

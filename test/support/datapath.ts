@@ -65,6 +65,7 @@ export function service(id: number, o: Partial<ServiceEntry> = {}): ServiceEntry
     affinityS: 0,
     cluster: pairs(`${BACKEND}:8080`),
     local: new Int32Array(0),
+    serving: new Int32Array(0),
     sourceRanges: new Int32Array(0),
     ...o,
   };
