@@ -1,6 +1,7 @@
 // The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one to the other.
 import { rmSync } from 'node:fs';
 import type { Server } from 'node:http';
+import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
@@ -44,6 +45,8 @@ export interface AgentOptions {
   admin: string;
   /** Path of the arena, on tmpfs. */
   arena: string;
+  /** Connections that it has room for: a power of two. */
+  flows: number;
   serviceRange: string;
   podRanges: string[];
   /** The node's own sockets use these ports, inclusive. */
@@ -69,6 +72,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
   const uplink = readUplink(options.uplink);
   const engine = await Engine.start({
     arenaPath: options.arena,
+    sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
     tunName: options.tun,
     log: (message) => log.warn({}, message),
   });

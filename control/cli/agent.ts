@@ -1,4 +1,5 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
+import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
 import type { AgentOptions } from '../agent/agent.ts';
 import { arenaOf, collectRanges, labOf, labOption, parseRangeOption, socketOf } from './options.ts';
 
@@ -20,6 +21,7 @@ interface Options {
   podRange?: string[];
   hostNetwork?: boolean;
   lease?: boolean;
+  flows: number;
 }
 
 /** `kubetun agent`: a node's datapath and control plane, in the foreground. */
@@ -41,6 +43,12 @@ export function register(program: Command): void {
       collectRanges,
     )
     .option('--host-network', "steer the machine's own network namespace")
+    .option(
+      '--flows <n>',
+      'connections to have room for, 128 bytes and more each',
+      parseFlows,
+      FLOWS_DEFAULT,
+    )
     .option('--lease', 'renew the Lease of the node, where no kubelet does')
     .addOption(labOption())
     .action(async (options: Options, command: Command) => {
@@ -62,7 +70,16 @@ function toAgentOptions(options: Options, lab: string): AgentOptions {
     ephemeralPorts: EPHEMERAL_PORTS,
     hostNetwork: options.hostNetwork === true,
     lease: options.lease === true,
+    flows: options.flows,
   };
+}
+
+/** A power of two, as the table's index is a mask. */
+function parseFlows(text: string): number {
+  const flows = Number(text);
+  if (Number.isInteger(Math.log2(flows)) && flows >= FLOWS_MIN && flows <= FLOWS_LIMIT)
+    return flows;
+  throw new InvalidArgumentError(`It must be a power of two from ${FLOWS_MIN} to ${FLOWS_LIMIT}.`);
 }
 
 /** Runs until SIGTERM or SIGINT. The modules behind it are loaded only now, so that help stays quick. */

@@ -53,6 +53,7 @@ export const COUNTERS_MAX = 1024;
 const COUNTER_BYTES = COUNTERS_MAX * 8;
 const SERVICE_BYTES = (SERVICE_ID_MAX + 1) * 4;
 
+export const FLOWS_MIN = 16;
 export const FLOWS_DEFAULT = 1_048_576;
 export const FLOWS_LIMIT = 8_388_608;
 export const IMAGE_WORDS_DEFAULT = 16 * 1024 * 1024;
@@ -92,8 +93,10 @@ export interface ArenaLayout {
  */
 export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
   const isPowerOfTwo = Number.isInteger(flowsMax) && (flowsMax & (flowsMax - 1)) === 0;
-  if (!isPowerOfTwo || flowsMax < 16 || flowsMax > FLOWS_LIMIT) {
-    throw new RangeError(`flow capacity ${flowsMax} is no power of two from 16 to ${FLOWS_LIMIT}`);
+  if (!isPowerOfTwo || flowsMax < FLOWS_MIN || flowsMax > FLOWS_LIMIT) {
+    throw new RangeError(
+      `flow capacity ${flowsMax} is no power of two from ${FLOWS_MIN} to ${FLOWS_LIMIT}`,
+    );
   }
   const counters = HEADER_BYTES;
   const services = counters + COUNTER_BYTES;
