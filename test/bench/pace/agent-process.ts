@@ -2,7 +2,7 @@
 // ms), and how long compiling and publishing took.
 import { join } from 'node:path';
 import { startAgent } from '../../../control/agent/agent.ts';
-import { NODE_NAME } from './cluster.ts';
+import { NODE_NAME, UPLINK } from './cluster.ts';
 import { nowMs, type Published } from './talk.ts';
 
 const [folder, arena] = process.argv.slice(2) as [string, string];
@@ -13,7 +13,7 @@ const agent = await startAgent(
     node: NODE_NAME,
     kubeconfig: join(folder, 'kubeconfig'),
     tun: 'kt0',
-    uplink: 'lo',
+    uplink: UPLINK,
     admin: join(folder, 'admin'),
     arena,
     serviceRange: '10.96.0.0/16',

@@ -4,6 +4,7 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
   batch,
+  MTU,
   makeTopology,
   NODE_ADDRESS,
   namespaceOf,
@@ -12,7 +13,7 @@ import {
   VIP,
 } from '../net/topology.ts';
 import { buildReport, type Report } from '../report.ts';
-import { ENDPOINTS, prepareJournal } from './cluster.ts';
+import { ENDPOINTS, prepareJournal, UPLINK } from './cluster.ts';
 import { addPercentiles, Figures } from './figures.ts';
 import type { FirstAnswer, Trips } from './prober-process.ts';
 import { nowMs, type Published, Talker } from './talk.ts';
@@ -68,7 +69,14 @@ export async function benchChange(options: ChangeOptions): Promise<Report> {
   try {
     makeTopology();
     batch(namespaceOf('pod2'), [`addr add ${ADDRESSES[1]}/32 dev eth0`]);
-    batch(namespaceOf('node'), [`route add ${ADDRESSES[1]}/32 dev pod2`]);
+    batch(namespaceOf('node'), [
+      `route add ${ADDRESSES[1]}/32 dev pod2`,
+      // The agent wants a device that leads to other nodes, though there are none.
+      `link add ${UPLINK} mtu ${MTU} type veth peer name ${UPLINK}-peer mtu ${MTU}`,
+      `link set ${UPLINK}-peer up`,
+      `link set ${UPLINK} up`,
+      `addr add ${NODE_ADDRESS}/32 dev ${UPLINK}`,
+    ]);
     const about = { clusterIP: VIP, port: PORT, address: ADDRESSES[0]!, targetPort: backend(0) };
     prepareJournal(join(folder, 'journal'), services, NODE_ADDRESS, about);
     await started('node', 'api-process.ts', folder);

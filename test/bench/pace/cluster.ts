@@ -6,6 +6,8 @@ import { seedCluster } from '../../../control/apiserver/seed.ts';
 import { Store } from '../../../control/apiserver/store.ts';
 
 export const NODE_NAME = 'node1';
+/** The node's device that leads to other nodes. */
+export const UPLINK = 'up0';
 /** Endpoints of each Service that only fills the tables. */
 export const ENDPOINTS = 10;
 const SLICE_PORT = 8080;
