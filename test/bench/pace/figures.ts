@@ -23,16 +23,20 @@ export class Figures {
   }
 }
 
-/** p50, p99 and the largest of some times in ms; nothing if there are none. */
-export function addPercentiles(figures: Figures, name: string, times: number[]): void {
+const SHARES = { p50: 0.5, p99: 0.99, max: 1 };
+const ALL_SHARES = ['p50', 'p99', 'max'] as const;
+
+/** Percentiles of some times in ms; nothing if there are none. */
+export function addPercentiles(
+  figures: Figures,
+  name: string,
+  times: number[],
+  shares: readonly (keyof typeof SHARES)[] = ALL_SHARES,
+): void {
   if (times.length === 0) return;
   const sorted = times.toSorted((a, b) => a - b);
-  const at = (share: number) => sorted[Math.ceil(sorted.length * share) - 1]!;
-  for (const [label, share] of [
-    ['p50', 0.5],
-    ['p99', 0.99],
-    ['max', 1],
-  ] as const) {
-    figures.add(`${name}, ${label}`, 'ms', at(share));
+  for (const share of shares) {
+    const value = sorted[Math.ceil(sorted.length * SHARES[share]) - 1]!;
+    figures.add(`${name}, ${share}`, 'ms', value);
   }
 }

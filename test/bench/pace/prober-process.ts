@@ -21,6 +21,8 @@ const PORT_MIN = 2000;
 const PORT_COUNT = 60_000;
 const INTERVAL_MS = 1;
 const LOST_MS = 1000;
+/** Of the latest backends; fewer than there are, as changes come back to the first one some day. */
+const HEARD_MAX = 1000;
 
 const [address, portText] = process.argv.slice(2) as [string, string];
 const port = Number(portText);
@@ -53,10 +55,11 @@ function probe(source: number): void {
   });
 }
 
-/** Backends are told apart for ever: no change goes back to one that was there before. */
+/** Flows of before a change lead to former backends for a while: those are no news. */
 function announce(backend: number, atMs: number): void {
   if (heard.has(backend)) return;
   heard.add(backend);
+  if (heard.size > HEARD_MAX) heard.delete(heard.values().next().value!);
   const first: FirstAnswer = { backend, atMs };
   console.log(JSON.stringify(first));
 }
