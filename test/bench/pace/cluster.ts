@@ -11,7 +11,7 @@ export const UPLINK = 'up0';
 /** Endpoints of each Service that only fills the tables. */
 export const ENDPOINTS = 10;
 const SLICE_PORT = 8080;
-const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 /** What the Service `kubernetes` leads to; nobody asks it. */
 export const API_ADDRESS = { address: '172.18.0.1', port: 6443 };
 export const RANGES = { serviceRange: '10.96.0.0/16', nodePortMin: 30_000, nodePortMax: 32_767 };
