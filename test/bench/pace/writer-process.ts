@@ -74,4 +74,6 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   if (order.churn !== undefined) setChurn(order.churn);
   if (order.burst !== undefined) void burst(order.burst);
 });
+// Whoever changes endpoints all day has a connection already: the first write pays for it.
+await changeAnother();
 console.log('ready');
