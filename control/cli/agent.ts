@@ -1,13 +1,6 @@
-<<<<<<< HEAD
-
-import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
-
-=======
-
 import { hostname } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-
->>>>>>> agent
+import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
 
 import type { AgentOptions } from '../agent/agent.ts';
 import type { Finding } from '../node/preflight.ts';
@@ -41,11 +34,8 @@ interface Options {
   steer?: 'narrow' | 'whole';
   hostNetwork?: boolean;
   lease?: boolean;
-<<<<<<< HEAD
   flows: number;
-=======
   output: OutputFormat;
->>>>>>> agent
 }
 
 /** `kubetun agent`: a node's datapath and control plane, in the foreground. */
@@ -129,7 +119,6 @@ function toAgentOptions(options: Options, lab: string): AgentOptions {
   };
 }
 
-<<<<<<< HEAD
 /** A power of two, as the table's index is a mask. */
 function parseFlows(text: string): number {
   const flows = Number(text);
@@ -138,11 +127,6 @@ function parseFlows(text: string): number {
   throw new InvalidArgumentError(`It must be a power of two from ${FLOWS_MIN} to ${FLOWS_LIMIT}.`);
 }
 
-/** Runs until SIGTERM or SIGINT. The modules behind it are loaded only now, so that help stays quick. */
-async function run(options: AgentOptions, cleanup: boolean): Promise<void> {
-  const { cleanUpNode, startAgent } = await import('../agent/agent.ts');
-  if (cleanup) {
-=======
 /** The modules behind it are loaded only now, so that help stays quick. */
 async function run(options: AgentOptions, { check, prepare, cleanup, output }: Options) {
   if (!check && !prepare && !cleanup) return serve(options);
@@ -155,7 +139,6 @@ async function run(options: AgentOptions, { check, prepare, cleanup, output }: O
     prepareNode(options);
     console.log(`${options.node} is ready for the agent`);
   } else {
->>>>>>> agent
     cleanUpNode(options);
     console.log(`${options.node} is as it was before the agent`);
   }
