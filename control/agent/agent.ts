@@ -30,6 +30,7 @@ import { planSteering, type SteeringPlan } from '../node/steering.ts';
 import { type AdminRoutes, serveAdmin } from './admin.ts';
 import { describeServices } from './describe.ts';
 import { followCluster, SOURCES } from './follow.ts';
+import { HealthServers, NODE_HEALTH_PORT } from './health.ts';
 import { keepLease } from './lease.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
 import { type Log, Publisher } from './publisher.ts';
@@ -87,10 +88,15 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       sink: engine.writer,
       sources: SOURCES,
       around: routeAround(options.tun, uplink.address, log),
+      onRun: () => health.sync(),
       clock: SYSTEM_CLOCK,
       log,
     });
     const server = await serveAdmin(options.admin, routesOf(options, plan, engine, publisher));
+    const health = new HealthServers({
+      ...{ host: '0.0.0.0', nodePort: NODE_HEALTH_PORT },
+      ...{ tables, publisher, clock: SYSTEM_CLOCK, log },
+    });
     const informers = followCluster(client, tables, publisher, log, (address) => {
       if (address !== uplink.address) {
         log.warn({ node: address, uplink: uplink.address }, 'Node address and uplink differ');
@@ -107,6 +113,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     return {
       stop() {
         stopLease();
+        health.stop();
         return stopAgent(informers, publisher, server, client, engine, log);
       },
     };
