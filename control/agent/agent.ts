@@ -25,6 +25,7 @@ import { type AdminRoutes, serveAdmin } from './admin.ts';
 import { describeServices } from './describe.ts';
 import { requireFit, siteMemory } from './fit.ts';
 import { followCluster, SOURCES } from './follow.ts';
+import { HealthServers, NODE_HEALTH_PORT } from './health.ts';
 import { keepLease } from './lease.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
 import { type Log, Publisher } from './publisher.ts';
@@ -92,10 +93,15 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       sink: engine.writer,
       sources: SOURCES,
       around: routeAround(tun, site.address, steerer, log),
+      onRun: () => health.sync(),
       clock: SYSTEM_CLOCK,
       log,
     });
     const server = await serveAdmin(options.admin, routesOf(options, steerer, engine, publisher));
+    const health = new HealthServers({
+      ...{ host: '0.0.0.0', nodePort: NODE_HEALTH_PORT },
+      ...{ tables, publisher, clock: SYSTEM_CLOCK, log },
+    });
     const informers = followCluster(client, tables, publisher, log, (address) => {
       if (address !== site.address) {
         log.warn({ node: address, steered: site.address }, 'Node address and steered one differ');
@@ -112,6 +118,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     return {
       stop() {
         stopLease();
+        health.stop();
         return stopAgent(informers, publisher, server, client, engine, log);
       },
     };
