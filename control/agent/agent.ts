@@ -1,5 +1,6 @@
 // The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one to the other.
 import type { Server } from 'node:http';
+import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
@@ -24,7 +25,7 @@ import { type AdminRoutes, serveAdmin } from './admin.ts';
 import { describeServices } from './describe.ts';
 import { requireFit, siteMemory } from './fit.ts';
 import { followCluster, SOURCES } from './follow.ts';
-import { serveHealth } from './healthz.ts';
+import { HealthServers, NODE_HEALTH_PORT } from './health.ts';
 import { keepLease } from './lease.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
 import { type Log, Publisher } from './publisher.ts';
@@ -41,10 +42,10 @@ export interface AgentOptions {
   uplink: string | null;
   /** Path of the admin socket. */
   admin: string;
-  /** `address:port` to tell one's health at; null for none. */
-  healthz: string | null;
   /** Path of the arena, on tmpfs. */
   arena: string;
+  /** Connections that it has room for: a power of two. */
+  flows: number;
   /** Null: as the cluster says. */
   serviceRange: string | null;
   /** Beside the Nodes' own ranges. */
@@ -75,6 +76,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
   const site = await siteOf(client, options, uplink);
   const engine = await Engine.start({
     arenaPath: options.arena,
+    sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
     tunName: options.tun,
     log: (message) => log.warn({}, message),
   });
@@ -91,19 +93,21 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       sink: engine.writer,
       sources: SOURCES,
       around: routeAround(tun, site.address, steerer, log),
+      onRun: () => health.sync(),
       clock: SYSTEM_CLOCK,
       log,
     });
-    const servers = [
-      await serveAdmin(options.admin, routesOf(options, steerer, engine, publisher)),
-    ];
-    const isReady = () => publisher.synced && publisher.published;
-    if (options.healthz !== null) servers.push(await serveHealth(options.healthz, isReady));
+    const server = await serveAdmin(options.admin, routesOf(options, steerer, engine, publisher));
+    const health = new HealthServers({
+      ...{ host: '0.0.0.0', nodePort: NODE_HEALTH_PORT },
+      ...{ tables, publisher, clock: SYSTEM_CLOCK, log },
+    });
     const informers = followCluster(client, tables, publisher, log, (address) => {
       if (address !== site.address) {
         log.warn({ node: address, steered: site.address }, 'Node address and steered one differ');
       }
     });
+    const isReady = () => publisher.synced && publisher.published;
     const { node, lease } = options;
     const about = { client, node, isReady, clock: SYSTEM_CLOCK, log };
     const stopLease = lease ? keepLease(about) : () => {};
@@ -114,7 +118,8 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     return {
       stop() {
         stopLease();
-        return stopAgent(informers, publisher, servers, client, engine, log);
+        health.stop();
+        return stopAgent(informers, publisher, server, client, engine, log);
       },
     };
   } catch (error) {
@@ -141,17 +146,15 @@ async function siteOf(client: KubeClient, options: AgentOptions, uplink: Uplink)
 async function stopAgent(
   informers: Informer<unknown>[],
   publisher: Publisher,
-  servers: Server[],
+  server: Server,
   client: KubeClient,
   engine: Engine,
   log: Log,
 ): Promise<void> {
   for (const informer of informers) informer.stop();
   publisher.stop();
-  for (const server of servers) {
-    server.close();
-    server.closeAllConnections();
-  }
+  server.close();
+  server.closeAllConnections();
   client.close();
   await engine.stop();
   log.info({}, 'stopped; connections wait for the next agent');

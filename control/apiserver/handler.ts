@@ -1,6 +1,7 @@
 // One request from its path to its answer.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { managerOfAgent } from './apply/managers.ts';
 import { APPLY_PATCH, checkPatchOptions } from './apply/request.ts';
 import { type Body, mediaTypeOf, readObject, readPatch, unsupportedMedia } from './body/body.ts';
@@ -12,6 +13,8 @@ import { checkWatchOptions, listOptions } from './list-options.ts';
 import { openapiJson, openapiProtobuf } from './openapi.ts';
 import { openapiV3 } from './openapi-v3.ts';
 import { PATCHERS, type Patcher } from './patch.ts';
+import { endUpgrade, passRequest, passUpgrade, refuseStream } from './pods/proxy.ts';
+import { isPodStream, streamPath } from './pods/target.ts';
 import type { Registry } from './registry.ts';
 import { parseRoute, type Route } from './route.ts';
 import { scaleOf, writeScale } from './scale.ts';
@@ -25,13 +28,37 @@ const WATCH_S_DEFAULT = 1800;
 const HEALTH = new Set(['/healthz', '/livez', '/readyz']);
 const documents = discoveryDocuments();
 
+/** What a server answers from. */
+export interface Backend {
+  registry: Registry;
+  /** What clients must bear. */
+  token: string;
+  /** Socket of whoever runs the pods, for their logs, commands and ports; null if nobody does. */
+  kubelet: string | null;
+}
+
 /** Answers requests that bear the token; everything else is refused. */
-export function createHandler(registry: Registry, token: string) {
-  const wanted = digest(`Bearer ${token}`);
+export function createHandler(backend: Backend) {
+  const authenticate = authenticator(backend.token);
   return (request: IncomingMessage, response: ServerResponse) => {
-    answer(registry, wanted, request, response).catch((error: unknown) => {
+    answer(backend, authenticate, request, response).catch((error: unknown) => {
       sendError(response, error);
     });
+  };
+}
+
+/** The same for requests that want to leave HTTP: streams of pods. */
+export function createUpgradeHandler({ registry, token, kubelet }: Backend) {
+  const authenticate = authenticator(token);
+  return (request: IncomingMessage, client: Duplex, head: Buffer) => {
+    try {
+      authenticate(request);
+      const url = urlOf(request);
+      if (!isPodStream(url.pathname)) throw pathNotFound();
+      passUpgrade(requireKubelet(kubelet), streamPath(registry, url), request, client, head);
+    } catch (error) {
+      endUpgrade(client, statusOf(error));
+    }
   };
 }
 
@@ -42,24 +69,46 @@ interface Exchange {
   body: Body;
 }
 
+/** Throws StatusError 401 for a request without the token. */
+function authenticator(token: string): (request: IncomingMessage) => void {
+  const wanted = digest(`Bearer ${token}`);
+  return ({ headers }) => {
+    // Digests are of one length, and comparing them says nothing about the token.
+    if (timingSafeEqual(digest(headers.authorization ?? ''), wanted)) return;
+    throw new StatusError(401, 'Unauthorized', 'Unauthorized');
+  };
+}
+
+function urlOf(request: IncomingMessage): URL {
+  const url = URL.parse(request.url ?? '/', 'https://api');
+  if (!url) throw badRequest(`the path of the request is none: ${request.url}`);
+  return url;
+}
+
+function requireKubelet(kubelet: string | null): string {
+  if (kubelet !== null) return kubelet;
+  throw new StatusError(501, 'NotImplemented', 'this server has nobody who runs pods');
+}
+
 async function answer(
-  registry: Registry,
-  wanted: Buffer,
+  { registry, kubelet }: Backend,
+  authenticate: (request: IncomingMessage) => void,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  // Digests are of one length, and comparing them says nothing about the token.
-  if (!timingSafeEqual(digest(request.headers.authorization ?? ''), wanted)) {
-    throw new StatusError(401, 'Unauthorized', 'Unauthorized');
-  }
-  const url = URL.parse(request.url ?? '/', 'https://api');
-  if (!url) throw badRequest(`the path of the request is none: ${request.url}`);
+  authenticate(request);
+  const url = urlOf(request);
   if (HEALTH.has(url.pathname)) return void response.end('ok');
   if (url.pathname === '/openapi/v2') return sendOpenapi(request, response);
   const all = aggregatedDiscovery(url.pathname, request.headers.accept ?? '', documents);
   if (all) return sendJson(response, 200, all.document, all.type);
   const document = openapiV3(url.pathname) ?? documents.get(url.pathname);
   if (document) return sendJson(response, 200, document);
+  if (isPodStream(url.pathname)) {
+    const path = streamPath(registry, url);
+    if (!path.startsWith('/log/')) throw refuseStream();
+    return passRequest(requireKubelet(kubelet), path, response);
+  }
   const route = parseRoute(url.pathname);
   if (!route) throw pathNotFound();
   if (request.method === 'GET') return read(registry, route, url.searchParams, request, response);
@@ -158,7 +207,6 @@ function write(
       }
       return [200, registry.patch(kind, place, body, status, options, patcherOf(request))];
     case 'DELETE':
-      if (status) break;
       return [200, removeOne(registry, route, deleteOptions(body, query))];
   }
   throw notAllowed();
@@ -204,11 +252,16 @@ function sendJson(
 
 function sendError(response: ServerResponse, error: unknown): void {
   if (response.headersSent) return void response.destroy();
-  if (error instanceof StatusError) return sendJson(response, error.code, error.toStatus());
-  const message = `Internal error occurred: ${(error as Error).message}`;
+  const status = statusOf(error);
+  sendJson(response, status.code, status.toStatus());
+}
+
+function statusOf(error: unknown): StatusError {
+  if (error instanceof StatusError) return error;
   // The stack is for whoever runs the server, not for its clients.
   console.error((error as Error).stack);
-  sendJson(response, 500, new StatusError(500, 'InternalError', message).toStatus());
+  const message = `Internal error occurred: ${(error as Error).message}`;
+  return new StatusError(500, 'InternalError', message);
 }
 
 function isTrue(text: string | null): boolean {

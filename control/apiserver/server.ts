@@ -1,10 +1,10 @@
 // The embedded API server: objects in memory, served over TLS to whoever has the token.
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { startControllers } from '../controllers/controllers.ts';
 import type { AllocatorRanges } from './allocate/allocator.ts';
-import { EventExpiry } from './event-expiry.ts';
-import { createHandler } from './handler.ts';
+import { createHandler, createUpgradeHandler } from './handler.ts';
 import { Journal } from './journal.ts';
 import { SERVED } from './kinds.ts';
 import { Registry } from './registry.ts';
@@ -28,6 +28,8 @@ export interface ApiServerOptions extends AllocatorRanges {
   ca: string;
   /** What clients must bear. */
   token: string;
+  /** Socket of whoever runs the pods, for their logs, commands and ports; null if nobody does. */
+  kubelet: string | null;
   /** Where pods find this server: the endpoint of the Service `kubernetes`. */
   apiAddress: { address: string; port: number };
 }
@@ -44,21 +46,30 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const registry = new Registry(new Store(SERVED, undefined, journal), options);
   seedCluster(registry, options.serviceRange, options.apiAddress);
   seedNamespaces(registry, options.ca);
-  const expiry = new EventExpiry(registry.store);
   const controllers = startControllers(registry);
-  const handler = createHandler(registry, options.token);
+  const backend = { registry, token: options.token, kubelet: options.kubelet };
+  const handler = createHandler(backend);
+  const onUpgrade = createUpgradeHandler(backend);
+  const upgraded = new Set<Duplex>();
   const servers = options.listen.map(() =>
     createServer({ ...options.tls, keepAlive: true }, handler),
   );
   // Watches are silent for long; clients that vanish are found by TCP.
   for (const server of servers)
     Object.assign(server, { requestTimeout: 0, keepAliveTimeout: 75_000 });
+  for (const server of servers) {
+    server.on('upgrade', (request, client, head) => {
+      upgraded.add(client);
+      client.once('close', () => upgraded.delete(client));
+      onUpgrade(request, client, head);
+    });
+  }
   const ports = await Promise.all(servers.map((server, i) => listen(server, options.listen[i]!)));
   return {
     ports,
     async close() {
       controllers.stop();
-      expiry.stop();
+      for (const client of upgraded) client.destroy();
       await Promise.all(servers.map(close));
       journal?.close();
     },

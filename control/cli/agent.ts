@@ -1,5 +1,7 @@
 import { hostname } from 'node:os';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
+
 import type { AgentOptions } from '../agent/agent.ts';
 import type { Finding } from '../node/preflight.ts';
 import {
@@ -26,13 +28,13 @@ interface Options {
   tun: string;
   uplink?: string;
   admin?: string;
-  healthz?: string;
   arena?: string;
   serviceRange?: string;
   podRange?: string[];
   steer?: 'narrow' | 'whole';
   hostNetwork?: boolean;
   lease?: boolean;
+  flows: number;
   output: OutputFormat;
 }
 
@@ -57,7 +59,6 @@ export function register(program: Command): void {
     .option('--tun <name>', 'the TUN device', 'kt0')
     .option('--uplink <name>', 'the device to the other nodes (default: that of the default route)')
     .option('--admin <socket>', 'path of the admin socket')
-    .option('--healthz <address:port>', 'serve /healthz and /livez there, as kube-proxy does')
     .option('--arena <file>', "the datapath's memory, on tmpfs")
     .option(
       '--service-range <cidr>',
@@ -76,6 +77,12 @@ export function register(program: Command): void {
       ).choices(['narrow', 'whole']),
     )
     .option('--host-network', "steer the machine's own network namespace")
+    .option(
+      '--flows <n>',
+      'connections to have room for, 128 bytes and more each',
+      parseFlows,
+      FLOWS_DEFAULT,
+    )
     .option('--lease', 'renew the Lease of the node, where no kubelet does')
     .addOption(outputOption())
     .addOption(labOption())
@@ -101,7 +108,6 @@ function toAgentOptions(options: Options, lab: string): AgentOptions {
     tun: options.tun,
     uplink: options.uplink ?? null,
     admin: options.admin ?? socketOf(lab, node),
-    healthz: options.healthz ?? null,
     arena: options.arena ?? arenaOf(lab, node),
     serviceRange: options.serviceRange ?? null,
     podRanges: options.podRange ?? [],
@@ -109,7 +115,16 @@ function toAgentOptions(options: Options, lab: string): AgentOptions {
     narrow: (options.steer ?? (options.hostNetwork ? 'narrow' : 'whole')) === 'narrow',
     setSysctls: options.setSysctls === true,
     lease: options.lease === true,
+    flows: options.flows,
   };
+}
+
+/** A power of two, as the table's index is a mask. */
+function parseFlows(text: string): number {
+  const flows = Number(text);
+  if (Number.isInteger(Math.log2(flows)) && flows >= FLOWS_MIN && flows <= FLOWS_LIMIT)
+    return flows;
+  throw new InvalidArgumentError(`It must be a power of two from ${FLOWS_MIN} to ${FLOWS_LIMIT}.`);
 }
 
 /** The modules behind it are loaded only now, so that help stays quick. */

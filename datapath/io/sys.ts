@@ -23,6 +23,10 @@ const MAP_PRIVATE = 2;
 const MAP_SHARED_ANONYMOUS = 0x21;
 const MAP_FAILED = 18446744073709551615n;
 const LOCK_EX_NB = 6;
+const O_NOCTTY = 0o400;
+const TIOCSPTLCK = 0x40045431;
+const TIOCGPTN = 0x80045430;
+const TIOCSWINSZ = 0x5414;
 const CLONE_NEWNET = 0x40000000;
 const AF_INET = 2;
 const SOCK_STREAM_FLAGS = 1 | O_NONBLOCK | O_CLOEXEC;
@@ -80,8 +84,12 @@ export class SystemError extends KubetunError {
 }
 
 /** Opens read-write and close-on-exec. Throws SystemError. */
-export function openFile(path: string, o: { create?: boolean; nonblock?: boolean } = {}): number {
-  const flags = O_RDWR | O_CLOEXEC | (o.create ? O_CREAT : 0) | (o.nonblock ? O_NONBLOCK : 0);
+export function openFile(
+  path: string,
+  o: { create?: boolean; nonblock?: boolean; noctty?: boolean } = {},
+): number {
+  const more = (o.create ? O_CREAT : 0) | (o.nonblock ? O_NONBLOCK : 0) | (o.noctty ? O_NOCTTY : 0);
+  const flags = O_RDWR | O_CLOEXEC | more;
   return must('open', path, cOpen(path, flags, 0o600));
 }
 
@@ -140,6 +148,21 @@ export function mapMemory(bytes: number): Mapping {
 
 export function unmap(mapping: Mapping): void {
   cMunmap(mapping.address, mapping.bytes);
+}
+
+/** A new pseudo-terminal of a devpts file system: its master, and the path of its other end. Throws SystemError. */
+export function openPty(devpts: string): { master: number; path: string } {
+  const master = openFile(`${devpts}/ptmx`, { noctty: true });
+  const number = new Int32Array(1);
+  const bytes = new Uint8Array(number.buffer);
+  ioctl(master, TIOCSPTLCK, bytes);
+  ioctl(master, TIOCGPTN, bytes);
+  return { master, path: `${devpts}/${number[0]}` };
+}
+
+/** Tells a terminal's programs its size. Throws SystemError. */
+export function resizePty(master: number, columns: number, rows: number): void {
+  ioctl(master, TIOCSWINSZ, new Uint8Array(Uint16Array.of(rows, columns, 0, 0).buffer));
 }
 
 /** A non-blocking eventfd. */

@@ -1,4 +1,4 @@
-import { readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { logPath, previousLogPath } from './records.ts';
 
@@ -24,5 +24,24 @@ export function removeLogs(stateDir: string, namespace: string, pod: string): vo
   const folder = dirname(prefix);
   for (const file of readdirSync(folder)) {
     if (file.startsWith(basename(prefix))) rmSync(join(folder, file), { force: true });
+  }
+}
+
+/** What a log may take on the disk: a kubelet's containerLogMaxSize. */
+const LOG_BYTES_MAX = 10 * 1024 * 1024;
+
+/**
+ * Empties logs that have grown too long: containers write to the end of whatever is there. What was said before is
+ * lost, as the disk is everyone's.
+ */
+export function capLogs(stateDir: string): void {
+  const folder = join(stateDir, 'logs');
+  if (!existsSync(folder)) return;
+  for (const path of readdirSync(folder).map((file) => join(folder, file))) {
+    try {
+      if (statSync(path).size > LOG_BYTES_MAX) truncateSync(path);
+    } catch {
+      // It went with its pod.
+    }
   }
 }

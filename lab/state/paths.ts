@@ -40,6 +40,11 @@ export function agentKubeconfigPath(lab: string): string {
   return join(stateDir(lab), 'agents', 'kubeconfig');
 }
 
+/** Where the supervisor answers for the pods: logs, commands, ports. */
+export function kubeletSocketPath(lab: string): string {
+  return join(stateDir(lab), 'pods.socket');
+}
+
 export function supervisorLogPath(lab: string): string {
   return join(stateDir(lab), 'supervisor.log');
 }

@@ -19,7 +19,7 @@ import { lastWords } from '../state/log.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
 import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../state/paths.ts';
 import { writeAtomic } from '../state/record.ts';
-import type { Ranges, TopologyNode } from '../topology/topology.ts';
+import type { Topology, TopologyNode } from '../topology/topology.ts';
 import { Watchdog } from './watchdog.ts';
 
 const RESTART_MS_FIRST = 100;
@@ -32,7 +32,7 @@ const FAILURES_MAX = 4;
 
 export interface AgentKeeperOptions {
   lab: string;
-  ranges: Ranges;
+  topology: Topology;
   log: Logger;
   /** The agent of a node forwards and has the cluster's tables. */
   onReady: (node: string) => void;
@@ -85,7 +85,7 @@ export class AgentKeeper {
     const started = Date.now();
     let child: ChildProcess | undefined;
     try {
-      child = spawnAgent(lab, node.name, this.#options.ranges);
+      child = spawnAgent(lab, node.name, this.#options.topology);
       const own = identify(child.pid ?? -1);
       if (own) writeAtomic(agentRecordPath(lab, node.name), `${JSON.stringify(own)}\n`);
     } catch (error) {
@@ -143,9 +143,10 @@ export class AgentKeeper {
 
   /** Lets the node's own traffic past the datapath, or not any more. */
   #bypass(verb: 'add' | 'del', name: string): void {
-    const { lab, ranges, log } = this.#options;
+    const { lab, topology, log } = this.#options;
+    const podRanges = [topology.ranges.pods];
     const lines = bypassLines(verb, {
-      ...{ uplink: 'eth0', nodeAddress: this.#nodes.get(name)!.address, podRanges: [ranges.pods] },
+      ...{ uplink: 'eth0', nodeAddress: this.#nodes.get(name)!.address, podRanges },
       ...{ nodePorts: [NODE_PORT_MIN, NODE_PORT_MAX], snatPorts: [SNAT_PORT_MIN, SNAT_PORT_MAX] },
     });
     log.warn({ node: name, verb }, "the node's own traffic past the datapath");
@@ -176,7 +177,7 @@ async function isAgentReady(lab: string, node: string, agent: ProcessId): Promis
   return status !== null && status.pid === agent.pid && status.synced;
 }
 
-function spawnAgent(lab: string, node: string, ranges: Ranges): ChildProcess {
+function spawnAgent(lab: string, node: string, { ranges, flows }: Topology): ChildProcess {
   const logPath = agentLogPath(lab, node);
   mkdirSync(dirname(logPath), { recursive: true });
   const logFd = openSync(logPath, 'a', 0o640);
@@ -188,6 +189,7 @@ function spawnAgent(lab: string, node: string, ranges: Ranges): ChildProcess {
     ...['--tun', 'kt0', '--uplink', 'eth0'],
     ...['--admin', socketOf(lab, node), '--arena', arenaOf(lab, node)],
     ...['--service-range', ranges.services, '--pod-range', ranges.pods, '--lease'],
+    ...['--flows', String(flows)],
   ];
   try {
     return spawn('nsenter', args, { detached: true, stdio: ['ignore', logFd, logFd], cwd: '/' });

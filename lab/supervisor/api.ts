@@ -6,7 +6,7 @@ import { stateDir } from '../../control/cli/options.ts';
 import { NODE_PORT_MAX, NODE_PORT_MIN } from '../../control/compile/node-entry.ts';
 import { listenInNamespace } from '../../datapath/io/netns.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
-import { agentKubeconfigPath, kubeconfigPath } from '../state/paths.ts';
+import { agentKubeconfigPath, kubeconfigPath, kubeletSocketPath } from '../state/paths.ts';
 import type { LabRecord } from '../state/record.ts';
 import { API_PORT, apiAddress, hostOf } from '../topology/topology.ts';
 
@@ -40,6 +40,7 @@ export async function startLabApi(
       tls: { key, cert },
       ca,
       token,
+      kubelet: kubeletSocketPath(lab),
       serviceRange: ranges.services,
       nodePortMin: NODE_PORT_MIN,
       nodePortMax: NODE_PORT_MAX,

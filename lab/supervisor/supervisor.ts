@@ -3,15 +3,20 @@ import type { Logger } from 'pino';
 import { stateDir } from '../../control/cli/options.ts';
 import { connectKube } from '../../control/kube/client.ts';
 import { identify } from '../host/process.ts';
+import { capLogs } from '../pods/logs.ts';
 import { startPodRunner } from '../pods/runner.ts';
+import { serveStreams } from '../pods/stream/server.ts';
 import { namespaceOf } from '../state/names.ts';
-import { kubeconfigPath, PROJECT_ROOT } from '../state/paths.ts';
+import { kubeconfigPath, kubeletSocketPath, PROJECT_ROOT } from '../state/paths.ts';
 import { type LabRecord, requireLab, updateRecord } from '../state/record.ts';
 import { dnsAddress } from '../topology/topology.ts';
 import { AgentKeeper } from './agents.ts';
 import { startLabApi } from './api.ts';
 import { keepInternet } from './internet.ts';
 import { markNodeReady, registerNode } from './nodes.ts';
+
+/** How often logs are looked at that may have grown too long. */
+const LOGS_MS = 10_000;
 
 /** How far a supervisor has come, for whoever waits. */
 export type Stage =
@@ -43,7 +48,7 @@ export async function startSupervisor(
   await Promise.all(record.topology.nodes.map((node) => registerNode(kube, node)));
   const agents = new AgentKeeper({
     lab,
-    ranges: record.topology.ranges,
+    topology: record.topology,
     log,
     onReady: (node) => {
       log.info({ node }, 'node is ready');
@@ -58,10 +63,14 @@ export async function startSupervisor(
   });
   for (const node of record.topology.nodes) agents.keep(node);
   keepInternet(lab, (error) => log.error({ why: error.message }, 'no server in the internet'));
+  const streams = await serveStreams(kubeletSocketPath(lab), stateDir(lab));
+  const logs = setInterval(() => capLogs(stateDir(lab)), LOGS_MS);
   const runner = await startPodRunner(podRunnerOptions(record, kube, log));
   return {
     async stop() {
       agents.stop();
+      clearInterval(logs);
+      await streams.close();
       await runner.stop();
       kube.close();
       await api.close();

@@ -34,6 +34,7 @@ export async function startTestApi(journal: string | null = null): Promise<TestA
     tls: { key, cert },
     ca,
     token,
+    kubelet: null,
     serviceRange: '10.96.0.0/16',
     nodePortMin: 30_000,
     nodePortMax: 32_767,

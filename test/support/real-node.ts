@@ -90,7 +90,7 @@ export class RealNode {
       { host: '127.0.0.1', port: 0 },
     ];
     this.#api = await startApiServer({
-      ...{ journal: null, listen, tls: pki, ca: pki.ca, token: pki.token },
+      ...{ journal: null, kubelet: null, listen, tls: pki, ca: pki.ca, token: pki.token },
       ...{ serviceRange: '10.96.0.0/16', nodePortMin: 30_000, nodePortMax: 32_767 },
       apiAddress: { address: WORLD_ADDRESS, port: 6443 },
     });

@@ -1,5 +1,5 @@
 // A command inside a container that runs: for probes and hooks.
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { ProcessId } from '../../host/process.ts';
 import type { ActionResult } from './network.ts';
@@ -20,8 +20,8 @@ export function execInside(
   return new Promise((resolve) => {
     let output = '';
     let late = false;
-    const args = [`--target=${container.pid}`, ...NAMESPACES, '--', ...command];
-    const child = spawn('/usr/bin/nsenter', args, {
+    const [file, ...args] = commandInside(container, command);
+    const child = spawn(file!, args, {
       detached: true,
       env: environmentOf(container),
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -29,7 +29,7 @@ export function execInside(
     });
     const timer = setTimeout(() => {
       late = true;
-      endGroup(child.pid);
+      endCommand(child);
       // What has left the group may hold the pipes open for ever.
       child.stdout.destroy();
       child.stderr.destroy();
@@ -53,7 +53,7 @@ export function execInside(
 }
 
 /** The environment that a container was started with: its parent, which waits for it, was given the same. */
-function environmentOf({ pid }: ProcessId): Record<string, string> {
+export function environmentOf({ pid }: ProcessId): Record<string, string> {
   try {
     const parent = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
     const text = readFileSync(`/proc/${parent}/environ`, 'utf8');
@@ -67,7 +67,13 @@ function environmentOf({ pid }: ProcessId): Record<string, string> {
   }
 }
 
-function endGroup(pid: number | undefined): void {
+/** The command line that runs another one in a container. */
+export function commandInside({ pid }: ProcessId, command: string[]): string[] {
+  return ['/usr/bin/nsenter', `--target=${pid}`, ...NAMESPACES, '--', ...command];
+}
+
+/** Kills a command, and what it has started and not let go of. */
+export function endCommand({ pid }: ChildProcess): void {
   if (pid === undefined) return;
   try {
     process.kill(-pid, 'SIGKILL');

@@ -9,6 +9,7 @@ import { ClusterRole, ClusterRoleBinding } from 'kubernetes-models/rbac.authoriz
 import { ServiceAccount } from 'kubernetes-models/v1';
 import { parseAllDocuments } from 'yaml';
 import { followCluster } from '../../../control/agent/follow.ts';
+import { NODE_HEALTH_PORT } from '../../../control/agent/health.ts';
 import type { Publisher } from '../../../control/agent/publisher.ts';
 import { findSite } from '../../../control/agent/site.ts';
 import { register } from '../../../control/cli/agent.ts';
@@ -135,13 +136,12 @@ test('every container knows its node, and has the TUN, the memory and the socket
 });
 
 test('the probes ask where the agent tells its health', () => {
-  const { args, readinessProbe, livenessProbe } = pod.containers[0]!;
-  const port = Number(/:(\d+)$/.exec(args!.find((arg) => arg.startsWith('--healthz='))!)![1]);
+  const { readinessProbe, livenessProbe } = pod.containers[0]!;
   assert.deepEqual(
     [readinessProbe, livenessProbe].map((probe) => [probe!.httpGet!.port, probe!.httpGet!.path]),
     [
-      [port, '/healthz'],
-      [port, '/livez'],
+      [NODE_HEALTH_PORT, '/healthz'],
+      [NODE_HEALTH_PORT, '/livez'],
     ],
   );
 });

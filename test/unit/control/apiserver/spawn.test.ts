@@ -18,6 +18,7 @@ after(() => rmSync(folder, { recursive: true }));
 function spawn(listen: ListenOn[], deaths: Error[] = []) {
   const options = {
     journal: null,
+    kubelet: null,
     ...{ listen, token, tls: { key, cert }, ca, serviceRange: '10.96.0.0/16' },
     ...{ nodePortMin: 30_000, nodePortMax: 32_767 },
     apiAddress: { address: '172.18.0.1', port: 6443 },

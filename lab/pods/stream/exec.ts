@@ -1,0 +1,151 @@
+// A command inside a container, for whoever is at the other end of a WebSocket: kubectl exec.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, writeSync } from 'node:fs';
+import { constants } from 'node:os';
+import type { Readable } from 'node:stream';
+import { ReadStream } from 'node:tty';
+import type { WebSocket } from 'ws';
+import { openPty, resizePty } from '../../../datapath/io/sys.ts';
+import type { ProcessId } from '../../host/process.ts';
+import { commandInside, endCommand, environmentOf } from '../action/exec.ts';
+import {
+  type ChannelInput,
+  Channels,
+  exitStatus,
+  failureStatus,
+  STDERR,
+  STDOUT,
+  SUCCESS,
+} from './channels.ts';
+import { runningContainer, type StreamRequest } from './request.ts';
+
+/** A client that gives no size has an ordinary terminal. */
+const COLUMNS = 80;
+const ROWS = 24;
+
+/** What runs at the other end. */
+interface Command {
+  child: ChildProcess;
+  stdout: Readable;
+  stderr: Readable | null;
+  input: ChannelInput;
+}
+
+type Pause = (paused: boolean) => void;
+
+/** Runs the command that a request names; the client is told how it ended. */
+export function streamExec(stateDir: string, request: StreamRequest, socket: WebSocket): void {
+  const { query } = request;
+  const isTrue = (option: string) => ['true', '1'].includes(query.get(option) ?? '');
+  const words = query.getAll('command');
+  // The input is there before the command is: what comes meanwhile waits.
+  let input: ChannelInput | null = null;
+  const channels = new Channels(socket, {
+    onInput: (bytes) => input?.onInput(bytes),
+    onInputEnd: () => input?.onInputEnd(),
+    onResize: (columns, rows) => input?.onResize(columns, rows),
+    onClose: () => input?.onClose(),
+  });
+  try {
+    const container = runningContainer(stateDir, request);
+    if (words.length === 0)
+      throw new Error('you must specify at least one command for the container');
+    const pause = (paused: boolean) => channels.pauseInput(paused);
+    const command = isTrue('tty')
+      ? startOnTerminal(container, words)
+      : startOnPipes(container, words, isTrue('stdin'), pause);
+    input = command.input;
+    channels.pipe(command.stdout, STDOUT);
+    if (command.stderr) channels.pipe(command.stderr, STDERR);
+    tellEnd(command, channels);
+  } catch (error) {
+    channels.end(failureStatus((error as Error).message));
+  }
+}
+
+/** When it has ended and all that it said is on its way. */
+function tellEnd({ child, stdout, stderr }: Command, channels: Channels): void {
+  const said = [stdout, stderr].filter((stream) => stream !== null);
+  let waits = said.length + 1;
+  let status: object = SUCCESS;
+  const done = () => {
+    waits--;
+    if (waits === 0) channels.end(status);
+  };
+  for (const stream of said) stream.once('close', done);
+  child.once('error', (error) => {
+    status = failureStatus(error.message);
+    done();
+  });
+  child.once('exit', (code, signal) => {
+    const ended = code ?? 128 + (signal ? constants.signals[signal] : 0);
+    if (ended !== 0) status = exitStatus(ended);
+    done();
+  });
+}
+
+function startOnPipes(
+  container: ProcessId,
+  words: string[],
+  stdin: boolean,
+  pause: Pause,
+): Command {
+  const [file, ...args] = commandInside(container, words);
+  const child = spawn(file!, args, {
+    detached: true,
+    env: environmentOf(container),
+    stdio: [stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
+    cwd: '/',
+  });
+  // A command may end without having read all.
+  child.stdin?.on('error', () => {});
+  child.stdin?.on('drain', () => pause(false));
+  return {
+    child,
+    stdout: child.stdout!,
+    stderr: child.stderr!,
+    input: {
+      onInput: (bytes) => {
+        if (child.stdin?.write(bytes) === false) pause(true);
+      },
+      onInputEnd: () => child.stdin?.end(),
+      onResize: () => {},
+      onClose: () => endCommand(child),
+    },
+  };
+}
+
+function startOnTerminal(container: ProcessId, words: string[]): Command {
+  // One of the container's own, so that its programs find it below /dev/pts.
+  const { master, path } = openPty(`/proc/${container.pid}/root/dev/pts`);
+  resizePty(master, COLUMNS, ROWS);
+  const terminal = openSync(path, 'r+');
+  const child = spawn('/usr/bin/setsid', ['--ctty', ...commandInside(container, words)], {
+    env: { TERM: 'xterm', ...environmentOf(container) },
+    stdio: [terminal, terminal, terminal],
+    cwd: '/',
+  });
+  closeSync(terminal);
+  const stdout = new ReadStream(master);
+  // The end of the last program on it is an error to whoever reads (EIO).
+  stdout.on('error', () => stdout.destroy());
+  return {
+    child,
+    stdout,
+    stderr: null,
+    input: {
+      onInput: (bytes) => {
+        if (!stdout.destroyed) writeSync(master, bytes);
+      },
+      onInputEnd: () => {},
+      onResize: (columns, rows) => {
+        // A client without a terminal says that it has no size.
+        if (!stdout.destroyed && columns > 0 && rows > 0) resizePty(master, columns, rows);
+      },
+      onClose: () => {
+        stdout.destroy();
+        endCommand(child);
+      },
+    },
+  };
+}

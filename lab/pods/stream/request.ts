@@ -1,0 +1,45 @@
+// What the API server asks for on behalf of a client: `/STREAM/NAMESPACE/POD?...`.
+import type { ProcessId } from '../../host/process.ts';
+import { isAlive } from '../../host/process.ts';
+import { readPodRecord } from '../records.ts';
+
+/** A refusal in words that a client is shown. */
+export class StreamError extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface StreamRequest {
+  stream: string;
+  namespace: string;
+  pod: string;
+  query: URLSearchParams;
+}
+
+export function readStreamRequest(path: string): StreamRequest {
+  const url = new URL(path, 'http://pods');
+  const [, stream = '', namespace = '', pod = ''] = url.pathname.split('/').map(decodeURIComponent);
+  return { stream, namespace, pod, query: url.searchParams };
+}
+
+/** The process of a container that runs. Throws StreamError. */
+export function runningContainer(stateDir: string, request: StreamRequest): ProcessId {
+  const name = request.query.get('container') ?? '';
+  const found = containerOf(stateDir, request);
+  if (found && isAlive(found)) return found;
+  throw new StreamError(400, `container ${name} of pod ${request.pod} does not run`);
+}
+
+/** The process that a container was last seen as; null if it has none. */
+export function containerOf(
+  stateDir: string,
+  { namespace, pod, query }: StreamRequest,
+): ProcessId | null {
+  const name = query.get('container');
+  const record = readPodRecord(stateDir, namespace, pod);
+  return record?.containers.find((container) => container.name === name)?.process ?? null;
+}

@@ -1,0 +1,107 @@
+// The streams of all pods of a lab, on a socket for the API server: what a kubelet serves on its port 10250.
+import { chmodSync, rmSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { streamAttach } from './attach.ts';
+import { EXEC_PROTOCOLS } from './channels.ts';
+import { streamExec } from './exec.ts';
+import { streamLog } from './log.ts';
+import { streamForward, TUNNEL_PROTOCOL } from './port-forward.ts';
+import { readStreamRequest, StreamError, type StreamRequest } from './request.ts';
+
+export interface StreamServer {
+  close(): Promise<void>;
+}
+
+/** Longer messages are no client's. */
+const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
+
+type Streamer = (stateDir: string, request: StreamRequest, socket: WebSocket) => void;
+
+const STREAMERS: Record<string, { protocols: readonly string[]; stream: Streamer }> = {
+  exec: { protocols: EXEC_PROTOCOLS, stream: streamExec },
+  attach: { protocols: EXEC_PROTOCOLS, stream: streamAttach },
+  portforward: { protocols: [TUNNEL_PROTOCOL], stream: streamForward },
+};
+
+/** Serves until it is closed; what an earlier server left at that path goes first. */
+export async function serveStreams(socketPath: string, stateDir: string): Promise<StreamServer> {
+  rmSync(socketPath, { force: true });
+  const server = createServer((request, response) => answer(stateDir, request, response));
+  server.on('upgrade', (request, socket, head) => upgrade(stateDir, request, socket, head));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(socketPath, resolve);
+  });
+  // Whoever can write to it can run commands.
+  chmodSync(socketPath, 0o600);
+  return {
+    close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      for (const client of sockets.clients) client.terminate();
+      return closed;
+    },
+  };
+}
+
+const sockets = new WebSocketServer({
+  noServer: true,
+  clientTracking: true,
+  perMessageDeflate: false,
+  maxPayload: MESSAGE_BYTES_MAX,
+});
+// The library takes no protocol's name with a `/`, which the one of port forwarding has: it is spoken of past it.
+const chosen = new WeakMap<IncomingMessage, string>();
+sockets.on('headers', (headers, request) => {
+  headers.push(`Sec-WebSocket-Protocol: ${chosen.get(request)}`);
+});
+
+function answer(stateDir: string, request: IncomingMessage, response: ServerResponse): void {
+  const asked = readStreamRequest(request.url ?? '');
+  try {
+    if (asked.stream !== 'log') throw new StreamError(400, 'this needs a WebSocket');
+    streamLog(stateDir, asked, response);
+  } catch (error) {
+    const code = error instanceof StreamError ? error.code : 500;
+    response.writeHead(code, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(statusOf(code, (error as Error).message)));
+  }
+}
+
+function upgrade(stateDir: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  const asked = readStreamRequest(request.url ?? '');
+  const streamer = Object.hasOwn(STREAMERS, asked.stream) ? STREAMERS[asked.stream] : undefined;
+  const offered = request.headers['sec-websocket-protocol']?.split(/,\s*/) ?? [];
+  socket.on('error', () => socket.destroy());
+  const protocol = streamer?.protocols.find((name) => offered.includes(name));
+  if (!streamer || !protocol) {
+    const known = streamer?.protocols.join(', ') ?? 'none';
+    const body = JSON.stringify(
+      statusOf(400, `unable to upgrade: no protocol in common (this server speaks ${known})`),
+    );
+    const head = 'HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close';
+    socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+    return;
+  }
+  chosen.set(request, protocol);
+  delete request.headers['sec-websocket-protocol'];
+  sockets.handleUpgrade(request, socket, head, (client) => {
+    client.on('error', () => client.terminate());
+    streamer.stream(stateDir, asked, client);
+  });
+}
+
+function statusOf(code: number, message: string): object {
+  const reason = code === 400 ? 'BadRequest' : 'InternalError';
+  return {
+    kind: 'Status',
+    apiVersion: 'v1',
+    metadata: {},
+    status: 'Failure',
+    message,
+    reason,
+    code,
+  };
+}
