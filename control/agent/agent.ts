@@ -23,7 +23,7 @@ import { ipBatch } from '../node/ip.ts';
 import { EPHEMERAL_PORTS } from '../node/preflight.ts';
 import { type AdminRoutes, serveAdmin } from './admin.ts';
 import { describeServices } from './describe.ts';
-import { requireFit, siteMemory } from './fit.ts';
+import { doubtsAbout, requireFit, siteMemory } from './fit.ts';
 import { followCluster, SOURCES } from './follow.ts';
 import { HealthServers, NODE_HEALTH_PORT } from './health.ts';
 import { keepLease } from './lease.ts';
@@ -70,7 +70,10 @@ export interface Agent {
  * answered. Throws KubetunError where the machine, the kubeconfig or a predecessor stands in the way.
  */
 export async function startAgent(options: AgentOptions, log: Log): Promise<Agent> {
-  const { ephemeralPorts } = requireFit(options);
+  const facts = requireFit(options);
+  for (const { check, message, next } of doubtsAbout(facts, options)) {
+    log.warn({ check, next }, message);
+  }
   const client = connectKube(options.kubeconfig, options.access);
   const uplink = readUplink(options.uplink);
   const site = await siteOf(client, options, uplink);
@@ -82,7 +85,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
   });
   try {
     const { tun, narrow } = options;
-    const ports = ephemeralPorts ?? EPHEMERAL_PORTS;
+    const ports = facts.ephemeralPorts ?? EPHEMERAL_PORTS;
     const steerer = new Steerer({ tun, uplink, site, ephemeralPorts: ports, narrow });
     steerer.apply();
     const tables = new Tables(options.node);

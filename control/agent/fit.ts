@@ -29,6 +29,11 @@ export function requireFit(options: AgentOptions): Facts {
   return facts;
 }
 
+/** What could not be told of a node that is fit as far as one sees. */
+export function doubtsAbout(facts: Facts, options: AgentOptions): Finding[] {
+  return judge(facts, aimOf(options)).filter(({ verdict }) => verdict === 'unknown');
+}
+
 /** Makes the device and what else needs a writable /proc/sys, so that the agent itself needs none. Throws KubetunError. */
 export function prepareNode(options: AgentOptions): void {
   requireFit(options);
