@@ -40,6 +40,9 @@ show scripts/kubetun lab status
 step "the Service web, as node1's datapath has it"
 show scripts/kubetun services --node node1
 
+step "what would become of a packet from the pod client to that Service, and why"
+show scripts/kubetun explain --from client --to svc/web
+
 step "300 connections from the pod client to 10.96.0.20: who answered"
 inside client -- sh -c 'i=0; while [ $i -lt 300 ]; do curl -s -m 5 http://10.96.0.20/hostname; echo; i=$((i+1)); done' |
   sort | uniq -c

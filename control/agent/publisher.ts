@@ -4,6 +4,7 @@ import { Compiler } from '../compile/compiler.ts';
 import { IdAllocator, type IdUsage } from '../compile/ids.ts';
 import type { NodeRanges } from '../compile/node-entry.ts';
 import type { Tables } from '../model/tables.ts';
+import type { Progress } from './health-answer.ts';
 import { type Clock, Pacer } from './pacer.ts';
 
 /** A burst of changes is published at this pace. */
@@ -36,6 +37,8 @@ export interface PublisherOptions {
   sources: string[];
   /** Called around a publish, with the same change. */
   around?: (change: ImageChange) => { before(): void; after(): void };
+  /** Called at the end of every run, also of one that had nothing to say. */
+  onRun?: () => void;
   clock: Clock;
   log: Log;
 }
@@ -58,6 +61,8 @@ export class Publisher {
   #due = false;
   #published = false;
   #nodeAwaited = false;
+  #pendingSinceMs: number | null = null;
+  #updatedMs: number | null = null;
   #cancelRetry: (() => void) | null = null;
 
   constructor(options: PublisherOptions) {
@@ -65,7 +70,7 @@ export class Publisher {
     this.#waiting = new Set(options.sources);
     const ids = new IdAllocator(options.sink.services(), options.sink);
     this.compiler = new Compiler(options.nodeName, options.ranges, ids);
-    this.#pacer = new Pacer(options.clock, PUBLISH_MS, () => this.#publish());
+    this.#pacer = new Pacer(options.clock, PUBLISH_MS, () => this.#run());
   }
 
   /** True once every source has said all that it knew. */
@@ -78,6 +83,10 @@ export class Publisher {
     return this.#published;
   }
 
+  get progress(): Progress {
+    return { pendingSinceMs: this.#pendingSinceMs, updatedMs: this.#updatedMs };
+  }
+
   sourceSynced(source: string): void {
     this.#waiting.delete(source);
     if (this.synced) this.#pacer.request();
@@ -85,12 +94,23 @@ export class Publisher {
 
   /** The tables have changed. */
   changed(): void {
+    this.#pendingSinceMs ??= this.#options.clock.nowMs();
     if (this.synced) this.#pacer.request();
   }
 
   stop(): void {
     this.#pacer.stop();
     this.#cancelRetry?.();
+  }
+
+  #run(): void {
+    this.#publish();
+    const { tables, onRun, clock } = this.#options;
+    if (this.#published && tables.clean && !this.#due) {
+      this.#pendingSinceMs = null;
+      this.#updatedMs = clock.nowMs();
+    }
+    onRun?.();
   }
 
   #publish(): void {

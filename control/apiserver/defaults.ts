@@ -86,6 +86,7 @@ export function defaultPod(object: KubeObject): void {
   });
   // The name that the field had before, which clients may still read.
   spec.serviceAccount = spec.serviceAccountName;
+  for (const volume of spec.volumes ?? []) defaultVolume(volume);
   for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])]) {
     fill(container, {
       terminationMessagePath: '/dev/termination-log',
@@ -101,12 +102,41 @@ export function defaultPod(object: KubeObject): void {
     for (const name of ['livenessProbe', 'readinessProbe', 'startupProbe']) {
       if (container[name]) defaultProbe(container[name]);
     }
+    for (const name of ['postStart', 'preStop']) defaultHttpGet(container.lifecycle?.[name]);
+    for (const { valueFrom } of container.env ?? []) defaultField(valueFrom);
+    const { limits } = container.resources;
+    // What is limited and says no more requests as much.
+    if (limits) container.resources.requests = { ...limits, ...container.resources.requests };
   }
+}
+
+const FILE_MODE_DEFAULT = 0o644;
+
+function defaultVolume(volume: any): void {
+  const { name: _, ...sources } = volume;
+  if (Object.keys(sources).length === 0) volume.emptyDir = {};
+  for (const kind of ['configMap', 'secret', 'downwardAPI', 'projected']) {
+    if (volume[kind]) fill(volume[kind], { defaultMode: FILE_MODE_DEFAULT });
+  }
+  const projected = (volume.projected?.sources ?? []).map((source: any) => source.downwardAPI);
+  for (const downward of [volume.downwardAPI, ...projected]) {
+    for (const item of downward?.items ?? []) defaultField(item);
+  }
+}
+
+/** What refers to a field of the pod, or to resources of a container. */
+function defaultField(reference: any): void {
+  if (reference?.fieldRef) fill(reference.fieldRef, { apiVersion: 'v1' });
+  if (reference?.resourceFieldRef) fill(reference.resourceFieldRef, { divisor: '0' });
+}
+
+function defaultHttpGet(handler: any): void {
+  if (handler?.httpGet) fill(handler.httpGet, { path: '/', scheme: 'HTTP' });
 }
 
 function defaultProbe(probe: any): void {
   fill(probe, { timeoutSeconds: 1, periodSeconds: 10, successThreshold: 1, failureThreshold: 3 });
-  if (probe.httpGet) fill(probe.httpGet, { path: '/', scheme: 'HTTP' });
+  defaultHttpGet(probe);
 }
 
 export function defaultEndpointSlice(object: KubeObject): void {

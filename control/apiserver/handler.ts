@@ -207,7 +207,6 @@ function write(
       }
       return [200, registry.patch(kind, place, body, status, options, patcherOf(request))];
     case 'DELETE':
-      if (status) break;
       return [200, removeOne(registry, route, deleteOptions(body, query))];
   }
   throw notAllowed();

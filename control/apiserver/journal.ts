@@ -31,12 +31,14 @@ interface Entry {
 /** A snapshot that is being written. */
 interface Snapshot {
   fd: number;
-  /** What was live when it was begun. */
+  /** What was live when it was begun; then what came meanwhile. */
   entries: Entry[];
   /** What was written since. */
   late: Entry[];
-  /** How many of `entries` are in the file, and how many bytes they are. */
+  /** How many of `entries` are in the file. */
   written: number;
+  /** What is in the file. */
+  lines: number;
   bytes: number;
 }
 
@@ -138,7 +140,14 @@ export class Journal {
   #beginSnapshot(): void {
     try {
       const fd = openSync(`${this.#path}.new`, 'w', 0o600);
-      this.#snapshot = { fd, entries: [...this.#live.values()], late: [], written: 0, bytes: 0 };
+      this.#snapshot = {
+        fd,
+        entries: [...this.#live.values()],
+        late: [],
+        written: 0,
+        lines: 0,
+        bytes: 0,
+      };
     } catch (error) {
       return this.#giveUp(error);
     }
@@ -152,10 +161,14 @@ export class Journal {
       const slice = entries.slice(written, written + SLICE_ENTRIES);
       snapshot.bytes += writeEntries(fd, slice);
       snapshot.written += slice.length;
+      snapshot.lines += slice.length;
     } catch (error) {
       return this.#giveUp(error);
     }
-    if (snapshot.written < entries.length) {
+    if (snapshot.written === entries.length && snapshot.late.length > SLICE_ENTRIES) {
+      Object.assign(snapshot, { entries: snapshot.late, late: [], written: 0 });
+    }
+    if (snapshot.written < snapshot.entries.length) {
       setImmediate(() => this.#writeSlice(snapshot));
       return;
     }
@@ -168,7 +181,7 @@ export class Journal {
   }
 
   /** Puts the snapshot, and what was written since it was begun, in place of the old file: at once or not at all. */
-  #replace({ fd, entries, late, bytes }: Snapshot): void {
+  #replace({ fd, late, lines, bytes }: Snapshot): void {
     // The version may be that of an object that is gone.
     const last = { kind: '', key: '', version: this.#version, object: null };
     let size = bytes;
@@ -182,7 +195,7 @@ export class Journal {
     this.#fd = fd;
     this.#end = size;
     this.#isTorn = false;
-    this.#lines = entries.length + late.length + 1;
+    this.#lines = lines + late.length + 1;
     this.#linesPut = 0;
     this.#snapshot = null;
   }

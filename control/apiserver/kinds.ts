@@ -13,6 +13,7 @@ import {
 import type { KubeObject } from './object.ts';
 import type { FieldError, ResourceName } from './status.ts';
 import { type Column, columnsOf } from './table/columns.ts';
+import { tolerateFailures } from './tolerations.ts';
 import {
   defaultConfigMap,
   defaultSecret,
@@ -128,11 +129,18 @@ export const SERVED: ServedKind[] = [
     fields: {
       'spec.nodeName': (o) => o.spec?.nodeName ?? '',
       'spec.restartPolicy': (o) => o.spec?.restartPolicy ?? '',
+      'spec.schedulerName': (o) => o.spec?.schedulerName ?? '',
+      'spec.serviceAccountName': (o) => o.spec?.serviceAccountName ?? '',
+      'spec.hostNetwork': (o) => String(o.spec?.hostNetwork ?? false),
+      'status.nominatedNodeName': (o) => o.status?.nominatedNodeName ?? '',
       'status.phase': (o) => o.status?.phase ?? '',
       'status.podIP': (o) => o.status?.podIP ?? '',
     },
     initialStatus: { phase: 'Pending', qosClass: 'BestEffort' },
-    setDefaults: defaultPod,
+    setDefaults(object) {
+      defaultPod(object);
+      tolerateFailures(object);
+    },
     validate: validatePod,
     // Nobody would end a pod that no node has.
     graceS: (o) =>
@@ -164,11 +172,16 @@ export const SERVED: ServedKind[] = [
     shortNames: ['ev'],
     validate: validateEvent,
     fields: {
-      'involvedObject.name': (o) => (o.involvedObject as { name?: string })?.name ?? '',
-      'involvedObject.namespace': (o) =>
-        (o.involvedObject as { namespace?: string })?.namespace ?? '',
-      'involvedObject.kind': (o) => (o.involvedObject as { kind?: string })?.kind ?? '',
-      'involvedObject.uid': (o) => (o.involvedObject as { uid?: string })?.uid ?? '',
+      ...Object.fromEntries(
+        ['apiVersion', 'fieldPath', 'kind', 'name', 'namespace', 'resourceVersion', 'uid'].map(
+          (part) => [
+            `involvedObject.${part}`,
+            (o: KubeObject) => (o.involvedObject as Record<string, string>)?.[part] ?? '',
+          ],
+        ),
+      ),
+      reportingComponent: (o) => String(o.reportingComponent ?? ''),
+      source: (o) => (o.source as { component?: string })?.component ?? '',
       reason: (o) => String(o.reason ?? ''),
       type: (o) => String(o.type ?? ''),
     },

@@ -3,6 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { Allocator, type AllocatorRanges } from './allocate/allocator.ts';
 import { type ApplyOptions, applyBody } from './apply/request.ts';
 import { type Tracking, trackManagers } from './apply/track.ts';
+import { checkPreconditions, keepIdentity } from './identity.ts';
 import { SERVED, type ServedKind } from './kinds.ts';
 import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from './object.ts';
 import { mergePatch, type Patcher } from './patch.ts';
@@ -109,8 +110,9 @@ export class Registry {
       return this.store.create(kind.plural, object);
     }
     trackManagers(kind, undefined, object, '', options);
-    if (options.dryRun) return object;
-    return this.#keep(kind, object, undefined);
+    return options.dryRun
+      ? this.#tryOut(kind, object, undefined)
+      : this.#keep(kind, object, undefined);
   }
 
   /** Replaces an object but for its status; with `status`, its status alone. Throws StatusError. */
@@ -215,10 +217,21 @@ export class Registry {
     try {
       return old ? this.store.update(kind.plural, object) : this.store.create(kind.plural, object);
     } catch (error) {
-      if (old) kind.allocate?.(this.#allocator, structuredClone(old), object);
-      else kind.release?.(this.#allocator, object);
+      this.#giveBack(kind, object, old);
       throw error;
     }
+  }
+
+  /** An object as it would be stored: with what would be allocated to it, which nobody keeps. */
+  #tryOut(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
+    kind.allocate?.(this.#allocator, object, old);
+    this.#giveBack(kind, object, old);
+    return object;
+  }
+
+  #giveBack(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): void {
+    if (old) kind.allocate?.(this.#allocator, structuredClone(old), object);
+    else kind.release?.(this.#allocator, object);
   }
 
   #change(
@@ -241,8 +254,8 @@ export class Registry {
       this.#checkVersion(kind, object, old);
       return old;
     }
-    if (options.dryRun) return object;
-    if (!status) this.#checkVersion(kind, object, old);
+    this.#checkVersion(kind, object, old);
+    if (options.dryRun) return status ? object : this.#tryOut(kind, object, old);
     const stored = status ? this.store.update(kind.plural, object) : this.#keep(kind, object, old);
     return isReleased(stored) ? this.#end(kind, stored) : stored;
   }
@@ -329,25 +342,6 @@ function withoutStatus(kind: ServedKind, old: KubeObject, given: KubeObject): Ku
   return object;
 }
 
-/** What an update cannot change, whatever it says. Throws StatusError Conflict for another incarnation's uid. */
-function keepIdentity(kind: ServedKind, metadata: ObjectMeta, old: ObjectMeta): void {
-  if (metadata.uid && metadata.uid !== old.uid) {
-    const why = `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${old.uid}`;
-    throw conflict(kind, old.name, why);
-  }
-  const kept = [
-    'uid',
-    'creationTimestamp',
-    'deletionTimestamp',
-    'deletionGracePeriodSeconds',
-    'generation',
-  ] as const;
-  for (const field of kept) {
-    if (old[field] === undefined) delete metadata[field];
-    else Object.assign(metadata, { [field]: old[field] });
-  }
-}
-
 /** Metadata without what every write changes. */
 function bare({ metadata }: KubeObject): object {
   return { ...metadata, resourceVersion: '' };
@@ -369,21 +363,6 @@ function isReleased({ kind, metadata, spec }: KubeObject): boolean {
   if (!metadata.deletionTimestamp || (metadata.finalizers?.length ?? 0) > 0) return false;
   if (kind === 'Namespace') return (spec?.finalizers?.length ?? 0) === 0;
   return (metadata.deletionGracePeriodSeconds ?? 0) === 0;
-}
-
-function checkPreconditions(
-  kind: ServedKind,
-  { name, uid, resourceVersion }: ObjectMeta,
-  asked: DeleteOptions['preconditions'],
-): void {
-  if (asked?.uid && asked.uid !== uid) {
-    const why = `Precondition failed: UID in precondition: ${asked.uid}, UID in object meta: ${uid}`;
-    throw conflict(kind, name, why);
-  }
-  if (asked?.resourceVersion && asked.resourceVersion !== resourceVersion) {
-    const why = `Precondition failed: ResourceVersion in precondition: ${asked.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`;
-    throw conflict(kind, name, why);
-  }
 }
 
 /** Five letters and digits that make no words: apimachinery/pkg/util/rand. */

@@ -59,5 +59,6 @@ export function writeScale(
   const { uid, resourceVersion } = metadata ?? {};
   const identity = { ...(uid && { uid }), ...(resourceVersion && { resourceVersion }) };
   const change = { metadata: identity, spec: { replicas } };
-  return scaleOf(registry.patch(kind, place, change, false, options));
+  const scaled = registry.patch(kind, place, change, false, { ...options, subresource: 'scale' });
+  return scaleOf(scaled);
 }

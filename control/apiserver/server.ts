@@ -4,7 +4,6 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { startControllers } from '../controllers/controllers.ts';
 import type { AllocatorRanges } from './allocate/allocator.ts';
-import { EventExpiry } from './event-expiry.ts';
 import { createHandler, createUpgradeHandler } from './handler.ts';
 import { Journal } from './journal.ts';
 import { SERVED } from './kinds.ts';
@@ -47,7 +46,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const registry = new Registry(new Store(SERVED, undefined, journal), options);
   seedCluster(registry, options.serviceRange, options.apiAddress);
   seedNamespaces(registry, options.ca);
-  const expiry = new EventExpiry(registry.store);
   const controllers = startControllers(registry);
   const backend = { registry, token: options.token, kubelet: options.kubelet };
   const handler = createHandler(backend);
@@ -71,7 +69,6 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     ports,
     async close() {
       controllers.stop();
-      expiry.stop();
       for (const client of upgraded) client.destroy();
       await Promise.all(servers.map(close));
       journal?.close();

@@ -165,6 +165,6 @@ function sameFrontend(a: PortFrontend, b: PortFrontend): boolean {
 }
 
 function toEntry(port: CompiledPort, id: number): ServiceEntry {
-  const { name, proto, flags, affinityS, cluster, local, sourceRanges } = port;
-  return { id, name, proto, flags, affinityS, cluster, local, sourceRanges };
+  const { name, proto, flags, affinityS, cluster, local, serving, sourceRanges } = port;
+  return { id, name, proto, flags, affinityS, cluster, local, serving, sourceRanges };
 }

@@ -4,6 +4,7 @@ import {
   FRONTEND_EXTERNAL,
   FRONTEND_LOADBALANCER,
   FRONTEND_NODEPORT,
+  PROTO_UDP,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
 } from '../../datapath/nat/image.ts';
@@ -42,6 +43,8 @@ export interface CompiledPort {
   cluster: Int32Array;
   /** The same of this node's endpoints; empty unless a policy is Local. */
   local: Int32Array;
+  /** UDP: the others that serve. */
+  serving: Int32Array;
   sourceRanges: Int32Array;
   frontends: PortFrontend[];
 }
@@ -60,13 +63,17 @@ export function compileService(
   const rows = [...slices];
   return service.ports.map((port) => {
     const endpoints = endpointsOf(port, rows);
+    const cluster = eligibleCluster(endpoints, place);
+    const local = flags === 0 ? [] : eligibleLocal(endpoints, place);
     return {
       name: `${service.key}:${port.name || port.number}`,
       proto: port.proto,
       flags,
       affinityS: service.affinityS,
-      cluster: toPairs(eligibleCluster(endpoints, place)),
-      local: flags === 0 ? NO_PAIRS : toPairs(eligibleLocal(endpoints, place)),
+      cluster: toPairs(cluster),
+      local: toPairs(local),
+      serving:
+        port.proto === PROTO_UDP ? toPairs(servingBeside(endpoints, cluster, local)) : NO_PAIRS,
       sourceRanges: service.sourceRanges,
       frontends: frontendsOf(service, port, place.address),
     };
@@ -82,8 +89,15 @@ export function samePort(a: CompiledPort, b: CompiledPort): boolean {
     a.affinityS === b.affinityS &&
     sameWords(a.cluster, b.cluster) &&
     sameWords(a.local, b.local) &&
+    sameWords(a.serving, b.serving) &&
     sameWords(a.sourceRanges, b.sourceRanges)
   );
+}
+
+/** Endpoints that may keep the flows they have, beside those that may be chosen. */
+function servingBeside(all: PortEndpoint[], ...chosen: PortEndpoint[][]): PortEndpoint[] {
+  const others = new Set(chosen.flat());
+  return all.filter((e) => (e.row.serving || e.row.ready) && !others.has(e));
 }
 
 function sameWords(a: Int32Array, b: Int32Array): boolean {
@@ -94,6 +108,7 @@ function sameWords(a: Int32Array, b: Int32Array): boolean {
 }
 
 function toPairs(endpoints: readonly PortEndpoint[]): Int32Array {
+  if (endpoints.length === 0) return NO_PAIRS;
   const pairs = new Int32Array(endpoints.length * 2);
   endpoints.forEach(({ row, port }, i) => {
     pairs[i * 2] = row.address;

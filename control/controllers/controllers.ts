@@ -2,10 +2,12 @@ import type { Registry } from '../apiserver/registry.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import { DeploymentController } from './deployment/controller.ts';
 import { EndpointSliceController } from './endpoints/controller.ts';
+import { EndpointsController } from './endpoints/legacy.ts';
 import { EventExpiry } from './event-expiry.ts';
 import { GarbageCollector } from './garbage.ts';
 import { NamespaceController } from './namespaces.ts';
 import { NodeLifecycleController } from './nodes/controller.ts';
+import { TaintEviction } from './nodes/eviction.ts';
 import { ReplicaSetController } from './replicaset/controller.ts';
 import { Scheduler } from './scheduler/controller.ts';
 
@@ -20,6 +22,7 @@ export function startControllers(registry: Registry, clock: Clock = SYSTEM_CLOCK
   const cluster = { store: registry.store, registry, clock };
   const all = [
     new EndpointSliceController(cluster),
+    new EndpointsController(cluster),
     new Scheduler(cluster),
     new NamespaceController(cluster),
     new GarbageCollector(cluster),
@@ -27,6 +30,7 @@ export function startControllers(registry: Registry, clock: Clock = SYSTEM_CLOCK
     new DeploymentController(cluster),
     new NodeLifecycleController(cluster),
     new EventExpiry(cluster),
+    new TaintEviction(cluster),
   ];
   return {
     stop() {

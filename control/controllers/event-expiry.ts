@@ -1,22 +1,31 @@
 // Events are news, not history: kube-apiserver --event-ttl.
 import type { KubeObject } from '../apiserver/object.ts';
-import { type Cluster, keyOf, kindOf, placeOf } from './cluster.ts';
+import { type Cluster, keyOf, placeOf } from './cluster.ts';
 import { WorkQueue } from './queue.ts';
 
 const KEPT_MS = 3_600_000;
-const EVENT = kindOf('Event');
+/** Of one namespace: something that fails all the time must not fill the memory. */
+const EVENTS_MAX = 1000;
 
-/** Removes events that have not happened again for an hour. */
+/** Removes events that have not happened again for an hour, and the oldest where there are too many. */
 export class EventExpiry {
   readonly queue: WorkQueue;
   readonly #cluster: Cluster;
+  /** Namespace -> keys of its events, those last that were written last. */
+  readonly #written = new Map<string, Set<string>>();
   readonly #unsubscribe: () => void;
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
     this.queue = new WorkQueue((key) => this.#look(key), cluster.clock);
-    for (const event of cluster.store.list('events')) this.queue.add(keyOf(event));
+    const there = cluster.store.list('events').sort((a, b) => lastMs(a) - lastMs(b));
+    for (const event of there) {
+      this.#note(event);
+      this.queue.add(keyOf(event));
+    }
     this.#unsubscribe = cluster.store.subscribe('events', ({ type, object }) => {
+      if (type === 'DELETED') this.#forget(object);
+      else this.#note(object);
       if (type === 'ADDED') this.queue.addAfter(keyOf(object), KEPT_MS);
     });
   }
@@ -26,14 +35,40 @@ export class EventExpiry {
     this.queue.stop();
   }
 
+  #note(event: KubeObject): void {
+    const namespace = event.metadata.namespace!;
+    const written = this.#written.get(namespace) ?? new Set<string>();
+    this.#written.set(namespace, written);
+    written.delete(keyOf(event));
+    written.add(keyOf(event));
+    this.#thin(written);
+  }
+
+  #forget(event: KubeObject): void {
+    const { namespace = '' } = event.metadata;
+    const written = this.#written.get(namespace);
+    written?.delete(keyOf(event));
+    if (written?.size === 0) this.#written.delete(namespace);
+    else if (written) this.#thin(written);
+  }
+
+  #thin(written: Set<string>): void {
+    const [oldest] = written;
+    if (written.size > EVENTS_MAX) this.queue.add(oldest!);
+  }
+
   #look(key: string): void {
-    const { store, registry, clock } = this.#cluster;
-    const place = placeOf(key);
-    const event = store.get('events', place.namespace, place.name);
+    const { store, clock } = this.#cluster;
+    const { namespace, name } = placeOf(key);
+    const event = store.get('events', namespace, name);
     if (!event) return;
     const leftMs = lastMs(event) + KEPT_MS - clock.nowMs();
-    if (leftMs > 0) this.queue.addAfter(key, leftMs);
-    else registry.remove(EVENT, place, {});
+    const written = this.#written.get(namespace)!;
+    const [oldest] = written;
+    const isTooMany = written.size > EVENTS_MAX && oldest === key;
+    if (leftMs > 0 && !isTooMany) this.queue.addAfter(key, leftMs);
+    // Whatever holds it: the time of an event is over even if it has finalizers.
+    else store.remove('events', namespace, name);
   }
 }
 

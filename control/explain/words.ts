@@ -90,8 +90,12 @@ function tellEndpoints(
   step('endpoints', texts.length > 0 ? `eligible${where}: ${texts.join(', ')}` : `none${where}`);
   for (const { endpoint, why } of excluded) step('endpoints', `not ${endpoint}: ${why}`);
   if (!left) return;
-  const by = chosenBy === 'only' ? 'the only one' : `one of ${texts.length}, at random`;
-  step('select', `${named(left.dst, left.dport)}, ${by}`);
+  const by: Partial<Record<NonNullable<typeof chosenBy>, string>> = {
+    only: 'the only one',
+    affinity: "session affinity: the client's last connection went there",
+  };
+  const how = by[chosenBy ?? 'random'] ?? `one of ${texts.length}, at random`;
+  step('select', `${named(left.dst, left.dport)}, ${how}`);
 }
 
 function isChanged(a: Tuple, b: Tuple): boolean {

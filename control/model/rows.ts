@@ -33,6 +33,8 @@ export interface ServiceRow {
   affinityS: number;
   /** loadBalancerSourceRanges as pairs (address, mask); empty allows everyone. */
   sourceRanges: Int32Array;
+  /** healthCheckNodePort, where it has a meaning: load balancers with externalTrafficPolicy Local. 0 for none. */
+  healthPort: number;
 }
 
 /** One endpoint of an EndpointSlice. */
@@ -71,4 +73,6 @@ export interface NodeRow {
   podRanges: Range4[];
   /** Label topology.kubernetes.io/zone; empty for none. */
   zone: string;
+  /** Being deleted, or about to be: load balancers should send it nothing new. */
+  leaving: boolean;
 }

@@ -33,8 +33,14 @@ export function readService(object: Service): ServiceRow {
     affinityS: clientIp
       ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? AFFINITY_S_DEFAULT)
       : 0,
+    healthPort: captured ? readHealthPort(object) : 0,
     sourceRanges: readSourceRanges(spec.loadBalancerSourceRanges ?? []),
   };
+}
+
+function readHealthPort({ spec }: Service): number {
+  const asks = spec?.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local';
+  return asks ? (spec.healthCheckNodePort ?? 0) : 0;
 }
 
 function isCaptured(object: Service): boolean {

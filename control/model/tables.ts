@@ -14,6 +14,8 @@ const NO_SLICES: ReadonlyMap<string, SliceRow> = new Map();
 export class Tables {
   readonly services = new Map<string, ServiceRow>();
   readonly nodes = new Map<string, NodeRow>();
+  /** Service key -> healthCheckNodePort, of those that have one. */
+  readonly healthPorts = new Map<string, number>();
   /** Service key -> slice key -> row. */
   readonly #slices = new Map<string, Map<string, SliceRow>>();
   readonly nodeName: string;
@@ -30,11 +32,14 @@ export class Tables {
 
   putService(row: ServiceRow): void {
     this.services.set(row.key, row);
+    if (row.healthPort > 0) this.healthPorts.set(row.key, row.healthPort);
+    else this.healthPorts.delete(row.key);
     this.#changes.services.add(row.key);
   }
 
   deleteService(row: ServiceRow): void {
     this.services.delete(row.key);
+    this.healthPorts.delete(row.key);
     this.#changes.services.add(row.key);
   }
 

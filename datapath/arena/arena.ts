@@ -1,5 +1,6 @@
 import { SERVICE_ID_MAX } from '../nat/image.ts';
 import {
+  AFFINITY_WORDS,
   ARENA_MAGIC,
   type ArenaLayout,
   COUNTERS_MAX,
@@ -39,6 +40,7 @@ export interface Arena {
   free: Int32Array;
   image: Int32Array;
   trace: Int32Array;
+  affinity: Int32Array;
 }
 
 /** Views over a buffer of `layout.bytes` at least. */
@@ -54,6 +56,7 @@ export function viewArena(buffer: ArrayBuffer, layout: ArenaLayout): Arena {
     free: new Int32Array(buffer, l.free, l.flowsMax),
     image: new Int32Array(buffer, l.image, l.imageWords),
     trace: new Int32Array(buffer, l.trace, TRACE_RECORDS * TRACE_WORDS),
+    affinity: new Int32Array(buffer, l.affinity, l.affinitySlots * AFFINITY_WORDS),
   };
 }
 

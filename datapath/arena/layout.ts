@@ -9,14 +9,15 @@
 //   free list     4 bytes a flow
 //   image         two halves; one is in force while the other is free or being left
 //   trace         512 KiB  a ring of records, written while somebody looks
+//   affinity      8 bytes a flow: 32 for every client and Service port with affinity, one in four flows
 //
-// At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 64 MiB and 1 MiB = 213 MiB.
+// At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 8 + 64 MiB and 1 MiB = 221 MiB.
 
 import { SERVICE_ID_MAX } from '../nat/image.ts';
 
 export const ARENA_MAGIC = 0x6b74756e; // "ktun"
 /** Raise it with every change of what any word means. */
-const LAYOUT_VERSION = 2;
+const LAYOUT_VERSION = 3;
 
 export const H_MAGIC = 0;
 export const H_LAYOUT = 1;
@@ -44,12 +45,15 @@ export const H_ATTACHED = 13;
 export const H_TRACE_UNTIL = 14;
 /** Records ever written to the trace ring, wrapping. */
 export const H_TRACE_WRITTEN = 15;
+/** Where the sweep of the affinity table goes on. */
+export const H_AFFINITY_SWEEP = 16;
 export const HEADER_BYTES = 4096;
 
 export const COUNTERS_MAX = 1024;
 const COUNTER_BYTES = COUNTERS_MAX * 8;
 const SERVICE_BYTES = (SERVICE_ID_MAX + 1) * 4;
 
+export const FLOWS_MIN = 16;
 export const FLOWS_DEFAULT = 1_048_576;
 export const FLOWS_LIMIT = 8_388_608;
 export const IMAGE_WORDS_DEFAULT = 16 * 1024 * 1024;
@@ -59,6 +63,12 @@ const SLOTS_PER_FLOW = 4;
 /** Records of the trace ring, a power of two, and the words of each. */
 export const TRACE_RECORDS = 8192;
 export const TRACE_WORDS = 16;
+
+/** Words of an affinity entry, and one entry for so many flows. */
+export const AFFINITY_WORDS = 8;
+const FLOWS_PER_AFFINITY = 4;
+/** A search looks at 32 of them. */
+const AFFINITY_SLOTS_MIN = 32;
 
 /** Byte offsets of the sections. */
 export interface ArenaLayout {
@@ -72,6 +82,8 @@ export interface ArenaLayout {
   free: number;
   image: number;
   trace: number;
+  affinity: number;
+  affinitySlots: number;
   bytes: number;
 }
 
@@ -81,8 +93,10 @@ export interface ArenaLayout {
  */
 export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
   const isPowerOfTwo = Number.isInteger(flowsMax) && (flowsMax & (flowsMax - 1)) === 0;
-  if (!isPowerOfTwo || flowsMax < 16 || flowsMax > FLOWS_LIMIT) {
-    throw new RangeError(`flow capacity ${flowsMax} is no power of two from 16 to ${FLOWS_LIMIT}`);
+  if (!isPowerOfTwo || flowsMax < FLOWS_MIN || flowsMax > FLOWS_LIMIT) {
+    throw new RangeError(
+      `flow capacity ${flowsMax} is no power of two from ${FLOWS_MIN} to ${FLOWS_LIMIT}`,
+    );
   }
   const counters = HEADER_BYTES;
   const services = counters + COUNTER_BYTES;
@@ -93,7 +107,9 @@ export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
   const free = index + indexSlots * 4;
   const image = align(free + flowsMax * 4, 4096);
   const trace = align(image + imageWords * 4, 4096);
-  const bytes = trace + TRACE_RECORDS * TRACE_WORDS * 4;
+  const affinity = trace + TRACE_RECORDS * TRACE_WORDS * 4;
+  const affinitySlots = Math.max(flowsMax / FLOWS_PER_AFFINITY, AFFINITY_SLOTS_MIN);
+  const bytes = affinity + affinitySlots * AFFINITY_WORDS * 4;
   return {
     flowsMax,
     imageWords,
@@ -105,6 +121,8 @@ export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
     free,
     image,
     trace,
+    affinity,
+    affinitySlots,
     bytes,
   };
 }

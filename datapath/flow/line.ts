@@ -26,6 +26,8 @@ export const W_BYTES = 10;
 export const W_BYTES_HIGH = 11;
 /** TCP: the sequence number after the last byte that this side sent. */
 export const W_SEQ_END = 12;
+/** UDP, client line: the image's generation in which its endpoint was last found to serve. */
+export const W_CHECKED = 12;
 /** TCP: the highest acknowledgement that this side sent. */
 export const W_ACK = 13;
 /** The Service port's id on both lines; 0 for none. */

@@ -22,19 +22,21 @@ export function encodeNode(node: NodeEntry): Int32Array {
 
 export function encodeService(service: ServiceEntry, generation: number): Int32Array {
   const name = encoder.encode(service.name);
-  const pairs = service.cluster.length + service.local.length + service.sourceRanges.length;
+  const { cluster, local, serving, sourceRanges } = service;
+  const pairs = cluster.length + local.length + serving.length + sourceRanges.length;
   const words = new Int32Array(L.SERVICE_HEADER_WORDS + pairs + ((name.length + 3) >> 2));
   words[L.SERVICE_ID] = service.id;
   words[L.SERVICE_PROTO] = service.proto;
   words[L.SERVICE_FLAGS] = service.flags;
   words[L.SERVICE_AFFINITY_S] = service.affinityS;
-  words[L.SERVICE_CLUSTER_COUNT] = service.cluster.length >> 1;
-  words[L.SERVICE_LOCAL_COUNT] = service.local.length >> 1;
-  words[L.SERVICE_RANGE_COUNT] = service.sourceRanges.length >> 1;
+  words[L.SERVICE_CLUSTER_COUNT] = cluster.length >> 1;
+  words[L.SERVICE_LOCAL_COUNT] = local.length >> 1;
+  words[L.SERVICE_SERVING_COUNT] = serving.length >> 1;
+  words[L.SERVICE_RANGE_COUNT] = sourceRanges.length >> 1;
   words[L.SERVICE_NAME_BYTES] = name.length;
   words[L.SERVICE_GENERATION] = generation;
   let at = L.SERVICE_HEADER_WORDS;
-  for (const list of [service.cluster, service.local, service.sourceRanges]) {
+  for (const list of [cluster, local, serving, sourceRanges]) {
     words.set(list, at);
     at += list.length;
   }

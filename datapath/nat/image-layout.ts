@@ -49,8 +49,9 @@ export const SERVICE_RANGE_COUNT = 6;
 export const SERVICE_NAME_BYTES = 7;
 /** The generation that wrote this block. */
 export const SERVICE_GENERATION = 8;
-export const SERVICE_HEADER_WORDS = 9;
-/** Pairs follow: cluster endpoints, local endpoints, source ranges; then the name's bytes. */
+export const SERVICE_SERVING_COUNT = 9;
+export const SERVICE_HEADER_WORDS = 10;
+/** Pairs follow: cluster endpoints, local endpoints, others that serve, source ranges; then the name's bytes. */
 
 /** Slot at which the search for a frontend begins, before masking. */
 export function hashFrontend(address: number, portProto: number): number {

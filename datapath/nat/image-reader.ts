@@ -19,6 +19,7 @@ export function readServiceName(arena: Arena, id: number): string | null {
   const pairs =
     image[at + L.SERVICE_CLUSTER_COUNT]! +
     image[at + L.SERVICE_LOCAL_COUNT]! +
+    image[at + L.SERVICE_SERVING_COUNT]! +
     image[at + L.SERVICE_RANGE_COUNT]!;
   const start = image.byteOffset + (at + L.SERVICE_HEADER_WORDS + pairs * 2) * 4;
   if (start < 0 || start + bytes > image.buffer.byteLength) return null;

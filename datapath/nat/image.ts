@@ -56,6 +56,8 @@ export interface ServiceEntry {
   cluster: Int32Array;
   /** Eligible endpoints on this node, for policy Local: pairs (address, port). */
   local: Int32Array;
+  /** UDP: endpoints that serve but may not be chosen, to which flows may stay: pairs (address, port). */
+  serving: Int32Array;
   /** loadBalancerSourceRanges: pairs (address, mask); empty allows everyone. */
   sourceRanges: Int32Array;
 }

@@ -8,8 +8,8 @@ import { hashFrontend } from './image-layout.ts';
 const {
   FRONTEND_PROBES_MAX, NODE_ADDRESS, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
   NODE_SNAT_COUNT, NODE_SNAT_MIN, ROOT_DIRECTORY, ROOT_DIRECTORY_LENGTH, ROOT_FRONTENDS,
-  ROOT_FRONTEND_MASK, ROOT_GENERATION, ROOT_NODE, SLOT_ADDRESS, SLOT_KIND, SLOT_PORT_PROTO,
-  SLOT_WORDS,
+  ROOT_FRONTEND_MASK, ROOT_GENERATION, ROOT_NODE, SERVICE_CLUSTER_COUNT, SERVICE_HEADER_WORDS,
+  SERVICE_LOCAL_COUNT, SERVICE_SERVING_COUNT, SLOT_ADDRESS, SLOT_KIND, SLOT_PORT_PROTO, SLOT_WORDS,
 } = imageLayout;
 const { H_IMAGE_ACK, H_IMAGE_ROOT } = arenaLayout;
 
@@ -80,6 +80,23 @@ export class ServiceMap {
   /** Word offset of a Service port's block, 0 if it is gone. */
   serviceAt(id: number): number {
     return id > 0 && id < this.#directoryLength ? this.words[this.#directory + id]! : 0;
+  }
+
+  /** True if the Service port `id` has this endpoint: one that may be chosen, or one that still serves. */
+  serves(id: number, address: number, port: number): boolean {
+    const w = this.words;
+    const service = this.serviceAt(id);
+    if (service === 0) return false;
+    const count =
+      w[service + SERVICE_CLUSTER_COUNT]! +
+      w[service + SERVICE_LOCAL_COUNT]! +
+      w[service + SERVICE_SERVING_COUNT]!;
+    let at = service + SERVICE_HEADER_WORDS;
+    for (let n = 0; n < count; n++) {
+      if (w[at] === address && w[at + 1] === port) return true;
+      at += 2;
+    }
+    return false;
   }
 
   inServiceRange(address: number): boolean {

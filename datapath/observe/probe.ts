@@ -22,11 +22,13 @@ import {
   MASQUERADE_HAIRPIN,
   MASQUERADE_NO,
   MASQUERADE_OUTSIDE,
+  SELECTED_AFFINITY,
   SELECTED_ONLY,
   SELECTED_RANDOM,
 } from '../pipeline/decision.ts';
 import { run } from '../pipeline/run.ts';
 import {
+  COUNT_FLOWS_STALE,
   COUNT_PORT_MOVED,
   causeName,
   DROP_REASONS,
@@ -60,7 +62,7 @@ export interface Passage {
   eligible: Int32Array;
   /** A traffic policy left this node's endpoints only. */
   local: boolean;
-  chosenBy: 'flow' | 'only' | 'random' | null;
+  chosenBy: 'flow' | 'only' | 'random' | 'affinity' | null;
   masquerade: MasqueradeReason | null;
   /** The source port gave way to another connection's. */
   portMoved: boolean;
@@ -76,6 +78,7 @@ export const MASQUERADES: Record<number, MasqueradeReason | null> = {
 const SELECTIONS: Record<number, Passage['chosenBy']> = {
   [SELECTED_ONLY]: 'only',
   [SELECTED_RANDOM]: 'random',
+  [SELECTED_AFFINITY]: 'affinity',
 };
 
 /** Asks a datapath what it would do. The arena must be nobody else's, or borrowed: it is written to. */
@@ -89,6 +92,7 @@ export class Prober {
     this.#arena = arena;
     this.#datapath = new Datapath(arena, seed);
     this.#datapath.useExpress = false;
+    this.#datapath.affinity.frozen = true;
   }
 
   /** True if a packet of this tuple belongs to a flow that is there. */
@@ -113,8 +117,10 @@ export class Prober {
   ask(tuple: Tuple, later = false): Passage {
     const { counters } = this.#datapath;
     const moved = counters[COUNT_PORT_MOVED];
-    const side = this.#sideOf(tuple, later);
+    const stale = counters[COUNT_FLOWS_STALE];
+    const found = this.#sideOf(tuple, later);
     const verdict = this.#run(later ? laterPacket(tuple) : firstPacket(tuple));
+    const side = counters[COUNT_FLOWS_STALE] === stale ? found : NO_SIDE;
     const passage = this.#read(verdict, tuple, side);
     passage.portMoved = counters[COUNT_PORT_MOVED] !== moved;
     const made = this.#sideOf(tuple, later);

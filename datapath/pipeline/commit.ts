@@ -13,11 +13,11 @@ import * as verdict from './verdict.ts';
 // biome-ignore format: a list.
 const {
   FLAG_DNAT, FLAG_HAIRPIN, FLAG_SNAT, FLAG_TTL_BACK, LINE_SHIFT, LINE_WORDS, META_STATE_SHIFT,
-  W_ACK, W_BORN, W_BYTES, W_BYTES_HIGH, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_NEW_SRC,
+  W_ACK, W_BORN, W_BYTES, W_BYTES_HIGH, W_CHECKED, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_NEW_SRC,
   W_PACKETS, W_PORTS, W_SEEN, W_SEQ_END, W_SERVICE, W_SRC, W_SUMS,
 } = line;
 const { PROTO_ICMP, PROTO_TCP, TCP_OFF_ACK, TCP_OFF_SEQ } = wire;
-const { COUNT_FLOWS_EVICTED, COUNT_FLOWS_MADE, DROP_TABLE_FULL } = verdict;
+const { COUNT_AFFINITY_FULL, COUNT_FLOWS_EVICTED, COUNT_FLOWS_MADE, DROP_TABLE_FULL } = verdict;
 const { P_DST, P_L4, P_PORTS, P_PROTO, P_SRC } = batch;
 const { MASQUERADE_HAIRPIN } = decision;
 
@@ -52,6 +52,7 @@ export function commit(d: Datapath, b: Batch, r: number): number {
   stamp(d, client);
   stamp(d, backend);
   if (proto === PROTO_TCP) startSequences(b, r, lines, client, backend);
+  else lines[client | W_CHECKED] = d.services.generation;
   lines[client | W_META] = meta | ttlBack(src, newDst, node);
   lines[backend | W_META] = meta | ttlBack(newDst, src, node);
   if (!table.link(flow)) {
@@ -61,7 +62,16 @@ export function commit(d: Datapath, b: Batch, r: number): number {
     return -DROP_TABLE_FULL;
   }
   d.count(COUNT_FLOWS_MADE);
+  if (decision.affinityMs !== 0) keepEndpoint(d, src);
   return flow << 1;
+}
+
+/** Session affinity: the client's next connections go where this one does. */
+function keepEndpoint(d: Datapath, src: number): void {
+  const { service, newDst, newPorts, affinityMs } = d.decision;
+  const port = newPorts & 0xffff;
+  if (d.affinity.remember(src, service, newDst, port, d.now, affinityMs)) return;
+  d.count(COUNT_AFFINITY_FULL);
 }
 
 /** What arrives by forwarding and is forwarded again crosses the kernel twice: one hop is given back. */

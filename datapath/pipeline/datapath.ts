@@ -2,6 +2,7 @@ import type { Arena } from '../arena/arena.ts';
 import { H_ATTACHED } from '../arena/layout.ts';
 import { nodeTimeouts, type Timeouts } from '../flow/state.ts';
 import { FlowTable } from '../flow/table.ts';
+import { AffinityTable } from '../nat/affinity.ts';
 import { ServiceMap } from '../nat/service-map.ts';
 import { Decision } from './decision.ts';
 import { FragmentTable } from './fragments.ts';
@@ -16,10 +17,15 @@ export class Datapath {
   readonly lines: Int32Array;
   readonly traceRing: Int32Array;
   readonly services: ServiceMap;
+  readonly affinity: AffinityTable;
   readonly timeouts: Timeouts;
   readonly fragments = new FragmentTable();
   /** What was decided for the last new flow; commit reads it, explain prints it. */
   readonly decision = new Decision();
+  /** Search for stale flows: the image it is for, the next flow, and how many are left to look at. */
+  purgeGeneration = 0;
+  purgeAt = 0;
+  purgeLeft = 0;
   /** False makes every packet take the ordinary way: for traces, and for tests that hold both against each other. */
   useExpress = true;
   /** The clock, ms as a wrapping int32; set once per batch. */
@@ -35,6 +41,7 @@ export class Datapath {
     this.lines = arena.lines;
     this.traceRing = arena.trace;
     this.services = new ServiceMap(arena);
+    this.affinity = new AffinityTable(arena);
     this.timeouts = nodeTimeouts();
     this.#random = seed | 0 || 1;
     this.header[H_ATTACHED] = this.header[H_ATTACHED]! + 1;

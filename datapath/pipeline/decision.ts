@@ -1,6 +1,8 @@
 export const SELECTED_NONE = 0;
 export const SELECTED_ONLY = 1;
 export const SELECTED_RANDOM = 2;
+/** Session affinity: the endpoint that the client got last. */
+export const SELECTED_AFFINITY = 3;
 
 export const MASQUERADE_NO = 0;
 /** The chosen endpoint is the source itself. */
@@ -27,6 +29,8 @@ export class Decision {
   /** Endpoints that could have been chosen, and the word of the image where their pairs begin. */
   eligible = 0;
   pairs = 0;
+  /** How long the client is to keep its endpoint, ms; 0 without session affinity. */
+  affinityMs = 0;
   /** 1 if a traffic policy left this node's endpoints only. */
   local = 0;
   /** MASQUERADE_*. */
@@ -46,6 +50,7 @@ export class Decision {
     this.selected = SELECTED_NONE;
     this.eligible = 0;
     this.pairs = 0;
+    this.affinityMs = 0;
     this.local = 0;
     this.cause = 0;
     this.masquerade = MASQUERADE_NO;

@@ -4,6 +4,7 @@
 import * as ports from '../flow/ports.ts';
 import { findSourcePort, isReplyFree, type Tuple, withSourcePort } from '../flow/ports.ts';
 import * as states from '../flow/state.ts';
+import * as affinities from '../nat/affinity.ts';
 import * as imageTypes from '../nat/image.ts';
 import * as imageLayout from '../nat/image-layout.ts';
 import * as serviceMap from '../nat/service-map.ts';
@@ -22,8 +23,8 @@ const {
 } = states;
 // biome-ignore format: a list.
 const {
-  MARK_ALLOCATED, MARK_NODE, SERVICE_CLUSTER_COUNT, SERVICE_FLAGS, SERVICE_HEADER_WORDS,
-  SERVICE_LOCAL_COUNT, SERVICE_RANGE_COUNT, SLOT_KIND, SLOT_SERVICE,
+  MARK_ALLOCATED, MARK_NODE, SERVICE_AFFINITY_S, SERVICE_CLUSTER_COUNT, SERVICE_FLAGS, SERVICE_HEADER_WORDS,
+  SERVICE_LOCAL_COUNT, SERVICE_RANGE_COUNT, SERVICE_SERVING_COUNT, SLOT_KIND, SLOT_SERVICE,
 } = imageLayout;
 // biome-ignore format: a list.
 const {
@@ -33,7 +34,7 @@ const {
 // biome-ignore format: a list.
 const {
   MASQUERADE_EGRESS, MASQUERADE_EXTERNAL, MASQUERADE_HAIRPIN, MASQUERADE_NO, MASQUERADE_OUTSIDE,
-  SELECTED_ONLY, SELECTED_RANDOM,
+  SELECTED_AFFINITY, SELECTED_ONLY, SELECTED_RANDOM,
 } = decision;
 // biome-ignore format: a list.
 const {
@@ -41,6 +42,7 @@ const {
   COUNT_REJECT_NO_ENDPOINT, COUNT_REJECT_WRONG_PORT, DROP_ICMP_WITHOUT_FLOW, DROP_MIDSTREAM_NAT,
   DROP_NO_LOCAL_ENDPOINT, DROP_SNAT_PORTS, DROP_SOURCE_RANGE, DROP_UNALLOCATED,
 } = verdict;
+const { NO_ENTRY } = affinities;
 const { NO_PORT } = ports;
 // biome-ignore format: a list.
 const {
@@ -166,12 +168,31 @@ function toFrontend(d: Datapath, b: Batch, r: number, slot: number): number {
   if (count === 0) {
     return clusterCount > 0 ? -DROP_NO_LOCAL_ENDPOINT : refuseFor(d, COUNT_REJECT_NO_ENDPOINT);
   }
-  const chosen = pairs + (count === 1 ? 0 : d.random(count)) * 2;
-  decision.selected = count === 1 ? SELECTED_ONLY : SELECTED_RANDOM;
+  const affinityMs = words[service + SERVICE_AFFINITY_S]! * 1000;
+  const chosen = pairs + (affinityMs === 0 ? select(d, count) : selectSame(d, src, affinityMs)) * 2;
   decision.newDst = words[chosen]!;
   decision.newPorts = (b.p[r | P_PORTS]! & ~0xffff) | (words[chosen + 1]! & 0xffff);
   decision.masquerade = masqueradeOf(d, kind, flags, src, fromPod);
   return chooseSource(d, b, r);
+}
+
+/** One of `count` endpoints. */
+function select(d: Datapath, count: number): number {
+  d.decision.selected = count === 1 ? SELECTED_ONLY : SELECTED_RANDOM;
+  return count === 1 ? 0 : d.random(count);
+}
+
+/** The endpoint that this client got last, or any if it may not be chosen any more. */
+function selectSame(d: Datapath, src: number, affinityMs: number): number {
+  const { affinity, decision, services } = d;
+  decision.affinityMs = affinityMs;
+  const { eligible } = decision;
+  const entry = affinity.find(src, decision.service, d.now);
+  const same =
+    entry === NO_ENTRY ? -1 : affinity.choice(entry, services.words, decision.pairs, eligible);
+  if (same < 0) return select(d, eligible);
+  decision.selected = SELECTED_AFFINITY;
+  return same;
 }
 
 /** SPEC 1: internal policy for cluster addresses; external policy Local for what comes from outside the cluster. */
@@ -204,7 +225,10 @@ function masqueradeOf(
 function isSourceAllowed(words: Int32Array, service: number, src: number): boolean {
   const count = words[service + SERVICE_RANGE_COUNT]!;
   if (count === 0) return true;
-  const endpoints = words[service + SERVICE_CLUSTER_COUNT]! + words[service + SERVICE_LOCAL_COUNT]!;
+  const endpoints =
+    words[service + SERVICE_CLUSTER_COUNT]! +
+    words[service + SERVICE_LOCAL_COUNT]! +
+    words[service + SERVICE_SERVING_COUNT]!;
   let at = service + SERVICE_HEADER_WORDS + endpoints * 2;
   for (let n = 0; n < count; n++) {
     if ((src & words[at + 1]!) === words[at]!) return true;

@@ -14,6 +14,7 @@
 import * as arenaLayout from '../arena/layout.ts';
 import { sweep } from '../flow/expire.ts';
 import * as line from '../flow/line.ts';
+import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
 import { commit } from './commit.ts';
@@ -26,6 +27,7 @@ import { datagramId } from './fragments.ts';
 import { translateIcmpError } from './icmp-error.ts';
 import { parse } from './parse.ts';
 import { refuse } from './refuse.ts';
+import { purge } from './stale.ts';
 import { touch } from './touch.ts';
 import { trace } from './trace.ts';
 import * as tracking from './track.ts';
@@ -36,24 +38,27 @@ import * as verdict from './verdict.ts';
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
-  COUNT_BATCHES, COUNT_FLOWS_EXPIRED, COUNT_FLOWS_REOPENED, COUNT_FORWARDED, COUNT_FRAGMENTS,
-  COUNT_PACKETS, DROP_FRAGMENT_LIMIT, DROP_FRAGMENT_ORPHAN, DROP_UNANSWERABLE, VERDICT_FORWARD,
+  COUNT_BATCHES, COUNT_FLOWS_EXPIRED, COUNT_FLOWS_REOPENED, COUNT_FLOWS_STALE, COUNT_FORWARDED, COUNT_FRAGMENTS,
+  COUNT_PACKETS, DROP_FRAGMENT_LIMIT, DROP_FRAGMENT_ORPHAN, DROP_FRAGMENT_SCTP, DROP_UNANSWERABLE, VERDICT_FORWARD,
   VERDICT_HELD, VERDICT_REPLY,
 } = verdict;
 const { H_FLOW_HIGH, H_TRACE_UNTIL } = arenaLayout;
 const { LINE_SHIFT, NO_SIDE, W_DST, W_META, W_SRC } = line;
 // biome-ignore format: a list.
 const {
-  KIND_FLOW, KIND_ICMP_ERROR, PACKET_FIRST_FRAGMENT, P_DST, P_FLAGS, P_HASH, P_KIND, P_PORTS,
+  KIND_FLOW, KIND_ICMP_ERROR, PACKET_FIRST_FRAGMENT, P_DST, P_FLAGS, P_HASH, P_KIND, P_L4, P_PORTS,
   P_PROTO, P_SIDE, P_SRC, P_VERDICT, P_WORDS,
 } = batch;
+const { PROTO_SCTP } = wire;
 const { ESTABLISH_FLOW, ESTABLISH_PASS } = establishing;
 const { FRAGMENT_UNKNOWN } = fragments;
-const { TRACK_REOPEN } = tracking;
+const { TRACK_GO, TRACK_REOPEN } = tracking;
 
 /** Expiry looks at this many flow slots a tick, or at one in 64: at 10 ticks/s every flow is seen in 6.4 s. */
 const SWEEP_SLICE_MIN = 2048;
 const SWEEP_SHIFT = 6;
+/** At the default size all entries are seen in two minutes; it may take days. */
+const AFFINITY_SLICE = 256;
 
 /**
  * Decides about every packet of a batch and rewrites it in place; the records' verdicts say what became of each.
@@ -102,18 +107,23 @@ function runFlow(d: Datapath, b: Batch, r: number): number {
   const proto = p[r | P_PROTO]!;
   const side = table.find(p[r | P_HASH]!, src, dst, ports, proto);
   p[r | P_SIDE] = side;
-  if (side === NO_SIDE || track(d, b, r, side) === TRACK_REOPEN) return runMiss(d, b, r, side);
+  if (side === NO_SIDE) return runMiss(d, b, r);
+  const tracked = track(d, b, r, side);
+  if (tracked !== TRACK_GO) return runAnew(d, b, r, side, tracked);
   translate(d, b, r, side);
   return VERDICT_FORWARD;
 }
 
-/** The first packet of a flow; `stale` is the closed flow that it opens anew, or NO_SIDE. */
-function runMiss(d: Datapath, b: Batch, r: number, stale: number): number {
+/** A packet that takes the place of a flow that was closed, or whose endpoint is gone. */
+function runAnew(d: Datapath, b: Batch, r: number, side: number, tracked: number): number {
+  d.table.remove(side >> 1);
+  d.count(tracked === TRACK_REOPEN ? COUNT_FLOWS_REOPENED : COUNT_FLOWS_STALE);
+  return runMiss(d, b, r);
+}
+
+/** The first packet of a flow. */
+function runMiss(d: Datapath, b: Batch, r: number): number {
   b.p[r | P_SIDE] = NO_SIDE;
-  if (stale !== NO_SIDE) {
-    d.table.remove(stale >> 1);
-    d.count(COUNT_FLOWS_REOPENED);
-  }
   const decided = establish(d, b, r);
   if (decided < 0) return decided;
   if (decided === ESTABLISH_PASS) return VERDICT_FORWARD;
@@ -153,7 +163,11 @@ function runFirstFragment(d: Datapath, b: Batch, r: number): number {
   const { p } = b;
   const id = datagramId(b, r); // Before a refusal overwrites it.
   p[r | P_FLAGS] = p[r | P_FLAGS]! & ~PACKET_FIRST_FRAGMENT;
-  const verdict = runFlow(d, b, r);
+  let verdict = runFlow(d, b, r);
+  // The CRC is over the whole, whose length a piece does not tell: where ports changed it is wrong now.
+  if (verdict === VERDICT_FORWARD && p[r | P_PROTO] === PROTO_SCTP) {
+    if (b.view.getInt32(p[r | P_L4]!) !== p[r | P_PORTS]) verdict = -DROP_FRAGMENT_SCTP;
+  }
   d.fragments.remember(b, r, id, verdict, d.now);
   const before = b.count;
   d.fragments.release(b, p[r | P_SRC]!, p[r | P_DST]!, id);
@@ -174,6 +188,8 @@ export function tick(d: Datapath, now: number): void {
   const slice = Math.max(part, SWEEP_SLICE_MIN);
   const gone = sweep(d.table, now, d.timeouts, slice);
   d.counters[COUNT_FLOWS_EXPIRED] = d.counters[COUNT_FLOWS_EXPIRED]! + gone;
+  purge(d, d.header[H_FLOW_HIGH]!, slice);
+  d.affinity.sweep(now, AFFINITY_SLICE);
   const orphans = d.fragments.expire(now);
   d.counters[DROP_FRAGMENT_ORPHAN] = d.counters[DROP_FRAGMENT_ORPHAN]! + orphans;
 }

@@ -5,6 +5,7 @@ import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
 import type { Datapath } from './datapath.ts';
+import { isStale, isStaleUdp } from './stale.ts';
 import * as verdict from './verdict.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
@@ -37,6 +38,9 @@ export const TRACK_GO = 0;
 /** The packet opens a new connection over a closed one. */
 export const TRACK_REOPEN = 1;
 
+/** Its endpoint or its Service is gone: the packet begins a new flow. */
+export const TRACK_STALE = 2;
+
 /** Lets a packet that hit `side` move the flow's state, sequence numbers, age and counts. TRACK_*. */
 export function track(d: Datapath, b: Batch, r: number, side: number): number {
   const { lines } = d.table;
@@ -49,11 +53,15 @@ export function track(d: Datapath, b: Batch, r: number, side: number): number {
     // Nearly every packet of a connection ends here: established, and nothing but ACK and data.
     if (state === STATE_ESTABLISHED && (flags & EVENTFUL) === 0 && (meta & FLAG_ASSURED) !== 0) {
       advance(lines, at, b, r, flags);
-    } else if (trackTcp(d, b, r, side, state, flags) === TRACK_REOPEN) {
-      return TRACK_REOPEN;
+    } else {
+      const tracked = trackTcp(d, b, r, side, state, flags);
+      if (tracked !== TRACK_GO) return tracked;
     }
-  } else if ((meta & FLAG_ASSURED) === 0 || (meta & FLAG_REPLIED) === 0) {
-    trackOther(d, side, proto, meta);
+  } else {
+    if (proto === PROTO_UDP && (side & 1) === 0 && isStaleUdp(d, at)) return TRACK_STALE;
+    if ((meta & FLAG_ASSURED) === 0 || (meta & FLAG_REPLIED) === 0) {
+      trackOther(d, side, proto, meta);
+    }
   }
   lines[at | W_SEEN] = d.now;
   lines[at | W_PACKETS] = (lines[at | W_PACKETS]! + 1) | 0;
@@ -122,6 +130,9 @@ function trackTcp(
     d.count(COUNT_RST_IMPLAUSIBLE);
     return TRACK_GO;
   }
+  // A SYN that is sent again, its packet not the one that made the flow.
+  const again = state === STATE_SYN_SENT && (side & 1) === 0 && lines[at | W_PACKETS] !== 0;
+  if (again && (flags & TCP_FLAG_SYN) !== 0 && isStale(d, at)) return TRACK_STALE;
   const next = moveTcp(state, flags, side & 1);
   if (next === MOVE_REOPEN) return TRACK_REOPEN;
   if ((flags & TCP_FLAG_SYN) !== 0 && next !== MOVE_NONE) {

@@ -26,6 +26,7 @@ export const DROP_FRAGMENT_ORPHAN = 16;
 export const DROP_FRAGMENT_LIMIT = 17;
 export const DROP_FRAGMENT_RANGE = 18;
 export const DROP_UNANSWERABLE = 19;
+export const DROP_FRAGMENT_SCTP = 20;
 
 /** Name and meaning of each drop reason; index is the DROP_* code. */
 export const DROP_REASONS: readonly (readonly [string, string])[] = [
@@ -49,6 +50,7 @@ export const DROP_REASONS: readonly (readonly [string, string])[] = [
   ['fragment-limit', 'too many fragments wait for their first one'],
   ['fragment-range', 'a fragment that ends beyond 65,535 bytes'],
   ['unanswerable', 'refused, but a reply to it is forbidden (RST, ICMP error, multicast)'],
+  ['fragment-sctp', 'SCTP in pieces whose ports change: its CRC lies over all of them'],
 ];
 
 /** Counters other than drops, after the drop reasons in the counter section. */
@@ -71,6 +73,8 @@ export const COUNT_FRAGMENTS = COUNTER_BASE + 14;
 export const COUNT_BATCHES = COUNTER_BASE + 15;
 export const COUNT_READ_ERRORS = COUNTER_BASE + 16;
 export const COUNT_WRITE_ERRORS = COUNTER_BASE + 17;
+export const COUNT_AFFINITY_FULL = COUNTER_BASE + 18;
+export const COUNT_FLOWS_STALE = COUNTER_BASE + 19;
 
 /** Names and meanings, index is the code less COUNTER_BASE. */
 export const COUNTERS: readonly (readonly [string, string])[] = [
@@ -92,6 +96,8 @@ export const COUNTERS: readonly (readonly [string, string])[] = [
   ['batches', 'batches processed'],
   ['read-errors', 'reads from a device that failed'],
   ['write-errors', 'writes to a device that failed'],
+  ['affinity-full', 'clients whose endpoint could not be remembered: the next one is random'],
+  ['flows-stale', 'flows given up because their endpoint or their Service is gone'],
 ];
 
 /** Name of the counter that says why a packet was refused or let by, null for none. */

@@ -166,6 +166,7 @@ function image(): ImageChange {
     affinityS: 0,
     cluster: Int32Array.from(cluster),
     local: new Int32Array(0),
+    serving: new Int32Array(0),
     sourceRanges: new Int32Array(0),
   });
   const frontend = (address: number, port: number, serviceId: number, proto = PROTO_TCP) => ({

@@ -35,6 +35,7 @@ A topology file, every line of which may be left out:
     - {name: node1, zone: zone-a}
     - {name: node2, zone: zone-b, mtu: 1400, labels: {disk: ssd}}
   mtu: 1500
+  flows: 1048576            # connections that a node has room for, 213 MiB
   ranges: {pods: 10.244.0.0/16, services: 10.96.0.0/16}
 
 Images of pods name programs that are built in: agnhost (netexec), iperf3, nginx, pause;

@@ -23,7 +23,7 @@ export function checkManifests(objects: ManifestObject[], { nodes, ranges }: Top
     const { kind, namespace = '', object } = item;
     try {
       const row = SERVED.find((served) => served.kind === kind)!;
-      registry.create(row, namespace, object, { dryRun: false, strict: true });
+      registry.create(row, namespace, object, { dryRun: false, strict: true, duplicates: [] });
     } catch (error) {
       if (!(error instanceof StatusError)) throw error;
       throw refusal(item, error);

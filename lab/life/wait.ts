@@ -6,7 +6,7 @@ import { KubetunError } from '../../datapath/error.ts';
 const READY_MS_MAX = 60_000;
 const POLL_MS = 50;
 /** Reasons that waiting does not help against. */
-const HOPELESS = new Set(['ErrImagePull', 'ImagePullBackOff', 'CreateContainerConfigError']);
+const HOPELESS = new Set(['ErrImagePull', 'ImagePullBackOff']);
 
 export interface PodName {
   namespace: string;

@@ -4,13 +4,15 @@ import { sizeOf } from '../topology/topology.ts';
 /** Pod addresses of one node. What was given back longest ago is given first, so that old flows have ended by then. */
 export class PodAddresses {
   readonly #base: number;
+  readonly #size: number;
   /** Offsets that are free, the oldest first. */
   readonly #free: number[] = [];
 
   /** @param range such as 10.244.1.0/24; its first two addresses and its last are nobody's. */
   constructor(range: string) {
     this.#base = parseRange(range)!.address;
-    for (let offset = 2; offset < sizeOf(range) - 1; offset++) this.#free.push(offset);
+    this.#size = sizeOf(range);
+    for (let offset = 2; offset < this.#size - 1; offset++) this.#free.push(offset);
   }
 
   /** Null when all are taken. */
@@ -27,8 +29,10 @@ export class PodAddresses {
     return true;
   }
 
+  /** One that is not of the range, such as the node's own, is nobody's to give again. */
   giveBack(address: string): void {
     const offset = this.#offset(address);
+    if (offset < 2 || offset >= this.#size - 1) return;
     if (!this.#free.includes(offset)) this.#free.push(offset);
   }
 

@@ -1,6 +1,8 @@
 import { endProcesses, type ProcessId } from '../host/process.ts';
+import { removeLogs } from './logs.ts';
 import { clearPodNetwork } from './network.ts';
 import { type PodRecord, readPodRecords, removePodRecord } from './records.ts';
+import { removeVolumes } from './volumes/volumes.ts';
 
 /** Ends every pod that has a record, with its network. Safe to repeat. */
 export async function removeAllPods(stateDir: string): Promise<void> {
@@ -16,6 +18,8 @@ export async function removeAllPods(stateDir: string): Promise<void> {
 export async function removePod(stateDir: string, record: PodRecord): Promise<void> {
   // PID 1 takes everything in its namespace with it, mounts included; there is nothing to wait for.
   if (record.sandbox) await endProcesses([record.sandbox], 0);
-  await clearPodNetwork(record);
+  if (!record.hostNetwork) await clearPodNetwork(record);
+  removeVolumes(stateDir, record.uid);
+  removeLogs(stateDir, record.namespace, record.name);
   removePodRecord(stateDir, record.namespace, record.name);
 }

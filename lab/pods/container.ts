@@ -1,54 +1,18 @@
 // One container of a pod: started, probed, started again, ended.
-import { constants } from 'node:os';
-import type { Container, Pod } from '../../control/kube/kinds.ts';
+import type { Container } from '../../control/kube/kinds.ts';
 import { isAlive, type ProcessId } from '../host/process.ts';
 import { type Action, runAction } from './action/action.ts';
-import type { ActionResult, Dialer } from './action/network.ts';
+import type { ActionResult } from './action/network.ts';
 import { Backoff } from './backoff.ts';
-import type { Clock } from './clock.ts';
+import type { ContainerContext, EarlierStatus, RestartPolicy } from './container-context.ts';
+import { END_UNKNOWN, type Ending, endingOf } from './exit.ts';
 import { resolveProgram } from './images.ts';
-import { declaredPorts, listeningPorts } from './listening.ts';
+import { declaredPorts, untilListening } from './listening.ts';
 import { ContainerProbes } from './probe/probes.ts';
 import type { ContainerState, State, Terminated } from './status.ts';
 import { timestamp } from './status.ts';
 import { stopContainer } from './stop.ts';
-
-/** What a container needs of its pod. */
-export interface ContainerContext {
-  /** In messages: `web_default(uid)`. */
-  podName: string;
-  projectRoot: string;
-  clock: Clock;
-  random: () => number;
-  dial: Dialer['dial'];
-  podIP: string;
-  /** Starts a process; null if it ended before it was seen. Rejects with WaitReason or any other error. */
-  launch: (spec: Container, argv: string[]) => Promise<Launched>;
-  /** What a container that has ended left behind. */
-  endStrays: () => void;
-  onChange: () => void;
-  onEvent: (type: 'Normal' | 'Warning', reason: string, message: string, spec: Container) => void;
-}
-
-/** A container that was launched: `onExit` calls back once, with how its process ended. */
-export interface Launched {
-  process: ProcessId | null;
-  sandbox: ProcessId;
-  onExit: (tell: (code: number | null, signal: NodeJS.Signals | null) => void) => void;
-}
-
-/** Whether a container is started again. */
-export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
-
-/** Keeps a container waiting, for this reason of its status, until it is tried again. */
-export class WaitReason extends Error {
-  readonly reason: string;
-
-  constructor(reason: string, message: string) {
-    super(message);
-    this.reason = reason;
-  }
-}
+import { WaitReason } from './wait-reason.ts';
 
 /** A container that cannot be made is tried again after so long. */
 const RETRY_MS = 1000;
@@ -56,20 +20,9 @@ const RETRY_MS = 1000;
 const LISTEN_MS_MAX = 5000;
 /** The same of one that probes ask: the first of them waits for so long at most. */
 const LISTEN_PROBED_MS_MAX = 2000;
-const POLL_MS = 10;
 /** How soon the end of a process is seen that is not a child of this one. */
 const ADOPTED_POLL_MS = 200;
 const POST_START_MS_MAX = 600_000;
-
-/** As a kubelet says of a container whose end it has not seen. */
-const EXIT_UNKNOWN = 137;
-const UNKNOWN = {
-  reason: 'ContainerStatusUnknown',
-  message: 'it ended while nobody looked after the pod',
-};
-
-/** What the API server has of a container from an earlier runner. */
-export type EarlierStatus = NonNullable<NonNullable<Pod['status']>['containerStatuses']>[number];
 
 export class ContainerRunner {
   readonly spec: Container;
@@ -80,7 +33,6 @@ export class ContainerRunner {
   readonly #context: ContainerContext;
   readonly #probes: ContainerProbes;
   readonly #backoff = new Backoff();
-  #graceS: number;
   #restarts = 0;
   #state: State;
   #lastState: State = {};
@@ -93,20 +45,14 @@ export class ContainerRunner {
   /** Looked after no more. */
   #stopped = false;
   #starting: Promise<void> = Promise.resolve();
-  #killing: Promise<void> | null = null;
-  readonly #deadlines: (() => number)[] = [];
+  /** The last process that was told to end, and by when: the earliest of what several have asked for. */
+  #killing: { process: ProcessId; deadlines: (() => number)[]; done: Promise<void> } | null = null;
 
-  /** @param waiting the reason that it has to wait for at first; `graceS` of its pod. */
-  constructor(
-    spec: Container,
-    policy: RestartPolicy,
-    context: ContainerContext,
-    { waiting, graceS }: { waiting: string; graceS: number },
-  ) {
+  /** @param waiting the reason of its status until it is started. */
+  constructor(spec: Container, policy: RestartPolicy, context: ContainerContext, waiting: string) {
     this.spec = spec;
     this.#policy = policy;
     this.#context = context;
-    this.#graceS = graceS;
     this.#state = { waiting: { reason: waiting } };
     this.#probes = new ContainerProbes(spec, {
       clock: context.clock,
@@ -117,7 +63,7 @@ export class ContainerRunner {
         this.#tell('Warning', 'Unhealthy', `${kind} probe failed: ${output}`),
       onDead: (kind, graceS) => {
         const message = `Container ${this.name} failed ${kind.toLowerCase()} probe, will be restarted`;
-        this.#killAfter(message, graceS ?? this.#graceS);
+        this.#killAfter(message, graceS ?? context.graceS);
       },
     });
   }
@@ -150,7 +96,9 @@ export class ContainerRunner {
     } catch (error) {
       const { message } = error as Error;
       const reason = error instanceof WaitReason ? error.reason : 'CreateContainerError';
-      this.#tell('Warning', 'Failed', `Error: ${message}`);
+      // It is tried so often that only what is new is told.
+      const known = this.#state.waiting?.message === message;
+      if (!known) this.#tell('Warning', 'Failed', `Error: ${message}`);
       this.#state = { waiting: { reason, message } };
       this.#startAfter(RETRY_MS, () => this.start());
       this.#context.onChange();
@@ -178,7 +126,7 @@ export class ContainerRunner {
       return this.#watchAdopted(process);
     }
     const known = (terminated as Terminated | undefined) ?? (running ? null : before?.terminated);
-    this.#onEnd(known ?? this.#terminated(EXIT_UNKNOWN, UNKNOWN));
+    this.#onEnd(known ?? this.#terminated(END_UNKNOWN));
   }
 
   /** Looks after it no more, and leaves it running. */
@@ -230,17 +178,25 @@ export class ContainerRunner {
     if (this.#state.terminated) this.#lastState = this.#state;
     this.#state = { running: { startedAt: timestamp(this.#startedMs) } };
     this.#onProcess(launched.process);
-    this.#tell('Normal', 'Pulled', `Container image "${this.spec.image}" is on this machine`);
+    this.#tell(
+      'Normal',
+      'Pulled',
+      `Container image "${this.spec.image}" already present on machine`,
+    );
     this.#tell('Normal', 'Created', `Created container: ${this.name}`);
     this.#tell('Normal', 'Started', `Started container ${this.name}`);
-    launched.onExit((code, name) => this.#onExit(code, name));
+    launched.onExit((code, signal) => this.#onEnd(this.#terminated(endingOf(code, signal))));
     const { process } = this;
     const ports = declaredPorts(this.spec);
     const postStart = this.spec.lifecycle?.postStart;
     const hooked = postStart && process && this.#postStart(postStart, process);
     if (!hooked && ports.length === 0) return this.#begin(process);
     this.#context.onChange();
-    await this.#untilListening(launched.sandbox.pid, ports);
+    // A server that is not up yet need not be asked, and is not ready.
+    const { readinessProbe, startupProbe } = this.spec;
+    const msMax = readinessProbe || startupProbe ? LISTEN_PROBED_MS_MAX : LISTEN_MS_MAX;
+    const goOn = () => Boolean(this.#state.running) && !this.#stopped && !this.#ending;
+    await untilListening(launched.sandbox.pid, ports, msMax, goOn);
     if (hooked) void hooked.then((good) => good && this.#begin(process));
     else this.#begin(process);
   }
@@ -256,26 +212,13 @@ export class ContainerRunner {
     if (process) this.#id = `kubetun://${process.pid}-${process.start}`;
   }
 
-  /** A server that is not up yet need not be asked, and is not ready. */
-  async #untilListening(pid: number, wanted: number[]): Promise<void> {
-    const { readinessProbe, startupProbe } = this.spec;
-    const msMax = readinessProbe || startupProbe ? LISTEN_PROBED_MS_MAX : LISTEN_MS_MAX;
-    const until = Date.now() + msMax;
-    const waits = () => this.#state.running && !this.#stopped && !this.#ending;
-    while (waits() && Date.now() < until) {
-      const ports = listeningPorts(pid);
-      if (wanted.every((port) => ports.has(port))) return;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
-  }
-
   /** It is neither started nor probed before its hook has succeeded; false if that has not. */
   async #postStart(hook: Action, process: ProcessId): Promise<boolean> {
     const { good, output } = await this.#act(hook, POST_START_MS_MAX);
     if (this.process !== process || this.#stopped) return false;
     if (good) return true;
     this.#tell('Warning', 'FailedPostStartHook', `PostStartHook failed: ${output}`);
-    this.#killAfter(`FailedPostStartHook: container ${this.name}`, this.#graceS);
+    this.#killAfter(`FailedPostStartHook: container ${this.name}`, this.#context.graceS);
     return false;
   }
 
@@ -295,18 +238,20 @@ export class ContainerRunner {
   #kill(deadlineMs: () => number): Promise<void> {
     const { process } = this;
     if (!process) return Promise.resolve();
-    this.#deadlines.push(deadlineMs);
-    this.#killing ??= stopContainer({
+    if (this.#killing?.process === process) {
+      this.#killing.deadlines.push(deadlineMs);
+      return this.#killing.done;
+    }
+    const deadlines = [deadlineMs];
+    const done = stopContainer({
       process,
       gone: () => this.process !== process,
-      deadlineMs: () => Math.min(...this.#deadlines.map((deadline) => deadline())),
+      deadlineMs: () => Math.min(...deadlines.map((deadline) => deadline())),
       preStop: this.#preStop(),
       clock: this.#context.clock,
-    }).finally(() => {
-      this.#killing = null;
-      this.#deadlines.length = 0;
     });
-    return this.#killing;
+    this.#killing = { process, deadlines, done };
+    return done;
   }
 
   #preStop(): ((timeoutMs: number) => Promise<void>) | null {
@@ -323,21 +268,14 @@ export class ContainerRunner {
     this.#watch = setInterval(() => {
       if (isAlive(process)) return;
       clearInterval(this.#watch);
-      this.#onEnd(this.#terminated(EXIT_UNKNOWN, UNKNOWN));
+      this.#onEnd(this.#terminated(END_UNKNOWN));
     }, ADOPTED_POLL_MS);
   }
 
-  #onExit(code: number | null, signalName: NodeJS.Signals | null): void {
-    const exitCode = signalName ? 128 + constants.signals[signalName] : (code ?? 128);
-    const reason = exitCode === 0 ? 'Completed' : 'Error';
-    const message = signalName ? { message: `ended by ${signalName}` } : {};
-    this.#onEnd(this.#terminated(exitCode, { reason, ...message }));
-  }
-
-  #terminated(exitCode: number, why: { reason: string; message?: string }): Terminated {
+  #terminated(ending: Ending): Terminated {
     const startedAt = timestamp(this.#startedMs);
     const finishedAt = timestamp(this.#context.clock.now());
-    return { exitCode, ...why, startedAt, finishedAt, containerID: this.#id };
+    return { ...ending, startedAt, finishedAt, containerID: this.#id };
   }
 
   #onEnd(terminated: Terminated): void {

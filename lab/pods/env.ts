@@ -1,30 +1,52 @@
 // The environment of a container.
-import type { Pod } from '../../control/kube/kinds.ts';
+import type { Container, Pod } from '../../control/kube/kinds.ts';
+import { type Given, readField, readResource } from './downward.ts';
+import type { SourceRef, Sources } from './sources.ts';
+import { WaitReason } from './wait-reason.ts';
 
-interface Variable {
-  name: string;
-  value?: string;
-  valueFrom?: { fieldRef?: { fieldPath: string } };
-}
+type Variable = NonNullable<Container['env']>[number];
+type EnvFrom = NonNullable<Container['envFrom']>[number];
 
 const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const CONFIG_ERROR = 'CreateContainerConfigError';
 
-/** Variables as the container sees them; `$(NAME)` of those before it is filled in, `$$` is a dollar. */
-export function buildEnv(
-  variables: Variable[],
-  pod: Pod,
-  given: { podIP: string; hostIP: string; hostname: string },
-): Record<string, string> {
-  const env: Record<string, string> = {
-    PATH: PATH_DEFAULT,
-    HOME: '/root',
-    HOSTNAME: given.hostname,
-  };
-  for (const { name, value, valueFrom } of variables) {
-    const field = valueFrom?.fieldRef?.fieldPath;
-    env[name] = field ? readField(field, pod, given) : expand(value ?? '', env);
+/** What the environment of a container takes from elsewhere. */
+export function envSources({ env = [], envFrom = [] }: Container): SourceRef[] {
+  const refs: SourceRef[] = [];
+  for (const { configMapRef, secretRef } of envFrom) {
+    if (configMapRef?.name) refs.push({ kind: 'ConfigMap', name: configMapRef.name });
+    if (secretRef?.name) refs.push({ kind: 'Secret', name: secretRef.name });
   }
-  return env;
+  for (const { valueFrom } of env) {
+    const { configMapKeyRef, secretKeyRef } = valueFrom ?? {};
+    if (configMapKeyRef?.name) refs.push({ kind: 'ConfigMap', name: configMapKeyRef.name });
+    if (secretKeyRef?.name) refs.push({ kind: 'Secret', name: secretKeyRef.name });
+  }
+  return refs;
+}
+
+/**
+ * Variables as the container sees them; `$(NAME)` of those before it is filled in, `$$` is a dollar. Those of
+ * `services` give way to the container's own. Throws WaitReason if something that is referred to is missing.
+ */
+export function buildEnv(
+  container: Container,
+  pod: Pod,
+  given: Given,
+  sources: Sources,
+  services: Record<string, string>,
+): Record<string, string> {
+  const own: Record<string, string> = {};
+  for (const from of container.envFrom ?? []) Object.assign(own, readAll(from, sources));
+  const known = { ...services, ...own };
+  for (const variable of container.env ?? []) {
+    const value = readVariable(variable, { container, pod, given, sources, known });
+    if (value === null) continue;
+    own[variable.name] = value;
+    known[variable.name] = value;
+  }
+  const base = { PATH: PATH_DEFAULT, HOME: '/root', HOSTNAME: given.hostname };
+  return { ...base, ...services, ...own };
 }
 
 /** Fills in `$(NAME)`; an unknown name stays as it is, as upstream leaves it. */
@@ -35,21 +57,57 @@ export function expand(text: string, env: Record<string, string>): string {
   });
 }
 
-/** A field of the downward API. */
-function readField(path: string, pod: Pod, given: { podIP: string; hostIP: string }): string {
-  const { metadata, spec } = pod;
-  const labelled = /^metadata\.(labels|annotations)\['(.+)'\]$/.exec(path);
-  if (labelled) return metadata?.[labelled[1] as 'labels' | 'annotations']?.[labelled[2]!] ?? '';
-  const fields: Record<string, string | undefined> = {
-    'metadata.name': metadata?.name,
-    'metadata.namespace': metadata?.namespace,
-    'metadata.uid': metadata?.uid,
-    'spec.nodeName': spec?.nodeName,
-    'spec.serviceAccountName': spec?.serviceAccountName,
-    'status.podIP': given.podIP,
-    'status.podIPs': given.podIP,
-    'status.hostIP': given.hostIP,
-    'status.hostIPs': given.hostIP,
-  };
-  return fields[path] ?? '';
+function readAll(
+  { configMapRef, secretRef, prefix = '' }: EnvFrom,
+  sources: Sources,
+): Record<string, string> {
+  const ref = configMapRef ?? secretRef;
+  const kind = configMapRef ? 'ConfigMap' : 'Secret';
+  const data = sources({ kind, name: ref?.name ?? '' });
+  if (!data) {
+    if (ref?.optional) return {};
+    throw new WaitReason(CONFIG_ERROR, `${kind.toLowerCase()} "${ref?.name}" not found`);
+  }
+  return Object.fromEntries([...data].map(([key, value]) => [prefix + key, String(value)]));
+}
+
+interface Scope {
+  container: Container;
+  pod: Pod;
+  given: Given;
+  sources: Sources;
+  /** Variables so far. */
+  known: Record<string, string>;
+}
+
+/** Null of a variable that is left out, as what it names is optional and missing. */
+function readVariable({ value = '', valueFrom }: Variable, scope: Scope): string | null {
+  if (!valueFrom) return expand(value, scope.known);
+  const { fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef } = valueFrom;
+  if (fieldRef) return readField(fieldRef.fieldPath, scope.pod, scope.given);
+  if (resourceFieldRef) {
+    const { containerName, resource, divisor } = resourceFieldRef;
+    const { containers = [], initContainers = [] } = scope.pod.spec ?? {};
+    const all = [...containers, ...initContainers];
+    const named = all.find(({ name }) => name === containerName) ?? scope.container;
+    return readResource(named, resource, divisor);
+  }
+  const ref = configMapKeyRef ?? secretKeyRef;
+  return ref ? readKey(configMapKeyRef ? 'ConfigMap' : 'Secret', ref, scope) : '';
+}
+
+function readKey(
+  kind: SourceRef['kind'],
+  { name = '', key, optional = false }: { name?: string; key: string; optional?: boolean },
+  { pod, sources }: Scope,
+): string | null {
+  const data = sources({ kind, name });
+  const value = data?.get(key);
+  if (value) return String(value);
+  if (optional) return null;
+  const where = `${kind} ${pod.metadata?.namespace}/${name}`;
+  const why = data
+    ? `couldn't find key ${key} in ${where}`
+    : `${kind.toLowerCase()} "${name}" not found`;
+  throw new WaitReason(CONFIG_ERROR, why);
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Container } from '../../control/kube/kinds.ts';
 
 const LISTEN = '0A';
+const POLL_MS = 10;
 
 /** TCP ports on which somebody listens in the network namespace of a process (proc(5), net/tcp). */
 export function listeningPorts(pid: number): Set<number> {
@@ -13,6 +14,21 @@ export function listeningPorts(pid: number): Set<number> {
     }
   }
   return ports;
+}
+
+/** Resolves when somebody listens on all of these ports, the time is over, or it is no use to go on. */
+export async function untilListening(
+  pid: number,
+  wanted: number[],
+  msMax: number,
+  goOn: () => boolean,
+): Promise<void> {
+  const until = Date.now() + msMax;
+  while (goOn() && Date.now() < until) {
+    const ports = listeningPorts(pid);
+    if (wanted.every((port) => ports.has(port))) return;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
 }
 
 /** TCP ports that a container says it listens on. */

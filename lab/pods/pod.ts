@@ -4,27 +4,26 @@ import type { KubeClient } from '../../control/kube/client.ts';
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { endProcesses, isAlive, type ProcessId } from '../host/process.ts';
-import { namespacePath, podLink, podNamespace } from '../state/names.ts';
+import { namespacePath, podLink } from '../state/names.ts';
 import { dialInNamespace } from './action/dial.ts';
 import type { Clock } from './clock.ts';
-import {
-  type ContainerContext,
-  ContainerRunner,
-  type Launched,
-  type RestartPolicy,
-} from './container.ts';
-import { buildEnv, expand } from './env.ts';
+import type { ContainerContext } from './container-context.ts';
+import { ContainerSet, graceOf, restartPolicyOf } from './containers.ts';
+import type { Given } from './downward.ts';
 import type { EventRecorder } from './events.ts';
-import { keepPreviousLog, removeLogs } from './logs.ts';
+import { launchContainer } from './launch.ts';
+import { removeLogs } from './logs.ts';
 import { makePodNetwork, removePodNetwork } from './network.ts';
-import { isOver, isSidecar, nextToStart, policyOf } from './order.ts';
 import { phaseOf } from './phase.ts';
-import { logPath, type PodRecord, removePodRecord, writePodRecord } from './records.ts';
+import { type PodRecord, removePodRecord, writePodRecord } from './records.ts';
 import { StatusReporter } from './reporter.ts';
-import { resolverText } from './resolver.ts';
-import { startContainer, startSandbox } from './sandbox.ts';
+import { startSandbox } from './sandbox.ts';
+import type { ServiceRow } from './service-env.ts';
 import { buildStatus, type PodState, timestamp } from './status.ts';
 import { endStrays } from './strays.ts';
+import { type Surroundings, surroundingsOf } from './surroundings.ts';
+import { MountError } from './volumes/files.ts';
+import { makeVolumes, removeVolumes, volumesFolder } from './volumes/volumes.ts';
 
 export interface PodNode {
   name: string;
@@ -45,6 +44,7 @@ export interface PodContext {
   clock: Clock;
   random: () => number;
   events: EventRecorder;
+  services: () => Iterable<ServiceRow>;
   node: PodNode;
   address: string;
 }
@@ -60,19 +60,19 @@ export class PodRun {
   readonly #context: PodContext;
   readonly #namespace: string;
   readonly #name: string;
-  readonly #netns: string;
+  readonly #surroundings: Surroundings;
   readonly #started: string;
   readonly #reporter: StatusReporter;
   #pod: Pod;
   #sandbox: ProcessId | null = null;
   #sandboxStart: Promise<ProcessId> | null = null;
-  #inits: ContainerRunner[] = [];
-  #containers: ContainerRunner[] = [];
+  #containers: ContainerSet;
   /** Containers whose processes are on no record yet. */
   readonly #starting = new Set<string>();
   /** Containers are complete: what changes of them has consequences. */
   #made = false;
   #problem: PodState['problem'] = null;
+  #failure = '';
   #startup: Promise<void> | null = null;
   #ended: Promise<void> | null = null;
   #deadlineMs = Number.POSITIVE_INFINITY;
@@ -89,9 +89,10 @@ export class PodRun {
     this.address = context.address;
     this.#namespace = pod.metadata!.namespace!;
     this.#name = pod.metadata!.name!;
-    this.#netns = podNamespace(context.lab, this.#namespace, this.#name);
+    this.#surroundings = surroundingsOf(pod, context);
     this.#started = String(pod.status?.startTime ?? timestamp());
-    this.#reporter = new StatusReporter(context.kube, context.log, pod);
+    this.#reporter = new StatusReporter(context.kube, context.log, context.clock, pod);
+    this.#containers = new ContainerSet(pod, this.#containerContext());
   }
 
   /** The latest version of the object: others may have written conditions that it is ready by. */
@@ -102,6 +103,8 @@ export class PodRun {
 
   /** Makes network, sandbox and the first containers. What goes wrong is in the pod's status, and tried again. */
   start(): Promise<void> {
+    // Its turn may come when it is ended already.
+    if (this.#ended) return this.#ended;
     removeLogs(this.#context.stateDir, this.#namespace, this.#name);
     this.#startup ??= this.#start();
     return this.#startup;
@@ -110,70 +113,55 @@ export class PodRun {
   /** Looks after what an earlier runner has started. */
   adopt(record: PodRecord): void {
     this.#sandbox = record.sandbox;
-    this.#makeContainers();
-    const { initContainerStatuses = [], containerStatuses = [] } = this.#pod.status ?? {};
-    const statuses = [...initContainerStatuses, ...containerStatuses];
-    const found = this.#all.map((container) => ({
-      container,
-      process: record.containers.find(({ name }) => name === container.name)?.process ?? null,
-      earlier: statuses.find(({ name }) => name === container.name),
-    }));
-    // Nobody's end may be taken for the end of the others.
-    for (const { container, process } of found) container.process = process;
-    for (const { container, process, earlier } of found) container.adopt(process, earlier);
+    this.#containers.adopt(record, this.#pod);
     this.#startup = this.#goOn();
   }
 
-  get #all(): ContainerRunner[] {
-    return [...this.#inits, ...this.#containers];
-  }
-
   async #start(): Promise<void> {
-    const { node, address, log, clock } = this.#context;
+    const { kube, stateDir } = this.#context;
     try {
       this.#record();
-      await makePodNetwork({
-        netns: this.#netns,
-        nodeNetns: node.namespace,
-        link: podLink(this.#namespace, this.#name),
-        address,
-        mtu: node.mtu,
-      });
+      await makeVolumes(kube, this.#pod, this.#given, volumesFolder(stateDir, this.uid));
+      await this.#makeNetwork();
       await this.#liveSandbox();
       this.#problem = null;
-      this.#makeContainers();
       await this.#goOn();
     } catch (error) {
-      const message = lineOf(error);
-      log.error({ pod: `${this.#namespace}/${this.#name}`, why: message }, 'pod does not start');
-      this.#problem = { reason: 'FailedCreatePodSandBox', message };
-      this.#tell('Warning', 'FailedCreatePodSandBox', message);
-      if (!this.#ended && !this.#silent) {
-        this.#callOff = clock.after(this.#retryMs, () => {
-          this.#startup = this.#start();
-        });
-        this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
-      }
+      this.#onFailure(error);
     }
     await this.#report();
   }
 
-  #makeContainers(): void {
-    const { spec } = this.#pod;
-    const context = this.#containerContext();
-    const { initContainers = [], containers = [], terminationGracePeriodSeconds = 30 } = spec!;
-    const waiting = initContainers.length > 0 ? 'PodInitializing' : 'ContainerCreating';
-    const make = (isInit: boolean) => (container: Container) =>
-      new ContainerRunner(container, policyOf(container, isInit, this.#policy), context, {
-        waiting,
-        graceS: terminationGracePeriodSeconds,
-      });
-    this.#inits = initContainers.map(make(true));
-    this.#containers = containers.map(make(false));
+  async #makeNetwork(): Promise<void> {
+    const { hostNetwork, netns } = this.#surroundings;
+    if (hostNetwork) return;
+    const { node, address } = this.#context;
+    await makePodNetwork({
+      netns,
+      nodeNetns: node.namespace,
+      link: podLink(this.#namespace, this.#name),
+      address,
+      mtu: node.mtu,
+    });
   }
 
-  get #policy(): RestartPolicy {
-    return (this.#pod.spec?.restartPolicy ?? 'Always') as RestartPolicy;
+  #onFailure(error: unknown): void {
+    if (this.#ended || this.#silent) return;
+    const message = lineOf(error);
+    const missing = error instanceof MountError;
+    if (!missing) {
+      this.#logError(message, 'pod does not start');
+      this.#problem = { reason: 'FailedCreatePodSandBox', message };
+    }
+    const reason = missing ? 'FailedMount' : 'FailedCreatePodSandBox';
+    // It is tried so often that only what is new is told.
+    if (message !== this.#failure) this.#tell('Warning', reason, message);
+    this.#failure = message;
+    this.#callOff = this.#context.clock.after(this.#retryMs, () => {
+      this.#startup = this.#start();
+    });
+    // What is missing may come at any time.
+    if (!missing) this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
   }
 
   /** Starts what is to be started by now, and says how it is. */
@@ -185,25 +173,16 @@ export class PodRun {
 
   #advance(): Promise<void>[] {
     if (this.#ended || this.#silent) return [];
-    if (isOver(this.#inits, this.#containers)) {
-      const sidecars = this.#inits.filter((c) => isSidecar(c.spec) && c.process !== null);
-      const deadlineMs = this.#context.clock.now() + this.#graceMs;
-      for (const sidecar of sidecars) void sidecar.end(() => deadlineMs);
-      return [];
-    }
-    return nextToStart(this.#inits, this.#containers).map((container) => container.start());
-  }
-
-  get #graceMs(): number {
-    return (this.#pod.spec?.terminationGracePeriodSeconds ?? 30) * 1000;
+    return this.#containers.advance(graceOf(this.#pod) * 1000);
   }
 
   /** PID 1 of the pod: another one if it has died, in the network that the pod has. */
   #liveSandbox(): Promise<ProcessId> {
     if (this.#sandbox && isAlive(this.#sandbox)) return Promise.resolve(this.#sandbox);
     if (this.#ended) return Promise.reject(new Error('the pod has ended'));
+    const { netns, hostname } = this.#surroundings;
     // Its containers ended with it, and all of them come to ask for a new one.
-    this.#sandboxStart ??= startSandbox(this.#netns, this.#hostname())
+    this.#sandboxStart ??= startSandbox(netns, hostname)
       .then((sandbox) => {
         this.#sandbox = sandbox;
         this.#record();
@@ -230,30 +209,32 @@ export class PodRun {
   async abandon(): Promise<void> {
     this.#silent = true;
     this.#callOff();
-    for (const container of this.#all) container.stop();
+    this.#containers.stop();
     await (this.#ended ?? this.#startup)?.catch(() => {});
-    for (const container of this.#all) container.stop();
+    this.#containers.stop();
   }
 
   async #end(tell: boolean): Promise<void> {
     this.#callOff();
-    for (const container of this.#all) container.beginTermination();
+    this.#containers.beginTermination();
     // What is half made cannot be taken away.
     await this.#startup;
     await this.#sandboxStart?.catch(() => {});
-    const deadlineMs = () => this.#deadlineMs;
-    const isLast = (c: ContainerRunner) => this.#inits.includes(c) && isSidecar(c.spec);
-    await Promise.all(this.#all.filter((c) => !isLast(c)).map((c) => c.end(deadlineMs)));
-    // Side-cars serve the others to the end, and those that came first the longest.
-    for (const sidecar of this.#all.filter(isLast).reverse()) await sidecar.end(deadlineMs);
+    await this.#containers.end(() => this.#deadlineMs);
     if (tell) await this.#report();
     this.#silent = true;
-    for (const container of this.#all) container.stop();
+    this.#containers.stop();
     if (this.#sandbox) await endProcesses([this.#sandbox], 0);
-    await removePodNetwork({ netns: this.#netns });
+    if (!this.#surroundings.hostNetwork) await removePodNetwork(this.#surroundings);
+    removeVolumes(this.#context.stateDir, this.uid);
     removeLogs(this.#context.stateDir, this.#namespace, this.#name);
     removePodRecord(this.#context.stateDir, this.#namespace, this.#name);
     if (tell) await this.#reporter.remove();
+  }
+
+  get #given(): Given {
+    const { node, address } = this.#context;
+    return { podIP: address, hostIP: node.address, hostname: this.#surroundings.hostname };
   }
 
   #containerContext(): ContainerContext {
@@ -265,55 +246,35 @@ export class PodRun {
       random,
       dial: (to, port) => dialInNamespace(namespacePath(node.namespace), to, port),
       podIP: address,
+      graceS: graceOf(this.#pod),
       launch: (spec, argv) => this.#launch(spec, argv),
       endStrays: () => this.#endStrays(),
       onChange: () => this.#onChange(),
-      onEvent: (type, reason, message, { name }) => {
-        const list = this.#inits.some((c) => c.name === name) ? 'initContainers' : 'containers';
-        this.#tell(type, reason, message, `spec.${list}{${name}}`);
-      },
+      onEvent: (type, reason, message, spec) => this.#tell(type, reason, message, spec),
     };
   }
 
-  async #launch(spec: Container, argv: string[]): Promise<Launched> {
-    const { stateDir, projectRoot, dnsAddress, node, address: podIP } = this.#context;
-    const hostname = this.#hostname();
-    const given = { podIP, hostIP: node.address, hostname };
-    const env = buildEnv((spec.env ?? []) as never, this.#pod, given);
-    const sandbox = await this.#liveSandbox();
-    const logFile = logPath(stateDir, this.#namespace, this.#name, spec.name);
-    keepPreviousLog(stateDir, this.#namespace, this.#name, spec.name);
-    this.#starting.add(spec.name);
-    this.#record();
-    try {
-      const { parent, process } = await startContainer({
-        ...{ sandbox, hostname, projectRoot, stateDir, env, logFile },
-        hosts: `127.0.0.1\tlocalhost\n${podIP}\t${hostname}\n`,
-        resolv: resolverText(this.#namespace, dnsAddress),
-        argv: argv.map((word) => expand(word, env)),
-        workingDir: spec.workingDir ?? '/',
-      });
-      parent.unref();
-      const onExit: Launched['onExit'] = (tell) => {
-        const { exitCode, signalCode } = parent;
-        if (exitCode !== null || signalCode !== null) tell(exitCode, signalCode);
-        else parent.once('exit', tell);
-      };
-      return { process, sandbox, onExit };
-    } finally {
-      this.#starting.delete(spec.name);
-    }
+  #launch(spec: Container, argv: string[]) {
+    return launchContainer(spec, argv, {
+      pod: this.#pod,
+      context: this.#context,
+      surroundings: this.#surroundings,
+      given: this.#given,
+      sandbox: () => this.#liveSandbox(),
+      onStarting: () => {
+        this.#starting.add(spec.name);
+        this.#record();
+      },
+      onStarted: () => this.#starting.delete(spec.name),
+      onLack: (reason, message) => this.#tell('Warning', reason, message, spec),
+    });
   }
 
   /** While one is being started nobody knows yet what belongs to it. */
   #endStrays(): void {
     if (!this.#sandbox || this.#starting.size > 0) return;
-    const living = this.#all.map((c) => c.process).filter((p): p is ProcessId => p !== null);
+    const living = this.#containers.running.map(({ process }) => process);
     endStrays(this.#sandbox, living);
-  }
-
-  #hostname(): string {
-    return (this.#pod.spec?.hostname ?? this.#name).slice(0, 63);
   }
 
   #onChange(): void {
@@ -321,8 +282,7 @@ export class PodRun {
     try {
       this.#record();
     } catch (error) {
-      const pod = `${this.#namespace}/${this.#name}`;
-      this.#context.log.error({ pod, why: lineOf(error) }, 'the record of a pod cannot be written');
+      this.#logError(lineOf(error), 'the record of a pod cannot be written');
     }
     void Promise.all(this.#advance());
     void this.#report();
@@ -335,12 +295,11 @@ export class PodRun {
       name: this.#name,
       uid: this.uid,
       node: this.node,
-      netns: this.#netns,
+      netns: this.#surroundings.netns,
+      hostNetwork: this.#surroundings.hostNetwork,
       address: this.address,
       sandbox: this.#sandbox,
-      containers: this.#all
-        .filter((c) => c.process !== null)
-        .map((c) => ({ name: c.name, process: c.process! })),
+      containers: this.#containers.running,
       starting: [...this.#starting],
     });
   }
@@ -355,15 +314,11 @@ export class PodRun {
   }
 
   #state(): PodState {
-    const describe = (list: ContainerRunner[]) => list.map((c) => c.describe());
-    const parts = {
-      inits: describe(this.#inits.filter((c) => !isSidecar(c.spec))),
-      sidecars: describe(this.#inits.filter((c) => isSidecar(c.spec))),
-      containers: describe(this.#containers),
-    };
+    const parts = this.#containers.describe();
+    const phase = phaseOf(parts, restartPolicyOf(this.#pod), this.#ended !== null);
     return {
       ...parts,
-      phase: this.#problem ? 'Pending' : phaseOf(parts, this.#policy, this.#ended !== null),
+      phase: this.#problem ? 'Pending' : phase,
       podIP: this.#sandbox ? this.address : '',
       hostIP: this.#context.node.address,
       startTime: this.#started,
@@ -371,14 +326,19 @@ export class PodRun {
     };
   }
 
-  #tell(type: 'Normal' | 'Warning', reason: string, message: string, fieldPath?: string): void {
-    const { events } = this.#context;
-    events.record({ pod: this.#pod, type, reason, message, ...(fieldPath && { fieldPath }) });
+  #tell(type: 'Normal' | 'Warning', reason: string, message: string, of?: Container): void {
+    const fieldPath = of && { fieldPath: this.#containers.fieldPath(of) };
+    this.#context.events.record({ pod: this.#pod, type, reason, message, ...fieldPath });
+  }
+
+  #logError(why: string, message: string): void {
+    this.#context.log.error({ pod: `${this.#namespace}/${this.#name}`, why }, message);
   }
 }
 
 /** What went wrong and what to do about it, in one line. */
 function lineOf(error: unknown): string {
-  const text = error instanceof KubetunError ? `${error.message}: ${error.next}` : String(error);
+  const { message } = error as Error;
+  const text = error instanceof KubetunError ? `${message}: ${error.next}` : message;
   return text.replaceAll(/\s*\n\s*/g, ' ');
 }

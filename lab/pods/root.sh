@@ -1,8 +1,8 @@
-# The file system of a container: sh root.sh SCRATCH PROJECT HOSTNAME HOSTS RESOLV WORKDIR -- COMMAND...
+# The file system of a container: sh root.sh SCRATCH PROJECT HOSTNAME HOSTS RESOLV WORKDIR MOUNTS -- COMMAND...
 # Says so on descriptor 3 when the root is there. Runs in a mount namespace of its own. What the container writes goes to a tmpfs that ends with it.
 set -eu
-scratch=$1 project=$2 name=$3 hosts=$4 resolv=$5 workdir=$6
-shift 7
+scratch=$1 project=$2 name=$3 hosts=$4 resolv=$5 workdir=$6 mounts=$7
+shift 8
 own_path=$PATH
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
@@ -43,6 +43,20 @@ printf '%s' "$resolv" >etc/resolv.conf
 mkdir .old
 pivot_root . .old
 cd /
+# Volumes, a line each: ro or rw, source, target. Links in a target are to be those of the new root.
+while IFS='	' read -r mode source target; do
+  [ -n "$mode" ] || continue
+  if [ -d "/.old$source" ]; then
+    mkdir -p "$target"
+  else
+    mkdir -p "${target%/*}/"
+    [ -e "$target" ] || : >"$target"
+  fi
+  mount --bind "/.old$source" "$target"
+  [ "$mode" = rw ] || mount -o remount,bind,ro "$target"
+done <<EOF
+$mounts
+EOF
 umount -l /.old
 rmdir /.old
 cd "$workdir"

@@ -2,8 +2,8 @@
 import type { Logger } from 'pino';
 import type { KubeClient } from '../../control/kube/client.ts';
 import { isNotFound } from '../../control/kube/error.ts';
-import { startInformer } from '../../control/kube/informer.ts';
-import type { Pod } from '../../control/kube/kinds.ts';
+import { type Informer, startInformer } from '../../control/kube/informer.ts';
+import type { Pod, Service } from '../../control/kube/kinds.ts';
 import { isAlive } from '../host/process.ts';
 import { PodAddresses } from './addresses.ts';
 import { removePod } from './cleanup.ts';
@@ -11,6 +11,7 @@ import { CLOCK } from './clock.ts';
 import { EventRecorder } from './events.ts';
 import { type PodContext, type PodNode, PodRun } from './pod.ts';
 import { type PodRecord, readPodRecords } from './records.ts';
+import type { ServiceRow } from './service-env.ts';
 
 export interface PodRunnerOptions {
   lab: string;
@@ -36,6 +37,8 @@ const STARTS_MAX = 4;
  */
 export async function startPodRunner(options: PodRunnerOptions): Promise<PodRunner> {
   const pods = new Pods(options);
+  // Containers are told of the Services that there are when they start.
+  pods.services = await startServices(options.kube);
   await new Promise<void>((resolve) => {
     pods.informer = startInformer(
       options.kube,
@@ -56,8 +59,31 @@ export async function startPodRunner(options: PodRunnerOptions): Promise<PodRunn
   };
 }
 
+function startServices(kube: KubeClient): Promise<Informer<ServiceRow>> {
+  return new Promise((resolve) => {
+    const services = startInformer(
+      kube,
+      'Service',
+      { compact: rowOf },
+      { onUpsert: () => {}, onDelete: () => {}, onSynced: () => resolve(services) },
+    );
+  });
+}
+
+function rowOf({ metadata, spec }: Service): ServiceRow {
+  return {
+    namespace: metadata?.namespace ?? '',
+    name: metadata?.name ?? '',
+    clusterIP: spec?.clusterIP ?? '',
+    ports: (spec?.ports ?? []).map(({ name = '', port, protocol = 'TCP' }) => ({
+      ...{ name, port, protocol },
+    })),
+  };
+}
+
 class Pods {
   informer: { stop(): void } | null = null;
+  services: Informer<ServiceRow> | null = null;
   readonly #options: PodRunnerOptions;
   readonly #runs = new Map<string, PodRun>();
   readonly #addresses: Map<string, PodAddresses>;
@@ -104,6 +130,7 @@ class Pods {
 
   async stop(): Promise<void> {
     this.informer?.stop();
+    this.services?.stop();
     this.#waiting.length = 0;
     await Promise.all([...this.#runs.values()].map((run) => run.abandon()));
   }
@@ -136,12 +163,13 @@ class Pods {
 
   #contextOf(node: PodNode, address: string): PodContext {
     const { nodes: _, ...options } = this.#options;
-    const own = { clock: CLOCK, random: Math.random, events: this.#events };
+    const services = () => this.services?.rows() ?? [];
+    const own = { clock: CLOCK, random: Math.random, events: this.#events, services };
     return { ...options, ...own, node, address };
   }
 
   #begin(pod: Pod, node: PodNode, key: string): void {
-    const address = this.#addresses.get(node.name)!.take();
+    const address = pod.spec?.hostNetwork ? node.address : this.#addresses.get(node.name)!.take();
     if (address === null) {
       this.#refuse(pod, `node ${node.name} has no free address in ${node.podCIDR}`);
       return;

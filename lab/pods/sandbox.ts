@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { KubetunError } from '../../datapath/error.ts';
 import { identify, type ProcessId } from '../host/process.ts';
 import { namespacePath } from '../state/names.ts';
+import type { Mount } from './volumes/mounts.ts';
 
 const CHILD_MS_MAX = 10_000;
 const POLL_MS = 5;
@@ -44,6 +45,7 @@ export interface ContainerStart {
   projectRoot: string;
   stateDir: string;
   logFile: string;
+  mounts: Mount[];
 }
 
 /** A container that was started: `parent` ends when it does, with its exit code. */
@@ -56,11 +58,14 @@ export interface Container {
 export async function startContainer(start: ContainerStart): Promise<Container> {
   const scratch = join(start.stateDir, 'scratch');
   mkdirSync(scratch, { recursive: true });
+  const mounts = start.mounts.map(
+    ({ readOnly, source, target }) => `${readOnly ? 'ro' : 'rw'}\t${source}\t${target}`,
+  );
   const args = [
     ...[`--target=${start.sandbox.pid}`, '--net', '--uts', '--ipc', '--pid', '--'],
     ...['/usr/bin/unshare', '--mount', '--', '/bin/sh', ROOT_SCRIPT],
     ...[scratch, start.projectRoot, start.hostname, start.hosts, start.resolv, start.workingDir],
-    ...['--', ...start.argv],
+    ...[mounts.join('\n'), '--', ...start.argv],
   ];
   const log = openSync(start.logFile, 'a', 0o640);
   try {
@@ -82,9 +87,11 @@ function untilRooted(parent: ChildProcess): Promise<void> {
   const told = parent.stdio[3] as Readable;
   return new Promise((resolve) => {
     const done = () => {
+      clearTimeout(timer);
       told.destroy();
       resolve();
     };
+    const timer = setTimeout(done, CHILD_MS_MAX);
     told.once('data', done);
     parent.once('exit', done);
     parent.once('error', done);

@@ -10,7 +10,7 @@ import { lastWords } from '../state/log.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
 import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../state/paths.ts';
 import { writeAtomic } from '../state/record.ts';
-import type { Ranges, TopologyNode } from '../topology/topology.ts';
+import type { Topology, TopologyNode } from '../topology/topology.ts';
 
 const RESTART_MS_FIRST = 100;
 const RESTART_MS_MAX = 5000;
@@ -22,7 +22,7 @@ const FAILURES_MAX = 4;
 
 export interface AgentKeeperOptions {
   lab: string;
-  ranges: Ranges;
+  topology: Topology;
   log: Logger;
   /** The agent of a node forwards and has the cluster's tables. */
   onReady: (node: string) => void;
@@ -65,7 +65,7 @@ export class AgentKeeper {
     const started = Date.now();
     let child: ChildProcess | undefined;
     try {
-      child = spawnAgent(lab, node.name, this.#options.ranges);
+      child = spawnAgent(lab, node.name, this.#options.topology);
       const own = identify(child.pid ?? -1);
       if (own) writeAtomic(agentRecordPath(lab, node.name), `${JSON.stringify(own)}\n`);
     } catch (error) {
@@ -140,7 +140,7 @@ async function isAgentReady(lab: string, node: string, agent: ProcessId): Promis
   return status !== null && status.pid === agent.pid && status.synced;
 }
 
-function spawnAgent(lab: string, node: string, ranges: Ranges): ChildProcess {
+function spawnAgent(lab: string, node: string, { ranges, flows }: Topology): ChildProcess {
   const logPath = agentLogPath(lab, node);
   mkdirSync(dirname(logPath), { recursive: true });
   const logFd = openSync(logPath, 'a', 0o640);
@@ -152,6 +152,7 @@ function spawnAgent(lab: string, node: string, ranges: Ranges): ChildProcess {
     ...['--tun', 'kt0', '--uplink', 'eth0'],
     ...['--admin', socketOf(lab, node), '--arena', arenaOf(lab, node)],
     ...['--service-range', ranges.services, '--pod-range', ranges.pods, '--lease'],
+    ...['--flows', String(flows)],
   ];
   try {
     return spawn('nsenter', args, { detached: true, stdio: ['ignore', logFd, logFd], cwd: '/' });

@@ -48,7 +48,7 @@ export async function startSupervisor(
   await Promise.all(record.topology.nodes.map((node) => registerNode(kube, node)));
   const agents = new AgentKeeper({
     lab,
-    ranges: record.topology.ranges,
+    topology: record.topology,
     log,
     onReady: (node) => {
       log.info({ node }, 'node is ready');

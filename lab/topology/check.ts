@@ -37,7 +37,7 @@ const RANGES_SPECIAL = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0
  * taken for granted.
  */
 export function checkTopology(topology: Topology): Problem | null {
-  return checkRanges(topology.ranges) ?? checkNodes(topology);
+  return checkRanges(topology.ranges) ?? checkFlows(topology) ?? checkNodes(topology);
 }
 
 function checkRanges(ranges: Ranges): Problem | null {
@@ -63,6 +63,11 @@ function checkRanges(ranges: Ranges): Problem | null {
     }
   }
   return null;
+}
+
+function checkFlows({ flows }: Topology): Problem | null {
+  if (Number.isInteger(Math.log2(flows))) return null;
+  return { path: ['flows'], message: `flows ${flows} is no power of two` };
 }
 
 function checkNodes(topology: Topology): Problem | null {

@@ -1,3 +1,4 @@
+import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
 import type { KubetunError } from '../../datapath/error.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { readYaml, type YamlDocument, type YamlPath, yamlError } from '../yaml/document.ts';
@@ -15,7 +16,7 @@ import {
   type TopologyNode,
 } from './topology.ts';
 
-const TOP_KEYS = ['name', 'nodes', 'mtu', 'ranges'];
+const TOP_KEYS = ['name', 'nodes', 'mtu', 'flows', 'ranges'];
 const NODE_KEYS = ['name', 'zone', 'mtu', 'address', 'podCIDR', 'labels'];
 
 /** What a topology file says: the shape, and the lab's name if it gives one. */
@@ -41,7 +42,8 @@ export function parseTopology(document: YamlDocument): TopologyFile {
   const top = read.map([], document.value, TOP_KEYS);
   const mtu = read.integer(['mtu'], top.mtu, MTU_MIN, MTU_MAX) ?? MTU_DEFAULT;
   const ranges = readRanges(read, top.ranges);
-  const topology = { nodes: readNodes(read, top.nodes, ranges, mtu), mtu, ranges };
+  const flows = read.integer(['flows'], top.flows, FLOWS_MIN, FLOWS_LIMIT) ?? FLOWS_DEFAULT;
+  const topology = { nodes: readNodes(read, top.nodes, ranges, mtu), mtu, flows, ranges };
   const problem = checkTopology(topology);
   if (problem) throw read.error(problem.path, problem.message);
   return { name: read.text(['name'], top.name) ?? null, topology };

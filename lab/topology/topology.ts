@@ -1,3 +1,4 @@
+import { FLOWS_DEFAULT } from '../../datapath/arena/layout.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 
 /** Address ranges of a lab, as `address/prefix`. */
@@ -29,6 +30,8 @@ export interface Topology {
   nodes: TopologyNode[];
   /** MTU of the fabric, bytes. */
   mtu: number;
+  /** Connections that each node's datapath has room for: a power of two. */
+  flows: number;
   ranges: Ranges;
 }
 
@@ -115,6 +118,7 @@ export function defaultTopology(nodes = NODES_DEFAULT): Topology {
   return {
     nodes: Array.from({ length: nodes }, (_, i) => defaultNode(i + 1, ranges, MTU_DEFAULT)),
     mtu: MTU_DEFAULT,
+    flows: FLOWS_DEFAULT,
     ranges,
   };
 }

@@ -8,15 +8,17 @@ import { after, before, describe, test } from 'node:test';
 import { kubeconfigPath } from '../../lab/state/paths.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import { clientPod, serviceObject, startLab, type TestLab, until } from '../support/lab.ts';
+import { findKubectls } from './kubectl/binaries.ts';
 
-const NAME = 'deploy1';
+const NAME = 'e2e-depl';
+const KUBECTL = findKubectls().at(-1)!.path;
 let lab: TestLab;
 let home: string;
 
 /** Runs kubectl to its end, at once with whatever else this test does; fails if it does not end with 0. */
 function kubectl(...args: string[]): Promise<string> {
   const all = [`--kubeconfig=${kubeconfigPath(NAME)}`, `--cache-dir=${home}`, ...args];
-  const child = spawn('kubectl', all, { env: { ...process.env, HOME: home } });
+  const child = spawn(KUBECTL, all, { env: { ...process.env, HOME: home } });
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout += text;
@@ -162,6 +164,28 @@ describe('a Deployment', () => {
     }
     await lab.untilEndpoints('default/web:80', 4);
     assert.equal(await condition('node2'), 'True');
+  });
+
+  test('leaves a node that is drained or tainted, and comes back to it', async () => {
+    const nodes = async () => {
+      const text = await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={..nodeName}');
+      return new Set(text.split(' '));
+    };
+    const restart = async () => {
+      await kubectl('rollout', 'restart', 'deployment/web');
+      await rolledOut();
+      return [...(await nodes())].sort();
+    };
+    await kubectl('drain', 'node2', '--timeout=20s');
+    await rolledOut();
+    assert.deepEqual([...(await nodes())], ['node1']);
+    await kubectl('uncordon', 'node2');
+    assert.deepEqual(await restart(), ['node1', 'node2']);
+    await kubectl('taint', 'node', 'node1', 'broken=yes:NoExecute');
+    await rolledOut();
+    await until('the taint is heeded', async () => !(await nodes()).has('node1'));
+    await kubectl('taint', 'node', 'node1', 'broken-');
+    assert.deepEqual(await restart(), ['node1', 'node2']);
   });
 
   test('takes all that it had with it', async () => {

@@ -72,7 +72,9 @@ describe('the life of a pod', () => {
   after(() => lab.down());
 
   test('readiness over HTTP, TCP and exec decides, and all of them do', async () => {
-    const file = (path: string) => ({ exec: { command: ['sh', '-c', `test -e ${path}`] } });
+    const file = (path: string) => ({
+      exec: { command: ['sh', '-c', `test "$MARK" = yes -a -e ${path}`] },
+    });
     await lab.kube.create(
       'Pod',
       pod('ready', [
@@ -86,6 +88,7 @@ describe('the life of a pod', () => {
           readinessProbe: { ...EVERY_SECOND, tcpSocket: { port: 8082 } },
         }),
         shell('exec', 'sleep infinity', {
+          env: [{ name: 'MARK', value: 'yes' }],
           readinessProbe: { ...EVERY_SECOND, ...file('/tmp/good') },
         }),
       ]),

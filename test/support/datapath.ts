@@ -1,6 +1,6 @@
 // A datapath in memory: frames in, verdicts and frames out, with clock and chance in the test's hands.
 
-import { createArena } from '../../datapath/arena/arena.ts';
+import { type Arena, createArena } from '../../datapath/arena/arena.ts';
 import {
   FRONTEND_CLUSTER,
   FRONTEND_NODEPORT,
@@ -65,6 +65,7 @@ export function service(id: number, o: Partial<ServiceEntry> = {}): ServiceEntry
     affinityS: 0,
     cluster: pairs(`${BACKEND}:8080`),
     local: new Int32Array(0),
+    serving: new Int32Array(0),
     sourceRanges: new Int32Array(0),
     ...o,
   };
@@ -123,9 +124,10 @@ export interface TestDatapath {
 const VERDICTS = ['forward', 'reply', 'held'];
 
 export function createTestDatapath(
-  o: { image?: ImageChange | null; flowsMax?: number; seed?: number } = {},
+  o: { image?: ImageChange | null; flowsMax?: number; seed?: number; arena?: Arena } = {},
 ): TestDatapath {
-  const arena = createArena({ flowsMax: o.flowsMax ?? 1024, imageWords: 1 << 18 }, 99);
+  const sizes = { flowsMax: o.flowsMax ?? 1024, imageWords: 1 << 18 };
+  const arena = o.arena ?? createArena(sizes, 99);
   const d = new Datapath(arena, o.seed ?? 42);
   const writer = new ImageWriter(arena);
   if (o.image !== null) writer.publish(o.image ?? DEFAULT_IMAGE);

@@ -58,11 +58,12 @@ export class TestLab {
     this.kube = connectKube(kubeconfigPath(name));
   }
 
-  /** Starts a command in `[NS/]POD`, `node/NAME`, `cloud` or `internet`. */
+  /** Starts a command in `[NS/]POD`, `node/NAME`, `cloud` or `internet`. Its input ends when the test says so. */
   start(target: string, command: string[]): Running {
     const place = resolvePlace(requireLab(this.name), target);
     const [file, ...args] = commandIn(place, command) as [string, ...string[]];
-    const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(file, args, { stdio: 'pipe' });
+    child.stdin.on('error', () => {});
     const out = { stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       out.stdout += text;
@@ -79,7 +80,9 @@ export class TestLab {
 
   /** Runs a command to its end; fails the test if it does not end with 0. */
   async run(target: string, ...command: string[]): Promise<string> {
-    const { code, stdout, stderr } = await this.start(target, command).done;
+    const { child, done } = this.start(target, command);
+    child.stdin?.end();
+    const { code, stdout, stderr } = await done;
     if (code === 0) return stdout;
     throw new Error(`${target}: ${command.join(' ')} ended with ${code}: ${stderr || stdout}`);
   }

@@ -4,7 +4,7 @@ import { applyConflict } from './conflict.ts';
 import { difference, type FieldSet, intersection, isEmpty, NOTHING, union } from './field-set.ts';
 import { fieldSetOf, withNamedFields } from './fields.ts';
 import { wasAppliedByKubectl, withLastApplied } from './last-applied.ts';
-import { isEntryOf, type ManagedFields, type Writer } from './managers.ts';
+import { isEntryOf, type ManagedFields, managersOf, type Writer } from './managers.ts';
 import { merge, removeFields, withoutNulls } from './merge.ts';
 import { compareObjects, managersBeforeApply, ownable, recordApply, takenBy } from './ownership.ts';
 import { type Schema, schemaOf } from './schema.ts';
@@ -42,7 +42,10 @@ export function applyConfig(
     );
     return { object: withoutNulls(config) as KubeObject, managers };
   }
-  const managers = managersBeforeApply(live, writer.apiVersion, now);
+  // Where nothing is applied and nothing is known there is nothing to tell apart.
+  const managers = isEmpty(applied)
+    ? managersOf(live)
+    : managersBeforeApply(live, writer.apiVersion, now);
   const before = managers.find((entry) => isEntryOf(entry, writer))?.fieldsV1 ?? NOTHING;
   const owned = managers
     .filter((entry) => !isEntryOf(entry, writer))

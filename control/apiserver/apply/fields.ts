@@ -1,14 +1,6 @@
 // Which fields a value has, and in which fields two values differ: structured-merge-diff/v4/typed.
 import { isEqual, isObject } from '../object.ts';
-import {
-  difference,
-  elements,
-  type FieldSet,
-  hasMember,
-  NOTHING,
-  node,
-  union,
-} from './field-set.ts';
+import { elements, type FieldSet, hasMember, NOTHING, node, union } from './field-set.ts';
 import { ALWAYS_THERE } from './list-kinds.ts';
 import { elementsOf, type Schema, schemaBelow } from './schema.ts';
 
@@ -178,9 +170,4 @@ function finish(change: Gathered): Change | null {
 /** What was changed in any way that leaves it there. */
 export function present({ added, modified }: Comparison): FieldSet {
   return union(added, modified);
-}
-
-/** What an owner of `set` still owns after somebody else's change. */
-export function afterChange(set: FieldSet, { added, modified, removed }: Comparison): FieldSet {
-  return difference(difference(difference(set, added), modified), removed);
 }

@@ -47,19 +47,16 @@ export const ATOMIC_MAPS = new Set(['V1PodSpec.nodeSelector', 'V1ServiceSpec.sel
 
 /** Structures that are set as a whole. */
 export const ATOMIC_MODELS = new Set([
-  'CoreV1EndpointPort',
   'V1ConfigMapKeySelector',
-  'V1EndpointAddress',
+  'V1FileKeySelector',
   'V1LabelSelector',
   'V1LocalObjectReference',
   'V1NodeSelector',
-  'V1NodeSelectorTerm',
   'V1ObjectFieldSelector',
   'V1ObjectReference',
   'V1OwnerReference',
   'V1ResourceFieldSelector',
   'V1SecretKeySelector',
-  'V1SecretReference',
   'V1ServiceBackendPort',
   'V1TypedLocalObjectReference',
 ]);

@@ -8,9 +8,11 @@ import {
   type ResourceName,
   StatusError,
 } from '../status.ts';
+import { validateSchema } from '../validate/schema.ts';
 import { type Applied, applyConfig } from './apply.ts';
 import { itemsBy } from './fields.ts';
 import { checkManager } from './managers.ts';
+import { withoutNulls } from './merge.ts';
 import { elementsOf, type Schema, schemaBelow, schemaOf } from './schema.ts';
 
 export const APPLY_PATCH = 'application/apply-patch+yaml';
@@ -74,6 +76,8 @@ function readConfig(body: unknown, target: Target, live: KubeObject | null): Kub
   if (given.managedFields !== undefined && !isEqual(given.managedFields, [])) {
     throw badRequest('metadata.managedFields must be nil');
   }
+  // Types before all else: nobody else has to expect a list where a text belongs.
+  validateSchema(kind.kind, withoutNulls({ ...body, metadata: given }) as KubeObject);
   checkPlace(given, target);
   checkIncarnation(given, target, live);
   checkFields(body, target);

@@ -10,6 +10,8 @@ export interface Tracking {
   manager?: string;
   /** What an apply has found: then there is nothing more to find out. */
   managers?: ManagedFields[];
+  /** By which path, where that is neither the object's own nor that of its status. */
+  subresource?: 'scale';
 }
 
 /** The controllers' name, on objects whose managers are known. Nothing is recorded of what they create themselves. */
@@ -27,7 +29,7 @@ export function trackManagers(
   old: KubeObject | undefined,
   object: KubeObject,
   subresource: '' | 'status',
-  { manager, managers }: Tracking,
+  { manager, managers, subresource: other }: Tracking,
 ): void {
   const { metadata } = object;
   const stored = managersOf(old);
@@ -42,7 +44,7 @@ export function trackManagers(
           manager: manager ?? CONTROLLERS,
           operation: 'Update',
           apiVersion: kind.apiVersion,
-          subresource,
+          subresource: other ?? subresource,
         },
         timestamp(),
       );

@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { StatusError } from '../status.ts';
 
 const SWITCH_OLD =
-  'this server streams over WebSocket alone: use kubectl 1.31 or later, or set KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true (exec, from 1.29 on) or KUBECTL_PORT_FORWARD_WEBSOCKETS=true (port-forward, from 1.30 on)';
+  'this server streams over WebSocket alone: use kubectl 1.31 or later (exec: 1.30, or 1.29 with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)';
 
 /** Headers that a WebSocket handshake consists of, and no credentials. */
 const PASSED = [

@@ -6,9 +6,6 @@ import type { KubeObject } from '../object.ts';
 import type { Registry } from '../registry.ts';
 import { badRequest } from '../status.ts';
 
-export const STREAMS = ['log', 'exec', 'attach', 'portforward'] as const;
-export type Stream = (typeof STREAMS)[number];
-
 interface ContainerStatus {
   name: string;
   state?: { waiting?: { reason?: string } };

@@ -14,10 +14,10 @@ export function checkFields(
   object: KubeObject,
   { strict, warn, patch, duplicates }: WriteOptions,
 ): void {
-  // Controllers of the server itself are taken at their word.
-  if (!duplicates) return;
+  // Controllers of the server itself ask for nothing of this: they are taken at their word.
+  if (!strict && !duplicates) return;
   const unknown = dropUnknownFields(kind, object).map((f) => `unknown field ${JSON.stringify(f)}`);
-  const problems = [...unknown, ...duplicates];
+  const problems = [...unknown, ...(duplicates ?? [])];
   if (problems.length === 0) return;
   if (strict) {
     const error = `strict decoding error: ${problems.join(', ')}`;

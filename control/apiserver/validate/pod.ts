@@ -1,63 +1,103 @@
 // Rules of Pods across fields: pkg/apis/core/validation (ValidatePod), as far as the lab runs them.
-import { DNS_LABEL_HINT, isDnsLabel, isPortName } from '../names.ts';
+import { isIPv4 } from 'node:net';
+import { DNS_LABEL_HINT, isDnsLabel, isSubdomain, SUBDOMAIN_HINT } from '../names.ts';
 import { isEqual, type KubeObject } from '../object.ts';
 import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
-import { isPort, PORT_HINT } from './service.ts';
+import { validateContainers } from './container.ts';
 
 const RESTART_POLICIES = ['Always', 'OnFailure', 'Never'];
 const DNS_POLICIES = ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'];
+const NAMESERVERS_MAX = 3;
+const SEARCHES_MAX = 32;
+const ADDRESS_HINT = 'must be a valid IPv4 address';
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
 export function validatePod(object: KubeObject, old: KubeObject | undefined): FieldError[] {
-  const { spec } = object;
-  const errors: FieldError[] = [];
-  if (!spec.containers?.length) errors.push(required('spec.containers'));
-  if (!RESTART_POLICIES.includes(spec.restartPolicy)) {
-    errors.push(notSupported('spec.restartPolicy', spec.restartPolicy, RESTART_POLICIES));
-  }
-  if (!DNS_POLICIES.includes(spec.dnsPolicy)) {
-    errors.push(notSupported('spec.dnsPolicy', spec.dnsPolicy, DNS_POLICIES));
-  }
-  if (spec.terminationGracePeriodSeconds < 0) {
-    const value = spec.terminationGracePeriodSeconds;
-    errors.push(
-      wrong('spec.terminationGracePeriodSeconds', value, 'must be greater than or equal to 0'),
-    );
-  }
-  const names = new Set<string>();
-  for (const list of ['initContainers', 'containers']) {
-    for (const [i, container] of (spec[list] ?? []).entries()) {
-      errors.push(...validateContainer(`spec.${list}[${i}]`, container, names));
-    }
-  }
-  if (old) errors.push(...validateUpdate(spec, old.spec));
+  const errors = validatePodSpec('spec', object.spec);
+  if (old) errors.push(...validateUpdate(object.spec, old.spec));
   return errors;
 }
 
-function validateContainer(at: string, container: any, names: Set<string>): FieldError[] {
+/** @param at where the spec is: `spec` of a Pod, `spec.template.spec` of what makes Pods. */
+export function validatePodSpec(at: string, spec: any): FieldError[] {
   const errors: FieldError[] = [];
-  const { name } = container;
-  if (!name) errors.push(required(`${at}.name`));
-  else if (!isDnsLabel(name)) errors.push(wrong(`${at}.name`, name, DNS_LABEL_HINT));
-  else if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
-  names.add(name);
-  if (!container.image) errors.push(required(`${at}.image`));
-  const portNames = new Set<string>();
-  for (const [i, port] of (container.ports ?? []).entries()) {
-    const field = `${at}.ports[${i}]`;
-    if (!isPort(port.containerPort)) {
-      errors.push(wrong(`${field}.containerPort`, port.containerPort, PORT_HINT));
-    }
-    if (port.name && !isPortName(port.name)) {
-      errors.push(wrong(`${field}.name`, port.name, 'must be a valid port name'));
-    }
-    if (port.name && portNames.has(port.name)) {
-      errors.push(duplicate(`${field}.name`, port.name));
-    }
-    portNames.add(port.name);
+  if (!spec.containers?.length) errors.push(required(`${at}.containers`));
+  if (!RESTART_POLICIES.includes(spec.restartPolicy)) {
+    errors.push(notSupported(`${at}.restartPolicy`, spec.restartPolicy, RESTART_POLICIES));
   }
-  for (const [i, variable] of (container.env ?? []).entries()) {
-    if (!variable.name) errors.push(required(`${at}.env[${i}].name`));
+  const { terminationGracePeriodSeconds: graceS } = spec;
+  if (graceS < 0) {
+    const field = `${at}.terminationGracePeriodSeconds`;
+    errors.push(wrong(field, graceS, 'must be greater than or equal to 0'));
+  }
+  for (const name of ['hostname', 'subdomain']) {
+    if (spec[name] && !isDnsLabel(spec[name])) {
+      errors.push(wrong(`${at}.${name}`, spec[name], DNS_LABEL_HINT));
+    }
+  }
+  for (const [i, { ip, hostnames = [] }] of (spec.hostAliases ?? []).entries()) {
+    const field = `${at}.hostAliases[${i}]`;
+    if (!isIPv4(ip)) errors.push(wrong(`${field}.ip`, ip, ADDRESS_HINT));
+    for (const name of hostnames) {
+      if (!isSubdomain(name)) errors.push(wrong(`${field}.hostnames`, name, SUBDOMAIN_HINT));
+    }
+  }
+  return [
+    ...errors,
+    ...validateDns(at, spec),
+    ...validateVolumes(`${at}.volumes`, spec.volumes ?? []),
+    ...validateContainers(at, spec),
+  ];
+}
+
+function validateDns(at: string, { dnsPolicy, dnsConfig = {} }: any): FieldError[] {
+  const errors: FieldError[] = [];
+  if (!DNS_POLICIES.includes(dnsPolicy)) {
+    errors.push(notSupported(`${at}.dnsPolicy`, dnsPolicy, DNS_POLICIES));
+  }
+  const { nameservers = [], searches = [], options = [] } = dnsConfig;
+  const field = `${at}.dnsConfig`;
+  if (dnsPolicy === 'None' && nameservers.length === 0) {
+    const why = "must provide at least one DNS nameserver when `dnsPolicy` is 'None'";
+    errors.push(required(`${field}.nameservers`, why));
+  }
+  if (nameservers.length > NAMESERVERS_MAX) {
+    const why = `must not have more than ${NAMESERVERS_MAX} nameservers`;
+    errors.push(wrong(`${field}.nameservers`, nameservers, why));
+  }
+  for (const [i, address] of nameservers.entries()) {
+    if (!isIPv4(address)) errors.push(wrong(`${field}.nameservers[${i}]`, address, ADDRESS_HINT));
+  }
+  if (searches.length > SEARCHES_MAX) {
+    const why = `must not have more than ${SEARCHES_MAX} search paths`;
+    errors.push(wrong(`${field}.searches`, searches, why));
+  }
+  for (const [i, option] of options.entries()) {
+    if (!option.name) errors.push(required(`${field}.options[${i}]`, 'must not be empty'));
+  }
+  return errors;
+}
+
+function validateVolumes(at: string, volumes: any[]): FieldError[] {
+  const errors: FieldError[] = [];
+  const names = new Set<string>();
+  for (const [i, { name, ...sources }] of volumes.entries()) {
+    const field = `${at}[${i}]`;
+    if (!name) errors.push(required(`${field}.name`));
+    else if (!isDnsLabel(name)) errors.push(wrong(`${field}.name`, name, DNS_LABEL_HINT));
+    else if (names.has(name)) errors.push(duplicate(`${field}.name`, name));
+    names.add(name);
+    const given = Object.keys(sources).filter((source) => sources[source]);
+    if (given.length === 0) errors.push(required(field, 'must specify a volume type'));
+    for (const source of given.slice(1)) {
+      errors.push(forbidden(`${field}.${source}`, 'may not specify more than 1 volume type'));
+    }
+    if (sources.configMap && !sources.configMap.name) {
+      errors.push(required(`${field}.configMap.name`));
+    }
+    if (sources.secret && !sources.secret.secretName) {
+      errors.push(required(`${field}.secret.secretName`));
+    }
   }
   return errors;
 }

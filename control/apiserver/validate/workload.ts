@@ -2,9 +2,9 @@
 import { type LabelSelector, selects } from '../label-selector.ts';
 import { isEqual, type KubeObject } from '../object.ts';
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
+import { validateLabelSelector } from './label-selector.ts';
 import { validateLabels } from './labels.ts';
 import { validatePod } from './pod.ts';
-import { validateSelector } from './selector.ts';
 
 const NOT_NEGATIVE = 'must be greater than or equal to 0';
 const PERCENT_HINT =
@@ -49,7 +49,7 @@ function validateChoice(selector: LabelSelector): FieldError[] {
     // Upstream says so of ReplicaSets as well.
     return [wrong('spec.selector', selector, 'empty selector is invalid for deployment')];
   }
-  return validateSelector('spec.selector', selector);
+  return validateLabelSelector('spec.selector', selector);
 }
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.

@@ -91,6 +91,7 @@ export class ReplicaSetController {
   /** Creates or deletes what is between the pods that there are and those that should be. */
   #manage(set: KubeObject, pods: KubeObject[]): { error: unknown; why: ReplicaFailure } | null {
     const excess = pods.length - set.spec.replicas;
+    if (excess === 0) return null;
     // A namespace that ends takes no pods, and will not have this set for long.
     if (excess < 0 && this.#isEnding(set.metadata.namespace!)) return null;
     try {

@@ -6,6 +6,8 @@ import { EventRecorder } from '../events.ts';
 import { isOver } from '../pods.ts';
 import { WorkQueue } from '../queue.ts';
 import { refusal } from './fit.ts';
+import { HostPorts } from './host-ports.ts';
+import { keepsAway, PodAffinity } from './pod-affinity.ts';
 import { Spread } from './spread.ts';
 import { disliked } from './taints.ts';
 import { TopologySpread } from './topology.ts';
@@ -18,6 +20,12 @@ interface Condition {
   lastTransitionTime?: string;
 }
 
+interface Rules {
+  ports: HostPorts;
+  topology: TopologySpread;
+  affinity: PodAffinity;
+}
+
 /** The scheduler of pods that name none; others are left to whoever they name. */
 const SCHEDULER = 'default-scheduler';
 
@@ -27,6 +35,8 @@ export class Scheduler {
   readonly #cluster: Cluster;
   readonly #recorder: EventRecorder;
   readonly #spread = new Spread();
+  /** Keys of pods that keep others away. */
+  readonly #guarded = new Set<string>();
   /** Keys of pods without a node. */
   readonly #waiting = new Set<string>();
   readonly #unsubscribe: (() => void)[];
@@ -54,6 +64,8 @@ export class Scheduler {
     if (old) this.#spread.remove(old);
     const takesPlace = type !== 'DELETED' && !isOver(object);
     if (type !== 'DELETED') this.#spread.add(object);
+    if (takesPlace && keepsAway(object)) this.#guarded.add(key);
+    else this.#guarded.delete(key);
     // A place that is free again may be what another pod waits for.
     if (old?.spec.nodeName && !isOver(old) && !takesPlace) this.#retryWaiting();
     if (!takesPlace || !isToSchedule(object)) return;
@@ -71,14 +83,14 @@ export class Scheduler {
     const pod = store.get('pods', namespace, name);
     if (!pod || !isToSchedule(pod)) return;
     const nodes = store.list('nodes');
-    const topology = new TopologySpread(pod, nodes, () => store.list('pods', namespace));
+    const rules = this.#rulesFor(pod, nodes);
     const reasons = new Map<string, number>();
     const fitting: { name: string; dislike: number; cost: number }[] = [];
     for (const node of nodes) {
       const { name } = node.metadata;
-      const reason = refusal(pod, node, this.#spread.size(name)) ?? topology.refusal(node);
+      const reason = refusal(pod, node, this.#spread.size(name)) ?? firstRefusal(rules, node);
       if (reason) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
-      else fitting.push({ name, dislike: disliked(pod, node), cost: topology.cost(node) });
+      else fitting.push({ name, dislike: disliked(pod, node), cost: rules.topology.cost(node) });
     }
     if (fitting.length === 0) return this.#giveUp(pod, explain(nodes.length, reasons));
     const [best] = fitting.toSorted((a, b) => a.dislike - b.dislike || a.cost - b.cost);
@@ -94,6 +106,20 @@ export class Scheduler {
       'Scheduled',
       `Successfully assigned ${key} to ${nodeName}`,
     );
+  }
+
+  /** What a pod asks of nodes for the sake of the pods that are on them. */
+  #rulesFor(pod: KubeObject, nodes: KubeObject[]): Rules {
+    const { store } = this.#cluster;
+    const guarded = [...this.#guarded].flatMap((key) => {
+      const { namespace, name } = placeOf(key);
+      return store.get('pods', namespace, name) ?? [];
+    });
+    return {
+      ports: new HostPorts(pod, () => store.list('pods')),
+      topology: new TopologySpread(pod, nodes, () => store.list('pods', pod.metadata.namespace)),
+      affinity: new PodAffinity(store, pod, guarded),
+    };
   }
 
   #giveUp(pod: KubeObject, message: string): void {
@@ -120,6 +146,11 @@ export class Scheduler {
 function isToSchedule({ metadata, spec }: KubeObject): boolean {
   if (spec.nodeName || metadata.deletionTimestamp) return false;
   return (spec.schedulerName ?? SCHEDULER) === SCHEDULER;
+}
+
+/** Why a node cannot take a pod, in the order in which the scheduler asks; null if it can. */
+function firstRefusal({ ports, topology, affinity }: Rules, node: KubeObject): string | null {
+  return ports.refusal(node) ?? topology.refusal(node) ?? affinity.refusal(node);
 }
 
 /** Why no node can take a pod, as the scheduler words it: framework.FitError. */

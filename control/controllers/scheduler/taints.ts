@@ -7,11 +7,13 @@ export interface Taint {
   effect: string;
 }
 
-interface Toleration {
+export interface Toleration {
   key?: string;
   operator?: string;
   value?: string;
   effect?: string;
+  /** How long a taint of effect NoExecute is borne; for ever if nothing is said. */
+  tolerationSeconds?: number;
 }
 
 const PREFIX = 'node.kubernetes.io/';
@@ -51,7 +53,8 @@ function taintsOf({ spec, status }: KubeObject): Taint[] {
   return isKnown ? taints : [...taints, { key, effect: 'NoSchedule' }];
 }
 
-function tolerates({ key, operator, value, effect }: Toleration, taint: Taint): boolean {
+/** True if a toleration is one of this taint. */
+export function tolerates({ key, operator, value, effect }: Toleration, taint: Taint): boolean {
   if (effect && effect !== taint.effect) return false;
   if (key && key !== taint.key) return false;
   // Without a key only `Exists` makes sense, and tolerates everything.

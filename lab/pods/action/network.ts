@@ -1,5 +1,5 @@
 // What a probe or a hook does over the network, from where the kubelet is: the node.
-import { get as getHttp, type IncomingMessage, type RequestOptions } from 'node:http';
+import { get as getHttp, type RequestOptions } from 'node:http';
 import { get as getHttps } from 'node:https';
 import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -25,8 +25,6 @@ type HttpGet = NonNullable<Probe['httpGet']>;
 type TcpSocket = NonNullable<Probe['tcpSocket']>;
 
 const USER_AGENT = 'kube-probe/1.34';
-/** More than this of an answer is not looked at (pkg/probe/http). */
-const BODY_BYTES_MAX = 10 * 1024;
 
 /** Good if the server answers with 200 to 399; redirects are not followed. Never rejects. pkg/probe/http. */
 export function httpGet(action: HttpGet, dialer: Dialer, timeoutMs: number): Promise<ActionResult> {
@@ -34,7 +32,9 @@ export function httpGet(action: HttpGet, dialer: Dialer, timeoutMs: number): Pro
   return dialing(action, dialer, timeoutMs, (socket, address, port, settle) => {
     const tls = scheme === 'HTTPS';
     const stream = tls ? connectTls({ socket, rejectUnauthorized: false }) : socket;
-    stream.on('error', (error) => settle(bad(`Get "${url}": ${error.message}`)));
+    for (const each of new Set([socket, stream])) {
+      each.on('error', ({ message }) => settle(bad(`Get "${url}": ${message}`)));
+    }
     const target = path.startsWith('/') ? path : `/${path}`;
     const url = `${scheme.toLowerCase()}://${address}:${port}${target}`;
     const options: RequestOptions = {
@@ -42,9 +42,10 @@ export function httpGet(action: HttpGet, dialer: Dialer, timeoutMs: number): Pro
       headers: headersOf(httpHeaders, `${address}:${port}`),
       path: target,
     };
-    const request = (tls ? getHttps : getHttp)(options, (response) => {
-      readBody(response, (body) => settle(judge(response.statusCode ?? 0, body)));
-    });
+    // What counts is the status; the body is left where it is.
+    const request = (tls ? getHttps : getHttp)(options, ({ statusCode = 0 }) =>
+      settle(judge(statusCode)),
+    );
     request.on('error', (error) => settle(bad(`Get "${url}": ${error.message}`)));
   });
 }
@@ -112,19 +113,8 @@ function headersOf(given: { name: string; value: string }[], host: string) {
   return headers;
 }
 
-function readBody(response: IncomingMessage, done: (body: string) => void): void {
-  let body = '';
-  response.setEncoding('utf8');
-  response.on('data', (text: string) => {
-    if (body.length < BODY_BYTES_MAX) body += text;
-    if (body.length >= BODY_BYTES_MAX) done(body.slice(0, BODY_BYTES_MAX));
-  });
-  // Also of an answer that breaks off: what counts is its status.
-  response.on('close', () => done(body));
-}
-
-function judge(status: number, body: string): ActionResult {
-  if (status >= 200 && status < 400) return { good: true, output: body };
+function judge(status: number): ActionResult {
+  if (status >= 200 && status < 400) return { good: true, output: '' };
   return bad(`HTTP probe failed with statuscode: ${status}`);
 }
 

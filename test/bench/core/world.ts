@@ -181,6 +181,7 @@ function publish(writer: ImageWriter): void {
         affinityS: 0,
         cluster,
         local: new Int32Array(0),
+        serving: new Int32Array(0),
         sourceRanges: new Int32Array(0),
       },
     ],

@@ -95,6 +95,7 @@ function entry({ proto, endpoint, endpointPort }: BenchService, i: number): Serv
     affinityS: 0,
     cluster: Int32Array.of(parseAddress(endpoint)!, endpointPort),
     local: EMPTY,
+    serving: EMPTY,
     sourceRanges: EMPTY,
   };
 }

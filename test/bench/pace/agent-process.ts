@@ -18,8 +18,11 @@ const agent = await startAgent(
     arena,
     serviceRange: '10.96.0.0/16',
     podRanges: ['10.244.0.0/16'],
-    ephemeralPorts: [32_768, 39_999],
+    flows: 65_536,
+    access: {},
     hostNetwork: false,
+    narrow: false,
+    setSysctls: false,
     lease: false,
   },
   {

@@ -58,6 +58,6 @@ function service(i: number, turn: number): ServiceEntry {
     cluster[n * 2] = address('10.245.0.1') + i + n + turn;
     cluster[n * 2 + 1] = 8080;
   }
-  const about = { flags: 0, affinityS: 0, local: EMPTY, sourceRanges: EMPTY };
+  const about = { flags: 0, affinityS: 0, local: EMPTY, sourceRanges: EMPTY, serving: EMPTY };
   return { id: i + 1, name: `default/s${i}:80`, proto: PROTO_TCP, cluster, ...about };
 }

@@ -13,7 +13,8 @@ import { config, talker, webDeployment, webService } from './objects.ts';
 
 const NAME = 'e2e-kctl';
 /** Since when `exec` and `port-forward` speak WebSocket by themselves. */
-const MINOR_WEBSOCKET = 31;
+const MINOR_EXEC = 30;
+const MINOR_FORWARD = 31;
 /** Debian's is asked the least only. */
 const MINOR_WHOLE = 27;
 
@@ -306,7 +307,9 @@ function round(binary: Binary): void {
 
   test('events are there for whoever asks', async () => {
     const field = ['--field-selector', 'involvedObject.name=talker'];
-    assert.match(await ok('get', 'events', ...field), /Scheduled[\s\S]*Started/);
+    const events = await ok('get', 'events', ...field);
+    for (const reason of ['Scheduled', 'Pulled', 'Created', 'Started'])
+      assert.match(events, new RegExp(reason));
     assert.match(await ok('events', '--for', 'pod/talker'), /Scheduled/);
     assert.match(
       await ok('get', 'events', '--field-selector', 'reason=ScalingReplicaSet'),
@@ -339,7 +342,7 @@ function round(binary: Binary): void {
   });
 
   test('exec runs a command, with input and an exit code', async () => {
-    if (minor < MINOR_WEBSOCKET) {
+    if (minor < MINOR_EXEC) {
       const { code, stderr } = await kubectl.run(['exec', 'talker', '--', 'hostname']);
       assert.notEqual(code, 0);
       assert.match(stderr, /WebSocket/);
@@ -359,7 +362,7 @@ function round(binary: Binary): void {
 
   test('port-forward brings a Service to loopback, by the name of its port', async () => {
     const forward = kubectl.start(['port-forward', 'svc/web', ':http']);
-    if (minor < MINOR_WEBSOCKET) {
+    if (minor < MINOR_FORWARD) {
       await until('it has ended', () => forward.child.exitCode !== null);
       assert.match(forward.output(), /WebSocket/);
       return;

@@ -56,6 +56,7 @@ const REFUSED: [what: string, text: string, message: RegExp][] = [
   ['an address outside', 'nodes:\n  - {address: 10.1.1.1}\n', /:2: .*not in the fabric range/],
   ["the API server's address", 'nodes:\n  - {address: 172.18.0.1}\n', /API server's/],
   ['pod ranges that overlap', 'nodes:\n  - {}\n  - {podCIDR: 10.244.1.0/25}\n', /overlaps/],
+  ['flows that are no power of two', 'flows: 1000\n', /:1: flows 1000 is no power of two/],
   ['a loopback range', 'ranges:\n  pods: 127.0.0.0/16\n', /:2: .*overlaps 127\.0\.0\.0\/8/],
   ['a link-local range', 'ranges:\n  pods: 169.254.0.0/16\n', /overlaps 169\.254\.0\.0\/16/],
   ['a multicast range', 'ranges:\n  services: 224.0.0.0/16\n', /overlaps 224\.0\.0\.0\/3/],

@@ -35,6 +35,13 @@ test('an address is given once, and again when its Service is gone', async () =>
   assert.equal((await post(service('late', { clusterIP: '10.96.0.77' }))).code, 201);
 });
 
+test('a dry run of an update looks at the version', async () => {
+  const { body } = await post(service('versioned'));
+  const old = { ...body, metadata: { ...body.metadata, resourceVersion: '1', labels: { a: 'b' } } };
+  const { code } = await api.call('PUT', `${SERVICES}/versioned?dryRun=All`, old);
+  assert.equal(code, 409);
+});
+
 test('an address cannot be changed; one that is left out is kept', async () => {
   const { body } = await post(service('kept'));
   const path = `${SERVICES}/kept`;
@@ -104,4 +111,22 @@ test('a port of a Service may have any label for a name, such as kubectl makes o
   const { code, body } = await create('spaced', 'a b');
   assert.equal(code, 422);
   assert.equal(body.details.causes[0].field, 'spec.ports[0].name');
+});
+
+test('a dry run shows what would be allocated, refuses what could not be, and keeps nothing', async () => {
+  const dry = (object: object) => api.call('POST', `${SERVICES}?dryRun=All`, object);
+  const first = await dry(service('dry', { type: 'NodePort' }));
+  assert.match(first.body.spec.clusterIP, /^10\.96\./);
+  const { nodePort } = first.body.spec.ports[0];
+  assert.ok(nodePort >= 30_000);
+  const { clusterIP } = first.body.spec;
+  const taken = service('taken', { clusterIP, type: 'NodePort', ports: [{ port: 1, nodePort }] });
+  assert.equal((await post(taken)).code, 201);
+  assert.match((await dry(service('dry', { clusterIP }))).body.message, /already allocated/);
+  const path = `${SERVICES}/taken`;
+  const change = { spec: { type: 'ClusterIP', ports: [{ port: 1 }] } };
+  const tried = await api.call('PATCH', `${path}?dryRun=All`, change, MERGE);
+  assert.equal(tried.body.spec.ports[0].nodePort, undefined);
+  const late = service('late-port', { type: 'NodePort', ports: [{ port: 1, nodePort }] });
+  assert.match((await post(late)).body.message, /already allocated/, 'it is still held');
 });

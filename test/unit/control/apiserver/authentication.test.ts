@@ -75,6 +75,20 @@ test('what nobody may ask for is not done either', async () => {
   assert.equal((await api.call('GET', kept)).code, 200);
 });
 
+test('no stream into a pod is begun either', async () => {
+  const path = '/api/v1/namespaces/default/pods/p/exec?command=sh&stdin=true';
+  for (const [protocol, authorization] of [
+    ['websocket', ''],
+    ['websocket', 'Bearer wrong'],
+    ['SPDY/3.1', ''],
+  ] as [string, string][]) {
+    const headers = { authorization, connection: 'Upgrade', upgrade: protocol };
+    const { code, body } = await api.call('GET', path, undefined, headers);
+    assert.equal(code, 401, protocol);
+    assert.equal(typeof body === 'string' ? JSON.parse(body).reason : body.reason, 'Unauthorized');
+  }
+});
+
 test('a path that is none is a bad request', async () => {
   assert.equal((await api.call('GET', '//')).code, 400);
 });

@@ -148,6 +148,30 @@ test('lists are selected by labels and fields, and come in pages', async () => {
   assert.deepEqual(await names(rest), ['list-c']);
 });
 
+test('events are found by what they are about', async () => {
+  const involvedObject = {
+    kind: 'Pod',
+    apiVersion: 'v1',
+    name: 'p',
+    namespace: 'default',
+    uid: 'u',
+  };
+  const EVENTS = '/api/v1/namespaces/default/events';
+  const rest = { reason: 'Pulled', type: 'Normal', source: { component: 'kubelet' } };
+  await api.call('POST', EVENTS, { metadata: { name: 'e' }, involvedObject, ...rest });
+  const finds = async (selector: string): Promise<boolean> => {
+    const { body } = await api.call('GET', `${EVENTS}?fieldSelector=${selector}`);
+    return body.items.some((o: { metadata: { name: string } }) => o.metadata.name === 'e');
+  };
+  const terms = Object.entries(involvedObject).map(
+    ([part, value]) => `involvedObject.${part}=${value}`,
+  );
+  for (const term of [...terms, 'reason=Pulled', 'source=kubelet', terms.join(',')]) {
+    assert.ok(await finds(term), term);
+    assert.equal(await finds(term.replace('=', '!=')), false, term);
+  }
+});
+
 test('the kubeconfig is for its owner alone', () => {
   assert.equal(statSync(api.kubeconfig).mode & 0o777, 0o600);
 });

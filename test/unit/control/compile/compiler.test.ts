@@ -76,6 +76,31 @@ test("Local policies add this node's endpoints and say so in the flags", () => {
   assert.deepEqual(pairs(entryOf('ns/a:80')!.cluster), ['10.244.1.2:8080', '10.244.2.2:8080']);
 });
 
+test('UDP: endpoints that serve and may not be chosen are said apart; of TCP none are', () => {
+  const ending = { ready: false, serving: true, terminating: true };
+  for (const protocol of ['UDP', 'TCP']) {
+    const name = protocol.toLowerCase();
+    world.put({
+      service: service(name, { ports: [{ port: 53, protocol }] }),
+      slice: {
+        ...slice(`${name}-1`, name, []),
+        ports: [{ port: 5353, protocol }],
+        endpoints: [
+          { addresses: ['10.244.1.2'] },
+          { addresses: ['10.244.1.3'], conditions: ending },
+          { addresses: ['10.244.1.4'], conditions: { ...ending, serving: false } },
+          { addresses: ['10.244.1.5'], conditions: { ready: false } },
+        ],
+      },
+    });
+  }
+  world.publish();
+  assert.deepEqual(pairs(entryOf('ns/udp:53')!.cluster), ['10.244.1.2:5353']);
+  // The last one says nothing of serving, which means that it does.
+  assert.deepEqual(pairs(entryOf('ns/udp:53')!.serving), ['10.244.1.3:5353', '10.244.1.5:5353']);
+  assert.deepEqual(pairs(entryOf('ns/tcp:53')!.serving), []);
+});
+
 test('one endpoint changed: one Service port is said, no frontend, not the node', () => {
   for (let i = 0; i < 20; i++) {
     world.put({ service: service(`s${i}`, { clusterIP: `10.96.1.${i}` }) });

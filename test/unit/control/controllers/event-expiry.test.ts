@@ -33,3 +33,19 @@ test('an event goes when it has not happened again for an hour', async () => {
   await pass(2);
   assert.deepEqual(names(), []);
 });
+
+test('a namespace holds a thousand events at most, and loses those that were written first', async () => {
+  const create = (name: string) => {
+    const involvedObject = { kind: 'Pod', name: 'p', namespace: 'default' };
+    world.create('Event', { metadata: { name }, involvedObject });
+  };
+  for (let i = 0; i < 1005; i++) {
+    create(`e${i}`);
+    if (i === 900) world.patch('Event', 'e0', { count: 2 });
+  }
+  await world.idle();
+  const left = new Set(names());
+  assert.equal(left.size, 1000);
+  const gone = Array.from({ length: 7 }, (_, i) => `e${i}`).filter((name) => !left.has(name));
+  assert.deepEqual(gone, ['e1', 'e2', 'e3', 'e4', 'e5']);
+});

@@ -164,6 +164,81 @@ test('pods of two templates are spread by themselves', async () => {
   assert.deepEqual(await nodes('2'), ['a1', 'a2', 'b1']);
 });
 
+const others = (
+  kind: 'podAffinity' | 'podAntiAffinity',
+  topologyKey: string,
+  more: object = {},
+) => ({
+  affinity: {
+    [kind]: {
+      requiredDuringSchedulingIgnoredDuringExecution: [
+        { topologyKey, labelSelector: { matchLabels: { app: 'x' } }, ...more },
+      ],
+    },
+  },
+});
+
+test('pods that keep away from their like are on nodes of their own, or wait', async () => {
+  const spec = others('podAntiAffinity', HOST);
+  const nodes: string[] = [];
+  for (let i = 0; i < 3; i++) nodes.push(await place(`p${i}`, spec, { app: 'x' }));
+  assert.deepEqual(nodes.toSorted(), ['a1', 'a2', 'b1']);
+  assert.equal(
+    await place('p3', spec, { app: 'x' }),
+    "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules.",
+  );
+  assert.equal(
+    await place('plain', {}, { app: 'x' }),
+    "0/3 nodes are available: 3 node(s) didn't satisfy existing pods anti-affinity rules.",
+  );
+  world.remove('Pod', 'p1');
+  await world.idle();
+  const waiting = ['p3', 'plain'].filter((name) => !world.get('Pod', name)!.spec.nodeName);
+  assert.equal(waiting.length, 1, 'one of the two that waited has the place');
+});
+
+test('pods that want to be near others are in their domain; the first of them is anywhere', async () => {
+  const near = others('podAffinity', ZONE);
+  assert.equal(
+    await place('lonely', near, { app: 'y' }),
+    "0/3 nodes are available: 3 node(s) didn't match pod affinity rules.",
+  );
+  const first = await place('first', { ...near, nodeSelector: { [ZONE]: 'b' } }, { app: 'x' });
+  assert.equal(first, 'b1');
+  for (const name of ['p1', 'p2', 'p3']) assert.equal(await place(name, near, { app: 'x' }), 'b1');
+});
+
+test('rules between pods stay in their namespace unless they name others', async () => {
+  world.create('Namespace', { metadata: { name: 'far' } });
+  for (const on of ['a1', 'a2', 'b1']) {
+    world.create('Pod', pod(`x-${on}`, { nodeName: on }, { labels: { app: 'x' } }), 'far');
+  }
+  assert.equal(await place('own', others('podAntiAffinity', HOST)), 'a1');
+  const named = others('podAntiAffinity', HOST, { namespaces: ['far'] });
+  assert.match(await place('named', named), /pod anti-affinity rules/);
+  const chosen = others('podAntiAffinity', HOST, { namespaceSelector: {} });
+  assert.match(await place('chosen', chosen), /pod anti-affinity rules/);
+});
+
+test('a port of the node is for one pod at a time', async () => {
+  const port = (hostPort: number, more: object = {}) => ({
+    containers: [
+      { name: 'main', image: 'pause', ports: [{ containerPort: 80, hostPort, ...more }] },
+    ],
+    nodeSelector: { [ZONE]: 'b' },
+  });
+  assert.equal(await place('p1', port(8080)), 'b1');
+  assert.match(
+    await place('p2', port(8080)),
+    /1 node\(s\) didn't have free ports for the requested pod ports/,
+  );
+  assert.equal(await place('udp', port(8080, { protocol: 'UDP' })), 'b1');
+  assert.equal(await place('other', port(8081)), 'b1');
+  world.patchStatus('Pod', 'p1', { phase: 'Succeeded' });
+  await world.idle();
+  assert.equal(world.get('Pod', 'p2')!.spec.nodeName, 'b1');
+});
+
 test('the pods of a ReplicaSet are on all nodes', async () => {
   world.create('ReplicaSet', workload('web', { replicas: 6 }));
   await world.idle();

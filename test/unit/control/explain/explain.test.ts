@@ -167,12 +167,8 @@ describe('every row of the scenarios is explained as it happens', () => {
     const world = fromFiles([path], RANGE);
     rmSync(path);
     for (const row of scenario.rows) {
-      const [what, way, outcome] = row.split('|').map((part) => part.trim()) as [
-        string,
-        string,
-        string,
-      ];
-      test(`${name}: ${what}`, () => {
+      const [rule, what, way = '', outcome = ''] = row.split('|').map((part) => part.trim());
+      test(`${name}: ${rule}: ${what}`, () => {
         const [from, to] = way.split(' -> ') as [string, string];
         const found = explainQuestion(world, { from, to, node: scenario.node });
         if (found.verdict === 'reject') return assert.equal(outcome, 'reject');

@@ -93,10 +93,10 @@ test('what is left of a flow counts down to zero and not below', () => {
 
 test('a flow whose Service is gone has no Service, and keeps the rest', () => {
   const t = createTestDatapath();
-  t.one(udp4(`${POD}:1`, `${VIP}:53`));
-  assert.equal(t.writer.flowsOf(2), 1);
-  t.writer.publish(change({ remove: [2] }));
-  t.one(udp4(`${POD}:1`, `${VIP}:53`));
+  t.one(tcp4(`${POD}:1`, `${VIP}:80`, SYN));
+  t.one(tcp4(`${BACKEND}:8080`, `${POD}:1`, SYN | ACK));
+  assert.equal(t.writer.flowsOf(1), 1);
+  t.writer.publish(change({ remove: [1] }));
   assert.deepEqual([rows(t)[0]!.service, rows(t)[0]!.packets], [null, 2]);
 });
 

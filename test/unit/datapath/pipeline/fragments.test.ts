@@ -2,10 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   BACKEND,
+  change,
   createTestDatapath,
+  DEFAULT_IMAGE,
+  frontend,
   NODE,
   OUTSIDE,
   POD,
+  pairs,
+  service,
   type TestDatapath,
   VIP,
 } from '../../../support/datapath.ts';
@@ -100,6 +105,32 @@ test('an echo request in pieces, and a datagram without a sum', () => {
     assemble(t.send(...pieces(`${VIP}:53`, 4000, 4, true)).map((o) => o.frame)),
   );
   assert.deepEqual([unsummed.dst, unsummed.l4Ok], [BACKEND, true]);
+});
+
+test('SCTP in pieces: dropped where ports change, all of them; left alone where they stay', () => {
+  const sctp = (to: string) =>
+    ip4(POD, to, 132, [0x0f, 0xa0, 0x0f, 0x1c, ...data(2000)], { id: 9 });
+  const t = createTestDatapath({
+    image: change({
+      ...DEFAULT_IMAGE,
+      upsert: [service(9, { proto: 132, cluster: pairs(`${BACKEND}:9999`) })],
+      addFrontends: [frontend(`${VIP}:3868`, 9, 0, 132)],
+    }),
+  });
+  for (const order of [false, true]) {
+    const frames = fragment4(sctp(VIP), 1480);
+    const sent = t.send(...(order ? frames.reverse() : frames));
+    assert.deepEqual(
+      sent.filter((o) => o.verdict !== 'held').map((o) => o.verdict),
+      ['fragment-sctp', 'fragment-sctp'],
+    );
+  }
+  assert.equal(t.counter('fragment-sctp'), 4);
+  const direct = fragment4(sctp(BACKEND), 1480);
+  for (const [i, o] of t.send(...direct).entries()) {
+    assert.equal(o.verdict, 'forward');
+    assert.deepEqual(o.frame.subarray(30), direct[i]!.subarray(30));
+  }
 });
 
 test('two datagrams at once do not mix: by identification, by protocol, by source', () => {

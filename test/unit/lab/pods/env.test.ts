@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Pod } from '../../../../control/kube/kinds.ts';
-import { buildEnv, expand } from '../../../../lab/pods/env.ts';
+import type { Container, Pod } from '../../../../control/kube/kinds.ts';
+import { buildEnv, envSources, expand } from '../../../../lab/pods/env.ts';
+import type { SourceRef } from '../../../../lab/pods/sources.ts';
 
 const POD = {
   metadata: { name: 'web', namespace: 'shop', uid: 'u-1', labels: { tier: 'front' } },
@@ -9,8 +10,22 @@ const POD = {
 } as unknown as Pod;
 const GIVEN = { podIP: '10.244.2.5', hostIP: '172.18.0.12', hostname: 'web' };
 
-function envOf(...variables: Parameters<typeof buildEnv>[0]): Record<string, string> {
-  return buildEnv(variables, POD, GIVEN);
+const SOURCES: Record<string, Record<string, string>> = {
+  'ConfigMap/shop': { COLOUR: 'red', 'with.dot': 'd' },
+  'Secret/pass': { COLOUR: 'blue', key: 's3cret' },
+};
+
+function lookUp({ kind, name }: SourceRef) {
+  const data = SOURCES[`${kind}/${name}`];
+  return data ? new Map(Object.entries(data).map(([k, v]) => [k, Buffer.from(v)])) : null;
+}
+
+function envWith(container: Partial<Container>, services = {}): Record<string, string> {
+  return buildEnv({ name: 'main', ...container }, POD, GIVEN, lookUp, services);
+}
+
+function envOf(...env: NonNullable<Container['env']>): Record<string, string> {
+  return envWith({ env });
 }
 
 test('a container has a path, a home and the name of its host', () => {
@@ -73,3 +88,75 @@ for (const [fieldPath, value] of [
     assert.equal(env.F, value);
   });
 }
+
+test('whole ConfigMaps and Secrets become variables, later ones before earlier, with their prefix', () => {
+  const env = envWith({
+    envFrom: [
+      { configMapRef: { name: 'shop' } },
+      { secretRef: { name: 'pass' } },
+      { prefix: 'P_', configMapRef: { name: 'shop' } },
+    ],
+    env: [{ name: 'SEEN', value: '$(COLOUR) $(P_COLOUR)' }],
+  });
+  assert.equal(env.COLOUR, 'blue');
+  assert.equal(env.P_COLOUR, 'red');
+  assert.equal(env['with.dot'], 'd');
+  assert.equal(env.SEEN, 'blue red');
+});
+
+test('single keys of both become variables, missing ones that are optional none', () => {
+  const env = envOf(
+    { name: 'C', valueFrom: { configMapKeyRef: { name: 'shop', key: 'COLOUR' } } },
+    { name: 'S', valueFrom: { secretKeyRef: { name: 'pass', key: 'key' } } },
+    { name: 'N', valueFrom: { secretKeyRef: { name: 'pass', key: 'none', optional: true } } },
+    { name: 'M', valueFrom: { configMapKeyRef: { name: 'none', key: 'k', optional: true } } },
+  );
+  assert.deepEqual([env.C, env.S], ['red', 's3cret']);
+  assert.ok(!('N' in env) && !('M' in env));
+});
+
+for (const [what, container, message] of [
+  ['ConfigMap', { envFrom: [{ configMapRef: { name: 'none' } }] }, 'configmap "none" not found'],
+  [
+    'Secret',
+    { env: [{ name: 'S', valueFrom: { secretKeyRef: { name: 'none', key: 'k' } } }] },
+    'secret "none" not found',
+  ],
+  [
+    'key',
+    { env: [{ name: 'C', valueFrom: { configMapKeyRef: { name: 'shop', key: 'k' } } }] },
+    "couldn't find key k in ConfigMap shop/shop",
+  ],
+] as const) {
+  test(`a missing ${what} keeps the container waiting, and is named`, () => {
+    const given = container as unknown as Partial<Container>;
+    assert.throws(() => envWith(given), { reason: 'CreateContainerConfigError', message });
+  });
+}
+
+test('Services are seen, and give way to what the container says itself', () => {
+  const env = envWith(
+    {
+      env: [
+        { name: 'A', value: '$(WEB_PORT)' },
+        { name: 'DB_PORT', value: 'own' },
+      ],
+    },
+    { WEB_PORT: 'tcp://10.96.0.7:80', DB_PORT: 'tcp://10.96.0.8:1' },
+  );
+  assert.equal(env.A, 'tcp://10.96.0.7:80');
+  assert.equal(env.DB_PORT, 'own');
+});
+
+test('what the environment is taken from is known before', () => {
+  const refs = envSources({
+    name: 'main',
+    envFrom: [{ configMapRef: { name: 'a' } }, { secretRef: { name: 'b' } }],
+    env: [{ name: 'S', valueFrom: { secretKeyRef: { name: 'c', key: 'k' } } }],
+  });
+  assert.deepEqual(refs, [
+    { kind: 'ConfigMap', name: 'a' },
+    { kind: 'Secret', name: 'b' },
+    { kind: 'Secret', name: 'c' },
+  ]);
+});

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
-import { listeningPorts } from '../../../../lab/pods/listening.ts';
-import { resolverText } from '../../../../lab/pods/resolver.ts';
+import { declaredPorts, listeningPorts } from '../../../../lab/pods/listening.ts';
 
 test('a port counts as listening as long as somebody listens on it', async () => {
   const server = createServer();
@@ -17,14 +16,12 @@ test('a process that is gone listens on nothing', () => {
   assert.deepEqual(listeningPorts(2 ** 30), new Set());
 });
 
-test('a pod looks names up in its own namespace first', () => {
-  assert.equal(
-    resolverText('shop', '10.96.0.10'),
-    [
-      'nameserver 10.96.0.10',
-      'search shop.svc.cluster.local svc.cluster.local cluster.local',
-      'options ndots:5',
-      '',
-    ].join('\n'),
-  );
+test('the ports that a container declares are those of TCP', () => {
+  const ports = [
+    { containerPort: 80 },
+    { containerPort: 53, protocol: 'UDP' },
+    { containerPort: 53, protocol: 'TCP' },
+  ];
+  assert.deepEqual(declaredPorts({ name: 'main', ports }), [80, 53]);
+  assert.deepEqual(declaredPorts({ name: 'main' }), []);
 });

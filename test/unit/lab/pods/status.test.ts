@@ -11,8 +11,8 @@ function container(name: string, ready: boolean): ContainerState {
   return { name, image: 'pause', ready, started: ready, restarts: 2, state, lastState: {}, id };
 }
 
-function statusOf(state: Partial<PodState>, before: object = {}): Status {
-  return buildStatus({ status: before } as Pod, {
+function statusOf(state: Partial<PodState>, before: object = {}, spec: object = {}): Status {
+  return buildStatus({ status: before, spec } as Pod, {
     phase: 'Running',
     podIP: '10.244.1.2',
     hostIP: '172.18.0.11',
@@ -99,4 +99,81 @@ test('a container is reported with its restarts and its process', () => {
   assert.equal(status!.restartCount, 2);
   assert.equal(status!.containerID, 'kubetun://7-9');
   assert.equal(status!.ready, true);
+});
+
+function conditionOf(status: Status, type: string) {
+  const { status: holds, reason, message } = status.conditions!.find((c) => c.type === type)!;
+  return [holds, reason, message];
+}
+
+const ENDED = {
+  ...{ exitCode: 0, reason: 'Completed', containerID: '' },
+  ...{ startedAt: '2026-01-01T00:00:00Z', finishedAt: '2026-01-01T00:00:01Z' },
+};
+const WAITS = { waiting: { reason: 'PodInitializing' } };
+
+test('a pod is not initialized while an init container has not succeeded, and says which', () => {
+  const status = statusOf({
+    phase: 'Pending',
+    inits: [
+      { ...container('done', false), state: { terminated: ENDED } },
+      container('runs', false),
+    ],
+    sidecars: [{ ...container('side', false), state: WAITS }],
+    containers: [{ ...container('main', false), state: WAITS }],
+  });
+  assert.deepEqual(conditionOf(status, 'Initialized'), [
+    'False',
+    'ContainersNotInitialized',
+    'containers with incomplete status: [runs side]',
+  ]);
+});
+
+test('a side-car that starts again takes initialization not back, but readiness', () => {
+  const sidecars = [{ ...container('side', false), state: WAITS }];
+  const status = statusOf({ sidecars, containers: [container('main', true)] });
+  assert.deepEqual(conditionOf(status, 'Initialized'), ['True', undefined, undefined]);
+  assert.equal(conditionOf(status, 'Ready')[2], 'containers with unready status: [side]');
+});
+
+test('a pod that has ended is not ready any more, as it is complete', () => {
+  const status = statusOf({ phase: 'Succeeded', containers: [container('main', false)] });
+  assert.deepEqual(conditionOf(status, 'Ready').slice(0, 2), ['False', 'PodCompleted']);
+  assert.deepEqual(conditionOf(status, 'Initialized').slice(0, 2), ['True', 'PodCompleted']);
+});
+
+test('a readiness gate has a say in whether a pod is ready, not in whether its containers are', () => {
+  const spec = { readinessGates: [{ conditionType: 'example.com/up' }], containers: [] };
+  const state = { containers: [container('main', true)] };
+  const closed = statusOf(state, {}, spec);
+  assert.equal(conditionOf(closed, 'ContainersReady')[0], 'True');
+  assert.deepEqual(conditionOf(closed, 'Ready').slice(0, 2), ['False', 'ReadinessGatesNotReady']);
+  const conditions = [{ type: 'example.com/up', status: 'True' }];
+  const open = statusOf(state, { conditions }, spec);
+  assert.equal(conditionOf(open, 'Ready')[0], 'True');
+  assert.equal(conditionOf(open, 'example.com/up')[0], 'True', 'and stays as it is');
+});
+
+test('init containers are reported in the order of the spec, ready once they have succeeded', () => {
+  const names = ['first', 'side', 'last'];
+  const spec = { initContainers: names.map((name) => ({ name })), containers: [] };
+  const status = statusOf(
+    {
+      inits: [
+        { ...container('first', false), state: { terminated: ENDED } },
+        container('last', false),
+      ],
+      sidecars: [container('side', true)],
+    },
+    {},
+    spec,
+  );
+  assert.deepEqual(
+    status.initContainerStatuses!.map(({ name, ready }) => [name, ready]),
+    [
+      ['first', true],
+      ['side', true],
+      ['last', false],
+    ],
+  );
 });

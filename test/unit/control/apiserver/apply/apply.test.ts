@@ -173,6 +173,13 @@ test('an object without known managers belongs to before-first-apply when it is 
   assert.match(error.message, /conflict with "before-first-apply" using v1: \.spec\.type$/);
 });
 
+test('applying nothing to an object without known managers makes none known', () => {
+  const live: Applied = { object: service({ type: 'NodePort' }), managers: [] };
+  const { object, managers } = apply(live, nothing(), 'me');
+  assert.deepEqual(managers, []);
+  assert.deepEqual(object.spec, live.object.spec);
+});
+
 test('the time of an entry is that of its last change', () => {
   const config = service({ type: 'NodePort' });
   const first = apply(null, config, 'me');

@@ -83,6 +83,10 @@ test('a configuration must name what it is applied to', async () => {
     [map('y', {}), /^the name of the object \(y\) does not match the name on the URL \(x\)/],
     [map('x', {}, { namespace: 'kube-system' }), /^the namespace of the provided object/],
     [map('x', {}, { managedFields: [{}] }), /^metadata.managedFields must be nil/],
+    [
+      { ...map('x', {}), metadata: { name: {} } },
+      /cannot unmarshal object into field metadata.name/,
+    ],
     [{ ...map('x', {}), dada: 1 }, /\(default\/x; \/v1, Kind=ConfigMap\): \.dada: field not decl/],
   ];
   for (const [body, message] of rows) {
@@ -90,6 +94,13 @@ test('a configuration must name what it is applied to', async () => {
     assert.equal(answer.code, 400);
     assert.match(answer.body.message, message);
   }
+});
+
+test('a null is applied as what is not there', async () => {
+  const { code, body } = await apply(`${MAPS}/null`, map('null', { a: '1', b: null }));
+  assert.equal(code, 201);
+  assert.deepEqual(body.data, { a: '1' });
+  assert.deepEqual(managers(body), [['me', 'Apply', { 'f:data': { 'f:a': {}, 'f:b': {} } }]]);
 });
 
 test('two items of one key cannot be applied', async () => {
@@ -141,6 +152,27 @@ test('the status is applied by its path, with an entry of its own', async () => 
   const main = await apply(`${PODS}/stated`, { ...body, status: { phase: 'Failed' } });
   assert.equal(main.body.status.phase, 'Pending');
   assert.equal((await apply(`${PODS}/nobody/status`, body)).code, 404);
+});
+
+test('who scales owns the number of replicas, by the path that says so', async () => {
+  const labels = { app: 'none' };
+  const template = { metadata: { labels }, spec: { containers: [{ name: 'm', image: 'i' }] } };
+  const metadata = { name: 'scaled', namespace: 'default' };
+  const spec = { replicas: 0, selector: { matchLabels: labels }, template };
+  const path = '/apis/apps/v1/namespaces/default/replicasets';
+  const body = { apiVersion: 'apps/v1', kind: 'ReplicaSet', metadata, spec };
+  await apply(`${path}/scaled`, body);
+  const type = { 'content-type': 'application/merge-patch+json' };
+  const change = { spec: { replicas: 1 } };
+  await api.call('PATCH', `${path}/scaled/scale?fieldManager=scaler`, change, type);
+  const { body: scaled } = await api.call('GET', `${path}/scaled`);
+  const owned = managers(scaled).find(([manager]) => manager === 'scaler');
+  assert.deepEqual(owned, ['scaler', 'Update scale', { 'f:spec': { 'f:replicas': {} } }]);
+  const again = await apply(`${path}/scaled`, body);
+  assert.match(
+    again.body.message,
+    /"scaler" with subresource "scale" using apps\/v1: .spec.replicas$/,
+  );
 });
 
 test('writes are recorded by their manager, or by the program that made them', async () => {

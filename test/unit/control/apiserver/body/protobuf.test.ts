@@ -27,7 +27,7 @@ test('whatever bytes come, they are decoded or refused', () => {
       outcome(() => decodeMessage('Deployment', Buffer.from(bytes)));
       outcome(() => openEnvelope(Buffer.concat([Buffer.from('k8s\0'), bytes])));
     }),
-    { numRuns: 2000 },
+    { numRuns: 5000 },
   );
 });
 
@@ -38,7 +38,7 @@ test('a message that was damaged at one place is decoded or refused', () => {
       bytes[at] = value;
       outcome(() => decodeMessage('Deployment', bytes));
     }),
-    { numRuns: 2000 },
+    { numRuns: 5000 },
   );
 });
 

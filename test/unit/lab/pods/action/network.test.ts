@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { ensureCredentials } from '../../../../../control/apiserver/credentials.ts';
 import { type Dialer, httpGet, tcpSocket } from '../../../../../lab/pods/action/network.ts';
 import { resolvePort } from '../../../../../lab/pods/action/port.ts';
 
@@ -71,13 +76,32 @@ test('a server without TLS is bad over HTTPS', async () => {
   assert.equal(good, false);
 });
 
-test('a port that nobody listens on is bad, for HTTP and for TCP', async () => {
+test('a server with any certificate is good over HTTPS', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'kubetun-probe-'));
+  const { key, cert } = ensureCredentials(folder, ['other.example']);
+  const secure = createTlsServer({ key, cert }, (_request, response) => response.end('ok'));
+  await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
+  try {
+    const to = (secure.address() as AddressInfo).port;
+    const result = await httpGet({ scheme: 'HTTPS', port: to }, dialer(), TIMEOUT_MS);
+    assert.deepEqual(result, { good: true, output: '' });
+  } finally {
+    secure.close();
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('a port that nobody listens on is bad, for HTTP, HTTPS and TCP', async () => {
   const closed = createTcpServer();
   await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
   const free = (closed.address() as AddressInfo).port;
   await new Promise((resolve) => closed.close(resolve));
-  for (const action of [httpGet, tcpSocket]) {
-    const { good, output } = await action({ port: free }, dialer(), TIMEOUT_MS);
+  for (const result of [
+    httpGet({ port: free }, dialer(), TIMEOUT_MS),
+    httpGet({ port: free, scheme: 'HTTPS' }, dialer(), TIMEOUT_MS),
+    tcpSocket({ port: free }, dialer(), TIMEOUT_MS),
+  ]) {
+    const { good, output } = await result;
     assert.equal(good, false);
     assert.match(output, /ECONNREFUSED/);
   }

@@ -1,0 +1,126 @@
+// The node's health ports: one for the node, and one for each Service that asks for one.
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Tables } from '../model/tables.ts';
+import { answerNode, answerService, type HealthAnswer, isProxyHealthy } from './health-answer.ts';
+import type { Clock } from './pacer.ts';
+import type { Log, Publisher } from './publisher.ts';
+
+/** Where kube-proxy answers as well. */
+export const NODE_HEALTH_PORT = 10_256;
+/** A port that somebody else has is tried again so often. */
+const RETRY_MS = 10_000;
+
+export interface HealthOptions {
+  /** The address to listen on, such as 0.0.0.0. */
+  host: string;
+  /** NODE_HEALTH_PORT, or 0 for any. */
+  nodePort: number;
+  tables: Tables;
+  publisher: Pick<Publisher, 'progress'>;
+  clock: Clock;
+  log: Log;
+}
+
+interface Listener {
+  port: number;
+  server: Server;
+}
+
+/** Serves health over HTTP in the network namespace of this process. A port that is taken costs that port alone. */
+export class HealthServers {
+  readonly #options: HealthOptions;
+  readonly #node: Server;
+  /** `namespace/name` of the Service -> its port. */
+  readonly #services = new Map<string, Listener>();
+  #cancelRetry = () => {};
+
+  constructor(options: HealthOptions) {
+    this.#options = options;
+    this.#node = this.#listen(options.nodePort, 'the node', (path) => this.#answerNode(path));
+  }
+
+  /** Where the node answers; null until it listens. */
+  get nodePort(): number | null {
+    return portOf(this.#node);
+  }
+
+  /** Where a Service answers; null while it does not. */
+  servicePort(key: string): number | null {
+    const listener = this.#services.get(key);
+    return listener ? portOf(listener.server) : null;
+  }
+
+  /** Opens and closes ports as the tables say now. */
+  sync(): void {
+    const wanted = this.#options.tables.healthPorts;
+    for (const [key, { port, server }] of this.#services) {
+      if (wanted.get(key) === port) continue;
+      close(server);
+      this.#services.delete(key);
+    }
+    for (const [key, port] of wanted) {
+      if (this.#services.has(key)) continue;
+      const answer = () => answerService(key, this.#options.tables, this.#isHealthy());
+      const server = this.#listen(port, `Service ${key}`, answer, () => {
+        this.#services.delete(key);
+        this.#retryLater();
+      });
+      this.#services.set(key, { port, server });
+    }
+  }
+
+  stop(): void {
+    this.#cancelRetry();
+    close(this.#node);
+    for (const { server } of this.#services.values()) close(server);
+    this.#services.clear();
+  }
+
+  #retryLater(): void {
+    this.#cancelRetry();
+    this.#cancelRetry = this.#options.clock.after(RETRY_MS, () => this.sync());
+  }
+
+  #isHealthy(): boolean {
+    const { publisher, clock } = this.#options;
+    return isProxyHealthy(publisher.progress, clock.nowMs());
+  }
+
+  #answerNode(path: string): HealthAnswer | null {
+    if (path !== '/healthz' && path !== '/livez') return null;
+    const { publisher, clock, tables } = this.#options;
+    const nowMs = clock.nowMs();
+    const isLeaving = tables.nodes.get(tables.nodeName)?.leaving ?? false;
+    return answerNode(path, publisher.progress, nowMs, Date.now() - nowMs, isLeaving);
+  }
+
+  #listen(
+    port: number,
+    of: string,
+    answer: (path: string) => HealthAnswer | null,
+    onFailed = () => {},
+  ): Server {
+    const { host, log } = this.#options;
+    const server = createServer((request, response) => {
+      const found = answer((request.url ?? '').split('?')[0]!);
+      const type = { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' };
+      response.writeHead(found?.status ?? 404, { ...type, ...found?.headers });
+      response.end(`${JSON.stringify(found?.body ?? { error: 'ask for /healthz or /livez' })}\n`);
+    });
+    server.on('error', (error) => {
+      log.warn({ port, why: error.message }, `the health of ${of} is not served`);
+      onFailed();
+    });
+    return server.listen(port, host);
+  }
+}
+
+function portOf(server: Server): number | null {
+  return (server.address() as AddressInfo | null)?.port ?? null;
+}
+
+function close(server: Server): void {
+  server.close();
+  server.closeAllConnections();
+}

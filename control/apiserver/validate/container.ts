@@ -1,0 +1,176 @@
+// Rules of containers: pkg/apis/core/validation, as far as the lab runs them.
+import { DNS_LABEL_HINT, isDnsLabel, isPortName } from '../names.ts';
+import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
+import { validateLifecycle, validateProbe } from './probe.ts';
+import { isPort, PORT_HINT } from './service.ts';
+
+const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
+const PROBES = ['livenessProbe', 'readinessProbe', 'startupProbe'];
+const ENV_SOURCES = [
+  'configMapKeyRef',
+  'fieldRef',
+  'fileKeyRef',
+  'resourceFieldRef',
+  'secretKeyRef',
+];
+const ENV_FIELDS = [
+  ...['metadata.name', 'metadata.namespace', 'metadata.uid', 'spec.nodeName'],
+  ...[
+    'spec.serviceAccountName',
+    'status.hostIP',
+    'status.hostIPs',
+    'status.podIP',
+    'status.podIPs',
+  ],
+];
+const ENV_KEYED_FIELD = /^metadata\.(labels|annotations)\['.+'\]$/;
+const ENV_NAME = /^[ -<>-~]+$/;
+const ENV_NAME_HINT =
+  "a valid environment variable name must consist only of printable ASCII characters other than '='";
+
+// biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
+/** Init containers and containers of a pod, whose names share one space. */
+export function validateContainers(at: string, spec: any): FieldError[] {
+  const errors: FieldError[] = [];
+  const names = new Set<string>();
+  for (const list of ['initContainers', 'containers']) {
+    for (const [i, container] of (spec[list] ?? []).entries()) {
+      const field = `${at}.${list}[${i}]`;
+      errors.push(...validateContainer(field, container, names, spec));
+      errors.push(...validateRestarts(field, container, list === 'initContainers'));
+    }
+  }
+  return errors;
+}
+
+function validateContainer(
+  at: string,
+  container: any,
+  names: Set<string>,
+  spec: any,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  const { name } = container;
+  if (!name) errors.push(required(`${at}.name`));
+  else if (!isDnsLabel(name)) errors.push(wrong(`${at}.name`, name, DNS_LABEL_HINT));
+  else if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
+  names.add(name);
+  if (!container.image) errors.push(required(`${at}.image`));
+  errors.push(...validatePorts(`${at}.ports`, container.ports ?? [], spec.hostNetwork));
+  for (const [i, variable] of (container.env ?? []).entries()) {
+    errors.push(...validateVariable(`${at}.env[${i}]`, variable));
+  }
+  errors.push(...validateMounts(`${at}.volumeMounts`, container.volumeMounts ?? [], spec));
+  for (const probe of PROBES.filter((p) => container[p])) {
+    errors.push(...validateProbe(`${at}.${probe}`, probe, container[probe]));
+  }
+  if (container.lifecycle) {
+    const graceS = spec.terminationGracePeriodSeconds;
+    errors.push(...validateLifecycle(`${at}.lifecycle`, container.lifecycle, graceS));
+  }
+  return errors;
+}
+
+/** Only what goes on beside the others can be probed, and only init containers choose to. */
+function validateRestarts(at: string, container: any, isInit: boolean): FieldError[] {
+  const { restartPolicy } = container;
+  if (!isInit) {
+    if (!restartPolicy) return [];
+    return [forbidden(`${at}.restartPolicy`, 'may not be set for non-init containers')];
+  }
+  if (restartPolicy === 'Always') return [];
+  if (restartPolicy) return [notSupported(`${at}.restartPolicy`, restartPolicy, ['Always'])];
+  return ['lifecycle', ...PROBES]
+    .filter((field) => container[field])
+    .map((field) => {
+      const why = 'may not be set for init containers without restartPolicy=Always';
+      return forbidden(`${at}.${field}`, why);
+    });
+}
+
+function validatePorts(at: string, ports: any[], hostNetwork: boolean): FieldError[] {
+  const errors: FieldError[] = [];
+  const names = new Set<string>();
+  for (const [i, port] of ports.entries()) {
+    const { name, containerPort, hostPort, protocol = 'TCP' } = port;
+    const field = `${at}[${i}]`;
+    if (!isPort(containerPort)) {
+      errors.push(wrong(`${field}.containerPort`, containerPort, PORT_HINT));
+    }
+    if (hostPort && !isPort(hostPort)) errors.push(wrong(`${field}.hostPort`, hostPort, PORT_HINT));
+    else if (hostNetwork && hostPort !== containerPort) {
+      const why = 'must match `containerPort` when `hostNetwork` is true';
+      errors.push(wrong(`${field}.hostPort`, hostPort ?? 0, why));
+    }
+    if (!PROTOCOLS.includes(protocol)) {
+      errors.push(notSupported(`${field}.protocol`, protocol, PROTOCOLS));
+    }
+    if (name && !isPortName(name)) {
+      errors.push(wrong(`${field}.name`, name, 'must be a valid port name'));
+    }
+    if (name && names.has(name)) errors.push(duplicate(`${field}.name`, name));
+    names.add(name);
+  }
+  return errors;
+}
+
+function validateVariable(at: string, { name, value, valueFrom }: any): FieldError[] {
+  const errors: FieldError[] = [];
+  if (!name) errors.push(required(`${at}.name`));
+  else if (!ENV_NAME.test(name)) errors.push(wrong(`${at}.name`, name, ENV_NAME_HINT));
+  if (!valueFrom) return errors;
+  const given = ENV_SOURCES.filter((source) => valueFrom[source]);
+  if (value) {
+    errors.push(wrong(`${at}.valueFrom`, '', 'may not be specified when `value` is not empty'));
+  }
+  const path = valueFrom.fieldRef?.fieldPath;
+  if (path !== undefined && !ENV_FIELDS.includes(path) && !ENV_KEYED_FIELD.test(path)) {
+    errors.push(notSupported(`${at}.valueFrom.fieldRef.fieldPath`, path, ENV_FIELDS));
+  }
+  if (given.length === 0) {
+    const list = ENV_SOURCES.map((source) => `\`${source}\``).join(', ');
+    errors.push(wrong(`${at}.valueFrom`, '', `must specify one of: ${list}`));
+  } else if (given.length > 1) {
+    const why = 'may not have more than one field specified at a time';
+    errors.push(wrong(`${at}.valueFrom`, '', why));
+  }
+  return errors;
+}
+
+function validateMounts(at: string, mounts: any[], spec: any): FieldError[] {
+  const errors: FieldError[] = [];
+  const volumes = new Set((spec.volumes ?? []).map((v: any) => v.name));
+  const paths = new Set<string>();
+  for (const [i, { name, mountPath, subPath, subPathExpr }] of mounts.entries()) {
+    const field = `${at}[${i}]`;
+    if (!name) errors.push(required(`${field}.name`));
+    else if (!volumes.has(name)) errors.push(absent(`${field}.name`, name));
+    if (!mountPath) errors.push(required(`${field}.mountPath`));
+    else if (paths.has(mountPath)) {
+      errors.push(wrong(`${field}.mountPath`, mountPath, 'must be unique'));
+    }
+    paths.add(mountPath);
+    if (subPath && subPathExpr) {
+      errors.push(
+        wrong(
+          `${field}.subPathExpr`,
+          subPathExpr,
+          'subPathExpr and subPath are mutually exclusive',
+        ),
+      );
+    }
+    if (subPath) errors.push(...validateSubPath(`${field}.subPath`, subPath));
+    if (subPathExpr) errors.push(...validateSubPath(`${field}.subPathExpr`, subPathExpr));
+  }
+  return errors;
+}
+
+function absent(field: string, value: unknown): FieldError {
+  return { field, reason: 'FieldValueNotFound', message: `Not found: ${JSON.stringify(value)}` };
+}
+
+function validateSubPath(at: string, path: string): FieldError[] {
+  if (path.startsWith('/')) return [wrong(at, path, 'must be a relative path')];
+  return path.split('/').includes('..') ? [wrong(at, path, "must not contain '..'")] : [];
+}
+// biome-ignore-end lint/suspicious/noExplicitAny: as above.

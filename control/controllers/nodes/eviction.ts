@@ -1,0 +1,82 @@
+// Pods that have to leave their nodes: pkg/controller/tainteviction.
+import { isEqual, type KubeObject } from '../../apiserver/object.ts';
+import type { StoreEvent } from '../../apiserver/store.ts';
+import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { EventRecorder } from '../events.ts';
+import { WorkQueue } from '../queue.ts';
+import { type Taint, type Toleration, tolerates } from '../scheduler/taints.ts';
+
+const POD = kindOf('Pod');
+
+/** Deletes pods from nodes with taints of effect NoExecute that they do not bear, or have borne long enough. */
+export class TaintEviction {
+  /** Keys of pods. */
+  readonly queue: WorkQueue;
+  readonly #cluster: Cluster;
+  readonly #recorder: EventRecorder;
+  /** Pod -> since when its node has taints that it bears for a time. A server that was away begins anew. */
+  readonly #since = new Map<string, number>();
+  readonly #unsubscribe: (() => void)[];
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+    this.queue = new WorkQueue((key) => this.#look(key), cluster.clock);
+    this.#recorder = new EventRecorder(cluster, 'taint-eviction-controller');
+    const { store } = cluster;
+    for (const node of store.list('nodes')) this.#onNode({ object: node });
+    this.#unsubscribe = [
+      store.subscribe('nodes', (event) => this.#onNode(event)),
+      store.subscribe('pods', (event) => this.#onPod(event)),
+    ];
+  }
+
+  stop(): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.queue.stop();
+  }
+
+  #onNode({ object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
+    if (isEqual(evicting(object), evicting(old))) return;
+    for (const pod of this.#cluster.store.list('pods')) {
+      if (pod.spec.nodeName === object.metadata.name) this.queue.add(keyOf(pod));
+    }
+  }
+
+  #onPod({ type, object, old }: StoreEvent): void {
+    const key = keyOf(object);
+    if (type === 'DELETED') this.#since.delete(key);
+    else if (object.spec.nodeName && !isEqual(object.spec, old?.spec)) this.queue.add(key);
+  }
+
+  #look(key: string): void {
+    const { store, registry, clock } = this.#cluster;
+    const place = placeOf(key);
+    const pod = store.get('pods', place.namespace, place.name);
+    if (!pod || pod.metadata.deletionTimestamp) return;
+    const taints = evicting(store.get('nodes', '', pod.spec.nodeName));
+    const borneS = Math.min(...taints.map((taint) => borneForS(pod, taint)));
+    if (borneS === Number.POSITIVE_INFINITY) return void this.#since.delete(key);
+    const nowMs = clock.nowMs();
+    const sinceMs = this.#since.get(key) ?? nowMs;
+    this.#since.set(key, sinceMs);
+    const leftMs = sinceMs + borneS * 1000 - nowMs;
+    if (leftMs > 0) return this.queue.addAfter(key, leftMs);
+    this.#recorder.record(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${key}`);
+    registry.remove(POD, place, {});
+  }
+}
+
+/** Taints of a node for which pods have to leave. */
+function evicting(node: KubeObject | undefined): Taint[] {
+  const taints: Taint[] = node?.spec?.taints ?? [];
+  return taints.filter(({ effect }) => effect === 'NoExecute');
+}
+
+/** Seconds for which a pod bears a taint. */
+function borneForS({ spec }: KubeObject, taint: Taint): number {
+  const tolerations: Toleration[] = spec.tolerations ?? [];
+  const borne = tolerations
+    .filter((toleration) => tolerates(toleration, taint))
+    .map(({ tolerationSeconds }) => tolerationSeconds ?? Number.POSITIVE_INFINITY);
+  return borne.length > 0 ? Math.max(0, Math.min(...borne)) : 0;
+}

@@ -1,0 +1,64 @@
+// Flows that lead where their Service does not lead any more. TCP finds out by itself; a UDP client with a fixed port, or
+// one whose SYN is never answered, would go on sending to nobody. Source: k8s pkg/proxy/conntrack/cleanup.go.
+
+import * as line from '../flow/line.ts';
+import * as imageLayout from '../nat/image-layout.ts';
+import * as serviceMap from '../nat/service-map.ts';
+import * as wire from '../wire/layout.ts';
+import type { Datapath } from './datapath.ts';
+import * as verdict from './verdict.ts';
+
+// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+// biome-ignore format: a list.
+const {
+  LINE_SHIFT, META_PROTO_MASK, W_CHECKED, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_PORTS, W_SERVICE,
+} = line;
+const { SLOT_SERVICE } = imageLayout;
+const { NO_SLOT } = serviceMap;
+const { PROTO_UDP } = wire;
+const { COUNT_FLOWS_STALE } = verdict;
+
+/**
+ * True if the flow whose client line is at `at` was made for a Service that does not lead to its endpoint any more,
+ * or to nobody's address that a Service has now.
+ */
+export function isStale(d: Datapath, at: number): boolean {
+  const { lines, services } = d;
+  if (!services.ready) return false;
+  const proto = lines[at | W_META]! & META_PROTO_MASK;
+  const service = lines[at | W_SERVICE]!;
+  const portProto = ((lines[at | W_PORTS]! & 0xffff) << 8) | proto;
+  const slot = services.findFrontend(lines[at | W_DST]!, portProto);
+  if (slot === NO_SLOT) return service !== 0;
+  if (services.words[slot + SLOT_SERVICE] !== service) return true;
+  return !services.serves(service, lines[at | W_NEW_DST]!, lines[at | W_NEW_PORTS]! & 0xffff);
+}
+
+/** The same for a UDP flow, looked up once per image. */
+export function isStaleUdp(d: Datapath, at: number): boolean {
+  const { generation } = d.services;
+  if (d.lines[at | W_CHECKED] === generation) return false;
+  if (isStale(d, at)) return true;
+  d.lines[at | W_CHECKED] = generation;
+  return false;
+}
+
+/** After each new image: deletes stale UDP flows, a slice of the table at a time. */
+export function purge(d: Datapath, high: number, slice: number): void {
+  const { lines, services, table } = d;
+  if (services.generation !== d.purgeGeneration) {
+    d.purgeGeneration = services.generation;
+    d.purgeLeft = high;
+  }
+  const steps = Math.min(slice, d.purgeLeft);
+  d.purgeLeft -= steps;
+  for (let n = 0; n < steps; n++) {
+    if (d.purgeAt >= high) d.purgeAt = 0;
+    const at = d.purgeAt << (LINE_SHIFT + 1);
+    if ((lines[at | W_META]! & META_PROTO_MASK) === PROTO_UDP && isStaleUdp(d, at)) {
+      table.remove(d.purgeAt);
+      d.count(COUNT_FLOWS_STALE);
+    }
+    d.purgeAt++;
+  }
+}

@@ -1,0 +1,112 @@
+// All containers of a pod: made, taken over and ended together.
+import type { Container, Pod } from '../../control/kube/kinds.ts';
+import type { ProcessId } from '../host/process.ts';
+import { ContainerRunner } from './container.ts';
+import type { ContainerContext, RestartPolicy } from './container-context.ts';
+import { isOver, isSidecar, nextToStart, policyOf } from './order.ts';
+import type { PodContainers } from './phase.ts';
+import type { PodRecord } from './records.ts';
+
+/** Seconds that a pod has to end if it says nothing. */
+const GRACE_S_DEFAULT = 30;
+
+export function graceOf({ spec }: Pod): number {
+  return spec?.terminationGracePeriodSeconds ?? GRACE_S_DEFAULT;
+}
+
+export function restartPolicyOf({ spec }: Pod): RestartPolicy {
+  return (spec?.restartPolicy ?? 'Always') as RestartPolicy;
+}
+
+export class ContainerSet {
+  readonly #inits: ContainerRunner[];
+  readonly #containers: ContainerRunner[];
+
+  constructor(pod: Pod, context: ContainerContext) {
+    const { initContainers = [], containers = [] } = pod.spec!;
+    const waiting = initContainers.length > 0 ? 'PodInitializing' : 'ContainerCreating';
+    const make = (isInit: boolean) => (spec: Container) => {
+      const policy = policyOf(spec, isInit, restartPolicyOf(pod));
+      return new ContainerRunner(spec, policy, context, waiting);
+    };
+    this.#inits = initContainers.map(make(true));
+    this.#containers = containers.map(make(false));
+  }
+
+  get all(): ContainerRunner[] {
+    return [...this.#inits, ...this.#containers];
+  }
+
+  /** Those whose processes are known, with these: first the containers that the pod is there for. */
+  get running(): { name: string; process: ProcessId }[] {
+    return [...this.#containers, ...this.#inits].flatMap(({ name, process }) =>
+      process ? [{ name, process }] : [],
+    );
+  }
+
+  /** Takes over what an earlier runner has started. */
+  adopt(record: PodRecord, { status }: Pod): void {
+    const statuses = [
+      ...(status?.initContainerStatuses ?? []),
+      ...(status?.containerStatuses ?? []),
+    ];
+    // First of all, so that nobody's end is taken for the end of the others.
+    for (const container of this.all) {
+      const known = record.containers.find(({ name }) => name === container.name);
+      container.process = known?.process ?? null;
+    }
+    for (const container of this.all) {
+      const earlier = statuses.find(({ name }) => name === container.name);
+      container.adopt(container.process, earlier);
+    }
+  }
+
+  /** Starts those whose turn it is. Once only side-cars are left, these end instead. */
+  advance(graceMs: number): Promise<void>[] {
+    if (!isOver(this.#inits, this.#containers)) {
+      return nextToStart(this.#inits, this.#containers).map((container) => container.start());
+    }
+    const deadlineMs = Date.now() + graceMs;
+    for (const container of this.#sidecars) {
+      if (container.process) void container.end(() => deadlineMs);
+    }
+    return [];
+  }
+
+  /** Starts none any more. */
+  beginTermination(): void {
+    for (const container of this.all) container.beginTermination();
+  }
+
+  /** Ends all of them. Side-cars serve the others to the end, and those that came first the longest. */
+  async end(deadlineMs: () => number): Promise<void> {
+    const sidecars = this.#sidecars;
+    const others = this.all.filter((container) => !sidecars.includes(container));
+    await Promise.all(others.map((container) => container.end(deadlineMs)));
+    for (const sidecar of sidecars.reverse()) await sidecar.end(deadlineMs);
+  }
+
+  /** Looks after them no more. */
+  stop(): void {
+    for (const container of this.all) container.stop();
+  }
+
+  describe(): PodContainers {
+    const describe = (list: ContainerRunner[]) => list.map((c) => c.describe());
+    return {
+      inits: describe(this.#inits.filter((c) => !isSidecar(c.spec))),
+      sidecars: describe(this.#sidecars),
+      containers: describe(this.#containers),
+    };
+  }
+
+  /** Where in the pod a container is described, as events say it. */
+  fieldPath(spec: Container): string {
+    const isInit = this.#inits.some((c) => c.spec === spec);
+    return `spec.${isInit ? 'initContainers' : 'containers'}{${spec.name}}`;
+  }
+
+  get #sidecars(): ContainerRunner[] {
+    return this.#inits.filter((c) => isSidecar(c.spec));
+  }
+}

@@ -1,0 +1,77 @@
+// How a container of a pod comes to run: what it is given, and its log.
+import type { Container, Pod } from '../../control/kube/kinds.ts';
+import type { ProcessId } from '../host/process.ts';
+import type { Launched } from './container-context.ts';
+import type { Given } from './downward.ts';
+import { buildEnv, envSources, expand } from './env.ts';
+import { keepPreviousLog } from './logs.ts';
+import type { PodContext } from './pod.ts';
+import { logPath } from './records.ts';
+import { startContainer } from './sandbox.ts';
+import { serviceEnv } from './service-env.ts';
+import { fetchSources } from './sources.ts';
+import type { Surroundings } from './surroundings.ts';
+import { mountsOf } from './volumes/mounts.ts';
+import { volumesFolder } from './volumes/volumes.ts';
+
+/** What a launch needs of its pod. */
+export interface LaunchPad {
+  pod: Pod;
+  context: PodContext;
+  surroundings: Surroundings;
+  given: Given;
+  /** PID 1 of the pod, started again if it has died. */
+  sandbox: () => Promise<ProcessId>;
+  /** Called before there is a process that is on no record. */
+  onStarting: () => void;
+  /** Called when there is no process that nobody knows of any more. */
+  onStarted: () => void;
+  /** Something that the container does without. */
+  onLack: (reason: string, message: string) => void;
+}
+
+/** Starts a container. Rejects with WaitReason if something that it refers to is missing. */
+export async function launchContainer(
+  spec: Container,
+  argv: string[],
+  pad: LaunchPad,
+): Promise<Launched> {
+  const { pod, context, surroundings, given } = pad;
+  const { stateDir, projectRoot } = context;
+  const { namespace, name, uid } = pod.metadata as { namespace: string; name: string; uid: string };
+  const sources = await fetchSources(context.kube, namespace, envSources(spec));
+  const env = buildEnv(spec, pod, given, sources, linksOf(pad, namespace));
+  const folder = volumesFolder(stateDir, uid);
+  const mounts = mountsOf(spec, pod.spec?.volumes ?? [], folder, env);
+  const sandbox = await pad.sandbox();
+  keepPreviousLog(stateDir, namespace, name, spec.name);
+  pad.onStarting();
+  try {
+    const { hostname, hosts, resolv } = surroundings;
+    const { parent, process } = await startContainer({
+      ...{ sandbox, hostname, hosts, resolv, projectRoot, stateDir, env, mounts },
+      argv: argv.map((word) => expand(word, env)),
+      workingDir: spec.workingDir || '/',
+      logFile: logPath(stateDir, namespace, name, spec.name),
+    });
+    parent.unref();
+    const onExit: Launched['onExit'] = (tell) => {
+      const { exitCode, signalCode } = parent;
+      if (exitCode !== null || signalCode !== null) tell(exitCode, signalCode);
+      else parent.once('exit', tell);
+    };
+    return { process, sandbox, onExit };
+  } finally {
+    pad.onStarted();
+  }
+}
+
+function linksOf({ pod, context, onLack }: LaunchPad, namespace: string): Record<string, string> {
+  const links = pod.spec?.enableServiceLinks !== false;
+  const { env, leftOut } = serviceEnv(context.services(), namespace, links);
+  if (leftOut) {
+    const why = `namespace ${namespace} has more Services than an environment holds: set enableServiceLinks to false`;
+    onLack('ServiceLinksLeftOut', why);
+  }
+  return env;
+}

@@ -1,0 +1,56 @@
+// The volumes of a pod on disk. They are made once: what changes in a ConfigMap later does not reach them.
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { KubeClient } from '../../../control/kube/client.ts';
+import type { Pod } from '../../../control/kube/kinds.ts';
+import type { Given } from '../downward.ts';
+import { fetchSources } from '../sources.ts';
+import { MountError, type Volume, volumeFiles, volumeSources } from './files.ts';
+
+/** Where the volumes of a pod are. */
+export function volumesFolder(stateDir: string, uid: string): string {
+  return join(stateDir, 'volumes', uid);
+}
+
+/** Makes all volumes of a pod. Throws MountError, whose message names the volume. */
+export async function makeVolumes(
+  kube: KubeClient,
+  pod: Pod,
+  given: Given,
+  folder: string,
+): Promise<void> {
+  for (const volume of pod.spec?.volumes ?? []) {
+    try {
+      await makeVolume(kube, pod, given, join(folder, volume.name), volume);
+    } catch (error) {
+      const { message } = error as Error;
+      throw new MountError(`MountVolume.SetUp failed for volume "${volume.name}" : ${message}`);
+    }
+  }
+}
+
+async function makeVolume(
+  kube: KubeClient,
+  pod: Pod,
+  given: Given,
+  folder: string,
+  volume: Volume,
+): Promise<void> {
+  const namespace = pod.metadata?.namespace ?? 'default';
+  const sources = await fetchSources(kube, namespace, volumeSources(volume));
+  const files = volumeFiles(volume, pod, given, sources);
+  mkdirSync(folder, { recursive: true });
+  // Containers may run as anybody, and a mask of this process is not theirs.
+  chmodSync(folder, volume.emptyDir ? 0o777 : 0o755);
+  for (const { path, data, mode } of files) {
+    const file = join(folder, path);
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, data);
+    chmodSync(file, mode);
+  }
+}
+
+/** Safe to repeat. */
+export function removeVolumes(stateDir: string, uid: string): void {
+  rmSync(volumesFolder(stateDir, uid), { recursive: true, force: true });
+}

@@ -1,0 +1,306 @@
+// The rules of Services and of connection tracking that users rely on, one row each, and what shows them: rows of the
+// YAML files beside this one, which begin with the rule's id, and tests named here. coverage.test.ts holds the list
+// against both.
+
+/** A rule, and the tests that show it beside scenario rows: `file under test/: the test's name`. */
+export interface Rule {
+  id: string;
+  says: string;
+  by: string[];
+}
+
+const rule = (id: string, says: string, ...by: string[]): Rule => ({ id, says, by });
+const PIPELINE = 'unit/datapath/pipeline';
+const ROWS = 'unit/control/model/rows.test.ts';
+const SERVER = 'unit/control/apiserver';
+
+export const SERVICE_RULES: Rule[] = [
+  rule('captured.cluster-ip', 'a ClusterIP is captured'),
+  rule('captured.external-ip', 'externalIPs are captured'),
+  rule('captured.load-balancer', 'load balancer addresses with ipMode nil or VIP are captured'),
+  rule('captured.ip-mode-proxy', 'with ipMode Proxy they are not'),
+  rule('captured.node-port', "NodePorts are captured on the node's primary address"),
+  rule('captured.not-headless', 'a headless Service is not, nor by the label headless'),
+  rule('captured.not-external-name', 'ExternalName is not'),
+  rule('captured.not-other-proxy', 'what service-proxy-name gives to another proxy is not'),
+  rule(
+    'select.random',
+    'any eligible endpoint, evenly',
+    `${PIPELINE}/services.test.ts: selection is even`,
+  ),
+  rule('select.protocol', 'the same for TCP, UDP and SCTP; one number on several protocols'),
+  rule(
+    'select.named-port',
+    'targetPort by name, resolved per pod',
+    'unit/control/controllers/endpoints.test.ts: pods that differ in a named port',
+  ),
+  rule('eligible.ready', 'ready ones; what is absent means ready'),
+  rule('eligible.terminating', 'none ready: those that terminate and serve'),
+  rule('eligible.sets-apart', 'decided apart for the Cluster and the Local set'),
+  rule('hints.zone', 'zone hints, if every ready endpoint has them and one matches'),
+  rule('hints.node', 'node hints go before zone hints'),
+  rule('hints.incomplete', 'otherwise they are ignored'),
+  rule('hints.local', 'Local traffic policies ignore hints'),
+  rule(
+    'hints.made',
+    'trafficDistribution becomes hints',
+    'unit/control/controllers/placement.test.ts: hints follow trafficDistribution',
+  ),
+  rule(
+    'eligible.publish-not-ready',
+    'publishNotReadyAddresses makes endpoints ready',
+    'unit/control/controllers/endpoints.test.ts: publishNotReadyAddresses makes every endpoint ready',
+  ),
+  rule('eligible.union', 'overlapping slices are a union; ready in any is ready'),
+  rule('internal-local', 'internalTrafficPolicy Local: this node only; elsewhere only is a drop'),
+  rule('external-cluster', 'externalTrafficPolicy Cluster: all endpoints, always masqueraded'),
+  rule(
+    'external-local.outside',
+    'Local, from outside: this node only, not masqueraded; elsewhere only is a drop',
+  ),
+  rule('external-local.pod', 'Local, from a pod: all endpoints, not masqueraded'),
+  rule('external-local.node', 'Local, from the node: all endpoints, masqueraded'),
+  rule('masquerade.hairpin', 'the chosen endpoint is the source'),
+  rule('masquerade.outside', 'a source outside the pod range to a ClusterIP, the node included'),
+  rule('masquerade.egress', 'from a pod to what is outside the cluster'),
+  rule('masquerade.not', 'never from pod to pod; from a pod to a ClusterIP only as a hairpin'),
+  rule(
+    'masquerade.port',
+    'a random free port of the SNAT range, never the source port',
+    `${PIPELINE}/limits.test.ts: a SNAT port is of the range`,
+  ),
+  rule(
+    'reject.no-endpoint',
+    'no endpoint anywhere: refused at once, RST or port unreachable',
+    `${PIPELINE}/services.test.ts: without an endpoint the client gets RST`,
+    `${PIPELINE}/services.test.ts: a UDP datagram that is refused is quoted`,
+  ),
+  rule('reject.wrong-port', 'a wrong port or protocol of a ClusterIP, echo included, is refused'),
+  rule(
+    'reject.midstream',
+    'TCP that is no SYN to a frontend without a flow: RST',
+    `${PIPELINE}/services.test.ts: a segment to a frontend without a flow gets RST`,
+  ),
+  rule('drop.unallocated', 'an address of the Service range that nobody has: dropped'),
+  rule(
+    'affinity.client',
+    'ClientIP: all connections of a client to one endpoint',
+    `${PIPELINE}/affinity.test.ts: a client keeps its endpoint`,
+  ),
+  rule(
+    'affinity.timeout',
+    '10800 s by default, 1 to 86400; refreshed by each new connection',
+    `${PIPELINE}/affinity.test.ts: the choice is forgotten when`,
+    `${PIPELINE}/affinity.test.ts: each new connection begins the time anew`,
+    `${ROWS}: policies and affinity`,
+  ),
+  rule(
+    'affinity.endpoint-gone',
+    'the entry goes when its endpoint stops being eligible',
+    `${PIPELINE}/affinity.test.ts: an endpoint that is no longer eligible`,
+  ),
+  rule(
+    'affinity.restart',
+    'it survives a restart of the agent',
+    `${PIPELINE}/affinity.test.ts: the next agent remembers`,
+  ),
+  rule(
+    'affinity.full',
+    'no room: counted, and chosen at random',
+    `${PIPELINE}/affinity.test.ts: without room the choice is random`,
+  ),
+  rule(
+    'ranges.load-balancer',
+    'loadBalancerSourceRanges hold for load balancer addresses, for pods too',
+  ),
+  rule('ranges.not-others', 'and not for NodePorts, ClusterIPs and externalIPs'),
+  rule('ranges.spaces', 'entries may carry spaces; unreadable ones are ignored'),
+  rule(
+    'health.node-port',
+    'healthCheckNodePort: 200 with a ready local endpoint, else 503',
+    'unit/control/agent/health.test.ts: a Service is healthy on a node',
+  ),
+  rule(
+    'health.healthz',
+    '/healthz: 503 if changes wait for over 60 s, or the Node is going',
+    'unit/control/agent/health.test.ts: the node is not healthy',
+  ),
+  rule(
+    'health.livez',
+    '/livez ignores the state of the Node',
+    'unit/control/agent/health.test.ts: livez does not look at the Node',
+  ),
+  rule(
+    'allocate.no-node-ports',
+    'allocateLoadBalancerNodePorts false: the load balancer address is captured by every node',
+  ),
+  rule(
+    'allocate.node-port',
+    'NodePorts 30000-32767, dynamic from 30086; TCP and UDP share one',
+    `${SERVER}/allocation.test.ts: dynamic node ports begin at 30086`,
+  ),
+  rule(
+    'allocate.cluster-ip',
+    'ClusterIPs from above the static band',
+    `${SERVER}/allocation.test.ts: dynamic addresses lie above the band`,
+  ),
+  rule(
+    'clean-up.udp',
+    'UDP flows to an endpoint that is gone are deleted, TCP and SCTP are left alone',
+    `${PIPELINE}/stale.test.ts: a client with a fixed port moves`,
+    `${PIPELINE}/stale.test.ts: TCP and SCTP stay`,
+  ),
+  rule(
+    'clean-up.udp-no-endpoint',
+    'also when the Service is left with none, or goes',
+    `${PIPELINE}/stale.test.ts: the last endpoint goes`,
+  ),
+  rule(
+    'clean-up.serving',
+    'an endpoint that still serves keeps its flows',
+    `${PIPELINE}/stale.test.ts: an endpoint that terminates and still serves`,
+  ),
+  rule(
+    'clean-up.before-dnat',
+    'UDP flows from before the Service had DNAT are deleted',
+    `${PIPELINE}/stale.test.ts: a flow from before there was a Service`,
+  ),
+  rule(
+    'clean-up.syn',
+    'a SYN that was never answered pins nothing to a dead rule',
+    `${PIPELINE}/stale.test.ts: a SYN that was never answered`,
+  ),
+];
+
+export const FLOW_RULES: Rule[] = [
+  rule(
+    'flow.two-sides',
+    'one entry, two sides',
+    'unit/datapath/flow/table.test.ts: both sides are found',
+  ),
+  rule(
+    'tcp.states',
+    "the kernel's table of states",
+    `${PIPELINE}/tcp.test.ts: an orderly close is`,
+    'unit/datapath/flow/state.test.ts: ten states',
+  ),
+  rule(
+    'tcp.simultaneous-open',
+    'both sides send SYN',
+    `${PIPELINE}/tcp.test.ts: simultaneous open goes`,
+  ),
+  rule(
+    'tcp.pick-up',
+    'mid-stream flows that need no NAT are picked up',
+    `${PIPELINE}/services.test.ts: mid-stream: pod to pod is picked up`,
+  ),
+  rule(
+    'tcp.window',
+    'nothing is dropped for its window',
+    `${PIPELINE}/tcp.test.ts: nothing is dropped for its window`,
+  ),
+  rule(
+    'tcp.blind-rst',
+    'a blind RST closes nothing',
+    `${PIPELINE}/tcp.test.ts: a blind RST closes nothing`,
+  ),
+  rule(
+    'tcp.reopen',
+    'a SYN on a closed flow opens it anew',
+    `${PIPELINE}/tcp.test.ts: a SYN after TIME_WAIT opens`,
+  ),
+  rule(
+    'tcp.retransmission',
+    'what is sent again changes nothing',
+    `${PIPELINE}/tcp.test.ts: what is sent again`,
+  ),
+  rule(
+    'timeout.states',
+    'each state lives as long as the table says',
+    `${PIPELINE}/limits.test.ts: lives \${seconds} s and no longer`,
+  ),
+  rule(
+    'timeout.days',
+    'timeouts of days, in virtual time',
+    'unit/datapath/flow/expire.test.ts: a stream of one direction that lasts for weeks',
+  ),
+  rule(
+    'udp.stream',
+    'a stream once replied to and active after 2 s',
+    `${PIPELINE}/limits.test.ts: UDP that is answered and goes on beyond 2 s`,
+  ),
+  rule(
+    'sctp.association',
+    'an association once answered',
+    `${PIPELINE}/limits.test.ts: an SCTP association is assured`,
+  ),
+  rule(
+    'table.full',
+    'unreplied and closing first, established never, refusals counted',
+    `${PIPELINE}/limits.test.ts: a table full of established connections`,
+    `${PIPELINE}/limits.test.ts: unreplied flows give way`,
+    `${PIPELINE}/limits.test.ts: closed connections give way`,
+  ),
+  rule(
+    'table.expiry',
+    'a bounded slice each tick',
+    `${PIPELINE}/limits.test.ts: expiry looks at a bounded part`,
+  ),
+  rule(
+    'snat.ports',
+    'the table is the allocator: one port for different destinations',
+    `${PIPELINE}/limits.test.ts: a SNAT port is of the range`,
+  ),
+  rule(
+    'snat.collision',
+    'two connections that would collide both work',
+    `${PIPELINE}/services.test.ts: two Services with a common backend`,
+  ),
+  rule(
+    'udp.concurrent',
+    'first datagrams at once end in one entry',
+    `${PIPELINE}/stale.test.ts: first datagrams at once`,
+  ),
+  rule(
+    'icmp.errors',
+    'translated inside and outside, both ways',
+    `${PIPELINE}/icmp-error.test.ts: an error about`,
+    `${PIPELINE}/icmp-error.test.ts: an error of the client about a reply`,
+  ),
+  rule(
+    'icmp.no-refresh',
+    'neither refresh nor delete the flow',
+    `${PIPELINE}/icmp-error.test.ts: an error neither refreshes nor ends`,
+  ),
+  rule(
+    'fragments.order',
+    'in any order',
+    `${PIPELINE}/fragments.test.ts: arrive whole, their sum right`,
+  ),
+  rule(
+    'fragments.limits',
+    'limits and drops are counted',
+    `${PIPELINE}/fragments.test.ts: early pieces wait a second`,
+  ),
+  rule(
+    'fragments.sctp',
+    'a first fragment whose CRC cannot be right is dropped',
+    `${PIPELINE}/fragments.test.ts: SCTP in pieces`,
+  ),
+  rule(
+    'packet.ttl',
+    'a node costs one hop',
+    `${PIPELINE}/services.test.ts: NodePort is always masqueraded, also from a pod; and the hop`,
+  ),
+  rule(
+    'packet.sums',
+    'every packet written is right, or partial and right',
+    'model/checksum.test.ts: what leaves the pipeline has right sums',
+  ),
+  rule(
+    'packet.bad',
+    'bad lengths, sums and flags are dropped by reason',
+    `${PIPELINE}/parse.test.ts: is dropped as`,
+  ),
+  rule('packet.options', 'IP options survive', `${PIPELINE}/parse.test.ts: IP options survive`),
+];

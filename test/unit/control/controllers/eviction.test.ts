@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { eventsOf, node, pod, startWorld, workload } from './world.ts';
+
+let world: ReturnType<typeof startWorld>;
+
+beforeEach(() => {
+  world = startWorld((bare) => {
+    for (const name of ['node1', 'node2']) bare.create('Node', node(name));
+  });
+});
+afterEach(() => world.controllers.stop());
+
+const OUT = { key: 'out', effect: 'NoExecute' };
+const bears = (tolerationSeconds?: number) => ({
+  tolerations: [{ key: 'out', operator: 'Exists', effect: 'NoExecute', tolerationSeconds }],
+});
+const names = () => world.list('Pod').map(({ metadata }) => metadata.name);
+
+async function taint(...taints: object[]): Promise<void> {
+  world.patch('Node', 'node1', { spec: { taints: taints.length > 0 ? taints : null } });
+  await world.idle();
+}
+
+async function pass(seconds: number): Promise<void> {
+  world.clock.advance(seconds * 1000);
+  await world.idle();
+}
+
+/** Ends at once when it is told to. */
+function add(name: string, spec: object = {}): void {
+  world.create('Pod', pod(name, { terminationGracePeriodSeconds: 0, ...spec }));
+}
+
+test('pods leave a node whose taint they do not bear, and others stay', async () => {
+  add('leaves');
+  add('elsewhere', { nodeName: 'node2' });
+  add('bears', bears());
+  await taint({ ...OUT, effect: 'NoSchedule' });
+  assert.deepEqual(names(), ['leaves', 'elsewhere', 'bears'], 'who is there may stay');
+  await taint(OUT);
+  assert.deepEqual(names(), ['elsewhere', 'bears']);
+  assert.deepEqual(eventsOf(world, 'leaves'), [
+    ['TaintManagerEviction', 'Marking for deletion Pod default/leaves'],
+  ]);
+  add('late');
+  await world.idle();
+  assert.deepEqual(names(), ['elsewhere', 'bears']);
+});
+
+test('a taint is borne for as long as a pod says, and not counted when it goes in time', async () => {
+  add('p', bears(60));
+  await taint(OUT);
+  await pass(59);
+  await taint();
+  await pass(600);
+  await taint(OUT);
+  await pass(59);
+  assert.deepEqual(names(), ['p']);
+  await pass(2);
+  assert.deepEqual(names(), []);
+});
+
+test('the shortest of several tolerations counts', async () => {
+  const { tolerations } = bears(60);
+  add('p', { tolerations: [...tolerations, { operator: 'Exists', tolerationSeconds: 10 }] });
+  await taint(OUT);
+  await pass(11);
+  assert.deepEqual(names(), []);
+});
+
+test('pods bear a node that nobody hears of for five minutes, and are replaced elsewhere', async () => {
+  const unreachable = { key: 'node.kubernetes.io/unreachable', effect: 'NoExecute' };
+  world.create(
+    'ReplicaSet',
+    workload('web', { replicas: 2 }, { terminationGracePeriodSeconds: 0 }),
+  );
+  await world.idle();
+  const nodes = () => world.list('Pod').map(({ spec }) => spec.nodeName);
+  assert.deepEqual(nodes().toSorted(), ['node1', 'node2']);
+  await taint(unreachable, { ...unreachable, effect: 'NoSchedule' });
+  await pass(299);
+  assert.deepEqual(nodes().toSorted(), ['node1', 'node2']);
+  await pass(2);
+  assert.deepEqual(nodes(), ['node2', 'node2']);
+});
+
+test('what a pod says of failing nodes itself is left as it is', () => {
+  const own = { key: 'node.kubernetes.io/unreachable', operator: 'Exists', tolerationSeconds: 5 };
+  add('own', { tolerations: [own] });
+  add('all', { tolerations: [{ operator: 'Exists' }] });
+  const keys = (name: string) =>
+    world
+      .get('Pod', name)!
+      .spec.tolerations.map((t: { key?: string; tolerationSeconds?: number }) => [
+        t.key,
+        t.tolerationSeconds,
+      ]);
+  assert.deepEqual(keys('own'), [
+    ['node.kubernetes.io/unreachable', 5],
+    ['node.kubernetes.io/not-ready', 300],
+  ]);
+  assert.deepEqual(keys('all'), [[undefined, undefined]]);
+});

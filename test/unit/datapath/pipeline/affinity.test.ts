@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createArena } from '../../../../datapath/arena/arena.ts';
+import { H_NOW } from '../../../../datapath/arena/layout.ts';
+import { AffinityTable, NO_ENTRY } from '../../../../datapath/nat/affinity.ts';
+import { Prober } from '../../../../datapath/observe/probe.ts';
+import { PROTO_TCP } from '../../../../datapath/wire/layout.ts';
+import {
+  addr,
+  change,
+  createTestDatapath,
+  DEFAULT_IMAGE,
+  POD,
+  pairs,
+  service,
+  type TestDatapath,
+  VIP,
+} from '../../../support/datapath.ts';
+import { SYN, tcp4 } from '../../../support/packets.ts';
+
+const ENDPOINTS = Array.from({ length: 8 }, (_, i) => `10.244.2.${i + 10}:8080`);
+const TIMEOUT_S = 60;
+
+const sticky = (endpoints = ENDPOINTS, affinityS = TIMEOUT_S) =>
+  change({ upsert: [service(1, { affinityS, cluster: pairs(...endpoints) })] });
+
+function createSticky(flowsMax = 1024): TestDatapath {
+  const t = createTestDatapath({ flowsMax });
+  t.writer.publish(sticky());
+  return t;
+}
+
+let port = 1024;
+/** Where a new connection of this client goes. */
+const connect = (t: TestDatapath, client = POD) =>
+  t.one(tcp4(`${client}:${port++}`, `${VIP}:80`, SYN)).packet.dst;
+
+const connectMany = (t: TestDatapath, client = POD) =>
+  new Set(Array.from({ length: 40 }, () => connect(t, client)));
+
+test('a client keeps its endpoint, and clients do not all get the same one', () => {
+  const t = createSticky();
+  const seen = new Set<string>();
+  for (let n = 1; n <= 20; n++) {
+    const places = connectMany(t, `10.244.1.${n}`);
+    assert.equal(places.size, 1);
+    seen.add([...places][0]!);
+  }
+  assert.ok(seen.size > 3, `${seen.size} endpoints for 20 clients`);
+});
+
+test('a Service port without affinity remembers nothing, and each Service port remembers its own', () => {
+  const t = createTestDatapath();
+  t.writer.publish(change({ upsert: [service(1, { cluster: pairs(...ENDPOINTS) })] }));
+  assert.ok(connectMany(t).size > 3);
+  assert.equal(t.d.affinity.find(addr(POD), 1, t.now), NO_ENTRY);
+  t.writer.publish(sticky());
+  connect(t);
+  assert.notEqual(t.d.affinity.find(addr(POD), 1, t.now), NO_ENTRY);
+  assert.equal(t.d.affinity.find(addr(POD), 2, t.now), NO_ENTRY);
+});
+
+for (const begin of [1000, 2 ** 31 - 30_000]) {
+  test(`the choice is forgotten when its time is over and not a ms before, from ${begin}`, () => {
+    const t = createSticky();
+    t.now = begin;
+    connect(t);
+    const has = (ms: number) => t.d.affinity.find(addr(POD), 1, (begin + ms) | 0) !== NO_ENTRY;
+    assert.deepEqual([has(TIMEOUT_S * 1000 - 1), has(TIMEOUT_S * 1000)], [true, false]);
+  });
+}
+
+test('each new connection begins the time anew; what an old one sends does not', () => {
+  const t = createSticky();
+  const first = connect(t);
+  for (let n = 0; n < 10; n++) {
+    t.now += TIMEOUT_S * 1000 - 1;
+    assert.equal(connect(t), first);
+  }
+  const old = t.one(tcp4(`${POD}:${port - 1}`, `${VIP}:80`, SYN));
+  assert.equal(old.packet.dst, first);
+  const until = t.now + TIMEOUT_S * 1000;
+  t.now += 5000;
+  t.one(tcp4(`${POD}:${port - 1}`, `${VIP}:80`, SYN));
+  assert.equal(t.d.affinity.find(addr(POD), 1, until), NO_ENTRY);
+});
+
+test('the longest timeout, a day, ends, and its entry does not come back when the clock wraps', () => {
+  const t = createTestDatapath();
+  t.writer.publish(sticky(ENDPOINTS, 86_400));
+  connect(t);
+  const { words } = t.d.affinity;
+  const used = () => words.filter((word, i) => i % 8 === 0 && word !== 0).length;
+  t.tick(t.now + 86_399_000);
+  assert.equal(used(), 1);
+  t.tick(t.now + 2000);
+  assert.equal(used(), 0);
+});
+
+test('an endpoint that is no longer eligible is forgotten, and the new one is kept', () => {
+  const t = createSticky();
+  const first = connect(t);
+  t.writer.publish(sticky(ENDPOINTS.filter((endpoint) => !endpoint.startsWith(`${first}:`))));
+  const places = connectMany(t);
+  assert.equal(places.size, 1);
+  assert.ok(!places.has(first));
+  t.writer.publish(sticky());
+  assert.deepEqual(connectMany(t), places, 'the old one does not come back');
+});
+
+test('the next agent remembers', () => {
+  const t = createSticky();
+  const first = connect(t);
+  const again = createTestDatapath({ arena: t.d.arena, image: null, seed: 7 });
+  again.now = t.now + 1000;
+  assert.deepEqual(connectMany(again), new Set([first]));
+});
+
+test('without room the choice is random, counted, and nobody else loses his', () => {
+  // 32 entries: one window.
+  const t = createSticky(128);
+  const kept = connect(t, '10.244.1.200');
+  for (let n = 1; n < 32; n++) connect(t, `10.244.1.${n}`);
+  assert.equal(t.counter('affinity-full'), 0);
+  assert.ok(connectMany(t, '10.244.1.99').size > 1);
+  assert.equal(t.counter('affinity-full'), 40);
+  assert.equal(connect(t, '10.244.1.200'), kept);
+  t.now += TIMEOUT_S * 1000;
+  assert.equal(connectMany(t, '10.244.1.99').size, 1, 'what is over makes room');
+});
+
+test('an entry that was being written when its writer died is no entry', () => {
+  const arena = createArena({ flowsMax: 128, imageWords: 1 << 12 }, 1);
+  const table = new AffinityTable(arena);
+  assert.ok(table.remember(5, 1, 6, 7, 1000, 60_000));
+  const entry = table.find(5, 1, 1000);
+  assert.equal(table.choice(entry, Int32Array.of(1, 7, 6, 7), 0, 2), 1);
+  table.words[entry] = 0;
+  assert.equal(table.find(5, 1, 1000), NO_ENTRY);
+});
+
+test('who asks what would be leaves no choice behind, and is told of one that is there', () => {
+  const t = createTestDatapath();
+  t.writer.publish(change({ ...DEFAULT_IMAGE, upsert: sticky().upsert }));
+  const ask = () =>
+    new Prober(t.d.arena, 3).ask({
+      proto: PROTO_TCP,
+      ...{ src: addr(POD), sport: port++, dst: addr(VIP), dport: 80 },
+    });
+  assert.equal(ask().chosenBy, 'random');
+  assert.equal(t.d.affinity.find(addr(POD), 1, t.now), NO_ENTRY);
+  t.tick(t.now);
+  t.d.header[H_NOW] = t.now;
+  const first = connect(t);
+  const { chosenBy, left } = ask();
+  assert.deepEqual([chosenBy, left!.dst], ['affinity', addr(first)]);
+});

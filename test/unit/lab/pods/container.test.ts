@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Container } from '../../../../control/kube/kinds.ts';
+import { ContainerRunner } from '../../../../lab/pods/container.ts';
+import type {
+  ContainerContext,
+  EarlierStatus,
+  RestartPolicy,
+} from '../../../../lab/pods/container-context.ts';
+import { WaitReason } from '../../../../lab/pods/wait-reason.ts';
+import { TestClock } from '../../../support/clock.ts';
+
+/** Nobody has this id, so that nobody is sent a signal. */
+const PROCESS = { pid: 2 ** 30, start: 1 };
+
+type Exit = (code: number | null, signal: NodeJS.Signals | null) => void;
+
+function world(change: Partial<Container> = {}, policy: RestartPolicy = 'Always') {
+  const clock = new TestClock();
+  const events: string[] = [];
+  const state = { launches: 0, missing: null as string | null, exit: null as Exit | null };
+  const context: ContainerContext = {
+    podName: 'web_default(u-1)',
+    projectRoot: '/',
+    clock,
+    random: () => 0,
+    dial: () => {
+      throw new Error('nobody is to be dialled');
+    },
+    podIP: '10.244.1.2',
+    graceS: 30,
+    launch: async () => {
+      if (state.missing) throw new WaitReason('CreateContainerConfigError', state.missing);
+      state.launches++;
+      const onExit = (tell: Exit) => {
+        state.exit = tell;
+      };
+      return { process: PROCESS, sandbox: PROCESS, onExit };
+    },
+    endStrays: () => {},
+    onChange: () => {},
+    onEvent: (_type, reason) => events.push(reason),
+  };
+  const spec = { name: 'main', image: 'busybox', command: ['true'], ...change };
+  const container = new ContainerRunner(spec, policy, context, 'ContainerCreating');
+  return { clock, events, state, container };
+}
+
+const reasonOf = (container: ContainerRunner) => container.describe().state.waiting?.reason;
+
+test('a container waits, then runs and is ready, and its events say so', async () => {
+  const { container, events } = world();
+  assert.equal(reasonOf(container), 'ContainerCreating');
+  await container.start();
+  const { ready, started, restarts, state, id } = container.describe();
+  assert.deepEqual({ ready, started, restarts }, { ready: true, started: true, restarts: 0 });
+  assert.ok(state.running);
+  assert.equal(id, `kubetun://${PROCESS.pid}-1`);
+  assert.deepEqual(events, ['Pulled', 'Created', 'Started']);
+});
+
+test('a container that ends is started again at once, then after ten seconds', async () => {
+  const { container, clock, state, events } = world();
+  await container.start();
+  state.exit!(3, null);
+  assert.equal(container.describe().ready, false);
+  await clock.pass(0);
+  assert.equal(state.launches, 2);
+  assert.equal(container.describe().restarts, 1);
+  assert.equal(container.describe().lastState.terminated?.exitCode, 3);
+  state.exit!(null, 'SIGKILL');
+  assert.equal(reasonOf(container), 'CrashLoopBackOff');
+  assert.equal(container.describe().lastState.terminated?.exitCode, 137);
+  assert.equal(events.at(-1), 'BackOff');
+  await clock.pass(9999);
+  assert.equal(state.launches, 2);
+  await clock.pass(1);
+  assert.equal(state.launches, 3);
+  assert.equal(container.describe().restarts, 2);
+});
+
+test('a container that may end has a result, one that failed another chance', async () => {
+  const { container, clock, state } = world({}, 'OnFailure');
+  await container.start();
+  state.exit!(1, null);
+  assert.equal(container.result, null);
+  await clock.pass(0);
+  state.exit!(0, null);
+  assert.equal(container.result, 0);
+  await clock.pass(1_000_000);
+  assert.equal(state.launches, 2);
+});
+
+test('what a container refers to and is missing is waited for, which counts as no restart', async () => {
+  const { container, clock, state, events } = world();
+  state.missing = 'configmap "c" not found';
+  await container.start();
+  await clock.pass(5000);
+  assert.deepEqual(events, ['Failed'], 'told once');
+  assert.deepEqual(container.describe().state, {
+    waiting: { reason: 'CreateContainerConfigError', message: state.missing },
+  });
+  state.missing = null;
+  await clock.pass(1000);
+  assert.ok(container.describe().state.running);
+  assert.equal(container.describe().restarts, 0);
+});
+
+test('an unknown image is said once', async () => {
+  const { container, clock, state, events } = world({ command: [], image: 'example.com/app' });
+  await container.start();
+  assert.equal(reasonOf(container), 'ErrImagePull');
+  await clock.pass(100_000);
+  assert.equal(state.launches, 0);
+  assert.deepEqual(events, ['Failed']);
+});
+
+test('a container of a pod that ends is started no more', async () => {
+  const { container, clock, state } = world();
+  await container.start();
+  const end = container.end(() => clock.now() + 1000);
+  await clock.pass(0);
+  state.exit!(0, null);
+  await clock.pass(10_000);
+  await end;
+  assert.equal(state.launches, 1);
+  assert.ok(container.describe().state.terminated);
+});
+
+function earlier(change: object): EarlierStatus {
+  const rest = { name: 'main', image: '', imageID: '', ready: false, started: true };
+  return { ...rest, restartCount: 2, ...change } as EarlierStatus;
+}
+
+test('what was never begun is not taken over', () => {
+  const { container } = world();
+  container.adopt(null, earlier({ state: { waiting: { reason: 'PodInitializing' } } }));
+  assert.equal(container.begun, false);
+});
+
+test('a container that ended while nobody looked is started again and counted', async () => {
+  const { container, clock, state } = world();
+  container.adopt(null, earlier({ state: { running: { startedAt: '2026-01-01T00:00:00Z' } } }));
+  await clock.pass(0);
+  assert.equal(state.launches, 1);
+  const { restarts, lastState } = container.describe();
+  assert.equal(restarts, 3);
+  assert.equal(lastState.terminated?.reason, 'ContainerStatusUnknown');
+});
+
+test('a container that ended before is over still', () => {
+  const { container } = world({}, 'OnFailure');
+  const terminated = { exitCode: 0, reason: 'Completed' };
+  container.adopt(null, earlier({ state: { terminated } }));
+  assert.equal(container.result, 0);
+  assert.equal(container.begun, true);
+});
