@@ -62,7 +62,7 @@ const CHECKS: Record<string, Check> = {
       : refused(
           'KT_NO_NET_ADMIN',
           `the agent of ${node} lacks CAP_NET_ADMIN`,
-          'add NET_ADMIN to securityContext.capabilities, as deploy/kubetun.yaml does',
+          'add NET_ADMIN to securityContext.capabilities, as scripts/deploy/kubetun.yaml does',
         ),
   tun: ({ tun }) =>
     tun

@@ -8,16 +8,16 @@ import { DaemonSet } from 'kubernetes-models/apps/v1';
 import { ClusterRole, ClusterRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1';
 import { ServiceAccount } from 'kubernetes-models/v1';
 import { parseAllDocuments } from 'yaml';
-import { followCluster } from '../../../control/agent/follow.ts';
-import { NODE_HEALTH_PORT } from '../../../control/agent/health.ts';
-import type { Publisher } from '../../../control/agent/publisher.ts';
-import { findSite } from '../../../control/agent/site.ts';
-import { register } from '../../../control/cli/agent.ts';
-import type { KubeClient } from '../../../control/kube/client.ts';
-import { KINDS, type KubeKind } from '../../../control/kube/kinds.ts';
-import { Tables } from '../../../control/model/tables.ts';
+import { followCluster } from '../../../../control/agent/follow.ts';
+import { NODE_HEALTH_PORT } from '../../../../control/agent/health.ts';
+import type { Publisher } from '../../../../control/agent/publisher.ts';
+import { findSite } from '../../../../control/agent/site.ts';
+import { register } from '../../../../control/cli/agent.ts';
+import type { KubeClient } from '../../../../control/kube/client.ts';
+import { KINDS, type KubeKind } from '../../../../control/kube/kinds.ts';
+import { Tables } from '../../../../control/model/tables.ts';
 
-const PATH = new URL('../../../deploy/kubetun.yaml', import.meta.url);
+const PATH = new URL('../../../../scripts/deploy/kubetun.yaml', import.meta.url);
 const TEXT = readFileSync(PATH, 'utf8');
 const OBJECTS = parseAllDocuments(TEXT).map((document) => {
   assert.deepEqual(document.errors, []);
