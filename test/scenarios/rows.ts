@@ -217,7 +217,8 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'timeout.states',
     'each state lives as long as the table says',
-    `${PIPELINE}/limits.test.ts: lives \${seconds} s and no longer`,
+    'unit/datapath/flow/state.test.ts: each state lives as long',
+    `${PIPELINE}/limits.test.ts: s and no longer`,
   ),
   rule(
     'timeout.days',
