@@ -8,7 +8,7 @@ fail() {
 
 # Command and the Debian package that brings it.
 TOOLS_RUN="ip:iproute2 nsenter:util-linux openssl:openssl catatonit:catatonit curl:curl iperf3:iperf3 tcpdump:tcpdump"
-TOOLS_TEST="ethtool:ethtool ping:iputils-ping tshark:tshark haproxy:haproxy nft:nftables iptables:iptables ps:procps"
+TOOLS_TEST="scapy:python3-scapy ethtool:ethtool ping:iputils-ping tshark:tshark haproxy:haproxy nft:nftables iptables:iptables ps:procps"
 
 # install_tools NAME:PACKAGE...
 install_tools() {

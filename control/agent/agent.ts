@@ -1,7 +1,7 @@
 // The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one to the other.
-import { rmSync } from 'node:fs';
 import type { Server } from 'node:http';
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
+import { KubetunError } from '../../datapath/error.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
@@ -14,46 +14,48 @@ import {
   SNAT_PORT_MIN,
 } from '../compile/node-entry.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
+import type { KubeAccess } from '../kube/config.ts';
 import type { Informer } from '../kube/informer.ts';
 import { Tables } from '../model/tables.ts';
-import {
-  applySteering,
-  checkSteering,
-  readCapturedRoutes,
-  readUplink,
-  removeSteering,
-} from '../node/apply.ts';
+import { isLocalAddress, readCapturedRoutes, readUplink, type Uplink } from '../node/apply.ts';
 import { CapturedRoutes } from '../node/captured.ts';
 import { ipBatch } from '../node/ip.ts';
-import { preflight } from '../node/preflight.ts';
-import { planSteering, type SteeringPlan } from '../node/steering.ts';
+import { EPHEMERAL_PORTS } from '../node/preflight.ts';
 import { type AdminRoutes, serveAdmin } from './admin.ts';
 import { describeServices } from './describe.ts';
+import { doubtsAbout, requireFit, siteMemory } from './fit.ts';
 import { followCluster, SOURCES } from './follow.ts';
 import { HealthServers, NODE_HEALTH_PORT } from './health.ts';
 import { keepLease } from './lease.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
 import { type Log, Publisher } from './publisher.ts';
+import { findSite, podRangesOf, type Site } from './site.ts';
+import { Steerer } from './steer.ts';
 
 export interface AgentOptions {
   node: string;
   /** Null: the account of the pod that the agent runs in. */
   kubeconfig: string | null;
+  access: KubeAccess;
   tun: string;
-  /** The device that leads to the other nodes. */
-  uplink: string;
+  /** The device that leads to the other nodes; null for that of the default route. */
+  uplink: string | null;
   /** Path of the admin socket. */
   admin: string;
   /** Path of the arena, on tmpfs. */
   arena: string;
   /** Connections that it has room for: a power of two. */
   flows: number;
-  serviceRange: string;
+  /** Null: as the cluster says. */
+  serviceRange: string | null;
+  /** Beside the Nodes' own ranges. */
   podRanges: string[];
-  /** The node's own sockets use these ports, inclusive. */
-  ephemeralPorts: [number, number];
   /** The machine's own network namespace is the node. */
   hostNetwork: boolean;
+  /** The node is not the datapath's alone: only Services and pods are steered. */
+  narrow: boolean;
+  /** Sysctls of the node may be set where they stand in the way. */
+  setSysctls: boolean;
   /** Renew the Lease of the node: there is no kubelet that does. */
   lease: boolean;
 }
@@ -68,9 +70,13 @@ export interface Agent {
  * answered. Throws KubetunError where the machine, the kubeconfig or a predecessor stands in the way.
  */
 export async function startAgent(options: AgentOptions, log: Log): Promise<Agent> {
-  preflight(options.node, options.hostNetwork);
-  const client = connectKube(options.kubeconfig);
+  const facts = requireFit(options);
+  for (const { check, message, next } of doubtsAbout(facts, options)) {
+    log.warn({ check, next }, message);
+  }
+  const client = connectKube(options.kubeconfig, options.access);
   const uplink = readUplink(options.uplink);
+  const site = await siteOf(client, options, uplink);
   const engine = await Engine.start({
     arenaPath: options.arena,
     sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
@@ -78,28 +84,30 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     log: (message) => log.warn({}, message),
   });
   try {
-    const plan = planOf(options, uplink);
-    applySteering(plan);
+    const { tun, narrow } = options;
+    const ports = facts.ephemeralPorts ?? EPHEMERAL_PORTS;
+    const steerer = new Steerer({ tun, uplink, site, ephemeralPorts: ports, narrow });
+    steerer.apply();
     const tables = new Tables(options.node);
     const publisher = new Publisher({
       nodeName: options.node,
-      ranges: rangesOf(options),
+      ranges: rangesOf(site, options),
       tables,
       sink: engine.writer,
       sources: SOURCES,
-      around: routeAround(options.tun, uplink.address, log),
+      around: routeAround(tun, site.address, steerer, log),
       onRun: () => health.sync(),
       clock: SYSTEM_CLOCK,
       log,
     });
-    const server = await serveAdmin(options.admin, routesOf(options, plan, engine, publisher));
+    const server = await serveAdmin(options.admin, routesOf(options, steerer, engine, publisher));
     const health = new HealthServers({
       ...{ host: '0.0.0.0', nodePort: NODE_HEALTH_PORT },
       ...{ tables, publisher, clock: SYSTEM_CLOCK, log },
     });
     const informers = followCluster(client, tables, publisher, log, (address) => {
-      if (address !== uplink.address) {
-        log.warn({ node: address, uplink: uplink.address }, 'Node address and uplink differ');
+      if (address !== site.address) {
+        log.warn({ node: address, steered: site.address }, 'Node address and steered one differ');
       }
     });
     const isReady = () => publisher.synced && publisher.published;
@@ -107,7 +115,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     const about = { client, node, isReady, clock: SYSTEM_CLOCK, log };
     const stopLease = lease ? keepLease(about) : () => {};
     log.info(
-      { address: uplink.address, survived: engine.survived, server: client.server },
+      { ...site, uplink: uplink.name, survived: engine.survived, server: client.server },
       'forwarding',
     );
     return {
@@ -123,12 +131,19 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
   }
 }
 
-/** Takes off the node what an agent put there: rules, routes, the device, the arena, the socket. */
-export function cleanUpNode(options: AgentOptions): void {
-  preflight(options.node, options.hostNetwork);
-  removeSteering(options.tun);
-  rmSync(options.arena, { force: true });
-  rmSync(options.admin, { force: true });
+/** What the command line says whole needs no question; a node of its own cluster must know what it is there. */
+async function siteOf(client: KubeClient, options: AgentOptions, uplink: Uplink): Promise<Site> {
+  const { serviceRange, podRanges, narrow } = options;
+  if (!narrow && serviceRange !== null && podRanges.length > 0) {
+    return { address: uplink.addresses[0]!, serviceRange, podRanges };
+  }
+  const site = await findSite(client, options, siteMemory(options));
+  if (isLocalAddress(site.address)) return site;
+  throw new KubetunError(
+    'KT_NODE_ADDRESS',
+    `Node ${options.node} has the address ${site.address}, and no device here does`,
+    'run the agent in the network of that node, or correct --node',
+  );
 }
 
 async function stopAgent(
@@ -148,8 +163,8 @@ async function stopAgent(
   log.info({}, 'stopped; connections wait for the next agent');
 }
 
-/** Keeps the routes to captured addresses in step with the image. A route that fails costs the node alone. */
-function routeAround(tun: string, address: string, log: Log) {
+/** Keeps rules and the routes to captured addresses in step with the image. What fails costs only those it is for. */
+function routeAround(tun: string, address: string, steerer: Steerer, log: Log) {
   const routes = new CapturedRoutes(tun, address, readCapturedRoutes());
   const carryOut = (lines: string[]) => {
     try {
@@ -160,27 +175,22 @@ function routeAround(tun: string, address: string, log: Log) {
   };
   return (change: ImageChange) => {
     const { before, after } = routes.take(change);
+    if (change.node) followPods(steerer, podRangesOf(change.node.podRanges, []), log);
     return { before: () => carryOut(before), after: () => carryOut(after) };
   };
 }
 
-function planOf(options: AgentOptions, uplink: { address: string; mtu: number }): SteeringPlan {
-  return planSteering({
-    tun: options.tun,
-    uplink: options.uplink,
-    mtu: uplink.mtu,
-    nodeAddress: uplink.address,
-    serviceRange: options.serviceRange,
-    podRanges: options.podRanges,
-    nodePorts: [NODE_PORT_MIN, NODE_PORT_MAX],
-    snatPorts: [SNAT_PORT_MIN, SNAT_PORT_MAX],
-    ephemeralPorts: options.ephemeralPorts,
-  });
+function followPods(steerer: Steerer, podRanges: string[], log: Log): void {
+  try {
+    if (steerer.follow(podRanges)) log.info({ podRanges }, 'pod ranges followed');
+  } catch (error) {
+    log.error({ podRanges, why: String(error) }, 'the new pod ranges are not steered');
+  }
 }
 
-function rangesOf(options: AgentOptions): NodeRanges {
+function rangesOf(site: Site, options: AgentOptions): NodeRanges {
   return {
-    serviceRange: parseRange(options.serviceRange)!,
+    serviceRange: parseRange(site.serviceRange)!,
     podRanges: options.podRanges.map((text) => parseRange(text)!),
     snatPortMin: SNAT_PORT_MIN,
     snatPortMax: SNAT_PORT_MAX,
@@ -191,7 +201,7 @@ function rangesOf(options: AgentOptions): NodeRanges {
 
 function routesOf(
   options: AgentOptions,
-  plan: SteeringPlan,
+  steerer: Steerer,
   engine: Engine,
   publisher: Publisher,
 ): AdminRoutes {
@@ -208,7 +218,7 @@ function routesOf(
     }),
     '/services': () => describeServices(publisher.compiler),
     // What has gone of the rules and routes that lead packets here; empty if all is well.
-    '/steering': () => ({ missing: checkSteering(plan, options.tun) }),
+    '/steering': () => ({ missing: steerer.check() }),
     '/counters': () => readCounters(engine.arena),
   };
 }

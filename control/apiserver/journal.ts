@@ -42,10 +42,21 @@ interface Snapshot {
   bytes: number;
 }
 
+/** A write that a journal remembers: what was there before, and what after; one of them may be null. */
+export interface PastWrite {
+  kind: string;
+  version: number;
+  old: KubeObject | null;
+  object: KubeObject | null;
+}
+
 /** What a journal holds. */
 export interface Restored {
   version: number;
   objects: { kind: string; object: KubeObject }[];
+  /** Every write after version `since`, oldest first. */
+  writes: PastWrite[];
+  since: number;
 }
 
 /** A snapshot is begun when this many lines, and so many times as many as there are objects, have gathered. */
@@ -68,6 +79,8 @@ export class Journal {
   /** The latest entry of each object, by kind and key. */
   readonly #live = new Map<string, Entry>();
   #version = 0;
+  /** What the file tells of writes; let go of when it has been asked for. */
+  #past: Pick<Restored, 'writes' | 'since'> = { writes: [], since: 0 };
   #snapshot: Snapshot | null = null;
   /** No snapshot before there are so many lines: one has failed. */
   #linesPut = 0;
@@ -84,15 +97,18 @@ export class Journal {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const entries = existsSync(path) ? readEntries(path) : [];
     const journal = new Journal(path, entries.length);
-    for (const entry of entries) journal.#take(entry);
+    journal.#past.since = (entries[0]?.version ?? 1) - 1;
+    for (const entry of entries) journal.#recall(entry);
     return journal;
   }
 
-  /** What it holds; null if it is new. */
+  /** What it holds; null if it is new. To be asked once. */
   restore(): Restored | null {
     if (this.#version === 0) return null;
     const objects = [...this.#live.values()].map(({ kind, object }) => ({ kind, object: object! }));
-    return { version: this.#version, objects };
+    const past = this.#past;
+    this.#past = { writes: [], since: this.#version };
+    return { version: this.#version, objects, ...past };
   }
 
   /**
@@ -129,8 +145,17 @@ export class Journal {
     this.#isTorn = false;
   }
 
+  /** Takes a line of the file. Those before the end of a snapshot are what was live, and not what was written when. */
+  #recall(entry: Entry): void {
+    const { kind, version, object } = entry;
+    const old = this.#live.get(idOf(entry))?.object ?? null;
+    if (kind === '') this.#past = { writes: [], since: version };
+    else this.#past.writes.push({ kind, version, old, object });
+    this.#take(entry);
+  }
+
   #take(entry: Entry): void {
-    const id = `${entry.kind} ${entry.key}`;
+    const id = idOf(entry);
     this.#version = Math.max(this.#version, entry.version);
     if (entry.object) this.#live.set(id, entry);
     else this.#live.delete(id);
@@ -213,6 +238,10 @@ export class Journal {
     rmSync(`${this.#path}.new`, { force: true });
     this.#snapshot = null;
   }
+}
+
+function idOf({ kind, key }: Entry): string {
+  return `${kind} ${key}`;
 }
 
 function writeEntries(fd: number, entries: Entry[]): number {

@@ -8,7 +8,8 @@ const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 const NAMESPACE = servedAt('v1', 'namespaces')!;
 const SERVICE = servedAt('v1', 'services')!;
 const SLICE = servedAt('discovery.k8s.io/v1', 'endpointslices')!;
-/** The Service through which pods reach this server; its EndpointSlice has the same name. */
+const ENDPOINTS = servedAt('v1', 'endpoints')!;
+/** The Service through which pods reach this server; its EndpointSlice and Endpoints have the same name. */
 const OWN = { namespace: 'default', name: 'kubernetes' };
 
 /** Creates the namespaces that clients take for granted, and the Service `kubernetes`, which is kept from then on. */
@@ -42,6 +43,18 @@ export function seedCluster(
         addressType: 'IPv4',
         endpoints: [{ addresses: [api.address], conditions: { ready: true } }],
         ports: [{ name: 'https', port: api.port, protocol: 'TCP' }],
+      },
+    },
+    {
+      kind: ENDPOINTS,
+      object: {
+        metadata: { name },
+        subsets: [
+          {
+            addresses: [{ ip: api.address }],
+            ports: [{ name: 'https', port: api.port, protocol: 'TCP' }],
+          },
+        ],
       },
     },
   ];

@@ -1,5 +1,5 @@
 // All objects of a cluster in memory: one version counter, and for each kind the latest events.
-import type { Journal } from './journal.ts';
+import type { Journal, PastWrite } from './journal.ts';
 import type { KubeObject, ObjectMeta } from './object.ts';
 import {
   alreadyExists,
@@ -54,7 +54,7 @@ export class Store {
    * @param version where versions begin. A store that forgets at its end must begin above all that an earlier one
    *   gave out, so that clients with an old version are told to list again: by default the time in microseconds.
    * @param journal where every write goes first, and what there is to begin with: then versions go on from its last,
-   *   and so do watches that have seen that.
+   *   and watches from where they were, as far back as it knows every write.
    */
   constructor(
     resources: ResourceName[],
@@ -65,10 +65,15 @@ export class Store {
     this.#journal = journal;
     this.#version = restored?.version ?? version;
     for (const resource of resources) {
-      this.#shelves.set(resource.plural, new Shelf(resource, this.#version));
+      const watchableFrom = restored?.since ?? this.#version;
+      this.#shelves.set(resource.plural, new Shelf(resource, watchableFrom));
     }
     for (const { kind, object } of restored?.objects ?? []) {
       this.#shelves.get(kind)?.objects.set(keyOfObject(object), object);
+    }
+    for (const write of restored?.writes ?? []) {
+      const shelf = this.#shelves.get(write.kind);
+      if (shelf) remember(shelf, eventOf(write));
     }
   }
 
@@ -180,8 +185,7 @@ export class Store {
     old?: KubeObject,
   ): KubeObject {
     const version = this.#version + 1;
-    const metadata: ObjectMeta = { ...given.metadata, resourceVersion: String(version) };
-    const object = { ...given, metadata };
+    const object = withVersion(given, version);
     // Before anybody sees it: what a client was told must outlive this process.
     this.#keep(shelf.resource.plural, key, version, type === 'DELETED' ? null : object);
     this.#version = version;
@@ -192,6 +196,19 @@ export class Store {
     for (const subscriber of shelf.subscribers) subscriber(event);
     return object;
   }
+}
+
+/** The event that a write was; what is gone has the version of its end. */
+function eventOf({ version, old, object }: PastWrite): StoreEvent {
+  if (object && !old) return { type: 'ADDED', object, version };
+  if (object && old) return { type: 'MODIFIED', object, old, version };
+  const last = withVersion(old!, version);
+  return { type: 'DELETED', object: last, old: old!, version };
+}
+
+function withVersion(object: KubeObject, version: number): KubeObject {
+  const metadata: ObjectMeta = { ...object.metadata, resourceVersion: String(version) };
+  return { ...object, metadata };
 }
 
 /** Half is forgotten at once, so that forgetting costs little a change. */

@@ -1,27 +1,41 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { hostname } from 'node:os';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
-import type { AgentOptions } from '../agent/agent.ts';
-import { arenaOf, collectRanges, labOf, labOption, parseRangeOption, socketOf } from './options.ts';
 
-/** The fixed ranges of a lab; a cluster's own are given on the command line. */
-const SERVICE_RANGE = '10.96.0.0/16';
-const POD_RANGE = '10.244.0.0/16';
-/** What a node's own sockets use: below the masquerade range. */
-const EPHEMERAL_PORTS: [number, number] = [32_768, 39_999];
+import type { AgentOptions } from '../agent/agent.ts';
+import type { Finding } from '../node/preflight.ts';
+import {
+  arenaOf,
+  collectRanges,
+  labOf,
+  labOption,
+  type OutputFormat,
+  outputOption,
+  parseRangeOption,
+  socketOf,
+} from './options.ts';
+import { formatTable, print } from './table.ts';
 
 interface Options {
-  node: string;
+  node?: string;
   kubeconfig?: string;
+  context?: string;
+  server?: string;
+  check?: boolean;
+  prepare?: boolean;
   cleanup?: boolean;
+  setSysctls?: boolean;
   tun: string;
-  uplink: string;
+  uplink?: string;
   admin?: string;
   arena?: string;
-  serviceRange: string;
+  serviceRange?: string;
   podRange?: string[];
+  steer?: 'narrow' | 'whole';
   hostNetwork?: boolean;
   lease?: boolean;
   flows: number;
+  output: OutputFormat;
 }
 
 /** `kubetun agent`: a node's datapath and control plane, in the foreground. */
@@ -29,18 +43,38 @@ export function register(program: Command): void {
   program
     .command('agent')
     .description('run the datapath of a node, inside its network namespace')
-    .requiredOption('--node <name>', 'name of the Node object that this machine is')
+    .option(
+      '--node <name>',
+      'the Node that this machine is (default: $NODE_NAME, or the host name)',
+    )
     .option('--kubeconfig <file>', 'how to reach the API server; without it the account of the pod')
-    .option('--cleanup', 'take everything off the node that an agent put there, and end')
+    .option('--context <name>', 'a context of the kubeconfig other than the current one')
+    .option('--server <url>', 'another address of the API server, such as one that is no Service')
+    .addOption(modeOption('--check', 'say whether the node is fit for an agent, and end'))
+    .addOption(modeOption('--prepare', 'do what needs a writable /proc/sys, and end'))
+    .addOption(
+      modeOption('--cleanup', 'take everything off the node that an agent put there, and end'),
+    )
+    .option('--set-sysctls', 'set sysctls of the node that stand in the way')
     .option('--tun <name>', 'the TUN device', 'kt0')
-    .option('--uplink <name>', 'the device that leads to the other nodes', 'eth0')
+    .option('--uplink <name>', 'the device to the other nodes (default: that of the default route)')
     .option('--admin <socket>', 'path of the admin socket')
     .option('--arena <file>', "the datapath's memory, on tmpfs")
-    .option('--service-range <cidr>', 'the range of ClusterIPs', parseRangeOption, SERVICE_RANGE)
+    .option(
+      '--service-range <cidr>',
+      'the range of ClusterIPs (default: as the cluster says)',
+      parseRangeOption,
+    )
     .option(
       '--pod-range <cidr>',
-      `a range of pod addresses; may be repeated (default: ${POD_RANGE})`,
+      'a range of pod addresses beside those of the Nodes; may be repeated',
       collectRanges,
+    )
+    .addOption(
+      new Option(
+        '--steer <what>',
+        'what crosses the datapath: Services and pods only, or everything (default: narrow with --host-network)',
+      ).choices(['narrow', 'whole']),
     )
     .option('--host-network', "steer the machine's own network namespace")
     .option(
@@ -50,25 +84,36 @@ export function register(program: Command): void {
       FLOWS_DEFAULT,
     )
     .option('--lease', 'renew the Lease of the node, where no kubelet does')
+    .addOption(outputOption())
     .addOption(labOption())
     .action(async (options: Options, command: Command) => {
-      await run(toAgentOptions(options, labOf(command)), options.cleanup === true);
+      await run(toAgentOptions(options, labOf(command)), options);
     });
 }
 
+const MODES = ['check', 'prepare', 'cleanup'];
+
+function modeOption(flag: string, description: string): Option {
+  const others = MODES.filter((mode) => flag !== `--${mode}`);
+  return new Option(flag, description).conflicts(others);
+}
+
 function toAgentOptions(options: Options, lab: string): AgentOptions {
-  const { node } = options;
+  const node = options.node ?? (process.env.NODE_NAME || hostname().toLowerCase());
+  const { context, server } = options;
   return {
     node,
     kubeconfig: options.kubeconfig ?? null,
+    access: { context, server },
     tun: options.tun,
-    uplink: options.uplink,
+    uplink: options.uplink ?? null,
     admin: options.admin ?? socketOf(lab, node),
     arena: options.arena ?? arenaOf(lab, node),
-    serviceRange: options.serviceRange,
-    podRanges: options.podRange ?? [POD_RANGE],
-    ephemeralPorts: EPHEMERAL_PORTS,
+    serviceRange: options.serviceRange ?? null,
+    podRanges: options.podRange ?? [],
     hostNetwork: options.hostNetwork === true,
+    narrow: (options.steer ?? (options.hostNetwork ? 'narrow' : 'whole')) === 'narrow',
+    setSysctls: options.setSysctls === true,
     lease: options.lease === true,
     flows: options.flows,
   };
@@ -82,14 +127,33 @@ function parseFlows(text: string): number {
   throw new InvalidArgumentError(`It must be a power of two from ${FLOWS_MIN} to ${FLOWS_LIMIT}.`);
 }
 
-/** Runs until SIGTERM or SIGINT. The modules behind it are loaded only now, so that help stays quick. */
-async function run(options: AgentOptions, cleanup: boolean): Promise<void> {
-  const { cleanUpNode, startAgent } = await import('../agent/agent.ts');
-  if (cleanup) {
+/** The modules behind it are loaded only now, so that help stays quick. */
+async function run(options: AgentOptions, { check, prepare, cleanup, output }: Options) {
+  if (!check && !prepare && !cleanup) return serve(options);
+  const { checkNode, cleanUpNode, prepareNode } = await import('../agent/fit.ts');
+  if (check) {
+    const findings = checkNode(options);
+    print(output, findings, () => formatFindings(findings));
+    if (findings.some(({ verdict }) => verdict === 'refused')) process.exitCode = 1;
+  } else if (prepare) {
+    prepareNode(options);
+    console.log(`${options.node} is ready for the agent`);
+  } else {
     cleanUpNode(options);
     console.log(`${options.node} is as it was before the agent`);
-    return;
   }
+}
+
+function formatFindings(findings: Finding[]): string {
+  return formatTable(
+    ['CHECK', 'VERDICT', 'FOUND', 'NEXT'],
+    findings.map(({ check, verdict, message, next }) => [check, verdict, message, next]),
+  );
+}
+
+/** Runs until SIGTERM or SIGINT. */
+async function serve(options: AgentOptions): Promise<void> {
+  const { startAgent } = await import('../agent/agent.ts');
   const { pino } = await import('pino');
   // Written at once: the last lines before a crash are the ones that matter.
   const log = pino(

@@ -31,23 +31,22 @@ export function buildNodeEntry(
   const rows = [...nodes];
   const nodeAddress = rows.find((row) => row.name === nodeName)?.addresses[0];
   if (nodeAddress === undefined) return null;
-  const podRanges = new Map<string, Range4>();
-  for (const range of [...ranges.podRanges, ...rows.flatMap((row) => row.podRanges)]) {
-    podRanges.set(`${range.address}/${range.mask}`, range);
-  }
-  const all = [...podRanges.values()];
   return {
     nodeAddress,
     nodeAddresses: [...new Set(rows.flatMap((row) => row.addresses))].sort((a, b) => a - b),
-    podRanges: all
-      .filter((r) => !all.some((other) => other !== r && contains(other, r)))
-      .sort(byBase),
+    podRanges: mergeRanges([...ranges.podRanges, ...rows.flatMap((row) => row.podRanges)]),
     serviceRange: ranges.serviceRange,
     snatPortMin: ranges.snatPortMin,
     snatPortMax: ranges.snatPortMax,
     nodePortMin: ranges.nodePortMin,
     nodePortMax: ranges.nodePortMax,
   };
+}
+
+/** Ranges in order, each once, and none that lies inside another. */
+export function mergeRanges(ranges: Range4[]): Range4[] {
+  const all = [...new Map(ranges.map((r) => [`${r.address}/${r.mask}`, r])).values()];
+  return all.filter((r) => !all.some((other) => other !== r && contains(other, r))).sort(byBase);
 }
 
 export function sameNodeEntry(a: NodeEntry, b: NodeEntry): boolean {

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { KubetunError } from '../../datapath/error.ts';
+import type { KubeAccess } from './config.ts';
 import { KubeStatusError, type StatusBody } from './error.ts';
 import { KINDS, type KubeKind, type KubeKinds, pathOf } from './kinds.ts';
 import { openTransport, readText, type Transport } from './transport.ts';
@@ -94,8 +95,8 @@ export interface KubeClient {
 }
 
 /** A client for a kubeconfig file, or with null for the pod that this runs in. Throws KT_KUBECONFIG. */
-export function connectKube(kubeconfigPath: string | null): KubeClient {
-  return new HttpKubeClient(openTransport(kubeconfigPath));
+export function connectKube(kubeconfigPath: string | null, access: KubeAccess = {}): KubeClient {
+  return new HttpKubeClient(openTransport(kubeconfigPath, access));
 }
 
 function query(values: Record<string, string | number | boolean | undefined>): string {

@@ -89,6 +89,8 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
   readonly #abort = new AbortController();
   #version: string | null = null;
   #failures = 0;
+  /** The version has expired since the last event. */
+  #expired = false;
 
   constructor(
     client: KubeClient,
@@ -127,8 +129,10 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
         if (error instanceof HandlerFailure) throw error.cause;
         const gone = isGone(error);
         if (gone) this.#version = null;
-        // A first expiry is ordinary: the list comes at once. Repeated ones back off like any failure.
-        const delay = gone && this.#failures === 0 ? 0 : this.#nextDelay();
+        // An expiry is ordinary, above all after an outage: the list comes at once. Repeated ones, with no event
+        // between them, back off like any failure.
+        const delay = gone && !this.#expired ? 0 : this.#nextDelay();
+        if (gone) this.#expired = true;
         this.#failures++;
         this.#handlers.onError?.(error, delay);
         await this.#sleep(delay);
@@ -198,6 +202,7 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
         if (this.#abort.signal.aborted) return;
         events++;
         this.#failures = 0;
+        this.#expired = false;
         this.#take(event);
       },
     );

@@ -17,6 +17,7 @@ import type {
   V1Secret,
   V1Service,
   V1ServiceAccount,
+  V1ServiceCIDR,
 } from '@kubernetes/client-node';
 
 /** A type of the official client as it arrives: times are RFC 3339 strings, not Date objects. */
@@ -54,6 +55,7 @@ export interface KubeKinds {
   NetworkPolicy: Wire<V1NetworkPolicy>;
   Ingress: Wire<V1Ingress>;
   IngressClass: Wire<V1IngressClass>;
+  ServiceCIDR: Wire<V1ServiceCIDR>;
 }
 
 export type KubeKind = keyof KubeKinds;
@@ -87,6 +89,7 @@ export const KINDS: { readonly [K in KubeKind]: KindRow } = {
   NetworkPolicy: row('networking.k8s.io/v1', 'networkpolicies'),
   Ingress: row('networking.k8s.io/v1', 'ingresses'),
   IngressClass: row('networking.k8s.io/v1', 'ingressclasses', false),
+  ServiceCIDR: row('networking.k8s.io/v1', 'servicecidrs', false),
 };
 
 /**

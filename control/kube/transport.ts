@@ -2,12 +2,11 @@
 // certificates, exec plugins, in-cluster accounts, proxies); the requests are Node's own, because the client's
 // own path opens a TLS connection for every request, and its Watch can neither be ended while it connects nor
 // tell a callback's exception from a bad line.
-import { readFileSync } from 'node:fs';
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, type RequestOptions, request as requestHttps } from 'node:https';
-import { dirname } from 'node:path';
-import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
+import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { KubetunError } from '../../datapath/error.ts';
+import { type KubeAccess, loadKubeConfig } from './config.ts';
 import { KubeStatusError, type StatusBody } from './error.ts';
 
 /** Time for an answer to begin. */
@@ -23,6 +22,12 @@ export interface KubeRequest {
   signal?: AbortSignal;
 }
 
+const UNREACHABLE_NEXT = {
+  kubeconfig: 'is it running, and does the kubeconfig name the right address?',
+  account:
+    'an agent cannot reach it by the Service that it provides: give its own address with --server',
+};
+
 /** An authenticated way to one API server. */
 export interface Transport {
   /** Base address, as the kubeconfig gives it. */
@@ -35,43 +40,16 @@ export interface Transport {
   close(): void;
 }
 
-/** Reads a kubeconfig, or with null the account that a pod is given. Throws KubetunError KT_KUBECONFIG. */
-export function openTransport(kubeconfigPath: string | null): Transport {
-  const config = loadConfig(kubeconfigPath);
-  const cluster = config.getCurrentCluster();
-  if (!cluster?.server || !config.getCurrentUser()) {
-    throw new KubetunError(
-      'KT_KUBECONFIG',
-      `${kubeconfigPath ?? 'the in-cluster account'} names no current cluster and user`,
-      'set current-context in it',
-    );
-  }
-  return new HttpTransport(config, cluster.server.replace(/\/$/, ''), Boolean(cluster.proxyUrl));
-}
-
-function loadConfig(path: string | null): KubeConfig {
-  const config = new KubeConfig();
-  try {
-    if (path !== null) {
-      config.loadFromString(readFileSync(path, 'utf8'));
-      config.makePathsAbsolute(dirname(path));
-    } else {
-      if (!process.env.KUBERNETES_SERVICE_HOST)
-        throw new Error('KUBERNETES_SERVICE_HOST is not set');
-      config.loadFromCluster();
-    }
-    return config;
-  } catch (error) {
-    const absent = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    const line = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    const why = absent ? 'there is no such file' : line;
-    throw new KubetunError(
-      'KT_KUBECONFIG',
-      path === null ? `there is no in-cluster account (${why})` : `${path}: ${why}`,
-      'give a readable kubeconfig with --kubeconfig FILE',
-      { cause: error },
-    );
-  }
+/**
+ * Reads a kubeconfig, or with null the account that a pod is given. Throws KubetunError KT_KUBECONFIG. What files of
+ * keys and plugins say is asked for with every request, which then rejects with KT_KUBE_CREDENTIALS.
+ */
+export function openTransport(kubeconfigPath: string | null, access: KubeAccess = {}): Transport {
+  const config = loadKubeConfig(kubeconfigPath, access);
+  const { server, proxyUrl } = config.getCurrentCluster()!;
+  const whose = kubeconfigPath === null && access.server === undefined ? 'account' : 'kubeconfig';
+  const next = UNREACHABLE_NEXT[whose];
+  return new HttpTransport(config, server.replace(/\/$/, ''), Boolean(proxyUrl), next);
 }
 
 class HttpTransport implements Transport {
@@ -80,10 +58,12 @@ class HttpTransport implements Transport {
   readonly #config: KubeConfig;
   readonly #url: URL;
   readonly #proxied: boolean;
+  readonly #unreachableNext: string;
   #agent: HttpAgent | null = null;
   #agentKey = '';
 
-  constructor(config: KubeConfig, server: string, proxied: boolean) {
+  constructor(config: KubeConfig, server: string, proxied: boolean, unreachableNext: string) {
+    this.#unreachableNext = unreachableNext;
     this.#config = config;
     this.server = server;
     this.#url = new URL(server);
@@ -119,7 +99,17 @@ class HttpTransport implements Transport {
 
   async #options(request: KubeRequest, bodyBytes: number | null): Promise<RequestOptions> {
     const auth: RequestOptions = {};
-    await this.#config.applyToHTTPSOptions(auth);
+    try {
+      await this.#config.applyToHTTPSOptions(auth);
+    } catch (error) {
+      const why = error instanceof Error ? error.message.trim().split('\n')[0] : String(error);
+      throw new KubetunError(
+        'KT_KUBE_CREDENTIALS',
+        `there are no credentials for ${this.server} (${why})`,
+        "see the files, the proxy and the exec plugin that the kubeconfig's user and cluster name",
+        { cause: error },
+      );
+    }
     const headers: Record<string, string> = {
       accept: 'application/json',
       'user-agent': 'kubetun',
@@ -183,7 +173,7 @@ class HttpTransport implements Transport {
     return new KubetunError(
       'KT_KUBE_UNREACHABLE',
       `the API server at ${this.server} does not answer (${code})`,
-      'is it running, and does the kubeconfig name the right address?',
+      this.#unreachableNext,
       { cause: error },
     );
   }

@@ -1,6 +1,6 @@
 // Pieces of API objects that several kinds share.
-import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/nat/image.ts';
-import { parseAddress } from '../../datapath/wire/address.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP, type Range4 } from '../../datapath/nat/image.ts';
+import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 
 const PROTOCOLS: Record<string, number> = { TCP: PROTO_TCP, UDP: PROTO_UDP, SCTP: PROTO_SCTP };
 
@@ -17,6 +17,11 @@ export function parseAddresses(texts: Iterable<string | undefined>): number[] {
     if (address !== null) found.add(address);
   }
   return [...found];
+}
+
+/** The IPv4 ranges of a list, in its order; everything else is left out. */
+export function parseRanges(texts: Iterable<string>): Range4[] {
+  return [...texts].map((text) => parseRange(text)).filter((range) => range !== null);
 }
 
 export function objectKey(metadata: { namespace?: string; name?: string } | undefined): string {

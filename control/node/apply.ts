@@ -7,11 +7,11 @@ import {
   parseRule,
   type Rule,
   type RuleJson,
-  type SteeringPlan,
   TABLE,
   TABLE_CAPTURED,
   undoRules,
-} from './steering.ts';
+} from './rule.ts';
+import type { SteeringPlan } from './steering.ts';
 
 const SYSCTL_ROOT = '/proc/sys/net/ipv4';
 
@@ -26,18 +26,36 @@ interface RouteJson {
   dev?: string;
 }
 
-/** A device's first global IPv4 address and its MTU. Throws KubetunError KT_UPLINK. */
-export function readUplink(device: string): { address: string; mtu: number } {
-  const link = ipJson<LinkJson>('-4', 'addr', 'show', 'dev', device)?.[0];
-  const address = link?.addr_info?.find((a) => a.family === 'inet' && a.scope === 'global')?.local;
-  if (link === undefined || address === undefined) {
-    throw new KubetunError(
-      'KT_UPLINK',
-      `the uplink ${device} ${link ? 'has no IPv4 address' : 'is not in this network namespace'}`,
-      'name the device that leads to the other nodes with --uplink',
-    );
+/** The device that leads to the other nodes. */
+export interface Uplink {
+  name: string;
+  mtu: number;
+  /** Its global IPv4 addresses. */
+  addresses: string[];
+}
+
+/**
+ * A device with at least one address; null takes that of the default route. Throws KubetunError KT_UPLINK.
+ */
+export function readUplink(device: string | null): Uplink {
+  const name = device ?? ipJson<RouteJson>('-4', 'route', 'show', 'default')?.[0]?.dev;
+  const refuse = (message: string): never => {
+    const next = 'name the device that leads to the other nodes with --uplink';
+    throw new KubetunError('KT_UPLINK', message, next);
+  };
+  if (name === undefined) return refuse('the node has no default route to tell its uplink by');
+  const link = ipJson<LinkJson>('-4', 'addr', 'show', 'dev', name)?.[0];
+  const global = link?.addr_info?.filter((a) => a.family === 'inet' && a.scope === 'global');
+  if (!link || !global || global.length === 0) {
+    const flaw = link ? 'has no IPv4 address' : 'is not in this network namespace';
+    return refuse(`the uplink ${name} ${flaw}`);
   }
-  return { address, mtu: link.mtu };
+  return { name, mtu: link.mtu, addresses: global.map((a) => a.local) };
+}
+
+/** True if a device of this network namespace has the address. */
+export function isLocalAddress(address: string): boolean {
+  return (ipJson<LinkJson>('-4', 'addr', 'show', 'to', `${address}/32`) ?? []).length > 0;
 }
 
 /**
@@ -49,7 +67,7 @@ export function applySteering(plan: SteeringPlan): void {
   ipBatch(plan.setup);
   const before = readRules();
   try {
-    ipBatch(diffRules(before, plan.rules));
+    ipBatch(diffRules(before, plan.rules, plan.localPref));
   } catch (error) {
     if (!before.some(isOurs)) ipBatch(undoRules(readRules()));
     throw error;
@@ -58,7 +76,7 @@ export function applySteering(plan: SteeringPlan): void {
 
 /** What of a plan is not in force, one line each; empty if all is well. */
 export function checkSteering(plan: SteeringPlan, tun: string): string[] {
-  const missing = diffRules(readRules(), plan.rules);
+  const missing = diffRules(readRules(), plan.rules, plan.localPref);
   for (const [path, value] of plan.sysctls) {
     const now = readSysctl(path);
     if (now !== value) missing.push(`${path} is ${now ?? 'absent'}, not ${value}`);
@@ -91,14 +109,16 @@ function readRules(): Rule[] {
   return (ipJson<RuleJson>('-4', 'rule', 'show') ?? []).map(parseRule);
 }
 
-function writeSysctl(path: string, value: string): void {
+/** Sets net.ipv4.`path`, unless it has the value: /proc/sys may be read-only. Throws KubetunError KT_SYSCTL. */
+export function writeSysctl(path: string, value: string): void {
+  if (readSysctl(path)?.split(/\s+/).join(' ') === value) return;
   try {
     writeFileSync(`${SYSCTL_ROOT}/${path}`, value);
   } catch (error) {
     throw new KubetunError(
       'KT_SYSCTL',
       `net.ipv4.${path.replaceAll('/', '.')} cannot be set to ${value}`,
-      'run as root in a namespace whose /proc/sys is writable',
+      'set it by sysctl(8), or run as root where /proc/sys is writable',
       { cause: error },
     );
   }

@@ -8,7 +8,7 @@ import {
   type ImageChange,
 } from '../../datapath/nat/image.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
-import { TABLE_CAPTURED } from './steering.ts';
+import { TABLE_CAPTURED } from './rule.ts';
 
 /** `ip -batch` lines around a publish: what goes is gone before, what comes is there after. */
 export interface RouteChange {

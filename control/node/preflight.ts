@@ -1,71 +1,219 @@
-import { accessSync, constants, existsSync, readlinkSync } from 'node:fs';
+// Whether an agent can work on a machine, judged from facts alone. Every check says what stands in the way and what
+// to do about it.
 import { KubetunError } from '../../datapath/error.ts';
+import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import { SNAT_PORT_MAX, SNAT_PORT_MIN } from '../compile/node-entry.ts';
+import type { Facts } from './facts.ts';
 import { ipMissing } from './ip.ts';
 
-/** What the preflight asks of the machine; tests put their own in. */
-export interface Machine {
-  /** Effective user id. */
-  uid: number;
-  /** True if /dev/net/tun can be opened for reading and writing. */
-  tun: boolean;
-  /** True if ip(8) is on the PATH. */
-  ip: boolean;
-  /** True if the process shares the network namespace of the machine's first process. */
-  rootNamespace: boolean;
+/** What an agent is about to do. */
+export interface Aim {
+  node: string;
+  tun: string;
+  /** The machine's own network namespace may be steered. */
+  hostNetwork: boolean;
+  /** The node has other business than the datapath's: a lab's node has not. */
+  narrow: boolean;
+  /** Ranges of pods, where they are known. */
+  podRanges: string[];
 }
 
-export function inspectMachine(): Machine {
-  return {
-    uid: process.geteuid?.() ?? -1,
-    tun: canOpen('/dev/net/tun'),
-    ip: (process.env.PATH ?? '').split(':').some((folder) => existsSync(`${folder}/ip`)),
-    rootNamespace: sharesRootNamespace(),
-  };
+export interface Finding {
+  check: string;
+  verdict: 'ok' | 'refused' | 'unknown';
+  code: string;
+  /** What was found, one line. */
+  message: string;
+  /** The next step; empty where all is well. */
+  next: string;
 }
 
-/**
- * Refuses what cannot work, before anything is touched. Throws KubetunError KT_NOT_ROOT, KT_TUN_ABSENT,
- * KT_TOOL_MISSING, KT_ROOT_NAMESPACE.
- *
- * @param hostNetwork true where the machine's own network is meant to be steered.
- */
-export function preflight(node: string, hostNetwork: boolean, machine = inspectMachine()): void {
-  const refuse = (code: string, message: string, next: string): never => {
-    throw new KubetunError(code, message, next);
-  };
-  if (machine.uid !== 0)
-    refuse('KT_NOT_ROOT', `the agent of ${node} is not root`, 'run it with sudo');
-  if (!machine.tun) {
-    refuse('KT_TUN_ABSENT', '/dev/net/tun cannot be opened', 'load the tun module: modprobe tun');
-  }
-  if (!machine.ip) throw ipMissing();
-  if (machine.rootNamespace && !hostNetwork) {
-    refuse(
-      'KT_ROOT_NAMESPACE',
-      `the agent of ${node} runs in the machine's own network namespace, which it would steer`,
-      'run it inside the node (scripts/kubetun lab up does), or say --host-network if that is meant',
+type Check = (facts: Facts, aim: Aim) => Omit<Finding, 'check'>;
+
+const ok = (message: string): Omit<Finding, 'check'> => ({
+  ...{ verdict: 'ok', code: '', message, next: '' },
+});
+const refused = (code: string, message: string, next: string): Omit<Finding, 'check'> => ({
+  ...{ verdict: 'refused', code, message, next },
+});
+
+/** Devices by which other Service networks are known. */
+const OTHER_PROXIES: Record<string, string> = {
+  'kube-ipvs0': 'kube-proxy in IPVS mode',
+  cilium_host: 'Cilium',
+  cilium_net: 'Cilium',
+  'bpfin.cali': 'Calico in eBPF mode',
+  'ovn-k8s-mp0': 'OVN-Kubernetes',
+  'antrea-gw0': 'Antrea',
+};
+const BRIDGES_OF_PODS = new Set(['cni0', 'cbr0', 'weave', 'kube-bridge']);
+/** A range for the node's own sockets that leaves NodePorts and masquerade ports alone. */
+export const EPHEMERAL_PORTS: [number, number] = [32_768, SNAT_PORT_MIN - 1];
+
+/** Checks that hold everywhere. */
+const CHECKS: Record<string, Check> = {
+  root: ({ uid }, { node }) =>
+    uid === 0
+      ? ok('root')
+      : refused('KT_NOT_ROOT', `the agent of ${node} is not root`, 'run it with sudo'),
+  capability: ({ netAdmin }, { node }) =>
+    netAdmin
+      ? ok('CAP_NET_ADMIN')
+      : refused(
+          'KT_NO_NET_ADMIN',
+          `the agent of ${node} lacks CAP_NET_ADMIN`,
+          'add NET_ADMIN to securityContext.capabilities, as deploy/kubetun.yaml does',
+        ),
+  tun: ({ tun }) =>
+    tun
+      ? ok('/dev/net/tun')
+      : refused(
+          'KT_TUN_ABSENT',
+          '/dev/net/tun cannot be opened',
+          'load the tun module: modprobe tun',
+        ),
+  ip: ({ ip }) => {
+    const { code, message, next } = ipMissing();
+    return ip ? ok('ip(8)') : refused(code, message, next);
+  },
+  namespace: ({ rootNamespace }, { node, hostNetwork }) =>
+    !rootNamespace || hostNetwork
+      ? ok(rootNamespace ? "the machine's own network, as asked for" : 'a network namespace')
+      : refused(
+          'KT_ROOT_NAMESPACE',
+          `the agent of ${node} runs in the machine's own network namespace, which it would steer`,
+          'run it inside the node (scripts/kubetun lab up does), or say --host-network if that is meant',
+        ),
+};
+
+/** Checks of nodes that others have set up. */
+const CHECKS_NARROW: Record<string, Check> = {
+  forwarding: ({ forward }) =>
+    forward
+      ? ok('net.ipv4.ip_forward is 1')
+      : refused(
+          'KT_FORWARD_OFF',
+          'the node does not forward: net.ipv4.ip_forward is 0',
+          'sysctl -w net.ipv4.ip_forward=1, or --set-sysctls',
+        ),
+  'reverse path': ({ rpFilter }, { tun }) => {
+    const strict = Object.keys(rpFilter).filter((name) => rpFilter[name] === 1 && name !== tun);
+    const devices = strict.filter((name) => name !== 'lo' && name !== 'default');
+    if (devices.length === 0) return ok('no device filters strictly');
+    return refused(
+      'KT_RP_FILTER',
+      `strict rp_filter on ${some(devices)} drops what comes back from the datapath`,
+      'sysctl -w net.ipv4.conf.all.rp_filter=2, which overrides each device, or --set-sysctls',
     );
-  }
+  },
+  ports: ({ ephemeralPorts }) => {
+    if (ephemeralPorts === null) {
+      return refused(
+        'KT_EPHEMERAL_PORTS',
+        'net.ipv4.ip_local_port_range cannot be read',
+        'mount /proc/sys',
+      );
+    }
+    const [first, last] = ephemeralPorts;
+    if (last < SNAT_PORT_MIN || first > SNAT_PORT_MAX)
+      return ok(`own sockets use ${first}-${last}`);
+    return refused(
+      'KT_EPHEMERAL_PORTS',
+      `the node's own sockets use ${first}-${last}, which overlaps the masquerade ports ${SNAT_PORT_MIN}-${SNAT_PORT_MAX}`,
+      `sysctl -w net.ipv4.ip_local_port_range="${EPHEMERAL_PORTS.join(' ')}", or --set-sysctls`,
+    );
+  },
+  'other proxies': ({ links, filters }) => {
+    const link = links.find(({ name }) => OTHER_PROXIES[name]);
+    const stop = 'take it off this node first; docs/real-cluster.md says how';
+    if (link)
+      return refused(
+        'KT_PROXY_ACTIVE',
+        `${OTHER_PROXIES[link.name]} is active: device ${link.name}`,
+        stop,
+      );
+    const chain = filters?.find((text) => /(^| )KUBE-SERVICES$|^kube-proxy /.test(text));
+    if (chain)
+      return refused(
+        'KT_PROXY_ACTIVE',
+        `kube-proxy is active, or has left its rules: chain ${chain}`,
+        stop,
+      );
+    if (filters !== null) return ok('none');
+    return {
+      ...{ verdict: 'unknown', code: '', message: 'neither nft nor iptables can be asked' },
+      next: 'install nftables, or see for yourself that kube-proxy has gone from this node',
+    };
+  },
+  'pods behind a bridge': ({ links }, { podRanges }) => {
+    const bridge = links.find(
+      (link) =>
+        link.kind === 'bridge' &&
+        links.some((port) => port.master === link.name) &&
+        (BRIDGES_OF_PODS.has(link.name) || link.addresses.some((a) => inRanges(a, podRanges))),
+    );
+    if (!bridge) return ok('none');
+    return refused(
+      'KT_BRIDGE_CNI',
+      `the pods of this node share the bridge ${bridge.name}, where replies from pod to pod never reach the datapath`,
+      'use a CNI that routes to each pod, such as kindnet or the ptp plugin',
+    );
+  },
+  'routing tables': ({ routes }, { tun }) => {
+    const other = routes.find((route) => route.dev !== tun);
+    if (!other) return ok('free');
+    return refused(
+      'KT_TABLE_TAKEN',
+      `routing table ${other.table} is in use: ${other.dst} dev ${other.dev}`,
+      'move those routes to another table',
+    );
+  },
+  'other agents': ({ links, arenaHolder }, { tun }) => {
+    const next = 'end that agent first';
+    if (arenaHolder !== null)
+      return refused('KT_AGENT_ACTIVE', `process ${arenaHolder} holds the arena`, next);
+    const held = links.some((link) => link.name === tun && link.carrier);
+    return held
+      ? refused('KT_AGENT_ACTIVE', `${tun} is attached to another process`, next)
+      : ok('none');
+  },
+};
+
+/** Judges facts by every check that matters to the aim, in a fixed order. */
+export function judge(facts: Facts, aim: Aim): Finding[] {
+  const checks = aim.narrow ? { ...CHECKS, ...CHECKS_NARROW } : CHECKS;
+  return Object.entries(checks).map(([check, of]) => ({ check, ...of(facts, aim) }));
 }
 
-function canOpen(path: string): boolean {
-  try {
-    accessSync(path, constants.R_OK | constants.W_OK);
-    return true;
-  } catch {
-    return false;
-  }
+/** Refuses what cannot work, before anything is touched. Throws the first refusal as a KubetunError. */
+export function preflight(facts: Facts, aim: Aim): void {
+  const found = judge(facts, aim).find(({ verdict }) => verdict === 'refused');
+  if (found) throw new KubetunError(found.code, found.message, found.next);
 }
 
-/**
- * Compares with the first process, or where that one is not to be looked at with the kernel's own thread. If
- * neither can be read, the worse is assumed.
- */
-function sharesRootNamespace(): boolean {
-  for (const pid of [1, 2]) {
-    try {
-      return readlinkSync('/proc/self/ns/net') === readlinkSync(`/proc/${pid}/ns/net`);
-    } catch {}
-  }
-  return true;
+/** Sysctls that would mend what facts show, value by path below /proc/sys/net/ipv4. */
+export function mendingSysctls(facts: Facts, aim: Aim): [string, string][] {
+  const refusals = new Set(
+    judge(facts, aim)
+      .filter(({ verdict }) => verdict === 'refused')
+      .map(({ code }) => code),
+  );
+  const mends: [string, string, string][] = [
+    ['KT_FORWARD_OFF', 'ip_forward', '1'],
+    ['KT_RP_FILTER', 'conf/all/rp_filter', '2'],
+    ['KT_EPHEMERAL_PORTS', 'ip_local_port_range', EPHEMERAL_PORTS.join(' ')],
+  ];
+  return mends.filter(([code]) => refusals.has(code)).map(([, path, value]) => [path, value]);
+}
+
+function some(names: string[]): string {
+  return names.length <= 3 ? names.join(', ') : `${names.slice(0, 3).join(', ')} and others`;
+}
+
+function inRanges(address: string, ranges: string[]): boolean {
+  const value = parseAddress(address);
+  return ranges.some((text) => {
+    const range = parseRange(text);
+    return value !== null && range !== null && (value & range.mask) === range.address;
+  });
 }

@@ -32,3 +32,8 @@ export function parseRange(text: string): { address: number; mask: number } | nu
   const mask = maskOf(Number(prefix));
   return { address: (address & mask) | 0, mask };
 }
+
+/** `10.0.0.0/8` from `{address, mask}`. */
+export function formatRange({ address, mask }: { address: number; mask: number }): string {
+  return `${formatAddress(address)}/${Math.clz32(~mask)}`;
+}

@@ -47,6 +47,8 @@ export function resolveProgram(
   const images = builtIn(projectRoot);
   const name = baseName(image);
   const found = images[name] ?? Object.entries(images).find(([key]) => name.includes(key))?.[1];
+  // Of images that are not known here it is taken that they have no entrypoint, as busybox, alpine and debian have none.
+  if (!found && args?.length) return { argv: [...args] };
   if (!found) {
     const known = Object.keys(images).join(', ');
     const message = `image ${image} is not built into the lab: give the container a command of this machine, or use one of ${known}`;

@@ -5,12 +5,22 @@ import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import { arenaOf, socketOf, stateDir } from '../../control/cli/options.ts';
+import {
+  NODE_PORT_MAX,
+  NODE_PORT_MIN,
+  SNAT_PORT_MAX,
+  SNAT_PORT_MIN,
+} from '../../control/compile/node-entry.ts';
+import { bypassLines } from '../../control/node/bypass.ts';
+import { ipBatch } from '../host/ip.ts';
 import { identify, isAlive, type ProcessId } from '../host/process.ts';
+import { CLOCK } from '../pods/clock.ts';
 import { lastWords } from '../state/log.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
 import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../state/paths.ts';
 import { writeAtomic } from '../state/record.ts';
 import type { Topology, TopologyNode } from '../topology/topology.ts';
+import { Watchdog } from './watchdog.ts';
 
 const RESTART_MS_FIRST = 100;
 const RESTART_MS_MAX = 5000;
@@ -36,13 +46,22 @@ export class AgentKeeper {
   #stopped = false;
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #failures = new Map<string, number>();
+  readonly #nodes = new Map<string, TopologyNode>();
+  readonly #watchdog: Watchdog;
 
   constructor(options: AgentKeeperOptions) {
     this.#options = options;
+    this.#watchdog = new Watchdog({
+      clock: CLOCK,
+      isRunning: (node) => isAgentRunning(options.lab, node),
+      open: (node) => this.#bypass('add', node),
+      close: (node) => this.#bypass('del', node),
+    });
   }
 
   /** Starts the agent of a node, or takes over the one that runs. */
   keep(node: TopologyNode): void {
+    this.#nodes.set(node.name, node);
     const running = readAgent(this.#options.lab, node.name);
     if (running && isAlive(running)) {
       this.#options.log.info({ node: node.name, pid: running.pid }, 'agent goes on');
@@ -56,6 +75,7 @@ export class AgentKeeper {
   /** Leaves the agents running and looks after them no more. */
   stop(): void {
     this.#stopped = true;
+    this.#watchdog.stop();
     for (const timer of this.#timers) clearTimeout(timer);
   }
 
@@ -90,6 +110,7 @@ export class AgentKeeper {
 
   #restart(node: TopologyNode, delayMs: number, nextMs: number): void {
     const { lab, onFailing } = this.#options;
+    this.#watchdog.away(node.name);
     const failures = (this.#failures.get(node.name) ?? 0) + 1;
     this.#failures.set(node.name, failures);
     if (failures === FAILURES_MAX) onFailing(node.name, lastWords(agentLogPath(lab, node.name)));
@@ -112,11 +133,27 @@ export class AgentKeeper {
       if (this.#stopped || !agent || !isAlive(agent)) return;
       if (await isAgentReady(lab, node, agent)) {
         this.#failures.set(node, 0);
+        this.#watchdog.back(node);
         return onReady(node);
       }
       this.#later(POLL_MS, look);
     };
     void look();
+  }
+
+  /** Lets the node's own traffic past the datapath, or not any more. */
+  #bypass(verb: 'add' | 'del', name: string): void {
+    const { lab, topology, log } = this.#options;
+    const podRanges = [topology.ranges.pods];
+    const lines = bypassLines(verb, {
+      ...{ uplink: 'eth0', nodeAddress: this.#nodes.get(name)!.address, podRanges },
+      ...{ nodePorts: [NODE_PORT_MIN, NODE_PORT_MAX], snatPorts: [SNAT_PORT_MIN, SNAT_PORT_MAX] },
+    });
+    log.warn({ node: name, verb }, "the node's own traffic past the datapath");
+    // Some may be there, or gone: an agent that starts takes them off by itself.
+    ipBatch(namespaceOf(lab, name), lines, { force: true }).catch((error: unknown) => {
+      log.error({ node: name, why: String(error) }, 'the datapath cannot be bypassed');
+    });
   }
 
   #later(ms: number, work: () => void): void {

@@ -48,6 +48,25 @@ const SUITES: Record<string, Suite> = {
     run: async ({ rounds, seconds }, progress) =>
       (await import('./net/suite.ts')).benchConnect({ rounds, seconds, progress }),
   },
+  services: {
+    about: '200 Services created at 15 in parallel: from create to the first endpoint',
+    title: 'From the creation of a Service to its first endpoint',
+    root: false,
+    rounds: 5,
+    run: async ({ rounds }, progress) =>
+      (await import('./pace/services.ts')).benchServices({ rounds, beside: [0, 10_000], progress }),
+  },
+  change: {
+    about: 'a changed endpoint at 10,000 Services: from the write to the first datagram it answers',
+    title: 'From the write of an endpoint to the first datagram it answers',
+    root: true,
+    rounds: 3,
+    run: async ({ rounds, seconds }, progress) =>
+      (await import('./pace/change.ts')).benchChange({
+        ...{ rounds, seconds, progress },
+        services: 10_000,
+      }),
+  },
 };
 
 /** Two benchmarks at once would measure each other. */

@@ -1,17 +1,21 @@
 // A supervisor that dies takes nothing along; the next `lab up` takes up what it left.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import type { ServiceDescription } from '../../control/agent/describe.ts';
+import { askAgent } from '../../control/cli/admin-client.ts';
 import { isAlive } from '../../lab/host/process.ts';
 import { findPod } from '../../lab/pods/find.ts';
+import { agentLogPath } from '../../lab/state/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {
   clientCommand,
   clientPod,
   iperfPod,
-  kubetun,
   serverPod,
   serviceObject,
+  startKubetun,
   startLab,
   type TestLab,
   until,
@@ -19,6 +23,8 @@ import {
 
 const NAME = 'e2e-adopt';
 const STATE = `/run/kubetun/${NAME}`;
+const NODES = ['node1', 'node2'];
+type Row = Pick<ServiceDescription, 'service' | 'eligible'>;
 let lab: TestLab;
 
 /** What must be the same before and after. */
@@ -36,7 +42,116 @@ async function picture() {
     service.spec?.clusterIP,
     service.spec?.ports?.[0]?.nodePort,
   ]);
-  return { pods, services, agents: ['node1', 'node2'].map((node) => readAgent(NAME, node)) };
+  return { pods, services, agents: NODES.map((node) => readAgent(NAME, node)) };
+}
+
+/** Looks at every agent's table again and again; what it saw of each Service port, and how often it looked. */
+function watchTables() {
+  const seen = new Map<string, Set<string>>();
+  let looks = 0;
+  let stopped = false;
+  const look = async (node: string) => {
+    const table = await askAgent<Row[]>(NAME, node, '/services');
+    for (const { service, eligible } of table) {
+      const key = `${service} on ${node}`;
+      seen.set(key, (seen.get(key) ?? new Set()).add(eligible.toSorted().join(' ')));
+    }
+    // A Service that has gone from a table was seen with nothing.
+    for (const [key, states] of seen) {
+      const gone = !table.some(({ service }) => key === `${service} on ${node}`);
+      if (gone && key.endsWith(` on ${node}`)) states.add('');
+    }
+    looks++;
+  };
+  const ended = (async () => {
+    while (!stopped) {
+      for (const node of NODES) await look(node);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  })();
+  return async () => {
+    stopped = true;
+    await ended;
+    return { seen, looks };
+  };
+}
+
+/** Writes without a pause until the server is gone; the last version of each object that was acknowledged. */
+async function writeUntilGone(): Promise<Map<string, { version: number; turn: string }>> {
+  const kept = new Map<string, { version: number; turn: string }>();
+  for (let turn = 0; ; turn++) {
+    const name = `kept-${turn % 50}`;
+    const metadata = { namespace: 'default', name };
+    const data = { turn: String(turn) };
+    try {
+      const written = kept.has(name)
+        ? await lab.kube.patch('ConfigMap', metadata, { data })
+        : await lab.kube.create('ConfigMap', { metadata, data });
+      const version = Number(written.metadata?.resourceVersion);
+      kept.set(name, { version, turn: data.turn });
+    } catch {
+      return kept;
+    }
+  }
+}
+
+/** A line of an agent's log. */
+interface Said {
+  msg: string;
+  /** Of a watch that was lost. */
+  why?: string;
+  /** Of an image: what it changed. */
+  services?: number;
+  removed?: number;
+}
+
+/** What the agents have said of their watches since some point of their logs. */
+function saidOfWatches(from: number[]): Said[] {
+  return NODES.flatMap((node, i) =>
+    readFileSync(agentLogPath(NAME, node), 'utf8')
+      .slice(from[i])
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Said),
+  );
+}
+
+/** No endpoint came or went, and no Service was without one; the marker came. */
+function assertUnchanged(seen: Map<string, Set<string>>): void {
+  const keys = [...seen.keys()].filter((key) => !key.startsWith('default/marker'));
+  assert.equal(keys.length, 3 * NODES.length, 'web, iperf and kubernetes');
+  for (const key of keys) {
+    const states = seen.get(key)!;
+    assert.equal(states.size, 1, `${key} never changed: ${[...states].join(' | ')}`);
+    assert.ok(!states.has(''), `${key} never was without endpoints`);
+  }
+}
+
+/** Every acknowledged write is there, or a later one. */
+async function assertKept(kept: Map<string, { version: number; turn: string }>): Promise<void> {
+  assert.ok(kept.size > 0, 'some were acknowledged');
+  for (const [name, { version, turn }] of kept) {
+    const now = await lab.kube.get('ConfigMap', { namespace: 'default', name });
+    // The last write may have been kept without its acknowledgement having come through.
+    assert.ok(Number(now.metadata?.resourceVersion) >= version, name);
+    assert.ok(Number(now.data?.turn) >= Number(turn), name);
+  }
+}
+
+/** The watches were lost and went on where they were: nothing was listed again, nothing published but the marker. */
+function assertResumed(logs: number[]): void {
+  const said = saidOfWatches(logs);
+  const lost = said.filter(({ msg }) => msg === 'watch lost').map(({ why }) => why ?? '');
+  assert.ok(lost.length > 0, 'the agents noticed');
+  assert.deepEqual(
+    lost.filter((why) => why.includes('too old resource version')),
+    [],
+  );
+  const published = said.filter(({ msg }) => msg === 'published');
+  assert.deepEqual(
+    published.map(({ services, removed }) => [services, removed]),
+    NODES.map(() => [1, 0]),
+  );
 }
 
 describe('a lab whose supervisor is killed', () => {
@@ -65,6 +180,9 @@ describe('a lab whose supervisor is killed', () => {
       ...['iperf3', '-c', await lab.clusterIP('iperf'), '-t', '6', '-J', '-C', 'cubic'],
     ]);
     const load = lab.start('client', clientCommand('connect', web, 80, 6000, 8));
+    const endLooking = watchTables();
+    const logs = NODES.map((node) => readFileSync(agentLogPath(NAME, node), 'utf8').length);
+    const writing = writeUntilGone();
     await new Promise((resolve) => setTimeout(resolve, 500));
     const supervisor = readRecord(NAME)!.supervisor!;
     process.kill(supervisor.pid, 'SIGKILL');
@@ -72,7 +190,7 @@ describe('a lab whose supervisor is killed', () => {
     await new Promise((resolve) => setTimeout(resolve, 1000));
     const status = await lab.json<{ api: string | null; pods: object[] | null }>('lab', 'status');
     assert.deepEqual([status.api, status.pods], [null, null], 'status says that nobody answers');
-    const { code, stderr } = kubetun('lab', 'up', '--lab', NAME);
+    const { code, stderr } = await startKubetun('lab', 'up', '--lab', NAME);
     assert.equal(code, 0, stderr);
     assert.match(stderr, /without its supervisor: taking it up/);
     const [bulk, connects] = await Promise.all([iperf.done, load.done]);
@@ -90,6 +208,19 @@ describe('a lab whose supervisor is killed', () => {
     );
     assert.deepEqual((JSON.parse(connects.stdout) as { errors: object }).errors, {});
     assert.deepEqual(await picture(), was);
+
+    // A change of now is followed once the watches are back.
+    await lab.kube.create('Service', serviceObject('marker', { ports: [{ port: 80 }] }) as never);
+    await lab.untilEndpoints('default/marker:80', 0);
+    const { seen, looks } = await endLooking();
+    t.diagnostic(`${looks} looks at the agents' tables`);
+    assertUnchanged(seen);
+    const kept = await writing;
+    t.diagnostic(
+      `${Math.max(...[...kept.values()].map(({ turn }) => Number(turn))) + 1} writes acknowledged`,
+    );
+    await assertKept(kept);
+    assertResumed(logs);
   });
 
   test('follows changes again: endpoints, new pods, deleted ones', async () => {

@@ -1,6 +1,6 @@
 // A real lab for end-to-end tests: brought up by the command line, gone when the test file ends.
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,6 +30,16 @@ export function kubetunWith(env: Record<string, string>, ...args: string[]): Out
   const limits = { timeout: 120_000, maxBuffer: 64 * 1024 * 1024 };
   const { status, stdout, stderr } = spawnSync(KUBETUN, args, { ...options, ...limits });
   return { code: status, stdout, stderr };
+}
+
+/** The command line, while the test goes on with something else. */
+export function startKubetun(...args: string[]): Promise<Outcome> {
+  const options = { timeout: 120_000, maxBuffer: 64 * 1024 * 1024 };
+  return new Promise((resolve) => {
+    const child = execFile(KUBETUN, args, options, (_, stdout, stderr) =>
+      resolve({ code: child.exitCode, stdout, stderr }),
+    );
+  });
 }
 
 /** A command that was started in a place of the lab, and its output so far. */

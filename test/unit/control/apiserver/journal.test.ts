@@ -22,7 +22,7 @@ function open(path: string): { store: Store; journal: Journal } {
   return { store: new Store(PODS, 1000, journal), journal };
 }
 
-test('a store that begins with a journal holds what the one before held, with its versions', () => {
+test('a store that begins with a journal holds what the one before held, with its versions and events', () => {
   const step = fc.tuple(
     fc.constantFrom('put', 'remove', 'die'),
     fc.constantFrom('x', 'y', 'z'),
@@ -39,12 +39,14 @@ test('a store that begins with a journal holds what the one before held, with it
         else if (what === 'put') store.create('pods', named(name, n));
         else {
           const [before, version] = [store.list('pods'), store.resourceVersion];
+          const events = store.eventsSince('pods', 1000);
           journal.close();
           ({ store, journal } = open(path));
           const byName = (a: KubeObject, b: KubeObject) =>
             a.metadata.name < b.metadata.name ? -1 : 1;
           assert.deepEqual(store.list('pods').sort(byName), before.sort(byName));
           assert.equal(store.resourceVersion, version);
+          assert.deepEqual(store.eventsSince('pods', 1000), events);
         }
       }
       journal.close();
@@ -101,6 +103,12 @@ test('many writes of few objects do not grow the file for ever', async () => {
     'versions go on, whatever is gone',
   );
   assert.equal(next.store.list('pods').length, 0);
+  assert.equal(next.store.eventsSince('pods', 1000), null, 'the oldest writes are forgotten');
+  const last = next.store.eventsSince('pods', store.resourceVersion - 1)!;
+  assert.deepEqual(
+    last.map(({ type, object }) => [type, object.metadata.resourceVersion]),
+    [['DELETED', String(store.resourceVersion)]],
+  );
   next.journal.close();
 });
 

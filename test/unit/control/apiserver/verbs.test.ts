@@ -272,6 +272,9 @@ test('the Service kubernetes comes back with its address, and so do its endpoint
   await api.call('DELETE', slice);
   assert.equal((await api.call('GET', `${SERVICES}/kubernetes`)).body.spec.clusterIP, '10.96.0.1');
   assert.deepEqual((await api.call('GET', slice)).body.endpoints[0].addresses, ['172.18.0.1']);
+  const { subsets } = (await api.call('GET', '/api/v1/namespaces/default/endpoints/kubernetes'))
+    .body;
+  assert.deepEqual(subsets[0].addresses, [{ ip: '172.18.0.1' }]);
 });
 
 const mistyped: [string, object][] = [

@@ -216,5 +216,5 @@ test('completion in bash follows the tree of commands', () => {
     '--service',
     '--state',
   ]);
-  assert.deepEqual(complete(['agent', '--ser']), ['--service-range']);
+  assert.deepEqual(complete(['agent', '--service']), ['--service-range']);
 });

@@ -139,6 +139,16 @@ for (const byEvent of [false, true]) {
   });
 }
 
+test('an expiry after an outage is no failure: the list comes at once, a second one backs off', async () => {
+  api.put('a', 1);
+  start({ backoffMsMin: 4, random: () => 1 });
+  await until('watching', () => api.watching === 1);
+  api.refusals.push(503, 503, 410, 410);
+  api.cut();
+  await until('watching again', () => api.watching === 1 && errors.length >= 5);
+  assert.deepEqual(errors.slice(-4), [8, 16, 0, 20]);
+});
+
 test('a bookmark moves the version on, so that a quiet watch outlives the history', async () => {
   api.put('a', 1);
   start();

@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { preflight } from '../../../../control/node/preflight.ts';
+import { bypassLines } from '../../../../control/node/bypass.ts';
 import {
   diffRules,
   formatRule,
   parseRule,
-  planSteering,
   type Rule,
-  type SteeringInput,
   undoRules,
-} from '../../../../control/node/steering.ts';
-import { KubetunError } from '../../../../datapath/error.ts';
+} from '../../../../control/node/rule.ts';
+import { planSteering, type SteeringInput } from '../../../../control/node/steering.ts';
 
 const INPUT: SteeringInput = {
   tun: 'kt0',
@@ -110,20 +108,23 @@ test('ip-rule JSON reads back as the rule it came from', () => {
 });
 
 test('applied once it is there; applied again nothing is done', () => {
-  const lines = diffRules(UNTOUCHED, PLAN.rules);
+  const lines = diffRules(UNTOUCHED, PLAN.rules, PLAN.localPref);
   assert.equal(lines[0], 'rule add pref 32000 lookup local');
   assert.equal(lines.at(-1), 'rule del pref 0 lookup local');
   const tun = lines.indexOf('rule add pref 10 iif kt0 goto 32000');
   assert.ok(tun < lines.indexOf('rule add pref 12 ipproto tcp lookup 100'), 'nothing circles');
   const after = carryOut(UNTOUCHED, lines);
-  assert.deepEqual(diffRules(after, PLAN.rules), []);
+  assert.deepEqual(diffRules(after, PLAN.rules, PLAN.localPref), []);
 });
 
 test('a changed range replaces its rules and no others; strangers stay', () => {
   const stranger: Rule = { pref: 50, from: '192.0.2.0/24', action: 'lookup 7' };
-  const steered = [...carryOut(UNTOUCHED, diffRules(UNTOUCHED, PLAN.rules)), stranger];
+  const steered = [
+    ...carryOut(UNTOUCHED, diffRules(UNTOUCHED, PLAN.rules, PLAN.localPref)),
+    stranger,
+  ];
   const other = planSteering({ ...INPUT, podRanges: ['10.1.0.0/16'] });
-  assert.deepEqual(diffRules(steered, other.rules), [
+  assert.deepEqual(diffRules(steered, other.rules, other.localPref), [
     'rule add pref 7 to 10.1.0.0/16 iif lo lookup 100',
     'rule add pref 17 from 10.1.0.0/16 blackhole',
     'rule add pref 18 to 10.1.0.0/16 blackhole',
@@ -134,7 +135,7 @@ test('a changed range replaces its rules and no others; strangers stay', () => {
 });
 
 test('undone, the node is as it was, from any point on the way', () => {
-  const lines = diffRules(UNTOUCHED, PLAN.rules);
+  const lines = diffRules(UNTOUCHED, PLAN.rules, PLAN.localPref);
   for (let done = 0; done <= lines.length; done++) {
     const half = carryOut(UNTOUCHED, lines.slice(0, done));
     const undo = undoRules(half);
@@ -143,30 +144,26 @@ test('undone, the node is as it was, from any point on the way', () => {
   }
 });
 
-const REFUSALS: [string, object, RegExp][] = [
-  ['KT_NOT_ROOT', { uid: 1000 }, /^the agent of n1 is not root$/],
-  ['KT_TUN_ABSENT', { tun: false }, /\/dev\/net\/tun/],
-  ['KT_TOOL_MISSING', { ip: false }, /^ip is not installed$/],
-  ['KT_ROOT_NAMESPACE', { rootNamespace: true }, /own network namespace/],
-];
-
-for (const [code, flaw, message] of REFUSALS) {
-  test(`the preflight refuses: ${code}`, () => {
-    const machine = { uid: 0, tun: true, ip: true, rootNamespace: false };
-    preflight('n1', false, machine);
-    assert.throws(
-      () => preflight('n1', false, { ...machine, ...flaw }),
-      (error: unknown) => {
-        assert.ok(error instanceof KubetunError);
-        assert.equal(error.code, code);
-        assert.match(error.message, message);
-        assert.notEqual(error.next, '');
-        return true;
-      },
-    );
-  });
-}
-
-test("the machine's own network is steered only when that is said", () => {
-  preflight('n1', true, { uid: 0, tun: true, ip: true, rootNamespace: true });
+test('the bypass lets what is for the node past, never what is for Services or from pods', () => {
+  const lines = bypassLines('add', INPUT);
+  assert.deepEqual(
+    lines.filter((line) => line.includes('tcp') || line.includes('icmp goto')),
+    [
+      'rule add pref 2 iif lo ipproto icmp goto 32000',
+      'rule add pref 8 from 10.244.0.0/16 iif eth0 ipproto tcp lookup 100',
+      'rule add pref 9 to 172.18.0.11 iif eth0 ipproto icmp goto 32000',
+      'rule add pref 9 to 172.18.0.11 iif eth0 ipproto tcp dport 1-29999 goto 32000',
+      'rule add pref 9 to 172.18.0.11 iif eth0 ipproto tcp dport 32768-39999 goto 32000',
+    ],
+  );
+  const opened: Rule[] = [
+    ...PLAN.rules,
+    { pref: 9, to: '172.18.0.11', iif: 'eth0', protocol: 'icmp', action: 'goto 32000' },
+    { pref: PLAN.localPref, action: 'lookup local' },
+  ];
+  assert.deepEqual(
+    diffRules(opened, PLAN.rules, PLAN.localPref),
+    ['rule del pref 9 to 172.18.0.11 iif eth0 ipproto icmp goto 32000'],
+    'and the next agent takes it off',
+  );
 });

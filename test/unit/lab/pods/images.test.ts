@@ -35,6 +35,10 @@ for (const image of [
   });
 }
 
+test('an image that is not known runs its arguments, as busybox does', () => {
+  assert.deepEqual(argvOf({ image: 'busybox', args: ['sleep', '5'] }), ['sleep', '5']);
+});
+
 test('a program of its own makes the image of no account', () => {
   const container = { image: 'debian:12', command: ['sleep'], args: ['5'] };
   assert.deepEqual(argvOf(container), ['sleep', '5']);

@@ -1,0 +1,56 @@
+// Before an agent runs on a node, and after: is the node fit, what makes it fit, and taking everything off again.
+import { rmSync } from 'node:fs';
+import { openTun } from '../../datapath/io/tun.ts';
+import { removeSteering, writeSysctl } from '../node/apply.ts';
+import { type Facts, readFacts } from '../node/facts.ts';
+import { type Aim, type Finding, judge, mendingSysctls, preflight } from '../node/preflight.ts';
+import { tunSysctls } from '../node/steering.ts';
+import type { AgentOptions } from './agent.ts';
+
+function aimOf(options: AgentOptions): Aim {
+  const { node, tun, hostNetwork, narrow, podRanges } = options;
+  return { node, tun, hostNetwork, narrow, podRanges };
+}
+
+/** Every check of the node, with what it found. Changes nothing. */
+export function checkNode(options: AgentOptions): Finding[] {
+  return judge(readFacts(options.arena), aimOf(options));
+}
+
+/** Mends what may be mended and refuses what then still stands in the way. Throws KubetunError. */
+export function requireFit(options: AgentOptions): Facts {
+  const aim = aimOf(options);
+  let facts = readFacts(options.arena);
+  if (options.setSysctls) {
+    for (const [path, value] of mendingSysctls(facts, aim)) writeSysctl(path, value);
+    facts = readFacts(options.arena);
+  }
+  preflight(facts, aim);
+  return facts;
+}
+
+/** What could not be told of a node that is fit as far as one sees. */
+export function doubtsAbout(facts: Facts, options: AgentOptions): Finding[] {
+  return judge(facts, aimOf(options)).filter(({ verdict }) => verdict === 'unknown');
+}
+
+/** Makes the device and what else needs a writable /proc/sys, so that the agent itself needs none. Throws KubetunError. */
+export function prepareNode(options: AgentOptions): void {
+  requireFit(options);
+  openTun(options.tun).close();
+  for (const [path, value] of tunSysctls(options.tun)) writeSysctl(path, value);
+}
+
+/** Takes off the node what an agent put there: rules, routes, the device, the arena, the socket. */
+export function cleanUpNode(options: AgentOptions): void {
+  preflight(readFacts(options.arena), { ...aimOf(options), narrow: false });
+  removeSteering(options.tun);
+  for (const path of [options.arena, siteMemory(options), options.admin]) {
+    rmSync(path, { force: true });
+  }
+}
+
+/** Where the ranges of the cluster are remembered. */
+export function siteMemory({ arena }: AgentOptions): string {
+  return `${arena}.site`;
+}

@@ -1,0 +1,118 @@
+// Where an agent is: its node's address and devices, and the ranges of the cluster. What the command line does not
+// say is asked of the API server; what that said last stands in while it is away.
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { KubetunError } from '../../datapath/error.ts';
+import type { Range4 } from '../../datapath/nat/image.ts';
+import { formatAddress, formatRange } from '../../datapath/wire/address.ts';
+import { mergeRanges } from '../compile/node-entry.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { isNotFound } from '../kube/error.ts';
+import { readNode } from '../model/node.ts';
+import { parseRanges } from '../model/parse.ts';
+
+/** What of it the command line says; null and empty for what is to be found out. */
+export interface SiteOptions {
+  node: string;
+  serviceRange: string | null;
+  podRanges: string[];
+}
+
+export interface Site {
+  /** The node's primary address: what it masquerades with. */
+  address: string;
+  serviceRange: string;
+  /** The pods of all nodes, ranges inside others left out. */
+  podRanges: string[];
+}
+
+/**
+ * Asks the cluster.
+ *
+ * @param memory file that remembers the answer for a time without API server.
+ *
+ * Throws KubetunError KT_NODE_UNKNOWN, KT_NODE_ADDRESS, KT_POD_RANGE, KT_SERVICE_RANGE, and what the client throws.
+ */
+export async function findSite(
+  client: KubeClient,
+  options: SiteOptions,
+  memory: string,
+): Promise<Site> {
+  let site: Site;
+  try {
+    site = await askCluster(client, options);
+  } catch (error) {
+    const away = error instanceof KubetunError && error.code === 'KT_KUBE_UNREACHABLE';
+    const remembered = away ? recall(memory) : null;
+    if (remembered === null) throw error;
+    return remembered;
+  }
+  // Whole or not at all.
+  writeFileSync(`${memory}.new`, JSON.stringify(site));
+  renameSync(`${memory}.new`, memory);
+  return site;
+}
+
+function recall(memory: string): Site | null {
+  try {
+    return JSON.parse(readFileSync(memory, 'utf8')) as Site;
+  } catch {
+    return null;
+  }
+}
+
+async function askCluster(client: KubeClient, options: SiteOptions): Promise<Site> {
+  const { items } = await client.list('Node');
+  const nodes = items.map(readNode);
+  const own = nodes.find(({ name }) => name === options.node);
+  if (!own) {
+    const names = nodes.map(({ name }) => name);
+    throw new KubetunError(
+      'KT_NODE_UNKNOWN',
+      `the cluster has no Node ${options.node}`,
+      `say with --node which of these it is: ${names.slice(0, 5).join(', ') || 'there is none'}`,
+    );
+  }
+  if (own.addresses[0] === undefined) {
+    throw new KubetunError(
+      'KT_NODE_ADDRESS',
+      `Node ${options.node} has no IPv4 InternalIP`,
+      'wait for its kubelet, or set --node-ip there',
+    );
+  }
+  const podRanges = podRangesOf(
+    nodes.flatMap((node) => node.podRanges),
+    options.podRanges,
+  );
+  if (podRanges.length === 0) {
+    throw new KubetunError(
+      'KT_POD_RANGE',
+      'no Node has a spec.podCIDR',
+      'give the range of all pods with --pod-range',
+    );
+  }
+  return {
+    address: formatAddress(own.addresses[0]),
+    serviceRange: options.serviceRange ?? (await findServiceRange(client)),
+    podRanges,
+  };
+}
+
+/** Ranges of Nodes and of the command line as one set, as text. */
+export function podRangesOf(ofNodes: Range4[], given: string[]): string[] {
+  return mergeRanges([...parseRanges(given), ...ofNodes]).map(formatRange);
+}
+
+/** The first IPv4 range of the ServiceCIDR called `kubernetes`, which the API server makes for its own range. */
+async function findServiceRange(client: KubeClient): Promise<string> {
+  const next =
+    'give it with --service-range, as --service-cluster-ip-range of the API server has it';
+  try {
+    const { spec } = await client.get('ServiceCIDR', { name: 'kubernetes' });
+    const range = parseRanges(spec?.cidrs ?? [])[0];
+    if (range) return formatRange(range);
+  } catch (error) {
+    // Not served before 1.33; and an account without the right to read it gets no further either.
+    if (!isNotFound(error)) throw error;
+  }
+  throw new KubetunError('KT_SERVICE_RANGE', 'the cluster does not tell its Service range', next);
+}

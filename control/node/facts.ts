@@ -1,0 +1,188 @@
+// What a machine is like, as far as it decides whether an agent can work there: read here once, judged elsewhere.
+import { spawnSync } from 'node:child_process';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+} from 'node:fs';
+import { ipJson } from './ip.ts';
+import { TABLE, TABLE_CAPTURED } from './rule.ts';
+
+const SYSCTL_ROOT = '/proc/sys/net/ipv4';
+const CAP_NET_ADMIN = 1n << 12n;
+
+export interface LinkFact {
+  name: string;
+  /** `bridge`, `veth`, `tun`, ...; empty for hardware. */
+  kind: string;
+  /** The device that it is a port of; empty for none. */
+  master: string;
+  /** Something is attached at the other end. */
+  carrier: boolean;
+  /** IPv4 addresses. */
+  addresses: string[];
+}
+
+/** A snapshot of the machine and of the network namespace that this process is in. */
+export interface Facts {
+  /** Effective user id. */
+  uid: number;
+  netAdmin: boolean;
+  /** True if /dev/net/tun can be opened for reading and writing. */
+  tun: boolean;
+  /** True if ip(8) is on the PATH. */
+  ip: boolean;
+  /** True if the process shares the network namespace of the machine's first process. */
+  rootNamespace: boolean;
+  forward: boolean;
+  /** What rp_filter comes to by device: 0 off, 1 strict, 2 loose. */
+  rpFilter: Record<string, number>;
+  /** Ports that the node's own sockets are given, inclusive; null if that cannot be read. */
+  ephemeralPorts: [number, number] | null;
+  links: LinkFact[];
+  /** Chains and tables of packet filters, such as `nat KUBE-SERVICES`; null if no tool could tell. */
+  filters: string[] | null;
+  /** Routes in the tables that steering uses. */
+  routes: { table: number; dst: string; dev: string }[];
+  /** The process that holds the arena; null for none. */
+  arenaHolder: number | null;
+}
+
+/** Reads everything; what cannot be read is taken for the worse. */
+export function readFacts(arena: string): Facts {
+  const ip = (process.env.PATH ?? '').split(':').some((folder) => existsSync(`${folder}/ip`));
+  const routesOf = (table: number) =>
+    (ipJson<{ dst: string; dev?: string }>('route', 'show', 'table', String(table)) ?? []).map(
+      ({ dst, dev }) => ({ table, dst, dev: dev ?? '' }),
+    );
+  return {
+    uid: process.geteuid?.() ?? -1,
+    netAdmin: hasNetAdmin(),
+    tun: canOpen('/dev/net/tun'),
+    ip,
+    rootNamespace: sharesRootNamespace(),
+    forward: readWord('ip_forward') === '1',
+    rpFilter: readRpFilter(),
+    ephemeralPorts: readEphemeralPorts(),
+    links: ip ? readLinks() : [],
+    filters: readFilters(),
+    routes: ip ? [...routesOf(TABLE), ...routesOf(TABLE_CAPTURED)] : [],
+    arenaHolder: holderOf(arena),
+  };
+}
+
+/** net.ipv4.ip_local_port_range of this network namespace. */
+export function readEphemeralPorts(): [number, number] | null {
+  const [first, last] = readWord('ip_local_port_range').split(/\s+/).map(Number);
+  return first && last ? [first, last] : null;
+}
+
+function readWord(path: string): string {
+  try {
+    return readFileSync(`${SYSCTL_ROOT}/${path}`, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+/** The kernel takes the larger of a device's own value and the one for all. */
+function readRpFilter(): Record<string, number> {
+  const all = Number(readWord('conf/all/rp_filter'));
+  const found: Record<string, number> = {};
+  for (const name of readdirSync(`${SYSCTL_ROOT}/conf`)) {
+    if (name === 'all') continue;
+    found[name] = Math.max(all, Number(readWord(`conf/${name}/rp_filter`)));
+  }
+  return found;
+}
+
+interface LinkJson {
+  ifname: string;
+  master?: string;
+  flags?: string[];
+  linkinfo?: { info_kind?: string };
+  addr_info?: { family: string; local: string }[];
+}
+
+function readLinks(): LinkFact[] {
+  return (ipJson<LinkJson>('-d', 'addr', 'show') ?? []).map((link) => ({
+    name: link.ifname,
+    kind: link.linkinfo?.info_kind ?? '',
+    master: link.master ?? '',
+    carrier: link.flags?.includes('LOWER_UP') === true,
+    addresses: (link.addr_info ?? []).filter((a) => a.family === 'inet').map((a) => a.local),
+  }));
+}
+
+/** Asks nft, and iptables-legacy where its tables are in use: asking it otherwise would make them. */
+function readFilters(): string[] | null {
+  const found: string[] = [];
+  const nft = spawnSync('nft', ['-j', 'list', 'chains'], { encoding: 'utf8' });
+  const known = nft.status === 0;
+  if (known) found.push(...parseNft(nft.stdout));
+  const legacy = readText('/proc/net/ip_tables_names').split('\n').includes('nat');
+  if (!legacy) return known ? found : null;
+  const saved = spawnSync('iptables-legacy-save', ['-t', 'nat'], { encoding: 'utf8' });
+  if (saved.status !== 0) return known && found.length > 0 ? found : null;
+  return [...found, ...[...saved.stdout.matchAll(/^:(\S+)/gm)].map(([, chain]) => `nat ${chain}`)];
+}
+
+/** `TABLE CHAIN` for each chain of `nft -j list chains`. */
+export function parseNft(json: string): string[] {
+  const { nftables } = JSON.parse(json) as {
+    nftables: { chain?: { table: string; name: string } }[];
+  };
+  return nftables.flatMap(({ chain }) => (chain ? [`${chain.table} ${chain.name}`] : []));
+}
+
+function hasNetAdmin(): boolean {
+  const found = /^CapEff:\s*([0-9a-f]+)/m.exec(readText('/proc/self/status'));
+  return found !== null && (BigInt(`0x${found[1]}`) & CAP_NET_ADMIN) !== 0n;
+}
+
+/** Who holds flock(2) on a file, by the kernel's list of locks. */
+function holderOf(path: string): number | null {
+  let inode: number;
+  try {
+    inode = statSync(path).ino;
+  } catch {
+    return null;
+  }
+  const line = new RegExp(`FLOCK +ADVISORY +WRITE +(\\d+) +\\S+:${inode} `);
+  const found = line.exec(readText('/proc/locks'));
+  return found ? Number(found[1]) : null;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function canOpen(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Compares with the first process, or where that one is not to be looked at with the kernel's own thread. If
+ * neither can be read, the worse is assumed.
+ */
+function sharesRootNamespace(): boolean {
+  for (const pid of [1, 2]) {
+    try {
+      return readlinkSync('/proc/self/ns/net') === readlinkSync(`/proc/${pid}/ns/net`);
+    } catch {}
+  }
+  return true;
+}

@@ -1,0 +1,111 @@
+// Steering of a node that is not the datapath's alone: a real one, where kubelet, CNI and people have their own
+// business. Only what a Service may have translated crosses the TUN; the node's own connections never do, so that
+// the node is reached, and reaches, whether the agent runs or not.
+import {
+  CAPTURED,
+  PLAINLY_NARROW as PLAINLY,
+  PREF_LOCAL_NARROW,
+  type Rule,
+  STEER,
+  TABLE,
+} from './rule.ts';
+import {
+  PROTOCOLS,
+  QUEUE_PACKETS,
+  type SteeringInput,
+  type SteeringPlan,
+  tunSysctls,
+} from './steering.ts';
+
+const WITH_PORTS = ['tcp', 'udp', 'sctp'] as const;
+/**
+ * ICMP errors: destination unreachable; time exceeded and parameter problem. The kernel keeps type and code where
+ * other protocols have the destination port, so a rule's port range is a range of types.
+ */
+const ICMP_ERRORS: [number, number][] = [
+  [3 << 8, (3 << 8) | 0xff],
+  [11 << 8, (12 << 8) | 0xff],
+];
+
+/**
+ * The dummy address of RFC 7600: a loose rp_filter accepts the node's own address as a source only on devices that
+ * have any address.
+ */
+const DUMMY = '192.0.0.8/32';
+
+/**
+ * Steers what goes to Service, external, NodePort and masquerade destinations, and what pods send or get.
+ * `input.podRanges` must hold the pods of all nodes, because their replies come from anywhere.
+ */
+export function planNarrowSteering(input: SteeringInput): SteeringPlan {
+  const { tun, mtu, nodeAddress } = input;
+  return {
+    setup: [
+      `link set dev ${tun} mtu ${mtu} txqueuelen ${QUEUE_PACKETS} up`,
+      `addr replace ${DUMMY} dev ${tun} scope host`,
+      `route replace default dev ${tun} src ${nodeAddress} table ${TABLE}`,
+    ],
+    rules: [...guardRules(input), ...ownRules(input), ...nodeRules(input), ...serviceRules(input)],
+    localPref: PREF_LOCAL_NARROW,
+    sysctls: tunSysctls(tun),
+  };
+}
+
+function guardRules({ tun, serviceRange }: SteeringInput): Rule[] {
+  return [
+    // A Service address that comes back untranslated would circle for ever.
+    { pref: 1, iif: tun, to: serviceRange, action: 'prohibit' },
+    { pref: 2, iif: tun, action: PLAINLY },
+  ];
+}
+
+/** What the node's own sockets send to others than Services. */
+function ownRules({ podRanges, ephemeralPorts }: SteeringInput): Rule[] {
+  return [
+    { pref: 3, iif: 'lo', to: '127.0.0.0/8', action: PLAINLY },
+    // The node's ICMP errors quote translated packets.
+    ...ICMP_ERRORS.map(
+      (dports): Rule => ({ pref: 4, iif: 'lo', protocol: 'icmp', dports, action: STEER }),
+    ),
+    // Its connections to pods, a kubelet's probes among them. What it answers to pods has other source ports.
+    ...podRanges.flatMap((to) =>
+      WITH_PORTS.map(
+        (protocol): Rule => ({
+          ...{ pref: 5, iif: 'lo', to, protocol },
+          sports: ephemeralPorts,
+          action: PLAINLY,
+        }),
+      ),
+    ),
+  ];
+}
+
+/** What is for the node's address, from anywhere. */
+function nodeRules({ nodeAddress, nodePorts, snatPorts }: SteeringInput): Rule[] {
+  return [
+    ...WITH_PORTS.flatMap((protocol) =>
+      [nodePorts, snatPorts].map(
+        (dports): Rule => ({ pref: 6, to: nodeAddress, protocol, dports, action: STEER }),
+      ),
+    ),
+    { pref: 7, to: nodeAddress, iif: 'lo', action: PLAINLY },
+    // Errors about masqueraded packets, and answers to masqueraded pings.
+    { pref: 8, to: nodeAddress, protocol: 'icmp', action: STEER },
+    // The rest, from pods too: no Service has translated it.
+    { pref: 9, to: nodeAddress, action: PLAINLY },
+  ];
+}
+
+/** Services, and pods, whose packets may be replies of Services. By protocol, or ARP's look-up is caught too. */
+function serviceRules({ serviceRange, podRanges }: SteeringInput): Rule[] {
+  return [
+    { pref: 10, to: serviceRange, action: STEER },
+    { pref: 11, action: CAPTURED },
+    ...podRanges.flatMap((from) =>
+      PROTOCOLS.map((protocol): Rule => ({ pref: 12, from, protocol, action: STEER })),
+    ),
+    ...podRanges.flatMap((to) =>
+      PROTOCOLS.map((protocol): Rule => ({ pref: 13, to, protocol, action: STEER })),
+    ),
+  ];
+}

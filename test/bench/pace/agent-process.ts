@@ -1,0 +1,40 @@
+// Entry: `agent-process.ts FOLDER ARENA`. The agent of the node; a line of JSON for every image: when (CLOCK_MONOTONIC,
+// ms), and how long compiling and publishing took.
+import { join } from 'node:path';
+import { startAgent } from '../../../control/agent/agent.ts';
+import { NODE_NAME, UPLINK } from './cluster.ts';
+import { nowMs, type Published } from './talk.ts';
+
+const [folder, arena] = process.argv.slice(2) as [string, string];
+const complain = (particulars: object, message: string) =>
+  console.error(JSON.stringify(particulars), message);
+const agent = await startAgent(
+  {
+    node: NODE_NAME,
+    kubeconfig: join(folder, 'kubeconfig'),
+    tun: 'kt0',
+    uplink: UPLINK,
+    admin: join(folder, 'admin'),
+    arena,
+    serviceRange: '10.96.0.0/16',
+    podRanges: ['10.244.0.0/16'],
+    flows: 65_536,
+    access: {},
+    hostNetwork: false,
+    narrow: false,
+    setSysctls: false,
+    lease: false,
+  },
+  {
+    info(particulars, message) {
+      if (!message.endsWith('published')) return;
+      const { ms, services } = particulars as { ms: number; services: number };
+      const published: Published = { atMs: nowMs(), ms, services };
+      console.log(JSON.stringify(published));
+    },
+    warn: complain,
+    error: complain,
+  },
+);
+process.once('SIGTERM', () => void agent.stop().then(() => process.exit(0)));
+console.log('ready');

@@ -1,0 +1,83 @@
+// Server, agent, backends and client of `bench change`, and their end.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  batch,
+  MTU,
+  makeTopology,
+  NODE_ADDRESS,
+  namespaceOf,
+  removeTopology,
+  SERVER_ADDRESS,
+  VIP,
+} from '../net/topology.ts';
+import { prepareJournal, UPLINK } from './cluster.ts';
+import type { FirstAnswer, Trips } from './prober-process.ts';
+import { type Published, Talker } from './talk.ts';
+import type { Wrote } from './writer-process.ts';
+
+const ARENA = '/dev/shm/ktbench-arena';
+const PORT = 5000;
+const BACKEND_PORT_MIN = 20_000;
+const BACKEND_PORT_COUNT = 2000;
+/** Of the two backends; each change goes to another port besides, so that no old flow is taken for the new backend. */
+export const ADDRESSES = [SERVER_ADDRESS, '10.244.1.13'];
+
+/** The port of the backend that a change leads to. */
+export function backend(change: number): number {
+  return BACKEND_PORT_MIN + (change % BACKEND_PORT_COUNT);
+}
+
+/** API server and backends run from the beginning; agent and client are started when they are wanted. */
+export class ChangeWorld {
+  writer!: Talker<Wrote>;
+  #prober: Talker<FirstAnswer | Trips> | null = null;
+  readonly #folder = mkdtempSync(join(tmpdir(), 'ktbench-'));
+  readonly #talkers: Talker<object>[] = [];
+
+  async begin(services: number): Promise<void> {
+    makeTopology();
+    batch(namespaceOf('pod2'), [`addr add ${ADDRESSES[1]}/32 dev eth0`]);
+    batch(namespaceOf('node'), [
+      `route add ${ADDRESSES[1]}/32 dev pod2`,
+      // The agent wants a device that leads to other nodes, though there are none.
+      `link add ${UPLINK} mtu ${MTU} type veth peer name ${UPLINK}-peer mtu ${MTU}`,
+      `link set ${UPLINK}-peer up`,
+      `link set ${UPLINK} up`,
+      `addr add ${NODE_ADDRESS}/32 dev ${UPLINK}`,
+    ]);
+    const about = { clusterIP: VIP, port: PORT, address: ADDRESSES[0]!, targetPort: backend(0) };
+    prepareJournal(join(this.#folder, 'journal'), services, NODE_ADDRESS, about);
+    await this.#start('node', 'api-process.ts', this.#folder);
+    const range = [BACKEND_PORT_MIN, BACKEND_PORT_COUNT];
+    await this.#start('pod2', 'backend-process.ts', ...range, ...ADDRESSES);
+    this.writer = await this.#start<Wrote>('node', 'writer-process.ts', this.#folder, services);
+  }
+
+  startAgent(): Promise<Talker<Published>> {
+    return this.#start('node', 'agent-process.ts', this.#folder, ARENA);
+  }
+
+  /** The client, the same for all agents: it must not come back to a source port whose flow is still known. */
+  async startProber(): Promise<Talker<FirstAnswer | Trips>> {
+    if (this.#prober) return this.#prober;
+    this.#prober = await this.#start('pod1', 'prober-process.ts', VIP, PORT);
+    await this.#prober.hear('an answer', (one) => 'backend' in one);
+    return this.#prober;
+  }
+
+  /** Ends all processes, the last one first, and leaves nothing. */
+  async end(): Promise<void> {
+    for (const talker of this.#talkers.splice(0).toReversed()) await talker.end();
+    removeTopology();
+    rmSync(ARENA, { force: true });
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  async #start<T extends object>(...args: Parameters<typeof Talker.start>): Promise<Talker<T>> {
+    const talker = await Talker.start<T>(...args);
+    this.#talkers.push(talker);
+    return talker;
+  }
+}

@@ -1,0 +1,86 @@
+// A cluster's journal, written before the API server that serves it starts: quicker than through the API.
+import { Journal } from '../../../control/apiserver/journal.ts';
+import { SERVED, type ServedKind } from '../../../control/apiserver/kinds.ts';
+import { Registry } from '../../../control/apiserver/registry.ts';
+import { seedCluster } from '../../../control/apiserver/seed.ts';
+import { Store } from '../../../control/apiserver/store.ts';
+
+export const NODE_NAME = 'node1';
+/** The node's device that leads to other nodes. */
+export const UPLINK = 'up0';
+/** Endpoints of each Service that only fills the tables. */
+export const ENDPOINTS = 10;
+const SLICE_PORT = 8080;
+export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+/** What the Service `kubernetes` leads to; nobody asks it. */
+export const API_ADDRESS = { address: '172.18.0.1', port: 6443 };
+export const RANGES = { serviceRange: '10.96.0.0/16', nodePortMin: 30_000, nodePortMax: 32_767 };
+
+/** The Service whose change is measured. */
+export interface Measured {
+  clusterIP: string;
+  /** UDP. */
+  port: number;
+  address: string;
+  targetPort: number;
+}
+
+/** Writes a journal with a Node, so many Services `s0`, `s1`, ... of ENDPOINTS each, and the one that is measured. */
+export function prepareJournal(
+  path: string,
+  services: number,
+  node: string | null,
+  measured: Measured | null,
+): void {
+  const journal = Journal.open(path);
+  const registry = new Registry(new Store(SERVED, undefined, journal), RANGES);
+  seedCluster(registry, RANGES.serviceRange, API_ADDRESS);
+  if (node !== null) {
+    const status = { addresses: [{ type: 'InternalIP', address: node }] };
+    registry.create(kind('Node'), '', { metadata: { name: NODE_NAME }, status });
+  }
+  // Before any address is given at random.
+  if (measured) {
+    const { clusterIP, port, address, targetPort } = measured;
+    const spec = { port, protocol: 'UDP' };
+    registry.create(kind('Service'), 'default', service('measured', spec, clusterIP));
+    const own = slice('measured', [address], 'UDP', targetPort);
+    registry.create(kind('EndpointSlice'), 'default', own);
+  }
+  for (let i = 0; i < services; i++) {
+    registry.create(kind('Service'), 'default', service(`s${i}`, { port: 80 }));
+    registry.create(kind('EndpointSlice'), 'default', slice(`s${i}`, addressesOf(i, 0), 'TCP'));
+  }
+  journal.close();
+}
+
+/** Addresses of a Service's endpoints, others for another `turn`. */
+export function addressesOf(service: number, turn: number): string[] {
+  return Array.from({ length: ENDPOINTS }, (_, n) => {
+    const at = (service * ENDPOINTS + n + turn * 7919) % 60_000;
+    return `10.245.${Math.floor(at / 250)}.${1 + (at % 250)}`;
+  });
+}
+
+/** The slice of a Service, `NAME-1`. */
+export function slice(
+  name: string,
+  addresses: string[],
+  protocol: 'TCP' | 'UDP',
+  port = SLICE_PORT,
+) {
+  return {
+    metadata: { name: `${name}-1`, labels: { [SERVICE_NAME_LABEL]: name } },
+    addressType: 'IPv4',
+    ports: [{ name: '', port, protocol }],
+    endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })),
+  };
+}
+
+function service(name: string, port: object, clusterIP?: string): object {
+  return { metadata: { name }, spec: { ports: [port], ...(clusterIP && { clusterIP }) } };
+}
+
+function kind(name: string): ServedKind {
+  return SERVED.find((row) => row.kind === name)!;
+}

@@ -1,0 +1,169 @@
+// Packets that no honest host sends, made by scapy: each is dropped for a named reason or does no harm, and nobody's
+// connection notices.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { askAgent } from '../../control/cli/admin-client.ts';
+import type { CounterRow } from '../../datapath/observe/counters.ts';
+import { PROJECT_ROOT } from '../../lab/state/paths.ts';
+import { readAgent } from '../../lab/supervisor/agents.ts';
+import {
+  clientCommand,
+  clientPod,
+  serverPod,
+  serviceObject,
+  startLab,
+  type TestLab,
+  until,
+} from '../support/lab.ts';
+
+const NAME = 'e2e-odd';
+const NODE = '172.18.0.11';
+const TCP_PORT = 30_300;
+const UDP_PORT = 30_301;
+const SCRIPT = join(PROJECT_ROOT, 'test/e2e/clients/odd.py');
+let lab: TestLab;
+
+async function counters(): Promise<Record<string, number>> {
+  const rows = await askAgent<CounterRow[]>(NAME, 'node1', '/counters');
+  return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
+}
+
+/** What node1 counted more of while something happened. */
+async function counted(happens: () => Promise<unknown>): Promise<Record<string, number>> {
+  const before = await counters();
+  await happens();
+  // The worker writes them down as it works; what was sent last is on its way.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const now = await counters();
+  return Object.fromEntries(Object.keys(now).map((name) => [name, now[name]! - before[name]!]));
+}
+
+const send = (
+  from: string,
+  address: string,
+  port: number,
+  kind: string,
+  count: number,
+  ...more: string[]
+) => lab.run(from, '/usr/bin/python3', SCRIPT, address, String(port), kind, String(count), ...more);
+
+describe('odd packets', () => {
+  let agent: number;
+  before(async () => {
+    const port = (name: string, protocol: string, targetPort: number, nodePort: number) => ({
+      ...{ name, protocol, port: targetPort, targetPort, nodePort },
+    });
+    lab = startLab(NAME, [
+      serverPod('web', 'node2'),
+      clientPod('client', 'node1'),
+      serviceObject('web', {
+        ...{ type: 'NodePort', selector: { app: 'web' } },
+        ports: [port('tcp', 'TCP', 8080, TCP_PORT), port('udp', 'UDP', 8081, UDP_PORT)],
+      }),
+    ]);
+    await lab.untilEndpoints('default/web:tcp', 1);
+    agent = readAgent(NAME, 'node1')!.pid;
+  });
+  after(() => lab.down());
+
+  const N = 20;
+  const named: [kind: string, port: number, counter: string][] = [
+    ['syn-fin', TCP_PORT, 'tcp-flags'],
+    ['no-flags', TCP_PORT, 'tcp-flags'],
+    ['long-offset', TCP_PORT, 'l4-length'],
+    ['short-offset', TCP_PORT, 'l4-length'],
+    ['udp-length', UDP_PORT, 'l4-length'],
+    ['tiny-fragment', TCP_PORT, 'l4-length'],
+  ];
+  for (const [kind, port, counter] of named) {
+    test(`${kind}: dropped, and counted as ${counter}`, async () => {
+      const more = await counted(() => send('internet', NODE, port, kind, N));
+      assert.ok(more[counter]! >= N, JSON.stringify(more));
+    });
+  }
+
+  test('an echo reply that nobody asked for is dropped and counted', async () => {
+    const cluster = await lab.clusterIP('web');
+    const asked = await counted(() => send('client', cluster, 0, 'echo-reply', N));
+    assert.ok(asked['icmp-without-flow']! >= N, JSON.stringify(asked));
+  });
+
+  test('later fragments without a first one are held for a while and forgotten', async () => {
+    const before = await counters();
+    await send('internet', NODE, UDP_PORT, 'later-fragment', N);
+    await until('they are dropped', async () => {
+      const { 'fragment-orphan': orphans, 'fragment-limit': limit } = await counters();
+      return orphans! + limit! - before['fragment-orphan']! - before['fragment-limit']! >= N;
+    });
+  });
+
+  test('fragments that overlap or come twice make no harm, and whole datagrams pass afterwards', async () => {
+    await send('internet', NODE, UDP_PORT, 'overlapping', N);
+    const { same } = await lab.client<{ same: number }>('internet', 'udp', NODE, UDP_PORT, 3000, 5);
+    assert.equal(same, 5);
+  });
+
+  test('a wrong checksum stays wrong: no answer comes, and no other sum hides it', async () => {
+    const more = await counted(() => send('internet', NODE, TCP_PORT, 'wrong-sum', N));
+    assert.ok(
+      more['flows-made']! >= N,
+      'they are forwarded: what is in them is not for a router to judge',
+    );
+    const flows = await lab.json<{ state: string; original: { dport: number } }[]>(
+      ...(['conntrack', 'list', '--node', 'node1', '--dst', `:${TCP_PORT}`] as const),
+    );
+    assert.ok(flows.filter((flow) => flow.state === 'SYN_SENT').length >= N, 'nobody has answered');
+  });
+
+  test('IP options survive', async () => {
+    const more = await counted(() => send('internet', NODE, TCP_PORT, 'options', N));
+    assert.ok(more.forwarded! >= N, JSON.stringify(more));
+  });
+
+  test('resets whose sequence numbers are guessed close nothing', async () => {
+    const idle = lab.start('internet', clientCommand('idle', NODE, TCP_PORT, 3));
+    await until('the connections are open', () => idle.output().startsWith('open'));
+    const flows = await lab.json<{ state: string; original: { sport: number } }[]>(
+      ...([
+        'conntrack',
+        'list',
+        '--node',
+        'node1',
+        '--state',
+        'ESTABLISHED',
+        '--dst',
+        `:${TCP_PORT}`,
+      ] as const),
+    );
+    assert.ok(flows.length >= 3);
+    const more = await counted(async () => {
+      for (const { original } of flows) {
+        await send('internet', NODE, TCP_PORT, 'rst', N, String(original.sport), '0');
+      }
+    });
+    assert.ok(more['rst-implausible']! > 0, JSON.stringify(more));
+    idle.child.stdin?.end();
+    const { answered } = JSON.parse((await idle.done).stdout.split('\n')[1]!) as {
+      answered: number;
+    };
+    assert.equal(answered, 3);
+  });
+
+  test('ICMP errors that quote garbage, and noise of every protocol, leave the agent as it was', async (t) => {
+    const more = await counted(async () => {
+      await send('internet', NODE, 0, 'icmp-garbage', 500);
+      await send('client', await lab.clusterIP('web'), 0, 'icmp-garbage', 500);
+      await send('internet', NODE, TCP_PORT, 'noise', 2000);
+      await send('client', await lab.podIP('web'), 0, 'noise', 2000);
+    });
+    const dropped = Object.entries(more).filter(([, value]) => value > 0);
+    t.diagnostic(dropped.map(([name, value]) => `${name} ${value}`).join(', '));
+    const { pid, workerRestarts } = await askAgent<{ pid: number; workerRestarts: number }>(
+      ...([NAME, 'node1', '/status'] as const),
+    );
+    assert.deepEqual([pid, workerRestarts], [agent, 0]);
+    const url = `http://${await lab.clusterIP('web')}:8080/hostname`;
+    assert.equal(await lab.run('client', 'curl', '-sm5', url), 'web');
+  });
+});

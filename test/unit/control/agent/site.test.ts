@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { findSite, type SiteOptions } from '../../../../control/agent/site.ts';
+import type { KubeClient } from '../../../../control/kube/client.ts';
+import { KubeStatusError } from '../../../../control/kube/error.ts';
+import { KubetunError } from '../../../../datapath/error.ts';
+import { node } from '../model/objects.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'kubetun-site-'));
+after(() => rmSync(folder, { recursive: true }));
+const MEMORY = join(folder, 'site');
+const ASK: SiteOptions = { node: 'n1', serviceRange: null, podRanges: [] };
+const NODES = [
+  node('n1', '192.0.2.11', '10.244.1.0/24'),
+  node('n2', '192.0.2.12', '10.250.7.0/24'),
+];
+
+/** A cluster with these Nodes; without ranges it serves no ServiceCIDR. */
+function cluster(items: object[], cidrs?: string[]): KubeClient {
+  return {
+    list: async () => ({ items, resourceVersion: '1', continue: '' }),
+    get: async () => {
+      if (!cidrs) throw new KubeStatusError(404, {}, 'GET');
+      return { spec: { cidrs } };
+    },
+  } as unknown as KubeClient;
+}
+
+const AWAY = {
+  list: async () => {
+    throw new KubetunError('KT_KUBE_UNREACHABLE', 'it is away', '');
+  },
+} as unknown as KubeClient;
+
+test('address and ranges come from the Nodes and the ServiceCIDR', async () => {
+  const client = cluster(NODES, ['fd00::/112', '10.100.0.0/16']);
+  assert.deepEqual(await findSite(client, ASK, MEMORY), {
+    address: '192.0.2.11',
+    serviceRange: '10.100.0.0/16',
+    podRanges: ['10.244.1.0/24', '10.250.7.0/24'],
+  });
+});
+
+test('what the command line says goes before, and holds the ranges inside it', async () => {
+  const options = { ...ASK, serviceRange: '10.96.0.0/12', podRanges: ['10.244.0.0/16'] };
+  const site = await findSite(cluster(NODES), options, MEMORY);
+  assert.equal(site.serviceRange, '10.96.0.0/12');
+  assert.deepEqual(site.podRanges, ['10.244.0.0/16', '10.250.7.0/24']);
+});
+
+test('without API server the last answer stands in; without that there is none', async () => {
+  const known = await findSite(cluster(NODES, ['10.96.0.0/16']), ASK, MEMORY);
+  assert.deepEqual(await findSite(AWAY, ASK, MEMORY), known);
+  await assert.rejects(findSite(AWAY, ASK, join(folder, 'none')), { code: 'KT_KUBE_UNREACHABLE' });
+});
+
+const bare = { metadata: { name: 'n1' } };
+const REFUSALS: [string, object[], RegExp][] = [
+  ['KT_NODE_UNKNOWN', NODES.slice(1), /--node.*n2/],
+  ['KT_NODE_ADDRESS', [bare], /--node-ip/],
+  ['KT_POD_RANGE', [{ ...bare, status: NODES[0]!.status }], /--pod-range/],
+  ['KT_SERVICE_RANGE', NODES, /--service-range/],
+];
+
+for (const [code, items, next] of REFUSALS) {
+  test(`what the cluster does not tell is asked for by the flag: ${code}`, async () => {
+    await assert.rejects(findSite(cluster(items), ASK, MEMORY), { code, next });
+  });
+}

@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { planNarrowSteering } from '../../../../control/node/narrow.ts';
+import {
+  diffRules,
+  formatRule,
+  parseRule,
+  type Rule,
+  undoRules,
+} from '../../../../control/node/rule.ts';
+import { planSteering } from '../../../../control/node/steering.ts';
+import { parseAddress, parseRange } from '../../../../datapath/wire/address.ts';
+
+const INPUT = {
+  tun: 'kt0',
+  uplink: 'eth0',
+  mtu: 1500,
+  nodeAddress: '192.0.2.11',
+  serviceRange: '10.96.0.0/16',
+  podRanges: ['10.244.1.0/24', '10.244.7.0/24'],
+  nodePorts: [30_000, 32_767] as [number, number],
+  snatPorts: [40_000, 65_534] as [number, number],
+  ephemeralPorts: [32_768, 39_999] as [number, number],
+};
+const PLAN = planNarrowSteering(INPUT);
+const N = INPUT.nodeAddress;
+const POD = '10.244.1.5';
+const FAR_POD = '10.244.7.5';
+const OUT = '203.0.113.9';
+
+interface Packet {
+  iif: string;
+  from: string;
+  to: string;
+  protocol: string;
+  sport?: number;
+  dport?: number;
+}
+
+function within(range: string | undefined, address: string): boolean {
+  if (range === undefined) return true;
+  const { address: base, mask } = parseRange(range.includes('/') ? range : `${range}/32`)!;
+  return (parseAddress(address)! & mask) === base;
+}
+
+function matches(rule: Rule, p: Packet): boolean {
+  const port = (range: [number, number] | undefined, at = 0) =>
+    range === undefined || (at >= range[0] && at <= range[1]);
+  return (
+    within(rule.from, p.from) &&
+    within(rule.to, p.to) &&
+    (rule.iif === undefined || rule.iif === p.iif) &&
+    (rule.protocol === undefined || rule.protocol === p.protocol) &&
+    port(rule.sports, p.sport) &&
+    port(rule.dports, p.dport)
+  );
+}
+
+/** Where the rules lead a packet; table 101 has no routes here. */
+function fate(p: Packet): string {
+  const rules = [...PLAN.rules].sort((a, b) => a.pref - b.pref);
+  const found = rules.find((rule) => rule.action !== 'lookup 101' && matches(rule, p));
+  if (found === undefined || found.action.startsWith('goto')) return 'plain';
+  return found.action === 'lookup 100' ? 'tun' : found.action;
+}
+
+const tcp = (iif: string, from: string, sport: number, to: string, dport: number): Packet => ({
+  ...{ iif, from, sport, to, dport },
+  protocol: 'tcp',
+});
+const icmp = (iif: string, from: string, to: string, type: number): Packet => ({
+  ...{ iif, from, to, protocol: 'icmp' },
+  // As the kernel sees it: of what it sends itself it knows the type, of what arrives it does not.
+  ...(iif === 'lo' ? { dport: type << 8 } : {}),
+});
+
+const FATES: [string, Packet, string][] = [
+  ['ssh to the node', tcp('eth0', OUT, 5000, N, 22), 'plain'],
+  ['its answer', tcp('lo', N, 22, OUT, 5000), 'plain'],
+  ['the node to the outside', tcp('lo', N, 33_000, OUT, 443), 'plain'],
+  ['the answer from there', tcp('eth0', OUT, 443, N, 33_000), 'plain'],
+  ['an overlay between nodes', { ...tcp('eth0', OUT, 999, N, 8472), protocol: 'udp' }, 'plain'],
+  ['what is routed through', tcp('eth0', OUT, 1, '198.51.100.1', 2), 'plain'],
+  ['a NodePort from outside', tcp('eth0', OUT, 5000, N, 30_080), 'tun'],
+  ['a NodePort from the node', tcp('lo', N, 33_000, N, 30_080), 'tun'],
+  ['a NodePort from a pod', tcp('veth1', POD, 5000, N, 30_080), 'tun'],
+  ['a reply of a masqueraded flow', tcp('eth0', FAR_POD, 80, N, 45_000), 'tun'],
+  ['the node to a Service', tcp('lo', N, 33_000, '10.96.0.1', 443), 'tun'],
+  ['a pod to a Service', tcp('veth1', POD, 5000, '10.96.0.1', 443), 'tun'],
+  ['the outside to a Service', tcp('eth0', OUT, 5000, '10.96.0.1', 443), 'tun'],
+  ['a Service address come back', tcp('kt0', POD, 5000, '10.96.9.9', 443), 'prohibit'],
+  ['what the datapath wrote', tcp('kt0', POD, 5000, FAR_POD, 80), 'plain'],
+  ['a pod to the outside', tcp('veth1', POD, 5000, OUT, 443), 'tun'],
+  ['a far pod to a pod', tcp('eth0', FAR_POD, 80, POD, 5000), 'tun'],
+  ['a far host endpoint to a pod', tcp('eth0', '192.0.2.12', 6443, POD, 5000), 'tun'],
+  ['a host endpoint here to a pod', tcp('lo', N, 6443, POD, 5000), 'tun'],
+  ["a kubelet's probe", tcp('lo', N, 33_000, POD, 8080), 'plain'],
+  ["a probe's answer", tcp('veth1', POD, 8080, N, 33_000), 'plain'],
+  ['a pod to a server on the node', tcp('veth1', POD, 5000, N, 10_250), 'plain'],
+  ['the node pings', icmp('lo', N, OUT, 8), 'plain'],
+  ['the node answers a ping', icmp('lo', N, OUT, 0), 'plain'],
+  ["the node's own unreachable", icmp('lo', N, OUT, 3), 'tun'],
+  ["the node's own time exceeded", icmp('lo', N, N, 11), 'tun'],
+  ['an error to the node', icmp('eth0', OUT, N, 3), 'tun'],
+  ['the loopback', tcp('lo', '127.0.0.1', 1, '127.0.0.1', 30_080), 'plain'],
+];
+
+for (const [what, packet, expected] of FATES) {
+  test(`narrow steering: ${what}: ${expected}`, () => assert.equal(fate(packet), expected));
+}
+
+test('every rule of the plan is read back as it was written', () => {
+  const sport: Rule = parseRule({
+    ...{ priority: 5, src: 'all', dst: '10.244.1.0', dstlen: 24, iif: 'lo', ipproto: 'tcp' },
+    ...{ sport_start: 32_768, sport_end: 39_999, goto: 100 },
+  });
+  assert.ok(PLAN.rules.map(formatRule).includes(formatRule(sport)));
+});
+
+test('strangers keep their rules, and these come into force behind the local look-up', () => {
+  const untouched: Rule[] = [
+    { pref: 0, action: 'lookup local' },
+    { pref: 512, to: POD, action: 'lookup main' },
+    { pref: 32_766, action: 'lookup main' },
+  ];
+  const lines = diffRules(untouched, PLAN.rules, PLAN.localPref);
+  assert.equal(lines[0], 'rule add pref 100 lookup local');
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith('rule del')),
+    ['rule del pref 0 lookup local'],
+  );
+  const steered = [...untouched.slice(1), ...PLAN.rules, { pref: 100, action: 'lookup local' }];
+  const undo = undoRules(steered);
+  assert.equal(undo[0], 'rule add pref 0 lookup local');
+  assert.equal(undo.at(-1), 'rule del pref 100 lookup local');
+  assert.ok(!undo.some((line) => line.includes('512')));
+});
+
+test('a node changes over from whole steering to narrow, local delivery never without a rule', () => {
+  const whole = planSteering(INPUT);
+  const before = [...whole.rules, { pref: whole.localPref, action: 'lookup local' }];
+  const lines = diffRules(before, PLAN.rules, PLAN.localPref);
+  assert.equal(lines[0], 'rule add pref 100 lookup local');
+  assert.equal(lines.at(-1), 'rule del pref 32000 lookup local');
+});
