@@ -30,19 +30,21 @@ interface Listener {
 /** Serves health over HTTP in the network namespace of this process. A port that is taken costs that port alone. */
 export class HealthServers {
   readonly #options: HealthOptions;
-  readonly #node: Server;
+  #node: Server | null = null;
   /** `namespace/name` of the Service -> its port. */
   readonly #services = new Map<string, Listener>();
+  /** What is not served, so that it is said once. */
+  readonly #failing = new Set<string>();
   #cancelRetry = () => {};
 
   constructor(options: HealthOptions) {
     this.#options = options;
-    this.#node = this.#listen(options.nodePort, 'the node', (path) => this.#answerNode(path));
+    this.#listenForNode();
   }
 
   /** Where the node answers; null until it listens. */
   get nodePort(): number | null {
-    return portOf(this.#node);
+    return this.#node && portOf(this.#node);
   }
 
   /** Where a Service answers; null while it does not. */
@@ -53,6 +55,7 @@ export class HealthServers {
 
   /** Opens and closes ports as the tables say now. */
   sync(): void {
+    if (!this.#node) this.#listenForNode();
     const wanted = this.#options.tables.healthPorts;
     for (const [key, { port, server }] of this.#services) {
       if (wanted.get(key) === port) continue;
@@ -72,9 +75,17 @@ export class HealthServers {
 
   stop(): void {
     this.#cancelRetry();
-    close(this.#node);
+    if (this.#node) close(this.#node);
     for (const { server } of this.#services.values()) close(server);
     this.#services.clear();
+  }
+
+  #listenForNode(): void {
+    const answer = (path: string) => this.#answerNode(path);
+    this.#node = this.#listen(this.#options.nodePort, 'the node', answer, () => {
+      this.#node = null;
+      this.#retryLater();
+    });
   }
 
   #retryLater(): void {
@@ -99,7 +110,7 @@ export class HealthServers {
     port: number,
     of: string,
     answer: (path: string) => HealthAnswer | null,
-    onFailed = () => {},
+    onFailed: () => void,
   ): Server {
     const { host, log } = this.#options;
     const server = createServer((request, response) => {
@@ -109,9 +120,13 @@ export class HealthServers {
       response.end(`${JSON.stringify(found?.body ?? { error: 'ask for /healthz or /livez' })}\n`);
     });
     server.on('error', (error) => {
-      log.warn({ port, why: error.message }, `the health of ${of} is not served`);
+      if (!this.#failing.has(of)) {
+        log.warn({ port, why: error.message }, `the health of ${of} is not served`);
+      }
+      this.#failing.add(of);
       onFailed();
     });
+    server.on('listening', () => this.#failing.delete(of));
     return server.listen(port, host);
   }
 }

@@ -22,6 +22,10 @@ const PACKETS = 32;
 /** One packet in so many is nothing ordinary. */
 const ODD_ONE_IN = 16;
 const CONNECTIONS = 64;
+const REPUBLISH_BATCHES = 100;
+const NOTHING: ImageChange = {
+  ...{ node: null, upsert: [], remove: [], addFrontends: [], removeFrontends: [] },
+};
 const FIRST_PORT = 5000;
 
 const NODE = 0x0a00_0001;
@@ -30,6 +34,7 @@ const BACKEND = 0x0a01_0003;
 const OUTSIDE = 0x0b00_0001;
 const VIP = 0x0c00_0001;
 const EMPTY_VIP = 0x0c00_0002;
+const STICKY_VIP = 0x0c00_0003;
 const UNALLOCATED = 0x0c00_0009;
 const MASK_8 = 0xff00_0000 | 0;
 
@@ -42,10 +47,13 @@ const ACK = 16;
 export function warmUp(): void {
   const arena = mapArena({ flowsMax: 1024, imageWords: 1 << 15 }, 1);
   const d = new Datapath(arena, 1);
-  new ImageWriter(arena).publish(image());
+  const writer = new ImageWriter(arena);
+  writer.publish(image());
   const b = createBatch();
   for (let n = 0; n < BATCHES; n++) {
     b.count = 0;
+    // With a new image UDP flows are asked whether their endpoint is still there.
+    if (n % REPUBLISH_BATCHES === 0) writer.publish(NOTHING);
     for (let i = 0; i < PACKETS; i++) put(b, n * PACKETS + i);
     run(d, b, n);
     if (n % PACKETS === 0) tick(d, n * PACKETS);
@@ -66,7 +74,7 @@ function put(b: Batch, n: number): void {
 /** What is not a segment of an established connection, kind by kind. */
 function putOdd(b: Batch, n: number): void {
   const port = 20_000 + (n % 5000);
-  switch (n % 14) {
+  switch (n % 16) {
     case 0:
       return putTcp(b, POD, port, VIP, 80, SYN, n);
     case 1:
@@ -86,12 +94,17 @@ function putOdd(b: Batch, n: number): void {
     case 8:
       return putTcp(b, POD, port, BACKEND, 8080, SYN, n);
     case 9:
+      return putDatagram(b, PROTO_UDP, POD, FIRST_PORT, VIP, 53, n);
     case 10:
-      return putDatagram(b, PROTO_UDP, POD, port - (n % 2), VIP, 53, n);
+      return putDatagram(b, PROTO_UDP, POD, port, VIP, 53, n);
     case 11:
       return putDatagram(b, PROTO_UDP, BACKEND, 5353, POD, port - 1, n);
     case 12:
       return putDatagram(b, PROTO_ICMP, POD, 0x0800, OUTSIDE, 0, n);
+    case 13:
+      return putTcp(b, POD, port, STICKY_VIP, 80, SYN, n);
+    case 14: // One that is sent again.
+      return putTcp(b, POD, FIRST_PORT - 1 - (n & 64), VIP, 80, SYN, n);
     default:
       return b.push(VNET_HEADER_BYTES + (n % 60));
   }
@@ -188,6 +201,7 @@ function image(): ImageChange {
       service(1, PROTO_TCP, BACKEND, 8080),
       service(2, PROTO_UDP, BACKEND, 5353),
       service(3, PROTO_TCP),
+      { ...service(4, PROTO_TCP, BACKEND, 8080, BACKEND + 1, 8080), affinityS: 60 },
     ],
     remove: [],
     addFrontends: [
@@ -195,6 +209,7 @@ function image(): ImageChange {
       frontend(NODE, 30_080, 1),
       frontend(VIP, 53, 2, PROTO_UDP),
       frontend(EMPTY_VIP, 80, 3),
+      frontend(STICKY_VIP, 80, 4),
     ],
     removeFrontends: [],
   };

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
+import { DROP_REASONS } from '../../datapath/pipeline/verdict.ts';
 import { FLOW_RULES, type Rule, SERVICE_RULES } from './rows.ts';
 
 const folder = import.meta.dirname;
@@ -52,4 +53,18 @@ test('no rule stands twice, and no scenario row shows a rule that is not listed'
     scenarioRows().filter(({ id }) => !ids.includes(id)),
     [],
   );
+});
+
+test('every drop reason happens in a scenario or a test of the pipeline', () => {
+  const files = ['.', '../unit/datapath/pipeline'].flatMap((place) =>
+    readdirSync(join(folder, place)).map((name) => join(folder, place, name)),
+  );
+  const text = files
+    .filter((path) => /\.(yaml|test\.ts)$/.test(path))
+    .map((path) => readFileSync(path, 'utf8'))
+    .join('\n');
+  // A verdict that is compared with, or the outcome of a scenario row.
+  const happens = (name: string) => text.includes(`'${name}'`) || text.includes(`drop ${name}\n`);
+  const bare = DROP_REASONS.slice(1).filter(([name]) => !happens(name));
+  assert.deepEqual(bare, []);
 });

@@ -140,6 +140,11 @@ export const SERVICE_RULES: Rule[] = [
     `${SERVER}/allocation.test.ts: dynamic node ports begin at 30086`,
   ),
   rule(
+    'allocate.health-port',
+    'a load balancer with policy Local gets a healthCheckNodePort',
+    `${SERVER}/allocation.test.ts: a load balancer with policy Local gets`,
+  ),
+  rule(
     'allocate.cluster-ip',
     'ClusterIPs from above the static band',
     `${SERVER}/allocation.test.ts: dynamic addresses lie above the band`,
@@ -217,7 +222,8 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'timeout.states',
     'each state lives as long as the table says',
-    `${PIPELINE}/limits.test.ts: lives \${seconds} s and no longer`,
+    'unit/datapath/flow/state.test.ts: each state lives as long',
+    `${PIPELINE}/limits.test.ts: s and no longer`,
   ),
   rule(
     'timeout.days',

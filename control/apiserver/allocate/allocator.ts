@@ -22,6 +22,8 @@ interface Spec {
   clusterIP?: string;
   clusterIPs?: string[];
   allocateLoadBalancerNodePorts?: boolean;
+  externalTrafficPolicy?: string;
+  healthCheckNodePort?: number;
   ports?: { port: number; protocol: string; nodePort?: number }[];
 }
 
@@ -46,7 +48,7 @@ export class Allocator {
     this.#nextPort = this.#firstDynamicPort();
   }
 
-  /** Fills in clusterIP and nodePorts of a Service, keeping what it has. Throws StatusError Invalid, InternalError when nothing is free. */
+  /** Fills in clusterIP, nodePorts and healthCheckNodePort of a Service, keeping what it has. Throws StatusError Invalid, InternalError when nothing is free. */
   allocateService(object: KubeObject, old: KubeObject | undefined): void {
     const holder = holderOf(object);
     const spec = object.spec as Spec;
@@ -54,16 +56,17 @@ export class Allocator {
     try {
       this.#allocateAddress(object, spec, holder, taken);
       this.#allocatePorts(object, spec, holder, taken);
+      this.#allocateHealthPort(object, spec, old?.spec as Spec | undefined, taken);
     } catch (error) {
       for (const giveBack of taken) giveBack();
       throw error;
     }
-    if (old) this.#releaseRest(old.spec as Spec, spec, holder);
+    if (old) this.#releaseRest(old.spec as Spec, spec, object);
   }
 
   /** Gives back everything that a Service holds. */
   releaseService(object: KubeObject): void {
-    this.#releaseRest(object.spec as Spec, {}, holderOf(object));
+    this.#releaseRest(object.spec as Spec, {}, object);
   }
 
   #allocateAddress(object: KubeObject, spec: Spec, holder: string, taken: (() => void)[]): void {
@@ -120,6 +123,22 @@ export class Allocator {
     }
   }
 
+  /** Load balancers ask each node for its own endpoints there. Source: k8s pkg/registry/core/service/storage/alloc.go. */
+  #allocateHealthPort(
+    object: KubeObject,
+    spec: Spec,
+    old: Spec | undefined,
+    taken: (() => void)[],
+  ): void {
+    if (spec.type !== 'LoadBalancer' || spec.externalTrafficPolicy !== 'Local') {
+      delete spec.healthCheckNodePort;
+      return;
+    }
+    spec.healthCheckNodePort ||= old?.healthCheckNodePort || this.#freePort('TCP');
+    const port = { protocol: 'TCP', nodePort: spec.healthCheckNodePort };
+    this.#takePort(object, 'spec.healthCheckNodePort', port, healthHolderOf(object), taken);
+  }
+
   #takePort(
     object: KubeObject,
     field: string,
@@ -170,7 +189,11 @@ export class Allocator {
   }
 
   /** Gives back what a Service held and holds no more. */
-  #releaseRest(old: Spec, now: Spec, holder: string): void {
+  #releaseRest(old: Spec, now: Spec, object: KubeObject): void {
+    const holder = holderOf(object);
+    const health = `TCP/${old.healthCheckNodePort}`;
+    const isLeft = old.healthCheckNodePort !== now.healthCheckNodePort;
+    if (isLeft && this.#ports.get(health) === healthHolderOf(object)) this.#ports.delete(health);
     if (old.clusterIP && old.clusterIP !== 'None' && old.clusterIP !== now.clusterIP) {
       const offset = (parseAddress(old.clusterIP)! - this.#base) >>> 0;
       if (this.#addresses.get(offset) === holder) this.#addresses.delete(offset);
@@ -195,6 +218,11 @@ export class Allocator {
 
 function holderOf({ metadata }: KubeObject): string {
   return `${metadata.namespace}/${metadata.name}`;
+}
+
+/** Not the Service's own name: its NodePorts must not share the port. */
+function healthHolderOf(object: KubeObject): string {
+  return `${holderOf(object)} health`;
 }
 
 function refuse(object: KubeObject, errors: FieldError[]): StatusError {

@@ -140,6 +140,24 @@ test('a port that somebody else has is said, costs nobody else, and is tried aga
   assert.equal((await askService()).status, 200);
 });
 
+test('a node whose port another proxy has answers there when that one has gone, and said so once', async () => {
+  const another = new HealthServers({ ...serverOptions(), nodePort: healthPort });
+  const said = () => log.lines.filter((line) => line.includes('the health of the node')).length;
+  await until(() => (said() === 0 ? another.nodePort : null));
+  const late = new HealthServers({ ...serverOptions(), nodePort: healthPort });
+  await until(() => (said() > 0 ? true : null));
+  for (let n = 0; n < 3; n++) {
+    clock.advance(10_000);
+    await delay(5);
+  }
+  assert.deepEqual([said(), late.nodePort], [1, null]);
+  another.stop();
+  await delay(5);
+  clock.advance(10_000);
+  assert.equal(await until(() => late.nodePort), healthPort);
+  late.stop();
+});
+
 test('the node is not healthy before its first image', async () => {
   const { status, body } = await ask('/healthz');
   assert.deepEqual([status, body.lastUpdated], [503, null]);

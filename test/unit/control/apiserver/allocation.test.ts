@@ -130,3 +130,25 @@ test('a dry run shows what would be allocated, refuses what could not be, and ke
   const late = service('late-port', { type: 'NodePort', ports: [{ port: 1, nodePort }] });
   assert.match((await post(late)).body.message, /already allocated/, 'it is still held');
 });
+
+test('a load balancer with policy Local gets a port for its health, keeps it, and gives it back', async () => {
+  const local = { type: 'LoadBalancer', externalTrafficPolicy: 'Local' };
+  const { body: made } = await post(service('health', local));
+  const health = async (spec: object) => {
+    const { body } = await api.call('PATCH', `${SERVICES}/health`, { spec }, MERGE);
+    return body.spec?.healthCheckNodePort;
+  };
+  const port = made.spec.healthCheckNodePort;
+  assert.ok(port >= 30_086 && port <= 32_767);
+  assert.equal(await health({ sessionAffinity: 'ClientIP' }), port, 'it stays');
+  const nodePort = (number: number) =>
+    post(service('rival', { type: 'NodePort', ports: [{ port: 80, nodePort: number }] }));
+  assert.match((await nodePort(port)).body.message, /provided port is already allocated/);
+  assert.equal(await health({ externalTrafficPolicy: 'Cluster' }), undefined);
+  assert.equal((await nodePort(port)).code, 201);
+  await api.call('DELETE', `${SERVICES}/rival`);
+  const again = await health({ externalTrafficPolicy: 'Local', healthCheckNodePort: port });
+  assert.equal(again, port, 'a port that is named');
+  await api.call('DELETE', `${SERVICES}/health`);
+  assert.equal((await nodePort(port)).code, 201);
+});

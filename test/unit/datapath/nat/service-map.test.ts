@@ -6,7 +6,7 @@ import { readGeneration, readServiceName } from '../../../../datapath/nat/image-
 import { ImageWriter } from '../../../../datapath/nat/image-writer.ts';
 import { ServiceMap } from '../../../../datapath/nat/service-map.ts';
 import { parseRange } from '../../../../datapath/wire/address.ts';
-import { addr, change, NODE, NODE_ENTRY, service } from '../../../support/datapath.ts';
+import { addr, change, NODE, NODE_ENTRY, pairs, service } from '../../../support/datapath.ts';
 
 function world(node: Partial<typeof NODE_ENTRY> = {}, upsert = [service(1)]) {
   const arena = createArena({ flowsMax: 16, imageWords: 1 << 16 }, 1);
@@ -88,4 +88,21 @@ test('the highest id grows the directory, and names come back as they were given
 test('the first publish must say where it is', () => {
   const { writer } = world();
   assert.throws(() => writer.publish(change({ upsert: [service(1)] })), RangeError);
+});
+
+test('a Service port serves what may be chosen and what still serves, and its name lies behind all its lists', () => {
+  const lists = {
+    cluster: pairs('10.244.1.1:53'),
+    local: pairs('10.244.1.2:53'),
+    serving: pairs('10.244.1.3:53', '10.244.1.4:53'),
+    sourceRanges: Int32Array.of(addr('10.244.1.5'), -1),
+  };
+  const { arena, map, publish } = world({}, [service(1, lists), service(2)]);
+  publish();
+  map.refresh();
+  const served = [1, 2, 3, 4, 5].filter((n) => map.serves(1, addr(`10.244.1.${n}`), 53));
+  assert.deepEqual(served, [1, 2, 3, 4]);
+  assert.equal(map.serves(1, addr('10.244.1.1'), 54), false);
+  assert.equal(map.serves(3, addr('10.244.1.1'), 53), false);
+  assert.equal(readServiceName(arena, 1), 'default/web1:80');
 });

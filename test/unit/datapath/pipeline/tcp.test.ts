@@ -213,3 +213,45 @@ test('an established flow lives a day of silence and no more, with the clock wra
   assert.equal(state(t), 'none');
   assert.equal(t.counter('flows-expired'), 1);
 });
+
+test('nothing is dropped for its window: far ahead, far behind, or the window closed', () => {
+  const t = open();
+  for (const [seq, ack] of [
+    [1001 + 0x3000_0000, 5001],
+    [1001 - 70_000, 5001],
+    [1001, 5001 - 70_000],
+    [1001, 5001 + 0x3000_0000],
+  ] as const) {
+    const { verdict, packet } = t.one(client(ACK, seq, ack, [1, 2, 3]));
+    assert.deepEqual([verdict, packet.dst, packet.l4Ok], ['forward', BACKEND, true]);
+  }
+  assert.equal(state(t), 'ESTABLISHED');
+});
+
+test('what is sent again, from the SYN to the last ACK, leaves the state as it is', () => {
+  const t = createTestDatapath();
+  const steps: [Uint8Array, string, times?: number][] = [
+    [client(SYN, 1000, 0), 'SYN_SENT'],
+    [backend(SYN | ACK, 5000, 1001), 'SYN_RECV'],
+    [client(ACK), 'ESTABLISHED'],
+    [client(ACK, 1001, 5001, [1, 2, 3]), 'ESTABLISHED'],
+    // A FIN sent again would count as the other side's, in the kernel's table too.
+    [client(FIN | ACK, 1004, 5001), 'FIN_WAIT', 1],
+    [backend(ACK, 5001, 1005), 'CLOSE_WAIT'],
+    [backend(FIN | ACK, 5001, 1005), 'LAST_ACK'],
+    [client(ACK, 1005, 5002), 'TIME_WAIT'],
+  ];
+  for (const [frame, expected, times = 3] of steps) {
+    for (let n = 0; n < times; n++) assert.equal(t.one(frame).verdict, 'forward');
+    assert.equal(state(t), expected);
+  }
+  assert.equal(t.counter('flows-made'), 1);
+});
+
+test('a FIN that is sent again ends nothing: what the other side still sends gets through', () => {
+  const t = open();
+  for (let n = 0; n < 3; n++) t.one(client(FIN | ACK));
+  const { packet } = t.one(backend(ACK, 5001, 1002, [1, 2, 3]));
+  assert.deepEqual([packet.src, packet.sport], [VIP, 80]);
+  assert.equal(t.counter('flows-made'), 1);
+});
