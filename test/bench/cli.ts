@@ -48,6 +48,14 @@ const SUITES: Record<string, Suite> = {
     run: async ({ rounds, seconds }, progress) =>
       (await import('./net/suite.ts')).benchConnect({ rounds, seconds, progress }),
   },
+  scale: {
+    about: 'compile, publish and memory at 10,000 to 100,000 Services',
+    title: 'What a control plane costs, by the number of Services',
+    root: false,
+    rounds: 3,
+    run: async ({ rounds }, progress) =>
+      (await import('./scale/suite.ts')).benchScale(rounds, progress),
+  },
   services: {
     about: '200 Services created at 15 in parallel: from create to the first endpoint',
     title: 'From the creation of a Service to its first endpoint',

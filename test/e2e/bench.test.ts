@@ -57,6 +57,13 @@ test('bench core measures established and new connections', () => {
   assert.ok(names.includes('new flow, 1M flows'));
 });
 
+test('bench scale says what compiling, publishing and holding many Services costs', () => {
+  const names = bench('scale').rows.map((row) => row.name);
+  for (const what of ['compile everything', 'publish everything', 'image', 'heap of the agent']) {
+    assert.ok(names.includes(`${what}, 30000 Services of 10`), what);
+  }
+});
+
 test('a folder that cannot be written is refused before anything is measured', () => {
   const { code, stderr } = kubetun('bench', 'core', '--out', '/etc/hostname/x');
   assert.match(stderr, /^kubetun: .*hostname.*: name a folder that can be written/);
