@@ -1,32 +1,9 @@
-// The command line's composition root: the one place that sees every layer.
-import { readFileSync } from 'node:fs';
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+// Entry of the command line.
+import { CommanderError, InvalidArgumentError } from 'commander';
 import { KubetunError } from '../datapath/error.ts';
+import { COMMANDS, createProgram } from './program.ts';
 
-const { version } = JSON.parse(
-  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-) as { version: string };
-
-const program = new Command('kubetun')
-  .version(version)
-  .description('A Kubernetes service network that one can see through.')
-  .option('--lab <name>', 'the lab to work on', process.env.KUBETUN_LAB ?? 'lab')
-  .enablePositionalOptions()
-  .showSuggestionAfterError()
-  .showHelpAfterError('(--help shows what there is)')
-  .exitOverride();
-
-/** Each entry registers its own commands on the program; loaded only when that command is asked for. */
-const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
-  lab: () => import('../lab/cli/lab.ts'),
-  agent: () => import('../control/cli/agent.ts'),
-  services: () => import('../control/cli/services.ts'),
-  explain: () => import('../control/cli/explain.ts'),
-  trace: () => import('../control/cli/trace.ts'),
-  conntrack: () => import('../control/cli/conntrack.ts'),
-  bench: () => import('../test/bench/cli.ts'),
-  completion: () => import('../control/cli/completion.ts'),
-};
+const program = createProgram();
 
 /** The command that is meant; a lab may be called like one. */
 function commandWord(words: string[]): string | undefined {

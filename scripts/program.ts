@@ -1,0 +1,29 @@
+// The command line as a whole: the one place that sees every layer.
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+
+/** Each entry registers its own commands on the program; loaded only when that command is asked for. */
+export const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
+  lab: () => import('../lab/cli/lab.ts'),
+  agent: () => import('../control/cli/agent.ts'),
+  services: () => import('../control/cli/services.ts'),
+  explain: () => import('../control/cli/explain.ts'),
+  trace: () => import('../control/cli/trace.ts'),
+  conntrack: () => import('../control/cli/conntrack.ts'),
+  bench: () => import('../test/bench/cli.ts'),
+  completion: () => import('../control/cli/completion.ts'),
+};
+
+/** The program without its commands. */
+export function createProgram(): Command {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(text) as { version: string };
+  return new Command('kubetun')
+    .version(version)
+    .description('A Kubernetes service network that one can see through.')
+    .option('--lab <name>', 'the lab to work on', process.env.KUBETUN_LAB ?? 'lab')
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .showHelpAfterError('(--help shows what there is)')
+    .exitOverride();
+}

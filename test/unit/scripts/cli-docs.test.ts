@@ -1,0 +1,9 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { cliPage } from '../../../scripts/cli-docs.ts';
+
+test('docs/cli.md says what the command line says', async () => {
+  const page = readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8');
+  assert.equal(await cliPage(), page, 'run npm run cli-docs');
+});
