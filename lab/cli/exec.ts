@@ -4,7 +4,8 @@ import type { Command } from 'commander';
 import { labOf, labOption } from '../../control/cli/options.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { requireRoot } from '../host/tools.ts';
-import { commandIn, resolvePlace } from '../life/target.ts';
+import { commandIn, type Place, resolvePlace } from '../life/target.ts';
+import { environmentOf } from '../pods/action/exec.ts';
 import { requireLab } from '../state/record.ts';
 
 export function register(lab: Command): void {
@@ -30,14 +31,21 @@ Examples:
       // What comes after the target is passed through, the dashes before the command too.
       const own = words[0] === '--' ? words.slice(1) : words;
       const place = resolvePlace(record, target, options.container);
-      process.exitCode = await runIn(commandIn(place, own), own[0] ?? '');
+      process.exitCode = await runIn(commandIn(place, own), own[0] ?? '', environmentIn(place));
     });
 }
 
+/** In a pod that of its container, as kubectl exec has it; elsewhere one's own. */
+function environmentIn(place: Place): NodeJS.ProcessEnv {
+  if (!('pid' in place)) return process.env;
+  const { TERM } = process.env;
+  return { ...(TERM && { TERM }), ...environmentOf(place) };
+}
+
 /** Runs a command on this terminal, and gives its exit code; one ended by a signal counts as a shell would say. */
-function runIn([file, ...args]: string[], name: string): Promise<number> {
+function runIn([file, ...args]: string[], name: string, env: NodeJS.ProcessEnv): Promise<number> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file!, args, { stdio: 'inherit' });
+    const child = spawn(file!, args, { stdio: 'inherit', env });
     // The terminal sends these to the child too, which decides.
     for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.on(signal, () => {});
     for (const signal of ['SIGTERM', 'SIGHUP'] as const) {

@@ -120,6 +120,11 @@ describe('a lab', () => {
     const run = (...command: string[]) =>
       kubetun('lab', 'exec', '--lab', 'e2e-lab', 'client', '--', ...command);
     assert.deepEqual(run('hostname'), { code: 0, stdout: 'client\n', stderr: '' });
+    assert.match(
+      run('env').stdout,
+      /^KUBERNETES_SERVICE_HOST=10\.96\.0\.1$/m,
+      'as its container sees it',
+    );
     assert.equal(run('sh', '-c', 'exit 7').code, 7);
     assert.equal(run('sh', '-c', 'kill -TERM $$').code, 143);
   });

@@ -53,7 +53,7 @@ export function execInside(
 }
 
 /** The environment that a container was started with: its parent, which waits for it, was given the same. */
-export function environmentOf({ pid }: ProcessId): Record<string, string> {
+export function environmentOf({ pid }: { pid: number }): Record<string, string> {
   try {
     const parent = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
     const text = readFileSync(`/proc/${parent}/environ`, 'utf8');
