@@ -88,6 +88,8 @@ async function make(
       apiPort: 0,
     });
     await applyPlan(planLab(lab, topology));
+    // What is being taken back must not grow: nobody would find a supervisor that is started now.
+    if (takenBack.is) await takenBack.ended;
     const nodes = topology.nodes.map((node) => node.name).join(', ');
     progress.done(`network namespaces: fabric, cloud, internet, ${nodes}`);
     await startSupervisorProcess(lab, topology, progress);
@@ -154,8 +156,9 @@ function findOrphan(lab: string): LabRecord | null {
 }
 
 /** An impatient Ctrl-C leaves nothing half-made. */
-function takeBackOnSignal(lab: string): { is: boolean; disarm(): void } {
-  const state = { is: false, disarm: () => {} };
+function takeBackOnSignal(lab: string): { is: boolean; ended: Promise<never>; disarm(): void } {
+  // The process ends before this does.
+  const state = { is: false, ended: new Promise<never>(() => {}), disarm: () => {} };
   const stop = async () => {
     if (state.is) return;
     state.is = true;
