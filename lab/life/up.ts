@@ -95,7 +95,9 @@ async function make(
     await startSupervisorProcess(lab, topology, progress);
     updateRecord(lab, { phase: 'up', maker: null });
   } catch (error) {
-    if (!takenBack.is) await takeDown(lab);
+    // What fails because it is being taken away is no news.
+    if (takenBack.is) await takenBack.ended;
+    await takeDown(lab);
     throw describeMaking(lab, error);
   } finally {
     takenBack.disarm();
