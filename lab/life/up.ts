@@ -87,7 +87,8 @@ async function make(
       internet: null,
       apiPort: 0,
     });
-    await applyPlan(planLab(lab, topology));
+    takenBack.plan = applyPlan(planLab(lab, topology));
+    await takenBack.plan;
     // What is being taken back must not grow: nobody would find a supervisor that is started now.
     if (takenBack.is) await takenBack.ended;
     const nodes = topology.nodes.map((node) => node.name).join(', ');
@@ -157,21 +158,32 @@ function findOrphan(lab: string): LabRecord | null {
   );
 }
 
+interface TakenBack {
+  is: boolean;
+  /** What must be at rest before it can be taken away. */
+  plan: Promise<unknown>;
+  /** Never resolves: the process ends before. */
+  ended: Promise<never>;
+  disarm(): void;
+}
+
 /** An impatient Ctrl-C leaves nothing half-made. */
-function takeBackOnSignal(lab: string): { is: boolean; ended: Promise<never>; disarm(): void } {
-  // The process ends before this does.
-  const state = { is: false, ended: new Promise<never>(() => {}), disarm: () => {} };
+function takeBackOnSignal(lab: string): TakenBack {
+  const state: TakenBack = {
+    ...{ is: false, plan: Promise.resolve(), ended: new Promise<never>(() => {}) },
+    disarm() {
+      for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, stop);
+    },
+  };
   const stop = async () => {
     if (state.is) return;
     state.is = true;
     process.stderr.write('  interrupted: taking back what was made\n');
+    await state.plan.catch(() => {});
     await takeDown(lab);
     process.exit(130);
   };
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, stop);
-  state.disarm = () => {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, stop);
-  };
   return state;
 }
 
