@@ -21,6 +21,8 @@ export type ListenOn = { host: string; port: number; orAny?: boolean } | { fd: n
 export interface ApiServerOptions extends AllocatorRanges {
   /** File that keeps what it holds; null forgets it all at the end. */
   journal: string | null;
+  /** Changes of a kind that a watch may be behind by before it must list again; thousands unless said otherwise. */
+  eventsKept?: number;
   listen: ListenOn[];
   /** PEM. */
   tls: { key: string; cert: string };
@@ -43,7 +45,7 @@ export interface ApiServer {
 /** Starts a server and the controllers over it, with what its journal remembers. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const journal = options.journal === null ? null : Journal.open(options.journal);
-  const registry = new Registry(new Store(SERVED, undefined, journal), options);
+  const registry = new Registry(new Store(SERVED, undefined, journal, options.eventsKept), options);
   seedCluster(registry, options.serviceRange, options.apiAddress);
   seedNamespaces(registry, options.ca);
   const controllers = startControllers(registry);

@@ -22,8 +22,7 @@ export interface StoreEvent {
 
 type Subscriber = (event: StoreEvent) => void;
 
-/** Changes a watch may be behind by; beyond, it must list again (410). */
-const EVENTS_KEPT_MAX = 8192;
+const EVENTS_KEPT_DEFAULT = 8192;
 
 /** Objects of one kind. */
 class Shelf {
@@ -48,6 +47,7 @@ class Shelf {
 export class Store {
   readonly #shelves = new Map<string, Shelf>();
   readonly #journal: Journal | null;
+  readonly #eventsKept: number;
   #version: number;
 
   /**
@@ -55,12 +55,15 @@ export class Store {
    *   gave out, so that clients with an old version are told to list again: by default the time in microseconds.
    * @param journal where every write goes first, and what there is to begin with: then versions go on from its last,
    *   and watches from where they were, as far back as it knows every write.
+   * @param eventsKept changes of a kind that a watch may be behind by; beyond, it must list again (410).
    */
   constructor(
     resources: ResourceName[],
     version: number = Date.now() * 1000,
     journal: Journal | null = null,
+    eventsKept = EVENTS_KEPT_DEFAULT,
   ) {
+    this.#eventsKept = eventsKept;
     const restored = journal?.restore();
     this.#journal = journal;
     this.#version = restored?.version ?? version;
@@ -73,7 +76,7 @@ export class Store {
     }
     for (const write of restored?.writes ?? []) {
       const shelf = this.#shelves.get(write.kind);
-      if (shelf) remember(shelf, eventOf(write));
+      if (shelf) remember(shelf, eventOf(write), this.#eventsKept);
     }
   }
 
@@ -192,7 +195,7 @@ export class Store {
     if (type === 'DELETED') shelf.objects.delete(key);
     else shelf.objects.set(key, object);
     const event: StoreEvent = { type, object, ...(old && { old }), version };
-    remember(shelf, event);
+    remember(shelf, event, this.#eventsKept);
     for (const subscriber of shelf.subscribers) subscriber(event);
     return object;
   }
@@ -212,10 +215,10 @@ function withVersion(object: KubeObject, version: number): KubeObject {
 }
 
 /** Half is forgotten at once, so that forgetting costs little a change. */
-function remember(shelf: Shelf, event: StoreEvent): void {
+function remember(shelf: Shelf, event: StoreEvent, eventsKept: number): void {
   shelf.events.push(event);
-  if (shelf.events.length <= EVENTS_KEPT_MAX) return;
-  const forgotten = EVENTS_KEPT_MAX / 2;
+  if (shelf.events.length <= eventsKept) return;
+  const forgotten = eventsKept >> 1;
   shelf.watchableFrom = shelf.events[forgotten - 1]!.version;
   shelf.events = shelf.events.slice(forgotten);
 }

@@ -1,4 +1,4 @@
-// api-process FOLDER PORT: an API server with a journal in that folder, until it is killed.
+// api-process FOLDER PORT: an API server with a journal in that folder and a short memory of changes, until it is killed.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureCredentials, writeKubeconfig } from '../../../control/apiserver/credentials.ts';
@@ -8,6 +8,7 @@ const [folder, port] = process.argv.slice(2) as [string, string];
 const { ca, cert, key, token } = ensureCredentials(join(folder, 'pki'), ['127.0.0.1']);
 const server = await startApiServer({
   journal: join(folder, 'journal'),
+  eventsKept: 16,
   listen: [{ host: '127.0.0.1', port: Number(port) }],
   tls: { key, cert },
   ...{ ca, token, kubelet: null },
