@@ -2,7 +2,7 @@
 // stands between them.
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
-import type { Writable } from 'node:stream';
+import { pipeline, type Writable } from 'node:stream';
 import { isAlive, type ProcessId } from '../../host/process.ts';
 import { logPath, previousLogPath } from '../records.ts';
 import { containerOf, StreamError, type StreamRequest } from './request.ts';
@@ -25,6 +25,8 @@ export function streamLog(
       throw new StreamError(400, message);
     }
   }
+  requireCount(query, 'limitBytes', 1);
+  requireCount(query, 'tailLines', 0);
   const isPrevious = query.get('previous') === 'true';
   const path = (isPrevious ? previousLogPath : logPath)(stateDir, namespace, pod, container);
   const fd = openLog(path);
@@ -34,7 +36,8 @@ export function streamLog(
   const process = containerOf(stateDir, request);
   if (query.get('follow') !== 'true' || isPrevious || !process) {
     const end = start + limitOf(query) - 1;
-    return void createReadStream(path, { fd, start, end }).pipe(response);
+    // A client that goes before the end takes the file's descriptor with it.
+    return void pipeline(createReadStream(path, { fd, start, end }), response, () => {});
   }
   response.flushHeaders();
   follow(new Log(fd, start, limitOf(query)), process, response);
@@ -110,6 +113,16 @@ function openLog(path: string): number | null {
   }
 }
 
+/** Throws StreamError unless an option is left out or a whole number that is not below `least`. */
+function requireCount(query: URLSearchParams, option: string, least: number): void {
+  const text = query.get(option);
+  if (text === null || (/^\d{1,15}$/.test(text) && Number(text) >= least)) return;
+  throw new StreamError(
+    400,
+    `${option}: Invalid value: ${JSON.stringify(text)}: must be at least ${least}`,
+  );
+}
+
 function limitOf(query: URLSearchParams): number {
   const text = query.get('limitBytes');
   return text === null ? Number.POSITIVE_INFINITY : Number(text);
@@ -118,7 +131,7 @@ function limitOf(query: URLSearchParams): number {
 /** Where the last so many lines begin; everything without a number. */
 function tailOffset(fd: number, lines: string | null): number {
   const { size } = fstatSync(fd);
-  if (lines === null || Number(lines) < 0) return 0;
+  if (lines === null) return 0;
   let left = Number(lines);
   if (left === 0) return size;
   // The end of the last line is not the beginning of another one.

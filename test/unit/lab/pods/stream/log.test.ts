@@ -61,6 +61,19 @@ test('what needs the times of lines is refused in words', () => {
   }
 });
 
+test('a number that is none is refused before anything is answered', () => {
+  writeFileSync(PATH, 'said\n');
+  for (const query of [
+    'limitBytes=0',
+    'limitBytes=-1',
+    'limitBytes=x',
+    'tailLines=-1',
+    'tailLines=x',
+  ]) {
+    assert.throws(() => ask(query), { code: 400, message: /must be at least/ }, query);
+  }
+});
+
 test('a log is followed through its being cut, until the container ends', async () => {
   writeFileSync(PATH, 'old\n');
   const own = identify(process.pid)!;
