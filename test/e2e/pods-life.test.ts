@@ -47,11 +47,14 @@ const untilGone = (name: string) =>
     ),
   );
 
-async function eventsOf(name: string): Promise<string[]> {
-  const { items } = await lab.kube.list('Event', { namespace: 'default' });
-  return items
-    .filter(({ involvedObject }) => involvedObject.name === name)
-    .map(({ reason, message }) => `${reason}: ${message}`);
+/** Resolves when an event about a pod says this: events are written after what they tell of. */
+function untilTold(name: string, pattern: RegExp): Promise<void> {
+  return until(`an event says ${pattern}`, async () => {
+    const { items } = await lab.kube.list('Event', { namespace: 'default' });
+    return items
+      .filter(({ involvedObject }) => involvedObject.name === name)
+      .some(({ reason, message }) => pattern.test(`${reason}: ${message}`));
+  });
 }
 
 async function conditionsOf(service: string) {
@@ -95,7 +98,7 @@ describe('the life of a pod', () => {
     );
     const ready = async () => (await read('ready')).status?.containerStatuses?.map((c) => c.ready);
     await until('two are ready', async () => String(await ready()) === 'true,true,false');
-    assert.ok((await eventsOf('ready')).some((e) => /^Unhealthy: Readiness probe failed/.test(e)));
+    await untilTold('ready', /^Unhealthy: Readiness probe failed/);
     const record = readPodRecord(STATE, 'default', 'ready')!;
     const { pid } = record.containers.find(({ name }) => name === 'exec')!.process;
     const inside = ['nsenter', `--target=${pid}`, '--mount', '--root', '--', 'touch', '/tmp/good'];
@@ -120,8 +123,7 @@ describe('the life of a pod', () => {
       /^born\ntold\n$/,
     );
     assert.match(readFileSync(logPath(STATE, 'default', 'lively', 'main'), 'utf8'), /^born\n$/);
-    const events = await eventsOf('lively');
-    assert.ok(events.includes('Killing: Container main failed liveness probe, will be restarted'));
+    await untilTold('lively', /^Killing: Container main failed liveness probe, will be restarted$/);
   });
 
   test('what a container that ended has left behind does not outlive it', async () => {
@@ -166,7 +168,7 @@ describe('the life of a pod', () => {
       async () => (await conditionsOf('web'))[0]?.serving !== true,
     );
     await untilGone('web');
-    assert.ok((await eventsOf('web')).includes('Killing: Stopping container main'));
+    await untilTold('web', /^Killing: Stopping container main$/);
   });
 
   test('a second delete with less time hurries the end', async () => {
@@ -188,7 +190,7 @@ describe('the life of a pod', () => {
       pod('hooked', [shell('main', 'sleep infinity', { lifecycle: { postStart } })]),
     );
     await until('it was restarted', async () => (await main('hooked'))?.restartCount === 1);
-    assert.ok((await eventsOf('hooked')).some((e) => /^FailedPostStartHook: .*no/.test(e)));
+    await untilTold('hooked', /^FailedPostStartHook: .*no/);
   });
 
   test('init containers run in order, side-cars go on, and the phase says so', async () => {

@@ -5,7 +5,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { Exec, KubeConfig } from '@kubernetes/client-node';
+import { isAlive } from '../../lab/host/process.ts';
 import { kubeconfigPath } from '../../lab/state/paths.ts';
+import { readRecord } from '../../lab/state/record.ts';
 import { serverPod, startLab, type TestLab, until } from '../support/lab.ts';
 import { findKubectls } from './kubectl/binaries.ts';
 import { talker } from './kubectl/objects.ts';
@@ -47,6 +49,21 @@ describe('streams of pods', {
       client.kill('SIGKILL');
       await until('it has ended', async () => !(await processes()).includes(seconds));
     }
+  });
+
+  test('a client that vanishes while nobody reads its input takes its command along', async () => {
+    for (const options of [['-i'], ['-it']]) {
+      const seconds = `6543${options[0]!.length}`;
+      const client = start('exec', ...options, 'talker', '--', 'sleep', seconds);
+      await until('it runs', async () => (await processes()).includes(seconds));
+      client.stdin!.on('error', () => {});
+      client.stdin!.write(Buffer.alloc(1024 * 1024, 'x\n'));
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      client.kill('SIGKILL');
+      await until('it has ended', async () => !(await processes()).includes(seconds));
+    }
+    const { supervisor } = readRecord(NAME)!;
+    assert.ok(isAlive(supervisor!), 'and nothing else');
   });
 
   test('many bytes come through exec and back as they were, whoever is slow', async () => {

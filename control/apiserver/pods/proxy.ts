@@ -32,10 +32,14 @@ export function passRequest(
     const call = ask({ socketPath, path, method: 'GET' }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.pipe(response);
-      answer.once('close', resolve);
-      // What is followed would go on for ever.
-      response.once('close', () => answer.destroy());
+      answer.once('close', () => {
+        // Half an answer is none: its end would say that this was all.
+        if (!answer.complete) response.destroy();
+        resolve();
+      });
     });
+    // What is followed would go on for ever.
+    response.once('close', () => call.destroy());
     call.once('error', (error) => {
       if (response.headersSent) response.destroy();
       else reject(unreachable(error));

@@ -25,7 +25,7 @@ export function isPodStream(path: string): boolean {
  * pkg/registry/core/pod/strategy.go) where no container is meant, or none could answer.
  */
 export function streamPath(registry: Registry, url: URL): string {
-  const [, namespace = '', name = '', stream] = PATH.exec(url.pathname)!.map(decodeURIComponent);
+  const [namespace = '', name = '', stream = ''] = PATH.exec(url.pathname)!.slice(1).map(decode);
   const pod = registry.get(servedAt('v1', 'pods')!, { namespace, name });
   if (!pod.spec?.nodeName) throw badRequest(`pod ${name} does not have a host assigned`);
   const query = new URLSearchParams(url.searchParams);
@@ -73,4 +73,12 @@ function requireLog(pod: KubeObject, container: string, previous: boolean): void
   throw badRequest(
     `container ${JSON.stringify(container)} in pod ${JSON.stringify(name)} is waiting to start: ${reason}`,
   );
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    throw badRequest(`${part} in the path of the request is no UTF-8`);
+  }
 }

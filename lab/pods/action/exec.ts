@@ -73,8 +73,9 @@ export function commandInside({ pid }: ProcessId, command: string[]): string[] {
 }
 
 /** Kills a command, and what it has started and not let go of. */
-export function endCommand({ pid }: ChildProcess): void {
-  if (pid === undefined) return;
+export function endCommand({ pid, exitCode, signalCode }: ChildProcess): void {
+  // Once it has ended its number may be another's.
+  if (pid === undefined || exitCode !== null || signalCode !== null) return;
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {

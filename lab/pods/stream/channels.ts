@@ -36,7 +36,6 @@ export class Channels {
       else if (data[0] === RESIZE) readSize(rest, input);
     });
     socket.once('close', () => input.onClose());
-    // Clients wait for a first word on each channel before they show anything.
   }
 
   /** Sends what a stream says until it ends. */

@@ -1,6 +1,6 @@
 // A command inside a container, for whoever is at the other end of a WebSocket: kubectl exec.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import type { Readable } from 'node:stream';
 import { ReadStream } from 'node:tty';
@@ -18,6 +18,7 @@ import {
   SUCCESS,
 } from './channels.ts';
 import { runningContainer, type StreamRequest } from './request.ts';
+import { TerminalInput } from './terminal-input.ts';
 
 /** A client that gives no size has an ordinary terminal. */
 const COLUMNS = 80;
@@ -52,7 +53,7 @@ export function streamExec(stateDir: string, request: StreamRequest, socket: Web
       throw new Error('you must specify at least one command for the container');
     const pause = (paused: boolean) => channels.pauseInput(paused);
     const command = isTrue('tty')
-      ? startOnTerminal(container, words)
+      ? startOnTerminal(container, words, pause)
       : startOnPipes(container, words, isTrue('stdin'), pause);
     input = command.input;
     channels.pipe(command.stdout, STDOUT);
@@ -115,28 +116,35 @@ function startOnPipes(
   };
 }
 
-function startOnTerminal(container: ProcessId, words: string[]): Command {
+function startOnTerminal(container: ProcessId, words: string[], pause: Pause): Command {
   // One of the container's own, so that its programs find it below /dev/pts.
   const { master, path } = openPty(`/proc/${container.pid}/root/dev/pts`);
-  resizePty(master, COLUMNS, ROWS);
-  const terminal = openSync(path, 'r+');
-  const child = spawn('/usr/bin/setsid', ['--ctty', ...commandInside(container, words)], {
-    env: { TERM: 'xterm', ...environmentOf(container) },
-    stdio: [terminal, terminal, terminal],
-    cwd: '/',
-  });
-  closeSync(terminal);
+  let terminal = -1;
+  let child: ChildProcess;
+  try {
+    resizePty(master, COLUMNS, ROWS);
+    terminal = openSync(path, 'r+');
+    child = spawn('/usr/bin/setsid', ['--ctty', ...commandInside(container, words)], {
+      env: { TERM: 'xterm', ...environmentOf(container) },
+      stdio: [terminal, terminal, terminal],
+      cwd: '/',
+    });
+  } catch (error) {
+    closeSync(master);
+    throw error;
+  } finally {
+    if (terminal >= 0) closeSync(terminal);
+  }
   const stdout = new ReadStream(master);
   // The end of the last program on it is an error to whoever reads (EIO).
   stdout.on('error', () => stdout.destroy());
+  const keys = new TerminalInput(master, pause, () => stdout.destroyed);
   return {
     child,
     stdout,
     stderr: null,
     input: {
-      onInput: (bytes) => {
-        if (!stdout.destroyed) writeSync(master, bytes);
-      },
+      onInput: (bytes) => keys.write(bytes),
       onInputEnd: () => {},
       onResize: (columns, rows) => {
         // A client without a terminal says that it has no size.

@@ -62,6 +62,9 @@ function follow(log: Log, process: ProcessId, response: Writable): void {
     // A client that reads slowly is waited for.
     if (response.writableNeedDrain) return;
     if (log.copyTo(response) && !(ended && !response.writableNeedDrain)) return;
+    // What is said from now on nobody is told.
+    clearInterval(timer);
+    response.removeListener('drain', pump);
     response.end();
   };
   const timer = setInterval(pump, POLL_MS);

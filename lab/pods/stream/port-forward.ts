@@ -74,10 +74,13 @@ class Forwards {
       ...{ error: null, data: null, socket: null },
       port: Number(headers.get('port')),
     };
+    const type = headers.get('streamtype');
+    // Each connection has one stream of each of the two kinds.
+    if ((type !== 'error' && type !== 'data') || forwarded[type] !== null)
+      return this.#spdy.reset(id);
     this.#byRequest.set(number, forwarded);
     this.#byStream.set(id, forwarded);
-    if (headers.get('streamtype') === 'error') forwarded.error = id;
-    else forwarded.data = id;
+    forwarded[type] = id;
     if (forwarded.error !== null && forwarded.data !== null) this.#dial(number, forwarded);
   }
 

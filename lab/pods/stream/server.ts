@@ -14,6 +14,7 @@ export interface StreamServer {
   close(): Promise<void>;
 }
 
+const PING_MS = 5000;
 /** Longer messages are no client's. */
 const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -36,8 +37,13 @@ export async function serveStreams(socketPath: string, stateDir: string): Promis
   });
   // Whoever can write to it can run commands.
   chmodSync(socketPath, 0o600);
+  // Of a client that is not being read from nobody hears that it has gone, unless something is sent to it.
+  const pings = setInterval(() => {
+    for (const client of sockets.clients) client.ping();
+  }, PING_MS);
   return {
     close() {
+      clearInterval(pings);
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
       for (const client of sockets.clients) client.terminate();

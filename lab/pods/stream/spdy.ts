@@ -15,6 +15,8 @@ const HEADER_BYTES = 8;
 /** Stream, associated stream, priority and slot before the headers of a SYN_STREAM. */
 const SYN_STREAM_BYTES = 10;
 const FRAME_BYTES_MAX = 1024 * 1024;
+/** Headers of a stream, compressed: zlib makes a thousand times as much of a byte. */
+const HEADERS_BYTES_MAX = 16 * 1024;
 const RESET_INTERNAL_ERROR = 6;
 
 export interface SpdyEvents {
@@ -92,8 +94,10 @@ export class SpdyConnection {
     switch (header.readUInt16BE(2)) {
       case FRAME_SYN_STREAM: {
         const id = body.readUInt32BE(0);
+        if (body.length > HEADERS_BYTES_MAX) throw new Error('the headers are too long');
         const headers = readHeaders(await this.#inflated(body.subarray(SYN_STREAM_BYTES)));
         await this.#reply(id);
+        if (this.#ended) return;
         this.#events.onStream(id, headers);
         if (ended) await this.#events.onData(id, Buffer.alloc(0), true);
         return;
