@@ -14,7 +14,7 @@ export interface StreamServer {
   close(): Promise<void>;
 }
 
-const PING_MS = 5000;
+const PING_MS = 2000;
 /** Longer messages are no client's. */
 const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 
