@@ -14,6 +14,7 @@ import {
   hashLayout,
   IMAGE_WORDS_DEFAULT,
   layoutArena,
+  POLICY_COUNTER_WORDS,
   TRACE_RECORDS,
   TRACE_WORDS,
 } from './layout.ts';
@@ -41,6 +42,8 @@ export interface Arena {
   image: Int32Array;
   trace: Int32Array;
   affinity: Int32Array;
+  /** POLICY_COUNTERS for each policy's id. */
+  policies: Float64Array;
 }
 
 /** Views over a buffer of `layout.bytes` at least. */
@@ -57,6 +60,7 @@ export function viewArena(buffer: ArrayBuffer, layout: ArenaLayout): Arena {
     image: new Int32Array(buffer, l.image, l.imageWords),
     trace: new Int32Array(buffer, l.trace, TRACE_RECORDS * TRACE_WORDS),
     affinity: new Int32Array(buffer, l.affinity, l.affinitySlots * AFFINITY_WORDS),
+    policies: new Float64Array(buffer, l.policies, POLICY_COUNTER_WORDS),
   };
 }
 

@@ -10,14 +10,17 @@
 //   image         two halves; one is in force while the other is free or being left
 //   trace         512 KiB  a ring of records, written while somebody looks
 //   affinity      8 bytes a flow: 32 for every client and Service port with affinity, one in four flows
+//   policies      384 KiB  float64 per counter of each NetworkPolicy
 //
-// At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 8 + 64 MiB and 1 MiB = 221 MiB.
+// At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 8 + 64 MiB and 1.4 MiB = 221 MiB.
 
 import { SERVICE_ID_MAX } from '../nat/image.ts';
+import { POLICY_ID_MAX } from '../policy/policy.ts';
+import { POLICY_COUNTERS } from '../policy/policy-layout.ts';
 
 export const ARENA_MAGIC = 0x6b74756e; // "ktun"
 /** Raise it with every change of what any word means. */
-const LAYOUT_VERSION = 3;
+const LAYOUT_VERSION = 4;
 
 export const H_MAGIC = 0;
 export const H_LAYOUT = 1;
@@ -47,6 +50,10 @@ export const H_TRACE_UNTIL = 14;
 export const H_TRACE_WRITTEN = 15;
 /** Where the sweep of the affinity table goes on. */
 export const H_AFFINITY_SWEEP = 16;
+/** Ranges whose traffic waits for the first image: a count, then pairs (address, mask). */
+export const H_HELD_COUNT = 32;
+export const H_HELD_RANGES = 33;
+export const HELD_RANGES_MAX = 32;
 export const HEADER_BYTES = 4096;
 
 export const COUNTERS_MAX = 1024;
@@ -70,6 +77,9 @@ const FLOWS_PER_AFFINITY = 4;
 /** A search looks at 32 of them. */
 const AFFINITY_SLOTS_MIN = 32;
 
+/** A row for each policy; row 0 is of those that have no id. */
+export const POLICY_COUNTER_WORDS = (POLICY_ID_MAX + 1) * POLICY_COUNTERS;
+
 /** Byte offsets of the sections. */
 export interface ArenaLayout {
   flowsMax: number;
@@ -84,6 +94,7 @@ export interface ArenaLayout {
   trace: number;
   affinity: number;
   affinitySlots: number;
+  policies: number;
   bytes: number;
 }
 
@@ -109,7 +120,8 @@ export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
   const trace = align(image + imageWords * 4, 4096);
   const affinity = trace + TRACE_RECORDS * TRACE_WORDS * 4;
   const affinitySlots = Math.max(flowsMax / FLOWS_PER_AFFINITY, AFFINITY_SLOTS_MIN);
-  const bytes = affinity + affinitySlots * AFFINITY_WORDS * 4;
+  const policies = affinity + affinitySlots * AFFINITY_WORDS * 4;
+  const bytes = policies + POLICY_COUNTER_WORDS * 8;
   return {
     flowsMax,
     imageWords,
@@ -123,6 +135,7 @@ export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
     trace,
     affinity,
     affinitySlots,
+    policies,
     bytes,
   };
 }

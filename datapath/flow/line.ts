@@ -47,6 +47,11 @@ export const FLAG_REPLIED = 1 << 19;
 export const FLAG_ASSURED = 1 << 20;
 /** This side's packets arrive by forwarding and are forwarded again: give one hop back. */
 export const FLAG_TTL_BACK = 1 << 21;
+/** The policies in force let nothing of this flow pass. */
+export const FLAG_DENIED = 1 << 22;
+/** The policy generation that last judged the flow, from 1 to 511, in the bits above. */
+export const EPOCH_SHIFT = 23;
+export const EPOCHS = 511;
 
 /** No such side; also what a look-up gives when it gives up. */
 export const NO_SIDE = -1;

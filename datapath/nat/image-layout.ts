@@ -9,7 +9,12 @@ export const ROOT_FRONTEND_MASK = 3;
 /** Directory: block offset of each Service id, 0 for none. */
 export const ROOT_DIRECTORY = 4;
 export const ROOT_DIRECTORY_LENGTH = 5;
-export const ROOT_WORDS = 8;
+/** The policy part: its generation, the pods' block with the mask of its slots, the rules' block. No rules: no policy. */
+export const ROOT_POLICY_GENERATION = 6;
+export const ROOT_POLICY_PODS = 7;
+export const ROOT_POLICY_POD_MASK = 8;
+export const ROOT_POLICY_RULES = 9;
+export const ROOT_WORDS = 10;
 
 export const NODE_ADDRESS = 0;
 export const NODE_SERVICE_ADDRESS = 1;

@@ -1,6 +1,10 @@
 import type { Arena } from '../arena/arena.ts';
 import { H_IMAGE_ACK, H_IMAGE_ROOT } from '../arena/layout.ts';
 import { KubetunError } from '../error.ts';
+import type { PolicyChange } from '../policy/policy.ts';
+import { encodePods, encodeRules } from '../policy/policy-encode.ts';
+import { POD_SHIFT } from '../policy/policy-layout.ts';
+import { readPolicyGeneration } from '../policy/policy-reader.ts';
 import {
   FRONTEND_NODEPORT,
   type FrontendEntry,
@@ -17,6 +21,7 @@ const FRONTEND_SLOTS_MIN = 1024;
 const DIRECTORY_MIN = 1024;
 const ACKNOWLEDGE_TRIES_MAX = 100;
 const ACKNOWLEDGE_PAUSE_MS = 1;
+const NO_WORDS = new Int32Array(0);
 
 /** A block to be placed, and the root word (or directory entry) that will name it. */
 interface Block {
@@ -50,6 +55,9 @@ export class ImageWriter {
   readonly #captured = new Map<number, number>();
   #directory = new Int32Array(DIRECTORY_MIN);
   #node: NodeEntry | null = null;
+  /** The policy part as words; empty while there is no NetworkPolicy. */
+  #pods: Int32Array = NO_WORDS;
+  #rules: Int32Array = NO_WORDS;
   #nodeAddresses = new Set<number>();
   readonly #root = new Int32Array(L.ROOT_WORDS);
   readonly #survivors: Map<number, { name: string }>;
@@ -61,6 +69,7 @@ export class ImageWriter {
     this.#half = arena.image.length >>> 1;
     this.#survivors = readServices(arena);
     this.#generation = readGeneration(arena);
+    this.#root[L.ROOT_POLICY_GENERATION] = readPolicyGeneration(arena);
     const root = arena.header[H_IMAGE_ROOT]!;
     // As if the half of the surviving image were in use: the first publish rewrites into the other one.
     this.#start = root >= this.#half ? this.#half : 0;
@@ -124,12 +133,23 @@ export class ImageWriter {
       this.#services.set(service.id, service);
       if (service.id >= this.#directory.length) this.#growDirectory(service.id);
     }
+    if (change.policy) this.#takePolicy(change.policy);
     if (!change.node) return;
     const before = this.#nodeAddresses;
     this.#node = change.node;
     this.#nodeAddresses = new Set(change.node.nodeAddresses);
     for (const address of before) this.#mark(address);
     for (const address of this.#nodeAddresses) this.#mark(address);
+  }
+
+  #takePolicy({ generation, active, pods, rules }: PolicyChange): void {
+    this.#root[L.ROOT_POLICY_GENERATION] = generation;
+    if (pods) this.#pods = encodePods(pods);
+    if (rules) this.#rules = encodeRules(rules);
+    if (active) return;
+    this.#pods = NO_WORDS;
+    this.#rules = NO_WORDS;
+    this.#root.fill(0, L.ROOT_POLICY_PODS, L.ROOT_POLICY_RULES + 1);
   }
 
   /** Says in the frontend map what an address is, or takes the mark away. */
@@ -173,6 +193,16 @@ export class ImageWriter {
     const frontends = change.addFrontends.length + change.removeFrontends.length > 0;
     if (frontends || change.node) blocks.push(this.#frontendBlock());
     if (change.upsert.length + change.remove.length > 0) blocks.push(this.#directoryBlock());
+    const { policy } = change;
+    if (policy) blocks.push(...this.#policyBlocks(policy.pods !== null, policy.rules !== null));
+    return blocks;
+  }
+
+  #policyBlocks(pods: boolean, rules: boolean): Block[] {
+    const blocks: Block[] = [];
+    if (this.#rules.length === 0) return blocks;
+    if (pods) blocks.push({ words: this.#pods, named: L.ROOT_POLICY_PODS });
+    if (rules) blocks.push({ words: this.#rules, named: L.ROOT_POLICY_RULES });
     return blocks;
   }
 
@@ -196,6 +226,7 @@ export class ImageWriter {
     }
     this.#root[L.ROOT_FRONTEND_MASK] = this.#frontends.mask;
     this.#root[L.ROOT_DIRECTORY_LENGTH] = this.#directory.length;
+    this.#root[L.ROOT_POLICY_POD_MASK] = (this.#pods.length >> POD_SHIFT) - 1;
     return true;
   }
 
@@ -217,6 +248,7 @@ export class ImageWriter {
     }
     blocks.push({ words: encodeNode(this.#node!), named: L.ROOT_NODE });
     blocks.push(this.#frontendBlock(), this.#directoryBlock());
+    blocks.push(...this.#policyBlocks(true, true));
     if (this.#place(blocks)) {
       this.#halfGeneration = generation;
       return;

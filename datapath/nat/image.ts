@@ -1,6 +1,8 @@
 // The NAT image: the one contract between the control plane, which writes it, and the datapath, which reads it.
 // This file holds its vocabulary; image-layout.ts says where each word lies, image-writer.ts publishes.
 
+import type { PolicyChange } from '../policy/policy.ts';
+
 /** IP protocol numbers that can be a Service's. */
 export const PROTO_TCP = 6;
 export const PROTO_UDP = 17;
@@ -80,4 +82,6 @@ export interface ImageChange {
   remove: number[];
   addFrontends: FrontendEntry[];
   removeFrontends: FrontendEntry[];
+  /** NetworkPolicy; null or absent leaves it as it is. */
+  policy?: PolicyChange | null;
 }

@@ -1,5 +1,6 @@
 import type { Arena } from '../arena/arena.ts';
 import * as arenaLayout from '../arena/layout.ts';
+import { PolicyMap } from '../policy/policy-map.ts';
 import * as imageLayout from './image-layout.ts';
 import { hashFrontend } from './image-layout.ts';
 
@@ -18,6 +19,8 @@ export const NO_SLOT = -1;
 /** The image in force as the hot path reads it: the root's words, taken over once per batch. */
 export class ServiceMap {
   readonly words: Int32Array;
+  /** The policy part of the same image. */
+  readonly policy: PolicyMap;
   readonly #header: Int32Array;
   #root = 0;
   generation = 0;
@@ -32,6 +35,7 @@ export class ServiceMap {
 
   constructor(arena: Arena) {
     this.words = arena.image;
+    this.policy = new PolicyMap(arena.image);
     this.#header = arena.header;
   }
 
@@ -40,10 +44,10 @@ export class ServiceMap {
     return this.#root !== 0;
   }
 
-  /** Takes over the newest root and acknowledges it; called between batches. */
-  refresh(): void {
+  /** Takes over the newest root and acknowledges it; called between batches. False if it is there already. */
+  refresh(): boolean {
     const root = Atomics.load(this.#header, H_IMAGE_ROOT);
-    if (root === this.#root) return;
+    if (root === this.#root) return false;
     const w = this.words;
     this.#root = root;
     this.generation = w[root + ROOT_GENERATION]!;
@@ -55,7 +59,9 @@ export class ServiceMap {
     this.#mask = w[root + ROOT_FRONTEND_MASK]!;
     this.#directory = w[root + ROOT_DIRECTORY]!;
     this.#directoryLength = w[root + ROOT_DIRECTORY_LENGTH]!;
+    this.policy.refresh(root);
     Atomics.store(this.#header, H_IMAGE_ACK, this.generation);
+    return true;
   }
 
   /** Word offset of the frontend's slot, or NO_SLOT. */
@@ -105,13 +111,19 @@ export class ServiceMap {
   }
 
   inPodRange(address: number): boolean {
+    return this.placeInPodRange(address) >= 0;
+  }
+
+  /** How far an address lies from the beginning of its pod range, -1 if it is in none. */
+  placeInPodRange(address: number): number {
     const w = this.words;
     const count = w[this.#node + NODE_POD_RANGES]!;
     let at = this.#node + NODE_HEADER_WORDS;
     for (let n = 0; n < count; n++) {
-      if ((address & w[at + 1]!) === w[at]!) return true;
+      const mask = w[at + 1]!;
+      if ((address & mask) === w[at]!) return (address & ~mask) >>> 0;
       at += 2;
     }
-    return false;
+    return -1;
   }
 }

@@ -38,7 +38,7 @@ export function commit(d: Datapath, b: Batch, r: number): number {
   let flags = decision.masquerade === MASQUERADE_HAIRPIN ? FLAG_HAIRPIN : 0;
   if (newDst !== dst || ((newPorts ^ ports) & 0xffff) !== 0) flags |= FLAG_DNAT;
   if (newSrc !== src || (newPorts ^ ports) >>> 16 !== 0) flags |= FLAG_SNAT;
-  const meta = proto | (decision.state << META_STATE_SHIFT) | flags;
+  const meta = proto | (decision.state << META_STATE_SHIFT) | flags | d.epoch;
   const node = d.services.nodeAddress;
   const { lines } = table;
   const client = flow << (LINE_SHIFT + 1);

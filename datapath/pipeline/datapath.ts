@@ -4,8 +4,12 @@ import { nodeTimeouts, type Timeouts } from '../flow/state.ts';
 import { FlowTable } from '../flow/table.ts';
 import { AffinityTable } from '../nat/affinity.ts';
 import { ServiceMap } from '../nat/service-map.ts';
+import type { PolicyMap } from '../policy/policy-map.ts';
 import { Decision } from './decision.ts';
 import { FragmentTable } from './fragments.ts';
+import { epochOf } from './judge.ts';
+import { Judgement } from './judgement.ts';
+import { forgetEpochs, GENERATIONS_MAX } from './recheck.ts';
 
 /** The whole state of one node's datapath. Everything that the pipeline knows is here or in the packet. */
 export class Datapath {
@@ -17,15 +21,24 @@ export class Datapath {
   readonly lines: Int32Array;
   readonly traceRing: Int32Array;
   readonly services: ServiceMap;
+  readonly policy: PolicyMap;
+  readonly policyCounters: Float64Array;
   readonly affinity: AffinityTable;
   readonly timeouts: Timeouts;
   readonly fragments = new FragmentTable();
   /** What was decided for the last new flow; commit reads it, explain prints it. */
   readonly decision = new Decision();
-  /** Search for stale flows: the image it is for, the next flow, and how many are left to look at. */
-  purgeGeneration = 0;
-  purgeAt = 0;
-  purgeLeft = 0;
+  /** What policies said of the last flow that was judged. */
+  readonly judgement = new Judgement();
+  /** What W_META says above its flags of a flow that the policies in force have let pass. */
+  epoch = epochOf(0);
+  /** Search for what the last image ended: that image, the next flow, and how many are left to look at. */
+  recheckGeneration = 0;
+  recheckAt = 0;
+  recheckLeft = 0;
+  /** No flow was judged before the first of these policy generations; the search began its present round at the second. */
+  judgedSince = 0;
+  roundSince = 0;
   /** False makes every packet take the ordinary way: for traces, and for tests that hold both against each other. */
   useExpress = true;
   /** The clock, ms as a wrapping int32; set once per batch. */
@@ -41,11 +54,22 @@ export class Datapath {
     this.lines = arena.lines;
     this.traceRing = arena.trace;
     this.services = new ServiceMap(arena);
+    this.policy = this.services.policy;
+    this.policyCounters = arena.policies;
     this.affinity = new AffinityTable(arena);
     this.timeouts = nodeTimeouts();
     this.#random = seed | 0 || 1;
     this.header[H_ATTACHED] = this.header[H_ATTACHED]! + 1;
     this.table.rescan();
+    this.refresh();
+  }
+
+  /** Takes over the newest image; called between batches. */
+  refresh(): void {
+    if (!this.services.refresh()) return;
+    const { generation } = this.policy;
+    this.epoch = epochOf(generation);
+    if (generation - this.judgedSince >= GENERATIONS_MAX) forgetEpochs(this);
   }
 
   /** Adds one to a counter or to a drop reason. */

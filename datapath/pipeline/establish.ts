@@ -1,6 +1,7 @@
 // The first packet of a flow: which Service port it is for, which endpoint serves it, what it becomes. Deciding
 // changes nothing, so that explain can ask; commit makes the flow.
 
+import * as arenaLayout from '../arena/layout.ts';
 import * as ports from '../flow/ports.ts';
 import { findSourcePort, isReplyFree, type Tuple, withSourcePort } from '../flow/ports.ts';
 import * as states from '../flow/state.ts';
@@ -40,8 +41,9 @@ const {
 const {
   COUNT_PASSED_HOST, COUNT_PASSED_UNTRACKED, COUNT_PORT_MOVED, COUNT_REJECT_MIDSTREAM,
   COUNT_REJECT_NO_ENDPOINT, COUNT_REJECT_WRONG_PORT, DROP_ICMP_WITHOUT_FLOW, DROP_MIDSTREAM_NAT,
-  DROP_NO_LOCAL_ENDPOINT, DROP_SNAT_PORTS, DROP_SOURCE_RANGE, DROP_UNALLOCATED,
+  DROP_NO_IMAGE, DROP_NO_LOCAL_ENDPOINT, DROP_SNAT_PORTS, DROP_SOURCE_RANGE, DROP_UNALLOCATED,
 } = verdict;
+const { H_HELD_COUNT, H_HELD_RANGES } = arenaLayout;
 const { NO_ENTRY } = affinities;
 const { NO_PORT } = ports;
 // biome-ignore format: a list.
@@ -69,7 +71,7 @@ export function establish(d: Datapath, b: Batch, r: number): number {
   const proto = b.p[r | P_PROTO]!;
   const { decision, services } = d;
   decision.reset(src, dst, ports);
-  if (!services.ready) return passHost(d);
+  if (!services.ready) return isHeld(d, src) || isHeld(d, dst) ? -DROP_NO_IMAGE : passHost(d);
   decision.state = firstState(proto);
   const slot = services.findFrontend(dst, ((ports & 0xffff) << 8) | proto);
   if (slot !== NO_SLOT && hasFrontends(proto)) return toFrontend(d, b, r, slot);
@@ -83,6 +85,16 @@ export function establish(d: Datapath, b: Batch, r: number): number {
   const node = services.nodeAddress;
   if (dst === node || src === node) return passHost(d);
   return toAddress(d, b, r, mark);
+}
+
+/** True for an address of the ranges whose traffic waits for the first image. */
+function isHeld(d: Datapath, address: number): boolean {
+  const { header } = d;
+  const end = H_HELD_RANGES + header[H_HELD_COUNT]! * 2;
+  for (let at = H_HELD_RANGES; at < end; at += 2) {
+    if ((address & header[at + 1]!) === header[at]!) return true;
+  }
+  return false;
 }
 
 /** What the node's own sockets send and receive is left alone: half of it never crosses the datapath. */

@@ -6,6 +6,7 @@
 //   find       the side whose key is the packet's tuple                           ../flow/table.ts
 //   track      hit: state, sequence numbers, age                                  track.ts
 //   establish  miss: Service, endpoint, masquerade, source port                   establish.ts
+//   judge      NetworkPolicy: of a new flow, of an old one when policies change   judge.ts
 //   commit     both sides of the new flow into the table                          commit.ts
 //   translate  addresses, ports, checksums, TTL                                   translate.ts
 //   refuse     or an answer to the sender                                         refuse.ts
@@ -25,9 +26,11 @@ import { express } from './express.ts';
 import * as fragments from './fragments.ts';
 import { datagramId } from './fragments.ts';
 import { translateIcmpError } from './icmp-error.ts';
+import * as judging from './judge.ts';
+import { isUnjudged, judgeAgain, judgeNew, judgePassing, tally } from './judge.ts';
 import { parse } from './parse.ts';
+import { recheck } from './recheck.ts';
 import { refuse } from './refuse.ts';
-import { purge } from './stale.ts';
 import { touch } from './touch.ts';
 import { trace } from './trace.ts';
 import * as tracking from './track.ts';
@@ -52,7 +55,8 @@ const {
 const { PROTO_SCTP } = wire;
 const { ESTABLISH_FLOW, ESTABLISH_PASS } = establishing;
 const { FRAGMENT_UNKNOWN } = fragments;
-const { TRACK_GO, TRACK_REOPEN } = tracking;
+const { TRACK_GO, TRACK_REOPEN, TRACK_STALE } = tracking;
+const { JUDGED_GONE } = judging;
 
 /** Expiry looks at this many flow slots a tick, or at one in 64: at 10 ticks/s every flow is seen in 6.4 s. */
 const SWEEP_SLICE_MIN = 2048;
@@ -66,7 +70,7 @@ const AFFINITY_SLICE = 256;
  */
 export function run(d: Datapath, b: Batch, now: number): void {
   d.now = now;
-  d.services.refresh();
+  d.refresh();
   const { p } = b;
   const { seed } = d.table;
   touch(d, b);
@@ -108,16 +112,24 @@ function runFlow(d: Datapath, b: Batch, r: number): number {
   const side = table.find(p[r | P_HASH]!, src, dst, ports, proto);
   p[r | P_SIDE] = side;
   if (side === NO_SIDE) return runMiss(d, b, r);
+  if (isUnjudged(d, side)) {
+    const judged = judgeAgain(d, side >> 1);
+    if (judged === JUDGED_GONE) return runAnew(d, b, r, side, TRACK_STALE);
+    if (judged < 0) {
+      tally(d, judged);
+      return judged;
+    }
+  }
   const tracked = track(d, b, r, side);
   if (tracked !== TRACK_GO) return runAnew(d, b, r, side, tracked);
   translate(d, b, r, side);
   return VERDICT_FORWARD;
 }
 
-/** A packet that takes the place of a flow that was closed, or whose endpoint is gone. */
-function runAnew(d: Datapath, b: Batch, r: number, side: number, tracked: number): number {
+/** A packet that takes the place of a flow that was closed, or whose endpoint or pod is gone. */
+function runAnew(d: Datapath, b: Batch, r: number, side: number, why: number): number {
   d.table.remove(side >> 1);
-  d.count(tracked === TRACK_REOPEN ? COUNT_FLOWS_REOPENED : COUNT_FLOWS_STALE);
+  d.count(why === TRACK_REOPEN ? COUNT_FLOWS_REOPENED : COUNT_FLOWS_STALE);
   return runMiss(d, b, r);
 }
 
@@ -126,8 +138,10 @@ function runMiss(d: Datapath, b: Batch, r: number): number {
   b.p[r | P_SIDE] = NO_SIDE;
   const decided = establish(d, b, r);
   if (decided < 0) return decided;
-  if (decided === ESTABLISH_PASS) return VERDICT_FORWARD;
+  if (decided === ESTABLISH_PASS) return judgePassing(d, b, r);
   if (decided !== ESTABLISH_FLOW) return refuse(b, r);
+  const judged = judgeNew(d, b, r);
+  if (judged < 0) return judged;
   const side = commit(d, b, r);
   if (side < 0) return side;
   track(d, b, r, side);
@@ -181,14 +195,14 @@ function runFirstFragment(d: Datapath, b: Batch, r: number): number {
 /** Work between batches: a bounded slice of expiry. Call it a few times a second, traffic or not. */
 export function tick(d: Datapath, now: number): void {
   d.now = now;
-  d.services.refresh();
+  d.refresh();
   const until = d.header[H_TRACE_UNTIL]!;
   if (until !== 0 && ((until - now) | 0) <= 0) d.header[H_TRACE_UNTIL] = 0;
   const part = d.header[H_FLOW_HIGH]! >> SWEEP_SHIFT;
   const slice = Math.max(part, SWEEP_SLICE_MIN);
   const gone = sweep(d.table, now, d.timeouts, slice);
   d.counters[COUNT_FLOWS_EXPIRED] = d.counters[COUNT_FLOWS_EXPIRED]! + gone;
-  purge(d, d.header[H_FLOW_HIGH]!, slice);
+  recheck(d, d.header[H_FLOW_HIGH]!, slice);
   d.affinity.sweep(now, AFFINITY_SLICE);
   const orphans = d.fragments.expire(now);
   d.counters[DROP_FRAGMENT_ORPHAN] = d.counters[DROP_FRAGMENT_ORPHAN]! + orphans;

@@ -4,19 +4,15 @@
 import * as line from '../flow/line.ts';
 import * as imageLayout from '../nat/image-layout.ts';
 import * as serviceMap from '../nat/service-map.ts';
-import * as wire from '../wire/layout.ts';
 import type { Datapath } from './datapath.ts';
-import * as verdict from './verdict.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
-  LINE_SHIFT, META_PROTO_MASK, W_CHECKED, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_PORTS, W_SERVICE,
+  META_PROTO_MASK, W_CHECKED, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_PORTS, W_SERVICE,
 } = line;
 const { SLOT_SERVICE } = imageLayout;
 const { NO_SLOT } = serviceMap;
-const { PROTO_UDP } = wire;
-const { COUNT_FLOWS_STALE } = verdict;
 
 /**
  * True if the flow whose client line is at `at` was made for a Service that does not lead to its endpoint any more,
@@ -41,24 +37,4 @@ export function isStaleUdp(d: Datapath, at: number): boolean {
   if (isStale(d, at)) return true;
   d.lines[at | W_CHECKED] = generation;
   return false;
-}
-
-/** After each new image: deletes stale UDP flows, a slice of the table at a time. */
-export function purge(d: Datapath, high: number, slice: number): void {
-  const { lines, services, table } = d;
-  if (services.generation !== d.purgeGeneration) {
-    d.purgeGeneration = services.generation;
-    d.purgeLeft = high;
-  }
-  const steps = Math.min(slice, d.purgeLeft);
-  d.purgeLeft -= steps;
-  for (let n = 0; n < steps; n++) {
-    if (d.purgeAt >= high) d.purgeAt = 0;
-    const at = d.purgeAt << (LINE_SHIFT + 1);
-    if ((lines[at | W_META]! & META_PROTO_MASK) === PROTO_UDP && isStaleUdp(d, at)) {
-      table.remove(d.purgeAt);
-      d.count(COUNT_FLOWS_STALE);
-    }
-    d.purgeAt++;
-  }
 }

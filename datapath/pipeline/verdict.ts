@@ -27,6 +27,11 @@ export const DROP_FRAGMENT_LIMIT = 17;
 export const DROP_FRAGMENT_RANGE = 18;
 export const DROP_UNANSWERABLE = 19;
 export const DROP_FRAGMENT_SCTP = 20;
+export const DROP_POLICY_INGRESS = 21;
+export const DROP_POLICY_EGRESS = 22;
+export const DROP_POLICY_UNKNOWN = 23;
+export const DROP_NO_IMAGE = 24;
+export const DROP_SPOOFED = 25;
 
 /** Name and meaning of each drop reason; index is the DROP_* code. */
 export const DROP_REASONS: readonly (readonly [string, string])[] = [
@@ -51,6 +56,14 @@ export const DROP_REASONS: readonly (readonly [string, string])[] = [
   ['fragment-range', 'a fragment that ends beyond 65,535 bytes'],
   ['unanswerable', 'refused, but a reply to it is forbidden (RST, ICMP error, multicast)'],
   ['fragment-sctp', 'SCTP in pieces whose ports change: its CRC lies over all of them'],
+  ['policy-ingress', 'NetworkPolicies isolate the destination, and no rule allows this'],
+  ['policy-egress', 'NetworkPolicies isolate the source, and no rule allows this'],
+  [
+    'policy-unknown',
+    'an address of the pod ranges whose pod, and so its policies, are not known yet',
+  ],
+  ['no-image', 'traffic of a pod before the first image, when its policies are not known yet'],
+  ['spoofed', "a pod sent it with an address that is not the pod's"],
 ];
 
 /** Counters other than drops, after the drop reasons in the counter section. */
@@ -75,6 +88,8 @@ export const COUNT_READ_ERRORS = COUNTER_BASE + 16;
 export const COUNT_WRITE_ERRORS = COUNTER_BASE + 17;
 export const COUNT_AFFINITY_FULL = COUNTER_BASE + 18;
 export const COUNT_FLOWS_STALE = COUNTER_BASE + 19;
+export const COUNT_FLOWS_JUDGED = COUNTER_BASE + 20;
+export const COUNT_POLICY_AUDITED = COUNTER_BASE + 21;
 
 /** Names and meanings, index is the code less COUNTER_BASE. */
 export const COUNTERS: readonly (readonly [string, string])[] = [
@@ -97,7 +112,9 @@ export const COUNTERS: readonly (readonly [string, string])[] = [
   ['read-errors', 'reads from a device that failed'],
   ['write-errors', 'writes to a device that failed'],
   ['affinity-full', 'clients whose endpoint could not be remembered: the next one is random'],
-  ['flows-stale', 'flows given up because their endpoint or their Service is gone'],
+  ['flows-stale', 'flows given up because their endpoint, their Service or their pod is gone'],
+  ['flows-judged', 'flows judged again after a change of policies'],
+  ['policy-audited', 'new connections that a policy under audit would have stopped'],
 ];
 
 /** Name of the counter that says why a packet was refused or let by, null for none. */

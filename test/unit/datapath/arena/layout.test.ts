@@ -10,6 +10,7 @@ import {
   hashLayout,
   IMAGE_WORDS_DEFAULT,
   layoutArena,
+  POLICY_COUNTER_WORDS,
   TRACE_RECORDS,
   TRACE_WORDS,
 } from '../../../../datapath/arena/layout.ts';
@@ -29,6 +30,7 @@ for (const flows of [16, 1024, FLOWS_DEFAULT, FLOWS_LIMIT]) {
       [l.image, 4096 * 4],
       [l.trace, TRACE_RECORDS * TRACE_WORDS * 4],
       [l.affinity, l.affinitySlots * AFFINITY_WORDS * 4],
+      [l.policies, POLICY_COUNTER_WORDS * 8],
     ].sort((a, b) => a[0]! - b[0]!);
     let end = 0;
     for (const [start, bytes] of sections) {

@@ -1,0 +1,66 @@
+// After each new image every flow is looked at again, a slice of the table at a time: what a Service, a pod or a policy has
+// ended goes even if no packet comes. So no flow's epoch, which counts to 511, is ever taken for a later one.
+
+import * as line from '../flow/line.ts';
+import * as wire from '../wire/layout.ts';
+import type { Datapath } from './datapath.ts';
+import * as judging from './judge.ts';
+import { isUnjudged, judgeAgain } from './judge.ts';
+import { isStaleUdp } from './stale.ts';
+import * as verdict from './verdict.ts';
+
+// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+const { EPOCHS, EPOCH_SHIFT, LINE_SHIFT, LINE_WORDS, META_PROTO_MASK, W_META } = line;
+const { PROTO_UDP } = wire;
+const { COUNT_FLOWS_STALE } = verdict;
+const { JUDGED_GONE } = judging;
+
+/** Policies may change so often before every flow has been looked at; at 50 changes a second 320 are reached. */
+export const GENERATIONS_MAX = EPOCHS - 1;
+const BELOW_EPOCH = (1 << EPOCH_SHIFT) - 1;
+
+/** Looks at the next flows, at most `slice` of the `high` that there may be. */
+export function recheck(d: Datapath, high: number, slice: number): void {
+  const { services, policy } = d;
+  if (services.generation !== d.recheckGeneration) {
+    d.recheckGeneration = services.generation;
+    d.recheckLeft = high;
+  }
+  const steps = Math.min(slice, d.recheckLeft);
+  d.recheckLeft -= steps;
+  for (let n = 0; n < steps; n++) {
+    if (d.recheckAt >= high) {
+      d.recheckAt = 0;
+      d.judgedSince = d.roundSince;
+      d.roundSince = policy.generation;
+    }
+    if (isOver(d, d.recheckAt)) {
+      d.table.remove(d.recheckAt);
+      d.count(COUNT_FLOWS_STALE);
+    }
+    d.recheckAt++;
+  }
+  if (d.recheckLeft > 0) return;
+  d.judgedSince = policy.generation;
+  d.roundSince = policy.generation;
+}
+
+function isOver(d: Datapath, flow: number): boolean {
+  const at = flow << (LINE_SHIFT + 1);
+  const meta = d.lines[at | W_META]!;
+  if (meta === 0) return false;
+  if ((meta & META_PROTO_MASK) === PROTO_UDP && isStaleUdp(d, at)) return true;
+  return isUnjudged(d, flow << 1) && judgeAgain(d, flow) === JUDGED_GONE;
+}
+
+/** Marks every flow that the policies in force have not judged as one that was judged nobody knows when. */
+export function forgetEpochs(d: Datapath): void {
+  const { lines, table } = d;
+  const sides = table.flowsMax * 2;
+  for (let side = 0; side < sides; side++) {
+    const at = side * LINE_WORDS + W_META;
+    if (lines[at]! >>> EPOCH_SHIFT !== d.epoch >>> EPOCH_SHIFT)
+      lines[at] = lines[at]! & BELOW_EPOCH;
+  }
+  d.judgedSince = d.policy.generation;
+}

@@ -1,0 +1,77 @@
+// The policy part for cold readers: the next agent, the command line. A reader in another process may see a block being
+// replaced, so every length is checked before it is used.
+
+import type { Arena } from '../arena/arena.ts';
+import { H_IMAGE_ROOT } from '../arena/layout.ts';
+import * as I from '../nat/image-layout.ts';
+import * as L from './policy-layout.ts';
+
+const NAME_BYTES_MAX = 1024;
+const NAMES_MAX = 100_000;
+const PODS_MAX = 1 << 20;
+
+/** Counts of a policy in one direction. */
+export interface PolicyHits {
+  /** New connections that one of its rules allowed. */
+  allowed: number;
+  /** Packets dropped because no rule of any policy that selects the pod allows them. */
+  dropped: number;
+  /** New connections let pass that it would have stopped, were it not audited only. */
+  audited: number;
+}
+
+/** The policy generation in force, 0 before the first. */
+export function readPolicyGeneration(arena: Arena): number {
+  const root = arena.header[H_IMAGE_ROOT]!;
+  return root === 0 ? 0 : (arena.image[root + I.ROOT_POLICY_GENERATION] ?? 0);
+}
+
+/** Names (`NS/NAME`) of the policies in force by their ids. */
+export function readPolicyNames(arena: Arena): Map<number, string> {
+  const names = new Map<number, string>();
+  const { image, header } = arena;
+  const root = header[H_IMAGE_ROOT]!;
+  const rules = root === 0 ? 0 : (image[root + I.ROOT_POLICY_RULES] ?? 0);
+  if (rules === 0) return names;
+  const count = Math.min(image[rules + L.RULES_NAME_COUNT] ?? 0, NAMES_MAX);
+  let at = rules + image[rules + L.RULES_NAMES]!;
+  for (let n = 0; n < count; n++) {
+    const bytes = image[at + 1] ?? -1;
+    const start = image.byteOffset + (at + 2) * 4;
+    if (bytes < 0 || bytes > NAME_BYTES_MAX || start + bytes > image.buffer.byteLength) break;
+    names.set(image[at]!, Buffer.from(image.buffer, start, bytes).toString());
+    at += 2 + ((bytes + 3) >> 2);
+  }
+  return names;
+}
+
+/** Who has which address, as the image in force says: what the next agent goes on from. */
+export function readPolicyPods(arena: Arena): Map<number, { uid: number; born: number }> {
+  const pods = new Map<number, { uid: number; born: number }>();
+  const { image, header } = arena;
+  const root = header[H_IMAGE_ROOT]!;
+  const block = root === 0 ? 0 : (image[root + I.ROOT_POLICY_PODS] ?? 0);
+  if (block === 0) return pods;
+  const slots = Math.min(image[root + I.ROOT_POLICY_POD_MASK]! + 1, PODS_MAX);
+  for (let slot = 0; slot < slots; slot++) {
+    const at = block + (slot << L.POD_SHIFT);
+    if (!image[at + L.POD_USED]) continue;
+    const [uid, born] = [image[at + L.POD_UID]!, image[at + L.POD_BORN]!];
+    pods.set(image[at + L.POD_ADDRESS]!, { uid, born });
+  }
+  return pods;
+}
+
+/** What a policy has done since the arena was made. */
+export function readPolicyHits(
+  arena: Arena,
+  id: number,
+): { ingress: PolicyHits; egress: PolicyHits } {
+  const row = arena.policies.subarray(id * L.POLICY_COUNTERS, (id + 1) * L.POLICY_COUNTERS);
+  const at = (base: number): PolicyHits => ({
+    allowed: row[base + L.POLICY_ALLOWED]!,
+    dropped: row[base + L.POLICY_DROPPED]!,
+    audited: row[base + L.POLICY_AUDITED]!,
+  });
+  return { ingress: at(0), egress: at(L.POLICY_EGRESS) };
+}
