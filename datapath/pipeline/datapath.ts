@@ -9,7 +9,7 @@ import { Decision } from './decision.ts';
 import { FragmentTable } from './fragments.ts';
 import { epochOf } from './judge.ts';
 import { Judgement } from './judgement.ts';
-import { forgetEpochs, GENERATIONS_MAX } from './recheck.ts';
+import { forgetEpochs, GENERATIONS_MAX, ROUND_GENERATIONS } from './recheck.ts';
 
 /** The whole state of one node's datapath. Everything that the pipeline knows is here or in the packet. */
 export class Datapath {
@@ -61,7 +61,10 @@ export class Datapath {
     this.#random = seed | 0 || 1;
     this.header[H_ATTACHED] = this.header[H_ATTACHED]! + 1;
     this.table.rescan();
-    this.refresh();
+    this.services.refresh();
+    this.epoch = epochOf(this.policy.generation);
+    this.judgedSince = this.policy.generation - ROUND_GENERATIONS;
+    this.roundSince = this.judgedSince;
   }
 
   /** Takes over the newest image; called between batches. */

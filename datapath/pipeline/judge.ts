@@ -120,7 +120,8 @@ function ageOf(d: Datapath, meta: number): number {
 function isYounger(d: Datapath, address: number, age: number): boolean {
   const { policy } = d;
   const pod = policy.findPod(address);
-  return pod !== NO_POD && age > ((policy.generation - policy.words[pod + POD_BORN]!) | 0);
+  const born = pod === NO_POD ? 0 : policy.words[pod + POD_BORN]!;
+  return born !== 0 && age > ((policy.generation - born) | 0);
 }
 
 /** Marks both sides as judged. */

@@ -1,6 +1,7 @@
 // After each new image every flow is looked at again, a slice of the table at a time: what a Service, a pod or a policy has
 // ended goes even if no packet comes. So no flow's epoch, which counts to 511, is ever taken for a later one.
 
+import * as arenaLayout from '../arena/layout.ts';
 import * as line from '../flow/line.ts';
 import * as wire from '../wire/layout.ts';
 import type { Datapath } from './datapath.ts';
@@ -11,12 +12,15 @@ import * as verdict from './verdict.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 const { EPOCHS, EPOCH_SHIFT, LINE_SHIFT, LINE_WORDS, META_PROTO_MASK, W_META } = line;
+const { H_FLOW_HIGH } = arenaLayout;
 const { PROTO_UDP } = wire;
 const { COUNT_FLOWS_STALE } = verdict;
 const { JUDGED_GONE } = judging;
 
-/** Policies may change so often before every flow has been looked at; at 50 changes a second 320 are reached. */
+/** Policies may change so often before every flow has been looked at. */
 export const GENERATIONS_MAX = EPOCHS - 1;
+/** As many changes as there are in one round of the search, at 50 a second, and some more. */
+export const ROUND_GENERATIONS = 400;
 const BELOW_EPOCH = (1 << EPOCH_SHIFT) - 1;
 
 /** Looks at the next flows, at most `slice` of the `high` that there may be. */
@@ -53,14 +57,14 @@ function isOver(d: Datapath, flow: number): boolean {
   return isUnjudged(d, flow << 1) && judgeAgain(d, flow) === JUDGED_GONE;
 }
 
-/** Marks every flow that the policies in force have not judged as one that was judged nobody knows when. */
+/** Marks every flow as one that was judged nobody knows when: an epoch may be that of another generation by now. */
 export function forgetEpochs(d: Datapath): void {
   const { lines, table } = d;
-  const sides = table.flowsMax * 2;
+  const sides = table.header[H_FLOW_HIGH]! * 2;
   for (let side = 0; side < sides; side++) {
     const at = side * LINE_WORDS + W_META;
-    if (lines[at]! >>> EPOCH_SHIFT !== d.epoch >>> EPOCH_SHIFT)
-      lines[at] = lines[at]! & BELOW_EPOCH;
+    lines[at] = lines[at]! & BELOW_EPOCH;
   }
   d.judgedSince = d.policy.generation;
+  d.roundSince = d.policy.generation;
 }

@@ -42,7 +42,7 @@ import * as verdict from './verdict.ts';
 // biome-ignore format: a list.
 const {
   COUNT_BATCHES, COUNT_FLOWS_EXPIRED, COUNT_FLOWS_REOPENED, COUNT_FLOWS_STALE, COUNT_FORWARDED, COUNT_FRAGMENTS,
-  COUNT_PACKETS, DROP_FRAGMENT_LIMIT, DROP_FRAGMENT_ORPHAN, DROP_FRAGMENT_SCTP, DROP_UNANSWERABLE, VERDICT_FORWARD,
+  COUNT_PACKETS, DROP_FRAGMENT_LIMIT, DROP_FRAGMENT_ORPHAN, DROP_FRAGMENT_SCTP, DROP_SPOOFED, DROP_UNANSWERABLE, VERDICT_FORWARD,
   VERDICT_HELD, VERDICT_REPLY,
 } = verdict;
 const { H_FLOW_HIGH, H_TRACE_UNTIL } = arenaLayout;
@@ -96,6 +96,23 @@ export function run(d: Datapath, b: Batch, now: number): void {
     if (tracing) trace(d, b, r, verdict);
   }
   d.add(COUNT_FORWARDED, forwarded);
+  d.add(COUNT_PACKETS, b.count);
+  d.count(COUNT_BATCHES);
+}
+
+/** A batch of packets whose source is not the pod's that sent them: each is dropped, counted and shown. */
+export function runSpoofed(d: Datapath, b: Batch, now: number): void {
+  d.now = now;
+  const until = d.header[H_TRACE_UNTIL]!;
+  const tracing = until !== 0 && ((until - now) | 0) > 0;
+  for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
+    b.p[r | P_SIDE] = NO_SIDE;
+    parse(b, r, d.table.seed);
+    const verdict = b.p[r | P_VERDICT]! || -DROP_SPOOFED;
+    b.p[r | P_VERDICT] = verdict;
+    d.count(-verdict);
+    if (tracing) trace(d, b, r, verdict);
+  }
   d.add(COUNT_PACKETS, b.count);
   d.count(COUNT_BATCHES);
 }

@@ -2,9 +2,11 @@ import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { ARENA_SIZES_DEFAULT, type Arena, type ArenaSizes } from '../arena/arena.ts';
 import { type ArenaFile, openArenaFile } from '../arena/file.ts';
+import { H_HELD_COUNT, H_HELD_RANGES, HELD_RANGES_MAX } from '../arena/layout.ts';
 import { KubetunError } from '../error.ts';
 import { closeFile, eventfd, mapMemory, write } from '../io/sys.ts';
 import { openTun, type Tun } from '../io/tun.ts';
+import type { Range4 } from '../nat/image.ts';
 import { ImageWriter } from '../nat/image-writer.ts';
 import { CONTROL_READY, CONTROL_STOP, CONTROL_WORDS, type WorkerInput } from './protocol.ts';
 
@@ -17,6 +19,10 @@ export interface EngineOptions {
   arenaPath: string;
   /** The TUN device, made if it is not there, in the process's network namespace. */
   tunName: string;
+  /** Another TUN device, to which the node sends what pods send with an address that is not theirs. */
+  spoofedTunName?: string | null;
+  /** Ranges of pods: their traffic waits for the first image, for their policies are not known before. */
+  heldRanges?: Range4[];
   sizes?: ArenaSizes;
   /** Takes one line per notable event. */
   log?: (message: string) => void;
@@ -32,6 +38,7 @@ export class Engine {
   restarts = 0;
   readonly #file: ArenaFile;
   readonly #tun: Tun;
+  readonly #spoofed: Tun | null;
   readonly #wakeFd: number;
   readonly #wakeWord = mapMemory(8);
   readonly #input: Omit<WorkerInput, 'seed'>;
@@ -39,9 +46,10 @@ export class Engine {
   #worker: Worker | null = null;
   #stopping = false;
 
-  private constructor(options: EngineOptions, file: ArenaFile, tun: Tun) {
+  private constructor(options: EngineOptions, file: ArenaFile, tun: Tun, spoofed: Tun | null) {
     this.#file = file;
     this.#tun = tun;
+    this.#spoofed = spoofed;
     this.arena = file.arena;
     this.survived = file.survived;
     this.#log = options.log ?? (() => {});
@@ -51,7 +59,10 @@ export class Engine {
     this.writer.onPublished = () => this.wake();
     this.#input = {
       arenaPath: options.arenaPath,
-      ports: [{ name: tun.name, fd: tun.fd }],
+      ports: [
+        { name: tun.name, fd: tun.fd, spoofed: false },
+        ...(spoofed ? [{ name: spoofed.name, fd: spoofed.fd, spoofed: true }] : []),
+      ],
       wakeFd: this.#wakeFd,
       control: new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4)),
     };
@@ -64,14 +75,18 @@ export class Engine {
   static async start(options: EngineOptions): Promise<Engine> {
     const sizes = options.sizes ?? ARENA_SIZES_DEFAULT;
     const file = openArenaFile(options.arenaPath, sizes, randomInt(1, 2 ** 31));
-    let tun: Tun;
+    let tun: Tun | null = null;
+    let spoofed: Tun | null = null;
     try {
       tun = openTun(options.tunName);
+      if (options.spoofedTunName) spoofed = openTun(options.spoofedTunName);
     } catch (error) {
+      tun?.close();
       file.close();
       throw error;
     }
-    const engine = new Engine(options, file, tun);
+    hold(file.arena, options.heldRanges ?? []);
+    const engine = new Engine(options, file, tun, spoofed);
     await engine.#spawn();
     return engine;
   }
@@ -96,6 +111,7 @@ export class Engine {
       await gone;
     }
     this.#tun.close();
+    this.#spoofed?.close();
     closeFile(this.#wakeFd);
     this.#file.close();
   }
@@ -137,4 +153,14 @@ export class Engine {
       this.#spawn().catch((error: unknown) => this.#log(String(error)));
     }, RESTART_PAUSE_MS);
   }
+}
+
+/** Notes the ranges whose traffic waits for the first image. */
+function hold({ header }: Arena, ranges: Range4[]): void {
+  const held = ranges.slice(0, HELD_RANGES_MAX);
+  held.forEach(({ address, mask }, n) => {
+    header[H_HELD_RANGES + n * 2] = address;
+    header[H_HELD_RANGES + n * 2 + 1] = mask;
+  });
+  header[H_HELD_COUNT] = held.length;
 }

@@ -18,7 +18,7 @@ import {
   PACKET_BYTES_MAX,
 } from '../pipeline/batch.ts';
 import { Datapath } from '../pipeline/datapath.ts';
-import { run, tick } from '../pipeline/run.ts';
+import { run, runSpoofed, tick } from '../pipeline/run.ts';
 import { COUNT_READ_ERRORS, COUNT_WRITE_ERRORS, VERDICT_REPLY } from '../pipeline/verdict.ts';
 import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
 import { warmUp } from './warm-up.ts';
@@ -56,7 +56,12 @@ function serve(input: WorkerInput): void {
     const now = (performance.now() + offset) | 0;
     let idle = true;
     for (let n = 0; n < count; n++) {
-      if (!pump(d, b, input.ports[n]!.fd, memory.address, now)) idle = false;
+      const { fd, spoofed } = input.ports[n]!;
+      if (!fill(d, b, fd, memory.address)) continue;
+      idle = false;
+      if (spoofed) runSpoofed(d, b, now);
+      else run(d, b, now);
+      drain(d, b, fd, memory.address);
     }
     if (((now - ticked) | 0) >= TICK_MS) {
       ticked = now;
@@ -66,12 +71,12 @@ function serve(input: WorkerInput): void {
     if (!idle) continue;
     poll(polled.address, count + 1, TICK_MS);
     if ((fds[count * 2 + 1]! & POLLIN_SHIFTED) !== 0) read(input.wakeFd, scratch, 8);
-    d.services.refresh();
+    d.refresh();
   }
 }
 
-/** One batch of one port; true if there was nothing to read. */
-function pump(d: Datapath, b: Batch, fd: number, memory: number, now: number): boolean {
+/** Reads a batch from a port; false if there was nothing. */
+function fill(d: Datapath, b: Batch, fd: number, memory: number): boolean {
   b.count = 0;
   for (;;) {
     const at = b.end();
@@ -83,8 +88,11 @@ function pump(d: Datapath, b: Batch, fd: number, memory: number, now: number): b
       break;
     }
   }
-  if (b.count === 0) return true;
-  run(d, b, now);
+  return b.count > 0;
+}
+
+/** Writes back what is to go on. */
+function drain(d: Datapath, b: Batch, fd: number, memory: number): void {
   const { p } = b;
   for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
     const verdict = p[r + P_VERDICT]!;
@@ -92,7 +100,6 @@ function pump(d: Datapath, b: Batch, fd: number, memory: number, now: number): b
     const bytes = p[r + P_LENGTH]!;
     if (write(fd, memory + p[r + P_START]!, bytes) !== bytes) d.count(COUNT_WRITE_ERRORS);
   }
-  return false;
 }
 
 if (!isMainThread) serve(workerData as WorkerInput);

@@ -1,8 +1,8 @@
 /** What the engine hands to its worker. Descriptors belong to the process, so they outlive a worker. */
 export interface WorkerInput {
   arenaPath: string;
-  /** Devices to serve; today the node's TUN alone. */
-  ports: { name: string; fd: number }[];
+  /** Devices to serve; to one that is `spoofed` the node sends what pods send with an address that is not theirs. */
+  ports: { name: string; fd: number; spoofed: boolean }[];
   wakeFd: number;
   /** Shared with the engine; words CONTROL_*. */
   control: Int32Array;

@@ -15,6 +15,12 @@ import { ImageWriter } from '../nat/image-writer.ts';
 import { type Batch, createBatch } from '../pipeline/batch.ts';
 import { Datapath } from '../pipeline/datapath.ts';
 import { run, tick } from '../pipeline/run.ts';
+import {
+  PEER_FIRST,
+  type PolicyChange,
+  type PolicyPod,
+  type PolicyRules,
+} from '../policy/policy.ts';
 import { PROTO_ICMP, VNET_HEADER_BYTES } from '../wire/layout.ts';
 
 const BATCHES = 1500;
@@ -25,6 +31,30 @@ const CONNECTIONS = 64;
 const REPUBLISH_BATCHES = 100;
 const NOTHING: ImageChange = {
   ...{ node: null, upsert: [], remove: [], addFrontends: [], removeFrontends: [] },
+};
+/** The backend takes connections from pods, and the pod may send anything but to one address. */
+const POLICY: PolicyRules = {
+  subjects: [
+    { id: 1, enforced: [1], audited: [] },
+    { id: 2, enforced: [2], audited: [3] },
+  ],
+  pairs: [
+    { subject: 1, peer: PEER_FIRST, ports: 0 },
+    { subject: 2, peer: PEER_FIRST + 1, ports: 1 },
+    { subject: 2, peer: PEER_FIRST + 2, ports: 0 },
+  ],
+  portSets: [
+    [
+      { proto: PROTO_TCP, first: 80, last: 9000, policy: 1, rule: 0, audited: false },
+      { proto: PROTO_UDP, first: 5353, last: 5353, policy: 1, rule: 1, audited: false },
+    ],
+    [{ proto: 0, first: 0, last: 65_535, policy: 2, rule: 0, audited: false }],
+  ],
+  prefixes: [
+    { address: 0, length: 0, peer: PEER_FIRST + 1 },
+    { address: 0x0b00_0009, length: 32, peer: PEER_FIRST + 2 },
+  ],
+  names: [],
 };
 const FIRST_PORT = 5000;
 
@@ -53,7 +83,8 @@ export function warmUp(): void {
   for (let n = 0; n < BATCHES; n++) {
     b.count = 0;
     // With a new image UDP flows are asked whether their endpoint is still there.
-    if (n % REPUBLISH_BATCHES === 0) writer.publish(NOTHING);
+    // And now and then all flows are judged anew.
+    if (n % REPUBLISH_BATCHES === 0) writer.publish({ ...NOTHING, policy: policy(n) });
     for (let i = 0; i < PACKETS; i++) put(b, n * PACKETS + i);
     run(d, b, n);
     if (n % PACKETS === 0) tick(d, n * PACKETS);
@@ -168,6 +199,14 @@ function putHeader(b: Batch, src: number, dst: number, proto: number, total: num
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   view.setUint16(ip + 10, ~sum & 0xffff);
   return ip;
+}
+
+function policy(n: number): PolicyChange {
+  const pod = (address: number, ingress: number, egress: number): PolicyPod => ({
+    ...{ address, ingress, egress, node: NODE + 1, peer: PEER_FIRST, born: 0, uid: 0 },
+  });
+  const pods = [pod(POD, 0, 2), pod(BACKEND, 1, 0), pod(BACKEND + 1, 0, 0)];
+  return { generation: n, active: n % (4 * REPUBLISH_BATCHES) !== 0, pods, rules: POLICY };
 }
 
 function image(): ImageChange {

@@ -1,0 +1,356 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
+import {
+  PEER_ANY,
+  PEER_ANY_POD,
+  PEER_FIRST,
+  type PolicyChange,
+  type PolicyPod,
+  type PolicyPorts,
+  type PolicyRules,
+} from '../../../../datapath/policy/policy.ts';
+import { readPolicyHits } from '../../../../datapath/policy/policy-reader.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/layout.ts';
+import {
+  addr,
+  BACKEND,
+  change,
+  createTestDatapath,
+  NODE,
+  OTHER_NODE,
+  OUTSIDE,
+  POD,
+  type TestDatapath,
+  VIP,
+} from '../../../support/datapath.ts';
+import { ACK, echo4, FIN, ip4, SYN, tcp4, udp4 } from '../../../support/packets.ts';
+
+const IN = 1;
+const OUT = 2;
+const CLIENT_PEER = PEER_FIRST;
+const BLOCK_PEER = PEER_FIRST + 1;
+const OTHER_PEER = PEER_FIRST + 2;
+
+const ports = (proto: number, first = 0, last = 65_535): PolicyPorts => ({
+  ...{ proto, first, last, policy: 1, rule: 0, audited: false },
+});
+
+/** The client's pod is on this node, the backend's on the other one; the backend is isolated for what arrives. */
+const pod = (address: string, o: Partial<PolicyPod> = {}): PolicyPod => ({
+  address: addr(address),
+  node: addr(address.startsWith('10.244.1.') ? NODE : OTHER_NODE),
+  ...{ ingress: 0, egress: 0, peer: OTHER_PEER, born: 0, uid: 1 },
+  ...o,
+});
+const PODS = [pod(POD, { peer: CLIENT_PEER }), pod(BACKEND, { ingress: IN })];
+
+/** What the backend's policy allows, by peer class. */
+const rules = (allowed: [number, PolicyPorts[]][], o: Partial<PolicyRules> = {}): PolicyRules => ({
+  subjects: [
+    { id: IN, enforced: [1], audited: [] },
+    { id: OUT, enforced: [2], audited: [] },
+  ],
+  pairs: allowed.map(([peer], n) => ({ subject: IN, peer, ports: n })),
+  portSets: allowed.map(([, list]) => list),
+  prefixes: [],
+  names: [],
+  ...o,
+});
+
+let generation = 0;
+function enforce(t: TestDatapath, to: PolicyRules, o: Partial<PolicyChange> = {}): void {
+  generation++;
+  const policy = { generation, active: true, pods: PODS, rules: to, ...o };
+  t.writer.publish(change({ policy }));
+}
+
+const guarded = (allowed: [number, PolicyPorts[]][]): TestDatapath => {
+  const t = createTestDatapath();
+  enforce(t, rules(allowed));
+  return t;
+};
+
+const syn = (from: string, to: string) => tcp4(from, to, SYN, [], { seq: 1 });
+const direct = () => syn(`${POD}:4000`, `${BACKEND}:8080`);
+
+/** Opens a connection through the Service and brings it to the express lane. */
+function open(t: TestDatapath, sport = 4000): void {
+  t.one(syn(`${POD}:${sport}`, `${VIP}:80`));
+  t.one(tcp4(`${BACKEND}:8080`, `${POD}:${sport}`, SYN | ACK, [], { seq: 9, ack: 2 }));
+  t.one(ack(sport));
+  assert.equal(t.one(ack(sport)).verdict, 'forward');
+}
+const ack = (sport = 4000) => tcp4(`${POD}:${sport}`, `${VIP}:80`, ACK, [1], { seq: 2, ack: 10 });
+const answer = (sport = 4000) =>
+  tcp4(`${BACKEND}:8080`, `${POD}:${sport}`, ACK, [1], { seq: 10, ack: 2 });
+
+test('without a rule a connection to an isolated pod is dropped, counted, and leaves no flow', () => {
+  const t = guarded([]);
+  assert.equal(t.one(direct()).verdict, 'policy-ingress');
+  assert.equal(t.one(syn(`${POD}:4000`, `${VIP}:80`)).verdict, 'policy-ingress', 'by a Service');
+  assert.equal(t.counter('policy-ingress'), 2);
+  assert.equal(t.counter('flows-made'), 0);
+  assert.equal(readPolicyHits(t.d.arena, 1).ingress.dropped, 2);
+});
+
+test('what a rule allows passes, by protocol and port, and the rule is counted', () => {
+  const t = guarded([[CLIENT_PEER, [ports(PROTO_TCP, 8080, 8080), ports(PROTO_UDP, 100, 200)]]]);
+  assert.equal(t.one(direct()).verdict, 'forward');
+  assert.equal(t.one(syn(`${POD}:1`, `${BACKEND}:8081`)).verdict, 'policy-ingress');
+  assert.equal(t.one(udp4(`${POD}:1`, `${BACKEND}:100`)).verdict, 'forward');
+  assert.equal(t.one(udp4(`${POD}:2`, `${BACKEND}:200`)).verdict, 'forward');
+  assert.equal(t.one(udp4(`${POD}:3`, `${BACKEND}:201`)).verdict, 'policy-ingress');
+  assert.equal(t.one(udp4(`${POD}:4`, `${BACKEND}:8080`)).verdict, 'policy-ingress');
+  const sctp = ip4(
+    `${POD}:5`,
+    `${BACKEND}:8080`,
+    PROTO_SCTP,
+    [0, 5, 31, 144, 0, 0, 0, 0, 0, 0, 0, 0],
+  );
+  assert.equal(t.one(sctp).verdict, 'policy-ingress');
+  assert.deepEqual(readPolicyHits(t.d.arena, 1).ingress, { allowed: 3, dropped: 4, audited: 0 });
+});
+
+test('an echo needs a rule without ports; answers need none', () => {
+  const t = guarded([[CLIENT_PEER, [ports(PROTO_TCP)]]]);
+  assert.equal(t.one(echo4(POD, BACKEND, 7)).verdict, 'policy-ingress');
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
+  assert.equal(t.one(echo4(POD, BACKEND, 7)).verdict, 'forward');
+  enforce(t, rules([]), { pods: [pod(POD, { ingress: IN }), pod(BACKEND)] });
+  assert.equal(t.one(echo4(POD, BACKEND, 8)).verdict, 'forward');
+  assert.equal(t.one(echo4(BACKEND, POD, 8, true)).verdict, 'forward', 'to the isolated pod');
+  assert.equal(t.one(echo4(BACKEND, POD, 9)).verdict, 'policy-ingress');
+});
+
+test('peers: everyone, every pod, a class of pods, a block of addresses for pods and others', () => {
+  const from = (peer: number, source: string) => {
+    const t = createTestDatapath();
+    const prefixes = [
+      { address: addr('10.244.0.0'), length: 16, peer: BLOCK_PEER },
+      { address: addr('203.0.113.0'), length: 24, peer: BLOCK_PEER },
+      { address: addr('203.0.113.99'), length: 32, peer: BLOCK_PEER + 5 },
+    ];
+    enforce(t, rules([[peer, [ports(0)]]], { prefixes }));
+    return t.one(syn(`${source}:1`, `${BACKEND}:8080`)).verdict === 'forward';
+  };
+  const sources = [POD, OUTSIDE, '203.0.113.99', '198.51.100.1'];
+  const seen = [PEER_ANY, PEER_ANY_POD, CLIENT_PEER, OTHER_PEER, BLOCK_PEER].map((peer) =>
+    sources.map((source) => (from(peer, source) ? 'x' : '.')).join(''),
+  );
+  assert.deepEqual(seen, ['xxxx', 'x...', 'x...', '....', 'xx..']);
+});
+
+test('what a pod sends is judged by its destination after the choice of an endpoint', () => {
+  const t = createTestDatapath();
+  const block = [{ address: addr(BACKEND), length: 32, peer: BLOCK_PEER }];
+  const pods = [pod(POD, { egress: OUT }), pod(BACKEND)];
+  const pairs = [{ subject: OUT, peer: BLOCK_PEER, ports: 0 }];
+  const portSets = [[ports(PROTO_TCP, 8080, 8080)]];
+  enforce(t, rules([], { prefixes: block, pairs, portSets }), { pods });
+  assert.equal(t.one(syn(`${POD}:1`, `${VIP}:80`)).verdict, 'forward');
+  assert.equal(t.one(syn(`${POD}:2`, `${OUTSIDE}:80`)).verdict, 'policy-egress');
+  assert.equal(t.one(udp4(`${POD}:3`, `${VIP}:53`)).verdict, 'policy-egress');
+  assert.equal(t.one(syn(`${BACKEND}:1`, `${POD}:80`)).verdict, 'forward', 'arrives freely');
+  assert.equal(readPolicyHits(t.d.arena, 2).egress.dropped, 2);
+});
+
+test('a pod reaches itself, and its own node reaches it; another node does not', () => {
+  const t = createTestDatapath();
+  enforce(t, rules([]), {
+    pods: [pod(POD, { ingress: IN, egress: OUT }), pod(BACKEND, { ingress: IN })],
+  });
+  assert.equal(t.one(syn(`${POD}:1`, `${POD}:80`)).verdict, 'forward');
+  assert.equal(t.one(syn(`${NODE}:33000`, `${POD}:80`)).verdict, 'forward');
+  assert.equal(t.one(syn(`${OTHER_NODE}:33000`, `${POD}:80`)).verdict, 'policy-ingress');
+  assert.equal(t.one(syn(`${NODE}:33000`, `${VIP}:80`)).verdict, 'policy-ingress');
+  assert.equal(t.one(syn(`${OTHER_NODE}:33000`, `${NODE}:30080`)).verdict, 'forward');
+});
+
+test('a client behind a node with a port of its masquerade range was judged there; an echo never is', () => {
+  const t = createTestDatapath();
+  enforce(t, rules([]), { pods: [pod(POD, { ingress: IN })] });
+  assert.equal(t.one(syn(`${OTHER_NODE}:40000`, `${POD}:80`)).verdict, 'forward');
+  assert.equal(t.one(syn(`${OTHER_NODE}:65534`, `${POD}:80`)).verdict, 'forward');
+  assert.equal(t.one(syn(`${OTHER_NODE}:39999`, `${POD}:80`)).verdict, 'policy-ingress');
+  assert.equal(t.one(syn(`${OUTSIDE}:41000`, `${POD}:80`)).verdict, 'policy-ingress');
+  assert.equal(t.one(echo4(OTHER_NODE, POD, 41_000)).verdict, 'policy-ingress');
+});
+
+test('a pod that is not known yet is held back both ways; the first addresses of a range are not pods', () => {
+  const t = guarded([[PEER_ANY, [ports(0)]]]);
+  assert.equal(t.one(syn('10.244.1.77:1', `${BACKEND}:80`)).verdict, 'policy-unknown');
+  assert.equal(t.one(syn(`${POD}:1`, '10.244.2.77:80')).verdict, 'policy-unknown');
+  assert.equal(t.one(syn('10.244.1.77:1', `${OUTSIDE}:80`)).verdict, 'policy-unknown');
+  assert.equal(t.one(syn('10.244.1.1:1', `${BACKEND}:80`)).verdict, 'forward');
+  const free = createTestDatapath();
+  assert.equal(free.one(syn('10.244.1.77:1', `${BACKEND}:80`)).verdict, 'forward', 'no policy');
+});
+
+test("a pod's requests to its node are judged, its answers to the node are not", () => {
+  const t = createTestDatapath();
+  enforce(t, rules([]), { pods: [pod(POD, { egress: OUT })] });
+  assert.equal(t.one(syn(`${POD}:4000`, `${NODE}:6443`)).verdict, 'policy-egress');
+  assert.equal(t.one(udp4(`${POD}:4000`, `${NODE}:53`)).verdict, 'policy-egress');
+  assert.equal(t.one(echo4(POD, NODE, 5)).verdict, 'policy-egress');
+  const synAck = tcp4(`${POD}:80`, `${NODE}:33000`, SYN | ACK, [], { seq: 1, ack: 1 });
+  assert.equal(t.one(synAck).verdict, 'forward');
+  assert.equal(t.one(udp4(`${POD}:53`, `${NODE}:33000`)).verdict, 'forward');
+  assert.equal(t.one(echo4(POD, NODE, 5, true)).verdict, 'forward');
+});
+
+test('a segment that no flow knows is judged, whatever its flags', () => {
+  const t = guarded([]);
+  for (const flags of [ACK, FIN | ACK, SYN | ACK]) {
+    const frame = tcp4(`${POD}:1`, `${BACKEND}:8080`, flags, [], { seq: 1, ack: 1 });
+    assert.equal(t.one(frame).verdict, 'policy-ingress');
+  }
+});
+
+test('a change of policies reaches an established connection at its next packet, either way, and back', () => {
+  const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+  open(t);
+  enforce(t, rules([]));
+  assert.equal(t.one(ack()).verdict, 'policy-ingress');
+  assert.equal(t.one(answer()).verdict, 'policy-ingress');
+  assert.equal(t.one(ack()).verdict, 'policy-ingress');
+  assert.equal(t.counter('flows-judged'), 1);
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
+  assert.equal(t.one(answer()).verdict, 'forward');
+  assert.equal(t.one(ack()).verdict, 'forward');
+  enforce(t, rules([]));
+  t.writer.publish(
+    change({ policy: { generation: ++generation, active: false, pods: null, rules: null } }),
+  );
+  assert.equal(t.one(ack()).verdict, 'forward', 'no policy any more');
+});
+
+test('a connection that stays allowed is judged once for each change and loses nothing', () => {
+  const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+  open(t);
+  const before = t.counter('flows-judged');
+  for (let n = 0; n < 2000; n++) {
+    enforce(t, rules([[n % 2 ? CLIENT_PEER : PEER_ANY_POD, [ports(0)]]]));
+    assert.equal(t.one(ack()).verdict, 'forward');
+    assert.equal(t.one(answer()).verdict, 'forward');
+  }
+  assert.equal(t.counter('flows-judged') - before, 2000);
+});
+
+test('another image without a change of policies judges nothing again', () => {
+  const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+  open(t);
+  for (let n = 0; n < 5; n++) {
+    t.writer.publish(change());
+    t.writer.publish(change({ policy: { generation, active: true, pods: PODS, rules: null } }));
+    t.one(ack());
+  }
+  t.tick(t.now + 100);
+  assert.equal(t.counter('flows-judged'), 0);
+});
+
+test('a silent flow is judged by the search, so that no generation is taken for one 511 later', () => {
+  const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+  open(t);
+  for (let n = 0; n < 510; n++) enforce(t, rules([]));
+  t.tick(t.now + 100);
+  enforce(t, rules([]));
+  assert.equal(t.one(ack()).verdict, 'policy-ingress');
+});
+
+for (const jump of [510, 511, 512, 1022, 5000]) {
+  test(`${jump} generations without a look at the table do not let a flow pass that is denied`, () => {
+    const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+    open(t);
+    generation += jump - 1;
+    enforce(t, rules([]));
+    assert.equal(t.one(ack()).verdict, 'policy-ingress');
+  });
+}
+
+test("a new pod on a dead pod's address inherits no flow", () => {
+  const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+  open(t);
+  const reborn = pod(POD, { peer: CLIENT_PEER, born: generation + 1, uid: 2 });
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]), { pods: [reborn, PODS[1]!] });
+  assert.equal(t.one(ack()).verdict, 'reply', 'refused: there is no such connection');
+  assert.equal(t.counter('flows-stale'), 1);
+  open(t, 4001);
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]), { pods: [reborn, PODS[1]!] });
+  assert.equal(t.one(ack(4001)).verdict, 'forward', 'its own connections go on');
+});
+
+test('a flow of a pod that is gone is forgotten, also if no packet comes', () => {
+  const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+  open(t);
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]), { pods: [PODS[1]!] });
+  t.tick(t.now + 100);
+  assert.equal(t.counter('flows-stale'), 1);
+  assert.equal(t.one(ack()).verdict, 'reply');
+});
+
+test('the next worker takes flows over with what was judged', () => {
+  const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+  open(t);
+  const next = createTestDatapath({ arena: t.d.arena, image: null });
+  assert.equal(next.one(ack()).verdict, 'forward');
+  assert.equal(next.counter('flows-judged'), 0);
+  enforce(t, rules([]));
+  assert.equal(next.one(ack()).verdict, 'policy-ingress');
+});
+
+test('a policy under audit lets pass and counts what it would stop', () => {
+  const t = createTestDatapath();
+  const audit = (allowed: PolicyPorts[], enforced: number[]) =>
+    rules([[CLIENT_PEER, allowed]], { subjects: [{ id: IN, enforced, audited: [3] }] });
+  const audited = { ...ports(PROTO_TCP, 8080, 8080), policy: 3, audited: true };
+  enforce(t, audit([audited], []));
+  assert.equal(t.one(direct()).verdict, 'forward');
+  assert.equal(t.one(syn(`${POD}:1`, `${BACKEND}:81`)).verdict, 'forward');
+  assert.deepEqual(readPolicyHits(t.d.arena, 3).ingress, { allowed: 1, dropped: 0, audited: 1 });
+  assert.equal(t.counter('policy-audited'), 1);
+  enforce(t, audit([audited], [1]));
+  assert.equal(
+    t.one(syn(`${POD}:2`, `${BACKEND}:8080`)).verdict,
+    'policy-ingress',
+    'opens nothing',
+  );
+  enforce(t, audit([audited, ports(PROTO_TCP)], [1]));
+  assert.equal(t.one(syn(`${POD}:3`, `${BACKEND}:8080`)).verdict, 'forward');
+});
+
+test('before the first image what is from or to a pod waits, and the node goes on', () => {
+  const t = createTestDatapath({ image: null });
+  const { header } = t.d.arena;
+  header[H_HELD_COUNT] = 1;
+  header[H_HELD_RANGES] = addr('10.244.0.0');
+  header[H_HELD_RANGES + 1] = addr('255.255.0.0');
+  assert.equal(t.one(direct()).verdict, 'no-image');
+  assert.equal(t.one(syn(`${OUTSIDE}:1`, `${POD}:80`)).verdict, 'no-image');
+  assert.equal(t.one(syn(`${NODE}:33000`, `${OUTSIDE}:443`)).verdict, 'forward');
+});
+
+test('a thousand pods and subjects are found, and what the rewritten image says holds', () => {
+  const t = createTestDatapath();
+  const address = (n: number) => `10.244.${1 + (n >> 8)}.${n & 255}`;
+  const many = Array.from({ length: 500 }, (_, n) =>
+    pod(address(n + 2), { ingress: n + 1, peer: PEER_FIRST + n }),
+  );
+  const pairs = many.map((_, n) => ({
+    subject: n + 1,
+    peer: PEER_FIRST + ((n + 1) % 500),
+    ports: 0,
+  }));
+  const subjects = many.map((_, n) => ({ id: n + 1, enforced: [1], audited: [] }));
+  enforce(t, rules([], { subjects, pairs, portSets: [[ports(0)]] }), { pods: many });
+  const policy = { generation, active: true, pods: many, rules: null };
+  for (let n = 0; n < 600; n++) {
+    t.writer.publish(change({ policy }));
+    t.d.refresh();
+  }
+  for (let n = 0; n < 499; n += 7) {
+    const to = `${address(n + 2)}:80`;
+    assert.equal(t.one(syn(`${address(n + 3)}:1`, to)).verdict, 'forward');
+    assert.equal(t.one(syn(`${address(((n + 2) % 500) + 2)}:1`, to)).verdict, 'policy-ingress');
+  }
+});
