@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
+import { createBatch, P_VERDICT, P_WORDS } from '../../../../datapath/pipeline/batch.ts';
+import { runSpoofed } from '../../../../datapath/pipeline/run.ts';
+import { DROP_REASONS } from '../../../../datapath/pipeline/verdict.ts';
 import {
   PEER_ANY,
   PEER_ANY_POD,
@@ -328,6 +331,19 @@ test('before the first image what is from or to a pod waits, and the node goes o
   assert.equal(t.one(direct()).verdict, 'no-image');
   assert.equal(t.one(syn(`${OUTSIDE}:1`, `${POD}:80`)).verdict, 'no-image');
   assert.equal(t.one(syn(`${NODE}:33000`, `${OUTSIDE}:443`)).verdict, 'forward');
+});
+
+test('what a pod sends with an address that is not its own is dropped, counted and makes no flow', () => {
+  const t = createTestDatapath();
+  const b = createBatch();
+  for (const frame of [direct(), tcp4(`${POD}:1`, `${VIP}:80`, SYN | FIN)]) {
+    b.bytes.set(frame, b.end());
+    b.push(frame.length);
+  }
+  runSpoofed(t.d, b, t.now);
+  const verdicts = [0, P_WORDS].map((r) => DROP_REASONS[-b.p[r | P_VERDICT]!]![0]);
+  assert.deepEqual(verdicts, ['spoofed', 'tcp-flags']);
+  assert.deepEqual([t.counter('spoofed'), t.counter('flows-made')], [1, 0]);
 });
 
 test('a thousand pods and subjects are found, and what the rewritten image says holds', () => {
