@@ -122,7 +122,15 @@ export function traceLine(record: TraceRecord, names: { of(address: number): str
     `(${reason}${service ? `, ${service}` : ''}${masquerade ? `, masquerade ${masquerade}` : ''})`,
   ];
   if (left && isChanged(tuple, left)) words.push(`as ${wayText(left, names)}`);
+  words.push(...record.policies.map(policyText));
   return words.join(' ');
+}
+
+/** Why: the rule that allowed it, or the policies that select the pod and have none for it. */
+function policyText({ direction, policy, verdict, rule }: TraceRecord['policies'][number]): string {
+  if (verdict === 'allow') return `[${direction} rule ${rule} of ${policy} allows]`;
+  if (verdict === 'audit') return `[${policy} would drop it (${direction}), but is under audit]`;
+  return `[${direction}: selected by ${policy}, no rule matches]`;
 }
 
 function jsonLine(record: TraceRecord, names: Names): string {

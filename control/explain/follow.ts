@@ -28,7 +28,8 @@ export interface Explanation {
   original: TupleText;
   /** As it leaves the first node; null if it does not. */
   translated: TupleText | null;
-  policies: { direction: string; policy: string; verdict: string }[];
+  /** NetworkPolicies that had a part in it, on the whole way. */
+  policies: Passage['policies'];
   steps: Step[];
 }
 
@@ -60,6 +61,7 @@ export function follow(
     const passage = prober.ask(tuple, later);
     const excluded = excludedOf(passage, node, view);
     steps.push(...tellPassage(passage, tuple, node, excluded, view));
+    if (first) addPolicies(first, passage);
     first ??= summarize(passage, tuple, excluded, steps);
     Object.assign(first, { verdict: passage.verdict });
     if (passage.verdict !== 'forward') first.reason = passage.reason;
@@ -70,6 +72,13 @@ export function follow(
     node = next;
   }
   return first ?? unknown(question, steps);
+}
+
+/** The destination's node says again what the source's node has said. */
+function addPolicies({ policies }: Explanation, passage: Passage): void {
+  const text = (note: object) => JSON.stringify(note);
+  const known = new Set(policies.map(text));
+  policies.push(...passage.policies.filter((note) => !known.has(text(note))));
 }
 
 function excludedOf(passage: Passage, node: string, view: ClusterView): Excluded[] {
@@ -94,7 +103,7 @@ function summarize(
     masquerade,
     original: tupleText(tuple),
     translated: left && tupleText(left),
-    policies: [],
+    policies: [...passage.policies],
     steps,
   };
 }

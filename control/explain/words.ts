@@ -39,6 +39,11 @@ const REASONS: Record<string, string> = {
   'snat-ports': 'every SNAT port is taken towards this destination: dropped',
   'passed-host': "of the node's own sockets: left alone",
   'passed-untracked': 'the middle of a connection that needs no translation: let by',
+  'policy-ingress': 'dropped: no rule of those policies allows it to arrive',
+  'policy-egress': 'dropped: no rule of those policies allows it to be sent',
+  'policy-unknown':
+    'dropped: an address of the pod ranges, and the datapath knows no pod that has it',
+  'no-image': 'dropped: the datapath does not know the policies yet',
   direct: 'needs no translation: tracked, and let by',
 };
 
@@ -60,6 +65,7 @@ export function tellPassage(
     step('service', `${to}/${protocolName(sent.proto)} is ${FRONTENDS[frontend]} of ${service}`);
     tellEndpoints(passage, excluded, view, step);
   }
+  tellPolicies(passage, step);
   if (REASONS[reason]) step(left ? 'establish' : passage.verdict, REASONS[reason]);
   if (reason === 'reject-wrong-port') {
     const services = view.servicesAt(sent.dst);
@@ -72,6 +78,19 @@ export function tellPassage(
   if (left && isChanged(sent, left))
     step('translate', `${tupleLine(sent)} becomes ${tupleLine(left)}`);
   return steps;
+}
+
+function tellPolicies(
+  { policies, ownNode }: Passage,
+  step: (stage: string, text: string) => void,
+): void {
+  for (const { direction, policy, verdict, rule } of policies) {
+    const way = direction === 'egress' ? 'the source' : 'the destination';
+    if (verdict === 'allow') step('policy', `${direction} rule ${rule} of ${policy} allows it`);
+    else if (verdict === 'drop') step('policy', `${way} is selected by ${policy}, no rule matches`);
+    else step('policy', `${policy} would drop it (${direction}), but is under audit`);
+  }
+  if (ownNode) step('policy', "the destination's own node always reaches it");
 }
 
 function tellEndpoints(

@@ -8,11 +8,11 @@
 //   index         16 bytes a flow (two slots per side at the full table)
 //   free list     4 bytes a flow
 //   image         two halves; one is in force while the other is free or being left
-//   trace         512 KiB  a ring of records, written while somebody looks
+//   trace         640 KiB  a ring of records, written while somebody looks
 //   affinity      8 bytes a flow: 32 for every client and Service port with affinity, one in four flows
 //   policies      384 KiB  float64 per counter of each NetworkPolicy
 //
-// At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 8 + 64 MiB and 1.4 MiB = 221 MiB.
+// At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 8 + 64 MiB and 1.5 MiB = 222 MiB.
 
 import { SERVICE_ID_MAX } from '../nat/image.ts';
 import { POLICY_ID_MAX } from '../policy/policy.ts';
@@ -69,7 +69,7 @@ const SLOTS_PER_FLOW = 4;
 
 /** Records of the trace ring, a power of two, and the words of each. */
 export const TRACE_RECORDS = 8192;
-export const TRACE_WORDS = 16;
+export const TRACE_WORDS = 20;
 
 /** Words of an affinity entry, and one entry for so many flows. */
 export const AFFINITY_WORDS = 8;

@@ -26,6 +26,7 @@ import {
   SELECTED_ONLY,
   SELECTED_RANDOM,
 } from '../pipeline/decision.ts';
+import { judgeAgain } from '../pipeline/judge.ts';
 import { run } from '../pipeline/run.ts';
 import {
   COUNT_FLOWS_STALE,
@@ -42,6 +43,7 @@ import {
   VNET_HEADER_BYTES,
 } from '../wire/layout.ts';
 import { firstPacket, laterPacket, readPacket, type Tuple } from './packet.ts';
+import { notePolicies, type PolicyNote } from './policies.ts';
 
 export type MasqueradeReason = 'hairpin' | 'outside' | 'external' | 'egress';
 
@@ -66,6 +68,10 @@ export interface Passage {
   masquerade: MasqueradeReason | null;
   /** The source port gave way to another connection's. */
   portMoved: boolean;
+  /** NetworkPolicies that had a part in it. */
+  policies: PolicyNote[];
+  /** The destination's own node sent it, which needs no rule. */
+  ownNode: boolean;
 }
 
 export const MASQUERADES: Record<number, MasqueradeReason | null> = {
@@ -119,6 +125,9 @@ export class Prober {
     const moved = counters[COUNT_PORT_MOVED];
     const stale = counters[COUNT_FLOWS_STALE];
     const found = this.#sideOf(tuple, later);
+    this.#datapath.judgement.reset();
+    // A flow that was judged long ago tells by whom.
+    if (found !== NO_SIDE) judgeAgain(this.#datapath, found >> 1);
     const verdict = this.#run(later ? laterPacket(tuple) : firstPacket(tuple));
     const side = counters[COUNT_FLOWS_STALE] === stale ? found : NO_SIDE;
     const passage = this.#read(verdict, tuple, side);
@@ -138,7 +147,7 @@ export class Prober {
   }
 
   #read(verdict: number, tuple: Tuple, side: number): Passage {
-    const { decision, services, lines } = this.#datapath;
+    const { decision, judgement, services, lines } = this.#datapath;
     const known = side !== NO_SIDE;
     const id = known ? lines[(side << LINE_SHIFT) | W_SERVICE]! : decision.service;
     const passage: Passage = {
@@ -154,6 +163,8 @@ export class Prober {
       chosenBy: known ? 'flow' : (SELECTIONS[decision.selected] ?? null),
       masquerade: known ? null : MASQUERADES[decision.masquerade]!,
       portMoved: false,
+      policies: notePolicies(this.#arena, judgement),
+      ownNode: judgement.ownNode === 1,
     };
     if (verdict === VERDICT_REPLY) {
       return { ...passage, verdict: 'reject', reason: causeName(decision.cause) ?? '' };

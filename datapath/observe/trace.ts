@@ -10,7 +10,9 @@ import {
 import { readServiceName } from '../nat/image-reader.ts';
 import * as T from '../pipeline/trace.ts';
 import { causeName, DROP_REASONS, VERDICT_FORWARD, VERDICT_HELD } from '../pipeline/verdict.ts';
+import { readPolicyGeneration, readPolicyNames } from '../policy/policy-reader.ts';
 import type { Tuple } from './packet.ts';
+import { notePolicies, type PolicyNote } from './policies.ts';
 import { MASQUERADES, type MasqueradeReason } from './probe.ts';
 
 /** One packet. */
@@ -28,6 +30,8 @@ export interface TraceRecord {
   tcpFlags: number;
   service: string | null;
   masquerade: MasqueradeReason | null;
+  /** NetworkPolicies that allowed a new connection, or that dropped the packet. */
+  policies: PolicyNote[];
 }
 
 /** How long the datapath goes on writing after the last look. */
@@ -36,6 +40,8 @@ const LOOK_MS = 2000;
 export class TraceReader {
   readonly #arena: Arena;
   readonly #names = new Map<number, string | null>();
+  #policyNames = new Map<number, string>();
+  #policyGeneration = -1;
   #next: number;
   /** Records that were overwritten before they were read. */
   lost = 0;
@@ -92,7 +98,23 @@ export class TraceReader {
       tcpFlags: w[T.T_FLAGS]! & 0xff,
       service: this.#nameOf(w[T.T_SERVICE]!),
       masquerade: MASQUERADES[w[T.T_MASQUERADE]!] ?? null,
+      policies: this.#policiesOf(w),
     };
+  }
+
+  #policiesOf(w: Int32Array): PolicyNote[] {
+    const judged = {
+      egress: w[T.T_EGRESS]!,
+      egressRule: w[T.T_EGRESS_RULE]!,
+      ingress: w[T.T_INGRESS]!,
+      ingressRule: w[T.T_INGRESS_RULE]!,
+    };
+    return notePolicies(this.#arena, judged, (arena) => {
+      const generation = readPolicyGeneration(arena);
+      if (generation !== this.#policyGeneration) this.#policyNames = readPolicyNames(arena);
+      this.#policyGeneration = generation;
+      return this.#policyNames;
+    });
   }
 
   #nameOf(service: number): string | null {

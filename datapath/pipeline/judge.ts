@@ -49,6 +49,7 @@ export function epochOf(generation: number): number {
 
 /** Judges the flow that `d.decision` describes for packet `r`: 0, or minus a DROP_POLICY_*. */
 export function judgeNew(d: Datapath, b: Batch, r: number): number {
+  d.judgement.reset();
   if (!d.policy.active) return 0;
   const ports = b.p[r | P_PORTS]!;
   const proto = b.p[r | P_PROTO]!;

@@ -14,7 +14,10 @@ const { IP4_OFF_DST, IP4_OFF_SRC, ICMP_OFF_ID, PROTO_ICMP, VNET_HEADER_BYTES } =
 const {
   KIND_FLOW, P_DST, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SIDE, P_SRC,
 } = batch;
-const { DROP_ICMP_CHECKSUM, DROP_IP_CHECKSUM, VERDICT_FORWARD } = verdicts;
+// biome-ignore format: a list.
+const {
+  DROP_ICMP_CHECKSUM, DROP_IP_CHECKSUM, DROP_POLICY_EGRESS, DROP_POLICY_INGRESS, VERDICT_FORWARD,
+} = verdicts;
 
 /** Words of a record. The number is written last: a reader that finds another one has been overtaken. */
 export const T_NUMBER = 0;
@@ -38,6 +41,12 @@ export const T_CAUSE = 13;
 /** MASQUERADE_* of a packet that made a flow. */
 export const T_MASQUERADE = 14;
 
+/** What policies said of it, if they were asked: subject and rule for what is sent, and for what arrives. */
+export const T_EGRESS = 15;
+export const T_EGRESS_RULE = 16;
+export const T_INGRESS = 17;
+export const T_INGRESS_RULE = 18;
+
 /** It made its flow. */
 export const TRACE_NEW = 0x100;
 /** It belongs to a flow. */
@@ -59,6 +68,7 @@ export function trace(d: Datapath, b: Batch, r: number, verdict: number): void {
   // What was decided last was decided about this packet only if it came so far, and no flow was found.
   const decided = tuple && !found && (verdict >= 0 || -verdict > DROP_ICMP_CHECKSUM);
   const isNew = found && (side & 1) === 0 && d.lines[(side << LINE_SHIFT) | W_PACKETS] === 1;
+  const denied = verdict === -DROP_POLICY_INGRESS || verdict === -DROP_POLICY_EGRESS;
   t[at + T_NUMBER] = -1;
   t[at + T_NOW] = d.now;
   t[at + T_VERDICT] = verdict;
@@ -68,7 +78,13 @@ export function trace(d: Datapath, b: Batch, r: number, verdict: number): void {
   t[at + T_PORTS] = readable ? p[r | P_PORTS]! : 0;
   t[at + T_BYTES] = p[r | P_LENGTH]! - VNET_HEADER_BYTES;
   t[at + T_SERVICE] = found ? d.lines[(side << LINE_SHIFT) | W_SERVICE]! : 0;
-  if (decided) t[at + T_SERVICE] = d.decision.service;
+  if (decided && side === NO_SIDE) t[at + T_SERVICE] = d.decision.service;
+  else if (denied) t[at + T_SERVICE] = d.lines[(side << LINE_SHIFT) | W_SERVICE]!;
+  const judged = isNew || denied;
+  t[at + T_EGRESS] = judged ? d.judgement.egress : 0;
+  t[at + T_EGRESS_RULE] = judged ? d.judgement.egressRule : 0;
+  t[at + T_INGRESS] = judged ? d.judgement.ingress : 0;
+  t[at + T_INGRESS_RULE] = judged ? d.judgement.ingressRule : 0;
   t[at + T_FLAGS] =
     (p[r | P_FLAGS]! & 0xff) |
     (isNew ? TRACE_NEW : 0) |

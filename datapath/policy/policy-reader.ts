@@ -4,6 +4,7 @@
 import type { Arena } from '../arena/arena.ts';
 import { H_IMAGE_ROOT } from '../arena/layout.ts';
 import * as I from '../nat/image-layout.ts';
+import { POLICY_ID_MAX } from './policy.ts';
 import * as L from './policy-layout.ts';
 
 const NAME_BYTES_MAX = 1024;
@@ -43,6 +44,25 @@ export function readPolicyNames(arena: Arena): Map<number, string> {
     at += 2 + ((bytes + 3) >> 2);
   }
   return names;
+}
+
+/** Ids of the policies that a subject stands for. */
+export function readPolicySubject(
+  arena: Arena,
+  subject: number,
+): { enforced: number[]; audited: number[] } {
+  const { image, header } = arena;
+  const root = header[H_IMAGE_ROOT]!;
+  const rules = root === 0 ? 0 : (image[root + I.ROOT_POLICY_RULES] ?? 0);
+  const known = rules !== 0 && subject > 0 && subject < image[rules + L.RULES_SUBJECT_COUNT]!;
+  if (!known) return { enforced: [], audited: [] };
+  const at = rules + image[rules + image[rules + L.RULES_SUBJECTS]! + subject]!;
+  const [enforced, audited] = [image[at] ?? 0, image[at + 1] ?? 0];
+  if (enforced < 0 || audited < 0 || enforced + audited > POLICY_ID_MAX) {
+    return { enforced: [], audited: [] };
+  }
+  const ids = Array.from(image.subarray(at + 2, at + 2 + enforced + audited));
+  return { enforced: ids.slice(0, enforced), audited: ids.slice(enforced) };
 }
 
 /** Who has which address, as the image in force says: what the next agent goes on from. */

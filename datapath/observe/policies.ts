@@ -1,0 +1,64 @@
+// What NetworkPolicies said of a packet, with their names.
+import type { Arena } from '../arena/arena.ts';
+import {
+  RULE_AUDITED,
+  RULE_INDEX_MASK,
+  RULE_POLICY_MASK,
+  RULE_POLICY_SHIFT,
+} from '../policy/policy-layout.ts';
+import { readPolicyNames, readPolicySubject } from '../policy/policy-reader.ts';
+
+/** One policy's part in a verdict. */
+export interface PolicyNote {
+  direction: 'egress' | 'ingress';
+  /** `NS/NAME`. */
+  policy: string;
+  /** `audit`: it would have dropped the packet, were it in force. */
+  verdict: 'allow' | 'drop' | 'audit';
+  /** Number of the rule that allowed it, from 0, in the policy's list of that direction; null for none. */
+  rule: number | null;
+}
+
+/** Subjects and rules as a judgement has them; 0 for none. */
+export interface Judged {
+  egress: number;
+  egressRule: number;
+  ingress: number;
+  ingressRule: number;
+}
+
+/** The policies behind a judgement: the one whose rule allowed, or all that selected the pod and have no rule for it. */
+export function notePolicies(
+  arena: Arena,
+  judged: Judged,
+  namesOf: (arena: Arena) => Map<number, string> = readPolicyNames,
+): PolicyNote[] {
+  const { egress, egressRule, ingress, ingressRule } = judged;
+  if (egress === 0 && ingress === 0) return [];
+  const names = namesOf(arena);
+  return [
+    ...noteDirection(arena, names, 'egress', egress, egressRule),
+    ...noteDirection(arena, names, 'ingress', ingress, ingressRule),
+  ];
+}
+
+function noteDirection(
+  arena: Arena,
+  names: Map<number, string>,
+  direction: PolicyNote['direction'],
+  subject: number,
+  rule: number,
+): PolicyNote[] {
+  const note = (id: number, verdict: PolicyNote['verdict'], number: number | null): PolicyNote => ({
+    ...{ direction, policy: names.get(id) ?? '', verdict, rule: number },
+  });
+  if (subject === 0) return [];
+  const { enforced, audited } = readPolicySubject(arena, subject);
+  const inForce = rule !== 0 && (rule & RULE_AUDITED) === 0;
+  if (inForce || (rule !== 0 && enforced.length === 0)) {
+    const id = (rule >>> RULE_POLICY_SHIFT) & RULE_POLICY_MASK;
+    return [note(id, 'allow', rule & RULE_INDEX_MASK)];
+  }
+  if (enforced.length > 0) return enforced.map((id) => note(id, 'drop', null));
+  return audited.map((id) => note(id, 'audit', null));
+}
