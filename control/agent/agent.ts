@@ -38,6 +38,8 @@ export interface AgentOptions {
   kubeconfig: string | null;
   access: KubeAccess;
   tun: string;
+  /** A TUN device for packets of pods whose source is not the pod's; null where nothing redirects them. */
+  spoofed: string | null;
   /** The device that leads to the other nodes; null for that of the default route. */
   uplink: string | null;
   /** Path of the admin socket. */
@@ -81,6 +83,8 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     arenaPath: options.arena,
     sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
     tunName: options.tun,
+    spoofedTunName: options.spoofed,
+    heldRanges: site.podRanges.map((text) => parseRange(text)!),
     log: (message) => log.warn({}, message),
   });
   try {

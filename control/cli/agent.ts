@@ -26,6 +26,7 @@ interface Options {
   cleanup?: boolean;
   setSysctls?: boolean;
   tun: string;
+  spoofed?: string;
   uplink?: string;
   admin?: string;
   arena?: string;
@@ -57,6 +58,10 @@ export function register(program: Command): void {
     )
     .option('--set-sysctls', 'set sysctls of the node that stand in the way')
     .option('--tun <name>', 'the TUN device', 'kt0')
+    .option(
+      '--spoofed <name>',
+      'a TUN device to which the node redirects what pods send with a wrong address: counted, dropped',
+    )
     .option('--uplink <name>', 'the device to the other nodes (default: that of the default route)')
     .option('--admin <socket>', 'path of the admin socket')
     .option('--arena <file>', "the datapath's memory, on tmpfs")
@@ -106,6 +111,7 @@ function toAgentOptions(options: Options, lab: string): AgentOptions {
     kubeconfig: options.kubeconfig ?? null,
     access: { context, server },
     tun: options.tun,
+    spoofed: options.spoofed ?? null,
     uplink: options.uplink ?? null,
     admin: options.admin ?? socketOf(lab, node),
     arena: options.arena ?? arenaOf(lab, node),

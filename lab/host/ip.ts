@@ -1,4 +1,4 @@
-// The one place of the lab that runs ip(8).
+// The one place of the lab that runs ip(8) and tc(8).
 import { spawn } from 'node:child_process';
 import { KubetunError } from '../../datapath/error.ts';
 
@@ -8,9 +8,9 @@ interface Outcome {
   stderr: string;
 }
 
-function run(args: string[], input: string): Promise<Outcome> {
+function run(program: 'ip' | 'tc', args: string[], input: string): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn('ip', args, { stdio: 'pipe' });
+    const child = spawn(program, args, { stdio: 'pipe' });
     const text = { stdout: '', stderr: '' };
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].setEncoding('utf8').on('data', (chunk: string) => {
@@ -18,7 +18,7 @@ function run(args: string[], input: string): Promise<Outcome> {
       });
     }
     child.on('error', (error: NodeJS.ErrnoException) => {
-      reject(error.code === 'ENOENT' ? ipMissing() : error);
+      reject(error.code === 'ENOENT' ? isMissing(program) : error);
     });
     child.on('close', (code) => resolve({ status: code ?? 1, ...text }));
     // A process that has ended already needs no more input.
@@ -27,8 +27,9 @@ function run(args: string[], input: string): Promise<Outcome> {
   });
 }
 
-function ipMissing(): KubetunError {
-  return new KubetunError('KT_TOOL_MISSING', 'ip is not installed', 'apt-get install iproute2');
+function isMissing(program: string): KubetunError {
+  const message = `${program} is not installed`;
+  return new KubetunError('KT_TOOL_MISSING', message, 'apt-get install iproute2');
 }
 
 /**
@@ -45,6 +46,7 @@ export async function ipBatch(
   const where = namespace === null ? [] : ['-n', namespace];
   const force = options.force ? ['-force'] : [];
   const { status, stderr } = await run(
+    'ip',
     [...where, ...force, '-batch', '-'],
     `${lines.join('\n')}\n`,
   );
@@ -60,7 +62,18 @@ export async function ipBatch(
 
 /** The JSON that `ip -j ARGS` prints inside a namespace; null if it fails. */
 export async function ipJson<T>(namespace: string, ...args: string[]): Promise<T[] | null> {
-  const { status, stdout } = await run(['-n', namespace, '-j', ...args], '');
+  const { status, stdout } = await run('ip', ['-n', namespace, '-j', ...args], '');
   if (status !== 0) return null;
   return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[]);
+}
+
+/** Runs lines of `tc -batch` inside a network namespace. Throws KubetunError KT_TC. */
+export async function tcBatch(namespace: string, lines: string[]): Promise<void> {
+  const { status, stderr } = await run('tc', ['-n', namespace, '-batch', '-'], lines.join('\n'));
+  if (status === 0) return;
+  throw new KubetunError(
+    'KT_TC',
+    `tc -n ${namespace}: ${stderr.trim().split('\n')[0]}`,
+    'the kernel needs sch_ingress, cls_u32 and act_mirred: modprobe them',
+  );
 }

@@ -7,6 +7,7 @@ import {
   internetServer,
   POD_GATEWAY,
   prefixOf,
+  SPOOFED_LINK,
   type Topology,
   type TopologyNode,
 } from '../topology/topology.ts';
@@ -179,10 +180,14 @@ function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology):
       ...others.flatMap((other) => waysTo(other, node.mtu, 'eth0')),
       // What is for a pod that is not there must not wander off to the cloud.
       `route add unreachable ${node.podCIDR}`,
+      // Where packets of pods go whose source is not the pod's; the agent reads, counts and shows them.
+      `tuntap add mode tun name ${SPOOFED_LINK} vnet_hdr`,
+      `link set ${SPOOFED_LINK} up`,
     ],
-    undo: [`addr del ${own} dev eth0`],
+    undo: [`addr del ${own} dev eth0`, `link del ${SPOOFED_LINK}`],
     expect: [
       { link: 'lo', address: `${POD_GATEWAY}/32` },
+      { link: SPOOFED_LINK },
       { link: 'eth0', address: own, mtu: node.mtu },
       { route: 'default', via: cloud },
       ...others.map((other) => ({ route: other.podCIDR, via: other.address })),

@@ -1,12 +1,12 @@
 // A pod's cable to its node, and the route to it.
 import { existsSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
-import { ipBatch } from '../host/ip.ts';
+import { ipBatch, tcBatch } from '../host/ip.ts';
 import { namespaceLink } from '../host/namespaces.ts';
 import { endProcesses, processesInNamespaces } from '../host/process.ts';
 import { writeSysctls } from '../host/sysctl.ts';
 import { namespacePath } from '../state/names.ts';
-import { POD_GATEWAY } from '../topology/topology.ts';
+import { POD_GATEWAY, SPOOFED_LINK } from '../topology/topology.ts';
 
 export interface PodNetwork {
   netns: string;
@@ -26,7 +26,7 @@ const SYSCTLS: [string, string][] = [
 
 /**
  * Makes a pod's network namespace and joins it to its node. What a predecessor left there goes first. Throws
- * KubetunError KT_NODE_NETNS, KT_IP, KT_SYSCTL.
+ * KubetunError KT_NODE_NETNS, KT_IP, KT_TC, KT_SYSCTL.
  */
 export async function makePodNetwork(pod: PodNetwork): Promise<void> {
   if (!existsSync(namespacePath(pod.nodeNetns))) {
@@ -46,6 +46,12 @@ export async function makePodNetwork(pod: PodNetwork): Promise<void> {
     `addr add ${pod.address}/32 dev eth0`,
     'link set eth0 up',
     `route add default via ${POD_GATEWAY} dev eth0 onlink src ${pod.address}`,
+  ]);
+  // A pod that claims another address than its own is seen through before anybody can be deceived.
+  await tcBatch(pod.nodeNetns, [
+    `qdisc add dev ${pod.link} clsact`,
+    `filter add dev ${pod.link} ingress protocol ip pref 1 u32 match ip src ${pod.address}/32 classid 1:1`,
+    `filter add dev ${pod.link} ingress protocol ip pref 2 u32 match u32 0 0 action mirred egress redirect dev ${SPOOFED_LINK}`,
   ]);
   await ipBatch(pod.nodeNetns, [
     `link set ${pod.link} up`,

@@ -19,7 +19,7 @@ import { lastWords } from '../state/log.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
 import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../state/paths.ts';
 import { writeAtomic } from '../state/record.ts';
-import type { Topology, TopologyNode } from '../topology/topology.ts';
+import { SPOOFED_LINK, type Topology, type TopologyNode } from '../topology/topology.ts';
 import { Watchdog } from './watchdog.ts';
 
 const RESTART_MS_FIRST = 100;
@@ -186,7 +186,7 @@ function spawnAgent(lab: string, node: string, { ranges, flows }: Topology): Chi
     join(PROJECT_ROOT, 'scripts/kubetun'),
     'agent',
     ...['--lab', lab, '--node', node, '--kubeconfig', agentKubeconfigPath(lab)],
-    ...['--tun', 'kt0', '--uplink', 'eth0'],
+    ...['--tun', 'kt0', '--uplink', 'eth0', '--spoofed', SPOOFED_LINK],
     ...['--admin', socketOf(lab, node), '--arena', arenaOf(lab, node)],
     ...['--service-range', ranges.services, '--pod-range', ranges.pods, '--lease'],
     ...['--flows', String(flows)],

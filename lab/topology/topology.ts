@@ -43,6 +43,8 @@ export const MTU_MIN = 576;
 export const MTU_MAX = 65_535;
 /** Every pod's gateway: an address that each node has on lo. */
 export const POD_GATEWAY = '169.254.1.1';
+/** The TUN device of a node to which packets of pods go whose source is not the pod's. */
+export const SPOOFED_LINK = 'spoofed';
 export const API_PORT = 6443;
 
 export const RANGES_DEFAULT: Ranges = {

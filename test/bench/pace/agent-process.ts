@@ -13,6 +13,7 @@ const agent = await startAgent(
     node: NODE_NAME,
     kubeconfig: join(folder, 'kubeconfig'),
     tun: 'kt0',
+    spoofed: null,
     uplink: UPLINK,
     admin: join(folder, 'admin'),
     arena,
