@@ -12,6 +12,7 @@ const DATAPATH_DOOR = [
   /^datapath\/error\.ts$/,
   /^datapath\/arena\//,
   /^datapath\/nat\/image/,
+  /^datapath\/policy\/policy(-reader)?\.ts$/,
   /^datapath\/observe\//,
   /^datapath\/worker\/engine\.ts$/,
   /^datapath\/io\/(sys|netns|tun)\.ts$/,

@@ -2,17 +2,29 @@ import { formatAddress } from '../../datapath/wire/address.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type Informer, startInformer } from '../kube/informer.ts';
 import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
+import { readNamespace, readNetworkPolicy } from '../model/network-policy.ts';
 import { readNode } from '../model/node.ts';
+import { objectKey } from '../model/parse.ts';
+import { readPolicyPod } from '../model/pod.ts';
+import type { PolicyTables } from '../model/policy-tables.ts';
 import { readService } from '../model/service.ts';
 import { readSlice } from '../model/slice.ts';
 import type { Tables } from '../model/tables.ts';
 import type { Log, Publisher } from './publisher.ts';
 
 /** Kinds that the tables hold; nothing is published before all of them have synced. */
-export const SOURCES: KubeKind[] = ['Service', 'EndpointSlice', 'Node'];
+export const SOURCES: KubeKind[] = ['Service', 'EndpointSlice', 'Node', 'NetworkPolicy'];
+
+type Start = <K extends KubeKind, R>(
+  kind: K,
+  compact: (object: KubeKinds[K]) => R,
+  put: (row: R, before: R | null) => void,
+  drop: (row: R) => void,
+) => Informer<R>;
 
 /**
- * Starts the informers that keep the tables true and tell the publisher.
+ * Starts the informers that keep the tables true and tell the publisher. Pods and Namespaces are followed from the first
+ * NetworkPolicy on.
  *
  * @param onOwnAddress told the primary address that the cluster gives this node, when it changes.
  */
@@ -23,13 +35,8 @@ export function followCluster(
   log: Log,
   onOwnAddress: (address: string) => void,
 ): Informer<unknown>[] {
-  const start = <K extends KubeKind, R>(
-    kind: K,
-    compact: (object: KubeKinds[K]) => R,
-    put: (row: R, before: R | null) => void,
-    drop: (row: R) => void,
-  ): Informer<R> =>
-    startInformer<K, R>(
+  const start: Start = (kind, compact, put, drop) =>
+    startInformer(
       client,
       kind,
       { compact },
@@ -54,7 +61,15 @@ export function followCluster(
         },
       },
     );
-  return [
+  const informers: Informer<unknown>[] = [];
+  let podsFollowed = false;
+  const followPods = () => {
+    if (podsFollowed) return;
+    podsFollowed = true;
+    for (const kind of ['Pod', 'Namespace']) publisher.sourceAdded(kind);
+    informers.push(...startPods(start, tables.policy));
+  };
+  informers.push(
     start(
       'Service',
       readService,
@@ -77,6 +92,33 @@ export function followCluster(
         if (before?.addresses[0] !== address) onOwnAddress(formatAddress(address));
       },
       (row) => tables.deleteNode(row),
+    ),
+    start(
+      'NetworkPolicy',
+      readNetworkPolicy,
+      (row) => {
+        tables.policy.putPolicy(row);
+        followPods();
+      },
+      (row) => tables.policy.deletePolicy(row.key),
+    ),
+  );
+  return informers;
+}
+
+function startPods(start: Start, tables: PolicyTables): Informer<unknown>[] {
+  return [
+    start(
+      'Pod',
+      (object) => ({ key: objectKey(object.metadata), row: readPolicyPod(object) }),
+      ({ key, row }) => (row ? tables.putPod(row) : tables.deletePod(key)),
+      ({ key }) => tables.deletePod(key),
+    ),
+    start(
+      'Namespace',
+      readNamespace,
+      (row) => tables.putNamespace(row),
+      ({ name }) => tables.deleteNamespace(name),
     ),
   ];
 }

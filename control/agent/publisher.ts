@@ -1,9 +1,12 @@
 import { KubetunError } from '../../datapath/error.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
+import type { PolicyChange } from '../../datapath/policy/policy.ts';
+import type { PolicySurvivors } from '../../datapath/policy/policy-reader.ts';
 import { Compiler } from '../compile/compiler.ts';
 import { IdAllocator, type IdUsage } from '../compile/ids.ts';
 import type { NodeRanges } from '../compile/node-entry.ts';
 import type { Tables } from '../model/tables.ts';
+import { PolicyCompiler } from '../policy/compiler.ts';
 import type { Progress } from './health-answer.ts';
 import { type Clock, Pacer } from './pacer.ts';
 
@@ -19,6 +22,8 @@ export interface ImageSink extends IdUsage {
   publish(change: ImageChange): number;
   /** Service ids of an image that outlived its agent. */
   services(): Map<number, { name: string }>;
+  /** NetworkPolicy of such an image. */
+  policySurvivors(): PolicySurvivors;
 }
 
 /** Takes one line per notable event, with its particulars. */
@@ -54,6 +59,7 @@ const NO_CHANGE: ImageChange = {
 /** Brings changes of the tables into force. Until then, and when there is nothing to say, the last image stays. */
 export class Publisher {
   readonly compiler: Compiler;
+  readonly #policyCompiler: PolicyCompiler;
   readonly #options: PublisherOptions;
   readonly #pacer: Pacer;
   readonly #waiting: Set<string>;
@@ -70,6 +76,7 @@ export class Publisher {
     this.#waiting = new Set(options.sources);
     const ids = new IdAllocator(options.sink.services(), options.sink);
     this.compiler = new Compiler(options.nodeName, options.ranges, ids);
+    this.#policyCompiler = new PolicyCompiler(options.sink.policySurvivors());
     this.#pacer = new Pacer(options.clock, PUBLISH_MS, () => this.#run());
   }
 
@@ -87,6 +94,14 @@ export class Publisher {
     return { pendingSinceMs: this.#pendingSinceMs, updatedMs: this.#updatedMs };
   }
 
+  /**
+   * Another source is needed from now on. Before the first image everything waits for it; later only what is said of
+   * policies does, which it is for.
+   */
+  sourceAdded(source: string): void {
+    this.#waiting.add(source);
+  }
+
   sourceSynced(source: string): void {
     this.#waiting.delete(source);
     if (this.synced) this.#pacer.request();
@@ -95,7 +110,7 @@ export class Publisher {
   /** The tables have changed. */
   changed(): void {
     this.#pendingSinceMs ??= this.#options.clock.nowMs();
-    if (this.synced) this.#pacer.request();
+    if (this.synced || this.#published) this.#pacer.request();
   }
 
   stop(): void {
@@ -106,7 +121,7 @@ export class Publisher {
   #run(): void {
     this.#publish();
     const { tables, onRun, clock } = this.#options;
-    if (this.#published && tables.clean && !this.#due) {
+    if (this.#published && tables.clean && tables.policy.clean && !this.#due) {
       this.#pendingSinceMs = null;
       this.#updatedMs = clock.nowMs();
     }
@@ -115,17 +130,28 @@ export class Publisher {
 
   #publish(): void {
     const { tables, sink, log, clock } = this.#options;
-    if (!this.#nodeKnown() || (tables.clean && !this.#due)) return;
+    if (!this.#nodeKnown()) return;
     const startedMs = clock.nowMs();
-    const result = this.compiler.compile(tables, tables.takeChanges(), sink.generation + 1);
+    const generation = sink.generation + 1;
+    const result = tables.clean
+      ? null
+      : this.compiler.compile(tables, tables.takeChanges(), generation);
     for (const conflict of result?.conflicts ?? []) {
       log.warn(conflict, 'one address and port is claimed by several Services');
     }
     if (result && result.unserved.length > 0) {
       log.error({ services: result.unserved.slice(0, 10) }, 'no Service id is left for these');
     }
-    if (!result && !this.#due) return;
-    this.#send(result?.change ?? NO_CHANGE, startedMs);
+    const policy = this.#compilePolicies();
+    if (!result && !policy && !this.#due) return;
+    this.#send({ ...(result?.change ?? NO_CHANGE), policy }, startedMs);
+  }
+
+  /** Half of what policies speak of would let pass what the other half forbids: all sources must have synced. */
+  #compilePolicies(): PolicyChange | null {
+    const { policy } = this.#options.tables;
+    if (!this.synced || (this.#published && policy.clean)) return null;
+    return this.#policyCompiler.compile(policy, policy.takeChanges());
   }
 
   #send(change: ImageChange, startedMs: number): void {
@@ -145,6 +171,7 @@ export class Publisher {
           services: change.upsert.length,
           removed: change.remove.length,
           frontends: change.addFrontends.length,
+          ...(change.policy ? { policies: policyNews(change.policy) } : {}),
           ms: Math.round((clock.nowMs() - startedMs) * 1000) / 1000,
         },
         first ? 'first image published' : 'published',
@@ -167,4 +194,8 @@ export class Publisher {
     this.#nodeAwaited = true;
     return false;
   }
+}
+
+function policyNews({ generation, active, pods, rules }: PolicyChange) {
+  return { generation, active, pods: pods?.length, pairs: rules?.pairs.length };
 }

@@ -1,7 +1,7 @@
 // Who controls what: pkg/controller/controller_ref_manager.go.
 import type { ServedKind } from '../apiserver/kinds.ts';
-import { type LabelSelector, selects } from '../apiserver/label-selector.ts';
 import type { KubeObject, OwnerReference } from '../apiserver/object.ts';
+import { type LabelSelector, selects } from '../model/label-selector.ts';
 import type { Cluster } from './cluster.ts';
 
 /** The one owner that may change an object. */

@@ -36,6 +36,7 @@ export type Pod = Wire<V1Pod>;
 export type Container = NonNullable<Pod['spec']>['containers'][number];
 export type Probe = NonNullable<Container['readinessProbe']>;
 export type Namespace = Wire<V1Namespace>;
+export type NetworkPolicy = Wire<V1NetworkPolicy>;
 
 /** Kind -> object type. */
 export interface KubeKinds {
@@ -52,7 +53,7 @@ export interface KubeKinds {
   Deployment: Wire<V1Deployment>;
   ReplicaSet: Wire<V1ReplicaSet>;
   Lease: Wire<V1Lease>;
-  NetworkPolicy: Wire<V1NetworkPolicy>;
+  NetworkPolicy: NetworkPolicy;
   Ingress: Wire<V1Ingress>;
   IngressClass: Wire<V1IngressClass>;
   ServiceCIDR: Wire<V1ServiceCIDR>;

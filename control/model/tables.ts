@@ -1,3 +1,4 @@
+import { PolicyTables } from './policy-tables.ts';
 import type { NodeRow, ServiceRow, SliceRow } from './rows.ts';
 
 /** What has changed since the tables were last compiled. */
@@ -19,6 +20,7 @@ export class Tables {
   /** Service key -> slice key -> row. */
   readonly #slices = new Map<string, Map<string, SliceRow>>();
   readonly nodeName: string;
+  readonly policy = new PolicyTables();
   #changes: Changes = { services: new Set(), nodes: false };
 
   /** @param nodeName the node whose Services follow its own zone and address. */

@@ -4,7 +4,7 @@ import { KubetunError } from '../error.ts';
 import type { PolicyChange } from '../policy/policy.ts';
 import { encodePods, encodeRules } from '../policy/policy-encode.ts';
 import { POD_SHIFT } from '../policy/policy-layout.ts';
-import { readPolicyGeneration } from '../policy/policy-reader.ts';
+import { type PolicySurvivors, readPolicySurvivors } from '../policy/policy-reader.ts';
 import {
   FRONTEND_NODEPORT,
   type FrontendEntry,
@@ -61,6 +61,7 @@ export class ImageWriter {
   #nodeAddresses = new Set<number>();
   readonly #root = new Int32Array(L.ROOT_WORDS);
   readonly #survivors: Map<number, { name: string }>;
+  readonly #policySurvivors: PolicySurvivors;
 
   /** Goes on after the generation that the arena holds; what it names is in `services()`. */
   constructor(arena: Arena) {
@@ -69,7 +70,8 @@ export class ImageWriter {
     this.#half = arena.image.length >>> 1;
     this.#survivors = readServices(arena);
     this.#generation = readGeneration(arena);
-    this.#root[L.ROOT_POLICY_GENERATION] = readPolicyGeneration(arena);
+    this.#policySurvivors = readPolicySurvivors(arena);
+    this.#root[L.ROOT_POLICY_GENERATION] = this.#policySurvivors.generation;
     const root = arena.header[H_IMAGE_ROOT]!;
     // As if the half of the surviving image were in use: the first publish rewrites into the other one.
     this.#start = root >= this.#half ? this.#half : 0;
@@ -88,6 +90,11 @@ export class ImageWriter {
   /** Service ids that the arena named when it was attached. */
   services(): Map<number, { name: string }> {
     return this.#survivors;
+  }
+
+  /** What the arena said of policies when it was attached. */
+  policySurvivors(): PolicySurvivors {
+    return this.#policySurvivors;
   }
 
   /** How many flows name this Service id. */

@@ -21,6 +21,23 @@ export interface PolicyHits {
   audited: number;
 }
 
+/** What the image in force says of policies: what the next agent goes on from. All empty without one. */
+export interface PolicySurvivors {
+  generation: number;
+  /** By address. */
+  pods: Map<number, { uid: number; born: number }>;
+  /** `NS/NAME` by id. */
+  names: Map<number, string>;
+}
+
+export function readPolicySurvivors(arena: Arena): PolicySurvivors {
+  return {
+    generation: readPolicyGeneration(arena),
+    pods: readPolicyPods(arena),
+    names: readPolicyNames(arena),
+  };
+}
+
 /** The policy generation in force, 0 before the first. */
 export function readPolicyGeneration(arena: Arena): number {
   const root = arena.header[H_IMAGE_ROOT]!;
@@ -65,8 +82,8 @@ export function readPolicySubject(
   return { enforced: ids.slice(0, enforced), audited: ids.slice(enforced) };
 }
 
-/** Who has which address, as the image in force says: what the next agent goes on from. */
-export function readPolicyPods(arena: Arena): Map<number, { uid: number; born: number }> {
+/** Who has which address. */
+function readPolicyPods(arena: Arena): Map<number, { uid: number; born: number }> {
   const pods = new Map<number, { uid: number; born: number }>();
   const { image, header } = arena;
   const root = header[H_IMAGE_ROOT]!;

@@ -1,5 +1,5 @@
 // Rules of Deployments and ReplicaSets across fields: pkg/apis/apps/validation.
-import { type LabelSelector, selects } from '../label-selector.ts';
+import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { isEqual, type KubeObject } from '../object.ts';
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { validateLabelSelector } from './label-selector.ts';

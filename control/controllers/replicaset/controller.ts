@@ -1,8 +1,9 @@
 // As many pods of one template as are asked for: pkg/controller/replicaset.
-import { type LabelSelector, selects } from '../../apiserver/label-selector.ts';
+
 import { isEqual, type KubeObject } from '../../apiserver/object.ts';
 import { StatusError } from '../../apiserver/status.ts';
 import type { StoreEvent } from '../../apiserver/store.ts';
+import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';
 import { claim, controllerOf, controllerRef, OwnedIndex } from '../owners.ts';

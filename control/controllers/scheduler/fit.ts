@@ -1,6 +1,7 @@
 // Which nodes can take a pod: pkg/scheduler/framework/plugins, in the order in which they are asked.
-import { fulfils, type SelectorRule } from '../../apiserver/label-selector.ts';
+
 import type { KubeObject } from '../../apiserver/object.ts';
+import { fulfils, type SelectorRule } from '../../model/label-selector.ts';
 import { matchesLabels } from '../endpoints/pod-index.ts';
 import { toleratesCordon, untolerated } from './taints.ts';
 

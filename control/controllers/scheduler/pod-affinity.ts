@@ -1,7 +1,8 @@
 // Pods that want to be near others, or far from them: pkg/scheduler/framework/plugins/interpodaffinity.
-import { type LabelSelector, selects } from '../../apiserver/label-selector.ts';
+
 import type { KubeObject } from '../../apiserver/object.ts';
 import type { Store } from '../../apiserver/store.ts';
+import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { isOver } from '../pods.ts';
 
 interface Term {

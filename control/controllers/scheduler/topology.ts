@@ -1,6 +1,7 @@
 // Pods that want to be spread over hosts or zones: pkg/scheduler/framework/plugins/podtopologyspread.
-import { type LabelSelector, selects } from '../../apiserver/label-selector.ts';
+
 import type { KubeObject } from '../../apiserver/object.ts';
+import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { isActive } from '../pods.ts';
 import { isWanted } from './fit.ts';
 

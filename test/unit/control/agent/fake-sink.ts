@@ -1,6 +1,8 @@
 import type { ImageSink, Log } from '../../../../control/agent/publisher.ts';
 import type { KubetunError } from '../../../../datapath/error.ts';
 import type { ImageChange } from '../../../../datapath/nat/image.ts';
+import type { PolicyChange } from '../../../../datapath/policy/policy.ts';
+import type { PolicySurvivors } from '../../../../datapath/policy/policy-reader.ts';
 import { Mirror } from '../compile/mirror.ts';
 
 /** A datapath that takes over at once; like the real writer it has a change even where a publish fails. */
@@ -8,12 +10,14 @@ export class FakeSink implements ImageSink {
   readonly mirror = new Mirror();
   readonly survivors = new Map<number, { name: string }>();
   readonly failures: KubetunError[] = [];
+  readonly policies: PolicyChange[] = [];
   publishes = 0;
   generation = 0;
 
   publish(change: ImageChange): number {
     this.publishes++;
     this.mirror.apply(change);
+    if (change.policy) this.policies.push(change.policy);
     const failure = this.failures.shift();
     if (failure) throw failure;
     return ++this.generation;
@@ -29,6 +33,10 @@ export class FakeSink implements ImageSink {
 
   services(): Map<number, { name: string }> {
     return this.survivors;
+  }
+
+  policySurvivors(): PolicySurvivors {
+    return { generation: 0, pods: new Map(), names: new Map() };
   }
 }
 

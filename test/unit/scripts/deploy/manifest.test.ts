@@ -46,6 +46,7 @@ async function requestsOfAgent(): Promise<string[]> {
     const { apiVersion, plural } = KINDS[kind];
     made.add(`${verb} ${apiVersion === 'v1' ? '' : apiVersion.split('/')[0]}/${plural}`);
   };
+  const policy = { metadata: { namespace: 'a', name: 'b' }, spec: { podSelector: {} } };
   const node = {
     metadata: { name: 'n1', resourceVersion: '1' },
     spec: { podCIDR: '10.244.0.0/24' },
@@ -58,7 +59,8 @@ async function requestsOfAgent(): Promise<string[]> {
     ...{ create: silent('create'), patch: silent('patch'), delete: silent('delete') },
     async list(kind: KubeKind) {
       note('list', kind);
-      return { items: kind === 'Node' ? [node] : [], resourceVersion: '1', continue: '' };
+      const items: Partial<Record<KubeKind, object[]>> = { Node: [node], NetworkPolicy: [policy] };
+      return { items: items[kind] ?? [], resourceVersion: '1', continue: '' };
     },
     async get(kind: KubeKind) {
       note('get', kind);
@@ -72,7 +74,7 @@ async function requestsOfAgent(): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-manifest-'));
   const options = { node: 'n1', serviceRange: null, podRanges: [] };
   await findSite(client, options, join(folder, 'site'));
-  const publisher = { changed() {}, sourceSynced() {} } as unknown as Publisher;
+  const publisher = { changed() {}, sourceSynced() {}, sourceAdded() {} } as unknown as Publisher;
   const log = { info() {}, warn() {}, error() {} };
   const informers = followCluster(client, new Tables('n1'), publisher, log, () => {});
   await new Promise((resolve) => setTimeout(resolve, 20));

@@ -1,0 +1,86 @@
+import { parseRange } from '../../datapath/wire/address.ts';
+import type { Namespace, NetworkPolicy } from '../kube/kinds.ts';
+import { objectKey, parseProtocol } from './parse.ts';
+import type {
+  BlockPeerRow,
+  NamespaceRow,
+  NetworkPolicyRow,
+  PodPeerRow,
+  PolicyPortRow,
+  PolicyRuleRow,
+  PrefixRow,
+} from './policy-rows.ts';
+
+const ANNOTATION_AUDIT = 'kubetun.dev/audit';
+const PORT_MAX = 65_535;
+
+type Spec = NonNullable<NetworkPolicy['spec']>;
+type IngressRule = NonNullable<Spec['ingress']>[number];
+type EgressRule = NonNullable<Spec['egress']>[number];
+type Peer = NonNullable<IngressRule['_from']>[number];
+type Port = NonNullable<IngressRule['ports']>[number];
+/** A rule as it arrives: the client's types have another word for \`from\`. */
+type Rule = Omit<IngressRule, '_from'> & { from?: Peer[] } & Pick<EgressRule, 'to'>;
+
+export function readNamespace({ metadata }: Namespace): NamespaceRow {
+  return { name: metadata?.name ?? '', labels: metadata?.labels ?? {} };
+}
+
+/**
+ * The row of a NetworkPolicy. Policy types that are not given: Ingress always, Egress if there are egress rules. What
+ * cannot be read allows nothing. Source: k8s pkg/apis/networking/v1/defaults.go.
+ */
+export function readNetworkPolicy({ metadata, spec }: NetworkPolicy): NetworkPolicyRow {
+  const { ingress = [], egress = [] } = spec ?? {};
+  const types = spec?.policyTypes?.length
+    ? spec.policyTypes
+    : ['Ingress', ...(egress.length > 0 ? ['Egress'] : [])];
+  const rules = (list: object[], type: string) =>
+    types.includes(type) ? list.map(readRule) : null;
+  return {
+    key: objectKey(metadata),
+    namespace: metadata?.namespace ?? 'default',
+    selector: spec?.podSelector ?? {},
+    audited: metadata?.annotations?.[ANNOTATION_AUDIT] === 'true',
+    ingress: rules(ingress, 'Ingress'),
+    egress: rules(egress, 'Egress'),
+  };
+}
+
+function readRule({ from, to, ports }: Rule): PolicyRuleRow {
+  const peers = from ?? to ?? [];
+  const everyone = peers.length === 0;
+  return {
+    pods: everyone ? null : peers.flatMap(readPodPeer),
+    blocks: peers.flatMap(readBlock),
+    ports: ports?.length ? ports.flatMap(readPort) : null,
+  };
+}
+
+function readPodPeer({ ipBlock, podSelector, namespaceSelector }: Peer): PodPeerRow[] {
+  if (ipBlock || (!podSelector && !namespaceSelector)) return [];
+  return [{ namespaces: namespaceSelector ?? null, pods: podSelector ?? {} }];
+}
+
+/** A block whose exceptions cannot be read is left out whole: it would be wider than it says. */
+function readBlock({ ipBlock }: Peer): BlockPeerRow[] {
+  const cidr = readPrefix(ipBlock?.cidr ?? '');
+  const except = (ipBlock?.except ?? []).map(readPrefix);
+  return cidr === null || except.includes(null) ? [] : [{ cidr, except: except as PrefixRow[] }];
+}
+
+function readPrefix(text: string): PrefixRow | null {
+  const range = parseRange(text);
+  return range && { address: range.address, length: Math.clz32(~range.mask) };
+}
+
+function readPort({ protocol, port, endPort }: Port): PolicyPortRow[] {
+  const proto = parseProtocol(protocol);
+  if (proto === null) return [];
+  if (port === undefined || port === null) return [{ proto, name: null, first: 0, last: PORT_MAX }];
+  const number = Number(port);
+  if (Number.isInteger(number)) {
+    return [{ proto, name: null, first: number, last: Math.min(endPort ?? number, PORT_MAX) }];
+  }
+  return [{ proto, name: String(port), first: 0, last: 0 }];
+}

@@ -1,0 +1,83 @@
+// Pods with the same namespace, labels and named ports are one group: selectors are asked once for a group, not for each pod.
+import { selects } from '../model/label-selector.ts';
+import type { Labels, NamedPort, PolicyPodRow } from '../model/policy-rows.ts';
+import type { PolicyTables } from '../model/policy-tables.ts';
+import type { PodSelector } from './pod-selector.ts';
+
+export interface Group {
+  namespace: string;
+  labels: Labels;
+  ports: NamedPort[];
+  /** Keys of the selectors that choose its pods. */
+  chosenBy: Set<string>;
+  pods: number;
+}
+
+/** Which selectors choose which pods, kept up to date as either change. */
+export class Groups {
+  readonly all = new Map<string, Group>();
+  readonly #selectors = new Map<string, PodSelector>();
+  /** Pod key -> its group's key. */
+  readonly #groupOf = new Map<string, string>();
+
+  ofPod(key: string): Group | undefined {
+    return this.all.get(this.#groupOf.get(key) ?? '');
+  }
+
+  /** Takes over the selectors that policies have now. */
+  setSelectors(selectors: Map<string, PodSelector>, tables: PolicyTables): void {
+    for (const key of this.#selectors.keys()) {
+      if (selectors.has(key)) continue;
+      this.#selectors.delete(key);
+      for (const group of this.all.values()) group.chosenBy.delete(key);
+    }
+    for (const [key, selector] of selectors) {
+      if (this.#selectors.has(key)) continue;
+      this.#selectors.set(key, selector);
+      for (const group of this.all.values()) ask(group, key, selector, tables);
+    }
+  }
+
+  /** Asks every selector again about the pods of a namespace whose labels have changed; true if an answer has. */
+  askAgain(name: string, tables: PolicyTables): boolean {
+    let changed = false;
+    for (const group of this.all.values()) {
+      if (group.namespace !== name) continue;
+      const before = [...group.chosenBy].join();
+      for (const [key, selector] of this.#selectors) ask(group, key, selector, tables);
+      changed ||= [...group.chosenBy].join() !== before;
+    }
+    return changed;
+  }
+
+  putPod(row: PolicyPodRow, tables: PolicyTables): void {
+    const key = JSON.stringify([row.namespace, Object.entries(row.labels).sort(), row.ports]);
+    if (this.#groupOf.get(row.key) === key) return;
+    this.deletePod(row.key);
+    let group = this.all.get(key);
+    if (!group) {
+      const { namespace, labels, ports } = row;
+      group = { namespace, labels, ports, chosenBy: new Set(), pods: 0 };
+      for (const [name, selector] of this.#selectors) ask(group, name, selector, tables);
+      this.all.set(key, group);
+    }
+    group.pods++;
+    this.#groupOf.set(row.key, key);
+  }
+
+  deletePod(key: string): void {
+    const groupKey = this.#groupOf.get(key);
+    const group = this.all.get(groupKey ?? '');
+    if (!group) return;
+    this.#groupOf.delete(key);
+    if (--group.pods === 0) this.all.delete(groupKey!);
+  }
+}
+
+function ask(group: Group, key: string, selector: PodSelector, tables: PolicyTables): void {
+  const { namespace, namespaces, pods } = selector;
+  const labels = tables.namespaces.get(group.namespace)?.labels;
+  const inside = namespaces === null ? group.namespace === namespace : selects(namespaces, labels);
+  if (inside && selects(pods, group.labels)) group.chosenBy.add(key);
+  else group.chosenBy.delete(key);
+}
