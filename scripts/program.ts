@@ -10,6 +10,7 @@ export const COMMANDS: Record<string, () => Promise<{ register(program: Command)
   explain: () => import('../control/cli/explain.ts'),
   trace: () => import('../control/cli/trace.ts'),
   conntrack: () => import('../control/cli/conntrack.ts'),
+  policy: () => import('../control/cli/policy.ts'),
   bench: () => import('../test/bench/cli.ts'),
   completion: () => import('../control/cli/completion.ts'),
 };

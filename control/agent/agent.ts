@@ -4,6 +4,7 @@ import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
+import { readPolicyHits, readPolicyNames } from '../../datapath/policy/policy-reader.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import {
@@ -21,6 +22,7 @@ import { isLocalAddress, readCapturedRoutes, readUplink, type Uplink } from '../
 import { CapturedRoutes } from '../node/captured.ts';
 import { ipBatch } from '../node/ip.ts';
 import { EPHEMERAL_PORTS } from '../node/preflight.ts';
+import { describePolicies } from '../policy/describe.ts';
 import { type AdminRoutes, serveAdmin } from './admin.ts';
 import { describeServices } from './describe.ts';
 import { doubtsAbout, requireFit, siteMemory } from './fit.ts';
@@ -104,7 +106,10 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       clock: SYSTEM_CLOCK,
       log,
     });
-    const server = await serveAdmin(options.admin, routesOf(options, steerer, engine, publisher));
+    const server = await serveAdmin(
+      options.admin,
+      routesOf(options, steerer, engine, tables, publisher),
+    );
     const health = new HealthServers({
       ...{ host: '0.0.0.0', nodePort: NODE_HEALTH_PORT },
       ...{ tables, publisher, clock: SYSTEM_CLOCK, log },
@@ -203,10 +208,17 @@ function rangesOf(site: Site, options: AgentOptions): NodeRanges {
   };
 }
 
+/** What the datapath has counted of a policy; nothing before it is in force. */
+function hitsOf({ arena }: Engine, key: string) {
+  const id = [...readPolicyNames(arena)].find(([, name]) => name === key)?.[0] ?? 0;
+  return readPolicyHits(arena, id);
+}
+
 function routesOf(
   options: AgentOptions,
   steerer: Steerer,
   engine: Engine,
+  tables: Tables,
   publisher: Publisher,
 ): AdminRoutes {
   return {
@@ -221,6 +233,7 @@ function routesOf(
       arena: options.arena,
     }),
     '/services': () => describeServices(publisher.compiler),
+    '/policies': () => describePolicies(tables.policy, (key) => hitsOf(engine, key)),
     // What has gone of the rules and routes that lead packets here; empty if all is well.
     '/steering': () => ({ missing: steerer.check() }),
     '/counters': () => readCounters(engine.arena),

@@ -14,11 +14,14 @@ import {
   SNAT_PORT_MAX,
   SNAT_PORT_MIN,
 } from '../compile/node-entry.ts';
-import type { EndpointSlice, Node, Pod, Service } from '../kube/kinds.ts';
+import type { EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Service } from '../kube/kinds.ts';
+import { readNamespace, readNetworkPolicy } from '../model/network-policy.ts';
 import { readNode } from '../model/node.ts';
+import { readPolicyPod } from '../model/pod.ts';
 import { readService } from '../model/service.ts';
 import { readSlice } from '../model/slice.ts';
 import { Tables } from '../model/tables.ts';
+import { PolicyCompiler } from '../policy/compiler.ts';
 
 /** What an explanation looks at; of other kinds it has no use. */
 export interface ClusterObjects {
@@ -26,6 +29,8 @@ export interface ClusterObjects {
   pods: Pod[];
   services: Service[];
   slices: EndpointSlice[];
+  namespaces: Namespace[];
+  policies: NetworkPolicy[];
 }
 
 interface AnyObject {
@@ -38,7 +43,10 @@ const LISTS: Record<string, keyof ClusterObjects> = {
   Pod: 'pods',
   Service: 'services',
   EndpointSlice: 'slices',
+  Namespace: 'namespaces',
+  NetworkPolicy: 'policies',
 };
+const LABEL_NAMESPACE = 'kubernetes.io/metadata.name';
 const FLOWS_MAX = 4096;
 const IMAGE_WORDS_MIN = 1 << 18;
 /** An upper bound of what one object adds to an image: a slice has at most 1000 endpoints, seldom more than 100. */
@@ -46,11 +54,15 @@ const IMAGE_WORDS_PER_OBJECT = 512;
 
 /** Every object of some YAML or JSON files, and of all such files in folders. Throws KubetunError KT_FILE, KT_YAML. */
 export function readObjects(paths: string[]): ClusterObjects {
-  const found: ClusterObjects = { nodes: [], pods: [], services: [], slices: [] };
+  const found = noObjects();
   for (const file of paths.flatMap(filesOf)) {
     for (const document of parseFile(file)) addObject(found, document);
   }
   return found;
+}
+
+export function noObjects(): ClusterObjects {
+  return { nodes: [], pods: [], services: [], slices: [], namespaces: [], policies: [] };
 }
 
 /** Adds an object, or each of a list of them, as `kubectl get -o yaml` prints one. */
@@ -93,7 +105,24 @@ export function tablesOf(node: string, objects: ClusterObjects): Tables {
   for (const object of objects.nodes) tables.putNode(readNode(object));
   for (const object of objects.services) tables.putService(readService(object));
   for (const object of objects.slices) tables.putSlice(readSlice(object), null);
+  putPolicyObjects(tables, objects);
   return tables;
+}
+
+function putPolicyObjects(
+  { policy }: Tables,
+  { pods, namespaces, policies }: ClusterObjects,
+): void {
+  for (const object of policies) policy.putPolicy(readNetworkPolicy(object));
+  for (const object of pods) {
+    const row = readPolicyPod(object);
+    if (!row) continue;
+    policy.putPod(row);
+    // What a file leaves out has the label that every Namespace has.
+    const { namespace } = row;
+    policy.putNamespace({ name: namespace, labels: { [LABEL_NAMESPACE]: namespace } });
+  }
+  for (const object of namespaces) policy.putNamespace(readNamespace(object));
 }
 
 /** The memory of a datapath on that node, without a flow. Null if there is no such Node, or it has no address. */
@@ -103,7 +132,10 @@ export function compileArena(
   serviceRange: Range4,
   seed: number,
 ): Arena | null {
-  const words = IMAGE_WORDS_PER_OBJECT * (objects.services.length + objects.slices.length);
+  const { services, slices, policies: rules, pods } = objects;
+  const count =
+    services.length + slices.length + (rules.length > 0 ? rules.length + pods.length : 0);
+  const words = IMAGE_WORDS_PER_OBJECT * count;
   const imageWords = Math.max(IMAGE_WORDS_MIN, 2 ** Math.ceil(Math.log2(words + 1)));
   const arena = createArena({ flowsMax: FLOWS_MAX, imageWords }, seed);
   const writer = new ImageWriter(arena);
@@ -119,6 +151,8 @@ export function compileArena(
   const tables = tablesOf(node, objects);
   const compiled = compiler.compile(tables, tables.takeChanges(), 1);
   if (!compiled?.change.node) return null;
-  writer.publish(compiled.change);
+  const policies = new PolicyCompiler(writer.policySurvivors());
+  const policy = policies.compile(tables.policy, tables.policy.takeChanges());
+  writer.publish({ ...compiled.change, policy });
   return arena;
 }

@@ -5,7 +5,7 @@ import { Prober } from '../../datapath/observe/probe.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
 import type { KubeKind } from '../kube/kinds.ts';
-import { type ClusterObjects, compileArena, readObjects } from './objects.ts';
+import { type ClusterObjects, compileArena, noObjects, readObjects } from './objects.ts';
 import { ClusterView } from './view.ts';
 
 export interface ExplainSource {
@@ -64,7 +64,8 @@ async function listObjects(kube: KubeClient): Promise<ClusterObjects> {
     list('Service'),
     list('EndpointSlice'),
   ]);
-  return { nodes, pods, services, slices };
+  // Policies are read from the datapaths, which have them in force.
+  return { ...noObjects(), nodes, pods, services, slices };
 }
 
 function remember(make: (node: string) => Prober | null): (node: string) => Prober | null {

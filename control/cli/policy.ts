@@ -1,0 +1,102 @@
+import type { Command } from 'commander';
+import type { PolicyDescription } from '../policy/describe.ts';
+import { askAgent } from './admin-client.ts';
+import {
+  labOf,
+  labOption,
+  nodeOption,
+  type OutputFormat,
+  outputOption,
+  requireNode,
+} from './options.ts';
+import { formatTable, print } from './table.ts';
+
+/** What `policy check -o json` prints for each finding. */
+interface Finding {
+  policy: string;
+  finding: string;
+}
+
+/** `kubetun policy`: NetworkPolicies as a node's datapath has them. */
+export function register(program: Command): void {
+  const policy = program
+    .command('policy')
+    .description('show the NetworkPolicies that a node enforces, and what they have done');
+  add(policy, 'list', 'every policy: whom it selects, and what it has let pass and dropped')
+    .addHelpText(
+      'after',
+      `
+ALLOWED counts new connections, DROPPED packets, AUDIT connections that a policy annotated
+kubetun.dev/audit=true would have stopped: of this node, since its datapath's memory was made.
+A packet that several policies have no rule for counts for each of them.
+
+Examples:
+  scripts/kubetun policy list --node node1
+  scripts/kubetun explain --from shop/web --to shop/db:5432     why one packet passes or not`,
+    )
+    .action(withPolicies((policies) => [policies, formatPolicies(policies)]));
+  add(policy, 'check', 'what is probably not meant: policies and rules that select nobody')
+    .addHelpText(
+      'after',
+      `
+Exit code 1 if there is such a policy.
+
+Example:
+  scripts/kubetun policy check --node node1`,
+    )
+    .action(
+      withPolicies((policies) => {
+        const findings = findingsOf(policies);
+        if (findings.length > 0) process.exitCode = 1;
+        return [findings, formatFindings(findings, policies.length)];
+      }),
+    );
+}
+
+function add(policy: Command, name: string, description: string): Command {
+  return policy
+    .command(name)
+    .description(description)
+    .addOption(nodeOption())
+    .addOption(outputOption())
+    .addOption(labOption());
+}
+
+function withPolicies(show: (policies: PolicyDescription[]) => [object, string]) {
+  return async (options: { node: string; output: OutputFormat }, command: Command) => {
+    const lab = labOf(command);
+    requireNode(lab, options.node);
+    const policies = await askAgent<PolicyDescription[]>(lab, options.node, '/policies');
+    const [value, text] = show(policies);
+    print(options.output, value, () => text);
+  };
+}
+
+export function formatPolicies(policies: PolicyDescription[]): string {
+  if (policies.length === 0) return 'no NetworkPolicy: every pod may talk to every other';
+  const rows = policies.map(({ policy, types, audited, pods, ingress, egress }) => [
+    policy,
+    types.join(','),
+    audited ? 'audit' : 'enforced',
+    String(pods.length),
+    ...[ingress.allowed, ingress.dropped, egress.allowed, egress.dropped].map(String),
+    String(ingress.audited + egress.audited),
+  ]);
+  const head = ['POLICY', 'TYPES', 'MODE', 'PODS'];
+  const counts = ['IN ALLOWED', 'IN DROPPED', 'OUT ALLOWED', 'OUT DROPPED', 'AUDIT'];
+  return formatTable([...head, ...counts], rows);
+}
+
+function findingsOf(policies: PolicyDescription[]): Finding[] {
+  return policies.flatMap(({ policy, findings }) =>
+    findings.map((finding) => ({ policy, finding })),
+  );
+}
+
+function formatFindings(findings: Finding[], policies: number): string {
+  if (findings.length === 0) return `${policies} policies, nothing to say`;
+  return formatTable(
+    ['POLICY', 'FINDING'],
+    findings.map(({ policy, finding }) => [policy, finding]),
+  );
+}
