@@ -78,9 +78,9 @@ function readPort({ protocol, port, endPort }: Port): PolicyPortRow[] {
   const proto = parseProtocol(protocol);
   if (proto === null) return [];
   if (port === undefined || port === null) return [{ proto, name: null, first: 0, last: PORT_MAX }];
-  const number = Number(port);
-  if (Number.isInteger(number)) {
+  if (typeof port === 'number' || /^\d+$/.test(port)) {
+    const number = Number(port);
     return [{ proto, name: null, first: number, last: Math.min(endPort ?? number, PORT_MAX) }];
   }
-  return [{ proto, name: String(port), first: 0, last: 0 }];
+  return [{ proto, name: port, first: 0, last: 0 }];
 }

@@ -3,7 +3,7 @@ import { H_IMAGE_ACK, H_IMAGE_ROOT } from '../arena/layout.ts';
 import { KubetunError } from '../error.ts';
 import type { PolicyChange } from '../policy/policy.ts';
 import { encodePods, encodeRules } from '../policy/policy-encode.ts';
-import { POD_SHIFT } from '../policy/policy-layout.ts';
+import { POD_SHIFT, POLICY_COUNTERS } from '../policy/policy-layout.ts';
 import { type PolicySurvivors, readPolicySurvivors } from '../policy/policy-reader.ts';
 import {
   FRONTEND_NODEPORT,
@@ -62,6 +62,8 @@ export class ImageWriter {
   readonly #root = new Int32Array(L.ROOT_WORDS);
   readonly #survivors: Map<number, { name: string }>;
   readonly #policySurvivors: PolicySurvivors;
+  /** Names of policies by their ids, to whom the counters belong. */
+  #policyNames: Map<number, string>;
 
   /** Goes on after the generation that the arena holds; what it names is in `services()`. */
   constructor(arena: Arena) {
@@ -71,6 +73,7 @@ export class ImageWriter {
     this.#survivors = readServices(arena);
     this.#generation = readGeneration(arena);
     this.#policySurvivors = readPolicySurvivors(arena);
+    this.#policyNames = this.#policySurvivors.names;
     this.#root[L.ROOT_POLICY_GENERATION] = this.#policySurvivors.generation;
     const root = arena.header[H_IMAGE_ROOT]!;
     // As if the half of the surviving image were in use: the first publish rewrites into the other one.
@@ -153,10 +156,21 @@ export class ImageWriter {
     this.#root[L.ROOT_POLICY_GENERATION] = generation;
     if (pods) this.#pods = encodePods(pods);
     if (rules) this.#rules = encodeRules(rules);
+    if (rules || !active) this.#namePolicies(rules?.names ?? []);
     if (active) return;
     this.#pods = NO_WORDS;
     this.#rules = NO_WORDS;
     this.#root.fill(0, L.ROOT_POLICY_PODS, L.ROOT_POLICY_RULES + 1);
+  }
+
+  /** A policy that is new begins to count at nought, whoever had its id before. */
+  #namePolicies(names: { id: number; name: string }[]): void {
+    const before = this.#policyNames;
+    this.#policyNames = new Map(names.map(({ id, name }) => [id, name]));
+    for (const [id, name] of this.#policyNames) {
+      if (before.get(id) === name) continue;
+      this.#arena.policies.fill(0, id * POLICY_COUNTERS, (id + 1) * POLICY_COUNTERS);
+    }
   }
 
   /** Says in the frontend map what an address is, or takes the mark away. */

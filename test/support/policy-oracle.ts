@@ -66,10 +66,13 @@ export function mayTalk(
   if (source) {
     const policies = inForce.filter((p) => typesOf(p).includes('Egress') && isFor(p, source));
     const allowed = policies.some((policy) =>
-      (policy.spec.egress ?? []).some(
-        (rule) =>
-          meansPeer(cluster, policy, rule.to, to, destination) &&
-          meansPort(rule, protocol, port, destination),
+      (policy.spec.egress ?? []).some((rule) =>
+        peersOf(rule.to).some(
+          (peer) =>
+            meansPeer(cluster, policy, peer, to, destination) &&
+            // A name is a pod's; of an address nothing has a name.
+            meansPort(rule, protocol, port, peer?.ipBlock ? undefined : destination),
+        ),
       ),
     );
     if (policies.length > 0 && !allowed) return false;
@@ -79,13 +82,18 @@ export function mayTalk(
     const allowed = policies.some((policy) =>
       (policy.spec.ingress ?? []).some(
         (rule) =>
-          meansPeer(cluster, policy, rule.from, from, source) &&
+          peersOf(rule.from).some((peer) => meansPeer(cluster, policy, peer, from, source)) &&
           meansPort(rule, protocol, port, destination),
       ),
     );
     if (policies.length > 0 && !allowed) return false;
   }
   return true;
+}
+
+/** One that means everybody if there is none. */
+function peersOf(peers: OraclePeer[] | undefined): (OraclePeer | null)[] {
+  return peers && peers.length > 0 ? peers : [null];
 }
 
 function typesOf({ spec }: OraclePolicy): string[] {
@@ -100,20 +108,20 @@ function isFor({ metadata, spec }: OraclePolicy, pod: OraclePod): boolean {
 function meansPeer(
   { namespaces }: OracleCluster,
   { metadata }: OraclePolicy,
-  peers: OraclePeer[] | undefined,
+  peer: OraclePeer | null,
   address: string,
   pod: OraclePod | undefined,
 ): boolean {
-  if (!peers || peers.length === 0) return true;
-  return peers.some(({ podSelector, namespaceSelector, ipBlock }) => {
-    if (ipBlock)
-      return isInside(ipBlock.cidr, address) && !ipBlock.except?.some((e) => isInside(e, address));
-    if (!pod) return false;
-    const rightNamespace = namespaceSelector
-      ? fits(namespaceSelector, namespaces[pod.namespace] ?? {})
-      : pod.namespace === metadata.namespace;
-    return rightNamespace && (!podSelector || fits(podSelector, pod.labels));
-  });
+  if (peer === null) return true;
+  const { podSelector, namespaceSelector, ipBlock } = peer;
+  if (ipBlock) {
+    return isInside(ipBlock.cidr, address) && !ipBlock.except?.some((e) => isInside(e, address));
+  }
+  if (!pod) return false;
+  const rightNamespace = namespaceSelector
+    ? fits(namespaceSelector, namespaces[pod.namespace] ?? {})
+    : pod.namespace === metadata.namespace;
+  return rightNamespace && (!podSelector || fits(podSelector, pod.labels));
 }
 
 function meansPort(

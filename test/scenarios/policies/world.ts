@@ -1,7 +1,7 @@
 // Three namespaces of three pods on two nodes, and what of it may talk to what: through compile and pipeline of both nodes,
 // and by the naive evaluator.
 import { compileArena, noObjects } from '../../../control/explain/objects.ts';
-import type { NetworkPolicy, Pod } from '../../../control/kube/kinds.ts';
+import type { NetworkPolicy } from '../../../control/kube/kinds.ts';
 import { Prober } from '../../../datapath/observe/probe.ts';
 import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../datapath/wire/layout.ts';
@@ -11,6 +11,7 @@ import {
   type OraclePod,
   type OraclePolicy,
 } from '../../support/policy-oracle.ts';
+import { podObject } from '../../support/policy-pod.ts';
 
 export const NODES = { node1: '172.18.0.11', node2: '172.18.0.12' };
 export const OUTSIDE = { out: '203.0.113.10', out99: '203.0.113.99' };
@@ -21,21 +22,32 @@ export const PROTOCOLS: Record<string, number> = {
 };
 const NAMESPACES = ['x', 'y', 'z'];
 const NAMES = ['a', 'b', 'c'];
-/** A pod has a name for each of its ports. */
+const labelsOf = (name: string) => ({ ns: name, 'kubernetes.io/metadata.name': name });
+const LABELS: Record<string, Record<string, string>> = {
+  ...{ x: labelsOf('x'), y: labelsOf('y') },
+  z: { ...labelsOf('z'), team: 'blue' },
+};
+/** A pod has a name for each of its ports; `web` is another port of pod b than of pod a, and none of pod c. */
 const PORTS = [80, 81].flatMap((containerPort) =>
   Object.keys(PROTOCOLS).map((protocol) => ({
     name: `serve-${containerPort}-${protocol.toLowerCase()}`,
     ...{ protocol, containerPort },
   })),
 );
+const WEB: Record<string, number> = { a: 80, b: 81 };
+const webOf = (name: string) =>
+  WEB[name] ? [{ name: 'web', protocol: 'TCP', containerPort: WEB[name] }] : [];
 
-/** `x/a` to `z/c`, pod c on the other node. */
+/** `x/a` to `z/c`, pod c on the other node, pod a with one more label. */
 export const PODS: OraclePod[] = NAMESPACES.flatMap((namespace, n) =>
   NAMES.map((name, i) => {
     const second = name === 'c';
     return {
-      ...{ namespace, name, ports: PORTS },
-      labels: { pod: name, 'in-namespace': namespace },
+      ...{ namespace, name, ports: [...PORTS, ...webOf(name)] },
+      labels: {
+        ...{ pod: name, 'in-namespace': namespace },
+        ...(name === 'a' ? { 'only-a': 'yes' } : {}),
+      },
       address: `10.244.${second ? 2 : 1}.${10 + n * 3 + i}`,
       node: second ? NODES.node2 : NODES.node1,
     };
@@ -56,8 +68,7 @@ export class PolicyWorld {
   readonly #probers: Record<string, Prober>;
 
   constructor(policies: Policies, pods: OraclePod[] = PODS) {
-    const namespaces = Object.fromEntries(NAMESPACES.map((name) => [name, { ns: name }]));
-    this.cluster = { pods, namespaces, policies };
+    this.cluster = { pods, namespaces: LABELS, policies };
     const objects = {
       ...noObjects(),
       nodes: Object.entries(NODES).map(([name, address], n) => ({
@@ -66,7 +77,7 @@ export class PolicyWorld {
         status: { addresses: [{ type: 'InternalIP', address }] },
       })),
       pods: pods.map(podObject),
-      namespaces: NAMESPACES.map((name) => ({ metadata: { name, labels: namespaces[name]! } })),
+      namespaces: NAMESPACES.map((name) => ({ metadata: { name, labels: LABELS[name]! } })),
       policies: policies as unknown as NetworkPolicy[],
     };
     const range = parseRange('10.96.0.0/16')!;
@@ -101,13 +112,4 @@ export class PolicyWorld {
     if (!pod) return null;
     return pod.node === NODES.node1 ? 'node1' : 'node2';
   }
-}
-
-export function podObject(pod: OraclePod): Pod {
-  const { namespace, name, labels, address, node, ports } = pod;
-  return {
-    metadata: { namespace, name, uid: `${namespace}-${name}`, labels },
-    spec: { nodeName: node, containers: [{ name: 'main', ports }] },
-    status: { phase: 'Running', podIP: address, hostIP: node },
-  };
 }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { Publisher } from '../../../../control/agent/publisher.ts';
+import { readNetworkPolicy } from '../../../../control/model/network-policy.ts';
 import { readNode } from '../../../../control/model/node.ts';
+import { readPolicyPod } from '../../../../control/model/pod.ts';
 import { readService } from '../../../../control/model/service.ts';
 import { Tables } from '../../../../control/model/tables.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
@@ -147,4 +149,65 @@ test('stopped, nothing more is published', () => {
   p.stop();
   clock.advance(1000);
   assert.equal(sink.publishes, 0);
+});
+
+function putPolicies(...names: string[]): void {
+  const spec = { podSelector: { matchLabels: { app: 'web' } } };
+  for (const name of names) {
+    tables.policy.putPolicy(readNetworkPolicy({ metadata: { namespace: 'ns', name }, spec }));
+  }
+}
+
+function putPod(name: string, podIP: string): void {
+  const status = { phase: 'Running', podIP, hostIP: '172.18.0.11' };
+  const metadata = { namespace: 'ns', name, uid: name, labels: { app: 'web' } };
+  tables.policy.putPod(readPolicyPod({ metadata, status })!);
+}
+
+test('the first image says what policies there are, and that there are none if so', () => {
+  const p = publisher(['NetworkPolicy']);
+  putNode();
+  p.sourceSynced('NetworkPolicy');
+  clock.advance(0);
+  assert.deepEqual([sink.publishes, sink.policies[0]?.active], [1, false]);
+  const later = publisher();
+  putPolicies('p');
+  putPod('web', '10.244.1.2');
+  later.changed();
+  clock.advance(100);
+  assert.deepEqual([sink.policies[1]?.active, sink.policies[1]?.pods?.length], [true, 1]);
+});
+
+test('with its first policy it waits for the pods of all, and Services go on meanwhile', () => {
+  const p = publisher();
+  putNode();
+  p.changed();
+  clock.advance(100);
+  putPolicies('p');
+  for (const source of ['Pod', 'Namespace']) p.sourceAdded(source);
+  putService('a');
+  p.changed();
+  clock.advance(100);
+  assert.deepEqual([sink.mirror.services.size, sink.policies.length], [1, 1]);
+  putPod('web', '10.244.1.2');
+  p.sourceSynced('Pod');
+  p.sourceSynced('Namespace');
+  clock.advance(100);
+  assert.deepEqual([sink.policies.length, sink.policies[1]?.pods?.length], [2, 1]);
+});
+
+test('a hundred changes of policies in a second are published at the pace of all, each pod told once', () => {
+  const p = publisher();
+  putNode();
+  putPod('web', '10.244.1.2');
+  p.changed();
+  clock.advance(1000);
+  for (let i = 0; i < 100; i++) {
+    putPolicies(`p${i}`);
+    p.changed();
+    clock.advance(10);
+  }
+  clock.advance(1000);
+  assert.ok(sink.policies.length <= 60, `${sink.policies.length}`);
+  assert.equal(sink.policies.at(-1)?.rules?.names.length, 100);
 });

@@ -10,6 +10,7 @@ import {
 } from '../../../../datapath/nat/image-layout.ts';
 import { ImageWriter } from '../../../../datapath/nat/image-writer.ts';
 import { NO_SLOT, ServiceMap } from '../../../../datapath/nat/service-map.ts';
+import { POLICY_COUNTERS } from '../../../../datapath/policy/policy-layout.ts';
 import { change, frontend, NODE_ENTRY, pairs, service } from '../../../support/datapath.ts';
 
 const SERVICES = 12;
@@ -132,4 +133,27 @@ test('a writer that attaches knows the names of what its predecessor published',
     [[7, 'default/old:80']],
   );
   assert.equal(next.generation, writer.generation);
+});
+
+test("a policy's counters live as long as it does, over agents too; whoever takes its id begins at nought", () => {
+  const { arena, writer } = world();
+  const row = 3 * POLICY_COUNTERS;
+  const none = { subjects: [], pairs: [], portSets: [], prefixes: [] };
+  const policies = (...names: string[]): Partial<ImageChange> => ({
+    policy: {
+      ...{ generation: 1, active: names.length > 0, pods: [] },
+      rules: { ...none, names: names.map((name, i) => ({ id: 3 + i, name })) },
+    },
+  });
+  arena.policies[row] = 99;
+  writer.publish(change({ node: NODE_ENTRY, ...policies('shop/a') }));
+  assert.equal(arena.policies[row], 0, 'what was there before anybody');
+  arena.policies[row] = 5;
+  writer.publish(change(policies('shop/a', 'shop/b')));
+  const next = new ImageWriter(arena);
+  next.publish(change({ node: NODE_ENTRY, ...policies('shop/a') }));
+  assert.equal(arena.policies[row], 5);
+  next.publish(change(policies()));
+  next.publish(change(policies('shop/a')));
+  assert.equal(arena.policies[row], 0, 'deleted and made anew');
 });

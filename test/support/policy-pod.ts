@@ -1,0 +1,12 @@
+import type { Pod } from '../../control/kube/kinds.ts';
+import type { OraclePod } from './policy-oracle.ts';
+
+/** The Pod that the evaluator's pod stands for. */
+export function podObject(pod: OraclePod): Pod {
+  const { namespace, name, labels, address, node, ports } = pod;
+  return {
+    metadata: { namespace, name, uid: `${namespace}-${name}`, labels },
+    spec: { nodeName: node, containers: [{ name: 'main', ports }] },
+    status: { phase: 'Running', podIP: address, hostIP: node },
+  };
+}

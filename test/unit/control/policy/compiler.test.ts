@@ -1,0 +1,207 @@
+import assert from 'node:assert/strict';
+import { beforeEach, test } from 'node:test';
+import type { NetworkPolicyRow, PolicyPodRow } from '../../../../control/model/policy-rows.ts';
+import { PolicyTables } from '../../../../control/model/policy-tables.ts';
+import { PolicyCompiler } from '../../../../control/policy/compiler.ts';
+import type { PolicyChange, PolicyPod } from '../../../../datapath/policy/policy.ts';
+import type { PolicySurvivors } from '../../../../datapath/policy/policy-reader.ts';
+import { addr } from '../../../support/datapath.ts';
+
+const NOTHING: PolicySurvivors = { generation: 0, pods: new Map(), names: new Map() };
+const NODE = addr('172.18.0.11');
+
+let tables: PolicyTables;
+let compiler: PolicyCompiler;
+beforeEach(() => {
+  tables = new PolicyTables();
+  tables.putNamespace({ name: 'shop', labels: {} });
+  compiler = new PolicyCompiler(NOTHING);
+});
+
+const pod = (name: string, n: number, o: Partial<PolicyPodRow> = {}): PolicyPodRow => ({
+  ...{ key: `shop/${name}`, namespace: 'shop', uid: name, address: addr(`10.244.1.${n}`) },
+  ...{ node: NODE, labels: { app: name.replace(/-.*/, '') }, ports: [] },
+  ...o,
+});
+
+/** Selects the pods of `app: web` and lets in those of `app: client`. */
+const policy = (name: string, o: Partial<NetworkPolicyRow> = {}): NetworkPolicyRow => ({
+  ...{ key: `shop/${name}`, namespace: 'shop', selector: { matchLabels: { app: 'web' } } },
+  ...{ audited: false, egress: null },
+  ingress: [
+    {
+      pods: [{ namespaces: null, pods: { matchLabels: { app: 'client' } } }],
+      ...{ blocks: [], ports: null },
+    },
+  ],
+  ...o,
+});
+
+const compile = (): PolicyChange | null => compiler.compile(tables, tables.takeChanges());
+const at = (change: PolicyChange | null, n: number): PolicyPod =>
+  change!.pods!.find(({ address }) => address === addr(`10.244.1.${n}`))!;
+
+/** Three pods and one policy, as they are first told. */
+function begin(): PolicyChange {
+  tables.putPod(pod('web-1', 2));
+  tables.putPod(pod('client-1', 3));
+  tables.putPod(pod('other-1', 4));
+  tables.putPolicy(policy('p'));
+  return compile()!;
+}
+
+test('the first policy tells pods and rules; pods that were there have been there for ever', () => {
+  const first = begin();
+  assert.deepEqual([first.generation, first.active, first.pods?.length], [1, true, 3]);
+  assert.deepEqual(
+    first.pods?.map(({ born }) => born),
+    [0, 0, 0],
+  );
+  assert.deepEqual([at(first, 2).ingress !== 0, at(first, 3).ingress], [true, 0]);
+  assert.notEqual(at(first, 3).peer, at(first, 4).peer, 'a client is another kind of peer');
+  assert.deepEqual(
+    first.rules?.pairs.map(({ subject, peer }) => [subject, peer]),
+    [[at(first, 2).ingress, at(first, 3).peer]],
+  );
+});
+
+test('nothing that changed is nothing to tell', () => {
+  begin();
+  assert.equal(compile(), null);
+  tables.putPod(pod('web-1', 2));
+  assert.equal(compile(), null, 'a status that says the same');
+});
+
+test('a new pod of a known kind makes no new rules, and no flow is judged again for it', () => {
+  const first = begin();
+  tables.putPod(pod('client-2', 5));
+  const next = compile()!;
+  assert.deepEqual([next.rules, next.generation], [null, first.generation]);
+  assert.equal(at(next, 5).peer, at(first, 3).peer);
+  assert.equal(at(next, 5).born, first.generation);
+});
+
+test('a pod of a new kind makes the rules anew', () => {
+  begin();
+  tables.putPolicy(policy('q', { selector: { matchLabels: { app: 'db' } } }));
+  const { generation } = compile()!;
+  tables.putPod(pod('db-1', 6));
+  const next = compile()!;
+  assert.notEqual(next.rules, null);
+  assert.equal(next.generation, generation + 1);
+  assert.deepEqual(next.rules?.subjects.length, 2);
+});
+
+test("a pod's new labels, its end, and a new pod on its address make flows be judged again", () => {
+  const first = begin();
+  tables.putPod(pod('client-1', 3, { labels: { app: 'other' } }));
+  const relabelled = compile()!;
+  assert.equal(relabelled.generation, first.generation + 1);
+  assert.equal(at(relabelled, 3).peer, at(first, 4).peer);
+  assert.equal(at(relabelled, 3).born, 0, 'it is still the same pod');
+  tables.deletePod('shop/client-1');
+  const gone = compile()!;
+  assert.equal(gone.generation, first.generation + 2);
+  assert.equal(at(gone, 3), undefined);
+  tables.putPod(pod('client-9', 3));
+  assert.equal(at(compile(), 3).born, gone.generation);
+});
+
+test('a pod that is deleted and made anew under its name between two looks is another one', () => {
+  const first = begin();
+  tables.deletePod('shop/client-1');
+  tables.putPod(pod('client-1', 3, { uid: 'another' }));
+  const next = compile()!;
+  assert.equal(next.generation, first.generation + 1);
+  assert.equal(at(next, 3).born, next.generation);
+});
+
+test('labels of a namespace count, and only where a selector asks for them', () => {
+  begin();
+  tables.putNamespace({ name: 'shop', labels: { any: 'label' } });
+  assert.equal(compile(), null);
+  const peer = { namespaces: { matchLabels: { team: 'blue' } }, pods: {} };
+  tables.putPolicy(policy('q', { ingress: [{ pods: [peer], blocks: [], ports: null }] }));
+  assert.equal(compile()!.rules?.pairs.length, 1, 'the one of p');
+  tables.putNamespace({ name: 'shop', labels: { team: 'blue' } });
+  const next = compile()!;
+  const subject = at(next, 2).ingress;
+  const peers = next.rules?.pairs.filter((pair) => pair.subject === subject).map((p) => p.peer);
+  assert.deepEqual(new Set(peers), new Set([2, 3, 4].map((n) => at(next, n).peer)));
+});
+
+test('without policies there is nothing to enforce, and the first one after that begins anew', () => {
+  const first = begin();
+  tables.deletePolicy('shop/p');
+  assert.deepEqual(compile(), {
+    ...{ generation: first.generation + 1, active: false, pods: null, rules: null },
+  });
+  tables.putPod(pod('late', 9));
+  assert.equal(compile(), null);
+  tables.putPolicy(policy('p'));
+  const again = compile()!;
+  assert.deepEqual([again.active, again.pods?.length, at(again, 9).born], [true, 4, 0]);
+});
+
+test('an agent that begins without policies says so once, for the image may have some', () => {
+  assert.equal(compile()?.active, false);
+  assert.equal(compile(), null);
+});
+
+test('the next agent goes on: the same pod keeps its birth, another on its address is new', () => {
+  const first = begin();
+  const told = new Map(first.pods!.map(({ address, uid }) => [address, { uid, born: 1 }]));
+  const names = new Map(first.rules!.names.map(({ id, name }) => [id, name]));
+  compiler = new PolicyCompiler({ generation: 7, pods: told, names });
+  const before = tables;
+  tables = new PolicyTables();
+  for (const row of before.namespaces.values()) tables.putNamespace(row);
+  tables.putPod(pod('web-1', 2));
+  tables.putPod(pod('stranger', 3));
+  tables.putPolicy(policy('a'));
+  tables.putPolicy(policy('p'));
+  const next = compile()!;
+  assert.equal(next.generation, 8);
+  assert.deepEqual([at(next, 2).born, at(next, 3).born], [1, 8]);
+  const ids = new Map(next.rules!.names.map(({ id, name }) => [name, id]));
+  assert.equal(ids.get('shop/p'), 1, 'counters go on under the same id');
+  assert.equal(ids.get('shop/a'), 2);
+});
+
+test('two pods that claim one address: the later one has it, and the other one after its end', () => {
+  begin();
+  tables.putPod(pod('web-2', 3));
+  assert.notEqual(at(compile(), 3).ingress, 0);
+  tables.deletePod('shop/web-2');
+  assert.equal(at(compile(), 3).ingress, 0);
+});
+
+test('policies that select the same pods share a subject; one under audit stands beside', () => {
+  begin();
+  tables.putPolicy(policy('q'));
+  tables.putPolicy(policy('r', { audited: true }));
+  const { rules } = compile()!;
+  const idOf = (name: string) => rules!.names.find((each) => each.name === `shop/${name}`)!.id;
+  assert.deepEqual(rules!.subjects, [
+    { id: 1, enforced: [idOf('p'), idOf('q')], audited: [idOf('r')] },
+  ]);
+});
+
+test('a thousand pods of ten kinds are ten kinds', () => {
+  for (let i = 0; i < 1000; i++) {
+    tables.putPod(pod(`app${i % 10}-${i}`, 0, { address: addr('10.244.0.0') + i + 2 }));
+  }
+  for (let i = 0; i < 10; i++) {
+    const selector = { matchLabels: { app: `app${i}` } };
+    const peer = { namespaces: null, pods: { matchLabels: { app: `app${(i + 1) % 10}` } } };
+    tables.putPolicy(
+      policy(`p${i}`, { selector, ingress: [{ pods: [peer], blocks: [], ports: null }] }),
+    );
+  }
+  const { pods, rules } = compile()!;
+  assert.equal(new Set(pods!.map(({ peer }) => peer)).size, 10);
+  assert.deepEqual(
+    [rules!.subjects.length, rules!.pairs.length, rules!.portSets.length],
+    [10, 10, 10],
+  );
+});
