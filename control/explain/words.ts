@@ -65,7 +65,7 @@ export function tellPassage(
     step('service', `${to}/${protocolName(sent.proto)} is ${FRONTENDS[frontend]} of ${service}`);
     tellEndpoints(passage, excluded, view, step);
   }
-  tellPolicies(passage, step);
+  tellPolicies(passage, view, step);
   if (REASONS[reason]) step(left ? 'establish' : passage.verdict, REASONS[reason]);
   if (reason === 'reject-wrong-port') {
     const services = view.servicesAt(sent.dst);
@@ -81,13 +81,14 @@ export function tellPassage(
 }
 
 function tellPolicies(
-  { policies, ownNode }: Passage,
+  { policies, judged, ownNode }: Passage,
+  view: ClusterView,
   step: (stage: string, text: string) => void,
 ): void {
   for (const { direction, policy, verdict, rule } of policies) {
-    const way = direction === 'egress' ? 'the source' : 'the destination';
+    const pod = view.nameOf(direction === 'egress' ? judged.src : judged.dst) ?? 'the pod';
     if (verdict === 'allow') step('policy', `${direction} rule ${rule} of ${policy} allows it`);
-    else if (verdict === 'drop') step('policy', `${way} is selected by ${policy}, no rule matches`);
+    else if (verdict === 'drop') step('policy', `${pod} is selected by ${policy}, no rule matches`);
     else step('policy', `${policy} would drop it (${direction}), but is under audit`);
   }
   if (ownNode) step('policy', "the destination's own node always reaches it");

@@ -68,8 +68,9 @@ export interface Passage {
   masquerade: MasqueradeReason | null;
   /** The source port gave way to another connection's. */
   portMoved: boolean;
-  /** NetworkPolicies that had a part in it. */
+  /** NetworkPolicies that had a part in it, and the two ends that they judged. */
   policies: PolicyNote[];
+  judged: { src: number; dst: number };
   /** The destination's own node sent it, which needs no rule. */
   ownNode: boolean;
 }
@@ -164,6 +165,7 @@ export class Prober {
       masquerade: known ? null : MASQUERADES[decision.masquerade]!,
       portMoved: false,
       policies: notePolicies(this.#arena, judgement),
+      judged: { src: judgement.src, dst: judgement.dst },
       ownNode: judgement.ownNode === 1,
     };
     if (verdict === VERDICT_REPLY) {

@@ -146,6 +146,8 @@ function judge(
 ): number {
   const { judgement, policy } = d;
   judgement.reset();
+  judgement.src = src;
+  judgement.dst = dst;
   if (src === dst) return 0;
   const from = policy.findPod(src);
   const to = policy.findPod(dst);

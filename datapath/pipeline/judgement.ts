@@ -1,5 +1,8 @@
 /** What NetworkPolicies said of one flow; ints only, and one object for all. */
 export class Judgement {
+  /** Who talks to whom: before masquerade, after the choice of an endpoint. */
+  src = 0;
+  dst = 0;
   /** The pods' subjects: 0 where no policy of the direction selects the pod, or the pod is no pod. */
   egress = 0;
   ingress = 0;
