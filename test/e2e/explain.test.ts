@@ -1,11 +1,8 @@
 // explain on a lab that lives: it says what then happens, and leaves no trace.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import type { Explanation } from '../../control/explain/follow.ts';
-import { PROJECT_ROOT } from '../../lab/state/paths.ts';
 import {
   clientPod,
   kubetun,
@@ -15,6 +12,7 @@ import {
   type TestLab,
   until,
 } from '../support/lab.ts';
+import { startTrace } from '../support/trace.ts';
 
 const NAME = 'e2e-expl';
 let lab: TestLab;
@@ -85,9 +83,7 @@ describe('explain', () => {
         '--dst',
         '10.96.255.1',
       ),
-      rejects: (await askAgent<Record<string, number>>(NAME, 'node1', '/counters'))[
-        'reject-no-endpoint'
-      ],
+      rejects: (await lab.counters('node1'))['reject-no-endpoint']!,
       status: await askAgent<{ generation: number; acknowledged: number }>(
         NAME,
         'node1',
@@ -95,6 +91,7 @@ describe('explain', () => {
       ),
     });
     const before = await state();
+    assert.equal(typeof before.rejects, 'number');
     for (const to of ['svc/web', '10.96.255.1:80', '10.96.0.1:1', '203.0.113.10:80/udp']) {
       await explain('--from', 'client', '--to', to);
     }
@@ -102,21 +99,19 @@ describe('explain', () => {
   });
 
   test('trace shows what passes while it passes, with names, and stops when it has enough', async () => {
-    const args = ['--lab', NAME, 'trace', '--node', 'node1', 'svc/one', 'new', '--count', '3'];
-    const trace = spawn(join(PROJECT_ROOT, 'scripts/kubetun'), args, { stdio: 'pipe' });
-    let output = '';
-    trace.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
+    const trace = startTrace(NAME, '--node', 'node1', 'svc/one', 'new', '--count', '3');
+    let code: number | null | undefined;
+    trace.ended.then((ended) => {
+      code = ended;
     });
-    const ended = new Promise((resolve) => trace.once('close', resolve));
     const address = await lab.clusterIP('one');
     await until('it has seen three connections', async () => {
       await lab.run('client', 'curl', '-sm5', `http://${address}/hostname`);
-      return trace.exitCode !== null;
+      return code !== undefined;
     });
-    assert.equal(await ended, 0);
-    const lines = output.trim().split('\n');
-    assert.equal(lines.length, 3, output);
+    assert.equal(code, 0);
+    const lines = trace.text().trim().split('\n');
+    assert.equal(lines.length, 3, trace.text());
     for (const line of lines) {
       assert.match(
         line,

@@ -4,8 +4,6 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { askAgent } from '../../control/cli/admin-client.ts';
-import type { CounterRow } from '../../datapath/observe/counters.ts';
 import { namespaceOf } from '../../lab/state/names.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {
@@ -36,10 +34,7 @@ interface Count {
 
 const count = () => lab.json<Count>('conntrack', 'count', '--node', 'node1');
 
-async function counters(): Promise<Record<string, number>> {
-  const rows = await askAgent<CounterRow[]>(NAME, 'node1', '/counters');
-  return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
-}
+const counters = () => lab.counters('node1');
 
 /** Memory of node1's agent that is its own: the arena is a file, and as large as it ever will be. */
 function anonymousKib(): number {

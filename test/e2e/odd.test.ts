@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/cli/admin-client.ts';
-import type { CounterRow } from '../../datapath/observe/counters.ts';
 import { PROJECT_ROOT } from '../../lab/state/paths.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {
@@ -24,10 +23,7 @@ const UDP_PORT = 30_301;
 const SCRIPT = join(PROJECT_ROOT, 'test/e2e/clients/odd.py');
 let lab: TestLab;
 
-async function counters(): Promise<Record<string, number>> {
-  const rows = await askAgent<CounterRow[]>(NAME, 'node1', '/counters');
-  return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
-}
+const counters = () => lab.counters('node1');
 
 /** What node1 counted more of while something happened. */
 async function counted(happens: () => Promise<unknown>): Promise<Record<string, number>> {

@@ -5,7 +5,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { askAgent } from '../../control/cli/admin-client.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
+import type { CounterRow } from '../../datapath/observe/counters.ts';
 import { commandIn, resolvePlace } from '../../lab/life/target.ts';
 import { kubeconfigPath, PROJECT_ROOT } from '../../lab/state/paths.ts';
 import { requireLab } from '../../lab/state/record.ts';
@@ -97,6 +99,12 @@ export class TestLab {
     const { code, stdout, stderr } = kubetun('--lab', this.name, ...args, '-o', 'json');
     if (code !== 0) throw new Error(`kubetun ${args.join(' ')}: ${stderr}`);
     return JSON.parse(stdout) as T;
+  }
+
+  /** Every counter of a node's datapath by its name. */
+  async counters(node: string): Promise<Record<string, number>> {
+    const rows = await askAgent<CounterRow[]>(this.name, node, '/counters');
+    return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
   }
 
   async clusterIP(service: string): Promise<string> {

@@ -37,6 +37,8 @@ def make():
         whole = base(id=random.randrange(65536)) / UDP(sport=sport(), dport=port) / Raw(b"echo " + b"z" * 1400)
         parts = fragment(whole, fragsize=512)
         return [parts[0], parts[1], parts[1], parts[0], parts[2]]
+    if kind == "spoofed":
+        return [base(src=rest[0]) / UDP(sport=sport(), dport=port) / Raw(b"hostname")]
     if kind == "wrong-sum":
         return [base() / TCP(sport=sport(), dport=port, flags="S", chksum=0x1234)]
     if kind == "options":

@@ -23,7 +23,7 @@ export const PROTOCOLS: Record<string, number> = {
 const NAMESPACES = ['x', 'y', 'z'];
 const NAMES = ['a', 'b', 'c'];
 const labelsOf = (name: string) => ({ ns: name, 'kubernetes.io/metadata.name': name });
-const LABELS: Record<string, Record<string, string>> = {
+export const LABELS: Record<string, Record<string, string>> = {
   ...{ x: labelsOf('x'), y: labelsOf('y') },
   z: { ...labelsOf('z'), team: 'blue' },
 };

@@ -1,0 +1,46 @@
+// reach MS ADDR:PORT/PROTO...: asks them all at once, and waits so long. Prints what became of each, in order: `open`,
+// `refused`, `silent`, or another error.
+import { createSocket } from 'node:dgram';
+import { connect } from 'node:net';
+
+const [patience, ...ends] = process.argv.slice(2);
+
+function ask(end: string): Promise<string> {
+  const [, address = '', port, protocol] = /^(.+):(\d+)\/(\w+)$/.exec(end) ?? [];
+  return protocol === 'UDP' ? askUdp(address, Number(port)) : askTcp(address, Number(port));
+}
+
+function askTcp(address: string, port: number): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect(port, address);
+    const end = (outcome: string) => {
+      resolve(outcome);
+      socket.destroy();
+    };
+    socket.on('connect', () => end('open'));
+    socket.on('error', (error: NodeJS.ErrnoException) => end(outcomeOf(error)));
+    setTimeout(end, Number(patience), 'silent').unref();
+  });
+}
+
+function askUdp(address: string, port: number): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = createSocket('udp4');
+    let over = false;
+    const end = (outcome: string) => {
+      resolve(outcome);
+      if (!over) socket.close();
+      over = true;
+    };
+    socket.on('message', () => end('open'));
+    socket.on('error', (error: NodeJS.ErrnoException) => end(outcomeOf(error)));
+    socket.connect(port, address, () => socket.send('hostname'));
+    setTimeout(end, Number(patience), 'silent').unref();
+  });
+}
+
+function outcomeOf({ code, message }: NodeJS.ErrnoException): string {
+  return code === 'ECONNREFUSED' ? 'refused' : (code ?? message);
+}
+
+console.log(JSON.stringify(await Promise.all(ends.map(ask))));

@@ -1,0 +1,22 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { PROJECT_ROOT } from '../../lab/state/paths.ts';
+
+/** `kubetun trace` while it runs. */
+export interface Trace {
+  text: () => string;
+  /** Resolves when the command has ended. */
+  ended: Promise<number | null>;
+  stop: () => void;
+}
+
+export function startTrace(lab: string, ...words: string[]): Trace {
+  const args = ['--lab', lab, 'trace', ...words];
+  const child = spawn(join(PROJECT_ROOT, 'scripts/kubetun'), args, { stdio: 'pipe' });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+  });
+  const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { text: () => text, ended, stop: () => child.kill('SIGINT') };
+}
