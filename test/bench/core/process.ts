@@ -1,4 +1,4 @@
-// Entry of a measuring process: `process.ts hit|new FLOWS`. A process of its own for each point, so that what V8 learned
+// Entry of a measuring process: `process.ts hit|new FLOWS POLICIES`. A process of its own for each point, so that what V8 learned
 // at one does not colour the next. Prints ns a packet.
 import { strict as assert } from 'node:assert';
 import { H_FLOW_COUNT } from '../../../datapath/arena/layout.ts';
@@ -30,8 +30,8 @@ class Least {
 }
 
 /** ns a packet of established connections, without what filling the batch costs. */
-function measureHit(flows: number): number {
-  const world = new World(flows);
+function measureHit(flows: number, policies: number): number {
+  const world = new World(flows, 1 << 20, policies);
   const { counters } = world.d;
   const least = new Least();
   let from = 0;
@@ -54,8 +54,8 @@ function measureHit(flows: number): number {
 }
 
 /** ns for the first packet of a connection, into a table that holds so many already. */
-function measureNew(flows: number): number {
-  const world = new World(flows, 1 << 21);
+function measureNew(flows: number, policies: number): number {
+  const world = new World(flows, 1 << 21, policies);
   const least = new Least();
   let next = flows;
   for (let slice = 0; slice < 4; slice++) {
@@ -73,6 +73,7 @@ function measureNew(flows: number): number {
 
 // As the worker does.
 warmUp();
-const [what, flows] = process.argv.slice(2) as [string, string];
-const ns = what === 'hit' ? measureHit(Number(flows)) : measureNew(Number(flows));
+const [what, ...numbers] = process.argv.slice(2) as [string, string, string];
+const [flows, policies] = numbers.map(Number) as [number, number];
+const ns = what === 'hit' ? measureHit(flows, policies) : measureNew(flows, policies);
 console.log(ns.toFixed(2));

@@ -8,6 +8,7 @@ import { type Batch, createBatch, P_START, P_WORDS } from '../../../datapath/pip
 import { Datapath } from '../../../datapath/pipeline/datapath.ts';
 import { run } from '../../../datapath/pipeline/run.ts';
 import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
+import { policyChange } from './policies.ts';
 
 /** Packets a batch. */
 export const BATCH = 64;
@@ -26,6 +27,7 @@ const NOW = 1000;
 
 const address = (text: string) => parseAddress(text)!;
 const VIP = address('10.96.0.50');
+const FIRST_ENDPOINT = address('10.244.2.10');
 const FIRST_CLIENT = address('10.244.1.1');
 
 export class World {
@@ -35,12 +37,12 @@ export class World {
   /** Own words of each flow's next packet, in the order in which they are sent. */
   readonly #prebuilt: Int32Array;
 
-  /** Opens so many connections through a ClusterIP, each by its handshake. */
-  constructor(flows: number, flowsMax = 1 << 20) {
+  /** Opens so many connections through a ClusterIP, each by its handshake, with so many NetworkPolicies in force. */
+  constructor(flows: number, flowsMax = 1 << 20, policies = 0) {
     const arena = mapArena({ flowsMax, imageWords: 1 << 20 }, 12_345);
     this.d = new Datapath(arena, 77);
     this.flows = flows;
-    publish(new ImageWriter(arena));
+    publish(new ImageWriter(arena), policies);
     this.#prebuilt = new Int32Array(flows * OWN_WORDS);
     for (let flow = 0; flow < flows; flow += BATCH) this.#open(flow, Math.min(BATCH, flows - flow));
     this.#prebuild();
@@ -158,9 +160,11 @@ function sumHeader(view: DataView, ip: number): void {
   view.setUint16(ip + 10, ~sum & 0xffff);
 }
 
-function publish(writer: ImageWriter): void {
+function publish(writer: ImageWriter, policies: number): void {
   const cluster = new Int32Array(ENDPOINTS * 2);
-  for (let i = 0; i < ENDPOINTS; i++) cluster.set([address('10.244.2.10') + i, 8080], i * 2);
+  for (let i = 0; i < ENDPOINTS; i++) cluster.set([FIRST_ENDPOINT + i, 8080], i * 2);
+  const from = (first: number, count: number) => Array.from({ length: count }, (_, i) => first + i);
+  const [clients, endpoints] = [from(FIRST_CLIENT, CLIENTS), from(FIRST_ENDPOINT, ENDPOINTS)];
   writer.publish({
     node: {
       nodeAddress: address('172.18.0.11'),
@@ -190,5 +194,6 @@ function publish(writer: ImageWriter): void {
       { address: VIP, port: 80, proto: PROTO_TCP, kind: FRONTEND_CLUSTER, serviceId: 1 },
     ],
     removeFrontends: [],
+    policy: policies > 0 ? policyChange(policies, clients, endpoints) : null,
   });
 }

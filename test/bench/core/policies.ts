@@ -1,0 +1,55 @@
+// Many NetworkPolicies, all of which the benchmark's clients and endpoints have to do with, or might.
+import type { NetworkPolicyRow, PolicyPodRow } from '../../../control/model/policy-rows.ts';
+import { PolicyTables } from '../../../control/model/policy-tables.ts';
+import { PolicyCompiler } from '../../../control/policy/compiler.ts';
+import type { PolicyChange } from '../../../datapath/policy/policy.ts';
+import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
+
+/** Pods of so many kinds by their labels. */
+const KINDS = 20;
+const NODE = parseAddress('172.18.0.11')!;
+const BLOCK = parseRange('198.51.100.0/24')!.address;
+
+/**
+ * So many policies: half of them isolate the endpoints and let in a kind of clients each, or a block of addresses; the
+ * others isolate a kind of clients and let it out to the endpoints.
+ */
+export function policyChange(count: number, clients: number[], endpoints: number[]): PolicyChange {
+  const tables = new PolicyTables();
+  tables.putNamespace({ name: 'bench', labels: {} });
+  clients.forEach((address, i) => {
+    tables.putPod(pod(`client-${i}`, address, `client-${i % KINDS}`));
+  });
+  endpoints.forEach((address, i) => {
+    tables.putPod(pod(`web-${i}`, address, 'web'));
+  });
+  for (let n = 0; n < count; n++) tables.putPolicy(n % 2 === 0 ? inbound(n) : outbound(n));
+  const none = { generation: 0, pods: new Map(), names: new Map() };
+  return new PolicyCompiler(none).compile(tables, tables.takeChanges())!;
+}
+
+function pod(name: string, address: number, app: string): PolicyPodRow {
+  return {
+    ...{ key: `bench/${name}`, namespace: 'bench', uid: name, address, node: NODE },
+    ...{ labels: { app }, ports: [] },
+  };
+}
+
+const labelled = (app: string) => ({ matchLabels: { app } });
+const base = (n: number) => ({ key: `bench/p${n}`, namespace: 'bench', audited: false });
+const ports = (n: number) =>
+  [8080, 9000 + n].map((p) => ({ proto: 6, name: null, first: p, last: p }));
+
+function inbound(n: number): NetworkPolicyRow {
+  const pods = [{ namespaces: null, pods: labelled(`client-${(n / 2) % KINDS}`) }];
+  const blocks = [{ cidr: { address: BLOCK + (n % 256), length: 32 }, except: [] }];
+  const ingress = [{ pods, blocks, ports: ports(n) }];
+  return { ...base(n), selector: labelled('web'), ingress, egress: null };
+}
+
+function outbound(n: number): NetworkPolicyRow {
+  const pods = [{ namespaces: null, pods: labelled('web') }];
+  const egress = [{ pods, blocks: [], ports: ports(n) }];
+  const selector = labelled(`client-${((n - 1) / 2) % KINDS}`);
+  return { ...base(n), selector, ingress: null, egress };
+}
