@@ -47,20 +47,25 @@ function bench(suite: string, ...args: string[]): Report {
   return report;
 }
 
-test('bench core measures established and new connections', () => {
-  const names = bench('core').rows.map((row) => row.name);
-  assert.deepEqual(names.slice(0, 3), [
-    'established, 1k flows',
-    'established, 100k flows',
-    'established, 1M flows',
-  ]);
+test('bench core measures established and new connections, without policies and with them', () => {
+  const { rows } = bench('core');
+  const names = rows.map((row) => row.name);
+  for (const flows of ['1k', '100k', '1M'])
+    assert.ok(names.includes(`established, ${flows} flows`));
   assert.ok(names.includes('new flow, 1M flows'));
+  for (const name of ['established, 1k flows', 'new flow, 1k flows']) {
+    const row = rows.find((each) => each.name === `${name}, 500 policies`);
+    assert.ok(row!.ratios[name]! > 0);
+  }
 });
 
 test('bench scale says what compiling, publishing and holding many Services costs', () => {
   const names = bench('scale').rows.map((row) => row.name);
   for (const what of ['compile everything', 'publish everything', 'image', 'heap of the agent']) {
     assert.ok(names.includes(`${what}, 30000 Services of 10`), what);
+  }
+  for (const what of ["a pod's other labels", "a namespace's labels", 'a new policy']) {
+    assert.ok(names.includes(`${what}, 1000 pods, 500 policies`), what);
   }
 });
 

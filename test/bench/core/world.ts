@@ -8,7 +8,7 @@ import { type Batch, createBatch, P_START, P_WORDS } from '../../../datapath/pip
 import { Datapath } from '../../../datapath/pipeline/datapath.ts';
 import { run } from '../../../datapath/pipeline/run.ts';
 import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
-import { policyChange } from './policies.ts';
+import { compilePolicies, policyTables } from '../policies.ts';
 
 /** Packets a batch. */
 export const BATCH = 64;
@@ -194,6 +194,6 @@ function publish(writer: ImageWriter, policies: number): void {
       { address: VIP, port: 80, proto: PROTO_TCP, kind: FRONTEND_CLUSTER, serviceId: 1 },
     ],
     removeFrontends: [],
-    policy: policies > 0 ? policyChange(policies, clients, endpoints) : null,
+    policy: policies > 0 ? compilePolicies(policyTables(policies, clients, endpoints)) : null,
   });
 }

@@ -1,9 +1,9 @@
 // Many NetworkPolicies, all of which the benchmark's clients and endpoints have to do with, or might.
-import type { NetworkPolicyRow, PolicyPodRow } from '../../../control/model/policy-rows.ts';
-import { PolicyTables } from '../../../control/model/policy-tables.ts';
-import { PolicyCompiler } from '../../../control/policy/compiler.ts';
-import type { PolicyChange } from '../../../datapath/policy/policy.ts';
-import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
+import type { NetworkPolicyRow, PolicyPodRow } from '../../control/model/policy-rows.ts';
+import { PolicyTables } from '../../control/model/policy-tables.ts';
+import { PolicyCompiler } from '../../control/policy/compiler.ts';
+import type { PolicyChange } from '../../datapath/policy/policy.ts';
+import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 
 /** Pods of so many kinds by their labels. */
 const KINDS = 20;
@@ -14,24 +14,30 @@ const BLOCK = parseRange('198.51.100.0/24')!.address;
  * So many policies: half of them isolate the endpoints and let in a kind of clients each, or a block of addresses; the
  * others isolate a kind of clients and let it out to the endpoints.
  */
-export function policyChange(count: number, clients: number[], endpoints: number[]): PolicyChange {
+export function policyTables(count: number, clients: number[], endpoints: number[]): PolicyTables {
   const tables = new PolicyTables();
   tables.putNamespace({ name: 'bench', labels: {} });
   clients.forEach((address, i) => {
-    tables.putPod(pod(`client-${i}`, address, `client-${i % KINDS}`));
+    tables.putPod(benchPod(`client-${i}`, address, i));
   });
   endpoints.forEach((address, i) => {
-    tables.putPod(pod(`web-${i}`, address, 'web'));
+    tables.putPod({ ...benchPod(`web-${i}`, address, i), labels: { app: 'web' } });
   });
   for (let n = 0; n < count; n++) tables.putPolicy(n % 2 === 0 ? inbound(n) : outbound(n));
+  return tables;
+}
+
+/** For a datapath that knows of none yet. */
+export function compilePolicies(tables: PolicyTables): PolicyChange {
   const none = { generation: 0, pods: new Map(), names: new Map() };
   return new PolicyCompiler(none).compile(tables, tables.takeChanges())!;
 }
 
-function pod(name: string, address: number, app: string): PolicyPodRow {
+/** A client's pod, of the n-th kind. */
+export function benchPod(name: string, address: number, n: number): PolicyPodRow {
   return {
     ...{ key: `bench/${name}`, namespace: 'bench', uid: name, address, node: NODE },
-    ...{ labels: { app }, ports: [] },
+    ...{ labels: { app: `client-${n % KINDS}` }, ports: [] },
   };
 }
 
