@@ -68,15 +68,18 @@ export class PolicyMap {
    * @param pod the peer's pod, or NO_POD.
    */
   allows(subject: number, pod: number, address: number, proto: number, port: number): number {
-    let rule = this.#pair(subject, PEER_ANY, proto, port);
-    if (isInForce(rule)) return rule;
+    let rule = 0;
+    // What most rules name goes first.
     if (pod !== NO_POD) {
+      rule = this.#pair(subject, this.words[pod + POD_PEER]!, proto, port);
+      if (isInForce(rule)) return rule;
       const anyPod = this.#pair(subject, PEER_ANY_POD, proto, port);
       if (isInForce(anyPod)) return anyPod;
-      const own = this.#pair(subject, this.words[pod + POD_PEER]!, proto, port);
-      if (isInForce(own)) return own;
-      rule = rule || anyPod || own;
+      rule = rule || anyPod;
     }
+    const any = this.#pair(subject, PEER_ANY, proto, port);
+    if (isInForce(any)) return any;
+    rule = rule || any;
     const block = this.#pair(subject, this.#classOf(address), proto, port);
     return isInForce(block) ? block : rule || block;
   }
