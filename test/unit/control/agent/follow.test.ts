@@ -85,3 +85,50 @@ test('objects of the API server end in the datapath, and follow it through a cut
   await until('the Service is gone', () => sink.mirror.services.size === 0);
   assert.equal(sink.mirror.frontends.size, 0);
 });
+
+test('with the first policy pods and namespaces are followed; at a thousand pods a new label is soon in the datapath', async (t) => {
+  api.putObject('nodes', node('n1', '172.18.0.11', '10.244.0.0/16'));
+  start();
+  await until('an image is published', () => publisher.published);
+  assert.equal(api.watching, 4, 'nobody asks for pods');
+  const namespace: object = { metadata: { name: 'ns', labels: {} } };
+  api.putObject('namespaces', namespace);
+  for (let n = 0; n < PODS; n++) api.putObject('pods', pod(n, n % KINDS));
+  for (let n = 0; n < POLICIES; n++) api.putObject('networkpolicies', policy(n));
+  await until('all is told', () => {
+    const last = sink.policies.at(-1);
+    return last?.pods?.length === PODS && last.rules?.names.length === POLICIES;
+  });
+  const times: number[] = [];
+  for (let n = 0; n < 20; n++) {
+    const told = sink.policies.length;
+    const begun = performance.now();
+    api.putObject('pods', pod(n, n + 1));
+    await until('it is told', () => sink.policies.length > told);
+    times.push(performance.now() - begun);
+  }
+  t.diagnostic(`from the write to the datapath, at most ${Math.ceil(Math.max(...times))} ms`);
+});
+
+const PODS = 1000;
+const POLICIES = 500;
+const KINDS = 20;
+
+function pod(n: number, kind: number): object {
+  return {
+    metadata: {
+      ...{ namespace: 'ns', name: `pod-${n}`, uid: `uid-${n}` },
+      labels: { app: `app-${kind % KINDS}` },
+    },
+    spec: { nodeName: 'n1', containers: [] },
+    status: { phase: 'Running', hostIP: '172.18.0.11', podIP: `10.244.${1 + (n >> 8)}.${n & 255}` },
+  };
+}
+
+function policy(n: number): object {
+  const of = (kind: number) => ({ matchLabels: { app: `app-${kind % KINDS}` } });
+  return {
+    metadata: { namespace: 'ns', name: `policy-${n}` },
+    spec: { podSelector: of(n), ingress: [{ from: [{ podSelector: of(n + 1 + (n % 7)) }] }] },
+  };
+}
