@@ -27,7 +27,7 @@ export function register(program: Command): void {
       'after',
       `
 ALLOWED counts new connections, DROPPED packets, AUDIT connections that a policy annotated
-kubetun.dev/audit=true would have stopped: of this node, since its datapath's memory was made.
+kubetun.dev/audit=true would have stopped: of this node, since the policy came or its datapath's memory was made.
 A packet that several policies have no rule for counts for each of them.
 
 Examples:

@@ -99,7 +99,7 @@ function readPolicyPods(arena: Arena): Map<number, { uid: number; born: number }
   return pods;
 }
 
-/** What a policy has done since the arena was made. */
+/** What a policy has done since it came, or since the arena was made. */
 export function readPolicyHits(
   arena: Arena,
   id: number,
