@@ -9,6 +9,7 @@
 //   judge      NetworkPolicy: of a new flow, of an old one when policies change   judge.ts
 //   commit     both sides of the new flow into the table                          commit.ts
 //   translate  addresses, ports, checksums, TTL                                   translate.ts
+//   gateway    where each node has a public address: one to one, without a flow   gateway.ts
 //   refuse     or an answer to the sender                                         refuse.ts
 //   trace      what became of it, while somebody looks                            trace.ts
 
@@ -25,6 +26,7 @@ import { establish } from './establish.ts';
 import { express } from './express.ts';
 import * as fragments from './fragments.ts';
 import { datagramId } from './fragments.ts';
+import { translateLaterPublic, translatePublic } from './gateway.ts';
 import { translateIcmpError } from './icmp-error.ts';
 import * as judging from './judge.ts';
 import { isUnjudged, judgeAgain, judgeNew, judgePassing, tally } from './judge.ts';
@@ -53,7 +55,7 @@ const {
   P_PROTO, P_SIDE, P_SRC, P_VERDICT, P_WORDS,
 } = batch;
 const { PROTO_SCTP } = wire;
-const { ESTABLISH_FLOW, ESTABLISH_PASS } = establishing;
+const { ESTABLISH_FLOW, ESTABLISH_PASS, ESTABLISH_PUBLIC } = establishing;
 const { FRAGMENT_UNKNOWN } = fragments;
 const { TRACK_GO, TRACK_REOPEN, TRACK_STALE } = tracking;
 const { JUDGED_GONE } = judging;
@@ -156,6 +158,7 @@ function runMiss(d: Datapath, b: Batch, r: number): number {
   const decided = establish(d, b, r);
   if (decided < 0) return decided;
   if (decided === ESTABLISH_PASS) return judgePassing(d, b, r);
+  if (decided === ESTABLISH_PUBLIC) return translatePublic(d, b, r);
   if (decided !== ESTABLISH_FLOW) return refuse(b, r);
   const judged = judgeNew(d, b, r);
   if (judged < 0) return judged;
@@ -177,7 +180,8 @@ function runOther(d: Datapath, b: Batch, r: number): number {
   }
   if (verdict === VERDICT_REPLY) return -DROP_UNANSWERABLE;
   const { side } = d.fragments;
-  if (verdict < 0 || side === NO_SIDE) return verdict;
+  if (verdict < 0) return verdict;
+  if (side === NO_SIDE) return d.services.gateway ? translateLaterPublic(d, b, r) : verdict;
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
   const stillThere = lines[at | W_META] !== 0;
