@@ -20,7 +20,7 @@ import { POLICY_COUNTERS } from '../policy/policy-layout.ts';
 
 export const ARENA_MAGIC = 0x6b74756e; // "ktun"
 /** Raise it with every change of what any word means. */
-const LAYOUT_VERSION = 4;
+const LAYOUT_VERSION = 5;
 
 export const H_MAGIC = 0;
 export const H_LAYOUT = 1;
@@ -54,6 +54,8 @@ export const H_AFFINITY_SWEEP = 16;
 export const H_HELD_COUNT = 32;
 export const H_HELD_RANGES = 33;
 export const HELD_RANGES_MAX = 32;
+/** ms that a flow lives without a packet, a word for each of its states. */
+export const H_TIMEOUTS = 128;
 export const HEADER_BYTES = 4096;
 
 export const COUNTERS_MAX = 1024;
