@@ -177,7 +177,11 @@ async function isAgentReady(lab: string, node: string, agent: ProcessId): Promis
   return status !== null && status.pid === agent.pid && status.synced;
 }
 
-function spawnAgent(lab: string, node: string, { ranges, flows }: Topology): ChildProcess {
+function spawnAgent(
+  lab: string,
+  node: string,
+  { ranges, flows, timeouts = {} }: Topology,
+): ChildProcess {
   const logPath = agentLogPath(lab, node);
   mkdirSync(dirname(logPath), { recursive: true });
   const logFd = openSync(logPath, 'a', 0o640);
@@ -190,6 +194,7 @@ function spawnAgent(lab: string, node: string, { ranges, flows }: Topology): Chi
     ...['--admin', socketOf(lab, node), '--arena', arenaOf(lab, node)],
     ...['--service-range', ranges.services, '--pod-range', ranges.pods, '--lease'],
     ...['--flows', String(flows)],
+    ...Object.entries(timeouts).flatMap(([key, seconds]) => ['--timeout', `${key}=${seconds}`]),
   ];
   try {
     return spawn('nsenter', args, { detached: true, stdio: ['ignore', logFd, logFd], cwd: '/' });
