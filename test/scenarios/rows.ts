@@ -310,6 +310,8 @@ export const FLOW_RULES: Rule[] = [
     'packet.ttl',
     'a node costs one hop',
     `${PIPELINE}/services.test.ts: NodePort is always masqueraded, also from a pod; and the hop`,
+    `${PIPELINE}/icmp-error.test.ts: an error about nothing known`,
+    `${PIPELINE}/tcp.test.ts: what is not a plain ACK`,
   ),
   rule(
     'packet.sums',
