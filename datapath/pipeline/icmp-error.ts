@@ -7,6 +7,9 @@ import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
 import type { Datapath } from './datapath.ts';
+import { isHeld } from './establish.ts';
+import * as judging from './judge.ts';
+import { judgeFlow, judgePassing } from './judge.ts';
 import * as verdict from './verdict.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
@@ -22,7 +25,8 @@ const {
   UDP_HEADER_BYTES, UDP_OFF_SUM,
 } = wire;
 const { P_DST, P_IP, P_L4, P_LENGTH, P_SIDE, P_SRC, P_START } = batch;
-const { COUNT_ICMP_TRANSLATED, COUNT_PASSED_UNTRACKED, VERDICT_FORWARD } = verdict;
+const { COUNT_ICMP_TRANSLATED, COUNT_PASSED_UNTRACKED, DROP_NO_IMAGE, VERDICT_FORWARD } = verdict;
+const { JUDGED_GONE } = judging;
 
 const PORTS_BYTES = 4;
 
@@ -30,14 +34,14 @@ const PORTS_BYTES = 4;
  * Translates packet `r`, an ICMP error. The quoted packet is one that left here, so its reverse is the tuple of
  * the side that answers it; that side's rewrite, reversed, is the quoted packet as its sender made it. The quoted
  * length and checksum are not trusted: the kernel quotes segments with partial sums. What matches no flow is
- * passed on unchanged: on a node it is about somebody else's packet.
+ * passed on unchanged, as far as policies let it: on a node it is about somebody else's packet. A flow that is denied
+ * is denied its errors too.
  */
 export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   const side = findQuoted(d, b, r);
-  if (side === NO_SIDE) {
-    d.count(COUNT_PASSED_UNTRACKED);
-    return VERDICT_FORWARD;
-  }
+  if (side === NO_SIDE) return passUnrelated(d, b, r);
+  const judged = judgeFlow(d, side);
+  if (judged !== 0) return judged === JUDGED_GONE ? passUnrelated(d, b, r) : judged;
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
   if ((lines[at | W_META]! & (FLAG_DNAT | FLAG_SNAT)) !== 0) {
@@ -46,6 +50,16 @@ export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   }
   b.p[r | P_SIDE] = side;
   d.count(COUNT_ICMP_TRANSLATED);
+  return VERDICT_FORWARD;
+}
+
+/** An error about nothing that is known here is like any packet without a flow: policies free related ones only. */
+function passUnrelated(d: Datapath, b: Batch, r: number): number {
+  const held = isHeld(d, b.p[r | P_SRC]!) || isHeld(d, b.p[r | P_DST]!);
+  if (held && !d.services.ready) return -DROP_NO_IMAGE;
+  const judged = judgePassing(d, b, r);
+  if (judged < 0) return judged;
+  d.count(COUNT_PASSED_UNTRACKED);
   return VERDICT_FORWARD;
 }
 
