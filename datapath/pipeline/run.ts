@@ -29,7 +29,7 @@ import { datagramId } from './fragments.ts';
 import { translateLaterPublic, translatePublic } from './gateway.ts';
 import { translateIcmpError } from './icmp-error.ts';
 import * as judging from './judge.ts';
-import { isUnjudged, judgeAgain, judgeNew, judgePassing, tally } from './judge.ts';
+import { isUnjudged, judgeAgain, judgeFlow, judgeNew, judgePassing, tally } from './judge.ts';
 import { parse } from './parse.ts';
 import { recheck } from './recheck.ts';
 import { refuse } from './refuse.ts';
@@ -195,6 +195,8 @@ function runOther(d: Datapath, b: Batch, r: number): number {
   if (!stillThere || lines[at | W_SRC] !== b.p[r | P_SRC] || lines[at | W_DST] !== b.p[r | P_DST]) {
     return -DROP_FRAGMENT_ORPHAN;
   }
+  const judged = judgeFlow(d, side);
+  if (judged !== 0) return judged === JUDGED_GONE ? -DROP_FRAGMENT_ORPHAN : judged;
   b.p[r | P_SIDE] = side;
   translate(d, b, r, side);
   return verdict;
