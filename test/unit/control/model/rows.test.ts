@@ -168,3 +168,15 @@ test('a node: InternalIPs, pod ranges without doubles, zone', () => {
   assert.equal(row.zone, 'z1');
   assert.deepEqual(readNode({ metadata: { name: 'bare' } } as never).addresses, []);
 });
+
+test('conditions that are absent, or null, mean ready, serving and not terminating', () => {
+  const object = slice('a', 'web', [{ ip: '10.244.1.2' }]);
+  for (const conditions of [undefined, {}, { ready: null, serving: null, terminating: null }]) {
+    Object.assign(object.endpoints![0]!, { conditions });
+    const { ready, serving, terminating } = readSlice(object).endpoints[0]!;
+    assert.deepEqual(
+      { ready, serving, terminating },
+      { ready: true, serving: true, terminating: false },
+    );
+  }
+});
