@@ -74,6 +74,7 @@ test('captured addresses: ClusterIPs, externalIPs, load balancer IPs unless ipMo
               { ip: '198.51.100.1' },
               { ip: '198.51.100.2', ipMode: 'VIP' },
               { ip: '198.51.100.3', ipMode: 'Proxy' },
+              { ip: '198.51.100.4', ipMode: 'Else' },
               { hostname: 'lb.example' },
             ],
           },
@@ -178,5 +179,13 @@ test('conditions that are absent, or null, mean ready, serving and not terminati
       { ready, serving, terminating },
       { ready: true, serving: true, terminating: false },
     );
+  }
+});
+
+test('a slice of another address family has nothing for us, whatever its addresses look like', () => {
+  const object = slice('a', 'web', [{ ip: '10.244.1.2' }]);
+  for (const addressType of ['IPv6', 'FQDN']) {
+    const { endpoints, ports } = readSlice({ ...object, addressType });
+    assert.deepEqual([endpoints, ports], [[], []]);
   }
 });
