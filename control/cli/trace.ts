@@ -64,13 +64,14 @@ async function trace(words: string[], options: Options, command: Command): Promi
   let ended = false;
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => (ended = true));
   // A pipe that closes, as `head` does, ends it.
-  process.stdout.once('error', () => (ended = true));
+  process.stdout.on('error', () => (ended = true));
   let left = options.count;
   let lost = 0;
   while (!ended && left > 0) {
     await names.refresh();
     for (const record of reader.take()) {
-      if (!matches(record) || left === 0) continue;
+      if (ended || left === 0) break;
+      if (!matches(record)) continue;
       left--;
       const text = options.output === 'json' ? jsonLine(record, names) : traceLine(record, names);
       process.stdout.write(`${text}\n`);

@@ -41,6 +41,11 @@ const RESETS: [string, Uint8Array, { flags: number; seq: number; ack: number }][
     { flags: RST, seq: 0x9000_0001, ack: 0 },
   ],
   [
+    'SYN and ACK',
+    tcp4(`${POD}:1`, `${VIP}:80`, SYN | ACK, [], { seq: 5, ack: 45 }),
+    { flags: RST, seq: 45, ack: 0 },
+  ],
+  [
     'FIN and ACK',
     tcp4(`${POD}:1`, `${VIP}:80`, FIN | ACK, [], { seq: 5, ack: 44 }),
     { flags: RST, seq: 44, ack: 0 },
