@@ -40,6 +40,7 @@ const PORTS_BYTES = 4;
 export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   const side = findQuoted(d, b, r);
   if (side === NO_SIDE) return passUnrelated(d, b, r);
+  b.p[r | P_SIDE] = side;
   const judged = judgeFlow(d, side);
   if (judged !== 0) return judged === JUDGED_GONE ? passUnrelated(d, b, r) : judged;
   const { lines } = d.table;
@@ -48,13 +49,13 @@ export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
     rewriteQuote(lines, at, b, r);
     rewriteOutside(lines, at, b, r);
   }
-  b.p[r | P_SIDE] = side;
   d.count(COUNT_ICMP_TRANSLATED);
   return VERDICT_FORWARD;
 }
 
-/** An error about nothing that is known here is like any packet without a flow: policies free related ones only. */
+/** An error about nothing that is known here, or about what is over, is like any packet without a flow: policies free related ones only. */
 function passUnrelated(d: Datapath, b: Batch, r: number): number {
+  b.p[r | P_SIDE] = NO_SIDE;
   const held = isHeld(d, b.p[r | P_SRC]!) || isHeld(d, b.p[r | P_DST]!);
   if (held && !d.services.ready) return -DROP_NO_IMAGE;
   const judged = judgePassing(d, b, r);

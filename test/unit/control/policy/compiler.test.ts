@@ -212,6 +212,9 @@ test('a pod whose namespace is not known yet is no pod: its labels there might f
   assert.equal(next.pods?.length, first.pods!.length + 1);
   tables.deleteNamespace('late');
   assert.equal(at(compile(), 7), undefined);
+  tables.putPod(pod('web-1', 2, { ending: true }));
+  tables.putPod(stray(2));
+  assert.equal(at(compile(), 2), undefined, "its address is not the old one's any more");
 });
 
 test('the first pod under policies that are in force was not there for ever', () => {
