@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
+import { H_FLOW_HIGH, H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
 import { createBatch, P_VERDICT, P_WORDS } from '../../../../datapath/pipeline/batch.ts';
 import { isUnjudged } from '../../../../datapath/pipeline/judge.ts';
 import { runSpoofed } from '../../../../datapath/pipeline/run.ts';
@@ -360,6 +360,22 @@ test('a silent flow is judged by the search, so that no generation is taken for 
   t.tick(t.now + 100);
   enforce(t, rules([]));
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
+});
+
+test('policies that change all the time do not get ahead of the search through a large table', () => {
+  const flowsMax = 1 << 17;
+  const t = createTestDatapath({ flowsMax });
+  const young = pod(POD, { peer: CLIENT_PEER, born: generation + 1 });
+  const allowed = rules([[CLIENT_PEER, [ports(0)]]]);
+  enforce(t, allowed, { pods: [young, PODS[1]!] });
+  open(t);
+  t.d.header[H_FLOW_HIGH] = flowsMax;
+  for (let n = 1; n <= 2000; n++) {
+    enforce(t, allowed, { pods: [young, PODS[1]!] });
+    // As many in a second as are published, and as many looks at the table.
+    if (n % 5 === 0) t.tick(t.now + 1);
+  }
+  assert.equal(t.one(ack()).verdict, 'forward');
 });
 
 for (const jump of [510, 511, 512, 1022, 5000]) {
