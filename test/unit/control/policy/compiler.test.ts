@@ -111,6 +111,25 @@ test("a pod's new labels, its end, and a new pod on its address make flows be ju
   assert.equal(at(compile(), 3).born, gone.generation);
 });
 
+test('other policies for a pod that is the same peer as before, or a node that is known now, are told', () => {
+  begin();
+  const outbound = policy('q', {
+    selector: { matchLabels: { app: 'sender' } },
+    ...{ ingress: null, egress: [] },
+  });
+  tables.putPolicy(outbound);
+  tables.putPod(pod('sender-1', 5));
+  let { generation } = compile()!;
+  for (const app of ['web', 'other', 'sender', 'other']) {
+    tables.putPod(pod('other-1', 4, { labels: { app } }));
+    assert.equal(compile()?.generation, ++generation, app);
+  }
+  tables.putPod(pod('other-1', 4, { labels: { app: 'other' }, node: 0 }));
+  assert.equal(at(compile(), 4).node, 0);
+  tables.putPod(pod('other-1', 4, { labels: { app: 'other' } }));
+  assert.equal(at(compile(), 4).node, NODE);
+});
+
 test('a pod that is deleted and made anew under its name between two looks is another one', () => {
   const first = begin();
   tables.deletePod('shop/client-1');
@@ -212,6 +231,9 @@ test('a pod whose namespace is not known yet is no pod: its labels there might f
   assert.equal(next.pods?.length, first.pods!.length + 1);
   tables.deleteNamespace('late');
   assert.equal(at(compile(), 7), undefined);
+  tables.putPod(pod('web-1', 2, { ending: true }));
+  tables.putPod(stray(2));
+  assert.equal(at(compile(), 2), undefined, "its address is not the old one's any more");
 });
 
 test('the first pod under policies that are in force was not there for ever', () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
+import { H_FLOW_HIGH, H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
 import { createBatch, P_VERDICT, P_WORDS } from '../../../../datapath/pipeline/batch.ts';
+import { isUnjudged } from '../../../../datapath/pipeline/judge.ts';
 import { runSpoofed } from '../../../../datapath/pipeline/run.ts';
 import { DROP_REASONS } from '../../../../datapath/pipeline/verdict.ts';
 import {
@@ -165,7 +166,9 @@ test('what a pod sends is judged by its destination after the choice of an endpo
   assert.equal(t.one(syn(`${POD}:2`, `${OUTSIDE}:80`)).verdict, 'policy-egress');
   assert.equal(t.one(udp4(`${POD}:3`, `${VIP}:53`)).verdict, 'policy-egress');
   assert.equal(t.one(syn(`${BACKEND}:1`, `${POD}:80`)).verdict, 'forward', 'arrives freely');
-  assert.equal(readPolicyHits(t.d.arena, 2).egress.dropped, 2);
+  const { allowed, dropped } = readPolicyHits(t.d.arena, 2).egress;
+  assert.deepEqual([allowed, dropped], [0, 2]);
+  assert.equal(readPolicyHits(t.d.arena, 1).egress.allowed, 1, 'the policy of the rule');
 });
 
 test('a pod reaches itself, and its own node reaches it; another node does not', () => {
@@ -195,9 +198,12 @@ test('a pod that is not known yet is held back both ways; the first addresses of
   assert.equal(t.one(syn('10.244.1.77:1', `${BACKEND}:80`)).verdict, 'policy-unknown');
   assert.equal(t.one(syn(`${POD}:1`, '10.244.2.77:80')).verdict, 'policy-unknown');
   assert.equal(t.one(syn('10.244.1.77:1', `${OUTSIDE}:80`)).verdict, 'policy-unknown');
+  assert.equal(t.one(syn(`${OUTSIDE}:1`, '10.244.2.77:80')).verdict, 'policy-unknown');
+  assert.equal(t.one(syn('10.244.1.2:1', `${BACKEND}:80`)).verdict, 'policy-unknown');
   assert.equal(t.one(syn('10.244.1.1:1', `${BACKEND}:80`)).verdict, 'forward');
   const free = createTestDatapath();
   assert.equal(free.one(syn('10.244.1.77:1', `${BACKEND}:80`)).verdict, 'forward', 'no policy');
+  assert.equal(free.one(syn('10.244.1.77:1', `${NODE}:80`)).verdict, 'forward', 'no policy');
 });
 
 test("a pod's requests to its node are judged, its answers to the node are not", () => {
@@ -210,6 +216,14 @@ test("a pod's requests to its node are judged, its answers to the node are not",
   assert.equal(t.one(synAck).verdict, 'forward');
   assert.equal(t.one(udp4(`${POD}:53`, `${NODE}:33000`)).verdict, 'forward');
   assert.equal(t.one(echo4(POD, NODE, 5, true)).verdict, 'forward');
+  const sctp = (port: number) =>
+    t.one(
+      ip4(`${POD}:1`, NODE, PROTO_SCTP, [0, 1, port >> 8, port & 255, ...new Array(8).fill(0)]),
+    );
+  assert.deepEqual([sctp(33_000).verdict, sctp(32_767).verdict], ['forward', 'policy-egress']);
+  assert.equal(t.one(udp4(`${POD}:53`, `${NODE}:32767`)).verdict, 'policy-egress');
+  assert.equal(t.one(ip4(POD, NODE, 47, [0, 0, 8, 0])).verdict, 'policy-egress', 'no ports');
+  assert.equal(readPolicyHits(t.d.arena, 2).egress.dropped, 6);
 });
 
 test("a pod's answers to a node's gateway address among its pods are not judged either", () => {
@@ -304,6 +318,29 @@ test('a connection that stays allowed is judged once for each change and loses n
   assert.equal(t.counter('flows-judged') - before, 2000);
 });
 
+test('a connection through a Service is judged again by its endpoint, a masqueraded one by its client', () => {
+  const allowed: [number, PolicyPorts[]][] = [
+    [CLIENT_PEER, [ports(PROTO_TCP, 8080, 8080)]],
+    [BLOCK_PEER, [ports(PROTO_TCP, 8080, 8080)]],
+  ];
+  const prefixes = [{ address: addr(OTHER_NODE), length: 32, peer: BLOCK_PEER }];
+  const t = createTestDatapath();
+  // On no node that is known: none is its own.
+  const pods = [PODS[0]!, pod(BACKEND, { ingress: IN, node: 0 })];
+  enforce(t, rules(allowed, { prefixes }), { pods });
+  open(t);
+  const masqueraded = syn(`${OTHER_NODE}:33000`, `${NODE}:30080`);
+  assert.equal(t.one(masqueraded).verdict, 'forward');
+  enforce(t, rules(allowed, { prefixes }), { pods });
+  const side = t.one(ack()).side;
+  assert.notEqual(side, -1);
+  for (const each of [side, side ^ 1]) assert.ok(!isUnjudged(t.d, each), 'the short way again');
+  assert.equal(t.one(masqueraded).verdict, 'forward');
+  enforce(t, rules([]), { pods });
+  assert.equal(t.one(ack()).verdict, 'policy-ingress');
+  assert.equal(t.one(masqueraded).verdict, 'policy-ingress');
+});
+
 test('another image without a change of policies judges nothing again', () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
@@ -323,6 +360,22 @@ test('a silent flow is judged by the search, so that no generation is taken for 
   t.tick(t.now + 100);
   enforce(t, rules([]));
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
+});
+
+test('policies that change all the time do not get ahead of the search through a large table', () => {
+  const flowsMax = 1 << 17;
+  const t = createTestDatapath({ flowsMax });
+  const young = pod(POD, { peer: CLIENT_PEER, born: generation + 1 });
+  const allowed = rules([[CLIENT_PEER, [ports(0)]]]);
+  enforce(t, allowed, { pods: [young, PODS[1]!] });
+  open(t);
+  t.d.header[H_FLOW_HIGH] = flowsMax;
+  for (let n = 1; n <= 2000; n++) {
+    enforce(t, allowed, { pods: [young, PODS[1]!] });
+    // As many in a second as are published, and as many looks at the table.
+    if (n % 5 === 0) t.tick(t.now + 1);
+  }
+  assert.equal(t.one(ack()).verdict, 'forward');
 });
 
 for (const jump of [510, 511, 512, 1022, 5000]) {
@@ -345,6 +398,15 @@ test("a new pod on a dead pod's address inherits no flow", () => {
   open(t, 4001);
   enforce(t, rules([[CLIENT_PEER, [ports(0)]]]), { pods: [reborn, PODS[1]!] });
   assert.equal(t.one(ack(4001)).verdict, 'forward', 'its own connections go on');
+});
+
+test("a new endpoint on a dead endpoint's address inherits no flow", () => {
+  const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+  open(t);
+  const reborn = pod(BACKEND, { ingress: IN, born: generation + 1, uid: 2 });
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]), { pods: [PODS[0]!, reborn] });
+  assert.equal(t.one(ack()).verdict, 'reply');
+  assert.equal(t.counter('flows-stale'), 1);
 });
 
 test('a flow of a pod that is gone is forgotten, also if no packet comes', () => {
@@ -382,8 +444,18 @@ test('a policy under audit lets pass and counts what it would stop', () => {
     'policy-ingress',
     'opens nothing',
   );
+  assert.equal(readPolicyHits(t.d.arena, 3).ingress.dropped, 0, 'it is not its doing');
   enforce(t, audit([audited, ports(PROTO_TCP)], [1]));
   assert.equal(t.one(syn(`${POD}:3`, `${BACKEND}:8080`)).verdict, 'forward');
+});
+
+test('what a policy under audit would stop of what leaves is counted as that', () => {
+  const t = createTestDatapath();
+  const subjects = [{ id: OUT, enforced: [], audited: [3] }];
+  enforce(t, rules([], { subjects }), { pods: [pod(POD, { egress: OUT }), pod(BACKEND)] });
+  assert.equal(t.one(direct()).verdict, 'forward');
+  const { ingress, egress } = readPolicyHits(t.d.arena, 3);
+  assert.deepEqual([ingress.audited, egress.audited], [0, 1]);
 });
 
 test('before the first image what is from or to a pod waits, and the node goes on', () => {
