@@ -13,6 +13,7 @@ export function encodeNode(node: NodeEntry): Int32Array {
   words[L.NODE_SNAT_MIN] = node.snatPortMin;
   words[L.NODE_SNAT_COUNT] = node.snatPortMax - node.snatPortMin + 1;
   words[L.NODE_POD_RANGES] = node.podRanges.length;
+  words[L.NODE_GATEWAY] = node.gateway ? 1 : 0;
   node.podRanges.forEach((range, i) => {
     words[L.NODE_HEADER_WORDS + i * 2] = range.address;
     words[L.NODE_HEADER_WORDS + i * 2 + 1] = range.mask;

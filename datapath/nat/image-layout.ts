@@ -22,7 +22,9 @@ export const NODE_SERVICE_MASK = 2;
 export const NODE_SNAT_MIN = 3;
 export const NODE_SNAT_COUNT = 4;
 export const NODE_POD_RANGES = 5;
-export const NODE_HEADER_WORDS = 6;
+/** 1 for role gateway. */
+export const NODE_GATEWAY = 6;
+export const NODE_HEADER_WORDS = 7;
 /** Pod ranges follow: pairs (address, mask). */
 
 /**
@@ -39,10 +41,12 @@ export const SLOT_WORDS = 4;
 /** No frontend lies further than this from where its search begins: the writer sees to it, the reader relies on it. */
 export const FRONTEND_PROBES_MAX = 64;
 
-/** A node's address. Several marks of one address are or-ed. */
+/** A node's address. On a gateway its SLOT_SERVICE is the node's public address. */
 export const MARK_NODE = 16;
 /** A captured address that is no node's: ports of it without a frontend are refused. */
 export const MARK_ALLOCATED = 32;
+/** On a gateway: a node's public address; its SLOT_SERVICE is the node's own. */
+export const MARK_PUBLIC = 64;
 
 export const SERVICE_ID = 0;
 export const SERVICE_PROTO = 1;

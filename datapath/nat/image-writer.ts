@@ -59,6 +59,9 @@ export class ImageWriter {
   #pods: Int32Array = NO_WORDS;
   #rules: Int32Array = NO_WORDS;
   #nodeAddresses = new Set<number>();
+  /** Role gateway: node address -> public address, and back. */
+  readonly #publics = new Map<number, number>();
+  readonly #owners = new Map<number, number>();
   readonly #root = new Int32Array(L.ROOT_WORDS);
   readonly #survivors: Map<number, { name: string }>;
   readonly #policySurvivors: PolicySurvivors;
@@ -144,12 +147,22 @@ export class ImageWriter {
       if (service.id >= this.#directory.length) this.#growDirectory(service.id);
     }
     if (change.policy) this.#takePolicy(change.policy);
-    if (!change.node) return;
-    const before = this.#nodeAddresses;
-    this.#node = change.node;
-    this.#nodeAddresses = new Set(change.node.nodeAddresses);
-    for (const address of before) this.#mark(address);
-    for (const address of this.#nodeAddresses) this.#mark(address);
+    if (change.node) this.#takeNode(change.node);
+  }
+
+  #takeNode(node: NodeEntry): void {
+    const touched = new Set([...this.#nodeAddresses, ...this.#owners.keys()]);
+    this.#node = node;
+    this.#nodeAddresses = new Set(node.nodeAddresses);
+    this.#publics.clear();
+    this.#owners.clear();
+    const pairs = node.gateway ?? NO_WORDS;
+    for (let i = 0; i < pairs.length; i += 2) {
+      this.#publics.set(pairs[i]!, pairs[i + 1]!);
+      this.#owners.set(pairs[i + 1]!, pairs[i]!);
+    }
+    for (const address of [...this.#nodeAddresses, ...this.#owners.keys()]) touched.add(address);
+    for (const address of touched) this.#mark(address);
   }
 
   #takePolicy({ generation, active, pods, rules }: PolicyChange): void {
@@ -175,7 +188,10 @@ export class ImageWriter {
 
   /** Says in the frontend map what an address is, or takes the mark away. */
   #mark(address: number): void {
-    if (this.#nodeAddresses.has(address)) this.#frontends.set(address, 0, 0, L.MARK_NODE);
+    const owner = this.#owners.get(address);
+    if (this.#nodeAddresses.has(address)) {
+      this.#frontends.set(address, 0, this.#publics.get(address) ?? 0, L.MARK_NODE);
+    } else if (owner !== undefined) this.#frontends.set(address, 0, owner, L.MARK_PUBLIC);
     else if (this.#captured.has(address)) this.#frontends.set(address, 0, 0, L.MARK_ALLOCATED);
     else this.#frontends.delete(address, 0);
   }

@@ -41,6 +41,13 @@ export interface NodeEntry {
   snatPortMax: number;
   nodePortMin: number;
   nodePortMax: number;
+  /**
+   * Role gateway: pairs (node address, public address) of the stateless 1:1 translation. Absent on a node. A gateway's
+   * `serviceRange` is the range of public addresses, it has no pod ranges, and its Services are load balancers whose
+   * endpoints, (node, NodePort) or the frontend itself for what every node captures, are `cluster` and `local` alike,
+   * with SERVICE_FLAG_EXTERNAL_LOCAL: the client keeps its address.
+   */
+  gateway?: Int32Array;
 }
 
 /** One Service port as the datapath sees it on this node. */

@@ -7,14 +7,17 @@ import { hashFrontend } from './image-layout.ts';
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
-  FRONTEND_PROBES_MAX, NODE_ADDRESS, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
+  FRONTEND_PROBES_MAX, NODE_ADDRESS, NODE_GATEWAY, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
   NODE_SNAT_COUNT, NODE_SNAT_MIN, ROOT_DIRECTORY, ROOT_DIRECTORY_LENGTH, ROOT_FRONTENDS,
   ROOT_FRONTEND_MASK, ROOT_GENERATION, ROOT_NODE, SERVICE_CLUSTER_COUNT, SERVICE_HEADER_WORDS,
-  SERVICE_LOCAL_COUNT, SERVICE_SERVING_COUNT, SLOT_ADDRESS, SLOT_KIND, SLOT_PORT_PROTO, SLOT_WORDS,
+  SERVICE_LOCAL_COUNT, SERVICE_SERVING_COUNT, SLOT_ADDRESS, SLOT_KIND, SLOT_PORT_PROTO, SLOT_SERVICE,
+  SLOT_WORDS,
 } = imageLayout;
 const { H_IMAGE_ACK, H_IMAGE_ROOT } = arenaLayout;
 
 export const NO_SLOT = -1;
+/** Addresses at the beginning of a pod range that are the node's own with many CNIs: the net, the gateway. */
+const POD_GATEWAYS = 2;
 
 /** The image in force as the hot path reads it: the root's words, taken over once per batch. */
 export class ServiceMap {
@@ -27,6 +30,8 @@ export class ServiceMap {
   nodeAddress = 0;
   snatPortMin = 0;
   snatPortCount = 0;
+  /** The role. */
+  gateway = false;
   #node = 0;
   #frontends = 0;
   #mask = 0;
@@ -55,6 +60,7 @@ export class ServiceMap {
     this.nodeAddress = w[this.#node + NODE_ADDRESS]!;
     this.snatPortMin = w[this.#node + NODE_SNAT_MIN]!;
     this.snatPortCount = w[this.#node + NODE_SNAT_COUNT]!;
+    this.gateway = w[this.#node + NODE_GATEWAY] === 1;
     this.#frontends = w[root + ROOT_FRONTENDS]!;
     this.#mask = w[root + ROOT_FRONTEND_MASK]!;
     this.#directory = w[root + ROOT_DIRECTORY]!;
@@ -81,6 +87,13 @@ export class ServiceMap {
   markOf(address: number): number {
     const at = this.findFrontend(address, 0);
     return at === NO_SLOT ? 0 : this.words[at + SLOT_KIND]!;
+  }
+
+  /** On a gateway: the public address of a node (MARK_NODE), or the node of a public one (MARK_PUBLIC); 0 for none. */
+  counterpartOf(address: number, mark: number): number {
+    const at = this.findFrontend(address, 0);
+    const w = this.words;
+    return at !== NO_SLOT && w[at + SLOT_KIND] === mark ? w[at + SLOT_SERVICE]! : 0;
   }
 
   /** Word offset of a Service port's block, 0 if it is gone. */
@@ -112,6 +125,12 @@ export class ServiceMap {
 
   inPodRange(address: number): boolean {
     return this.placeInPodRange(address) >= 0;
+  }
+
+  /** True for an address of a pod range that no pod has: a node's own. */
+  isPodGateway(address: number): boolean {
+    const place = this.placeInPodRange(address);
+    return place >= 0 && place < POD_GATEWAYS;
   }
 
   /** How far an address lies from the beginning of its pod range, -1 if it is in none. */

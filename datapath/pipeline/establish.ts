@@ -14,6 +14,7 @@ import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import * as decision from './decision.ts';
+import { isForeign, publicSource, toPublic } from './gateway.ts';
 import * as verdict from './verdict.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
@@ -41,7 +42,7 @@ const {
 const {
   COUNT_PASSED_HOST, COUNT_PASSED_UNTRACKED, COUNT_PORT_MOVED, COUNT_REJECT_MIDSTREAM,
   COUNT_REJECT_NO_ENDPOINT, COUNT_REJECT_WRONG_PORT, DROP_ICMP_WITHOUT_FLOW, DROP_MIDSTREAM_NAT,
-  DROP_NO_IMAGE, DROP_NO_LOCAL_ENDPOINT, DROP_SNAT_PORTS, DROP_SOURCE_RANGE, DROP_UNALLOCATED,
+  DROP_FOREIGN_SOURCE, DROP_NO_IMAGE, DROP_NO_LOCAL_ENDPOINT, DROP_SNAT_PORTS, DROP_SOURCE_RANGE, DROP_UNALLOCATED,
 } = verdict;
 const { H_HELD_COUNT, H_HELD_RANGES } = arenaLayout;
 const { NO_ENTRY } = affinities;
@@ -60,6 +61,8 @@ export const ESTABLISH_FLOW = 0;
 export const ESTABLISH_PASS = 1;
 /** Refuse it to its sender. */
 export const ESTABLISH_REFUSE = 2;
+/** At a gateway: give it the addresses of the decision; it is not tracked. */
+export const ESTABLISH_PUBLIC = 3;
 
 const TCP_KIND = TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_FIN | TCP_FLAG_RST;
 
@@ -73,6 +76,7 @@ export function establish(d: Datapath, b: Batch, r: number): number {
   decision.reset(src, dst, ports);
   if (!services.ready) return isHeld(d, src) || isHeld(d, dst) ? -DROP_NO_IMAGE : passHost(d);
   decision.state = firstState(proto);
+  if (services.gateway && isForeign(d, src)) return -DROP_FOREIGN_SOURCE;
   const slot = services.findFrontend(dst, ((ports & 0xffff) << 8) | proto);
   if (slot !== NO_SLOT && hasFrontends(proto)) return toFrontend(d, b, r, slot);
   const mark = services.markOf(dst);
@@ -81,14 +85,15 @@ export function establish(d: Datapath, b: Batch, r: number): number {
     if (isUnaskedIcmp(proto, ports)) return -DROP_ICMP_WITHOUT_FLOW;
     return refuseFor(d, COUNT_REJECT_WRONG_PORT);
   }
+  if (services.gateway) return toPublic(d, src, dst) || ESTABLISH_PUBLIC;
   if (services.inServiceRange(dst)) return -DROP_UNALLOCATED;
   const node = services.nodeAddress;
-  if (dst === node || src === node) return passHost(d);
+  if (dst === node || src === node || services.isPodGateway(dst)) return passHost(d);
   return toAddress(d, b, r, mark);
 }
 
 /** True for an address of the ranges whose traffic waits for the first image. */
-function isHeld(d: Datapath, address: number): boolean {
+export function isHeld(d: Datapath, address: number): boolean {
   const { header } = d;
   const end = H_HELD_RANGES + header[H_HELD_COUNT]! * 2;
   for (let at = H_HELD_RANGES; at < end; at += 2) {
@@ -184,7 +189,8 @@ function toFrontend(d: Datapath, b: Batch, r: number, slot: number): number {
   const chosen = pairs + (affinityMs === 0 ? select(d, count) : selectSame(d, src, affinityMs)) * 2;
   decision.newDst = words[chosen]!;
   decision.newPorts = (b.p[r | P_PORTS]! & ~0xffff) | (words[chosen + 1]! & 0xffff);
-  decision.masquerade = masqueradeOf(d, kind, flags, src, fromPod);
+  if (services.gateway) decision.newSrc = publicSource(d, src);
+  else decision.masquerade = masqueradeOf(d, kind, flags, src, fromPod);
   return chooseSource(d, b, r);
 }
 

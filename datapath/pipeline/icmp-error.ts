@@ -2,11 +2,16 @@
 // (RFC 5508 section 4, RFC 1812 4.3.2.3). They neither refresh nor delete a flow.
 
 import * as line from '../flow/line.ts';
-import { addSums, deltaOfWord, patchFull, sumBytes } from '../wire/checksum.ts';
+import { addSums, deltaOfWord } from '../wire/checksum.ts';
 import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
 import type { Datapath } from './datapath.ts';
+import { isHeld } from './establish.ts';
+import { translatePublicError } from './gateway.ts';
+import * as judging from './judge.ts';
+import { judgeFlow, judgePassing } from './judge.ts';
+import { patchQuotedSum, patchQuotedTransport, readdressError, readdressQuote } from './quote.ts';
 import * as verdict from './verdict.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
@@ -18,11 +23,11 @@ const {
 const {
   ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, ICMP_HEADER_BYTES, ICMP_OFF_ID, ICMP_OFF_SUM,
   IP4_FRAGMENT_OFFSET_MASK, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT, IP4_OFF_PROTO,
-  IP4_OFF_SRC, IP4_OFF_SUM, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP, TCP_OFF_SUM,
-  UDP_HEADER_BYTES, UDP_OFF_SUM,
+  IP4_OFF_SRC, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP,
 } = wire;
-const { P_DST, P_IP, P_L4, P_LENGTH, P_SIDE, P_SRC, P_START } = batch;
-const { COUNT_ICMP_TRANSLATED, COUNT_PASSED_UNTRACKED, VERDICT_FORWARD } = verdict;
+const { P_DST, P_L4, P_LENGTH, P_SIDE, P_SRC, P_START } = batch;
+const { COUNT_ICMP_TRANSLATED, COUNT_PASSED_UNTRACKED, DROP_NO_IMAGE, VERDICT_FORWARD } = verdict;
+const { JUDGED_GONE } = judging;
 
 const PORTS_BYTES = 4;
 
@@ -30,14 +35,14 @@ const PORTS_BYTES = 4;
  * Translates packet `r`, an ICMP error. The quoted packet is one that left here, so its reverse is the tuple of
  * the side that answers it; that side's rewrite, reversed, is the quoted packet as its sender made it. The quoted
  * length and checksum are not trusted: the kernel quotes segments with partial sums. What matches no flow is
- * passed on unchanged: on a node it is about somebody else's packet.
+ * passed on unchanged, as far as policies let it: on a node it is about somebody else's packet. A flow that is denied
+ * is denied its errors too.
  */
 export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   const side = findQuoted(d, b, r);
-  if (side === NO_SIDE) {
-    d.count(COUNT_PASSED_UNTRACKED);
-    return VERDICT_FORWARD;
-  }
+  if (side === NO_SIDE) return runUnrelated(d, b, r);
+  const judged = judgeFlow(d, side);
+  if (judged !== 0) return judged === JUDGED_GONE ? runUnrelated(d, b, r) : judged;
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
   if ((lines[at | W_META]! & (FLAG_DNAT | FLAG_SNAT)) !== 0) {
@@ -46,6 +51,20 @@ export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   }
   b.p[r | P_SIDE] = side;
   d.count(COUNT_ICMP_TRANSLATED);
+  return VERDICT_FORWARD;
+}
+
+function runUnrelated(d: Datapath, b: Batch, r: number): number {
+  return d.services.gateway ? translatePublicError(d, b, r) : passUnrelated(d, b, r);
+}
+
+/** An error about nothing that is known here is like any packet without a flow: policies free related ones only. */
+function passUnrelated(d: Datapath, b: Batch, r: number): number {
+  const held = isHeld(d, b.p[r | P_SRC]!) || isHeld(d, b.p[r | P_DST]!);
+  if (held && !d.services.ready) return -DROP_NO_IMAGE;
+  const judged = judgePassing(d, b, r);
+  if (judged < 0) return judged;
+  d.count(COUNT_PASSED_UNTRACKED);
   return VERDICT_FORWARD;
 }
 
@@ -84,16 +103,7 @@ function rewriteQuote(lines: Int32Array, at: number, b: Batch, r: number): void 
   const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
   const l4 = ip + ((view.getUint8(ip) & 15) << 2);
   const proto = view.getUint8(ip + IP4_OFF_PROTO);
-  const src = lines[at | W_NEW_DST]!;
-  const dst = lines[at | W_NEW_SRC]!;
-  const addresses = addSums(
-    deltaOfWord(view.getInt32(ip + IP4_OFF_SRC), src),
-    deltaOfWord(view.getInt32(ip + IP4_OFF_DST), dst),
-  );
-  view.setInt32(ip + IP4_OFF_SRC, src);
-  view.setInt32(ip + IP4_OFF_DST, dst);
-  const sumAt = ip + IP4_OFF_SUM;
-  view.setUint16(sumAt, patchFull(view.getUint16(sumAt), addresses));
+  const addresses = readdressQuote(view, ip, lines[at | W_NEW_DST]!, lines[at | W_NEW_SRC]!);
   const back = lines[at | W_NEW_PORTS]!;
   if (proto === PROTO_ICMP) {
     const was = view.getUint16(l4 + ICMP_OFF_ID);
@@ -103,33 +113,12 @@ function rewriteQuote(lines: Int32Array, at: number, b: Batch, r: number): void 
     const ports = (back << 16) | (back >>> 16);
     const delta = addSums(addresses, deltaOfWord(view.getInt32(l4), ports));
     view.setInt32(l4, ports);
-    if (proto === PROTO_TCP) patchQuotedSum(view, l4 + TCP_OFF_SUM, end, delta);
-    // A datagram sent without a checksum, which is zero, is quoted without one.
-    const summed = proto === PROTO_UDP && l4 + UDP_HEADER_BYTES <= end;
-    if (summed && view.getUint16(l4 + UDP_OFF_SUM) !== 0) {
-      patchQuotedSum(view, l4 + UDP_OFF_SUM, end, delta);
-    }
+    patchQuotedTransport(view, proto, l4, end, delta);
   }
-}
-
-/** A quote may end before its checksum field. */
-function patchQuotedSum(view: DataView, at: number, end: number, delta: number): void {
-  if (at + 2 <= end) view.setUint16(at, patchFull(view.getUint16(at), delta));
 }
 
 /** The outside: to the sender; from the address that the sender knows, if the endpoint itself complains. */
 function rewriteOutside(lines: Int32Array, at: number, b: Batch, r: number): void {
-  const { view } = b;
-  const ip = b.p[r | P_IP]!;
   const src = b.p[r | P_SRC] === lines[at | W_SRC] ? lines[at | W_NEW_SRC]! : b.p[r | P_SRC]!;
-  const dst = lines[at | W_NEW_DST]!;
-  const delta = addSums(deltaOfWord(b.p[r | P_SRC]!, src), deltaOfWord(b.p[r | P_DST]!, dst));
-  view.setInt32(ip + IP4_OFF_SRC, src);
-  view.setInt32(ip + IP4_OFF_DST, dst);
-  const sumAt = ip + IP4_OFF_SUM;
-  view.setUint16(sumAt, patchFull(view.getUint16(sumAt), delta));
-  const icmp = b.p[r | P_L4]!;
-  const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
-  view.setUint16(icmp + ICMP_OFF_SUM, 0);
-  view.setUint16(icmp + ICMP_OFF_SUM, ~sumBytes(view, icmp, end) & 0xffff);
+  readdressError(b, r, src, lines[at | W_NEW_DST]!);
 }

@@ -32,6 +32,7 @@ export const DROP_POLICY_EGRESS = 22;
 export const DROP_POLICY_UNKNOWN = 23;
 export const DROP_NO_IMAGE = 24;
 export const DROP_SPOOFED = 25;
+export const DROP_FOREIGN_SOURCE = 26;
 
 /** Name and meaning of each drop reason; index is the DROP_* code. */
 export const DROP_REASONS: readonly (readonly [string, string])[] = [
@@ -64,6 +65,7 @@ export const DROP_REASONS: readonly (readonly [string, string])[] = [
   ],
   ['no-image', 'traffic of a pod before the first image, when its policies are not known yet'],
   ['spoofed', "a pod sent it with an address that is not the pod's"],
+  ['foreign-source', 'at a gateway: neither from a node nor to the public address of one'],
 ];
 
 /** Counters other than drops, after the drop reasons in the counter section. */
@@ -90,6 +92,7 @@ export const COUNT_AFFINITY_FULL = COUNTER_BASE + 18;
 export const COUNT_FLOWS_STALE = COUNTER_BASE + 19;
 export const COUNT_FLOWS_JUDGED = COUNTER_BASE + 20;
 export const COUNT_POLICY_AUDITED = COUNTER_BASE + 21;
+export const COUNT_ONE_TO_ONE = COUNTER_BASE + 22;
 
 /** Names and meanings, index is the code less COUNTER_BASE. */
 export const COUNTERS: readonly (readonly [string, string])[] = [
@@ -115,6 +118,7 @@ export const COUNTERS: readonly (readonly [string, string])[] = [
   ['flows-stale', 'flows given up because their endpoint, their Service or their pod is gone'],
   ['flows-judged', 'flows judged again after a change of policies'],
   ['policy-audited', 'new connections that a policy under audit would have stopped'],
+  ['one-to-one', "packets at a gateway between a node's address and its public one"],
 ];
 
 /** Name of the counter that says why a packet was refused or let by, null for none. */

@@ -137,6 +137,11 @@ export const SERVICE_RULES: Rule[] = [
     'ranges.load-balancer',
     'loadBalancerSourceRanges hold for load balancer addresses, for pods too',
   ),
+  rule(
+    'ranges.balancer',
+    "the lab's balancer enforces them too",
+    `${PIPELINE}/gateway.test.ts: source ranges hold`,
+  ),
   rule('ranges.not-others', 'and not for NodePorts, ClusterIPs and externalIPs'),
   rule('ranges.spaces', 'entries may carry spaces; unreadable ones are ignored'),
   rule(
@@ -163,6 +168,7 @@ export const SERVICE_RULES: Rule[] = [
     'allocate.no-node-ports',
     'allocateLoadBalancerNodePorts false: the load balancer address is captured by every node',
     `${SERVER}/allocation.test.ts: a load balancer has NodePorts unless it wants none`,
+    `${PIPELINE}/gateway.test.ts: what every node captures passes`,
   ),
   rule(
     'allocate.node-port',
@@ -366,6 +372,8 @@ export const FLOW_RULES: Rule[] = [
     'packet.ttl',
     'a node costs one hop',
     `${PIPELINE}/services.test.ts: NodePort is always masqueraded, also from a pod; and the hop`,
+    `${PIPELINE}/icmp-error.test.ts: an error about nothing known`,
+    `${PIPELINE}/tcp.test.ts: what is not a plain ACK`,
     `${PIPELINE}/translate.test.ts: what the node sends itself or receives`,
   ),
   rule(
@@ -377,6 +385,34 @@ export const FLOW_RULES: Rule[] = [
     'packet.bad',
     'bad lengths, sums and flags are dropped by reason',
     `${PIPELINE}/parse.test.ts: is dropped as`,
+  ),
+  rule(
+    'gateway.one-to-one',
+    'a node address and its public one, for all protocols, without state',
+    `${PIPELINE}/gateway.test.ts: the addresses change`,
+    `${PIPELINE}/gateway.test.ts: every protocol passes`,
+  ),
+  rule(
+    'gateway.fragments',
+    'fragments included',
+    `${PIPELINE}/gateway.test.ts: fragments in any order`,
+  ),
+  rule(
+    'gateway.foreign',
+    'a source that is no node is dropped and counted',
+    `${PIPELINE}/gateway.test.ts: a pod, whom nobody masqueraded`,
+  ),
+  rule(
+    'gateway.errors',
+    'ICMP errors are translated; unrelated ones are dropped',
+    `${PIPELINE}/gateway.test.ts: about what left`,
+    `${PIPELINE}/gateway.test.ts: about what came in`,
+    `${PIPELINE}/gateway.test.ts: unrelated ones`,
+  ),
+  rule(
+    'gateway.balancer',
+    'balancer flows are looked up before it',
+    `${PIPELINE}/gateway.test.ts: a client reaches a NodePort`,
   ),
   rule('packet.options', 'IP options survive', `${PIPELINE}/parse.test.ts: IP options survive`),
 ];

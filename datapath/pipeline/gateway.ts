@@ -1,0 +1,124 @@
+// Role gateway: the edge of the cluster's network. Behind balancers, whose flows are looked up before, every node has a
+// public address of its own, one to one. That translation keeps no state: addresses say all, so that every protocol
+// passes, and fragments, and connections older than the gateway (RFC 2663 4.1.1, RFC 5508 section 4 for errors).
+
+import * as imageLayout from '../nat/image-layout.ts';
+import { addSums, deltaOfWord, patchFull } from '../wire/checksum.ts';
+import * as wire from '../wire/layout.ts';
+import type { Batch } from './batch.ts';
+import * as batch from './batch.ts';
+import type { Datapath } from './datapath.ts';
+import { patchQuotedTransport, readdressError, readdressQuote } from './quote.ts';
+import { giveHopBack } from './translate.ts';
+import * as verdict from './verdict.ts';
+
+// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+const { MARK_NODE, MARK_PUBLIC } = imageLayout;
+// biome-ignore format: a list.
+const {
+  ICMP_HEADER_BYTES, IP4_FRAGMENT_OFFSET_MASK, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT, IP4_OFF_PROTO,
+  IP4_OFF_SRC, IP4_OFF_SUM, PROTO_TCP, PROTO_UDP, UDP_OFF_SUM,
+} = wire;
+// biome-ignore format: a list.
+const {
+  KIND_LATER_FRAGMENT, PACKET_PARTIAL, P_DST, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PROTO, P_SRC, P_START, P_SUM_AT,
+} = batch;
+// biome-ignore format: a list.
+const {
+  COUNT_ICMP_TRANSLATED, COUNT_ONE_TO_ONE, DROP_FOREIGN_SOURCE, DROP_ICMP_WITHOUT_FLOW, DROP_UNALLOCATED,
+  VERDICT_FORWARD,
+} = verdict;
+
+/** Their checksums cover the addresses too (RFC 3828, RFC 4340 9.1), and lie where UDP has its own. */
+const PROTO_DCCP = 33;
+const PROTO_UDP_LITE = 136;
+
+/** True for a source of the inside that is no node: nobody outside could answer it. */
+export function isForeign(d: Datapath, src: number): boolean {
+  const { services } = d;
+  return services.inPodRange(src) && services.counterpartOf(src, MARK_NODE) === 0;
+}
+
+/** What a client becomes for a balancer's endpoint: a node its public address, so that the answer comes back here. */
+export function publicSource(d: Datapath, src: number): number {
+  return d.services.counterpartOf(src, MARK_NODE) || src;
+}
+
+/** Decides about a packet that is no balancer's, into `d.decision`: 0, or minus a DROP_*. */
+export function toPublic(d: Datapath, src: number, dst: number): number {
+  const { decision, services } = d;
+  const from = services.counterpartOf(src, MARK_NODE);
+  const to = services.counterpartOf(dst, MARK_PUBLIC);
+  if (from === 0 && to === 0) {
+    return services.inServiceRange(dst) ? -DROP_UNALLOCATED : -DROP_FOREIGN_SOURCE;
+  }
+  decision.newSrc = from || src;
+  decision.newDst = to || dst;
+  decision.cause = COUNT_ONE_TO_ONE;
+  return 0;
+}
+
+/** A fragment that follows one which no balancer's flow knows. */
+export function translateLaterPublic(d: Datapath, b: Batch, r: number): number {
+  const decided = toPublic(d, b.p[r | P_SRC]!, b.p[r | P_DST]!);
+  return decided < 0 ? decided : translatePublic(d, b, r);
+}
+
+/** Gives packet `r` the addresses that `d.decision` says; sums stay right, or partial and right. */
+export function translatePublic(d: Datapath, b: Batch, r: number): number {
+  const { p, view } = b;
+  const { newSrc, newDst } = d.decision;
+  const ip = p[r | P_IP]!;
+  const delta = addSums(deltaOfWord(p[r | P_SRC]!, newSrc), deltaOfWord(p[r | P_DST]!, newDst));
+  view.setInt32(ip + IP4_OFF_SRC, newSrc);
+  view.setInt32(ip + IP4_OFF_DST, newDst);
+  view.setUint16(ip + IP4_OFF_SUM, patchFull(view.getUint16(ip + IP4_OFF_SUM), delta));
+  giveHopBack(d, b, r, p[r | P_SRC]!, newDst);
+  if (p[r | P_KIND] !== KIND_LATER_FRAGMENT) patchTransport(b, r, delta);
+  d.count(COUNT_ONE_TO_ONE);
+  return VERDICT_FORWARD;
+}
+
+/** The transport checksums that cover addresses: ICMP's and SCTP's do not. */
+function patchTransport(b: Batch, r: number, delta: number): void {
+  const { p, view } = b;
+  const proto = p[r | P_PROTO]!;
+  const sumAt = p[r | P_SUM_AT]!;
+  if (proto === PROTO_TCP || proto === PROTO_UDP) {
+    const sum = view.getUint16(sumAt);
+    if ((p[r | P_FLAGS]! & PACKET_PARTIAL) !== 0) view.setUint16(sumAt, addSums(sum, delta));
+    else if (proto === PROTO_TCP) view.setUint16(sumAt, patchFull(sum, delta));
+    else if (sum !== 0) view.setUint16(sumAt, patchFull(sum, delta) || 0xffff);
+  } else if (proto === PROTO_UDP_LITE || proto === PROTO_DCCP) {
+    const at = p[r | P_L4]! + UDP_OFF_SUM;
+    if (at + 2 > p[r | P_START]! + p[r | P_LENGTH]!) return;
+    view.setUint16(at, patchFull(view.getUint16(at), delta) || 0xffff);
+  }
+}
+
+/**
+ * An ICMP error that quotes no balancer's packet: about one that left with a public address, or one that came for one.
+ * It must go to the quoted packet's source; any other is unrelated and dropped.
+ */
+export function translatePublicError(d: Datapath, b: Batch, r: number): number {
+  const { services } = d;
+  const { view } = b;
+  const quote = b.p[r | P_L4]! + ICMP_HEADER_BYTES;
+  const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
+  const l4 = quote + ((view.getUint8(quote) & 15) << 2);
+  const whole = quote + IP4_HEADER_BYTES_MIN <= end && l4 >= quote + IP4_HEADER_BYTES_MIN;
+  if (!whole || view.getUint8(quote) >>> 4 !== 4) return -DROP_ICMP_WITHOUT_FLOW;
+  const src = view.getInt32(quote + IP4_OFF_SRC);
+  const dst = view.getInt32(quote + IP4_OFF_DST);
+  const sender = services.counterpartOf(src, MARK_PUBLIC);
+  const target = services.counterpartOf(dst, MARK_NODE);
+  const related = sender !== 0 || target !== 0;
+  if (!related || src !== b.p[r | P_DST]) return -DROP_ICMP_WITHOUT_FLOW;
+  const delta = readdressQuote(view, quote, sender || src, target || dst);
+  if ((view.getUint16(quote + IP4_OFF_FRAGMENT) & IP4_FRAGMENT_OFFSET_MASK) === 0) {
+    patchQuotedTransport(view, view.getUint8(quote + IP4_OFF_PROTO), l4, end, delta);
+  }
+  readdressError(b, r, publicSource(d, b.p[r | P_SRC]!), sender || src);
+  d.count(COUNT_ICMP_TRANSLATED);
+  return VERDICT_FORWARD;
+}

@@ -1,0 +1,62 @@
+// The two halves of an ICMP error: the packet that it quotes, and the packet that it is.
+
+import { addSums, deltaOfWord, patchFull, sumBytes } from '../wire/checksum.ts';
+import * as wire from '../wire/layout.ts';
+import type { Batch } from './batch.ts';
+import * as batch from './batch.ts';
+
+// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+// biome-ignore format: a list.
+const {
+  ICMP_OFF_SUM, IP4_OFF_DST, IP4_OFF_SRC, IP4_OFF_SUM, PROTO_TCP, PROTO_UDP, TCP_OFF_SUM, UDP_HEADER_BYTES,
+  UDP_OFF_SUM,
+} = wire;
+const { P_DST, P_IP, P_L4, P_LENGTH, P_SRC, P_START } = batch;
+
+/** Gives the packet quoted at `ip` other addresses; what that adds to sums that cover them. */
+export function readdressQuote(view: DataView, ip: number, src: number, dst: number): number {
+  const delta = addSums(
+    deltaOfWord(view.getInt32(ip + IP4_OFF_SRC), src),
+    deltaOfWord(view.getInt32(ip + IP4_OFF_DST), dst),
+  );
+  view.setInt32(ip + IP4_OFF_SRC, src);
+  view.setInt32(ip + IP4_OFF_DST, dst);
+  patchQuotedSum(view, ip + IP4_OFF_SUM, ip + IP4_OFF_SRC, delta);
+  return delta;
+}
+
+/** The quoted transport checksum, as far as `end` lets it be quoted. */
+export function patchQuotedTransport(
+  view: DataView,
+  proto: number,
+  l4: number,
+  end: number,
+  delta: number,
+): void {
+  if (proto === PROTO_TCP) patchQuotedSum(view, l4 + TCP_OFF_SUM, end, delta);
+  // A datagram sent without a checksum, which is zero, is quoted without one.
+  const summed = proto === PROTO_UDP && l4 + UDP_HEADER_BYTES <= end;
+  if (summed && view.getUint16(l4 + UDP_OFF_SUM) !== 0) {
+    patchQuotedSum(view, l4 + UDP_OFF_SUM, end, delta);
+  }
+}
+
+/** A quote may end before its checksum field. */
+export function patchQuotedSum(view: DataView, at: number, end: number, delta: number): void {
+  if (at + 2 <= end) view.setUint16(at, patchFull(view.getUint16(at), delta));
+}
+
+/** Gives the error itself, packet `r`, other addresses, and sums it anew over its inside, which has changed. */
+export function readdressError(b: Batch, r: number, src: number, dst: number): void {
+  const { view } = b;
+  const ip = b.p[r | P_IP]!;
+  const delta = addSums(deltaOfWord(b.p[r | P_SRC]!, src), deltaOfWord(b.p[r | P_DST]!, dst));
+  view.setInt32(ip + IP4_OFF_SRC, src);
+  view.setInt32(ip + IP4_OFF_DST, dst);
+  const sumAt = ip + IP4_OFF_SUM;
+  view.setUint16(sumAt, patchFull(view.getUint16(sumAt), delta));
+  const icmp = b.p[r | P_L4]!;
+  const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
+  view.setUint16(icmp + ICMP_OFF_SUM, 0);
+  view.setUint16(icmp + ICMP_OFF_SUM, ~sumBytes(view, icmp, end) & 0xffff);
+}
