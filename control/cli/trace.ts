@@ -25,6 +25,8 @@ interface Options {
 const POLL_MS = 50;
 /** Names are looked up again so often. */
 const NAMES_MS = 5000;
+/** The first packets are shown without names rather than later. */
+const NAMES_FIRST_MS = 1000;
 const TCP_FLAGS = 'FSRPAU';
 
 /** `kubetun trace`: one line for each packet that a node's datapath has dealt with. */
@@ -65,10 +67,12 @@ async function trace(words: string[], options: Options, command: Command): Promi
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => (ended = true));
   // A pipe that closes, as `head` does, ends it.
   process.stdout.on('error', () => (ended = true));
+  const patience = new Promise((resolve) => setTimeout(resolve, NAMES_FIRST_MS));
+  await Promise.race([names.refresh(), patience]);
   let left = options.count;
   let lost = 0;
   while (!ended && left > 0) {
-    await names.refresh();
+    void names.refresh();
     for (const record of reader.take()) {
       if (ended || left === 0) break;
       if (!matches(record)) continue;
@@ -92,17 +96,24 @@ async function trace(words: string[], options: Options, command: Command): Promi
 class Names {
   readonly #kubeconfig: string;
   #view: ClusterView | null = null;
-  #until = 0;
+  #next = 0;
+  #looking: Promise<void> | null = null;
 
   constructor(kubeconfig: string) {
     this.#kubeconfig = kubeconfig;
   }
 
-  async refresh(): Promise<void> {
-    if (Date.now() < this.#until) return;
-    this.#until = Date.now() + NAMES_MS;
+  /** Looks again if it is time; packets do not wait for an API server that is slow to answer. */
+  refresh(): Promise<void> {
+    if (this.#looking === null && Date.now() >= this.#next) this.#looking = this.#look();
+    return this.#looking ?? Promise.resolve();
+  }
+
+  async #look(): Promise<void> {
     const { viewOfLab } = await import('../explain/source.ts');
     this.#view = await viewOfLab(this.#kubeconfig).catch(() => this.#view);
+    this.#next = Date.now() + NAMES_MS;
+    this.#looking = null;
   }
 
   of(address: number): string | null {

@@ -44,6 +44,7 @@ const REASONS: Record<string, string> = {
   'policy-unknown':
     'dropped: an address of the pod ranges, and the datapath knows no pod that has it',
   'no-image': 'dropped: the datapath does not know the policies yet',
+  unanswerable: 'refused, but such a source must not be answered: dropped',
   direct: 'needs no translation: tracked, and let by',
 };
 

@@ -81,6 +81,7 @@ export const SERVICE_RULES: Rule[] = [
     'no endpoint anywhere: refused at once, RST or port unreachable',
     `${PIPELINE}/services.test.ts: without an endpoint the client gets RST`,
     `${PIPELINE}/services.test.ts: a UDP datagram that is refused is quoted`,
+    `${PIPELINE}/refuse.test.ts: what is no TCP is refused with port unreachable`,
   ),
   rule(
     'reject.flows-stay',
@@ -166,6 +167,7 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'allocate.no-node-ports',
     'allocateLoadBalancerNodePorts false: the load balancer address is captured by every node',
+    `${SERVER}/allocation.test.ts: a load balancer has NodePorts unless it wants none`,
     `${PIPELINE}/gateway.test.ts: what every node captures passes`,
   ),
   rule(

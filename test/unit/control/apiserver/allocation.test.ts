@@ -172,3 +172,17 @@ for (const [range, first] of [
     assert.equal((object.spec as { clusterIP?: string }).clusterIP, first);
   });
 }
+
+test('a load balancer has NodePorts unless it wants none, and then those that it names', async () => {
+  const portOf = async (name: string, spec: object) => {
+    const { body } = await post(service(name, { type: 'LoadBalancer', ...spec }));
+    return body.spec.ports[0].nodePort;
+  };
+  assert.ok((await portOf('lb-usual', {})) >= 30_086);
+  const none = { allocateLoadBalancerNodePorts: false };
+  assert.equal(await portOf('lb-none', none), undefined);
+  assert.equal(
+    await portOf('lb-named', { ...none, ports: [{ port: 1, nodePort: 30_070 }] }),
+    30_070,
+  );
+});

@@ -100,6 +100,20 @@ test('a refused datagram is quoted whole up to 576 bytes, and no further', () =>
   }
 });
 
+test('what is no TCP is refused with port unreachable: SCTP, echo, other protocols', () => {
+  const refused = [
+    ip4(POD, VIP, 132, [0, 1, 0, 80, ...data(16)]),
+    echo4(POD, VIP, 7),
+    ip4(POD, VIP, 47, data(8)),
+  ];
+  for (const frame of refused) {
+    const t = createTestDatapath();
+    const { verdict, packet } = t.one(frame);
+    assert.deepEqual([verdict, packet.type, packet.code], ['reply', 3, 3]);
+    assert.deepEqual([packet.src, packet.dst, packet.l4Ok], [VIP, POD, true]);
+  }
+});
+
 // RFC 1122 3.2.2: never about an ICMP error, never to a source that is no single host; RFC 9293: no RST about an RST.
 const SILENT: [string, Uint8Array, string][] = [
   ['an RST', tcp4(`${POD}:1`, EMPTY, RST), 'unanswerable'],
