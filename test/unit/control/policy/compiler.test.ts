@@ -94,6 +94,11 @@ test('a pod of a new kind makes the rules anew', () => {
   assert.notEqual(next.rules, null);
   assert.equal(next.generation, generation + 1);
   assert.deepEqual(next.rules?.subjects.length, 2);
+  const peer = { namespaces: null, pods: { matchLabels: { app: 'cache' } } };
+  tables.putPolicy(policy('r', { ingress: [{ pods: [peer], blocks: [], ports: null }] }));
+  const { rules } = compile()!;
+  tables.putPod(pod('cache-1', 7));
+  assert.equal(compile()?.rules?.pairs.length, rules!.pairs.length + 1, 'another kind of peer');
 });
 
 test("a pod's new labels, its end, and a new pod on its address make flows be judged again", () => {

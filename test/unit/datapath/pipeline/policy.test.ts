@@ -108,6 +108,23 @@ test('without a rule a connection to an isolated pod is dropped, counted, and le
   assert.equal(readPolicyHits(t.d.arena, 1).ingress.dropped, 2);
 });
 
+test('a policy that comes back begins to count at nought', () => {
+  const named = rules([], { names: [{ id: 1, name: 'shop/p' }] });
+  const t = createTestDatapath();
+  const dropped = () => {
+    t.one(direct());
+    return readPolicyHits(t.d.arena, 1).ingress.dropped;
+  };
+  enforce(t, named);
+  assert.deepEqual([dropped(), dropped()], [1, 2]);
+  enforce(t, named);
+  assert.equal(dropped(), 3, 'it is still the same');
+  const nothing = { active: false, pods: null, rules: null };
+  t.writer.publish(change({ policy: { generation: ++generation, ...nothing } }));
+  enforce(t, named);
+  assert.equal(dropped(), 1);
+});
+
 test('what a rule allows passes, by protocol and port, and the rule is counted', () => {
   const t = guarded([[CLIENT_PEER, [ports(PROTO_TCP, 8080, 8080), ports(PROTO_UDP, 100, 200)]]]);
   assert.equal(t.one(direct()).verdict, 'forward');
@@ -296,6 +313,7 @@ test('a change of policies reaches an established connection at its next packet,
   assert.equal(t.one(answer()).verdict, 'policy-ingress');
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
   assert.equal(t.counter('flows-judged'), 1);
+  assert.equal(readPolicyHits(t.d.arena, 1).ingress.dropped, 3);
   enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
   assert.equal(t.one(answer()).verdict, 'forward');
   assert.equal(t.one(ack()).verdict, 'forward');
@@ -378,6 +396,54 @@ test('policies that change all the time do not get ahead of the search through a
   assert.equal(t.one(ack()).verdict, 'forward');
 });
 
+/** A large table that no search has looked at since `open`, but for as many slices as there are numbers of generations. */
+function wrapped(slices: number[], reserved = 0): TestDatapath {
+  const flowsMax = 1 << 14;
+  const t = createTestDatapath({ flowsMax });
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
+  for (let n = 0; n < reserved; n++) t.d.table.allocate();
+  open(t);
+  t.d.header[H_FLOW_HIGH] = flowsMax;
+  for (const generations of slices) {
+    for (let n = 0; n < generations; n++) enforce(t, rules([]));
+    t.tick(t.now + 1);
+  }
+  return t;
+}
+
+test('what the search saw at the beginning of a round is as old as that, whatever it has seen since', () => {
+  const t = wrapped([1, 100, 100]);
+  for (let n = 0; n < 310; n++) enforce(t, rules([]));
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
+  assert.equal(t.one(ack()).verdict, 'forward');
+  const other = wrapped([100, 100]);
+  for (let n = 0; n < 311; n++) enforce(other, rules([]));
+  assert.equal(other.one(ack()).verdict, 'policy-ingress');
+});
+
+test('a round that is over vouches for what it began with, not for what there is at its end', () => {
+  const t = wrapped([], 8192);
+  for (let n = 0; n < 5; n++) t.tick(t.now + 1);
+  const since = generation;
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
+  for (let n = 0; n < 5; n++) t.tick(t.now + 1);
+  for (let n = 0; n < 150; n++) enforce(t, rules([]));
+  for (let n = 0; n < 4; n++) t.tick(t.now + 1);
+  while (generation < since + 512) enforce(t, rules([]));
+  assert.equal(t.one(ack()).verdict, 'policy-ingress');
+});
+
+test('the next worker does not know when silent flows were judged', () => {
+  const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+  open(t);
+  generation += 300;
+  enforce(t, rules([]));
+  const next = createTestDatapath({ arena: t.d.arena, image: null });
+  generation += 209;
+  enforce(t, rules([]));
+  assert.equal(next.one(ack()).verdict, 'policy-ingress');
+});
+
 for (const jump of [510, 511, 512, 1022, 5000]) {
   test(`${jump} generations without a look at the table do not let a flow pass that is denied`, () => {
     const t = guarded([[CLIENT_PEER, [ports(0)]]]);
@@ -445,6 +511,16 @@ test('a policy under audit lets pass and counts what it would stop', () => {
     'opens nothing',
   );
   assert.equal(readPolicyHits(t.d.arena, 3).ingress.dropped, 0, 'it is not its doing');
+  const everyPort = { ...ports(0), policy: 1 };
+  const sound: PolicyPorts[][] = [
+    [audited, everyPort],
+    [{ ...audited, proto: 0 }, everyPort],
+    [{ ...audited, proto: 0 }, ports(PROTO_TCP)],
+  ];
+  for (const [n, list] of sound.entries()) {
+    enforce(t, audit(list, [1]));
+    assert.equal(t.one(syn(`${POD}:${n + 10}`, `${BACKEND}:8080`)).verdict, 'forward', `${n}`);
+  }
   enforce(t, audit([audited, ports(PROTO_TCP)], [1]));
   assert.equal(t.one(syn(`${POD}:3`, `${BACKEND}:8080`)).verdict, 'forward');
 });
