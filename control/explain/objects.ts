@@ -8,12 +8,7 @@ import type { Range4 } from '../../datapath/nat/image.ts';
 import { ImageWriter } from '../../datapath/nat/image-writer.ts';
 import { Compiler } from '../compile/compiler.ts';
 import { IdAllocator } from '../compile/ids.ts';
-import {
-  NODE_PORT_MAX,
-  NODE_PORT_MIN,
-  SNAT_PORT_MAX,
-  SNAT_PORT_MIN,
-} from '../compile/node-entry.ts';
+import { PORT_RANGES } from '../compile/node-entry.ts';
 import type { EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Service } from '../kube/kinds.ts';
 import { readNamespace, readNetworkPolicy } from '../model/network-policy.ts';
 import { readNode } from '../model/node.ts';
@@ -139,14 +134,7 @@ export function compileArena(
   const imageWords = Math.max(IMAGE_WORDS_MIN, 2 ** Math.ceil(Math.log2(words + 1)));
   const arena = createArena({ flowsMax: FLOWS_MAX, imageWords }, seed);
   const writer = new ImageWriter(arena);
-  const ranges = {
-    serviceRange,
-    podRanges: [],
-    snatPortMin: SNAT_PORT_MIN,
-    snatPortMax: SNAT_PORT_MAX,
-    nodePortMin: NODE_PORT_MIN,
-    nodePortMax: NODE_PORT_MAX,
-  };
+  const ranges = { serviceRange, podRanges: [], ...PORT_RANGES };
   const compiler = new Compiler(node, ranges, new IdAllocator(new Map(), writer));
   const tables = tablesOf(node, objects);
   const compiled = compiler.compile(tables, tables.takeChanges(), 1);

@@ -23,7 +23,7 @@ import {
 } from '../state/paths.ts';
 import { type LabRecord, readRecord, updateRecord, writeRecord } from '../state/record.ts';
 import type { SupervisorMessage } from '../supervisor/main.ts';
-import { defaultTopology, type Topology } from '../topology/topology.ts';
+import { CLOUD, defaultTopology, type Topology } from '../topology/topology.ts';
 import { takeDown } from './down.ts';
 import { applyManifests, type ManifestObject } from './manifest.ts';
 import { Progress } from './progress.ts';
@@ -187,7 +187,7 @@ function takeBackOnSignal(lab: string): TakenBack {
   return state;
 }
 
-/** Resolves once every node is ready. Throws KubetunError KT_LAB_START with what stood in the way. */
+/** Resolves once every node and the cloud are ready. Throws KubetunError KT_LAB_START with what stood in the way. */
 async function startSupervisorProcess(
   lab: string,
   topology: Topology,
@@ -196,7 +196,7 @@ async function startSupervisorProcess(
   const child = spawnSupervisor(lab);
   // At once: whoever takes the lab down must find it, however far it has come.
   updateRecord(lab, { supervisor: identify(child.pid ?? -1) });
-  const waiting = new Set(topology.nodes.map((node) => node.name));
+  const waiting = new Set([...topology.nodes.map((node) => node.name), CLOUD]);
   let timer: NodeJS.Timeout | undefined;
   try {
     await new Promise<void>((resolve, reject) => {

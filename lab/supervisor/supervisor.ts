@@ -9,7 +9,7 @@ import { serveStreams } from '../pods/stream/server.ts';
 import { namespaceOf } from '../state/names.ts';
 import { kubeconfigPath, kubeletSocketPath, PROJECT_ROOT } from '../state/paths.ts';
 import { type LabRecord, requireLab, updateRecord } from '../state/record.ts';
-import { dnsAddress } from '../topology/topology.ts';
+import { CLOUD, dnsAddress } from '../topology/topology.ts';
 import { AgentKeeper } from './agents.ts';
 import { startLabApi } from './api.ts';
 import { keepInternet } from './internet.ts';
@@ -52,7 +52,9 @@ export async function startSupervisor(
     log,
     onReady: (node) => {
       log.info({ node }, 'node is ready');
-      markNodeReady(kube, node)
+      // The cloud is no Node.
+      const marked = node === CLOUD ? Promise.resolve() : markNodeReady(kube, node);
+      marked
         .then(() => tell({ stage: 'agent', node }))
         .catch((error) => log.error({ node, why: String(error) }, 'the node stays not ready'));
     },
@@ -61,7 +63,7 @@ export async function startSupervisor(
       tell({ stage: 'failed', message: `the agent of ${node} does not start: ${said}`, next: '' });
     },
   });
-  for (const node of record.topology.nodes) agents.keep(node);
+  for (const { name } of [...record.topology.nodes, { name: CLOUD }]) agents.keep(name);
   keepInternet(lab, (error) => log.error({ why: error.message }, 'no server in the internet'));
   const streams = await serveStreams(kubeletSocketPath(lab), stateDir(lab));
   const logs = setInterval(() => capLogs(stateDir(lab)), LOGS_MS);

@@ -8,7 +8,7 @@ export interface Ranges {
   /** Every node's podCIDR lies in here. */
   pods: string;
   services: string;
-  /** One address for each node, seen from the internet. */
+  /** One address for each node, seen from the internet, and from the top downwards those of load balancers. */
   public: string;
   internet: string;
 }
@@ -21,6 +21,8 @@ export interface TopologyNode {
   mtu: number;
   /** In the fabric range. */
   address: string;
+  /** In the public range: who it is on the internet. */
+  publicAddress: string;
   podCIDR: string;
   labels: Record<string, string>;
 }
@@ -46,6 +48,8 @@ export const POD_GATEWAY = '169.254.1.1';
 /** The TUN device of a node to which packets of pods go whose source is not the pod's. */
 export const SPOOFED_LINK = 'spoofed';
 export const API_PORT = 6443;
+/** The gateway between the fabric and the internet, which is no Node. */
+export const CLOUD = 'cloud';
 
 export const RANGES_DEFAULT: Ranges = {
   fabric: '172.18.0.0/16',
@@ -109,6 +113,7 @@ export function defaultNode(number: number, ranges: Ranges, mtu: number): Topolo
     zone: ZONES[(number - 1) % ZONES.length]!,
     mtu,
     address: hostOf(ranges.fabric, NODE_FIRST + number - 1),
+    publicAddress: hostOf(ranges.public, NODE_FIRST + number - 1),
     podCIDR: defaultPodRange(number, ranges.pods),
     labels: {},
   };
