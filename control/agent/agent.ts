@@ -2,6 +2,7 @@
 import type { Server } from 'node:http';
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { KubetunError } from '../../datapath/error.ts';
+import { nodeTimeouts, type TimeoutSeconds } from '../../datapath/flow/timeouts.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/policy/policy-reader.ts';
@@ -44,6 +45,8 @@ export interface AgentOptions {
   arena: string;
   /** Connections that it has room for: a power of two. */
   flows: number;
+  /** Timeouts of flows that are not the usual ones. */
+  timeouts: TimeoutSeconds;
   /** Null: as the cluster says. */
   serviceRange: string | null;
   /** Beside the Nodes' own ranges. */
@@ -78,6 +81,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
   const engine = await Engine.start({
     arenaPath: options.arena,
     sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
+    timeouts: nodeTimeouts(options.timeouts),
     tunName: options.tun,
     spoofedTunName: options.spoofed,
     heldRanges: site.podRanges.map((text) => parseRange(text)!),

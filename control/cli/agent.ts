@@ -2,7 +2,14 @@ import { hostname } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
 import { KubetunError } from '../../datapath/error.ts';
-
+import {
+  isTimeoutName,
+  TIMEOUT_NAMES,
+  TIMEOUT_S_MAX,
+  TIMEOUT_S_MIN,
+  TIMEOUTS_NODE_S,
+  type TimeoutSeconds,
+} from '../../datapath/flow/timeouts.ts';
 import type { AgentOptions } from '../agent/agent.ts';
 import type { GatewayOptions } from '../gateway/agent.ts';
 import type { Finding } from '../node/preflight.ts';
@@ -41,6 +48,7 @@ interface Options {
   publicRange?: string;
   fabricRange?: string;
   flows: number;
+  timeout?: TimeoutSeconds;
   output: OutputFormat;
 }
 
@@ -107,14 +115,27 @@ export function register(program: Command): void {
       parseFlows,
       FLOWS_DEFAULT,
     )
+    .option(
+      '--timeout <name=seconds>',
+      'how long a connection is remembered without a packet, by its state; may be repeated',
+      collectTimeouts,
+    )
     .option('--lease', 'renew the Lease of the node, where no kubelet does')
     .addOption(outputOption())
     .addOption(labOption())
+    .addHelpText('after', TIMEOUT_HELP)
     .action(async (options: Options, command: Command) => {
       const agent = toAgentOptions(options, labOf(command));
       await run(options.role === 'gateway' ? toGatewayOptions(agent, options) : agent, options);
     });
 }
+
+const TIMEOUT_HELP = `
+Timeouts, and their seconds unless given:
+${TIMEOUT_NAMES.map((name) => `  ${name.padEnd(18)}${TIMEOUTS_NODE_S[name]}`).join('\n')}
+
+Example:
+  kubetun agent --timeout tcp-established=7440 --timeout udp-stream=300`;
 
 const MODES = ['check', 'prepare', 'cleanup'];
 
@@ -142,6 +163,7 @@ function toAgentOptions(options: Options, lab: string): AgentOptions {
     setSysctls: options.setSysctls === true,
     lease: options.lease === true,
     flows: options.flows,
+    timeouts: options.timeout ?? {},
   };
 }
 
@@ -166,6 +188,17 @@ function parseFlows(text: string): number {
   if (Number.isInteger(Math.log2(flows)) && flows >= FLOWS_MIN && flows <= FLOWS_LIMIT)
     return flows;
   throw new InvalidArgumentError(`It must be a power of two from ${FLOWS_MIN} to ${FLOWS_LIMIT}.`);
+}
+
+/** One more of them; the last word on a name counts. */
+function collectTimeouts(text: string, before: TimeoutSeconds = {}): TimeoutSeconds {
+  const [name = '', value = '', ...rest] = text.split('=');
+  const seconds = /^\d+$/.test(value) ? Number(value) : 0;
+  const fits = seconds >= TIMEOUT_S_MIN && seconds <= TIMEOUT_S_MAX && rest.length === 0;
+  if (fits && isTimeoutName(name)) return { ...before, [name]: seconds };
+  throw new InvalidArgumentError(
+    `It must be NAME=SECONDS, of ${TIMEOUT_S_MIN} to ${TIMEOUT_S_MAX} seconds, NAME one of ${TIMEOUT_NAMES.join(', ')}.`,
+  );
 }
 
 /** The modules behind it are loaded only now, so that help stays quick. */

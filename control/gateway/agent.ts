@@ -1,5 +1,6 @@
 // The agent of a gateway: the same datapath as a node's, with tables of Nodes and load balancers in place of endpoints.
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
+import { gatewayTimeouts } from '../../datapath/flow/timeouts.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import { type AdminRoutes, serveAdmin } from '../agent/admin.ts';
@@ -47,6 +48,7 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
   const engine = await Engine.start({
     arenaPath: options.arena,
     sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
+    timeouts: gatewayTimeouts(options.timeouts),
     tunName: tun,
     heldRanges: [...ranges.podRanges, ranges.serviceRange],
     log: (message) => log.warn({}, message),

@@ -1,3 +1,5 @@
+import { STATE_COUNT } from '../flow/state.ts';
+import { nodeTimeouts, type Timeouts } from '../flow/timeouts.ts';
 import { SERVICE_ID_MAX } from '../nat/image.ts';
 import {
   AFFINITY_WORDS,
@@ -10,6 +12,7 @@ import {
   H_LAYOUT,
   H_MAGIC,
   H_SEED,
+  H_TIMEOUTS,
   HEADER_BYTES,
   hashLayout,
   IMAGE_WORDS_DEFAULT,
@@ -33,6 +36,8 @@ export const ARENA_SIZES_DEFAULT: ArenaSizes = {
 export interface Arena {
   layout: ArenaLayout;
   header: Int32Array;
+  /** In the header, so that whoever reads flows knows how long they have left. */
+  timeouts: Timeouts;
   counters: Float64Array;
   /** Flows per Service id. */
   serviceFlows: Int32Array;
@@ -52,6 +57,7 @@ export function viewArena(buffer: ArrayBuffer, layout: ArenaLayout): Arena {
   return {
     layout,
     header: new Int32Array(buffer, 0, HEADER_BYTES / 4),
+    timeouts: new Int32Array(buffer, H_TIMEOUTS * 4, STATE_COUNT),
     counters: new Float64Array(buffer, l.counters, COUNTERS_MAX),
     serviceFlows: new Int32Array(buffer, l.services, SERVICE_ID_MAX + 1),
     index: new Int32Array(buffer, l.index, l.indexSlots),
@@ -71,6 +77,7 @@ export function formatArena(arena: Arena, seed: number): void {
   h[H_FLOWS_MAX] = arena.layout.flowsMax;
   h[H_IMAGE_WORDS] = arena.layout.imageWords;
   h[H_SEED] = seed;
+  arena.timeouts.set(nodeTimeouts());
   h[H_MAGIC] = ARENA_MAGIC;
 }
 

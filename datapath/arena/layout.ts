@@ -54,6 +54,8 @@ export const H_AFFINITY_SWEEP = 16;
 export const H_HELD_COUNT = 32;
 export const H_HELD_RANGES = 33;
 export const HELD_RANGES_MAX = 32;
+/** ms that a flow lives without a packet, a word for each of its states. */
+export const H_TIMEOUTS = 128;
 export const HEADER_BYTES = 4096;
 
 export const COUNTERS_MAX = 1024;

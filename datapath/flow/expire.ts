@@ -2,9 +2,9 @@
 
 import * as arenaLayout from '../arena/layout.ts';
 import * as line from './line.ts';
-import type { Timeouts } from './state.ts';
 import * as states from './state.ts';
 import type { FlowTable } from './table.ts';
+import type { Timeouts } from './timeouts.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 const { H_FLOW_HIGH, H_HAND, H_SWEEP } = arenaLayout;

@@ -101,29 +101,3 @@ for (const flags of [SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN |
   TCP_FLAGS_VALID[flags] = 1;
 }
 for (const flags of [ACK, ACK | URG]) TCP_FLAGS_VALID[flags] = 1;
-
-const SECOND = 1000;
-
-/** Timeouts in ms per state, SPEC section 2. Values must stay below 2^31 ms (24.8 days). */
-export type Timeouts = Int32Array;
-
-export function nodeTimeouts(): Timeouts {
-  const t = new Int32Array(STATE_COUNT);
-  t[STATE_NONE] = 600 * SECOND;
-  t[STATE_SYN_SENT] = 120 * SECOND;
-  t[STATE_SYN_RECV] = 60 * SECOND;
-  t[STATE_ESTABLISHED] = 86_400 * SECOND;
-  t[STATE_FIN_WAIT] = 120 * SECOND;
-  t[STATE_CLOSE_WAIT] = 3600 * SECOND;
-  t[STATE_LAST_ACK] = 30 * SECOND;
-  t[STATE_TIME_WAIT] = 120 * SECOND;
-  t[STATE_CLOSE] = 10 * SECOND;
-  t[STATE_SYN_SENT2] = 120 * SECOND;
-  t[STATE_UDP_UNREPLIED] = 30 * SECOND;
-  t[STATE_UDP_REPLIED] = 30 * SECOND;
-  t[STATE_UDP_STREAM] = 120 * SECOND;
-  t[STATE_ICMP] = 30 * SECOND;
-  t[STATE_SCTP_NEW] = 60 * SECOND;
-  t[STATE_SCTP_ESTABLISHED] = 210 * SECOND;
-  return t;
-}

@@ -5,7 +5,7 @@ import { attachArenaFile } from '../arena/file.ts';
 import { H_FLOW_HIGH, H_NOW } from '../arena/layout.ts';
 import { remainingMs } from '../flow/expire.ts';
 import * as F from '../flow/line.ts';
-import { nodeTimeouts, STATE_NAMES } from '../flow/state.ts';
+import { STATE_NAMES } from '../flow/state.ts';
 import { FlowTable } from '../flow/table.ts';
 import { readGeneration, readServiceName } from '../nat/image-reader.ts';
 import { formatAddress } from '../wire/address.ts';
@@ -93,7 +93,7 @@ function row(
   const proto = meta & F.META_PROTO_MASK;
   const service = lines[client + F.W_SERVICE]!;
   if (!names.has(service)) names.set(service, readServiceName(arena, service));
-  const left = remainingMs(table, flow, arena.header[H_NOW]!, nodeTimeouts());
+  const left = remainingMs(table, flow, arena.header[H_NOW]!, arena.timeouts);
   return {
     id: flow,
     proto: PROTO_NAMES[proto] ?? String(proto),

@@ -1,7 +1,7 @@
 import type { Arena } from '../arena/arena.ts';
 import { H_ATTACHED } from '../arena/layout.ts';
-import { nodeTimeouts, type Timeouts } from '../flow/state.ts';
 import { FlowTable } from '../flow/table.ts';
+import type { Timeouts } from '../flow/timeouts.ts';
 import { AffinityTable } from '../nat/affinity.ts';
 import { ServiceMap } from '../nat/service-map.ts';
 import type { PolicyMap } from '../policy/policy-map.ts';
@@ -45,8 +45,11 @@ export class Datapath {
   now = 0;
   #random: number;
 
-  /** Attaches to an arena, whose flows are rescanned. `seed` starts the random numbers; any int32 but 0. */
-  constructor(arena: Arena, seed: number) {
+  /**
+   * Attaches to an arena, whose flows are rescanned. `seed` starts the random numbers; any int32 but 0. Without
+   * `timeouts` the arena's stay: those of a node, unless it was told others.
+   */
+  constructor(arena: Arena, seed: number, timeouts: Timeouts = arena.timeouts) {
     this.arena = arena;
     this.header = arena.header;
     this.counters = arena.counters;
@@ -57,7 +60,8 @@ export class Datapath {
     this.policy = this.services.policy;
     this.policyCounters = arena.policies;
     this.affinity = new AffinityTable(arena);
-    this.timeouts = nodeTimeouts();
+    this.timeouts = arena.timeouts;
+    this.timeouts.set(timeouts);
     this.#random = seed | 0 || 1;
     this.header[H_ATTACHED] = this.header[H_ATTACHED]! + 1;
     this.table.rescan();

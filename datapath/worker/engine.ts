@@ -4,6 +4,7 @@ import { ARENA_SIZES_DEFAULT, type Arena, type ArenaSizes } from '../arena/arena
 import { type ArenaFile, openArenaFile } from '../arena/file.ts';
 import { H_HELD_COUNT, H_HELD_RANGES, HELD_RANGES_MAX } from '../arena/layout.ts';
 import { KubetunError } from '../error.ts';
+import { nodeTimeouts, type Timeouts } from '../flow/timeouts.ts';
 import { closeFile, eventfd, mapMemory, write } from '../io/sys.ts';
 import { openTun, type Tun } from '../io/tun.ts';
 import type { Range4 } from '../nat/image.ts';
@@ -24,6 +25,8 @@ export interface EngineOptions {
   /** Ranges of pods: their traffic waits for the first image, for their policies are not known before. */
   heldRanges?: Range4[];
   sizes?: ArenaSizes;
+  /** How long flows live, those included that outlived the last process; a node's unless said. */
+  timeouts?: Timeouts;
   /** Takes one line per notable event. */
   log?: (message: string) => void;
 }
@@ -86,6 +89,8 @@ export class Engine {
       throw error;
     }
     hold(file.arena, options.heldRanges ?? []);
+    // Written before the worker attaches: it goes by what the arena says, as every reader does.
+    file.arena.timeouts.set(options.timeouts ?? nodeTimeouts());
     const engine = new Engine(options, file, tun, spoofed);
     await engine.#spawn();
     return engine;

@@ -22,7 +22,7 @@ export function register(lab: Command): void {
     .command('up')
     .description('start a lab: namespaces, API server, one datapath per node, pods')
     .option('-f, --file <manifest>', 'YAML to apply once it is up; may be repeated', collect)
-    .option('--topology <file>', 'YAML that says nodes, zones, mtu, ranges')
+    .option('--topology <file>', 'YAML that says nodes, zones, mtu, timeouts, ranges')
     .option('--nodes <n>', 'how many nodes (default: 2)', parseNodes)
     .option('--ephemeral', 'keep nothing of the API server on disk')
     .option('--plan', 'print what would be done, and do nothing')
@@ -36,6 +36,7 @@ A topology file, every line of which may be left out:
     - {name: node2, zone: zone-b, mtu: 1400, labels: {disk: ssd}}
   mtu: 1500
   flows: 1048576            # connections that a node has room for, 213 MiB
+  timeouts: {udp: 30}       # seconds that connections live without a packet; see kubetun agent --help
   ranges: {pods: 10.244.0.0/16, services: 10.96.0.0/16}
 
 Images of pods name programs that are built in: agnhost (netexec), iperf3, nginx, pause;

@@ -197,15 +197,19 @@ function spawnAgent(lab: string, node: string, topology: Topology): ChildProcess
   }
 }
 
-function nodeArgs({ ranges }: Topology): string[] {
+function nodeArgs({ ranges, timeouts = {} }: Topology): string[] {
   return [
     ...['--spoofed', SPOOFED_LINK, '--lease'],
     ...['--service-range', ranges.services, '--pod-range', ranges.pods],
+    ...Object.entries(timeouts).flatMap(([key, seconds]) => ['--timeout', `${key}=${seconds}`]),
   ];
 }
 
 function cloudArgs({ ranges }: Topology): string[] {
-  return ['--role', 'gateway', '--public-range', ranges.public, '--fabric-range', ranges.fabric];
+  return [
+    ...['--role', 'gateway', '--public-range', ranges.public],
+    ...['--fabric-range', ranges.fabric, '--pod-range', ranges.pods],
+  ];
 }
 
 function agentRecordPath(lab: string, node: string): string {

@@ -1,5 +1,11 @@
 import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
 import type { KubetunError } from '../../datapath/error.ts';
+import {
+  TIMEOUT_NAMES,
+  TIMEOUT_S_MAX,
+  TIMEOUT_S_MIN,
+  type TimeoutSeconds,
+} from '../../datapath/flow/timeouts.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { readYaml, type YamlDocument, type YamlPath, yamlError } from '../yaml/document.ts';
 import { checkTopology } from './check.ts';
@@ -16,7 +22,7 @@ import {
   type TopologyNode,
 } from './topology.ts';
 
-const TOP_KEYS = ['name', 'nodes', 'mtu', 'flows', 'ranges'];
+const TOP_KEYS = ['name', 'nodes', 'mtu', 'flows', 'timeouts', 'ranges'];
 const NODE_KEYS = ['name', 'zone', 'mtu', 'address', 'publicAddress', 'podCIDR', 'labels'];
 
 /** What a topology file says: the shape, and the lab's name if it gives one. */
@@ -43,7 +49,9 @@ export function parseTopology(document: YamlDocument): TopologyFile {
   const mtu = read.integer(['mtu'], top.mtu, MTU_MIN, MTU_MAX) ?? MTU_DEFAULT;
   const ranges = readRanges(read, top.ranges);
   const flows = read.integer(['flows'], top.flows, FLOWS_MIN, FLOWS_LIMIT) ?? FLOWS_DEFAULT;
-  const topology = { nodes: readNodes(read, top.nodes, ranges, mtu), mtu, flows, ranges };
+  const nodes = readNodes(read, top.nodes, ranges, mtu);
+  const topology: Topology = { nodes, mtu, flows, ranges };
+  if (top.timeouts !== undefined) topology.timeouts = readTimeouts(read, top.timeouts);
   const problem = checkTopology(topology);
   if (problem) throw read.error(problem.path, problem.message);
   return { name: read.text(['name'], top.name) ?? null, topology };
@@ -56,6 +64,17 @@ function readRanges(read: Reader, value: unknown): Ranges {
   const given = read.map(['ranges'], value, keys);
   for (const key of keys) ranges[key] = read.range(['ranges', key], given[key]) ?? ranges[key];
   return ranges;
+}
+
+function readTimeouts(read: Reader, value: unknown): TimeoutSeconds {
+  const given = read.map(['timeouts'], value, TIMEOUT_NAMES);
+  const timeouts: TimeoutSeconds = {};
+  for (const key of TIMEOUT_NAMES) {
+    const at = ['timeouts', key];
+    const seconds = read.integer(at, given[key], TIMEOUT_S_MIN, TIMEOUT_S_MAX);
+    if (seconds !== undefined) timeouts[key] = seconds;
+  }
+  return timeouts;
 }
 
 function readNodes(read: Reader, value: unknown, ranges: Ranges, mtu: number): TopologyNode[] {

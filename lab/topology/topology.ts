@@ -1,4 +1,5 @@
 import { FLOWS_DEFAULT } from '../../datapath/arena/layout.ts';
+import type { TimeoutSeconds } from '../../datapath/flow/timeouts.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 
 /** Address ranges of a lab, as `address/prefix`. */
@@ -34,6 +35,8 @@ export interface Topology {
   mtu: number;
   /** Connections that each node's datapath has room for: a power of two. */
   flows: number;
+  /** Timeouts of each node's flows that are not the usual ones. */
+  timeouts?: TimeoutSeconds;
   ranges: Ranges;
 }
 

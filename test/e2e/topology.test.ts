@@ -1,10 +1,18 @@
-// A lab of another shape: names, zones, ranges and MTU from a file.
+// A lab of another shape: names, zones, ranges, MTU and timeouts from a file.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { clientPod, serverPod, serviceObject, startLab, type TestLab } from '../support/lab.ts';
+import {
+  clientPod,
+  serverPod,
+  serviceObject,
+  startLab,
+  type TestLab,
+  until,
+} from '../support/lab.ts';
 
 const TOPOLOGY = {
   mtu: 1400,
+  timeouts: { 'tcp-time-wait': 1000, icmp: 1 },
   nodes: [
     { name: 'left', zone: 'west', labels: { disk: 'ssd' } },
     { name: 'right', zone: 'east', podCIDR: '10.100.9.0/25' },
@@ -69,6 +77,22 @@ describe('a topology file', () => {
     assert.equal(seen.split(':')[0], '192.168.40.11');
     const api = await lab.run('client', 'curl', '-skm5', 'https://10.200.0.1/healthz');
     assert.match(api, /Unauthorized/);
+  });
+
+  test('says how long connections without packets are remembered, and conntrack list shows it', async () => {
+    const web = await lab.clusterIP('web');
+    const flows = (proto: string, dst: string) =>
+      lab.json<{ state: string; timeoutS: number }[]>(
+        ...['conntrack', 'list', '--node', 'left', '--proto', proto, '--dst', dst],
+      );
+    await lab.run('client', 'curl', '-sm5', `http://${web}/hostname`);
+    const left = (await flows('tcp', web)).filter(({ state }) => state === 'TIME_WAIT');
+    assert.ok(left.length > 0);
+    for (const { timeoutS } of left) assert.ok(timeoutS > 120 && timeoutS <= 1000, `${timeoutS}`);
+    const pod = await lab.podIP('web');
+    await lab.run('client', 'ping', '-c1', '-W5', pod);
+    // Within 20 s, of the 30 that an echo has otherwise.
+    await until('the echo is forgotten', async () => (await flows('icmp', pod)).length === 0);
   });
 
   test('may have a node whose MTU is below the others: long datagrams reach it in fragments', async () => {

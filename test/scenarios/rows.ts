@@ -228,13 +228,20 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'timeout.states',
     'each state lives as long as the table says',
-    'unit/datapath/flow/state.test.ts: each state lives as long',
-    `${PIPELINE}/limits.test.ts: s and no longer`,
+    'unit/datapath/flow/timeouts.test.ts: each state lives as long',
+    'unit/datapath/flow/timeouts.test.ts: s and no longer',
+  ),
+  rule(
+    'timeout.names',
+    'all of them can be set',
+    'unit/datapath/flow/timeouts.test.ts: is set by its name',
+    'e2e/topology.test.ts: says how long connections without packets',
   ),
   rule(
     'timeout.days',
     'timeouts of days, in virtual time',
     'unit/datapath/flow/expire.test.ts: a stream of one direction that lasts for weeks',
+    'unit/datapath/flow/timeouts.test.ts: the longest timeout passes',
   ),
   rule(
     'udp.stream',

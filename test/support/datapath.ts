@@ -1,6 +1,7 @@
 // A datapath in memory: frames in, verdicts and frames out, with clock and chance in the test's hands.
 
 import { type Arena, createArena } from '../../datapath/arena/arena.ts';
+import type { Timeouts } from '../../datapath/flow/timeouts.ts';
 import {
   FRONTEND_CLUSTER,
   FRONTEND_NODEPORT,
@@ -124,11 +125,17 @@ export interface TestDatapath {
 const VERDICTS = ['forward', 'reply', 'held'];
 
 export function createTestDatapath(
-  o: { image?: ImageChange | null; flowsMax?: number; seed?: number; arena?: Arena } = {},
+  o: {
+    image?: ImageChange | null;
+    flowsMax?: number;
+    seed?: number;
+    arena?: Arena;
+    timeouts?: Timeouts;
+  } = {},
 ): TestDatapath {
   const sizes = { flowsMax: o.flowsMax ?? 1024, imageWords: 1 << 18 };
   const arena = o.arena ?? createArena(sizes, 99);
-  const d = new Datapath(arena, o.seed ?? 42);
+  const d = new Datapath(arena, o.seed ?? 42, o.timeouts);
   const writer = new ImageWriter(arena);
   if (o.image !== null) writer.publish(o.image ?? DEFAULT_IMAGE);
   const b = createBatch();

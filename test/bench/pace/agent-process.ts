@@ -20,6 +20,7 @@ const agent = await startAgent(
     serviceRange: '10.96.0.0/16',
     podRanges: ['10.244.0.0/16'],
     flows: 65_536,
+    timeouts: {},
     access: {},
     hostNetwork: false,
     narrow: false,

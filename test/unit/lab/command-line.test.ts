@@ -50,3 +50,23 @@ test('a word that every object has is no command', () => {
   assert.match(stderr, /^error: unknown command 'toString'/);
   assert.equal(status, 2);
 });
+
+for (const bad of [
+  'tcp=5',
+  'toString=5',
+  'udp',
+  'udp=',
+  'udp=0',
+  'udp=2073601',
+  'udp=1.5',
+  'udp=5=5',
+]) {
+  test(`--timeout ${bad} is refused in one line that lists the names`, () => {
+    const { status, stderr } = kubetun('agent', '--timeout', 'icmp=5', '--timeout', bad);
+    assert.match(
+      stderr.split('\n')[0]!,
+      /NAME=SECONDS, of 1 to 2073600 .* tcp-syn-sent, .* other\.$/,
+    );
+    assert.equal(status, 2);
+  });
+}

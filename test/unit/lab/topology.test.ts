@@ -40,6 +40,12 @@ nodes:
   assert.deepEqual([second?.name, second?.mtu, second?.address], ['node2', 1280, '172.18.0.12']);
 });
 
+test('timeouts are those of the names that it gives', () => {
+  const { timeouts } = load('timeouts: {tcp-established: 7440, udp: 5}').topology;
+  assert.deepEqual(timeouts, { 'tcp-established': 7440, udp: 5 });
+  assert.equal('timeouts' in load('nodes: 1').topology, false, 'as in a record of an older lab');
+});
+
 const REFUSED: [what: string, text: string, message: RegExp][] = [
   ['an unknown field', 'nodes: 2\ncolour: red\n', /^lab\.yaml:2: unknown field colour/],
   ['an unknown field of a node', 'nodes:\n  - nmae: a\n', /^lab\.yaml:2: unknown field nmae/],
@@ -57,6 +63,18 @@ const REFUSED: [what: string, text: string, message: RegExp][] = [
   ["the API server's address", 'nodes:\n  - {address: 172.18.0.1}\n', /API server's/],
   ['pod ranges that overlap', 'nodes:\n  - {}\n  - {podCIDR: 10.244.1.0/25}\n', /overlaps/],
   ['flows that are no power of two', 'flows: 1000\n', /:1: flows 1000 is no power of two/],
+  [
+    'an unknown timeout',
+    'timeouts:\n  udp: 5\n  tcp: 5\n',
+    /^lab\.yaml:3: unknown field tcp \(known here: tcp-syn-sent, /,
+  ],
+  [
+    'a timeout beyond the clock',
+    'timeouts: {udp: 2073601}',
+    /^lab\.yaml:1: timeouts\.udp must be a whole number from 1 to 2073600/,
+  ],
+  ['a timeout of no time', 'timeouts: {icmp: 0}', /:1: timeouts\.icmp must be a whole number/],
+  ['timeouts that are no map', 'timeouts: 5', /^lab\.yaml:1: timeouts must be a map/],
   ['a loopback range', 'ranges:\n  pods: 127.0.0.0/16\n', /:2: .*overlaps 127\.0\.0\.0\/8/],
   ['a link-local range', 'ranges:\n  pods: 169.254.0.0/16\n', /overlaps 169\.254\.0\.0\/16/],
   ['a multicast range', 'ranges:\n  services: 224.0.0.0/16\n', /overlaps 224\.0\.0\.0\/3/],

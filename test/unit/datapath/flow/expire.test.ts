@@ -14,7 +14,6 @@ import {
   W_SRC,
 } from '../../../../datapath/flow/line.ts';
 import {
-  nodeTimeouts,
   STATE_CLOSE,
   STATE_ESTABLISHED,
   STATE_LAST_ACK,
@@ -24,6 +23,7 @@ import {
   STATE_UDP_UNREPLIED,
 } from '../../../../datapath/flow/state.ts';
 import { FlowTable } from '../../../../datapath/flow/table.ts';
+import { nodeTimeouts } from '../../../../datapath/flow/timeouts.ts';
 
 const timeouts = nodeTimeouts();
 const DAY = 86_400_000;

@@ -1,0 +1,90 @@
+// How long a flow lives without a packet: by its state, for each role of a datapath, and by the names under which all of
+// it can be set.
+
+import * as states from './state.ts';
+
+/** Timeouts in ms per state. */
+export type Timeouts = Int32Array;
+
+/** The clock is a wrapping int32 of ms: 24.8 days would look like the future. */
+export const TIMEOUT_S_MIN = 1;
+export const TIMEOUT_S_MAX = 24 * 86_400;
+
+/**
+ * What each name sets: those of the kernel's sysctls, net.netfilter.nf_conntrack_*_timeout_*, with dashes. As there,
+ * `tcp-syn-sent` is also for a simultaneous open, `udp` for what is not a stream yet, `sctp` for what is not established.
+ */
+const STATES = {
+  'tcp-syn-sent': [states.STATE_SYN_SENT, states.STATE_SYN_SENT2],
+  'tcp-syn-recv': [states.STATE_SYN_RECV],
+  'tcp-established': [states.STATE_ESTABLISHED],
+  'tcp-fin-wait': [states.STATE_FIN_WAIT],
+  'tcp-close-wait': [states.STATE_CLOSE_WAIT],
+  'tcp-last-ack': [states.STATE_LAST_ACK],
+  'tcp-time-wait': [states.STATE_TIME_WAIT],
+  'tcp-close': [states.STATE_CLOSE],
+  udp: [states.STATE_UDP_UNREPLIED, states.STATE_UDP_REPLIED],
+  'udp-stream': [states.STATE_UDP_STREAM],
+  icmp: [states.STATE_ICMP],
+  sctp: [states.STATE_SCTP_NEW],
+  'sctp-established': [states.STATE_SCTP_ESTABLISHED],
+  other: [states.STATE_NONE],
+} as const;
+
+export type TimeoutName = keyof typeof STATES;
+/** Seconds by name. */
+export type TimeoutSeconds = Partial<Record<TimeoutName, number>>;
+
+export const TIMEOUT_NAMES = Object.keys(STATES) as TimeoutName[];
+
+export function isTimeoutName(text: string): text is TimeoutName {
+  return Object.hasOwn(STATES, text);
+}
+
+/** Of a node. */
+export const TIMEOUTS_NODE_S: Required<TimeoutSeconds> = {
+  'tcp-syn-sent': 120,
+  'tcp-syn-recv': 60,
+  'tcp-established': 86_400,
+  'tcp-fin-wait': 120,
+  'tcp-close-wait': 3600,
+  'tcp-last-ack': 30,
+  'tcp-time-wait': 120,
+  'tcp-close': 10,
+  udp: 30,
+  'udp-stream': 120,
+  icmp: 30,
+  sctp: 60,
+  'sctp-established': 210,
+  other: 600,
+};
+
+/** What a NAT in front of others owes them: RFC 5382 5 (TCP), RFC 4787 4.3 (UDP), RFC 5508 3.2 (ICMP). */
+const GATEWAY_S: TimeoutSeconds = {
+  'tcp-syn-sent': 240,
+  'tcp-syn-recv': 240,
+  'tcp-established': 7440,
+  'tcp-fin-wait': 240,
+  'tcp-close-wait': 240,
+  'tcp-last-ack': 240,
+  'tcp-time-wait': 240,
+  udp: 300,
+  'udp-stream': 300,
+  icmp: 60,
+  'sctp-established': 7440,
+};
+
+/** Of a node. `given` is seconds by name, from TIMEOUT_S_MIN to TIMEOUT_S_MAX, in place of the usual ones. */
+export function nodeTimeouts(given: TimeoutSeconds = {}): Timeouts {
+  const timeouts = new Int32Array(states.STATE_COUNT);
+  const seconds = { ...TIMEOUTS_NODE_S, ...given };
+  for (const name of TIMEOUT_NAMES) {
+    for (const state of STATES[name]) timeouts[state] = seconds[name] * 1000;
+  }
+  return timeouts;
+}
+
+/** Of a gateway; what GATEWAY_S does not name is as on a node. */
+export function gatewayTimeouts(given: TimeoutSeconds = {}): Timeouts {
+  return nodeTimeouts({ ...GATEWAY_S, ...given });
+}
