@@ -150,7 +150,8 @@ export class Balancers {
 
   /** Who is to be asked: every member, for every port that a balancer goes by. */
   #targets(): HealthTarget[] {
-    const ports = new Set([...this.services.values()].map(healthPortOf));
+    // Nodes are asked before there is a balancer, so that the first one needs not wait.
+    const ports = new Set([NODE_HEALTH_PORT, ...[...this.services.values()].map(healthPortOf)]);
     return this.#members().flatMap(({ addresses }) =>
       [...ports].map((port) => ({ address: addresses[0]!, port })),
     );

@@ -1,6 +1,12 @@
 import type { Command } from 'commander';
 import { askAgent } from '../../control/cli/admin-client.ts';
-import { labOf, labOption, type OutputFormat, outputOption } from '../../control/cli/options.ts';
+import {
+  CLOUD,
+  labOf,
+  labOption,
+  type OutputFormat,
+  outputOption,
+} from '../../control/cli/options.ts';
 import { formatTable, print } from '../../control/cli/table.ts';
 import { connectKube } from '../../control/kube/client.ts';
 import { isAlive } from '../host/process.ts';
@@ -10,7 +16,7 @@ import { planLab } from '../plan/plan.ts';
 import { kubeconfigPath } from '../state/paths.ts';
 import { type LabRecord, requireLab } from '../state/record.ts';
 import { isAgentRunning } from '../supervisor/agents.ts';
-import { CLOUD, cloudAddress } from '../topology/topology.ts';
+import { cloudAddress } from '../topology/topology.ts';
 
 interface AgentState {
   agent: 'running' | 'stopped';

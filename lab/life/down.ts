@@ -1,7 +1,7 @@
 // Taking a lab away: its processes, pods, namespaces and files, in that order, also after a crash of any of them.
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { arenaOf, stateDir } from '../../control/cli/options.ts';
+import { arenaOf, CLOUD, stateDir } from '../../control/cli/options.ts';
 import { ipBatch } from '../host/ip.ts';
 import { namespaceLink, namespacesOfLab } from '../host/namespaces.ts';
 import { endProcesses, type ProcessId, processesInNamespaces } from '../host/process.ts';
@@ -10,7 +10,6 @@ import { lockLab } from '../state/lock.ts';
 import { holdsLab, RECORD_NAME } from '../state/paths.ts';
 import { readRecord } from '../state/record.ts';
 import { readAgent } from '../supervisor/agents.ts';
-import { CLOUD } from '../topology/topology.ts';
 
 const GRACE_MS = 5000;
 const MAKER_GRACE_MS = 20_000;

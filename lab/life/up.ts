@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { stateDir } from '../../control/cli/options.ts';
+import { CLOUD, stateDir } from '../../control/cli/options.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { namespacesOfLab } from '../host/namespaces.ts';
@@ -23,7 +23,7 @@ import {
 } from '../state/paths.ts';
 import { type LabRecord, readRecord, updateRecord, writeRecord } from '../state/record.ts';
 import type { SupervisorMessage } from '../supervisor/main.ts';
-import { CLOUD, defaultTopology, type Topology } from '../topology/topology.ts';
+import { defaultTopology, type Topology } from '../topology/topology.ts';
 import { takeDown } from './down.ts';
 import { applyManifests, type ManifestObject } from './manifest.ts';
 import { Progress } from './progress.ts';

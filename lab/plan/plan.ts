@@ -1,8 +1,8 @@
 // The network of a lab as a list of steps: pure, from the topology alone.
+import { CLOUD } from '../../control/cli/options.ts';
 import { fabricLink, namespaceOf } from '../state/names.ts';
 import {
   apiAddress,
-  CLOUD,
   cloudAddress,
   internetGateway,
   internetServer,

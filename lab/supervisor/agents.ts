@@ -4,7 +4,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:f
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { askAgent } from '../../control/cli/admin-client.ts';
-import { arenaOf, socketOf, stateDir } from '../../control/cli/options.ts';
+import { arenaOf, CLOUD, socketOf, stateDir } from '../../control/cli/options.ts';
 import {
   NODE_PORT_MAX,
   NODE_PORT_MIN,
@@ -19,7 +19,7 @@ import { lastWords } from '../state/log.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
 import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../state/paths.ts';
 import { writeAtomic } from '../state/record.ts';
-import { CLOUD, SPOOFED_LINK, type Topology } from '../topology/topology.ts';
+import { SPOOFED_LINK, type Topology } from '../topology/topology.ts';
 import { Watchdog } from './watchdog.ts';
 
 const RESTART_MS_FIRST = 100;

@@ -1,6 +1,6 @@
 // What runs a lab once its network is there: API server, agents, pods.
 import type { Logger } from 'pino';
-import { stateDir } from '../../control/cli/options.ts';
+import { CLOUD, stateDir } from '../../control/cli/options.ts';
 import { connectKube } from '../../control/kube/client.ts';
 import { identify } from '../host/process.ts';
 import { capLogs } from '../pods/logs.ts';
@@ -9,7 +9,7 @@ import { serveStreams } from '../pods/stream/server.ts';
 import { namespaceOf } from '../state/names.ts';
 import { kubeconfigPath, kubeletSocketPath, PROJECT_ROOT } from '../state/paths.ts';
 import { type LabRecord, requireLab, updateRecord } from '../state/record.ts';
-import { CLOUD, dnsAddress } from '../topology/topology.ts';
+import { dnsAddress } from '../topology/topology.ts';
 import { AgentKeeper } from './agents.ts';
 import { startLabApi } from './api.ts';
 import { keepInternet } from './internet.ts';

@@ -51,8 +51,6 @@ export const POD_GATEWAY = '169.254.1.1';
 /** The TUN device of a node to which packets of pods go whose source is not the pod's. */
 export const SPOOFED_LINK = 'spoofed';
 export const API_PORT = 6443;
-/** The gateway between the fabric and the internet, which is no Node. */
-export const CLOUD = 'cloud';
 
 export const RANGES_DEFAULT: Ranges = {
   fabric: '172.18.0.0/16',
