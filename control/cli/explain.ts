@@ -24,6 +24,7 @@ interface Options {
   flow?: number;
   objects?: string[];
   serviceRange: string;
+  publicRange: string;
   batch?: boolean;
   output: OutputFormat;
 }
@@ -44,6 +45,7 @@ export function register(program: Command): void {
     )
     .option('--objects <path>', 'YAML files or folders in place of a lab; may be repeated', collect)
     .option('--service-range <range>', 'with --objects', parseRangeOption, '10.96.0.0/16')
+    .option('--public-range <range>', 'with --objects', parseRangeOption, '198.51.100.0/24')
     .option('--batch', 'read {"from", "to", "sport", "node"} as JSON lines, answer in JSON lines')
     .addOption(outputOption())
     .addOption(labOption())
@@ -52,7 +54,7 @@ export function register(program: Command): void {
       `
 Examples:
   scripts/kubetun explain --from client --to svc/web
-  scripts/kubetun explain --from 203.0.113.10 --to 172.18.0.11:30080 -o json
+  scripts/kubetun explain --from 203.0.113.10 --to 198.51.100.11:30080 -o json
   scripts/kubetun explain --node node1 --flow 17
   kubectl get nodes,pods,services,endpointslices -A -o yaml > all.yaml
   scripts/kubetun explain --objects all.yaml --from default/client --to 10.96.0.20:80`,
@@ -80,7 +82,8 @@ async function explain(options: Options, command: Command): Promise<void> {
 
 async function sourceOf(options: Options, command: Command): Promise<ExplainSource> {
   const { fromFiles, fromLab } = await import('../explain/source.ts');
-  if (options.objects) return fromFiles(options.objects, options.serviceRange);
+  const { objects, serviceRange, publicRange } = options;
+  if (objects) return fromFiles(objects, { services: serviceRange, public: publicRange });
   const lab = labOf(command);
   requireNode(lab, options.node ?? null);
   return fromLab(kubeconfigOf(lab), (node) => arenaOf(lab, node));

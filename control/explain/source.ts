@@ -1,10 +1,13 @@
 // Where an explanation gets its datapaths and names from: a running lab, or files alone.
 import { randomInt } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { borrowArenaFile } from '../../datapath/arena/file.ts';
 import { Prober } from '../../datapath/observe/probe.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
+import { CLOUD } from '../cli/options.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
 import type { KubeKind } from '../kube/kinds.ts';
+import { compileGateway, GatewayView } from './gateway.ts';
 import { type ClusterObjects, compileArena, noObjects, readObjects } from './objects.ts';
 import { ClusterView } from './view.ts';
 
@@ -16,15 +19,26 @@ export interface ExplainSource {
 
 const SEED_OFFLINE = 1;
 
-/** From files: every node's datapath is compiled from them. The same files give the same answers. */
-export function fromFiles(paths: string[], serviceRange: string): ExplainSource {
+/**
+ * From files: every node's datapath is compiled from them, and a gateway's if somebody has an address outside. The same
+ * files give the same answers.
+ */
+export function fromFiles(
+  paths: string[],
+  ranges: { services: string; public: string },
+): ExplainSource {
   const objects = readObjects(paths);
-  const range = parseRange(serviceRange)!;
-  const view = new ClusterView(objects);
+  const serviceRange = parseRange(ranges.services)!;
+  const gateway = new GatewayView(CLOUD, objects);
+  const view = new ClusterView(objects, gateway.isNeeded ? gateway : null);
+  const compile = (node: string) =>
+    node === view.gateway?.name
+      ? compileGateway(node, objects, ranges.public, SEED_OFFLINE)
+      : compileArena(node, objects, serviceRange, SEED_OFFLINE);
   return {
     view,
     prober: remember((node) => {
-      const arena = compileArena(node, objects, range, SEED_OFFLINE);
+      const arena = compile(node);
       return arena && new Prober(arena, SEED_OFFLINE);
     }),
   };
@@ -38,7 +52,7 @@ export async function fromLab(
   arenaOf: (node: string) => string,
 ): Promise<ExplainSource> {
   return {
-    view: await viewOfLab(kubeconfig),
+    view: await viewOfLab(kubeconfig, existsSync(arenaOf(CLOUD))),
     prober: remember((node) => {
       const { arena } = borrowArenaFile(arenaOf(node));
       return new Prober(arena, randomInt(1, 2 ** 31));
@@ -46,11 +60,12 @@ export async function fromLab(
   };
 }
 
-/** The names that a lab's API server has at this moment. */
-export async function viewOfLab(kubeconfig: string): Promise<ClusterView> {
+/** The names that a lab's API server has at this moment; `hasGateway` if there is one whose datapath may be asked. */
+export async function viewOfLab(kubeconfig: string, hasGateway = false): Promise<ClusterView> {
   const kube = connectKube(kubeconfig);
   try {
-    return new ClusterView(await listObjects(kube));
+    const objects = await listObjects(kube);
+    return new ClusterView(objects, hasGateway ? new GatewayView(CLOUD, objects) : null);
   } finally {
     kube.close();
   }

@@ -1,7 +1,7 @@
 // The agent of a gateway: the same datapath as a node's, with tables of Nodes and load balancers in place of endpoints.
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { gatewayTimeouts } from '../../datapath/flow/timeouts.ts';
-import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import { type AdminRoutes, serveAdmin } from '../agent/admin.ts';
 import { type Agent, type AgentOptions, commonRoutes, stopAgent } from '../agent/agent.ts';
@@ -10,17 +10,16 @@ import { requireFit } from '../agent/fit.ts';
 import { sourceStarter } from '../agent/follow.ts';
 import { SYSTEM_CLOCK } from '../agent/pacer.ts';
 import { type Log, Publisher } from '../agent/publisher.ts';
-import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import { objectKey } from '../model/parse.ts';
-import type { NodeRow } from '../model/rows.ts';
 import { Tables } from '../model/tables.ts';
 import { applySteering, checkSteering, readRoutesIn, readUplink } from '../node/apply.ts';
 import { ipBatch } from '../node/ip.ts';
 import { HealthAsker } from './ask.ts';
 import { Balancers } from './balancers.ts';
 import { HealthChecks } from './health.ts';
+import { gatewayNode, gatewayRanges } from './place.ts';
 import { BalancerRoutes } from './routes.ts';
 import { readBackend, readBalancer } from './rows.ts';
 import { planGatewaySteering } from './steering.ts';
@@ -83,22 +82,6 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
     await engine.stop();
     throw error;
   }
-}
-
-/** What lies behind the gateway is inside; only Nodes of it have a public address. */
-export function gatewayRanges(publicRange: string, inside: string[]): NodeRanges {
-  return {
-    ...PORT_RANGES,
-    gateway: true,
-    serviceRange: parseRange(publicRange)!,
-    podRanges: inside.map((text) => parseRange(text)!),
-  };
-}
-
-/** The gateway is no Node; this stands for the place that is compiled for. */
-export function gatewayNode(name: string, address: number): NodeRow {
-  const nothing = { publicAddresses: [], podRanges: [], zone: '', leaving: false };
-  return { name, addresses: [address], ...nothing };
 }
 
 function carryOut(lines: string[], log: Log): void {

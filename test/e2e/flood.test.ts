@@ -95,7 +95,7 @@ describe('a flood', () => {
     ]);
     await new Promise((resolve) => setTimeout(resolve, 4000));
     const flood = await lab.client<{ sent: number; refused: number; seconds: number }>(
-      ...(['internet', 'flood', '172.18.0.11', 30_200, SOURCES, RATE] as const),
+      ...(['internet', 'flood', '198.51.100.11', 30_200, SOURCES, RATE] as const),
     );
     const during = { count: await count(), kib: anonymousKib(), counters: await counters() };
     const result = JSON.parse((await iperf.done).stdout) as Iperf;
@@ -145,7 +145,7 @@ describe('a flood', () => {
   test('of connections that need a masquerade port ends in a named refusal when there is none left', async (t) => {
     const before = await counters();
     const sources = 40_000;
-    await lab.client('internet', 'flood', '172.18.0.11', 30_201, sources, RATE);
+    await lab.client('internet', 'flood', '198.51.100.11', 30_201, sources, RATE);
     const after = await counters();
     const refused = after['snat-ports']! - before['snat-ports']!;
     t.diagnostic(
