@@ -31,11 +31,12 @@ export function readNamespace({ metadata }: Namespace): NamespaceRow {
  * cannot be read allows nothing. Source: k8s pkg/apis/networking/v1/defaults.go.
  */
 export function readNetworkPolicy({ metadata, spec }: NetworkPolicy): NetworkPolicyRow {
-  const { ingress = [], egress = [] } = spec ?? {};
+  const ingress: (Rule | null)[] = spec?.ingress ?? [];
+  const egress: (Rule | null)[] = spec?.egress ?? [];
   const types = spec?.policyTypes?.length
     ? spec.policyTypes
     : ['Ingress', ...(egress.length > 0 ? ['Egress'] : [])];
-  const rules = (list: object[], type: string) =>
+  const rules = (list: (Rule | null)[], type: string) =>
     types.includes(type) ? list.map(readRule) : null;
   return {
     key: objectKey(metadata),
@@ -47,7 +48,9 @@ export function readNetworkPolicy({ metadata, spec }: NetworkPolicy): NetworkPol
   };
 }
 
-function readRule({ from, to, ports }: Rule): PolicyRuleRow {
+/** As the API server takes them, a null is what is not there. */
+function readRule(rule: Rule | null): PolicyRuleRow {
+  const { from, to, ports } = rule ?? {};
   const peers = from ?? to ?? [];
   const everyone = peers.length === 0;
   return {

@@ -1,6 +1,5 @@
-import { parseAddress } from '../../datapath/wire/address.ts';
 import type { Container, Pod } from '../kube/kinds.ts';
-import { objectKey, parseProtocol } from './parse.ts';
+import { objectKey, parseAddresses, parseProtocol } from './parse.ts';
 import type { NamedPort, PolicyPodRow } from './policy-rows.ts';
 
 /**
@@ -9,22 +8,32 @@ import type { NamedPort, PolicyPodRow } from './policy-rows.ts';
  */
 export function readPolicyPod(object: Pod): PolicyPodRow | null {
   const { metadata, spec, status } = object;
-  const address = parseAddress(status?.podIP ?? '');
-  if (address === null || spec?.hostNetwork) return null;
+  // Of a pod with addresses of both families the first one may be IPv6.
+  const [address] = parseAddresses([status?.podIP, ...(status?.podIPs ?? []).map(({ ip }) => ip)]);
+  if (address === undefined || spec?.hostNetwork) return null;
   if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return null;
+  const hosts = parseAddresses([status?.hostIP, ...(status?.hostIPs ?? []).map(({ ip }) => ip)]);
   return {
     key: objectKey(metadata),
     namespace: metadata?.namespace ?? 'default',
     uid: metadata?.uid ?? '',
     address,
-    node: parseAddress(status?.hostIP ?? '') ?? 0,
+    node: hosts[0] ?? 0,
+    ending: Boolean(metadata?.deletionTimestamp),
     labels: metadata?.labels ?? {},
-    ports: readPorts([...(spec?.initContainers ?? []), ...(spec?.containers ?? [])]),
+    ports: readPorts([
+      ...(spec?.initContainers ?? []).filter(isSideCar),
+      ...(spec?.containers ?? []),
+    ]),
   };
 }
 
 /** Side-cars among the init containers serve as long as the pod does; the others have long ended. */
-function readPorts(containers: (Container & { restartPolicy?: string })[]): NamedPort[] {
+function isSideCar({ restartPolicy }: Container & { restartPolicy?: string }): boolean {
+  return restartPolicy === 'Always';
+}
+
+function readPorts(containers: Container[]): NamedPort[] {
   const rows: NamedPort[] = [];
   for (const { ports = [] } of containers) {
     for (const { name, protocol, containerPort } of ports) {

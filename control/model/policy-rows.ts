@@ -21,6 +21,8 @@ export interface PolicyPodRow {
   address: number;
   /** Address of its node, 0 if it is not known. */
   node: number;
+  /** It is being deleted; its policies are in force until it has gone. */
+  ending: boolean;
   labels: Labels;
   ports: NamedPort[];
 }

@@ -9,7 +9,7 @@ export interface PolicyChanges {
 
 /** Policies and what they speak of, as this agent knows them, and a record of what has changed. */
 export class PolicyTables {
-  /** In the order in which they came: of two pods that claim one address the later one has it. */
+  /** In the order in which they came by their addresses: of two pods that claim one the later one has it. */
   readonly pods = new Map<string, PolicyPodRow>();
   readonly namespaces = new Map<string, NamespaceRow>();
   readonly policies = new Map<string, NetworkPolicyRow>();
@@ -18,7 +18,8 @@ export class PolicyTables {
   putPod(row: PolicyPodRow): void {
     const before = this.pods.get(row.key);
     if (before && isSame(before, row)) return; // Most changes of a pod's status.
-    if (before && before.uid !== row.uid) this.pods.delete(row.key);
+    const moved = before && (before.uid !== row.uid || before.address !== row.address);
+    if (moved) this.pods.delete(row.key);
     this.pods.set(row.key, row);
     this.#changes.pods.add(row.key);
   }

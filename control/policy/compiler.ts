@@ -34,9 +34,11 @@ export class PolicyCompiler {
     this.#first = false;
     if (tables.policies.size === 0) return this.#deactivate(first);
     const anew = this.#rules === null || changes.policies.size > 0 || relabelled;
-    if (!anew && changes.pods.size === 0) return null;
+    // A namespace that is new may have been what its pods waited for.
+    if (!anew && changes.pods.size === 0 && changes.namespaces.size === 0) return null;
     const book = anew ? null : this.#rules;
-    return (book && this.#update(tables, book)) ?? this.#rebuild(tables);
+    const known = book && this.#identify(tables, book, this.#generation);
+    return known ? this.#update(known) : this.#rebuild(tables);
   }
 
   /** True if a namespace's new labels make its pods others. */
@@ -59,21 +61,22 @@ export class PolicyCompiler {
     return { generation: ++this.#generation, active: false, pods: null, rules: null };
   }
 
-  /** Pods alone have changed; null if one of them is of a new kind. */
-  #update(tables: PolicyTables, book: Rulebook): PolicyChange | null {
-    const known = this.#identify(tables, book, this.#generation);
-    if (!known) return null;
+  /** Pods alone have changed, and all are of known kinds; null if what they are to the datapath has not. */
+  #update(known: Map<number, PolicyPod>): PolicyChange | null {
     const changed = [...this.#pods].some(([address, was]) => !isSame(was, known.get(address)));
     const same = !changed && known.size === this.#pods.size;
     if (same) return null;
     if (!changed) return this.#tell(known, null);
     this.#generation++;
-    return this.#tell(this.#identify(tables, book, this.#generation)!, null);
+    for (const [address, pod] of known) {
+      if (this.#pods.get(address)?.uid !== pod.uid) pod.born = this.#generation;
+    }
+    return this.#tell(known, null);
   }
 
   #rebuild(tables: PolicyTables): PolicyChange {
     // With the first policy every pod that is there has been there for ever: flows without a judgement go on.
-    const born = this.#pods.size === 0 ? 0 : this.#generation + 1;
+    const born = this.#rules === null && this.#pods.size === 0 ? 0 : this.#generation + 1;
     this.#generation++;
     this.#ids.assign(tables.policies.keys());
     const book = new Rulebook(tables.policies.values(), (key) => this.#ids.idOf(key));
@@ -88,10 +91,19 @@ export class PolicyCompiler {
     return { generation: this.#generation, active: true, pods: [...pods.values()], rules };
   }
 
-  /** Every pod by its address; null if the rules do not know one of its kind. `born` is for pods that are new. */
+  /**
+   * Every pod by its address; null if the rules do not know one of its kind. `born` is for pods that are new. One whose
+   * namespace is not known yet is held back: a selector may ask for a label that is not there.
+   */
   #identify(tables: PolicyTables, book: Rulebook, born: number): Map<number, PolicyPod> | null {
     const pods = new Map<number, PolicyPod>();
+    const ending = new Set<number>();
     for (const row of tables.pods.values()) {
+      if (!tables.namespaces.has(row.namespace)) continue;
+      // A pod that ends has left the address that another one claims, whichever was told of first.
+      if (row.ending && pods.has(row.address) && !ending.has(row.address)) continue;
+      if (row.ending) ending.add(row.address);
+      else ending.delete(row.address);
       const identity = book.identityOf(this.#groups.ofPod(row.key)!);
       if (!identity) return null;
       const { address, node } = row;

@@ -30,6 +30,6 @@ export function choosesAll({ namespaces, pods }: PodSelector): boolean {
   return namespaces !== null && isEmpty(namespaces) && isEmpty(pods);
 }
 
-function isEmpty({ matchLabels = {}, matchExpressions = [] }: LabelSelector): boolean {
-  return Object.keys(matchLabels).length === 0 && matchExpressions.length === 0;
+function isEmpty({ matchLabels, matchExpressions }: LabelSelector): boolean {
+  return Object.keys(matchLabels ?? {}).length === 0 && (matchExpressions ?? []).length === 0;
 }

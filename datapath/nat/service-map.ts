@@ -16,6 +16,8 @@ const {
 const { H_IMAGE_ACK, H_IMAGE_ROOT } = arenaLayout;
 
 export const NO_SLOT = -1;
+/** Addresses at the beginning of a pod range that are the node's own with many CNIs: the net, the gateway. */
+const POD_GATEWAYS = 2;
 
 /** The image in force as the hot path reads it: the root's words, taken over once per batch. */
 export class ServiceMap {
@@ -123,6 +125,12 @@ export class ServiceMap {
 
   inPodRange(address: number): boolean {
     return this.placeInPodRange(address) >= 0;
+  }
+
+  /** True for an address of a pod range that no pod has: a node's own. */
+  isPodGateway(address: number): boolean {
+    const place = this.placeInPodRange(address);
+    return place >= 0 && place < POD_GATEWAYS;
   }
 
   /** How far an address lies from the beginning of its pod range, -1 if it is in none. */

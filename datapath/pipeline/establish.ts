@@ -88,12 +88,12 @@ export function establish(d: Datapath, b: Batch, r: number): number {
   if (services.gateway) return toPublic(d, src, dst) || ESTABLISH_PUBLIC;
   if (services.inServiceRange(dst)) return -DROP_UNALLOCATED;
   const node = services.nodeAddress;
-  if (dst === node || src === node) return passHost(d);
+  if (dst === node || src === node || services.isPodGateway(dst)) return passHost(d);
   return toAddress(d, b, r, mark);
 }
 
 /** True for an address of the ranges whose traffic waits for the first image. */
-function isHeld(d: Datapath, address: number): boolean {
+export function isHeld(d: Datapath, address: number): boolean {
   const { header } = d;
   const end = H_HELD_RANGES + header[H_HELD_COUNT]! * 2;
   for (let at = H_HELD_RANGES; at < end; at += 2) {

@@ -9,6 +9,7 @@ import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import { patchQuotedTransport, readdressError, readdressQuote } from './quote.ts';
+import { giveHopBack } from './translate.ts';
 import * as verdict from './verdict.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
@@ -16,7 +17,7 @@ const { MARK_NODE, MARK_PUBLIC } = imageLayout;
 // biome-ignore format: a list.
 const {
   ICMP_HEADER_BYTES, IP4_FRAGMENT_OFFSET_MASK, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT, IP4_OFF_PROTO,
-  IP4_OFF_SRC, IP4_OFF_TTL, PROTO_TCP, PROTO_UDP, UDP_OFF_SUM,
+  IP4_OFF_SRC, IP4_OFF_SUM, PROTO_TCP, PROTO_UDP, UDP_OFF_SUM,
 } = wire;
 // biome-ignore format: a list.
 const {
@@ -31,7 +32,6 @@ const {
 /** Their checksums cover the addresses too (RFC 3828, RFC 4340 9.1), and lie where UDP has its own. */
 const PROTO_DCCP = 33;
 const PROTO_UDP_LITE = 136;
-const TTL_STEP = 0x0100;
 
 /** True for a source of the inside that is neither a node nor the gateway itself: nobody outside could answer it. */
 export function isForeign(d: Datapath, src: number): boolean {
@@ -74,14 +74,8 @@ export function translatePublic(d: Datapath, b: Batch, r: number): number {
   const delta = addSums(deltaOfWord(p[r | P_SRC]!, newSrc), deltaOfWord(p[r | P_DST]!, newDst));
   view.setInt32(ip + IP4_OFF_SRC, newSrc);
   view.setInt32(ip + IP4_OFF_DST, newDst);
-  // The kernel forwards twice, and the gateway is one hop.
-  let word = view.getInt32(ip + IP4_OFF_TTL);
-  let header = delta;
-  if (word >>> 24 !== 255) {
-    word = (word + (1 << 24)) | 0;
-    header = addSums(header, TTL_STEP);
-  }
-  view.setInt32(ip + IP4_OFF_TTL, (word & ~0xffff) | patchFull(word & 0xffff, header));
+  view.setUint16(ip + IP4_OFF_SUM, patchFull(view.getUint16(ip + IP4_OFF_SUM), delta));
+  giveHopBack(d, b, r, p[r | P_SRC]!, newDst);
   if (p[r | P_KIND] !== KIND_LATER_FRAGMENT) patchTransport(b, r, delta);
   d.count(COUNT_ONE_TO_ONE);
   return VERDICT_FORWARD;

@@ -7,7 +7,10 @@ import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
 import type { Datapath } from './datapath.ts';
+import { isHeld } from './establish.ts';
 import { translatePublicError } from './gateway.ts';
+import * as judging from './judge.ts';
+import { judgeFlow, judgePassing } from './judge.ts';
 import { patchQuotedSum, patchQuotedTransport, readdressError, readdressQuote } from './quote.ts';
 import * as verdict from './verdict.ts';
 
@@ -22,8 +25,9 @@ const {
   IP4_FRAGMENT_OFFSET_MASK, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT, IP4_OFF_PROTO,
   IP4_OFF_SRC, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP,
 } = wire;
-const { P_L4, P_LENGTH, P_SIDE, P_SRC, P_START } = batch;
-const { COUNT_ICMP_TRANSLATED, COUNT_PASSED_UNTRACKED, VERDICT_FORWARD } = verdict;
+const { P_DST, P_L4, P_LENGTH, P_SIDE, P_SRC, P_START } = batch;
+const { COUNT_ICMP_TRANSLATED, COUNT_PASSED_UNTRACKED, DROP_NO_IMAGE, VERDICT_FORWARD } = verdict;
+const { JUDGED_GONE } = judging;
 
 const PORTS_BYTES = 4;
 
@@ -31,15 +35,14 @@ const PORTS_BYTES = 4;
  * Translates packet `r`, an ICMP error. The quoted packet is one that left here, so its reverse is the tuple of
  * the side that answers it; that side's rewrite, reversed, is the quoted packet as its sender made it. The quoted
  * length and checksum are not trusted: the kernel quotes segments with partial sums. What matches no flow is
- * passed on unchanged: on a node it is about somebody else's packet.
+ * passed on unchanged, as far as policies let it: on a node it is about somebody else's packet. A flow that is denied
+ * is denied its errors too.
  */
 export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   const side = findQuoted(d, b, r);
-  if (side === NO_SIDE && d.services.gateway) return translatePublicError(d, b, r);
-  if (side === NO_SIDE) {
-    d.count(COUNT_PASSED_UNTRACKED);
-    return VERDICT_FORWARD;
-  }
+  if (side === NO_SIDE) return runUnrelated(d, b, r);
+  const judged = judgeFlow(d, side);
+  if (judged !== 0) return judged === JUDGED_GONE ? runUnrelated(d, b, r) : judged;
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
   if ((lines[at | W_META]! & (FLAG_DNAT | FLAG_SNAT)) !== 0) {
@@ -48,6 +51,20 @@ export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   }
   b.p[r | P_SIDE] = side;
   d.count(COUNT_ICMP_TRANSLATED);
+  return VERDICT_FORWARD;
+}
+
+function runUnrelated(d: Datapath, b: Batch, r: number): number {
+  return d.services.gateway ? translatePublicError(d, b, r) : passUnrelated(d, b, r);
+}
+
+/** An error about nothing that is known here is like any packet without a flow: policies free related ones only. */
+function passUnrelated(d: Datapath, b: Batch, r: number): number {
+  const held = isHeld(d, b.p[r | P_SRC]!) || isHeld(d, b.p[r | P_DST]!);
+  if (held && !d.services.ready) return -DROP_NO_IMAGE;
+  const judged = judgePassing(d, b, r);
+  if (judged < 0) return judged;
+  d.count(COUNT_PASSED_UNTRACKED);
   return VERDICT_FORWARD;
 }
 

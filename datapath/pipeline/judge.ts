@@ -36,8 +36,6 @@ const {
 
 /** The flow belongs to a pod that is gone: forget it. */
 export const JUDGED_GONE = 1;
-/** Addresses at the beginning of a pod range that are the node's own with many CNIs: the net, the gateway. */
-const HOST_ADDRESSES = 2;
 /** Ports of the node's own sockets begin here: a datagram to them is an answer. */
 const EPHEMERAL_MIN = 32_768;
 const JUDGED_MASK = -1 << (EPOCH_SHIFT - 1);
@@ -69,7 +67,8 @@ export function judgePassing(d: Datapath, b: Batch, r: number): number {
   const src = b.p[r | P_SRC]!;
   const dst = b.p[r | P_DST]!;
   if (src === services.nodeAddress) return 0;
-  if (dst === services.nodeAddress && !isOpening(b, r)) return 0;
+  const toHost = dst === services.nodeAddress || services.isPodGateway(dst);
+  if (toHost && !isOpening(b, r)) return 0;
   const ports = b.p[r | P_PORTS]!;
   const judged = judge(d, b.p[r | P_PROTO]!, src, ports >>> 16, dst, ports & 0xffff);
   if (judged < 0) tally(d, judged);
@@ -91,6 +90,14 @@ function isOpening(b: Batch, r: number): boolean {
 /** True if the policies in force have not yet let this side's flow pass. */
 export function isUnjudged(d: Datapath, side: number): boolean {
   return ((d.lines[(side << LINE_SHIFT) | W_META]! ^ d.epoch) & JUDGED_MASK) !== 0;
+}
+
+/** What the policies in force say of this side's flow: 0, minus a DROP_POLICY_*, which is counted, or JUDGED_GONE. */
+export function judgeFlow(d: Datapath, side: number): number {
+  if (!isUnjudged(d, side)) return 0;
+  const judged = judgeAgain(d, side >> 1);
+  if (judged < 0) tally(d, judged);
+  return judged;
 }
 
 /** Judges a flow again by the policies in force: 0, minus a DROP_POLICY_*, or JUDGED_GONE. */
@@ -191,7 +198,7 @@ function isMasqueraded(d: Datapath, proto: number, src: number, sport: number): 
 
 /** An address where a pod may be whose policies are not known. */
 function isHeldBack(d: Datapath, address: number): boolean {
-  return d.services.placeInPodRange(address) >= HOST_ADDRESSES;
+  return d.services.inPodRange(address) && !d.services.isPodGateway(address);
 }
 
 /** Counts what was judged last: new flows that were allowed, packets that were dropped. */

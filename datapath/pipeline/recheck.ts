@@ -21,6 +21,9 @@ const { JUDGED_GONE } = judging;
 export const GENERATIONS_MAX = EPOCHS - 1;
 /** As many changes as there are in one round of the search, at 50 a second, and some more. */
 export const ROUND_GENERATIONS = 400;
+/** When the search is so far behind it takes so many slices at a time. */
+const GENERATIONS_LATE = 200;
+const HASTE = 4;
 const BELOW_EPOCH = (1 << EPOCH_SHIFT) - 1;
 
 /** Looks at the next flows, at most `slice` of the `high` that there may be. */
@@ -30,7 +33,9 @@ export function recheck(d: Datapath, high: number, slice: number): void {
     d.recheckGeneration = services.generation;
     d.recheckLeft = high;
   }
-  const steps = Math.min(slice, d.recheckLeft);
+  // Policies that change all the time must not get ahead of a search through a large table.
+  const behind = policy.active && policy.generation - d.judgedSince > GENERATIONS_LATE;
+  const steps = Math.min(behind ? slice * HASTE : slice, d.recheckLeft);
   d.recheckLeft -= steps;
   for (let n = 0; n < steps; n++) {
     if (d.recheckAt >= high) {

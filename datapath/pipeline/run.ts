@@ -29,7 +29,7 @@ import { datagramId } from './fragments.ts';
 import { translateLaterPublic, translatePublic } from './gateway.ts';
 import { translateIcmpError } from './icmp-error.ts';
 import * as judging from './judge.ts';
-import { isUnjudged, judgeAgain, judgeNew, judgePassing, tally } from './judge.ts';
+import { isUnjudged, judgeAgain, judgeFlow, judgeNew, judgePassing, tally } from './judge.ts';
 import { parse } from './parse.ts';
 import { recheck } from './recheck.ts';
 import { refuse } from './refuse.ts';
@@ -37,7 +37,7 @@ import { touch } from './touch.ts';
 import { trace } from './trace.ts';
 import * as tracking from './track.ts';
 import { track } from './track.ts';
-import { translate } from './translate.ts';
+import { giveHopBack, translate } from './translate.ts';
 import * as verdict from './verdict.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
@@ -51,10 +51,10 @@ const { H_FLOW_HIGH, H_TRACE_UNTIL } = arenaLayout;
 const { LINE_SHIFT, NO_SIDE, W_DST, W_META, W_SRC } = line;
 // biome-ignore format: a list.
 const {
-  KIND_FLOW, KIND_ICMP_ERROR, PACKET_FIRST_FRAGMENT, P_DST, P_FLAGS, P_HASH, P_KIND, P_L4, P_PORTS,
+  KIND_FLOW, KIND_ICMP_ERROR, PACKET_FIRST_FRAGMENT, P_DST, P_FLAGS, P_HASH, P_IP, P_KIND, P_L4, P_PORTS,
   P_PROTO, P_SIDE, P_SRC, P_VERDICT, P_WORDS,
 } = batch;
-const { PROTO_SCTP } = wire;
+const { IP4_OFF_DST, PROTO_SCTP } = wire;
 const { ESTABLISH_FLOW, ESTABLISH_PASS, ESTABLISH_PUBLIC } = establishing;
 const { FRAGMENT_UNKNOWN } = fragments;
 const { TRACK_GO, TRACK_REOPEN, TRACK_STALE } = tracking;
@@ -157,7 +157,7 @@ function runMiss(d: Datapath, b: Batch, r: number): number {
   b.p[r | P_SIDE] = NO_SIDE;
   const decided = establish(d, b, r);
   if (decided < 0) return decided;
-  if (decided === ESTABLISH_PASS) return judgePassing(d, b, r);
+  if (decided === ESTABLISH_PASS) return pass(d, b, r, judgePassing(d, b, r));
   if (decided === ESTABLISH_PUBLIC) return translatePublic(d, b, r);
   if (decided !== ESTABLISH_FLOW) return refuse(b, r);
   const judged = judgeNew(d, b, r);
@@ -170,9 +170,15 @@ function runMiss(d: Datapath, b: Batch, r: number): number {
   return VERDICT_FORWARD;
 }
 
+/** What needs no translation and no flow goes on as it is. */
+function pass(d: Datapath, b: Batch, r: number, verdict: number): number {
+  if (verdict === VERDICT_FORWARD) giveHopBack(d, b, r, b.p[r | P_SRC]!, b.p[r | P_DST]!);
+  return verdict;
+}
+
 /** A packet that belongs to another packet: an ICMP error to the quoted one, a fragment to its first one. */
 function runOther(d: Datapath, b: Batch, r: number): number {
-  if (b.p[r | P_KIND] === KIND_ICMP_ERROR) return translateIcmpError(d, b, r);
+  if (b.p[r | P_KIND] === KIND_ICMP_ERROR) return runError(d, b, r);
   d.count(COUNT_FRAGMENTS);
   const verdict = d.fragments.find(b.p[r | P_SRC]!, b.p[r | P_DST]!, datagramId(b, r), d.now);
   if (verdict === FRAGMENT_UNKNOWN) {
@@ -181,15 +187,26 @@ function runOther(d: Datapath, b: Batch, r: number): number {
   if (verdict === VERDICT_REPLY) return -DROP_UNANSWERABLE;
   const { side } = d.fragments;
   if (verdict < 0) return verdict;
-  if (side === NO_SIDE) return d.services.gateway ? translateLaterPublic(d, b, r) : verdict;
+  if (side === NO_SIDE && d.services.gateway) return translateLaterPublic(d, b, r);
+  if (side === NO_SIDE) return pass(d, b, r, verdict);
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
   const stillThere = lines[at | W_META] !== 0;
   if (!stillThere || lines[at | W_SRC] !== b.p[r | P_SRC] || lines[at | W_DST] !== b.p[r | P_DST]) {
     return -DROP_FRAGMENT_ORPHAN;
   }
+  const judged = judgeFlow(d, side);
+  if (judged !== 0) return judged === JUDGED_GONE ? -DROP_FRAGMENT_ORPHAN : judged;
   b.p[r | P_SIDE] = side;
   translate(d, b, r, side);
+  return verdict;
+}
+
+/** An ICMP error: to whoever sent what it quotes, or on its way unchanged. */
+function runError(d: Datapath, b: Batch, r: number): number {
+  const verdict = translateIcmpError(d, b, r);
+  const to = b.view.getInt32(b.p[r | P_IP]! + IP4_OFF_DST);
+  if (verdict === VERDICT_FORWARD) giveHopBack(d, b, r, b.p[r | P_SRC]!, to);
   return verdict;
 }
 

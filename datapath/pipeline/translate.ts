@@ -52,6 +52,20 @@ export function translate(d: Datapath, b: Batch, r: number, side: number): void 
 }
 
 /**
+ * One hop back for what arrives by forwarding and is forwarded again, from `from` to `to` as it leaves: the kernel takes
+ * two, one on the way to the datapath and one after it. For what no line of a flow tells so.
+ */
+export function giveHopBack(d: Datapath, b: Batch, r: number, from: number, to: number): void {
+  const { nodeAddress } = d.services;
+  if (!d.services.ready || from === nodeAddress || to === nodeAddress) return;
+  const { view } = b;
+  const at = b.p[r | P_IP]! + IP4_OFF_TTL;
+  const word = view.getInt32(at);
+  if (word >>> 24 === 255) return;
+  view.setInt32(at, ((word + (1 << 24)) & ~0xffff) | patchFull(word & 0xffff, TTL_STEP));
+}
+
+/**
  * Ports and the transport checksum. A partial sum covers the pseudo-header alone and is not complemented: the
  * addresses' delta is added and the ports' is not.
  */

@@ -17,6 +17,7 @@ const BLOCK = parseRange('198.51.100.0/24')!.address;
 export function policyTables(count: number, clients: number[], endpoints: number[]): PolicyTables {
   const tables = new PolicyTables();
   tables.putNamespace({ name: 'bench', labels: {} });
+  tables.putNamespace({ name: 'bench', labels: {} });
   clients.forEach((address, i) => {
     tables.putPod(benchPod(`client-${i}`, address, i));
   });
@@ -37,7 +38,7 @@ export function compilePolicies(tables: PolicyTables): PolicyChange {
 export function benchPod(name: string, address: number, n: number): PolicyPodRow {
   return {
     ...{ key: `bench/${name}`, namespace: 'bench', uid: name, address, node: NODE },
-    ...{ labels: { app: `client-${n % KINDS}` }, ports: [] },
+    ...{ labels: { app: `client-${n % KINDS}` }, ports: [], ending: false },
   };
 }
 

@@ -136,21 +136,6 @@ describe('translation', () => {
     });
   });
 
-  describe("path MTU with the translating node's own link of 1280 bytes", () => {
-    before(() => setMtu('node1', 'eth0', SMALL));
-    after(() => setMtu('node1', 'eth0', 1500));
-
-    test('ClusterIP: a pod sends to a pod of the other node', async () => {
-      const bytes = await transfer('client', await lab.clusterIP('iperf'), 5201);
-      assert.ok(bytes >= 16e6, `${bytes} bytes`);
-    });
-
-    test('the client has learned it for the address of the Service', async () => {
-      const route = await lab.run('client', 'ip', 'route', 'get', await lab.clusterIP('iperf'));
-      assert.match(route, /mtu 1280/);
-    });
-  });
-
   test('tshark finds no wrong checksum on the TUN and on the cable of a pod, where sums are full', async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'kubetun-pcap-'));
     for (const pod of ['client', 'web1', 'web2']) {

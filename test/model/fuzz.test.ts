@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { createArena } from '../../datapath/arena/arena.ts';
+import type { ImageChange } from '../../datapath/nat/image.ts';
 import { ImageWriter } from '../../datapath/nat/image-writer.ts';
 import {
   createBatch,
@@ -15,6 +16,7 @@ import { Datapath } from '../../datapath/pipeline/datapath.ts';
 import { run, tick } from '../../datapath/pipeline/run.ts';
 import { COUNT_PACKETS, DROP_REASONS, VERDICT_HELD } from '../../datapath/pipeline/verdict.ts';
 import { BACKEND, DEFAULT_IMAGE, NODE, OUTSIDE, POD, VIP } from '../support/datapath.ts';
+import { BALANCED, GATEWAY_IMAGE, PUBLIC1 } from '../support/gateway.ts';
 import {
   ACK,
   decode,
@@ -30,10 +32,10 @@ import {
 
 const CANARY = 0xa5;
 
-function fresh() {
+function fresh(image: ImageChange) {
   const arena = createArena({ flowsMax: 64, imageWords: 1 << 16 }, 5);
   const d = new Datapath(arena, 11);
-  new ImageWriter(arena).publish(DEFAULT_IMAGE);
+  new ImageWriter(arena).publish(image);
   return { d, b: createBatch() };
 }
 
@@ -113,6 +115,9 @@ const place = fc.constantFrom(
   '255.255.255.255',
   '224.0.0.1',
   '127.0.0.1',
+  PUBLIC1,
+  BALANCED,
+  '198.51.100.200',
 );
 const end = fc.tuple(place, port).map(([address, number]) => `${address}:${number}`);
 const seq = fc.nat({ max: 0xffff_ffff });
@@ -158,21 +163,27 @@ const junk = fc.uint8Array({ maxLength: 200 });
 const frames = (one: fc.Arbitrary<Uint8Array[]>) =>
   fc.array(one, { minLength: 1, maxLength: 12 }).map((lists) => lists.flat().slice(0, 60));
 
-for (const [what, one, runs] of [
+const KINDS = [
   ['valid packets of every kind', related, 1500],
   ['mutated packets', mutated.map((m) => [m]), 4000],
   ['random bytes', junk.map((j) => [j]), 2000],
+] as const;
+for (const [role, image] of [
+  ['a node', DEFAULT_IMAGE],
+  ['a gateway', GATEWAY_IMAGE],
 ] as const) {
-  test(`batches of ${what}`, () => {
-    const world = fresh();
-    let now = 0;
-    fc.assert(
-      fc.property(frames(one), fc.nat(5000), (batch, pause) => {
-        now = (now + pause) | 0;
-        check(world, batch, now);
-        tick(world.d, now);
-      }),
-      { numRuns: runs },
-    );
-  });
+  for (const [what, one, runs] of KINDS) {
+    test(`${role}: batches of ${what}`, () => {
+      const world = fresh(image);
+      let now = 0;
+      fc.assert(
+        fc.property(frames(one), fc.nat(5000), (batch, pause) => {
+          now = (now + pause) | 0;
+          check(world, batch, now);
+          tick(world.d, now);
+        }),
+        { numRuns: runs },
+      );
+    });
+  }
 }

@@ -292,6 +292,12 @@ export const FLOW_RULES: Rule[] = [
     `${PIPELINE}/icmp-error.test.ts: an error neither refreshes nor ends`,
   ),
   rule(
+    'icmp.path-mtu',
+    'path MTU discovery works through every kind of translation',
+    'e2e/path-mtu.test.ts: TCP: ',
+    'e2e/path-mtu.test.ts: UDP: ',
+  ),
+  rule(
     'fragments.order',
     'in any order',
     `${PIPELINE}/fragments.test.ts: arrive whole, their sum right`,
@@ -310,6 +316,8 @@ export const FLOW_RULES: Rule[] = [
     'packet.ttl',
     'a node costs one hop',
     `${PIPELINE}/services.test.ts: NodePort is always masqueraded, also from a pod; and the hop`,
+    `${PIPELINE}/icmp-error.test.ts: an error about nothing known`,
+    `${PIPELINE}/tcp.test.ts: what is not a plain ACK`,
   ),
   rule(
     'packet.sums',

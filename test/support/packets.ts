@@ -197,6 +197,16 @@ export function icmpError4(
   return icmp4(from, to, type, code, [...long(rest), ...quote]);
 }
 
+/** The frame with one more hop to go, as what is forwarded leaves a datapath. */
+export function hopBack(frame: Uint8Array): Uint8Array {
+  const back = Uint8Array.from(frame);
+  back[18] = back[18]! + 1;
+  back.fill(0, 20, 22);
+  const sum = not16(sum16(back.subarray(10, 10 + (back[10]! & 15) * 4)));
+  back.set([sum >> 8, sum & 255], 20);
+  return back;
+}
+
 /** Splits a frame's payload into fragments of at most `bytes` (a multiple of 8) each. */
 export function fragment4(frame: Uint8Array, bytes: number): Uint8Array[] {
   const header = Array.from(frame.subarray(10, 30));

@@ -64,6 +64,14 @@ test('what cannot be read allows nothing, and never everyone', () => {
   assert.deepEqual(rule, { pods: [], blocks: [], ports: [] });
 });
 
+test('a null is what is not there, as the API server takes it', () => {
+  const everyone = { pods: null, blocks: [], ports: null };
+  assert.deepEqual(read({ ingress: null, egress: null }).ingress, []);
+  assert.deepEqual(read({ ingress: [null] }).ingress, [everyone]);
+  assert.deepEqual(read({ ingress: [{ from: null, ports: null }] }).ingress, [everyone]);
+  assert.deepEqual(read({ podSelector: null }).selector, {});
+});
+
 test('ports: numbers, ranges, names, protocols', () => {
   const ports = [
     { port: 80 },
@@ -104,13 +112,27 @@ test('a pod counts from the moment it has an address of its own until it has end
   assert.equal(running({ status: { podIP: undefined } }), null);
   assert.equal(running({ status: { podIP: 'fd00::1' } }), null);
   assert.equal(running({ spec: { hostNetwork: true } }), null);
+  const both = (...ips: string[]) => ips.map((ip) => ({ ip }));
+  const status = {
+    ...{ podIP: 'fd00::1', podIPs: both('fd00::1', '10.244.1.3') },
+    ...{ hostIP: 'fd01::1', hostIPs: both('fd01::1', '172.18.0.12') },
+  };
+  const second = running({ status });
+  assert.deepEqual(
+    [second?.address, second?.node],
+    [addr('10.244.1.3'), addr('172.18.0.12')],
+    'IPv6 before IPv4',
+  );
   for (const phase of ['Succeeded', 'Failed']) assert.equal(running({ status: { phase } }), null);
   assert.notEqual(running({ status: { phase: 'Pending' } }), null);
 });
 
-test('named ports of all containers count; those without a name do not', () => {
+test('named ports of all containers count that serve on; those without a name do not', () => {
   const spec = {
-    initContainers: [{ name: 'i', ports: [{ name: 'metrics', containerPort: 9 }] }],
+    initContainers: [
+      { name: 'i', ports: [{ name: 'web', containerPort: 8 }] },
+      { name: 's', restartPolicy: 'Always', ports: [{ name: 'metrics', containerPort: 9 }] },
+    ],
     containers: [
       { name: 'a', ports: [{ name: 'web', containerPort: 80 }, { containerPort: 81 }] },
       { name: 'b', ports: [{ name: 'dns', containerPort: 53, protocol: 'UDP' }] },

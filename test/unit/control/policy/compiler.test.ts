@@ -20,7 +20,7 @@ beforeEach(() => {
 
 const pod = (name: string, n: number, o: Partial<PolicyPodRow> = {}): PolicyPodRow => ({
   ...{ key: `shop/${name}`, namespace: 'shop', uid: name, address: addr(`10.244.1.${n}`) },
-  ...{ node: NODE, labels: { app: name.replace(/-.*/, '') }, ports: [] },
+  ...{ node: NODE, labels: { app: name.replace(/-.*/, '') }, ports: [], ending: false },
   ...o,
 });
 
@@ -70,6 +70,10 @@ test('nothing that changed is nothing to tell', () => {
   assert.equal(compile(), null);
   tables.putPod(pod('web-1', 2));
   assert.equal(compile(), null, 'a status that says the same');
+  tables.putPod(pod('web-1', 2, { labels: { app: 'web', nobody: 'asks' } }));
+  assert.equal(compile(), null, 'a label that no policy asks for');
+  tables.putPod(pod('web-1', 2, { ending: true }));
+  assert.equal(compile(), null, 'its end is near');
 });
 
 test('a new pod of a known kind makes no new rules, and no flow is judged again for it', () => {
@@ -174,6 +178,48 @@ test('two pods that claim one address: the later one has it, and the other one a
   assert.notEqual(at(compile(), 3).ingress, 0);
   tables.deletePod('shop/web-2');
   assert.equal(at(compile(), 3).ingress, 0);
+});
+
+test('a pod that ends loses its address to another one, whichever came first', () => {
+  tables.putPod(pod('other-9', 3));
+  tables.putPod(pod('web-9', 3, { ending: true }));
+  tables.putPolicy(policy('p'));
+  assert.equal(at(compile(), 3).ingress, 0);
+  tables.putPod(pod('other-9', 3, { ending: true }));
+  assert.notEqual(at(compile(), 3).ingress, 0, 'both end: the later one has it');
+  tables.deletePod('shop/other-9');
+  tables.putPod(pod('web-1', 2, { ending: true }));
+  assert.notEqual(at(compile(), 2).ingress, 0, 'until it has gone it is itself');
+});
+
+test('a pod that moves to an address which another one still claims has it', () => {
+  begin();
+  tables.putPod(pod('web-1', 3));
+  const next = compile();
+  assert.notEqual(at(next, 3).ingress, 0);
+  assert.equal(at(next, 2), undefined);
+  assert.equal(at(next, 3).born, next!.generation);
+});
+
+test('a pod whose namespace is not known yet is no pod: its labels there might forbid what is asked', () => {
+  const first = begin();
+  const stray = (n: number) => pod('client-7', n, { key: 'late/client-7', namespace: 'late' });
+  tables.putPod(stray(7));
+  assert.equal(compile(), null);
+  tables.putNamespace({ name: 'late', labels: {} });
+  const next = compile()!;
+  assert.notEqual(at(next, 7), undefined);
+  assert.equal(next.pods?.length, first.pods!.length + 1);
+  tables.deleteNamespace('late');
+  assert.equal(at(compile(), 7), undefined);
+});
+
+test('the first pod under policies that are in force was not there for ever', () => {
+  tables.putPolicy(policy('p'));
+  compile();
+  tables.putPod(pod('web-1', 2));
+  const next = compile()!;
+  assert.equal(at(next, 2).born, next.generation);
 });
 
 test('policies that select the same pods share a subject; one under audit stands beside', () => {

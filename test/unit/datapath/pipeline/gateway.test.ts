@@ -2,24 +2,17 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { addr, change, createTestDatapath, type TestDatapath } from '../../../support/datapath.ts';
 import {
-  FRONTEND_LOADBALANCER,
-  type ImageChange,
-  PROTO_UDP,
-  SERVICE_FLAG_EXTERNAL_LOCAL,
-  type ServiceEntry,
-} from '../../../../datapath/nat/image.ts';
-import { parseRange } from '../../../../datapath/wire/address.ts';
-import {
-  addr,
-  change,
-  createTestDatapath,
-  frontend,
-  NODE_ENTRY,
-  pairs,
-  service,
-  type TestDatapath,
-} from '../../../support/datapath.ts';
+  BALANCED,
+  CAPTURED,
+  GATEWAY_IMAGE,
+  NODE1,
+  NODE2,
+  PUBLIC1,
+  PUBLIC2,
+  RANGED,
+} from '../../../support/gateway.ts';
 import {
   ACK,
   decode,
@@ -34,47 +27,10 @@ import {
   udp4,
 } from '../../../support/packets.ts';
 
-const CLOUD = '172.18.0.2';
-const [NODE1, NODE2] = ['172.18.0.11', '172.18.0.12'];
-const [PUBLIC1, PUBLIC2] = ['198.51.100.11', '198.51.100.12'];
 const CLIENT = '203.0.113.10';
 const POD = '10.244.1.5';
-/** Balanced over NodePort 30080 of both nodes; captured by the nodes; with source ranges; UDP. */
-const [BALANCED, CAPTURED, RANGED] = ['198.51.100.254', '198.51.100.253', '198.51.100.252'];
 
-function balancer(id: number, endpoints: string[], more: Partial<ServiceEntry> = {}): ServiceEntry {
-  const list = pairs(...endpoints);
-  return service(id, {
-    ...{ cluster: list, local: list, flags: SERVICE_FLAG_EXTERNAL_LOCAL },
-    ...more,
-  });
-}
-
-const NODE_PORTS = [`${NODE1}:30080`, `${NODE2}:30080`];
-const IMAGE: ImageChange = change({
-  node: {
-    ...NODE_ENTRY,
-    nodeAddress: addr(CLOUD),
-    nodeAddresses: [addr(NODE1), addr(NODE2)],
-    podRanges: [parseRange('10.244.0.0/16')!, parseRange('172.18.0.0/16')!],
-    serviceRange: parseRange('198.51.100.0/24')!,
-    gateway: Int32Array.of(addr(NODE1), addr(PUBLIC1), addr(NODE2), addr(PUBLIC2)),
-  },
-  upsert: [
-    balancer(1, NODE_PORTS),
-    balancer(2, [`${CAPTURED}:80`]),
-    balancer(3, NODE_PORTS, { sourceRanges: Int32Array.of(addr('203.0.113.0'), -128) }),
-    balancer(4, NODE_PORTS, { proto: PROTO_UDP, affinityS: 60 }),
-  ],
-  addFrontends: [
-    frontend(`${BALANCED}:80`, 1, FRONTEND_LOADBALANCER),
-    frontend(`${CAPTURED}:80`, 2, FRONTEND_LOADBALANCER),
-    frontend(`${RANGED}:80`, 3, FRONTEND_LOADBALANCER),
-    frontend(`${BALANCED}:53`, 4, FRONTEND_LOADBALANCER, PROTO_UDP),
-  ],
-});
-
-const gateway = (): TestDatapath => createTestDatapath({ image: IMAGE });
+const gateway = (): TestDatapath => createTestDatapath({ image: GATEWAY_IMAGE });
 
 /** Where a frame goes, with right sums; or its verdict. */
 function fate(t: TestDatapath, frame: Uint8Array): string {
@@ -337,7 +293,10 @@ test('a node that is given another public address, or none, is translated accord
   const t = gateway();
   const syn = tcp4(`${NODE1}:4000`, `${CLIENT}:80`, SYN);
   assert.match(fate(t, syn), new RegExp(`^${PUBLIC1}:`));
-  const moved = { ...IMAGE.node!, gateway: Int32Array.of(addr(NODE1), addr('198.51.100.99')) };
+  const moved = {
+    ...GATEWAY_IMAGE.node!,
+    gateway: Int32Array.of(addr(NODE1), addr('198.51.100.99')),
+  };
   t.writer.publish(change({ node: moved }));
   assert.match(fate(t, syn), /^198\.51\.100\.99:/);
   assert.equal(fate(t, tcp4(`${CLIENT}:1`, `${PUBLIC1}:80`, SYN)), 'unallocated');

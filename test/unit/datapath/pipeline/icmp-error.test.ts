@@ -84,6 +84,7 @@ for (const [what, make, from, heardFrom, [type, code]] of ROWS) {
     assert.deepEqual([packet.src, packet.dst], [heardFrom, sent.src]);
     assert.deepEqual([packet.type, packet.code], [type, code]);
     assert.ok(packet.ipOk && packet.l4Ok, 'sums of the outside');
+    assert.equal(packet.ttl, 64, 'the kernel takes two for the one hop that a node is');
     const inside = quoted(heard);
     assert.deepEqual(
       [inside.src, inside.dst, inside.sport, inside.dport],
@@ -123,9 +124,11 @@ test('an error about nothing known passes unchanged', () => {
   const t = createTestDatapath();
   const about = udp4(`${POD}:9999`, `${BACKEND}:1234`);
   const error = icmpError4(BACKEND, POD, 3, 3, about);
-  const { verdict, frame } = t.one(error);
+  const { verdict, frame, packet } = t.one(error);
   assert.equal(verdict, 'forward');
   assert.deepEqual(frame.subarray(30), error.subarray(30));
+  assert.deepEqual([packet.ttl, packet.ipOk], [64, true], 'one hop');
+  assert.equal(t.one(icmpError4(NODE, POD, 3, 3, about)).packet.ttl, 63, "the node's own is none");
 });
 
 test('an error whose sum is wrong is dropped: translation would hide the damage', () => {

@@ -15,7 +15,17 @@ import {
   type TestDatapath,
   VIP,
 } from '../../../support/datapath.ts';
-import { ACK, decode, echo4, icmp4, ip4, SYN, tcp4, udp4 } from '../../../support/packets.ts';
+import {
+  ACK,
+  decode,
+  echo4,
+  hopBack,
+  icmp4,
+  ip4,
+  SYN,
+  tcp4,
+  udp4,
+} from '../../../support/packets.ts';
 
 const ROUTER = '172.18.0.2';
 
@@ -71,7 +81,7 @@ test('a quote that ends before the ports is passed on as it is', () => {
     const error = errorAbout(left.frame, POD, bytes);
     const { verdict, frame } = t.one(error);
     assert.equal(verdict, 'forward');
-    assert.deepEqual(frame, error);
+    assert.deepEqual(frame, hopBack(error));
     assert.equal(t.counter('icmp-translated'), 0);
   }
 });
@@ -104,7 +114,7 @@ for (const [what, spoil] of STRANGE) {
     const error = errorAbout(quoted, POD, 32);
     const { verdict, frame } = t.one(error);
     assert.equal(verdict, 'forward');
-    assert.deepEqual(frame, error);
+    assert.deepEqual(frame, hopBack(error));
   });
 }
 
@@ -113,7 +123,7 @@ test('an error about an error, and one about a message that is no echo, are pass
   t.one(udp4(`${POD}:4000`, `${VIP}:53`));
   for (const type of [3, 5, 13]) {
     const error = errorAbout(icmp4(POD, BACKEND, type, 0, new Array(20).fill(0)), POD, 40);
-    assert.deepEqual(t.one(error).frame, error);
+    assert.deepEqual(t.one(error).frame, hopBack(error));
   }
 });
 
@@ -160,6 +170,6 @@ test('a flow without translation: its errors pass unchanged, and are counted as 
   const t = createTestDatapath();
   const { frame: left } = t.one(tcp4(`${POD}:4000`, `${BACKEND}:80`, ACK, [1]));
   const error = errorAbout(left, POD, 40);
-  assert.deepEqual(t.one(error).frame, error);
+  assert.deepEqual(t.one(error).frame, hopBack(error));
   assert.equal(t.counter('icmp-translated'), 1);
 });

@@ -27,7 +27,17 @@ import {
   type TestDatapath,
   VIP,
 } from '../../../support/datapath.ts';
-import { ACK, echo4, FIN, ip4, SYN, tcp4, udp4 } from '../../../support/packets.ts';
+import {
+  ACK,
+  echo4,
+  FIN,
+  fragment4,
+  icmpError4,
+  ip4,
+  SYN,
+  tcp4,
+  udp4,
+} from '../../../support/packets.ts';
 
 const IN = 1;
 const OUT = 2;
@@ -202,6 +212,60 @@ test("a pod's requests to its node are judged, its answers to the node are not",
   assert.equal(t.one(echo4(POD, NODE, 5, true)).verdict, 'forward');
 });
 
+test("a pod's answers to a node's gateway address among its pods are not judged either", () => {
+  const t = createTestDatapath();
+  enforce(t, rules([]), { pods: [pod(POD, { egress: OUT })] });
+  for (const gateway of ['10.244.1.1', '10.244.2.0']) {
+    assert.equal(t.one(syn(`${POD}:4000`, `${gateway}:6443`)).verdict, 'policy-egress');
+    for (const flags of [SYN | ACK, ACK, FIN | ACK]) {
+      const frame = tcp4(`${POD}:80`, `${gateway}:33000`, flags, [], { seq: 1, ack: 1 });
+      assert.equal(t.one(frame).verdict, 'forward');
+    }
+    assert.equal(t.one(udp4(`${POD}:53`, `${gateway}:33000`)).verdict, 'forward');
+  }
+});
+
+test("what the node itself sends to another node's pod is judged there, not here", () => {
+  const t = guarded([]);
+  assert.equal(t.one(syn(`${NODE}:33000`, `${BACKEND}:80`)).verdict, 'forward');
+  assert.equal(t.one(echo4(NODE, BACKEND, 1)).verdict, 'forward');
+});
+
+test('an ICMP error is free if its connection is: not about what nobody knows, nor about what is denied', () => {
+  const t = guarded([[CLIENT_PEER, [ports(PROTO_TCP)]]]);
+  const unrelated = icmpError4(POD, BACKEND, 3, 3, udp4(`${BACKEND}:9`, `${POD}:9`, [1]));
+  assert.equal(t.one(unrelated).verdict, 'policy-ingress');
+  const fromNode = icmpError4(NODE, BACKEND, 3, 3, udp4(`${BACKEND}:9`, `${POD}:9`, [1]));
+  assert.equal(t.one(fromNode).verdict, 'forward');
+  t.one(direct());
+  const related = icmpError4(POD, BACKEND, 3, 4, tcp4(`${BACKEND}:8080`, `${POD}:4000`, ACK));
+  assert.equal(t.one(related).verdict, 'forward');
+  enforce(t, rules([]));
+  assert.equal(t.one(related).verdict, 'policy-ingress');
+  assert.equal(readPolicyHits(t.d.arena, 1).ingress.dropped, 2);
+});
+
+test('an ICMP error about a flow of a pod that is gone is one about nothing', () => {
+  const t = guarded([[CLIENT_PEER, [ports(PROTO_TCP)]]]);
+  t.one(direct());
+  const reborn = pod(POD, { peer: CLIENT_PEER, born: generation + 1, uid: 2 });
+  enforce(t, rules([[CLIENT_PEER, [ports(PROTO_TCP)]]]), { pods: [reborn, PODS[1]!] });
+  const error = icmpError4(POD, BACKEND, 3, 4, tcp4(`${BACKEND}:8080`, `${POD}:4000`, ACK));
+  assert.equal(t.one(error).verdict, 'policy-ingress');
+});
+
+test('what is left of a datagram in pieces is denied with its flow', () => {
+  const t = guarded([[CLIENT_PEER, [ports(PROTO_UDP)]]]);
+  const [first, ...more] = fragment4(udp4(`${POD}:1`, `${BACKEND}:9`, new Array(60).fill(7)), 24);
+  assert.ok(more.length >= 2);
+  assert.equal(t.one(first!).verdict, 'forward');
+  assert.equal(t.one(more[0]!).verdict, 'forward');
+  enforce(t, rules([]));
+  assert.equal(t.one(more[1]!).verdict, 'policy-ingress');
+  const denied = fragment4(udp4(`${POD}:2`, `${BACKEND}:9`, new Array(60).fill(7), { id: 9 }), 24);
+  for (const piece of denied) assert.equal(t.one(piece).verdict, 'policy-ingress');
+});
+
 test('a segment that no flow knows is judged, whatever its flags', () => {
   const t = guarded([]);
   for (const flags of [ACK, FIN | ACK, SYN | ACK]) {
@@ -330,7 +394,11 @@ test('before the first image what is from or to a pod waits, and the node goes o
   header[H_HELD_RANGES + 1] = addr('255.255.0.0');
   assert.equal(t.one(direct()).verdict, 'no-image');
   assert.equal(t.one(syn(`${OUTSIDE}:1`, `${POD}:80`)).verdict, 'no-image');
+  const error = (from: string, to: string) =>
+    t.one(icmpError4(from, to, 3, 1, udp4(`${to}:9`, `${from}:9`))).verdict;
+  assert.deepEqual([error(POD, OUTSIDE), error(OUTSIDE, POD)], ['no-image', 'no-image']);
   assert.equal(t.one(syn(`${NODE}:33000`, `${OUTSIDE}:443`)).verdict, 'forward');
+  assert.equal(error(OUTSIDE, NODE), 'forward');
 });
 
 test('what a pod sends with an address that is not its own is dropped, counted and makes no flow', () => {

@@ -8,6 +8,7 @@ import {
   ACK,
   echo4,
   FIN,
+  hopBack,
   icmp4,
   icmpError4,
   ip4,
@@ -120,7 +121,7 @@ test('an ICMP error to a Service address is not answered, but passed on unchange
   const error = icmpError4(POD, VIP, 3, 3, udp4(`${VIP}:9`, `${POD}:4000`));
   const { verdict, frame } = t.one(error);
   assert.equal(verdict, 'forward');
-  assert.deepEqual(frame, error);
+  assert.deepEqual(frame, hopBack(error));
 });
 
 test('a packet of IP protocol 0 to a node is left to the node, and to a Service is refused', () => {

@@ -155,7 +155,8 @@ test('a connection picked up in mid-stream may be reset before its first answer'
 test('what is not a plain ACK is not picked up, but passes and is counted', () => {
   const t = createTestDatapath();
   for (const flags of [SYN | ACK, FIN | ACK, RST]) {
-    assert.equal(t.one(tcp4(`${POD}:1`, `${BACKEND}:9`, flags)).verdict, 'forward');
+    const { verdict, packet } = t.one(tcp4(`${POD}:1`, `${BACKEND}:9`, flags));
+    assert.deepEqual([verdict, packet.ttl, packet.ipOk], ['forward', 64, true], 'one hop');
   }
   assert.equal(state(t), 'none');
   assert.equal(t.counter('passed-untracked'), 3);

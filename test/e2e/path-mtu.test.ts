@@ -1,0 +1,239 @@
+// Path MTU through every kind of translation: a client with a link of 1500 bytes learns of one of 1280 behind the node that
+// translates, for the address that it dialled. The kernel believes an ICMP error only if the quoted packet is one that it
+// sent, so what a routing cache has learned shows that the quote was translated, too.
+//
+// Of each narrow link only the near end is narrow: with both, the segment sizes that TCP's ends agree on would fit already.
+import assert from 'node:assert/strict';
+import { execFile, spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { namespaceOf, podLink } from '../../lab/state/names.ts';
+import { PROJECT_ROOT } from '../../lab/state/paths.ts';
+import {
+  clientCommand,
+  clientPod,
+  iperfPod,
+  NODE,
+  serverPod,
+  serviceObject,
+  startLab,
+  type TestLab,
+  until,
+} from '../support/lab.ts';
+
+const NAME = 'e2e-mtu';
+const SMALL = 1280;
+const NODE1 = '172.18.0.11';
+const NODE_PORT = 30_002;
+const NODE_PORT_UDP = 30_003;
+/** A router on the fabric, and a server behind it: none of the lab's, outside of the cluster. */
+const ROUTER = '172.18.0.200';
+const BEHIND = '192.168.77.0/24';
+const OUTSIDE = '192.168.77.10';
+
+/** Pods of the lab, and the place `outside`. */
+const PLACES = ['client', 'iperf', 'echo', 'outside'] as const;
+type Place = (typeof PLACES)[number];
+type Link = [place: string, link: string];
+
+const CLIENT_LINK: Link = ['node1', podLink('default', 'client')];
+const OWN: Link = ['node1', 'eth0'];
+const SERVER_LINK: Link = ['node2', podLink('default', 'iperf')];
+const ECHO_LINK: Link = ['node2', podLink('default', 'echo')];
+const ROUTER_LINK: Link = ['router', 'eth1'];
+
+interface Cell {
+  what: string;
+  narrow: Link;
+  from: Place;
+  to: () => Promise<string>;
+  port: number;
+  /** The server sends: it is the one that learns, for this address. */
+  learner?: Place;
+  learns?: string;
+}
+
+let lab: TestLab;
+const iperfIP = () => lab.clusterIP('iperf');
+const echoIP = () => lab.clusterIP('echo');
+const node1 = async () => NODE1;
+const outside = async () => OUTSIDE;
+
+const TCP: Cell[] = [
+  ...both('ClusterIP', OWN, SERVER_LINK, { from: 'client', to: iperfIP, port: 5201 }),
+  { what: "NodePort, from a pod; the node's own link", ...nodePort('client', OWN) },
+  { what: 'NodePort, from outside; a later hop', ...nodePort('outside', SERVER_LINK) },
+  {
+    what: "NodePort, to a pod; the node's own link",
+    ...{ ...nodePort('client', CLIENT_LINK), learner: 'iperf', learns: NODE1 },
+  },
+  {
+    what: 'NodePort, to the outside; a later hop',
+    ...{ ...nodePort('outside', ROUTER_LINK), learner: 'iperf', learns: NODE1 },
+  },
+  ...both('masquerade', OWN, ROUTER_LINK, { from: 'client', to: outside, port: 5201 }),
+];
+
+const UDP: Cell[] = [
+  ...both('ClusterIP', OWN, ECHO_LINK, { from: 'client', to: echoIP, port: 8081 }),
+  {
+    what: "NodePort, from a pod; the node's own link",
+    ...{ from: 'client', to: node1, port: NODE_PORT_UDP, narrow: OWN },
+  },
+  {
+    what: 'NodePort, from outside; a later hop',
+    ...{ from: 'outside', to: node1, port: NODE_PORT_UDP, narrow: ECHO_LINK },
+  },
+  ...both('masquerade', OWN, ROUTER_LINK, { from: 'client', to: outside, port: 8081 }),
+];
+
+function both(what: string, own: Link, later: Link, cell: Omit<Cell, 'what' | 'narrow'>): Cell[] {
+  return [
+    { what: `${what}; the node's own link`, narrow: own, ...cell },
+    { what: `${what}; a later hop`, narrow: later, ...cell },
+  ];
+}
+
+function nodePort(from: Place, narrow: Link): Omit<Cell, 'what'> {
+  return { from, to: node1, port: NODE_PORT, narrow };
+}
+
+function ip(...args: string[]): void {
+  const { status, stderr } = spawnSync('ip', args, { encoding: 'utf8' });
+  assert.equal(status, 0, `ip ${args.join(' ')}: ${stderr}`);
+}
+
+/** An `ip` command in a namespace of the lab. */
+function ipIn(place: string, line: string): void {
+  ip('-n', namespaceOf(NAME, place), ...line.split(' '));
+}
+
+function setMtu([place, link]: Link, mtu: number): void {
+  ipIn(place, `link set ${link} mtu ${mtu}`);
+}
+
+/** The lab's own end removes these namespaces, and ends what runs in them, as it goes by their names. */
+function makeOutside(): void {
+  for (const place of ['router', 'outside']) ip('netns', 'add', namespaceOf(NAME, place));
+  ipIn(
+    'fabric',
+    `link add to-router type veth peer name eth0 netns ${namespaceOf(NAME, 'router')}`,
+  );
+  ipIn('fabric', 'link set to-router master br0 up');
+  ipIn('router', `link add eth1 type veth peer name eth0 netns ${namespaceOf(NAME, 'outside')}`);
+  ipIn('router', `addr add ${ROUTER}/16 dev eth0`);
+  ipIn('router', 'addr add 192.168.77.1/24 dev eth1');
+  ipIn('outside', `addr add ${OUTSIDE}/24 dev eth0`);
+  for (const [place, link] of [
+    ['router', 'eth0'],
+    ['router', 'eth1'],
+    ['outside', 'eth0'],
+  ]) {
+    ipIn(place!, `link set ${link} up`);
+  }
+  ipIn('outside', 'route add default via 192.168.77.1');
+  for (const node of ['node1', 'node2']) ipIn(node, `route add ${BEHIND} via ${ROUTER}`);
+  const forward = ['netns', 'exec', namespaceOf(NAME, 'router'), 'sysctl', '-qw'];
+  ip(...forward, 'net.ipv4.ip_forward=1');
+}
+
+const serve = (...command: string[]) =>
+  execFile('ip', ['netns', 'exec', namespaceOf(NAME, 'outside'), ...command]);
+
+/** Runs a command to its end; what it printed. */
+async function run(place: Place, ...command: string[]): Promise<string> {
+  if (place !== 'outside') return lab.run(place, ...command);
+  const args = ['netns', 'exec', namespaceOf(NAME, place), ...command];
+  return (await promisify(execFile)('ip', args)).stdout;
+}
+
+const routeOf = (place: Place, address: string) => run(place, 'ip', 'route', 'get', address);
+
+/** Bytes received of 8 MiB sent. The last of them may be on their way when iperf3 stops counting. */
+async function transfer(from: Place, address: string, port: number, ...more: string[]) {
+  const flags = ['-n', '8M', '-J', '--connect-timeout', '3000', ...more];
+  const text = await run(from, 'timeout', '40', 'iperf3', '-c', address, '-p', `${port}`, ...flags);
+  return JSON.parse(text).end.sum_received.bytes as number;
+}
+
+describe('path MTU', () => {
+  before(async () => {
+    lab = startLab(NAME, [
+      iperfPod('iperf', 'node2'),
+      serverPod('echo', 'node2', { app: 'echo' }),
+      clientPod('client', 'node1'),
+      serviceObject('iperf', {
+        type: 'NodePort',
+        selector: { app: 'iperf' },
+        ports: [{ port: 5201, nodePort: NODE_PORT }],
+      }),
+      serviceObject('echo', {
+        type: 'NodePort',
+        selector: { app: 'echo' },
+        ports: [{ port: 8081, protocol: 'UDP', nodePort: NODE_PORT_UDP }],
+      }),
+    ]);
+    makeOutside();
+    const netexec = join(PROJECT_ROOT, 'lab/apps/netexec.ts');
+    serve('iperf3', '-s');
+    serve(NODE, netexec, 'netexec', '--http-port=8080', '--udp-port=8081');
+    await lab.untilEndpoints('default/iperf:5201', 1);
+    await lab.untilEndpoints('default/echo:8081', 1);
+    await until('the servers outside listen', async () => {
+      const ports = await run('outside', 'ss', '-lntu');
+      return ports.includes(':5201') && ports.includes(':8081');
+    });
+  });
+  after(() => lab.down());
+
+  /** With its narrow link and nothing known of it yet. */
+  async function narrowed(cell: Cell, act: (address: string) => Promise<void>): Promise<void> {
+    const { from, learner = from } = cell;
+    const address = await cell.to();
+    const learns = cell.learns ?? address;
+    setMtu(cell.narrow, SMALL);
+    try {
+      // Of the others too: what they know would make TCP's ends agree on small segments.
+      for (const place of PLACES) await run(place, 'ip', 'route', 'flush', 'cache');
+      assert.doesNotMatch(await routeOf(learner, learns), /mtu/);
+      await act(address);
+      assert.match(
+        await routeOf(learner, learns),
+        /mtu 1280/,
+        `${learner} learns it for ${learns}`,
+      );
+    } finally {
+      setMtu(cell.narrow, 1500);
+    }
+  }
+
+  for (const cell of TCP) {
+    test(`TCP: ${cell.what}`, () =>
+      narrowed(cell, async (address) => {
+        const bytes = await transfer(
+          cell.from,
+          address,
+          cell.port,
+          ...(cell.learner ? ['-R'] : []),
+        );
+        assert.ok(bytes >= 4e6, `${bytes} bytes`);
+      }));
+  }
+
+  for (const cell of UDP) {
+    test(`UDP: ${cell.what}`, () =>
+      narrowed(cell, async (address) => {
+        // Answers are as large, and the near end of the narrow link would not take them in: they come in fragments.
+        const server = address === OUTSIDE ? 'outside' : 'echo';
+        const setServer = (mtu: number) =>
+          run(server, 'ip', 'link', 'set', 'eth0', 'mtu', `${mtu}`);
+        await setServer(SMALL);
+        const command = clientCommand('udp', address, cell.port, 1400, 4);
+        const { same } = JSON.parse(await run(cell.from, ...command)) as { same: number };
+        await setServer(1500);
+        // The first is the one that learns.
+        assert.ok(same >= 3, `${same} of 4`);
+      }));
+  }
+});
