@@ -41,8 +41,10 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
   const client = connectKube(options.kubeconfig, options.access);
   const uplink = readUplink(options.uplink);
   const address = uplink.addresses[0]!;
-  const { mtu } = uplink;
-  const steering = planGatewaySteering({ tun, mtu, address, fabricRange, publicRange });
+  const steering = planGatewaySteering({
+    ...{ tun, uplink: uplink.name, mtu: uplink.mtu },
+    ...{ address, fabricRange, publicRange },
+  });
   const ranges = gatewayRanges(publicRange, [fabricRange, ...options.podRanges]);
   const engine = await Engine.start({
     arenaPath: options.arena,

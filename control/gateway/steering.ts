@@ -6,7 +6,8 @@ import { QUEUE_PACKETS, type SteeringPlan, tunSysctls } from '../node/steering.t
 export interface GatewaySteeringInput {
   /** The TUN device. */
   tun: string;
-  /** MTU of the uplink, bytes. */
+  /** The device that leads to the nodes, and its MTU in bytes. */
+  uplink: string;
   mtu: number;
   /** The gateway's own address towards the nodes. */
   address: string;
@@ -17,7 +18,7 @@ export interface GatewaySteeringInput {
 
 /** What makes a gateway of a network namespace that has a device inside and one outside. */
 export function planGatewaySteering(input: GatewaySteeringInput): SteeringPlan {
-  const { tun, mtu, address, fabricRange, publicRange } = input;
+  const { tun, uplink, mtu, address, fabricRange, publicRange } = input;
   return {
     setup: [
       `link set dev ${tun} mtu ${mtu} txqueuelen ${QUEUE_PACKETS} up`,
@@ -30,7 +31,10 @@ export function planGatewaySteering(input: GatewaySteeringInput): SteeringPlan {
       { pref: 3, iif: 'lo', to: fabricRange, action: MAIN },
       { pref: 4, iif: 'lo', protocol: 'icmp', action: STEER },
       { pref: 5, iif: 'lo', action: MAIN },
-      { pref: 6, action: STEER },
+      // A source of the inside comes from there and from nowhere else.
+      { pref: 6, from: fabricRange, iif: uplink, action: STEER },
+      { pref: 7, from: fabricRange, action: 'blackhole' },
+      { pref: 8, action: STEER },
     ],
     localPref: PREF_LOCAL_FIRST,
     // One connection, one node, where a load balancer's address goes to several.

@@ -5,6 +5,7 @@ import { diffRules, formatRule, undoRules } from '../../../../control/node/rule.
 
 const PLAN = planGatewaySteering({
   tun: 'kt0',
+  uplink: 'eth0',
   mtu: 1500,
   address: '172.18.0.2',
   fabricRange: '172.18.0.0/16',
@@ -23,7 +24,9 @@ test('the plan of a gateway, word for word: local addresses stay first', () => {
     'rule add pref 3 to 172.18.0.0/16 iif lo goto 32766',
     'rule add pref 4 iif lo ipproto icmp lookup 100',
     'rule add pref 5 iif lo goto 32766',
-    'rule add pref 6 lookup 100',
+    'rule add pref 6 from 172.18.0.0/16 iif eth0 lookup 100',
+    'rule add pref 7 from 172.18.0.0/16 blackhole',
+    'rule add pref 8 lookup 100',
   ]);
 });
 
