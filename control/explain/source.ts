@@ -61,7 +61,7 @@ export async function fromLab(
 }
 
 /** The names that a lab's API server has at this moment; `hasGateway` if there is one whose datapath may be asked. */
-export async function viewOfLab(kubeconfig: string, hasGateway = false): Promise<ClusterView> {
+export async function viewOfLab(kubeconfig: string, hasGateway: boolean): Promise<ClusterView> {
   const kube = connectKube(kubeconfig);
   try {
     const objects = await listObjects(kube);
