@@ -42,7 +42,7 @@ export function prepareNode(options: AgentOptions): void {
   for (const [path, value] of tunSysctls(options.tun)) writeSysctl(path, value);
 }
 
-/** Takes off the node what an agent put there: rules, routes, the device, the arena, the socket. */
+/** Takes off the node what an agent put there: rules, routes, the device, the arena, the socket; or its nftables table. */
 export function cleanUpNode(options: AgentOptions): void {
   if (options.proxy === 'nftables') {
     removeTable();
