@@ -1,6 +1,7 @@
 // Before an agent runs on a node, and after: is the node fit, what makes it fit, and taking everything off again.
 import { rmSync } from 'node:fs';
 import { openTun } from '../../datapath/io/tun.ts';
+import { removeTable } from '../nftables/nft.ts';
 import { removeSteering, writeSysctl } from '../node/apply.ts';
 import { type Facts, readFacts } from '../node/facts.ts';
 import { type Aim, type Finding, judge, mendingSysctls, preflight } from '../node/preflight.ts';
@@ -41,10 +42,11 @@ export function prepareNode(options: AgentOptions): void {
   for (const [path, value] of tunSysctls(options.tun)) writeSysctl(path, value);
 }
 
-/** Takes off the node what an agent put there: rules, routes, the device, the arena, the socket. */
+/** Takes off the node what an agent put there: rules, routes, the device, the arena, the socket, the nftables table. */
 export function cleanUpNode(options: AgentOptions): void {
   preflight(readFacts(options.arena), { ...aimOf(options), narrow: false });
   removeSteering(options.tun);
+  removeTable();
   for (const path of [options.arena, siteMemory(options), options.admin]) {
     rmSync(path, { force: true });
   }

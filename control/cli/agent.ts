@@ -11,6 +11,7 @@ import {
   type TimeoutSeconds,
 } from '../../datapath/flow/timeouts.ts';
 import type { AgentOptions } from '../agent/agent.ts';
+import type { ProxyKind } from '../agent/proxy.ts';
 import type { GatewayOptions } from '../gateway/agent.ts';
 import type { Finding } from '../node/preflight.ts';
 import {
@@ -21,6 +22,7 @@ import {
   type OutputFormat,
   outputOption,
   parseRangeOption,
+  proxyOption,
   socketOf,
 } from './options.ts';
 import { formatTable, print } from './table.ts';
@@ -49,6 +51,7 @@ interface Options {
   fabricRange?: string;
   flows: number;
   timeout?: TimeoutSeconds;
+  proxy: ProxyKind;
   output: OutputFormat;
 }
 
@@ -120,6 +123,7 @@ export function register(program: Command): void {
       'how long a connection is remembered without a packet, by its state; may be repeated',
       collectTimeouts,
     )
+    .addOption(proxyOption('kubetun'))
     .option('--lease', 'renew the Lease of the node, where no kubelet does')
     .addOption(outputOption())
     .addOption(labOption())
@@ -164,6 +168,7 @@ function toAgentOptions(options: Options, lab: string): AgentOptions {
     lease: options.lease === true,
     flows: options.flows,
     timeouts: options.timeout ?? {},
+    proxy: options.proxy,
   };
 }
 

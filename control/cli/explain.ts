@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import type { Explanation } from '../explain/follow.ts';
 import type { ExplainSource } from '../explain/source.ts';
+import { noDatapath, twinsOf } from './admin-client.ts';
 import {
   arenaOf,
   kubeconfigOf,
@@ -78,6 +79,10 @@ async function explain(options: Options, command: Command): Promise<void> {
     }
     explanation = explainQuestion(source, { from, to, sport, node });
   }
+  // Whatever is said of the first node is said of nothing.
+  if (explanation.reason === 'no-datapath' && !options.objects) {
+    throw noDatapath(labOf(command), explanation.steps[0]!.node);
+  }
   print(output, explanation, () => formatExplanation(explanation));
 }
 
@@ -87,7 +92,10 @@ async function sourceOf(options: Options, command: Command): Promise<ExplainSour
   if (objects) return fromFiles(objects, { services: serviceRange, public: publicRange });
   const lab = labOf(command);
   requireNode(lab, options.node ?? null);
-  return fromLab(kubeconfigOf(lab), (node) => arenaOf(lab, node));
+  const twins = await twinsOf(lab);
+  return fromLab(kubeconfigOf(lab), (node) => {
+    return twins.has(node) ? null : arenaOf(lab, node);
+  });
 }
 
 /** Answers go out as they are found; whoever does not read them any more ends it. */

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import type { PolicyDescription } from '../policy/describe.ts';
-import { askAgent } from './admin-client.ts';
+import { askAgent, proxyOf } from './admin-client.ts';
 import {
   CLOUD,
   labOf,
@@ -73,6 +73,9 @@ function withPolicies(show: (policies: PolicyDescription[]) => [object, string])
       throw new KubetunError('KT_POLICY_CLOUD', message, 'name a node with --node');
     }
     const policies = await askAgent<PolicyDescription[]>(lab, options.node, '/policies');
+    if (policies.length > 0 && (await proxyOf(lab, options.node)) === 'nftables') {
+      process.stderr.write(`  ${options.node} runs --proxy nftables: it enforces none of these\n`);
+    }
     const [value, text] = show(policies);
     print(options.output, value, () => text);
   };

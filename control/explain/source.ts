@@ -65,13 +65,16 @@ function named<T>(node: string, compile: () => T): T {
 
 /**
  * From a lab: the memory of its agents, borrowed, and the names that its API server has.
+ *
+ * @param arenaOf null for a node that has no datapath.
  */
 export async function fromLab(
   kubeconfig: string,
-  arenaOf: (node: string) => string,
+  arenaOf: (node: string) => string | null,
 ): Promise<ExplainSource> {
   const borrowed = new Map<string, Borrowed>();
-  const look = () => viewOfLab(kubeconfig, existsSync(arenaOf(CLOUD)));
+  const cloud = arenaOf(CLOUD);
+  const look = () => viewOfLab(kubeconfig, cloud !== null && existsSync(cloud));
   let listed = Date.now();
   const source: ExplainSource = {
     view: await look(),
@@ -80,7 +83,8 @@ export async function fromLab(
       if (before?.isCurrent()) return before.prober;
       before?.close();
       borrowed.delete(node);
-      const now = borrow(arenaOf(node));
+      const path = arenaOf(node);
+      const now = path === null ? null : borrow(path);
       if (now) borrowed.set(node, now);
       return now?.prober ?? null;
     },

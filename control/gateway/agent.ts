@@ -4,7 +4,7 @@ import { gatewayTimeouts } from '../../datapath/flow/timeouts.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import { type AdminRoutes, serveAdmin } from '../agent/admin.ts';
-import { type Agent, type AgentOptions, commonRoutes, stopAgent } from '../agent/agent.ts';
+import { type Agent, type AgentOptions, commonRoutes } from '../agent/agent.ts';
 import { describeServices } from '../agent/describe.ts';
 import { requireFit } from '../agent/fit.ts';
 import { sourceStarter } from '../agent/follow.ts';
@@ -74,10 +74,16 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
     const { survived } = engine;
     log.info({ address, publicRange, survived, server: client.server }, 'forwarding');
     return {
-      stop() {
+      async stop() {
         followed.checks.stop();
         followed.asker.stop();
-        return stopAgent(followed.informers, publisher, server, client, engine, log);
+        for (const informer of followed.informers) informer.stop();
+        publisher.stop();
+        server.close();
+        server.closeAllConnections();
+        client.close();
+        await engine.stop();
+        log.info({}, 'stopped; connections wait for the next agent');
       },
     };
   } catch (error) {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { ProxyKind } from '../../control/agent/proxy.ts';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import {
   CLOUD,
@@ -28,6 +29,8 @@ interface NodeStatus extends AgentState {
   address: string;
   publicAddress: string;
   podCIDR: string;
+  /** What translates on it. */
+  proxy: ProxyKind;
 }
 
 interface PodStatus {
@@ -71,8 +74,8 @@ async function readStatus(record: LabRecord): Promise<LabStatus> {
   return {
     lab,
     nodes: await Promise.all(
-      topology.nodes.map(async ({ name, address, publicAddress, podCIDR }) => ({
-        ...{ name, address, publicAddress, podCIDR },
+      topology.nodes.map(async ({ name, address, publicAddress, podCIDR, proxy }) => ({
+        ...{ name, address, publicAddress, podCIDR, proxy },
         ...(await readAgentState(lab, name)),
       })),
     ),
@@ -110,11 +113,13 @@ function formatStatus({ lab, nodes, cloud, pods, network, api }: LabStatus): str
   const parts = [
     `lab ${lab}, API server ${api ?? 'stopped'}`,
     formatTable(
-      ['NODE', 'ADDRESS', 'PUBLIC', 'PODS', 'AGENT', 'GENERATION'],
-      [...nodes, { ...cloud, name: CLOUD, publicAddress: '-', podCIDR: '-' }].map((n) => [
-        ...[n.name, n.address, n.publicAddress, n.podCIDR, n.agent],
-        String(n.generation ?? '-'),
-      ]),
+      ['NODE', 'ADDRESS', 'PUBLIC', 'PODS', 'PROXY', 'AGENT', 'GENERATION'],
+      [...nodes, { ...cloud, name: CLOUD, publicAddress: '-', podCIDR: '-', proxy: 'gateway' }].map(
+        (n) => [
+          ...[n.name, n.address, n.publicAddress, n.podCIDR, n.proxy, n.agent],
+          String(n.generation ?? '-'),
+        ],
+      ),
     ),
   ];
   if (network.length > 0) parts.push(`the network is not whole:\n  ${network.join('\n  ')}`);

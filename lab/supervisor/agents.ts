@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
+import type { ProxyKind } from '../../control/agent/proxy.ts';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import { arenaOf, CLOUD, socketOf, stateDir } from '../../control/cli/options.ts';
 import {
@@ -108,8 +109,8 @@ export class AgentKeeper {
 
   #restart(node: string, delayMs: number, nextMs: number): void {
     const { lab, onFailing } = this.#options;
-    // The cloud has no traffic of its own that would be worth a way past the datapath.
-    if (node !== CLOUD) this.#watchdog.away(node);
+    // The cloud has no traffic of its own that would be worth a way past the datapath; rules in a kernel go on by themselves.
+    if (proxyOf(this.#options.topology, node) === 'kubetun') this.#watchdog.away(node);
     const failures = (this.#failures.get(node) ?? 0) + 1;
     this.#failures.set(node, failures);
     if (failures === FAILURES_MAX) onFailing(node, lastWords(agentLogPath(lab, node)));
@@ -188,7 +189,7 @@ function spawnAgent(lab: string, node: string, topology: Topology): ChildProcess
     ...['--lab', lab, '--node', node, '--kubeconfig', agentKubeconfigPath(lab)],
     ...['--tun', 'kt0', '--uplink', 'eth0', '--flows', String(topology.flows)],
     ...['--admin', socketOf(lab, node), '--arena', arenaOf(lab, node)],
-    ...(node === CLOUD ? cloudArgs(topology) : nodeArgs(topology)),
+    ...(node === CLOUD ? cloudArgs(topology) : nodeArgs(node, topology)),
   ];
   try {
     return spawn('nsenter', args, { detached: true, stdio: ['ignore', logFd, logFd], cwd: '/' });
@@ -197,9 +198,16 @@ function spawnAgent(lab: string, node: string, topology: Topology): ChildProcess
   }
 }
 
-function nodeArgs({ ranges, timeouts = {} }: Topology): string[] {
+/** What translates on a node; null for the cloud. The record of an older lab does not say. */
+function proxyOf({ nodes }: Topology, name: string): ProxyKind | null {
+  const node = nodes.find((one) => one.name === name);
+  return node ? (node.proxy ?? 'kubetun') : null;
+}
+
+function nodeArgs(name: string, topology: Topology): string[] {
+  const { ranges, timeouts = {} } = topology;
   return [
-    ...['--spoofed', SPOOFED_LINK, '--lease'],
+    ...['--proxy', proxyOf(topology, name) ?? 'kubetun', '--spoofed', SPOOFED_LINK, '--lease'],
     ...['--service-range', ranges.services, '--pod-range', ranges.pods],
     ...Object.entries(timeouts).flatMap(([key, seconds]) => ['--timeout', `${key}=${seconds}`]),
   ];
