@@ -47,11 +47,20 @@ step "300 connections from the pod client to 10.96.0.20: who answered"
 inside client -- sh -c 'i=0; while [ $i -lt 300 ]; do curl -s -m 5 http://10.96.0.20/hostname; echo; i=$((i+1)); done' |
   sort | uniq -c
 
-step "a NodePort from the internet, through node1, where no such pod runs"
-show scripts/kubetun lab exec internet -- curl -s -m 5 http://172.18.0.11:30080/hostname
+step "a NodePort from the internet, through node1, where no such pod runs, by the node's public address"
+show scripts/kubetun lab exec internet -- curl -s -m 5 http://198.51.100.11:30080/hostname
 echo
 
-step "a pod reaches the internet; the server there sees the node, not the pod"
+step "a load balancer of the cloud: web has an address of its own in the internet, nodes are behind it"
+show scripts/kubetun services --node cloud
+show scripts/kubetun lab exec internet -- curl -s -m 5 http://198.51.100.254/hostname
+echo
+echo "policy Local: the pod sees who asks"
+show scripts/kubetun lab exec internet -- curl -s -m 5 http://198.51.100.254/clientip
+echo
+show scripts/kubetun explain --from 203.0.113.10 --to 198.51.100.254:80
+
+step "a pod reaches the internet; the server there sees the node's public address, not the pod"
 echo "the pod's address: $(inside client -- hostname -I)"
 show scripts/kubetun lab exec client -- curl -s -m 5 http://203.0.113.10/clientip
 echo

@@ -8,13 +8,7 @@ import { readCounters } from '../../datapath/observe/counters.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/policy/policy-reader.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
-import {
-  NODE_PORT_MAX,
-  NODE_PORT_MIN,
-  type NodeRanges,
-  SNAT_PORT_MAX,
-  SNAT_PORT_MIN,
-} from '../compile/node-entry.ts';
+import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
 import type { KubeAccess } from '../kube/config.ts';
 import type { Informer } from '../kube/informer.ts';
@@ -159,7 +153,8 @@ async function siteOf(client: KubeClient, options: AgentOptions, uplink: Uplink)
   );
 }
 
-async function stopAgent(
+/** What an agent of any role ends with. */
+export async function stopAgent(
   informers: Informer<unknown>[],
   publisher: Publisher,
   server: Server,
@@ -205,10 +200,7 @@ function rangesOf(site: Site, options: AgentOptions): NodeRanges {
   return {
     serviceRange: parseRange(site.serviceRange)!,
     podRanges: options.podRanges.map((text) => parseRange(text)!),
-    snatPortMin: SNAT_PORT_MIN,
-    snatPortMax: SNAT_PORT_MAX,
-    nodePortMin: NODE_PORT_MIN,
-    nodePortMax: NODE_PORT_MAX,
+    ...PORT_RANGES,
   };
 }
 
@@ -226,6 +218,21 @@ function routesOf(
   publisher: Publisher,
 ): AdminRoutes {
   return {
+    ...commonRoutes(options, engine, publisher),
+    '/services': () => describeServices(publisher.compiler),
+    '/policies': () => describePolicies(tables.policy, (key) => hitsOf(engine, key)),
+    // What has gone of the rules and routes that lead packets here; empty if all is well.
+    '/steering': () => ({ missing: steerer.check() }),
+  };
+}
+
+/** What an agent of any role answers. */
+export function commonRoutes(
+  options: Pick<AgentOptions, 'node' | 'arena'>,
+  engine: Engine,
+  publisher: Publisher,
+): AdminRoutes {
+  return {
     '/status': () => ({
       node: options.node,
       generation: engine.writer.generation,
@@ -236,10 +243,6 @@ function routesOf(
       workerRestarts: engine.restarts,
       arena: options.arena,
     }),
-    '/services': () => describeServices(publisher.compiler),
-    '/policies': () => describePolicies(tables.policy, (key) => hitsOf(engine, key)),
-    // What has gone of the rules and routes that lead packets here; empty if all is well.
-    '/steering': () => ({ missing: steerer.check() }),
     '/counters': () => readCounters(engine.arena),
   };
 }

@@ -22,20 +22,13 @@ type Start = <K extends KubeKind, R>(
   drop: (row: R) => void,
 ) => Informer<R>;
 
-/**
- * Starts the informers that keep the tables true and tell the publisher. Pods and Namespaces are followed from the first
- * NetworkPolicy on.
- *
- * @param onOwnAddress told the primary address that the cluster gives this node, when it changes.
- */
-export function followCluster(
+/** How a source of the publisher's is started: informers of kinds that its tables hold. */
+export function sourceStarter(
   client: KubeClient,
-  tables: Tables,
-  publisher: Publisher,
+  publisher: Pick<Publisher, 'changed' | 'sourceSynced'>,
   log: Log,
-  onOwnAddress: (address: string) => void,
-): Informer<unknown>[] {
-  const start: Start = (kind, compact, put, drop) =>
+): Start {
+  return (kind, compact, put, drop) =>
     startInformer(
       client,
       kind,
@@ -61,6 +54,22 @@ export function followCluster(
         },
       },
     );
+}
+
+/**
+ * Starts the informers that keep the tables true and tell the publisher. Pods and Namespaces are followed from the first
+ * NetworkPolicy on.
+ *
+ * @param onOwnAddress told the primary address that the cluster gives this node, when it changes.
+ */
+export function followCluster(
+  client: KubeClient,
+  tables: Tables,
+  publisher: Publisher,
+  log: Log,
+  onOwnAddress: (address: string) => void,
+): Informer<unknown>[] {
+  const start = sourceStarter(client, publisher, log);
   const informers: Informer<unknown>[] = [];
   let podsFollowed = false;
   const followPods = () => {

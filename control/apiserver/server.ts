@@ -19,6 +19,8 @@ import { Store } from './store.ts';
 export type ListenOn = { host: string; port: number; orAny?: boolean } | { fd: number };
 
 export interface ApiServerOptions extends AllocatorRanges {
+  /** Addresses for load balancers, such as 198.51.100.0/24; null or absent where nobody balances. */
+  publicRange?: string | null;
   /** File that keeps what it holds; null forgets it all at the end. */
   journal: string | null;
   /** Changes of a kind that a watch may be behind by before it must list again; thousands unless said otherwise. */
@@ -48,7 +50,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const registry = new Registry(new Store(SERVED, undefined, journal, options.eventsKept), options);
   seedCluster(registry, options.serviceRange, options.apiAddress);
   seedNamespaces(registry, options.ca);
-  const controllers = startControllers(registry);
+  const controllers = startControllers(registry, options.publicRange ?? null);
   const backend = { registry, token: options.token, kubelet: options.kubelet };
   const handler = createHandler(backend);
   const onUpgrade = createUpgradeHandler(backend);

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
+import { KubetunError } from '../../datapath/error.ts';
 import {
   isTimeoutName,
   TIMEOUT_NAMES,
@@ -10,6 +11,7 @@ import {
   type TimeoutSeconds,
 } from '../../datapath/flow/timeouts.ts';
 import type { AgentOptions } from '../agent/agent.ts';
+import type { GatewayOptions } from '../gateway/agent.ts';
 import type { Finding } from '../node/preflight.ts';
 import {
   arenaOf,
@@ -42,6 +44,9 @@ interface Options {
   steer?: 'narrow' | 'whole';
   hostNetwork?: boolean;
   lease?: boolean;
+  role: 'node' | 'gateway';
+  publicRange?: string;
+  fabricRange?: string;
   flows: number;
   timeout?: TimeoutSeconds;
   output: OutputFormat;
@@ -56,6 +61,20 @@ export function register(program: Command): void {
       '--node <name>',
       'the Node that this machine is (default: $NODE_NAME, or the host name)',
     )
+    .addOption(
+      new Option(
+        '--role <role>',
+        'a node of the cluster, or the gateway between its nodes and the outside',
+      )
+        .choices(['node', 'gateway'])
+        .default('node'),
+    )
+    .option(
+      '--public-range <cidr>',
+      'role gateway: addresses of nodes and load balancers outside',
+      parseRangeOption,
+    )
+    .option('--fabric-range <cidr>', 'role gateway: where the nodes are', parseRangeOption)
     .option('--kubeconfig <file>', 'how to reach the API server; without it the account of the pod')
     .option('--context <name>', 'a context of the kubeconfig other than the current one')
     .option('--server <url>', 'another address of the API server, such as one that is no Service')
@@ -106,7 +125,8 @@ export function register(program: Command): void {
     .addOption(labOption())
     .addHelpText('after', TIMEOUT_HELP)
     .action(async (options: Options, command: Command) => {
-      await run(toAgentOptions(options, labOf(command)), options);
+      const agent = toAgentOptions(options, labOf(command));
+      await run(options.role === 'gateway' ? toGatewayOptions(agent, options) : agent, options);
     });
 }
 
@@ -147,6 +167,21 @@ function toAgentOptions(options: Options, lab: string): AgentOptions {
   };
 }
 
+function toGatewayOptions(
+  agent: AgentOptions,
+  { publicRange, fabricRange, kubeconfig }: Options,
+): GatewayOptions {
+  if (publicRange !== undefined && fabricRange !== undefined && kubeconfig !== undefined) {
+    return { ...agent, publicRange, fabricRange };
+  }
+  throw new KubetunError(
+    'KT_USAGE',
+    'a gateway is no Node that could tell where it is',
+    'say --kubeconfig, --public-range and --fabric-range',
+    { usage: true },
+  );
+}
+
 /** A power of two, as the table's index is a mask. */
 function parseFlows(text: string): number {
   const flows = Number(text);
@@ -167,7 +202,10 @@ function collectTimeouts(text: string, before: TimeoutSeconds = {}): TimeoutSeco
 }
 
 /** The modules behind it are loaded only now, so that help stays quick. */
-async function run(options: AgentOptions, { check, prepare, cleanup, output }: Options) {
+async function run(
+  options: AgentOptions | GatewayOptions,
+  { check, prepare, cleanup, output }: Options,
+) {
   if (!check && !prepare && !cleanup) return serve(options);
   const { checkNode, cleanUpNode, prepareNode } = await import('../agent/fit.ts');
   if (check) {
@@ -191,8 +229,7 @@ function formatFindings(findings: Finding[]): string {
 }
 
 /** Runs until SIGTERM or SIGINT. */
-async function serve(options: AgentOptions): Promise<void> {
-  const { startAgent } = await import('../agent/agent.ts');
+async function serve(options: AgentOptions | GatewayOptions): Promise<void> {
   const { pino } = await import('pino');
   // Written at once: the last lines before a crash are the ones that matter.
   const log = pino(
@@ -203,7 +240,10 @@ async function serve(options: AgentOptions): Promise<void> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const)
       process.once(signal, () => resolve(signal));
   });
-  const agent = await startAgent(options, log);
+  const agent =
+    'publicRange' in options
+      ? await (await import('../gateway/agent.ts')).startGateway(options, log)
+      : await (await import('../agent/agent.ts')).startAgent(options, log);
   const signal = await ended;
   log.info({ signal }, 'stopping');
   await agent.stop();

@@ -22,6 +22,7 @@ interface Options {
   flow?: number;
   objects?: string[];
   serviceRange: string;
+  publicRange: string;
   batch?: boolean;
   output: OutputFormat;
 }
@@ -42,6 +43,7 @@ export function register(program: Command): void {
     )
     .option('--objects <path>', 'YAML files or folders in place of a lab; may be repeated', collect)
     .option('--service-range <range>', 'with --objects', parseRangeOption, '10.96.0.0/16')
+    .option('--public-range <range>', 'with --objects', parseRangeOption, '198.51.100.0/24')
     .option(
       '--batch',
       'read {"from", "to", "sport", "node"} as JSON lines, answer each in a JSON line',
@@ -53,7 +55,7 @@ export function register(program: Command): void {
       `
 Examples:
   scripts/kubetun explain --from client --to svc/web
-  scripts/kubetun explain --from 203.0.113.10 --to 172.18.0.11:30080 -o json
+  scripts/kubetun explain --from 203.0.113.10 --to 198.51.100.11:30080 -o json
   scripts/kubetun explain --node node1 --flow 17
   kubectl get nodes,pods,services,endpointslices -A -o yaml > all.yaml
   scripts/kubetun explain --objects all.yaml --from default/client --to 10.96.0.20:80`,
@@ -81,7 +83,8 @@ async function explain(options: Options, command: Command): Promise<void> {
 
 async function sourceOf(options: Options, command: Command): Promise<ExplainSource> {
   const { fromFiles, fromLab } = await import('../explain/source.ts');
-  if (options.objects) return fromFiles(options.objects, options.serviceRange);
+  const { objects, serviceRange, publicRange } = options;
+  if (objects) return fromFiles(objects, { services: serviceRange, public: publicRange });
   const lab = labOf(command);
   requireNode(lab, options.node ?? null);
   return fromLab(kubeconfigOf(lab), (node) => arenaOf(lab, node));

@@ -5,6 +5,9 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 
+/** The gateway between a lab's nodes and its internet: no Node, but its datapath is looked at like one's. */
+export const CLOUD = 'cloud';
+
 const LAB_NAME = /^[a-z0-9][a-z0-9-]{0,11}$/;
 
 export type OutputFormat = 'table' | 'json';

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
+import { KubetunError } from '../../datapath/error.ts';
 import type { PolicyDescription } from '../policy/describe.ts';
 import { askAgent } from './admin-client.ts';
 import {
+  CLOUD,
   labOf,
   labOption,
   nodeOption,
@@ -66,6 +68,10 @@ function withPolicies(show: (policies: PolicyDescription[]) => [object, string])
   return async (options: { node: string; output: OutputFormat }, command: Command) => {
     const lab = labOf(command);
     requireNode(lab, options.node);
+    if (options.node === CLOUD) {
+      const message = 'the cloud has no NetworkPolicy: nodes enforce them';
+      throw new KubetunError('KT_POLICY_CLOUD', message, 'name a node with --node');
+    }
     const policies = await askAgent<PolicyDescription[]>(lab, options.node, '/policies');
     const [value, text] = show(policies);
     print(options.output, value, () => text);

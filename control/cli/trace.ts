@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { TraceRecord } from '../../datapath/observe/trace.ts';
@@ -6,6 +7,7 @@ import { endText, protocolName } from '../explain/question.ts';
 import type { ClusterView } from '../explain/view.ts';
 import {
   arenaOf,
+  CLOUD,
   kubeconfigOf,
   labOf,
   labOption,
@@ -62,7 +64,7 @@ async function trace(words: string[], options: Options, command: Command): Promi
   const { TraceReader } = await import('../../datapath/observe/trace.ts');
   const file = attachArenaFile(arenaOf(lab, options.node));
   const reader = new TraceReader(file.arena);
-  const names = new Names(kubeconfigOf(lab));
+  const names = new Names(kubeconfigOf(lab), existsSync(arenaOf(lab, CLOUD)));
   let ended = false;
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => (ended = true));
   // A pipe that closes, as `head` does, ends it.
@@ -95,12 +97,14 @@ async function trace(words: string[], options: Options, command: Command): Promi
 /** Names of addresses, as the API server knows them; none while it does not answer. */
 class Names {
   readonly #kubeconfig: string;
+  readonly #hasGateway: boolean;
   #view: ClusterView | null = null;
   #next = 0;
   #looking: Promise<void> | null = null;
 
-  constructor(kubeconfig: string) {
+  constructor(kubeconfig: string, hasGateway: boolean) {
     this.#kubeconfig = kubeconfig;
+    this.#hasGateway = hasGateway;
   }
 
   /** Looks again if it is time; packets do not wait for an API server that is slow to answer. */
@@ -111,7 +115,8 @@ class Names {
 
   async #look(): Promise<void> {
     const { viewOfLab } = await import('../explain/source.ts');
-    this.#view = await viewOfLab(this.#kubeconfig).catch(() => this.#view);
+    const view = viewOfLab(this.#kubeconfig, this.#hasGateway);
+    this.#view = await view.catch(() => this.#view);
     this.#next = Date.now() + NAMES_MS;
     this.#looking = null;
   }

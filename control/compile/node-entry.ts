@@ -11,6 +11,8 @@ export interface NodeRanges {
   snatPortMax: number;
   nodePortMin: number;
   nodePortMax: number;
+  /** Role gateway: it translates between the addresses of Nodes, and is none itself. */
+  gateway?: boolean;
 }
 
 /**
@@ -21,6 +23,12 @@ export const SNAT_PORT_MIN = 40_000;
 export const SNAT_PORT_MAX = 65_534;
 export const NODE_PORT_MIN = 30_000;
 export const NODE_PORT_MAX = 32_767;
+export const PORT_RANGES = {
+  snatPortMin: SNAT_PORT_MIN,
+  snatPortMax: SNAT_PORT_MAX,
+  nodePortMin: NODE_PORT_MIN,
+  nodePortMax: NODE_PORT_MAX,
+} as const;
 
 /** The node's part of the image, or null as long as the node's own address is not known. */
 export function buildNodeEntry(
@@ -31,7 +39,7 @@ export function buildNodeEntry(
   const rows = [...nodes];
   const nodeAddress = rows.find((row) => row.name === nodeName)?.addresses[0];
   if (nodeAddress === undefined) return null;
-  return {
+  const entry: NodeEntry = {
     nodeAddress,
     nodeAddresses: [...new Set(rows.flatMap((row) => row.addresses))].sort((a, b) => a - b),
     podRanges: mergeRanges([...ranges.podRanges, ...rows.flatMap((row) => row.podRanges)]),
@@ -41,6 +49,19 @@ export function buildNodeEntry(
     nodePortMin: ranges.nodePortMin,
     nodePortMax: ranges.nodePortMax,
   };
+  if (!ranges.gateway) return entry;
+  const nodeAddresses = entry.nodeAddresses.filter((address) => address !== nodeAddress);
+  return { ...entry, nodeAddresses, gateway: publicPairs(rows) };
+}
+
+/** Pairs (node address, public address) of the Nodes that have both, in the order of addresses. */
+function publicPairs(rows: NodeRow[]): Int32Array {
+  const pairs: [number, number][] = [];
+  for (const { addresses, publicAddresses } of rows) {
+    const [own, outside] = [addresses[0], publicAddresses[0]];
+    if (own !== undefined && outside !== undefined) pairs.push([own, outside]);
+  }
+  return Int32Array.from(pairs.sort((a, b) => a[0] - b[0]).flat());
 }
 
 /** Ranges in order, each once, and none that lies inside another. */

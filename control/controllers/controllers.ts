@@ -5,6 +5,7 @@ import { EndpointSliceController } from './endpoints/controller.ts';
 import { EndpointsController } from './endpoints/legacy.ts';
 import { EventExpiry } from './event-expiry.ts';
 import { GarbageCollector } from './garbage.ts';
+import { LoadBalancerController } from './loadbalancer/controller.ts';
 import { NamespaceController } from './namespaces.ts';
 import { NodeLifecycleController } from './nodes/controller.ts';
 import { TaintEviction } from './nodes/eviction.ts';
@@ -17,8 +18,16 @@ export interface Controllers {
   idle(): Promise<void>;
 }
 
-/** Starts every controller over the objects of a server, on the thread that serves them. */
-export function startControllers(registry: Registry, clock: Clock = SYSTEM_CLOCK): Controllers {
+/**
+ * Starts every controller over the objects of a server, on the thread that serves them.
+ *
+ * @param publicRange addresses for load balancers; null where nobody balances.
+ */
+export function startControllers(
+  registry: Registry,
+  publicRange: string | null,
+  clock: Clock = SYSTEM_CLOCK,
+): Controllers {
   const cluster = { store: registry.store, registry, clock };
   const all = [
     new EndpointSliceController(cluster),
@@ -31,6 +40,7 @@ export function startControllers(registry: Registry, clock: Clock = SYSTEM_CLOCK
     new NodeLifecycleController(cluster),
     new EventExpiry(cluster),
     new TaintEviction(cluster),
+    ...(publicRange === null ? [] : [new LoadBalancerController(cluster, publicRange)]),
   ];
   return {
     stop() {

@@ -33,8 +33,8 @@ export interface Explanation {
   steps: Step[];
 }
 
-/** Longer ways lead in circles: source's node, destination's node, and one more for a NodePort. */
-const HOPS_MAX = 4;
+/** Longer ways lead in circles: source's node, the gateway, a NodePort's node, the endpoint's, and one more. */
+const HOPS_MAX = 5;
 
 /**
  * Follows a packet.
@@ -62,6 +62,9 @@ export function follow(
     const excluded = excludedOf(passage, node, view);
     steps.push(...tellPassage(passage, tuple, node, excluded, view));
     if (first) addPolicies(first, passage);
+    // To what a public address stands for the node says that has it.
+    const isNews = first?.service === null && first.reason === 'one-to-one';
+    if (first && isNews) Object.assign(first, serviceOf(passage, excluded));
     first ??= summarize(passage, tuple, excluded, steps);
     Object.assign(first, { verdict: passage.verdict });
     if (passage.verdict !== 'forward') first.reason = passage.reason;
@@ -84,6 +87,7 @@ function addPolicies({ policies }: Explanation, passage: Passage): void {
 function excludedOf(passage: Passage, node: string, view: ClusterView): Excluded[] {
   if (passage.service === null || passage.frontend === null) return [];
   const eligible = new Set(pairTexts(passage.eligible));
+  if (node === view.gateway?.name) return view.gateway.excluded(passage.service, eligible);
   return view.excluded(passage.service, node, eligible, passage.local);
 }
 
@@ -93,18 +97,23 @@ function summarize(
   excluded: Excluded[],
   steps: Step[],
 ): Explanation {
-  const { verdict, reason, service, left, chosenBy, masquerade } = passage;
-  const endpoint = left && endText(left.dst, left.dport, left.proto);
+  const { verdict, reason, left } = passage;
   return {
-    ...{ verdict, reason, service },
-    eligible: pairTexts(passage.eligible),
-    excluded,
-    chosen: endpoint && chosenBy ? { endpoint, by: chosenBy } : null,
-    masquerade,
+    ...{ verdict, reason },
+    ...serviceOf(passage, excluded),
     original: tupleText(tuple),
     translated: left && tupleText(left),
     policies: [...passage.policies],
     steps,
+  };
+}
+
+function serviceOf(passage: Passage, excluded: Excluded[]) {
+  const { service, left, chosenBy, masquerade } = passage;
+  const endpoint = left && endText(left.dst, left.dport, left.proto);
+  return {
+    ...{ service, excluded, masquerade, eligible: pairTexts(passage.eligible) },
+    chosen: endpoint && chosenBy ? { endpoint, by: chosenBy } : null,
   };
 }
 
@@ -126,13 +135,32 @@ function nextNode(tuple: Tuple, node: string, view: ClusterView, steps: Step[]):
     else step('deliver', `no pod has ${formatAddress(tuple.dst)}: the node says host unreachable`);
     return null;
   }
-  if (at === null) {
-    step('leave', `by the node's uplink, to ${formatAddress(tuple.dst)}, which is outside`);
-    return null;
-  }
+  if (at === null) return nextOutside(tuple.dst, node, view, step);
   const address = view.nodes.get(at)?.addresses[0];
   step('wire', `to node ${at}${address === undefined ? '' : ` (${formatAddress(address)})`}`);
   return at;
+}
+
+/** The same for an address that is neither a node's nor a pod's. */
+function nextOutside(
+  dst: number,
+  node: string,
+  { gateway }: ClusterView,
+  step: (stage: string, text: string) => void,
+): string | null {
+  const where = `to ${formatAddress(dst)}, which is outside`;
+  if (gateway === null) {
+    step('leave', `by the node's uplink, ${where}`);
+    return null;
+  }
+  if (node !== gateway.name) {
+    step('wire', `to the gateway ${gateway.name}`);
+    return gateway.name;
+  }
+  const next = gateway.nodeFor(dst);
+  if (next === null) step('leave', `by the gateway's uplink, ${where}`);
+  else step('wire', `to a node such as ${next}: every one has the balancer's address`);
+  return next;
 }
 
 function pairTexts(pairs: Int32Array): string[] {

@@ -8,12 +8,7 @@ import type { Range4 } from '../../datapath/nat/image.ts';
 import { ImageWriter } from '../../datapath/nat/image-writer.ts';
 import { Compiler } from '../compile/compiler.ts';
 import { IdAllocator } from '../compile/ids.ts';
-import {
-  NODE_PORT_MAX,
-  NODE_PORT_MIN,
-  SNAT_PORT_MAX,
-  SNAT_PORT_MIN,
-} from '../compile/node-entry.ts';
+import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import type { EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Service } from '../kube/kinds.ts';
 import { readNamespace, readNetworkPolicy } from '../model/network-policy.ts';
 import { readNode } from '../model/node.ts';
@@ -167,20 +162,22 @@ export function compileArena(
   const { services, slices, policies: rules, pods } = objects;
   const count =
     services.length + slices.length + (rules.length > 0 ? rules.length + pods.length : 0);
+  const ranges = { serviceRange, podRanges: [], ...PORT_RANGES };
+  return fillArena(tablesOf(node, objects), ranges, count, seed);
+}
+
+/** The memory of a datapath that has these tables; null without an address. `count` is how many objects they hold. */
+export function fillArena(
+  tables: Tables,
+  ranges: NodeRanges,
+  count: number,
+  seed: number,
+): Arena | null {
   const words = IMAGE_WORDS_PER_OBJECT * count;
   const imageWords = Math.max(IMAGE_WORDS_MIN, 2 ** Math.ceil(Math.log2(words + 1)));
   const arena = createArena({ flowsMax: FLOWS_MAX, imageWords }, seed);
   const writer = new ImageWriter(arena);
-  const ranges = {
-    serviceRange,
-    podRanges: [],
-    snatPortMin: SNAT_PORT_MIN,
-    snatPortMax: SNAT_PORT_MAX,
-    nodePortMin: NODE_PORT_MIN,
-    nodePortMax: NODE_PORT_MAX,
-  };
-  const compiler = new Compiler(node, ranges, new IdAllocator(new Map(), writer));
-  const tables = tablesOf(node, objects);
+  const compiler = new Compiler(tables.nodeName, ranges, new IdAllocator(new Map(), writer));
   const compiled = compiler.compile(tables, tables.takeChanges(), 1);
   if (!compiled?.change.node) return null;
   const policies = new PolicyCompiler(writer.policySurvivors());

@@ -44,14 +44,16 @@ export function protocolName(proto: number): string {
 export function readQuestion(text: QuestionText, view: ClusterView): Question {
   const to = readTarget(text.to, view);
   const source = readSource(text.from, view);
-  const node = text.node ?? source.node ?? entryOf(to.address, view);
+  // What comes from outside meets the gateway first, where there is one.
+  const entry = view.gateway?.name ?? entryOf(to.address, view);
+  const node = text.node ?? source.node ?? entry;
   if (node === null) {
     throw refuse(
       `${text.from} is on no node of the cluster, so its packet may arrive at any node`,
       'say at which one with --node',
     );
   }
-  if (!view.nodes.has(node)) {
+  if (!view.nodes.has(node) && node !== view.gateway?.name) {
     throw refuse(`there is no node ${node}`, nodesText(view));
   }
   const sport = text.sport ?? PORT_FIRST;

@@ -1,13 +1,15 @@
 // Where an explanation gets its datapaths and names from: a running lab, or files alone.
 import { randomInt } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { type ArenaFile, attachArenaFile, borrowArenaFile } from '../../datapath/arena/file.ts';
 import { KubetunError } from '../../datapath/error.ts';
-import type { Range4 } from '../../datapath/nat/image.ts';
 import { readGeneration } from '../../datapath/nat/image-reader.ts';
 import { Prober } from '../../datapath/observe/probe.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
+import { CLOUD } from '../cli/options.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
 import type { KubeKind } from '../kube/kinds.ts';
+import { compileGateway, GatewayView } from './gateway.ts';
 import { type ClusterObjects, compileArena, noObjects, readObjects } from './objects.ts';
 import { ClusterView } from './view.ts';
 
@@ -23,24 +25,36 @@ const SEED_OFFLINE = 1;
 /** What was borrowed or listed is looked at anew after so long. */
 const REFRESH_MS = 5000;
 
-/** From files: every node's datapath is compiled from them. The same files give the same answers. */
-export function fromFiles(paths: string[], serviceRange: string): ExplainSource {
+/**
+ * From files: every node's datapath is compiled from them, and a gateway's if somebody has an address outside. The same
+ * files give the same answers.
+ */
+export function fromFiles(
+  paths: string[],
+  ranges: { services: string; public: string },
+): ExplainSource {
   const objects = readObjects(paths);
-  const range = parseRange(serviceRange)!;
-  const view = new ClusterView(objects);
+  const serviceRange = parseRange(ranges.services)!;
+  const gateway = new GatewayView(CLOUD, objects);
+  const view = new ClusterView(objects, gateway.isNeeded ? gateway : null);
+  const compile = (node: string) =>
+    node === view.gateway?.name
+      ? compileGateway(node, objects, ranges.public, SEED_OFFLINE)
+      : compileArena(node, objects, serviceRange, SEED_OFFLINE);
   return {
     view,
     prober: remember((node) => {
-      const arena = compileObjects(node, objects, range);
+      const arena = named(node, () => compile(node));
       return arena && new Prober(arena, SEED_OFFLINE);
     }),
     refresh: async () => {},
   };
 }
 
-function compileObjects(node: string, objects: ClusterObjects, serviceRange: Range4) {
+/** Says of which node it is that the objects make no sense. */
+function named<T>(node: string, compile: () => T): T {
   try {
-    return compileArena(node, objects, serviceRange, SEED_OFFLINE);
+    return compile();
   } catch (error) {
     if (error instanceof KubetunError) throw error;
     const message = `the objects make no image for node ${node} (${(error as Error).message})`;
@@ -57,9 +71,10 @@ export async function fromLab(
   arenaOf: (node: string) => string,
 ): Promise<ExplainSource> {
   const borrowed = new Map<string, Borrowed>();
+  const look = () => viewOfLab(kubeconfig, existsSync(arenaOf(CLOUD)));
   let listed = Date.now();
   const source: ExplainSource = {
-    view: await viewOfLab(kubeconfig),
+    view: await look(),
     prober: (node) => {
       const before = borrowed.get(node);
       if (before?.isCurrent()) return before.prober;
@@ -73,7 +88,7 @@ export async function fromLab(
       if (Date.now() - listed < REFRESH_MS) return;
       listed = Date.now();
       // Without its API server the lab has the names that it had.
-      source.view = await viewOfLab(kubeconfig).catch(() => source.view);
+      source.view = await look().catch(() => source.view);
     },
   };
   return source;
@@ -110,11 +125,12 @@ function borrow(path: string): Borrowed | null {
   }
 }
 
-/** The names that a lab's API server has at this moment. */
-export async function viewOfLab(kubeconfig: string): Promise<ClusterView> {
+/** The names that a lab's API server has at this moment; `hasGateway` if there is one whose datapath may be asked. */
+export async function viewOfLab(kubeconfig: string, hasGateway: boolean): Promise<ClusterView> {
   const kube = connectKube(kubeconfig);
   try {
-    return new ClusterView(await listObjects(kube));
+    const objects = await listObjects(kube);
+    return new ClusterView(objects, hasGateway ? new GatewayView(CLOUD, objects) : null);
   } finally {
     kube.close();
   }

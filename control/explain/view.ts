@@ -7,6 +7,7 @@ import type { NodeRow, ServiceRow, SliceRow } from '../model/rows.ts';
 import { readService } from '../model/service.ts';
 import { readSlice } from '../model/slice.ts';
 import { endpointsOf } from '../model/union.ts';
+import type { GatewayView } from './gateway.ts';
 import type { ClusterObjects } from './objects.ts';
 
 export interface PodPlace {
@@ -29,7 +30,14 @@ export class ClusterView {
   readonly #podsByAddress = new Map<number, PodPlace>();
   readonly #slices = new Map<string, SliceRow[]>();
 
-  constructor({ nodes, pods, services, slices }: ClusterObjects) {
+  /** Where packets leave the cluster and enter it; null where nothing is known of that. */
+  readonly gateway: GatewayView | null;
+
+  constructor(
+    { nodes, pods, services, slices }: ClusterObjects,
+    gateway: GatewayView | null = null,
+  ) {
+    this.gateway = gateway;
     for (const object of nodes) {
       const row = readNode(object);
       this.nodes.set(row.name, row);
@@ -60,12 +68,14 @@ export class ClusterView {
     return this.#podsByAddress.get(address);
   }
 
-  /** Whose address it is, if that is known: `pod NS/NAME` or `node NAME`. */
+  /** Whose address it is, if that is known: `pod NS/NAME`, `node NAME`, or `NAME outside`. */
   nameOf(address: number): string | null {
     const pod = this.podAt(address);
     if (pod) return `pod ${pod.key}`;
     const node = this.#nodeWith(address);
-    return node ? `node ${node.name}` : null;
+    if (node) return `node ${node.name}`;
+    const owner = this.gateway?.ownerOf(address) ?? null;
+    return owner && `${owner} outside`;
   }
 
   /** Keys of the Services that capture an address, with their ports: `NS/NAME (http 80, 443)`. */

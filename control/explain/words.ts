@@ -45,7 +45,14 @@ const REASONS: Record<string, string> = {
     'dropped: an address of the pod ranges, and the datapath knows no pod that has it',
   'no-image': 'dropped: the datapath does not know the policies yet',
   unanswerable: 'refused, but such a source must not be answered: dropped',
+  'one-to-one': 'between a node and its public address: translated without a flow',
+  'foreign-source': 'neither from a node nor for one: nobody outside could answer, dropped',
   direct: 'needs no translation: tracked, and let by',
+};
+
+const REASONS_GATEWAY: Record<string, string> = {
+  ...REASONS,
+  unallocated: "a public address that is neither a node's nor a load balancer's: dropped",
 };
 
 /** The steps of a packet in one datapath, in the order of the pipeline. */
@@ -67,7 +74,8 @@ export function tellPassage(
     tellEndpoints(passage, excluded, view, step);
   }
   tellPolicies(passage, view, step);
-  if (REASONS[reason]) step(left ? 'establish' : passage.verdict, REASONS[reason]);
+  const said = (node === view.gateway?.name ? REASONS_GATEWAY : REASONS)[reason];
+  if (said) step(left ? 'establish' : passage.verdict, said);
   if (reason === 'reject-wrong-port') {
     const services = view.servicesAt(sent.dst);
     if (services.length > 0) step('', `${formatAddress(sent.dst)} is ${services.join(', ')}`);

@@ -7,13 +7,17 @@ import type { NodeRow } from './rows.ts';
 const TAINT_LEAVING = 'ToBeDeletedByClusterAutoscaler';
 const LABEL_ZONE = 'topology.kubernetes.io/zone';
 
-/** The row of a Node: its IPv4 InternalIPs, the primary one first, and its pod ranges. */
+/** The row of a Node: its IPv4 addresses, the primary one of each type first, and its pod ranges. */
 export function readNode(object: Node): NodeRow {
-  const internal = (object.status?.addresses ?? []).filter((a) => a.type === 'InternalIP');
+  const addressesOf = (type: string) => {
+    const found = (object.status?.addresses ?? []).filter((a) => a.type === type);
+    return parseAddresses(found.map((a) => a.address));
+  };
   const cidrs = new Set([object.spec?.podCIDR, ...(object.spec?.podCIDRs ?? [])]);
   return {
     name: object.metadata?.name ?? '',
-    addresses: parseAddresses(internal.map((a) => a.address)),
+    addresses: addressesOf('InternalIP'),
+    publicAddresses: addressesOf('ExternalIP'),
     podRanges: [...cidrs].map((text) => parseRange(text ?? '')).filter((range) => range !== null),
     zone: object.metadata?.labels?.[LABEL_ZONE] ?? '',
     leaving: isLeaving(object),

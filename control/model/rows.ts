@@ -70,6 +70,8 @@ export interface NodeRow {
   name: string;
   /** InternalIPs; the first is the node's primary address. */
   addresses: number[];
+  /** ExternalIPs; the first is who the node is outside. */
+  publicAddresses: number[];
   podRanges: Range4[];
   /** Label topology.kubernetes.io/zone; empty for none. */
   zone: string;

@@ -98,6 +98,12 @@ export function readCapturedRoutes(): string[] {
   return routes.map((route) => route.dst);
 }
 
+/** Addresses of a range that the main table has routes of their own to. */
+export function readRoutesIn(range: string): string[] {
+  const routes = ipJson<RouteJson>('-4', 'route', 'show', 'root', range) ?? [];
+  return routes.map((route) => route.dst);
+}
+
 /** Takes rules, routes and the TUN device off the node; nothing is left, and repeating it does no harm. */
 export function removeSteering(tun: string): void {
   ipBatch(undoRules(readRules()));

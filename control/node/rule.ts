@@ -6,6 +6,8 @@ export const TABLE = 100;
 export const TABLE_CAPTURED = 101;
 /** Where the local table is looked up: behind our rules, so that the node's own addresses are steered too. */
 export const PREF_LOCAL = 32_000;
+/** The same on a gateway, whose own addresses are nobody's but its own. */
+export const PREF_LOCAL_FIRST = 0;
 /** Our rules lie below this. */
 const PREF_MAX = 100;
 /**
@@ -16,6 +18,8 @@ export const PREF_LOCAL_NARROW = PREF_MAX;
 /** Ordinary routing, local addresses first. */
 export const PLAINLY = `goto ${PREF_LOCAL}`;
 export const PLAINLY_NARROW = `goto ${PREF_LOCAL_NARROW}`;
+/** The same where local addresses are looked up first, as ever. */
+export const MAIN = 'goto 32766';
 export const STEER = `lookup ${TABLE}`;
 export const CAPTURED = `lookup ${TABLE_CAPTURED}`;
 
@@ -95,7 +99,7 @@ export function parseRule(json: RuleJson): Rule {
 }
 
 const ACTIONS_OURS = new Set([
-  ...[STEER, CAPTURED, PLAINLY, PLAINLY_NARROW],
+  ...[STEER, CAPTURED, PLAINLY, PLAINLY_NARROW, MAIN],
   ...['prohibit', 'blackhole'],
 ]);
 
@@ -104,7 +108,7 @@ export function isOurs(rule: Rule): boolean {
   return rule.pref > 0 && rule.pref < PREF_MAX && ACTIONS_OURS.has(rule.action);
 }
 
-const LOCAL_FIRST = 'pref 0 lookup local';
+const LOCAL_FIRST = `pref ${PREF_LOCAL_FIRST} lookup local`;
 const LOCALS_BEHIND = [PREF_LOCAL, PREF_LOCAL_NARROW].map((pref) => `pref ${pref} lookup local`);
 
 /**

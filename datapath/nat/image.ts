@@ -43,7 +43,8 @@ export interface NodeEntry {
   nodePortMax: number;
   /**
    * Role gateway: pairs (node address, public address) of the stateless 1:1 translation. Absent on a node. A gateway's
-   * `serviceRange` is the range of public addresses, it has no pod ranges, and its Services are load balancers whose
+   * `serviceRange` is the range of public addresses, its `podRanges` are all that lies inside, where nobody but nodes may
+   * send from; `nodeAddress` is its own, which is no node's. Its Services are load balancers whose
    * endpoints, (node, NodePort) or the frontend itself for what every node captures, are `cluster` and `local` alike,
    * with SERVICE_FLAG_EXTERNAL_LOCAL: the client keeps its address.
    */

@@ -33,9 +33,10 @@ const {
 const PROTO_DCCP = 33;
 const PROTO_UDP_LITE = 136;
 
-/** True for a source of the inside that is no node: nobody outside could answer it. */
+/** True for a source of the inside that is neither a node nor the gateway itself: nobody outside could answer it. */
 export function isForeign(d: Datapath, src: number): boolean {
   const { services } = d;
+  if (src === services.nodeAddress) return false;
   return services.inPodRange(src) && services.counterpartOf(src, MARK_NODE) === 0;
 }
 
@@ -49,7 +50,8 @@ export function toPublic(d: Datapath, src: number, dst: number): number {
   const { decision, services } = d;
   const from = services.counterpartOf(src, MARK_NODE);
   const to = services.counterpartOf(dst, MARK_PUBLIC);
-  if (from === 0 && to === 0) {
+  // The gateway's own pings come this way with its errors, and leave as they are.
+  if (from === 0 && to === 0 && src !== services.nodeAddress) {
     return services.inServiceRange(dst) ? -DROP_UNALLOCATED : -DROP_FOREIGN_SOURCE;
   }
   decision.newSrc = from || src;

@@ -18,7 +18,7 @@ Examples:
   scripts/kubetun lab up --nodes 3 -f web.yaml
   scripts/kubetun lab status
   scripts/kubetun lab exec web-1 -- curl -s http://10.96.0.20/hostname
-  scripts/kubetun lab exec internet -- curl -s http://172.18.0.11:30080/hostname
+  scripts/kubetun lab exec internet -- curl -s http://198.51.100.11:30080/hostname
   scripts/kubetun lab forward 8080:svc/web
   scripts/kubetun lab down`,
     );

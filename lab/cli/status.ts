@@ -1,6 +1,12 @@
 import type { Command } from 'commander';
 import { askAgent } from '../../control/cli/admin-client.ts';
-import { labOf, labOption, type OutputFormat, outputOption } from '../../control/cli/options.ts';
+import {
+  CLOUD,
+  labOf,
+  labOption,
+  type OutputFormat,
+  outputOption,
+} from '../../control/cli/options.ts';
 import { formatTable, print } from '../../control/cli/table.ts';
 import { connectKube } from '../../control/kube/client.ts';
 import { isAlive } from '../host/process.ts';
@@ -10,13 +16,18 @@ import { planLab } from '../plan/plan.ts';
 import { kubeconfigPath } from '../state/paths.ts';
 import { type LabRecord, requireLab } from '../state/record.ts';
 import { isAgentRunning } from '../supervisor/agents.ts';
+import { cloudAddress } from '../topology/topology.ts';
 
-interface NodeStatus {
-  name: string;
-  address: string;
-  podCIDR: string;
+interface AgentState {
   agent: 'running' | 'stopped';
   generation: number | null;
+}
+
+interface NodeStatus extends AgentState {
+  name: string;
+  address: string;
+  publicAddress: string;
+  podCIDR: string;
 }
 
 interface PodStatus {
@@ -31,6 +42,8 @@ interface PodStatus {
 interface LabStatus {
   lab: string;
   nodes: NodeStatus[];
+  /** The gateway between them and the internet. */
+  cloud: AgentState & { address: string };
   /** Null while the API server does not answer. */
   pods: PodStatus[] | null;
   /** What of the network is not as it was made, one line each. */
@@ -58,24 +71,22 @@ async function readStatus(record: LabRecord): Promise<LabStatus> {
   return {
     lab,
     nodes: await Promise.all(
-      topology.nodes.map(async (node) => {
-        const running = isAgentRunning(lab, node.name);
-        const status = running
-          ? await askAgent<{ generation: number }>(lab, node.name, '/status').catch(() => null)
-          : null;
-        return {
-          name: node.name,
-          address: node.address,
-          podCIDR: node.podCIDR,
-          agent: running ? ('running' as const) : ('stopped' as const),
-          generation: status?.generation ?? null,
-        };
-      }),
+      topology.nodes.map(async ({ name, address, publicAddress, podCIDR }) => ({
+        ...{ name, address, publicAddress, podCIDR },
+        ...(await readAgentState(lab, name)),
+      })),
     ),
+    cloud: { address: cloudAddress(topology.ranges), ...(await readAgentState(lab, CLOUD)) },
     pods,
     network: await checkPlan(planLab(lab, topology)),
     api: runs ? `https://127.0.0.1:${apiPort}` : null,
   };
+}
+
+async function readAgentState(lab: string, node: string): Promise<AgentState> {
+  if (!isAgentRunning(lab, node)) return { agent: 'stopped', generation: null };
+  const status = await askAgent<{ generation: number }>(lab, node, '/status').catch(() => null);
+  return { agent: 'running', generation: status?.generation ?? null };
 }
 
 async function readPods(lab: string): Promise<PodStatus[]> {
@@ -95,12 +106,15 @@ async function readPods(lab: string): Promise<PodStatus[]> {
   }
 }
 
-function formatStatus({ lab, nodes, pods, network, api }: LabStatus): string {
+function formatStatus({ lab, nodes, cloud, pods, network, api }: LabStatus): string {
   const parts = [
     `lab ${lab}, API server ${api ?? 'stopped'}`,
     formatTable(
-      ['NODE', 'ADDRESS', 'PODS', 'AGENT', 'GENERATION'],
-      nodes.map((n) => [n.name, n.address, n.podCIDR, n.agent, String(n.generation ?? '-')]),
+      ['NODE', 'ADDRESS', 'PUBLIC', 'PODS', 'AGENT', 'GENERATION'],
+      [...nodes, { ...cloud, name: CLOUD, publicAddress: '-', podCIDR: '-' }].map((n) => [
+        ...[n.name, n.address, n.publicAddress, n.podCIDR, n.agent],
+        String(n.generation ?? '-'),
+      ]),
     ),
   ];
   if (network.length > 0) parts.push(`the network is not whole:\n  ${network.join('\n  ')}`);

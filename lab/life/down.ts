@@ -1,7 +1,7 @@
 // Taking a lab away: its processes, pods, namespaces and files, in that order, also after a crash of any of them.
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { arenaOf, stateDir } from '../../control/cli/options.ts';
+import { arenaOf, CLOUD, stateDir } from '../../control/cli/options.ts';
 import { ipBatch } from '../host/ip.ts';
 import { namespaceLink, namespacesOfLab } from '../host/namespaces.ts';
 import { endProcesses, type ProcessId, processesInNamespaces } from '../host/process.ts';
@@ -36,12 +36,13 @@ export async function bringDown(lab: string): Promise<boolean> {
 export async function takeDown(lab: string): Promise<boolean> {
   const record = readRecordOrNull(lab);
   const namespaces = namespacesOfLab(lab);
-  const arenas = arenasOf(lab, record?.topology.nodes.map((node) => node.name) ?? []);
+  const nodes = [...(record?.topology.nodes.map((node) => node.name) ?? []), CLOUD];
+  const arenas = arenasOf(lab, nodes);
   const found = holdsLab(lab) || namespaces.length > 0 || arenas.length > 0;
   if (!found) return false;
   // First the one that would start the others again.
   if (record?.supervisor) await endProcesses([record.supervisor], GRACE_MS);
-  const agents = record?.topology.nodes.map((node) => readAgent(lab, node.name)) ?? [];
+  const agents = nodes.map((node) => readAgent(lab, node));
   await endProcesses(
     agents.filter((agent): agent is ProcessId => agent !== null),
     GRACE_MS,
@@ -77,7 +78,7 @@ function readRecordOrNull(lab: string) {
   }
 }
 
-/** Arenas of the nodes that the record names; without a record, of those whose names can be this lab's alone. */
+/** Arenas of the cloud and of the nodes that the record names; without a record, of those whose names can be this lab's alone. */
 function arenasOf(lab: string, nodes: string[]): string[] {
   const named = nodes.map((node) => arenaOf(lab, node));
   const prefix = `kubetun-${lab}-`;

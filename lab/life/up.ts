@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { stateDir } from '../../control/cli/options.ts';
+import { CLOUD, stateDir } from '../../control/cli/options.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { namespacesOfLab } from '../host/namespaces.ts';
@@ -187,7 +187,7 @@ function takeBackOnSignal(lab: string): TakenBack {
   return state;
 }
 
-/** Resolves once every node is ready. Throws KubetunError KT_LAB_START with what stood in the way. */
+/** Resolves once every node and the cloud are ready. Throws KubetunError KT_LAB_START with what stood in the way. */
 async function startSupervisorProcess(
   lab: string,
   topology: Topology,
@@ -196,7 +196,7 @@ async function startSupervisorProcess(
   const child = spawnSupervisor(lab);
   // At once: whoever takes the lab down must find it, however far it has come.
   updateRecord(lab, { supervisor: identify(child.pid ?? -1) });
-  const waiting = new Set(topology.nodes.map((node) => node.name));
+  const waiting = new Set([...topology.nodes.map((node) => node.name), CLOUD]);
   let timer: NodeJS.Timeout | undefined;
   try {
     await new Promise<void>((resolve, reject) => {

@@ -1,4 +1,5 @@
 // The network of a lab as a list of steps: pure, from the topology alone.
+import { CLOUD } from '../../control/cli/options.ts';
 import { fabricLink, namespaceOf } from '../state/names.ts';
 import {
   apiAddress,
@@ -28,7 +29,8 @@ const SYSCTLS_COMMON: [string, string][] = [
   ['ipv4/conf/default/arp_ignore', '0'],
 ];
 
-const SYSCTLS_ROUTER: [string, string][] = [
+/** Of a node, and of the cloud, whose datapath needs the same. */
+const SYSCTLS_NODE: [string, string][] = [
   // First: it resets others.
   ['ipv4/ip_forward', '1'],
   ...SYSCTLS_COMMON,
@@ -36,10 +38,6 @@ const SYSCTLS_ROUTER: [string, string][] = [
   ['ipv4/conf/default/send_redirects', '0'],
   ['ipv4/conf/all/accept_redirects', '0'],
   ['ipv4/conf/default/accept_redirects', '0'],
-];
-
-const SYSCTLS_NODE: [string, string][] = [
-  ...SYSCTLS_ROUTER,
   // With rules by protocol, packets of connected local sockets would die on the way to the TUN.
   ['ipv4/ip_early_demux', '0'],
   ['ipv4/ip_local_port_range', EPHEMERAL_PORTS.join(' ')],
@@ -57,7 +55,7 @@ const SYSCTLS_BRIDGE: [string, string][] = [
 
 /** Every step from nothing to a network that is whole except for the agents. */
 export function planLab(lab: string, topology: Topology): Step[] {
-  const places = ['fabric', 'cloud', 'internet', ...topology.nodes.map((node) => node.name)];
+  const places = ['fabric', CLOUD, 'internet', ...topology.nodes.map((node) => node.name)];
   return [
     ...places.map((place): Step => ({ kind: 'namespace', namespace: namespaceOf(lab, place) })),
     ...sysctlSteps(lab, topology),
@@ -76,7 +74,7 @@ function sysctlSteps(lab: string, topology: Topology): Step[] {
   });
   return [
     step('fabric', [...SYSCTLS_COMMON, ...SYSCTLS_BRIDGE]),
-    step('cloud', SYSCTLS_ROUTER),
+    step(CLOUD, SYSCTLS_NODE),
     step('internet', SYSCTLS_COMMON),
     ...topology.nodes.map((node) => step(node.name, SYSCTLS_NODE)),
   ];
@@ -86,7 +84,7 @@ function sysctlSteps(lab: string, topology: Topology): Step[] {
 function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
   const own = `${apiAddress(ranges)}/${prefixOf(ranges.fabric)}`;
   const ends = [
-    { place: 'cloud', mtu },
+    { place: CLOUD, mtu },
     ...nodes.map((node) => ({ place: node.name, mtu: node.mtu })),
   ];
   const links = ends.map((end) => ({ ...end, link: fabricLink(end.place) }));
@@ -115,20 +113,24 @@ function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
   };
 }
 
-/** Routes between the fabric and the internet, and knows nothing of pods. */
+/** Closed until its datapath forwards, and again where that takes its steering off: what it let by would be untranslated. */
+const CLOUD_GUARD_PREF = 31_000;
+
+/** The network's edge between the fabric and the internet; its agent makes a gateway of it. */
 function cloudStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
   const inner = `${cloudAddress(ranges)}/${prefixOf(ranges.fabric)}`;
   const outer = `${internetGateway(ranges)}/${prefixOf(ranges.internet)}`;
   const internet = namespaceOf(lab, 'internet');
   return {
     kind: 'network',
-    namespace: namespaceOf(lab, 'cloud'),
-    title: 'cloud: a router between the fabric and the internet',
+    namespace: namespaceOf(lab, CLOUD),
+    title: 'cloud: the edge between the fabric and the internet, closed until its agent runs',
     lines: [
       'link set lo up',
       `link add eth1 mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${internet}`,
       `addr add ${inner} dev eth0`,
       `addr add ${outer} dev eth1`,
+      ...['eth0', 'eth1'].map((iif) => `rule add pref ${CLOUD_GUARD_PREF} iif ${iif} blackhole`),
       'link set eth0 up',
       'link set eth1 up',
       ...nodes.flatMap((node) => narrowWayTo(node, mtu, 'eth0')),

@@ -1,10 +1,10 @@
-// One agent per node: started, watched, started again.
+// One agent per node, and one for the cloud: started, watched, started again.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { askAgent } from '../../control/cli/admin-client.ts';
-import { arenaOf, socketOf, stateDir } from '../../control/cli/options.ts';
+import { arenaOf, CLOUD, socketOf, stateDir } from '../../control/cli/options.ts';
 import {
   NODE_PORT_MAX,
   NODE_PORT_MIN,
@@ -19,7 +19,7 @@ import { lastWords } from '../state/log.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
 import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../state/paths.ts';
 import { writeAtomic } from '../state/record.ts';
-import { SPOOFED_LINK, type Topology, type TopologyNode } from '../topology/topology.ts';
+import { SPOOFED_LINK, type Topology } from '../topology/topology.ts';
 import { Watchdog } from './watchdog.ts';
 
 const RESTART_MS_FIRST = 100;
@@ -46,7 +46,6 @@ export class AgentKeeper {
   #stopped = false;
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #failures = new Map<string, number>();
-  readonly #nodes = new Map<string, TopologyNode>();
   readonly #watchdog: Watchdog;
 
   constructor(options: AgentKeeperOptions) {
@@ -59,14 +58,13 @@ export class AgentKeeper {
     });
   }
 
-  /** Starts the agent of a node, or takes over the one that runs. */
-  keep(node: TopologyNode): void {
-    this.#nodes.set(node.name, node);
-    const running = readAgent(this.#options.lab, node.name);
+  /** Starts the agent of a node, or of the cloud, or takes over the one that runs. */
+  keep(node: string): void {
+    const running = readAgent(this.#options.lab, node);
     if (running && isAlive(running)) {
-      this.#options.log.info({ node: node.name, pid: running.pid }, 'agent goes on');
+      this.#options.log.info({ node, pid: running.pid }, 'agent goes on');
       this.#watch(node, running);
-      this.#awaitReady(node.name);
+      this.#awaitReady(node);
     } else {
       this.#start(node, RESTART_MS_FIRST);
     }
@@ -79,49 +77,50 @@ export class AgentKeeper {
     for (const timer of this.#timers) clearTimeout(timer);
   }
 
-  #start(node: TopologyNode, delayMs: number): void {
+  #start(node: string, delayMs: number): void {
     if (this.#stopped) return;
     const { lab, log } = this.#options;
     const started = Date.now();
     let child: ChildProcess | undefined;
     try {
-      child = spawnAgent(lab, node.name, this.#options.topology);
+      child = spawnAgent(lab, node, this.#options.topology);
       const own = identify(child.pid ?? -1);
-      if (own) writeAtomic(agentRecordPath(lab, node.name), `${JSON.stringify(own)}\n`);
+      if (own) writeAtomic(agentRecordPath(lab, node), `${JSON.stringify(own)}\n`);
     } catch (error) {
       // A full disk is no reason to look after the other nodes no more. Nobody would find an agent without a record.
       child?.kill('SIGKILL');
-      log.error({ node: node.name, why: String(error) }, 'agent cannot be started');
+      log.error({ node, why: String(error) }, 'agent cannot be started');
       return this.#restart(node, delayMs, Math.min(delayMs * 2, RESTART_MS_MAX));
     }
     const { pid } = child;
-    log.info({ node: node.name, pid }, 'agent started');
+    log.info({ node, pid }, 'agent started');
     const ended = (why: object) => {
       if (this.#stopped) return;
       const lived = Date.now() - started;
       const next = lived > LIVED_WELL_MS ? RESTART_MS_FIRST : Math.min(delayMs * 2, RESTART_MS_MAX);
-      log.warn({ node: node.name, pid, ...why, livedMs: lived, delayMs }, 'agent ended');
+      log.warn({ node, pid, ...why, livedMs: lived, delayMs }, 'agent ended');
       this.#restart(node, delayMs, next);
     };
     child.once('error', (error) => ended({ why: error.message }));
     child.once('exit', (code, name) => ended({ code, signal: name }));
-    this.#awaitReady(node.name);
+    this.#awaitReady(node);
   }
 
-  #restart(node: TopologyNode, delayMs: number, nextMs: number): void {
+  #restart(node: string, delayMs: number, nextMs: number): void {
     const { lab, onFailing } = this.#options;
-    this.#watchdog.away(node.name);
-    const failures = (this.#failures.get(node.name) ?? 0) + 1;
-    this.#failures.set(node.name, failures);
-    if (failures === FAILURES_MAX) onFailing(node.name, lastWords(agentLogPath(lab, node.name)));
+    // The cloud has no traffic of its own that would be worth a way past the datapath.
+    if (node !== CLOUD) this.#watchdog.away(node);
+    const failures = (this.#failures.get(node) ?? 0) + 1;
+    this.#failures.set(node, failures);
+    if (failures === FAILURES_MAX) onFailing(node, lastWords(agentLogPath(lab, node)));
     this.#later(delayMs, () => this.#start(node, nextMs));
   }
 
   /** An agent of an earlier supervisor is no child of this process: only looking tells that it ended. */
-  #watch(node: TopologyNode, agent: ProcessId): void {
+  #watch(node: string, agent: ProcessId): void {
     this.#later(POLL_MS, () => {
       if (isAlive(agent)) return this.#watch(node, agent);
-      this.#options.log.warn({ node: node.name, pid: agent.pid }, 'agent ended');
+      this.#options.log.warn({ node, pid: agent.pid }, 'agent ended');
       this.#restart(node, RESTART_MS_FIRST, RESTART_MS_FIRST);
     });
   }
@@ -144,9 +143,10 @@ export class AgentKeeper {
   /** Lets the node's own traffic past the datapath, or not any more. */
   #bypass(verb: 'add' | 'del', name: string): void {
     const { lab, topology, log } = this.#options;
+    const { address: nodeAddress } = topology.nodes.find((node) => node.name === name)!;
     const podRanges = [topology.ranges.pods];
     const lines = bypassLines(verb, {
-      ...{ uplink: 'eth0', nodeAddress: this.#nodes.get(name)!.address, podRanges },
+      ...{ uplink: 'eth0', nodeAddress, podRanges },
       ...{ nodePorts: [NODE_PORT_MIN, NODE_PORT_MAX], snatPorts: [SNAT_PORT_MIN, SNAT_PORT_MAX] },
     });
     log.warn({ node: name, verb }, "the node's own traffic past the datapath");
@@ -177,11 +177,7 @@ async function isAgentReady(lab: string, node: string, agent: ProcessId): Promis
   return status !== null && status.pid === agent.pid && status.synced;
 }
 
-function spawnAgent(
-  lab: string,
-  node: string,
-  { ranges, flows, timeouts = {} }: Topology,
-): ChildProcess {
+function spawnAgent(lab: string, node: string, topology: Topology): ChildProcess {
   const logPath = agentLogPath(lab, node);
   mkdirSync(dirname(logPath), { recursive: true });
   const logFd = openSync(logPath, 'a', 0o640);
@@ -190,17 +186,30 @@ function spawnAgent(
     join(PROJECT_ROOT, 'scripts/kubetun'),
     'agent',
     ...['--lab', lab, '--node', node, '--kubeconfig', agentKubeconfigPath(lab)],
-    ...['--tun', 'kt0', '--uplink', 'eth0', '--spoofed', SPOOFED_LINK],
+    ...['--tun', 'kt0', '--uplink', 'eth0', '--flows', String(topology.flows)],
     ...['--admin', socketOf(lab, node), '--arena', arenaOf(lab, node)],
-    ...['--service-range', ranges.services, '--pod-range', ranges.pods, '--lease'],
-    ...['--flows', String(flows)],
-    ...Object.entries(timeouts).flatMap(([key, seconds]) => ['--timeout', `${key}=${seconds}`]),
+    ...(node === CLOUD ? cloudArgs(topology) : nodeArgs(topology)),
   ];
   try {
     return spawn('nsenter', args, { detached: true, stdio: ['ignore', logFd, logFd], cwd: '/' });
   } finally {
     closeSync(logFd);
   }
+}
+
+function nodeArgs({ ranges, timeouts = {} }: Topology): string[] {
+  return [
+    ...['--spoofed', SPOOFED_LINK, '--lease'],
+    ...['--service-range', ranges.services, '--pod-range', ranges.pods],
+    ...Object.entries(timeouts).flatMap(([key, seconds]) => ['--timeout', `${key}=${seconds}`]),
+  ];
+}
+
+function cloudArgs({ ranges }: Topology): string[] {
+  return [
+    ...['--role', 'gateway', '--public-range', ranges.public],
+    ...['--fabric-range', ranges.fabric, '--pod-range', ranges.pods],
+  ];
 }
 
 function agentRecordPath(lab: string, node: string): string {

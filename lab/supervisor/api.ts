@@ -42,6 +42,7 @@ export async function startLabApi(
       token,
       kubelet: kubeletSocketPath(lab),
       serviceRange: ranges.services,
+      publicRange: ranges.public,
       nodePortMin: NODE_PORT_MIN,
       nodePortMax: NODE_PORT_MAX,
       apiAddress: { address, port: API_PORT },

@@ -51,6 +51,7 @@ function describeNode(node: TopologyNode): Node {
     status: {
       addresses: [
         { type: 'InternalIP', address: node.address },
+        { type: 'ExternalIP', address: node.publicAddress },
         { type: 'Hostname', address: node.name },
       ],
       capacity: { pods },

@@ -1,6 +1,6 @@
 // What runs a lab once its network is there: API server, agents, pods.
 import type { Logger } from 'pino';
-import { stateDir } from '../../control/cli/options.ts';
+import { CLOUD, stateDir } from '../../control/cli/options.ts';
 import { connectKube } from '../../control/kube/client.ts';
 import { identify } from '../host/process.ts';
 import { capLogs } from '../pods/logs.ts';
@@ -52,7 +52,9 @@ export async function startSupervisor(
     log,
     onReady: (node) => {
       log.info({ node }, 'node is ready');
-      markNodeReady(kube, node)
+      // The cloud is no Node.
+      const marked = node === CLOUD ? Promise.resolve() : markNodeReady(kube, node);
+      marked
         .then(() => tell({ stage: 'agent', node }))
         .catch((error) => log.error({ node, why: String(error) }, 'the node stays not ready'));
     },
@@ -61,7 +63,7 @@ export async function startSupervisor(
       tell({ stage: 'failed', message: `the agent of ${node} does not start: ${said}`, next: '' });
     },
   });
-  for (const node of record.topology.nodes) agents.keep(node);
+  for (const { name } of [...record.topology.nodes, { name: CLOUD }]) agents.keep(name);
   keepInternet(lab, (error) => log.error({ why: error.message }, 'no server in the internet'));
   const streams = await serveStreams(kubeletSocketPath(lab), stateDir(lab));
   const logs = setInterval(() => capLogs(stateDir(lab)), LOGS_MS);

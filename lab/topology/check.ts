@@ -77,6 +77,7 @@ function checkNodes(topology: Topology): Problem | null {
       checkName(node, before) ??
       checkMtu(node, topology.mtu) ??
       checkAddress(node, topology.ranges, before) ??
+      checkPublicAddress(node, topology.ranges, before) ??
       checkPodRange(node, topology.ranges, before);
     if (wrong) return { path: ['nodes', i, wrong.key], message: wrong.message };
   }
@@ -122,6 +123,24 @@ function checkAddress(
   if (node.address === apiAddress(ranges)) return refuse("is the API server's");
   if (node.address === cloudAddress(ranges)) return refuse("is the cloud gateway's");
   const twin = before.find((n) => n.address === node.address);
+  return twin ? refuse(`is also that of ${twin.name}`) : null;
+}
+
+function checkPublicAddress(
+  node: TopologyNode,
+  { public: range }: Ranges,
+  before: TopologyNode[],
+): NodeProblem | null {
+  const refuse = (why: string): NodeProblem => ({
+    key: 'publicAddress',
+    message: `public address ${node.publicAddress} of node ${node.name} ${why}`,
+  });
+  if (!overlaps(`${node.publicAddress}/32`, range)) {
+    return refuse(`is not in the public range ${range}: give that more room, or the node another`);
+  }
+  const host = parseAddress(node.publicAddress)! - parseRange(range)!.address;
+  if (host === 0 || host === sizeOf(range) - 1) return refuse('is no host address');
+  const twin = before.find((n) => n.publicAddress === node.publicAddress);
   return twin ? refuse(`is also that of ${twin.name}`) : null;
 }
 

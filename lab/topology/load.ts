@@ -23,7 +23,7 @@ import {
 } from './topology.ts';
 
 const TOP_KEYS = ['name', 'nodes', 'mtu', 'flows', 'timeouts', 'ranges'];
-const NODE_KEYS = ['name', 'zone', 'mtu', 'address', 'podCIDR', 'labels'];
+const NODE_KEYS = ['name', 'zone', 'mtu', 'address', 'publicAddress', 'podCIDR', 'labels'];
 
 /** What a topology file says: the shape, and the lab's name if it gives one. */
 export interface TopologyFile {
@@ -97,6 +97,7 @@ function readNode(read: Reader, value: unknown, i: number, standard: TopologyNod
     zone: read.text(at('zone'), node.zone) ?? standard.zone,
     mtu: read.integer(at('mtu'), node.mtu, MTU_MIN, MTU_MAX) ?? standard.mtu,
     address: read.address(at('address'), node.address) ?? standard.address,
+    publicAddress: read.address(at('publicAddress'), node.publicAddress) ?? standard.publicAddress,
     podCIDR: read.range(at('podCIDR'), node.podCIDR) ?? standard.podCIDR,
     labels: readLabels(read, at('labels'), node.labels),
   };

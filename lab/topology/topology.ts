@@ -9,7 +9,7 @@ export interface Ranges {
   /** Every node's podCIDR lies in here. */
   pods: string;
   services: string;
-  /** One address for each node, seen from the internet. */
+  /** One address for each node, seen from the internet, and from the top downwards those of load balancers. */
   public: string;
   internet: string;
 }
@@ -22,6 +22,8 @@ export interface TopologyNode {
   mtu: number;
   /** In the fabric range. */
   address: string;
+  /** In the public range: who it is on the internet. */
+  publicAddress: string;
   podCIDR: string;
   labels: Record<string, string>;
 }
@@ -112,6 +114,7 @@ export function defaultNode(number: number, ranges: Ranges, mtu: number): Topolo
     zone: ZONES[(number - 1) % ZONES.length]!,
     mtu,
     address: hostOf(ranges.fabric, NODE_FIRST + number - 1),
+    publicAddress: hostOf(ranges.public, NODE_FIRST + number - 1),
     podCIDR: defaultPodRange(number, ranges.pods),
     labels: {},
   };

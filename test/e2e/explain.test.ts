@@ -57,10 +57,25 @@ describe('explain', () => {
     assert.match(said.steps.at(-1)!.text, /pod default\/one/);
     const url = `http://${await lab.clusterIP('one')}/hostname`;
     assert.equal(await lab.run('client', 'curl', '-sm5', url), 'one');
-    const outside = await explain('--from', '203.0.113.10', '--to', '172.18.0.11:30100');
-    assert.equal(outside.masquerade, 'external');
-    const seen = await lab.run('internet', 'curl', '-sm5', 'http://172.18.0.11:30100/clientip');
-    assert.equal(seen.split(':')[0], outside.translated!.src);
+    const there = await explain(
+      ...['--from', '203.0.113.10', '--to', '172.18.0.11:30100', '--node', 'node1'],
+    );
+    assert.equal(there.masquerade, 'external');
+    const seen = await lab.run('internet', 'curl', '-sm5', 'http://198.51.100.11:30100/clientip');
+    assert.equal(seen.split(':')[0], there.translated!.src);
+  });
+
+  test('follows what comes from outside, and what leaves, through the cloud', async () => {
+    const nodes = ({ steps }: Explanation) => [...new Set(steps.map((step) => step.node))];
+    const inward = await explain('--from', '203.0.113.10', '--to', '198.51.100.11:30100');
+    assert.deepEqual(nodes(inward), ['cloud', 'node1', 'node2']);
+    assert.deepEqual([inward.service, inward.masquerade], ['default/one:80', 'external']);
+    assert.match(inward.steps.at(-1)!.text, /pod default\/one/);
+    const outward = await explain('--from', 'client', '--to', '203.0.113.10:80');
+    assert.deepEqual(nodes(outward), ['node1', 'cloud']);
+    assert.match(outward.steps.map((step) => step.text).join(), /198\.51\.100\.11:\d+ -> 203/);
+    const unknown = await explain('--from', '203.0.113.10', '--to', '172.18.0.11:30100');
+    assert.deepEqual([unknown.verdict, unknown.reason], ['drop', 'foreign-source']);
   });
 
   test('knows the connections that are there, and their answers', async () => {

@@ -95,7 +95,7 @@ describe('a flood', () => {
     ]);
     await new Promise((resolve) => setTimeout(resolve, 4000));
     const flood = await lab.client<{ sent: number; refused: number; seconds: number }>(
-      ...(['internet', 'flood', '172.18.0.11', 30_200, SOURCES, RATE] as const),
+      ...(['internet', 'flood', '198.51.100.11', 30_200, SOURCES, RATE] as const),
     );
     const during = { count: await count(), kib: anonymousKib(), counters: await counters() };
     const result = JSON.parse((await iperf.done).stdout) as Iperf;
@@ -145,7 +145,7 @@ describe('a flood', () => {
   test('of connections that need a masquerade port ends in a named refusal when there is none left', async (t) => {
     const before = await counters();
     const sources = 40_000;
-    await lab.client('internet', 'flood', '172.18.0.11', 30_201, sources, RATE);
+    await lab.client('internet', 'flood', '198.51.100.11', 30_201, sources, RATE);
     const after = await counters();
     const refused = after['snat-ports']! - before['snat-ports']!;
     t.diagnostic(
@@ -156,6 +156,6 @@ describe('a flood', () => {
     const url = `http://${await lab.clusterIP('remote')}/hostname`;
     assert.equal(await lab.run('client', 'curl', '-sm5', url), 'remote');
     const outside = await lab.run('client', 'curl', '-sm5', 'http://203.0.113.10/clientip');
-    assert.match(outside, /^172\.18\.0\.11:/);
+    assert.match(outside, /^198\.51\.100\.11:/);
   });
 });

@@ -16,6 +16,7 @@ import {
   until,
 } from '../support/lab.ts';
 
+// From the fabric, for the cloud's own datapath would drop most of it before.
 const NAME = 'e2e-odd';
 const NODE = '172.18.0.11';
 const TCP_PORT = 30_300;
@@ -74,7 +75,7 @@ describe('odd packets', () => {
   ];
   for (const [kind, port, counter] of named) {
     test(`${kind}: dropped, and counted as ${counter}`, async () => {
-      const more = await counted(() => send('internet', NODE, port, kind, N));
+      const more = await counted(() => send('cloud', NODE, port, kind, N));
       assert.ok(more[counter]! >= N, JSON.stringify(more));
     });
   }
@@ -87,7 +88,7 @@ describe('odd packets', () => {
 
   test('later fragments without a first one are held for a while and forgotten', async () => {
     const before = await counters();
-    await send('internet', NODE, UDP_PORT, 'later-fragment', N);
+    await send('cloud', NODE, UDP_PORT, 'later-fragment', N);
     await until('they are dropped', async () => {
       const { 'fragment-orphan': orphans, 'fragment-limit': limit } = await counters();
       return orphans! + limit! - before['fragment-orphan']! - before['fragment-limit']! >= N;
@@ -95,13 +96,13 @@ describe('odd packets', () => {
   });
 
   test('fragments that overlap or come twice make no harm, and whole datagrams pass afterwards', async () => {
-    await send('internet', NODE, UDP_PORT, 'overlapping', N);
-    const { same } = await lab.client<{ same: number }>('internet', 'udp', NODE, UDP_PORT, 3000, 5);
+    await send('cloud', NODE, UDP_PORT, 'overlapping', N);
+    const { same } = await lab.client<{ same: number }>('cloud', 'udp', NODE, UDP_PORT, 3000, 5);
     assert.equal(same, 5);
   });
 
   test('a wrong checksum stays wrong: no answer comes, and no other sum hides it', async () => {
-    const more = await counted(() => send('internet', NODE, TCP_PORT, 'wrong-sum', N));
+    const more = await counted(() => send('cloud', NODE, TCP_PORT, 'wrong-sum', N));
     assert.ok(
       more['flows-made']! >= N,
       'they are forwarded: what is in them is not for a router to judge',
@@ -113,12 +114,12 @@ describe('odd packets', () => {
   });
 
   test('IP options survive', async () => {
-    const more = await counted(() => send('internet', NODE, TCP_PORT, 'options', N));
+    const more = await counted(() => send('cloud', NODE, TCP_PORT, 'options', N));
     assert.ok(more.forwarded! >= N, JSON.stringify(more));
   });
 
   test('resets whose sequence numbers are guessed close nothing', async () => {
-    const idle = lab.start('internet', clientCommand('idle', NODE, TCP_PORT, 3));
+    const idle = lab.start('cloud', clientCommand('idle', NODE, TCP_PORT, 3));
     await until('the connections are open', () => idle.output().startsWith('open'));
     const flows = await lab.json<{ state: string; original: { sport: number } }[]>(
       ...([
@@ -135,7 +136,7 @@ describe('odd packets', () => {
     assert.ok(flows.length >= 3);
     const more = await counted(async () => {
       for (const { original } of flows) {
-        await send('internet', NODE, TCP_PORT, 'rst', N, String(original.sport), '0');
+        await send('cloud', NODE, TCP_PORT, 'rst', N, String(original.sport), '0');
       }
     });
     assert.ok(more['rst-implausible']! > 0, JSON.stringify(more));
@@ -148,9 +149,9 @@ describe('odd packets', () => {
 
   test('ICMP errors that quote garbage, and noise of every protocol, leave the agent as it was', async (t) => {
     const more = await counted(async () => {
-      await send('internet', NODE, 0, 'icmp-garbage', 500);
+      await send('cloud', NODE, 0, 'icmp-garbage', 500);
       await send('client', await lab.clusterIP('web'), 0, 'icmp-garbage', 500);
-      await send('internet', NODE, TCP_PORT, 'noise', 2000);
+      await send('cloud', NODE, TCP_PORT, 'noise', 2000);
       await send('client', await lab.podIP('web'), 0, 'noise', 2000);
     });
     const dropped = Object.entries(more).filter(([, value]) => value > 0);

@@ -18,8 +18,8 @@ interface Connected {
 }
 
 const NAME = 'rules-e2e';
-const NODE1 = '172.18.0.11';
-const NODE2 = '172.18.0.12';
+const NODE1 = '198.51.100.11';
+const NODE2 = '198.51.100.12';
 const UDP_PORTS = [{ name: 'udp', port: 81, protocol: 'UDP', targetPort: 8081 }];
 let lab: TestLab;
 

@@ -18,6 +18,8 @@ const PORTS = [
   { name: 'udp', port: 81, protocol: 'UDP', targetPort: 8081 },
 ];
 const NODES: Record<string, string> = { node1: '172.18.0.11', node2: '172.18.0.12' };
+/** Who the nodes are in the internet. */
+const PUBLIC: Record<string, string> = { node1: '198.51.100.11', node2: '198.51.100.12' };
 const INTERNET = '203.0.113.10';
 let lab: TestLab;
 
@@ -99,25 +101,25 @@ describe('Services', () => {
     }
   });
 
-  for (const [node, address] of Object.entries(NODES)) {
+  for (const [node, address] of Object.entries(PUBLIC)) {
     test(`a NodePort of ${node} is reached from the internet, and masqueraded`, async () => {
       const { answers, errors } = await tcp('internet', address, 30_001, 20);
       assert.deepEqual({ answers, errors }, { answers: { one: 20 }, errors: {} });
       const seen = await lab.run('internet', 'curl', '-sm5', `http://${address}:30001/clientip`);
-      assert.equal(seen.split(':')[0], address);
+      assert.equal(seen.split(':')[0], NODES[node]);
       const { same } = await udp('internet', address, 30_002, 2000, 3);
       assert.equal(same, 3);
     });
   }
 
-  test('a pod reaches the internet with the address of its node and a port of its range', async () => {
+  test('a pod reaches the internet with the public address of its node and a port of its range', async () => {
     for (const [pod, node] of [
       ['client1', 'node1'],
       ['client2', 'node2'],
     ]) {
       const seen = await lab.run(pod!, 'curl', '-sm5', `http://${INTERNET}/clientip`);
       const [address, port] = seen.split(':');
-      assert.equal(address, NODES[node!]);
+      assert.equal(address, PUBLIC[node!]);
       assert.ok(Number(port) >= 40_000, `${port} is in the masquerade range`);
       const { same } = await udp(pod!, INTERNET, 8081, 2000, 3);
       assert.equal(same, 3);
@@ -148,7 +150,7 @@ describe('Services', () => {
   const refusals: [what: string, from: string, address: () => Promise<string>, port: number][] = [
     ['a Service without endpoints', 'client1', () => lab.clusterIP('none'), 80],
     ['the same from the node', 'node/node1', () => lab.clusterIP('none'), 80],
-    ['its NodePort', 'internet', async () => NODES.node1!, 30_011],
+    ['its NodePort', 'internet', async () => PUBLIC.node1!, 30_011],
     ['a port that the Service does not have', 'client1', () => lab.clusterIP('web'), 9999],
   ];
   for (const [what, from, address, port] of refusals) {

@@ -72,9 +72,9 @@ describe('a topology file', () => {
   test('is what the datapath works with: ClusterIP, NodePort of a third node, masquerade', async () => {
     const ask = (from: string, url: string) => lab.run(from, 'curl', '-sm5', url);
     assert.equal(await ask('client', `http://${await lab.clusterIP('web')}/hostname`), 'web');
-    assert.equal(await ask('internet', 'http://192.168.40.13:30001/hostname'), 'web');
+    assert.equal(await ask('internet', 'http://198.51.100.13:30001/hostname'), 'web');
     const seen = await ask('client', `http://${INTERNET}/clientip`);
-    assert.equal(seen.split(':')[0], '192.168.40.11');
+    assert.equal(seen.split(':')[0], '198.51.100.11');
     const api = await lab.run('client', 'curl', '-skm5', 'https://10.200.0.1/healthz');
     assert.match(api, /Unauthorized/);
   });

@@ -65,6 +65,7 @@ const tables = new Tables(NODE);
 tables.putNode({
   name: NODE,
   addresses: [parseAddress('172.18.0.11')!],
+  publicAddresses: [],
   podRanges: [],
   zone: '',
   leaving: false,

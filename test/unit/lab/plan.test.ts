@@ -36,6 +36,13 @@ test('the cloud has no way to pods: what a node does not masquerade gets no answ
   assert.doesNotMatch(JSON.stringify(cloud), /10\.244/);
 });
 
+test('the cloud lets nothing through by itself: only the steering of its agent goes before', () => {
+  const lines = formatPlan(planLab('demo', defaultTopology(2))).split('\n');
+  for (const link of ['eth0', 'eth1']) {
+    assert.ok(lines.includes(`ip -n demo-cloud rule add pref 31000 iif ${link} blackhole`));
+  }
+});
+
 test("routes to a node whose MTU is below the fabric's say so: a bridge never would", () => {
   const topology = defaultTopology(2);
   topology.nodes[1]!.mtu = 1400;

@@ -15,11 +15,11 @@ test('a count of nodes is the default topology', () => {
 test('nodes lie at 172.18.0.11 and up, each with 256 pod addresses, in two zones by turns', () => {
   const { nodes } = defaultTopology(3);
   assert.deepEqual(
-    nodes.map((n) => [n.name, n.address, n.podCIDR, n.zone]),
+    nodes.map((n) => [n.name, n.address, n.publicAddress, n.podCIDR, n.zone]),
     [
-      ['node1', '172.18.0.11', '10.244.1.0/24', 'zone-a'],
-      ['node2', '172.18.0.12', '10.244.2.0/24', 'zone-b'],
-      ['node3', '172.18.0.13', '10.244.3.0/24', 'zone-a'],
+      ['node1', '172.18.0.11', '198.51.100.11', '10.244.1.0/24', 'zone-a'],
+      ['node2', '172.18.0.12', '198.51.100.12', '10.244.2.0/24', 'zone-b'],
+      ['node3', '172.18.0.13', '198.51.100.13', '10.244.3.0/24', 'zone-a'],
     ],
   );
 });
@@ -61,6 +61,16 @@ const REFUSED: [what: string, text: string, message: RegExp][] = [
   ],
   ['an address outside', 'nodes:\n  - {address: 10.1.1.1}\n', /:2: .*not in the fabric range/],
   ["the API server's address", 'nodes:\n  - {address: 172.18.0.1}\n', /API server's/],
+  [
+    'a public address outside',
+    'nodes:\n  - {publicAddress: 192.0.2.1}\n',
+    /:2: .*not in the public range/,
+  ],
+  [
+    'a public address twice',
+    'nodes:\n  - {}\n  - {publicAddress: 198.51.100.11}\n',
+    /:3: .*also that of node1/,
+  ],
   ['pod ranges that overlap', 'nodes:\n  - {}\n  - {podCIDR: 10.244.1.0/25}\n', /overlaps/],
   ['flows that are no power of two', 'flows: 1000\n', /:1: flows 1000 is no power of two/],
   [

@@ -55,7 +55,7 @@ function act(world: World, random: (below: number) => number): 'scale' | 'templa
     case 4:
       // The server is killed and started again.
       world.controllers.stop();
-      world.controllers = startControllers(world.registry, world.clock);
+      world.controllers = startControllers(world.registry, null, world.clock);
       return 'pods';
     default:
       stepPod(world, (open) => open[random(open.length)]!);

@@ -152,7 +152,7 @@ test('a server that was away gives every node a full period, and believes none t
   await pass(25, 'node1');
   world.controllers.stop();
   world.clock.advance(3_600_000);
-  world.controllers = startControllers(world.registry, world.clock);
+  world.controllers = startControllers(world.registry, null, world.clock);
   await pass(19);
   assert.equal(readyOf(world.get('Node', 'node1')).status, 'True');
   assert.equal(readyOf(world.get('Node', 'node2')).status, 'Unknown');

@@ -62,7 +62,7 @@ export function startWorld(
   };
   bare.create('Namespace', { metadata: { name: 'default' } });
   prepare(bare);
-  const controllers = startControllers(registry, clock);
+  const controllers = startControllers(registry, '198.51.100.0/29', clock);
   // A test may put other controllers in their place.
   const world: World = { ...bare, controllers, idle: () => world.controllers.idle() };
   return world;

@@ -10,7 +10,7 @@ import { answerLines } from '../../../../control/explain/batch.ts';
 import { fromFiles } from '../../../../control/explain/source.ts';
 
 const ROOT = join(import.meta.dirname, '../../../..');
-const RANGE = '10.96.0.0/16';
+const RANGES = { services: '10.96.0.0/16', public: '198.51.100.0/24' };
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-batch-'));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -51,7 +51,7 @@ function fileOf(name: string, objects: object[]): string {
 }
 
 const file = fileOf('all.yaml', OBJECTS);
-const source = fromFiles([file], RANGE);
+const source = fromFiles([file], RANGES);
 
 async function* chunksOf(text: string, bytes: number): AsyncGenerator<string> {
   for (let at = 0; at < text.length; at += bytes) yield text.slice(at, at + bytes);
@@ -187,12 +187,12 @@ for (const [what, object, message] of MALFORMED) {
 test('a folder whose name ends as a file would, and aliases without end, are said', () => {
   const inner = join(folder, 'inner');
   mkdirSync(join(inner, 'dir.yaml'), { recursive: true });
-  assert.throws(() => fromFiles([inner], RANGE), { code: 'KT_FILE', message: /EISDIR/ });
+  assert.throws(() => fromFiles([inner], RANGES), { code: 'KT_FILE', message: /EISDIR/ });
   rmSync(join(inner, 'dir.yaml'), { recursive: true });
   const bomb = Array.from({ length: 9 }, (_, n) => {
     const of = n === 0 ? 'x' : `*a${n - 1}`;
     return `a${n}: &a${n} [${new Array(9).fill(of)}]`;
   });
   writeFileSync(join(inner, 'bomb.yaml'), bomb.join('\n'));
-  assert.throws(() => fromFiles([inner], RANGE), { code: 'KT_YAML', message: /bomb\.yaml: / });
+  assert.throws(() => fromFiles([inner], RANGES), { code: 'KT_YAML', message: /bomb\.yaml: / });
 });

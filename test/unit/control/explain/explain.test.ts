@@ -12,6 +12,7 @@ import { fromFiles } from '../../../../control/explain/source.ts';
 const ROOT = join(import.meta.dirname, '../../../..');
 const SCENARIOS = join(ROOT, 'test/scenarios');
 const RANGE = '10.96.0.0/16';
+const PUBLIC = '198.51.100.0/24';
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-explain-'));
 after(() => rmSync(folder, { recursive: true }));
 
@@ -63,7 +64,7 @@ const OBJECTS = [
 ];
 const file = join(folder, 'all.yaml');
 writeFileSync(file, OBJECTS.map((object) => stringify(object)).join('---\n'));
-const source = fromFiles([file], RANGE);
+const source = fromFiles([file], { services: RANGE, public: PUBLIC });
 
 function stages({ steps }: Explanation): string[] {
   return steps.map((step) => `${step.node} ${step.stage}`);
@@ -170,7 +171,7 @@ describe('every row of the scenarios is explained as it happens', () => {
     };
     const path = join(folder, `scenario-${name}`);
     writeFileSync(path, stringify({ kind: 'List', items: scenario.objects }));
-    const world = fromFiles([path], RANGE);
+    const world = fromFiles([path], { services: RANGE, public: PUBLIC });
     rmSync(path);
     for (const row of scenario.rows) {
       const [rule, what, way = '', outcome = ''] = row.split('|').map((part) => part.trim());

@@ -47,7 +47,7 @@ let files = 0;
 function world(...policies: object[]) {
   const file = join(folder, `${files++}.yaml`);
   writeFileSync(file, stringify({ kind: 'List', items: [...items, ...policies] }));
-  return fromFiles([file], '10.96.0.0/16');
+  return fromFiles([file], { services: '10.96.0.0/16', public: '198.51.100.0/24' });
 }
 
 const guarded = world(

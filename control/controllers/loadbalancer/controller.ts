@@ -1,0 +1,162 @@
+// Addresses for load balancers, as a cloud's controller gives them: k8s cloud-provider/controllers/service.
+import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
+import type { KubeObject } from '../../apiserver/object.ts';
+import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { EventRecorder } from '../events.ts';
+import { WorkQueue } from '../queue.ts';
+
+const SERVICE = kindOf('Service');
+const EXTERNAL_IP = 'ExternalIP';
+
+interface Ingress {
+  ip?: string;
+  ipMode?: string;
+}
+
+/**
+ * Gives each Service of type LoadBalancer an address of the public range, from its top downwards, and takes it back. One
+ * with a loadBalancerClass is somebody else's.
+ */
+export class LoadBalancerController {
+  /** Keys are `namespace/name` of Services. */
+  readonly queue: WorkQueue;
+  readonly #cluster: Cluster;
+  readonly #recorder: EventRecorder;
+  readonly #first: number;
+  readonly #last: number;
+  /** Offset in the range -> key of the Service that has it. */
+  readonly #holders = new Map<number, string>();
+  /** Services that wait for an address. */
+  readonly #waiting = new Set<string>();
+  readonly #unsubscribe: () => void;
+
+  constructor(cluster: Cluster, publicRange: string) {
+    const { address, mask } = parseRange(publicRange)!;
+    this.#cluster = cluster;
+    // Neither the range's own address nor its broadcast address.
+    this.#first = (address >>> 0) + 1;
+    this.#last = ((address | ~mask) >>> 0) - 1;
+    this.queue = new WorkQueue((key) => this.#reconcile(key), cluster.clock);
+    this.#recorder = new EventRecorder(cluster, 'service-controller');
+    const { store } = cluster;
+    // First what is held already, so that nobody else gets it.
+    for (const service of store.list('services')) this.#remember(service);
+    for (const service of store.list('services')) this.queue.add(keyOf(service));
+    this.#unsubscribe = store.subscribe('services', ({ type, object }) => {
+      if (type === 'DELETED') this.#release(keyOf(object));
+      else if (isOurs(object) || this.#addressOf(object) !== null) this.queue.add(keyOf(object));
+    });
+  }
+
+  stop(): void {
+    this.#unsubscribe();
+    this.queue.stop();
+  }
+
+  #remember(service: KubeObject): void {
+    const address = this.#addressOf(service);
+    if (address !== null && isOurs(service) && !this.#holders.has(address)) {
+      this.#holders.set(address, keyOf(service));
+    }
+  }
+
+  #reconcile(key: string): void {
+    const { store } = this.#cluster;
+    const { namespace, name } = placeOf(key);
+    const service = store.get('services', namespace, name);
+    // One that is being deleted keeps what it has until it is gone.
+    if (!service || service.metadata.deletionTimestamp) return;
+    if (!isOurs(service)) return this.#takeBack(key, service);
+    const held = this.#addressOf(service);
+    const wanted: string | undefined = service.spec.loadBalancerIP || undefined;
+    if (held !== null && this.#holders.get(held) === key) {
+      if (wanted === undefined || wanted === formatAddress(held | 0)) return;
+    }
+    const found = wanted === undefined ? this.#free() : this.#asked(wanted, key);
+    if (typeof found === 'string') return this.#wait(key, service, found);
+    this.#release(key);
+    this.#holders.set(found, key);
+    this.#write(key, service, [{ ip: formatAddress(found | 0), ipMode: 'VIP' }]);
+    const message = `Ensured load balancer: ${formatAddress(found | 0)}`;
+    this.#recorder.record(service, 'Normal', 'EnsuredLoadBalancer', message);
+  }
+
+  /** A Service that is none of ours any more keeps what somebody else wrote. */
+  #takeBack(key: string, service: KubeObject): void {
+    const held = this.#addressOf(service);
+    if (held !== null && this.#holders.get(held) === key) this.#write(key, service, []);
+    this.#release(key);
+  }
+
+  #wait(key: string, service: KubeObject, why: string): void {
+    const held = this.#addressOf(service);
+    if (held !== null) this.#write(key, service, []);
+    this.#release(key);
+    this.#waiting.add(key);
+    const message = `Error syncing load balancer: ${why}`;
+    this.#recorder.record(service, 'Warning', 'SyncLoadBalancerFailed', message);
+  }
+
+  /** The highest address that nobody has; a sentence if there is none. */
+  #free(): number | string {
+    const nodes = this.#nodeAddresses();
+    for (let address = this.#last; address >= this.#first; address--) {
+      if (!this.#holders.has(address) && !nodes.has(address)) return address;
+    }
+    return 'every address of the public range is taken';
+  }
+
+  #asked(text: string, key: string): number | string {
+    const address = (parseAddress(text) ?? 0) >>> 0;
+    if (address < this.#first || address > this.#last) {
+      const range = `${formatAddress(this.#first | 0)}-${formatAddress(this.#last | 0)}`;
+      return `loadBalancerIP ${text} is not in the public range ${range}`;
+    }
+    const holder = this.#holders.get(address);
+    if (holder !== undefined && holder !== key)
+      return `loadBalancerIP ${text} is that of ${holder}`;
+    return this.#nodeAddresses().has(address)
+      ? `loadBalancerIP ${text} is that of a node`
+      : address;
+  }
+
+  #nodeAddresses(): Set<number> {
+    const found = new Set<number>();
+    for (const { status } of this.#cluster.store.list('nodes')) {
+      for (const { type, address } of status?.addresses ?? []) {
+        if (type === EXTERNAL_IP) found.add((parseAddress(address) ?? 0) >>> 0);
+      }
+    }
+    return found;
+  }
+
+  /** The address of our range that a Service's status names, as an unsigned number; null for none. */
+  #addressOf({ status }: KubeObject): number | null {
+    const ingress: Ingress[] = status?.loadBalancer?.ingress ?? [];
+    for (const { ip } of ingress) {
+      const address = (parseAddress(ip ?? '') ?? 0) >>> 0;
+      if (address >= this.#first && address <= this.#last) return address;
+    }
+    return null;
+  }
+
+  /** Gives back what a Service holds, to those who wait. */
+  #release(key: string): void {
+    this.#waiting.delete(key);
+    for (const [address, holder] of this.#holders) {
+      if (holder !== key) continue;
+      this.#holders.delete(address);
+      for (const waiting of this.#waiting) this.queue.add(waiting);
+    }
+  }
+
+  #write(key: string, service: KubeObject, ingress: Ingress[]): void {
+    const loadBalancer = ingress.length > 0 ? { ingress } : {};
+    const status = { ...service.status, loadBalancer };
+    this.#cluster.registry.update(SERVICE, placeOf(key), { ...service, status }, true);
+  }
+}
+
+function isOurs({ spec }: KubeObject): boolean {
+  return spec.type === 'LoadBalancer' && !spec.loadBalancerClass;
+}

@@ -1,0 +1,98 @@
+// The gateway of a cluster as its objects tell of it: who is outside under which address, and what its datapath would be.
+import type { Arena } from '../../datapath/arena/arena.ts';
+import { formatAddress } from '../../datapath/wire/address.ts';
+import { NODE_HEALTH_PORT } from '../agent/health.ts';
+import { Balancers, healthPortOf } from '../gateway/balancers.ts';
+import type { HealthTarget } from '../gateway/health.ts';
+import { gatewayNode, gatewayRanges } from '../gateway/place.ts';
+import { type BackendRow, readBackend, readBalancer } from '../gateway/rows.ts';
+import { objectKey } from '../model/parse.ts';
+import type { ServiceRow } from '../model/rows.ts';
+import { readSlice } from '../model/slice.ts';
+import { Tables } from '../model/tables.ts';
+import { type ClusterObjects, fillArena } from './objects.ts';
+import type { Excluded } from './view.ts';
+
+/** The gateway's own address where nothing tells it: this network's, which no node has. */
+const ADDRESS_UNKNOWN = 0;
+
+export class GatewayView {
+  readonly name: string;
+  /** By the names of their Nodes. */
+  readonly #backends: BackendRow[];
+  readonly #balancers = new Map<string, ServiceRow>();
+
+  constructor(name: string, { nodes, services }: ClusterObjects) {
+    this.name = name;
+    this.#backends = nodes.map(readBackend);
+    for (const object of services) {
+      const row = readBalancer(object);
+      if (row) this.#balancers.set(row.key, row);
+    }
+  }
+
+  /** True if there is anything for a gateway to do: somebody has an address outside. */
+  get isNeeded(): boolean {
+    return this.#balancers.size > 0 || this.#backends.some((b) => b.publicAddresses.length > 0);
+  }
+
+  /** The node that has this address outside; null if none does. */
+  ownerOf(address: number): string | null {
+    return this.#backends.find((b) => b.publicAddresses[0] === address)?.name ?? null;
+  }
+
+  /** A node to which the gateway sends a load balancer's own address: all of those capture it. */
+  nodeFor(address: number): string | null {
+    const has = (row: ServiceRow) => row.loadBalancerAddresses.includes(address);
+    if (![...this.#balancers.values()].some(has)) return null;
+    return this.#backends.find(({ out }) => out === null)?.name ?? null;
+  }
+
+  /** Nodes that a load balancer does not send to. `name` is `NS/NAME:PORT`, `eligible` texts `ADDRESS:PORT`. */
+  excluded(name: string, eligible: ReadonlySet<string>): Excluded[] {
+    const colon = name.lastIndexOf(':');
+    const row = this.#balancers.get(name.slice(0, colon));
+    const port = row?.ports.find((p) => (p.name || String(p.number)) === name.slice(colon + 1));
+    if (!row || !port?.nodePort) return [];
+    return this.#backends
+      .filter(({ addresses }) => addresses.length > 0)
+      .map((backend) => ({
+        endpoint: `${formatAddress(backend.addresses[0]!)}:${port.nodePort}`,
+        why: `${backend.name} ${backend.out ?? whyUnhealthy(row)}`,
+      }))
+      .filter(({ endpoint }) => !eligible.has(endpoint));
+  }
+}
+
+function whyUnhealthy(row: ServiceRow): string {
+  return row.healthPort > 0 ? 'has no ready endpoint, policy Local' : 'fails its health check';
+}
+
+/** The memory of a gateway's datapath, without a flow. */
+export function compileGateway(
+  name: string,
+  objects: ClusterObjects,
+  publicRange: string,
+  seed: number,
+): Arena {
+  const tables = new Tables(name);
+  tables.putNode(gatewayNode(name, ADDRESS_UNKNOWN));
+  const slices = objects.slices.map(readSlice);
+  const backends = objects.nodes.map(readBackend);
+  const nodeAt = (address: number) => backends.find((b) => b.addresses[0] === address)?.name;
+  // Who is well nobody can be asked; where the endpoints are the objects say.
+  const isHealthy = ({ address, port }: HealthTarget): boolean => {
+    if (port === NODE_HEALTH_PORT) return true;
+    const balancer = [...balancers.services.values()].find((row) => healthPortOf(row) === port);
+    const own = slices.filter(({ serviceKey }) => serviceKey === balancer?.key);
+    const node = nodeAt(address);
+    return own.some((s) => s.endpoints.some((e) => e.ready && e.nodeName === node));
+  };
+  const balancers = new Balancers({ tables, onTargets: () => {}, isHealthy });
+  for (const object of objects.services) {
+    balancers.putService(objectKey(object.metadata), readBalancer(object));
+  }
+  for (const row of backends) balancers.putBackend(row);
+  const ranges = gatewayRanges(publicRange, []);
+  return fillArena(tables, ranges, objects.services.length + objects.nodes.length, seed)!;
+}

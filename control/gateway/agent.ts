@@ -1,0 +1,167 @@
+// The agent of a gateway: the same datapath as a node's, with tables of Nodes and load balancers in place of endpoints.
+import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
+import { gatewayTimeouts } from '../../datapath/flow/timeouts.ts';
+import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
+import { Engine } from '../../datapath/worker/engine.ts';
+import { type AdminRoutes, serveAdmin } from '../agent/admin.ts';
+import { type Agent, type AgentOptions, commonRoutes, stopAgent } from '../agent/agent.ts';
+import { describeServices } from '../agent/describe.ts';
+import { requireFit } from '../agent/fit.ts';
+import { sourceStarter } from '../agent/follow.ts';
+import { SYSTEM_CLOCK } from '../agent/pacer.ts';
+import { type Log, Publisher } from '../agent/publisher.ts';
+import { connectKube, type KubeClient } from '../kube/client.ts';
+import type { Informer } from '../kube/informer.ts';
+import { objectKey } from '../model/parse.ts';
+import { Tables } from '../model/tables.ts';
+import { applySteering, checkSteering, readRoutesIn, readUplink } from '../node/apply.ts';
+import { ipBatch } from '../node/ip.ts';
+import { HealthAsker } from './ask.ts';
+import { Balancers } from './balancers.ts';
+import { HealthChecks } from './health.ts';
+import { gatewayNode, gatewayRanges } from './place.ts';
+import { BalancerRoutes } from './routes.ts';
+import { readBackend, readBalancer } from './rows.ts';
+import { planGatewaySteering } from './steering.ts';
+
+export interface GatewayOptions extends AgentOptions {
+  /** Addresses that nodes and load balancers have outside. */
+  publicRange: string;
+  /** Where the nodes are. */
+  fabricRange: string;
+}
+
+/** Nothing is published before these have been heard, so that a restart takes no node out. */
+const SOURCES = ['Service', 'Node', 'health'];
+
+/** Starts a gateway's agent, as `startAgent` does a node's. Throws KubetunError. */
+export async function startGateway(options: GatewayOptions, log: Log): Promise<Agent> {
+  requireFit(options);
+  const { node, tun, publicRange, fabricRange } = options;
+  const client = connectKube(options.kubeconfig, options.access);
+  const uplink = readUplink(options.uplink);
+  const address = uplink.addresses[0]!;
+  const steering = planGatewaySteering({
+    ...{ tun, uplink: uplink.name, mtu: uplink.mtu },
+    ...{ address, fabricRange, publicRange },
+  });
+  const ranges = gatewayRanges(publicRange, [fabricRange, ...options.podRanges]);
+  const engine = await Engine.start({
+    arenaPath: options.arena,
+    sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
+    timeouts: gatewayTimeouts(options.timeouts),
+    tunName: tun,
+    heldRanges: [...ranges.podRanges, ranges.serviceRange],
+    log: (message) => log.warn({}, message),
+  });
+  try {
+    applySteering(steering);
+    const tables = new Tables(node);
+    tables.putNode(gatewayNode(node, parseAddress(address)!));
+    const routes = new BalancerRoutes(readRoutesIn(publicRange));
+    const syncRoutes = () => carryOut(routes.take(followed.balancers.routes()), log);
+    const publisher = new Publisher({
+      ...{ nodeName: node, ranges, tables, sink: engine.writer, sources: SOURCES },
+      around: () => ({ before: syncRoutes, after: () => {} }),
+      // Who is behind such an address is no news for the image.
+      onRun: syncRoutes,
+      ...{ clock: SYSTEM_CLOCK, log },
+    });
+    const followed = followBalancers(client, tables, publisher, log);
+    const missing = () => checkSteering(steering, tun);
+    const routesOf = adminRoutes(options, engine, publisher, followed.balancers, missing);
+    const server = await serveAdmin(options.admin, routesOf);
+    const { survived } = engine;
+    log.info({ address, publicRange, survived, server: client.server }, 'forwarding');
+    return {
+      stop() {
+        followed.checks.stop();
+        followed.asker.stop();
+        return stopAgent(followed.informers, publisher, server, client, engine, log);
+      },
+    };
+  } catch (error) {
+    await engine.stop();
+    throw error;
+  }
+}
+
+function carryOut(lines: string[], log: Log): void {
+  // One by one: what fails costs only the address that it is for.
+  for (const line of lines) {
+    try {
+      ipBatch([line]);
+    } catch (error) {
+      log.error({ why: String(error) }, 'a load balancer address does not reach the nodes');
+    }
+  }
+}
+
+/** Starts informers and health checks, which tell the publisher. */
+function followBalancers(client: KubeClient, tables: Tables, publisher: Publisher, log: Log) {
+  const asker = new HealthAsker();
+  const heard = new Set<string>();
+  // Before the objects are known there is nobody to ask, which is no answer.
+  const settle = () => {
+    if (heard.size === informers.length && checks.isSettled) publisher.sourceSynced('health');
+  };
+  const checks = new HealthChecks({
+    ask: (target) => asker.ask(target),
+    onChange: ({ address, port }, isHealthy) => {
+      log.info({ target: `${formatAddress(address)}:${port}`, isHealthy }, 'health changed');
+      balancers.healthChanged();
+      publisher.changed();
+    },
+    onSettled: settle,
+    clock: SYSTEM_CLOCK,
+  });
+  const balancers = new Balancers({
+    tables,
+    onTargets: (targets) => checks.follow(targets),
+    isHealthy: (target) => checks.isHealthy(target),
+  });
+  const told = {
+    changed: () => publisher.changed(),
+    sourceSynced(kind: string) {
+      publisher.sourceSynced(kind);
+      heard.add(kind);
+      settle();
+    },
+  };
+  const start = sourceStarter(client, told, log);
+  const informers: Informer<unknown>[] = [
+    start(
+      'Service',
+      (object) => ({ key: objectKey(object.metadata), row: readBalancer(object) }),
+      ({ key, row }) => balancers.putService(key, row),
+      ({ key }) => balancers.putService(key, null),
+    ),
+    start(
+      'Node',
+      readBackend,
+      (row) => balancers.putBackend(row),
+      (row) => balancers.deleteBackend(row),
+    ),
+  ];
+  return { asker, checks, balancers, informers };
+}
+
+function adminRoutes(
+  options: GatewayOptions,
+  engine: Engine,
+  publisher: Publisher,
+  balancers: Balancers,
+  missing: () => string[],
+): AdminRoutes {
+  return {
+    ...commonRoutes(options, engine, publisher),
+    // The image says Local of all, so that clients keep their addresses: people ask for the Service's own policy.
+    '/services': () =>
+      describeServices(publisher.compiler).map((service) => ({
+        ...service,
+        externalPolicy: balancers.isLocal(service.service) ? 'Local' : 'Cluster',
+      })),
+    '/policies': () => [],
+    '/steering': () => ({ missing: missing() }),
+  };
+}

@@ -1,0 +1,124 @@
+// Whether the nodes behind load balancers are well: asked over HTTP, once a second each.
+import type { Clock } from '../agent/pacer.ts';
+
+const INTERVAL_MS = 1000;
+/** So many failures in a row take a node out; one success brings it back. */
+const FAILURES_OUT = 2;
+/** Questions under way at a time; where that is too few, each is asked less often. */
+const ASKING_MAX = 64;
+
+/** A node's address, int32, and a port that answers for it. */
+export interface HealthTarget {
+  address: number;
+  port: number;
+}
+
+/** `ok` is a 200, `refused` a 503: the node itself says that it wants nothing. All else is `failed`. */
+export type HealthAnswer = 'ok' | 'refused' | 'failed';
+
+export interface Health {
+  isHealthy: boolean;
+  /** In a row. */
+  failures: number;
+}
+
+/** What an answer makes of what was known; null is a target that has never answered. */
+export function nextHealth(before: Health | null, answer: HealthAnswer): Health {
+  if (answer === 'ok') return { isHealthy: true, failures: 0 };
+  const failures = (before?.failures ?? 0) + 1;
+  const isOut = answer === 'refused' || failures >= FAILURES_OUT || !before?.isHealthy;
+  return { isHealthy: !isOut, failures };
+}
+
+export function targetKey({ address, port }: HealthTarget): string {
+  return `${address}:${port}`;
+}
+
+export interface HealthChecksOptions {
+  ask: (target: HealthTarget) => Promise<HealthAnswer>;
+  /** A target has become healthy, or is so no more. */
+  onChange: (target: HealthTarget, isHealthy: boolean) => void;
+  /** Every target has answered, or failed to, at least once; called whenever that becomes true. */
+  onSettled: () => void;
+  clock: Clock;
+}
+
+interface Check {
+  target: HealthTarget;
+  health: Health | null;
+  cancel: () => void;
+}
+
+/** Asks a set of targets again and again. */
+export class HealthChecks {
+  readonly #options: HealthChecksOptions;
+  readonly #checks = new Map<string, Check>();
+  /** Whose time has come and who waits for a place. */
+  readonly #due = new Set<Check>();
+  #asking = 0;
+
+  constructor(options: HealthChecksOptions) {
+    this.#options = options;
+  }
+
+  /** True as long as a target may be sent to: never before its first good answer. */
+  isHealthy(target: HealthTarget): boolean {
+    return this.#checks.get(targetKey(target))?.health?.isHealthy ?? false;
+  }
+
+  /** True if no target is without its first answer. */
+  get isSettled(): boolean {
+    return [...this.#checks.values()].every(({ health }) => health !== null);
+  }
+
+  /** These are to be asked from now on, new ones at once, and no others. */
+  follow(targets: HealthTarget[]): void {
+    const wanted = new Map(targets.map((target) => [targetKey(target), target]));
+    for (const [key, check] of this.#checks) if (!wanted.has(key)) this.#drop(key, check);
+    for (const [key, target] of wanted) {
+      if (this.#checks.has(key)) continue;
+      const check: Check = { target, health: null, cancel: () => {} };
+      this.#checks.set(key, check);
+      this.#due.add(check);
+    }
+    this.#askNext();
+    if (this.isSettled) this.#options.onSettled();
+  }
+
+  stop(): void {
+    for (const [key, check] of this.#checks) this.#drop(key, check);
+  }
+
+  #drop(key: string, check: Check): void {
+    check.cancel();
+    this.#due.delete(check);
+    this.#checks.delete(key);
+  }
+
+  #askNext(): void {
+    for (const check of this.#due) {
+      if (this.#asking >= ASKING_MAX) return;
+      this.#due.delete(check);
+      this.#asking++;
+      void this.#options.ask(check.target).then((answer) => {
+        this.#asking--;
+        this.#take(check, answer);
+        this.#askNext();
+      });
+    }
+  }
+
+  #take(check: Check, answer: HealthAnswer): void {
+    if (this.#checks.get(targetKey(check.target)) !== check) return;
+    const { clock, onChange, onSettled } = this.#options;
+    const before = check.health;
+    check.health = nextHealth(before, answer);
+    check.cancel = clock.after(INTERVAL_MS, () => {
+      this.#due.add(check);
+      this.#askNext();
+    });
+    const { isHealthy } = check.health;
+    if (isHealthy !== (before?.isHealthy ?? false)) onChange(check.target, isHealthy);
+    if (before === null && this.isSettled) onSettled();
+  }
+}

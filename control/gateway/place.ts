@@ -1,0 +1,20 @@
+// Where a gateway is, in the terms in which a node's place is told to the compiler.
+import { parseRange } from '../../datapath/wire/address.ts';
+import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
+import type { NodeRow } from '../model/rows.ts';
+
+/** What lies behind the gateway is inside; only Nodes of it have a public address. */
+export function gatewayRanges(publicRange: string, inside: string[]): NodeRanges {
+  return {
+    ...PORT_RANGES,
+    gateway: true,
+    serviceRange: parseRange(publicRange)!,
+    podRanges: inside.map((text) => parseRange(text)!),
+  };
+}
+
+/** The gateway is no Node; this stands for the place that is compiled for. */
+export function gatewayNode(name: string, address: number): NodeRow {
+  const nothing = { publicAddresses: [], podRanges: [], zone: '', leaving: false };
+  return { name, addresses: [address], ...nothing };
+}

@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Compiler } from '../../../../control/compile/compiler.ts';
+import { IdAllocator } from '../../../../control/compile/ids.ts';
+import { Balancers } from '../../../../control/gateway/balancers.ts';
+import { type HealthTarget, targetKey } from '../../../../control/gateway/health.ts';
+import { gatewayNode, gatewayRanges } from '../../../../control/gateway/place.ts';
+import { BalancerRoutes } from '../../../../control/gateway/routes.ts';
+import { readBackend, readBalancer } from '../../../../control/gateway/rows.ts';
+import type { Node, Service } from '../../../../control/kube/kinds.ts';
+import { Tables } from '../../../../control/model/tables.ts';
+import {
+  FRONTEND_LOADBALANCER,
+  SERVICE_FLAG_EXTERNAL_LOCAL,
+} from '../../../../datapath/nat/image.ts';
+import { formatAddress, parseAddress } from '../../../../datapath/wire/address.ts';
+
+function node(n: number, change: Partial<Node> = {}, ready = 'True'): Node {
+  return {
+    metadata: { name: `node${n}`, ...change.metadata },
+    spec: { podCIDR: `10.244.${n}.0/24`, ...change.spec },
+    status: {
+      addresses: [
+        { type: 'InternalIP', address: `172.18.0.1${n}` },
+        { type: 'ExternalIP', address: `198.51.100.1${n}` },
+      ],
+      conditions: [{ type: 'Ready', status: ready }],
+    },
+  };
+}
+
+function service(name: string, spec: object = {}, ip = '198.51.100.254', ipMode = 'VIP'): Service {
+  return {
+    metadata: { name, namespace: 'default' },
+    spec: {
+      ...{ type: 'LoadBalancer', clusterIP: '10.96.0.7', externalIPs: ['192.0.2.7'] },
+      ports: [{ name: 'http', port: 80, nodePort: 30_080 }],
+      ...spec,
+    },
+    status: { loadBalancer: { ingress: [{ ip, ipMode }] } },
+  };
+}
+
+/** A gateway that has heard of some objects; every node that is asked is well, unless it is named here. */
+function startGateway(ill = new Set<string>()) {
+  const tables = new Tables('cloud');
+  tables.putNode(gatewayNode('cloud', parseAddress('172.18.0.2')!));
+  let targets: HealthTarget[] = [];
+  const text = ({ address, port }: HealthTarget) => `${formatAddress(address)}:${port}`;
+  const balancers = new Balancers({
+    tables,
+    onTargets: (now) => {
+      targets = now;
+    },
+    isHealthy: (target) => {
+      const isAsked = targets.some((t) => targetKey(t) === targetKey(target));
+      return isAsked && !ill.has(text(target));
+    },
+  });
+  const usage = { flowsOf: () => 0, acknowledged: () => 0 };
+  const ranges = gatewayRanges('198.51.100.0/24', ['172.18.0.0/16']);
+  const compiler = new Compiler('cloud', ranges, new IdAllocator(new Map(), usage));
+  let generation = 0;
+  return {
+    ...{ balancers, ill, targets: () => targets.map(text).sort() },
+    node: (object: Node) => balancers.putBackend(readBackend(object)),
+    service: (object: Service) =>
+      balancers.putService(`default/${object.metadata!.name}`, readBalancer(object)),
+    compile: () => compiler.compile(tables, tables.takeChanges(), ++generation),
+    endpoints: (port: string) => {
+      compiler.compile(tables, tables.takeChanges(), ++generation);
+      const found = compiler.ports().find(({ name }) => name === port);
+      const pairs = found?.cluster ?? new Int32Array(0);
+      return Array.from({ length: pairs.length / 2 }, (_, i) =>
+        text({ address: pairs[i * 2]!, port: pairs[i * 2 + 1]! }),
+      );
+    },
+  };
+}
+
+test('the image names who is who outside, what lies inside, and no address but the balancers', () => {
+  const gateway = startGateway();
+  gateway.node(node(1));
+  gateway.node(node(2));
+  gateway.service(service('web', { loadBalancerSourceRanges: ['203.0.113.0/24'] }));
+  const { change } = gateway.compile()!;
+  const pairs = [...change.node!.gateway!].map(formatAddress);
+  assert.deepEqual(pairs, ['172.18.0.11', '198.51.100.11', '172.18.0.12', '198.51.100.12']);
+  assert.deepEqual(change.node!.nodeAddresses.map(formatAddress), ['172.18.0.11', '172.18.0.12']);
+  assert.equal(formatAddress(change.node!.nodeAddress), '172.18.0.2');
+  assert.deepEqual(
+    change.node!.podRanges.map(({ address }) => formatAddress(address)),
+    ['172.18.0.0', '10.244.1.0', '10.244.2.0'].sort((a, b) => parseAddress(a)! - parseAddress(b)!),
+  );
+  assert.deepEqual(
+    change.addFrontends.map(({ address, port, kind }) => [formatAddress(address), port, kind]),
+    [['198.51.100.254', 80, FRONTEND_LOADBALANCER]],
+  );
+  const [entry] = change.upsert;
+  assert.equal(entry!.flags, SERVICE_FLAG_EXTERNAL_LOCAL);
+  assert.deepEqual(entry!.local, entry!.cluster);
+  assert.equal(entry!.sourceRanges.length, 2);
+});
+
+const OUT: [why: string, node: Node][] = [
+  ['not ready', node(2, {}, 'Unknown')],
+  [
+    'labelled as no backend',
+    node(2, {
+      metadata: {
+        name: 'node2',
+        labels: { 'node.kubernetes.io/exclude-from-external-load-balancers': '' },
+      },
+    }),
+  ],
+  [
+    'about to be taken away',
+    node(2, {
+      spec: { taints: [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }] },
+    }),
+  ],
+];
+for (const [why, object] of OUT) {
+  test(`a node that is ${why} is behind no balancer, and not asked for its health`, () => {
+    const gateway = startGateway();
+    gateway.node(node(1));
+    gateway.node(node(2));
+    gateway.service(service('web'));
+    assert.deepEqual(gateway.endpoints('default/web:http'), [
+      ...['172.18.0.11:30080', '172.18.0.12:30080'],
+    ]);
+    gateway.node(object);
+    assert.deepEqual(gateway.endpoints('default/web:http'), ['172.18.0.11:30080']);
+    assert.deepEqual(gateway.targets(), ['172.18.0.11:10256']);
+  });
+}
+
+test('policy Local goes by the health of the Service there, all others by that of the node', () => {
+  const gateway = startGateway(new Set(['172.18.0.11:31000', '172.18.0.12:10256']));
+  gateway.node(node(1));
+  gateway.node(node(2));
+  gateway.service(service('web'));
+  const local = { externalTrafficPolicy: 'Local', healthCheckNodePort: 31_000 };
+  gateway.service(service('local', local, '198.51.100.253'));
+  assert.deepEqual(gateway.endpoints('default/web:http'), ['172.18.0.11:30080']);
+  assert.deepEqual(gateway.endpoints('default/local:http'), ['172.18.0.12:30080']);
+  gateway.ill.add('172.18.0.12:31000');
+  gateway.balancers.healthChanged();
+  assert.deepEqual(gateway.endpoints('default/local:http'), []);
+});
+
+test('a port without NodePort goes to the balancer itself, by a route to the nodes that are well', () => {
+  const gateway = startGateway();
+  gateway.node(node(1));
+  gateway.node(node(2));
+  gateway.service(service('direct', { ports: [{ name: 'http', port: 80 }] }));
+  assert.deepEqual(gateway.endpoints('default/direct:http'), ['198.51.100.254:80']);
+  const routes = new BalancerRoutes(['198.51.100.200']);
+  assert.deepEqual(routes.take(gateway.balancers.routes()), [
+    'route replace 198.51.100.254/32 nexthop via 172.18.0.11 nexthop via 172.18.0.12',
+    'route del 198.51.100.200/32',
+  ]);
+  assert.deepEqual(routes.take(gateway.balancers.routes()), []);
+  gateway.ill.add('172.18.0.12:10256');
+  gateway.balancers.healthChanged();
+  assert.deepEqual(routes.take(gateway.balancers.routes()), [
+    'route replace 198.51.100.254/32 via 172.18.0.11',
+  ]);
+  gateway.ill.add('172.18.0.11:10256');
+  gateway.balancers.healthChanged();
+  assert.deepEqual(gateway.endpoints('default/direct:http'), []);
+  assert.deepEqual(routes.take(gateway.balancers.routes()), [
+    'route replace unreachable 198.51.100.254/32',
+  ]);
+});
+
+test('a Service is a balancer whatever its ipMode, and none without an address or of another type', () => {
+  const gateway = startGateway();
+  gateway.node(node(1));
+  gateway.service(service('web', {}, '198.51.100.254', 'Proxy'));
+  assert.equal(gateway.endpoints('default/web:http').length, 1);
+  gateway.service(service('web', { type: 'NodePort' }));
+  const { change } = gateway.compile()!;
+  assert.deepEqual([change.remove.length, change.removeFrontends.length], [1, 1]);
+  assert.equal(readBalancer({ ...service('web'), status: {} }), null);
+});
