@@ -19,7 +19,9 @@ export function askAgent<T>(lab: string, node: string, path: string): Promise<T>
         ),
       );
     };
-    const call = request({ socketPath: socketOf(lab, node), path }, async (response) => {
+    // A connection of its own: one that was kept may be closed at the other end just now.
+    const to = { socketPath: socketOf(lab, node), path, agent: false };
+    const call = request(to, async (response) => {
       try {
         response.setEncoding('utf8');
         let text = '';

@@ -28,8 +28,8 @@ interface Options {
 const POLL_MS = 50;
 /** Names are looked up again so often. */
 const NAMES_MS = 5000;
-/** The first packets are shown without names rather than later. */
-const NAMES_FIRST_MS = 1000;
+/** If they take longer the first packets are shown without. */
+const NAMES_FIRST_MS = 10_000;
 const TCP_FLAGS = 'FSRPAU';
 
 /** `kubetun trace`: one line for each packet that a node's datapath has dealt with. */
@@ -70,7 +70,7 @@ async function trace(words: string[], options: Options, command: Command): Promi
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => (ended = true));
   // A pipe that closes, as `head` does, ends it.
   process.stdout.on('error', () => (ended = true));
-  const patience = new Promise((resolve) => setTimeout(resolve, NAMES_FIRST_MS));
+  const patience = new Promise((resolve) => setTimeout(resolve, NAMES_FIRST_MS).unref());
   await Promise.race([names.refresh(), patience]);
   let left = options.count;
   let lost = 0;

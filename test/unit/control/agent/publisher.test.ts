@@ -161,6 +161,8 @@ function putPolicies(...names: string[]): void {
 function putPod(name: string, podIP: string): void {
   const status = { phase: 'Running', podIP, hostIP: '172.18.0.11' };
   const metadata = { namespace: 'ns', name, uid: name, labels: { app: 'web' } };
+  // A pod is told of once its namespace is known.
+  tables.policy.putNamespace({ name: 'ns', labels: {} });
   tables.policy.putPod(readPolicyPod({ metadata, status })!);
 }
 
