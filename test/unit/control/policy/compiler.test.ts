@@ -260,6 +260,19 @@ test('policies that select the same pods share a subject; one under audit stands
   ]);
 });
 
+test('what a policy says of one direction is nothing to the other', () => {
+  tables.putPod(pod('web-1', 2));
+  tables.putPod(pod('client-1', 3));
+  tables.putPolicy(policy('p', { egress: [] }));
+  const change = compile()!;
+  const { ingress, egress } = at(change, 2);
+  assert.ok(ingress !== 0 && egress !== 0 && ingress !== egress);
+  assert.deepEqual(
+    change.rules?.pairs.map(({ subject }) => subject),
+    [ingress],
+  );
+});
+
 test('a thousand pods of ten kinds are ten kinds', () => {
   for (let i = 0; i < 1000; i++) {
     tables.putPod(pod(`app${i % 10}-${i}`, 0, { address: addr('10.244.0.0') + i + 2 }));
