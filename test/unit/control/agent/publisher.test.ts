@@ -161,6 +161,7 @@ function putPolicies(...names: string[]): void {
 function putPod(name: string, podIP: string): void {
   const status = { phase: 'Running', podIP, hostIP: '172.18.0.11' };
   const metadata = { namespace: 'ns', name, uid: name, labels: { app: 'web' } };
+  tables.policy.putNamespace({ name: 'ns', labels: {} });
   tables.policy.putPod(readPolicyPod({ metadata, status })!);
 }
 
