@@ -260,6 +260,48 @@ test('policies that select the same pods share a subject; one under audit stands
   ]);
 });
 
+test('what a policy says of one direction is nothing to the other', () => {
+  tables.putPod(pod('web-1', 2));
+  tables.putPod(pod('client-1', 3));
+  tables.putPolicy(policy('p', { egress: [] }));
+  const change = compile()!;
+  const { ingress, egress } = at(change, 2);
+  assert.ok(ingress !== 0 && egress !== 0 && ingress !== egress);
+  assert.deepEqual(
+    change.rules?.pairs.map(({ subject }) => subject),
+    [ingress],
+  );
+});
+
+test('pods alike are of one kind only in one namespace and with the same named ports', () => {
+  tables.putNamespace({ name: 'bank', labels: {} });
+  const web = [{ name: 'http', proto: 6, number: 80 }];
+  tables.putPod(pod('web-1', 2, { ports: web }));
+  tables.putPod(pod('web-2', 3, { ports: [{ ...web[0]!, number: 81 }] }));
+  tables.putPod(pod('web-3', 4, { ports: web, key: 'bank/web-3', namespace: 'bank' }));
+  const port = { name: 'http', proto: 6, first: 0, last: 0 };
+  tables.putPolicy(policy('p', { ingress: [{ pods: null, blocks: [], ports: [port] }] }));
+  const change = compile()!;
+  const [first, second, third] = [2, 3, 4].map((n) => at(change, n).ingress);
+  assert.ok(first !== 0 && second !== 0 && first !== second);
+  assert.equal(third, 0, 'of another namespace');
+});
+
+test('blocks that differ in an exception are two', () => {
+  const cidr = { address: addr('10.0.0.0'), length: 8 };
+  const hole = { address: addr('10.9.0.0'), length: 16 };
+  const rule = (except: (typeof hole)[]) => ({ pods: [], blocks: [{ cidr, except }], ports: null });
+  tables.putPod(pod('web-1', 2));
+  tables.putPolicy(policy('p', { ingress: [rule([])] }));
+  tables.putPolicy(policy('q', { ingress: [rule([hole])] }));
+  const { rules } = compile()!;
+  const peerOf = (length: number) => rules!.prefixes.find((p) => p.length === length)!.peer;
+  const allowing = (peer: number) =>
+    rules!.pairs.filter((p) => p.peer === peer).flatMap(({ ports }) => rules!.portSets[ports]!)
+      .length;
+  assert.deepEqual([allowing(peerOf(8)), allowing(peerOf(16))], [2, 1]);
+});
+
 test('a thousand pods of ten kinds are ten kinds', () => {
   for (let i = 0; i < 1000; i++) {
     tables.putPod(pod(`app${i % 10}-${i}`, 0, { address: addr('10.244.0.0') + i + 2 }));

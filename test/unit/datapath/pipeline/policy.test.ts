@@ -380,56 +380,58 @@ test('a silent flow is judged by the search, so that no generation is taken for 
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
 });
 
-test('policies that change all the time do not get ahead of the search through a large table', () => {
-  const flowsMax = 1 << 17;
+/** A connection that is allowed, in a table that takes the search several slices; `reserved` lie before it. */
+function inLargeTable(flowsMax: number, reserved = 0): TestDatapath {
   const t = createTestDatapath({ flowsMax });
-  const young = pod(POD, { peer: CLIENT_PEER, born: generation + 1 });
-  const allowed = rules([[CLIENT_PEER, [ports(0)]]]);
-  enforce(t, allowed, { pods: [young, PODS[1]!] });
-  open(t);
-  t.d.header[H_FLOW_HIGH] = flowsMax;
-  for (let n = 1; n <= 2000; n++) {
-    enforce(t, allowed, { pods: [young, PODS[1]!] });
-    // As many in a second as are published, and as many looks at the table.
-    if (n % 5 === 0) t.tick(t.now + 1);
-  }
-  assert.equal(t.one(ack()).verdict, 'forward');
-});
-
-/** A large table that no search has looked at since `open`, but for as many slices as there are numbers of generations. */
-function wrapped(slices: number[], reserved = 0): TestDatapath {
-  const flowsMax = 1 << 14;
-  const t = createTestDatapath({ flowsMax });
-  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
+  enforce(t, allowed);
   for (let n = 0; n < reserved; n++) t.d.table.allocate();
   open(t);
   t.d.header[H_FLOW_HIGH] = flowsMax;
-  for (const generations of slices) {
-    for (let n = 0; n < generations; n++) enforce(t, rules([]));
-    t.tick(t.now + 1);
-  }
   return t;
 }
+const allowed = rules([[CLIENT_PEER, [ports(0)]]]);
+const enforceUntil = (t: TestDatapath, end: number) => {
+  while (generation < end) enforce(t, allowed);
+};
 
-test('what the search saw at the beginning of a round is as old as that, whatever it has seen since', () => {
-  const t = wrapped([1, 100, 100]);
-  for (let n = 0; n < 310; n++) enforce(t, rules([]));
-  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
-  assert.equal(t.one(ack()).verdict, 'forward');
-  const other = wrapped([100, 100]);
-  for (let n = 0; n < 311; n++) enforce(other, rules([]));
-  assert.equal(other.one(ack()).verdict, 'policy-ingress');
+test('policies that change all the time do not get ahead of the search through a large table', () => {
+  const t = inLargeTable(1 << 17);
+  let pods = PODS;
+  for (let n = 1; n <= 2000; n++) {
+    if (n === 400) pods = [pod(POD, { peer: CLIENT_PEER, born: generation + 1, uid: 2 }), PODS[1]!];
+    enforce(t, allowed, { pods });
+    if (n === 400) {
+      // Room for one more; afterwards the table is as large as before.
+      t.d.header[H_FLOW_HIGH] = 1;
+      open(t, 4001);
+      t.d.header[H_FLOW_HIGH] = 1 << 17;
+    }
+    // As many in a second as are published, and as many looks at the table.
+    if (n % 5 === 0) t.tick(t.now + 1);
+  }
+  assert.equal(t.one(ack(4001)).verdict, 'forward');
+});
+
+test('what the search saw is as old as that, however much it has seen since', () => {
+  const t = inLargeTable(1 << 14);
+  const since = generation + 1;
+  enforce(t, allowed);
+  t.tick(t.now + 1);
+  enforceUntil(t, since + 100);
+  t.tick(t.now + 1);
+  enforceUntil(t, since + 510);
+  enforce(t, rules([]));
+  assert.equal(t.one(ack()).verdict, 'policy-ingress');
 });
 
 test('a round that is over vouches for what it began with, not for what there is at its end', () => {
-  const t = wrapped([], 8192);
-  for (let n = 0; n < 5; n++) t.tick(t.now + 1);
+  const t = inLargeTable(1 << 14, 8192);
   const since = generation;
-  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
   for (let n = 0; n < 5; n++) t.tick(t.now + 1);
-  for (let n = 0; n < 150; n++) enforce(t, rules([]));
+  enforceUntil(t, since + 150);
   for (let n = 0; n < 4; n++) t.tick(t.now + 1);
-  while (generation < since + 512) enforce(t, rules([]));
+  enforceUntil(t, since + 510);
+  enforce(t, rules([]));
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
 });
 
