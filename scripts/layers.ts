@@ -11,6 +11,7 @@ const TEST_LINES_MAX = 600;
 const DATAPATH_DOOR = [
   /^datapath\/error\.ts$/,
   /^datapath\/arena\//,
+  /^datapath\/flow\/timeouts\.ts$/,
   /^datapath\/nat\/image/,
   /^datapath\/policy\/policy(-reader)?\.ts$/,
   /^datapath\/observe\//,

@@ -1,8 +1,6 @@
-import { createInterface } from 'node:readline';
 import { type Command, InvalidArgumentError } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import type { Explanation } from '../explain/follow.ts';
-import type { QuestionText } from '../explain/question.ts';
 import type { ExplainSource } from '../explain/source.ts';
 import {
   arenaOf,
@@ -46,7 +44,10 @@ export function register(program: Command): void {
     .option('--objects <path>', 'YAML files or folders in place of a lab; may be repeated', collect)
     .option('--service-range <range>', 'with --objects', parseRangeOption, '10.96.0.0/16')
     .option('--public-range <range>', 'with --objects', parseRangeOption, '198.51.100.0/24')
-    .option('--batch', 'read {"from", "to", "sport", "node"} as JSON lines, answer in JSON lines')
+    .option(
+      '--batch',
+      'read {"from", "to", "sport", "node"} as JSON lines, answer each in a JSON line',
+    )
     .addOption(outputOption())
     .addOption(labOption())
     .addHelpText(
@@ -64,7 +65,7 @@ Examples:
 
 async function explain(options: Options, command: Command): Promise<void> {
   const source = await sourceOf(options, command);
-  if (options.batch) return answerLines(source);
+  if (options.batch) return answerInput(source);
   const { from, to, sport, node, flow, output } = options;
   const { explainFlow, explainQuestion } = await import('../explain/explain.ts');
   let explanation: Explanation;
@@ -89,21 +90,22 @@ async function sourceOf(options: Options, command: Command): Promise<ExplainSour
   return fromLab(kubeconfigOf(lab), (node) => arenaOf(lab, node));
 }
 
-async function answerLines(source: ExplainSource): Promise<void> {
-  const { explainQuestion } = await import('../explain/explain.ts');
-  for await (const line of createInterface({ input: process.stdin })) {
-    if (line.trim() === '') continue;
-    let answer: object;
-    try {
-      answer = explainQuestion(source, JSON.parse(line) as QuestionText);
-    } catch (error) {
-      const { message, next = '' } = error as KubetunError;
-      if (!(error instanceof KubetunError || error instanceof SyntaxError)) throw error;
-      answer = { error: next ? `${message}: ${next}` : message };
+/** Answers go out as they are found; whoever does not read them any more ends it. */
+async function answerInput(source: ExplainSource): Promise<void> {
+  const { answerLines } = await import('../explain/batch.ts');
+  const { stdin, stdout } = process;
+  let goOn = () => {};
+  let ended = false;
+  stdout.on('drain', () => goOn());
+  stdout.on('error', () => {
+    ended = true;
+    goOn();
+  });
+  for await (const answer of answerLines(source, stdin.setEncoding('utf8'))) {
+    if (!ended && !stdout.write(`${answer}\n`)) {
+      await new Promise<void>((resolve) => (goOn = resolve));
     }
-    if (!process.stdout.write(`${JSON.stringify(answer)}\n`)) {
-      await new Promise((resolve) => process.stdout.once('drain', resolve));
-    }
+    if (ended) break;
   }
 }
 

@@ -27,6 +27,8 @@ interface Options {
 const POLL_MS = 50;
 /** Names are looked up again so often. */
 const NAMES_MS = 5000;
+/** The first packets are shown without names rather than later. */
+const NAMES_FIRST_MS = 1000;
 const TCP_FLAGS = 'FSRPAU';
 
 /** `kubetun trace`: one line for each packet that a node's datapath has dealt with. */
@@ -66,13 +68,16 @@ async function trace(words: string[], options: Options, command: Command): Promi
   let ended = false;
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => (ended = true));
   // A pipe that closes, as `head` does, ends it.
-  process.stdout.once('error', () => (ended = true));
+  process.stdout.on('error', () => (ended = true));
+  const patience = new Promise((resolve) => setTimeout(resolve, NAMES_FIRST_MS));
+  await Promise.race([names.refresh(), patience]);
   let left = options.count;
   let lost = 0;
   while (!ended && left > 0) {
-    await names.refresh();
+    void names.refresh();
     for (const record of reader.take()) {
-      if (!matches(record) || left === 0) continue;
+      if (ended || left === 0) break;
+      if (!matches(record)) continue;
       left--;
       const text = options.output === 'json' ? jsonLine(record, names) : traceLine(record, names);
       process.stdout.write(`${text}\n`);
@@ -94,18 +99,25 @@ class Names {
   readonly #kubeconfig: string;
   readonly #hasGateway: boolean;
   #view: ClusterView | null = null;
-  #until = 0;
+  #next = 0;
+  #looking: Promise<void> | null = null;
 
   constructor(kubeconfig: string, hasGateway: boolean) {
     this.#kubeconfig = kubeconfig;
     this.#hasGateway = hasGateway;
   }
 
-  async refresh(): Promise<void> {
-    if (Date.now() < this.#until) return;
-    this.#until = Date.now() + NAMES_MS;
+  /** Looks again if it is time; packets do not wait for an API server that is slow to answer. */
+  refresh(): Promise<void> {
+    if (this.#looking === null && Date.now() >= this.#next) this.#looking = this.#look();
+    return this.#looking ?? Promise.resolve();
+  }
+
+  async #look(): Promise<void> {
     const { viewOfLab } = await import('../explain/source.ts');
     this.#view = await viewOfLab(this.#kubeconfig, this.#hasGateway).catch(() => this.#view);
+    this.#next = Date.now() + NAMES_MS;
+    this.#looking = null;
   }
 
   of(address: number): string | null {

@@ -20,7 +20,12 @@ export function explainQuestion(source: ExplainSource, text: QuestionText): Expl
 
 /** What becomes of the answer in a connection that a node tracks. Throws KubetunError KT_EXPLAIN. */
 export function explainFlow(source: ExplainSource, node: string, id: number): Explanation {
-  const tuple = source.prober(node)?.replyOf(id);
+  const prober = source.prober(node);
+  if (!prober) {
+    const message = `${node} has no datapath that could be asked`;
+    throw new KubetunError('KT_EXPLAIN', message, 'is its agent running?');
+  }
+  const tuple = prober.replyOf(id);
   if (!tuple) {
     const message = `${node} tracks no connection ${id}`;
     throw new KubetunError('KT_EXPLAIN', message, `scripts/kubetun conntrack list --node ${node}`);

@@ -31,27 +31,29 @@ export interface ClusterObjects {
 interface AnyObject {
   kind?: string;
   items?: unknown[];
+  metadata?: { namespace?: string; name?: string } | null;
 }
 
-const LISTS: Record<string, keyof ClusterObjects> = {
-  Node: 'nodes',
-  Pod: 'pods',
-  Service: 'services',
-  EndpointSlice: 'slices',
-  Namespace: 'namespaces',
-  NetworkPolicy: 'policies',
-};
+/** Where the objects of a kind go, and who reads one. */
+const LISTS = new Map<unknown, [list: keyof ClusterObjects, read: (object: never) => unknown]>([
+  ['Node', ['nodes', readNode]],
+  ['Pod', ['pods', readPolicyPod]],
+  ['Service', ['services', readService]],
+  ['EndpointSlice', ['slices', readSlice]],
+  ['Namespace', ['namespaces', readNamespace]],
+  ['NetworkPolicy', ['policies', readNetworkPolicy]],
+]);
 const LABEL_NAMESPACE = 'kubernetes.io/metadata.name';
 const FLOWS_MAX = 4096;
 const IMAGE_WORDS_MIN = 1 << 18;
 /** An upper bound of what one object adds to an image: a slice has at most 1000 endpoints, seldom more than 100. */
 const IMAGE_WORDS_PER_OBJECT = 512;
 
-/** Every object of some YAML or JSON files, and of all such files in folders. Throws KubetunError KT_FILE, KT_YAML. */
+/** Every object of some YAML or JSON files, and of all such files in folders. Throws KubetunError KT_FILE, KT_YAML, KT_OBJECT. */
 export function readObjects(paths: string[]): ClusterObjects {
   const found = noObjects();
   for (const file of paths.flatMap(filesOf)) {
-    for (const document of parseFile(file)) addObject(found, document);
+    for (const document of parseFile(file)) addObject(found, document, file);
   }
   return found;
 }
@@ -60,12 +62,26 @@ export function noObjects(): ClusterObjects {
   return { nodes: [], pods: [], services: [], slices: [], namespaces: [], policies: [] };
 }
 
-/** Adds an object, or each of a list of them, as `kubectl get -o yaml` prints one. */
-export function addObject(found: ClusterObjects, object: unknown): void {
+/** Adds an object, or each of a list of them, as `kubectl get -o yaml` prints one. What nobody could read is refused here. */
+function addObject(found: ClusterObjects, object: unknown, file: string): void {
   if (typeof object !== 'object' || object === null) return;
-  const { kind = '', items } = object as AnyObject;
-  if (Array.isArray(items)) for (const item of items) addObject(found, item);
-  else if (Object.hasOwn(LISTS, kind)) (found[LISTS[kind]!] as unknown[]).push(object);
+  const { kind, items, metadata } = object as AnyObject;
+  if (Array.isArray(items)) {
+    for (const item of items) addObject(found, item, file);
+    return;
+  }
+  const [list, read] = LISTS.get(kind) ?? [];
+  if (!list || !read) return;
+  const name = metadata?.name;
+  try {
+    if (typeof name !== 'string' || name === '') throw new Error('it has no name');
+    read(object as never);
+  } catch (error) {
+    const what = `${kind} ${name ?? 'without a name'}`;
+    const message = `${file}: ${what} cannot be read (${(error as Error).message})`;
+    throw new KubetunError('KT_OBJECT', message, 'compare it with what kubectl get -o yaml prints');
+  }
+  (found[list] as unknown[]).push(object);
 }
 
 function filesOf(path: string): string[] {
@@ -74,24 +90,40 @@ function filesOf(path: string): string[] {
     const names = readdirSync(path).filter((name) => /\.(ya?ml|json)$/.test(name));
     return names.sort().map((name) => join(path, name));
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const message = `${path} cannot be read (${code})`;
-    throw new KubetunError('KT_FILE', message, 'name a file or a folder that is there', {
-      cause: error,
-    });
+    throw unreadable(path, error);
   }
 }
 
 function parseFile(file: string): unknown[] {
-  const documents = parseAllDocuments(readFileSync(file, 'utf8'));
+  const documents = parseAllDocuments(readText(file));
   if (!Array.isArray(documents)) return [];
   return documents.map((document) => {
     const error = document.errors[0];
-    if (!error) return document.toJS();
-    const line = error.linePos?.[0].line ?? 1;
-    const message = `${file}:${line}: ${error.message.split('\n')[0]}`;
-    throw new KubetunError('KT_YAML', message, 'correct the file');
+    if (error) throw yamlError(`${file}:${error.linePos?.[0].line ?? 1}`, error);
+    try {
+      return document.toJS();
+    } catch (error) {
+      throw yamlError(file, error as Error); // Aliases without end.
+    }
   });
+}
+
+function yamlError(place: string, { message }: Error): KubetunError {
+  return new KubetunError('KT_YAML', `${place}: ${message.split('\n')[0]}`, 'correct the file');
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+}
+
+function unreadable(path: string, cause: unknown): KubetunError {
+  const { code } = cause as NodeJS.ErrnoException;
+  const message = `${path} cannot be read (${code})`;
+  return new KubetunError('KT_FILE', message, 'name a file or a folder that is there', { cause });
 }
 
 /** The tables of an agent on that node that has seen these objects. */

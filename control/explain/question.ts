@@ -26,16 +26,18 @@ export interface Question {
   only: boolean;
 }
 
-const PROTOCOLS: Record<string, number> = {
-  tcp: PROTO_TCP,
-  udp: PROTO_UDP,
-  sctp: PROTO_SCTP,
-  icmp: PROTO_ICMP,
-};
+const PROTOCOLS = new Map([
+  ['tcp', PROTO_TCP],
+  ['udp', PROTO_UDP],
+  ['sctp', PROTO_SCTP],
+  ['icmp', PROTO_ICMP],
+]);
 const PORT_FIRST = 33_000;
+const NODES_TOLD_MAX = 10;
 
 export function protocolName(proto: number): string {
-  return Object.keys(PROTOCOLS).find((name) => PROTOCOLS[name] === proto) ?? String(proto);
+  for (const [name, number] of PROTOCOLS) if (number === proto) return name;
+  return String(proto);
 }
 
 /** Throws KubetunError KT_EXPLAIN with what is not understood or not there. */
@@ -47,18 +49,20 @@ export function readQuestion(text: QuestionText, view: ClusterView): Question {
   const node = text.node ?? source.node ?? entry;
   if (node === null) {
     throw refuse(
-      `${text.from} is nobody of the cluster, so its packet may arrive at any node`,
+      `${text.from} is on no node of the cluster, so its packet may arrive at any node`,
       'say at which one with --node',
     );
   }
   if (!view.nodes.has(node) && node !== view.gateway?.name) {
-    throw refuse(`there is no node ${node}`, `there are ${[...view.nodes.keys()].join(', ')}`);
+    throw refuse(`there is no node ${node}`, nodesText(view));
   }
   const sport = text.sport ?? PORT_FIRST;
-  if (!Number.isInteger(sport) || sport < 0 || sport > 65_535) {
-    throw refuse(`${sport} is no port`, 'it is 1 to 65535');
-  }
   const { proto, port: dport } = to;
+  // The identifier of an echo may be 0.
+  const least = proto === PROTO_ICMP ? 0 : 1;
+  if (!Number.isInteger(sport) || sport < least || sport > 65_535) {
+    throw refuse(`${JSON.stringify(sport)} is no source port`, `it is ${least} to 65535`);
+  }
   const tuple = { proto, src: source.address, sport, dst: to.address, dport };
   return { tuple, fixedPort: text.sport !== undefined, node, only: text.node !== undefined };
 }
@@ -70,15 +74,22 @@ function readSource(text: string, view: ClusterView): { address: number; node: s
   if (name !== undefined) {
     const own = view.nodes.get(name)?.addresses[0];
     if (own !== undefined) return { address: own, node: name };
-    throw refuse(`there is no node ${name} with an address`, `there are ${[...view.nodes.keys()]}`);
+    throw refuse(`there is no node ${name} with an address`, nodesText(view));
   }
   const key = keyOf(text.replace(/^pods?\//, ''));
   const pod = view.pod(key);
-  if (pod) return { address: pod.address, node: pod.node };
+  if (pod) return { address: pod.address, node: pod.node || null };
   throw refuse(
     `there is no pod ${key} with an address`,
     'from where is [NS/]POD, node/NAME or an address',
   );
+}
+
+/** The nodes that there are, or the first of them. */
+function nodesText({ nodes }: ClusterView): string {
+  if (nodes.size === 0) return 'no Node is among the objects';
+  const names = [...nodes.keys()].slice(0, NODES_TOLD_MAX);
+  return `there are ${names.join(', ')}${nodes.size > names.length ? ', and others' : ''}`;
 }
 
 /** The node that a packet from outside meets if it is sent to one's address. */
@@ -94,7 +105,7 @@ function readTarget(text: string, view: ClusterView) {
   if (service) return readService(keyOf(service[1]!), service[2], view);
   const match = /^([\d.]+)(?::(\d+))?(?:\/(\w+))?$/.exec(text);
   const address = parseAddress(match?.[1] ?? '');
-  const proto = PROTOCOLS[(match?.[3] ?? 'tcp').toLowerCase()];
+  const proto = PROTOCOLS.get((match?.[3] ?? 'tcp').toLowerCase());
   const port = Number(match?.[2] ?? 0);
   const ported = proto !== PROTO_ICMP;
   if (address !== null && proto !== undefined && port < 65_536 && port > 0 === ported) {

@@ -1,7 +1,10 @@
 // Where an explanation gets its datapaths and names from: a running lab, or files alone.
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { borrowArenaFile } from '../../datapath/arena/file.ts';
+import type { Arena } from '../../datapath/arena/arena.ts';
+import { type ArenaFile, attachArenaFile, borrowArenaFile } from '../../datapath/arena/file.ts';
+import { KubetunError } from '../../datapath/error.ts';
+import { readGeneration } from '../../datapath/nat/image-reader.ts';
 import { Prober } from '../../datapath/observe/probe.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
 import { CLOUD } from '../cli/options.ts';
@@ -13,11 +16,15 @@ import { ClusterView } from './view.ts';
 
 export interface ExplainSource {
   view: ClusterView;
-  /** The datapath of a node; null if it has none. */
+  /** The datapath of a node, good until it is asked for again; null if it has none. */
   prober(node: string): Prober | null;
+  /** Looks again at a cluster that goes on, some time after the last look. */
+  refresh(): Promise<void>;
 }
 
 const SEED_OFFLINE = 1;
+/** What was borrowed or listed is looked at anew after so long. */
+const REFRESH_MS = 5000;
 
 /**
  * From files: every node's datapath is compiled from them, and a gateway's if somebody has an address outside. The same
@@ -38,10 +45,22 @@ export function fromFiles(
   return {
     view,
     prober: remember((node) => {
-      const arena = compile(node);
+      const arena = compileObjects(node, compile);
       return arena && new Prober(arena, SEED_OFFLINE);
     }),
+    refresh: async () => {},
   };
+}
+
+function compileObjects(node: string, compile: (node: string) => Arena | null): Arena | null {
+  try {
+    return compile(node);
+  } catch (error) {
+    if (error instanceof KubetunError) throw error;
+    const message = `the objects make no image for node ${node} (${(error as Error).message})`;
+    const next = 'compare them with what kubectl get -o yaml prints';
+    throw new KubetunError('KT_OBJECT', message, next, { cause: error });
+  }
 }
 
 /**
@@ -51,13 +70,59 @@ export async function fromLab(
   kubeconfig: string,
   arenaOf: (node: string) => string,
 ): Promise<ExplainSource> {
-  return {
-    view: await viewOfLab(kubeconfig, existsSync(arenaOf(CLOUD))),
-    prober: remember((node) => {
-      const { arena } = borrowArenaFile(arenaOf(node));
-      return new Prober(arena, randomInt(1, 2 ** 31));
-    }),
+  const borrowed = new Map<string, Borrowed>();
+  let listed = Date.now();
+  const hasGateway = existsSync(arenaOf(CLOUD));
+  const source: ExplainSource = {
+    view: await viewOfLab(kubeconfig, hasGateway),
+    prober: (node) => {
+      const before = borrowed.get(node);
+      if (before?.isCurrent()) return before.prober;
+      before?.close();
+      borrowed.delete(node);
+      const now = borrow(arenaOf(node));
+      if (now) borrowed.set(node, now);
+      return now?.prober ?? null;
+    },
+    refresh: async () => {
+      if (Date.now() - listed < REFRESH_MS) return;
+      listed = Date.now();
+      // Without its API server the lab has the names that it had.
+      source.view = await viewOfLab(kubeconfig, hasGateway).catch(() => source.view);
+    },
   };
+  return source;
+}
+
+/**
+ * A datapath that was borrowed: the pages that were written to are as they were then, the others go on. So it holds only
+ * as long as the image that was in force, whose memory is used again later, and not for long.
+ */
+interface Borrowed {
+  prober: Prober;
+  isCurrent(): boolean;
+  close(): void;
+}
+
+function borrow(path: string): Borrowed | null {
+  const files: ArenaFile[] = [];
+  try {
+    const live = attachArenaFile(path);
+    files.push(live);
+    const generation = readGeneration(live.arena);
+    const own = borrowArenaFile(path);
+    files.push(own);
+    const until = Date.now() + REFRESH_MS;
+    return {
+      prober: new Prober(own.arena, randomInt(1, 2 ** 31)),
+      isCurrent: () => readGeneration(live.arena) === generation && Date.now() < until,
+      close: () => files.forEach((file) => void file.close()),
+    };
+  } catch (error) {
+    for (const file of files) file.close();
+    if (error instanceof KubetunError && error.code === 'KT_ARENA_ABSENT') return null;
+    throw error;
+  }
 }
 
 /** The names that a lab's API server has at this moment; `hasGateway` if there is one whose datapath may be asked. */

@@ -93,7 +93,7 @@ export class ClusterView {
   /** The node that an address is on: its own, or that of a pod there. */
   nodeOf(address: number): string | null {
     const pod = this.podAt(address);
-    if (pod) return pod.node;
+    if (pod?.node) return pod.node;
     const own = this.#nodeWith(address);
     if (own) return own.name;
     for (const { name, podRanges } of this.nodes.values()) {

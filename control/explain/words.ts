@@ -46,6 +46,7 @@ const REASONS: Record<string, string> = {
   'no-image': 'dropped: the datapath does not know the policies yet',
   'one-to-one': 'between a node and its public address: translated without a flow',
   'foreign-source': 'neither from a node nor for one: nobody outside could answer, dropped',
+  unanswerable: 'refused, but such a source must not be answered: dropped',
   direct: 'needs no translation: tracked, and let by',
 };
 

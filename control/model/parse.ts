@@ -2,11 +2,15 @@
 import { PROTO_SCTP, PROTO_TCP, PROTO_UDP, type Range4 } from '../../datapath/nat/image.ts';
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 
-const PROTOCOLS: Record<string, number> = { TCP: PROTO_TCP, UDP: PROTO_UDP, SCTP: PROTO_SCTP };
+const PROTOCOLS = new Map([
+  ['TCP', PROTO_TCP],
+  ['UDP', PROTO_UDP],
+  ['SCTP', PROTO_SCTP],
+]);
 
 /** The PROTO_* of `TCP`, `UDP` or `SCTP`; TCP if the field is absent, null for anything else. */
 export function parseProtocol(text: string | undefined): number | null {
-  return PROTOCOLS[text ?? 'TCP'] ?? null;
+  return PROTOCOLS.get(text ?? 'TCP') ?? null;
 }
 
 /** The IPv4 addresses of a list, in its order, each once; everything else is left out. */

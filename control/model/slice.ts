@@ -37,13 +37,14 @@ function readEndpoints(object: EndpointSlice): EndpointRow[] {
     // The addresses of one endpoint are interchangeable, so that the first one stands for it.
     const address = parseAddress(endpoint.addresses?.[0] ?? '');
     if (address === null) continue;
-    const { ready = true, serving = true, terminating = false } = endpoint.conditions ?? {};
+    const { ready, serving, terminating } = endpoint.conditions ?? {};
     rows.push({
       address,
       nodeName: endpoint.nodeName ?? '',
-      ready,
-      serving,
-      terminating,
+      // Files may say null.
+      ready: ready ?? true,
+      serving: serving ?? true,
+      terminating: terminating ?? false,
       hintZones: endpoint.hints?.forZones?.map((hint) => hint.name) ?? NO_HINTS,
       hintNodes: endpoint.hints?.forNodes?.map((hint) => hint.name) ?? NO_HINTS,
     });

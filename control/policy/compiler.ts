@@ -97,13 +97,8 @@ export class PolicyCompiler {
    */
   #identify(tables: PolicyTables, book: Rulebook, born: number): Map<number, PolicyPod> | null {
     const pods = new Map<number, PolicyPod>();
-    const ending = new Set<number>();
-    for (const row of tables.pods.values()) {
+    for (const row of ownersOf(tables).values()) {
       if (!tables.namespaces.has(row.namespace)) continue;
-      // A pod that ends has left the address that another one claims, whichever was told of first.
-      if (row.ending && pods.has(row.address) && !ending.has(row.address)) continue;
-      if (row.ending) ending.add(row.address);
-      else ending.delete(row.address);
       const identity = book.identityOf(this.#groups.ofPod(row.key)!);
       if (!identity) return null;
       const { address, node } = row;
@@ -114,6 +109,16 @@ export class PolicyCompiler {
     }
     return pods;
   }
+}
+
+/** Who has each address: the last to claim it, and a pod that ends only if no other one does. */
+function ownersOf(tables: PolicyTables): Map<number, PolicyPodRow> {
+  const owners = new Map<number, PolicyPodRow>();
+  for (const row of tables.pods.values()) {
+    const isLeft = row.ending && owners.get(row.address)?.ending === false;
+    if (!isLeft) owners.set(row.address, row);
+  }
+  return owners;
 }
 
 /** Every selector that a policy has for its pods or for its peers. */

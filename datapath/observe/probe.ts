@@ -29,6 +29,7 @@ import {
 import { judgeAgain } from '../pipeline/judge.ts';
 import { run } from '../pipeline/run.ts';
 import {
+  COUNT_FLOWS_REOPENED,
   COUNT_FLOWS_STALE,
   COUNT_PORT_MOVED,
   causeName,
@@ -124,13 +125,15 @@ export class Prober {
   ask(tuple: Tuple, later = false): Passage {
     const { counters } = this.#datapath;
     const moved = counters[COUNT_PORT_MOVED];
-    const stale = counters[COUNT_FLOWS_STALE];
+    const ended = () => counters[COUNT_FLOWS_STALE]! + counters[COUNT_FLOWS_REOPENED]!;
+    const endedBefore = ended();
     const found = this.#sideOf(tuple, later);
     this.#datapath.judgement.reset();
     // A flow that was judged long ago tells by whom.
     if (found !== NO_SIDE) judgeAgain(this.#datapath, found >> 1);
     const verdict = this.#run(later ? laterPacket(tuple) : firstPacket(tuple));
-    const side = counters[COUNT_FLOWS_STALE] === stale ? found : NO_SIDE;
+    // One that gives way to a new connection has no part in it.
+    const side = ended() === endedBefore ? found : NO_SIDE;
     const passage = this.#read(verdict, tuple, side);
     passage.portMoved = counters[COUNT_PORT_MOVED] !== moved;
     const made = this.#sideOf(tuple, later);

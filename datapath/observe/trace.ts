@@ -7,10 +7,11 @@ import {
   TRACE_RECORDS,
   TRACE_WORDS,
 } from '../arena/layout.ts';
-import { readServiceName } from '../nat/image-reader.ts';
+import { readGeneration, readServiceName } from '../nat/image-reader.ts';
 import * as T from '../pipeline/trace.ts';
 import { causeName, DROP_REASONS, VERDICT_FORWARD, VERDICT_HELD } from '../pipeline/verdict.ts';
 import { readPolicyGeneration, readPolicyNames } from '../policy/policy-reader.ts';
+import { PROTO_ICMP } from '../wire/layout.ts';
 import type { Tuple } from './packet.ts';
 import { notePolicies, type PolicyNote } from './policies.ts';
 import { MASQUERADES, type MasqueradeReason } from './probe.ts';
@@ -40,6 +41,7 @@ const LOOK_MS = 2000;
 export class TraceReader {
   readonly #arena: Arena;
   readonly #names = new Map<number, string | null>();
+  #generation = -1;
   #policyNames = new Map<number, string>();
   #policyGeneration = -1;
   #next: number;
@@ -56,6 +58,10 @@ export class TraceReader {
   /** What has passed since the last call, oldest first. Call it some times a second. */
   *take(): Generator<TraceRecord> {
     this.#look();
+    // An id may be another Service's by now.
+    const generation = readGeneration(this.#arena);
+    if (generation !== this.#generation) this.#names.clear();
+    this.#generation = generation;
     const { header, trace } = this.#arena;
     const written = Atomics.load(header, H_TRACE_WRITTEN);
     const behind = (written - this.#next) | 0;
@@ -141,5 +147,6 @@ function nameVerdict(
 }
 
 function tupleOf(proto: number, src: number, dst: number, ports: number): Tuple {
-  return { proto, src, sport: ports >>> 16, dst, dport: ports & 0xffff };
+  // An echo has its type where others have a port.
+  return { proto, src, sport: ports >>> 16, dst, dport: proto === PROTO_ICMP ? 0 : ports & 0xffff };
 }

@@ -68,7 +68,7 @@ export class Datapath {
     this.services.refresh();
     this.epoch = epochOf(this.policy.generation);
     this.judgedSince = this.policy.generation - ROUND_GENERATIONS;
-    this.roundSince = this.judgedSince;
+    this.roundSince = this.policy.generation;
   }
 
   /** Takes over the newest image; called between batches. */

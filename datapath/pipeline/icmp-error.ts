@@ -41,6 +41,7 @@ const PORTS_BYTES = 4;
 export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   const side = findQuoted(d, b, r);
   if (side === NO_SIDE) return runUnrelated(d, b, r);
+  b.p[r | P_SIDE] = side;
   const judged = judgeFlow(d, side);
   if (judged !== 0) return judged === JUDGED_GONE ? runUnrelated(d, b, r) : judged;
   const { lines } = d.table;
@@ -49,16 +50,16 @@ export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
     rewriteQuote(lines, at, b, r);
     rewriteOutside(lines, at, b, r);
   }
-  b.p[r | P_SIDE] = side;
   d.count(COUNT_ICMP_TRANSLATED);
   return VERDICT_FORWARD;
 }
 
 function runUnrelated(d: Datapath, b: Batch, r: number): number {
+  b.p[r | P_SIDE] = NO_SIDE;
   return d.services.gateway ? translatePublicError(d, b, r) : passUnrelated(d, b, r);
 }
 
-/** An error about nothing that is known here is like any packet without a flow: policies free related ones only. */
+/** An error about nothing that is known here, or about what is over, is like any packet: policies free related ones only. */
 function passUnrelated(d: Datapath, b: Batch, r: number): number {
   const held = isHeld(d, b.p[r | P_SRC]!) || isHeld(d, b.p[r | P_DST]!);
   if (held && !d.services.ready) return -DROP_NO_IMAGE;

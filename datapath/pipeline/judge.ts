@@ -26,7 +26,7 @@ const {
 const { NO_POD } = policyMap;
 // biome-ignore format: a list.
 const {
-  ICMP_ECHO_REQUEST, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP, TCP_FLAG_ACK, TCP_FLAG_RST, TCP_FLAG_SYN,
+  ICMP_ECHO_REQUEST, PROTO_ICMP, PROTO_TCP, TCP_FLAG_ACK, TCP_FLAG_RST, TCP_FLAG_SYN,
 } = wire;
 const { P_DST, P_FLAGS, P_PORTS, P_PROTO, P_SRC } = batch;
 // biome-ignore format: a list.
@@ -84,7 +84,7 @@ function isOpening(b: Batch, r: number): boolean {
     return (flags & (TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST)) === TCP_FLAG_SYN;
   }
   if (proto === PROTO_ICMP) return port === ICMP_ECHO_REQUEST;
-  return (proto !== PROTO_UDP && proto !== PROTO_SCTP) || port < EPHEMERAL_MIN;
+  return port < EPHEMERAL_MIN; // What has no ports has 0 here.
 }
 
 /** True if the policies in force have not yet let this side's flow pass. */

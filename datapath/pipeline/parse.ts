@@ -84,9 +84,8 @@ function parseHeader(b: Batch, r: number): number {
   const l4Bytes = total - headerBytes;
   if ((w1 & FRAGMENT_MASK) !== 0 && (w1 & IP4_FRAGMENT_OFFSET_MASK) !== 0) {
     const offset = (w1 & IP4_FRAGMENT_OFFSET_MASK) << 3;
-    if (offset + l4Bytes > IP4_TOTAL_BYTES_MAX) return -DROP_FRAGMENT_RANGE;
     p[r | P_KIND] = KIND_LATER_FRAGMENT;
-    return 0;
+    return offset + l4Bytes > IP4_TOTAL_BYTES_MAX ? -DROP_FRAGMENT_RANGE : 0;
   }
   const more = w1 & IP4_FLAG_MORE_FRAGMENTS;
   if (more !== 0) p[r | P_FLAGS] = PACKET_FIRST_FRAGMENT;

@@ -180,6 +180,9 @@ function pass(d: Datapath, b: Batch, r: number, verdict: number): number {
 function runOther(d: Datapath, b: Batch, r: number): number {
   if (b.p[r | P_KIND] === KIND_ICMP_ERROR) return runError(d, b, r);
   d.count(COUNT_FRAGMENTS);
+  // The first look took other bytes for ports, and what was judged last was another packet.
+  b.p[r | P_SIDE] = NO_SIDE;
+  d.judgement.reset();
   const verdict = d.fragments.find(b.p[r | P_SRC]!, b.p[r | P_DST]!, datagramId(b, r), d.now);
   if (verdict === FRAGMENT_UNKNOWN) {
     return d.fragments.hold(b, r, d.now) ? VERDICT_HELD : -DROP_FRAGMENT_LIMIT;
@@ -195,9 +198,9 @@ function runOther(d: Datapath, b: Batch, r: number): number {
   if (!stillThere || lines[at | W_SRC] !== b.p[r | P_SRC] || lines[at | W_DST] !== b.p[r | P_DST]) {
     return -DROP_FRAGMENT_ORPHAN;
   }
+  b.p[r | P_SIDE] = side;
   const judged = judgeFlow(d, side);
   if (judged !== 0) return judged === JUDGED_GONE ? -DROP_FRAGMENT_ORPHAN : judged;
-  b.p[r | P_SIDE] = side;
   translate(d, b, r, side);
   return verdict;
 }

@@ -16,7 +16,7 @@ const {
 } = batch;
 // biome-ignore format: a list.
 const {
-  DROP_ICMP_CHECKSUM, DROP_IP_CHECKSUM, DROP_POLICY_EGRESS, DROP_POLICY_INGRESS, VERDICT_FORWARD,
+  DROP_ICMP_CHECKSUM, DROP_IP_CHECKSUM, DROP_POLICY_EGRESS, DROP_POLICY_INGRESS, DROP_SPOOFED, VERDICT_FORWARD,
 } = verdicts;
 
 /** Words of a record. The number is written last: a reader that finds another one has been overtaken. */
@@ -66,8 +66,11 @@ export function trace(d: Datapath, b: Batch, r: number, verdict: number): void {
   const side = p[r | P_SIDE]!;
   const found = side !== NO_SIDE && verdict === VERDICT_FORWARD;
   // What was decided last was decided about this packet only if it came so far, and no flow was found.
-  const decided = tuple && !found && (verdict >= 0 || -verdict > DROP_ICMP_CHECKSUM);
-  const isNew = found && (side & 1) === 0 && d.lines[(side << LINE_SHIFT) | W_PACKETS] === 1;
+  const asked = verdict >= 0 || (-verdict > DROP_ICMP_CHECKSUM && verdict !== -DROP_SPOOFED);
+  const decided = tuple && !found && asked;
+  // Fragments and ICMP errors about a flow of one packet are not that packet.
+  const isNew =
+    tuple && found && (side & 1) === 0 && d.lines[(side << LINE_SHIFT) | W_PACKETS] === 1;
   const denied = verdict === -DROP_POLICY_INGRESS || verdict === -DROP_POLICY_EGRESS;
   t[at + T_NUMBER] = -1;
   t[at + T_NOW] = d.now;

@@ -1,9 +1,14 @@
 // explain on a lab that lives: it says what then happens, and leaves no trace.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import type { Explanation } from '../../control/explain/follow.ts';
+import { PROJECT_ROOT } from '../../lab/state/paths.ts';
 import {
+  clientCommand,
   clientPod,
   kubetun,
   serverPod,
@@ -75,17 +80,31 @@ describe('explain', () => {
 
   test('knows the connections that are there, and their answers', async () => {
     const address = await lab.clusterIP('web');
-    await lab.run('client', 'curl', '-sm5', '--local-port', '45678', `http://${address}/hostname`);
-    const flows = await lab.json<Flow[]>('conntrack', 'list', '--node', 'node1', '--dst', address);
-    const flow = flows.find((row) => row.original.sport === 45_678)!;
-    const again = await explain('--from', 'client', '--to', `${address}:80`, '--sport', '45678');
-    assert.equal(again.chosen?.by ?? again.reason, 'flow');
+    const ask = (sport: number) =>
+      explain('--from', 'client', '--to', `${address}:80`, '--sport', String(sport));
+    const idle = lab.start('client', clientCommand('idle', address, 80, 1));
+    let flow: Flow | undefined;
+    await until('a connection is there', async () => {
+      const flows = await lab.json<Flow[]>(
+        ...['conntrack', 'list', '--node', 'node1', '--dst', address, '--state', 'ESTABLISHED'],
+      );
+      flow = flows[0];
+      return flow !== undefined;
+    });
+    assert(flow);
+    const again = await ask(flow.original.sport);
+    assert.deepEqual([again.reason, again.chosen?.by], ['flow', 'flow']);
     const answer = await explain('--node', 'node1', '--flow', String(flow.id));
     assert.equal(answer.original.src, flow.reply.src);
     assert.deepEqual(answer.translated, {
-      ...{ src: address, sport: 80, dst: flow.original.src, dport: 45_678 },
+      ...{ src: address, sport: 80, dst: flow.original.src, dport: flow.original.sport },
     });
     assert.match(answer.steps.at(-1)!.text, /pod default\/client/);
+    idle.child.stdin!.end();
+    await idle.done;
+    await lab.run('client', 'curl', '-sm5', '--local-port', '45678', `http://${address}/hostname`);
+    // One that was closed gives way to the next SYN.
+    assert.equal((await ask(45_678)).chosen?.by, 'random');
   });
 
   test('leaves no flow, no count and no change in the live tables', async () => {
@@ -148,5 +167,29 @@ describe('explain', () => {
       assert.equal(stderr.trim().split('\n').length, 1, stderr);
       assert.notEqual(code, 0);
     }
+  });
+
+  test('a batch that goes on for long follows the lab: endpoints that change, pods that come', async () => {
+    const kubetun = join(PROJECT_ROOT, 'scripts/kubetun');
+    const batch = spawn(kubetun, ['--lab', NAME, 'explain', '--batch'], { stdio: 'pipe' });
+    let output = '';
+    batch.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    const ask = async (from: string) => {
+      const before = output.split('\n').length;
+      batch.stdin.write(`${JSON.stringify({ from, to: 'svc/one' })}\n`);
+      await until('an answer', () => output.split('\n').length > before);
+      return JSON.parse(output.split('\n').at(-2)!) as Explanation & { error?: string };
+    };
+    assert.equal((await ask('client')).eligible.length, 1);
+    assert.match((await ask('late')).error!, /no pod default\/late/);
+    await lab.kube.create('Pod', serverPod('late', 'node1', { app: 'one' }) as never);
+    await lab.untilEndpoints('default/one:80', 2);
+    assert.equal((await ask('client')).eligible.length, 2);
+    await until('the new pod has a name', async () => !(await ask('late')).error);
+    batch.stdin.end();
+    const [code] = await once(batch, 'exit');
+    assert.equal(code, 0);
   });
 });

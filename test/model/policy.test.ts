@@ -11,15 +11,19 @@ import { PolicyCompiler } from '../../control/policy/compiler.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
 import { ImageWriter } from '../../datapath/nat/image-writer.ts';
 import { Prober } from '../../datapath/observe/probe.ts';
-import { parseAddress } from '../../datapath/wire/address.ts';
-import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/layout.ts';
+import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
+import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/layout.ts';
 import {
   change,
   createTestDatapath,
   DEFAULT_IMAGE,
   NODE,
+  NODE_ENTRY,
   OTHER_NODE,
   OUTSIDE,
+  pairs,
+  service,
+  VIP,
 } from '../support/datapath.ts';
 import { udp4 } from '../support/packets.ts';
 import {
@@ -40,7 +44,27 @@ const POLICIES = 6;
 const ADDRESSES = Array.from({ length: 8 }, (_, i) => `10.244.${i < 4 ? 1 : 2}.${10 + i}`);
 const OTHER_ENDS = [NODE, OTHER_NODE, OUTSIDE, '203.0.113.99'];
 const ENDS = [...ADDRESSES, ...OTHER_ENDS];
+/** TCP to the Service's address goes to this one. */
+const ENDPOINT = ADDRESSES[5]!;
+const ENDPOINT_PORT = 81;
+/** What the agent of each node says first. */
+const IMAGES: Record<string, ImageChange> = Object.fromEntries(
+  [NODE, OTHER_NODE].map((node) => [
+    node,
+    {
+      ...DEFAULT_IMAGE,
+      node: { ...NODE_ENTRY, nodeAddress: parseAddress(node)! },
+      upsert: [
+        service(1, { cluster: pairs(`${ENDPOINT}:${ENDPOINT_PORT}`) }),
+        ...DEFAULT_IMAGE.upsert.slice(1),
+      ],
+    },
+  ]),
+);
+/** Sources of what is masqueraded have such ports. */
+const SNAT_PORT = 41_000;
 const PROTOCOLS: [string, number][] = [
+  ['ICMP', PROTO_ICMP],
   ['TCP', PROTO_TCP],
   ['UDP', PROTO_UDP],
   ['SCTP', PROTO_SCTP],
@@ -89,7 +113,12 @@ const port = fc.oneof(
     { port: fc.oneof(fc.constantFrom(80, 81), portName), protocol },
     { requiredKeys: ['port'] },
   ),
-  fc.record({ port: fc.constantFrom(79, 80), endPort: fc.constantFrom(80, 81), protocol }),
+  fc.record({
+    port: fc.constantFrom(1, 79, 80, 81),
+    endPort: fc.constantFrom(81, 82, 8080, 65_535),
+    protocol,
+  }),
+  fc.record({ port: fc.constantFrom(1, 79, 80), endPort: fc.constant(80), protocol }),
   fc.record({ protocol }),
 );
 const rule = fc.record(
@@ -124,9 +153,11 @@ const policy = fc
 const pod = fc.record({
   namespace: fc.constantFrom(...NAMESPACES),
   labels,
-  web: fc.constantFrom(80, 81, null),
-  dns: fc.constantFrom(80, 81, null),
+  ports: fc.array(fc.record({ name: portName, protocol, containerPort: fc.constantFrom(80, 81) }), {
+    maxLength: 3,
+  }),
 });
+type PodParts = Pick<OraclePod, 'namespace' | 'labels' | 'ports'>;
 const numbered = (below: number) => fc.integer({ min: 0, max: below - 1 });
 
 type Change =
@@ -134,15 +165,12 @@ type Change =
   | {
       kind: 'pod';
       n: number;
-      pod: {
-        namespace: string;
-        labels: Record<string, string>;
-        web: number | null;
-        dns: number | null;
-      } | null;
+      pod: PodParts | null;
+      /** The old one is still there, and ends. */
+      overlaps?: boolean;
     }
   | { kind: 'relabel'; n: number; labels: Record<string, string> }
-  | { kind: 'namespace'; n: number; labels: Record<string, string> }
+  | { kind: 'namespace'; n: number; labels: Record<string, string> | null }
   | { kind: 'restart' };
 const step: fc.Arbitrary<Change> = fc.oneof(
   {
@@ -159,7 +187,10 @@ const step: fc.Arbitrary<Change> = fc.oneof(
   },
   {
     weight: 4,
-    arbitrary: fc.record({ kind: fc.constant('pod' as const), n: numbered(ADDRESSES.length), pod }),
+    arbitrary: fc.record({
+      kind: fc.constant('pod' as const),
+      ...{ n: numbered(ADDRESSES.length), pod, overlaps: fc.boolean() },
+    }),
   },
   {
     weight: 1,
@@ -182,14 +213,17 @@ const step: fc.Arbitrary<Change> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('namespace' as const),
       n: numbered(NAMESPACES.length),
-      labels,
+      // Null: not told of yet, as its pods are.
+      labels: fc.option(labels, { freq: 4 }),
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const) }) },
 );
 interface Question {
   from: string;
+  /** An end, or the Service. */
   to: string;
+  sport: number;
   /** Name and number. */
   protocol: [string, number];
   port: number;
@@ -210,7 +244,7 @@ test('compile and pipeline agree with a naive evaluator, whatever changes', (t) 
       }
       decisions.new += questions.length;
       decisions.ofFlows += cluster.checkFlows();
-      for (const each of questions.slice(0, FLOWS)) cluster.open(each);
+      for (const each of questions.filter(isOfFirst).slice(0, FLOWS)) cluster.open(each);
     }
   };
   while (decisions.new < Number(DECISIONS)) fc.assert(fc.property(life, check), { numRuns: 10 });
@@ -229,93 +263,95 @@ function askAbout(seed: number): Question[] {
     return list[(x >>> 8) % list.length]!;
   };
   return Array.from({ length: QUESTIONS }, () => ({
-    ...{ from: pick(ENDS), to: pick(ENDS), protocol: pick(PROTOCOLS), port: pick([80, 81]) },
+    ...{ from: pick(ENDS), to: pick([...ENDS, VIP]), sport: pick([33_000, 33_000, SNAT_PORT]) },
+    ...{ protocol: pick(PROTOCOLS), port: pick([80, 81]) },
   }));
 }
 
-/** A cluster as its objects are, and as the datapath of the first node has it. */
+/** A cluster as its objects are, and as the datapaths of its two nodes have it. */
 class Cluster {
-  readonly #objects: OracleCluster = {
-    pods: [],
-    namespaces: Object.fromEntries(NAMESPACES.map((name) => [name, {}])),
-    policies: [],
-  };
-  readonly #t = createTestDatapath();
+  #pods: OraclePod[] = [];
+  /** Whose addresses are others' by now. */
+  #ending: OraclePod[] = [];
+  /** Labels; null for a namespace that nobody has been told of. */
+  readonly #namespaces: Record<string, Record<string, string> | null> = Object.fromEntries(
+    NAMESPACES.map((name) => [name, {}]),
+  );
+  #policies: OraclePolicy[] = [];
+  /** The first node's, with flows; and two that keep none. */
+  readonly #t = createTestDatapath({ image: IMAGES[NODE]! });
+  readonly #fresh = Object.fromEntries(
+    [NODE, OTHER_NODE].map((node) => [node, createTestDatapath({ image: IMAGES[node]! })]),
+  );
+  readonly #probers = Object.fromEntries(
+    Object.entries(this.#fresh).map(([node, { d }]) => [node, new Prober(d.arena, 1)]),
+  );
   readonly #flows: { question: Question; port: number }[] = [];
-  #writer = this.#t.writer;
+  #writers: [ImageWriter, ImageChange][] = [];
   #tables = new PolicyTables();
-  #compiler = new PolicyCompiler(this.#writer.policySurvivors());
-  /** The rest of an agent's first image. */
-  #rest: Partial<ImageChange> = {};
+  #compiler = new PolicyCompiler(this.#t.writer.policySurvivors());
+  /** The next image is an agent's first. */
+  #begins = true;
   #uid = 0;
   /** From where clients take theirs: a datagram from a pod to its node's such port is taken for an answer. */
   #nextPort = 32_768;
 
   constructor() {
     ADDRESSES.slice(1).forEach((address, i) => {
-      this.#putPod(address, { namespace: NAMESPACES[i % NAMESPACES.length]! });
+      this.#putPod(address, { namespace: NAMESPACES[i % 3]!, labels: {}, ports: [] });
     });
     this.#restart();
     this.#publish();
   }
 
   apply(change: Change): void {
-    const { pods, namespaces, policies } = this.#objects;
     if (change.kind === 'restart') this.#restart();
-    else if (change.kind === 'policy') {
-      const name = `p${change.n}`;
-      const was = policies.findIndex(({ metadata }) => metadata.name === name);
-      if (was >= 0) {
-        const [{ metadata }] = policies.splice(was, 1) as [OraclePolicy];
-        this.#tables.deletePolicy(`${metadata.namespace}/${name}`);
-      }
-      if (change.policy) {
-        const { metadata, spec } = change.policy;
-        const made = { metadata: { ...metadata, name }, spec };
-        policies.push(made);
-        this.#tables.putPolicy(readNetworkPolicy(made as unknown as NetworkPolicy));
-      }
-    } else if (change.kind === 'namespace') {
-      const name = NAMESPACES[change.n]!;
-      namespaces[name] = change.labels;
-      this.#tables.putNamespace({ name, labels: change.labels });
-    } else {
-      const address = ADDRESSES[change.n]!;
-      const was = pods.find((each) => each.address === address);
-      if (change.kind === 'relabel') {
-        if (was) {
-          was.labels = change.labels;
-          this.#tables.putPod(readPolicyPod(podObject(was))!);
-        }
-      } else {
-        if (was) {
-          pods.splice(pods.indexOf(was), 1);
-          this.#tables.deletePod(`${was.namespace}/${was.name}`);
-        }
-        if (change.pod) this.#putPod(address, change.pod);
-      }
-    }
+    else if (change.kind === 'policy') this.#putPolicy(`p${change.n}`, change.policy);
+    else if (change.kind === 'namespace') {
+      const { n, labels } = change;
+      const name = NAMESPACES[n]!;
+      this.#namespaces[name] = labels;
+      if (labels) this.#tables.putNamespace({ name, labels });
+      else this.#tables.deleteNamespace(name);
+    } else if (change.kind === 'relabel') {
+      const was = this.#podAt(ADDRESSES[change.n]!);
+      if (was) was.labels = change.labels;
+      if (was) this.#tables.putPod(readPolicyPod(podObject(was))!);
+    } else this.#replacePod(ADDRESSES[change.n]!, change.pod, change.overlaps ?? false);
     this.#publish();
   }
 
-  /** Ends of which one is a pod of this node, and no address that nobody has. */
-  isAsked({ from, to }: Question): boolean {
-    const there = (end: string) => OTHER_ENDS.includes(end) || this.#podAt(end) !== undefined;
-    const here = (end: string) => this.#podAt(end)?.node === NODE;
-    return there(from) && there(to) && (here(from) || here(to));
+  /** Connections of pods; of those to the Service what it has a port for. */
+  isAsked({ from, to, protocol: [name], port }: Question): boolean {
+    if (to === VIP) return name === 'TCP' && port === 80;
+    return ADDRESSES.includes(from) || ADDRESSES.includes(to);
   }
 
-  mayTalk({ from, to, protocol: [name], port }: Question): boolean {
-    return mayTalk(this.#objects, from, to, name, port);
-  }
-
-  /** What becomes of a new connection. Its flow is not kept. */
-  passes({ from, to, protocol: [, proto], port }: Question): boolean {
-    const [src, dst] = [parseAddress(from)!, parseAddress(to)!];
-    const prober = new Prober(this.#t.d.arena, 1);
+  mayTalk({ from, to: asked, sport, protocol: [name], port: number }: Question): boolean {
+    const [to, port] = asked === VIP ? [ENDPOINT, ENDPOINT_PORT] : [asked, number];
+    if (this.#policies.length === 0 || from === to) return true;
+    // What a node itself sends to its own pods is not looked at, but for Services.
+    if (from === nodeOf(to) && asked !== VIP) return true;
+    const pods = this.#pods.filter(({ namespace }) => this.#namespaces[namespace]);
+    const isKnown = (end: string) =>
+      OTHER_ENDS.includes(end) || pods.some(({ address }) => address === end);
+    if (!isKnown(from) || !isKnown(to)) return false;
+    // Who is masqueraded was judged elsewhere; an echo has no port that could say so.
+    const masqueraded = sport === SNAT_PORT && name !== 'ICMP' && nodeOf(from) === from;
+    const namespaces = this.#namespaces as OracleCluster['namespaces'];
     return (
-      prober.ask({ proto, src, sport: this.#nextPort++, dst, dport: port }).verdict === 'forward'
+      masqueraded || mayTalk({ pods, namespaces, policies: this.#policies }, from, to, name, port)
     );
+  }
+
+  /** What becomes of a new connection at the nodes on its way. Its flow is not kept. */
+  passes({ from, to, sport, protocol: [, proto], port }: Question): boolean {
+    const [src, dst] = [parseAddress(from)!, parseAddress(to)!];
+    const first = nodeOf(from) ?? nodeOf(to) ?? NODE;
+    const { left } = this.#probers[first]!.ask({ proto, src, sport, dst, dport: port });
+    const second = left && nodeOf(formatAddress(left.dst));
+    if (!left || !second || second === first) return left !== null;
+    return this.#probers[second]!.ask(left).verdict === 'forward';
   }
 
   /** Datagrams both ways, so that later ones take the short way. */
@@ -327,14 +363,13 @@ class Cluster {
 
   /** The next datagram of every flow, and its answer. */
   checkFlows(): number {
-    const live = this.#flows.filter(({ question }) => this.isAsked(question));
-    for (const { question, port } of live) {
-      const expected = this.mayTalk({ ...question, protocol: ['UDP', PROTO_UDP] });
+    for (const { question, port } of this.#flows) {
+      const expected = this.mayTalk({ ...question, sport: port, protocol: ['UDP', PROTO_UDP] });
       const [sent, answered] = this.#exchange(question, port);
       assert.equal(sent, expected, `old: ${describe(question)}`);
       if (expected) assert.equal(answered, true, `answer of ${describe(question)}`);
     }
-    return live.length;
+    return this.#flows.length;
   }
 
   /** What becomes of a datagram, and of an answer to what left. */
@@ -347,52 +382,83 @@ class Cluster {
   }
 
   #podAt(address: string): OraclePod | undefined {
-    return this.#objects.pods.find((each) => each.address === address);
+    return this.#pods.find((each) => each.address === address);
   }
 
-  #putPod(
-    address: string,
-    o: {
-      namespace?: string;
-      labels?: Record<string, string>;
-      web?: number | null;
-      dns?: number | null;
-    },
-  ): void {
-    const ports = Object.entries({ web: o.web, dns: o.dns }).flatMap(([name, containerPort]) =>
-      containerPort ? [{ name, protocol: name === 'web' ? 'TCP' : 'UDP', containerPort }] : [],
-    );
-    const made: OraclePod = {
-      namespace: o.namespace ?? 'n0',
-      name: `pod-${this.#uid++}`,
-      labels: o.labels ?? {},
-      ...{ address, ports, node: address.startsWith('10.244.1.') ? NODE : OTHER_NODE },
-    };
-    this.#objects.pods.push(made);
+  #putPolicy(name: string, policy: OraclePolicy | null): void {
+    const was = this.#policies.find(({ metadata }) => metadata.name === name);
+    this.#policies = this.#policies.filter((each) => each !== was);
+    if (was) this.#tables.deletePolicy(`${was.metadata.namespace}/${name}`);
+    if (!policy) return;
+    const made = { ...policy, metadata: { ...policy.metadata, name } };
+    this.#policies.push(made);
+    this.#tables.putPolicy(readNetworkPolicy(made as unknown as NetworkPolicy));
+  }
+
+  #putPod(address: string, parts: PodParts): void {
+    const node = nodeOf(address)!;
+    const made: OraclePod = { ...parts, name: `pod-${this.#uid++}`, address, node };
+    this.#pods.push(made);
     this.#tables.putPod(readPolicyPod(podObject(made))!);
   }
 
-  /** The agent begins anew, with what the image remembers. */
+  #replacePod(address: string, parts: PodParts | null, overlaps: boolean): void {
+    const was = this.#podAt(address);
+    this.#pods = this.#pods.filter((each) => each !== was);
+    const over = this.#ending.filter((each) => each.address === address);
+    this.#ending = this.#ending.filter((each) => each.address !== address);
+    if (was && parts && overlaps) {
+      this.#ending.push(was);
+      this.#tables.putPod(readPolicyPod(podObject(was, true))!);
+    } else if (was) over.push(was);
+    for (const { namespace, name } of over) this.#tables.deletePod(`${namespace}/${name}`);
+    if (parts) this.#putPod(address, parts);
+  }
+
+  /** The agents begin anew, with what the images remember. */
   #restart(): void {
-    this.#writer = new ImageWriter(this.#t.d.arena);
-    this.#rest = DEFAULT_IMAGE;
+    this.#writers = [
+      [new ImageWriter(this.#t.d.arena), IMAGES[NODE]!],
+      ...Object.entries(this.#fresh).map(([node, { d }]): [ImageWriter, ImageChange] => [
+        new ImageWriter(d.arena),
+        IMAGES[node]!,
+      ]),
+    ];
+    this.#begins = true;
     this.#tables = new PolicyTables();
-    this.#compiler = new PolicyCompiler(this.#writer.policySurvivors());
-    const { pods, namespaces, policies } = this.#objects;
-    for (const each of policies) {
+    this.#compiler = new PolicyCompiler(this.#writers[0]![0].policySurvivors());
+    for (const each of this.#policies) {
       this.#tables.putPolicy(readNetworkPolicy(each as unknown as NetworkPolicy));
     }
-    for (const each of pods) this.#tables.putPod(readPolicyPod(podObject(each))!);
-    for (const [name, own] of Object.entries(namespaces)) {
-      this.#tables.putNamespace({ name, labels: own });
+    for (const each of this.#pods) this.#tables.putPod(readPolicyPod(podObject(each))!);
+    for (const each of this.#ending) this.#tables.putPod(readPolicyPod(podObject(each, true))!);
+    for (const [name, labels] of Object.entries(this.#namespaces)) {
+      if (labels) this.#tables.putNamespace({ name, labels });
     }
   }
 
+  /** What is compiled is the same for every node. */
   #publish(): void {
     const policy = this.#compiler.compile(this.#tables, this.#tables.takeChanges());
-    if (policy) this.#writer.publish(change({ ...this.#rest, policy }));
-    if (policy) this.#rest = {};
+    if (!policy) return;
+    for (const [writer, image] of this.#writers) {
+      writer.publish(change({ ...(this.#begins ? image : {}), policy }));
+    }
+    for (const { d } of [this.#t, ...Object.values(this.#fresh)]) d.refresh();
+    this.#begins = false;
   }
+}
+
+/** Address of the node that an address is at, or is; null for the outside and the Service. */
+function nodeOf(end: string): string | null {
+  if (end === NODE || end.startsWith('10.244.1.')) return NODE;
+  return end === OTHER_NODE || end.startsWith('10.244.2.') ? OTHER_NODE : null;
+}
+
+/** True for what goes through the first node, and is judged there. */
+function isOfFirst({ from, to }: Question): boolean {
+  if (to === VIP) return false;
+  return [from, to].some((end) => ADDRESSES.includes(end) && nodeOf(end) === NODE);
 }
 
 function describe({ from, to, protocol: [name], port }: Question): string {

@@ -68,24 +68,48 @@ export const SERVICE_RULES: Rule[] = [
     'masquerade.port',
     'a random free port of the SNAT range, never the source port',
     `${PIPELINE}/limits.test.ts: a SNAT port is of the range`,
+    `${PIPELINE}/snat.test.ts: a masquerade port is random`,
+  ),
+  rule(
+    'masquerade.own-ports',
+    "the node's own sockets stay below the SNAT range",
+    'unit/lab/plan.test.ts: a node keeps its own sockets below',
+    "unit/control/node/preflight.test.ts: 'KT_EPHEMERAL_PORTS', { ephemeralPorts: [32_768, 60_999] }",
   ),
   rule(
     'reject.no-endpoint',
     'no endpoint anywhere: refused at once, RST or port unreachable',
     `${PIPELINE}/services.test.ts: without an endpoint the client gets RST`,
     `${PIPELINE}/services.test.ts: a UDP datagram that is refused is quoted`,
+    `${PIPELINE}/refuse.test.ts: what is no TCP is refused with port unreachable`,
+  ),
+  rule(
+    'reject.flows-stay',
+    'only packets without a flow are refused: connections outlive the last endpoint',
+    `${PIPELINE}/stale.test.ts: TCP and SCTP stay`,
+  ),
+  rule(
+    'reject.silent',
+    'what must not be answered is dropped: RST, ICMP, a source that is no host',
+    `${PIPELINE}/refuse.test.ts: is not answered`,
   ),
   rule('reject.wrong-port', 'a wrong port or protocol of a ClusterIP, echo included, is refused'),
   rule(
     'reject.midstream',
     'TCP that is no SYN to a frontend without a flow: RST',
     `${PIPELINE}/services.test.ts: a segment to a frontend without a flow gets RST`,
+    `${PIPELINE}/refuse.test.ts: SYN and ACK`,
   ),
   rule('drop.unallocated', 'an address of the Service range that nobody has: dropped'),
   rule(
     'affinity.client',
     'ClientIP: all connections of a client to one endpoint',
     `${PIPELINE}/affinity.test.ts: a client keeps its endpoint`,
+  ),
+  rule(
+    'affinity.key',
+    'by client and Service port, on every protocol',
+    `${PIPELINE}/affinity.test.ts: each Service port has its own choice`,
   ),
   rule(
     'affinity.timeout',
@@ -126,6 +150,11 @@ export const SERVICE_RULES: Rule[] = [
     'unit/control/agent/health.test.ts: a Service is healthy on a node',
   ),
   rule(
+    'health.answer',
+    'the body and the header X-Load-Balancing-Endpoint-Weight',
+    'unit/control/agent/health.test.ts: a Service is healthy on a node',
+  ),
+  rule(
     'health.healthz',
     '/healthz: 503 if changes wait for over 60 s, or the Node is going',
     'unit/control/agent/health.test.ts: the node is not healthy',
@@ -138,6 +167,7 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'allocate.no-node-ports',
     'allocateLoadBalancerNodePorts false: the load balancer address is captured by every node',
+    `${SERVER}/allocation.test.ts: a load balancer has NodePorts unless it wants none`,
     `${PIPELINE}/gateway.test.ts: what every node captures passes`,
   ),
   rule(
@@ -154,11 +184,19 @@ export const SERVICE_RULES: Rule[] = [
     'allocate.cluster-ip',
     'ClusterIPs from above the static band',
     `${SERVER}/allocation.test.ts: dynamic addresses lie above the band`,
+    `${SERVER}/allocation.test.ts: above min(max(16, size/16), 256)`,
+  ),
+  rule(
+    'allocate.errors',
+    'refused in the words of upstream',
+    `${SERVER}/allocation.test.ts: a node port is given once`,
+    `${SERVER}/verbs.test.ts: a node port outside the range`,
   ),
   rule(
     'clean-up.udp',
     'UDP flows to an endpoint that is gone are deleted, TCP and SCTP are left alone',
     `${PIPELINE}/stale.test.ts: a client with a fixed port moves`,
+    `${PIPELINE}/stale.test.ts: through a NodePort as well`,
     `${PIPELINE}/stale.test.ts: TCP and SCTP stay`,
   ),
   rule(
@@ -190,6 +228,11 @@ export const FLOW_RULES: Rule[] = [
     'unit/datapath/flow/table.test.ts: both sides are found',
   ),
   rule(
+    'flow.echo',
+    'of ICMP echo by its identifier',
+    `${PIPELINE}/services.test.ts: an echo to the outside is masqueraded by its identifier`,
+  ),
+  rule(
     'tcp.states',
     "the kernel's table of states",
     `${PIPELINE}/tcp.test.ts: an orderly close is`,
@@ -204,6 +247,7 @@ export const FLOW_RULES: Rule[] = [
     'tcp.pick-up',
     'mid-stream flows that need no NAT are picked up',
     `${PIPELINE}/services.test.ts: mid-stream: pod to pod is picked up`,
+    `${PIPELINE}/tcp.test.ts: what is not a plain ACK is not picked up`,
   ),
   rule(
     'tcp.window',
@@ -247,11 +291,17 @@ export const FLOW_RULES: Rule[] = [
     'udp.stream',
     'a stream once replied to and active after 2 s',
     `${PIPELINE}/limits.test.ts: UDP that is answered and goes on beyond 2 s`,
+    `${PIPELINE}/limits.test.ts: UDP that is answered within 2 s`,
   ),
   rule(
     'sctp.association',
     'an association once answered',
     `${PIPELINE}/limits.test.ts: an SCTP association is assured`,
+  ),
+  rule(
+    'table.capacity',
+    '1,048,576 flows by default',
+    'unit/datapath/arena/layout.test.ts: the default takes the 222 MiB',
   ),
   rule(
     'table.full',
@@ -274,6 +324,7 @@ export const FLOW_RULES: Rule[] = [
     'snat.collision',
     'two connections that would collide both work',
     `${PIPELINE}/services.test.ts: two Services with a common backend`,
+    `${PIPELINE}/snat.test.ts: UDP and SCTP from one port to two Services`,
   ),
   rule(
     'udp.concurrent',
@@ -290,6 +341,11 @@ export const FLOW_RULES: Rule[] = [
     'icmp.no-refresh',
     'neither refresh nor delete the flow',
     `${PIPELINE}/icmp-error.test.ts: an error neither refreshes nor ends`,
+  ),
+  rule(
+    'icmp.unrelated',
+    'on a node an error about nothing known is passed on as it is',
+    `${PIPELINE}/icmp-error.test.ts: an error about nothing known`,
   ),
   rule(
     'icmp.path-mtu',
@@ -318,6 +374,7 @@ export const FLOW_RULES: Rule[] = [
     `${PIPELINE}/services.test.ts: NodePort is always masqueraded, also from a pod; and the hop`,
     `${PIPELINE}/icmp-error.test.ts: an error about nothing known`,
     `${PIPELINE}/tcp.test.ts: what is not a plain ACK`,
+    `${PIPELINE}/translate.test.ts: what the node sends itself or receives`,
   ),
   rule(
     'packet.sums',

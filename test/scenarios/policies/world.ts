@@ -76,7 +76,7 @@ export class PolicyWorld {
         spec: { podCIDR: `10.244.${n + 1}.0/24` },
         status: { addresses: [{ type: 'InternalIP', address }] },
       })),
-      pods: pods.map(podObject),
+      pods: pods.map((pod) => podObject(pod)),
       namespaces: NAMESPACES.map((name) => ({ metadata: { name, labels: LABELS[name]! } })),
       policies: policies as unknown as NetworkPolicy[],
     };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { requireLabName } from '../../../control/cli/options.ts';
+import { NODE_PORT_MAX, SNAT_PORT_MIN } from '../../../control/compile/node-entry.ts';
 import { planLab } from '../../../lab/plan/plan.ts';
 import { formatPlan } from '../../../lab/plan/step.ts';
 import { fabricLink, podLink, podNamespace } from '../../../lab/state/names.ts';
@@ -57,6 +58,18 @@ test("routes to a node whose MTU is below the fabric's say so: a bridge never wo
       'node1 10.244.2.0/24',
     ],
   );
+});
+
+test('a node keeps its own sockets below the ports of masquerade', () => {
+  const nodes = planLab('demo', defaultTopology(2)).filter(
+    (step) => step.kind === 'sysctl' && /-node\d$/.test(step.namespace),
+  );
+  assert.equal(nodes.length, 2);
+  for (const step of nodes) {
+    const values = new Map(step.kind === 'sysctl' ? step.values : []);
+    const [first, last] = values.get('ipv4/ip_local_port_range')!.split(/\s/).map(Number);
+    assert.ok(first! > NODE_PORT_MAX && last! < SNAT_PORT_MIN, `${first}-${last}`);
+  }
 });
 
 test('names of links fit the kernel, whatever the names of nodes and pods', () => {

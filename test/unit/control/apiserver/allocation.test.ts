@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Allocator } from '../../../../control/apiserver/allocate/allocator.ts';
+import type { KubeObject } from '../../../../control/apiserver/object.ts';
 import { service, startTestApi, type TestApi } from '../../../support/api-server.ts';
 
 const SERVICES = '/api/v1/namespaces/default/services';
@@ -151,4 +153,36 @@ test('a load balancer with policy Local gets a port for its health, keeps it, an
   assert.equal(again, port, 'a port that is named');
   await api.call('DELETE', `${SERVICES}/health`);
   assert.equal((await nodePort(port)).code, 201);
+});
+
+for (const [range, first] of [
+  ['10.96.0.0/24', '10.96.0.16'],
+  ['10.96.0.0/22', '10.96.0.64'],
+  ['10.96.0.0/20', '10.96.1.0'],
+  ['10.96.0.0/12', '10.96.1.0'],
+] as const) {
+  test(`the first dynamic address of ${range} is ${first}: above min(max(16, size/16), 256)`, () => {
+    const allocator = new Allocator({
+      serviceRange: range,
+      nodePortMin: 30_000,
+      nodePortMax: 32_767,
+    });
+    const object = service('first') as KubeObject;
+    allocator.allocateService(object, undefined);
+    assert.equal((object.spec as { clusterIP?: string }).clusterIP, first);
+  });
+}
+
+test('a load balancer has NodePorts unless it wants none, and then those that it names', async () => {
+  const portOf = async (name: string, spec: object) => {
+    const { body } = await post(service(name, { type: 'LoadBalancer', ...spec }));
+    return body.spec.ports[0].nodePort;
+  };
+  assert.ok((await portOf('lb-usual', {})) >= 30_086);
+  const none = { allocateLoadBalancerNodePorts: false };
+  assert.equal(await portOf('lb-none', none), undefined);
+  assert.equal(
+    await portOf('lb-named', { ...none, ports: [{ port: 1, nodePort: 30_070 }] }),
+    30_070,
+  );
 });

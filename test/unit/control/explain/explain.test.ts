@@ -120,6 +120,12 @@ for (const [from, to, verdict, reason] of ENDS) {
   });
 }
 
+test('a source that no answer may go to is dropped, and the words say why', () => {
+  const found = explainQuestion(source, { from: '127.0.0.1', to: '10.96.0.20:81', node: 'node1' });
+  assert.deepEqual([found.verdict, found.reason], ['drop', 'unanswerable']);
+  assert.match(found.steps[0]!.text, /must not be answered/);
+});
+
 test('asking leaves nothing behind: the same question has the same answer, and no flow is made', () => {
   const ask = () => explainQuestion(source, { from: 'client', to: 'svc/web', sport: 4711 });
   assert.deepEqual(ask(), ask());

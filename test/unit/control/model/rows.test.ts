@@ -74,6 +74,7 @@ test('captured addresses: ClusterIPs, externalIPs, load balancer IPs unless ipMo
               { ip: '198.51.100.1' },
               { ip: '198.51.100.2', ipMode: 'VIP' },
               { ip: '198.51.100.3', ipMode: 'Proxy' },
+              { ip: '198.51.100.4', ipMode: 'Else' },
               { hostname: 'lb.example' },
             ],
           },
@@ -167,4 +168,24 @@ test('a node: InternalIPs, pod ranges without doubles, zone', () => {
   );
   assert.equal(row.zone, 'z1');
   assert.deepEqual(readNode({ metadata: { name: 'bare' } } as never).addresses, []);
+});
+
+test('conditions that are absent, or null, mean ready, serving and not terminating', () => {
+  const object = slice('a', 'web', [{ ip: '10.244.1.2' }]);
+  for (const conditions of [undefined, {}, { ready: null, serving: null, terminating: null }]) {
+    Object.assign(object.endpoints![0]!, { conditions });
+    const { ready, serving, terminating } = readSlice(object).endpoints[0]!;
+    assert.deepEqual(
+      { ready, serving, terminating },
+      { ready: true, serving: true, terminating: false },
+    );
+  }
+});
+
+test('a slice of another address family has nothing for us, whatever its addresses look like', () => {
+  const object = slice('a', 'web', [{ ip: '10.244.1.2' }]);
+  for (const addressType of ['IPv6', 'FQDN']) {
+    const { endpoints, ports } = readSlice({ ...object, addressType });
+    assert.deepEqual([endpoints, ports], [[], []]);
+  }
 });

@@ -94,6 +94,11 @@ test('a pod of a new kind makes the rules anew', () => {
   assert.notEqual(next.rules, null);
   assert.equal(next.generation, generation + 1);
   assert.deepEqual(next.rules?.subjects.length, 2);
+  const peer = { namespaces: null, pods: { matchLabels: { app: 'cache' } } };
+  tables.putPolicy(policy('r', { ingress: [{ pods: [peer], blocks: [], ports: null }] }));
+  const { rules } = compile()!;
+  tables.putPod(pod('cache-1', 7));
+  assert.equal(compile()?.rules?.pairs.length, rules!.pairs.length + 1, 'another kind of peer');
 });
 
 test("a pod's new labels, its end, and a new pod on its address make flows be judged again", () => {
@@ -109,6 +114,25 @@ test("a pod's new labels, its end, and a new pod on its address make flows be ju
   assert.equal(at(gone, 3), undefined);
   tables.putPod(pod('client-9', 3));
   assert.equal(at(compile(), 3).born, gone.generation);
+});
+
+test('other policies for a pod that is the same peer as before, or a node that is known now, are told', () => {
+  begin();
+  const outbound = policy('q', {
+    selector: { matchLabels: { app: 'sender' } },
+    ...{ ingress: null, egress: [] },
+  });
+  tables.putPolicy(outbound);
+  tables.putPod(pod('sender-1', 5));
+  let { generation } = compile()!;
+  for (const app of ['web', 'other', 'sender', 'other']) {
+    tables.putPod(pod('other-1', 4, { labels: { app } }));
+    assert.equal(compile()?.generation, ++generation, app);
+  }
+  tables.putPod(pod('other-1', 4, { labels: { app: 'other' }, node: 0 }));
+  assert.equal(at(compile(), 4).node, 0);
+  tables.putPod(pod('other-1', 4, { labels: { app: 'other' } }));
+  assert.equal(at(compile(), 4).node, NODE);
 });
 
 test('a pod that is deleted and made anew under its name between two looks is another one', () => {
@@ -212,6 +236,9 @@ test('a pod whose namespace is not known yet is no pod: its labels there might f
   assert.equal(next.pods?.length, first.pods!.length + 1);
   tables.deleteNamespace('late');
   assert.equal(at(compile(), 7), undefined);
+  tables.putPod(pod('web-1', 2, { ending: true }));
+  tables.putPod(stray(2));
+  assert.equal(at(compile(), 2), undefined, "its address is not the old one's any more");
 });
 
 test('the first pod under policies that are in force was not there for ever', () => {

@@ -44,6 +44,7 @@ for (const flows of [16, 1024, FLOWS_DEFAULT, FLOWS_LIMIT]) {
 }
 
 test('the default takes the 222 MiB that its comment says', () => {
+  assert.equal(FLOWS_DEFAULT, 1_048_576);
   assert.equal(Math.round(layoutArena(FLOWS_DEFAULT, IMAGE_WORDS_DEFAULT).bytes / 2 ** 20), 222);
 });
 

@@ -1,9 +1,31 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_NOW, H_TRACE_UNTIL, TRACE_RECORDS } from '../../../../datapath/arena/layout.ts';
-import { TraceReader } from '../../../../datapath/observe/trace.ts';
-import { addr, createTestDatapath, POD, VIP } from '../../../support/datapath.ts';
-import { ACK, RST, SYN, tcp4, udp4 } from '../../../support/packets.ts';
+import { TraceReader, type TraceRecord } from '../../../../datapath/observe/trace.ts';
+import { createBatch } from '../../../../datapath/pipeline/batch.ts';
+import { runSpoofed } from '../../../../datapath/pipeline/run.ts';
+import {
+  addr,
+  BACKEND,
+  change,
+  createTestDatapath,
+  NODE,
+  OUTSIDE,
+  POD,
+  service,
+  VIP,
+} from '../../../support/datapath.ts';
+import {
+  ACK,
+  echo4,
+  fragment4,
+  icmpError4,
+  ip4,
+  RST,
+  SYN,
+  tcp4,
+  udp4,
+} from '../../../support/packets.ts';
 
 /** A datapath at which somebody looks, and a function for what has passed. */
 function watched() {
@@ -89,4 +111,57 @@ test('nothing is written while nobody looks: before, after the end, and when a r
   assert.equal(t.d.header[H_TRACE_UNTIL], 0, 'nobody has looked for long');
   send();
   assert.deepEqual([...second.take()].length, 1);
+});
+
+test('a later fragment and an ICMP error about a first packet are not that packet, nor what was decided last', () => {
+  const { t, reader } = watched();
+  const [first, later] = fragment4(udp4(`${POD}:5000`, `${OUTSIDE}:53`, new Array(40).fill(1)), 24);
+  const { frame } = t.one(first!);
+  t.one(udp4(`${POD}:5001`, `${VIP}:53`, [1]));
+  t.one(udp4(`${POD}:5002`, `${OUTSIDE}:53`, [1]));
+  t.one(later!);
+  t.one(icmpError4(OUTSIDE, NODE, 3, 3, frame));
+  const told = [...reader.take()].map((r) => [r.verdict, r.reason, r.masquerade, r.service]);
+  assert.deepEqual(told, [
+    ['forward', 'new', 'egress', null],
+    ['forward', 'new', null, 'default/dns:53'],
+    ['forward', 'new', 'egress', null],
+    ['forward', 'related', null, null],
+    ['forward', 'related', null, null],
+  ]);
+});
+
+test('a spoofed packet and a piece beyond the end are not told of the Service that was decided about before', () => {
+  const { t, reader } = watched();
+  t.one(tcp4(`${POD}:40000`, `${VIP}:80`, SYN));
+  const b = createBatch();
+  const frame = udp4('192.0.2.1:5000', `${VIP}:53`, [1]);
+  b.bytes.set(frame, b.end());
+  b.push(frame.length);
+  runSpoofed(t.d, b, t.now);
+  t.one(ip4(POD, VIP, 17, new Array(64).fill(1), { fragment: 0x1fff }));
+  const told = [...reader.take()].map((r) => [r.reason, r.tuple.dst === addr(VIP), r.service]);
+  assert.deepEqual(told, [
+    ['new', true, 'default/web1:80'],
+    ['spoofed', true, null],
+    ['fragment-range', true, null],
+  ]);
+});
+
+test('a Service is named as it is called now, though another one had its number before', () => {
+  const { t, lines } = watched();
+  const syn = (port: number) => t.one(tcp4(`${POD}:${port}`, `${VIP}:80`, SYN));
+  syn(40_000);
+  assert.deepEqual(lines(), ['forward new default/web1:80 8080']);
+  t.writer.publish(change({ upsert: [service(1, { name: 'default/other:80' })] }));
+  syn(40_001);
+  assert.deepEqual(lines(), ['forward new default/other:80 8080']);
+});
+
+test('an echo has its identifier and no port, before and after', () => {
+  const { t, reader } = watched();
+  t.one(echo4(POD, BACKEND, 77));
+  const [{ tuple, left }] = [...reader.take()] as [TraceRecord];
+  assert.deepEqual([tuple.sport, tuple.dport], [77, 0]);
+  assert.deepEqual(left, tuple);
 });

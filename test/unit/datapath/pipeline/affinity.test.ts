@@ -3,20 +3,22 @@ import { test } from 'node:test';
 import { createArena } from '../../../../datapath/arena/arena.ts';
 import { H_NOW } from '../../../../datapath/arena/layout.ts';
 import { AffinityTable, NO_ENTRY } from '../../../../datapath/nat/affinity.ts';
+import { FRONTEND_CLUSTER } from '../../../../datapath/nat/image.ts';
 import { Prober } from '../../../../datapath/observe/probe.ts';
-import { PROTO_TCP } from '../../../../datapath/wire/layout.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/layout.ts';
 import {
   addr,
   change,
   createTestDatapath,
   DEFAULT_IMAGE,
+  frontend,
   POD,
   pairs,
   service,
   type TestDatapath,
   VIP,
 } from '../../../support/datapath.ts';
-import { SYN, tcp4 } from '../../../support/packets.ts';
+import { ip4, SYN, tcp4, udp4 } from '../../../support/packets.ts';
 
 const ENDPOINTS = Array.from({ length: 8 }, (_, i) => `10.244.2.${i + 10}:8080`);
 const TIMEOUT_S = 60;
@@ -58,6 +60,44 @@ test('a Service port without affinity remembers nothing, and each Service port r
   connect(t);
   assert.notEqual(t.d.affinity.find(addr(POD), 1, t.now), NO_ENTRY);
   assert.equal(t.d.affinity.find(addr(POD), 2, t.now), NO_ENTRY);
+});
+
+test('each Service port has its own choice for a client, on TCP, UDP and SCTP alike', () => {
+  const sctp = (from: string, to: string) => {
+    const [src, sport] = from.split(':') as [string, string];
+    const [dst, dport] = to.split(':') as [string, string];
+    const ports = [sport, dport].flatMap((p) => [Number(p) >> 8, Number(p) & 255]);
+    return ip4(src, dst, PROTO_SCTP, [...ports, ...new Array(8).fill(0)]);
+  };
+  const ways = [
+    [PROTO_TCP, (from: string, to: string) => tcp4(from, to, SYN)],
+    [PROTO_UDP, (from: string, to: string) => udp4(from, to)],
+    [PROTO_SCTP, sctp],
+  ] as const;
+  for (const [proto, packet] of ways) {
+    const t = createTestDatapath();
+    const cluster = pairs(...ENDPOINTS);
+    t.writer.publish(
+      change({
+        upsert: [7, 8].map((id) => service(id, { proto, affinityS: TIMEOUT_S, cluster })),
+        addFrontends: [7, 8].map((id) => frontend(`${VIP}:${id}`, id, FRONTEND_CLUSTER, proto)),
+      }),
+    );
+    let differ = 0;
+    for (let n = 1; n <= 20; n++) {
+      const places = [7, 8].map((id) => {
+        const seen = Array.from({ length: 10 }, () => {
+          const to = `${VIP}:${id}`;
+          return t.one(packet(`10.244.1.${n}:${port++}`, to)).packet.dst;
+        });
+        assert.equal(new Set(seen).size, 1);
+        return seen[0];
+      });
+      if (places[0] !== places[1]) differ++;
+    }
+    // One in eight is the same by chance.
+    assert.ok(differ > 5, `${differ} of 20 clients have two endpoints`);
+  }
 });
 
 for (const begin of [1000, 2 ** 31 - 30_000]) {

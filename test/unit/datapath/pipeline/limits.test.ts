@@ -142,10 +142,23 @@ test('UDP that is answered and goes on beyond 2 s is a stream, and lives 120 s',
   t.now += 2500;
   t.one(udp4(`${BACKEND}:5353`, `${POD}:1`));
   const begun = t.now;
+  const [flow] = [...readArena(t.d.arena).flows()];
+  assert.deepEqual([flow!.state, flow!.flags], ['STREAM', ['dnat', 'assured']]);
   t.tick(begun + 119_999);
   assert.equal(flows(t), 1);
   t.tick(begun + 120_000);
   assert.equal(flows(t), 0);
+});
+
+test('UDP that is answered within 2 s and goes on within them is no stream, and gives way', () => {
+  const t = createTestDatapath({ flowsMax: 16 });
+  for (const wait of [0, 1000, 999]) {
+    t.now += wait;
+    t.one(udp4(`${POD}:1`, `${VIP}:53`));
+    t.one(udp4(`${BACKEND}:5353`, `${POD}:1`));
+  }
+  const [flow] = [...readArena(t.d.arena).flows()];
+  assert.deepEqual([flow!.state, flow!.flags], ['REPLIED', ['dnat']]);
 });
 
 test('an SCTP association is assured once it is answered, and lives 210 s from then', () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
+import { H_FLOW_HIGH, H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
 import { createBatch, P_VERDICT, P_WORDS } from '../../../../datapath/pipeline/batch.ts';
+import { isUnjudged } from '../../../../datapath/pipeline/judge.ts';
 import { runSpoofed } from '../../../../datapath/pipeline/run.ts';
 import { DROP_REASONS } from '../../../../datapath/pipeline/verdict.ts';
 import {
@@ -107,6 +108,23 @@ test('without a rule a connection to an isolated pod is dropped, counted, and le
   assert.equal(readPolicyHits(t.d.arena, 1).ingress.dropped, 2);
 });
 
+test('a policy that comes back begins to count at nought', () => {
+  const named = rules([], { names: [{ id: 1, name: 'shop/p' }] });
+  const t = createTestDatapath();
+  const dropped = () => {
+    t.one(direct());
+    return readPolicyHits(t.d.arena, 1).ingress.dropped;
+  };
+  enforce(t, named);
+  assert.deepEqual([dropped(), dropped()], [1, 2]);
+  enforce(t, named);
+  assert.equal(dropped(), 3, 'it is still the same');
+  const nothing = { active: false, pods: null, rules: null };
+  t.writer.publish(change({ policy: { generation: ++generation, ...nothing } }));
+  enforce(t, named);
+  assert.equal(dropped(), 1);
+});
+
 test('what a rule allows passes, by protocol and port, and the rule is counted', () => {
   const t = guarded([[CLIENT_PEER, [ports(PROTO_TCP, 8080, 8080), ports(PROTO_UDP, 100, 200)]]]);
   assert.equal(t.one(direct()).verdict, 'forward');
@@ -165,7 +183,9 @@ test('what a pod sends is judged by its destination after the choice of an endpo
   assert.equal(t.one(syn(`${POD}:2`, `${OUTSIDE}:80`)).verdict, 'policy-egress');
   assert.equal(t.one(udp4(`${POD}:3`, `${VIP}:53`)).verdict, 'policy-egress');
   assert.equal(t.one(syn(`${BACKEND}:1`, `${POD}:80`)).verdict, 'forward', 'arrives freely');
-  assert.equal(readPolicyHits(t.d.arena, 2).egress.dropped, 2);
+  const { allowed, dropped } = readPolicyHits(t.d.arena, 2).egress;
+  assert.deepEqual([allowed, dropped], [0, 2]);
+  assert.equal(readPolicyHits(t.d.arena, 1).egress.allowed, 1, 'the policy of the rule');
 });
 
 test('a pod reaches itself, and its own node reaches it; another node does not', () => {
@@ -195,9 +215,12 @@ test('a pod that is not known yet is held back both ways; the first addresses of
   assert.equal(t.one(syn('10.244.1.77:1', `${BACKEND}:80`)).verdict, 'policy-unknown');
   assert.equal(t.one(syn(`${POD}:1`, '10.244.2.77:80')).verdict, 'policy-unknown');
   assert.equal(t.one(syn('10.244.1.77:1', `${OUTSIDE}:80`)).verdict, 'policy-unknown');
+  assert.equal(t.one(syn(`${OUTSIDE}:1`, '10.244.2.77:80')).verdict, 'policy-unknown');
+  assert.equal(t.one(syn('10.244.1.2:1', `${BACKEND}:80`)).verdict, 'policy-unknown');
   assert.equal(t.one(syn('10.244.1.1:1', `${BACKEND}:80`)).verdict, 'forward');
   const free = createTestDatapath();
   assert.equal(free.one(syn('10.244.1.77:1', `${BACKEND}:80`)).verdict, 'forward', 'no policy');
+  assert.equal(free.one(syn('10.244.1.77:1', `${NODE}:80`)).verdict, 'forward', 'no policy');
 });
 
 test("a pod's requests to its node are judged, its answers to the node are not", () => {
@@ -210,6 +233,14 @@ test("a pod's requests to its node are judged, its answers to the node are not",
   assert.equal(t.one(synAck).verdict, 'forward');
   assert.equal(t.one(udp4(`${POD}:53`, `${NODE}:33000`)).verdict, 'forward');
   assert.equal(t.one(echo4(POD, NODE, 5, true)).verdict, 'forward');
+  const sctp = (port: number) =>
+    t.one(
+      ip4(`${POD}:1`, NODE, PROTO_SCTP, [0, 1, port >> 8, port & 255, ...new Array(8).fill(0)]),
+    );
+  assert.deepEqual([sctp(33_000).verdict, sctp(32_767).verdict], ['forward', 'policy-egress']);
+  assert.equal(t.one(udp4(`${POD}:53`, `${NODE}:32767`)).verdict, 'policy-egress');
+  assert.equal(t.one(ip4(POD, NODE, 47, [0, 0, 8, 0])).verdict, 'policy-egress', 'no ports');
+  assert.equal(readPolicyHits(t.d.arena, 2).egress.dropped, 6);
 });
 
 test("a pod's answers to a node's gateway address among its pods are not judged either", () => {
@@ -282,6 +313,7 @@ test('a change of policies reaches an established connection at its next packet,
   assert.equal(t.one(answer()).verdict, 'policy-ingress');
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
   assert.equal(t.counter('flows-judged'), 1);
+  assert.equal(readPolicyHits(t.d.arena, 1).ingress.dropped, 3);
   enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
   assert.equal(t.one(answer()).verdict, 'forward');
   assert.equal(t.one(ack()).verdict, 'forward');
@@ -302,6 +334,29 @@ test('a connection that stays allowed is judged once for each change and loses n
     assert.equal(t.one(answer()).verdict, 'forward');
   }
   assert.equal(t.counter('flows-judged') - before, 2000);
+});
+
+test('a connection through a Service is judged again by its endpoint, a masqueraded one by its client', () => {
+  const allowed: [number, PolicyPorts[]][] = [
+    [CLIENT_PEER, [ports(PROTO_TCP, 8080, 8080)]],
+    [BLOCK_PEER, [ports(PROTO_TCP, 8080, 8080)]],
+  ];
+  const prefixes = [{ address: addr(OTHER_NODE), length: 32, peer: BLOCK_PEER }];
+  const t = createTestDatapath();
+  // On no node that is known: none is its own.
+  const pods = [PODS[0]!, pod(BACKEND, { ingress: IN, node: 0 })];
+  enforce(t, rules(allowed, { prefixes }), { pods });
+  open(t);
+  const masqueraded = syn(`${OTHER_NODE}:33000`, `${NODE}:30080`);
+  assert.equal(t.one(masqueraded).verdict, 'forward');
+  enforce(t, rules(allowed, { prefixes }), { pods });
+  const side = t.one(ack()).side;
+  assert.notEqual(side, -1);
+  for (const each of [side, side ^ 1]) assert.ok(!isUnjudged(t.d, each), 'the short way again');
+  assert.equal(t.one(masqueraded).verdict, 'forward');
+  enforce(t, rules([]), { pods });
+  assert.equal(t.one(ack()).verdict, 'policy-ingress');
+  assert.equal(t.one(masqueraded).verdict, 'policy-ingress');
 });
 
 test('another image without a change of policies judges nothing again', () => {
@@ -325,6 +380,70 @@ test('a silent flow is judged by the search, so that no generation is taken for 
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
 });
 
+test('policies that change all the time do not get ahead of the search through a large table', () => {
+  const flowsMax = 1 << 17;
+  const t = createTestDatapath({ flowsMax });
+  const young = pod(POD, { peer: CLIENT_PEER, born: generation + 1 });
+  const allowed = rules([[CLIENT_PEER, [ports(0)]]]);
+  enforce(t, allowed, { pods: [young, PODS[1]!] });
+  open(t);
+  t.d.header[H_FLOW_HIGH] = flowsMax;
+  for (let n = 1; n <= 2000; n++) {
+    enforce(t, allowed, { pods: [young, PODS[1]!] });
+    // As many in a second as are published, and as many looks at the table.
+    if (n % 5 === 0) t.tick(t.now + 1);
+  }
+  assert.equal(t.one(ack()).verdict, 'forward');
+});
+
+/** A large table that no search has looked at since `open`, but for as many slices as there are numbers of generations. */
+function wrapped(slices: number[], reserved = 0): TestDatapath {
+  const flowsMax = 1 << 14;
+  const t = createTestDatapath({ flowsMax });
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
+  for (let n = 0; n < reserved; n++) t.d.table.allocate();
+  open(t);
+  t.d.header[H_FLOW_HIGH] = flowsMax;
+  for (const generations of slices) {
+    for (let n = 0; n < generations; n++) enforce(t, rules([]));
+    t.tick(t.now + 1);
+  }
+  return t;
+}
+
+test('what the search saw at the beginning of a round is as old as that, whatever it has seen since', () => {
+  const t = wrapped([1, 100, 100]);
+  for (let n = 0; n < 310; n++) enforce(t, rules([]));
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
+  assert.equal(t.one(ack()).verdict, 'forward');
+  const other = wrapped([100, 100]);
+  for (let n = 0; n < 311; n++) enforce(other, rules([]));
+  assert.equal(other.one(ack()).verdict, 'policy-ingress');
+});
+
+test('a round that is over vouches for what it began with, not for what there is at its end', () => {
+  const t = wrapped([], 8192);
+  for (let n = 0; n < 5; n++) t.tick(t.now + 1);
+  const since = generation;
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
+  for (let n = 0; n < 5; n++) t.tick(t.now + 1);
+  for (let n = 0; n < 150; n++) enforce(t, rules([]));
+  for (let n = 0; n < 4; n++) t.tick(t.now + 1);
+  while (generation < since + 512) enforce(t, rules([]));
+  assert.equal(t.one(ack()).verdict, 'policy-ingress');
+});
+
+test('the next worker does not know when silent flows were judged', () => {
+  const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+  open(t);
+  generation += 300;
+  enforce(t, rules([]));
+  const next = createTestDatapath({ arena: t.d.arena, image: null });
+  generation += 209;
+  enforce(t, rules([]));
+  assert.equal(next.one(ack()).verdict, 'policy-ingress');
+});
+
 for (const jump of [510, 511, 512, 1022, 5000]) {
   test(`${jump} generations without a look at the table do not let a flow pass that is denied`, () => {
     const t = guarded([[CLIENT_PEER, [ports(0)]]]);
@@ -345,6 +464,15 @@ test("a new pod on a dead pod's address inherits no flow", () => {
   open(t, 4001);
   enforce(t, rules([[CLIENT_PEER, [ports(0)]]]), { pods: [reborn, PODS[1]!] });
   assert.equal(t.one(ack(4001)).verdict, 'forward', 'its own connections go on');
+});
+
+test("a new endpoint on a dead endpoint's address inherits no flow", () => {
+  const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+  open(t);
+  const reborn = pod(BACKEND, { ingress: IN, born: generation + 1, uid: 2 });
+  enforce(t, rules([[CLIENT_PEER, [ports(0)]]]), { pods: [PODS[0]!, reborn] });
+  assert.equal(t.one(ack()).verdict, 'reply');
+  assert.equal(t.counter('flows-stale'), 1);
 });
 
 test('a flow of a pod that is gone is forgotten, also if no packet comes', () => {
@@ -382,8 +510,28 @@ test('a policy under audit lets pass and counts what it would stop', () => {
     'policy-ingress',
     'opens nothing',
   );
+  assert.equal(readPolicyHits(t.d.arena, 3).ingress.dropped, 0, 'it is not its doing');
+  const everyPort = { ...ports(0), policy: 1 };
+  const sound: PolicyPorts[][] = [
+    [audited, everyPort],
+    [{ ...audited, proto: 0 }, everyPort],
+    [{ ...audited, proto: 0 }, ports(PROTO_TCP)],
+  ];
+  for (const [n, list] of sound.entries()) {
+    enforce(t, audit(list, [1]));
+    assert.equal(t.one(syn(`${POD}:${n + 10}`, `${BACKEND}:8080`)).verdict, 'forward', `${n}`);
+  }
   enforce(t, audit([audited, ports(PROTO_TCP)], [1]));
   assert.equal(t.one(syn(`${POD}:3`, `${BACKEND}:8080`)).verdict, 'forward');
+});
+
+test('what a policy under audit would stop of what leaves is counted as that', () => {
+  const t = createTestDatapath();
+  const subjects = [{ id: OUT, enforced: [], audited: [3] }];
+  enforce(t, rules([], { subjects }), { pods: [pod(POD, { egress: OUT }), pod(BACKEND)] });
+  assert.equal(t.one(direct()).verdict, 'forward');
+  const { ingress, egress } = readPolicyHits(t.d.arena, 3);
+  assert.deepEqual([ingress.audited, egress.audited], [0, 1]);
 });
 
 test('before the first image what is from or to a pod waits, and the node goes on', () => {

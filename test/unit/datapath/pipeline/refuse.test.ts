@@ -41,6 +41,11 @@ const RESETS: [string, Uint8Array, { flags: number; seq: number; ack: number }][
     { flags: RST, seq: 0x9000_0001, ack: 0 },
   ],
   [
+    'SYN and ACK',
+    tcp4(`${POD}:1`, `${VIP}:80`, SYN | ACK, [], { seq: 5, ack: 45 }),
+    { flags: RST, seq: 45, ack: 0 },
+  ],
+  [
     'FIN and ACK',
     tcp4(`${POD}:1`, `${VIP}:80`, FIN | ACK, [], { seq: 5, ack: 44 }),
     { flags: RST, seq: 44, ack: 0 },
@@ -92,6 +97,20 @@ test('a refused datagram is quoted whole up to 576 bytes, and no further', () =>
     assert.ok(packet.ipOk && packet.l4Ok);
     const quote = frame.subarray(10 + 28);
     assert.deepEqual(quote, sent.subarray(10, 10 + quote.length));
+  }
+});
+
+test('what is no TCP is refused with port unreachable: SCTP, echo, other protocols', () => {
+  const refused = [
+    ip4(POD, VIP, 132, [0, 1, 0, 80, ...data(16)]),
+    echo4(POD, VIP, 7),
+    ip4(POD, VIP, 47, data(8)),
+  ];
+  for (const frame of refused) {
+    const t = createTestDatapath();
+    const { verdict, packet } = t.one(frame);
+    assert.deepEqual([verdict, packet.type, packet.code], ['reply', 3, 3]);
+    assert.deepEqual([packet.src, packet.dst, packet.l4Ok], [VIP, POD, true]);
   }
 });
 

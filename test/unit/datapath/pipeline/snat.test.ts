@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { FRONTEND_CLUSTER, PROTO_SCTP, PROTO_UDP } from '../../../../datapath/nat/image.ts';
 import {
   BACKEND,
   change,
@@ -78,6 +79,44 @@ test('a port that moved is moved back in what returns, and ends with its connect
   t.one(tcp4(`${BACKEND}:8080`, `${POD}:50000`, RST, [], { seq: 1001 }));
   t.tick(t.now + 10_000);
   assert.equal(t.one(tcp4(`${POD}:4000`, `${BACKEND}:8080`, SYN)).packet.sport, 50_000);
+});
+
+test('a masquerade port is random, all over the range, and not the source port', () => {
+  const t = createTestDatapath();
+  const ports = Array.from({ length: 200 }, (_, n) => {
+    const { sport } = t.one(udp4(`${POD}:${41_000 + n}`, `${OUTSIDE}:53`)).packet;
+    assert.notEqual(sport, 41_000 + n);
+    return sport;
+  });
+  // Eight parts of the range: one without a port has a chance of 8 * (7/8)^200, 2 in 10^11.
+  const parts = new Set(ports.map((port) => Math.floor(((port - 40_000) * 8) / 25_535)));
+  assert.equal(parts.size, 8);
+  const steps = new Set(ports.slice(1).map((port, n) => port - ports[n]!));
+  assert.ok(steps.size > 190, 'none follows from the one before');
+});
+
+test('UDP and SCTP from one port to two Services with a common backend: one source port moves', () => {
+  for (const [proto, send] of [
+    [PROTO_UDP, (to: string) => udp4(`${POD}:4000`, `${to}:53`)],
+    [
+      PROTO_SCTP,
+      (to: string) => ip4(POD, to, PROTO_SCTP, [15, 160, 0, 53, ...new Array(8).fill(0)]),
+    ],
+  ] as const) {
+    const image = change({
+      node: NODE_ENTRY,
+      upsert: [1, 2].map((id) => service(id, { proto })),
+      addFrontends: [VIP, '10.96.0.51'].map((to, n) =>
+        frontend(`${to}:53`, n + 1, FRONTEND_CLUSTER, proto),
+      ),
+    });
+    const t = createTestDatapath({ image });
+    const [first, second] = t.send(send(VIP), send('10.96.0.51'));
+    assert.deepEqual([first!.packet.dst, second!.packet.dst], [BACKEND, BACKEND]);
+    assert.equal(first!.packet.sport, 4000);
+    assert.notEqual(second!.packet.sport, 4000);
+    assert.equal(t.counter('port-moved'), 1);
+  }
 });
 
 test('a protocol without ports is masqueraded once per destination', () => {

@@ -1,0 +1,204 @@
+// `explain --batch` with lines that nobody would write, and objects that nobody would apply.
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { answerLines } from '../../../../control/explain/batch.ts';
+import { fromFiles } from '../../../../control/explain/source.ts';
+
+const ROOT = join(import.meta.dirname, '../../../..');
+const RANGE = '10.96.0.0/16';
+const folder = mkdtempSync(join(tmpdir(), 'kubetun-batch-'));
+after(() => rmSync(folder, { recursive: true }));
+
+const NODES = [1, 2].map((n) => ({
+  ...{ kind: 'Node', metadata: { name: `node${n}` }, spec: { podCIDR: `10.244.${n}.0/24` } },
+  status: { addresses: [{ type: 'InternalIP', address: `172.18.0.1${n}` }] },
+}));
+const OBJECTS = [
+  ...NODES,
+  {
+    ...{ kind: 'Pod', metadata: { name: 'client' }, spec: { nodeName: 'node1' } },
+    status: { podIP: '10.244.1.5', podIPs: [{ ip: '10.244.1.5' }, { ip: 'fd00::5' }] },
+  },
+  { kind: 'Pod', metadata: { name: 'six' }, status: { podIP: 'fd00::6' } },
+  { kind: 'Pod', metadata: { name: 'homeless' }, status: { podIP: '192.0.2.9' } },
+  {
+    ...{ kind: 'Service', metadata: { name: 'web' } },
+    spec: {
+      clusterIP: '10.96.0.20',
+      clusterIPs: ['10.96.0.20', 'fd00::20'],
+      ports: [{ port: 80 }],
+    },
+  },
+  { kind: 'Service', metadata: { name: 'bare' }, spec: { clusterIP: '10.96.0.21' } },
+  { kind: 'Service', metadata: { name: 'empty' } },
+  ...['IPv4', 'IPv6'].map((addressType, n) => ({
+    ...{ kind: 'EndpointSlice', addressType, ports: [{ port: 8080 }] },
+    metadata: { name: `web-${n}`, labels: { 'kubernetes.io/service-name': 'web' } },
+    endpoints: [{ addresses: [n === 0 ? '10.244.2.5' : 'fd00::25'], nodeName: 'node2' }],
+  })),
+];
+
+/** A file with these objects. */
+function fileOf(name: string, objects: object[]): string {
+  const file = join(folder, name);
+  writeFileSync(file, objects.map((object) => JSON.stringify(object)).join('\n---\n'));
+  return file;
+}
+
+const file = fileOf('all.yaml', OBJECTS);
+const source = fromFiles([file], { services: RANGE, public: '198.51.100.0/24' });
+
+async function* chunksOf(text: string, bytes: number): AsyncGenerator<string> {
+  for (let at = 0; at < text.length; at += bytes) yield text.slice(at, at + bytes);
+}
+
+/** What a batch says to one line: an error, or verdict and reason. */
+async function answer(line: string): Promise<string> {
+  const answers: string[] = [];
+  for await (const text of answerLines(source, chunksOf(line, 1000))) answers.push(text);
+  assert.equal(answers.length, 1);
+  const { error, verdict, reason } = JSON.parse(answers[0]!);
+  return error ?? `${verdict} ${reason}`;
+}
+
+const GOOD = '{"from":"client","to":"svc/web"}';
+const ask = (to: string, more: object = {}) => JSON.stringify({ from: 'client', to, ...more });
+const LINES: [what: string, line: string, answer: RegExp][] = [
+  ['no JSON', '{"from"', /JSON/],
+  ['a bare null', 'null', /a question is a JSON object/],
+  ['a number', '5', /a question is a JSON object/],
+  ['a list', `[${GOOD}]`, /a question is a JSON object/],
+  ['an empty object', '{}', /from is missing/],
+  ['a number for a place', '{"from":5,"to":"svc/web"}', /from is no text/],
+  ['no place to go', '{"from":"client"}', /to is missing/],
+  ['an empty place', '{"from":"","to":"svc/web"}', /no pod default\//],
+  ['a node that is a number', ask('svc/web', { node: 5 }), /node is no text/],
+  [
+    'a node that every object has',
+    ask('svc/web', { node: 'toString' }),
+    /no node toString: there are/,
+  ],
+  ['a node that is not', '{"from":"node/nowhere","to":"svc/web"}', /no node nowhere/],
+  [
+    'null for what may be left out',
+    ask('svc/web', { sport: null, node: null }),
+    /^forward service/,
+  ],
+  ['a source port that is none', ask('svc/web', { sport: 0 }), /0 is no source port/],
+  ['a source port beyond', ask('svc/web', { sport: 65_536 }), /65536 is no source port/],
+  ['a text for a source port', ask('svc/web', { sport: '80' }), /"80" is no source port/],
+  ['an object for a source port', ask('svc/web', { sport: {} }), /\{\} is no source port/],
+  ['an identifier of 0', ask('203.0.113.9/icmp', { sport: 0 }), /^forward egress/],
+  ['fields of whoever asks', ask('svc/web', { id: 7, expect: 'forward' }), /^forward service/],
+  [
+    'a protocol that every object has',
+    ask('10.96.0.20:80/constructor'),
+    /nowhere a packet could go/,
+  ],
+  ['an IPv6 target', ask('[fd00::20]:80'), /nowhere a packet could go/],
+  ['an IPv6 pod', '{"from":"six","to":"svc/web"}', /no pod default\/six with an address/],
+  ['a Service without ports', ask('svc/bare'), /no address that is captured/],
+  ['a Service of a name alone', ask('svc/empty'), /no address that is captured/],
+  ['the address of a Service without ports', ask('10.96.0.21:80'), /^drop unallocated/],
+  ['echo to a ClusterIP', ask('10.96.0.20/icmp'), /^reject reject-wrong-port/],
+  ['SCTP to a Service of TCP', ask('10.96.0.20:80/sctp'), /^reject reject-wrong-port/],
+  ['SCTP to the outside', ask('203.0.113.9:80/sctp'), /^forward egress/],
+  ["the pod's own node", ask('172.18.0.11:22'), /^forward passed-host/],
+  ['another node', ask('172.18.0.12:22/udp'), /^forward direct/],
+  [
+    'echo from node to node',
+    '{"from":"node/node1","to":"172.18.0.12/icmp"}',
+    /^forward passed-host/,
+  ],
+  ['a pod to itself', ask('10.244.1.5:80'), /^forward direct/],
+  ['a pod that no node has', '{"from":"homeless","to":"svc/web"}', /homeless is on no node/],
+  ['a stranger, where it arrives', '{"from":"8.8.8.8","to":"svc/web","node":"node1"}', /^forward/],
+  ['a line too long', `{"from":"${'x'.repeat(70_000)}","to":"svc/web"}`, /more than 65536/],
+  ['a deep line', `${'['.repeat(30_000)}`, /JSON/],
+];
+for (const [what, line, expected] of LINES) {
+  test(`a batch answers ${what}`, async () => assert.match(await answer(line), expected));
+}
+
+test('a batch goes on after every bad line, whatever the pieces in which they come', async () => {
+  const long = 'y'.repeat(200_000);
+  const text = [...LINES.map(([, line]) => line), '', '   ', long, GOOD].join('\r\n');
+  for (const bytes of [997, 65_536, 1 << 20]) {
+    const answers: string[] = [];
+    for await (const line of answerLines(source, chunksOf(text, bytes))) answers.push(line);
+    assert.equal(answers.length, LINES.length + 2, 'empty lines ask nothing');
+    assert.equal(JSON.parse(answers.at(-1)!).chosen.endpoint, '10.244.2.5:8080');
+  }
+});
+
+test('whoever stops reading ends the command, without a word', async () => {
+  const child = spawn(join(ROOT, 'scripts/kubetun'), ['explain', '--objects', file, '--batch']);
+  let said = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  child.stdin.on('error', () => {});
+  child.stdin.write(`${GOOD}\n`);
+  await once(child.stdout, 'data');
+  child.stdout.destroy();
+  child.stdin.write(`${GOOD}\n`.repeat(2000));
+  const [code] = await once(child, 'exit');
+  assert.deepEqual([code, said], [0, '']);
+});
+
+const MALFORMED: [what: string, object: object, message: RegExp][] = [
+  ['no name', { kind: 'Service', spec: {} }, /Service without a name cannot be read/],
+  [
+    'a number for a map',
+    { kind: 'Pod', metadata: { name: 'p' }, status: 5, spec: { containers: 5 } },
+    /./,
+  ],
+  [
+    'a number for a list',
+    { kind: 'Service', metadata: { name: 's' }, spec: { clusterIP: '10.96.0.9', ports: 5 } },
+    /Service s cannot be read/,
+  ],
+  [
+    'null in a list',
+    { kind: 'EndpointSlice', metadata: NODES[0]!.metadata, addressType: 'IPv4', endpoints: [null] },
+    /EndpointSlice node1|^$/,
+  ],
+];
+for (const [what, object, message] of MALFORMED) {
+  test(`objects with ${what} are refused in one line, or have nothing that is looked at`, () => {
+    const { status, stdout, stderr } = spawnSync(
+      join(ROOT, 'scripts/kubetun'),
+      ['explain', '--objects', fileOf('bad.json', [...NODES, object]), '--batch'],
+      { encoding: 'utf8', input: '' },
+    );
+    rmSync(join(folder, 'bad.json'));
+    assert.equal(stdout, '');
+    assert.ok(stderr.split('\n').length <= 2, stderr);
+    assert.equal(status, stderr === '' ? 0 : 1);
+    if (stderr !== '') assert.match(stderr, message);
+  });
+}
+
+test('a folder whose name ends as a file would, and aliases without end, are said', () => {
+  const inner = join(folder, 'inner');
+  mkdirSync(join(inner, 'dir.yaml'), { recursive: true });
+  assert.throws(() => fromFiles([inner], { services: RANGE, public: '198.51.100.0/24' }), {
+    code: 'KT_FILE',
+    message: /EISDIR/,
+  });
+  rmSync(join(inner, 'dir.yaml'), { recursive: true });
+  const bomb = Array.from({ length: 9 }, (_, n) => {
+    const of = n === 0 ? 'x' : `*a${n - 1}`;
+    return `a${n}: &a${n} [${new Array(9).fill(of)}]`;
+  });
+  writeFileSync(join(inner, 'bomb.yaml'), bomb.join('\n'));
+  assert.throws(() => fromFiles([inner], { services: RANGE, public: '198.51.100.0/24' }), {
+    code: 'KT_YAML',
+    message: /bomb\.yaml: /,
+  });
+});
