@@ -2,13 +2,13 @@
 import { Command, CommanderError, Option } from 'commander';
 import { type OutputFormat, outputOption } from '../../control/cli/options.ts';
 import { KubetunError } from '../../datapath/error.ts';
-import { PROXIES, type Proxy } from './live/world.ts';
+import { PROXIES, type ProxyName } from './live/world.ts';
 import { agrees, ownFiles, type Row, readScenario, type Scenario } from './row.ts';
 import { walk } from './walk.ts';
 
 interface Options {
   live?: boolean;
-  proxy: Proxy;
+  proxy: ProxyName;
   lab: string;
   output: OutputFormat;
 }

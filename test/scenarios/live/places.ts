@@ -63,25 +63,29 @@ export class Places {
     this.#child.stdin!.write(`${JSON.stringify(command)}\n`);
   }
 
+  /** Forgets what was delivered so far. */
+  clear(): void {
+    this.#deliveries.length = 0;
+  }
+
   /**
-   * Sends, and returns what was delivered until `enough` says so or nothing has come for a while. Throws KubetunError
-   * KT_LIVE if something could not be sent.
+   * Sends, and returns all that was delivered since the last `clear` once `enough` says so, or nothing has come for a
+   * while. Throws KubetunError KT_LIVE if something could not be sent.
    */
   async send(
     sendings: Sending[],
     silenceMs: number,
-    enough: (deliveries: Delivery[]) => boolean,
-  ): Promise<Delivery[]> {
-    this.#deliveries.length = 0;
+    enough: (deliveries: readonly Delivery[]) => boolean,
+  ): Promise<readonly Delivery[]> {
     this.#sendings++;
     this.#tell({ send: sendings.map((s) => [s.place, s.own, s.packet.toString('hex')]) });
     for (;;) {
       if (this.#errors !== '' || this.#ended) throw this.#error();
       const silent = Date.now() - this.#heardAt >= silenceMs;
-      if (this.#said === this.#sendings && (silent || enough(this.#deliveries))) break;
+      const sent = this.#said === this.#sendings;
+      if (sent && (silent || enough(this.#deliveries))) return this.#deliveries;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
-    return [...this.#deliveries];
   }
 
   #error(): KubetunError {

@@ -17,7 +17,7 @@ import { type Delivery, Places, type Sending } from './places.ts';
 import { makeProbe, nameOf, readArrival } from './probe.ts';
 
 export const PROXIES = ['kubetun', 'nftables'] as const;
-export type Proxy = (typeof PROXIES)[number];
+export type ProxyName = (typeof PROXIES)[number];
 
 /** What became of all tries of each row, sorted; and how the counters of drops differ from what the rows say. */
 export interface LiveAnswer {
@@ -32,16 +32,20 @@ const PODS_MAX = 60;
 /** Nothing comes any more of what was sent. */
 const SILENCE_MS = 700;
 const MARK_SILENCE_MS = 100;
+/** Probes on their way at once, with their answers: a node's TUN queues 2000 packets. */
+const BURST = 400;
 
 interface Probe {
   row: number;
   sent: Tuple;
   own: boolean;
+  /** Nothing is to be heard of it. */
+  dropped: boolean;
 }
 
 export class LiveWorld {
   readonly lab: TestLab;
-  readonly #proxy: Proxy;
+  readonly #proxy: ProxyName;
   readonly #nodes: Node[];
   readonly #objects: LiveObjects;
   /** By address: pods, and the nodes' own addresses. */
@@ -51,7 +55,7 @@ export class LiveWorld {
   readonly #ports = new Map<string, number>();
   #id = 1;
 
-  private constructor(lab: TestLab, proxy: Proxy, nodes: Node[], pods: Map<string, string>) {
+  private constructor(lab: TestLab, proxy: ProxyName, nodes: Node[], pods: Map<string, string>) {
     this.lab = lab;
     this.#proxy = proxy;
     this.#nodes = nodes;
@@ -70,7 +74,7 @@ export class LiveWorld {
   /**
    * A lab for scenarios whose nodes are the same but for zones and further addresses. Throws KubetunError KT_LIVE.
    */
-  static async start(name: string, proxy: Proxy, scenarios: Scenario[]): Promise<LiveWorld> {
+  static async start(name: string, proxy: ProxyName, scenarios: Scenario[]): Promise<LiveWorld> {
     const nodes = objectsOf<Node>(scenarios[0]!, 'Node');
     const topology = topologyOf(nodes);
     const objects = topology.nodes.flatMap((node) =>
@@ -101,8 +105,9 @@ export class LiveWorld {
     const probes: Probe[] = [];
     // Row by row in turn, so that no row's probes are all lost at once.
     for (let i = 0; i < WALKS; i++) {
-      for (const [row, { from, to, port, proto }] of scenario.rows.entries()) {
-        probes.push({ row, ...this.#probe(from, to, port, proto) });
+      for (const [number, row] of scenario.rows.entries()) {
+        const probe = this.#probe(row.from, row.to, row.port, row.proto);
+        probes.push({ ...probe, row: number, dropped: reasonOf(row) !== null });
       }
     }
     const outcomes = await this.#send(probes, first, SILENCE_MS);
@@ -132,13 +137,13 @@ export class LiveWorld {
     const senders = nodes.map((node) => addressesOfNode(node)[0]!);
     await until(`${scenario.file} is in force on every node`, async () => {
       const first = this.#id;
-      const probes = senders.map((from) => ({ row: 0, ...this.#probe(from, mark, 9, PROTO_UDP) }));
+      const probes = senders.map((from) => this.#probe(from, mark, 9, PROTO_UDP));
       const outcomes = await this.#send(probes, first, MARK_SILENCE_MS);
       return outcomes.every(([word]) => word === `${pod![0]}:9*`);
     });
   }
 
-  #probe(from: string, to: string, dport: number, proto: number): { sent: Tuple; own: boolean } {
+  #probe(from: string, to: string, dport: number, proto: number): Probe {
     const sport = (this.#ports.get(from) ?? PORT_MIN - 1) + 1;
     if (sport > PORT_MAX) {
       throw problem(`${from} has no source port left`, 'give some rows another source or file');
@@ -158,13 +163,22 @@ export class LiveWorld {
       const place = this.#places.get(formatAddress(sent.src)) ?? OUTSIDE;
       return { place, own, packet: makeProbe(sent, first + i) };
     });
-    const judge = (deliveries: Delivery[]) => this.#judge(probes, first, deliveries);
-    const enough = (deliveries: Delivery[]) =>
-      deliveries.length >= probes.length && judge(deliveries).every(([word]) => word !== 'drop');
-    return judge(await this.#sockets.send(sendings, silenceMs, enough));
+    this.#sockets.clear();
+    let outcomes: string[][] = [];
+    for (let at = 0; at < probes.length; at += BURST) {
+      const upTo = at + BURST;
+      const last = upTo >= probes.length;
+      const answered = (deliveries: readonly Delivery[]) => {
+        outcomes = this.#judge(probes.slice(0, upTo), first, deliveries);
+        return outcomes.every(([word], i) => word !== 'drop' || (probes[i]!.dropped && !last));
+      };
+      const deliveries = await this.#sockets.send(sendings.slice(at, upTo), silenceMs, answered);
+      if (last) outcomes = this.#judge(probes, first, deliveries);
+    }
+    return outcomes;
   }
 
-  #judge(probes: Probe[], first: number, deliveries: Delivery[]): string[][] {
+  #judge(probes: Probe[], first: number, deliveries: readonly Delivery[]): string[][] {
     const arrived = probes.map((): string[] => []);
     const refused = new Set<string>();
     const nodes = this.#nodes.map((node) => addressesOfNode(node)[0]!);
