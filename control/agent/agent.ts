@@ -1,5 +1,4 @@
 // The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one to the other.
-import type { Server } from 'node:http';
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
@@ -7,30 +6,20 @@ import { readCounters } from '../../datapath/observe/counters.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/policy/policy-reader.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
-import {
-  NODE_PORT_MAX,
-  NODE_PORT_MIN,
-  type NodeRanges,
-  SNAT_PORT_MAX,
-  SNAT_PORT_MIN,
-} from '../compile/node-entry.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
 import type { KubeAccess } from '../kube/config.ts';
-import type { Informer } from '../kube/informer.ts';
-import { Tables } from '../model/tables.ts';
+import type { Tables } from '../model/tables.ts';
 import { isLocalAddress, readCapturedRoutes, readUplink, type Uplink } from '../node/apply.ts';
 import { CapturedRoutes } from '../node/captured.ts';
 import { ipBatch } from '../node/ip.ts';
 import { EPHEMERAL_PORTS } from '../node/preflight.ts';
 import { describePolicies } from '../policy/describe.ts';
-import { type AdminRoutes, serveAdmin } from './admin.ts';
+import type { AdminRoutes } from './admin.ts';
+import { startControl } from './control.ts';
 import { describeServices } from './describe.ts';
 import { doubtsAbout, requireFit, siteMemory } from './fit.ts';
-import { followCluster, SOURCES } from './follow.ts';
-import { HealthServers, NODE_HEALTH_PORT } from './health.ts';
-import { keepLease } from './lease.ts';
-import { SYSTEM_CLOCK } from './pacer.ts';
-import { type Log, Publisher } from './publisher.ts';
+import type { ProxyKind } from './proxy.ts';
+import type { Log, Publisher } from './publisher.ts';
 import { findSite, podRangesOf, type Site } from './site.ts';
 import { Steerer } from './steer.ts';
 
@@ -62,6 +51,8 @@ export interface AgentOptions {
   setSysctls: boolean;
   /** Renew the Lease of the node: there is no kubelet that does. */
   lease: boolean;
+  /** What translates: the userspace datapath, or the kernel by rules that are compiled from the same tables. */
+  proxy: ProxyKind;
 }
 
 export interface Agent {
@@ -74,6 +65,7 @@ export interface Agent {
  * answered. Throws KubetunError where the machine, the kubeconfig or a predecessor stands in the way.
  */
 export async function startAgent(options: AgentOptions, log: Log): Promise<Agent> {
+  if (options.proxy === 'nftables') return (await import('./twin.ts')).startTwin(options, log);
   const facts = requireFit(options);
   for (const { check, message, next } of doubtsAbout(facts, options)) {
     log.warn({ check, next }, message);
@@ -94,44 +86,21 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     const ports = facts.ephemeralPorts ?? EPHEMERAL_PORTS;
     const steerer = new Steerer({ tun, uplink, site, ephemeralPorts: ports, narrow });
     steerer.apply();
-    const tables = new Tables(options.node);
-    const publisher = new Publisher({
-      nodeName: options.node,
-      ranges: rangesOf(site, options),
-      tables,
+    const control = await startControl({
+      ...{ options, client, site, log },
       sink: engine.writer,
-      sources: SOURCES,
       around: routeAround(tun, site.address, steerer, log),
-      onRun: () => health.sync(),
-      clock: SYSTEM_CLOCK,
-      log,
+      routes: (tables, publisher) => routesOf(options, steerer, engine, tables, publisher),
     });
-    const server = await serveAdmin(
-      options.admin,
-      routesOf(options, steerer, engine, tables, publisher),
-    );
-    const health = new HealthServers({
-      ...{ host: '0.0.0.0', nodePort: NODE_HEALTH_PORT },
-      ...{ tables, publisher, clock: SYSTEM_CLOCK, log },
-    });
-    const informers = followCluster(client, tables, publisher, log, (address) => {
-      if (address !== site.address) {
-        log.warn({ node: address, steered: site.address }, 'Node address and steered one differ');
-      }
-    });
-    const isReady = () => publisher.synced && publisher.published;
-    const { node, lease } = options;
-    const about = { client, node, isReady, clock: SYSTEM_CLOCK, log };
-    const stopLease = lease ? keepLease(about) : () => {};
     log.info(
       { ...site, uplink: uplink.name, survived: engine.survived, server: client.server },
       'forwarding',
     );
     return {
-      stop() {
-        stopLease();
-        health.stop();
-        return stopAgent(informers, publisher, server, client, engine, log);
+      async stop() {
+        control.stop();
+        await engine.stop();
+        log.info({}, 'stopped; connections wait for the next agent');
       },
     };
   } catch (error) {
@@ -141,7 +110,11 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
 }
 
 /** What the command line says whole needs no question; a node of its own cluster must know what it is there. */
-async function siteOf(client: KubeClient, options: AgentOptions, uplink: Uplink): Promise<Site> {
+export async function siteOf(
+  client: KubeClient,
+  options: AgentOptions,
+  uplink: Uplink,
+): Promise<Site> {
   const { serviceRange, podRanges, narrow } = options;
   if (!narrow && serviceRange !== null && podRanges.length > 0) {
     return { address: uplink.addresses[0]!, serviceRange, podRanges };
@@ -153,23 +126,6 @@ async function siteOf(client: KubeClient, options: AgentOptions, uplink: Uplink)
     `Node ${options.node} has the address ${site.address}, and no device here does`,
     'run the agent in the network of that node, or correct --node',
   );
-}
-
-async function stopAgent(
-  informers: Informer<unknown>[],
-  publisher: Publisher,
-  server: Server,
-  client: KubeClient,
-  engine: Engine,
-  log: Log,
-): Promise<void> {
-  for (const informer of informers) informer.stop();
-  publisher.stop();
-  server.close();
-  server.closeAllConnections();
-  client.close();
-  await engine.stop();
-  log.info({}, 'stopped; connections wait for the next agent');
 }
 
 /** Keeps rules and the routes to captured addresses in step with the image. What fails costs only those it is for. */
@@ -197,17 +153,6 @@ function followPods(steerer: Steerer, podRanges: string[], log: Log): void {
   }
 }
 
-function rangesOf(site: Site, options: AgentOptions): NodeRanges {
-  return {
-    serviceRange: parseRange(site.serviceRange)!,
-    podRanges: options.podRanges.map((text) => parseRange(text)!),
-    snatPortMin: SNAT_PORT_MIN,
-    snatPortMax: SNAT_PORT_MAX,
-    nodePortMin: NODE_PORT_MIN,
-    nodePortMax: NODE_PORT_MAX,
-  };
-}
-
 /** What the datapath has counted of a policy; nothing before it is in force. */
 function hitsOf({ arena }: Engine, key: string) {
   const id = [...readPolicyNames(arena)].find(([, name]) => name === key)?.[0] ?? 0;
@@ -224,6 +169,7 @@ function routesOf(
   return {
     '/status': () => ({
       node: options.node,
+      proxy: options.proxy,
       generation: engine.writer.generation,
       acknowledged: engine.writer.acknowledged(),
       synced: publisher.synced && publisher.published,

@@ -1,6 +1,7 @@
 // Before an agent runs on a node, and after: is the node fit, what makes it fit, and taking everything off again.
 import { rmSync } from 'node:fs';
 import { openTun } from '../../datapath/io/tun.ts';
+import { removeTable } from '../nftables/nft.ts';
 import { removeSteering, writeSysctl } from '../node/apply.ts';
 import { type Facts, readFacts } from '../node/facts.ts';
 import { type Aim, type Finding, judge, mendingSysctls, preflight } from '../node/preflight.ts';
@@ -43,6 +44,11 @@ export function prepareNode(options: AgentOptions): void {
 
 /** Takes off the node what an agent put there: rules, routes, the device, the arena, the socket. */
 export function cleanUpNode(options: AgentOptions): void {
+  if (options.proxy === 'nftables') {
+    removeTable();
+    rmSync(options.admin, { force: true });
+    return;
+  }
   preflight(readFacts(options.arena), { ...aimOf(options), narrow: false });
   removeSteering(options.tun);
   for (const path of [options.arena, siteMemory(options), options.admin]) {

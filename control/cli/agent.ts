@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
 
 import type { AgentOptions } from '../agent/agent.ts';
+import type { ProxyKind } from '../agent/proxy.ts';
 import type { Finding } from '../node/preflight.ts';
 import {
   arenaOf,
@@ -12,6 +13,7 @@ import {
   type OutputFormat,
   outputOption,
   parseRangeOption,
+  proxyOption,
   socketOf,
 } from './options.ts';
 import { formatTable, print } from './table.ts';
@@ -36,6 +38,7 @@ interface Options {
   hostNetwork?: boolean;
   lease?: boolean;
   flows: number;
+  proxy: ProxyKind;
   output: OutputFormat;
 }
 
@@ -88,6 +91,7 @@ export function register(program: Command): void {
       parseFlows,
       FLOWS_DEFAULT,
     )
+    .addOption(proxyOption('kubetun'))
     .option('--lease', 'renew the Lease of the node, where no kubelet does')
     .addOption(outputOption())
     .addOption(labOption())
@@ -122,6 +126,7 @@ function toAgentOptions(options: Options, lab: string): AgentOptions {
     setSysctls: options.setSysctls === true,
     lease: options.lease === true,
     flows: options.flows,
+    proxy: options.proxy,
   };
 }
 

@@ -4,6 +4,7 @@ import { isAbsolute, join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
+import { PROXIES, type ProxyKind } from '../agent/proxy.ts';
 
 const LAB_NAME = /^[a-z0-9][a-z0-9-]{0,11}$/;
 
@@ -24,6 +25,15 @@ export function nodeOption(): Option {
 /** `--lab` behind the command's name; before it the program takes the same. */
 export function labOption(): Option {
   return new Option('--lab <name>', 'the lab to work on');
+}
+
+/** `--proxy`, with what it is where nobody says it. */
+export function proxyOption(standard?: ProxyKind): Option {
+  const option = new Option(
+    '--proxy <what>',
+    'what translates: the datapath, or the kernel by nftables rules',
+  );
+  return option.choices(PROXIES).default(standard);
 }
 
 /** The lab that a command was called for. Throws KubetunError KT_LAB_NAME. */

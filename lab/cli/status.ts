@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { ProxyKind } from '../../control/agent/proxy.ts';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import { labOf, labOption, type OutputFormat, outputOption } from '../../control/cli/options.ts';
 import { formatTable, print } from '../../control/cli/table.ts';
@@ -15,6 +16,8 @@ interface NodeStatus {
   name: string;
   address: string;
   podCIDR: string;
+  /** What translates on it. */
+  proxy: ProxyKind;
   agent: 'running' | 'stopped';
   generation: number | null;
 }
@@ -67,6 +70,7 @@ async function readStatus(record: LabRecord): Promise<LabStatus> {
           name: node.name,
           address: node.address,
           podCIDR: node.podCIDR,
+          proxy: node.proxy,
           agent: running ? ('running' as const) : ('stopped' as const),
           generation: status?.generation ?? null,
         };
@@ -99,8 +103,15 @@ function formatStatus({ lab, nodes, pods, network, api }: LabStatus): string {
   const parts = [
     `lab ${lab}, API server ${api ?? 'stopped'}`,
     formatTable(
-      ['NODE', 'ADDRESS', 'PODS', 'AGENT', 'GENERATION'],
-      nodes.map((n) => [n.name, n.address, n.podCIDR, n.agent, String(n.generation ?? '-')]),
+      ['NODE', 'ADDRESS', 'PODS', 'PROXY', 'AGENT', 'GENERATION'],
+      nodes.map((n) => [
+        n.name,
+        n.address,
+        n.podCIDR,
+        n.proxy,
+        n.agent,
+        String(n.generation ?? '-'),
+      ]),
     ),
   ];
   if (network.length > 0) parts.push(`the network is not whole:\n  ${network.join('\n  ')}`);

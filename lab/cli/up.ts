@@ -1,5 +1,6 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { labOf, labOption, requireLabName } from '../../control/cli/options.ts';
+import type { ProxyKind } from '../../control/agent/proxy.ts';
+import { labOf, labOption, proxyOption, requireLabName } from '../../control/cli/options.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { readManifests } from '../life/manifest.ts';
 import { bringUp } from '../life/up.ts';
@@ -13,6 +14,7 @@ interface Options {
   file?: string[];
   topology?: string;
   nodes?: number;
+  proxy?: ProxyKind;
   plan?: boolean;
   ephemeral?: boolean;
 }
@@ -24,6 +26,7 @@ export function register(lab: Command): void {
     .option('-f, --file <manifest>', 'YAML to apply once it is up; may be repeated', collect)
     .option('--topology <file>', 'YAML that says nodes, zones, mtu, ranges')
     .option('--nodes <n>', 'how many nodes (default: 2)', parseNodes)
+    .addOption(proxyOption())
     .option('--ephemeral', 'keep nothing of the API server on disk')
     .option('--plan', 'print what would be done, and do nothing')
     .addOption(labOption())
@@ -34,7 +37,9 @@ A topology file, every line of which may be left out:
   nodes:                    # or a count
     - {name: node1, zone: zone-a}
     - {name: node2, zone: zone-b, mtu: 1400, labels: {disk: ssd}}
+    - {name: node3, proxy: nftables}
   mtu: 1500
+  proxy: kubetun            # or nftables: the kernel translates; of every node that does not say
   flows: 1048576            # connections that a node has room for, 213 MiB
   ranges: {pods: 10.244.0.0/16, services: 10.96.0.0/16}
 
@@ -75,8 +80,17 @@ function nextSteps(lab: string): string {
 /** Without a word on the command line there is none: a lab that is taken up has its own. */
 function topologyOf(options: Options): { name: string | null; topology: Topology | null } {
   if (options.topology === undefined) {
-    const { nodes } = options;
-    return { name: null, topology: nodes === undefined ? null : defaultTopology(nodes) };
+    const { nodes, proxy } = options;
+    const given = nodes !== undefined || proxy !== undefined;
+    return { name: null, topology: given ? defaultTopology(nodes, proxy) : null };
+  }
+  if (options.proxy !== undefined) {
+    throw new KubetunError(
+      'KT_USAGE',
+      '--proxy is for a lab without a topology file',
+      `say proxy: ${options.proxy} in ${options.topology}`,
+      { usage: true },
+    );
   }
   if (options.nodes !== undefined) {
     throw new KubetunError(

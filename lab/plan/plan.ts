@@ -48,6 +48,12 @@ const SYSCTLS_NODE: [string, string][] = [
   ['ipv4/conf/default/ignore_routes_with_linkdown', '0'],
 ];
 
+/** Where the kernel tracks connections: nothing is dropped for its TCP window alone. */
+const SYSCTLS_NFTABLES: [string, string][] = [
+  ...SYSCTLS_NODE,
+  ['netfilter/nf_conntrack_tcp_be_liberal', '1'],
+];
+
 /** Filters of the machine's must not see what the bridge carries; absent without the module. */
 const SYSCTLS_BRIDGE: [string, string][] = [
   ['bridge/bridge-nf-call-iptables', '0'],
@@ -78,7 +84,9 @@ function sysctlSteps(lab: string, topology: Topology): Step[] {
     step('fabric', [...SYSCTLS_COMMON, ...SYSCTLS_BRIDGE]),
     step('cloud', SYSCTLS_ROUTER),
     step('internet', SYSCTLS_COMMON),
-    ...topology.nodes.map((node) => step(node.name, SYSCTLS_NODE)),
+    ...topology.nodes.map((node) =>
+      step(node.name, node.proxy === 'nftables' ? SYSCTLS_NFTABLES : SYSCTLS_NODE),
+    ),
   ];
 }
 

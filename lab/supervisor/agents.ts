@@ -85,7 +85,7 @@ export class AgentKeeper {
     const started = Date.now();
     let child: ChildProcess | undefined;
     try {
-      child = spawnAgent(lab, node.name, this.#options.topology);
+      child = spawnAgent(lab, node, this.#options.topology);
       const own = identify(child.pid ?? -1);
       if (own) writeAtomic(agentRecordPath(lab, node.name), `${JSON.stringify(own)}\n`);
     } catch (error) {
@@ -110,7 +110,8 @@ export class AgentKeeper {
 
   #restart(node: TopologyNode, delayMs: number, nextMs: number): void {
     const { lab, onFailing } = this.#options;
-    this.#watchdog.away(node.name);
+    // Rules in the kernel go on without whoever made them.
+    if (node.proxy === 'kubetun') this.#watchdog.away(node.name);
     const failures = (this.#failures.get(node.name) ?? 0) + 1;
     this.#failures.set(node.name, failures);
     if (failures === FAILURES_MAX) onFailing(node.name, lastWords(agentLogPath(lab, node.name)));
@@ -177,7 +178,11 @@ async function isAgentReady(lab: string, node: string, agent: ProcessId): Promis
   return status !== null && status.pid === agent.pid && status.synced;
 }
 
-function spawnAgent(lab: string, node: string, { ranges, flows }: Topology): ChildProcess {
+function spawnAgent(
+  lab: string,
+  { name: node, proxy }: TopologyNode,
+  { ranges, flows }: Topology,
+): ChildProcess {
   const logPath = agentLogPath(lab, node);
   mkdirSync(dirname(logPath), { recursive: true });
   const logFd = openSync(logPath, 'a', 0o640);
@@ -189,7 +194,7 @@ function spawnAgent(lab: string, node: string, { ranges, flows }: Topology): Chi
     ...['--tun', 'kt0', '--uplink', 'eth0', '--spoofed', SPOOFED_LINK],
     ...['--admin', socketOf(lab, node), '--arena', arenaOf(lab, node)],
     ...['--service-range', ranges.services, '--pod-range', ranges.pods, '--lease'],
-    ...['--flows', String(flows)],
+    ...['--flows', String(flows), '--proxy', proxy],
   ];
   try {
     return spawn('nsenter', args, { detached: true, stdio: ['ignore', logFd, logFd], cwd: '/' });

@@ -1,3 +1,4 @@
+import { PROXIES, type ProxyKind } from '../../control/agent/proxy.ts';
 import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
 import type { KubetunError } from '../../datapath/error.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
@@ -16,8 +17,8 @@ import {
   type TopologyNode,
 } from './topology.ts';
 
-const TOP_KEYS = ['name', 'nodes', 'mtu', 'flows', 'ranges'];
-const NODE_KEYS = ['name', 'zone', 'mtu', 'address', 'podCIDR', 'labels'];
+const TOP_KEYS = ['name', 'nodes', 'mtu', 'flows', 'ranges', 'proxy'];
+const NODE_KEYS = ['name', 'zone', 'mtu', 'address', 'podCIDR', 'labels', 'proxy'];
 
 /** What a topology file says: the shape, and the lab's name if it gives one. */
 export interface TopologyFile {
@@ -43,7 +44,8 @@ export function parseTopology(document: YamlDocument): TopologyFile {
   const mtu = read.integer(['mtu'], top.mtu, MTU_MIN, MTU_MAX) ?? MTU_DEFAULT;
   const ranges = readRanges(read, top.ranges);
   const flows = read.integer(['flows'], top.flows, FLOWS_MIN, FLOWS_LIMIT) ?? FLOWS_DEFAULT;
-  const topology = { nodes: readNodes(read, top.nodes, ranges, mtu), mtu, flows, ranges };
+  const proxy = read.choice(['proxy'], top.proxy, PROXIES) ?? 'kubetun';
+  const topology = { nodes: readNodes(read, top.nodes, ranges, mtu, proxy), mtu, flows, ranges };
   const problem = checkTopology(topology);
   if (problem) throw read.error(problem.path, problem.message);
   return { name: read.text(['name'], top.name) ?? null, topology };
@@ -58,16 +60,22 @@ function readRanges(read: Reader, value: unknown): Ranges {
   return ranges;
 }
 
-function readNodes(read: Reader, value: unknown, ranges: Ranges, mtu: number): TopologyNode[] {
+function readNodes(
+  read: Reader,
+  value: unknown,
+  ranges: Ranges,
+  mtu: number,
+  proxy: ProxyKind,
+): TopologyNode[] {
   if (value === undefined || typeof value === 'number') {
     const count = read.integer(['nodes'], value, 1, NODES_MAX) ?? NODES_DEFAULT;
-    return Array.from({ length: count }, (_, i) => defaultNode(i + 1, ranges, mtu));
+    return Array.from({ length: count }, (_, i) => defaultNode(i + 1, ranges, mtu, proxy));
   }
   if (!Array.isArray(value)) throw read.error(['nodes'], 'nodes must be a count or a list');
   if (value.length < 1 || value.length > NODES_MAX) {
     throw read.error(['nodes'], `nodes must be 1 to ${NODES_MAX}`);
   }
-  return value.map((node, i) => readNode(read, node, i, defaultNode(i + 1, ranges, mtu)));
+  return value.map((node, i) => readNode(read, node, i, defaultNode(i + 1, ranges, mtu, proxy)));
 }
 
 function readNode(read: Reader, value: unknown, i: number, standard: TopologyNode): TopologyNode {
@@ -80,6 +88,7 @@ function readNode(read: Reader, value: unknown, i: number, standard: TopologyNod
     address: read.address(at('address'), node.address) ?? standard.address,
     podCIDR: read.range(at('podCIDR'), node.podCIDR) ?? standard.podCIDR,
     labels: readLabels(read, at('labels'), node.labels),
+    proxy: read.choice(at('proxy'), node.proxy, PROXIES) ?? standard.proxy,
   };
 }
 
@@ -123,6 +132,11 @@ class Reader {
       throw this.error(path, `${name(path)} must be a text`);
     }
     return value;
+  }
+
+  choice<T extends string>(path: YamlPath, value: unknown, of: readonly T[]): T | undefined {
+    if (value === undefined || of.includes(value as T)) return value as T | undefined;
+    throw this.error(path, `${name(path)} must be one of ${of.join(', ')}`);
   }
 
   integer(path: YamlPath, value: unknown, min: number, max: number): number | undefined {

@@ -1,3 +1,4 @@
+import type { ProxyKind } from '../../control/agent/proxy.ts';
 import { FLOWS_DEFAULT } from '../../datapath/arena/layout.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 
@@ -23,6 +24,8 @@ export interface TopologyNode {
   address: string;
   podCIDR: string;
   labels: Record<string, string>;
+  /** What translates on it. */
+  proxy: ProxyKind;
 }
 
 /** The whole shape of a lab: what `lab up` builds, and nothing of what it is called. */
@@ -103,7 +106,12 @@ export function dnsAddress(ranges: Ranges): string {
 }
 
 /** What a node is unless the topology says otherwise; `number` counts from 1. */
-export function defaultNode(number: number, ranges: Ranges, mtu: number): TopologyNode {
+export function defaultNode(
+  number: number,
+  ranges: Ranges,
+  mtu: number,
+  proxy: ProxyKind = 'kubetun',
+): TopologyNode {
   return {
     name: `node${number}`,
     zone: ZONES[(number - 1) % ZONES.length]!,
@@ -111,14 +119,15 @@ export function defaultNode(number: number, ranges: Ranges, mtu: number): Topolo
     address: hostOf(ranges.fabric, NODE_FIRST + number - 1),
     podCIDR: defaultPodRange(number, ranges.pods),
     labels: {},
+    proxy,
   };
 }
 
 /** A lab of so many nodes, everything else by default. */
-export function defaultTopology(nodes = NODES_DEFAULT): Topology {
+export function defaultTopology(nodes = NODES_DEFAULT, proxy: ProxyKind = 'kubetun'): Topology {
   const ranges = RANGES_DEFAULT;
   return {
-    nodes: Array.from({ length: nodes }, (_, i) => defaultNode(i + 1, ranges, MTU_DEFAULT)),
+    nodes: Array.from({ length: nodes }, (_, i) => defaultNode(i + 1, ranges, MTU_DEFAULT, proxy)),
     mtu: MTU_DEFAULT,
     flows: FLOWS_DEFAULT,
     ranges,

@@ -25,6 +25,7 @@ const agent = await startAgent(
     narrow: false,
     setSysctls: false,
     lease: false,
+    proxy: 'kubetun',
   },
   {
     info(particulars, message) {

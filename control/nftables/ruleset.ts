@@ -1,0 +1,201 @@
+// What an image would hold, as the text of an nftables table: all of it, or what a change makes different. Pure but
+// for the memory of what it has said.
+import {
+  FRONTEND_NODEPORT,
+  type FrontendEntry,
+  type ImageChange,
+  type NodeEntry,
+  type ServiceEntry,
+} from '../../datapath/nat/image.ts';
+import { formatAddress } from '../../datapath/wire/address.ts';
+import { BASE_HOOKS, BASE_SETS, baseChains, baseElements } from './base.ts';
+import { Ledger, type LedgerChanges } from './ledger.ts';
+import { chainOf, denialOf, protoName, rulesOf, type ServiceRules } from './service.ts';
+
+export const TABLE = 'ip kubetun';
+
+interface Held {
+  entry: ServiceEntry | null;
+  /** Its frontends, by element key. */
+  frontends: Map<string, FrontendEntry>;
+  /** What of it is in the ledgers. */
+  rules: ServiceRules;
+}
+
+/** The table of one node. Changes add up to what the whole says; a property test holds nft to it. */
+export class Ruleset {
+  /** Name -> rules, a line each. */
+  readonly #chains = new Ledger();
+  /** Name -> `set` or `map`, and what it is. */
+  readonly #sets = new Ledger();
+  /** `SET KEY` -> value, empty in a set. */
+  readonly #elements = new Ledger();
+  readonly #services = new Map<number, Held>();
+  #nodeAddresses = new Set<number>();
+  #base = noRules();
+
+  /** Takes a change in. The first must name the node. */
+  take(change: ImageChange): void {
+    const dirty = new Set<number>(change.remove);
+    for (const frontend of change.removeFrontends) {
+      dirty.add(frontend.serviceId);
+      this.#held(frontend.serviceId).frontends.delete(keyOf(frontend));
+    }
+    for (const id of change.remove) this.#held(id).entry = null;
+    for (const entry of change.upsert) {
+      dirty.add(entry.id);
+      this.#held(entry.id).entry = entry;
+    }
+    for (const frontend of change.addFrontends) {
+      dirty.add(frontend.serviceId);
+      this.#held(frontend.serviceId).frontends.set(keyOf(frontend), frontend);
+    }
+    if (change.node) {
+      this.#takeNode(change.node);
+      // Whether an address is a node's is said with each frontend.
+      for (const id of this.#services.keys()) dirty.add(id);
+    }
+    // All are taken back before any is said anew: what one gives up another may have now.
+    for (const id of dirty) this.#release(this.#held(id).rules);
+    for (const id of dirty) this.#write(id);
+  }
+
+  /** Commands that replace whatever table is there. */
+  whole(): string[] {
+    return [
+      `add table ${TABLE}`,
+      `delete table ${TABLE}`,
+      `add table ${TABLE}`,
+      ...commands(this.#sets.takeAll(), this.#chains.takeAll(), this.#elements.takeAll()),
+    ];
+  }
+
+  /** Commands that make of what was last said what is to be said now; none if that is the same. */
+  changes(): string[] {
+    return commands(
+      this.#sets.takeChanges(),
+      this.#chains.takeChanges(),
+      this.#elements.takeChanges(),
+    );
+  }
+
+  #takeNode(node: NodeEntry): void {
+    this.#release(this.#base);
+    this.#nodeAddresses = new Set(node.nodeAddresses);
+    this.#base = {
+      chains: new Map(Object.entries(baseChains(node))),
+      sets: new Map(Object.entries(BASE_SETS)),
+      elements: new Map(baseElements(node).map((element) => [element, ''])),
+    };
+    this.#hold(this.#base);
+  }
+
+  #held(id: number): Held {
+    let held = this.#services.get(id);
+    if (!held) {
+      held = { entry: null, frontends: new Map(), rules: noRules() };
+      this.#services.set(id, held);
+    }
+    return held;
+  }
+
+  #write(id: number): void {
+    const held = this.#held(id);
+    const { entry, frontends } = held;
+    if (!entry) {
+      held.rules = noRules();
+      if (frontends.size === 0) this.#services.delete(id);
+      return;
+    }
+    const kinds = new Set([...frontends.values()].map(({ kind }) => kind));
+    held.rules = rulesOf(entry, kinds);
+    this.#hold(held.rules);
+    for (const [key, frontend] of frontends) this.#addFrontend(entry, key, frontend, held.rules);
+  }
+
+  #addFrontend(
+    entry: ServiceEntry,
+    key: string,
+    { address, kind }: FrontendEntry,
+    { elements }: ServiceRules,
+  ): void {
+    const add = (element: string, value: string) => {
+      // Several frontends of a Service port may share an address; it is held once for the port.
+      if (elements.has(element)) return;
+      elements.set(element, value);
+      this.#elements.hold(element, value);
+    };
+    add(`frontends ${key}`, `goto ${chainOf(entry, kind)}`);
+    const own = this.#nodeAddresses.has(address);
+    const denial = denialOf(entry, kind);
+    if (!own && kind !== FRONTEND_NODEPORT) add(`known ${formatAddress(address)}`, '');
+    // What is known is refused anyway; the node's own sockets get what its address does not give to Services.
+    if (denial !== 'goto refuse' || own) add(`denials ${key}`, denial);
+  }
+
+  #hold({ chains, sets, elements }: ServiceRules): void {
+    for (const [name, rules] of chains) this.#chains.hold(name, rules.join('\n'));
+    for (const [name, what] of sets) this.#sets.hold(name, what);
+    for (const [element, value] of elements) this.#elements.hold(element, value);
+  }
+
+  #release({ chains, sets, elements }: ServiceRules): void {
+    for (const name of chains.keys()) this.#chains.release(name);
+    for (const name of sets.keys()) this.#sets.release(name);
+    for (const element of elements.keys()) this.#elements.release(element);
+  }
+}
+
+function noRules(): ServiceRules {
+  return { chains: new Map(), sets: new Map(), elements: new Map() };
+}
+
+function keyOf({ address, proto, port }: FrontendEntry): string {
+  return `${formatAddress(address)} . ${protoName(proto)} . ${port}`;
+}
+
+/** In an order in which nothing names what is not there, or is taken away while it is named. */
+function commands(sets: LedgerChanges, chains: LedgerChanges, elements: LedgerChanges): string[] {
+  const gone = ({ before, after }: LedgerChanges) => [...before].filter(([key]) => !after.has(key));
+  const come = ({ before, after }: LedgerChanges) => [...after].filter(([key]) => !before.has(key));
+  return [
+    ...come(sets).map(([name, what]) => {
+      const kind = kindOf(what);
+      return `add ${kind} ${TABLE} ${name} { ${what.slice(kind.length + 1)}; }`;
+    }),
+    ...come(chains).map(([name]) => {
+      const hook = BASE_HOOKS[name];
+      return `add chain ${TABLE} ${name}${hook ? ` { ${hook} }` : ''}`;
+    }),
+    ...elementCommands('delete', elements.before),
+    ...[...chains.before.keys()].map((name) => `flush chain ${TABLE} ${name}`),
+    ...[...chains.after].flatMap(([name, rules]) =>
+      rules
+        .split('\n')
+        .filter(Boolean)
+        .map((rule) => `add rule ${TABLE} ${name} ${rule}`),
+    ),
+    ...elementCommands('add', elements.after),
+    ...gone(chains).map(([name]) => `delete chain ${TABLE} ${name}`),
+    ...gone(sets).map(([name, what]) => `delete ${kindOf(what)} ${TABLE} ${name}`),
+  ];
+}
+
+function elementCommands(verb: string, elements: Map<string, string>): string[] {
+  const bySet = new Map<string, string[]>();
+  for (const [element, value] of elements) {
+    const at = element.indexOf(' ');
+    const set = element.slice(0, at);
+    const texts = bySet.get(set) ?? [];
+    if (texts.length === 0) bySet.set(set, texts);
+    const key = element.slice(at + 1);
+    texts.push(value === '' ? key : `${key} : ${value}`);
+  }
+  return [...bySet].map(
+    ([set, texts]) => `${verb} element ${TABLE} ${set} { ${texts.join(', ')} }`,
+  );
+}
+
+function kindOf(what: string): string {
+  return what.slice(0, what.indexOf(' '));
+}
