@@ -1,14 +1,14 @@
 // `npm run scenarios`: the rows of scenario files, one's own too, on the core or with real packets.
 import { Command, CommanderError, Option } from 'commander';
+import { PROXIES, type ProxyKind } from '../../control/agent/proxy.ts';
 import { type OutputFormat, outputOption } from '../../control/cli/options.ts';
 import { KubetunError } from '../../datapath/error.ts';
-import { PROXIES, type ProxyName } from './live/world.ts';
 import { agrees, ownFiles, type Row, readScenario, type Scenario } from './row.ts';
 import { walk } from './walk.ts';
 
 interface Options {
   live?: boolean;
-  proxy: ProxyName;
+  proxy: ProxyKind;
   lab: string;
   output: OutputFormat;
 }

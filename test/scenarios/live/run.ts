@@ -1,7 +1,8 @@
 // Scenarios with real packets from beginning to end: labs come up, and are gone whatever happens.
+import type { ProxyKind } from '../../../control/agent/proxy.ts';
 import { kubetun } from '../../support/lab.ts';
 import type { Scenario } from '../row.ts';
-import { type LiveAnswer, LiveWorld, type ProxyName, topologyKey } from './world.ts';
+import { type LiveAnswer, LiveWorld, topologyKey } from './world.ts';
 
 export interface LiveResult {
   scenario: Scenario;
@@ -11,7 +12,7 @@ export interface LiveResult {
 /** What became of every row, in the order of the scenarios; those of one shape share a lab. */
 export async function answerLive(
   lab: string,
-  proxy: ProxyName,
+  proxy: ProxyKind,
   scenarios: Scenario[],
 ): Promise<LiveResult[]> {
   const stop = () => {

@@ -1,4 +1,5 @@
 // Rows as real packets: a lab with the nodes of a scenario, pods at every address that a row names, and hosts around it.
+import type { ProxyKind } from '../../../control/agent/proxy.ts';
 import type { Node } from '../../../control/kube/kinds.ts';
 import { KubetunError } from '../../../datapath/error.ts';
 import type { Tuple } from '../../../datapath/observe/packet.ts';
@@ -15,9 +16,6 @@ import { LiveObjects, objectsOf } from './objects.ts';
 import { makeOutside, OUTSIDE, STRANGERS, sendBy } from './outside.ts';
 import { type Delivery, Places, type Sending } from './places.ts';
 import { makeProbe, nameOf, readArrival } from './probe.ts';
-
-export const PROXIES = ['kubetun', 'nftables'] as const;
-export type ProxyName = (typeof PROXIES)[number];
 
 /** What became of all tries of each row, sorted; and how the counters of drops differ from what the rows say. */
 export interface LiveAnswer {
@@ -45,7 +43,7 @@ interface Probe {
 
 export class LiveWorld {
   readonly lab: TestLab;
-  readonly #proxy: ProxyName;
+  readonly #proxy: ProxyKind;
   readonly #nodes: Node[];
   readonly #objects: LiveObjects;
   /** By address: pods, and the nodes' own addresses. */
@@ -55,7 +53,7 @@ export class LiveWorld {
   readonly #ports = new Map<string, number>();
   #id = 1;
 
-  private constructor(lab: TestLab, proxy: ProxyName, nodes: Node[], pods: Map<string, string>) {
+  private constructor(lab: TestLab, proxy: ProxyKind, nodes: Node[], pods: Map<string, string>) {
     this.lab = lab;
     this.#proxy = proxy;
     this.#nodes = nodes;
@@ -74,9 +72,9 @@ export class LiveWorld {
   /**
    * A lab for scenarios whose nodes are the same but for zones and further addresses. Throws KubetunError KT_LIVE.
    */
-  static async start(name: string, proxy: ProxyName, scenarios: Scenario[]): Promise<LiveWorld> {
+  static async start(name: string, proxy: ProxyKind, scenarios: Scenario[]): Promise<LiveWorld> {
     const nodes = objectsOf<Node>(scenarios[0]!, 'Node');
-    const topology = topologyOf(nodes);
+    const topology = topologyOf(nodes, proxy);
     const objects = topology.nodes.flatMap((node) =>
       podNames(node.podCIDR, scenarios, node.name).map((pod) => clientPod(pod, node.name)),
     );
@@ -151,10 +149,8 @@ export class LiveWorld {
     this.#ports.set(from, sport);
     this.#id++;
     const sent = { proto, src: parseAddress(from)!, sport, dst: parseAddress(to)!, dport };
-    return {
-      sent,
-      own: this.#nodes.some((node) => node.metadata!.name === this.#places.get(from)),
-    };
+    const own = this.#nodes.some((node) => node.metadata!.name === this.#places.get(from));
+    return { row: 0, sent, own, dropped: false };
   }
 
   /** What became of each probe, whose numbers begin at `first`. */
@@ -231,12 +227,12 @@ function addressesOfNode({ status }: Node): string[] {
 
 /** Scenarios of the same key may share a lab. */
 export function topologyKey(scenario: Scenario): string {
-  return JSON.stringify(topologyOf(objectsOf<Node>(scenario, 'Node')).nodes);
+  return JSON.stringify(topologyOf(objectsOf<Node>(scenario, 'Node'), 'kubetun').nodes);
 }
 
 /** Throws KubetunError KT_LIVE if a Node lacks what a lab needs. */
-function topologyOf(nodes: Node[]): Topology {
-  const plain = defaultTopology(nodes.length);
+function topologyOf(nodes: Node[], proxy: ProxyKind): Topology {
+  const plain = defaultTopology(nodes.length, proxy);
   const made = nodes.map((node, i) => {
     const name = node.metadata?.name;
     const [address] = addressesOfNode(node);
