@@ -1,6 +1,7 @@
 import { request } from 'node:http';
 import { KubetunError } from '../../datapath/error.ts';
-import { socketOf, stateDir } from './options.ts';
+import type { ProxyKind } from '../agent/proxy.ts';
+import { arenaOf, nodesOf, socketOf, stateDir } from './options.ts';
 
 const ANSWER_MS_MAX = 5000;
 
@@ -32,4 +33,32 @@ export function askAgent<T>(lab: string, node: string, path: string): Promise<T>
     call.on('error', fail);
     call.end();
   });
+}
+
+/** What translates on a node, as its agent says; null while that is away. */
+export async function proxyOf(lab: string, node: string): Promise<ProxyKind | null> {
+  const status = await askAgent<{ proxy: ProxyKind }>(lab, node, '/status').catch(() => null);
+  return status?.proxy ?? null;
+}
+
+/** Nodes of a lab whose kernel translates. */
+export async function twinsOf(lab: string): Promise<Set<string>> {
+  const nodes = nodesOf(lab);
+  const proxies = await Promise.all(nodes.map((node) => proxyOf(lab, node)));
+  return new Set(nodes.filter((_, i) => proxies[i] === 'nftables'));
+}
+
+/** The arena of a node. Throws KubetunError KT_NO_DATAPATH for one whose kernel translates. */
+export async function datapathOf(lab: string, node: string): Promise<string> {
+  if ((await proxyOf(lab, node)) === 'nftables') throw noDatapath(lab, node);
+  return arenaOf(lab, node);
+}
+
+export function noDatapath(lab: string, node: string): KubetunError {
+  const own = lab === 'lab' ? '' : ` --lab ${lab}`;
+  return new KubetunError(
+    'KT_NO_DATAPATH',
+    `${node} runs --proxy nftables: it has no datapath that could be asked`,
+    `ask its kernel: scripts/kubetun lab exec${own} node/${node} -- cat /proc/net/nf_conntrack, or nft list table ip kubetun`,
+  );
 }

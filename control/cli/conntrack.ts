@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import type { ArenaReader, FlowCount, FlowRow } from '../../datapath/observe/flows.ts';
+import { datapathOf } from './admin-client.ts';
 import { type FlowFilterOptions, flowFilter, isUnfiltered } from './flow-filter.ts';
 import {
-  arenaOf,
   labOf,
   labOption,
   nodeOption,
@@ -46,7 +46,7 @@ function addSubcommand(
     .action(async (options: ConntrackOptions, command: Command) => {
       const lab = labOf(command);
       requireNode(lab, options.node);
-      await run(arenaOf(lab, options.node), options);
+      await run(await datapathOf(lab, options.node), options);
     });
 }
 

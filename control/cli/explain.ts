@@ -4,6 +4,7 @@ import { KubetunError } from '../../datapath/error.ts';
 import type { Explanation } from '../explain/follow.ts';
 import type { QuestionText } from '../explain/question.ts';
 import type { ExplainSource } from '../explain/source.ts';
+import { noDatapath, twinsOf } from './admin-client.ts';
 import {
   arenaOf,
   kubeconfigOf,
@@ -75,6 +76,10 @@ async function explain(options: Options, command: Command): Promise<void> {
     }
     explanation = explainQuestion(source, { from, to, sport, node });
   }
+  // Whatever is said of the first node is said of nothing.
+  if (explanation.reason === 'no-datapath' && !options.objects) {
+    throw noDatapath(labOf(command), explanation.steps[0]!.node);
+  }
   print(output, explanation, () => formatExplanation(explanation));
 }
 
@@ -83,7 +88,10 @@ async function sourceOf(options: Options, command: Command): Promise<ExplainSour
   if (options.objects) return fromFiles(options.objects, options.serviceRange);
   const lab = labOf(command);
   requireNode(lab, options.node ?? null);
-  return fromLab(kubeconfigOf(lab), (node) => arenaOf(lab, node));
+  const twins = await twinsOf(lab);
+  return fromLab(kubeconfigOf(lab), (node) => {
+    return twins.has(node) ? null : arenaOf(lab, node);
+  });
 }
 
 async function answerLines(source: ExplainSource): Promise<void> {

@@ -94,7 +94,7 @@ export function arenaOf(lab: string, node: string): string {
 }
 
 /** Nodes of a lab whose agent has run, in the order of names. */
-function nodesOf(lab: string): string[] {
+export function nodesOf(lab: string): string[] {
   const folder = stateDir(lab);
   if (!existsSync(folder)) return [];
   const sockets = readdirSync(folder).filter((name) => name.endsWith('.sock'));

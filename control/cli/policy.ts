@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { PolicyDescription } from '../policy/describe.ts';
-import { askAgent } from './admin-client.ts';
+import { askAgent, proxyOf } from './admin-client.ts';
 import {
   labOf,
   labOption,
@@ -67,6 +67,9 @@ function withPolicies(show: (policies: PolicyDescription[]) => [object, string])
     const lab = labOf(command);
     requireNode(lab, options.node);
     const policies = await askAgent<PolicyDescription[]>(lab, options.node, '/policies');
+    if (policies.length > 0 && (await proxyOf(lab, options.node)) === 'nftables') {
+      process.stderr.write(`  ${options.node} runs --proxy nftables: it enforces none of these\n`);
+    }
     const [value, text] = show(policies);
     print(options.output, value, () => text);
   };

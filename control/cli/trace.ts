@@ -4,8 +4,8 @@ import type { TraceRecord } from '../../datapath/observe/trace.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { endText, protocolName } from '../explain/question.ts';
 import type { ClusterView } from '../explain/view.ts';
+import { datapathOf } from './admin-client.ts';
 import {
-  arenaOf,
   kubeconfigOf,
   labOf,
   labOption,
@@ -58,7 +58,7 @@ async function trace(words: string[], options: Options, command: Command): Promi
   requireNode(lab, options.node);
   const { attachArenaFile } = await import('../../datapath/arena/file.ts');
   const { TraceReader } = await import('../../datapath/observe/trace.ts');
-  const file = attachArenaFile(arenaOf(lab, options.node));
+  const file = attachArenaFile(await datapathOf(lab, options.node));
   const reader = new TraceReader(file.arena);
   const names = new Names(kubeconfigOf(lab));
   let ended = false;

@@ -55,7 +55,11 @@ export function follow(
   for (let hop = 0; hop < HOPS_MAX; hop++) {
     const prober = probers(node);
     if (!prober) {
-      steps.push({ node, stage: 'unknown', text: 'this node has no datapath that could be asked' });
+      steps.push({
+        node,
+        stage: 'unknown',
+        text: 'this node has no datapath that could be asked: its kernel decides (lab status shows the proxy)',
+      });
       break;
     }
     const passage = prober.ask(tuple, later);

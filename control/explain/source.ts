@@ -32,15 +32,19 @@ export function fromFiles(paths: string[], serviceRange: string): ExplainSource 
 
 /**
  * From a lab: the memory of its agents, borrowed, and the names that its API server has.
+ *
+ * @param arenaOf null for a node that has no datapath.
  */
 export async function fromLab(
   kubeconfig: string,
-  arenaOf: (node: string) => string,
+  arenaOf: (node: string) => string | null,
 ): Promise<ExplainSource> {
   return {
     view: await viewOfLab(kubeconfig),
     prober: remember((node) => {
-      const { arena } = borrowArenaFile(arenaOf(node));
+      const path = arenaOf(node);
+      if (path === null) return null;
+      const { arena } = borrowArenaFile(path);
       return new Prober(arena, randomInt(1, 2 ** 31));
     }),
   };

@@ -107,7 +107,7 @@ function select(
   );
   if (more.length === 0) return [`${proto} dnat ip to ${first!.replace(' . ', ':')}`];
   const map = `backends${service.id % BACKEND_MAPS}`;
-  rules.sets.set(map, 'map typeof numgen random mod 2 : ip daddr . tcp dport');
+  rules.sets.set(map, 'map typeof numgen random mod 2 : ip daddr . th dport');
   const offset = service.id * NUMBERS_PER_ID + (own ? ENDPOINTS_MAX : 0);
   [first!, ...more].slice(0, count).forEach((endpoint, i) => {
     rules.elements.set(`${map} ${offset + i}`, endpoint);

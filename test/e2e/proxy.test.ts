@@ -1,0 +1,250 @@
+// A lab of two nodes: node1 has the datapath, node2 the kernel's nftables, both by the same tables.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { askAgent } from '../../control/cli/admin-client.ts';
+import { readAgent } from '../../lab/supervisor/agents.ts';
+import {
+  assertGone,
+  clientCommand,
+  clientPod,
+  kubetun,
+  serverPod,
+  serviceObject,
+  startLab,
+  type TestLab,
+  until,
+} from '../support/lab.ts';
+
+const NAME = 'e2e-twin';
+const NODES = { node1: '172.18.0.11', node2: '172.18.0.12' };
+const CLIENTS = { node1: 'client1', node2: 'client2' };
+const INTERNET = '203.0.113.10';
+const NODE_PORT = 30_080;
+const LOCAL_PORT = 30_090;
+const NO_ADDRESS = '10.96.200.200';
+
+interface Connected {
+  answers: Record<string, number>;
+  errors: Record<string, number>;
+}
+
+const ports = (port: number, more: object = {}) => [{ port, targetPort: 8080, ...more }];
+const httpOnly = { selector: { app: 'web' } };
+const OBJECTS = [
+  serverPod('web1', 'node1'),
+  serverPod('web2', 'node2'),
+  serverPod('lone', 'node2', { app: 'lone' }),
+  clientPod('client1', 'node1'),
+  clientPod('client2', 'node2'),
+  serviceObject('web', {
+    ...httpOnly,
+    type: 'NodePort',
+    ports: [
+      { name: 'http', port: 80, targetPort: 8080, nodePort: NODE_PORT },
+      { name: 'udp', port: 81, protocol: 'UDP', targetPort: 8081 },
+    ],
+  }),
+  serviceObject('local', {
+    selector: { app: 'lone' },
+    type: 'NodePort',
+    externalTrafficPolicy: 'Local',
+    ports: ports(80, { nodePort: LOCAL_PORT }),
+  }),
+  serviceObject('inner', {
+    selector: { app: 'lone' },
+    internalTrafficPolicy: 'Local',
+    ports: ports(80),
+  }),
+  serviceObject('lone', { selector: { app: 'lone' }, ports: ports(80) }),
+  serviceObject('sticky', { ...httpOnly, sessionAffinity: 'ClientIP', ports: ports(80) }),
+  serviceObject('none', { selector: { app: 'nobody' }, ports: ports(80) }),
+];
+const TOPOLOGY = { nodes: [{ name: 'node1' }, { name: 'node2', proxy: 'nftables' }] };
+
+let lab: TestLab;
+
+const connect = (from: string, address: string, port: number, count: number) =>
+  lab.client<Connected>(from, 'connect', address, port, count);
+
+/** What curl says of one request: what was answered, or its exit code: 7 is refused, 28 no answer. */
+async function curl(from: string, url: string): Promise<string | number> {
+  const { child, done } = lab.start(from, ['curl', '-sm2', url]);
+  child.stdin?.end();
+  const { code, stdout } = await done;
+  return code === 0 ? stdout : code!;
+}
+
+describe('a lab of both proxies', () => {
+  before(async () => {
+    lab = startLab(NAME, OBJECTS, TOPOLOGY);
+    await lab.untilEndpoints('default/web:http', 2);
+    await lab.untilEndpoints('default/sticky:80', 2);
+    for (const name of ['local', 'lone']) await lab.untilEndpoints(`default/${name}:80`, 1);
+    await lab.untilEndpoints('default/inner:80', 1, ['node2']);
+  });
+  after(async () => {
+    await lab.down();
+    assertGone(NAME);
+  });
+
+  for (const [node, client] of Object.entries(CLIENTS)) {
+    test(`from a pod of ${node}: a ClusterIP reaches every endpoint, with the pod's address`, async () => {
+      const { answers, errors } = await connect(client, await lab.clusterIP('web'), 80, 40);
+      assert.deepEqual([Object.keys(answers).sort(), errors], [['web1', 'web2'], {}]);
+      const seen = await curl(client, `http://${await lab.clusterIP('lone')}/clientip`);
+      assert.equal(String(seen).split(':')[0], await lab.podIP(client));
+      const { same } = await lab.client<{ same: number }>(
+        ...([client, 'udp', await lab.clusterIP('web'), 81, 2000, 3] as const),
+      );
+      assert.equal(same, 3);
+    });
+
+    test(`from a pod of ${node}: refused without an endpoint, on a wrong port, and by echo`, async () => {
+      const web = await lab.clusterIP('web');
+      assert.equal(await curl(client, `http://${await lab.clusterIP('none')}`), 7);
+      assert.equal(await curl(client, `http://${web}:82`), 7);
+      const { child, done } = lab.start(client, ['ping', '-c1', '-W2', web]);
+      child.stdin?.end();
+      assert.match((await done).stdout, /Port Unreachable/);
+      // Both nodes answer nothing for an address that nobody has.
+      assert.equal(await curl(client, `http://${NO_ADDRESS}`), 28);
+    });
+
+    test(`from a pod of ${node}: the internet sees the node's address and a port of its range`, async () => {
+      const seen = String(await curl(client, `http://${INTERNET}/clientip`));
+      const [address, port] = seen.split(':');
+      assert.equal(address, NODES[node as 'node1']);
+      assert.ok(Number(port) >= 40_000 && Number(port) <= 65_534, seen);
+      await lab.run(client, 'ping', '-c1', '-W2', INTERNET);
+    });
+
+    test(`from a pod of ${node}: one endpoint for a client with session affinity`, async () => {
+      const { answers } = await connect(client, await lab.clusterIP('sticky'), 80, 20);
+      assert.deepEqual(Object.values(answers), [20]);
+    });
+
+    test(`${node} itself reaches a ClusterIP and its own NodePort`, async () => {
+      for (const [address, port] of [
+        [await lab.clusterIP('web'), 80],
+        [NODES[node as 'node1'], NODE_PORT],
+      ] as const) {
+        const { answers, errors } = await connect(`node/${node}`, address, port, 20);
+        assert.deepEqual([Object.keys(answers).sort(), errors], [['web1', 'web2'], {}]);
+      }
+    });
+
+    test(`a NodePort of ${node} is reached from the internet, and masqueraded`, async () => {
+      const address = NODES[node as 'node1'];
+      const { answers, errors } = await connect('internet', address, NODE_PORT, 40);
+      assert.deepEqual([Object.keys(answers).sort(), errors], [['web1', 'web2'], {}]);
+      const seen = String(await curl('internet', `http://${address}:${NODE_PORT}/clientip`));
+      assert.notEqual(seen.split(':')[0], INTERNET);
+    });
+  }
+
+  test('a pod reaches itself through its Service, and sees its node', async () => {
+    const seen = await curl('lone', `http://${await lab.clusterIP('lone')}/clientip`);
+    assert.equal(String(seen).split(':')[0], NODES.node2);
+  });
+
+  test('policy Local: this node only, unmasqueraded; elsewhere only is a drop; pods and the node may go', async () => {
+    const at = (node: 'node1' | 'node2', path = 'hostname') =>
+      `http://${NODES[node]}:${LOCAL_PORT}/${path}`;
+    assert.equal(String(await curl('internet', at('node2', 'clientip'))).split(':')[0], INTERNET);
+    assert.equal(await curl('internet', at('node1')), 28);
+    for (const from of ['client1', 'client2', 'node/node1', 'node/node2']) {
+      assert.equal(await curl(from, at('node2')), 'lone', from);
+    }
+    const inner = `http://${await lab.clusterIP('inner')}/hostname`;
+    assert.equal(await curl('client2', inner), 'lone');
+    assert.equal(await curl('client1', inner), 28);
+  });
+
+  test('what asks a datapath says that node2 has none, and services and status know it', async () => {
+    for (const command of [
+      ['conntrack', 'list', '--node', 'node2'],
+      ['trace', '--node', 'node2'],
+      ['explain', '--node', 'node2', '--from', 'default/client2', '--to', 'svc/web:http'],
+      ['explain', '--from', 'default/client2', '--to', 'svc/web:http'],
+    ]) {
+      const { code, stderr } = kubetun('--lab', NAME, ...command);
+      assert.equal(code, 1, command.join(' '));
+      assert.match(stderr, /^kubetun: node2 runs --proxy nftables.*nf_conntrack.*\n$/);
+    }
+    const { stdout } = kubetun(
+      ...['--lab', NAME, 'explain', '--from', 'client1', '--to', 'svc/lone:80'],
+    );
+    assert.match(stdout, /node2 +unknown +this node has no datapath/);
+    const { nodes } = await lab.json<{ nodes: { proxy: string }[] }>('lab', 'status');
+    assert.deepEqual(
+      nodes.map(({ proxy }) => proxy),
+      ['kubetun', 'nftables'],
+    );
+  });
+
+  test('an endpoint that leaves gets no new connection on either node', async () => {
+    const label = (app: string) =>
+      lab.kube.patch(
+        ...([
+          'Pod',
+          { namespace: 'default', name: 'web1' },
+          { metadata: { labels: { app } } },
+        ] as const),
+      );
+    await label('gone');
+    await lab.untilEndpoints('default/web:http', 1);
+    for (const client of Object.values(CLIENTS)) {
+      const { answers, errors } = await connect(client, await lab.clusterIP('web'), 80, 20);
+      assert.deepEqual([answers, errors], [{ web2: 20 }, {}]);
+      const sticky = await connect(client, await lab.clusterIP('sticky'), 80, 5);
+      assert.deepEqual(sticky.answers, { web2: 5 });
+    }
+    await label('web');
+    await lab.untilEndpoints('default/web:http', 2);
+  });
+
+  test('an agent killed on node2 leaves its rules in force; the next one takes over, clients remembered', async () => {
+    const vip = await lab.clusterIP('web');
+    const sticky = await lab.clusterIP('sticky');
+    const { answers: before } = await connect('client2', sticky, 80, 3);
+    const held = lab.start('client2', clientCommand('idle', vip, 80, 20));
+    await until('connections are open', () => held.output().includes('open'));
+    const killed = readAgent(NAME, 'node2')!;
+    process.kill(killed.pid, 'SIGSTOP');
+    process.kill(killed.pid, 'SIGKILL');
+    const load = await connect('client2', vip, 80, 200);
+    assert.deepEqual(load.errors, {});
+    await until('another agent has its table in force', async () => {
+      const status = await askAgent<{ pid: number; synced: boolean }>(
+        ...([NAME, 'node2', '/status'] as const),
+      ).catch(() => null);
+      return status !== null && status.pid !== killed.pid && status.synced;
+    });
+    held.child.stdin?.end();
+    const { stdout } = await held.done;
+    assert.deepEqual(JSON.parse(stdout.split('\n')[1]!), { opened: 20, answered: 20 });
+    const { answers: after } = await connect('client2', sticky, 80, 20);
+    assert.deepEqual(Object.keys(after), Object.keys(before));
+  });
+
+  test('a NetworkPolicy is said not to be enforced, once', async () => {
+    await lab.kube.create('NetworkPolicy', {
+      metadata: { namespace: 'default', name: 'deny' },
+      spec: { podSelector: { matchLabels: { app: 'lone' } }, policyTypes: ['Ingress'] },
+    });
+    const log = () => lab.run('node/node2', 'cat', `/run/kubetun/${NAME}/agents/node2.log`);
+    await until('the agent warns', async () => (await log()).includes('are not enforced'));
+    assert.equal((await log()).split('are not enforced').length, 2);
+    const { stdout, stderr } = kubetun('--lab', NAME, 'policy', 'list', '--node', 'node2');
+    assert.match(stdout, /default\/deny/);
+    assert.match(stderr, /node2 runs --proxy nftables: it enforces none/);
+    assert.equal(await curl('client2', `http://${await lab.clusterIP('lone')}/hostname`), 'lone');
+  });
+
+  test('cleaning up takes the table, and nothing else of nftables', async () => {
+    await lab.run('node/node2', 'nft', 'add', 'table', 'ip', 'other');
+    const agent = ['agent', '--cleanup', '--proxy', 'nftables', '--lab', NAME, '--node', 'node2'];
+    await lab.run('node/node2', 'scripts/kubetun', ...agent);
+    assert.equal(await lab.run('node/node2', 'nft', 'list', 'tables'), 'table ip other\n');
+  });
+});
