@@ -37,7 +37,7 @@ A file has node (whose datapath is asked), objects (Nodes, Services, EndpointSli
     - my-rule | a pod reaches both | 10.244.1.9 -> 10.96.0.50:80/tcp | 10.244.1.2:8080 10.244.2.2:8080
     - my-rule | the node is masqueraded | 172.18.0.11 -> 10.96.0.50:80/tcp | 10.244.1.2:8080* 10.244.2.2:8080*
     - my-rule | nobody is there | 203.0.113.10 -> 172.18.0.11:30003/udp | reject
-    - my-rule | outside its ranges | 10.244.1.9/icmp -> ... | drop source-range
+    - my-rule | outside its ranges | 10.244.1.9 -> 198.51.100.6:80/tcp | drop source-range
 test/scenarios/row.ts says what they mean. With --live (root) a lab is made: pods of 10.244.N.0/24 at every
 address that a row names, and all that is no pod and no node outside of it.
 

@@ -1,4 +1,5 @@
 // Rows as real packets: a lab with the nodes of a scenario, pods at every address that a row names, and hosts around it.
+import { readFileSync } from 'node:fs';
 import type { ProxyKind } from '../../../control/agent/proxy.ts';
 import type { Node } from '../../../control/kube/kinds.ts';
 import { KubetunError } from '../../../datapath/error.ts';
@@ -8,6 +9,7 @@ import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/
 import { PROTO_UDP } from '../../../datapath/wire/layout.ts';
 import { ipBatch } from '../../../lab/host/ip.ts';
 import { namespaceOf, namespacePath, podNamespace } from '../../../lab/state/names.ts';
+import { agentLogPath } from '../../../lab/state/paths.ts';
 import { defaultTopology, type Topology } from '../../../lab/topology/topology.ts';
 import { clientPod, startLab, type TestLab, until } from '../../support/lab.ts';
 import { addressesOf, type Row, reasonOf, type Scenario, WALKS } from '../row.ts';
@@ -28,8 +30,10 @@ const PORT_MIN = 1024;
 const PORT_MAX = 29_999;
 const PODS_MAX = 60;
 /** Nothing comes any more of what was sent. */
-const SILENCE_MS = 700;
+const SILENCE_MS = 1000;
 const MARK_SILENCE_MS = 100;
+/** Of pino's levels. */
+const LEVEL_ERROR = 50;
 /** Probes on their way at once, with their answers: a node's TUN queues 2000 packets. */
 const BURST = 400;
 
@@ -61,10 +65,7 @@ export class LiveWorld {
     this.#places = new Map(pods);
     const places = [OUTSIDE, STRANGERS, ...nodes.map((node) => node.metadata!.name!)];
     const paths = new Map(places.map((place) => [place, namespaceOf(lab.name, place)]));
-    for (const [address, pod] of pods) {
-      this.#places.set(address, pod);
-      paths.set(pod, podNamespace(lab.name, 'default', pod));
-    }
+    for (const pod of pods.values()) paths.set(pod, podNamespace(lab.name, 'default', pod));
     const entries = [...paths].map(([place, namespace]) => [place, namespacePath(namespace)]);
     this.#sockets = new Places(Object.fromEntries(entries));
   }
@@ -78,7 +79,7 @@ export class LiveWorld {
     const objects = topology.nodes.flatMap((node) =>
       podNames(node.podCIDR, scenarios, node.name).map((pod) => clientPod(pod, node.name)),
     );
-    const lab = startLab(name, objects, { nodes: topology.nodes });
+    const lab = makeLab(name, objects, topology);
     try {
       await makeOutside(name, topology);
       const { items } = await lab.kube.list('Pod', { namespace: 'default' });
@@ -133,12 +134,25 @@ export class LiveWorld {
     const pod = [...this.#places].find(([, place]) => place.startsWith('pod-'));
     const mark = await this.#objects.apply(scenario, pod![0]);
     const senders = nodes.map((node) => addressesOfNode(node)[0]!);
-    await until(`${scenario.file} is in force on every node`, async () => {
+    await this.#until(`${scenario.file} is in force on every node`, async () => {
       const first = this.#id;
       const probes = senders.map((from) => this.#probe(from, mark, 9, PROTO_UDP));
       const outcomes = await this.#send(probes, first, MARK_SILENCE_MS);
       return outcomes.every(([word]) => word === `${pod![0]}:9*`);
     });
+  }
+
+  /** Throws KubetunError KT_LIVE with what the agents complain of. */
+  async #until(what: string, holds: () => Promise<boolean>): Promise<void> {
+    try {
+      await until(what, holds);
+    } catch (error) {
+      if (error instanceof KubetunError) throw error;
+      const complaints = this.#nodes.flatMap(({ metadata }) =>
+        complaintsOf(agentLogPath(this.lab.name, metadata!.name!)),
+      );
+      throw problem((error as Error).message, complaints[0] ?? 'no agent complains of anything');
+    }
   }
 
   #probe(from: string, to: string, dport: number, proto: number): Probe {
@@ -218,6 +232,23 @@ function compareDrops(
     const expected = WALKS * rows.filter((row) => reasonOf(row) === reason).length;
     return rose === expected ? [] : [`drops ${reason}: ${rose}, by the rows ${expected}`];
   });
+}
+
+function makeLab(name: string, objects: object[], { nodes }: Topology): TestLab {
+  try {
+    return startLab(name, objects, { nodes });
+  } catch (error) {
+    throw problem((error as Error).message.trim(), 'rows with real packets need root and a lab');
+  }
+}
+
+/** Errors in an agent's log, the latest first. */
+function complaintsOf(log: string): string[] {
+  const lines = readFileSync(log, 'utf8').split('\n').filter(Boolean).reverse();
+  return lines
+    .map((line) => JSON.parse(line) as { level: number; msg: string })
+    .filter(({ level }) => level >= LEVEL_ERROR)
+    .map(({ msg }) => msg);
 }
 
 function addressesOfNode({ status }: Node): string[] {
