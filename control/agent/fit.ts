@@ -42,15 +42,11 @@ export function prepareNode(options: AgentOptions): void {
   for (const [path, value] of tunSysctls(options.tun)) writeSysctl(path, value);
 }
 
-/** Takes off the node what an agent put there: rules, routes, the device, the arena, the socket. */
+/** Takes off the node what an agent put there: rules, routes, the device, the arena, the socket, the nftables table. */
 export function cleanUpNode(options: AgentOptions): void {
-  if (options.proxy === 'nftables') {
-    removeTable();
-    rmSync(options.admin, { force: true });
-    return;
-  }
   preflight(readFacts(options.arena), { ...aimOf(options), narrow: false });
   removeSteering(options.tun);
+  removeTable();
   for (const path of [options.arena, siteMemory(options), options.admin]) {
     rmSync(path, { force: true });
   }

@@ -8,12 +8,14 @@ import { describePolicies } from '../policy/describe.ts';
 import { type Agent, type AgentOptions, siteOf } from './agent.ts';
 import { startControl } from './control.ts';
 import { describeServices } from './describe.ts';
+import { requireFit } from './fit.ts';
 import type { Log } from './publisher.ts';
 
 const NOTHING = { allowed: 0, dropped: 0, audited: 0 };
 
 /** Starts it; what an agent before it put in force stays until the tables have synced. Throws KubetunError. */
 export async function startTwin(options: AgentOptions, log: Log): Promise<Agent> {
+  requireFit(options);
   requireNft();
   const client = connectKube(options.kubeconfig, options.access);
   const site = await siteOf(client, options, readUplink(options.uplink));

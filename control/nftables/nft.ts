@@ -57,7 +57,9 @@ export function readClients(): RememberedClient[] {
   });
 }
 
-/** Takes the table off; connections lose their translation only when the kernel forgets them. */
+/** Takes the table off, if there is one; connections keep their translation until the kernel forgets them. */
 export function removeTable(): void {
-  applyNft([`add table ${TABLE}`, `delete table ${TABLE}`]);
+  // Where nft is not installed no agent has made one.
+  const { stdout } = spawnSync('nft', ['list', 'tables', 'ip'], { encoding: 'utf8' });
+  if (stdout?.split('\n').includes(`table ${TABLE}`)) applyNft([`delete table ${TABLE}`]);
 }

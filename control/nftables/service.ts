@@ -106,8 +106,12 @@ function select(
     (address, port) => `${formatAddress(address)} . ${port}`,
   );
   if (more.length === 0) return [`${proto} dnat ip to ${first!.replace(' . ', ':')}`];
-  const map = `backends${service.id % BACKEND_MAPS}`;
-  rules.sets.set(map, 'map typeof numgen random mod 2 : ip daddr . th dport');
+  // A map serves one protocol: nft takes its ports for no other's, once the map is in the kernel.
+  const map = `${protoName(service.proto)}-backends${service.id % BACKEND_MAPS}`;
+  rules.sets.set(
+    map,
+    `map typeof numgen random mod 2 : ip daddr . ${protoName(service.proto)} dport`,
+  );
   const offset = service.id * NUMBERS_PER_ID + (own ? ENDPOINTS_MAX : 0);
   [first!, ...more].slice(0, count).forEach((endpoint, i) => {
     rules.elements.set(`${map} ${offset + i}`, endpoint);

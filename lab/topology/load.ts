@@ -134,6 +134,7 @@ class Reader {
     return value;
   }
 
+  /** One of these words. */
   choice<T extends string>(path: YamlPath, value: unknown, of: readonly T[]): T | undefined {
     if (value === undefined || of.includes(value as T)) return value as T | undefined;
     throw this.error(path, `${name(path)} must be one of ${of.join(', ')}`);

@@ -166,6 +166,27 @@ describe('the ruleset and nft', () => {
     );
   });
 
+  test('the number of endpoints changes, of every protocol, while others use the same map', () => {
+    const hosts = (count: number) =>
+      Int32Array.from(Array.from({ length: count }, (_, i) => [addr('10.244.1.2') + i, 80]).flat());
+    const upsert = (count: number) =>
+      PROTOS.flatMap((proto, i) =>
+        [i + 1, i + 257].map((id) => service(id, { proto, cluster: hosts(count) })),
+      );
+    const addFrontends = upsert(2).map(({ id, proto }) => {
+      return { address: addr('10.96.0.1'), port: id, proto, kind: 0, serviceId: id };
+    });
+    const ruleset = new Ruleset();
+    ruleset.take(change({ node: NODE_ENTRY, upsert: upsert(2), addFrontends }));
+    apply(STEPWISE, ruleset.whole());
+    for (const count of [4, 3, 5]) {
+      ruleset.take(change({ upsert: upsert(count).slice(0, 5) }));
+      apply(STEPWISE, ruleset.changes());
+    }
+    const text = nft(STEPWISE, ['list', 'table', 'ip', 'kubetun']);
+    assert.equal(text.match(/numgen random mod 5 /g)?.length, 5);
+  });
+
   test('only the table ip kubetun is touched', () => {
     nft(AT_ONCE, ['add', 'table', 'ip', 'kube-proxy']);
     nft(AT_ONCE, ['add', 'chain', 'ip', 'kube-proxy', 'services']);

@@ -243,7 +243,7 @@ describe('a lab of both proxies', () => {
 
   test('cleaning up takes the table, and nothing else of nftables', async () => {
     await lab.run('node/node2', 'nft', 'add', 'table', 'ip', 'other');
-    const agent = ['agent', '--cleanup', '--proxy', 'nftables', '--lab', NAME, '--node', 'node2'];
+    const agent = ['agent', '--cleanup', '--lab', NAME, '--node', 'node2'];
     await lab.run('node/node2', 'scripts/kubetun', ...agent);
     assert.equal(await lab.run('node/node2', 'nft', 'list', 'tables'), 'table ip other\n');
   });

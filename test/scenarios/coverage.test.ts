@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { DROP_REASONS } from '../../datapath/pipeline/verdict.ts';
+import { NOT_IN_NFTABLES } from './not-in-nftables.ts';
 import { FLOW_RULES, type Rule, SERVICE_RULES } from './rows.ts';
 
 const folder = import.meta.dirname;
@@ -51,6 +52,14 @@ test('no rule stands twice, and no scenario row shows a rule that is not listed'
   assert.deepEqual([...new Set(ids)], ids);
   assert.deepEqual(
     scenarioRows().filter(({ id }) => !ids.includes(id)),
+    [],
+  );
+});
+
+test('what nftables does not keep is a rule of the list', () => {
+  const ids = new Set(RULES.map((rule) => rule.id));
+  assert.deepEqual(
+    NOT_IN_NFTABLES.filter((id) => !ids.has(id)),
     [],
   );
 });

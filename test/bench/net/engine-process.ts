@@ -3,35 +3,19 @@
 import { createInterface } from 'node:readline';
 import { applySteering, removeSteering } from '../../../control/node/apply.ts';
 import { planSteering } from '../../../control/node/steering.ts';
-import {
-  FRONTEND_CLUSTER,
-  type FrontendEntry,
-  type NodeEntry,
-  PROTO_TCP,
-  PROTO_UDP,
-  type ServiceEntry,
-} from '../../../datapath/nat/image.ts';
-import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
+import type { FrontendEntry } from '../../../datapath/nat/image.ts';
 import { Engine } from '../../../datapath/worker/engine.ts';
+import {
+  BENCH_NODE,
+  entryOf,
+  frontendOf,
+  NODE_PORTS,
+  POD_RANGE,
+  SERVICE_RANGE,
+  SNAT_PORTS,
+} from './image.ts';
 import { type BenchService, benchServices } from './services.ts';
 import { MTU, NODE_ADDRESS } from './topology.ts';
-
-const SNAT_PORTS: [number, number] = [40_000, 65_534];
-const NODE_PORTS: [number, number] = [30_000, 32_767];
-const SERVICE_RANGE = '10.96.0.0/16';
-const POD_RANGE = '10.244.0.0/16';
-const EMPTY = new Int32Array(0);
-
-const node: NodeEntry = {
-  nodeAddress: parseAddress(NODE_ADDRESS)!,
-  nodeAddresses: [parseAddress(NODE_ADDRESS)!],
-  podRanges: [parseRange(POD_RANGE)!],
-  serviceRange: parseRange(SERVICE_RANGE)!,
-  snatPortMin: SNAT_PORTS[0],
-  snatPortMax: SNAT_PORTS[1],
-  nodePortMin: NODE_PORTS[0],
-  nodePortMax: NODE_PORTS[1],
-};
 
 const engine = await Engine.start({
   arenaPath: process.argv[2]!,
@@ -56,13 +40,13 @@ let inForce: BenchService[] = [];
 
 async function publish(count: number): Promise<void> {
   const wanted = benchServices(count);
-  const kept = new Set(wanted.map((service, i) => key(frontend(service, i))));
+  const kept = new Set(wanted.map((service, i) => key(frontendOf(service, i))));
   engine.writer.publish({
-    node,
-    upsert: wanted.map(entry),
+    node: BENCH_NODE,
+    upsert: wanted.map(entryOf),
     remove: inForce.slice(wanted.length).map((_, i) => wanted.length + i + 1),
-    addFrontends: wanted.map(frontend),
-    removeFrontends: inForce.map(frontend).filter((f) => !kept.has(key(f))),
+    addFrontends: wanted.map(frontendOf),
+    removeFrontends: inForce.map(frontendOf).filter((f) => !kept.has(key(f))),
   });
   inForce = wanted;
   const { generation } = engine.writer;
@@ -74,30 +58,6 @@ async function publish(count: number): Promise<void> {
 
 function key({ address, port, proto }: FrontendEntry): string {
   return `${address}:${port}:${proto}`;
-}
-
-function frontend({ address, port, proto }: BenchService, i: number): FrontendEntry {
-  return {
-    address: parseAddress(address)!,
-    port,
-    proto: proto === 'tcp' ? PROTO_TCP : PROTO_UDP,
-    kind: FRONTEND_CLUSTER,
-    serviceId: i + 1,
-  };
-}
-
-function entry({ proto, endpoint, endpointPort }: BenchService, i: number): ServiceEntry {
-  return {
-    id: i + 1,
-    name: `bench/s${i}:p`,
-    proto: proto === 'tcp' ? PROTO_TCP : PROTO_UDP,
-    flags: 0,
-    affinityS: 0,
-    cluster: Int32Array.of(parseAddress(endpoint)!, endpointPort),
-    local: EMPTY,
-    serving: EMPTY,
-    sourceRanges: EMPTY,
-  };
 }
 
 createInterface({ input: process.stdin }).on('line', (line) => {

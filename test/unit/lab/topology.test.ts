@@ -40,10 +40,19 @@ nodes:
   assert.deepEqual([second?.name, second?.mtu, second?.address], ['node2', 1280, '172.18.0.12']);
 });
 
+test('the proxy of a node, or of all that do not say', () => {
+  const proxies = (text: string) => load(text).topology.nodes.map((node) => node.proxy);
+  assert.deepEqual(proxies('nodes: 2'), ['kubetun', 'kubetun']);
+  assert.deepEqual(proxies('proxy: nftables\nnodes: 2'), ['nftables', 'nftables']);
+  const mixed = 'proxy: nftables\nnodes:\n  - {proxy: kubetun}\n  - {}\n';
+  assert.deepEqual(proxies(mixed), ['kubetun', 'nftables']);
+});
+
 const REFUSED: [what: string, text: string, message: RegExp][] = [
   ['an unknown field', 'nodes: 2\ncolour: red\n', /^lab\.yaml:2: unknown field colour/],
   ['an unknown field of a node', 'nodes:\n  - nmae: a\n', /^lab\.yaml:2: unknown field nmae/],
   ['too many nodes', 'nodes: 5000', /^lab\.yaml:1: nodes must be a whole number from 1 to 200/],
+  ['an unknown proxy', 'nodes:\n  - {proxy: ipvs}\n', /:2: .*must be one of kubetun, nftables/],
   ['an MTU below 576', 'mtu: 100', /^lab\.yaml:1: mtu must be a whole number/],
   ['host bits', 'ranges:\n  pods: 10.244.1.0/16\n', /:2: .*has host bits: say 10\.244\.0\.0\/16/],
   ['ranges that overlap', 'ranges:\n  services: 10.244.0.0/16\n', /overlaps the pods range/],

@@ -1,37 +1,24 @@
-import { type BenchService, benchServices } from '../services.ts';
+import { Ruleset, TABLE } from '../../../../control/nftables/ruleset.ts';
+import { BENCH_NODE, entryOf, frontendOf } from '../image.ts';
+import { benchServices } from '../services.ts';
 import { run, VIP } from '../topology.ts';
 import type { Twin } from '../twin.ts';
 
-/** DNAT by a verdict map from address, protocol and port to a chain per Service, as kube-proxy's nftables mode has it. */
+/** What an agent with --proxy nftables puts in force: the same Services, from the same entries as the datapath's. */
 export const nftables: Twin = {
   name: 'nftables',
   address: VIP,
   async begin(services) {
-    await nftables.end();
-    run('node', ['nft', '-f', '-'], rules(benchServices(services)));
+    const wanted = benchServices(services);
+    const ruleset = new Ruleset();
+    ruleset.take({
+      ...{ node: BENCH_NODE, remove: [], removeFrontends: [] },
+      upsert: wanted.map(entryOf),
+      addFrontends: wanted.map(frontendOf),
+    });
+    run('node', ['nft', '-f', '-'], `${ruleset.whole().join('\n')}\n`);
   },
   async end() {
-    run('node', ['nft', 'flush', 'ruleset']);
+    run('node', ['nft', '-f', '-'], `add table ${TABLE}\ndelete table ${TABLE}\n`);
   },
 };
-
-function rules(services: BenchService[]): string {
-  const chains = services.map(
-    ({ endpoint, endpointPort, proto }, i) =>
-      `chain s${i} { meta l4proto ${proto} dnat to ${endpoint}:${endpointPort}; }`,
-  );
-  const elements = services.map(
-    ({ address, port, proto }, i) => `${address} . ${proto} . ${port} : goto s${i}`,
-  );
-  return `table ip kube-proxy {
-${chains.join('\n')}
-map service-ips {
-  type ipv4_addr . inet_proto . inet_service : verdict;
-  elements = { ${elements.join(',\n')} }
-}
-chain services { ip daddr . meta l4proto . th dport vmap @service-ips; }
-chain nat-prerouting { type nat hook prerouting priority dstnat; policy accept; jump services; }
-chain nat-output { type nat hook output priority -100; policy accept; jump services; }
-}
-`;
-}

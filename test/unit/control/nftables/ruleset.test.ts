@@ -84,9 +84,9 @@ test('several endpoints are numbers in a map, from a number that is the id alone
   };
   assert.deepEqual(chain(first, 'external/default/web300/80/udp'), [
     MARK,
-    'meta l4proto udp dnat ip to numgen random mod 2 offset 9830400 map @backends44',
+    'meta l4proto udp dnat ip to numgen random mod 2 offset 9830400 map @udp-backends44',
   ]);
-  assert.deepEqual(elements(first, 'backends44'), [
+  assert.deepEqual(elements(first, 'udp-backends44'), [
     '9830400 : 10.244.1.5 . 1',
     '9830401 : 10.244.2.7 . 2',
   ]);
@@ -214,8 +214,8 @@ test('a change of endpoints rewrites the chain and the elements of its Service, 
   });
   const upsert = [service(1, { cluster: pairs(`${A}:80`, '10.244.2.8:80') })];
   assert.deepEqual(commandsOf(ruleset, { upsert }), [
-    'delete element backends1 { 32769 : 10.244.2.7 . 80 }',
-    'add element backends1 { 32769 : 10.244.2.8 . 80 }',
+    'delete element tcp-backends1 { 32769 : 10.244.2.7 . 80 }',
+    'add element tcp-backends1 { 32769 : 10.244.2.8 . 80 }',
     'add element hairpins { 10.244.2.8 . 10.244.2.8 }',
   ]);
   assert.deepEqual(commandsOf(ruleset, { upsert }), []);
