@@ -33,6 +33,7 @@ const SIZES = { flowsMax: 4096, imageWords: 1 << 18 };
 /** An object of a manifest, as YAML gives it. */
 export interface Manifest {
   kind: string;
+  metadata?: { namespace?: string; name?: string };
 }
 
 /** What became of a packet: its tuple when it left, `reject`, or `drop REASON`. */

@@ -1,0 +1,59 @@
+// Every row of test/scenarios as real packets, on the datapath and on its kernel twin: both must do what the row says,
+// and what the virtual walk of the same row does.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PROXIES } from '../../control/agent/proxy.ts';
+import { answerLive } from '../scenarios/live/run.ts';
+import { agrees, ownFiles, readRow, readScenario, type Scenario } from '../scenarios/row.ts';
+import { walk } from '../scenarios/walk.ts';
+import { assertGone } from '../support/lab.ts';
+
+const NAME = 'e2e-rows';
+const scenarios = ownFiles().map(readScenario);
+
+/** Rows of services.yaml that are wrong, each in another way; what comes instead, and of which counters one hears. */
+const WRONG: [row: string, instead: string[]][] = [
+  ['10.244.1.9 -> 10.96.0.50:80/tcp | 10.244.1.2:8080', ['10.244.1.2:8080', '10.244.2.2:9090']],
+  ['10.244.1.9 -> 10.244.2.2:9090/tcp | 10.244.2.2:9090*', ['10.244.2.2:9090']],
+  ['10.244.1.9 -> 203.0.113.10/icmp | 203.0.113.10', ['203.0.113.10*']],
+  ['203.0.113.10 -> 172.18.0.11:30053/udp | reject', ['10.244.1.2:5353*', '10.244.2.2:5353*']],
+  ['10.244.1.9 -> 10.96.0.50:81/tcp | drop source-range', ['reject']],
+  ['10.244.1.9 -> 10.96.0.99:80/tcp | reject', ['drop']],
+];
+const services = scenarios.find(({ file }) => file === 'services.yaml')!;
+const wrong: Scenario = {
+  ...services,
+  file: 'wrong.yaml',
+  rows: WRONG.map(([row]) => readRow('wrong.yaml', `rule | what | ${row}`)),
+};
+
+for (const proxy of PROXIES) {
+  test(`${proxy}: real packets go where every scenario row says, and a wrong row is found out`, async (t) => {
+    const results = await answerLive(NAME, proxy, [...scenarios, wrong]);
+    assertGone(NAME);
+    const found = results.pop()!.answer;
+    const differ = results.flatMap(({ scenario, answer }) => [
+      ...scenario.rows.flatMap((row, i) => {
+        const [live, walked] = [answer.seen[i]!, walk(scenario, row)];
+        if (agrees(row, live) && agrees(row, walked)) return [];
+        const { file } = scenario;
+        return [`${file}: ${row.what}: ${row.way}: ${row.outcome}, but ${live}; walked ${walked}`];
+      }),
+      ...answer.counters,
+    ]);
+    assert.deepEqual(differ, []);
+    const count = scenarios.reduce((sum, { rows }) => sum + rows.length, 0);
+    t.diagnostic(`${proxy}: ${count} of ${count} rows agree, none is beyond it`);
+
+    assert.deepEqual(
+      found.seen,
+      WRONG.map(([, instead]) => instead),
+    );
+    assert.ok(wrong.rows.every((row, i) => !agrees(row, found.seen[i]!)));
+    const counted = [
+      'drops unallocated: 100, by the rows 0',
+      'drops source-range: 0, by the rows 100',
+    ];
+    assert.deepEqual(found.counters, proxy === 'kubetun' ? counted : []);
+  });
+}

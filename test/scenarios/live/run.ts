@@ -1,0 +1,37 @@
+// Scenarios with real packets from beginning to end: labs come up, and are gone whatever happens.
+import type { ProxyKind } from '../../../control/agent/proxy.ts';
+import { kubetun } from '../../support/lab.ts';
+import type { Scenario } from '../row.ts';
+import { type LiveAnswer, LiveWorld, topologyKey } from './world.ts';
+
+export interface LiveResult {
+  scenario: Scenario;
+  answer: LiveAnswer;
+}
+
+/** What became of every row, in the order of the scenarios; those of one shape share a lab. */
+export async function answerLive(
+  lab: string,
+  proxy: ProxyKind,
+  scenarios: Scenario[],
+): Promise<LiveResult[]> {
+  const stop = () => {
+    kubetun('lab', 'down', '--lab', lab);
+    process.exit(130);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
+  const answers = new Map<Scenario, LiveAnswer>();
+  try {
+    for (const group of Map.groupBy(scenarios, topologyKey).values()) {
+      const world = await LiveWorld.start(lab, proxy, group);
+      try {
+        for (const scenario of group) answers.set(scenario, await world.run(scenario));
+      } finally {
+        await world.down();
+      }
+    }
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, stop);
+  }
+  return scenarios.map((scenario) => ({ scenario, answer: answers.get(scenario)! }));
+}

@@ -1,0 +1,39 @@
+// Rows through compile and pipeline: a virtual walk, without root.
+import { SNAT_PORT_MAX, SNAT_PORT_MIN } from '../../control/compile/node-entry.ts';
+import type { Tuple } from '../../datapath/observe/packet.ts';
+import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
+import { PROTO_ICMP } from '../../datapath/wire/layout.ts';
+import { type Row, type Scenario, WALKS } from './row.ts';
+import { NodeWorld } from './world.ts';
+
+const FIRST_PORT = 20_000;
+
+/** Everything that becomes of a row's connections, sorted, on the scenario's node. */
+export function walk(scenario: Scenario, row: Row): string[] {
+  const world = new NodeWorld(scenario.node, scenario.objects, 12_345);
+  const seen = new Set<string>();
+  for (let i = 0; i < WALKS; i++) {
+    const sent: Tuple = {
+      proto: row.proto,
+      src: parseAddress(row.from)!,
+      sport: FIRST_PORT + i,
+      dst: parseAddress(row.to)!,
+      dport: row.port,
+    };
+    const left = world.send(sent);
+    seen.add(typeof left === 'string' ? left : describePlace(sent, left, [world.nodeAddress]));
+  }
+  return [...seen].sort();
+}
+
+/** Where a packet went, and as whom: `*` for a node's address with one of its masquerade ports. */
+export function describePlace(sent: Tuple, left: Tuple, nodeAddresses: string[]): string {
+  const echo = left.proto === PROTO_ICMP;
+  const place = formatAddress(left.dst) + (echo ? '' : `:${left.dport}`);
+  if (left.src === sent.src && left.sport === sent.sport) return place;
+  const source = formatAddress(left.src);
+  const inRange = left.sport >= SNAT_PORT_MIN && left.sport <= SNAT_PORT_MAX;
+  // The identifier of an echo has no range of its own.
+  if (nodeAddresses.includes(source) && (inRange || echo)) return `${place}*`;
+  return `${place} from ${source}:${left.sport}`;
+}
