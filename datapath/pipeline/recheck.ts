@@ -34,7 +34,8 @@ export function recheck(d: Datapath, high: number, slice: number): void {
     d.recheckLeft = high;
   }
   // Policies that change all the time must not get ahead of a search through a large table.
-  const behind = policy.active && policy.generation - d.judgedSince > GENERATIONS_LATE;
+  const changed = policy.generation !== d.roundSince;
+  const behind = changed && policy.generation - d.judgedSince > GENERATIONS_LATE;
   const steps = Math.min(behind ? slice * HASTE : slice, d.recheckLeft);
   d.recheckLeft -= steps;
   for (let n = 0; n < steps; n++) {
