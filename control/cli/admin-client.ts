@@ -18,7 +18,9 @@ export function askAgent<T>(lab: string, node: string, path: string): Promise<T>
         ),
       );
     };
-    const call = request({ socketPath: socketOf(lab, node), path }, async (response) => {
+    // A socket that was kept may have been closed while this process was busy.
+    const to = { socketPath: socketOf(lab, node), path, agent: false as const };
+    const call = request(to, async (response) => {
       try {
         response.setEncoding('utf8');
         let text = '';
