@@ -96,12 +96,13 @@ export function arenaOf(lab: string, node: string): string {
   return `/dev/shm/kubetun-${lab}-${node}`;
 }
 
-/** Nodes of a lab whose agent has run, in the order of names. */
+/** Nodes of a lab whose agent has run, in the order of names, and the cloud. */
 export function nodesOf(lab: string): string[] {
   const folder = stateDir(lab);
   if (!existsSync(folder)) return [];
   const sockets = readdirSync(folder).filter((name) => name.endsWith('.sock'));
-  return sockets.map((name) => name.slice(0, -'.sock'.length)).sort();
+  const names = sockets.map((name) => name.slice(0, -'.sock'.length)).sort();
+  return [...names.filter((name) => name !== CLOUD), ...names.filter((name) => name === CLOUD)];
 }
 
 /** Makes sure that a lab has this node, or any at all. Throws KubetunError KT_LAB_DOWN, KT_NODE_UNKNOWN. */
