@@ -9,7 +9,7 @@ import {
 import { parseRange } from '../../datapath/wire/address.ts';
 import { addr, change, frontend, NODE_ENTRY, pairs, service } from './datapath.ts';
 
-const CLOUD = '172.18.0.2';
+export const CLOUD = '172.18.0.2';
 export const [NODE1, NODE2] = ['172.18.0.11', '172.18.0.12'] as const;
 export const [PUBLIC1, PUBLIC2] = ['198.51.100.11', '198.51.100.12'] as const;
 /** Balanced over NodePort 30080 of both nodes; captured by the nodes; with source ranges; UDP. */

@@ -6,6 +6,7 @@ import { addr, change, createTestDatapath, type TestDatapath } from '../../../su
 import {
   BALANCED,
   CAPTURED,
+  CLOUD,
   GATEWAY_IMAGE,
   NODE1,
   NODE2,
@@ -287,6 +288,15 @@ describe('balancers', () => {
     const error = t.one(icmpError4(packet.dst, CLIENT, 3, 3, frame));
     assert.deepEqual([error.packet.src, error.packet.dst], [BALANCED, CLIENT]);
   });
+});
+
+test('what the gateway itself sends leaves as it is: it may ping, and its errors go to whom they quote', () => {
+  const t = gateway();
+  const ping = t.one(echo4(CLOUD, CLIENT, 7));
+  assert.deepEqual([ping.verdict, ping.packet.src, ping.packet.ttl], ['forward', CLOUD, 63]);
+  const sent = t.one(tcp4(`${NODE1}:4000`, `${CLIENT}:80`, SYN)).frame;
+  const { verdict, packet } = t.one(icmpError4(CLOUD, PUBLIC1, 3, 4, sent, 1280));
+  assert.deepEqual([verdict, packet.src, packet.dst, packet.ttl], ['forward', CLOUD, NODE1, 63]);
 });
 
 test('a node that is given another public address, or none, is translated accordingly', () => {
