@@ -1,16 +1,14 @@
 // The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one to the other.
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
-import { KubetunError } from '../../datapath/error.ts';
-import { nodeTimeouts, type TimeoutSeconds } from '../../datapath/flow/timeouts.ts';
+import { nodeTimeouts } from '../../datapath/flow/timeouts.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/policy/policy-reader.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
-import { connectKube, type KubeClient } from '../kube/client.ts';
-import type { KubeAccess } from '../kube/config.ts';
+import { connectKube } from '../kube/client.ts';
 import type { Tables } from '../model/tables.ts';
-import { isLocalAddress, readCapturedRoutes, readUplink, type Uplink } from '../node/apply.ts';
+import { readCapturedRoutes, readUplink } from '../node/apply.ts';
 import { CapturedRoutes } from '../node/captured.ts';
 import { ipBatch } from '../node/ip.ts';
 import { EPHEMERAL_PORTS } from '../node/preflight.ts';
@@ -18,57 +16,17 @@ import { describePolicies } from '../policy/describe.ts';
 import type { AdminRoutes } from './admin.ts';
 import { startControl } from './control.ts';
 import { describeServices } from './describe.ts';
-import { doubtsAbout, requireFit, siteMemory } from './fit.ts';
-import type { ProxyKind } from './proxy.ts';
+import { doubtsAbout, requireFit } from './fit.ts';
+import type { Agent, AgentOptions } from './options.ts';
 import type { Log, Publisher } from './publisher.ts';
-import { findSite, podRangesOf, type Site } from './site.ts';
+import { podRangesOf, siteOf } from './site.ts';
 import { Steerer } from './steer.ts';
-
-export interface AgentOptions {
-  node: string;
-  /** Null: the account of the pod that the agent runs in. */
-  kubeconfig: string | null;
-  access: KubeAccess;
-  tun: string;
-  /** A TUN device for packets of pods whose source is not the pod's; null where nothing redirects them. */
-  spoofed: string | null;
-  /** The device that leads to the other nodes; null for that of the default route. */
-  uplink: string | null;
-  /** Path of the admin socket. */
-  admin: string;
-  /** Path of the arena, on tmpfs. */
-  arena: string;
-  /** Connections that it has room for: a power of two. */
-  flows: number;
-  /** Timeouts of flows that are not the usual ones. */
-  timeouts: TimeoutSeconds;
-  /** Null: as the cluster says. */
-  serviceRange: string | null;
-  /** Beside the Nodes' own ranges. */
-  podRanges: string[];
-  /** The machine's own network namespace is the node. */
-  hostNetwork: boolean;
-  /** The node is not the datapath's alone: only Services and pods are steered. */
-  narrow: boolean;
-  /** Sysctls of the node may be set where they stand in the way. */
-  setSysctls: boolean;
-  /** Renew the Lease of the node: there is no kubelet that does. */
-  lease: boolean;
-  /** What translates: the userspace datapath, or the kernel by rules that are compiled from the same tables. */
-  proxy: ProxyKind;
-}
-
-export interface Agent {
-  /** Ends everything but what keeps connections alive: the arena, the device and the steering stay. */
-  stop(): Promise<void>;
-}
 
 /**
  * Starts a node's agent: packets are forwarded when this resolves, tables follow once the API server has
  * answered. Throws KubetunError where the machine, the kubeconfig or a predecessor stands in the way.
  */
 export async function startAgent(options: AgentOptions, log: Log): Promise<Agent> {
-  if (options.proxy === 'nftables') return (await import('./twin.ts')).startTwin(options, log);
   const facts = requireFit(options);
   for (const { check, message, next } of doubtsAbout(facts, options)) {
     log.warn({ check, next }, message);
@@ -111,25 +69,6 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     await engine.stop();
     throw error;
   }
-}
-
-/** What the command line says whole needs no question; a node of its own cluster must know what it is there. */
-export async function siteOf(
-  client: KubeClient,
-  options: AgentOptions,
-  uplink: Uplink,
-): Promise<Site> {
-  const { serviceRange, podRanges, narrow } = options;
-  if (!narrow && serviceRange !== null && podRanges.length > 0) {
-    return { address: uplink.addresses[0]!, serviceRange, podRanges };
-  }
-  const site = await findSite(client, options, siteMemory(options));
-  if (isLocalAddress(site.address)) return site;
-  throw new KubetunError(
-    'KT_NODE_ADDRESS',
-    `Node ${options.node} has the address ${site.address}, and no device here does`,
-    'run the agent in the network of that node, or correct --node',
-  );
 }
 
 /** Keeps rules and the routes to captured addresses in step with the image. What fails costs only those it is for. */

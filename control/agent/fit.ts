@@ -6,7 +6,8 @@ import { removeSteering, writeSysctl } from '../node/apply.ts';
 import { type Facts, readFacts } from '../node/facts.ts';
 import { type Aim, type Finding, judge, mendingSysctls, preflight } from '../node/preflight.ts';
 import { tunSysctls } from '../node/steering.ts';
-import type { AgentOptions } from './agent.ts';
+import type { AgentOptions } from './options.ts';
+import { siteMemory } from './site.ts';
 
 function aimOf(options: AgentOptions): Aim {
   const { node, tun, hostNetwork, narrow, podRanges } = options;
@@ -50,9 +51,4 @@ export function cleanUpNode(options: AgentOptions): void {
   for (const path of [options.arena, siteMemory(options), options.admin]) {
     rmSync(path, { force: true });
   }
-}
-
-/** Where the ranges of the cluster are remembered. */
-export function siteMemory({ arena }: AgentOptions): string {
-  return `${arena}.site`;
 }

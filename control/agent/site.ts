@@ -9,6 +9,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { isNotFound } from '../kube/error.ts';
 import { readNode } from '../model/node.ts';
 import { parseRanges } from '../model/parse.ts';
+import { isLocalAddress, type Uplink } from '../node/apply.ts';
 
 /** What of it the command line says; null and empty for what is to be found out. */
 export interface SiteOptions {
@@ -23,6 +24,30 @@ export interface Site {
   serviceRange: string;
   /** The pods of all nodes, ranges inside others left out. */
   podRanges: string[];
+}
+
+/** Where the ranges of the cluster are remembered. */
+export function siteMemory({ arena }: { arena: string }): string {
+  return `${arena}.site`;
+}
+
+/** What the command line says whole needs no question; a node of its own cluster must know what it is there. */
+export async function siteOf(
+  client: KubeClient,
+  options: SiteOptions & { narrow: boolean; arena: string },
+  uplink: Uplink,
+): Promise<Site> {
+  const { serviceRange, podRanges, narrow } = options;
+  if (!narrow && serviceRange !== null && podRanges.length > 0) {
+    return { address: uplink.addresses[0]!, serviceRange, podRanges };
+  }
+  const site = await findSite(client, options, siteMemory(options));
+  if (isLocalAddress(site.address)) return site;
+  throw new KubetunError(
+    'KT_NODE_ADDRESS',
+    `Node ${options.node} has the address ${site.address}, and no device here does`,
+    'run the agent in the network of that node, or correct --node',
+  );
 }
 
 /**

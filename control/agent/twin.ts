@@ -5,11 +5,12 @@ import { requireNft } from '../nftables/nft.ts';
 import { RulesetWriter } from '../nftables/writer.ts';
 import { readUplink } from '../node/apply.ts';
 import { describePolicies } from '../policy/describe.ts';
-import { type Agent, type AgentOptions, siteOf } from './agent.ts';
 import { startControl } from './control.ts';
 import { describeServices } from './describe.ts';
 import { requireFit } from './fit.ts';
+import type { Agent, AgentOptions } from './options.ts';
 import type { Log } from './publisher.ts';
+import { siteOf } from './site.ts';
 
 const NOTHING = { allowed: 0, dropped: 0, audited: 0 };
 

@@ -10,8 +10,9 @@ import {
   TIMEOUTS_NODE_S,
   type TimeoutSeconds,
 } from '../../datapath/flow/timeouts.ts';
-import type { AgentOptions } from '../agent/agent.ts';
+import type { Agent, AgentOptions } from '../agent/options.ts';
 import type { ProxyKind } from '../agent/proxy.ts';
+import type { Log } from '../agent/publisher.ts';
 import type { GatewayOptions } from '../gateway/agent.ts';
 import type { Finding } from '../node/preflight.ts';
 import {
@@ -245,11 +246,18 @@ async function serve(options: AgentOptions | GatewayOptions): Promise<void> {
     for (const signal of ['SIGTERM', 'SIGINT'] as const)
       process.once(signal, () => resolve(signal));
   });
-  const agent =
-    'publicRange' in options
-      ? await (await import('../gateway/agent.ts')).startGateway(options, log)
-      : await (await import('../agent/agent.ts')).startAgent(options, log);
+  const agent = await start(options, log);
   const signal = await ended;
   log.info({ signal }, 'stopping');
   await agent.stop();
+}
+
+/** The agent of its role and proxy. */
+async function start(options: AgentOptions | GatewayOptions, log: Log): Promise<Agent> {
+  if ('publicRange' in options) {
+    return (await import('../gateway/agent.ts')).startGateway(options, log);
+  }
+  return options.proxy === 'nftables'
+    ? (await import('../agent/twin.ts')).startTwin(options, log)
+    : (await import('../agent/agent.ts')).startAgent(options, log);
 }
