@@ -51,7 +51,7 @@ test('an unknown node is answered with the nodes there are, a lab that is down w
   requireNode('up', 'node1');
   assert.throws(
     () => requireNode('up', 'node9'),
-    refusal('KT_NODE_UNKNOWN', /cloud, node1, node2$/),
+    refusal('KT_NODE_UNKNOWN', /node1, node2, cloud$/),
   );
   assert.throws(
     () => requireNode('down', 'node1'),
