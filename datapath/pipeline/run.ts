@@ -29,7 +29,7 @@ import { datagramId } from './fragments.ts';
 import { translateLaterPublic, translatePublic } from './gateway.ts';
 import { translateIcmpError } from './icmp-error.ts';
 import * as judging from './judge.ts';
-import { isUnjudged, judgeAgain, judgeFlow, judgeNew, judgePassing, tally } from './judge.ts';
+import { judgeFlow, judgeNew, judgePassing } from './judge.ts';
 import { parse } from './parse.ts';
 import { recheck } from './recheck.ts';
 import { refuse } from './refuse.ts';
@@ -131,14 +131,9 @@ function runFlow(d: Datapath, b: Batch, r: number): number {
   const side = table.find(p[r | P_HASH]!, src, dst, ports, proto);
   p[r | P_SIDE] = side;
   if (side === NO_SIDE) return runMiss(d, b, r);
-  if (isUnjudged(d, side)) {
-    const judged = judgeAgain(d, side >> 1);
-    if (judged === JUDGED_GONE) return runAnew(d, b, r, side, TRACK_STALE);
-    if (judged < 0) {
-      tally(d, judged);
-      return judged;
-    }
-  }
+  const judged = judgeFlow(d, side);
+  if (judged === JUDGED_GONE) return runAnew(d, b, r, side, TRACK_STALE);
+  if (judged < 0) return judged;
   const tracked = track(d, b, r, side);
   if (tracked !== TRACK_GO) return runAnew(d, b, r, side, tracked);
   translate(d, b, r, side);
@@ -188,8 +183,8 @@ function runOther(d: Datapath, b: Batch, r: number): number {
     return d.fragments.hold(b, r, d.now) ? VERDICT_HELD : -DROP_FRAGMENT_LIMIT;
   }
   if (verdict === VERDICT_REPLY) return -DROP_UNANSWERABLE;
-  const { side } = d.fragments;
   if (verdict < 0) return verdict;
+  const { side } = d.fragments;
   if (side === NO_SIDE && d.services.gateway) return translateLaterPublic(d, b, r);
   if (side === NO_SIDE) return pass(d, b, r, verdict);
   const { lines } = d.table;
