@@ -51,7 +51,7 @@ describe('a lab', () => {
     }
     const { code, stdout } = kubetun('--lab', NAME, 'lab', 'status');
     assert.equal(code, 0);
-    assert.equal(stdout.match(/running/g)?.length, 2, stdout);
+    assert.equal(stdout.match(/running/g)?.length, 3, `two nodes and the cloud: ${stdout}`);
     const downs = await Promise.all([1, 2].map(() => start('lab', 'down', '--lab', NAME)));
     assert.deepEqual(downs.map((down) => [down.code, down.stdout]).sort(), [
       [0, 'lab e2e-life is down\n'],
