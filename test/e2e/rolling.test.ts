@@ -56,11 +56,12 @@ async function underLoad(
 ): Promise<Set<string>> {
   const url = `http://${await lab.clusterIP('web')}/hostname`;
   const loads = ['client1', 'client2'].map((pod) => lab.start(pod, clientCommand('load', url, 4)));
+  await until('both ask', () => loads.every(({ output }) => output() !== ''));
   await happens();
   for (const { child } of loads) child.stdin?.end();
   const results = (await Promise.all(loads.map(({ done }) => done))).map((outcome) => {
     assert.equal(outcome.code, 0, outcome.stderr);
-    return JSON.parse(outcome.stdout) as Load;
+    return JSON.parse(outcome.stdout.split('\n')[1]!) as Load;
   });
   const asked = results.reduce((sum, load) => sum + load.asked, 0);
   const failures = results.map((load) => load.failures);
