@@ -74,11 +74,13 @@ export class RealNode {
       'route add default via 10.244.1.1',
     ]);
     for (const [name, value] of [
-      ['ip_forward', '0'],
-      ['conf.all.rp_filter', '1'],
-      ['ip_local_port_range', '32768 60999'],
+      ['ipv4.ip_forward', '0'],
+      ['ipv4.conf.all.rp_filter', '1'],
+      ['ipv4.ip_local_port_range', '32768 60999'],
+      // A new TUN device is asked for IPv6 routers, 4 and 12 s after it is up: packets that a test would count.
+      ['ipv6.conf.default.disable_ipv6', '1'],
     ])
-      await this.run('node', 'sysctl', '-qw', `net.ipv4.${name}=${value}`);
+      await this.run('node', 'sysctl', '-qw', `net.${name}=${value}`);
     await this.#startApi();
   }
 
