@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { kubetun } from '../support/lab.ts';
+import { kubetun } from '../../support/lab.ts';
 
 interface Row {
   name: string;

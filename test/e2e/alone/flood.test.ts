@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { namespaceOf } from '../../lab/state/names.ts';
-import { readAgent } from '../../lab/supervisor/agents.ts';
+import { namespaceOf } from '../../../lab/state/names.ts';
+import { readAgent } from '../../../lab/supervisor/agents.ts';
 import {
   clientCommand,
   clientPod,
@@ -15,7 +15,7 @@ import {
   startLab,
   type TestLab,
   until,
-} from '../support/lab.ts';
+} from '../../support/lab.ts';
 
 const NAME = 'e2e-flood';
 const FULL = process.env.KUBETUN_FLOOD === 'full';
