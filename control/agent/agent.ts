@@ -134,6 +134,7 @@ export function commonRoutes(
       pid: process.pid,
       survived: engine.survived,
       workerRestarts: engine.restarts,
+      skipped: publisher.skipped(),
       arena: options.arena,
     }),
     '/counters': () => readCounters(engine.arena),

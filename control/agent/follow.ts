@@ -2,6 +2,7 @@ import { formatAddress } from '../../datapath/wire/address.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type Informer, startInformer } from '../kube/informer.ts';
 import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
+import { recordSkip } from '../kube/skip-event.ts';
 import { readNamespace, readNetworkPolicy } from '../model/network-policy.ts';
 import { readNode } from '../model/node.ts';
 import { objectKey } from '../model/parse.ts';
@@ -25,11 +26,11 @@ type Start = <K extends KubeKind, R>(
 /** How a source of the publisher's is started: informers of kinds that its tables hold. */
 export function sourceStarter(
   client: KubeClient,
-  publisher: Pick<Publisher, 'changed' | 'sourceSynced'>,
+  publisher: Pick<Publisher, 'changed' | 'sourceSynced' | 'sourceStarted'>,
   log: Log,
 ): Start {
-  return (kind, compact, put, drop) =>
-    startInformer(
+  return (kind, compact, put, drop) => {
+    const informer = startInformer(
       client,
       kind,
       { compact },
@@ -52,8 +53,20 @@ export function sourceStarter(
             'watch lost',
           );
         },
+        onSkip: (key, { message }) => {
+          log.warn(
+            { kind, key, why: message },
+            'object skipped: its version before stays in force',
+          );
+          void recordSkip(client, kind, key, message, 'kubetun').then((why) => {
+            if (why !== null) log.warn({ kind, key, why }, 'no event says that it was skipped');
+          });
+        },
       },
     );
+    publisher.sourceStarted(kind, informer.skipped);
+    return informer;
+  };
 }
 
 /**

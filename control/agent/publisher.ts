@@ -62,6 +62,7 @@ export class Publisher {
   readonly #policyCompiler: PolicyCompiler;
   readonly #options: PublisherOptions;
   readonly #pacer: Pacer;
+  readonly #skipped = new Map<string, ReadonlyMap<string, string>>();
   readonly #waiting: Set<string>;
   /** The sink took a change in but could not put it in force. */
   #due = false;
@@ -100,6 +101,19 @@ export class Publisher {
    */
   sourceAdded(source: string): void {
     this.#waiting.add(source);
+  }
+
+  /** @param skipped objects of the kind whose latest version cannot be taken -> why; the informer keeps it. */
+  sourceStarted(source: string, skipped: ReadonlyMap<string, string>): void {
+    this.#skipped.set(source, skipped);
+  }
+
+  /** Objects whose latest version is not in the tables, as `Kind namespace/name` -> why. */
+  skipped(): Record<string, string> {
+    const rows = [...this.#skipped].flatMap(([kind, objects]) =>
+      [...objects].map(([key, why]) => [`${kind} ${key}`, why]),
+    );
+    return Object.fromEntries(rows);
   }
 
   sourceSynced(source: string): void {

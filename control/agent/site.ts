@@ -6,6 +6,7 @@ import type { Range4 } from '../../datapath/nat/image.ts';
 import { formatAddress, formatRange } from '../../datapath/wire/address.ts';
 import { mergeRanges } from '../compile/node-entry.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { readable } from '../kube/decode.ts';
 import { isNotFound } from '../kube/error.ts';
 import { readNode } from '../model/node.ts';
 import { parseRanges } from '../model/parse.ts';
@@ -87,7 +88,7 @@ function recall(memory: string): Site | null {
 
 async function askCluster(client: KubeClient, options: SiteOptions): Promise<Site> {
   const { items } = await client.list('Node');
-  const nodes = items.map(readNode);
+  const nodes = readable('Node', items).map(readNode);
   const own = nodes.find(({ name }) => name === options.node);
   if (!own) {
     const names = nodes.map(({ name }) => name);

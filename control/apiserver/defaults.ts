@@ -24,7 +24,10 @@ export function defaultService(object: KubeObject, old: KubeObject | undefined):
     });
   }
   if (spec.sessionAffinity === 'ClientIP') {
-    spec.sessionAffinityConfig ??= { clientIP: { timeoutSeconds: AFFINITY_S_DEFAULT } };
+    const timeoutSeconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds;
+    spec.sessionAffinityConfig = {
+      clientIP: { timeoutSeconds: timeoutSeconds ?? AFFINITY_S_DEFAULT },
+    };
   } else delete spec.sessionAffinityConfig;
   if (spec.type === 'NodePort' || spec.type === 'LoadBalancer') {
     fill(spec, { externalTrafficPolicy: 'Cluster' });

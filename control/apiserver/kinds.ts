@@ -14,12 +14,7 @@ import type { KubeObject } from './object.ts';
 import type { FieldError, ResourceName } from './status.ts';
 import { type Column, columnsOf } from './table/columns.ts';
 import { tolerateFailures } from './tolerations.ts';
-import {
-  defaultConfigMap,
-  defaultSecret,
-  validateConfigMap,
-  validateSecret,
-} from './validate/config.ts';
+import { defaultSecret, validateConfigMap, validateSecret } from './validate/config.ts';
 import { defaultEndpoints, validateEndpoints } from './validate/endpoints.ts';
 import { validateEndpointSlice } from './validate/endpointslice.ts';
 import { validateEvent } from './validate/event.ts';
@@ -186,9 +181,7 @@ export const SERVED: ServedKind[] = [
       type: (o) => String(o.type ?? ''),
     },
   }),
-  kind('ConfigMap', {
-    ...{ shortNames: ['cm'], setDefaults: defaultConfigMap, validate: validateConfigMap },
-  }),
+  kind('ConfigMap', { shortNames: ['cm'], validate: validateConfigMap }),
   kind('Secret', {
     fields: { type: (o) => String(o.type ?? '') },
     ...{ setDefaults: defaultSecret, validate: validateSecret },

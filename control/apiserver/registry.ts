@@ -18,7 +18,7 @@ import {
   refused,
 } from './status.ts';
 import type { Store } from './store.ts';
-import { checkFields } from './validate/fields.ts';
+import { decodeFields } from './validate/fields.ts';
 import { validateIdentity, validateMetadata } from './validate/metadata.ts';
 import { validateSchema } from './validate/schema.ts';
 
@@ -273,18 +273,16 @@ export class Registry {
     const object = structuredClone(body) as KubeObject;
     for (const field of ['apiVersion', 'kind'] as const) {
       const given = object[field];
-      if (given !== undefined && given !== kind[field]) {
+      if (given !== undefined && given !== null && given !== '' && given !== kind[field]) {
         throw badRequest(
           `the object provided is unrecognized (must be of type ${kind.kind}): ${field} is ${JSON.stringify(given)}`,
         );
       }
     }
-    if (!isObject(object.metadata)) object.metadata = {} as ObjectMeta;
-    checkFields(kind, object, options);
-    Object.assign(object, { apiVersion: kind.apiVersion, kind: kind.kind });
-    // Types before all else: nobody else has to expect a text where a list belongs. What is missing may come yet.
-    validateSchema(kind.kind, object);
-    return object;
+    object.metadata ??= {} as ObjectMeta;
+    // Before all else: no other reader has to expect a null, or a text where a list belongs.
+    decodeFields(kind, object, options);
+    return Object.assign(object, { apiVersion: kind.apiVersion, kind: kind.kind });
   }
 
   #place(kind: ServedKind, namespace: string, metadata: ObjectMeta): void {

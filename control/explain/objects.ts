@@ -9,7 +9,16 @@ import { ImageWriter } from '../../datapath/nat/image-writer.ts';
 import { Compiler } from '../compile/compiler.ts';
 import { IdAllocator } from '../compile/ids.ts';
 import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
-import type { EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Service } from '../kube/kinds.ts';
+import { decodeObject } from '../kube/decode.ts';
+import type {
+  EndpointSlice,
+  KubeKind,
+  Namespace,
+  NetworkPolicy,
+  Node,
+  Pod,
+  Service,
+} from '../kube/kinds.ts';
 import { readNamespace, readNetworkPolicy } from '../model/network-policy.ts';
 import { readNode } from '../model/node.ts';
 import { readPolicyPod } from '../model/pod.ts';
@@ -75,6 +84,7 @@ function addObject(found: ClusterObjects, object: unknown, file: string): void {
   const name = metadata?.name;
   try {
     if (typeof name !== 'string' || name === '') throw new Error('it has no name');
+    decodeObject(kind as KubeKind, object);
     read(object as never);
   } catch (error) {
     const what = `${kind} ${name ?? 'without a name'}`;

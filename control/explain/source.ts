@@ -8,6 +8,7 @@ import { Prober } from '../../datapath/observe/probe.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
 import { CLOUD } from '../cli/options.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
+import { readable } from '../kube/decode.ts';
 import type { KubeKind } from '../kube/kinds.ts';
 import { compileGateway, GatewayView } from './gateway.ts';
 import { type ClusterObjects, compileArena, noObjects, readObjects } from './objects.ts';
@@ -141,7 +142,7 @@ export async function viewOfLab(kubeconfig: string, hasGateway: boolean): Promis
 }
 
 async function listObjects(kube: KubeClient): Promise<ClusterObjects> {
-  const list = async <K extends KubeKind>(kind: K) => (await kube.list(kind)).items;
+  const list = async <K extends KubeKind>(kind: K) => readable(kind, (await kube.list(kind)).items);
   const [nodes, pods, services, slices] = await Promise.all([
     list('Node'),
     list('Pod'),

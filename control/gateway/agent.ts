@@ -129,6 +129,8 @@ function followBalancers(client: KubeClient, tables: Tables, publisher: Publishe
   });
   const told = {
     changed: () => publisher.changed(),
+    sourceStarted: (kind: string, skipped: ReadonlyMap<string, string>) =>
+      publisher.sourceStarted(kind, skipped),
     sourceSynced(kind: string) {
       publisher.sourceSynced(kind);
       heard.add(kind);

@@ -1,4 +1,5 @@
 import type { KubeClient, KubeScope, KubeWatchEvent } from './client.ts';
+import { decodeObject } from './decode.ts';
 import { isGone } from './error.ts';
 import type { KubeKind, KubeKinds } from './kinds.ts';
 
@@ -41,10 +42,14 @@ export interface InformerHandlers<R> {
   onSynced(): void;
   /** A list or watch failed and is tried again in so many ms. */
   onError?(error: unknown, retryMs: number): void;
+  /** This version of an object cannot be read, or a handler threw for it. The version before it stays. */
+  onSkip(key: string, error: Error, object: object): void;
 }
 
 export interface Informer<R> {
   readonly synced: boolean;
+  /** Key of each object whose latest version was skipped -> why. */
+  readonly skipped: ReadonlyMap<string, string>;
   /** Key (`namespace/name`, or `name`) -> row, as the handlers saw it last. */
   get(key: string): R | undefined;
   rows(): Iterable<R>;
@@ -56,8 +61,8 @@ export interface Informer<R> {
  * over exactly once and in order, through disconnects (the watch goes on from the last version seen), expired
  * versions (a fresh list is compared with the picture, so that only differences are handed over, a removal that
  * was missed among them) and an object that was replaced by another of its name (a delete, then an upsert).
- * Failures are retried with exponential back-off and jitter, for ever. A handler that throws is a mistake of
- * the program and ends it.
+ * Failures are retried with exponential back-off and jitter, for ever. Objects are decoded as Go decodes them. An
+ * object that cannot be decoded, compacted or handled is skipped: the others go on.
  */
 export function startInformer<K extends KubeKind, R = KubeKinds[K]>(
   client: KubeClient,
@@ -79,6 +84,7 @@ interface Known<R> {
 
 class Reflector<K extends KubeKind, R> implements Informer<R> {
   synced = false;
+  readonly skipped = new Map<string, string>();
   readonly #client: KubeClient;
   readonly #kind: K;
   readonly #scope: KubeScope;
@@ -126,7 +132,6 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
         await this.#watch();
       } catch (error) {
         if (this.#abort.signal.aborted) return;
-        if (error instanceof HandlerFailure) throw error.cause;
         const gone = isGone(error);
         if (gone) this.#version = null;
         // An expiry is ordinary, above all after an outage: the list comes at once. Repeated ones, with no event
@@ -161,7 +166,7 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
 
   /** Lists everything, then hands over what differs from the picture. */
   async #list(): Promise<void> {
-    const fresh = new Map<string, Known<R>>();
+    const fresh = new Map<string, Known<R> | null>();
     let page = '';
     let version = '';
     do {
@@ -176,13 +181,16 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
       version = list.resourceVersion;
     } while (page !== '');
     for (const [key, known] of [...this.#known]) {
-      if (fresh.get(key)?.uid !== known.uid) this.#remove(key);
+      const found = fresh.get(key);
+      // What cannot be read any more stays as it could be read last.
+      if (found !== null && found?.uid !== known.uid) this.#remove(key);
     }
-    for (const [key, known] of fresh) this.#upsert(key, known);
+    for (const key of [...this.skipped.keys()]) if (!fresh.has(key)) this.skipped.delete(key);
+    for (const [key, known] of fresh) if (known) this.#upsert(key, known);
     this.#version = version;
     if (this.synced) return;
     this.synced = true;
-    this.#handOver(() => this.#handlers.onSynced());
+    this.#handlers.onSynced();
   }
 
   async #watch(): Promise<void> {
@@ -211,22 +219,26 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
   }
 
   #take({ type, object }: KubeWatchEvent<KubeKinds[K]>): void {
-    const version = object.metadata?.resourceVersion;
+    const version = object?.metadata?.resourceVersion;
     if (type !== 'BOOKMARK') {
       const key = keyOf(object);
       if (type === 'DELETED') this.#remove(key);
-      else this.#upsert(key, this.#read(object));
+      else {
+        const known = this.#read(object);
+        if (known) this.#upsert(key, known);
+      }
     }
     if (version) this.#version = version;
   }
 
-  #read(object: KubeKinds[K]): Known<R> {
-    const { uid = '', resourceVersion = '' } = object.metadata ?? {};
-    try {
+  /** Null if it cannot be read. */
+  #read(object: KubeKinds[K]): Known<R> | null {
+    const row = this.#guard(keyOf(object), object, () => {
+      decodeObject(this.#kind, object);
+      const { uid = '', resourceVersion = '' } = object.metadata ?? {};
       return { uid, version: resourceVersion, row: this.#compact(object) };
-    } catch (error) {
-      throw new HandlerFailure('', { cause: error });
-    }
+    });
+    return row ?? null;
   }
 
   #upsert(key: string, known: Known<R>): void {
@@ -237,29 +249,35 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
     }
     if (before && before.version === known.version && known.version !== '') return;
     this.#known.set(key, known);
-    this.#handOver(() => this.#handlers.onUpsert(known.row, before?.row ?? null, key));
+    this.skipped.delete(key);
+    this.#guard(key, known.row, () => {
+      this.#handlers.onUpsert(known.row, before?.row ?? null, key);
+    });
   }
 
   #remove(key: string): void {
+    this.skipped.delete(key);
     const before = this.#known.get(key);
     if (!before) return;
     this.#known.delete(key);
-    this.#handOver(() => this.#handlers.onDelete(before.row, key));
+    this.#guard(key, before.row, () => this.#handlers.onDelete(before.row, key));
   }
 
-  #handOver(call: () => void): void {
+  /** The one place where objects are handed to readers: what one of them throws is about one object. */
+  #guard<T>(key: string, object: unknown, read: () => T): T | undefined {
     try {
-      call();
+      return read();
     } catch (error) {
-      throw new HandlerFailure('', { cause: error });
+      const why = error instanceof Error ? error : new Error(String(error));
+      this.skipped.set(key, why.message);
+      this.#handlers.onSkip(key, why, object as object);
+      return undefined;
     }
   }
 }
 
-/** Sets a handler's exception apart from the failures that are retried. */
-class HandlerFailure extends Error {}
-
+/** Of any object, however little it is one. */
 function keyOf(object: { metadata?: { namespace?: string; name?: string } }): string {
-  const { namespace, name = '' } = object.metadata ?? {};
-  return namespace ? `${namespace}/${name}` : name;
+  const { namespace, name } = object?.metadata ?? {};
+  return namespace ? `${namespace}/${name ?? ''}` : `${name ?? ''}`;
 }

@@ -7,7 +7,7 @@ import { Store } from '../../control/apiserver/store.ts';
 import { NODE_PORT_MAX, NODE_PORT_MIN } from '../../control/compile/node-entry.ts';
 import { API_PORT, apiAddress, type Topology } from '../topology/topology.ts';
 import { yamlError } from '../yaml/document.ts';
-import type { ManifestObject } from './manifest.ts';
+import { type ManifestObject, pathOfField } from './manifest.ts';
 
 /** Throws KubetunError KT_YAML, with file and line, for the first object that the lab would refuse. */
 export function checkManifests(objects: ManifestObject[], { nodes, ranges }: Topology): void {
@@ -40,15 +40,12 @@ export function checkManifests(objects: ManifestObject[], { nodes, ranges }: Top
 function refusal(item: ManifestObject, error: StatusError): Error {
   const cause = error.details.causes?.[0];
   if (cause) return fieldError(item, cause.field, `${cause.field}: ${cause.message}`);
-  const unknown = /unknown field "([^"]+)"/.exec(error.message);
-  if (unknown) return fieldError(item, unknown[1]!, unknown[0]);
-  const mistyped = /json: (cannot unmarshal \S+ into field (\S+) .*)$/.exec(error.message);
-  if (mistyped) return fieldError(item, mistyped[2]!, mistyped[1]!);
   return fieldError(item, '', error.message);
 }
 
 function fieldError(item: ManifestObject, field: string, message: string): Error {
-  const path = field.split(/[.[\]]+/).filter(Boolean);
-  const place = item.document.locate(path.map((key) => (/^\d+$/.test(key) ? Number(key) : key)));
-  return yamlError(place, `${item.kind} ${item.name}: ${message}`);
+  return yamlError(
+    item.document.locate(pathOfField(field)),
+    `${item.kind} ${item.name}: ${message}`,
+  );
 }

@@ -1,8 +1,9 @@
 // Manifests: YAML files checked before anything is made, then brought to the API server.
 import type { KubeClient } from '../../control/kube/client.ts';
+import { DecodeError, decodeObject } from '../../control/kube/decode.ts';
 import { KubeStatusError } from '../../control/kube/error.ts';
 import { KINDS, type KubeKind } from '../../control/kube/kinds.ts';
-import { readYaml, type YamlDocument, yamlError } from '../yaml/document.ts';
+import { readYaml, type YamlDocument, type YamlPath, yamlError } from '../yaml/document.ts';
 
 /** One object of a manifest, and where it was written. */
 export interface ManifestObject {
@@ -40,12 +41,13 @@ function readObject(document: YamlDocument): ManifestObject {
   const { apiVersion, kind, metadata } = object;
   if (typeof kind !== 'string') throw refuse(['kind'], 'the object has no kind');
   if (typeof apiVersion !== 'string') throw refuse(['apiVersion'], `${kind} has no apiVersion`);
-  const row = KINDS[kind as KubeKind];
+  const row = Object.hasOwn(KINDS, kind) ? KINDS[kind as KubeKind] : null;
   if (!row || row.apiVersion !== apiVersion) {
     const known = Object.keys(KINDS).join(', ');
     throw refuse(['kind'], `the lab serves no ${apiVersion} ${kind} (it serves ${known})`);
   }
   if (typeof metadata?.name !== 'string') throw refuse(['metadata'], `${kind} has no name`);
+  decode(kind as KubeKind, metadata.name, document);
   return {
     kind: kind as KubeKind,
     namespace: row.namespaced ? String(metadata.namespace ?? 'default') : undefined,
@@ -54,6 +56,25 @@ function readObject(document: YamlDocument): ManifestObject {
     place: document.locate([]),
     document,
   };
+}
+
+/** As the API server will read it, so that whatever it would refuse is named with its line. */
+function decode(kind: KubeKind, name: string, { value, locate }: YamlDocument): void {
+  const refuse = (field: string, why: string) =>
+    yamlError(locate(pathOfField(field)), `${kind} ${name}: ${why}`);
+  try {
+    const [unknown] = decodeObject(kind, value);
+    if (unknown !== undefined) throw refuse(unknown, `unknown field ${JSON.stringify(unknown)}`);
+  } catch (error) {
+    if (error instanceof DecodeError) throw refuse(error.field, `${error.field}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** `spec.ports[0].port` as keys and indices. */
+export function pathOfField(field: string): YamlPath {
+  const keys = field.split(/[.[\]]+/).filter(Boolean);
+  return keys.map((key) => (/^\d+$/.test(key) ? Number(key) : key));
 }
 
 /** Creates each object, or changes the one that is there. Throws KubetunError KT_YAML where the API server refuses one. */

@@ -3,7 +3,8 @@ import type { Logger } from 'pino';
 import type { KubeClient } from '../../control/kube/client.ts';
 import { isNotFound } from '../../control/kube/error.ts';
 import { type Informer, startInformer } from '../../control/kube/informer.ts';
-import type { Pod, Service } from '../../control/kube/kinds.ts';
+import type { KubeKind, Pod, Service } from '../../control/kube/kinds.ts';
+import { recordSkip } from '../../control/kube/skip-event.ts';
 import { isAlive } from '../host/process.ts';
 import { PodAddresses } from './addresses.ts';
 import { removePod } from './cleanup.ts';
@@ -38,7 +39,7 @@ const STARTS_MAX = 4;
 export async function startPodRunner(options: PodRunnerOptions): Promise<PodRunner> {
   const pods = new Pods(options);
   // Containers are told of the Services that there are when they start.
-  pods.services = await startServices(options.kube);
+  pods.services = await startServices(options);
   await new Promise<void>((resolve) => {
     pods.informer = startInformer(
       options.kube,
@@ -47,6 +48,7 @@ export async function startPodRunner(options: PodRunnerOptions): Promise<PodRunn
       {
         onUpsert: (pod: Pod, _before, key) => pods.onPod(pod, key),
         onDelete: (_pod: Pod, key) => pods.onGone(key),
+        onSkip: (key, error) => skipped(options, 'Pod', key, error),
         onSynced: () => {
           pods.removeStrays();
           resolve();
@@ -59,15 +61,26 @@ export async function startPodRunner(options: PodRunnerOptions): Promise<PodRunn
   };
 }
 
-function startServices(kube: KubeClient): Promise<Informer<ServiceRow>> {
+function startServices(options: PodRunnerOptions): Promise<Informer<ServiceRow>> {
   return new Promise((resolve) => {
     const services = startInformer(
-      kube,
+      options.kube,
       'Service',
       { compact: rowOf },
-      { onUpsert: () => {}, onDelete: () => {}, onSynced: () => resolve(services) },
+      {
+        onUpsert: () => {},
+        onDelete: () => {},
+        onSynced: () => resolve(services),
+        onSkip: (key, error) => skipped(options, 'Service', key, error),
+      },
     );
   });
+}
+
+/** An object that the runner cannot take costs no other one anything. */
+function skipped({ kube, log }: PodRunnerOptions, kind: KubeKind, key: string, error: Error): void {
+  log.error({ kind, key, why: error.stack }, 'object skipped');
+  void recordSkip(kube, kind, key, error.message, 'kubelet');
 }
 
 function rowOf({ metadata, spec }: Service): ServiceRow {

@@ -8,18 +8,17 @@ import {
   type ResourceName,
   StatusError,
 } from '../status.ts';
-import { validateSchema } from '../validate/schema.ts';
+import { decodeFields } from '../validate/fields.ts';
 import { type Applied, applyConfig } from './apply.ts';
 import { itemsBy } from './fields.ts';
 import { checkManager } from './managers.ts';
-import { withoutNulls } from './merge.ts';
 import { elementsOf, type Schema, schemaBelow, schemaOf } from './schema.ts';
 
 export const APPLY_PATCH = 'application/apply-patch+yaml';
 
 /** What is applied to, and by which path. */
 export interface Target {
-  kind: ResourceName & { apiVersion: string; hasStatus: boolean };
+  kind: ResourceName & { apiVersion: string; version: string; hasStatus: boolean };
   /** '' for cluster-scoped kinds. */
   namespace: string;
   name: string;
@@ -72,12 +71,15 @@ function readConfig(body: unknown, target: Target, live: KubeObject | null): Kub
       `${field} of the applied object must be ${kind[field]}, not ${JSON.stringify(body[field] ?? '')}`,
     );
   }
-  const given = (isObject(body.metadata) ? body.metadata : {}) as ObjectMeta;
+  const given = (body.metadata ?? {}) as ObjectMeta;
   if (given.managedFields !== undefined && !isEqual(given.managedFields, [])) {
     throw badRequest('metadata.managedFields must be nil');
   }
-  // Types before all else: nobody else has to expect a list where a text belongs.
-  validateSchema(kind.kind, withoutNulls({ ...body, metadata: given }) as KubeObject);
+  // Types before all else, of a copy: in a configuration a null asks for a field to be removed.
+  decodeFields(kind, structuredClone({ ...body, metadata: given }), {
+    dryRun: false,
+    strict: false,
+  });
   checkPlace(given, target);
   checkIncarnation(given, target, live);
   checkFields(body, target);

@@ -1,4 +1,6 @@
 // What a kind's objects are made of, as far as field sets must know: which parts have fields of their own.
+import type { KubeKind } from '../../kube/kinds.ts';
+import { modelOfKind } from '../../kube/models.ts';
 import { fieldsOfModel } from '../../kube/schema.ts';
 import { isObject } from '../object.ts';
 import { keyElement, valueElement } from './field-set.ts';
@@ -21,7 +23,7 @@ const schemas = new Map<string, Schema>();
 
 /** The schema of a kind such as `Pod`. */
 export function schemaOf(kind: string): Schema {
-  return schemaOfType(kind === 'Event' ? 'CoreV1Event' : `V1${kind}`, '');
+  return schemaOfType(modelOfKind(kind as KubeKind), '');
 }
 
 /** The schema below a path element of a field set. */
@@ -44,7 +46,8 @@ function itemElement(names: string[], item: unknown): string {
   if (!isObject(item)) return '';
   const keys: Record<string, unknown> = {};
   for (const name of names) {
-    const value = item[name] ?? KEY_DEFAULTS[name];
+    // An empty text is one that was left out, as everywhere.
+    const value = (item[name] === '' ? undefined : item[name]) ?? KEY_DEFAULTS[name];
     if (value === undefined) return '';
     keys[name] = value;
   }

@@ -2,11 +2,10 @@
 // ValidateSecret), pkg/registry/core/secret.
 import { faultOfConfigKey } from '../names.ts';
 import { isEqual, isObject, type KubeObject } from '../object.ts';
-import { badRequest, type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
+import { type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
 
 /** Of all keys and values together. */
 const BYTES_MAX = 1024 * 1024;
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 const ACCOUNT_ANNOTATION = 'kubernetes.io/service-account.name';
 
 /** Type of a Secret -> the keys that it must have. */
@@ -19,14 +18,8 @@ const KEYS_REQUIRED: Record<string, string[]> = {
 
 type Texts = Record<string, string>;
 
-/** Throws StatusError BadRequest where bytes are no base64, as upstream's decoder does. */
-export function defaultConfigMap(object: KubeObject): void {
-  requireBase64('ConfigMap', object.binaryData);
-}
-
-/** What was given as text becomes data. Throws StatusError BadRequest where data is no base64. */
+/** What was given as text becomes data. */
 export function defaultSecret(object: KubeObject): void {
-  requireBase64('Secret', object.data);
   if (isObject(object.stringData)) {
     const data: Texts = { ...(object.data as Texts) };
     for (const [key, text] of Object.entries(object.stringData)) {
@@ -92,18 +85,6 @@ function validateImmutable(
   const changed = fields.filter((field) => !isEqual(object[field] ?? {}, old[field] ?? {}));
   const broken = object.immutable ? changed : ['immutable', ...changed];
   return broken.map((field) => forbidden(field, 'field is immutable when `immutable` is set'));
-}
-
-function requireBase64(kind: string, values: unknown): void {
-  for (const value of Object.values(isObject(values) ? values : {})) {
-    // Go's decoder passes over line ends.
-    const text = String(value ?? '').replace(/[\r\n]/g, '');
-    if (BASE64.test(text)) continue;
-    const odd = text.search(/[^A-Za-z0-9+/]/);
-    const at = odd < 0 ? text.length - (text.length % 4) : odd;
-    const message = `${kind} in version "v1" cannot be handled as a ${kind}`;
-    throw badRequest(`${message}: illegal base64 data at input byte ${at}`);
-  }
 }
 
 function bytesOf(values: Texts): number {

@@ -1,30 +1,44 @@
-// Fields that a kind does not have, and fields that were said twice: apiserver/pkg/endpoints/handlers (fieldValidation).
-import { dropUnknownFields } from '../../kube/schema.ts';
-import type { ServedKind } from '../kinds.ts';
+// What a request says, decoded: its values, fields that its kind does not have, and fields that were said twice
+// (apiserver/pkg/endpoints/handlers, fieldValidation).
+import { DecodeError, decodeObject } from '../../kube/decode.ts';
+import type { KubeKind } from '../../kube/kinds.ts';
 import type { KubeObject } from '../object.ts';
 import type { WriteOptions } from '../registry.ts';
-import { badRequest, invalid, wrong } from '../status.ts';
+import { badRequest, invalid, type StatusError, wrong } from '../status.ts';
+
+type Kind = { kind: string; version: string };
 
 /** Upstream blames a patch without naming the object. */
 const NOBODY = { kind: '', plural: '', group: '' };
 
-/** Drops such fields, and refuses, warns of or is silent about them, as asked. Throws StatusError BadRequest, or Invalid for a patch. */
-export function checkFields(
-  { kind, version }: ServedKind,
-  object: KubeObject,
-  { strict, warn, patch, duplicates }: WriteOptions,
-): void {
+/**
+ * Decodes an object in place; fields that are unknown are refused, warned of or passed over in silence, as asked.
+ * Throws StatusError BadRequest, or Invalid for a patch.
+ */
+export function decodeFields(kind: Kind, object: KubeObject, options: WriteOptions): void {
+  const { strict, warn, duplicates } = options;
+  const unknown = decodeBody(kind, object, options);
   // Controllers of the server itself ask for nothing of this: they are taken at their word.
   if (!strict && !duplicates) return;
-  const unknown = dropUnknownFields(kind, object).map((f) => `unknown field ${JSON.stringify(f)}`);
-  const problems = [...unknown, ...(duplicates ?? [])];
+  const quoted = unknown.map((field) => `unknown field ${JSON.stringify(field)}`);
+  const problems = [...quoted, ...(duplicates ?? [])];
   if (problems.length === 0) return;
-  if (strict) {
-    const error = `strict decoding error: ${problems.join(', ')}`;
-    if (patch !== undefined)
-      throw invalid(NOBODY, '', [wrong('patch', JSON.stringify(patch), error)]);
-    const where = `${kind} in version ${JSON.stringify(version)} cannot be handled as a ${kind}`;
-    throw badRequest(`${where}: ${error}`);
-  }
+  if (strict) throw refusal(kind, `strict decoding error: ${problems.join(', ')}`, options);
   for (const problem of problems) warn?.(problem);
+}
+
+/** Paths of the fields that were unknown. */
+function decodeBody(kind: Kind, object: KubeObject, options: WriteOptions): string[] {
+  try {
+    return decodeObject(kind.kind as KubeKind, object);
+  } catch (error) {
+    if (error instanceof DecodeError) throw refusal(kind, error.message, options);
+    throw error;
+  }
+}
+
+function refusal({ kind, version }: Kind, why: string, { patch }: WriteOptions): StatusError {
+  if (patch !== undefined) return invalid(NOBODY, '', [wrong('patch', JSON.stringify(patch), why)]);
+  const where = `${kind} in version ${JSON.stringify(version)} cannot be handled as a ${kind}`;
+  return badRequest(`${where}: ${why}`);
 }

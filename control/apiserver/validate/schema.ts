@@ -1,4 +1,4 @@
-// Types of fields, by the precompiled validators of kubernetes-models.
+// Required fields and enumerations, by the precompiled validators of kubernetes-models.
 
 import { validate as validateDeployment } from 'kubernetes-models/_schemas/IoK8sApiAppsV1Deployment';
 import { validate as validateReplicaSet } from 'kubernetes-models/_schemas/IoK8sApiAppsV1ReplicaSet';
@@ -17,7 +17,7 @@ import { validate as validateIngress } from 'kubernetes-models/_schemas/IoK8sApi
 import { validate as validateIngressClass } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1IngressClass';
 import { validate as validateNetworkPolicy } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1NetworkPolicy';
 import type { KubeObject } from '../object.ts';
-import { badRequest, type FieldError, notSupported, required, wrong } from '../status.ts';
+import { type FieldError, notSupported, required, wrong } from '../status.ts';
 
 interface SchemaError {
   /** A JSON pointer. */
@@ -50,20 +50,11 @@ const VALIDATORS: Record<string, Validator> = {
 /** Where upstream says more than that a field is missing. */
 const REQUIRED_DETAILS: Record<string, string> = { pathType: 'pathType must be specified' };
 
-/**
- * What of an object does not fit its kind's schema. A wrong type is a malformed request, as upstream's decoder
- * would say: throws StatusError BadRequest.
- */
+/** What of a decoded object its kind's schema refuses: fields that are missing, and values of no enumeration. */
 export function validateSchema(kind: string, object: KubeObject): FieldError[] {
   const validator = VALIDATORS[kind]!;
   if (validator(object)) return [];
   const errors = validator.errors ?? [];
-  const mistyped = errors.find((e) => e.keyword === 'type');
-  if (mistyped) {
-    const version = String(object.apiVersion).split('/').at(-1);
-    const message = `${kind} in version ${JSON.stringify(version)} cannot be handled as a ${kind}: json: cannot unmarshal ${typeName(valueAt(object, mistyped.instancePath))} into field ${fieldOf(mistyped.instancePath)} of type ${mistyped.params.type}`;
-    throw badRequest(message);
-  }
   return errors.slice(0, 10).map((error) => {
     const at = fieldOf(error.instancePath);
     const missing = error.params.missingProperty;
@@ -96,9 +87,4 @@ function valueAt(object: unknown, pointer: string): unknown {
     value = (value as Record<string, unknown> | undefined)?.[key];
   }
   return value;
-}
-
-function typeName(value: unknown): string {
-  if (value === null) return 'null';
-  return Array.isArray(value) ? 'array' : typeof value;
 }

@@ -112,6 +112,9 @@ export function observeOurs(kubeconfig: string, kind: ObservedKind): Observer {
         record(observer, key, 0);
       },
       onSynced: () => {},
+      onSkip: (_key, error) => {
+        throw error;
+      },
       onError: (error) => {
         if (isGone(error)) observer.gone++;
       },

@@ -105,7 +105,7 @@ const IMPOSSIBLE: [what: string, text: string, message: RegExp][] = [
   [
     'a text for a number',
     SERVICE.replace('80', 'http'),
-    /:8: Service web: cannot unmarshal string into field spec\.ports\[0\]\.port/,
+    /:8: Service web: spec\.ports\[0\]\.port: json: cannot unmarshal string into Go struct field/,
   ],
   [
     'a node that is not there',

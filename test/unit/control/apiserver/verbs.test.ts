@@ -205,7 +205,7 @@ const REFUSED: [what: string, path: string, body: unknown, code: number, message
     SERVICES,
     service('a', { ports: [{ port: 'x' }] }),
     400,
-    /cannot unmarshal string into field spec.ports\[0\].port/,
+    /cannot unmarshal string into Go struct field ServicePort\.spec\.ports\.port of type int32/,
   ],
   [
     'an unknown field',
@@ -277,11 +277,21 @@ test('the Service kubernetes comes back with its address, and so do its endpoint
   assert.deepEqual(subsets[0].addresses, [{ ip: '172.18.0.1' }]);
 });
 
+test('a null in a list is an item of which nothing is said', async () => {
+  const rows: [string, object, RegExp][] = [
+    [SERVICES, { ports: [null] }, /spec\.ports\[0\]\.port: Required value/],
+    [PODS, { containers: [null] }, /spec\.containers\[0\]\.name: Required value/],
+  ];
+  for (const [path, spec, message] of rows) {
+    const { code, body } = await api.call('POST', path, { metadata: { name: 'typed' }, spec });
+    assert.equal(code, 422);
+    assert.match(body.message, message);
+  }
+});
+
 const mistyped: [string, object][] = [
   [SERVICES, { ports: 'none' }],
-  [SERVICES, { ports: [null] }],
   [SERVICES, { ports: [{}, 7] }],
-  [PODS, { containers: [null] }],
   [PODS, { containers: [{ name: 'a', image: 'pause', ports: 5 }] }],
 ];
 

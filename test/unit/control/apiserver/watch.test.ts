@@ -110,6 +110,7 @@ test('the informer of the agent follows the server', async () => {
       onUpsert: (p: Pod) => void seen.set(p.metadata!.name!, p.metadata!.uid!),
       onDelete: (p: Pod) => void seen.delete(p.metadata!.name!),
       onSynced: () => synced(),
+      onSkip: (key, error) => assert.fail(`${key}: ${error.message}`),
     },
   );
   await isSynced;

@@ -17,10 +17,10 @@ export interface FakeObject {
   metadata?: Metadata;
 }
 
-/** What most tests need: an object with a number in it. */
+/** What most tests need: a ConfigMap with a number in it. */
 export interface FakeNumber {
   metadata: Metadata;
-  spec: { value: number };
+  data: { value: string };
 }
 
 const NUMBERS = 'configmaps';
@@ -82,7 +82,7 @@ export class FakeApi {
   put(name: string, value: number): void {
     this.putObject(NUMBERS, {
       metadata: { namespace: 'default', name },
-      spec: { value },
+      data: { value: String(value) },
     } as FakeObject);
   }
 

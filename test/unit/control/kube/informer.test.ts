@@ -22,6 +22,9 @@ let told: string[];
 let mirror: Map<string, Row>;
 let synced: number;
 let errors: number[];
+let skips: string[];
+/** What a test expects of the handlers: nothing is skipped unless it says so. */
+let skipsExpected: RegExp[];
 
 beforeEach(async () => {
   api = await FakeApi.start();
@@ -31,12 +34,17 @@ beforeEach(async () => {
   mirror = new Map();
   synced = 0;
   errors = [];
+  skips = [];
+  skipsExpected = [];
 });
 
 afterEach(async () => {
   informer?.stop();
   client.close();
+
   await api.stop();
+  assert.equal(skips.length, skipsExpected.length, skips.join());
+  for (const [i, expected] of skipsExpected.entries()) assert.match(skips[i]!, expected);
 });
 
 function start(pacing: Partial<InformerPacing> = {}): void {
@@ -48,7 +56,7 @@ function start(pacing: Partial<InformerPacing> = {}): void {
       compact: (object) => ({
         name: object.metadata?.name ?? '',
         uid: object.metadata?.uid ?? '',
-        value: (object as unknown as { spec: { value: number } }).spec.value,
+        value: Number(object.data?.value),
       }),
     },
     {
@@ -65,12 +73,13 @@ function start(pacing: Partial<InformerPacing> = {}): void {
       },
       onSynced: () => synced++,
       onError: (_error, retryMs) => errors.push(retryMs),
+      onSkip: (key, error) => skips.push(`${key}: ${error.message}`),
     },
   );
 }
 
 function pictureIsTrue(): boolean {
-  const truth = [...api.objects.values()].map((o) => `${o.metadata.uid}:${o.spec.value}`).sort();
+  const truth = [...api.objects.values()].map((o) => `${o.metadata.uid}:${o.data.value}`).sort();
   const seen = [...mirror.values()].map((r) => `${r.uid}:${r.value}`).sort();
   return truth.join() === seen.join();
 }
@@ -190,4 +199,79 @@ test('after stop nothing is told and no request is made', async () => {
   await new Promise((done) => setTimeout(done, 30));
   assert.equal(api.requests.length, requests);
   assert.deepEqual(told, []);
+});
+
+test('an object that cannot be decoded is skipped by name, and its version before stays', async () => {
+  api.put('good', 1);
+  api.put('bad', 1);
+  start();
+  await until('both are seen', () => mirror.size === 2);
+  const bad = { metadata: { namespace: 'default', name: 'bad' }, data: { value: 7 } };
+  api.putObject('configmaps', bad as never);
+  api.put('good', 2);
+  await until('what follows is seen', () => mirror.get('default/good')?.value === 2);
+  assert.equal(mirror.get('default/bad')?.value, 1);
+  assert.match(informer!.skipped.get('default/bad') ?? '', /cannot unmarshal number/);
+  // A fresh list finds it again, and takes nothing else for gone.
+  api.cut();
+  api.put('good', 3);
+  api.expire();
+  await until('the list is seen', () => mirror.get('default/good')?.value === 3);
+  assert.equal(mirror.get('default/bad')?.value, 1);
+  api.put('bad', 2);
+  await until('it is mended', () => mirror.get('default/bad')?.value === 2);
+  assert.deepEqual([...informer!.skipped], []);
+  skipsExpected = [/^default\/bad: json: cannot unmarshal number into Go struct field/];
+  skipsExpected.push(skipsExpected[0]!);
+});
+
+test('a handler that throws for one object goes on with the others', async () => {
+  start();
+  const broken: string[] = [];
+  const other = startInformer(
+    client,
+    'ConfigMap',
+    {},
+    {
+      onUpsert: (object, _before, key) => {
+        if (object.data?.value === '13') throw new Error('thirteen');
+        broken.push(key);
+      },
+      onDelete: () => {},
+      onSynced: () => {},
+      onSkip: (key, error) => broken.push(`${key} ${error.message}`),
+    },
+  );
+  api.put('a', 13);
+  api.put('b', 1);
+  await until('both are handed over', () => broken.length === 2);
+  other.stop();
+  assert.deepEqual(broken, ['default/a thirteen', 'default/b']);
+  assert.deepEqual([...other.skipped], [['default/a', 'thirteen']]);
+});
+
+test('nulls and zeros of a foreign server are decoded as Go decodes them', async () => {
+  const pods: unknown[] = [];
+  const other = startInformer(
+    client,
+    'Pod',
+    {},
+    {
+      onUpsert: (object) => pods.push(object),
+      onDelete: () => {},
+      onSynced: () => {},
+      onSkip: (key, error) => assert.fail(`${key}: ${error.message}`),
+    },
+  );
+  api.putObject('pods', {
+    metadata: { namespace: 'default', name: 'p', annotations: null, finalizers: null },
+    spec: { initContainers: null, containers: [{ name: 'c', ports: null, tty: false }] },
+    status: null,
+  } as never);
+  await until('it is seen', () => pods.length === 1);
+  other.stop();
+  const { metadata, spec, status } = pods[0] as Record<string, Record<string, unknown>>;
+  assert.deepEqual(Object.keys(metadata!).sort(), ['name', 'namespace', 'resourceVersion', 'uid']);
+  assert.deepEqual(spec, { containers: [{ name: 'c' }] });
+  assert.equal(status, undefined);
 });

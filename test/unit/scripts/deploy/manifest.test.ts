@@ -74,7 +74,12 @@ async function requestsOfAgent(): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-manifest-'));
   const options = { node: 'n1', serviceRange: null, podRanges: [] };
   await findSite(client, options, join(folder, 'site'));
-  const publisher = { changed() {}, sourceSynced() {}, sourceAdded() {} } as unknown as Publisher;
+  const publisher = {
+    changed() {},
+    sourceSynced() {},
+    sourceAdded() {},
+    sourceStarted() {},
+  } as unknown as Publisher;
   const log = { info() {}, warn() {}, error() {} };
   const informers = followCluster(client, new Tables('n1'), publisher, log, () => {});
   await new Promise((resolve) => setTimeout(resolve, 20));

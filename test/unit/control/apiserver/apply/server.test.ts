@@ -85,7 +85,7 @@ test('a configuration must name what it is applied to', async () => {
     [map('x', {}, { managedFields: [{}] }), /^metadata.managedFields must be nil/],
     [
       { ...map('x', {}), metadata: { name: {} } },
-      /cannot unmarshal object into field metadata.name/,
+      /cannot unmarshal object into Go struct field ObjectMeta\.metadata\.name of type string/,
     ],
     [{ ...map('x', {}), dada: 1 }, /\(default\/x; \/v1, Kind=ConfigMap\): \.dada: field not decl/],
   ];

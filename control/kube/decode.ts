@@ -1,0 +1,282 @@
+// Objects as Go decodes them (encoding/json over the types of k8s.io/api), by the models of the official client.
+// Every object passes here once, where it enters: the API server, its journal, manifest files, informers.
+import type { KubeKind } from './kinds.ts';
+import { modelOfKind } from './models.ts';
+import { isPlainField, isQuantityField } from './plain-fields.ts';
+import { attributesOfModel } from './schema.ts';
+
+/** The type of a value: how it is read, and what Go makes of a null in its place. */
+interface Type {
+  /** As Go names it in messages. */
+  goName: string;
+  read(value: unknown, at: Place): unknown;
+  zero(at: Place): unknown;
+}
+
+interface Field {
+  type: Type;
+  /** Its zero means that the field was left out. */
+  isPlain: boolean;
+}
+
+/** Where a reader is: keys and indices from the root, and the Go field that messages blame. */
+interface Place {
+  path: (string | number)[];
+  fields: string[];
+  model: string;
+  unknown: string[];
+}
+
+/** A value that its field cannot have. The message is worded as Go's decoder words it. */
+export class DecodeError extends Error {
+  /** Such as `spec.ports[0].port`. */
+  readonly field: string;
+
+  constructor(message: string, { path }: Place) {
+    super(message);
+    this.field = pathOf(path);
+  }
+}
+
+const INT32_MAX = 2 ** 31 - 1;
+const INT64_END = 2 ** 63;
+/** The largest double below 2^63: JavaScript reads the largest int64 as 2^63. */
+const INT64_MAX = 2 ** 63 - 1024;
+const GENERIC = /^(?:Array<(.+)>|\{ \[key: string\]: (.+); \})$/;
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)$/;
+const QUANTITY = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)?$/;
+const QUANTITY_HINT =
+  "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+
+/**
+ * Reads a value as an object of a kind, in place: a null is a field that was left out, and so is the zero of a plain
+ * field; a null in a list or a map is the zero of its items. Fields that the kind does not have are dropped.
+ * Returns the paths of these, such as `spec.ports[0].prot`. Throws DecodeError for values of wrong types.
+ */
+export function decodeObject(kind: KubeKind, value: unknown): string[] {
+  const at: Place = { path: [], fields: [], model: '', unknown: [] };
+  typeOf(modelOfKind(kind), '', false).read(value, at);
+  return at.unknown;
+}
+
+/** Those of some objects of another server that can be decoded, decoded in place. */
+export function readable<T>(kind: KubeKind, objects: T[]): T[] {
+  return objects.filter((object) => {
+    try {
+      decodeObject(kind, object);
+      return true;
+    } catch (error) {
+      if (error instanceof DecodeError) return false;
+      throw error;
+    }
+  });
+}
+
+function mismatch(value: unknown, goName: string, at: Place, name = nameOf(value)): DecodeError {
+  const field = at.fields.length > 0 ? `struct field ${at.model}.${at.fields.join('.')}` : 'value';
+  return new DecodeError(`json: cannot unmarshal ${name} into Go ${field} of type ${goName}`, at);
+}
+
+/** How Go calls a value that does not fit. */
+function nameOf(value: unknown): string {
+  if (Array.isArray(value)) return 'array';
+  return typeof value === 'boolean' ? 'bool' : typeof value;
+}
+
+const types = new Map<string, Type>();
+
+function typeOf(name: string, format: string, isQuantity: boolean): Type {
+  const key = `${name} ${format} ${isQuantity}`;
+  const known = types.get(key);
+  if (known) return known;
+  const made = makeType(name, format, isQuantity);
+  types.set(key, made);
+  return made;
+}
+
+function makeType(name: string, format: string, isQuantity: boolean): Type {
+  const generic = GENERIC.exec(name);
+  if (generic?.[1]) return listOf(typeOf(generic[1], format, isQuantity));
+  if (generic?.[2]) return mapOf(typeOf(generic[2], format, isQuantity));
+  if (name === 'IntOrString') return INT_OR_STRING;
+  if (name === 'Date' || name === 'V1MicroTime') return TIME_TYPE;
+  if (name === 'string') return isQuantity ? QUANTITY_TYPE : format === 'byte' ? BYTES : STRING;
+  if (name === 'boolean') return BOOL;
+  if (name === 'number') return format === 'int64' ? INT64 : format === 'double' ? FLOAT64 : INT32;
+  return structOf(name) ?? ANY;
+}
+
+const ANY: Type = { goName: 'interface {}', read: (value) => value, zero: () => ({}) };
+
+function scalar(goName: string, name: 'string' | 'boolean', zero: unknown): Type {
+  return {
+    goName,
+    zero: () => zero,
+    read(value, at) {
+      if (typeof value !== name) throw mismatch(value, goName, at);
+      return value;
+    },
+  };
+}
+
+const STRING = scalar('string', 'string', '');
+const BOOL = scalar('bool', 'boolean', false);
+const INT32 = number('int32', (n) => Number.isInteger(n) && n >= -INT32_MAX - 1 && n <= INT32_MAX);
+const INT64 = number('int64', (n) => Number.isInteger(n) && n >= -INT64_END && n <= INT64_END);
+const FLOAT64 = number('float64', Number.isFinite);
+
+function number(goName: string, fits: (value: number) => boolean): Type {
+  return {
+    goName,
+    zero: () => 0,
+    read(value, at) {
+      if (typeof value !== 'number') throw mismatch(value, goName, at);
+      if (fits(value)) return Math.min(value, INT64_MAX);
+      // Go quotes a number of the wrong kind.
+      throw mismatch(value, goName, at, `number ${value}`);
+    },
+  };
+}
+
+const INT_OR_STRING: Type = {
+  goName: 'intstr.IntOrString',
+  zero: () => 0,
+  read: (value, at) => (typeof value === 'string' ? value : INT32.read(value, at)),
+};
+
+const TIME_TYPE: Type = {
+  goName: 'string',
+  zero: () => undefined,
+  read(value, at) {
+    if (typeof value !== 'string') throw mismatch(value, 'string', at);
+    if (TIME.test(value) && !Number.isNaN(Date.parse(value))) return value;
+    const layout = '"2006-01-02T15:04:05Z07:00"';
+    const text = JSON.stringify(value);
+    throw new DecodeError(`parsing time ${text} as ${layout}: cannot parse ${text} as "2006"`, at);
+  },
+};
+
+const QUANTITY_TYPE: Type = {
+  goName: 'resource.Quantity',
+  zero: () => '0',
+  read(value, at) {
+    const text = typeof value === 'number' ? String(value) : value;
+    if (typeof text === 'string' && QUANTITY.test(text)) return text;
+    throw new DecodeError(QUANTITY_HINT, at);
+  },
+};
+
+const BYTES: Type = {
+  goName: '[]uint8',
+  zero: () => '',
+  read(value, at) {
+    if (typeof value !== 'string') throw mismatch(value, '[]uint8', at);
+    // Go's decoder passes over line ends.
+    const text = value.replace(/[\r\n]/g, '');
+    if (BASE64.test(text)) return value;
+    const odd = text.search(/[^A-Za-z0-9+/]/);
+    const end = odd < 0 ? text.length - (text.length % 4) : odd;
+    throw new DecodeError(`illegal base64 data at input byte ${end}`, at);
+  },
+};
+
+function listOf(item: Type): Type {
+  const goName = `[]${item.goName}`;
+  return {
+    goName,
+    zero: () => [],
+    read(value, at) {
+      if (!Array.isArray(value)) throw mismatch(value, goName, at);
+      for (let i = 0; i < value.length; i++) {
+        at.path.push(i);
+        const given: unknown = value[i];
+        const read = given === null || given === undefined ? item.zero(at) : item.read(given, at);
+        if (read !== given) value[i] = read;
+        at.path.pop();
+      }
+      return value;
+    },
+  };
+}
+
+function mapOf(item: Type): Type {
+  const goName = `map[string]${item.goName}`;
+  return {
+    goName,
+    zero: () => ({}),
+    read(value, at) {
+      if (!isFields(value)) throw mismatch(value, goName, at);
+      for (const key of Object.keys(value)) {
+        at.path.push(key);
+        const given = value[key];
+        const read = given === null || given === undefined ? item.zero(at) : item.read(given, at);
+        // The key is an own one already, so that even `__proto__` is no setter here.
+        if (read !== given) value[key] = read;
+        at.path.pop();
+      }
+      return value;
+    },
+  };
+}
+
+/** Null if the client has no model of that name. Fields are looked at when first asked for: types hold themselves. */
+function structOf(model: string): Type | null {
+  const attributes = attributesOfModel(model);
+  if (!attributes) return null;
+  const goStruct = /V\d+(?:(?:alpha|beta)\d+)?(.+)$/.exec(model)?.[1] ?? model;
+  const goName = `v1.${goStruct}`;
+  const byName = new Map(attributes.map((attribute) => [attribute.baseName, attribute]));
+  const fields = new Map<string, Field>();
+  const fieldOf = (name: string): Field | null => {
+    const known = fields.get(name);
+    const attribute = known ? undefined : byName.get(name);
+    if (known || !attribute) return known ?? null;
+    const type = typeOf(attribute.type, attribute.format, isQuantityField(model, name));
+    const field = { type, isPlain: isPlainField(model, name) };
+    fields.set(name, field);
+    return field;
+  };
+  return {
+    goName,
+    zero: () => ({}),
+    read(value, at) {
+      if (!isFields(value)) throw mismatch(value, goName, at);
+      const { model: outer } = at;
+      for (const key of Object.keys(value)) {
+        const field = fieldOf(key);
+        const given = value[key];
+        if (!field) at.unknown.push(pathOf([...at.path, key]));
+        if (!field || given === null || given === undefined) {
+          delete value[key];
+          continue;
+        }
+        at.model = goStruct;
+        at.path.push(key);
+        at.fields.push(key);
+        const read = field.type.read(given, at);
+        if (field.isPlain && isZero(read)) delete value[key];
+        else if (read !== given) value[key] = read;
+        at.path.pop();
+        at.fields.pop();
+      }
+      at.model = outer;
+      return value;
+    },
+  };
+}
+
+function isFields(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isZero(value: unknown): boolean {
+  return value === '' || value === 0 || value === false;
+}
+
+function pathOf(path: (string | number)[]): string {
+  return path.reduce<string>((text, key) => {
+    if (typeof key === 'number') return `${text}[${key}]`;
+    return text === '' ? key : `${text}.${key}`;
+  }, '');
+}
