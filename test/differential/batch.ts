@@ -1,0 +1,298 @@
+// Many sequences at once, step by step on both sides, and how their answers differ.
+
+import { type FlowState, readConntrack } from './conntrack.ts';
+import { craft, words } from './craft.ts';
+import { withoutDecided } from './decided.ts';
+import { describeFlow, describePacket, PortNames, quotedOf } from './describe.ts';
+import { Reassembly } from './pieces.ts';
+import { NODES, PLACES, type Place, ROUTES, type Route } from './routes.ts';
+import type { Answer, Sending } from './side.ts';
+import { CLIENT_PORTS, type Twin, type Twins } from './twins.ts';
+import { STEPS_MAX, type Step } from './walk.ts';
+
+export interface Sequence {
+  seed: number;
+  route: Route;
+  steps: Step[];
+}
+
+export interface Difference {
+  sequence: Sequence;
+  /** Index of the step after which the sides differed. */
+  step: number;
+  kind: 'packets' | 'flows';
+  kubetun: string[];
+  kernel: string[];
+}
+
+/** Slots of 16 identifications; the last ones are for markers and invented packets. */
+export const BATCH_MAX = 512;
+const ID_SHIFT = 4;
+/** A sequence's client has so many ports. */
+const PORTS_EACH = 2;
+const MARKER_ID = 0xfff8;
+const MARKER_PORT = 900;
+const WAIT_S = 0.5;
+/** A stranger in the internet that sends ICMP errors. */
+const ROUTER = '203.0.113.77';
+const FIXED_PORTS = new Set([
+  ...[9, 80, 81, 8080, 9000],
+  ...ROUTES.flatMap(({ target, other, port }) => [target.port, other.port, port]),
+]);
+
+/** What one side knows of a sequence. */
+class Track {
+  readonly names: PortNames;
+  readonly pieces = new Reassembly();
+  /** The packets that each end got last. */
+  atServer: Buffer | null = null;
+  atClient: Buffer | null = null;
+  arrived: string[] = [];
+  flows: string[] = [];
+
+  constructor(ports: number[]) {
+    this.names = new PortNames(ports, FIXED_PORTS);
+  }
+}
+
+interface Entry {
+  sequence: Sequence;
+  slot: number;
+  ports: number[];
+  tracks: [Track, Track];
+  isOver: boolean;
+}
+
+export class Batch {
+  readonly #twins: Twins;
+  readonly #entries: Entry[];
+  readonly #byPort = new Map<string, Entry>();
+  readonly #differences: Difference[] = [];
+  readonly #routes: Route[];
+  #step = 0;
+
+  /** @param firstPort of each client; the batch uses two for each sequence. */
+  constructor(twins: Twins, sequences: Sequence[], firstPort: number) {
+    this.#twins = twins;
+    this.#entries = sequences.map((sequence, slot) => {
+      const ports = Array.from({ length: PORTS_EACH }, (_, i) => firstPort + slot * PORTS_EACH + i);
+      const tracks: [Track, Track] = [new Track(ports), new Track(ports)];
+      const entry = { sequence, slot, ports, tracks, isOver: false };
+      for (const port of ports) this.#byPort.set(String(port), entry);
+      return entry;
+    });
+    // Nothing comes back from a refusal but itself: the first route takes the same way.
+    this.#routes = [...new Set(sequences.map(({ route }) => route)), ROUTES[0]!].filter(
+      ({ name }, i, all) => name !== 'refused' && all.findIndex((r) => r.name === name) === i,
+    );
+  }
+
+  async run(): Promise<Difference[]> {
+    const { kubetun, kernel } = this.#twins;
+    await kernel.side.flush(NODES);
+    const steps = Math.max(...this.#entries.map(({ sequence }) => sequence.steps.length));
+    for (this.#step = 0; this.#step < steps; this.#step++) {
+      const answers = await Promise.all([this.#send(kubetun, 0), this.#send(kernel, 1)]);
+      answers.forEach((answer, side) => {
+        this.#sort(answer, side);
+      });
+      const flows = await Promise.all([this.#flows(kubetun), this.#flows(kernel)]);
+      flows.forEach((all, side) => {
+        this.#sortFlows(all, side);
+      });
+      this.#compare();
+    }
+    return this.#differences;
+  }
+
+  #send(twin: Twin, side: number): Promise<Answer> {
+    const packets: Sending[] = [];
+    for (const entry of this.#entries) {
+      const step = entry.sequence.steps[this.#step];
+      if (!step || entry.isOver) continue;
+      packets.push(...this.#packets(entry, step, entry.tracks[side]!));
+    }
+    const markers = this.#routes.map((route, i) => this.#marker(route, i));
+    return twin.side.step(packets, markers, WAIT_S);
+  }
+
+  #packets(entry: Entry, step: Step, track: Track): Sending[] {
+    const { route } = entry.sequence;
+    const fromClient = step.from === 'client';
+    const id = (entry.slot << ID_SHIFT) | ((step.idOf ?? this.#step) + 1);
+    const received = fromClient ? track.atClient : track.atServer;
+    const ends = fromClient ? clientEnds(entry, step) : serverEnds(entry, received);
+    const place: Place = fromClient ? route.client : route.server;
+    if (step.from === 'router') return this.#fromRouter(entry, step, track, id);
+    return craft(step, ends, id, received).map((packet): Sending => [place, packet]);
+  }
+
+  /** A router in the internet complains about what the end there has got: to its sender. */
+  #fromRouter(entry: Entry, step: Step, track: Track, id: number): Sending[] {
+    const atClient = entry.sequence.route.client === 'internet';
+    const received = atClient ? track.atClient : track.atServer;
+    const ends = atClient
+      ? { ...clientEnds(entry, step), src: words(ROUTER) }
+      : { ...serverEnds(entry, received), src: words(ROUTER) };
+    return craft(step, ends, id, received).map((packet): Sending => ['internet', packet]);
+  }
+
+  #marker(route: Route, number: number): Sending {
+    const ends = {
+      src: words(PLACES[route.client]),
+      sport: MARKER_PORT,
+      dst: words(route.target.address),
+      dport: route.target.port,
+    };
+    const step: Step = { kind: 'udp', from: 'client', data: 16, damage: 'no-sum' };
+    const packet = craft(step, ends, MARKER_ID, null)[0]!;
+    packet.write('ktmark', 28, 'latin1');
+    packet[34] = 0;
+    packet.writeUInt32BE(this.#step, 35);
+    packet.writeUInt32BE(number, 39);
+    return [route.client, packet];
+  }
+
+  /** Gives each arrival to the sequence that it belongs to. */
+  #sort({ lines, lost }: Answer, side: number): void {
+    if (lost > 0) throw new Error(`${lost} markers of step ${this.#step} did not come back`);
+    for (const [place, packet] of lines) {
+      const entry = this.#entryOf(packet);
+      if (!entry || entry.isOver) continue;
+      const track = entry.tracks[side]!;
+      const whole = track.pieces.take(packet);
+      if (!whole) continue;
+      const { route } = entry.sequence;
+      const isOwn = (id: number) => id >> ID_SHIFT === entry.slot && (id & 15) !== 0;
+      track.arrived.push(`${place}: ${describePacket(whole, track.names, isOwn)}`);
+      const toServer = place === route.server && isForServer(entry, whole);
+      if (toServer) track.atServer = whole;
+      else if (place === route.client) track.atClient = whole;
+    }
+  }
+
+  #entryOf(packet: Buffer): Entry | undefined {
+    const quoted = quotedOf(packet);
+    const bySlot = this.#entries[(quoted ?? packet).readUInt16BE(4) >> ID_SHIFT];
+    const isMade = !quoted && packet.readUInt16BE(4) === 0;
+    if (bySlot && !isMade) return bySlot;
+    const at = (packet[0]! & 15) * 4;
+    if (packet.length < at + 4) return undefined;
+    return (
+      this.#byPort.get(String(packet.readUInt16BE(at + 2))) ??
+      this.#byPort.get(String(packet.readUInt16BE(at)))
+    );
+  }
+
+  async #flows({ side, arenas }: Twin): Promise<[node: string, flow: FlowState][]> {
+    if (arenas) {
+      return NODES.flatMap((node) =>
+        [...arenas[node]!.flows()].map((flow): [string, FlowState] => [
+          node,
+          { ...flow, assured: flow.flags.includes('assured') },
+        ]),
+      );
+    }
+    const dumps = await side.dump(NODES);
+    return dumps.flatMap(([node, bytes]) =>
+      readConntrack(bytes).map((flow): [string, FlowState] => [node, flow]),
+    );
+  }
+
+  /** A flow belongs to the sequence whose client's port it has, before or after a translation. */
+  #sortFlows(all: [node: string, flow: FlowState][], side: number): void {
+    const chosen = new Map<string, Entry>();
+    for (const entry of this.#entries) entry.tracks[side]!.flows = [];
+    const later: [string, FlowState][] = [];
+    const add = (entry: Entry, node: string, flow: FlowState) => {
+      if (entry.isOver) return;
+      const track = entry.tracks[side]!;
+      track.flows.push(describeFlow(node, flow, track.names));
+    };
+    for (const [node, flow] of all) {
+      const { original: o, reply: r } = flow;
+      const entry = this.#byPort.get(String(o.sport)) ?? this.#byPort.get(String(o.dport));
+      if (!entry) {
+        later.push([node, flow]);
+        continue;
+      }
+      if (!this.#byPort.has(String(r.dport)) && !FIXED_PORTS.has(r.dport))
+        chosen.set(`${r.dst}:${r.dport}`, entry);
+      add(entry, node, flow);
+    }
+    for (const [node, flow] of later) {
+      const { original: o } = flow;
+      const entry = chosen.get(`${o.src}:${o.sport}`) ?? chosen.get(`${o.dst}:${o.dport}`);
+      if (entry) add(entry, node, flow);
+    }
+  }
+
+  #compare(): void {
+    for (const entry of this.#entries) {
+      if (entry.isOver) continue;
+      const [kubetun, kernel] = entry.tracks;
+      this.#differ(entry, 'packets', kubetun.arrived, kernel.arrived);
+      if (!entry.isOver) this.#differ(entry, 'flows', kubetun.flows.sort(), kernel.flows.sort());
+      for (const track of entry.tracks) track.arrived = [];
+    }
+  }
+
+  #differ(entry: Entry, kind: Difference['kind'], kubetun: string[], kernel: string[]): void {
+    const { sequence } = entry;
+    const found = { sequence, step: this.#step, kind, kubetun, kernel };
+    const left = withoutDecided(found);
+    if (left.kubetun.join('\n') === left.kernel.join('\n')) return;
+    this.#differences.push(left);
+    entry.isOver = true;
+  }
+}
+
+/** Ports that a batch of so many sequences takes from each client. */
+export function portsOf(count: number): number {
+  return count * PORTS_EACH;
+}
+
+export const FIRST_PORT = CLIENT_PORTS[0];
+export const LAST_PORT = CLIENT_PORTS[1];
+if (STEPS_MAX > 15) throw new Error('an identification has four bits for its step');
+
+function clientEnds({ sequence, ports }: Entry, step: Step) {
+  const { client, target, other } = sequence.route;
+  const to = step.other ? other : target;
+  return {
+    src: words(PLACES[client]),
+    sport: ports[step.port ?? 0]!,
+    dst: words(to.address),
+    dport: to.port,
+  };
+}
+
+/** Back to where the last packet came from; without one to the client as it is. */
+function serverEnds({ sequence, ports }: Entry, received: Buffer | null) {
+  const { server, client, port } = sequence.route;
+  const nominal = {
+    src: words(PLACES[server]),
+    sport: port,
+    dst: words(PLACES[client]),
+    dport: ports[0]!,
+  };
+  if (!received) return nominal;
+  const at = (received[0]! & 15) * 4;
+  const addresses = { src: received.readInt32BE(16), dst: received.readInt32BE(12) };
+  if (received.length < at + 8) return { ...nominal, ...addresses };
+  if (received[9] === 1) return { ...nominal, ...addresses, dport: received.readUInt16BE(at + 4) };
+  return {
+    ...addresses,
+    sport: received.readUInt16BE(at + 2),
+    dport: received.readUInt16BE(at),
+  };
+}
+
+/** At a place that is both ends of a hairpin the destination port says which. */
+function isForServer({ sequence }: Entry, packet: Buffer): boolean {
+  const { client, server, port } = sequence.route;
+  if (client !== server) return true;
+  const at = (packet[0]! & 15) * 4;
+  if (packet[9] === 1) return packet[at] === 8;
+  return packet.length >= at + 4 && packet.readUInt16BE(at + 2) === port;
+}

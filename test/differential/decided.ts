@@ -1,0 +1,135 @@
+// Differences that are decided, by the names under which docs/differences.md gives their reasons,
+// and classes of all others.
+import type { Difference } from './batch.ts';
+import { NODES, PLACES } from './routes.ts';
+import { ACK, type Damage, FIN, type Piece, PSH, RST, type Step, SYN, URG } from './walk.ts';
+
+/** Rewrites or removes (null) a line of both sides. */
+type Filter = (line: string, difference: Difference) => string | null;
+
+const NODE_ADDRESSES = NODES.map((node) => PLACES[node] as string);
+
+/** What is left out of the comparison, line by line. */
+const FILTERS: Record<string, Filter> = {
+  'refusal-header': (line) =>
+    line.includes(' made ')
+      ? line
+          .replace(/ttl=\d+ tos=\d+ len=\d+ off=\d+/, 'ttl=*')
+          .replace(/: \S+>(.* icmp 3\/3 .*) ttl=\d+/, ': *>$1')
+      : line,
+  'node-hop': (line, { sequence, kind }) =>
+    kind === 'packets' && (isNode(sequence.route.client) || line.startsWith('node'))
+      ? line.replaceAll(/ttl=\d+/g, 'ttl=*')
+      : line,
+  'option-hop': (line) => line.replace(/ options=(07|44)\w*/, ' options=$1*'),
+  'host-flow': (line, { kind }) => (kind === 'flows' && isHostFlow(line) ? null : line),
+  'echo-id': (line, { kind }) =>
+    kind === 'flows'
+      ? line.replaceAll(/(icmp \S+|(?<= icmp .*reply )\S+)/g, (text) =>
+          text.replaceAll(/:\w+/g, ''),
+        )
+      : line.replaceAll(/( icmp (?:8|0|1[3-8])\/\d+ id=)\S+/g, '$1*'),
+  'closed-flow': (line, { kind }) => (kind === 'flows' && line.endsWith(' CLOSE') ? null : line),
+  'error-source': (line, { sequence, step }) =>
+    sequence.steps[step]?.from === 'router' ? line.replace(/: \S+>/, ': *>') : line,
+};
+
+const isNode = (place: string) => place.startsWith('node');
+
+/** As the kernel's tcp_valid_flags. */
+const FLAGS_VALID = new Set([
+  ...[SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG, ACK, ACK | URG],
+]);
+const LENGTHS = new Set<Damage>([
+  ...(['cut-header', 'long-total', 'short-total', 'l4-length-long', 'l4-length-short'] as const),
+  ...(['data-offset-short', 'data-offset-long'] as const),
+]);
+
+/** A decision about a whole difference. */
+type Decision = (difference: Difference, sent: Step[]) => boolean;
+
+const DECISIONS: Record<string, Decision> = {
+  // Whole datagrams alone are compared: the kernel waits for them, the datapath does not.
+  'incomplete-datagram': ({ kind }, sent) =>
+    sent.some(({ pieces }) => pieces && (kind === 'flows' || !isWhole(pieces))),
+  'unrelated-error': ({ kernel, kubetun }, sent) => {
+    const last = sent.at(-1)!;
+    if (last.kind !== 'icmp') return false;
+    return last.quote !== 'received' && kernel.length === 0 && kubetun.length === 1;
+  },
+  redirect: ({ kubetun }, sent) => {
+    const last = sent.at(-1)!;
+    return last.kind === 'icmp' && (last.type === 4 || last.type === 5) && kubetun.length === 0;
+  },
+  'invalid-state': isInvalidState,
+  malformed: (_, sent) => {
+    const last = sent.at(-1)!;
+    if (last.kind === 'tcp' && !FLAGS_VALID.has(last.flags & ~PSH)) return true;
+    return last.damage !== undefined && LENGTHS.has(last.damage);
+  },
+};
+
+/** In order and without overlap. */
+function isWhole(pieces: Piece[]): boolean {
+  const sorted = [...pieces].sort(([a], [b]) => a - b);
+  return sorted.every(([at], i) => {
+    const before = sorted[i - 1];
+    return before ? at === before[0] + before[1] : at === 0;
+  });
+}
+
+/**
+ * The kernel does not translate what its conntrack calls invalid: such a packet goes where it is
+ * addressed, or is refused. The datapath translates it, and its flow stays as it is.
+ */
+function isInvalidState({ kind, step, kubetun, kernel }: Difference, sent: Step[]): boolean {
+  const last = sent.at(-1)!;
+  if (kind !== 'packets' || last.kind !== 'tcp' || (last.flags === SYN && last.from === 'client'))
+    return false;
+  const own = ` id=${step + 1} `;
+  const [line] = kubetun;
+  if (kubetun.length !== 1 || !line!.includes(own) || kernel.length > 1) return false;
+  return kernel.every((other) => / made tcp .* flags=(4|20) /.test(other) || other.includes(own));
+}
+
+/** An untranslated connection of the node itself: `NODE PROTO SRC:P>DST:P reply SRC:P>DST:P`. */
+function isHostFlow(line: string): boolean {
+  const [node, , from, , back] = line.split(' ') as [string, string, string, string, string];
+  const [src, dst] = from.split('>') as [string, string];
+  if (back !== `${dst}>${src}`) return false;
+  const own = PLACES[node as (typeof NODES)[number]];
+  return NODE_ADDRESSES.includes(own) && (src.startsWith(`${own}:`) || dst.startsWith(`${own}:`));
+}
+
+/** The difference without the lines that are decided to differ. */
+export function withoutDecided(difference: Difference): Difference {
+  const left = (lines: string[]) =>
+    lines.flatMap((line) => {
+      let now: string | null = line;
+      for (const filter of Object.values(FILTERS)) {
+        if (now !== null) now = filter(now, difference);
+      }
+      return now === null ? [] : [now];
+    });
+  return { ...difference, kubetun: left(difference.kubetun), kernel: left(difference.kernel) };
+}
+
+/** The name of the decision that covers a difference; null for none. */
+export function decidedBy(difference: Difference): string | null {
+  const sent = difference.sequence.steps.slice(0, difference.step + 1);
+  const found = Object.entries(DECISIONS).find(([, covers]) => covers(difference, sent));
+  return found ? found[0] : null;
+}
+
+/** Differences of one class have one cause, most likely. */
+export function classOf({ sequence, step, kind, kubetun, kernel }: Difference): string {
+  const sent = sequence.steps[step]!;
+  const what = sent.kind === 'tcp' ? `flags ${sent.flags}` : 'type' in sent ? sent.type : '';
+  const odd = [sent.damage, sent.pieces && 'pieces', sent.options && 'options'].filter(Boolean);
+  const short = (lines: string[]) => lines.map((l) => l.split(' ').at(kind === 'flows' ? -1 : 0));
+  const only = (a: string[], b: string[]) => short(a.filter((line) => !b.includes(line)));
+  return [
+    ...[kind, sequence.route.name, sent.from, sent.kind, what, ...odd],
+    `kubetun [${only(kubetun, kernel)}] kernel [${only(kernel, kubetun)}]`,
+  ].join(' ');
+}

@@ -1,0 +1,133 @@
+// What arrived and what is tracked, as text that must be the same on both sides: ports that were
+// chosen at random are named in the order in which they appear.
+import { formatAddress } from '../../datapath/wire/address.ts';
+import type { FlowState } from './conntrack.ts';
+import { pseudoSum, sum16 } from './craft.ts';
+
+const ICMP_ERRORS = new Set([3, 4, 5, 11, 12]);
+const [ICMP, TCP, UDP] = [1, 6, 17];
+/** Longer payloads are shown by their sum. */
+const PAYLOAD_SHOWN = 16;
+
+/** Names of one sequence's ports on one side. */
+export class PortNames {
+  readonly #names = new Map<number, string>();
+  #chosen = 0;
+
+  constructor(client: number[], fixed: Iterable<number>) {
+    for (const port of fixed) this.#names.set(port, String(port));
+    client.forEach((port, i) => {
+      this.#names.set(port, `client${i}`);
+    });
+  }
+
+  of(port: number): string {
+    const known = this.#names.get(port);
+    if (known !== undefined) return known;
+    const name = `chosen${this.#chosen++}`;
+    this.#names.set(port, name);
+    return name;
+  }
+
+  /** Ports that a translation has chosen. */
+  has(port: number): boolean {
+    return this.#names.has(port);
+  }
+}
+
+/** @param known whether an identification is one that the test has given. */
+export function describePacket(
+  packet: Buffer,
+  names: PortNames,
+  known: (id: number) => boolean,
+): string {
+  const header = (packet[0]! & 15) * 4;
+  const id = packet.readUInt16BE(4);
+  const options = packet.toString('hex', 20, header);
+  const isHeaderRight = sum16(packet.subarray(0, header)) === 0xffff;
+  const total = packet.readUInt16BE(2);
+  return [
+    `${formatAddress(packet.readInt32BE(12))}>${formatAddress(packet.readInt32BE(16))}`,
+    `ttl=${packet[8]} tos=${packet[1]} len=${total} off=${packet.readUInt16BE(6)}`,
+    known(id) ? `id=${id & 15}` : 'made',
+    options && `options=${options}`,
+    isHeaderRight ? '' : 'bad-header-sum',
+    packet.length === total ? '' : `has=${packet.length}`,
+    describeBody(packet, packet.subarray(header, total), names),
+  ]
+    .filter(Boolean)
+    .join(' ');
+}
+
+function describeBody(packet: Buffer, l4: Buffer, names: PortNames): string {
+  const proto = packet[9]!;
+  if (l4.length < 8) return `proto=${proto} ${l4.toString('hex')}`;
+  if (proto === ICMP) return describeIcmp(l4, names);
+  const ports = `${names.of(l4.readUInt16BE(0))}>${names.of(l4.readUInt16BE(2))}`;
+  if (proto === UDP) {
+    const sum = l4.readUInt16BE(6) === 0 ? 'no-sum' : sumOf(packet, l4, 6);
+    return `udp ${ports} length=${l4.readUInt16BE(4)} ${sum} ${payload(l4.subarray(8))}`;
+  }
+  if (proto !== TCP || l4.length < 20) return `proto=${proto} ${ports} ${l4.toString('hex', 4)}`;
+  const seq = `seq=${l4.readUInt32BE(4)} ack=${l4.readUInt32BE(8)}`;
+  const rest = `flags=${l4[13]} window=${l4.readUInt16BE(14)} offset=${l4[12]! >> 4}`;
+  return `tcp ${ports} ${seq} ${rest} ${sumOf(packet, l4, 16)} ${payload(l4.subarray(20))}`;
+}
+
+function payload(bytes: Buffer): string {
+  if (bytes.length <= PAYLOAD_SHOWN) return bytes.toString('hex');
+  return `${bytes.length} bytes, sum ${sum16(bytes)}`;
+}
+
+/** A checksum that a device would complete is as good as one that is. */
+function sumOf(packet: Buffer, l4: Buffer, at: number): string {
+  const pseudo = pseudoSum(packet, l4.length);
+  if (sum16(l4, pseudo) === 0xffff) return '';
+  return l4.readUInt16BE(at) === pseudo ? '' : 'bad-sum';
+}
+
+function describeIcmp(l4: Buffer, names: PortNames): string {
+  const type = l4[0]!;
+  const sum = sum16(l4) === 0xffff ? '' : 'bad-sum';
+  if (!ICMP_ERRORS.has(type)) {
+    const id = type >= 13 || type === 8 || type === 0 ? names.of(l4.readUInt16BE(4)) : '';
+    return `icmp ${type}/${l4[1]} id=${id} ${sum} ${payload(l4.subarray(6))}`;
+  }
+  const quoted = l4.subarray(8);
+  const word = l4.readUInt32BE(4);
+  return `icmp ${type}/${l4[1]} word=${word} ${sum} quote[${describeQuote(quoted, names)}]`;
+}
+
+/** Checksums and lengths of a quote are not trusted by anyone: what it names counts. */
+function describeQuote(quoted: Buffer, names: PortNames): string {
+  if (quoted.length < 28) return quoted.toString('hex');
+  const header = (quoted[0]! & 15) * 4;
+  const l4 = quoted.subarray(header);
+  const proto = quoted[9]!;
+  const addresses = `${formatAddress(quoted.readInt32BE(12))}>${formatAddress(quoted.readInt32BE(16))}`;
+  if (l4.length < 8) return `${addresses} proto=${proto}`;
+  const isHeaderRight = sum16(quoted.subarray(0, header)) === 0xffff;
+  const ports =
+    proto === ICMP
+      ? `icmp ${l4[0]}/${l4[1]} id=${names.of(l4.readUInt16BE(4))}`
+      : `${names.of(l4.readUInt16BE(0))}>${names.of(l4.readUInt16BE(2))}`;
+  const ttl = quoted[8];
+  const sum = isHeaderRight ? '' : ' bad-header-sum';
+  return `${addresses} proto=${proto} ttl=${ttl} id=${quoted.readUInt16BE(4) & 15} ${ports}${sum}`;
+}
+
+export function describeFlow(node: string, flow: FlowState, names: PortNames): string {
+  const { original: o, reply: r } = flow;
+  const state = flow.state === 'STREAM' ? 'REPLIED' : flow.state;
+  const from = `${o.src}:${names.of(o.sport)}>${o.dst}:${names.of(o.dport)}`;
+  const back = `${r.src}:${names.of(r.sport)}>${r.dst}:${names.of(r.dport)}`;
+  return `${node} ${flow.proto} ${from} reply ${back} ${state}`;
+}
+
+/** The packet that an ICMP error quotes; null for everything else. */
+export function quotedOf(packet: Buffer): Buffer | null {
+  if (packet[9] !== ICMP) return null;
+  const at = (packet[0]! & 15) * 4;
+  if (packet.length < at + 8 + 28 || !ICMP_ERRORS.has(packet[at]!)) return null;
+  return packet.subarray(at + 8);
+}

@@ -1,0 +1,161 @@
+// A run: batches of sequences until all seeds are done, each difference checked a second time.
+import {
+  BATCH_MAX,
+  Batch,
+  type Difference,
+  FIRST_PORT,
+  LAST_PORT,
+  portsOf,
+  type Sequence,
+} from './batch.ts';
+import { classOf, decidedBy } from './decided.ts';
+import { Choices } from './random.ts';
+import { ROUTES } from './routes.ts';
+import { endLabs, Twins } from './twins.ts';
+import { makeWalk } from './walk.ts';
+
+export interface RunOptions {
+  /** Begin of the names of both labs. */
+  lab: string;
+  seeds: number;
+  seed: number;
+  route?: string;
+  /** Examples of each class that are told. */
+  show: number;
+  tell: (line: string) => void;
+}
+
+export interface Summary {
+  sequences: number;
+  steps: number;
+  seconds: number;
+  /** Outside the list of decided ones. */
+  differences: number;
+  decided: Record<string, number>;
+  classes: { name: string; count: number; replay: string }[];
+}
+
+const TELL_EVERY_MS = 5000;
+
+/** The sequence of a seed. The route takes part: each has its own walks. */
+export function makeSequence(seed: number, routeName?: string): Sequence {
+  const route = routeName
+    ? ROUTES.find(({ name }) => name === routeName)
+    : ROUTES[seed % ROUTES.length];
+  if (!route) {
+    const names = ROUTES.map(({ name }) => name).join(', ');
+    throw new Error(`route ${routeName} is unknown; there are ${names}`);
+  }
+  const choose = new Choices(Math.imul(seed, 31) + ROUTES.indexOf(route));
+  const isInternet = route.client === 'internet' || route.server === 'internet';
+  return { seed, route, steps: makeWalk(choose, isInternet) };
+}
+
+export async function runDifferential(options: RunOptions): Promise<Summary> {
+  makeSequence(options.seed, options.route);
+  const stop = () => {
+    endLabs(options.lab);
+    process.exit(130);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
+  const twins = await Twins.start(options.lab);
+  try {
+    return await new Run(twins, options).all();
+  } finally {
+    await twins.down();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, stop);
+  }
+}
+
+class Run {
+  readonly #twins: Twins;
+  readonly #options: RunOptions;
+  readonly #classes = new Map<string, Difference[]>();
+  readonly #decided: Record<string, number> = {};
+  #port: number = FIRST_PORT;
+  #steps = 0;
+
+  constructor(twins: Twins, options: RunOptions) {
+    this.#twins = twins;
+    this.#options = options;
+  }
+
+  async all(): Promise<Summary> {
+    const { seeds, seed, route, tell } = this.#options;
+    const began = Date.now();
+    let told = began;
+    for (let done = 0; done < seeds; ) {
+      const count = Math.min(BATCH_MAX, seeds - done);
+      const all = Array.from({ length: count }, (_, i) => makeSequence(seed + done + i, route));
+      for (const { steps } of all) this.#steps += steps.length;
+      const first = await this.#batch(all);
+      // What does not happen again was a matter of time, not of the walk.
+      const again = first.length > 0 ? await this.#batch(first.map((d) => d.sequence)) : [];
+      for (const difference of again) this.#note(difference);
+      done += count;
+      if (Date.now() - told < TELL_EVERY_MS && done < seeds) continue;
+      told = Date.now();
+      tell(
+        `${done} of ${seeds} sequences, ${Math.round((done * 1000) / (told - began))}/s, ${this.#count()} differ`,
+      );
+    }
+    return this.#summary((Date.now() - began) / 1000);
+  }
+
+  #batch(sequences: Sequence[]): Promise<Difference[]> {
+    const ports = portsOf(sequences.length);
+    if (this.#port + ports > LAST_PORT) this.#port = FIRST_PORT;
+    const first = this.#port;
+    this.#port += ports;
+    return new Batch(this.#twins, sequences, first).run();
+  }
+
+  #note(difference: Difference): void {
+    const decided = decidedBy(difference);
+    if (decided) {
+      this.#decided[decided] = (this.#decided[decided] ?? 0) + 1;
+      return;
+    }
+    const name = classOf(difference);
+    const known = this.#classes.get(name) ?? [];
+    known.push(difference);
+    this.#classes.set(name, known);
+    if (known.length <= this.#options.show) this.#tell(name, difference);
+  }
+
+  #tell(name: string, { sequence, step, kind, kubetun, kernel }: Difference): void {
+    const { tell } = this.#options;
+    tell(`\n${name}\n  ${replayOf(sequence)}`);
+    for (const [i, sent] of sequence.steps.slice(0, step + 1).entries()) {
+      tell(`  ${i} ${JSON.stringify(sent)}`);
+    }
+    for (const line of kubetun.filter((l) => !kernel.includes(l)))
+      tell(`  ${kind} kubetun  ${line}`);
+    for (const line of kernel.filter((l) => !kubetun.includes(l)))
+      tell(`  ${kind} kernel   ${line}`);
+  }
+
+  #count(): number {
+    return [...this.#classes.values()].reduce((sum, all) => sum + all.length, 0);
+  }
+
+  #summary(seconds: number): Summary {
+    const classes = [...this.#classes]
+      .map(([name, all]) => ({ name, count: all.length, replay: replayOf(all[0]!.sequence) }))
+      .sort((a, b) => b.count - a.count);
+    const { seeds: sequences, tell } = this.#options;
+    const differences = this.#count();
+    tell(
+      `\n${sequences} sequences, ${this.#steps} steps in ${seconds.toFixed(0)} s: ${differences} differ`,
+    );
+    for (const { name, count, replay } of classes)
+      tell(`${String(count).padStart(6)} ${name}\n       ${replay}`);
+    for (const [name, count] of Object.entries(this.#decided))
+      tell(`${String(count).padStart(6)} decided: ${name}`);
+    return { sequences, steps: this.#steps, seconds, differences, decided: this.#decided, classes };
+  }
+}
+
+function replayOf({ seed, route }: Sequence): string {
+  return `npm run differential -- --seeds 1 --seed ${seed} --route ${route.name}`;
+}
