@@ -121,7 +121,7 @@ export class Batch {
     const fromClient = step.from === 'client';
     const id = (entry.slot << ID_SHIFT) | ((step.idOf ?? this.#step) + 1);
     const received = fromClient ? track.atClient : track.atServer;
-    const ends = fromClient ? clientEnds(entry, step) : serverEnds(entry, received);
+    const ends = fromClient ? clientEnds(entry, step, received) : serverEnds(entry, received);
     const place: Place = fromClient ? route.client : route.server;
     if (step.from === 'router') return this.#fromRouter(entry, step, track, id);
     return craft(step, ends, id, received).map((packet): Sending => [place, packet]);
@@ -132,7 +132,7 @@ export class Batch {
     const atClient = entry.sequence.route.client === 'internet';
     const received = atClient ? track.atClient : track.atServer;
     const ends = atClient
-      ? { ...clientEnds(entry, step), src: words(ROUTER) }
+      ? { ...clientEnds(entry, step, received), src: words(ROUTER) }
       : { ...serverEnds(entry, received), src: words(ROUTER) };
     return craft(step, ends, id, received).map((packet): Sending => ['internet', packet]);
   }
@@ -256,13 +256,17 @@ export const FIRST_PORT = CLIENT_PORTS[0];
 export const LAST_PORT = CLIENT_PORTS[1];
 if (STEPS_MAX > 15) throw new Error('an identification has four bits for its step');
 
-function clientEnds({ sequence, ports }: Entry, step: Step) {
+function clientEnds({ sequence, ports }: Entry, step: Step, received: Buffer | null) {
   const { client, target, other } = sequence.route;
   const to = step.other ? other : target;
   return {
     src: words(PLACES[client]),
     sport: ports[step.port ?? 0]!,
-    dst: words(to.address),
+    // A complaint goes to the sender of what it is about.
+    dst:
+      step.kind === 'icmp' && step.quote === 'received' && received
+        ? received.readInt32BE(12)
+        : words(to.address),
     dport: to.port,
   };
 }

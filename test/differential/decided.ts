@@ -21,7 +21,7 @@ const FILTERS: Record<string, Filter> = {
     kind === 'packets' && (isNode(sequence.route.client) || line.startsWith('node'))
       ? line.replaceAll(/ttl=\d+/g, 'ttl=*')
       : line,
-  'option-hop': (line) => line.replace(/ options=(07|44)\w*/, ' options=$1*'),
+  'option-hop': (line) => line.replace(/ options=(07|44)\w*(?: bad-header-sum)?/, ' options=$1*'),
   'host-flow': (line, { kind }) => (kind === 'flows' && isHostFlow(line) ? null : line),
   'echo-id': (line, { kind }) =>
     kind === 'flows'
@@ -57,9 +57,13 @@ const DECISIONS: Record<string, Decision> = {
     if (last.kind !== 'icmp') return false;
     return last.quote !== 'received' && kernel.length === 0 && kubetun.length === 1;
   },
-  redirect: ({ kubetun }, sent) => {
+  redirect: (_, sent) => {
     const last = sent.at(-1)!;
-    return last.kind === 'icmp' && (last.type === 4 || last.type === 5) && kubetun.length === 0;
+    return last.kind === 'icmp' && (last.type === 4 || last.type === 5);
+  },
+  'icmp-query': (_, sent) => {
+    const last = sent.at(-1)!;
+    return last.kind === 'echo' && last.type !== 8;
   },
   'invalid-state': isInvalidState,
   malformed: (_, sent) => {

@@ -90,8 +90,8 @@ function describeIcmp(l4: Buffer, names: PortNames): string {
   const type = l4[0]!;
   const sum = sum16(l4) === 0xffff ? '' : 'bad-sum';
   if (!ICMP_ERRORS.has(type)) {
-    const id = type >= 13 || type === 8 || type === 0 ? names.of(l4.readUInt16BE(4)) : '';
-    return `icmp ${type}/${l4[1]} id=${id} ${sum} ${payload(l4.subarray(6))}`;
+    if (type > 18 || type === 9) return `icmp ${type}/${l4[1]} ${sum} ${l4.length} bytes`;
+    return `icmp ${type}/${l4[1]} id=${names.of(l4.readUInt16BE(4))} ${sum} ${payload(l4.subarray(6))}`;
   }
   const quoted = l4.subarray(8);
   const word = l4.readUInt32BE(4);

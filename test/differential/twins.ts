@@ -246,7 +246,7 @@ table ip silent {
     type filter hook output priority -400;
     meta mark & 0x100 == 0x100 accept
     ip saddr ${address} tcp sport ${ports} tcp flags & rst == rst drop
-    icmp type destination-unreachable icmp code port-unreachable @th,240,16 ${ports} drop
+    icmp type destination-unreachable icmp code port-unreachable @th,136,8 17 @th,240,16 ${ports} drop
   }
 }
 `;
