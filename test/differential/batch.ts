@@ -70,6 +70,8 @@ export class Batch {
   readonly #differences: Difference[] = [];
   readonly #routes: Route[];
   #step = 0;
+  /** Arrivals that were the same on both sides. */
+  packets = 0;
 
   /** @param firstPort of each client; the batch uses two for each sequence. */
   constructor(twins: Twins, sequences: Sequence[], firstPort: number) {
@@ -233,6 +235,7 @@ export class Batch {
       const [kubetun, kernel] = entry.tracks;
       this.#differ(entry, 'packets', kubetun.arrived, kernel.arrived);
       if (!entry.isOver) this.#differ(entry, 'flows', kubetun.flows.sort(), kernel.flows.sort());
+      if (!entry.isOver) this.packets += kubetun.arrived.length;
       for (const track of entry.tracks) track.arrived = [];
     }
   }

@@ -28,6 +28,8 @@ export interface RunOptions {
 export interface Summary {
   sequences: number;
   steps: number;
+  /** Packets that arrived on both sides. */
+  packets: number;
   seconds: number;
   /** Outside the list of decided ones. */
   differences: number;
@@ -74,6 +76,7 @@ class Run {
   readonly #decided: Record<string, number> = {};
   #port: number = FIRST_PORT;
   #steps = 0;
+  #packets = 0;
 
   constructor(twins: Twins, options: RunOptions) {
     this.#twins = twins;
@@ -102,12 +105,15 @@ class Run {
     return this.#summary((Date.now() - began) / 1000);
   }
 
-  #batch(sequences: Sequence[]): Promise<Difference[]> {
+  async #batch(sequences: Sequence[]): Promise<Difference[]> {
     const ports = portsOf(sequences.length);
     if (this.#port + ports > LAST_PORT) this.#port = FIRST_PORT;
     const first = this.#port;
     this.#port += ports;
-    return new Batch(this.#twins, sequences, first).run();
+    const batch = new Batch(this.#twins, sequences, first);
+    const differences = await batch.run();
+    this.#packets += batch.packets;
+    return differences;
   }
 
   #note(difference: Difference): void {
@@ -152,7 +158,8 @@ class Run {
       tell(`${String(count).padStart(6)} ${name}\n       ${replay}`);
     for (const [name, count] of Object.entries(this.#decided))
       tell(`${String(count).padStart(6)} decided: ${name}`);
-    return { sequences, steps: this.#steps, seconds, differences, decided: this.#decided, classes };
+    const { packets, steps } = { packets: this.#packets, steps: this.#steps };
+    return { sequences, steps, packets, seconds, differences, decided: this.#decided, classes };
   }
 }
 
