@@ -69,6 +69,7 @@ export class Batch {
   readonly #byPort = new Map<string, Entry>();
   readonly #differences: Difference[] = [];
   readonly #routes: Route[];
+  readonly #old = new Set<string>();
   #step = 0;
   /** Arrivals that were the same on both sides. */
   packets = 0;
@@ -92,6 +93,10 @@ export class Batch {
   async run(): Promise<Difference[]> {
     const { kubetun, kernel } = this.#twins;
     await kernel.side.flush(NODES);
+    // The datapath's flows of earlier batches live on.
+    for (const node of NODES) {
+      for (const flow of kubetun.arenas![node]!.flows()) this.#old.add(nameOf(node, flow));
+    }
     const steps = Math.max(...this.#entries.map(({ sequence }) => sequence.steps.length));
     for (this.#step = 0; this.#step < steps; this.#step++) {
       const answers = await Promise.all([this.#send(kubetun, 0), this.#send(kernel, 1)]);
@@ -175,10 +180,15 @@ export class Batch {
 
   #entryOf(packet: Buffer): Entry | undefined {
     const quoted = quotedOf(packet);
+    const at = (packet[0]! & 15) * 4;
+    // The kernels of nodes answer queries with identifications of their own.
+    if (packet[9] === 1 && !quoted && packet.length >= at + 8) {
+      const byQuery = this.#byPort.get(String(packet.readUInt16BE(at + 4)));
+      if (byQuery) return byQuery;
+    }
     const bySlot = this.#entries[(quoted ?? packet).readUInt16BE(4) >> ID_SHIFT];
     const isMade = !quoted && packet.readUInt16BE(4) === 0;
     if (bySlot && !isMade) return bySlot;
-    const at = (packet[0]! & 15) * 4;
     if (packet.length < at + 4) return undefined;
     return (
       this.#byPort.get(String(packet.readUInt16BE(at + 2))) ??
@@ -188,12 +198,12 @@ export class Batch {
 
   async #flows({ side, arenas }: Twin): Promise<[node: string, flow: FlowState][]> {
     if (arenas) {
-      return NODES.flatMap((node) =>
-        [...arenas[node]!.flows()].map((flow): [string, FlowState] => [
-          node,
-          { ...flow, assured: flow.flags.includes('assured') },
-        ]),
-      );
+      return NODES.flatMap((node) => {
+        const flows = [...arenas[node]!.flows()].filter(
+          (flow) => !this.#old.has(nameOf(node, flow)),
+        );
+        return flows.map((flow): [string, FlowState] => [node, flow]);
+      });
     }
     const dumps = await side.dump(NODES);
     return dumps.flatMap(([node, bytes]) =>
@@ -212,19 +222,20 @@ export class Batch {
       track.flows.push(describeFlow(node, flow, track.names));
     };
     for (const [node, flow] of all) {
-      const { original: o, reply: r } = flow;
+      const { proto, original: o, reply: r } = flow;
       const entry = this.#byPort.get(String(o.sport)) ?? this.#byPort.get(String(o.dport));
       if (!entry) {
         later.push([node, flow]);
         continue;
       }
       if (!this.#byPort.has(String(r.dport)) && !FIXED_PORTS.has(r.dport))
-        chosen.set(`${r.dst}:${r.dport}`, entry);
+        chosen.set(`${proto} ${r.dst}:${r.dport}`, entry);
       add(entry, node, flow);
     }
     for (const [node, flow] of later) {
-      const { original: o } = flow;
-      const entry = chosen.get(`${o.src}:${o.sport}`) ?? chosen.get(`${o.dst}:${o.dport}`);
+      const { proto, original: o } = flow;
+      const entry =
+        chosen.get(`${proto} ${o.src}:${o.sport}`) ?? chosen.get(`${proto} ${o.dst}:${o.dport}`);
       if (entry) add(entry, node, flow);
     }
   }
@@ -233,9 +244,10 @@ export class Batch {
     for (const entry of this.#entries) {
       if (entry.isOver) continue;
       const [kubetun, kernel] = entry.tracks;
-      this.#differ(entry, 'packets', kubetun.arrived, kernel.arrived);
+      this.#differ(entry, 'packets', kubetun.arrived.sort(), kernel.arrived.sort());
       if (!entry.isOver) this.#differ(entry, 'flows', kubetun.flows.sort(), kernel.flows.sort());
       if (!entry.isOver) this.packets += kubetun.arrived.length;
+      if (this.#step === entry.sequence.steps.length - 1) entry.isOver = true;
       for (const track of entry.tracks) track.arrived = [];
     }
   }
@@ -248,6 +260,10 @@ export class Batch {
     this.#differences.push(left);
     entry.isOver = true;
   }
+}
+
+function nameOf(node: string, { proto, original: o }: FlowState): string {
+  return `${node} ${proto} ${o.src}:${o.sport} ${o.dst}:${o.dport}`;
 }
 
 /** Ports that a batch of so many sequences takes from each client. */

@@ -5,20 +5,18 @@ import { STATE_NAMES } from '../../datapath/flow/state.ts';
 import type { FlowRow, TupleRow } from '../../datapath/observe/flows.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 
-export type FlowState = Pick<FlowRow, 'proto' | 'state' | 'original' | 'reply' | 'timeoutS'> & {
-  assured: boolean;
-};
+export type FlowState = Pick<FlowRow, 'proto' | 'state' | 'original' | 'reply'>;
 
 const HEADER_BYTES = 16;
 const MESSAGE_BYTES = 20;
 const CT_NEW = 0x100;
 const TYPE_MASK = 0x3fff;
-const [ORIGINAL, REPLY, STATUS, PROTOINFO, TIMEOUT] = [1, 2, 3, 4, 7];
+const [ORIGINAL, REPLY, STATUS, PROTOINFO] = [1, 2, 3, 4];
 const [TUPLE_IP, TUPLE_PROTO] = [1, 2];
 const [V4_SRC, V4_DST] = [1, 2];
 const [PROTO_NUMBER, SRC_PORT, DST_PORT, ICMP_ID] = [1, 2, 3, 4];
 const [INFO_TCP, TCP_STATE] = [1, 1];
-const [SEEN_REPLY, ASSURED] = [2, 4];
+const SEEN_REPLY = 2;
 const PROTO_NAMES: Record<number, string> = { 1: 'icmp', 6: 'tcp', 17: 'udp' };
 
 type Attributes = Map<number, Buffer>;
@@ -60,8 +58,6 @@ function readFlow(bytes: Buffer): FlowState {
     state: state === undefined ? stateOf(name, status) : STATE_NAMES[state]!,
     original: original.tuple,
     reply: reply.tuple,
-    timeoutS: all.get(TIMEOUT)?.readUInt32BE() ?? 0,
-    assured: (status & ASSURED) !== 0,
   };
 }
 

@@ -1,7 +1,7 @@
 // Differences that are decided, by the names under which docs/differences.md gives their reasons,
 // and classes of all others.
 import type { Difference } from './batch.ts';
-import { NODES, PLACES } from './routes.ts';
+import { NODES, PLACES, type Place } from './routes.ts';
 import { ACK, type Damage, FIN, type Piece, PSH, RST, type Step, SYN, URG } from './walk.ts';
 
 /** Rewrites or removes (null) a line of both sides. */
@@ -42,7 +42,7 @@ const FLAGS_VALID = new Set([
 ]);
 const LENGTHS = new Set<Damage>([
   ...(['cut-header', 'long-total', 'short-total', 'l4-length-long', 'l4-length-short'] as const),
-  ...(['data-offset-short', 'data-offset-long'] as const),
+  ...(['data-offset-short', 'data-offset-long', 'version', 'ip-sum'] as const),
 ]);
 
 /** A decision about a whole difference. */
@@ -52,10 +52,17 @@ const DECISIONS: Record<string, Decision> = {
   // Whole datagrams alone are compared: the kernel waits for them, the datapath does not.
   'incomplete-datagram': ({ kind }, sent) =>
     sent.some(({ pieces }) => pieces && (kind === 'flows' || !isWhole(pieces))),
-  'unrelated-error': ({ kernel, kubetun }, sent) => {
+  'unrelated-error': ({ sequence, kernel, kubetun }, sent) => {
     const last = sent.at(-1)!;
-    if (last.kind !== 'icmp') return false;
-    return last.quote !== 'received' && kernel.length === 0 && kubetun.length === 1;
+    if (last.kind !== 'icmp' || kernel.length > 0 || kubetun.length !== 1) return false;
+    const { client, server } = sequence.route;
+    const place = last.from === 'client' ? client : last.from === 'server' ? server : 'internet';
+    return place !== 'internet' || last.quote !== 'received';
+  },
+  'implausible-rst': ({ kind, kernel, kubetun }, sent) => {
+    const last = sent.at(-1)!;
+    const isReset = last.kind === 'tcp' && (last.flags & RST) !== 0;
+    return kind === 'flows' && isReset && kernel.every((line) => kubetun.includes(line));
   },
   redirect: (_, sent) => {
     const last = sent.at(-1)!;
@@ -76,6 +83,7 @@ const DECISIONS: Record<string, Decision> = {
 /** In order and without overlap. */
 function isWhole(pieces: Piece[]): boolean {
   const sorted = [...pieces].sort(([a], [b]) => a - b);
+  if (!sorted.at(-1)![2]) return false;
   return sorted.every(([at], i) => {
     const before = sorted[i - 1];
     return before ? at === before[0] + before[1] : at === 0;
@@ -86,12 +94,19 @@ function isWhole(pieces: Piece[]): boolean {
  * The kernel does not translate what its conntrack calls invalid: such a packet goes where it is
  * addressed, or is refused. The datapath translates it, and its flow stays as it is.
  */
-function isInvalidState({ kind, step, kubetun, kernel }: Difference, sent: Step[]): boolean {
+function isInvalidState(
+  { sequence, kind, step, kubetun, kernel }: Difference,
+  sent: Step[],
+): boolean {
   const last = sent.at(-1)!;
   if (kind !== 'packets' || last.kind !== 'tcp' || (last.flags === SYN && last.from === 'client'))
     return false;
   const own = ` id=${step + 1} `;
   const [line] = kubetun;
+  const { client, server } = sequence.route;
+  const isAstray = (text: string) =>
+    text.includes(own) && ![client, server].includes(text.split(':')[0] as Place);
+  if (kubetun.length === 0 && kernel.length === 1) return isAstray(kernel[0]!);
   if (kubetun.length !== 1 || !line!.includes(own) || kernel.length > 1) return false;
   return kernel.every((other) => / made tcp .* flags=(4|20) /.test(other) || other.includes(own));
 }

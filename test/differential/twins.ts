@@ -113,6 +113,7 @@ async function makeEdge(lab: string): Promise<void> {
       ['netfilter/nf_conntrack_tcp_be_liberal', '1'],
       ['netfilter/nf_conntrack_checksum', '0'],
       ['ipv4/icmp_ratemask', '0'],
+      ['ipv4/route/min_pmtu', '1500'],
     ]);
   }
   await ipBatch(fabric!, [
@@ -224,6 +225,8 @@ async function openSide(lab: TestLab, hasEdge: boolean): Promise<Side> {
     nft(namespace, silentNode(PLACES[node]));
     writeSysctls(namespace, [
       ['ipv4/icmp_ratemask', '0'],
+      // Crafted errors about path MTUs are for the ends, not for the nodes' own routes.
+      ['ipv4/route/min_pmtu', '1500'],
       // A wrong checksum is the receiver's business, as it is with the datapath.
       ['netfilter/nf_conntrack_checksum', '0'],
     ]);
