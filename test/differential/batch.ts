@@ -172,6 +172,8 @@ export class Batch {
       const { route } = entry.sequence;
       const isOwn = (id: number) => id >> ID_SHIFT === entry.slot && (id & 15) !== 0;
       track.arrived.push(`${place}: ${describePacket(whole, track.names, isOwn)}`);
+      // Ends answer each other, not those who refuse or complain.
+      if (quotedOf(whole) || !isOwn(whole.readUInt16BE(4))) continue;
       const toServer = place === route.server && isForServer(entry, whole);
       if (toServer) track.atServer = whole;
       else if (place === route.client) track.atClient = whole;
@@ -228,14 +230,15 @@ export class Batch {
         later.push([node, flow]);
         continue;
       }
-      if (!this.#byPort.has(String(r.dport)) && !FIXED_PORTS.has(r.dport))
-        chosen.set(`${proto} ${r.dst}:${r.dport}`, entry);
+      if (!this.#byPort.has(String(r.dport)) && !FIXED_PORTS.has(r.dport)) {
+        chosen.set(`${proto} ${r.dst}:${r.dport} ${r.src}:${r.sport}`, entry);
+      }
       add(entry, node, flow);
     }
     for (const [node, flow] of later) {
       const { proto, original: o } = flow;
-      const entry =
-        chosen.get(`${proto} ${o.src}:${o.sport}`) ?? chosen.get(`${proto} ${o.dst}:${o.dport}`);
+      const [from, to] = [`${o.src}:${o.sport}`, `${o.dst}:${o.dport}`];
+      const entry = chosen.get(`${proto} ${from} ${to}`) ?? chosen.get(`${proto} ${to} ${from}`);
       if (entry) add(entry, node, flow);
     }
   }
