@@ -167,10 +167,11 @@ export class Batch {
       const entry = this.#entryOf(packet);
       if (!entry || entry.isOver) continue;
       const track = entry.tracks[side]!;
-      const whole = track.pieces.take(packet);
-      if (!whole) continue;
       const { route } = entry.sequence;
       const isOwn = (id: number) => id >> ID_SHIFT === entry.slot && (id & 15) !== 0;
+      if (!isOwn(packet.readUInt16BE(4)) && isByKernel(packet)) continue;
+      const whole = track.pieces.take(packet);
+      if (!whole) continue;
       track.arrived.push(`${place}: ${describePacket(whole, track.names, isOwn)}`);
       // Ends answer each other, not those who refuse or complain.
       if (quotedOf(whole) || !isOwn(whole.readUInt16BE(4))) continue;
@@ -264,6 +265,18 @@ export class Batch {
     entry.isOver = true;
   }
 }
+
+/** What the kernels of nodes say in their own name, some of it long after: answers to queries, and
+ * complaints about hosts that are silent and datagrams that stay incomplete. */
+function isByKernel(packet: Buffer): boolean {
+  const at = (packet[0]! & 15) * 4;
+  if (packet[9] !== 1 || packet.length < at + 8) return false;
+  return BY_KERNEL.has(packet.readUInt16BE(at)) || ECHO_REPLIES.has(packet[at]!);
+}
+
+/** Type and code: host unreachable, reassembly time exceeded. */
+const BY_KERNEL = new Set([0x0301, 0x0b01]);
+const ECHO_REPLIES = new Set([0, 14, 16, 18]);
 
 function nameOf(node: string, { proto, original: o }: FlowState): string {
   return `${node} ${proto} ${o.src}:${o.sport} ${o.dst}:${o.dport}`;

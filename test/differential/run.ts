@@ -11,7 +11,7 @@ import {
 import { classOf, decidedBy } from './decided.ts';
 import { Choices } from './random.ts';
 import { ROUTES } from './routes.ts';
-import { endLabs, Twins } from './twins.ts';
+import { endLabs, FORGOTTEN_MS, Twins } from './twins.ts';
 import { makeWalk } from './walk.ts';
 
 export interface RunOptions {
@@ -75,6 +75,7 @@ class Run {
   readonly #classes = new Map<string, Difference[]>();
   readonly #decided: Record<string, number> = {};
   #port: number = FIRST_PORT;
+  #turnedAt = Date.now();
   #steps = 0;
   #packets = 0;
 
@@ -107,7 +108,13 @@ class Run {
 
   async #batch(sequences: Sequence[]): Promise<Difference[]> {
     const ports = portsOf(sequences.length);
-    if (this.#port + ports > LAST_PORT) this.#port = FIRST_PORT;
+    if (this.#port + ports > LAST_PORT) {
+      // A port serves again when its flows are forgotten.
+      const early = this.#turnedAt + FORGOTTEN_MS - Date.now();
+      if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
+      this.#turnedAt = Date.now();
+      this.#port = FIRST_PORT;
+    }
     const first = this.#port;
     this.#port += ports;
     const batch = new Batch(this.#twins, sequences, first);

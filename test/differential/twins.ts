@@ -16,14 +16,16 @@ import { kubetun, startLab, type TestLab, until } from '../support/lab.ts';
 import { NODES, objects, PLACES, PUBLIC, SERVICES } from './routes.ts';
 import { type PlaceOptions, Side } from './side.ts';
 
-/** So that flows of earlier batches leave the datapath's table; no walk lasts as long. */
-const TIMEOUTS = {
-  'tcp-established': 60,
-  'tcp-close-wait': 60,
-  'tcp-time-wait': 60,
-  'tcp-fin-wait': 60,
-  'tcp-syn-sent': 60,
-};
+/** s. Flows of earlier batches leave the datapath's table; no walk lasts as long. */
+const LIFETIME_S = 30;
+const TIMEOUTS = Object.fromEntries(
+  [
+    ...['tcp-syn-sent', 'tcp-syn-recv', 'tcp-established', 'tcp-fin-wait', 'tcp-close-wait'],
+    ...['tcp-last-ack', 'tcp-time-wait', 'udp', 'udp-stream', 'icmp'],
+  ].map((name) => [name, LIFETIME_S]),
+);
+/** ms. After so long no flow is left: expiry sees each slot within 7 s. */
+export const FORGOTTEN_MS = (LIFETIME_S + 10) * 1000;
 const FLOWS = 131_072;
 const PROXIES = ['kubetun', 'nftables'] as const;
 /** Ports of clients: below NodePorts, masquerade and the nodes' own sockets. */
