@@ -7,7 +7,7 @@ import { describeFlow, describePacket, PortNames, quotedOf } from './describe.ts
 import { Reassembly } from './pieces.ts';
 import { NODES, PLACES, type Place, ROUTES, type Route } from './routes.ts';
 import type { Answer, Sending } from './side.ts';
-import { CLIENT_PORTS, type Twin, type Twins } from './twins.ts';
+import { CLIENT_PORTS, EDGE, type Twin, type Twins } from './twins.ts';
 import { STEPS_MAX, type Step } from './walk.ts';
 
 export interface Sequence {
@@ -92,7 +92,7 @@ export class Batch {
 
   async run(): Promise<Difference[]> {
     const { kubetun, kernel } = this.#twins;
-    await kernel.side.flush(NODES);
+    await kernel.side.flush([...NODES, EDGE]);
     // The datapath's flows of earlier batches live on.
     for (const node of NODES) {
       for (const flow of kubetun.arenas![node]!.flows()) this.#old.add(nameOf(node, flow));

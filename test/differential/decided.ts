@@ -18,11 +18,17 @@ const FILTERS: Record<string, Filter> = {
           .replace(/: \S+>(.* icmp 3\/3 .*) ttl=\d+/, ': *>$1')
           .replace(' bad-header-sum', '')
       : line,
-  'node-hop': (line, { sequence, kind }) =>
-    kind === 'packets' && (isNode(sequence.route.client) || line.startsWith('node'))
-      ? line.replaceAll(/ttl=\d+/g, 'ttl=*')
-      : line,
-  'option-hop': (line) => line.replace(/ options=(07|44)\w*(?: bad-header-sum)?/, ' options=$1*'),
+  'ttl-255': (line, { sequence, kind }) => {
+    const { route, steps } = sequence;
+    if (kind !== 'packets' || !isNode(route.client)) return line;
+    // Also where an ICMP error quotes it.
+    return steps.some(({ ttl }) => ttl === 255) ? line.replaceAll(/ttl=25\d/g, 'ttl=*') : line;
+  },
+  'option-hop': (line, { sequence }) => {
+    const records = sequence.steps.some(({ options }) => options && RECORDS.has(options[0]!));
+    const quoted = records ? line.replace(' bad-header-sum]', ']') : line;
+    return quoted.replace(/ options=(07|44)\w*(?: bad-header-sum)?/, ' options=$1*');
+  },
   'host-flow': (line, { kind }) => (kind === 'flows' && isHostFlow(line) ? null : line),
   'echo-id': (line, { kind }) =>
     kind === 'flows'
@@ -34,6 +40,9 @@ const FILTERS: Record<string, Filter> = {
   'error-source': (line, { sequence, step }) =>
     sequence.steps[step]?.from === 'router' ? line.replace(/: \S+>/, ': *>') : line,
 };
+
+/** Options in which each hop writes: record route and timestamp. */
+const RECORDS = new Set([7, 68]);
 
 const isNode = (place: string) => place.startsWith('node');
 

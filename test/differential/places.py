@@ -2,6 +2,7 @@
 # JSON on stdin.
 #   {"open": {NAME: {path, link, mac}}}   a host: frames of this link, below its kernel
 #   {"open": {NAME: {path}}}              a node: what its kernel sends and delivers locally
+#   {"open": {NAME: {path, table: true}}} a connection table alone
 #   {"send": [[NAME, HEX], ...], "markers": [[NAME, HEX], ...], "wait": SECONDS}
 #        sends the packets, then a marker for each route. A marker is sent back by the place where
 #        it arrives. When every marker is back, each packet of the step has arrived before it.
@@ -53,8 +54,19 @@ def receive(s, name):
     selector.register(s, selectors.EVENT_READ, name)
 
 
-def open_place(name, path, link=None, mac=None):
+def open_table(name):
+    table = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+    table.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
+    table.settimeout(5)
+    table.bind((0, 0))
+    tables[name] = table
+
+
+def open_place(name, path, link=None, mac=None, table=False):
     enter(path)
+    if table:
+        open_table(name)
+        return
     if link:
         s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
         s.bind((link, ETH_P_IP))
@@ -73,11 +85,7 @@ def open_place(name, path, link=None, mac=None):
     senders[name] = send
     for proto in (ICMP, TCP, UDP):
         receive(socket.socket(socket.AF_INET, socket.SOCK_RAW, proto), name)
-    table = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
-    table.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
-    table.settimeout(5)
-    table.bind((0, 0))
-    tables[name] = table
+    open_table(name)
 
 
 def sum16(data):

@@ -104,7 +104,7 @@ export const ROUTES: Route[] = [
     'internet-nodeport-local',
     'internet',
     nodePort(PUBLIC.node1, 30_081),
-    nodePort(PUBLIC.node1, 30_082),
+    nodePort(PUBLIC.node1, 30_085),
     b,
   ),
   route(

@@ -7,6 +7,7 @@ export interface PlaceOptions {
   path: string;
   link?: string;
   mac?: string;
+  table?: true;
 }
 
 export type Sending = [place: string, packet: Buffer];

@@ -30,7 +30,8 @@ const FLOWS = 131_072;
 const PROXIES = ['kubetun', 'nftables'] as const;
 /** Ports of clients: below NodePorts, masquerade and the nodes' own sockets. */
 export const CLIENT_PORTS = [10_000, 29_999] as const;
-const EDGE = 'edge';
+/** The kernel's cloud. */
+export const EDGE = 'edge';
 const OUTSIDE = 'outside';
 const EDGE_ADDRESS = '172.18.0.2';
 const OUTSIDE_GATEWAY = '203.0.113.1';
@@ -233,6 +234,7 @@ async function openSide(lab: TestLab, hasEdge: boolean): Promise<Side> {
       ['netfilter/nf_conntrack_checksum', '0'],
     ]);
   }
+  if (hasEdge) places[EDGE] = { path: namespacePath(namespaceOf(lab.name, EDGE)), table: true };
   return Side.open(lab.name, places);
 }
 
