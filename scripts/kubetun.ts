@@ -10,9 +10,23 @@ function commandWord(words: string[]): string | undefined {
   return words.find((word, i) => words[i - 1] !== '--lab' && Object.hasOwn(COMMANDS, word));
 }
 
+/** These change something: they go on when nobody reads what they say. The others only say something. */
+const SILENT_COMMANDS = new Set(['lab', 'agent', 'bench']);
+
+/** A reader that closes the pipe, as `head` does, has seen enough: that is no failure. */
+function bearClosedPipes(named: string | undefined): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      if (named === undefined || !SILENT_COMMANDS.has(named)) process.exit(0);
+    });
+  }
+}
+
 async function main(): Promise<number> {
   try {
     const named = commandWord(process.argv.slice(2));
+    bearClosedPipes(named);
     // A completion script names every command.
     const all = named === undefined || named === 'completion';
     const loads = all ? Object.values(COMMANDS) : [COMMANDS[named]!];

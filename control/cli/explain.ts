@@ -98,22 +98,15 @@ async function sourceOf(options: Options, command: Command): Promise<ExplainSour
   });
 }
 
-/** Answers go out as they are found; whoever does not read them any more ends it. */
+/** Answers go out as they are found, no faster than they are read. */
 async function answerInput(source: ExplainSource): Promise<void> {
   const { answerLines } = await import('../explain/batch.ts');
   const { stdin, stdout } = process;
   let goOn = () => {};
-  let ended = false;
   stdout.on('drain', () => goOn());
-  stdout.on('error', () => {
-    ended = true;
-    goOn();
-  });
   for await (const answer of answerLines(source, stdin.setEncoding('utf8'))) {
-    if (!ended && !stdout.write(`${answer}\n`)) {
-      await new Promise<void>((resolve) => (goOn = resolve));
-    }
-    if (ended) break;
+    if (stdout.write(`${answer}\n`)) continue;
+    await new Promise<void>((resolve) => (goOn = resolve));
   }
 }
 

@@ -68,8 +68,6 @@ async function trace(words: string[], options: Options, command: Command): Promi
   const names = new Names(kubeconfigOf(lab), existsSync(arenaOf(lab, CLOUD)));
   let ended = false;
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => (ended = true));
-  // A pipe that closes, as `head` does, ends it.
-  process.stdout.on('error', () => (ended = true));
   const patience = new Promise((resolve) => setTimeout(resolve, NAMES_FIRST_MS).unref());
   await Promise.race([names.refresh(), patience]);
   let left = options.count;
