@@ -26,6 +26,8 @@ import {
 /** An arena in a file on tmpfs. */
 export interface ArenaFile {
   arena: Arena;
+  /** Where it is mapped, for other threads of the process. */
+  address: number;
   /** False if the file was made new, or held another layout and was discarded. */
   survived: boolean;
   /** Lets go of the mapping and the lock; the views must not be touched afterwards. */
@@ -54,6 +56,7 @@ export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): Ar
     if (!survived) formatArena(arena, seed);
     return {
       arena,
+      address: mapping.address,
       survived,
       close: () => {
         unmap(mapping);
@@ -154,6 +157,7 @@ function attach(path: string, map: typeof mapFile): ArenaFile {
     const mapping = map(fd, layout.bytes, path);
     return {
       arena: viewArena(mapping.buffer, layout),
+      address: mapping.address,
       survived: true,
       close: () => {
         unmap(mapping);

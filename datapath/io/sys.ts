@@ -146,6 +146,12 @@ export function mapMemory(bytes: number): Mapping {
   return map(bytes, MAP_SHARED_ANONYMOUS, -1, 'memory');
 }
 
+/** A view of memory that another thread of this process has mapped; gone with that mapping. */
+export function viewMemory(address: number, bytes: number): ArrayBuffer {
+  return koffi.view(address, bytes) as ArrayBuffer;
+}
+
+/** Its view, and those of other threads, must not be touched afterwards. */
 export function unmap(mapping: Mapping): void {
   cMunmap(mapping.address, mapping.bytes);
 }

@@ -1,18 +1,16 @@
 import { randomInt } from 'node:crypto';
-import { Worker } from 'node:worker_threads';
 import { ARENA_SIZES_DEFAULT, type Arena, type ArenaSizes } from '../arena/arena.ts';
 import { type ArenaFile, openArenaFile } from '../arena/file.ts';
-import { H_HELD_COUNT, H_HELD_RANGES, HELD_RANGES_MAX } from '../arena/layout.ts';
-import { KubetunError } from '../error.ts';
+import { H_HELD_COUNT, H_HELD_RANGES, H_NOW, HELD_RANGES_MAX } from '../arena/layout.ts';
 import { nodeTimeouts, type Timeouts } from '../flow/timeouts.ts';
-import { closeFile, eventfd, mapMemory, write } from '../io/sys.ts';
+import { closeFile, eventfd, type Mapping, mapMemory, unmap, write } from '../io/sys.ts';
 import { openTun, type Tun } from '../io/tun.ts';
 import type { Range4 } from '../nat/image.ts';
 import { ImageWriter } from '../nat/image-writer.ts';
-import { CONTROL_READY, CONTROL_STOP, CONTROL_WORDS, type WorkerInput } from './protocol.ts';
+import { BATCH_BUFFER_BYTES } from '../pipeline/batch.ts';
+import { WorkerKeeper } from './keeper.ts';
+import { CONTROL_WORDS, POLLFD_BYTES } from './protocol.ts';
 
-const READY_MS = 10_000;
-const RESTART_PAUSE_MS = 100;
 const WORKER_URL = new URL('./loop.ts', import.meta.url);
 
 export interface EngineOptions {
@@ -37,17 +35,15 @@ export class Engine {
   readonly arena: Arena;
   /** False where the last process's flows could not be taken over. */
   readonly survived: boolean;
-  /** How many times the worker was started again after a crash. */
-  restarts = 0;
   readonly #file: ArenaFile;
   readonly #tun: Tun;
   readonly #spoofed: Tun | null;
   readonly #wakeFd: number;
   readonly #wakeWord = mapMemory(8);
-  readonly #input: Omit<WorkerInput, 'seed'>;
-  readonly #log: (message: string) => void;
-  #worker: Worker | null = null;
-  #stopping = false;
+  /** Memory of the worker. It belongs to the engine: a worker that dies can give nothing back. */
+  readonly #batch = mapMemory(BATCH_BUFFER_BYTES);
+  readonly #polled: Mapping;
+  readonly #keeper: WorkerKeeper;
 
   private constructor(options: EngineOptions, file: ArenaFile, tun: Tun, spoofed: Tun | null) {
     this.#file = file;
@@ -55,20 +51,32 @@ export class Engine {
     this.#spoofed = spoofed;
     this.arena = file.arena;
     this.survived = file.survived;
-    this.#log = options.log ?? (() => {});
     this.#wakeFd = eventfd();
     new BigInt64Array(this.#wakeWord.buffer)[0] = 1n;
     this.writer = new ImageWriter(file.arena);
     this.writer.onPublished = () => this.wake();
-    this.#input = {
-      arenaPath: options.arenaPath,
-      ports: [
-        { name: tun.name, fd: tun.fd, spoofed: false },
-        ...(spoofed ? [{ name: spoofed.name, fd: spoofed.fd, spoofed: true }] : []),
-      ],
-      wakeFd: this.#wakeFd,
-      control: new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4)),
-    };
+    const ports = [
+      { name: tun.name, fd: tun.fd, spoofed: false },
+      ...(spoofed ? [{ name: spoofed.name, fd: spoofed.fd, spoofed: true }] : []),
+    ];
+    // One for each port, one for the eventfd, and a scratch word to read that into.
+    this.#polled = mapMemory((ports.length + 2) * POLLFD_BYTES);
+    const { flowsMax, imageWords } = file.arena.layout;
+    this.#keeper = new WorkerKeeper({
+      url: WORKER_URL,
+      input: {
+        arena: { address: file.address, flowsMax, imageWords },
+        batch: this.#batch.address,
+        polled: this.#polled.address,
+        ports,
+        wakeFd: this.#wakeFd,
+        control: new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4)),
+      },
+      heartbeat: () => file.arena.header[H_NOW]!,
+      log: options.log ?? (() => {}),
+      // An ordinary exit waits for the thread, which is what cannot be had.
+      onStuck: () => process.kill(process.pid, 'SIGKILL'),
+    });
   }
 
   /**
@@ -92,7 +100,12 @@ export class Engine {
     // Written before the worker attaches: it goes by what the arena says, as every reader does.
     file.arena.timeouts.set(options.timeouts ?? nodeTimeouts());
     const engine = new Engine(options, file, tun, spoofed);
-    await engine.#spawn();
+    try {
+      await engine.#keeper.start(tun.name);
+    } catch (error) {
+      await engine.stop();
+      throw error;
+    }
     return engine;
   }
 
@@ -105,58 +118,30 @@ export class Engine {
     write(this.#wakeFd, this.#wakeWord.address, 8);
   }
 
+  /** How many times the worker was started again. */
+  get restarts(): number {
+    return this.#keeper.restarts;
+  }
+
+  /** Why no worker serves; null while one does. */
+  get workerFailure(): string | null {
+    return this.#keeper.failure;
+  }
+
+  /** Ms since the worker last ticked. */
+  heartbeatAgeMs(): number {
+    const now = Number(process.hrtime.bigint() / 1_000_000n) | 0;
+    return Math.max(0, (now - this.arena.header[H_NOW]!) | 0);
+  }
+
   /** Ends the thread and lets go of the arena. The TUN device and the arena's file stay. */
   async stop(): Promise<void> {
-    this.#stopping = true;
-    const worker = this.#worker;
-    if (worker) {
-      const gone = new Promise((resolve) => worker.once('exit', resolve));
-      Atomics.store(this.#input.control, CONTROL_STOP, 1);
-      this.wake();
-      await gone;
-    }
+    await this.#keeper.stop(() => this.wake());
     this.#tun.close();
     this.#spoofed?.close();
     closeFile(this.#wakeFd);
+    for (const memory of [this.#wakeWord, this.#batch, this.#polled]) unmap(memory);
     this.#file.close();
-  }
-
-  async #spawn(): Promise<void> {
-    const { control } = this.#input;
-    Atomics.store(control, CONTROL_READY, 0);
-    const workerData: WorkerInput = { ...this.#input, seed: randomInt(1, 2 ** 31) };
-    const worker = new Worker(WORKER_URL, { workerData });
-    this.#worker = worker;
-    let failure: unknown = null;
-    worker.on('error', (error) => {
-      failure = error;
-    });
-    worker.on('exit', () => {
-      this.#worker = null;
-      if (!this.#stopping && Atomics.load(control, CONTROL_READY) === 1) this.#restart(failure);
-    });
-    const ready = Atomics.waitAsync(control, CONTROL_READY, 0, READY_MS);
-    const gone = new Promise<string>((resolve) => worker.once('exit', () => resolve('gone')));
-    const outcome = await Promise.race([ready.value, gone]);
-    if (outcome === 'gone' || Atomics.load(control, CONTROL_READY) !== 1) {
-      throw new KubetunError(
-        'KT_WORKER_START',
-        `the datapath of ${this.#tun.name} did not start`,
-        failure instanceof Error ? failure.message : 'see the log',
-        { cause: failure },
-      );
-    }
-  }
-
-  /** A crashed worker is a defect, but packets come first: another takes over the same arena. */
-  #restart(failure: unknown): void {
-    this.restarts++;
-    const why = failure instanceof Error ? failure.message : 'it ended';
-    this.#log(`datapath worker restarted (${this.restarts}): ${why}`);
-    setTimeout(() => {
-      if (this.#stopping) return;
-      this.#spawn().catch((error: unknown) => this.#log(String(error)));
-    }, RESTART_PAUSE_MS);
   }
 }
 

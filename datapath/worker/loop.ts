@@ -3,9 +3,9 @@
 
 import './jit.ts';
 import { isMainThread, workerData } from 'node:worker_threads';
-import { attachArenaFile } from '../arena/file.ts';
-import { H_NOW } from '../arena/layout.ts';
-import { EAGAIN, errno, mapMemory, POLLIN, poll, read, write } from '../io/sys.ts';
+import { viewArena } from '../arena/arena.ts';
+import { H_NOW, layoutArena } from '../arena/layout.ts';
+import { EAGAIN, errno, POLLIN, poll, read, viewMemory, write } from '../io/sys.ts';
 import {
   BATCH_BUFFER_BYTES,
   BATCH_BYTES,
@@ -20,11 +20,10 @@ import {
 import { Datapath } from '../pipeline/datapath.ts';
 import { run, runSpoofed, tick } from '../pipeline/run.ts';
 import { COUNT_READ_ERRORS, COUNT_WRITE_ERRORS, VERDICT_REPLY } from '../pipeline/verdict.ts';
-import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
+import { CONTROL_READY, CONTROL_STOP, POLLFD_BYTES, type WorkerInput } from './protocol.ts';
 import { warmUp } from './warm-up.ts';
 
 const TICK_MS = 100;
-const POLLFD_BYTES = 8;
 const POLLIN_SHIFTED = POLLIN << 16;
 
 /** CLOCK_MONOTONIC in ms as a wrapping int32: the same for every agent of one boot, so ages survive a restart. */
@@ -34,20 +33,21 @@ function monotonicOffset(): number {
 
 function serve(input: WorkerInput): void {
   warmUp();
-  const { arena } = attachArenaFile(input.arenaPath);
+  const layout = layoutArena(input.arena.flowsMax, input.arena.imageWords);
+  const arena = viewArena(viewMemory(input.arena.address, layout.bytes), layout);
   const d = new Datapath(arena, input.seed);
-  const memory = mapMemory(BATCH_BUFFER_BYTES);
-  const b = new Batch(memory.buffer);
+  const memory = input.batch;
+  const b = new Batch(viewMemory(memory, BATCH_BUFFER_BYTES));
   const count = input.ports.length;
-  const polled = mapMemory((count + 1) * POLLFD_BYTES);
-  const fds = new Int32Array(polled.buffer);
+  const polled = input.polled;
+  const fds = new Int32Array(viewMemory(polled, (count + 1) * POLLFD_BYTES));
   input.ports.forEach((port, n) => {
     fds[n * 2] = port.fd;
     fds[n * 2 + 1] = POLLIN;
   });
   fds[count * 2] = input.wakeFd;
   fds[count * 2 + 1] = POLLIN;
-  const scratch = mapMemory(POLLFD_BYTES).address;
+  const scratch = polled + (count + 1) * POLLFD_BYTES;
   const offset = monotonicOffset();
   let ticked = 0;
   Atomics.store(input.control, CONTROL_READY, 1);
@@ -57,11 +57,11 @@ function serve(input: WorkerInput): void {
     let idle = true;
     for (let n = 0; n < count; n++) {
       const { fd, spoofed } = input.ports[n]!;
-      if (!fill(d, b, fd, memory.address)) continue;
+      if (!fill(d, b, fd, memory)) continue;
       idle = false;
       if (spoofed) runSpoofed(d, b, now);
       else run(d, b, now);
-      drain(d, b, fd, memory.address);
+      drain(d, b, fd, memory);
     }
     if (((now - ticked) | 0) >= TICK_MS) {
       ticked = now;
@@ -69,7 +69,7 @@ function serve(input: WorkerInput): void {
       d.header[H_NOW] = now;
     }
     if (!idle) continue;
-    poll(polled.address, count + 1, TICK_MS);
+    poll(polled, count + 1, TICK_MS);
     if ((fds[count * 2 + 1]! & POLLIN_SHIFTED) !== 0) read(input.wakeFd, scratch, 8);
     d.refresh();
   }

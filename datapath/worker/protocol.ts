@@ -1,6 +1,11 @@
-/** What the engine hands to its worker. Descriptors belong to the process, so they outlive a worker. */
+/** What the engine hands to its worker. Descriptors and memory are the engine's, so they outlive a worker. */
 export interface WorkerInput {
-  arenaPath: string;
+  /** The engine's own mapping: a worker needs no file to start again. */
+  arena: { address: number; flowsMax: number; imageWords: number };
+  /** Address of BATCH_BUFFER_BYTES. */
+  batch: number;
+  /** Address of two POLLFD_BYTES more than the ports take: for the eventfd, and for what is read from it. */
+  polled: number;
   /** Devices to serve; to one that is `spoofed` the node sends what pods send with an address that is not theirs. */
   ports: { name: string; fd: number; spoofed: boolean }[];
   wakeFd: number;
@@ -14,4 +19,6 @@ export interface WorkerInput {
 export const CONTROL_STOP = 0;
 /** 1 once the loop runs. */
 export const CONTROL_READY = 1;
+/** struct pollfd of poll(2). */
+export const POLLFD_BYTES = 8;
 export const CONTROL_WORDS = 4;
