@@ -1,33 +1,47 @@
 import { chmodSync, mkdirSync, rmSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 import { KubetunError } from '../../datapath/error.ts';
+import { guardRequests, guardServer } from '../serve/guard.ts';
+import type { Log } from './publisher.ts';
 
 /** What a path of the admin socket answers: an object, sent as JSON. */
 export type AdminRoutes = Record<string, () => unknown>;
 
 const MODE_OWNER_ONLY = 0o177;
 
+/** A socket's path fits in a sockaddr_un with its ending zero (unix(7)). */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+/** Refuses a path that no socket can have, before anything is made for it. Throws KubetunError KT_ADMIN_SOCKET. */
+export function requireSocketPath(path: string): string {
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= SOCKET_PATH_BYTES_MAX) return path;
+  throw new KubetunError(
+    'KT_ADMIN_SOCKET',
+    `the admin socket ${path} has ${bytes} bytes in its path; a socket has at most ${SOCKET_PATH_BYTES_MAX}`,
+    'name a shorter one with --admin, or a shorter folder with KUBETUN_RUN_DIR',
+    { usage: true },
+  );
+}
+
 /**
  * Serves routes as HTTP on a unix socket that only its owner may open; a socket left by a killed process is
- * replaced. Throws KubetunError KT_ADMIN_SOCKET.
+ * replaced. A route that throws is answered with 500. Throws KubetunError KT_ADMIN_SOCKET.
  */
-export async function serveAdmin(path: string, routes: AdminRoutes): Promise<Server> {
-  const server = createServer((request, response) => {
-    const route = routes[(request.url ?? '').split('?')[0]!];
-    const known = route !== undefined && request.method === 'GET';
-    const body = known
-      ? route()
-      : { error: `there is no GET ${request.url}`, paths: Object.keys(routes) };
-    response.writeHead(known ? 200 : 404, { 'content-type': 'application/json' });
-    response.end(`${JSON.stringify(body)}\n`);
-  });
+export async function serveAdmin(path: string, routes: AdminRoutes, log: Log): Promise<Server> {
+  const onFailure = (error: unknown, what: string) =>
+    log.error({ what, why: String(error) }, 'the admin socket could not answer');
+  const server = createServer(
+    guardRequests((request, response) => answer(routes, request, response), onFailure),
+  );
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    mkdirSync(dirname(requireSocketPath(path)), { recursive: true, mode: 0o700 });
     rmSync(path, { force: true });
     await listen(server, path);
     chmodSync(path, 0o600);
   } catch (error) {
+    if (error instanceof KubetunError) throw error;
     throw new KubetunError(
       'KT_ADMIN_SOCKET',
       `the admin socket ${path} cannot be made (${(error as NodeJS.ErrnoException).code})`,
@@ -35,7 +49,25 @@ export async function serveAdmin(path: string, routes: AdminRoutes): Promise<Ser
       { cause: error },
     );
   }
-  return server;
+  return guardServer(server, onFailure);
+}
+
+/** Ends it, with the connections that it has. */
+export function closeAdmin(server: Server): void {
+  server.close();
+  server.closeAllConnections();
+}
+
+function answer(routes: AdminRoutes, request: IncomingMessage, response: ServerResponse): void {
+  const path = (request.url ?? '').split('?')[0]!;
+  const known = Object.hasOwn(routes, path) && request.method === 'GET';
+  const body = known
+    ? routes[path]!()
+    : { error: `there is no GET ${request.url}`, paths: Object.keys(routes) };
+  // Made before the head is sent, so that a failure is a 500.
+  const text = `${JSON.stringify(body)}\n`;
+  response.writeHead(known ? 200 : 404, { 'content-type': 'application/json' });
+  response.end(text);
 }
 
 function listen(server: Server, path: string): Promise<void> {

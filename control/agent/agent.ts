@@ -17,6 +17,7 @@ import type { AdminRoutes } from './admin.ts';
 import { startControl } from './control.ts';
 import { describeServices } from './describe.ts';
 import { doubtsAbout, requireFit } from './fit.ts';
+import { checkImage, checkWorker, type HealthCheck, type HealthMonitor } from './health-monitor.ts';
 import type { Agent, AgentOptions } from './options.ts';
 import type { Log, Publisher } from './publisher.ts';
 import { podRangesOf, siteOf } from './site.ts';
@@ -52,7 +53,11 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       ...{ options, client, site, log },
       sink: engine.writer,
       around: routeAround(tun, site.address, steerer, log),
-      routes: (tables, publisher) => routesOf(options, steerer, engine, tables, publisher),
+      checks: engineChecks(engine),
+      routes: (tables, publisher, monitor) => ({
+        ...commonRoutes(options, engine, publisher, monitor),
+        ...routesOf(steerer, engine, tables, publisher),
+      }),
     });
     log.info(
       { ...site, uplink: uplink.name, survived: engine.survived, server: client.server },
@@ -102,15 +107,18 @@ function hitsOf({ arena }: Engine, key: string) {
   return readPolicyHits(arena, id);
 }
 
+/** What makes an agent with a datapath unhealthy. */
+export function engineChecks(engine: Engine): Record<string, HealthCheck> {
+  return { worker: checkWorker(engine), image: checkImage(engine.writer) };
+}
+
 function routesOf(
-  options: AgentOptions,
   steerer: Steerer,
   engine: Engine,
   tables: Tables,
   publisher: Publisher,
 ): AdminRoutes {
   return {
-    ...commonRoutes(options, engine, publisher),
     '/services': () => describeServices(publisher.compiler),
     '/policies': () => describePolicies(tables.policy, (key) => hitsOf(engine, key)),
     // What has gone of the rules and routes that lead packets here; empty if all is well.
@@ -123,6 +131,7 @@ export function commonRoutes(
   options: Pick<AgentOptions, 'node' | 'arena' | 'proxy'>,
   engine: Engine,
   publisher: Publisher,
+  monitor: HealthMonitor,
 ): AdminRoutes {
   return {
     '/status': () => ({
@@ -136,6 +145,7 @@ export function commonRoutes(
       workerRestarts: engine.restarts,
       skipped: publisher.skipped(),
       arena: options.arena,
+      ...monitor.report(),
     }),
     '/counters': () => readCounters(engine.arena),
   };

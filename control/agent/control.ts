@@ -4,9 +4,10 @@ import { parseRange } from '../../datapath/wire/address.ts';
 import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { Tables } from '../model/tables.ts';
-import { type AdminRoutes, serveAdmin } from './admin.ts';
+import { type AdminRoutes, closeAdmin, serveAdmin } from './admin.ts';
 import { followCluster, SOURCES } from './follow.ts';
 import { HealthServers, NODE_HEALTH_PORT } from './health.ts';
+import { checkTables, type HealthCheck, HealthMonitor } from './health-monitor.ts';
 import { keepLease } from './lease.ts';
 import type { AgentOptions } from './options.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
@@ -19,16 +20,20 @@ export interface ControlOptions {
   site: Site;
   sink: ImageSink;
   around?: PublisherOptions['around'];
+  /** What else than the tables makes the agent unhealthy, by the name of the part. */
+  checks: Record<string, HealthCheck>;
   /** What the admin socket answers. */
-  routes: (tables: Tables, publisher: Publisher) => AdminRoutes;
+  routes: (tables: Tables, publisher: Publisher, monitor: HealthMonitor) => AdminRoutes;
   log: Log;
 }
 
 /** Starts it; tables follow once the API server has answered. Throws KubetunError KT_ADMIN_SOCKET. */
 export async function startControl(about: ControlOptions): Promise<{ stop(): void }> {
-  const { options, client, site, sink, around, log } = about;
+  const { options, client, site, sink, around, checks, log } = about;
   const { node, lease, admin } = options;
+  const clock = SYSTEM_CLOCK;
   const tables = new Tables(node);
+  let syncHealth = () => {};
   const publisher = new Publisher({
     nodeName: node,
     ranges: rangesOf(site, options),
@@ -36,35 +41,41 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
     sink,
     sources: SOURCES,
     ...(around && { around }),
-    onRun: () => health.sync(),
-    clock: SYSTEM_CLOCK,
-    log,
+    onRun: () => syncHealth(),
+    ...{ clock, log },
   });
-  const server = await serveAdmin(admin, about.routes(tables, publisher));
-  const health = new HealthServers({
-    ...{ host: '0.0.0.0', nodePort: NODE_HEALTH_PORT },
-    ...{ tables, publisher, clock: SYSTEM_CLOCK, log },
+  const monitor = new HealthMonitor({
+    ...{ checks: { tables: checkTables(publisher), ...checks }, clock, log },
   });
-  const informers = followCluster(client, tables, publisher, log, (address) => {
-    if (address !== site.address) {
-      log.warn({ node: address, steered: site.address }, 'Node address and steered one differ');
-    }
-  });
-  const isReady = () => publisher.synced && publisher.published;
-  const stopLease = lease
-    ? keepLease({ client, node, isReady, clock: SYSTEM_CLOCK, log })
-    : () => {};
-  return {
-    stop() {
-      stopLease();
-      health.stop();
+  // What was started last ends first, also where starting fails half way.
+  const started = new DisposableStack();
+  started.defer(() => client.close());
+  started.defer(() => publisher.stop());
+  started.defer(() => monitor.stop());
+  try {
+    const server = await serveAdmin(admin, about.routes(tables, publisher, monitor), log);
+    started.defer(() => closeAdmin(server));
+    const health = new HealthServers({
+      ...{ host: '0.0.0.0', nodePort: NODE_HEALTH_PORT },
+      ...{ tables, publisher, monitor, clock, log },
+    });
+    started.defer(() => health.stop());
+    syncHealth = () => health.sync();
+    const informers = followCluster(client, tables, publisher, log, (address) => {
+      if (address !== site.address) {
+        log.warn({ node: address, steered: site.address }, 'Node address and steered one differ');
+      }
+    });
+    started.defer(() => {
       for (const informer of informers) informer.stop();
-      publisher.stop();
-      server.close();
-      server.closeAllConnections();
-      client.close();
-    },
-  };
+    });
+    const isReady = () => publisher.synced && publisher.published && monitor.isHealthy;
+    if (lease) started.defer(keepLease({ client, node, isReady, clock, log }));
+    return { stop: () => started.dispose() };
+  } catch (error) {
+    started.dispose();
+    throw error;
+  }
 }
 
 function rangesOf(site: Site, options: AgentOptions): NodeRanges {

@@ -1,8 +1,6 @@
 // What a node says of its own health and of its Services'. Pure. Source: k8s pkg/proxy/healthcheck.
 import type { Tables } from '../model/tables.ts';
-
-/** A change that waits longer than this to be put in force means that the node is not well. */
-const PENDING_MS_MAX = 60_000;
+import { dated, type UnhealthyPart } from './health-monitor.ts';
 
 export interface HealthAnswer {
   status: 200 | 503;
@@ -18,10 +16,12 @@ export interface Progress {
   updatedMs: number | null;
 }
 
-/** False before the first image, and while a change waits for too long. */
-export function isProxyHealthy({ pendingSinceMs, updatedMs }: Progress, nowMs: number): boolean {
-  if (updatedMs === null) return false;
-  return pendingSinceMs === null || nowMs - pendingSinceMs <= PENDING_MS_MAX;
+/** What a node's health is made of. */
+export interface NodeCondition {
+  progress: Progress;
+  unhealthy: UnhealthyPart[];
+  /** The Node is being deleted, or an autoscaler has marked it for that. */
+  isNodeLeaving: boolean;
 }
 
 /**
@@ -31,12 +31,11 @@ export function isProxyHealthy({ pendingSinceMs, updatedMs }: Progress, nowMs: n
  */
 export function answerNode(
   path: '/healthz' | '/livez',
-  progress: Progress,
+  { progress, unhealthy, isNodeLeaving }: NodeCondition,
   nowMs: number,
   originMs: number,
-  isNodeLeaving: boolean,
 ): HealthAnswer {
-  const isHealthy = isProxyHealthy(progress, nowMs);
+  const isHealthy = unhealthy.length === 0;
   const time = (ms: number) => new Date(originMs + ms).toISOString();
   // Nothing to do means that everything is as of now.
   const updatedMs = progress.pendingSinceMs === null ? nowMs : (progress.updatedMs ?? nowMs);
@@ -45,10 +44,12 @@ export function answerNode(
     currentTime: time(nowMs),
   };
   const isLivez = path === '/livez';
+  const node = isLivez ? {} : { nodeEligible: !isNodeLeaving };
+  const why = isHealthy ? {} : { unhealthy: unhealthy.map((part) => dated(part, originMs)) };
   return {
     status: isHealthy && (isLivez || !isNodeLeaving) ? 200 : 503,
     headers: {},
-    body: isLivez ? times : { ...times, nodeEligible: !isNodeLeaving },
+    body: { ...times, ...node, ...why },
   };
 }
 

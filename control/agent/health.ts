@@ -2,7 +2,9 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Tables } from '../model/tables.ts';
-import { answerNode, answerService, type HealthAnswer, isProxyHealthy } from './health-answer.ts';
+import { guardRequests } from '../serve/guard.ts';
+import { answerNode, answerService, type HealthAnswer } from './health-answer.ts';
+import type { HealthMonitor } from './health-monitor.ts';
 import type { Clock } from './pacer.ts';
 import type { Log, Publisher } from './publisher.ts';
 
@@ -18,6 +20,7 @@ export interface HealthOptions {
   nodePort: number;
   tables: Tables;
   publisher: Pick<Publisher, 'progress'>;
+  monitor: Pick<HealthMonitor, 'isHealthy' | 'look'>;
   clock: Clock;
   log: Log;
 }
@@ -64,7 +67,8 @@ export class HealthServers {
     }
     for (const [key, port] of wanted) {
       if (this.#services.has(key)) continue;
-      const answer = () => answerService(key, this.#options.tables, this.#isHealthy());
+      const answer = () =>
+        answerService(key, this.#options.tables, this.#options.monitor.isHealthy);
       const server = this.#listen(port, `Service ${key}`, answer, () => {
         this.#services.delete(key);
         this.#retryLater();
@@ -93,17 +97,16 @@ export class HealthServers {
     this.#cancelRetry = this.#options.clock.after(RETRY_MS, () => this.sync());
   }
 
-  #isHealthy(): boolean {
-    const { publisher, clock } = this.#options;
-    return isProxyHealthy(publisher.progress, clock.nowMs());
-  }
-
   #answerNode(path: string): HealthAnswer | null {
     if (path !== '/healthz' && path !== '/livez') return null;
-    const { publisher, clock, tables } = this.#options;
+    const { publisher, monitor, clock, tables } = this.#options;
     const nowMs = clock.nowMs();
-    const isLeaving = tables.nodes.get(tables.nodeName)?.leaving ?? false;
-    return answerNode(path, publisher.progress, nowMs, Date.now() - nowMs, isLeaving);
+    const condition = {
+      progress: publisher.progress,
+      unhealthy: monitor.look(),
+      isNodeLeaving: tables.nodes.get(tables.nodeName)?.leaving ?? false,
+    };
+    return answerNode(path, condition, nowMs, Date.now() - nowMs);
   }
 
   #listen(
@@ -113,13 +116,18 @@ export class HealthServers {
     onFailed: () => void,
   ): Server {
     const { host, log } = this.#options;
-    const server = createServer((request, response) => {
+    const onFailure = (error: unknown, what: string) =>
+      log.error({ port, what, why: String(error) }, `the health of ${of} cannot be said`);
+    const handle = guardRequests((request, response) => {
       const found = answer((request.url ?? '').split('?')[0]!);
       const type = { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' };
       response.writeHead(found?.status ?? 404, { ...type, ...found?.headers });
       response.end(`${JSON.stringify(found?.body ?? { error: 'ask for /healthz or /livez' })}\n`);
-    });
+    }, onFailure);
+    const server = createServer(handle);
     server.on('error', (error) => {
+      // One that listens and cannot accept must let go of its port before another takes it.
+      close(server);
       if (!this.#failing.has(of)) {
         log.warn({ port, why: error.message }, `the health of ${of} is not served`);
       }

@@ -24,7 +24,8 @@ export async function startTwin(options: AgentOptions, log: Log): Promise<Agent>
   const control = await startControl({
     ...{ options, client, site, log },
     sink: writer,
-    routes: (tables, publisher) => ({
+    checks: {},
+    routes: (tables, publisher, monitor) => ({
       '/status': () => ({
         node: options.node,
         proxy: options.proxy,
@@ -32,6 +33,7 @@ export async function startTwin(options: AgentOptions, log: Log): Promise<Agent>
         acknowledged: writer.acknowledged(),
         synced: publisher.synced && publisher.published,
         pid: process.pid,
+        ...monitor.report(),
       }),
       '/services': () => describeServices(publisher.compiler),
       '/policies': () =>

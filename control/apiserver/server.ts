@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { startControllers } from '../controllers/controllers.ts';
+import { guardServer } from '../serve/guard.ts';
 import type { AllocatorRanges } from './allocate/allocator.ts';
 import { createHandler, createUpgradeHandler } from './handler.ts';
 import { Journal } from './journal.ts';
@@ -69,6 +70,9 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
     });
   }
   const ports = await Promise.all(servers.map((server, i) => listen(server, options.listen[i]!)));
+  for (const server of servers) {
+    guardServer(server, (error, what) => console.error(`API server, ${what}: ${String(error)}`));
+  }
   return {
     ports,
     async close() {

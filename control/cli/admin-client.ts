@@ -26,7 +26,9 @@ export function askAgent<T>(lab: string, node: string, path: string): Promise<T>
         response.setEncoding('utf8');
         let text = '';
         for await (const chunk of response) text += chunk;
-        resolve(JSON.parse(text) as T);
+        const body = JSON.parse(text) as T;
+        if (response.statusCode === 500) throw new Error((body as { error: string }).error);
+        resolve(body);
       } catch (error) {
         fail(error as Error);
       }

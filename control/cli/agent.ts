@@ -10,6 +10,7 @@ import {
   TIMEOUTS_NODE_S,
   type TimeoutSeconds,
 } from '../../datapath/flow/timeouts.ts';
+import { requireSocketPath } from '../agent/admin.ts';
 import type { Agent, AgentOptions } from '../agent/options.ts';
 import type { ProxyKind } from '../agent/proxy.ts';
 import type { Log } from '../agent/publisher.ts';
@@ -159,7 +160,7 @@ function toAgentOptions(options: Options, lab: string): AgentOptions {
     tun: options.tun,
     spoofed: options.spoofed ?? null,
     uplink: options.uplink ?? null,
-    admin: options.admin ?? socketOf(lab, node),
+    admin: requireSocketPath(options.admin ?? socketOf(lab, node)),
     arena: options.arena ?? arenaOf(lab, node),
     serviceRange: options.serviceRange ?? null,
     podRanges: options.podRange ?? [],
@@ -242,6 +243,11 @@ async function serve(options: AgentOptions | GatewayOptions): Promise<void> {
     { base: { node: options.node, pid: process.pid } },
     pino.destination({ fd: 1, sync: true }),
   );
+  // The process is only worth as much as all of it: its supervisor starts another one, and connections go on.
+  process.on('uncaughtException', (error, origin) => {
+    log.fatal({ origin, error: String(error.stack ?? error) }, 'the agent ends');
+    process.exit(1);
+  });
   const ended = new Promise<NodeJS.Signals>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const)
       process.once(signal, () => resolve(signal));

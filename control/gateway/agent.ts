@@ -3,11 +3,12 @@ import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { gatewayTimeouts } from '../../datapath/flow/timeouts.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
-import { type AdminRoutes, serveAdmin } from '../agent/admin.ts';
-import { commonRoutes } from '../agent/agent.ts';
+import { type AdminRoutes, closeAdmin, serveAdmin } from '../agent/admin.ts';
+import { commonRoutes, engineChecks } from '../agent/agent.ts';
 import { describeServices } from '../agent/describe.ts';
 import { requireFit } from '../agent/fit.ts';
 import { sourceStarter } from '../agent/follow.ts';
+import { checkTables, HealthMonitor } from '../agent/health-monitor.ts';
 import type { Agent, AgentOptions } from '../agent/options.ts';
 import { SYSTEM_CLOCK } from '../agent/pacer.ts';
 import { type Log, Publisher } from '../agent/publisher.ts';
@@ -47,15 +48,19 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
     ...{ address, fabricRange, publicRange },
   });
   const ranges = gatewayRanges(publicRange, [fabricRange, ...options.podRanges]);
-  const engine = await Engine.start({
-    arenaPath: options.arena,
-    sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
-    timeouts: gatewayTimeouts(options.timeouts),
-    tunName: tun,
-    heldRanges: [...ranges.podRanges, ranges.serviceRange],
-    log: (message) => log.warn({}, message),
-  });
+  // What was started last ends first: nothing writes to the arena once the engine has let go of it.
+  const started = new AsyncDisposableStack();
+  started.defer(() => client.close());
   try {
+    const engine = await Engine.start({
+      arenaPath: options.arena,
+      sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
+      timeouts: gatewayTimeouts(options.timeouts),
+      tunName: tun,
+      heldRanges: [...ranges.podRanges, ranges.serviceRange],
+      log: (message) => log.warn({}, message),
+    });
+    started.defer(() => engine.stop());
     applySteering(steering);
     const tables = new Tables(node);
     tables.putNode(gatewayNode(node, parseAddress(address)!));
@@ -68,27 +73,35 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
       onRun: syncRoutes,
       ...{ clock: SYSTEM_CLOCK, log },
     });
+    started.defer(() => publisher.stop());
     const followed = followBalancers(client, tables, publisher, log);
+    started.defer(() => {
+      followed.checks.stop();
+      followed.asker.stop();
+      for (const informer of followed.informers) informer.stop();
+    });
     const missing = () => checkSteering(steering, tun);
-    const routesOf = adminRoutes(options, engine, publisher, followed.balancers, missing);
-    const server = await serveAdmin(options.admin, routesOf);
+    const monitor = new HealthMonitor({
+      checks: { tables: checkTables(publisher), ...engineChecks(engine) },
+      ...{ clock: SYSTEM_CLOCK, log },
+    });
+    started.defer(() => monitor.stop());
+    const routesOf = {
+      ...commonRoutes(options, engine, publisher, monitor),
+      ...adminRoutes(publisher, followed.balancers, missing),
+    };
+    const server = await serveAdmin(options.admin, routesOf, log);
+    started.defer(() => closeAdmin(server));
     const { survived } = engine;
     log.info({ address, publicRange, survived, server: client.server }, 'forwarding');
     return {
       async stop() {
-        followed.checks.stop();
-        followed.asker.stop();
-        for (const informer of followed.informers) informer.stop();
-        publisher.stop();
-        server.close();
-        server.closeAllConnections();
-        client.close();
-        await engine.stop();
+        await started.disposeAsync();
         log.info({}, 'stopped; connections wait for the next agent');
       },
     };
   } catch (error) {
-    await engine.stop();
+    await started.disposeAsync();
     throw error;
   }
 }
@@ -156,14 +169,11 @@ function followBalancers(client: KubeClient, tables: Tables, publisher: Publishe
 }
 
 function adminRoutes(
-  options: GatewayOptions,
-  engine: Engine,
   publisher: Publisher,
   balancers: Balancers,
   missing: () => string[],
 ): AdminRoutes {
   return {
-    ...commonRoutes(options, engine, publisher),
     // The image says Local of all, so that clients keep their addresses: people ask for the Service's own policy.
     '/services': () =>
       describeServices(publisher.compiler).map((service) => ({

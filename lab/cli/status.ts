@@ -22,6 +22,8 @@ import { cloudAddress } from '../topology/topology.ts';
 interface AgentState {
   agent: 'running' | 'stopped';
   generation: number | null;
+  /** What is wrong with it, one line each. */
+  unhealthy: string[];
 }
 
 interface NodeStatus extends AgentState {
@@ -86,10 +88,25 @@ async function readStatus(record: LabRecord): Promise<LabStatus> {
   };
 }
 
+interface AgentAnswer {
+  generation: number;
+  unhealthy: { part: string; reason: string; since: string }[];
+}
+
 async function readAgentState(lab: string, node: string): Promise<AgentState> {
-  if (!isAgentRunning(lab, node)) return { agent: 'stopped', generation: null };
-  const status = await askAgent<{ generation: number }>(lab, node, '/status').catch(() => null);
-  return { agent: 'running', generation: status?.generation ?? null };
+  if (!isAgentRunning(lab, node)) {
+    return { agent: 'stopped', generation: null, unhealthy: ['the agent does not run'] };
+  }
+  try {
+    const { generation, unhealthy } = await askAgent<AgentAnswer>(lab, node, '/status');
+    return { agent: 'running', generation, unhealthy: unhealthy.map(faultLine) };
+  } catch (error) {
+    return { agent: 'running', generation: null, unhealthy: [(error as Error).message] };
+  }
+}
+
+function faultLine({ part, reason, since }: AgentAnswer['unhealthy'][number]): string {
+  return `${part}: ${reason} (since ${since})`;
 }
 
 async function readPods(lab: string): Promise<PodStatus[]> {
@@ -110,18 +127,20 @@ async function readPods(lab: string): Promise<PodStatus[]> {
 }
 
 function formatStatus({ lab, nodes, cloud, pods, network, api }: LabStatus): string {
+  const gateway = { ...cloud, name: CLOUD, publicAddress: '-', podCIDR: '-', proxy: 'gateway' };
+  const all = [...nodes, gateway];
+  const faults = all.flatMap((n) => n.unhealthy.map((line) => `${n.name}: ${line}`));
   const parts = [
     `lab ${lab}, API server ${api ?? 'stopped'}`,
     formatTable(
-      ['NODE', 'ADDRESS', 'PUBLIC', 'PODS', 'PROXY', 'AGENT', 'GENERATION'],
-      [...nodes, { ...cloud, name: CLOUD, publicAddress: '-', podCIDR: '-', proxy: 'gateway' }].map(
-        (n) => [
-          ...[n.name, n.address, n.publicAddress, n.podCIDR, n.proxy, n.agent],
-          String(n.generation ?? '-'),
-        ],
-      ),
+      ['NODE', 'ADDRESS', 'PUBLIC', 'PODS', 'PROXY', 'AGENT', 'HEALTHY', 'GENERATION'],
+      all.map((n) => [
+        ...[n.name, n.address, n.publicAddress, n.podCIDR, n.proxy, n.agent],
+        ...[n.unhealthy.length === 0 ? 'yes' : 'no', String(n.generation ?? '-')],
+      ]),
     ),
   ];
+  if (faults.length > 0) parts.push(`unhealthy:\n  ${faults.join('\n  ')}`);
   if (network.length > 0) parts.push(`the network is not whole:\n  ${network.join('\n  ')}`);
   if (pods === null) parts.push('pods: unknown while the API server does not answer');
   else if (pods.length === 0) parts.push('no pods');

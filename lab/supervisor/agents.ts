@@ -169,13 +169,13 @@ export class AgentKeeper {
 interface AgentStatus {
   pid: number;
   synced: boolean;
-  generation: number;
+  healthy: boolean;
 }
 
 async function isAgentReady(lab: string, node: string, agent: ProcessId): Promise<boolean> {
   if (!existsSync(socketOf(lab, node))) return false;
   const status = await askAgent<AgentStatus>(lab, node, '/status').catch(() => null);
-  return status !== null && status.pid === agent.pid && status.synced;
+  return status !== null && status.pid === agent.pid && status.synced && status.healthy;
 }
 
 function spawnAgent(lab: string, node: string, topology: Topology): ChildProcess {

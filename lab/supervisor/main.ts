@@ -13,6 +13,11 @@ function tell(message: SupervisorMessage): void {
   if (process.connected) process.send?.(message, () => {});
 }
 
+// Agents and pods go on without it, and the next `lab up` takes them up.
+process.on('uncaughtException', (error, origin) => {
+  log.fatal({ origin, error: String(error.stack ?? error) }, 'the supervisor ends');
+  process.exit(1);
+});
 // Whoever started it may go; a lab stays.
 process.on('disconnect', () => {});
 process.on('SIGHUP', () => {});

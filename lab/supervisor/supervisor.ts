@@ -65,7 +65,9 @@ export async function startSupervisor(
   });
   for (const { name } of [...record.topology.nodes, { name: CLOUD }]) agents.keep(name);
   keepInternet(lab, (error) => log.error({ why: error.message }, 'no server in the internet'));
-  const streams = await serveStreams(kubeletSocketPath(lab), stateDir(lab));
+  const streams = await serveStreams(kubeletSocketPath(lab), stateDir(lab), (error, what) =>
+    log.error({ what, why: String(error) }, 'the streams of pods could not answer'),
+  );
   const logs = setInterval(() => capLogs(stateDir(lab)), LOGS_MS);
   const runner = await startPodRunner(podRunnerOptions(record, kube, log));
   return {

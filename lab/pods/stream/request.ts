@@ -20,10 +20,16 @@ export interface StreamRequest {
   query: URLSearchParams;
 }
 
+/** Throws StreamError 400 for a path that names nothing. */
 export function readStreamRequest(path: string): StreamRequest {
-  const url = new URL(path, 'http://pods');
-  const [, stream = '', namespace = '', pod = ''] = url.pathname.split('/').map(decodeURIComponent);
-  return { stream, namespace, pod, query: url.searchParams };
+  try {
+    const url = new URL(path, 'http://pods');
+    const words = url.pathname.split('/').map(decodeURIComponent);
+    const [, stream = '', namespace = '', pod = ''] = words;
+    return { stream, namespace, pod, query: url.searchParams };
+  } catch {
+    throw new StreamError(400, `the path ${path} cannot be decoded: ask for /STREAM/NAMESPACE/POD`);
+  }
 }
 
 /** The process of a container that runs. Throws StreamError. */

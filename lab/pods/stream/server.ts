@@ -3,6 +3,12 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
+import {
+  guardRequests,
+  guardServer,
+  guardUpgrades,
+  type OnFailure,
+} from '../../../control/serve/guard.ts';
 import { streamAttach } from './attach.ts';
 import { EXEC_PROTOCOLS } from './channels.ts';
 import { streamExec } from './exec.ts';
@@ -27,14 +33,23 @@ const STREAMERS: Record<string, { protocols: readonly string[]; stream: Streamer
 };
 
 /** Serves until it is closed; what an earlier server left at that path goes first. */
-export async function serveStreams(socketPath: string, stateDir: string): Promise<StreamServer> {
+export async function serveStreams(
+  socketPath: string,
+  stateDir: string,
+  onFailure: OnFailure,
+): Promise<StreamServer> {
   rmSync(socketPath, { force: true });
-  const server = createServer((request, response) => answer(stateDir, request, response));
-  server.on('upgrade', (request, socket, head) => upgrade(stateDir, request, socket, head));
+  const server = createServer(
+    guardRequests((request, response) => answer(stateDir, request, response), onFailure),
+  );
+  const onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+    upgrade(stateDir, request, socket, head);
+  server.on('upgrade', guardUpgrades(onUpgrade, onFailure));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(socketPath, resolve);
   });
+  guardServer(server, onFailure);
   // Whoever can write to it can run commands.
   chmodSync(socketPath, 0o600);
   // Of a client that is not being read from nobody hears that it has gone, unless something is sent to it.
@@ -65,8 +80,8 @@ sockets.on('headers', (headers, request) => {
 });
 
 function answer(stateDir: string, request: IncomingMessage, response: ServerResponse): void {
-  const asked = readStreamRequest(request.url ?? '');
   try {
+    const asked = readStreamRequest(request.url ?? '');
     if (asked.stream !== 'log') throw new StreamError(400, 'this needs a WebSocket');
     streamLog(stateDir, asked, response);
   } catch (error) {
@@ -77,19 +92,19 @@ function answer(stateDir: string, request: IncomingMessage, response: ServerResp
 }
 
 function upgrade(stateDir: string, request: IncomingMessage, socket: Duplex, head: Buffer): void {
-  const asked = readStreamRequest(request.url ?? '');
+  let asked: StreamRequest;
+  try {
+    asked = readStreamRequest(request.url ?? '');
+  } catch (error) {
+    return refuse(socket, (error as Error).message);
+  }
   const streamer = Object.hasOwn(STREAMERS, asked.stream) ? STREAMERS[asked.stream] : undefined;
   const offered = request.headers['sec-websocket-protocol']?.split(/,\s*/) ?? [];
-  socket.on('error', () => socket.destroy());
   const protocol = streamer?.protocols.find((name) => offered.includes(name));
   if (!streamer || !protocol) {
     const known = streamer?.protocols.join(', ') ?? 'none';
-    const body = JSON.stringify(
-      statusOf(400, `unable to upgrade: no protocol in common (this server speaks ${known})`),
-    );
-    const head = 'HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close';
-    socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
-    return;
+    const why = `no protocol in common (this server speaks ${known})`;
+    return refuse(socket, `unable to upgrade: ${why}`);
   }
   chosen.set(request, protocol);
   delete request.headers['sec-websocket-protocol'];
@@ -97,6 +112,12 @@ function upgrade(stateDir: string, request: IncomingMessage, socket: Duplex, hea
     client.on('error', () => client.terminate());
     streamer.stream(stateDir, asked, client);
   });
+}
+
+function refuse(socket: Duplex, message: string): void {
+  const body = JSON.stringify(statusOf(400, message));
+  const head = 'HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close';
+  socket.end(`${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 }
 
 function statusOf(code: number, message: string): object {

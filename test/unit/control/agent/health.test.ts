@@ -2,6 +2,11 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HealthServers } from '../../../../control/agent/health.ts';
+import {
+  checkTables,
+  type Fault,
+  HealthMonitor,
+} from '../../../../control/agent/health-monitor.ts';
 import { Publisher } from '../../../../control/agent/publisher.ts';
 import { readNode } from '../../../../control/model/node.ts';
 import { readService } from '../../../../control/model/service.ts';
@@ -22,8 +27,11 @@ let sink: FakeSink;
 let log: ReturnType<typeof fakeLog>;
 let publisher: Publisher;
 let servers: HealthServers;
+let monitor: HealthMonitor;
+/** What the worker's check finds. */
+let workerFault: Fault | null;
 
-const serverOptions = () => ({ host: HOST, nodePort: 0, tables, publisher, clock, log });
+const serverOptions = () => ({ host: HOST, nodePort: 0, tables, publisher, monitor, clock, log });
 
 beforeEach(async () => {
   clock = new FakeClock(1000);
@@ -34,6 +42,9 @@ beforeEach(async () => {
     ...{ nodeName: 'n1', ranges: RANGES, tables, sink, sources: [], clock, log },
     onRun: () => servers.sync(),
   });
+  workerFault = null;
+  const checks = { tables: checkTables(publisher), worker: () => workerFault };
+  monitor = new HealthMonitor({ checks, clock, log });
   servers = new HealthServers(serverOptions());
   const probe = new HealthServers(serverOptions());
   healthPort = await until(() => probe.nodePort);
@@ -42,6 +53,7 @@ beforeEach(async () => {
 });
 afterEach(() => {
   servers.stop();
+  monitor.stop();
   publisher.stop();
 });
 
@@ -186,6 +198,30 @@ test('the node is not healthy while a change waits for over 60 s, nor are its Se
   sink.failures.length = 0;
   clock.advance(100);
   assert.equal((await ask('/healthz')).status, 200);
+  assert.equal((await askService()).status, 200);
+});
+
+test('a part that is unhealthy is named with its reason and since when, on every health port', async () => {
+  putNode();
+  putService();
+  putEndpoints({ ip: '10.244.1.2', node: 'n1' });
+  clock.advance(100);
+  assert.equal((await askService()).status, 200);
+  workerFault = { reason: 'the worker last ticked 4 s ago' };
+  clock.advance(1000);
+  for (const path of ['/healthz', '/livez']) {
+    const { status, body } = await ask(path);
+    assert.equal(status, 503, path);
+    const [found, ...more] = body.unhealthy as { part: string; reason: string; since: string }[];
+    assert.deepEqual([found!.part, found!.reason, more], ['worker', workerFault.reason, []]);
+    const age = Date.parse(String(body.currentTime)) - Date.parse(found!.since);
+    assert.ok(age > 0 && age <= 1000, 'since it was first seen');
+  }
+  const web = await askService();
+  assert.deepEqual([web.status, web.body.serviceProxyHealthy], [503, false]);
+  workerFault = null;
+  const { status, body } = await ask('/healthz');
+  assert.deepEqual([status, body.unhealthy], [200, undefined]);
   assert.equal((await askService()).status, 200);
 });
 

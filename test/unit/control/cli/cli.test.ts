@@ -21,6 +21,7 @@ import {
 import { formatServices, register as registerServices } from '../../../../control/cli/services.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
 import type { FlowRow } from '../../../../datapath/observe/flows.ts';
+import { fakeLog } from '../agent/fake-sink.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-cli-'));
 const runDirBefore = process.env.KUBETUN_RUN_DIR;
@@ -176,11 +177,24 @@ test('a Service takes a line for each frontend; many endpoints are counted', () 
 
 test('the admin socket answers its owner only, names its paths, and replaces a stale socket', async () => {
   const path = join(folder, 'up', 'node1.sock');
-  const server = await serveAdmin(path, { '/status': () => ({ node: 'node1' }) });
+  const log = fakeLog();
+  const routes = {
+    '/status': () => ({ node: 'node1' }),
+    '/steering': () => {
+      throw new Error('spawnSync ip EMFILE');
+    },
+  };
+  const server = await serveAdmin(path, routes, log);
   try {
     assert.deepEqual(await askAgent('up', 'node1', '/status'), { node: 'node1' });
     const unknown = await askAgent<{ paths: string[] }>('up', 'node1', '/nothing');
-    assert.deepEqual(unknown.paths, ['/status']);
+    assert.deepEqual(unknown.paths, ['/status', '/steering']);
+    await assert.rejects(
+      askAgent('up', 'node1', '/steering'),
+      refusal('KT_AGENT_SILENT', /spawnSync ip EMFILE/),
+    );
+    assert.equal(log.lines.length, 1);
+    assert.deepEqual(await askAgent('up', 'node1', '/status'), { node: 'node1' }, 'it goes on');
     const { mode } = await import('node:fs').then((fs) => fs.statSync(path));
     assert.equal(mode & 0o777, 0o600);
   } finally {
@@ -207,6 +221,15 @@ _kubetun; printf '%s\\n' "\${COMPREPLY[@]}"`;
   assert.equal(stderr, '');
   return stdout.split('\n').filter(Boolean);
 }
+
+test('an admin path that no socket can have is refused before anything is made', async () => {
+  const path = join(folder, 'x'.repeat(108 - folder.length - 1));
+  assert.equal(path.length, 108);
+  await assert.rejects(
+    serveAdmin(path, {}, fakeLog()),
+    refusal('KT_ADMIN_SOCKET', /108 bytes in its path; a socket has at most 107/),
+  );
+});
 
 test('completion in bash follows the tree of commands', () => {
   assert.deepEqual(complete(['con']), ['conntrack']);

@@ -1,0 +1,174 @@
+// Whether an agent does what it is for: what is asked, what was found, and since when.
+import type { Clock } from './pacer.ts';
+import type { Log, Publisher } from './publisher.ts';
+
+/** The parts are looked at so often; a question looks at once. */
+const LOOK_MS = 500;
+/** A change that waits longer than this to be put in force (k8s pkg/proxy/healthcheck). */
+const PENDING_MS_MAX = 60_000;
+/** The worker ticks ten times a second. */
+const HEARTBEAT_MS_MAX = 3000;
+/** The worker takes an image over between two batches, and wakes up for it. */
+const ACKNOWLEDGE_MS_MAX = 3000;
+/** Rules and routes are compared every few seconds. */
+const RECONCILED_MS_MAX = 20_000;
+
+/** Why a part is unhealthy; `sinceMs` where the part itself knows it. */
+export interface Fault {
+  reason: string;
+  sinceMs?: number;
+}
+
+/** Finds what is wrong with one part; null if nothing is. `nowMs` is the clock's time. */
+export type HealthCheck = (nowMs: number) => Fault | null;
+
+/** A part that is unhealthy. */
+export interface UnhealthyPart {
+  part: string;
+  reason: string;
+  sinceMs: number;
+}
+
+export interface HealthMonitorOptions {
+  /** By the name of their part. */
+  checks: Record<string, HealthCheck>;
+  clock: Clock;
+  log: Log;
+}
+
+/** Runs the checks of an agent, remembers since when a part is unhealthy, and logs changes. */
+export class HealthMonitor {
+  readonly #options: HealthMonitorOptions;
+  readonly #unhealthy = new Map<string, UnhealthyPart>();
+  #cancel: () => void;
+
+  constructor(options: HealthMonitorOptions) {
+    this.#options = options;
+    this.#cancel = options.clock.after(LOOK_MS, () => this.#turn());
+  }
+
+  get isHealthy(): boolean {
+    return this.look().length === 0;
+  }
+
+  /** Checks every part now; those that are unhealthy. */
+  look(): UnhealthyPart[] {
+    const nowMs = this.#options.clock.nowMs();
+    for (const [part, check] of Object.entries(this.#options.checks)) {
+      this.#note(part, faultOf(check, nowMs), nowMs);
+    }
+    return [...this.#unhealthy.values()];
+  }
+
+  /** The same for people and scripts: `since` is RFC 3339. */
+  report(): { healthy: boolean; unhealthy: { part: string; reason: string; since: string }[] } {
+    const parts = this.look();
+    const originMs = Date.now() - this.#options.clock.nowMs();
+    return { healthy: parts.length === 0, unhealthy: parts.map((part) => dated(part, originMs)) };
+  }
+
+  stop(): void {
+    this.#cancel();
+  }
+
+  #turn(): void {
+    this.look();
+    this.#cancel = this.#options.clock.after(LOOK_MS, () => this.#turn());
+  }
+
+  #note(part: string, fault: Fault | null, nowMs: number): void {
+    const { log } = this.#options;
+    const before = this.#unhealthy.get(part);
+    if (fault) {
+      const sinceMs = before?.sinceMs ?? fault.sinceMs ?? nowMs;
+      this.#unhealthy.set(part, { part, reason: fault.reason, sinceMs });
+      if (!before) log.warn({ part, reason: fault.reason }, 'unhealthy');
+    } else if (before) {
+      this.#unhealthy.delete(part);
+      log.info({ part, ms: Math.round(nowMs - before.sinceMs) }, 'healthy again');
+    }
+  }
+}
+
+/** @param originMs the wall clock's time, in ms, at which the other times count from. */
+export function dated({ part, reason, sinceMs }: UnhealthyPart, originMs: number) {
+  return { part, reason, since: new Date(originMs + sinceMs).toISOString() };
+}
+
+/** A check that throws has found a fault as well. */
+function faultOf(check: HealthCheck, nowMs: number): Fault | null {
+  try {
+    return check(nowMs);
+  } catch (error) {
+    return { reason: `cannot be checked: ${String(error)}` };
+  }
+}
+
+/** Unhealthy before the first image, and while a change waits for too long. */
+export function checkTables(publisher: Pick<Publisher, 'progress'>): HealthCheck {
+  return (nowMs) => {
+    const { pendingSinceMs, updatedMs } = publisher.progress;
+    if (updatedMs === null) return { reason: 'no tables are in force yet' };
+    if (pendingSinceMs === null || nowMs - pendingSinceMs <= PENDING_MS_MAX) return null;
+    const waited = Math.round((nowMs - pendingSinceMs) / 1000);
+    return { reason: `a change has waited for ${waited} s`, sinceMs: pendingSinceMs };
+  };
+}
+
+/** What is looked at of a datapath's worker. */
+export interface WorkerSigns {
+  /** Why no worker serves; null while one does. */
+  readonly workerFailure: string | null;
+  /** Ms since the worker last ticked. */
+  heartbeatAgeMs(): number;
+}
+
+/** Unhealthy while no worker serves, and while its heartbeat stands still. */
+export function checkWorker(engine: WorkerSigns): HealthCheck {
+  return (nowMs) => {
+    if (engine.workerFailure !== null) return { reason: engine.workerFailure };
+    const ageMs = engine.heartbeatAgeMs();
+    if (ageMs <= HEARTBEAT_MS_MAX) return null;
+    const age = Math.round(ageMs / 1000);
+    return { reason: `the worker last ticked ${age} s ago`, sinceMs: nowMs - ageMs };
+  };
+}
+
+/** Unhealthy while a published image is not taken over. */
+export function checkImage(sink: {
+  readonly generation: number;
+  acknowledged(): number;
+}): HealthCheck {
+  let last = -1;
+  let sinceMs: number | null = null;
+  return (nowMs) => {
+    const acknowledged = sink.acknowledged();
+    // Under steady changes there is always a newer one: it counts that they are being taken over.
+    if (acknowledged >= sink.generation || acknowledged !== last) sinceMs = null;
+    last = acknowledged;
+    if (acknowledged >= sink.generation) return null;
+    sinceMs ??= nowMs;
+    if (nowMs - sinceMs <= ACKNOWLEDGE_MS_MAX) return null;
+    const reason = `image ${sink.generation} is not taken over; ${acknowledged} is in force`;
+    return { reason, sinceMs };
+  };
+}
+
+/** What is looked at of what the agent has applied to the system; times are of the agent's clock, in ms. */
+export interface Reconciled {
+  status(): { okAtMs: number; missing: string[] };
+}
+
+/** Unhealthy while rules, routes or devices are missing, and when nothing has compared them for long. */
+export function checkSteering(reconciler: Reconciled): HealthCheck {
+  return (nowMs) => {
+    const { okAtMs, missing } = reconciler.status();
+    if (missing.length > 0) {
+      const more = missing.length > 1 ? ` and ${missing.length - 1} more` : '';
+      return { reason: `not in force: ${missing[0]}${more}`, sinceMs: okAtMs };
+    }
+    if (nowMs - okAtMs <= RECONCILED_MS_MAX) return null;
+    const age = Math.round((nowMs - okAtMs) / 1000);
+    return { reason: `last compared with the system ${age} s ago`, sinceMs: okAtMs };
+  };
+}

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  checkImage,
+  checkSteering,
+  checkWorker,
+  type Fault,
+  HealthMonitor,
+} from '../../../../control/agent/health-monitor.ts';
+import { FakeClock } from './fake-clock.ts';
+import { fakeLog } from './fake-sink.ts';
+
+test('remembers since when a part is unhealthy and says each change once', () => {
+  const clock = new FakeClock(1000);
+  const log = fakeLog();
+  let fault: Fault | null = null;
+  const monitor = new HealthMonitor({ checks: { worker: () => fault }, clock, log });
+  clock.advance(5000);
+  assert.deepEqual([monitor.isHealthy, log.lines], [true, []]);
+  fault = { reason: 'dead' };
+  clock.advance(5000);
+  assert.deepEqual(monitor.look(), [{ part: 'worker', reason: 'dead', sinceMs: 6500 }]);
+  fault = { reason: 'still dead' };
+  assert.deepEqual(monitor.look(), [{ part: 'worker', reason: 'still dead', sinceMs: 6500 }]);
+  assert.equal(log.lines.length, 1);
+  fault = null;
+  clock.advance(500);
+  assert.deepEqual([monitor.isHealthy, log.lines.length], [true, 2]);
+  monitor.stop();
+  assert.equal(clock.waiting, 0);
+});
+
+test('a check that throws makes its part unhealthy and costs the others nothing', () => {
+  const fail = () => {
+    throw new Error('EMFILE');
+  };
+  const checks = { steering: fail, worker: () => ({ reason: 'dead' }) };
+  const monitor = new HealthMonitor({ checks, clock: new FakeClock(), log: fakeLog() });
+  const { healthy, unhealthy } = monitor.report();
+  assert.equal(healthy, false);
+  assert.deepEqual(
+    unhealthy.map(({ part, reason }) => `${part}: ${reason}`),
+    ['steering: cannot be checked: Error: EMFILE', 'worker: dead'],
+  );
+  monitor.stop();
+});
+
+test('a worker is unhealthy while none serves, and 3 s after its last tick', () => {
+  let ageMs = 3000;
+  let workerFailure: string | null = null;
+  const check = checkWorker({
+    get workerFailure() {
+      return workerFailure;
+    },
+    heartbeatAgeMs: () => ageMs,
+  });
+  assert.equal(check(10_000), null);
+  ageMs = 3001;
+  assert.equal(check(10_000)?.sinceMs, 6999);
+  ageMs = 0;
+  workerFailure = 'the worker ended: boom';
+  assert.deepEqual(check(10_000), { reason: 'the worker ended: boom' });
+});
+
+test('an image that is not taken over for 3 s is unhealthy; steady changes that are taken over are not', () => {
+  const sink = { generation: 5, taken: 5, acknowledged: () => sink.taken };
+  const check = checkImage(sink);
+  assert.equal(check(0), null);
+  for (let ms = 0; ms < 10_000; ms += 500) {
+    sink.generation += 10;
+    sink.taken = sink.generation - 1;
+    assert.equal(check(ms), null, 'behind by one, and going on');
+  }
+  assert.equal(check(12_000), null);
+  assert.equal(check(15_001)?.sinceMs, 9500);
+  sink.taken = sink.generation;
+  assert.equal(check(15_002), null);
+});
+
+test('steering is unhealthy while something is missing, and when it was not compared for 20 s', () => {
+  const status = { okAtMs: 1000, missing: [] as string[] };
+  const check = checkSteering({ status: () => status });
+  assert.equal(check(21_000), null);
+  assert.equal(check(21_001)?.sinceMs, 1000);
+  status.missing = ['rule 100', 'route', 'sysctl'];
+  const reason = 'not in force: rule 100 and 2 more';
+  assert.deepEqual(check(2000), { reason, sinceMs: 1000 });
+});
