@@ -21,7 +21,6 @@ export function requireSocketPath(path: string): string {
     'KT_ADMIN_SOCKET',
     `the admin socket ${path} has ${bytes} bytes in its path; a socket has at most ${SOCKET_PATH_BYTES_MAX}`,
     'name a shorter one with --admin, or a shorter folder with KUBETUN_RUN_DIR',
-    { usage: true },
   );
 }
 
