@@ -1,7 +1,7 @@
 // What the server serves: one row per kind. Everything that differs between kinds is named here.
 import { KINDS, type KubeKind } from '../kube/kinds.ts';
 import type { Allocator } from './allocate/allocator.ts';
-import { defaultEndpointSlice, defaultPod, defaultService } from './defaults.ts';
+import { defaultEndpointSlice, defaultPod } from './defaults.ts';
 import {
   DNS_LABEL_1035_HINT,
   DNS_LABEL_HINT,
@@ -24,6 +24,7 @@ import { defaultNetworkPolicy, validateNetworkPolicy } from './validate/networkp
 import { validateNode } from './validate/node.ts';
 import { validatePod } from './validate/pod.ts';
 import { validateService } from './validate/service.ts';
+import { defaultService } from './validate/service-defaults.ts';
 import { validateDeployment, validateReplicaSet } from './validate/workload.ts';
 import { defaultDeployment, defaultReplicaSet } from './workload-defaults.ts';
 

@@ -48,7 +48,8 @@ export function seedCluster(
     {
       kind: ENDPOINTS,
       object: {
-        metadata: { name },
+        // The slice is there already.
+        metadata: { name, labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } },
         subsets: [
           {
             addresses: [{ ip: api.address }],
@@ -59,7 +60,12 @@ export function seedCluster(
     },
   ];
   for (const { kind, object } of seeds) {
+    const { metadata } = object;
     if (!store.get(kind.plural, namespace, name)) registry.create(kind, namespace, object);
+    // An earlier version may have left out a label.
+    else if ('labels' in metadata) {
+      registry.patch(kind, OWN, { metadata: { labels: metadata.labels } }, false);
+    }
     store.subscribe(kind.plural, ({ type, object: { metadata } }) => {
       if (type !== 'DELETED' || metadata.name !== name || metadata.namespace !== namespace) return;
       // Whoever deletes all Services means their own.

@@ -55,7 +55,8 @@ export class StatusError extends Error {
       status: 'Failure',
       message: this.message,
       reason: this.reason,
-      ...(Object.keys(this.details).length > 0 && { details: this.details }),
+      // Clients such as kubectl read it without looking whether it is there.
+      details: this.details,
       code: this.code,
     };
   }

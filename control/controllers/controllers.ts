@@ -3,6 +3,7 @@ import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import { DeploymentController } from './deployment/controller.ts';
 import { EndpointSliceController } from './endpoints/controller.ts';
 import { EndpointsController } from './endpoints/legacy.ts';
+import { MirroringController } from './endpoints/mirror.ts';
 import { EventExpiry } from './event-expiry.ts';
 import { GarbageCollector } from './garbage.ts';
 import { LoadBalancerController } from './loadbalancer/controller.ts';
@@ -32,6 +33,7 @@ export function startControllers(
   const all = [
     new EndpointSliceController(cluster),
     new EndpointsController(cluster),
+    new MirroringController(cluster),
     new Scheduler(cluster),
     new NamespaceController(cluster),
     new GarbageCollector(cluster),

@@ -55,8 +55,11 @@ export class Allocator {
     const taken: (() => void)[] = [];
     try {
       this.#allocateAddress(object, spec, holder, taken);
+      // A number that the client names for health checks must not be drawn for a port.
+      const isNamed = Boolean(spec.healthCheckNodePort);
+      if (isNamed) this.#allocateHealthPort(object, spec, taken);
       this.#allocatePorts(object, spec, holder, taken);
-      this.#allocateHealthPort(object, spec, old?.spec as Spec | undefined, taken);
+      if (!isNamed) this.#allocateHealthPort(object, spec, taken);
     } catch (error) {
       for (const giveBack of taken) giveBack();
       throw error;
@@ -111,30 +114,25 @@ export class Allocator {
   }
 
   #allocatePorts(object: KubeObject, spec: Spec, holder: string, taken: (() => void)[]): void {
-    const dynamic = spec.type === 'LoadBalancer' && spec.allocateLoadBalancerNodePorts === false;
-    const needs = spec.type === 'NodePort' || spec.type === 'LoadBalancer';
-    if (!needs) return;
+    if (spec.type !== 'NodePort' && spec.type !== 'LoadBalancer') return;
+    const draws = spec.type === 'NodePort' || spec.allocateLoadBalancerNodePorts !== false;
     const ports = spec.ports ?? [];
+    const take = (i: number) =>
+      this.#takePort(object, `spec.ports[${i}].nodePort`, ports[i]!, holder, taken);
+    // Numbers that the client names come first: none of them may be drawn for another port.
+    for (const [i, port] of ports.entries()) if (port.nodePort) take(i);
     for (const [i, port] of ports.entries()) {
-      if (!port.nodePort && dynamic) continue;
+      if (port.nodePort || !draws) continue;
       // The same number may serve one Service on several protocols.
-      port.nodePort ||= this.#sisterPort(ports, i) ?? this.#freePort(port.protocol);
-      this.#takePort(object, `spec.ports[${i}].nodePort`, port, holder, taken);
+      port.nodePort = this.#sisterPort(ports, port) ?? this.#freePort(port.protocol);
+      take(i);
     }
   }
 
   /** Load balancers ask each node for its own endpoints there. Source: k8s pkg/registry/core/service/storage/alloc.go. */
-  #allocateHealthPort(
-    object: KubeObject,
-    spec: Spec,
-    old: Spec | undefined,
-    taken: (() => void)[],
-  ): void {
-    if (spec.type !== 'LoadBalancer' || spec.externalTrafficPolicy !== 'Local') {
-      delete spec.healthCheckNodePort;
-      return;
-    }
-    spec.healthCheckNodePort ||= old?.healthCheckNodePort || this.#freePort('TCP');
+  #allocateHealthPort(object: KubeObject, spec: Spec, taken: (() => void)[]): void {
+    if (spec.type !== 'LoadBalancer' || spec.externalTrafficPolicy !== 'Local') return;
+    spec.healthCheckNodePort ||= this.#freePort('TCP');
     const port = { protocol: 'TCP', nodePort: spec.healthCheckNodePort };
     this.#takePort(object, 'spec.healthCheckNodePort', port, healthHolderOf(object), taken);
   }
@@ -161,9 +159,11 @@ export class Allocator {
   }
 
   /** The node port of the same port on another protocol, where it is free for this one. */
-  #sisterPort(ports: NonNullable<Spec['ports']>, i: number): number | undefined {
-    const own = ports[i]!;
-    const sister = ports.find((p, j) => j < i && p.port === own.port && p.nodePort);
+  #sisterPort(
+    ports: NonNullable<Spec['ports']>,
+    own: { port: number; protocol: string },
+  ): number | undefined {
+    const sister = ports.find((p) => p.port === own.port && p.nodePort);
     const free = sister && !this.#ports.has(`${own.protocol}/${sister.nodePort}`);
     return free ? sister.nodePort : undefined;
   }

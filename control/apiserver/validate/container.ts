@@ -2,7 +2,7 @@
 import { DNS_LABEL_HINT, isDnsLabel, isPortName } from '../names.ts';
 import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { validateLifecycle, validateProbe } from './probe.ts';
-import { isPort, PORT_HINT } from './service.ts';
+import { isPort, PORT_HINT } from './service-ports.ts';
 
 const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
 const PROBES = ['livenessProbe', 'readinessProbe', 'startupProbe'];

@@ -1,43 +1,16 @@
-// Rules of Endpoints, and of the addresses that an endpoint may have: pkg/apis/core/validation (ValidateEndpoints).
-import { BlockList, isIP } from 'node:net';
+// Rules of Endpoints: pkg/apis/core/validation (ValidateEndpoints).
 import { DNS_LABEL_HINT, isDnsLabel } from '../names.ts';
 import type { KubeObject } from '../object.ts';
 import { type FieldError, notSupported, required, wrong } from '../status.ts';
-import { isPort, PORT_HINT } from './service.ts';
+import { validateUnicast } from './addresses.ts';
+import { isPort, PORT_HINT } from './service-ports.ts';
 
 const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
-const IP_HINT = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
-
-/** Addresses that mean the machine itself or its own wire: a way around a firewall, were they endpoints. */
-const SPECIAL = [
-  ['may not be unspecified (0.0.0.0 or ::)', '0.0.0.0/32', '::/128'],
-  ['may not be in the loopback range (127.0.0.0/8, ::1/128)', '127.0.0.0/8', '::1/128'],
-  ['may not be in the link-local range (169.254.0.0/16, fe80::/10)', '169.254.0.0/16', 'fe80::/10'],
-  [
-    'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)',
-    '224.0.0.0/24',
-    'ff02::/16',
-  ],
-].map(([hint, ...ranges]): [hint: string, block: BlockList] => {
-  const block = new BlockList();
-  for (const range of ranges) {
-    const [address, prefix] = range.split('/') as [string, string];
-    block.addSubnet(address, Number(prefix), familyOf(address));
-  }
-  return [hint!, block];
-});
 
 interface Subset {
   addresses?: { ip?: string; hostname?: string }[];
   notReadyAddresses?: { ip?: string; hostname?: string }[];
   ports?: { name?: string; port?: number; protocol?: string }[];
-}
-
-/** What is wrong with an address of an endpoint. */
-export function validateEndpointAddress(field: string, ip: string): FieldError[] {
-  if (!isIP(ip)) return [wrong(field, ip, IP_HINT)];
-  const found = SPECIAL.find(([, block]) => block.check(ip, familyOf(ip)));
-  return found ? [wrong(field, ip, found[0])] : [];
 }
 
 export function defaultEndpoints(object: KubeObject): void {
@@ -57,7 +30,7 @@ export function validateEndpoints(object: KubeObject): FieldError[] {
     for (const [list, rows] of Object.entries({ addresses, notReadyAddresses })) {
       for (const [j, { ip = '', hostname }] of rows.entries()) {
         const place = `${at}.${list}[${j}]`;
-        errors.push(...validateEndpointAddress(`${place}.ip`, ip));
+        errors.push(...validateUnicast(`${place}.ip`, ip));
         if (hostname && !isDnsLabel(hostname)) {
           errors.push(wrong(`${place}.hostname`, hostname, DNS_LABEL_HINT));
         }
@@ -74,8 +47,4 @@ export function validateEndpoints(object: KubeObject): FieldError[] {
     }
     return errors;
   });
-}
-
-function familyOf(address: string): 'ipv4' | 'ipv6' {
-  return address.includes(':') ? 'ipv6' : 'ipv4';
 }

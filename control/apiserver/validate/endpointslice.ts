@@ -2,7 +2,7 @@
 import { parseAddress } from '../../../datapath/wire/address.ts';
 import type { KubeObject } from '../object.ts';
 import { type FieldError, notSupported, required, wrong } from '../status.ts';
-import { validateEndpointAddress } from './endpoints.ts';
+import { validateUnicast } from './addresses.ts';
 
 const ENDPOINTS_MAX = 1000;
 const ADDRESS_TYPES = ['FQDN', 'IPv4', 'IPv6'];
@@ -28,7 +28,7 @@ export function validateEndpointSlice(
       if (type === 'IPv4' && parseAddress(address) === null) {
         return [wrong(field, address, 'must be a valid IPv4 address')];
       }
-      return type === 'FQDN' ? [] : validateEndpointAddress(field, address);
+      return type === 'FQDN' ? [] : validateUnicast(field, address);
     });
   });
 }

@@ -11,7 +11,7 @@ import {
 } from '../names.ts';
 import type { KubeObject } from '../object.ts';
 import { type FieldError, forbidden, notSupported, required, tooLong, wrong } from '../status.ts';
-import { isPort, PORT_HINT } from './service.ts';
+import { isPort, PORT_HINT } from './service-ports.ts';
 
 const CLASS_ANNOTATION = 'kubernetes.io/ingress.class';
 const PATH_TYPES = ['Exact', 'ImplementationSpecific', 'Prefix'];

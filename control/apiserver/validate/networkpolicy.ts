@@ -1,15 +1,15 @@
 // Rules of NetworkPolicies, and what they leave out: pkg/apis/networking/validation (ValidateNetworkPolicySpec),
 // pkg/apis/networking/v1/defaults.go.
-import { BlockList, isIP } from 'node:net';
+import { BlockList } from 'node:net';
 import { isPortName } from '../names.ts';
 import type { KubeObject } from '../object.ts';
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
+import { CIDR_HINT, parseCidr } from './addresses.ts';
 import { validateLabelSelector } from './label-selector.ts';
-import { isPort, PORT_HINT } from './service.ts';
+import { isPort, PORT_HINT } from './service-ports.ts';
 
 const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
 const POLICY_TYPES = ['Egress', 'Ingress'];
-const CIDR_HINT = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
 const PORT_NAME_HINT = 'must be a valid port name of at most 15 characters';
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
@@ -95,17 +95,6 @@ function validateBlock(at: string, { cidr, except }: any): FieldError[] {
     const isInside = inner.prefix > outer.prefix && block.check(inner.address, inner.family);
     return isInside ? [] : [wrong(field, text, 'must be a strict subset of `cidr`')];
   });
-}
-
-/** Null if it is none. */
-function parseCidr(
-  text: string,
-): { address: string; prefix: number; family: 'ipv4' | 'ipv6' } | null {
-  const [, address = '', bits] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
-  const version = isIP(address);
-  const prefix = Number(bits);
-  if (version === 0 || prefix > (version === 4 ? 32 : 128)) return null;
-  return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' };
 }
 
 function each<T>(

@@ -1,73 +1,56 @@
-// Rules of Services across fields: pkg/apis/core/validation (ValidateService).
-import { parseAddress } from '../../../datapath/wire/address.ts';
-import { DNS_LABEL_HINT, isDnsLabel, isPortName } from '../names.ts';
-import type { KubeObject } from '../object.ts';
-import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
-import { validateLabels } from './labels.ts';
+// Rules of Services across fields: pkg/apis/core/validation (ValidateService, ValidateServiceUpdate).
+import { isQualifiedName, isSubdomain, SUBDOMAIN_HINT } from '../names.ts';
+import { isEqual, type KubeObject } from '../object.ts';
+import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
+import { CIDR_HINT, parseCidr, validateUnicast } from './addresses.ts';
+import { QUALIFIED_HINT, validateLabels } from './labels.ts';
+import { hasHealthPort, hasNodePorts, isExternal } from './service-defaults.ts';
+import { validateFamilies } from './service-families.ts';
+import { isPort, PORT_HINT, validatePorts } from './service-ports.ts';
 
-export const PORT_HINT = 'must be between 1 and 65535, inclusive';
-const PORT_NAME_HINT = 'must be a valid port name of at most 15 characters';
 const TYPES = ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'];
-const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
+const POLICIES = ['Cluster', 'Local'];
+const DISTRIBUTIONS = ['PreferClose', 'PreferSameNode', 'PreferSameZone'];
 const AFFINITY_S_MAX = 86_400;
+const LOAD_BALANCER_ALONE = "may only be used when `type` is 'LoadBalancer'";
+const EXTERNAL_NAME = 'may not be set for ExternalName services';
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
 export function validateService(object: KubeObject, old: KubeObject | undefined): FieldError[] {
   const { spec } = object;
-  const errors: FieldError[] = [];
-  if (!TYPES.includes(spec.type)) errors.push(notSupported('spec.type', spec.type, TYPES));
-  const headless = spec.clusterIP === 'None';
-  if (spec.type === 'ExternalName') {
-    if (!spec.externalName) errors.push(required('spec.externalName'));
-  } else if (!spec.ports?.length && !headless) errors.push(required('spec.ports'));
-  if (headless && ['NodePort', 'LoadBalancer'].includes(spec.type)) {
-    errors.push(
-      wrong('spec.clusterIPs[0]', 'None', `may not be set to 'None' for ${spec.type} services`),
-    );
-  }
-  errors.push(
+  return [
+    ...(old ? validateUpdate(spec, old.spec) : []),
+    ...validateType(spec),
     ...validatePorts(spec),
-    ...validateAffinity(spec),
-    ...validateAddresses(spec),
-    ...validatePolicies(spec),
     ...validateLabels('spec.selector', spec.selector),
-    ...validateClusterIP(spec, old?.spec),
-  );
-  return errors;
+    ...validateAffinity(spec),
+    ...validateFamilies(spec, old?.spec),
+    ...(spec.externalIPs ?? []).flatMap((ip: string, i: number) =>
+      validateUnicast(`spec.externalIPs[${i}]`, ip),
+    ),
+    ...validateBalancer(spec),
+    ...validatePolicies(spec),
+  ];
 }
 
-function validatePorts(spec: any): FieldError[] {
+function validateType(spec: any): FieldError[] {
+  const { type, clusterIP, externalName } = spec;
   const errors: FieldError[] = [];
-  const names = new Set<string>();
-  const numbers = new Set<string>();
-  const ports: any[] = spec.ports ?? [];
-  const needsNode = spec.type === 'NodePort' || spec.type === 'LoadBalancer';
-  for (const [i, port] of ports.entries()) {
-    const at = `spec.ports[${i}]`;
-    if (!isPort(port.port)) errors.push(wrong(`${at}.port`, port.port, PORT_HINT));
-    if (!PROTOCOLS.includes(port.protocol)) {
-      errors.push(notSupported(`${at}.protocol`, port.protocol, PROTOCOLS));
+  if (!TYPES.includes(type)) errors.push(notSupported('spec.type', type, TYPES));
+  if (type !== 'ExternalName') {
+    if (!spec.ports?.length && clusterIP !== 'None') errors.push(required('spec.ports'));
+    if (clusterIP === 'None' && hasNodePorts(spec)) {
+      const why = `may not be set to 'None' for ${type} services`;
+      errors.push(wrong('spec.clusterIPs[0]', 'None', why));
     }
-    const target = port.targetPort;
-    if (typeof target === 'string' ? !isPortName(target) : !isPort(target)) {
-      const hint = typeof target === 'string' ? PORT_NAME_HINT : PORT_HINT;
-      errors.push(wrong(`${at}.targetPort`, target, hint));
-    }
-    if (ports.length > 1 && !port.name) errors.push(required(`${at}.name`));
-    if (port.name && names.has(port.name)) errors.push(duplicate(`${at}.name`, port.name));
-    // A label like any other; only what a targetPort names is a port name, of 15 characters.
-    if (port.name && !isDnsLabel(port.name)) {
-      errors.push(wrong(`${at}.name`, port.name, DNS_LABEL_HINT));
-    }
-    const number = `${port.protocol}/${port.port}`;
-    if (numbers.has(number)) {
-      errors.push(duplicate(at, { port: port.port, protocol: port.protocol }));
-    }
-    if (port.nodePort && !needsNode) {
-      errors.push(forbidden(`${at}.nodePort`, `may not be used when \`type\` is '${spec.type}'`));
-    }
-    names.add(port.name);
-    numbers.add(number);
+    return errors;
+  }
+  if (spec.clusterIPs?.length) errors.push(forbidden('spec.clusterIPs', EXTERNAL_NAME));
+  if (spec.ipFamilies?.length) errors.push(forbidden('spec.ipFamilies', EXTERNAL_NAME));
+  if (spec.ipFamilyPolicy) errors.push(forbidden('spec.ipFamilyPolicy', EXTERNAL_NAME));
+  if (!externalName) errors.push(required('spec.externalName'));
+  else if (!isSubdomain(externalName.replace(/\.$/, ''))) {
+    errors.push(wrong('spec.externalName', externalName, SUBDOMAIN_HINT));
   }
   return errors;
 }
@@ -83,42 +66,73 @@ function validateAffinity(spec: any): FieldError[] {
   return [wrong(field, seconds, `must be greater than 0 and less than ${AFFINITY_S_MAX}`)];
 }
 
-function validateAddresses(spec: any): FieldError[] {
+/** What only a Service of type LoadBalancer may have. */
+function validateBalancer(spec: any): FieldError[] {
   const errors: FieldError[] = [];
-  for (const [i, address] of (spec.externalIPs ?? []).entries()) {
-    if (parseAddress(address) === null) {
-      const hint = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
-      errors.push(wrong(`spec.externalIPs[${i}]`, address, hint));
-    }
+  const isBalancer = spec.type === 'LoadBalancer';
+  // Upstream writes this field with a capital letter.
+  const field = 'spec.LoadBalancerSourceRanges';
+  const ranges: string[] = spec.loadBalancerSourceRanges ?? [];
+  if (ranges.length > 0 && !isBalancer) errors.push(forbidden(field, LOAD_BALANCER_ALONE));
+  for (const [i, range] of ranges.entries()) {
+    // Upstream lets spaces stand around a range.
+    if (!parseCidr(range.trim())) errors.push(wrong(`${field}[${i}]`, range.trim(), CIDR_HINT));
   }
-  if (spec.loadBalancerSourceRanges?.length && spec.type !== 'LoadBalancer') {
-    const hint = "may only be used when `type` is 'LoadBalancer'";
-    errors.push(forbidden('spec.LoadBalancerSourceRanges', hint));
+  const { allocateLoadBalancerNodePorts, loadBalancerClass } = spec;
+  if (allocateLoadBalancerNodePorts !== undefined && !isBalancer) {
+    errors.push(forbidden('spec.allocateLoadBalancerNodePorts', LOAD_BALANCER_ALONE));
+  }
+  if (loadBalancerClass === undefined) return errors;
+  if (!isBalancer) errors.push(forbidden('spec.loadBalancerClass', LOAD_BALANCER_ALONE));
+  else if (!isQualifiedName(loadBalancerClass)) {
+    errors.push(wrong('spec.loadBalancerClass', loadBalancerClass, QUALIFIED_HINT));
   }
   return errors;
 }
 
 function validatePolicies(spec: any): FieldError[] {
-  const kinds = ['Cluster', 'Local'];
-  return ['internalTrafficPolicy', 'externalTrafficPolicy']
-    .filter((name) => spec[name] !== undefined && !kinds.includes(spec[name]))
-    .map((name) => notSupported(`spec.${name}`, spec[name], kinds));
+  const errors: FieldError[] = [];
+  const { internalTrafficPolicy, externalTrafficPolicy, trafficDistribution } = spec;
+  const field = 'spec.externalTrafficPolicy';
+  if (isExternal(spec)) {
+    if (!POLICIES.includes(externalTrafficPolicy)) {
+      errors.push(notSupported(field, externalTrafficPolicy, POLICIES));
+    }
+  } else if (externalTrafficPolicy) {
+    const why = 'may only be set for externally-accessible services';
+    errors.push(wrong(field, externalTrafficPolicy, why));
+  }
+  const { healthCheckNodePort: health } = spec;
+  if (health && !hasHealthPort(spec)) {
+    const why =
+      "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+    errors.push(wrong('spec.healthCheckNodePort', health, why));
+  } else if (health && !isPort(health)) {
+    errors.push(wrong('spec.healthCheckNodePort', health, PORT_HINT));
+  }
+  if (internalTrafficPolicy !== undefined && !POLICIES.includes(internalTrafficPolicy)) {
+    errors.push(notSupported('spec.internalTrafficPolicy', internalTrafficPolicy, POLICIES));
+  }
+  if (trafficDistribution !== undefined && !DISTRIBUTIONS.includes(trafficDistribution)) {
+    errors.push(notSupported('spec.trafficDistribution', trafficDistribution, DISTRIBUTIONS));
+  }
+  return errors;
 }
 
-function validateClusterIP(spec: any, old: any): FieldError[] {
-  const { clusterIP } = spec;
-  if (clusterIP && clusterIP !== 'None' && parseAddress(clusterIP) === null) {
-    const hint = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
-    return [wrong('spec.clusterIPs[0]', clusterIP, hint)];
+function validateUpdate(spec: any, old: any): FieldError[] {
+  const errors: FieldError[] = [];
+  const isNamed = [spec, old].some(({ type }) => type === 'ExternalName');
+  if (!isNamed && !isEqual(spec.clusterIP, old.clusterIP)) {
+    errors.push(wrong('spec.clusterIPs[0]', spec.clusterIPs, 'may not change once set'));
   }
-  const had = old && old.type !== 'ExternalName' && old.clusterIP;
-  if (had && spec.type !== 'ExternalName' && clusterIP !== had) {
-    return [wrong('spec.clusterIPs[0]', clusterIP, 'may not change once set')];
+  const isBalanced = [spec, old].every(({ type }) => type === 'LoadBalancer');
+  if (isBalanced && spec.loadBalancerClass !== old.loadBalancerClass) {
+    errors.push(wrong('spec.loadBalancerClass', spec.loadBalancerClass, 'may not change once set'));
   }
-  return [];
-}
-
-export function isPort(value: unknown): boolean {
-  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 65_535;
+  const isSame = spec.healthCheckNodePort === old.healthCheckNodePort;
+  if ([spec, old].every(hasHealthPort) && !isSame) {
+    errors.push(forbidden('spec.healthCheckNodePort', 'field is immutable'));
+  }
+  return errors;
 }
 // biome-ignore-end lint/suspicious/noExplicitAny: as above.

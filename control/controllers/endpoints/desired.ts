@@ -28,7 +28,7 @@ export interface EndpointGroup {
 /** Key that tells groups apart. */
 export function portsKey(ports: SlicePort[] | undefined): string {
   return JSON.stringify(
-    (ports ?? []).map((p) => [p.name, p.port, p.protocol, p.appProtocol ?? '']).sort(),
+    (ports ?? []).map((p) => [p.name ?? '', p.port, p.protocol, p.appProtocol ?? '']).sort(),
   );
 }
 
@@ -115,13 +115,17 @@ function portsOf(service: KubeObject, pod: KubeObject): SlicePort[] {
   return ports;
 }
 
-function namedPort(pod: KubeObject, name: string, protocol: string): number | null {
-  const containers: { ports?: { name?: string; protocol?: string; containerPort: number }[] }[] =
-    pod.spec.containers;
-  for (const container of containers) {
-    const found = container.ports?.find(
-      (p) => p.name === name && (p.protocol ?? 'TCP') === protocol,
-    );
+/** Source: pkg/api/v1/pod (FindPort). Init containers that stay serve as long as the pod does. */
+function namedPort({ spec }: KubeObject, name: string, protocol: string): number | null {
+  const sideCars = (spec.initContainers ?? []).filter(
+    ({ restartPolicy }: { restartPolicy?: string }) => restartPolicy === 'Always',
+  );
+  const containers: { ports?: { name?: string; protocol?: string; containerPort: number }[] }[] = [
+    ...spec.containers,
+    ...sideCars,
+  ];
+  for (const { ports } of containers) {
+    const found = ports?.find((p) => p.name === name && (p.protocol ?? 'TCP') === protocol);
     if (found) return found.containerPort;
   }
   return null;

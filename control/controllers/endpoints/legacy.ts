@@ -46,13 +46,19 @@ export class EndpointsController {
     this.#unsubscribe = [
       store.subscribe('services', ({ object }) => this.queue.add(keyOf(object))),
       store.subscribe('endpointslices', (event) => this.#onSlice(event)),
-      store.subscribe('endpoints', ({ object }) => this.queue.add(keyOf(object))),
+      store.subscribe('endpoints', ({ object }) => this.#onEndpoints(object)),
     ];
   }
 
   stop(): void {
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.queue.stop();
+  }
+
+  /** Endpoints that are written before their Service wait for it; they end with it. */
+  #onEndpoints(object: KubeObject): void {
+    const { namespace = '', name } = object.metadata;
+    if (this.#cluster.store.get('services', namespace, name)) this.queue.add(keyOf(object));
   }
 
   #onSlice({ type, object, old }: StoreEvent): void {

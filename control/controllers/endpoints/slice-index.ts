@@ -4,13 +4,21 @@ export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 export const MANAGED_BY = 'endpointslice-controller.k8s.io';
 
-/** The slices of this controller by the Service that they are for; those of others are none of its business. */
+/** Who mirrors the Endpoints that are written by hand. */
+export const MIRRORED_BY = 'endpointslicemirroring-controller.k8s.io';
+
+/** The slices of one controller by the Service that they are for; those of others are none of its business. */
 export class SliceIndex {
+  readonly #manager: string;
   /** Key of a Service -> slices by name. */
   readonly #slices = new Map<string, Map<string, KubeObject>>();
 
+  constructor(manager: string = MANAGED_BY) {
+    this.#manager = manager;
+  }
+
   put(slice: KubeObject): void {
-    const key = serviceOf(slice);
+    const key = serviceOf(slice, this.#manager);
     if (!key) return;
     const slices = this.#slices.get(key);
     if (slices) slices.set(slice.metadata.name, slice);
@@ -18,7 +26,7 @@ export class SliceIndex {
   }
 
   remove(slice: KubeObject): void {
-    const key = serviceOf(slice);
+    const key = serviceOf(slice, this.#manager);
     if (!key) return;
     const slices = this.#slices.get(key);
     slices?.delete(slice.metadata.name);
@@ -30,9 +38,9 @@ export class SliceIndex {
   }
 }
 
-/** Key of the Service that a slice of this controller is for; null if it is somebody else's slice. */
-export function serviceOf({ metadata }: KubeObject): string | null {
+/** Key of the Service that a slice of a controller is for; null if it is somebody else's slice. */
+export function serviceOf({ metadata }: KubeObject, manager: string = MANAGED_BY): string | null {
   const { labels = {}, namespace } = metadata;
-  if (labels[MANAGED_BY_LABEL] !== MANAGED_BY) return null;
+  if (labels[MANAGED_BY_LABEL] !== manager) return null;
   return `${namespace}/${labels[SERVICE_NAME_LABEL]}`;
 }

@@ -186,3 +186,75 @@ test('a load balancer has NodePorts unless it wants none, and then those that it
     30_070,
   );
 });
+
+const portsOf = (body: { spec: { ports: { nodePort: number }[] } }) =>
+  body.spec.ports.map(({ nodePort }) => nodePort);
+const named = (name: string, port: number, rest: object = {}) => ({ name, port, ...rest });
+
+test('a number that is drawn is none that another port of the Service names', async () => {
+  const { body: probe } = await post(service('probe', { type: 'NodePort' }));
+  const next = probe.spec.ports[0].nodePort + 1;
+  const ports = [named('a', 80), named('b', 81, { nodePort: next })];
+  const { code, body } = await post(service('drawn', { type: 'NodePort', ports }));
+  assert.equal(code, 201, JSON.stringify(body));
+  const [first, second] = portsOf(body);
+  assert.equal(second, next);
+  assert.notEqual(first, second);
+});
+
+test('a number that is drawn is not the one that the Service names for its health', async () => {
+  const { body: probe } = await post(service('probe2', { type: 'NodePort' }));
+  const healthCheckNodePort = probe.spec.ports[0].nodePort + 1;
+  const local = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort };
+  const { code, body } = await post(service('drawn-health', local));
+  assert.equal(code, 201, JSON.stringify(body));
+  assert.notEqual(body.spec.ports[0].nodePort, healthCheckNodePort);
+});
+
+test('TCP and UDP share a number that is named for both, or for the later of the two', async () => {
+  const both = (name: string, first: object) =>
+    post(
+      service(name, {
+        type: 'NodePort',
+        ports: [
+          named('u', 53, { protocol: 'UDP', ...first }),
+          named('t', 53, { nodePort: 30_053 }),
+        ],
+      }),
+    );
+  assert.deepEqual(portsOf((await both('dns', { nodePort: 30_053 })).body), [30_053, 30_053]);
+  await api.call('DELETE', `${SERVICES}/dns`);
+  assert.deepEqual(portsOf((await both('dns', {})).body), [30_053, 30_053]);
+});
+
+test('an update keeps node ports by the names of ports, and frees those that it drops', async () => {
+  const patch = async (ports: object[]) => {
+    const { code, body } = await api.call('PATCH', `${SERVICES}/moves`, { spec: { ports } }, MERGE);
+    assert.equal(code, 200, JSON.stringify(body));
+    return portsOf(body);
+  };
+  const { body } = await post(
+    service('moves', { type: 'NodePort', ports: [named('a', 80), named('b', 81)] }),
+  );
+  const [a, b] = portsOf(body) as [number, number];
+  assert.deepEqual(await patch([named('a', 8080), named('b', 81)]), [a, b], 'another port');
+  const swapped = [named('a', 80, { nodePort: b }), named('b', 81, { nodePort: a })];
+  assert.deepEqual(await patch(swapped), [b, a]);
+  assert.deepEqual(await patch([named('b', 81)]), [a]);
+  const claim = (name: string, nodePort: number) =>
+    post(service(name, { type: 'NodePort', ports: [{ port: 1, nodePort }] }));
+  assert.equal((await claim('takes-b', b)).code, 201, 'what was dropped is free');
+  assert.equal((await claim('takes-a', a)).code, 422, 'what is kept is not');
+});
+
+test('an update that is refused keeps what the Service has, and takes nothing', async () => {
+  const first = [named('a', 80, { nodePort: 30_061 })];
+  await post(service('stays', { type: 'NodePort', ports: first }));
+  const ports = [named('a', 80, { nodePort: 30_062 }), named('b', 81, { nodePort: 1 })];
+  const refused = await api.call('PATCH', `${SERVICES}/stays`, { spec: { ports } }, MERGE);
+  assert.equal(refused.code, 422);
+  const claim = (name: string, nodePort: number) =>
+    post(service(name, { type: 'NodePort', ports: [{ port: 1, nodePort }] }));
+  assert.equal((await claim('not-taken', 30_062)).code, 201);
+  assert.equal((await claim('still-held', 30_061)).code, 422);
+});

@@ -76,3 +76,10 @@ test('what is deleted at once is answered by a Status that names it, or is shown
   const shown = await api.call('DELETE', '/api/v1/namespaces/default/pods/shown');
   assert.equal(shown.body.kind, 'Pod');
 });
+
+test('a subresource that is not served: details without a name, which kubectl debug reads', async () => {
+  const path = '/api/v1/namespaces/default/pods/x/ephemeralcontainers';
+  const { code, body } = await api.call('PATCH', path, {});
+  assert.equal(code, 404);
+  assert.deepEqual(body.details, {});
+});

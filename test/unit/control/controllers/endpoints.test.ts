@@ -188,3 +188,17 @@ test('a Service made anew under its old name has slices of its own', async () =>
   assert.deepEqual(written, ['ADDED', 'DELETED'], 'never without endpoints');
   assert.equal(slices[0]?.metadata.ownerReferences?.[0]?.uid, metadata.uid);
 });
+
+test('a targetPort may name a port of a side-car, and not one of an init container that ends', async () => {
+  const init = (name: string, containerPort: number, rest: object = {}) => ({
+    ...{ name, image: 'pause', ports: [{ name: 'web', containerPort }] },
+    ...rest,
+  });
+  world.create('Service', service('web', { ports: [{ port: 80, targetPort: 'web' }] }));
+  const initContainers = [init('setup', 1), init('proxy', 8443, { restartPolicy: 'Always' })];
+  world.create('Pod', pod('a', { initContainers }));
+  world.patchStatus('Pod', 'a', ready(true, { phase: 'Running', podIP: '10.1.0.1' }));
+  await world.idle();
+  const [slice] = slicesOf(world, 'web');
+  assert.deepEqual(slice?.ports, [{ name: '', port: 8443, protocol: 'TCP' }]);
+});

@@ -1,0 +1,48 @@
+// Addresses and ranges in objects: k8s.io/apimachinery/pkg/util/validation, pkg/apis/core/validation (ValidateNonSpecialIP).
+import { BlockList, isIP } from 'node:net';
+import { type FieldError, wrong } from '../status.ts';
+
+export const IP_HINT = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
+export const CIDR_HINT = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
+
+/**
+ * Addresses that mean the machine itself, its own wire, or many receivers: they would lead around a firewall, or
+ * nowhere. The last two rows are this server's own; upstream lets them pass.
+ */
+const SPECIAL = [
+  ['may not be unspecified (0.0.0.0 or ::)', '0.0.0.0/32', '::/128'],
+  ['may not be in the loopback range (127.0.0.0/8, ::1/128)', '127.0.0.0/8', '::1/128'],
+  ['may not be in the link-local range (169.254.0.0/16, fe80::/10)', '169.254.0.0/16', 'fe80::/10'],
+  [
+    'may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)',
+    '224.0.0.0/24',
+    'ff02::/16',
+  ],
+  ['may not be in the multicast range (224.0.0.0/4, ff00::/8)', '224.0.0.0/4', 'ff00::/8'],
+  ['may not be the broadcast address (255.255.255.255)', '255.255.255.255/32'],
+].map(([hint, ...ranges]): [hint: string, block: BlockList] => {
+  const block = new BlockList();
+  for (const range of ranges) {
+    const { address, prefix, family } = parseCidr(range)!;
+    block.addSubnet(address, prefix, family);
+  }
+  return [hint!, block];
+});
+
+/** What is wrong with an address where packets are sent or received: nothing, if it is one of a single machine. */
+export function validateUnicast(field: string, ip: string): FieldError[] {
+  if (!isIP(ip)) return [wrong(field, ip, IP_HINT)];
+  const found = SPECIAL.find(([, block]) => block.check(ip, isIP(ip) === 4 ? 'ipv4' : 'ipv6'));
+  return found ? [wrong(field, ip, found[0])] : [];
+}
+
+/** Null if the text is no range. */
+export function parseCidr(
+  text: string,
+): { address: string; prefix: number; family: 'ipv4' | 'ipv6' } | null {
+  const [, address = '', bits] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
+  const version = isIP(address);
+  const prefix = Number(bits);
+  if (version === 0 || prefix > (version === 4 ? 32 : 128)) return null;
+  return { address, prefix, family: version === 4 ? 'ipv4' : 'ipv6' };
+}

@@ -1,0 +1,98 @@
+// What a Service gets that its client left out: pkg/apis/core/v1/defaults.go, registry/core/service/storage.
+import { fill } from '../defaults.ts';
+import { isEqual, type KubeObject } from '../object.ts';
+import { defaultFamilies } from './service-families.ts';
+
+const AFFINITY_S_DEFAULT = 10_800;
+
+// biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
+export function defaultService(object: KubeObject, old: KubeObject | undefined): void {
+  object.spec ??= {};
+  const { spec } = object;
+  const before = old?.spec;
+  fill(spec, { type: 'ClusterIP', sessionAffinity: 'None' });
+  if (spec.sessionAffinity === 'ClientIP') {
+    const timeoutSeconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds;
+    spec.sessionAffinityConfig = {
+      clientIP: { timeoutSeconds: timeoutSeconds ?? AFFINITY_S_DEFAULT },
+    };
+  } else delete spec.sessionAffinityConfig;
+  for (const port of spec.ports ?? []) fill(port, { protocol: 'TCP', targetPort: port.port });
+  if (before) {
+    dropDependents(spec, before);
+    keepAddress(spec, before);
+    keepNodePorts(spec, before);
+  }
+  if (spec.clusterIP && !spec.clusterIPs?.length) spec.clusterIPs = [spec.clusterIP];
+  if (hasAddress(spec)) fill(spec, { internalTrafficPolicy: 'Cluster' });
+  defaultFamilies(spec, before);
+  if (isExternal(spec)) fill(spec, { externalTrafficPolicy: 'Cluster' });
+  if (spec.type === 'LoadBalancer') fill(spec, { allocateLoadBalancerNodePorts: true });
+}
+
+/** A Service that clients outside the cluster reach. */
+export function isExternal({ type, externalIPs }: any): boolean {
+  return hasNodePorts({ type }) || (type === 'ClusterIP' && externalIPs?.length > 0);
+}
+
+export function hasNodePorts({ type }: any): boolean {
+  return type === 'NodePort' || type === 'LoadBalancer';
+}
+
+/** A load balancer asks each node for its own endpoints. */
+export function hasHealthPort({ type, externalTrafficPolicy }: any): boolean {
+  return type === 'LoadBalancer' && externalTrafficPolicy === 'Local';
+}
+
+function hasAddress({ type }: any): boolean {
+  return type !== 'ExternalName';
+}
+
+/**
+ * Fields that the new type cannot have leave with the old type, unless the client changes them: then the rules refuse
+ * them. Source: dropTypeDependentFields.
+ */
+function dropDependents(spec: any, old: any): void {
+  const drop = (fits: (spec: any) => boolean, fields: string[]) => {
+    if (!fits(old) || fits(spec)) return;
+    for (const field of fields) if (isEqual(spec[field], old[field])) delete spec[field];
+  };
+  const isBalanced = ({ type }: any) => type === 'LoadBalancer';
+  drop(hasAddress, ['clusterIP', 'clusterIPs', 'ipFamilies', 'ipFamilyPolicy']);
+  drop(hasAddress, ['internalTrafficPolicy']);
+  drop(hasHealthPort, ['healthCheckNodePort']);
+  drop(isBalanced, ['allocateLoadBalancerNodePorts', 'loadBalancerClass']);
+  drop(isExternal, ['externalTrafficPolicy']);
+  if (!hasNodePorts(old) || hasNodePorts(spec)) return;
+  const had = new Set(old.ports?.map((p: any) => p.nodePort));
+  for (const port of spec.ports ?? []) if (had.has(port.nodePort)) delete port.nodePort;
+}
+
+/** An update that leaves out the address means the one the Service has (patchAllocatedValues, NormalizeClusterIPs). */
+function keepAddress(spec: any, old: any): void {
+  if (!hasAddress(spec) || !hasAddress(old)) return;
+  spec.clusterIP ||= old.clusterIP;
+  if (!spec.clusterIPs?.length) spec.clusterIPs = old.clusterIPs;
+  // Older clients know the singular field alone.
+  if (spec.clusterIP !== old.clusterIP && isEqual(spec.clusterIPs, old.clusterIPs)) {
+    spec.clusterIPs = [spec.clusterIP];
+  }
+}
+
+/** Ports that are still there, by their names, keep the node ports that no other port of the update takes. */
+function keepNodePorts(spec: any, old: any): void {
+  if (hasHealthPort(spec) && hasHealthPort(old)) {
+    spec.healthCheckNodePort ||= old.healthCheckNodePort;
+  }
+  if (!hasNodePorts(spec) || !hasNodePorts(old)) return;
+  const keyOf = (port: any, number: number) => `${port.protocol}/${number}`;
+  const taken = new Set(spec.ports?.map((p: any) => keyOf(p, p.nodePort)));
+  for (const port of spec.ports ?? []) {
+    if (port.nodePort) continue;
+    const before = old.ports?.find((p: any) => (p.name ?? '') === (port.name ?? ''))?.nodePort;
+    if (!before || taken.has(keyOf(port, before))) continue;
+    port.nodePort = before;
+    taken.add(keyOf(port, before));
+  }
+}
+// biome-ignore-end lint/suspicious/noExplicitAny: as above.

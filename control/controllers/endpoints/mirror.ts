@@ -1,0 +1,186 @@
+// EndpointSlices of Endpoints that are written by hand: pkg/controller/endpointslicemirroring.
+import { isIP } from 'node:net';
+import { isEqual, type KubeObject } from '../../apiserver/object.ts';
+import type { StoreEvent } from '../../apiserver/store.ts';
+import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { EventRecorder } from '../events.ts';
+import { controllerRef } from '../owners.ts';
+import { WorkQueue } from '../queue.ts';
+import { portsKey, type SlicePort } from './desired.ts';
+import {
+  MANAGED_BY_LABEL,
+  MIRRORED_BY,
+  SERVICE_NAME_LABEL,
+  SliceIndex,
+  serviceOf,
+} from './slice-index.ts';
+
+const SLICE = kindOf('EndpointSlice');
+const SKIP_LABEL = 'endpointslice.kubernetes.io/skip-mirror';
+/** Endpoints that bear it are a lock of older leader elections. */
+const LEADER_ANNOTATION = 'control-plane.alpha.kubernetes.io/leader';
+/** They speak of the Endpoints object alone. */
+const OWN_ANNOTATIONS = [
+  'endpoints.kubernetes.io/last-change-trigger-time',
+  'kubectl.kubernetes.io/last-applied-configuration',
+];
+/** Addresses of a subset that are mirrored, and of a slice. */
+const ADDRESSES_MAX = 1000;
+
+interface Address {
+  ip: string;
+  hostname?: string;
+  nodeName?: string;
+  targetRef?: object;
+}
+
+interface Subset {
+  addresses?: Address[];
+  notReadyAddresses?: Address[];
+  ports?: SlicePort[];
+}
+
+/** What one slice holds: endpoints of one family that share their ports. */
+interface Mirror {
+  addressType: string;
+  ports: SlicePort[];
+  /** By what tells endpoints apart, so that an address that stands twice is mirrored once. */
+  endpoints: Map<string, object>;
+}
+
+/** Keeps one slice for each family and set of ports of Endpoints whose Service has no selector. */
+export class MirroringController {
+  readonly queue: WorkQueue;
+  readonly #cluster: Cluster;
+  readonly #recorder: EventRecorder;
+  readonly #slices = new SliceIndex(MIRRORED_BY);
+  readonly #unsubscribe: (() => void)[];
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster;
+    this.queue = new WorkQueue((key) => this.#reconcile(key), cluster.clock);
+    this.#recorder = new EventRecorder(cluster, 'endpoint-slice-mirroring-controller');
+    const { store } = cluster;
+    for (const slice of store.list('endpointslices')) this.#onSlice({ object: slice });
+    for (const endpoints of store.list('endpoints')) this.queue.add(keyOf(endpoints));
+    this.#unsubscribe = [
+      store.subscribe('endpoints', ({ object }) => this.queue.add(keyOf(object))),
+      store.subscribe('services', ({ object }) => this.queue.add(keyOf(object))),
+      store.subscribe('endpointslices', (event) => this.#onSlice(event)),
+    ];
+  }
+
+  stop(): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    this.queue.stop();
+  }
+
+  /** Somebody else's change is taken back. */
+  #onSlice({ type, object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
+    if (old) this.#slices.remove(old);
+    if (type !== 'DELETED') this.#slices.put(object);
+    for (const slice of old ? [old, object] : [object]) {
+      const key = serviceOf(slice, MIRRORED_BY);
+      if (key) this.queue.add(key);
+    }
+  }
+
+  #reconcile(key: string): void {
+    const { store, registry } = this.#cluster;
+    const { namespace, name } = placeOf(key);
+    const endpoints = store.get('endpoints', namespace, name);
+    const service = store.get('services', namespace, name);
+    const left = new Set(this.#slices.of(key));
+    if (endpoints && isMirrored(endpoints, service)) {
+      const isEnding = store.get('namespaces', '', namespace)?.status?.phase === 'Terminating';
+      for (const [group, mirror] of this.#mirrorsOf(endpoints)) {
+        const slice = [...left].find((found) => groupOf(found) === group);
+        if (slice) left.delete(slice);
+        const wanted = sliceOf(endpoints, mirror);
+        if (slice) this.#update(slice, wanted);
+        else if (!isEnding) registry.create(SLICE, namespace, wanted);
+      }
+    }
+    for (const { metadata } of left) {
+      registry.remove(SLICE, { namespace, name: metadata.name }, {});
+    }
+  }
+
+  #update(slice: KubeObject, wanted: ReturnType<typeof sliceOf>): void {
+    const { generateName: _, ...metadata } = wanted.metadata;
+    const changed = {
+      ...slice,
+      endpoints: wanted.endpoints,
+      metadata: { ...slice.metadata, ...metadata },
+    };
+    if (isEqual(changed, slice)) return;
+    this.#cluster.registry.update(SLICE, placeOf(keyOf(slice)), changed, false);
+  }
+
+  /** What is to be mirrored, by family and ports; an event says what is left out. */
+  #mirrorsOf(endpoints: KubeObject): Map<string, Mirror> {
+    const mirrors = new Map<string, Mirror>();
+    let skipped = 0;
+    for (const subset of (endpoints.subsets ?? []) as Subset[]) {
+      const { addresses = [], notReadyAddresses = [], ports = [] } = subset;
+      const all = [
+        ...addresses.map((address) => ({ address, ready: true })),
+        ...notReadyAddresses.map((address) => ({ address, ready: false })),
+      ];
+      skipped += Math.max(0, all.length - ADDRESSES_MAX);
+      for (const { address, ready } of all.slice(0, ADDRESSES_MAX)) {
+        const addressType = isIP(address.ip) === 6 ? 'IPv6' : 'IPv4';
+        const group = `${addressType} ${portsKey(ports)}`;
+        const mirror = mirrors.get(group) ?? { addressType, ports, endpoints: new Map() };
+        mirrors.set(group, mirror);
+        const { ip, hostname, targetRef } = address;
+        const key = JSON.stringify([ip, hostname, targetRef]);
+        if (mirror.endpoints.size === ADDRESSES_MAX && !mirror.endpoints.has(key)) skipped++;
+        else if (!mirror.endpoints.has(key)) mirror.endpoints.set(key, endpointOf(address, ready));
+      }
+    }
+    if (skipped > 0) {
+      const message = `A max of ${ADDRESSES_MAX} addresses can be mirrored to EndpointSlices per Endpoints subset. ${skipped} addresses were skipped`;
+      this.#recorder.record(endpoints, 'Warning', 'TooManyAddressesToMirror', message);
+    }
+    return mirrors;
+  }
+}
+
+/** Those of a Service with a selector follow from its pods, as its slices do. */
+function isMirrored({ metadata }: KubeObject, service: KubeObject | undefined): boolean {
+  const { labels = {}, annotations = {}, deletionTimestamp } = metadata;
+  if (!service || Object.keys(service.spec.selector ?? {}).length > 0) return false;
+  if (deletionTimestamp || labels[SKIP_LABEL] === 'true') return false;
+  return annotations[LEADER_ANNOTATION] === undefined;
+}
+
+function groupOf({ addressType, ports }: KubeObject): string {
+  return `${addressType} ${portsKey(ports as SlicePort[] | undefined)}`;
+}
+
+function endpointOf({ ip, hostname, nodeName, targetRef }: Address, ready: boolean): object {
+  return {
+    addresses: [ip],
+    conditions: { ready },
+    ...(hostname && { hostname }),
+    ...(nodeName && { nodeName }),
+    ...(targetRef && { targetRef }),
+  };
+}
+
+function sliceOf(endpoints: KubeObject, { addressType, ports, endpoints: rows }: Mirror) {
+  const { name, labels, annotations = {} } = endpoints.metadata;
+  const shared = Object.entries(annotations).filter(([key]) => !OWN_ANNOTATIONS.includes(key));
+  return {
+    metadata: {
+      generateName: `${name}-`,
+      labels: { ...labels, [SERVICE_NAME_LABEL]: name, [MANAGED_BY_LABEL]: MIRRORED_BY },
+      annotations: Object.fromEntries(shared),
+      ownerReferences: [controllerRef(endpoints)],
+    },
+    addressType,
+    endpoints: [...rows.values()],
+    ports: ports.map(({ name: port = '', ...rest }) => ({ name: port, ...rest })),
+  };
+}
