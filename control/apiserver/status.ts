@@ -55,8 +55,8 @@ export class StatusError extends Error {
       status: 'Failure',
       message: this.message,
       reason: this.reason,
-      // Clients such as kubectl read it without looking whether it is there.
-      details: this.details,
+      // Clients such as kubectl read it without a check. Upstream leaves it out of a 401 alone.
+      ...(this.code !== 401 && { details: this.details }),
       code: this.code,
     };
   }
