@@ -3,6 +3,7 @@ import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { nodeTimeouts } from '../../datapath/flow/timeouts.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
+import { requestTrace } from '../../datapath/observe/trace.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/policy/policy-reader.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
@@ -148,5 +149,10 @@ export function commonRoutes(
       ...monitor.report(),
     }),
     '/counters': () => readCounters(engine.arena),
+    // Readers map the arena read-only: the agent writes for them that somebody looks.
+    '/trace': () => {
+      requestTrace(engine.arena);
+      return {};
+    },
   };
 }

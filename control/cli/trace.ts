@@ -5,7 +5,7 @@ import type { TraceRecord } from '../../datapath/observe/trace.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { endText, protocolName } from '../explain/question.ts';
 import type { ClusterView } from '../explain/view.ts';
-import { datapathOf } from './admin-client.ts';
+import { askAgent, datapathOf } from './admin-client.ts';
 import {
   arenaOf,
   CLOUD,
@@ -26,6 +26,8 @@ interface Options {
 }
 
 const POLL_MS = 50;
+/** The datapath writes on for 2 s after it was asked. */
+const LOOK_MS = 500;
 /** Names are looked up again so often. */
 const NAMES_MS = 5000;
 /** If they take longer the first packets are shown without. */
@@ -64,7 +66,15 @@ async function trace(words: string[], options: Options, command: Command): Promi
   const { attachArenaFile } = await import('../../datapath/arena/file.ts');
   const { TraceReader } = await import('../../datapath/observe/trace.ts');
   const file = attachArenaFile(await datapathOf(lab, options.node));
-  const reader = new TraceReader(file.arena);
+  const look = () => askAgent(lab, options.node, '/trace');
+  // The agent that is asked writes; this process only reads. An agent that is away for a moment is asked again.
+  await look();
+  let askedMs = performance.now();
+  const reader = new TraceReader(file.arena, () => {
+    if (performance.now() - askedMs < LOOK_MS) return;
+    askedMs = performance.now();
+    look().catch(() => {});
+  });
   const names = new Names(kubeconfigOf(lab), existsSync(arenaOf(lab, CLOUD)));
   let ended = false;
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => (ended = true));
@@ -89,7 +99,6 @@ async function trace(words: string[], options: Options, command: Command): Promi
     }
     if (left > 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
-  reader.close();
   file.close();
 }
 

@@ -1,12 +1,15 @@
-import { statSync, unlinkSync } from 'node:fs';
+import { constants, fstatSync, unlinkSync } from 'node:fs';
 import { KubetunError } from '../error.ts';
 import {
   allocateFile,
   closeFile,
+  EACCES,
+  ELOOP,
   ENOSPC,
   lockFile,
   mapFile,
   mapFilePrivate,
+  mapFileReadOnly,
   mapMemory,
   openFile,
   SystemError,
@@ -23,6 +26,9 @@ import {
   layoutArena,
 } from './layout.ts';
 
+const { S_IFMT, S_IFREG } = constants;
+const UNTRUSTED_ERRNOS = new Set([EACCES, ELOOP]);
+
 /** An arena in a file on tmpfs. */
 export interface ArenaFile {
   arena: Arena;
@@ -30,23 +36,26 @@ export interface ArenaFile {
   address: number;
   /** False if the file was made new, or held another layout and was discarded. */
   survived: boolean;
+  /** Why the file that was there could not be trusted and was replaced; null if none was. */
+  distrusted: string | null;
   /** Lets go of the mapping and the lock; the views must not be touched afterwards. */
   close(): void;
 }
 
 /**
- * Opens, or makes, the arena at `path` as its only owner. The file is allocated whole, so that a full tmpfs is
- * an error here and not a SIGBUS later. Throws KubetunError KT_ARENA_LOCKED, KT_ARENA_SPACE.
+ * Opens, or makes, the arena at `path` as its only owner. What another user could write to is replaced. The file is allocated whole, so that a full tmpfs is
+ * an error here and not a SIGBUS later. Throws KubetunError KT_ARENA_LOCKED, KT_ARENA_SPACE, KT_ARENA_FOREIGN.
  */
 export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): ArenaFile {
   const layout = layoutArena(sizes.flowsMax, sizes.imageWords);
-  let fd = openLocked(path);
+  const found = openTrusted(path);
+  let { fd } = found;
   try {
     const survived = holdsArena(fd, path, layout);
     if (!survived) {
       // A reader may still look at the old one: to it nothing must be cut short.
       unlinkSync(path);
-      const fresh = openLocked(path);
+      const fresh = openTrusted(path).fd;
       closeFile(fd);
       fd = fresh;
       allocate(fd, layout.bytes, path);
@@ -58,6 +67,7 @@ export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): Ar
       arena,
       address: mapping.address,
       survived,
+      distrusted: found.distrusted,
       close: () => {
         unmap(mapping);
         closeFile(fd);
@@ -69,9 +79,62 @@ export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): Ar
   }
 }
 
-/** Throws KubetunError KT_ARENA_LOCKED. */
-function openLocked(path: string): number {
-  const fd = openFile(path, { create: true });
+/** How often a file that cannot be trusted is replaced; another user may be making it again and again. */
+const REPLACEMENTS_MAX = 3;
+
+/**
+ * Opens and locks a file that only this user can write to, and says why the one before it was replaced. Throws
+ * KubetunError KT_ARENA_LOCKED, KT_ARENA_FOREIGN.
+ */
+function openTrusted(path: string): { fd: number; distrusted: string | null } {
+  let distrusted: string | null = null;
+  for (let n = 0; n <= REPLACEMENTS_MAX; n++) {
+    let fd: number | null = null;
+    try {
+      fd = openFile(path, { create: true, noFollow: true, nonblock: true });
+      const doubt = doubtAbout(fd, 0o077);
+      if (doubt === null) return { fd: locked(fd, path), distrusted };
+      distrusted = doubt;
+      closeFile(fd);
+    } catch (error) {
+      // A link; or, where fs.protected_regular is set, a file of another user in a folder of all users.
+      const refused = error instanceof SystemError && UNTRUSTED_ERRNOS.has(error.errno);
+      if (!refused) throw error;
+      distrusted = `it is a link or another user's (${error.message})`;
+    }
+    removeFile(path, distrusted);
+  }
+  throw foreign(path, distrusted!);
+}
+
+function removeFile(path: string, why: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw foreign(path, why, error);
+  }
+}
+
+function foreign(path: string, why: string, cause?: unknown): KubetunError {
+  return new KubetunError(
+    'KT_ARENA_FOREIGN',
+    `${path} cannot be trusted: ${why}`,
+    'remove it, or name another file with --arena',
+    { cause },
+  );
+}
+
+/** Why an open file is not this user's alone, with none of these mode bits; null if it is. */
+function doubtAbout(fd: number, forbidden: number): string | null {
+  const { uid, mode, nlink } = fstatSync(fd);
+  if ((mode & S_IFMT) !== S_IFREG) return 'it is no regular file';
+  if (uid !== process.geteuid!()) return `it belongs to user ${uid}`;
+  if ((mode & forbidden) !== 0) return `its mode is ${(mode & 0o777).toString(8)}, not 600`;
+  return nlink === 1 ? null : `it has ${nlink} names`;
+}
+
+/** Throws KubetunError KT_ARENA_LOCKED, with the file closed. */
+function locked(fd: number, path: string): number {
   if (lockFile(fd)) return fd;
   closeFile(fd);
   throw new KubetunError(
@@ -83,7 +146,7 @@ function openLocked(path: string): number {
 
 /** True if a file is a whole arena of this layout. */
 function holdsArena(fd: number, path: string, layout: ArenaLayout): boolean {
-  if (statSync(path).size !== layout.bytes) return false;
+  if (fstatSync(fd).size !== layout.bytes) return false;
   const header = mapFile(fd, HEADER_BYTES, path);
   const formatted = isFormatted(new Int32Array(header.buffer), layout);
   unmap(header);
@@ -117,11 +180,11 @@ function allocate(fd: number, bytes: number, path: string): void {
 }
 
 /**
- * Maps an existing arena without owning it, as the worker and every reader do. Throws KubetunError
+ * Maps an existing arena for reading, without owning it. Throws KubetunError
  * KT_ARENA_ABSENT.
  */
 export function attachArenaFile(path: string): ArenaFile {
-  return attach(path, mapFile);
+  return attach(path, mapFileReadOnly);
 }
 
 /** The same for whoever wants to try something: what is written here never reaches the arena. */
@@ -141,14 +204,16 @@ function attach(path: string, map: typeof mapFile): ArenaFile {
     );
   let fd: number;
   try {
-    fd = openFile(path);
+    fd = openFile(path, { readOnly: true, noFollow: true });
   } catch (error) {
     throw absent(error);
   }
   try {
-    const size = statSync(path).size;
+    const doubt = doubtAbout(fd, 0o022);
+    if (doubt !== null) throw foreign(path, doubt);
+    const { size } = fstatSync(fd);
     if (size < HEADER_BYTES) throw absent();
-    const probe = mapFile(fd, HEADER_BYTES, path);
+    const probe = mapFileReadOnly(fd, HEADER_BYTES, path);
     const header = new Int32Array(probe.buffer);
     const layout = header[H_MAGIC] === ARENA_MAGIC ? layoutOf(header) : null;
     const fits = layout !== null && layout.bytes === size && isFormatted(header, layout);
@@ -159,6 +224,7 @@ function attach(path: string, map: typeof mapFile): ArenaFile {
       arena: viewArena(mapping.buffer, layout),
       address: mapping.address,
       survived: true,
+      distrusted: null,
       close: () => {
         unmap(mapping);
         closeFile(fd);

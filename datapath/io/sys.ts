@@ -1,17 +1,23 @@
 // Every system call that kubetun makes by itself, through koffi, in one file.
 // Addresses of memory are plain numbers (below 2^53 on x86-64 and arm64): a number costs 0.1 us less a call
 // than a view, and the loop passes offsets into one buffer instead of making views.
+import { constants } from 'node:fs';
 import koffi from 'koffi';
 import { KubetunError } from '../error.ts';
 
 const libc = koffi.load('libc.so.6');
 
 export const EAGAIN = 11;
+export const EACCES = 13;
+export const ELOOP = 40;
 export const EBUSY = 16;
 export const EINVAL = 22;
 export const ENOSPC = 28;
 
+const O_RDONLY = constants.O_RDONLY;
 const O_RDWR = 2;
+// Not the same number on every architecture.
+const O_NOFOLLOW = constants.O_NOFOLLOW;
 const O_CREAT = 0o100;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
@@ -83,13 +89,20 @@ export class SystemError extends KubetunError {
   }
 }
 
-/** Opens read-write and close-on-exec. Throws SystemError. */
+/** Opens read-write unless `readOnly`, and close-on-exec; `noFollow` refuses a symbolic link. Throws SystemError. */
 export function openFile(
   path: string,
-  o: { create?: boolean; nonblock?: boolean; noctty?: boolean } = {},
+  o: {
+    create?: boolean;
+    nonblock?: boolean;
+    noctty?: boolean;
+    noFollow?: boolean;
+    readOnly?: boolean;
+  } = {},
 ): number {
   const more = (o.create ? O_CREAT : 0) | (o.nonblock ? O_NONBLOCK : 0) | (o.noctty ? O_NOCTTY : 0);
-  const flags = O_RDWR | O_CLOEXEC | more;
+  const access = (o.readOnly ? O_RDONLY : O_RDWR) | (o.noFollow ? O_NOFOLLOW : 0);
+  const flags = access | O_CLOEXEC | more;
   return must('open', path, cOpen(path, flags, 0o600));
 }
 
@@ -125,8 +138,14 @@ export interface Mapping {
   bytes: number;
 }
 
-function map(bytes: number, flags: number, fd: number, what: string): Mapping {
-  const at = cMmap(null, bytes, PROT_READ | PROT_WRITE, flags, fd, 0) as bigint;
+function map(
+  bytes: number,
+  flags: number,
+  fd: number,
+  what: string,
+  protection = PROT_READ | PROT_WRITE,
+): Mapping {
+  const at = cMmap(null, bytes, protection, flags, fd, 0) as bigint;
   if (at === MAP_FAILED) throw new SystemError('mmap', what, koffi.errno());
   return { buffer: koffi.view(at, bytes) as ArrayBuffer, address: Number(at), bytes };
 }
@@ -134,6 +153,11 @@ function map(bytes: number, flags: number, fd: number, what: string): Mapping {
 /** Maps a whole file, shared. Throws SystemError. */
 export function mapFile(fd: number, bytes: number, path: string): Mapping {
   return map(bytes, MAP_SHARED, fd, path);
+}
+
+/** Maps a whole file for reading: a write to it ends the process. Throws SystemError. */
+export function mapFileReadOnly(fd: number, bytes: number, path: string): Mapping {
+  return map(bytes, MAP_SHARED, fd, path, PROT_READ);
 }
 
 /** Maps a whole file so that what is written stays with the writer (copy on write). Throws SystemError. */

@@ -38,8 +38,14 @@ export interface TraceRecord {
 /** How long the datapath goes on writing after the last look. */
 const LOOK_MS = 2000;
 
+/** Makes the datapath write what passes for the next two seconds. For the owner of the arena. */
+export function requestTrace({ header }: Arena): void {
+  header[H_TRACE_UNTIL] = (header[H_NOW]! + LOOK_MS) | 1;
+}
+
 export class TraceReader {
   readonly #arena: Arena;
+  readonly #look: () => void;
   readonly #names = new Map<number, string | null>();
   #generation = -1;
   #policyNames = new Map<number, string>();
@@ -48,9 +54,14 @@ export class TraceReader {
   /** Records that were overwritten before they were read. */
   lost = 0;
 
-  /** Begins with what passes from now on. The arena must be mapped shared: the datapath is told that somebody looks. */
-  constructor(arena: Arena) {
+  /**
+   * Begins with what passes from now on.
+   *
+   * @param look makes the datapath write: `requestTrace`, where it can be reached. Called with every `take`.
+   */
+  constructor(arena: Arena, look: () => void = () => requestTrace(arena)) {
     this.#arena = arena;
+    this.#look = look;
     this.#next = arena.header[H_TRACE_WRITTEN]!;
     this.#look();
   }
@@ -74,15 +85,6 @@ export class TraceReader {
       if (whole && Atomics.load(trace, at + T.T_NUMBER) === this.#next) yield this.#read(words);
       else this.lost++;
     }
-  }
-
-  close(): void {
-    this.#arena.header[H_TRACE_UNTIL] = 0;
-  }
-
-  #look(): void {
-    const { header } = this.#arena;
-    header[H_TRACE_UNTIL] = (header[H_NOW]! + LOOK_MS) | 1;
   }
 
   #skip(count: number): void {

@@ -86,6 +86,9 @@ export class Engine {
   static async start(options: EngineOptions): Promise<Engine> {
     const sizes = options.sizes ?? ARENA_SIZES_DEFAULT;
     const file = openArenaFile(options.arenaPath, sizes, randomInt(1, 2 ** 31));
+    if (file.distrusted !== null) {
+      options.log?.(`${options.arenaPath} was replaced: ${file.distrusted}`);
+    }
     let tun: Tun | null = null;
     let spoofed: Tun | null = null;
     try {

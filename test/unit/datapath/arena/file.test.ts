@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
+  chownSync,
+  linkSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -20,6 +26,7 @@ import {
   H_MAGIC,
   H_SEED,
 } from '../../../../datapath/arena/layout.ts';
+import type { KubetunError } from '../../../../datapath/error.ts';
 import { LINE_WORDS, W_META } from '../../../../datapath/flow/line.ts';
 import { ImageWriter } from '../../../../datapath/nat/image-writer.ts';
 import { createBatch, P_LENGTH, P_START } from '../../../../datapath/pipeline/batch.ts';
@@ -117,6 +124,67 @@ test('an arena of another layout is discarded, whatever differs', () => {
   const larger = openArenaFile(path, { flowsMax: 32, imageWords: 1 << 14 }, 8);
   assert.equal(larger.survived, false, 'other sizes');
   larger.close();
+});
+
+const OTHER_USER = 65534;
+const PREPARED: [what: string, prepare: (path: string) => void, why: RegExp][] = [
+  ['belongs to another user', (path) => chownSync(path, OTHER_USER, OTHER_USER), /user 65534/],
+  ['others may write to', (path) => chmodSync(path, 0o622), /mode is 622/],
+  ['has another name', (path) => linkSync(path, `${path}.too`), /2 names/],
+  [
+    'is a link',
+    (path) => {
+      renameSync(path, `${path}.aim`);
+      symlinkSync(`${path}.aim`, path);
+    },
+    /link/,
+  ],
+];
+for (const [what, prepare, why] of PREPARED) {
+  test(`an arena that ${what} is replaced, with the reason, and refused to readers`, () => {
+    const path = fresh();
+    const before = openArenaFile(path, SIZES, 7);
+    before.arena.counters[5] = 99;
+    before.close();
+    prepare(path);
+    assert.throws(
+      () => attachArenaFile(path),
+      (error: KubetunError) => /^KT_ARENA_(FOREIGN|ABSENT)$/.test(error.code),
+    );
+    const file = openArenaFile(path, SIZES, 8);
+    assert.match(String(file.distrusted), why);
+    assert.deepEqual([file.survived, file.arena.counters[5]], [false, 0]);
+    const { uid, mode, nlink } = lstatSync(path);
+    assert.deepEqual([uid, mode & 0o777, nlink], [process.geteuid!(), 0o600, 1]);
+    file.close();
+  });
+}
+
+test('a lock of another user on a file that he prepared stops nobody', () => {
+  const path = fresh();
+  const his = openArenaFile(path, SIZES, 7);
+  chownSync(path, OTHER_USER, OTHER_USER);
+  const file = openArenaFile(path, SIZES, 8);
+  assert.match(String(file.distrusted), /user 65534/);
+  his.close();
+  file.close();
+});
+
+test('a reader that writes to an arena is ended by it, and the arena stays as it was', () => {
+  const path = fresh();
+  const owner = openArenaFile(path, SIZES, 7);
+  const script = `
+    import { attachArenaFile } from '${new URL('../../../../datapath/arena/file.ts', import.meta.url)}';
+    const { arena } = attachArenaFile('${path}');
+    console.log(arena.counters[5]);
+    arena.counters[5] = 1;
+    console.log('written');
+  `;
+  owner.arena.counters[5] = 42;
+  const args = ['--input-type=module', '-e', script];
+  const { stdout, signal } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  assert.deepEqual([stdout, signal, owner.arena.counters[5]], ['42\n', 'SIGSEGV', 42]);
+  owner.close();
 });
 
 test('a reader of an arena that is discarded goes on seeing it, and is not killed by it', () => {
