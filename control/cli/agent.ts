@@ -237,12 +237,8 @@ function formatFindings(findings: Finding[]): string {
 
 /** Runs until SIGTERM or SIGINT. */
 async function serve(options: AgentOptions | GatewayOptions): Promise<void> {
-  const { pino } = await import('pino');
-  // Written at once: the last lines before a crash are the ones that matter.
-  const log = pino(
-    { base: { node: options.node, pid: process.pid } },
-    pino.destination({ fd: 1, sync: true }),
-  );
+  const { createLog } = await import('../log/log.ts');
+  const log = createLog({ node: options.node, pid: process.pid });
   // The process is only worth as much as all of it: its supervisor starts another one, and connections go on.
   process.on('uncaughtException', (error, origin) => {
     log.fatal({ origin, error: String(error.stack ?? error) }, 'the agent ends');

@@ -1,5 +1,5 @@
 // Entry of the supervisor's process: `main.ts LAB`. Its output is the lab's supervisor.log.
-import { pino } from 'pino';
+import { createLog } from '../../control/log/log.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { type Stage, startSupervisor } from './supervisor.ts';
 
@@ -7,7 +7,7 @@ import { type Stage, startSupervisor } from './supervisor.ts';
 export type SupervisorMessage = Stage;
 
 const lab = process.argv[2] ?? '';
-const log = pino({ base: { lab, pid: process.pid } }, pino.destination({ fd: 1, sync: true }));
+const log = createLog({ lab, pid: process.pid });
 
 function tell(message: SupervisorMessage): void {
   if (process.connected) process.send?.(message, () => {});

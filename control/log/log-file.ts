@@ -1,0 +1,73 @@
+// Where a process of long life writes its log: a file that stays bounded, on a disk that may be full.
+import { copyFileSync, fstatSync, ftruncateSync, readlinkSync, writeSync } from 'node:fs';
+
+/** A file that has reached this size becomes the previous one: a kubelet's containerLogMaxSize. */
+export const LOG_BYTES_MAX = 10 * 1024 * 1024;
+
+export interface LogFileOptions {
+  fd: number;
+  bytesMax?: number;
+  /** The line that reports lines which could not be written. */
+  describeDropped: (lines: number) => string;
+}
+
+/**
+ * Writes lines to a descriptor at once: the last lines before a crash are the ones that matter. A line that cannot be
+ * written is dropped and counted, and never throws. A regular file is copied to `PATH.1` and emptied when it is too
+ * long: other writers of the same file append, so the descriptor has to stay.
+ */
+export class LogFile {
+  readonly #options: LogFileOptions;
+  #dropped = 0;
+  /** The last line was written in part. */
+  #isTorn = false;
+
+  constructor(options: LogFileOptions) {
+    this.#options = options;
+  }
+
+  write(line: string): void {
+    this.tidy();
+    // Without room for the report there is none for the line either.
+    if (this.#dropped > 0 || !this.#append(line)) this.#dropped++;
+  }
+
+  /** Rotates the file if it is too long, and reports dropped lines if there is room for that. */
+  tidy(): void {
+    this.#rotate();
+    if (this.#dropped === 0) return;
+    if (this.#append(this.#options.describeDropped(this.#dropped))) this.#dropped = 0;
+  }
+
+  #append(line: string): boolean {
+    const bytes = Buffer.from(this.#isTorn ? `\n${line}` : line);
+    let written = 0;
+    try {
+      while (written < bytes.length) {
+        written += writeSync(this.#options.fd, bytes, written);
+      }
+      this.#isTorn = false;
+      return true;
+    } catch {
+      if (written > 0) this.#isTorn = true;
+      return false;
+    }
+  }
+
+  #rotate(): void {
+    const { fd, bytesMax = LOG_BYTES_MAX } = this.#options;
+    try {
+      const stat = fstatSync(fd);
+      if (!stat.isFile() || stat.size <= bytesMax) return;
+      try {
+        const path = readlinkSync(`/proc/self/fd/${fd}`);
+        copyFileSync(path, `${path}.1`);
+      } finally {
+        // Without room for a copy the bound still holds.
+        ftruncateSync(fd);
+      }
+    } catch {
+      // A log that cannot be rotated is no reason to stop.
+    }
+  }
+}
