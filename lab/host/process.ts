@@ -55,17 +55,30 @@ async function waitGone(targets: ProcessId[], msMax: number): Promise<void> {
 
 /** Processes whose network namespace is one of these (`net:[inode]`), except this one. */
 export function processesInNamespaces(namespaces: ReadonlySet<string>): ProcessId[] {
+  return findProcesses((pid) => namespaces.has(readlinkSync(`/proc/${pid}/ns/net`)));
+}
+
+/** Processes that were started with a variable of this value in their environment, except this one. */
+export function processesWithVariable(name: string, value: string): ProcessId[] {
+  const wanted = `\0${name}=${value}\0`;
+  return findProcesses((pid) =>
+    `\0${readFileSync(`/proc/${pid}/environ`, 'latin1')}\0`.includes(wanted),
+  );
+}
+
+/** Living processes that match. One that ends while it is looked at does not. */
+function findProcesses(matches: (pid: number) => boolean): ProcessId[] {
   const found: ProcessId[] = [];
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
-    try {
-      if (!namespaces.has(readlinkSync(`/proc/${pid}/ns/net`))) continue;
-    } catch {
-      continue;
-    }
+    // Before the look: if the id goes to another process meanwhile, this identity is of none.
     const target = identify(pid);
-    if (target) found.push(target);
+    try {
+      if (target && matches(pid)) found.push(target);
+    } catch {
+      // It has ended.
+    }
   }
   return found;
 }

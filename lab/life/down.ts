@@ -1,19 +1,26 @@
 // Taking a lab away: its processes, pods, namespaces and files, in that order, also after a crash of any of them.
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { arenaOf, CLOUD, stateDir } from '../../control/cli/options.ts';
 import { ipBatch } from '../host/ip.ts';
 import { namespaceLink, namespacesOfLab } from '../host/namespaces.ts';
-import { endProcesses, type ProcessId, processesInNamespaces } from '../host/process.ts';
+import {
+  endProcesses,
+  type ProcessId,
+  processesInNamespaces,
+  processesWithVariable,
+} from '../host/process.ts';
 import { removeAllPods } from '../pods/cleanup.ts';
 import { lockLab } from '../state/lock.ts';
-import { holdsLab, RECORD_NAME } from '../state/paths.ts';
+import { LAB_VARIABLE } from '../state/names.ts';
+import { holdsLab, labNames, RECORD_NAME, SUPERVISOR_ENTRY } from '../state/paths.ts';
 import { readRecord } from '../state/record.ts';
 import { readAgent } from '../supervisor/agents.ts';
 
 const GRACE_MS = 5000;
 const MAKER_GRACE_MS = 20_000;
 const LOCK_MS_MAX = 30_000;
+const ROUNDS_MAX = 5;
 const ARENA_DIR = '/dev/shm';
 
 /**
@@ -32,33 +39,55 @@ export async function bringDown(lab: string): Promise<boolean> {
   }
 }
 
-/** Removes all of a lab, for whoever holds its lock, and says whether there was anything. Safe to repeat. */
+/**
+ * Removes all of a lab, for the holder of its lock, and says whether there was anything. Processes are found by
+ * records, and without those by their environment and network namespaces. Safe to repeat.
+ */
 export async function takeDown(lab: string): Promise<boolean> {
   const record = readRecordOrNull(lab);
-  const namespaces = namespacesOfLab(lab);
   const nodes = [...(record?.topology.nodes.map((node) => node.name) ?? []), CLOUD];
-  const arenas = arenasOf(lab, nodes);
-  const found = holdsLab(lab) || namespaces.length > 0 || arenas.length > 0;
+  const namespaces = namespacesOfLab(lab);
+  const marked = processesWithVariable(LAB_VARIABLE, lab);
+  const found =
+    holdsLab(lab) || namespaces.length + marked.length + arenasOf(lab, nodes).length > 0;
   if (!found) return false;
   // First the one that would start the others again.
-  if (record?.supervisor) await endProcesses([record.supervisor], GRACE_MS);
-  const agents = nodes.map((node) => readAgent(lab, node));
-  await endProcesses(
-    agents.filter((agent): agent is ProcessId => agent !== null),
-    GRACE_MS,
-  );
+  const supervisors = [record?.supervisor ?? null, ...marked.filter(isSupervisor)];
+  await endProcesses(supervisors.filter(isProcess), GRACE_MS);
+  await endProcesses(nodes.map((node) => readAgent(lab, node)).filter(isProcess), GRACE_MS);
   await removeAllPods(stateDir(lab));
-  const rest = namespacesOfLab(lab);
-  const inside = processesInNamespaces(new Set(rest.map(namespaceLink)));
-  await endProcesses(inside, GRACE_MS);
+  await endRest(lab);
   await ipBatch(
     null,
-    rest.map((name) => `netns del ${name}`),
+    namespacesOfLab(lab).map((name) => `netns del ${name}`),
     { force: true },
   );
-  for (const arena of arenas) rmSync(arena, { force: true });
+  // Agents that were just being started have made theirs since the beginning.
+  for (const arena of arenasOf(lab, nodes)) rmSync(arena, { force: true });
   if (holdsLab(lab)) removeState(lab);
   return true;
+}
+
+/** Ends what is on no record. A process that was being started when it was looked for is found the next time. */
+async function endRest(lab: string): Promise<void> {
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const inside = processesInNamespaces(new Set(namespacesOfLab(lab).map(namespaceLink)));
+    const rest = [...processesWithVariable(LAB_VARIABLE, lab), ...inside];
+    if (rest.length === 0) return;
+    await endProcesses(rest, round === 0 ? GRACE_MS : 0);
+  }
+}
+
+function isProcess(target: ProcessId | null): target is ProcessId {
+  return target !== null;
+}
+
+function isSupervisor({ pid }: ProcessId): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(SUPERVISOR_ENTRY);
+  } catch {
+    return false;
+  }
 }
 
 /** The record goes last, so that half of a removal is seen as what it is. */
@@ -78,12 +107,13 @@ function readRecordOrNull(lab: string) {
   }
 }
 
-/** Arenas of the cloud and of the nodes that the record names; without a record, of those whose names can be this lab's alone. */
+/** Arenas of the nodes that the record names, and others whose name begins with this lab's and no other lab's. */
 function arenasOf(lab: string, nodes: string[]): string[] {
   const named = nodes.map((node) => arenaOf(lab, node));
-  const prefix = `kubetun-${lab}-`;
-  const numbered = readdirSync(ARENA_DIR)
-    .filter((name) => name.startsWith(prefix) && /^node\d+$/.test(name.slice(prefix.length)))
+  const others = labNames().filter((other) => other.startsWith(`${lab}-`));
+  const alike = readdirSync(ARENA_DIR)
+    .filter((name) => name.startsWith(`kubetun-${lab}-`))
+    .filter((name) => !others.some((other) => name.startsWith(`kubetun-${other}-`)))
     .map((name) => `${ARENA_DIR}/${name}`);
-  return [...new Set([...named, ...numbered])].filter((path) => existsSync(path));
+  return [...new Set([...named, ...alike])].filter((path) => existsSync(path));
 }

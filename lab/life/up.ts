@@ -7,18 +7,21 @@ import { CLOUD, stateDir } from '../../control/cli/options.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { namespacesOfLab } from '../host/namespaces.ts';
-import { identify, isAlive } from '../host/process.ts';
+import { identify, isAlive, processesWithVariable } from '../host/process.ts';
 import { requireMachine } from '../host/tools.ts';
 import { applyPlan } from '../plan/apply.ts';
 import { planLab } from '../plan/plan.ts';
 import { lockLab } from '../state/lock.ts';
 import { lastWords } from '../state/log.ts';
+import { LAB_VARIABLE } from '../state/names.ts';
 import {
   agentLogPath,
+  holdsLab,
   kubeconfigPath,
   PROJECT_ROOT,
   requireOwnFolder,
   requireOwnPrefix,
+  SUPERVISOR_ENTRY,
   supervisorLogPath,
 } from '../state/paths.ts';
 import { type LabRecord, readRecord, updateRecord, writeRecord } from '../state/record.ts';
@@ -51,6 +54,7 @@ export async function bringUp(options: UpOptions): Promise<Progress> {
   requireOwnPrefix(lab);
   const lock = await lockLab(lab, 0);
   try {
+    if (isHalfMade(lab)) await takeDown(lab);
     const orphan = findOrphan(lab);
     if (orphan) requireSame(orphan, options);
     else requireOwnFolder(lab);
@@ -136,12 +140,26 @@ function describeMaking(lab: string, error: unknown): unknown {
 }
 
 /**
+ * True for what a `lab up` that was killed has left. The lock is this process's, so that no maker is at work; a folder
+ * without a record and without processes holds the objects of a lab that is gone.
+ */
+function isHalfMade(lab: string): boolean {
+  const record = readRecord(lab);
+  if (record) return record.phase === 'starting';
+  const lives = namespacesOfLab(lab).length + processesWithVariable(LAB_VARIABLE, lab).length > 0;
+  return !lives && holdsLab(lab);
+}
+
+/**
  * The record of a lab that runs without its supervisor; null if there is nothing of that name. Throws KubetunError
  * KT_LAB_UP for one that is whole, KT_LAB_BROKEN for one that cannot be taken up.
  */
 function findOrphan(lab: string): LabRecord | null {
   const record = readRecord(lab);
-  if (!record && namespacesOfLab(lab).length === 0) return null;
+  const namespaces = namespacesOfLab(lab);
+  if (!record && namespaces.length + processesWithVariable(LAB_VARIABLE, lab).length === 0) {
+    return null;
+  }
   if (record?.supervisor != null && isAlive(record.supervisor)) {
     throw new KubetunError(
       'KT_LAB_UP',
@@ -153,7 +171,7 @@ function findOrphan(lab: string): LabRecord | null {
   if (record?.phase === 'up' && !record.ephemeral) return record;
   throw new KubetunError(
     'KT_LAB_BROKEN',
-    `lab ${lab} was left behind half made`,
+    `lab ${lab} is there, but cannot be taken up: its record or its objects are gone`,
     `remove what is left with scripts/kubetun --lab ${lab} lab down`,
   );
 }
@@ -183,7 +201,8 @@ function takeBackOnSignal(lab: string): TakenBack {
     await takeDown(lab);
     process.exit(130);
   };
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, stop);
+  // A second one must not end what takes the lab back.
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, stop);
   return state;
 }
 
@@ -240,8 +259,11 @@ function spawnSupervisor(lab: string): ChildProcess {
   try {
     return spawn(
       process.execPath,
-      ['--disable-warning=ExperimentalWarning', join(PROJECT_ROOT, 'lab/supervisor/main.ts'), lab],
-      { detached: true, cwd: '/', stdio: ['ignore', log, log, 'ipc'] },
+      ['--disable-warning=ExperimentalWarning', join(PROJECT_ROOT, SUPERVISOR_ENTRY), lab],
+      {
+        ...{ detached: true, cwd: '/', stdio: ['ignore', log, log, 'ipc'] },
+        env: { ...process.env, [LAB_VARIABLE]: lab },
+      },
     );
   } finally {
     closeSync(log);

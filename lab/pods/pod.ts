@@ -180,9 +180,9 @@ export class PodRun {
   #liveSandbox(): Promise<ProcessId> {
     if (this.#sandbox && isAlive(this.#sandbox)) return Promise.resolve(this.#sandbox);
     if (this.#ended) return Promise.reject(new Error('the pod has ended'));
-    const { netns, hostname } = this.#surroundings;
+    const { netns } = this.#surroundings;
     // Its containers ended with it, and all of them come to ask for a new one.
-    this.#sandboxStart ??= startSandbox(netns, hostname)
+    this.#sandboxStart ??= startSandbox(netns, { ...this.#surroundings, ...this.#context })
       .then((sandbox) => {
         this.#sandbox = sandbox;
         this.#record();

@@ -1,7 +1,7 @@
-# The file system of a container: sh root.sh SCRATCH PROJECT HOSTNAME HOSTS RESOLV WORKDIR MOUNTS -- COMMAND...
+# The file system of a container, or of a pod's PID 1: sh root.sh STATE PROJECT HOSTNAME HOSTS RESOLV WORKDIR MOUNTS -- COMMAND...
 # Says so on descriptor 3 when the root is there. Runs in a mount namespace of its own. What the container writes goes to a tmpfs that ends with it.
 set -eu
-scratch=$1 project=$2 name=$3 hosts=$4 resolv=$5 workdir=$6 mounts=$7
+state=$1 scratch=$1/scratch project=$2 name=$3 hosts=$4 resolv=$5 workdir=$6 mounts=$7
 shift 8
 own_path=$PATH
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
@@ -13,6 +13,21 @@ mount -t overlay kubetun -o "lowerdir=/,upperdir=$scratch/upper,workdir=$scratch
 cd "$scratch/root"
 
 mount -t proc proc proc
+# As runc has it: what changes or shows the machine is read-only or covered. Of /proc/sys the pod's own network stays writable.
+for path in bus fs irq sys sysrq-trigger; do
+  [ -e "proc/$path" ] || continue
+  mount --bind "proc/$path" "proc/$path"
+  mount -o remount,bind,ro "proc/$path"
+done
+mount --bind proc/sys/net proc/sys/net
+mount -o remount,bind,rw proc/sys/net
+for path in acpi asound scsi kcore keys latency_stats timer_list timer_stats sched_debug; do
+  if [ -d "proc/$path" ]; then
+    mount -t tmpfs -o ro tmpfs "proc/$path"
+  elif [ -e "proc/$path" ]; then
+    mount --bind /dev/null "proc/$path"
+  fi
+done
 mount -t sysfs -o ro sysfs sys
 mount -t tmpfs -o mode=755 tmpfs dev
 for device in null zero full random urandom tty; do
@@ -29,6 +44,8 @@ ln -s /proc/self/fd/2 dev/stderr
 mount -t tmpfs -o mode=1777 tmpfs dev/shm
 mount -t tmpfs -o mode=1777 tmpfs tmp
 mount -t tmpfs -o mode=755 tmpfs run
+# The lab's state holds volumes of other pods, Secrets among them.
+[ ! -d ".$state" ] || mount -t tmpfs -o ro,mode=700 tmpfs ".$state"
 
 # The project is there to be run, wherever it lies, and not to be changed.
 mkdir -p ".$project"
@@ -43,9 +60,17 @@ printf '%s' "$resolv" >etc/resolv.conf
 mkdir .old
 pivot_root . .old
 cd /
-# Volumes, a line each: ro or rw, source, target. Links in a target are to be those of the new root.
+# Volumes, a line each: ro or rw, source, target. Links in a target are those of the new root, and lead into no other one.
 while IFS='	' read -r mode source target; do
   [ -n "$mode" ] || continue
+  resolved=$(readlink -m -- "$target")
+  case $resolved in
+  / | /proc | /proc/* | /.old | /.old/*)
+    echo "mountPath $target: leads to $resolved, expected a path outside / itself and /proc" >&2
+    exit 128
+    ;;
+  esac
+  target=$resolved
   if [ -d "/.old$source" ]; then
     mkdir -p "$target"
   else

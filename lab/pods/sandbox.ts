@@ -12,19 +12,35 @@ const CHILD_MS_MAX = 10_000;
 const POLL_MS = 5;
 const ROOT_SCRIPT = new URL('./root.sh', import.meta.url).pathname;
 
+/** What the root of a pod's process is made of. */
+export interface RootFiles {
+  hostname: string;
+  hosts: string;
+  resolv: string;
+  projectRoot: string;
+  stateDir: string;
+}
+
 /**
- * Starts PID 1 of a pod, in new process, UTS and IPC namespaces and the pod's network namespace. When it ends,
- * everything in the pod ends. Throws KubetunError KT_SANDBOX.
+ * Starts PID 1 of a pod, in new process, UTS and IPC namespaces and the pod's network namespace, with a root like a
+ * container's: `/proc/1/root` leads to no file of the machine. When it ends, everything in the pod ends. Throws
+ * KubetunError KT_SANDBOX.
  */
-export async function startSandbox(netns: string, hostname: string): Promise<ProcessId> {
-  const setUp = 'printf %s "$1" >/proc/sys/kernel/hostname && exec catatonit -P';
+export async function startSandbox(netns: string, files: RootFiles): Promise<ProcessId> {
+  const setUp = 'printf %s "$1" >/proc/sys/kernel/hostname && shift && exec /bin/sh "$@"';
   const args = [
     `--net=${namespacePath(netns)}`,
-    ...['/usr/bin/unshare', '--uts', '--ipc', '--pid', '--fork', '--'],
-    ...['sh', '-c', setUp, 'sandbox', hostname],
+    ...['/usr/bin/unshare', '--mount', '--uts', '--ipc', '--pid', '--fork', '--'],
+    ...['/bin/sh', '-c', setUp, 'sandbox', files.hostname],
+    ...[...rootArgs(files, '/', []), 'catatonit', '-P'],
   ];
-  const parent = spawn('/usr/bin/nsenter', args, { detached: true, stdio: 'ignore', cwd: '/' });
+  const parent = spawn('/usr/bin/nsenter', args, {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+    cwd: '/',
+  });
   parent.unref();
+  await untilRooted(parent);
   const found = await firstChild(parent);
   if (found) return found;
   throw new KubetunError(
@@ -34,18 +50,26 @@ export async function startSandbox(netns: string, hostname: string): Promise<Pro
   );
 }
 
-export interface ContainerStart {
+export interface ContainerStart extends RootFiles {
   sandbox: ProcessId;
   argv: string[];
   env: Record<string, string>;
   workingDir: string;
-  hostname: string;
-  hosts: string;
-  resolv: string;
-  projectRoot: string;
-  stateDir: string;
   logFile: string;
   mounts: Mount[];
+}
+
+/** The arguments of root.sh up to the command. */
+function rootArgs(files: RootFiles, workingDir: string, mounts: Mount[]): string[] {
+  const { hostname, hosts, resolv, projectRoot, stateDir } = files;
+  mkdirSync(join(stateDir, 'scratch'), { recursive: true });
+  const lines = mounts.map(
+    ({ readOnly, source, target }) => `${readOnly ? 'ro' : 'rw'}\t${source}\t${target}`,
+  );
+  return [
+    ...[ROOT_SCRIPT, stateDir, projectRoot, hostname, hosts, resolv, workingDir],
+    ...[lines.join('\n'), '--'],
+  ];
 }
 
 /** A container that was started: `parent` ends when it does, with its exit code. */
@@ -56,16 +80,10 @@ export interface Container {
 
 /** Starts a container in a sandbox. Resolves when it has a root of its own, or has ended. */
 export async function startContainer(start: ContainerStart): Promise<Container> {
-  const scratch = join(start.stateDir, 'scratch');
-  mkdirSync(scratch, { recursive: true });
-  const mounts = start.mounts.map(
-    ({ readOnly, source, target }) => `${readOnly ? 'ro' : 'rw'}\t${source}\t${target}`,
-  );
   const args = [
     ...[`--target=${start.sandbox.pid}`, '--net', '--uts', '--ipc', '--pid', '--'],
-    ...['/usr/bin/unshare', '--mount', '--', '/bin/sh', ROOT_SCRIPT],
-    ...[scratch, start.projectRoot, start.hostname, start.hosts, start.resolv, start.workingDir],
-    ...[mounts.join('\n'), '--', ...start.argv],
+    ...['/usr/bin/unshare', '--mount', '--', '/bin/sh'],
+    ...[...rootArgs(start, start.workingDir, start.mounts), ...start.argv],
   ];
   const log = openSync(start.logFile, 'a', 0o640);
   try {

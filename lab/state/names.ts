@@ -6,6 +6,12 @@ const LINK_NAME_MAX = 15;
 /** Longest file name below /run/netns that is sure to work. */
 const NAMESPACE_NAME_MAX = 200;
 
+/**
+ * Names the lab in the environment of its supervisor, and by inheritance of agents and of PID 1 of each pod: they are
+ * found by it when no record names them.
+ */
+export const LAB_VARIABLE = 'KUBETUN_LAB';
+
 export const NETNS_DIR = '/run/netns';
 
 /** Network namespace of a node, or of `fabric`, `cloud`, `internet`. */

@@ -7,6 +7,9 @@ import { KubetunError } from '../../datapath/error.ts';
 
 export const PROJECT_ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
+/** Entry of the supervisor's process, below the project's root. */
+export const SUPERVISOR_ENTRY = 'lab/supervisor/main.ts';
+
 export const RECORD_NAME = 'lab.json';
 
 /** What the lab is: written before anything is made, gone only when everything is. */
@@ -14,12 +17,19 @@ export function recordPath(lab: string): string {
   return join(stateDir(lab), RECORD_NAME);
 }
 
-/** True if a lab's folder is there, and really a lab's: an empty one is taken for one that was just made. */
+/** Everything that a lab has in its folder. */
+const LAB_FILES =
+  /^(lab\.json(\.new)?|kubeconfig(\.new)?|pods\.socket|.+\.sock|(supervisor|internet)\.log(\.1)?|agents|api|arenas?|logs|pki|pods|scratch|volumes)$/;
+
+/**
+ * True if a lab's folder is there, and really a lab's, also without its record: an empty one is taken for one that
+ * was just made.
+ */
 export function holdsLab(lab: string): boolean {
   const folder = stateDir(lab);
   if (!existsSync(folder)) return false;
   const names = readdirSync(folder);
-  return names.length === 0 || names.some((name) => name.startsWith(RECORD_NAME));
+  return names.every((name) => LAB_FILES.test(name)) || names.includes(RECORD_NAME);
 }
 
 /** Makes sure that nothing but a lab lies where a lab is to lie. Throws KubetunError KT_RUN_DIR. */

@@ -1,5 +1,5 @@
 // Where the volumes of a pod appear in one of its containers.
-import { existsSync, mkdirSync, realpathSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Container } from '../../../control/kube/kinds.ts';
 import { expand } from '../env.ts';
@@ -31,10 +31,15 @@ export function mountsOf(
       throw refused(`container ${container.name} mounts volume ${name}, which there is not`);
     if (/[\t\n]/.test(mountPath))
       throw refused(`mountPath ${JSON.stringify(mountPath)} is no path`);
+    const target = join('/', mountPath);
+    if (/^\/(proc|sys)?(\/|$)/.test(target)) {
+      const expected = 'expected a path outside / itself and /proc';
+      throw refused(`container ${container.name}: mountPath: ${mountPath}: ${expected}`);
+    }
     const below = subPathExpr ? expand(subPathExpr, env) : (subPath ?? '');
     return {
       source: sourceOf(join(folder, name), below),
-      target: join('/', mountPath),
+      target,
       // Only what is a pod's own to write is written to.
       readOnly: readOnly || !volume.emptyDir,
     };
@@ -42,15 +47,19 @@ export function mountsOf(
   return mounts.sort((a, b) => a.target.split('/').length - b.target.split('/').length);
 }
 
+/** A part that is missing is made only below a real folder of the volume: a container may have put links there. */
 function sourceOf(volume: string, below: string): string {
-  if (below === '') return volume;
-  const path = join(volume, below);
-  const isOutside = below.startsWith('/') || below.split('/').includes('..');
-  if (!isOutside && !existsSync(path)) mkdirSync(path, { recursive: true });
-  // A container may have put a link there that leads anywhere.
-  const real = isOutside ? '' : realpathSync(path);
-  if (!real.startsWith(`${realpathSync(volume)}/`)) {
-    throw refused(`subPath ${below} leads out of its volume`);
+  const outside = refused(`subPath ${below} leads out of its volume`);
+  if (below.startsWith('/') || below.split('/').includes('..')) throw outside;
+  const root = realpathSync(volume);
+  let real = root;
+  for (const part of below.split('/').filter((name) => name !== '' && name !== '.')) {
+    const path = join(real, part);
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) mkdirSync(path);
+    // A link that leads nowhere has no real path.
+    if (!existsSync(path)) throw outside;
+    real = realpathSync(path);
+    if (!real.startsWith(`${root}/`)) throw outside;
   }
   return real;
 }

@@ -19,6 +19,10 @@ export async function makeVolumes(
   given: Given,
   folder: string,
 ): Promise<void> {
+  // Files in it may be Secrets. A container reaches its own by a mount, past this folder.
+  const all = dirname(folder);
+  mkdirSync(all, { recursive: true, mode: 0o700 });
+  chmodSync(all, 0o700);
   for (const volume of pod.spec?.volumes ?? []) {
     try {
       await makeVolume(kube, pod, given, join(folder, volume.name), volume);

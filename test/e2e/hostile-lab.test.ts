@@ -1,0 +1,123 @@
+// What users, full disks and lost files may do to a lab, and what goes on all the same.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import type { Container, Pod } from '../../control/kube/kinds.ts';
+import { volumesFolder } from '../../lab/pods/volumes/volumes.ts';
+import { startLab, type TestLab, until } from '../support/lab.ts';
+
+const NAME = 'e2e-hostile';
+const STATE = `/run/kubetun/${NAME}`;
+
+type Spec = Partial<NonNullable<Pod['spec']>>;
+
+function pod(name: string, spec: Spec = {}, change: Partial<Container> = {}): Pod {
+  const main = { name: 'main', image: 'busybox', command: ['sleep', 'infinity'], ...change };
+  const metadata = { name, namespace: 'default', labels: { app: name } };
+  return { metadata, spec: { terminationGracePeriodSeconds: 0, containers: [main], ...spec } };
+}
+
+describe('a pod of a lab', () => {
+  let lab: TestLab;
+  const read = (name: string) => lab.kube.get('Pod', { namespace: 'default', name });
+  const waitingOf = async (name: string) =>
+    (await read(name)).status?.containerStatuses?.[0]?.state?.waiting;
+
+  before(() => {
+    lab = startLab(NAME, [], { nodes: [{ name: 'node1' }] });
+  });
+  after(() => lab.down());
+
+  async function create(object: Pod): Promise<void> {
+    await lab.kube.create('Pod', object);
+    const name = object.metadata!.name!;
+    await until(`${name} runs`, async () => (await read(name)).status?.phase === 'Running');
+  }
+
+  test('reaches no file of the machine through its PID 1', async () => {
+    const file = '/tmp/kubetun-e2e-hostile-escape';
+    rmSync(file, { force: true });
+    await create(pod('escape'));
+    await lab.run('escape', 'sh', '-c', `echo x > /proc/1/root${file}`);
+    assert.equal(existsSync(file), false);
+    const state = `/proc/1/root${STATE}`;
+    assert.equal(
+      await lab
+        .run('escape', 'sh', '-c', `ls -A ${state} 2>&1 || :`)
+        .then((text) => text.includes('kubeconfig')),
+      false,
+    );
+  });
+
+  test('changes sysctls of its own network and of nothing else', async () => {
+    const before = readFileSync('/proc/sys/kernel/printk_ratelimit', 'utf8');
+    const write = (path: string) =>
+      lab.run(
+        'escape',
+        'sh',
+        '-c',
+        `v=$(cat ${path}) && echo $v 2>/dev/null >${path} && echo ok || echo refused`,
+      );
+    assert.equal(await write('/proc/sys/kernel/printk_ratelimit'), 'refused\n');
+    assert.equal(await write('/proc/sys/vm/swappiness'), 'refused\n');
+    assert.equal(await write('/proc/sys/net/ipv4/ip_default_ttl'), 'ok\n');
+    assert.equal(readFileSync('/proc/sys/kernel/printk_ratelimit', 'utf8'), before);
+    const probe = '(: >/proc/sysrq-trigger) 2>/dev/null && echo ok || echo refused';
+    assert.equal(await lab.run('escape', 'sh', '-c', probe), 'refused\n');
+    assert.equal(await lab.run('escape', 'sh', '-c', 'head -c 1 /proc/kcore | wc -c'), '0\n');
+  });
+
+  test('has no volume where its root would not hold it', async () => {
+    const target = '/tmp/kubetun-e2e-hostile-mount';
+    const volumes = [{ name: 'data', emptyDir: {} }];
+    for (const [name, mountPath] of [
+      ['mount-proc', `/proc/1/root${target}`],
+      ['mount-dots', `/var/../proc/1/root${target}`],
+    ] as const) {
+      await lab.kube.create(
+        'Pod',
+        pod(name, { volumes }, { volumeMounts: [{ name: 'data', mountPath }] }),
+      );
+      const refused = /mountPath: .* expected a path outside/;
+      await until(`${name} is refused`, async () =>
+        refused.test((await waitingOf(name))?.message ?? ''),
+      );
+      assert.equal(existsSync(target), false);
+    }
+  });
+
+  test('makes no folder on the machine through a link in its volume', async () => {
+    const folder = '/tmp/kubetun-e2e-hostile-sub';
+    rmSync(folder, { recursive: true, force: true });
+    const volumes = [{ name: 'data', emptyDir: {} }];
+    const link = { name: 'link', image: 'busybox', command: ['ln', '-s', '/tmp', '/data/out'] };
+    const mount = { name: 'data', mountPath: '/data' };
+    const object = pod(
+      'sub',
+      { volumes, initContainers: [{ ...link, volumeMounts: [mount] }] },
+      { volumeMounts: [{ ...mount, subPath: 'out/kubetun-e2e-hostile-sub' }] },
+    );
+    await lab.kube.create('Pod', object);
+    await until('it is refused', async () =>
+      /leads out/.test((await waitingOf('sub'))?.message ?? ''),
+    );
+    assert.equal(existsSync(folder), false);
+  });
+
+  test('keeps its Secrets from other users of the machine, and reads them as any user', async () => {
+    const metadata = { namespace: 'default', name: 'pass' };
+    await lab.kube.create('Secret', { metadata, data: { KEY: 'czNjcmV0' } });
+    const volumes = [{ name: 'keys', secret: { secretName: 'pass', defaultMode: 0o444 } }];
+    await create(
+      pod('secret', { volumes }, { volumeMounts: [{ name: 'keys', mountPath: '/keys' }] }),
+    );
+    const file = `${volumesFolder(STATE, (await read('secret')).metadata!.uid!)}/keys/KEY`;
+    assert.equal(statSync(file).mode & 0o777, 0o444);
+    const asNobody = ['--reuid=65534', '--regid=65534', '--clear-groups', 'cat'];
+    const outside = spawnSync('setpriv', [...asNobody, file], { encoding: 'utf8' });
+    assert.equal(outside.stdout, '');
+    assert.match(outside.stderr, /Permission denied/);
+    assert.equal(await lab.run('secret', 'setpriv', ...asNobody, '/keys/KEY'), 's3cret');
+  });
+});
