@@ -105,7 +105,6 @@ export class PodRun {
   start(): Promise<void> {
     // Its turn may come when it is ended already.
     if (this.#ended) return this.#ended;
-    removeLogs(this.#context.stateDir, this.#namespace, this.#name);
     this.#startup ??= this.#start();
     return this.#startup;
   }
@@ -120,6 +119,8 @@ export class PodRun {
   async #start(): Promise<void> {
     const { kube, stateDir } = this.#context;
     try {
+      // Of a pod of the same name that is gone.
+      removeLogs(stateDir, this.#namespace, this.#name);
       this.#record();
       await makeVolumes(kube, this.#pod, this.#given, volumesFolder(stateDir, this.uid));
       await this.#makeNetwork();
@@ -248,8 +249,8 @@ export class PodRun {
       podIP: address,
       graceS: graceOf(this.#pod),
       launch: (spec, argv) => this.#launch(spec, argv),
-      endStrays: () => this.#endStrays(),
-      onChange: () => this.#onChange(),
+      endStrays: () => this.#guard(() => this.#endStrays()),
+      onChange: () => this.#guard(() => this.#onChange()),
       onEvent: (type, reason, message, spec) => this.#tell(type, reason, message, spec),
     };
   }
@@ -268,6 +269,15 @@ export class PodRun {
       onStarted: () => this.#starting.delete(spec.name),
       onLack: (reason, message) => this.#tell('Warning', reason, message, spec),
     });
+  }
+
+  /** Events of processes and timers end here: an exception costs this pod a step, and no other pod anything. */
+  #guard(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#logError(String((error as Error).stack), 'a step of a pod fails');
+    }
   }
 
   /** While one is being started nobody knows yet what belongs to it. */

@@ -201,10 +201,14 @@ class Pods {
       const start = this.#waiting.shift();
       if (!start) return;
       this.#starting++;
-      void start().finally(() => {
-        this.#starting--;
-        this.#next();
-      });
+      void start()
+        .catch((error: Error) =>
+          this.#options.log.error({ why: error.stack }, 'pod does not start'),
+        )
+        .finally(() => {
+          this.#starting--;
+          this.#next();
+        });
     }
   }
 
@@ -238,7 +242,12 @@ class Pods {
     const { kube } = this.#options;
     const [namespace, name] = key.split('/') as [string, string];
     const next = await kube.get('Pod', { namespace, name }).catch(() => null);
-    if (next && next.metadata?.uid !== run.uid) this.onPod(next, key);
+    if (!next || next.metadata?.uid === run.uid) return;
+    try {
+      this.onPod(next, key);
+    } catch (error) {
+      skipped(this.#options, 'Pod', key, error as Error);
+    }
   }
 
   #refuse(pod: Pod, message: string): void {

@@ -64,7 +64,9 @@ export async function startSupervisor(
     },
   });
   for (const { name } of [...record.topology.nodes, { name: CLOUD }]) agents.keep(name);
-  keepInternet(lab, (error) => log.error({ why: error.message }, 'no server in the internet'));
+  const leaveInternet = keepInternet(lab, (error) =>
+    log.error({ why: error.message }, 'no server in the internet'),
+  );
   const streams = await serveStreams(kubeletSocketPath(lab), stateDir(lab), (error, what) =>
     log.error({ what, why: String(error) }, 'the streams of pods could not answer'),
   );
@@ -73,6 +75,7 @@ export async function startSupervisor(
   return {
     async stop() {
       agents.stop();
+      leaveInternet();
       clearInterval(logs);
       await streams.close();
       await runner.stop();

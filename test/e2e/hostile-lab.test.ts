@@ -1,13 +1,28 @@
 // What users, full disks and lost files may do to a lab, and what goes on all the same.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { after, before, describe, test } from 'node:test';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import type { Container, Pod } from '../../control/kube/kinds.ts';
+import { isAlive, type ProcessId } from '../../lab/host/process.ts';
 import { volumesFolder } from '../../lab/pods/volumes/volumes.ts';
-import { startLab, type TestLab, until } from '../support/lab.ts';
+import { PROJECT_ROOT } from '../../lab/state/paths.ts';
+import { readRecord } from '../../lab/state/record.ts';
+import {
+  assertGone,
+  clientPod,
+  kubetun,
+  kubetunWith,
+  startLab,
+  type TestLab,
+  until,
+} from '../support/lab.ts';
 
-const NAME = 'e2e-hostile';
+const NAME = 'e2e-hostlab';
 const STATE = `/run/kubetun/${NAME}`;
 
 type Spec = Partial<NonNullable<Pod['spec']>>;
@@ -119,5 +134,92 @@ describe('a pod of a lab', () => {
     assert.equal(outside.stdout, '');
     assert.match(outside.stderr, /Permission denied/);
     assert.equal(await lab.run('secret', 'setpriv', ...asNobody, '/keys/KEY'), 's3cret');
+  });
+});
+
+describe('a lab', () => {
+  afterEach(() => {
+    kubetun('lab', 'down', '--lab', NAME);
+  });
+
+  test('is ended without its record, and without its folder', async () => {
+    for (const lost of [join(STATE, 'lab.json'), STATE]) {
+      const lab = startLab(NAME, [clientPod('client', 'alpha')], { nodes: [{ name: 'alpha' }] });
+      lab.kube.close();
+      rmSync(lost, { recursive: true });
+      const { code, stdout, stderr } = kubetun('lab', 'down', '--lab', NAME);
+      assert.equal(code, 0, stderr);
+      assert.equal(stdout, `lab ${NAME} is down\n`);
+      assertGone(NAME);
+    }
+  });
+
+  test('leaves nothing when its making is interrupted', async () => {
+    for (const [name, delayMs] of [
+      ['SIGINT', 1500],
+      ['SIGTERM', 2500],
+    ] as const) {
+      const up = spawn(join(PROJECT_ROOT, 'scripts/kubetun'), ['lab', 'up', '--lab', NAME], {
+        stdio: 'ignore',
+      });
+      const ended = once(up, 'exit');
+      await setTimeout(delayMs);
+      up.kill(name);
+      await ended;
+      if (up.exitCode === 0) kubetun('lab', 'down', '--lab', NAME);
+      assertGone(NAME);
+    }
+  });
+
+  test('is made again after a killed lab up, which leaves nothing behind', async () => {
+    const up = spawn(join(PROJECT_ROOT, 'scripts/kubetun'), ['lab', 'up', '--lab', NAME], {
+      stdio: 'ignore',
+    });
+    const ended = once(up, 'exit');
+    await until('its supervisor is started', () => readRecord(NAME)?.supervisor != null);
+    up.kill('SIGKILL');
+    await ended;
+    const again = kubetun('lab', 'up', '--lab', NAME, '--nodes', '1');
+    assert.equal(again.code, 0, again.stderr);
+    assert.equal(readRecord(NAME)?.topology.nodes.length, 1);
+    assert.equal(kubetun('lab', 'down', '--lab', NAME).code, 0);
+    assertGone(NAME);
+  });
+
+  test('goes on while the disk of its state is full, and reports dropped log lines later', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'kubetun-full-'));
+    const env = { KUBETUN_RUN_DIR: folder };
+    spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', folder]);
+    try {
+      const up = kubetunWith(env, 'lab', 'up', '--lab', NAME, '--nodes', '2');
+      assert.equal(up.code, 0, up.stderr);
+      const state = join(folder, NAME);
+      const { supervisor } = JSON.parse(readFileSync(join(state, 'lab.json'), 'utf8'));
+      const agentOf = (node: string): ProcessId =>
+        JSON.parse(readFileSync(join(state, 'agents', `${node}.json`), 'utf8'));
+      const [first, second] = [agentOf('node1'), agentOf('node2')];
+      const fill = ['if=/dev/zero', `of=${join(folder, 'fill')}`, 'bs=64k'];
+      assert.notEqual(spawnSync('dd', fill).status, 0, 'the disk is full');
+      // Its end is a line in the supervisor's log, and its successor needs a record.
+      process.kill(second.pid, 'SIGKILL');
+      await setTimeout(2000);
+      assert.ok(isAlive(supervisor), 'the supervisor lives');
+      // Its end is lines in the agents' logs.
+      process.kill(supervisor.pid, 'SIGKILL');
+      await setTimeout(2000);
+      assert.ok(isAlive(first), 'the agent lives');
+      rmSync(join(folder, 'fill'));
+      await until('the agent reports dropped lines', () =>
+        /"dropped":\d+/.test(readFileSync(join(state, 'agents/node1.log'), 'utf8')),
+      );
+      const again = kubetunWith(env, 'lab', 'up', '--lab', NAME);
+      assert.equal(again.code, 0, again.stderr);
+      assert.ok(isAlive(first), 'the agent goes on');
+    } finally {
+      kubetunWith(env, 'lab', 'down', '--lab', NAME);
+      spawnSync('umount', ['-l', folder]);
+      rmSync(folder, { recursive: true });
+    }
+    assertGone(NAME);
   });
 });

@@ -1,0 +1,216 @@
+// Every process of a lab is killed, one after the other and in pairs, under load. KUBETUN_CHAOS_S=600 for a long run,
+// KUBETUN_CHAOS_SEED for one that was seen.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
+import { CLOUD } from '../../control/cli/options.ts';
+import { isAlive, type ProcessId } from '../../lab/host/process.ts';
+import { readPodRecord } from '../../lab/pods/records.ts';
+import { readRecord } from '../../lab/state/record.ts';
+import { readAgent } from '../../lab/supervisor/agents.ts';
+import {
+  assertGone,
+  clientCommand,
+  clientPod,
+  type Running,
+  serverPod,
+  serviceObject,
+  startKubetun,
+  startLab,
+  type TestLab,
+  until,
+} from '../support/lab.ts';
+
+const NAME = 'e2e-kill';
+const STATE = `/run/kubetun/${NAME}`;
+const SECONDS = Number(process.env.KUBETUN_CHAOS_S ?? 40);
+const SEED = Number(process.env.KUBETUN_CHAOS_SEED ?? Date.now() % 1_000_000);
+const CONNECTIONS = 20;
+const PAUSE_MS_MAX = 2000;
+
+interface Victim {
+  name: string;
+  /** The process as it is now; null while there is none. */
+  find: () => ProcessId | null;
+  /** The pod whose connections end with it. */
+  pod?: string;
+}
+
+interface Steady {
+  opened: number;
+  answered: number;
+  lost: { server: string; openedMs: number; lostMs: number; why: string }[];
+}
+
+/** mulberry32: 0 to 1. */
+function randomOf(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const recordOf = (pod: string) => readPodRecord(STATE, 'default', pod);
+
+const VICTIMS: Victim[] = [
+  { name: 'supervisor', find: () => readRecord(NAME)?.supervisor ?? null },
+  ...['node1', 'node2', CLOUD].map((node) => ({
+    name: `agent of ${node}`,
+    find: () => readAgent(NAME, node),
+  })),
+  { name: 'internet', find: () => readRecord(NAME)?.internet ?? null },
+  { name: 'PID 1 of web1', find: () => recordOf('web1')?.sandbox ?? null, pod: 'web1' },
+  { name: 'PID 1 of bystander', find: () => recordOf('bystander')?.sandbox ?? null },
+  {
+    name: 'container of web2',
+    find: () => recordOf('web2')?.containers[0]?.process ?? null,
+    pod: 'web2',
+  },
+];
+
+function living({ find }: Victim): ProcessId | null {
+  const found = find();
+  return found && isAlive(found) ? found : null;
+}
+
+/** Writes objects one after the other until it is stopped, and remembers what was acknowledged. */
+class Writer {
+  readonly acknowledged = new Map<string, number>();
+  readonly #lab: TestLab;
+  readonly #done: Promise<void>;
+  #stopping = false;
+
+  constructor(lab: TestLab) {
+    this.#lab = lab;
+    this.#done = this.#write();
+  }
+
+  async #write(): Promise<void> {
+    for (let turn = 1; !this.#stopping; turn++) {
+      const metadata = { namespace: 'default', name: `kept-${turn % 50}` };
+      const data = { turn: String(turn) };
+      try {
+        const exists = this.acknowledged.has(metadata.name);
+        if (exists) await this.#lab.kube.patch('ConfigMap', metadata, { data });
+        else await this.#lab.kube.create('ConfigMap', { metadata, data });
+        this.acknowledged.set(metadata.name, turn);
+      } catch {
+        // Stored without an answer it exists, and create is refused from then on.
+        const found = await this.#lab.kube.get('ConfigMap', metadata).catch(() => null);
+        if (found) this.acknowledged.set(metadata.name, Number(found.data?.turn));
+        await setTimeout(200);
+      }
+      await setTimeout(20);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#done;
+  }
+}
+
+describe('every process of a lab', () => {
+  let lab: TestLab;
+
+  before(async () => {
+    lab = startLab(NAME, [
+      serverPod('web1', 'node1'),
+      serverPod('web2', 'node2'),
+      serverPod('web3', 'node2'),
+      clientPod('client', 'node1'),
+      clientPod('bystander', 'node2'),
+      serviceObject('web', {
+        type: 'LoadBalancer',
+        selector: { app: 'web' },
+        ports: [{ name: 'http', port: 80, targetPort: 'http' }],
+      }),
+    ]);
+    await lab.untilEndpoints('default/web:http', 3);
+  });
+
+  async function startLoad(): Promise<Running[]> {
+    const service = await lab.kube.get('Service', { namespace: 'default', name: 'web' });
+    const balancer = service.status!.loadBalancer!.ingress![0]!.ip!;
+    const { nodePort = 0 } = service.spec!.ports![0]!;
+    const node = readRecord(NAME)!.topology.nodes[1]!.publicAddress;
+    const loads = [
+      lab.start('client', clientCommand('steady', service.spec!.clusterIP!, 80, CONNECTIONS)),
+      lab.start('internet', clientCommand('steady', balancer, 80, CONNECTIONS)),
+      lab.start('internet', clientCommand('steady', node, nodePort, CONNECTIONS)),
+    ];
+    for (const load of loads) {
+      await until('its connections are open', () => load.output().includes('open'));
+    }
+    return loads;
+  }
+
+  /** Brings up what only a command brings up, and waits for all that was killed. */
+  async function heal(): Promise<void> {
+    const supervisor = VICTIMS[0]!;
+    if (!living(supervisor)) {
+      const { code, stderr } = await startKubetun('lab', 'up', '--lab', NAME);
+      assert.equal(code, 0, stderr);
+    }
+    for (const victim of VICTIMS) {
+      await until(`${victim.name} lives again`, () => living(victim) !== null);
+    }
+  }
+
+  test('may be killed: nothing else ends, no acknowledged write is lost', async (t) => {
+    t.diagnostic(`KUBETUN_CHAOS_SEED=${SEED} KUBETUN_CHAOS_S=${SECONDS}`);
+    const random = randomOf(SEED);
+    const pick = <T>(list: T[]) => list[Math.floor(random() * list.length)]!;
+    const loads = await startLoad();
+    const writer = new Writer(lab);
+    const kills: { pod: string; ms: number }[] = [];
+    const endMs = Date.now() + SECONDS * 1000;
+    const singles = VICTIMS.map((victim) => ({ victim, order: random() }))
+      .sort((a, b) => a.order - b.order)
+      .map(({ victim }) => [victim]);
+    let rounds = 0;
+    // Each once at least, then pairs until the time is over.
+    while (rounds < singles.length || Date.now() < endMs) {
+      const victims = singles[rounds] ?? [pick(VICTIMS), pick(VICTIMS)];
+      for (const victim of victims) {
+        const target = living(victim);
+        if (!target) continue;
+        process.kill(target.pid, 'SIGKILL');
+        if (victim.pod) kills.push({ pod: victim.pod, ms: Date.now() });
+      }
+      await setTimeout(random() * PAUSE_MS_MAX);
+      await heal();
+      rounds++;
+    }
+    await writer.stop();
+    for (const load of loads) load.child.stdin?.end();
+    const results = await Promise.all(loads.map(async ({ done }) => (await done).stdout));
+    const steady = results.map((text) => JSON.parse(text.trim().split('\n').at(-1)!) as Steady);
+    t.diagnostic(
+      `${rounds} rounds, ${writer.acknowledged.size} objects; ` +
+        steady
+          .map((s) => `${s.opened} opened, ${s.answered} answers, ${s.lost.length} lost`)
+          .join('; '),
+    );
+    const endedWithServer = ({ server, openedMs, lostMs }: Steady['lost'][number]) =>
+      kills.some(({ pod, ms }) => pod === server && ms >= openedMs && ms <= lostMs);
+    assert.deepEqual(
+      steady.flatMap(({ lost }) => lost.filter((one) => !endedWithServer(one))),
+      [],
+    );
+    assert.ok(steady.every(({ answered }) => answered > SECONDS));
+    assert.ok(writer.acknowledged.size > 0);
+    for (const [name, turn] of writer.acknowledged) {
+      const now = await lab.kube.get('ConfigMap', { namespace: 'default', name });
+      assert.ok(Number(now.data?.turn) >= turn, `${name}: ${now.data?.turn} of ${turn}`);
+    }
+  });
+
+  after(async () => {
+    await lab.down();
+    assertGone(NAME);
+  });
+});
