@@ -4,6 +4,8 @@
 import { connect, type Socket } from 'node:net';
 
 const ASK_MS = 100;
+/** A connection without an answer for so long at the end is lost. */
+const SILENT_END_MS = 10_000;
 /** The kernel gives a connection up later than this only where nothing is answered at all. */
 const SILENT_MS_MAX = 60_000;
 const AGAIN_MS = 200;
@@ -12,8 +14,12 @@ const [address, port, count] = process.argv.slice(2) as [string, string, string]
 const result = {
   opened: 0,
   answered: 0,
+  /** Open connections by server. */
+  open: {} as Record<string, number>,
   lost: [] as { server: string; openedMs: number; lostMs: number; why: string }[],
 };
+/** Open connections, each with what counts it as lost if it has gone silent. */
+const connections = new Set<() => void>();
 let stopping = false;
 let waiting = Number(count);
 
@@ -24,12 +30,20 @@ function keep(): void {
   let server = '';
   let why = 'closed';
   let timer: NodeJS.Timeout | undefined;
+  let answeredMs = openedMs;
+  const judge = () => {
+    result.open[server] = (result.open[server] ?? 0) + 1;
+    if (server === '' || Date.now() - answeredMs < SILENT_END_MS) return;
+    result.lost.push({ server, openedMs, lostMs: Date.now(), why: 'silent at the end' });
+  };
+  connections.add(judge);
   socket.setTimeout(SILENT_MS_MAX, () => socket.destroy(new Error('silent')));
   socket.on('error', (error: NodeJS.ErrnoException) => {
     why = error.code ?? error.message;
   });
   socket.on('close', () => {
     clearTimeout(timer);
+    connections.delete(judge);
     if (stopping) return;
     // Refused before its first answer it is no connection that was lost.
     if (server !== '') result.lost.push({ server, openedMs, lostMs: Date.now(), why });
@@ -39,6 +53,7 @@ function keep(): void {
     if (server === '') opened();
     server = bytes.toString().split('\r\n\r\n')[1] || server || '?';
     result.answered++;
+    answeredMs = Date.now();
     timer = setTimeout(() => ask(socket), ASK_MS);
   });
   ask(socket);
@@ -56,5 +71,6 @@ function opened(): void {
 for (let i = 0; i < Number(count); i++) keep();
 await new Promise((resolve) => process.stdin.once('end', resolve).resume());
 stopping = true;
+for (const judge of connections) judge();
 console.log(JSON.stringify(result));
 process.exit(0);
