@@ -18,7 +18,7 @@ export const W_NEW_DST = 5;
 export const W_NEW_PORTS = 6;
 /** Checksum deltas: of the addresses (low half), of addresses and ports (high half). */
 export const W_SUMS = 7;
-/** When this side last saw a packet, in ms of the datapath's clock (wraps). */
+/** When this side last renewed the flow, in ms of the datapath's clock (wraps). */
 export const W_SEEN = 8;
 export const W_PACKETS = 9;
 /** IPv4 bytes, the low half of 64 bits and the high one. */
@@ -32,12 +32,37 @@ export const W_CHECKED = 12;
 export const W_ACK = 13;
 /** The Service port's id on both lines; 0 for none. */
 export const W_SERVICE = 14;
-/** When the flow was made, ms. */
+/** Other than TCP: when the flow was made, ms. */
 export const W_BORN = 15;
+/** TCP, client line: the end of the last segment that was remembered, see RECENT_*. */
+export const W_RECENT_END = 15;
+/** TCP, backend line: what the last ACK acknowledged that answered a SYN and was let by. */
+export const W_RECENT_ACK = 15;
 
 export const META_PROTO_MASK = 0xff;
 export const META_STATE_SHIFT = 8;
-export const META_STATE_MASK = 0xff00;
+export const META_STATE_MASK = 0x0f00;
+/** TCP: RECENT_*, the last segment that counted or was let by without counting. */
+export const META_RECENT_SHIFT = 12;
+export const META_RECENT_MASK = 0x7000;
+/** In SYN_SENT2 and SYN_RECV: both ends opened. Behind ESTABLISHED: a FIN began the close. */
+export const FLAG_TURN = 1 << 15;
+/** State, RECENT_* and FLAG_TURN: an established connection that remembers nothing has its state here alone. */
+export const META_TCP_MASK = 0xff00;
+
+/** An ACK of either end. It is zero, so that the fast path writes nothing. */
+export const RECENT_ACK = 0;
+/** A SYN-ACK or a FIN. */
+export const RECENT_OTHER = 1;
+export const RECENT_SYN = 2;
+export const RECENT_SYN_BACK = 3;
+/** A client's SYN in LAST_ACK: the backend's next ACK may challenge it (RFC 5961 4) and ends nothing. */
+export const RECENT_SYN_LATE = 4;
+export const RECENT_RST = 5;
+export const RECENT_RST_BACK = 6;
+/** A backend's ACK in answer to a SYN: the client may reset what it acknowledges. */
+export const RECENT_ACK_BACK = 7;
+
 export const FLAG_DNAT = 1 << 16;
 export const FLAG_SNAT = 1 << 17;
 export const FLAG_HAIRPIN = 1 << 18;

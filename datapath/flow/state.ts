@@ -38,10 +38,12 @@ export const STATE_NAMES = [
   'SCTP_ESTABLISHED',
 ] as const;
 
-/** The packet changes nothing and passes. */
+/** The packet is out of place; it changes nothing and passes. */
 export const MOVE_NONE = -1;
-/** The packet opens a new connection over an old one: forget the flow and start again. */
+/** The packet may open a new connection over an old one: if the old one is over, forget it and start again. */
 export const MOVE_REOPEN = -2;
+/** The packet changes nothing and passes, but the ends may know better: what answers it may count. */
+export const MOVE_IGNORE = -3;
 
 const SS = STATE_SYN_SENT;
 const SR = STATE_SYN_RECV;
@@ -54,6 +56,7 @@ const CL = STATE_CLOSE;
 const S2 = STATE_SYN_SENT2;
 const __ = MOVE_NONE;
 const RE = MOVE_REOPEN;
+const IG = MOVE_IGNORE;
 
 const KIND_SYN = 0;
 const KIND_SYN_ACK = 1;
@@ -67,16 +70,16 @@ const DIRECTION_STRIDE = KIND_COUNT * KIND_STRIDE;
 // Columns: NONE SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE SYN_SENT2.
 const MOVES = Int8Array.of(
   // From the client: SYN, SYN-ACK, FIN, ACK, RST.
-  ...[SS, SS, __, __, __, __, __, RE, RE, S2],
+  ...[SS, SS, IG, IG, IG, IG, IG, RE, RE, S2],
   ...[__, __, SR, __, __, __, __, __, __, SR],
   ...[__, __, FW, FW, LA, LA, LA, TW, CL, __],
   ...[ES, __, ES, ES, CW, CW, TW, TW, CL, __],
   ...[__, CL, CL, CL, CL, CL, CL, CL, CL, CL],
   // From the backend.
   ...[__, S2, __, __, __, __, __, RE, __, S2],
-  ...[__, SR, __, __, __, __, __, __, __, SR],
+  ...[__, SR, IG, IG, IG, IG, IG, IG, IG, SR],
   ...[__, __, FW, FW, LA, LA, LA, TW, CL, __],
-  ...[__, __, SR, ES, CW, CW, TW, TW, CL, __],
+  ...[__, IG, SR, ES, CW, CW, TW, TW, CL, IG],
   ...[__, CL, CL, CL, CL, CL, CL, CL, CL, CL],
 );
 
@@ -88,7 +91,7 @@ for (let flags = 0; flags < 32; flags++) {
   else KINDS[flags] = flags & 1 ? KIND_FIN : KIND_ACK;
 }
 
-/** The state after a TCP packet, or MOVE_NONE or MOVE_REOPEN; `direction` 0 from the client, 1 from the backend. */
+/** The state after a TCP packet, or a MOVE_*; `direction` 0 from the client, 1 from the backend. */
 export function moveTcp(state: number, flags: number, direction: number): number {
   const kind = KINDS[flags & 31]!;
   return MOVES[direction * DIRECTION_STRIDE + kind * KIND_STRIDE + state]!;

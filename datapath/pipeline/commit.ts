@@ -14,7 +14,7 @@ import * as verdict from './verdict.ts';
 const {
   FLAG_DNAT, FLAG_HAIRPIN, FLAG_SNAT, FLAG_TTL_BACK, LINE_SHIFT, LINE_WORDS, META_STATE_SHIFT,
   W_ACK, W_BORN, W_BYTES, W_BYTES_HIGH, W_CHECKED, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_NEW_SRC,
-  W_PACKETS, W_PORTS, W_SEEN, W_SEQ_END, W_SERVICE, W_SRC, W_SUMS,
+  W_PACKETS, W_PORTS, W_RECENT_ACK, W_RECENT_END, W_SEEN, W_SEQ_END, W_SERVICE, W_SRC, W_SUMS,
 } = line;
 const { PROTO_ICMP, PROTO_TCP, TCP_OFF_ACK, TCP_OFF_SEQ } = wire;
 const { COUNT_AFFINITY_FULL, COUNT_FLOWS_EVICTED, COUNT_FLOWS_MADE, DROP_TABLE_FULL } = verdict;
@@ -135,4 +135,6 @@ function startSequences(
   lines[client | W_ACK] = ack;
   lines[backend | W_SEQ_END] = ack;
   lines[backend | W_ACK] = seq;
+  lines[client | W_RECENT_END] = seq;
+  lines[backend | W_RECENT_ACK] = ack;
 }

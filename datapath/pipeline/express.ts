@@ -11,13 +11,13 @@ import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
 import type { Datapath } from './datapath.ts';
-import { LEAP_MAX as leap } from './track.ts';
+import { LEAP_MAX as leap } from './track-tcp.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
   EPOCH_SHIFT, FLAG_ASSURED, FLAG_DNAT, FLAG_SNAT, FLAG_TTL_BACK, LINE_SHIFT, META_PROTO_MASK,
-  META_STATE_MASK, META_STATE_SHIFT, NO_SIDE, W_ACK, W_BYTES, W_BYTES_HIGH, W_DST, W_META,
+  META_STATE_SHIFT, META_TCP_MASK, NO_SIDE, W_ACK, W_BYTES, W_BYTES_HIGH, W_DST, W_META,
   W_NEW_DST, W_NEW_PORTS, W_NEW_SRC, W_PACKETS, W_PORTS, W_SEEN, W_SEQ_END, W_SRC, W_SUMS,
 } = line;
 const { PROTO_TCP, VNET_FLAG_NEEDS_CSUM, VNET_HEADER_BYTES, VNET_OFF_CSUM_START } = wire;
@@ -38,8 +38,8 @@ const FLAGS_WORD_MASK = 0x00370000;
 const FLAGS_WORD_ACK = 0x00100000;
 /** Checksum start and offset of a partial checksum behind a plain header, little endian in one word. */
 const CSUM_PLAIN = 20 | (16 << 16);
-/** Judged by the policies in force, too: the epoch is in the bits above the flags. */
-const META_MASK = META_PROTO_MASK | META_STATE_MASK | FLAG_ASSURED | (-1 << (EPOCH_SHIFT - 1));
+/** Nothing is remembered that this segment would end; and judged by the policies in force: the epoch is above the flags. */
+const META_MASK = META_PROTO_MASK | META_TCP_MASK | FLAG_ASSURED | (-1 << (EPOCH_SHIFT - 1));
 const META_WANTED = PROTO_TCP | (states.STATE_ESTABLISHED << META_STATE_SHIFT) | FLAG_ASSURED;
 const NAT = FLAG_DNAT | FLAG_SNAT;
 

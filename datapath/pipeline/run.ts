@@ -4,7 +4,7 @@
 //   express    the packet that nearly all are: checked and done in one place      express.ts
 //   parse      any other: lengths and header checked once                         parse.ts
 //   find       the side whose key is the packet's tuple                           ../flow/table.ts
-//   track      hit: state, sequence numbers, age                                  track.ts
+//   track      hit: state, sequence numbers, age                                  track.ts, track-tcp.ts
 //   establish  miss: Service, endpoint, masquerade, source port                   establish.ts
 //   judge      NetworkPolicy: of a new flow, of an old one when policies change   judge.ts
 //   commit     both sides of the new flow into the table                          commit.ts
@@ -57,7 +57,7 @@ const {
 const { IP4_OFF_DST, PROTO_SCTP } = wire;
 const { ESTABLISH_FLOW, ESTABLISH_PASS, ESTABLISH_PUBLIC } = establishing;
 const { FRAGMENT_UNKNOWN } = fragments;
-const { TRACK_GO, TRACK_REOPEN, TRACK_STALE } = tracking;
+const { TRACK_END, TRACK_REOPEN, TRACK_STALE } = tracking;
 const { JUDGED_GONE } = judging;
 
 /** Expiry looks at this many flow slots a tick, or at one in 64: at 10 ticks/s every flow is seen in 6.4 s. */
@@ -135,8 +135,9 @@ function runFlow(d: Datapath, b: Batch, r: number): number {
   if (judged === JUDGED_GONE) return runAnew(d, b, r, side, TRACK_STALE);
   if (judged < 0) return judged;
   const tracked = track(d, b, r, side);
-  if (tracked !== TRACK_GO) return runAnew(d, b, r, side, tracked);
+  if (tracked >= TRACK_REOPEN) return runAnew(d, b, r, side, tracked);
   translate(d, b, r, side);
+  if (tracked === TRACK_END) table.remove(side >> 1);
   return VERDICT_FORWARD;
 }
 

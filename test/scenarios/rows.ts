@@ -255,6 +255,18 @@ export const FLOW_RULES: Rule[] = [
     `${PIPELINE}/tcp.test.ts: nothing is dropped for its window`,
   ),
   rule(
+    'tcp.remembered-syn',
+    'a SYN let by on a flow is remembered; the SYN-ACK or RST that answers it counts',
+    `${PIPELINE}/tcp.test.ts: ends that forgot a connection`,
+    `${PIPELINE}/tcp.test.ts: a connection that begins in LAST_ACK`,
+    'model/tcp-states.test.ts: random walks of TCP segments move the states',
+  ),
+  rule(
+    'tcp.renewal',
+    'a packet that changes nothing renews no timeout',
+    `${PIPELINE}/tcp.test.ts: passes and renews nothing`,
+  ),
+  rule(
     'tcp.blind-rst',
     'a blind RST closes nothing',
     `${PIPELINE}/tcp.test.ts: a blind RST closes nothing`,

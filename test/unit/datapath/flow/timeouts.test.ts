@@ -50,7 +50,8 @@ const answer = udp4(`${BACKEND}:53`, `${POD}:5000`);
 /** What brings a flow into each state: packets, a second apart. */
 const WAYS: [TimeoutName, State, Uint8Array[]][] = [
   ['tcp-syn-sent', 'SYN_SENT', [pod(SYN)]],
-  ['tcp-syn-sent', 'SYN_SENT2', [pod(SYN), backend(SYN)]],
+  // The backend's SYN, as every SYN before an answer, renews nothing; the client's next one does.
+  ['tcp-syn-sent', 'SYN_SENT2', [pod(SYN), backend(SYN), pod(SYN)]],
   ['tcp-syn-recv', 'SYN_RECV', [pod(SYN), backend(SYN | ACK)]],
   ['tcp-established', 'ESTABLISHED', OPEN],
   ['tcp-fin-wait', 'FIN_WAIT', [...OPEN, pod(FIN | ACK)]],

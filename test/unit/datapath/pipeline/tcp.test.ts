@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { H_NOW } from '../../../../datapath/arena/layout.ts';
 import { STATE_NAMES } from '../../../../datapath/flow/state.ts';
 import { readArena } from '../../../../datapath/observe/flows.ts';
 import {
@@ -145,11 +146,13 @@ for (const [seq, ack] of [
   }
 }
 
-test('a connection picked up in mid-stream may be reset before its first answer', () => {
+test('a connection picked up in mid-stream may be reset before its first answer, and is forgotten', () => {
   const t = createTestDatapath();
   t.one(tcp4(`${POD}:1`, `${BACKEND}:9`, ACK, [1], { seq: 0x9000_0000, ack: 0xb000_0000 }));
+  t.one(tcp4(`${BACKEND}:9`, `${POD}:1`, RST, [], { seq: 0xb000_0001 }));
+  assert.equal(state(t), 'ESTABLISHED');
   t.one(tcp4(`${BACKEND}:9`, `${POD}:1`, RST, [], { seq: 0xb000_0000 }));
-  assert.equal(state(t), 'CLOSE');
+  assert.equal(state(t), 'none');
 });
 
 test('what is not a plain ACK is not picked up, but passes and is counted', () => {
@@ -162,13 +165,18 @@ test('what is not a plain ACK is not picked up, but passes and is counted', () =
   assert.equal(t.counter('passed-untracked'), 3);
 });
 
-test('a refused connection closes: RST that acknowledges the SYN, and no other', () => {
+test('a refused connection is forgotten: RST that acknowledges the SYN, and no other', () => {
   const t = createTestDatapath();
   t.one(client(SYN, 1000, 0));
   t.one(backend(RST | ACK, 0, 999));
   assert.equal(state(t), 'SYN_SENT');
-  t.one(backend(RST | ACK, 0, 1001));
-  assert.equal(state(t), 'CLOSE');
+  const { packet, verdict } = t.one(backend(RST | ACK, 0, 1001));
+  assert.equal(state(t), 'none');
+  assert.deepEqual(
+    [verdict, packet.src, packet.sport],
+    ['forward', VIP, 80],
+    'translated, at last',
+  );
 });
 
 test('a SYN after TIME_WAIT opens a new flow in place of the old one', () => {
@@ -255,4 +263,101 @@ test('a FIN that is sent again ends nothing: what the other side still sends get
   const { packet } = t.one(backend(ACK, 5001, 1002, [1, 2, 3]));
   assert.deepEqual([packet.src, packet.sport], [VIP, 80]);
   assert.equal(t.counter('flows-made'), 1);
+});
+
+/** Seconds that the flow has left. */
+function left(t: TestDatapath): number {
+  t.d.header[H_NOW] = t.now;
+  return [...readArena(t.d.arena).flows()][0]!.timeoutS;
+}
+
+test('ends that forgot a connection: a SYN on it is remembered, and the RST that answers it closes', () => {
+  const t = open();
+  t.now += 60_000;
+  t.one(client(SYN, 70_000, 0));
+  assert.deepEqual([state(t), left(t)], ['ESTABLISHED', 86_340]);
+  const { packet } = t.one(backend(RST | ACK, 0, 70_001));
+  assert.deepEqual([packet.src, packet.sport, packet.ack], [VIP, 80, 70_001]);
+  assert.deepEqual([state(t), left(t), t.counter('rst-implausible')], ['CLOSE', 10, 0]);
+  // Each further try is let by and keeps nothing alive: the first one after 10 s gets an endpoint again.
+  for (let n = 0; n < 4; n++) {
+    t.now += 2000;
+    t.one(client(SYN, 70_000, 0));
+  }
+  assert.deepEqual([state(t), left(t)], ['CLOSE', 2]);
+  t.tick(t.now + 2000);
+  t.one(client(SYN, 70_000, 0));
+  assert.deepEqual([state(t), t.counter('flows-made')], ['SYN_SENT', 2]);
+});
+
+test('a connection that begins in LAST_ACK is established, and what follows counts for it', () => {
+  const t = open();
+  t.send(client(FIN | ACK), backend(FIN | ACK, 5001, 1002));
+  assert.equal(state(t), 'LAST_ACK');
+  t.one(client(SYN, 70_000, 0));
+  assert.equal(state(t), 'LAST_ACK');
+  // RFC 5961 4: the backend challenges the SYN. That is not the last ACK.
+  t.one(backend(ACK, 5002, 1002));
+  assert.equal(state(t), 'LAST_ACK');
+  const steps: [Uint8Array, string][] = [
+    [client(SYN, 70_000, 0), 'LAST_ACK'],
+    [backend(SYN | ACK, 9000, 70_001), 'SYN_RECV'],
+    [client(ACK, 70_001, 9001), 'ESTABLISHED'],
+    [client(ACK, 70_001, 9001, [1, 2, 3]), 'ESTABLISHED'],
+    [backend(ACK, 9001, 70_004), 'ESTABLISHED'],
+    [backend(RST, 9001, 0), 'CLOSE'],
+  ];
+  for (const [frame, expected] of steps) {
+    assert.equal(t.one(frame).verdict, 'forward');
+    assert.equal(state(t), expected);
+  }
+});
+
+const SILENT: [string, (t: TestDatapath) => void, Uint8Array, string, number][] = [
+  ['a repeated SYN', () => {}, client(SYN, 1000, 0), 'SYN_SENT', 120],
+  ['a repeated SYN-ACK', () => {}, backend(SYN | ACK, 5000, 1001), 'SYN_RECV', 60],
+  ['an ignored SYN', (t) => t.one(client(ACK)), client(SYN, 9, 0), 'ESTABLISHED', 86_400],
+  ['a late SYN-ACK', (t) => t.one(client(ACK)), backend(SYN | ACK, 9, 9), 'ESTABLISHED', 86_400],
+  ['an implausible RST', (t) => t.one(client(ACK)), backend(RST, 9, 0), 'ESTABLISHED', 86_400],
+  ['a blind RST to one half', (t) => t.one(client(FIN | ACK)), backend(RST, 9, 0), 'FIN_WAIT', 120],
+];
+for (const [what, prepare, frame, expected, seconds] of SILENT) {
+  test(`${what} passes and renews nothing`, () => {
+    const t = createTestDatapath();
+    t.one(client(SYN, 1000, 0));
+    if (expected !== 'SYN_SENT') t.one(backend(SYN | ACK, 5000, 1001));
+    prepare(t);
+    assert.deepEqual([state(t), left(t)], [expected, seconds]);
+    t.now += 20_000;
+    assert.equal(t.one(frame).verdict, 'forward');
+    assert.deepEqual([state(t), left(t)], [expected, seconds - 20]);
+    t.tick(t.now + (seconds - 20) * 1000);
+    assert.equal(state(t), 'none');
+  });
+}
+
+test('an RST in the window and not exact leaves 10 s, and what the peer answers gives them back', () => {
+  const t = open();
+  t.one(backend(ACK, 5001, 1001, [1, 2, 3, 4]));
+  t.one(backend(RST, 5003, 0));
+  assert.deepEqual([state(t), left(t)], ['ESTABLISHED', 10]);
+  t.now += 9000;
+  t.one(client(ACK, 1001, 5005));
+  assert.deepEqual([state(t), left(t)], ['ESTABLISHED', 86_400]);
+  t.one(backend(ACK, 5005, 1001, [1, 2, 3, 4]));
+  t.one(backend(RST, 5007, 0));
+  t.tick(t.now + 10_000);
+  assert.equal(state(t), 'none');
+});
+
+test('a SYN over what a backend reset is let by: its answer opens again, with the same endpoint', () => {
+  const t = open();
+  t.one(backend(RST, 5001, 0));
+  t.one(client(SYN, 70_000, 0));
+  assert.deepEqual([state(t), t.counter('flows-reopened')], ['CLOSE', 0]);
+  t.one(backend(SYN | ACK, 9000, 70_001));
+  assert.equal(state(t), 'SYN_RECV');
+  t.one(client(RST, 70_001, 0));
+  t.one(client(SYN, 80_000, 0));
+  assert.deepEqual([state(t), t.counter('flows-reopened')], ['SYN_SENT', 1], 'its own RST is over');
 });

@@ -1,0 +1,286 @@
+// TCP as the kernel tracks it: net/netfilter/nf_conntrack_proto_tcp.c. A table moves states; what it cannot say is here:
+// which segments are let by without counting and what may answer them, which RSTs count, when a SYN opens anew.
+
+import * as line from '../flow/line.ts';
+import * as states from '../flow/state.ts';
+import { moveTcp } from '../flow/state.ts';
+import * as wire from '../wire/layout.ts';
+import type { Batch } from './batch.ts';
+import * as batch from './batch.ts';
+import type { Datapath } from './datapath.ts';
+import { isStale } from './stale.ts';
+import * as verdict from './verdict.ts';
+
+// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+// biome-ignore format: a list.
+const {
+  MOVE_IGNORE, MOVE_NONE, MOVE_REOPEN, STATE_CLOSE, STATE_ESTABLISHED, STATE_FIN_WAIT, STATE_LAST_ACK,
+  STATE_SYN_RECV, STATE_SYN_SENT, STATE_SYN_SENT2, STATE_TIME_WAIT,
+} = states;
+// biome-ignore format: a list.
+const {
+  TCP_FLAG_ACK, TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN, TCP_OFF_ACK, TCP_OFF_DATA, TCP_OFF_SEQ,
+} = wire;
+// biome-ignore format: a list.
+const {
+  FLAG_ASSURED, FLAG_REPLIED, FLAG_TURN, LINE_SHIFT, LINE_WORDS, META_RECENT_MASK, META_RECENT_SHIFT,
+  META_STATE_MASK, META_STATE_SHIFT, META_TCP_MASK, RECENT_ACK, RECENT_ACK_BACK, RECENT_OTHER, RECENT_RST,
+  RECENT_RST_BACK, RECENT_SYN, RECENT_SYN_BACK, RECENT_SYN_LATE, W_ACK, W_META, W_PACKETS, W_RECENT_ACK,
+  W_RECENT_END, W_SEQ_END,
+} = line;
+const { P_L4, P_LENGTH, P_START } = batch;
+const { COUNT_RST_IMPLAUSIBLE } = verdict;
+
+const SYN_ACK = TCP_FLAG_SYN | TCP_FLAG_ACK;
+const EVENTFUL = TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST;
+/** Sequence space that one segment may skip: 16 MiB, more than the windows that kernels offer by default. */
+export const LEAP_MAX = 1 << 24;
+
+/** The flow's time begins anew. */
+const TCP_RENEWS = 0;
+/** The segment passes; how long the flow has left stays as it is. */
+export const TCP_KEEPS = 1;
+/** The flow has as long as a closed one, unless something renews it. */
+export const TCP_SHORTENS = 2;
+/** The segment passes, and then the flow is forgotten. */
+export const TCP_ENDS = 3;
+/** A SYN over a connection that is over. */
+export const TCP_REOPENS = 4;
+/** A SYN that was never answered, to an endpoint that is gone. */
+export const TCP_STALE = 5;
+
+/** Lets a TCP segment that hit `side` move its flow: a TCP_*. */
+export function trackTcp(d: Datapath, b: Batch, r: number, side: number, flags: number): number {
+  const { lines } = d.table;
+  const client = (side & ~1) << LINE_SHIFT;
+  const meta = lines[client | W_META]!;
+  let state = (meta & META_STATE_MASK) >> META_STATE_SHIFT;
+  // A SYN that is sent again, its packet not the one that made the flow.
+  const again = state === STATE_SYN_SENT && (side & 1) === 0 && lines[client | W_PACKETS] !== 0;
+  if (again && (flags & TCP_FLAG_SYN) !== 0 && isStale(d, client)) return TCP_STALE;
+  if ((flags & TCP_FLAG_RST) !== 0) return reset(d, b, r, side, flags);
+  let next = moveTcp(state, flags, side & 1);
+  if (next === MOVE_NONE) return TCP_KEEPS;
+  if (next === MOVE_REOPEN) {
+    if (isOver(meta, side)) return TCP_REOPENS;
+    next = MOVE_IGNORE;
+  }
+  if (next === MOVE_IGNORE) {
+    if (!answersSyn(lines, b, r, side, flags)) return ignore(lines, b, r, side, flags);
+    // Both ends agree on a connection that was not known: in step with them again.
+    lines[((side ^ 1) << LINE_SHIFT) | W_SEQ_END] = lines[client | W_RECENT_END]!;
+    state = STATE_SYN_SENT;
+    next = STATE_SYN_RECV;
+  }
+  const isAck = (flags & EVENTFUL) === 0;
+  const recent = recentOf(meta);
+  if (next === STATE_TIME_WAIT && state === STATE_LAST_ACK && isAck) {
+    // The backend challenges a SYN (RFC 5961 4); it acknowledges no FIN.
+    if (recent === RECENT_SYN_LATE && (side & 1) === 1) {
+      setState(lines, side, bitsOf(state, RECENT_SYN) | (meta & FLAG_TURN), 0);
+      return TCP_KEEPS;
+    }
+  }
+  const simultaneous = next === STATE_SYN_RECV && isAck && (meta & FLAG_TURN) !== 0;
+  if (simultaneous && (side & 1) === 1) next = STATE_ESTABLISHED;
+  learn(lines, b, r, side, flags);
+  return accept(lines, side, flags, state, next);
+}
+
+/** An RST: it closes, shortens, or is passed on and counts for nothing. */
+function reset(d: Datapath, b: Batch, r: number, side: number, flags: number): number {
+  const { lines } = d.table;
+  const meta = lines[(side << LINE_SHIFT) | W_META]!;
+  const state = (meta & META_STATE_MASK) >> META_STATE_SHIFT;
+  const next = stateAfterReset(lines, b, r, side, flags);
+  if (next === MOVE_NONE) {
+    d.count(COUNT_RST_IMPLAUSIBLE);
+    return TCP_KEEPS;
+  }
+  // A connection that was refused at once is forgotten at once.
+  if ((meta & FLAG_REPLIED) === 0) return TCP_ENDS;
+  const recent = (side & 1) === 0 ? RECENT_RST : RECENT_RST_BACK;
+  const turn = state === next || isClosing(state) ? meta & FLAG_TURN : 0;
+  setState(lines, side, bitsOf(next, recent) | turn, 0);
+  return next === STATE_CLOSE ? TCP_RENEWS : TCP_SHORTENS;
+}
+
+/**
+ * STATE_CLOSE, the present state for an RST that may be right and is not exactly, or MOVE_NONE. Where both ends have closed
+ * there is nothing left to protect. Before, an RST is plausible if it answers a segment that was let by, or if its sequence
+ * lies between what the peer acknowledged and what the sender has sent: one that answers a segment carries exactly that
+ * acknowledgement, one that aborts carries the sender's next byte (RFC 9293 3.5.2, RFC 5961 3.2). Before the peer has
+ * spoken it must acknowledge the SYN.
+ */
+function stateAfterReset(
+  lines: Int32Array,
+  b: Batch,
+  r: number,
+  side: number,
+  flags: number,
+): number {
+  const at = side << LINE_SHIFT;
+  const peer = (side ^ 1) << LINE_SHIFT;
+  const client = (side & ~1) << LINE_SHIFT;
+  const meta = lines[at | W_META]!;
+  const state = (meta & META_STATE_MASK) >> META_STATE_SHIFT;
+  if (state >= STATE_LAST_ACK && state <= STATE_CLOSE) return STATE_CLOSE;
+  const recent = recentOf(meta);
+  const l4 = b.p[r | P_L4]!;
+  const seq = b.view.getInt32(l4 + TCP_OFF_SEQ);
+  const ack = b.view.getInt32(l4 + TCP_OFF_ACK);
+  const isSyn = recent === RECENT_SYN || recent === RECENT_SYN_BACK || recent === RECENT_SYN_LATE;
+  const isAck = recent === RECENT_ACK || recent === RECENT_ACK_BACK;
+  const answerable =
+    (isSyn && (meta & FLAG_REPLIED) !== 0) || (isAck && (meta & FLAG_ASSURED) === 0);
+  const answers = (flags & TCP_FLAG_ACK) !== 0 && ack === lines[client | W_RECENT_END];
+  if (answerable && answers) return STATE_CLOSE;
+  const sent = lines[at | W_SEQ_END]!;
+  if (state === STATE_SYN_SENT) {
+    const challenged =
+      recent === RECENT_ACK_BACK && seq === lines[(client + LINE_WORDS) | W_RECENT_ACK];
+    const fits =
+      (side & 1) === 0
+        ? seq === sent || challenged
+        : (flags & TCP_FLAG_ACK) !== 0 && ack === lines[peer | W_SEQ_END];
+    return fits ? STATE_CLOSE : MOVE_NONE;
+  }
+  const acked = lines[peer | W_ACK]!;
+  if (seq === acked || seq === sent) return STATE_CLOSE;
+  if (((seq - acked) | 0) < 0 || ((seq - sent) | 0) > 0) return MOVE_NONE;
+  // In the window and not exact: the peer challenges it, and its answer renews the flow.
+  const isEnough = state !== STATE_ESTABLISHED || (meta & FLAG_ASSURED) === 0 || isSyn;
+  return isEnough ? STATE_CLOSE : state;
+}
+
+/** True if a SYN of `side` may take the place of the connection: it was closed by a FIN, or by this side's RST. */
+function isOver(meta: number, side: number): boolean {
+  const recent = (side & 1) === 0 ? RECENT_RST : RECENT_RST_BACK;
+  return (meta & FLAG_TURN) !== 0 || recentOf(meta) === recent;
+}
+
+/** True for a SYN-ACK that acknowledges the peer's SYN which was let by. */
+function answersSyn(lines: Int32Array, b: Batch, r: number, side: number, flags: number): boolean {
+  if ((flags & SYN_ACK) !== SYN_ACK) return false;
+  const client = (side & ~1) << LINE_SHIFT;
+  const recent = recentOf(lines[client | W_META]!);
+  const byPeer =
+    (side & 1) === 0
+      ? recent === RECENT_SYN_BACK
+      : recent === RECENT_SYN || recent === RECENT_SYN_LATE;
+  return byPeer && b.view.getInt32(b.p[r | P_L4]! + TCP_OFF_ACK) === lines[client | W_RECENT_END];
+}
+
+/** A segment that does not count but may be right where this datapath is not: remembered until the next one. */
+function ignore(lines: Int32Array, b: Batch, r: number, side: number, flags: number): number {
+  const client = (side & ~1) << LINE_SHIFT;
+  const meta = lines[client | W_META]!;
+  const state = (meta & META_STATE_MASK) >> META_STATE_SHIFT;
+  let turn = meta & FLAG_TURN;
+  let recent = recentFor(flags, side);
+  if (recent === RECENT_SYN) {
+    if (state === STATE_LAST_ACK) recent = RECENT_SYN_LATE;
+    if (state === STATE_SYN_RECV) turn = 0;
+  }
+  if (recent === RECENT_ACK && state === STATE_SYN_SENT) {
+    recent = RECENT_ACK_BACK;
+    lines[(client + LINE_WORDS) | W_RECENT_ACK] = b.view.getInt32(b.p[r | P_L4]! + TCP_OFF_ACK);
+  }
+  lines[client | W_RECENT_END] = endOf(b, r, flags);
+  setState(lines, side, bitsOf(state, recent) | turn, (side & 1) !== 0 ? FLAG_REPLIED : 0);
+  return TCP_KEEPS;
+}
+
+/** Sequence numbers of a segment that counts. */
+function learn(lines: Int32Array, b: Batch, r: number, side: number, flags: number): void {
+  const at = side << LINE_SHIFT;
+  if ((flags & TCP_FLAG_SYN) === 0) {
+    advance(lines, at, b, r, flags);
+    if ((flags & TCP_FLAG_FIN) === 0) {
+      lines[((side & ~1) << LINE_SHIFT) | W_RECENT_END] = endOf(b, r, flags);
+    }
+    return;
+  }
+  // A SYN, or its answer, starts this side's sequence: whatever was held before is void. Nothing of it is
+  // acknowledged yet, and the peer's first acknowledgement must not look like a leap.
+  const l4 = b.p[r | P_L4]!;
+  lines[at | W_SEQ_END] = endOf(b, r, flags);
+  lines[((side ^ 1) << LINE_SHIFT) | W_ACK] = b.view.getInt32(l4 + TCP_OFF_SEQ);
+  if ((flags & TCP_FLAG_ACK) !== 0) lines[at | W_ACK] = b.view.getInt32(l4 + TCP_OFF_ACK);
+}
+
+/** From `state` to `next`, and what that does to the flow's time. */
+function accept(
+  lines: Int32Array,
+  side: number,
+  flags: number,
+  state: number,
+  next: number,
+): number {
+  const meta = lines[(side << LINE_SHIFT) | W_META]!;
+  let more = (side & 1) !== 0 ? FLAG_REPLIED : 0;
+  const replied = (meta & FLAG_REPLIED) !== 0;
+  if (next === STATE_ESTABLISHED && (replied || more !== 0)) more |= FLAG_ASSURED;
+  const turn = turnOf(state, next, meta & FLAG_TURN);
+  setState(lines, side, bitsOf(next, recentFor(flags, side)) | turn, more);
+  // A client that goes on sending SYNs does not keep its flow, and with it an endpoint that does not answer.
+  const unanswered = !replied && state === STATE_SYN_SENT && (flags & SYN_ACK) === TCP_FLAG_SYN;
+  return unanswered ? TCP_KEEPS : TCP_RENEWS;
+}
+
+function turnOf(state: number, next: number, turn: number): number {
+  if (next === STATE_SYN_SENT2) return FLAG_TURN;
+  if (next === STATE_FIN_WAIT && state !== STATE_FIN_WAIT) return FLAG_TURN;
+  if (next === STATE_SYN_RECV) return state === STATE_SYN_SENT ? 0 : turn;
+  return isClosing(state) ? turn : 0;
+}
+
+function isClosing(state: number): boolean {
+  return state >= STATE_FIN_WAIT && state <= STATE_CLOSE;
+}
+
+function recentOf(meta: number): number {
+  return (meta & META_RECENT_MASK) >> META_RECENT_SHIFT;
+}
+
+/** How a segment is remembered. */
+function recentFor(flags: number, side: number): number {
+  if ((flags & EVENTFUL) === 0) return RECENT_ACK;
+  if ((flags & SYN_ACK) !== TCP_FLAG_SYN) return RECENT_OTHER;
+  return (side & 1) === 0 ? RECENT_SYN : RECENT_SYN_BACK;
+}
+
+function bitsOf(state: number, recent: number): number {
+  return (state << META_STATE_SHIFT) | (recent << META_RECENT_SHIFT);
+}
+
+/** The sequence number behind the segment: data, SYN and FIN count. */
+function endOf(b: Batch, r: number, flags: number): number {
+  const l4 = b.p[r | P_L4]!;
+  const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
+  const headerBytes = (b.view.getUint8(l4 + TCP_OFF_DATA) >>> 4) << 2;
+  const bytes = end - l4 - headerBytes + (flags & TCP_FLAG_FIN) + ((flags & TCP_FLAG_SYN) >> 1);
+  return (b.view.getInt32(l4 + TCP_OFF_SEQ) + bytes) | 0;
+}
+
+/**
+ * Remembers the furthest byte sent and acknowledged; RSTs are held against them. A leap beyond any window is not
+ * believed, so that a spoofed segment cannot make every RST plausible.
+ */
+export function advance(lines: Int32Array, at: number, b: Batch, r: number, flags: number): void {
+  const seqEnd = endOf(b, r, flags);
+  const sent = (seqEnd - lines[at | W_SEQ_END]!) | 0;
+  if (sent > 0 && sent < LEAP_MAX) lines[at | W_SEQ_END] = seqEnd;
+  if ((flags & TCP_FLAG_ACK) === 0) return;
+  const ack = b.view.getInt32(b.p[r | P_L4]! + TCP_OFF_ACK);
+  const acked = (ack - lines[at | W_ACK]!) | 0;
+  if (acked > 0 && acked < LEAP_MAX) lines[at | W_ACK] = ack;
+}
+
+/** State, what goes with it and flags stand on both lines, so that a hit reads its own line only. */
+export function setState(lines: Int32Array, side: number, bits: number, more: number): void {
+  const at = (side & ~1) << LINE_SHIFT;
+  const peer = at + LINE_WORDS;
+  lines[at | W_META] = (lines[at | W_META]! & ~META_TCP_MASK) | bits | more;
+  lines[peer | W_META] = (lines[peer | W_META]! & ~META_TCP_MASK) | bits | more;
+}
