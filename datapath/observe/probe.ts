@@ -101,6 +101,7 @@ export class Prober {
     this.#datapath = new Datapath(arena, seed);
     this.#datapath.useExpress = false;
     this.#datapath.affinity.frozen = true;
+    this.#datapath.refusals.enabled = false;
   }
 
   /** True if a packet of this tuple belongs to a flow that is there. */

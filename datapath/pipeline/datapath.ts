@@ -10,6 +10,7 @@ import { FragmentTable } from './fragments.ts';
 import { epochOf } from './judge.ts';
 import { Judgement } from './judgement.ts';
 import { forgetEpochs, GENERATIONS_MAX, ROUND_GENERATIONS } from './recheck.ts';
+import { RefusalLimit } from './refusal-limit.ts';
 
 /** The whole state of one node's datapath. Everything that the pipeline knows is here or in the packet. */
 export class Datapath {
@@ -26,6 +27,7 @@ export class Datapath {
   readonly affinity: AffinityTable;
   readonly timeouts: Timeouts;
   readonly fragments = new FragmentTable();
+  readonly refusals = new RefusalLimit();
   /** What was decided for the last new flow; commit reads it, explain prints it. */
   readonly decision = new Decision();
   /** What policies said of the last flow that was judged. */

@@ -2,19 +2,23 @@ import { addSums, sumBytes, sumPseudoHeader } from '../wire/checksum.ts';
 import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
+import type { Datapath } from './datapath.ts';
 import * as verdict from './verdict.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
   ICMP_CODE_PORT_UNREACHABLE, ICMP_HEADER_BYTES, ICMP_OFF_SUM, ICMP_UNREACHABLE,
-  IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_ID, IP4_OFF_SRC, IP4_OFF_SUM, IP4_OFF_TOTAL,
-  IP4_OFF_TTL, PROTO_ICMP, PROTO_TCP, TCP_FLAG_ACK, TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN,
+  IP4_FLAG_MORE_FRAGMENTS, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT, IP4_OFF_ID, IP4_OFF_SRC,
+  IP4_OFF_SUM, IP4_OFF_TOTAL, IP4_OFF_TTL, PROTO_ICMP, PROTO_TCP, PROTO_UDP, TCP_FLAG_ACK, TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN,
   TCP_HEADER_BYTES_MIN, TCP_OFF_ACK, TCP_OFF_DATA, TCP_OFF_FLAGS, TCP_OFF_SEQ, TCP_OFF_SUM,
-  TCP_OFF_WINDOW, VNET_HEADER_BYTES,
+  TCP_OFF_WINDOW, UDP_OFF_LENGTH, VNET_HEADER_BYTES,
 } = wire;
-const { P_DST, P_FLAGS, P_IP, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SRC, P_START } = batch;
-const { DROP_UNANSWERABLE, VERDICT_REPLY } = verdict;
+// biome-ignore format: a list.
+const {
+  PACKET_PARTIAL, P_DST, P_FLAGS, P_IP, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SRC, P_START, P_SUM_AT,
+} = batch;
+const { DROP_L4_CHECKSUM, DROP_REFUSAL_LIMITED, DROP_UNANSWERABLE, VERDICT_REPLY } = verdict;
 
 const TTL = 64;
 /** An ICMP error is at most this long, RFC 1812 4.3.2.3: header, ICMP header and the quote. */
@@ -24,14 +28,35 @@ const MULTICAST_FIRST_BYTE = 224;
 
 /**
  * Turns packet `r` into the refusal that its sender gets: RST for TCP (RFC 9293 3.10.7.1), ICMP port unreachable
- * for the rest (RFC 1122 3.2.2.1). VERDICT_REPLY, or minus DROP_UNANSWERABLE where a reply is forbidden.
+ * for the rest (RFC 1122 3.2.2.1). VERDICT_REPLY, or minus a DROP_*: where a reply is forbidden, where the packet is
+ * damaged, so that its sender is not known, and where there were many already.
  */
-export function refuse(b: Batch, r: number): number {
+export function refuse(d: Datapath, b: Batch, r: number): number {
   const firstByte = b.p[r | P_SRC]! >>> 24;
   const answerable = firstByte !== 0 && firstByte !== 127 && firstByte < MULTICAST_FIRST_BYTE;
-  if (!answerable) return -DROP_UNANSWERABLE;
-  if (b.p[r | P_PROTO] !== PROTO_TCP) return refuseByIcmp(b, r);
-  return (b.p[r | P_FLAGS]! & TCP_FLAG_RST) === 0 ? refuseByReset(b, r) : -DROP_UNANSWERABLE;
+  const isTcp = b.p[r | P_PROTO] === PROTO_TCP;
+  if (!answerable || (isTcp && (b.p[r | P_FLAGS]! & TCP_FLAG_RST) !== 0)) return -DROP_UNANSWERABLE;
+  if (!isIntact(b, r)) return -DROP_L4_CHECKSUM;
+  if (!d.refusals.take(d.now)) return -DROP_REFUSAL_LIMITED;
+  return isTcp ? refuseByReset(b, r) : refuseByIcmp(b, r);
+}
+
+/** False if the transport checksum is wrong. What is partial or a fragment cannot be told, nor what has another kind of sum. */
+function isIntact(b: Batch, r: number): boolean {
+  const { p, view } = b;
+  const sumAt = p[r | P_SUM_AT]!;
+  const fragment = view.getUint16(p[r | P_IP]! + IP4_OFF_FRAGMENT);
+  if ((fragment & IP4_FLAG_MORE_FRAGMENTS) !== 0) return true;
+  if (sumAt === 0 || (p[r | P_FLAGS]! & PACKET_PARTIAL) !== 0) return true;
+  const l4 = p[r | P_L4]!;
+  const proto = p[r | P_PROTO]!;
+  const end = p[r | P_START]! + p[r | P_LENGTH]!;
+  if (proto === PROTO_ICMP) return sumBytes(view, l4, end) === 0xffff;
+  const isUdp = proto === PROTO_UDP;
+  if (isUdp && view.getUint16(sumAt) === 0) return true; // Sent without one.
+  const bytes = isUdp ? view.getUint16(l4 + UDP_OFF_LENGTH) : end - l4;
+  const pseudo = sumPseudoHeader(p[r | P_SRC]!, p[r | P_DST]!, proto, bytes);
+  return addSums(pseudo, sumBytes(view, l4, l4 + bytes)) === 0xffff;
 }
 
 function refuseByReset(b: Batch, r: number): number {

@@ -155,7 +155,7 @@ function runMiss(d: Datapath, b: Batch, r: number): number {
   if (decided < 0) return decided;
   if (decided === ESTABLISH_PASS) return pass(d, b, r, judgePassing(d, b, r));
   if (decided === ESTABLISH_PUBLIC) return translatePublic(d, b, r);
-  if (decided !== ESTABLISH_FLOW) return refuse(b, r);
+  if (decided !== ESTABLISH_FLOW) return refuse(d, b, r);
   const judged = judgeNew(d, b, r);
   if (judged < 0) return judged;
   const side = commit(d, b, r);

@@ -33,6 +33,8 @@ export const DROP_POLICY_UNKNOWN = 23;
 export const DROP_NO_IMAGE = 24;
 export const DROP_SPOOFED = 25;
 export const DROP_FOREIGN_SOURCE = 26;
+export const DROP_L4_CHECKSUM = 27;
+export const DROP_REFUSAL_LIMITED = 28;
 
 /** Name and meaning of each drop reason; index is the DROP_* code. */
 export const DROP_REASONS: readonly (readonly [string, string])[] = [
@@ -66,6 +68,8 @@ export const DROP_REASONS: readonly (readonly [string, string])[] = [
   ['no-image', 'traffic of a pod before the first image, when its policies are not known yet'],
   ['spoofed', "a pod sent it with an address that is not the pod's"],
   ['foreign-source', 'at a gateway: neither from a node nor to the public address of one'],
+  ['l4-checksum', 'refused, but its transport checksum is wrong: it gets no answer'],
+  ['refusal-limited', 'refused, but too many refusals were sent just before'],
 ];
 
 /** Counters other than drops, after the drop reasons in the counter section. */

@@ -233,6 +233,17 @@ export const FLOW_RULES: Rule[] = [
     `${PIPELINE}/services.test.ts: an echo to the outside is masqueraded by its identifier`,
   ),
   rule(
+    'refuse.rate',
+    'refusals are limited in rate',
+    `${PIPELINE}/refuse.test.ts: refusals are limited in rate`,
+  ),
+  rule(
+    'refuse.checksum',
+    'a packet with a bad transport checksum is never refused, and forwarded with the error kept',
+    `${PIPELINE}/refuse.test.ts: with a wrong checksum is not refused`,
+    `${PIPELINE}/refuse.test.ts: a damaged packet that is forwarded keeps its error`,
+  ),
+  rule(
     'tcp.states',
     "the kernel's table of states",
     `${PIPELINE}/tcp.test.ts: an orderly close is`,

@@ -8,6 +8,7 @@ import {
   ACK,
   echo4,
   FIN,
+  fragment4,
   hopBack,
   icmp4,
   icmpError4,
@@ -180,4 +181,60 @@ test('every drop reason and counter is described in docs/datapath.md', () => {
   for (const [name, meaning] of [...DROP_REASONS.slice(1), ...COUNTERS]) {
     assert.ok(text.includes(`| \`${name}\` | ${meaning} |`), name);
   }
+});
+
+/** The frame with the last byte of its transport part changed, and no sum with it. */
+function damaged(frame: Uint8Array): Uint8Array {
+  const bad = frame.slice();
+  bad[bad.length - 1] = bad[bad.length - 1]! ^ 1;
+  return bad;
+}
+
+const WHOLE: [string, Uint8Array][] = [
+  ['a SYN', tcp4(`${POD}:1`, EMPTY, SYN, data(5))],
+  ['a datagram', udp4(`${POD}:1`, '10.96.0.99:81', data(5))],
+  ['an echo', echo4(POD, VIP, 9)],
+];
+for (const [what, frame] of WHOLE) {
+  test(`${what} with a wrong checksum is not refused, and counted`, () => {
+    const t = createTestDatapath();
+    assert.equal(t.one(damaged(frame)).verdict, 'l4-checksum');
+    assert.equal(t.counter('l4-checksum'), 1);
+    assert.equal(t.one(frame).verdict, 'reply');
+  });
+}
+
+test('a datagram without a checksum, a first fragment and a frame longer than its datagram are refused', () => {
+  const t = createTestDatapath();
+  const bare = udp4(`${POD}:1`, '10.96.0.99:81', data(5), { noSum: true });
+  const [first] = fragment4(udp4(`${POD}:1`, '10.96.0.99:81', data(200)), 64);
+  const datagram = [0, 1, 0, 81, 0, 8, 0, 0];
+  const padded = ip4(POD, '10.96.0.99', 17, [...datagram, 1, 2, 3]);
+  for (const frame of [bare, first!, padded]) assert.equal(t.one(frame).verdict, 'reply');
+});
+
+test('a damaged packet that is forwarded keeps its error', () => {
+  const t = createTestDatapath();
+  const { verdict, packet } = t.one(damaged(tcp4(`${POD}:1`, `${VIP}:80`, SYN, data(5))));
+  assert.deepEqual([verdict, packet.ipOk, packet.l4Ok], ['forward', true, false]);
+});
+
+test('refusals are limited in rate, RSTs and ICMP together, and each beyond is counted', () => {
+  const t = createTestDatapath();
+  const flood = Array.from({ length: 100 }, (_, n) =>
+    n % 2 ? tcp4(`${POD}:${n}`, EMPTY, SYN) : udp4(`${POD}:${n}`, '10.96.0.99:81'),
+  );
+  const verdicts = () => t.send(...flood).map(({ verdict }) => verdict);
+  const [first, second] = [verdicts(), verdicts()];
+  assert.deepEqual(first.slice(0, 50), new Array(50).fill('reply'));
+  assert.deepEqual(first.slice(50), new Array(50).fill('refusal-limited'));
+  assert.deepEqual(second, new Array(100).fill('refusal-limited'));
+  assert.equal(t.counter('refusal-limited'), 150);
+  // One a ms comes back, and after a pause no more than a burst, however long.
+  t.now += 7;
+  assert.equal(verdicts().filter((v) => v === 'reply').length, 7);
+  t.now += 600_000;
+  assert.equal(verdicts().filter((v) => v === 'reply').length, 50);
+  t.now = (t.now + 2 ** 31 + 5) | 0;
+  assert.equal(verdicts().filter((v) => v === 'reply').length, 50, 'a clock that came around');
 });
