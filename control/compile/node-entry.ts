@@ -50,11 +50,14 @@ export function buildNodeEntry(
     nodePortMax: ranges.nodePortMax,
   };
   if (!ranges.gateway) return entry;
-  const nodeAddresses = entry.nodeAddresses.filter((address) => address !== nodeAddress);
-  return { ...entry, nodeAddresses, gateway: publicPairs(rows) };
+  const gateway = publicPairs(rows);
+  // The gateway is known by the address that it has outside, too; without one it is no node's counterpart.
+  const isKnown = gateway.some((address, i) => i % 2 === 0 && address === nodeAddress);
+  const others = entry.nodeAddresses.filter((address) => isKnown || address !== nodeAddress);
+  return { ...entry, nodeAddresses: others, gateway };
 }
 
-/** Pairs (node address, public address) of the Nodes that have both, in the order of addresses. */
+/** Pairs (node address, public address) of the Nodes, and the gateway, that have both, in the order of addresses. */
 function publicPairs(rows: NodeRow[]): Int32Array {
   const pairs: [number, number][] = [];
   for (const { addresses, publicAddresses } of rows) {

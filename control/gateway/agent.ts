@@ -16,7 +16,13 @@ import { connectKube, type KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import { objectKey } from '../model/parse.ts';
 import { Tables } from '../model/tables.ts';
-import { applySteering, checkSteering, readRoutesIn, readUplink } from '../node/apply.ts';
+import {
+  applySteering,
+  checkSteering,
+  readOutside,
+  readRoutesIn,
+  readUplink,
+} from '../node/apply.ts';
 import { ipBatch } from '../node/ip.ts';
 import { HealthAsker } from './ask.ts';
 import { Balancers } from './balancers.ts';
@@ -63,7 +69,8 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
     started.defer(() => engine.stop());
     applySteering(steering);
     const tables = new Tables(node);
-    tables.putNode(gatewayNode(node, parseAddress(address)!));
+    const outside = readOutside(uplink, tun).map((text) => parseAddress(text)!);
+    tables.putNode(gatewayNode(node, parseAddress(address)!, outside));
     const routes = new BalancerRoutes(readRoutesIn(publicRange));
     const syncRoutes = () => carryOut(routes.take(followed.balancers.routes()), log);
     const publisher = new Publisher({

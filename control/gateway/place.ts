@@ -13,8 +13,8 @@ export function gatewayRanges(publicRange: string, inside: string[]): NodeRanges
   };
 }
 
-/** The gateway is no Node; this stands for the place that is compiled for. */
-export function gatewayNode(name: string, address: number): NodeRow {
-  const nothing = { publicAddresses: [], podRanges: [], zone: '', leaving: false };
-  return { name, addresses: [address], ...nothing };
+/** The gateway is no Node; this stands for the place that is compiled for. `outside` are its addresses there. */
+export function gatewayNode(name: string, address: number, outside: number[] = []): NodeRow {
+  const nothing = { podRanges: [], zone: '', leaving: false };
+  return { name, addresses: [address], publicAddresses: outside, ...nothing };
 }

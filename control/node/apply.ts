@@ -53,6 +53,14 @@ export function readUplink(device: string | null): Uplink {
   return { name, mtu: link.mtu, addresses: global.map((a) => a.local) };
 }
 
+/** Global IPv4 addresses of the devices that lead elsewhere than the uplink, in the order of the devices. */
+export function readOutside(uplink: Uplink, tun: string): string[] {
+  const links = ipJson<LinkJson>('-4', 'addr', 'show') ?? [];
+  const others = links.filter(({ ifname }) => ifname !== uplink.name && ifname !== tun);
+  const addresses = others.flatMap((link) => link.addr_info ?? []);
+  return addresses.filter((a) => a.family === 'inet' && a.scope === 'global').map((a) => a.local);
+}
+
 /** True if a device of this network namespace has the address. */
 export function isLocalAddress(address: string): boolean {
   return (ipJson<LinkJson>('-4', 'addr', 'show', 'to', `${address}/32`) ?? []).length > 0;

@@ -7,7 +7,7 @@ import { hashFrontend } from './image-layout.ts';
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
-  FRONTEND_PROBES_MAX, NODE_ADDRESS, NODE_GATEWAY, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
+  FRONTEND_PROBES_MAX, MARK_PUBLIC, NODE_ADDRESS, NODE_GATEWAY, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
   NODE_SNAT_COUNT, NODE_SNAT_MIN, ROOT_DIRECTORY, ROOT_DIRECTORY_LENGTH, ROOT_FRONTENDS,
   ROOT_FRONTEND_MASK, ROOT_GENERATION, ROOT_NODE, SERVICE_CLUSTER_COUNT, SERVICE_HEADER_WORDS,
   SERVICE_LOCAL_COUNT, SERVICE_SERVING_COUNT, SLOT_ADDRESS, SLOT_KIND, SLOT_PORT_PROTO, SLOT_SERVICE,
@@ -94,6 +94,15 @@ export class ServiceMap {
     const at = this.findFrontend(address, 0);
     const w = this.words;
     return at !== NO_SLOT && w[at + SLOT_KIND] === mark ? w[at + SLOT_SERVICE]! : 0;
+  }
+
+  /** True for an address of the node or the gateway itself. */
+  isOwn(address: number): boolean {
+    const { nodeAddress } = this;
+    if (address === nodeAddress) return true;
+    // An explanation may not know the gateway's address, which is 0 there.
+    const hasAddress = this.gateway && nodeAddress !== 0;
+    return hasAddress && this.counterpartOf(address, MARK_PUBLIC) === nodeAddress;
   }
 
   /** Word offset of a Service port's block, 0 if it is gone. */

@@ -30,7 +30,7 @@ const {
 } = imageLayout;
 // biome-ignore format: a list.
 const {
-  ICMP_ECHO_REQUEST, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP, TCP_FLAG_ACK, TCP_FLAG_FIN,
+  ICMP_ECHO_REQUEST, ICMP_REDIRECT, ICMP_SOURCE_QUENCH, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP, TCP_FLAG_ACK, TCP_FLAG_FIN,
   TCP_FLAG_RST, TCP_FLAG_SYN,
 } = wire;
 // biome-ignore format: a list.
@@ -85,7 +85,10 @@ export function establish(d: Datapath, b: Batch, r: number): number {
     if (isUnaskedIcmp(proto, ports)) return -DROP_ICMP_WITHOUT_FLOW;
     return refuseFor(d, COUNT_REJECT_WRONG_PORT);
   }
-  if (services.gateway) return toPublic(d, src, dst) || ESTABLISH_PUBLIC;
+  if (services.gateway) {
+    if (isMisleading(proto, ports)) return -DROP_ICMP_WITHOUT_FLOW;
+    return toPublic(d, src, dst) || ESTABLISH_PUBLIC;
+  }
   if (services.inServiceRange(dst)) return -DROP_UNALLOCATED;
   const node = services.nodeAddress;
   if (dst === node || src === node || services.isPodGateway(dst)) return passHost(d);
@@ -127,6 +130,12 @@ function hasFrontends(proto: number): boolean {
 /** ICMP that opens nothing: anything but an echo request. */
 function isUnaskedIcmp(proto: number, ports: number): boolean {
   return proto === PROTO_ICMP && (ports & 0xffff) !== ICMP_ECHO_REQUEST;
+}
+
+/** ICMP that tells its receiver where to send, or how much: nobody beyond a gateway has a say in that. */
+function isMisleading(proto: number, ports: number): boolean {
+  const type = ports & 0xffff;
+  return proto === PROTO_ICMP && (type === ICMP_REDIRECT || type === ICMP_SOURCE_QUENCH);
 }
 
 function firstState(proto: number): number {

@@ -45,16 +45,27 @@ export function publicSource(d: Datapath, src: number): number {
   return d.services.counterpartOf(src, MARK_NODE) || src;
 }
 
+/** An own address of the gateway as the receiver may see it: that of the side on which it leaves. */
+function ownSource(d: Datapath, src: number, to: number): number {
+  return d.services.inPodRange(to) ? src : publicSource(d, src);
+}
+
+/** Where an ICMP error comes from, in the eyes of its receiver: whoever is inside has another address outside. */
+export function errorSource(d: Datapath, src: number, to: number): number {
+  return d.services.isOwn(src) ? ownSource(d, src, to) : publicSource(d, src);
+}
+
 /** Decides about a packet that is no balancer's, into `d.decision`: 0, or minus a DROP_*. */
 export function toPublic(d: Datapath, src: number, dst: number): number {
   const { decision, services } = d;
   const from = services.counterpartOf(src, MARK_NODE);
   const to = services.counterpartOf(dst, MARK_PUBLIC);
-  // The gateway's own pings come this way with its errors, and leave as they are.
-  if (from === 0 && to === 0 && src !== services.nodeAddress) {
+  // The gateway's own pings come this way with its errors.
+  const isOwn = services.isOwn(src);
+  if (from === 0 && to === 0 && !isOwn) {
     return services.inServiceRange(dst) ? -DROP_UNALLOCATED : -DROP_FOREIGN_SOURCE;
   }
-  decision.newSrc = from || src;
+  decision.newSrc = isOwn ? ownSource(d, src, to || dst) : from || src;
   decision.newDst = to || dst;
   decision.cause = COUNT_ONE_TO_ONE;
   return 0;
@@ -99,8 +110,9 @@ function patchTransport(b: Batch, r: number, delta: number): void {
 }
 
 /**
- * An ICMP error that quotes no balancer's packet: about one that left with a public address, or one that came for one.
- * It must go to the quoted packet's source; any other is unrelated and dropped.
+ * An ICMP error that quotes no balancer's packet. It must go to the quoted packet's source, and that is, from anywhere, a node
+ * by its public address; or, from the inside, whoever sent to a node. The gateway's own errors may also be about a packet that
+ * has not been translated yet. Any other is unrelated and dropped: a private address is nothing that the outside could quote.
  */
 export function translatePublicError(d: Datapath, b: Batch, r: number): number {
   const { services } = d;
@@ -114,13 +126,18 @@ export function translatePublicError(d: Datapath, b: Batch, r: number): number {
   const dst = view.getInt32(quote + IP4_OFF_DST);
   const sender = services.counterpartOf(src, MARK_PUBLIC);
   const target = services.counterpartOf(dst, MARK_NODE);
-  const related = sender !== 0 || target !== 0;
-  if (!related || src !== b.p[r | P_DST]) return -DROP_ICMP_WITHOUT_FLOW;
+  const from = b.p[r | P_SRC]!;
+  const isOwn = services.isOwn(from);
+  const isInside = isOwn || services.counterpartOf(from, MARK_NODE) !== 0;
+  const isAboutNode = isInside && target !== 0;
+  const toOutside = (isAboutNode || isOwn) && !services.inPodRange(src);
+  if (src !== b.p[r | P_DST] || (sender === 0 && !toOutside)) return -DROP_ICMP_WITHOUT_FLOW;
   const delta = readdressQuote(view, quote, sender || src, target || dst);
   if ((view.getUint16(quote + IP4_OFF_FRAGMENT) & IP4_FRAGMENT_OFFSET_MASK) === 0) {
     patchQuotedTransport(view, view.getUint8(quote + IP4_OFF_PROTO), l4, end, delta);
   }
-  readdressError(b, r, publicSource(d, b.p[r | P_SRC]!), sender || src);
+  const to = sender || src;
+  readdressError(b, r, errorSource(d, from, to), to);
   d.count(COUNT_ICMP_TRANSLATED);
   return VERDICT_FORWARD;
 }

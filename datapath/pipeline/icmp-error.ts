@@ -2,13 +2,14 @@
 // (RFC 5508 section 4, RFC 1812 4.3.2.3). They neither refresh nor delete a flow.
 
 import * as line from '../flow/line.ts';
+import * as imageLayout from '../nat/image-layout.ts';
 import { addSums, deltaOfWord } from '../wire/checksum.ts';
 import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
 import * as batch from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import { isHeld } from './establish.ts';
-import { translatePublicError } from './gateway.ts';
+import { errorSource, translatePublicError } from './gateway.ts';
 import * as judging from './judge.ts';
 import { judgeFlow, judgePassing } from './judge.ts';
 import { patchQuotedSum, patchQuotedTransport, readdressError, readdressQuote } from './quote.ts';
@@ -27,9 +28,11 @@ const {
 } = wire;
 const { P_DST, P_L4, P_LENGTH, P_SIDE, P_SRC, P_START } = batch;
 const { COUNT_ICMP_TRANSLATED, COUNT_PASSED_UNTRACKED, DROP_NO_IMAGE, VERDICT_FORWARD } = verdict;
+const { MARK_NODE } = imageLayout;
 const { JUDGED_GONE } = judging;
 
 const PORTS_BYTES = 4;
+const NAT = FLAG_DNAT | FLAG_SNAT;
 
 /**
  * Translates packet `r`, an ICMP error. The quoted packet is one that left here, so its reverse is the tuple of
@@ -46,9 +49,9 @@ export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   if (judged !== 0) return judged === JUDGED_GONE ? runUnrelated(d, b, r) : judged;
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
-  if ((lines[at | W_META]! & (FLAG_DNAT | FLAG_SNAT)) !== 0) {
+  if ((lines[at | W_META]! & NAT) !== 0) {
     rewriteQuote(lines, at, b, r);
-    rewriteOutside(lines, at, b, r);
+    rewriteOutside(d, at, b, r);
   }
   d.count(COUNT_ICMP_TRANSLATED);
   return VERDICT_FORWARD;
@@ -94,6 +97,8 @@ function findQuoted(d: Datapath, b: Batch, r: number): number {
     // Requests are answered by replies, and the other way round.
     reply = (view.getUint16(l4 + ICMP_OFF_ID) << 16) | (ICMP_ECHO_REQUEST - type);
   }
+  // An error goes to the sender of what it quotes; any other is about nothing that left here.
+  if (src !== b.p[r | P_DST]) return NO_SIDE;
   return d.table.find(d.table.hash(dst, src, reply, proto), dst, src, reply, proto);
 }
 
@@ -118,8 +123,18 @@ function rewriteQuote(lines: Int32Array, at: number, b: Batch, r: number): void 
   }
 }
 
-/** The outside: to the sender; from the address that the sender knows, if the endpoint itself complains. */
-function rewriteOutside(lines: Int32Array, at: number, b: Batch, r: number): void {
-  const src = b.p[r | P_SRC] === lines[at | W_SRC] ? lines[at | W_NEW_SRC]! : b.p[r | P_SRC]!;
-  readdressError(b, r, src, lines[at | W_NEW_DST]!);
+/**
+ * The outside: to the sender. From the address that the sender knows, if the endpoint itself complains, or the node of an endpoint
+ * about a client that it cannot see: to that client's node, its own address would come back from the wire.
+ */
+function rewriteOutside(d: Datapath, at: number, b: Batch, r: number): void {
+  const { lines, services } = d;
+  const from = b.p[r | P_SRC]!;
+  const to = lines[at | W_NEW_DST]!;
+  const isMasqueraded = (lines[at | W_META]! & NAT) === NAT;
+  const isEndpoints =
+    from === lines[at | W_SRC] ||
+    (isMasqueraded && !services.gateway && (services.markOf(from) & MARK_NODE) !== 0);
+  if (isEndpoints) readdressError(b, r, lines[at | W_NEW_SRC]!, to);
+  else readdressError(b, r, services.gateway ? errorSource(d, from, to) : from, to);
 }

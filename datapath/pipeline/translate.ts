@@ -56,8 +56,8 @@ export function translate(d: Datapath, b: Batch, r: number, side: number): void 
  * two, one on the way to the datapath and one after it. For what no line of a flow tells so.
  */
 export function giveHopBack(d: Datapath, b: Batch, r: number, from: number, to: number): void {
-  const { nodeAddress } = d.services;
-  if (!d.services.ready || from === nodeAddress || to === nodeAddress) return;
+  const { services } = d;
+  if (!services.ready || services.isOwn(from) || services.isOwn(to)) return;
   const { view } = b;
   const at = b.p[r | P_IP]! + IP4_OFF_TTL;
   const word = view.getInt32(at);

@@ -47,7 +47,7 @@ export const DROP_REASONS: readonly (readonly [string, string])[] = [
   ['l4-length', 'the transport header is cut short or its length field is impossible'],
   ['tcp-flags', 'a combination of TCP flags that no TCP sends'],
   ['icmp-checksum', 'the checksum of an ICMP error is wrong'],
-  ['icmp-without-flow', 'an ICMP answer that nothing asked for'],
+  ['icmp-without-flow', 'an ICMP answer that nothing asked for, or an error about nothing known'],
   ['unallocated', 'an address of the Service range that no Service has'],
   ['no-local-endpoint', 'traffic policy Local, and the endpoints are on other nodes only'],
   ['source-range', 'outside loadBalancerSourceRanges'],

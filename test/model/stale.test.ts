@@ -25,6 +25,7 @@ for (const seed of [1, 2, 3, 4]) {
     const random = randomOf(seed);
     const pick = (below: number) => Math.floor(random() * below);
     const t = createTestDatapath();
+    t.d.refusals.enabled = false;
     let eligible: string[] = [];
     let serving = new Set<string>();
     /** Where each client's datagrams go, as the rules say; absent where nobody answers or nobody has asked. */

@@ -233,6 +233,18 @@ export const FLOW_RULES: Rule[] = [
     `${PIPELINE}/services.test.ts: an echo to the outside is masqueraded by its identifier`,
   ),
   rule(
+    'icmp.gateway',
+    'the gateway drops unrelated errors and redirects; its own carry the address of the side they leave on',
+    `${PIPELINE}/gateway-icmp.test.ts: complains about`,
+    `${PIPELINE}/gateway-icmp.test.ts: is dropped and counted`,
+    `${PIPELINE}/gateway-icmp.test.ts: redirects and source quenches are dropped`,
+  ),
+  rule(
+    'icmp.by-another-node',
+    "a node's error about a masqueraded client reaches it by way of the node that masqueraded it",
+    `${PIPELINE}/icmp-error.test.ts: a node that complains about a client it cannot see`,
+  ),
+  rule(
     'refuse.rate',
     'refusals are limited in rate',
     `${PIPELINE}/refuse.test.ts: refusals are limited in rate`,

@@ -10,6 +10,8 @@ import { parseRange } from '../../datapath/wire/address.ts';
 import { addr, change, frontend, NODE_ENTRY, pairs, service } from './datapath.ts';
 
 export const CLOUD = '172.18.0.2';
+/** Its address on the side of the internet. */
+export const CLOUD_OUTSIDE = '203.0.113.1';
 export const [NODE1, NODE2] = ['172.18.0.11', '172.18.0.12'] as const;
 export const [PUBLIC1, PUBLIC2] = ['198.51.100.11', '198.51.100.12'] as const;
 /** Balanced over NodePort 30080 of both nodes; captured by the nodes; with source ranges; UDP. */
@@ -50,3 +52,13 @@ export const GATEWAY_IMAGE: ImageChange = change({
     frontend(`${BALANCED}:53`, 4, FRONTEND_LOADBALANCER, PROTO_UDP),
   ],
 });
+
+/** The same gateway where its address outside is known. */
+export const GATEWAY_OUTSIDE: ImageChange = {
+  ...GATEWAY_IMAGE,
+  node: {
+    ...GATEWAY_IMAGE.node!,
+    nodeAddresses: [addr(CLOUD), ...GATEWAY_IMAGE.node!.nodeAddresses],
+    gateway: Int32Array.of(addr(CLOUD), addr(CLOUD_OUTSIDE), ...GATEWAY_IMAGE.node!.gateway!),
+  },
+};

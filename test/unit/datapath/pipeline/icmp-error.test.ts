@@ -4,6 +4,7 @@ import {
   BACKEND,
   createTestDatapath,
   NODE,
+  OTHER_NODE,
   OUTSIDE,
   POD,
   type TestDatapath,
@@ -118,6 +119,31 @@ test('an error neither refreshes nor ends the flow', () => {
   u.one(icmpError4(BACKEND, POD, 3, 3, other.frame));
   u.tick(u.now + 10_001);
   assert.equal(u.counter('flows-expired'), 1, '30 s after the datagram, not after the error');
+});
+
+test('a node that complains about a client it cannot see speaks for the address that the client knows', () => {
+  // The client's node complains about its own pod by way of this one: from its own address it would be a martian there.
+  for (const client of [POD, OTHER_NODE]) {
+    const t = createTestDatapath();
+    const left = t.one(tcp4(`${client}:4000`, `${NODE}:30080`, SYN));
+    assert.deepEqual([left.packet.src, left.packet.dst], [NODE, BACKEND]);
+    const { packet, frame } = t.one(icmpError4(OTHER_NODE, NODE, 11, 0, left.frame));
+    assert.deepEqual([packet.src, packet.dst], [NODE, client]);
+    assert.deepEqual([quoted(frame).src, quoted(frame).dst], [client, NODE]);
+  }
+  const t = createTestDatapath();
+  const left = t.one(tcp4(`${POD}:4000`, `${VIP}:80`, SYN));
+  const { packet } = t.one(icmpError4(OTHER_NODE, POD, 11, 0, left.frame));
+  assert.equal(packet.src, OTHER_NODE, 'whoever sees the client tells it who complains');
+});
+
+test('an error that goes to another than the sender of what it quotes is about nothing known', () => {
+  const t = createTestDatapath();
+  const left = t.one(udp4(`${POD}:4000`, `${OUTSIDE}:53`));
+  const error = icmpError4(OUTSIDE, POD, 3, 3, left.frame);
+  const { packet } = t.one(error);
+  assert.deepEqual([packet.src, packet.dst], [OUTSIDE, POD]);
+  assert.equal(t.counter('icmp-translated'), 0);
 });
 
 test('an error about nothing known passes unchanged', () => {
