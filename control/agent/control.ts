@@ -4,6 +4,7 @@ import { parseRange } from '../../datapath/wire/address.ts';
 import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { Tables } from '../model/tables.ts';
+import { readLocalAddresses } from '../node/apply.ts';
 import { type AdminRoutes, closeAdmin, serveAdmin } from './admin.ts';
 import { followCluster, SOURCES } from './follow.ts';
 import { HealthServers, NODE_HEALTH_PORT } from './health.ts';
@@ -47,6 +48,7 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
   const monitor = new HealthMonitor({
     ...{ checks: { tables: checkTables(publisher), ...checks }, clock, log },
   });
+  followAddresses(tables, publisher);
   // What was started last ends first, also where starting fails half way.
   const started = new DisposableStack();
   started.defer(() => client.close());
@@ -76,6 +78,12 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
     started.dispose();
     throw error;
   }
+}
+
+/** Takes the node's addresses into the tables: what pods send there is no egress. Call it when they have changed. */
+export function followAddresses(tables: Tables, publisher: Publisher): void {
+  tables.putLocalAddresses(readLocalAddresses());
+  if (!tables.clean) publisher.changed();
 }
 
 function rangesOf(site: Site, options: AgentOptions): NodeRanges {

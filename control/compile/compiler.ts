@@ -97,7 +97,8 @@ export class Compiler {
   }
 
   #compileNode(tables: Tables): NodeEntry | null {
-    const entry = buildNodeEntry(this.#nodeName, tables.nodes.values(), this.#ranges);
+    const { nodes, localAddresses } = tables;
+    const entry = buildNodeEntry(this.#nodeName, nodes.values(), this.#ranges, localAddresses);
     if (entry === null || (this.#node && sameNodeEntry(this.#node, entry))) return null;
     this.#node = entry;
     return entry;

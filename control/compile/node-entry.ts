@@ -35,6 +35,7 @@ export function buildNodeEntry(
   nodeName: string,
   nodes: Iterable<NodeRow>,
   ranges: NodeRanges,
+  localAddresses: readonly number[] = [],
 ): NodeEntry | null {
   const rows = [...nodes];
   const nodeAddress = rows.find((row) => row.name === nodeName)?.addresses[0];
@@ -49,7 +50,10 @@ export function buildNodeEntry(
     nodePortMin: ranges.nodePortMin,
     nodePortMax: ranges.nodePortMax,
   };
-  if (!ranges.gateway) return entry;
+  if (!ranges.gateway) {
+    const known = new Set(entry.nodeAddresses);
+    return { ...entry, localAddresses: localAddresses.filter((address) => !known.has(address)) };
+  }
   const gateway = publicPairs(rows);
   // The gateway is known by the address that it has outside, too; without one it is no node's counterpart.
   const isKnown = gateway.some((address, i) => i % 2 === 0 && address === nodeAddress);

@@ -88,8 +88,12 @@ function addPolicies({ policies }: Explanation, passage: Passage): void {
   policies.push(...passage.policies.filter((note) => !known.has(text(note))));
 }
 
+const BEFORE_ENDPOINTS: ReadonlySet<string> = new Set(['source-range', 'reject-midstream']);
+
 function excludedOf(passage: Passage, node: string, view: ClusterView): Excluded[] {
   if (passage.service === null || passage.frontend === null) return [];
+  // Refused before any endpoint was looked at: none was left out.
+  if (BEFORE_ENDPOINTS.has(passage.reason)) return [];
   const eligible = new Set(pairTexts(passage.eligible));
   if (node === view.gateway?.name) return view.gateway.excluded(passage.service, eligible);
   return view.excluded(passage.service, node, eligible, passage.local);

@@ -15,6 +15,7 @@ const NO_SLICES: ReadonlyMap<string, SliceRow> = new Map();
 export class Tables {
   readonly services = new Map<string, ServiceRow>();
   readonly nodes = new Map<string, NodeRow>();
+  localAddresses: readonly number[] = [];
   /** Service key -> healthCheckNodePort, of those that have one. */
   readonly healthPorts = new Map<string, number>();
   /** Service key -> slice key -> row. */
@@ -71,6 +72,14 @@ export class Tables {
 
   deleteNode(row: NodeRow): void {
     if (this.nodes.delete(row.name)) this.#nodeChanged(row.name);
+  }
+
+  /** Addresses of this node that its Node object need not name, as int32. */
+  putLocalAddresses(addresses: number[]): void {
+    const sorted = [...new Set(addresses)].sort((a, b) => a - b);
+    if (sorted.join() === this.localAddresses.join()) return;
+    this.localAddresses = sorted;
+    this.#changes.nodes = true;
   }
 
   #nodeChanged(name: string): void {

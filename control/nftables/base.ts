@@ -40,7 +40,6 @@ export function baseChains(node: NodeEntry): Record<string, string[]> {
     'nat-postrouting': [
       `meta mark & ${MASQUERADE} == ${MASQUERADE} goto own-source`,
       'ct status dnat ip saddr . ip daddr @hairpins goto own-source',
-      'ct status dnat accept',
       `${egress} goto own-source`,
     ],
     'filter-prerouting': guard,

@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
+import { parseAddress } from '../../datapath/wire/address.ts';
 import { ipBatch, ipJson } from './ip.ts';
 import {
   diffRules,
@@ -59,6 +60,13 @@ export function readOutside(uplink: Uplink, tun: string): string[] {
   const others = links.filter(({ ifname }) => ifname !== uplink.name && ifname !== tun);
   const addresses = others.flatMap((link) => link.addr_info ?? []);
   return addresses.filter((a) => a.family === 'inet' && a.scope === 'global').map((a) => a.local);
+}
+
+/** All IPv4 addresses of this network namespace but loopback's, as int32. */
+export function readLocalAddresses(): number[] {
+  const links = ipJson<LinkJson>('-4', 'addr', 'show') ?? [];
+  const texts = links.flatMap((link) => link.addr_info ?? []).map(({ local }) => local);
+  return texts.map((text) => parseAddress(text)!).filter((address) => address >>> 24 !== 127);
 }
 
 /** True if a device of this network namespace has the address. */

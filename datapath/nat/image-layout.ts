@@ -47,6 +47,8 @@ export const MARK_NODE = 16;
 export const MARK_ALLOCATED = 32;
 /** On a gateway: a node's public address; its SLOT_SERVICE is the node's own. */
 export const MARK_PUBLIC = 64;
+/** An address of this node beside its own one, which no Service captures. */
+export const MARK_LOCAL = 128;
 
 export const SERVICE_ID = 0;
 export const SERVICE_PROTO = 1;

@@ -59,6 +59,7 @@ export class ImageWriter {
   #pods: Int32Array = NO_WORDS;
   #rules: Int32Array = NO_WORDS;
   #nodeAddresses = new Set<number>();
+  #locals: ReadonlySet<number> = new Set();
   /** Role gateway: node address -> public address, and back. */
   readonly #publics = new Map<number, number>();
   readonly #owners = new Map<number, number>();
@@ -151,9 +152,10 @@ export class ImageWriter {
   }
 
   #takeNode(node: NodeEntry): void {
-    const touched = new Set([...this.#nodeAddresses, ...this.#owners.keys()]);
+    const touched = new Set([...this.#nodeAddresses, ...this.#owners.keys(), ...this.#locals]);
     this.#node = node;
     this.#nodeAddresses = new Set(node.nodeAddresses);
+    this.#locals = new Set(node.localAddresses);
     this.#publics.clear();
     this.#owners.clear();
     const pairs = node.gateway ?? NO_WORDS;
@@ -161,7 +163,9 @@ export class ImageWriter {
       this.#publics.set(pairs[i]!, pairs[i + 1]!);
       this.#owners.set(pairs[i + 1]!, pairs[i]!);
     }
-    for (const address of [...this.#nodeAddresses, ...this.#owners.keys()]) touched.add(address);
+    for (const address of [...this.#nodeAddresses, ...this.#owners.keys(), ...this.#locals]) {
+      touched.add(address);
+    }
     for (const address of touched) this.#mark(address);
   }
 
@@ -193,6 +197,7 @@ export class ImageWriter {
       this.#frontends.set(address, 0, this.#publics.get(address) ?? 0, L.MARK_NODE);
     } else if (owner !== undefined) this.#frontends.set(address, 0, owner, L.MARK_PUBLIC);
     else if (this.#captured.has(address)) this.#frontends.set(address, 0, 0, L.MARK_ALLOCATED);
+    else if (this.#locals.has(address)) this.#frontends.set(address, 0, 0, L.MARK_LOCAL);
     else this.#frontends.delete(address, 0);
   }
 

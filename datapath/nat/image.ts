@@ -41,6 +41,8 @@ export interface NodeEntry {
   snatPortMax: number;
   nodePortMin: number;
   nodePortMax: number;
+  /** Addresses of this node that the Node object does not name: those of its other devices, of a DNS cache. */
+  localAddresses?: number[];
   /**
    * Role gateway: pairs (node address, public address) of the stateless 1:1 translation. Absent on a node. A gateway's
    * `serviceRange` is the range of public addresses, its `podRanges` are all that lies inside, where nobody but nodes may

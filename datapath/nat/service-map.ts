@@ -7,7 +7,7 @@ import { hashFrontend } from './image-layout.ts';
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
-  FRONTEND_PROBES_MAX, MARK_PUBLIC, NODE_ADDRESS, NODE_GATEWAY, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
+  FRONTEND_PROBES_MAX, MARK_LOCAL, MARK_PUBLIC, NODE_ADDRESS, NODE_GATEWAY, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
   NODE_SNAT_COUNT, NODE_SNAT_MIN, ROOT_DIRECTORY, ROOT_DIRECTORY_LENGTH, ROOT_FRONTENDS,
   ROOT_FRONTEND_MASK, ROOT_GENERATION, ROOT_NODE, SERVICE_CLUSTER_COUNT, SERVICE_HEADER_WORDS,
   SERVICE_LOCAL_COUNT, SERVICE_SERVING_COUNT, SLOT_ADDRESS, SLOT_KIND, SLOT_PORT_PROTO, SLOT_SERVICE,
@@ -100,9 +100,9 @@ export class ServiceMap {
   isOwn(address: number): boolean {
     const { nodeAddress } = this;
     if (address === nodeAddress) return true;
+    if (!this.gateway) return (this.markOf(address) & MARK_LOCAL) !== 0;
     // An explanation may not know the gateway's address, which is 0 there.
-    const hasAddress = this.gateway && nodeAddress !== 0;
-    return hasAddress && this.counterpartOf(address, MARK_PUBLIC) === nodeAddress;
+    return nodeAddress !== 0 && this.counterpartOf(address, MARK_PUBLIC) === nodeAddress;
   }
 
   /** Word offset of a Service port's block, 0 if it is gone. */

@@ -25,7 +25,7 @@ const {
 } = states;
 // biome-ignore format: a list.
 const {
-  MARK_ALLOCATED, MARK_NODE, SERVICE_AFFINITY_S, SERVICE_CLUSTER_COUNT, SERVICE_FLAGS, SERVICE_HEADER_WORDS,
+  MARK_ALLOCATED, MARK_LOCAL, MARK_NODE, SERVICE_AFFINITY_S, SERVICE_CLUSTER_COUNT, SERVICE_FLAGS, SERVICE_HEADER_WORDS,
   SERVICE_LOCAL_COUNT, SERVICE_RANGE_COUNT, SERVICE_SERVING_COUNT, SLOT_KIND, SLOT_SERVICE,
 } = imageLayout;
 // biome-ignore format: a list.
@@ -92,6 +92,7 @@ export function establish(d: Datapath, b: Batch, r: number): number {
   if (services.inServiceRange(dst)) return -DROP_UNALLOCATED;
   const node = services.nodeAddress;
   if (dst === node || src === node || services.isPodGateway(dst)) return passHost(d);
+  if ((mark & MARK_LOCAL) !== 0 || services.isOwn(src)) return passHost(d);
   return toAddress(d, b, r, mark);
 }
 
@@ -150,7 +151,7 @@ function toAddress(d: Datapath, b: Batch, r: number, mark: number): number {
   const { decision, services } = d;
   const proto = b.p[r | P_PROTO]!;
   if (isUnaskedIcmp(proto, b.p[r | P_PORTS]!)) return -DROP_ICMP_WITHOUT_FLOW;
-  const inside = services.inPodRange(b.p[r | P_DST]!) || (mark & MARK_NODE) !== 0;
+  const inside = (mark & MARK_NODE) !== 0 || services.inPodRange(b.p[r | P_DST]!);
   const egress = !inside && services.inPodRange(b.p[r | P_SRC]!);
   if (egress) decision.masquerade = MASQUERADE_EGRESS;
   if (proto === PROTO_TCP && (b.p[r | P_FLAGS]! & TCP_KIND) !== TCP_FLAG_SYN) {
@@ -242,10 +243,20 @@ function masqueradeOf(
   src: number,
   fromPod: boolean,
 ): number {
-  if (d.decision.newDst === src) return MASQUERADE_HAIRPIN;
-  if (kind === FRONTEND_CLUSTER) return fromPod ? MASQUERADE_NO : MASQUERADE_OUTSIDE;
+  const { newDst } = d.decision;
+  if (newDst === src) return MASQUERADE_HAIRPIN;
+  // A pod is not known outside, whether a Service led it there or not.
+  const ofPod = fromPod && leavesCluster(d, newDst) ? MASQUERADE_EGRESS : MASQUERADE_NO;
+  if (kind === FRONTEND_CLUSTER) return fromPod ? ofPod : MASQUERADE_OUTSIDE;
   if ((flags & SERVICE_FLAG_EXTERNAL_LOCAL) === 0) return MASQUERADE_EXTERNAL;
-  return src === d.services.nodeAddress ? MASQUERADE_OUTSIDE : MASQUERADE_NO;
+  return src === d.services.nodeAddress ? MASQUERADE_OUTSIDE : ofPod;
+}
+
+/** True for an address that is no pod's, no node's and no Service's. */
+function leavesCluster(d: Datapath, address: number): boolean {
+  const { services } = d;
+  if (services.inPodRange(address) || services.inServiceRange(address)) return false;
+  return (services.markOf(address) & (MARK_NODE | MARK_LOCAL)) === 0;
 }
 
 /** loadBalancerSourceRanges; none allow everyone. */

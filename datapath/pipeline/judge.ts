@@ -66,8 +66,8 @@ export function judgePassing(d: Datapath, b: Batch, r: number): number {
   if (!d.policy.active || !services.ready) return 0;
   const src = b.p[r | P_SRC]!;
   const dst = b.p[r | P_DST]!;
-  if (src === services.nodeAddress) return 0;
-  const toHost = dst === services.nodeAddress || services.isPodGateway(dst);
+  if (services.isOwn(src)) return 0;
+  const toHost = services.isOwn(dst) || services.isPodGateway(dst);
   if (toHost && !isOpening(b, r)) return 0;
   const ports = b.p[r | P_PORTS]!;
   const judged = judge(d, b.p[r | P_PROTO]!, src, ports >>> 16, dst, ports & 0xffff);

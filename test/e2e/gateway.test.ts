@@ -112,6 +112,13 @@ describe('the gateway', () => {
     assert.notEqual(code, 0);
   });
 
+  test('the cloud answers an echo of its address outside, and says from there where a way ends', async () => {
+    await lab.run('internet', 'ping', '-c1', '-W2', '203.0.113.1');
+    const ping = ['ping', '-c1', '-W2', '-t1', PUBLIC[0]!];
+    const { stdout } = await lab.start('internet', ping).done;
+    assert.match(stdout, /From 203\.0\.113\.1 .*Time to live exceeded/);
+  });
+
   test('nobody but nodes may send to the outside', async () => {
     const stranger = namespaceOf(NAME, 'stranger');
     spawnSync('ip', ['netns', 'add', stranger]);
@@ -240,6 +247,27 @@ describe('the gateway', () => {
       const route = await lab.run('internet', 'ip', 'route', 'get', PUBLIC[1]!);
       assert.match(route, /mtu 1280/);
       ip('cloud', ...'route del 172.18.0.12/32'.split(' '));
+    });
+
+    test("of a link outside that is wider than the nodes': a client outside learns theirs", async () => {
+      for (const [place, link] of [
+        ['cloud', 'eth1'],
+        ['internet', 'eth0'],
+      ] as const) {
+        ip(place, 'link', 'set', link, 'mtu', '9000');
+      }
+      const big = ['ping', '-c1', '-W2', '-M', 'do', '-s', '3000'];
+      for (const address of [PUBLIC[0]!, await addressOf('web')]) {
+        const { stdout } = await lab.start('internet', [...big, address]).done;
+        assert.match(stdout, /From 203\.0\.113\.1 .*Frag needed and DF set \(mtu = 1500\)/);
+      }
+      for (const [place, link] of [
+        ['internet', 'eth0'],
+        ['cloud', 'eth1'],
+      ] as const) {
+        ip(place, 'link', 'set', link, 'mtu', '1500');
+      }
+      ip('internet', 'route', 'flush', 'cache');
     });
 
     test("of the cloud's own link outside: a pod answers through a balancer, and masqueraded", async () => {

@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { clientPod, serverPod, serviceObject, startLab, type TestLab } from '../support/lab.ts';
+import {
+  clientPod,
+  NODE,
+  serverPod,
+  serviceObject,
+  startLab,
+  type TestLab,
+  until,
+} from '../support/lab.ts';
 
 interface Connected {
   answers: Record<string, number>;
@@ -21,6 +29,9 @@ const NODES: Record<string, string> = { node1: '172.18.0.11', node2: '172.18.0.1
 /** Who the nodes are in the internet. */
 const PUBLIC: Record<string, string> = { node1: '198.51.100.11', node2: '198.51.100.12' };
 const INTERNET = '203.0.113.10';
+/** A server on the address that every node has for its pods; it tells who asks. */
+const WHO = `require('node:http').createServer((q, r) => r.end(q.socket.remoteAddress))
+  .listen(8088, '169.254.1.1')`;
 let lab: TestLab;
 
 describe('Services', () => {
@@ -39,6 +50,12 @@ describe('Services', () => {
         selector: { app: 'one' },
         ports: PORTS.map((port, i) => ({ ...port, nodePort: 30_001 + i })),
       }),
+      serviceObject('far', { ports: [{ port: 80 }] }),
+      {
+        ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4' },
+        metadata: { name: 'far-1', labels: { 'kubernetes.io/service-name': 'far' } },
+        ...{ ports: [{ port: 80 }], endpoints: [{ addresses: [INTERNET] }] },
+      },
       serviceObject('two', { selector: { app: 'two' }, ports: PORTS }),
       serviceObject('none', {
         type: 'NodePort',
@@ -49,6 +66,7 @@ describe('Services', () => {
     await lab.untilEndpoints('default/web:http', 3);
     await lab.untilEndpoints('default/one:http', 1);
     await lab.untilEndpoints('default/two:http', 1);
+    await lab.untilEndpoints('default/far:80', 1);
   });
   after(() => lab.down());
 
@@ -140,6 +158,25 @@ describe('Services', () => {
       `http://${await lab.podIP('two')}:8080/clientip`,
     );
     assert.equal(seen.split(':')[0], await lab.podIP('client1'));
+  });
+
+  test("an address of the pod's own node that no Node names sees the pod as it is", async () => {
+    const server = lab.start('node/node1', [NODE, '-e', WHO]);
+    const who = () => lab.start('client1', ['curl', '-sm2', 'http://169.254.1.1:8088/']).done;
+    await until('the server answers', async () => (await who()).code === 0);
+    assert.equal((await who()).stdout, await lab.podIP('client1'));
+    server.child.kill('SIGKILL');
+    await server.done;
+  });
+
+  test('an endpoint outside the cluster is reached through a ClusterIP, by the name of the node', async () => {
+    const url = `http://${await lab.clusterIP('far')}/clientip`;
+    for (const [pod, node] of [
+      ['client1', 'node1'],
+      ['client2', 'node2'],
+    ]) {
+      assert.equal((await lab.run(pod!, 'curl', '-sSm5', url)).split(':')[0], PUBLIC[node!]);
+    }
   });
 
   test('the API server is reached through the Service kubernetes', async () => {

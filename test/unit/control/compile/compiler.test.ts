@@ -155,6 +155,20 @@ test('the node entry: addresses of all nodes, pod ranges; heartbeats say nothing
   assert.equal(world.publish(), null);
 });
 
+test('the node entry: own addresses that no Node names, and a change of them alone', () => {
+  const local = ['172.18.0.11', '169.254.20.10', '169.254.1.1'].map((text) => parseAddress(text)!);
+  world.tables.putLocalAddresses(local);
+  assert.equal(world.tables.clean, false);
+  world.publish();
+  const { localAddresses } = world.mirror.node!;
+  assert.deepEqual(localAddresses!.map(formatAddress), ['169.254.1.1', '169.254.20.10']);
+  world.tables.putLocalAddresses(local.toReversed());
+  assert.equal(world.tables.clean, true, 'in another order they are the same');
+  world.tables.putLocalAddresses([]);
+  world.publish();
+  assert.deepEqual(world.mirror.node!.localAddresses, []);
+});
+
 test("NodePorts follow the node's address, hints its zone", () => {
   const ports = [{ port: 80, nodePort: 30080 }];
   const endpoints = [

@@ -52,6 +52,10 @@ const SERVICES = [
     ...{ clusterIP: '10.96.0.20', externalTrafficPolicy: 'Local', healthCheckNodePort: 30_090 },
     ports: [{ ...PORT, nodePort: 30_080 }],
   }),
+  balancer('ranged', '198.51.100.252', {
+    ...{ clusterIP: '10.96.0.22', loadBalancerSourceRanges: ['192.0.2.0/24'] },
+    ports: [{ ...PORT, nodePort: 30_082 }],
+  }),
   balancer('direct', '198.51.100.253', { clusterIP: '10.96.0.21', ports: [PORT] }),
 ];
 
@@ -84,6 +88,14 @@ test('a balancer sends to nodes that have an endpoint, and says why not to other
   assert.deepEqual([found.verdict, found.service], ['forward', 'default/local:http']);
   assert.ok(stages(found).includes('cloud select'));
   assert.equal(stages(found).at(-1), 'node2 deliver');
+});
+
+test('whom a source range shuts out is not said to have met unhealthy nodes', () => {
+  for (const from of ['203.0.113.10', 'client']) {
+    const found = explainQuestion(world, { from, to: '198.51.100.252:80' });
+    assert.deepEqual([found.verdict, found.reason, found.excluded], ['drop', 'source-range', []]);
+    assert.doesNotMatch(JSON.stringify(found.steps), /health check|not ready/);
+  }
 });
 
 test('without NodePorts the address itself goes to a node', () => {

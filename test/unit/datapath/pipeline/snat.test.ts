@@ -4,14 +4,17 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { FRONTEND_CLUSTER, PROTO_SCTP, PROTO_UDP } from '../../../../datapath/nat/image.ts';
 import {
+  addr,
   BACKEND,
   change,
   createTestDatapath,
+  DEFAULT_IMAGE,
   frontend,
   NODE,
   NODE_ENTRY,
   OUTSIDE,
   POD,
+  pairs,
   service,
   type TestDatapath,
   VIP,
@@ -160,4 +163,53 @@ test('whatever connects to whatever: every answer comes back as the reverse of w
     }),
     { numRuns: 200 },
   );
+});
+
+/** An address on lo that every node has, and one of a DNS cache. */
+const LOCALS = ['169.254.1.1', '169.254.20.10'];
+const withLocals = () =>
+  change({ ...DEFAULT_IMAGE, node: { ...NODE_ENTRY, localAddresses: LOCALS.map(addr) } });
+
+for (const local of LOCALS) {
+  test(`what a pod sends to ${local}, which is its node's, and the answer pass as they are`, () => {
+    const t = createTestDatapath({ image: withLocals() });
+    const frames = [
+      udp4(`${POD}:4000`, `${local}:53`),
+      tcp4(`${POD}:4000`, `${local}:53`, SYN),
+      tcp4(`${POD}:4000`, `${local}:53`, ACK),
+      echo4(POD, local, 7),
+      udp4(`${local}:53`, `${POD}:4000`),
+      tcp4(`${local}:53`, `${POD}:4000`, SYN | ACK),
+      echo4(local, POD, 7, true),
+    ];
+    for (const frame of frames) {
+      const { verdict, frame: left } = t.one(frame);
+      assert.equal(verdict, 'forward');
+      // The kernel forwards it once, to the datapath or from it: there is no hop to give back.
+      assert.deepEqual(left, frame);
+    }
+    assert.deepEqual([t.counter('passed-host'), t.counter('flows-made')], [frames.length, 0]);
+  });
+}
+
+test('an address that the node gives up is outside again; one that a Service has stays captured', () => {
+  const t = createTestDatapath({ image: withLocals() });
+  t.writer.publish(change({ node: { ...NODE_ENTRY, localAddresses: [addr(VIP)] } }));
+  assert.equal(t.one(udp4(`${POD}:4000`, `${LOCALS[0]}:53`)).packet.src, NODE);
+  assert.equal(t.one(udp4(`${POD}:4000`, `${VIP}:53`)).packet.dst, BACKEND);
+  assert.equal(t.one(udp4(`${POD}:4000`, `${VIP}:54`)).verdict, 'reply');
+});
+
+test('a pod that a Service leads out of the cluster is masqueraded, and its answers come back', () => {
+  const t = createTestDatapath({
+    image: change({
+      ...DEFAULT_IMAGE,
+      upsert: [service(1, { cluster: pairs(`${OUTSIDE}:9091`) })],
+      addFrontends: [frontend(`${VIP}:80`, 1)],
+    }),
+  });
+  const { packet } = t.one(tcp4(`${POD}:4000`, `${VIP}:80`, SYN));
+  assert.deepEqual([packet.src, packet.dst, packet.dport], [NODE, OUTSIDE, 9091]);
+  const back = answer(t, packet);
+  assert.deepEqual([back.src, back.sport, back.dst, back.dport], [VIP, 80, POD, 4000]);
 });
