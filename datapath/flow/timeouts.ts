@@ -59,13 +59,16 @@ export const TIMEOUTS_NODE_S: Required<TimeoutSeconds> = {
   other: 600,
 };
 
-/** What a NAT in front of others owes them: RFC 5382 5 (TCP), RFC 4787 4.3 (UDP), RFC 5508 3.2 (ICMP). */
+/**
+ * What a NAT in front of others owes them: RFC 5382 5 (TCP), RFC 4787 4.3 (UDP), RFC 5508 3.2 (ICMP). There a connection
+ * closes when both ends have sent a FIN: one that is half closed is an established one.
+ */
 const GATEWAY_S: TimeoutSeconds = {
   'tcp-syn-sent': 240,
   'tcp-syn-recv': 240,
   'tcp-established': 7440,
-  'tcp-fin-wait': 240,
-  'tcp-close-wait': 240,
+  'tcp-fin-wait': 7440,
+  'tcp-close-wait': 7440,
   'tcp-last-ack': 240,
   'tcp-time-wait': 240,
   udp: 300,

@@ -27,7 +27,7 @@ const NODE_S: Record<State, number> = {
 };
 const GATEWAY_S: Record<State, number> = {
   NONE: 600,
-  ...{ SYN_SENT: 240, SYN_RECV: 240, ESTABLISHED: 7440, FIN_WAIT: 240, CLOSE_WAIT: 240 },
+  ...{ SYN_SENT: 240, SYN_RECV: 240, ESTABLISHED: 7440, FIN_WAIT: 7440, CLOSE_WAIT: 7440 },
   ...{ LAST_ACK: 240, TIME_WAIT: 240, CLOSE: 10, SYN_SENT2: 240 },
   ...{ UNREPLIED: 300, REPLIED: 300, STREAM: 300, ECHO: 60, SCTP_NEW: 60, SCTP_ESTABLISHED: 7440 },
 };
@@ -106,6 +106,17 @@ for (const [role, timeouts, seconds] of ROLES) {
     });
   }
 }
+
+test('a half-closed connection through a gateway lives as an established one, and on while data flows', () => {
+  const t = createTestDatapath({ timeouts: gatewayTimeouts() });
+  for (const packet of [...OPEN, pod(FIN | ACK), backend(ACK)]) t.one(packet);
+  for (let hours = 0; hours < 10; hours += 2) {
+    t.tick(t.now + 7_200_000);
+    const data = tcp4(`${BACKEND}:80`, `${POD}:4000`, ACK, [1, 2, 3], { seq: 1000 + hours });
+    assert.equal(t.one(data).verdict, 'forward');
+    assert.equal([...readArena(t.d.arena).flows()][0]?.state, 'CLOSE_WAIT', `${hours} h`);
+  }
+});
 
 for (const name of TIMEOUT_NAMES) {
   test(`${name} is set by its name, and sets nothing else`, () => {
