@@ -70,7 +70,7 @@ export const FLAG_HAIRPIN = 1 << 18;
 export const FLAG_REPLIED = 1 << 19;
 /** Established for good: never evicted for a new flow. */
 export const FLAG_ASSURED = 1 << 20;
-/** This side's packets arrive by forwarding and are forwarded again: give one hop back. */
+/** The kernel forwards this side's packets once more than the node is on their way: give one hop back. */
 export const FLAG_TTL_BACK = 1 << 21;
 /** The policies in force let nothing of this flow pass. */
 export const FLAG_DENIED = 1 << 22;

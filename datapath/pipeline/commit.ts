@@ -74,9 +74,9 @@ function keepEndpoint(d: Datapath, src: number): void {
   d.count(COUNT_AFFINITY_FULL);
 }
 
-/** What arrives by forwarding and is forwarded again crosses the kernel twice: one hop is given back. */
+/** The kernel takes a hop before the datapath and one behind it, of what the node itself sends or gets the one that is too much. */
 function ttlBack(from: number, to: number, node: number): number {
-  return from !== node && to !== node ? FLAG_TTL_BACK : 0;
+  return from === node && to === node ? 0 : FLAG_TTL_BACK;
 }
 
 function fill(

@@ -52,12 +52,13 @@ export function translate(d: Datapath, b: Batch, r: number, side: number): void 
 }
 
 /**
- * One hop back for what arrives by forwarding and is forwarded again, from `from` to `to` as it leaves: the kernel takes
- * two, one on the way to the datapath and one after it. For what no line of a flow tells so.
+ * One hop back, from `from` to `to` as it leaves, for what no line of a flow tells so. The kernel takes one for each time that
+ * it forwards: into the datapath what others sent, and out of it what is for others. A node is to cost one hop where it is on the
+ * way, and none where it is an end of it.
  */
 export function giveHopBack(d: Datapath, b: Batch, r: number, from: number, to: number): void {
   const { services } = d;
-  if (!services.ready || services.isOwn(from) || services.isOwn(to)) return;
+  if (!services.ready || (services.isOwn(from) && services.isOwn(to))) return;
   const { view } = b;
   const at = b.p[r | P_IP]! + IP4_OFF_TTL;
   const word = view.getInt32(at);

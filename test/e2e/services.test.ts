@@ -150,6 +150,16 @@ describe('Services', () => {
     }
   });
 
+  test('a node is a hop where it is on the way, and none where it is an end', async () => {
+    const ttlOf = async (from: string, address: string) =>
+      /ttl=(\d+)/.exec(await lab.run(from, 'ping', '-c1', '-W2', address))?.[1];
+    assert.equal(await ttlOf('node/node1', await lab.podIP('client1')), '64');
+    assert.equal(await ttlOf('node/node1', await lab.podIP('client2')), '63');
+    assert.equal(await ttlOf('client1', NODES.node1!), '64');
+    assert.equal(await ttlOf('client1', NODES.node2!), '63');
+    assert.equal(await ttlOf('client1', await lab.podIP('client2')), '62');
+  });
+
   test('pods reach each other without a Service and without translation', async () => {
     const seen = await lab.run(
       'client1',

@@ -1,9 +1,12 @@
 // Rows as real packets: a lab with the nodes of a scenario, pods at every address that a row names, and hosts around it.
+
 import { readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import type { ProxyKind } from '../../../control/agent/proxy.ts';
 import type { Node } from '../../../control/kube/kinds.ts';
 import { KubetunError } from '../../../datapath/error.ts';
 import type { Tuple } from '../../../datapath/observe/packet.ts';
+import { REFUSALS_PER_S } from '../../../datapath/pipeline/refusal-limit.ts';
 import { DROP_REASONS } from '../../../datapath/pipeline/verdict.ts';
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import { PROTO_UDP } from '../../../datapath/wire/layout.ts';
@@ -34,8 +37,9 @@ const SILENCE_MS = 1000;
 const MARK_SILENCE_MS = 100;
 /** Of pino's levels. */
 const LEVEL_ERROR = 50;
-/** Probes on their way at once, with their answers: a node's TUN queues 2000 packets. */
-const BURST = 400;
+/** Probes on their way at once, with their answers; all of them may be refused, and then others as soon again. */
+const BURST = 40;
+const PAUSE_MS = (BURST * 1000) / REFUSALS_PER_S;
 
 interface Probe {
   row: number;
@@ -184,6 +188,7 @@ export class LiveWorld {
       };
       const deliveries = await this.#sockets.send(sendings.slice(at, upTo), silenceMs, answered);
       if (last) outcomes = this.#judge(probes, first, deliveries);
+      else await setTimeout(PAUSE_MS);
     }
     return outcomes;
   }

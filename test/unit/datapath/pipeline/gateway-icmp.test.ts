@@ -54,7 +54,7 @@ describe("the gateway's own kernel", () => {
     test(`complains about ${what} before it is translated, from its address outside`, () => {
       for (const from of [CLOUD, CLOUD_OUTSIDE]) {
         const error = icmpError4(from, CLIENT, 3, 4, frame, 1280);
-        const expected = `${CLOUD_OUTSIDE} > ${CLIENT} about ${CLIENT} > ${dst}, 0`;
+        const expected = `${CLOUD_OUTSIDE} > ${CLIENT} about ${CLIENT} > ${dst}, 1`;
         assert.equal(passage(gateway(), error), expected);
       }
     });
@@ -68,7 +68,7 @@ describe("the gateway's own kernel", () => {
       const t = gateway();
       const sent = t.one(frame).frame;
       const error = icmpError4(CLOUD, CLIENT, 11, 0, sent);
-      const expected = `${CLOUD_OUTSIDE} > ${CLIENT} about ${CLIENT} > ${dst}, 0`;
+      const expected = `${CLOUD_OUTSIDE} > ${CLIENT} about ${CLIENT} > ${dst}, 1`;
       assert.equal(passage(t, error), expected);
     }
   });
@@ -77,7 +77,7 @@ describe("the gateway's own kernel", () => {
     const t = gateway();
     const sent = t.one(udp4(`${NODE1}:4000`, `${CLIENT}:53`)).frame;
     const error = icmpError4(CLOUD, PUBLIC1, 3, 4, sent, 1280);
-    assert.equal(passage(t, error), `${CLOUD} > ${NODE1} about ${NODE1} > ${CLIENT}, 0`);
+    assert.equal(passage(t, error), `${CLOUD} > ${NODE1} about ${NODE1} > ${CLIENT}, 1`);
   });
 
   test('answers an echo of its address outside, from outside and from a node; and may ping', () => {
@@ -90,7 +90,10 @@ describe("the gateway's own kernel", () => {
     ];
     for (const [frame, src, dst] of rows) {
       const { verdict, packet } = t.one(frame);
-      assert.deepEqual([verdict, packet.src, packet.dst, packet.ttl], ['forward', src, dst, TTL]);
+      assert.deepEqual(
+        [verdict, packet.src, packet.dst, packet.ttl],
+        ['forward', src, dst, TTL + 1],
+      );
       assert.ok(packet.ipOk && packet.l4Ok);
     }
   });

@@ -290,13 +290,13 @@ describe('balancers', () => {
   });
 });
 
-test('what the gateway itself sends leaves as it is: it may ping, and its errors go to whom they quote', () => {
+test('what the gateway itself sends keeps its address and its hops: it may ping, and its errors go to whom they quote', () => {
   const t = gateway();
   const ping = t.one(echo4(CLOUD, CLIENT, 7));
-  assert.deepEqual([ping.verdict, ping.packet.src, ping.packet.ttl], ['forward', CLOUD, 63]);
+  assert.deepEqual([ping.verdict, ping.packet.src, ping.packet.ttl], ['forward', CLOUD, 64]);
   const sent = t.one(tcp4(`${NODE1}:4000`, `${CLIENT}:80`, SYN)).frame;
   const { verdict, packet } = t.one(icmpError4(CLOUD, PUBLIC1, 3, 4, sent, 1280));
-  assert.deepEqual([verdict, packet.src, packet.dst, packet.ttl], ['forward', CLOUD, NODE1, 63]);
+  assert.deepEqual([verdict, packet.src, packet.dst, packet.ttl], ['forward', CLOUD, NODE1, 64]);
 });
 
 test('a node that is given another public address, or none, is translated accordingly', () => {

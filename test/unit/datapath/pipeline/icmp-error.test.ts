@@ -154,7 +154,11 @@ test('an error about nothing known passes unchanged', () => {
   assert.equal(verdict, 'forward');
   assert.deepEqual(frame.subarray(30), error.subarray(30));
   assert.deepEqual([packet.ttl, packet.ipOk], [64, true], 'one hop');
-  assert.equal(t.one(icmpError4(NODE, POD, 3, 3, about)).packet.ttl, 63, "the node's own is none");
+  assert.equal(
+    t.one(icmpError4(NODE, POD, 3, 3, about)).packet.ttl,
+    64,
+    "the node's own is none: the kernel takes one behind the datapath",
+  );
 });
 
 test('an error whose sum is wrong is dropped: translation would hide the damage', () => {

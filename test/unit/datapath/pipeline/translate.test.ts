@@ -14,7 +14,18 @@ import {
   service,
   VIP,
 } from '../../../support/datapath.ts';
-import { ACK, crc32c, decode, ip4, PSH, SYN, sum16, tcp4, udp4 } from '../../../support/packets.ts';
+import {
+  ACK,
+  crc32c,
+  decode,
+  hopBack,
+  ip4,
+  PSH,
+  SYN,
+  sum16,
+  tcp4,
+  udp4,
+} from '../../../support/packets.ts';
 
 const data = (bytes: number) => Array.from({ length: bytes }, (_, i) => (i * 31) & 255);
 
@@ -66,14 +77,16 @@ test('nothing but addresses, ports, TTL and sums changes, of a full or a partial
   }
 });
 
-test('a flow without translation changes by its hop alone; to the node itself, not at all', () => {
+test('what is not translated changes by its hop alone, with a flow and to the node itself', () => {
   const t = createTestDatapath();
   const plain = udp4(`${POD}:4000`, `${BACKEND}:53`, data(9), { ttl: 9 });
   const { frame, packet } = t.one(plain);
   assert.deepEqual(within(changed(plain, frame), TTL, IP_SUM), []);
   assert.deepEqual([packet.ttl, packet.ipOk], [10, true]);
   const toNode = udp4(`${POD}:4000`, `${NODE}:53`, data(9), { ttl: 9 });
-  assert.deepEqual(t.one(toNode).frame, toNode);
+  assert.deepEqual(t.one(toNode).frame, hopBack(toNode));
+  const toItself = udp4(`${NODE}:4000`, `${NODE}:53`, data(9), { ttl: 9 });
+  assert.deepEqual(t.one(toItself).frame, toItself);
 });
 
 test('every TTL: one hop is given back, 255 stays, and the header sums right', () => {
@@ -86,15 +99,15 @@ test('every TTL: one hop is given back, 255 stays, and the header sums right', (
   }
 });
 
-test('what the node sends itself or receives crosses its kernel once: its TTL stays', () => {
+test('what the node itself sends or receives is forwarded once and costs no hop', () => {
   const t = createTestDatapath();
   const there = t.one(tcp4(`${NODE}:33000`, `${VIP}:80`, SYN, [], { ttl: 64 })).packet;
-  assert.equal(there.ttl, 64);
+  assert.equal(there.ttl, 65);
   const { src, sport } = there;
   const back = t.one(
     tcp4(`${BACKEND}:8080`, `${src}:${sport}`, SYN | ACK, [], { ack: 1001, ttl: 63 }),
   );
-  assert.deepEqual([back.packet.dst, back.packet.ttl], [NODE, 63]);
+  assert.deepEqual([back.packet.dst, back.packet.ttl], [NODE, 64]);
 });
 
 /** A datagram whose checksum, once it is translated, is all zeros. */
