@@ -5,13 +5,14 @@ import type { ImageChange } from '../../datapath/nat/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { requestTrace } from '../../datapath/observe/trace.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/policy/policy-reader.ts';
-import { parseRange } from '../../datapath/wire/address.ts';
+import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import { connectKube } from '../kube/client.ts';
 import type { Tables } from '../model/tables.ts';
 import { readCapturedRoutes, readUplink } from '../node/apply.ts';
 import { CapturedRoutes } from '../node/captured.ts';
 import { ipBatch } from '../node/ip.ts';
+import { OwnPorts } from '../node/own-ports.ts';
 import { EPHEMERAL_PORTS } from '../node/preflight.ts';
 import { describePolicies } from '../policy/describe.ts';
 import type { AdminRoutes } from './admin.ts';
@@ -80,6 +81,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
 /** Keeps rules and the routes to captured addresses in step with the image. What fails costs only those it is for. */
 function routeAround(tun: string, address: string, steerer: Steerer, log: Log) {
   const routes = new CapturedRoutes(tun, address, readCapturedRoutes());
+  const ownPorts = new OwnPorts(parseAddress(address)!);
   const carryOut = (lines: string[]) => {
     try {
       ipBatch(lines);
@@ -90,7 +92,14 @@ function routeAround(tun: string, address: string, steerer: Steerer, log: Log) {
   return (change: ImageChange) => {
     const { before, after } = routes.take(change);
     if (change.node) followPods(steerer, podRangesOf(change.node.podRanges, []), log);
-    return { before: () => carryOut(before), after: () => carryOut(after) };
+    const hasMoved = ownPorts.take(change);
+    return {
+      before: () => carryOut(before),
+      after() {
+        carryOut(after);
+        if (hasMoved) followOwnPorts(steerer, ownPorts, log);
+      },
+    };
   };
 }
 
@@ -99,6 +108,16 @@ function followPods(steerer: Steerer, podRanges: string[], log: Log): void {
     if (steerer.follow(podRanges)) log.info({ podRanges }, 'pod ranges followed');
   } catch (error) {
     log.error({ podRanges, why: String(error) }, 'the new pod ranges are not steered');
+  }
+}
+
+function followOwnPorts(steerer: Steerer, { ranges, left }: OwnPorts, log: Log): void {
+  const message = 'the node itself does not reach Services on ports of its own address';
+  if (left > 0) log.warn({ rules: ranges.length, left }, message);
+  try {
+    steerer.followOwnPorts(ranges);
+  } catch (error) {
+    log.error({ ranges, why: String(error) }, message);
   }
 }
 

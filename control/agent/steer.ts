@@ -6,6 +6,7 @@ import {
 } from '../compile/node-entry.ts';
 import { applySteering, checkSteering, type Uplink } from '../node/apply.ts';
 import { planNarrowSteering } from '../node/narrow.ts';
+import type { PortRange } from '../node/own-ports.ts';
 import { planSteering, type SteeringInput, type SteeringPlan } from '../node/steering.ts';
 import type { Site } from './site.ts';
 
@@ -22,6 +23,7 @@ export interface SteererOptions {
 export class Steerer {
   readonly #options: SteererOptions;
   #podRanges: string[];
+  #ownPorts: readonly PortRange[] = [];
   #plan: SteeringPlan;
 
   constructor(options: SteererOptions) {
@@ -44,6 +46,13 @@ export class Steerer {
     return true;
   }
 
+  /** Services capture these ports of the node's address now, beside NodePorts. Throws as `apply` does. */
+  followOwnPorts(ownPorts: readonly PortRange[]): void {
+    this.#ownPorts = ownPorts;
+    this.#plan = this.#planFor(this.#podRanges);
+    this.apply();
+  }
+
   /** What of it is not in force; empty if all is well. */
   check(): string[] {
     return checkSteering(this.#plan, this.#options.tun);
@@ -52,7 +61,7 @@ export class Steerer {
   #planFor(podRanges: string[]): SteeringPlan {
     const { tun, uplink, site, ephemeralPorts, narrow } = this.#options;
     const input: SteeringInput = {
-      ...{ tun, podRanges, ephemeralPorts },
+      ...{ tun, podRanges, ephemeralPorts, ownPorts: this.#ownPorts },
       ...{ uplink: uplink.name, mtu: uplink.mtu },
       ...{ nodeAddress: site.address, serviceRange: site.serviceRange },
       nodePorts: [NODE_PORT_MIN, NODE_PORT_MAX],

@@ -81,13 +81,15 @@ function ownRules({ podRanges, ephemeralPorts }: SteeringInput): Rule[] {
 }
 
 /** What is for the node's address, from anywhere. */
-function nodeRules({ nodeAddress, nodePorts, snatPorts }: SteeringInput): Rule[] {
+function nodeRules(input: SteeringInput): Rule[] {
+  const { nodeAddress, nodePorts, snatPorts, ownPorts = [] } = input;
   return [
     ...WITH_PORTS.flatMap((protocol) =>
       [nodePorts, snatPorts].map(
         (dports): Rule => ({ pref: 6, to: nodeAddress, protocol, dports, action: STEER }),
       ),
     ),
+    ...ownPorts.map((ports): Rule => ({ pref: 6, to: nodeAddress, ...ports, action: STEER })),
     { pref: 7, to: nodeAddress, iif: 'lo', action: PLAINLY },
     // Errors about masqueraded packets, and answers to masqueraded pings.
     { pref: 8, to: nodeAddress, protocol: 'icmp', action: STEER },

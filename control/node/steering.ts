@@ -1,5 +1,6 @@
 // Which packets of a node pass its TUN device: routing rules and routes, as a pure plan. The number of rules does
 // not depend on the number of pods. Every one of them was probed on Linux 6.18; the reasons are beside them.
+import type { PortRange } from './own-ports.ts';
 import { CAPTURED, PLAINLY, PREF_LOCAL, type Rule, STEER, TABLE } from './rule.ts';
 
 /** Every pod's gateway: an address that each node has on lo. */
@@ -23,6 +24,8 @@ export interface SteeringInput {
   nodePorts: [number, number];
   snatPorts: [number, number];
   ephemeralPorts: [number, number];
+  /** Other ports of the node's address that Services capture; absent for none. */
+  ownPorts?: readonly PortRange[];
 }
 
 export interface SteeringPlan {
@@ -82,7 +85,8 @@ function guardRules(input: SteeringInput): Rule[] {
 }
 
 /** What the node itself sends. */
-function nodeRules({ nodeAddress, podRanges, nodePorts, snatPorts }: SteeringInput): Rule[] {
+function nodeRules(input: SteeringInput): Rule[] {
+  const { nodeAddress, podRanges, nodePorts, snatPorts, ownPorts = [] } = input;
   const own = (pref: number, protocol: string): Rule[] =>
     [nodePorts, snatPorts].map((dports) => ({
       pref,
@@ -99,6 +103,9 @@ function nodeRules({ nodeAddress, podRanges, nodePorts, snatPorts }: SteeringInp
     // To its own NodePorts; and the answers of host endpoints to masqueraded clients.
     ...own(4, 'tcp'),
     ...own(5, 'udp'),
+    ...ownPorts.map(
+      (ports): Rule => ({ pref: 5, iif: 'lo', to: nodeAddress, ...ports, action: STEER }),
+    ),
     { pref: 6, iif: 'lo', to: nodeAddress, action: PLAINLY },
     // Answers of local sockets to pods.
     ...podRanges.map((to) => ({ pref: 7, iif: 'lo', to, action: STEER })),

@@ -50,6 +50,10 @@ describe('Services', () => {
         selector: { app: 'one' },
         ports: PORTS.map((port, i) => ({ ...port, nodePort: 30_001 + i })),
       }),
+      serviceObject('mine', {
+        ...{ selector: { app: 'two' }, externalIPs: [NODES.node1] },
+        ports: [{ port: 8081, targetPort: 'http' }],
+      }),
       serviceObject('far', { ports: [{ port: 80 }] }),
       {
         ...{ apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', addressType: 'IPv4' },
@@ -67,6 +71,7 @@ describe('Services', () => {
     await lab.untilEndpoints('default/one:http', 1);
     await lab.untilEndpoints('default/two:http', 1);
     await lab.untilEndpoints('default/far:80', 1);
+    await lab.untilEndpoints('default/mine:8081', 1);
   });
   after(() => lab.down());
 
@@ -187,6 +192,15 @@ describe('Services', () => {
     ]) {
       assert.equal((await lab.run(pod!, 'curl', '-sSm5', url)).split(':')[0], PUBLIC[node!]);
     }
+  });
+
+  test('the node itself reaches an external address that is its own, and its other ports as ever', async () => {
+    const { answers, errors } = await tcp('node/node1', NODES.node1!, 8081, 5);
+    assert.deepEqual({ answers, errors }, { answers: { two: 5 }, errors: {} });
+    for (const from of ['client1', 'client2', 'node/node2']) {
+      assert.deepEqual((await tcp(from, NODES.node1!, 8081, 2)).answers, { two: 2 });
+    }
+    assert.deepEqual((await tcp('node/node1', NODES.node1!, 8082)).errors, { ECONNREFUSED: 1 });
   });
 
   test('the API server is reached through the Service kubernetes', async () => {

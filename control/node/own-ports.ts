@@ -1,0 +1,75 @@
+// Ports of the node's own address that Services capture beside NodePorts: by an external or a load balancer address that is
+// the node's. The node's own packets to them take a rule each, for its other ports are its sockets' and never steered.
+import {
+  FRONTEND_EXTERNAL,
+  FRONTEND_LOADBALANCER,
+  type FrontendEntry,
+  type ImageChange,
+  PROTO_SCTP,
+  PROTO_TCP,
+  PROTO_UDP,
+} from '../../datapath/nat/image.ts';
+
+/** Ports of one protocol, inclusive. */
+export interface PortRange {
+  protocol: string;
+  dports: [number, number];
+}
+
+/** Rules that such ports may take: each is looked at for every packet that the node itself sends. */
+const RANGES_MAX = 64;
+const PROTOCOLS: Record<number, string> = {
+  [PROTO_TCP]: 'tcp',
+  [PROTO_UDP]: 'udp',
+  [PROTO_SCTP]: 'sctp',
+};
+/** The kernel refuses ranges that end here. */
+const PORT_LAST = 65_535;
+
+export class OwnPorts {
+  readonly #address: number;
+  /** Frontends by `PROTO/PORT`. */
+  readonly #claims = new Map<string, number>();
+  ranges: readonly PortRange[] = [];
+  /** Ports beyond the limit: the node itself does not reach the Services there. */
+  left = 0;
+
+  /** @param address the node's own, as int32. */
+  constructor(address: number) {
+    this.#address = address;
+  }
+
+  /** Takes an image change in; true if other ports are to be steered now. */
+  take(change: ImageChange): boolean {
+    for (const frontend of change.removeFrontends) this.#count(frontend, -1);
+    for (const frontend of change.addFrontends) this.#count(frontend, 1);
+    const all = rangesOf([...this.#claims.keys()]);
+    const ranges = all.slice(0, RANGES_MAX);
+    this.left = all.length - ranges.length;
+    if (JSON.stringify(ranges) === JSON.stringify(this.ranges)) return false;
+    this.ranges = ranges;
+    return true;
+  }
+
+  #count({ address, port, proto, kind }: FrontendEntry, by: number): void {
+    if (kind !== FRONTEND_EXTERNAL && kind !== FRONTEND_LOADBALANCER) return;
+    if (address !== this.#address || port === PORT_LAST) return;
+    const key = `${proto}/${port}`;
+    const count = (this.#claims.get(key) ?? 0) + by;
+    if (count > 0) this.#claims.set(key, count);
+    else this.#claims.delete(key);
+  }
+}
+
+/** Neighbouring ports are one range. */
+function rangesOf(keys: string[]): PortRange[] {
+  const pairs = keys.map((key) => key.split('/').map(Number) as [number, number]);
+  const ranges: PortRange[] = [];
+  for (const [proto, port] of pairs.sort(([a, p], [b, q]) => a - b || p - q)) {
+    const protocol = PROTOCOLS[proto]!;
+    const last = ranges.at(-1);
+    if (last?.protocol === protocol && last.dports[1] === port - 1) last.dports[1] = port;
+    else ranges.push({ protocol, dports: [port, port] });
+  }
+  return ranges;
+}
