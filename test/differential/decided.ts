@@ -36,7 +36,6 @@ const FILTERS: Record<string, Filter> = {
           text.replaceAll(/:\w+/g, ''),
         )
       : line.replaceAll(/( icmp (?:8|0|1[3-8])\/\d+ id=)\S+/g, '$1*'),
-  'closed-flow': (line, { kind }) => (kind === 'flows' && line.endsWith(' CLOSE') ? null : line),
   'error-source': (line, { sequence, step }) =>
     sequence.steps[step]?.from === 'router' ? line.replace(/: \S+>/, ': *>') : line,
 };
@@ -77,7 +76,8 @@ const DECISIONS: Record<string, Decision> = {
   'implausible-rst': ({ kind, kernel, kubetun }, sent) => {
     const last = sent.at(-1)!;
     const isReset = last.kind === 'tcp' && (last.flags & RST) !== 0;
-    return kind === 'flows' && isReset && isPart(kernel, kubetun);
+    const open = (lines: string[]) => lines.filter((line) => !line.endsWith(' CLOSE'));
+    return kind === 'flows' && isReset && isPart(open(kernel), open(kubetun));
   },
   redirect: (_, sent) => {
     const last = sent.at(-1)!;

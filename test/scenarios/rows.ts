@@ -405,11 +405,11 @@ export const FLOW_RULES: Rule[] = [
   ),
   rule(
     'packet.ttl',
-    'a node costs one hop',
+    'a node costs one hop, and none for what it sends or receives itself',
     `${PIPELINE}/services.test.ts: NodePort is always masqueraded, also from a pod; and the hop`,
     `${PIPELINE}/icmp-error.test.ts: an error about nothing known`,
     `${PIPELINE}/tcp.test.ts: what is not a plain ACK`,
-    `${PIPELINE}/translate.test.ts: what the node sends itself or receives`,
+    `${PIPELINE}/translate.test.ts: what the node itself sends or receives`,
   ),
   rule(
     'packet.sums',
