@@ -37,7 +37,13 @@ const LOG_BYTES_MAX = 10 * 1024 * 1024;
 export function capLogs(stateDir: string): void {
   const folder = join(stateDir, 'logs');
   if (!existsSync(folder)) return;
-  for (const path of readdirSync(folder).map((file) => join(folder, file))) {
+  let names: string[] = [];
+  try {
+    names = readdirSync(folder);
+  } catch {
+    // Without a free descriptor logs are looked at the next time.
+  }
+  for (const path of names.map((file) => join(folder, file))) {
     try {
       if (statSync(path).size > LOG_BYTES_MAX) truncateSync(path);
     } catch {

@@ -16,7 +16,7 @@ import { keepInternet } from './internet.ts';
 import { markNodeReady, registerNode } from './nodes.ts';
 
 /** How often logs are looked at that may have grown too long. */
-const LOGS_MS = 10_000;
+const LOGS_MS = 1000;
 
 /** How far a supervisor has come, for whoever waits. */
 export type Stage =
