@@ -1,9 +1,11 @@
 // Requests that delete: what they ask for besides, and what they are answered.
+import { integerOf } from './list-options.ts';
 import { isObject } from './object.ts';
 import type { DeleteOptions, Registry } from './registry.ts';
 import type { Route } from './route.ts';
 import type { Matcher } from './selectors.ts';
 import { deleted, invalid, notSupported } from './status.ts';
+import { decodeFields } from './validate/fields.ts';
 
 /** Kinds whose objects are the answer to their own delete; of others a Status tells (upstream: ReturnDeletedObject). */
 const SHOWN_DELETED = new Set(['Pod', 'Service', 'ServiceAccount']);
@@ -12,9 +14,9 @@ const RESOURCE = { kind: 'DeleteOptions', plural: '', group: 'meta.k8s.io' };
 
 /** Options of a delete: the body's, then the query's, which both may name. Throws StatusError Invalid. */
 export function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
-  const given = { ...(isObject(body) ? body : {}) } as DeleteOptions;
-  const grace = query.get('gracePeriodSeconds');
-  if (grace !== null) given.gracePeriodSeconds = Number(grace);
+  const given = decodeOptions(body);
+  const grace = integerOf(query, 'gracePeriodSeconds');
+  if (grace !== undefined) given.gracePeriodSeconds = grace;
   if (query.has('dryRun')) given.dryRun = query.getAll('dryRun').filter((value) => value !== '');
   given.propagationPolicy ??= query.get('propagationPolicy') ?? undefined;
   const odd = given.dryRun?.find((value) => value !== 'All');
@@ -24,6 +26,12 @@ export function deleteOptions(body: unknown, query: URLSearchParams): DeleteOpti
     throw invalid(RESOURCE, '', [notSupported('propagationPolicy', policy, POLICIES)]);
   }
   return given;
+}
+
+function decodeOptions(body: unknown): DeleteOptions {
+  const copy = isObject(body) ? structuredClone(body) : {};
+  decodeFields({ kind: 'DeleteOptions', version: 'v1' }, copy, { dryRun: false, strict: false });
+  return copy as DeleteOptions;
 }
 
 /** Deletes an object, or begins to. Returns what the client is answered. Throws StatusError. */

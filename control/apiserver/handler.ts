@@ -9,7 +9,7 @@ import { deleteOptions, removeAll, removeOne } from './deletes.ts';
 import { discoveryDocuments } from './discovery.ts';
 import { aggregatedDiscovery } from './discovery-aggregated.ts';
 import { listObjects } from './list.ts';
-import { checkWatchOptions, listOptions } from './list-options.ts';
+import { checkWatchOptions, listOptions, watchTimeoutS } from './list-options.ts';
 import { openapiJson, openapiProtobuf } from './openapi.ts';
 import { openapiV3 } from './openapi-v3.ts';
 import { PATCHERS, type Patcher } from './patch.ts';
@@ -24,7 +24,6 @@ import { type RowObject, toTable, wantsTable } from './table/table.ts';
 import { serveWatch } from './watch.ts';
 import { writeOptions } from './write-options.ts';
 
-const WATCH_S_DEFAULT = 1800;
 const HEALTH = new Set(['/healthz', '/livez', '/readyz']);
 const documents = discoveryDocuments();
 
@@ -142,7 +141,6 @@ function read(
   const matches = matcherOf(route, query);
   if (isTrue(query.get('watch'))) {
     checkWatchOptions(query);
-    const timeoutS = Number(query.get('timeoutSeconds') ?? 0) || WATCH_S_DEFAULT;
     return serveWatch(
       registry.store,
       {
@@ -152,7 +150,7 @@ function read(
         resourceVersion: query.get('resourceVersion') ?? '',
         bookmarks: isTrue(query.get('allowWatchBookmarks')),
         initialEvents: isTrue(query.get('sendInitialEvents')),
-        timeoutS,
+        timeoutS: watchTimeoutS(query),
         present: asTable ? (o, isFirst) => toTable(kind, [o], {}, included, isFirst) : null,
       },
       response,

@@ -1,32 +1,18 @@
 // The store on disk: a line for each write, and now and then a snapshot in place of all lines before it.
 import {
   closeSync,
-  existsSync,
   fstatSync,
   fsync,
   ftruncateSync,
   mkdirSync,
   openSync,
-  readFileSync,
   renameSync,
   rmSync,
-  truncateSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { KubetunError } from '../../datapath/error.ts';
+import { type Entry, formatLine, readJournal } from './journal-file.ts';
 import type { KubeObject } from './object.ts';
-
-/** An object as it was last written, or the end of one. */
-interface Entry {
-  /** Plural name of the kind. */
-  kind: string;
-  version: number;
-  /** Null: it is gone. */
-  object: KubeObject | null;
-  /** `namespace/name`. */
-  key: string;
-}
 
 /** A snapshot that is being written. */
 interface Snapshot {
@@ -62,8 +48,14 @@ export interface Restored {
 /** A snapshot is begun when this many lines, and so many times as many as there are objects, have gathered. */
 const LINES_MIN = 20_000;
 const LINES_PER_OBJECT = 4;
+/** Versions left free after a loss: more than the lines that were lost can have held. */
+const VERSIONS_SKIPPED = 1000;
 /** Of a snapshot, between two requests. */
 const SLICE_ENTRIES = 256;
+
+function warn(message: string): void {
+  console.error(`journal: ${message}`);
+}
 
 /**
  * Every write is in the file before it is acknowledged, so that a killed process loses none; a machine that loses
@@ -92,14 +84,28 @@ export class Journal {
     this.#end = fstatSync(this.#fd).size;
   }
 
-  /** Opens the journal in a file, or begins one. Throws KubetunError KT_JOURNAL. */
-  static open(path: string): Journal {
+  /**
+   * Opens the journal in a file, or begins one. Lines that are no entries are left out, with a copy of them beside the
+   * file: `onLoss` is told what is missing. A file without a single good line is kept under another name.
+   *
+   * @param isExpected there was a journal before.
+   */
+  static open(path: string, isExpected = false, onLoss: (message: string) => void = warn): Journal {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const entries = existsSync(path) ? readEntries(path) : [];
+    const { entries, bad } = readJournal(path, isExpected, onLoss);
     const journal = new Journal(path, entries.length);
     journal.#past.since = (entries[0]?.version ?? 1) - 1;
     for (const entry of entries) journal.#recall(entry);
+    if (bad > 0) journal.#leaveOut(bad);
     return journal;
+  }
+
+  /** Which writes are missing cannot be known: watches begin again, and versions go on above all that were given out. */
+  #leaveOut(bad: number): void {
+    this.#version += bad + VERSIONS_SKIPPED;
+    this.#past = { writes: [], since: this.#version };
+    // A file without the bad lines, that begins at this version. On a full disk the old one stays as it is.
+    this.#beginSnapshot();
   }
 
   /** What it holds; null if it is new. To be asked once. */
@@ -118,7 +124,7 @@ export class Journal {
   append(kind: string, key: string, version: number, object: KubeObject | null): void {
     const entry = { kind, version, object, key };
     if (this.#isTorn) this.#cutOff();
-    const bytes = Buffer.from(`${JSON.stringify(entry)}\n`);
+    const bytes = Buffer.from(formatLine(entry));
     try {
       writeAll(this.#fd, bytes);
     } catch (error) {
@@ -245,8 +251,7 @@ function idOf({ kind, key }: Entry): string {
 }
 
 function writeEntries(fd: number, entries: Entry[]): number {
-  const text = entries.map((entry) => `${JSON.stringify(entry)}\n`).join('');
-  const bytes = Buffer.from(text);
+  const bytes = Buffer.from(entries.map(formatLine).join(''));
   writeAll(fd, bytes);
   return bytes.length;
 }
@@ -254,29 +259,4 @@ function writeEntries(fd: number, entries: Entry[]): number {
 /** A disk that is nearly full takes a part, and refuses the next. */
 function writeAll(fd: number, bytes: Buffer): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-}
-
-/** The entries of a file; a torn last line is cut off, so that the next one begins where it should. */
-function readEntries(path: string): Entry[] {
-  const text = readFileSync(path, 'utf8');
-  const end = text.lastIndexOf('\n') + 1;
-  if (end < text.length) truncateSync(path, Buffer.byteLength(text.slice(0, end)));
-  return text
-    .slice(0, end)
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line, i) => parseEntry(line, `${path}:${i + 1}`));
-}
-
-function parseEntry(line: string, place: string): Entry {
-  try {
-    return JSON.parse(line) as Entry;
-  } catch (error) {
-    throw new KubetunError(
-      'KT_JOURNAL',
-      `${place} is no entry of a journal`,
-      'remove the lab with lab down; what it held cannot be trusted',
-      { cause: error },
-    );
-  }
 }

@@ -1,5 +1,6 @@
 // JSON patch, RFC 6902: a list of operations that are all done, or none.
 import { isEqual, isObject } from './object.ts';
+import { own, setOwn } from './own.ts';
 import { badRequest, StatusError } from './status.ts';
 
 /** Upstream's limit: apiserver/pkg/endpoints/handlers/patch.go. */
@@ -88,7 +89,7 @@ function take(box: { root: unknown }, pointer: string | undefined): unknown {
 function insert(box: { root: unknown }, pointer: string, value: unknown): void {
   const [container, key] = locate(box, pointer);
   if (!Array.isArray(container)) {
-    define(container, key, value);
+    setOwn(container, key, value);
     return;
   }
   const index = key === '-' ? container.length : indexOf(key);
@@ -96,15 +97,9 @@ function insert(box: { root: unknown }, pointer: string, value: unknown): void {
   container.splice(index, 0, value);
 }
 
-/** An own property always, also where its name is `__proto__`. */
-function define(container: Record<string, unknown>, key: string, value: unknown): void {
-  const descriptor = { value, writable: true, enumerable: true, configurable: true };
-  Object.defineProperty(container, key, descriptor);
-}
-
 function valueAt(container: Container, key: string): unknown {
   if (Array.isArray(container)) return container[indexOf(key)];
-  return Object.hasOwn(container, key) ? container[key] : undefined;
+  return own(container, key);
 }
 
 function indexOf(key: string): number {

@@ -4,6 +4,9 @@ import type { ListOptions } from './list.ts';
 import { badRequest, type FieldError, forbidden, invalid, notSupported } from './status.ts';
 
 const MATCHES = ['Exact', 'NotOlderThan'];
+const WATCH_S_DEFAULT = 1800;
+/** The longest that a timer of Node can wait; 24 days. */
+const WATCH_S_MAX = 2_147_483;
 const RESOURCE = { kind: 'ListOptions', plural: '', group: 'meta.k8s.io' };
 
 /** Version and page of a list. Throws StatusError Invalid and BadRequest, as upstream words them. */
@@ -12,7 +15,7 @@ export function listOptions(
 ): Pick<ListOptions, 'limit' | 'continue' | 'resourceVersion' | 'match'> {
   const resourceVersion = query.get('resourceVersion') ?? '';
   const from = query.get('continue') ?? '';
-  const limit = Number(query.get('limit') ?? 0) || 0;
+  const limit = Math.max(0, integerOf(query, 'limit') ?? 0);
   const match = query.get('resourceVersionMatch') ?? '';
   const refuse = (error: FieldError) => invalid(RESOURCE, '', [error]);
   if (query.has('sendInitialEvents')) {
@@ -56,4 +59,24 @@ export function checkWatchOptions(query: URLSearchParams): void {
     const detail = `sendInitialEvents requires setting ${field} to NotOlderThan`;
     throw refuse(forbidden(field, detail));
   }
+}
+
+/** When a watch ends by itself. Throws StatusError BadRequest for what is no integer. */
+export function watchTimeoutS(query: URLSearchParams): number {
+  const asked = integerOf(query, 'timeoutSeconds') ?? 0;
+  return asked > 0 ? Math.min(asked, WATCH_S_MAX) : WATCH_S_DEFAULT;
+}
+
+/** An int64 of a query; undefined if it is not there. Throws StatusError BadRequest, as Go words it. */
+export function integerOf(query: URLSearchParams, name: string): number | undefined {
+  const text = query.get(name);
+  if (text === null || text === '') return undefined;
+  const value = Number(text);
+  const quoted = JSON.stringify(text);
+  if (!/^[+-]?\d+$/.test(text)) {
+    throw badRequest(`strconv.ParseInt: parsing ${quoted}: invalid syntax`);
+  }
+  // The largest int64 is read as 2^63.
+  if (Math.abs(value) <= 2 ** 63) return value;
+  throw badRequest(`strconv.ParseInt: parsing ${quoted}: value out of range`);
 }

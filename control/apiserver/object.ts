@@ -36,9 +36,12 @@ export interface OwnerReference {
   blockOwnerDeletion?: boolean;
 }
 
+/** The last second that a time of four-digit years can name. */
+const TIME_MS_MAX = Date.UTC(9999, 11, 31, 23, 59, 59);
+
 /** Now, as the API writes times: whole seconds, UTC. */
 export function timestamp(ms: number = Date.now()): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+  return `${new Date(Math.min(ms, TIME_MS_MAX)).toISOString().slice(0, 19)}Z`;
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

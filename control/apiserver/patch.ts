@@ -1,6 +1,7 @@
 // The kinds of patches, by the media type that names them.
 import { jsonPatch } from './json-patch.ts';
 import { isObject } from './object.ts';
+import { own, setOwn } from './own.ts';
 import { strategicPatch } from './strategic-patch.ts';
 
 /** From an object and a request's body to the object that is wanted. Neither is changed. */
@@ -19,7 +20,7 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
   const merged: Record<string, unknown> = isObject(target) ? { ...target } : {};
   for (const [key, value] of Object.entries(patch)) {
     if (value === null) delete merged[key];
-    else merged[key] = mergePatch(merged[key], value);
+    else setOwn(merged, key, mergePatch(own(merged, key), value));
   }
   return merged;
 }

@@ -68,9 +68,9 @@ export class Registry {
     this.#allocator = new Allocator(ranges);
     // What a store that was restored brings with it has its addresses already.
     for (const kind of SERVED.filter((row) => row.allocate)) {
-      for (const object of store.list(kind.plural)) {
+      store.each(kind.plural, (object) => {
         kind.allocate?.(this.#allocator, structuredClone(object), undefined);
-      }
+      });
     }
   }
 
@@ -180,7 +180,9 @@ export class Registry {
     }
     checkPreconditions(kind, metadata, preconditions);
     if (dryRun) return old;
-    const graceS = gracePeriodSeconds ?? kind.graceS(old);
+    // What is negative means one second.
+    const asked = gracePeriodSeconds ?? kind.graceS(old);
+    const graceS = asked < 0 ? 1 : asked;
     // Nobody would end a pod that no node has, however long it may take.
     const waits = kind.graceS(old) > 0 ? graceS : 0;
     const finalizers = finalizersFor(metadata.finalizers, options);
@@ -256,8 +258,9 @@ export class Registry {
     }
     this.#checkVersion(kind, object, old);
     if (options.dryRun) return status ? object : this.#tryOut(kind, object, old);
-    const stored = status ? this.store.update(kind.plural, object) : this.#keep(kind, object, old);
-    return isReleased(stored) ? this.#end(kind, stored) : stored;
+    // What nothing holds any more ends in one write: two could fail between them.
+    if (isReleased(object)) return this.#end(kind, old);
+    return status ? this.store.update(kind.plural, object) : this.#keep(kind, object, old);
   }
 
   #checkVersion(kind: ServedKind, object: KubeObject, old: KubeObject): void {

@@ -30,7 +30,7 @@ export function seedNamespaces(registry: Registry, ca: string): void {
     }
   };
   const soon = (namespace: string) => later(() => furnish(namespace));
-  for (const { metadata } of store.list('namespaces')) furnish(metadata.name);
+  store.each('namespaces', ({ metadata }) => furnish(metadata.name));
   store.subscribe('namespaces', ({ type, object }) => {
     if (type === 'ADDED') soon(object.metadata.name);
   });

@@ -1,68 +1,174 @@
 // Label and field selectors: apimachinery/pkg/labels, pkg/fields.
+import { fulfils, type SelectorRule } from '../model/label-selector.ts';
+import { isLabelValue, isQualifiedName } from './names.ts';
 import type { KubeObject } from './object.ts';
-import { badRequest } from './status.ts';
+import { badRequest, wrong } from './status.ts';
+import { LABEL_VALUE_HINT, QUALIFIED_HINT } from './validate/labels.ts';
 
 export type Matcher = (object: KubeObject) => boolean;
 
-const KEY = '[\\w./-]+';
-const SET = new RegExp(`^(${KEY})\\s+(in|notin)\\s+\\(([^)]*)\\)$`);
-const EQUALITY = new RegExp(`^(${KEY})\\s*(==|=|!=)\\s*([\\w.-]*)$`);
-const EXISTS = new RegExp(`^(!?)\\s*(${KEY})$`);
+/** Symbols, longest first, then words: what neither space nor symbol interrupts. */
+const TOKEN = /\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+|$)/y;
+const SYMBOL = /^[=!(),<>]/;
+const OPERATORS = 'in, notin, =, ==, !=, gt, lt';
+const RULES: Record<string, string> = { in: 'In', notin: 'NotIn', '>': 'Gt', '<': 'Lt' };
+const INTEGER = /^[+-]?\d+$/;
 
 /** A matcher for a label selector such as `app=web,tier in (a, b),!old`. Throws StatusError BadRequest. */
 export function parseLabelSelector(text: string): Matcher {
-  const tests = splitTerms(text).map(parseLabelTerm);
-  return (object) => {
-    const labels = object.metadata.labels ?? {};
-    return tests.every((test) => test(labels));
-  };
+  const rules = new LabelParser(text).parse();
+  return ({ metadata }) => rules.every((rule) => fulfils(rule, metadata.labels ?? {}));
 }
 
-/** Commas inside brackets separate values, not terms. */
-function splitTerms(text: string): string[] {
-  return text
-    .split(/,(?![^(]*\))/)
-    .map((term) => term.trim())
-    .filter((term) => term !== '');
-}
+/** The grammar of apimachinery/pkg/labels (Parser), with its messages. */
+class LabelParser {
+  readonly #tokens: string[] = [];
+  #at = 0;
 
-function parseLabelTerm(term: string): (labels: Record<string, string>) => boolean {
-  const set = SET.exec(term);
-  if (set) {
-    const key = set[1]!;
-    const values = new Set(set[3]!.split(',').map((value) => value.trim()));
-    if (set[2] === 'in') return (labels) => key in labels && values.has(labels[key]!);
-    return (labels) => !(key in labels) || !values.has(labels[key]!);
+  constructor(text: string) {
+    TOKEN.lastIndex = 0;
+    for (let token = TOKEN.exec(text)?.[1]; token; token = TOKEN.exec(text)?.[1]) {
+      this.#tokens.push(token);
+    }
   }
-  const equality = EQUALITY.exec(term);
-  if (equality) {
-    const [, key, operator, value] = equality as unknown as string[];
-    if (operator === '!=') return (labels) => labels[key!] !== value;
-    return (labels) => labels[key!] === value;
+
+  parse(): SelectorRule[] {
+    const rules: SelectorRule[] = [];
+    while (this.#next !== '') {
+      if (!isWord(this.#next) && this.#next !== '!') {
+        throw this.#misfit("!, identifier, or 'end of string'");
+      }
+      rules.push(this.#requirement());
+      const separator = this.#take();
+      if (separator === '') break;
+      if (separator !== ',') throw unexpected(separator, "',' or 'end of string'");
+      if (!isWord(this.#next) && this.#next !== '!') throw this.#misfit("identifier after ','");
+    }
+    return rules;
   }
-  const exists = EXISTS.exec(term);
-  if (!exists) throw badRequest(`unable to parse requirement: ${term}`);
-  const key = exists[2]!;
-  return exists[1] === '!' ? (labels) => !(key in labels) : (labels) => key in labels;
+
+  /** '' at the end. */
+  get #next(): string {
+    return this.#tokens[this.#at] ?? '';
+  }
+
+  #take(): string {
+    const token = this.#next;
+    this.#at++;
+    return token;
+  }
+
+  #misfit(expected: string): Error {
+    return unexpected(this.#next, expected);
+  }
+
+  #requirement(): SelectorRule {
+    const isNegated = this.#next === '!';
+    if (isNegated) this.#take();
+    if (!isWord(this.#next)) throw unparsed(`found '${this.#next}', expected: identifier`);
+    const key = this.#take();
+    if (!isQualifiedName(key)) throw unparsed(said(wrong('<nil>', key, QUALIFIED_HINT)));
+    const isAlone = this.#next === '' || this.#next === ',';
+    if (isNegated || isAlone) {
+      if (!isAlone) throw this.#misfit("',' or 'end of string'");
+      return { key, operator: isNegated ? 'DoesNotExist' : 'Exists' };
+    }
+    const symbol = this.#take();
+    if (symbol === 'in' || symbol === 'notin') {
+      return this.#checked({ key, operator: RULES[symbol]!, values: this.#values() });
+    }
+    if (symbol === '=' || symbol === '==') {
+      return this.#checked({ key, operator: 'In', values: [this.#value()] });
+    }
+    if (symbol === '!=') return this.#checked({ key, operator: 'NotIn', values: [this.#value()] });
+    if (symbol !== '>' && symbol !== '<') {
+      throw unparsed(`found '${symbol}', expected: ${OPERATORS}`);
+    }
+    const values = [this.#value()];
+    if (!INTEGER.test(values[0]!)) {
+      const why = "for 'Gt', 'Lt' operators, the value must be an integer";
+      throw unparsed(said(wrong('values[0]', values[0], why)));
+    }
+    return { key, operator: RULES[symbol]!, values };
+  }
+
+  #checked(rule: SelectorRule & { values: string[] }): SelectorRule {
+    if (rule.values.length === 0) {
+      const why = "for 'in', 'notin' operators, values set can't be empty";
+      throw unparsed(said(wrong('values', rule.values, why)));
+    }
+    const at = rule.values.findIndex((value) => !isLabelValue(value));
+    if (at < 0) return rule;
+    throw unparsed(said(wrong(`values[${at}][${rule.key}]`, rule.values[at], LABEL_VALUE_HINT)));
+  }
+
+  #value(): string {
+    if (this.#next === '' || this.#next === ',') return '';
+    if (isWord(this.#next)) return this.#take();
+    throw unparsed(`found '${this.#next}', expected: identifier`);
+  }
+
+  /** In brackets; what is missing between two commas is the empty value. */
+  #values(): string[] {
+    const open = this.#take();
+    if (open !== '(') throw unparsed(`found '${open}' expected: '('`);
+    if (this.#next === ')') {
+      this.#take();
+      return [];
+    }
+    const values = new Set<string>();
+    for (;;) {
+      values.add(isWord(this.#next) ? this.#take() : '');
+      const separator = this.#take();
+      if (separator === ')') return [...values].sort();
+      if (separator !== ',') throw unparsed(`found '${separator}', expected: ',' or ')'`);
+    }
+  }
 }
 
-/** A matcher for a field selector such as `metadata.name=a,status.phase!=Failed`. Throws StatusError BadRequest. */
+function isWord(token: string): boolean {
+  return token !== '' && !SYMBOL.test(token);
+}
+
+function unexpected(found: string, expected: string): Error {
+  return badRequest(`found '${found}', expected: ${expected}`);
+}
+
+function unparsed(why: string): Error {
+  return badRequest(`unable to parse requirement: ${why}`);
+}
+
+function said({ field, message }: { field: string; message: string }): string {
+  return `${field}: ${message}`;
+}
+
+/**
+ * A matcher for a field selector such as `metadata.name=a,status.phase!=Failed`; a backslash stands before a comma, an
+ * equals sign or a backslash of a value. Throws StatusError BadRequest.
+ */
 export function parseFieldSelector(
   text: string,
   fields: Record<string, (object: KubeObject) => string>,
 ): Matcher {
-  const tests = splitTerms(text).map((term): Matcher => {
-    const found = /^([\w.]+)(==|=|!=)(.*)$/.exec(term);
-    if (!found) throw badRequest(`invalid selector: '${term}'; can't understand '${term}'`);
-    const [, name, operator, value] = found as unknown as string[];
-    const read =
-      name === 'metadata.name'
-        ? (object: KubeObject) => object.metadata.name
-        : name === 'metadata.namespace'
-          ? (object: KubeObject) => object.metadata.namespace ?? ''
-          : fields[name!];
-    if (!read) throw badRequest(`field label not supported: ${name}`);
+  const terms = text.match(/(?:\\.|[^,\\])+|\\$/gs) ?? [];
+  const tests = terms.map((term): Matcher => {
+    const found = /^([^=!]+)(==|=|!=)((?:\\[\\,=]|[^\\,=])*)$/.exec(term);
+    if (!found) throw badRequest(`invalid selector: '${text}'; can't understand '${term}'`);
+    const [, name, operator, escaped] = found as unknown as [string, string, string, string];
+    const value = escaped.replace(/\\(.)/g, '$1');
+    const read = readerOf(name, fields);
     return operator === '!=' ? (o) => read(o) !== value : (o) => read(o) === value;
   });
   return (object) => tests.every((test) => test(object));
+}
+
+function readerOf(
+  name: string,
+  fields: Record<string, (object: KubeObject) => string>,
+): (object: KubeObject) => string {
+  if (name === 'metadata.name') return ({ metadata }) => metadata.name;
+  if (name === 'metadata.namespace') return ({ metadata }) => metadata.namespace ?? '';
+  const read = Object.hasOwn(fields, name) ? fields[name] : undefined;
+  if (!read) throw badRequest(`field label not supported: ${name}`);
+  return read;
 }

@@ -24,6 +24,8 @@ export interface ApiServerOptions extends AllocatorRanges {
   publicRange?: string | null;
   /** File that keeps what it holds; null forgets it all at the end. */
   journal: string | null;
+  /** There was such a file before: if it is missing, that is said. */
+  journalExpected?: boolean;
   /** Changes of a kind that a watch may be behind by before it must list again; thousands unless said otherwise. */
   eventsKept?: number;
   listen: ListenOn[];
@@ -47,7 +49,8 @@ export interface ApiServer {
 
 /** Starts a server and the controllers over it, with what its journal remembers. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
-  const journal = options.journal === null ? null : Journal.open(options.journal);
+  const journal =
+    options.journal === null ? null : Journal.open(options.journal, options.journalExpected);
   const registry = new Registry(new Store(SERVED, undefined, journal, options.eventsKept), options);
   seedCluster(registry, options.serviceRange, options.apiAddress);
   seedNamespaces(registry, options.ca);

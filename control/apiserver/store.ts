@@ -22,6 +22,9 @@ export interface StoreEvent {
 
 type Subscriber = (event: StoreEvent) => void;
 
+/** Called for an object that a reader cannot take. */
+export type OnSkip = (kind: string, object: KubeObject, error: Error) => void;
+
 const EVENTS_KEPT_DEFAULT = 8192;
 
 /** Objects of one kind. */
@@ -49,6 +52,10 @@ export class Store {
   readonly #journal: Journal | null;
   readonly #eventsKept: number;
   #version: number;
+  /** The store itself only logs. */
+  onSkip: OnSkip = (kind, { metadata }, { stack }) => {
+    console.error(`API server: ${kind} ${metadata.namespace ?? ''}/${metadata.name}: ${stack}`);
+  };
 
   /**
    * @param version where versions begin. A store that forgets at its end must begin above all that an earlier one
@@ -145,6 +152,14 @@ export class Store {
     return old && this.#write(shelf, key, 'DELETED', old, old);
   }
 
+  /**
+   * Hands every object of a kind to a reader. As for subscribers: what a reader throws is about that object alone, and
+   * the others go on.
+   */
+  each(kind: string, read: (object: KubeObject) => void): void {
+    for (const object of this.list(kind)) this.#guard(kind, object, () => read(object));
+  }
+
   /** Calls back after each change of a kind, in order, until the returned function is called. */
   subscribe(kind: string, subscriber: Subscriber): () => void {
     const { subscribers } = this.#shelf(kind);
@@ -196,8 +211,19 @@ export class Store {
     else shelf.objects.set(key, object);
     const event: StoreEvent = { type, object, ...(old && { old }), version };
     remember(shelf, event, this.#eventsKept);
-    for (const subscriber of shelf.subscribers) subscriber(event);
+    // The write is done: nothing that a reader makes of it may fail it.
+    for (const subscriber of shelf.subscribers) {
+      this.#guard(shelf.resource.plural, object, () => subscriber(event));
+    }
     return object;
+  }
+
+  #guard(kind: string, object: KubeObject, read: () => void): void {
+    try {
+      read();
+    } catch (error) {
+      this.onSkip(kind, object, error instanceof Error ? error : new Error(String(error)));
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 // Strategic merge patch: a merge patch that knows which lists are sets and which are maps by a key.
 // Behaves as apimachinery/pkg/util/strategicpatch; the keys are the patchMergeKey tags of upstream's types.
 import { isEqual, isObject } from './object.ts';
+import { own, setOwn } from './own.ts';
 import { badRequest } from './status.ts';
 
 type Fields = Record<string, unknown>;
@@ -55,7 +56,7 @@ function mergeFields(target: Fields, patch: Fields, parent: string): Fields {
   for (const [key, value] of Object.entries(changes)) {
     if (key.startsWith('$')) continue;
     if (value === null) delete merged[key];
-    else merged[key] = mergeValue(merged[key], value, key, parent);
+    else setOwn(merged, key, mergeValue(own(merged, key), value, key, parent));
   }
   removeFromSets(merged, changes);
   for (const [key, order] of directives(changes, '$setElementOrder/')) {

@@ -1,17 +1,26 @@
+import { later } from '../apiserver/later.ts';
+import type { KubeObject } from '../apiserver/object.ts';
 import type { Registry } from '../apiserver/registry.ts';
+import { StatusError } from '../apiserver/status.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
+import type { Cluster } from './cluster.ts';
 import { DeploymentController } from './deployment/controller.ts';
 import { EndpointSliceController } from './endpoints/controller.ts';
 import { EndpointsController } from './endpoints/legacy.ts';
 import { MirroringController } from './endpoints/mirror.ts';
 import { EventExpiry } from './event-expiry.ts';
+import { EventRecorder } from './events.ts';
 import { GarbageCollector } from './garbage.ts';
 import { LoadBalancerController } from './loadbalancer/controller.ts';
 import { NamespaceController } from './namespaces.ts';
 import { NodeLifecycleController } from './nodes/controller.ts';
 import { TaintEviction } from './nodes/eviction.ts';
+import type { WorkQueue } from './queue.ts';
 import { ReplicaSetController } from './replicaset/controller.ts';
 import { Scheduler } from './scheduler/controller.ts';
+
+/** A controller, and the plural of the kind whose keys its queue holds; null where these are no objects' keys. */
+type Row = [controller: { queue: WorkQueue; stop(): void }, kind: string | null];
 
 export interface Controllers {
   stop(): void;
@@ -30,20 +39,24 @@ export function startControllers(
   clock: Clock = SYSTEM_CLOCK,
 ): Controllers {
   const cluster = { store: registry.store, registry, clock };
-  const all = [
-    new EndpointSliceController(cluster),
-    new EndpointsController(cluster),
-    new MirroringController(cluster),
-    new Scheduler(cluster),
-    new NamespaceController(cluster),
-    new GarbageCollector(cluster),
-    new ReplicaSetController(cluster),
-    new DeploymentController(cluster),
-    new NodeLifecycleController(cluster),
-    new EventExpiry(cluster),
-    new TaintEviction(cluster),
-    ...(publicRange === null ? [] : [new LoadBalancerController(cluster, publicRange)]),
+  const rows: Row[] = [
+    [new EndpointSliceController(cluster), 'services'],
+    [new EndpointsController(cluster), 'services'],
+    [new MirroringController(cluster), 'endpoints'],
+    [new Scheduler(cluster), 'pods'],
+    [new NamespaceController(cluster), 'namespaces'],
+    [new GarbageCollector(cluster), null],
+    [new ReplicaSetController(cluster), 'replicasets'],
+    [new DeploymentController(cluster), 'deployments'],
+    [new NodeLifecycleController(cluster), 'nodes'],
+    [new EventExpiry(cluster), null],
+    [new TaintEviction(cluster), 'pods'],
   ];
+  if (publicRange !== null) {
+    rows.push([new LoadBalancerController(cluster, publicRange), 'services']);
+  }
+  showSkips(cluster, rows);
+  const all = rows.map(([controller]) => controller);
   return {
     stop() {
       for (const controller of all) controller.stop();
@@ -55,4 +68,29 @@ export function startControllers(
       }
     },
   };
+}
+
+/** An event on each object that a controller cannot take, from now on; the others are worked off as before. */
+function showSkips(cluster: Cluster, rows: Row[]): void {
+  const { store } = cluster;
+  const recorder = new EventRecorder(cluster, 'kubetun-controllers');
+  const show = (kind: string, object: KubeObject, { message }: Error) => {
+    if (kind === 'events') return; // Its event could be the next that cannot be taken.
+    // Not while another event is told.
+    later(() => recorder.record(object, 'Warning', 'ObjectSkipped', `not taken: ${message}`));
+  };
+  const log = store.onSkip;
+  store.onSkip = (kind, object, error) => {
+    log(kind, object, error);
+    show(kind, object, error);
+  };
+  for (const [{ queue }, kind] of rows) {
+    queue.onFailure = (key, error) => {
+      // Refusals are ordinary: another writer was faster, or a namespace ends.
+      if (kind === null || error instanceof StatusError) return;
+      const [name = '', namespace = ''] = key.split('/').reverse();
+      const object = store.get(kind, namespace, name);
+      if (object) show(kind, object, error);
+    };
+  }
 }

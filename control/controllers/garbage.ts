@@ -32,10 +32,9 @@ export class GarbageCollector {
     this.#cluster = cluster;
     this.queue = new WorkQueue((uid) => this.#look(uid), cluster.clock);
     const { store } = cluster;
-    const all = SERVED.map((kind) => ({ kind, objects: store.list(kind.plural) }));
     // Owners of any kind are known before the first look at what belongs to them.
-    for (const { kind, objects } of all) for (const object of objects) this.#live(kind, object);
-    for (const { kind, objects } of all) for (const object of objects) this.#put(kind, object);
+    for (const kind of SERVED) store.each(kind.plural, (object) => this.#live(kind, object));
+    for (const kind of SERVED) store.each(kind.plural, (object) => this.#put(kind, object));
     this.#unsubscribe = SERVED.map((kind) =>
       store.subscribe(kind.plural, (event) => this.#onObject(kind, event)),
     );

@@ -17,7 +17,7 @@ export class NamespaceController {
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
     const { store } = cluster;
-    for (const namespace of store.list('namespaces')) this.#onNamespace(namespace);
+    store.each('namespaces', (namespace) => this.#onNamespace(namespace));
     this.#unsubscribe = [
       store.subscribe('namespaces', ({ type, object }) => {
         if (type === 'DELETED') this.#ending.delete(object.metadata.name);

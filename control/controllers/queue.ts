@@ -17,6 +17,8 @@ export class WorkQueue {
   /** Failures in a row. */
   readonly #failures = new Map<string, number>();
   #scheduled = false;
+  /** Called with what a key could not be worked off for. */
+  onFailure: (key: string, error: Error) => void = () => {};
   #stopped = false;
 
   constructor(work: (key: string) => void, clock: Clock = SYSTEM_CLOCK) {
@@ -90,7 +92,9 @@ export class WorkQueue {
     } catch (error) {
       const failures = this.#failures.get(key) ?? 0;
       this.#failures.set(key, failures + 1);
-      console.error(`controller: ${key}: ${(error as Error).stack}`);
+      const why = error instanceof Error ? error : new Error(String(error));
+      console.error(`controller: ${key}: ${why.stack}`);
+      this.onFailure(key, why);
       this.addAfter(key, Math.min(RETRY_MS_FIRST * 2 ** failures, RETRY_MS_MAX));
     }
   }

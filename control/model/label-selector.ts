@@ -16,7 +16,7 @@ export interface LabelSelector {
 export function selects(selector: LabelSelector | undefined, labels: Labels = {}): boolean {
   if (!selector) return false;
   for (const [key, value] of Object.entries(selector.matchLabels ?? {})) {
-    if (labels[key] !== value) return false;
+    if (!Object.hasOwn(labels, key) || labels[key] !== value) return false;
   }
   return (selector.matchExpressions ?? []).every((rule) => fulfils(rule, labels));
 }
@@ -43,5 +43,5 @@ export function fulfils({ key, operator, values = [] }: SelectorRule, labels: La
 }
 
 function isInteger(text: string | undefined): boolean {
-  return text !== undefined && /^-?\d+$/.test(text);
+  return text !== undefined && /^[+-]?\d+$/.test(text);
 }

@@ -1,5 +1,6 @@
 // The downward API: what a pod is told of itself. pkg/fieldpath, pkg/api/v1/resource.
 import { availableParallelism, totalmem } from 'node:os';
+import { own } from '../../control/apiserver/own.ts';
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 
 /** What a pod's object does not say yet when its containers start. */
@@ -32,7 +33,7 @@ export function readField(path: string, pod: Pod, given: Given): string {
   const labelled = /^metadata\.(labels|annotations)(?:\['(.+)'\])?$/.exec(path);
   if (labelled) {
     const map = metadata?.[labelled[1] as 'labels' | 'annotations'] ?? {};
-    return labelled[2] === undefined ? formatMap(map) : (map[labelled[2]] ?? '');
+    return labelled[2] === undefined ? formatMap(map) : (own(map, labelled[2]) ?? '');
   }
   const fields: Record<string, string | undefined> = {
     'metadata.name': metadata?.name,
@@ -45,7 +46,7 @@ export function readField(path: string, pod: Pod, given: Given): string {
     'status.hostIP': given.hostIP,
     'status.hostIPs': given.hostIP,
   };
-  return fields[path] ?? '';
+  return own(fields, path) ?? '';
 }
 
 /** One line for each, as files of labels have them. */
@@ -60,9 +61,9 @@ function formatMap(map: Record<string, string>): string {
 export function readResource(container: Container, resource: string, divisor = '1'): string {
   const [list, name = ''] = resource.split('.') as ['limits' | 'requests', string?];
   const { resources } = container;
-  const given = resources?.[list]?.[name] ?? (list === 'limits' ? undefined : '0');
+  const given = own(resources?.[list], name) ?? (list === 'limits' ? undefined : '0');
   const machine: Record<string, number> = { cpu: availableParallelism(), memory: totalmem() };
-  const value = given === undefined ? (machine[name] ?? 0) : parseQuantity(String(given));
+  const value = given === undefined ? (own(machine, name) ?? 0) : parseQuantity(String(given));
   // Parts of a million hide what binary fractions do to 0.1.
   return String(Math.ceil(Number((value / (parseQuantity(divisor) || 1)).toFixed(6))));
 }
@@ -70,5 +71,5 @@ export function readResource(container: Container, resource: string, divisor = '
 /** `500m`, `64Mi`, `1e3`; 0 of what is none. apimachinery/pkg/api/resource. */
 function parseQuantity(text: string): number {
   const [, number, suffix = ''] = /^([+-]?[\d.]+(?:[eE][+-]?\d+)?)([a-zA-Z]*)$/.exec(text) ?? [];
-  return Number(number ?? 0) * (SUFFIXES[suffix] ?? 0);
+  return Number(number ?? 0) * (own(SUFFIXES, suffix) ?? 0);
 }

@@ -36,9 +36,10 @@ export function buildEnv(
   sources: Sources,
   services: Record<string, string>,
 ): Record<string, string> {
-  const own: Record<string, string> = {};
+  // Without a prototype, so that a variable may be called `__proto__`.
+  const own: Record<string, string> = Object.create(null);
   for (const from of container.envFrom ?? []) Object.assign(own, readAll(from, sources));
-  const known = { ...services, ...own };
+  const known: Record<string, string> = Object.assign(Object.create(null), services, own);
   for (const variable of container.env ?? []) {
     const value = readVariable(variable, { container, pod, given, sources, known });
     if (value === null) continue;

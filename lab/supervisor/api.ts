@@ -32,6 +32,8 @@ export async function startLabApi(
   const server = await spawnApiServer(
     {
       journal: ephemeral ? null : join(stateDir(lab), 'api/journal'),
+      // An earlier life of this lab had a port, and so a journal.
+      journalExpected: apiPort !== 0,
       listen: [
         // The port of an earlier life: clients in the root namespace have it in their kubeconfig.
         { host: '127.0.0.1', port: apiPort, orAny: true },

@@ -1,5 +1,6 @@
 // A configuration laid over an object, and fields taken away again: structured-merge-diff/v4/typed merge.go, remove.go.
 import { isObject } from '../object.ts';
+import { own, setOwn } from '../own.ts';
 import { type FieldSet, hasMember, isEmpty } from './field-set.ts';
 import { itemsBy } from './fields.ts';
 import { elementsOf, type Schema, schemaBelow } from './schema.ts';
@@ -11,7 +12,7 @@ export function merge(live: unknown, config: unknown, schema: Schema): unknown {
     if (!isObject(live) || !isObject(config)) return config;
     const merged: Record<string, unknown> = { ...live };
     for (const [key, value] of Object.entries(config)) {
-      merged[key] = merge(merged[key], value, schemaBelow(schema, `f:${key}`));
+      setOwn(merged, key, merge(own(merged, key), value, schemaBelow(schema, `f:${key}`)));
     }
     return merged;
   }
@@ -62,7 +63,7 @@ export function removeFields(value: unknown, set: FieldSet, schema: Schema): unk
     const left: Record<string, unknown> = {};
     for (const [key, item] of Object.entries(value)) {
       const rest = removeItem(item, `f:${key}`, set, schema);
-      if (rest !== undefined) left[key] = rest;
+      if (rest !== undefined) setOwn(left, key, rest);
     }
     return Object.keys(left).length > 0 ? left : undefined;
   }

@@ -32,10 +32,21 @@ export function toTable(
     metadata: listMetadata,
     columnDefinitions: withColumns ? kind.columns.map(definition) : [],
     rows: objects.map((object) => ({
-      cells: kind.columns.map(({ cell }) => cell(object)),
+      cells: kind.columns.map((column) => cellOf(column, object)),
       ...(rowObject !== 'None' && { object: inRow(object, rowObject) }),
     })),
   };
+}
+
+/** One object that a column cannot show costs the list nothing but that cell. */
+function cellOf({ name, cell }: Column, object: KubeObject): unknown {
+  try {
+    return cell(object);
+  } catch (error) {
+    const { kind, metadata } = object;
+    console.error(`${name} of ${kind} ${metadata.name}: ${(error as Error).stack}`);
+    return '<invalid>';
+  }
 }
 
 function definition({ name, type, wide }: Column): object {

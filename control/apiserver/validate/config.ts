@@ -2,6 +2,7 @@
 // ValidateSecret), pkg/registry/core/secret.
 import { faultOfConfigKey } from '../names.ts';
 import { isEqual, isObject, type KubeObject } from '../object.ts';
+import { own, setOwn } from '../own.ts';
 import { type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
 
 /** Of all keys and values together. */
@@ -23,7 +24,7 @@ export function defaultSecret(object: KubeObject): void {
   if (isObject(object.stringData)) {
     const data: Texts = { ...(object.data as Texts) };
     for (const [key, text] of Object.entries(object.stringData)) {
-      data[key] = Buffer.from(String(text)).toString('base64');
+      setOwn(data, key, Buffer.from(String(text)).toString('base64'));
     }
     object.data = data;
   }
@@ -49,9 +50,13 @@ export function validateSecret(object: KubeObject, old: KubeObject | undefined):
   const type = object.type as string;
   const errors = validateKeys('data', data);
   if (bytesOf(data) > BYTES_MAX) errors.push(tooLong('data', BYTES_MAX));
-  const missing = (KEYS_REQUIRED[type] ?? []).filter((key) => !Object.hasOwn(data, key));
+  const missing = (own(KEYS_REQUIRED, type) ?? []).filter((key) => !Object.hasOwn(data, key));
   errors.push(...missing.map((key) => required(`data[${key}]`)));
-  if (type === 'kubernetes.io/basic-auth' && !('username' in data) && !('password' in data)) {
+  if (
+    type === 'kubernetes.io/basic-auth' &&
+    !Object.hasOwn(data, 'username') &&
+    !Object.hasOwn(data, 'password')
+  ) {
     errors.push(required('data[username]'), required('data[password]'));
   }
   if (type === 'kubernetes.io/service-account-token') {
@@ -59,7 +64,7 @@ export function validateSecret(object: KubeObject, old: KubeObject | undefined):
     if (!account) errors.push(required(`metadata.annotations[${ACCOUNT_ANNOTATION}]`));
   }
   for (const key of ['.dockercfg', '.dockerconfigjson']) {
-    const asked = KEYS_REQUIRED[type]?.includes(key) && Object.hasOwn(data, key);
+    const asked = own(KEYS_REQUIRED, type)?.includes(key) && Object.hasOwn(data, key);
     if (asked && !isJson(data[key]!)) {
       errors.push(wrong(`data[${key}]`, '<secret contents redacted>', 'must be valid JSON'));
     }

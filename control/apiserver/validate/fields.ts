@@ -2,7 +2,6 @@
 // (apiserver/pkg/endpoints/handlers, fieldValidation).
 import { DecodeError, decodeObject } from '../../kube/decode.ts';
 import type { KubeKind } from '../../kube/kinds.ts';
-import type { KubeObject } from '../object.ts';
 import type { WriteOptions } from '../registry.ts';
 import { badRequest, invalid, type StatusError, wrong } from '../status.ts';
 
@@ -15,7 +14,7 @@ const NOBODY = { kind: '', plural: '', group: '' };
  * Decodes an object in place; fields that are unknown are refused, warned of or passed over in silence, as asked.
  * Throws StatusError BadRequest, or Invalid for a patch.
  */
-export function decodeFields(kind: Kind, object: KubeObject, options: WriteOptions): void {
+export function decodeFields(kind: Kind, object: object, options: WriteOptions): void {
   const { strict, warn, duplicates } = options;
   const unknown = decodeBody(kind, object, options);
   // Controllers of the server itself ask for nothing of this: they are taken at their word.
@@ -28,7 +27,7 @@ export function decodeFields(kind: Kind, object: KubeObject, options: WriteOptio
 }
 
 /** Paths of the fields that were unknown. */
-function decodeBody(kind: Kind, object: KubeObject, options: WriteOptions): string[] {
+function decodeBody(kind: Kind, object: object, options: WriteOptions): string[] {
   try {
     return decodeObject(kind.kind as KubeKind, object);
   } catch (error) {

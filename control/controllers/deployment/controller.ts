@@ -34,7 +34,7 @@ export class DeploymentController {
     this.queue = new WorkQueue((key) => this.#reconcile(key), cluster.clock);
     this.#writer = new SetWriter(cluster);
     const { store } = cluster;
-    for (const set of store.list('replicasets')) this.#sets.put(set);
+    store.each('replicasets', (set) => this.#sets.put(set));
     for (const deployment of store.list('deployments')) this.queue.add(keyOf(deployment));
     this.#unsubscribe = [
       store.subscribe('deployments', ({ object }) => this.queue.add(keyOf(object))),

@@ -34,9 +34,9 @@ export class EndpointSliceController {
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
     const { store } = cluster;
-    for (const pod of store.list('pods')) this.#pods.put(pod);
-    for (const slice of store.list('endpointslices')) this.#slices.put(slice);
-    for (const service of store.list('services')) this.#onService({ object: service });
+    store.each('pods', (pod) => this.#pods.put(pod));
+    store.each('endpointslices', (slice) => this.#slices.put(slice));
+    store.each('services', (object) => this.#onService({ object }));
     this.#unsubscribe = [
       store.subscribe('pods', (event) => this.#onPod(event)),
       store.subscribe('services', (event) => this.#onService(event)),

@@ -41,7 +41,7 @@ export class EndpointsController {
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
     const { store } = cluster;
-    for (const slice of store.list('endpointslices')) this.#slices.put(slice);
+    store.each('endpointslices', (slice) => this.#slices.put(slice));
     for (const service of store.list('services')) this.queue.add(keyOf(service));
     this.#unsubscribe = [
       store.subscribe('services', ({ object }) => this.queue.add(keyOf(object))),

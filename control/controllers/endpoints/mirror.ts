@@ -61,7 +61,7 @@ export class MirroringController {
     this.queue = new WorkQueue((key) => this.#reconcile(key), cluster.clock);
     this.#recorder = new EventRecorder(cluster, 'endpoint-slice-mirroring-controller');
     const { store } = cluster;
-    for (const slice of store.list('endpointslices')) this.#onSlice({ object: slice });
+    store.each('endpointslices', (object) => this.#onSlice({ object }));
     for (const endpoints of store.list('endpoints')) this.queue.add(keyOf(endpoints));
     this.#unsubscribe = [
       store.subscribe('endpoints', ({ object }) => this.queue.add(keyOf(object))),

@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../apiserver/object.ts';
+import { own } from '../../apiserver/own.ts';
 
 type Labels = Record<string, string>;
 
@@ -39,7 +40,7 @@ export class PodIndex {
 
 /** True if an object with these labels is chosen by a selector of equal labels. */
 export function matchesLabels(selector: Labels, labels: Labels | undefined): boolean {
-  for (const key in selector) if (labels?.[key] !== selector[key]) return false;
+  for (const key in selector) if (own(labels, key) !== selector[key]) return false;
   return true;
 }
 

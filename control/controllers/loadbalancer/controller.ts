@@ -40,7 +40,7 @@ export class LoadBalancerController {
     this.#recorder = new EventRecorder(cluster, 'service-controller');
     const { store } = cluster;
     // First what is held already, so that nobody else gets it.
-    for (const service of store.list('services')) this.#remember(service);
+    store.each('services', (service) => this.#remember(service));
     for (const service of store.list('services')) this.queue.add(keyOf(service));
     this.#unsubscribe = store.subscribe('services', ({ type, object }) => {
       if (type === 'DELETED') this.#release(keyOf(object));

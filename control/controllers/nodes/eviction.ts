@@ -23,7 +23,7 @@ export class TaintEviction {
     this.queue = new WorkQueue((key) => this.#look(key), cluster.clock);
     this.#recorder = new EventRecorder(cluster, 'taint-eviction-controller');
     const { store } = cluster;
-    for (const node of store.list('nodes')) this.#onNode({ object: node });
+    store.each('nodes', (object) => this.#onNode({ object }));
     this.#unsubscribe = [
       store.subscribe('nodes', (event) => this.#onNode(event)),
       store.subscribe('pods', (event) => this.#onPod(event)),

@@ -34,8 +34,8 @@ export class ReplicaSetController {
     this.queue = new WorkQueue((key) => this.#reconcile(key), cluster.clock);
     this.#recorder = new EventRecorder(cluster, 'replicaset-controller');
     const { store } = cluster;
-    for (const pod of store.list('pods')) this.#pods.put(pod);
-    for (const object of store.list('replicasets')) this.#onSet({ object });
+    store.each('pods', (pod) => this.#pods.put(pod));
+    store.each('replicasets', (object) => this.#onSet({ object }));
     this.#unsubscribe = [
       store.subscribe('replicasets', (event) => this.#onSet(event)),
       store.subscribe('pods', (event) => this.#onPod(event)),

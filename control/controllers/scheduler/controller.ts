@@ -46,7 +46,7 @@ export class Scheduler {
     this.queue = new WorkQueue((key) => this.#schedule(key), cluster.clock);
     this.#recorder = new EventRecorder(cluster, SCHEDULER);
     const { store } = cluster;
-    for (const object of store.list('pods')) this.#onPod({ object });
+    store.each('pods', (object) => this.#onPod({ object }));
     this.#unsubscribe = [
       store.subscribe('pods', (event) => this.#onPod(event)),
       store.subscribe('nodes', () => this.#retryWaiting()),

@@ -1,6 +1,7 @@
 // Pods that want to be near others, or far from them: pkg/scheduler/framework/plugins/interpodaffinity.
 
 import type { KubeObject } from '../../apiserver/object.ts';
+import { own } from '../../apiserver/own.ts';
 import type { Store } from '../../apiserver/store.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { isOver } from '../pods.ts';
@@ -59,7 +60,7 @@ export class PodAffinity {
     const isIn = (domains: Domains) =>
       labels.some(([key, value]) => domains.has(`${key}=${value}`));
     const isNear = this.#near.every(({ topologyKey }) => {
-      const value = node.metadata.labels?.[topologyKey];
+      const value = own(node.metadata.labels, topologyKey);
       if (value === undefined) return false;
       return this.#nearDomains === null || this.#nearDomains.has(`${topologyKey}=${value}`);
     });
@@ -103,7 +104,7 @@ function domainsOf(store: Store, terms: Term[], pods: KubeObject[]): Domains {
   for (const { spec } of pods) {
     const labels = store.get('nodes', '', spec.nodeName)?.metadata.labels ?? {};
     for (const { topologyKey } of terms) {
-      const value = labels[topologyKey];
+      const value = own(labels, topologyKey);
       if (value !== undefined) domains.add(`${topologyKey}=${value}`);
     }
   }

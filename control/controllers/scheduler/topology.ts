@@ -1,6 +1,7 @@
 // Pods that want to be spread over hosts or zones: pkg/scheduler/framework/plugins/podtopologyspread.
 
 import type { KubeObject } from '../../apiserver/object.ts';
+import { own } from '../../apiserver/own.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { isActive } from '../pods.ts';
 import { isWanted } from './fit.ts';
@@ -83,7 +84,7 @@ function countPods(
 }
 
 function domainOf({ metadata }: KubeObject, { topologyKey }: Constraint): string | undefined {
-  return metadata.labels?.[topologyKey];
+  return own(metadata.labels, topologyKey);
 }
 
 /** True if `other` is one of those that `pod` is to be spread with. */

@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -15,7 +23,9 @@ after(() => rmSync(folder, { recursive: true }));
 let files = 0;
 const fresh = () => join(folder, `journal-${files++}`);
 const PODS = [{ plural: 'pods', group: '', kind: 'Pod' }];
-const named = (name: string, n = 0): KubeObject => ({ metadata: { name, namespace: 'a' }, n });
+const named = (name: string, n = 0): KubeObject => ({
+  metadata: { name, namespace: 'a', annotations: { n: String(n) } },
+});
 
 function open(path: string): { store: Store; journal: Journal } {
   const journal = Journal.open(path);
@@ -73,13 +83,69 @@ test('a last line that is half written is dropped, and the next write begins a l
   third.journal.close();
 });
 
-test('damage in the middle is refused by line, not guessed at', () => {
+test('a damaged line costs that line alone, is said, and is kept beside the file', async () => {
+  const damages: [string, (line: string) => string, RegExp][] = [
+    ['a flipped byte', (line) => line.replace('"two"', '"twp"'), /its checksum is another one/],
+    ['no entry', () => 'no entry', /it is no JSON/],
+    ['a number', () => '7', /it is no entry of a journal/],
+    [
+      'an object that cannot be decoded, of a version without checksums',
+      (line) => line.slice(9).replace('"name":"two"', '"name":{}'),
+      /pods a\/two: json: cannot unmarshal object into Go struct field ObjectMeta\.metadata\.name/,
+    ],
+  ];
+  for (const [what, damage, why] of damages) {
+    const path = fresh();
+    const { store, journal } = open(path);
+    for (const name of ['one', 'two', 'three']) store.create('pods', named(name));
+    const { resourceVersion } = store;
+    journal.close();
+    const lines = readFileSync(path, 'utf8').split('\n');
+    lines[1] = damage(lines[1]!);
+    writeFileSync(path, lines.join('\n'));
+    const said: string[] = [];
+    const damaged = Journal.open(path, true, (message) => said.push(message));
+    const after = new Store(PODS, 1000, damaged);
+    const names = after.list('pods').map(({ metadata }) => metadata.name);
+    assert.deepEqual(names, ['one', 'three'], what);
+    assert.equal(said.length, 1);
+    assert.match(said[0]!, why);
+    assert.match(said[0]!, /journal\S*:2 is left out/);
+    assert.equal(readFileSync(`${path}.bad`, 'utf8'), `${lines[1]}\n`);
+    // A version that was given out is not given out again, and watches begin again.
+    assert.ok(after.resourceVersion > resourceVersion);
+    assert.equal(after.eventsSince('pods', resourceVersion), null);
+    after.create('pods', named('four'));
+    while (existsSync(`${path}.new`)) await turn();
+    damaged.close();
+    const again = Journal.open(path, true, (message) => assert.fail(message));
+    assert.equal(new Store(PODS, 1000, again).list('pods').length, 3);
+    again.close();
+  }
+});
+
+test('a journal without a readable line is kept, and one that is missing is said to be', () => {
+  const path = fresh();
+  const said: string[] = [];
+  Journal.open(path, true, (message) => said.push(message)).close();
+  assert.match(said[0]!, /is missing: every object of it is lost/);
+  writeFileSync(path, 'torn');
+  Journal.open(path, true, (message) => said.push(message)).close();
+  assert.match(said[1]!, /no readable line: the cluster begins empty/);
+  assert.equal(readFileSync(`${path}.unreadable`, 'utf8'), 'torn');
+});
+
+test('a record of an unknown kind stays in the journal for a version that knows it', () => {
   const path = fresh();
   const { store, journal } = open(path);
   store.create('pods', named('one'));
+  const later = { metadata: { name: 'new', resourceVersion: '9' } };
+  journal.append('gadgets', '/new', store.resourceVersion + 1, later);
   journal.close();
-  appendFileSync(path, 'no entry\n');
-  assert.throws(() => Journal.open(path), { code: 'KT_JOURNAL', message: /:2 is no entry/ });
+  const second = Journal.open(path, true, (message) => assert.fail(message));
+  const kinds = second.restore()!.objects.map(({ kind }) => kind);
+  assert.deepEqual(kinds.sort(), ['gadgets', 'pods']);
+  second.close();
 });
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));

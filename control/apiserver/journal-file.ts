@@ -1,0 +1,123 @@
+// The lines of a journal: each a checksum and an entry, so that damage costs the lines that it hit and no others.
+import { appendFileSync, existsSync, readFileSync, renameSync, truncateSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+import { DecodeError, decodeObject } from '../kube/decode.ts';
+import { KINDS, type KubeKind } from '../kube/kinds.ts';
+import { isObject, type KubeObject } from './object.ts';
+
+/** An object as it was last written, or the end of one. */
+export interface Entry {
+  /** Plural name of the kind. */
+  kind: string;
+  version: number;
+  /** Null: it is gone. */
+  object: KubeObject | null;
+  /** `namespace/name`. */
+  key: string;
+}
+
+const NEWLINE = 0x0a;
+const LINE = /^([0-9a-f]{8}) (.*)$/s;
+/** Lines that are named one by one; the others are counted. */
+const NAMED_MAX = 10;
+const KIND_OF = new Map(
+  Object.entries(KINDS).map(([kind, { plural }]) => [plural, kind as KubeKind]),
+);
+
+/** `CHECKSUM {...}` and the end of the line. */
+export function formatLine(entry: Entry): string {
+  const text = JSON.stringify(entry);
+  return `${checksumOf(text)} ${text}\n`;
+}
+
+function checksumOf(text: string): string {
+  return crc32(text).toString(16).padStart(8, '0');
+}
+
+/**
+ * The entries of a file, which need not be there. A torn last line is cut off: no client was told of it. All other
+ * lines that are no entries are copied to `PATH.bad`; without a single entry the file itself is renamed to that.
+ */
+export function readJournal(
+  path: string,
+  isExpected: boolean,
+  onLoss: (message: string) => void,
+): { entries: Entry[]; bad: number } {
+  if (!existsSync(path)) {
+    if (isExpected) onLoss(`${path} is missing: every object of it is lost, and a new one begins`);
+    return { entries: [], bad: 0 };
+  }
+  const entries: Entry[] = [];
+  const bad: { line: number; bytes: Buffer; why: string }[] = [];
+  let line = 0;
+  const bytes = readFileSync(path);
+  const end = bytes.lastIndexOf(NEWLINE) + 1;
+  for (let from = 0; from < end; ) {
+    const to = bytes.indexOf(NEWLINE, from);
+    line++;
+    const found = bytes.subarray(from, to);
+    from = to + 1;
+    if (found.length === 0) continue;
+    const entry = parseLine(found.toString());
+    if (typeof entry === 'string') bad.push({ line, bytes: found, why: entry });
+    else entries.push(entry);
+  }
+  const isUnreadable = entries.length === 0 && bytes.length > 0;
+  if (isUnreadable) keepAside(path, onLoss);
+  else {
+    if (end < bytes.length) truncateSync(path, end);
+    for (const { bytes } of bad) appendFileSync(`${path}.bad`, `${bytes}\n`, { mode: 0o600 });
+    for (const { line, why } of bad.slice(0, NAMED_MAX)) {
+      onLoss(`${path}:${line} is left out (${why}); a copy is in ${path}.bad`);
+    }
+    if (bad.length > NAMED_MAX) onLoss(`${path}: ${bad.length} lines are left out`);
+  }
+  return { entries, bad: isUnreadable ? 0 : bad.length };
+}
+
+function keepAside(path: string, onLoss: (message: string) => void): void {
+  let kept = `${path}.unreadable`;
+  for (let i = 1; existsSync(kept); i++) kept = `${path}.unreadable-${i}`;
+  renameSync(path, kept);
+  onLoss(
+    `${path} holds no readable line: the cluster begins empty, and the file is kept as ${kept}`,
+  );
+}
+
+/** The entry, decoded; or why the line holds none. */
+function parseLine(line: string): Entry | string {
+  // Lines of earlier versions have no checksum.
+  const [, checksum, text] = LINE.exec(line) ?? [null, null, line];
+  if (checksum !== null && checksumOf(text!) !== checksum) return 'its checksum is another one';
+  let entry: unknown;
+  try {
+    entry = JSON.parse(text!);
+  } catch {
+    return 'it is no JSON';
+  }
+  return isEntry(entry) ? (faultOf(entry) ?? entry) : 'it is no entry of a journal';
+}
+
+function isEntry(entry: unknown): entry is Entry {
+  if (!isObject(entry)) return false;
+  const { kind, version, key, object } = entry;
+  const isNamed = typeof kind === 'string' && typeof key === 'string';
+  return isNamed && Number.isSafeInteger(version) && (object === null || isObject(object));
+}
+
+/** Decodes the object. An entry of a kind that this version does not know stays as it is, for one that does. */
+function faultOf({ kind, key, object }: Entry): string | null {
+  const known = KIND_OF.get(kind);
+  if (!object || !known) return null;
+  try {
+    decodeObject(known, object);
+  } catch (error) {
+    if (error instanceof DecodeError) return `${kind} ${key}: ${error.message}`;
+    throw error;
+  }
+  const { name, namespace = '' } = object.metadata ?? {};
+  if (`${namespace}/${name}` !== key) {
+    return `${kind} ${key}: its metadata is that of another object`;
+  }
+  return null;
+}
