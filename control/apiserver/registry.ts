@@ -331,7 +331,8 @@ function withStatus(old: KubeObject, given: KubeObject): KubeObject {
     ...(resourceVersion && { resourceVersion }),
     ...(uid && { uid }),
   };
-  return { ...old, metadata, status: given.status };
+  // In Go a status is a plain value, which is always there.
+  return { ...old, metadata, status: given.status ?? {} };
 }
 
 /** The given object with the stored status. */

@@ -6,6 +6,7 @@ import { validateLabelSelector } from './label-selector.ts';
 import { validateLabels } from './labels.ts';
 import { validatePod } from './pod.ts';
 
+const STRATEGIES = ['Recreate', 'RollingUpdate'];
 const NOT_NEGATIVE = 'must be greater than or equal to 0';
 const PERCENT_HINT =
   "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
@@ -54,6 +55,7 @@ function validateChoice(selector: LabelSelector): FieldError[] {
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
 function validateTemplate(template: any, selector: LabelSelector): FieldError[] {
+  if (!template) return [required('spec.template')];
   const { metadata, spec } = template;
   const labels = 'spec.template.metadata.labels';
   if (!spec) return [required('spec.template.spec')];
@@ -83,6 +85,7 @@ function validateStrategy(strategy: any): FieldError[] {
     const detail = "may not be specified when strategy `type` is 'Recreate'";
     return rollingUpdate ? [forbidden(`${at}.rollingUpdate`, detail)] : [];
   }
+  if (type !== 'RollingUpdate') return [notSupported(`${at}.type`, type, STRATEGIES)];
   const { maxUnavailable, maxSurge } = rollingUpdate;
   const field = `${at}.rollingUpdate.maxUnavailable`;
   const errors = [

@@ -1,0 +1,211 @@
+// Objects with anything in any field, by every way in: they are taken and read, or refused.
+// KUBETUN_HOSTILE_RUNS=N makes N of each; KUBETUN_HOSTILE_SEED=N others.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { followCluster, SOURCES } from '../../control/agent/follow.ts';
+import { SYSTEM_CLOCK } from '../../control/agent/pacer.ts';
+import { Publisher } from '../../control/agent/publisher.ts';
+import { jsonPatch } from '../../control/apiserver/json-patch.ts';
+import { SERVED } from '../../control/apiserver/kinds.ts';
+import type { KubeObject } from '../../control/apiserver/object.ts';
+import { mergePatch } from '../../control/apiserver/patch.ts';
+import { StatusError } from '../../control/apiserver/status.ts';
+import { strategicPatch } from '../../control/apiserver/strategic-patch.ts';
+import {
+  type ClusterObjects,
+  compileArena,
+  noObjects,
+  tablesOf,
+} from '../../control/explain/objects.ts';
+import { connectKube } from '../../control/kube/client.ts';
+import { decodeObject } from '../../control/kube/decode.ts';
+import { KINDS, type KubeKind } from '../../control/kube/kinds.ts';
+import { readPolicyPod } from '../../control/model/pod.ts';
+import { Tables } from '../../control/model/tables.ts';
+import { KubetunError } from '../../datapath/error.ts';
+import { parseRange } from '../../datapath/wire/address.ts';
+import { checkManifests } from '../../lab/life/check.ts';
+import { readManifests } from '../../lab/life/manifest.ts';
+import { defaultTopology } from '../../lab/topology/topology.ts';
+import { type Any, baseOf, Choices, disturb, nullsOf } from '../support/hostile-objects.ts';
+import { FakeSink, fakeLog } from '../unit/control/agent/fake-sink.ts';
+import { RANGES } from '../unit/control/compile/world.ts';
+import { kindOf, startWorld, type World } from '../unit/control/controllers/world.ts';
+import { FakeApi, until } from '../unit/control/kube/fake-api.ts';
+import { node } from '../unit/control/model/objects.ts';
+
+const numRuns = Number(process.env.KUBETUN_HOSTILE_RUNS ?? 400);
+const seed = Number(process.env.KUBETUN_HOSTILE_SEED ?? 20_261_130);
+const numbers = fc.array(fc.nat(), { minLength: 60, maxLength: 60 });
+const kinds = fc.constantFrom(...SERVED.map(({ kind }) => kind));
+const WAYS = ['create', 'update', 'merge', 'strategic', 'json', 'apply', 'status'] as const;
+const WRITE = { dryRun: false, strict: false, duplicates: [] };
+const SOURCES_OF_AGENTS = new Set<string>([...SOURCES, 'Pod', 'Namespace']);
+const NAMES = ['one', 'two', 'three'];
+
+/** Writes a disturbed object one way or another. */
+function write(world: World, kind: (typeof SERVED)[number], way: string, choices: Choices): void {
+  const { registry } = world;
+  const name = choices.of(NAMES);
+  const namespace = kind.namespaced ? 'default' : '';
+  const place = { namespace, name };
+  const there = registry.store.get(kind.plural, namespace, name);
+  if (way !== 'create' && !there) registry.create(kind, namespace, baseOf(kind.kind, name), WRITE);
+  const body = baseOf(kind.kind, name);
+  disturb(kind.kind, body, choices);
+  // A billion pods are a fair request, and would be made one after the other.
+  if (body.spec?.replicas > 3 && body.spec.replicas < 2 ** 31) body.spec.replicas = 3;
+  if (way === 'create') {
+    if (there) registry.remove(kind, place, { gracePeriodSeconds: 0 });
+    registry.create(kind, namespace, body, WRITE);
+  } else if (way === 'update' || way === 'status') {
+    registry.update(kind, place, body, kind.hasStatus && way === 'status', WRITE);
+  } else if (way === 'apply') {
+    const whole = { apiVersion: kind.apiVersion, kind: kind.kind, ...body };
+    registry.apply(kind, place, whole, false, { ...WRITE, manager: 'me', force: true });
+  } else if (way === 'json') {
+    const value = choices.of(Object.values(body));
+    const field = choices.of(Object.keys(body));
+    const patch = [{ op: 'add', path: `/${field}`, value }];
+    registry.patch(kind, place, patch, false, WRITE, jsonPatch);
+  } else {
+    const patcher = way === 'merge' ? mergePatch : strategicPatch;
+    registry.patch(kind, place, body, false, WRITE, patcher);
+  }
+}
+
+/** What everyone who looks at an object makes of it; throws what a reader throws. */
+function readAll(kind: (typeof SERVED)[number], object: KubeObject): void {
+  const copy = structuredClone(object);
+  assert.deepEqual(decodeObject(kind.kind as KubeKind, copy), []);
+  assert.deepEqual(copy, object, 'what is stored is decoded');
+  assert.deepEqual(nullsOf(object), []);
+  for (const { cell } of kind.columns) cell(object);
+  for (const field of Object.values(kind.fields)) assert.equal(typeof field(object), 'string');
+}
+
+test('objects with anything in them are refused, or stored and read by everyone', async () => {
+  const world = startWorld((bare) => {
+    bare.create('Node', node('node1', '172.18.0.11', '10.244.1.0/24'));
+  });
+  const skips = () => {
+    const events = world.list('Event').filter(({ reason }) => reason === 'ObjectSkipped');
+    return events.map(({ involvedObject, message }) => [involvedObject, message]);
+  };
+  let taken = 0;
+  const property = fc.asyncProperty(
+    kinds,
+    fc.constantFrom(...WAYS),
+    numbers,
+    async (name, way, given) => {
+      const kind = kindOf(name);
+      try {
+        write(world, kind, way, new Choices(given));
+        taken++;
+      } catch (error) {
+        if (!(error instanceof StatusError)) throw error;
+        assert.ok(error.code < 500, `${error.code}: ${error.message}`);
+      }
+      for (const object of world.store.list(kind.plural)) readAll(kind, object);
+      if (SOURCES_OF_AGENTS.has(name)) readAsAgent(world);
+      await world.idle();
+      assert.deepEqual(skips(), []);
+    },
+  );
+  // What is stored stays from run to run, so that smaller objects prove nothing.
+  await fc.assert(property, { numRuns, seed, endOnFailure: true });
+  assert.ok(taken > numRuns / 10, `${taken} of ${numRuns} were taken`);
+  world.controllers.stop();
+});
+
+/** Tables, image and policies of an agent over all that is stored. */
+function readAsAgent({ list }: World): void {
+  const objects: ClusterObjects = {
+    ...noObjects(),
+    nodes: list('Node') as Any,
+    pods: (list('Pod') as Any).filter(readPolicyPod),
+    services: list('Service') as Any,
+    slices: list('EndpointSlice') as Any,
+    namespaces: list('Namespace') as Any,
+    policies: list('NetworkPolicy') as Any,
+  };
+  tablesOf('node1', objects);
+  compileArena('node1', objects, parseRange('10.96.0.0/16')!, 1);
+}
+
+test('manifests with anything in them are taken or refused by name', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'kubetun-hostile-'));
+  const file = join(folder, 'objects.yaml');
+  const property = fc.property(kinds, numbers, (kind, given) => {
+    const { apiVersion } = kindOf(kind);
+    const body = baseOf(kind, 'one');
+    disturb(kind, body, new Choices(given));
+    writeFileSync(file, JSON.stringify({ apiVersion, kind, ...body }));
+    try {
+      checkManifests(readManifests([file]), defaultTopology());
+    } catch (error) {
+      if (!(error instanceof KubetunError)) throw error;
+      assert.match(error.message, /objects\.yaml:\d+: /);
+    }
+  });
+  fc.assert(property, { numRuns: numRuns / 3, seed });
+  rmSync(folder, { recursive: true });
+});
+
+test('an agent takes anything that a foreign server sends, or skips it by name', async () => {
+  const api = await FakeApi.start();
+  const client = connectKube(api.kubeconfig);
+  const sink = new FakeSink();
+  const tables = new Tables('node1');
+  const [log, clock, sources] = [fakeLog(), SYSTEM_CLOCK, SOURCES];
+  const publisher = new Publisher({
+    nodeName: 'node1',
+    ranges: RANGES,
+    tables,
+    sink,
+    sources,
+    clock,
+    log,
+  });
+  const informers = followCluster(client, tables, publisher, log, () => {});
+  const followed = [
+    'Service',
+    'EndpointSlice',
+    'Node',
+    'NetworkPolicy',
+    'Pod',
+    'Namespace',
+  ] as const;
+  const samples = fc.sample(fc.tuple(fc.constantFrom(...followed), numbers), { numRuns, seed });
+  api.putObject('nodes', node('node1', '172.18.0.11', '10.244.1.0/24'));
+  for (const [i, [kind, given]] of samples.entries()) {
+    const choices = new Choices(given);
+    const body = baseOf(kind, choices.of(NAMES));
+    body.metadata.namespace = 'default';
+    disturb(kind, body, choices);
+    const name = body.metadata?.name;
+    // The server itself knows what it sends by name.
+    if (typeof name !== 'string' || name === '') continue;
+    api.putObject(KINDS[kind].plural, body);
+    if (i % 50 === 49) await new Promise((done) => setImmediate(done));
+  }
+  for (const kind of followed) {
+    const last = { ...baseOf(kind, 'last'), metadata: { name: 'last', namespace: 'default' } };
+    api.putObject(KINDS[kind].plural, last);
+  }
+  await until('the last of each is seen', () => {
+    return tables.services.has('default/last') && tables.nodes.has('last');
+  });
+  await until('it is published', () => publisher.published);
+  for (const informer of informers) informer.stop();
+  publisher.stop();
+  client.close();
+  await api.stop();
+  for (const what of Object.keys(publisher.skipped())) {
+    assert.match(what, /^\w+ (?:\S+\/)?\S+$/);
+  }
+});
