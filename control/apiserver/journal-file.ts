@@ -66,13 +66,26 @@ export function readJournal(
   if (isUnreadable) keepAside(path, onLoss);
   else {
     if (end < bytes.length) truncateSync(path, end);
-    for (const { bytes } of bad) appendFileSync(`${path}.bad`, `${bytes}\n`, { mode: 0o600 });
+    keepCopies(
+      path,
+      bad.map(({ bytes }) => bytes),
+      onLoss,
+    );
     for (const { line, why } of bad.slice(0, NAMED_MAX)) {
       onLoss(`${path}:${line} is left out (${why}); a copy is in ${path}.bad`);
     }
     if (bad.length > NAMED_MAX) onLoss(`${path}: ${bad.length} lines are left out`);
   }
   return { entries, bad: isUnreadable ? 0 : bad.length };
+}
+
+/** On a full disk the lines stay in the journal alone, until there is room for another file. */
+function keepCopies(path: string, lines: Buffer[], onLoss: (message: string) => void): void {
+  try {
+    for (const line of lines) appendFileSync(`${path}.bad`, `${line}\n`, { mode: 0o600 });
+  } catch (error) {
+    onLoss(`${path}.bad cannot be written: ${(error as Error).message}`);
+  }
 }
 
 function keepAside(path: string, onLoss: (message: string) => void): void {
