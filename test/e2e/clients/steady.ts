@@ -4,9 +4,10 @@
 import { connect, type Socket } from 'node:net';
 
 const ASK_MS = 100;
-/** A connection without an answer for so long at the end is lost. */
-const SILENT_END_MS = 10_000;
-/** The kernel gives a connection up later than this only where nothing is answered at all. */
+/**
+ * A connection without an answer for so long is lost. TCP sends again after at most the time that an outage took, so
+ * that this is enough for half of it.
+ */
 const SILENT_MS_MAX = 60_000;
 const AGAIN_MS = 200;
 
@@ -18,8 +19,8 @@ const result = {
   open: {} as Record<string, number>,
   lost: [] as { server: string; openedMs: number; lostMs: number; why: string }[],
 };
-/** Open connections, each with what counts it as lost if it has gone silent. */
-const connections = new Set<() => void>();
+/** Open connections, each with when it was answered last and what counts it. */
+const connections = new Set<{ answeredMs: () => number; judge: (endMs: number) => void }>();
 let stopping = false;
 let waiting = Number(count);
 
@@ -31,19 +32,20 @@ function keep(): void {
   let why = 'closed';
   let timer: NodeJS.Timeout | undefined;
   let answeredMs = openedMs;
-  const judge = () => {
+  const judge = (endMs: number) => {
     result.open[server] = (result.open[server] ?? 0) + 1;
-    if (server === '' || Date.now() - answeredMs < SILENT_END_MS) return;
+    if (server === '' || answeredMs >= endMs) return;
     result.lost.push({ server, openedMs, lostMs: Date.now(), why: 'silent at the end' });
   };
-  connections.add(judge);
+  const connection = { answeredMs: () => answeredMs, judge };
+  connections.add(connection);
   socket.setTimeout(SILENT_MS_MAX, () => socket.destroy(new Error('silent')));
   socket.on('error', (error: NodeJS.ErrnoException) => {
     why = error.code ?? error.message;
   });
   socket.on('close', () => {
     clearTimeout(timer);
-    connections.delete(judge);
+    connections.delete(connection);
     if (stopping) return;
     // Refused before its first answer it is no connection that was lost.
     if (server !== '') result.lost.push({ server, openedMs, lostMs: Date.now(), why });
@@ -70,7 +72,13 @@ function opened(): void {
 
 for (let i = 0; i < Number(count); i++) keep();
 await new Promise((resolve) => process.stdin.once('end', resolve).resume());
+// Each has to be answered once more: one that waits for its peer goes on when that sends again.
+const endMs = Date.now();
+const isSilent = () => [...connections].some(({ answeredMs }) => answeredMs() < endMs);
+while (isSilent() && Date.now() - endMs < SILENT_MS_MAX) {
+  await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+}
 stopping = true;
-for (const judge of connections) judge();
+for (const { judge } of connections) judge(endMs);
 console.log(JSON.stringify(result));
 process.exit(0);
