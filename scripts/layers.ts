@@ -16,7 +16,7 @@ const DATAPATH_DOOR = [
   /^datapath\/policy\/policy(-reader)?\.ts$/,
   /^datapath\/observe\//,
   /^datapath\/worker\/engine\.ts$/,
-  /^datapath\/io\/(sys|netns|tun)\.ts$/,
+  /^datapath\/io\/(sys|netns|tun|netlink)\.ts$/,
   /^datapath\/wire\/(address|layout)\.ts$/,
 ];
 

@@ -1,6 +1,7 @@
 // The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one to the other.
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { nodeTimeouts } from '../../datapath/flow/timeouts.ts';
+import { openNetworkEvents } from '../../datapath/io/netlink.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { requestTrace } from '../../datapath/observe/trace.ts';
@@ -14,6 +15,7 @@ import { CapturedRoutes } from '../node/captured.ts';
 import { ipBatch } from '../node/ip.ts';
 import { OwnPorts } from '../node/own-ports.ts';
 import { EPHEMERAL_PORTS } from '../node/preflight.ts';
+import { type Part, Reconciler } from '../node/reconcile.ts';
 import { describePolicies } from '../policy/describe.ts';
 import type { AdminRoutes } from './admin.ts';
 import { startControl } from './control.ts';
@@ -21,6 +23,7 @@ import { describeServices } from './describe.ts';
 import { doubtsAbout, requireFit } from './fit.ts';
 import { checkImage, checkWorker, type HealthCheck, type HealthMonitor } from './health-monitor.ts';
 import type { Agent, AgentOptions } from './options.ts';
+import { SYSTEM_CLOCK } from './pacer.ts';
 import type { Log, Publisher } from './publisher.ts';
 import { podRangesOf, siteOf } from './site.ts';
 import { Steerer } from './steer.ts';
@@ -47,18 +50,26 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     log: (message) => log.warn({}, message),
   });
   try {
-    const { tun, narrow } = options;
+    const { tun, spoofed, narrow } = options;
     const ports = facts.ephemeralPorts ?? EPHEMERAL_PORTS;
-    const steerer = new Steerer({ tun, uplink, site, ephemeralPorts: ports, narrow });
-    steerer.apply();
+    const { server } = client;
+    const steerer = new Steerer({
+      ...{ tun, spoofed, uplink, site, narrow, server, ephemeralPorts: ports },
+    });
+    steerer.mend();
+    const captured = new CapturedRoutes(tun, site.address, readCapturedRoutes());
+    const reconciler = new Reconciler({
+      parts: [devicesOf(engine), steerer, capturedPart(captured)],
+      ...{ events: openNetworkEvents(), clock: SYSTEM_CLOCK, log },
+    });
     const control = await startControl({
-      ...{ options, client, site, log },
+      ...{ options, client, site, reconciler, log },
       sink: engine.writer,
-      around: routeAround(tun, site.address, steerer, log),
+      around: routeAround(captured, site.address, steerer, log),
       checks: engineChecks(engine),
       routes: (tables, publisher, monitor) => ({
         ...commonRoutes(options, engine, publisher, monitor),
-        ...routesOf(steerer, engine, tables, publisher),
+        ...routesOf(reconciler, engine, tables, publisher),
       }),
     });
     log.info(
@@ -79,8 +90,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
 }
 
 /** Keeps rules and the routes to captured addresses in step with the image. What fails costs only those it is for. */
-function routeAround(tun: string, address: string, steerer: Steerer, log: Log) {
-  const routes = new CapturedRoutes(tun, address, readCapturedRoutes());
+function routeAround(routes: CapturedRoutes, address: string, steerer: Steerer, log: Log) {
   const ownPorts = new OwnPorts(parseAddress(address)!);
   const carryOut = (lines: string[]) => {
     try {
@@ -100,6 +110,19 @@ function routeAround(tun: string, address: string, steerer: Steerer, log: Log) {
         if (hasMoved) followOwnPorts(steerer, ownPorts, log);
       },
     };
+  };
+}
+
+function capturedPart(captured: CapturedRoutes): Part {
+  const diff = () => captured.diff(readCapturedRoutes());
+  return { missing: () => diff().map((line) => `ip ${line}`), mend: () => ipBatch(diff()) };
+}
+
+/** The devices of a datapath, which anybody may delete. */
+export function devicesOf(engine: Engine): Part {
+  return {
+    missing: () => engine.lostDevices().map((name) => `the device ${name} is gone`),
+    mend: () => engine.renewDevices(),
   };
 }
 
@@ -133,7 +156,7 @@ export function engineChecks(engine: Engine): Record<string, HealthCheck> {
 }
 
 function routesOf(
-  steerer: Steerer,
+  reconciler: Reconciler,
   engine: Engine,
   tables: Tables,
   publisher: Publisher,
@@ -141,8 +164,8 @@ function routesOf(
   return {
     '/services': () => describeServices(publisher.compiler),
     '/policies': () => describePolicies(tables.policy, (key) => hitsOf(engine, key)),
-    // What has gone of the rules and routes that lead packets here; empty if all is well.
-    '/steering': () => ({ missing: steerer.check() }),
+    // What has gone of the devices, rules and routes that lead packets here; empty if all is well.
+    '/steering': () => reconciler.status(),
   };
 }
 

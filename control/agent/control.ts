@@ -1,14 +1,15 @@
 // What every agent does, whatever translates: the cluster's objects in tables, changes of them to a sink, and whoever
 // asks is told.
-import { parseRange } from '../../datapath/wire/address.ts';
+import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { Tables } from '../model/tables.ts';
 import { readLocalAddresses } from '../node/apply.ts';
+import type { Reconciler } from '../node/reconcile.ts';
 import { type AdminRoutes, closeAdmin, serveAdmin } from './admin.ts';
 import { followCluster, SOURCES } from './follow.ts';
 import { HealthServers, NODE_HEALTH_PORT } from './health.ts';
-import { checkTables, type HealthCheck, HealthMonitor } from './health-monitor.ts';
+import { checkSteering, checkTables, type HealthCheck, HealthMonitor } from './health-monitor.ts';
 import { keepLease } from './lease.ts';
 import type { AgentOptions } from './options.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
@@ -20,6 +21,8 @@ export interface ControlOptions {
   client: KubeClient;
   site: Site;
   sink: ImageSink;
+  /** What the agent has applied to the system is held against what is there. */
+  reconciler: Pick<Reconciler, 'status' | 'stop'>;
   around?: PublisherOptions['around'];
   /** What else than the tables makes the agent unhealthy, by the name of the part. */
   checks: Record<string, HealthCheck>;
@@ -30,7 +33,7 @@ export interface ControlOptions {
 
 /** Starts it; tables follow once the API server has answered. Throws KubetunError KT_ADMIN_SOCKET. */
 export async function startControl(about: ControlOptions): Promise<{ stop(): void }> {
-  const { options, client, site, sink, around, checks, log } = about;
+  const { options, client, site, sink, around, checks, reconciler, log } = about;
   const { node, lease, admin } = options;
   const clock = SYSTEM_CLOCK;
   const tables = new Tables(node);
@@ -46,11 +49,17 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
     ...{ clock, log },
   });
   const monitor = new HealthMonitor({
-    ...{ checks: { tables: checkTables(publisher), ...checks }, clock, log },
+    checks: {
+      ...{ tables: checkTables(publisher), steering: checkSteering(reconciler) },
+      ...checks,
+    },
+    ...{ clock, log },
   });
   followAddresses(tables, publisher);
+  const steered = parseAddress(site.address)!;
   // What was started last ends first, also where starting fails half way.
   const started = new DisposableStack();
+  started.defer(() => reconciler.stop());
   started.defer(() => client.close());
   started.defer(() => publisher.stop());
   started.defer(() => monitor.stop());
@@ -63,10 +72,10 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
     });
     started.defer(() => health.stop());
     syncHealth = () => health.sync();
-    const informers = followCluster(client, tables, publisher, log, (address) => {
-      if (address !== site.address) {
-        log.warn({ node: address, steered: site.address }, 'Node address and steered one differ');
-      }
+    const informers = followCluster(client, tables, publisher, log, steered, (address) => {
+      if (address === site.address) return;
+      const message = 'the Node object names another InternalIP than the one that is steered';
+      log.warn({ node: address, steered: site.address, next: 'restart the agent' }, message);
     });
     started.defer(() => {
       for (const informer of informers) informer.stop();

@@ -73,6 +73,8 @@ export function sourceStarter(
  * Starts the informers that keep the tables true and tell the publisher. Pods and Namespaces are followed from the first
  * NetworkPolicy on.
  *
+ * @param steered the address that this node is steered with, int32: whatever the cluster says, it is the first, for
+ *   what is masqueraded with another one finds no way back.
  * @param onOwnAddress told the primary address that the cluster gives this node, when it changes.
  */
 export function followCluster(
@@ -80,6 +82,7 @@ export function followCluster(
   tables: Tables,
   publisher: Publisher,
   log: Log,
+  steered: number,
   onOwnAddress: (address: string) => void,
 ): Informer<unknown>[] {
   const start = sourceStarter(client, publisher, log);
@@ -108,9 +111,9 @@ export function followCluster(
       'Node',
       readNode,
       (row, before) => {
-        tables.putNode(row);
         const address = row.addresses[0];
-        if (row.name !== tables.nodeName || address === undefined) return;
+        if (row.name !== tables.nodeName || address === undefined) return tables.putNode(row);
+        tables.putNode({ ...row, addresses: [...new Set([steered, ...row.addresses])] });
         if (before?.addresses[0] !== address) onOwnAddress(formatAddress(address));
       },
       (row) => tables.deleteNode(row),

@@ -1,17 +1,27 @@
 // The agent of a node whose kernel translates: the tables and the compiler of every agent, and rules of nftables in the
 // datapath's place.
+import { openNetworkEvents, openNftGeneration } from '../../datapath/io/netlink.ts';
 import { connectKube } from '../kube/client.ts';
 import { requireNft } from '../nftables/nft.ts';
 import { RulesetWriter } from '../nftables/writer.ts';
-import { readUplink } from '../node/apply.ts';
+import { readUplink, steeringPart } from '../node/apply.ts';
+import { Reconciler } from '../node/reconcile.ts';
+import { PODS_RULE, PREF_LOCAL_FIRST } from '../node/rule.ts';
+import type { SteeringPlan } from '../node/steering.ts';
 import { describePolicies } from '../policy/describe.ts';
 import { startControl } from './control.ts';
 import { describeServices } from './describe.ts';
 import { requireFit } from './fit.ts';
 import type { Agent, AgentOptions } from './options.ts';
+import { SYSTEM_CLOCK } from './pacer.ts';
 import type { Log } from './publisher.ts';
 import { siteOf } from './site.ts';
 
+/** The kernel routes as ever; in a lab a rule leads to the node's pods. */
+const TWIN_STEERING: SteeringPlan = {
+  ...{ setup: [], rules: [PODS_RULE], localPref: PREF_LOCAL_FIRST },
+  sysctls: [['ip_forward', '1']],
+};
 const NOTHING = { allowed: 0, dropped: 0, audited: 0 };
 
 /** Starts it; what an agent before it put in force stays until the tables have synced. Throws KubetunError. */
@@ -20,9 +30,25 @@ export async function startTwin(options: AgentOptions, log: Log): Promise<Agent>
   requireNft();
   const client = connectKube(options.kubeconfig, options.access);
   const site = await siteOf(client, options, readUplink(options.uplink));
-  const writer = new RulesetWriter(log);
+  const generation = openNftGeneration();
+  const writer = new RulesetWriter(generation, log);
+  const changes = openNetworkEvents();
+  const steering = steeringPart(TWIN_STEERING, options.tun, site.address);
+  steering.mend();
+  const reconciler = new Reconciler({
+    parts: [steering, writer],
+    events: {
+      // Both are asked: what the first has heard it does not say again.
+      heard: () => [changes.heard(), writer.heard()].includes(true),
+      close() {
+        changes.close();
+        generation.close();
+      },
+    },
+    ...{ clock: SYSTEM_CLOCK, log },
+  });
   const control = await startControl({
-    ...{ options, client, site, log },
+    ...{ options, client, site, reconciler, log },
     sink: writer,
     checks: {},
     routes: (tables, publisher, monitor) => ({
@@ -35,6 +61,7 @@ export async function startTwin(options: AgentOptions, log: Log): Promise<Agent>
         pid: process.pid,
         ...monitor.report(),
       }),
+      '/steering': () => reconciler.status(),
       '/services': () => describeServices(publisher.compiler),
       '/policies': () =>
         describePolicies(tables.policy, () => ({ ingress: NOTHING, egress: NOTHING })),

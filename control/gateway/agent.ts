@@ -1,14 +1,15 @@
 // The agent of a gateway: the same datapath as a node's, with tables of Nodes and load balancers in place of endpoints.
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { gatewayTimeouts } from '../../datapath/flow/timeouts.ts';
+import { openNetworkEvents } from '../../datapath/io/netlink.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import { type AdminRoutes, closeAdmin, serveAdmin } from '../agent/admin.ts';
-import { commonRoutes, engineChecks } from '../agent/agent.ts';
+import { commonRoutes, devicesOf, engineChecks } from '../agent/agent.ts';
 import { describeServices } from '../agent/describe.ts';
 import { requireFit } from '../agent/fit.ts';
 import { sourceStarter } from '../agent/follow.ts';
-import { checkTables, HealthMonitor } from '../agent/health-monitor.ts';
+import { checkSteering, checkTables, HealthMonitor } from '../agent/health-monitor.ts';
 import type { Agent, AgentOptions } from '../agent/options.ts';
 import { SYSTEM_CLOCK } from '../agent/pacer.ts';
 import { type Log, Publisher } from '../agent/publisher.ts';
@@ -16,19 +17,14 @@ import { connectKube, type KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import { objectKey } from '../model/parse.ts';
 import { Tables } from '../model/tables.ts';
-import {
-  applySteering,
-  checkSteering,
-  readOutside,
-  readRoutesIn,
-  readUplink,
-} from '../node/apply.ts';
+import { readOutside, readUplink, steeringPart } from '../node/apply.ts';
 import { ipBatch } from '../node/ip.ts';
+import { Reconciler } from '../node/reconcile.ts';
 import { HealthAsker } from './ask.ts';
 import { Balancers } from './balancers.ts';
 import { HealthChecks } from './health.ts';
 import { gatewayNode, gatewayRanges } from './place.ts';
-import { BalancerRoutes } from './routes.ts';
+import { BalancerRoutes, readBalancerRoutes } from './routes.ts';
 import { readBackend, readBalancer } from './rows.ts';
 import { planGatewaySteering } from './steering.ts';
 
@@ -67,11 +63,13 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
       log: (message) => log.warn({}, message),
     });
     started.defer(() => engine.stop());
-    applySteering(steering);
+    const steered = steeringPart(steering, tun, address);
+    steered.mend();
     const tables = new Tables(node);
     const outside = readOutside(uplink, tun).map((text) => parseAddress(text)!);
     tables.putNode(gatewayNode(node, parseAddress(address)!, outside));
-    const routes = new BalancerRoutes(readRoutesIn(publicRange));
+    const routes = new BalancerRoutes(readBalancerRoutes(publicRange));
+    const diffRoutes = () => routes.diff(readBalancerRoutes(publicRange));
     const syncRoutes = () => carryOut(routes.take(followed.balancers.routes()), log);
     const publisher = new Publisher({
       ...{ nodeName: node, ranges, tables, sink: engine.writer, sources: SOURCES },
@@ -87,15 +85,27 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
       followed.asker.stop();
       for (const informer of followed.informers) informer.stop();
     });
-    const missing = () => checkSteering(steering, tun);
+    const reconciler = new Reconciler({
+      parts: [
+        devicesOf(engine),
+        steered,
+        {
+          missing: () => diffRoutes().map((line) => `ip ${line}`),
+          mend: () => carryOut(diffRoutes(), log),
+        },
+      ],
+      ...{ events: openNetworkEvents(), clock: SYSTEM_CLOCK, log },
+    });
+    started.defer(() => reconciler.stop());
+    const checks = { steering: checkSteering(reconciler), ...engineChecks(engine) };
     const monitor = new HealthMonitor({
-      checks: { tables: checkTables(publisher), ...engineChecks(engine) },
+      checks: { tables: checkTables(publisher), ...checks },
       ...{ clock: SYSTEM_CLOCK, log },
     });
     started.defer(() => monitor.stop());
     const routesOf = {
       ...commonRoutes(options, engine, publisher, monitor),
-      ...adminRoutes(publisher, followed.balancers, missing),
+      ...adminRoutes(publisher, followed.balancers, reconciler),
     };
     const server = await serveAdmin(options.admin, routesOf, log);
     started.defer(() => closeAdmin(server));
@@ -178,7 +188,7 @@ function followBalancers(client: KubeClient, tables: Tables, publisher: Publishe
 function adminRoutes(
   publisher: Publisher,
   balancers: Balancers,
-  missing: () => string[],
+  reconciler: Reconciler,
 ): AdminRoutes {
   return {
     // The image says Local of all, so that clients keep their addresses: people ask for the Service's own policy.
@@ -188,6 +198,6 @@ function adminRoutes(
         externalPolicy: balancers.isLocal(service.service) ? 'Local' : 'Cluster',
       })),
     '/policies': () => [],
-    '/steering': () => ({ missing: missing() }),
+    '/steering': () => reconciler.status(),
   };
 }

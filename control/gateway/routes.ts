@@ -1,12 +1,14 @@
 // Routes of a gateway to load balancer addresses that nodes capture themselves: by all of the nodes that may have them.
 
-export class BalancerRoutes {
-  /** Address -> its route; null for one that a predecessor left. */
-  readonly #installed: Map<string, string | null>;
+import { ipJson } from '../node/ip.ts';
 
-  /** @param installed addresses that a predecessor left routes to. */
-  constructor(installed: Iterable<string>) {
-    this.#installed = new Map([...installed].map((address) => [address, null]));
+export class BalancerRoutes {
+  /** Address -> the `ip -batch` line of its route. */
+  readonly #installed: Map<string, string>;
+
+  /** @param observed routes that a predecessor left, as `readBalancerRoutes` reads them. */
+  constructor(observed: ReadonlyMap<string, string>) {
+    this.#installed = new Map(observed);
   }
 
   /** `ip -batch` lines by which these addresses are sent to these nodes, and no others; they count as carried out. */
@@ -25,6 +27,40 @@ export class BalancerRoutes {
     }
     return lines;
   }
+
+  /** `ip -batch` lines from the routes that are there to those that were asked for. */
+  diff(observed: ReadonlyMap<string, string>): string[] {
+    const stray = [...observed.keys()].filter((address) => !this.#installed.has(address));
+    return [
+      ...[...this.#installed]
+        .filter(([a, line]) => observed.get(a) !== line)
+        .map(([, line]) => line),
+      ...stray.map((address) => `route del ${address}/32`),
+    ];
+  }
+}
+
+interface RouteJson {
+  dst: string;
+  gateway?: string;
+  nexthops?: { gateway?: string }[];
+}
+
+/** Routes of the main table to addresses of a range, by address, each as the line that makes it. */
+export function readBalancerRoutes(range: string): Map<string, string> {
+  const routes = ipJson<RouteJson>('-4', 'route', 'show', 'root', range) ?? [];
+  return new Map(
+    routes.map(({ dst, gateway, nexthops = [] }) => {
+      const nodes = [gateway, ...nexthops.map((hop) => hop.gateway)];
+      return [
+        dst,
+        routeLine(
+          dst,
+          nodes.filter((node) => node !== undefined),
+        ),
+      ];
+    }),
+  );
 }
 
 function routeLine(address: string, nodes: string[]): string {

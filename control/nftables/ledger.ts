@@ -42,6 +42,11 @@ export class Ledger {
     return { before: new Map(), after };
   }
 
+  /** Every key with its value, as of now. */
+  *entries(): Iterable<[key: string, value: string]> {
+    for (const [key, { value }] of this.#now) yield [key, value];
+  }
+
   #touch(key: string): void {
     if (!this.#touched.has(key)) this.#touched.set(key, this.#now.get(key)?.value ?? null);
   }

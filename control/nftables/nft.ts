@@ -1,7 +1,7 @@
 // The one place of the agent that runs nft(8), in the network namespace of this process.
 import { spawnSync } from 'node:child_process';
 import { KubetunError } from '../../datapath/error.ts';
-import { TABLE } from './ruleset.ts';
+import { type ObservedTable, TABLE } from './ruleset.ts';
 
 const OUTPUT_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -55,6 +55,29 @@ export function readClients(): RememberedClient[] {
       element: `${val} timeout ${timeout}s expires ${Math.max(expires, 1)}s`,
     }));
   });
+}
+
+interface ObjectJson {
+  chain?: { name: string };
+  rule?: { chain: string };
+  set?: { name: string; elem?: unknown[] };
+  map?: { name: string; elem?: unknown[] };
+}
+
+/** The table that is in force, in counts; null if there is none. */
+export function readTable(): ObservedTable | null {
+  const { status, stdout } = run(['-j', 'list', 'table', ...TABLE.split(' ')]);
+  if (status !== 0) return null;
+  const { nftables } = JSON.parse(stdout) as { nftables: ObjectJson[] };
+  const chains = new Map<string, number>();
+  const sets = new Map<string, number>();
+  for (const { chain, rule, set, map } of nftables) {
+    if (chain) chains.set(chain.name, chains.get(chain.name) ?? 0);
+    if (rule) chains.set(rule.chain, (chains.get(rule.chain) ?? 0) + 1);
+    const held = set ?? map;
+    if (held) sets.set(held.name, held.elem?.length ?? 0);
+  }
+  return { chains, sets };
 }
 
 /** Takes the table off, if there is one; connections keep their translation until the kernel forgets them. */

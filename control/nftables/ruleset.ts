@@ -14,6 +14,12 @@ import { chainOf, denialOf, protoName, rulesOf, type ServiceRules } from './serv
 
 export const TABLE = 'ip kubetun';
 
+/** The table that is in force: rules by chain, elements by set or map. */
+export interface ObservedTable {
+  chains: Map<string, number>;
+  sets: Map<string, number>;
+}
+
 interface Held {
   entry: ServiceEntry | null;
   /** Its frontends, by element key. */
@@ -77,6 +83,32 @@ export class Ruleset {
       this.#chains.takeChanges(),
       this.#elements.takeChanges(),
     );
+  }
+
+  /** What of the table differs from what is said of it, one line each. */
+  diff(observed: ObservedTable | null): string[] {
+    if (!observed) return [`table ${TABLE} is gone`];
+    const missing: string[] = [];
+    for (const [name, rules] of this.#chains.entries()) {
+      const wanted = rules === '' ? 0 : rules.split('\n').length;
+      const count = observed.chains.get(name) ?? null;
+      if (count !== wanted) missing.push(`chain ${name} has ${count ?? 'no'} rules, not ${wanted}`);
+    }
+    const elements = new Map<string, number>();
+    for (const [key] of this.#elements.entries()) {
+      const set = key.split(' ', 1)[0]!;
+      elements.set(set, (elements.get(set) ?? 0) + 1);
+    }
+    for (const [name, what] of this.#sets.entries()) {
+      const wanted = elements.get(name) ?? 0;
+      const count = observed.sets.get(name) ?? null;
+      // The kernel fills the sets of clients by itself.
+      if (count === null) missing.push(`${kindOf(what)} ${name} is gone`);
+      else if (!isDynamic(what) && count !== wanted) {
+        missing.push(`${kindOf(what)} ${name} has ${count} elements, not ${wanted}`);
+      }
+    }
+    return missing;
   }
 
   #takeNode(node: NodeEntry): void {
@@ -144,6 +176,10 @@ export class Ruleset {
     for (const name of sets.keys()) this.#sets.release(name);
     for (const element of elements.keys()) this.#elements.release(element);
   }
+}
+
+function isDynamic(what: string): boolean {
+  return /\bflags\b[^;]*\bdynamic\b/.test(what);
 }
 
 function noRules(): ServiceRules {

@@ -1,23 +1,49 @@
+import type { NftGeneration } from '../../datapath/io/netlink.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
 import type { PolicySurvivors } from '../../datapath/policy/policy-reader.ts';
 import type { ImageSink, Log } from '../agent/publisher.ts';
-import { applyNft, readClients } from './nft.ts';
+import type { Part } from '../node/reconcile.ts';
+import { applyNft, readClients, readTable } from './nft.ts';
 import { Ruleset, TABLE } from './ruleset.ts';
 
 /**
  * Puts images in force as an nftables table of this network namespace. The first publish replaces the table that is
  * there, of whatever agent; later ones say what differs. Each is one transaction.
  */
-export class RulesetWriter implements ImageSink {
+export class RulesetWriter implements ImageSink, Part {
   readonly #ruleset = new Ruleset();
   readonly #log: Log;
   #generation = 0;
   /** Nothing is in force yet, or it is not known what is. */
   #wholeDue = true;
   #warned = false;
+  readonly #kernel: Pick<NftGeneration, 'read'>;
+  /** The kernel's number when the table was last known to be as it was said; null if that has to be found out. */
+  #known: number | null = null;
 
-  constructor(log: Log) {
+  constructor(kernel: Pick<NftGeneration, 'read'>, log: Log) {
+    this.#kernel = kernel;
     this.#log = log;
+  }
+
+  /** True if a transaction of others may have changed the table. Costs two system calls. */
+  heard(): boolean {
+    const number = this.#kernel.read();
+    return !this.#wholeDue && number !== null && number !== this.#known;
+  }
+
+  /** What of the table is not in force. It is listed only after a transaction of others: it may be long. */
+  missing(): string[] {
+    const number = this.#kernel.read();
+    if (this.#wholeDue || (number !== null && number === this.#known)) return [];
+    const missing = this.#ruleset.diff(readTable());
+    if (missing.length === 0) this.#known = number;
+    return missing;
+  }
+
+  /** Replaces the table if it is not as it was said. */
+  mend(): void {
+    if (this.missing().length > 0) this.#apply(this.#takeOver(), true);
   }
 
   get generation(): number {
@@ -49,11 +75,21 @@ export class RulesetWriter implements ImageSink {
       this.#warned = true;
       this.#log.warn({}, 'NetworkPolicies are not enforced on this node: it runs --proxy nftables');
     }
-    const commands = this.#wholeDue ? this.#takeOver() : this.#ruleset.changes();
+    const isWhole = this.#wholeDue;
+    const commands = isWhole ? this.#takeOver() : this.#ruleset.changes();
     this.#wholeDue = true;
-    if (commands.length > 0) applyNft(commands);
+    if (commands.length > 0) this.#apply(commands, isWhole);
     this.#wholeDue = false;
     return ++this.#generation;
+  }
+
+  #apply(commands: string[], isWhole: boolean): void {
+    const before = this.#kernel.read();
+    applyNft(commands);
+    const after = this.#kernel.read();
+    const isAlone = before !== null && after === before + 1;
+    // The whole makes good what others have done before; a part of it does not.
+    this.#known = isAlone && (isWhole || before === this.#known) ? after : null;
   }
 
   /** The whole table, with the clients that the one before it remembers. */

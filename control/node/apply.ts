@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
 import { parseAddress } from '../../datapath/wire/address.ts';
 import { ipBatch, ipJson } from './ip.ts';
+import type { Part } from './reconcile.ts';
 import {
   diffRules,
   isOurs,
@@ -19,12 +20,17 @@ const SYSCTL_ROOT = '/proc/sys/net/ipv4';
 interface LinkJson {
   ifname: string;
   mtu: number;
+  txqlen?: number;
+  flags?: string[];
   addr_info?: { family: string; local: string; scope: string }[];
 }
 
 interface RouteJson {
   dst: string;
   dev?: string;
+  /** Absent for the main table. */
+  table?: string;
+  prefsrc?: string;
 }
 
 /** The device that leads to the other nodes. */
@@ -78,10 +84,12 @@ export function isLocalAddress(address: string): boolean {
  * Brings a plan about; what is there already stays untouched, so that repeating it disturbs no packet. If it
  * fails on a node that was not steered before, no rule of it stays. Throws KubetunError KT_IP, KT_SYSCTL.
  */
-export function applySteering(plan: SteeringPlan): void {
+export function applySteering(plan: SteeringPlan, tun: string): void {
+  const observed = observeSteering(tun);
   for (const [path, value] of plan.sysctls) writeSysctl(path, value);
   ipBatch(plan.setup);
-  const before = readRules();
+  ipBatch(strayRoutes(plan, observed));
+  const before = observed.rules;
   try {
     ipBatch(diffRules(before, plan.rules, plan.localPref));
   } catch (error) {
@@ -90,33 +98,102 @@ export function applySteering(plan: SteeringPlan): void {
   }
 }
 
-/** What of a plan is not in force, one line each; empty if all is well. */
-export function checkSteering(plan: SteeringPlan, tun: string): string[] {
-  const missing = diffRules(readRules(), plan.rules, plan.localPref);
+/** What there is of what a plan speaks of. */
+export interface Observed {
+  rules: Rule[];
+  /** Routes through the TUN device in any table, and all of TABLE. */
+  routes: RouteJson[];
+  links: LinkJson[];
+  sysctl: (path: string) => string | null;
+}
+
+export function observeSteering(tun: string): Observed {
+  const through = ipJson<RouteJson>('-4', 'route', 'show', 'table', 'all', 'dev', tun) ?? [];
+  // What a question names its answer leaves out.
+  const ofTable = ipJson<RouteJson>('-4', 'route', 'show', 'table', String(TABLE)) ?? [];
+  return {
+    rules: readRules(),
+    routes: [
+      ...through.map((route) => ({ ...route, dev: tun })),
+      ...ofTable
+        .filter(({ dev }) => dev !== tun)
+        .map((route) => ({ ...route, table: String(TABLE) })),
+    ],
+    links: ipJson<LinkJson>('addr', 'show') ?? [],
+    sysctl: readSysctl,
+  };
+}
+
+/** What of a plan is not in force, one line each; empty if all is well. Pure. */
+export function diffSteering(plan: SteeringPlan, observed: Observed): string[] {
+  const missing = diffRules(observed.rules, plan.rules, plan.localPref);
   for (const [path, value] of plan.sysctls) {
-    const now = readSysctl(path);
+    const now = observed.sysctl(path)?.split(/\s+/).join(' ');
     if (now !== value) missing.push(`${path} is ${now ?? 'absent'}, not ${value}`);
   }
-  const routes = [
-    ...(ipJson<RouteJson>('route', 'show', 'table', String(TABLE)) ?? []),
-    ...(ipJson<RouteJson>('route', 'show', 'dev', tun) ?? []).map((r) => ({ ...r, dev: tun })),
-  ];
-  for (const line of plan.setup.filter((l) => l.startsWith('route replace '))) {
-    const destination = line.split(' ')[2];
-    if (!routes.some((r) => r.dst === destination && r.dev === tun)) missing.push(line);
+  missing.push(...plan.setup.filter((line) => !isSetUp(line, observed)));
+  return [...missing, ...strayRoutes(plan, observed).map((line) => `ip ${line}`)];
+}
+
+/** A plan that does not change. `address` is the node's own. */
+export function steeringPart(plan: SteeringPlan, tun: string, address: string): Part {
+  return {
+    missing() {
+      const observed = observeSteering(tun);
+      return [...diffSteering(plan, observed), ...missingAddress(address, observed.links)];
+    },
+    mend: () => applySteering(plan, tun),
+  };
+}
+
+/** Steering with an address that the node has lost leads its answers astray; only its people can give it back. */
+export function missingAddress(address: string, links: LinkJson[]): string[] {
+  const has = links.some((link) => (link.addr_info ?? []).some(({ local }) => local === address));
+  return has
+    ? []
+    : [`no device has the node's address ${address}: give it back, or restart the agent`];
+}
+
+/** `ip -batch` lines that take routes out of TABLE that no plan has there. */
+function strayRoutes({ setup }: SteeringPlan, { routes }: Observed): string[] {
+  const wanted = setup
+    .map(words)
+    .filter(({ table }) => table === String(TABLE))
+    .map(({ route, dev }) => `${route} ${dev}`);
+  return routes
+    .filter(({ table, dst, dev }) => table === String(TABLE) && !wanted.includes(`${dst} ${dev}`))
+    .map(({ dst, dev }) => `route del ${dst}${dev ? ` dev ${dev}` : ''} table ${TABLE}`);
+}
+
+/** A line of a plan's setup as what it names: `route` is the destination, `addr` the address. */
+function words(line: string): Record<string, string> {
+  const named = [...line.matchAll(/(\S+) (?:(?:replace|set) (?:dev )?)?(\S+)/g)];
+  return Object.fromEntries(named.map(([, key, value]) => [key!, value!]));
+}
+
+function isSetUp(line: string, { routes, links }: Observed): boolean {
+  const want = words(line);
+  if (want.route !== undefined) {
+    return routes.some(
+      ({ dst, dev, table, prefsrc }) =>
+        dst === want.route && dev === want.dev && table === want.table && prefsrc === want.src,
+    );
   }
-  return missing;
+  const link = links.find(({ ifname }) => ifname === (want.link ?? want.dev));
+  if (!link) return false;
+  if (want.addr !== undefined) {
+    const address = want.addr.split('/')[0];
+    return (link.addr_info ?? []).some(({ local }) => local === address);
+  }
+  const isUp = (link.flags ?? []).includes('UP');
+  const has = (wanted: string | undefined, value?: number) =>
+    wanted === undefined || wanted === String(value);
+  return isUp && has(want.mtu, link.mtu) && has(want.txqueuelen, link.txqlen);
 }
 
 /** Destinations of the routes to captured addresses that are there. */
 export function readCapturedRoutes(): string[] {
   const routes = ipJson<RouteJson>('route', 'show', 'table', String(TABLE_CAPTURED)) ?? [];
-  return routes.map((route) => route.dst);
-}
-
-/** Addresses of a range that the main table has routes of their own to. */
-export function readRoutesIn(range: string): string[] {
-  const routes = ipJson<RouteJson>('-4', 'route', 'show', 'root', range) ?? [];
   return routes.map((route) => route.dst);
 }
 

@@ -46,13 +46,30 @@ export class CapturedRoutes {
     const fresh = [...wanted].filter((address) => !this.#installed.has(address));
     for (const address of gone) this.#installed.delete(address);
     for (const address of fresh) this.#installed.add(address);
-    const table = `table ${TABLE_CAPTURED}`;
     return {
-      before: gone.map((address) => `route del ${address} dev ${this.#tun} ${table}`),
-      after: fresh.map(
-        (address) => `route replace ${address} dev ${this.#tun} src ${this.#nodeAddress} ${table}`,
-      ),
+      before: gone.map((address) => this.#deleteLine(address)),
+      after: fresh.map((address) => this.#replaceLine(address)),
     };
+  }
+
+  /** `ip -batch` lines from the destinations that are in the table to those that should be; the latter first. */
+  diff(observed: string[]): string[] {
+    const have = new Set(observed);
+    const missing = [...this.#installed].filter((address) => !have.has(address));
+    const stray = observed.filter((address) => !this.#installed.has(address));
+    return [
+      ...missing.map((address) => this.#replaceLine(address)),
+      ...stray.map((address) => `route del ${address} table ${TABLE_CAPTURED}`),
+    ];
+  }
+
+  #deleteLine(address: string): string {
+    return `route del ${address} dev ${this.#tun} table ${TABLE_CAPTURED}`;
+  }
+
+  #replaceLine(address: string): string {
+    const to = `dev ${this.#tun} src ${this.#nodeAddress} table ${TABLE_CAPTURED}`;
+    return `route replace ${address} ${to}`;
   }
 
   #count({ address, kind }: FrontendEntry, by: number): void {

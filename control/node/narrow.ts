@@ -10,6 +10,7 @@ import {
   TABLE,
 } from './rule.ts';
 import {
+  apiRules,
   PROTOCOLS,
   QUEUE_PACKETS,
   type SteeringInput,
@@ -47,7 +48,7 @@ export function planNarrowSteering(input: SteeringInput): SteeringPlan {
     ],
     rules: [...guardRules(input), ...ownRules(input), ...nodeRules(input), ...serviceRules(input)],
     localPref: PREF_LOCAL_NARROW,
-    sysctls: tunSysctls(tun),
+    sysctls: [['ip_forward', '1'], ...tunSysctls(tun)],
   };
 }
 
@@ -60,9 +61,10 @@ function guardRules({ tun, serviceRange }: SteeringInput): Rule[] {
 }
 
 /** What the node's own sockets send to others than Services. */
-function ownRules({ podRanges, ephemeralPorts }: SteeringInput): Rule[] {
+function ownRules({ podRanges, ephemeralPorts, api }: SteeringInput): Rule[] {
   return [
     { pref: 3, iif: 'lo', to: '127.0.0.0/8', action: PLAINLY },
+    ...apiRules(3, PLAINLY, api),
     // The node's ICMP errors quote translated packets.
     ...ICMP_ERRORS.map(
       (dports): Rule => ({ pref: 4, iif: 'lo', protocol: 'icmp', dports, action: STEER }),

@@ -4,6 +4,11 @@
 export const TABLE = 100;
 /** Routing table of the captured addresses outside the Service range; for the node's own packets only. */
 export const TABLE_CAPTURED = 101;
+/**
+ * Routing table of the node's own pods, in a lab. Only a rule of ours leads there, so that without our rules no packet
+ * finds a pod, and a loose reverse path filter takes none from one.
+ */
+const TABLE_PODS = 102;
 /** Where the local table is looked up: behind our rules, so that the node's own addresses are steered too. */
 export const PREF_LOCAL = 32_000;
 /** The same on a gateway, whose own addresses are nobody's but its own. */
@@ -22,6 +27,9 @@ export const PLAINLY_NARROW = `goto ${PREF_LOCAL_NARROW}`;
 export const MAIN = 'goto 32766';
 export const STEER = `lookup ${TABLE}`;
 export const CAPTURED = `lookup ${TABLE_CAPTURED}`;
+
+/** Leads to the node's own pods, right behind local addresses. */
+export const PODS_RULE: Rule = { pref: PREF_LOCAL + 1, action: `lookup ${TABLE_PODS}` };
 
 /** A routing rule, in the terms of ip-rule(8). */
 export interface Rule {
@@ -105,10 +113,13 @@ const ACTIONS_OURS = new Set([
 
 /** True if a rule can only have come from a plan of this kind. */
 export function isOurs(rule: Rule): boolean {
+  if (rule.pref === PODS_RULE.pref) return rule.action === PODS_RULE.action;
   return rule.pref > 0 && rule.pref < PREF_MAX && ACTIONS_OURS.has(rule.action);
 }
 
 const LOCAL_FIRST = `pref ${PREF_LOCAL_FIRST} lookup local`;
+/** `ip rule flush` takes them off, and what has no rule of ours then goes nowhere. */
+const KERNEL_RULES = ['pref 32766 lookup main', 'pref 32767 lookup default'];
 const LOCALS_BEHIND = [PREF_LOCAL, PREF_LOCAL_NARROW].map((pref) => `pref ${pref} lookup local`);
 
 /**
@@ -122,7 +133,7 @@ export function diffRules(current: Rule[], wanted: Rule[], localPref: number): s
   const behind = `pref ${localPref} lookup local`;
   const have = new Set(current.map(formatRule));
   const want = new Set(wanted.map(formatRule));
-  const added = [behind, ...want].filter((text) => !have.has(text));
+  const added = [behind, ...KERNEL_RULES, ...want].filter((text) => !have.has(text));
   const stale = current
     .filter(isOurs)
     .map(formatRule)

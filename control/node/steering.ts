@@ -1,7 +1,7 @@
 // Which packets of a node pass its TUN device: routing rules and routes, as a pure plan. The number of rules does
 // not depend on the number of pods. Every one of them was probed on Linux 6.18; the reasons are beside them.
 import type { PortRange } from './own-ports.ts';
-import { CAPTURED, PLAINLY, PREF_LOCAL, type Rule, STEER, TABLE } from './rule.ts';
+import { CAPTURED, PLAINLY, PODS_RULE, PREF_LOCAL, type Rule, STEER, TABLE } from './rule.ts';
 
 /** Every pod's gateway: an address that each node has on lo. */
 export const POD_GATEWAY = '169.254.1.1';
@@ -26,6 +26,13 @@ export interface SteeringInput {
   ephemeralPorts: [number, number];
   /** Other ports of the node's address that Services capture; absent for none. */
   ownPorts?: readonly PortRange[];
+  /** The API server; absent where it is reached through a Service. */
+  api?: ApiEndpoint;
+}
+
+export interface ApiEndpoint {
+  address: string;
+  port: number;
 }
 
 export interface SteeringPlan {
@@ -53,9 +60,16 @@ export function planSteering(input: SteeringInput): SteeringPlan {
       ...nodeRules(input),
       ...forwardRules(input),
       ...strayRules(input),
+      PODS_RULE,
     ],
     localPref: PREF_LOCAL,
-    sysctls: tunSysctls(tun),
+    sysctls: [
+      // First: a change of it resets others.
+      ['ip_forward', '1'],
+      // With rules by protocol, packets of connected local sockets would die on the way to the TUN.
+      ['ip_early_demux', '0'],
+      ...tunSysctls(tun),
+    ],
   };
 }
 
@@ -84,6 +98,13 @@ function guardRules(input: SteeringInput): Rule[] {
   ];
 }
 
+/** The node's own way to its API server, before all that Services may capture. */
+export function apiRules(pref: number, action: string, api?: ApiEndpoint): Rule[] {
+  if (!api) return [];
+  const { address: to, port } = api;
+  return [{ pref, iif: 'lo', to, protocol: 'tcp', dports: [port, port], action }];
+}
+
 /** What the node itself sends. */
 function nodeRules(input: SteeringInput): Rule[] {
   const { nodeAddress, podRanges, nodePorts, snatPorts, ownPorts = [] } = input;
@@ -98,6 +119,7 @@ function nodeRules(input: SteeringInput): Rule[] {
     }));
   return [
     { pref: 2, iif: 'lo', to: '127.0.0.0/8', action: PLAINLY },
+    ...apiRules(2, PLAINLY, input.api),
     // The node's ICMP errors quote translated packets.
     { pref: 3, iif: 'lo', protocol: 'icmp', action: STEER },
     // To its own NodePorts; and the answers of host endpoints to masqueraded clients.

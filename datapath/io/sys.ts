@@ -13,6 +13,7 @@ export const ELOOP = 40;
 export const EBUSY = 16;
 export const EINVAL = 22;
 export const ENOSPC = 28;
+export const ENOBUFS = 105;
 
 const O_RDONLY = constants.O_RDONLY;
 const O_RDWR = 2;
@@ -35,6 +36,8 @@ const TIOCGPTN = 0x80045430;
 const TIOCSWINSZ = 0x5414;
 const CLONE_NEWNET = 0x40000000;
 const AF_INET = 2;
+const AF_NETLINK = 16;
+const SOCK_RAW_FLAGS = 3 | O_NONBLOCK | O_CLOEXEC;
 const SOCK_STREAM_FLAGS = 1 | O_NONBLOCK | O_CLOEXEC;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
@@ -54,6 +57,7 @@ const cSetsockopt = libc.func('int setsockopt(int fd, int l, int name, uint8_t *
 const cBind = libc.func('int bind(int fd, uint8_t *address, uint32_t n)');
 const cListen = libc.func('int listen(int fd, int backlog)');
 const cClose = libc.func('int close(int fd)');
+const cDup3 = libc.func('int dup3(int from, int to, int flags)');
 
 /** read(2) into an address; the count, or -1 with `errno()`. Never blocks on a non-blocking descriptor. */
 export const read: (fd: number, address: number, bytes: number) => number = libc.func(
@@ -108,6 +112,11 @@ export function openFile(
 
 export function closeFile(fd: number): void {
   cClose(fd);
+}
+
+/** Makes descriptor `to` mean what `from` means, in one step for every thread. Throws SystemError. */
+export function replaceFile(from: number, to: number): void {
+  must('dup3', `${from} ${to}`, cDup3(from, to, O_CLOEXEC));
 }
 
 /** ioctl(2) with a struct; throws SystemError. */
@@ -208,6 +217,26 @@ export function setNetworkNamespace(fd: number, path: string): void {
 /** A non-blocking IPv4 TCP socket in the calling thread's network namespace; its descriptor. */
 export function openTcp(name: string): number {
   return must('socket', name, cSocket(AF_INET, SOCK_STREAM_FLAGS, 0));
+}
+
+/**
+ * A non-blocking netlink socket of the calling thread's network namespace; its descriptor. Throws SystemError.
+ *
+ * @param groups multicast groups to hear, as a mask: bit n - 1 is group n.
+ */
+export function openNetlink(protocol: number, groups: number): number {
+  const fd = must('socket', 'netlink', cSocket(AF_NETLINK, SOCK_RAW_FLAGS, protocol));
+  const at = new Uint8Array(12); // struct sockaddr_nl
+  const view = new DataView(at.buffer);
+  view.setUint16(0, AF_NETLINK, true);
+  view.setUint32(8, groups, true);
+  try {
+    must('bind', 'netlink', cBind(fd, at, at.length));
+  } catch (error) {
+    cClose(fd);
+    throw error;
+  }
+  return fd;
 }
 
 /** A listening, non-blocking IPv4 TCP socket in the calling thread's network namespace; its descriptor. */

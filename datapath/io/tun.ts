@@ -7,6 +7,7 @@ import {
   ioctlNumber,
   openFile,
   read,
+  replaceFile,
   SystemError,
   write,
 } from './sys.ts';
@@ -38,6 +39,10 @@ export interface Tun {
   uso: boolean;
   read(address: number, bytes: number): number;
   write(address: number, bytes: number): number;
+  /** False once the device has been deleted, even if another one has its name. */
+  isAttached(): boolean;
+  /** Makes the device again; `fd` stays the same number, for every thread. Throws as `openTun` does. */
+  renew(): void;
   close(): void;
 }
 
@@ -65,6 +70,15 @@ function attach(fd: number, request: Uint8Array, name: string): void {
         );
       }
     }
+  }
+}
+
+function isAttached(fd: number): boolean {
+  try {
+    ioctl(fd, TUNGETIFF, new Uint8Array(IFREQ_BYTES));
+    return true;
+  } catch {
+    return false;
   }
 }
 
@@ -118,6 +132,12 @@ export function openTun(name: string): Tun {
       uso,
       read: (address, n) => read(fd, address, n),
       write: (address, n) => write(fd, address, n),
+      isAttached: () => isAttached(fd),
+      renew: () => {
+        const fresh = openTun(name);
+        replaceFile(fresh.fd, fd);
+        fresh.close();
+      },
       close: () => closeFile(fd),
     };
   } catch (error) {

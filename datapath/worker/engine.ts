@@ -37,7 +37,8 @@ export class Engine {
   readonly survived: boolean;
   readonly #file: ArenaFile;
   readonly #tun: Tun;
-  readonly #spoofed: Tun | null;
+  /** All devices: that one, and that of spoofed packets. */
+  readonly #tuns: Tun[];
   readonly #wakeFd: number;
   readonly #wakeWord = mapMemory(8);
   /** Memory of the worker. It belongs to the engine: a worker that dies can give nothing back. */
@@ -48,17 +49,14 @@ export class Engine {
   private constructor(options: EngineOptions, file: ArenaFile, tun: Tun, spoofed: Tun | null) {
     this.#file = file;
     this.#tun = tun;
-    this.#spoofed = spoofed;
+    this.#tuns = spoofed ? [tun, spoofed] : [tun];
     this.arena = file.arena;
     this.survived = file.survived;
     this.#wakeFd = eventfd();
     new BigInt64Array(this.#wakeWord.buffer)[0] = 1n;
     this.writer = new ImageWriter(file.arena);
     this.writer.onPublished = () => this.wake();
-    const ports = [
-      { name: tun.name, fd: tun.fd, spoofed: false },
-      ...(spoofed ? [{ name: spoofed.name, fd: spoofed.fd, spoofed: true }] : []),
-    ];
+    const ports = this.#tuns.map(({ name, fd }, n) => ({ name, fd, spoofed: n > 0 }));
     // One for each port, one for the eventfd, and a scratch word to read that into.
     this.#polled = mapMemory((ports.length + 2) * POLLFD_BYTES);
     const { flowsMax, imageWords } = file.arena.layout;
@@ -116,6 +114,16 @@ export class Engine {
     return this.#tun.name;
   }
 
+  /** Names of devices that have been deleted; the worker leaves them alone meanwhile. */
+  lostDevices(): string[] {
+    return this.#tuns.filter((tun) => !tun.isAttached()).map(({ name }) => name);
+  }
+
+  /** Makes deleted devices again; the worker reads them within 0.1 s. Throws KubetunError KT_TUN_*. */
+  renewDevices(): void {
+    for (const tun of this.#tuns) if (!tun.isAttached()) tun.renew();
+  }
+
   /** Makes the worker look at the arena now. */
   wake(): void {
     write(this.#wakeFd, this.#wakeWord.address, 8);
@@ -140,8 +148,7 @@ export class Engine {
   /** Ends the thread and lets go of the arena. The TUN device and the arena's file stay. */
   async stop(): Promise<void> {
     await this.#keeper.stop(() => this.wake());
-    this.#tun.close();
-    this.#spoofed?.close();
+    for (const tun of this.#tuns) tun.close();
     closeFile(this.#wakeFd);
     for (const memory of [this.#wakeWord, this.#batch, this.#polled]) unmap(memory);
     this.#file.close();

@@ -24,6 +24,8 @@ import { CONTROL_READY, CONTROL_STOP, POLLFD_BYTES, type WorkerInput } from './p
 import { warmUp } from './warm-up.ts';
 
 const TICK_MS = 100;
+/** In the place of a descriptor: poll leaves it alone. */
+const LOST = -1;
 const POLLIN_SHIFTED = POLLIN << 16;
 
 /** CLOCK_MONOTONIC in ms as a wrapping int32: the same for every agent of one boot, so ages survive a restart. */
@@ -57,7 +59,9 @@ function serve(input: WorkerInput): void {
     let idle = true;
     for (let n = 0; n < count; n++) {
       const { fd, spoofed } = input.ports[n]!;
-      if (!fill(d, b, fd, memory)) continue;
+      if (fds[n * 2] === LOST) continue;
+      if (!fill(d, b, fd, memory)) fds[n * 2] = LOST;
+      if (b.count === 0) continue;
       idle = false;
       if (spoofed) runSpoofed(d, b, now);
       else run(d, b, now);
@@ -67,6 +71,8 @@ function serve(input: WorkerInput): void {
       ticked = now;
       tick(d, now);
       d.header[H_NOW] = now;
+      // The engine puts another device behind the same descriptor.
+      for (let n = 0; n < count; n++) fds[n * 2] = input.ports[n]!.fd;
     }
     if (!idle) continue;
     poll(polled, count + 1, TICK_MS);
@@ -75,7 +81,7 @@ function serve(input: WorkerInput): void {
   }
 }
 
-/** Reads a batch from a port; false if there was nothing. */
+/** Reads a batch from a port, maybe an empty one; false if its device is gone, where poll would not wait. */
 function fill(d: Datapath, b: Batch, fd: number, memory: number): boolean {
   b.count = 0;
   for (;;) {
@@ -84,11 +90,12 @@ function fill(d: Datapath, b: Batch, fd: number, memory: number): boolean {
     const bytes = read(fd, memory + at, PACKET_BYTES_MAX);
     if (bytes > 0) b.push(bytes);
     else {
-      if (bytes < 0 && errno() !== EAGAIN) d.count(COUNT_READ_ERRORS);
-      break;
+      if (bytes >= 0 || errno() === EAGAIN) break;
+      d.count(COUNT_READ_ERRORS);
+      return false;
     }
   }
-  return b.count > 0;
+  return true;
 }
 
 /** Writes back what is to go on. */

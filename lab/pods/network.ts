@@ -6,7 +6,7 @@ import { namespaceLink } from '../host/namespaces.ts';
 import { endProcesses, processesInNamespaces } from '../host/process.ts';
 import { writeSysctls } from '../host/sysctl.ts';
 import { namespacePath } from '../state/names.ts';
-import { POD_GATEWAY, SPOOFED_LINK } from '../topology/topology.ts';
+import { POD_GATEWAY, SPOOFED_LINK, TABLE_PODS } from '../topology/topology.ts';
 
 export interface PodNetwork {
   netns: string;
@@ -17,6 +17,8 @@ export interface PodNetwork {
   mtu: number;
 }
 
+/** The dummy address of RFC 7600, which means nobody. */
+const DUMMY = '192.0.0.8/32';
 const SYSCTLS: [string, string][] = [
   ['ipv6/conf/all/disable_ipv6', '1'],
   ['ipv6/conf/default/disable_ipv6', '1'],
@@ -51,11 +53,17 @@ export async function makePodNetwork(pod: PodNetwork): Promise<void> {
   await tcBatch(pod.nodeNetns, [
     `qdisc add dev ${pod.link} clsact`,
     `filter add dev ${pod.link} ingress protocol ip pref 1 u32 match ip src ${pod.address}/32 classid 1:1`,
-    `filter add dev ${pod.link} ingress protocol ip pref 2 u32 match u32 0 0 action mirred egress redirect dev ${SPOOFED_LINK}`,
+    `filter add dev ${pod.link} ingress protocol arp pref 2 u32 match u32 0 0 classid 1:1`,
+    // Of all protocols: the kernel takes a VLAN tag with the number 0 off only behind this, and goes by what is inside.
+    `filter add dev ${pod.link} ingress protocol all pref 3 u32 match u32 0 0 action mirred egress redirect dev ${SPOOFED_LINK}`,
   ]);
+  // Loose: where no rule leads to the pod, as after a flush of all rules, nothing is taken from it either.
+  writeSysctls(pod.nodeNetns, [[`ipv4/conf/${pod.link}/rp_filter`, '2']]);
   await ipBatch(pod.nodeNetns, [
     `link set ${pod.link} up`,
-    `route replace ${pod.address}/32 dev ${pod.link}`,
+    // The filter takes nothing from a device without any address.
+    `addr replace ${DUMMY} dev ${pod.link} scope host`,
+    `route replace ${pod.address}/32 dev ${pod.link} table ${TABLE_PODS}`,
   ]);
 }
 

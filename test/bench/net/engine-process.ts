@@ -34,6 +34,7 @@ applySteering(
     snatPorts: SNAT_PORTS,
     ephemeralPorts: [32_768, 39_999],
   }),
+  'kt0',
 );
 
 let inForce: BenchService[] = [];

@@ -7,6 +7,7 @@ import { Publisher } from '../../../../control/agent/publisher.ts';
 import { connectKube, type KubeClient } from '../../../../control/kube/client.ts';
 import type { Informer } from '../../../../control/kube/informer.ts';
 import { Tables } from '../../../../control/model/tables.ts';
+import { parseAddress } from '../../../../datapath/wire/address.ts';
 import { RANGES } from '../compile/world.ts';
 import { FakeApi, until } from '../kube/fake-api.ts';
 import { node, service, slice } from '../model/objects.ts';
@@ -39,8 +40,20 @@ function start(): void {
   const clock = SYSTEM_CLOCK;
   const sources = SOURCES;
   publisher = new Publisher({ nodeName: 'n1', ranges: RANGES, tables, sink, sources, clock, log });
-  informers = followCluster(client, tables, publisher, log, (address) => addresses.push(address));
+  informers = followCluster(client, tables, publisher, log, STEERED, (address) =>
+    addresses.push(address),
+  );
 }
+
+test('a node is masqueraded with the address that it is steered with, whatever the cluster says', async () => {
+  api.putObject('nodes', node('n1', '172.18.0.99', '10.244.1.0/24'));
+  start();
+  await until('an image is published', () => publisher.published);
+  assert.deepEqual(addresses, ['172.18.0.99'], 'the difference is shown');
+  const { nodeAddress, nodeAddresses } = sink.mirror.node!;
+  assert.equal(nodeAddress, STEERED);
+  assert.deepEqual(nodeAddresses, [STEERED, parseAddress('172.18.0.99')]);
+});
 
 test('objects of the API server end in the datapath, and follow it through a cut and an expiry', async () => {
   api.putObject('nodes', node('n1', '172.18.0.11', '10.244.1.0/24'));
@@ -114,6 +127,7 @@ test('with the first policy pods and namespaces are followed; at a thousand pods
   t.diagnostic(`from the write to the datapath, at most ${Math.ceil(Math.max(...times))} ms`);
 });
 
+const STEERED = parseAddress('172.18.0.11')!;
 const PODS = 1000;
 const POLICIES = 500;
 const KINDS = 20;

@@ -155,7 +155,7 @@ test('a port without NodePort goes to the balancer itself, by a route to the nod
   gateway.node(node(2));
   gateway.service(service('direct', { ports: [{ name: 'http', port: 80 }] }));
   assert.deepEqual(gateway.endpoints('default/direct:http'), ['198.51.100.254:80']);
-  const routes = new BalancerRoutes(['198.51.100.200']);
+  const routes = new BalancerRoutes(new Map([['198.51.100.200', '']]));
   assert.deepEqual(routes.take(gateway.balancers.routes()), [
     'route replace 198.51.100.254/32 nexthop via 172.18.0.11 nexthop via 172.18.0.12',
     'route del 198.51.100.200/32',
@@ -172,6 +172,25 @@ test('a port without NodePort goes to the balancer itself, by a route to the nod
   assert.deepEqual(routes.take(gateway.balancers.routes()), [
     'route replace unreachable 198.51.100.254/32',
   ]);
+});
+
+test('routes that are gone or lead elsewhere are made again, and strangers in the range go', () => {
+  const routes = new BalancerRoutes(new Map());
+  const [one, two] = routes.take(
+    new Map([
+      ['198.51.100.254', ['172.18.0.11']],
+      ['198.51.100.253', []],
+    ]),
+  );
+  const whole = new Map([
+    ['198.51.100.254', one!],
+    ['198.51.100.253', two!],
+  ]);
+  assert.deepEqual(routes.diff(whole), []);
+  assert.deepEqual(routes.diff(new Map()), [one, two]);
+  const astray = 'route replace 198.51.100.254/32 via 172.18.0.12';
+  const observed = new Map([...whole, ['198.51.100.254', astray], ['198.51.100.9', '']]);
+  assert.deepEqual(routes.diff(observed), [one, 'route del 198.51.100.9/32']);
 });
 
 test('a Service is a balancer whatever its ipMode, and none without an address or of another type', () => {

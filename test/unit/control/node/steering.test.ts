@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { apiEndpoint } from '../../../../control/agent/steer.ts';
 import { bypassLines } from '../../../../control/node/bypass.ts';
+import { planNarrowSteering } from '../../../../control/node/narrow.ts';
 import {
   diffRules,
   formatRule,
@@ -59,6 +61,8 @@ test('the plan of a node, word for word', () => {
     'route replace 10.96.0.0/16 dev kt0 src 172.18.0.11',
   ]);
   assert.deepEqual(PLAN.sysctls, [
+    ['ip_forward', '1'],
+    ['ip_early_demux', '0'],
     ['conf/kt0/accept_local', '1'],
     ['conf/kt0/rp_filter', '0'],
   ]);
@@ -83,6 +87,7 @@ test('the plan of a node, word for word', () => {
     'pref 16 to 169.254.1.1 goto 32000',
     'pref 17 from 10.244.0.0/16 blackhole',
     'pref 18 to 10.244.0.0/16 blackhole',
+    'pref 32001 lookup 102',
   ]);
 });
 
@@ -157,6 +162,7 @@ test('the bypass lets what is for the node past, never what is for Services or f
     ],
   );
   const opened: Rule[] = [
+    ...UNTOUCHED.slice(1),
     ...PLAN.rules,
     { pref: 9, to: '172.18.0.11', iif: 'eth0', protocol: 'icmp', action: 'goto 32000' },
     { pref: PLAN.localPref, action: 'lookup local' },
@@ -166,4 +172,21 @@ test('the bypass lets what is for the node past, never what is for Services or f
     ['rule del pref 9 to 172.18.0.11 iif eth0 ipproto icmp goto 32000'],
     'and the next agent takes it off',
   );
+});
+
+test('the node reaches its API server before anything that Services capture', () => {
+  const api = apiEndpoint('https://172.18.0.1:6443', INPUT.serviceRange);
+  assert.deepEqual(api, { address: '172.18.0.1', port: 6443 });
+  const input = { ...INPUT, ...(api && { api }) };
+  for (const { rules } of [planSteering(input), planNarrowSteering(input)]) {
+    const at = rules.findIndex(({ to, protocol }) => to === '172.18.0.1' && protocol === 'tcp');
+    const captured = rules.findIndex(({ action }) => action === 'lookup 101');
+    assert.ok(at !== -1 && rules[at]!.pref < rules[captured]!.pref);
+    assert.match(rules[at]!.action, /^goto /);
+  }
+});
+
+test('an API server behind a Service, or with a name, has no rule', () => {
+  assert.equal(apiEndpoint('https://10.96.0.1', INPUT.serviceRange), undefined);
+  assert.equal(apiEndpoint('https://api.example:6443', INPUT.serviceRange), undefined);
 });

@@ -81,7 +81,7 @@ async function requestsOfAgent(): Promise<string[]> {
     sourceStarted() {},
   } as unknown as Publisher;
   const log = { info() {}, warn() {}, error() {} };
-  const informers = followCluster(client, new Tables('n1'), publisher, log, () => {});
+  const informers = followCluster(client, new Tables('n1'), publisher, log, 1, () => {});
   await new Promise((resolve) => setTimeout(resolve, 20));
   for (const informer of informers) informer.stop();
   rmSync(folder, { recursive: true });

@@ -1,0 +1,180 @@
+// Attacks on what is applied to the system: one after another, on a node, the gateway and a twin. What still works is
+// asserted, that packets without rules are held, and that everything mends itself.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { askAgent } from '../../control/cli/admin-client.ts';
+import type { ReconcileStatus } from '../../control/node/reconcile.ts';
+import { clientPod, serverPod, serviceObject, startLab, type TestLab } from '../support/lab.ts';
+
+const NAME = 'e2e-hostile';
+const MENDED_MS = 10_000;
+const INTERNET = '203.0.113.10';
+let lab: TestLab;
+let vip: string;
+let server: string;
+
+/** Polls until something holds, for as long as a node may take to mend itself. */
+async function untilMended(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + MENDED_MS;
+  while (!(await holds())) {
+    if (Date.now() > end) throw new Error(`not mended within ${MENDED_MS} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function works(target: string, ...command: string[]): Promise<boolean> {
+  return lab.run(target, ...command).then(
+    () => true,
+    () => false,
+  );
+}
+
+const reaches = (client: string, url: string, seconds = 1) =>
+  works(client, 'curl', '-sfo', '/dev/null', '-m', String(seconds), `http://${url}/hostname`);
+const pings = (client: string) => works(client, 'ping', '-c1', '-W1', INTERNET);
+const status = (place: string) => askAgent<ReconcileStatus>(NAME, place, '/steering');
+const rulesOf = (place: string) => lab.run(place, 'ip', '-4', 'rule', 'show');
+
+/** What the agent of a place says of itself is right again. */
+async function isRight(place: string): Promise<boolean> {
+  const { missing } = await status(place);
+  return missing.length === 0;
+}
+
+function logOf(place: string): string {
+  return readFileSync(`/run/kubetun/${NAME}/agents/${place}.log`, 'utf8');
+}
+
+before(() => {
+  lab = startLab(
+    NAME,
+    [
+      serverPod('web', 'node1'),
+      clientPod('near', 'node1'),
+      clientPod('far', 'node2'),
+      serverPod('kernel', 'node3', { app: 'kernel' }),
+      clientPod('twin', 'node3'),
+      serviceObject('web', { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 8080 }] }),
+    ],
+    { nodes: [{ name: 'node1' }, { name: 'node2' }, { name: 'node3', proxy: 'nftables' }] },
+  );
+});
+before(async () => {
+  [vip, server] = [await lab.clusterIP('web'), await lab.podIP('web')];
+  await lab.untilEndpoints('default/web:80', 1);
+});
+after(() => lab.down());
+
+describe('a node mends', () => {
+  const attacks: Record<string, string> = {
+    'routes that were flushed': 'ip route flush table 100',
+    'a device that went down and up': 'ip link set kt0 down; ip link set kt0 up',
+    'a device that was set down': 'ip link set kt0 down',
+    'rules that were flushed': 'ip rule flush',
+    'a device that was deleted': 'ip link del kt0',
+    'the device of spoofed packets that was deleted': 'ip link del spoofed',
+    'forwarding that was turned off': 'sysctl -qw net.ipv4.ip_forward=0',
+    'a route that leads past the datapath': 'ip route add 10.244.0.0/16 dev eth0 table 100',
+  };
+  for (const [what, command] of Object.entries(attacks)) {
+    test(what, async () => {
+      const rules = await rulesOf('node/node1');
+      const { okAtMs } = await status('node1');
+      await lab.run('node/node1', 'sh', '-c', command);
+      await untilMended('it has looked again', async () => (await status('node1')).okAtMs > okAtMs);
+      await untilMended('both clients reach the Service', async () => {
+        const reached = [await reaches('near', vip), await reaches('far', vip)];
+        return reached.every(Boolean) && (await isRight('node1'));
+      });
+      assert.equal(await rulesOf('node/node1'), rules);
+      assert.ok(await reaches('near', `${server}:8080`), 'and a pod of its own');
+      assert.ok(await pings('near'), 'and the internet');
+    });
+  }
+});
+
+test('pods of a node are held while no rule but those of the kernel stands', async () => {
+  const { pid } = await askAgent<{ pid: number }>(NAME, 'node1', '/status');
+  const node = await lab.podIP('near');
+  assert.ok(await reaches('near', `${server}:8080`));
+  process.kill(pid, 'SIGSTOP');
+  try {
+    await lab.run(
+      'node/node1',
+      'sh',
+      '-c',
+      'ip rule flush; for r in "0 lookup local" "32766 lookup main" "32767 lookup default"; do ip rule add pref $r 2>/dev/null || true; done',
+    );
+    assert.equal((await rulesOf('node/node1')).trim().split('\n').length, 3);
+    for (const to of [`${server}:8080`, vip]) {
+      assert.ok(!(await reaches('near', to)), `from a pod of the node to ${to}`);
+      assert.ok(!(await reaches('far', to)), `from another node to ${to}`);
+    }
+    assert.ok(!(await pings('near')), 'the internet');
+    assert.ok(!(await works('node/node1', 'ping', '-c1', '-W1', node)), 'from the node to its pod');
+  } finally {
+    process.kill(pid, 'SIGCONT');
+  }
+  await untilMended('pods reach each other', () => reaches('near', `${server}:8080`));
+});
+
+test('a frame with VLAN id 0 and the source of another pod does not leave its cable', async () => {
+  const stranger = await lab.podIP('far');
+  const before = await lab.counters('node1');
+  const capture = lab.start('web', ['timeout', '6', 'tcpdump', '-lnpi', 'eth0', 'udp port 8081']);
+  await new Promise((resolve) => capture.child.stderr!.once('data', resolve));
+  await lab.run(
+    'near',
+    '/usr/bin/python3',
+    `${import.meta.dirname}/clients/tagged.py`,
+    stranger,
+    server,
+  );
+  await lab.run('near', 'bash', '-c', `echo hostname > /dev/udp/${server}/8081`);
+  const { stdout } = await capture.done;
+  assert.match(stdout, / > [0-9.]+\.8081/, 'what has no tag arrives');
+  assert.ok(!stdout.includes(`${stranger}.4321`), stdout);
+  const after = await lab.counters('node1');
+  assert.ok(JSON.stringify(after) !== JSON.stringify(before), 'and is counted');
+});
+
+describe('the gateway mends', () => {
+  const attacks: Record<string, string> = {
+    'rules that were flushed': 'ip rule flush',
+    'routes that were flushed': 'ip route flush table 100',
+    'a device that was deleted': 'ip link del kt0',
+  };
+  for (const [what, command] of Object.entries(attacks)) {
+    test(what, async () => {
+      await lab.run('cloud', 'sh', '-c', command);
+      await untilMended('a pod reaches the internet', () => pings('near'));
+      await untilMended('the agent is content', () => isRight('cloud'));
+    });
+  }
+});
+
+describe('the twin mends', () => {
+  const attacks: Record<string, string> = {
+    'a ruleset that was flushed': 'nft flush ruleset',
+    'a chain that was emptied': 'nft flush chain ip kubetun nat-prerouting',
+    'elements that were taken away': 'nft flush map ip kubetun frontends',
+    'rules that were flushed': 'ip rule flush',
+  };
+  for (const [what, command] of Object.entries(attacks)) {
+    test(what, async () => {
+      assert.ok(await reaches('twin', vip));
+      await lab.run('node/node3', 'sh', '-c', command);
+      await untilMended('a pod reaches the Service', () => reaches('twin', vip));
+      await untilMended('the agent is content', () => isRight('node3'));
+    });
+  }
+});
+
+test('a node whose InternalIP is patched masquerades with the address it has, and says so', async () => {
+  const addresses = [{ type: 'InternalIP', address: '172.18.0.99' }];
+  await lab.kube.patch('Node', { name: 'node2' }, { status: { addresses } }, 'status');
+  await untilMended('the agent says so', async () => logOf('node2').includes('172.18.0.99'));
+  // Outside the cluster's ranges, so that the pod is masqueraded.
+  assert.ok(await works('far', 'ping', '-c1', '-W1', '172.18.0.1'));
+});

@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { diffSteering, missingAddress, type Observed } from '../../../../control/node/apply.ts';
+import { CapturedRoutes } from '../../../../control/node/captured.ts';
+import { planNarrowSteering } from '../../../../control/node/narrow.ts';
+import { type Part, Reconciler } from '../../../../control/node/reconcile.ts';
+import { diffRules, formatRule, type Rule } from '../../../../control/node/rule.ts';
+import { planSteering, type SteeringInput } from '../../../../control/node/steering.ts';
+import { FakeClock } from '../agent/fake-clock.ts';
+
+const INPUT: SteeringInput = {
+  tun: 'kt0',
+  uplink: 'eth0',
+  mtu: 1450,
+  nodeAddress: '172.18.0.11',
+  serviceRange: '10.96.0.0/16',
+  podRanges: ['10.244.0.0/16'],
+  nodePorts: [30_000, 32_767],
+  snatPorts: [40_000, 65_534],
+  ephemeralPorts: [32_768, 39_999],
+};
+const PLAN = planSteering(INPUT);
+const KERNEL: Rule[] = [
+  { pref: 32_766, action: 'lookup main' },
+  { pref: 32_767, action: 'lookup default' },
+];
+const SYSCTLS = new Map(PLAN.sysctls);
+
+/** A node that is as the plan wants it. */
+function whole(): Observed {
+  return {
+    rules: [...PLAN.rules, { pref: PLAN.localPref, action: 'lookup local' }, ...KERNEL],
+    routes: [
+      { dst: 'default', dev: 'kt0', table: '100', prefsrc: '172.18.0.11' },
+      { dst: '10.96.0.0/16', dev: 'kt0', prefsrc: '172.18.0.11' },
+    ],
+    links: [
+      { ifname: 'kt0', mtu: 1450, txqlen: 2000, flags: ['UP'], addr_info: [] },
+      {
+        ...{ ifname: 'eth0', mtu: 1450 },
+        addr_info: [{ family: 'inet', local: '172.18.0.11', scope: 'global' }],
+      },
+    ],
+    sysctl: (path) => SYSCTLS.get(path) ?? null,
+  };
+}
+
+describe('what of a node differs from its plan', () => {
+  test('nothing, on a node that is whole', () => {
+    assert.deepEqual(diffSteering(PLAN, whole()), []);
+    assert.deepEqual(missingAddress('172.18.0.11', whole().links), []);
+  });
+
+  test('the route of the table, after a flush', () => {
+    const { routes, ...rest } = whole();
+    const missing = diffSteering(PLAN, { ...rest, routes: routes.slice(1) });
+    assert.deepEqual(missing, ['route replace default dev kt0 src 172.18.0.11 table 100']);
+  });
+
+  test('a route that leads elsewhere, or has another source', () => {
+    for (const wrong of [{ dev: 'eth0' }, { prefsrc: '169.254.1.1' }]) {
+      const { routes, ...rest } = whole();
+      const missing = diffSteering(PLAN, {
+        ...rest,
+        routes: [{ ...routes[0]!, ...wrong }, routes[1]!],
+      });
+      assert.ok(missing.includes('route replace default dev kt0 src 172.18.0.11 table 100'));
+    }
+  });
+
+  test('a route in the table that no plan has there', () => {
+    const observed = whole();
+    observed.routes.push({ dst: '10.0.0.0/8', dev: 'eth0', table: '100' });
+    assert.deepEqual(diffSteering(PLAN, observed), ['ip route del 10.0.0.0/8 dev eth0 table 100']);
+  });
+
+  test('the device: down, too narrow, gone', () => {
+    const line = 'link set dev kt0 mtu 1450 txqueuelen 2000 up';
+    for (const wrong of [{ flags: [] }, { mtu: 1400 }, { txqlen: 500 }]) {
+      const { links, ...rest } = whole();
+      const missing = diffSteering(PLAN, { ...rest, links: [{ ...links[0]!, ...wrong }] });
+      assert.deepEqual(missing, [line]);
+    }
+    assert.deepEqual(diffSteering(PLAN, { ...whole(), links: [] }), [line]);
+  });
+
+  test('every rule and the kernel rules, after a flush; local addresses come first', () => {
+    const missing = diffSteering(PLAN, { ...whole(), rules: [] });
+    assert.deepEqual(missing.slice(0, 3), [
+      'rule add pref 32000 lookup local',
+      'rule add pref 32766 lookup main',
+      'rule add pref 32767 lookup default',
+    ]);
+    assert.deepEqual(
+      missing.slice(3),
+      PLAN.rules.map((rule) => `rule add ${formatRule(rule)}`),
+    );
+  });
+
+  test('a sysctl that has changed, and one that is absent', () => {
+    const sysctl = (path: string) => (path === 'ip_forward' ? '0' : null);
+    const missing = diffSteering(
+      { ...PLAN, sysctls: PLAN.sysctls.slice(0, 2) },
+      { ...whole(), sysctl },
+    );
+    assert.deepEqual(missing, ['ip_forward is 0, not 1', 'ip_early_demux is absent, not 0']);
+  });
+
+  test('the dummy address of a narrow plan', () => {
+    const plan = planNarrowSteering(INPUT);
+    const observed = {
+      ...whole(),
+      rules: [...plan.rules, { pref: 100, action: 'lookup local' }, ...KERNEL],
+    };
+    assert.deepEqual(diffSteering(plan, observed), [
+      'addr replace 192.0.0.8/32 dev kt0 scope host',
+    ]);
+    const addr_info = [{ family: 'inet', local: '192.0.0.8', scope: 'host' }];
+    observed.links[0]!.addr_info = addr_info;
+    assert.deepEqual(diffSteering(plan, observed), []);
+  });
+
+  test("the node's address", () => {
+    assert.match(
+      missingAddress('172.18.0.12', whole().links)[0]!,
+      /no device has .* 172\.18\.0\.12/,
+    );
+  });
+
+  test('routes to captured addresses', () => {
+    const routes = new CapturedRoutes('kt0', '172.18.0.11', ['192.0.2.1', '192.0.2.2']);
+    assert.deepEqual(routes.diff(['192.0.2.1', '192.0.2.2']), []);
+    assert.deepEqual(routes.diff(['192.0.2.2', '192.0.2.3']), [
+      'route replace 192.0.2.1 dev kt0 src 172.18.0.11 table 101',
+      'route del 192.0.2.3 table 101',
+    ]);
+  });
+});
+
+test('a node that is whole needs no line; one that lost its rules gets them by one batch', () => {
+  const { rules } = whole();
+  assert.deepEqual(diffRules(rules, PLAN.rules, PLAN.localPref), []);
+});
+
+/** A system with things in it that may go, and a log. */
+function world(options: { isMendable?: boolean } = {}) {
+  const clock = new FakeClock(1000);
+  const gone = new Set<string>();
+  const logged: string[] = [];
+  let looks = 0;
+  let changed = false;
+  let closed = false;
+  const part: Part = {
+    missing() {
+      looks++;
+      return [...gone];
+    },
+    mend() {
+      if (options.isMendable === false) throw new Error('the kernel refuses');
+      gone.clear();
+    },
+  };
+  const line = (particulars: object, message: string) =>
+    logged.push(`${message} ${JSON.stringify(particulars)}`);
+  const reconciler = new Reconciler({
+    parts: [part],
+    events: {
+      heard() {
+        const was = changed;
+        changed = false;
+        return was;
+      },
+      close() {
+        closed = true;
+      },
+    },
+    ...{ clock, log: { info: line, warn: line, error: line } },
+  });
+  return {
+    ...{ clock, gone, logged, reconciler },
+    looks: () => looks,
+    isClosed: () => closed,
+    change() {
+      changed = true;
+    },
+  };
+}
+
+describe('the reconciler', () => {
+  test('mends what an event makes it look at, names it once, and is right again', () => {
+    const { clock, gone, logged, reconciler, change } = world();
+    gone.add('a rule');
+    change();
+    clock.advance(250);
+    assert.equal(gone.size, 0);
+    assert.deepEqual(reconciler.status(), { okAtMs: 1250, missing: [], sinceMs: null });
+    assert.deepEqual(logged, [
+      'the system is not as it was made; mending it {"missing":["a rule"]}',
+      'the system is as wanted {"ms":0}',
+    ]);
+  });
+
+  test('without events it looks every 5 s', () => {
+    const { clock, gone, looks } = world();
+    clock.advance(4750);
+    assert.equal(looks(), 0);
+    gone.add('a sysctl');
+    clock.advance(250);
+    assert.equal(gone.size, 0);
+  });
+
+  test('what cannot be mended stays shown with its time, is tried every second and said once', () => {
+    const { clock, gone, logged, reconciler, looks } = world({ isMendable: false });
+    gone.add('a route');
+    clock.advance(5000);
+    assert.deepEqual(reconciler.status(), { okAtMs: 1000, missing: ['a route'], sinceMs: 6000 });
+    assert.equal(logged.length, 2);
+    assert.match(logged[1]!, /the kernel refuses/);
+    const before = looks();
+    clock.advance(1000);
+    assert.ok(looks() > before);
+    assert.equal(logged.length, 2);
+    gone.clear();
+    clock.advance(1000);
+    assert.deepEqual(reconciler.status(), { okAtMs: 8000, missing: [], sinceMs: null });
+    assert.match(logged[2]!, /the system is as wanted/);
+  });
+
+  test('ends with its events', () => {
+    const { clock, reconciler, isClosed } = world();
+    reconciler.stop();
+    assert.equal(clock.waiting, 0);
+    assert.ok(isClosed());
+  });
+});
