@@ -27,7 +27,7 @@ import { KINDS, type KubeKind } from '../../control/kube/kinds.ts';
 import { readPolicyPod } from '../../control/model/pod.ts';
 import { Tables } from '../../control/model/tables.ts';
 import { KubetunError } from '../../datapath/error.ts';
-import { parseRange } from '../../datapath/wire/address.ts';
+import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { checkManifests } from '../../lab/life/check.ts';
 import { readManifests } from '../../lab/life/manifest.ts';
 import { defaultTopology } from '../../lab/topology/topology.ts';
@@ -171,7 +171,8 @@ test('an agent takes anything that a foreign server sends, or skips it by name',
     clock,
     log,
   });
-  const informers = followCluster(client, tables, publisher, log, () => {});
+  const steered = parseAddress('172.18.0.11')!;
+  const informers = followCluster(client, tables, publisher, log, steered, () => {});
   const followed = [
     'Service',
     'EndpointSlice',
