@@ -4,17 +4,14 @@
 export const ROOT_GENERATION = 0;
 export const ROOT_NODE = 1;
 export const ROOT_FRONTENDS = 2;
-/** Slots of the frontend map less one; a power of two. */
-export const ROOT_FRONTEND_MASK = 3;
 /** Directory: block offset of each Service id, 0 for none. */
-export const ROOT_DIRECTORY = 4;
-export const ROOT_DIRECTORY_LENGTH = 5;
-/** The policy part: its generation, the pods' block with the mask of its slots, the rules' block. No rules: no policy. */
-export const ROOT_POLICY_GENERATION = 6;
-export const ROOT_POLICY_PODS = 7;
-export const ROOT_POLICY_POD_MASK = 8;
-export const ROOT_POLICY_RULES = 9;
-export const ROOT_WORDS = 10;
+export const ROOT_DIRECTORY = 3;
+export const ROOT_DIRECTORY_LENGTH = 4;
+/** The policy part: its generation, the map of pods, the rules' block. No rules: no policy. */
+export const ROOT_POLICY_GENERATION = 5;
+export const ROOT_POLICY_PODS = 6;
+export const ROOT_POLICY_RULES = 7;
+export const ROOT_WORDS = 8;
 
 export const NODE_ADDRESS = 0;
 export const NODE_SERVICE_ADDRESS = 1;
@@ -28,18 +25,14 @@ export const NODE_HEADER_WORDS = 7;
 /** Pod ranges follow: pairs (address, mask). */
 
 /**
- * The frontend map: open addressing on (address, port << 8 | protocol). A slot with kind 0 is free. Beside the
- * frontends it holds one mark per known address, under port 0 and protocol 0.
+ * The frontend map (../map.ts) by address and port << 8 | protocol. Beside the frontends it holds one mark per known
+ * address, under a key that no packet has.
  */
-export const SLOT_ADDRESS = 0;
-export const SLOT_PORT_PROTO = 1;
 export const SLOT_SERVICE = 2;
 /** FRONTEND_* + 1, or a MARK_*. */
 export const SLOT_KIND = 3;
-export const SLOT_WORDS = 4;
-
-/** No frontend lies further than this from where its search begins: the writer sees to it, the reader relies on it. */
-export const FRONTEND_PROBES_MAX = 64;
+export const SLOT_SHIFT = 2;
+export const MARK_KEY = -1;
 
 /** A node's address. On a gateway its SLOT_SERVICE is the node's public address. */
 export const MARK_NODE = 16;
@@ -63,11 +56,3 @@ export const SERVICE_GENERATION = 8;
 export const SERVICE_SERVING_COUNT = 9;
 export const SERVICE_HEADER_WORDS = 10;
 /** Pairs follow: cluster endpoints, local endpoints, others that serve, source ranges; then the name's bytes. */
-
-/** Slot at which the search for a frontend begins, before masking. */
-export function hashFrontend(address: number, portProto: number): number {
-  let h = Math.imul(address ^ Math.imul(portProto, 0x9e3779b1), 0x85ebca6b);
-  h ^= h >>> 15;
-  h = Math.imul(h, 0xc2b2ae35);
-  return h ^ (h >>> 13);
-}

@@ -1,9 +1,10 @@
 import type { Arena } from '../arena/arena.ts';
-import { H_IMAGE_ACK, H_IMAGE_ROOT } from '../arena/layout.ts';
+import { H_IMAGE_ACK, H_IMAGE_ROOT, H_SEED } from '../arena/layout.ts';
 import { KubetunError } from '../error.ts';
+import { NO_ENTRY, SeededMap } from '../map.ts';
 import type { PolicyChange } from '../policy/policy.ts';
 import { encodePods, encodeRules } from '../policy/policy-encode.ts';
-import { POD_SHIFT, POLICY_COUNTERS } from '../policy/policy-layout.ts';
+import { POLICY_COUNTERS } from '../policy/policy-layout.ts';
 import { type PolicySurvivors, readPolicySurvivors } from '../policy/policy-reader.ts';
 import {
   FRONTEND_NODEPORT,
@@ -14,10 +15,8 @@ import {
 } from './image.ts';
 import { encodeNode, encodeService } from './image-encode.ts';
 import * as L from './image-layout.ts';
-import { FrontendMap } from './image-map.ts';
 import { readGeneration, readServices } from './image-reader.ts';
 
-const FRONTEND_SLOTS_MIN = 1024;
 const DIRECTORY_MIN = 1024;
 const ACKNOWLEDGE_TRIES_MAX = 100;
 const ACKNOWLEDGE_PAUSE_MS = 1;
@@ -50,7 +49,8 @@ export class ImageWriter {
   /** The next publish must write everything: nothing is in force yet, or a publish failed half way. */
   #rewriteDue = true;
   readonly #services = new Map<number, ServiceEntry>();
-  readonly #frontends = new FrontendMap(FRONTEND_SLOTS_MIN);
+  readonly #seed: number;
+  readonly #frontends: SeededMap;
   /** Frontends per captured address, NodePorts apart: they decide the address's mark. */
   readonly #captured = new Map<number, number>();
   #directory = new Int32Array(DIRECTORY_MIN);
@@ -74,6 +74,8 @@ export class ImageWriter {
     this.#arena = arena;
     this.#image = arena.image;
     this.#half = arena.image.length >>> 1;
+    this.#seed = arena.header[H_SEED]!;
+    this.#frontends = new SeededMap(L.SLOT_SHIFT, this.#seed);
     this.#survivors = readServices(arena);
     this.#generation = readGeneration(arena);
     this.#policySurvivors = readPolicySurvivors(arena);
@@ -171,8 +173,8 @@ export class ImageWriter {
 
   #takePolicy({ generation, active, pods, rules }: PolicyChange): void {
     this.#root[L.ROOT_POLICY_GENERATION] = generation;
-    if (pods) this.#pods = encodePods(pods);
-    if (rules) this.#rules = encodeRules(rules);
+    if (pods) this.#pods = encodePods(pods, this.#seed);
+    if (rules) this.#rules = encodeRules(rules, this.#seed);
     if (rules || !active) this.#namePolicies(rules?.names ?? []);
     if (active) return;
     this.#pods = NO_WORDS;
@@ -194,11 +196,19 @@ export class ImageWriter {
   #mark(address: number): void {
     const owner = this.#owners.get(address);
     if (this.#nodeAddresses.has(address)) {
-      this.#frontends.set(address, 0, this.#publics.get(address) ?? 0, L.MARK_NODE);
-    } else if (owner !== undefined) this.#frontends.set(address, 0, owner, L.MARK_PUBLIC);
-    else if (this.#captured.has(address)) this.#frontends.set(address, 0, 0, L.MARK_ALLOCATED);
-    else if (this.#locals.has(address)) this.#frontends.set(address, 0, 0, L.MARK_LOCAL);
-    else this.#frontends.delete(address, 0);
+      this.#setFrontend(address, L.MARK_KEY, this.#publics.get(address) ?? 0, L.MARK_NODE);
+    } else if (owner !== undefined) this.#setFrontend(address, L.MARK_KEY, owner, L.MARK_PUBLIC);
+    else if (this.#captured.has(address)) this.#setFrontend(address, L.MARK_KEY, 0, L.MARK_ALLOCATED);
+    else if (this.#locals.has(address)) this.#setFrontend(address, L.MARK_KEY, 0, L.MARK_LOCAL);
+    else this.#frontends.delete(address, L.MARK_KEY);
+  }
+
+  /** Without room near its home an entry is left out: only keys that know the seed come to that. */
+  #setFrontend(address: number, key: number, service: number, kind: number): void {
+    const at = this.#frontends.put(address, key);
+    if (at === NO_ENTRY) return;
+    this.#frontends.words[at + L.SLOT_SERVICE] = service;
+    this.#frontends.words[at + L.SLOT_KIND] = kind;
   }
 
   #growDirectory(id: number): void {
@@ -208,7 +218,7 @@ export class ImageWriter {
   }
 
   #addFrontend(f: FrontendEntry): void {
-    this.#frontends.set(f.address, (f.port << 8) | f.proto, f.serviceId, f.kind + 1);
+    this.#setFrontend(f.address, (f.port << 8) | f.proto, f.serviceId, f.kind + 1);
     if (f.kind === FRONTEND_NODEPORT) return;
     const count = (this.#captured.get(f.address) ?? 0) + 1;
     this.#captured.set(f.address, count);
@@ -266,9 +276,7 @@ export class ImageWriter {
       if (named < 0) this.#directory[-named] = at;
       else this.#root[named] = at;
     }
-    this.#root[L.ROOT_FRONTEND_MASK] = this.#frontends.mask;
     this.#root[L.ROOT_DIRECTORY_LENGTH] = this.#directory.length;
-    this.#root[L.ROOT_POLICY_POD_MASK] = (this.#pods.length >> POD_SHIFT) - 1;
     return true;
   }
 

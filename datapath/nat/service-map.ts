@@ -1,21 +1,23 @@
 import type { Arena } from '../arena/arena.ts';
 import * as arenaLayout from '../arena/layout.ts';
+import * as map from '../map.ts';
+import { findEntry } from '../map.ts';
 import { PolicyMap } from '../policy/policy-map.ts';
 import * as imageLayout from './image-layout.ts';
-import { hashFrontend } from './image-layout.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
-  FRONTEND_PROBES_MAX, MARK_LOCAL, MARK_PUBLIC, NODE_ADDRESS, NODE_GATEWAY, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
+  MARK_KEY, MARK_LOCAL, MARK_PUBLIC, NODE_ADDRESS, NODE_GATEWAY, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
   NODE_SNAT_COUNT, NODE_SNAT_MIN, ROOT_DIRECTORY, ROOT_DIRECTORY_LENGTH, ROOT_FRONTENDS,
-  ROOT_FRONTEND_MASK, ROOT_GENERATION, ROOT_NODE, SERVICE_CLUSTER_COUNT, SERVICE_HEADER_WORDS,
-  SERVICE_LOCAL_COUNT, SERVICE_SERVING_COUNT, SLOT_ADDRESS, SLOT_KIND, SLOT_PORT_PROTO, SLOT_SERVICE,
-  SLOT_WORDS,
+  ROOT_GENERATION, ROOT_NODE, SERVICE_CLUSTER_COUNT, SERVICE_HEADER_WORDS,
+  SERVICE_LOCAL_COUNT, SERVICE_SERVING_COUNT, SLOT_KIND, SLOT_SERVICE,
 } = imageLayout;
 const { H_IMAGE_ACK, H_IMAGE_ROOT } = arenaLayout;
 
-export const NO_SLOT = -1;
+const { NO_ENTRY } = map;
+
+export const NO_SLOT = NO_ENTRY;
 /** Addresses at the beginning of a pod range that are the node's own with many CNIs: the net, the gateway. */
 const POD_GATEWAYS = 2;
 
@@ -34,7 +36,6 @@ export class ServiceMap {
   gateway = false;
   #node = 0;
   #frontends = 0;
-  #mask = 0;
   #directory = 0;
   #directoryLength = 0;
 
@@ -62,7 +63,6 @@ export class ServiceMap {
     this.snatPortCount = w[this.#node + NODE_SNAT_COUNT]!;
     this.gateway = w[this.#node + NODE_GATEWAY] === 1;
     this.#frontends = w[root + ROOT_FRONTENDS]!;
-    this.#mask = w[root + ROOT_FRONTEND_MASK]!;
     this.#directory = w[root + ROOT_DIRECTORY]!;
     this.#directoryLength = w[root + ROOT_DIRECTORY_LENGTH]!;
     this.policy.refresh(root);
@@ -72,26 +72,18 @@ export class ServiceMap {
 
   /** Word offset of the frontend's slot, or NO_SLOT. */
   findFrontend(address: number, portProto: number): number {
-    const w = this.words;
-    let slot = hashFrontend(address, portProto) & this.#mask;
-    for (let probes = 0; probes < FRONTEND_PROBES_MAX; probes++) {
-      const at = this.#frontends + slot * SLOT_WORDS;
-      if (w[at + SLOT_KIND] === 0) return NO_SLOT;
-      if (w[at + SLOT_ADDRESS] === address && w[at + SLOT_PORT_PROTO] === portProto) return at;
-      slot = (slot + 1) & this.#mask;
-    }
-    return NO_SLOT;
+    return findEntry(this.words, this.#frontends, address, portProto);
   }
 
   /** MARK_* of an address, 0 for one that the cluster does not know. */
   markOf(address: number): number {
-    const at = this.findFrontend(address, 0);
+    const at = this.findFrontend(address, MARK_KEY);
     return at === NO_SLOT ? 0 : this.words[at + SLOT_KIND]!;
   }
 
   /** On a gateway: the public address of a node (MARK_NODE), or the node of a public one (MARK_PUBLIC); 0 for none. */
   counterpartOf(address: number, mark: number): number {
-    const at = this.findFrontend(address, 0);
+    const at = this.findFrontend(address, MARK_KEY);
     const w = this.words;
     return at !== NO_SLOT && w[at + SLOT_KIND] === mark ? w[at + SLOT_SERVICE]! : 0;
   }

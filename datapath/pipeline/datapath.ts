@@ -26,7 +26,7 @@ export class Datapath {
   readonly policyCounters: Float64Array;
   readonly affinity: AffinityTable;
   readonly timeouts: Timeouts;
-  readonly fragments = new FragmentTable();
+  readonly fragments: FragmentTable;
   readonly refusals = new RefusalLimit();
   /** What was decided for the last new flow; commit reads it, explain prints it. */
   readonly decision = new Decision();
@@ -62,6 +62,7 @@ export class Datapath {
     this.policy = this.services.policy;
     this.policyCounters = arena.policies;
     this.affinity = new AffinityTable(arena);
+    this.fragments = new FragmentTable(this.table.seed);
     this.timeouts = arena.timeouts;
     this.timeouts.set(timeouts);
     this.#random = seed | 0 || 1;

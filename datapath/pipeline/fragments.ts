@@ -2,6 +2,7 @@
 // why they must). One that overtakes its first waits a little. This state lives outside the arena on purpose: an
 // agent that is started again loses a few datagrams that were in pieces, and no flow.
 
+import { hashTuple } from '../flow/hash.ts';
 import * as line from '../flow/line.ts';
 import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
@@ -47,6 +48,12 @@ export class FragmentTable {
   #heldCount = 0;
   /** Side of the datagram that `find` found, or NO_SIDE if its first fragment had no flow. */
   side = NO_SIDE;
+  readonly #seed: number;
+
+  /** @param seed keeps a sender from choosing datagrams that replace another sender's. */
+  constructor(seed: number) {
+    this.#seed = seed;
+  }
 
   /** Remembers what became of first fragment `r` of the datagram `id`. */
   remember(b: Batch, r: number, id: number, verdict: number, now: number): void {
@@ -129,9 +136,7 @@ export class FragmentTable {
   }
 
   #slot(src: number, dst: number, id: number): number {
-    let h = Math.imul(src ^ Math.imul(id, 0x9e3779b1), 0x85ebca6b) ^ dst;
-    h = Math.imul(h ^ (h >>> 15), 0xc2b2ae35);
-    return ((h ^ (h >>> 13)) & (KNOWN_SLOTS - 1)) * K_WORDS;
+    return (hashTuple(src, dst, id, 0, this.#seed) & (KNOWN_SLOTS - 1)) * K_WORDS;
   }
 }
 

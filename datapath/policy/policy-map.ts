@@ -1,20 +1,20 @@
+import * as map from '../map.ts';
+import { findEntry } from '../map.ts';
 import * as imageLayout from '../nat/image-layout.ts';
 import * as policy from './policy.ts';
 import * as layout from './policy-layout.ts';
-import { hashPolicy } from './policy-layout.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
-  MAP_SHIFT, MAP_USED, PAIR_PEER, PAIR_PORTS, PAIR_SUBJECT, POD_ADDRESS, POD_PEER, POD_SHIFT, POD_USED, POLICY_PROBES_MAX,
-  PORTS_ANY, PORTS_COUNTS, PORTS_HEADER_WORDS, PREFIX_ADDRESS, PREFIX_LENGTH, PREFIX_PEER, RULES_LENGTHS,
-  RULES_LENGTH_COUNT, RULES_PAIRS, RULES_PAIR_MASK, RULES_PREFIXES, RULES_PREFIX_MASK, RULES_SUBJECTS, RULE_AUDITED,
+  PAIR_PORTS, POD_KEY, POD_PEER, PORTS_ANY, PORTS_COUNTS, PORTS_HEADER_WORDS, PREFIX_PEER, RULES_LENGTHS,
+  RULES_LENGTH_COUNT, RULES_PAIRS, RULES_PREFIXES, RULES_SUBJECTS, RULE_AUDITED,
 } = layout;
+const { NO_ENTRY } = map;
 const { PEER_ANY, PEER_ANY_POD } = policy;
-const { ROOT_POLICY_GENERATION, ROOT_POLICY_PODS, ROOT_POLICY_POD_MASK, ROOT_POLICY_RULES } =
-  imageLayout;
+const { ROOT_POLICY_GENERATION, ROOT_POLICY_PODS, ROOT_POLICY_RULES } = imageLayout;
 
-export const NO_POD = -1;
+export const NO_POD = NO_ENTRY;
 const PROTO_TCP = 6;
 const PROTO_UDP = 17;
 const PROTO_SCTP = 132;
@@ -27,7 +27,6 @@ export class PolicyMap {
   /** Grows when flows must be judged again. */
   generation = 0;
   #pods = 0;
-  #podMask = 0;
   #rules = 0;
 
   constructor(image: Int32Array) {
@@ -40,20 +39,12 @@ export class PolicyMap {
     this.generation = w[root + ROOT_POLICY_GENERATION]!;
     this.#rules = w[root + ROOT_POLICY_RULES]!;
     this.#pods = w[root + ROOT_POLICY_PODS]!;
-    this.#podMask = w[root + ROOT_POLICY_POD_MASK]!;
     this.active = this.#rules !== 0;
   }
 
   /** Word offset of the pod that has this address, or NO_POD. */
   findPod(address: number): number {
-    const w = this.words;
-    const home = hashPolicy(address, 0);
-    for (let probes = 0; probes < POLICY_PROBES_MAX; probes++) {
-      const at = this.#pods + (((home + probes) & this.#podMask) << POD_SHIFT);
-      if (w[at + POD_USED] === 0) return NO_POD;
-      if (w[at + POD_ADDRESS] === address) return at;
-    }
-    return NO_POD;
+    return this.#pods === 0 ? NO_POD : findEntry(this.words, this.#pods, address, POD_KEY);
   }
 
   /** Word offset of a subject's policies: count in force, count audited, then their ids. */
@@ -90,38 +81,23 @@ export class PolicyMap {
     const rules = this.#rules;
     const count = w[rules + RULES_LENGTH_COUNT]!;
     const lengths = rules + w[rules + RULES_LENGTHS]!;
-    const slots = rules + w[rules + RULES_PREFIXES]!;
-    const mask = w[rules + RULES_PREFIX_MASK]!;
+    const prefixes = rules + w[rules + RULES_PREFIXES]!;
     for (let n = 0; n < count; n++) {
       const length = w[lengths + n]!;
       const base = length === 0 ? 0 : address & (-1 << (32 - length));
-      const home = hashPolicy(base, length);
-      for (let probes = 0; probes < POLICY_PROBES_MAX; probes++) {
-        const at = slots + (((home + probes) & mask) << MAP_SHIFT);
-        if (w[at + MAP_USED] === 0) break;
-        if (w[at + PREFIX_ADDRESS] === base && w[at + PREFIX_LENGTH] === length) {
-          return w[at + PREFIX_PEER]!;
-        }
-      }
+      const at = findEntry(w, prefixes, base, length + 1);
+      if (at !== NO_ENTRY) return w[at + PREFIX_PEER]!;
     }
     return 0;
   }
 
   /** The rule that a subject has for a port of a peer class, 0 for none. */
   #pair(subject: number, peer: number, proto: number, port: number): number {
+    if (peer === 0) return 0;
     const w = this.words;
     const rules = this.#rules;
-    const slots = rules + w[rules + RULES_PAIRS]!;
-    const mask = w[rules + RULES_PAIR_MASK]!;
-    const home = hashPolicy(subject, peer);
-    for (let probes = 0; probes < POLICY_PROBES_MAX; probes++) {
-      const at = slots + (((home + probes) & mask) << MAP_SHIFT);
-      if (w[at + MAP_USED] === 0) return 0;
-      if (w[at + PAIR_SUBJECT] === subject && w[at + PAIR_PEER] === peer) {
-        return this.#port(rules + w[at + PAIR_PORTS]!, proto, port);
-      }
-    }
-    return 0;
+    const at = findEntry(w, rules + w[rules + RULES_PAIRS]!, subject, peer);
+    return at === NO_ENTRY ? 0 : this.#port(rules + w[at + PAIR_PORTS]!, proto, port);
   }
 
   /** Binary search among the disjoint ranges of a protocol: at most 16 steps. */

@@ -3,13 +3,14 @@
 
 import type { Arena } from '../arena/arena.ts';
 import { H_IMAGE_ROOT } from '../arena/layout.ts';
+import { KEY_B, MAP_HEADER_WORDS, MAP_MASK } from '../map.ts';
 import * as I from '../nat/image-layout.ts';
 import { POLICY_ID_MAX } from './policy.ts';
 import * as L from './policy-layout.ts';
 
 const NAME_BYTES_MAX = 1024;
 const NAMES_MAX = 100_000;
-const PODS_MAX = 1 << 20;
+const PODS_MAX = 1 << 22;
 
 /** Counts of a policy in one direction. */
 export interface PolicyHits {
@@ -89,10 +90,10 @@ function readPolicyPods(arena: Arena): Map<number, { uid: number; born: number }
   const root = header[H_IMAGE_ROOT]!;
   const block = root === 0 ? 0 : (image[root + I.ROOT_POLICY_PODS] ?? 0);
   if (block === 0) return pods;
-  const slots = Math.min(image[root + I.ROOT_POLICY_POD_MASK]! + 1, PODS_MAX);
+  const slots = Math.min(image[block + MAP_MASK]! + 1, PODS_MAX);
   for (let slot = 0; slot < slots; slot++) {
-    const at = block + (slot << L.POD_SHIFT);
-    if (!image[at + L.POD_USED]) continue;
+    const at = block + MAP_HEADER_WORDS + (slot << L.POD_SHIFT);
+    if (image[at + KEY_B] !== L.POD_KEY) continue;
     const [uid, born] = [image[at + L.POD_UID]!, image[at + L.POD_BORN]!];
     pods.set(image[at + L.POD_ADDRESS]!, { uid, born });
   }

@@ -1,0 +1,187 @@
+// The one open-addressing map of the datapath's tables. It lies in a block of int32 words that describes itself, so
+// that a reader needs nothing but the block's offset:
+//
+//   mask | seed | shift | entries | slot 0 | slot 1 | ...      a slot has 1 << shift words: key a, key b, values
+//
+// A slot whose key b is 0 is free, so b is never 0. The seed is secret: an author of Services or policies cannot choose
+// keys that share a slot. Both growth and the length of a search are bounded.
+//
+// Two tables keep searches of their own. The flow table (flow/table.ts) holds tags in its index, so that a miss reads no
+// line: a general slot would cost the fast path a cache line per packet. Session affinity (nat/affinity.ts) lets
+// entries die in place, which no search that ends at a free slot allows. Both hash with a seed.
+
+export const MAP_MASK = 0;
+export const MAP_SEED = 1;
+export const MAP_SHIFT = 2;
+export const MAP_COUNT = 3;
+export const MAP_HEADER_WORDS = 4;
+export const KEY_A = 0;
+export const KEY_B = 1;
+
+/** No entry lies further than this from where its search begins: the builder sees to it, the reader relies on it. */
+export const MAP_PROBES_MAX = 64;
+/** Slots per entry, so that a search ends early; and how many times as many there are at most, however entries crowd. */
+const SLOTS_PER_ENTRY = 2;
+const GROWTH_MAX = 8;
+/** Attempts to lay out all entries near their homes, each larger or with another seed, before an entry is refused. */
+const REBUILDS_MAX = 16;
+const SLOTS_MIN = 16;
+
+export const NO_ENTRY = -1;
+
+/** Seeded hash of two words. The seed goes in twice, so that no two keys collide for every seed. */
+export function hashKey(a: number, b: number, seed: number): number {
+  let h = Math.imul(a ^ seed, 0x9e3779b1);
+  h ^= h >>> 15;
+  h = Math.imul(h ^ b, 0x85ebca6b);
+  h ^= h >>> 13;
+  h = Math.imul(h + seed, 0xc2b2ae35);
+  h ^= h >>> 16;
+  h = Math.imul(h, 0x27d4eb2f);
+  return h ^ (h >>> 15);
+}
+
+/** Word offset of an entry of the map at `map`, or NO_ENTRY. Bounded; never allocates. */
+export function findEntry(words: Int32Array, map: number, a: number, b: number): number {
+  const mask = words[map + MAP_MASK]!;
+  const shift = words[map + MAP_SHIFT]!;
+  const slots = map + MAP_HEADER_WORDS;
+  let slot = hashKey(a, b, words[map + MAP_SEED]!) & mask;
+  for (let probes = 0; probes < MAP_PROBES_MAX; probes++) {
+    const at = slots + (slot << shift);
+    const key = words[at + KEY_B]!;
+    if (key === 0) return NO_ENTRY;
+    if (key === b && words[at + KEY_A] === a) return at;
+    slot = (slot + 1) & mask;
+  }
+  return NO_ENTRY;
+}
+
+/** A map in ordinary memory that is built or changed; `words` is the block as readers see it. */
+export class SeededMap {
+  words: Int32Array;
+
+  /**
+   * @param shift binary logarithm of the words of a slot.
+   * @param entries how many it has room for before it grows.
+   */
+  constructor(shift: number, seed: number, entries = 0) {
+    this.words = emptyMap(slotsFor(entries), shift, seed);
+  }
+
+  get count(): number {
+    return this.words[MAP_COUNT]!;
+  }
+
+  /** Word offset of an entry, or NO_ENTRY. */
+  find(a: number, b: number): number {
+    return findEntry(this.words, 0, a, b);
+  }
+
+  /**
+   * Word offset of an entry, which is made if it is not there, with values of 0; the map may move, and offsets with it.
+   * NO_ENTRY, and nothing changed, if it cannot lie near its home without more growth than is allowed.
+   */
+  put(a: number, b: number): number {
+    const known = this.find(a, b);
+    if (known !== NO_ENTRY) return known;
+    if (slotsFor(this.count + 1) > this.words[MAP_MASK]! + 1) this.#rebuild(true);
+    for (let n = 0; n < REBUILDS_MAX; n++) {
+      const at = place(this.words, a, b);
+      if (at !== NO_ENTRY) return at;
+      if (!this.#rebuild(false)) return NO_ENTRY;
+    }
+    return NO_ENTRY;
+  }
+
+  /** Takes an entry out and closes the gap, so that no tombstones gather. */
+  delete(a: number, b: number): void {
+    const found = this.find(a, b);
+    if (found === NO_ENTRY) return;
+    const { words } = this;
+    words[MAP_COUNT] = words[MAP_COUNT]! - 1;
+    const [mask, shift, seed] = [words[MAP_MASK]!, words[MAP_SHIFT]!, words[MAP_SEED]!];
+    const size = 1 << shift;
+    let gap = (found - MAP_HEADER_WORDS) >> shift;
+    let slot = gap;
+    for (let n = 0; n < mask; n++) {
+      slot = (slot + 1) & mask;
+      const at = MAP_HEADER_WORDS + (slot << shift);
+      if (words[at + KEY_B] === 0) break;
+      const home = hashKey(words[at + KEY_A]!, words[at + KEY_B]!, seed) & mask;
+      // The entry may move into the gap only if its home does not lie between the gap and itself.
+      if (((slot - home) & mask) >= ((slot - gap) & mask)) {
+        words.copyWithin(MAP_HEADER_WORDS + (gap << shift), at, at + size);
+        gap = slot;
+      }
+    }
+    const at = MAP_HEADER_WORDS + (gap << shift);
+    words.fill(0, at, at + size);
+  }
+
+  /**
+   * All entries in a larger map, or, where that would be too large, under another seed; false if none of a bounded
+   * number of attempts has every entry near its home.
+   *
+   * @param larger it must grow.
+   */
+  #rebuild(larger: boolean): boolean {
+    const old = this.words;
+    const shift = old[MAP_SHIFT]!;
+    let slots = old[MAP_MASK]! + 1;
+    let seed = old[MAP_SEED]!;
+    for (let n = 0; n < REBUILDS_MAX; n++) {
+      const isLargest = slots >= slotsFor(this.count + 1) * GROWTH_MAX;
+      if ((larger && n === 0) || !isLargest) slots *= 2;
+      else seed = hashKey(seed, slots, seed);
+      const next = emptyMap(slots, shift, seed);
+      if (!takeOver(next, old)) continue;
+      this.words = next;
+      return true;
+    }
+    return false;
+  }
+}
+
+function slotsFor(entries: number): number {
+  let slots = SLOTS_MIN;
+  while (slots < entries * SLOTS_PER_ENTRY) slots *= 2;
+  return slots;
+}
+
+function emptyMap(slots: number, shift: number, seed: number): Int32Array {
+  const words = new Int32Array(MAP_HEADER_WORDS + (slots << shift));
+  words[MAP_MASK] = slots - 1;
+  words[MAP_SEED] = seed;
+  words[MAP_SHIFT] = shift;
+  return words;
+}
+
+/** Gives a key that is not there a slot near its home; its word offset, or NO_ENTRY. */
+function place(words: Int32Array, a: number, b: number): number {
+  const [mask, shift, seed] = [words[MAP_MASK]!, words[MAP_SHIFT]!, words[MAP_SEED]!];
+  let slot = hashKey(a, b, seed) & mask;
+  for (let probes = 0; probes < MAP_PROBES_MAX; probes++) {
+    const at = MAP_HEADER_WORDS + (slot << shift);
+    if (words[at + KEY_B] === 0) {
+      words[at + KEY_A] = a;
+      words[at + KEY_B] = b;
+      words[MAP_COUNT] = words[MAP_COUNT]! + 1;
+      return at;
+    }
+    slot = (slot + 1) & mask;
+  }
+  return NO_ENTRY;
+}
+
+/** Copies every entry of another map; false when one would lie too far from its home. */
+function takeOver(to: Int32Array, from: Int32Array): boolean {
+  const size = 1 << from[MAP_SHIFT]!;
+  for (let at = MAP_HEADER_WORDS; at < from.length; at += size) {
+    if (from[at + KEY_B] === 0) continue;
+    const placed = place(to, from[at + KEY_A]!, from[at + KEY_B]!);
+    if (placed === NO_ENTRY) return false;
+    for (let n = KEY_B + 1; n < size; n++) to[placed + n] = from[at + n]!;
+  }
+  return true;
+}
