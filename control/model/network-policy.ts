@@ -41,6 +41,7 @@ export function readNetworkPolicy({ metadata, spec }: NetworkPolicy): NetworkPol
   return {
     key: objectKey(metadata),
     namespace: metadata?.namespace ?? 'default',
+    createdMs: Date.parse(metadata?.creationTimestamp ?? '') || 0,
     selector: spec?.podSelector ?? {},
     audited: metadata?.annotations?.[ANNOTATION_AUDIT] === 'true',
     ingress: rules(ingress, 'Ingress'),

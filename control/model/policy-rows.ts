@@ -73,6 +73,8 @@ export interface NetworkPolicyRow {
   /** `namespace/name`. */
   key: string;
   namespace: string;
+  /** Creation time in ms: of policies that do not fit together the older ones are in force. */
+  createdMs: number;
   selector: LabelSelector;
   /** It isolates nobody, and says what it would drop. */
   audited: boolean;

@@ -27,6 +27,11 @@ export class PolicyCompiler {
     this.#ids = new PolicyIds(names);
   }
 
+  /** Policies in force that did not fit, `NS/NAME`: the pods that they select are isolated. */
+  get refused(): string[] {
+    return this.#rules?.refused ?? [];
+  }
+
   /** What these changes of the tables change in the image; null if nothing. */
   compile(tables: PolicyTables, changes: PolicyChanges): PolicyChange | null {
     const relabelled = this.#regroup(tables, changes);

@@ -1,54 +1,212 @@
-// ipBlocks of all policies as classes of addresses: every prefix that is a block's or an exception's stands for the blocks
-// that hold for an address whose longest prefix it is. (Prefixes contain one another or are apart, never in part.)
+// ipBlocks of all rules as classes of addresses. Prefixes contain one another or are apart, so they form a tree. An address
+// belongs to the class of its longest prefix, and a class stands for the set of rules whose blocks hold there. Blocks
+// of one rule are alike: 30,000 addresses that one rule names are one class.
 import type { PolicyPrefix } from '../../datapath/policy/policy.ts';
 import type { BlockPeerRow, PrefixRow } from '../model/policy-rows.ts';
 
-export interface PrefixClasses {
+/** What the classification needs of a rule. */
+export interface BlockRule {
+  blocks: BlockPeerRow[];
+}
+
+export interface PrefixClasses<R> {
+  /** `peer` 0: no rule holds. */
   prefixes: PolicyPrefix[];
-  /** Block's key -> classes in which it holds. */
-  classesOf: Map<string, number[]>;
+  /** How many classes `classesOf` has for a rule; this costs no more than the rule is long. */
+  sizeOf(rule: R): number;
+  /** Classes in which some block of a rule holds. */
+  classesOf(rule: R): number[];
 }
 
-/** The same for blocks that mean the same. */
-export function blockKey({ cidr, except }: BlockPeerRow): string {
-  return [cidr, ...except].map(prefixKey).join(' ');
+/** A class as a step from its parent's: rules that begin and cease to hold. */
+interface ClassNode {
+  children: ClassNode[];
+  /** Place in the tree's order, and how many classes lie below, itself included. */
+  order: number;
+  size: number;
 }
 
-/** @param nextId gives a class the next free id. */
-export function classifyPrefixes(
-  blocks: Map<string, BlockPeerRow>,
-  nextId: () => number,
-): PrefixClasses {
-  const all = new Map<string, PrefixRow>();
-  for (const { cidr, except } of blocks.values()) {
-    for (const prefix of [cidr, ...except]) all.set(prefixKey(prefix), prefix);
+/** Where a rule's blocks begin and end: nodes of the class tree. */
+interface Extent {
+  from: Set<ClassNode>;
+  to: Set<ClassNode>;
+}
+
+interface Edge<R> {
+  prefix: PrefixRow;
+  rule: R;
+  /** 1 where a block begins, -1 where an exception of it does. */
+  by: number;
+}
+
+/** What a prefix of the walk's path changes. */
+interface Step<R> {
+  prefix: PrefixRow;
+  node: ClassNode;
+  edges: Edge<R>[];
+}
+
+/**
+ * n log n in the number of blocks and exceptions.
+ *
+ * @param firstId the id of the first class; others follow it.
+ */
+export function classifyPrefixes<R extends BlockRule>(
+  rules: Iterable<R>,
+  firstId: number,
+): PrefixClasses<R> & { count: number } {
+  const edges = [...rules].flatMap(edgesOf).sort((a, b) => byPlace(a.prefix, b.prefix));
+  const walk = new Walk<R>(new Map([...rules].map((rule, n) => [rule, n])));
+  const placed: { prefix: PrefixRow; node: ClassNode }[] = [];
+  for (let at = 0; at < edges.length; ) {
+    const { prefix } = edges[at]!;
+    const end = endOfRun(edges, at);
+    placed.push({ prefix, node: walk.enter(prefix, edges.slice(at, end)) });
+    at = end;
   }
-  const ids = new Map<string, number>();
-  const classesOf = new Map<string, number[]>([...blocks.keys()].map((key) => [key, []]));
-  const prefixes = [...all.values()].map((prefix): PolicyPrefix => {
-    const held = [...blocks].filter(([, block]) => holds(block, prefix)).map(([key]) => key);
-    const members = held.join('|');
-    let peer = ids.get(members);
-    if (peer === undefined) {
-      peer = nextId();
-      ids.set(members, peer);
-      for (const key of held) classesOf.get(key)!.push(peer);
-    }
-    return { ...prefix, peer };
-  });
-  return { prefixes, classesOf };
+  const byOrder = walk.number();
+  const idOf = ({ order }: ClassNode) => (order === 0 ? 0 : firstId + order - 1);
+  return {
+    prefixes: placed.map(({ prefix, node }) => ({ ...prefix, peer: idOf(node) })),
+    count: byOrder.length - 1,
+    sizeOf: (rule) => walk.sizeOf(rule),
+    classesOf: (rule) => walk.ordersOf(rule).map((order) => idOf(byOrder[order]!)),
+  };
 }
 
-/** True if a block is for every address of a prefix that has none of its exceptions inside. */
-function holds({ cidr, except }: BlockPeerRow, prefix: PrefixRow): boolean {
-  return contains(cidr, prefix) && !except.some((inner) => contains(inner, prefix));
+class Walk<R> {
+  readonly #root: ClassNode = { children: [], order: 0, size: 1 };
+  /** The prefixes that contain the present one, the shortest first. */
+  readonly #path: Step<R>[] = [];
+  /** How many blocks of a rule hold at the end of the path. */
+  readonly #holding = new Map<R, number>();
+  readonly #nodes = new Map<string, ClassNode>();
+  readonly #keys = new Map<ClassNode, number>([[this.#root, 0]]);
+  readonly #extents = new Map<R, Extent>();
+  readonly #numbers: Map<R, number>;
+
+  constructor(numbers: Map<R, number>) {
+    this.#numbers = numbers;
+  }
+
+  /** The class of a prefix that is not before any that was entered before. */
+  enter(prefix: PrefixRow, edges: Edge<R>[]): ClassNode {
+    while (this.#path.length > 0 && !contains(this.#path.at(-1)!.prefix, prefix)) this.#leave();
+    const parent = this.#path.at(-1)?.node ?? this.#root;
+    const before = new Map<R, number>();
+    for (const { rule, by } of edges) {
+      const count = this.#holding.get(rule) ?? 0;
+      if (!before.has(rule)) before.set(rule, count);
+      this.#holding.set(rule, count + by);
+    }
+    const begun: R[] = [];
+    const ended: R[] = [];
+    for (const [rule, count] of before) {
+      const now = this.#holding.get(rule)!;
+      if (count === 0 && now > 0) begun.push(rule);
+      if (count > 0 && now === 0) ended.push(rule);
+    }
+    const node = this.#nodeOf(parent, begun, ended);
+    this.#path.push({ prefix, node, edges });
+    return node;
+  }
+
+  #leave(): void {
+    for (const { rule, by } of this.#path.pop()!.edges) {
+      this.#holding.set(rule, this.#holding.get(rule)! - by);
+    }
+  }
+
+  #nodeOf(parent: ClassNode, begun: R[], ended: R[]): ClassNode {
+    if (begun.length + ended.length === 0) return parent;
+    const list = (rules: R[]) => rules.map((r) => this.#numbers.get(r)!).sort((a, b) => a - b);
+    const key = `${this.#keys.get(parent)} ${list(begun)} ${list(ended)}`;
+    const known = this.#nodes.get(key);
+    if (known) return known;
+    const node: ClassNode = { children: [], order: 0, size: 1 };
+    parent.children.push(node);
+    this.#nodes.set(key, node);
+    this.#keys.set(node, this.#nodes.size);
+    for (const rule of begun) this.#extentOf(rule).from.add(node);
+    for (const rule of ended) this.#extentOf(rule).to.add(node);
+    return node;
+  }
+
+  #extentOf(rule: R): Extent {
+    const known = this.#extents.get(rule);
+    if (known) return known;
+    const extent = { from: new Set<ClassNode>(), to: new Set<ClassNode>() };
+    this.#extents.set(rule, extent);
+    return extent;
+  }
+
+  /** Numbers the classes so that those below one follow it; the classes in this order. At most 33 levels deep. */
+  number(): ClassNode[] {
+    const byOrder: ClassNode[] = [];
+    const visit = (node: ClassNode) => {
+      node.order = byOrder.length;
+      byOrder.push(node);
+      for (const child of node.children) visit(child);
+      node.size = byOrder.length - node.order;
+    };
+    visit(this.#root);
+    return byOrder;
+  }
+
+  sizeOf(rule: R): number {
+    const extent = this.#extents.get(rule);
+    if (!extent) return 0;
+    const sum = (nodes: Set<ClassNode>) => [...nodes].reduce((all, { size }) => all + size, 0);
+    return sum(extent.from) - sum(extent.to);
+  }
+
+  /** Orders of the classes in which a rule holds: it begins and ends by turns along every path. */
+  ordersOf(rule: R): number[] {
+    const extent = this.#extents.get(rule);
+    if (!extent) return [];
+    const turns: [number, number][] = [];
+    for (const { order, size } of extent.from) turns.push([order, 1], [order + size, -1]);
+    for (const { order, size } of extent.to) turns.push([order, -1], [order + size, 1]);
+    turns.sort((a, b) => a[0] - b[0]);
+    const orders: number[] = [];
+    let depth = 0;
+    for (const [n, [order, by]] of turns.entries()) {
+      depth += by;
+      const next = turns[n + 1]?.[0] ?? order;
+      if (depth > 0) for (let at = order; at < next; at++) orders.push(at);
+    }
+    return orders;
+  }
+}
+
+/** Where the blocks of a rule begin, and where their exceptions do, each place once for a block. */
+function edgesOf<R extends BlockRule>(rule: R): Edge<R>[] {
+  return rule.blocks.flatMap(({ cidr, except }) => {
+    if (except.some((inner) => contains(inner, cidr))) return [];
+    const edges = [{ prefix: cidr, rule, by: 1 }];
+    let last: PrefixRow | null = null;
+    for (const prefix of [...except].sort(byPlace)) {
+      const isCovered = last !== null && contains(last, prefix);
+      if (isCovered || !contains(cidr, prefix)) continue;
+      last = prefix;
+      edges.push({ prefix, rule, by: -1 });
+    }
+    return edges;
+  });
+}
+
+function endOfRun<R>(edges: Edge<R>[], at: number): number {
+  let end = at + 1;
+  while (end < edges.length && byPlace(edges[at]!.prefix, edges[end]!.prefix) === 0) end++;
+  return end;
+}
+
+/** A prefix comes before those that it contains. */
+function byPlace(a: PrefixRow, b: PrefixRow): number {
+  return (a.address >>> 0) - (b.address >>> 0) || a.length - b.length;
 }
 
 function contains(outer: PrefixRow, inner: PrefixRow): boolean {
   if (outer.length > inner.length) return false;
   return outer.length === 0 || (outer.address ^ inner.address) >>> (32 - outer.length) === 0;
-}
-
-function prefixKey({ address, length }: PrefixRow): string {
-  return `${address}/${length}`;
 }

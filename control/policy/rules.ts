@@ -9,7 +9,6 @@ import {
   type PolicySubject,
 } from '../../datapath/policy/policy.ts';
 import type {
-  BlockPeerRow,
   NamedPort,
   NetworkPolicyRow,
   PolicyPortRow,
@@ -17,7 +16,7 @@ import type {
 } from '../model/policy-rows.ts';
 import type { Group } from './groups.ts';
 import { choosesAll, keyOf, peersOf, subjectsOf } from './pod-selector.ts';
-import { blockKey, classifyPrefixes } from './prefixes.ts';
+import { classifyPrefixes, type PrefixClasses } from './prefixes.ts';
 
 type Direction = 'ingress' | 'egress';
 
@@ -42,6 +41,17 @@ interface PeerClass {
   ports: NamedPort[];
 }
 
+/** What of a rule does not depend on who asks. */
+interface RulePlan {
+  /** Selectors of its peers but those that choose every pod, each once; null for everyone. */
+  keys: Set<string> | null;
+  everyPod: boolean;
+  /** It has names for ports. */
+  named: boolean;
+}
+
+/** Words of the image that all rules may take together come to about 12 for each entry. */
+const ENTRIES_MAX = 262_144;
 const EVERY_PORT = { proto: 0, first: 0, last: 65_535 };
 
 /**
@@ -49,10 +59,16 @@ const EVERY_PORT = { proto: 0, first: 0, last: 65_535 };
  * one that there is already.
  */
 export class Rulebook {
+  /** Policies that do not fit, `NS/NAME`: they isolate the pods that they select, and allow nothing. */
+  refused: string[] = [];
   readonly #policies: NetworkPolicyRow[];
   readonly #idOf: (key: string) => number;
+  readonly #entriesMax: number;
   /** Key of the selector -> policies whose pods it chooses. */
   readonly #bySubject = new Map<string, NetworkPolicyRow[]>();
+  readonly #plans = new Map<PolicyRuleRow, RulePlan>();
+  /** Names that a policy's ingress rules have for ports. */
+  readonly #ingressNames = new Map<NetworkPolicyRow, string[]>();
   /** Keys of selectors that are peers; names that egress rules have for ports. */
   readonly #peerKeys = new Set<string>();
   readonly #egressNames = new Set<string>();
@@ -62,16 +78,29 @@ export class Rulebook {
   #nextClass = PEER_FIRST;
   #sealed = false;
 
-  /** @param idOf the id of a policy by its key, 0 if there was none left. */
-  constructor(policies: Iterable<NetworkPolicyRow>, idOf: (key: string) => number) {
+  /**
+   * @param idOf the id of a policy by its key, 0 if there was none left.
+   * @param entriesMax room for prefixes, and for ports of pairs of a subject and a peer class.
+   */
+  constructor(
+    policies: Iterable<NetworkPolicyRow>,
+    idOf: (key: string) => number,
+    entriesMax = ENTRIES_MAX,
+  ) {
     this.#policies = [...policies].sort((a, b) => (a.key < b.key ? -1 : 1));
     this.#idOf = idOf;
+    this.#entriesMax = entriesMax;
     for (const policy of this.#policies) {
       const key = keyOf(subjectsOf(policy));
-      this.#bySubject.set(key, [...(this.#bySubject.get(key) ?? []), policy]);
-      for (const { pods } of [...(policy.ingress ?? []), ...(policy.egress ?? [])]) {
-        for (const peer of pods ?? []) this.#peerKeys.add(keyOf(peersOf(policy, peer)));
+      const list = this.#bySubject.get(key);
+      if (list) list.push(policy);
+      else this.#bySubject.set(key, [policy]);
+      for (const rule of rulesOf(policy)) {
+        const plan = planOf(policy, rule);
+        this.#plans.set(rule, plan);
+        for (const peer of plan.keys ?? []) this.#peerKeys.add(peer);
       }
+      this.#ingressNames.set(policy, namesIn(policy.ingress));
       for (const name of namesIn(policy.egress)) this.#egressNames.add(name);
     }
   }
@@ -92,13 +121,15 @@ export class Rulebook {
   /** The rules for all groups that were asked about. No new subjects and classes come after. */
   build(): PolicyRules {
     this.#sealed = true;
-    const { prefixes, classesOf } = classifyPrefixes(this.#blocks(), () => this.#nextClass++);
+    const byKey = this.#classesByKey();
+    const served = this.#served(byKey);
+    const classes = classifyPrefixes([...served].flatMap(rulesOf), this.#nextClass);
+    this.#nextClass += classes.count;
     const pairs: PolicyPair[] = [];
     const portSets: PolicyPorts[][] = [];
     const setIds = new Map<string, number>();
-    const byKey = this.#classesByKey();
     for (const subject of this.#subjects.values()) {
-      for (const [peer, ports] of this.#allowedBy(subject, byKey, classesOf)) {
+      for (const [peer, ports] of this.#allowedBy(subject, served, byKey, classes)) {
         const key = JSON.stringify(ports);
         const id = setIds.get(key) ?? setIds.set(key, portSets.push(ports) - 1).get(key)!;
         pairs.push({ subject: subject.id, peer, ports: id });
@@ -110,7 +141,7 @@ export class Rulebook {
     const names = this.#policies
       .map(({ key }) => ({ id: this.#idOf(key), name: key }))
       .filter(({ id }) => id !== 0);
-    return { subjects, pairs, portSets, prefixes, names };
+    return { subjects, pairs, portSets, prefixes: classes.prefixes, names };
   }
 
   /** The subject that stands for the policies of a direction that are for a group's pods; 0 for none. */
@@ -123,9 +154,9 @@ export class Rulebook {
     }
     if (policies.length === 0) return 0;
     policies.sort((a, b) => (a.key < b.key ? -1 : 1));
-    const names =
-      direction === 'ingress' ? policies.flatMap(({ ingress }) => namesIn(ingress)) : [];
-    const ports = group.ports.filter(({ name }) => names.includes(name));
+    const asked = direction === 'ingress' ? policies : [];
+    const names = new Set(asked.flatMap((policy) => this.#ingressNames.get(policy)!));
+    const ports = group.ports.filter(({ name }) => names.has(name));
     const key = JSON.stringify([direction, policies.map((policy) => policy.key), ports]);
     const known = this.#subjects.get(key);
     if (known) return known.id;
@@ -150,14 +181,46 @@ export class Rulebook {
     return id;
   }
 
-  #blocks(): Map<string, BlockPeerRow> {
-    const blocks = new Map<string, BlockPeerRow>();
-    for (const { ingress, egress } of this.#policies) {
-      for (const rule of [...(ingress ?? []), ...(egress ?? [])]) {
-        for (const block of rule.blocks) blocks.set(blockKey(block), block);
+  /** Policies whose rules fit, the older ones first; the others are in `refused`. */
+  #served(byKey: Map<string, PeerClass[]>): Set<NetworkPolicyRow> {
+    const classes = classifyPrefixes(this.#policies.flatMap(rulesOf), PEER_FIRST);
+    const subjects = new Map<NetworkPolicyRow[Direction], number>();
+    for (const { direction, policies } of this.#subjects.values()) {
+      for (const policy of policies) {
+        subjects.set(policy[direction], (subjects.get(policy[direction]) ?? 0) + 1);
       }
     }
-    return blocks;
+    const served = new Set<NetworkPolicyRow>();
+    let left = this.#entriesMax;
+    const byAge = [...this.#policies].sort((a, b) => a.createdMs - b.createdMs);
+    for (const policy of byAge) {
+      let price = 0;
+      for (const rules of [policy.ingress, policy.egress]) {
+        const times = subjects.get(rules) ?? 0;
+        for (const rule of rules ?? []) price += this.#priceOf(rule, times, byKey, classes);
+      }
+      if (price > left) continue;
+      left -= price;
+      served.add(policy);
+    }
+    this.refused = this.#policies.filter((p) => !served.has(p)).map(({ key }) => key);
+    return served;
+  }
+
+  /** What a rule takes at most, without making it: `times` subjects hold it. */
+  #priceOf(
+    rule: PolicyRuleRow,
+    times: number,
+    byKey: Map<string, PeerClass[]>,
+    classes: PrefixClasses<PolicyRuleRow>,
+  ): number {
+    const { keys, everyPod, named } = this.#plans.get(rule)!;
+    let peers = classes.sizeOf(rule);
+    if (keys === null || everyPod) peers += named ? this.#classes.size + 1 : 1;
+    for (const key of keys ?? []) peers += byKey.get(key)?.length ?? 0;
+    let prefixes = 0;
+    for (const { except } of rule.blocks) prefixes += 1 + except.length;
+    return prefixes + times * (1 + peers * Math.max(1, rule.ports?.length ?? 1));
   }
 
   /** Selector's key -> classes whose pods it chooses. */
@@ -176,54 +239,63 @@ export class Rulebook {
   /** Peer class -> ports that the subject's policies allow. */
   #allowedBy(
     { direction, policies, ports: own }: Subject,
+    served: Set<NetworkPolicyRow>,
     byKey: Map<string, PeerClass[]>,
-    classesOf: Map<string, number[]>,
+    classes: PrefixClasses<PolicyRuleRow>,
   ): Map<number, PolicyPorts[]> {
     const allowed = new Map<number, PolicyPorts[]>();
     for (const policy of policies) {
+      if (!served.has(policy)) continue;
       for (const [index, rule] of policy[direction]!.entries()) {
         const stamp = { policy: this.#idOf(policy.key), rule: index, audited: policy.audited };
         const allow = (peer: number, named: NamedPort[] | null) => {
-          const ports = portsOf(rule, direction === 'ingress' ? own : named);
-          if (ports.length === 0) return;
           const list = allowed.get(peer) ?? [];
-          allowed.set(peer, list);
-          list.push(...ports.map((range) => ({ ...range, ...stamp })));
+          for (const range of portsOf(rule, direction === 'ingress' ? own : named)) {
+            list.push({ ...range, ...stamp });
+          }
+          if (list.length > 0) allowed.set(peer, list);
         };
-        this.#allowPeers(policy, rule, direction, byKey, allow);
-        for (const block of rule.blocks) {
-          for (const peer of classesOf.get(blockKey(block)) ?? []) allow(peer, null);
-        }
+        this.#allowPeers(rule, direction, byKey, allow);
+        for (const peer of classes.classesOf(rule)) allow(peer, null);
       }
     }
     return allowed;
   }
 
   #allowPeers(
-    policy: NetworkPolicyRow,
     rule: PolicyRuleRow,
     direction: Direction,
     byKey: Map<string, PeerClass[]>,
     allow: (peer: number, named: NamedPort[] | null) => void,
   ): void {
+    const { keys, everyPod, named } = this.#plans.get(rule)!;
     // A name in an egress rule means another number to each class of destinations.
-    const named = direction === 'egress' && namesIn([rule]).length > 0;
-    const everyClass = () => {
+    const byClass = direction === 'egress' && named;
+    if (keys === null) allow(PEER_ANY, null);
+    else if (everyPod && !byClass) allow(PEER_ANY_POD, null);
+    if (byClass && (keys === null || everyPod)) {
       for (const { id, ports } of this.#classes.values()) allow(id, ports);
-    };
-    if (rule.pods === null) {
-      allow(PEER_ANY, null);
-      if (named) everyClass();
       return;
     }
-    for (const peer of rule.pods) {
-      const selector = peersOf(policy, peer);
-      if (!choosesAll(selector)) {
-        for (const { id, ports } of byKey.get(keyOf(selector)) ?? []) allow(id, ports);
-      } else if (named) everyClass();
-      else allow(PEER_ANY_POD, null);
+    for (const key of keys ?? []) {
+      for (const { id, ports } of byKey.get(key) ?? []) allow(id, ports);
     }
   }
+}
+
+function rulesOf({ ingress, egress }: NetworkPolicyRow): PolicyRuleRow[] {
+  return [...(ingress ?? []), ...(egress ?? [])];
+}
+
+function planOf(policy: NetworkPolicyRow, rule: PolicyRuleRow): RulePlan {
+  const named = namesIn([rule]).length > 0;
+  if (rule.pods === null) return { keys: null, everyPod: false, named };
+  const selectors = rule.pods.map((peer) => peersOf(policy, peer));
+  return {
+    keys: new Set(selectors.filter((selector) => !choosesAll(selector)).map(keyOf)),
+    everyPod: selectors.some(choosesAll),
+    named,
+  };
 }
 
 /** Names that rules have for ports. */
@@ -238,9 +310,14 @@ function portsOf(
   named: NamedPort[] | null,
 ): Pick<PolicyPorts, 'proto' | 'first' | 'last'>[] {
   if (ports === null) return [EVERY_PORT];
+  const own = new Map<string, number[]>();
+  for (const { name, proto, number } of named ?? []) {
+    const key = `${proto} ${name}`;
+    own.set(key, [...(own.get(key) ?? []), number]);
+  }
   return ports.flatMap(({ name, proto, first, last }: PolicyPortRow) => {
     if (name === null) return [{ proto, first, last }];
-    const own = (named ?? []).filter((port) => port.name === name && port.proto === proto);
-    return own.map(({ number }) => ({ proto, first: number, last: number }));
+    const numbers = own.get(`${proto} ${name}`) ?? [];
+    return numbers.map((number) => ({ proto, first: number, last: number }));
   });
 }

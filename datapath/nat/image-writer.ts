@@ -198,7 +198,8 @@ export class ImageWriter {
     if (this.#nodeAddresses.has(address)) {
       this.#setFrontend(address, L.MARK_KEY, this.#publics.get(address) ?? 0, L.MARK_NODE);
     } else if (owner !== undefined) this.#setFrontend(address, L.MARK_KEY, owner, L.MARK_PUBLIC);
-    else if (this.#captured.has(address)) this.#setFrontend(address, L.MARK_KEY, 0, L.MARK_ALLOCATED);
+    else if (this.#captured.has(address))
+      this.#setFrontend(address, L.MARK_KEY, 0, L.MARK_ALLOCATED);
     else if (this.#locals.has(address)) this.#setFrontend(address, L.MARK_KEY, 0, L.MARK_LOCAL);
     else this.#frontends.delete(address, L.MARK_KEY);
   }

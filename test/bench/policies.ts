@@ -43,7 +43,12 @@ export function benchPod(name: string, address: number, n: number): PolicyPodRow
 }
 
 const labelled = (app: string) => ({ matchLabels: { app } });
-const base = (n: number) => ({ key: `bench/p${n}`, namespace: 'bench', audited: false });
+const base = (n: number) => ({
+  key: `bench/p${n}`,
+  namespace: 'bench',
+  audited: false,
+  createdMs: 0,
+});
 const ports = (n: number) =>
   [8080, 9000 + n].map((p) => ({ proto: 6, name: null, first: p, last: p }));
 

@@ -76,7 +76,13 @@ console.log(
 function byNamespace() {
   const peer = { namespaces: { matchLabels: { team: 'blue' } }, pods: {} };
   return {
-    ...{ key: 'bench/by-namespace', namespace: 'bench', audited: false, egress: null },
+    ...{
+      key: 'bench/by-namespace',
+      namespace: 'bench',
+      audited: false,
+      createdMs: 0,
+      egress: null,
+    },
     selector: { matchLabels: { app: 'web' } },
     ingress: [{ pods: [peer], blocks: [], ports: null }],
   };

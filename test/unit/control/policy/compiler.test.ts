@@ -27,7 +27,7 @@ const pod = (name: string, n: number, o: Partial<PolicyPodRow> = {}): PolicyPodR
 /** Selects the pods of `app: web` and lets in those of `app: client`. */
 const policy = (name: string, o: Partial<NetworkPolicyRow> = {}): NetworkPolicyRow => ({
   ...{ key: `shop/${name}`, namespace: 'shop', selector: { matchLabels: { app: 'web' } } },
-  ...{ audited: false, egress: null },
+  ...{ audited: false, createdMs: 0, egress: null },
   ingress: [
     {
       pods: [{ namespaces: null, pods: { matchLabels: { app: 'client' } } }],
@@ -319,4 +319,32 @@ test('a thousand pods of ten kinds are ten kinds', () => {
     [rules!.subjects.length, rules!.pairs.length, rules!.portSets.length],
     [10, 10, 10],
   );
+});
+
+test('a policy that does not fit isolates the pods that it selects, and the others are served', () => {
+  const small = policy('small', { createdMs: 1 });
+  // 600 rules of 600 ports each for one subject: more than all rules may take together.
+  const ports = Array.from({ length: 600 }, (_, n) => {
+    return { proto: 6, name: null, first: n * 2, last: n * 2 };
+  });
+  const rules = Array.from({ length: 600 }, () => ({ pods: null, blocks: [], ports }));
+  const large = policy('large', {
+    ...{ createdMs: 2, selector: { matchLabels: { app: 'other' } } },
+    ingress: rules,
+  });
+  tables.putPod(pod('web-1', 2));
+  tables.putPod(pod('client-1', 3));
+  tables.putPod(pod('other-1', 4));
+  tables.putPolicy(large);
+  tables.putPolicy(small);
+  const change = compile()!;
+  assert.deepEqual(compiler.refused, ['shop/large']);
+  const subject = at(change, 4).ingress;
+  assert.notEqual(subject, 0, 'the pod is isolated');
+  const pairsOf = (id: number) => change.rules!.pairs.filter((pair) => pair.subject === id);
+  assert.deepEqual(pairsOf(subject), []);
+  assert.equal(pairsOf(at(change, 2).ingress).length, 1);
+  tables.deletePolicy('shop/large');
+  compile();
+  assert.deepEqual(compiler.refused, []);
 });
