@@ -122,8 +122,12 @@ export class Rulebook {
   build(): PolicyRules {
     this.#sealed = true;
     const byKey = this.#classesByKey();
-    const served = this.#served(byKey);
-    const classes = classifyPrefixes([...served].flatMap(rulesOf), this.#nextClass);
+    const all = classifyPrefixes(this.#policies.flatMap(rulesOf), this.#nextClass);
+    const served = this.#served(byKey, all);
+    const classes =
+      this.refused.length === 0
+        ? all
+        : classifyPrefixes([...served].flatMap(rulesOf), this.#nextClass);
     this.#nextClass += classes.count;
     const pairs: PolicyPair[] = [];
     const portSets: PolicyPorts[][] = [];
@@ -182,8 +186,10 @@ export class Rulebook {
   }
 
   /** Policies whose rules fit, the older ones first; the others are in `refused`. */
-  #served(byKey: Map<string, PeerClass[]>): Set<NetworkPolicyRow> {
-    const classes = classifyPrefixes(this.#policies.flatMap(rulesOf), PEER_FIRST);
+  #served(
+    byKey: Map<string, PeerClass[]>,
+    classes: PrefixClasses<PolicyRuleRow>,
+  ): Set<NetworkPolicyRow> {
     const subjects = new Map<NetworkPolicyRow[Direction], number>();
     for (const { direction, policies } of this.#subjects.values()) {
       for (const policy of policies) {
