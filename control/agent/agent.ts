@@ -6,7 +6,7 @@ import type { ImageChange } from '../../datapath/nat/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { requestTrace } from '../../datapath/observe/trace.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/policy/policy-reader.ts';
-import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import { connectKube } from '../kube/client.ts';
 import type { Tables } from '../model/tables.ts';
@@ -16,8 +16,10 @@ import { ipBatch } from '../node/ip.ts';
 import { OwnPorts } from '../node/own-ports.ts';
 import { EPHEMERAL_PORTS } from '../node/preflight.ts';
 import { type Part, Reconciler } from '../node/reconcile.ts';
+import { TABLE_CAPTURED } from '../node/rule.ts';
 import { describePolicies } from '../policy/describe.ts';
 import type { AdminRoutes } from './admin.ts';
+import { apiAddressesOf } from './api-address.ts';
 import { startControl } from './control.ts';
 import { describeServices } from './describe.ts';
 import { doubtsAbout, requireFit } from './fit.ts';
@@ -53,6 +55,8 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     const { tun, spoofed, narrow } = options;
     const ports = facts.ephemeralPorts ?? EPHEMERAL_PORTS;
     const { server } = client;
+    const apiAddresses = await apiAddressesOf(server);
+    freeRoutes(apiAddresses, tun, log);
     const steerer = new Steerer({
       ...{ tun, spoofed, uplink, site, narrow, server, ephemeralPorts: ports },
     });
@@ -63,7 +67,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       ...{ events: openNetworkEvents(), clock: SYSTEM_CLOCK, log },
     });
     const control = await startControl({
-      ...{ options, client, site, reconciler, log },
+      ...{ options, client, site, apiAddresses, reconciler, log },
       sink: engine.writer,
       around: routeAround(captured, site.address, steerer, log),
       checks: engineChecks(engine),
@@ -126,6 +130,15 @@ export function devicesOf(engine: Engine): Part {
   };
 }
 
+/** Without its API server an agent would never hear that a Service which took that address has gone. */
+function freeRoutes(addresses: number[], tun: string, log: Log): void {
+  const reserved = new Set(addresses.map(formatAddress));
+  const taken = readCapturedRoutes().filter((address) => reserved.has(address));
+  if (taken.length === 0) return;
+  log.warn({ routes: taken }, 'routes to the API server are taken off the datapath');
+  ipBatch(taken.map((address) => `route del ${address} dev ${tun} table ${TABLE_CAPTURED}`));
+}
+
 function followPods(steerer: Steerer, podRanges: string[], log: Log): void {
   try {
     if (steerer.follow(podRanges)) log.info({ podRanges }, 'pod ranges followed');
@@ -162,7 +175,7 @@ function routesOf(
   publisher: Publisher,
 ): AdminRoutes {
   return {
-    '/services': () => describeServices(publisher.compiler),
+    '/services': () => describeServices(publisher),
     '/policies': () => describePolicies(tables.policy, (key) => hitsOf(engine, key)),
     // What has gone of the devices, rules and routes that lead packets here; empty if all is well.
     '/steering': () => reconciler.status(),

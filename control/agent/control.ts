@@ -14,12 +14,15 @@ import { keepLease } from './lease.ts';
 import type { AgentOptions } from './options.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
 import { type ImageSink, type Log, Publisher, type PublisherOptions } from './publisher.ts';
+import { RefusalEvents } from './refusal-events.ts';
 import type { Site } from './site.ts';
 
 export interface ControlOptions {
   options: AgentOptions;
   client: KubeClient;
   site: Site;
+  /** Where the API server is reached. */
+  apiAddresses: number[];
   sink: ImageSink;
   /** What the agent has applied to the system is held against what is there. */
   reconciler: Pick<Reconciler, 'status' | 'stop'>;
@@ -38,6 +41,7 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
   const clock = SYSTEM_CLOCK;
   const tables = new Tables(node);
   let syncHealth = () => {};
+  const events = new RefusalEvents(client, clock, log);
   const publisher = new Publisher({
     nodeName: node,
     ranges: rangesOf(site, options),
@@ -45,6 +49,8 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
     sink,
     sources: SOURCES,
     ...(around && { around }),
+    apiAddresses: about.apiAddresses,
+    onRefusals: (refusals) => events.take(refusals),
     onRun: () => syncHealth(),
     ...{ clock, log },
   });
@@ -63,6 +69,7 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
   started.defer(() => client.close());
   started.defer(() => publisher.stop());
   started.defer(() => monitor.stop());
+  started.defer(() => events.stop());
   try {
     const server = await serveAdmin(admin, about.routes(tables, publisher, monitor), log);
     started.defer(() => closeAdmin(server));

@@ -6,7 +6,8 @@ import {
   SERVICE_FLAG_INTERNAL_LOCAL,
 } from '../../datapath/nat/image.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
-import type { Compiler } from '../compile/compiler.ts';
+import type { Compiler, CurrentPort } from '../compile/compiler.ts';
+import type { Publisher } from './publisher.ts';
 
 /** A Service port in force, as `kubetun services -o json` prints it. */
 export interface ServiceDescription {
@@ -19,29 +20,59 @@ export interface ServiceDescription {
   affinityS: number;
   /** What a client inside the cluster may be sent to from this node. */
   eligible: string[];
-  /** The image generation that last changed it. */
+  /** The image generation that last changed it; 0 for what is not served. */
   generation: number;
+  /** Why the Service is not served, or not as it is written. */
+  refused: string[];
 }
 
-/** Everything that a compiler has in force, in the order of names. */
-export function describeServices(compiler: Compiler): ServiceDescription[] {
-  return compiler.ports().map((port) => {
-    const internalLocal = (port.flags & SERVICE_FLAG_INTERNAL_LOCAL) !== 0;
-    const externalLocal = (port.flags & SERVICE_FLAG_EXTERNAL_LOCAL) !== 0;
-    return {
-      service: port.name,
-      proto: port.proto === PROTO_TCP ? 'tcp' : port.proto === PROTO_SCTP ? 'sctp' : 'udp',
-      frontends: compiler.frontendsOf(port).map((f) => ({
-        address: `${formatAddress(f.address)}:${f.port}`,
-        kind: FRONTEND_KINDS[f.kind]!,
-      })),
-      internalPolicy: internalLocal ? 'Local' : 'Cluster',
-      externalPolicy: externalLocal ? 'Local' : 'Cluster',
-      affinityS: port.affinityS,
-      eligible: formatPairs(internalLocal ? port.local : port.cluster),
-      generation: port.generation,
-    };
+/** What describes a node: its compiler, and what is not in force. */
+type Described = Pick<Publisher, 'compiler' | 'refusals'>;
+
+/** Everything that a node has in force, in the order of names; then Services of which nothing is. */
+export function describeServices(node: Described): ServiceDescription[] {
+  const { compiler } = node;
+  const refused = new Map<string, string[]>();
+  for (const { kind, key, message } of node.refusals()) {
+    if (kind === 'Service') refused.set(key, [...(refused.get(key) ?? []), message]);
+  }
+  const served = compiler.ports().map((port) => {
+    const key = port.name.slice(0, port.name.lastIndexOf(':'));
+    return describePort(compiler, port, refused.get(key) ?? []);
   });
+  const keys = new Set(served.map(({ service }) => service.slice(0, service.lastIndexOf(':'))));
+  const others = [...refused].filter(([key]) => !keys.has(key));
+  return [...served, ...others.map(([key, reasons]) => describeRefused(key, reasons))];
+}
+
+function describePort(
+  compiler: Compiler,
+  port: CurrentPort,
+  refused: string[],
+): ServiceDescription {
+  const internalLocal = (port.flags & SERVICE_FLAG_INTERNAL_LOCAL) !== 0;
+  const externalLocal = (port.flags & SERVICE_FLAG_EXTERNAL_LOCAL) !== 0;
+  return {
+    service: port.name,
+    proto: port.proto === PROTO_TCP ? 'tcp' : port.proto === PROTO_SCTP ? 'sctp' : 'udp',
+    frontends: compiler.frontendsOf(port).map((f) => ({
+      address: `${formatAddress(f.address)}:${f.port}`,
+      kind: FRONTEND_KINDS[f.kind]!,
+    })),
+    internalPolicy: internalLocal ? 'Local' : 'Cluster',
+    externalPolicy: externalLocal ? 'Local' : 'Cluster',
+    affinityS: port.affinityS,
+    eligible: formatPairs(internalLocal ? port.local : port.cluster),
+    generation: port.generation,
+    refused,
+  };
+}
+
+function describeRefused(service: string, refused: string[]): ServiceDescription {
+  return {
+    ...{ service, proto: '-', frontends: [], internalPolicy: 'Cluster', externalPolicy: 'Cluster' },
+    ...{ affinityS: 0, eligible: [], generation: 0, refused },
+  };
 }
 
 function formatPairs(pairs: Int32Array): string[] {

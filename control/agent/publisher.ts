@@ -2,16 +2,19 @@ import { KubetunError } from '../../datapath/error.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
 import type { PolicyChange } from '../../datapath/policy/policy.ts';
 import type { PolicySurvivors } from '../../datapath/policy/policy-reader.ts';
-import { Compiler } from '../compile/compiler.ts';
+import { Compiler, type Refusal } from '../compile/compiler.ts';
 import { IdAllocator, type IdUsage } from '../compile/ids.ts';
 import type { NodeRanges } from '../compile/node-entry.ts';
-import type { Tables } from '../model/tables.ts';
+import type { Changes, Tables } from '../model/tables.ts';
 import { PolicyCompiler } from '../policy/compiler.ts';
 import type { Progress } from './health-answer.ts';
 import { type Clock, Pacer } from './pacer.ts';
 
 /** A burst of changes is published at this pace. */
 const PUBLISH_MS = 20;
+/** Attempts to find out how many Services fit, where the prices of the compiler were too low; each asks for less. */
+const FIT_TRIES_MAX = 12;
+const FIT_SHARE = 0.75;
 /** When the datapath is still leaving the memory that a publish needs. */
 const RETRY_MS = 50;
 
@@ -20,6 +23,8 @@ export interface ImageSink extends IdUsage {
   readonly generation: number;
   /** Puts a change in force; its generation. */
   publish(change: ImageChange): number;
+  /** Words that Services may take beside everything else; absent where there is no such limit. */
+  roomForServices?(): number;
   /** Service ids of an image that outlived its agent. */
   services(): Map<number, { name: string }>;
   /** NetworkPolicy of such an image. */
@@ -42,12 +47,17 @@ export interface PublisherOptions {
   sources: string[];
   /** Called around a publish, with the same change. */
   around?: (change: ImageChange) => { before(): void; after(): void };
+  /** Addresses at which the agent reaches the API server. */
+  apiAddresses?: readonly number[];
+  /** Told after every run what is not served. */
+  onRefusals?: (refusals: Refusal[]) => void;
   /** Called at the end of every run, also of one that had nothing to say. */
   onRun?: () => void;
   clock: Clock;
   log: Log;
 }
 
+const NO_CHANGES: Changes = { services: new Set(), nodes: false };
 const NO_CHANGE: ImageChange = {
   node: null,
   upsert: [],
@@ -66,6 +76,8 @@ export class Publisher {
   readonly #waiting: Set<string>;
   /** The sink took a change in but could not put it in force. */
   #due = false;
+  /** Share of its room that Services may take. */
+  #share = 1;
   #published = false;
   #nodeAwaited = false;
   #pendingSinceMs: number | null = null;
@@ -76,9 +88,19 @@ export class Publisher {
     this.#options = options;
     this.#waiting = new Set(options.sources);
     const ids = new IdAllocator(options.sink.services(), options.sink);
-    this.compiler = new Compiler(options.nodeName, options.ranges, ids);
+    this.compiler = new Compiler(options.nodeName, options.ranges, ids, options.apiAddresses);
     this.#policyCompiler = new PolicyCompiler(options.sink.policySurvivors());
     this.#pacer = new Pacer(options.clock, PUBLISH_MS, () => this.#run());
+  }
+
+  /** Objects that are not served, or not as they are written. */
+  refusals(): Refusal[] {
+    const message =
+      'its rules do not fit beside those of older policies: the pods that it selects are isolated';
+    const policies = this.#policyCompiler.refused.map((key): Refusal => {
+      return { kind: 'NetworkPolicy', key, reason: 'DoesNotFit', message };
+    });
+    return [...this.compiler.refusals(), ...policies];
   }
 
   /** True once every source has said all that it knew. */
@@ -139,6 +161,7 @@ export class Publisher {
       this.#pendingSinceMs = null;
       this.#updatedMs = clock.nowMs();
     }
+    if (this.#published) this.#options.onRefusals?.(this.refusals());
     onRun?.();
   }
 
@@ -146,19 +169,42 @@ export class Publisher {
     const { tables, sink, log, clock } = this.#options;
     if (!this.#nodeKnown()) return;
     const startedMs = clock.nowMs();
-    const generation = sink.generation + 1;
-    const result = tables.clean
-      ? null
-      : this.compiler.compile(tables, tables.takeChanges(), generation);
+    const room = this.#roomForServices();
+    const isOtherRoom = room !== this.compiler.wordsMax;
+    this.compiler.wordsMax = room;
+    const result =
+      tables.clean && !isOtherRoom
+        ? null
+        : this.compiler.compile(tables, tables.takeChanges(), sink.generation + 1);
     for (const conflict of result?.conflicts ?? []) {
       log.warn(conflict, 'one address and port is claimed by several Services');
     }
-    if (result && result.unserved.length > 0) {
-      log.error({ services: result.unserved.slice(0, 10) }, 'no Service id is left for these');
-    }
     const policy = this.#compilePolicies();
     if (!result && !policy && !this.#due) return;
-    this.#send({ ...(result?.change ?? NO_CHANGE), policy }, startedMs);
+    let change: ImageChange = { ...(result?.change ?? NO_CHANGE), policy };
+    for (let tries = 0; tries < FIT_TRIES_MAX; tries++) {
+      const failure = this.#send(change, startedMs);
+      if (failure === null) return;
+      if (failure.code !== 'KT_IMAGE_FULL') return this.#retry(failure);
+      this.#share *= FIT_SHARE;
+      this.compiler.wordsMax = this.#roomForServices();
+      const less = this.compiler.compile(tables, NO_CHANGES, sink.generation + 1);
+      change = less?.change ?? NO_CHANGE;
+    }
+    log.error({}, 'the image is full, though no Service is in it');
+  }
+
+  #retry({ code, next, message }: KubetunError): void {
+    const { log, clock } = this.#options;
+    log.error({ code, next }, message);
+    this.#cancelRetry = clock.after(RETRY_MS, () => this.#pacer.request());
+  }
+
+  /** The sink's word, and less as long as that was too much for the Services that there are. */
+  #roomForServices(): number {
+    const room = this.#options.sink.roomForServices?.() ?? Number.POSITIVE_INFINITY;
+    if (!this.compiler.isCrowded) this.#share = this.#share < 1 && this.#due ? this.#share : 1;
+    return Math.floor(room * this.#share);
   }
 
   /** Half of what policies speak of would let pass what the other half forbids: all sources must have synced. */
@@ -168,7 +214,8 @@ export class Publisher {
     return this.#policyCompiler.compile(policy, policy.takeChanges());
   }
 
-  #send(change: ImageChange, startedMs: number): void {
+  /** Publishes a change; what stands in the way, or null. */
+  #send(change: ImageChange, startedMs: number): KubetunError | null {
     const { sink, log, clock } = this.#options;
     // Whatever happens the sink has the change now; only its coming into force can fail.
     this.#due = true;
@@ -190,10 +237,10 @@ export class Publisher {
         },
         first ? 'first image published' : 'published',
       );
+      return null;
     } catch (error) {
       if (!(error instanceof KubetunError)) throw error;
-      log.error({ code: error.code, next: error.next }, error.message);
-      this.#cancelRetry = clock.after(RETRY_MS, () => this.#pacer.request());
+      return error;
     } finally {
       around?.after();
     }

@@ -9,6 +9,7 @@ import { Reconciler } from '../node/reconcile.ts';
 import { PODS_RULE, PREF_LOCAL_FIRST } from '../node/rule.ts';
 import type { SteeringPlan } from '../node/steering.ts';
 import { describePolicies } from '../policy/describe.ts';
+import { apiAddressesOf } from './api-address.ts';
 import { startControl } from './control.ts';
 import { describeServices } from './describe.ts';
 import { requireFit } from './fit.ts';
@@ -49,6 +50,7 @@ export async function startTwin(options: AgentOptions, log: Log): Promise<Agent>
   });
   const control = await startControl({
     ...{ options, client, site, reconciler, log },
+    apiAddresses: await apiAddressesOf(client.server),
     sink: writer,
     checks: {},
     routes: (tables, publisher, monitor) => ({
@@ -62,7 +64,7 @@ export async function startTwin(options: AgentOptions, log: Log): Promise<Agent>
         ...monitor.report(),
       }),
       '/steering': () => reconciler.status(),
-      '/services': () => describeServices(publisher.compiler),
+      '/services': () => describeServices(publisher),
       '/policies': () =>
         describePolicies(tables.policy, () => ({ ingress: NOTHING, egress: NOTHING })),
     }),

@@ -48,7 +48,11 @@ export function formatServices(services: ServiceDescription[]): string {
       i === 0 ? [name, proto, frontend, ...rest] : ['', '', frontend, '', '', ''],
     );
   });
-  return formatTable(['SERVICE', 'PROTO', 'FRONTEND', 'ENDPOINTS', 'POLICY', 'GENERATION'], rows);
+  const columns = ['SERVICE', 'PROTO', 'FRONTEND', 'ENDPOINTS', 'POLICY', 'GENERATION'];
+  const refused = services.flatMap(({ service, refused }) =>
+    refused.map((reason) => `${service}: ${reason}`),
+  );
+  return [formatTable(columns, rows), ...refused].join('\n');
 }
 
 function formatEndpoints(eligible: string[]): string {

@@ -1,5 +1,6 @@
 import type { ImageChange, NodeEntry, ServiceEntry } from '../../datapath/nat/image.ts';
 import type { Changes, Tables } from '../model/tables.ts';
+import { Admission } from './admission.ts';
 import { FrontendBook, type FrontendConflict } from './frontends.ts';
 import type { IdAllocator } from './ids.ts';
 import { buildNodeEntry, type NodeRanges, sameNodeEntry } from './node-entry.ts';
@@ -7,9 +8,11 @@ import {
   type CompiledPort,
   type CompilePlace,
   compileService,
+  ignoredOf,
   type PortFrontend,
   samePort,
 } from './port.ts';
+import { API_SERVICE, type Reserved, reservedOf, sameReserved } from './reserved.ts';
 
 /** A Service port in force. */
 export interface CurrentPort extends CompiledPort {
@@ -21,8 +24,16 @@ export interface CurrentPort extends CompiledPort {
 export interface CompileResult {
   change: ImageChange;
   conflicts: FrontendConflict[];
-  /** Service ports for which there was no id left: they are not served on this node. */
-  unserved: string[];
+}
+
+/** An object that is not served, or not as it is written. */
+export interface Refusal {
+  kind: 'Service' | 'NetworkPolicy';
+  /** `namespace/name`. */
+  key: string;
+  /** The reason of an Event. */
+  reason: 'DoesNotFit' | 'AddressIgnored';
+  message: string;
 }
 
 interface CurrentService {
@@ -43,10 +54,26 @@ export class Compiler {
   readonly #ids: IdAllocator;
   readonly #services = new Map<string, CurrentService>();
   readonly #frontends = new FrontendBook();
+  readonly #admission = new Admission();
+  readonly #apiAddresses: readonly number[];
+  #reserved: Reserved = { api: new Set(), nodes: new Set() };
+  /** Service key -> why addresses of it are not captured. */
+  readonly #ignored = new Map<string, string[]>();
+  /** Services with a port for which there was no id left. */
+  readonly #idless = new Set<string>();
+  /** Words of the image that Services may take. */
+  wordsMax = Number.POSITIVE_INFINITY;
   #node: NodeEntry | null = null;
   #first = true;
 
-  constructor(nodeName: string, ranges: NodeRanges, ids: IdAllocator) {
+  /** @param apiAddresses where the agent reaches the API server; no Service captures them. */
+  constructor(
+    nodeName: string,
+    ranges: NodeRanges,
+    ids: IdAllocator,
+    apiAddresses: readonly number[] = [],
+  ) {
+    this.#apiAddresses = apiAddresses;
     this.#nodeName = nodeName;
     this.#ranges = ranges;
     this.#ids = ids;
@@ -59,10 +86,12 @@ export class Compiler {
    */
   compile(tables: Tables, changes: Changes, generation: number): CompileResult | null {
     const own = tables.nodes.get(this.#nodeName);
+    const keys = this.#keysToCompile(tables, changes);
     const place: CompilePlace = {
       nodeName: this.#nodeName,
       zone: own?.zone ?? '',
       address: own?.addresses[0] ?? null,
+      reserved: this.#reserved,
     };
     const change: ImageChange = {
       node: changes.nodes ? this.#compileNode(tables) : null,
@@ -71,18 +100,57 @@ export class Compiler {
       addFrontends: [],
       removeFrontends: [],
     };
-    const unserved: string[] = [];
-    for (const key of changes.services) {
-      unserved.push(...this.#compileKey(key, tables, place, generation, change));
-    }
+    for (const key of keys) this.#compileKey(key, tables, place, generation, change);
     if (this.#first) this.#ids.retireSurvivors();
     this.#first = false;
     const { add, remove, conflicts } = this.#frontends.takeChanges();
     change.addFrontends = add;
     change.removeFrontends = remove;
     const size = change.upsert.length + change.remove.length + add.length + remove.length;
-    const nothing = size === 0 && change.node === null;
-    return nothing && unserved.length === 0 ? null : { change, conflicts, unserved };
+    return size === 0 && change.node === null ? null : { change, conflicts };
+  }
+
+  /** True while Services are refused for want of room. */
+  get isCrowded(): boolean {
+    return this.#admission.refused.size > 0;
+  }
+
+  /** What is not served, and why. */
+  refusals(): Refusal[] {
+    const full =
+      'it is not served: the image of this node has no room for it beside older Services';
+    const unfit = new Set([...this.#admission.refused, ...this.#idless]);
+    const refusals: Refusal[] = [...unfit].map((key) => {
+      return { kind: 'Service', key, reason: 'DoesNotFit', message: full };
+    });
+    for (const [key, reasons] of this.#ignored) {
+      for (const message of reasons) {
+        refusals.push({ kind: 'Service', key, reason: 'AddressIgnored', message });
+      }
+    }
+    return refusals;
+  }
+
+  /** Services that may come out otherwise than before: what changed, and what else that bears upon. */
+  #keysToCompile(tables: Tables, changes: Changes): Set<string> {
+    const keys = new Set(changes.services);
+    if (changes.nodes || keys.has(API_SERVICE)) {
+      const reserved = reservedOf(tables, this.#apiAddresses);
+      if (!sameReserved(reserved, this.#reserved)) {
+        for (const { key, externalAddresses, loadBalancerAddresses } of tables.services.values()) {
+          if (externalAddresses.length + loadBalancerAddresses.length > 0) keys.add(key);
+        }
+      }
+      this.#reserved = reserved;
+    }
+    for (const key of changes.services) {
+      const row = tables.services.get(key);
+      if (row) this.#admission.put(row, tables.slicesOf(key).values());
+      else this.#admission.delete(key);
+    }
+    for (const key of this.#admission.decide(this.wordsMax)) keys.add(key);
+    for (const key of this.#idless) keys.add(key);
+    return keys;
   }
 
   /** Service ports in force, in the order of names. */
@@ -104,65 +172,82 @@ export class Compiler {
     return entry;
   }
 
-  /** Compiles one Service into the change; the names of ports that got no id. */
+  /** Compiles one Service into the change. */
   #compileKey(
     key: string,
     tables: Tables,
     place: CompilePlace,
     generation: number,
     change: ImageChange,
-  ): string[] {
-    const row = tables.services.get(key);
+  ): void {
+    const row = this.#admission.refused.has(key) ? undefined : tables.services.get(key);
     const before = this.#services.get(key) ?? NO_SERVICE;
     const compiled = row ? compileService(row, tables.slicesOf(key).values(), place) : [];
     const createdMs = row?.createdMs ?? 0;
     // A Service of the same name made anew has another place in the queue for its frontends.
     const anew = before.ports.length > 0 && before.createdMs !== createdMs;
+    const ports = this.#number(key, compiled, before, generation, change);
+    this.#ignored.delete(key);
+    const ignored = row ? ignoredOf(row, place.reserved) : [];
+    if (ignored.length > 0) this.#ignored.set(key, ignored);
+    const byId = new Map(ports.map((port) => [port.id, port]));
+    for (const was of before.ports) {
+      const now = byId.get(was.id);
+      this.#releaseFrontends(was, anew ? null : (now ?? null));
+      if (now) continue;
+      this.#ids.release(was.name, was.proto, generation);
+      change.remove.push(was.id);
+    }
+    const wasById = new Map(before.ports.map((port) => [port.id, port]));
+    for (const now of ports) {
+      this.#claimFrontends(now, anew ? null : (wasById.get(now.id) ?? null), createdMs);
+    }
+    if (ports.length > 0) this.#services.set(key, { createdMs, ports });
+    else this.#services.delete(key);
+  }
+
+  /** The ports that have or get an id; those that differ from before go into the change. */
+  #number(
+    key: string,
+    compiled: CompiledPort[],
+    before: CurrentService,
+    generation: number,
+    change: ImageChange,
+  ): CurrentPort[] {
+    this.#idless.delete(key);
     const ports: CurrentPort[] = [];
-    const unserved: string[] = [];
+    const byName = new Map(before.ports.map((port) => [`${port.name}/${port.proto}`, port]));
     for (const port of compiled) {
-      const was = before.ports.find((p) => p.name === port.name && p.proto === port.proto);
+      const was = byName.get(`${port.name}/${port.proto}`);
       const id = was?.id ?? this.#ids.idOf(port.name, port.proto);
       if (id === null) {
-        unserved.push(port.name);
+        this.#idless.add(key);
         continue;
       }
       const same = was !== undefined && samePort(was, port);
       ports.push({ ...port, id, generation: same ? was.generation : generation });
       if (!same) change.upsert.push(toEntry(port, id));
     }
-    for (const was of before.ports) {
-      const now = ports.find((p) => p.id === was.id);
-      this.#releaseFrontends(was, anew ? null : (now ?? null));
-      if (now) continue;
-      this.#ids.release(was.name, was.proto, generation);
-      change.remove.push(was.id);
-    }
-    for (const now of ports) {
-      const was = before.ports.find((p) => p.id === now.id) ?? null;
-      this.#claimFrontends(now, anew ? null : was, createdMs);
-    }
-    if (ports.length > 0) this.#services.set(key, { createdMs, ports });
-    else this.#services.delete(key);
-    return unserved;
+    return ports;
   }
 
   #releaseFrontends(was: CurrentPort, now: CurrentPort | null): void {
+    const kept = new Set((now?.frontends ?? []).map(keyOfFrontend));
     for (const f of was.frontends) {
-      if (!now?.frontends.some((g) => sameFrontend(f, g))) this.#frontends.release(f, was.id);
+      if (!kept.has(keyOfFrontend(f))) this.#frontends.release(f, was.id);
     }
   }
 
   #claimFrontends(now: CurrentPort, was: CurrentPort | null, createdMs: number): void {
+    const held = new Set((was?.frontends ?? []).map(keyOfFrontend));
     for (const f of now.frontends) {
-      if (was?.frontends.some((g) => sameFrontend(f, g))) continue;
-      this.#frontends.claim(f, now.id, createdMs, now.name);
+      if (!held.has(keyOfFrontend(f))) this.#frontends.claim(f, now.id, createdMs, now.name);
     }
   }
 }
 
-function sameFrontend(a: PortFrontend, b: PortFrontend): boolean {
-  return a.address === b.address && a.port === b.port && a.proto === b.proto && a.kind === b.kind;
+function keyOfFrontend({ address, port, proto, kind }: PortFrontend): string {
+  return `${address} ${port} ${proto} ${kind}`;
 }
 
 function toEntry(port: CompiledPort, id: number): ServiceEntry {

@@ -38,11 +38,11 @@ export class FrontendBook {
 
   claim(frontend: PortFrontend, serviceId: number, createdMs: number, name: string): void {
     const key = this.#touch(frontend);
-    const claims = [
-      ...toList(this.#claims.get(key)),
-      { kind: frontend.kind, serviceId, createdMs, name },
-    ];
-    this.#claims.set(key, claims.length === 1 ? claims[0]! : claims.sort(byPrecedence));
+    const claim = { kind: frontend.kind, serviceId, createdMs, name };
+    const claims = this.#claims.get(key);
+    if (claims === undefined) this.#claims.set(key, claim);
+    else if (Array.isArray(claims)) insertClaim(claims, claim);
+    else this.#claims.set(key, [claims, claim].sort(byPrecedence));
   }
 
   /** Takes back a claim that this Service port made to this frontend. */
@@ -91,6 +91,18 @@ export class FrontendBook {
     }
     return key;
   }
+}
+
+/** Keeps claims in their order, by binary search: many may be made to one frontend. */
+function insertClaim(claims: Claim[], claim: Claim): void {
+  let low = 0;
+  let high = claims.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (byPrecedence(claims[middle]!, claim) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  claims.splice(low, 0, claim);
 }
 
 function held({ kind, serviceId }: Claim): { kind: number; serviceId: number } {

@@ -16,11 +16,14 @@ import {
 } from '../model/eligible.ts';
 import type { ServicePortRow, ServiceRow, SliceRow } from '../model/rows.ts';
 import { endpointsOf } from '../model/union.ts';
+import { type Reserved, reasonAgainst } from './reserved.ts';
 
 /** The node that is compiled for. */
 export interface CompilePlace extends Place {
   /** The node's primary address, which captures NodePorts; null if it is not known. */
   address: number | null;
+  /** What no Service captures. */
+  reserved: Reserved;
 }
 
 /** An address and port that a Service port claims. */
@@ -75,7 +78,7 @@ export function compileService(
       serving:
         port.proto === PROTO_UDP ? toPairs(servingBeside(endpoints, cluster, local)) : NO_PAIRS,
       sourceRanges: service.sourceRanges,
-      frontends: frontendsOf(service, port, place.address),
+      frontends: frontendsOf(service, port, place),
     };
   });
 }
@@ -117,11 +120,22 @@ function toPairs(endpoints: readonly PortEndpoint[]): Int32Array {
   return pairs;
 }
 
-function frontendsOf(s: ServiceRow, port: ServicePortRow, node: number | null): PortFrontend[] {
+/** Why addresses of a Service are not captured, one line each. */
+export function ignoredOf(s: ServiceRow, reserved: Reserved): string[] {
+  if (s.ports.length === 0) return [];
+  const reasons = [
+    ...s.loadBalancerAddresses.map((a) => reasonAgainst(a, FRONTEND_LOADBALANCER, reserved)),
+    ...s.externalAddresses.map((a) => reasonAgainst(a, FRONTEND_EXTERNAL, reserved)),
+  ];
+  return [...new Set(reasons.filter((reason) => reason !== null))];
+}
+
+function frontendsOf(s: ServiceRow, port: ServicePortRow, place: CompilePlace): PortFrontend[] {
   const { number, proto, nodePort } = port;
+  const { address: node, reserved } = place;
   const found: PortFrontend[] = [];
   const add = (address: number, port: number, kind: number) => {
-    found.push({ address, port, proto, kind });
+    if (reasonAgainst(address, kind, reserved) === null) found.push({ address, port, proto, kind });
   };
   for (const address of s.clusterAddresses) add(address, number, FRONTEND_CLUSTER);
   if (nodePort !== 0 && node !== null) add(node, nodePort, FRONTEND_NODEPORT);

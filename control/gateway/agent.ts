@@ -193,7 +193,7 @@ function adminRoutes(
   return {
     // The image says Local of all, so that clients keep their addresses: people ask for the Service's own policy.
     '/services': () =>
-      describeServices(publisher.compiler).map((service) => ({
+      describeServices(publisher).map((service) => ({
         ...service,
         externalPolicy: balancers.isLocal(service.service) ? 'Local' : 'Cluster',
       })),

@@ -18,6 +18,10 @@ import * as L from './image-layout.ts';
 import { readGeneration, readServices } from './image-reader.ts';
 
 const DIRECTORY_MIN = 1024;
+/** The rest is for roots of further generations, and for what maps and the directory keep free. */
+const SERVICE_SHARE = 15 / 16;
+/** An entry of the frontend map with the slots that stay free beside it. */
+const MARK_WORDS = 16;
 const ACKNOWLEDGE_TRIES_MAX = 100;
 const ACKNOWLEDGE_PAUSE_MS = 1;
 const NO_WORDS = new Int32Array(0);
@@ -109,6 +113,14 @@ export class ImageWriter {
   /** How many flows name this Service id. */
   flowsOf(id: number): number {
     return this.#arena.serviceFlows[id]!;
+  }
+
+  /** Words that Services may take, estimated high, beside the node's entry and the policies that there are now. */
+  roomForServices(): number {
+    const node = this.#node ? L.NODE_HEADER_WORDS + this.#node.podRanges.length * 2 : 0;
+    const nodes = (this.#nodeAddresses.size + this.#owners.size) * MARK_WORDS;
+    const others = node + nodes + this.#pods.length + this.#rules.length;
+    return Math.max(0, Math.floor(this.#half * SERVICE_SHARE) - others);
   }
 
   /** Words in use in the current half, live and garbage; and the size of a half. */

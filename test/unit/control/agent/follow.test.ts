@@ -70,7 +70,7 @@ test('objects of the API server end in the datapath, and follow it through a cut
   await until('an image is published', () => publisher.published);
   assert.equal(sink.publishes, 1, 'one image for all that was there');
   assert.deepEqual(addresses, ['172.18.0.11']);
-  assert.deepEqual(describeServices(publisher.compiler), [
+  assert.deepEqual(describeServices(publisher), [
     {
       service: 'ns/web:80',
       proto: 'tcp',
@@ -83,6 +83,7 @@ test('objects of the API server end in the datapath, and follow it through a cut
       affinityS: 0,
       eligible: ['10.244.1.2:8080', '10.244.2.2:8080'],
       generation: 1,
+      refused: [],
     },
   ]);
 
@@ -90,7 +91,7 @@ test('objects of the API server end in the datapath, and follow it through a cut
   api.cut();
   api.putObject('endpointslices', slice('web-1', 'web', [{ ip: '10.244.2.2' }]));
   api.expire();
-  const eligible = () => describeServices(publisher.compiler)[0]?.eligible.join();
+  const eligible = () => describeServices(publisher)[0]?.eligible.join();
   await until('the endpoint is gone', () => eligible() === '10.244.2.2:8080');
   assert.equal(sink.generation, 2);
 

@@ -154,6 +154,7 @@ const SERVICE: ServiceDescription = {
   affinityS: 60,
   eligible: ['a', 'b', 'c', 'd', 'e', 'f'],
   generation: 7,
+  refused: ['192.0.2.9 is not captured: it is an address of a node'],
 };
 
 test('a Service takes a line for each frontend; many endpoints are counted', () => {

@@ -30,13 +30,17 @@ export class World {
   generation = 0;
   acknowledged = 0;
 
-  constructor(nodeName = 'n1', survivors: Map<number, { name: string }> = new Map()) {
+  constructor(
+    nodeName = 'n1',
+    survivors: Map<number, { name: string }> = new Map(),
+    apiAddresses: number[] = [],
+  ) {
     this.tables = new Tables(nodeName);
     this.ids = new IdAllocator(survivors, {
       flowsOf: (id) => this.flows.get(id) ?? 0,
       acknowledged: () => this.acknowledged,
     });
-    this.compiler = new Compiler(nodeName, RANGES, this.ids);
+    this.compiler = new Compiler(nodeName, RANGES, this.ids, apiAddresses);
   }
 
   put(object: { service?: Service; slice?: EndpointSlice; node?: Node }): void {

@@ -10,7 +10,9 @@ import { ServiceAccount } from 'kubernetes-models/v1';
 import { parseAllDocuments } from 'yaml';
 import { followCluster } from '../../../../control/agent/follow.ts';
 import { NODE_HEALTH_PORT } from '../../../../control/agent/health.ts';
+import { SYSTEM_CLOCK } from '../../../../control/agent/pacer.ts';
 import type { Publisher } from '../../../../control/agent/publisher.ts';
+import { RefusalEvents } from '../../../../control/agent/refusal-events.ts';
 import { findSite } from '../../../../control/agent/site.ts';
 import { register } from '../../../../control/cli/agent.ts';
 import type { KubeClient } from '../../../../control/kube/client.ts';
@@ -82,7 +84,14 @@ async function requestsOfAgent(): Promise<string[]> {
   } as unknown as Publisher;
   const log = { info() {}, warn() {}, error() {} };
   const informers = followCluster(client, new Tables('n1'), publisher, log, 1, () => {});
+  const events = new RefusalEvents(client, SYSTEM_CLOCK, log);
+  events.take(
+    (['Service', 'NetworkPolicy'] as const).map((kind) => {
+      return { kind, key: 'a/b', reason: 'DoesNotFit', message: kind };
+    }),
+  );
   await new Promise((resolve) => setTimeout(resolve, 20));
+  events.stop();
   for (const informer of informers) informer.stop();
   rmSync(folder, { recursive: true });
   return [...made].sort();

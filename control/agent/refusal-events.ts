@@ -1,0 +1,95 @@
+// Events on objects that a node does not serve, or not as they are written. All nodes say the same of an object, so
+// that the Event has the same name everywhere and only the first node makes it.
+import type { Refusal } from '../compile/compiler.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { Clock } from './pacer.ts';
+import type { Log } from './publisher.ts';
+
+/** So many Events at once, and one more every so often. */
+const BURST_MAX = 25;
+const REFILL_MS = 10_000;
+const MESSAGE_CHARS_MAX = 1000;
+
+export class RefusalEvents {
+  readonly #client: Pick<KubeClient, 'create' | 'get'>;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  /** Refusals that are in force and have been said, or wait for their turn. */
+  #known = new Map<string, Refusal>();
+  readonly #waiting = new Map<string, Refusal>();
+  #tokens = BURST_MAX;
+  #sinceMs = 0;
+  #cancel: (() => void) | null = null;
+  #stopped = false;
+
+  constructor(client: Pick<KubeClient, 'create' | 'get'>, clock: Clock, log: Log) {
+    this.#client = client;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** All refusals that are in force now. */
+  take(refusals: Refusal[]): void {
+    const now = new Map(refusals.map((r) => [`${r.kind} ${r.key} ${r.message}`, r]));
+    for (const [id, refusal] of now) {
+      if (this.#known.has(id)) continue;
+      this.#waiting.set(id, refusal);
+      this.#log.warn({ object: `${refusal.kind} ${refusal.key}` }, refusal.message);
+    }
+    for (const id of this.#waiting.keys()) if (!now.has(id)) this.#waiting.delete(id);
+    this.#known = now;
+    this.#turn();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#cancel?.();
+  }
+
+  #turn(): void {
+    if (this.#stopped) return;
+    const refilled = Math.floor((this.#clock.nowMs() - this.#sinceMs) / REFILL_MS);
+    this.#tokens = Math.min(BURST_MAX, this.#tokens + refilled);
+    this.#sinceMs += refilled * REFILL_MS;
+    for (const [id, refusal] of this.#waiting) {
+      if (this.#tokens === 0) break;
+      this.#tokens--;
+      this.#waiting.delete(id);
+      void this.#write(refusal);
+    }
+    this.#cancel?.();
+    this.#cancel = null;
+    if (this.#waiting.size > 0) this.#cancel = this.#clock.after(REFILL_MS, () => this.#turn());
+  }
+
+  async #write({ kind, key, reason, message }: Refusal): Promise<void> {
+    const [namespace, name] = key.split('/') as [string, string];
+    try {
+      const object = await this.#client.get(kind, { namespace, name });
+      const now = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+      const { uid, resourceVersion } = object.metadata ?? {};
+      await this.#client.create('Event', {
+        metadata: { namespace, name: `${name.slice(0, 200)}.${hashText(`${uid} ${message}`)}` },
+        involvedObject: {
+          ...{ kind, namespace, name, uid, resourceVersion },
+          apiVersion: kind === 'Service' ? 'v1' : 'networking.k8s.io/v1',
+        },
+        ...{ type: 'Warning', reason, message: message.slice(0, MESSAGE_CHARS_MAX), count: 1 },
+        ...{ firstTimestamp: now, lastTimestamp: now, source: { component: 'kubetun' } },
+        ...{ reportingComponent: 'kubetun', reportingInstance: '' },
+      });
+    } catch (error) {
+      const { status } = error as { status?: unknown };
+      // Another node was first; or the object has gone since.
+      if (status === 409 || status === 404) return;
+      this.#log.warn({ object: `${kind} ${key}`, why: String(error) }, 'an event is not written');
+    }
+  }
+}
+
+/** FNV-1a: the same on every node. */
+function hashText(text: string): string {
+  let hash = 0x811c9dc5 | 0;
+  for (const char of text) hash = Math.imul(hash ^ char.codePointAt(0)!, 0x01000193);
+  return (hash >>> 0).toString(16).padStart(8, '0');
+}

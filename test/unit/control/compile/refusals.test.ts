@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { beforeEach, test } from 'node:test';
+import { Admission } from '../../../../control/compile/admission.ts';
+import { Compiler } from '../../../../control/compile/compiler.ts';
+import { IdAllocator } from '../../../../control/compile/ids.ts';
+import { readService } from '../../../../control/model/service.ts';
+import { addr } from '../../../support/datapath.ts';
+import { node, service, slice } from '../model/objects.ts';
+import { RANGES, World } from './world.ts';
+
+const API = addr('172.18.0.1');
+
+let world: World;
+beforeEach(() => {
+  world = new World('n1', new Map(), [API]);
+  world.put({ node: node('n1', '172.18.0.11') });
+  world.put({ node: node('n2', '172.18.0.12') });
+});
+
+const messages = () => world.compiler.refusals().map(({ key, message }) => `${key}: ${message}`);
+const captured = () => world.mirror.frontendNames().filter((name) => name.includes('external'));
+
+for (const [address, what] of [
+  ['172.18.0.1', 'an address of the API server'],
+  ['172.18.0.11', 'an address of a node'],
+  ['172.18.0.12', 'an address of a node'],
+  ['127.0.0.1', 'a loopback address'],
+  ['0.0.0.0', 'an unspecified address'],
+  ['169.254.1.1', 'a link-local address'],
+  ['224.0.0.1', 'a multicast address'],
+  ['255.255.255.255', 'the broadcast address'],
+]) {
+  test(`an external IP ${address} is not captured, and named; the others are`, () => {
+    world.put({ service: service('web', { externalIPs: [address, '192.0.2.1'] }) });
+    world.publish();
+    assert.deepEqual(captured(), ['192.0.2.1:80/6 external ns/web:80']);
+    assert.deepEqual(messages(), [`ns/web: ${address} is not captured: it is ${what}`]);
+    world.deleteService('web');
+    world.publish();
+    assert.deepEqual([world.mirror.frontends.size, messages()], [0, []]);
+  });
+}
+
+test('a load balancer may use the address of a node, and not that of the API server', () => {
+  const status = { loadBalancer: { ingress: [{ ip: '172.18.0.12' }, { ip: '172.18.0.1' }] } };
+  world.put({ service: service('web', { type: 'LoadBalancer' }, { status }) });
+  world.publish();
+  const names = world.mirror.frontendNames().filter((name) => name.includes('loadbalancer'));
+  assert.deepEqual(names, ['172.18.0.12:80/6 loadbalancer ns/web:80']);
+  assert.equal(messages().length, 1);
+});
+
+test('an address is given up when it becomes a node or an endpoint of the API server', () => {
+  world.put({ service: service('web', { externalIPs: ['192.0.2.1', '192.0.2.2'] }) });
+  world.publish();
+  assert.equal(captured().length, 2);
+  world.put({ node: node('n3', '192.0.2.1') });
+  world.publish();
+  assert.deepEqual(captured(), ['192.0.2.2:80/6 external ns/web:80']);
+  const api = slice('kubernetes', 'kubernetes', [{ ip: '192.0.2.2' }]);
+  api.metadata!.namespace = 'default';
+  world.put({ slice: api });
+  world.publish();
+  assert.deepEqual([captured(), messages().length], [[], 2]);
+});
+
+test('the newest Services are refused when the image is full, and served when it is not', () => {
+  const at = (day: number) => ({ creationTimestamp: `2026-01-0${day}T00:00:00Z` });
+  const put = (name: string, day: number, externals: number) => {
+    const externalIPs = Array.from({ length: externals }, (_, n) => `192.0.2.${n + 1}`);
+    const metadata = { namespace: 'ns', name, ...at(day) };
+    world.put({ service: service(name, { externalIPs }, { metadata }) });
+  };
+  world.compiler.wordsMax = 2000;
+  put('old', 1, 1);
+  put('flood', 2, 66);
+  put('new', 3, 1);
+  world.publish();
+  const served = () => [...world.mirror.services.values()].map(({ name }) => name).sort();
+  assert.deepEqual(served(), ['ns/new:80', 'ns/old:80']);
+  assert.deepEqual(
+    world.compiler.refusals().map(({ key, reason }) => [key, reason]),
+    [['ns/flood', 'DoesNotFit']],
+  );
+  world.deleteService('new');
+  world.compiler.wordsMax = 4000;
+  world.publish();
+  assert.deepEqual(served(), ['ns/flood:80', 'ns/old:80']);
+  assert.deepEqual(messages(), []);
+});
+
+test('a Service of 10,000 ports and 10,000 addresses is refused before anything is made of it', () => {
+  const externalIPs = Array.from({ length: 10_000 }, (_, n) => `198.18.${n >> 8}.${n & 255}`);
+  const ports = Array.from({ length: 10_000 }, (_, n) => ({ name: `p${n}`, port: n + 1 }));
+  const row = readService(service('flood', { externalIPs, ports }));
+  const admission = new Admission();
+  admission.put(row, []);
+  assert.deepEqual(admission.decide(8_000_000), ['ns/flood']);
+  world.tables.putService(row);
+  const compiler = new Compiler(
+    'n1',
+    RANGES,
+    new IdAllocator(new Map(), { flowsOf: () => 0, acknowledged: () => 0 }),
+  );
+  compiler.wordsMax = 8_000_000;
+  const result = compiler.compile(world.tables, world.tables.takeChanges(), 1);
+  assert.equal(result?.change.addFrontends.length, 0);
+});
