@@ -17,7 +17,7 @@ const DATAPATH_DOOR = [
   /^datapath\/observe\//,
   /^datapath\/worker\/engine\.ts$/,
   /^datapath\/io\/(sys|netns|tun|netlink)\.ts$/,
-  /^datapath\/wire\/(address|layout)\.ts$/,
+  /^datapath\/wire\/(address|layout|ranges)\.ts$/,
 ];
 
 /** Hot folders: pure, so no Node module may be imported there. */

@@ -4,7 +4,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
 import type { Range4 } from '../../datapath/nat/image.ts';
 import { formatAddress, formatRange } from '../../datapath/wire/address.ts';
-import { mergeRanges } from '../compile/node-entry.ts';
+import { joinRanges } from '../../datapath/wire/ranges.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { readable } from '../kube/decode.ts';
 import { isNotFound } from '../kube/error.ts';
@@ -23,7 +23,7 @@ export interface Site {
   /** The node's primary address: what it masquerades with. */
   address: string;
   serviceRange: string;
-  /** The pods of all nodes, ranges inside others left out. */
+  /** The pods of all nodes, neighbouring ranges joined. */
   podRanges: string[];
 }
 
@@ -123,9 +123,9 @@ async function askCluster(client: KubeClient, options: SiteOptions): Promise<Sit
   };
 }
 
-/** Ranges of Nodes and of the command line as one set, as text. */
+/** Ranges of Nodes and of the command line as one set of as few as there can be, as text. */
 export function podRangesOf(ofNodes: Range4[], given: string[]): string[] {
-  return mergeRanges([...parseRanges(given), ...ofNodes]).map(formatRange);
+  return joinRanges([...parseRanges(given), ...ofNodes]).map(formatRange);
 }
 
 /** The first IPv4 range of the ServiceCIDR called `kubernetes`, which the API server makes for its own range. */

@@ -33,6 +33,10 @@ export class IdAllocator {
       this.#survivors.set(name, id);
       this.#next = Math.max(this.#next, id + 1);
     }
+    // The newest Service may have gone shortly before the restart: then flows name ids that the image does not.
+    for (let id = this.#max; id >= this.#next; id--) {
+      if (usage.flowsOf(id) > 0) this.#next = id + 1;
+    }
     // Ids below that nobody has may still be named by flows of Services that went before the restart.
     for (let id = 1; id < this.#next; id++) {
       if (!survivors.has(id)) this.#retired.push({ id, generation: 0 });

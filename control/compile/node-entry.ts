@@ -1,4 +1,5 @@
 import type { NodeEntry, Range4 } from '../../datapath/nat/image.ts';
+import { outerRanges } from '../../datapath/wire/ranges.ts';
 import type { NodeRow } from '../model/rows.ts';
 
 /** What the image says of the cluster's ranges; from the command line. */
@@ -43,7 +44,7 @@ export function buildNodeEntry(
   const entry: NodeEntry = {
     nodeAddress,
     nodeAddresses: [...new Set(rows.flatMap((row) => row.addresses))].sort((a, b) => a - b),
-    podRanges: mergeRanges([...ranges.podRanges, ...rows.flatMap((row) => row.podRanges)]),
+    podRanges: outerRanges([...ranges.podRanges, ...rows.flatMap((row) => row.podRanges)]),
     serviceRange: ranges.serviceRange,
     snatPortMin: ranges.snatPortMin,
     snatPortMax: ranges.snatPortMax,
@@ -71,23 +72,6 @@ function publicPairs(rows: NodeRow[]): Int32Array {
   return Int32Array.from(pairs.sort((a, b) => a[0] - b[0]).flat());
 }
 
-/** Ranges in order, each once, and none that lies inside another. */
-export function mergeRanges(ranges: Range4[]): Range4[] {
-  const all = [...new Map(ranges.map((r) => [`${r.address}/${r.mask}`, r])).values()];
-  return all.filter((r) => !all.some((other) => other !== r && contains(other, r))).sort(byBase);
-}
-
 export function sameNodeEntry(a: NodeEntry, b: NodeEntry): boolean {
   return JSON.stringify(a) === JSON.stringify(b);
-}
-
-/** True if every address of `inner` is in `outer`. */
-function contains(outer: Range4, inner: Range4): boolean {
-  // A mask that has all the bits of another one belongs to the smaller range.
-  const smaller = (inner.mask & outer.mask) === outer.mask;
-  return smaller && (inner.address & outer.mask) === outer.address;
-}
-
-function byBase(a: Range4, b: Range4): number {
-  return a.address - b.address || a.mask - b.mask;
 }

@@ -10,7 +10,7 @@ import {
   type ServiceEntry,
 } from '../../datapath/nat/image.ts';
 import { formatAddress, formatRange } from '../../datapath/wire/address.ts';
-import { mergeRanges } from '../compile/node-entry.ts';
+import { outerRanges } from '../../datapath/wire/ranges.ts';
 
 /** The bit of the packet's mark that asks for the node's address as source. */
 export const MASQUERADE = '0x4000';
@@ -151,5 +151,5 @@ function rangesOf(words: Int32Array): string[] {
     address: words[i * 2]!,
     mask: words[i * 2 + 1]!,
   }));
-  return mergeRanges(ranges).map(formatRange);
+  return outerRanges(ranges).map(formatRange);
 }

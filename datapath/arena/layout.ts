@@ -50,12 +50,12 @@ export const H_TRACE_UNTIL = 14;
 export const H_TRACE_WRITTEN = 15;
 /** Where the sweep of the affinity table goes on. */
 export const H_AFFINITY_SWEEP = 16;
-/** Ranges whose traffic waits for the first image: a count, then pairs (address, mask). */
-export const H_HELD_COUNT = 32;
-export const H_HELD_RANGES = 33;
-export const HELD_RANGES_MAX = 32;
 /** ms that a flow lives without a packet, a word for each of its states. */
 export const H_TIMEOUTS = 128;
+/** Ranges whose traffic waits for the first image: a count, then pairs (address, mask), apart and in their order. */
+export const H_HELD_COUNT = 255;
+export const H_HELD_RANGES = 256;
+export const HELD_RANGES_MAX = 384;
 export const HEADER_BYTES = 4096;
 
 export const COUNTERS_MAX = 1024;

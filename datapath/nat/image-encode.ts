@@ -1,24 +1,40 @@
 // Blocks of an image as words, ready to be copied into the arena. Pure.
 
+import { SeededMap } from '../map.ts';
+import { joinRanges } from '../wire/ranges.ts';
 import type { NodeEntry, ServiceEntry } from './image.ts';
 import * as L from './image-layout.ts';
 
 const encoder = new TextEncoder();
 
-export function encodeNode(node: NodeEntry): Int32Array {
-  const words = new Int32Array(L.NODE_HEADER_WORDS + node.podRanges.length * 2);
+/** Addresses at the beginning of a pod range that are the node's own with many CNIs: the net, the gateway. */
+const POD_GATEWAYS = 2;
+
+export function encodeNode(node: NodeEntry, seed: number): Int32Array {
+  const { podRanges } = node;
+  const joined = joinRanges(podRanges);
+  const map = new SeededMap(L.RANGE_SHIFT, seed, joined.length + podRanges.length * POD_GATEWAYS);
+  for (const { address, mask } of joined) map.put(address, lengthOf(mask) + 1);
+  for (const { address, mask } of podRanges) {
+    const last = Math.min(POD_GATEWAYS - 1, ~mask >>> 0);
+    for (let n = 0; n <= last; n++) map.put((address + n) | 0, L.POD_GATEWAY_KEY);
+  }
+  const lengths = [...new Set(joined.map(({ mask }) => lengthOf(mask)))];
+  const words = new Int32Array(L.NODE_HEADER_WORDS + lengths.length + map.words.length);
   words[L.NODE_ADDRESS] = node.nodeAddress;
   words[L.NODE_SERVICE_ADDRESS] = node.serviceRange.address;
   words[L.NODE_SERVICE_MASK] = node.serviceRange.mask;
   words[L.NODE_SNAT_MIN] = node.snatPortMin;
   words[L.NODE_SNAT_COUNT] = node.snatPortMax - node.snatPortMin + 1;
-  words[L.NODE_POD_RANGES] = node.podRanges.length;
+  words[L.NODE_LENGTH_COUNT] = lengths.length;
   words[L.NODE_GATEWAY] = node.gateway ? 1 : 0;
-  node.podRanges.forEach((range, i) => {
-    words[L.NODE_HEADER_WORDS + i * 2] = range.address;
-    words[L.NODE_HEADER_WORDS + i * 2 + 1] = range.mask;
-  });
+  words.set(lengths, L.NODE_HEADER_WORDS);
+  words.set(map.words, L.NODE_HEADER_WORDS + lengths.length);
   return words;
+}
+
+function lengthOf(mask: number): number {
+  return Math.clz32(~mask);
 }
 
 export function encodeService(service: ServiceEntry, generation: number): Int32Array {

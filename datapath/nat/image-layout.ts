@@ -18,11 +18,14 @@ export const NODE_SERVICE_ADDRESS = 1;
 export const NODE_SERVICE_MASK = 2;
 export const NODE_SNAT_MIN = 3;
 export const NODE_SNAT_COUNT = 4;
-export const NODE_POD_RANGES = 5;
+/** How many lengths pod ranges have, at most 33; the lengths follow the header, and the map of ranges follows them. */
+export const NODE_LENGTH_COUNT = 5;
 /** 1 for role gateway. */
 export const NODE_GATEWAY = 6;
 export const NODE_HEADER_WORDS = 7;
-/** Pod ranges follow: pairs (address, mask). */
+/** The map of pod ranges: by address and length + 1, and by address and this key what is a node's own in a range. */
+export const RANGE_SHIFT = 1;
+export const POD_GATEWAY_KEY = 64;
 
 /**
  * The frontend map (../map.ts) by address and port << 8 | protocol. Beside the frontends it holds one mark per known

@@ -22,6 +22,8 @@ const DIRECTORY_MIN = 1024;
 const SERVICE_SHARE = 15 / 16;
 /** An entry of the frontend map with the slots that stay free beside it. */
 const MARK_WORDS = 16;
+/** A pod range with its two gateways. */
+const RANGE_WORDS = 48;
 const ACKNOWLEDGE_TRIES_MAX = 100;
 const ACKNOWLEDGE_PAUSE_MS = 1;
 const NO_WORDS = new Int32Array(0);
@@ -52,7 +54,8 @@ export class ImageWriter {
   #halfGeneration = 0;
   /** The next publish must write everything: nothing is in force yet, or a publish failed half way. */
   #rewriteDue = true;
-  readonly #services = new Map<number, ServiceEntry>();
+  /** With the generation that last changed each. */
+  readonly #services = new Map<number, { entry: ServiceEntry; generation: number }>();
   readonly #seed: number;
   readonly #frontends: SeededMap;
   /** Frontends per captured address, NodePorts apart: they decide the address's mark. */
@@ -117,7 +120,7 @@ export class ImageWriter {
 
   /** Words that Services may take, estimated high, beside the node's entry and the policies that there are now. */
   roomForServices(): number {
-    const node = this.#node ? L.NODE_HEADER_WORDS + this.#node.podRanges.length * 2 : 0;
+    const node = (this.#node?.podRanges.length ?? 0) * RANGE_WORDS;
     const nodes = (this.#nodeAddresses.size + this.#owners.size) * MARK_WORDS;
     const others = node + nodes + this.#pods.length + this.#rules.length;
     return Math.max(0, Math.floor(this.#half * SERVICE_SHARE) - others);
@@ -136,7 +139,7 @@ export class ImageWriter {
   publish(change: ImageChange): number {
     if (!this.#node && !change.node) throw new RangeError('the first publish must name the node');
     const generation = this.#generation + 1;
-    this.#take(change);
+    this.#take(change, generation);
     const delta = this.#rewriteDue ? null : this.#deltaBlocks(change, generation);
     this.#rewriteDue = true;
     if (!delta || !this.#place(delta)) this.#rewrite(generation);
@@ -150,7 +153,7 @@ export class ImageWriter {
   }
 
   /** Applies a change to the tables in ordinary memory. */
-  #take(change: ImageChange): void {
+  #take(change: ImageChange, generation: number): void {
     for (const frontend of change.removeFrontends) this.#removeFrontend(frontend);
     for (const frontend of change.addFrontends) this.#addFrontend(frontend);
     for (const id of change.remove) {
@@ -158,7 +161,7 @@ export class ImageWriter {
       this.#directory[id] = 0;
     }
     for (const service of change.upsert) {
-      this.#services.set(service.id, service);
+      this.#services.set(service.id, { entry: service, generation });
       if (service.id >= this.#directory.length) this.#growDirectory(service.id);
     }
     if (change.policy) this.#takePolicy(change.policy);
@@ -254,7 +257,8 @@ export class ImageWriter {
       words: encodeService(s, generation),
       named: -s.id,
     }));
-    if (change.node) blocks.push({ words: encodeNode(change.node), named: L.ROOT_NODE });
+    if (change.node)
+      blocks.push({ words: encodeNode(change.node, this.#seed), named: L.ROOT_NODE });
     const frontends = change.addFrontends.length + change.removeFrontends.length > 0;
     if (frontends || change.node) blocks.push(this.#frontendBlock());
     if (change.upsert.length + change.remove.length > 0) blocks.push(this.#directoryBlock());
@@ -306,10 +310,10 @@ export class ImageWriter {
     this.#start = this.#start === 0 ? this.#half : 0;
     this.#at = Math.max(this.#start, 1); // Word 0 is no block.
     const blocks: Block[] = [];
-    for (const s of this.#services.values()) {
-      blocks.push({ words: encodeService(s, generation), named: -s.id });
+    for (const { entry, generation: changed } of this.#services.values()) {
+      blocks.push({ words: encodeService(entry, changed), named: -entry.id });
     }
-    blocks.push({ words: encodeNode(this.#node!), named: L.ROOT_NODE });
+    blocks.push({ words: encodeNode(this.#node!, this.#seed), named: L.ROOT_NODE });
     blocks.push(this.#frontendBlock(), this.#directoryBlock());
     blocks.push(...this.#policyBlocks(true, true));
     if (this.#place(blocks)) {

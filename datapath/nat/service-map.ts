@@ -8,8 +8,8 @@ import * as imageLayout from './image-layout.ts';
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
-  MARK_KEY, MARK_LOCAL, MARK_PUBLIC, NODE_ADDRESS, NODE_GATEWAY, NODE_HEADER_WORDS, NODE_POD_RANGES, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
-  NODE_SNAT_COUNT, NODE_SNAT_MIN, ROOT_DIRECTORY, ROOT_DIRECTORY_LENGTH, ROOT_FRONTENDS,
+  MARK_KEY, MARK_LOCAL, MARK_PUBLIC, NODE_ADDRESS, NODE_GATEWAY, NODE_HEADER_WORDS, NODE_LENGTH_COUNT, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
+  NODE_SNAT_COUNT, NODE_SNAT_MIN, POD_GATEWAY_KEY, ROOT_DIRECTORY, ROOT_DIRECTORY_LENGTH, ROOT_FRONTENDS,
   ROOT_GENERATION, ROOT_NODE, SERVICE_CLUSTER_COUNT, SERVICE_HEADER_WORDS,
   SERVICE_LOCAL_COUNT, SERVICE_SERVING_COUNT, SLOT_KIND, SLOT_SERVICE,
 } = imageLayout;
@@ -18,8 +18,6 @@ const { H_IMAGE_ACK, H_IMAGE_ROOT } = arenaLayout;
 const { NO_ENTRY } = map;
 
 export const NO_SLOT = NO_ENTRY;
-/** Addresses at the beginning of a pod range that are the node's own with many CNIs: the net, the gateway. */
-const POD_GATEWAYS = 2;
 
 /** The image in force as the hot path reads it: the root's words, taken over once per batch. */
 export class ServiceMap {
@@ -124,26 +122,23 @@ export class ServiceMap {
     return (address & w[this.#node + NODE_SERVICE_MASK]!) === w[this.#node + NODE_SERVICE_ADDRESS]!;
   }
 
+  /** At most as many look-ups as prefixes have lengths; nearly always one. */
   inPodRange(address: number): boolean {
-    return this.placeInPodRange(address) >= 0;
+    const w = this.words;
+    const lengths = this.#node + NODE_HEADER_WORDS;
+    const count = w[this.#node + NODE_LENGTH_COUNT]!;
+    for (let n = 0; n < count; n++) {
+      const length = w[lengths + n]!;
+      const base = length === 0 ? 0 : address & (-1 << (32 - length));
+      if (findEntry(w, lengths + count, base, length + 1) !== NO_ENTRY) return true;
+    }
+    return false;
   }
 
   /** True for an address of a pod range that no pod has: a node's own. */
   isPodGateway(address: number): boolean {
-    const place = this.placeInPodRange(address);
-    return place >= 0 && place < POD_GATEWAYS;
-  }
-
-  /** How far an address lies from the beginning of its pod range, -1 if it is in none. */
-  placeInPodRange(address: number): number {
     const w = this.words;
-    const count = w[this.#node + NODE_POD_RANGES]!;
-    let at = this.#node + NODE_HEADER_WORDS;
-    for (let n = 0; n < count; n++) {
-      const mask = w[at + 1]!;
-      if ((address & mask) === w[at]!) return (address & ~mask) >>> 0;
-      at += 2;
-    }
-    return -1;
+    const map = this.#node + NODE_HEADER_WORDS + w[this.#node + NODE_LENGTH_COUNT]!;
+    return findEntry(w, map, address, POD_GATEWAY_KEY) !== NO_ENTRY;
   }
 }

@@ -99,9 +99,14 @@ export function establish(d: Datapath, b: Batch, r: number): number {
 /** True for an address of the ranges whose traffic waits for the first image. */
 export function isHeld(d: Datapath, address: number): boolean {
   const { header } = d;
-  const end = H_HELD_RANGES + header[H_HELD_COUNT]! * 2;
-  for (let at = H_HELD_RANGES; at < end; at += 2) {
+  let low = 0;
+  let high = header[H_HELD_COUNT]! - 1;
+  while (low <= high) {
+    const middle = (low + high) >> 1;
+    const at = H_HELD_RANGES + middle * 2;
     if ((address & header[at + 1]!) === header[at]!) return true;
+    if (address >>> 0 < header[at]! >>> 0) high = middle - 1;
+    else low = middle + 1;
   }
   return false;
 }

@@ -11,14 +11,30 @@ import type { Datapath } from './datapath.ts';
 const {
   META_PROTO_MASK, W_CHECKED, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_PORTS, W_SERVICE,
 } = line;
-const { SLOT_SERVICE } = imageLayout;
+const { SERVICE_GENERATION, SLOT_SERVICE } = imageLayout;
 const { NO_SLOT } = serviceMap;
+const NEVER = -1;
 
 /**
  * True if the flow whose client line is at `at` was made for a Service that does not lead to its endpoint any more,
  * or to nobody's address that a Service has now.
  */
 export function isStale(d: Datapath, at: number): boolean {
+  return isStaleSince(d, at, NEVER);
+}
+
+/** The same for a UDP flow, looked up once per image; a Service that has not changed since costs one comparison. */
+export function isStaleUdp(d: Datapath, at: number): boolean {
+  const { generation } = d.services;
+  const checked = d.lines[at | W_CHECKED]!;
+  if (checked === generation) return false;
+  if (isStaleSince(d, at, checked)) return true;
+  d.lines[at | W_CHECKED] = generation;
+  return false;
+}
+
+/** @param checked the image in which the endpoint was found to serve, or NEVER. */
+function isStaleSince(d: Datapath, at: number, checked: number): boolean {
   const { lines, services } = d;
   if (!services.ready) return false;
   const proto = lines[at | W_META]! & META_PROTO_MASK;
@@ -27,14 +43,8 @@ export function isStale(d: Datapath, at: number): boolean {
   const slot = services.findFrontend(lines[at | W_DST]!, portProto);
   if (slot === NO_SLOT) return service !== 0;
   if (services.words[slot + SLOT_SERVICE] !== service) return true;
+  const block = services.serviceAt(service);
+  if (block === 0) return true;
+  if (checked !== NEVER && services.words[block + SERVICE_GENERATION]! <= checked) return false;
   return !services.serves(service, lines[at | W_NEW_DST]!, lines[at | W_NEW_PORTS]! & 0xffff);
-}
-
-/** The same for a UDP flow, looked up once per image. */
-export function isStaleUdp(d: Datapath, at: number): boolean {
-  const { generation } = d.services;
-  if (d.lines[at | W_CHECKED] === generation) return false;
-  if (isStale(d, at)) return true;
-  d.lines[at | W_CHECKED] = generation;
-  return false;
 }

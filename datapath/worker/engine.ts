@@ -8,6 +8,7 @@ import { openTun, type Tun } from '../io/tun.ts';
 import type { Range4 } from '../nat/image.ts';
 import { ImageWriter } from '../nat/image-writer.ts';
 import { BATCH_BUFFER_BYTES } from '../pipeline/batch.ts';
+import { coverRanges } from '../wire/ranges.ts';
 import { WorkerKeeper } from './keeper.ts';
 import { CONTROL_WORDS, POLLFD_BYTES } from './protocol.ts';
 
@@ -156,8 +157,9 @@ export class Engine {
 }
 
 /** Notes the ranges whose traffic waits for the first image. */
-function hold({ header }: Arena, ranges: Range4[]): void {
-  const held = ranges.slice(0, HELD_RANGES_MAX);
+export function hold({ header }: Pick<Arena, 'header'>, ranges: Range4[]): void {
+  // Where there are more the cover holds other addresses too: a while of waiting, where a hole would be open.
+  const held = coverRanges(ranges, HELD_RANGES_MAX);
   held.forEach(({ address, mask }, n) => {
     header[H_HELD_RANGES + n * 2] = address;
     header[H_HELD_RANGES + n * 2 + 1] = mask;

@@ -92,3 +92,15 @@ test('a restarted agent says the same ids, so that flows keep their names', () =
   const named = [...after.mirror.services].map(([id, s]) => `${id} ${s.name}`).sort();
   assert.deepEqual(named, ['1 ns/a:80', '3 ns/c:80', '4 ns/d:80', '5 ns/new:80']);
 });
+
+test('after a restart the id of a Service that went before is not given while a flow names it', () => {
+  const flows = new Map([[7, 1]]);
+  const usage = { flowsOf: (id: number) => flows.get(id) ?? 0, acknowledged: () => 0 };
+  const ids = new IdAllocator(new Map([[3, { name: 'ns/a:80' }]]), usage, 100);
+  ids.retireSurvivors();
+  const given = Array.from({ length: 20 }, (_, n) => ids.idOf(`ns/new${n}:80`, PROTO_TCP));
+  assert.ok(!given.includes(7), given.join());
+  flows.delete(7);
+  const later = Array.from({ length: 20 }, (_, n) => ids.idOf(`ns/later${n}:80`, PROTO_TCP));
+  assert.ok(later.includes(7), later.join());
+});

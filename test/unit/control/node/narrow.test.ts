@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { podRangesOf } from '../../../../control/agent/site.ts';
 import { planNarrowSteering } from '../../../../control/node/narrow.ts';
 import {
   diffRules,
@@ -142,4 +143,18 @@ test('a node changes over from whole steering to narrow, local delivery never wi
   const lines = diffRules(before, PLAN.rules, PLAN.localPref);
   assert.equal(lines[0], 'rule add pref 100 lookup local');
   assert.equal(lines.at(-1), 'rule del pref 32000 lookup local');
+});
+
+test('101 nodes with neighbouring ranges take the rules of the four ranges that these join to', () => {
+  const neighbours = Array.from({ length: 101 }, (_, n) => parseRange(`10.244.${n}.0/24`)!);
+  const joined = podRangesOf(neighbours, []);
+  assert.deepEqual(joined, [
+    '10.244.0.0/18',
+    '10.244.64.0/19',
+    '10.244.96.0/22',
+    '10.244.100.0/24',
+  ]);
+  const rulesOf = (podRanges: string[]) => planNarrowSteering({ ...INPUT, podRanges }).rules.length;
+  const each = rulesOf(['10.244.0.0/24', '10.250.0.0/24']) - rulesOf(['10.244.0.0/24']);
+  assert.equal(rulesOf(joined), rulesOf(['10.244.0.0/24']) + 3 * each);
 });
