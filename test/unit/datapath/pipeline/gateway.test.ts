@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
 import { addr, change, createTestDatapath, type TestDatapath } from '../../../support/datapath.ts';
 import {
   BALANCED,
@@ -162,9 +163,9 @@ describe('who is dropped', () => {
 
   test('before the first image nothing leaves with a private address', () => {
     const t = createTestDatapath({ image: null });
-    t.d.header[32] = 1;
-    t.d.header[33] = addr('172.18.0.0');
-    t.d.header[34] = addr('255.255.0.0');
+    t.d.header[H_HELD_COUNT] = 1;
+    t.d.header[H_HELD_RANGES] = addr('172.18.0.0');
+    t.d.header[H_HELD_RANGES + 1] = addr('255.255.0.0');
     assert.equal(fate(t, tcp4(`${NODE1}:4000`, `${CLIENT}:80`, SYN)), 'no-image');
   });
 });

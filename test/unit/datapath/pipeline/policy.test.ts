@@ -15,9 +15,7 @@ import {
   type PolicyRules,
 } from '../../../../datapath/policy/policy.ts';
 import { readPolicyHits } from '../../../../datapath/policy/policy-reader.ts';
-import { parseRange } from '../../../../datapath/wire/address.ts';
 import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/layout.ts';
-import { hold } from '../../../../datapath/worker/engine.ts';
 import {
   addr,
   BACKEND,
@@ -551,21 +549,6 @@ test('before the first image what is from or to a pod waits, and the node goes o
   assert.deepEqual([error(POD, OUTSIDE), error(OUTSIDE, POD)], ['no-image', 'no-image']);
   assert.equal(t.one(syn(`${NODE}:33000`, `${OUTSIDE}:443`)).verdict, 'forward');
   assert.equal(error(OUTSIDE, NODE), 'forward');
-});
-
-test('before the first image 40 ranges that cannot be joined are all held', () => {
-  const t = createTestDatapath({ image: null });
-  const ranges = Array.from({ length: 40 }, (_, n) => parseRange(`10.${n}.0.0/24`)!);
-  hold(t.d.arena, ranges);
-  for (let n = 0; n < 40; n++) {
-    assert.equal(t.one(syn(`10.${n}.0.7:1`, `${OUTSIDE}:80`)).verdict, 'no-image', `range ${n}`);
-  }
-  assert.equal(t.one(syn(`10.39.1.7:1`, `${OUTSIDE}:80`)).verdict, 'forward');
-  const many = Array.from({ length: 5000 }, (_, n) => {
-    return parseRange(`10.${n >> 7}.${(n & 127) * 2}.0/24`)!;
-  });
-  hold(t.d.arena, many);
-  assert.equal(t.one(syn('10.30.2.7:1', `${OUTSIDE}:80`)).verdict, 'no-image');
 });
 
 test('what a pod sends with an address that is not its own is dropped, counted and makes no flow', () => {
