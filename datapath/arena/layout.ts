@@ -20,7 +20,7 @@ import { POLICY_COUNTERS } from '../policy/policy-layout.ts';
 
 export const ARENA_MAGIC = 0x6b74756e; // "ktun"
 /** Raise it with every change of what any word means. */
-const LAYOUT_VERSION = 6;
+const LAYOUT_VERSION = 7;
 
 export const H_MAGIC = 0;
 export const H_LAYOUT = 1;
