@@ -44,7 +44,9 @@ export function buildNodeEntry(
   const entry: NodeEntry = {
     nodeAddress,
     nodeAddresses: [...new Set(rows.flatMap((row) => row.addresses))].sort((a, b) => a - b),
-    podRanges: outerRanges([...ranges.podRanges, ...rows.flatMap((row) => row.podRanges)]),
+    podRanges: outerRanges([...ranges.podRanges, ...rows.flatMap((row) => row.podRanges)]).sort(
+      (a, b) => a.address - b.address,
+    ),
     serviceRange: ranges.serviceRange,
     snatPortMin: ranges.snatPortMin,
     snatPortMax: ranges.snatPortMax,
