@@ -12,7 +12,7 @@ import {
   type PortFrontend,
   samePort,
 } from './port.ts';
-import { API_SERVICE, type Reserved, reservedOf, sameReserved } from './reserved.ts';
+import { API_SERVICE, apiAddressesIn, sameAddresses } from './reserved.ts';
 
 /** A Service port in force. */
 export interface CurrentPort extends CompiledPort {
@@ -56,7 +56,8 @@ export class Compiler {
   readonly #frontends = new FrontendBook();
   readonly #admission = new Admission();
   readonly #apiAddresses: readonly number[];
-  #reserved: Reserved = { api: new Set(), nodes: new Set() };
+  /** The same and those of the Service that stands for the API server. */
+  #reserved: ReadonlySet<number>;
   /** Service key -> why addresses of it are not captured. */
   readonly #ignored = new Map<string, string[]>();
   /** Services with a port for which there was no id left. */
@@ -74,6 +75,7 @@ export class Compiler {
     apiAddresses: readonly number[] = [],
   ) {
     this.#apiAddresses = apiAddresses;
+    this.#reserved = new Set(apiAddresses);
     this.#nodeName = nodeName;
     this.#ranges = ranges;
     this.#ids = ids;
@@ -134,9 +136,9 @@ export class Compiler {
   /** Services that may come out otherwise than before: what changed, and what else that bears upon. */
   #keysToCompile(tables: Tables, changes: Changes): Set<string> {
     const keys = new Set(changes.services);
-    if (changes.nodes || keys.has(API_SERVICE)) {
-      const reserved = reservedOf(tables, this.#apiAddresses);
-      if (!sameReserved(reserved, this.#reserved)) {
+    if (keys.has(API_SERVICE)) {
+      const reserved = apiAddressesIn(tables, this.#apiAddresses);
+      if (!sameAddresses(reserved, this.#reserved)) {
         for (const { key, externalAddresses, loadBalancerAddresses } of tables.services.values()) {
           if (externalAddresses.length + loadBalancerAddresses.length > 0) keys.add(key);
         }

@@ -16,14 +16,14 @@ import {
 } from '../model/eligible.ts';
 import type { ServicePortRow, ServiceRow, SliceRow } from '../model/rows.ts';
 import { endpointsOf } from '../model/union.ts';
-import { type Reserved, reasonAgainst } from './reserved.ts';
+import { reasonAgainst } from './reserved.ts';
 
 /** The node that is compiled for. */
 export interface CompilePlace extends Place {
   /** The node's primary address, which captures NodePorts; null if it is not known. */
   address: number | null;
   /** What no Service captures. */
-  reserved: Reserved;
+  reserved: ReadonlySet<number>;
 }
 
 /** An address and port that a Service port claims. */
@@ -121,7 +121,7 @@ function toPairs(endpoints: readonly PortEndpoint[]): Int32Array {
 }
 
 /** Why addresses of a Service are not captured, one line each. */
-export function ignoredOf(s: ServiceRow, reserved: Reserved): string[] {
+export function ignoredOf(s: ServiceRow, reserved: ReadonlySet<number>): string[] {
   if (s.ports.length === 0) return [];
   const reasons = [
     ...s.loadBalancerAddresses.map((a) => reasonAgainst(a, FRONTEND_LOADBALANCER, reserved)),

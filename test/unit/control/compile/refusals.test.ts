@@ -22,8 +22,6 @@ const captured = () => world.mirror.frontendNames().filter((name) => name.includ
 
 for (const [address, what] of [
   ['172.18.0.1', 'an address of the API server'],
-  ['172.18.0.11', 'an address of a node'],
-  ['172.18.0.12', 'an address of a node'],
   ['127.0.0.1', 'a loopback address'],
   ['0.0.0.0', 'an unspecified address'],
   ['169.254.1.1', 'a link-local address'],
@@ -50,18 +48,21 @@ test('a load balancer may use the address of a node, and not that of the API ser
   assert.equal(messages().length, 1);
 });
 
-test('an address is given up when it becomes a node or an endpoint of the API server', () => {
-  world.put({ service: service('web', { externalIPs: ['192.0.2.1', '192.0.2.2'] }) });
+test('an external IP of a node is captured, as kube-proxy does', () => {
+  world.put({ service: service('web', { externalIPs: ['172.18.0.11', '172.18.0.12'] }) });
   world.publish();
-  assert.equal(captured().length, 2);
-  world.put({ node: node('n3', '192.0.2.1') });
+  assert.deepEqual([captured().length, messages()], [2, []]);
+});
+
+test('an address is given up when it becomes an endpoint of the API server', () => {
+  world.put({ service: service('web', { externalIPs: ['192.0.2.2'] }) });
   world.publish();
-  assert.deepEqual(captured(), ['192.0.2.2:80/6 external ns/web:80']);
+  assert.equal(captured().length, 1);
   const api = slice('kubernetes', 'kubernetes', [{ ip: '192.0.2.2' }]);
   api.metadata!.namespace = 'default';
   world.put({ slice: api });
   world.publish();
-  assert.deepEqual([captured(), messages().length], [[], 2]);
+  assert.deepEqual([captured(), messages().length], [[], 1]);
 });
 
 test('the newest Services are refused when the image is full, and served when it is not', () => {
