@@ -86,7 +86,7 @@ export class Journal {
 
   /**
    * Opens the journal in a file, or begins one. Lines that are no entries are left out, with a copy of them beside the
-   * file: `onLoss` is told what is missing. A file without a single good line is kept under another name.
+   * file: `onLoss` gets what is missing. A file without a single good line is kept under another name.
    *
    * @param isExpected there was a journal before.
    */

@@ -44,7 +44,7 @@ export class Admission {
   }
 
   /**
-   * Decides anew: the older Services first, and of the others those that still fit. The keys whose fate has changed.
+   * Decides again: the older Services first, and of the others those that still fit. The keys whose fate has changed.
    *
    * @param wordsMax words of the image that Services may take.
    */

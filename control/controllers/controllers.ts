@@ -76,7 +76,7 @@ function showSkips(cluster: Cluster, rows: Row[]): void {
   const recorder = new EventRecorder(cluster, 'kubetun-controllers');
   const show = (kind: string, object: KubeObject, { message }: Error) => {
     if (kind === 'events') return; // Its event could be the next that cannot be taken.
-    // Not while another event is told.
+    // Not while another event is delivered.
     later(() => recorder.record(object, 'Warning', 'ObjectSkipped', `not taken: ${message}`));
   };
   const log = store.onSkip;

@@ -138,7 +138,7 @@ function isUnaskedIcmp(proto: number, ports: number): boolean {
   return proto === PROTO_ICMP && (ports & 0xffff) !== ICMP_ECHO_REQUEST;
 }
 
-/** ICMP that tells its receiver where to send, or how much: nobody beyond a gateway has a say in that. */
+/** ICMP that tells its receiver where to send, or how much: a gateway takes neither from outside. */
 function isMisleading(proto: number, ports: number): boolean {
   const type = ports & 0xffff;
   return proto === PROTO_ICMP && (type === ICMP_REDIRECT || type === ICMP_SOURCE_QUENCH);

@@ -50,7 +50,7 @@ function ownSource(d: Datapath, src: number, to: number): number {
   return d.services.inPodRange(to) ? src : publicSource(d, src);
 }
 
-/** Where an ICMP error comes from, in the eyes of its receiver: whoever is inside has another address outside. */
+/** Where an ICMP error comes from, as its receiver sees it: a node inside has another address outside. */
 export function errorSource(d: Datapath, src: number, to: number): number {
   return d.services.isOwn(src) ? ownSource(d, src, to) : publicSource(d, src);
 }

@@ -1,5 +1,5 @@
 // TCP as the kernel tracks it: net/netfilter/nf_conntrack_proto_tcp.c. A table moves states; what it cannot say is here:
-// which segments are let by without counting and what may answer them, which RSTs count, when a SYN opens anew.
+// which segments are let by without counting and what may answer them, which RSTs count, when a SYN opens a new connection.
 
 import * as line from '../flow/line.ts';
 import * as states from '../flow/state.ts';

@@ -28,7 +28,7 @@ export function defaultFamilies(spec: any, old: any): void {
   if (FAMILIES.includes(first)) spec.ipFamilies = [first, ...FAMILIES.filter((f) => f !== first)];
 }
 
-/** Headless without a selector: whoever writes its endpoints may give it any family. */
+/** Headless without a selector: its endpoints are written by hand and may have any family. */
 function isBare({ clusterIP, selector }: any): boolean {
   return clusterIP === 'None' && Object.keys(selector ?? {}).length === 0;
 }
