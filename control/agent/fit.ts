@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs';
 import { openTun } from '../../datapath/io/tun.ts';
 import { removeTable } from '../nftables/nft.ts';
 import { removeSteering, writeSysctl } from '../node/apply.ts';
+import { claimNode } from '../node/claim.ts';
 import { type Facts, readFacts } from '../node/facts.ts';
 import { type Aim, type Finding, judge, mendingSysctls, preflight } from '../node/preflight.ts';
 import { tunSysctls } from '../node/steering.ts';
@@ -19,7 +20,10 @@ export function checkNode(options: AgentOptions): Finding[] {
   return judge(readFacts(options.arena), aimOf(options));
 }
 
-/** Mends what may be mended and refuses what then still stands in the way. Throws KubetunError. */
+/**
+ * Mends what may be mended, refuses what then still stands in the way, and claims the node until the process ends.
+ * Throws KubetunError.
+ */
 export function requireFit(options: AgentOptions): Facts {
   const aim = aimOf(options);
   let facts = readFacts(options.arena);
@@ -28,6 +32,7 @@ export function requireFit(options: AgentOptions): Facts {
     facts = readFacts(options.arena);
   }
   preflight(facts, aim);
+  claimNode(options.node);
   return facts;
 }
 
@@ -43,9 +48,13 @@ export function prepareNode(options: AgentOptions): void {
   for (const [path, value] of tunSysctls(options.tun)) writeSysctl(path, value);
 }
 
-/** Takes off the node what an agent put there: rules, routes, the device, the arena, the socket, the nftables table. */
+/**
+ * Takes off the node what an agent put there: rules, routes, the device, the arena, the socket, the nftables table.
+ * Throws KubetunError, KT_AGENT_ACTIVE among them: an agent that runs would put it all back.
+ */
 export function cleanUpNode(options: AgentOptions): void {
   preflight(readFacts(options.arena), { ...aimOf(options), narrow: false });
+  claimNode(options.node);
   removeSteering(options.tun);
   removeTable();
   for (const path of [options.arena, siteMemory(options), options.admin]) {

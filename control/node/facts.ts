@@ -7,8 +7,8 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
-  statSync,
 } from 'node:fs';
+import { holderOf, readAgent } from './claim.ts';
 import { ipJson } from './ip.ts';
 import { TABLE, TABLE_CAPTURED } from './rule.ts';
 
@@ -48,6 +48,8 @@ export interface Facts {
   filters: string[] | null;
   /** Routes in the tables that steering uses. */
   routes: { table: number; dst: string; dev: string }[];
+  /** The agent of this network namespace, if it is another process; null for none. */
+  agent: number | null;
   /** The process that holds the arena; null for none. */
   arenaHolder: number | null;
 }
@@ -71,6 +73,7 @@ export function readFacts(arena: string): Facts {
     links: ip ? readLinks() : [],
     filters: readFilters(),
     routes: ip ? [...routesOf(TABLE), ...routesOf(TABLE_CAPTURED)] : [],
+    agent: readAgent(),
     arenaHolder: holderOf(arena),
   };
 }
@@ -142,19 +145,6 @@ export function parseNft(json: string): string[] {
 function hasNetAdmin(): boolean {
   const found = /^CapEff:\s*([0-9a-f]+)/m.exec(readText('/proc/self/status'));
   return found !== null && (BigInt(`0x${found[1]}`) & CAP_NET_ADMIN) !== 0n;
-}
-
-/** Who holds flock(2) on a file, by the kernel's list of locks. */
-function holderOf(path: string): number | null {
-  let inode: number;
-  try {
-    inode = statSync(path).ino;
-  } catch {
-    return null;
-  }
-  const line = new RegExp(`FLOCK +ADVISORY +WRITE +(\\d+) +\\S+:${inode} `);
-  const found = line.exec(readText('/proc/locks'));
-  return found ? Number(found[1]) : null;
 }
 
 function readText(path: string): string {

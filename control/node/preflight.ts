@@ -84,6 +84,16 @@ const CHECKS: Record<string, Check> = {
           `the agent of ${node} runs in the machine's own network namespace, which it would steer`,
           'run it inside the node (scripts/kubetun lab up does), or say --host-network if that is meant',
         ),
+  'other agents': ({ links, agent, arenaHolder }, { node, tun }) => {
+    const next = 'end that process, and what starts it again, then repeat the command';
+    const active = (message: string) => refused('KT_AGENT_ACTIVE', message, next);
+    if (agent !== null)
+      return active(`an agent runs in the network namespace of ${node}: process ${agent}`);
+    if (arenaHolder !== null)
+      return active(`an agent holds the arena of ${node}: process ${arenaHolder}`);
+    const held = links.some((link) => link.name === tun && link.carrier);
+    return held ? active(`another process is attached to the device ${tun}`) : ok('none');
+  },
 };
 
 /** Checks of nodes that others have set up. */
@@ -167,15 +177,6 @@ const CHECKS_NARROW: Record<string, Check> = {
       `routing table ${other.table} is in use: ${other.dst} dev ${other.dev}`,
       'move those routes to another table',
     );
-  },
-  'other agents': ({ links, arenaHolder }, { tun }) => {
-    const next = 'end that agent first';
-    if (arenaHolder !== null)
-      return refused('KT_AGENT_ACTIVE', `process ${arenaHolder} holds the arena`, next);
-    const held = links.some((link) => link.name === tun && link.carrier);
-    return held
-      ? refused('KT_AGENT_ACTIVE', `${tun} is attached to another process`, next)
-      : ok('none');
   },
 };
 

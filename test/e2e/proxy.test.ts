@@ -1,13 +1,16 @@
 // A lab of two nodes: node1 has the datapath, node2 the kernel's nftables, both by the same tables.
 import assert from 'node:assert/strict';
+import { renameSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/cli/admin-client.ts';
+import { agentKubeconfigPath } from '../../lab/state/paths.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {
   assertGone,
   clientCommand,
   clientPod,
   kubetun,
+  type Outcome,
   serverPod,
   serviceObject,
   startLab,
@@ -67,6 +70,12 @@ let lab: TestLab;
 
 const connect = (from: string, address: string, port: number, count: number) =>
   lab.client<Connected>(from, 'connect', address, port, count);
+
+/** `agent --cleanup`, inside a node. */
+function cleanUp(node: string): Promise<Outcome> {
+  const agent = ['agent', '--cleanup', '--lab', NAME, '--node', node];
+  return lab.start(`node/${node}`, ['scripts/kubetun', ...agent]).done;
+}
 
 /** What curl says of one request: what was answered, or its exit code: 7 is refused, 28 no answer. */
 async function curl(from: string, url: string): Promise<string | number> {
@@ -243,10 +252,36 @@ describe('a lab of both proxies', () => {
     assert.equal(await curl('client2', `http://${await lab.clusterIP('lone')}/hostname`), 'lone');
   });
 
-  test('cleaning up takes the table, and nothing else of nftables', async () => {
+  for (const node of Object.keys(NODES)) {
+    test(`cleaning up ${node} is refused while its agent runs, or hangs`, async () => {
+      const { pid } = readAgent(NAME, node)!;
+      const applied = () => lab.run(`node/${node}`, 'sh', '-c', 'ip rule; nft list tables');
+      const before = await applied();
+      for (const signal of ['SIGCONT', 'SIGSTOP'] as const) {
+        process.kill(pid, signal);
+        try {
+          const { code, stderr } = await cleanUp(node);
+          assert.equal(code, 1, signal);
+          assert.match(stderr, new RegExp(`^kubetun: .*process ${pid}: end that process.*\n$`));
+          assert.equal(await applied(), before);
+        } finally {
+          process.kill(pid, 'SIGCONT');
+        }
+      }
+    });
+  }
+
+  test('cleaning up takes the table once the agent has ended, and nothing else of nftables', async () => {
     await lab.run('node/node2', 'nft', 'add', 'table', 'ip', 'other');
-    const agent = ['agent', '--cleanup', '--lab', NAME, '--node', 'node2'];
-    await lab.run('node/node2', 'scripts/kubetun', ...agent);
-    assert.equal(await lab.run('node/node2', 'nft', 'list', 'tables'), 'table ip other\n');
+    const path = agentKubeconfigPath(NAME);
+    // The supervisor starts agents again, and none gets further than to this file.
+    renameSync(path, `${path}.away`);
+    try {
+      process.kill(readAgent(NAME, 'node2')!.pid, 'SIGKILL');
+      await until('node2 is cleaned up', async () => (await cleanUp('node2')).code === 0);
+      assert.equal(await lab.run('node/node2', 'nft', 'list', 'tables'), 'table ip other\n');
+    } finally {
+      renameSync(`${path}.away`, path);
+    }
   });
 });

@@ -20,6 +20,7 @@ const FIT: Facts = {
   ],
   filters: ['nat POSTROUTING', 'filter KUBE-FIREWALL'],
   routes: [{ table: 100, dst: 'default', dev: 'kt0' }],
+  agent: null,
   arenaHolder: null,
 };
 const NARROW: Aim = {
@@ -56,15 +57,25 @@ const REFUSALS: [string, Partial<Facts>, RegExp, RegExp][] = [
   ['KT_BRIDGE_CNI', bridged('cni0', '10.1.0.1'), /share the bridge cni0/, /routes/],
   ['KT_BRIDGE_CNI', bridged('br-pods', '10.244.3.1'), /br-pods/, /routes/],
   ['KT_TABLE_TAKEN', { routes: [{ table: 101, dst: '10.0.0.0/8', dev: 'eth1' }] }, /101/, /move/],
-  ['KT_AGENT_ACTIVE', { arenaHolder: 77 }, /process 77 holds/, /end that agent/],
-  ['KT_AGENT_ACTIVE', { links: [link('kt0')] }, /attached to another process/, /end that/],
+];
+const ACTIVE: [string, Partial<Facts>, RegExp, RegExp][] = [
+  ['KT_AGENT_ACTIVE', { agent: 76 }, /namespace of n1: process 76$/, /end that process/],
+  ['KT_AGENT_ACTIVE', { arenaHolder: 77 }, /arena of n1: process 77$/, /end that process/],
+  ['KT_AGENT_ACTIVE', { links: [link('kt0')] }, /another process is attached/, /end that/],
 ];
 
-for (const [code, flaw, message, next] of REFUSALS) {
-  test(`the preflight refuses: ${code}: ${message.source}`, () => {
-    preflight(FIT, NARROW);
+const ROWS = [
+  ...REFUSALS.map((row) => ({ row, aim: NARROW })),
+  // Two agents undo each other's rules wherever they run.
+  ...ACTIVE.flatMap((row) => [NARROW, LAB].map((aim) => ({ row, aim }))),
+];
+for (const { row, aim } of ROWS) {
+  const [code, flaw, message, next] = row;
+  const steering = aim.narrow ? 'narrow' : 'whole';
+  test(`the preflight refuses, ${steering}: ${code}: ${message.source}`, () => {
+    preflight(FIT, aim);
     assert.throws(
-      () => preflight({ ...FIT, ...flaw }, NARROW),
+      () => preflight({ ...FIT, ...flaw }, aim),
       (error: unknown) => {
         assert.ok(error instanceof KubetunError);
         assert.equal(error.code, code);
@@ -82,7 +93,7 @@ test('a bridge without pods is nobody in the way', () => {
 
 test("a lab's node is asked only what every agent needs", () => {
   preflight({ ...FIT, forward: false, filters: ['nat KUBE-SERVICES'] }, LAB);
-  assert.equal(judge(FIT, LAB).length, 5);
+  assert.equal(judge(FIT, LAB).length, 6);
 });
 
 test("the machine's own network is steered only when that is said", () => {

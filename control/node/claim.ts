@@ -1,0 +1,42 @@
+// The agent of a network namespace holds a lock on it, whatever translates: two agents would undo each other's rules.
+import { readFileSync, statSync } from 'node:fs';
+import { KubetunError } from '../../datapath/error.ts';
+import { closeFile, lockFile, openFile } from '../../datapath/io/sys.ts';
+
+/**
+ * The namespace itself is what is locked: a file could be hidden by the mounts of a container. The kernel takes the
+ * lock back when the process ends, so that a process which is stopped or hangs still has it.
+ */
+const NAMESPACE = '/proc/self/ns/net';
+
+/** The process that has claimed this network namespace, if it is another one; null for none. */
+export function readAgent(): number | null {
+  const holder = holderOf(NAMESPACE);
+  return holder === process.pid ? null : holder;
+}
+
+/** Claims this network namespace until the process ends. Throws KubetunError KT_AGENT_ACTIVE. */
+export function claimNode(node: string): void {
+  if (holderOf(NAMESPACE) === process.pid) return;
+  const fd = openFile(NAMESPACE, { readOnly: true });
+  if (lockFile(fd)) return;
+  closeFile(fd);
+  throw new KubetunError(
+    'KT_AGENT_ACTIVE',
+    // The kernel does not list locks of other process namespaces, such as those of containers.
+    `an agent runs in the network namespace of ${node}: a process that is not visible from here`,
+    'end that agent, and what starts it again, then repeat the command',
+  );
+}
+
+/** The process that holds flock(2) on a file, by the kernel's list of locks; null for none. */
+export function holderOf(path: string): number | null {
+  try {
+    const { ino } = statSync(path);
+    const line = new RegExp(`FLOCK +ADVISORY +WRITE +(\\d+) +\\S+:${ino} `);
+    const found = line.exec(readFileSync('/proc/locks', 'utf8'));
+    return found ? Number(found[1]) : null;
+  } catch {
+    return null;
+  }
+}
