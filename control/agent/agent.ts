@@ -2,7 +2,6 @@
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { nodeTimeouts } from '../../datapath/flow/timeouts.ts';
 import { openNetworkEvents } from '../../datapath/io/netlink.ts';
-import type { ImageChange } from '../../datapath/nat/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { requestTrace } from '../../datapath/observe/trace.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/policy/policy-reader.ts';
@@ -26,9 +25,9 @@ import { doubtsAbout, requireFit } from './fit.ts';
 import { checkImage, checkWorker, type HealthCheck, type HealthMonitor } from './health-monitor.ts';
 import type { Agent, AgentOptions } from './options.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
-import type { Log, Publisher } from './publisher.ts';
+import type { Log, Publisher, PublisherOptions } from './publisher.ts';
 import { podRangesOf, siteOf } from './site.ts';
-import { Steerer } from './steer.ts';
+import { type PodRanges, Steerer } from './steer.ts';
 
 /**
  * Starts a node's agent: packets are forwarded when this resolves, tables follow once the API server has
@@ -69,7 +68,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     const control = await startControl({
       ...{ options, client, site, apiAddresses, reconciler, log },
       sink: engine.writer,
-      around: routeAround(captured, site.address, steerer, log),
+      around: routeAround(captured, site.address, steerer, options.podRanges, log),
       checks: engineChecks(engine),
       routes: (tables, publisher, monitor) => ({
         ...commonRoutes(options, engine, publisher, monitor),
@@ -94,7 +93,13 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
 }
 
 /** Keeps rules and the routes to captured addresses in step with the image. What fails costs only those it is for. */
-function routeAround(routes: CapturedRoutes, address: string, steerer: Steerer, log: Log) {
+function routeAround(
+  routes: CapturedRoutes,
+  address: string,
+  steerer: Steerer,
+  given: string[],
+  log: Log,
+): PublisherOptions['around'] {
   const ownPorts = new OwnPorts(parseAddress(address)!);
   const carryOut = (lines: string[]) => {
     try {
@@ -103,9 +108,13 @@ function routeAround(routes: CapturedRoutes, address: string, steerer: Steerer, 
       log.error({ why: String(error) }, 'the node itself does not reach a captured address');
     }
   };
-  return (change: ImageChange) => {
+  return (change, { nodes, nodeName }) => {
     const { before, after } = routes.take(change);
-    if (change.node) followPods(steerer, podRangesOf(change.node.podRanges, []), log);
+    if (change.node) {
+      const podRanges = podRangesOf(change.node.podRanges, []);
+      const ownPodRanges = podRangesOf(nodes.get(nodeName)?.podRanges ?? [], given);
+      followPods(steerer, { podRanges, ownPodRanges }, log);
+    }
     const hasMoved = ownPorts.take(change);
     return {
       before: () => carryOut(before),
@@ -139,11 +148,11 @@ function freeRoutes(addresses: number[], tun: string, log: Log): void {
   ipBatch(taken.map((address) => `route del ${address} dev ${tun} table ${TABLE_CAPTURED}`));
 }
 
-function followPods(steerer: Steerer, podRanges: string[], log: Log): void {
+function followPods(steerer: Steerer, ranges: PodRanges, log: Log): void {
   try {
-    if (steerer.follow(podRanges)) log.info({ podRanges }, 'pod ranges followed');
+    if (steerer.follow(ranges)) log.info(ranges, 'pod ranges followed');
   } catch (error) {
-    log.error({ podRanges, why: String(error) }, 'the new pod ranges are not steered');
+    log.error({ ...ranges, why: String(error) }, 'the new pod ranges are not steered');
   }
 }
 

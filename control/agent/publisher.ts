@@ -45,8 +45,8 @@ export interface PublisherOptions {
   sink: ImageSink;
   /** All of them must have synced before anything is published. */
   sources: string[];
-  /** Called around a publish, with the same change. */
-  around?: (change: ImageChange) => { before(): void; after(): void };
+  /** Called around a publish, with the same change and the tables that it was compiled from. */
+  around?: (change: ImageChange, tables: Tables) => { before(): void; after(): void };
   /** Addresses at which the agent reaches the API server. */
   apiAddresses?: readonly number[];
   /** Told after every run what is not served. */
@@ -216,10 +216,10 @@ export class Publisher {
 
   /** Publishes a change; what stands in the way, or null. */
   #send(change: ImageChange, startedMs: number): KubetunError | null {
-    const { sink, log, clock } = this.#options;
+    const { sink, tables, log, clock } = this.#options;
     // Whatever happens the sink has the change now; only its coming into force can fail.
     this.#due = true;
-    const around = this.#options.around?.(change);
+    const around = this.#options.around?.(change, tables);
     around?.before();
     try {
       const generation = sink.publish(change);

@@ -25,6 +25,8 @@ export interface Site {
   serviceRange: string;
   /** The pods of all nodes, neighbouring ranges joined. */
   podRanges: string[];
+  /** The pods of this node. */
+  ownPodRanges: string[];
 }
 
 /** Where the ranges of the cluster are remembered. */
@@ -40,7 +42,7 @@ export async function siteOf(
 ): Promise<Site> {
   const { serviceRange, podRanges, narrow } = options;
   if (!narrow && serviceRange !== null && podRanges.length > 0) {
-    return { address: uplink.addresses[0]!, serviceRange, podRanges };
+    return { address: uplink.addresses[0]!, serviceRange, podRanges, ownPodRanges: podRanges };
   }
   const site = await findSite(client, options, siteMemory(options));
   if (isLocalAddress(site.address)) return site;
@@ -80,7 +82,9 @@ export async function findSite(
 
 function recall(memory: string): Site | null {
   try {
-    return JSON.parse(readFileSync(memory, 'utf8')) as Site;
+    const site = JSON.parse(readFileSync(memory, 'utf8')) as Site;
+    // An agent of an earlier version has remembered no ranges of the node's own.
+    return { ...site, ownPodRanges: site.ownPodRanges ?? site.podRanges };
   } catch {
     return null;
   }
@@ -120,6 +124,7 @@ async function askCluster(client: KubeClient, options: SiteOptions): Promise<Sit
     address: formatAddress(own.addresses[0]),
     serviceRange: options.serviceRange ?? (await findServiceRange(client)),
     podRanges,
+    ownPodRanges: podRangesOf(own.podRanges, options.podRanges),
   };
 }
 

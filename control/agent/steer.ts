@@ -45,10 +45,13 @@ export function apiEndpoint(server: string, serviceRange: string): ApiEndpoint |
   return { address: hostname, port: Number(port) || (protocol === 'http:' ? 80 : 443) };
 }
 
+/** Where the pods of the cluster are, and those of this node; the same order each time. */
+export type PodRanges = Pick<Site, 'podRanges' | 'ownPodRanges'>;
+
 /** The steering of one node, which follows the ranges of the cluster's pods. */
 export class Steerer implements Part {
   readonly #options: SteererOptions;
-  #podRanges: string[];
+  #ranges: PodRanges;
   #ownPorts: readonly PortRange[] = [];
   #plan: SteeringPlan;
   #mtu: number;
@@ -56,8 +59,9 @@ export class Steerer implements Part {
   constructor(options: SteererOptions) {
     this.#options = options;
     this.#mtu = options.uplink.mtu;
-    this.#podRanges = options.site.podRanges;
-    this.#plan = this.#planFor(this.#podRanges);
+    const { podRanges, ownPodRanges } = options.site;
+    this.#ranges = { podRanges, ownPodRanges };
+    this.#plan = this.#planNow();
   }
 
   /** Brings it about. Throws KubetunError KT_IP, KT_SYSCTL. */
@@ -65,11 +69,11 @@ export class Steerer implements Part {
     applySteering(this.#plan, this.#options.tun);
   }
 
-  /** The pods of the cluster are in these ranges now; true if that is new. Throws as `mend` does. */
-  follow(podRanges: string[]): boolean {
-    if (podRanges.join() === this.#podRanges.join()) return false;
-    this.#podRanges = podRanges;
-    this.#plan = this.#planFor(podRanges);
+  /** Pods are in these ranges now; true if that is new. Throws as `mend` does. */
+  follow(ranges: PodRanges): boolean {
+    if (JSON.stringify(ranges) === JSON.stringify(this.#ranges)) return false;
+    this.#ranges = ranges;
+    this.#plan = this.#planNow();
     this.mend();
     return true;
   }
@@ -77,7 +81,7 @@ export class Steerer implements Part {
   /** Services capture these ports of the node's address now, beside NodePorts. Throws as `mend` does. */
   followOwnPorts(ownPorts: readonly PortRange[]): void {
     this.#ownPorts = ownPorts;
-    this.#plan = this.#planFor(this.#podRanges);
+    this.#plan = this.#planNow();
     this.mend();
   }
 
@@ -88,17 +92,17 @@ export class Steerer implements Part {
     const mtu = observed.links.find(({ ifname }) => ifname === uplink.name)?.mtu;
     if (mtu !== undefined && mtu !== this.#mtu) {
       this.#mtu = mtu;
-      this.#plan = this.#planFor(this.#podRanges);
+      this.#plan = this.#planNow();
     }
     return [...diffSteering(this.#plan, observed), ...missingAddress(site.address, observed.links)];
   }
 
-  #planFor(podRanges: string[]): SteeringPlan {
+  #planNow(): SteeringPlan {
     const { tun, spoofed, uplink, site, ephemeralPorts, narrow, server } = this.#options;
     const api = apiEndpoint(server, site.serviceRange);
     const input: SteeringInput = {
       ...(api && { api }),
-      ...{ tun, podRanges, ephemeralPorts, ownPorts: this.#ownPorts },
+      ...{ tun, ...this.#ranges, ephemeralPorts, ownPorts: this.#ownPorts },
       ...{ uplink: uplink.name, mtu: this.#mtu },
       ...{ nodeAddress: site.address, serviceRange: site.serviceRange },
       nodePorts: [NODE_PORT_MIN, NODE_PORT_MAX],

@@ -11,11 +11,14 @@ import {
   type RuleJson,
   TABLE,
   TABLE_CAPTURED,
+  TABLE_RANGES,
   undoRules,
 } from './rule.ts';
 import type { SteeringPlan } from './steering.ts';
 
 const SYSCTL_ROOT = '/proc/sys/net/ipv4';
+/** Tables that hold what the plan says and nothing else. */
+const TABLES_PLANNED = [TABLE, TABLE_RANGES].map(String);
 
 interface LinkJson {
   ifname: string;
@@ -101,7 +104,7 @@ export function applySteering(plan: SteeringPlan, tun: string): void {
 /** What there is of what a plan speaks of. */
 export interface Observed {
   rules: Rule[];
-  /** Routes through the TUN device in any table, and all of TABLE. */
+  /** Routes through the TUN device in any table, and all of those tables that the plan fills. */
   routes: RouteJson[];
   links: LinkJson[];
   sysctl: (path: string) => string | null;
@@ -110,15 +113,13 @@ export interface Observed {
 export function observeSteering(tun: string): Observed {
   const through = ipJson<RouteJson>('-4', 'route', 'show', 'table', 'all', 'dev', tun) ?? [];
   // What a question names its answer leaves out.
-  const ofTable = ipJson<RouteJson>('-4', 'route', 'show', 'table', String(TABLE)) ?? [];
+  const others = TABLES_PLANNED.flatMap((table) => {
+    const routes = ipJson<RouteJson>('-4', 'route', 'show', 'table', table) ?? [];
+    return routes.filter(({ dev }) => dev !== tun).map((route) => ({ ...route, table }));
+  });
   return {
     rules: readRules(),
-    routes: [
-      ...through.map((route) => ({ ...route, dev: tun })),
-      ...ofTable
-        .filter(({ dev }) => dev !== tun)
-        .map((route) => ({ ...route, table: String(TABLE) })),
-    ],
+    routes: [...through.map((route) => ({ ...route, dev: tun })), ...others],
     links: ipJson<LinkJson>('addr', 'show') ?? [],
     sysctl: readSysctl,
   };
@@ -131,7 +132,8 @@ export function diffSteering(plan: SteeringPlan, observed: Observed): string[] {
     const now = observed.sysctl(path)?.split(/\s+/).join(' ');
     if (now !== value) missing.push(`${path} is ${now ?? 'absent'}, not ${value}`);
   }
-  missing.push(...plan.setup.filter((line) => !isSetUp(line, observed)));
+  const routes = new Set(observed.routes.map(routeKey));
+  missing.push(...plan.setup.filter((line) => !isSetUp(words(line), observed, routes)));
   return [...missing, ...strayRoutes(plan, observed).map((line) => `ip ${line}`)];
 }
 
@@ -154,15 +156,19 @@ export function missingAddress(address: string, links: LinkJson[]): string[] {
     : [`no device has the node's address ${address}: give it back, or restart the agent`];
 }
 
-/** `ip -batch` lines that take routes out of TABLE that no plan has there. */
+/** `ip -batch` lines that take routes that no plan has there out of the tables that it fills. */
 function strayRoutes({ setup }: SteeringPlan, { routes }: Observed): string[] {
-  const wanted = setup
-    .map(words)
-    .filter(({ table }) => table === String(TABLE))
-    .map(({ route, dev }) => `${route} ${dev}`);
+  const wanted = new Set(
+    setup.map(words).map(({ route, dev, table }) => `${route} ${dev} ${table}`),
+  );
   return routes
-    .filter(({ table, dst, dev }) => table === String(TABLE) && !wanted.includes(`${dst} ${dev}`))
-    .map(({ dst, dev }) => `route del ${dst}${dev ? ` dev ${dev}` : ''} table ${TABLE}`);
+    .filter(({ table }) => TABLES_PLANNED.includes(table ?? ''))
+    .filter(({ dst, dev, table }) => !wanted.has(`${dst} ${dev} ${table}`))
+    .map(({ dst, dev, table }) => `route del ${dst}${dev ? ` dev ${dev}` : ''} table ${table}`);
+}
+
+function routeKey({ dst, dev, table, prefsrc }: Partial<RouteJson>): string {
+  return `${dst} ${dev} ${table} ${prefsrc}`;
 }
 
 /** A line of a plan's setup as what it names: `route` is the destination, `addr` the address. */
@@ -171,13 +177,10 @@ function words(line: string): Record<string, string> {
   return Object.fromEntries(named.map(([, key, value]) => [key!, value!]));
 }
 
-function isSetUp(line: string, { routes, links }: Observed): boolean {
-  const want = words(line);
+function isSetUp(want: Record<string, string>, { links }: Observed, routes: Set<string>): boolean {
   if (want.route !== undefined) {
-    return routes.some(
-      ({ dst, dev, table, prefsrc }) =>
-        dst === want.route && dev === want.dev && table === want.table && prefsrc === want.src,
-    );
+    const { route: dst, src: prefsrc, ...rest } = want;
+    return routes.has(routeKey({ ...rest, dst, ...(prefsrc && { prefsrc }) }));
   }
   const link = links.find(({ ifname }) => ifname === (want.link ?? want.dev));
   if (!link) return false;

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { holderOf, readAgent } from './claim.ts';
 import { ipJson } from './ip.ts';
-import { TABLE, TABLE_CAPTURED } from './rule.ts';
+import { TABLE, TABLE_CAPTURED, TABLE_RANGES } from './rule.ts';
 
 const SYSCTL_ROOT = '/proc/sys/net/ipv4';
 const CAP_NET_ADMIN = 1n << 12n;
@@ -72,7 +72,7 @@ export function readFacts(arena: string): Facts {
     ephemeralPorts: readEphemeralPorts(),
     links: ip ? readLinks() : [],
     filters: readFilters(),
-    routes: ip ? [...routesOf(TABLE), ...routesOf(TABLE_CAPTURED)] : [],
+    routes: ip ? [TABLE, TABLE_CAPTURED, TABLE_RANGES].flatMap(routesOf) : [],
     agent: readAgent(),
     arenaHolder: holderOf(arena),
   };

@@ -3,16 +3,20 @@
 // the node is reached, and reaches, whether the agent runs or not.
 import {
   CAPTURED,
+  JUMP_NARROW,
   PLAINLY_NARROW as PLAINLY,
   PREF_LOCAL_NARROW,
+  PREF_PODS_NARROW,
   type Rule,
   STEER,
+  STEER_TO_PODS,
   TABLE,
 } from './rule.ts';
 import {
   apiRules,
   PROTOCOLS,
   QUEUE_PACKETS,
+  rangeRoutes,
   type SteeringInput,
   type SteeringPlan,
   tunSysctls,
@@ -35,8 +39,9 @@ const ICMP_ERRORS: [number, number][] = [
 const DUMMY = '192.0.0.8/32';
 
 /**
- * Steers what goes to Service, external, NodePort and masquerade destinations, and what pods send or get.
- * `input.podRanges` must hold the pods of all nodes, because their replies come from anywhere.
+ * Steers what goes to Service, external, NodePort and masquerade destinations, and what pods send or get. What goes to
+ * pods of any node is steered by routes, and what comes from pods by rules for this node's ranges alone: what others
+ * send to this node's pods, Services and masquerade ports is steered by where it goes.
  */
 export function planNarrowSteering(input: SteeringInput): SteeringPlan {
   const { tun, mtu, nodeAddress } = input;
@@ -45,8 +50,15 @@ export function planNarrowSteering(input: SteeringInput): SteeringPlan {
       `link set dev ${tun} mtu ${mtu} txqueuelen ${QUEUE_PACKETS} up`,
       `addr replace ${DUMMY} dev ${tun} scope host`,
       `route replace default dev ${tun} src ${nodeAddress} table ${TABLE}`,
+      ...rangeRoutes(input),
     ],
-    rules: [...guardRules(input), ...ownRules(input), ...nodeRules(input), ...serviceRules(input)],
+    rules: [
+      ...guardRules(input),
+      ...ownRules(input),
+      ...nodeRules(input),
+      ...serviceRules(input),
+      ...podRules(input),
+    ],
     localPref: PREF_LOCAL_NARROW,
     sysctls: [['ip_forward', '1'], ...tunSysctls(tun)],
   };
@@ -60,24 +72,14 @@ function guardRules({ tun, serviceRange }: SteeringInput): Rule[] {
   ];
 }
 
-/** What the node's own sockets send to others than Services. */
-function ownRules({ podRanges, ephemeralPorts, api }: SteeringInput): Rule[] {
+/** What the node's own sockets send, before all that Services may capture. */
+function ownRules({ api }: SteeringInput): Rule[] {
   return [
     { pref: 3, iif: 'lo', to: '127.0.0.0/8', action: PLAINLY },
     ...apiRules(3, PLAINLY, api),
     // The node's ICMP errors quote translated packets.
     ...ICMP_ERRORS.map(
       (dports): Rule => ({ pref: 4, iif: 'lo', protocol: 'icmp', dports, action: STEER }),
-    ),
-    // Its connections to pods, a kubelet's probes among them. What it answers to pods has other source ports.
-    ...podRanges.flatMap((to) =>
-      WITH_PORTS.map(
-        (protocol): Rule => ({
-          ...{ pref: 5, iif: 'lo', to, protocol },
-          sports: ephemeralPorts,
-          action: PLAINLY,
-        }),
-      ),
     ),
   ];
 }
@@ -100,16 +102,22 @@ function nodeRules(input: SteeringInput): Rule[] {
   ];
 }
 
-/** Services, and pods, whose packets may be replies of Services. By protocol, or ARP's look-up is caught too. */
-function serviceRules({ serviceRange, podRanges }: SteeringInput): Rule[] {
+function serviceRules({ serviceRange }: SteeringInput): Rule[] {
   return [
     { pref: 10, to: serviceRange, action: STEER },
     { pref: 11, action: CAPTURED },
-    ...podRanges.flatMap((from) =>
-      PROTOCOLS.map((protocol): Rule => ({ pref: 12, from, protocol, action: STEER })),
-    ),
-    ...podRanges.flatMap((to) =>
-      PROTOCOLS.map((protocol): Rule => ({ pref: 13, to, protocol, action: STEER })),
-    ),
+  ];
+}
+
+/** Pods, whose packets may be replies of Services. */
+function podRules({ ownPodRanges, ephemeralPorts: sports }: SteeringInput): Rule[] {
+  return [
+    // The node's connections, a kubelet's probes among them. What it answers to pods has other source ports.
+    { pref: 12, iif: 'lo', sports, action: PLAINLY },
+    // By protocol, or ARP's look-up is caught too.
+    ...PROTOCOLS.map((protocol): Rule => ({ pref: 13, protocol, action: JUMP_NARROW })),
+    { pref: 14, action: PLAINLY },
+    ...ownPodRanges.map((from): Rule => ({ pref: PREF_PODS_NARROW, from, action: STEER })),
+    { pref: PREF_PODS_NARROW, action: STEER_TO_PODS },
   ];
 }

@@ -5,6 +5,11 @@ export const TABLE = 100;
 /** Routing table of the captured addresses outside the Service range; for the node's own packets only. */
 export const TABLE_CAPTURED = 101;
 /**
+ * Routing table with a route into the datapath for every range of pods, so that the number of rules does not grow with
+ * the number of nodes.
+ */
+export const TABLE_RANGES = 103;
+/**
  * Routing table of the node's own pods, in a lab. Only a rule of ours leads there, so that without our rules no packet
  * finds a pod, and a loose reverse path filter takes none from one.
  */
@@ -23,9 +28,13 @@ export const PREF_LOCAL_NARROW = PREF_MAX;
 /** Ordinary routing, local addresses first. */
 export const PLAINLY = `goto ${PREF_LOCAL}`;
 export const PLAINLY_NARROW = `goto ${PREF_LOCAL_NARROW}`;
+/** Where a node that others have rules on too has the rules about pods. */
+export const PREF_PODS_NARROW = 15;
+export const JUMP_NARROW = `goto ${PREF_PODS_NARROW}`;
 /** The same where local addresses are looked up first, as ever. */
 export const MAIN = 'goto 32766';
 export const STEER = `lookup ${TABLE}`;
+export const STEER_TO_PODS = `lookup ${TABLE_RANGES}`;
 export const CAPTURED = `lookup ${TABLE_CAPTURED}`;
 
 /** Leads to the node's own pods, right behind local addresses. */
@@ -58,7 +67,7 @@ export function formatRule(rule: Rule): string {
 }
 
 /** A range of one address as ip(8) shows it. */
-function bare(range: string): string {
+export function bare(range: string): string {
   return range.endsWith('/32') ? range.slice(0, -3) : range;
 }
 
@@ -107,7 +116,7 @@ export function parseRule(json: RuleJson): Rule {
 }
 
 const ACTIONS_OURS = new Set([
-  ...[STEER, CAPTURED, PLAINLY, PLAINLY_NARROW, MAIN],
+  ...[STEER, STEER_TO_PODS, CAPTURED, PLAINLY, PLAINLY_NARROW, MAIN, JUMP_NARROW],
   ...['prohibit', 'blackhole'],
 ]);
 

@@ -1,7 +1,18 @@
 // Which packets of a node pass its TUN device: routing rules and routes, as a pure plan. The number of rules does
-// not depend on the number of pods. Every one of them was probed on Linux 6.18; the reasons are beside them.
+// not depend on the number of pods or nodes. Every one of them was probed on Linux 6.18; the reasons are beside them.
 import type { PortRange } from './own-ports.ts';
-import { CAPTURED, PLAINLY, PODS_RULE, PREF_LOCAL, type Rule, STEER, TABLE } from './rule.ts';
+import {
+  bare,
+  CAPTURED,
+  PLAINLY,
+  PODS_RULE,
+  PREF_LOCAL,
+  type Rule,
+  STEER,
+  STEER_TO_PODS,
+  TABLE,
+  TABLE_RANGES,
+} from './rule.ts';
 
 /** Every pod's gateway: an address that each node has on lo. */
 export const POD_GATEWAY = '169.254.1.1';
@@ -19,7 +30,10 @@ export interface SteeringInput {
   /** The node's primary address. */
   nodeAddress: string;
   serviceRange: string;
+  /** Where the pods of all nodes are. */
   podRanges: string[];
+  /** Where this node's pods are. */
+  ownPodRanges: string[];
   /** Ports, inclusive: NodePorts, masquerade, and the node's own sockets. */
   nodePorts: [number, number];
   snatPorts: [number, number];
@@ -54,6 +68,7 @@ export function planSteering(input: SteeringInput): SteeringPlan {
       // Without src the kernel picks the pods' gateway as the source of what the node sends.
       `route replace default dev ${tun} src ${nodeAddress} table ${TABLE}`,
       `route replace ${serviceRange} dev ${tun} src ${nodeAddress}`,
+      ...rangeRoutes(input),
     ],
     rules: [
       ...guardRules(input),
@@ -71,6 +86,12 @@ export function planSteering(input: SteeringInput): SteeringPlan {
       ...tunSysctls(tun),
     ],
   };
+}
+
+/** A route for each range of pods: a rule that looks them up stands for rules that name them. */
+export function rangeRoutes({ tun, nodeAddress, podRanges }: SteeringInput): string[] {
+  const to = `dev ${tun} src ${nodeAddress} table ${TABLE_RANGES}`;
+  return podRanges.map((range) => `route replace ${bare(range)} ${to}`);
 }
 
 /** What comes back from the TUN has the node's own address as source or destination. */
@@ -107,7 +128,7 @@ export function apiRules(pref: number, action: string, api?: ApiEndpoint): Rule[
 
 /** What the node itself sends. */
 function nodeRules(input: SteeringInput): Rule[] {
-  const { nodeAddress, podRanges, nodePorts, snatPorts, ownPorts = [] } = input;
+  const { nodeAddress, nodePorts, snatPorts, ownPorts = [] } = input;
   const own = (pref: number, protocol: string): Rule[] =>
     [nodePorts, snatPorts].map((dports) => ({
       pref,
@@ -130,7 +151,7 @@ function nodeRules(input: SteeringInput): Rule[] {
     ),
     { pref: 6, iif: 'lo', to: nodeAddress, action: PLAINLY },
     // Answers of local sockets to pods.
-    ...podRanges.map((to) => ({ pref: 7, iif: 'lo', to, action: STEER })),
+    { pref: 7, iif: 'lo', action: STEER_TO_PODS },
     { pref: 8, iif: 'lo', action: CAPTURED },
   ];
 }
@@ -145,13 +166,13 @@ function forwardRules({ tun }: SteeringInput): Rule[] {
 }
 
 /**
- * Other protocols from or to pods do not pass at all, because no policy could judge them. ARP looks routes up
+ * Other protocols from or to the node's pods do not pass at all, because no policy could judge them. ARP looks routes up
  * with the pod as its source, for the gateway alone, so that the gateway stays reachable.
  */
-function strayRules({ podRanges }: SteeringInput): Rule[] {
+function strayRules({ ownPodRanges }: SteeringInput): Rule[] {
   return [
     { pref: 16, to: POD_GATEWAY, action: PLAINLY },
-    ...podRanges.map((from) => ({ pref: 17, from, action: 'blackhole' })),
-    ...podRanges.map((to) => ({ pref: 18, to, action: 'blackhole' })),
+    ...ownPodRanges.map((from) => ({ pref: 17, from, action: 'blackhole' })),
+    ...ownPodRanges.map((to) => ({ pref: 18, to, action: 'blackhole' })),
   ];
 }

@@ -172,13 +172,31 @@ describe('a node that is not the datapath alone', () => {
     assert.match(rules, /^512:\tfrom all to 10\.244\.1\.5 lookup main/m);
   });
 
-  test('pod ranges of Nodes that come and go are followed', async () => {
-    const steered = async () => (await real.run('node', 'ip', 'rule')).includes('10.244.9.0/24');
-    await createNode('n3', '10.244.9.0/24', '192.0.2.13');
-    await until('the range is steered', steered);
-    await real.kube.delete('Node', { name: 'n3' });
-    await until('the range is left alone', async () => !(await steered()));
+  test('pod ranges of Nodes that come and go are followed, by routes and not by rules', async () => {
+    const rules = await real.run('node', 'ip', 'rule');
+    const routes = () => real.run('node', 'ip', 'route', 'show', 'table', '103');
+    const before = await routes();
+    const numbers = Array.from({ length: 100 }, (_, n) => n);
+    // Every second range: none has a neighbour to be joined with.
+    const rangeOf = (n: number) => `10.245.${n * 2}.0/24`;
+    await Promise.all(numbers.map((n) => createNode(`other${n}`, rangeOf(n), `198.18.0.${n + 1}`)));
+    await until('the ranges are steered', async () => {
+      const text = await routes();
+      return numbers.every((n) => text.includes(`${rangeOf(n)} `));
+    });
+    assert.equal(await real.run('node', 'ip', 'rule'), rules);
     assert.deepEqual(await real.ask('pod', far, 80), { far: 4 });
+    await Promise.all(numbers.map((n) => real.kube.delete('Node', { name: `other${n}` })));
+    await until('the ranges are left alone', async () => (await routes()) === before);
+    assert.deepEqual(await real.ask('pod', far, 80), { far: 4 });
+  });
+
+  test('a range whose route has gone is steered again', async () => {
+    const route = ['10.244.7.0/24', 'table', '103'];
+    await real.run('node', 'ip', 'route', 'del', ...route);
+    const isBack = async () =>
+      (await real.run('node', 'ip', 'route', 'show', ...route)).includes('kt0');
+    await until('the route is back', isBack);
   });
 
   test('a second agent is refused', async () => {

@@ -30,6 +30,7 @@ applySteering(
     nodeAddress: NODE_ADDRESS,
     serviceRange: SERVICE_RANGE,
     podRanges: [POD_RANGE],
+    ownPodRanges: [POD_RANGE],
     nodePorts: NODE_PORTS,
     snatPorts: SNAT_PORTS,
     ephemeralPorts: [32_768, 39_999],

@@ -41,6 +41,7 @@ test('address and ranges come from the Nodes and the ServiceCIDR', async () => {
     address: '192.0.2.11',
     serviceRange: '10.100.0.0/16',
     podRanges: ['10.244.1.0/24', '10.250.7.0/24'],
+    ownPodRanges: ['10.244.1.0/24'],
   });
 });
 
@@ -49,6 +50,7 @@ test('what the command line says goes before, and holds the ranges inside it', a
   const site = await findSite(cluster(NODES), options, MEMORY);
   assert.equal(site.serviceRange, '10.96.0.0/12');
   assert.deepEqual(site.podRanges, ['10.244.0.0/16', '10.250.7.0/24']);
+  assert.deepEqual(site.ownPodRanges, ['10.244.0.0/16']);
 });
 
 test('without API server the last answer stands in; without that there is none', async () => {

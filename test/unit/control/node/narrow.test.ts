@@ -9,7 +9,7 @@ import {
   type Rule,
   undoRules,
 } from '../../../../control/node/rule.ts';
-import { planSteering } from '../../../../control/node/steering.ts';
+import { planSteering, type SteeringPlan } from '../../../../control/node/steering.ts';
 import { parseAddress, parseRange } from '../../../../datapath/wire/address.ts';
 
 const INPUT = {
@@ -19,6 +19,7 @@ const INPUT = {
   nodeAddress: '192.0.2.11',
   serviceRange: '10.96.0.0/16',
   podRanges: ['10.244.1.0/24', '10.244.7.0/24'],
+  ownPodRanges: ['10.244.1.0/24'],
   nodePorts: [30_000, 32_767] as [number, number],
   snatPorts: [40_000, 65_534] as [number, number],
   ephemeralPorts: [32_768, 39_999] as [number, number],
@@ -57,12 +58,25 @@ function matches(rule: Rule, p: Packet): boolean {
   );
 }
 
+/** Destinations of the plan's routes in a table. */
+function routesOf({ setup }: SteeringPlan, table: number): string[] {
+  const lines = setup.filter((line) => line.endsWith(` table ${table}`));
+  return lines.map((line) => line.split(' ')[2]!);
+}
+
 /** Where the rules lead a packet; table 101 has no routes here. */
 function fate(p: Packet): string {
-  const rules = [...PLAN.rules].sort((a, b) => a.pref - b.pref);
-  const found = rules.find((rule) => rule.action !== 'lookup 101' && matches(rule, p));
-  if (found === undefined || found.action.startsWith('goto')) return 'plain';
-  return found.action === 'lookup 100' ? 'tun' : found.action;
+  const pods = routesOf(PLAN, 103);
+  let from = 0;
+  for (const rule of [...PLAN.rules].sort((a, b) => a.pref - b.pref)) {
+    if (rule.pref < from || rule.action === 'lookup 101' || !matches(rule, p)) continue;
+    const [verb, target] = rule.action.split(' ');
+    if (verb === 'goto') from = Number(target);
+    else if (rule.action === 'lookup 100') return 'tun';
+    else if (rule.action !== 'lookup 103') return rule.action;
+    else if (pods.some((range) => within(range, p.to))) return 'tun';
+  }
+  return 'plain';
 }
 
 const tcp = (iif: string, from: string, sport: number, to: string, dport: number): Packet => ({
@@ -93,8 +107,18 @@ const FATES: [string, Packet, string][] = [
   ['what the datapath wrote', tcp('kt0', POD, 5000, FAR_POD, 80), 'plain'],
   ['a pod to the outside', tcp('veth1', POD, 5000, OUT, 443), 'tun'],
   ['a far pod to a pod', tcp('eth0', FAR_POD, 80, POD, 5000), 'tun'],
+  ["a far pod's answer to a host here", tcp('eth0', FAR_POD, 80, N, 33_000), 'plain'],
   ['a far host endpoint to a pod', tcp('eth0', '192.0.2.12', 6443, POD, 5000), 'tun'],
   ['a host endpoint here to a pod', tcp('lo', N, 6443, POD, 5000), 'tun'],
+  ['a host endpoint here to a far pod', tcp('lo', N, 6443, FAR_POD, 5000), 'tun'],
+  ["the node's connection to a far pod", tcp('lo', N, 33_000, FAR_POD, 8080), 'plain'],
+  ['the node to a Service, from a port like any', tcp('lo', N, 39_999, '10.96.0.1', 443), 'tun'],
+  ['another protocol from a pod', { ...icmp('veth1', POD, OUT, 8), protocol: 'gre' }, 'plain'],
+  [
+    'ARP of a pod for its gateway',
+    { ...icmp('veth1', POD, '10.244.1.1', 0), protocol: '' },
+    'plain',
+  ],
   ["a kubelet's probe", tcp('lo', N, 33_000, POD, 8080), 'plain'],
   ["a probe's answer", tcp('veth1', POD, 8080, N, 33_000), 'plain'],
   ['a pod to a server on the node', tcp('veth1', POD, 5000, N, 10_250), 'plain'],
@@ -110,12 +134,12 @@ for (const [what, packet, expected] of FATES) {
   test(`narrow steering: ${what}: ${expected}`, () => assert.equal(fate(packet), expected));
 }
 
-test('every rule of the plan is read back as it was written', () => {
-  const sport: Rule = parseRule({
-    ...{ priority: 5, src: 'all', dst: '10.244.1.0', dstlen: 24, iif: 'lo', ipproto: 'tcp' },
-    ...{ sport_start: 32_768, sport_end: 39_999, goto: 100 },
-  });
-  assert.ok(PLAN.rules.map(formatRule).includes(formatRule(sport)));
+test('a rule of ports and a rule that jumps are read back as they were written', () => {
+  const all = { src: 'all', iif: 'lo' };
+  const sport = { ...all, priority: 12, sport_start: 32_768, sport_end: 39_999, goto: 100 };
+  const jump = { priority: 13, src: 'all', ipproto: 'tcp', goto: 15 };
+  const plan = PLAN.rules.map(formatRule);
+  for (const json of [sport, jump]) assert.ok(plan.includes(formatRule(parseRule(json))));
 });
 
 test('strangers keep their rules, and these come into force behind the local look-up', () => {
@@ -145,16 +169,37 @@ test('a node changes over from whole steering to narrow, local delivery never wi
   assert.equal(lines.at(-1), 'rule del pref 32000 lookup local');
 });
 
-test('101 nodes with neighbouring ranges take the rules of the four ranges that these join to', () => {
-  const neighbours = Array.from({ length: 101 }, (_, n) => parseRange(`10.244.${n}.0/24`)!);
-  const joined = podRangesOf(neighbours, []);
-  assert.deepEqual(joined, [
-    '10.244.0.0/18',
-    '10.244.64.0/19',
-    '10.244.96.0/22',
-    '10.244.100.0/24',
-  ]);
-  const rulesOf = (podRanges: string[]) => planNarrowSteering({ ...INPUT, podRanges }).rules.length;
-  const each = rulesOf(['10.244.0.0/24', '10.250.0.0/24']) - rulesOf(['10.244.0.0/24']);
-  assert.equal(rulesOf(joined), rulesOf(['10.244.0.0/24']) + 3 * each);
-});
+/** Ranges of so many nodes: side by side, or each far from the others. */
+const CLUSTERS: Record<string, (n: number) => string> = {
+  neighbouring: (n) => `10.${n >>> 8}.${n & 255}.0/24`,
+  scattered: (n) => `10.${n >>> 7}.${(n & 127) * 2}.0/24`,
+};
+
+for (const [what, rangeOf] of Object.entries(CLUSTERS)) {
+  test(`the rules of a node do not grow with the cluster: ${what} ranges`, () => {
+    const plansOf = (nodes: number) => {
+      const ranges = Array.from({ length: nodes }, (_, n) => parseRange(rangeOf(n))!);
+      const ownPodRanges = [rangeOf(0)];
+      const input = { ...INPUT, ownPodRanges, podRanges: podRangesOf(ranges, []) };
+      return [planNarrowSteering(input), planSteering(input)];
+    };
+    const two = plansOf(2).map((plan) => plan.rules.map(formatRule));
+    assert.deepEqual([two[0]!.length, two[1]!.length], [24, 21]);
+    for (const nodes of [101, 1000]) {
+      const plans = plansOf(nodes);
+      const rules = plans.map((plan) => plan.rules.map(formatRule));
+      assert.deepEqual(rules, two, `${nodes} nodes`);
+      // Every range is steered, by a route.
+      for (const plan of plans) {
+        const routes = routesOf(plan, 103);
+        for (const n of [0, 1, nodes - 1]) {
+          const address = rangeOf(n).replace('.0/24', '.7');
+          assert.ok(
+            routes.some((range) => within(range, address)),
+            address,
+          );
+        }
+      }
+    }
+  });
+}

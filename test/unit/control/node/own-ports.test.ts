@@ -63,7 +63,8 @@ test('rules are bounded: what is beyond is counted', () => {
 test('on a node of the datapath alone its own packets are steered there, narrowly everybody', () => {
   const input: SteeringInput = {
     ...{ tun: 'kt0', uplink: 'eth0', mtu: 1450, nodeAddress: NODE, serviceRange: '10.96.0.0/16' },
-    ...{ podRanges: ['10.244.0.0/16'], nodePorts: [30_000, 32_767], snatPorts: [40_000, 65_534] },
+    ...{ podRanges: ['10.244.0.0/16'], ownPodRanges: ['10.244.0.0/16'] },
+    ...{ nodePorts: [30_000, 32_767], snatPorts: [40_000, 65_534] },
     ephemeralPorts: [32_768, 39_999],
     ownPorts: [{ protocol: 'tcp', dports: [80, 81] }],
   };

@@ -15,6 +15,7 @@ const INPUT: SteeringInput = {
   nodeAddress: '172.18.0.11',
   serviceRange: '10.96.0.0/16',
   podRanges: ['10.244.0.0/16'],
+  ownPodRanges: ['10.244.0.0/16'],
   nodePorts: [30_000, 32_767],
   snatPorts: [40_000, 65_534],
   ephemeralPorts: [32_768, 39_999],
@@ -33,6 +34,7 @@ function whole(): Observed {
     routes: [
       { dst: 'default', dev: 'kt0', table: '100', prefsrc: '172.18.0.11' },
       { dst: '10.96.0.0/16', dev: 'kt0', prefsrc: '172.18.0.11' },
+      { dst: '10.244.0.0/16', dev: 'kt0', table: '103', prefsrc: '172.18.0.11' },
     ],
     links: [
       { ifname: 'kt0', mtu: 1450, txqlen: 2000, flags: ['UP'], addr_info: [] },
@@ -62,16 +64,19 @@ describe('what of a node differs from its plan', () => {
       const { routes, ...rest } = whole();
       const missing = diffSteering(PLAN, {
         ...rest,
-        routes: [{ ...routes[0]!, ...wrong }, routes[1]!],
+        routes: [{ ...routes[0]!, ...wrong }, ...routes.slice(1)],
       });
       assert.ok(missing.includes('route replace default dev kt0 src 172.18.0.11 table 100'));
     }
   });
 
   test('a route in the table that no plan has there', () => {
-    const observed = whole();
-    observed.routes.push({ dst: '10.0.0.0/8', dev: 'eth0', table: '100' });
-    assert.deepEqual(diffSteering(PLAN, observed), ['ip route del 10.0.0.0/8 dev eth0 table 100']);
+    for (const table of ['100', '103']) {
+      const observed = whole();
+      observed.routes.push({ dst: '10.0.0.0/8', dev: 'eth0', table });
+      const line = `ip route del 10.0.0.0/8 dev eth0 table ${table}`;
+      assert.deepEqual(diffSteering(PLAN, observed), [line]);
+    }
   });
 
   test('the device: down, too narrow, gone', () => {

@@ -19,6 +19,7 @@ const INPUT: SteeringInput = {
   nodeAddress: '172.18.0.11',
   serviceRange: '10.96.0.0/16',
   podRanges: ['10.244.0.0/16'],
+  ownPodRanges: ['10.244.0.0/16'],
   nodePorts: [30_000, 32_767],
   snatPorts: [40_000, 65_534],
   ephemeralPorts: [32_768, 39_999],
@@ -59,6 +60,7 @@ test('the plan of a node, word for word', () => {
     'link set dev kt0 mtu 1450 txqueuelen 2000 up',
     'route replace default dev kt0 src 172.18.0.11 table 100',
     'route replace 10.96.0.0/16 dev kt0 src 172.18.0.11',
+    'route replace 10.244.0.0/16 dev kt0 src 172.18.0.11 table 103',
   ]);
   assert.deepEqual(PLAN.sysctls, [
     ['ip_forward', '1'],
@@ -76,7 +78,7 @@ test('the plan of a node, word for word', () => {
     'pref 5 to 172.18.0.11 iif lo ipproto udp dport 30000-32767 lookup 100',
     'pref 5 to 172.18.0.11 iif lo ipproto udp dport 40000-65534 lookup 100',
     'pref 6 to 172.18.0.11 iif lo goto 32000',
-    'pref 7 to 10.244.0.0/16 iif lo lookup 100',
+    'pref 7 iif lo lookup 103',
     'pref 8 iif lo lookup 101',
     'pref 10 iif kt0 goto 32000',
     'pref 11 iif lo goto 32000',
@@ -128,12 +130,10 @@ test('a changed range replaces its rules and no others; strangers stay', () => {
     ...carryOut(UNTOUCHED, diffRules(UNTOUCHED, PLAN.rules, PLAN.localPref)),
     stranger,
   ];
-  const other = planSteering({ ...INPUT, podRanges: ['10.1.0.0/16'] });
+  const other = planSteering({ ...INPUT, ownPodRanges: ['10.1.0.0/16'] });
   assert.deepEqual(diffRules(steered, other.rules, other.localPref), [
-    'rule add pref 7 to 10.1.0.0/16 iif lo lookup 100',
     'rule add pref 17 from 10.1.0.0/16 blackhole',
     'rule add pref 18 to 10.1.0.0/16 blackhole',
-    'rule del pref 7 to 10.244.0.0/16 iif lo lookup 100',
     'rule del pref 17 from 10.244.0.0/16 blackhole',
     'rule del pref 18 to 10.244.0.0/16 blackhole',
   ]);
