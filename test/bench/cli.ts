@@ -49,7 +49,7 @@ const SUITES: Record<string, Suite> = {
       (await import('./net/suite.ts')).benchConnect({ rounds, seconds, progress }),
   },
   scale: {
-    about: 'compile, publish and memory at 10,000 to 100,000 Services; changes at 500 policies',
+    about: 'compile, publish and memory at 10,000 to 100,000 Services; a node among 2 and 1,000',
     title: 'What a control plane costs, by the number of Services',
     root: false,
     rounds: 3,

@@ -14,9 +14,12 @@ const BLOCK = parseRange('198.51.100.0/24')!.address;
  * So many policies: half of them isolate the endpoints and let in a kind of clients each, or a block of addresses; the
  * others isolate a kind of clients and let it out to the endpoints.
  */
-export function policyTables(count: number, clients: number[], endpoints: number[]): PolicyTables {
-  const tables = new PolicyTables();
-  tables.putNamespace({ name: 'bench', labels: {} });
+export function policyTables(
+  count: number,
+  clients: readonly number[],
+  endpoints: readonly number[],
+  tables = new PolicyTables(),
+): PolicyTables {
   tables.putNamespace({ name: 'bench', labels: {} });
   clients.forEach((address, i) => {
     tables.putPod(benchPod(`client-${i}`, address, i));

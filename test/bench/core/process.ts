@@ -1,79 +1,13 @@
 // Entry of a measuring process: `process.ts hit|new FLOWS POLICIES`. A process of its own for each point, so that what V8 learned
 // at one does not colour the next. Prints ns a packet.
-import { strict as assert } from 'node:assert';
-import { H_FLOW_COUNT } from '../../../datapath/arena/layout.ts';
-import { COUNT_FORWARDED } from '../../../datapath/pipeline/verdict.ts';
 import { warmUp } from '../../../datapath/worker/warm-up.ts';
-import { BATCH, World } from './world.ts';
-
-/** Packets timed at once: long against the clock, short against the disturbances of a shared machine. */
-const SLICE_PACKETS = 640_000;
-const SLICES = 40;
-const NEW_FLOWS = 200_000;
-
-/**
- * The least of the whole less the least of the filling, in ns a packet. Not the least difference of a slice: that one
- * picks the slice whose filling was disturbed, and so tells less than the pipeline costs.
- */
-class Least {
-  #both = Number.POSITIVE_INFINITY;
-  #filling = Number.POSITIVE_INFINITY;
-
-  add(bothMs: number, fillingMs: number): void {
-    this.#both = Math.min(this.#both, bothMs);
-    this.#filling = Math.min(this.#filling, fillingMs);
-  }
-
-  perPacket(packets: number): number {
-    return ((this.#both - this.#filling) * 1e6) / packets;
-  }
-}
-
-/** ns a packet of established connections, without what filling the batch costs. */
-function measureHit(flows: number, policies: number): number {
-  const world = new World(flows, 1 << 20, policies);
-  const { counters } = world.d;
-  const least = new Least();
-  let from = 0;
-  for (let slice = 0; slice < SLICES; slice++) {
-    const before = counters[COUNT_FORWARDED]!;
-    const begun = performance.now();
-    for (let n = 0; n < SLICE_PACKETS; n += BATCH) {
-      world.fill(from + n);
-      world.run();
-    }
-    const both = performance.now() - begun;
-    assert.equal(counters[COUNT_FORWARDED]! - before, SLICE_PACKETS, 'every packet is forwarded');
-    const again = performance.now();
-    for (let n = 0; n < SLICE_PACKETS; n += BATCH) world.fill(from + n);
-    const filling = performance.now() - again;
-    least.add(both, filling);
-    from += SLICE_PACKETS;
-  }
-  return least.perPacket(SLICE_PACKETS);
-}
-
-/** ns for the first packet of a connection, into a table that holds so many already. */
-function measureNew(flows: number, policies: number): number {
-  const world = new World(flows, 1 << 21, policies);
-  const least = new Least();
-  let next = flows;
-  for (let slice = 0; slice < 4; slice++) {
-    const begun = performance.now();
-    for (let n = 0; n < NEW_FLOWS; n += BATCH) world.runNew(next + n);
-    const both = performance.now() - begun;
-    const again = performance.now();
-    for (let n = 0; n < NEW_FLOWS; n += BATCH) world.fillNew(next + n);
-    least.add(both, performance.now() - again);
-    next += NEW_FLOWS;
-  }
-  assert.equal(world.d.header[H_FLOW_COUNT], next, 'every packet made a flow');
-  return least.perPacket(NEW_FLOWS);
-}
+import { measureHit, measureNew } from './measure.ts';
+import { publishOne, World } from './world.ts';
 
 // As the worker does.
 warmUp();
 const [what, ...numbers] = process.argv.slice(2) as [string, string, string];
 const [flows, policies] = numbers.map(Number) as [number, number];
-const ns = what === 'hit' ? measureHit(flows, policies) : measureNew(flows, policies);
-console.log(ns.toFixed(2));
+const isHit = what === 'hit';
+const world = new World(flows, isHit ? 1 << 20 : 1 << 21, publishOne(policies));
+console.log((isHit ? measureHit(world) : measureNew(world)).toFixed(2));

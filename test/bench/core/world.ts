@@ -2,6 +2,7 @@
 // runs it, without a device.
 import '../../../datapath/worker/jit.ts';
 import { mapArena } from '../../../datapath/arena/file.ts';
+import { IMAGE_WORDS_DEFAULT } from '../../../datapath/arena/layout.ts';
 import { FRONTEND_CLUSTER, PROTO_TCP } from '../../../datapath/nat/image.ts';
 import { ImageWriter } from '../../../datapath/nat/image-writer.ts';
 import { type Batch, createBatch, P_START, P_WORDS } from '../../../datapath/pipeline/batch.ts';
@@ -29,6 +30,12 @@ const address = (text: string) => parseAddress(text)!;
 const VIP = address('10.96.0.50');
 const FIRST_ENDPOINT = address('10.244.2.10');
 const FIRST_CLIENT = address('10.244.1.1');
+/** Address of the node and ranges of pods that a publisher of images for a world must use. */
+export const WORLD = {
+  ...{ vip: VIP, node: address('172.18.0.11'), serviceRange: parseRange('10.96.0.0/16')! },
+  clients: Array.from({ length: CLIENTS }, (_, i) => FIRST_CLIENT + i),
+  endpoints: Array.from({ length: ENDPOINTS }, (_, i) => FIRST_ENDPOINT + i),
+};
 
 export class World {
   readonly d: Datapath;
@@ -37,12 +44,19 @@ export class World {
   /** Own words of each flow's next packet, in the order in which they are sent. */
   readonly #prebuilt: Int32Array;
 
-  /** Opens so many connections through a ClusterIP, each by its handshake, with so many NetworkPolicies in force. */
-  constructor(flows: number, flowsMax = 1 << 20, policies = 0) {
-    const arena = mapArena({ flowsMax, imageWords: 1 << 20 }, 12_345);
+  /**
+   * Opens so many connections through a ClusterIP, each by its handshake. `publish` puts an image in force that
+   * serves `WORLD.vip`; without it that is the only Service, and there are no policies.
+   */
+  constructor(
+    flows: number,
+    flowsMax = 1 << 20,
+    publish: (writer: ImageWriter) => void = publishOne(0),
+  ) {
+    const arena = mapArena({ flowsMax, imageWords: IMAGE_WORDS_DEFAULT }, 12_345);
     this.d = new Datapath(arena, 77);
     this.flows = flows;
-    publish(new ImageWriter(arena), policies);
+    publish(new ImageWriter(arena));
     this.#prebuilt = new Int32Array(flows * OWN_WORDS);
     for (let flow = 0; flow < flows; flow += BATCH) this.#open(flow, Math.min(BATCH, flows - flow));
     this.#prebuild();
@@ -160,40 +174,40 @@ function sumHeader(view: DataView, ip: number): void {
   view.setUint16(ip + 10, ~sum & 0xffff);
 }
 
-function publish(writer: ImageWriter, policies: number): void {
-  const cluster = new Int32Array(ENDPOINTS * 2);
-  for (let i = 0; i < ENDPOINTS; i++) cluster.set([FIRST_ENDPOINT + i, 8080], i * 2);
-  const from = (first: number, count: number) => Array.from({ length: count }, (_, i) => first + i);
-  const [clients, endpoints] = [from(FIRST_CLIENT, CLIENTS), from(FIRST_ENDPOINT, ENDPOINTS)];
-  writer.publish({
-    node: {
-      nodeAddress: address('172.18.0.11'),
-      nodeAddresses: [address('172.18.0.11')],
-      podRanges: [parseRange('10.244.0.0/16')!],
-      serviceRange: parseRange('10.96.0.0/16')!,
-      snatPortMin: 40_000,
-      snatPortMax: 65_534,
-      nodePortMin: 30_000,
-      nodePortMax: 32_767,
-    },
-    upsert: [
-      {
-        id: 1,
-        name: 'default/web:80',
-        proto: PROTO_TCP,
-        flags: 0,
-        affinityS: 0,
-        cluster,
-        local: new Int32Array(0),
-        serving: new Int32Array(0),
-        sourceRanges: new Int32Array(0),
+/** One Service, and so many NetworkPolicies. */
+export function publishOne(policies: number): (writer: ImageWriter) => void {
+  const { clients, endpoints, node, serviceRange } = WORLD;
+  return (writer) => {
+    writer.publish({
+      node: {
+        nodeAddress: node,
+        nodeAddresses: [node],
+        podRanges: [parseRange('10.244.0.0/16')!],
+        serviceRange,
+        snatPortMin: 40_000,
+        snatPortMax: 65_534,
+        nodePortMin: 30_000,
+        nodePortMax: 32_767,
       },
-    ],
-    remove: [],
-    addFrontends: [
-      { address: VIP, port: 80, proto: PROTO_TCP, kind: FRONTEND_CLUSTER, serviceId: 1 },
-    ],
-    removeFrontends: [],
-    policy: policies > 0 ? compilePolicies(policyTables(policies, clients, endpoints)) : null,
-  });
+      upsert: [
+        {
+          id: 1,
+          name: 'default/web:80',
+          proto: PROTO_TCP,
+          flags: 0,
+          affinityS: 0,
+          cluster: Int32Array.from(endpoints.flatMap((endpoint) => [endpoint, 8080])),
+          local: new Int32Array(0),
+          serving: new Int32Array(0),
+          sourceRanges: new Int32Array(0),
+        },
+      ],
+      remove: [],
+      addFrontends: [
+        { address: VIP, port: 80, proto: PROTO_TCP, kind: FRONTEND_CLUSTER, serviceId: 1 },
+      ],
+      removeFrontends: [],
+      policy: policies > 0 ? compilePolicies(policyTables(policies, clients, endpoints)) : null,
+    });
+  };
 }

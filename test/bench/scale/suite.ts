@@ -1,77 +1,103 @@
-// `bench scale`: what a node's control plane costs, by the number of Services.
+// `bench scale`: what a node's control plane costs, by the number of Services, and a node in clusters of two sizes.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { KubetunError } from '../../../datapath/error.ts';
 import { buildReport, type Report, type Series } from '../report.ts';
 
-const PROCESS = fileURLToPath(new URL('./process.ts', import.meta.url));
-const SIZES: [services: number, endpoints: number][] = [
-  [10_000, 10],
-  [30_000, 10],
-  [100_000, 2],
-];
+/** A measuring process and what it prints: figures by their field, each with its name and unit. */
+interface Point {
+  program: string;
+  sizes: number[];
+  label: string;
+  figures: Record<string, [name: string, unit: string]>;
+}
 
-const POLICIES_PROCESS = fileURLToPath(new URL('./policies-process.ts', import.meta.url));
-const PODS = 1000;
-const POLICIES = 500;
-const POLICY_FIGURES: Record<string, string> = {
-  everythingMs: 'compile and publish everything',
-  podMs: 'a new pod',
-  labelMs: "a pod's other labels",
-  newLabelMs: "a pod's labels that no other has",
-  goneMs: 'a pod that is gone',
-  namespaceMs: "a namespace's labels",
-  policyMs: 'a new policy',
+const SERVICE_FIGURES: Point['figures'] = {
+  compileMs: ['compile everything', 'ms'],
+  publishMs: ['publish everything', 'ms'],
+  imageBytes: ['image', 'bytes/Service'],
+  heapBytes: ['heap of the agent', 'bytes/Service'],
 };
+const POLICY_FIGURES: Point['figures'] = {
+  everythingMs: ['compile and publish everything', 'ms'],
+  podMs: ['a new pod', 'ms'],
+  labelMs: ["a pod's other labels", 'ms'],
+  newLabelMs: ["a pod's labels that no other has", 'ms'],
+  goneMs: ['a pod that is gone', 'ms'],
+  namespaceMs: ["a namespace's labels", 'ms'],
+  policyMs: ['a new policy', 'ms'],
+};
+const CLUSTER_FIGURES: Point['figures'] = {
+  everythingMs: ['compile and publish everything', 'ms'],
+  endpointsMs: ['a changed endpoint', 'ms'],
+  podMs: ['a new pod', 'ms'],
+  nodeMs: ['a new node', 'ms'],
+  newNs: ['a new flow', 'ns/packet'],
+  hitNs: ['an established flow', 'ns/packet'],
+  wholeRules: ['rules of a node', 'rules'],
+  narrowRules: ['rules of a node with narrow steering', 'rules'],
+};
+const SMALL = 'a cluster of 2 nodes';
+const LARGE = 'a cluster of 1000 nodes';
 
-type Figures = Record<'compileMs' | 'publishMs' | 'imageBytes' | 'heapBytes', number>;
-const FIGURES: [field: keyof Figures, name: string, unit: string][] = [
-  ['compileMs', 'compile everything', 'ms'],
-  ['publishMs', 'publish everything', 'ms'],
-  ['imageBytes', 'image', 'bytes/Service'],
-  ['heapBytes', 'heap of the agent', 'bytes/Service'],
+const POINTS: Point[] = [
+  services(10_000, 10),
+  services(30_000, 10),
+  services(100_000, 2),
+  {
+    ...{ program: pathOf('./policies-process.ts'), sizes: [1000, 500] },
+    ...{ label: '1000 pods, 500 policies', figures: POLICY_FIGURES },
+  },
+  // 40 policies: each kind of client has one that lets it in and one that lets it out.
+  cluster(SMALL, [2, 10, 10, 40]),
+  cluster(LARGE, [1000, 10_000, 10, 2000]),
 ];
 
+/** Runs every point in a process of its own, `rounds` times. Throws KubetunError KT_BENCH. */
 export function benchScale(rounds: number, progress: (line: string) => void): Report {
-  const series: Series[] = [];
+  const series = new Map<string, Series>();
   for (let round = 1; round <= rounds; round++) {
-    for (const [services, endpoints] of SIZES) {
-      const size = `${services} Services of ${endpoints}`;
-      const figures = measure<Figures>(PROCESS, services, endpoints);
-      for (const [field, what, unit] of FIGURES) {
-        const name = `${what}, ${size}`;
-        add(series, name, unit, figures[field]);
-      }
-      const said = FIGURES.map(
-        ([field, what, unit]) => `${what} ${figures[field].toFixed(0)} ${unit}`,
-      );
-      progress(`round ${round}/${rounds}: ${size}: ${said.join(', ')}`);
+    for (const { program, sizes, label, figures } of POINTS) {
+      const found = measure(program, sizes);
+      const said = Object.entries(figures).map(([field, [what, unit]]) => {
+        const name = `${what}, ${label}`;
+        const one = series.get(name) ?? { name, unit, values: [] };
+        series.set(name, one);
+        one.values.push(found[field]!);
+        return `${what} ${Number(found[field]!.toPrecision(3))} ${unit}`;
+      });
+      progress(`round ${round}/${rounds}: ${label}: ${said.join(', ')}`);
     }
-    const size = `${PODS} pods, ${POLICIES} policies`;
-    const figures = measure<Record<string, number>>(POLICIES_PROCESS, PODS, POLICIES);
-    for (const [field, what] of Object.entries(POLICY_FIGURES)) {
-      add(series, `${what}, ${size}`, 'ms', figures[field]!);
-    }
-    const said = Object.entries(POLICY_FIGURES).map(
-      ([f, what]) => `${what} ${figures[f]!.toFixed(1)} ms`,
-    );
-    progress(`round ${round}/${rounds}: ${size}: ${said.join(', ')}`);
   }
-  return buildReport('scale', rounds, series, () => [], [
+  return buildReport('scale', rounds, [...series.values()], smallerOf, [
     'in memory, one core: objects as they arrive, to rows, to what changes, to an image; each value is of a process of its own',
+    'a cluster of 1000 nodes has 10,000 Services, 100,000 endpoints and 2,000 NetworkPolicies; one of 2 nodes 10, 100 and 40',
   ]);
 }
 
-function add(series: Series[], name: string, unit: string, value: number): void {
-  const known = series.find((one) => one.name === name);
-  if (known) known.values.push(value);
-  else series.push({ name, unit, values: [value] });
+/** What a figure of the large cluster is held against. */
+function smallerOf(name: string): string[] {
+  return name.endsWith(LARGE) ? [name.replace(LARGE, SMALL)] : [];
 }
 
-function measure<T>(program: string, ...sizes: number[]): T {
+function services(count: number, endpoints: number): Point {
+  const label = `${count} Services of ${endpoints}`;
+  const program = pathOf('./process.ts');
+  return { program, sizes: [count, endpoints], label, figures: SERVICE_FIGURES };
+}
+
+function cluster(label: string, sizes: number[]): Point {
+  return { program: pathOf('./cluster-process.ts'), sizes, label, figures: CLUSTER_FIGURES };
+}
+
+function pathOf(file: string): string {
+  return fileURLToPath(new URL(file, import.meta.url));
+}
+
+function measure(program: string, sizes: number[]): Record<string, number> {
   const args = ['--expose-gc', program, ...sizes.map(String)];
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
-  if (status === 0) return JSON.parse(stdout) as T;
+  if (status === 0) return JSON.parse(stdout) as Record<string, number>;
   throw new KubetunError(
     'KT_BENCH',
     `measuring ${sizes.join(' and ')} ended with ${status}: ${stderr}`,

@@ -59,14 +59,22 @@ test('bench core measures established and new connections, without policies and 
   }
 });
 
-test('bench scale says what compiling, publishing and holding many Services costs', () => {
-  const names = bench('scale').rows.map((row) => row.name);
+test('bench scale says what many Services cost, and a node in a cluster of 1,000', () => {
+  const { rows } = bench('scale');
+  const names = rows.map((row) => row.name);
   for (const what of ['compile everything', 'publish everything', 'image', 'heap of the agent']) {
     assert.ok(names.includes(`${what}, 30000 Services of 10`), what);
   }
   for (const what of ["a pod's other labels", "a namespace's labels", 'a new policy']) {
     assert.ok(names.includes(`${what}, 1000 pods, 500 policies`), what);
   }
+  for (const steering of ['', ' with narrow steering']) {
+    const name = `rules of a node${steering}, a cluster of`;
+    const row = rows.find((each) => each.name === `${name} 1000 nodes`);
+    assert.equal(row!.ratios[`${name} 2 nodes`], 1, name);
+  }
+  const flow = rows.find((row) => row.name === 'a new flow, a cluster of 1000 nodes');
+  assert.ok(flow!.ratios['a new flow, a cluster of 2 nodes']! > 0);
 });
 
 test('a folder that cannot be written is refused before anything is measured', () => {
