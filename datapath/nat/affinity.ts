@@ -5,6 +5,7 @@
 import type { Arena } from '../arena/arena.ts';
 import * as arenaLayout from '../arena/layout.ts';
 import { hashTuple } from '../flow/hash.ts';
+import { findPair } from './pairs.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 const { AFFINITY_WORDS, H_AFFINITY_SWEEP, H_SEED } = arenaLayout;
@@ -55,12 +56,8 @@ export class AffinityTable {
 
   /** Which of `count` pairs (address, port) at `pairs` of the image an entry names, or -1. */
   choice(entry: number, image: Int32Array, pairs: number, count: number): number {
-    const address = this.words[entry + A_ADDRESS]!;
-    const port = this.words[entry + A_PORT]!;
-    for (let n = 0; n < count; n++) {
-      if (image[pairs + n * 2] === address && image[pairs + n * 2 + 1] === port) return n;
-    }
-    return -1;
+    const { words } = this;
+    return findPair(image, pairs, count, words[entry + A_ADDRESS]!, words[entry + A_PORT]!);
   }
 
   /** Remembers a client's endpoint from `now` on; false if there is no room. `timeoutMs` is positive. */

@@ -4,6 +4,7 @@ import * as map from '../map.ts';
 import { findEntry } from '../map.ts';
 import { PolicyMap } from '../policy/policy-map.ts';
 import * as imageLayout from './image-layout.ts';
+import { findPair } from './pairs.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
@@ -105,16 +106,17 @@ export class ServiceMap {
     const w = this.words;
     const service = this.serviceAt(id);
     if (service === 0) return false;
-    const count =
-      w[service + SERVICE_CLUSTER_COUNT]! +
-      w[service + SERVICE_LOCAL_COUNT]! +
-      w[service + SERVICE_SERVING_COUNT]!;
-    let at = service + SERVICE_HEADER_WORDS;
-    for (let n = 0; n < count; n++) {
-      if (w[at] === address && w[at + 1] === port) return true;
-      at += 2;
-    }
-    return false;
+    const clusterCount = w[service + SERVICE_CLUSTER_COUNT]!;
+    const localCount = w[service + SERVICE_LOCAL_COUNT]!;
+    const servingCount = w[service + SERVICE_SERVING_COUNT]!;
+    const cluster = service + SERVICE_HEADER_WORDS;
+    const local = cluster + clusterCount * 2;
+    const serving = local + localCount * 2;
+    return (
+      findPair(w, cluster, clusterCount, address, port) >= 0 ||
+      findPair(w, local, localCount, address, port) >= 0 ||
+      findPair(w, serving, servingCount, address, port) >= 0
+    );
   }
 
   inServiceRange(address: number): boolean {

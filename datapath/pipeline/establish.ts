@@ -8,6 +8,7 @@ import * as states from '../flow/state.ts';
 import * as affinities from '../nat/affinity.ts';
 import * as imageTypes from '../nat/image.ts';
 import * as imageLayout from '../nat/image-layout.ts';
+import { isInRanges } from '../nat/pairs.ts';
 import * as serviceMap from '../nat/service-map.ts';
 import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
@@ -272,12 +273,7 @@ function isSourceAllowed(words: Int32Array, service: number, src: number): boole
     words[service + SERVICE_CLUSTER_COUNT]! +
     words[service + SERVICE_LOCAL_COUNT]! +
     words[service + SERVICE_SERVING_COUNT]!;
-  let at = service + SERVICE_HEADER_WORDS + endpoints * 2;
-  for (let n = 0; n < count; n++) {
-    if ((src & words[at + 1]!) === words[at]!) return true;
-    at += 2;
-  }
-  return false;
+  return isInRanges(words, service + SERVICE_HEADER_WORDS + endpoints * 2, count, src);
 }
 
 const tuple: Tuple = { src: 0, dst: 0, ports: 0, proto: 0 };

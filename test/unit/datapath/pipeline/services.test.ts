@@ -7,6 +7,7 @@ import {
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
 } from '../../../../datapath/nat/image.ts';
+import { parseRange } from '../../../../datapath/wire/address.ts';
 import {
   BACKEND,
   change,
@@ -225,6 +226,27 @@ test('source ranges hold for load balancer addresses and not for external ones',
   assert.equal(t.one(tcp4(`${OUTSIDE}:1`, '198.51.100.9:80', SYN)).verdict, 'forward');
   assert.equal(t.one(tcp4('192.0.2.1:1', '198.51.100.9:80', SYN)).verdict, 'source-range');
   assert.equal(t.one(tcp4('192.0.2.1:1', '198.51.100.8:80', SYN)).verdict, 'forward');
+});
+
+test('source ranges may be written in any order, and inside each other', () => {
+  const ranges = ['203.0.113.0/24', '10.0.0.0/8', '192.0.2.64/26', '10.9.0.0/16', '192.0.2.0/26'];
+  const words = ranges.flatMap((text) => {
+    const { address, mask } = parseRange(text)!;
+    return [address, mask];
+  });
+  const image = change({
+    node: NODE_ENTRY,
+    upsert: [service(1, { sourceRanges: Int32Array.from(words) })],
+    addFrontends: [frontend('198.51.100.9:80', 1, FRONTEND_LOADBALANCER)],
+  });
+  const t = createTestDatapath({ image });
+  const verdictOf = (client: string) => t.one(tcp4(`${client}:1`, '198.51.100.9:80', SYN)).verdict;
+  for (const client of ['10.1.2.3', '10.255.0.1', '192.0.2.127', '203.0.113.255']) {
+    assert.equal(verdictOf(client), 'forward', client);
+  }
+  for (const client of ['9.255.255.255', '11.0.0.0', '192.0.2.128', '203.0.112.255']) {
+    assert.equal(verdictOf(client), 'source-range', client);
+  }
 });
 
 test('two Services with a common backend and one source port both work: one source port moves', () => {
