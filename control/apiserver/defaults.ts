@@ -1,4 +1,5 @@
 // What upstream fills in: pkg/apis/core/v1/defaults.go, discovery/v1/defaults.go.
+import { ACCOUNT_DEFAULT } from './admission.ts';
 import type { KubeObject } from './object.ts';
 
 // biome-ignore-start lint/suspicious/noExplicitAny: objects are what clients sent; only known fields are touched.
@@ -17,7 +18,7 @@ export function defaultPod(object: KubeObject): void {
     schedulerName: 'default-scheduler',
     securityContext: {},
     enableServiceLinks: true,
-    serviceAccountName: spec.serviceAccount || 'default',
+    serviceAccountName: spec.serviceAccount || ACCOUNT_DEFAULT,
   });
   // The name that the field had before, which clients may still read.
   spec.serviceAccount = spec.serviceAccountName;

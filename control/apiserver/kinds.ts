@@ -1,5 +1,6 @@
 // What the server serves: one row per kind. Everything that differs between kinds is named here.
 import { KINDS, type KubeKind } from '../kube/kinds.ts';
+import { requireAccount } from './admission.ts';
 import type { Allocator } from './allocate/allocator.ts';
 import { defaultEndpointSlice, defaultPod } from './defaults.ts';
 import {
@@ -12,6 +13,7 @@ import {
 } from './names.ts';
 import type { KubeObject } from './object.ts';
 import type { FieldError, ResourceName } from './status.ts';
+import type { Store } from './store.ts';
 import { type Column, columnsOf } from './table/columns.ts';
 import { tolerateFailures } from './tolerations.ts';
 import { defaultSecret, validateConfigMap, validateSecret } from './validate/config.ts';
@@ -47,6 +49,8 @@ export interface ServedKind extends ResourceName {
   setDefaults: (object: KubeObject, old: KubeObject | undefined) => void;
   /** Rules across fields; types are checked before. */
   validate: (object: KubeObject, old: KubeObject | undefined) => FieldError[];
+  /** Throws StatusError for a new object that the other objects of the cluster do not allow. */
+  admit: (store: Store, object: KubeObject, name: string) => void;
   /** Takes addresses and ports for an object, or changes what an earlier version of it holds. */
   allocate:
     | ((allocator: Allocator, object: KubeObject, old: KubeObject | undefined) => void)
@@ -87,6 +91,7 @@ function kind(kind: KubeKind, own: Partial<ServedKind> = {}): ServedKind {
     fields: {},
     setDefaults: () => {},
     validate: () => [],
+    admit: () => {},
     allocate: null,
     release: null,
     graceS: () => 0,
@@ -138,6 +143,7 @@ export const SERVED: ServedKind[] = [
       tolerateFailures(object);
     },
     validate: validatePod,
+    admit: requireAccount,
     // Nobody would end a pod that no node has.
     graceS: (o) =>
       o.spec?.nodeName && !['Succeeded', 'Failed'].includes(o.status?.phase)

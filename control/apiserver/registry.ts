@@ -90,6 +90,7 @@ export class Registry {
     const object = this.#read(kind, body, options);
     const { metadata } = object;
     this.#place(kind, namespace, metadata);
+    const asked = metadata.name || (metadata.generateName ?? '');
     if (!metadata.name && metadata.generateName) {
       metadata.name = `${metadata.generateName.slice(0, GENERATED_BASE_MAX)}${randomSuffix()}`;
     }
@@ -106,6 +107,7 @@ export class Registry {
     kind.setDefaults(object, undefined);
     this.#validate(kind, object, undefined);
     if (kind.namespaced) this.#requireNamespace(kind, metadata);
+    kind.admit(this.store, object, asked);
     if (this.store.get(kind.plural, metadata.namespace ?? '', metadata.name)) {
       return this.store.create(kind.plural, object);
     }
@@ -215,19 +217,23 @@ export class Registry {
 
   /** Stores an object with what is allocated to it; what cannot be stored keeps nothing. */
   #keep(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
+    const moveBack = this.#allocator.mark();
     kind.allocate?.(this.#allocator, object, old);
     try {
       return old ? this.store.update(kind.plural, object) : this.store.create(kind.plural, object);
     } catch (error) {
       this.#giveBack(kind, object, old);
+      moveBack();
       throw error;
     }
   }
 
   /** An object as it would be stored: with what would be allocated to it, which nobody keeps. */
   #tryOut(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
+    const moveBack = this.#allocator.mark();
     kind.allocate?.(this.#allocator, object, old);
     this.#giveBack(kind, object, old);
+    moveBack();
     return object;
   }
 

@@ -1,10 +1,11 @@
 // What every namespace has: pkg/controller/serviceaccount, pkg/controller/certificates/rootcacertpublisher.
+import { ACCOUNT_DEFAULT } from './admission.ts';
 import { servedAt } from './kinds.ts';
 import { later } from './later.ts';
 import { isEqual } from './object.ts';
 import type { Registry } from './registry.ts';
 
-const ACCOUNT = { kind: servedAt('v1', 'serviceaccounts')!, name: 'default' };
+const ACCOUNT = { kind: servedAt('v1', 'serviceaccounts')!, name: ACCOUNT_DEFAULT };
 const ROOT_CA = { kind: servedAt('v1', 'configmaps')!, name: 'kube-root-ca.crt' };
 
 /**

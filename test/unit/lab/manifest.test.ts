@@ -117,6 +117,11 @@ const IMPOSSIBLE: [what: string, text: string, message: RegExp][] = [
     POD.replace('name: a', 'name: a\n  namespace: nowhere'),
     /Pod a: namespaces "nowhere" not found/,
   ],
+  [
+    'a ServiceAccount that is not there',
+    `${POD}  serviceAccountName: ghost\n`,
+    /Pod a: pods "a" is forbidden: error looking up service account default\/ghost: /,
+  ],
 ];
 
 for (const [what, text, message] of IMPOSSIBLE) {

@@ -222,3 +222,26 @@ test('a set that is deleted leaves nothing behind, and its namespace may end', a
   await world.idle();
   assert.equal(world.get('Namespace', 'short'), undefined);
 });
+
+test('a set whose ServiceAccount does not exist says so once, and makes its pods when it does', async () => {
+  world.create('ReplicaSet', workload('web', { replicas: 2 }, { serviceAccountName: 'clerk' }));
+  await world.idle();
+  const message =
+    'pods "web-" is forbidden: error looking up service account default/clerk: ' +
+    'serviceaccount "clerk" not found';
+  assert.equal(pods().length, 0);
+  assert.deepEqual(eventsOf(world, 'web'), [['FailedCreate', `Error creating: ${message}`]]);
+  const [failure] = status().conditions;
+  assert.deepEqual(
+    [failure.type, failure.status, failure.reason, failure.message],
+    ['ReplicaFailure', 'True', 'FailedCreate', message],
+  );
+  world.clock.advance(60);
+  await world.idle();
+  assert.equal(eventsOf(world, 'web').length, 1, 'the second attempt counts the event up');
+  world.create('ServiceAccount', { metadata: { name: 'clerk' } });
+  world.clock.advance(200);
+  await world.idle();
+  assert.equal(pods().length, 2);
+  assert.equal(status().conditions, undefined);
+});
