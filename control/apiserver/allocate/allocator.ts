@@ -52,7 +52,7 @@ export class Allocator {
   allocateService(object: KubeObject, old: KubeObject | undefined): void {
     const holder = holderOf(object);
     const spec = object.spec as Spec;
-    const taken: (() => void)[] = [];
+    const taken: (() => void)[] = [this.mark()];
     try {
       this.#allocateAddress(object, spec, holder, taken);
       // A number that the client names for health checks must not be drawn for a port.
@@ -65,6 +65,15 @@ export class Allocator {
       throw error;
     }
     if (old) this.#releaseRest(old.spec as Spec, spec, object);
+  }
+
+  /** Remembers which numbers come next; the result lets them come next again. */
+  mark(): () => void {
+    const [address, port] = [this.#nextAddress, this.#nextPort];
+    return () => {
+      this.#nextAddress = address;
+      this.#nextPort = port;
+    };
   }
 
   /** Gives back everything that a Service holds. */

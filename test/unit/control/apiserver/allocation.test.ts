@@ -115,6 +115,32 @@ test('a port of a Service may have any label for a name, such as kubectl makes o
   assert.equal(body.details.causes[0].field, 'spec.ports[0].name');
 });
 
+test('a dry run of an update does not move on to the next node port', async () => {
+  await post(service('turned'));
+  const change = { spec: { type: 'NodePort' } };
+  const turn = (query: string) => api.call('PATCH', `${SERVICES}/turned${query}`, change, MERGE);
+  const { body: dry } = await turn('?dryRun=All');
+  const { body } = await turn('');
+  assert.equal(body.spec.ports[0].nodePort, dry.spec.ports[0].nodePort);
+});
+
+test('a dry run of a create shows the address that the create gets', async () => {
+  for (let times = 0; times < 3; times++) {
+    await api.call('POST', `${SERVICES}?dryRun=All`, service('shown'));
+  }
+  const { body: dry } = await api.call('POST', `${SERVICES}?dryRun=All`, service('shown'));
+  const { body } = await post(service('shown'));
+  assert.equal(body.spec.clusterIP, dry.spec.clusterIP);
+});
+
+test('a refused Service does not move on to the next address', async () => {
+  const { body: dry } = await api.call('POST', `${SERVICES}?dryRun=All`, service('next'));
+  const ports = [{ port: 80, nodePort: 80 }];
+  assert.equal((await post(service('refused', { type: 'NodePort', ports }))).code, 422);
+  const { body } = await post(service('next'));
+  assert.equal(body.spec.clusterIP, dry.spec.clusterIP);
+});
+
 test('a dry run shows what would be allocated, refuses what could not be, and keeps nothing', async () => {
   const dry = (object: object) => api.call('POST', `${SERVICES}?dryRun=All`, object);
   const first = await dry(service('dry', { type: 'NodePort' }));
