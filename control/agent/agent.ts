@@ -20,7 +20,7 @@ import { describePolicies } from '../policy/describe.ts';
 import type { AdminRoutes } from './admin.ts';
 import { apiAddressesOf } from './api-address.ts';
 import { startControl } from './control.ts';
-import { describeServices } from './describe.ts';
+import { describeServices, refusedOf } from './describe.ts';
 import { doubtsAbout, requireFit } from './fit.ts';
 import { checkImage, checkWorker, type HealthCheck, type HealthMonitor } from './health-monitor.ts';
 import type { Agent, AgentOptions } from './options.ts';
@@ -185,7 +185,12 @@ function routesOf(
 ): AdminRoutes {
   return {
     '/services': () => describeServices(publisher),
-    '/policies': () => describePolicies(tables.policy, (key) => hitsOf(engine, key)),
+    '/policies': () =>
+      describePolicies(
+        tables.policy,
+        (key) => hitsOf(engine, key),
+        refusedOf(publisher, 'NetworkPolicy'),
+      ),
     // What has gone of the devices, rules and routes that lead packets here; empty if all is well.
     '/steering': () => reconciler.status(),
   };

@@ -6,7 +6,7 @@ import {
   SERVICE_FLAG_INTERNAL_LOCAL,
 } from '../../datapath/nat/image.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
-import type { Compiler, CurrentPort } from '../compile/compiler.ts';
+import type { Compiler, CurrentPort, Refusal } from '../compile/compiler.ts';
 import type { Publisher } from './publisher.ts';
 
 /** A Service port in force, as `kubetun services -o json` prints it. */
@@ -32,10 +32,7 @@ type Described = Pick<Publisher, 'compiler' | 'refusals'>;
 /** Everything that a node has in force, in the order of names; then Services of which nothing is. */
 export function describeServices(node: Described): ServiceDescription[] {
   const { compiler } = node;
-  const refused = new Map<string, string[]>();
-  for (const { kind, key, message } of node.refusals()) {
-    if (kind === 'Service') refused.set(key, [...(refused.get(key) ?? []), message]);
-  }
+  const refused = refusedOf(node, 'Service');
   const served = compiler.ports().map((port) => {
     const key = port.name.slice(0, port.name.lastIndexOf(':'));
     return describePort(compiler, port, refused.get(key) ?? []);
@@ -43,6 +40,18 @@ export function describeServices(node: Described): ServiceDescription[] {
   const keys = new Set(served.map(({ service }) => service.slice(0, service.lastIndexOf(':'))));
   const others = [...refused].filter(([key]) => !keys.has(key));
   return [...served, ...others.map(([key, reasons]) => describeRefused(key, reasons))];
+}
+
+/** Objects of a kind that a node refuses, by `NS/NAME`, with the reasons. */
+export function refusedOf(
+  node: Pick<Publisher, 'refusals'>,
+  kind: Refusal['kind'],
+): Map<string, string[]> {
+  const refused = new Map<string, string[]>();
+  for (const { key, message } of node.refusals().filter((refusal) => refusal.kind === kind)) {
+    refused.set(key, [...(refused.get(key) ?? []), message]);
+  }
+  return refused;
 }
 
 function describePort(

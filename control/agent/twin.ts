@@ -11,7 +11,7 @@ import type { SteeringPlan } from '../node/steering.ts';
 import { describePolicies } from '../policy/describe.ts';
 import { apiAddressesOf } from './api-address.ts';
 import { startControl } from './control.ts';
-import { describeServices } from './describe.ts';
+import { describeServices, refusedOf } from './describe.ts';
 import { requireFit } from './fit.ts';
 import type { Agent, AgentOptions } from './options.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
@@ -61,12 +61,17 @@ export async function startTwin(options: AgentOptions, log: Log): Promise<Agent>
         acknowledged: writer.acknowledged(),
         synced: publisher.synced && publisher.published,
         pid: process.pid,
+        skipped: publisher.skipped(),
         ...monitor.report(),
       }),
       '/steering': () => reconciler.status(),
       '/services': () => describeServices(publisher),
       '/policies': () =>
-        describePolicies(tables.policy, () => ({ ingress: NOTHING, egress: NOTHING })),
+        describePolicies(
+          tables.policy,
+          () => ({ ingress: NOTHING, egress: NOTHING }),
+          refusedOf(publisher, 'NetworkPolicy'),
+        ),
     }),
   });
   log.info({ ...site, server: client.server }, 'nftables follows the cluster');

@@ -31,6 +31,7 @@ export function register(program: Command): void {
 ALLOWED counts new connections, DROPPED packets, AUDIT connections that a policy annotated
 kubetun.dev/audit=true would have stopped: of this node, since the policy came or its datapath's memory was made.
 A packet that several policies have no rule for counts for each of them.
+MODE is refused for a policy whose rules are not in force; the line below the table says why.
 
 Examples:
   scripts/kubetun policy list --node node1
@@ -83,17 +84,20 @@ function withPolicies(show: (policies: PolicyDescription[]) => [object, string])
 
 export function formatPolicies(policies: PolicyDescription[]): string {
   if (policies.length === 0) return 'no NetworkPolicy: every pod may talk to every other';
-  const rows = policies.map(({ policy, types, audited, pods, ingress, egress }) => [
+  const rows = policies.map(({ policy, types, audited, pods, ingress, egress, refused }) => [
     policy,
     types.join(','),
-    audited ? 'audit' : 'enforced',
+    refused.length > 0 ? 'refused' : audited ? 'audit' : 'enforced',
     String(pods.length),
     ...[ingress.allowed, ingress.dropped, egress.allowed, egress.dropped].map(String),
     String(ingress.audited + egress.audited),
   ]);
   const head = ['POLICY', 'TYPES', 'MODE', 'PODS'];
   const counts = ['IN ALLOWED', 'IN DROPPED', 'OUT ALLOWED', 'OUT DROPPED', 'AUDIT'];
-  return formatTable([...head, ...counts], rows);
+  const reasons = policies.flatMap(({ policy, refused }) =>
+    refused.map((reason) => `${policy}: ${reason}`),
+  );
+  return [formatTable([...head, ...counts], rows), ...reasons].join('\n');
 }
 
 function findingsOf(policies: PolicyDescription[]): Finding[] {

@@ -19,12 +19,18 @@ export interface PolicyDescription {
   egress: PolicyHits;
   /** What is probably not meant: see `policy check`. */
   findings: string[];
+  /** Why its rules are not in force; then it allows nothing to the pods that it is for. */
+  refused: string[];
 }
 
-/** @param hitsOf the counters of a policy by its key. */
+/**
+ * @param hitsOf the counters of a policy by its key.
+ * @param refused the reasons against policies by their keys.
+ */
 export function describePolicies(
   tables: PolicyTables,
   hitsOf: (key: string) => Hits,
+  refused: ReadonlyMap<string, string[]>,
 ): PolicyDescription[] {
   const rows = [...tables.policies.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
   return rows.map((row) => {
@@ -39,6 +45,7 @@ export function describePolicies(
       pods: pods.map(({ key }) => key).sort(),
       ...hitsOf(row.key),
       findings: findingsOf(row, pods, tables),
+      refused: refused.get(row.key) ?? [],
     };
   });
 }

@@ -12,7 +12,7 @@ const NO_HITS = { allowed: 0, dropped: 0, audited: 0 };
 const hitsOf = (key: string) =>
   key === 'shop/web' ? { ingress: HITS, egress: NO_HITS } : { ingress: NO_HITS, egress: NO_HITS };
 
-function describe(policies: Record<string, object>) {
+function describe(policies: Record<string, object>, refused = new Map<string, string[]>()) {
   const tables = new PolicyTables();
   tables.putNamespace({ name: 'shop', labels: {} });
   for (const app of ['web', 'client']) {
@@ -27,7 +27,7 @@ function describe(policies: Record<string, object>) {
     const object = { metadata: { namespace: 'shop', name }, spec };
     tables.putPolicy(readNetworkPolicy(object as NetworkPolicy));
   }
-  return describePolicies(tables, hitsOf);
+  return describePolicies(tables, hitsOf, refused);
 }
 
 const web = { podSelector: { matchLabels: { app: 'web' } } };
@@ -38,10 +38,23 @@ test('a policy is told with its pods, directions and hits', () => {
   assert.deepEqual([client?.policy, client?.pods], ['shop/all', ['shop/client', 'shop/web']]);
   assert.deepEqual(one, {
     ...{ policy: 'shop/web', types: ['Ingress', 'Egress'], audited: false, pods: ['shop/web'] },
-    ...{ ingress: HITS, egress: NO_HITS, findings: [] },
+    ...{ ingress: HITS, egress: NO_HITS, findings: [], refused: [] },
   });
   const line = formatPolicies([one!]).split('\n')[1];
   assert.match(line!, /^shop\/web +Ingress,Egress +enforced +1 +1 +2 +0 +0 +0$/);
+});
+
+test('a policy that is refused is listed as such, with the reason below the table', () => {
+  const refused = new Map([['shop/web', ['its rules do not fit']]]);
+  const rows = describe({ web, all: {} }, refused);
+  assert.deepEqual(
+    rows.map((row) => row.refused),
+    [[], ['its rules do not fit']],
+  );
+  const [, all, line, ...below] = formatPolicies(rows).split('\n');
+  assert.match(all!, /^shop\/all +Ingress +enforced /);
+  assert.match(line!, /^shop\/web +Ingress +refused /);
+  assert.deepEqual(below, ['shop/web: its rules do not fit']);
 });
 
 const FINDINGS: [string, object, string[]][] = [
