@@ -2,13 +2,16 @@ import { KubetunError } from '../../datapath/error.ts';
 import type { ImageChange } from '../../datapath/nat/image.ts';
 import type { PolicyChange } from '../../datapath/policy/policy.ts';
 import type { PolicySurvivors } from '../../datapath/policy/policy-reader.ts';
+import type { Steps } from '../../datapath/steps.ts';
 import { Compiler, type Refusal } from '../compile/compiler.ts';
 import { IdAllocator, type IdUsage } from '../compile/ids.ts';
 import type { NodeRanges } from '../compile/node-entry.ts';
+import type { PolicyChanges } from '../model/policy-tables.ts';
 import type { Changes, Tables } from '../model/tables.ts';
 import { PolicyCompiler } from '../policy/compiler.ts';
 import type { Progress } from './health-answer.ts';
 import { type Clock, Pacer } from './pacer.ts';
+import { SlicedWork } from './sliced-work.ts';
 
 /** A burst of changes is published at this pace. */
 const PUBLISH_MS = 20;
@@ -29,6 +32,8 @@ export interface ImageSink extends IdUsage {
   services(): Map<number, { name: string }>;
   /** NetworkPolicy of such an image. */
   policySurvivors(): PolicySurvivors;
+  /** Does ahead what a publish would make of a change of policies; absent where that is nothing. */
+  encodePolicy?(change: PolicyChange): Steps<void>;
 }
 
 /** Takes one line per notable event, with its particulars. */
@@ -70,6 +75,7 @@ const NO_CHANGE: ImageChange = {
 export class Publisher {
   readonly compiler: Compiler;
   readonly #policyCompiler: PolicyCompiler;
+  readonly #policyWork: SlicedWork<PolicyChange | null>;
   readonly #options: PublisherOptions;
   readonly #pacer: Pacer;
   readonly #skipped = new Map<string, ReadonlyMap<string, string>>();
@@ -91,6 +97,7 @@ export class Publisher {
     this.compiler = new Compiler(options.nodeName, options.ranges, ids, options.apiAddresses);
     this.#policyCompiler = new PolicyCompiler(options.sink.policySurvivors());
     this.#pacer = new Pacer(options.clock, PUBLISH_MS, () => this.#run());
+    this.#policyWork = new SlicedWork(options.clock, () => this.#pacer.request());
   }
 
   /** Objects that are not served, or not as they are written. */
@@ -151,13 +158,15 @@ export class Publisher {
 
   stop(): void {
     this.#pacer.stop();
+    this.#policyWork.stop();
     this.#cancelRetry?.();
   }
 
   #run(): void {
     this.#publish();
     const { tables, onRun, clock } = this.#options;
-    if (this.#published && tables.clean && tables.policy.clean && !this.#due) {
+    const isWorking = this.#due || this.#policyWork.isBusy;
+    if (this.#published && tables.clean && tables.policy.clean && !isWorking) {
       this.#pendingSinceMs = null;
       this.#updatedMs = clock.nowMs();
     }
@@ -169,6 +178,9 @@ export class Publisher {
     const { tables, sink, log, clock } = this.#options;
     if (!this.#nodeKnown()) return;
     const startedMs = clock.nowMs();
+    const policy = this.#compilePolicies();
+    // Without the policies that there are, the first image would let pass what they forbid.
+    if (!this.#published && this.#policyWork.isBusy) return;
     const room = this.#roomForServices();
     const isOtherRoom = room !== this.compiler.wordsMax;
     this.compiler.wordsMax = room;
@@ -179,7 +191,6 @@ export class Publisher {
     for (const conflict of result?.conflicts ?? []) {
       log.warn(conflict, 'one address and port is claimed by several Services');
     }
-    const policy = this.#compilePolicies();
     if (!result && !policy && !this.#due) return;
     let change: ImageChange = { ...(result?.change ?? NO_CHANGE), policy };
     for (let tries = 0; tries < FIT_TRIES_MAX; tries++) {
@@ -207,11 +218,28 @@ export class Publisher {
     return Math.floor(room * this.#share);
   }
 
-  /** Half of what policies speak of would let pass what the other half forbids: all sources must have synced. */
+  /**
+   * What policies change, or null while nothing does or the work on it goes on. Half of what they speak of would let pass
+   * what the other half forbids: all sources must have synced.
+   */
   #compilePolicies(): PolicyChange | null {
     const { policy } = this.#options.tables;
-    if (!this.synced || (this.#published && policy.clean)) return null;
-    return this.#policyCompiler.compile(policy, policy.takeChanges());
+    const isDue = this.synced && (!this.#published || !policy.clean);
+    if (isDue && !this.#policyWork.isBusy) {
+      this.#policyWork.start(this.#policySteps(policy.takeChanges()));
+    }
+    const change = this.#policyWork.take();
+    // What has changed since that work began is for the next run.
+    const isLeft = this.synced && !policy.clean && !this.#policyWork.isBusy;
+    if (isLeft) this.#pacer.request();
+    return change;
+  }
+
+  *#policySteps(changes: PolicyChanges): Steps<PolicyChange | null> {
+    const { tables, sink } = this.#options;
+    const change = yield* this.#policyCompiler.compileInSteps(tables.policy, changes);
+    if (change) yield* sink.encodePolicy?.(change) ?? [];
+    return change;
   }
 
   /** Publishes a change; what stands in the way, or null. */

@@ -31,13 +31,12 @@ export function readNamespace({ metadata }: Namespace): NamespaceRow {
  * cannot be read allows nothing. Source: k8s pkg/apis/networking/v1/defaults.go.
  */
 export function readNetworkPolicy({ metadata, spec }: NetworkPolicy): NetworkPolicyRow {
-  const ingress: (Rule | null)[] = spec?.ingress ?? [];
-  const egress: (Rule | null)[] = spec?.egress ?? [];
+  const ingress: Rule[] = spec?.ingress ?? [];
+  const egress: Rule[] = spec?.egress ?? [];
   const types = spec?.policyTypes?.length
     ? spec.policyTypes
     : ['Ingress', ...(egress.length > 0 ? ['Egress'] : [])];
-  const rules = (list: (Rule | null)[], type: string) =>
-    types.includes(type) ? list.map(readRule) : null;
+  const rules = (list: Rule[], type: string) => (types.includes(type) ? list.map(readRule) : null);
   return {
     key: objectKey(metadata),
     namespace: metadata?.namespace ?? 'default',
@@ -49,28 +48,35 @@ export function readNetworkPolicy({ metadata, spec }: NetworkPolicy): NetworkPol
   };
 }
 
-/** As the API server takes them, a null is what is not there. */
-function readRule(rule: Rule | null): PolicyRuleRow {
-  const { from, to, ports } = rule ?? {};
+function readRule({ from, to, ports }: Rule): PolicyRuleRow {
   const peers = from ?? to ?? [];
-  const everyone = peers.length === 0;
+  const pods: PodPeerRow[] = [];
+  const blocks: BlockPeerRow[] = [];
+  for (const { ipBlock, podSelector, namespaceSelector } of peers) {
+    if (ipBlock) {
+      const block = readBlock(ipBlock);
+      if (block) blocks.push(block);
+    } else if (podSelector || namespaceSelector) {
+      pods.push({ namespaces: namespaceSelector ?? null, pods: podSelector ?? {} });
+    }
+  }
   return {
-    pods: everyone ? null : peers.flatMap(readPodPeer),
-    blocks: peers.flatMap(readBlock),
+    pods: peers.length === 0 ? null : pods,
+    blocks,
     ports: ports?.length ? ports.flatMap(readPort) : null,
   };
 }
 
-function readPodPeer({ ipBlock, podSelector, namespaceSelector }: Peer): PodPeerRow[] {
-  if (ipBlock || (!podSelector && !namespaceSelector)) return [];
-  return [{ namespaces: namespaceSelector ?? null, pods: podSelector ?? {} }];
-}
-
-/** A block whose exceptions cannot be read is left out whole: it would be wider than it says. */
-function readBlock({ ipBlock }: Peer): BlockPeerRow[] {
-  const cidr = readPrefix(ipBlock?.cidr ?? '');
-  const except = (ipBlock?.except ?? []).map(readPrefix);
-  return cidr === null || except.includes(null) ? [] : [{ cidr, except: except as PrefixRow[] }];
+/** Null for a block whose exceptions cannot be read: it would be wider than it says. */
+function readBlock({ cidr, except }: NonNullable<Peer['ipBlock']>): BlockPeerRow | null {
+  const range = readPrefix(cidr);
+  const exceptions: PrefixRow[] = [];
+  for (const text of except ?? []) {
+    const exception = readPrefix(text);
+    if (!exception) return null;
+    exceptions.push(exception);
+  }
+  return range && { cidr: range, except: exceptions };
 }
 
 function readPrefix(text: string): PrefixRow | null {
@@ -81,7 +87,7 @@ function readPrefix(text: string): PrefixRow | null {
 function readPort({ protocol, port, endPort }: Port): PolicyPortRow[] {
   const proto = parseProtocol(protocol);
   if (proto === null) return [];
-  if (port === undefined || port === null) return [{ proto, name: null, first: 0, last: PORT_MAX }];
+  if (port === undefined) return [{ proto, name: null, first: 0, last: PORT_MAX }];
   if (typeof port === 'number' || /^\d+$/.test(port)) {
     const number = Number(port);
     return [{ proto, name: null, first: number, last: Math.min(endPort ?? number, PORT_MAX) }];

@@ -1,3 +1,4 @@
+import { isEqual } from '../apiserver/object.ts';
 import type { NamespaceRow, NetworkPolicyRow, PolicyPodRow } from './policy-rows.ts';
 
 /** Keys of what has changed since the tables were last compiled, deleted ones among them. */
@@ -17,7 +18,7 @@ export class PolicyTables {
 
   putPod(row: PolicyPodRow): void {
     const before = this.pods.get(row.key);
-    if (before && isSame(before, row)) return; // Most changes of a pod's status.
+    if (before && isEqual(before, row)) return; // Most changes of a pod's status.
     const moved = before && (before.uid !== row.uid || before.address !== row.address);
     if (moved) this.pods.delete(row.key);
     this.pods.set(row.key, row);
@@ -30,7 +31,7 @@ export class PolicyTables {
 
   putNamespace(row: NamespaceRow): void {
     const before = this.namespaces.get(row.name);
-    if (before && isSame(before, row)) return;
+    if (before && isEqual(before, row)) return;
     this.namespaces.set(row.name, row);
     this.#changes.namespaces.add(row.name);
   }
@@ -41,7 +42,7 @@ export class PolicyTables {
 
   putPolicy(row: NetworkPolicyRow): void {
     const before = this.policies.get(row.key);
-    if (before && isSame(before, row)) return;
+    if (before && isEqual(before, row)) return;
     this.policies.set(row.key, row);
     this.#changes.policies.add(row.key);
   }
@@ -65,8 +66,4 @@ export class PolicyTables {
 
 function noChanges(): PolicyChanges {
   return { pods: new Set(), namespaces: new Set(), policies: new Set() };
-}
-
-function isSame(a: object, b: object): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
 }

@@ -37,14 +37,11 @@ function readEndpoints(object: EndpointSlice): EndpointRow[] {
     // The addresses of one endpoint are interchangeable, so that the first one stands for it.
     const address = parseAddress(endpoint.addresses?.[0] ?? '');
     if (address === null) continue;
-    const { ready, serving, terminating } = endpoint.conditions ?? {};
+    const { ready = true, serving = true, terminating = false } = endpoint.conditions ?? {};
     rows.push({
       address,
       nodeName: endpoint.nodeName ?? '',
-      // Files may say null.
-      ready: ready ?? true,
-      serving: serving ?? true,
-      terminating: terminating ?? false,
+      ...{ ready, serving, terminating },
       hintZones: endpoint.hints?.forZones?.map((hint) => hint.name) ?? NO_HINTS,
       hintNodes: endpoint.hints?.forNodes?.map((hint) => hint.name) ?? NO_HINTS,
     });

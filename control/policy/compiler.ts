@@ -1,11 +1,23 @@
-import type { PolicyChange, PolicyPod } from '../../datapath/policy/policy.ts';
+import type { PolicyChange, PolicyPod, PolicyRules } from '../../datapath/policy/policy.ts';
 import type { PolicySurvivors } from '../../datapath/policy/policy-reader.ts';
-import type { PolicyPodRow } from '../model/policy-rows.ts';
+import { finish, STEP_ELEMENTS, type Steps } from '../../datapath/steps.ts';
+import type { NamespaceRow, NetworkPolicyRow, PolicyPodRow } from '../model/policy-rows.ts';
 import type { PolicyChanges, PolicyTables } from '../model/policy-tables.ts';
 import { Groups } from './groups.ts';
 import { PolicyIds } from './ids.ts';
 import { keyOf, type PodSelector, peersOf, subjectsOf } from './pod-selector.ts';
 import { Rulebook } from './rules.ts';
+
+/** What one compile is about. Half of an old state and half of a new one could let pass what both forbid. */
+interface Snapshot {
+  policies: NetworkPolicyRow[];
+  namespaces: ReadonlyMap<string, NamespaceRow>;
+  /** Address -> the pod that has it. */
+  owners: Map<number, PolicyPodRow>;
+  changedPods: [key: string, row: PolicyPodRow | undefined][];
+  changedNamespaces: string[];
+  policiesChanged: boolean;
+}
 
 /**
  * Policies, pods and namespaces in, the policy part of the image out; it is the same for every node. A new pod of a known
@@ -34,28 +46,46 @@ export class PolicyCompiler {
 
   /** What these changes of the tables change in the image; null if nothing. */
   compile(tables: PolicyTables, changes: PolicyChanges): PolicyChange | null {
-    const relabelled = this.#regroup(tables, changes);
+    return finish(this.compileInSteps(tables, changes));
+  }
+
+  /**
+   * The same in steps, from the tables as they are now: what changes in them before the last step is for the next compile.
+   * Nothing else may be compiled before the last step.
+   */
+  compileInSteps(tables: PolicyTables, changes: PolicyChanges): Steps<PolicyChange | null> {
+    return this.#compile(snapshotOf(tables, changes));
+  }
+
+  *#compile(now: Snapshot): Steps<PolicyChange | null> {
+    const relabelled = yield* this.#regroup(now);
     const first = this.#first;
     this.#first = false;
-    if (tables.policies.size === 0) return this.#deactivate(first);
-    const anew = this.#rules === null || changes.policies.size > 0 || relabelled;
+    if (now.policies.length === 0) return this.#deactivate(first);
+    const anew = this.#rules === null || now.policiesChanged || relabelled;
     // A namespace that is new may have been what its pods waited for.
-    if (!anew && changes.pods.size === 0 && changes.namespaces.size === 0) return null;
+    if (!anew && now.changedPods.length === 0 && now.changedNamespaces.length === 0) return null;
     const book = anew ? null : this.#rules;
-    const known = book && this.#identify(tables, book, this.#generation);
-    return known ? this.#update(known) : this.#rebuild(tables);
+    const known = book && (yield* this.#identify(now, book, this.#generation));
+    return known ? this.#update(known) : yield* this.#rebuild(now);
   }
 
   /** True if a namespace's new labels make its pods others. */
-  #regroup(tables: PolicyTables, { pods, namespaces, policies }: PolicyChanges): boolean {
-    for (const key of pods) {
-      const row = tables.pods.get(key);
-      if (row) this.#groups.putPod(row, tables);
+  *#regroup(now: Snapshot): Steps<boolean> {
+    const { namespaces } = now;
+    for (const [key, row] of now.changedPods) {
+      if (row) this.#groups.putPod(row, namespaces);
       else this.#groups.deletePod(key);
+      yield;
     }
-    const relabelled = [...namespaces].map((name) => this.#groups.askAgain(name, tables));
-    if (policies.size > 0) this.#groups.setSelectors(selectorsOf(tables), tables);
-    return relabelled.includes(true);
+    let relabelled = false;
+    for (const name of now.changedNamespaces) {
+      if (yield* this.#groups.askAgain(name, namespaces)) relabelled = true;
+    }
+    if (now.policiesChanged) {
+      yield* this.#groups.setSelectors(selectorsOf(now.policies), namespaces);
+    }
+    return relabelled;
   }
 
   #deactivate(first: boolean): PolicyChange | null {
@@ -79,20 +109,21 @@ export class PolicyCompiler {
     return this.#tell(known, null);
   }
 
-  #rebuild(tables: PolicyTables): PolicyChange {
+  *#rebuild(now: Snapshot): Steps<PolicyChange> {
     // With the first policy every pod that is there has been there for ever: flows without a judgement go on.
     const born = this.#rules === null && this.#pods.size === 0 ? 0 : this.#generation + 1;
     this.#generation++;
-    this.#ids.assign(tables.policies.keys());
-    const book = new Rulebook(tables.policies.values(), (key) => this.#ids.idOf(key));
+    this.#ids.assign(now.policies.map(({ key }) => key));
+    const book = new Rulebook(now.policies, (key) => this.#ids.idOf(key));
+    yield* book.plan();
+    const pods = (yield* this.#identify(now, book, born))!;
+    const rules = yield* book.build();
     this.#rules = book;
-    const pods = this.#identify(tables, book, born)!;
-    return this.#tell(pods, book);
+    return this.#tell(pods, rules);
   }
 
-  #tell(pods: Map<number, PolicyPod>, book: Rulebook | null): PolicyChange {
+  #tell(pods: Map<number, PolicyPod>, rules: PolicyRules | null): PolicyChange {
     this.#pods = pods;
-    const rules = book?.build() ?? null;
     return { generation: this.#generation, active: true, pods: [...pods.values()], rules };
   }
 
@@ -100,10 +131,15 @@ export class PolicyCompiler {
    * Every pod by its address; null if the rules do not know one of its kind. `born` is for pods that are new. One whose
    * namespace is not known yet is held back: a selector may ask for a label that is not there.
    */
-  #identify(tables: PolicyTables, book: Rulebook, born: number): Map<number, PolicyPod> | null {
+  *#identify(
+    { owners, namespaces }: Snapshot,
+    book: Rulebook,
+    born: number,
+  ): Steps<Map<number, PolicyPod> | null> {
     const pods = new Map<number, PolicyPod>();
-    for (const row of ownersOf(tables).values()) {
-      if (!tables.namespaces.has(row.namespace)) continue;
+    for (const row of owners.values()) {
+      if (pods.size % STEP_ELEMENTS === 0) yield;
+      if (!namespaces.has(row.namespace)) continue;
       const identity = book.identityOf(this.#groups.ofPod(row.key)!);
       if (!identity) return null;
       const { address, node } = row;
@@ -114,6 +150,17 @@ export class PolicyCompiler {
     }
     return pods;
   }
+}
+
+function snapshotOf(tables: PolicyTables, { pods, namespaces, policies }: PolicyChanges): Snapshot {
+  return {
+    policies: [...tables.policies.values()],
+    namespaces: new Map(tables.namespaces),
+    owners: tables.policies.size === 0 ? new Map() : ownersOf(tables),
+    changedPods: [...pods].map((key) => [key, tables.pods.get(key)]),
+    changedNamespaces: [...namespaces],
+    policiesChanged: policies.size > 0,
+  };
 }
 
 /** Who has each address: the last to claim it, and a pod that ends only if no other one does. */
@@ -127,9 +174,9 @@ function ownersOf(tables: PolicyTables): Map<number, PolicyPodRow> {
 }
 
 /** Every selector that a policy has for its pods or for its peers. */
-function selectorsOf(tables: PolicyTables): Map<string, PodSelector> {
+function selectorsOf(policies: NetworkPolicyRow[]): Map<string, PodSelector> {
   const selectors = new Map<string, PodSelector>();
-  for (const policy of tables.policies.values()) {
+  for (const policy of policies) {
     const subjects = subjectsOf(policy);
     selectors.set(keyOf(subjects), subjects);
     for (const { pods } of [...(policy.ingress ?? []), ...(policy.egress ?? [])]) {

@@ -1,8 +1,10 @@
 // Pods with the same namespace, labels and named ports are one group: selectors are asked once for a group, not for each pod.
+import type { Steps } from '../../datapath/steps.ts';
 import { selects } from '../model/label-selector.ts';
-import type { Labels, NamedPort, PolicyPodRow } from '../model/policy-rows.ts';
-import type { PolicyTables } from '../model/policy-tables.ts';
+import type { Labels, NamedPort, NamespaceRow, PolicyPodRow } from '../model/policy-rows.ts';
 import type { PodSelector } from './pod-selector.ts';
+
+type Namespaces = ReadonlyMap<string, NamespaceRow>;
 
 export interface Group {
   namespace: string;
@@ -25,32 +27,35 @@ export class Groups {
   }
 
   /** Takes over the selectors that policies have now. */
-  setSelectors(selectors: Map<string, PodSelector>, tables: PolicyTables): void {
+  *setSelectors(selectors: Map<string, PodSelector>, namespaces: Namespaces): Steps<void> {
     for (const key of this.#selectors.keys()) {
       if (selectors.has(key)) continue;
       this.#selectors.delete(key);
       for (const group of this.all.values()) group.chosenBy.delete(key);
+      yield;
     }
     for (const [key, selector] of selectors) {
       if (this.#selectors.has(key)) continue;
       this.#selectors.set(key, selector);
-      for (const group of this.all.values()) ask(group, key, selector, tables);
+      for (const group of this.all.values()) ask(group, key, selector, namespaces);
+      yield;
     }
   }
 
   /** Asks every selector again about the pods of a namespace whose labels have changed; true if an answer has. */
-  askAgain(name: string, tables: PolicyTables): boolean {
+  *askAgain(name: string, namespaces: Namespaces): Steps<boolean> {
     let changed = false;
     for (const group of this.all.values()) {
       if (group.namespace !== name) continue;
       const before = [...group.chosenBy].join();
-      for (const [key, selector] of this.#selectors) ask(group, key, selector, tables);
+      for (const [key, selector] of this.#selectors) ask(group, key, selector, namespaces);
       changed ||= [...group.chosenBy].join() !== before;
+      yield;
     }
     return changed;
   }
 
-  putPod(row: PolicyPodRow, tables: PolicyTables): void {
+  putPod(row: PolicyPodRow, namespaces: Namespaces): void {
     const key = JSON.stringify([row.namespace, Object.entries(row.labels).sort(), row.ports]);
     if (this.#groupOf.get(row.key) === key) return;
     this.deletePod(row.key);
@@ -58,7 +63,7 @@ export class Groups {
     if (!group) {
       const { namespace, labels, ports } = row;
       group = { namespace, labels, ports, chosenBy: new Set(), pods: 0 };
-      for (const [name, selector] of this.#selectors) ask(group, name, selector, tables);
+      for (const [name, selector] of this.#selectors) ask(group, name, selector, namespaces);
       this.all.set(key, group);
     }
     group.pods++;
@@ -74,9 +79,9 @@ export class Groups {
   }
 }
 
-function ask(group: Group, key: string, selector: PodSelector, tables: PolicyTables): void {
+function ask(group: Group, key: string, selector: PodSelector, known: Namespaces): void {
   const { namespace, namespaces, pods } = selector;
-  const labels = tables.namespaces.get(group.namespace)?.labels;
+  const labels = known.get(group.namespace)?.labels;
   const inside = namespaces === null ? group.namespace === namespace : selects(namespaces, labels);
   if (inside && selects(pods, group.labels)) group.chosenBy.add(key);
   else group.chosenBy.delete(key);

@@ -2,6 +2,7 @@
 // belongs to the class of its longest prefix, and a class stands for the set of rules whose blocks hold there. Blocks
 // of one rule are alike: 30,000 addresses that one rule names are one class.
 import type { PolicyPrefix } from '../../datapath/policy/policy.ts';
+import { STEP_ELEMENTS, type Steps, sortInSteps } from '../../datapath/steps.ts';
 import type { BlockPeerRow, PrefixRow } from '../model/policy-rows.ts';
 
 /** What the classification needs of a rule. */
@@ -51,23 +52,37 @@ interface Step<R> {
  *
  * @param firstId the id of the first class; others follow it.
  */
-export function classifyPrefixes<R extends BlockRule>(
-  rules: Iterable<R>,
+export function* classifyPrefixes<R extends BlockRule>(
+  rules: readonly R[],
   firstId: number,
-): PrefixClasses<R> & { count: number } {
-  const edges = [...rules].flatMap(edgesOf).sort((a, b) => byPlace(a.prefix, b.prefix));
-  const walk = new Walk<R>(new Map([...rules].map((rule, n) => [rule, n])));
+): Steps<PrefixClasses<R> & { count: number }> {
+  const edges: Edge<R>[] = [];
+  for (const rule of rules) {
+    for (const [n, block] of rule.blocks.entries()) {
+      for (const edge of edgesOf(rule, block)) edges.push(edge);
+      if (n % STEP_ELEMENTS === 0) yield;
+    }
+  }
+  yield* sortInSteps(edges, (a, b) => byPlace(a.prefix, b.prefix));
+  const walk = new Walk<R>(new Map(rules.map((rule, n) => [rule, n])));
   const placed: { prefix: PrefixRow; node: ClassNode }[] = [];
   for (let at = 0; at < edges.length; ) {
     const { prefix } = edges[at]!;
     const end = endOfRun(edges, at);
     placed.push({ prefix, node: walk.enter(prefix, edges.slice(at, end)) });
     at = end;
+    if (placed.length % STEP_ELEMENTS === 0) yield;
   }
+  yield;
   const byOrder = walk.number();
   const idOf = ({ order }: ClassNode) => (order === 0 ? 0 : firstId + order - 1);
+  const prefixes: PolicyPrefix[] = [];
+  for (const { prefix, node } of placed) {
+    const { address, length } = prefix;
+    if (prefixes.push({ address, length, peer: idOf(node) }) % STEP_ELEMENTS === 0) yield;
+  }
   return {
-    prefixes: placed.map(({ prefix, node }) => ({ ...prefix, peer: idOf(node) })),
+    prefixes,
     count: byOrder.length - 1,
     sizeOf: (rule) => walk.sizeOf(rule),
     classesOf: (rule) => walk.ordersOf(rule).map((order) => idOf(byOrder[order]!)),
@@ -179,20 +194,18 @@ class Walk<R> {
   }
 }
 
-/** Where the blocks of a rule begin, and where their exceptions do, each place once for a block. */
-function edgesOf<R extends BlockRule>(rule: R): Edge<R>[] {
-  return rule.blocks.flatMap(({ cidr, except }) => {
-    if (except.some((inner) => contains(inner, cidr))) return [];
-    const edges = [{ prefix: cidr, rule, by: 1 }];
-    let last: PrefixRow | null = null;
-    for (const prefix of [...except].sort(byPlace)) {
-      const isCovered = last !== null && contains(last, prefix);
-      if (isCovered || !contains(cidr, prefix)) continue;
-      last = prefix;
-      edges.push({ prefix, rule, by: -1 });
-    }
-    return edges;
-  });
+/** Where a block of a rule begins, and where its exceptions do, each place once. */
+function edgesOf<R>(rule: R, { cidr, except }: BlockPeerRow): Edge<R>[] {
+  if (except.some((inner) => contains(inner, cidr))) return [];
+  const edges = [{ prefix: cidr, rule, by: 1 }];
+  let last: PrefixRow | null = null;
+  for (const prefix of [...except].sort(byPlace)) {
+    const isCovered = last !== null && contains(last, prefix);
+    if (isCovered || !contains(cidr, prefix)) continue;
+    last = prefix;
+    edges.push({ prefix, rule, by: -1 });
+  }
+  return edges;
 }
 
 function endOfRun<R>(edges: Edge<R>[], at: number): number {

@@ -8,15 +8,12 @@ import {
   type PolicyRules,
   type PolicySubject,
 } from '../../datapath/policy/policy.ts';
-import type {
-  NamedPort,
-  NetworkPolicyRow,
-  PolicyPortRow,
-  PolicyRuleRow,
-} from '../model/policy-rows.ts';
+import type { Steps } from '../../datapath/steps.ts';
+import type { NamedPort, NetworkPolicyRow, PolicyRuleRow } from '../model/policy-rows.ts';
 import type { Group } from './groups.ts';
-import { choosesAll, keyOf, peersOf, subjectsOf } from './pod-selector.ts';
+import { keyOf, subjectsOf } from './pod-selector.ts';
 import { classifyPrefixes, type PrefixClasses } from './prefixes.ts';
+import { namesIn, planOf, portsOf, type RulePlan, rulesOf } from './rule-plan.ts';
 
 type Direction = 'ingress' | 'egress';
 
@@ -41,18 +38,8 @@ interface PeerClass {
   ports: NamedPort[];
 }
 
-/** What of a rule does not depend on who asks. */
-interface RulePlan {
-  /** Selectors of its peers but those that choose every pod, each once; null for everyone. */
-  keys: Set<string> | null;
-  everyPod: boolean;
-  /** It has names for ports. */
-  named: boolean;
-}
-
 /** Words of the image that all rules may take together come to about 12 for each entry. */
 const ENTRIES_MAX = 262_144;
-const EVERY_PORT = { proto: 0, first: 0, last: 65_535 };
 
 /**
  * The rules that hold for certain policies, as long as these do not change. Groups that come later get an identity if it is
@@ -90,6 +77,10 @@ export class Rulebook {
     this.#policies = [...policies].sort((a, b) => (a.key < b.key ? -1 : 1));
     this.#idOf = idOf;
     this.#entriesMax = entriesMax;
+  }
+
+  /** Reads the policies. Comes first, and once. */
+  *plan(): Steps<void> {
     for (const policy of this.#policies) {
       const key = keyOf(subjectsOf(policy));
       const list = this.#bySubject.get(key);
@@ -99,6 +90,7 @@ export class Rulebook {
         const plan = planOf(policy, rule);
         this.#plans.set(rule, plan);
         for (const peer of plan.keys ?? []) this.#peerKeys.add(peer);
+        yield;
       }
       this.#ingressNames.set(policy, namesIn(policy.ingress));
       for (const name of namesIn(policy.egress)) this.#egressNames.add(name);
@@ -119,21 +111,22 @@ export class Rulebook {
   }
 
   /** The rules for all groups that were asked about. No new subjects and classes come after. */
-  build(): PolicyRules {
+  *build(): Steps<PolicyRules> {
     this.#sealed = true;
     const byKey = this.#classesByKey();
-    const all = classifyPrefixes(this.#policies.flatMap(rulesOf), this.#nextClass);
-    const served = this.#served(byKey, all);
+    const all = yield* classifyPrefixes(this.#policies.flatMap(rulesOf), this.#nextClass);
+    const served = yield* this.#served(byKey, all);
     const classes =
       this.refused.length === 0
         ? all
-        : classifyPrefixes([...served].flatMap(rulesOf), this.#nextClass);
+        : yield* classifyPrefixes([...served].flatMap(rulesOf), this.#nextClass);
     this.#nextClass += classes.count;
     const pairs: PolicyPair[] = [];
     const portSets: PolicyPorts[][] = [];
     const setIds = new Map<string, number>();
     for (const subject of this.#subjects.values()) {
-      for (const [peer, ports] of this.#allowedBy(subject, served, byKey, classes)) {
+      for (const [peer, ports] of yield* this.#allowedBy(subject, served, byKey, classes)) {
+        yield;
         const key = JSON.stringify(ports);
         const id = setIds.get(key) ?? setIds.set(key, portSets.push(ports) - 1).get(key)!;
         pairs.push({ subject: subject.id, peer, ports: id });
@@ -186,10 +179,10 @@ export class Rulebook {
   }
 
   /** Policies whose rules fit, the older ones first; the others are in `refused`. */
-  #served(
+  *#served(
     byKey: Map<string, PeerClass[]>,
     classes: PrefixClasses<PolicyRuleRow>,
-  ): Set<NetworkPolicyRow> {
+  ): Steps<Set<NetworkPolicyRow>> {
     const subjects = new Map<NetworkPolicyRow[Direction], number>();
     for (const { direction, policies } of this.#subjects.values()) {
       for (const policy of policies) {
@@ -203,7 +196,10 @@ export class Rulebook {
       let price = 0;
       for (const rules of [policy.ingress, policy.egress]) {
         const times = subjects.get(rules) ?? 0;
-        for (const rule of rules ?? []) price += this.#priceOf(rule, times, byKey, classes);
+        for (const rule of rules ?? []) {
+          price += this.#priceOf(rule, times, byKey, classes);
+          yield;
+        }
       }
       if (price > left) continue;
       left -= price;
@@ -243,12 +239,12 @@ export class Rulebook {
   }
 
   /** Peer class -> ports that the subject's policies allow. */
-  #allowedBy(
+  *#allowedBy(
     { direction, policies, ports: own }: Subject,
     served: Set<NetworkPolicyRow>,
     byKey: Map<string, PeerClass[]>,
     classes: PrefixClasses<PolicyRuleRow>,
-  ): Map<number, PolicyPorts[]> {
+  ): Steps<Map<number, PolicyPorts[]>> {
     const allowed = new Map<number, PolicyPorts[]>();
     for (const policy of policies) {
       if (!served.has(policy)) continue;
@@ -263,6 +259,7 @@ export class Rulebook {
         };
         this.#allowPeers(rule, direction, byKey, allow);
         for (const peer of classes.classesOf(rule)) allow(peer, null);
+        yield;
       }
     }
     return allowed;
@@ -287,43 +284,4 @@ export class Rulebook {
       for (const { id, ports } of byKey.get(key) ?? []) allow(id, ports);
     }
   }
-}
-
-function rulesOf({ ingress, egress }: NetworkPolicyRow): PolicyRuleRow[] {
-  return [...(ingress ?? []), ...(egress ?? [])];
-}
-
-function planOf(policy: NetworkPolicyRow, rule: PolicyRuleRow): RulePlan {
-  const named = namesIn([rule]).length > 0;
-  if (rule.pods === null) return { keys: null, everyPod: false, named };
-  const selectors = rule.pods.map((peer) => peersOf(policy, peer));
-  return {
-    keys: new Set(selectors.filter((selector) => !choosesAll(selector)).map(keyOf)),
-    everyPod: selectors.some(choosesAll),
-    named,
-  };
-}
-
-/** Names that rules have for ports. */
-function namesIn(rules: PolicyRuleRow[] | null): string[] {
-  const names = (rules ?? []).flatMap(({ ports }) => (ports ?? []).map(({ name }) => name));
-  return names.filter((name) => name !== null);
-}
-
-/** Ranges that a rule allows; a name counts as often as the destination has it, and not where there is none to ask. */
-function portsOf(
-  { ports }: PolicyRuleRow,
-  named: NamedPort[] | null,
-): Pick<PolicyPorts, 'proto' | 'first' | 'last'>[] {
-  if (ports === null) return [EVERY_PORT];
-  const own = new Map<string, number[]>();
-  for (const { name, proto, number } of named ?? []) {
-    const key = `${proto} ${name}`;
-    own.set(key, [...(own.get(key) ?? []), number]);
-  }
-  return ports.flatMap(({ name, proto, first, last }: PolicyPortRow) => {
-    if (name === null) return [{ proto, first, last }];
-    const numbers = own.get(`${proto} ${name}`) ?? [];
-    return numbers.map((number) => ({ proto, first: number, last: number }));
-  });
 }

@@ -6,6 +6,7 @@ import type { PolicyChange } from '../policy/policy.ts';
 import { encodePods, encodeRules } from '../policy/policy-encode.ts';
 import { POLICY_COUNTERS } from '../policy/policy-layout.ts';
 import { type PolicySurvivors, readPolicySurvivors } from '../policy/policy-reader.ts';
+import { finish, type Steps } from '../steps.ts';
 import {
   FRONTEND_NODEPORT,
   type FrontendEntry,
@@ -131,6 +132,11 @@ export class ImageWriter {
     return { used: this.#at - this.#start, half: this.#half };
   }
 
+  /** What a publish makes of the rules of a change, so that it needs not be done at once. */
+  *encodePolicy(change: PolicyChange): Steps<void> {
+    if (change.rules) change.encoded = yield* encodeRules(change.rules, this.#seed);
+  }
+
   /**
    * Puts a change in force with the worker's next batch; its generation. Throws KubetunError KT_IMAGE_FULL (the
    * cluster does not fit) or KT_IMAGE_BUSY (the worker still reads the half that is needed: try again). After
@@ -186,10 +192,10 @@ export class ImageWriter {
     for (const address of touched) this.#mark(address);
   }
 
-  #takePolicy({ generation, active, pods, rules }: PolicyChange): void {
+  #takePolicy({ generation, active, pods, rules, encoded }: PolicyChange): void {
     this.#root[L.ROOT_POLICY_GENERATION] = generation;
     if (pods) this.#pods = encodePods(pods, this.#seed);
-    if (rules) this.#rules = encodeRules(rules, this.#seed);
+    if (rules) this.#rules = encoded ?? finish(encodeRules(rules, this.#seed));
     if (rules || !active) this.#namePolicies(rules?.names ?? []);
     if (active) return;
     this.#pods = NO_WORDS;

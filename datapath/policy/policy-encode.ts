@@ -1,7 +1,8 @@
 // The blocks of the policy part as words, ready to be copied into the arena. Pure.
 
 import { NO_ENTRY, SeededMap } from '../map.ts';
-import type { PolicyPod, PolicyPorts, PolicyRules } from './policy.ts';
+import { STEP_ELEMENTS, type Steps } from '../steps.ts';
+import type { PolicyPod, PolicyPorts, PolicyPrefix, PolicyRules } from './policy.ts';
 import * as L from './policy-layout.ts';
 
 const PROTOCOLS = [6, 17, 132];
@@ -24,55 +25,84 @@ export function encodePods(pods: PolicyPod[], seed: number): Int32Array {
   return map.words;
 }
 
-export function encodeRules(rules: PolicyRules, seed: number): Int32Array {
-  const words: number[] = new Array(L.RULES_HEADER_WORDS).fill(0);
-  const portsAt = rules.portSets.map((ports) => append(words, encodePorts(ports)));
+export function* encodeRules(rules: PolicyRules, seed: number): Steps<Int32Array> {
+  const words = new Words();
+  words.append(new Int32Array(L.RULES_HEADER_WORDS));
+  const portsAt: number[] = [];
+  for (const ports of rules.portSets) {
+    portsAt.push(words.append(encodePorts(ports)));
+    yield;
+  }
   const pairs = new SeededMap(L.RULE_MAP_SHIFT, seed, rules.pairs.length);
   for (const { subject, peer, ports } of rules.pairs) {
     const at = pairs.put(subject, peer);
     if (at !== NO_ENTRY) pairs.words[at + L.PAIR_PORTS] = portsAt[ports]!;
+    if (pairs.count % STEP_ELEMENTS === 0) yield;
   }
-  let prefixes = new SeededMap(L.RULE_MAP_SHIFT, seed, rules.prefixes.length);
-  for (const { address, length, peer } of rules.prefixes) {
-    const at = prefixes.put(address, length + 1);
-    if (at === NO_ENTRY) {
-      // Without an exception's prefix its block would be wider than it says: no block counts.
-      prefixes = new SeededMap(L.RULE_MAP_SHIFT, seed);
-      break;
-    }
-    prefixes.words[at + L.PREFIX_PEER] = peer;
-  }
+  const prefixes = yield* encodePrefixes(rules.prefixes, seed);
   const lengths = [...new Set(rules.prefixes.map((p) => p.length))].sort((a, b) => b - a);
   const subjectCount = rules.subjects.reduce((most, s) => Math.max(most, s.id + 1), 1);
   const subjects: number[] = new Array(subjectCount).fill(0);
   for (const { id, enforced, audited } of rules.subjects) {
-    const list = [enforced.length, audited.length, ...enforced, ...audited];
-    subjects[id] = append(words, list);
+    subjects[id] = words.append([enforced.length, audited.length, ...enforced, ...audited]);
   }
-  words[L.RULES_PAIRS] = append(words, pairs.words);
-  words[L.RULES_PREFIXES] = append(words, prefixes.words);
-  words[L.RULES_LENGTHS] = append(words, lengths);
-  words[L.RULES_LENGTH_COUNT] = lengths.length;
-  words[L.RULES_SUBJECTS] = append(words, subjects);
-  words[L.RULES_SUBJECT_COUNT] = subjectCount;
-  words[L.RULES_NAMES] = words.length;
-  words[L.RULES_NAME_COUNT] = rules.names.length;
+  const header: [word: number, value: number][] = [
+    [L.RULES_PAIRS, words.append(pairs.words)],
+    [L.RULES_PREFIXES, words.append(prefixes)],
+    [L.RULES_LENGTHS, words.append(lengths)],
+    [L.RULES_LENGTH_COUNT, lengths.length],
+    [L.RULES_SUBJECTS, words.append(subjects)],
+    [L.RULES_SUBJECT_COUNT, subjectCount],
+    [L.RULES_NAMES, words.length],
+    [L.RULES_NAME_COUNT, rules.names.length],
+  ];
   for (const { id, name } of rules.names) appendName(words, id, name);
-  return Int32Array.from(words);
+  const all = words.take();
+  for (const [word, value] of header) all[word] = value;
+  return all;
 }
 
-function append(words: number[], more: ArrayLike<number>): number {
-  const at = words.length;
-  for (let i = 0; i < more.length; i++) words.push(more[i]!);
-  return at;
+function* encodePrefixes(list: PolicyPrefix[], seed: number): Steps<Int32Array> {
+  const prefixes = new SeededMap(L.RULE_MAP_SHIFT, seed, list.length);
+  for (const { address, length, peer } of list) {
+    const at = prefixes.put(address, length + 1);
+    // Without an exception's prefix its block would be wider than it says: no block counts.
+    if (at === NO_ENTRY) return new SeededMap(L.RULE_MAP_SHIFT, seed).words;
+    prefixes.words[at + L.PREFIX_PEER] = peer;
+    if (prefixes.count % STEP_ELEMENTS === 0) yield;
+  }
+  return prefixes.words;
 }
 
-function appendName(words: number[], id: number, name: string): void {
+/** Words that follow one another; the room doubles when it is used up. */
+class Words {
+  length = 0;
+  #words = new Int32Array(1024);
+
+  /** Where they begin. */
+  append(more: ArrayLike<number>): number {
+    const at = this.length;
+    this.length += more.length;
+    if (this.length > this.#words.length) {
+      const larger = new Int32Array(Math.max(this.length, this.#words.length * 2));
+      larger.set(this.#words.subarray(0, at));
+      this.#words = larger;
+    }
+    this.#words.set(more, at);
+    return at;
+  }
+
+  take(): Int32Array<ArrayBuffer> {
+    return this.#words.slice(0, this.length);
+  }
+}
+
+function appendName(words: Words, id: number, name: string): void {
   const bytes = encoder.encode(name);
   const text = new Uint8Array((bytes.length + 3) & ~3);
   text.set(bytes);
-  words.push(id, bytes.length);
-  append(words, new Int32Array(text.buffer));
+  words.append([id, bytes.length]);
+  words.append(new Int32Array(text.buffer));
 }
 
 /** What ports are allowed and by which rule: disjoint ranges of each protocol, a rule in force before an audited one. */

@@ -97,4 +97,6 @@ export interface PolicyChange {
   pods: PolicyPod[] | null;
   /** All rules; null leaves them as they are. */
   rules: PolicyRules | null;
+  /** The rules as words, where they were encoded before. */
+  encoded?: Int32Array;
 }

@@ -8,14 +8,31 @@ export function formatAddress(address: number): string {
 
 /** An int32 from dotted decimal, or null: four numbers of 0 to 255 without leading zeros, nothing else. */
 export function parseAddress(text: string): number | null {
-  const parts = text.split('.');
-  if (parts.length !== 4) return null;
+  return parsePart(text, text.length);
+}
+
+const DOT = 46;
+const DIGIT_0 = 48;
+
+/** The same of the characters before `end`. A policy may have 30,000 of them: no part is cut out. */
+function parsePart(text: string, end: number): number | null {
   let address = 0;
-  for (const part of parts) {
-    if (!/^(0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return null;
-    address = (address << 8) | Number(part);
+  let at = 0;
+  for (let part = 0; part < 4; part++) {
+    if (part > 0 && text.charCodeAt(at++) !== DOT) return null;
+    const first = at;
+    let number = 0;
+    while (at < end && at - first < 3) {
+      const digit = text.charCodeAt(at) - DIGIT_0;
+      if (digit < 0 || digit > 9) break;
+      number = number * 10 + digit;
+      at++;
+    }
+    const hasLeadingZero = at - first > 1 && text.charCodeAt(first) === DIGIT_0;
+    if (at === first || hasLeadingZero || number > 255) return null;
+    address = (address << 8) | number;
   }
-  return address | 0;
+  return at === end ? address : null;
 }
 
 /** The netmask of a prefix length, as int32. */
@@ -25,10 +42,11 @@ export function maskOf(prefix: number): number {
 
 /** `{address, mask}` from `10.0.0.0/8`, host bits cleared; null if it is no range. */
 export function parseRange(text: string): { address: number; mask: number } | null {
-  const [base, prefix, ...rest] = text.split('/');
-  const address = parseAddress(base ?? '');
-  if (address === null || rest.length > 0 || !/^\d{1,2}$/.test(prefix ?? '')) return null;
-  if (Number(prefix) > 32) return null;
+  const slash = text.indexOf('/');
+  const address = slash < 0 ? null : parsePart(text, slash);
+  if (address === null) return null;
+  const prefix = text.slice(slash + 1);
+  if (!/^\d{1,2}$/.test(prefix) || Number(prefix) > 32) return null;
   const mask = maskOf(Number(prefix));
   return { address: (address & mask) | 0, mask };
 }

@@ -12,10 +12,7 @@ interface Requirement {
 /** Absent is fine: whether a selector must be there is for its owner to say. */
 export function validateLabelSelector(
   field: string,
-  selector:
-    | { matchLabels?: Record<string, string>; matchExpressions?: Requirement[] }
-    | null
-    | undefined,
+  selector: { matchLabels?: Record<string, string>; matchExpressions?: Requirement[] } | undefined,
 ): FieldError[] {
   const expressions = selector?.matchExpressions ?? [];
   return [

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { decodeObject } from '../../../../control/kube/decode.ts';
 import type { NetworkPolicy, Pod } from '../../../../control/kube/kinds.ts';
 import { readNetworkPolicy } from '../../../../control/model/network-policy.ts';
 import { readPolicyPod } from '../../../../control/model/pod.ts';
@@ -64,12 +65,17 @@ test('what cannot be read allows nothing, and never everyone', () => {
   assert.deepEqual(rule, { pods: [], blocks: [], ports: [] });
 });
 
-test('a null is what is not there, as the API server takes it', () => {
+test('a null is what is not there once it is decoded', () => {
   const everyone = { pods: null, blocks: [], ports: null };
-  assert.deepEqual(read({ ingress: null, egress: null }).ingress, []);
-  assert.deepEqual(read({ ingress: [null] }).ingress, [everyone]);
-  assert.deepEqual(read({ ingress: [{ from: null, ports: null }] }).ingress, [everyone]);
-  assert.deepEqual(read({ podSelector: null }).selector, {});
+  const decoded = (spec: object) => {
+    const object = { metadata: { namespace: 'shop', name: 'p' }, spec };
+    decodeObject('NetworkPolicy', object);
+    return readNetworkPolicy(object as NetworkPolicy);
+  };
+  assert.deepEqual(decoded({ ingress: null, egress: null }).ingress, []);
+  assert.deepEqual(decoded({ ingress: [null] }).ingress, [everyone]);
+  assert.deepEqual(decoded({ ingress: [{ from: null, ports: null }] }).ingress, [everyone]);
+  assert.deepEqual(decoded({ podSelector: null }).selector, {});
 });
 
 test('ports: numbers, ranges, names, protocols', () => {

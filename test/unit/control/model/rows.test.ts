@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { decodeObject } from '../../../../control/kube/decode.ts';
 import { readNode } from '../../../../control/model/node.ts';
 import type { ServiceRow } from '../../../../control/model/rows.ts';
 import { readService } from '../../../../control/model/service.ts';
@@ -170,10 +171,11 @@ test('a node: InternalIPs, pod ranges without doubles, zone', () => {
   assert.deepEqual(readNode({ metadata: { name: 'bare' } } as never).addresses, []);
 });
 
-test('conditions that are absent, or null, mean ready, serving and not terminating', () => {
+test('conditions that are absent, or a null that is decoded, mean ready, serving and not terminating', () => {
   const object = slice('a', 'web', [{ ip: '10.244.1.2' }]);
   for (const conditions of [undefined, {}, { ready: null, serving: null, terminating: null }]) {
     Object.assign(object.endpoints![0]!, { conditions });
+    decodeObject('EndpointSlice', object);
     const { ready, serving, terminating } = readSlice(object).endpoints[0]!;
     assert.deepEqual(
       { ready, serving, terminating },

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { classifyPrefixes } from '../../../../control/policy/prefixes.ts';
+import { finish } from '../../../../datapath/steps.ts';
 
 const prefix = fc
   .record({
@@ -23,7 +24,7 @@ const rule = fc.record({ blocks: fc.array(block, { maxLength: 4 }) });
 test('the class of the longest prefix stands for exactly the rules that an address is in', () => {
   fc.assert(
     fc.property(fc.array(rule, { maxLength: 4 }), address, (rules, at) => {
-      const { prefixes, classesOf, sizeOf } = classifyPrefixes(rules, 3);
+      const { prefixes, classesOf, sizeOf } = finish(classifyPrefixes(rules, 3));
       const [longest] = prefixes.filter((p) => inside(at, p)).sort((a, b) => b.length - a.length);
       for (const one of rules) {
         const expected = one.blocks.some(
@@ -55,7 +56,7 @@ test('30,000 blocks of one rule are one class, and cost n log n comparisons', ()
       except: [counted(n, 32)],
     }));
     reads = 0;
-    const { classesOf, prefixes } = classifyPrefixes([{ blocks }], 3);
+    const { classesOf, prefixes } = finish(classifyPrefixes([{ blocks }], 3));
     assert.equal(prefixes.length, count * 2);
     assert.deepEqual([...new Set(prefixes.map(({ peer }) => peer))].sort(), [3, 4]);
     assert.equal(classesOf({ blocks }).length, 0);

@@ -4,6 +4,7 @@ import { findEntry, NO_ENTRY } from '../../../../datapath/map.ts';
 import type { PolicyPorts, PolicyRules } from '../../../../datapath/policy/policy.ts';
 import { encodeRules } from '../../../../datapath/policy/policy-encode.ts';
 import { PREFIX_PEER, RULES_PREFIXES } from '../../../../datapath/policy/policy-layout.ts';
+import { finish } from '../../../../datapath/steps.ts';
 import { collidingAddresses, publicHash } from '../../../support/colliding.ts';
 
 const SEED = 99;
@@ -18,8 +19,8 @@ test('66 blocks that collide in 25 bits of the public hash take no more room tha
   assert.deepEqual([new Set(addresses).size, low.size], [66, 1], 'they do collide');
   const prefixes = addresses.map((address, n) => ({ address, length: 32, peer: 3 + n }));
   const plain = addresses.map((_, n) => ({ address: 0x0b00_0000 + n, length: 32, peer: 3 + n }));
-  const words = encodeRules(rulesOf({ prefixes }), SEED);
-  assert.ok(words.length <= 2 * encodeRules(rulesOf({ prefixes: plain }), SEED).length);
+  const words = finish(encodeRules(rulesOf({ prefixes }), SEED));
+  assert.ok(words.length <= 2 * finish(encodeRules(rulesOf({ prefixes: plain }), SEED)).length);
   for (const { address, peer } of prefixes) {
     const at = findEntry(words, words[RULES_PREFIXES]!, address, 33);
     assert.notEqual(at, NO_ENTRY);
@@ -42,7 +43,7 @@ test('overlapping ranges of ports cost n log n reads, not one for each pair of t
       },
     }));
     reads = 0;
-    encodeRules(rulesOf({ portSets: [ports as PolicyPorts[]] }), SEED);
+    finish(encodeRules(rulesOf({ portSets: [ports as PolicyPorts[]] }), SEED));
     return reads;
   };
   const [small, large] = [readsFor(500), readsFor(2000)];
