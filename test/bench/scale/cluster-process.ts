@@ -52,10 +52,12 @@ console.log(JSON.stringify(figures));
 
 function steeringInput(): SteeringInput {
   const podRanges = outerRanges([...tables.nodes.values()].flatMap((node) => node.podRanges));
+  const own = tables.nodes.get(tables.nodeName)?.podRanges ?? [];
   const { snatPortMin, snatPortMax, nodePortMin, nodePortMax } = PORT_RANGES;
   return {
     ...{ tun: 'kt0', uplink: 'eth0', mtu: 1500, nodeAddress: formatAddress(WORLD.node) },
     ...{ serviceRange: formatRange(WORLD.serviceRange), podRanges: podRanges.map(formatRange) },
+    ownPodRanges: own.map(formatRange),
     ...{ nodePorts: [nodePortMin, nodePortMax], snatPorts: [snatPortMin, snatPortMax] },
     ephemeralPorts: [32_768, 39_999],
   };
