@@ -12,6 +12,7 @@ import { HealthServers, NODE_HEALTH_PORT } from './health.ts';
 import { checkSteering, checkTables, type HealthCheck, HealthMonitor } from './health-monitor.ts';
 import { keepLease } from './lease.ts';
 import type { AgentOptions } from './options.ts';
+import { OwnAddress } from './own-address.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
 import { type ImageSink, type Log, Publisher, type PublisherOptions } from './publisher.ts';
 import { RefusalEvents } from './refusal-events.ts';
@@ -71,7 +72,11 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
   started.defer(() => monitor.stop());
   started.defer(() => events.stop());
   try {
-    const server = await serveAdmin(admin, about.routes(tables, publisher, monitor), log);
+    const own = new OwnAddress({ client, node, steered: site.address, clock, log });
+    started.defer(() => own.stop());
+    const routes = about.routes(tables, publisher, monitor);
+    const status = () => ({ ...Object(routes['/status']?.()), addresses: own.report() });
+    const server = await serveAdmin(admin, { ...routes, '/status': status }, log);
     started.defer(() => closeAdmin(server));
     const health = new HealthServers({
       ...{ host: '0.0.0.0', nodePort: NODE_HEALTH_PORT },
@@ -79,11 +84,9 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
     });
     started.defer(() => health.stop());
     syncHealth = () => health.sync();
-    const informers = followCluster(client, tables, publisher, log, steered, (address) => {
-      if (address === site.address) return;
-      const message = 'the Node object names another InternalIP than the one that is steered';
-      log.warn({ node: address, steered: site.address, next: 'restart the agent' }, message);
-    });
+    const informers = followCluster(client, tables, publisher, log, steered, (named) =>
+      own.take(named.internal, named.steered),
+    );
     started.defer(() => {
       for (const informer of informers) informer.stop();
     });

@@ -1,10 +1,9 @@
-import { formatAddress } from '../../datapath/wire/address.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type Informer, startInformer } from '../kube/informer.ts';
 import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
 import { recordSkip } from '../kube/skip-event.ts';
 import { readNamespace, readNetworkPolicy } from '../model/network-policy.ts';
-import { readNode } from '../model/node.ts';
+import { type NamedAddress, readNamedAddress, readNode } from '../model/node.ts';
 import { objectKey } from '../model/parse.ts';
 import { readPolicyPod } from '../model/pod.ts';
 import type { PolicyTables } from '../model/policy-tables.ts';
@@ -75,7 +74,7 @@ export function sourceStarter(
  *
  * @param steered the address that this node is steered with, int32: whatever the cluster says, it is the first, for
  *   what is masqueraded with another one finds no way back.
- * @param onOwnAddress told the primary address that the cluster gives this node, when it changes.
+ * @param onOwnAddress called with what the Node of this node says of its address, with each version of it.
  */
 export function followCluster(
   client: KubeClient,
@@ -83,11 +82,12 @@ export function followCluster(
   publisher: Publisher,
   log: Log,
   steered: number,
-  onOwnAddress: (address: string) => void,
+  onOwnAddress: (named: NamedAddress) => void,
 ): Informer<unknown>[] {
   const start = sourceStarter(client, publisher, log);
   const informers: Informer<unknown>[] = [];
   let podsFollowed = false;
+  let isAddressKnown = false;
   const followPods = () => {
     if (podsFollowed) return;
     podsFollowed = true;
@@ -109,14 +109,15 @@ export function followCluster(
     ),
     start(
       'Node',
-      readNode,
-      (row, before) => {
-        const address = row.addresses[0];
-        if (row.name !== tables.nodeName || address === undefined) return tables.putNode(row);
+      (object) => ({ row: readNode(object), named: readNamedAddress(object) }),
+      ({ row, named }) => {
+        // A Node that has not been given its first address yet is waited for.
+        isAddressKnown ||= row.name === tables.nodeName && row.addresses.length > 0;
+        if (row.name !== tables.nodeName || !isAddressKnown) return tables.putNode(row);
         tables.putNode({ ...row, addresses: [...new Set([steered, ...row.addresses])] });
-        if (before?.addresses[0] !== address) onOwnAddress(formatAddress(address));
+        onOwnAddress(named);
       },
-      (row) => tables.deleteNode(row),
+      ({ row }) => tables.deleteNode(row),
     ),
     start(
       'NetworkPolicy',

@@ -3,12 +3,12 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
 import type { Range4 } from '../../datapath/nat/image.ts';
-import { formatAddress, formatRange } from '../../datapath/wire/address.ts';
+import { formatRange } from '../../datapath/wire/address.ts';
 import { joinRanges } from '../../datapath/wire/ranges.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { readable } from '../kube/decode.ts';
 import { isNotFound } from '../kube/error.ts';
-import { readNode } from '../model/node.ts';
+import { readNamedAddress, readNode } from '../model/node.ts';
 import { parseRanges } from '../model/parse.ts';
 import { isLocalAddress, type Uplink } from '../node/apply.ts';
 
@@ -92,7 +92,8 @@ function recall(memory: string): Site | null {
 
 async function askCluster(client: KubeClient, options: SiteOptions): Promise<Site> {
   const { items } = await client.list('Node');
-  const nodes = readable('Node', items).map(readNode);
+  const objects = readable('Node', items);
+  const nodes = objects.map(readNode);
   const own = nodes.find(({ name }) => name === options.node);
   if (!own) {
     const names = nodes.map(({ name }) => name);
@@ -102,7 +103,9 @@ async function askCluster(client: KubeClient, options: SiteOptions): Promise<Sit
       `say with --node which of these it is: ${names.slice(0, 5).join(', ') || 'there is none'}`,
     );
   }
-  if (own.addresses[0] === undefined) {
+  // What an agent before this one has steered may be out of date.
+  const { internal } = readNamedAddress(objects[nodes.indexOf(own)]!);
+  if (internal === null) {
     throw new KubetunError(
       'KT_NODE_ADDRESS',
       `Node ${options.node} has no IPv4 InternalIP`,
@@ -121,7 +124,7 @@ async function askCluster(client: KubeClient, options: SiteOptions): Promise<Sit
     );
   }
   return {
-    address: formatAddress(own.addresses[0]),
+    address: internal,
     serviceRange: options.serviceRange ?? (await findServiceRange(client)),
     podRanges,
     ownPodRanges: podRangesOf(own.podRanges, options.podRanges),

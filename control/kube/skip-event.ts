@@ -1,25 +1,47 @@
-// Shows on an object that a reader skipped it.
+// Shows on an object what an agent or a reader made of it.
 import { createHash } from 'node:crypto';
 import type { KubeClient } from './client.ts';
 import { KINDS, type KubeKind } from './kinds.ts';
 
 const MESSAGE_CHARS_MAX = 1024;
 
+/** A Warning event on the object `key`, `[NAMESPACE/]NAME`. */
+export interface Warning {
+  kind: KubeKind;
+  key: string;
+  /** One word in CamelCase. */
+  reason: string;
+  message: string;
+  component: string;
+}
+
 /**
  * Writes a Warning event on an object that `component` skipped. One event for each object and reason, however many
  * readers skip it: they give it the same name. Resolves to null, or to the reason why there is no event.
  */
-export async function recordSkip(
-  client: KubeClient,
+export function recordSkip(
+  client: Pick<KubeClient, 'create'>,
   kind: KubeKind,
   key: string,
   why: string,
   component: string,
 ): Promise<string | null> {
+  const message = `this version of the object is skipped: ${why}`;
+  return recordWarning(client, { kind, key, reason: 'ObjectSkipped', message, component });
+}
+
+/**
+ * Writes an event, the same message on an object once: its name follows from both. Resolves to null, or to the reason
+ * why there is no event.
+ */
+export async function recordWarning(
+  client: Pick<KubeClient, 'create'>,
+  { kind, key, reason, message, component }: Warning,
+): Promise<string | null> {
   const [name = '', own] = key.split('/').reverse();
   // Events of objects without a namespace live in `default`.
   const namespace = own ?? 'default';
-  const hash = createHash('sha256').update(`${kind} ${key} ${why}`).digest('hex').slice(0, 16);
+  const hash = createHash('sha256').update(`${kind} ${key} ${message}`).digest('hex').slice(0, 16);
   const now = `${new Date().toISOString().slice(0, 19)}Z`;
   const { apiVersion } = KINDS[kind];
   try {
@@ -27,8 +49,8 @@ export async function recordSkip(
       metadata: { namespace, name: `${name}.${hash}` },
       involvedObject: { apiVersion, kind, name, ...(own && { namespace: own }) },
       type: 'Warning',
-      reason: 'ObjectSkipped',
-      message: `this version of the object is skipped: ${why}`.slice(0, MESSAGE_CHARS_MAX),
+      reason,
+      message: message.slice(0, MESSAGE_CHARS_MAX),
       count: 1,
       firstTimestamp: now,
       lastTimestamp: now,
@@ -36,7 +58,7 @@ export async function recordSkip(
     } as never);
     return null;
   } catch (error) {
-    const { reason, message } = error as { reason?: string; message: string };
-    return reason === 'AlreadyExists' ? null : message;
+    const refusal = error as { reason?: string; message: string };
+    return refusal.reason === 'AlreadyExists' ? null : refusal.message;
   }
 }

@@ -179,10 +179,56 @@ describe('the twin mends', () => {
   }
 });
 
-test('a node whose InternalIP is patched masquerades with the address it has, and says so', async () => {
-  const addresses = [{ type: 'InternalIP', address: '172.18.0.99' }];
-  await lab.kube.patch('Node', { name: 'node2' }, { status: { addresses } }, 'status');
-  await untilMended('the agent says so', async () => logOf('node2').includes('172.18.0.99'));
-  // Outside the cluster's ranges, so that the pod is masqueraded.
-  assert.ok(await works('far', 'ping', '-c1', '-W1', '172.18.0.1'));
+describe('a node whose InternalIP is patched', () => {
+  const OTHER = '172.18.0.99';
+  /** On node2, which has a datapath, and on node3, which is a twin. */
+  const PODS = { node2: 'far', node3: 'twin' };
+  const namedOf = (node: string) =>
+    askAgent<{ addresses: object }>(NAME, node, '/status').then(({ addresses }) => addresses);
+  const patch = (node: string, ...addresses: string[]) =>
+    lab.kube.patch(
+      ...(['Node', { name: node }] as const),
+      { status: { addresses: addressesOf(node, addresses) } },
+      'status',
+    );
+  const addressesOf = (node: string, internal: string[]) => [
+    ...internal.map((address) => ({ type: 'InternalIP', address })),
+    { type: 'ExternalIP', address: `198.51.100.1${node.at(-1)}` },
+  ];
+
+  for (const [node, pod] of Object.entries(PODS)) {
+    const own = `172.18.0.1${node.at(-1)}`;
+
+    test(`${node} keeps the address that it has, and its pods the internet`, async () => {
+      assert.ok(await pings(pod));
+      await patch(node, OTHER);
+      await untilMended('the agent says so', async () => logOf(node).includes(OTHER));
+      await untilMended('its pods reach the internet', () => pings(pod));
+      // Outside the cluster's ranges, so that the pod is masqueraded.
+      assert.ok(await works(pod, 'ping', '-c1', '-W1', '172.18.0.1'));
+      assert.deepEqual(await namedOf(node), { steered: own, internalIP: OTHER });
+      const events = await lab.kube.list('Event', { namespace: 'default' });
+      const said = events.items.find(
+        ({ involvedObject, reason }) =>
+          involvedObject.name === node && reason === 'NodeAddressDiffers',
+      );
+      assert.match(said?.message ?? '', new RegExp(`${OTHER}.*${own}`));
+      assert.ok(await pings(pod));
+    });
+
+    test(`${node} keeps it without any InternalIP, and says nothing once they agree`, async () => {
+      await patch(node);
+      await untilMended('it is seen', async () =>
+        JSON.stringify(await namedOf(node)).includes('null'),
+      );
+      await untilMended('its pods reach the internet', () => pings(pod));
+      await patch(node, own);
+      await untilMended('they agree', async () => {
+        const { metadata } = await lab.kube.get('Node', { name: node });
+        return metadata?.annotations?.['kubetun.dev/steered-address'] === undefined;
+      });
+      assert.deepEqual(await namedOf(node), { steered: own, internalIP: own });
+      assert.ok(await pings(pod));
+    });
+  }
 });

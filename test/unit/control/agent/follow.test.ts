@@ -18,7 +18,7 @@ let client: KubeClient;
 let sink: FakeSink;
 let publisher: Publisher;
 let informers: Informer<unknown>[];
-let addresses: string[];
+let addresses: (string | null)[];
 
 beforeEach(async () => {
   api = await FakeApi.start();
@@ -40,8 +40,8 @@ function start(): void {
   const clock = SYSTEM_CLOCK;
   const sources = SOURCES;
   publisher = new Publisher({ nodeName: 'n1', ranges: RANGES, tables, sink, sources, clock, log });
-  informers = followCluster(client, tables, publisher, log, STEERED, (address) =>
-    addresses.push(address),
+  informers = followCluster(client, tables, publisher, log, STEERED, ({ internal }) =>
+    addresses.push(internal),
   );
 }
 

@@ -53,6 +53,13 @@ test('what the command line says goes before, and holds the ranges inside it', a
   assert.deepEqual(site.ownPodRanges, ['10.244.0.0/16']);
 });
 
+test('the address that an earlier agent has steered is no answer', async () => {
+  const named = node('n1', '192.0.2.11', '10.244.1.0/24');
+  named.metadata!.annotations = { 'kubetun.dev/steered-address': '192.0.2.99' };
+  const { address } = await findSite(cluster([named], ['10.96.0.0/16']), ASK, MEMORY);
+  assert.equal(address, '192.0.2.11');
+});
+
 test('without API server the last answer stands in; without that there is none', async () => {
   const known = await findSite(cluster(NODES, ['10.96.0.0/16']), ASK, MEMORY);
   assert.deepEqual(await findSite(AWAY, ASK, MEMORY), known);

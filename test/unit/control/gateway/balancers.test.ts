@@ -78,6 +78,14 @@ function startGateway(ill = new Set<string>()) {
   };
 }
 
+test('the pair of a node is the address that its agent steers, whatever the Node names', () => {
+  const gateway = startGateway();
+  const annotations = { 'kubetun.dev/steered-address': '172.18.0.99' };
+  gateway.node(node(1, { metadata: { name: 'node1', annotations } }));
+  const pairs = [...gateway.compile()!.change.node!.gateway!].map(formatAddress);
+  assert.deepEqual(pairs, ['172.18.0.99', '198.51.100.11']);
+});
+
 test('the image names who is who outside, what lies inside, and no address but the balancers', () => {
   const gateway = startGateway();
   gateway.node(node(1));

@@ -171,6 +171,18 @@ test('a node: InternalIPs, pod ranges without doubles, zone', () => {
   assert.deepEqual(readNode({ metadata: { name: 'bare' } } as never).addresses, []);
 });
 
+test('the address that an agent steers comes before those that its Node names', () => {
+  const rowOf = (steered: string, address = '172.18.0.99') => {
+    const object = node('n1', address);
+    object.metadata!.annotations = { 'kubetun.dev/steered-address': steered };
+    return readNode(object).addresses.map(formatAddress);
+  };
+  assert.deepEqual(rowOf('172.18.0.11'), ['172.18.0.11', '172.18.0.99']);
+  assert.deepEqual(rowOf('172.18.0.11', ''), ['172.18.0.11']);
+  assert.deepEqual(rowOf('172.18.0.99'), ['172.18.0.99']);
+  assert.deepEqual(rowOf('no address'), ['172.18.0.99']);
+});
+
 test('conditions that are absent, or a null that is decoded, mean ready, serving and not terminating', () => {
   const object = slice('a', 'web', [{ ip: '10.244.1.2' }]);
   for (const conditions of [undefined, {}, { ready: null, serving: null, terminating: null }]) {
