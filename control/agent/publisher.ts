@@ -285,6 +285,7 @@ export class Publisher {
   }
 }
 
-function policyNews({ generation, active, pods, rules }: PolicyChange) {
-  return { generation, active, pods: pods?.length, pairs: rules?.pairs.length };
+function policyNews({ generation, active, pods, podChanges, rules }: PolicyChange) {
+  const changed = podChanges && podChanges.put.length + podChanges.gone.length;
+  return { generation, active, pods: pods?.length ?? changed, pairs: rules?.pairs.length };
 }

@@ -4,6 +4,8 @@ import type { NamespaceRow, NetworkPolicyRow, PolicyPodRow } from './policy-rows
 /** Keys of what has changed since the tables were last compiled, deleted ones among them. */
 export interface PolicyChanges {
   pods: Set<string>;
+  /** Addresses that pods have come to, have left or have on. */
+  addresses: Set<number>;
   namespaces: Set<string>;
   policies: Set<string>;
 }
@@ -14,19 +16,45 @@ export class PolicyTables {
   readonly pods = new Map<string, PolicyPodRow>();
   readonly namespaces = new Map<string, NamespaceRow>();
   readonly policies = new Map<string, NetworkPolicyRow>();
+  /** Address -> keys of the pods that claim it, in the order in which they came. */
+  readonly #claims = new Map<number, Set<string>>();
   #changes: PolicyChanges = noChanges();
 
   putPod(row: PolicyPodRow): void {
     const before = this.pods.get(row.key);
     if (before && isEqual(before, row)) return; // Most changes of a pod's status.
     const moved = before && (before.uid !== row.uid || before.address !== row.address);
-    if (moved) this.pods.delete(row.key);
+    if (moved) this.deletePod(row.key);
     this.pods.set(row.key, row);
-    this.#changes.pods.add(row.key);
+    const claims = this.#claims.get(row.address);
+    if (claims) claims.add(row.key);
+    else this.#claims.set(row.address, new Set([row.key]));
+    this.#podChanged(row);
   }
 
   deletePod(key: string): void {
-    if (this.pods.delete(key)) this.#changes.pods.add(key);
+    const row = this.pods.get(key);
+    if (!row) return;
+    this.pods.delete(key);
+    const claims = this.#claims.get(row.address)!;
+    claims.delete(key);
+    if (claims.size === 0) this.#claims.delete(row.address);
+    this.#podChanged(row);
+  }
+
+  /** The pod that has an address: the last to claim it, and a pod that ends only if no other one does. */
+  ownerOf(address: number): PolicyPodRow | undefined {
+    let owner: PolicyPodRow | undefined;
+    for (const key of this.#claims.get(address) ?? []) {
+      const row = this.pods.get(key)!;
+      if (!row.ending || owner?.ending !== false) owner = row;
+    }
+    return owner;
+  }
+
+  #podChanged({ key, address }: PolicyPodRow): void {
+    this.#changes.pods.add(key);
+    this.#changes.addresses.add(address);
   }
 
   putNamespace(row: NamespaceRow): void {
@@ -65,5 +93,8 @@ export class PolicyTables {
 }
 
 function noChanges(): PolicyChanges {
-  return { pods: new Set(), namespaces: new Set(), policies: new Set() };
+  return {
+    ...{ pods: new Set(), addresses: new Set() },
+    ...{ namespaces: new Set(), policies: new Set() },
+  };
 }

@@ -1,4 +1,4 @@
-import type { PolicyChange, PolicyPod, PolicyRules } from '../../datapath/policy/policy.ts';
+import type { PolicyChange, PolicyPod } from '../../datapath/policy/policy.ts';
 import type { PolicySurvivors } from '../../datapath/policy/policy-reader.ts';
 import { finish, STEP_ELEMENTS, type Steps } from '../../datapath/steps.ts';
 import type { NamespaceRow, NetworkPolicyRow, PolicyPodRow } from '../model/policy-rows.ts';
@@ -12,8 +12,8 @@ import { Rulebook } from './rules.ts';
 interface Snapshot {
   policies: NetworkPolicyRow[];
   namespaces: ReadonlyMap<string, NamespaceRow>;
-  /** Address -> the pod that has it. */
-  owners: Map<number, PolicyPodRow>;
+  /** The pods that addresses have now, where that may have changed. */
+  changedOwners: [address: number, row: PolicyPodRow | undefined][];
   changedPods: [key: string, row: PolicyPodRow | undefined][];
   changedNamespaces: string[];
   policiesChanged: boolean;
@@ -28,6 +28,8 @@ export class PolicyCompiler {
   readonly #groups = new Groups();
   readonly #ids: PolicyIds;
   #generation: number;
+  /** Address -> the pod that has it, as of the last compile. */
+  readonly #owners = new Map<number, PolicyPodRow>();
   /** Address -> what the datapath was told of its pod. */
   #pods: Map<number, Pick<PolicyPod, 'uid' | 'born'> & Partial<PolicyPod>>;
   #rules: Rulebook | null = null;
@@ -63,11 +65,25 @@ export class PolicyCompiler {
     this.#first = false;
     if (now.policies.length === 0) return this.#deactivate(first);
     const anew = this.#rules === null || now.policiesChanged || relabelled;
-    // A namespace that is new may have been what its pods waited for.
-    if (!anew && now.changedPods.length === 0 && now.changedNamespaces.length === 0) return null;
     const book = anew ? null : this.#rules;
-    const known = book && (yield* this.#identify(now, book, this.#generation));
-    return known ? this.#update(known) : yield* this.#rebuild(now);
+    if (!book) return yield* this.#rebuild(now);
+    const touched = yield* this.#touched(now);
+    const seen = yield* this.#identify(touched, now.namespaces, book, this.#generation);
+    return seen ? this.#update(seen) : yield* this.#rebuild(now);
+  }
+
+  /** Addresses whose pods may be others to the datapath now. */
+  *#touched({ changedOwners, changedNamespaces }: Snapshot): Steps<Set<number>> {
+    const touched = new Set(changedOwners.map(([address]) => address));
+    if (changedNamespaces.length === 0) return touched;
+    // A namespace that is new may have been what its pods waited for.
+    const names = new Set(changedNamespaces);
+    let looked = 0;
+    for (const [address, row] of this.#owners) {
+      if (++looked % STEP_ELEMENTS === 0) yield;
+      if (names.has(row.namespace)) touched.add(address);
+    }
+    return touched;
   }
 
   /** True if a namespace's new labels make its pods others. */
@@ -77,6 +93,10 @@ export class PolicyCompiler {
       if (row) this.#groups.putPod(row, namespaces);
       else this.#groups.deletePod(key);
       yield;
+    }
+    for (const [address, row] of now.changedOwners) {
+      if (row) this.#owners.set(address, row);
+      else this.#owners.delete(address);
     }
     let relabelled = false;
     for (const name of now.changedNamespaces) {
@@ -97,16 +117,26 @@ export class PolicyCompiler {
   }
 
   /** Pods alone have changed, and all are of known kinds; null if what they are to the datapath has not. */
-  #update(known: Map<number, PolicyPod>): PolicyChange | null {
-    const changed = [...this.#pods].some(([address, was]) => !isSame(was, known.get(address)));
-    const same = !changed && known.size === this.#pods.size;
-    if (same) return null;
-    if (!changed) return this.#tell(known, null);
-    this.#generation++;
-    for (const [address, pod] of known) {
-      if (this.#pods.get(address)?.uid !== pod.uid) pod.born = this.#generation;
+  #update(seen: Map<number, PolicyPod | null>): PolicyChange | null {
+    const put: PolicyPod[] = [];
+    const gone: number[] = [];
+    let isJudgedAgain = false;
+    for (const [address, pod] of seen) {
+      const was = this.#pods.get(address);
+      if (pod ? was && isSame(was, pod) : !was) continue;
+      if (was) isJudgedAgain = true;
+      if (pod) put.push(pod);
+      else gone.push(address);
     }
-    return this.#tell(known, null);
+    if (put.length === 0 && gone.length === 0) return null;
+    if (isJudgedAgain) this.#generation++;
+    for (const pod of put) {
+      if (this.#pods.get(pod.address)?.uid !== pod.uid) pod.born = this.#generation;
+      this.#pods.set(pod.address, pod);
+    }
+    for (const address of gone) this.#pods.delete(address);
+    const podChanges = { put, gone };
+    return { generation: this.#generation, active: true, pods: null, podChanges, rules: null };
   }
 
   *#rebuild(now: Snapshot): Steps<PolicyChange> {
@@ -116,61 +146,53 @@ export class PolicyCompiler {
     this.#ids.assign(now.policies.map(({ key }) => key));
     const book = new Rulebook(now.policies, (key) => this.#ids.idOf(key));
     yield* book.plan();
-    const pods = (yield* this.#identify(now, book, born))!;
+    const all = (yield* this.#identify(this.#owners.keys(), now.namespaces, book, born))!;
+    const pods = [...all.values()].filter((pod) => pod !== null);
     const rules = yield* book.build();
     this.#rules = book;
-    return this.#tell(pods, rules);
-  }
-
-  #tell(pods: Map<number, PolicyPod>, rules: PolicyRules | null): PolicyChange {
-    this.#pods = pods;
-    return { generation: this.#generation, active: true, pods: [...pods.values()], rules };
+    this.#pods = new Map(pods.map((pod) => [pod.address, pod]));
+    return { generation: this.#generation, active: true, pods, rules };
   }
 
   /**
-   * Every pod by its address; null if the rules do not know one of its kind. `born` is for pods that are new. One whose
-   * namespace is not known yet is held back: a selector may ask for a label that is not there.
+   * The pods at these addresses, null for none; null for all if the rules do not know a pod's kind. `born` is for pods that
+   * are new. A pod whose namespace is not known yet is held back: a selector may ask for a label that is not there.
    */
   *#identify(
-    { owners, namespaces }: Snapshot,
+    addresses: Iterable<number>,
+    namespaces: ReadonlyMap<string, NamespaceRow>,
     book: Rulebook,
     born: number,
-  ): Steps<Map<number, PolicyPod> | null> {
-    const pods = new Map<number, PolicyPod>();
-    for (const row of owners.values()) {
+  ): Steps<Map<number, PolicyPod | null> | null> {
+    const pods = new Map<number, PolicyPod | null>();
+    for (const address of addresses) {
       if (pods.size % STEP_ELEMENTS === 0) yield;
-      if (!namespaces.has(row.namespace)) continue;
+      const row = this.#owners.get(address);
+      if (!row || !namespaces.has(row.namespace)) {
+        pods.set(address, null);
+        continue;
+      }
       const identity = book.identityOf(this.#groups.ofPod(row.key)!);
       if (!identity) return null;
-      const { address, node } = row;
       const uid = hashOf(row);
       const was = this.#pods.get(address);
       const since = was?.uid === uid ? was.born : born;
-      pods.set(address, { address, node, ...identity, born: since, uid });
+      pods.set(address, { address, node: row.node, ...identity, born: since, uid });
     }
     return pods;
   }
 }
 
-function snapshotOf(tables: PolicyTables, { pods, namespaces, policies }: PolicyChanges): Snapshot {
+function snapshotOf(tables: PolicyTables, changes: PolicyChanges): Snapshot {
+  const { pods, addresses, namespaces, policies } = changes;
   return {
     policies: [...tables.policies.values()],
     namespaces: new Map(tables.namespaces),
-    owners: tables.policies.size === 0 ? new Map() : ownersOf(tables),
+    changedOwners: [...addresses].map((address) => [address, tables.ownerOf(address)]),
     changedPods: [...pods].map((key) => [key, tables.pods.get(key)]),
     changedNamespaces: [...namespaces],
     policiesChanged: policies.size > 0,
   };
-}
-
-/** Who has each address: the last to claim it, and a pod that ends only if no other one does. */
-function ownersOf(tables: PolicyTables): Map<number, PolicyPodRow> {
-  const owners = new Map<number, PolicyPodRow>();
-  for (const row of tables.pods.values()) {
-    const isLeft = row.ending && owners.get(row.address)?.ending === false;
-    if (!isLeft) owners.set(row.address, row);
-  }
-  return owners;
 }
 
 /** Every selector that a policy has for its pods or for its peers. */
@@ -189,9 +211,8 @@ function selectorsOf(policies: NetworkPolicyRow[]): Map<string, PodSelector> {
   return selectors;
 }
 
-function isSame(a: Partial<PolicyPod>, b: PolicyPod | undefined): boolean {
+function isSame(a: Partial<PolicyPod>, b: PolicyPod): boolean {
   return (
-    b !== undefined &&
     a.uid === b.uid &&
     a.node === b.node &&
     a.ingress === b.ingress &&

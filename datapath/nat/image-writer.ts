@@ -3,8 +3,8 @@ import { H_IMAGE_ACK, H_IMAGE_ROOT, H_SEED } from '../arena/layout.ts';
 import { KubetunError } from '../error.ts';
 import { NO_ENTRY, SeededMap } from '../map.ts';
 import type { PolicyChange } from '../policy/policy.ts';
-import { encodePods, encodeRules } from '../policy/policy-encode.ts';
-import { POLICY_COUNTERS } from '../policy/policy-layout.ts';
+import { encodeRules, mapPods, putPods } from '../policy/policy-encode.ts';
+import { POD_KEY, POD_SHIFT, POLICY_COUNTERS } from '../policy/policy-layout.ts';
 import { type PolicySurvivors, readPolicySurvivors } from '../policy/policy-reader.ts';
 import { finish, type Steps } from '../steps.ts';
 import {
@@ -63,8 +63,8 @@ export class ImageWriter {
   readonly #captured = new Map<number, number>();
   #directory = new Int32Array(DIRECTORY_MIN);
   #node: NodeEntry | null = null;
-  /** The policy part as words; empty while there is no NetworkPolicy. */
-  #pods: Int32Array = NO_WORDS;
+  /** The policy part; empty while there is no NetworkPolicy. */
+  #pods = new SeededMap(POD_SHIFT, 0);
   #rules: Int32Array = NO_WORDS;
   #nodeAddresses = new Set<number>();
   #locals: ReadonlySet<number> = new Set();
@@ -123,7 +123,7 @@ export class ImageWriter {
   roomForServices(): number {
     const node = (this.#node?.podRanges.length ?? 0) * RANGE_WORDS;
     const nodes = (this.#nodeAddresses.size + this.#owners.size) * MARK_WORDS;
-    const others = node + nodes + this.#pods.length + this.#rules.length;
+    const others = node + nodes + this.#pods.words.length + this.#rules.length;
     return Math.max(0, Math.floor(this.#half * SERVICE_SHARE) - others);
   }
 
@@ -192,13 +192,17 @@ export class ImageWriter {
     for (const address of touched) this.#mark(address);
   }
 
-  #takePolicy({ generation, active, pods, rules, encoded }: PolicyChange): void {
+  #takePolicy({ generation, active, pods, podChanges, rules, encoded }: PolicyChange): void {
     this.#root[L.ROOT_POLICY_GENERATION] = generation;
-    if (pods) this.#pods = encodePods(pods, this.#seed);
+    if (pods) this.#pods = mapPods(pods, this.#seed);
+    else if (podChanges) {
+      for (const address of podChanges.gone) this.#pods.delete(address, POD_KEY);
+      putPods(this.#pods, podChanges.put);
+    }
     if (rules) this.#rules = encoded ?? finish(encodeRules(rules, this.#seed));
     if (rules || !active) this.#namePolicies(rules?.names ?? []);
     if (active) return;
-    this.#pods = NO_WORDS;
+    this.#pods = new SeededMap(POD_SHIFT, this.#seed);
     this.#rules = NO_WORDS;
     this.#root.fill(0, L.ROOT_POLICY_PODS, L.ROOT_POLICY_RULES + 1);
   }
@@ -269,14 +273,17 @@ export class ImageWriter {
     if (frontends || change.node) blocks.push(this.#frontendBlock());
     if (change.upsert.length + change.remove.length > 0) blocks.push(this.#directoryBlock());
     const { policy } = change;
-    if (policy) blocks.push(...this.#policyBlocks(policy.pods !== null, policy.rules !== null));
+    if (policy) {
+      const isPods = policy.pods !== null || policy.podChanges !== undefined;
+      blocks.push(...this.#policyBlocks(isPods, policy.rules !== null));
+    }
     return blocks;
   }
 
   #policyBlocks(pods: boolean, rules: boolean): Block[] {
     const blocks: Block[] = [];
     if (this.#rules.length === 0) return blocks;
-    if (pods) blocks.push({ words: this.#pods, named: L.ROOT_POLICY_PODS });
+    if (pods) blocks.push({ words: this.#pods.words, named: L.ROOT_POLICY_PODS });
     if (rules) blocks.push({ words: this.#rules, named: L.ROOT_POLICY_RULES });
     return blocks;
   }

@@ -9,8 +9,14 @@ const PROTOCOLS = [6, 17, 132];
 const encoder = new TextEncoder();
 
 /** The map of pods. */
-export function encodePods(pods: PolicyPod[], seed: number): Int32Array {
+export function mapPods(pods: PolicyPod[], seed: number): SeededMap {
   const map = new SeededMap(L.POD_SHIFT, seed, pods.length);
+  putPods(map, pods);
+  return map;
+}
+
+/** Adds pods to their map, or changes what it says of them. */
+export function putPods(map: SeededMap, pods: PolicyPod[]): void {
   for (const pod of pods) {
     const at = map.put(pod.address, L.POD_KEY);
     // A pod that is not among them is unknown, and unknown pods are held back.
@@ -22,7 +28,6 @@ export function encodePods(pods: PolicyPod[], seed: number): Int32Array {
     map.words[at + L.POD_BORN] = pod.born;
     map.words[at + L.POD_UID] = pod.uid;
   }
-  return map.words;
 }
 
 export function* encodeRules(rules: PolicyRules, seed: number): Steps<Int32Array> {

@@ -93,8 +93,10 @@ export interface PolicyChange {
   generation: number;
   /** False: there is no NetworkPolicy, and everything is let pass; `pods` and `rules` do not matter. */
   active: boolean;
-  /** All pods of the cluster, one an address; null leaves them as they are. */
+  /** All pods of the cluster, one an address; null leaves them as they are, but for `podChanges`. */
   pods: PolicyPod[] | null;
+  /** With `pods` null: pods that are new or different, and addresses that no pod has now. */
+  podChanges?: { put: PolicyPod[]; gone: number[] };
   /** All rules; null leaves them as they are. */
   rules: PolicyRules | null;
   /** The rules as words, where they were encoded before. */

@@ -33,7 +33,7 @@ export class Cluster {
   readonly tables = new Tables(NODE);
   readonly publisher: Publisher;
   readonly #size: ClusterSize;
-  #call: (() => void) | null = null;
+  readonly #calls: (() => void)[] = [];
 
   constructor(size: ClusterSize, sink: ImageWriter) {
     this.#size = size;
@@ -43,7 +43,7 @@ export class Cluster {
       clock: {
         nowMs: () => performance.now(),
         after: (_, call) => {
-          this.#call = call;
+          this.#calls.push(call);
           return () => {};
         },
       },
@@ -56,7 +56,8 @@ export class Cluster {
     const begun = performance.now();
     if (this.publisher.synced) this.publisher.changed();
     else for (const source of SOURCES) this.publisher.sourceSynced(source);
-    this.#call!();
+    // Policies are compiled in slices.
+    for (let call = this.#calls.shift(); call; call = this.#calls.shift()) call();
     const ms = performance.now() - begun;
     const [refused] = this.publisher.refusals();
     if (refused) throw new Error(`${refused.key}: ${refused.message}`);

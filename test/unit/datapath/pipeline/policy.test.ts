@@ -359,6 +359,19 @@ test('a connection through a Service is judged again by its endpoint, a masquera
   assert.equal(t.one(masqueraded).verdict, 'policy-ingress');
 });
 
+test('a pod is added, changed and taken away alone', () => {
+  const t = guarded([[CLIENT_PEER, [ports(0)]]]);
+  const verdictsAfter = (put: PolicyPod[], gone: number[]) => {
+    enforce(t, rules([]), { pods: null, podChanges: { put, gone }, rules: null });
+    return [direct(), syn('10.244.1.9:1', `${BACKEND}:1`)].map((p) => t.one(p).verdict);
+  };
+  const client = pod('10.244.1.9', { peer: CLIENT_PEER });
+  assert.deepEqual(verdictsAfter([], []), ['forward', 'policy-unknown']);
+  assert.deepEqual(verdictsAfter([client], []), ['forward', 'forward']);
+  const other = { ...client, peer: 0 };
+  assert.deepEqual(verdictsAfter([other], [addr(POD)]), ['policy-unknown', 'policy-ingress']);
+});
+
 test('another image without a change of policies judges nothing again', () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
