@@ -3,12 +3,17 @@ import { VNET_HEADER_BYTES } from '../wire/layout.ts';
 /** Packets read in one go; past this a batch only grows by fragments that were held. */
 export const BATCH_PACKETS_MAX = 256;
 export const BATCH_HELD_MAX = 64;
+/** Fragments of up to so many bytes wait. */
+export const HELD_BYTES_MAX = 9216;
 /** A read needs this much room: the largest IPv4 packet behind its virtio header. */
 export const PACKET_BYTES_MAX = VNET_HEADER_BYTES + 65_535;
 /** A batch stops reading here, so that its packets are still in the cache when they are written. */
 export const BATCH_BYTES = 512 * 1024;
-/** Room for a packet read at the limit, and for what is released behind it. */
-export const BATCH_BUFFER_BYTES = BATCH_BYTES + (BATCH_HELD_MAX + 2) * 65_664;
+/** A batch releases at most what waited before it and what it has read itself. */
+const PACKETS = BATCH_PACKETS_MAX + BATCH_HELD_MAX + BATCH_PACKETS_MAX;
+/** Room for a packet read at the limit, and for what is released behind it, each on cache lines of its own. */
+export const BATCH_BUFFER_BYTES =
+  BATCH_BYTES + 2 * 65_664 + (PACKETS - BATCH_PACKETS_MAX) * (HELD_BYTES_MAX + 128);
 
 /** The packet is a first fragment: later ones will follow its side. */
 export const PACKET_FIRST_FRAGMENT = 1 << 8;
@@ -21,7 +26,6 @@ export const KIND_ICMP_ERROR = 2;
 
 /** An ICMP error quotes the packet that it takes the place of, behind an IPv4 and an ICMP header. */
 const ANSWER_BYTES = 28;
-const PACKETS = BATCH_PACKETS_MAX + BATCH_HELD_MAX;
 
 // A packet's record: sixteen words, one cache line. One typed array for all fields, not one per field: the JIT
 // then loads its base and length once per function (113 -> 60 ns a packet).
@@ -61,11 +65,6 @@ export class Batch {
   constructor(buffer: ArrayBuffer) {
     this.view = new DataView(buffer);
     this.bytes = new Uint8Array(buffer);
-  }
-
-  /** True when not one more packet can be taken in. */
-  get full(): boolean {
-    return this.count === PACKETS;
   }
 
   /** Where the next packet may be put: behind the last one and its answer, on a cache line of its own. */

@@ -11,14 +11,20 @@ import * as batch from './batch.ts';
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 const { NO_SIDE } = line;
 const { IP4_OFF_ID } = wire;
-const { BATCH_HELD_MAX, P_DST, P_IP, P_LENGTH, P_PROTO, P_SIDE, P_SRC, P_START } = batch;
+const { BATCH_HELD_MAX, HELD_BYTES_MAX, P_DST, P_IP, P_LENGTH, P_PROTO, P_SIDE, P_SRC, P_START } =
+  batch;
 
-/** Datagrams followed at a time; a newer one replaces an older one of the same slot. */
-const KNOWN_SLOTS = 4096;
+/**
+ * Datagrams followed at a time, in sets of four. A new one replaces the oldest of its set. Pieces that
+ * came early run at the end of the batch, behind the first pieces of up to 255 other datagrams: with one
+ * slot each, one in twenty found its slot taken.
+ */
+const KNOWN_SETS = 1024;
+const KNOWN_WAYS = 4;
 const KNOWN_MS = 30_000;
-/** A fragment that waits: at most this long, and this large. */
+const TURN_MASK = 0x3fff_ffff;
+/** A fragment that waits at most so long. */
 const HELD_MS = 1000;
-const HELD_BYTES_MAX = 9216;
 
 /** The datagram's verdict is not known. */
 export const FRAGMENT_UNKNOWN = -1_000_000;
@@ -30,7 +36,8 @@ const K_ID = 2;
 const K_SIDE = 3;
 const K_VERDICT = 4;
 const K_SEEN = 5;
-const K_USED = 6;
+/** Above zero: datagrams were remembered in this order. */
+const K_TURN = 6;
 const K_WORDS = 8;
 
 const H_LENGTH = 0;
@@ -42,10 +49,11 @@ const H_WORDS = 8;
 
 /** Datagrams in pieces: what became of their first fragment, and later ones that came too early. */
 export class FragmentTable {
-  readonly #known = new Int32Array(KNOWN_SLOTS * K_WORDS);
+  readonly #known = new Int32Array(KNOWN_SETS * KNOWN_WAYS * K_WORDS);
   readonly #held = new Int32Array(BATCH_HELD_MAX * H_WORDS);
   readonly #heldBytes = new Uint8Array(BATCH_HELD_MAX * HELD_BYTES_MAX);
   #heldCount = 0;
+  #turn = 0;
   /** Side of the datagram that `find` found, or NO_SIDE if its first fragment had no flow. */
   side = NO_SIDE;
   readonly #seed: number;
@@ -59,7 +67,7 @@ export class FragmentTable {
   remember(b: Batch, r: number, id: number, verdict: number, now: number): void {
     const src = b.p[r | P_SRC]!;
     const dst = b.p[r | P_DST]!;
-    const at = this.#slot(src, dst, id);
+    const at = this.#slotFor(src, dst, id);
     const k = this.#known;
     k[at + K_SRC] = src;
     k[at + K_DST] = dst;
@@ -67,17 +75,15 @@ export class FragmentTable {
     k[at + K_SIDE] = b.p[r | P_SIDE]!;
     k[at + K_VERDICT] = verdict;
     k[at + K_SEEN] = now;
-    k[at + K_USED] = 1;
+    this.#turn = (this.#turn + 1) & TURN_MASK || 1;
+    k[at + K_TURN] = this.#turn;
   }
 
   /** The verdict of a datagram's first fragment, its side in `this.side`; or FRAGMENT_UNKNOWN. */
   find(src: number, dst: number, id: number, now: number): number {
-    const at = this.#slot(src, dst, id);
+    const at = this.#slotOf(src, dst, id);
     const k = this.#known;
-    const same = k[at + K_SRC] === src && k[at + K_DST] === dst && k[at + K_ID] === id;
-    if (k[at + K_USED] === 0 || !same || ((now - k[at + K_SEEN]!) | 0) > KNOWN_MS) {
-      return FRAGMENT_UNKNOWN;
-    }
+    if (at < 0 || ((now - k[at + K_SEEN]!) | 0) > KNOWN_MS) return FRAGMENT_UNKNOWN;
     this.side = k[at + K_SIDE]!;
     return k[at + K_VERDICT]!;
   }
@@ -108,7 +114,6 @@ export class FragmentTable {
       const bytes = h[at + H_LENGTH]!;
       if (bytes === 0 || h[at + H_KEY_ID] !== id) continue;
       if (h[at + H_KEY_SRC] !== src || h[at + H_KEY_DST] !== dst) continue;
-      if (b.full) return;
       copyBytes(this.#heldBytes, n * HELD_BYTES_MAX, b.bytes, b.end(), bytes);
       b.push(bytes);
       h[at + H_LENGTH] = 0;
@@ -135,8 +140,37 @@ export class FragmentTable {
     return at;
   }
 
-  #slot(src: number, dst: number, id: number): number {
-    return (hashTuple(src, dst, id, 0, this.#seed) & (KNOWN_SLOTS - 1)) * K_WORDS;
+  /** First slot of the datagram's set. */
+  #set(src: number, dst: number, id: number): number {
+    const set = hashTuple(src, dst, id, 0, this.#seed) & (KNOWN_SETS - 1);
+    return set * KNOWN_WAYS * K_WORDS;
+  }
+
+  /** The datagram's slot, or -1. */
+  #slotOf(src: number, dst: number, id: number): number {
+    const k = this.#known;
+    const first = this.#set(src, dst, id);
+    for (let at = first; at < first + KNOWN_WAYS * K_WORDS; at += K_WORDS) {
+      const same = k[at + K_SRC] === src && k[at + K_DST] === dst && k[at + K_ID] === id;
+      if (same && k[at + K_TURN] !== 0) return at;
+    }
+    return -1;
+  }
+
+  /** The datagram's slot, or else a free one or the oldest of its set. */
+  #slotFor(src: number, dst: number, id: number): number {
+    const known = this.#slotOf(src, dst, id);
+    if (known >= 0) return known;
+    const k = this.#known;
+    const first = this.#set(src, dst, id);
+    let oldest = first;
+    for (let at = first; at < first + KNOWN_WAYS * K_WORDS; at += K_WORDS) {
+      if (k[at + K_TURN] === 0) return at;
+      // The clock stands still within a batch, so that turns count.
+      const age = (this.#turn - k[at + K_TURN]!) & TURN_MASK;
+      if (age > ((this.#turn - k[oldest + K_TURN]!) & TURN_MASK)) oldest = at;
+    }
+    return oldest;
   }
 }
 

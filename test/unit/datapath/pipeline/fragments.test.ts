@@ -206,6 +206,32 @@ test('what is known of a datagram is forgotten after 30 s', () => {
   assert.equal(t.one(second!).verdict, 'held');
 });
 
+test('pieces that came early follow their first one, however many datagrams come between', () => {
+  const t = createTestDatapath();
+  const small = (id: number) =>
+    fragment4(udp4(`${POD}:4000`, `${VIP}:53`, data(24), { id }), 16) as [Uint8Array, Uint8Array];
+  for (let round = 0; round < 20; round++) {
+    const [first, second] = small(20_000 + round);
+    const others = Array.from({ length: 250 }, (_, i) => small(round * 250 + i)[0]);
+    const outcomes = t.send(second, first, ...others);
+    assert.equal(outcomes.filter((o) => o.verdict === 'held').length, 1);
+    assert.equal(outcomes.filter((o) => o.verdict === 'forward').length, 252, `round ${round}`);
+  }
+});
+
+test('a batch takes in all that its first pieces release, also more than may wait at a time', () => {
+  const t = createTestDatapath();
+  const early = Array.from({ length: 64 }, (_, id) => pieces(`${VIP}:53`, 2000, id)[1]!);
+  for (const piece of early) t.one(piece);
+  const firsts = early.map((_, id) => pieces(`${VIP}:53`, 2000, id)[0]!);
+  const turned = Array.from({ length: 96 }, (_, i) =>
+    pieces(`${VIP}:53`, 2000, 100 + i).reverse(),
+  ).flat();
+  const outcomes = t.send(...firsts, ...turned);
+  assert.equal(outcomes.filter((o) => o.verdict === 'forward').length, 2 * (64 + 96));
+  assertAccounts(t, 2 * (64 + 96));
+});
+
 test('early pieces wait a second, in 64 places, each up to 9216 bytes', () => {
   const t = createTestDatapath();
   const late = (id: number, bytes = 16) => ip4(POD, VIP, 17, data(bytes), { id, fragment: 10 });
