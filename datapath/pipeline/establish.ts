@@ -31,7 +31,8 @@ const {
 } = imageLayout;
 // biome-ignore format: a list.
 const {
-  ICMP_ECHO_REQUEST, ICMP_REDIRECT, ICMP_SOURCE_QUENCH, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP, TCP_FLAG_ACK, TCP_FLAG_FIN,
+  ICMP_ADDRESS_MASK, ICMP_ECHO_REQUEST, ICMP_INFORMATION, ICMP_REDIRECT, ICMP_SOURCE_QUENCH,
+  ICMP_TIMESTAMP, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP, TCP_FLAG_ACK, TCP_FLAG_FIN,
   TCP_FLAG_RST, TCP_FLAG_SYN,
 } = wire;
 // biome-ignore format: a list.
@@ -82,8 +83,8 @@ export function establish(d: Datapath, b: Batch, r: number): number {
   if (slot !== NO_SLOT && hasFrontends(proto)) return toFrontend(d, b, r, slot);
   const mark = services.markOf(dst);
   if ((mark & MARK_ALLOCATED) !== 0) {
-    // A redirect is an ICMP error, which must not be answered by one (RFC 1122 3.2.2); an answer needs none.
-    if (isUnaskedIcmp(proto, ports)) return -DROP_ICMP_WITHOUT_FLOW;
+    // An ICMP error, as a redirect is, must not be answered by one (RFC 1122 3.2.2); an answer needs none.
+    if (proto === PROTO_ICMP && !isQuery(ports & 0xffff)) return -DROP_ICMP_WITHOUT_FLOW;
     return refuseFor(d, COUNT_REJECT_WRONG_PORT);
   }
   if (services.gateway) {
@@ -137,6 +138,16 @@ function hasFrontends(proto: number): boolean {
 /** ICMP that opens nothing: anything but an echo request. */
 function isUnaskedIcmp(proto: number, ports: number): boolean {
   return proto === PROTO_ICMP && (ports & 0xffff) !== ICMP_ECHO_REQUEST;
+}
+
+/** ICMP that asks its receiver for an answer. */
+function isQuery(type: number): boolean {
+  return (
+    type === ICMP_ECHO_REQUEST ||
+    type === ICMP_TIMESTAMP ||
+    type === ICMP_INFORMATION ||
+    type === ICMP_ADDRESS_MASK
+  );
 }
 
 /** ICMP that tells its receiver where to send, or how much: a gateway takes neither from outside. */

@@ -105,6 +105,8 @@ test('what is no TCP is refused with port unreachable: SCTP, echo, other protoco
   const refused = [
     ip4(POD, VIP, 132, [0, 1, 0, 80, ...data(16)]),
     echo4(POD, VIP, 7),
+    // Timestamp, information and address mask requests.
+    ...[13, 15, 17].map((type) => icmp4(POD, VIP, type, 0, data(12))),
     ip4(POD, VIP, 47, data(8)),
   ];
   for (const frame of refused) {
@@ -125,6 +127,7 @@ const SILENT: [string, Uint8Array, string][] = [
   ['no source', udp4('0.0.0.0:68', `${VIP}:9`), 'unanswerable'],
   ['an ICMP redirect', icmp4(POD, VIP, 5, 1, data(32)), 'icmp-without-flow'],
   ['an ICMP source quench', icmp4(POD, VIP, 4, 0, data(32)), 'icmp-without-flow'],
+  ['a timestamp reply', icmp4(POD, VIP, 14, 0, data(12)), 'icmp-without-flow'],
   ['an echo reply that nobody asked for', echo4(POD, VIP, 5, true), 'icmp-without-flow'],
 ];
 
