@@ -2,7 +2,7 @@
 
 import { type FlowState, readConntrack } from './conntrack.ts';
 import { craft, words } from './craft.ts';
-import { withoutDecided } from './decided.ts';
+import { decidedBy, withoutDecided } from './decided.ts';
 import { describeFlow, describePacket, PortNames, quotedOf } from './describe.ts';
 import { Reassembly } from './pieces.ts';
 import { NODES, PLACES, type Place, ROUTES, type Route } from './routes.ts';
@@ -23,6 +23,10 @@ export interface Difference {
   kind: 'packets' | 'flows';
   kubetun: string[];
   kernel: string[];
+  /** The kernel's flows before each step. */
+  flows: string[][];
+  /** The decision about the packets of the step, for its flows. */
+  decided: string | null;
 }
 
 /** Slots of 16 identifications; the last ones are for markers and invented packets. */
@@ -32,7 +36,9 @@ const ID_SHIFT = 4;
 const PORTS_EACH = 2;
 const MARKER_ID = 0xfff8;
 const MARKER_PORT = 900;
-const WAIT_S = 0.5;
+const WAIT_S = 5;
+const ICMP = 1;
+const DF = 0x4000;
 /** A stranger in the internet that sends ICMP errors. */
 const ROUTER = '203.0.113.77';
 const FIXED_PORTS = new Set([
@@ -42,16 +48,28 @@ const FIXED_PORTS = new Set([
 
 /** What one side knows of a sequence. */
 class Track {
-  readonly names: PortNames;
+  names: PortNames;
   readonly pieces = new Reassembly();
   /** The packets that each end got last. */
   atServer: Buffer | null = null;
   atClient: Buffer | null = null;
   arrived: string[] = [];
   flows: string[] = [];
+  #saved: Pick<Track, 'names' | 'atServer' | 'atClient'> | null = null;
 
   constructor(ports: number[]) {
     this.names = new PortNames(ports, FIXED_PORTS);
+  }
+
+  /** Remembers what the ends know before a step. */
+  save(): void {
+    const { atServer, atClient } = this;
+    this.#saved = { names: this.names.copy(), atServer, atClient };
+  }
+
+  /** As if nothing of the step had arrived. */
+  restore(): void {
+    Object.assign(this, this.#saved);
   }
 }
 
@@ -60,6 +78,9 @@ interface Entry {
   slot: number;
   ports: number[];
   tracks: [Track, Track];
+  /** The kernel's flows before each step. */
+  flows: string[][];
+  decided: string | null;
   isOver: boolean;
 }
 
@@ -73,6 +94,8 @@ export class Batch {
   #step = 0;
   /** Arrivals that were the same on both sides. */
   packets = 0;
+  /** How often a decision was met, and how often it ended a sequence. */
+  readonly decided: Record<string, { met: number; ended: number }> = {};
 
   /** @param firstPort of each client; the batch uses two for each sequence. */
   constructor(twins: Twins, sequences: Sequence[], firstPort: number) {
@@ -80,7 +103,15 @@ export class Batch {
     this.#entries = sequences.map((sequence, slot) => {
       const ports = Array.from({ length: PORTS_EACH }, (_, i) => firstPort + slot * PORTS_EACH + i);
       const tracks: [Track, Track] = [new Track(ports), new Track(ports)];
-      const entry = { sequence, slot, ports, tracks, isOver: false };
+      const entry: Entry = {
+        sequence,
+        slot,
+        ports,
+        tracks,
+        flows: [[]],
+        decided: null,
+        isOver: false,
+      };
       for (const port of ports) this.#byPort.set(String(port), entry);
       return entry;
     });
@@ -117,6 +148,7 @@ export class Batch {
     for (const entry of this.#entries) {
       const step = entry.sequence.steps[this.#step];
       if (!step || entry.isOver) continue;
+      entry.tracks[side]!.save();
       packets.push(...this.#packets(entry, step, entry.tracks[side]!));
     }
     const markers = this.#routes.map((route, i) => this.#marker(route, i));
@@ -183,20 +215,23 @@ export class Batch {
 
   #entryOf(packet: Buffer): Entry | undefined {
     const quoted = quotedOf(packet);
-    const at = (packet[0]! & 15) * 4;
-    // The kernels of nodes answer queries with identifications of their own.
-    if (packet[9] === 1 && !quoted && packet.length >= at + 8) {
-      const byQuery = this.#byPort.get(String(packet.readUInt16BE(at + 4)));
-      if (byQuery) return byQuery;
+    const inner = quoted ?? packet;
+    const at = (inner[0]! & 15) * 4;
+    const id = inner.readUInt16BE(4);
+    const bySlot = (id & 15) === 0 ? undefined : this.#entries[id >> ID_SHIFT];
+    if (inner[9] !== ICMP) {
+      const isShort = inner.length < at + 4;
+      return bySlot ?? (isShort ? undefined : this.#byPorts(inner, at, at + 2));
     }
-    const bySlot = this.#entries[(quoted ?? packet).readUInt16BE(4) >> ID_SHIFT];
-    const isMade = !quoted && packet.readUInt16BE(4) === 0;
-    if (bySlot && !isMade) return bySlot;
-    if (packet.length < at + 4) return undefined;
-    return (
-      this.#byPort.get(String(packet.readUInt16BE(at + 2))) ??
-      this.#byPort.get(String(packet.readUInt16BE(at)))
-    );
+    // The kernels of nodes answer queries with identifications of their own, which may be any.
+    const isCrafted = quoted || (packet.readUInt16BE(6) & DF) !== 0;
+    const byQuery = inner.length < at + 8 ? undefined : this.#byPorts(inner, at + 4, at + 4);
+    return byQuery ?? (isCrafted ? bySlot : undefined);
+  }
+
+  #byPorts(packet: Buffer, one: number, other: number): Entry | undefined {
+    const port = (at: number) => this.#byPort.get(String(packet.readUInt16BE(at)));
+    return port(other) ?? port(one);
   }
 
   async #flows({ side, arenas }: Twin): Promise<[node: string, flow: FlowState][]> {
@@ -227,19 +262,21 @@ export class Batch {
     for (const [node, flow] of all) {
       const { proto, original: o, reply: r } = flow;
       const entry = this.#byPort.get(String(o.sport)) ?? this.#byPort.get(String(o.dport));
-      if (!entry) {
-        later.push([node, flow]);
-        continue;
-      }
-      if (!this.#byPort.has(String(r.dport)) && !FIXED_PORTS.has(r.dport)) {
+      // A port that was chosen may be one of another sequence.
+      const isMoved = o.sport !== r.dport && this.#byPort.has(String(o.sport));
+      if (entry && isMoved) {
         chosen.set(`${proto} ${r.dst}:${r.dport} ${r.src}:${r.sport}`, entry);
-      }
-      add(entry, node, flow);
+        add(entry, node, flow);
+      } else later.push([node, flow]);
     }
     for (const [node, flow] of later) {
       const { proto, original: o } = flow;
       const [from, to] = [`${o.src}:${o.sport}`, `${o.dst}:${o.dport}`];
-      const entry = chosen.get(`${proto} ${from} ${to}`) ?? chosen.get(`${proto} ${to} ${from}`);
+      const entry =
+        chosen.get(`${proto} ${from} ${to}`) ??
+        chosen.get(`${proto} ${to} ${from}`) ??
+        this.#byPort.get(String(o.sport)) ??
+        this.#byPort.get(String(o.dport));
       if (entry) add(entry, node, flow);
     }
   }
@@ -250,19 +287,31 @@ export class Batch {
       const [kubetun, kernel] = entry.tracks;
       this.#differ(entry, 'packets', kubetun.arrived.sort(), kernel.arrived.sort());
       if (!entry.isOver) this.#differ(entry, 'flows', kubetun.flows.sort(), kernel.flows.sort());
-      if (!entry.isOver) this.packets += kubetun.arrived.length;
       if (this.#step === entry.sequence.steps.length - 1) entry.isOver = true;
+      entry.flows.push(kernel.flows);
+      entry.decided = null;
       for (const track of entry.tracks) track.arrived = [];
     }
   }
 
   #differ(entry: Entry, kind: Difference['kind'], kubetun: string[], kernel: string[]): void {
-    const { sequence } = entry;
-    const found = { sequence, step: this.#step, kind, kubetun, kernel };
-    const left = withoutDecided(found);
-    if (left.kubetun.join('\n') === left.kernel.join('\n')) return;
-    this.#differences.push(left);
-    entry.isOver = true;
+    const { sequence, flows, decided } = entry;
+    const at = { sequence, step: this.#step, kind, flows: [...flows], decided };
+    const left = withoutDecided({ ...at, kubetun, kernel });
+    if (left.kubetun.join('\n') === left.kernel.join('\n')) {
+      if (kind === 'packets') this.packets += kubetun.length;
+      return;
+    }
+    const name = decidedBy(left);
+    if (!name) this.#differences.push(left);
+    entry.decided = name;
+    // What has reached one side alone is taken back; flows that differ make all that follows differ.
+    if (name && kind === 'packets') for (const track of entry.tracks) track.restore();
+    else entry.isOver = true;
+    if (!name) return;
+    this.decided[name] ??= { met: 0, ended: 0 };
+    this.decided[name].met++;
+    if (entry.isOver) this.decided[name].ended++;
   }
 }
 

@@ -11,6 +11,7 @@ npm run differential -- [--seeds N] [--seed S] [--route R] [-o json]
   --route R   one route in place of all
   --lab NAME  begin of the names of both labs (diff)
   --show N    examples of each class (3)
+  --chances   examples also of differences that are not there when sent again
   -o json     the summary as JSON
 `;
 
@@ -21,6 +22,7 @@ const { values } = parseArgs({
     route: { type: 'string' },
     lab: { type: 'string', default: 'diff' },
     show: { type: 'string', default: '3' },
+    chances: { type: 'boolean', default: false },
     output: { type: 'string', short: 'o', default: 'text' },
     help: { type: 'boolean', default: false },
   },
@@ -37,6 +39,7 @@ async function main(): Promise<number> {
     seed: Number(values.seed),
     route: values.route,
     show: Number(values.show),
+    showChances: values.chances,
     tell: isJson ? () => {} : (line) => process.stdout.write(`${line}\n`),
   });
   if (isJson) process.stdout.write(`${JSON.stringify(summary)}\n`);

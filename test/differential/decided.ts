@@ -2,7 +2,8 @@
 // and classes of all others.
 import type { Difference } from './batch.ts';
 import { NODES, PLACES, type Place } from './routes.ts';
-import { ACK, type Damage, FIN, type Piece, PSH, RST, type Step, SYN, URG } from './walk.ts';
+import { areFlagsValid, type History, hasSeveral, isExactReset, isInvalid } from './tcp-state.ts';
+import { type Damage, type Piece, RST, type Step, SYN } from './walk.ts';
 
 /** Rewrites or removes (null) a line of both sides. */
 type Filter = (line: string, difference: Difference) => string | null;
@@ -45,10 +46,6 @@ const RECORDS = new Set([7, 68]);
 
 const isNode = (place: string) => place.startsWith('node');
 
-/** As the kernel's tcp_valid_flags. */
-const FLAGS_VALID = new Set([
-  ...[SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG, ACK, ACK | URG],
-]);
 const LENGTHS = new Set<Damage>([
   ...(['cut-header', 'long-total', 'short-total', 'l4-length-long', 'l4-length-short'] as const),
   ...(['data-offset-short', 'data-offset-long', 'version', 'ip-sum'] as const),
@@ -62,42 +59,81 @@ type Decision = (difference: Difference, sent: Step[]) => boolean;
 
 const DECISIONS: Record<string, Decision> = {
   // Whole datagrams alone are compared: the kernel waits for them, the datapath does not.
-  'incomplete-datagram': ({ kind }, sent) =>
-    sent.some(({ pieces }) => pieces && (kind === 'flows' || !isWhole(pieces))),
-  'unrelated-error': ({ sequence, kernel, kubetun }, sent) => {
-    const last = sent.at(-1)!;
-    if (last.kind !== 'icmp' || kernel.length > 0 || kubetun.length !== 1) return false;
-    // The datapath needs the ports alone, the kernel 8 bytes.
-    if (/quote\[\S+ proto=\d+\]/.test(kubetun[0]!)) return true;
-    const { client, server } = sequence.route;
-    const place = last.from === 'client' ? client : last.from === 'server' ? server : 'internet';
-    return place !== 'internet' || last.quote !== 'received' || TO_SENDER.test(kubetun[0]!);
-  },
-  'implausible-rst': ({ kind, kernel, kubetun }, sent) => {
-    const last = sent.at(-1)!;
-    const isReset = last.kind === 'tcp' && (last.flags & RST) !== 0;
-    const open = (lines: string[]) => lines.filter((line) => !line.endsWith(' CLOSE'));
-    return kind === 'flows' && isReset && isPart(open(kernel), open(kubetun));
-  },
-  redirect: (_, sent) => {
-    const last = sent.at(-1)!;
-    return last.kind === 'icmp' && (last.type === 4 || last.type === 5);
-  },
-  'icmp-query': (_, sent) => {
-    const last = sent.at(-1)!;
-    return last.kind === 'echo' && last.type !== 8;
-  },
-  'invalid-state': isInvalidState,
+  'incomplete-datagram': isIncomplete,
   malformed: ({ sequence }, sent) => {
     const last = sent.at(-1)!;
-    if (last.kind === 'tcp' && !FLAGS_VALID.has(last.flags & ~PSH)) return true;
+    if (last.kind === 'tcp' && !areFlagsValid(last.flags)) return true;
     if (last.damage === undefined) return false;
     // A raw socket of a node makes one length of both; errors with a wrong sum are never passed on.
     if (last.damage === 'trailer') return last.from === 'client' && isNode(sequence.route.client);
     if (last.kind === 'icmp') return true;
     return LENGTHS.has(last.damage);
   },
+  redirect: (_, sent) => {
+    const last = sent.at(-1)!;
+    return last.kind === 'icmp' && (last.type === 4 || last.type === 5);
+  },
+  'unrelated-error': isUnrelated,
+  'icmp-query': (_, sent) => {
+    const last = sent.at(-1)!;
+    return last.kind === 'echo' && last.type !== 8;
+  },
+  'implausible-rst': isImplausible,
+  'invalid-state': isInvalidState,
+  'midstream-egress': isMidstream,
+  // The first piece is refused, and each copy of it; the sum of the whole is not known by then.
+  'refused-pieces': ({ kubetun, kernel }, sent) =>
+    !!sent.at(-1)!.pieces && [...kubetun, ...kernel].every((line) => / made icmp 3\/3 /.test(line)),
+  'invalid-refused': ({ kind, decided }) => kind === 'flows' && decided === 'invalid-state',
 };
+
+/** Pieces that leave one behind, or that may meet one of an earlier datagram. */
+function isIncomplete({ kind, decided }: Difference, sent: Step[]): boolean {
+  const last = sent.at(-1)!;
+  const { idOf } = last;
+  const isReused = sent.some(
+    ({ pieces, idOf: other }, i) =>
+      i < sent.length - 1 && pieces && idOf !== undefined && (i === idOf || other === idOf),
+  );
+  const left = isReused || sent.some(({ pieces }) => pieces && !isWhole(pieces));
+  if (kind === 'flows') return left;
+  return left && last.kind === 'udp' && (!!last.pieces || decided !== null);
+}
+
+/** An ICMP error about what the kernel does not track: never sent, of a flow that is gone, cut short. */
+function isUnrelated({ sequence, kernel, kubetun, flows }: Difference, sent: Step[]): boolean {
+  const last = sent.at(-1)!;
+  if (last.kind !== 'icmp' || kernel.length > 0 || kubetun.length !== 1) return false;
+  const [line] = kubetun as [string];
+  const { client, server } = sequence.route;
+  const place = last.from === 'client' ? client : last.from === 'server' ? server : 'internet';
+  // The edge lets by what quotes a node's packet, which the kernel's edge knows by its own table.
+  if (place === 'internet' && !TO_SENDER.test(line)) return /quote\[\S+ proto=\d+\]/.test(line);
+  const [, src, dst, sport, dport] = QUOTED.exec(line) ?? [];
+  return !src || !flows.at(-1)!.some((flow) => flow.includes(`${dst}:${dport}>${src}:${sport}`));
+}
+
+/** Addresses and ports of a quote of TCP or UDP. */
+const QUOTED = /quote\[([\d.]+)>([\d.]+) proto=(?:6|17) .*?(\w+)>(\w+)(?: bad-header-sum)?\]/;
+
+/** The kernel closes by an RST that the datapath does not believe, or the other way around. */
+function isImplausible(difference: Difference, sent: Step[]): boolean {
+  const { kind, kernel, kubetun, flows } = difference;
+  const last = sent.at(-1)!;
+  if (kind !== 'flows' || last.kind !== 'tcp' || (last.flags & RST) === 0) return false;
+  const open = (lines: string[]) => lines.filter((line) => !line.endsWith(' CLOSE'));
+  const known = flows
+    .at(-1)!
+    .filter((line) => !isHostFlow(line))
+    .sort();
+  const isKept = (lines: string[]) => lines.join() === known.join();
+  const history = historyOf(difference);
+  const isExact = isExactReset(history);
+  const isShared = hasSeveral(history);
+  if (isKept(kubetun) && isPart(open(kernel), open(kubetun))) return isShared || !isExact;
+  // With the next byte of its sender it closes here; the kernel wants the last acknowledged one.
+  return isKept(kernel) && isPart(open(kubetun), open(kernel)) && (isShared || isExact);
+}
 
 /** One side has fewer lines, and no others. */
 function isPart(a: string[], b: string[]): boolean {
@@ -105,9 +141,10 @@ function isPart(a: string[], b: string[]): boolean {
   return fewer.every((line) => more.includes(line));
 }
 
-/** In order and without overlap. */
+/** Every byte once, copies of pieces left out. */
 function isWhole(pieces: Piece[]): boolean {
-  const sorted = [...pieces].sort(([a], [b]) => a - b);
+  const unique = new Map(pieces.map((piece) => [piece.join(), piece]));
+  const sorted = [...unique.values()].sort(([a], [b]) => a - b);
   if (!sorted.at(-1)![2]) return false;
   return sorted.every(([at], i) => {
     const before = sorted[i - 1];
@@ -119,13 +156,9 @@ function isWhole(pieces: Piece[]): boolean {
  * The kernel does not translate what its conntrack calls invalid: such a packet goes where it is
  * addressed, or is refused. The datapath translates it, and its flow stays as it is.
  */
-function isInvalidState(
-  { sequence, kind, step, kubetun, kernel }: Difference,
-  sent: Step[],
-): boolean {
-  const last = sent.at(-1)!;
-  if (kind !== 'packets' || last.kind !== 'tcp' || (last.flags === SYN && last.from === 'client'))
-    return false;
+function isInvalidState(difference: Difference): boolean {
+  const { sequence, kind, step, kubetun, kernel } = difference;
+  if (kind !== 'packets' || !isInvalid(historyOf(difference))) return false;
   const own = ` id=${step + 1} `;
   const [line] = kubetun;
   const { client, server } = sequence.route;
@@ -134,6 +167,23 @@ function isInvalidState(
   if (kubetun.length === 0 && kernel.length === 1) return isAstray(kernel[0]!);
   if (kubetun.length !== 1 || !line!.includes(own) || kernel.length > 1) return false;
   return kernel.every((other) => / made tcp .* flags=(4|20) /.test(other) || other.includes(own));
+}
+
+/** The twin drops what would need a masquerade and is no SYN, until its flow is answered. */
+function isMidstream({ kind, kubetun, kernel, flows }: Difference, sent: Step[]): boolean {
+  const last = sent.at(-1)!;
+  if (kind !== 'packets' || last.kind !== 'tcp' || last.flags === SYN) return false;
+  const tcp = flows.at(-1)!.filter((line) => line.includes(' tcp '));
+  return (
+    kernel.length === 0 &&
+    kubetun.length === 1 &&
+    kubetun[0]!.startsWith('internet: ') &&
+    tcp.some((line) => line.endsWith(' SYN_SENT'))
+  );
+}
+
+function historyOf({ sequence: { route, steps }, step, flows }: Difference): History {
+  return { route, sent: steps.slice(0, step + 1), flows };
 }
 
 /** An untranslated connection of the node itself: `NODE PROTO SRC:P>DST:P reply SRC:P>DST:P`. */

@@ -21,6 +21,13 @@ export class PortNames {
     });
   }
 
+  copy(): PortNames {
+    const copy = new PortNames([], []);
+    for (const [port, name] of this.#names) copy.#names.set(port, name);
+    copy.#chosen = this.#chosen;
+    return copy;
+  }
+
   of(port: number): string {
     const known = this.#names.get(port);
     if (known !== undefined) return known;

@@ -25,8 +25,8 @@ IP_PROTOCOL = 52
 NETLINK_NETFILTER = 12
 ETH_P_IP = 0x0800
 ICMP, TCP, UDP = 1, 6, 17
-# What the node's own processes talk to: the API server, the health port.
-OWN_PORTS = {6443, 10256}
+# What the node's own processes talk to: the API server, health ports.
+OWN_PORTS = {6443, 10256, 32000}
 # Linux SO_MARK: the rules that silence a node's kernel let these packets pass.
 OWN_MARK = 0x100
 BUFFER_BYTES = 32 << 20

@@ -8,7 +8,7 @@ import {
   portsOf,
   type Sequence,
 } from './batch.ts';
-import { classOf, decidedBy } from './decided.ts';
+import { classOf } from './decided.ts';
 import { Choices } from './random.ts';
 import { ROUTES } from './routes.ts';
 import { endLabs, FORGOTTEN_MS, Twins } from './twins.ts';
@@ -22,6 +22,8 @@ export interface RunOptions {
   route?: string;
   /** Examples of each class that are told. */
   show: number;
+  /** Also those that do not happen again. */
+  showChances?: boolean;
   tell: (line: string) => void;
 }
 
@@ -33,11 +35,15 @@ export interface Summary {
   seconds: number;
   /** Outside the list of decided ones. */
   differences: number;
-  decided: Record<string, number>;
+  decided: Record<string, { met: number; ended: number }>;
+  /** Differences that were not there when their sequence was sent again, by class. */
+  chances: Record<string, number>;
   classes: { name: string; count: number; replay: string }[];
 }
 
 const TELL_EVERY_MS = 5000;
+/** A sequence that differs is sent again so often. */
+const REPEATS = 2;
 
 /** The sequence of a seed. The route takes part: each has its own walks. */
 export function makeSequence(seed: number, routeName?: string): Sequence {
@@ -73,7 +79,8 @@ class Run {
   readonly #twins: Twins;
   readonly #options: RunOptions;
   readonly #classes = new Map<string, Difference[]>();
-  readonly #decided: Record<string, number> = {};
+  readonly #decided: Batch['decided'] = {};
+  readonly #chances: Record<string, number> = {};
   #port: number = FIRST_PORT;
   #turnedAt = Date.now();
   #steps = 0;
@@ -93,9 +100,7 @@ class Run {
       const all = Array.from({ length: count }, (_, i) => makeSequence(seed + done + i, route));
       for (const { steps } of all) this.#steps += steps.length;
       const first = await this.#batch(all);
-      // What does not happen again was a matter of time, not of the walk.
-      const again = first.length > 0 ? await this.#batch(first.map((d) => d.sequence)) : [];
-      for (const difference of again) this.#note(difference);
+      for (const difference of await this.#repeat(first)) this.#note(difference);
       done += count;
       if (Date.now() - told < TELL_EVERY_MS && done < seeds) continue;
       told = Date.now();
@@ -104,6 +109,26 @@ class Run {
       );
     }
     return this.#summary((Date.now() - began) / 1000);
+  }
+
+  /** What does not happen each time was a matter of chance: a lost packet, a port chosen twice. */
+  async #repeat(differences: Difference[]): Promise<Difference[]> {
+    let left = differences;
+    for (let i = 0; i < REPEATS && left.length > 0; i++) {
+      const again = await this.#batch(left.map(({ sequence }) => sequence));
+      const still = new Set(again.map(({ sequence }) => sequence));
+      for (const difference of left) {
+        if (!still.has(difference.sequence)) this.#noteChance(difference);
+      }
+      left = again;
+    }
+    return left;
+  }
+
+  #noteChance(difference: Difference): void {
+    const name = classOf(difference);
+    this.#chances[name] = (this.#chances[name] ?? 0) + 1;
+    if (this.#options.showChances) this.#tell(`once: ${name}`, difference);
   }
 
   async #batch(sequences: Sequence[]): Promise<Difference[]> {
@@ -120,15 +145,14 @@ class Run {
     const batch = new Batch(this.#twins, sequences, first);
     const differences = await batch.run();
     this.#packets += batch.packets;
+    for (const [name, { met, ended }] of Object.entries(batch.decided)) {
+      const sum = this.#decided[name] ?? { met: 0, ended: 0 };
+      this.#decided[name] = { met: sum.met + met, ended: sum.ended + ended };
+    }
     return differences;
   }
 
   #note(difference: Difference): void {
-    const decided = decidedBy(difference);
-    if (decided) {
-      this.#decided[decided] = (this.#decided[decided] ?? 0) + 1;
-      return;
-    }
     const name = classOf(difference);
     const known = this.#classes.get(name) ?? [];
     known.push(difference);
@@ -163,10 +187,13 @@ class Run {
     );
     for (const { name, count, replay } of classes)
       tell(`${String(count).padStart(6)} ${name}\n       ${replay}`);
-    for (const [name, count] of Object.entries(this.#decided))
-      tell(`${String(count).padStart(6)} decided: ${name}`);
+    for (const [name, count] of Object.entries(this.#chances))
+      tell(`${String(count).padStart(6)} not when sent again: ${name}`);
+    for (const [name, { met, ended }] of Object.entries(this.#decided))
+      tell(`${String(met).padStart(6)} decided: ${name}, which ended ${ended} sequences`);
     const { packets, steps } = { packets: this.#packets, steps: this.#steps };
-    return { sequences, steps, packets, seconds, differences, decided: this.#decided, classes };
+    const [decided, chances] = [this.#decided, this.#chances];
+    return { sequences, steps, packets, seconds, differences, decided, chances, classes };
   }
 }
 

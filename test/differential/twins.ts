@@ -244,9 +244,12 @@ table ip silent {
 }
 `;
 
-/** A node's kernel refuses what its sockets do not expect. Crafted packets carry a mark. */
+/**
+ * A node's kernel refuses what its sockets do not expect, on ports of clients and of masquerades.
+ * Crafted packets carry a mark.
+ */
 function silentNode(address: string): string {
-  const ports = CLIENT_PORTS.join('-');
+  const ports = `{ ${CLIENT_PORTS.join('-')}, 40000-65535 }`;
   return `
 table ip silent {
   chain out {

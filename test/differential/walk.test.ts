@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import type { Difference } from './batch.ts';
 import { craft, words } from './craft.ts';
 import { decidedBy, withoutDecided } from './decided.ts';
 import { describePacket, PortNames } from './describe.ts';
@@ -70,29 +71,80 @@ describe('pieces', () => {
 
 describe('decisions', () => {
   const sequence = makeSequence(1, 'pod-service-remote');
-  const difference = (step: Step, kubetun: string[], kernel: string[]) => ({
-    ...{ sequence: { ...sequence, steps: [step] }, step: 0, kind: 'packets' as const },
-    ...{ kubetun, kernel },
+  const difference = (
+    steps: Step[],
+    kubetun: string[],
+    kernel: string[],
+    more: Partial<Difference> = {},
+  ): Difference => ({
+    ...{ sequence: { ...sequence, steps }, step: steps.length - 1, kind: 'packets' },
+    ...{ kubetun, kernel, decided: null, flows: steps.map(() => []), ...more },
   });
-  const udp: Step = { kind: 'udp', from: 'client', data: 1 };
+  const segment = (from: 'client' | 'server', flags: number, seq: number, ack = 0): Step => ({
+    ...{ kind: 'tcp', from, flags, seq, ack, data: 0 },
+  });
+  const flow = (state: string) =>
+    `node1 tcp 10.244.1.2:client0>10.96.1.1:80 reply 10.244.2.2:8080>10.244.1.2:client0 ${state}`;
+  const OPEN = [segment('client', 2, 99), segment('server', 18, 499, 100)];
+  const STATES = [[], [flow('SYN_SENT')]];
 
   test('another endpoint, another TTL and a lost packet are differences', () => {
+    const udp: Step = { kind: 'udp', from: 'client', data: 1 };
     const line = 'c: 10.244.1.2>10.244.2.2 ttl=62 tos=0 len=29 off=0 id=1 udp client0>8080';
     for (const other of [line.replace('2.2', '2.3'), line.replace('62', '61')]) {
-      const left = withoutDecided(difference(udp, [line], [other]));
+      const left = withoutDecided(difference([udp], [line], [other]));
       assert.notDeepEqual(left.kubetun, left.kernel);
       assert.equal(decidedBy(left), null);
     }
-    assert.equal(decidedBy(difference(udp, [], [line])), null);
+    assert.equal(decidedBy(difference([udp], [], [line])), null);
   });
 
-  test('the kernel may refuse what does not fit its state, the datapath may not', () => {
-    const fin: Step = { kind: 'tcp', from: 'client', flags: 17, seq: 1, ack: 1, data: 0 };
-    const passed = ['c: 10.244.1.2>10.244.2.2 ttl=62 id=1 tcp client0>8080 flags=17'];
+  test('the kernel may refuse a segment that its state makes invalid, the datapath may not', () => {
+    const steps = [...OPEN, segment('client', 17, 100, 500)];
+    const passed = ['c: 10.244.1.2>10.244.2.2 ttl=62 id=3 tcp client0>8080 flags=17'];
     const refused = [
       'a: 10.96.1.1>10.244.1.2 ttl=* made tcp 80>client0 seq=1 ack=0 flags=4 window=0',
     ];
-    assert.equal(decidedBy(difference(fin, passed, refused)), 'invalid-state');
-    assert.equal(decidedBy(difference(fin, refused, passed)), null);
+    const at = (state: string) => ({ flows: [...STATES, [flow(state)]] });
+    assert.equal(decidedBy(difference(steps, passed, refused, at('SYN_SENT'))), 'invalid-state');
+    assert.equal(decidedBy(difference(steps, passed, refused, at('ESTABLISHED'))), null);
+    assert.equal(decidedBy(difference(steps, refused, passed, at('SYN_SENT'))), null);
+  });
+
+  test('an RST may count for the kernel alone only when its number is not exact', () => {
+    const fate = (seq: number) =>
+      decidedBy(
+        difference([...OPEN, segment('client', 4, seq)], [flow('SYN_RECV')], [flow('CLOSE')], {
+          ...{ kind: 'flows', flows: [...STATES, [flow('SYN_RECV')]] },
+        }),
+      );
+    assert.equal(fate(70_100), 'implausible-rst');
+    assert.equal(fate(100), null);
+  });
+
+  test('a datagram whose pieces are all there must arrive, in any order and with copies', () => {
+    const fate = (...pieces: Piece[]) => {
+      const udp: Step = { kind: 'udp', from: 'client', data: 24, pieces };
+      return decidedBy(difference([udp], [], ['c: 10.244.1.2>10.244.2.2 id=1 udp']));
+    };
+    const [first, second]: Piece[] = [
+      [0, 16, false],
+      [16, 16, true],
+    ];
+    assert.equal(fate(second!, first!), null);
+    assert.equal(fate(first!, second!, first!), null);
+    assert.equal(fate(first!), 'incomplete-datagram');
+    assert.equal(fate(first!, [8, 24, true]), 'incomplete-datagram');
+  });
+
+  test('an error that quotes what a flow has sent must arrive', () => {
+    const error = (quote: 'received' | 'none'): Step => ({
+      ...{ kind: 'icmp', from: 'server', type: 3, code: 1, word: 0, quote, quoteBytes: 28 },
+    });
+    const line = (quote: string) => [`a: 10.244.2.2>10.244.1.2 id=1 icmp 3/1 quote[${quote}]`];
+    const fate = (step: Step, quote: string) =>
+      decidedBy(difference([step], line(quote), [], { flows: [[flow('ESTABLISHED')]] }));
+    assert.equal(fate(error('none'), ''), 'unrelated-error');
+    assert.equal(fate(error('received'), '10.244.1.2>10.244.2.2 proto=6 client0>8080'), null);
   });
 });

@@ -1,0 +1,162 @@
+// What the kernel's connection tracking makes of a TCP segment: net/netfilter/nf_conntrack_proto_tcp.c,
+// written down once more without any of the datapath's code.
+import { PLACES, type Route } from './routes.ts';
+import { ACK, FIN, RST, type Step, SYN } from './walk.ts';
+
+type TcpStep = Step & { kind: 'tcp' };
+type Index = 'syn' | 'synack' | 'fin' | 'ack' | 'rst';
+
+const STATES = [
+  ...['NONE', 'SYN_SENT', 'SYN_RECV', 'ESTABLISHED', 'FIN_WAIT', 'CLOSE_WAIT', 'LAST_ACK'],
+  ...['TIME_WAIT', 'CLOSE', 'SYN_SENT2'],
+];
+
+/**
+ * What a segment is in each of STATES, by who opened the flow: invalid (x), let by without counting
+ * (i), or counted.
+ */
+const MOVES: Record<'opener' | 'other', Record<Index, string>> = {
+  opener: {
+    ...{ syn: '..iiiii...', synack: 'xx.xxxxxx.', fin: 'xx.......x' },
+    ...{ ack: '.x.......x', rst: 'x.........' },
+  },
+  other: {
+    ...{ syn: 'x.xxxxx.x.', synack: 'x.iiiiiii.', fin: 'xx.......x' },
+    ...{ ack: 'xi.......i', rst: 'x.........' },
+  },
+};
+/** As the datapath's LEAP_MAX: more than any window. */
+const LEAP_MAX = 1 << 24;
+
+/** What a sequence has sent, and the flows that the kernel had before each step. */
+export interface History {
+  route: Route;
+  sent: Step[];
+  flows: string[][];
+}
+
+/** As the kernel's tcp_valid_flags, without PSH. */
+export function areFlagsValid(flags: number): boolean {
+  return FLAGS_VALID.has(flags & 0b110111);
+}
+
+const URG = 32;
+const FLAGS_VALID = new Set([
+  ...[SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG, ACK, ACK | URG],
+]);
+
+function indexOf(flags: number): Index {
+  if (flags & RST) return 'rst';
+  if (flags & SYN) return flags & ACK ? 'synack' : 'syn';
+  return flags & FIN ? 'fin' : 'ack';
+}
+
+/**
+ * True if the last step is a TCP segment that the kernel calls invalid: by the table of states in one
+ * of the flows before it, or as an RST from before what its receiver has acknowledged.
+ */
+export function isInvalid(history: History): boolean {
+  const last = history.sent.at(-1)!;
+  if (last.kind !== 'tcp') return false;
+  if (movesOf(history).includes('x')) return true;
+  if ((last.flags & RST) === 0) return false;
+  return history.sent.some(
+    ({ from, ...step }) =>
+      from !== last.from &&
+      step.kind === 'tcp' &&
+      (step.flags & ACK) !== 0 &&
+      isBefore(last.seq, step.ack),
+  );
+}
+
+/** True if the sequence has more than one connection, which share their history here. */
+export function hasSeveral({ sent }: History): boolean {
+  return sent.some(({ other, port }) => other || port);
+}
+
+/** What the last segment is in each of the flows before it. */
+function movesOf({ route, sent, flows }: History): string[] {
+  const last = sent.at(-1) as TcpStep;
+  const index = indexOf(last.flags);
+  const tcp = flows.at(-1)!.filter((line) => line.includes(' tcp '));
+  if (tcp.length === 0) return [MOVES.opener[index][0]!];
+  return tcp.map((line) => {
+    const state = STATES.indexOf(line.split(' ').at(-1)!);
+    return MOVES[isByOpener(route, last, line) ? 'opener' : 'other'][index][state]!;
+  });
+}
+
+/** True if the flow was opened by the end that has sent the segment. */
+function isByOpener({ server, port }: Route, { from }: Step, line: string): boolean {
+  const isServers = line.split(' ')[2]!.startsWith(`${PLACES[server]}:${port}>`);
+  return isServers === (from === 'server');
+}
+
+/**
+ * True if an RST is what one that answers or aborts carries: its sender's next byte, or the highest
+ * byte that its peer has acknowledged. While a SYN is unanswered, the end that has sent it carries
+ * the byte behind it, and the other one acknowledges it.
+ */
+export function isExactReset(history: History): boolean {
+  const { route, sent, flows } = history;
+  const last = sent.at(-1) as TcpStep;
+  const { next, acked, peerNext } = learn(history);
+  const tcp = flows.at(-1)!.filter((line) => line.includes(' tcp '));
+  if (tcp.every((line) => line.endsWith(' SYN_SENT'))) {
+    if (tcp.some((line) => isByOpener(route, last, line))) return last.seq === next;
+    return (last.flags & ACK) !== 0 && last.ack === peerNext;
+  }
+  return last.seq === next || last.seq === acked;
+}
+
+interface Learned {
+  /** Behind the furthest byte of the last step's sender, and what its peer has acknowledged. */
+  next?: number;
+  acked?: number;
+  peerNext?: number;
+}
+
+/** What the segments before the last step have shown, as far as they count. */
+function learn({ route, sent, flows }: History): Learned {
+  const learned: Learned = {};
+  const { from } = sent.at(-1)!;
+  let syn: TcpStep | null = null;
+  sent.slice(0, -1).forEach((step, i) => {
+    if (step.kind !== 'tcp' || step.flags & RST || !areFlagsValid(step.flags)) return;
+    // What is refused is not tracked.
+    if (route.name === 'refused' && step.from === 'client') return;
+    const before = { route, sent: sent.slice(0, i + 1), flows: flows.slice(0, i + 1) };
+    const moves = movesOf(before);
+    const isSyn = (step.flags & SYN) !== 0;
+    // Both ends agree on a SYN that was let by.
+    const isAnswer = moves.includes('i') && !!syn && step.ack === endOf(syn) && isSyn;
+    if (isAnswer) learned[step.from === from ? 'peerNext' : 'next'] = step.ack;
+    if (!moves.includes('x')) syn = isSyn && !(step.flags & ACK) ? step : null;
+    if (!isAnswer && moves.some((move) => move !== '.')) return;
+    if (learned.next === undefined) {
+      // The first segment tells of both ends, as far as it goes.
+      const [own, peer] = step.from === from ? [step.seq, step.ack] : [step.ack, step.seq];
+      Object.assign(learned, { next: own, acked: own, peerNext: peer });
+    }
+    if (step.from !== from) {
+      learned.peerNext = isSyn ? endOf(step) : further(learned.peerNext, endOf(step));
+      if (step.flags & ACK) learned.acked = isSyn ? step.ack : further(learned.acked, step.ack);
+      return;
+    }
+    learned.next = isSyn ? endOf(step) : further(learned.next, endOf(step));
+    if (isSyn) learned.acked = step.seq;
+  });
+  return learned;
+}
+
+function further(from: number | undefined, to: number): number {
+  if (from === undefined) return to;
+  const ahead = (to - from) | 0;
+  return ahead > 0 && ahead < LEAP_MAX ? to : from;
+}
+
+function endOf({ seq, data, flags }: TcpStep): number {
+  return (seq + data + (flags & SYN ? 1 : 0) + (flags & FIN ? 1 : 0)) >>> 0;
+}
+
+const isBefore = (a: number, b: number): boolean => ((a - b) | 0) < 0;

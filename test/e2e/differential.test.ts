@@ -1,0 +1,28 @@
+// Random sequences of packets through the datapath and the kernel: a short run of
+// `npm run differential`.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BATCH_MAX } from '../differential/batch.ts';
+import { runDifferential } from '../differential/run.ts';
+import { assertGone } from '../support/lab.ts';
+
+const LAB = 'e2e-diff';
+const SEEDS = 8 * BATCH_MAX;
+
+test('no sequence differs from the kernel outside the list of decided differences', async (t) => {
+  const told: string[] = [];
+  const summary = await runDifferential({
+    ...{ lab: LAB, seeds: SEEDS, seed: 1, show: 2 },
+    tell: (line) => told.push(line),
+  });
+  const { sequences, differences, steps, packets, seconds, decided } = summary;
+  t.diagnostic(`${steps} steps, ${packets} arrivals, ${Math.round(seconds)} s`);
+  // Each difference is told with its seed and the command that repeats it.
+  assert.equal(differences, 0, told.join('\n'));
+  assert.equal(sequences, SEEDS);
+  // Walks reach their ends: a comparison that gives up early finds nothing.
+  const ended = Object.values(decided).reduce((sum, one) => sum + one.ended, 0);
+  assert.ok(ended < SEEDS / 8, `${ended} sequences ended by a decision`);
+  assert.ok(packets > 3 * SEEDS, `${packets} packets arrived on both sides`);
+  for (const side of ['dp', 'nf']) assertGone(`${LAB}-${side}`);
+});
