@@ -119,8 +119,7 @@ test('a policy that comes back begins to count at nought', () => {
   assert.deepEqual([dropped(), dropped()], [1, 2]);
   enforce(t, named);
   assert.equal(dropped(), 3, 'it is still the same');
-  const nothing = { active: false, pods: null, rules: null };
-  t.writer.publish(change({ policy: { generation: ++generation, ...nothing } }));
+  enforce(t, named, { active: false, pods: null, rules: null });
   enforce(t, named);
   assert.equal(dropped(), 1);
 });
@@ -318,9 +317,7 @@ test('a change of policies reaches an established connection at its next packet,
   assert.equal(t.one(answer()).verdict, 'forward');
   assert.equal(t.one(ack()).verdict, 'forward');
   enforce(t, rules([]));
-  t.writer.publish(
-    change({ policy: { generation: ++generation, active: false, pods: null, rules: null } }),
-  );
+  enforce(t, rules([]), { active: false, pods: null, rules: null });
   assert.equal(t.one(ack()).verdict, 'forward', 'no policy any more');
 });
 
@@ -365,11 +362,10 @@ test('a pod is added, changed and taken away alone', () => {
     enforce(t, rules([]), { pods: null, podChanges: { put, gone }, rules: null });
     return [direct(), syn('10.244.1.9:1', `${BACKEND}:1`)].map((p) => t.one(p).verdict);
   };
-  const client = pod('10.244.1.9', { peer: CLIENT_PEER });
+  const [client, other] = [CLIENT_PEER, 0].map((peer) => pod('10.244.1.9', { peer }));
   assert.deepEqual(verdictsAfter([], []), ['forward', 'policy-unknown']);
-  assert.deepEqual(verdictsAfter([client], []), ['forward', 'forward']);
-  const other = { ...client, peer: 0 };
-  assert.deepEqual(verdictsAfter([other], [addr(POD)]), ['policy-unknown', 'policy-ingress']);
+  assert.deepEqual(verdictsAfter([client!], []), ['forward', 'forward']);
+  assert.deepEqual(verdictsAfter([other!], [addr(POD)]), ['policy-unknown', 'policy-ingress']);
 });
 
 test('another image without a change of policies judges nothing again', () => {
