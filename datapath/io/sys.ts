@@ -44,6 +44,7 @@ const SO_REUSEADDR = 2;
 export const POLLIN = 1;
 
 const cOpen = libc.func('int open(const char *path, int flags, int mode)');
+const cMkfifo = libc.func('int mkfifo(const char *path, unsigned int mode)');
 const cIoctl = libc.func('int ioctl(int fd, unsigned long request, uint8_t *arg)');
 const cIoctlNumber = libc.func('ioctl', 'int', ['int', 'unsigned long', 'unsigned long']);
 const cMmap = libc.func('void *mmap(void *at, size_t n, int prot, int flags, int fd, int64_t off)');
@@ -108,6 +109,11 @@ export function openFile(
   const access = (o.readOnly ? O_RDONLY : O_RDWR) | (o.noFollow ? O_NOFOLLOW : 0);
   const flags = access | O_CLOEXEC | more;
   return must('open', path, cOpen(path, flags, 0o600));
+}
+
+/** Makes a named pipe; the umask takes rights off the mode. Throws SystemError. */
+export function makeFifo(path: string, mode: number): void {
+  must('mkfifo', path, cMkfifo(path, mode));
 }
 
 export function closeFile(fd: number): void {

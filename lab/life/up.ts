@@ -89,6 +89,7 @@ async function make(
       supervisor: null,
       ephemeral,
       internet: null,
+      logWriter: null,
       apiPort: 0,
     });
     takenBack.plan = applyPlan(planLab(lab, topology));

@@ -1,5 +1,5 @@
 import { endProcesses, type ProcessId } from '../host/process.ts';
-import { removeLogs } from './logs.ts';
+import { removeLogs } from '../logs/files.ts';
 import { clearPodNetwork } from './network.ts';
 import { type PodRecord, readPodRecords, removePodRecord } from './records.ts';
 import { removeVolumes } from './volumes/volumes.ts';

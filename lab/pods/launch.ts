@@ -1,12 +1,11 @@
 // How a container of a pod comes to run: what it is given, and its log.
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 import type { ProcessId } from '../host/process.ts';
+import { logName } from '../logs/files.ts';
 import type { Launched } from './container-context.ts';
 import type { Given } from './downward.ts';
 import { buildEnv, envSources, expand } from './env.ts';
-import { keepPreviousLog } from './logs.ts';
 import type { PodContext } from './pod.ts';
-import { logPath } from './records.ts';
 import { startContainer } from './sandbox.ts';
 import { serviceEnv } from './service-env.ts';
 import { fetchSources } from './sources.ts';
@@ -44,7 +43,6 @@ export async function launchContainer(
   const folder = volumesFolder(stateDir, uid);
   const mounts = mountsOf(spec, pod.spec?.volumes ?? [], folder, env);
   const sandbox = await pad.sandbox();
-  keepPreviousLog(stateDir, namespace, name, spec.name);
   pad.onStarting();
   try {
     const { hostname, hosts, resolv } = surroundings;
@@ -52,7 +50,7 @@ export async function launchContainer(
       ...{ sandbox, hostname, hosts, resolv, projectRoot, stateDir, env, mounts },
       argv: argv.map((word) => expand(word, env)),
       workingDir: spec.workingDir || '/',
-      logFile: logPath(stateDir, namespace, name, spec.name),
+      logName: logName(namespace, name, spec.name),
     });
     parent.unref();
     const onExit: Launched['onExit'] = (tell) => {

@@ -1,5 +1,5 @@
 // What runs of a pod, on disk: whoever comes later finds its processes by it.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ProcessId } from '../host/process.ts';
 import { writeAtomic } from '../state/record.ts';
@@ -54,26 +54,4 @@ export function readPodRecords(stateDir: string): PodRecord[] {
     .map((file) => file.slice(0, -'.json'.length).split('_') as [string, string])
     .map(([namespace, name]) => readPodRecord(stateDir, namespace, name))
     .filter((record) => record !== null);
-}
-
-/** Where the output of the container before the last restart is. */
-export function previousLogPath(
-  stateDir: string,
-  namespace: string,
-  pod: string,
-  container: string,
-): string {
-  return `${logPath(stateDir, namespace, pod, container)}.1`;
-}
-
-/** Where the output of a container goes. */
-export function logPath(
-  stateDir: string,
-  namespace: string,
-  pod: string,
-  container: string,
-): string {
-  const logs = join(stateDir, 'logs');
-  mkdirSync(logs, { recursive: true });
-  return join(logs, `${namespace}_${pod}_${container}.log`);
 }

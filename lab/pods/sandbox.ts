@@ -1,10 +1,11 @@
 // A pod's own process, network and host name, and the processes that run in it.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { KubetunError } from '../../datapath/error.ts';
 import { identify, type ProcessId } from '../host/process.ts';
+import { openLog } from '../logs/open.ts';
 import { namespacePath } from '../state/names.ts';
 import type { Mount } from './volumes/mounts.ts';
 
@@ -55,7 +56,7 @@ export interface ContainerStart extends RootFiles {
   argv: string[];
   env: Record<string, string>;
   workingDir: string;
-  logFile: string;
+  logName: string;
   mounts: Mount[];
 }
 
@@ -85,7 +86,7 @@ export async function startContainer(start: ContainerStart): Promise<Container> 
     ...['/usr/bin/unshare', '--mount', '--', '/bin/sh'],
     ...[...rootArgs(start, start.workingDir, start.mounts), ...start.argv],
   ];
-  const log = openSync(start.logFile, 'a', 0o640);
+  const log = await openLog(start.stateDir, start.logName);
   try {
     const parent = spawn('/usr/bin/nsenter', args, {
       detached: true,

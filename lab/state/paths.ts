@@ -19,7 +19,7 @@ export function recordPath(lab: string): string {
 
 /** Everything that a lab has in its folder. */
 const LAB_FILES =
-  /^(lab\.json(\.new)?|kubeconfig(\.new)?|pods\.socket|.+\.sock|(supervisor|internet)\.log(\.1)?|agents|api|arenas?|logs|pki|pods|scratch|volumes)$/;
+  /^(lab\.json(\.new)?|kubeconfig(\.new)?|pods\.socket|.+\.sock|supervisor\.log(\.1)?|agents|api|arenas?|logs|pki|pods|scratch|volumes)$/;
 
 /**
  * True if a lab's folder is there, and really a lab's, also without its record: an empty one is taken for one that
@@ -61,10 +61,6 @@ export function supervisorLogPath(lab: string): string {
 
 export function agentLogPath(lab: string, node: string): string {
   return join(stateDir(lab), 'agents', `${node}.log`);
-}
-
-export function internetLogPath(lab: string): string {
-  return join(stateDir(lab), 'internet.log');
 }
 
 /**

@@ -20,6 +20,8 @@ export interface LabRecord {
   ephemeral: boolean;
   /** The server in the internet. */
   internet: ProcessId | null;
+  /** The writer of its containers' logs. */
+  logWriter: ProcessId | null;
   /** Port of the API server on loopback of the root namespace; 0 until it is known. */
   apiPort: number;
 }

@@ -3,7 +3,6 @@ import type { Logger } from 'pino';
 import { CLOUD, stateDir } from '../../control/cli/options.ts';
 import { connectKube } from '../../control/kube/client.ts';
 import { identify } from '../host/process.ts';
-import { capLogs } from '../pods/logs.ts';
 import { startPodRunner } from '../pods/runner.ts';
 import { serveStreams } from '../pods/stream/server.ts';
 import { namespaceOf } from '../state/names.ts';
@@ -13,10 +12,8 @@ import { dnsAddress } from '../topology/topology.ts';
 import { AgentKeeper } from './agents.ts';
 import { startLabApi } from './api.ts';
 import { keepInternet } from './internet.ts';
+import { keepLogWriter } from './log-writer.ts';
 import { markNodeReady, registerNode } from './nodes.ts';
-
-/** How often logs are looked at that may have grown too long. */
-const LOGS_MS = 1000;
 
 /** How far a supervisor has come, for whoever waits. */
 export type Stage =
@@ -64,19 +61,21 @@ export async function startSupervisor(
     },
   });
   for (const { name } of [...record.topology.nodes, { name: CLOUD }]) agents.keep(name);
+  const leaveLogWriter = keepLogWriter(lab, (error) =>
+    log.error({ why: error.message }, 'no writer of logs'),
+  );
   const leaveInternet = keepInternet(lab, (error) =>
     log.error({ why: error.message }, 'no server in the internet'),
   );
   const streams = await serveStreams(kubeletSocketPath(lab), stateDir(lab), (error, what) =>
     log.error({ what, why: String(error) }, 'the streams of pods could not answer'),
   );
-  const logs = setInterval(() => capLogs(stateDir(lab)), LOGS_MS);
   const runner = await startPodRunner(podRunnerOptions(record, kube, log));
   return {
     async stop() {
       agents.stop();
       leaveInternet();
-      clearInterval(logs);
+      leaveLogWriter();
       await streams.close();
       await runner.stop();
       kube.close();

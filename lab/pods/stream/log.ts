@@ -1,15 +1,15 @@
-// What a container has said, from its log file. Lines have no times: the file is what the container wrote, and nothing
-// stands between them.
-import { closeSync, createReadStream, fstatSync, openSync, readSync } from 'node:fs';
+// Answers to a request for a container's log.
+import { existsSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
-import { pipeline, type Writable } from 'node:stream';
+import { pipeline, Readable, type Writable } from 'node:stream';
 import { isAlive, type ProcessId } from '../../host/process.ts';
-import { logPath, previousLogPath } from '../records.ts';
+import { type LogRun, logName, pipePath, runsOf } from '../../logs/files.ts';
+import { formatTime } from '../../logs/format.ts';
+import { type ReadOptions, readLog } from '../../logs/reader.ts';
 import { containerOf, StreamError, type StreamRequest } from './request.ts';
 
-const POLL_MS = 100;
-const CHUNK_BYTES = 64 * 1024;
-const NEWLINE = 10;
+/** How long the last words of a container that has ended are waited for. */
+const DRAIN_MS_MAX = 2000;
 
 /** Answers a request for a log, and follows it if it is asked to until the container ends. Throws StreamError. */
 export function streamLog(
@@ -17,136 +17,89 @@ export function streamLog(
   request: StreamRequest,
   response: ServerResponse,
 ): void {
-  const { namespace, pod, query } = request;
-  const container = query.get('container') ?? '';
-  for (const option of ['timestamps', 'sinceSeconds', 'sinceTime']) {
-    if (!['', 'false', null].includes(query.get(option))) {
-      const message = `${option}: the lab's logs have no times; leave --timestamps and --since out`;
-      throw new StreamError(400, message);
-    }
-  }
-  requireCount(query, 'limitBytes', 1);
-  requireCount(query, 'tailLines', 0);
-  const isPrevious = query.get('previous') === 'true';
-  const path = (isPrevious ? previousLogPath : logPath)(stateDir, namespace, pod, container);
-  const fd = openLog(path);
+  const options = readOptions(request.query);
+  const isPrevious = request.query.get('previous') === 'true';
+  const isFollowed = request.query.get('follow') === 'true';
+  const log = runOf(stateDir, request, isPrevious);
+  const process = isPrevious ? null : containerOf(stateDir, request);
   response.writeHead(200, { 'content-type': 'text/plain' });
-  if (fd === null) return void response.end();
-  const start = tailOffset(fd, query.get('tailLines'));
-  const process = containerOf(stateDir, request);
-  if (query.get('follow') !== 'true' || isPrevious || !process) {
-    const end = start + limitOf(query) - 1;
-    // A client that goes before the end takes the file's descriptor with it.
-    return void pipeline(createReadStream(path, { fd, start, end }), response, () => {});
-  }
-  response.flushHeaders();
-  follow(new Log(fd, start, limitOf(query)), process, response);
+  if (!log) return void response.end();
+  if (isFollowed) response.flushHeaders();
+  const isWritten = untilWritten(log, process);
+  const isOver = () => (!isFollowed && process !== null && isAlive(process)) || isWritten();
+  answer(log, { ...options, isOver }, response);
 }
 
-/** Writes what a container says from now on, until it ends or nobody reads. */
+/** Writes what a container says from now on, until it ends or there is no reader. */
 export function followLog(
   stateDir: string,
-  { namespace, pod, query }: StreamRequest,
+  request: StreamRequest,
   process: ProcessId,
   reader: Writable,
 ): void {
-  const fd = openLog(logPath(stateDir, namespace, pod, query.get('container') ?? ''));
-  if (fd === null) return void reader.end();
-  follow(new Log(fd, fstatSync(fd).size, Number.POSITIVE_INFINITY), process, reader);
+  const log = runOf(stateDir, request, false);
+  if (!log) return void reader.end();
+  const options = { since: '', timestamps: false, bytesMax: Number.POSITIVE_INFINITY };
+  answer(log, { ...options, tailLines: 0, isOver: untilWritten(log, process) }, reader);
 }
 
-function follow(log: Log, process: ProcessId, response: Writable): void {
-  const pump = () => {
-    // Looked at first, so that its last words are copied.
-    const ended = !isAlive(process);
-    // A client that reads slowly is waited for.
-    if (response.writableNeedDrain) return;
-    if (log.copyTo(response) && !(ended && !response.writableNeedDrain)) return;
-    // What is said from now on nobody is told.
-    clearInterval(timer);
-    response.removeListener('drain', pump);
-    response.end();
+function answer(log: LogRun, options: Omit<ReadOptions, 'signal'>, reader: Writable): void {
+  const gone = new AbortController();
+  reader.once('close', () => gone.abort());
+  const text = readLog(log, { ...options, signal: gone.signal });
+  pipeline(Readable.from(text, { objectMode: false }), reader, () => {});
+}
+
+/** The run of a container that is meant; null if there was none. */
+function runOf(
+  stateDir: string,
+  { namespace, pod, query }: StreamRequest,
+  isPrevious: boolean,
+): LogRun | null {
+  const name = logName(namespace, pod, query.get('container') ?? '');
+  const run = runsOf({ stateDir, name }).at(isPrevious ? -2 : -1);
+  return run === undefined ? null : { stateDir, name, run };
+}
+
+/** Answers true once a process has ended and what it said is in the log. Without a process it has ended before. */
+function untilWritten(log: LogRun, process: ProcessId | null): () => boolean {
+  let endedMs: number | null = null;
+  return () => {
+    if (process && isAlive(process)) return false;
+    endedMs ??= Date.now();
+    // What it has left behind may hold the pipe.
+    return !existsSync(pipePath(log)) || Date.now() - endedMs > DRAIN_MS_MAX;
   };
-  const timer = setInterval(pump, POLL_MS);
-  response.on('drain', pump);
-  response.once('close', () => {
-    clearInterval(timer);
-    log.close();
-  });
-  pump();
 }
 
-class Log {
-  readonly #fd: number;
-  #offset: number;
-  #left: number;
-
-  constructor(fd: number, offset: number, limit: number) {
-    this.#fd = fd;
-    this.#offset = offset;
-    this.#left = limit;
+/** Throws StreamError for a value that is none. */
+function readOptions(query: URLSearchParams): Omit<ReadOptions, 'signal' | 'isOver'> {
+  const seconds = readCount(query, 'sinceSeconds', 1);
+  const time = query.get('sinceTime');
+  if (seconds !== null && time !== null) {
+    throw new StreamError(400, 'sinceSeconds, sinceTime: at most one of the two may be given');
   }
-
-  /** Writes what is new; false once the limit is reached. */
-  copyTo(response: Writable): boolean {
-    // It was cut, being too long: it begins anew.
-    if (fstatSync(this.#fd).size < this.#offset) this.#offset = 0;
-    while (this.#left > 0) {
-      const chunk = Buffer.alloc(Math.min(CHUNK_BYTES, this.#left));
-      const bytes = readSync(this.#fd, chunk, 0, chunk.length, this.#offset);
-      if (bytes === 0) return true;
-      this.#offset += bytes;
-      this.#left -= bytes;
-      if (!response.write(chunk.subarray(0, bytes))) return true;
-    }
-    return false;
+  const timeMs = time === null ? null : Date.parse(time);
+  if (Number.isNaN(timeMs)) {
+    const wanted = 'must be a time like 2026-01-31T12:00:00Z';
+    throw new StreamError(400, `sinceTime: Invalid value: ${JSON.stringify(time)}: ${wanted}`);
   }
-
-  close(): void {
-    closeSync(this.#fd);
-  }
+  const sinceMs = seconds === null ? timeMs : Math.max(0, Date.now() - seconds * 1000);
+  return {
+    since: sinceMs === null ? '' : formatTime(sinceMs),
+    timestamps: query.get('timestamps') === 'true',
+    bytesMax: readCount(query, 'limitBytes', 1) ?? Number.POSITIVE_INFINITY,
+    tailLines: readCount(query, 'tailLines', 0),
+  };
 }
 
-function openLog(path: string): number | null {
-  try {
-    return openSync(path, 'r');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
-    throw error;
-  }
-}
-
-/** Throws StreamError unless an option is left out or a whole number that is not below `least`. */
-function requireCount(query: URLSearchParams, option: string, least: number): void {
+/** Null if an option is left out. Throws StreamError unless it is a whole number that is not below `least`. */
+function readCount(query: URLSearchParams, option: string, least: number): number | null {
   const text = query.get(option);
-  if (text === null || (/^\d{1,15}$/.test(text) && Number(text) >= least)) return;
+  if (text === null) return null;
+  if (/^\d{1,15}$/.test(text) && Number(text) >= least) return Number(text);
   throw new StreamError(
     400,
     `${option}: Invalid value: ${JSON.stringify(text)}: must be at least ${least}`,
   );
-}
-
-function limitOf(query: URLSearchParams): number {
-  const text = query.get('limitBytes');
-  return text === null ? Number.POSITIVE_INFINITY : Number(text);
-}
-
-/** Where the last so many lines begin; everything without a number. */
-function tailOffset(fd: number, lines: string | null): number {
-  const { size } = fstatSync(fd);
-  if (lines === null) return 0;
-  let left = Number(lines);
-  if (left === 0) return size;
-  // The end of the last line is not the beginning of another one.
-  for (let end = size; end > 0; ) {
-    const begin = Math.max(0, end - CHUNK_BYTES);
-    const chunk = Buffer.alloc(end - begin);
-    readSync(fd, chunk, 0, chunk.length, begin);
-    for (let i = chunk.length - 1; i >= 0; i--) {
-      if (chunk[i] !== NEWLINE || begin + i === size - 1) continue;
-      if (--left === 0) return begin + i + 1;
-    }
-    end = begin;
-  }
-  return 0;
 }

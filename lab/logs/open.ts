@@ -1,0 +1,43 @@
+// The beginning of a run: its pipe is made, and a writer has taken it.
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+import { KubetunError } from '../../datapath/error.ts';
+import { makeFifo } from '../../datapath/io/sys.ts';
+import { filePath, type LogRun, nextRun, pipePath, pipesFolder } from './files.ts';
+
+const TAKEN_MS_MAX = 5000;
+const POLL_MS = 5;
+/** A container's user may open its `/dev/stdout`; no user of the machine reaches the folder. */
+const PIPE_MODE = 0o622;
+
+/**
+ * Makes the pipe of another run and opens it for a process's output. The descriptor can be read from as well: as long as
+ * the container has it, a writer that dies ends neither the pipe nor what is in it. Throws SystemError, or Node's.
+ */
+export function openPipe(stateDir: string, name: string): { fd: number; log: LogRun } {
+  mkdirSync(pipesFolder(stateDir), { recursive: true, mode: 0o700 });
+  const log = nextRun({ stateDir, name });
+  const path = pipePath(log);
+  makeFifo(path, PIPE_MODE);
+  chmodSync(path, PIPE_MODE);
+  return { fd: openSync(path, 'r+'), log };
+}
+
+/** The same, for a process that may end at once: a writer has the pipe before. Throws KubetunError KT_LOG_WRITER. */
+export async function openLog(stateDir: string, name: string): Promise<number> {
+  const { fd, log } = openPipe(stateDir, name);
+  const until = Date.now() + TAKEN_MS_MAX;
+  while (!existsSync(filePath(log, 0))) {
+    if (Date.now() > until) {
+      closeSync(fd);
+      rmSync(pipePath(log), { force: true });
+      throw new KubetunError(
+        'KT_LOG_WRITER',
+        `the log ${name} is not written: no log writer has opened it within ${TAKEN_MS_MAX / 1000} s`,
+        "make room on the disk of the lab's state, and see supervisor.log there",
+      );
+    }
+    await setTimeout(POLL_MS);
+  }
+  return fd;
+}

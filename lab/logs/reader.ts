@@ -1,0 +1,124 @@
+// What a run of a container has said, over all of its files.
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+import { fileNumbers, filePath, type LogRun } from './files.ts';
+import { type DecodeOptions, Decoder, endsInPiece, skipLinesBack, wholeEntries } from './format.ts';
+
+const POLL_MS = 100;
+/** More than an entry has. */
+const CHUNK_BYTES = 256 * 1024;
+
+export interface ReadOptions extends DecodeOptions {
+  /** Begins with the last so many lines; null is the beginning. */
+  tailLines: number | null;
+  /** True once nothing more will be said. What was said until then is read. */
+  isOver: () => boolean;
+  /** Ends a reader that waits. */
+  signal: AbortSignal;
+}
+
+/** Yields the text of a log, in pieces, until it is over. The last lines are those of the time of the call. */
+export function readLog(log: LogRun, options: ReadOptions): AsyncGenerator<Buffer> {
+  const entries = new EntryReader(log, options.tailLines);
+  // A generator that was never asked for anything does not close it.
+  options.signal.addEventListener('abort', () => entries.close(), { once: true });
+  return read(entries, options);
+}
+
+async function* read(entries: EntryReader, options: ReadOptions): AsyncGenerator<Buffer> {
+  const decoder = new Decoder(options);
+  try {
+    while (!options.signal.aborted) {
+      // Asked first, so that the last words are read.
+      const isOver = options.isOver();
+      for (let some = entries.next(); some && !options.signal.aborted; some = entries.next()) {
+        const text = decoder.decode(some);
+        if (text.length > 0) yield text;
+        if (decoder.isOver) return;
+      }
+      if (isOver) return;
+      await setTimeout(POLL_MS);
+    }
+  } finally {
+    entries.close();
+  }
+}
+
+/** Reads entries from file to file. A file that is removed while it is read is read to its end. */
+class EntryReader {
+  readonly #log: LogRun;
+  #number = -1;
+  #fd = -1;
+  #offset = 0;
+
+  constructor(log: LogRun, tailLines: number | null) {
+    this.#log = log;
+    if (tailLines !== null) this.#skipTo(tailLines);
+  }
+
+  /** Whole entries; null if there are no more for now. */
+  next(): Buffer | null {
+    for (;;) {
+      const some = this.#read();
+      if (some) return some;
+      const later = fileNumbers(this.#log).find((number) => number > this.#number);
+      if (later === undefined) return null;
+      // It was made after the file before had its last entry, which may have come since.
+      const rest = this.#read();
+      if (rest) return rest;
+      this.#open(later, 0);
+    }
+  }
+
+  close(): void {
+    if (this.#fd >= 0) closeSync(this.#fd);
+    this.#fd = -1;
+  }
+
+  #read(): Buffer | null {
+    if (this.#fd < 0) return null;
+    const chunk = Buffer.allocUnsafe(
+      Math.min(CHUNK_BYTES, fstatSync(this.#fd).size - this.#offset),
+    );
+    const bytes = readSync(this.#fd, chunk, 0, chunk.length, this.#offset);
+    const whole = wholeEntries(chunk.subarray(0, bytes));
+    this.#offset += whole.length;
+    return whole.length > 0 ? whole : null;
+  }
+
+  /** False if the file is gone: its successors are there. */
+  #open(number: number, offset: number): void {
+    this.close();
+    this.#number = number;
+    this.#offset = offset;
+    try {
+      this.#fd = openSync(filePath(this.#log, number), 'r');
+    } catch (error) {
+      // It was removed just now: the next one is there.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    }
+  }
+
+  /** Goes to where the last so many lines begin. One that is not at its end yet is a line. */
+  #skipTo(lines: number): void {
+    const numbers = fileNumbers(this.#log).reverse();
+    let left = lines;
+    for (const number of numbers) {
+      const entries = wholeEntries(readOrEmpty(filePath(this.#log, number)));
+      if (lines === 0) return this.#open(number, entries.length);
+      if (number === numbers[0] && endsInPiece(entries)) left--;
+      const found = skipLinesBack(entries, left);
+      if (found.offset >= 0) return this.#open(number, found.offset);
+      left = found.left;
+    }
+  }
+}
+
+function readOrEmpty(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch {
+    // It was removed just now, being the oldest.
+    return Buffer.alloc(0);
+  }
+}
