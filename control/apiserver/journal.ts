@@ -48,6 +48,9 @@ export interface Restored {
 /** A snapshot is begun when this many lines, and so many times as many as there are objects, have gathered. */
 const LINES_MIN = 20_000;
 const LINES_PER_OBJECT = 4;
+/** The same for the size of the file: by this much, and so many times as much as the last snapshot had. */
+const BYTES_MIN = 64 * 1024 * 1024;
+const BYTES_PER_BYTE = 4;
 /** Versions left free after a loss: more than the lines that were lost can have held. */
 const VERSIONS_SKIPPED = 1000;
 /** Of a snapshot, between two requests. */
@@ -74,8 +77,11 @@ export class Journal {
   /** What the file tells of writes; let go of when it has been asked for. */
   #past: Pick<Restored, 'writes' | 'since'> = { writes: [], since: 0 };
   #snapshot: Snapshot | null = null;
-  /** No snapshot before there are so many lines: one has failed. */
+  /** Size of the last snapshot; 0 in a file that was there. */
+  #bytesLive = 0;
+  /** No snapshot before there are so many lines, or so many bytes: one has failed. */
   #linesPut = 0;
+  #bytesPut = 0;
 
   private constructor(path: string, lines: number) {
     this.#path = path;
@@ -136,8 +142,14 @@ export class Journal {
     this.#take(entry);
     this.#lines++;
     this.#snapshot?.late.push(entry);
-    const enough = Math.max(LINES_MIN, this.#live.size * LINES_PER_OBJECT, this.#linesPut);
-    if (this.#lines > enough && !this.#snapshot) this.#beginSnapshot();
+    if (this.#isLong() && !this.#snapshot) this.#beginSnapshot();
+  }
+
+  /** Most of it is of objects that were written again or are gone. */
+  #isLong(): boolean {
+    const lines = Math.max(LINES_MIN, this.#live.size * LINES_PER_OBJECT, this.#linesPut);
+    const bytes = Math.max(BYTES_MIN, this.#bytesLive * BYTES_PER_BYTE, this.#bytesPut);
+    return this.#lines > lines || this.#end > bytes;
   }
 
   close(): void {
@@ -227,7 +239,9 @@ export class Journal {
     this.#end = size;
     this.#isTorn = false;
     this.#lines = lines + late.length + 1;
+    this.#bytesLive = size;
     this.#linesPut = 0;
+    this.#bytesPut = 0;
     this.#snapshot = null;
   }
 
@@ -236,6 +250,7 @@ export class Journal {
     console.error(`journal: no snapshot of ${this.#path}: ${(error as Error).message}`);
     this.#endSnapshot();
     this.#linesPut = this.#lines + LINES_MIN;
+    this.#bytesPut = this.#end + BYTES_MIN;
   }
 
   #endSnapshot(): void {

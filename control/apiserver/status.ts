@@ -69,6 +69,19 @@ export interface ResourceName {
   kind: string;
 }
 
+/** What a write to a disk without room fails with: the disk, the user's share of it, or a limit of file sizes is full. */
+const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
+
+/** A write that the journal did not take. */
+export function journalUnwritable({ code = '', message }: NodeJS.ErrnoException): StatusError {
+  const why = `the write is not kept, as the journal cannot be written: ${message}`;
+  if (!NO_ROOM.has(code)) {
+    return new StatusError(500, 'InternalError', `Internal error occurred: ${why}`);
+  }
+  const next = "make room on the disk of the API server's state, then write again";
+  return new StatusError(507, 'InsufficientStorage', `${why}: ${next}`);
+}
+
 function qualified({ plural, group }: ResourceName): string {
   return group === '' ? plural : `${plural}.${group}`;
 }

@@ -4,10 +4,10 @@ import type { KubeObject, ObjectMeta } from './object.ts';
 import {
   alreadyExists,
   conflict,
+  journalUnwritable,
   MODIFIED,
   notFound,
   type ResourceName,
-  StatusError,
 } from './status.ts';
 
 export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
@@ -185,13 +185,12 @@ export class Store {
     return shelf;
   }
 
-  /** Throws StatusError InternalError where the journal cannot be written: then nothing has happened. */
+  /** Throws StatusError 507 or 500 where the journal cannot be written: then nothing has happened. */
   #keep(kind: string, key: string, version: number, object: KubeObject | null): void {
     try {
       this.#journal?.append(kind, key, version, object);
     } catch (error) {
-      const why = `the write is not kept, as the journal cannot be written: ${(error as Error).message}`;
-      throw new StatusError(500, 'InternalError', `Internal error occurred: ${why}`);
+      throw journalUnwritable(error as NodeJS.ErrnoException);
     }
   }
 

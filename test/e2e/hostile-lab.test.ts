@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { connectKube } from '../../control/kube/client.ts';
+import { KubeStatusError } from '../../control/kube/error.ts';
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 import { isAlive, type ProcessId } from '../../lab/host/process.ts';
 import { volumesFolder } from '../../lab/pods/volumes/volumes.ts';
@@ -137,6 +139,24 @@ describe('a pod of a lab', () => {
   });
 });
 
+/** Writes objects until one is refused as there is no room; the message of the refusal. */
+async function writeUntilRefused(kubeconfig: string): Promise<string> {
+  const kube = connectKube(kubeconfig);
+  try {
+    for (let i = 0; i < 10; i++) {
+      const metadata = { namespace: 'default', name: `large-${i}` };
+      await kube.create('ConfigMap', { metadata, data: { a: 'x'.repeat(500_000) } });
+    }
+    return 'none was refused';
+  } catch (error) {
+    assert.ok(error instanceof KubeStatusError);
+    assert.deepEqual([error.status, error.reason], [507, 'InsufficientStorage']);
+    return error.message;
+  } finally {
+    kube.close();
+  }
+}
+
 describe('a lab', () => {
   afterEach(() => {
     kubetun('lab', 'down', '--lab', NAME);
@@ -200,6 +220,7 @@ describe('a lab', () => {
       const [first, second] = [agentOf('node1'), agentOf('node2')];
       const fill = ['if=/dev/zero', `of=${join(folder, 'fill')}`, 'bs=64k'];
       assert.notEqual(spawnSync('dd', fill).status, 0, 'the disk is full');
+      assert.match(await writeUntilRefused(join(state, 'kubeconfig')), /ENOSPC.*: make room/);
       // Its end is a line in the supervisor's log, and its successor needs a record.
       process.kill(second.pid, 'SIGKILL');
       await setTimeout(2000);

@@ -91,12 +91,9 @@ test('a full disk refuses writes and nothing else; with room again they go on, a
       if (code === 201) kept.add(`m${i}`);
       else {
         refused.add(`m${i}`);
-        assert.equal(code, 500);
-        assert.equal(body.reason, 'InternalError');
-        assert.match(
-          body.message,
-          /the write is not kept, as the journal cannot be written: EFBIG/,
-        );
+        assert.equal(code, 507);
+        assert.equal(body.reason, 'InsufficientStorage');
+        assert.match(body.message, /EFBIG.*: make room on the disk of the API server's state/);
       }
     }
     assert.ok(kept.size > 10);
@@ -110,7 +107,7 @@ test('a full disk refuses writes and nothing else; with room again they go on, a
       ...service('big', { clusterIP: '10.96.0.77' }),
       metadata: { name: 'big', annotations: { a: 'x'.repeat(4000) } },
     };
-    assert.equal((await call(server, 'POST', SERVICES, big, {})).code, 500);
+    assert.equal((await call(server, 'POST', SERVICES, big, {})).code, 507);
     execFileSync('prlimit', ['--pid', String(server.child.pid), '--fsize=unlimited']);
     for (const name of refused) {
       assert.equal((await call(server, 'POST', CONFIGMAPS, map(name), {})).code, 201, name);

@@ -271,3 +271,26 @@ test('a server that was ended and started again goes on: objects, addresses, wat
     await second.close();
   }
 });
+
+test('a snapshot is due by bytes too: large objects that are written again do not fill the disk', async () => {
+  const path = fresh();
+  const { store, journal } = open(path);
+  const large = (n: number): KubeObject => ({
+    metadata: { name: 'x', namespace: 'a', annotations: { n: `${n}${'x'.repeat(1 << 20)}` } },
+  });
+  store.create('pods', large(0));
+  for (let n = 1; n <= 70; n++) store.update('pods', large(n));
+  for (let turns = 0; statSync(path).size > 32 << 20; turns++) {
+    assert.ok(turns < 10_000, 'no snapshot came');
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  const version = store.resourceVersion;
+  journal.close();
+  const again = open(path);
+  assert.deepEqual(
+    again.store.get('pods', 'a', 'x')?.metadata.annotations,
+    large(70).metadata.annotations,
+  );
+  assert.equal(again.store.resourceVersion, version);
+  again.journal.close();
+});
