@@ -1,7 +1,8 @@
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 import { KubetunError } from '../../datapath/error.ts';
+import { makeFolder } from '../serve/folder.ts';
 import { guardRequests, guardServer } from '../serve/guard.ts';
 import type { Log } from './publisher.ts';
 
@@ -35,7 +36,7 @@ export async function serveAdmin(path: string, routes: AdminRoutes, log: Log): P
     guardRequests((request, response) => answer(routes, request, response), onFailure),
   );
   try {
-    mkdirSync(dirname(requireSocketPath(path)), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(requireSocketPath(path)), 0o700);
     rmSync(path, { force: true });
     await listen(server, path);
     chmodSync(path, 0o600);

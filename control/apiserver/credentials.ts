@@ -1,11 +1,12 @@
 // A certificate authority of one server, its certificate, and the token of its clients.
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
 import { KubetunError } from '../../datapath/error.ts';
+import { makeFolder } from '../serve/folder.ts';
 
 export interface Credentials {
   /** PEM. */
@@ -30,7 +31,7 @@ export function ensureCredentials(folder: string, hosts: string[]): Credentials 
 }
 
 function makeCredentials(folder: string, hosts: string[]): void {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder, 0o700);
   const path = (name: string) => join(folder, name);
   const names = hosts.map((host) => `${isIPv4(host) ? 'IP' : 'DNS'}:${host}`).join(',');
   openssl([
@@ -90,7 +91,7 @@ export function writeKubeconfig(
 }
 
 function writePrivate(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   writeFileSync(`${path}.new`, text, { mode: 0o600 });
   renameSync(`${path}.new`, path);
 }

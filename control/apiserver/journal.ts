@@ -4,13 +4,13 @@ import {
   fstatSync,
   fsync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   renameSync,
   rmSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeFolder } from '../serve/folder.ts';
 import { type Entry, formatLine, readJournal } from './journal-file.ts';
 import type { KubeObject } from './object.ts';
 
@@ -97,7 +97,7 @@ export class Journal {
    * @param isExpected there was a journal before.
    */
   static open(path: string, isExpected = false, onLoss: (message: string) => void = warn): Journal {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    makeFolder(dirname(path), 0o700);
     const { entries, bad } = readJournal(path, isExpected, onLoss);
     const journal = new Journal(path, entries.length);
     journal.#past.since = (entries[0]?.version ?? 1) - 1;

@@ -1,10 +1,11 @@
 // Bringing a lab up: check everything first, then network, supervisor, nodes, manifests; on failure leave nothing.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { CLOUD, stateDir } from '../../control/cli/options.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
+import { makeFolder } from '../../control/serve/folder.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { namespacesOfLab } from '../host/namespaces.ts';
 import { identify, isAlive, processesWithVariable } from '../host/process.ts';
@@ -24,7 +25,8 @@ import {
   SUPERVISOR_ENTRY,
   supervisorLogPath,
 } from '../state/paths.ts';
-import { type LabRecord, readRecord, updateRecord, writeRecord } from '../state/record.ts';
+import { type LabRecord, readRecord, writeRecord } from '../state/record.ts';
+import { updateRecord } from '../state/update.ts';
 import type { SupervisorMessage } from '../supervisor/main.ts';
 import { defaultTopology, type Topology } from '../topology/topology.ts';
 import { takeDown } from './down.ts';
@@ -79,7 +81,7 @@ async function make(
 ): Promise<void> {
   const takenBack = takeBackOnSignal(lab);
   try {
-    mkdirSync(stateDir(lab), { recursive: true, mode: 0o755 });
+    makeFolder(stateDir(lab), 0o755);
     writeRecord({
       lab,
       topology,

@@ -1,7 +1,8 @@
 // Where the logs of a lab lie. A log belongs to a container; each start of that is a run, with a pipe until the run ends and
 // with files that become full one after the other: `logs/NAME/RUN-NUMBER.log`, `logs/pipes/NAME_RUN`.
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../../control/serve/folder.ts';
 
 /** A file of this size is followed by another one: a kubelet's containerLogMaxSize. */
 export const FILE_BYTES_MAX = 10 * 1024 * 1024;
@@ -61,7 +62,7 @@ export function runsOf(log: Pick<LogRun, 'stateDir' | 'name'>): number[] {
 /** Makes room for another run: of the earlier ones only the last is kept. */
 export function nextRun(log: Pick<LogRun, 'stateDir' | 'name'>): LogRun {
   const folder = logFolder(log);
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const runs = runsOf(log);
   const last = runs.at(-1) ?? 0;
   for (const [run, number] of filesOf(log)) {

@@ -1,6 +1,7 @@
 // The beginning of a run: its pipe is made, and a writer has taken it.
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, openSync, rmSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
+import { makeFolder } from '../../control/serve/folder.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { makeFifo } from '../../datapath/io/sys.ts';
 import { filePath, type LogRun, nextRun, pipePath, pipesFolder } from './files.ts';
@@ -15,7 +16,7 @@ const PIPE_MODE = 0o622;
  * the container has it, a writer that dies ends neither the pipe nor what is in it. Throws SystemError, or Node's.
  */
 export function openPipe(stateDir: string, name: string): { fd: number; log: LogRun } {
-  mkdirSync(pipesFolder(stateDir), { recursive: true, mode: 0o700 });
+  makeFolder(pipesFolder(stateDir), 0o700);
   const log = nextRun({ stateDir, name });
   const path = pipePath(log);
   makeFifo(path, PIPE_MODE);

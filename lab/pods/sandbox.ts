@@ -1,8 +1,9 @@
 // A pod's own process, network and host name, and the processes that run in it.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, readFileSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { makeFolder } from '../../control/serve/folder.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { identify, type ProcessId } from '../host/process.ts';
 import { openLog } from '../logs/open.ts';
@@ -63,7 +64,7 @@ export interface ContainerStart extends RootFiles {
 /** The arguments of root.sh up to the command. */
 function rootArgs(files: RootFiles, workingDir: string, mounts: Mount[]): string[] {
   const { hostname, hosts, resolv, projectRoot, stateDir } = files;
-  mkdirSync(join(stateDir, 'scratch'), { recursive: true });
+  makeFolder(join(stateDir, 'scratch'));
   const lines = mounts.map(
     ({ readOnly, source, target }) => `${readOnly ? 'ro' : 'rw'}\t${source}\t${target}`,
   );

@@ -1,6 +1,7 @@
 // The record of a lab on disk: what it is made of and which processes run it.
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeFolder } from '../../control/serve/folder.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import type { ProcessId } from '../host/process.ts';
 import type { Topology } from '../topology/topology.ts';
@@ -46,12 +47,6 @@ export function writeRecord(record: LabRecord): void {
   writeAtomic(recordPath(record.lab), `${JSON.stringify(record, null, 2)}\n`);
 }
 
-/** Changes some fields of a lab's record. */
-export function updateRecord(lab: string, change: Partial<LabRecord>): void {
-  const record = readRecord(lab);
-  if (record) writeRecord({ ...record, ...change });
-}
-
 /** The record of a lab that is there. Throws KubetunError KT_LAB_DOWN. */
 export function requireLab(lab: string): LabRecord {
   const record = readRecord(lab);
@@ -65,7 +60,7 @@ export function requireLab(lab: string): LabRecord {
 
 /** A reader sees the old text or the new one, never half of it. */
 export function writeAtomic(path: string, text: string, mode = 0o644): void {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   writeFileSync(`${path}.new`, text, { mode });
   renameSync(`${path}.new`, path);
 }

@@ -1,6 +1,6 @@
 // One agent per node, and one for the cloud: started, watched, started again.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import type { ProxyKind } from '../../control/agent/proxy.ts';
@@ -13,6 +13,7 @@ import {
   SNAT_PORT_MIN,
 } from '../../control/compile/node-entry.ts';
 import { bypassLines } from '../../control/node/bypass.ts';
+import { makeFolder } from '../../control/serve/folder.ts';
 import { ipBatch } from '../host/ip.ts';
 import { identify, isAlive, type ProcessId } from '../host/process.ts';
 import { CLOCK } from '../pods/clock.ts';
@@ -180,7 +181,7 @@ async function isAgentReady(lab: string, node: string, agent: ProcessId): Promis
 
 function spawnAgent(lab: string, node: string, topology: Topology): ChildProcess {
   const logPath = agentLogPath(lab, node);
-  mkdirSync(dirname(logPath), { recursive: true });
+  makeFolder(dirname(logPath));
   const logFd = openSync(logPath, 'a', 0o640);
   const args = [
     `--net=${namespacePath(namespaceOf(lab, node))}`,

@@ -1,7 +1,8 @@
 // Processes of a lab that outlive its supervisor: found again by the lab's record, started again when they end.
 import type { ChildProcess } from 'node:child_process';
 import { identify, isAlive } from '../host/process.ts';
-import { type LabRecord, readRecord, updateRecord } from '../state/record.ts';
+import { type LabRecord, readRecord } from '../state/record.ts';
+import { updateRecord } from '../state/update.ts';
 
 const LOOK_MS = 1000;
 

@@ -1,8 +1,8 @@
 // The process that writes the logs of all containers of a lab.
 import { spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { stateDir } from '../../control/cli/options.ts';
+import { makeFolder } from '../../control/serve/folder.ts';
 import { pipesFolder } from '../logs/files.ts';
 import { PROJECT_ROOT } from '../state/paths.ts';
 import { keepProcess } from './keep.ts';
@@ -12,7 +12,7 @@ const ENTRY = 'lab/logs/main.ts';
 /** Returns what stops the look. */
 export function keepLogWriter(lab: string, onError: (error: Error) => void): () => void {
   const start = () => {
-    mkdirSync(pipesFolder(stateDir(lab)), { recursive: true, mode: 0o700 });
+    makeFolder(pipesFolder(stateDir(lab)), 0o700);
     const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1'];
     return spawn(process.execPath, [...flags, join(PROJECT_ROOT, ENTRY), lab, stateDir(lab)], {
       ...{ detached: true, cwd: '/', stdio: ['ignore', 'inherit', 'inherit'] },

@@ -1,8 +1,9 @@
 // The volumes of a pod on disk. They are made once: what changes in a ConfigMap later does not reach them.
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { KubeClient } from '../../../control/kube/client.ts';
 import type { Pod } from '../../../control/kube/kinds.ts';
+import { makeFolder } from '../../../control/serve/folder.ts';
 import type { Given } from '../downward.ts';
 import { fetchSources } from '../sources.ts';
 import { MountError, type Volume, volumeFiles, volumeSources } from './files.ts';
@@ -21,7 +22,7 @@ export async function makeVolumes(
 ): Promise<void> {
   // Files in it may be Secrets. A container reaches its own by a mount, past this folder.
   const all = dirname(folder);
-  mkdirSync(all, { recursive: true, mode: 0o700 });
+  makeFolder(all, 0o700);
   chmodSync(all, 0o700);
   for (const volume of pod.spec?.volumes ?? []) {
     try {
@@ -43,12 +44,12 @@ async function makeVolume(
   const namespace = pod.metadata?.namespace ?? 'default';
   const sources = await fetchSources(kube, namespace, volumeSources(volume));
   const files = volumeFiles(volume, pod, given, sources);
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   // Containers may run as anybody, and a mask of this process is not theirs.
   chmodSync(folder, volume.emptyDir ? 0o777 : 0o755);
   for (const { path, data, mode } of files) {
     const file = join(folder, path);
-    mkdirSync(dirname(file), { recursive: true });
+    makeFolder(dirname(file));
     writeFileSync(file, data);
     chmodSync(file, mode);
   }

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { makeFolder } from '../../../../control/serve/folder.ts';
+
+const root = join(import.meta.dirname, '../../../..');
+const HANG_MS = 60_000;
+
+describe('a folder', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'kubetun-folder-'));
+  after(() => rmSync(folder, { recursive: true }));
+
+  test('is made with those above it, and may be there', () => {
+    const path = join(folder, 'a/b/c');
+    makeFolder(path, 0o700);
+    makeFolder(path, 0o755);
+    assert.equal(statSync(path).mode & 0o777, 0o700);
+    assert.equal(statSync(join(folder, 'a')).mode & 0o777, 0o700);
+    symlinkSync(path, join(folder, 'link'));
+    makeFolder(join(folder, 'link'));
+  });
+
+  test('is refused where there is a file, or where folders cannot be', () => {
+    writeFileSync(join(folder, 'file'), '');
+    assert.throws(() => makeFolder(join(folder, 'file')), { code: 'EEXIST' });
+    assert.throws(() => makeFolder(join(folder, 'file/x')), { code: 'ENOTDIR' });
+    assert.throws(() => makeFolder('/proc/nope'), { code: 'ENOENT' });
+    assert.throws(() => makeFolder('/proc/nope/x/y'), { code: 'ENOENT' });
+  });
+
+  test('that cannot be made for the admin socket ends an agent with one line', () => {
+    const script = `
+      import { serveAdmin } from '${root}/control/agent/admin.ts';
+      import { pino } from 'pino';
+      await serveAdmin('/proc/nope/x.sock', {}, pino()).catch((e) => console.log(e.message));`;
+    const flags = ['--disable-warning=ExperimentalWarning', '--input-type=module-typescript'];
+    const { stdout, error } = spawnSync(process.execPath, [...flags, '-e', script], {
+      ...{ cwd: root, encoding: 'utf8', timeout: HANG_MS, killSignal: 'SIGKILL' },
+    });
+    assert.equal(error, undefined);
+    assert.equal(stdout, 'the admin socket /proc/nope/x.sock cannot be made (ENOENT)\n');
+  });
+});
