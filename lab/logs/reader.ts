@@ -1,5 +1,5 @@
 // What a run of a container has said, over all of its files.
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { fileNumbers, filePath, type LogRun } from './files.ts';
 import { type DecodeOptions, Decoder, endsInPiece, skipLinesBack, wholeEntries } from './format.ts';
@@ -11,15 +11,15 @@ const CHUNK_BYTES = 256 * 1024;
 export interface ReadOptions extends DecodeOptions {
   /** Begins with the last so many lines; null is the beginning. */
   tailLines: number | null;
-  /** True once nothing more will be said. What was said until then is read. */
-  isOver: () => boolean;
+  /** True once nothing more will be said. What was said until then is read. Null reads what is there at the call. */
+  isOver: (() => boolean) | null;
   /** Ends a reader that waits. */
   signal: AbortSignal;
 }
 
 /** Yields the text of a log, in pieces, until it is over. The last lines are those of the time of the call. */
 export function readLog(log: LogRun, options: ReadOptions): AsyncGenerator<Buffer> {
-  const entries = new EntryReader(log, options.tailLines);
+  const entries = new EntryReader(log, options.tailLines, options.isOver === null);
   // A generator that was never asked for anything does not close it.
   options.signal.addEventListener('abort', () => entries.close(), { once: true });
   return read(entries, options);
@@ -30,7 +30,7 @@ async function* read(entries: EntryReader, options: ReadOptions): AsyncGenerator
   try {
     while (!options.signal.aborted) {
       // Asked first, so that the last words are read.
-      const isOver = options.isOver();
+      const isOver = options.isOver?.() ?? true;
       for (let some = entries.next(); some && !options.signal.aborted; some = entries.next()) {
         const text = decoder.decode(some);
         if (text.length > 0) yield text;
@@ -50,9 +50,16 @@ class EntryReader {
   #number = -1;
   #fd = -1;
   #offset = 0;
+  /** Where it ends: in a log that grows faster than it is read, only this is an end. */
+  readonly #lastNumber: number = Number.POSITIVE_INFINITY;
+  readonly #lastSize: number = 0;
 
-  constructor(log: LogRun, tailLines: number | null) {
+  constructor(log: LogRun, tailLines: number | null, isBounded: boolean) {
     this.#log = log;
+    if (isBounded) {
+      this.#lastNumber = fileNumbers(log).at(-1) ?? 0;
+      this.#lastSize = sizeOf(filePath(log, this.#lastNumber));
+    }
     if (tailLines !== null) this.#skipTo(tailLines);
   }
 
@@ -62,7 +69,7 @@ class EntryReader {
       const some = this.#read();
       if (some) return some;
       const later = fileNumbers(this.#log).find((number) => number > this.#number);
-      if (later === undefined) return null;
+      if (later === undefined || this.#number >= this.#lastNumber) return null;
       // It was made after the file before had its last entry, which may have come since.
       const rest = this.#read();
       if (rest) return rest;
@@ -77,16 +84,15 @@ class EntryReader {
 
   #read(): Buffer | null {
     if (this.#fd < 0) return null;
-    const chunk = Buffer.allocUnsafe(
-      Math.min(CHUNK_BYTES, fstatSync(this.#fd).size - this.#offset),
-    );
+    const size = this.#number === this.#lastNumber ? this.#lastSize : fstatSync(this.#fd).size;
+    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, Math.max(0, size - this.#offset)));
     const bytes = readSync(this.#fd, chunk, 0, chunk.length, this.#offset);
     const whole = wholeEntries(chunk.subarray(0, bytes));
     this.#offset += whole.length;
     return whole.length > 0 ? whole : null;
   }
 
-  /** False if the file is gone: its successors are there. */
+  /** Without a file there is nothing to read: its successors are there. */
   #open(number: number, offset: number): void {
     this.close();
     this.#number = number;
@@ -101,10 +107,14 @@ class EntryReader {
 
   /** Goes to where the last so many lines begin. One that is not at its end yet is a line. */
   #skipTo(lines: number): void {
-    const numbers = fileNumbers(this.#log).reverse();
+    const numbers = fileNumbers(this.#log)
+      .filter((number) => number <= this.#lastNumber)
+      .reverse();
     let left = lines;
     for (const number of numbers) {
-      const entries = wholeEntries(readOrEmpty(filePath(this.#log, number)));
+      const bytes = readOrEmpty(filePath(this.#log, number));
+      const end = number === this.#lastNumber ? this.#lastSize : bytes.length;
+      const entries = wholeEntries(bytes.subarray(0, end));
       if (lines === 0) return this.#open(number, entries.length);
       if (number === numbers[0] && endsInPiece(entries)) left--;
       const found = skipLinesBack(entries, left);
@@ -112,6 +122,10 @@ class EntryReader {
       left = found.left;
     }
   }
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 function readOrEmpty(path: string): Buffer {

@@ -25,8 +25,8 @@ export function streamLog(
   response.writeHead(200, { 'content-type': 'text/plain' });
   if (!log) return void response.end();
   if (isFollowed) response.flushHeaders();
-  const isWritten = untilWritten(log, process);
-  const isOver = () => (!isFollowed && process !== null && isAlive(process)) || isWritten();
+  const isGrowing = process !== null && isAlive(process);
+  const isOver = isGrowing && !isFollowed ? null : untilWritten(log, process);
   answer(log, { ...options, isOver }, response);
 }
 

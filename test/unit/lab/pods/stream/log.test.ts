@@ -76,6 +76,16 @@ test('a log is answered whole, by its last lines, or up to so many bytes', async
   assert.equal(await ask('limitBytes=6'), 'line 0');
 });
 
+test('an answer ends where the log of a running container ended when it was asked for', async () => {
+  say('one\ntwo\n');
+  runContainer();
+  const answers = [ask(''), ask('tailLines=1')];
+  say('three\n');
+  say('four\n', 1);
+  assert.deepEqual(await Promise.all(answers), ['one\ntwo\n', 'two\n']);
+  rmSync(join(folder, 'pods'), { recursive: true });
+});
+
 test('a line that is not at its end, or in two files, is one line', async () => {
   say('a\nunfin', 0);
   say('ished', 1);
