@@ -10,6 +10,7 @@ import { Engine } from '../../datapath/worker/engine.ts';
 import { connectKube } from '../kube/client.ts';
 import type { Tables } from '../model/tables.ts';
 import { readCapturedRoutes, readUplink } from '../node/apply.ts';
+import { cablesPart } from '../node/cables.ts';
 import { CapturedRoutes } from '../node/captured.ts';
 import { ipBatch } from '../node/ip.ts';
 import { OwnPorts } from '../node/own-ports.ts';
@@ -62,7 +63,10 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     steerer.mend();
     const captured = new CapturedRoutes(tun, site.address, readCapturedRoutes());
     const reconciler = new Reconciler({
-      parts: [devicesOf(engine), steerer, capturedPart(captured)],
+      parts: [
+        ...[devicesOf(engine), steerer, capturedPart(captured)],
+        ...(spoofed ? [cablesPart(spoofed)] : []),
+      ],
       ...{ events: openNetworkEvents(), clock: SYSTEM_CLOCK, log },
     });
     const control = await startControl({

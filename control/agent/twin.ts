@@ -5,6 +5,7 @@ import { connectKube } from '../kube/client.ts';
 import { requireNft } from '../nftables/nft.ts';
 import { RulesetWriter } from '../nftables/writer.ts';
 import { readUplink, steeringPart } from '../node/apply.ts';
+import { cablesPart } from '../node/cables.ts';
 import { Reconciler } from '../node/reconcile.ts';
 import { PODS_RULE, PREF_LOCAL_FIRST } from '../node/rule.ts';
 import type { SteeringPlan } from '../node/steering.ts';
@@ -37,7 +38,7 @@ export async function startTwin(options: AgentOptions, log: Log): Promise<Agent>
   const steering = steeringPart(TWIN_STEERING, options.tun, site.address);
   steering.mend();
   const reconciler = new Reconciler({
-    parts: [steering, writer],
+    parts: [steering, ...(options.spoofed ? [cablesPart(options.spoofed)] : []), writer],
     events: {
       // Both are asked: what the first has heard it does not say again.
       heard: () => [changes.heard(), writer.heard()].includes(true),

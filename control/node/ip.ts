@@ -1,16 +1,23 @@
-// The one place of the agent that runs ip(8), in the network namespace of this process.
+// The one place of the agent that runs ip(8) and tc(8), in the network namespace of this process.
 import { spawnSync } from 'node:child_process';
 import { KubetunError } from '../../datapath/error.ts';
 
-function run(args: string[], input?: string): { status: number; stdout: string; stderr: string } {
-  const result = spawnSync('ip', args, { input, encoding: 'utf8' });
-  if ((result.error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') throw ipMissing();
+function run(
+  args: string[],
+  input?: string,
+  program: 'ip' | 'tc' = 'ip',
+): { status: number; stdout: string; stderr: string } {
+  const result = spawnSync(program, args, { input, encoding: 'utf8' });
+  if ((result.error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT') {
+    throw ipMissing(program);
+  }
   if (result.error) throw result.error;
   return { status: result.status ?? 1, stdout: result.stdout, stderr: result.stderr };
 }
 
-export function ipMissing(): KubetunError {
-  return new KubetunError('KT_TOOL_MISSING', 'ip is not installed', 'apt-get install iproute2');
+export function ipMissing(program = 'ip'): KubetunError {
+  const message = `${program} is not installed`;
+  return new KubetunError('KT_TOOL_MISSING', message, 'apt-get install iproute2');
 }
 
 /** Runs lines of `ip -batch` in one process. Throws KubetunError KT_IP with the line that failed. */
@@ -32,6 +39,12 @@ export function ipJson<T>(...args: string[]): T[] | null {
   const { status, stdout } = run(['-j', ...args]);
   if (status !== 0) return null;
   return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[]);
+}
+
+/** What lines of `tc -batch` print, by one process. A line that fails keeps no other from running. */
+export function tcBatch(lines: string[]): string {
+  if (lines.length === 0) return '';
+  return run(['-force', '-batch', '-'], `${lines.join('\n')}\n`, 'tc').stdout;
 }
 
 function firstLine(text: string): string {

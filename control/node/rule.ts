@@ -13,7 +13,7 @@ export const TABLE_RANGES = 103;
  * Routing table of the node's own pods, in a lab. Only a rule of ours leads there, so that without our rules no packet
  * finds a pod, and a loose reverse path filter takes none from one.
  */
-const TABLE_PODS = 102;
+export const TABLE_PODS = 102;
 /** Where the local table is looked up: behind our rules, so that the node's own addresses are steered too. */
 export const PREF_LOCAL = 32_000;
 /** The same on a gateway, whose own addresses are nobody's but its own. */

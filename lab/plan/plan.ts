@@ -1,5 +1,6 @@
 // The network of a lab as a list of steps: pure, from the topology alone.
 import { CLOUD } from '../../control/cli/options.ts';
+import { spoofedLines } from '../../control/node/cables.ts';
 import { fabricLink, namespaceOf } from '../state/names.ts';
 import {
   apiAddress,
@@ -191,8 +192,7 @@ function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology):
       // What is for a pod that is not there must not wander off to the cloud.
       `route add unreachable ${node.podCIDR}`,
       // Where packets of pods go whose source is not the pod's; the agent reads, counts and shows them.
-      `tuntap add mode tun name ${SPOOFED_LINK} vnet_hdr`,
-      `link set ${SPOOFED_LINK} up`,
+      ...spoofedLines(SPOOFED_LINK),
     ],
     undo: [`addr del ${own} dev eth0`, `link del ${SPOOFED_LINK}`],
     expect: [

@@ -1,12 +1,14 @@
 // A pod's cable to its node, and the route to it.
 import { existsSync } from 'node:fs';
+import { filterLines } from '../../control/node/cables.ts';
+import { TABLE_PODS } from '../../control/node/rule.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { ipBatch, tcBatch } from '../host/ip.ts';
 import { namespaceLink } from '../host/namespaces.ts';
 import { endProcesses, processesInNamespaces } from '../host/process.ts';
 import { writeSysctls } from '../host/sysctl.ts';
 import { namespacePath } from '../state/names.ts';
-import { POD_GATEWAY, SPOOFED_LINK, TABLE_PODS } from '../topology/topology.ts';
+import { POD_GATEWAY, SPOOFED_LINK } from '../topology/topology.ts';
 
 export interface PodNetwork {
   netns: string;
@@ -50,13 +52,7 @@ export async function makePodNetwork(pod: PodNetwork): Promise<void> {
     `route add default via ${POD_GATEWAY} dev eth0 onlink src ${pod.address}`,
   ]);
   // A pod that claims another address than its own is seen through before anybody can be deceived.
-  await tcBatch(pod.nodeNetns, [
-    `qdisc add dev ${pod.link} clsact`,
-    `filter add dev ${pod.link} ingress protocol ip pref 1 u32 match ip src ${pod.address}/32 classid 1:1`,
-    `filter add dev ${pod.link} ingress protocol arp pref 2 u32 match u32 0 0 classid 1:1`,
-    // Of all protocols: the kernel takes a VLAN tag with the number 0 off only behind this, and goes by what is inside.
-    `filter add dev ${pod.link} ingress protocol all pref 3 u32 match u32 0 0 action mirred egress redirect dev ${SPOOFED_LINK}`,
-  ]);
+  await tcBatch(pod.nodeNetns, filterLines(pod, SPOOFED_LINK));
   // Loose: where no rule leads to the pod, as after a flush of all rules, nothing is taken from it either.
   writeSysctls(pod.nodeNetns, [[`ipv4/conf/${pod.link}/rp_filter`, '2']]);
   await ipBatch(pod.nodeNetns, [

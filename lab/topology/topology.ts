@@ -51,8 +51,6 @@ export const MTU_MIN = 576;
 export const MTU_MAX = 65_535;
 /** Every pod's gateway: an address that each node has on lo. */
 export const POD_GATEWAY = '169.254.1.1';
-/** The routing table of a node with the routes to its own pods; only a rule of its agent leads there. */
-export const TABLE_PODS = 102;
 /** The TUN device of a node to which packets of pods go whose source is not the pod's. */
 export const SPOOFED_LINK = 'spoofed';
 export const API_PORT = 6443;

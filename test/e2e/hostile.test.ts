@@ -126,25 +126,60 @@ test('pods of a node are held while no rule but those of the kernel stands', asy
   await untilMended('pods reach each other', () => reaches('near', `${server}:8080`));
 });
 
-test('a frame with VLAN id 0 and the source of another pod does not leave its cable', async () => {
-  const stranger = await lab.podIP('far');
-  const before = await lab.counters('node1');
-  const capture = lab.start('web', ['timeout', '30', 'tcpdump', '-lnpi', 'eth0', 'udp port 8081']);
+/** What a pod sends with the source of another pod, plain or with a VLAN tag, does not reach a server on its node. */
+async function assertSpoofingHeld(from: string, to: string): Promise<void> {
+  const [stranger, address] = [await lab.podIP('far'), await lab.podIP(to)];
+  const capture = lab.start(to, ['timeout', '30', 'tcpdump', '-lnpi', 'eth0', 'udp port 8081']);
   await new Promise((resolve) => capture.child.stderr!.once('data', resolve));
-  await lab.run(
-    'near',
-    '/usr/bin/python3',
-    `${import.meta.dirname}/clients/tagged.py`,
-    stranger,
-    server,
-  );
-  await lab.run('near', 'bash', '-c', `echo hostname > /dev/udp/${server}/8081`);
+  const script = `${import.meta.dirname}/clients/tagged.py`;
+  await lab.run(from, '/usr/bin/python3', script, stranger, address);
+  await lab.run(from, 'bash', '-c', `echo hostname > /dev/udp/${address}/8081`);
   // It was sent behind the other, on the same cable.
-  await until('what has no tag arrives', () => / > [0-9.]+\.8081/.test(capture.output()));
+  await until('its own packet arrives', () => / > [0-9.]+\.8081/.test(capture.output()));
   assert.ok(!capture.output().includes(`${stranger}.4321`), capture.output());
   capture.child.kill();
+}
+
+test('a frame with VLAN id 0 and the source of another pod does not leave its cable', async () => {
+  const before = await lab.counters('node1');
+  await assertSpoofingHeld('near', 'web');
   const after = await lab.counters('node1');
-  assert.ok(JSON.stringify(after) !== JSON.stringify(before), 'and is counted');
+  assert.ok(after.spoofed! > before.spoofed!, 'and is counted');
+});
+
+describe('the filters on the cables of pods are mended', () => {
+  const attacks: Record<string, (link: string) => string> = {
+    'a qdisc that was deleted': (link) => `tc qdisc del dev ${link} clsact`,
+    'a filter that was deleted': (link) => `tc filter del dev ${link} ingress pref 3`,
+    'a filter that lets all by': (link) =>
+      `tc filter add dev ${link} ingress protocol ip pref 1 u32 match u32 0 0 classid 1:1`,
+    'a device that was made again': () =>
+      'ip link del spoofed; ip tuntap add mode tun name spoofed vnet_hdr; ip link set spoofed up',
+    'a device that was deleted': () => 'ip link del spoofed',
+  };
+  const clients = { node1: ['near', 'web'], node3: ['twin', 'kernel'] } as const;
+  for (const [node, [client, peer]] of Object.entries(clients)) {
+    for (const [what, attack] of Object.entries(attacks)) {
+      test(`${what}, on ${node}`, async () => {
+        const filtersOf = async () =>
+          (await lab.run(`node/${node}`, 'tc', 'filter', 'show', 'dev', link, 'ingress')).replace(
+            // Handles, and numbers of actions.
+            / fh \S+| key ht \S+|index \d+/g,
+            '',
+          );
+        const address = await lab.podIP(client);
+        const route = await lab.run(`node/${node}`, 'ip', 'route', 'show', 'table', '102', address);
+        const link = / dev (\S+)/.exec(route)![1]!;
+        const filters = await filtersOf();
+        const { okAtMs } = await status(node);
+        await lab.run(`node/${node}`, 'sh', '-c', attack(link));
+        await untilMended('the filters are back', async () => (await filtersOf()) === filters);
+        await untilMended('it has looked again', async () => (await status(node)).okAtMs > okAtMs);
+        await untilMended('the agent is content', () => isRight(node));
+        await assertSpoofingHeld(client, peer);
+      });
+    }
+  }
 });
 
 describe('the gateway mends', () => {
@@ -163,16 +198,29 @@ describe('the gateway mends', () => {
 });
 
 describe('the twin mends', () => {
-  const attacks: Record<string, string> = {
-    'a ruleset that was flushed': 'nft flush ruleset',
-    'a chain that was emptied': 'nft flush chain ip kubetun nat-prerouting',
-    'elements that were taken away': 'nft flush map ip kubetun frontends',
-    'rules that were flushed': 'ip rule flush',
+  const replaced = (verbs: string[]) => `printf '${verbs.join('\\n')}' | nft -f -`;
+  const chain = 'ip kubetun nat-prerouting';
+  const attacks: Record<string, () => string> = {
+    // Of the same number as before.
+    'rules that were replaced': () =>
+      replaced([`flush chain ${chain}`, ...['', ''].map(() => `add rule ${chain} accept`)]),
+    'an element that was replaced': () => {
+      const element = `${vip} . tcp . 80`;
+      return replaced([
+        `delete element ip kubetun frontends { ${element} }`,
+        `add element ip kubetun frontends { ${element} : accept }`,
+      ]);
+    },
+
+    'a ruleset that was flushed': () => 'nft flush ruleset',
+    'a chain that was emptied': () => 'nft flush chain ip kubetun nat-prerouting',
+    'elements that were taken away': () => 'nft flush map ip kubetun frontends',
+    'rules that were flushed': () => 'ip rule flush',
   };
   for (const [what, command] of Object.entries(attacks)) {
     test(what, async () => {
       assert.ok(await reaches('twin', vip));
-      await lab.run('node/node3', 'sh', '-c', command);
+      await lab.run('node/node3', 'sh', '-c', command());
       await untilMended('a pod reaches the Service', () => reaches('twin', vip));
       await untilMended('the agent is content', () => isRight('node3'));
     });

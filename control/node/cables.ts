@@ -1,0 +1,121 @@
+// The filters on the cables of a lab's pods: what a pod sends with a source address that is not its own goes to the
+// device for spoofed packets, before it is routed.
+import { parseAddress } from '../../datapath/wire/address.ts';
+import { ipBatch, ipJson, tcBatch } from './ip.ts';
+import type { Part } from './reconcile.ts';
+import { TABLE_PODS } from './rule.ts';
+
+/** The node's end of a pod's cable, and the address of the pod. */
+export interface Cable {
+  link: string;
+  address: string;
+}
+
+/** Prints as many lines each time, about a device that is always there: they stand behind the answer about each other. */
+const SEPARATOR = 'qdisc show dev lo';
+
+/** `tc -batch` lines for a cable without filters. The one for everything comes first: nothing passes meanwhile. */
+export function filterLines({ link, address }: Cable, spoofed: string): string[] {
+  const add = `filter add dev ${link} ingress protocol`;
+  return [
+    `qdisc add dev ${link} clsact`,
+    // Of all protocols: the kernel takes a VLAN tag with the number 0 off only behind this, and goes by what is inside.
+    `${add} all pref 3 u32 match u32 0 0 action mirred egress redirect dev ${spoofed}`,
+    `${add} ip pref 1 u32 match ip src ${address}/32 classid 1:1`,
+    `${add} arp pref 2 u32 match u32 0 0 classid 1:1`,
+  ];
+}
+
+/** `ip -batch` lines that make the device for spoofed packets. */
+export function spoofedLines(spoofed: string): string[] {
+  return [`tuntap add mode tun name ${spoofed} vnet_hdr`, `link set ${spoofed} up`];
+}
+
+/** The same filters as `parseFilters` reads them. */
+export function wantedFilters(address: string, spoofed: string): string[] {
+  const hex = (parseAddress(address)! >>> 0).toString(16).padStart(8, '0');
+  const anything = 'match 00000000/00000000 at 0';
+  return [
+    `ip 1 flowid 1:1 match ${hex}/ffffffff at 12`,
+    `arp 2 flowid 1:1 ${anything}`,
+    `all 3 ${anything} Egress Redirect to device ${spoofed}`,
+  ];
+}
+
+/** What `tc filter show` says of one device, a line for each filter without what the kernel numbers by itself. */
+export function parseFilters(text: string): string[] {
+  const filters: string[] = [];
+  const more = (words: string) => filters.push(`${filters.pop() ?? ''} ${words}`);
+  for (const line of text.split('\n')) {
+    const head = /^filter protocol (\S+) pref (\d+) (\S+)(.*)$/.exec(line);
+    if (head) {
+      const [, protocol, pref, kind, rest] = head;
+      // A u32 filter has a line of its table and one of its hash, too.
+      if (kind === 'u32' && !rest!.includes(' order ')) continue;
+      filters.push(`${protocol} ${pref}${kind === 'u32' ? '' : ` ${kind}`}`);
+      const flow = /flowid (\d+:\d+)/.exec(rest!);
+      if (flow) more(`flowid ${flow[1]}`);
+    }
+    const match = /^\s+(match \S+ at \S+)/.exec(line) ?? /mirred \((.*)\)/.exec(line);
+    if (match) more(match[1]!);
+  }
+  return filters;
+}
+
+/** Holds the filters of every cable that a route of TABLE_PODS leads to, and the device that they lead to. */
+export function cablesPart(spoofed: string): Part {
+  const changed = () => {
+    const cables = readCables();
+    const filters = readFilters(cables);
+    const wrong = cables.filter(
+      ({ address }, i) => filters[i]!.join('\n') !== wantedFilters(address, spoofed).join('\n'),
+    );
+    if (wrong.length === 0) return [];
+    // A cable that has gone in between has no filters either.
+    const left = new Set(readCables().map(({ link }) => link));
+    return wrong.filter(({ link }) => left.has(link));
+  };
+  const isThere = () => ipJson('link', 'show', 'dev', spoofed) !== null;
+  return {
+    missing: () => [
+      ...(isThere() ? [] : [`the device ${spoofed} is gone`]),
+      ...changed().map(({ link, address }) => `${link} does not hold ${address} to its address`),
+    ],
+    mend() {
+      if (!isThere()) ipBatch(spoofedLines(spoofed));
+      const lines = changed().flatMap((cable) => [
+        `qdisc del dev ${cable.link} clsact`,
+        ...filterLines(cable, spoofed),
+      ]);
+      // A qdisc may be gone already, and a cable by now: the next look tells.
+      tcBatch(lines);
+    },
+  };
+}
+
+function readCables(): Cable[] {
+  const routes = ipJson<{ dst: string; dev?: string }>(
+    '-4',
+    'route',
+    'show',
+    'table',
+    `${TABLE_PODS}`,
+  );
+  return (routes ?? []).flatMap(({ dst, dev }) => (dev ? [{ link: dev, address: dst }] : []));
+}
+
+/** The filters of each cable, by one process for all. */
+function readFilters(cables: Cable[]): string[][] {
+  const lines = cables.flatMap(({ link }) => [`filter show dev ${link} ingress`, SEPARATOR]);
+  return splitAnswers(tcBatch(lines), cables.length).map(parseFilters);
+}
+
+/** So many answers, each of which has the lines of SEPARATOR behind it. Throws if they are not told apart. */
+export function splitAnswers(text: string, count: number): string[] {
+  if (count === 0) return [];
+  const parts = text.split(/^qdisc .*\n/m);
+  const each = (parts.length - 1) / count;
+  if (each < 1 || !Number.isInteger(each))
+    throw new Error('tc does not show the filters of cables');
+  return Array.from({ length: count }, (_, i) => parts[i * each]!);
+}
