@@ -1,7 +1,8 @@
 // The one place of the agent that runs nft(8), in the network namespace of this process.
 import { spawnSync } from 'node:child_process';
 import { KubetunError } from '../../datapath/error.ts';
-import { type ObservedTable, TABLE } from './ruleset.ts';
+import { type ObservedTable, parseTable } from './observed.ts';
+import { TABLE } from './ruleset.ts';
 
 const OUTPUT_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -57,27 +58,24 @@ export function readClients(): RememberedClient[] {
   });
 }
 
-interface ObjectJson {
-  chain?: { name: string };
-  rule?: { chain: string };
-  set?: { name: string; elem?: unknown[] };
-  map?: { name: string; elem?: unknown[] };
+const LIST = ['-j', 'list', 'table', ...TABLE.split(' ')];
+
+/** The table that is in force; null if there is none. */
+export function readTable(): ObservedTable | null {
+  const { status, stdout } = run(LIST);
+  return status === 0 ? parseTable(stdout) : null;
 }
 
-/** The table that is in force, in counts; null if there is none. */
-export function readTable(): ObservedTable | null {
-  const { status, stdout } = run(['-j', 'list', 'table', ...TABLE.split(' ')]);
-  if (status !== 0) return null;
-  const { nftables } = JSON.parse(stdout) as { nftables: ObjectJson[] };
-  const chains = new Map<string, number>();
-  const sets = new Map<string, number>();
-  for (const { chain, rule, set, map } of nftables) {
-    if (chain) chains.set(chain.name, chains.get(chain.name) ?? 0);
-    if (rule) chains.set(rule.chain, (chains.get(rule.chain) ?? 0) + 1);
-    const held = set ?? map;
-    if (held) sets.set(held.name, held.elem?.length ?? 0);
-  }
-  return { chains, sets };
+/**
+ * What commands make in a network namespace that has nothing else and goes at once, as the same nft(8) and kernel show
+ * it. Null where none can be made.
+ */
+export function readReference(commands: string[]): ObservedTable | null {
+  const list = `nft -f - && exec nft ${LIST.join(' ')}`;
+  const { status, stdout } = spawnSync('unshare', ['--net', 'sh', '-c', list], {
+    ...{ input: `${commands.join('\n')}\n`, encoding: 'utf8', maxBuffer: OUTPUT_BYTES_MAX },
+  });
+  return status === 0 ? parseTable(stdout) : null;
 }
 
 /** Takes the table off, if there is one; connections keep their translation until the kernel forgets them. */

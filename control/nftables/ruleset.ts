@@ -10,15 +10,10 @@ import {
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { BASE_HOOKS, BASE_SETS, baseChains, baseElements } from './base.ts';
 import { Ledger, type LedgerChanges } from './ledger.ts';
+import type { ObservedTable } from './observed.ts';
 import { chainOf, denialOf, protoName, rulesOf, type ServiceRules } from './service.ts';
 
 export const TABLE = 'ip kubetun';
-
-/** The table that is in force: rules by chain, elements by set or map. */
-export interface ObservedTable {
-  chains: Map<string, number>;
-  sets: Map<string, number>;
-}
 
 interface Held {
   entry: ServiceEntry | null;
@@ -85,13 +80,13 @@ export class Ruleset {
     );
   }
 
-  /** What of the table differs from what is said of it, one line each. */
+  /** What of the table differs in number from what is said of it, one line each. */
   diff(observed: ObservedTable | null): string[] {
     if (!observed) return [`table ${TABLE} is gone`];
     const missing: string[] = [];
     for (const [name, rules] of this.#chains.entries()) {
       const wanted = rules === '' ? 0 : rules.split('\n').length;
-      const count = observed.chains.get(name) ?? null;
+      const count = observed.get(`chain ${name}`)?.count ?? null;
       if (count !== wanted) missing.push(`chain ${name} has ${count ?? 'no'} rules, not ${wanted}`);
     }
     const elements = new Map<string, number>();
@@ -101,7 +96,7 @@ export class Ruleset {
     }
     for (const [name, what] of this.#sets.entries()) {
       const wanted = elements.get(name) ?? 0;
-      const count = observed.sets.get(name) ?? null;
+      const count = observed.get(`${kindOf(what)} ${name}`)?.count ?? null;
       // The kernel fills the sets of clients by itself.
       if (count === null) missing.push(`${kindOf(what)} ${name} is gone`);
       else if (!isDynamic(what) && count !== wanted) {

@@ -3,7 +3,8 @@ import type { ImageChange } from '../../datapath/nat/image.ts';
 import type { PolicySurvivors } from '../../datapath/policy/policy-reader.ts';
 import type { ImageSink, Log } from '../agent/publisher.ts';
 import type { Part } from '../node/reconcile.ts';
-import { applyNft, readClients, readTable } from './nft.ts';
+import { applyNft, readClients, readReference, readTable } from './nft.ts';
+import { diffTables, type ObservedTable } from './observed.ts';
 import { Ruleset, TABLE } from './ruleset.ts';
 
 /**
@@ -20,6 +21,8 @@ export class RulesetWriter implements ImageSink, Part {
   readonly #kernel: Pick<NftGeneration, 'read'>;
   /** The kernel's number when the table was last known to be as it was said; null if that has to be found out. */
   #known: number | null = null;
+  /** What the table holds if all is well; null if that has to be asked for, false where nobody can tell. */
+  #reference: ObservedTable | false | null = null;
 
   constructor(kernel: Pick<NftGeneration, 'read'>, log: Log) {
     this.#kernel = kernel;
@@ -36,9 +39,22 @@ export class RulesetWriter implements ImageSink, Part {
   missing(): string[] {
     const number = this.#kernel.read();
     if (this.#wholeDue || (number !== null && number === this.#known)) return [];
-    const missing = this.#ruleset.diff(readTable());
+    const table = readTable();
+    const missing = this.#ruleset.diff(table);
+    if (table && missing.length === 0) missing.push(...this.#differences(table));
     if (missing.length === 0) this.#known = number;
     return missing;
+  }
+
+  /** How contents differ where numbers do not. */
+  #differences(table: ObservedTable): string[] {
+    if (this.#reference === null) {
+      this.#reference = readReference(this.#ruleset.whole()) ?? false;
+      const message = 'changes of the table that leave the number of its rules are not seen';
+      const next = 'allow the agent to make network namespaces (CAP_SYS_ADMIN)';
+      if (this.#reference === false) this.#log.warn({ next }, message);
+    }
+    return this.#reference === false ? [] : diffTables(table, this.#reference);
   }
 
   /** Replaces the table if it is not as it was said. */
@@ -71,6 +87,7 @@ export class RulesetWriter implements ImageSink, Part {
   /** Throws KubetunError KT_NFT, KT_TOOL_MISSING: then the last table stays, and the change takes part in the next. */
   publish(change: ImageChange): number {
     this.#ruleset.take(change);
+    this.#reference &&= null;
     if (change.policy?.active && !this.#warned) {
       this.#warned = true;
       this.#log.warn({}, 'NetworkPolicies are not enforced on this node: it runs --proxy nftables');

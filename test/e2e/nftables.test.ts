@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
+import { readReference } from '../../control/nftables/nft.ts';
+import { diffTables, parseTable } from '../../control/nftables/observed.ts';
 import { Ruleset } from '../../control/nftables/ruleset.ts';
 import {
   FRONTEND_KINDS,
@@ -161,6 +163,9 @@ describe('the ruleset and nft', () => {
         anew.take(model.whole());
         apply(AT_ONCE, anew.whole());
         assert.deepEqual(inForce(STEPWISE), inForce(AT_ONCE));
+        // What the agent compares with, after changes by others: no difference is seen where there is none.
+        const table = parseTable(nft(STEPWISE, ['-j', 'list', 'table', 'ip', 'kubetun']));
+        assert.deepEqual(diffTables(table, readReference(anew.whole())!), []);
       }),
       { numRuns: RUNS },
     );
