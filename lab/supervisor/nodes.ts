@@ -1,9 +1,9 @@
 // The Node objects of a lab.
-import { arch, release } from 'node:os';
 import type { KubeClient } from '../../control/kube/client.ts';
 import { KubeStatusError } from '../../control/kube/error.ts';
 import type { Node } from '../../control/kube/kinds.ts';
 import { sizeOf, type TopologyNode } from '../topology/topology.ts';
+import { capacityOf, labelsOf, nodeInfoOf } from './node-facts.ts';
 
 const STARTING = 'AgentStarting';
 
@@ -18,6 +18,9 @@ export async function registerNode(kube: KubeClient, node: TopologyNode): Promis
     if (!(error instanceof KubeStatusError) || error.status !== 409) throw error;
     const { metadata, spec } = object;
     await kube.patch('Node', { name: node.name }, { metadata: { labels: metadata?.labels }, spec });
+    const { capacity, allocatable, nodeInfo } = object.status!;
+    const facts = { capacity, allocatable, nodeInfo };
+    await kube.patch('Node', { name: node.name }, { status: facts }, 'status');
   }
 }
 
@@ -27,22 +30,22 @@ export async function registerNode(kube: KubeClient, node: TopologyNode): Promis
  */
 export async function markNodeReady(kube: KubeClient, name: string): Promise<void> {
   const node = await kube.get('Node', { name });
-  const known = node.status?.conditions?.find(({ type }) => type === 'Ready');
+  const conditions = node.status?.conditions ?? [];
+  const known = conditions.find(({ type }) => type === 'Ready');
   if (known && known.reason !== STARTING) return;
-  const status = { conditions: [condition(true)] };
+  const others = conditions.filter((other) => other !== known);
+  const status = { conditions: [...others, readyCondition(true)] };
   await kube.patch('Node', { name }, { status }, 'status');
 }
 
 function describeNode(node: TopologyNode): Node {
   // Network, broadcast and the two that routers like to have are no pod's.
-  const pods = String(sizeOf(node.podCIDR) - 4);
+  const capacity = capacityOf(sizeOf(node.podCIDR) - 4);
   return {
     metadata: {
       name: node.name,
       labels: {
-        'kubernetes.io/hostname': node.name,
-        'kubernetes.io/os': 'linux',
-        'kubernetes.io/arch': arch() === 'x64' ? 'amd64' : arch(),
+        ...labelsOf(node.name),
         'topology.kubernetes.io/zone': node.zone,
         ...node.labels,
       },
@@ -54,33 +57,37 @@ function describeNode(node: TopologyNode): Node {
         { type: 'ExternalIP', address: node.publicAddress },
         { type: 'Hostname', address: node.name },
       ],
-      capacity: { pods },
-      allocatable: { pods },
-      conditions: [condition(false)],
-      nodeInfo: {
-        architecture: arch() === 'x64' ? 'amd64' : arch(),
-        bootID: '',
-        containerRuntimeVersion: 'kubetun://0.1.0',
-        kernelVersion: release(),
-        kubeProxyVersion: '',
-        kubeletVersion: 'v0.1.0-kubetun',
-        machineID: '',
-        operatingSystem: 'linux',
-        osImage: 'kubetun lab',
-        systemUUID: '',
-      },
+      capacity,
+      allocatable: capacity,
+      conditions: [...PRESSURES.map(pressureCondition), readyCondition(false)],
+      nodeInfo: nodeInfoOf(node.name),
     },
   };
 }
 
-function condition(ready: boolean) {
-  const now = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+/** What a kubelet evicts pods for. A lab evicts none, so that no node ever has too little. */
+const PRESSURES = [
+  ['MemoryPressure', 'KubeletHasSufficientMemory', 'memory'],
+  ['DiskPressure', 'KubeletHasNoDiskPressure', 'disk space'],
+  ['PIDPressure', 'KubeletHasSufficientPID', 'process ids'],
+] as const;
+
+function pressureCondition([type, reason, what]: (typeof PRESSURES)[number]) {
+  const message = `the lab evicts no pod for want of ${what}`;
+  return { type, status: 'False', reason, message, ...now() };
+}
+
+function readyCondition(ready: boolean) {
   return {
     type: 'Ready',
     status: ready ? 'True' : 'False',
     reason: ready ? 'AgentForwards' : STARTING,
     message: ready ? 'the datapath forwards' : 'the datapath is being started',
-    lastHeartbeatTime: now,
-    lastTransitionTime: now,
+    ...now(),
   };
+}
+
+function now() {
+  const time = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
+  return { lastHeartbeatTime: time, lastTransitionTime: time };
 }

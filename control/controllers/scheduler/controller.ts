@@ -8,6 +8,7 @@ import { WorkQueue } from '../queue.ts';
 import { refusal } from './fit.ts';
 import { HostPorts } from './host-ports.ts';
 import { keepsAway, PodAffinity } from './pod-affinity.ts';
+import { NodeResources, requestsOf } from './resources.ts';
 import { Spread } from './spread.ts';
 import { disliked } from './taints.ts';
 import { TopologySpread } from './topology.ts';
@@ -21,6 +22,7 @@ interface Condition {
 }
 
 interface Rules {
+  requests: ReturnType<typeof requestsOf>;
   ports: HostPorts;
   topology: TopologySpread;
   affinity: PodAffinity;
@@ -35,6 +37,7 @@ export class Scheduler {
   readonly #cluster: Cluster;
   readonly #recorder: EventRecorder;
   readonly #spread = new Spread();
+  readonly #resources = new NodeResources();
   /** Keys of pods that keep others away. */
   readonly #guarded = new Set<string>();
   /** Keys of pods without a node. */
@@ -61,9 +64,11 @@ export class Scheduler {
   #onPod({ type, object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
     const key = keyOf(object);
     this.#waiting.delete(key);
-    if (old) this.#spread.remove(old);
+    for (const counts of [this.#spread, this.#resources]) {
+      if (old) counts.remove(old);
+      if (type !== 'DELETED') counts.add(object);
+    }
     const takesPlace = type !== 'DELETED' && !isOver(object);
-    if (type !== 'DELETED') this.#spread.add(object);
     if (takesPlace && keepsAway(object)) this.#guarded.add(key);
     else this.#guarded.delete(key);
     // A place that is free again may be what another pod waits for.
@@ -88,9 +93,10 @@ export class Scheduler {
     const fitting: { name: string; dislike: number; cost: number }[] = [];
     for (const node of nodes) {
       const { name } = node.metadata;
-      const reason = refusal(pod, node, this.#spread.size(name)) ?? firstRefusal(rules, node);
-      if (reason) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
-      else fitting.push({ name, dislike: disliked(pod, node), cost: rules.topology.cost(node) });
+      const refusals = this.#refusals(pod, node, rules);
+      for (const reason of refusals) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
+      if (refusals.length === 0)
+        fitting.push({ name, dislike: disliked(pod, node), cost: rules.topology.cost(node) });
     }
     if (fitting.length === 0) return this.#giveUp(pod, explain(nodes.length, reasons));
     const [best] = fitting.toSorted((a, b) => a.dislike - b.dislike || a.cost - b.cost);
@@ -108,6 +114,17 @@ export class Scheduler {
     );
   }
 
+  /** Why a node cannot take a pod, in the order in which the scheduler asks: all that it lacks, or else one reason. */
+  #refusals(pod: KubeObject, node: KubeObject, rules: Rules): string[] {
+    const { ports, topology, affinity, requests } = rules;
+    const first = refusal(pod, node) ?? ports.refusal(node);
+    if (first) return [first];
+    const lacks = this.#resources.refusals(requests, node);
+    if (lacks.length > 0) return lacks;
+    const last = topology.refusal(node) ?? affinity.refusal(node);
+    return last ? [last] : [];
+  }
+
   /** What a pod asks of nodes for the sake of the pods that are on them. */
   #rulesFor(pod: KubeObject, nodes: KubeObject[]): Rules {
     const { store } = this.#cluster;
@@ -116,6 +133,7 @@ export class Scheduler {
       return store.get('pods', namespace, name) ?? [];
     });
     return {
+      requests: requestsOf(pod),
       ports: new HostPorts(pod, () => store.list('pods')),
       topology: new TopologySpread(pod, nodes, () => store.list('pods', pod.metadata.namespace)),
       affinity: new PodAffinity(store, pod, guarded),
@@ -146,11 +164,6 @@ export class Scheduler {
 function isToSchedule({ metadata, spec }: KubeObject): boolean {
   if (spec.nodeName || metadata.deletionTimestamp) return false;
   return (spec.schedulerName ?? SCHEDULER) === SCHEDULER;
-}
-
-/** Why a node cannot take a pod, in the order in which the scheduler asks; null if it can. */
-function firstRefusal({ ports, topology, affinity }: Rules, node: KubeObject): string | null {
-  return ports.refusal(node) ?? topology.refusal(node) ?? affinity.refusal(node);
 }
 
 /** Why no node can take a pod, as the scheduler words it: framework.FitError. */

@@ -10,14 +10,12 @@ interface Term {
   matchFields?: SelectorRule[];
 }
 
-/** Why a node cannot take a pod, in the scheduler's own words; null if it can. `pods` are those on it. */
-export function refusal(pod: KubeObject, node: KubeObject, pods: number): string | null {
+/** Why a node cannot take a pod, in the scheduler's own words; null if it can. */
+export function refusal(pod: KubeObject, node: KubeObject): string | null {
   if (node.spec?.unschedulable && !toleratesCordon(pod)) return 'node(s) were unschedulable';
   const taint = untolerated(pod, node);
   if (taint) return `node(s) had untolerated taint {${taint.key}: ${taint.value ?? ''}}`;
-  if (!isWanted(pod, node)) return "node(s) didn't match Pod's node affinity/selector";
-  const capacity = Number(node.status?.allocatable?.pods ?? Number.POSITIVE_INFINITY);
-  return pods >= capacity ? 'Too many pods' : null;
+  return isWanted(pod, node) ? null : "node(s) didn't match Pod's node affinity/selector";
 }
 
 /** True if a pod's node selector and required node affinity choose a node. */

@@ -14,11 +14,6 @@ export class Spread {
     this.#count(pod, -1);
   }
 
-  /** Pods on a node. */
-  size(node: string): number {
-    return this.#nodes.get(node)?.all ?? 0;
-  }
-
   /** The node with the fewest pods like this one, then the fewest at all, then the first by name. */
   best(pod: KubeObject, nodes: string[]): string {
     const group = groupOf(pod);

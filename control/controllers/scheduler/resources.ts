@@ -1,0 +1,112 @@
+// What pods ask of nodes and nodes can give: pkg/scheduler/framework/plugins/noderesources.
+import type { KubeObject } from '../../apiserver/object.ts';
+import { own } from '../../apiserver/own.ts';
+import { parseQuantity, unitsOf } from '../../model/quantity.ts';
+import { isOver } from '../pods.ts';
+
+/** Resource -> amount: thousandths of cpu, whole units of all else. */
+type Amounts = Map<string, number>;
+type Quantities = Record<string, string> | undefined;
+
+interface Container {
+  restartPolicy?: string;
+  resources?: { requests?: Quantities };
+}
+
+/** So that sums of what is boundless stay whole numbers. */
+const AMOUNT_MAX = 2 ** 50;
+/** A node that says nothing of these has enough of them. */
+const BOUNDLESS = new Set(['cpu', 'memory', 'ephemeral-storage', 'pods']);
+
+/** What the pods of each node ask for together. */
+export class NodeResources {
+  readonly #used = new Map<string, Amounts>();
+
+  add(pod: KubeObject): void {
+    this.#count(pod, 1);
+  }
+
+  remove(pod: KubeObject): void {
+    this.#count(pod, -1);
+  }
+
+  /**
+   * What a node lacks for a pod, in the scheduler's own words.
+   *
+   * @param requests of the pod: {@link requestsOf}.
+   */
+  refusals(requests: Amounts, { metadata, status }: KubeObject): string[] {
+    const allocatable: Quantities = status?.allocatable;
+    const used = this.#used.get(metadata.name);
+    return [...requests].flatMap(([resource, asked]) => {
+      const given = own(allocatable, resource);
+      if (asked === 0 || (given === undefined && BOUNDLESS.has(resource))) return [];
+      const free = amountOf(resource, given ?? '0') - (used?.get(resource) ?? 0);
+      if (asked <= free) return [];
+      return resource === 'pods' ? 'Too many pods' : `Insufficient ${resource}`;
+    });
+  }
+
+  #count(pod: KubeObject, by: 1 | -1): void {
+    const node: string | undefined = pod.spec.nodeName;
+    if (!node || isOver(pod)) return;
+    const used = this.#used.get(node) ?? new Map<string, number>();
+    for (const [resource, amount] of requestsOf(pod)) add(used, resource, amount * by);
+    if (used.get('pods') === 0) this.#used.delete(node);
+    else this.#used.set(node, used);
+  }
+}
+
+/**
+ * What a pod asks of its node, itself as one of `pods`: its containers and side-cars together, or more if an init
+ * container with the side-cars before it needs more. Source: component-helpers/resource (PodRequests).
+ */
+export function requestsOf({ spec }: KubeObject): Amounts {
+  const total: Amounts = new Map();
+  const sidecars: Amounts = new Map();
+  const peak: Amounts = new Map();
+  for (const container of (spec.containers ?? []) as Container[]) addAll(total, container);
+  for (const container of (spec.initContainers ?? []) as Container[]) {
+    const isSidecar = container.restartPolicy === 'Always';
+    if (isSidecar) addAll(sidecars, container);
+    const running = new Map(sidecars);
+    if (!isSidecar) addAll(running, container);
+    raise(peak, running);
+  }
+  for (const [resource, amount] of sidecars) add(total, resource, amount);
+  raise(total, peak);
+  // What is asked for the pod as a whole stands for the sum of its containers.
+  for (const [resource, text] of quantitiesOf(spec.resources?.requests)) {
+    total.set(resource, amountOf(resource, text));
+  }
+  for (const [resource, text] of quantitiesOf(spec.overhead)) {
+    add(total, resource, amountOf(resource, text));
+  }
+  return total.set('pods', 1);
+}
+
+function addAll(to: Amounts, { resources }: Container): void {
+  for (const [resource, text] of quantitiesOf(resources?.requests)) {
+    add(to, resource, amountOf(resource, text));
+  }
+}
+
+function add(to: Amounts, resource: string, amount: number): void {
+  to.set(resource, (to.get(resource) ?? 0) + amount);
+}
+
+/** Raises amounts to others that are larger. */
+function raise(to: Amounts, others: Amounts): void {
+  for (const [resource, amount] of others) {
+    to.set(resource, Math.max(to.get(resource) ?? 0, amount));
+  }
+}
+
+function quantitiesOf(quantities: Quantities): [string, string][] {
+  return Object.entries(quantities ?? {});
+}
+
+function amountOf(resource: string, text: string): number {
+  const units = unitsOf(parseQuantity(String(text)), resource === 'cpu' ? 1e-3 : 1);
+  return Math.min(units, AMOUNT_MAX);
+}
