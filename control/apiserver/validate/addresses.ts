@@ -36,10 +36,14 @@ export function validateUnicast(field: string, ip: string): FieldError[] {
   return found ? [wrong(field, ip, found[0])] : [];
 }
 
+export interface Cidr {
+  address: string;
+  prefix: number;
+  family: 'ipv4' | 'ipv6';
+}
+
 /** Null if the text is no range. */
-export function parseCidr(
-  text: string,
-): { address: string; prefix: number; family: 'ipv4' | 'ipv6' } | null {
+export function parseCidr(text: string): Cidr | null {
   const [, address = '', bits] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
   const version = isIP(address);
   const prefix = Number(bits);
