@@ -3,8 +3,8 @@ import { KubetunError } from '../../datapath/error.ts';
 import type { ApiServer, ApiServerOptions } from './server.ts';
 
 /**
- * The API server on a thread of its own, so that a large list delays nobody else. Rejects with KubetunError
- * KT_API_START; `onDeath` is called if it ends later without being asked to.
+ * The API server on a thread of its own, so that a large list delays nothing else. Rejects with KubetunError
+ * KT_API_START. `onDeath` is called if it ends later without being asked to, once its thread and sockets are gone.
  */
 export function spawnApiServer(
   options: ApiServerOptions,
@@ -13,16 +13,19 @@ export function spawnApiServer(
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: options });
     let state: 'starting' | 'serving' | 'closing' = 'starting';
-    const fail = (error: Error) => {
-      const message = `the API server does not start: ${error.message}`;
-      reject(new KubetunError('KT_API_START', message, '', { cause: error }));
-      if (state === 'serving') onDeath(error);
-      state = 'closing';
-    };
-    const ended = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-    worker.on('error', fail);
-    worker.once('exit', (code) => {
-      if (state !== 'closing') fail(new Error(`its thread ended with code ${code}`));
+    let reason: Error | null = null;
+    worker.on('error', (error) => {
+      reason = error;
+    });
+    const ended = new Promise<void>((resolve) => {
+      worker.once('exit', (code) => {
+        const why = reason ?? new Error(`its thread ended with code ${code}`);
+        const message = `the API server does not start: ${why.message}`;
+        if (state === 'serving') onDeath(why);
+        else if (state === 'starting')
+          reject(new KubetunError('KT_API_START', message, '', { cause: why }));
+        resolve();
+      });
     });
     worker.once('message', (ports: number[]) => {
       state = 'serving';

@@ -2,13 +2,10 @@
 import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { KubetunError } from '../error.ts';
+import { RestartDelay } from '../restart.ts';
 import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
 
 const READY_MS = 10_000;
-const RESTART_MS_FIRST = 100;
-const RESTART_MS_MAX = 5000;
-/** A worker that served so long has earned a quick restart. */
-const SERVED_WELL_MS = 10_000;
 const SAMPLE_MS = 1000;
 /** Samples are counted, not ms: a machine that was suspended must not look like a worker that hangs. */
 const STILL_SAMPLES_MAX = 10;
@@ -36,9 +33,9 @@ export class WorkerKeeper {
   failure: string | null = 'the worker has not started yet';
   readonly #options: WorkerKeeperOptions;
   readonly #sampler: NodeJS.Timeout;
+  readonly #delay = new RestartDelay();
   #worker: Worker | null = null;
   #timer: NodeJS.Timeout | undefined;
-  #delayMs = RESTART_MS_FIRST;
   #servedFromMs = 0;
   #stopping = false;
   /** A worker has served: from now on one that dies is followed by another. */
@@ -123,9 +120,7 @@ export class WorkerKeeper {
     const served = this.failure === null ? performance.now() - this.#servedFromMs : 0;
     this.failure = `the worker ended: ${reason}`;
     if (this.#stopping || !this.#started) return;
-    if (served >= SERVED_WELL_MS) this.#delayMs = RESTART_MS_FIRST;
-    const delayMs = this.#delayMs;
-    this.#delayMs = Math.min(delayMs * 2, RESTART_MS_MAX);
+    const delayMs = this.#delay.next(served);
     this.restarts++;
     const what = `datapath worker ended: ${reason}`;
     this.#options.log(`${what}; restart ${this.restarts} in ${delayMs} ms`);

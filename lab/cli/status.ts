@@ -53,7 +53,7 @@ interface LabStatus {
   pods: PodStatus[] | null;
   /** What of the network is not as it was made, one line each. */
   network: string[];
-  /** Where the API server is, for clients in the root namespace; null while it does not run. */
+  /** Where the API server is, for clients in the root namespace; null while it does not answer. */
   api: string | null;
 }
 
@@ -84,7 +84,7 @@ async function readStatus(record: LabRecord): Promise<LabStatus> {
     cloud: { address: cloudAddress(topology.ranges), ...(await readAgentState(lab, CLOUD)) },
     pods,
     network: await checkPlan(planLab(lab, topology)),
-    api: runs ? `https://127.0.0.1:${apiPort}` : null,
+    api: pods ? `https://127.0.0.1:${apiPort}` : null,
   };
 }
 

@@ -24,6 +24,15 @@ export function isAlive(process: ProcessId): boolean {
   return identify(process.pid)?.start === process.start;
 }
 
+/** Arguments of a process, each ended by a NUL; empty if it has gone. */
+export function commandLine(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
 /** Sends a signal to this very process. False if it is gone. */
 export function signal(target: ProcessId, name: NodeJS.Signals): boolean {
   if (!isAlive(target)) return false;

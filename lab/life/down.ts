@@ -1,10 +1,11 @@
 // Taking a lab away: its processes, pods, namespaces and files, in that order, also after a crash of any of them.
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { arenaOf, CLOUD, stateDir } from '../../control/cli/options.ts';
 import { ipBatch } from '../host/ip.ts';
 import { namespaceLink, namespacesOfLab } from '../host/namespaces.ts';
 import {
+  commandLine,
   endProcesses,
   type ProcessId,
   processesInNamespaces,
@@ -83,11 +84,7 @@ function isProcess(target: ProcessId | null): target is ProcessId {
 }
 
 function isSupervisor({ pid }: ProcessId): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(SUPERVISOR_ENTRY);
-  } catch {
-    return false;
-  }
+  return commandLine(pid).includes(SUPERVISOR_ENTRY);
 }
 
 /** The record goes last, so that half of a removal is seen as what it is. */

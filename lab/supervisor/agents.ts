@@ -14,20 +14,23 @@ import {
 } from '../../control/compile/node-entry.ts';
 import { bypassLines } from '../../control/node/bypass.ts';
 import { makeFolder } from '../../control/serve/folder.ts';
+import { RestartDelay } from '../../datapath/restart.ts';
 import { ipBatch } from '../host/ip.ts';
-import { identify, isAlive, type ProcessId } from '../host/process.ts';
+import {
+  commandLine,
+  identify,
+  isAlive,
+  type ProcessId,
+  processesWithVariable,
+} from '../host/process.ts';
 import { CLOCK } from '../pods/clock.ts';
 import { lastWords } from '../state/log.ts';
-import { namespaceOf, namespacePath } from '../state/names.ts';
+import { LAB_VARIABLE, namespaceOf, namespacePath } from '../state/names.ts';
 import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../state/paths.ts';
 import { writeAtomic } from '../state/record.ts';
 import { SPOOFED_LINK, type Topology } from '../topology/topology.ts';
 import { Watchdog } from './watchdog.ts';
 
-const RESTART_MS_FIRST = 100;
-const RESTART_MS_MAX = 5000;
-/** An agent that lived so long has earned a quick restart. */
-const LIVED_WELL_MS = 10_000;
 const POLL_MS = 50;
 /** An agent that has ended so often without being ready will not be. */
 const FAILURES_MAX = 4;
@@ -62,13 +65,13 @@ export class AgentKeeper {
 
   /** Starts the agent of a node, or of the cloud, or takes over the one that runs. */
   keep(node: string): void {
-    const running = readAgent(this.#options.lab, node);
-    if (running && isAlive(running)) {
+    const running = findAgent(this.#options.lab, node);
+    if (running) {
       this.#options.log.info({ node, pid: running.pid }, 'agent goes on');
       this.#watch(node, running);
       this.#awaitReady(node);
     } else {
-      this.#start(node, RESTART_MS_FIRST);
+      this.#start(node, new RestartDelay());
     }
   }
 
@@ -79,7 +82,7 @@ export class AgentKeeper {
     for (const timer of this.#timers) clearTimeout(timer);
   }
 
-  #start(node: string, delayMs: number): void {
+  #start(node: string, delay: RestartDelay): void {
     if (this.#stopped) return;
     const { lab, log } = this.#options;
     const started = Date.now();
@@ -92,30 +95,29 @@ export class AgentKeeper {
       // A full disk is no reason to look after the other nodes no more. Nobody would find an agent without a record.
       child?.kill('SIGKILL');
       log.error({ node, why: String(error) }, 'agent cannot be started');
-      return this.#restart(node, delayMs, Math.min(delayMs * 2, RESTART_MS_MAX));
+      return this.#restart(node, delay, 0);
     }
     const { pid } = child;
     log.info({ node, pid }, 'agent started');
     const ended = (why: object) => {
       if (this.#stopped) return;
-      const lived = Date.now() - started;
-      const next = lived > LIVED_WELL_MS ? RESTART_MS_FIRST : Math.min(delayMs * 2, RESTART_MS_MAX);
-      log.warn({ node, pid, ...why, livedMs: lived, delayMs }, 'agent ended');
-      this.#restart(node, delayMs, next);
+      const livedMs = Date.now() - started;
+      log.warn({ node, pid, ...why, livedMs }, 'agent ended');
+      this.#restart(node, delay, livedMs);
     };
     child.once('error', (error) => ended({ why: error.message }));
     child.once('exit', (code, name) => ended({ code, signal: name }));
     this.#awaitReady(node);
   }
 
-  #restart(node: string, delayMs: number, nextMs: number): void {
+  #restart(node: string, delay: RestartDelay, livedMs: number): void {
     const { lab, onFailing } = this.#options;
     // The cloud has no traffic of its own that would be worth a way past the datapath; rules in a kernel go on by themselves.
     if (proxyOf(this.#options.topology, node) === 'kubetun') this.#watchdog.away(node);
     const failures = (this.#failures.get(node) ?? 0) + 1;
     this.#failures.set(node, failures);
     if (failures === FAILURES_MAX) onFailing(node, lastWords(agentLogPath(lab, node)));
-    this.#later(delayMs, () => this.#start(node, nextMs));
+    this.#later(delay.next(livedMs), () => this.#start(node, delay));
   }
 
   /** An agent of an earlier supervisor is no child of this process: only looking tells that it ended. */
@@ -123,7 +125,7 @@ export class AgentKeeper {
     this.#later(POLL_MS, () => {
       if (isAlive(agent)) return this.#watch(node, agent);
       this.#options.log.warn({ node, pid: agent.pid }, 'agent ended');
-      this.#restart(node, RESTART_MS_FIRST, RESTART_MS_FIRST);
+      this.#restart(node, new RestartDelay(), 0);
     });
   }
 
@@ -232,6 +234,18 @@ export function readAgent(lab: string, node: string): ProcessId | null {
   } catch {
     return null;
   }
+}
+
+/** The agent of a node that runs. A supervisor may have been killed between the start of one and its record. */
+function findAgent(lab: string, node: string): ProcessId | null {
+  const known = readAgent(lab, node);
+  if (known && isAlive(known)) return known;
+  const words = ['', 'agent', '--lab', lab, '--node', node, ''].join('\0');
+  const unknown = processesWithVariable(LAB_VARIABLE, lab).find(({ pid }) =>
+    commandLine(pid).includes(words),
+  );
+  if (unknown) writeAtomic(agentRecordPath(lab, node), `${JSON.stringify(unknown)}\n`);
+  return unknown ?? null;
 }
 
 /** True while the agent of a node runs. */

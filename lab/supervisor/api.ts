@@ -1,10 +1,15 @@
-// The API server of a lab: in a thread of the supervisor, listening in two network namespaces.
+// The API server of a lab: in a thread of the supervisor, listening in two network namespaces, started again when it
+// dies.
+import { closeSync, fstatSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Logger } from 'pino';
 import { ensureCredentials, writeKubeconfig } from '../../control/apiserver/credentials.ts';
+import type { ApiServer, ApiServerOptions, ListenOn } from '../../control/apiserver/server.ts';
 import { spawnApiServer } from '../../control/apiserver/spawn.ts';
 import { stateDir } from '../../control/cli/options.ts';
 import { NODE_PORT_MAX, NODE_PORT_MIN } from '../../control/compile/node-entry.ts';
 import { listenInNamespace } from '../../datapath/io/netns.ts';
+import { RestartDelay } from '../../datapath/restart.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
 import { agentKubeconfigPath, kubeconfigPath, kubeletSocketPath } from '../state/paths.ts';
 import type { LabRecord } from '../state/record.ts';
@@ -16,11 +21,12 @@ export interface LabApi {
   close(): Promise<void>;
 }
 
-/** Starts the API server on loopback and on its fabric address, and writes the kubeconfigs for both. */
-export async function startLabApi(
-  { lab, topology, apiPort, ephemeral }: LabRecord,
-  onDeath: (error: Error) => void,
-): Promise<LabApi> {
+/**
+ * Starts the API server on loopback and on its fabric address, and writes the kubeconfigs for both. A server that
+ * dies later is started again at the same addresses, with what its journal holds.
+ */
+export async function startLabApi(record: LabRecord, log: Logger): Promise<LabApi> {
+  const { lab, topology, ephemeral } = record;
   const { ranges } = topology;
   const address = apiAddress(ranges);
   const { ca, cert, key, token } = ensureCredentials(join(stateDir(lab), 'pki'), [
@@ -28,30 +34,19 @@ export async function startLabApi(
     ...['kubernetes', 'kubernetes.default', 'kubernetes.default.svc'],
     'kubernetes.default.svc.cluster.local',
   ]);
+  const options = {
+    journal: ephemeral ? null : join(stateDir(lab), 'api/journal'),
+    ...{ tls: { key, cert }, ca, token },
+    kubelet: kubeletSocketPath(lab),
+    serviceRange: ranges.services,
+    publicRange: ranges.public,
+    nodePortMin: NODE_PORT_MIN,
+    nodePortMax: NODE_PORT_MAX,
+    apiAddress: { address, port: API_PORT },
+  };
   const fabric = namespacePath(namespaceOf(lab, 'fabric'));
-  const server = await spawnApiServer(
-    {
-      journal: ephemeral ? null : join(stateDir(lab), 'api/journal'),
-      // An earlier life of this lab had a port, and so a journal.
-      journalExpected: apiPort !== 0,
-      listen: [
-        // The port of an earlier life: clients in the root namespace have it in their kubeconfig.
-        { host: '127.0.0.1', port: apiPort, orAny: true },
-        { fd: listenInNamespace(fabric, address, API_PORT) },
-      ],
-      tls: { key, cert },
-      ca,
-      token,
-      kubelet: kubeletSocketPath(lab),
-      serviceRange: ranges.services,
-      publicRange: ranges.public,
-      nodePortMin: NODE_PORT_MIN,
-      nodePortMax: NODE_PORT_MAX,
-      apiAddress: { address, port: API_PORT },
-    },
-    onDeath,
-  );
-  const port = server.ports[0]!;
+  const keeper = new ApiKeeper(options, () => listenInNamespace(fabric, address, API_PORT), log);
+  const port = await keeper.start(record.apiPort);
   const write = (path: string, host: string) =>
     writeKubeconfig(path, {
       server: `https://${host}`,
@@ -62,5 +57,89 @@ export async function startLabApi(
     });
   write(kubeconfigPath(lab), `127.0.0.1:${port}`);
   write(agentKubeconfigPath(lab), `${address}:${API_PORT}`);
-  return { port, close: () => server.close() };
+  return { port, close: () => keeper.close() };
+}
+
+/** Keeps the thread of an API server running, at the addresses that it had at first. */
+class ApiKeeper {
+  readonly #options: Omit<ApiServerOptions, 'listen' | 'journalExpected'>;
+  readonly #listenOnFabric: () => number;
+  readonly #log: Logger;
+  readonly #delay = new RestartDelay();
+  #server: ApiServer | null = null;
+  #servedFromMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #closing = false;
+
+  constructor(
+    options: Omit<ApiServerOptions, 'listen' | 'journalExpected'>,
+    listenOnFabric: () => number,
+    log: Logger,
+  ) {
+    this.#options = options;
+    this.#listenOnFabric = listenOnFabric;
+    this.#log = log;
+  }
+
+  /**
+   * Returns the port on loopback. Clients in the root namespace have that of an earlier life of this lab in their
+   * kubeconfig; 0 if there was none. Throws KubetunError KT_API_START.
+   */
+  async start(earlierPort: number): Promise<number> {
+    // An earlier life had a port, and so a journal.
+    await this.#spawn({ host: '127.0.0.1', port: earlierPort, orAny: true }, earlierPort !== 0);
+    return this.#server!.ports[0]!;
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    clearTimeout(this.#timer);
+    await this.#server?.close();
+  }
+
+  async #spawn(loopback: ListenOn, journalExpected: boolean): Promise<void> {
+    const fd = this.#listenOnFabric();
+    const { ino } = fstatSync(fd);
+    const listen = [loopback, { fd }];
+    try {
+      this.#server = await spawnApiServer({ ...this.#options, listen, journalExpected }, (error) =>
+        this.#died(error),
+      );
+    } catch (error) {
+      // A thread that came as far as to serve it has closed it, and another file may have the number.
+      if (inodeOf(fd) === ino) closeSync(fd);
+      throw error;
+    }
+    this.#servedFromMs = performance.now();
+    if (this.#closing) await this.#server.close();
+  }
+
+  #died(error: Error): void {
+    const port = this.#server!.ports[0]!;
+    this.#server = null;
+    this.#again(error, port, performance.now() - this.#servedFromMs);
+  }
+
+  #again(error: unknown, port: number, servedMs: number): void {
+    if (this.#closing) return;
+    const delayMs = this.#delay.next(servedMs);
+    const why = error instanceof Error ? error.stack : String(error);
+    this.#log.error({ why, servedMs: Math.round(servedMs), delayMs }, 'the API server died');
+    this.#timer = setTimeout(async () => {
+      try {
+        await this.#spawn({ host: '127.0.0.1', port }, true);
+        this.#log.info({ port }, 'the API server serves again');
+      } catch (error) {
+        this.#again(error, port, 0);
+      }
+    }, delayMs);
+  }
+}
+
+function inodeOf(fd: number): number | null {
+  try {
+    return fstatSync(fd).ino;
+  } catch {
+    return null;
+  }
 }

@@ -2,10 +2,28 @@
 import type { KubeClient } from '../../control/kube/client.ts';
 import { KubeStatusError } from '../../control/kube/error.ts';
 import type { Node } from '../../control/kube/kinds.ts';
+import { KubetunError } from '../../datapath/error.ts';
 import { sizeOf, type TopologyNode } from '../topology/topology.ts';
 import { capacityOf, labelsOf, nodeInfoOf } from './node-facts.ts';
 
 const STARTING = 'AgentStarting';
+/** A server that dies is there again within seconds. */
+const AWAY_MS_MAX = 30_000;
+const AGAIN_MS = 200;
+
+/** Does a piece of work with the API server, again while the server is being restarted. */
+export async function whenServed<T>(work: () => Promise<T>): Promise<T> {
+  const end = performance.now() + AWAY_MS_MAX;
+  while (true) {
+    try {
+      return await work();
+    } catch (error) {
+      const isAway = error instanceof KubetunError && error.code === 'KT_KUBE_UNREACHABLE';
+      if (!isAway || performance.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
+  }
+}
 
 /** Registers a node that is not ready yet, as a kubelet does; one that is there keeps its identity. */
 export async function registerNode(kube: KubeClient, node: TopologyNode): Promise<void> {
@@ -17,10 +35,13 @@ export async function registerNode(kube: KubeClient, node: TopologyNode): Promis
     // It is there, from an earlier supervisor: its agent and its state have gone on without one.
     if (!(error instanceof KubeStatusError) || error.status !== 409) throw error;
     const { metadata, spec } = object;
-    await kube.patch('Node', { name: node.name }, { metadata: { labels: metadata?.labels }, spec });
+    const labels = { metadata: { labels: metadata?.labels }, spec };
+    const found = await kube.patch('Node', { name: node.name }, labels);
     const { capacity, allocatable, nodeInfo } = object.status!;
     const facts = { capacity, allocatable, nodeInfo };
-    await kube.patch('Node', { name: node.name }, { status: facts }, 'status');
+    // A supervisor or server that ended between the two writes has left a Node without a status.
+    const status = found.status?.addresses ? facts : object.status;
+    await kube.patch('Node', { name: node.name }, { status }, 'status');
   }
 }
 

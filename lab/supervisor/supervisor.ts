@@ -14,7 +14,7 @@ import { AgentKeeper } from './agents.ts';
 import { startLabApi } from './api.ts';
 import { keepInternet } from './internet.ts';
 import { keepLogWriter } from './log-writer.ts';
-import { markNodeReady, registerNode } from './nodes.ts';
+import { markNodeReady, registerNode, whenServed } from './nodes.ts';
 
 /** How far a supervisor has come, for whoever waits. */
 export type Stage =
@@ -34,16 +34,14 @@ export async function startSupervisor(
   tell: (stage: Stage) => void,
 ): Promise<Supervisor> {
   const record = requireLab(lab);
-  const api = await startLabApi(record, (error) => {
-    log.fatal({ error: error.stack }, 'the API server died');
-    // A supervisor without its server would only pretend; pods and agents go on without both.
-    process.exit(1);
-  });
+  const api = await startLabApi(record, log);
   updateRecord(lab, { supervisor: identify(process.pid), apiPort: api.port });
   log.info({ port: api.port }, 'API server listens');
   tell({ stage: 'api', port: api.port });
   const kube = connectKube(kubeconfigPath(lab));
-  await Promise.all(record.topology.nodes.map((node) => registerNode(kube, node)));
+  await Promise.all(
+    record.topology.nodes.map((node) => whenServed(() => registerNode(kube, node))),
+  );
   const agents = new AgentKeeper({
     lab,
     topology: record.topology,
@@ -51,7 +49,8 @@ export async function startSupervisor(
     onReady: (node) => {
       log.info({ node }, 'node is ready');
       // The cloud is no Node.
-      const marked = node === CLOUD ? Promise.resolve() : markNodeReady(kube, node);
+      const marked =
+        node === CLOUD ? Promise.resolve() : whenServed(() => markNodeReady(kube, node));
       marked
         .then(() => tell({ stage: 'agent', node }))
         .catch((error) => log.error({ node, why: String(error) }, 'the node stays not ready'));

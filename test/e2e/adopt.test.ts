@@ -1,6 +1,7 @@
 // A supervisor that dies takes nothing along; the next `lab up` takes up what it left.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { ServiceDescription } from '../../control/agent/describe.ts';
 import { askAgent } from '../../control/cli/admin-client.ts';
@@ -221,6 +222,19 @@ describe('a lab whose supervisor is killed', () => {
     );
     await assertKept(kept);
     assertResumed(logs);
+  });
+
+  test('takes up an agent that no record names', async () => {
+    const was = readAgent(NAME, 'node1')!;
+    const supervisor = readRecord(NAME)!.supervisor!;
+    process.kill(supervisor.pid, 'SIGKILL');
+    await until('it is dead', () => !isAlive(supervisor));
+    // A supervisor that is killed right after it has started an agent leaves this.
+    rmSync(join(STATE, 'agents/node1.json'));
+    const { code, stderr } = await startKubetun('lab', 'up', '--lab', NAME);
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(readAgent(NAME, 'node1'), was);
+    assert.ok(isAlive(was));
   });
 
   test('follows changes again: endpoints, new pods, deleted ones', async () => {
