@@ -24,6 +24,7 @@ import { startControl } from './control.ts';
 import { describeServices, refusedOf } from './describe.ts';
 import { doubtsAbout, requireFit } from './fit.ts';
 import { checkImage, checkWorker, type HealthCheck, type HealthMonitor } from './health-monitor.ts';
+import { LoopProbe, openProbeSocket } from './loop-probe.ts';
 import type { Agent, AgentOptions } from './options.ts';
 import { SYSTEM_CLOCK } from './pacer.ts';
 import type { Log, Publisher, PublisherOptions } from './publisher.ts';
@@ -51,6 +52,8 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     heldRanges: site.podRanges.map((text) => parseRange(text)!),
     log: (message) => log.warn({}, message),
   });
+  const started = new AsyncDisposableStack();
+  started.defer(() => engine.stop());
   try {
     const { tun, spoofed, narrow } = options;
     const ports = facts.ephemeralPorts ?? EPHEMERAL_PORTS;
@@ -69,31 +72,46 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       ],
       ...{ events: openNetworkEvents(), clock: SYSTEM_CLOCK, log },
     });
+    const probe = startProbe(engine, () => steerer.probeAddress(), started);
     const control = await startControl({
       ...{ options, client, site, apiAddresses, reconciler, log },
       sink: engine.writer,
       around: routeAround(captured, site.address, steerer, options.podRanges, log),
-      checks: engineChecks(engine),
+      checks: { ...engineChecks(engine), probe },
       routes: (tables, publisher, monitor) => ({
         ...commonRoutes(options, engine, publisher, monitor),
         ...routesOf(reconciler, engine, tables, publisher),
       }),
     });
+    started.defer(() => control.stop());
     log.info(
       { ...site, uplink: uplink.name, survived: engine.survived, server: client.server },
       'forwarding',
     );
     return {
       async stop() {
-        control.stop();
-        await engine.stop();
+        await started.disposeAsync();
         log.info({}, 'stopped; connections wait for the next agent');
       },
     };
   } catch (error) {
-    await engine.stop();
+    await started.disposeAsync();
     throw error;
   }
+}
+
+/** Probes the way into the datapath until `started` is disposed of; says whether it is open. */
+export function startProbe(
+  { arena }: Engine,
+  address: () => string,
+  started: AsyncDisposableStack,
+): HealthCheck {
+  const socket = openProbeSocket();
+  started.defer(() => socket.close());
+  const { header } = arena;
+  const probe = new LoopProbe({ header, address, send: socket.send, clock: SYSTEM_CLOCK });
+  started.defer(() => probe.stop());
+  return probe.check;
 }
 
 /** Keeps rules and the routes to captured addresses in step with the image. What fails costs only those it is for. */

@@ -1,4 +1,5 @@
 // Whether an agent does what it is for: what is asked, what was found, and since when.
+import type { ReconcileStatus } from '../node/reconcile.ts';
 import type { Clock } from './pacer.ts';
 import type { Log, Publisher } from './publisher.ts';
 
@@ -12,6 +13,8 @@ const HEARTBEAT_MS_MAX = 3000;
 const ACKNOWLEDGE_MS_MAX = 3000;
 /** Rules and routes are compared every few seconds. */
 const RECONCILED_MS_MAX = 20_000;
+/** What was mended must stay so for this long: something may be taking it away again and again. */
+const SETTLED_MS = 1500;
 
 /** Why a part is unhealthy; `sinceMs` where the part itself knows it. */
 export interface Fault {
@@ -29,6 +32,13 @@ export interface UnhealthyPart {
   sinceMs: number;
 }
 
+export interface HealthReport {
+  healthy: boolean;
+  /** `since` is RFC 3339. */
+  unhealthy: { part: string; reason: string; since: string }[];
+  faults: Record<string, number>;
+}
+
 export interface HealthMonitorOptions {
   /** By the name of their part. */
   checks: Record<string, HealthCheck>;
@@ -40,10 +50,13 @@ export interface HealthMonitorOptions {
 export class HealthMonitor {
   readonly #options: HealthMonitorOptions;
   readonly #unhealthy = new Map<string, UnhealthyPart>();
+  /** How many times each part has become unhealthy. */
+  readonly #faults: Record<string, number>;
   #cancel: () => void;
 
   constructor(options: HealthMonitorOptions) {
     this.#options = options;
+    this.#faults = Object.fromEntries(Object.keys(options.checks).map((part) => [part, 0]));
     this.#cancel = options.clock.after(LOOK_MS, () => this.#turn());
   }
 
@@ -60,11 +73,15 @@ export class HealthMonitor {
     return [...this.#unhealthy.values()];
   }
 
-  /** The same for people and scripts: `since` is RFC 3339. */
-  report(): { healthy: boolean; unhealthy: { part: string; reason: string; since: string }[] } {
+  /** The same for people and scripts, and how many times each part has become unhealthy. */
+  report(): HealthReport {
     const parts = this.look();
     const originMs = Date.now() - this.#options.clock.nowMs();
-    return { healthy: parts.length === 0, unhealthy: parts.map((part) => dated(part, originMs)) };
+    return {
+      healthy: parts.length === 0,
+      unhealthy: parts.map((part) => dated(part, originMs)),
+      faults: { ...this.#faults },
+    };
   }
 
   stop(): void {
@@ -82,7 +99,9 @@ export class HealthMonitor {
     if (fault) {
       const sinceMs = before?.sinceMs ?? fault.sinceMs ?? nowMs;
       this.#unhealthy.set(part, { part, reason: fault.reason, sinceMs });
-      if (!before) log.warn({ part, reason: fault.reason }, 'unhealthy');
+      if (before) return;
+      this.#faults[part]!++;
+      log.warn({ part, reason: fault.reason }, 'unhealthy');
     } else if (before) {
       this.#unhealthy.delete(part);
       log.info({ part, ms: Math.round(nowMs - before.sinceMs) }, 'healthy again');
@@ -104,6 +123,10 @@ function faultOf(check: HealthCheck, nowMs: number): Fault | null {
   }
 }
 
+function firstOf(lines: string[]): string {
+  return lines.length > 1 ? `${lines[0]} and ${lines.length - 1} more` : `${lines[0]}`;
+}
+
 /** Unhealthy before the first image, and while a change waits for too long. */
 export function checkTables(publisher: Pick<Publisher, 'progress'>): HealthCheck {
   return (nowMs) => {
@@ -119,14 +142,23 @@ export function checkTables(publisher: Pick<Publisher, 'progress'>): HealthCheck
 export interface WorkerSigns {
   /** Why no worker serves; null while one does. */
   readonly workerFailure: string | null;
+  /** How many times the worker was started again. */
+  readonly restarts: number;
   /** Ms since the worker last ticked. */
   heartbeatAgeMs(): number;
 }
 
-/** Unhealthy while no worker serves, and while its heartbeat stands still. */
+/**
+ * Unhealthy while no worker serves, and while its heartbeat stands still. Of every restart at least one look tells,
+ * however fast it was.
+ */
 export function checkWorker(engine: WorkerSigns): HealthCheck {
+  let toldRestarts = engine.restarts;
   return (nowMs) => {
+    const isRestarted = engine.restarts !== toldRestarts;
+    toldRestarts = engine.restarts;
     if (engine.workerFailure !== null) return { reason: engine.workerFailure };
+    if (isRestarted) return { reason: 'the worker was started again just now' };
     const ageMs = engine.heartbeatAgeMs();
     if (ageMs <= HEARTBEAT_MS_MAX) return null;
     const age = Math.round(ageMs / 1000);
@@ -156,16 +188,24 @@ export function checkImage(sink: {
 
 /** What is looked at of what the agent has applied to the system; times are of the agent's clock, in ms. */
 export interface Reconciled {
-  status(): { okAtMs: number; missing: string[] };
+  status(): Pick<ReconcileStatus, 'okAtMs' | 'missing' | 'foundMs' | 'found'>;
 }
 
-/** Unhealthy while rules, routes or devices are missing, and when nothing has compared them for long. */
+/**
+ * Unhealthy while rules, routes or devices are missing, for a while after they were mended, and when nothing has
+ * compared them for long. Of every loss at least one look tells, however fast it was mended.
+ */
 export function checkSteering(reconciler: Reconciled): HealthCheck {
+  let toldMs: number | null = null;
   return (nowMs) => {
-    const { okAtMs, missing } = reconciler.status();
+    const { okAtMs, missing, foundMs, found } = reconciler.status();
     if (missing.length > 0) {
-      const more = missing.length > 1 ? ` and ${missing.length - 1} more` : '';
-      return { reason: `not in force: ${missing[0]}${more}`, sinceMs: okAtMs };
+      toldMs = foundMs;
+      return { reason: `not in force: ${firstOf(missing)}`, sinceMs: okAtMs };
+    }
+    if (foundMs !== null && (foundMs !== toldMs || nowMs - foundMs <= SETTLED_MS)) {
+      toldMs = foundMs;
+      return { reason: `mended just now: ${firstOf(found)}`, sinceMs: foundMs };
     }
     if (nowMs - okAtMs <= RECONCILED_MS_MAX) return null;
     const age = Math.round((nowMs - okAtMs) / 1000);

@@ -97,6 +97,17 @@ export class Steerer implements Part {
     return [...diffSteering(this.#plan, observed), ...missingAddress(site.address, observed.links)];
   }
 
+  /**
+   * An address that the node's own packets reach through the datapath, and that no pod or Service has: the first one of
+   * a range.
+   */
+  probeAddress(): string {
+    const { narrow, site } = this.#options;
+    // Narrow steering leads the node's own connections to pods past the datapath.
+    const range = narrow ? site.serviceRange : (this.#ranges.podRanges[0] ?? site.serviceRange);
+    return range.split('/')[0]!;
+  }
+
   #planNow(): SteeringPlan {
     const { tun, spoofed, uplink, site, ephemeralPorts, narrow, server } = this.#options;
     const api = apiEndpoint(server, site.serviceRange);

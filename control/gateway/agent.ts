@@ -5,7 +5,7 @@ import { openNetworkEvents } from '../../datapath/io/netlink.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import { type AdminRoutes, closeAdmin, serveAdmin } from '../agent/admin.ts';
-import { commonRoutes, devicesOf, engineChecks } from '../agent/agent.ts';
+import { commonRoutes, devicesOf, engineChecks, startProbe } from '../agent/agent.ts';
 import { describeServices } from '../agent/describe.ts';
 import { requireFit } from '../agent/fit.ts';
 import { sourceStarter } from '../agent/follow.ts';
@@ -97,7 +97,9 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
       ...{ events: openNetworkEvents(), clock: SYSTEM_CLOCK, log },
     });
     started.defer(() => reconciler.stop());
-    const checks = { steering: checkSteering(reconciler), ...engineChecks(engine) };
+    // The first address of its range is no node's and no balancer's.
+    const probe = startProbe(engine, () => publicRange.split('/')[0]!, started);
+    const checks = { steering: checkSteering(reconciler), ...engineChecks(engine), probe };
     const monitor = new HealthMonitor({
       checks: { tables: checkTables(publisher), ...checks },
       ...{ clock: SYSTEM_CLOCK, log },

@@ -27,6 +27,10 @@ export interface ReconcileStatus {
   missing: string[];
   /** Since when something has been missing; null if nothing is. */
   sinceMs: number | null;
+  /** When something was last found to be gone, mended or not; null before the first time. */
+  foundMs: number | null;
+  /** What that was. */
+  found: string[];
 }
 
 export interface ReconcilerOptions {
@@ -44,6 +48,8 @@ export class Reconciler {
   #okAtMs: number;
   #missing: string[] = [];
   #sinceMs: number | null = null;
+  #foundMs: number | null = null;
+  #found: string[] = [];
   #nextLookMs: number;
   #said = '';
   #cancel: () => void;
@@ -57,7 +63,10 @@ export class Reconciler {
   }
 
   status(): ReconcileStatus {
-    return { okAtMs: this.#okAtMs, missing: this.#missing, sinceMs: this.#sinceMs };
+    return {
+      ...{ okAtMs: this.#okAtMs, missing: this.#missing, sinceMs: this.#sinceMs },
+      ...{ foundMs: this.#foundMs, found: this.#found },
+    };
   }
 
   stop(): void {
@@ -70,7 +79,9 @@ export class Reconciler {
     const { clock } = this.#options;
     const found = this.#observe();
     if (found.length > 0) {
-      this.#sinceMs ??= clock.nowMs();
+      this.#foundMs = clock.nowMs();
+      this.#found = found;
+      this.#sinceMs ??= this.#foundMs;
       this.#mend(found);
     }
     this.#missing = found.length > 0 ? this.#observe() : [];

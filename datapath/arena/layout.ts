@@ -50,6 +50,10 @@ export const H_TRACE_UNTIL = 14;
 export const H_TRACE_WRITTEN = 15;
 /** Where the sweep of the affinity table goes on. */
 export const H_AFFINITY_SWEEP = 16;
+/** Where the agent sends its probes, their key (0: none are sent), and the number of the last one that came. */
+export const H_PROBE_ADDRESS = 17;
+export const H_PROBE_KEY = 18;
+export const H_PROBE_SEEN = 19;
 /** ms that a flow lives without a packet, a word for each of its states. */
 export const H_TIMEOUTS = 128;
 /** Ranges whose traffic waits for the first image: a count, then pairs (address, mask), apart and in their order. */

@@ -30,6 +30,7 @@ import { translateLaterPublic, translatePublic } from './gateway.ts';
 import { translateIcmpError } from './icmp-error.ts';
 import * as judging from './judge.ts';
 import { judgeFlow, judgeNew, judgePassing } from './judge.ts';
+import { answerProbe } from './loop-probe.ts';
 import { parse } from './parse.ts';
 import { recheck } from './recheck.ts';
 import { refuse } from './refuse.ts';
@@ -45,9 +46,9 @@ import * as verdict from './verdict.ts';
 const {
   COUNT_BATCHES, COUNT_FLOWS_EXPIRED, COUNT_FLOWS_REOPENED, COUNT_FLOWS_STALE, COUNT_FORWARDED, COUNT_FRAGMENTS,
   COUNT_PACKETS, DROP_FRAGMENT_LIMIT, DROP_FRAGMENT_ORPHAN, DROP_FRAGMENT_SCTP, DROP_SPOOFED, DROP_UNANSWERABLE, VERDICT_FORWARD,
-  VERDICT_HELD, VERDICT_REPLY,
+  VERDICT_HELD, VERDICT_PROBE, VERDICT_REPLY,
 } = verdict;
-const { H_FLOW_HIGH, H_TRACE_UNTIL } = arenaLayout;
+const { H_FLOW_HIGH, H_PROBE_ADDRESS, H_TRACE_UNTIL } = arenaLayout;
 const { LINE_SHIFT, NO_SIDE, W_DST, W_META, W_SRC } = line;
 // biome-ignore format: a list.
 const {
@@ -95,7 +96,7 @@ export function run(d: Datapath, b: Batch, now: number): void {
     }
     if (verdict === VERDICT_FORWARD) forwarded++;
     else if (verdict < 0) d.count(-verdict);
-    if (tracing) trace(d, b, r, verdict);
+    if (tracing && verdict !== VERDICT_PROBE) trace(d, b, r, verdict);
   }
   d.add(COUNT_FORWARDED, forwarded);
   d.add(COUNT_PACKETS, b.count);
@@ -151,6 +152,7 @@ function runAnew(d: Datapath, b: Batch, r: number, side: number, why: number): n
 /** The first packet of a flow. */
 function runMiss(d: Datapath, b: Batch, r: number): number {
   b.p[r | P_SIDE] = NO_SIDE;
+  if (b.p[r | P_DST] === d.header[H_PROBE_ADDRESS] && answerProbe(d, b, r)) return VERDICT_PROBE;
   const decided = establish(d, b, r);
   if (decided < 0) return decided;
   if (decided === ESTABLISH_PASS) return pass(d, b, r, judgePassing(d, b, r));

@@ -6,6 +6,8 @@ export const VERDICT_FORWARD = 0;
 export const VERDICT_REPLY = 1;
 /** Kept until the first fragment says what to do with it. */
 export const VERDICT_HELD = 2;
+/** The agent's own probe: it has arrived, and goes no further. */
+export const VERDICT_PROBE = 3;
 
 export const DROP_SHORT = 1;
 export const DROP_NOT_IPV4 = 2;

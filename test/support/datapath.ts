@@ -122,7 +122,7 @@ export interface TestDatapath {
   counter(name: string): number;
 }
 
-const VERDICTS = ['forward', 'reply', 'held'];
+const VERDICTS = ['forward', 'reply', 'held', 'probe'];
 
 export function createTestDatapath(
   o: {

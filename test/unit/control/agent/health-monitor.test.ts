@@ -48,7 +48,11 @@ test('a check that throws makes its part unhealthy and costs the others nothing'
 test('a worker is unhealthy while none serves, and 3 s after its last tick', () => {
   let ageMs = 3000;
   let workerFailure: string | null = null;
+  let restarts = 0;
   const check = checkWorker({
+    get restarts() {
+      return restarts;
+    },
     get workerFailure() {
       return workerFailure;
     },
@@ -60,6 +64,11 @@ test('a worker is unhealthy while none serves, and 3 s after its last tick', () 
   ageMs = 0;
   workerFailure = 'the worker ended: boom';
   assert.deepEqual(check(10_000), { reason: 'the worker ended: boom' });
+  workerFailure = null;
+  assert.equal(check(10_000), null);
+  restarts++;
+  assert.deepEqual(check(10_000), { reason: 'the worker was started again just now' });
+  assert.equal(check(10_000), null);
 });
 
 test('an image that is not taken over for 3 s is unhealthy; steady changes that are taken over are not', () => {
@@ -77,12 +86,51 @@ test('an image that is not taken over for 3 s is unhealthy; steady changes that 
   assert.equal(check(15_002), null);
 });
 
+/** What a reconciler says of itself, in the hands of a test. */
+function reconciled() {
+  const status = {
+    ...{ okAtMs: 1000, missing: [] as string[] },
+    ...{ foundMs: null as number | null, found: [] as string[] },
+  };
+  return { status, check: checkSteering({ status: () => status }) };
+}
+
 test('steering is unhealthy while something is missing, and when it was not compared for 20 s', () => {
-  const status = { okAtMs: 1000, missing: [] as string[] };
-  const check = checkSteering({ status: () => status });
+  const { status, check } = reconciled();
   assert.equal(check(21_000), null);
   assert.equal(check(21_001)?.sinceMs, 1000);
   status.missing = ['rule 100', 'route', 'sysctl'];
   const reason = 'not in force: rule 100 and 2 more';
   assert.deepEqual(check(2000), { reason, sinceMs: 1000 });
+});
+
+test('steering that was mended is unhealthy until it has stayed whole for a while', () => {
+  const { status, check } = reconciled();
+  for (const foundMs of [5000, 6000, 7000]) {
+    Object.assign(status, { foundMs, found: ['rule 100', 'route'], okAtMs: foundMs });
+    const reason = 'mended just now: rule 100 and 1 more';
+    assert.deepEqual(check(foundMs + 900), { reason, sinceMs: foundMs });
+  }
+  assert.ok(check(8500));
+  assert.equal(check(8501), null);
+});
+
+test('a loss that was mended long before the next look is told by that look', () => {
+  const { status, check } = reconciled();
+  Object.assign(status, { foundMs: 5000, found: ['rule 100'], okAtMs: 9000 });
+  assert.deepEqual(check(9000), { reason: 'mended just now: rule 100', sinceMs: 5000 });
+  assert.equal(check(9000), null);
+});
+
+test('counts how many times each part became unhealthy', () => {
+  let fault: Fault | null = null;
+  const checks = { worker: () => fault, image: () => null };
+  const monitor = new HealthMonitor({ checks, clock: new FakeClock(), log: fakeLog() });
+  assert.deepEqual(monitor.report().faults, { worker: 0, image: 0 });
+  for (const next of [{ reason: 'dead' }, { reason: 'dead' }, null, { reason: 'dead' }]) {
+    fault = next;
+    monitor.look();
+  }
+  assert.deepEqual(monitor.report().faults, { worker: 2, image: 0 });
+  monitor.stop();
 });

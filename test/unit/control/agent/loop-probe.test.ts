@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { LoopProbe } from '../../../../control/agent/loop-probe.ts';
+import { H_PROBE_ADDRESS, H_PROBE_KEY } from '../../../../datapath/arena/layout.ts';
+import { formatAddress } from '../../../../datapath/wire/address.ts';
+import { createTestDatapath, NODE } from '../../../support/datapath.ts';
+import { udp4 } from '../../../support/packets.ts';
+import { FakeClock } from './fake-clock.ts';
+
+/** A probe over a real datapath; `road` is what lies between them. */
+function world(road: { isOpen: boolean; error?: string; address?: string }) {
+  const clock = new FakeClock(1000);
+  const t = createTestDatapath();
+  const { header } = t.d;
+  const sent: string[] = [];
+  const probe = new LoopProbe({
+    ...{ header, clock, address: () => road.address ?? '10.244.1.0' },
+    send(payload, address, onFailed) {
+      sent.push(address);
+      if (road.error) onFailed(road.error);
+      else if (road.isOpen) t.one(udp4(`${NODE}:33000`, `${address}:9`, [...payload]));
+    },
+  });
+  return { clock, header, probe, sent };
+}
+
+test('is healthy while the loop sees its packets, one a second', () => {
+  const { clock, header, probe, sent } = world({ isOpen: true });
+  clock.advance(10_000);
+  assert.equal(probe.check(clock.nowMs()), null);
+  assert.equal(sent.length, 11);
+  probe.stop();
+  assert.deepEqual([clock.waiting, header[H_PROBE_KEY]], [0, 0]);
+});
+
+test('is unhealthy once ten packets in a row were not seen, and well with the next that is', () => {
+  const road = { isOpen: true };
+  const { clock, probe } = world(road);
+  clock.advance(3000);
+  road.isOpen = false;
+  clock.advance(1000);
+  assert.equal(probe.check(clock.nowMs()), null, 'one may be lost');
+  clock.advance(2750);
+  assert.equal(probe.check(clock.nowMs()), null, 'nor are nine enough');
+  clock.advance(250);
+  const reason = '10 probes in a row did not come through the device';
+  assert.deepEqual(probe.check(clock.nowMs()), { reason, sinceMs: 5000 });
+  road.isOpen = true;
+  clock.advance(250);
+  assert.equal(probe.check(clock.nowMs()), null);
+});
+
+test('a process that was stopped for long is not unhealthy for that', () => {
+  const { clock, probe } = world({ isOpen: true });
+  clock.advance(1000);
+  // Its timers are late, not many.
+  assert.equal(probe.check(clock.nowMs() + 60_000), null);
+});
+
+test('says why a packet cannot be sent, and follows the address', () => {
+  const road = { isOpen: true, error: 'send ENETUNREACH', address: '10.244.0.0' };
+  const { clock, header, probe } = world(road);
+  clock.advance(10_000);
+  const { reason = '' } = probe.check(clock.nowMs()) ?? {};
+  assert.match(reason, /did not come through the device; sending fails: send ENETUNREACH$/);
+  road.error = '';
+  road.address = '10.200.0.0';
+  clock.advance(250);
+  assert.equal(formatAddress(header[H_PROBE_ADDRESS]!), '10.200.0.0');
+  assert.equal(probe.check(clock.nowMs()), null);
+});
