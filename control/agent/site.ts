@@ -1,6 +1,8 @@
 // Where an agent is: its node's address and devices, and the ranges of the cluster. What the command line does not
 // say is asked of the API server; what that said last stands in while it is away.
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { requirePrivateFolder } from '../../datapath/arena/folder.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import type { Range4 } from '../../datapath/nat/image.ts';
 import { formatRange } from '../../datapath/wire/address.ts';
@@ -74,17 +76,24 @@ export async function findSite(
     if (remembered === null) throw error;
     return remembered;
   }
-  // Whole or not at all.
-  writeFileSync(`${memory}.new`, JSON.stringify(site));
-  renameSync(`${memory}.new`, memory);
+  remember(memory, site);
   return site;
 }
 
+/** Whole or not at all, and through no link that another user has prepared. */
+function remember(memory: string, site: Site): void {
+  requirePrivateFolder(dirname(memory));
+  rmSync(`${memory}.new`, { force: true });
+  writeFileSync(`${memory}.new`, JSON.stringify(site), { flag: 'wx', mode: 0o600 });
+  renameSync(`${memory}.new`, memory);
+}
+
+/** Null if nothing is remembered, or by another user. */
 function recall(memory: string): Site | null {
   try {
-    const site = JSON.parse(readFileSync(memory, 'utf8')) as Site;
-    // An agent of an earlier version has remembered no ranges of the node's own.
-    return { ...site, ownPodRanges: site.ownPodRanges ?? site.podRanges };
+    const { uid } = lstatSync(memory);
+    if (uid !== process.geteuid!()) return null;
+    return JSON.parse(readFileSync(memory, 'utf8')) as Site;
   } catch {
     return null;
   }

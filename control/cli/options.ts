@@ -92,8 +92,11 @@ export function kubeconfigOf(lab: string): string {
   return join(stateDir(lab), 'kubeconfig');
 }
 
+/** A folder of mode 0700: no other user can prepare what lies in it. */
+export const ARENA_DIR = '/dev/shm/kubetun';
+
 export function arenaOf(lab: string, node: string): string {
-  return `/dev/shm/kubetun-${lab}-${node}`;
+  return join(ARENA_DIR, `${lab}-${node}`);
 }
 
 /** Nodes of a lab whose agent has run, in the order of names, and the cloud. */

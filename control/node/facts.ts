@@ -8,6 +8,7 @@ import {
   readFileSync,
   readlinkSync,
 } from 'node:fs';
+import { isTrustedArena } from '../../datapath/arena/file.ts';
 import { holderOf, readAgent } from './claim.ts';
 import { ipJson } from './ip.ts';
 import { TABLE, TABLE_CAPTURED, TABLE_RANGES } from './rule.ts';
@@ -74,7 +75,7 @@ export function readFacts(arena: string): Facts {
     filters: readFilters(),
     routes: ip ? [TABLE, TABLE_CAPTURED, TABLE_RANGES].flatMap(routesOf) : [],
     agent: readAgent(),
-    arenaHolder: holderOf(arena),
+    arenaHolder: isTrustedArena(arena) ? holderOf(arena) : null,
   };
 }
 

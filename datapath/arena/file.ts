@@ -1,10 +1,12 @@
-import { constants, fstatSync, unlinkSync } from 'node:fs';
+import { constants, fstatSync, lstatSync, type Stats, unlinkSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { KubetunError } from '../error.ts';
 import {
   allocateFile,
   closeFile,
   EACCES,
   ELOOP,
+  ENOENT,
   ENOSPC,
   lockFile,
   mapFile,
@@ -16,6 +18,7 @@ import {
   unmap,
 } from '../io/sys.ts';
 import { type Arena, type ArenaSizes, formatArena, isFormatted, viewArena } from './arena.ts';
+import { requirePrivateFolder } from './folder.ts';
 import {
   ARENA_MAGIC,
   type ArenaLayout,
@@ -43,12 +46,14 @@ export interface ArenaFile {
 }
 
 /**
- * Opens, or makes, the arena at `path` as its only owner. What another user could write to is replaced. The file is allocated whole, so that a full tmpfs is
- * an error here and not a SIGBUS later. Throws KubetunError KT_ARENA_LOCKED, KT_ARENA_SPACE, KT_ARENA_FOREIGN.
+ * Opens, or makes, the arena at `path` as its only owner, in a folder that is this user's alone. What another user
+ * could write to is replaced. The file is allocated whole, so that a full tmpfs is an error here and not a SIGBUS later. Throws KubetunError KT_ARENA_LOCKED, KT_ARENA_SPACE, KT_ARENA_FOREIGN.
  */
 export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): ArenaFile {
   const layout = layoutArena(sizes.flowsMax, sizes.imageWords);
+  const doubt = requirePrivateFolder(dirname(path));
   const found = openTrusted(path);
+  if (doubt !== null) found.distrusted = `its folder was put aside: ${doubt}`;
   let { fd } = found;
   try {
     const survived = holdsArena(fd, path, layout);
@@ -92,11 +97,16 @@ function openTrusted(path: string): { fd: number; distrusted: string | null } {
     let fd: number | null = null;
     try {
       fd = openFile(path, { create: true, noFollow: true, nonblock: true });
-      const doubt = doubtAbout(fd, 0o077);
+      const doubt = doubtAbout(fstatSync(fd), 0o077);
       if (doubt === null) return { fd: locked(fd, path), distrusted };
       distrusted = doubt;
       closeFile(fd);
     } catch (error) {
+      // The folder was empty, and the end of another lab has removed it.
+      if (error instanceof SystemError && error.errno === ENOENT && n < REPLACEMENTS_MAX) {
+        requirePrivateFolder(dirname(path));
+        continue;
+      }
       // A link; or, where fs.protected_regular is set, a file of another user in a folder of all users.
       const refused = error instanceof SystemError && UNTRUSTED_ERRNOS.has(error.errno);
       if (!refused) throw error;
@@ -124,9 +134,17 @@ function foreign(path: string, why: string, cause?: unknown): KubetunError {
   );
 }
 
-/** Why an open file is not this user's alone, with none of these mode bits; null if it is. */
-function doubtAbout(fd: number, forbidden: number): string | null {
-  const { uid, mode, nlink } = fstatSync(fd);
+/** True for a file that an agent of this user would go on with; what another user locks keeps none away. */
+export function isTrustedArena(path: string): boolean {
+  try {
+    return doubtAbout(lstatSync(path), 0o077) === null;
+  } catch {
+    return false;
+  }
+}
+
+/** Why a file is not this user's alone, with none of these mode bits; null if it is. */
+function doubtAbout({ uid, mode, nlink }: Stats, forbidden: number): string | null {
   if ((mode & S_IFMT) !== S_IFREG) return 'it is no regular file';
   if (uid !== process.geteuid!()) return `it belongs to user ${uid}`;
   if ((mode & forbidden) !== 0) return `its mode is ${(mode & 0o777).toString(8)}, not 600`;
@@ -209,7 +227,7 @@ function attach(path: string, map: typeof mapFile): ArenaFile {
     throw absent(error);
   }
   try {
-    const doubt = doubtAbout(fd, 0o022);
+    const doubt = doubtAbout(fstatSync(fd), 0o022);
     if (doubt !== null) throw foreign(path, doubt);
     const { size } = fstatSync(fd);
     if (size < HEADER_BYTES) throw absent();

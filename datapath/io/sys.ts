@@ -12,6 +12,7 @@ export const EACCES = 13;
 export const ELOOP = 40;
 export const EBUSY = 16;
 export const EINVAL = 22;
+export const ENOENT = 2;
 export const ENOSPC = 28;
 export const ENOBUFS = 105;
 

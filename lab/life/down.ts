@@ -1,7 +1,7 @@
 // Taking a lab away: its processes, pods, namespaces and files, in that order, also after a crash of any of them.
-import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { arenaOf, CLOUD, stateDir } from '../../control/cli/options.ts';
+import { ARENA_DIR, arenaOf, CLOUD, stateDir } from '../../control/cli/options.ts';
 import { ipBatch } from '../host/ip.ts';
 import { namespaceLink, namespacesOfLab } from '../host/namespaces.ts';
 import {
@@ -22,7 +22,6 @@ const GRACE_MS = 5000;
 const MAKER_GRACE_MS = 20_000;
 const LOCK_MS_MAX = 30_000;
 const ROUNDS_MAX = 5;
-const ARENA_DIR = '/dev/shm';
 
 /**
  * Ends whoever is making a lab, then removes all of it, and says whether there was anything. Throws KubetunError
@@ -65,6 +64,7 @@ export async function takeDown(lab: string): Promise<boolean> {
   );
   // Agents that were just being started have made theirs since the beginning.
   for (const arena of arenasOf(lab, nodes)) rmSync(arena, { force: true });
+  removeIfEmpty(ARENA_DIR);
   if (holdsLab(lab)) removeState(lab);
   return true;
 }
@@ -85,6 +85,15 @@ function isProcess(target: ProcessId | null): target is ProcessId {
 
 function isSupervisor({ pid }: ProcessId): boolean {
   return commandLine(pid).includes(SUPERVISOR_ENTRY);
+}
+
+/** Another lab may have something in it, or put it there at this moment: then it stays. */
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder);
+  } catch {
+    // It is not empty, or not there.
+  }
 }
 
 /** The record goes last, so that half of a removal is seen as what it is. */
@@ -108,9 +117,10 @@ function readRecordOrNull(lab: string) {
 function arenasOf(lab: string, nodes: string[]): string[] {
   const named = nodes.map((node) => arenaOf(lab, node));
   const others = labNames().filter((other) => other.startsWith(`${lab}-`));
-  const alike = readdirSync(ARENA_DIR)
-    .filter((name) => name.startsWith(`kubetun-${lab}-`))
-    .filter((name) => !others.some((other) => name.startsWith(`kubetun-${other}-`)))
-    .map((name) => `${ARENA_DIR}/${name}`);
+  const all = existsSync(ARENA_DIR) ? readdirSync(ARENA_DIR) : [];
+  const alike = all
+    .filter((name) => name.startsWith(`${lab}-`))
+    .filter((name) => !others.some((other) => name.startsWith(`${other}-`)))
+    .map((name) => join(ARENA_DIR, name));
   return [...new Set([...named, ...alike])].filter((path) => existsSync(path));
 }

@@ -81,7 +81,7 @@ async function make(
 ): Promise<void> {
   const takenBack = takeBackOnSignal(lab);
   try {
-    makeFolder(stateDir(lab), 0o755);
+    makeFolder(stateDir(lab));
     writeRecord({
       lab,
       topology,
@@ -258,7 +258,7 @@ async function startSupervisorProcess(
 }
 
 function spawnSupervisor(lab: string): ChildProcess {
-  const log = openSync(supervisorLogPath(lab), 'a', 0o640);
+  const log = openSync(supervisorLogPath(lab), 'a', 0o600);
   try {
     return spawn(
       process.execPath,

@@ -40,7 +40,7 @@ export class LogFiles {
     this.#log = log;
     this.#number = fileNumbers(log).at(-1) ?? 0;
     const path = filePath(log, this.#number);
-    this.#fd = openSync(path, 'a', 0o640);
+    this.#fd = openSync(path, 'a', 0o600);
     this.#size = fstatSync(this.#fd).size;
     if (this.#size > 0) this.#cutTo(wholeEntries(readFileSync(path)).length);
   }
@@ -87,7 +87,7 @@ export class LogFiles {
 
   /** Readers take a file for complete once there is a later one. */
   #rotate(): void {
-    const fd = openSync(filePath(this.#log, this.#number + 1), 'a', 0o640);
+    const fd = openSync(filePath(this.#log, this.#number + 1), 'a', 0o600);
     closeSync(this.#fd);
     this.#fd = fd;
     this.#number++;

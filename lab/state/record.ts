@@ -59,8 +59,8 @@ export function requireLab(lab: string): LabRecord {
 }
 
 /** A reader sees the old text or the new one, never half of it. */
-export function writeAtomic(path: string, text: string, mode = 0o644): void {
+export function writeAtomic(path: string, text: string): void {
   makeFolder(dirname(path));
-  writeFileSync(`${path}.new`, text, { mode });
+  writeFileSync(`${path}.new`, text, { mode: 0o600 });
   renameSync(`${path}.new`, path);
 }

@@ -184,7 +184,7 @@ async function isAgentReady(lab: string, node: string, agent: ProcessId): Promis
 function spawnAgent(lab: string, node: string, topology: Topology): ChildProcess {
   const logPath = agentLogPath(lab, node);
   makeFolder(dirname(logPath));
-  const logFd = openSync(logPath, 'a', 0o640);
+  const logFd = openSync(logPath, 'a', 0o600);
   const args = [
     `--net=${namespacePath(namespaceOf(lab, node))}`,
     join(PROJECT_ROOT, 'scripts/kubetun'),

@@ -3,12 +3,21 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, readFileSync, renameSync, statSync } from 'node:fs';
+import {
+  chownSync,
+  constants,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+} from 'node:fs';
+import { basename, join, relative } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import type { HealthReport } from '../../control/agent/health-monitor.ts';
 import { askAgent } from '../../control/cli/admin-client.ts';
-import { arenaOf } from '../../control/cli/options.ts';
+import { ARENA_DIR, arenaOf, stateDir } from '../../control/cli/options.ts';
 import { isAlive } from '../../lab/host/process.ts';
 import { agentLogPath, supervisorLogPath } from '../../lab/state/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
@@ -25,13 +34,14 @@ import {
   until,
 } from '../support/lab.ts';
 
+const { S_IFDIR, S_IFMT } = constants;
 const NAME = 'e2e-health';
 const UNHEALTHY_MS = 5000;
 const HEALTHY_MS = 10_000;
 /** An agent renews the Lease of its node every 5 s. */
 const LEASE_MS = 6000;
 const OTHER_USER = 65534;
-const LOOP = 'worker/loop.ts';
+const API = 'control/apiserver/thread.ts';
 
 let lab: TestLab;
 let vip: string;
@@ -43,6 +53,10 @@ interface Status extends HealthReport {
 }
 
 const statusOf = (node: string) => askAgent<Status>(NAME, node, '/status');
+const loopOf = ({ pid }: Status) => ({
+  ...{ pid, logPath: agentLogPath(NAME, 'node1') },
+  script: 'datapath/worker/loop.ts',
+});
 const logOf = (node: string) => readFileSync(agentLogPath(NAME, node), 'utf8');
 const sum = (faults: Record<string, number>) => Object.values(faults).reduce((a, b) => a + b, 0);
 
@@ -111,10 +125,13 @@ describe('the thread of the datapath', () => {
     const before = await statusOf('node1');
     const path = arenaOf(NAME, 'node1');
     renameSync(path, `${path}.away`);
-    const die = 'performance.now = () => { throw new Error("killed by the test"); }';
-    await inWorker(before.pid, agentLogPath(NAME, 'node1'), LOOP, die);
-    await until('another was started', async () => (await statusOf('node1')).workerRestarts > 0);
-    renameSync(`${path}.away`, path);
+    try {
+      const die = 'performance.now = () => { throw new Error("killed by the test"); }';
+      await inWorker(loopOf(before), die);
+      await until('another was started', async () => (await statusOf('node1')).workerRestarts > 0);
+    } finally {
+      renameSync(`${path}.away`, path);
+    }
     await assertHealthyAgain();
     assert.match(logOf('node1'), /datapath worker ended: killed by the test; restart 1 in 100 ms/);
     const { pid, faults } = await statusOf('node1');
@@ -125,7 +142,7 @@ describe('the thread of the datapath', () => {
   test('hangs: health names it, another follows', async () => {
     const before = await statusOf('node1');
     const hang = 'performance.now = () => { for (;;); }';
-    await inWorker(before.pid, agentLogPath(NAME, 'node1'), LOOP, hang);
+    await inWorker(loopOf(before), hang);
     await untilWithin('healthz is 503', UNHEALTHY_MS, async () => (await healthz()) === '503');
     const parts = (await statusOf('node1')).unhealthy.map(({ part }) => part);
     assert.ok(parts.includes('worker') || parts.includes('probe'), parts.join());
@@ -139,6 +156,28 @@ describe('the thread of the datapath', () => {
   });
 });
 
+test('every file of a lab is for its owner alone, but for what pods are given', () => {
+  const state = stateDir(NAME);
+  // Volumes are mounted in pods, and any user of a container may write to its log.
+  const isOfPods = (path: string) => /^(volumes|pipes)\/./.test(relative(state, path));
+  const below = (folder: string) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name));
+  const arenas = below(ARENA_DIR).filter((path) => basename(path).startsWith(`${NAME}-`));
+  const paths = [state, ...below(state).filter((path) => !isOfPods(path)), ARENA_DIR, ...arenas];
+  const open = paths.flatMap((path) => {
+    const { uid, mode } = lstatSync(path);
+    const wanted = (mode & S_IFMT) === S_IFDIR ? 0o700 : 0o600;
+    return uid === 0 && (mode & 0o7777) === wanted
+      ? []
+      : [`${path} ${(mode & 0o7777).toString(8)}`];
+  });
+  assert.deepEqual(open, []);
+  for (const name of ['lab.json', 'kubeconfig', 'node1.sock', 'pki/tls.key', 'api/journal']) {
+    assert.ok(paths.includes(join(state, name)), name);
+  }
+  assert.equal(arenas.length, 3);
+});
+
 describe('the arena of a node', () => {
   test('that another user has prepared and locked is replaced, with the reason in the log', async () => {
     const supervisor = readRecord(NAME)!.supervisor!;
@@ -150,9 +189,8 @@ describe('the arena of a node', () => {
     await until('the agent is dead', () => !isAlive(agent));
     chownSync(path, OTHER_USER, OTHER_USER);
     const inode = statSync(path).ino;
-    const locker = spawn('flock', [path, 'sh', '-c', 'echo locked; exec sleep 60'], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
+    const hold = 'exec 9<>"$0" && flock 9 && echo locked && exec sleep 60';
+    const locker = spawn('sh', ['-c', hold, path], { stdio: ['ignore', 'pipe', 'ignore'] });
     try {
       await once(locker.stdout, 'data');
       process.kill(supervisor.pid, 'SIGCONT');
@@ -228,7 +266,7 @@ describe('the API server of a lab', () => {
       await lab.kube.create('ConfigMap', { metadata, data: { n: String(n) } });
       const said = readFileSync(supervisorLogPath(NAME), 'utf8').length;
       const die = 'setTimeout(() => { throw new Error("killed by the test"); })';
-      await inWorker(supervisor!.pid, supervisorLogPath(NAME), 'apiserver/thread.ts', die);
+      await inWorker({ pid: supervisor!.pid, logPath: supervisorLogPath(NAME), script: API }, die);
       const news = () => readFileSync(supervisorLogPath(NAME), 'utf8').slice(said);
       await until('it serves again', () => news().includes('the API server serves again'));
       assert.match(news(), /killed by the test/);

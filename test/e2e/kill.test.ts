@@ -72,7 +72,8 @@ const VICTIMS: Victim[] = [
     find: () => readRecord(NAME)?.supervisor ?? null,
     async kill({ pid }) {
       // The process may end at this moment, as another victim.
-      await inWorker(pid, supervisorLogPath(NAME), 'apiserver/thread.ts', DIE).catch(() => {});
+      const worker = { pid, logPath: supervisorLogPath(NAME), script: 'apiserver/thread.ts' };
+      await inWorker(worker, DIE).catch(() => {});
     },
   },
   { name: 'internet', find: () => readRecord(NAME)?.internet ?? null },

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { askAgent } from '../../control/cli/admin-client.ts';
+import { ARENA_DIR } from '../../control/cli/options.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 import type { CounterRow } from '../../datapath/observe/counters.ts';
 import { commandIn, resolvePlace } from '../../lab/life/target.ts';
@@ -173,8 +174,9 @@ export function assertGone(name: string): void {
     names.filter((n) => n.startsWith(`${name}-`)),
     [],
   );
+  const arenas = existsSync(ARENA_DIR) ? readdirSync(ARENA_DIR) : [];
   assert.deepEqual(
-    readdirSync('/dev/shm').filter((n) => n.startsWith(`kubetun-${name}-`)),
+    arenas.filter((n) => n.startsWith(`${name}-`)),
     [],
   );
   const processes = readdirSync('/proc')

@@ -44,12 +44,12 @@ async function makeVolume(
   const namespace = pod.metadata?.namespace ?? 'default';
   const sources = await fetchSources(kube, namespace, volumeSources(volume));
   const files = volumeFiles(volume, pod, given, sources);
-  makeFolder(folder);
+  makeFolder(folder, 0o777);
   // Containers may run as anybody, and a mask of this process is not theirs.
   chmodSync(folder, volume.emptyDir ? 0o777 : 0o755);
   for (const { path, data, mode } of files) {
     const file = join(folder, path);
-    makeFolder(dirname(file));
+    makeFolder(dirname(file), 0o777);
     writeFileSync(file, data);
     chmodSync(file, mode);
   }
