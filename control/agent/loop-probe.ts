@@ -2,8 +2,12 @@
 // second, sent the way of the node's own packets, and answered by the loop with a word of the arena.
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { H_PROBE_ADDRESS, H_PROBE_KEY, H_PROBE_SEEN } from '../../datapath/arena/layout.ts';
-import { PROBE_BYTES } from '../../datapath/pipeline/loop-probe.ts';
+import {
+  H_PROBE_ADDRESS,
+  H_PROBE_KEY,
+  H_PROBE_SEEN,
+  PROBE_BYTES,
+} from '../../datapath/arena/layout.ts';
 import { parseAddress } from '../../datapath/wire/address.ts';
 import type { HealthCheck } from './health-monitor.ts';
 import type { Clock } from './pacer.ts';

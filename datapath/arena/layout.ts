@@ -54,6 +54,8 @@ export const H_AFFINITY_SWEEP = 16;
 export const H_PROBE_ADDRESS = 17;
 export const H_PROBE_KEY = 18;
 export const H_PROBE_SEEN = 19;
+/** Payload of a probe: the key, then its number, each a word. */
+export const PROBE_BYTES = 8;
 /** ms that a flow lives without a packet, a word for each of its states. */
 export const H_TIMEOUTS = 128;
 /** Ranges whose traffic waits for the first image: a count, then pairs (address, mask), apart and in their order. */

@@ -8,13 +8,10 @@ import type { Datapath } from './datapath.ts';
 import * as verdict from './verdict.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-const { H_PROBE_KEY, H_PROBE_SEEN } = arenaLayout;
+const { H_PROBE_KEY, H_PROBE_SEEN, PROBE_BYTES } = arenaLayout;
 const { PROTO_UDP, UDP_HEADER_BYTES } = wire;
 const { P_L4, P_LENGTH, P_PROTO, P_START } = batch;
 const { COUNT_PACKETS } = verdict;
-
-/** Of a probe's payload: the key of the agent that runs, and the number of the probe. */
-export const PROBE_BYTES = 8;
 
 /**
  * True for a probe, which is answered hereby. The key is random and known to this agent alone, so that no other sender
