@@ -161,7 +161,7 @@ describe('the thread of the datapath', () => {
 test('every file of a lab is for its owner alone, but for what pods are given', () => {
   const state = stateDir(NAME);
   // Volumes are mounted in pods, and any user of a container may write to its log.
-  const isOfPods = (path: string) => /^(volumes|pipes)\/./.test(relative(state, path));
+  const isOfPods = (path: string) => /^(volumes|logs\/pipes)\/./.test(relative(state, path));
   const below = (folder: string) =>
     readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name));
   const arenas = below(ARENA_DIR).filter((path) => basename(path).startsWith(`${NAME}-`));

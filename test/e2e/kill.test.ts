@@ -77,6 +77,7 @@ const VICTIMS: Victim[] = [
     },
   },
   { name: 'internet', find: () => readRecord(NAME)?.internet ?? null },
+  { name: 'log writer', find: () => readRecord(NAME)?.logWriter ?? null },
   { name: 'PID 1 of web1', find: () => recordOf('web1')?.sandbox ?? null, pod: 'web1' },
   { name: 'PID 1 of bystander', find: () => recordOf('bystander')?.sandbox ?? null },
   ...['web2', 'web3'].map((pod) => ({
