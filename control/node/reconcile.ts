@@ -7,7 +7,7 @@ import type { Log } from '../agent/publisher.ts';
 /** Events are looked for so often; reading an empty socket costs a microsecond. */
 const HEAR_MS = 250;
 /** Without events everything is compared so often. */
-const LOOK_MS = 5000;
+const LOOK_MS = 4000;
 /** What could not be mended is tried again so soon. */
 const RETRY_MS = 1000;
 

@@ -1,8 +1,9 @@
 // Attacks on what is applied to the system: one after another, on a node, the gateway and a twin. What still works is
-// asserted, that packets without rules are held, and that everything mends itself.
+// asserted, that packets without rules are held, that health tells of each, and that everything mends itself.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import type { HealthReport } from '../../control/agent/health-monitor.ts';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import type { ReconcileStatus } from '../../control/node/reconcile.ts';
 import {
@@ -16,19 +17,23 @@ import {
 
 const NAME = 'e2e-hostile';
 const MENDED_MS = 10_000;
+const UNHEALTHY_MS = 5000;
 const INTERNET = '203.0.113.10';
 let lab: TestLab;
 let vip: string;
 let server: string;
 
-/** Polls until something holds, for as long as a node may take to mend itself. */
-async function untilMended(what: string, holds: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + MENDED_MS;
+/** Polls until something holds. */
+async function within(ms: number, what: string, holds: () => Promise<boolean>): Promise<void> {
+  const end = Date.now() + ms;
   while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`not mended within ${MENDED_MS} ms: ${what}`);
+    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
+
+/** The same, for as long as a node may take to mend itself. */
+const untilMended = (what: string, holds: () => Promise<boolean>) => within(MENDED_MS, what, holds);
 
 async function works(target: string, ...command: string[]): Promise<boolean> {
   return lab.run(target, ...command).then(
@@ -47,6 +52,22 @@ const rulesOf = (place: string) => lab.run(place, 'ip', '-4', 'rule', 'show');
 async function isRight(place: string): Promise<boolean> {
   const { missing } = await status(place);
   return missing.length === 0;
+}
+
+const healthOf = (place: string) => askAgent<HealthReport>(NAME, place, '/status');
+
+/** How many times a part of an agent became unhealthy: it only grows, so that no moment of it is missed. */
+async function faultsOf(place: string): Promise<number> {
+  const { faults } = await healthOf(place);
+  return Object.values(faults).reduce((sum, count) => sum + count, 0);
+}
+
+/** Carries out an attack on a place that is well, and waits until the agent has been unhealthy for it. */
+async function attack(place: string, target: string, command: string): Promise<void> {
+  await untilMended('it is healthy', async () => (await healthOf(place)).healthy);
+  const before = await faultsOf(place);
+  await lab.run(target, 'sh', '-c', command);
+  await within(UNHEALTHY_MS, 'it is unhealthy', async () => (await faultsOf(place)) > before);
 }
 
 function logOf(place: string): string {
@@ -88,7 +109,7 @@ describe('a node mends', () => {
     test(what, async () => {
       const rules = await rulesOf('node/node1');
       const { okAtMs } = await status('node1');
-      await lab.run('node/node1', 'sh', '-c', command);
+      await attack('node1', 'node/node1', command);
       await untilMended('it has looked again', async () => (await status('node1')).okAtMs > okAtMs);
       await untilMended('both clients reach the Service', async () => {
         const reached = [await reaches('near', vip), await reaches('far', vip)];
@@ -190,7 +211,7 @@ describe('the gateway mends', () => {
   };
   for (const [what, command] of Object.entries(attacks)) {
     test(what, async () => {
-      await lab.run('cloud', 'sh', '-c', command);
+      await attack('cloud', 'cloud', command);
       await untilMended('a pod reaches the internet', () => pings('near'));
       await untilMended('the agent is content', () => isRight('cloud'));
     });
@@ -220,7 +241,7 @@ describe('the twin mends', () => {
   for (const [what, command] of Object.entries(attacks)) {
     test(what, async () => {
       assert.ok(await reaches('twin', vip));
-      await lab.run('node/node3', 'sh', '-c', command());
+      await attack('node3', 'node/node3', command());
       await untilMended('a pod reaches the Service', () => reaches('twin', vip));
       await untilMended('the agent is content', () => isRight('node3'));
     });
