@@ -1,16 +1,25 @@
 // JSON patch, RFC 6902: a list of operations that are all done, or none.
+import { checkDepth, tooDeep } from './body/duplicates.ts';
 import { isEqual, isObject } from './object.ts';
 import { own, setOwn } from './own.ts';
 import { badRequest, StatusError } from './status.ts';
 
 /** Upstream's limit: apiserver/pkg/endpoints/handlers/patch.go. */
 const OPERATIONS_MAX = 10_000;
+/** What all copies of a patch may add to an object: one that copies what it has copied grows without end. */
+const COPIED_CHARS_MAX = 3 * 1024 * 1024;
 
 interface Operation {
   op: string;
   path: string;
   from?: string;
   value?: unknown;
+}
+
+interface Box {
+  root: unknown;
+  /** How much copies have added, as JSON. */
+  copiedChars: number;
 }
 
 type Container = Record<string, unknown> | unknown[];
@@ -28,8 +37,14 @@ export function jsonPatch(target: unknown, patch: unknown): unknown {
     throw new StatusError(413, 'RequestEntityTooLarge', message);
   }
   // The root hangs in a box, so that an operation on the whole document is like any other.
-  const box = { root: structuredClone(target) };
-  for (const operation of patch as Operation[]) apply(box, operation);
+  const box: Box = { root: structuredClone(target), copiedChars: 0 };
+  try {
+    for (const operation of patch as Operation[]) apply(box, operation);
+  } catch (error) {
+    // Moved into itself again and again, a value is too deep to be walked through.
+    throw error instanceof RangeError ? tooDeep() : error;
+  }
+  checkDepth(box.root);
   return box.root;
 }
 
@@ -37,7 +52,7 @@ function isOperation(value: unknown): boolean {
   return isObject(value) && typeof value.op === 'string' && typeof value.path === 'string';
 }
 
-function apply(box: { root: unknown }, { op, path, from, value }: Operation): void {
+function apply(box: Box, { op, path, from, value }: Operation): void {
   switch (op) {
     case 'add':
       return insert(box, path, structuredClone(value));
@@ -47,7 +62,7 @@ function apply(box: { root: unknown }, { op, path, from, value }: Operation): vo
       take(box, path);
       return insert(box, path, structuredClone(value));
     case 'copy':
-      return insert(box, path, structuredClone(read(box, from)));
+      return insert(box, path, copy(box, read(box, from)));
     case 'move':
       return insert(box, path, take(box, from));
     case 'test':
@@ -57,8 +72,19 @@ function apply(box: { root: unknown }, { op, path, from, value }: Operation): vo
   throw badRequest(`unexpected kind of operation in a JSON patch: ${op}`);
 }
 
+/** Source of limit and message: github.com/evanphx/json-patch. */
+function copy(box: Box, value: unknown): unknown {
+  const text = JSON.stringify(value) ?? '';
+  box.copiedChars += text.length;
+  if (box.copiedChars <= COPIED_CHARS_MAX) return structuredClone(value);
+  const limit = `exceeding the limit ${COPIED_CHARS_MAX}`;
+  throw misfit(
+    `Unable to complete the copy, the accumulated size increase of copy is ${box.copiedChars}, ${limit}`,
+  );
+}
+
 /** The container that holds what a pointer names, and the last key. */
-function locate(box: { root: unknown }, pointer: string | undefined): [Container, string] {
+function locate(box: Box, pointer: string | undefined): [Container, string] {
   if (pointer === undefined) throw badRequest('an operation of the JSON patch needs `from`');
   if (pointer !== '' && !pointer.startsWith('/')) {
     throw badRequest(`a path of a JSON patch must begin with a slash: ${pointer}`);
@@ -71,13 +97,13 @@ function locate(box: { root: unknown }, pointer: string | undefined): [Container
   return [at, keys.at(-1)!];
 }
 
-function read(box: { root: unknown }, pointer: string | undefined): unknown {
+function read(box: Box, pointer: string | undefined): unknown {
   const [container, key] = locate(box, pointer);
   return valueAt(container, key);
 }
 
 /** Removes what a pointer names and returns it. */
-function take(box: { root: unknown }, pointer: string | undefined): unknown {
+function take(box: Box, pointer: string | undefined): unknown {
   const [container, key] = locate(box, pointer);
   const value = valueAt(container, key);
   if (value === undefined) throw misfit(`${pointer} is not there`);
@@ -86,7 +112,7 @@ function take(box: { root: unknown }, pointer: string | undefined): unknown {
   return value;
 }
 
-function insert(box: { root: unknown }, pointer: string, value: unknown): void {
+function insert(box: Box, pointer: string, value: unknown): void {
   const [container, key] = locate(box, pointer);
   if (!Array.isArray(container)) {
     setOwn(container, key, value);

@@ -45,6 +45,10 @@ export function writeScale(
       `the object provided is not a Scale of ${SCALE.apiVersion}: ${field} is ${given}`,
     );
   }
+  for (const field of ['metadata', 'spec'] as const) {
+    const part = wanted[field] ?? {};
+    if (!isObject(part)) throw badRequest(`${field} of a Scale must be an object`);
+  }
   const { metadata, spec } = wanted as unknown as Partial<KubeObject>;
   const replicas = spec?.replicas ?? 0;
   if (!Number.isInteger(replicas)) {

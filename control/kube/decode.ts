@@ -132,7 +132,8 @@ function number(goName: string, fits: (value: number) => boolean): Type {
     zero: () => 0,
     read(value, at) {
       if (typeof value !== 'number') throw mismatch(value, goName, at);
-      if (fits(value)) return Math.min(value, INT64_MAX);
+      // The sum turns -0 into 0, which is what any text of it says.
+      if (fits(value)) return Math.min(value, INT64_MAX) + 0;
       // Go quotes a number of the wrong kind.
       throw mismatch(value, goName, at, `number ${value}`);
     },
@@ -192,7 +193,7 @@ function listOf(item: Type): Type {
         at.path.push(i);
         const given: unknown = value[i];
         const read = given === null || given === undefined ? item.zero(at) : item.read(given, at);
-        if (read !== given) value[i] = read;
+        if (!Object.is(read, given)) value[i] = read;
         at.path.pop();
       }
       return value;
@@ -212,7 +213,7 @@ function mapOf(item: Type): Type {
         const given = value[key];
         const read = given === null || given === undefined ? item.zero(at) : item.read(given, at);
         // The key is an own one already, so that even `__proto__` is no setter here.
-        if (read !== given) value[key] = read;
+        if (!Object.is(read, given)) value[key] = read;
         at.path.pop();
       }
       return value;
@@ -256,7 +257,7 @@ function structOf(model: string): Type | null {
         at.fields.push(key);
         const read = field.type.read(given, at);
         if (field.isPlain && isZero(read)) delete value[key];
-        else if (read !== given) value[key] = read;
+        else if (!Object.is(read, given)) value[key] = read;
         at.path.pop();
         at.fields.pop();
       }

@@ -11,8 +11,9 @@ import { SYSTEM_CLOCK } from '../../control/agent/pacer.ts';
 import { Publisher } from '../../control/agent/publisher.ts';
 import { jsonPatch } from '../../control/apiserver/json-patch.ts';
 import { SERVED } from '../../control/apiserver/kinds.ts';
-import type { KubeObject } from '../../control/apiserver/object.ts';
+import { isObject, type KubeObject } from '../../control/apiserver/object.ts';
 import { mergePatch } from '../../control/apiserver/patch.ts';
+import { scaleOf, writeScale } from '../../control/apiserver/scale.ts';
 import { StatusError } from '../../control/apiserver/status.ts';
 import { strategicPatch } from '../../control/apiserver/strategic-patch.ts';
 import {
@@ -31,7 +32,14 @@ import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { checkManifests } from '../../lab/life/check.ts';
 import { readManifests } from '../../lab/life/manifest.ts';
 import { defaultTopology } from '../../lab/topology/topology.ts';
-import { type Any, baseOf, Choices, disturb, nullsOf } from '../support/hostile-objects.ts';
+import {
+  type Any,
+  baseOf,
+  Choices,
+  disturb,
+  HOSTILE,
+  nullsOf,
+} from '../support/hostile-objects.ts';
 import { FakeSink, fakeLog } from '../unit/control/agent/fake-sink.ts';
 import { RANGES } from '../unit/control/compile/world.ts';
 import { kindOf, startWorld, type World } from '../unit/control/controllers/world.ts';
@@ -42,7 +50,13 @@ const numRuns = Number(process.env.KUBETUN_HOSTILE_RUNS ?? 400);
 const seed = Number(process.env.KUBETUN_HOSTILE_SEED ?? 20_261_130);
 const numbers = fc.array(fc.nat(), { minLength: 60, maxLength: 60 });
 const kinds = fc.constantFrom(...SERVED.map(({ kind }) => kind));
-const WAYS = ['create', 'update', 'merge', 'strategic', 'json', 'apply', 'status'] as const;
+const PATCHES = { merge: mergePatch, strategic: strategicPatch, json: jsonPatch };
+type Patch = keyof typeof PATCHES;
+const WAYS = [
+  ...['create', 'update', 'merge', 'strategic', 'json', 'apply', 'status', 'scale'],
+  ...['status-merge', 'status-strategic', 'status-json', 'status-apply'],
+  ...['scale-merge', 'scale-strategic', 'scale-json'],
+];
 const WRITE = { dryRun: false, strict: false, duplicates: [] };
 const SOURCES_OF_AGENTS = new Set<string>([...SOURCES, 'Pod', 'Namespace']);
 const NAMES = ['one', 'two', 'three'];
@@ -55,27 +69,77 @@ function write(world: World, kind: (typeof SERVED)[number], way: string, choices
   const place = { namespace, name };
   const there = registry.store.get(kind.plural, namespace, name);
   if (way !== 'create' && !there) registry.create(kind, namespace, baseOf(kind.kind, name), WRITE);
-  const body = baseOf(kind.kind, name);
-  disturb(kind.kind, body, choices);
-  // A billion pods are a fair request, and would be made one after the other.
-  if (body.spec?.replicas > 3 && body.spec.replicas < 2 ** 31) body.spec.replicas = 3;
+  const [door, patch] = way.includes('-') ? way.split('-') : ['', way];
+  if (door === 'scale' || way === 'scale')
+    return writeScaleOf(registry, kind, place, patch!, choices);
+  const body = bodyOf(kind.kind, name, choices);
+  const isStatus = kind.hasStatus && (door === 'status' || way === 'status');
   if (way === 'create') {
     if (there) registry.remove(kind, place, { gracePeriodSeconds: 0 });
     registry.create(kind, namespace, body, WRITE);
   } else if (way === 'update' || way === 'status') {
-    registry.update(kind, place, body, kind.hasStatus && way === 'status', WRITE);
-  } else if (way === 'apply') {
-    const whole = { apiVersion: kind.apiVersion, kind: kind.kind, ...body };
-    registry.apply(kind, place, whole, false, { ...WRITE, manager: 'me', force: true });
-  } else if (way === 'json') {
-    const value = choices.of(Object.values(body));
-    const field = choices.of(Object.keys(body));
-    const patch = [{ op: 'add', path: `/${field}`, value }];
-    registry.patch(kind, place, patch, false, WRITE, jsonPatch);
+    registry.update(kind, place, body, isStatus, WRITE);
+  } else if (patch === 'apply') {
+    const whole = isObject(body)
+      ? { apiVersion: kind.apiVersion, kind: kind.kind, ...body }
+      : (body as Any);
+    registry.apply(kind, place, whole, isStatus, { ...WRITE, manager: 'me', force: true });
   } else {
-    const patcher = way === 'merge' ? mergePatch : strategicPatch;
-    registry.patch(kind, place, body, false, WRITE, patcher);
+    const given = patch === 'json' ? operationsOf(body, choices) : body;
+    registry.patch(kind, place, given, isStatus, WRITE, PATCHES[patch as Patch]);
   }
+}
+
+/** A disturbed object, or now and then something that is none. */
+function bodyOf(kind: string, name: string, choices: Choices): Any {
+  if (choices.below(40) === 0) return choices.of(HOSTILE)();
+  const body = baseOf(kind, name);
+  disturb(kind, body, choices);
+  // A billion pods are a fair request, and would be made one after the other.
+  if (body.spec?.replicas > 3 && body.spec.replicas < 2 ** 31) body.spec.replicas = 3;
+  return body;
+}
+
+/** Operations that bring fields of an object about, and now and then odd ones. */
+function operationsOf(body: Any, choices: Choices): unknown {
+  const paths = [
+    '',
+    '/',
+    '/metadata',
+    '/spec',
+    '/status',
+    '/spec/ports/-',
+    '/spec/ports/7',
+    'x',
+    '/a~1b',
+  ];
+  const fields = isObject(body) ? Object.keys(body) : ['spec'];
+  return Array.from({ length: 1 + choices.below(3) }, () => {
+    const field = choices.of(fields);
+    if (choices.below(3) > 0) return { op: 'add', path: `/${field}`, value: body?.[field] };
+    const op = choices.of(['add', 'remove', 'replace', 'copy', 'move', 'test', 'odd']);
+    const [path, from] = [choices.of(paths), choices.of(paths)];
+    return choices.below(20) === 0 ? choices.of(HOSTILE)() : { op, path, from, value: body };
+  });
+}
+
+/** Whatever a client may take for a Scale. */
+function writeScaleOf(
+  registry: World['registry'],
+  kind: (typeof SERVED)[number],
+  place: { namespace: string; name: string },
+  patch: string,
+  choices: Choices,
+): void {
+  if (!kind.hasScale) return;
+  const few = (value: Any) =>
+    typeof value === 'number' && value > 3 && value < 2 ** 31 ? 3 : value;
+  const spec =
+    choices.below(4) === 0 ? choices.of(HOSTILE)() : { replicas: few(choices.of(HOSTILE)()) };
+  const body: unknown = choices.below(10) === 0 ? choices.of(HOSTILE)() : { spec };
+  const given = patch === 'json' ? operationsOf(body, choices) : body;
+  const patcher = patch === 'scale' ? undefined : PATCHES[patch as Patch];
+  scaleOf(writeScale(registry, kind, place, given, WRITE, patcher) && registry.get(kind, place));
 }
 
 /** What everyone who looks at an object makes of it; throws what a reader throws. */
@@ -84,6 +148,8 @@ function readAll(kind: (typeof SERVED)[number], object: KubeObject): void {
   assert.deepEqual(decodeObject(kind.kind as KubeKind, copy), []);
   assert.deepEqual(copy, object, 'what is stored is decoded');
   assert.deepEqual(nullsOf(object), []);
+  assert.deepEqual(JSON.parse(JSON.stringify(object)), object, 'a journal gives it back');
+  if (kind.hasScale) assert.equal(Number.isInteger(scaleOf(object).spec.replicas), true);
   for (const { cell } of kind.columns) cell(object);
   for (const field of Object.values(kind.fields)) assert.equal(typeof field(object), 'string');
 }

@@ -26,7 +26,8 @@ export class Choices {
   }
 }
 
-const HOSTILE: (() => unknown)[] = [
+/** Values that no field, or hardly any, expects. */
+export const HOSTILE: (() => unknown)[] = [
   ...[null, null, null, '', 0, false, true, -1, 1, 1.5, 80, 65_536, 30_080, -0].map((v) => () => v),
   ...[2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e18, -1e18, 2 ** 63, 1e300].map((v) => () => v),
   ...[

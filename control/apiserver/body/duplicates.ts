@@ -1,11 +1,26 @@
 // Fields that a JSON text names twice, which JSON.parse passes over in silence.
 
-import { badRequest } from '../status.ts';
+import { badRequest, type StatusError } from '../status.ts';
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/g;
 
 /** No object is nested so deeply; what walks through one may rely on it. */
 const DEPTH_MAX = 1000;
+
+/** What is said of one that is, in the words of Go's decoder. */
+export function tooDeep(): StatusError {
+  return badRequest('json: exceeded max depth');
+}
+
+/** Throws StatusError BadRequest for a value that is nested too deeply. */
+export function checkDepth(value: unknown): void {
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > DEPTH_MAX) throw tooDeep();
+    const inner = level.filter((item) => typeof item === 'object' && item !== null);
+    level = inner.flatMap((item) => Object.values(item as object));
+  }
+}
 
 interface Level {
   path: string;
@@ -28,7 +43,7 @@ export function duplicateFields(text: string): string[] {
     if (token === '{' || token === '[') {
       const keys = token === '{' ? new Set<string>() : null;
       const path = level ? pathOf(level) : '';
-      if (levels.length === DEPTH_MAX) throw badRequest('json: exceeded max depth');
+      if (levels.length === DEPTH_MAX) throw tooDeep();
       levels.push({ path, keys, at: keys ? '' : 0, isKey: keys !== null });
     } else if (token === '}' || token === ']') levels.pop();
     else if (token === ',' && level) {

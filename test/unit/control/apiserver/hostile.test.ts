@@ -138,3 +138,48 @@ test('an object that a controller cannot take has an event that says so, and oth
   assert.equal(world.list('Pod').length, 2);
   world.controllers.stop();
 });
+
+const JSON_PATCH = { 'content-type': 'application/json-patch+json' };
+
+test('a JSON patch that copies what it has copied is refused before it fills the memory', async () => {
+  await api.call('POST', MAPS, { metadata: { name: 'bomb' }, data: { a: 'x'.repeat(1000) } });
+  const copies = Array.from({ length: 60 }, (_, n) => ({
+    ...{ op: 'copy', from: '/data', path: `/data/${n}` },
+  }));
+  const { code, body } = await api.call('PATCH', `${MAPS}/bomb`, copies, JSON_PATCH);
+  assert.equal(code, 422);
+  assert.match(body.message, /the accumulated size increase of copy is \d+, exceeding the limit/);
+  assert.equal((await api.call('GET', `${MAPS}/bomb`)).body.data['0'], undefined);
+});
+
+test('a JSON patch that nests deeper than any body may is refused', async () => {
+  await api.call('POST', MAPS, { metadata: { name: 'deep' }, data: {} });
+  const at = '/metadata/managedFields/0/fieldsV1';
+  const nested = Array.from({ length: 1500 }, (_, n) => ({
+    ...{ op: 'add', path: `${at}${'/f'.repeat(n + 1)}`, value: {} },
+  }));
+  for (const count of [1100, 1500]) {
+    const patch = [{ op: 'add', path: at, value: {} }, ...nested.slice(0, count)];
+    const { code, body } = await api.call('PATCH', `${MAPS}/deep`, patch, JSON_PATCH);
+    assert.equal(code, 400, body.message?.slice(0, 200));
+    assert.match(body.message, /exceeded max depth/);
+  }
+  assert.equal((await api.call('GET', `${MAPS}/deep`)).code, 200);
+});
+
+test('a Scale of another shape is refused, and does not scale to 0', async () => {
+  const path = '/apis/apps/v1/namespaces/default/deployments';
+  const labels = { app: 'scaled' };
+  const template = { metadata: { labels }, spec: { containers: [{ name: 'c', image: 'pause' }] } };
+  const spec = { replicas: 2, selector: { matchLabels: labels }, template };
+  await api.call('POST', path, { metadata: { name: 'scaled' }, spec });
+  for (const odd of ['3', 3, [], [{}], true]) {
+    const { code } = await api.call('PUT', `${path}/scaled/scale`, { spec: odd });
+    assert.equal(code, 400, JSON.stringify(odd));
+  }
+  for (const metadata of ['x', 3, []]) {
+    const { code } = await api.call('PUT', `${path}/scaled/scale`, { metadata, spec });
+    assert.equal(code, 400, JSON.stringify(metadata));
+  }
+  assert.equal((await api.call('GET', `${path}/scaled`)).body.spec.replicas, 2);
+});

@@ -142,3 +142,9 @@ test('every plain field is a field of its model', () => {
   const plain = names.filter((name) => isPlainField('V1ServicePort', name));
   assert.deepEqual(plain.sort(), ['name', 'nodePort', 'protocol', 'targetPort']);
 });
+
+test('a negative zero is the zero that any text of it says', () => {
+  const object = { spec: { replicas: -0 } };
+  decodeObject('Deployment', object);
+  assert.equal(Object.is(object.spec.replicas, 0), true);
+});
