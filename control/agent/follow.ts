@@ -52,12 +52,12 @@ export function sourceStarter(
             'watch lost',
           );
         },
-        onSkip: (key, { message }) => {
+        onSkip: (key, { message }, object) => {
           log.warn(
             { kind, key, why: message },
             'object skipped: its version before stays in force',
           );
-          void recordSkip(client, kind, key, message, 'kubetun').then((why) => {
+          void recordSkip(client, { kind, key, object }, message, 'kubetun').then((why) => {
             if (why !== null) log.warn({ kind, key, why }, 'no event says that it was skipped');
           });
         },

@@ -13,6 +13,8 @@ export interface Warning {
   reason: string;
   message: string;
   component: string;
+  /** As it was read, however little it is one: `kubectl describe` looks for events by the uid. */
+  object?: object;
 }
 
 /**
@@ -21,13 +23,12 @@ export interface Warning {
  */
 export function recordSkip(
   client: Pick<KubeClient, 'create'>,
-  kind: KubeKind,
-  key: string,
+  { kind, key, object }: Pick<Warning, 'kind' | 'key' | 'object'>,
   why: string,
   component: string,
 ): Promise<string | null> {
   const message = `this version of the object is skipped: ${why}`;
-  return recordWarning(client, { kind, key, reason: 'ObjectSkipped', message, component });
+  return recordWarning(client, { kind, key, object, reason: 'ObjectSkipped', message, component });
 }
 
 /**
@@ -36,18 +37,29 @@ export function recordSkip(
  */
 export async function recordWarning(
   client: Pick<KubeClient, 'create'>,
-  { kind, key, reason, message, component }: Warning,
+  { kind, key, reason, message, component, object }: Warning,
 ): Promise<string | null> {
   const [name = '', own] = key.split('/').reverse();
   // Events of objects without a namespace live in `default`.
   const namespace = own ?? 'default';
-  const hash = createHash('sha256').update(`${kind} ${key} ${message}`).digest('hex').slice(0, 16);
+  // Of nodes kubelets give the name, and kubectl asks for it.
+  const uid = kind === 'Node' ? name : uidOf(object);
+  const hash = createHash('sha256')
+    .update(`${kind} ${key} ${uid} ${message}`)
+    .digest('hex')
+    .slice(0, 16);
   const now = `${new Date().toISOString().slice(0, 19)}Z`;
   const { apiVersion } = KINDS[kind];
   try {
     await client.create('Event', {
       metadata: { namespace, name: `${name}.${hash}` },
-      involvedObject: { apiVersion, kind, name, ...(own && { namespace: own }) },
+      involvedObject: {
+        apiVersion,
+        kind,
+        name,
+        ...(own && { namespace: own }),
+        ...(uid && { uid }),
+      },
       type: 'Warning',
       reason,
       message: message.slice(0, MESSAGE_CHARS_MAX),
@@ -61,4 +73,9 @@ export async function recordWarning(
     const refusal = error as { reason?: string; message: string };
     return refusal.reason === 'AlreadyExists' ? null : refusal.message;
   }
+}
+
+function uidOf(object: object | undefined): string {
+  const { uid } = (object as { metadata?: { uid?: unknown } } | undefined)?.metadata ?? {};
+  return typeof uid === 'string' ? uid : '';
 }

@@ -48,7 +48,7 @@ export async function startPodRunner(options: PodRunnerOptions): Promise<PodRunn
       {
         onUpsert: (pod: Pod, _before, key) => pods.onPod(pod, key),
         onDelete: (_pod: Pod, key) => pods.onGone(key),
-        onSkip: (key, error) => skipped(options, 'Pod', key, error),
+        onSkip: (key, error, object) => skipped(options, { kind: 'Pod', key, object }, error),
         onSynced: () => {
           pods.removeStrays();
           resolve();
@@ -71,16 +71,21 @@ function startServices(options: PodRunnerOptions): Promise<Informer<ServiceRow>>
         onUpsert: () => {},
         onDelete: () => {},
         onSynced: () => resolve(services),
-        onSkip: (key, error) => skipped(options, 'Service', key, error),
+        onSkip: (key, error, object) => skipped(options, { kind: 'Service', key, object }, error),
       },
     );
   });
 }
 
 /** An object that the runner cannot take costs no other one anything. */
-function skipped({ kube, log }: PodRunnerOptions, kind: KubeKind, key: string, error: Error): void {
+function skipped(
+  { kube, log }: PodRunnerOptions,
+  of: { kind: KubeKind; key: string; object: object },
+  error: Error,
+): void {
+  const { kind, key } = of;
   log.error({ kind, key, why: error.stack }, 'object skipped');
-  void recordSkip(kube, kind, key, error.message, 'kubelet');
+  void recordSkip(kube, of, error.message, 'kubelet');
 }
 
 function rowOf({ metadata, spec }: Service): ServiceRow {
@@ -246,7 +251,7 @@ class Pods {
     try {
       this.onPod(next, key);
     } catch (error) {
-      skipped(this.#options, 'Pod', key, error as Error);
+      skipped(this.#options, { kind: 'Pod', key, object: next }, error as Error);
     }
   }
 
