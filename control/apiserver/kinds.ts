@@ -1,5 +1,6 @@
 // What the server serves: one row per kind. Everything that differs between kinds is named here.
 import { KINDS, type KubeKind } from '../kube/kinds.ts';
+import { qosClassOf } from '../model/qos.ts';
 import { requireAccount } from './admission.ts';
 import type { Allocator } from './allocate/allocator.ts';
 import { defaultEndpointSlice, defaultPod } from './defaults.ts';
@@ -137,9 +138,10 @@ export const SERVED: ServedKind[] = [
       'status.phase': (o) => o.status?.phase ?? '',
       'status.podIP': (o) => o.status?.podIP ?? '',
     },
-    initialStatus: { phase: 'Pending', qosClass: 'BestEffort' },
+    initialStatus: { phase: 'Pending' },
     setDefaults(object) {
       defaultPod(object);
+      if (object.status) object.status.qosClass ??= qosClassOf(object.spec);
       tolerateFailures(object);
     },
     validate: validatePod,

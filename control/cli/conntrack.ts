@@ -1,7 +1,9 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { KubetunError } from '../../datapath/error.ts';
+import { STATE_NAMES } from '../../datapath/flow/state.ts';
 import type { ArenaReader, FlowCount, FlowRow } from '../../datapath/observe/flows.ts';
 import { datapathOf } from './admin-client.ts';
-import { type FlowFilterOptions, flowFilter, isUnfiltered } from './flow-filter.ts';
+import { type FlowFilterOptions, flowFilter, isService, isUnfiltered } from './flow-filter.ts';
 import {
   labOf,
   labOption,
@@ -12,6 +14,8 @@ import {
 } from './options.ts';
 import { formatTable, print } from './table.ts';
 
+const PROTOCOLS = ['tcp', 'udp', 'icmp', 'sctp'];
+
 interface ConntrackOptions extends FlowFilterOptions {
   node: string;
   output: OutputFormat;
@@ -21,9 +25,22 @@ interface ConntrackOptions extends FlowFilterOptions {
 export function register(program: Command): void {
   const conntrack = program
     .command('conntrack')
-    .description('look at the connections that a node tracks');
+    .description('look at the connections that a node tracks')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  scripts/kubetun conntrack list --node node1 --service web
+  scripts/kubetun conntrack list --node node1 --dst 10.244.2.2:8080 --state established
+  scripts/kubetun conntrack count --node node1`,
+    );
   addSubcommand(conntrack, 'list', 'one line for each connection', listFlows);
-  addSubcommand(conntrack, 'count', 'how many there are, by state', countFlows);
+  addSubcommand(
+    conntrack,
+    'count',
+    'how many there are, by state, and how many packets were dropped, by reason',
+    countFlows,
+  );
 }
 
 function addSubcommand(
@@ -36,11 +53,11 @@ function addSubcommand(
     .command(name)
     .description(description)
     .addOption(nodeOption())
-    .option('--proto <name>', 'tcp, udp, icmp or sctp')
+    .addOption(new Option('--proto <name>', 'tcp, udp, icmp or sctp').argParser(oneOf(PROTOCOLS)))
     .option('--src <address>', 'who began it: ADDRESS, ADDRESS:PORT, :PORT or a range')
     .option('--dst <address>', 'where it was sent, or where it went')
     .option('--service <name>', 'NAME, NS/NAME or NS/NAME:PORT')
-    .option('--state <name>', 'such as ESTABLISHED')
+    .addOption(new Option('--state <name>', 'such as ESTABLISHED').argParser(oneOf(STATE_NAMES)))
     .addOption(outputOption())
     .addOption(labOption())
     .action(async (options: ConntrackOptions, command: Command) => {
@@ -64,6 +81,7 @@ async function withArena(path: string, use: (reader: ArenaReader) => void): Prom
 function listFlows(arena: string, options: ConntrackOptions): Promise<void> {
   const matches = flowFilter(options);
   return withArena(arena, (reader) => {
+    requireService(reader, options);
     const flows = [...reader.flows()].filter(matches);
     print(options.output, flows, () => formatFlows(flows));
   });
@@ -72,9 +90,32 @@ function listFlows(arena: string, options: ConntrackOptions): Promise<void> {
 function countFlows(arena: string, options: ConntrackOptions): Promise<void> {
   const matches = flowFilter(options);
   return withArena(arena, (reader) => {
+    requireService(reader, options);
     const count = isUnfiltered(options) ? reader.count() : countMatching(reader, matches);
     print(options.output, count, () => formatCount(count));
   });
+}
+
+/** Throws KubetunError KT_FILTER for a Service that neither the image nor a flow knows. */
+function requireService(reader: ArenaReader, { node, service }: ConntrackOptions): void {
+  const isAsked = (name: string | null) => name !== null && isService(name, service!);
+  if (!service || reader.services().some(isAsked)) return;
+  for (const flow of reader.flows()) if (isAsked(flow.service)) return;
+  throw new KubetunError(
+    'KT_FILTER',
+    `--service ${service} is no Service of ${node}`,
+    `scripts/kubetun services --node ${node} shows those that there are`,
+    { usage: true },
+  );
+}
+
+/** Takes one of these names, in whatever case it is written. */
+function oneOf(names: readonly string[]): (text: string) => string {
+  return (text) => {
+    const found = names.find((name) => name.toLowerCase() === text.toLowerCase());
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`Allowed choices are ${names.join(', ')}.`);
+  };
 }
 
 /** The same as the reader's own count, of some flows only. */
@@ -86,7 +127,7 @@ function countMatching(reader: ArenaReader, matches: (flow: FlowRow) => boolean)
     byState[flow.state] = (byState[flow.state] ?? 0) + 1;
     flows++;
   }
-  return { flows, capacity: reader.count().capacity, byState };
+  return { ...reader.count(), flows, byState };
 }
 
 /** The table that people read: who, to where, and who answers. */
@@ -123,10 +164,16 @@ export function formatFlows(flows: FlowRow[]): string {
   );
 }
 
-function formatCount(count: FlowCount): string {
-  const states = Object.entries(count.byState).sort(([a], [b]) => (a < b ? -1 : 1));
+function formatCount({ flows, capacity, byState, drops }: FlowCount): string {
+  const lines = (counts: Record<string, number>) =>
+    Object.entries(counts)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, count]) => `  ${name} ${count}`);
+  const dropped = Object.values(drops).reduce((sum, count) => sum + count, 0);
   return [
-    `${count.flows} of ${count.capacity} flows`,
-    ...states.map(([state, flows]) => `  ${state} ${flows}`),
+    `${flows} of ${capacity} flows`,
+    ...lines(byState),
+    `${dropped} packets dropped`,
+    ...lines(drops),
   ].join('\n');
 }

@@ -24,6 +24,13 @@ export function register(program: Command): void {
     .addOption(nodeOption())
     .addOption(outputOption())
     .addOption(labOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  scripts/kubetun services --node node1
+  scripts/kubetun services --node cloud -o json`,
+    )
     .action(async (options: { node: string; output: OutputFormat }, command: Command) => {
       const lab = labOf(command);
       requireNode(lab, options.node);

@@ -7,9 +7,10 @@ import { remainingMs } from '../flow/expire.ts';
 import * as F from '../flow/line.ts';
 import { STATE_NAMES } from '../flow/state.ts';
 import { FlowTable } from '../flow/table.ts';
-import { readGeneration, readServiceName } from '../nat/image-reader.ts';
+import { readGeneration, readServiceName, readServices } from '../nat/image-reader.ts';
 import { formatAddress } from '../wire/address.ts';
 import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../wire/layout.ts';
+import { readCounters } from './counters.ts';
 
 /** A tuple as `conntrack list -o json` prints it; for ICMP echo both ports are the identifier. */
 export interface TupleRow {
@@ -39,11 +40,15 @@ export interface FlowCount {
   flows: number;
   capacity: number;
   byState: Record<string, number>;
+  /** Packets dropped since the arena was made, by reason; reasons that never occurred are absent. */
+  drops: Record<string, number>;
 }
 
 export interface ArenaReader {
   flows(): Generator<FlowRow>;
   count(): FlowCount;
+  /** `NS/NAME:PORT` of every Service port in force. */
+  services(): string[];
   generation(): number;
   close(): void;
 }
@@ -67,6 +72,7 @@ export function readArena(arena: Arena): Omit<ArenaReader, 'close'> {
   return {
     flows: () => rows(arena, table),
     count: () => countFlows(arena),
+    services: () => [...readServices(arena).values()].map(({ name }) => name),
     generation: () => readGeneration(arena),
   };
 }
@@ -143,5 +149,9 @@ function countFlows(arena: Arena): FlowCount {
     byState[name] = (byState[name] ?? 0) + 1;
     flows++;
   }
-  return { flows, capacity: arena.layout.flowsMax, byState };
+  const drops: Record<string, number> = {};
+  for (const { name, drop, value } of readCounters(arena)) {
+    if (drop && value > 0) drops[name] = value;
+  }
+  return { flows, capacity: arena.layout.flowsMax, byState, drops };
 }

@@ -30,6 +30,7 @@ Examples:
       requireRoot();
       // What comes after the target is passed through, the dashes before the command too.
       const own = words[0] === '--' ? words.slice(1) : words;
+      if (own.length === 0) command.error("error: missing required argument 'command'");
       const place = resolvePlace(record, target, options.container);
       process.exitCode = await runIn(commandIn(place, own), own[0] ?? '', environmentIn(place));
     });

@@ -134,6 +134,23 @@ test('a filter that is no address is wrong usage', () => {
   }
 });
 
+test('a filter value that does not exist is refused, and lists those that do', async () => {
+  for (const [option, value, allowed] of [
+    ['--state', 'ESTABLISHD', /Allowed choices are .*ESTABLISHED/],
+    ['--proto', 'tpc', /Allowed choices are tcp, udp, icmp, sctp/],
+  ] as const) {
+    const program = new Command().exitOverride().configureOutput({ writeErr: () => {} });
+    registerConntrack(program);
+    for (const command of program.commands) {
+      for (const each of [command, ...command.commands]) {
+        each.exitOverride().configureOutput({ writeErr: () => {} });
+      }
+    }
+    const words = ['conntrack', 'list', '--node', 'n1', option, value];
+    await assert.rejects(program.parseAsync(words, { from: 'user' }), allowed, option);
+  }
+});
+
 test('flows without a Service still have their line', () => {
   const [, line] = formatFlows([{ ...FLOW, service: null, flags: [] }]).split('\n');
   assert.match(

@@ -133,10 +133,12 @@ test('the count of flows is that of their states, and of no slot that is free', 
   for (let n = 0; n < 5; n++) t.one(udp4(`${POD}:${n + 1}`, `${VIP}:53`));
   t.one(tcp4(`${POD}:1`, `${VIP}:80`, SYN));
   t.d.table.remove(2);
+  for (let n = 0; n < 2; n++) t.one(udp4(`${POD}:1`, '10.96.7.7:53'));
   assert.deepEqual(readArena(t.d.arena).count(), {
     flows: 5,
     capacity: 1024,
     byState: { UNREPLIED: 4, SYN_SENT: 1 },
+    drops: { unallocated: 2 },
   });
   assert.equal(rows(t).length, 5);
   assert.equal(readArena(t.d.arena).generation(), t.writer.generation);
