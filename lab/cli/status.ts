@@ -14,6 +14,7 @@ import { isAlive } from '../host/process.ts';
 import { isReady } from '../life/wait.ts';
 import { checkPlan } from '../plan/apply.ts';
 import { planLab } from '../plan/plan.ts';
+import { checkCables } from '../pods/cables.ts';
 import { kubeconfigPath } from '../state/paths.ts';
 import { type LabRecord, requireLab } from '../state/record.ts';
 import { isAgentRunning } from '../supervisor/agents.ts';
@@ -83,7 +84,7 @@ async function readStatus(record: LabRecord): Promise<LabStatus> {
     ),
     cloud: { address: cloudAddress(topology.ranges), ...(await readAgentState(lab, CLOUD)) },
     pods,
-    network: await checkPlan(planLab(lab, topology)),
+    network: [...(await checkPlan(planLab(lab, topology))), ...(await checkCables(record))],
     api: pods ? `https://127.0.0.1:${apiPort}` : null,
   };
 }

@@ -60,11 +60,13 @@ export async function ipBatch(
   );
 }
 
-/** The JSON that `ip -j ARGS` prints inside a namespace; null if it fails. */
-export async function ipJson<T>(namespace: string, ...args: string[]): Promise<T[] | null> {
-  const { status, stdout } = await run('ip', ['-n', namespace, '-j', ...args], '');
-  if (status !== 0) return null;
-  return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[]);
+/** The JSON of each line of `ip -4 -j -batch` inside a namespace, by one process; null if it fails. */
+export async function ipJsonBatch(namespace: string, lines: string[]): Promise<unknown[][] | null> {
+  const args = ['-n', namespace, '-4', '-j', '-batch', '-'];
+  const { status, stdout } = await run('ip', args, `${lines.join('\n')}\n`);
+  const answers = stdout.trim().split('\n');
+  if (status !== 0 || answers.length !== lines.length) return null;
+  return answers.map((text) => JSON.parse(text) as unknown[]);
 }
 
 /** Runs lines of `tc -batch` inside a network namespace. Throws KubetunError KT_TC. */

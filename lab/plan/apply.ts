@@ -1,9 +1,10 @@
 // Brings a plan about, takes it back, and says what of it is missing.
 import { existsSync } from 'node:fs';
-import { ipBatch, ipJson } from '../host/ip.ts';
+import { formatRule, parseRule, type RuleJson } from '../../control/node/rule.ts';
+import { ipBatch, ipJsonBatch } from '../host/ip.ts';
 import { diffSysctls, writeSysctls } from '../host/sysctl.ts';
 import { namespacePath } from '../state/names.ts';
-import type { Expectation, Step } from './step.ts';
+import type { Expectation, NetworkStep, Step } from './step.ts';
 
 /** Applies every step in order. If one fails those before it are undone. Throws KubetunError KT_IP, KT_SYSCTL. */
 export async function applyPlan(steps: Step[]): Promise<void> {
@@ -48,19 +49,42 @@ async function undoStep(step: Step): Promise<void> {
   }
 }
 
+/** Lines about what is there fail, and the order of others may be another than at first: hence twice. */
+async function remake({ namespace, lines, again }: NetworkStep): Promise<void> {
+  await ipBatch(namespace, [...lines, ...again, ...lines], { force: true });
+}
+
 /** What of a plan is not there, one line each; empty if all is well. */
 export async function checkPlan(steps: Step[]): Promise<string[]> {
   const missing: string[] = [];
-  for (const step of steps) {
-    if (!existsSync(namespacePath(step.namespace))) {
-      if (step.kind === 'namespace') missing.push(`network namespace ${step.namespace} is gone`);
-    } else if (step.kind === 'sysctl') {
-      missing.push(...diffSysctls(step.namespace, step.values));
-    } else if (step.kind === 'network') {
-      missing.push(...(await checkNetwork(step.namespace, step.expect)));
-    }
-  }
+  for (const step of steps) missing.push(...(await checkStep(step)));
   return missing;
+}
+
+async function checkStep(step: Step): Promise<string[]> {
+  const { kind, namespace } = step;
+  if (!existsSync(namespacePath(namespace))) {
+    return kind === 'namespace' ? [`network namespace ${namespace} is gone`] : [];
+  }
+  if (kind === 'namespace') return [];
+  if (kind === 'sysctl') return diffSysctls(namespace, step.values);
+  return checkNetwork(namespace, step.expect);
+}
+
+/**
+ * Makes again what has gone of a plan whose namespaces are there. What is there stays as it is. Returns what was not
+ * there, one line each.
+ */
+export async function mendPlan(steps: Step[]): Promise<string[]> {
+  const found: string[] = [];
+  for (const step of steps) {
+    const missing = await checkStep(step);
+    found.push(...missing);
+    if (missing.length === 0 || step.kind === 'namespace') continue;
+    if (step.kind === 'sysctl') writeSysctls(step.namespace, step.values);
+    else await remake(step);
+  }
+  return found;
 }
 
 interface LinkJson {
@@ -75,24 +99,26 @@ interface RouteJson {
 }
 
 async function checkNetwork(namespace: string, expect: Expectation[]): Promise<string[]> {
-  const links = (await ipJson<LinkJson>(namespace, '-4', 'addr', 'show')) ?? [];
   // `ip -4 addr` leaves out links that have no address.
-  const bare = (await ipJson<LinkJson>(namespace, 'link', 'show')) ?? [];
-  const routes = (await ipJson<RouteJson>(namespace, '-4', 'route', 'show')) ?? [];
-  return expect
-    .filter((want) => !isMet(want, links, bare, routes))
-    .map((want) => describe(namespace, want));
+  const asked = ['addr show', 'link show', 'route show', 'rule show'];
+  const answers = (await ipJsonBatch(namespace, asked)) ?? asked.map(() => []);
+  const [links, bare, routes, rules] = answers as [LinkJson[], LinkJson[], RouteJson[], RuleJson[]];
+  const there = { links, bare, routes, rules: rules.map(parseRule).map(formatRule) };
+  return expect.filter((want) => !isMet(want, there)).map((want) => describe(namespace, want));
 }
 
-function isMet(
-  want: Expectation,
-  links: LinkJson[],
-  bare: LinkJson[],
-  routes: RouteJson[],
-): boolean {
+interface There {
+  links: LinkJson[];
+  bare: LinkJson[];
+  routes: RouteJson[];
+  rules: string[];
+}
+
+function isMet(want: Expectation, { links, bare, routes, rules }: There): boolean {
   if ('route' in want) {
     return routes.some((r) => r.dst === want.route && r.gateway === want.via);
   }
+  if ('rule' in want) return rules.includes(want.rule);
   const link = bare.find((l) => l.ifname === want.link);
   if (!link || (want.mtu !== undefined && link.mtu !== want.mtu)) return false;
   if (want.address === undefined) return true;
@@ -101,7 +127,10 @@ function isMet(
 }
 
 function describe(namespace: string, want: Expectation): string {
-  if ('route' in want) return `${namespace}: no route to ${want.route} via ${want.via}`;
+  if ('route' in want) {
+    return `${namespace}: no route to ${want.route}${want.via ? ` via ${want.via}` : ''}`;
+  }
+  if ('rule' in want) return `${namespace}: no rule ${want.rule}`;
   const { link, address, mtu } = want;
   return `${namespace}: ${link} is not there with ${[address, mtu && `mtu ${mtu}`].filter(Boolean).join(', ')}`;
 }

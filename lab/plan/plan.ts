@@ -113,9 +113,11 @@ function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
       // Pods reach the API server through its Service with their own address, so answers must find them.
       ...nodes.flatMap((node) => waysTo(node, mtu, BRIDGE)),
     ],
+    again: [connectedRoute(ranges.fabric, BRIDGE, apiAddress(ranges))],
     undo: [...links.map(({ link }) => `link del ${link}`), `link del ${BRIDGE}`],
     expect: [
       { link: BRIDGE, address: own },
+      { route: ranges.fabric },
       ...links.map(({ link, mtu }) => ({ link, mtu })),
       ...nodes.map((node) => ({ route: node.podCIDR, via: node.address })),
     ],
@@ -123,7 +125,7 @@ function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
 }
 
 /** Closed until its datapath forwards, and again where that takes its steering off: what it let by would be untranslated. */
-const CLOUD_GUARD_PREF = 31_000;
+const CLOUD_GUARDS = ['eth0', 'eth1'].map((iif) => `pref 31000 iif ${iif} blackhole`);
 
 /** The network's edge between the fabric and the internet; its agent makes a gateway of it. */
 function cloudStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
@@ -139,15 +141,22 @@ function cloudStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
       `link add eth1 mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${internet}`,
       `addr add ${inner} dev eth0`,
       `addr add ${outer} dev eth1`,
-      ...['eth0', 'eth1'].map((iif) => `rule add pref ${CLOUD_GUARD_PREF} iif ${iif} blackhole`),
+      ...CLOUD_GUARDS.map((rule) => `rule add ${rule}`),
       'link set eth0 up',
       'link set eth1 up',
       ...nodes.flatMap((node) => narrowWayTo(node, mtu, 'eth0')),
+    ],
+    again: [
+      connectedRoute(ranges.fabric, 'eth0', cloudAddress(ranges)),
+      connectedRoute(ranges.internet, 'eth1', internetGateway(ranges)),
     ],
     undo: ['link del eth1'],
     expect: [
       { link: 'eth0', address: inner, mtu },
       { link: 'eth1', address: outer, mtu },
+      { route: ranges.fabric },
+      { route: ranges.internet },
+      ...CLOUD_GUARDS.map((rule) => ({ rule })),
     ],
   };
 }
@@ -165,9 +174,11 @@ function internetStep(lab: string, { mtu, ranges }: Topology): Step {
       'link set eth0 up',
       `route add default via ${gateway}`,
     ],
+    again: [connectedRoute(ranges.internet, 'eth0', internetServer(ranges))],
     undo: [`addr del ${own} dev eth0`],
     expect: [
       { link: 'eth0', address: own, mtu },
+      { route: ranges.internet },
       { route: 'default', via: gateway },
     ],
   };
@@ -194,15 +205,22 @@ function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology):
       // Where packets of pods go whose source is not the pod's; the agent reads, counts and shows them.
       ...spoofedLines(SPOOFED_LINK),
     ],
+    again: [connectedRoute(ranges.fabric, 'eth0', node.address)],
     undo: [`addr del ${own} dev eth0`, `link del ${SPOOFED_LINK}`],
     expect: [
       { link: 'lo', address: `${POD_GATEWAY}/32` },
       { link: SPOOFED_LINK },
       { link: 'eth0', address: own, mtu: node.mtu },
+      { route: ranges.fabric },
       { route: 'default', via: cloud },
       ...others.map((other) => ({ route: other.podCIDR, via: other.address })),
     ],
   };
+}
+
+/** The route that the kernel makes with an address; it does not make it again after a flush of routes. */
+function connectedRoute(range: string, link: string, source: string): string {
+  return `route add ${range} dev ${link} proto kernel scope link src ${source}`;
 }
 
 /** Routes to a node and to its pods, from a place with an uplink of that MTU. */

@@ -1,22 +1,30 @@
 /** What must be there once a step is applied, in the words of ip(8). */
 export type Expectation =
   | { link: string; address?: string; mtu?: number }
-  | { route: string; via?: string };
+  | { route: string; via?: string }
+  /** A routing rule, as `ip rule add` takes it. */
+  | { rule: string };
 
 /** One side effect of `lab up`: data only, so that it can be printed, applied, checked and undone. */
 export type Step =
   | { kind: 'namespace'; namespace: string }
   /** Values below /proc/sys/net, of that namespace. They go with it. */
   | { kind: 'sysctl'; namespace: string; values: [path: string, value: string][] }
-  /** Lines of `ip -batch` inside the namespace. `undo` may find things gone already. */
-  | {
-      kind: 'network';
-      namespace: string;
-      title: string;
-      lines: string[];
-      undo: string[];
-      expect: Expectation[];
-    };
+  | NetworkStep;
+
+/**
+ * Lines of `ip -batch` inside the namespace. `undo` may find things gone already. `again` is what the kernel does by
+ * itself with the lines, and only once.
+ */
+export interface NetworkStep {
+  kind: 'network';
+  namespace: string;
+  title: string;
+  lines: string[];
+  again: string[];
+  undo: string[];
+  expect: Expectation[];
+}
 
 /** A plan as text that could be typed into a shell, in the order in which it is applied. */
 export function formatPlan(steps: Step[]): string {

@@ -20,7 +20,7 @@ export interface PodNetwork {
 }
 
 /** The dummy address of RFC 7600, which means nobody. */
-const DUMMY = '192.0.0.8/32';
+export const DUMMY = '192.0.0.8/32';
 const SYSCTLS: [string, string][] = [
   ['ipv6/conf/all/disable_ipv6', '1'],
   ['ipv6/conf/default/disable_ipv6', '1'],
@@ -43,8 +43,13 @@ export async function makePodNetwork(pod: PodNetwork): Promise<void> {
   await clearPodNetwork(pod);
   await ipBatch(null, [`netns add ${pod.netns}`]);
   writeSysctls(pod.netns, SYSCTLS);
+  await ipBatch(pod.netns, ['link set lo up']);
+  await layCable(pod);
+}
+
+/** The cable between a pod's network namespace and its node. Throws KubetunError KT_IP, KT_TC, KT_SYSCTL. */
+export async function layCable(pod: PodNetwork): Promise<void> {
   await ipBatch(pod.netns, [
-    'link set lo up',
     // Made from inside, with the other end straight into the node: neither is ever seen outside.
     `link add eth0 mtu ${pod.mtu} type veth peer name ${pod.link} mtu ${pod.mtu} netns ${pod.nodeNetns}`,
     `addr add ${pod.address}/32 dev eth0`,
@@ -53,6 +58,11 @@ export async function makePodNetwork(pod: PodNetwork): Promise<void> {
   ]);
   // A pod that claims another address than its own is seen through before anybody can be deceived.
   await tcBatch(pod.nodeNetns, filterLines(pod, SPOOFED_LINK));
+  await raiseCable(pod);
+}
+
+/** The node's end of a cable. What is there already stays as it is. Throws KubetunError KT_IP, KT_SYSCTL. */
+export async function raiseCable(pod: PodNetwork): Promise<void> {
   // Loose: where no rule leads to the pod, as after a flush of all rules, nothing is taken from it either.
   writeSysctls(pod.nodeNetns, [[`ipv4/conf/${pod.link}/rp_filter`, '2']]);
   await ipBatch(pod.nodeNetns, [

@@ -14,6 +14,7 @@ import { AgentKeeper } from './agents.ts';
 import { startLabApi } from './api.ts';
 import { keepInternet } from './internet.ts';
 import { keepLogWriter } from './log-writer.ts';
+import { keepNetwork } from './network.ts';
 import { markNodeReady, registerNode, whenServed } from './nodes.ts';
 
 /** How far a supervisor has come, for whoever waits. */
@@ -67,6 +68,7 @@ export async function startSupervisor(
   const leaveInternet = keepInternet(lab, (error) =>
     log.error({ why: error.message }, 'no server in the internet'),
   );
+  const leaveNetwork = keepNetwork(lab, log);
   const streams = await serveStreams(kubeletSocketPath(lab), stateDir(lab), (error, what) =>
     log.error({ what, why: String(error) }, 'the streams of pods could not answer'),
   );
@@ -75,6 +77,7 @@ export async function startSupervisor(
     async stop() {
       agents.stop();
       leaveInternet();
+      leaveNetwork();
       leaveLogWriter();
       await streams.close();
       await runner.stop();
