@@ -1,6 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
-import { STATE_NAMES } from '../../datapath/flow/state.ts';
 import type { ArenaReader, FlowCount, FlowRow } from '../../datapath/observe/flows.ts';
 import { datapathOf } from './admin-client.ts';
 import { type FlowFilterOptions, flowFilter, isService, isUnfiltered } from './flow-filter.ts';
@@ -57,7 +56,7 @@ function addSubcommand(
     .option('--src <address>', 'who began it: ADDRESS, ADDRESS:PORT, :PORT or a range')
     .option('--dst <address>', 'where it was sent, or where it went')
     .option('--service <name>', 'NAME, NS/NAME or NS/NAME:PORT')
-    .addOption(new Option('--state <name>', 'such as ESTABLISHED').argParser(oneOf(STATE_NAMES)))
+    .option('--state <name>', 'such as ESTABLISHED')
     .addOption(outputOption())
     .addOption(labOption())
     .action(async (options: ConntrackOptions, command: Command) => {
@@ -81,7 +80,7 @@ async function withArena(path: string, use: (reader: ArenaReader) => void): Prom
 function listFlows(arena: string, options: ConntrackOptions): Promise<void> {
   const matches = flowFilter(options);
   return withArena(arena, (reader) => {
-    requireService(reader, options);
+    requireKnown(reader, options);
     const flows = [...reader.flows()].filter(matches);
     print(options.output, flows, () => formatFlows(flows));
   });
@@ -90,14 +89,21 @@ function listFlows(arena: string, options: ConntrackOptions): Promise<void> {
 function countFlows(arena: string, options: ConntrackOptions): Promise<void> {
   const matches = flowFilter(options);
   return withArena(arena, (reader) => {
-    requireService(reader, options);
+    requireKnown(reader, options);
     const count = isUnfiltered(options) ? reader.count() : countMatching(reader, matches);
     print(options.output, count, () => formatCount(count));
   });
 }
 
-/** Throws KubetunError KT_FILTER for a Service that neither the image nor a flow knows. */
-function requireService(reader: ArenaReader, { node, service }: ConntrackOptions): void {
+/** Throws KubetunError KT_FILTER for a state that does not exist, or a Service that neither image nor flows know. */
+export function requireKnown(
+  reader: Pick<ArenaReader, 'states' | 'services' | 'flows'>,
+  { node, service, state }: Pick<ConntrackOptions, 'node' | 'service' | 'state'>,
+): void {
+  if (state && !reader.states.includes(state.toUpperCase())) {
+    const next = `say one of ${reader.states.join(', ')}`;
+    throw new KubetunError('KT_FILTER', `--state ${state} is no state`, next, { usage: true });
+  }
   const isAsked = (name: string | null) => name !== null && isService(name, service!);
   if (!service || reader.services().some(isAsked)) return;
   for (const flow of reader.flows()) if (isAsked(flow.service)) return;

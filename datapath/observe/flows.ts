@@ -47,6 +47,8 @@ export interface FlowCount {
 export interface ArenaReader {
   flows(): Generator<FlowRow>;
   count(): FlowCount;
+  /** Every state that a flow may have. */
+  readonly states: readonly string[];
   /** `NS/NAME:PORT` of every Service port in force. */
   services(): string[];
   generation(): number;
@@ -72,6 +74,7 @@ export function readArena(arena: Arena): Omit<ArenaReader, 'close'> {
   return {
     flows: () => rows(arena, table),
     count: () => countFlows(arena),
+    states: STATE_NAMES,
     services: () => [...readServices(arena).values()].map(({ name }) => name),
     generation: () => readGeneration(arena),
   };
