@@ -6,6 +6,7 @@ import { formatAddress } from '../../datapath/wire/address.ts';
 import { endText, protocolName } from '../explain/question.ts';
 import type { ClusterView } from '../explain/view.ts';
 import { askAgent, datapathOf } from './admin-client.ts';
+import { onInterrupt } from './interrupt.ts';
 import {
   arenaOf,
   CLOUD,
@@ -60,6 +61,8 @@ Examples:
 }
 
 async function trace(words: string[], options: Options, command: Command): Promise<void> {
+  // Nothing of a trace outlives its process.
+  onInterrupt(() => {});
   const lab = labOf(command);
   const matches = traceFilter(words);
   requireNode(lab, options.node);
@@ -76,16 +79,14 @@ async function trace(words: string[], options: Options, command: Command): Promi
     look().catch(() => {});
   });
   const names = new Names(kubeconfigOf(lab), existsSync(arenaOf(lab, CLOUD)));
-  let ended = false;
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => (ended = true));
   const patience = new Promise((resolve) => setTimeout(resolve, NAMES_FIRST_MS).unref());
   await Promise.race([names.refresh(), patience]);
   let left = options.count;
   let lost = 0;
-  while (!ended && left > 0) {
+  while (left > 0) {
     void names.refresh();
     for (const record of reader.take()) {
-      if (ended || left === 0) break;
+      if (left === 0) break;
       if (!matches(record)) continue;
       left--;
       const text = options.output === 'json' ? jsonLine(record, names) : traceLine(record, names);

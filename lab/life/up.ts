@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { onInterrupt } from '../../control/cli/interrupt.ts';
 import { CLOUD, stateDir } from '../../control/cli/options.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 import { makeFolder } from '../../control/serve/folder.ts';
@@ -106,6 +107,7 @@ async function make(
     // What fails because it is being taken away is no news.
     if (takenBack.is) await takenBack.ended;
     await takeDown(lab);
+    if (takenBack.is) await takenBack.ended;
     throw describeMaking(lab, error);
   } finally {
     takenBack.disarm();
@@ -192,20 +194,13 @@ interface TakenBack {
 function takeBackOnSignal(lab: string): TakenBack {
   const state: TakenBack = {
     ...{ is: false, plan: Promise.resolve(), ended: new Promise<never>(() => {}) },
-    disarm() {
-      for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, stop);
-    },
+    disarm: onInterrupt(async () => {
+      state.is = true;
+      process.stderr.write('  interrupted: taking back what was made\n');
+      await state.plan.catch(() => {});
+      await takeDown(lab);
+    }),
   };
-  const stop = async () => {
-    if (state.is) return;
-    state.is = true;
-    process.stderr.write('  interrupted: taking back what was made\n');
-    await state.plan.catch(() => {});
-    await takeDown(lab);
-    process.exit(130);
-  };
-  // A second one must not end what takes the lab back.
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, stop);
   return state;
 }
 

@@ -1,4 +1,5 @@
 // A run: batches of sequences until all seeds are done, each difference checked a second time.
+import { onInterrupt } from '../../control/cli/interrupt.ts';
 import {
   BATCH_MAX,
   Batch,
@@ -61,17 +62,13 @@ export function makeSequence(seed: number, routeName?: string): Sequence {
 
 export async function runDifferential(options: RunOptions): Promise<Summary> {
   makeSequence(options.seed, options.route);
-  const stop = () => {
-    endLabs(options.lab);
-    process.exit(130);
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
+  const disarm = onInterrupt(() => endLabs(options.lab));
   const twins = await Twins.start(options.lab);
   try {
     return await new Run(twins, options).all();
   } finally {
     await twins.down();
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, stop);
+    disarm();
   }
 }
 

@@ -155,6 +155,21 @@ describe('explain', () => {
     }
   });
 
+  test('trace ends on a signal, with the code that shells give', async () => {
+    for (const [signal, code] of [
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+    ] as const) {
+      const trace = startTrace(NAME, '--node', 'node1', 'new');
+      await until('it shows something', async () => {
+        await lab.run('client', 'curl', '-sm5', `http://${await lab.clusterIP('one')}/hostname`);
+        return trace.text() !== '';
+      });
+      trace.stop(signal);
+      assert.equal(await trace.ended, code);
+    }
+  });
+
   test('answers wrong words with one line', () => {
     for (const [args, message] of [
       [['--from', 'client'], /say --from and --to/],

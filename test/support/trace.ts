@@ -7,7 +7,7 @@ export interface Trace {
   text: () => string;
   /** Resolves when the command has ended. */
   ended: Promise<number | null>;
-  stop: () => void;
+  stop: (signal?: NodeJS.Signals) => void;
 }
 
 export function startTrace(lab: string, ...words: string[]): Trace {
@@ -18,5 +18,5 @@ export function startTrace(lab: string, ...words: string[]): Trace {
     text += chunk;
   });
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { text: () => text, ended, stop: () => child.kill('SIGINT') };
+  return { text: () => text, ended, stop: (signal = 'SIGINT') => child.kill(signal) };
 }

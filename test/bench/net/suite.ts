@@ -1,4 +1,5 @@
 // `bench throughput` and `bench connect`: every datapath in the same namespaces, in turn.
+import { onInterrupt } from '../../../control/cli/interrupt.ts';
 import { buildReport, type Report, type Series } from '../report.ts';
 import { CONNECTIONS, connectAgainst, measureConnects } from './connect.ts';
 import { startServers } from './measure.ts';
@@ -41,14 +42,13 @@ async function withPods(measure: () => Promise<Series[]>): Promise<Series[]> {
     await stopServers();
     removeTopology();
   };
-  const interrupted = () => void cleanUp().finally(() => process.exit(130));
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupted);
+  const disarm = onInterrupt(cleanUp);
   try {
     makeTopology();
     stopServers = await startServers();
     return await measure();
   } finally {
     await cleanUp();
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, interrupted);
+    disarm();
   }
 }

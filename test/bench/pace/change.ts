@@ -1,5 +1,7 @@
 // `bench change`: from the write of an EndpointSlice to the first datagram that the new backend answers.
+
 import { loadavg } from 'node:os';
+import { onInterrupt } from '../../../control/cli/interrupt.ts';
 import { buildReport, type Report } from '../report.ts';
 import { measureBurst, measureChanges } from './change-measure.ts';
 import { ChangeWorld } from './change-world.ts';
@@ -24,8 +26,7 @@ const CHURN = 200;
 export async function benchChange(options: ChangeOptions): Promise<Report> {
   const { rounds, services, progress } = options;
   const world = new ChangeWorld();
-  const interrupted = () => void world.end().finally(() => process.exit(130));
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupted);
+  const disarm = onInterrupt(() => world.end());
   const figures = new Figures();
   try {
     await world.begin(services);
@@ -43,7 +44,7 @@ export async function benchChange(options: ChangeOptions): Promise<Report> {
     ]);
   } finally {
     await world.end();
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, interrupted);
+    disarm();
   }
 }
 

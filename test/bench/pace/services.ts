@@ -1,10 +1,12 @@
 // `bench services`: from the creation of a Service to the first endpoint in its EndpointSlice.
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { onInterrupt } from '../../../control/cli/interrupt.ts';
 import { connectKube, type KubeClient } from '../../../control/kube/client.ts';
 import { KubetunError } from '../../../datapath/error.ts';
 import { buildReport, type Report } from '../report.ts';
@@ -57,8 +59,8 @@ async function withServer(
     rmSync(folder, { recursive: true, force: true });
   };
   process.once('exit', end);
-  const interrupted = () => process.exit(130);
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupted);
+  // The end of the process ends the server.
+  const disarm = onInterrupt(() => {});
   try {
     prepareJournal(join(folder, 'journal'), services, null, null);
     const flags = ['--disable-warning=ExperimentalWarning', API_PROCESS, folder];
@@ -69,7 +71,7 @@ async function withServer(
   } finally {
     end();
     process.removeListener('exit', end);
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.removeListener(name, interrupted);
+    disarm();
   }
 }
 

@@ -1,5 +1,7 @@
 // Scenarios with real packets from beginning to end: labs come up, and are gone whatever happens.
+
 import type { ProxyKind } from '../../../control/agent/proxy.ts';
+import { onInterrupt } from '../../../control/cli/interrupt.ts';
 import { kubetun } from '../../support/lab.ts';
 import type { Scenario } from '../row.ts';
 import { type LiveAnswer, LiveWorld, topologyKey } from './world.ts';
@@ -15,11 +17,7 @@ export async function answerLive(
   proxy: ProxyKind,
   scenarios: Scenario[],
 ): Promise<LiveResult[]> {
-  const stop = () => {
-    kubetun('lab', 'down', '--lab', lab);
-    process.exit(130);
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, stop);
+  const disarm = onInterrupt(() => kubetun('lab', 'down', '--lab', lab));
   const answers = new Map<Scenario, LiveAnswer>();
   try {
     for (const group of Map.groupBy(scenarios, topologyKey).values()) {
@@ -31,7 +29,7 @@ export async function answerLive(
       }
     }
   } finally {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, stop);
+    disarm();
   }
   return scenarios.map((scenario) => ({ scenario, answer: answers.get(scenario)! }));
 }

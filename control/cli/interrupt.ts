@@ -1,0 +1,26 @@
+import { constants } from 'node:os';
+
+const INTERRUPTS = ['SIGINT', 'SIGTERM'] as const;
+
+/**
+ * Ends the process on Ctrl-C and SIGTERM: after `end`, with 128 and the signal's number as shells have it (130, 143). A
+ * second signal does not end what cleans up. Returns what takes that back.
+ */
+export function onInterrupt(end: () => unknown): () => void {
+  let isEnding = false;
+  const stop = async (name: (typeof INTERRUPTS)[number]) => {
+    if (isEnding) return;
+    isEnding = true;
+    try {
+      await end();
+    } catch (error) {
+      console.error(`kubetun: the end after ${name} failed: ${(error as Error).message}`);
+    } finally {
+      process.exit(128 + constants.signals[name]);
+    }
+  };
+  for (const name of INTERRUPTS) process.on(name, stop);
+  return () => {
+    for (const name of INTERRUPTS) process.removeListener(name, stop);
+  };
+}
