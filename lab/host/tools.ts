@@ -8,6 +8,7 @@ const TOOLS: Record<string, string> = {
   ip: 'iproute2',
   nsenter: 'util-linux',
   unshare: 'util-linux',
+  setpriv: 'util-linux',
   mount: 'mount',
   openssl: 'openssl',
   catatonit: 'catatonit',

@@ -2,6 +2,7 @@
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 import type { ProcessId } from '../host/process.ts';
 import { logName } from '../logs/files.ts';
+import { withCapabilities } from './capabilities.ts';
 import type { Launched } from './container-context.ts';
 import type { Given } from './downward.ts';
 import { buildEnv, envSources, expand } from './env.ts';
@@ -42,13 +43,15 @@ export async function launchContainer(
   const env = buildEnv(spec, pod, given, sources, linksOf(pad, namespace));
   const folder = volumesFolder(stateDir, uid);
   const mounts = mountsOf(spec, pod.spec?.volumes ?? [], folder, env);
+  const words = argv.map((word) => expand(word, env));
+  const command = withCapabilities(spec, words);
   const sandbox = await pad.sandbox();
   pad.onStarting();
   try {
     const { hostname, hosts, resolv } = surroundings;
     const { parent, process } = await startContainer({
       ...{ sandbox, hostname, hosts, resolv, projectRoot, stateDir, env, mounts },
-      argv: argv.map((word) => expand(word, env)),
+      argv: command,
       workingDir: spec.workingDir || '/',
       logName: logName(namespace, name, spec.name),
     });

@@ -8,6 +8,7 @@ import { KubetunError } from '../../datapath/error.ts';
 import { identify, type ProcessId } from '../host/process.ts';
 import { openLog } from '../logs/open.ts';
 import { namespacePath } from '../state/names.ts';
+import { withDefaults } from './capabilities.ts';
 import type { Mount } from './volumes/mounts.ts';
 
 const CHILD_MS_MAX = 10_000;
@@ -34,7 +35,7 @@ export async function startSandbox(netns: string, files: RootFiles): Promise<Pro
     `--net=${namespacePath(netns)}`,
     ...['/usr/bin/unshare', '--mount', '--uts', '--ipc', '--pid', '--fork', '--'],
     ...['/bin/sh', '-c', setUp, 'sandbox', files.hostname],
-    ...[...rootArgs(files, '/', []), 'catatonit', '-P'],
+    ...[...rootArgs(files, '/', []), ...withDefaults(['catatonit', '-P'])],
   ];
   const parent = spawn('/usr/bin/nsenter', args, {
     detached: true,

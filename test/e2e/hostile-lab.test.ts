@@ -11,6 +11,8 @@ import { connectKube } from '../../control/kube/client.ts';
 import { KubeStatusError } from '../../control/kube/error.ts';
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 import { isAlive, type ProcessId } from '../../lab/host/process.ts';
+import { execInside } from '../../lab/pods/action/exec.ts';
+import { readPodRecord } from '../../lab/pods/records.ts';
 import { volumesFolder } from '../../lab/pods/volumes/volumes.ts';
 import { PROJECT_ROOT } from '../../lab/state/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
@@ -122,6 +124,26 @@ describe('a pod of a lab', () => {
     assert.equal(existsSync(folder), false);
   });
 
+  test('has the capabilities of containerd, or those of its security context', async () => {
+    const own = /^CapBnd:\s*(\w+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))![1]!;
+    for (const [name, securityContext, wanted] of [
+      ['caps', {}, '00000000a80425fb'],
+      ['caps-more', { capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] } }, '0000000000001000'],
+      ['caps-all', { privileged: true }, own],
+    ] as const) {
+      await create(pod(name, {}, { securityContext } as Partial<Container>));
+      const { sandbox, containers } = readPodRecord(STATE, 'default', name)!;
+      const { process } = containers[0]!;
+      const status = readFileSync(`/proc/${process.pid}/status`, 'utf8');
+      assert.match(status, new RegExp(`^CapBnd:\\s*${wanted}$`, 'm'), name);
+      const words = ['grep', 'CapEff', '/proc/self/status'];
+      const { output } = await execInside(process, words, 10_000);
+      assert.equal(output, `CapEff:\t${wanted}\n`, 'a command beside it has no more');
+      const first = readFileSync(`/proc/${sandbox!.pid}/status`, 'utf8');
+      assert.match(first, /^CapEff:\s*00000000a80425fb$/m, 'PID 1 of the pod');
+    }
+  });
+
   test('keeps its Secrets from other users of the machine, and reads them as any user', async () => {
     const metadata = { namespace: 'default', name: 'pass' };
     await lab.kube.create('Secret', { metadata, data: { KEY: 'czNjcmV0' } });
@@ -175,18 +197,20 @@ describe('a lab', () => {
   });
 
   test('leaves nothing when its making is interrupted', async () => {
-    for (const [name, delayMs] of [
-      ['SIGINT', 1500],
-      ['SIGTERM', 2500],
+    for (const [name, code, delayMs] of [
+      ['SIGINT', 130, 0],
+      ['SIGTERM', 143, 1000],
     ] as const) {
       const up = spawn(join(PROJECT_ROOT, 'scripts/kubetun'), ['lab', 'up', '--lab', NAME], {
         stdio: 'ignore',
       });
       const ended = once(up, 'exit');
+      await until('it has begun', () => readRecord(NAME) !== null);
       await setTimeout(delayMs);
       up.kill(name);
       await ended;
       if (up.exitCode === 0) kubetun('lab', 'down', '--lab', NAME);
+      else assert.equal(up.exitCode, code);
       assertGone(NAME);
     }
   });

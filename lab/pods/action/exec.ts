@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { ProcessId } from '../../host/process.ts';
+import { withCapabilitiesOf } from '../capabilities.ts';
 import type { ActionResult } from './network.ts';
 
 /** More than this of a command's output is dropped (pkg/probe/exec). */
@@ -67,9 +68,10 @@ export function environmentOf({ pid }: { pid: number }): Record<string, string> 
   }
 }
 
-/** The command line that runs another one in a container. */
+/** The command line that runs another one in a container, with its capabilities. */
 export function commandInside({ pid }: ProcessId, command: string[]): string[] {
-  return ['/usr/bin/nsenter', `--target=${pid}`, ...NAMESPACES, '--', ...command];
+  const inside = withCapabilitiesOf(pid, command);
+  return ['/usr/bin/nsenter', `--target=${pid}`, ...NAMESPACES, '--', ...inside];
 }
 
 /** Kills a command, and what it has started and not let go of. */
