@@ -161,6 +161,7 @@ describe('explain', () => {
       ['SIGTERM', 143],
     ] as const) {
       const trace = startTrace(NAME, '--node', 'node1', 'new');
+      after(() => trace.stop('SIGKILL'));
       await until('it shows something', async () => {
         await lab.run('client', 'curl', '-sm5', `http://${await lab.clusterIP('one')}/hostname`);
         return trace.text() !== '';
