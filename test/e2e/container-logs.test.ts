@@ -1,7 +1,7 @@
 // Logs of containers: bounded while they are written, whole over rotations, restarts and dead processes.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, lstatSync, readdirSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
@@ -193,6 +193,14 @@ describe('logs of containers', () => {
       return found.status?.phase === 'Succeeded';
     });
     assert.equal(await logs('brief'), 'one\ntwo\nthree');
+  });
+
+  test('and the log of the internet go through the same writer', () => {
+    const { internet } = readRecord(NAME)!;
+    const output = readlinkSync(`/proc/${internet!.pid}/fd/1`);
+    assert.match(output, /\/logs\/pipes\/internet_\d+$/);
+    const name = output.slice(output.lastIndexOf('_') + 1);
+    assert.deepEqual(readdirSync(join(STATE, 'logs/internet')), [`${name}-0.log`]);
   });
 
   test('and their writer are gone with the lab', async () => {
