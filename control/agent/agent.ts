@@ -72,12 +72,13 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       ],
       ...{ events: openNetworkEvents(), clock: SYSTEM_CLOCK, log },
     });
-    const probe = startProbe(engine, () => steerer.probeAddress(), started);
+    // Where steering is narrow the node's own packets are none of the datapath's, and so no sign of it.
+    const probe = narrow ? null : startProbe(engine, () => steerer.probeAddress(), started);
     const control = await startControl({
       ...{ options, client, site, apiAddresses, reconciler, log },
       sink: engine.writer,
       around: routeAround(captured, site.address, steerer, options.podRanges, log),
-      checks: { ...engineChecks(engine), probe },
+      checks: { ...engineChecks(engine), ...(probe && { probe }) },
       routes: (tables, publisher, monitor) => ({
         ...commonRoutes(options, engine, publisher, monitor),
         ...routesOf(reconciler, engine, tables, publisher),

@@ -97,14 +97,9 @@ export class Steerer implements Part {
     return [...diffSteering(this.#plan, observed), ...missingAddress(site.address, observed.links)];
   }
 
-  /**
-   * An address that the node's own packets reach through the datapath, and that no pod or Service has: the first one of
-   * a range.
-   */
+  /** An address that the node's own packets reach through the datapath, and that no pod has: the first of a range. */
   probeAddress(): string {
-    const { narrow, site } = this.#options;
-    // Narrow steering leads the node's own connections to pods past the datapath.
-    const range = narrow ? site.serviceRange : (this.#ranges.podRanges[0] ?? site.serviceRange);
+    const range = this.#ranges.podRanges[0] ?? this.#options.site.serviceRange;
     return range.split('/')[0]!;
   }
 
