@@ -17,7 +17,7 @@ import {
   type TestLab,
   until,
 } from '../support/lab.ts';
-import { wrongSums } from '../support/tshark.ts';
+import { SUMMED, wrongSums } from '../support/tshark.ts';
 
 interface Connected {
   answers: Record<string, number>;
@@ -291,7 +291,7 @@ describe('the gateway', () => {
     const captures = links.map((link) =>
       lab.start('cloud', [
         ...['tcpdump', '-Z', 'root', '-U', '-ni', link, '-w', join(folder, link)],
-        'tcp or udp or icmp',
+        SUMMED,
       ]),
     );
     await new Promise((resolve) => setTimeout(resolve, 700));

@@ -16,7 +16,7 @@ import {
   type TestLab,
   until,
 } from '../support/lab.ts';
-import { wrongSums } from '../support/tshark.ts';
+import { SUMMED, wrongSums } from '../support/tshark.ts';
 
 interface Echoed {
   sent: number;
@@ -144,7 +144,7 @@ describe('translation', () => {
     }
     const links = ['kt0', podLink('default', 'client')];
     const captures = links.map((link) => {
-      const flags = ['-U', '-ni', link, '-w', join(folder, link), 'tcp or udp or icmp'];
+      const flags = ['-U', '-ni', link, '-w', join(folder, link), SUMMED];
       return lab.start('node/node1', ['tcpdump', '-Z', 'root', ...flags]);
     });
     await new Promise((resolve) => setTimeout(resolve, 700));
