@@ -3,7 +3,7 @@ import { type Informer, startInformer } from '../kube/informer.ts';
 import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
 import { recordSkip } from '../kube/skip-event.ts';
 import { readNamespace, readNetworkPolicy } from '../model/network-policy.ts';
-import { type NamedAddress, readNamedAddress, readNode } from '../model/node.ts';
+import { type NamedAddress, readNamedAddress, readNode, requirePodRanges } from '../model/node.ts';
 import { objectKey } from '../model/parse.ts';
 import { readPolicyPod } from '../model/pod.ts';
 import type { PolicyTables } from '../model/policy-tables.ts';
@@ -109,7 +109,10 @@ export function followCluster(
     ),
     start(
       'Node',
-      (object) => ({ row: readNode(object), named: readNamedAddress(object) }),
+      (object) => {
+        requirePodRanges(object);
+        return { row: readNode(object), named: readNamedAddress(object) };
+      },
       ({ row, named }) => {
         // A Node that has not been given its first address yet is waited for.
         isAddressKnown ||= row.name === tables.nodeName && row.addresses.length > 0;

@@ -32,7 +32,7 @@ export interface Refusal {
   /** `namespace/name`. */
   key: string;
   /** The reason of an Event. */
-  reason: 'DoesNotFit' | 'AddressIgnored';
+  reason: 'DoesNotFit' | 'AddressIgnored' | 'AddressTaken';
   message: string;
 }
 
@@ -130,7 +130,7 @@ export class Compiler {
         refusals.push({ kind: 'Service', key, reason: 'AddressIgnored', message });
       }
     }
-    return refusals;
+    return [...refusals, ...takenAddresses(this.#frontends.conflicts())];
   }
 
   /** Services that may come out otherwise than before: what changed, and what else that bears upon. */
@@ -250,6 +250,24 @@ export class Compiler {
 
 function keyOfFrontend({ address, port, proto, kind }: PortFrontend): string {
   return `${address} ${port} ${proto} ${kind}`;
+}
+
+/** One line for each Service and the Service port that has addresses which it claims too. */
+function takenAddresses(conflicts: Iterable<FrontendConflict>): Refusal[] {
+  const found = new Map<string, { key: string; winner: string; first: string; count: number }>();
+  for (const { frontend, winner, losers } of conflicts) {
+    for (const key of new Set(losers.map((name) => name.slice(0, name.lastIndexOf(':'))))) {
+      const id = `${key} ${winner}`;
+      const known = found.get(id) ?? { key, winner, first: frontend, count: 0 };
+      known.count++;
+      found.set(id, known);
+    }
+  }
+  return [...found.values()].map(({ key, winner, first, count }) => {
+    const which = count === 1 ? `${first} is` : `${first} and ${count - 1} more are`;
+    const message = `${which} not captured: ${winner} claims the same address and port first`;
+    return { kind: 'Service', key, reason: 'AddressTaken', message };
+  });
 }
 
 function toEntry(port: CompiledPort, id: number): ServiceEntry {

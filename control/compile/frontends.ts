@@ -35,6 +35,8 @@ export class FrontendBook {
   readonly #claims = new Map<number, Claim | Claim[]>();
   /** Frontends touched since `takeChanges`, with the winner before. */
   readonly #touched = new Map<number, { frontend: PortFrontend; before: Claim | null }>();
+  /** Frontends that several Service ports claim. */
+  readonly #contested = new Map<number, FrontendConflict>();
 
   claim(frontend: PortFrontend, serviceId: number, createdMs: number, name: string): void {
     const key = this.#touch(frontend);
@@ -73,8 +75,10 @@ export class FrontendBook {
       const { address, port, proto } = frontend;
       if (winner && losers.size > 0) {
         const text = `${formatAddress(address)}:${port}`;
-        conflicts.push({ frontend: text, winner: winner.name, losers: [...losers] });
-      }
+        const conflict = { frontend: text, winner: winner.name, losers: [...losers] };
+        this.#contested.set(key, conflict);
+        conflicts.push(conflict);
+      } else this.#contested.delete(key);
       const same = before?.serviceId === winner?.serviceId && before?.kind === winner?.kind;
       if (same) continue;
       if (before) remove.push({ address, port, proto, ...held(before) });
@@ -82,6 +86,11 @@ export class FrontendBook {
     }
     this.#touched.clear();
     return { add, remove, conflicts };
+  }
+
+  /** Every conflict that there is, as of the last `takeChanges`. */
+  conflicts(): Iterable<FrontendConflict> {
+    return this.#contested.values();
   }
 
   #touch(frontend: PortFrontend): number {

@@ -7,6 +7,8 @@ export interface NodeRanges {
   serviceRange: Range4;
   /** Beside them the Nodes' own podCIDRs count. */
   podRanges: Range4[];
+  /** A Node that claims other ranges is not believed: at a gateway it would shut the outside out. */
+  podRangesFixed?: boolean;
   /** Inclusive, like the NodePorts. */
   snatPortMin: number;
   snatPortMax: number;
@@ -41,12 +43,11 @@ export function buildNodeEntry(
   const rows = [...nodes];
   const nodeAddress = rows.find((row) => row.name === nodeName)?.addresses[0];
   if (nodeAddress === undefined) return null;
+  const ofNodes = ranges.podRangesFixed ? [] : rows.flatMap((row) => row.podRanges);
   const entry: NodeEntry = {
     nodeAddress,
     nodeAddresses: [...new Set(rows.flatMap((row) => row.addresses))].sort((a, b) => a - b),
-    podRanges: outerRanges([...ranges.podRanges, ...rows.flatMap((row) => row.podRanges)]).sort(
-      (a, b) => a.address - b.address,
-    ),
+    podRanges: outerRanges([...ranges.podRanges, ...ofNodes]).sort((a, b) => a.address - b.address),
     serviceRange: ranges.serviceRange,
     snatPortMin: ranges.snatPortMin,
     snatPortMax: ranges.snatPortMax,
@@ -57,18 +58,22 @@ export function buildNodeEntry(
     const known = new Set(entry.nodeAddresses);
     return { ...entry, localAddresses: localAddresses.filter((address) => !known.has(address)) };
   }
-  const gateway = publicPairs(rows);
+  const gateway = publicPairs(rows, ranges.serviceRange);
   // The gateway is known by the address that it has outside, too; without one it is no node's counterpart.
   const isKnown = gateway.some((address, i) => i % 2 === 0 && address === nodeAddress);
   const others = entry.nodeAddresses.filter((address) => isKnown || address !== nodeAddress);
   return { ...entry, nodeAddresses: others, gateway };
 }
 
-/** Pairs (node address, public address) of the Nodes, and the gateway, that have both, in the order of addresses. */
-function publicPairs(rows: NodeRow[]): Int32Array {
+/**
+ * Pairs (node address, public address) of the Nodes, and the gateway, that have both, in the order of addresses. An address
+ * outside of the gateway's public range is somebody else's, whatever a Node says.
+ */
+function publicPairs(rows: NodeRow[], { address, mask }: Range4): Int32Array {
   const pairs: [number, number][] = [];
   for (const { addresses, publicAddresses } of rows) {
-    const [own, outside] = [addresses[0], publicAddresses[0]];
+    const own = addresses[0];
+    const outside = publicAddresses.find((each) => (each & mask) === address);
     if (own !== undefined && outside !== undefined) pairs.push([own, outside]);
   }
   return Int32Array.from(pairs.sort((a, b) => a[0] - b[0]).flat());

@@ -49,7 +49,7 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
     ...{ tun, uplink: uplink.name, mtu: uplink.mtu },
     ...{ address, fabricRange, publicRange },
   });
-  const ranges = gatewayRanges(publicRange, [fabricRange, ...options.podRanges]);
+  const ranges = gatewayRanges(publicRange, [fabricRange], options.podRanges);
   // What was started last ends first: nothing writes to the arena once the engine has let go of it.
   const started = new AsyncDisposableStack();
   started.defer(() => client.close());

@@ -3,13 +3,22 @@ import { parseRange } from '../../datapath/wire/address.ts';
 import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import type { NodeRow } from '../model/rows.ts';
 
-/** What lies behind the gateway is inside; only Nodes of it have a public address. */
-export function gatewayRanges(publicRange: string, inside: string[]): NodeRanges {
+/**
+ * What lies behind the gateway is inside; only Nodes of it have a public address.
+ *
+ * @param podRanges where all pods are; if empty the Nodes say it.
+ */
+export function gatewayRanges(
+  publicRange: string,
+  inside: string[],
+  podRanges: string[] = [],
+): NodeRanges {
   return {
     ...PORT_RANGES,
     gateway: true,
     serviceRange: parseRange(publicRange)!,
-    podRanges: inside.map((text) => parseRange(text)!),
+    podRanges: [...inside, ...podRanges].map((text) => parseRange(text)!),
+    podRangesFixed: podRanges.length > 0,
   };
 }
 

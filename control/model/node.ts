@@ -1,3 +1,4 @@
+import type { Range4 } from '../../datapath/nat/image.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 import type { Node } from '../kube/kinds.ts';
 import { parseAddresses } from './parse.ts';
@@ -7,6 +8,8 @@ import type { NodeRow } from './rows.ts';
 const TAINT_LEAVING = 'ToBeDeletedByClusterAutoscaler';
 /** The address that the node's agent steers, where that is not the first InternalIP. */
 export const ANNOTATION_STEERED = 'kubetun.dev/steered-address';
+/** That of a range /8, as a number without sign. */
+const POD_MASK_MIN = 0xff00_0000;
 const LABEL_ZONE = 'topology.kubernetes.io/zone';
 
 /** What a Node says of its own address: the first IPv4 InternalIP, and the annotation; null for none. */
@@ -22,15 +25,39 @@ export function readNamedAddress(object: Node): NamedAddress {
 
 /** The row of a Node: its IPv4 addresses, the primary one of each type first, and its pod ranges. */
 export function readNode(object: Node): NodeRow {
-  const cidrs = new Set([object.spec?.podCIDR, ...(object.spec?.podCIDRs ?? [])]);
   return {
     name: object.metadata?.name ?? '',
     addresses: [...new Set([...steeredOf(object), ...addressesOf(object, 'InternalIP')])],
     publicAddresses: addressesOf(object, 'ExternalIP'),
-    podRanges: [...cidrs].map((text) => parseRange(text ?? '')).filter((range) => range !== null),
+    podRanges: readPodRanges(object.spec),
     zone: object.metadata?.labels?.[LABEL_ZONE] ?? '',
     leaving: isLeaving(object),
   };
+}
+
+/**
+ * Throws RangeError for a pod range that no node can have: the way to everything else would lead to its pods. Readers leave
+ * such a range out.
+ */
+export function requirePodRanges({ spec }: Node): void {
+  const text = podCidrsOf(spec).find((each) => isTooWide(parseRange(each)));
+  if (text === undefined) return;
+  const expected = 'a range of a node has at most 2^24 addresses, such as 10.244.1.0/24';
+  throw new RangeError(`spec.podCIDR: ${text} is too wide: ${expected}`);
+}
+
+function readPodRanges(spec: Node['spec']): Range4[] {
+  const ranges = podCidrsOf(spec).map(parseRange);
+  return ranges.filter((range) => range !== null).filter((range) => !isTooWide(range));
+}
+
+function podCidrsOf(spec: Node['spec']): string[] {
+  const cidrs = [spec?.podCIDR, ...(spec?.podCIDRs ?? [])];
+  return [...new Set(cidrs.filter((text) => text !== undefined))];
+}
+
+function isTooWide(range: Range4 | null): boolean {
+  return range !== null && range.mask >>> 0 < POD_MASK_MIN;
 }
 
 function addressesOf({ status }: Node, type: string): number[] {

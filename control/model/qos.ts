@@ -1,4 +1,4 @@
-import { parseQuantity } from './quantity.ts';
+import { parseQuantity, unitsOf } from './quantity.ts';
 
 interface Container {
   resources?: { requests?: Record<string, string>; limits?: Record<string, string> };
@@ -18,11 +18,16 @@ export function qosClassOf(spec: {
   const all = [...(spec.containers ?? []), ...(spec.initContainers ?? [])];
   const amounts = all.flatMap(({ resources }) =>
     RESOURCES.map((name) => [
-      parseQuantity(String(resources?.requests?.[name] ?? '0')),
-      parseQuantity(String(resources?.limits?.[name] ?? '0')),
+      amountOf(resources?.requests?.[name]),
+      amountOf(resources?.limits?.[name]),
     ]),
   );
   if (amounts.flat().every((amount) => amount === 0)) return 'BestEffort';
   const isGuaranteed = amounts.every(([request, limit]) => limit !== 0 && request === limit);
   return isGuaranteed ? 'Guaranteed' : 'Burstable';
+}
+
+/** Thousandths, in which 700m and 0.7 are the same number. */
+function amountOf(quantity = '0'): number {
+  return unitsOf(parseQuantity(String(quantity)), 1e-3);
 }

@@ -39,6 +39,34 @@ for (const [address, what] of [
   });
 }
 
+test('a Service whose address and port another one claims first is named, until that one goes', () => {
+  world.put({ service: service('web', { clusterIP: '10.96.0.20' }) });
+  const externalIPs = ['10.96.0.20', '192.0.2.1'];
+  world.put({ service: service('clash', { clusterIP: '10.96.0.21', externalIPs }) });
+  world.put({ service: service('later', { clusterIP: '10.96.0.22', externalIPs }) });
+  world.publish();
+  const first = 'claims the same address and port first';
+  assert.deepEqual(messages().sort(), [
+    `ns/clash: 10.96.0.20:80 is not captured: ns/web:80 ${first}`,
+    `ns/later: 10.96.0.20:80 is not captured: ns/web:80 ${first}`,
+    `ns/later: 192.0.2.1:80 is not captured: ns/clash:80 ${first}`,
+  ]);
+  world.deleteService('clash');
+  world.deleteService('web');
+  world.publish();
+  assert.deepEqual(messages(), []);
+});
+
+test('a Service that loses many addresses to another one is named once', () => {
+  const externalIPs = Array.from({ length: 50 }, (_, n) => `192.0.2.${n + 1}`);
+  for (const [n, name] of ['a', 'b'].entries()) {
+    world.put({ service: service(name, { clusterIP: `10.96.0.2${n}`, externalIPs }) });
+  }
+  world.publish();
+  assert.equal(messages().length, 1);
+  assert.match(messages()[0]!, /^ns\/b: 192\.0\.2\.\d+:80 and 49 more are not captured: ns\/a:80 /);
+});
+
 test('a load balancer may use the address of a node, and not that of the API server', () => {
   const status = { loadBalancer: { ingress: [{ ip: '172.18.0.12' }, { ip: '172.18.0.1' }] } };
   world.put({ service: service('web', { type: 'LoadBalancer' }, { status }) });
@@ -70,7 +98,10 @@ test('the newest Services are refused when the image is full, and served when it
   const put = (name: string, day: number, externals: number) => {
     const externalIPs = Array.from({ length: externals }, (_, n) => `192.0.2.${n + 1}`);
     const metadata = { namespace: 'ns', name, ...at(day) };
-    world.put({ service: service(name, { externalIPs }, { metadata }) });
+    // Each its own addresses, so that none of them takes another's.
+    const own = externalIPs.map((address) => address.replace('2', String(day)));
+    const spec = { clusterIP: `10.96.0.${day}`, externalIPs: own };
+    world.put({ service: service(name, spec, { metadata }) });
   };
   world.compiler.wordsMax = 2000;
   put('old', 1, 1);

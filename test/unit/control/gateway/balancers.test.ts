@@ -42,7 +42,7 @@ function service(name: string, spec: object = {}, ip = '198.51.100.254', ipMode 
 }
 
 /** A gateway that has heard of some objects; every node that is asked is well, unless it is named here. */
-function startGateway(ill = new Set<string>()) {
+function startGateway(ill = new Set<string>(), podRanges: string[] = []) {
   const tables = new Tables('cloud');
   tables.putNode(gatewayNode('cloud', parseAddress('172.18.0.2')!));
   let targets: HealthTarget[] = [];
@@ -58,7 +58,7 @@ function startGateway(ill = new Set<string>()) {
     },
   });
   const usage = { flowsOf: () => 0, acknowledged: () => 0 };
-  const ranges = gatewayRanges('198.51.100.0/24', ['172.18.0.0/16']);
+  const ranges = gatewayRanges('198.51.100.0/24', ['172.18.0.0/16'], podRanges);
   const compiler = new Compiler('cloud', ranges, new IdAllocator(new Map(), usage));
   let generation = 0;
   return {
@@ -84,6 +84,18 @@ test('the pair of a node is the address that its agent steers, whatever the Node
   gateway.node(node(1, { metadata: { name: 'node1', annotations } }));
   const pairs = [...gateway.compile()!.change.node!.gateway!].map(formatAddress);
   assert.deepEqual(pairs, ['172.18.0.99', '198.51.100.11']);
+});
+
+test('a Node that claims addresses of the outside shuts nothing out', () => {
+  const gateway = startGateway(new Set(), ['10.244.0.0/16']);
+  const ghost = node(2, { spec: { podCIDR: '203.0.113.0/24' } });
+  ghost.status!.addresses!.find(({ type }) => type === 'ExternalIP')!.address = '203.0.113.10';
+  gateway.node(node(1));
+  gateway.node(ghost);
+  const { gateway: pairs, podRanges } = gateway.compile()!.change.node!;
+  assert.deepEqual([...pairs!].map(formatAddress), ['172.18.0.11', '198.51.100.11']);
+  const inside = podRanges.map(({ address }) => formatAddress(address)).sort();
+  assert.deepEqual(inside, ['10.244.0.0', '172.18.0.0']);
 });
 
 test('the image names who is who outside, what lies inside, and no address but the balancers', () => {

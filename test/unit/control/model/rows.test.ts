@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeObject } from '../../../../control/kube/decode.ts';
-import { readNode } from '../../../../control/model/node.ts';
+import { readNode, requirePodRanges } from '../../../../control/model/node.ts';
 import type { ServiceRow } from '../../../../control/model/rows.ts';
 import { readService } from '../../../../control/model/service.ts';
 import { readSlice } from '../../../../control/model/slice.ts';
@@ -169,6 +169,17 @@ test('a node: InternalIPs, pod ranges without doubles, zone', () => {
   );
   assert.equal(row.zone, 'z1');
   assert.deepEqual(readNode({ metadata: { name: 'bare' } } as never).addresses, []);
+});
+
+test('a pod range wider than /8 is refused by name, and readers leave it out', () => {
+  for (const cidr of ['0.0.0.0/0', '10.0.0.0/7', '128.0.0.0/1']) {
+    const wide = node('n1', '172.18.0.11', cidr);
+    assert.throws(() => requirePodRanges(wide), new RegExp(`podCIDR: ${cidr} is too wide`));
+    assert.deepEqual(readNode(wide).podRanges, []);
+  }
+  const narrow = node('n1', '172.18.0.11', '10.0.0.0/8');
+  requirePodRanges(narrow);
+  assert.equal(readNode(narrow).podRanges.length, 1);
 });
 
 test('the address that an agent steers comes before those that its Node names', () => {
