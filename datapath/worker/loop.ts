@@ -30,7 +30,9 @@ const POLLIN_SHIFTED = POLLIN << 16;
 
 /** CLOCK_MONOTONIC in ms as a wrapping int32: the same for every agent of one boot, so ages survive a restart. */
 function monotonicOffset(): number {
-  return Number(process.hrtime.bigint()) / 1e6 - performance.now();
+  // The first use of `performance` loads it, which takes up to 0.1 s: the other clock is read after it.
+  const now = performance.now();
+  return Number(process.hrtime.bigint()) / 1e6 - now;
 }
 
 function serve(input: WorkerInput): void {
