@@ -5,7 +5,6 @@ import type { ExplainSource } from '../explain/source.ts';
 import { noDatapath, twinsOf } from './admin-client.ts';
 import {
   arenaOf,
-  kubeconfigOf,
   labOf,
   labOption,
   type OutputFormat,
@@ -93,7 +92,7 @@ async function sourceOf(options: Options, command: Command): Promise<ExplainSour
   const lab = labOf(command);
   requireNode(lab, options.node ?? null);
   const twins = await twinsOf(lab);
-  return fromLab(kubeconfigOf(lab), (node) => {
+  return fromLab(lab, (node) => {
     return twins.has(node) ? null : arenaOf(lab, node);
   });
 }

@@ -48,6 +48,11 @@ export function labOf(command: Command): string {
   return 'lab';
 }
 
+/** What names a lab in a command that a message gives; empty for the lab that needs no name. */
+export function labFlag(lab: string): string {
+  return lab === 'lab' ? '' : ` --lab ${lab}`;
+}
+
 /** The name, if a lab may be called so: it begins the names of namespaces and files. Throws KubetunError KT_LAB_NAME. */
 export function requireLabName(lab: string): string {
   if (LAB_NAME.test(lab)) return lab;

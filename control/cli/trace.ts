@@ -10,7 +10,6 @@ import { onInterrupt } from './interrupt.ts';
 import {
   arenaOf,
   CLOUD,
-  kubeconfigOf,
   labOf,
   labOption,
   nodeOption,
@@ -78,7 +77,7 @@ async function trace(words: string[], options: Options, command: Command): Promi
     askedMs = performance.now();
     look().catch(() => {});
   });
-  const names = new Names(kubeconfigOf(lab), existsSync(arenaOf(lab, CLOUD)));
+  const names = new Names(lab, existsSync(arenaOf(lab, CLOUD)));
   const patience = new Promise((resolve) => setTimeout(resolve, NAMES_FIRST_MS).unref());
   await Promise.race([names.refresh(), patience]);
   let left = options.count;
@@ -105,14 +104,14 @@ async function trace(words: string[], options: Options, command: Command): Promi
 
 /** Names of addresses, as the API server knows them; none while it does not answer. */
 class Names {
-  readonly #kubeconfig: string;
+  readonly #lab: string;
   readonly #hasGateway: boolean;
   #view: ClusterView | null = null;
   #next = 0;
   #looking: Promise<void> | null = null;
 
-  constructor(kubeconfig: string, hasGateway: boolean) {
-    this.#kubeconfig = kubeconfig;
+  constructor(lab: string, hasGateway: boolean) {
+    this.#lab = lab;
     this.#hasGateway = hasGateway;
   }
 
@@ -124,7 +123,7 @@ class Names {
 
   async #look(): Promise<void> {
     const { viewOfLab } = await import('../explain/source.ts');
-    const view = viewOfLab(this.#kubeconfig, this.#hasGateway);
+    const view = viewOfLab(this.#lab, this.#hasGateway);
     this.#view = await view.catch(() => this.#view);
     this.#next = Date.now() + NAMES_MS;
     this.#looking = null;

@@ -6,8 +6,9 @@ import { KubetunError } from '../../datapath/error.ts';
 import { readGeneration } from '../../datapath/nat/image-reader.ts';
 import { Prober } from '../../datapath/observe/probe.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
+import { connectLab } from '../cli/lab-api.ts';
 import { CLOUD } from '../cli/options.ts';
-import { connectKube, type KubeClient } from '../kube/client.ts';
+import type { KubeClient } from '../kube/client.ts';
 import { readable } from '../kube/decode.ts';
 import type { KubeKind } from '../kube/kinds.ts';
 import { compileGateway, GatewayView } from './gateway.ts';
@@ -70,12 +71,12 @@ function named<T>(node: string, compile: () => T): T {
  * @param arenaOf null for a node that has no datapath.
  */
 export async function fromLab(
-  kubeconfig: string,
+  lab: string,
   arenaOf: (node: string) => string | null,
 ): Promise<ExplainSource> {
   const borrowed = new Map<string, Borrowed>();
   const cloud = arenaOf(CLOUD);
-  const look = () => viewOfLab(kubeconfig, cloud !== null && existsSync(cloud));
+  const look = () => viewOfLab(lab, cloud !== null && existsSync(cloud));
   let listed = Date.now();
   const source: ExplainSource = {
     view: await look(),
@@ -131,8 +132,8 @@ function borrow(path: string): Borrowed | null {
 }
 
 /** The names that a lab's API server has at this moment; `hasGateway` if there is one whose datapath may be asked. */
-export async function viewOfLab(kubeconfig: string, hasGateway: boolean): Promise<ClusterView> {
-  const kube = connectKube(kubeconfig);
+export async function viewOfLab(lab: string, hasGateway: boolean): Promise<ClusterView> {
+  const kube = connectLab(lab);
   try {
     const objects = await listObjects(kube);
     return new ClusterView(objects, hasGateway ? new GatewayView(CLOUD, objects) : null);

@@ -58,6 +58,12 @@ export interface KubeDeleteOptions {
   propagation?: 'Background' | 'Foreground' | 'Orphan';
 }
 
+/** For a person who waits: the longest time for a whole answer, and the next step without one. */
+export interface AnswerLimit {
+  msMax: number;
+  next: string;
+}
+
 /**
  * A Kubernetes API server, typed by kind. Every call rejects with KubeStatusError when the server refuses
  * (`status`, `reason`) and with KubetunError KT_KUBE_UNREACHABLE when it does not answer.
@@ -94,9 +100,16 @@ export interface KubeClient {
   close(): void;
 }
 
-/** A client for a kubeconfig file, or with null for the pod that this runs in. Throws KT_KUBECONFIG. */
-export function connectKube(kubeconfigPath: string | null, access: KubeAccess = {}): KubeClient {
-  return new HttpKubeClient(openTransport(kubeconfigPath, access));
+/**
+ * A client for a kubeconfig file, or with null for the pod that this runs in. A limit holds for every
+ * request but a watch. Throws KT_KUBECONFIG.
+ */
+export function connectKube(
+  kubeconfigPath: string | null,
+  access: KubeAccess = {},
+  limit: AnswerLimit | null = null,
+): KubeClient {
+  return new HttpKubeClient(openTransport(kubeconfigPath, access, limit?.next), limit);
 }
 
 function query(values: Record<string, string | number | boolean | undefined>): string {
@@ -110,9 +123,11 @@ function query(values: Record<string, string | number | boolean | undefined>): s
 
 class HttpKubeClient implements KubeClient {
   readonly #transport: Transport;
+  readonly #limit: AnswerLimit | null;
 
-  constructor(transport: Transport) {
+  constructor(transport: Transport, limit: AnswerLimit | null) {
     this.#transport = transport;
+    this.#limit = limit;
   }
 
   get server(): string {
@@ -228,15 +243,24 @@ class HttpKubeClient implements KubeClient {
     body?: unknown,
     contentType?: string,
   ): Promise<T> {
-    const response = await this.#transport.open({ method, path, body, contentType });
-    const text = await readText(response).catch((error: unknown) => {
-      throw cutOff(this.server, error);
-    });
+    // One signal for the head and the body: a server may fall silent in the middle of an answer.
+    const signal = this.#limit ? AbortSignal.timeout(this.#limit.msMax) : undefined;
+    const response = await this.#transport
+      .open({ method, path, body, contentType, signal })
+      .catch((error: unknown) => {
+        throw signal?.aborted ? this.#late(error) : error;
+      });
     try {
-      return JSON.parse(text) as T;
+      return JSON.parse(await readText(response)) as T;
     } catch (error) {
-      throw cutOff(this.server, error);
+      throw signal?.aborted ? this.#late(error) : cutOff(this.server, error);
     }
+  }
+
+  #late(cause: unknown): KubetunError {
+    const { msMax, next } = this.#limit!;
+    const message = `the API server at ${this.server} has not answered within ${msMax / 1000} s`;
+    return new KubetunError('KT_KUBE_UNREACHABLE', message, next, { cause });
   }
 }
 

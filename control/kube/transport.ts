@@ -44,11 +44,15 @@ export interface Transport {
  * Reads a kubeconfig, or with null the account that a pod is given. Throws KubetunError KT_KUBECONFIG. What files of
  * keys and plugins say is asked for with every request, which then rejects with KT_KUBE_CREDENTIALS.
  */
-export function openTransport(kubeconfigPath: string | null, access: KubeAccess = {}): Transport {
+export function openTransport(
+  kubeconfigPath: string | null,
+  access: KubeAccess = {},
+  unreachableNext?: string,
+): Transport {
   const config = loadKubeConfig(kubeconfigPath, access);
   const { server, proxyUrl } = config.getCurrentCluster()!;
   const whose = kubeconfigPath === null && access.server === undefined ? 'account' : 'kubeconfig';
-  const next = UNREACHABLE_NEXT[whose];
+  const next = unreachableNext ?? UNREACHABLE_NEXT[whose];
   return new HttpTransport(config, server.replace(/\/$/, ''), Boolean(proxyUrl), next);
 }
 

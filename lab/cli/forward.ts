@@ -1,13 +1,12 @@
 import { connect, createServer, type Server } from 'node:net';
 import type { Command } from 'commander';
+import { connectLab } from '../../control/cli/lab-api.ts';
 import { labOf, labOption } from '../../control/cli/options.ts';
-import { connectKube } from '../../control/kube/client.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { enterNamespace } from '../../datapath/io/netns.ts';
 import { requireRoot } from '../host/tools.ts';
 import { type Dial, resolveDial } from '../life/dial.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
-import { kubeconfigPath } from '../state/paths.ts';
 import { requireLab } from '../state/record.ts';
 
 const LOOPBACK = '127.0.0.1';
@@ -31,7 +30,7 @@ Examples:
       const record = requireLab(name);
       requireRoot();
       const { port, target } = splitArgument(argument);
-      const kube = connectKube(kubeconfigPath(name));
+      const kube = connectLab(name);
       const dial = await resolveDial(record, kube, target).finally(() => kube.close());
       await forward(port, dial, namespacePath(namespaceOf(name, dial.node)));
     });

@@ -1,6 +1,12 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { ProxyKind } from '../../control/agent/proxy.ts';
-import { labOf, labOption, proxyOption, requireLabName } from '../../control/cli/options.ts';
+import {
+  labFlag,
+  labOf,
+  labOption,
+  proxyOption,
+  requireLabName,
+} from '../../control/cli/options.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { readManifests } from '../life/manifest.ts';
 import { bringUp } from '../life/up.ts';
@@ -70,7 +76,7 @@ with a command of its own a pod may name any image: it runs what this machine ha
 }
 
 function nextSteps(lab: string): string {
-  const own = lab === 'lab' ? '' : ` --lab ${lab}`;
+  const own = labFlag(lab);
   return [
     `  export KUBECONFIG=${kubeconfigPath(lab)}    # for kubectl`,
     `  scripts/kubetun lab status${own}`,
