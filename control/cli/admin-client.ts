@@ -1,23 +1,19 @@
 import { request } from 'node:http';
 import { KubetunError } from '../../datapath/error.ts';
 import type { ProxyKind } from '../agent/proxy.ts';
-import { arenaOf, nodesOf, socketOf, stateDir } from './options.ts';
+import { arenaOf, labFlag, nodesOf, socketOf, stateDir } from './options.ts';
 
-const ANSWER_MS_MAX = 5000;
+/** Of silence. An agent answers from memory. */
+const ANSWER_MS_MAX = 3000;
 
 /** Asks a node's agent for one of its admin paths. Throws KubetunError KT_AGENT_SILENT. */
 export function askAgent<T>(lab: string, node: string, path: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException) => {
-      const denied = error.code === 'EACCES';
-      reject(
-        new KubetunError(
-          'KT_AGENT_SILENT',
-          `the agent of ${node} does not answer (${error.code ?? error.message})`,
-          denied ? 'run this as root' : `see ${stateDir(lab)}/agents/${node}.log`,
-          { cause: error },
-        ),
-      );
+      const next =
+        error.code === 'EACCES' ? 'run this as root' : `see ${stateDir(lab)}/agents/${node}.log`;
+      const message = `the agent of ${node} ${faultOf(error)}`;
+      reject(new KubetunError('KT_AGENT_SILENT', message, next, { cause: error }));
     };
     // A connection of its own: one that was kept may be closed at the other end just now.
     const to = { socketPath: socketOf(lab, node), path, agent: false };
@@ -33,10 +29,28 @@ export function askAgent<T>(lab: string, node: string, path: string): Promise<T>
         fail(error as Error);
       }
     });
-    call.setTimeout(ANSWER_MS_MAX, () => call.destroy(new Error('no answer within 5 s')));
+    call.setTimeout(ANSWER_MS_MAX, () => {
+      // Before the connection ends, whose own error would say less.
+      fail(Object.assign(new Error('silent'), { code: 'ETIMEDOUT' }));
+      call.destroy();
+    });
     call.on('error', fail);
     call.end();
   });
+}
+
+function faultOf({ code, message }: NodeJS.ErrnoException): string {
+  switch (code) {
+    case 'ETIMEDOUT':
+      return `has not answered within ${ANSWER_MS_MAX / 1000} s`;
+    case 'ECONNREFUSED':
+    case 'ENOENT':
+      return 'does not listen: it has ended, or it is about to start';
+    case 'EACCES':
+      return 'answers root alone';
+    default:
+      return `does not answer (${code ?? message})`;
+  }
 }
 
 /** What translates on a node, as its agent says; null while that is away. */
@@ -59,10 +73,9 @@ export async function datapathOf(lab: string, node: string): Promise<string> {
 }
 
 export function noDatapath(lab: string, node: string): KubetunError {
-  const own = lab === 'lab' ? '' : ` --lab ${lab}`;
   return new KubetunError(
     'KT_NO_DATAPATH',
     `${node} runs --proxy nftables: it has no datapath that could be asked`,
-    `ask its kernel: scripts/kubetun lab exec${own} node/${node} -- cat /proc/net/nf_conntrack, or nft list table ip kubetun`,
+    `ask its kernel: scripts/kubetun lab exec${labFlag(lab)} node/${node} -- cat /proc/net/nf_conntrack, or nft list table ip kubetun`,
   );
 }

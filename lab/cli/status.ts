@@ -1,27 +1,33 @@
 import type { Command } from 'commander';
 import type { ProxyKind } from '../../control/agent/proxy.ts';
 import { askAgent } from '../../control/cli/admin-client.ts';
+import { connectLab } from '../../control/cli/lab-api.ts';
 import {
   CLOUD,
+  labFlag,
   labOf,
   labOption,
   type OutputFormat,
   outputOption,
 } from '../../control/cli/options.ts';
 import { formatTable, print } from '../../control/cli/table.ts';
-import { connectKube } from '../../control/kube/client.ts';
+import { KubetunError } from '../../datapath/error.ts';
 import { isAlive } from '../host/process.ts';
 import { isReady } from '../life/wait.ts';
 import { checkPlan } from '../plan/apply.ts';
 import { planLab } from '../plan/plan.ts';
 import { checkCables } from '../pods/cables.ts';
-import { kubeconfigPath } from '../state/paths.ts';
+import { supervisorLogPath } from '../state/paths.ts';
 import { type LabRecord, requireLab } from '../state/record.ts';
 import { isAgentRunning } from '../supervisor/agents.ts';
 import { cloudAddress } from '../topology/topology.ts';
 
+/** Time to look at the network. Its limit is between those of an agent and of the API server. */
+const NETWORK_MS_MAX = 4000;
+
 interface AgentState {
-  agent: 'running' | 'stopped';
+  /** `silent`: its process is there, but gives no status. `down`: it has ended. */
+  agent: 'running' | 'silent' | 'down';
   generation: number | null;
   /** What is wrong with it, one line each. */
   unhealthy: string[];
@@ -50,12 +56,15 @@ interface LabStatus {
   nodes: NodeStatus[];
   /** The gateway between them and the internet. */
   cloud: AgentState & { address: string };
+  supervisor: 'running' | 'down';
   /** Null while the API server does not answer. */
   pods: PodStatus[] | null;
   /** What of the network is not as it was made, one line each. */
   network: string[];
   /** Where the API server is, for clients in the root namespace; null while it does not answer. */
   api: string | null;
+  /** Why it does not answer, and the next step; null while it answers. */
+  apiFault: string | null;
 }
 
 export function register(lab: Command): void {
@@ -70,23 +79,35 @@ export function register(lab: Command): void {
     });
 }
 
-async function readStatus(record: LabRecord): Promise<LabStatus> {
+/** Asks everything at the same time: a part that is silent costs its own limit, and no other's. */
+export async function readStatus(record: LabRecord): Promise<LabStatus> {
   const { lab, topology, supervisor, apiPort } = record;
-  const runs = supervisor !== null && isAlive(supervisor);
-  const pods = runs ? await readPods(lab).catch(() => null) : null;
+  const isKept = supervisor !== null && isAlive(supervisor);
+  const names = [...topology.nodes.map(({ name }) => name), CLOUD];
+  const [states, { pods, fault }, network] = await Promise.all([
+    Promise.all(names.map((name) => readAgentState(lab, name, isKept))),
+    isKept
+      ? readPods(lab, supervisor.pid)
+      : { pods: null, fault: `the supervisor has ended: ${takeUp(lab)}` },
+    readNetwork(record),
+  ]);
   return {
     lab,
-    nodes: await Promise.all(
-      topology.nodes.map(async ({ name, address, publicAddress, podCIDR, proxy }) => ({
-        ...{ name, address, publicAddress, podCIDR, proxy },
-        ...(await readAgentState(lab, name)),
-      })),
-    ),
-    cloud: { address: cloudAddress(topology.ranges), ...(await readAgentState(lab, CLOUD)) },
+    nodes: topology.nodes.map(({ name, address, publicAddress, podCIDR, proxy }, i) => ({
+      ...{ name, address, publicAddress, podCIDR, proxy },
+      ...states[i]!,
+    })),
+    cloud: { address: cloudAddress(topology.ranges), ...states.at(-1)! },
+    supervisor: isKept ? 'running' : 'down',
     pods,
-    network: [...(await checkPlan(planLab(lab, topology))), ...(await checkCables(record))],
+    network,
     api: pods ? `https://127.0.0.1:${apiPort}` : null,
+    apiFault: fault,
   };
+}
+
+function takeUp(lab: string): string {
+  return `scripts/kubetun lab up${labFlag(lab)} takes the lab up again`;
 }
 
 interface AgentAnswer {
@@ -94,24 +115,41 @@ interface AgentAnswer {
   unhealthy: { part: string; reason: string; since: string }[];
 }
 
-async function readAgentState(lab: string, node: string): Promise<AgentState> {
-  if (!isAgentRunning(lab, node)) {
-    return { agent: 'stopped', generation: null, unhealthy: ['the agent does not run'] };
-  }
+async function readAgentState(lab: string, node: string, isKept: boolean): Promise<AgentState> {
   try {
     const { generation, unhealthy } = await askAgent<AgentAnswer>(lab, node, '/status');
     return { agent: 'running', generation, unhealthy: unhealthy.map(faultLine) };
   } catch (error) {
-    return { agent: 'running', generation: null, unhealthy: [(error as Error).message] };
+    const agent = isAgentRunning(lab, node) ? 'silent' : 'down';
+    const ended = isKept
+      ? `the agent of ${node} has ended and is started again: see ${supervisorLogPath(lab)}`
+      : `the agent of ${node} has ended, and there is no supervisor to start it: ${takeUp(lab)}`;
+    return { agent, generation: null, unhealthy: [agent === 'down' ? ended : errorLine(error)] };
   }
+}
+
+function errorLine(error: unknown): string {
+  if (!(error instanceof KubetunError)) return String(error);
+  return `${error.message}${error.next ? `: ${error.next}` : ''}`;
 }
 
 function faultLine({ part, reason, since }: AgentAnswer['unhealthy'][number]): string {
   return `${part}: ${reason} (since ${since})`;
 }
 
-async function readPods(lab: string): Promise<PodStatus[]> {
-  const kube = connectKube(kubeconfigPath(lab));
+async function readPods(
+  lab: string,
+  supervisor: number,
+): Promise<{ pods: PodStatus[] | null; fault: string | null }> {
+  try {
+    return { pods: await listPods(lab, supervisor), fault: null };
+  } catch (error) {
+    return { pods: null, fault: errorLine(error) };
+  }
+}
+
+async function listPods(lab: string, supervisor: number): Promise<PodStatus[]> {
+  const kube = connectLab(lab, `look at process ${supervisor} and ${supervisorLogPath(lab)}`);
   try {
     const { items } = await kube.list('Pod');
     return items.map((pod) => ({
@@ -127,12 +165,23 @@ async function readPods(lab: string): Promise<PodStatus[]> {
   }
 }
 
-function formatStatus({ lab, nodes, cloud, pods, network, api }: LabStatus): string {
+/** What of the network is missing. A look that takes too long says so, and what it finds is left out. */
+async function readNetwork(record: LabRecord): Promise<string[]> {
+  const late = new Promise<string[]>((resolve) => {
+    const line = `not looked at within ${NETWORK_MS_MAX / 1000} s: the machine is busy, try again`;
+    setTimeout(() => resolve([line]), NETWORK_MS_MAX).unref();
+  });
+  const look = Promise.all([checkPlan(planLab(record.lab, record.topology)), checkCables(record)]);
+  return Promise.race([look.then((found) => found.flat()), late]);
+}
+
+export function formatStatus({ lab, nodes, cloud, supervisor, ...rest }: LabStatus): string {
+  const { pods, network, api, apiFault } = rest;
   const gateway = { ...cloud, name: CLOUD, publicAddress: '-', podCIDR: '-', proxy: 'gateway' };
   const all = [...nodes, gateway];
   const faults = all.flatMap((n) => n.unhealthy.map((line) => `${n.name}: ${line}`));
   const parts = [
-    `lab ${lab}, API server ${api ?? 'stopped'}`,
+    `lab ${lab}, API server ${api ?? (supervisor === 'down' ? 'down' : 'silent')}`,
     formatTable(
       ['NODE', 'ADDRESS', 'PUBLIC', 'PODS', 'PROXY', 'AGENT', 'HEALTHY', 'GENERATION'],
       all.map((n) => [
@@ -143,7 +192,7 @@ function formatStatus({ lab, nodes, cloud, pods, network, api }: LabStatus): str
   ];
   if (faults.length > 0) parts.push(`unhealthy:\n  ${faults.join('\n  ')}`);
   if (network.length > 0) parts.push(`the network is not whole:\n  ${network.join('\n  ')}`);
-  if (pods === null) parts.push('pods: unknown while the API server does not answer');
+  if (pods === null) parts.push(`pods: unknown: ${apiFault}`);
   else if (pods.length === 0) parts.push('no pods');
   else {
     const rows = pods.map((p) => [

@@ -56,9 +56,7 @@ async function remake({ namespace, lines, again }: NetworkStep): Promise<void> {
 
 /** What of a plan is not there, one line each; empty if all is well. */
 export async function checkPlan(steps: Step[]): Promise<string[]> {
-  const missing: string[] = [];
-  for (const step of steps) missing.push(...(await checkStep(step)));
-  return missing;
+  return (await Promise.all(steps.map(checkStep))).flat();
 }
 
 async function checkStep(step: Step): Promise<string[]> {

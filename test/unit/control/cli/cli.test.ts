@@ -223,7 +223,7 @@ test('the admin socket answers its owner only, names its paths, and replaces a s
   }
   await assert.rejects(
     askAgent('up', 'node2', '/status'),
-    refusal('KT_AGENT_SILENT', /node2.*node2\.log/),
+    refusal('KT_AGENT_SILENT', /^the agent of node2 does not listen: .*node2\.log$/),
   );
 });
 
