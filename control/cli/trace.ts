@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type Command, InvalidArgumentError } from 'commander';
+import { KubetunError } from '../../datapath/error.ts';
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { TraceRecord } from '../../datapath/observe/trace.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
@@ -28,6 +29,8 @@ interface Options {
 const POLL_MS = 50;
 /** The datapath writes on for 2 s after it was asked. */
 const LOOK_MS = 500;
+/** An agent that is started again answers sooner; one whose lab has ended never does. */
+const SILENT_MS_MAX = 30_000;
 /** Names are looked up again so often. */
 const NAMES_MS = 5000;
 /** If they take longer the first packets are shown without. */
@@ -71,11 +74,20 @@ async function trace(words: string[], options: Options, command: Command): Promi
   const look = () => askAgent(lab, options.node, '/trace');
   // The agent that is asked writes; this process only reads. An agent that is away for a moment is asked again.
   await look();
+  process.stderr.write(
+    `  tracing ${options.node}: ${words.join(' ') || 'every packet'} (Ctrl-C ends it)\n`,
+  );
   let askedMs = performance.now();
+  let answeredMs = askedMs;
   const reader = new TraceReader(file.arena, () => {
     if (performance.now() - askedMs < LOOK_MS) return;
     askedMs = performance.now();
-    look().catch(() => {});
+    look().then(
+      () => {
+        answeredMs = performance.now();
+      },
+      () => {},
+    );
   });
   const names = new Names(lab, existsSync(arenaOf(lab, CLOUD)));
   const patience = new Promise((resolve) => setTimeout(resolve, NAMES_FIRST_MS).unref());
@@ -96,6 +108,13 @@ async function trace(words: string[], options: Options, command: Command): Promi
         `  ${reader.lost - lost} packets passed faster than they could be read\n`,
       );
       lost = reader.lost;
+    }
+    if (performance.now() - answeredMs > SILENT_MS_MAX) {
+      throw new KubetunError(
+        'KT_AGENT_SILENT',
+        `the agent of ${options.node} has not answered for ${SILENT_MS_MAX / 1000} s`,
+        'scripts/kubetun lab status shows whether the lab is up',
+      );
     }
     if (left > 0) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }

@@ -126,7 +126,10 @@ function readService(key: string, wanted: string | undefined, view: ClusterView)
     (p) => !wanted || p.name === wanted || String(p.number) === wanted,
   );
   if (address === undefined || row.ports.length === 0) {
-    throw refuse(`service ${key} has no address that is captured`, 'is it headless?');
+    const next =
+      'it is headless, of type ExternalName, or a manifest to which no API server has given a ' +
+      'spec.clusterIP yet: name a pod or ADDRESS:PORT, or take the objects from a cluster';
+    throw refuse(`service ${key} has no address that is captured`, next);
   }
   if (ports.length === 1 || (ports.length > 1 && wanted)) {
     return { address, port: ports[0]!.number, proto: ports[0]!.proto };
