@@ -25,8 +25,8 @@ export function keepInternet(lab: string, onError: (error: Error) => void): () =
     join(PROJECT_ROOT, 'lab/apps/netexec.ts'),
     ...['netexec', `--http-port=${INTERNET_HTTP_PORT}`, `--udp-port=${INTERNET_UDP_PORT}`],
   ];
-  const env = { ...process.env, HOSTNAME: 'internet' };
-  const start = () => {
+  const start = (mark: NodeJS.ProcessEnv) => {
+    const env = { ...process.env, HOSTNAME: 'internet', ...mark };
     const { fd } = openPipe(stateDir(lab), LOG_NAME);
     try {
       return spawn('nsenter', args, { detached: true, stdio: ['ignore', fd, fd], cwd: '/', env });

@@ -11,11 +11,12 @@ const ENTRY = 'lab/logs/main.ts';
 
 /** Returns what stops the look. */
 export function keepLogWriter(lab: string, onError: (error: Error) => void): () => void {
-  const start = () => {
+  const start = (mark: NodeJS.ProcessEnv) => {
     makeFolder(pipesFolder(stateDir(lab)), 0o700);
     const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1'];
     return spawn(process.execPath, [...flags, join(PROJECT_ROOT, ENTRY), lab, stateDir(lab)], {
       ...{ detached: true, cwd: '/', stdio: ['ignore', 'inherit', 'inherit'] },
+      env: { ...process.env, ...mark },
     });
   };
   return keepProcess(lab, 'logWriter', start, onError);
