@@ -2,7 +2,15 @@
 // and classes of all others.
 import type { Difference } from './batch.ts';
 import { NODES, PLACES, type Place } from './routes.ts';
-import { areFlagsValid, type History, hasSeveral, isExactReset, isInvalid } from './tcp-state.ts';
+import {
+  areFlagsValid,
+  type History,
+  hasInvalid,
+  hasSeveral,
+  isClear,
+  isExactReset,
+  isInvalid,
+} from './tcp-state.ts';
 import { type Damage, type Piece, RST, type Step, SYN } from './walk.ts';
 
 /** Rewrites or removes (null) a line of both sides. */
@@ -101,7 +109,8 @@ function isIncomplete({ kind, decided }: Difference, sent: Step[]): boolean {
 }
 
 /** An ICMP error about what the kernel does not track: never sent, of a flow that is gone, cut short. */
-function isUnrelated({ sequence, kernel, kubetun, flows }: Difference, sent: Step[]): boolean {
+function isUnrelated(difference: Difference, sent: Step[]): boolean {
+  const { sequence, kernel, kubetun, flows } = difference;
   const last = sent.at(-1)!;
   if (last.kind !== 'icmp' || kernel.length > 0 || kubetun.length !== 1) return false;
   const [line] = kubetun as [string];
@@ -109,8 +118,17 @@ function isUnrelated({ sequence, kernel, kubetun, flows }: Difference, sent: Ste
   const place = last.from === 'client' ? client : last.from === 'server' ? server : 'internet';
   // The edge lets by what quotes a node's packet, which the kernel's edge knows by its own table.
   if (place === 'internet' && !TO_SENDER.test(line)) return /quote\[\S+ proto=\d+\]/.test(line);
+  // The kernel's answer to an invalid segment, an RST, may have ended the flow at the kernel's edge.
+  if (place === 'internet' && hasInvalid(historyOf(difference))) return true;
   const [, src, dst, sport, dport] = QUOTED.exec(line) ?? [];
-  return !src || !flows.at(-1)!.some((flow) => flow.includes(`${dst}:${dport}>${src}:${sport}`));
+  const known = flows.at(-1)!.filter((flow) => flow.startsWith(nodeOf(place)));
+  return !src || !known.some((flow) => flow.includes(`${dst}:${dport}>${src}:${sport}`));
+}
+
+/** The node that a packet of a place meets first; empty for the edge, where any may be meant. */
+function nodeOf(place: Place): string {
+  if (place === 'internet') return '';
+  return place === 'c' || place === 'node2' ? 'node2 ' : 'node1 ';
 }
 
 /** Addresses and ports of a quote of TCP or UDP. */
@@ -129,10 +147,11 @@ function isImplausible(difference: Difference, sent: Step[]): boolean {
   const isKept = (lines: string[]) => lines.join() === known.join();
   const history = historyOf(difference);
   const isExact = isExactReset(history);
-  const isShared = hasSeveral(history);
-  if (isKept(kubetun) && isPart(open(kernel), open(kubetun))) return isShared || !isExact;
+  // Of segments that are malformed or invalid the two sides may have counted different ones.
+  const isUncertain = hasSeveral(history) || !isClear(history);
+  if (isKept(kubetun) && isPart(open(kernel), open(kubetun))) return isUncertain || !isExact;
   // With the next byte of its sender it closes here; the kernel wants the last acknowledged one.
-  return isKept(kernel) && isPart(open(kubetun), open(kernel)) && (isShared || isExact);
+  return isKept(kernel) && isPart(open(kubetun), open(kernel)) && (isUncertain || isExact);
 }
 
 /** One side has fewer lines, and no others. */

@@ -1,7 +1,7 @@
 // What the kernel's connection tracking makes of a TCP segment: net/netfilter/nf_conntrack_proto_tcp.c,
 // written down once more without any of the datapath's code.
 import { PLACES, type Route } from './routes.ts';
-import { ACK, FIN, RST, type Step, SYN } from './walk.ts';
+import { ACK, type Damage, FIN, RST, type Step, SYN } from './walk.ts';
 
 type TcpStep = Step & { kind: 'tcp' };
 type Index = 'syn' | 'synack' | 'fin' | 'ack' | 'rst';
@@ -74,6 +74,27 @@ export function hasSeveral({ sent }: History): boolean {
   return sent.some(({ other, port }) => other || port);
 }
 
+/**
+ * True if the segments before the last step are one connection from its SYN on, none of them malformed or invalid: what its
+ * ends have sent and acknowledged is then certain.
+ */
+export function isClear({ route, sent, flows }: History): boolean {
+  const [first] = sent.filter(({ kind }) => kind === 'tcp');
+  if (first?.kind !== 'tcp' || first.flags !== SYN) return false;
+  return sent.slice(0, -1).every((step, i) => {
+    if (step.kind !== 'tcp') return true;
+    if (!areFlagsValid(step.flags) || UNCERTAIN.has(step.damage ?? 'sum')) return false;
+    return !isInvalid({ route, sent: sent.slice(0, i + 1), flows: flows.slice(0, i + 1) });
+  });
+}
+
+/** True if the kernel has called a step before the last one invalid. */
+export function hasInvalid({ route, sent, flows }: History): boolean {
+  return sent
+    .slice(0, -1)
+    .some((_, i) => isInvalid({ route, sent: sent.slice(0, i + 1), flows: flows.slice(0, i + 1) }));
+}
+
 /** What the last segment is in each of the flows before it. */
 function movesOf({ route, sent, flows }: History): string[] {
   const last = sent.at(-1) as TcpStep;
@@ -108,6 +129,12 @@ export function isExactReset(history: History): boolean {
   }
   return last.seq === next || last.seq === acked;
 }
+
+/** Damages that conntrack sees; a trailer becomes data where a raw socket of a node sends it. */
+const UNCERTAIN = new Set<Damage>([
+  ...(['cut-header', 'long-total', 'short-total', 'trailer', 'version', 'ip-sum'] as const),
+  ...(['data-offset-short', 'data-offset-long'] as const),
+]);
 
 interface Learned {
   /** Behind the furthest byte of the last step's sender, and what its peer has acknowledged. */

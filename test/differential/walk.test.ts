@@ -142,8 +142,10 @@ describe('decisions', () => {
       ...{ kind: 'icmp', from: 'server', type: 3, code: 1, word: 0, quote, quoteBytes: 28 },
     });
     const line = (quote: string) => [`a: 10.244.2.2>10.244.1.2 id=1 icmp 3/1 quote[${quote}]`];
+    const atServer =
+      'node2 tcp 10.244.1.2:client0>10.244.2.2:8080 reply 10.244.2.2:8080>10.244.1.2:client0 ESTABLISHED';
     const fate = (step: Step, quote: string) =>
-      decidedBy(difference([step], line(quote), [], { flows: [[flow('ESTABLISHED')]] }));
+      decidedBy(difference([step], line(quote), [], { flows: [[atServer]] }));
     assert.equal(fate(error('none'), ''), 'unrelated-error');
     assert.equal(fate(error('received'), '10.244.1.2>10.244.2.2 proto=6 client0>8080'), null);
   });
