@@ -250,7 +250,13 @@ export function iperfPod(name: string, node: string): object {
     spec: {
       nodeName: node,
       terminationGracePeriodSeconds: 0,
-      containers: [{ name: 'main', image: 'iperf3', ports: [{ containerPort: 5201 }] }],
+      containers: [
+        {
+          ...{ name: 'main', image: 'iperf3', ports: [{ containerPort: 5201 }] },
+          // A client may ask for any congestion control; the kernel of the machine may restrict that.
+          securityContext: { capabilities: { add: ['NET_ADMIN'] } },
+        },
+      ],
     },
   };
 }
