@@ -58,7 +58,7 @@ export function buildNodeEntry(
     const known = new Set(entry.nodeAddresses);
     return { ...entry, localAddresses: localAddresses.filter((address) => !known.has(address)) };
   }
-  const gateway = publicPairs(rows, ranges.serviceRange);
+  const gateway = publicPairs(rows, nodeName, ranges.serviceRange);
   // The gateway is known by the address that it has outside, too; without one it is no node's counterpart.
   const isKnown = gateway.some((address, i) => i % 2 === 0 && address === nodeAddress);
   const others = entry.nodeAddresses.filter((address) => isKnown || address !== nodeAddress);
@@ -69,11 +69,12 @@ export function buildNodeEntry(
  * Pairs (node address, public address) of the Nodes, and the gateway, that have both, in the order of addresses. An address
  * outside of the gateway's public range is somebody else's, whatever a Node says.
  */
-function publicPairs(rows: NodeRow[], { address, mask }: Range4): Int32Array {
+function publicPairs(rows: NodeRow[], gateway: string, { address, mask }: Range4): Int32Array {
   const pairs: [number, number][] = [];
-  for (const { addresses, publicAddresses } of rows) {
+  for (const { name, addresses, publicAddresses } of rows) {
     const own = addresses[0];
-    const outside = publicAddresses.find((each) => (each & mask) === address);
+    // The gateway's own address outside is one of its device.
+    const outside = publicAddresses.find((each) => name === gateway || (each & mask) === address);
     if (own !== undefined && outside !== undefined) pairs.push([own, outside]);
   }
   return Int32Array.from(pairs.sort((a, b) => a[0] - b[0]).flat());

@@ -91,7 +91,7 @@ describe('change', () => {
 
   test('an agent killed with SIGKILL comes back, and iperf3 goes on without a reset', async (t) => {
     const vip = await lab.clusterIP('iperf');
-    const iperf = lab.start('client', ['iperf3', '-c', vip, '-t', '8', '-J', '-C', 'cubic']);
+    const iperf = lab.start('client', ['iperf3', '-c', vip, '-t', '16', '-J', '-C', 'cubic']);
     await new Promise((resolve) => setTimeout(resolve, 2000));
     const flows = () => lab.json<Flow[]>('conntrack', 'list', '--node', 'node1');
     const ports = (all: Flow[]) =>
