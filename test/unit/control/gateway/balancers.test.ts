@@ -42,9 +42,9 @@ function service(name: string, spec: object = {}, ip = '198.51.100.254', ipMode 
 }
 
 /** A gateway that has heard of some objects; every node that is asked is well, unless it is named here. */
-function startGateway(ill = new Set<string>(), podRanges: string[] = []) {
+function startGateway(ill = new Set<string>(), podRanges: string[] = [], outside: number[] = []) {
   const tables = new Tables('cloud');
-  tables.putNode(gatewayNode('cloud', parseAddress('172.18.0.2')!));
+  tables.putNode(gatewayNode('cloud', parseAddress('172.18.0.2')!, outside));
   let targets: HealthTarget[] = [];
   const text = ({ address, port }: HealthTarget) => `${formatAddress(address)}:${port}`;
   const balancers = new Balancers({
@@ -96,6 +96,12 @@ test('a Node that claims addresses of the outside shuts nothing out', () => {
   assert.deepEqual([...pairs!].map(formatAddress), ['172.18.0.11', '198.51.100.11']);
   const inside = podRanges.map(({ address }) => formatAddress(address)).sort();
   assert.deepEqual(inside, ['10.244.0.0', '172.18.0.0']);
+});
+
+test('the gateway is known by its own address outside, which is not of the public range', () => {
+  const gateway = startGateway(new Set(), [], [parseAddress('203.0.113.1')!]);
+  const pairs = [...gateway.compile()!.change.node!.gateway!].map(formatAddress);
+  assert.deepEqual(pairs, ['172.18.0.2', '203.0.113.1']);
 });
 
 test('the image names who is who outside, what lies inside, and no address but the balancers', () => {
