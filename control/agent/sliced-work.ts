@@ -23,7 +23,7 @@ export class SlicedWork<T> {
     return this.#steps !== null || this.#result !== null;
   }
 
-  /** Works for one slice. Whoever calls it has seen that nothing is at work. */
+  /** Works for one slice. The caller has checked `isBusy`. */
   start(steps: Steps<T>): void {
     this.#steps = steps;
     if (!this.#slice()) this.#goOn();

@@ -21,7 +21,7 @@ export class RulesetWriter implements ImageSink, Part {
   readonly #kernel: Pick<NftGeneration, 'read'>;
   /** The kernel's number when the table was last known to be as it was said; null if that has to be found out. */
   #known: number | null = null;
-  /** What the table holds if all is well; null if that has to be asked for, false where nobody can tell. */
+  /** What the table holds if all is well; null if the kernel must be asked, false if it cannot be asked. */
   #reference: ObservedTable | false | null = null;
 
   constructor(kernel: Pick<NftGeneration, 'read'>, log: Log) {

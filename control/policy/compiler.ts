@@ -64,8 +64,8 @@ export class PolicyCompiler {
     const first = this.#first;
     this.#first = false;
     if (now.policies.length === 0) return this.#deactivate(first);
-    const anew = this.#rules === null || now.policiesChanged || relabelled;
-    const book = anew ? null : this.#rules;
+    const isRebuilt = this.#rules === null || now.policiesChanged || relabelled;
+    const book = isRebuilt ? null : this.#rules;
     if (!book) return yield* this.#rebuild(now);
     const touched = yield* this.#touched(now);
     const seen = yield* this.#identify(touched, now.namespaces, book, this.#generation);

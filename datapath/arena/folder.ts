@@ -1,4 +1,4 @@
-// The folder that the files of datapaths lie in: this user's alone, so that nobody else can prepare, replace or watch
+// The folder that the files of datapaths lie in: this user's alone, so that no other user can prepare, replace or watch
 // what processes share.
 import { randomBytes } from 'node:crypto';
 import {
@@ -54,7 +54,7 @@ function doubtAbout(folder: string): string | null {
   if (isForAll(found)) return null;
   if (!found.isDirectory()) return found.isSymbolicLink() ? 'it is a link' : 'it is no folder';
   if (uid !== process.geteuid!()) return `it belongs to user ${uid}`;
-  // Nobody can put another one in its place: it is ours, and so is the right to rename it.
+  // No other user can replace it: this user owns it, and its owner alone may rename it.
   if ((mode & 0o077) !== 0 && isForAll(statSync(dirname(folder)))) chmodSync(folder, 0o700);
   else if ((mode & OPEN_TO_OTHERS) !== 0) return `its mode is ${(mode & 0o777).toString(8)}`;
   return null;

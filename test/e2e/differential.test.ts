@@ -17,7 +17,7 @@ test('no sequence differs from the kernel outside the list of decided difference
   });
   const { sequences, differences, steps, packets, seconds, decided } = summary;
   t.diagnostic(`${steps} steps, ${packets} arrivals, ${Math.round(seconds)} s`);
-  // Each difference is told with its seed and the command that repeats it.
+  // The output names the seed of each difference and the command that repeats it.
   assert.equal(differences, 0, told.join('\n'));
   assert.equal(sequences, SEEDS);
   // Walks reach their ends: a comparison that gives up early finds nothing.

@@ -39,7 +39,7 @@ interface Victim {
   find: () => ProcessId | null;
   /** The pod whose connections end with it. */
   pod?: string;
-  /** It comes back later each time that it ends. */
+  /** Each restart of it waits longer than the one before. */
   backsOff?: boolean;
   /** What is killed of the process; all of it unless said. */
   kill?: (target: ProcessId) => Promise<void>;

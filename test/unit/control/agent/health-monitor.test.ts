@@ -115,7 +115,7 @@ test('steering that was mended is unhealthy until it has stayed whole for a whil
   assert.equal(check(8501), null);
 });
 
-test('a loss that was mended long before the next look is told by that look', () => {
+test('the next look reports a loss that was mended before it', () => {
   const { status, check } = reconciled();
   Object.assign(status, { foundMs: 5000, found: ['rule 100'], okAtMs: 9000 });
   assert.deepEqual(check(9000), { reason: 'mended just now: rule 100', sinceMs: 5000 });
