@@ -4,7 +4,7 @@ import {
   PROTO_TCP,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
-} from '../../datapath/nat/image.ts';
+} from '../../datapath/image/image.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import type { Compiler, CurrentPort, Refusal } from '../compile/compiler.ts';
 import type { Publisher } from './publisher.ts';

@@ -1,5 +1,5 @@
 import { KubetunError } from '../../datapath/error.ts';
-import type { ImageChange } from '../../datapath/nat/image.ts';
+import type { ImageChange } from '../../datapath/image/image.ts';
 import type { PolicyChange } from '../../datapath/policy/policy.ts';
 import type { PolicySurvivors } from '../../datapath/policy/policy-reader.ts';
 import type { Steps } from '../../datapath/steps.ts';

@@ -4,7 +4,7 @@ import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { dirname } from 'node:path';
 import { requirePrivateFolder } from '../../datapath/arena/folder.ts';
 import { KubetunError } from '../../datapath/error.ts';
-import type { Range4 } from '../../datapath/nat/image.ts';
+import type { Range4 } from '../../datapath/image/image.ts';
 import { formatRange } from '../../datapath/wire/address.ts';
 import { joinRanges } from '../../datapath/wire/ranges.ts';
 import type { KubeClient } from '../kube/client.ts';

@@ -1,6 +1,6 @@
 // Which Services fit in the image together. Prices come from the rows, before anything is made of them, so that a Service
 // of any size is refused at a small cost. Pure but for what it remembers.
-import { PROTO_UDP, SERVICE_ID_MAX } from '../../datapath/nat/image.ts';
+import { PROTO_UDP, SERVICE_ID_MAX } from '../../datapath/image/image.ts';
 import type { ServiceRow, SliceRow } from '../model/rows.ts';
 
 /** Words of a Service port's block beside its lists. */

@@ -1,4 +1,4 @@
-import type { ImageChange, NodeEntry, ServiceEntry } from '../../datapath/nat/image.ts';
+import type { ImageChange, NodeEntry, ServiceEntry } from '../../datapath/image/image.ts';
 import type { Changes, Tables } from '../model/tables.ts';
 import { Admission } from './admission.ts';
 import { FrontendBook, type FrontendConflict } from './frontends.ts';

@@ -4,7 +4,7 @@ import {
   type FrontendEntry,
   PROTO_TCP,
   PROTO_UDP,
-} from '../../datapath/nat/image.ts';
+} from '../../datapath/image/image.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import type { PortFrontend } from './port.ts';
 

@@ -1,4 +1,4 @@
-import { SERVICE_ID_MAX } from '../../datapath/nat/image.ts';
+import { SERVICE_ID_MAX } from '../../datapath/image/image.ts';
 
 /** Retired ids looked at per allocation before a fresh one is taken. */
 const RETIRED_LOOKS_MAX = 8;

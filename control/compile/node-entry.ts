@@ -1,4 +1,4 @@
-import type { NodeEntry, Range4 } from '../../datapath/nat/image.ts';
+import type { NodeEntry, Range4 } from '../../datapath/image/image.ts';
 import { outerRanges } from '../../datapath/wire/ranges.ts';
 import type { NodeRow } from '../model/rows.ts';
 

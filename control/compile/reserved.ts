@@ -1,5 +1,5 @@
 // Addresses that no Service captures: special ranges, and those of the API server, which a node must always reach. Pure.
-import { FRONTEND_EXTERNAL, FRONTEND_LOADBALANCER } from '../../datapath/nat/image.ts';
+import { FRONTEND_EXTERNAL, FRONTEND_LOADBALANCER } from '../../datapath/image/image.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 import type { Tables } from '../model/tables.ts';
 

@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { type ArenaFile, attachArenaFile, borrowArenaFile } from '../../datapath/arena/file.ts';
 import { KubetunError } from '../../datapath/error.ts';
-import { readGeneration } from '../../datapath/nat/image-reader.ts';
+import { readGeneration } from '../../datapath/image/reader.ts';
 import { Prober } from '../../datapath/observe/probe.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
 import { connectLab } from '../cli/lab-api.ts';

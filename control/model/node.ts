@@ -1,4 +1,4 @@
-import type { Range4 } from '../../datapath/nat/image.ts';
+import type { Range4 } from '../../datapath/image/image.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 import type { Node } from '../kube/kinds.ts';
 import { parseAddresses } from './parse.ts';

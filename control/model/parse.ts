@@ -1,5 +1,5 @@
 // Pieces of API objects that several kinds share.
-import { PROTO_SCTP, PROTO_TCP, PROTO_UDP, type Range4 } from '../../datapath/nat/image.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP, type Range4 } from '../../datapath/image/image.ts';
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 
 const PROTOCOLS = new Map([

@@ -1,6 +1,6 @@
 // What the agent keeps of the cluster: compact rows, made of API objects on arrival. Addresses are int32 in host
 // order as in the datapath; IPv6 addresses are left out.
-import type { Range4 } from '../../datapath/nat/image.ts';
+import type { Range4 } from '../../datapath/image/image.ts';
 
 /** One port of a Service. */
 export interface ServicePortRow {

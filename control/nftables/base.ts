@@ -1,5 +1,5 @@
 // What the table holds of the node itself: base chains, and the chains that every Service uses. Pure.
-import type { NodeEntry } from '../../datapath/nat/image.ts';
+import type { NodeEntry } from '../../datapath/image/image.ts';
 import { formatAddress, formatRange } from '../../datapath/wire/address.ts';
 import { MASQUERADE } from './service.ts';
 

@@ -6,7 +6,7 @@ import {
   type ImageChange,
   type NodeEntry,
   type ServiceEntry,
-} from '../../datapath/nat/image.ts';
+} from '../../datapath/image/image.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { BASE_HOOKS, BASE_SETS, baseChains, baseElements } from './base.ts';
 import { Ledger, type LedgerChanges } from './ledger.ts';

@@ -8,7 +8,7 @@ import {
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
   type ServiceEntry,
-} from '../../datapath/nat/image.ts';
+} from '../../datapath/image/image.ts';
 import { formatAddress, formatRange } from '../../datapath/wire/address.ts';
 import { outerRanges } from '../../datapath/wire/ranges.ts';
 

@@ -1,5 +1,5 @@
+import type { ImageChange } from '../../datapath/image/image.ts';
 import type { NftGeneration } from '../../datapath/io/netlink.ts';
-import type { ImageChange } from '../../datapath/nat/image.ts';
 import type { PolicySurvivors } from '../../datapath/policy/policy-reader.ts';
 import type { ImageSink, Log } from '../agent/publisher.ts';
 import type { Part } from '../node/reconcile.ts';

@@ -6,7 +6,7 @@ import {
   FRONTEND_LOADBALANCER,
   type FrontendEntry,
   type ImageChange,
-} from '../../datapath/nat/image.ts';
+} from '../../datapath/image/image.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { TABLE_CAPTURED } from './rule.ts';
 

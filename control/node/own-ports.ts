@@ -8,7 +8,7 @@ import {
   PROTO_SCTP,
   PROTO_TCP,
   PROTO_UDP,
-} from '../../datapath/nat/image.ts';
+} from '../../datapath/image/image.ts';
 
 /** Ports of one protocol, inclusive. */
 export interface PortRange {

@@ -1,6 +1,6 @@
 import { STATE_COUNT } from '../flow/state.ts';
 import { nodeTimeouts, type Timeouts } from '../flow/timeouts.ts';
-import { SERVICE_ID_MAX } from '../nat/image.ts';
+import { SERVICE_ID_MAX } from '../image/image.ts';
 import {
   AFFINITY_WORDS,
   ARENA_MAGIC,

@@ -7,7 +7,7 @@ import { remainingMs } from '../flow/expire.ts';
 import * as F from '../flow/line.ts';
 import { STATE_NAMES } from '../flow/state.ts';
 import { FlowTable } from '../flow/table.ts';
-import { readGeneration, readServiceName, readServices } from '../nat/image-reader.ts';
+import { readGeneration, readServiceName, readServices } from '../image/reader.ts';
 import { formatAddress } from '../wire/address.ts';
 import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../wire/layout.ts';
 import { readCounters } from './counters.ts';

@@ -12,8 +12,8 @@ import {
   W_SERVICE,
   W_SRC,
 } from '../flow/line.ts';
-import { FRONTEND_KINDS } from '../nat/image.ts';
-import { readServiceName } from '../nat/image-reader.ts';
+import { FRONTEND_KINDS } from '../image/image.ts';
+import { readServiceName } from '../image/reader.ts';
 import { createBatch, P_IP, P_LENGTH, P_VERDICT } from '../pipeline/batch.ts';
 import { Datapath } from '../pipeline/datapath.ts';
 import {

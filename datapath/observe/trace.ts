@@ -7,7 +7,7 @@ import {
   TRACE_RECORDS,
   TRACE_WORDS,
 } from '../arena/layout.ts';
-import { readGeneration, readServiceName } from '../nat/image-reader.ts';
+import { readGeneration, readServiceName } from '../image/reader.ts';
 import * as T from '../pipeline/trace.ts';
 import { causeName, DROP_REASONS, VERDICT_FORWARD, VERDICT_HELD } from '../pipeline/verdict.ts';
 import { readPolicyGeneration, readPolicyNames } from '../policy/policy-reader.ts';

@@ -2,7 +2,7 @@
 // public address of its own, one to one. That translation keeps no state: addresses say all, so that every protocol
 // passes, and fragments, and connections older than the gateway (RFC 2663 4.1.1, RFC 5508 section 4 for errors).
 
-import * as imageLayout from '../nat/image-layout.ts';
+import * as imageLayout from '../image/layout.ts';
 import { addSums, deltaOfWord, patchFull } from '../wire/checksum.ts';
 import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';

@@ -2,7 +2,7 @@
 // (RFC 5508 section 4, RFC 1812 4.3.2.3). They neither refresh nor delete a flow.
 
 import * as line from '../flow/line.ts';
-import * as imageLayout from '../nat/image-layout.ts';
+import * as imageLayout from '../image/layout.ts';
 import { addSums, deltaOfWord } from '../wire/checksum.ts';
 import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';

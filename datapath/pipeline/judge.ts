@@ -3,7 +3,7 @@
 // The node that makes a flow judges both directions, so that a client that is masqueraded is judged by its own address.
 
 import * as line from '../flow/line.ts';
-import * as imageLayout from '../nat/image-layout.ts';
+import * as imageLayout from '../image/layout.ts';
 import * as policyLayout from '../policy/policy-layout.ts';
 import * as policyMap from '../policy/policy-map.ts';
 import * as wire from '../wire/layout.ts';

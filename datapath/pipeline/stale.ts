@@ -2,8 +2,8 @@
 // one whose SYN is never answered, would go on sending to nobody. Source: k8s pkg/proxy/conntrack/cleanup.go.
 
 import * as line from '../flow/line.ts';
-import * as imageLayout from '../nat/image-layout.ts';
-import * as serviceMap from '../nat/service-map.ts';
+import * as imageLayout from '../image/layout.ts';
+import * as serviceMap from '../services/service-map.ts';
 import type { Datapath } from './datapath.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.

@@ -1,6 +1,6 @@
+import * as imageLayout from '../image/layout.ts';
 import * as map from '../map.ts';
 import { findEntry } from '../map.ts';
-import * as imageLayout from '../nat/image-layout.ts';
 import * as policy from './policy.ts';
 import * as layout from './policy-layout.ts';
 

@@ -3,8 +3,8 @@
 
 import type { Arena } from '../arena/arena.ts';
 import { H_IMAGE_ROOT } from '../arena/layout.ts';
+import * as I from '../image/layout.ts';
 import { KEY_B, MAP_HEADER_WORDS, MAP_MASK } from '../map.ts';
-import * as I from '../nat/image-layout.ts';
 import { POLICY_ID_MAX } from './policy.ts';
 import * as L from './policy-layout.ts';
 

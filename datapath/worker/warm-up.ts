@@ -10,8 +10,8 @@ import {
   PROTO_TCP,
   PROTO_UDP,
   type ServiceEntry,
-} from '../nat/image.ts';
-import { ImageWriter } from '../nat/image-writer.ts';
+} from '../image/image.ts';
+import { ImageWriter } from '../image/writer.ts';
 import { type Batch, createBatch } from '../pipeline/batch.ts';
 import { Datapath } from '../pipeline/datapath.ts';
 import { run, tick } from '../pipeline/run.ts';

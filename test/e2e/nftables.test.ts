@@ -15,7 +15,7 @@ import {
   PROTO_TCP,
   PROTO_UDP,
   type ServiceEntry,
-} from '../../datapath/nat/image.ts';
+} from '../../datapath/image/image.ts';
 import { addr, change, NODE, NODE_ENTRY, OTHER_NODE, service } from '../support/datapath.ts';
 
 const STEPWISE = 'e2e-nft-step';

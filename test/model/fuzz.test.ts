@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { createArena } from '../../datapath/arena/arena.ts';
-import type { ImageChange } from '../../datapath/nat/image.ts';
-import { ImageWriter } from '../../datapath/nat/image-writer.ts';
+import type { ImageChange } from '../../datapath/image/image.ts';
+import { ImageWriter } from '../../datapath/image/writer.ts';
 import {
   createBatch,
   P_LENGTH,

@@ -10,7 +10,7 @@ import {
   type FrontendEntry,
   type ImageChange,
   PROTO_TCP,
-} from '../../datapath/nat/image.ts';
+} from '../../datapath/image/image.ts';
 import {
   MARK_ALLOCATED,
   MARK_NODE,
@@ -19,9 +19,9 @@ import {
   SERVICE_ID,
   SLOT_KIND,
   SLOT_SERVICE,
-} from '../../datapath/nat/image-layout.ts';
-import { ImageWriter } from '../../datapath/nat/image-writer.ts';
-import { NO_SLOT, ServiceMap } from '../../datapath/nat/service-map.ts';
+} from '../../datapath/image/layout.ts';
+import { ImageWriter } from '../../datapath/image/writer.ts';
+import { NO_SLOT, ServiceMap } from '../../datapath/services/service-map.ts';
 import { addr, change, NODE, NODE_ENTRY, OTHER_NODE, service } from '../support/datapath.ts';
 
 const IDS = 6;

@@ -13,7 +13,7 @@ import { readService } from '../../control/model/service.ts';
 import { readSlice } from '../../control/model/slice.ts';
 import { Tables } from '../../control/model/tables.ts';
 import { createArena } from '../../datapath/arena/arena.ts';
-import { ImageWriter } from '../../datapath/nat/image-writer.ts';
+import { ImageWriter } from '../../datapath/image/writer.ts';
 import { firstPacket, readPacket, type Tuple } from '../../datapath/observe/packet.ts';
 import {
   type Batch,

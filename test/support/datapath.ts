@@ -11,8 +11,8 @@ import {
   PROTO_TCP,
   PROTO_UDP,
   type ServiceEntry,
-} from '../../datapath/nat/image.ts';
-import { ImageWriter } from '../../datapath/nat/image-writer.ts';
+} from '../../datapath/image/image.ts';
+import { ImageWriter } from '../../datapath/image/writer.ts';
 import {
   createBatch,
   P_LENGTH,

@@ -5,7 +5,7 @@ import {
   PROTO_UDP,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   type ServiceEntry,
-} from '../../datapath/nat/image.ts';
+} from '../../datapath/image/image.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
 import { addr, change, frontend, NODE_ENTRY, pairs, service } from './datapath.ts';
 

@@ -3,7 +3,7 @@
 import { createInterface } from 'node:readline';
 import { applySteering, removeSteering } from '../../../control/node/apply.ts';
 import { planSteering } from '../../../control/node/steering.ts';
-import type { FrontendEntry } from '../../../datapath/nat/image.ts';
+import type { FrontendEntry } from '../../../datapath/image/image.ts';
 import { Engine } from '../../../datapath/worker/engine.ts';
 import {
   BENCH_NODE,

@@ -6,7 +6,7 @@ import {
   PROTO_TCP,
   PROTO_UDP,
   type ServiceEntry,
-} from '../../../datapath/nat/image.ts';
+} from '../../../datapath/image/image.ts';
 import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import type { BenchService } from './services.ts';
 import { NODE_ADDRESS } from './topology.ts';

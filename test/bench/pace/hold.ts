@@ -1,9 +1,9 @@
 // How long packets wait while the worker takes an image over: in memory, with the worker's own code.
 import { ARENA_SIZES_DEFAULT } from '../../../datapath/arena/arena.ts';
 import { mapArena } from '../../../datapath/arena/file.ts';
-import { FRONTEND_CLUSTER, PROTO_TCP, type ServiceEntry } from '../../../datapath/nat/image.ts';
-import { ImageWriter } from '../../../datapath/nat/image-writer.ts';
-import { ServiceMap } from '../../../datapath/nat/service-map.ts';
+import { FRONTEND_CLUSTER, PROTO_TCP, type ServiceEntry } from '../../../datapath/image/image.ts';
+import { ImageWriter } from '../../../datapath/image/writer.ts';
+import { ServiceMap } from '../../../datapath/services/service-map.ts';
 import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import { ENDPOINTS } from './cluster.ts';
 import { addPercentiles, type Figures } from './figures.ts';

@@ -6,7 +6,7 @@ import type { EndpointSlice, Service } from '../../../control/kube/kinds.ts';
 import { readService } from '../../../control/model/service.ts';
 import { readSlice } from '../../../control/model/slice.ts';
 import { Tables } from '../../../control/model/tables.ts';
-import type { ImageWriter } from '../../../datapath/nat/image-writer.ts';
+import type { ImageWriter } from '../../../datapath/image/writer.ts';
 import { formatAddress, parseAddress } from '../../../datapath/wire/address.ts';
 import { WORLD } from '../core/world.ts';
 import { benchPod, policyTables } from '../policies.ts';

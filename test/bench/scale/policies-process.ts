@@ -3,9 +3,9 @@
 import { PolicyCompiler } from '../../../control/policy/compiler.ts';
 import { createArena } from '../../../datapath/arena/arena.ts';
 import { IMAGE_WORDS_DEFAULT } from '../../../datapath/arena/layout.ts';
-import type { ImageChange } from '../../../datapath/nat/image.ts';
-import { ImageWriter } from '../../../datapath/nat/image-writer.ts';
-import { ServiceMap } from '../../../datapath/nat/service-map.ts';
+import type { ImageChange } from '../../../datapath/image/image.ts';
+import { ImageWriter } from '../../../datapath/image/writer.ts';
+import { ServiceMap } from '../../../datapath/services/service-map.ts';
 import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import { benchPod, policyTables } from '../policies.ts';
 import { median } from '../report.ts';

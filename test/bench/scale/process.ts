@@ -14,7 +14,7 @@ import { readSlice } from '../../../control/model/slice.ts';
 import { Tables } from '../../../control/model/tables.ts';
 import { createArena } from '../../../datapath/arena/arena.ts';
 import { IMAGE_WORDS_DEFAULT } from '../../../datapath/arena/layout.ts';
-import { ImageWriter } from '../../../datapath/nat/image-writer.ts';
+import { ImageWriter } from '../../../datapath/image/writer.ts';
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 
 const [services, endpoints] = process.argv.slice(2).map(Number) as [number, number];

@@ -1,6 +1,6 @@
 import type { ImageSink, Log } from '../../../../control/agent/publisher.ts';
 import type { KubetunError } from '../../../../datapath/error.ts';
-import type { ImageChange } from '../../../../datapath/nat/image.ts';
+import type { ImageChange } from '../../../../datapath/image/image.ts';
 import type { PolicyChange } from '../../../../datapath/policy/policy.ts';
 import type { PolicySurvivors } from '../../../../datapath/policy/policy-reader.ts';
 import { Mirror } from '../compile/mirror.ts';

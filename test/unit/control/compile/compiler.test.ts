@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import {
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
-} from '../../../../datapath/nat/image.ts';
+} from '../../../../datapath/image/image.ts';
 import { formatAddress, parseAddress } from '../../../../datapath/wire/address.ts';
 import { node, service, slice } from '../model/objects.ts';
 import { pairs } from './mirror.ts';

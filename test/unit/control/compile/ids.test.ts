@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IdAllocator } from '../../../../control/compile/ids.ts';
-import { PROTO_TCP, PROTO_UDP } from '../../../../datapath/nat/image.ts';
+import { PROTO_TCP, PROTO_UDP } from '../../../../datapath/image/image.ts';
 import { node, service } from '../model/objects.ts';
 import { World } from './world.ts';
 

@@ -4,7 +4,7 @@ import {
   type ImageChange,
   type NodeEntry,
   type ServiceEntry,
-} from '../../../../datapath/nat/image.ts';
+} from '../../../../datapath/image/image.ts';
 import { formatAddress } from '../../../../datapath/wire/address.ts';
 
 /** Takes image changes as the datapath would, and is strict: each must be sensible and say something new. */

@@ -12,7 +12,7 @@ import { Tables } from '../../../../control/model/tables.ts';
 import {
   FRONTEND_LOADBALANCER,
   SERVICE_FLAG_EXTERNAL_LOCAL,
-} from '../../../../datapath/nat/image.ts';
+} from '../../../../datapath/image/image.ts';
 import { formatAddress, parseAddress } from '../../../../datapath/wire/address.ts';
 
 function node(n: number, change: Partial<Node> = {}, ready = 'True'): Node {

@@ -4,7 +4,7 @@ import { eligibleCluster, eligibleLocal } from '../../../../control/model/eligib
 import type { ServicePortRow } from '../../../../control/model/rows.ts';
 import { readSlice } from '../../../../control/model/slice.ts';
 import { endpointsOf } from '../../../../control/model/union.ts';
-import { PROTO_TCP, PROTO_UDP } from '../../../../datapath/nat/image.ts';
+import { PROTO_TCP, PROTO_UDP } from '../../../../datapath/image/image.ts';
 import { type EndpointSpec, slice } from './objects.ts';
 
 const HERE = { nodeName: 'here', zone: 'z1' };

@@ -5,7 +5,7 @@ import { readNode, requirePodRanges } from '../../../../control/model/node.ts';
 import type { ServiceRow } from '../../../../control/model/rows.ts';
 import { readService } from '../../../../control/model/service.ts';
 import { readSlice } from '../../../../control/model/slice.ts';
-import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/nat/image.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/image/image.ts';
 import { formatAddress } from '../../../../datapath/wire/address.ts';
 import { node, service, slice } from './objects.ts';
 

@@ -10,7 +10,7 @@ import {
   PROTO_UDP,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
-} from '../../../../datapath/nat/image.ts';
+} from '../../../../datapath/image/image.ts';
 import {
   addr,
   change,

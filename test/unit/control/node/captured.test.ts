@@ -8,7 +8,7 @@ import {
   type FrontendEntry,
   type ImageChange,
   type NodeEntry,
-} from '../../../../datapath/nat/image.ts';
+} from '../../../../datapath/image/image.ts';
 import { parseAddress } from '../../../../datapath/wire/address.ts';
 
 function frontend(address: string, kind: number, port = 80): FrontendEntry {

@@ -11,7 +11,7 @@ import {
   FRONTEND_NODEPORT,
   type FrontendEntry,
   type ImageChange,
-} from '../../../../datapath/nat/image.ts';
+} from '../../../../datapath/image/image.ts';
 import { parseAddress } from '../../../../datapath/wire/address.ts';
 
 const NODE = '172.18.0.11';

@@ -28,7 +28,7 @@ import {
 } from '../../../../datapath/arena/layout.ts';
 import type { KubetunError } from '../../../../datapath/error.ts';
 import { LINE_WORDS, W_META } from '../../../../datapath/flow/line.ts';
-import { ImageWriter } from '../../../../datapath/nat/image-writer.ts';
+import { ImageWriter } from '../../../../datapath/image/writer.ts';
 import { createBatch, P_LENGTH, P_START } from '../../../../datapath/pipeline/batch.ts';
 import { Datapath } from '../../../../datapath/pipeline/datapath.ts';
 import { run } from '../../../../datapath/pipeline/run.ts';

@@ -14,7 +14,7 @@ import {
   TRACE_RECORDS,
   TRACE_WORDS,
 } from '../../../../datapath/arena/layout.ts';
-import { SERVICE_ID_MAX } from '../../../../datapath/nat/image.ts';
+import { SERVICE_ID_MAX } from '../../../../datapath/image/image.ts';
 import { COUNTER_BASE, COUNTERS, DROP_REASONS } from '../../../../datapath/pipeline/verdict.ts';
 
 for (const flows of [16, 1024, FLOWS_DEFAULT, FLOWS_LIMIT]) {

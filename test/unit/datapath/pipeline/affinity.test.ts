@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createArena } from '../../../../datapath/arena/arena.ts';
 import { H_NOW } from '../../../../datapath/arena/layout.ts';
-import { AffinityTable, NO_ENTRY } from '../../../../datapath/nat/affinity.ts';
-import { FRONTEND_CLUSTER } from '../../../../datapath/nat/image.ts';
+import { FRONTEND_CLUSTER } from '../../../../datapath/image/image.ts';
 import { Prober } from '../../../../datapath/observe/probe.ts';
+import { AffinityTable, NO_ENTRY } from '../../../../datapath/services/affinity.ts';
 import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/layout.ts';
 import {
   addr,

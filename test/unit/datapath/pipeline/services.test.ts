@@ -6,7 +6,7 @@ import {
   FRONTEND_NODEPORT,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
-} from '../../../../datapath/nat/image.ts';
+} from '../../../../datapath/image/image.ts';
 import { parseRange } from '../../../../datapath/wire/address.ts';
 import {
   BACKEND,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { FRONTEND_CLUSTER, PROTO_SCTP, PROTO_UDP } from '../../../../datapath/nat/image.ts';
+import { FRONTEND_CLUSTER, PROTO_SCTP, PROTO_UDP } from '../../../../datapath/image/image.ts';
 import {
   addr,
   BACKEND,

@@ -4,7 +4,7 @@ import {
   FRONTEND_CLUSTER,
   FRONTEND_EXTERNAL,
   FRONTEND_NODEPORT,
-} from '../../../../datapath/nat/image.ts';
+} from '../../../../datapath/image/image.ts';
 import { Prober } from '../../../../datapath/observe/probe.ts';
 import { PROTO_SCTP, PROTO_UDP } from '../../../../datapath/wire/layout.ts';
 import {

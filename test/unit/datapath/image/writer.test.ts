@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { createArena } from '../../../../datapath/arena/arena.ts';
-import type { FrontendEntry, ImageChange, ServiceEntry } from '../../../../datapath/nat/image.ts';
+import type { FrontendEntry, ImageChange, ServiceEntry } from '../../../../datapath/image/image.ts';
 import {
   SERVICE_CLUSTER_COUNT,
   SERVICE_HEADER_WORDS,
   SLOT_SERVICE,
-} from '../../../../datapath/nat/image-layout.ts';
-import { ImageWriter } from '../../../../datapath/nat/image-writer.ts';
-import { NO_SLOT, ServiceMap } from '../../../../datapath/nat/service-map.ts';
+} from '../../../../datapath/image/layout.ts';
+import { ImageWriter } from '../../../../datapath/image/writer.ts';
 import { POLICY_COUNTERS } from '../../../../datapath/policy/policy-layout.ts';
+import { NO_SLOT, ServiceMap } from '../../../../datapath/services/service-map.ts';
 import { change, frontend, NODE_ENTRY, pairs, service } from '../../../support/datapath.ts';
 
 const SERVICES = 12;

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createArena } from '../../../../datapath/arena/arena.ts';
 import { H_IMAGE_ACK } from '../../../../datapath/arena/layout.ts';
-import { readGeneration, readServiceName } from '../../../../datapath/nat/image-reader.ts';
-import { ImageWriter } from '../../../../datapath/nat/image-writer.ts';
-import { ServiceMap } from '../../../../datapath/nat/service-map.ts';
+import { readGeneration, readServiceName } from '../../../../datapath/image/reader.ts';
+import { ImageWriter } from '../../../../datapath/image/writer.ts';
+import { ServiceMap } from '../../../../datapath/services/service-map.ts';
 import { parseRange } from '../../../../datapath/wire/address.ts';
 import { addr, change, NODE, NODE_ENTRY, pairs, service } from '../../../support/datapath.ts';
 

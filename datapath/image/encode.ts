@@ -1,10 +1,10 @@
 // Blocks of an image as words, ready to be copied into the arena. Pure.
 
 import { SeededMap } from '../map.ts';
+import { sortPairs } from '../services/pairs.ts';
 import { joinRanges } from '../wire/ranges.ts';
 import type { NodeEntry, ServiceEntry } from './image.ts';
-import * as L from './image-layout.ts';
-import { sortPairs } from './pairs.ts';
+import * as L from './layout.ts';
 
 const encoder = new TextEncoder();
 

@@ -3,7 +3,7 @@
 
 import type { Arena } from '../arena/arena.ts';
 import { H_IMAGE_ROOT } from '../arena/layout.ts';
-import * as L from './image-layout.ts';
+import * as L from './layout.ts';
 
 const NAME_BYTES_MAX = 1024;
 

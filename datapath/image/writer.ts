@@ -7,6 +7,7 @@ import { encodeRules, mapPods, putPods } from '../policy/policy-encode.ts';
 import { POD_KEY, POD_SHIFT, POLICY_COUNTERS } from '../policy/policy-layout.ts';
 import { type PolicySurvivors, readPolicySurvivors } from '../policy/policy-reader.ts';
 import { finish, type Steps } from '../steps.ts';
+import { encodeNode, encodeService } from './encode.ts';
 import {
   FRONTEND_NODEPORT,
   type FrontendEntry,
@@ -14,9 +15,8 @@ import {
   type NodeEntry,
   type ServiceEntry,
 } from './image.ts';
-import { encodeNode, encodeService } from './image-encode.ts';
-import * as L from './image-layout.ts';
-import { readGeneration, readServices } from './image-reader.ts';
+import * as L from './layout.ts';
+import { readGeneration, readServices } from './reader.ts';
 
 const DIRECTORY_MIN = 1024;
 /** The rest is for roots of further generations, and for what maps and the directory keep free. */

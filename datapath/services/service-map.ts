@@ -1,9 +1,9 @@
 import type { Arena } from '../arena/arena.ts';
 import * as arenaLayout from '../arena/layout.ts';
+import * as imageLayout from '../image/layout.ts';
 import * as map from '../map.ts';
 import { findEntry } from '../map.ts';
 import { PolicyMap } from '../policy/policy-map.ts';
-import * as imageLayout from './image-layout.ts';
 import { findPair } from './pairs.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
