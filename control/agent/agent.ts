@@ -4,7 +4,7 @@ import { nodeTimeouts } from '../../datapath/flow/timeouts.ts';
 import { openNetworkEvents } from '../../datapath/io/netlink.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { requestTrace } from '../../datapath/observe/trace.ts';
-import { readPolicyHits, readPolicyNames } from '../../datapath/policy/policy-reader.ts';
+import { readPolicyHits, readPolicyNames } from '../../datapath/policy/reader.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import { connectKube } from '../kube/client.ts';

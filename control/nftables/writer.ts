@@ -1,6 +1,6 @@
 import type { ImageChange } from '../../datapath/image/image.ts';
 import type { NftGeneration } from '../../datapath/io/netlink.ts';
-import type { PolicySurvivors } from '../../datapath/policy/policy-reader.ts';
+import type { PolicySurvivors } from '../../datapath/policy/reader.ts';
 import type { ImageSink, Log } from '../agent/publisher.ts';
 import type { Part } from '../node/reconcile.ts';
 import { applyNft, readClients, readReference, readTable } from './nft.ts';

@@ -15,8 +15,8 @@
 // At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 8 + 64 MiB and 1.5 MiB = 222 MiB.
 
 import { SERVICE_ID_MAX } from '../image/image.ts';
+import { POLICY_COUNTERS } from '../policy/layout.ts';
 import { POLICY_ID_MAX } from '../policy/policy.ts';
-import { POLICY_COUNTERS } from '../policy/policy-layout.ts';
 
 export const ARENA_MAGIC = 0x6b74756e; // "ktun"
 /** Raise it with every change of what any word means. */

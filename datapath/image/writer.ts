@@ -2,10 +2,10 @@ import type { Arena } from '../arena/arena.ts';
 import { H_IMAGE_ACK, H_IMAGE_ROOT, H_SEED } from '../arena/layout.ts';
 import { KubetunError } from '../error.ts';
 import { NO_ENTRY, SeededMap } from '../map.ts';
+import { encodeRules, mapPods, putPods } from '../policy/encode.ts';
+import { POD_KEY, POD_SHIFT, POLICY_COUNTERS } from '../policy/layout.ts';
 import type { PolicyChange } from '../policy/policy.ts';
-import { encodeRules, mapPods, putPods } from '../policy/policy-encode.ts';
-import { POD_KEY, POD_SHIFT, POLICY_COUNTERS } from '../policy/policy-layout.ts';
-import { type PolicySurvivors, readPolicySurvivors } from '../policy/policy-reader.ts';
+import { type PolicySurvivors, readPolicySurvivors } from '../policy/reader.ts';
 import { finish, type Steps } from '../steps.ts';
 import { encodeNode, encodeService } from './encode.ts';
 import {

@@ -5,8 +5,8 @@ import {
   RULE_INDEX_MASK,
   RULE_POLICY_MASK,
   RULE_POLICY_SHIFT,
-} from '../policy/policy-layout.ts';
-import { readPolicyNames, readPolicySubject } from '../policy/policy-reader.ts';
+} from '../policy/layout.ts';
+import { readPolicyNames, readPolicySubject } from '../policy/reader.ts';
 
 /** One policy's part in a verdict. */
 export interface PolicyNote {

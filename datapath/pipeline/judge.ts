@@ -4,7 +4,7 @@
 
 import * as line from '../flow/line.ts';
 import * as imageLayout from '../image/layout.ts';
-import * as policyLayout from '../policy/policy-layout.ts';
+import * as policyLayout from '../policy/layout.ts';
 import * as policyMap from '../policy/policy-map.ts';
 import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';

@@ -1,8 +1,8 @@
 import * as imageLayout from '../image/layout.ts';
 import * as map from '../map.ts';
 import { findEntry } from '../map.ts';
+import * as layout from './layout.ts';
 import * as policy from './policy.ts';
-import * as layout from './policy-layout.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.

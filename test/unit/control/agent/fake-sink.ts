@@ -2,7 +2,7 @@ import type { ImageSink, Log } from '../../../../control/agent/publisher.ts';
 import type { KubetunError } from '../../../../datapath/error.ts';
 import type { ImageChange } from '../../../../datapath/image/image.ts';
 import type { PolicyChange } from '../../../../datapath/policy/policy.ts';
-import type { PolicySurvivors } from '../../../../datapath/policy/policy-reader.ts';
+import type { PolicySurvivors } from '../../../../datapath/policy/reader.ts';
 import { Mirror } from '../compile/mirror.ts';
 
 /** A datapath that takes over at once; like the real writer it has a change even where a publish fails. */

@@ -4,7 +4,7 @@ import type { NetworkPolicyRow, PolicyPodRow } from '../../../../control/model/p
 import { PolicyTables } from '../../../../control/model/policy-tables.ts';
 import { PolicyCompiler } from '../../../../control/policy/compiler.ts';
 import type { PolicyChange, PolicyPod } from '../../../../datapath/policy/policy.ts';
-import type { PolicySurvivors } from '../../../../datapath/policy/policy-reader.ts';
+import type { PolicySurvivors } from '../../../../datapath/policy/reader.ts';
 import { addr } from '../../../support/datapath.ts';
 
 const NOTHING: PolicySurvivors = { generation: 0, pods: new Map(), names: new Map() };

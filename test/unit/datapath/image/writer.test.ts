@@ -9,7 +9,7 @@ import {
   SLOT_SERVICE,
 } from '../../../../datapath/image/layout.ts';
 import { ImageWriter } from '../../../../datapath/image/writer.ts';
-import { POLICY_COUNTERS } from '../../../../datapath/policy/policy-layout.ts';
+import { POLICY_COUNTERS } from '../../../../datapath/policy/layout.ts';
 import { NO_SLOT, ServiceMap } from '../../../../datapath/services/service-map.ts';
 import { change, frontend, NODE_ENTRY, pairs, service } from '../../../support/datapath.ts';
 

@@ -14,7 +14,7 @@ import {
   type PolicyPorts,
   type PolicyRules,
 } from '../../../../datapath/policy/policy.ts';
-import { readPolicyHits } from '../../../../datapath/policy/policy-reader.ts';
+import { readPolicyHits } from '../../../../datapath/policy/reader.ts';
 import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/layout.ts';
 import {
   addr,

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findEntry, NO_ENTRY } from '../../../../datapath/map.ts';
+import { encodeRules } from '../../../../datapath/policy/encode.ts';
+import { PREFIX_PEER, RULES_PREFIXES } from '../../../../datapath/policy/layout.ts';
 import type { PolicyPorts, PolicyRules } from '../../../../datapath/policy/policy.ts';
-import { encodeRules } from '../../../../datapath/policy/policy-encode.ts';
-import { PREFIX_PEER, RULES_PREFIXES } from '../../../../datapath/policy/policy-layout.ts';
 import { finish } from '../../../../datapath/steps.ts';
 import { collidingAddresses, publicHash } from '../../../support/colliding.ts';
 

@@ -2,8 +2,8 @@
 
 import { NO_ENTRY, SeededMap } from '../map.ts';
 import { STEP_ELEMENTS, type Steps } from '../steps.ts';
+import * as L from './layout.ts';
 import type { PolicyPod, PolicyPorts, PolicyPrefix, PolicyRules } from './policy.ts';
-import * as L from './policy-layout.ts';
 
 const PROTOCOLS = [6, 17, 132];
 const encoder = new TextEncoder();
