@@ -26,7 +26,7 @@ import {
   SELECTED_ONLY,
   SELECTED_RANDOM,
 } from '../pipeline/decision.ts';
-import { judgeAgain } from '../pipeline/judge.ts';
+import { judgeAgain } from '../pipeline/policy-check.ts';
 import { run } from '../pipeline/run.ts';
 import {
   COUNT_FLOWS_REOPENED,

@@ -7,10 +7,10 @@ import { AffinityTable } from '../services/affinity.ts';
 import { ServiceMap } from '../services/service-map.ts';
 import { Decision } from './decision.ts';
 import { FragmentTable } from './fragments.ts';
-import { epochOf } from './judge.ts';
-import { Judgement } from './judgement.ts';
-import { forgetEpochs, GENERATIONS_MAX, ROUND_GENERATIONS } from './recheck.ts';
+import { epochOf } from './policy-check.ts';
+import { Judgement } from './policy-verdict.ts';
 import { RefusalLimit } from './refusal-limit.ts';
+import { forgetEpochs, GENERATIONS_MAX, ROUND_GENERATIONS } from './revalidate.ts';
 
 /** The whole state of one node's datapath. Everything that the pipeline knows is here or in the packet. */
 export class Datapath {

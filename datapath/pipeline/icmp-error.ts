@@ -10,8 +10,8 @@ import * as batch from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import { isHeld } from './establish.ts';
 import { errorSource, translatePublicError } from './gateway.ts';
-import * as judging from './judge.ts';
-import { judgeFlow, judgePassing } from './judge.ts';
+import * as judging from './policy-check.ts';
+import { judgeFlow, judgePassing } from './policy-check.ts';
 import { patchQuotedSum, patchQuotedTransport, readdressError, readdressQuote } from './quote.ts';
 import * as verdict from './verdict.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_FLOW_HIGH, H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
 import { createBatch, P_VERDICT, P_WORDS } from '../../../../datapath/pipeline/batch.ts';
-import { isUnjudged } from '../../../../datapath/pipeline/judge.ts';
+import { isUnjudged } from '../../../../datapath/pipeline/policy-check.ts';
 import { runSpoofed } from '../../../../datapath/pipeline/run.ts';
 import { DROP_REASONS } from '../../../../datapath/pipeline/verdict.ts';
 import {

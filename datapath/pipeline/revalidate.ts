@@ -5,8 +5,8 @@ import * as arenaLayout from '../arena/layout.ts';
 import * as line from '../flow/line.ts';
 import * as wire from '../wire/layout.ts';
 import type { Datapath } from './datapath.ts';
-import * as judging from './judge.ts';
-import { isUnjudged, judgeAgain } from './judge.ts';
+import * as judging from './policy-check.ts';
+import { isUnjudged, judgeAgain } from './policy-check.ts';
 import { isStaleUdp } from './stale.ts';
 import * as verdict from './verdict.ts';
 
