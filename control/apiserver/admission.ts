@@ -1,4 +1,4 @@
-import type { KubeObject } from './object.ts';
+import type { KubeObject } from '../kube/object.ts';
 import { refused } from './status.ts';
 import type { Store } from './store.ts';
 

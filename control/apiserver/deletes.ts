@@ -1,6 +1,7 @@
 // Requests that delete: what they ask for besides, and what they are answered.
+
+import { isObject } from '../kube/object.ts';
 import { integerOf } from './list-options.ts';
-import { isObject } from './object.ts';
 import type { DeleteOptions, Registry } from './registry.ts';
 import type { Route } from './route.ts';
 import type { Matcher } from './selectors.ts';

@@ -1,6 +1,7 @@
 // Which object is meant, and which incarnation of it.
+
+import type { ObjectMeta } from '../kube/object.ts';
 import type { ServedKind } from './kinds.ts';
-import type { ObjectMeta } from './object.ts';
 import type { DeleteOptions } from './registry.ts';
 import { conflict } from './status.ts';
 

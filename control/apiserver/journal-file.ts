@@ -3,7 +3,7 @@ import { appendFileSync, existsSync, readFileSync, renameSync, truncateSync } fr
 import { crc32 } from 'node:zlib';
 import { DecodeError, decodeObject } from '../kube/decode.ts';
 import { KINDS, type KubeKind } from '../kube/kinds.ts';
-import { isObject, type KubeObject } from './object.ts';
+import { isObject, type KubeObject } from '../kube/object.ts';
 
 /** An object as it was last written, or the end of one. */
 export interface Entry {

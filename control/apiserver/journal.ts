@@ -10,9 +10,9 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import type { KubeObject } from '../kube/object.ts';
 import { makeFolder } from '../serve/folder.ts';
 import { type Entry, formatLine, readJournal } from './journal-file.ts';
-import type { KubeObject } from './object.ts';
 
 /** A snapshot that is being written. */
 interface Snapshot {

@@ -1,5 +1,6 @@
 // What the server serves: one row per kind. Everything that differs between kinds is named here.
 import { KINDS, type KubeKind } from '../kube/kinds.ts';
+import type { KubeObject } from '../kube/object.ts';
 import { qosClassOf } from '../model/qos.ts';
 import { requireAccount } from './admission.ts';
 import type { Allocator } from './allocate/allocator.ts';
@@ -12,7 +13,6 @@ import {
   isSubdomain,
   SUBDOMAIN_HINT,
 } from './names.ts';
-import type { KubeObject } from './object.ts';
 import type { FieldError, ResourceName } from './status.ts';
 import type { Store } from './store.ts';
 import { type Column, columnsOf } from './table/columns.ts';

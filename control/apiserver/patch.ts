@@ -1,7 +1,8 @@
 // The kinds of patches, by the media type that names them.
+
+import { isObject } from '../kube/object.ts';
+import { own, setOwn } from '../kube/own.ts';
 import { jsonPatch } from './json-patch.ts';
-import { isObject } from './object.ts';
-import { own, setOwn } from './own.ts';
 import { strategicPatch } from './strategic-patch.ts';
 
 /** From an object and a request's body to the object that is wanted. Neither is changed. */

@@ -1,11 +1,11 @@
 // The verbs on objects: what happens between a request and the store.
 import { randomBytes, randomUUID } from 'node:crypto';
+import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from '../kube/object.ts';
 import { Allocator, type AllocatorRanges } from './allocate/allocator.ts';
 import { type ApplyOptions, applyBody } from './apply/request.ts';
 import { type Tracking, trackManagers } from './apply/track.ts';
 import { checkPreconditions, keepIdentity } from './identity.ts';
 import { SERVED, type ServedKind } from './kinds.ts';
-import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from './object.ts';
 import { mergePatch, type Patcher } from './patch.ts';
 import { finalizersFor } from './propagation.ts';
 import {

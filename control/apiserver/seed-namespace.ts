@@ -1,8 +1,9 @@
 // What every namespace has: pkg/controller/serviceaccount, pkg/controller/certificates/rootcacertpublisher.
+
+import { isEqual } from '../kube/object.ts';
 import { ACCOUNT_DEFAULT } from './admission.ts';
 import { servedAt } from './kinds.ts';
 import { later } from './later.ts';
-import { isEqual } from './object.ts';
 import type { Registry } from './registry.ts';
 
 const ACCOUNT = { kind: servedAt('v1', 'serviceaccounts')!, name: ACCOUNT_DEFAULT };

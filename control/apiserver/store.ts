@@ -1,6 +1,7 @@
 // All objects of a cluster in memory: one version counter, and for each kind the latest events.
+
+import type { KubeObject, ObjectMeta } from '../kube/object.ts';
 import type { Journal, PastWrite } from './journal.ts';
-import type { KubeObject, ObjectMeta } from './object.ts';
 import {
   alreadyExists,
   conflict,

@@ -1,6 +1,7 @@
 // What upstream fills in for Deployments and ReplicaSets: pkg/apis/apps/v1/defaults.go.
+
+import type { KubeObject } from '../kube/object.ts';
 import { defaultPod } from './defaults.ts';
-import type { KubeObject } from './object.ts';
 
 const ROLLING_SHARE = '25%';
 

@@ -1,7 +1,7 @@
 import { SERVED, type ServedKind } from '../apiserver/kinds.ts';
-import type { KubeObject } from '../apiserver/object.ts';
 import type { Place, Registry } from '../apiserver/registry.ts';
 import type { Store } from '../apiserver/store.ts';
+import type { KubeObject } from '../kube/object.ts';
 import type { Clock } from './clock.ts';
 
 /** What controllers work on: objects to look at, and the verbs to change them. */

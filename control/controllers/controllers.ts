@@ -1,7 +1,7 @@
 import { later } from '../apiserver/later.ts';
-import type { KubeObject } from '../apiserver/object.ts';
 import type { Registry } from '../apiserver/registry.ts';
 import { StatusError } from '../apiserver/status.ts';
+import type { KubeObject } from '../kube/object.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import type { Cluster } from './cluster.ts';
 import { DeploymentController } from './deployment/controller.ts';

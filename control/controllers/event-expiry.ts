@@ -1,5 +1,5 @@
 // Events are news, not history: kube-apiserver --event-ttl.
-import type { KubeObject } from '../apiserver/object.ts';
+import type { KubeObject } from '../kube/object.ts';
 import { type Cluster, keyOf, placeOf } from './cluster.ts';
 import { WorkQueue } from './queue.ts';
 

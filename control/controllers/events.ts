@@ -1,6 +1,7 @@
 // What controllers tell people: client-go/tools/record.
-import { type KubeObject, timestamp } from '../apiserver/object.ts';
+
 import { StatusError } from '../apiserver/status.ts';
+import { type KubeObject, timestamp } from '../kube/object.ts';
 import { type Cluster, kindOf } from './cluster.ts';
 
 const EVENT = kindOf('Event');

@@ -1,5 +1,5 @@
 import { SERVED } from '../apiserver/kinds.ts';
-import type { KubeObject } from '../apiserver/object.ts';
+import type { KubeObject } from '../kube/object.ts';
 import type { Cluster } from './cluster.ts';
 import { WorkQueue } from './queue.ts';
 

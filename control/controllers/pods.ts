@@ -1,5 +1,5 @@
 // What workload controllers ask of pods: pkg/api/pod, pkg/controller/controller_utils.go.
-import type { KubeObject } from '../apiserver/object.ts';
+import type { KubeObject } from '../kube/object.ts';
 
 /** A pod that has run to its end takes no place. */
 export function isOver({ status }: KubeObject): boolean {

@@ -1,4 +1,4 @@
-import { isEqual } from '../apiserver/object.ts';
+import { isEqual } from '../kube/object.ts';
 import type { NamespaceRow, NetworkPolicyRow, PolicyPodRow } from './policy-rows.ts';
 
 /** Keys of what has changed since the tables were last compiled, deleted ones among them. */

@@ -1,4 +1,4 @@
-import { own } from '../apiserver/own.ts';
+import { own } from '../kube/own.ts';
 
 const SUFFIXES: Record<string, number> = {
   m: 1e-3,

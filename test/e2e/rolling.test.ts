@@ -1,7 +1,7 @@
 // What a Service's clients notice while its pods come and go: nothing.
 import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
-import type { KubeObject } from '../../control/apiserver/object.ts';
+import type { KubeObject } from '../../control/kube/object.ts';
 import {
   clientCommand,
   clientPod,

@@ -15,8 +15,8 @@ import {
 import { fieldSetOf } from '../../control/apiserver/apply/fields.ts';
 import { recordUpdate } from '../../control/apiserver/apply/ownership.ts';
 import { schemaOf } from '../../control/apiserver/apply/schema.ts';
-import type { KubeObject } from '../../control/apiserver/object.ts';
 import { StatusError } from '../../control/apiserver/status.ts';
+import type { KubeObject } from '../../control/kube/object.ts';
 
 const NOW = '2026-01-01T00:00:00Z';
 const MANAGERS = ['ann', 'bob', 'cyd'];

@@ -11,7 +11,6 @@ import { SYSTEM_CLOCK } from '../../control/agent/pacer.ts';
 import { Publisher } from '../../control/agent/publisher.ts';
 import { jsonPatch } from '../../control/apiserver/json-patch.ts';
 import { SERVED } from '../../control/apiserver/kinds.ts';
-import { isObject, type KubeObject } from '../../control/apiserver/object.ts';
 import { mergePatch } from '../../control/apiserver/patch.ts';
 import { scaleOf, writeScale } from '../../control/apiserver/scale.ts';
 import { StatusError } from '../../control/apiserver/status.ts';
@@ -25,6 +24,7 @@ import {
 import { connectKube } from '../../control/kube/client.ts';
 import { decodeObject } from '../../control/kube/decode.ts';
 import { KINDS, type KubeKind } from '../../control/kube/kinds.ts';
+import { isObject, type KubeObject } from '../../control/kube/object.ts';
 import { readPolicyPod } from '../../control/model/pod.ts';
 import { Tables } from '../../control/model/tables.ts';
 import { KubetunError } from '../../datapath/error.ts';

@@ -1,6 +1,6 @@
 // Who has which ClusterIP and which node port.
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
-import type { KubeObject } from '../object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { type FieldError, invalid, StatusError, wrong } from '../status.ts';
 
 const SERVICES = { plural: 'services', group: '', kind: 'Service' };

@@ -1,5 +1,5 @@
 // Server-side apply: structured-merge-diff/v4/merge/update.go (Apply, prune).
-import type { KubeObject } from '../object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { applyConflict } from './conflict.ts';
 import { difference, type FieldSet, intersection, isEmpty, NOTHING, union } from './field-set.ts';
 import { fieldSetOf, withNamedFields } from './fields.ts';

@@ -1,5 +1,5 @@
 // Which fields a value has, and in which fields two values differ: structured-merge-diff/v4/typed.
-import { isEqual, isObject } from '../object.ts';
+import { isEqual, isObject } from '../../kube/object.ts';
 import { elements, type FieldSet, hasMember, NOTHING, node, union } from './field-set.ts';
 import { ALWAYS_THERE } from './list-kinds.ts';
 import { elementsOf, type Schema, schemaBelow } from './schema.ts';

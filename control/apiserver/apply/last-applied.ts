@@ -1,6 +1,6 @@
 // What client-side apply left behind: the configuration that kubectl applied last, in an annotation. kubectl that goes
 // over to server-side apply may take what it applied before, as upstream's managedfields/internal/lastapplied*.go.
-import { isObject, type KubeObject } from '../object.ts';
+import { isObject, type KubeObject } from '../../kube/object.ts';
 import { difference, type FieldSet, isEmpty, NOTHING, union } from './field-set.ts';
 import { compare, fieldSetOf } from './fields.ts';
 import type { Taken } from './ownership.ts';

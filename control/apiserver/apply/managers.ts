@@ -1,5 +1,5 @@
 // Who manages which fields of an object: metadata.managedFields, as apimachinery/pkg/util/managedfields keeps it.
-import { isObject, type KubeObject } from '../object.ts';
+import { isObject, type KubeObject } from '../../kube/object.ts';
 import { type FieldError, required, wrong } from '../status.ts';
 import { type FieldSet, isEmpty, NOTHING, parseFieldSet, union } from './field-set.ts';
 

@@ -1,6 +1,6 @@
 // How ownership of fields moves when an object is written: structured-merge-diff/v4/merge/update.go, and the managers
 // that apimachinery/pkg/util/managedfields/internal puts around it.
-import type { KubeObject } from '../object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { difference, type FieldSet, intersection, isEmpty, isSame, union } from './field-set.ts';
 import { type Comparison, compare, present } from './fields.ts';
 import {

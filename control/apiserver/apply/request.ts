@@ -1,5 +1,11 @@
 // What a request to apply says, and what it must not say.
-import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from '../object.ts';
+import {
+  isEqual,
+  isObject,
+  type KubeObject,
+  type ObjectMeta,
+  timestamp,
+} from '../../kube/object.ts';
 import {
   badRequest,
   conflict,

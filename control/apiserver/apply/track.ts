@@ -1,5 +1,5 @@
 // The managers of an object that is about to be written.
-import { isEqual, type KubeObject, timestamp } from '../object.ts';
+import { isEqual, type KubeObject, timestamp } from '../../kube/object.ts';
 import { invalid, type ResourceName } from '../status.ts';
 import { isReset, type ManagedFields, managersOf, parseManagers } from './managers.ts';
 import { recordUpdate } from './ownership.ts';

@@ -1,8 +1,8 @@
 // Which container a request for output, a command or a port means. Whoever runs the pods gets the request as it was,
 // with the container's name.
 
+import type { KubeObject } from '../../kube/object.ts';
 import { servedAt } from '../kinds.ts';
-import type { KubeObject } from '../object.ts';
 import type { Registry } from '../registry.ts';
 import { badRequest } from '../status.ts';
 

@@ -1,5 +1,5 @@
 // Cells that take more than a field's value, as upstream words them.
-import { isObject, type KubeObject } from '../object.ts';
+import { isObject, type KubeObject } from '../../kube/object.ts';
 
 const NONE = '<none>';
 const LIST_SHOWN_MAX = 3;

@@ -1,6 +1,6 @@
 // The columns of each kind, as people know them: pkg/printers/internalversion/printers.go.
 import type { KubeKind } from '../../kube/kinds.ts';
-import type { KubeObject } from '../object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import * as show from './cells.ts';
 import { formatAge } from './duration.ts';
 import { podReady, podRestarts, podStatus } from './pod.ts';

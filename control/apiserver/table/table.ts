@@ -1,6 +1,7 @@
 // Tables: objects as rows for people, made by the server so that every client shows the same.
+
+import type { KubeObject } from '../../kube/object.ts';
 import type { ServedKind } from '../kinds.ts';
-import type { KubeObject } from '../object.ts';
 import type { Column } from './columns.ts';
 
 /** What comes with each row: query parameter `includeObject`. */

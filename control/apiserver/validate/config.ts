@@ -1,8 +1,9 @@
 // Rules of ConfigMaps and Secrets, and what they leave out: pkg/apis/core/validation (ValidateConfigMap,
 // ValidateSecret), pkg/registry/core/secret.
+
+import { isEqual, isObject, type KubeObject } from '../../kube/object.ts';
+import { own, setOwn } from '../../kube/own.ts';
 import { faultOfConfigKey } from '../names.ts';
-import { isEqual, isObject, type KubeObject } from '../object.ts';
-import { own, setOwn } from '../own.ts';
 import { type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
 
 /** Of all keys and values together. */

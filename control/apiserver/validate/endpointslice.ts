@@ -1,6 +1,6 @@
 // Rules of EndpointSlices across fields: pkg/apis/discovery/validation.
 import { parseAddress } from '../../../datapath/wire/address.ts';
-import type { KubeObject } from '../object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { type FieldError, notSupported, required, wrong } from '../status.ts';
 import { validateUnicast } from './addresses.ts';
 

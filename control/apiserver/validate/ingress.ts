@@ -1,5 +1,6 @@
 // Rules of Ingresses and IngressClasses: pkg/apis/networking/validation.
 import { isIP } from 'node:net';
+import type { KubeObject } from '../../kube/object.ts';
 import {
   DNS_LABEL_1035_HINT,
   isDnsLabel1035,
@@ -9,7 +10,6 @@ import {
   SUBDOMAIN_HINT,
   WILDCARD_HINT,
 } from '../names.ts';
-import type { KubeObject } from '../object.ts';
 import { type FieldError, forbidden, notSupported, required, tooLong, wrong } from '../status.ts';
 import { isPort, PORT_HINT } from './service-ports.ts';
 

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { type FieldError, wrong } from '../status.ts';
 
 /** Rules of Leases: pkg/apis/coordination/validation. */

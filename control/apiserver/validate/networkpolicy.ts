@@ -2,8 +2,8 @@
 // pkg/apis/networking/v1/defaults.go.
 import { BlockList } from 'node:net';
 import { maskOf, parseAddress } from '../../../datapath/wire/address.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { isPortName } from '../names.ts';
-import type { KubeObject } from '../object.ts';
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { CIDR_HINT, type Cidr, parseCidr } from './addresses.ts';
 import { validateLabelSelector } from './label-selector.ts';

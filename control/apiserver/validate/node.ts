@@ -1,4 +1,4 @@
-import type { KubeObject } from '../object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { type FieldError, forbidden } from '../status.ts';
 
 /** Rules of Nodes across fields: pkg/apis/core/validation (ValidateNodeUpdate). */

@@ -1,7 +1,7 @@
 // Rules of Pods across fields: pkg/apis/core/validation (ValidatePod), as far as the lab runs them.
 import { isIPv4 } from 'node:net';
+import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { DNS_LABEL_HINT, isDnsLabel, isSubdomain, SUBDOMAIN_HINT } from '../names.ts';
-import { isEqual, type KubeObject } from '../object.ts';
 import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { validateContainers } from './container.ts';
 

@@ -16,7 +16,7 @@ import { validate as validateEndpointSlice } from 'kubernetes-models/_schemas/Io
 import { validate as validateIngress } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1Ingress';
 import { validate as validateIngressClass } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1IngressClass';
 import { validate as validateNetworkPolicy } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1NetworkPolicy';
-import type { KubeObject } from '../object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { type FieldError, notSupported, required, wrong } from '../status.ts';
 
 interface SchemaError {

@@ -1,7 +1,7 @@
 // Address families of Services, in a cluster that has IPv4 alone: pkg/registry/core/service/storage/alloc.go
 // (initIPFamilyFields), pkg/apis/core/validation (ValidateServiceClusterIPsRelatedFields).
 import { isIP } from 'node:net';
-import { isEqual } from '../object.ts';
+import { isEqual } from '../../kube/object.ts';
 import { duplicate, type FieldError, notSupported, required, wrong } from '../status.ts';
 import { IP_HINT } from './addresses.ts';
 

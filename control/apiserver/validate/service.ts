@@ -1,6 +1,7 @@
 // Rules of Services across fields: pkg/apis/core/validation (ValidateService, ValidateServiceUpdate).
+
+import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { isQualifiedName, isSubdomain, SUBDOMAIN_HINT } from '../names.ts';
-import { isEqual, type KubeObject } from '../object.ts';
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { CIDR_HINT, parseCidr, validateUnicast } from './addresses.ts';
 import { QUALIFIED_HINT, validateLabels } from './labels.ts';

@@ -1,6 +1,7 @@
 // Rules of Deployments and ReplicaSets across fields: pkg/apis/apps/validation.
+
+import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
-import { isEqual, type KubeObject } from '../object.ts';
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { validateLabelSelector } from './label-selector.ts';
 import { validateLabels } from './labels.ts';

@@ -1,5 +1,5 @@
 // Conditions of a Deployment: pkg/controller/deployment/util (SetDeploymentCondition).
-import { timestamp } from '../../apiserver/object.ts';
+import { timestamp } from '../../kube/object.ts';
 
 export interface Condition {
   type: string;

@@ -1,7 +1,7 @@
 // From one template to the next, a few pods at a time: pkg/controller/deployment.
 
-import type { KubeObject } from '../../apiserver/object.ts';
 import type { StoreEvent } from '../../apiserver/store.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
 import { claim, controllerOf, OwnedIndex } from '../owners.ts';

@@ -1,5 +1,5 @@
 // How many pods a Deployment may have and must have: pkg/controller/deployment/util (ResolveFenceposts).
-import type { KubeObject } from '../../apiserver/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 
 /** What a deadline is when nobody wants one. */
 const NO_LIMIT = 0x7fff_ffff;

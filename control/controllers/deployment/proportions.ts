@@ -1,5 +1,5 @@
 // Scaling in the middle of a rollout: pkg/controller/deployment/sync.go (scale).
-import type { KubeObject } from '../../apiserver/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { maxSurge } from './limits.ts';
 import { byAge, maxOf, totalReplicas } from './revisions.ts';
 

@@ -1,5 +1,5 @@
 // What a Deployment writes on its ReplicaSets: pkg/controller/deployment/util/deployment_util.go.
-import type { KubeObject } from '../../apiserver/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { maxSurge } from './limits.ts';
 import { isOfTemplate } from './template.ts';
 

@@ -1,5 +1,5 @@
 // The steps of a rollout, as decisions alone: pkg/controller/deployment/rolling.go, recreate.go.
-import type { KubeObject } from '../../apiserver/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { isRolling, maxSurge, maxUnavailable } from './limits.ts';
 import { proportionalSizes } from './proportions.ts';
 import { desiredOf, totalOf, totalReplicas, withReplicas } from './revisions.ts';

@@ -1,6 +1,7 @@
 // What a Deployment controller writes: ReplicaSets, their sizes and revisions, the Deployment's own status.
-import { isEqual, type KubeObject } from '../../apiserver/object.ts';
+
 import { StatusError } from '../../apiserver/status.ts';
+import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';
 import { controllerRef } from '../owners.ts';

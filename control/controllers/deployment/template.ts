@@ -1,6 +1,6 @@
 // Which templates are one and the same: pkg/controller/deployment/util (EqualIgnoreHash, ComputeHash).
 import { createHash } from 'node:crypto';
-import { isEqual, isObject, type KubeObject } from '../../apiserver/object.ts';
+import { isEqual, isObject, type KubeObject } from '../../kube/object.ts';
 
 /** Label that tells the pods of two templates apart. */
 export const HASH_LABEL = 'pod-template-hash';

@@ -1,6 +1,7 @@
 // EndpointSlices of Services that have a selector.
-import { isEqual, type KubeObject } from '../../apiserver/object.ts';
+
 import type { StoreEvent } from '../../apiserver/store.ts';
+import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type Cluster, kindOf } from '../cluster.ts';
 import { WorkQueue } from '../queue.ts';
 import { desiredGroups, hasSelector } from './desired.ts';

@@ -1,5 +1,5 @@
 // The endpoints that a Service should have: pkg/controller/endpointslice and staging/src/k8s.io/endpointslice.
-import type { KubeObject } from '../../apiserver/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 
 export interface SlicePort {
   name: string;

@@ -1,7 +1,8 @@
 // Endpoints objects, for clients that know no EndpointSlices: the same endpoints in the older form. k8s
 // pkg/controller/endpoint.
-import { isEqual, type KubeObject } from '../../apiserver/object.ts';
+
 import type { StoreEvent } from '../../apiserver/store.ts';
+import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
 import { WorkQueue } from '../queue.ts';
 import { hasSelector } from './desired.ts';

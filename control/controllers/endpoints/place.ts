@@ -1,5 +1,5 @@
 // Endpoints into slices: as few slices as possible change.
-import { isEqual, type KubeObject } from '../../apiserver/object.ts';
+import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type Endpoint, type EndpointGroup, portsKey, type SlicePort } from './desired.ts';
 
 /** Upstream's --max-endpoints-per-slice. */

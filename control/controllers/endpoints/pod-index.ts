@@ -1,5 +1,5 @@
-import type { KubeObject } from '../../apiserver/object.ts';
-import { own } from '../../apiserver/own.ts';
+import type { KubeObject } from '../../kube/object.ts';
+import { own } from '../../kube/own.ts';
 
 type Labels = Record<string, string>;
 

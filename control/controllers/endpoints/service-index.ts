@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../apiserver/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { hasSelector } from './desired.ts';
 import { keysOf, labelKey, matchesLabels } from './pod-index.ts';
 

@@ -1,6 +1,6 @@
 // Addresses for load balancers, as a cloud's controller gives them: k8s cloud-provider/controllers/service.
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
-import type { KubeObject } from '../../apiserver/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';
 import { WorkQueue } from '../queue.ts';

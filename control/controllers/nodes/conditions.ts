@@ -1,5 +1,5 @@
 // What is said of a node that nobody hears of, and of its pods: pkg/controller/nodelifecycle.
-import { isEqual, type KubeObject, timestamp } from '../../apiserver/object.ts';
+import { isEqual, type KubeObject, timestamp } from '../../kube/object.ts';
 
 interface Condition {
   type: string;

@@ -1,6 +1,7 @@
 // Nodes that fall silent: pkg/controller/nodelifecycle. Their pods leave the endpoints until they are heard of again.
-import type { KubeObject } from '../../apiserver/object.ts';
+
 import type { StoreEvent } from '../../apiserver/store.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { type Cluster, kindOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';
 import { WorkQueue } from '../queue.ts';

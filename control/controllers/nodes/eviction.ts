@@ -1,6 +1,7 @@
 // Pods that have to leave their nodes: pkg/controller/tainteviction.
-import { isEqual, type KubeObject } from '../../apiserver/object.ts';
+
 import type { StoreEvent } from '../../apiserver/store.ts';
+import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';
 import { WorkQueue } from '../queue.ts';

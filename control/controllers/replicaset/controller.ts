@@ -1,8 +1,8 @@
 // As many pods of one template as are asked for: pkg/controller/replicaset.
 
-import { isEqual, type KubeObject } from '../../apiserver/object.ts';
 import { StatusError } from '../../apiserver/status.ts';
 import type { StoreEvent } from '../../apiserver/store.ts';
+import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';

@@ -1,5 +1,5 @@
 // Which pods go first: pkg/controller/controller_utils.go (ActivePodsWithRanks).
-import type { KubeObject } from '../../apiserver/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { isActive, readySinceMs } from '../pods.ts';
 
 const PHASES = ['Pending', 'Unknown', 'Running'];

@@ -1,6 +1,6 @@
 // Which nodes can take a pod: pkg/scheduler/framework/plugins, in the order in which they are asked.
 
-import type { KubeObject } from '../../apiserver/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { fulfils, type SelectorRule } from '../../model/label-selector.ts';
 import { matchesLabels } from '../endpoints/pod-index.ts';
 import { toleratesCordon, untolerated } from './taints.ts';

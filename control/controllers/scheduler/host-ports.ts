@@ -1,5 +1,5 @@
 // Ports of the node itself, which one pod has at a time: pkg/scheduler/framework/plugins/nodeports.
-import type { KubeObject } from '../../apiserver/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { isOver } from '../pods.ts';
 
 interface HostPort {

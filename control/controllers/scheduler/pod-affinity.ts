@@ -1,8 +1,8 @@
 // Pods that want to be near others, or far from them: pkg/scheduler/framework/plugins/interpodaffinity.
 
-import type { KubeObject } from '../../apiserver/object.ts';
-import { own } from '../../apiserver/own.ts';
 import type { Store } from '../../apiserver/store.ts';
+import type { KubeObject } from '../../kube/object.ts';
+import { own } from '../../kube/own.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { isOver } from '../pods.ts';
 

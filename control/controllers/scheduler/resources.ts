@@ -1,6 +1,6 @@
 // What pods ask of nodes and nodes can give: pkg/scheduler/framework/plugins/noderesources.
-import type { KubeObject } from '../../apiserver/object.ts';
-import { own } from '../../apiserver/own.ts';
+import type { KubeObject } from '../../kube/object.ts';
+import { own } from '../../kube/own.ts';
 import { parseQuantity, unitsOf } from '../../model/quantity.ts';
 import { isOver } from '../pods.ts';
 

@@ -1,4 +1,4 @@
-import type { KubeObject } from '../../apiserver/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { isOver } from '../pods.ts';
 
 /** Counts of the pods on each node, so that choosing a node costs the same however many pods there are. */

@@ -1,5 +1,5 @@
 // What keeps pods off a node: component-helpers/scheduling/corev1 (TolerationsTolerateTaint).
-import type { KubeObject } from '../../apiserver/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 
 export interface Taint {
   key: string;

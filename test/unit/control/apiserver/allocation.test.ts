@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Allocator } from '../../../../control/apiserver/allocate/allocator.ts';
-import type { KubeObject } from '../../../../control/apiserver/object.ts';
+import type { KubeObject } from '../../../../control/kube/object.ts';
 import { service, startTestApi, type TestApi } from '../../../support/api-server.ts';
 
 const SERVICES = '/api/v1/namespaces/default/services';

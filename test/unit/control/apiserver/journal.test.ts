@@ -13,8 +13,8 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { Journal } from '../../../../control/apiserver/journal.ts';
-import type { KubeObject } from '../../../../control/apiserver/object.ts';
 import { Store } from '../../../../control/apiserver/store.ts';
+import type { KubeObject } from '../../../../control/kube/object.ts';
 import { pod, service, startTestApi } from '../../../support/api-server.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-journal-'));

@@ -4,9 +4,9 @@ import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { servedAt } from '../../../../control/apiserver/kinds.ts';
 import { type ListOptions, listObjects } from '../../../../control/apiserver/list.ts';
-import type { KubeObject } from '../../../../control/apiserver/object.ts';
 import { StatusError } from '../../../../control/apiserver/status.ts';
 import { Store } from '../../../../control/apiserver/store.ts';
+import type { KubeObject } from '../../../../control/kube/object.ts';
 import { startTestApi, type TestApi } from '../../../support/api-server.ts';
 
 const CONFIGMAPS = '/api/v1/namespaces/default/configmaps';

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { after, before, test } from 'node:test';
-import type { KubeObject } from '../../../../control/apiserver/object.ts';
 import { formatDuration } from '../../../../control/apiserver/table/duration.ts';
 import { podReady, podRestarts, podStatus } from '../../../../control/apiserver/table/pod.ts';
+import type { KubeObject } from '../../../../control/kube/object.ts';
 import { pod, service, startTestApi, type TestApi } from '../../../support/api-server.ts';
 
 const TABLE = { accept: 'application/json;as=Table;v=v1;g=meta.k8s.io,application/json' };

@@ -4,12 +4,12 @@ import { Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { servedAt } from '../../../../control/apiserver/kinds.ts';
-import type { KubeObject } from '../../../../control/apiserver/object.ts';
 import { Store } from '../../../../control/apiserver/store.ts';
 import { serveWatch } from '../../../../control/apiserver/watch.ts';
 import type { KubeWatchEvent } from '../../../../control/kube/client.ts';
 import { startInformer } from '../../../../control/kube/informer.ts';
 import type { Pod } from '../../../../control/kube/kinds.ts';
+import type { KubeObject } from '../../../../control/kube/object.ts';
 import { pod, startTestApi, type TestApi } from '../../../support/api-server.ts';
 
 let api: TestApi;

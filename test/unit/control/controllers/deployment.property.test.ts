@@ -2,10 +2,10 @@
 // on the way there are never too many pods, nor does it take away so many that too few are left.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { KubeObject } from '../../../../control/apiserver/object.ts';
 import { startControllers } from '../../../../control/controllers/controllers.ts';
 import { maxSurge, maxUnavailable } from '../../../../control/controllers/deployment/limits.ts';
 import { isPodReady } from '../../../../control/controllers/endpoints/desired.ts';
+import type { KubeObject } from '../../../../control/kube/object.ts';
 import { settle, stepPod } from './kubelet.ts';
 import { activePods, node, startWorld, type World, workload } from './world.ts';
 

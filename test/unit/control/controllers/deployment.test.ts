@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import type { KubeObject } from '../../../../control/apiserver/object.ts';
 import { isPodReady } from '../../../../control/controllers/endpoints/desired.ts';
+import type { KubeObject } from '../../../../control/kube/object.ts';
 import { makeReady, settle, stepPod } from './kubelet.ts';
 import { activePods, eventsOf, node, startWorld, workload } from './world.ts';
 

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { KubeObject } from '../../../../control/apiserver/object.ts';
 import type { Endpoint, SlicePort } from '../../../../control/controllers/endpoints/desired.ts';
+import type { KubeObject } from '../../../../control/kube/object.ts';
 import { node, pod, ready, service, slicesOf, startWorld } from './world.ts';
 
 const ZONE = 'topology.kubernetes.io/zone';

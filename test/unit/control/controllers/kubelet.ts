@@ -1,5 +1,5 @@
 // Pods that do as they are told, for worlds without nodes to run them.
-import type { KubeObject } from '../../../../control/apiserver/object.ts';
+import type { KubeObject } from '../../../../control/kube/object.ts';
 import type { World } from './world.ts';
 
 type Pods = Pick<World, 'list' | 'patchStatus' | 'remove' | 'clock'>;

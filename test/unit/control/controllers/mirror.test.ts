@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import type { KubeObject } from '../../../../control/apiserver/object.ts';
+import type { KubeObject } from '../../../../control/kube/object.ts';
 import { endpointsOf, eventsOf, service, slicesOf, startWorld } from './world.ts';
 
 const MIRRORED_BY = 'endpointslicemirroring-controller.k8s.io';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import type { KubeObject } from '../../../../control/apiserver/object.ts';
 import { startControllers } from '../../../../control/controllers/controllers.ts';
+import type { KubeObject } from '../../../../control/kube/object.ts';
 import {
   endpointsOf,
   eventsOf,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import type { KubeObject } from '../../../../control/apiserver/object.ts';
 import { StatusError } from '../../../../control/apiserver/status.ts';
+import type { KubeObject } from '../../../../control/kube/object.ts';
 import { activePods, eventsOf, kindOf, node, pod, startWorld, workload } from './world.ts';
 
 let world: ReturnType<typeof startWorld>;

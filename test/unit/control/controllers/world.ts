@@ -1,10 +1,10 @@
 // A cluster in memory with its controllers and without a server: only what a test is about has to be said.
 import { SERVED, type ServedKind } from '../../../../control/apiserver/kinds.ts';
-import { isObject, type KubeObject } from '../../../../control/apiserver/object.ts';
 import { Registry } from '../../../../control/apiserver/registry.ts';
 import { Store } from '../../../../control/apiserver/store.ts';
 import { type Controllers, startControllers } from '../../../../control/controllers/controllers.ts';
 import type { Endpoint } from '../../../../control/controllers/endpoints/desired.ts';
+import { isObject, type KubeObject } from '../../../../control/kube/object.ts';
 import { FakeClock } from '../agent/fake-clock.ts';
 
 const RANGES = { serviceRange: '10.96.0.0/16', nodePortMin: 30_000, nodePortMax: 32_767 };

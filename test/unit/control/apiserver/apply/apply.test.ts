@@ -5,8 +5,8 @@ import type { ManagedFields } from '../../../../../control/apiserver/apply/manag
 import { merge } from '../../../../../control/apiserver/apply/merge.ts';
 import { recordUpdate } from '../../../../../control/apiserver/apply/ownership.ts';
 import { schemaOf } from '../../../../../control/apiserver/apply/schema.ts';
-import type { KubeObject } from '../../../../../control/apiserver/object.ts';
 import type { StatusError } from '../../../../../control/apiserver/status.ts';
+import type { KubeObject } from '../../../../../control/kube/object.ts';
 
 const T1 = '2026-01-01T00:00:01Z';
 const T2 = '2026-01-01T00:00:02Z';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { defaultPod } from '../../../../../control/apiserver/defaults.ts';
-import type { KubeObject } from '../../../../../control/apiserver/object.ts';
 import { validatePod } from '../../../../../control/apiserver/validate/pod.ts';
+import type { KubeObject } from '../../../../../control/kube/object.ts';
 
 const MAIN = { name: 'main', image: 'pause' };
 const HTTP = { httpGet: { port: 80 } };
