@@ -14,7 +14,7 @@ import {
   SUBDOMAIN_HINT,
 } from './names.ts';
 import type { FieldError, ResourceName } from './status.ts';
-import type { Store } from './store.ts';
+import type { Store } from './store/store.ts';
 import { type Column, columnsOf } from './table/columns.ts';
 import { tolerateFailures } from './tolerations.ts';
 import { defaultSecret, validateConfigMap, validateSecret } from './validate/config.ts';

@@ -4,7 +4,7 @@ import type { KubeObject } from '../kube/object.ts';
 import type { ServedKind } from './kinds.ts';
 import type { Matcher } from './selectors.ts';
 import { badRequest, StatusError } from './status.ts';
-import type { Store } from './store.ts';
+import type { Store } from './store/store.ts';
 
 export interface ListOptions {
   kind: ServedKind;

@@ -17,7 +17,7 @@ import {
   notFound,
   refused,
 } from './status.ts';
-import type { Store } from './store.ts';
+import type { Store } from './store/store.ts';
 import { decodeFields } from './validate/fields.ts';
 import { validateIdentity, validateMetadata } from './validate/metadata.ts';
 import { validateSchema } from './validate/schema.ts';

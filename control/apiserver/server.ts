@@ -6,12 +6,12 @@ import { startControllers } from '../controllers/controllers.ts';
 import { guardServer } from '../serve/guard.ts';
 import type { AllocatorRanges } from './allocate/allocator.ts';
 import { createHandler, createUpgradeHandler } from './handler.ts';
-import { Journal } from './journal.ts';
 import { SERVED } from './kinds.ts';
 import { Registry } from './registry.ts';
 import { seedCluster } from './seed.ts';
 import { seedNamespaces } from './seed-namespace.ts';
-import { Store } from './store.ts';
+import { Journal } from './store/journal.ts';
+import { Store } from './store/store.ts';
 
 /**
  * An address to listen on, with `orAny` on another port if that one is taken; or a socket that listens already

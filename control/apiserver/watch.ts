@@ -4,7 +4,7 @@ import type { KubeObject } from '../kube/object.ts';
 import type { ServedKind } from './kinds.ts';
 import type { Matcher } from './selectors.ts';
 import { gone, StatusError } from './status.ts';
-import type { EventType, Store, StoreEvent } from './store.ts';
+import type { EventType, Store, StoreEvent } from './store/store.ts';
 
 export interface WatchOptions {
   kind: ServedKind;

@@ -3,7 +3,7 @@ import { SERVED } from '../../control/apiserver/kinds.ts';
 import { Registry } from '../../control/apiserver/registry.ts';
 import { seedCluster } from '../../control/apiserver/seed.ts';
 import { StatusError } from '../../control/apiserver/status.ts';
-import { Store } from '../../control/apiserver/store.ts';
+import { Store } from '../../control/apiserver/store/store.ts';
 import { NODE_PORT_MAX, NODE_PORT_MIN } from '../../control/compile/node-entry.ts';
 import { API_PORT, apiAddress, type Topology } from '../topology/topology.ts';
 import { yamlError } from '../yaml/document.ts';

@@ -1,6 +1,6 @@
 // From one template to the next, a few pods at a time: pkg/controller/deployment.
 
-import type { StoreEvent } from '../../apiserver/store.ts';
+import type { StoreEvent } from '../../apiserver/store/store.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';

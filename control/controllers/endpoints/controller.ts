@@ -1,6 +1,6 @@
 // EndpointSlices of Services that have a selector.
 
-import type { StoreEvent } from '../../apiserver/store.ts';
+import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type Cluster, kindOf } from '../cluster.ts';
 import { WorkQueue } from '../queue.ts';

@@ -1,7 +1,7 @@
 // Endpoints objects, for clients that know no EndpointSlices: the same endpoints in the older form. k8s
 // pkg/controller/endpoint.
 
-import type { StoreEvent } from '../../apiserver/store.ts';
+import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
 import { WorkQueue } from '../queue.ts';

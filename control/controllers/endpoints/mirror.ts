@@ -1,6 +1,6 @@
 // EndpointSlices of Endpoints that are written by hand: pkg/controller/endpointslicemirroring.
 import { isIP } from 'node:net';
-import type { StoreEvent } from '../../apiserver/store.ts';
+import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';

@@ -1,6 +1,6 @@
 // Nodes that fall silent: pkg/controller/nodelifecycle. Their pods leave the endpoints until they are heard of again.
 
-import type { StoreEvent } from '../../apiserver/store.ts';
+import type { StoreEvent } from '../../apiserver/store/store.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { type Cluster, kindOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';

@@ -1,6 +1,6 @@
 // Pods that have to leave their nodes: pkg/controller/tainteviction.
 
-import type { StoreEvent } from '../../apiserver/store.ts';
+import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';

@@ -1,7 +1,7 @@
 // As many pods of one template as are asked for: pkg/controller/replicaset.
 
 import { StatusError } from '../../apiserver/status.ts';
-import type { StoreEvent } from '../../apiserver/store.ts';
+import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';

@@ -1,6 +1,6 @@
 // Pods to nodes: pkg/scheduler.
 
-import type { StoreEvent } from '../../apiserver/store.ts';
+import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { type KubeObject, timestamp } from '../../kube/object.ts';
 import { type Cluster, keyOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';

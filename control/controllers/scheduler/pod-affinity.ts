@@ -1,6 +1,6 @@
 // Pods that want to be near others, or far from them: pkg/scheduler/framework/plugins/interpodaffinity.
 
-import type { Store } from '../../apiserver/store.ts';
+import type { Store } from '../../apiserver/store/store.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { own } from '../../kube/own.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';

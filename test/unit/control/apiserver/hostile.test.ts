@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { request } from 'node:https';
 import { after, before, test } from 'node:test';
 import { SERVED } from '../../../../control/apiserver/kinds.ts';
-import { Store } from '../../../../control/apiserver/store.ts';
+import { Store } from '../../../../control/apiserver/store/store.ts';
 import { pod, startTestApi, type TestApi } from '../../../support/api-server.ts';
 import { startWorld } from '../controllers/world.ts';
 

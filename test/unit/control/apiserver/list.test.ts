@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { servedAt } from '../../../../control/apiserver/kinds.ts';
 import { type ListOptions, listObjects } from '../../../../control/apiserver/list.ts';
 import { StatusError } from '../../../../control/apiserver/status.ts';
-import { Store } from '../../../../control/apiserver/store.ts';
+import { Store } from '../../../../control/apiserver/store/store.ts';
 import type { KubeObject } from '../../../../control/kube/object.ts';
 import { startTestApi, type TestApi } from '../../../support/api-server.ts';
 

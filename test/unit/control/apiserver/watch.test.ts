@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { servedAt } from '../../../../control/apiserver/kinds.ts';
-import { Store } from '../../../../control/apiserver/store.ts';
+import { Store } from '../../../../control/apiserver/store/store.ts';
 import { serveWatch } from '../../../../control/apiserver/watch.ts';
 import type { KubeWatchEvent } from '../../../../control/kube/client.ts';
 import { startInformer } from '../../../../control/kube/informer.ts';

@@ -1,9 +1,9 @@
 // The lines of a journal: each a checksum and an entry, so that damage costs the lines that it hit and no others.
 import { appendFileSync, existsSync, readFileSync, renameSync, truncateSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
-import { DecodeError, decodeObject } from '../kube/decode.ts';
-import { KINDS, type KubeKind } from '../kube/kinds.ts';
-import { isObject, type KubeObject } from '../kube/object.ts';
+import { DecodeError, decodeObject } from '../../kube/decode.ts';
+import { KINDS, type KubeKind } from '../../kube/kinds.ts';
+import { isObject, type KubeObject } from '../../kube/object.ts';
 
 /** An object as it was last written, or the end of one. */
 export interface Entry {

@@ -1,7 +1,6 @@
 // All objects of a cluster in memory: one version counter, and for each kind the latest events.
 
-import type { KubeObject, ObjectMeta } from '../kube/object.ts';
-import type { Journal, PastWrite } from './journal.ts';
+import type { KubeObject, ObjectMeta } from '../../kube/object.ts';
 import {
   alreadyExists,
   conflict,
@@ -9,7 +8,8 @@ import {
   MODIFIED,
   notFound,
   type ResourceName,
-} from './status.ts';
+} from '../status.ts';
+import type { Journal, PastWrite } from './journal.ts';
 
 export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 

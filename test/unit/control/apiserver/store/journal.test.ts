@@ -12,10 +12,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { Journal } from '../../../../control/apiserver/journal.ts';
-import { Store } from '../../../../control/apiserver/store.ts';
-import type { KubeObject } from '../../../../control/kube/object.ts';
-import { pod, service, startTestApi } from '../../../support/api-server.ts';
+import { Journal } from '../../../../../control/apiserver/store/journal.ts';
+import { Store } from '../../../../../control/apiserver/store/store.ts';
+import type { KubeObject } from '../../../../../control/kube/object.ts';
+import { pod, service, startTestApi } from '../../../../support/api-server.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-journal-'));
 after(() => rmSync(folder, { recursive: true }));
