@@ -4,7 +4,7 @@ import { isEqual } from '../kube/object.ts';
 import { ACCOUNT_DEFAULT } from './admission.ts';
 import { servedAt } from './kinds.ts';
 import { later } from './later.ts';
-import type { Registry } from './registry.ts';
+import type { Registry } from './verbs/registry.ts';
 
 const ACCOUNT = { kind: servedAt('v1', 'serviceaccounts')!, name: ACCOUNT_DEFAULT };
 const ROOT_CA = { kind: servedAt('v1', 'configmaps')!, name: 'kube-root-ca.crt' };

@@ -2,7 +2,7 @@
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 import { servedAt } from './kinds.ts';
 import { later } from './later.ts';
-import type { Registry } from './registry.ts';
+import type { Registry } from './verbs/registry.ts';
 
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 const NAMESPACE = servedAt('v1', 'namespaces')!;

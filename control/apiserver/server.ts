@@ -7,11 +7,11 @@ import { guardServer } from '../serve/guard.ts';
 import type { AllocatorRanges } from './allocate/allocator.ts';
 import { createHandler, createUpgradeHandler } from './handler.ts';
 import { SERVED } from './kinds.ts';
-import { Registry } from './registry.ts';
 import { seedCluster } from './seed.ts';
 import { seedNamespaces } from './seed-namespace.ts';
 import { Journal } from './store/journal.ts';
 import { Store } from './store/store.ts';
+import { Registry } from './verbs/registry.ts';
 
 /**
  * An address to listen on, with `orAny` on another port if that one is taken; or a socket that listens already

@@ -1,6 +1,6 @@
 import { SERVED, type ServedKind } from '../apiserver/kinds.ts';
-import type { Place, Registry } from '../apiserver/registry.ts';
 import type { Store } from '../apiserver/store/store.ts';
+import type { Place, Registry } from '../apiserver/verbs/registry.ts';
 import type { KubeObject } from '../kube/object.ts';
 import type { Clock } from './clock.ts';
 

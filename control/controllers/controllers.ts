@@ -1,6 +1,6 @@
 import { later } from '../apiserver/later.ts';
-import type { Registry } from '../apiserver/registry.ts';
 import { StatusError } from '../apiserver/status.ts';
+import type { Registry } from '../apiserver/verbs/registry.ts';
 import type { KubeObject } from '../kube/object.ts';
 import { type Clock, SYSTEM_CLOCK } from './clock.ts';
 import type { Cluster } from './cluster.ts';

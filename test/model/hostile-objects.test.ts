@@ -9,12 +9,12 @@ import fc from 'fast-check';
 import { followCluster, SOURCES } from '../../control/agent/follow.ts';
 import { SYSTEM_CLOCK } from '../../control/agent/pacer.ts';
 import { Publisher } from '../../control/agent/publisher.ts';
-import { jsonPatch } from '../../control/apiserver/json-patch.ts';
 import { SERVED } from '../../control/apiserver/kinds.ts';
-import { mergePatch } from '../../control/apiserver/patch.ts';
-import { scaleOf, writeScale } from '../../control/apiserver/scale.ts';
 import { StatusError } from '../../control/apiserver/status.ts';
-import { strategicPatch } from '../../control/apiserver/strategic-patch.ts';
+import { jsonPatch } from '../../control/apiserver/verbs/json-patch.ts';
+import { mergePatch } from '../../control/apiserver/verbs/patch.ts';
+import { scaleOf, writeScale } from '../../control/apiserver/verbs/scale.ts';
+import { strategicPatch } from '../../control/apiserver/verbs/strategic-patch.ts';
 import {
   type ClusterObjects,
   compileArena,

@@ -3,8 +3,8 @@
 
 import type { KubeObject } from '../../kube/object.ts';
 import { servedAt } from '../kinds.ts';
-import type { Registry } from '../registry.ts';
 import { badRequest } from '../status.ts';
+import type { Registry } from '../verbs/registry.ts';
 
 interface ContainerStatus {
   name: string;

@@ -2,8 +2,8 @@
 // (apiserver/pkg/endpoints/handlers, fieldValidation).
 import { DecodeError, decodeObject } from '../../kube/decode.ts';
 import type { KubeKind } from '../../kube/kinds.ts';
-import type { WriteOptions } from '../registry.ts';
 import { badRequest, invalid, type StatusError, wrong } from '../status.ts';
+import type { WriteOptions } from '../verbs/registry.ts';
 
 type Kind = { kind: string; version: string };
 

@@ -1,7 +1,7 @@
 // A cluster in memory with its controllers and without a server: only what a test is about has to be said.
 import { SERVED, type ServedKind } from '../../../../control/apiserver/kinds.ts';
-import { Registry } from '../../../../control/apiserver/registry.ts';
 import { Store } from '../../../../control/apiserver/store/store.ts';
+import { Registry } from '../../../../control/apiserver/verbs/registry.ts';
 import { type Controllers, startControllers } from '../../../../control/controllers/controllers.ts';
 import type { Endpoint } from '../../../../control/controllers/endpoints/desired.ts';
 import { isObject, type KubeObject } from '../../../../control/kube/object.ts';

@@ -1,8 +1,8 @@
 // Strategic merge patch: a merge patch that knows which lists are sets and which are maps by a key.
 // Behaves as apimachinery/pkg/util/strategicpatch; the keys are the patchMergeKey tags of upstream's types.
-import { isEqual, isObject } from '../kube/object.ts';
-import { own, setOwn } from '../kube/own.ts';
-import { badRequest } from './status.ts';
+import { isEqual, isObject } from '../../kube/object.ts';
+import { own, setOwn } from '../../kube/own.ts';
+import { badRequest } from '../status.ts';
 
 type Fields = Record<string, unknown>;
 

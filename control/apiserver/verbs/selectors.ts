@@ -1,10 +1,10 @@
 // Label and field selectors: apimachinery/pkg/labels, pkg/fields.
 
-import type { KubeObject } from '../kube/object.ts';
-import { fulfils, type SelectorRule } from '../model/label-selector.ts';
-import { isLabelValue, isQualifiedName } from './names.ts';
-import { badRequest, wrong } from './status.ts';
-import { LABEL_VALUE_HINT, QUALIFIED_HINT } from './validate/labels.ts';
+import type { KubeObject } from '../../kube/object.ts';
+import { fulfils, type SelectorRule } from '../../model/label-selector.ts';
+import { isLabelValue, isQualifiedName } from '../names.ts';
+import { badRequest, wrong } from '../status.ts';
+import { LABEL_VALUE_HINT, QUALIFIED_HINT } from '../validate/labels.ts';
 
 export type Matcher = (object: KubeObject) => boolean;
 

@@ -1,6 +1,7 @@
 // What becomes of an object's dependents when it is deleted: apiserver/pkg/registry/generic/registry (deletionFinalizersForGarbageCollection).
+
+import { invalid, notSupported } from '../status.ts';
 import type { DeleteOptions } from './registry.ts';
-import { invalid, notSupported } from './status.ts';
 
 /** Dependents are let go before their owner ends. */
 export const ORPHAN = 'orphan';

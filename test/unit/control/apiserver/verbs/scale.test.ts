@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type Answer, startTestApi, type TestApi } from '../../../support/api-server.ts';
+import { type Answer, startTestApi, type TestApi } from '../../../../support/api-server.ts';
 
 const REPLICASETS = '/apis/apps/v1/namespaces/default/replicasets';
 const SCALE = `${REPLICASETS}/web/scale`;

@@ -1,12 +1,12 @@
 // Requests that delete: what they ask for besides, and what they are answered.
 
-import { isObject } from '../kube/object.ts';
-import { integerOf } from './list-options.ts';
+import { isObject } from '../../kube/object.ts';
+import { integerOf } from '../list-options.ts';
+import type { Route } from '../route.ts';
+import { deleted, invalid, notSupported } from '../status.ts';
+import { decodeFields } from '../validate/fields.ts';
 import type { DeleteOptions, Registry } from './registry.ts';
-import type { Route } from './route.ts';
 import type { Matcher } from './selectors.ts';
-import { deleted, invalid, notSupported } from './status.ts';
-import { decodeFields } from './validate/fields.ts';
 
 /** Kinds whose objects are the answer to their own delete; of others a Status tells (upstream: ReturnDeletedObject). */
 const SHOWN_DELETED = new Set(['Pod', 'Service', 'ServiceAccount']);

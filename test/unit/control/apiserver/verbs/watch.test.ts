@@ -3,14 +3,14 @@ import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { after, before, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
-import { servedAt } from '../../../../control/apiserver/kinds.ts';
-import { Store } from '../../../../control/apiserver/store/store.ts';
-import { serveWatch } from '../../../../control/apiserver/watch.ts';
-import type { KubeWatchEvent } from '../../../../control/kube/client.ts';
-import { startInformer } from '../../../../control/kube/informer.ts';
-import type { Pod } from '../../../../control/kube/kinds.ts';
-import type { KubeObject } from '../../../../control/kube/object.ts';
-import { pod, startTestApi, type TestApi } from '../../../support/api-server.ts';
+import { servedAt } from '../../../../../control/apiserver/kinds.ts';
+import { Store } from '../../../../../control/apiserver/store/store.ts';
+import { serveWatch } from '../../../../../control/apiserver/verbs/watch.ts';
+import type { KubeWatchEvent } from '../../../../../control/kube/client.ts';
+import { startInformer } from '../../../../../control/kube/informer.ts';
+import type { Pod } from '../../../../../control/kube/kinds.ts';
+import type { KubeObject } from '../../../../../control/kube/object.ts';
+import { pod, startTestApi, type TestApi } from '../../../../support/api-server.ts';
 
 let api: TestApi;
 

@@ -1,9 +1,9 @@
 // Which object is meant, and which incarnation of it.
 
-import type { ObjectMeta } from '../kube/object.ts';
-import type { ServedKind } from './kinds.ts';
+import type { ObjectMeta } from '../../kube/object.ts';
+import type { ServedKind } from '../kinds.ts';
+import { conflict } from '../status.ts';
 import type { DeleteOptions } from './registry.ts';
-import { conflict } from './status.ts';
 
 /** What an update cannot change, whatever it says. Throws StatusError Conflict for another incarnation's uid. */
 export function keepIdentity(kind: ServedKind, metadata: ObjectMeta, old: ObjectMeta): void {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { jsonPatch } from '../../../../control/apiserver/json-patch.ts';
-import { StatusError } from '../../../../control/apiserver/status.ts';
-import { strategicPatch } from '../../../../control/apiserver/strategic-patch.ts';
-import { service, startTestApi, type TestApi } from '../../../support/api-server.ts';
+import { StatusError } from '../../../../../control/apiserver/status.ts';
+import { jsonPatch } from '../../../../../control/apiserver/verbs/json-patch.ts';
+import { strategicPatch } from '../../../../../control/apiserver/verbs/strategic-patch.ts';
+import { service, startTestApi, type TestApi } from '../../../../support/api-server.ts';
 
 const SERVICES = '/api/v1/namespaces/default/services';
 let api: TestApi;

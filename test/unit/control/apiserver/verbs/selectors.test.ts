@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseFieldSelector, parseLabelSelector } from '../../../../control/apiserver/selectors.ts';
-import type { KubeObject } from '../../../../control/kube/object.ts';
+import {
+  parseFieldSelector,
+  parseLabelSelector,
+} from '../../../../../control/apiserver/verbs/selectors.ts';
+import type { KubeObject } from '../../../../../control/kube/object.ts';
 
 const OBJECTS: Record<string, Record<string, string>> = {
   none: {},

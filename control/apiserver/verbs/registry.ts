@@ -1,13 +1,16 @@
 // The verbs on objects: what happens between a request and the store.
 import { randomBytes, randomUUID } from 'node:crypto';
-import { isEqual, isObject, type KubeObject, type ObjectMeta, timestamp } from '../kube/object.ts';
-import { Allocator, type AllocatorRanges } from './allocate/allocator.ts';
-import { type ApplyOptions, applyBody } from './apply/request.ts';
-import { type Tracking, trackManagers } from './apply/track.ts';
-import { checkPreconditions, keepIdentity } from './identity.ts';
-import { SERVED, type ServedKind } from './kinds.ts';
-import { mergePatch, type Patcher } from './patch.ts';
-import { finalizersFor } from './propagation.ts';
+import {
+  isEqual,
+  isObject,
+  type KubeObject,
+  type ObjectMeta,
+  timestamp,
+} from '../../kube/object.ts';
+import { Allocator, type AllocatorRanges } from '../allocate/allocator.ts';
+import { type ApplyOptions, applyBody } from '../apply/request.ts';
+import { type Tracking, trackManagers } from '../apply/track.ts';
+import { SERVED, type ServedKind } from '../kinds.ts';
 import {
   badRequest,
   conflict,
@@ -16,11 +19,14 @@ import {
   MODIFIED,
   notFound,
   refused,
-} from './status.ts';
-import type { Store } from './store/store.ts';
-import { decodeFields } from './validate/fields.ts';
-import { validateIdentity, validateMetadata } from './validate/metadata.ts';
-import { validateSchema } from './validate/schema.ts';
+} from '../status.ts';
+import type { Store } from '../store/store.ts';
+import { decodeFields } from '../validate/fields.ts';
+import { validateIdentity, validateMetadata } from '../validate/metadata.ts';
+import { validateSchema } from '../validate/schema.ts';
+import { checkPreconditions, keepIdentity } from './identity.ts';
+import { mergePatch, type Patcher } from './patch.ts';
+import { finalizersFor } from './propagation.ts';
 
 /** What a write may be asked besides. */
 export interface WriteOptions extends Tracking {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { startTestApi, type TestApi } from '../../../support/api-server.ts';
+import { startTestApi, type TestApi } from '../../../../support/api-server.ts';
 
 const CONFIGMAPS = '/api/v1/namespaces/default/configmaps';
 let api: TestApi;

@@ -1,11 +1,11 @@
 // The number of pods of an object, as autoscaling/v1 speaks of it: pkg/registry/apps/deployment/storage (ScaleREST).
 
-import { isObject, type KubeObject } from '../kube/object.ts';
-import type { ServedKind } from './kinds.ts';
+import { isObject, type KubeObject } from '../../kube/object.ts';
+import type { ServedKind } from '../kinds.ts';
+import { badRequest, invalid, wrong } from '../status.ts';
+import { labelSelector } from '../table/cells.ts';
 import type { Patcher } from './patch.ts';
 import type { Place, Registry, WriteOptions } from './registry.ts';
-import { badRequest, invalid, wrong } from './status.ts';
-import { labelSelector } from './table/cells.ts';
 
 const SCALE = { kind: 'Scale', apiVersion: 'autoscaling/v1' };
 const RESOURCE = { kind: 'Scale', group: 'autoscaling', plural: 'scales' };

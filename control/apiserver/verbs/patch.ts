@@ -1,7 +1,7 @@
 // The kinds of patches, by the media type that names them.
 
-import { isObject } from '../kube/object.ts';
-import { own, setOwn } from '../kube/own.ts';
+import { isObject } from '../../kube/object.ts';
+import { own, setOwn } from '../../kube/own.ts';
 import { jsonPatch } from './json-patch.ts';
 import { strategicPatch } from './strategic-patch.ts';
 

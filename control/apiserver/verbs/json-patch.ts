@@ -1,9 +1,9 @@
 // JSON patch, RFC 6902: a list of operations that are all done, or none.
 
-import { isEqual, isObject } from '../kube/object.ts';
-import { own, setOwn } from '../kube/own.ts';
-import { checkDepth, tooDeep } from './body/duplicates.ts';
-import { badRequest, StatusError } from './status.ts';
+import { isEqual, isObject } from '../../kube/object.ts';
+import { own, setOwn } from '../../kube/own.ts';
+import { checkDepth, tooDeep } from '../body/duplicates.ts';
+import { badRequest, StatusError } from '../status.ts';
 
 /** Upstream's limit: apiserver/pkg/endpoints/handlers/patch.go. */
 const OPERATIONS_MAX = 10_000;
