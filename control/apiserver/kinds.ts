@@ -2,9 +2,20 @@
 import { KINDS, type KubeKind } from '../kube/kinds.ts';
 import type { KubeObject } from '../kube/object.ts';
 import { qosClassOf } from '../model/qos.ts';
-import { requireAccount } from './admission.ts';
-import type { Allocator } from './allocate/allocator.ts';
-import { defaultEndpointSlice, defaultPod } from './defaults.ts';
+import { requireAccount } from './admit/admission.ts';
+import type { Allocator } from './admit/allocator.ts';
+import { defaultEndpointSlice, defaultPod } from './admit/defaults.ts';
+import { tolerateFailures } from './admit/tolerations.ts';
+import { defaultDeployment, defaultReplicaSet } from './admit/workload-defaults.ts';
+import type { FieldError, ResourceName } from './status.ts';
+import type { Store } from './store/store.ts';
+import { type Column, columnsOf } from './table/columns.ts';
+import { defaultSecret, validateConfigMap, validateSecret } from './validate/config.ts';
+import { defaultEndpoints, validateEndpoints } from './validate/endpoints.ts';
+import { validateEndpointSlice } from './validate/endpointslice.ts';
+import { validateEvent } from './validate/event.ts';
+import { defaultIngressClass, validateIngress, validateIngressClass } from './validate/ingress.ts';
+import { validateLease } from './validate/lease.ts';
 import {
   DNS_LABEL_1035_HINT,
   DNS_LABEL_HINT,
@@ -12,24 +23,13 @@ import {
   isDnsLabel1035,
   isSubdomain,
   SUBDOMAIN_HINT,
-} from './names.ts';
-import type { FieldError, ResourceName } from './status.ts';
-import type { Store } from './store/store.ts';
-import { type Column, columnsOf } from './table/columns.ts';
-import { tolerateFailures } from './tolerations.ts';
-import { defaultSecret, validateConfigMap, validateSecret } from './validate/config.ts';
-import { defaultEndpoints, validateEndpoints } from './validate/endpoints.ts';
-import { validateEndpointSlice } from './validate/endpointslice.ts';
-import { validateEvent } from './validate/event.ts';
-import { defaultIngressClass, validateIngress, validateIngressClass } from './validate/ingress.ts';
-import { validateLease } from './validate/lease.ts';
+} from './validate/names.ts';
 import { defaultNetworkPolicy, validateNetworkPolicy } from './validate/networkpolicy.ts';
 import { validateNode } from './validate/node.ts';
 import { validatePod } from './validate/pod.ts';
 import { validateService } from './validate/service.ts';
 import { defaultService } from './validate/service-defaults.ts';
 import { validateDeployment, validateReplicaSet } from './validate/workload.ts';
-import { defaultDeployment, defaultReplicaSet } from './workload-defaults.ts';
 
 export interface ServedKind extends ResourceName {
   version: string;

@@ -1,7 +1,7 @@
 // What every namespace has: pkg/controller/serviceaccount, pkg/controller/certificates/rootcacertpublisher.
 
 import { isEqual } from '../kube/object.ts';
-import { ACCOUNT_DEFAULT } from './admission.ts';
+import { ACCOUNT_DEFAULT } from './admit/admission.ts';
 import { servedAt } from './kinds.ts';
 import { later } from './later.ts';
 import type { Registry } from './verbs/registry.ts';

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { startControllers } from '../controllers/controllers.ts';
 import { guardServer } from '../serve/guard.ts';
-import type { AllocatorRanges } from './allocate/allocator.ts';
+import type { AllocatorRanges } from './admit/allocator.ts';
 import { createHandler, createUpgradeHandler } from './handler.ts';
 import { SERVED } from './kinds.ts';
 import { seedCluster } from './seed.ts';

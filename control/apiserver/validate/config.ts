@@ -3,8 +3,8 @@
 
 import { isEqual, isObject, type KubeObject } from '../../kube/object.ts';
 import { own, setOwn } from '../../kube/own.ts';
-import { faultOfConfigKey } from '../names.ts';
 import { type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
+import { faultOfConfigKey } from './names.ts';
 
 /** Of all keys and values together. */
 const BYTES_MAX = 1024 * 1024;

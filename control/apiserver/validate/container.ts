@@ -1,6 +1,7 @@
 // Rules of containers: pkg/apis/core/validation, as far as the lab runs them.
-import { DNS_LABEL_HINT, isDnsLabel, isPortName } from '../names.ts';
+
 import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
+import { DNS_LABEL_HINT, isDnsLabel, isPortName } from './names.ts';
 import { validateLifecycle, validateProbe } from './probe.ts';
 import { isPort, PORT_HINT } from './service-ports.ts';
 

@@ -1,9 +1,9 @@
 // Rules of Endpoints: pkg/apis/core/validation (ValidateEndpoints).
 
 import type { KubeObject } from '../../kube/object.ts';
-import { DNS_LABEL_HINT, isDnsLabel } from '../names.ts';
 import { type FieldError, notSupported, required, wrong } from '../status.ts';
 import { validateUnicast } from './addresses.ts';
+import { DNS_LABEL_HINT, isDnsLabel } from './names.ts';
 import { isPort, PORT_HINT } from './service-ports.ts';
 
 const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];

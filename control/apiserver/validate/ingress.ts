@@ -1,6 +1,7 @@
 // Rules of Ingresses and IngressClasses: pkg/apis/networking/validation.
 import { isIP } from 'node:net';
 import type { KubeObject } from '../../kube/object.ts';
+import { type FieldError, forbidden, notSupported, required, tooLong, wrong } from '../status.ts';
 import {
   DNS_LABEL_1035_HINT,
   isDnsLabel1035,
@@ -9,8 +10,7 @@ import {
   isWildcard,
   SUBDOMAIN_HINT,
   WILDCARD_HINT,
-} from '../names.ts';
-import { type FieldError, forbidden, notSupported, required, tooLong, wrong } from '../status.ts';
+} from './names.ts';
 import { isPort, PORT_HINT } from './service-ports.ts';
 
 const CLASS_ANNOTATION = 'kubernetes.io/ingress.class';

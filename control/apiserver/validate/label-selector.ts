@@ -1,7 +1,8 @@
 // Rules of LabelSelectors: apimachinery/pkg/apis/meta/v1/validation (ValidateLabelSelector).
-import { isLabelValue, isQualifiedName } from '../names.ts';
+
 import { type FieldError, forbidden, required, wrong } from '../status.ts';
 import { LABEL_VALUE_HINT, QUALIFIED_HINT, validateLabels } from './labels.ts';
+import { isLabelValue, isQualifiedName } from './names.ts';
 
 interface Requirement {
   key?: string;

@@ -1,6 +1,7 @@
 // Rules for labels and selectors of equal labels: apimachinery/pkg/apis/meta/v1/validation.
-import { isLabelValue, isQualifiedName } from '../names.ts';
+
 import { type FieldError, wrong } from '../status.ts';
+import { isLabelValue, isQualifiedName } from './names.ts';
 
 export const QUALIFIED_HINT =
   "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";

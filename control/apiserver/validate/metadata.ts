@@ -2,9 +2,9 @@
 
 import type { KubeObject, ObjectMeta } from '../../kube/object.ts';
 import type { ServedKind } from '../kinds.ts';
-import { DNS_LABEL_HINT, isDnsLabel, isQualifiedName } from '../names.ts';
 import { type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
 import { QUALIFIED_HINT, validateLabels } from './labels.ts';
+import { DNS_LABEL_HINT, isDnsLabel, isQualifiedName } from './names.ts';
 
 /** Keys and values together. */
 const ANNOTATION_BYTES_MAX = 256 * 1024;

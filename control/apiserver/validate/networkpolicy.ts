@@ -3,10 +3,10 @@
 import { BlockList } from 'node:net';
 import { maskOf, parseAddress } from '../../../datapath/wire/address.ts';
 import type { KubeObject } from '../../kube/object.ts';
-import { isPortName } from '../names.ts';
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { CIDR_HINT, type Cidr, parseCidr } from './addresses.ts';
 import { validateLabelSelector } from './label-selector.ts';
+import { isPortName } from './names.ts';
 import { isPort, PORT_HINT } from './service-ports.ts';
 
 const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];

@@ -1,9 +1,9 @@
 // Rules of Pods across fields: pkg/apis/core/validation (ValidatePod), as far as the lab runs them.
 import { isIPv4 } from 'node:net';
 import { isEqual, type KubeObject } from '../../kube/object.ts';
-import { DNS_LABEL_HINT, isDnsLabel, isSubdomain, SUBDOMAIN_HINT } from '../names.ts';
 import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { validateContainers } from './container.ts';
+import { DNS_LABEL_HINT, isDnsLabel, isSubdomain, SUBDOMAIN_HINT } from './names.ts';
 
 const RESTART_POLICIES = ['Always', 'OnFailure', 'Never'];
 const DNS_POLICIES = ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'];

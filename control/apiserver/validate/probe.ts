@@ -1,6 +1,7 @@
 // Rules of probes and hooks: pkg/apis/core/validation, ValidateProbe and ValidateHandler.
-import { isPortName } from '../names.ts';
+
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
+import { isPortName } from './names.ts';
 import { isPort, PORT_HINT } from './service-ports.ts';
 
 const SCHEMES = ['HTTP', 'HTTPS'];

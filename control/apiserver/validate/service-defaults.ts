@@ -1,7 +1,7 @@
 // What a Service gets that its client left out: pkg/apis/core/v1/defaults.go, registry/core/service/storage.
 
 import { isEqual, type KubeObject } from '../../kube/object.ts';
-import { fill } from '../defaults.ts';
+import { fill } from '../admit/defaults.ts';
 import { defaultFamilies } from './service-families.ts';
 
 const AFFINITY_S_DEFAULT = 10_800;

@@ -1,7 +1,8 @@
 // Ports of Services: pkg/apis/core/validation (validateServicePort, ValidateService).
-import { DNS_LABEL_HINT, isDnsLabel, isPortName, isQualifiedName } from '../names.ts';
+
 import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { QUALIFIED_HINT } from './labels.ts';
+import { DNS_LABEL_HINT, isDnsLabel, isPortName, isQualifiedName } from './names.ts';
 import { hasNodePorts } from './service-defaults.ts';
 
 export const PORT_HINT = 'must be between 1 and 65535, inclusive';

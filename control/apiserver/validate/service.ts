@@ -1,10 +1,10 @@
 // Rules of Services across fields: pkg/apis/core/validation (ValidateService, ValidateServiceUpdate).
 
 import { isEqual, type KubeObject } from '../../kube/object.ts';
-import { isQualifiedName, isSubdomain, SUBDOMAIN_HINT } from '../names.ts';
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { CIDR_HINT, parseCidr, validateUnicast } from './addresses.ts';
 import { QUALIFIED_HINT, validateLabels } from './labels.ts';
+import { isQualifiedName, isSubdomain, SUBDOMAIN_HINT } from './names.ts';
 import { hasHealthPort, hasNodePorts, isExternal } from './service-defaults.ts';
 import { validateFamilies } from './service-families.ts';
 import { isPort, PORT_HINT, validatePorts } from './service-ports.ts';

@@ -7,7 +7,7 @@ import {
   type ObjectMeta,
   timestamp,
 } from '../../kube/object.ts';
-import { Allocator, type AllocatorRanges } from '../allocate/allocator.ts';
+import { Allocator, type AllocatorRanges } from '../admit/allocator.ts';
 import { type ApplyOptions, applyBody } from '../apply/request.ts';
 import { type Tracking, trackManagers } from '../apply/track.ts';
 import { SERVED, type ServedKind } from '../kinds.ts';

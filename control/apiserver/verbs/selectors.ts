@@ -2,9 +2,9 @@
 
 import type { KubeObject } from '../../kube/object.ts';
 import { fulfils, type SelectorRule } from '../../model/label-selector.ts';
-import { isLabelValue, isQualifiedName } from '../names.ts';
 import { badRequest, wrong } from '../status.ts';
 import { LABEL_VALUE_HINT, QUALIFIED_HINT } from '../validate/labels.ts';
+import { isLabelValue, isQualifiedName } from '../validate/names.ts';
 
 export type Matcher = (object: KubeObject) => boolean;
 

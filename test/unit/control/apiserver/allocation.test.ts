@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Allocator } from '../../../../control/apiserver/allocate/allocator.ts';
+import { Allocator } from '../../../../control/apiserver/admit/allocator.ts';
 import type { KubeObject } from '../../../../control/kube/object.ts';
 import { service, startTestApi, type TestApi } from '../../../support/api-server.ts';
 

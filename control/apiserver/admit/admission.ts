@@ -1,6 +1,6 @@
-import type { KubeObject } from '../kube/object.ts';
-import { refused } from './status.ts';
-import type { Store } from './store/store.ts';
+import type { KubeObject } from '../../kube/object.ts';
+import { refused } from '../status.ts';
+import type { Store } from '../store/store.ts';
 
 /** The account of pods that name none; seed-namespace.ts keeps one in every namespace. */
 export const ACCOUNT_DEFAULT = 'default';

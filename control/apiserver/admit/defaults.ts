@@ -1,6 +1,6 @@
 // What upstream fills in: pkg/apis/core/v1/defaults.go, discovery/v1/defaults.go.
 
-import type { KubeObject } from '../kube/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { ACCOUNT_DEFAULT } from './admission.ts';
 
 // biome-ignore-start lint/suspicious/noExplicitAny: objects are what clients sent; only known fields are touched.

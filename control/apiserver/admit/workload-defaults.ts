@@ -1,6 +1,6 @@
 // What upstream fills in for Deployments and ReplicaSets: pkg/apis/apps/v1/defaults.go.
 
-import type { KubeObject } from '../kube/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 import { defaultPod } from './defaults.ts';
 
 const ROLLING_SHARE = '25%';

@@ -1,5 +1,5 @@
 // How long pods stay on nodes that fail: plugin/pkg/admission/defaulttolerationseconds.
-import type { KubeObject } from '../kube/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
 
 const KEYS = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'];
 const BORNE_S = 300;
