@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 import { startControllers } from '../controllers/controllers.ts';
 import { guardServer } from '../serve/guard.ts';
 import type { AllocatorRanges } from './admit/allocator.ts';
-import { createHandler, createUpgradeHandler } from './handler.ts';
+import { createHandler, createUpgradeHandler } from './http/handler.ts';
 import { SERVED } from './kinds.ts';
 import { seedCluster } from './seed.ts';
 import { seedNamespaces } from './seed-namespace.ts';

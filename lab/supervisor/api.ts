@@ -3,7 +3,7 @@
 import { closeSync, fstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { ensureCredentials, writeKubeconfig } from '../../control/apiserver/credentials.ts';
+import { ensureCredentials, writeKubeconfig } from '../../control/apiserver/http/credentials.ts';
 import type { ApiServer, ApiServerOptions, ListenOn } from '../../control/apiserver/server.ts';
 import { spawnApiServer } from '../../control/apiserver/spawn.ts';
 import { stateDir } from '../../control/cli/options.ts';

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureCredentials, writeKubeconfig } from '../../control/apiserver/credentials.ts';
+import { ensureCredentials, writeKubeconfig } from '../../control/apiserver/http/credentials.ts';
 import { startApiServer } from '../../control/apiserver/server.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 

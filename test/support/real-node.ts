@@ -4,7 +4,7 @@ import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_proces
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ensureCredentials, writeKubeconfig } from '../../control/apiserver/credentials.ts';
+import { ensureCredentials, writeKubeconfig } from '../../control/apiserver/http/credentials.ts';
 import { type ApiServer, startApiServer } from '../../control/apiserver/server.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 import { listenInNamespace } from '../../datapath/io/netns.ts';

@@ -1,8 +1,8 @@
 // Requests that delete: what they ask for besides, and what they are answered.
 
 import { isObject } from '../../kube/object.ts';
-import { integerOf } from '../list-options.ts';
-import type { Route } from '../route.ts';
+import { integerOf } from '../http/list-options.ts';
+import type { Route } from '../http/route.ts';
 import { deleted, invalid, notSupported } from '../status.ts';
 import { decodeFields } from '../validate/fields.ts';
 import type { DeleteOptions, Registry } from './registry.ts';

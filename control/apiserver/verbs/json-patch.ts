@@ -2,7 +2,7 @@
 
 import { isEqual, isObject } from '../../kube/object.ts';
 import { own, setOwn } from '../../kube/own.ts';
-import { checkDepth, tooDeep } from '../body/duplicates.ts';
+import { checkDepth, tooDeep } from '../http/duplicates.ts';
 import { badRequest, StatusError } from '../status.ts';
 
 /** Upstream's limit: apiserver/pkg/endpoints/handlers/patch.go. */

@@ -1,7 +1,7 @@
 // api-process FOLDER PORT: an API server with a journal in that folder and a short memory of changes, until it is killed.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { ensureCredentials, writeKubeconfig } from '../../../control/apiserver/credentials.ts';
+import { ensureCredentials, writeKubeconfig } from '../../../control/apiserver/http/credentials.ts';
 import { startApiServer } from '../../../control/apiserver/server.ts';
 
 const [folder, port] = process.argv.slice(2) as [string, string];

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:https';
 import { after, before, test } from 'node:test';
-import { duplicateFields } from '../../../../control/apiserver/body/duplicates.ts';
+import { duplicateFields } from '../../../../control/apiserver/http/duplicates.ts';
 import { startTestApi, type TestApi } from '../../../support/api-server.ts';
 
 const CONFIGMAPS = '/api/v1/namespaces/default/configmaps';

@@ -4,7 +4,10 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { ensureCredentials, writeKubeconfig } from '../../../../control/apiserver/credentials.ts';
+import {
+  ensureCredentials,
+  writeKubeconfig,
+} from '../../../../control/apiserver/http/credentials.ts';
 import type { ListenOn } from '../../../../control/apiserver/server.ts';
 import { spawnApiServer } from '../../../../control/apiserver/spawn.ts';
 import { connectKube } from '../../../../control/kube/client.ts';

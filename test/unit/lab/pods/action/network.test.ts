@@ -6,7 +6,7 @@ import { type AddressInfo, connect, createServer as createTcpServer } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { ensureCredentials } from '../../../../../control/apiserver/credentials.ts';
+import { ensureCredentials } from '../../../../../control/apiserver/http/credentials.ts';
 import { type Dialer, httpGet, tcpSocket } from '../../../../../lab/pods/action/network.ts';
 import { resolvePort } from '../../../../../lab/pods/action/port.ts';
 

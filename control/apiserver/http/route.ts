@@ -1,5 +1,5 @@
 // Paths of the API.
-import { type ServedKind, servedAt } from './kinds.ts';
+import { type ServedKind, servedAt } from '../kinds.ts';
 
 /** What a path names: a collection, an object, or the status or the scale of one. */
 export interface Route {

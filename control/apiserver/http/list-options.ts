@@ -1,7 +1,7 @@
 // What the query of a list or a watch may ask for: apimachinery/pkg/apis/meta/internalversion/validation.
 
-import { badRequest, type FieldError, forbidden, invalid, notSupported } from './status.ts';
-import type { ListOptions } from './verbs/list.ts';
+import { badRequest, type FieldError, forbidden, invalid, notSupported } from '../status.ts';
+import type { ListOptions } from '../verbs/list.ts';
 
 const MATCHES = ['Exact', 'NotOlderThan'];
 const WATCH_S_DEFAULT = 1800;

@@ -5,8 +5,8 @@ import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'nod
 import { isIPv4 } from 'node:net';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
-import { KubetunError } from '../../datapath/error.ts';
-import { makeFolder } from '../serve/folder.ts';
+import { KubetunError } from '../../../datapath/error.ts';
+import { makeFolder } from '../../serve/folder.ts';
 
 export interface Credentials {
   /** PEM. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { decodeMessage, openEnvelope } from '../../../../../control/apiserver/body/protobuf.ts';
+import { decodeMessage, openEnvelope } from '../../../../../control/apiserver/http/protobuf.ts';
 import { StatusError } from '../../../../../control/apiserver/status.ts';
 
 /** A Deployment as kubectl 1.33 sends it, without its envelope. */

@@ -1,7 +1,7 @@
 // What the query of a write asks for besides.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { invalid, notSupported } from './status.ts';
-import type { WriteOptions } from './verbs/registry.ts';
+import { invalid, notSupported } from '../status.ts';
+import type { WriteOptions } from '../verbs/registry.ts';
 
 /** Upstream says no more than 4 KiB of them. */
 const WARNINGS_MAX = 20;
