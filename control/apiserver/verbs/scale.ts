@@ -2,8 +2,8 @@
 
 import { isObject, type KubeObject } from '../../kube/object.ts';
 import type { ServedKind } from '../kinds.ts';
+import { labelSelector } from '../present/cells.ts';
 import { badRequest, invalid, wrong } from '../status.ts';
-import { labelSelector } from '../table/cells.ts';
 import type { Patcher } from './patch.ts';
 import type { Place, Registry, WriteOptions } from './registry.ts';
 

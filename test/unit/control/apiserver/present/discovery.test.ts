@@ -1,7 +1,7 @@
 // What clients learn of a server before they use it.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { startTestApi, type TestApi } from '../../../support/api-server.ts';
+import { startTestApi, type TestApi } from '../../../../support/api-server.ts';
 
 let api: TestApi;
 

@@ -1,5 +1,5 @@
 // What the server says that it serves.
-import { SERVED, type ServedKind } from './kinds.ts';
+import { SERVED, type ServedKind } from '../kinds.ts';
 
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 

@@ -1,8 +1,8 @@
 // OpenAPI 3 documents, one for each group and version: what `kubectl explain` tells of every kind.
 
-import type { KubeKind } from '../kube/kinds.ts';
-import { describeModel, type ModelField, modelOfKind } from '../kube/models.ts';
-import { SERVED, type ServedKind } from './kinds.ts';
+import type { KubeKind } from '../../kube/kinds.ts';
+import { describeModel, type ModelField, modelOfKind } from '../../kube/models.ts';
+import { SERVED, type ServedKind } from '../kinds.ts';
 import { gvkOf, INFO, KIND_EXTENSION, PATCH_PARAMETERS, pathOf } from './openapi.ts';
 
 type Json = Record<string, unknown>;

@@ -1,8 +1,8 @@
 // What clients read before they write: schemas, and what a PATCH understands.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { SERVED } from '../../../../control/apiserver/kinds.ts';
-import { startTestApi, type TestApi } from '../../../support/api-server.ts';
+import { SERVED } from '../../../../../control/apiserver/kinds.ts';
+import { startTestApi, type TestApi } from '../../../../support/api-server.ts';
 
 let api: TestApi;
 
