@@ -1,9 +1,9 @@
 // Whether manifests will be taken, found out before anything is made: the API server's own rules, in memory.
 import { SERVED } from '../../control/apiserver/kinds.ts';
-import { seedCluster } from '../../control/apiserver/seed.ts';
 import { StatusError } from '../../control/apiserver/status.ts';
 import { Store } from '../../control/apiserver/store/store.ts';
 import { Registry } from '../../control/apiserver/verbs/registry.ts';
+import { seedCluster } from '../../control/cluster/seed.ts';
 import { NODE_PORT_MAX, NODE_PORT_MIN } from '../../control/compile/node-entry.ts';
 import { API_PORT, apiAddress, type Topology } from '../topology/topology.ts';
 import { yamlError } from '../yaml/document.ts';

@@ -43,7 +43,7 @@ const LEASE_MS = 6000;
 const OTHER_USER = 65534;
 /** A rule of others, which no plan of the agent knows. */
 const ASTRAY = 'pref 0 to 10.244.0.0/16 lookup main';
-const API = 'control/apiserver/thread.ts';
+const API = 'control/cluster/thread.ts';
 
 let lab: TestLab;
 let vip: string;

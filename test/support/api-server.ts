@@ -4,7 +4,7 @@ import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureCredentials, writeKubeconfig } from '../../control/apiserver/http/credentials.ts';
-import { startApiServer } from '../../control/apiserver/server.ts';
+import { startApiServer } from '../../control/cluster/server.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 
 export interface Answer {

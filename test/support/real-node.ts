@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensureCredentials, writeKubeconfig } from '../../control/apiserver/http/credentials.ts';
-import { type ApiServer, startApiServer } from '../../control/apiserver/server.ts';
+import { type ApiServer, startApiServer } from '../../control/cluster/server.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 import { listenInNamespace } from '../../datapath/io/netns.ts';
 import { clientCommand, NODE, type Outcome, until } from './lab.ts';

@@ -2,7 +2,7 @@
 // kubeconfig as well; says `ready` when it serves.
 import { join } from 'node:path';
 import { ensureCredentials, writeKubeconfig } from '../../../control/apiserver/http/credentials.ts';
-import { startApiServer } from '../../../control/apiserver/server.ts';
+import { startApiServer } from '../../../control/cluster/server.ts';
 import { API_ADDRESS, RANGES } from './cluster.ts';
 
 const folder = process.argv[2]!;

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureCredentials, writeKubeconfig } from '../../../control/apiserver/http/credentials.ts';
-import { startApiServer } from '../../../control/apiserver/server.ts';
+import { startApiServer } from '../../../control/cluster/server.ts';
 
 const [folder, port] = process.argv.slice(2) as [string, string];
 const { ca, cert, key, token } = ensureCredentials(join(folder, 'pki'), ['127.0.0.1']);

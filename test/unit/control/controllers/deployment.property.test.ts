@@ -2,7 +2,7 @@
 // on the way there are never too many pods, nor does it take away so many that too few are left.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { startControllers } from '../../../../control/controllers/controllers.ts';
+import { startControllers } from '../../../../control/cluster/controllers.ts';
 import { maxSurge, maxUnavailable } from '../../../../control/controllers/deployment/limits.ts';
 import { isPodReady } from '../../../../control/controllers/endpoints/desired.ts';
 import type { KubeObject } from '../../../../control/kube/object.ts';

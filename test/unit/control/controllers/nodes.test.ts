@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { startControllers } from '../../../../control/controllers/controllers.ts';
+import { startControllers } from '../../../../control/cluster/controllers.ts';
 import type { KubeObject } from '../../../../control/kube/object.ts';
 import {
   endpointsOf,

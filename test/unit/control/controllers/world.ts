@@ -2,7 +2,7 @@
 import { SERVED, type ServedKind } from '../../../../control/apiserver/kinds.ts';
 import { Store } from '../../../../control/apiserver/store/store.ts';
 import { Registry } from '../../../../control/apiserver/verbs/registry.ts';
-import { type Controllers, startControllers } from '../../../../control/controllers/controllers.ts';
+import { type Controllers, startControllers } from '../../../../control/cluster/controllers.ts';
 import type { Endpoint } from '../../../../control/controllers/endpoints/desired.ts';
 import { isObject, type KubeObject } from '../../../../control/kube/object.ts';
 import { FakeClock } from '../agent/fake-clock.ts';

@@ -1,4 +1,4 @@
-import { StatusError } from './status.ts';
+import { StatusError } from '../apiserver/status.ts';
 
 const RETRY_MS = 1000;
 

@@ -2,16 +2,16 @@
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { startControllers } from '../controllers/controllers.ts';
+import type { AllocatorRanges } from '../apiserver/admit/allocator.ts';
+import { createHandler, createUpgradeHandler } from '../apiserver/http/handler.ts';
+import { SERVED } from '../apiserver/kinds.ts';
+import { Journal } from '../apiserver/store/journal.ts';
+import { Store } from '../apiserver/store/store.ts';
+import { Registry } from '../apiserver/verbs/registry.ts';
 import { guardServer } from '../serve/guard.ts';
-import type { AllocatorRanges } from './admit/allocator.ts';
-import { createHandler, createUpgradeHandler } from './http/handler.ts';
-import { SERVED } from './kinds.ts';
+import { startControllers } from './controllers.ts';
 import { seedCluster } from './seed.ts';
 import { seedNamespaces } from './seed-namespace.ts';
-import { Journal } from './store/journal.ts';
-import { Store } from './store/store.ts';
-import { Registry } from './verbs/registry.ts';
 
 /**
  * An address to listen on, with `orAny` on another port if that one is taken; or a socket that listens already

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
-import { later } from '../../../../control/apiserver/later.ts';
 import { StatusError } from '../../../../control/apiserver/status.ts';
+import { later } from '../../../../control/cluster/later.ts';
 
 for (const [what, error, turns] of [
   ['for now is tried again in a second', new StatusError(500, 'InternalError', 'no space'), 2],

@@ -1,8 +1,8 @@
 // What every cluster has, from its beginning on.
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
-import { servedAt } from './kinds.ts';
+import { servedAt } from '../apiserver/kinds.ts';
+import type { Registry } from '../apiserver/verbs/registry.ts';
 import { later } from './later.ts';
-import type { Registry } from './verbs/registry.ts';
 
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 const NAMESPACE = servedAt('v1', 'namespaces')!;

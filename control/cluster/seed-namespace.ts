@@ -1,10 +1,10 @@
 // What every namespace has: pkg/controller/serviceaccount, pkg/controller/certificates/rootcacertpublisher.
 
+import { ACCOUNT_DEFAULT } from '../apiserver/admit/admission.ts';
+import { servedAt } from '../apiserver/kinds.ts';
+import type { Registry } from '../apiserver/verbs/registry.ts';
 import { isEqual } from '../kube/object.ts';
-import { ACCOUNT_DEFAULT } from './admit/admission.ts';
-import { servedAt } from './kinds.ts';
 import { later } from './later.ts';
-import type { Registry } from './verbs/registry.ts';
 
 const ACCOUNT = { kind: servedAt('v1', 'serviceaccounts')!, name: ACCOUNT_DEFAULT };
 const ROOT_CA = { kind: servedAt('v1', 'configmaps')!, name: 'kube-root-ca.crt' };

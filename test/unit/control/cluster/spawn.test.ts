@@ -8,8 +8,8 @@ import {
   ensureCredentials,
   writeKubeconfig,
 } from '../../../../control/apiserver/http/credentials.ts';
-import type { ListenOn } from '../../../../control/apiserver/server.ts';
-import { spawnApiServer } from '../../../../control/apiserver/spawn.ts';
+import type { ListenOn } from '../../../../control/cluster/server.ts';
+import { spawnApiServer } from '../../../../control/cluster/spawn.ts';
 import { connectKube } from '../../../../control/kube/client.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
 
