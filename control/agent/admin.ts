@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { KubetunError } from '../../datapath/error.ts';
 import { makeFolder } from '../serve/folder.ts';
 import { guardRequests, guardServer } from '../serve/guard.ts';
-import type { Log } from './publisher.ts';
+import type { Log } from '../sync/publisher.ts';
 
 /** What a path of the admin socket answers: an object, sent as JSON. */
 export type AdminRoutes = Record<string, () => unknown>;

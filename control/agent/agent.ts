@@ -18,6 +18,8 @@ import { EPHEMERAL_PORTS } from '../node/preflight.ts';
 import { type Part, Reconciler } from '../node/reconcile.ts';
 import { TABLE_CAPTURED } from '../node/rule.ts';
 import { describePolicies } from '../policy/describe.ts';
+import { SYSTEM_CLOCK } from '../sync/pacer.ts';
+import type { Log, Publisher, PublisherOptions } from '../sync/publisher.ts';
 import type { AdminRoutes } from './admin.ts';
 import { apiAddressesOf } from './api-address.ts';
 import { startControl } from './control.ts';
@@ -26,8 +28,6 @@ import { doubtsAbout, requireFit } from './fit.ts';
 import { checkImage, checkWorker, type HealthCheck, type HealthMonitor } from './health-monitor.ts';
 import { LoopProbe, openProbeSocket } from './loop-probe.ts';
 import type { Agent, AgentOptions } from './options.ts';
-import { SYSTEM_CLOCK } from './pacer.ts';
-import type { Log, Publisher, PublisherOptions } from './publisher.ts';
 import { podRangesOf, siteOf } from './site.ts';
 import { type PodRanges, Steerer } from './steer.ts';
 

@@ -6,16 +6,16 @@ import type { KubeClient } from '../kube/client.ts';
 import { Tables } from '../model/tables.ts';
 import { readLocalAddresses } from '../node/apply.ts';
 import type { Reconciler } from '../node/reconcile.ts';
+import { followCluster, SOURCES } from '../sync/informers.ts';
+import { SYSTEM_CLOCK } from '../sync/pacer.ts';
+import { type ImageSink, type Log, Publisher, type PublisherOptions } from '../sync/publisher.ts';
+import { RefusalEvents } from '../sync/refusal-events.ts';
 import { type AdminRoutes, closeAdmin, serveAdmin } from './admin.ts';
-import { followCluster, SOURCES } from './follow.ts';
 import { HealthServers, NODE_HEALTH_PORT } from './health.ts';
 import { checkSteering, checkTables, type HealthCheck, HealthMonitor } from './health-monitor.ts';
 import { keepLease } from './lease.ts';
 import type { AgentOptions } from './options.ts';
 import { OwnAddress } from './own-address.ts';
-import { SYSTEM_CLOCK } from './pacer.ts';
-import { type ImageSink, type Log, Publisher, type PublisherOptions } from './publisher.ts';
-import { RefusalEvents } from './refusal-events.ts';
 import type { Site } from './site.ts';
 
 export interface ControlOptions {

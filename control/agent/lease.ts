@@ -1,8 +1,8 @@
 // A sign of life of a node, where no kubelet gives one: pkg/kubelet, component-helpers/apimachinery/lease.
 import type { KubeClient } from '../kube/client.ts';
 import { isNotFound } from '../kube/error.ts';
-import type { Clock } from './pacer.ts';
-import type { Log } from './publisher.ts';
+import type { Clock } from '../sync/pacer.ts';
+import type { Log } from '../sync/publisher.ts';
 
 const NAMESPACE = 'kube-node-lease';
 /** Four of these may be lost before a node counts as gone. */

@@ -5,8 +5,8 @@
 import type { KubeClient } from '../kube/client.ts';
 import { recordWarning } from '../kube/skip-event.ts';
 import { ANNOTATION_STEERED } from '../model/node.ts';
-import type { Clock } from './pacer.ts';
-import type { Log } from './publisher.ts';
+import type { Clock } from '../sync/pacer.ts';
+import type { Log } from '../sync/publisher.ts';
 
 /** An annotation that could not be written is tried again so soon. */
 const RETRY_MS = 5000;

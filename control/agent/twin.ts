@@ -10,13 +10,13 @@ import { Reconciler } from '../node/reconcile.ts';
 import { PODS_RULE, PREF_LOCAL_FIRST } from '../node/rule.ts';
 import type { SteeringPlan } from '../node/steering.ts';
 import { describePolicies } from '../policy/describe.ts';
+import { SYSTEM_CLOCK } from '../sync/pacer.ts';
+import type { Log } from '../sync/publisher.ts';
 import { apiAddressesOf } from './api-address.ts';
 import { startControl } from './control.ts';
 import { describeServices, refusedOf } from './describe.ts';
 import { requireFit } from './fit.ts';
 import type { Agent, AgentOptions } from './options.ts';
-import { SYSTEM_CLOCK } from './pacer.ts';
-import type { Log } from './publisher.ts';
 import { siteOf } from './site.ts';
 
 /** The kernel routes as ever; in a lab a rule leads to the node's pods. */

@@ -13,9 +13,9 @@ import {
 import { requireSocketPath } from '../agent/admin.ts';
 import type { Agent, AgentOptions } from '../agent/options.ts';
 import type { ProxyKind } from '../agent/proxy.ts';
-import type { Log } from '../agent/publisher.ts';
 import type { GatewayOptions } from '../gateway/agent.ts';
 import type { Finding } from '../node/preflight.ts';
+import type { Log } from '../sync/publisher.ts';
 import {
   arenaOf,
   collectRanges,

@@ -1,5 +1,5 @@
 // Whether the nodes behind load balancers are well: asked over HTTP, once a second each.
-import type { Clock } from '../agent/pacer.ts';
+import type { Clock } from '../sync/pacer.ts';
 
 const INTERVAL_MS = 1000;
 /** So many failures in a row take a node out; one success brings it back. */

@@ -1,8 +1,8 @@
 import type { ImageChange } from '../../datapath/image/image.ts';
 import type { NftGeneration } from '../../datapath/io/netlink.ts';
 import type { PolicySurvivors } from '../../datapath/policy/reader.ts';
-import type { ImageSink, Log } from '../agent/publisher.ts';
 import type { Part } from '../node/reconcile.ts';
+import type { ImageSink, Log } from '../sync/publisher.ts';
 import { applyNft, readClients, readReference, readTable } from './nft.ts';
 import { diffTables, type ObservedTable } from './observed.ts';
 import { Ruleset, TABLE } from './ruleset.ts';

@@ -1,11 +1,12 @@
 // A whole cluster as a node's control plane sees it: Nodes, Services, endpoints and NetworkPolicies, through the tables and the
 // publisher of an agent, to an image of which a world of the pipeline sends its packets.
-import { Publisher } from '../../../control/agent/publisher.ts';
+
 import { PORT_RANGES } from '../../../control/compile/node-entry.ts';
 import type { EndpointSlice, Service } from '../../../control/kube/kinds.ts';
 import { readService } from '../../../control/model/service.ts';
 import { readSlice } from '../../../control/model/slice.ts';
 import { Tables } from '../../../control/model/tables.ts';
+import { Publisher } from '../../../control/sync/publisher.ts';
 import type { ImageWriter } from '../../../datapath/image/writer.ts';
 import { formatAddress, parseAddress } from '../../../datapath/wire/address.ts';
 import { WORLD } from '../core/world.ts';

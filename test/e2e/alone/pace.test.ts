@@ -13,7 +13,7 @@ interface Row {
   max: number;
 }
 
-/** Between two images, at least: control/agent/publisher.ts. */
+/** Between two images, at least: control/sync/publisher.ts. */
 const PUBLISH_MS = 20;
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-pace-'));
 after(() => rmSync(folder, { recursive: true }));

@@ -1,4 +1,4 @@
-import type { Clock } from '../../../../control/agent/pacer.ts';
+import type { Clock } from '../../../../control/sync/pacer.ts';
 
 /** Time that passes when a test says so. */
 export class FakeClock implements Clock {

@@ -1,4 +1,4 @@
-import type { ImageSink, Log } from '../../../../control/agent/publisher.ts';
+import type { ImageSink, Log } from '../../../../control/sync/publisher.ts';
 import type { KubetunError } from '../../../../datapath/error.ts';
 import type { ImageChange } from '../../../../datapath/image/image.ts';
 import type { PolicyChange } from '../../../../datapath/policy/policy.ts';

@@ -7,11 +7,11 @@ import {
   type Fault,
   HealthMonitor,
 } from '../../../../control/agent/health-monitor.ts';
-import { Publisher } from '../../../../control/agent/publisher.ts';
 import { readNode } from '../../../../control/model/node.ts';
 import { readService } from '../../../../control/model/service.ts';
 import { readSlice } from '../../../../control/model/slice.ts';
 import { Tables } from '../../../../control/model/tables.ts';
+import { Publisher } from '../../../../control/sync/publisher.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
 import { RANGES } from '../compile/world.ts';
 import { type EndpointSpec, node, service, slice } from '../model/objects.ts';

@@ -1,13 +1,13 @@
 // Policies that take long to compile: other work goes on meanwhile, and nothing half done is published.
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
-import type { Clock } from '../../../../control/agent/pacer.ts';
-import { Publisher } from '../../../../control/agent/publisher.ts';
 import { readNetworkPolicy } from '../../../../control/model/network-policy.ts';
 import { readNode } from '../../../../control/model/node.ts';
 import { readPolicyPod } from '../../../../control/model/pod.ts';
 import { readService } from '../../../../control/model/service.ts';
 import { Tables } from '../../../../control/model/tables.ts';
+import type { Clock } from '../../../../control/sync/pacer.ts';
+import { Publisher } from '../../../../control/sync/publisher.ts';
 import { formatAddress } from '../../../../datapath/wire/address.ts';
 import { RANGES } from '../compile/world.ts';
 import { node, service } from '../model/objects.ts';

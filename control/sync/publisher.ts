@@ -3,13 +3,13 @@ import type { ImageChange } from '../../datapath/image/image.ts';
 import type { PolicyChange } from '../../datapath/policy/policy.ts';
 import type { PolicySurvivors } from '../../datapath/policy/reader.ts';
 import type { Steps } from '../../datapath/steps.ts';
+import type { Progress } from '../agent/health-answer.ts';
 import { Compiler, type Refusal } from '../compile/compiler.ts';
 import { IdAllocator, type IdUsage } from '../compile/ids.ts';
 import type { NodeRanges } from '../compile/node-entry.ts';
 import type { PolicyChanges } from '../model/policy-tables.ts';
 import type { Changes, Tables } from '../model/tables.ts';
 import { PolicyCompiler } from '../policy/compiler.ts';
-import type { Progress } from './health-answer.ts';
 import { type Clock, Pacer } from './pacer.ts';
 import { SlicedWork } from './sliced-work.ts';
 

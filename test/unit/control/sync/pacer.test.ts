@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Pacer } from '../../../../control/agent/pacer.ts';
-import { FakeClock } from './fake-clock.ts';
+import { Pacer } from '../../../../control/sync/pacer.ts';
+import { FakeClock } from '../agent/fake-clock.ts';
 
 function setUp() {
   const clock = new FakeClock();

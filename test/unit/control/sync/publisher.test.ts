@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
-import { Publisher } from '../../../../control/agent/publisher.ts';
 import { readNetworkPolicy } from '../../../../control/model/network-policy.ts';
 import { readNode } from '../../../../control/model/node.ts';
 import { readPolicyPod } from '../../../../control/model/pod.ts';
 import { readService } from '../../../../control/model/service.ts';
 import { Tables } from '../../../../control/model/tables.ts';
+import { Publisher } from '../../../../control/sync/publisher.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
+import { FakeClock } from '../agent/fake-clock.ts';
+import { FakeSink, fakeLog } from '../agent/fake-sink.ts';
 import { RANGES } from '../compile/world.ts';
 import { node, service } from '../model/objects.ts';
-import { FakeClock } from './fake-clock.ts';
-import { FakeSink, fakeLog } from './fake-sink.ts';
 
 let clock: FakeClock;
 let tables: Tables;
