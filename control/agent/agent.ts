@@ -7,6 +7,13 @@ import { requestTrace } from '../../datapath/observe/trace.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/policy/reader.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
+import { LoopProbe, openProbeSocket } from '../health/loop-probe.ts';
+import {
+  checkImage,
+  checkWorker,
+  type HealthCheck,
+  type HealthMonitor,
+} from '../health/monitor.ts';
 import { connectKube } from '../kube/client.ts';
 import type { Tables } from '../model/tables.ts';
 import { readCapturedRoutes, readUplink } from '../node/apply.ts';
@@ -25,8 +32,6 @@ import { apiAddressesOf } from './api-address.ts';
 import { startControl } from './control.ts';
 import { describeServices, refusedOf } from './describe.ts';
 import { doubtsAbout, requireFit } from './fit.ts';
-import { checkImage, checkWorker, type HealthCheck, type HealthMonitor } from './health-monitor.ts';
-import { LoopProbe, openProbeSocket } from './loop-probe.ts';
 import type { Agent, AgentOptions } from './options.ts';
 import { podRangesOf, siteOf } from './site.ts';
 import { type PodRanges, Steerer } from './steer.ts';

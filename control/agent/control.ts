@@ -2,6 +2,8 @@
 // asks is told.
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
+import { HealthServers, NODE_HEALTH_PORT } from '../health/health.ts';
+import { checkSteering, checkTables, type HealthCheck, HealthMonitor } from '../health/monitor.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { Tables } from '../model/tables.ts';
 import { readLocalAddresses } from '../node/apply.ts';
@@ -11,8 +13,6 @@ import { SYSTEM_CLOCK } from '../sync/pacer.ts';
 import { type ImageSink, type Log, Publisher, type PublisherOptions } from '../sync/publisher.ts';
 import { RefusalEvents } from '../sync/refusal-events.ts';
 import { type AdminRoutes, closeAdmin, serveAdmin } from './admin.ts';
-import { HealthServers, NODE_HEALTH_PORT } from './health.ts';
-import { checkSteering, checkTables, type HealthCheck, HealthMonitor } from './health-monitor.ts';
 import { keepLease } from './lease.ts';
 import type { AgentOptions } from './options.ts';
 import { OwnAddress } from './own-address.ts';

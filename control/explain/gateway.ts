@@ -1,11 +1,11 @@
 // The gateway of a cluster as its objects tell of it: who is outside under which address, and what its datapath would be.
 import type { Arena } from '../../datapath/arena/arena.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
-import { NODE_HEALTH_PORT } from '../agent/health.ts';
 import { Balancers, healthPortOf } from '../gateway/balancers.ts';
 import type { HealthTarget } from '../gateway/health.ts';
 import { gatewayNode, gatewayRanges } from '../gateway/place.ts';
 import { type BackendRow, readBackend, readBalancer } from '../gateway/rows.ts';
+import { NODE_HEALTH_PORT } from '../health/health.ts';
 import { objectKey } from '../model/parse.ts';
 import type { ServiceRow } from '../model/rows.ts';
 import { readSlice } from '../model/slice.ts';

@@ -1,7 +1,7 @@
 // Load balancers and the nodes behind them, as the same tables that a node's Services are compiled from: a backend is
 // an endpoint of a slice.
 import { formatAddress } from '../../datapath/wire/address.ts';
-import { NODE_HEALTH_PORT } from '../agent/health.ts';
+import { NODE_HEALTH_PORT } from '../health/health.ts';
 import type { EndpointRow, ServicePortRow, ServiceRow, SliceRow } from '../model/rows.ts';
 import type { Tables } from '../model/tables.ts';
 import type { HealthTarget } from './health.ts';

@@ -1,22 +1,18 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { HealthServers } from '../../../../control/agent/health.ts';
-import {
-  checkTables,
-  type Fault,
-  HealthMonitor,
-} from '../../../../control/agent/health-monitor.ts';
+import { HealthServers } from '../../../../control/health/health.ts';
+import { checkTables, type Fault, HealthMonitor } from '../../../../control/health/monitor.ts';
 import { readNode } from '../../../../control/model/node.ts';
 import { readService } from '../../../../control/model/service.ts';
 import { readSlice } from '../../../../control/model/slice.ts';
 import { Tables } from '../../../../control/model/tables.ts';
 import { Publisher } from '../../../../control/sync/publisher.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
+import { FakeClock } from '../agent/fake-clock.ts';
+import { FakeSink, fakeLog } from '../agent/fake-sink.ts';
 import { RANGES } from '../compile/world.ts';
 import { type EndpointSpec, node, service, slice } from '../model/objects.ts';
-import { FakeClock } from './fake-clock.ts';
-import { FakeSink, fakeLog } from './fake-sink.ts';
 
 const HOST = '127.0.0.1';
 /** Nobody listens there: it is taken when a test needs it. */

@@ -10,7 +10,7 @@ import {
 } from '../../datapath/arena/layout.ts';
 import { parseAddress } from '../../datapath/wire/address.ts';
 import type { Clock } from '../sync/pacer.ts';
-import type { HealthCheck } from './health-monitor.ts';
+import type { HealthCheck } from './monitor.ts';
 
 const PROBE_MS = 1000;
 /** One that was not answered is followed by others sooner: a full queue may have lost it. */

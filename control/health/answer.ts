@@ -1,6 +1,6 @@
 // What a node says of its own health and of its Services'. Pure. Source: k8s pkg/proxy/healthcheck.
 import type { Tables } from '../model/tables.ts';
-import { dated, type UnhealthyPart } from './health-monitor.ts';
+import { dated, type UnhealthyPart } from './monitor.ts';
 
 export interface HealthAnswer {
   status: 200 | 503;

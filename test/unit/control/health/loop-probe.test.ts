@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { LoopProbe } from '../../../../control/agent/loop-probe.ts';
+import { LoopProbe } from '../../../../control/health/loop-probe.ts';
 import { H_PROBE_ADDRESS, H_PROBE_KEY } from '../../../../datapath/arena/layout.ts';
 import { formatAddress } from '../../../../datapath/wire/address.ts';
 import { createTestDatapath, NODE } from '../../../support/datapath.ts';
 import { udp4 } from '../../../support/packets.ts';
-import { FakeClock } from './fake-clock.ts';
+import { FakeClock } from '../agent/fake-clock.ts';
 
 /** A probe over a real datapath; `road` is what lies between them. */
 function world(road: { isOpen: boolean; error?: string; address?: string }) {

@@ -5,8 +5,8 @@ import type { Tables } from '../model/tables.ts';
 import { guardRequests } from '../serve/guard.ts';
 import type { Clock } from '../sync/pacer.ts';
 import type { Log, Publisher } from '../sync/publisher.ts';
-import { answerNode, answerService, type HealthAnswer } from './health-answer.ts';
-import type { HealthMonitor } from './health-monitor.ts';
+import { answerNode, answerService, type HealthAnswer } from './answer.ts';
+import type { HealthMonitor } from './monitor.ts';
 
 /** Where kube-proxy answers as well. */
 export const NODE_HEALTH_PORT = 10_256;

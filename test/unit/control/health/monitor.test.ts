@@ -6,9 +6,9 @@ import {
   checkWorker,
   type Fault,
   HealthMonitor,
-} from '../../../../control/agent/health-monitor.ts';
-import { FakeClock } from './fake-clock.ts';
-import { fakeLog } from './fake-sink.ts';
+} from '../../../../control/health/monitor.ts';
+import { FakeClock } from '../agent/fake-clock.ts';
+import { fakeLog } from '../agent/fake-sink.ts';
 
 test('remembers since when a part is unhealthy and says each change once', () => {
   const clock = new FakeClock(1000);
