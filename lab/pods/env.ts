@@ -1,8 +1,8 @@
 // The environment of a container.
 import type { Container, Pod } from '../../control/kube/kinds.ts';
+import { WaitReason } from './container/wait-reason.ts';
 import { type Given, readField, readResource } from './downward.ts';
 import type { SourceRef, Sources } from './sources.ts';
-import { WaitReason } from './wait-reason.ts';
 
 type Variable = NonNullable<Container['env']>[number];
 type EnvFrom = NonNullable<Container['envFrom']>[number];

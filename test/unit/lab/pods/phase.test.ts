@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RestartPolicy } from '../../../../lab/pods/container-context.ts';
+import type { RestartPolicy } from '../../../../lab/pods/container/context.ts';
 import { type PodContainers, phaseOf } from '../../../../lab/pods/phase.ts';
 import type { ContainerState, State, Terminated } from '../../../../lab/pods/status.ts';
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import type { Container } from '../../../../control/kube/kinds.ts';
+import type { Container } from '../../../../../control/kube/kinds.ts';
 import {
   withCapabilities,
   withCapabilitiesOf,
   withDefaults,
-} from '../../../../lab/pods/capabilities.ts';
+} from '../../../../../lab/pods/container/capabilities.ts';
 
 type Context = NonNullable<Container['securityContext']>;
 const of = (securityContext: Context) => withCapabilities({ name: 'a', securityContext }, ['x']);

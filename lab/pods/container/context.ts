@@ -1,8 +1,8 @@
 // What a container needs of its pod.
-import type { Container, Pod } from '../../control/kube/kinds.ts';
-import type { ProcessId } from '../host/process.ts';
-import type { Dialer } from './action/network.ts';
-import type { Clock } from './clock.ts';
+import type { Container, Pod } from '../../../control/kube/kinds.ts';
+import type { ProcessId } from '../../host/process.ts';
+import type { Dialer } from '../action/network.ts';
+import type { Clock } from '../clock.ts';
 
 export interface ContainerContext {
   /** In messages: `web_default(uid)`. */

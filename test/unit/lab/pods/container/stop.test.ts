@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Stop, stopContainer } from '../../../../lab/pods/stop.ts';
-import { TestClock } from '../../../support/clock.ts';
+import { type Stop, stopContainer } from '../../../../../lab/pods/container/stop.ts';
+import { TestClock } from '../../../../support/clock.ts';
 
 /** A process that ends so many ms after a signal, or never, and its hook; `log` has what happened when. */
 function world({

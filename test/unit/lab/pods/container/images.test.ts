@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { resolveProgram } from '../../../../lab/pods/images.ts';
+import { resolveProgram } from '../../../../../lab/pods/container/images.ts';
 
 const ROOT = '/srv/project';
 

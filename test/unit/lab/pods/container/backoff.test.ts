@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Backoff } from '../../../../lab/pods/backoff.ts';
+import { Backoff } from '../../../../../lab/pods/container/backoff.ts';
 
 test('the first restart comes at once, each one after later, up to five minutes', () => {
   const backoff = new Backoff();

@@ -1,18 +1,18 @@
 // How a container of a pod comes to run: what it is given, and its log.
-import type { Container, Pod } from '../../control/kube/kinds.ts';
-import type { ProcessId } from '../host/process.ts';
-import { logName } from '../logs/files.ts';
+import type { Container, Pod } from '../../../control/kube/kinds.ts';
+import type { ProcessId } from '../../host/process.ts';
+import { logName } from '../../logs/files.ts';
+import type { Given } from '../downward.ts';
+import { buildEnv, envSources, expand } from '../env.ts';
+import type { PodContext } from '../pod.ts';
+import { startContainer } from '../sandbox.ts';
+import { serviceEnv } from '../service-env.ts';
+import { fetchSources } from '../sources.ts';
+import type { Surroundings } from '../surroundings.ts';
+import { mountsOf } from '../volumes/mounts.ts';
+import { volumesFolder } from '../volumes/volumes.ts';
 import { withCapabilities } from './capabilities.ts';
-import type { Launched } from './container-context.ts';
-import type { Given } from './downward.ts';
-import { buildEnv, envSources, expand } from './env.ts';
-import type { PodContext } from './pod.ts';
-import { startContainer } from './sandbox.ts';
-import { serviceEnv } from './service-env.ts';
-import { fetchSources } from './sources.ts';
-import type { Surroundings } from './surroundings.ts';
-import { mountsOf } from './volumes/mounts.ts';
-import { volumesFolder } from './volumes/volumes.ts';
+import type { Launched } from './context.ts';
 
 /** What a launch needs of its pod. */
 export interface LaunchPad {

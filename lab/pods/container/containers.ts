@@ -1,11 +1,11 @@
 // All containers of a pod: made, taken over and ended together.
-import type { Container, Pod } from '../../control/kube/kinds.ts';
-import type { ProcessId } from '../host/process.ts';
+import type { Container, Pod } from '../../../control/kube/kinds.ts';
+import type { ProcessId } from '../../host/process.ts';
+import type { PodContainers } from '../phase.ts';
+import type { PodRecord } from '../records.ts';
 import { ContainerRunner } from './container.ts';
-import type { ContainerContext, RestartPolicy } from './container-context.ts';
+import type { ContainerContext, RestartPolicy } from './context.ts';
 import { isOver, isSidecar, nextToStart, policyOf } from './order.ts';
-import type { PodContainers } from './phase.ts';
-import type { PodRecord } from './records.ts';
 
 /** Seconds that a pod has to end if it says nothing. */
 const GRACE_S_DEFAULT = 30;

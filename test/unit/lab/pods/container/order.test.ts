@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isOver, nextToStart, policyOf, type Startable } from '../../../../lab/pods/order.ts';
+import {
+  isOver,
+  nextToStart,
+  policyOf,
+  type Startable,
+} from '../../../../../lab/pods/container/order.ts';
 
 function container(name: string, change: Partial<Startable> = {}): Startable {
   return { spec: { name }, begun: false, started: false, result: null, ...change };

@@ -1,5 +1,5 @@
-import { type ProcessId, signal } from '../host/process.ts';
-import type { Clock } from './clock.ts';
+import { type ProcessId, signal } from '../../host/process.ts';
+import type { Clock } from '../clock.ts';
 
 export interface Stop {
   process: ProcessId;

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Container } from '../../../../control/kube/kinds.ts';
-import { ContainerRunner } from '../../../../lab/pods/container.ts';
+import type { Container } from '../../../../../control/kube/kinds.ts';
+import { ContainerRunner } from '../../../../../lab/pods/container/container.ts';
 import type {
   ContainerContext,
   EarlierStatus,
   RestartPolicy,
-} from '../../../../lab/pods/container-context.ts';
-import { WaitReason } from '../../../../lab/pods/wait-reason.ts';
-import { TestClock } from '../../../support/clock.ts';
+} from '../../../../../lab/pods/container/context.ts';
+import { WaitReason } from '../../../../../lab/pods/container/wait-reason.ts';
+import { TestClock } from '../../../../support/clock.ts';
 
 /** Nobody has this id, so that nobody is sent a signal. */
 const PROCESS = { pid: 2 ** 30, start: 1 };

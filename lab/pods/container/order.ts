@@ -1,6 +1,6 @@
 // The order in which the containers of a pod start. pkg/kubelet/kuberuntime: computeInitContainerActions.
-import type { Container } from '../../control/kube/kinds.ts';
-import type { RestartPolicy } from './container-context.ts';
+import type { Container } from '../../../control/kube/kinds.ts';
+import type { RestartPolicy } from './context.ts';
 
 /** What matters of a container. */
 export interface Startable {

@@ -1,16 +1,16 @@
 // One container of a pod: started, probed, started again, ended.
-import type { Container } from '../../control/kube/kinds.ts';
-import { isAlive, type ProcessId } from '../host/process.ts';
-import { type Action, runAction } from './action/action.ts';
-import type { ActionResult } from './action/network.ts';
+import type { Container } from '../../../control/kube/kinds.ts';
+import { isAlive, type ProcessId } from '../../host/process.ts';
+import { type Action, runAction } from '../action/action.ts';
+import type { ActionResult } from '../action/network.ts';
+import { declaredPorts, untilListening } from '../listening.ts';
+import { ContainerProbes } from '../probe/probes.ts';
+import type { ContainerState, State, Terminated } from '../status.ts';
+import { timestamp } from '../status.ts';
 import { Backoff } from './backoff.ts';
-import type { ContainerContext, EarlierStatus, RestartPolicy } from './container-context.ts';
+import type { ContainerContext, EarlierStatus, RestartPolicy } from './context.ts';
 import { END_UNKNOWN, type Ending, endingOf } from './exit.ts';
 import { resolveProgram } from './images.ts';
-import { declaredPorts, untilListening } from './listening.ts';
-import { ContainerProbes } from './probe/probes.ts';
-import type { ContainerState, State, Terminated } from './status.ts';
-import { timestamp } from './status.ts';
 import { stopContainer } from './stop.ts';
 import { WaitReason } from './wait-reason.ts';
 

@@ -1,6 +1,6 @@
 // Capabilities of a container: what may go into its bounding set.
 import { readFileSync } from 'node:fs';
-import type { Container } from '../../control/kube/kinds.ts';
+import type { Container } from '../../../control/kube/kinds.ts';
 import { WaitReason } from './wait-reason.ts';
 
 /** By number (include/uapi/linux/capability.h). */
