@@ -16,7 +16,7 @@ import { isAlive } from '../host/process.ts';
 import { isReady } from '../life/wait.ts';
 import { checkPlan } from '../plan/apply.ts';
 import { planLab } from '../plan/plan.ts';
-import { checkCables } from '../pods/cables.ts';
+import { checkCables } from '../pods/sandbox/cables.ts';
 import { supervisorLogPath } from '../state/paths.ts';
 import { type LabRecord, requireLab } from '../state/record.ts';
 import { isAgentRunning } from '../supervisor/agents.ts';

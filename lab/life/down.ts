@@ -11,7 +11,7 @@ import {
   processesInNamespaces,
   processesWithVariable,
 } from '../host/process.ts';
-import { removeAllPods } from '../pods/cleanup.ts';
+import { removeAllPods } from '../pods/sandbox/cleanup.ts';
 import { lockLab } from '../state/lock.ts';
 import { LAB_VARIABLE } from '../state/names.ts';
 import { holdsLab, labNames, RECORD_NAME, SUPERVISOR_ENTRY } from '../state/paths.ts';

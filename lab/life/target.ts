@@ -1,7 +1,7 @@
 // What a command line means by a TARGET: a node, the cloud, the internet, or a pod.
 import { stateDir } from '../../control/cli/options.ts';
 import { KubetunError } from '../../datapath/error.ts';
-import { findPod } from '../pods/find.ts';
+import { findPod } from '../pods/sandbox/find.ts';
 import { namespaceOf, namespacePath } from '../state/names.ts';
 import type { LabRecord } from '../state/record.ts';
 

@@ -6,12 +6,12 @@ import { type Informer, startInformer } from '../../control/kube/informer.ts';
 import type { KubeKind, Pod, Service } from '../../control/kube/kinds.ts';
 import { recordSkip } from '../../control/kube/skip-event.ts';
 import { isAlive } from '../host/process.ts';
-import { PodAddresses } from './addresses.ts';
-import { removePod } from './cleanup.ts';
 import { CLOCK } from './clock.ts';
 import { EventRecorder } from './events.ts';
 import { type PodContext, type PodNode, PodRun } from './pod.ts';
-import { type PodRecord, readPodRecords } from './records.ts';
+import { PodAddresses } from './sandbox/addresses.ts';
+import { removePod } from './sandbox/cleanup.ts';
+import { type PodRecord, readPodRecords } from './sandbox/records.ts';
 import type { ServiceRow } from './service-env.ts';
 
 export interface PodRunnerOptions {

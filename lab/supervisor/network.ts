@@ -2,8 +2,8 @@
 import type { Logger } from 'pino';
 import { mendPlan } from '../plan/apply.ts';
 import { planLab } from '../plan/plan.ts';
-import { mendCables } from '../pods/cables.ts';
 import { CLOCK } from '../pods/clock.ts';
+import { mendCables } from '../pods/sandbox/cables.ts';
 import { readRecord } from '../state/record.ts';
 
 const LOOK_MS = 5000;

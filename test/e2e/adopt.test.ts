@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import type { ServiceDescription } from '../../control/agent/describe.ts';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import { isAlive } from '../../lab/host/process.ts';
-import { findPod } from '../../lab/pods/find.ts';
+import { findPod } from '../../lab/pods/sandbox/find.ts';
 import { agentLogPath } from '../../lab/state/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';

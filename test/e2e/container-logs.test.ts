@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import type { Pod } from '../../control/kube/kinds.ts';
 import { isAlive, type ProcessId } from '../../lab/host/process.ts';
-import { readPodRecord } from '../../lab/pods/records.ts';
+import { readPodRecord } from '../../lab/pods/sandbox/records.ts';
 import { kubeconfigPath } from '../../lab/state/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import { assertGone, startKubetun, startLab, type TestLab, until } from '../support/lab.ts';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { checkPlan } from '../../lab/plan/apply.ts';
 import { planLab } from '../../lab/plan/plan.ts';
-import { checkCables } from '../../lab/pods/cables.ts';
+import { checkCables } from '../../lab/pods/sandbox/cables.ts';
 import { podLink } from '../../lab/state/names.ts';
 import { requireLab } from '../../lab/state/record.ts';
 import { assertGone, clientPod, serverPod, startLab, type TestLab, until } from '../support/lab.ts';

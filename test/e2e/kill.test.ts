@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { CLOUD } from '../../control/cli/options.ts';
 import { isAlive, type ProcessId } from '../../lab/host/process.ts';
-import { readPodRecord } from '../../lab/pods/records.ts';
+import { readPodRecord } from '../../lab/pods/sandbox/records.ts';
 import { supervisorLogPath } from '../../lab/state/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { identify, isAlive } from '../../lab/host/process.ts';
-import { findPod } from '../../lab/pods/find.ts';
+import { findPod } from '../../lab/pods/sandbox/find.ts';
 import { PROJECT_ROOT } from '../../lab/state/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';

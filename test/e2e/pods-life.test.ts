@@ -6,7 +6,7 @@ import type { Container, Pod } from '../../control/kube/kinds.ts';
 import { isAlive } from '../../lab/host/process.ts';
 import { filePath, logFolder, logName, runsOf } from '../../lab/logs/files.ts';
 import { Decoder } from '../../lab/logs/format.ts';
-import { readPodRecord } from '../../lab/pods/records.ts';
+import { readPodRecord } from '../../lab/pods/sandbox/records.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import { kubetun, serviceObject, startLab, type TestLab, until } from '../support/lab.ts';
 

@@ -2,7 +2,7 @@
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
 import type { ProcessId } from '../../host/process.ts';
 import type { PodContainers } from '../phase.ts';
-import type { PodRecord } from '../records.ts';
+import type { PodRecord } from '../sandbox/records.ts';
 import { ContainerRunner } from './container.ts';
 import type { ContainerContext, RestartPolicy } from './context.ts';
 import { isOver, isSidecar, nextToStart, policyOf } from './order.ts';

@@ -5,7 +5,7 @@ import { logName } from '../../logs/files.ts';
 import type { Given } from '../downward.ts';
 import { buildEnv, envSources, expand } from '../env.ts';
 import type { PodContext } from '../pod.ts';
-import { startContainer } from '../sandbox.ts';
+import { startContainer } from '../sandbox/sandbox.ts';
 import { serviceEnv } from '../service-env.ts';
 import { fetchSources } from '../sources.ts';
 import type { Surroundings } from '../surroundings.ts';

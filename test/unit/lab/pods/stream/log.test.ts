@@ -9,7 +9,7 @@ import { after, beforeEach, test } from 'node:test';
 import { identify } from '../../../../../lab/host/process.ts';
 import { filePath, type LogRun, logName, pipePath } from '../../../../../lab/logs/files.ts';
 import { encodeEntries, formatTime } from '../../../../../lab/logs/format.ts';
-import { writePodRecord } from '../../../../../lab/pods/records.ts';
+import { writePodRecord } from '../../../../../lab/pods/sandbox/records.ts';
 import { followLog, streamLog } from '../../../../../lab/pods/stream/log.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-log-'));

@@ -3,17 +3,17 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { makeFolder } from '../../control/serve/folder.ts';
-import { KubetunError } from '../../datapath/error.ts';
-import { identify, type ProcessId } from '../host/process.ts';
-import { openLog } from '../logs/open.ts';
-import { namespacePath } from '../state/names.ts';
-import { withDefaults } from './container/capabilities.ts';
-import type { Mount } from './volumes/mounts.ts';
+import { makeFolder } from '../../../control/serve/folder.ts';
+import { KubetunError } from '../../../datapath/error.ts';
+import { identify, type ProcessId } from '../../host/process.ts';
+import { openLog } from '../../logs/open.ts';
+import { namespacePath } from '../../state/names.ts';
+import { withDefaults } from '../container/capabilities.ts';
+import type { Mount } from '../volumes/mounts.ts';
 
 const CHILD_MS_MAX = 10_000;
 const POLL_MS = 5;
-const ROOT_SCRIPT = new URL('./container/root.sh', import.meta.url).pathname;
+const ROOT_SCRIPT = new URL('../container/root.sh', import.meta.url).pathname;
 
 /** What the root of a pod's process is made of. */
 export interface RootFiles {

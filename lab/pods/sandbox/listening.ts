@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { Container } from '../../control/kube/kinds.ts';
+import type { Container } from '../../../control/kube/kinds.ts';
 
 const LISTEN = '0A';
 const POLL_MS = 10;

@@ -1,10 +1,10 @@
 // The cables of a lab's pods, compared with the records of pods. Filters on them are the agent's to hold.
 import { existsSync } from 'node:fs';
-import { stateDir } from '../../control/cli/options.ts';
-import { TABLE_PODS } from '../../control/node/rule.ts';
-import { ipJsonBatch } from '../host/ip.ts';
-import { namespaceOf, namespacePath, podLink } from '../state/names.ts';
-import type { LabRecord } from '../state/record.ts';
+import { stateDir } from '../../../control/cli/options.ts';
+import { TABLE_PODS } from '../../../control/node/rule.ts';
+import { ipJsonBatch } from '../../host/ip.ts';
+import { namespaceOf, namespacePath, podLink } from '../../state/names.ts';
+import type { LabRecord } from '../../state/record.ts';
 import { DUMMY, layCable, type PodNetwork, raiseCable } from './network.ts';
 import { readPodRecords } from './records.ts';
 

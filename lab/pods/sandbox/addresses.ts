@@ -1,5 +1,5 @@
-import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
-import { sizeOf } from '../topology/topology.ts';
+import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
+import { sizeOf } from '../../topology/topology.ts';
 
 /** Pod addresses of one node. What was given back longest ago is given first, so that old flows have ended by then. */
 export class PodAddresses {

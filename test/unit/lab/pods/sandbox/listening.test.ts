@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
-import { declaredPorts, listeningPorts } from '../../../../lab/pods/listening.ts';
+import { declaredPorts, listeningPorts } from '../../../../../lab/pods/sandbox/listening.ts';
 
 test('a port counts as listening as long as somebody listens on it', async () => {
   const server = createServer();

@@ -1,8 +1,8 @@
 // What runs of a pod, on disk: whoever comes later finds its processes by it.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ProcessId } from '../host/process.ts';
-import { writeAtomic } from '../state/record.ts';
+import type { ProcessId } from '../../host/process.ts';
+import { writeAtomic } from '../../state/record.ts';
 
 export interface PodRecord {
   namespace: string;

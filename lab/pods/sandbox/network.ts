@@ -1,14 +1,14 @@
 // A pod's cable to its node, and the route to it.
 import { existsSync } from 'node:fs';
-import { filterLines } from '../../control/node/cables.ts';
-import { TABLE_PODS } from '../../control/node/rule.ts';
-import { KubetunError } from '../../datapath/error.ts';
-import { ipBatch, tcBatch } from '../host/ip.ts';
-import { namespaceLink } from '../host/namespaces.ts';
-import { endProcesses, processesInNamespaces } from '../host/process.ts';
-import { writeSysctls } from '../host/sysctl.ts';
-import { namespacePath } from '../state/names.ts';
-import { POD_GATEWAY, SPOOFED_LINK } from '../topology/topology.ts';
+import { filterLines } from '../../../control/node/cables.ts';
+import { TABLE_PODS } from '../../../control/node/rule.ts';
+import { KubetunError } from '../../../datapath/error.ts';
+import { ipBatch, tcBatch } from '../../host/ip.ts';
+import { namespaceLink } from '../../host/namespaces.ts';
+import { endProcesses, processesInNamespaces } from '../../host/process.ts';
+import { writeSysctls } from '../../host/sysctl.ts';
+import { namespacePath } from '../../state/names.ts';
+import { POD_GATEWAY, SPOOFED_LINK } from '../../topology/topology.ts';
 
 export interface PodNetwork {
   netns: string;

@@ -1,4 +1,4 @@
-import { isAlive } from '../host/process.ts';
+import { isAlive } from '../../host/process.ts';
 import { readPodRecord } from './records.ts';
 
 export interface FoundPod {

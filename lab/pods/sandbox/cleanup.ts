@@ -1,8 +1,8 @@
-import { endProcesses, type ProcessId } from '../host/process.ts';
-import { removeLogs } from '../logs/files.ts';
+import { endProcesses, type ProcessId } from '../../host/process.ts';
+import { removeLogs } from '../../logs/files.ts';
+import { removeVolumes } from '../volumes/volumes.ts';
 import { clearPodNetwork } from './network.ts';
 import { type PodRecord, readPodRecords, removePodRecord } from './records.ts';
-import { removeVolumes } from './volumes/volumes.ts';
 
 /** Ends every pod that has a record, with its network. Safe to repeat. */
 export async function removeAllPods(stateDir: string): Promise<void> {

@@ -1,5 +1,5 @@
 import { readdirSync, readlinkSync } from 'node:fs';
-import { identify, isAlive, type ProcessId, signal } from '../host/process.ts';
+import { identify, isAlive, type ProcessId, signal } from '../../host/process.ts';
 
 /**
  * Kills what ended containers have left in their pod: processes of its PID namespace that are in the mount

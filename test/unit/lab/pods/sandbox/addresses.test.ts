@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PodAddresses } from '../../../../lab/pods/addresses.ts';
+import { PodAddresses } from '../../../../../lab/pods/sandbox/addresses.ts';
 
 function takeAll(addresses: PodAddresses): string[] {
   const taken: string[] = [];

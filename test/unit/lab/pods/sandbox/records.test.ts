@@ -3,15 +3,15 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { identify } from '../../../../lab/host/process.ts';
-import { findPod } from '../../../../lab/pods/find.ts';
+import { identify } from '../../../../../lab/host/process.ts';
+import { findPod } from '../../../../../lab/pods/sandbox/find.ts';
 import {
   type PodRecord,
   readPodRecord,
   readPodRecords,
   removePodRecord,
   writePodRecord,
-} from '../../../../lab/pods/records.ts';
+} from '../../../../../lab/pods/sandbox/records.ts';
 
 let stateDir: string;
 beforeEach(() => {
