@@ -12,8 +12,8 @@ import { KubeStatusError } from '../../control/kube/error.ts';
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 import { isAlive, type ProcessId } from '../../lab/host/process.ts';
 import { execInside } from '../../lab/pods/action/exec.ts';
+import { volumesFolder } from '../../lab/pods/given/volumes.ts';
 import { readPodRecord } from '../../lab/pods/sandbox/records.ts';
-import { volumesFolder } from '../../lab/pods/volumes/volumes.ts';
 import { PROJECT_ROOT } from '../../lab/state/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import {

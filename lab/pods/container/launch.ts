@@ -2,15 +2,15 @@
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
 import type { ProcessId } from '../../host/process.ts';
 import { logName } from '../../logs/files.ts';
-import type { Given } from '../downward.ts';
-import { buildEnv, envSources, expand } from '../env.ts';
+import type { Given } from '../given/downward.ts';
+import { buildEnv, envSources, expand } from '../given/env.ts';
+import { mountsOf } from '../given/mounts.ts';
+import { serviceEnv } from '../given/service-env.ts';
+import { fetchSources } from '../given/sources.ts';
+import type { Surroundings } from '../given/surroundings.ts';
+import { volumesFolder } from '../given/volumes.ts';
 import type { PodContext } from '../pod.ts';
 import { startContainer } from '../sandbox/sandbox.ts';
-import { serviceEnv } from '../service-env.ts';
-import { fetchSources } from '../sources.ts';
-import type { Surroundings } from '../surroundings.ts';
-import { mountsOf } from '../volumes/mounts.ts';
-import { volumesFolder } from '../volumes/volumes.ts';
 import { withCapabilities } from './capabilities.ts';
 import type { Launched } from './context.ts';
 

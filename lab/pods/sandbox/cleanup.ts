@@ -1,6 +1,6 @@
 import { endProcesses, type ProcessId } from '../../host/process.ts';
 import { removeLogs } from '../../logs/files.ts';
-import { removeVolumes } from '../volumes/volumes.ts';
+import { removeVolumes } from '../given/volumes.ts';
 import { clearPodNetwork } from './network.ts';
 import { type PodRecord, readPodRecords, removePodRecord } from './records.ts';
 

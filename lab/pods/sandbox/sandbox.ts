@@ -9,7 +9,7 @@ import { identify, type ProcessId } from '../../host/process.ts';
 import { openLog } from '../../logs/open.ts';
 import { namespacePath } from '../../state/names.ts';
 import { withDefaults } from '../container/capabilities.ts';
-import type { Mount } from '../volumes/mounts.ts';
+import type { Mount } from '../given/mounts.ts';
 
 const CHILD_MS_MAX = 10_000;
 const POLL_MS = 5;

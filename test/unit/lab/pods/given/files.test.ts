@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Pod } from '../../../../../control/kube/kinds.ts';
-import type { SourceRef } from '../../../../../lab/pods/sources.ts';
 import {
   MountError,
   type Volume,
   volumeFiles,
   volumeSources,
-} from '../../../../../lab/pods/volumes/files.ts';
+} from '../../../../../lab/pods/given/files.ts';
+import type { SourceRef } from '../../../../../lab/pods/given/sources.ts';
 
 const POD = {
   metadata: { name: 'web', labels: { app: 'web' } },

@@ -1,5 +1,5 @@
 // /etc/resolv.conf of a pod: pkg/kubelet/network/dns (SPEC 4).
-import type { Pod } from '../../control/kube/kinds.ts';
+import type { Pod } from '../../../control/kube/kinds.ts';
 
 interface Resolver {
   nameservers: string[];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Pod } from '../../../../control/kube/kinds.ts';
-import { readField, readResource } from '../../../../lab/pods/downward.ts';
+import type { Pod } from '../../../../../control/kube/kinds.ts';
+import { readField, readResource } from '../../../../../lab/pods/given/downward.ts';
 
 const GIVEN = { podIP: '10.244.2.5', hostIP: '172.18.0.12', hostname: 'web' };
 const LIMITED = {

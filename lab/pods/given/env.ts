@@ -1,6 +1,6 @@
 // The environment of a container.
-import type { Container, Pod } from '../../control/kube/kinds.ts';
-import { WaitReason } from './container/wait-reason.ts';
+import type { Container, Pod } from '../../../control/kube/kinds.ts';
+import { WaitReason } from '../container/wait-reason.ts';
 import { type Given, readField, readResource } from './downward.ts';
 import type { SourceRef, Sources } from './sources.ts';
 

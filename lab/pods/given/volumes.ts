@@ -4,9 +4,9 @@ import { dirname, join } from 'node:path';
 import type { KubeClient } from '../../../control/kube/client.ts';
 import type { Pod } from '../../../control/kube/kinds.ts';
 import { makeFolder } from '../../../control/serve/folder.ts';
-import type { Given } from '../downward.ts';
-import { fetchSources } from '../sources.ts';
+import type { Given } from './downward.ts';
 import { MountError, type Volume, volumeFiles, volumeSources } from './files.ts';
+import { fetchSources } from './sources.ts';
 
 /** Where the volumes of a pod are. */
 export function volumesFolder(stateDir: string, uid: string): string {

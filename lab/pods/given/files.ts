@@ -1,7 +1,7 @@
 // The files of a volume: pkg/volume/{configmap,secret,downwardapi,projected}.
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
-import { type Given, readField, readResource } from '../downward.ts';
-import type { SourceRef, Sources } from '../sources.ts';
+import { type Given, readField, readResource } from './downward.ts';
+import type { SourceRef, Sources } from './sources.ts';
 
 export type Volume = NonNullable<NonNullable<Pod['spec']>['volumes']>[number];
 type Projected = NonNullable<Volume['projected']>;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Container, Pod } from '../../../../control/kube/kinds.ts';
-import { buildEnv, envSources, expand } from '../../../../lab/pods/env.ts';
-import type { SourceRef } from '../../../../lab/pods/sources.ts';
+import type { Container, Pod } from '../../../../../control/kube/kinds.ts';
+import { buildEnv, envSources, expand } from '../../../../../lab/pods/given/env.ts';
+import type { SourceRef } from '../../../../../lab/pods/given/sources.ts';
 
 const POD = {
   metadata: { name: 'web', namespace: 'shop', uid: 'u-1', labels: { tier: 'front' } },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type ServiceRow, serviceEnv } from '../../../../lab/pods/service-env.ts';
+import { type ServiceRow, serviceEnv } from '../../../../../lab/pods/given/service-env.ts';
 
 function service(namespace: string, name: string, clusterIP: string, change = {}): ServiceRow {
   return {

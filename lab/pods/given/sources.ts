@@ -1,6 +1,6 @@
 // ConfigMaps and Secrets that pods take their environment and their files from.
-import type { KubeClient } from '../../control/kube/client.ts';
-import { isNotFound } from '../../control/kube/error.ts';
+import type { KubeClient } from '../../../control/kube/client.ts';
+import { isNotFound } from '../../../control/kube/error.ts';
 
 export interface SourceRef {
   kind: 'ConfigMap' | 'Secret';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Pod } from '../../../../control/kube/kinds.ts';
-import { resolverText } from '../../../../lab/pods/resolver.ts';
-import { surroundingsOf } from '../../../../lab/pods/surroundings.ts';
+import type { Pod } from '../../../../../control/kube/kinds.ts';
+import { resolverText } from '../../../../../lab/pods/given/resolver.ts';
+import { surroundingsOf } from '../../../../../lab/pods/given/surroundings.ts';
 
 type Spec = Partial<NonNullable<Pod['spec']>>;
 

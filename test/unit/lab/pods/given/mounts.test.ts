@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { Container } from '../../../../../control/kube/kinds.ts';
-import { mountsOf } from '../../../../../lab/pods/volumes/mounts.ts';
+import { mountsOf } from '../../../../../lab/pods/given/mounts.ts';
 
 const VOLUMES = [
   { name: 'data', emptyDir: {} },
