@@ -11,19 +11,19 @@ import type { Clock } from './clock.ts';
 import { ContainerSet, graceOf, restartPolicyOf } from './container/containers.ts';
 import type { ContainerContext } from './container/context.ts';
 import { launchContainer } from './container/launch.ts';
-import type { EventRecorder } from './events.ts';
 import type { Given } from './given/downward.ts';
 import { MountError } from './given/files.ts';
 import type { ServiceRow } from './given/service-env.ts';
 import { type Surroundings, surroundingsOf } from './given/surroundings.ts';
 import { makeVolumes, removeVolumes, volumesFolder } from './given/volumes.ts';
-import { phaseOf } from './phase.ts';
-import { StatusReporter } from './reporter.ts';
 import { makePodNetwork, removePodNetwork } from './sandbox/network.ts';
 import { type PodRecord, removePodRecord, writePodRecord } from './sandbox/records.ts';
 import { startSandbox } from './sandbox/sandbox.ts';
 import { endStrays } from './sandbox/strays.ts';
-import { buildStatus, type PodState, timestamp } from './status.ts';
+import type { EventRecorder } from './status/events.ts';
+import { phaseOf } from './status/phase.ts';
+import { StatusReporter } from './status/reporter.ts';
+import { buildStatus, type PodState, timestamp } from './status/status.ts';
 
 export interface PodNode {
   name: string;

@@ -7,12 +7,12 @@ import type { KubeKind, Pod, Service } from '../../control/kube/kinds.ts';
 import { recordSkip } from '../../control/kube/skip-event.ts';
 import { isAlive } from '../host/process.ts';
 import { CLOCK } from './clock.ts';
-import { EventRecorder } from './events.ts';
 import type { ServiceRow } from './given/service-env.ts';
 import { type PodContext, type PodNode, PodRun } from './pod.ts';
 import { PodAddresses } from './sandbox/addresses.ts';
 import { removePod } from './sandbox/cleanup.ts';
 import { type PodRecord, readPodRecords } from './sandbox/records.ts';
+import { EventRecorder } from './status/events.ts';
 
 export interface PodRunnerOptions {
   lab: string;

@@ -1,8 +1,8 @@
 // All containers of a pod: made, taken over and ended together.
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
 import type { ProcessId } from '../../host/process.ts';
-import type { PodContainers } from '../phase.ts';
 import type { PodRecord } from '../sandbox/records.ts';
+import type { PodContainers } from '../status/phase.ts';
 import { ContainerRunner } from './container.ts';
 import type { ContainerContext, RestartPolicy } from './context.ts';
 import { isOver, isSidecar, nextToStart, policyOf } from './order.ts';

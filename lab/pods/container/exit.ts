@@ -1,6 +1,6 @@
 // How a container ended, as its status says it.
 import { constants } from 'node:os';
-import type { Terminated } from '../status.ts';
+import type { Terminated } from '../status/status.ts';
 
 /** How it ended, without when. */
 export type Ending = Pick<Terminated, 'exitCode' | 'reason' | 'message'>;

@@ -1,5 +1,5 @@
 // The phase of a pod: pkg/kubelet, getPhase.
-import type { RestartPolicy } from './container/context.ts';
+import type { RestartPolicy } from '../container/context.ts';
 import type { ContainerState } from './status.ts';
 
 export type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
-import type { KubeClient } from '../../control/kube/client.ts';
-import { isNotFound, KubeStatusError } from '../../control/kube/error.ts';
-import type { Pod } from '../../control/kube/kinds.ts';
-import type { Clock } from './clock.ts';
+import type { KubeClient } from '../../../control/kube/client.ts';
+import { isNotFound, KubeStatusError } from '../../../control/kube/error.ts';
+import type { Pod } from '../../../control/kube/kinds.ts';
+import type { Clock } from '../clock.ts';
 
 const RETRY_MS = 1000;
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Logger } from 'pino';
-import type { KubeClient } from '../../../../control/kube/client.ts';
-import { KubeStatusError } from '../../../../control/kube/error.ts';
-import type { Pod } from '../../../../control/kube/kinds.ts';
-import { StatusReporter } from '../../../../lab/pods/reporter.ts';
-import { TestClock } from '../../../support/clock.ts';
+import type { KubeClient } from '../../../../../control/kube/client.ts';
+import { KubeStatusError } from '../../../../../control/kube/error.ts';
+import type { Pod } from '../../../../../control/kube/kinds.ts';
+import { StatusReporter } from '../../../../../lab/pods/status/reporter.ts';
+import { TestClock } from '../../../../support/clock.ts';
 
 const POD = { metadata: { namespace: 'shop', name: 'web', uid: 'u-1' } } as unknown as Pod;
 

@@ -1,5 +1,5 @@
 // The status of a pod as a kubelet reports it.
-import type { Pod } from '../../control/kube/kinds.ts';
+import type { Pod } from '../../../control/kube/kinds.ts';
 import { type Condition, conditionsOf } from './conditions.ts';
 import type { Phase, PodContainers } from './phase.ts';
 

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Logger } from 'pino';
-import type { KubeClient } from '../../../../control/kube/client.ts';
-import { KubeStatusError } from '../../../../control/kube/error.ts';
-import type { Pod } from '../../../../control/kube/kinds.ts';
-import { EventRecorder } from '../../../../lab/pods/events.ts';
-import { TestClock } from '../../../support/clock.ts';
+import type { KubeClient } from '../../../../../control/kube/client.ts';
+import { KubeStatusError } from '../../../../../control/kube/error.ts';
+import type { Pod } from '../../../../../control/kube/kinds.ts';
+import { EventRecorder } from '../../../../../lab/pods/status/events.ts';
+import { TestClock } from '../../../../support/clock.ts';
 
 interface Written {
   metadata: { name: string; namespace: string };

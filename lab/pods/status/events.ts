@@ -1,9 +1,9 @@
 // Events of pods, as a kubelet records them: client-go's tools/record, with its counting and its limits.
 import type { Logger } from 'pino';
-import type { KubeClient } from '../../control/kube/client.ts';
-import { isNotFound } from '../../control/kube/error.ts';
-import type { Pod } from '../../control/kube/kinds.ts';
-import type { Clock } from './clock.ts';
+import type { KubeClient } from '../../../control/kube/client.ts';
+import { isNotFound } from '../../../control/kube/error.ts';
+import type { Pod } from '../../../control/kube/kinds.ts';
+import type { Clock } from '../clock.ts';
 import { timestamp } from './status.ts';
 
 export interface PodEvent {

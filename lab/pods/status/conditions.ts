@@ -1,5 +1,5 @@
 // The conditions of a pod: pkg/kubelet/status/generate.go.
-import type { Pod } from '../../control/kube/kinds.ts';
+import type { Pod } from '../../../control/kube/kinds.ts';
 import type { Phase, PodContainers } from './phase.ts';
 import type { ContainerState } from './status.ts';
 

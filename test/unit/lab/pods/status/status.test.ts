@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Pod } from '../../../../control/kube/kinds.ts';
-import { buildStatus, type ContainerState, type PodState } from '../../../../lab/pods/status.ts';
+import type { Pod } from '../../../../../control/kube/kinds.ts';
+import {
+  buildStatus,
+  type ContainerState,
+  type PodState,
+} from '../../../../../lab/pods/status/status.ts';
 
 type Status = NonNullable<Pod['status']>;
 
