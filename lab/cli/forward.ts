@@ -6,7 +6,7 @@ import { KubetunError } from '../../datapath/error.ts';
 import { enterNamespace } from '../../datapath/io/netns.ts';
 import { requireRoot } from '../host/tools.ts';
 import { type Dial, resolveDial } from '../life/dial.ts';
-import { namespaceOf, namespacePath } from '../state/names.ts';
+import { namespaceOf, namespacePath } from '../places/names.ts';
 import { requireLab } from '../state/record.ts';
 
 const LOOPBACK = '127.0.0.1';

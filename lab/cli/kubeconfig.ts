@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import type { Command } from 'commander';
 import { labOf, labOption } from '../../control/cli/options.ts';
 import { KubetunError } from '../../datapath/error.ts';
-import { kubeconfigPath } from '../state/paths.ts';
+import { kubeconfigPath } from '../places/paths.ts';
 import { requireLab } from '../state/record.ts';
 
 export function register(lab: Command): void {

@@ -10,9 +10,9 @@ import {
 import { KubetunError } from '../../datapath/error.ts';
 import { readManifests } from '../life/manifest.ts';
 import { bringUp } from '../life/up.ts';
+import { kubeconfigPath } from '../places/paths.ts';
 import { planLab } from '../plan/plan.ts';
 import { formatPlan } from '../plan/step.ts';
-import { kubeconfigPath } from '../state/paths.ts';
 import { loadTopology } from '../topology/load.ts';
 import { defaultTopology, NODES_MAX, type Topology } from '../topology/topology.ts';
 

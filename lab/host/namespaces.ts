@@ -1,7 +1,7 @@
 // Which network namespaces belong to a lab.
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { NETNS_DIR, namespacePath } from '../state/names.ts';
-import { labNames } from '../state/paths.ts';
+import { NETNS_DIR, namespacePath } from '../places/names.ts';
+import { labNames } from '../places/paths.ts';
 
 /** Names of a lab's network namespaces, also of half a lab; those of a lab whose name is longer are not among them. */
 export function namespacesOfLab(lab: string): string[] {

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
 import { inNamespace } from '../../datapath/io/netns.ts';
-import { namespacePath } from '../state/names.ts';
+import { namespacePath } from '../places/names.ts';
 
 const ROOT = '/proc/sys/net';
 

@@ -11,10 +11,10 @@ import {
   processesInNamespaces,
   processesWithVariable,
 } from '../host/process.ts';
+import { LAB_VARIABLE } from '../places/names.ts';
+import { holdsLab, labNames, RECORD_NAME, SUPERVISOR_ENTRY } from '../places/paths.ts';
 import { removeAllPods } from '../pods/sandbox/cleanup.ts';
 import { lockLab } from '../state/lock.ts';
-import { LAB_VARIABLE } from '../state/names.ts';
-import { holdsLab, labNames, RECORD_NAME, SUPERVISOR_ENTRY } from '../state/paths.ts';
 import { readRecord } from '../state/record.ts';
 import { readAgent } from '../supervisor/agents.ts';
 

@@ -1,8 +1,8 @@
 // What a command line means by a TARGET: a node, the cloud, the internet, or a pod.
 import { stateDir } from '../../control/cli/options.ts';
 import { KubetunError } from '../../datapath/error.ts';
+import { namespaceOf, namespacePath } from '../places/names.ts';
 import { findPod } from '../pods/sandbox/find.ts';
-import { namespaceOf, namespacePath } from '../state/names.ts';
 import type { LabRecord } from '../state/record.ts';
 
 /** A place to run commands in: a network namespace, or the namespaces of a process in a pod. */

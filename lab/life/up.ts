@@ -11,11 +11,7 @@ import { KubetunError } from '../../datapath/error.ts';
 import { namespacesOfLab } from '../host/namespaces.ts';
 import { identify, isAlive, processesWithVariable } from '../host/process.ts';
 import { requireMachine } from '../host/tools.ts';
-import { applyPlan } from '../plan/apply.ts';
-import { planLab } from '../plan/plan.ts';
-import { lockLab } from '../state/lock.ts';
-import { lastWords } from '../state/log.ts';
-import { LAB_VARIABLE } from '../state/names.ts';
+import { LAB_VARIABLE } from '../places/names.ts';
 import {
   agentLogPath,
   holdsLab,
@@ -25,7 +21,11 @@ import {
   requireOwnPrefix,
   SUPERVISOR_ENTRY,
   supervisorLogPath,
-} from '../state/paths.ts';
+} from '../places/paths.ts';
+import { applyPlan } from '../plan/apply.ts';
+import { planLab } from '../plan/plan.ts';
+import { lockLab } from '../state/lock.ts';
+import { lastWords } from '../state/log.ts';
 import { type LabRecord, readRecord, writeRecord } from '../state/record.ts';
 import { updateRecord } from '../state/update.ts';
 import type { SupervisorMessage } from '../supervisor/main.ts';

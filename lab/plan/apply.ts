@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { formatRule, parseRule, type RuleJson } from '../../control/node/rule.ts';
 import { ipBatch, ipJsonBatch } from '../host/ip.ts';
 import { diffSysctls, writeSysctls } from '../host/sysctl.ts';
-import { namespacePath } from '../state/names.ts';
+import { namespacePath } from '../places/names.ts';
 import type { Expectation, NetworkStep, Step } from './step.ts';
 
 /** Applies every step in order. If one fails those before it are undone. Throws KubetunError KT_IP, KT_SYSCTL. */

@@ -5,7 +5,7 @@ import type { Container, Pod } from '../../control/kube/kinds.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { endProcesses, isAlive, type ProcessId } from '../host/process.ts';
 import { removeLogs } from '../logs/files.ts';
-import { namespacePath, podLink } from '../state/names.ts';
+import { namespacePath, podLink } from '../places/names.ts';
 import { dialInNamespace } from './action/dial.ts';
 import type { Clock } from './clock.ts';
 import { ContainerSet, graceOf, restartPolicyOf } from './container/containers.ts';

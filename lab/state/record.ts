@@ -4,8 +4,8 @@ import { dirname } from 'node:path';
 import { makeFolder } from '../../control/serve/folder.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import type { ProcessId } from '../host/process.ts';
+import { recordPath } from '../places/paths.ts';
 import type { Topology } from '../topology/topology.ts';
-import { recordPath } from './paths.ts';
 
 export interface LabRecord {
   lab: string;

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { KubetunError } from '../../datapath/error.ts';
 import { closeFile, lockFile, openFile } from '../../datapath/io/sys.ts';
-import { recordPath } from './paths.ts';
+import { recordPath } from '../places/paths.ts';
 import { type LabRecord, readRecord, writeRecord } from './record.ts';
 
 const LOCK_MS_MAX = 5000;

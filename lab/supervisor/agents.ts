@@ -23,10 +23,10 @@ import {
   type ProcessId,
   processesWithVariable,
 } from '../host/process.ts';
+import { LAB_VARIABLE, namespaceOf, namespacePath } from '../places/names.ts';
+import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../places/paths.ts';
 import { CLOCK } from '../pods/clock.ts';
 import { lastWords } from '../state/log.ts';
-import { LAB_VARIABLE, namespaceOf, namespacePath } from '../state/names.ts';
-import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../state/paths.ts';
 import { writeAtomic } from '../state/record.ts';
 import { SPOOFED_LINK, type Topology } from '../topology/topology.ts';
 import { Watchdog } from './watchdog.ts';

@@ -10,8 +10,8 @@ import { spawnApiServer } from '../../control/cluster/spawn.ts';
 import { NODE_PORT_MAX, NODE_PORT_MIN } from '../../control/compile/node-entry.ts';
 import { listenInNamespace } from '../../datapath/io/netns.ts';
 import { RestartDelay } from '../../datapath/restart.ts';
-import { namespaceOf, namespacePath } from '../state/names.ts';
-import { agentKubeconfigPath, kubeconfigPath, kubeletSocketPath } from '../state/paths.ts';
+import { namespaceOf, namespacePath } from '../places/names.ts';
+import { agentKubeconfigPath, kubeconfigPath, kubeletSocketPath } from '../places/paths.ts';
 import type { LabRecord } from '../state/record.ts';
 import { API_PORT, apiAddress, hostOf } from '../topology/topology.ts';
 

@@ -4,8 +4,8 @@ import { closeSync } from 'node:fs';
 import { join } from 'node:path';
 import { stateDir } from '../../control/cli/options.ts';
 import { openPipe } from '../logs/open.ts';
-import { namespaceOf, namespacePath } from '../state/names.ts';
-import { PROJECT_ROOT } from '../state/paths.ts';
+import { namespaceOf, namespacePath } from '../places/names.ts';
+import { PROJECT_ROOT } from '../places/paths.ts';
 import { keepProcess } from './keep.ts';
 
 export const INTERNET_HTTP_PORT = 80;

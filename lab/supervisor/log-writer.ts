@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { stateDir } from '../../control/cli/options.ts';
 import { makeFolder } from '../../control/serve/folder.ts';
 import { pipesFolder } from '../logs/files.ts';
-import { PROJECT_ROOT } from '../state/paths.ts';
+import { PROJECT_ROOT } from '../places/paths.ts';
 import { keepProcess } from './keep.ts';
 
 const ENTRY = 'lab/logs/main.ts';

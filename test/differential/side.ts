@@ -1,7 +1,7 @@
 // One lab of the two: the process that sends and captures in its places, and its connection tables.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { PROJECT_ROOT } from '../../lab/state/paths.ts';
+import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 
 export interface PlaceOptions {
   path: string;

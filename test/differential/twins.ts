@@ -11,7 +11,7 @@ import {
   namespacePath,
   podLink,
   podNamespace,
-} from '../../lab/state/names.ts';
+} from '../../lab/places/names.ts';
 import { kubetun, startLab, type TestLab, until } from '../support/lab.ts';
 import { NODES, objects, PLACES, PUBLIC, SERVICES } from './routes.ts';
 import { type PlaceOptions, Side } from './side.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { kubeconfigPath } from '../../lab/state/paths.ts';
+import { kubeconfigPath } from '../../lab/places/paths.ts';
 import { clientPod, startLab, type TestLab } from '../support/lab.ts';
 
 const NAME = 'e2e-auth';

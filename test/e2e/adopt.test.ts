@@ -6,8 +6,8 @@ import { after, before, describe, test } from 'node:test';
 import type { ServiceDescription } from '../../control/agent/describe.ts';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import { isAlive } from '../../lab/host/process.ts';
+import { agentLogPath } from '../../lab/places/paths.ts';
 import { findPod } from '../../lab/pods/sandbox/find.ts';
-import { agentLogPath } from '../../lab/state/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {

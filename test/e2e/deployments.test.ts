@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { kubeconfigPath } from '../../lab/state/paths.ts';
+import { kubeconfigPath } from '../../lab/places/paths.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import { clientPod, serviceObject, startLab, type TestLab, until } from '../support/lab.ts';
 import { findKubectls } from './kubectl/binaries.ts';

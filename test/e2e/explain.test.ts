@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import type { Explanation } from '../../control/explain/follow.ts';
-import { PROJECT_ROOT } from '../../lab/state/paths.ts';
+import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 import {
   clientCommand,
   clientPod,

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { namespaceOf } from '../../lab/state/names.ts';
+import { namespaceOf } from '../../lab/places/names.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {
   clientCommand,

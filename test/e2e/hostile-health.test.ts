@@ -19,7 +19,7 @@ import { askAgent } from '../../control/cli/admin-client.ts';
 import { ARENA_DIR, arenaOf, stateDir } from '../../control/cli/options.ts';
 import type { HealthReport } from '../../control/health/monitor.ts';
 import { isAlive } from '../../lab/host/process.ts';
-import { agentLogPath, supervisorLogPath } from '../../lab/state/paths.ts';
+import { agentLogPath, supervisorLogPath } from '../../lab/places/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import { INSPECTED, inWorker } from '../support/inspector.ts';

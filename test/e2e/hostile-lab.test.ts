@@ -11,10 +11,10 @@ import { connectKube } from '../../control/kube/client.ts';
 import { KubeStatusError } from '../../control/kube/error.ts';
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 import { isAlive, type ProcessId } from '../../lab/host/process.ts';
+import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 import { execInside } from '../../lab/pods/action/exec.ts';
 import { volumesFolder } from '../../lab/pods/given/volumes.ts';
 import { readPodRecord } from '../../lab/pods/sandbox/records.ts';
-import { PROJECT_ROOT } from '../../lab/state/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import {
   assertGone,

@@ -1,10 +1,10 @@
 // Attacks on what a lab makes of its network and no agent looks after: what has gone is made again, and said meanwhile.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { podLink } from '../../lab/places/names.ts';
 import { checkPlan } from '../../lab/plan/apply.ts';
 import { planLab } from '../../lab/plan/plan.ts';
 import { checkCables } from '../../lab/pods/sandbox/cables.ts';
-import { podLink } from '../../lab/state/names.ts';
 import { requireLab } from '../../lab/state/record.ts';
 import { assertGone, clientPod, serverPod, startLab, type TestLab, until } from '../support/lab.ts';
 

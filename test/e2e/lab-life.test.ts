@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { PROJECT_ROOT } from '../../lab/state/paths.ts';
+import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import {
   assertGone,

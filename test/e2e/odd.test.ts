@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/cli/admin-client.ts';
-import { PROJECT_ROOT } from '../../lab/state/paths.ts';
+import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {
   clientCommand,

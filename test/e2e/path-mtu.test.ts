@@ -8,8 +8,8 @@ import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { namespaceOf, podLink } from '../../lab/state/names.ts';
-import { PROJECT_ROOT } from '../../lab/state/paths.ts';
+import { namespaceOf, podLink } from '../../lab/places/names.ts';
+import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 import {
   clientCommand,
   clientPod,

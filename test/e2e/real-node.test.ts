@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Finding } from '../../control/node/preflight.ts';
-import { PROJECT_ROOT } from '../../lab/state/paths.ts';
+import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 import { until } from '../support/lab.ts';
 import {
   FAR_POD_ADDRESS,

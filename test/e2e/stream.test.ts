@@ -6,7 +6,7 @@ import { PassThrough } from 'node:stream';
 import { after, before, describe, test } from 'node:test';
 import { Exec, KubeConfig } from '@kubernetes/client-node';
 import { isAlive } from '../../lab/host/process.ts';
-import { kubeconfigPath } from '../../lab/state/paths.ts';
+import { kubeconfigPath } from '../../lab/places/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import { serverPod, startLab, type TestLab, until } from '../support/lab.ts';
 import { findKubectls } from './kubectl/binaries.ts';

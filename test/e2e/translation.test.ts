@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { namespaceOf, podLink } from '../../lab/state/names.ts';
+import { namespaceOf, podLink } from '../../lab/places/names.ts';
 import {
   clientPod,
   iperfPod,

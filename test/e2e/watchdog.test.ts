@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { isAlive } from '../../lab/host/process.ts';
-import { agentKubeconfigPath } from '../../lab/state/paths.ts';
+import { agentKubeconfigPath } from '../../lab/places/paths.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {
   assertGone,

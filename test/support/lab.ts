@@ -10,7 +10,7 @@ import { ARENA_DIR } from '../../control/cli/options.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 import type { CounterRow } from '../../datapath/observe/counters.ts';
 import { commandIn, resolvePlace } from '../../lab/life/target.ts';
-import { kubeconfigPath, PROJECT_ROOT } from '../../lab/state/paths.ts';
+import { kubeconfigPath, PROJECT_ROOT } from '../../lab/places/paths.ts';
 import { requireLab } from '../../lab/state/record.ts';
 
 export interface Outcome {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { PROJECT_ROOT } from '../../lab/state/paths.ts';
+import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 
 /** `kubetun trace` while it runs. */
 export interface Trace {

@@ -1,7 +1,7 @@
 // What a pod finds around it: its network, its name, and the files that tell of both.
 import { readFileSync } from 'node:fs';
 import type { Pod } from '../../../control/kube/kinds.ts';
-import { podNamespace } from '../../state/names.ts';
+import { podNamespace } from '../../places/names.ts';
 import { resolverText } from './resolver.ts';
 
 export interface Surroundings {

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { stateDir } from '../../../control/cli/options.ts';
 import { TABLE_PODS } from '../../../control/node/rule.ts';
 import { ipJsonBatch } from '../../host/ip.ts';
-import { namespaceOf, namespacePath, podLink } from '../../state/names.ts';
+import { namespaceOf, namespacePath, podLink } from '../../places/names.ts';
 import type { LabRecord } from '../../state/record.ts';
 import { DUMMY, layCable, type PodNetwork, raiseCable } from './network.ts';
 import { readPodRecords } from './records.ts';

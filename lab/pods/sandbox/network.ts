@@ -7,7 +7,7 @@ import { ipBatch, tcBatch } from '../../host/ip.ts';
 import { namespaceLink } from '../../host/namespaces.ts';
 import { endProcesses, processesInNamespaces } from '../../host/process.ts';
 import { writeSysctls } from '../../host/sysctl.ts';
-import { namespacePath } from '../../state/names.ts';
+import { namespacePath } from '../../places/names.ts';
 import { POD_GATEWAY, SPOOFED_LINK } from '../../topology/topology.ts';
 
 export interface PodNetwork {

@@ -7,7 +7,7 @@ import { makeFolder } from '../../../control/serve/folder.ts';
 import { KubetunError } from '../../../datapath/error.ts';
 import { identify, type ProcessId } from '../../host/process.ts';
 import { openLog } from '../../logs/open.ts';
-import { namespacePath } from '../../state/names.ts';
+import { namespacePath } from '../../places/names.ts';
 import { withDefaults } from '../container/capabilities.ts';
 import type { Mount } from '../given/mounts.ts';
 

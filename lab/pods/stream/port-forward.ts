@@ -2,7 +2,7 @@
 // goes wrong. k8s.io/apimachinery/pkg/util/portforward, k8s.io/client-go/tools/portforward.
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
-import { namespacePath } from '../../state/names.ts';
+import { namespacePath } from '../../places/names.ts';
 import { dialInNamespace } from '../action/dial.ts';
 import { readPodRecord } from '../sandbox/records.ts';
 import type { StreamRequest } from './request.ts';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { namespaceOf } from '../../../lab/state/names.ts';
+import { namespaceOf } from '../../../lab/places/names.ts';
 import { readAgent } from '../../../lab/supervisor/agents.ts';
 import {
   clientCommand,

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { kubeconfigPath } from '../../../lab/state/paths.ts';
+import { kubeconfigPath } from '../../../lab/places/paths.ts';
 import { startLab, type TestLab, until } from '../../support/lab.ts';
 import { type Binary, findKubectls } from './binaries.ts';
 import { Kubectl } from './kubectl.ts';

@@ -3,7 +3,7 @@
 // are two, so that an address which sends in one row and receives in another always goes by way of the node.
 import { ipBatch } from '../../../lab/host/ip.ts';
 import { writeSysctls } from '../../../lab/host/sysctl.ts';
-import { fabricLink, namespaceOf } from '../../../lab/state/names.ts';
+import { fabricLink, namespaceOf } from '../../../lab/places/names.ts';
 import type { Topology } from '../../../lab/topology/topology.ts';
 import { prefixOf } from '../../../lab/topology/topology.ts';
 

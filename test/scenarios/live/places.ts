@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { KubetunError } from '../../../datapath/error.ts';
-import { PROJECT_ROOT } from '../../../lab/state/paths.ts';
+import { PROJECT_ROOT } from '../../../lab/places/paths.ts';
 
 /** A packet that was delivered locally in a place. */
 export interface Delivery {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { stateDir } from '../../../control/cli/options.ts';
-import { PROJECT_ROOT, requireOwnPrefix } from '../../../lab/state/paths.ts';
+import { PROJECT_ROOT, requireOwnPrefix } from '../../../lab/places/paths.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-run-'));
 const before = process.env.KUBETUN_RUN_DIR;

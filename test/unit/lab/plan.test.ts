@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { requireLabName } from '../../../control/cli/options.ts';
 import { NODE_PORT_MAX, SNAT_PORT_MIN } from '../../../control/compile/node-entry.ts';
+import { fabricLink, podLink, podNamespace } from '../../../lab/places/names.ts';
 import { planLab } from '../../../lab/plan/plan.ts';
 import { formatPlan } from '../../../lab/plan/step.ts';
-import { fabricLink, podLink, podNamespace } from '../../../lab/state/names.ts';
 import { defaultTopology } from '../../../lab/topology/topology.ts';
 
 test('a plan names only namespaces of its lab, and prints as shell commands', () => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { PROJECT_ROOT } from '../../../lab/state/paths.ts';
+import { PROJECT_ROOT } from '../../../lab/places/paths.ts';
 
 const KUBETUN = join(PROJECT_ROOT, 'scripts/kubetun.ts');
 
