@@ -12,8 +12,8 @@ const DATAPATH_DOOR = [
   /^datapath\/(error|restart|steps)\.ts$/,
   /^datapath\/arena\//,
   /^datapath\/flow\/timeouts\.ts$/,
-  /^datapath\/nat\/image/,
-  /^datapath\/policy\/policy(-reader)?\.ts$/,
+  /^datapath\/image\/(image|reader|writer)\.ts$/,
+  /^datapath\/policy\/(policy|reader)\.ts$/,
   /^datapath\/observe\//,
   /^datapath\/worker\/engine\.ts$/,
   /^datapath\/io\/(sys|netns|tun|netlink)\.ts$/,
@@ -21,7 +21,7 @@ const DATAPATH_DOOR = [
 ];
 
 /** Hot folders: pure, so no Node module may be imported there. */
-const PURE = /^datapath\/(wire|flow|nat|policy|pipeline)\//;
+const PURE = /^datapath\/(wire|flow|image|services|policy|pipeline)\//;
 
 function refusal(from: string, to: string): string | null {
   if (PURE.test(from) && to.startsWith('node:')) return 'the hot path is pure: no Node modules';

@@ -1,5 +1,5 @@
 // The NAT image: the one contract between the control plane, which writes it, and the datapath, which reads it.
-// This file holds its vocabulary; image-layout.ts says where each word lies, image-writer.ts publishes.
+// This file holds its vocabulary; layout.ts says where each word lies, writer.ts publishes.
 
 import type { PolicyChange } from '../policy/policy.ts';
 

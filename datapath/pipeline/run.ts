@@ -1,12 +1,12 @@
 // A batch through the datapath. Read this file first: a packet's whole way is here, top to bottom.
 //
 //   touch      a likely side for every packet of the batch, in the cache          below
-//   express    the packet that nearly all are: checked and done in one place      express.ts
+//   fast path  the packet that nearly all are: checked and done in one place      fast-path.ts
 //   parse      any other: lengths and header checked once                         parse.ts
 //   find       the side whose key is the packet's tuple                           ../flow/table.ts
 //   track      hit: state, sequence numbers, age                                  track.ts, track-tcp.ts
 //   establish  miss: Service, endpoint, masquerade, source port                   establish.ts
-//   judge      NetworkPolicy: of a new flow, of an old one when policies change   judge.ts
+//   policy     NetworkPolicy: of a new flow, of an old one when policies change   policy-check.ts
 //   commit     both sides of the new flow into the table                          commit.ts
 //   translate  addresses, ports, checksums, TTL                                   translate.ts
 //   gateway    where each node has a public address: one to one, without a flow   gateway.ts

@@ -1,5 +1,5 @@
 // The policy part of the image: what the control plane makes of NetworkPolicies, pods and namespaces for the datapath.
-// This file holds its vocabulary; policy-layout.ts says where each word lies.
+// This file holds its vocabulary; layout.ts says where each word lies.
 //
 // A pod has a subject in each direction, which stands for the set of policies that select it, and a peer class, which
 // stands for the set of peers of rules that it belongs to. An address has a peer class by its longest prefix. Who may

@@ -76,7 +76,7 @@ const VICTIMS: Victim[] = [
     find: () => readRecord(NAME)?.supervisor ?? null,
     async kill({ pid }) {
       // The process may end at this moment, as another victim.
-      const worker = { pid, logPath: supervisorLogPath(NAME), script: 'apiserver/thread.ts' };
+      const worker = { pid, logPath: supervisorLogPath(NAME), script: 'cluster/thread.ts' };
       await inWorker(worker, DIE).catch(() => {});
     },
   },
