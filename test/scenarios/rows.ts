@@ -147,22 +147,22 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'health.node-port',
     'healthCheckNodePort: 200 with a ready local endpoint, else 503',
-    'unit/control/agent/health.test.ts: a Service is healthy on a node',
+    'unit/control/health/health.test.ts: a Service is healthy on a node',
   ),
   rule(
     'health.answer',
     'the body and the header X-Load-Balancing-Endpoint-Weight',
-    'unit/control/agent/health.test.ts: a Service is healthy on a node',
+    'unit/control/health/health.test.ts: a Service is healthy on a node',
   ),
   rule(
     'health.healthz',
     '/healthz: 503 if changes wait for over 60 s, or the Node is going',
-    'unit/control/agent/health.test.ts: the node is not healthy',
+    'unit/control/health/health.test.ts: the node is not healthy',
   ),
   rule(
     'health.livez',
     '/livez ignores the state of the Node',
-    'unit/control/agent/health.test.ts: livez does not look at the Node',
+    'unit/control/health/health.test.ts: livez does not look at the Node',
   ),
   rule(
     'allocate.no-node-ports',
