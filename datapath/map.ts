@@ -1,14 +1,16 @@
-// The one open-addressing map of the datapath's tables. It lies in a block of int32 words that describes itself, so
-// that a reader needs nothing but the block's offset:
+// The one open-addressing map of the datapath's tables. It lies in a block of int32 words that
+// describes itself, so that a reader needs nothing but the block's offset:
 //
 //   mask | seed | shift | entries | slot 0 | slot 1 | ...      a slot has 1 << shift words: key a, key b, values
 //
-// A slot whose key b is 0 is free, so b is never 0. The seed is secret: an author of Services or policies cannot choose
-// keys that share a slot. Both growth and the length of a search are bounded.
+// A slot whose key b is 0 is free, so b is never 0. The seed is secret: an author of Services or
+// policies cannot choose keys that share a slot. Both growth and the length of a search are
+// bounded.
 //
-// Two tables keep searches of their own. The flow table (flow/table.ts) holds tags in its index, so that a miss reads no
-// line: a general slot would cost the fast path a cache line per packet. Session affinity (services/affinity.ts) lets
-// entries die in place, which no search that ends at a free slot allows. Both hash with a seed.
+// Two tables keep searches of their own. The flow table (flow/table.ts) holds tags in its index, so
+// that a miss reads no line: a general slot would cost the fast path a cache line per packet.
+// Session affinity (services/affinity.ts) lets entries die in place, which no search that ends at a
+// free slot allows. Both hash with a seed.
 
 export const MAP_MASK = 0;
 export const MAP_SEED = 1;
@@ -18,12 +20,21 @@ export const MAP_HEADER_WORDS = 4;
 export const KEY_A = 0;
 export const KEY_B = 1;
 
-/** No entry lies further than this from where its search begins: the builder sees to it, the reader relies on it. */
+/**
+ * No entry lies further than this from where its search begins: the builder sees to it, the reader
+ * relies on it.
+ */
 export const MAP_PROBES_MAX = 64;
-/** Slots per entry, so that a search ends early; and how many times as many there are at most, however entries crowd. */
+/**
+ * Slots per entry, so that a search ends early; and how many times as many there are at most,
+ * however entries crowd.
+ */
 const SLOTS_PER_ENTRY = 2;
 const GROWTH_MAX = 8;
-/** Attempts to lay out all entries near their homes, each larger or with another seed, before an entry is refused. */
+/**
+ * Attempts to lay out all entries near their homes, each larger or with another seed, before an
+ * entry is refused.
+ */
 const REBUILDS_MAX = 16;
 const SLOTS_MIN = 16;
 
@@ -79,8 +90,9 @@ export class SeededMap {
   }
 
   /**
-   * Word offset of an entry, which is made if it is not there, with values of 0; the map may move, and offsets with it.
-   * NO_ENTRY, and nothing changed, if it cannot lie near its home without more growth than is allowed.
+   * Word offset of an entry, which is made if it is not there, with values of 0; the map may move,
+   * and offsets with it. NO_ENTRY, and nothing changed, if it cannot lie near its home without more
+   * growth than is allowed.
    */
   put(a: number, b: number): number {
     const known = this.find(a, b);
@@ -120,8 +132,8 @@ export class SeededMap {
   }
 
   /**
-   * All entries in a larger map, or, where that would be too large, under another seed; false if none of a bounded
-   * number of attempts has every entry near its home.
+   * All entries in a larger map, or, where that would be too large, under another seed; false if
+   * none of a bounded number of attempts has every entry near its home.
    *
    * @param larger it must grow.
    */

@@ -3,7 +3,10 @@ const MS_MAX = 5000;
 /** What served for so long has earned a quick restart. */
 const SERVED_WELL_MS = 10_000;
 
-/** Delays between the restarts of a thread or process: short at first, doubled while it keeps failing. */
+/**
+ * Delays between the restarts of a thread or process: short at first, doubled while it keeps
+ * failing.
+ */
 export class RestartDelay {
   #nextMs = MS_FIRST;
 

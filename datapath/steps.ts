@@ -3,7 +3,9 @@
 /** Work that may rest wherever it yields; its result comes at the end. */
 export type Steps<T> = Generator<void, T, void>;
 
-/** Elements that a loop may handle between two yields, where each costs well under a microsecond. */
+/**
+ * Elements that a loop may handle between two yields, where each costs well under a microsecond.
+ */
 export const STEP_ELEMENTS = 1024;
 
 /** Does all of it at once. */

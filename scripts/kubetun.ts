@@ -10,7 +10,10 @@ function commandWord(words: string[]): string | undefined {
   return words.find((word, i) => words[i - 1] !== '--lab' && Object.hasOwn(COMMANDS, word));
 }
 
-/** These change something: they go on when nobody reads what they say. The others only say something. */
+/**
+ * These change something: they go on when nobody reads what they say. The others only say
+ * something.
+ */
 const SILENT_COMMANDS = new Set(['lab', 'agent', 'bench']);
 
 /** A reader that closes the pipe, as `head` does, has seen enough: that is no failure. */

@@ -2,7 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 
-/** Each entry registers its own commands on the program; loaded only when that command is asked for. */
+/**
+ * Each entry registers its own commands on the program; loaded only when that command is asked for.
+ */
 export const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
   lab: () => import('../lab/cli/lab.ts'),
   agent: () => import('../control/cli/agent.ts'),

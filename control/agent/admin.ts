@@ -14,7 +14,10 @@ const MODE_OWNER_ONLY = 0o177;
 /** A socket's path fits in a sockaddr_un with its ending zero (unix(7)). */
 const SOCKET_PATH_BYTES_MAX = 107;
 
-/** Refuses a path that no socket can have, before anything is made for it. Throws KubetunError KT_ADMIN_SOCKET. */
+/**
+ * Refuses a path that no socket can have, before anything is made for it. Throws KubetunError
+ * KT_ADMIN_SOCKET.
+ */
 export function requireSocketPath(path: string): string {
   const bytes = Buffer.byteLength(path);
   if (bytes <= SOCKET_PATH_BYTES_MAX) return path;
@@ -26,8 +29,9 @@ export function requireSocketPath(path: string): string {
 }
 
 /**
- * Serves routes as HTTP on a unix socket that only its owner may open; a socket left by a killed process is
- * replaced. A route that throws is answered with 500. Throws KubetunError KT_ADMIN_SOCKET.
+ * Serves routes as HTTP on a unix socket that only its owner may open; a socket left by a killed
+ * process is replaced. A route that throws is answered with 500. Throws KubetunError
+ * KT_ADMIN_SOCKET.
  */
 export async function serveAdmin(path: string, routes: AdminRoutes, log: Log): Promise<Server> {
   const onFailure = (error: unknown, what: string) =>

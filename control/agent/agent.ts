@@ -1,4 +1,5 @@
-// The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one to the other.
+// The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one
+// to the other.
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { nodeTimeouts } from '../../datapath/flow/timeouts.ts';
 import { openNetworkEvents } from '../../datapath/io/netlink.ts';
@@ -37,8 +38,9 @@ import { podRangesOf, siteOf } from './site.ts';
 import { type PodRanges, Steerer } from './steer.ts';
 
 /**
- * Starts a node's agent: packets are forwarded when this resolves, tables follow once the API server has
- * answered. Throws KubetunError where the machine, the kubeconfig or a predecessor stands in the way.
+ * Starts a node's agent: packets are forwarded when this resolves, tables follow once the API
+ * server has answered. Throws KubetunError where the machine, the kubeconfig or a predecessor
+ * stands in the way.
  */
 export async function startAgent(options: AgentOptions, log: Log): Promise<Agent> {
   const facts = requireFit(options);
@@ -77,7 +79,8 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       ],
       ...{ events: openNetworkEvents(), clock: SYSTEM_CLOCK, log },
     });
-    // Where steering is narrow the node's own packets are none of the datapath's, and so no sign of it.
+    // Where steering is narrow the node's own packets are none of the datapath's, and so no sign of
+    // it.
     const probe = narrow ? null : startProbe(engine, () => steerer.probeAddress(), started);
     const control = await startControl({
       ...{ options, client, site, apiAddresses, reconciler, log },
@@ -120,7 +123,10 @@ export function startProbe(
   return probe.check;
 }
 
-/** Keeps rules and the routes to captured addresses in step with the image. What fails costs only those it is for. */
+/**
+ * Keeps rules and the routes to captured addresses in step with the image. What fails costs only
+ * those it is for.
+ */
 function routeAround(
   routes: CapturedRoutes,
   address: string,
@@ -167,7 +173,9 @@ export function devicesOf(engine: Engine): Part {
   };
 }
 
-/** Without its API server an agent would never hear that a Service which took that address has gone. */
+/**
+ * Without its API server an agent would never hear that a Service which took that address has gone.
+ */
 function freeRoutes(addresses: number[], tun: string, log: Log): void {
   const reserved = new Set(addresses.map(formatAddress));
   const taken = readCapturedRoutes().filter((address) => reserved.has(address));

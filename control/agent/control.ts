@@ -1,5 +1,5 @@
-// What every agent does, whatever translates: the cluster's objects in tables, changes of them to a sink, and whoever
-// asks is told.
+// What every agent does, whatever translates: the cluster's objects in tables, changes of them to a
+// sink, and whoever asks is told.
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import { HealthServers, NODE_HEALTH_PORT } from '../health/health.ts';
@@ -35,7 +35,9 @@ export interface ControlOptions {
   log: Log;
 }
 
-/** Starts it; tables follow once the API server has answered. Throws KubetunError KT_ADMIN_SOCKET. */
+/**
+ * Starts it; tables follow once the API server has answered. Throws KubetunError KT_ADMIN_SOCKET.
+ */
 export async function startControl(about: ControlOptions): Promise<{ stop(): void }> {
   const { options, client, site, sink, around, checks, reconciler, log } = about;
   const { node, lease, admin } = options;
@@ -99,7 +101,10 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
   }
 }
 
-/** Takes the node's addresses into the tables: what pods send there is no egress. Call it when they have changed. */
+/**
+ * Takes the node's addresses into the tables: what pods send there is no egress. Call it when they
+ * have changed.
+ */
 export function followAddresses(tables: Tables, publisher: Publisher): void {
   tables.putLocalAddresses(readLocalAddresses());
   if (!tables.clean) publisher.changed();

@@ -29,7 +29,9 @@ export interface ServiceDescription {
 /** What describes a node: its compiler, and what is not in force. */
 type Described = Pick<Publisher, 'compiler' | 'refusals'>;
 
-/** Everything that a node has in force, in the order of names; then Services of which nothing is. */
+/**
+ * Everything that a node has in force, in the order of names; then Services of which nothing is.
+ */
 export function describeServices(node: Described): ServiceDescription[] {
   const { compiler } = node;
   const refused = refusedOf(node, 'Service');

@@ -1,4 +1,5 @@
-// Before an agent runs on a node, and after: is the node fit, what makes it fit, and taking everything off again.
+// Before an agent runs on a node, and after: is the node fit, what makes it fit, and taking
+// everything off again.
 import { rmSync } from 'node:fs';
 import { openTun } from '../../datapath/io/tun.ts';
 import { removeTable } from '../nftables/nft.ts';
@@ -21,8 +22,8 @@ export function checkNode(options: AgentOptions): Finding[] {
 }
 
 /**
- * Mends what may be mended, refuses what then still stands in the way, and claims the node until the process ends.
- * Throws KubetunError.
+ * Mends what may be mended, refuses what then still stands in the way, and claims the node until
+ * the process ends. Throws KubetunError.
  */
 export function requireFit(options: AgentOptions): Facts {
   const aim = aimOf(options);
@@ -41,7 +42,10 @@ export function doubtsAbout(facts: Facts, options: AgentOptions): Finding[] {
   return judge(facts, aimOf(options)).filter(({ verdict }) => verdict === 'unknown');
 }
 
-/** Makes the device and what else needs a writable /proc/sys, so that the agent itself needs none. Throws KubetunError. */
+/**
+ * Makes the device and what else needs a writable /proc/sys, so that the agent itself needs none.
+ * Throws KubetunError.
+ */
 export function prepareNode(options: AgentOptions): void {
   requireFit(options);
   openTun(options.tun).close();
@@ -49,8 +53,9 @@ export function prepareNode(options: AgentOptions): void {
 }
 
 /**
- * Takes off the node what an agent put there: rules, routes, the device, the arena, the socket, the nftables table.
- * Throws KubetunError, KT_AGENT_ACTIVE among them: an agent that runs would put it all back.
+ * Takes off the node what an agent put there: rules, routes, the device, the arena, the socket, the
+ * nftables table. Throws KubetunError, KT_AGENT_ACTIVE among them: an agent that runs would put it
+ * all back.
  */
 export function cleanUpNode(options: AgentOptions): void {
   preflight(readFacts(options.arena), { ...aimOf(options), narrow: false });

@@ -1,4 +1,5 @@
-// A sign of life of a node, where no kubelet gives one: pkg/kubelet, component-helpers/apimachinery/lease.
+// A sign of life of a node, where no kubelet gives one: pkg/kubelet,
+// component-helpers/apimachinery/lease.
 import type { KubeClient } from '../kube/client.ts';
 import { isNotFound } from '../kube/error.ts';
 import type { Clock } from '../sync/pacer.ts';

@@ -9,7 +9,10 @@ export interface AgentOptions {
   kubeconfig: string | null;
   access: KubeAccess;
   tun: string;
-  /** A TUN device for packets of pods whose source is not the pod's; null where nothing redirects them. */
+  /**
+   * A TUN device for packets of pods whose source is not the pod's; null where nothing redirects
+   * them.
+   */
   spoofed: string | null;
   /** The device that leads to the other nodes; null for that of the default route. */
   uplink: string | null;
@@ -33,11 +36,16 @@ export interface AgentOptions {
   setSysctls: boolean;
   /** Renew the Lease of the node: there is no kubelet that does. */
   lease: boolean;
-  /** What translates: the userspace datapath, or the kernel by rules that are compiled from the same tables. */
+  /**
+   * What translates: the userspace datapath, or the kernel by rules that are compiled from the same
+   * tables.
+   */
   proxy: ProxyKind;
 }
 
 export interface Agent {
-  /** Ends everything but what keeps connections alive: the arena, the device and the steering stay. */
+  /**
+   * Ends everything but what keeps connections alive: the arena, the device and the steering stay.
+   */
   stop(): Promise<void>;
 }

@@ -1,5 +1,6 @@
-// Where an agent is: its node's address and devices, and the ranges of the cluster. What the command line does not
-// say is asked of the API server; what that said last stands in while it is away.
+// Where an agent is: its node's address and devices, and the ranges of the cluster. What the
+// command line does not say is asked of the API server; what that said last stands in while it is
+// away.
 import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { requirePrivateFolder } from '../../datapath/arena/folder.ts';
@@ -36,7 +37,10 @@ export function siteMemory({ arena }: { arena: string }): string {
   return `${arena}.site`;
 }
 
-/** What the command line says whole needs no question; a node of its own cluster must know what it is there. */
+/**
+ * What the command line says whole needs no question; a node of its own cluster must know what it
+ * is there.
+ */
 export async function siteOf(
   client: KubeClient,
   options: SiteOptions & { narrow: boolean; arena: string },
@@ -60,7 +64,8 @@ export async function siteOf(
  *
  * @param memory file that remembers the answer for a time without API server.
  *
- * Throws KubetunError KT_NODE_UNKNOWN, KT_NODE_ADDRESS, KT_POD_RANGE, KT_SERVICE_RANGE, and what the client throws.
+ * Throws KubetunError KT_NODE_UNKNOWN, KT_NODE_ADDRESS, KT_POD_RANGE, KT_SERVICE_RANGE, and what
+ * the client throws.
  */
 export async function findSite(
   client: KubeClient,
@@ -145,7 +150,10 @@ export function podRangesOf(ofNodes: Range4[], given: string[]): string[] {
   return joinRanges([...parseRanges(given), ...ofNodes]).map(formatRange);
 }
 
-/** The first IPv4 range of the ServiceCIDR called `kubernetes`, which the API server makes for its own range. */
+/**
+ * The first IPv4 range of the ServiceCIDR called `kubernetes`, which the API server makes for its
+ * own range.
+ */
 async function findServiceRange(client: KubeClient): Promise<string> {
   const next =
     'give it with --service-range, as --service-cluster-ip-range of the API server has it';

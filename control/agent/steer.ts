@@ -36,7 +36,10 @@ export interface SteererOptions {
   server: string;
 }
 
-/** Where the API server is; undefined for a Service's address, which only the datapath leads on, or a name. */
+/**
+ * Where the API server is; undefined for a Service's address, which only the datapath leads on, or
+ * a name.
+ */
 export function apiEndpoint(server: string, serviceRange: string): ApiEndpoint | undefined {
   const { hostname, port, protocol } = new URL(server);
   const address = parseAddress(hostname);
@@ -78,14 +81,19 @@ export class Steerer implements Part {
     return true;
   }
 
-  /** Services capture these ports of the node's address now, beside NodePorts. Throws as `mend` does. */
+  /**
+   * Services capture these ports of the node's address now, beside NodePorts. Throws as `mend`
+   * does.
+   */
   followOwnPorts(ownPorts: readonly PortRange[]): void {
     this.#ownPorts = ownPorts;
     this.#plan = this.#planNow();
     this.mend();
   }
 
-  /** What of it is not in force; empty if all is well. The device's MTU follows that of the uplink. */
+  /**
+   * What of it is not in force; empty if all is well. The device's MTU follows that of the uplink.
+   */
   missing(): string[] {
     const { tun, uplink, site } = this.#options;
     const observed = observeSteering(tun);
@@ -97,7 +105,10 @@ export class Steerer implements Part {
     return [...diffSteering(this.#plan, observed), ...missingAddress(site.address, observed.links)];
   }
 
-  /** An address that the node's own packets reach through the datapath, and that no pod has: the first of a range. */
+  /**
+   * An address that the node's own packets reach through the datapath, and that no pod has: the
+   * first of a range.
+   */
   probeAddress(): string {
     const range = this.#ranges.podRanges[0] ?? this.#options.site.serviceRange;
     return range.split('/')[0]!;

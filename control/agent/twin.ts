@@ -1,5 +1,5 @@
-// The agent of a node whose kernel translates: the tables and the compiler of every agent, and rules of nftables in the
-// datapath's place.
+// The agent of a node whose kernel translates: the tables and the compiler of every agent, and
+// rules of nftables in the datapath's place.
 import { openNetworkEvents, openNftGeneration } from '../../datapath/io/netlink.ts';
 import { connectKube } from '../kube/client.ts';
 import { requireNft } from '../nftables/nft.ts';
@@ -26,7 +26,10 @@ const TWIN_STEERING: SteeringPlan = {
 };
 const NOTHING = { allowed: 0, dropped: 0, audited: 0 };
 
-/** Starts it; what an agent before it put in force stays until the tables have synced. Throws KubetunError. */
+/**
+ * Starts it; what an agent before it put in force stays until the tables have synced. Throws
+ * KubetunError.
+ */
 export async function startTwin(options: AgentOptions, log: Log): Promise<Agent> {
   requireFit(options);
   requireNft();

@@ -69,7 +69,10 @@ export interface ResourceName {
   kind: string;
 }
 
-/** What a write to a disk without room fails with: the disk, the user's share of it, or a limit of file sizes is full. */
+/**
+ * What a write to a disk without room fails with: the disk, the user's share of it, or a limit of
+ * file sizes is full.
+ */
 const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
 /** A write that the journal did not take. */

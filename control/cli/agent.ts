@@ -239,7 +239,8 @@ function formatFindings(findings: Finding[]): string {
 async function serve(options: AgentOptions | GatewayOptions): Promise<void> {
   const { createLog } = await import('../log/log.ts');
   const log = createLog({ node: options.node, pid: process.pid });
-  // The process is only worth as much as all of it: its supervisor starts another one, and connections go on.
+  // The process is only worth as much as all of it: its supervisor starts another one, and
+  // connections go on.
   process.on('uncaughtException', (error, origin) => {
     log.fatal({ origin, error: String(error.stack ?? error) }, 'the agent ends');
     process.exit(1);

@@ -15,7 +15,9 @@ export function register(program: Command): void {
     .action((shell: string) => console.log(completionScript(program, shell === 'zsh')));
 }
 
-/** A script that completes subcommands and options; bash's own language, which zsh understands too. */
+/**
+ * A script that completes subcommands and options; bash's own language, which zsh understands too.
+ */
 export function completionScript(program: Command, zsh: boolean): string {
   const cases = collect(program, '').map(
     ({ path, words }) => `    '${path}') words='${words.join(' ')}' ;;`,

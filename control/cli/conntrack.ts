@@ -95,7 +95,10 @@ function countFlows(arena: string, options: ConntrackOptions): Promise<void> {
   });
 }
 
-/** Throws KubetunError KT_FILTER for a state that does not exist, or a Service that neither image nor flows know. */
+/**
+ * Throws KubetunError KT_FILTER for a state that does not exist, or a Service that neither image
+ * nor flows know.
+ */
 export function requireKnown(
   reader: Pick<ArenaReader, 'states' | 'services' | 'flows'>,
   { node, service, state }: Pick<ConntrackOptions, 'node' | 'service' | 'state'>,

@@ -1,7 +1,9 @@
 import { connectKube, type KubeClient } from '../kube/client.ts';
 import { kubeconfigOf, labFlag } from './options.ts';
 
-/** A person waits for the answer: shorter than the limit of an agent, which asks again by itself. */
+/**
+ * A person waits for the answer: shorter than the limit of an agent, which asks again by itself.
+ */
 const ANSWER_MS_MAX = 5000;
 
 /** The API server of a lab, for a command that asks it once. Throws KubetunError KT_KUBECONFIG. */

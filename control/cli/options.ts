@@ -6,7 +6,10 @@ import { KubetunError } from '../../datapath/error.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 import { PROXIES, type ProxyKind } from '../agent/proxy.ts';
 
-/** The gateway between a lab's nodes and its internet: no Node, but its datapath is looked at like one's. */
+/**
+ * The gateway between a lab's nodes and its internet: no Node, but its datapath is looked at like
+ * one's.
+ */
 export const CLOUD = 'cloud';
 
 const LAB_NAME = /^[a-z0-9][a-z0-9-]{0,11}$/;
@@ -53,7 +56,10 @@ export function labFlag(lab: string): string {
   return lab === 'lab' ? '' : ` --lab ${lab}`;
 }
 
-/** The name, if a lab may be called so: it begins the names of namespaces and files. Throws KubetunError KT_LAB_NAME. */
+/**
+ * The name, if a lab may be called so: it begins the names of namespaces and files. Throws
+ * KubetunError KT_LAB_NAME.
+ */
 export function requireLabName(lab: string): string {
   if (LAB_NAME.test(lab)) return lab;
   throw new KubetunError(
@@ -76,7 +82,10 @@ export function collectRanges(text: string, before: string[] | undefined): strin
   return [...(before ?? []), parseRangeOption(text)];
 }
 
-/** Where a lab keeps its state. Throws KubetunError KT_RUN_DIR: what lies there is removed with the lab. */
+/**
+ * Where a lab keeps its state. Throws KubetunError KT_RUN_DIR: what lies there is removed with the
+ * lab.
+ */
 export function stateDir(lab: string): string {
   const folder = process.env.KUBETUN_RUN_DIR ?? '/run/kubetun';
   if (isAbsolute(folder)) return join(folder, lab);
@@ -113,7 +122,10 @@ export function nodesOf(lab: string): string[] {
   return [...names.filter((name) => name !== CLOUD), ...names.filter((name) => name === CLOUD)];
 }
 
-/** Makes sure that a lab has this node, or any at all. Throws KubetunError KT_LAB_DOWN, KT_NODE_UNKNOWN. */
+/**
+ * Makes sure that a lab has this node, or any at all. Throws KubetunError KT_LAB_DOWN,
+ * KT_NODE_UNKNOWN.
+ */
 export function requireNode(lab: string, node: string | null): void {
   const nodes = nodesOf(lab);
   if (nodes.length === 0) {

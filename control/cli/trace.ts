@@ -72,7 +72,8 @@ async function trace(words: string[], options: Options, command: Command): Promi
   const { TraceReader } = await import('../../datapath/observe/trace.ts');
   const file = attachArenaFile(await datapathOf(lab, options.node));
   const look = () => askAgent(lab, options.node, '/trace');
-  // The agent that is asked writes; this process only reads. An agent that is away for a moment is asked again.
+  // The agent that is asked writes; this process only reads. An agent that is away for a moment is
+  // asked again.
   await look();
   process.stderr.write(
     `  tracing ${options.node}: ${words.join(' ') || 'every packet'} (Ctrl-C ends it)\n`,

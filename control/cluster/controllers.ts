@@ -19,7 +19,10 @@ import { Scheduler } from '../controllers/scheduler/controller.ts';
 import type { KubeObject } from '../kube/object.ts';
 import { later } from './later.ts';
 
-/** A controller, and the plural of the kind whose keys its queue holds; null where these are no objects' keys. */
+/**
+ * A controller, and the plural of the kind whose keys its queue holds; null where these are no
+ * objects' keys.
+ */
 type Row = [controller: { queue: WorkQueue; stop(): void }, kind: string | null];
 
 export interface Controllers {
@@ -70,7 +73,10 @@ export function startControllers(
   };
 }
 
-/** An event on each object that a controller cannot take, from now on; the others are worked off as before. */
+/**
+ * An event on each object that a controller cannot take, from now on; the others are worked off as
+ * before.
+ */
 function showSkips(cluster: Cluster, rows: Row[]): void {
   const { store } = cluster;
   const recorder = new EventRecorder(cluster, 'kubetun-controllers');

@@ -8,8 +8,8 @@ export function isPassing(error: unknown): boolean {
 }
 
 /**
- * Does something once the change that asks for it has been told to all: nobody may write while an event is told. What
- * fails is reported, as nobody waits for it, and tried again if that may help.
+ * Does something once the change that asks for it has been told to all: nobody may write while an
+ * event is told. What fails is reported, as nobody waits for it, and tried again if that may help.
  */
 export function later(task: () => void): void {
   queueMicrotask(() => {

@@ -1,4 +1,5 @@
-// What every namespace has: pkg/controller/serviceaccount, pkg/controller/certificates/rootcacertpublisher.
+// What every namespace has: pkg/controller/serviceaccount,
+// pkg/controller/certificates/rootcacertpublisher.
 
 import { ACCOUNT_DEFAULT } from '../apiserver/admit/admission.ts';
 import { servedAt } from '../apiserver/kinds.ts';
@@ -10,8 +11,8 @@ const ACCOUNT = { kind: servedAt('v1', 'serviceaccounts')!, name: ACCOUNT_DEFAUL
 const ROOT_CA = { kind: servedAt('v1', 'configmaps')!, name: 'kube-root-ca.crt' };
 
 /**
- * Keeps the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt` in every namespace that is not ending. Both
- * are there before the request after the one that made the namespace.
+ * Keeps the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt` in every namespace that
+ * is not ending. Both are there before the request after the one that made the namespace.
  *
  * @param ca certificate of the authority that signed the server's, in PEM.
  */

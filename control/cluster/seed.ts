@@ -9,10 +9,16 @@ const NAMESPACE = servedAt('v1', 'namespaces')!;
 const SERVICE = servedAt('v1', 'services')!;
 const SLICE = servedAt('discovery.k8s.io/v1', 'endpointslices')!;
 const ENDPOINTS = servedAt('v1', 'endpoints')!;
-/** The Service through which pods reach this server; its EndpointSlice and Endpoints have the same name. */
+/**
+ * The Service through which pods reach this server; its EndpointSlice and Endpoints have the same
+ * name.
+ */
 const OWN = { namespace: 'default', name: 'kubernetes' };
 
-/** Creates the namespaces that clients take for granted, and the Service `kubernetes`, which is kept from then on. */
+/**
+ * Creates the namespaces that clients take for granted, and the Service `kubernetes`, which is kept
+ * from then on.
+ */
 export function seedCluster(
   registry: Registry,
   serviceRange: string,

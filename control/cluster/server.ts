@@ -14,19 +14,24 @@ import { seedCluster } from './seed.ts';
 import { seedNamespaces } from './seed-namespace.ts';
 
 /**
- * An address to listen on, with `orAny` on another port if that one is taken; or a socket that listens already
- * (perhaps in another network namespace).
+ * An address to listen on, with `orAny` on another port if that one is taken; or a socket that
+ * listens already (perhaps in another network namespace).
  */
 export type ListenOn = { host: string; port: number; orAny?: boolean } | { fd: number };
 
 export interface ApiServerOptions extends AllocatorRanges {
-  /** Addresses for load balancers, such as 198.51.100.0/24; null or absent where nobody balances. */
+  /**
+   * Addresses for load balancers, such as 198.51.100.0/24; null or absent where nobody balances.
+   */
   publicRange?: string | null;
   /** File that keeps what it holds; null forgets it all at the end. */
   journal: string | null;
   /** There was such a file before: if it is missing, that is said. */
   journalExpected?: boolean;
-  /** Changes of a kind that a watch may be behind by before it must list again; thousands unless said otherwise. */
+  /**
+   * Changes of a kind that a watch may be behind by before it must list again; thousands unless
+   * said otherwise.
+   */
   eventsKept?: number;
   listen: ListenOn[];
   /** PEM. */

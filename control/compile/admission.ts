@@ -1,5 +1,5 @@
-// Which Services fit in the image together. Prices come from the rows, before anything is made of them, so that a Service
-// of any size is refused at a small cost. Pure but for what it remembers.
+// Which Services fit in the image together. Prices come from the rows, before anything is made of
+// them, so that a Service of any size is refused at a small cost. Pure but for what it remembers.
 import { PROTO_UDP, SERVICE_ID_MAX } from '../../datapath/image/image.ts';
 import type { ServiceRow, SliceRow } from '../model/rows.ts';
 
@@ -44,7 +44,8 @@ export class Admission {
   }
 
   /**
-   * Decides again: the older Services first, and of the others those that still fit. The keys whose fate has changed.
+   * Decides again: the older Services first, and of the others those that still fit. The keys whose
+   * fate has changed.
    *
    * @param wordsMax words of the image that Services may take.
    */

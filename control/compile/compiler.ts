@@ -44,9 +44,9 @@ interface CurrentService {
 const NO_SERVICE: CurrentService = { createdMs: 0, ports: [] };
 
 /**
- * Tables in, image changes out, for one node. It remembers what it has said, so that only what differs is said:
- * the changes add up to what a compile of everything gives, in whatever order things happened. Pure but for
- * that memory.
+ * Tables in, image changes out, for one node. It remembers what it has said, so that only what
+ * differs is said: the changes add up to what a compile of everything gives, in whatever order
+ * things happened. Pure but for that memory.
  */
 export class Compiler {
   readonly #nodeName: string;
@@ -82,7 +82,8 @@ export class Compiler {
   }
 
   /**
-   * What these changes of the tables change in the image, or null if nothing: the datapath is not told then.
+   * What these changes of the tables change in the image, or null if nothing: the datapath is not
+   * told then.
    *
    * @param generation the one that the next publish will have.
    */
@@ -133,7 +134,9 @@ export class Compiler {
     return [...refusals, ...takenAddresses(this.#frontends.conflicts())];
   }
 
-  /** Services that may come out otherwise than before: what changed, and what else that bears upon. */
+  /**
+   * Services that may come out otherwise than before: what changed, and what else that bears upon.
+   */
   #keysToCompile(tables: Tables, changes: Changes): Set<string> {
     const keys = new Set(changes.services);
     if (keys.has(API_SERVICE)) {

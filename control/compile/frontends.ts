@@ -26,12 +26,16 @@ export interface FrontendConflict {
 }
 
 /**
- * All claims to frontends, and who has which: addresses that the API allocated (ClusterIPs, NodePorts) before
- * those that somebody wrote into a Service, so that nobody takes another one's ClusterIP; then the older
- * Service; then the name. The outcome does not depend on the order of claims.
+ * All claims to frontends, and who has which: addresses that the API allocated (ClusterIPs,
+ * NodePorts) before those that somebody wrote into a Service, so that nobody takes another one's
+ * ClusterIP; then the older Service; then the name. The outcome does not depend on the order of
+ * claims.
  */
 export class FrontendBook {
-  /** Frontend -> claims, the winner first; a bare claim where there is only one, which is nearly always. */
+  /**
+   * Frontend -> claims, the winner first; a bare claim where there is only one, which is nearly
+   * always.
+   */
   readonly #claims = new Map<number, Claim | Claim[]>();
   /** Frontends touched since `takeChanges`, with the winner before. */
   readonly #touched = new Map<number, { frontend: PortFrontend; before: Claim | null }>();

@@ -12,9 +12,9 @@ export interface IdUsage {
 }
 
 /**
- * Numbers for Service ports: from 1 up, the same for as long as the Service port exists, also across a restart
- * of the agent, and given to another one only when no flow names it any more and the worker has left the image
- * in which it had it.
+ * Numbers for Service ports: from 1 up, the same for as long as the Service port exists, also
+ * across a restart of the agent, and given to another one only when no flow names it any more and
+ * the worker has left the image in which it had it.
  */
 export class IdAllocator {
   readonly #ids = new Map<string, number>();
@@ -33,17 +33,22 @@ export class IdAllocator {
       this.#survivors.set(name, id);
       this.#next = Math.max(this.#next, id + 1);
     }
-    // The newest Service may have gone shortly before the restart: then flows name ids that the image does not.
+    // The newest Service may have gone shortly before the restart: then flows name ids that the
+    // image does not.
     for (let id = this.#max; id >= this.#next; id--) {
       if (usage.flowsOf(id) > 0) this.#next = id + 1;
     }
-    // Ids below that nobody has may still be named by flows of Services that went before the restart.
+    // Ids below that nobody has may still be named by flows of Services that went before the
+    // restart.
     for (let id = 1; id < this.#next; id++) {
       if (!survivors.has(id)) this.#retired.push({ id, generation: 0 });
     }
   }
 
-  /** The id of a Service port, by its name and protocol; null if there are more Service ports than ids. */
+  /**
+   * The id of a Service port, by its name and protocol; null if there are more Service ports than
+   * ids.
+   */
   idOf(name: string, proto: number): number | null {
     const key = `${name}/${proto}`;
     const known = this.#ids.get(key);
@@ -64,7 +69,10 @@ export class IdAllocator {
     return id;
   }
 
-  /** Lets go of names that the arena knew and the cluster does not: once, when everything has been compiled. */
+  /**
+   * Lets go of names that the arena knew and the cluster does not: once, when everything has been
+   * compiled.
+   */
   retireSurvivors(): void {
     for (const id of this.#survivors.values()) this.#retired.push({ id, generation: 0 });
     this.#survivors.clear();

@@ -7,7 +7,9 @@ export interface NodeRanges {
   serviceRange: Range4;
   /** Beside them the Nodes' own podCIDRs count. */
   podRanges: Range4[];
-  /** A Node that claims other ranges is not believed: at a gateway it would shut the outside out. */
+  /**
+   * A Node that claims other ranges is not believed: at a gateway it would shut the outside out.
+   */
   podRangesFixed?: boolean;
   /** Inclusive, like the NodePorts. */
   snatPortMin: number;
@@ -19,8 +21,8 @@ export interface NodeRanges {
 }
 
 /**
- * Masquerade takes its ports here, and the node's own sockets stay below. The last port is left out because a
- * routing rule cannot name it: the kernel refuses ranges that end at 65535.
+ * Masquerade takes its ports here, and the node's own sockets stay below. The last port is left out
+ * because a routing rule cannot name it: the kernel refuses ranges that end at 65535.
  */
 export const SNAT_PORT_MIN = 40_000;
 export const SNAT_PORT_MAX = 65_534;
@@ -59,15 +61,17 @@ export function buildNodeEntry(
     return { ...entry, localAddresses: localAddresses.filter((address) => !known.has(address)) };
   }
   const gateway = publicPairs(rows, nodeName, ranges.serviceRange);
-  // The gateway is known by the address that it has outside, too; without one it is no node's counterpart.
+  // The gateway is known by the address that it has outside, too; without one it is no node's
+  // counterpart.
   const isKnown = gateway.some((address, i) => i % 2 === 0 && address === nodeAddress);
   const others = entry.nodeAddresses.filter((address) => isKnown || address !== nodeAddress);
   return { ...entry, nodeAddresses: others, gateway };
 }
 
 /**
- * Pairs (node address, public address) of the Nodes, and the gateway, that have both, in the order of addresses. An address
- * outside of the gateway's public range is somebody else's, whatever a Node says.
+ * Pairs (node address, public address) of the Nodes, and the gateway, that have both, in the order
+ * of addresses. An address outside of the gateway's public range is somebody else's, whatever a
+ * Node says.
  */
 function publicPairs(rows: NodeRow[], gateway: string, { address, mask }: Range4): Int32Array {
   const pairs: [number, number][] = [];

@@ -83,7 +83,10 @@ export function compileService(
   });
 }
 
-/** True if the image need not be told: everything but the frontends, which are compared by themselves. */
+/**
+ * True if the image need not be told: everything but the frontends, which are compared by
+ * themselves.
+ */
 export function samePort(a: CompiledPort, b: CompiledPort): boolean {
   return (
     a.name === b.name &&

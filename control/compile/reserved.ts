@@ -1,4 +1,5 @@
-// Addresses that no Service captures: special ranges, and those of the API server, which a node must always reach. Pure.
+// Addresses that no Service captures: special ranges, and those of the API server, which a node
+// must always reach. Pure.
 import { FRONTEND_EXTERNAL, FRONTEND_LOADBALANCER } from '../../datapath/image/image.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 import type { Tables } from '../model/tables.ts';
@@ -28,8 +29,9 @@ export function sameAddresses(a: ReadonlySet<number>, b: ReadonlySet<number>): b
 }
 
 /**
- * Why a frontend of a kind is left out, or null. Only what an author writes is held against it: ClusterIPs and NodePorts
- * are allocated. An address of a node is captured at the Service's ports, as kube-proxy does.
+ * Why a frontend of a kind is left out, or null. Only what an author writes is held against it:
+ * ClusterIPs and NodePorts are allocated. An address of a node is captured at the Service's ports,
+ * as kube-proxy does.
  */
 export function reasonAgainst(
   address: number,

@@ -7,7 +7,9 @@ const KEPT_MS = 3_600_000;
 /** Of one namespace: something that fails all the time must not fill the memory. */
 const EVENTS_MAX = 1000;
 
-/** Removes events that have not happened again for an hour, and the oldest where there are too many. */
+/**
+ * Removes events that have not happened again for an hour, and the oldest where there are too many.
+ */
 export class EventExpiry {
   readonly queue: WorkQueue;
   readonly #cluster: Cluster;

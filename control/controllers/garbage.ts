@@ -16,8 +16,8 @@ interface Spot {
 const SERVED_KINDS = new Set(SERVED.map(({ apiVersion, kind }) => `${apiVersion} ${kind}`));
 
 /**
- * Deletes what belongs to nothing any more: an object with several owners goes with the last of them. Lets go what
- * an owner leaves behind, and ends before its owner what that one waits for.
+ * Deletes what belongs to nothing any more: an object with several owners goes with the last of
+ * them. Lets go what an owner leaves behind, and ends before its owner what that one waits for.
  */
 export class GarbageCollector {
   /** Keys are uids of owners that are gone, or that end with their dependents in mind. */
@@ -110,7 +110,10 @@ export class GarbageCollector {
     }
   }
 
-  /** Deletes what belongs to this owner and to no other. Those that are gone are: a uid is never given again. */
+  /**
+   * Deletes what belongs to this owner and to no other. Those that are gone are: a uid is never
+   * given again.
+   */
   #collect(uid: string, foreground: boolean): void {
     for (const { spot, object } of this.#dependentsOf(uid)) {
       const owners = object.metadata.ownerReferences!;

@@ -60,8 +60,8 @@ function nameOf({ metadata }: KubeObject): string {
 }
 
 /**
- * The objects that belong to an owner: its selector chooses them. Those that nobody controls are adopted, those
- * that are not chosen any more let go, unless the owner is about to end.
+ * The objects that belong to an owner: its selector chooses them. Those that nobody controls are
+ * adopted, those that are not chosen any more let go, unless the owner is about to end.
  */
 export function claim(
   { registry }: Cluster,

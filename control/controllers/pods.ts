@@ -20,7 +20,10 @@ export function readySinceMs({ status }: KubeObject): number | null {
   return Date.parse(ready.lastTransitionTime ?? '') || 0;
 }
 
-/** Milliseconds until a pod has been ready for so many seconds: 0 if it has, null if it is not ready. */
+/**
+ * Milliseconds until a pod has been ready for so many seconds: 0 if it has, null if it is not
+ * ready.
+ */
 export function availableInMs(pod: KubeObject, minReadyS: number, nowMs: number): number | null {
   const since = readySinceMs(pod);
   if (since === null) return null;

@@ -6,7 +6,9 @@ const RETRY_MS_FIRST = 50;
 const RETRY_MS_MAX = 30_000;
 const SLICE_MS = 5;
 
-/** Keys that wait for work: each once, however often it is added, and worked off a slice at a time. */
+/**
+ * Keys that wait for work: each once, however often it is added, and worked off a slice at a time.
+ */
 export class WorkQueue {
   readonly #keys = new Set<string>();
   readonly #work: (key: string) => void;
@@ -32,7 +34,9 @@ export class WorkQueue {
     this.#schedule();
   }
 
-  /** Adds a key when so much time has passed, or when it was to be added anyway if that is sooner. */
+  /**
+   * Adds a key when so much time has passed, or when it was to be added anyway if that is sooner.
+   */
   addAfter(key: string, ms: number): void {
     if (this.#stopped) return;
     const atMs = this.#clock.nowMs() + ms;

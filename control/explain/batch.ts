@@ -1,4 +1,5 @@
-// Questions line by line: any line gets an answer, and none of them ends the others or takes more memory than it may.
+// Questions line by line: any line gets an answer, and none of them ends the others or takes more
+// memory than it may.
 import { KubetunError } from '../../datapath/error.ts';
 import { explainQuestion } from './explain.ts';
 import type { QuestionText } from './question.ts';

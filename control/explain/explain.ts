@@ -18,7 +18,9 @@ export function explainQuestion(source: ExplainSource, text: QuestionText): Expl
   return follow(question, source.view, source.prober);
 }
 
-/** What becomes of the answer in a connection that a node tracks. Throws KubetunError KT_EXPLAIN. */
+/**
+ * What becomes of the answer in a connection that a node tracks. Throws KubetunError KT_EXPLAIN.
+ */
 export function explainFlow(source: ExplainSource, node: string, id: number): Explanation {
   const prober = source.prober(node);
   if (!prober) {

@@ -17,7 +17,10 @@ export interface TupleText {
 /** What `explain -o json` prints. */
 export interface Explanation {
   verdict: 'forward' | 'reject' | 'drop';
-  /** A stable code: the counter's name of a drop or refusal; `flow`, `service`, `egress`, `direct`, ... */
+  /**
+   * A stable code: the counter's name of a drop or refusal; `flow`, `service`, `egress`, `direct`,
+   * ...
+   */
   reason: string;
   service: string | null;
   eligible: string[];
@@ -33,7 +36,10 @@ export interface Explanation {
   steps: Step[];
 }
 
-/** Longer ways lead in circles: source's node, the gateway, a NodePort's node, the endpoint's, and one more. */
+/**
+ * Longer ways lead in circles: source's node, the gateway, a NodePort's node, the endpoint's, and
+ * one more.
+ */
 const HOPS_MAX = 5;
 
 /**
@@ -133,7 +139,10 @@ function unknown({ tuple }: Question, steps: Step[]): Explanation {
   };
 }
 
-/** Where a packet goes that leaves a datapath: another node, or null if this one has the end of the way. */
+/**
+ * Where a packet goes that leaves a datapath: another node, or null if this one has the end of the
+ * way.
+ */
 function nextNode(tuple: Tuple, node: string, view: ClusterView, steps: Step[]): string | null {
   const at = view.nodeOf(tuple.dst);
   const name = view.nameOf(tuple.dst);

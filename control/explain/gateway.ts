@@ -1,4 +1,5 @@
-// The gateway of a cluster as its objects tell of it: who is outside under which address, and what its datapath would be.
+// The gateway of a cluster as its objects tell of it: who is outside under which address, and what
+// its datapath would be.
 import type { Arena } from '../../datapath/arena/arena.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { Balancers, healthPortOf } from '../gateway/balancers.ts';
@@ -48,7 +49,10 @@ export class GatewayView {
     return this.#backends.find(({ out }) => out === null)?.name ?? null;
   }
 
-  /** Nodes that a load balancer does not send to. `name` is `NS/NAME:PORT`, `eligible` texts `ADDRESS:PORT`. */
+  /**
+   * Nodes that a load balancer does not send to. `name` is `NS/NAME:PORT`, `eligible` texts
+   * `ADDRESS:PORT`.
+   */
   excluded(name: string, eligible: ReadonlySet<string>): Excluded[] {
     const colon = name.lastIndexOf(':');
     const row = this.#balancers.get(name.slice(0, colon));

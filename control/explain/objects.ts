@@ -1,4 +1,5 @@
-// The objects that an explanation rests on, from files; and what an agent on a node would make of them.
+// The objects that an explanation rests on, from files; and what an agent on a node would make of
+// them.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
@@ -55,10 +56,16 @@ const LISTS = new Map<unknown, [list: keyof ClusterObjects, read: (object: never
 const LABEL_NAMESPACE = 'kubernetes.io/metadata.name';
 const FLOWS_MAX = 4096;
 const IMAGE_WORDS_MIN = 1 << 18;
-/** An upper bound of what one object adds to an image: a slice has at most 1000 endpoints, seldom more than 100. */
+/**
+ * An upper bound of what one object adds to an image: a slice has at most 1000 endpoints, seldom
+ * more than 100.
+ */
 const IMAGE_WORDS_PER_OBJECT = 512;
 
-/** Every object of some YAML or JSON files, and of all such files in folders. Throws KubetunError KT_FILE, KT_YAML, KT_OBJECT. */
+/**
+ * Every object of some YAML or JSON files, and of all such files in folders. Throws KubetunError
+ * KT_FILE, KT_YAML, KT_OBJECT.
+ */
 export function readObjects(paths: string[]): ClusterObjects {
   const found = noObjects();
   for (const file of paths.flatMap(filesOf)) {
@@ -71,7 +78,10 @@ export function noObjects(): ClusterObjects {
   return { nodes: [], pods: [], services: [], slices: [], namespaces: [], policies: [] };
 }
 
-/** Adds an object, or each of a list of them, as `kubectl get -o yaml` prints one. What nobody could read is refused here. */
+/**
+ * Adds an object, or each of a list of them, as `kubectl get -o yaml` prints one. What nobody could
+ * read is refused here.
+ */
 function addObject(found: ClusterObjects, object: unknown, file: string): void {
   if (typeof object !== 'object' || object === null) return;
   const { kind, items, metadata } = object as AnyObject;
@@ -162,7 +172,10 @@ function putPolicyObjects(
   for (const object of namespaces) policy.putNamespace(readNamespace(object));
 }
 
-/** The memory of a datapath on that node, without a flow. Null if there is no such Node, or it has no address. */
+/**
+ * The memory of a datapath on that node, without a flow. Null if there is no such Node, or it has
+ * no address.
+ */
 export function compileArena(
   node: string,
   objects: ClusterObjects,
@@ -176,7 +189,10 @@ export function compileArena(
   return fillArena(tablesOf(node, objects), ranges, count, seed);
 }
 
-/** The memory of a datapath that has these tables; null without an address. `count` is how many objects they hold. */
+/**
+ * The memory of a datapath that has these tables; null without an address. `count` is how many
+ * objects they hold.
+ */
 export function fillArena(
   tables: Tables,
   ranges: NodeRanges,

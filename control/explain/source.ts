@@ -28,8 +28,8 @@ const SEED_OFFLINE = 1;
 const REFRESH_MS = 5000;
 
 /**
- * From files: every node's datapath is compiled from them, and a gateway's if somebody has an address outside. The same
- * files give the same answers.
+ * From files: every node's datapath is compiled from them, and a gateway's if somebody has an
+ * address outside. The same files give the same answers.
  */
 export function fromFiles(
   paths: string[],
@@ -101,8 +101,9 @@ export async function fromLab(
 }
 
 /**
- * A datapath that was borrowed: the pages that were written to are as they were then, the others go on. So it holds only
- * as long as the image that was in force, whose memory is used again later, and not for long.
+ * A datapath that was borrowed: the pages that were written to are as they were then, the others go
+ * on. So it holds only as long as the image that was in force, whose memory is used again later,
+ * and not for long.
  */
 interface Borrowed {
   prober: Prober;
@@ -131,7 +132,10 @@ function borrow(path: string): Borrowed | null {
   }
 }
 
-/** The names that a lab's API server has at this moment; `hasGateway` if there is one whose datapath may be asked. */
+/**
+ * The names that a lab's API server has at this moment; `hasGateway` if there is one whose datapath
+ * may be asked.
+ */
 export async function viewOfLab(lab: string, hasGateway: boolean): Promise<ClusterView> {
   const kube = connectLab(lab);
   try {

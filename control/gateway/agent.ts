@@ -1,4 +1,5 @@
-// The agent of a gateway: the same datapath as a node's, with tables of Nodes and load balancers in place of endpoints.
+// The agent of a gateway: the same datapath as a node's, with tables of Nodes and load balancers in
+// place of endpoints.
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { gatewayTimeouts } from '../../datapath/flow/timeouts.ts';
 import { openNetworkEvents } from '../../datapath/io/netlink.ts';
@@ -193,7 +194,8 @@ function adminRoutes(
   reconciler: Reconciler,
 ): AdminRoutes {
   return {
-    // The image says Local of all, so that clients keep their addresses: people ask for the Service's own policy.
+    // The image says Local of all, so that clients keep their addresses: people ask for the
+    // Service's own policy.
     '/services': () =>
       describeServices(publisher).map((service) => ({
         ...service,

@@ -1,5 +1,5 @@
-// Load balancers and the nodes behind them, as the same tables that a node's Services are compiled from: a backend is
-// an endpoint of a slice.
+// Load balancers and the nodes behind them, as the same tables that a node's Services are compiled
+// from: a backend is an endpoint of a slice.
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { NODE_HEALTH_PORT } from '../health/health.ts';
 import type { EndpointRow, ServicePortRow, ServiceRow, SliceRow } from '../model/rows.ts';
@@ -27,7 +27,8 @@ export function balancerService(row: ServiceRow): ServiceRow {
 }
 
 /**
- * What a balancer sends to. A port without NodePort goes on with the balancer's address, which every node captures.
+ * What a balancer sends to. A port without NodePort goes on with the balancer's address, which
+ * every node captures.
  *
  * @param gateway the name of the node that is compiled for.
  */
@@ -124,7 +125,10 @@ export class Balancers {
     return this.services.get(port.slice(0, port.lastIndexOf(':')))?.externalLocal ?? false;
   }
 
-  /** Addresses that nodes capture themselves -> nodes that they are sent to; empty where there is none. */
+  /**
+   * Addresses that nodes capture themselves -> nodes that they are sent to; empty where there is
+   * none.
+   */
   routes(): Map<string, string[]> {
     const routes = new Map<string, Set<string>>();
     for (const row of this.services.values()) {

@@ -13,7 +13,9 @@ export interface HealthTarget {
   port: number;
 }
 
-/** `ok` is a 200, `refused` a 503: the node itself says that it wants nothing. All else is `failed`. */
+/**
+ * `ok` is a 200, `refused` a 503: the node itself says that it wants nothing. All else is `failed`.
+ */
 export type HealthAnswer = 'ok' | 'refused' | 'failed';
 
 export interface Health {

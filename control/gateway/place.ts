@@ -22,7 +22,10 @@ export function gatewayRanges(
   };
 }
 
-/** The gateway is no Node; this stands for the place that is compiled for. `outside` are its addresses there. */
+/**
+ * The gateway is no Node; this stands for the place that is compiled for. `outside` are its
+ * addresses there.
+ */
 export function gatewayNode(name: string, address: number, outside: number[] = []): NodeRow {
   const nothing = { podRanges: [], zone: '', leaving: false };
   return { name, addresses: [address], publicAddresses: outside, ...nothing };

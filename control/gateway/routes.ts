@@ -1,4 +1,5 @@
-// Routes of a gateway to load balancer addresses that nodes capture themselves: by all of the nodes that may have them.
+// Routes of a gateway to load balancer addresses that nodes capture themselves: by all of the nodes
+// that may have them.
 
 import { ipJson } from '../node/ip.ts';
 
@@ -11,7 +12,10 @@ export class BalancerRoutes {
     this.#installed = new Map(observed);
   }
 
-  /** `ip -batch` lines by which these addresses are sent to these nodes, and no others; they count as carried out. */
+  /**
+   * `ip -batch` lines by which these addresses are sent to these nodes, and no others; they count
+   * as carried out.
+   */
   take(wanted: ReadonlyMap<string, string[]>): string[] {
     const lines: string[] = [];
     for (const [address, nodes] of wanted) {

@@ -1,4 +1,5 @@
-// What a gateway keeps of the cluster: Nodes as backends of load balancers, and Services that are load balancers.
+// What a gateway keeps of the cluster: Nodes as backends of load balancers, and Services that are
+// load balancers.
 import type { Node, Service } from '../kube/kinds.ts';
 import { readNode } from '../model/node.ts';
 import { parseAddresses } from '../model/parse.ts';
@@ -13,7 +14,10 @@ export interface BackendRow extends NodeRow {
   out: string | null;
 }
 
-/** Source: k8s staging/src/k8s.io/cloud-provider/controllers/service, stableNodeSetPredicates and the Ready condition. */
+/**
+ * Source: k8s staging/src/k8s.io/cloud-provider/controllers/service, stableNodeSetPredicates and
+ * the Ready condition.
+ */
 export function readBackend(object: Node): BackendRow {
   const row = readNode(object);
   return { ...row, out: whyOut(object, row) };
@@ -29,8 +33,8 @@ function whyOut({ metadata, status }: Node, { addresses, leaving }: NodeRow): st
 }
 
 /**
- * A Service as a load balancer: all addresses that its status names are the balancer's, whatever their ipMode. Null if it
- * is none, or has no address yet.
+ * A Service as a load balancer: all addresses that its status names are the balancer's, whatever
+ * their ipMode. Null if it is none, or has no address yet.
  */
 export function readBalancer(object: Service): ServiceRow | null {
   const ingress = object.status?.loadBalancer?.ingress ?? [];

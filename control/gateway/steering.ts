@@ -1,5 +1,6 @@
-// Which packets of a gateway pass its TUN device: all that it forwards. As opposed to a node its own addresses are
-// nobody else's, so that local delivery is looked up first, ARP's look-ups with it, and no rule has to name protocols.
+// Which packets of a gateway pass its TUN device: all that it forwards. As opposed to a node its
+// own addresses are nobody else's, so that local delivery is looked up first, ARP's look-ups with
+// it, and no rule has to name protocols.
 import { MAIN, PREF_LOCAL_FIRST, STEER, TABLE } from '../node/rule.ts';
 import { QUEUE_PACKETS, type SteeringPlan, tunSysctls } from '../node/steering.ts';
 
@@ -26,7 +27,8 @@ export function planGatewaySteering(input: GatewaySteeringInput): SteeringPlan {
     ],
     rules: [
       { pref: 1, iif: tun, action: MAIN },
-      // The kernel's ICMP errors quote translated packets: to nodes by their public addresses, and to anyone outside.
+      // The kernel's ICMP errors quote translated packets: to nodes by their public addresses, and
+      // to anyone outside.
       { pref: 2, iif: 'lo', to: publicRange, action: STEER },
       { pref: 3, iif: 'lo', to: fabricRange, action: MAIN },
       { pref: 4, iif: 'lo', protocol: 'icmp', action: STEER },

@@ -53,7 +53,10 @@ export function answerNode(
   };
 }
 
-/** What a load balancer is told on a Service's healthCheckNodePort. `serviceKey` is `namespace/name`. */
+/**
+ * What a load balancer is told on a Service's healthCheckNodePort. `serviceKey` is
+ * `namespace/name`.
+ */
 export function answerService(
   serviceKey: string,
   tables: Tables,

@@ -30,7 +30,10 @@ interface Listener {
   server: Server;
 }
 
-/** Serves health over HTTP in the network namespace of this process. A port that is taken costs that port alone. */
+/**
+ * Serves health over HTTP in the network namespace of this process. A port that is taken costs that
+ * port alone.
+ */
 export class HealthServers {
   readonly #options: HealthOptions;
   #node: Server | null = null;

@@ -1,5 +1,6 @@
-// Whether packets come through the node's steering and its device as far as the datapath's loop: a small datagram a
-// second, sent the way of the node's own packets, and answered by the loop with a word of the arena.
+// Whether packets come through the node's steering and its device as far as the datapath's loop: a
+// small datagram a second, sent the way of the node's own packets, and answered by the loop with a
+// word of the arena.
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import {

@@ -149,8 +149,8 @@ export interface WorkerSigns {
 }
 
 /**
- * Unhealthy while no worker serves, and while its heartbeat stands still. Of every restart at least one look tells,
- * however fast it was.
+ * Unhealthy while no worker serves, and while its heartbeat stands still. Of every restart at least
+ * one look tells, however fast it was.
  */
 export function checkWorker(engine: WorkerSigns): HealthCheck {
   let toldRestarts = engine.restarts;
@@ -186,14 +186,18 @@ export function checkImage(sink: {
   };
 }
 
-/** What is looked at of what the agent has applied to the system; times are of the agent's clock, in ms. */
+/**
+ * What is looked at of what the agent has applied to the system; times are of the agent's clock, in
+ * ms.
+ */
 export interface Reconciled {
   status(): Pick<ReconcileStatus, 'okAtMs' | 'missing' | 'foundMs' | 'found'>;
 }
 
 /**
- * Unhealthy while rules, routes or devices are missing, for a while after they were mended, and when nothing has
- * compared them for long. Of every loss at least one look tells, however fast it was mended.
+ * Unhealthy while rules, routes or devices are missing, for a while after they were mended, and
+ * when nothing has compared them for long. Of every loss at least one look tells, however fast it
+ * was mended.
  */
 export function checkSteering(reconciler: Reconciled): HealthCheck {
   let toldMs: number | null = null;

@@ -65,8 +65,8 @@ export interface AnswerLimit {
 }
 
 /**
- * A Kubernetes API server, typed by kind. Every call rejects with KubeStatusError when the server refuses
- * (`status`, `reason`) and with KubetunError KT_KUBE_UNREACHABLE when it does not answer.
+ * A Kubernetes API server, typed by kind. Every call rejects with KubeStatusError when the server
+ * refuses (`status`, `reason`) and with KubetunError KT_KUBE_UNREACHABLE when it does not answer.
  */
 export interface KubeClient {
   readonly server: string;
@@ -101,8 +101,8 @@ export interface KubeClient {
 }
 
 /**
- * A client for a kubeconfig file, or with null for the pod that this runs in. A limit holds for every
- * request but a watch. Throws KT_KUBECONFIG.
+ * A client for a kubeconfig file, or with null for the pod that this runs in. A limit holds for
+ * every request but a watch. Throws KT_KUBECONFIG.
  */
 export function connectKube(
   kubeconfigPath: string | null,
@@ -283,8 +283,8 @@ function cutOff(server: string, cause: unknown): KubetunError {
 }
 
 /**
- * Calls back for every line of a watch until the server ends it. A line that the end of the connection has cut
- * off is dropped: the watch that follows asks for it again.
+ * Calls back for every line of a watch until the server ends it. A line that the end of the
+ * connection has cut off is dropped: the watch that follows asks for it again.
  */
 async function readEvents<T>(
   response: IncomingMessage,

@@ -20,8 +20,9 @@ const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 const NEXT = 'give a readable kubeconfig with --kubeconfig FILE';
 
 /**
- * Reads a kubeconfig, or with null the account that a pod is given. Files of tokens, keys and certificates are read
- * again for every request, so that they may be rotated. Throws KubetunError KT_KUBECONFIG.
+ * Reads a kubeconfig, or with null the account that a pod is given. Files of tokens, keys and
+ * certificates are read again for every request, so that they may be rotated. Throws KubetunError
+ * KT_KUBECONFIG.
  */
 export function loadKubeConfig(path: string | null, access: KubeAccess): KubeConfig {
   const config = path === null ? loadAccount(access) : loadFile(path);

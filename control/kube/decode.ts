@@ -1,5 +1,6 @@
-// Objects as Go decodes them (encoding/json over the types of k8s.io/api), by the models of the official client.
-// Every object passes here once, where it enters: the API server, its journal, manifest files, informers.
+// Objects as Go decodes them (encoding/json over the types of k8s.io/api), by the models of the
+// official client. Every object passes here once, where it enters: the API server, its journal,
+// manifest files, informers.
 import type { KubeKind } from './kinds.ts';
 import { modelOfKind } from './models.ts';
 import { isPlainField, isQuantityField } from './plain-fields.ts';
@@ -50,9 +51,10 @@ const QUANTITY_HINT =
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 /**
- * Reads a value as an object of a kind, in place: a null is a field that was left out, and so is the zero of a plain
- * field; a null in a list or a map is the zero of its items. Fields that the kind does not have are dropped.
- * Returns the paths of these, such as `spec.ports[0].prot`. Throws DecodeError for values of wrong types.
+ * Reads a value as an object of a kind, in place: a null is a field that was left out, and so is
+ * the zero of a plain field; a null in a list or a map is the zero of its items. Fields that the
+ * kind does not have are dropped. Returns the paths of these, such as `spec.ports[0].prot`. Throws
+ * DecodeError for values of wrong types.
  */
 export function decodeObject(kind: KubeKind, value: unknown): string[] {
   const at: Place = { path: [], fields: [], model: '', unknown: [] };
@@ -221,7 +223,10 @@ function mapOf(item: Type): Type {
   };
 }
 
-/** Null if the client has no model of that name. Fields are looked at when first asked for: types hold themselves. */
+/**
+ * Null if the client has no model of that name. Fields are looked at when first asked for: types
+ * hold themselves.
+ */
 function structOf(model: string): Type | null {
   const attributes = attributesOfModel(model);
   if (!attributes) return null;

@@ -42,7 +42,10 @@ export interface InformerHandlers<R> {
   onSynced(): void;
   /** A list or watch failed and is tried again in so many ms. */
   onError?(error: unknown, retryMs: number): void;
-  /** This version of an object cannot be read, or a handler threw for it. The version before it stays. */
+  /**
+   * This version of an object cannot be read, or a handler threw for it. The version before it
+   * stays.
+   */
   onSkip(key: string, error: Error, object: object): void;
 }
 
@@ -57,12 +60,13 @@ export interface Informer<R> {
 }
 
 /**
- * Keeps a local picture of a kind: lists once, then watches from there. Every change of an object is handed
- * over exactly once and in order, through disconnects (the watch goes on from the last version seen), expired
- * versions (a fresh list is compared with the picture, so that only differences are handed over, a removal that
- * was missed among them) and an object that was replaced by another of its name (a delete, then an upsert).
- * Failures are retried with exponential back-off and jitter, for ever. Objects are decoded as Go decodes them. An
- * object that cannot be decoded, compacted or handled is skipped: the others go on.
+ * Keeps a local picture of a kind: lists once, then watches from there. Every change of an object
+ * is handed over exactly once and in order, through disconnects (the watch goes on from the last
+ * version seen), expired versions (a fresh list is compared with the picture, so that only
+ * differences are handed over, a removal that was missed among them) and an object that was
+ * replaced by another of its name (a delete, then an upsert). Failures are retried with exponential
+ * back-off and jitter, for ever. Objects are decoded as Go decodes them. An object that cannot be
+ * decoded, compacted or handled is skipped: the others go on.
  */
 export function startInformer<K extends KubeKind, R = KubeKinds[K]>(
   client: KubeClient,
@@ -134,8 +138,8 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
         if (this.#abort.signal.aborted) return;
         const gone = isGone(error);
         if (gone) this.#version = null;
-        // An expiry is ordinary, above all after an outage: the list comes at once. Repeated ones, with no event
-        // between them, back off like any failure.
+        // An expiry is ordinary, above all after an outage: the list comes at once. Repeated ones,
+        // with no event between them, back off like any failure.
         const delay = gone && !this.#expired ? 0 : this.#nextDelay();
         if (gone) this.#expired = true;
         this.#failures++;
@@ -263,7 +267,9 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
     this.#guard(key, before.row, () => this.#handlers.onDelete(before.row, key));
   }
 
-  /** The one place where objects are handed to readers: what one of them throws is about one object. */
+  /**
+   * The one place where objects are handed to readers: what one of them throws is about one object.
+   */
   #guard<T>(key: string, object: unknown, read: () => T): T | undefined {
     try {
       return read();

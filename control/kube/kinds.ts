@@ -1,5 +1,6 @@
-// The kinds that kubetun speaks of, one row each: where the API serves them, and the official client's type.
-// This folder is the only one that imports the client, so the types leave it from here.
+// The kinds that kubetun speaks of, one row each: where the API serves them, and the official
+// client's type. This folder is the only one that imports the client, so the types leave it from
+// here.
 import type {
   CoreV1Event,
   V1ConfigMap,
@@ -94,8 +95,8 @@ export const KINDS: { readonly [K in KubeKind]: KindRow } = {
 };
 
 /**
- * The path of a kind's collection, or of one object. Without a namespace a namespaced kind's path spans all
- * namespaces, which serves only list and watch.
+ * The path of a kind's collection, or of one object. Without a namespace a namespaced kind's path
+ * spans all namespaces, which serves only list and watch.
  */
 export function pathOf(kind: KubeKind, namespace?: string, name?: string): string {
   const { apiVersion, plural, namespaced } = KINDS[kind];

@@ -1,4 +1,5 @@
-// The types of the official client, described: fields, their types, which of them must be there, what they mean.
+// The types of the official client, described: fields, their types, which of them must be there,
+// what they mean.
 import { existsSync, readFileSync } from 'node:fs';
 import * as models from '@kubernetes/client-node';
 import type { KubeKind } from './kinds.ts';

@@ -1,4 +1,5 @@
-// Fields whose names users choose: `constructor` is not one until it was set, and `__proto__` is one like any other.
+// Fields whose names users choose: `constructor` is not one until it was set, and `__proto__` is
+// one like any other.
 
 /** The value of an own field. */
 export function own<T>(fields: Record<string, T> | undefined, key: string): T | undefined {

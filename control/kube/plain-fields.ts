@@ -1,9 +1,10 @@
 // Facts of upstream's Go types that the official client's models do not tell.
 
 /**
- * Model -> optional fields that Go declares as plain values with `omitempty`. Their zero ("" or 0 or false) is
- * what Go reads for a field that was left out, and it never writes one. All other fields keep a zero: in Go they
- * are pointers, for which a zero says something, or they are always written.
+ * Model -> optional fields that Go declares as plain values with `omitempty`. Their zero ("" or 0
+ * or false) is what Go reads for a field that was left out, and it never writes one. All other
+ * fields keep a zero: in Go they are pointers, for which a zero says something, or they are always
+ * written.
  */
 const CONTAINER =
   'image imagePullPolicy stdin stdinOnce terminationMessagePath terminationMessagePolicy tty workingDir';

@@ -18,8 +18,9 @@ export interface Warning {
 }
 
 /**
- * Writes a Warning event on an object that `component` skipped. One event for each object and reason, however many
- * readers skip it: they give it the same name. Resolves to null, or to the reason why there is no event.
+ * Writes a Warning event on an object that `component` skipped. One event for each object and
+ * reason, however many readers skip it: they give it the same name. Resolves to null, or to the
+ * reason why there is no event.
  */
 export function recordSkip(
   client: Pick<KubeClient, 'create'>,
@@ -32,8 +33,8 @@ export function recordSkip(
 }
 
 /**
- * Writes an event, the same message on an object once: its name follows from both. Resolves to null, or to the reason
- * why there is no event.
+ * Writes an event, the same message on an object once: its name follows from both. Resolves to
+ * null, or to the reason why there is no event.
  */
 export async function recordWarning(
   client: Pick<KubeClient, 'create'>,

@@ -1,7 +1,7 @@
 // HTTP to an API server. The official client reads the kubeconfig and authenticates (tokens, client
-// certificates, exec plugins, in-cluster accounts, proxies); the requests are Node's own, because the client's
-// own path opens a TLS connection for every request, and its Watch can neither be ended while it connects nor
-// tell a callback's exception from a bad line.
+// certificates, exec plugins, in-cluster accounts, proxies); the requests are Node's own, because
+// the client's own path opens a TLS connection for every request, and its Watch can neither be
+// ended while it connects nor tell a callback's exception from a bad line.
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, type RequestOptions, request as requestHttps } from 'node:https';
 import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
@@ -41,8 +41,9 @@ export interface Transport {
 }
 
 /**
- * Reads a kubeconfig, or with null the account that a pod is given. Throws KubetunError KT_KUBECONFIG. What files of
- * keys and plugins say is asked for with every request, which then rejects with KT_KUBE_CREDENTIALS.
+ * Reads a kubeconfig, or with null the account that a pod is given. Throws KubetunError
+ * KT_KUBECONFIG. What files of keys and plugins say is asked for with every request, which then
+ * rejects with KT_KUBE_CREDENTIALS.
  */
 export function openTransport(
   kubeconfigPath: string | null,

@@ -1,4 +1,5 @@
-// Where a process of long life writes its log: a file that stays bounded, on a disk that may be full.
+// Where a process of long life writes its log: a file that stays bounded, on a disk that may be
+// full.
 import { copyFileSync, fstatSync, ftruncateSync, readlinkSync, writeSync } from 'node:fs';
 
 /** A file that has reached this size becomes the previous one: a kubelet's containerLogMaxSize. */
@@ -12,9 +13,10 @@ export interface LogFileOptions {
 }
 
 /**
- * Writes lines to a descriptor at once: the last lines before a crash are the ones that matter. A line that cannot be
- * written is dropped and counted, and never throws. A regular file is copied to `PATH.1` and emptied when it is too
- * long: other writers of the same file append, so the descriptor has to stay.
+ * Writes lines to a descriptor at once: the last lines before a crash are the ones that matter. A
+ * line that cannot be written is dropped and counted, and never throws. A regular file is copied to
+ * `PATH.1` and emptied when it is too long: other writers of the same file append, so the
+ * descriptor has to stay.
  */
 export class LogFile {
   readonly #options: LogFileOptions;

@@ -5,7 +5,10 @@ import { LogFile } from './log-file.ts';
 const LEVEL_WARN = 40;
 const TIDY_MS = 10_000;
 
-/** A log on stdout whose writes never throw, whatever becomes of the disk. `base` is part of every line. */
+/**
+ * A log on stdout whose writes never throw, whatever becomes of the disk. `base` is part of every
+ * line.
+ */
 export function createLog(base: object): Logger {
   const file = new LogFile({
     fd: 1,

@@ -1,4 +1,5 @@
-// Which endpoints of a Service port may be chosen on a node. Pure. Source: k8s pkg/proxy/topology.go.
+// Which endpoints of a Service port may be chosen on a node. Pure. Source: k8s
+// pkg/proxy/topology.go.
 import type { EndpointRow } from './rows.ts';
 
 /** An endpoint as one Service port reaches it. */
@@ -15,8 +16,8 @@ export interface Place {
 }
 
 /**
- * Endpoints for traffic policy Cluster: the ready ones that the hints leave; if no endpoint is ready, those
- * that are terminating but still serving.
+ * Endpoints for traffic policy Cluster: the ready ones that the hints leave; if no endpoint is
+ * ready, those that are terminating but still serving.
  */
 export function eligibleCluster(all: readonly PortEndpoint[], place: Place): PortEndpoint[] {
   const ready = all.filter(({ row }) => row.ready);
@@ -34,7 +35,10 @@ function isFallback({ row }: PortEndpoint): boolean {
   return row.serving && row.terminating;
 }
 
-/** Hints count only if every ready endpoint has them and one of them means this place; nodes before zones. */
+/**
+ * Hints count only if every ready endpoint has them and one of them means this place; nodes before
+ * zones.
+ */
 function applyHints(ready: PortEndpoint[], { nodeName, zone }: Place): PortEndpoint[] {
   if (ready.every(({ row }) => row.hintNodes.length > 0)) {
     const near = ready.filter(({ row }) => row.hintNodes.includes(nodeName));

@@ -12,7 +12,9 @@ export interface LabelSelector {
   matchExpressions?: SelectorRule[];
 }
 
-/** True if labels fulfil a selector. An empty selector chooses everything, a missing one nothing. */
+/**
+ * True if labels fulfil a selector. An empty selector chooses everything, a missing one nothing.
+ */
 export function selects(selector: LabelSelector | undefined, labels: Labels = {}): boolean {
   if (!selector) return false;
   for (const [key, value] of Object.entries(selector.matchLabels ?? {})) {

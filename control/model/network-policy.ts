@@ -27,8 +27,8 @@ export function readNamespace({ metadata }: Namespace): NamespaceRow {
 }
 
 /**
- * The row of a NetworkPolicy. Policy types that are not given: Ingress always, Egress if there are egress rules. What
- * cannot be read allows nothing. Source: k8s pkg/apis/networking/v1/defaults.go.
+ * The row of a NetworkPolicy. Policy types that are not given: Ingress always, Egress if there are
+ * egress rules. What cannot be read allows nothing. Source: k8s pkg/apis/networking/v1/defaults.go.
  */
 export function readNetworkPolicy({ metadata, spec }: NetworkPolicy): NetworkPolicyRow {
   const ingress: Rule[] = spec?.ingress ?? [];

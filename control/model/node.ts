@@ -12,7 +12,10 @@ export const ANNOTATION_STEERED = 'kubetun.dev/steered-address';
 const POD_MASK_MIN = 0xff00_0000;
 const LABEL_ZONE = 'topology.kubernetes.io/zone';
 
-/** What a Node says of its own address: the first IPv4 InternalIP, and the annotation; null for none. */
+/**
+ * What a Node says of its own address: the first IPv4 InternalIP, and the annotation; null for
+ * none.
+ */
 export interface NamedAddress {
   internal: string | null;
   steered: string | null;
@@ -23,7 +26,9 @@ export function readNamedAddress(object: Node): NamedAddress {
   return { internal: first(addressesOf(object, 'InternalIP')), steered: first(steeredOf(object)) };
 }
 
-/** The row of a Node: its IPv4 addresses, the primary one of each type first, and its pod ranges. */
+/**
+ * The row of a Node: its IPv4 addresses, the primary one of each type first, and its pod ranges.
+ */
 export function readNode(object: Node): NodeRow {
   return {
     name: object.metadata?.name ?? '',
@@ -36,8 +41,8 @@ export function readNode(object: Node): NodeRow {
 }
 
 /**
- * Throws RangeError for a pod range that no node can have: the way to everything else would lead to its pods. Readers leave
- * such a range out.
+ * Throws RangeError for a pod range that no node can have: the way to everything else would lead to
+ * its pods. Readers leave such a range out.
  */
 export function requirePodRanges({ spec }: Node): void {
   const text = podCidrsOf(spec).find((each) => isTooWide(parseRange(each)));

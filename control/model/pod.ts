@@ -3,8 +3,8 @@ import { objectKey, parseAddresses, parseProtocol } from './parse.ts';
 import type { NamedPort, PolicyPodRow } from './policy-rows.ts';
 
 /**
- * The row of a pod, or null while it has no address of its own: not yet, not any more, or for good because it lives in
- * its node's network, for which no policy is.
+ * The row of a pod, or null while it has no address of its own: not yet, not any more, or for good
+ * because it lives in its node's network, for which no policy is.
  */
 export function readPolicyPod(object: Pod): PolicyPodRow | null {
   const { metadata, spec, status } = object;
@@ -28,7 +28,9 @@ export function readPolicyPod(object: Pod): PolicyPodRow | null {
   };
 }
 
-/** Side-cars among the init containers serve as long as the pod does; the others have long ended. */
+/**
+ * Side-cars among the init containers serve as long as the pod does; the others have long ended.
+ */
 function isSideCar({ restartPolicy }: Container & { restartPolicy?: string }): boolean {
   return restartPolicy === 'Always';
 }

@@ -1,5 +1,5 @@
-// What the agent keeps for NetworkPolicy: compact rows, made of API objects on arrival. Addresses are int32 in host order;
-// IPv6 is left out.
+// What the agent keeps for NetworkPolicy: compact rows, made of API objects on arrival. Addresses
+// are int32 in host order; IPv6 is left out.
 import type { LabelSelector } from './label-selector.ts';
 
 export type Labels = Record<string, string>;

@@ -12,7 +12,10 @@ export interface PolicyChanges {
 
 /** Policies and what they speak of, as this agent knows them, and a record of what has changed. */
 export class PolicyTables {
-  /** In the order in which they came by their addresses: of two pods that claim one the later one has it. */
+  /**
+   * In the order in which they came by their addresses: of two pods that claim one the later one
+   * has it.
+   */
   readonly pods = new Map<string, PolicyPodRow>();
   readonly namespaces = new Map<string, NamespaceRow>();
   readonly policies = new Map<string, NetworkPolicyRow>();
@@ -42,7 +45,10 @@ export class PolicyTables {
     this.#podChanged(row);
   }
 
-  /** The pod that has an address: the last to claim it, and a pod that ends only if no other one does. */
+  /**
+   * The pod that has an address: the last to claim it, and a pod that ends only if no other one
+   * does.
+   */
   ownerOf(address: number): PolicyPodRow | undefined {
     let owner: PolicyPodRow | undefined;
     for (const key of this.#claims.get(address) ?? []) {

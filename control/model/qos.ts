@@ -8,8 +8,8 @@ interface Container {
 const RESOURCES = ['cpu', 'memory'];
 
 /**
- * The quality of service of a pod, by what its containers request and are limited to: `status.qosClass`. Source: k8s
- * pkg/apis/core/v1/helper/qos.
+ * The quality of service of a pod, by what its containers request and are limited to:
+ * `status.qosClass`. Source: k8s pkg/apis/core/v1/helper/qos.
  */
 export function qosClassOf(spec: {
   containers?: Container[];

@@ -1,5 +1,5 @@
-// What the agent keeps of the cluster: compact rows, made of API objects on arrival. Addresses are int32 in host
-// order as in the datapath; IPv6 addresses are left out.
+// What the agent keeps of the cluster: compact rows, made of API objects on arrival. Addresses are
+// int32 in host order as in the datapath; IPv6 addresses are left out.
 import type { Range4 } from '../../datapath/image/image.ts';
 
 /** One port of a Service. */
@@ -33,7 +33,10 @@ export interface ServiceRow {
   affinityS: number;
   /** loadBalancerSourceRanges as pairs (address, mask); empty allows everyone. */
   sourceRanges: Int32Array;
-  /** healthCheckNodePort, where it has a meaning: load balancers with externalTrafficPolicy Local. 0 for none. */
+  /**
+   * healthCheckNodePort, where it has a meaning: load balancers with externalTrafficPolicy Local. 0
+   * for none.
+   */
   healthPort: number;
 }
 

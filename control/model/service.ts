@@ -11,9 +11,10 @@ const AFFINITY_S_DEFAULT = 10_800;
 const RANGE_NOBODY = [-1, -1];
 
 /**
- * The row of a Service. Captured are: ClusterIPs, externalIPs, load balancer addresses whose ipMode is nil or
- * VIP, and NodePorts; nothing of a headless or ExternalName Service, nor of one whose label gives it to
- * another proxy. Source: k8s pkg/proxy/util ShouldSkipService, pkg/proxy/serviceport.go.
+ * The row of a Service. Captured are: ClusterIPs, externalIPs, load balancer addresses whose ipMode
+ * is nil or VIP, and NodePorts; nothing of a headless or ExternalName Service, nor of one whose
+ * label gives it to another proxy. Source: k8s pkg/proxy/util ShouldSkipService,
+ * pkg/proxy/serviceport.go.
  */
 export function readService(object: Service): ServiceRow {
   const spec = object.spec ?? {};
@@ -65,8 +66,9 @@ function readPorts(object: Service): ServicePortRow[] {
 }
 
 /**
- * loadBalancerSourceRanges as pairs. Entries may carry spaces; IPv6 entries speak of another address family. If
- * all the others are unreadable nobody is let in: a typing mistake must not open what was meant to be closed.
+ * loadBalancerSourceRanges as pairs. Entries may carry spaces; IPv6 entries speak of another
+ * address family. If all the others are unreadable nobody is let in: a typing mistake must not open
+ * what was meant to be closed.
  */
 function readSourceRanges(texts: string[]): Int32Array {
   const mine = texts.map((text) => text.trim()).filter((text) => !text.includes(':'));

@@ -7,8 +7,8 @@ const LABEL_SERVICE = 'kubernetes.io/service-name';
 const NO_HINTS: readonly string[] = [];
 
 /**
- * The row of an EndpointSlice. Conditions that are absent mean ready, serving and not terminating. Source: k8s
- * pkg/proxy/endpointslicecache.go.
+ * The row of an EndpointSlice. Conditions that are absent mean ready, serving and not terminating.
+ * Source: k8s pkg/proxy/endpointslicecache.go.
  */
 export function readSlice(object: EndpointSlice): SliceRow {
   const service = object.metadata?.labels?.[LABEL_SERVICE];

@@ -2,9 +2,9 @@ import type { PortEndpoint } from './eligible.ts';
 import type { EndpointRow, ServicePortRow, SliceRow } from './rows.ts';
 
 /**
- * All endpoints of a Service port: the union of the Service's slices, whose ports are matched by name and
- * protocol. An endpoint that several slices name is ready if one of them says so. The result is in the order
- * of addresses and ports, whatever the order of the slices.
+ * All endpoints of a Service port: the union of the Service's slices, whose ports are matched by
+ * name and protocol. An endpoint that several slices name is ready if one of them says so. The
+ * result is in the order of addresses and ports, whatever the order of the slices.
  */
 export function endpointsOf(port: ServicePortRow, slices: Iterable<SliceRow>): PortEndpoint[] {
   const found = new Map<number, PortEndpoint>();

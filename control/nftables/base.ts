@@ -1,9 +1,12 @@
-// What the table holds of the node itself: base chains, and the chains that every Service uses. Pure.
+// What the table holds of the node itself: base chains, and the chains that every Service uses.
+// Pure.
 import type { NodeEntry } from '../../datapath/image/image.ts';
 import { formatAddress, formatRange } from '../../datapath/wire/address.ts';
 import { MASQUERADE } from './service.ts';
 
-/** Name -> what it is. `known` holds what Services capture, `hairpins` each endpoint beside itself. */
+/**
+ * Name -> what it is. `known` holds what Services capture, `hairpins` each endpoint beside itself.
+ */
 export const BASE_SETS: Record<string, string> = {
   pods: 'set type ipv4_addr; flags interval',
   nodes: 'set type ipv4_addr',
@@ -14,7 +17,9 @@ export const BASE_SETS: Record<string, string> = {
   denials: 'map type ipv4_addr . inet_proto . inet_service : verdict',
 };
 
-/** Name -> hook. Denying goes behind translation: what has got an endpoint is no question any more. */
+/**
+ * Name -> hook. Denying goes behind translation: what has got an endpoint is no question any more.
+ */
 export const BASE_HOOKS: Record<string, string> = {
   'nat-prerouting': 'type nat hook prerouting priority dstnat; policy accept;',
   'nat-output': 'type nat hook output priority -100; policy accept;',

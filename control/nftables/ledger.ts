@@ -4,7 +4,10 @@ export interface LedgerChanges {
   after: Map<string, string>;
 }
 
-/** Keys, each for as long as anybody holds it, and which of them are not as they were when that was last asked. */
+/**
+ * Keys, each for as long as anybody holds it, and which of them are not as they were when that was
+ * last asked.
+ */
 export class Ledger {
   readonly #now = new Map<string, { value: string; holders: number }>();
   /** Keys touched since, with the value before; null for none. */

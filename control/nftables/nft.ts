@@ -32,7 +32,10 @@ export function requireNft(): void {
   run(['--version']);
 }
 
-/** Carries out commands as one transaction: all of them, or none. Throws KubetunError KT_TOOL_MISSING, KT_NFT. */
+/**
+ * Carries out commands as one transaction: all of them, or none. Throws KubetunError
+ * KT_TOOL_MISSING, KT_NFT.
+ */
 export function applyNft(commands: string[]): void {
   const { status, stderr } = run(['-f', '-'], `${commands.join('\n')}\n`);
   if (status === 0) return;
@@ -67,8 +70,8 @@ export function readTable(): ObservedTable | null {
 }
 
 /**
- * What commands make in a network namespace that has nothing else and goes at once, as the same nft(8) and kernel show
- * it. Null where none can be made.
+ * What commands make in a network namespace that has nothing else and goes at once, as the same
+ * nft(8) and kernel show it. Null where none can be made.
  */
 export function readReference(commands: string[]): ObservedTable | null {
   const list = `nft -f - && exec nft ${LIST.join(' ')}`;
@@ -78,7 +81,10 @@ export function readReference(commands: string[]): ObservedTable | null {
   return status === 0 ? parseTable(stdout) : null;
 }
 
-/** Takes the table off, if there is one; connections keep their translation until the kernel forgets them. */
+/**
+ * Takes the table off, if there is one; connections keep their translation until the kernel forgets
+ * them.
+ */
 export function removeTable(): void {
   // Where nft is not installed no agent has made one.
   const { stdout } = spawnSync('nft', ['list', 'tables', 'ip'], { encoding: 'utf8' });

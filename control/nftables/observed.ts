@@ -24,7 +24,9 @@ interface ListedJson {
   rule?: { chain: string; handle: number };
 }
 
-/** Reads `nft -j list table`. Handles are left out, and what the kernel puts into sets by itself. */
+/**
+ * Reads `nft -j list table`. Handles are left out, and what the kernel puts into sets by itself.
+ */
 export function parseTable(text: string): ObservedTable {
   const { nftables } = JSON.parse(text) as { nftables: ListedJson[] };
   const parts = new Map<string, string[]>();

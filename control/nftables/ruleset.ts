@@ -1,5 +1,5 @@
-// What an image would hold, as the text of an nftables table: all of it, or what a change makes different. Pure but
-// for the memory of what it has said.
+// What an image would hold, as the text of an nftables table: all of it, or what a change makes
+// different. Pure but for the memory of what it has said.
 import {
   FRONTEND_NODEPORT,
   type FrontendEntry,
@@ -23,7 +23,9 @@ interface Held {
   rules: ServiceRules;
 }
 
-/** The table of one node. Changes add up to what the whole says; a property test holds nft to it. */
+/**
+ * The table of one node. Changes add up to what the whole says; a property test holds nft to it.
+ */
 export class Ruleset {
   /** Name -> rules, a line each. */
   readonly #chains = new Ledger();
@@ -156,7 +158,8 @@ export class Ruleset {
     const own = this.#nodeAddresses.has(address);
     const denial = denialOf(entry, kind);
     if (!own && kind !== FRONTEND_NODEPORT) add(`known ${formatAddress(address)}`, '');
-    // What is known is refused anyway; the node's own sockets get what its address does not give to Services.
+    // What is known is refused anyway; the node's own sockets get what its address does not give to
+    // Services.
     if (denial !== 'goto refuse' || own) add(`denials ${key}`, denial);
   }
 

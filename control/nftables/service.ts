@@ -1,5 +1,5 @@
-// The chains of one Service port: which endpoints a frontend of each kind leads to, and whether with masquerade.
-// Pure; the rules are those of datapath/pipeline/establish.ts.
+// The chains of one Service port: which endpoints a frontend of each kind leads to, and whether
+// with masquerade. Pure; the rules are those of datapath/pipeline/establish.ts.
 import {
   FRONTEND_CLUSTER,
   FRONTEND_LOADBALANCER,
@@ -14,7 +14,10 @@ import { outerRanges } from '../../datapath/wire/ranges.ts';
 
 /** The bit of the packet's mark that asks for the node's address as source. */
 export const MASQUERADE = '0x4000';
-/** Elements of a map are checked against every rule that reads it: many small maps keep that from growing with the square. */
+/**
+ * Elements of a map are checked against every rule that reads it: many small maps keep that from
+ * growing with the square.
+ */
 const BACKEND_MAPS = 256;
 /** Numbers that an id has in its map: half for all endpoints, half for those of this node. */
 const NUMBERS_PER_ID = 32_768;
@@ -43,8 +46,8 @@ export function chainOf(service: ServiceEntry, kind: number): string {
 }
 
 /**
- * What becomes of a new connection to a frontend of this kind that no chain has given an endpoint: refused, unless
- * this says otherwise.
+ * What becomes of a new connection to a frontend of this kind that no chain has given an endpoint:
+ * refused, unless this says otherwise.
  */
 export function denialOf(service: ServiceEntry, kind: number): string {
   const { flags, cluster, local, sourceRanges } = service;

@@ -8,8 +8,8 @@ import { diffTables, type ObservedTable } from './observed.ts';
 import { Ruleset, TABLE } from './ruleset.ts';
 
 /**
- * Puts images in force as an nftables table of this network namespace. The first publish replaces the table that is
- * there, of whatever agent; later ones say what differs. Each is one transaction.
+ * Puts images in force as an nftables table of this network namespace. The first publish replaces
+ * the table that is there, of whatever agent; later ones say what differs. Each is one transaction.
  */
 export class RulesetWriter implements ImageSink, Part {
   readonly #ruleset = new Ruleset();
@@ -19,9 +19,15 @@ export class RulesetWriter implements ImageSink, Part {
   #wholeDue = true;
   #warned = false;
   readonly #kernel: Pick<NftGeneration, 'read'>;
-  /** The kernel's number when the table was last known to be as it was said; null if that has to be found out. */
+  /**
+   * The kernel's number when the table was last known to be as it was said; null if that has to be
+   * found out.
+   */
   #known: number | null = null;
-  /** What the table holds if all is well; null if the kernel must be asked, false if it cannot be asked. */
+  /**
+   * What the table holds if all is well; null if the kernel must be asked, false if it cannot be
+   * asked.
+   */
   #reference: ObservedTable | false | null = null;
 
   constructor(kernel: Pick<NftGeneration, 'read'>, log: Log) {
@@ -35,7 +41,10 @@ export class RulesetWriter implements ImageSink, Part {
     return !this.#wholeDue && number !== null && number !== this.#known;
   }
 
-  /** What of the table is not in force. It is listed only after a transaction of others: it may be long. */
+  /**
+   * What of the table is not in force. It is listed only after a transaction of others: it may be
+   * long.
+   */
   missing(): string[] {
     const number = this.#kernel.read();
     if (this.#wholeDue || (number !== null && number === this.#known)) return [];
@@ -84,7 +93,10 @@ export class RulesetWriter implements ImageSink, Part {
     return { generation: 0, pods: new Map(), names: new Map() };
   }
 
-  /** Throws KubetunError KT_NFT, KT_TOOL_MISSING: then the last table stays, and the change takes part in the next. */
+  /**
+   * Throws KubetunError KT_NFT, KT_TOOL_MISSING: then the last table stays, and the change takes
+   * part in the next.
+   */
   publish(change: ImageChange): number {
     this.#ruleset.take(change);
     this.#reference &&= null;

@@ -45,7 +45,8 @@ export interface Uplink {
 }
 
 /**
- * A device with at least one address; null takes that of the default route. Throws KubetunError KT_UPLINK.
+ * A device with at least one address; null takes that of the default route. Throws KubetunError
+ * KT_UPLINK.
  */
 export function readUplink(device: string | null): Uplink {
   const name = device ?? ipJson<RouteJson>('-4', 'route', 'show', 'default')?.[0]?.dev;
@@ -63,7 +64,10 @@ export function readUplink(device: string | null): Uplink {
   return { name, mtu: link.mtu, addresses: global.map((a) => a.local) };
 }
 
-/** Global IPv4 addresses of the devices that lead elsewhere than the uplink, in the order of the devices. */
+/**
+ * Global IPv4 addresses of the devices that lead elsewhere than the uplink, in the order of the
+ * devices.
+ */
 export function readOutside(uplink: Uplink, tun: string): string[] {
   const links = ipJson<LinkJson>('-4', 'addr', 'show') ?? [];
   const others = links.filter(({ ifname }) => ifname !== uplink.name && ifname !== tun);
@@ -84,8 +88,9 @@ export function isLocalAddress(address: string): boolean {
 }
 
 /**
- * Brings a plan about; what is there already stays untouched, so that repeating it disturbs no packet. If it
- * fails on a node that was not steered before, no rule of it stays. Throws KubetunError KT_IP, KT_SYSCTL.
+ * Brings a plan about; what is there already stays untouched, so that repeating it disturbs no
+ * packet. If it fails on a node that was not steered before, no rule of it stays. Throws
+ * KubetunError KT_IP, KT_SYSCTL.
  */
 export function applySteering(plan: SteeringPlan, tun: string): void {
   const observed = observeSteering(tun);
@@ -148,7 +153,10 @@ export function steeringPart(plan: SteeringPlan, tun: string, address: string): 
   };
 }
 
-/** Steering with an address that the node has lost leads its answers astray; only its people can give it back. */
+/**
+ * Steering with an address that the node has lost leads its answers astray; only its people can
+ * give it back.
+ */
 export function missingAddress(address: string, links: LinkJson[]): string[] {
   const has = links.some((link) => (link.addr_info ?? []).some(({ local }) => local === address));
   return has
@@ -200,7 +208,10 @@ export function readCapturedRoutes(): string[] {
   return routes.map((route) => route.dst);
 }
 
-/** Takes rules, routes and the TUN device off the node; nothing is left, and repeating it does no harm. */
+/**
+ * Takes rules, routes and the TUN device off the node; nothing is left, and repeating it does no
+ * harm.
+ */
 export function removeSteering(tun: string): void {
   ipBatch(undoRules(readRules()));
   // With the device go its routes.
@@ -211,7 +222,10 @@ function readRules(): Rule[] {
   return (ipJson<RuleJson>('-4', 'rule', 'show') ?? []).map(parseRule);
 }
 
-/** Sets net.ipv4.`path`, unless it has the value: /proc/sys may be read-only. Throws KubetunError KT_SYSCTL. */
+/**
+ * Sets net.ipv4.`path`, unless it has the value: /proc/sys may be read-only. Throws KubetunError
+ * KT_SYSCTL.
+ */
 export function writeSysctl(path: string, value: string): void {
   if (readSysctl(path)?.split(/\s+/).join(' ') === value) return;
   try {

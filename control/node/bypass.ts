@@ -1,5 +1,6 @@
-// Rules that let the traffic of a node itself past a datapath which stays away, while what belongs to pods and
-// Services stays held: it would pass untranslated. The next agent's steering takes them off, for it does not want them.
+// Rules that let the traffic of a node itself past a datapath which stays away, while what belongs
+// to pods and Services stays held: it would pass untranslated. The next agent's steering takes them
+// off, for it does not want them.
 import { formatRule, PLAINLY, type Rule, STEER } from './rule.ts';
 import { PROTOCOLS, type SteeringInput } from './steering.ts';
 
@@ -16,7 +17,8 @@ export function bypassLines(
     [nodePorts[1] + 1, snatPorts[0] - 1],
   ];
   const rules: Rule[] = [
-    // Pings of the node and its answers; the errors that it sends beside are about packets that are held.
+    // Pings of the node and its answers; the errors that it sends beside are about packets that are
+    // held.
     { pref: 2, iif: 'lo', protocol: 'icmp', action: PLAINLY },
     ...podRanges.flatMap((from) =>
       PROTOCOLS.map((protocol): Rule => ({ pref: 8, iif, from, protocol, action: STEER })),

@@ -1,5 +1,5 @@
-// The filters on the cables of a lab's pods: what a pod sends with a source address that is not its own goes to the
-// device for spoofed packets, before it is routed.
+// The filters on the cables of a lab's pods: what a pod sends with a source address that is not its
+// own goes to the device for spoofed packets, before it is routed.
 import { parseAddress } from '../../datapath/wire/address.ts';
 import { ipBatch, ipJson, tcBatch } from './ip.ts';
 import type { Part } from './reconcile.ts';
@@ -11,15 +11,22 @@ export interface Cable {
   address: string;
 }
 
-/** Prints as many lines each time, about a device that is always there: they stand behind the answer about each other. */
+/**
+ * Prints as many lines each time, about a device that is always there: they stand behind the answer
+ * about each other.
+ */
 const SEPARATOR = 'qdisc show dev lo';
 
-/** `tc -batch` lines for a cable without filters. The one for everything comes first: nothing passes meanwhile. */
+/**
+ * `tc -batch` lines for a cable without filters. The one for everything comes first: nothing passes
+ * meanwhile.
+ */
 export function filterLines({ link, address }: Cable, spoofed: string): string[] {
   const add = `filter add dev ${link} ingress protocol`;
   return [
     `qdisc add dev ${link} clsact`,
-    // Of all protocols: the kernel takes a VLAN tag with the number 0 off only behind this, and goes by what is inside.
+    // Of all protocols: the kernel takes a VLAN tag with the number 0 off only behind this, and
+    // goes by what is inside.
     `${add} all pref 3 u32 match u32 0 0 action mirred egress redirect dev ${spoofed}`,
     `${add} ip pref 1 u32 match ip src ${address}/32 classid 1:1`,
     `${add} arp pref 2 u32 match u32 0 0 classid 1:1`,
@@ -42,7 +49,10 @@ export function wantedFilters(address: string, spoofed: string): string[] {
   ];
 }
 
-/** What `tc filter show` says of one device, a line for each filter without what the kernel numbers by itself. */
+/**
+ * What `tc filter show` says of one device, a line for each filter without what the kernel numbers
+ * by itself.
+ */
 export function parseFilters(text: string): string[] {
   const filters: string[] = [];
   const more = (words: string) => filters.push(`${filters.pop() ?? ''} ${words}`);
@@ -62,7 +72,10 @@ export function parseFilters(text: string): string[] {
   return filters;
 }
 
-/** Holds the filters of every cable that a route of TABLE_PODS leads to, and the device that they lead to. */
+/**
+ * Holds the filters of every cable that a route of TABLE_PODS leads to, and the device that they
+ * lead to.
+ */
 export function cablesPart(spoofed: string): Part {
   const changed = () => {
     const cables = readCables();
@@ -110,7 +123,10 @@ function readFilters(cables: Cable[]): string[][] {
   return splitAnswers(tcBatch(lines), cables.length).map(parseFilters);
 }
 
-/** So many answers, each of which has the lines of SEPARATOR behind it. Throws if they are not told apart. */
+/**
+ * So many answers, each of which has the lines of SEPARATOR behind it. Throws if they are not told
+ * apart.
+ */
 export function splitAnswers(text: string, count: number): string[] {
   if (count === 0) return [];
   const parts = text.split(/^qdisc .*\n/m);

@@ -1,6 +1,6 @@
-// Routes by which the node itself reaches addresses that Services capture outside the Service range: external and
-// load balancer ones. They lie in a table that only the node's own packets look at, so that a packet which comes
-// back untranslated from the TUN can never be sent there again.
+// Routes by which the node itself reaches addresses that Services capture outside the Service
+// range: external and load balancer ones. They lie in a table that only the node's own packets look
+// at, so that a packet which comes back untranslated from the TUN can never be sent there again.
 import {
   FRONTEND_EXTERNAL,
   FRONTEND_LOADBALANCER,
@@ -21,7 +21,10 @@ export class CapturedRoutes {
   readonly #nodeAddress: string;
   /** Frontends by address. */
   readonly #claims = new Map<number, number>();
-  /** Addresses of all nodes: they are reached as ever, for a route would take the nodes from each other. */
+  /**
+   * Addresses of all nodes: they are reached as ever, for a route would take the nodes from each
+   * other.
+   */
   #nodes = new Set<number>();
   /** Destinations that have a route. */
   readonly #installed: Set<string>;
@@ -52,7 +55,10 @@ export class CapturedRoutes {
     };
   }
 
-  /** `ip -batch` lines from the destinations that are in the table to those that should be; the latter first. */
+  /**
+   * `ip -batch` lines from the destinations that are in the table to those that should be; the
+   * latter first.
+   */
   diff(observed: string[]): string[] {
     const have = new Set(observed);
     const missing = [...this.#installed].filter((address) => !have.has(address));

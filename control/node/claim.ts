@@ -1,11 +1,13 @@
-// The agent of a network namespace holds a lock on it, whatever translates: two agents would undo each other's rules.
+// The agent of a network namespace holds a lock on it, whatever translates: two agents would undo
+// each other's rules.
 import { readFileSync, statSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
 import { closeFile, lockFile, openFile } from '../../datapath/io/sys.ts';
 
 /**
- * The namespace itself is what is locked: a file could be hidden by the mounts of a container. The kernel takes the
- * lock back when the process ends, so that a process which is stopped or hangs still has it.
+ * The namespace itself is what is locked: a file could be hidden by the mounts of a container. The
+ * kernel takes the lock back when the process ends, so that a process which is stopped or hangs
+ * still has it.
  */
 const NAMESPACE = '/proc/self/ns/net';
 

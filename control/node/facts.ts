@@ -1,4 +1,5 @@
-// What a machine is like, as far as it decides whether an agent can work there: read here once, judged elsewhere.
+// What a machine is like, as far as it decides whether an agent can work there: read here once,
+// judged elsewhere.
 import { spawnSync } from 'node:child_process';
 import {
   accessSync,
@@ -45,7 +46,9 @@ export interface Facts {
   /** Ports that the node's own sockets are given, inclusive; null if that cannot be read. */
   ephemeralPorts: [number, number] | null;
   links: LinkFact[];
-  /** Chains and tables of packet filters, such as `nat KUBE-SERVICES`; null if no tool could tell. */
+  /**
+   * Chains and tables of packet filters, such as `nat KUBE-SERVICES`; null if no tool could tell.
+   */
   filters: string[] | null;
   /** Routes in the tables that steering uses. */
   routes: { table: number; dst: string; dev: string }[];
@@ -122,7 +125,9 @@ function readLinks(): LinkFact[] {
   }));
 }
 
-/** Asks nft, and iptables-legacy where its tables are in use: asking it otherwise would make them. */
+/**
+ * Asks nft, and iptables-legacy where its tables are in use: asking it otherwise would make them.
+ */
 function readFilters(): string[] | null {
   const found: string[] = [];
   const nft = spawnSync('nft', ['-j', 'list', 'chains'], { encoding: 'utf8' });
@@ -166,8 +171,8 @@ function canOpen(path: string): boolean {
 }
 
 /**
- * Compares with the first process, or where that one is not to be looked at with the kernel's own thread. If
- * neither can be read, the worse is assumed.
+ * Compares with the first process, or where that one is not to be looked at with the kernel's own
+ * thread. If neither can be read, the worse is assumed.
  */
 function sharesRootNamespace(): boolean {
   for (const pid of [1, 2]) {

@@ -20,7 +20,9 @@ export function ipMissing(program = 'ip'): KubetunError {
   return new KubetunError('KT_TOOL_MISSING', message, 'apt-get install iproute2');
 }
 
-/** Runs lines of `ip -batch` in one process. Throws KubetunError KT_IP with the line that failed. */
+/**
+ * Runs lines of `ip -batch` in one process. Throws KubetunError KT_IP with the line that failed.
+ */
 export function ipBatch(lines: string[]): void {
   if (lines.length === 0) return;
   const { status, stderr } = run(['-batch', '-'], `${lines.join('\n')}\n`);
@@ -41,7 +43,9 @@ export function ipJson<T>(...args: string[]): T[] | null {
   return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[]);
 }
 
-/** What lines of `tc -batch` print, by one process. A line that fails keeps no other from running. */
+/**
+ * What lines of `tc -batch` print, by one process. A line that fails keeps no other from running.
+ */
 export function tcBatch(lines: string[]): string {
   if (lines.length === 0) return '';
   return run(['-force', '-batch', '-'], `${lines.join('\n')}\n`, 'tc').stdout;

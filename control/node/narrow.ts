@@ -1,6 +1,6 @@
-// Steering of a node that is not the datapath's alone: a real one, where kubelet, CNI and people have their own
-// business. Only what a Service may have translated crosses the TUN; the node's own connections never do, so that
-// the node is reached, and reaches, whether the agent runs or not.
+// Steering of a node that is not the datapath's alone: a real one, where kubelet, CNI and people
+// have their own business. Only what a Service may have translated crosses the TUN; the node's own
+// connections never do, so that the node is reached, and reaches, whether the agent runs or not.
 import {
   CAPTURED,
   JUMP_NARROW,
@@ -24,8 +24,9 @@ import {
 
 const WITH_PORTS = ['tcp', 'udp', 'sctp'] as const;
 /**
- * ICMP errors: destination unreachable; time exceeded and parameter problem. The kernel keeps type and code where
- * other protocols have the destination port, so a rule's port range is a range of types.
+ * ICMP errors: destination unreachable; time exceeded and parameter problem. The kernel keeps type
+ * and code where other protocols have the destination port, so a rule's port range is a range of
+ * types.
  */
 const ICMP_ERRORS: [number, number][] = [
   [3 << 8, (3 << 8) | 0xff],
@@ -33,15 +34,16 @@ const ICMP_ERRORS: [number, number][] = [
 ];
 
 /**
- * The dummy address of RFC 7600: a loose rp_filter accepts the node's own address as a source only on devices that
- * have any address.
+ * The dummy address of RFC 7600: a loose rp_filter accepts the node's own address as a source only
+ * on devices that have any address.
  */
 const DUMMY = '192.0.0.8/32';
 
 /**
- * Steers what goes to Service, external, NodePort and masquerade destinations, and what pods send or get. What goes to
- * pods of any node is steered by routes, and what comes from pods by rules for this node's ranges alone: what others
- * send to this node's pods, Services and masquerade ports is steered by where it goes.
+ * Steers what goes to Service, external, NodePort and masquerade destinations, and what pods send
+ * or get. What goes to pods of any node is steered by routes, and what comes from pods by rules for
+ * this node's ranges alone: what others send to this node's pods, Services and masquerade ports is
+ * steered by where it goes.
  */
 export function planNarrowSteering(input: SteeringInput): SteeringPlan {
   const { tun, mtu, nodeAddress } = input;
@@ -112,7 +114,8 @@ function serviceRules({ serviceRange }: SteeringInput): Rule[] {
 /** Pods, whose packets may be replies of Services. */
 function podRules({ ownPodRanges, ephemeralPorts: sports }: SteeringInput): Rule[] {
   return [
-    // The node's connections, a kubelet's probes among them. What it answers to pods has other source ports.
+    // The node's connections, a kubelet's probes among them. What it answers to pods has other
+    // source ports.
     { pref: 12, iif: 'lo', sports, action: PLAINLY },
     // By protocol, or ARP's look-up is caught too.
     ...PROTOCOLS.map((protocol): Rule => ({ pref: 13, protocol, action: JUMP_NARROW })),

@@ -1,5 +1,6 @@
-// Ports of the node's own address that Services capture beside NodePorts: by an external or a load balancer address that is
-// the node's. The node's own packets to them take a rule each, for its other ports are its sockets' and never steered.
+// Ports of the node's own address that Services capture beside NodePorts: by an external or a load
+// balancer address that is the node's. The node's own packets to them take a rule each, for its
+// other ports are its sockets' and never steered.
 import {
   FRONTEND_EXTERNAL,
   FRONTEND_LOADBALANCER,
@@ -16,7 +17,9 @@ export interface PortRange {
   dports: [number, number];
 }
 
-/** Rules that such ports may take: each is looked at for every packet that the node itself sends. */
+/**
+ * Rules that such ports may take: each is looked at for every packet that the node itself sends.
+ */
 const RANGES_MAX = 64;
 const PROTOCOLS: Record<number, string> = {
   [PROTO_TCP]: 'tcp',

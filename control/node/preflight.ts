@@ -1,5 +1,5 @@
-// Whether an agent can work on a machine, judged from facts alone. Every check says what stands in the way and what
-// to do about it.
+// Whether an agent can work on a machine, judged from facts alone. Every check says what stands in
+// the way and what to do about it.
 import { KubetunError } from '../../datapath/error.ts';
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { SNAT_PORT_MAX, SNAT_PORT_MIN } from '../compile/node-entry.ts';
@@ -186,7 +186,9 @@ export function judge(facts: Facts, aim: Aim): Finding[] {
   return Object.entries(checks).map(([check, of]) => ({ check, ...of(facts, aim) }));
 }
 
-/** Refuses what cannot work, before anything is touched. Throws the first refusal as a KubetunError. */
+/**
+ * Refuses what cannot work, before anything is touched. Throws the first refusal as a KubetunError.
+ */
 export function preflight(facts: Facts, aim: Aim): void {
   const found = judge(facts, aim).find(({ verdict }) => verdict === 'refused');
   if (found) throw new KubetunError(found.code, found.message, found.next);

@@ -1,5 +1,5 @@
-// Holds what an agent has applied to the system against what is there: rules, routes, devices, sysctls, the nftables
-// table. The same for nodes, gateways and twins.
+// Holds what an agent has applied to the system against what is there: rules, routes, devices,
+// sysctls, the nftables table. The same for nodes, gateways and twins.
 import type { NetworkEvents } from '../../datapath/io/netlink.ts';
 import type { Clock } from '../sync/pacer.ts';
 import type { Log } from '../sync/publisher.ts';

@@ -1,28 +1,35 @@
-// Routing rules in the terms of ip-rule(8), and the way from the rules that are there to those that are wanted.
+// Routing rules in the terms of ip-rule(8), and the way from the rules that are there to those that
+// are wanted.
 
 /** Routing table with the one route into the datapath. */
 export const TABLE = 100;
-/** Routing table of the captured addresses outside the Service range; for the node's own packets only. */
+/**
+ * Routing table of the captured addresses outside the Service range; for the node's own packets
+ * only.
+ */
 export const TABLE_CAPTURED = 101;
 /**
- * Routing table with a route into the datapath for every range of pods, so that the number of rules does not grow with
- * the number of nodes.
+ * Routing table with a route into the datapath for every range of pods, so that the number of rules
+ * does not grow with the number of nodes.
  */
 export const TABLE_RANGES = 103;
 /**
- * Routing table of the node's own pods, in a lab. Only a rule of ours leads there, so that without our rules no packet
- * finds a pod, and a loose reverse path filter takes none from one.
+ * Routing table of the node's own pods, in a lab. Only a rule of ours leads there, so that without
+ * our rules no packet finds a pod, and a loose reverse path filter takes none from one.
  */
 export const TABLE_PODS = 102;
-/** Where the local table is looked up: behind our rules, so that the node's own addresses are steered too. */
+/**
+ * Where the local table is looked up: behind our rules, so that the node's own addresses are
+ * steered too.
+ */
 export const PREF_LOCAL = 32_000;
 /** The same on a gateway, whose own addresses are nobody's but its own. */
 export const PREF_LOCAL_FIRST = 0;
 /** Our rules lie below this. */
 const PREF_MAX = 100;
 /**
- * The same on a node that others have rules on too: right behind ours, because ordinary routing there means their
- * rules as well, and these expect local addresses to be looked up before them.
+ * The same on a node that others have rules on too: right behind ours, because ordinary routing
+ * there means their rules as well, and these expect local addresses to be looked up before them.
  */
 export const PREF_LOCAL_NARROW = PREF_MAX;
 /** Ordinary routing, local addresses first. */
@@ -132,9 +139,9 @@ const KERNEL_RULES = ['pref 32766 lookup main', 'pref 32767 lookup default'];
 const LOCALS_BEHIND = [PREF_LOCAL, PREF_LOCAL_NARROW].map((pref) => `pref ${pref} lookup local`);
 
 /**
- * `ip -batch` lines from the rules that are there to the plan's; none if they are there already. At every moment
- * between two lines local delivery works, and nothing circles: in the order of the rules themselves, the local
- * look-up is added behind before it goes in front.
+ * `ip -batch` lines from the rules that are there to the plan's; none if they are there already. At
+ * every moment between two lines local delivery works, and nothing circles: in the order of the
+ * rules themselves, the local look-up is added behind before it goes in front.
  *
  * @param localPref where the plan has local addresses looked up.
  */

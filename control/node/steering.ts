@@ -1,5 +1,6 @@
-// Which packets of a node pass its TUN device: routing rules and routes, as a pure plan. The number of rules does
-// not depend on the number of pods or nodes. Every one of them was probed on Linux 6.18; the reasons are beside them.
+// Which packets of a node pass its TUN device: routing rules and routes, as a pure plan. The number
+// of rules does not depend on the number of pods or nodes. Every one of them was probed on Linux
+// 6.18; the reasons are beside them.
 import type { PortRange } from './own-ports.ts';
 import {
   bare,
@@ -166,8 +167,9 @@ function forwardRules({ tun }: SteeringInput): Rule[] {
 }
 
 /**
- * Other protocols from or to the node's pods do not pass at all, because no policy could judge them. ARP looks routes up
- * with the pod as its source, for the gateway alone, so that the gateway stays reachable.
+ * Other protocols from or to the node's pods do not pass at all, because no policy could judge
+ * them. ARP looks routes up with the pod as its source, for the gateway alone, so that the gateway
+ * stays reachable.
  */
 function strayRules({ ownPodRanges }: SteeringInput): Rule[] {
   return [

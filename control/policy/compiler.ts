@@ -8,7 +8,10 @@ import { PolicyIds } from './ids.ts';
 import { keyOf, type PodSelector, peersOf, subjectsOf } from './pod-selector.ts';
 import { Rulebook } from './rules.ts';
 
-/** What one compile is about. Half of an old state and half of a new one could let pass what both forbid. */
+/**
+ * What one compile is about. Half of an old state and half of a new one could let pass what both
+ * forbid.
+ */
 interface Snapshot {
   policies: NetworkPolicyRow[];
   namespaces: ReadonlyMap<string, NamespaceRow>;
@@ -20,9 +23,9 @@ interface Snapshot {
 }
 
 /**
- * Policies, pods and namespaces in, the policy part of the image out; it is the same for every node. A new pod of a known
- * kind changes the list of pods alone; a change of policies or labels makes the rules anew, from selectors that were
- * asked before. Pure but for what it remembers.
+ * Policies, pods and namespaces in, the policy part of the image out; it is the same for every
+ * node. A new pod of a known kind changes the list of pods alone; a change of policies or labels
+ * makes the rules anew, from selectors that were asked before. Pure but for what it remembers.
  */
 export class PolicyCompiler {
   readonly #groups = new Groups();
@@ -52,8 +55,8 @@ export class PolicyCompiler {
   }
 
   /**
-   * The same in steps, from the tables as they are now: what changes in them before the last step is for the next compile.
-   * Nothing else may be compiled before the last step.
+   * The same in steps, from the tables as they are now: what changes in them before the last step
+   * is for the next compile. Nothing else may be compiled before the last step.
    */
   compileInSteps(tables: PolicyTables, changes: PolicyChanges): Steps<PolicyChange | null> {
     return this.#compile(snapshotOf(tables, changes));
@@ -116,7 +119,10 @@ export class PolicyCompiler {
     return { generation: ++this.#generation, active: false, pods: null, rules: null };
   }
 
-  /** Pods alone have changed, and all are of known kinds; null if what they are to the datapath has not. */
+  /**
+   * Pods alone have changed, and all are of known kinds; null if what they are to the datapath has
+   * not.
+   */
   #update(seen: Map<number, PolicyPod | null>): PolicyChange | null {
     const put: PolicyPod[] = [];
     const gone: number[] = [];
@@ -140,7 +146,8 @@ export class PolicyCompiler {
   }
 
   *#rebuild(now: Snapshot): Steps<PolicyChange> {
-    // With the first policy every pod that is there has been there for ever: flows without a judgement go on.
+    // With the first policy every pod that is there has been there for ever: flows without a
+    // judgement go on.
     const born = this.#rules === null && this.#pods.size === 0 ? 0 : this.#generation + 1;
     this.#generation++;
     this.#ids.assign(now.policies.map(({ key }) => key));
@@ -155,8 +162,9 @@ export class PolicyCompiler {
   }
 
   /**
-   * The pods at these addresses, null for none; null for all if the rules do not know a pod's kind. `born` is for pods that
-   * are new. A pod whose namespace is not known yet is held back: a selector may ask for a label that is not there.
+   * The pods at these addresses, null for none; null for all if the rules do not know a pod's kind.
+   * `born` is for pods that are new. A pod whose namespace is not known yet is held back: a
+   * selector may ask for a label that is not there.
    */
   *#identify(
     addresses: Iterable<number>,

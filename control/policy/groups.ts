@@ -1,4 +1,5 @@
-// Pods with the same namespace, labels and named ports are one group: selectors are asked once for a group, not for each pod.
+// Pods with the same namespace, labels and named ports are one group: selectors are asked once for
+// a group, not for each pod.
 import type { Steps } from '../../datapath/steps.ts';
 import { selects } from '../model/label-selector.ts';
 import type { Labels, NamedPort, NamespaceRow, PolicyPodRow } from '../model/policy-rows.ts';
@@ -42,7 +43,10 @@ export class Groups {
     }
   }
 
-  /** Asks every selector again about the pods of a namespace whose labels have changed; true if an answer has. */
+  /**
+   * Asks every selector again about the pods of a namespace whose labels have changed; true if an
+   * answer has.
+   */
   *askAgain(name: string, namespaces: Namespaces): Steps<boolean> {
     let changed = false;
     for (const group of this.all.values()) {

@@ -1,6 +1,9 @@
 import { POLICY_ID_MAX } from '../../datapath/policy/policy.ts';
 
-/** Ids of policies by their keys, kept as long as the policy is there: counters and names hang on them. */
+/**
+ * Ids of policies by their keys, kept as long as the policy is there: counters and names hang on
+ * them.
+ */
 export class PolicyIds {
   readonly #ids: Map<string, number>;
   #free: number[] = [];

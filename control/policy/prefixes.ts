@@ -1,6 +1,7 @@
-// ipBlocks of all rules as classes of addresses. Prefixes contain one another or are apart, so they form a tree. An address
-// belongs to the class of its longest prefix, and a class stands for the set of rules whose blocks hold there. Blocks
-// of one rule are alike: 30,000 addresses that one rule names are one class.
+// ipBlocks of all rules as classes of addresses. Prefixes contain one another or are apart, so they
+// form a tree. An address belongs to the class of its longest prefix, and a class stands for the
+// set of rules whose blocks hold there. Blocks of one rule are alike: 30,000 addresses that one
+// rule names are one class.
 import type { PolicyPrefix } from '../../datapath/policy/policy.ts';
 import { STEP_ELEMENTS, type Steps, sortInSteps } from '../../datapath/steps.ts';
 import type { BlockPeerRow, PrefixRow } from '../model/policy-rows.ts';
@@ -155,7 +156,10 @@ class Walk<R> {
     return extent;
   }
 
-  /** Numbers the classes so that those below one follow it; the classes in this order. At most 33 levels deep. */
+  /**
+   * Numbers the classes so that those below one follow it; the classes in this order. At most 33
+   * levels deep.
+   */
   number(): ClassNode[] {
     const byOrder: ClassNode[] = [];
     const visit = (node: ClassNode) => {

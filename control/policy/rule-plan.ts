@@ -39,7 +39,10 @@ export function namesIn(rules: PolicyRuleRow[] | null): string[] {
   return names.filter((name) => name !== null);
 }
 
-/** Ranges that a rule allows; a name counts as often as the destination has it, and not where there is none to ask. */
+/**
+ * Ranges that a rule allows; a name counts as often as the destination has it, and not where there
+ * is none to ask.
+ */
 export function portsOf(
   { ports }: PolicyRuleRow,
   named: NamedPort[] | null,

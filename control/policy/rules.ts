@@ -1,4 +1,5 @@
-// Policies and groups of pods as the datapath's rules: subjects, peer classes, and what each subject allows each class.
+// Policies and groups of pods as the datapath's rules: subjects, peer classes, and what each
+// subject allows each class.
 import {
   PEER_ANY,
   PEER_ANY_POD,
@@ -42,11 +43,13 @@ interface PeerClass {
 const ENTRIES_MAX = 262_144;
 
 /**
- * The rules that hold for certain policies, as long as these do not change. Groups that come later get an identity if it is
- * one that there is already.
+ * The rules that hold for certain policies, as long as these do not change. Groups that come later
+ * get an identity if it is one that there is already.
  */
 export class Rulebook {
-  /** Policies that do not fit, `NS/NAME`: they isolate the pods that they select, and allow nothing. */
+  /**
+   * Policies that do not fit, `NS/NAME`: they isolate the pods that they select, and allow nothing.
+   */
   refused: string[] = [];
   readonly #policies: NetworkPolicyRow[];
   readonly #idOf: (key: string) => number;
@@ -97,7 +100,10 @@ export class Rulebook {
     }
   }
 
-  /** What a group's pods are; null if the rules were made without such a one, and must be made again. */
+  /**
+   * What a group's pods are; null if the rules were made without such a one, and must be made
+   * again.
+   */
   identityOf(group: Group): Identity | null {
     const known = this.#identities.get(group);
     if (known) return known;
@@ -141,7 +147,10 @@ export class Rulebook {
     return { subjects, pairs, portSets, prefixes: classes.prefixes, names };
   }
 
-  /** The subject that stands for the policies of a direction that are for a group's pods; 0 for none. */
+  /**
+   * The subject that stands for the policies of a direction that are for a group's pods; 0 for
+   * none.
+   */
   #subjectOf(group: Group, direction: Direction): number | null {
     const policies: NetworkPolicyRow[] = [];
     for (const key of group.chosenBy) {

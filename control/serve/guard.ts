@@ -1,4 +1,5 @@
-// Handlers of HTTP servers that may fail: one request is answered with 500, and the process goes on.
+// Handlers of HTTP servers that may fail: one request is answered with 500, and the process goes
+// on.
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Server } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -9,7 +10,10 @@ export type OnFailure = (error: unknown, what: string) => void;
 type Handler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
-/** A listener whose exceptions and rejections are answered with 500, or end the response if it has begun. */
+/**
+ * A listener whose exceptions and rejections are answered with 500, or end the response if it has
+ * begun.
+ */
 export function guardRequests(handle: Handler, onFailure: OnFailure): RequestListener {
   return async (request, response) => {
     // A client that goes away is no failure of the server.
@@ -41,7 +45,10 @@ export function guardUpgrades(handle: UpgradeHandler, onFailure: OnFailure): Upg
   };
 }
 
-/** A server that listens reports a failed accept (EMFILE) as an error, and goes on; unheard, it ends the process. */
+/**
+ * A server that listens reports a failed accept (EMFILE) as an error, and goes on; unheard, it ends
+ * the process.
+ */
 export function guardServer<S extends Server>(server: S, onFailure: OnFailure): S {
   return server.on('error', (error) => onFailure(error, 'accepting a connection'));
 }

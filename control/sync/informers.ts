@@ -69,8 +69,8 @@ export function sourceStarter(
 }
 
 /**
- * Starts the informers that keep the tables true and tell the publisher. Pods and Namespaces are followed from the first
- * NetworkPolicy on.
+ * Starts the informers that keep the tables true and tell the publisher. Pods and Namespaces are
+ * followed from the first NetworkPolicy on.
  *
  * @param steered the address that this node is steered with, int32: whatever the cluster says, it is the first, for
  *   what is masqueraded with another one finds no way back.

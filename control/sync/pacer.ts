@@ -18,7 +18,10 @@ export const SYSTEM_CLOCK: Clock = {
   },
 };
 
-/** Turns many requests into few runs: the first after a quiet time runs at once, the rest at an interval. */
+/**
+ * Turns many requests into few runs: the first after a quiet time runs at once, the rest at an
+ * interval.
+ */
 export class Pacer {
   readonly #clock: Clock;
   readonly #intervalMs: number;

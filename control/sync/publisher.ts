@@ -15,7 +15,10 @@ import { SlicedWork } from './sliced-work.ts';
 
 /** A burst of changes is published at this pace. */
 const PUBLISH_MS = 20;
-/** Attempts to find out how many Services fit, where the prices of the compiler were too low; each asks for less. */
+/**
+ * Attempts to find out how many Services fit, where the prices of the compiler were too low; each
+ * asks for less.
+ */
 const FIT_TRIES_MAX = 12;
 const FIT_SHARE = 0.75;
 /** When the datapath is still leaving the memory that a publish needs. */
@@ -71,7 +74,10 @@ const NO_CHANGE: ImageChange = {
   removeFrontends: [],
 };
 
-/** Brings changes of the tables into force. Until then, and when there is nothing to say, the last image stays. */
+/**
+ * Brings changes of the tables into force. Until then, and when there is nothing to say, the last
+ * image stays.
+ */
 export class Publisher {
   readonly compiler: Compiler;
   readonly #policyCompiler: PolicyCompiler;
@@ -125,14 +131,17 @@ export class Publisher {
   }
 
   /**
-   * Another source is needed from now on. Before the first image everything waits for it; later only what is said of
-   * policies does, which it is for.
+   * Another source is needed from now on. Before the first image everything waits for it; later
+   * only what is said of policies does, which it is for.
    */
   sourceAdded(source: string): void {
     this.#waiting.add(source);
   }
 
-  /** @param skipped objects of the kind whose latest version cannot be taken -> why; the informer keeps it. */
+  /**
+   * @param skipped objects of the kind whose latest version cannot be taken -> why; the informer
+   * keeps it.
+   */
   sourceStarted(source: string, skipped: ReadonlyMap<string, string>): void {
     this.#skipped.set(source, skipped);
   }
@@ -219,8 +228,8 @@ export class Publisher {
   }
 
   /**
-   * What policies change, or null while nothing does or the work on it goes on. Half of what they speak of would let pass
-   * what the other half forbids: all sources must have synced.
+   * What policies change, or null while nothing does or the work on it goes on. Half of what they
+   * speak of would let pass what the other half forbids: all sources must have synced.
    */
   #compilePolicies(): PolicyChange | null {
     const { policy } = this.#options.tables;

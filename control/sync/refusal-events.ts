@@ -1,5 +1,5 @@
-// Events on objects that a node does not serve, or not as they are written. All nodes say the same of an object, so
-// that the Event has the same name everywhere and only the first node makes it.
+// Events on objects that a node does not serve, or not as they are written. All nodes say the same
+// of an object, so that the Event has the same name everywhere and only the first node makes it.
 import type { Refusal } from '../compile/compiler.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from './pacer.ts';

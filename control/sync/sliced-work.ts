@@ -4,7 +4,10 @@ import type { Clock } from './pacer.ts';
 /** So long heartbeats, leases and answers wait at most for a piece of work. */
 const SLICE_MS = 10;
 
-/** One piece of work at a time, done in slices: whatever else the thread has to do comes between them. */
+/**
+ * One piece of work at a time, done in slices: whatever else the thread has to do comes between
+ * them.
+ */
 export class SlicedWork<T> {
   readonly #clock: Clock;
   readonly #onDone: () => void;

@@ -46,8 +46,10 @@ export interface ArenaFile {
 }
 
 /**
- * Opens, or makes, the arena at `path` as its only owner, in a folder that is this user's alone. What another user
- * could write to is replaced. The file is allocated whole, so that a full tmpfs is an error here and not a SIGBUS later. Throws KubetunError KT_ARENA_LOCKED, KT_ARENA_SPACE, KT_ARENA_FOREIGN.
+ * Opens, or makes, the arena at `path` as its only owner, in a folder that is this user's alone.
+ * What another user could write to is replaced. The file is allocated whole, so that a full tmpfs
+ * is an error here and not a SIGBUS later. Throws KubetunError KT_ARENA_LOCKED, KT_ARENA_SPACE,
+ * KT_ARENA_FOREIGN.
  */
 export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): ArenaFile {
   const layout = layoutArena(sizes.flowsMax, sizes.imageWords);
@@ -84,12 +86,15 @@ export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): Ar
   }
 }
 
-/** How often a file that cannot be trusted is replaced; another user may be making it again and again. */
+/**
+ * How often a file that cannot be trusted is replaced; another user may be making it again and
+ * again.
+ */
 const REPLACEMENTS_MAX = 3;
 
 /**
- * Opens and locks a file that only this user can write to, and says why the one before it was replaced. Throws
- * KubetunError KT_ARENA_LOCKED, KT_ARENA_FOREIGN.
+ * Opens and locks a file that only this user can write to, and says why the one before it was
+ * replaced. Throws KubetunError KT_ARENA_LOCKED, KT_ARENA_FOREIGN.
  */
 function openTrusted(path: string): { fd: number; distrusted: string | null } {
   let distrusted: string | null = null;
@@ -107,7 +112,8 @@ function openTrusted(path: string): { fd: number; distrusted: string | null } {
         requirePrivateFolder(dirname(path));
         continue;
       }
-      // A link; or, where fs.protected_regular is set, a file of another user in a folder of all users.
+      // A link; or, where fs.protected_regular is set, a file of another user in a folder of all
+      // users.
       const refused = error instanceof SystemError && UNTRUSTED_ERRNOS.has(error.errno);
       if (!refused) throw error;
       distrusted = `it is a link or another user's (${error.message})`;
@@ -134,7 +140,10 @@ function foreign(path: string, why: string, cause?: unknown): KubetunError {
   );
 }
 
-/** True for a file that an agent of this user would go on with; what another user locks keeps none away. */
+/**
+ * True for a file that an agent of this user would go on with; what another user locks keeps none
+ * away.
+ */
 export function isTrustedArena(path: string): boolean {
   try {
     return doubtAbout(lstatSync(path), 0o077) === null;
@@ -172,8 +181,8 @@ function holdsArena(fd: number, path: string, layout: ArenaLayout): boolean {
 }
 
 /**
- * A fresh arena in anonymous memory, for benchmarks. Unlike the buffer of `createArena` it starts on a page, as a
- * file does: there, 16 bytes off, every line straddles two cache lines.
+ * A fresh arena in anonymous memory, for benchmarks. Unlike the buffer of `createArena` it starts
+ * on a page, as a file does: there, 16 bytes off, every line straddles two cache lines.
  */
 export function mapArena(sizes: ArenaSizes, seed: number): Arena {
   const layout = layoutArena(sizes.flowsMax, sizes.imageWords);
@@ -254,7 +263,9 @@ function attach(path: string, map: typeof mapFile): ArenaFile {
   }
 }
 
-/** The layout of the sizes that a header names; null for sizes that no arena of this version has. */
+/**
+ * The layout of the sizes that a header names; null for sizes that no arena of this version has.
+ */
 function layoutOf(header: Int32Array): ArenaLayout | null {
   try {
     return layoutArena(header[H_FLOWS_MAX]!, header[H_IMAGE_WORDS]!);

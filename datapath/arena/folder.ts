@@ -1,5 +1,5 @@
-// The folder that the files of datapaths lie in: this user's alone, so that no other user can prepare, replace or watch
-// what processes share.
+// The folder that the files of datapaths lie in: this user's alone, so that no other user can
+// prepare, replace or watch what processes share.
 import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
@@ -20,10 +20,11 @@ const OPEN_TO_OTHERS = 0o022;
 const REPLACEMENTS_MAX = 3;
 
 /**
- * Makes the folder with mode 0700, or makes sure that no other user can write to the one that is there. Among the
- * folders of all users, as in /dev/shm, one that is a link, a file or another user's is put aside, and one of this user
- * that is open to others is closed; elsewhere it is refused. Returns why the one before was put aside; null if none
- * was. Throws KubetunError KT_ARENA_FOREIGN.
+ * Makes the folder with mode 0700, or makes sure that no other user can write to the one that is
+ * there. Among the folders of all users, as in /dev/shm, one that is a link, a file or another
+ * user's is put aside, and one of this user that is open to others is closed; elsewhere it is
+ * refused. Returns why the one before was put aside; null if none was. Throws KubetunError
+ * KT_ARENA_FOREIGN.
  */
 export function requirePrivateFolder(folder: string): string | null {
   let distrusted: string | null = null;
@@ -65,7 +66,10 @@ function isForAll(found: Stats): boolean {
   return found.isDirectory() && (found.mode & S_ISVTX) !== 0;
 }
 
-/** Takes a folder out of the way. What another user has in it is his: it is renamed, not searched and deleted. */
+/**
+ * Takes a folder out of the way. What another user has in it is his: it is renamed, not searched
+ * and deleted.
+ */
 function putAside(folder: string): void {
   try {
     if (lstatSync(folder).isDirectory()) rmdirSync(folder);

@@ -1,5 +1,6 @@
-// Where everything lies in a node's arena: the one file that holds all state of its datapath. Sizes are summed
-// here and nowhere else; the layout hash makes an arena of another layout be discarded and not misread.
+// Where everything lies in a node's arena: the one file that holds all state of its datapath. Sizes
+// are summed here and nowhere else; the layout hash makes an arena of another layout be discarded
+// and not misread.
 //
 //   header        4 KiB    words below
 //   counters      8 KiB    float64 per counter, one writer (the worker)
@@ -12,7 +13,8 @@
 //   affinity      8 bytes a flow: 32 for every client and Service port with affinity, one in four flows
 //   policies      384 KiB  float64 per counter of each NetworkPolicy
 //
-// At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 8 + 64 MiB and 1.5 MiB = 222 MiB.
+// At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 8 + 64 MiB and 1.5 MiB =
+// 222 MiB.
 
 import { SERVICE_ID_MAX } from '../image/image.ts';
 import { POLICY_COUNTERS } from '../policy/layout.ts';
@@ -44,13 +46,19 @@ export const H_HAND = 11;
 export const H_NOW = 12;
 /** How many times a worker attached. */
 export const H_ATTACHED = 13;
-/** Packets are traced until then (ms of the worker's clock); 0 while nobody looks. Readers set it again and again. */
+/**
+ * Packets are traced until then (ms of the worker's clock); 0 while nobody looks. Readers set it
+ * again and again.
+ */
 export const H_TRACE_UNTIL = 14;
 /** Records ever written to the trace ring, wrapping. */
 export const H_TRACE_WRITTEN = 15;
 /** Where the sweep of the affinity table goes on. */
 export const H_AFFINITY_SWEEP = 16;
-/** Where the agent sends its probes, their key (0: none are sent), and the number of the last one that came. */
+/**
+ * Where the agent sends its probes, their key (0: none are sent), and the number of the last one
+ * that came.
+ */
 export const H_PROBE_ADDRESS = 17;
 export const H_PROBE_KEY = 18;
 export const H_PROBE_SEEN = 19;
@@ -58,7 +66,10 @@ export const H_PROBE_SEEN = 19;
 export const PROBE_BYTES = 8;
 /** ms that a flow lives without a packet, a word for each of its states. */
 export const H_TIMEOUTS = 128;
-/** Ranges whose traffic waits for the first image: a count, then pairs (address, mask), apart and in their order. */
+/**
+ * Ranges whose traffic waits for the first image: a count, then pairs (address, mask), apart and in
+ * their order.
+ */
 export const H_HELD_COUNT = 255;
 export const H_HELD_RANGES = 256;
 export const HELD_RANGES_MAX = 384;
@@ -107,8 +118,8 @@ export interface ArenaLayout {
 }
 
 /**
- * The sections for a capacity in flows (a power of two, up to FLOWS_LIMIT) and an image size in words (even).
- * Throws RangeError.
+ * The sections for a capacity in flows (a power of two, up to FLOWS_LIMIT) and an image size in
+ * words (even). Throws RangeError.
  */
 export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
   const isPowerOfTwo = Number.isInteger(flowsMax) && (flowsMax & (flowsMax - 1)) === 0;

@@ -12,12 +12,20 @@ const { FLAG_ASSURED, LINE_SHIFT, LINE_WORDS, META_STATE_MASK, META_STATE_SHIFT,
   line;
 const { STATE_CLOSE, STATE_LAST_ACK, STATE_TIME_WAIT } = states;
 
-/** Flows looked at for one victim: with one flow in four unreplied, all but one search in 10^8 finds one. */
+/**
+ * Flows looked at for one victim: with one flow in four unreplied, all but one search in 10^8 finds
+ * one.
+ */
 const EVICT_LOOK_MAX = 64;
-/** 12.4 days: half of the time after which the clock, a wrapping int32, would take the past for the future. */
+/**
+ * 12.4 days: half of the time after which the clock, a wrapping int32, would take the past for the
+ * future.
+ */
 const SILENCE_MAX_MS = 1 << 30;
 
-/** ms left to a flow; not positive when its time is over. Free flows have no time left to ask for. */
+/**
+ * ms left to a flow; not positive when its time is over. Free flows have no time left to ask for.
+ */
 export function remainingMs(t: FlowTable, flow: number, now: number, timeouts: Timeouts): number {
   const at = flow << (LINE_SHIFT + 1);
   const state = (t.lines[at | W_META]! & META_STATE_MASK) >> META_STATE_SHIFT;
@@ -48,7 +56,10 @@ export function sweep(t: FlowTable, now: number, timeouts: Timeouts, slice: numb
   return gone;
 }
 
-/** A side that has been silent for days, while the other was not, takes over the other's time: its own would wrap. */
+/**
+ * A side that has been silent for days, while the other was not, takes over the other's time: its
+ * own would wrap.
+ */
 function keepAgesInReach(t: FlowTable, flow: number, now: number): void {
   const client = (flow << (LINE_SHIFT + 1)) | W_SEEN;
   const backend = client + LINE_WORDS;
@@ -60,7 +71,10 @@ function keepAgesInReach(t: FlowTable, flow: number, now: number): void {
   else lines[backend] = lines[client]!;
 }
 
-/** Removes one unreplied, closing or expired flow near the hand; false if there is none within reach. */
+/**
+ * Removes one unreplied, closing or expired flow near the hand; false if there is none within
+ * reach.
+ */
 export function evict(t: FlowTable, now: number, timeouts: Timeouts): boolean {
   const high = t.header[H_FLOW_HIGH]!;
   let flow = t.header[H_HAND]!;

@@ -1,9 +1,11 @@
-// One side of a flow: sixteen 32-bit words, one cache line. A flow is two lines side by side: the even side is
-// keyed by the original tuple (client side), the odd one by the reply tuple (backend side). Each line holds the
-// key that a packet must have and what that packet becomes, so that a hit touches one line only.
+// One side of a flow: sixteen 32-bit words, one cache line. A flow is two lines side by side: the
+// even side is keyed by the original tuple (client side), the odd one by the reply tuple (backend
+// side). Each line holds the key that a packet must have and what that packet becomes, so that a
+// hit touches one line only.
 //
-// Addresses are int32 in host order; ports are (source << 16 | destination). For ICMP echo the source half is
-// the identifier and the destination half the ICMP type, so that a request never matches a reply's side.
+// Addresses are int32 in host order; ports are (source << 16 | destination). For ICMP echo the
+// source half is the identifier and the destination half the ICMP type, so that a request never
+// matches a reply's side.
 
 export const LINE_WORDS = 16;
 export const LINE_SHIFT = 4;
@@ -47,7 +49,10 @@ export const META_RECENT_SHIFT = 12;
 export const META_RECENT_MASK = 0x7000;
 /** In SYN_SENT2 and SYN_RECV: both ends opened. Behind ESTABLISHED: a FIN began the close. */
 export const FLAG_TURN = 1 << 15;
-/** State, RECENT_* and FLAG_TURN: an established connection that remembers nothing has its state here alone. */
+/**
+ * State, RECENT_* and FLAG_TURN: an established connection that remembers nothing has its state
+ * here alone.
+ */
 export const META_TCP_MASK = 0xff00;
 
 /** An ACK of either end. It is zero, so that the fast path writes nothing. */
@@ -56,7 +61,10 @@ export const RECENT_ACK = 0;
 export const RECENT_OTHER = 1;
 export const RECENT_SYN = 2;
 export const RECENT_SYN_BACK = 3;
-/** A client's SYN in LAST_ACK: the backend's next ACK may challenge it (RFC 5961 4) and ends nothing. */
+/**
+ * A client's SYN in LAST_ACK: the backend's next ACK may challenge it (RFC 5961 4) and ends
+ * nothing.
+ */
 export const RECENT_SYN_LATE = 4;
 export const RECENT_RST = 5;
 export const RECENT_RST_BACK = 6;
@@ -70,7 +78,10 @@ export const FLAG_HAIRPIN = 1 << 18;
 export const FLAG_REPLIED = 1 << 19;
 /** Established for good: never evicted for a new flow. */
 export const FLAG_ASSURED = 1 << 20;
-/** The kernel forwards this side's packets once more than the node is on their way: give one hop back. */
+/**
+ * The kernel forwards this side's packets once more than the node is on their way: give one hop
+ * back.
+ */
 export const FLAG_TTL_BACK = 1 << 21;
 /** The policies in force let nothing of this flow pass. */
 export const FLAG_DENIED = 1 << 22;

@@ -6,14 +6,22 @@ import type { FlowTable } from './table.ts';
 const { ICMP_ECHO_REPLY, PROTO_ICMP } = wire;
 const { NO_SIDE } = line;
 
-/** Ports tried for one flow. At 99 % of the range taken towards one destination, one search in 170 gives up. */
+/**
+ * Ports tried for one flow. At 99 % of the range taken towards one destination, one search in 170
+ * gives up.
+ */
 const TRIES_MAX = 512;
-/** A prime beyond the size of any range, so that the tries spread over it and meet no port twice. */
+/**
+ * A prime beyond the size of any range, so that the tries spread over it and meet no port twice.
+ */
 const STRIDE = 104_729;
 
 export const NO_PORT = -1;
 
-/** The ports word of the reply to a packet with these ports: swapped, or for ICMP echo the answering type. */
+/**
+ * The ports word of the reply to a packet with these ports: swapped, or for ICMP echo the answering
+ * type.
+ */
 export function replyPorts(ports: number, proto: number): number {
   if (proto === PROTO_ICMP) return (ports & ~0xffff) | ICMP_ECHO_REPLY;
   return (ports << 16) | (ports >>> 16);
@@ -25,9 +33,9 @@ export function withSourcePort(ports: number, port: number): number {
 }
 
 /**
- * A source port from [min, min + count) with which the packet (src, dst, ports, proto) gets a reply tuple that no
- * flow has, or NO_PORT. The table is the allocator, so one port serves as many destinations as there are.
- * `start`, below `count`, is where the search begins.
+ * A source port from [min, min + count) with which the packet (src, dst, ports, proto) gets a reply
+ * tuple that no flow has, or NO_PORT. The table is the allocator, so one port serves as many
+ * destinations as there are. `start`, below `count`, is where the search begins.
  */
 export function findSourcePort(
   t: FlowTable,

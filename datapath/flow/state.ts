@@ -1,4 +1,5 @@
-// Connection states and what moves them. TCP follows the kernel's table, net/netfilter/nf_conntrack_proto_tcp.c.
+// Connection states and what moves them. TCP follows the kernel's table,
+// net/netfilter/nf_conntrack_proto_tcp.c.
 
 export const STATE_NONE = 0;
 export const STATE_SYN_SENT = 1;
@@ -40,9 +41,14 @@ export const STATE_NAMES = [
 
 /** The packet is out of place; it changes nothing and passes. */
 export const MOVE_NONE = -1;
-/** The packet may open a new connection over an old one: if the old one is over, forget it and start again. */
+/**
+ * The packet may open a new connection over an old one: if the old one is over, forget it and start
+ * again.
+ */
 export const MOVE_REOPEN = -2;
-/** The packet changes nothing and passes, but the ends may know better: what answers it may count. */
+/**
+ * The packet changes nothing and passes, but the ends may know better: what answers it may count.
+ */
 export const MOVE_IGNORE = -3;
 
 const SS = STATE_SYN_SENT;
@@ -67,7 +73,8 @@ const KIND_COUNT = 5;
 const KIND_STRIDE = 10;
 const DIRECTION_STRIDE = KIND_COUNT * KIND_STRIDE;
 
-// Columns: NONE SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE SYN_SENT2.
+// Columns: NONE SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE
+// SYN_SENT2.
 const MOVES = Int8Array.of(
   // From the client: SYN, SYN-ACK, FIN, ACK, RST.
   ...[SS, SS, IG, IG, IG, IG, IG, RE, RE, S2],
@@ -83,7 +90,8 @@ const MOVES = Int8Array.of(
   ...[__, CL, CL, CL, CL, CL, CL, CL, CL, CL],
 );
 
-// FIN 1, SYN 2, RST 4, ACK 16 -> kind. RST wins over all, then SYN, FIN, ACK, as the kernel's get_conntrack_index.
+// FIN 1, SYN 2, RST 4, ACK 16 -> kind. RST wins over all, then SYN, FIN, ACK, as the kernel's
+// get_conntrack_index.
 const KINDS = new Int8Array(32);
 for (let flags = 0; flags < 32; flags++) {
   if (flags & 4) KINDS[flags] = KIND_RST;

@@ -7,14 +7,17 @@ import * as line from './line.ts';
 const { H_FLOW_COUNT, H_FLOW_FREE, H_FLOW_HIGH, H_SEED } = arenaLayout;
 const { LINE_SHIFT, META_PROTO_MASK, NO_SIDE, W_DST, W_META, W_PORTS, W_SERVICE, W_SRC } = line;
 
-/** At a load of one half, runs of this length do not occur with a seeded hash; a longer one refuses the flow. */
+/**
+ * At a load of one half, runs of this length do not occur with a seeded hash; a longer one refuses
+ * the flow.
+ */
 export const PROBES_MAX = 256;
 export const SLOT_EMPTY = 0;
 
 /**
- * Flows in two parts: lines, which hold everything, and an index of int32 slots, open addressing with linear
- * probing. A slot holds the side's number plus one and, in the bits above, a tag of the hash: a look-up reads a
- * line only when the tag agrees, so that a hit costs one slot and one line.
+ * Flows in two parts: lines, which hold everything, and an index of int32 slots, open addressing
+ * with linear probing. A slot holds the side's number plus one and, in the bits above, a tag of the
+ * hash: a look-up reads a line only when the tag agrees, so that a hit costs one slot and one line.
  */
 export class FlowTable {
   readonly lines: Int32Array;
@@ -99,8 +102,8 @@ export class FlowTable {
   }
 
   /**
-   * Makes the index point at both lines of a flow, which must be complete. False, and nothing changed, if the
-   * index has no room near one of them.
+   * Makes the index point at both lines of a flow, which must be complete. False, and nothing
+   * changed, if the index has no room near one of them.
    */
   link(flow: number): boolean {
     const side = flow << 1;
@@ -180,9 +183,9 @@ export class FlowTable {
   }
 
   /**
-   * Makes index, free list and counts anew from the lines, after the process that wrote them died at any
-   * instruction: a line is complete when its protocol is set, and a flow when both lines are. Returns the number
-   * of half entries dropped.
+   * Makes index, free list and counts anew from the lines, after the process that wrote them died
+   * at any instruction: a line is complete when its protocol is set, and a flow when both lines
+   * are. Returns the number of half entries dropped.
    */
   rescan(): number {
     const { header: h, lines } = this;

@@ -1,5 +1,5 @@
-// How long a flow lives without a packet: by its state, for each role of a datapath, and by the names under which all of
-// it can be set.
+// How long a flow lives without a packet: by its state, for each role of a datapath, and by the
+// names under which all of it can be set.
 
 import * as states from './state.ts';
 
@@ -11,8 +11,9 @@ export const TIMEOUT_S_MIN = 1;
 export const TIMEOUT_S_MAX = 24 * 86_400;
 
 /**
- * What each name sets: those of the kernel's sysctls, net.netfilter.nf_conntrack_*_timeout_*, with dashes. As there,
- * `tcp-syn-sent` is also for a simultaneous open, `udp` for what is not a stream yet, `sctp` for what is not established.
+ * What each name sets: those of the kernel's sysctls, net.netfilter.nf_conntrack_*_timeout_*, with
+ * dashes. As there, `tcp-syn-sent` is also for a simultaneous open, `udp` for what is not a stream
+ * yet, `sctp` for what is not established.
  */
 const STATES = {
   'tcp-syn-sent': [states.STATE_SYN_SENT, states.STATE_SYN_SENT2],
@@ -60,8 +61,9 @@ export const TIMEOUTS_NODE_S: Required<TimeoutSeconds> = {
 };
 
 /**
- * What a NAT in front of others owes them: RFC 5382 5 (TCP), RFC 4787 4.3 (UDP), RFC 5508 3.2 (ICMP). There a connection
- * closes when both ends have sent a FIN: one that is half closed is an established one.
+ * What a NAT in front of others owes them: RFC 5382 5 (TCP), RFC 4787 4.3 (UDP), RFC 5508 3.2
+ * (ICMP). There a connection closes when both ends have sent a FIN: one that is half closed is an
+ * established one.
  */
 const GATEWAY_S: TimeoutSeconds = {
   'tcp-syn-sent': 240,
@@ -77,7 +79,10 @@ const GATEWAY_S: TimeoutSeconds = {
   'sctp-established': 7440,
 };
 
-/** Of a node. `given` is seconds by name, from TIMEOUT_S_MIN to TIMEOUT_S_MAX, in place of the usual ones. */
+/**
+ * Of a node. `given` is seconds by name, from TIMEOUT_S_MIN to TIMEOUT_S_MAX, in place of the usual
+ * ones.
+ */
 export function nodeTimeouts(given: TimeoutSeconds = {}): Timeouts {
   const timeouts = new Int32Array(states.STATE_COUNT);
   const seconds = { ...TIMEOUTS_NODE_S, ...given };

@@ -8,7 +8,10 @@ import * as L from './layout.ts';
 
 const encoder = new TextEncoder();
 
-/** Addresses at the beginning of a pod range that are the node's own with many CNIs: the net, the gateway. */
+/**
+ * Addresses at the beginning of a pod range that are the node's own with many CNIs: the net, the
+ * gateway.
+ */
 const POD_GATEWAYS = 2;
 
 export function encodeNode(node: NodeEntry, seed: number): Int32Array {

@@ -1,5 +1,6 @@
-// The NAT image: the one contract between the control plane, which writes it, and the datapath, which reads it.
-// This file holds its vocabulary; layout.ts says where each word lies, writer.ts publishes.
+// The NAT image: the one contract between the control plane, which writes it, and the datapath,
+// which reads it. This file holds its vocabulary; layout.ts says where each word lies, writer.ts
+// publishes.
 
 import type { PolicyChange } from '../policy/policy.ts';
 
@@ -23,7 +24,10 @@ export const SERVICE_FLAG_EXTERNAL_LOCAL = 2;
 /** Service ids run from 1 to this; 0 means none. */
 export const SERVICE_ID_MAX = 131_071;
 
-/** A range of IPv4 addresses; `address` and `mask` are int32 in host order, `address & mask === address`. */
+/**
+ * A range of IPv4 addresses; `address` and `mask` are int32 in host order, `address & mask ===
+ * address`.
+ */
 export interface Range4 {
   address: number;
   mask: number;
@@ -41,14 +45,18 @@ export interface NodeEntry {
   snatPortMax: number;
   nodePortMin: number;
   nodePortMax: number;
-  /** Addresses of this node that the Node object does not name: those of its other devices, of a DNS cache. */
+  /**
+   * Addresses of this node that the Node object does not name: those of its other devices, of a DNS
+   * cache.
+   */
   localAddresses?: number[];
   /**
-   * Role gateway: pairs (node address, public address) of the stateless 1:1 translation. Absent on a node. A gateway's
-   * `serviceRange` is the range of public addresses, its `podRanges` are all that lies inside, where nobody but nodes may
-   * send from; `nodeAddress` is its own, which is no node's. Its Services are load balancers whose
-   * endpoints, (node, NodePort) or the frontend itself for what every node captures, are `cluster` and `local` alike,
-   * with SERVICE_FLAG_EXTERNAL_LOCAL: the client keeps its address.
+   * Role gateway: pairs (node address, public address) of the stateless 1:1 translation. Absent on
+   * a node. A gateway's `serviceRange` is the range of public addresses, its `podRanges` are all
+   * that lies inside, where nobody but nodes may send from; `nodeAddress` is its own, which is no
+   * node's. Its Services are load balancers whose endpoints, (node, NodePort) or the frontend
+   * itself for what every node captures, are `cluster` and `local` alike, with
+   * SERVICE_FLAG_EXTERNAL_LOCAL: the client keeps its address.
    */
   gateway?: Int32Array;
 }
@@ -68,7 +76,10 @@ export interface ServiceEntry {
   cluster: Int32Array;
   /** Eligible endpoints on this node, for policy Local: pairs (address, port). */
   local: Int32Array;
-  /** UDP: endpoints that serve but may not be chosen, to which flows may stay: pairs (address, port). */
+  /**
+   * UDP: endpoints that serve but may not be chosen, to which flows may stay: pairs (address,
+   * port).
+   */
   serving: Int32Array;
   /** loadBalancerSourceRanges: pairs (address, mask); empty allows everyone. */
   sourceRanges: Int32Array;

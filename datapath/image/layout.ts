@@ -1,5 +1,6 @@
-// Where the words of an image lie. All blocks are arrays of int32 in the arena's image section, found by word
-// offset; offset 0 is never a block. A root names the blocks that one generation consists of.
+// Where the words of an image lie. All blocks are arrays of int32 in the arena's image section,
+// found by word offset; offset 0 is never a block. A root names the blocks that one generation
+// consists of.
 
 export const ROOT_GENERATION = 0;
 export const ROOT_NODE = 1;
@@ -18,18 +19,24 @@ export const NODE_SERVICE_ADDRESS = 1;
 export const NODE_SERVICE_MASK = 2;
 export const NODE_SNAT_MIN = 3;
 export const NODE_SNAT_COUNT = 4;
-/** How many lengths pod ranges have, at most 33; the lengths follow the header, and the map of ranges follows them. */
+/**
+ * How many lengths pod ranges have, at most 33; the lengths follow the header, and the map of
+ * ranges follows them.
+ */
 export const NODE_LENGTH_COUNT = 5;
 /** 1 for role gateway. */
 export const NODE_GATEWAY = 6;
 export const NODE_HEADER_WORDS = 7;
-/** The map of pod ranges: by address and length + 1, and by address and this key what is a node's own in a range. */
+/**
+ * The map of pod ranges: by address and length + 1, and by address and this key what is a node's
+ * own in a range.
+ */
 export const RANGE_SHIFT = 1;
 export const POD_GATEWAY_KEY = 64;
 
 /**
- * The frontend map (../map.ts) by address and port << 8 | protocol. Beside the frontends it holds one mark per known
- * address, under a key that no packet has.
+ * The frontend map (../map.ts) by address and port << 8 | protocol. Beside the frontends it holds
+ * one mark per known address, under a key that no packet has.
  */
 export const SLOT_SERVICE = 2;
 /** FRONTEND_* + 1, or a MARK_*. */
@@ -58,4 +65,7 @@ export const SERVICE_NAME_BYTES = 7;
 export const SERVICE_GENERATION = 8;
 export const SERVICE_SERVING_COUNT = 9;
 export const SERVICE_HEADER_WORDS = 10;
-/** Pairs follow: cluster endpoints, local endpoints, others that serve, source ranges; then the name's bytes. */
+/**
+ * Pairs follow: cluster endpoints, local endpoints, others that serve, source ranges; then the
+ * name's bytes.
+ */

@@ -1,5 +1,6 @@
-// The image for cold readers: the writer that takes over an arena, the command line, metrics. A reader in
-// another process may see a block being replaced, so every length is checked before it is used.
+// The image for cold readers: the writer that takes over an arena, the command line, metrics. A
+// reader in another process may see a block being replaced, so every length is checked before it is
+// used.
 
 import type { Arena } from '../arena/arena.ts';
 import { H_IMAGE_ROOT } from '../arena/layout.ts';

@@ -37,9 +37,10 @@ interface Block {
 }
 
 /**
- * Publishes images into an arena; its only writer. Blocks are appended to one half of the image section and a
- * new root is switched to in one store. When the half is used up, all live blocks are written compactly to the
- * other half, which is free once the worker has acknowledged a generation of this one.
+ * Publishes images into an arena; its only writer. Blocks are appended to one half of the image
+ * section and a new root is switched to in one store. When the half is used up, all live blocks are
+ * written compactly to the other half, which is free once the worker has acknowledged a generation
+ * of this one.
  */
 export class ImageWriter {
   /** Called after every publish; the engine wakes the worker with it. */
@@ -51,9 +52,14 @@ export class ImageWriter {
   #start: number;
   #at: number;
   #generation: number;
-  /** The first generation whose root lies in the half in use; 0 before the first publish of this writer. */
+  /**
+   * The first generation whose root lies in the half in use; 0 before the first publish of this
+   * writer.
+   */
   #halfGeneration = 0;
-  /** The next publish must write everything: nothing is in force yet, or a publish failed half way. */
+  /**
+   * The next publish must write everything: nothing is in force yet, or a publish failed half way.
+   */
   #rewriteDue = true;
   /** With the generation that last changed each. */
   readonly #services = new Map<number, { entry: ServiceEntry; generation: number }>();
@@ -90,7 +96,8 @@ export class ImageWriter {
     this.#policyNames = this.#policySurvivors.names;
     this.#root[L.ROOT_POLICY_GENERATION] = this.#policySurvivors.generation;
     const root = arena.header[H_IMAGE_ROOT]!;
-    // As if the half of the surviving image were in use: the first publish rewrites into the other one.
+    // As if the half of the surviving image were in use: the first publish rewrites into the other
+    // one.
     this.#start = root >= this.#half ? this.#half : 0;
     this.#at = this.#start;
   }
@@ -119,7 +126,10 @@ export class ImageWriter {
     return this.#arena.serviceFlows[id]!;
   }
 
-  /** Words that Services may take, estimated high, beside the node's entry and the policies that there are now. */
+  /**
+   * Words that Services may take, estimated high, beside the node's entry and the policies that
+   * there are now.
+   */
   roomForServices(): number {
     const node = (this.#node?.podRanges.length ?? 0) * RANGE_WORDS;
     const nodes = (this.#nodeAddresses.size + this.#owners.size) * MARK_WORDS;
@@ -138,9 +148,10 @@ export class ImageWriter {
   }
 
   /**
-   * Puts a change in force with the worker's next batch; its generation. Throws KubetunError KT_IMAGE_FULL (the
-   * cluster does not fit) or KT_IMAGE_BUSY (the worker still reads the half that is needed: try again). After
-   * either the last image stays in force, and the change takes part in the next publish.
+   * Puts a change in force with the worker's next batch; its generation. Throws KubetunError
+   * KT_IMAGE_FULL (the cluster does not fit) or KT_IMAGE_BUSY (the worker still reads the half that
+   * is needed: try again). After either the last image stays in force, and the change takes part in
+   * the next publish.
    */
   publish(change: ImageChange): number {
     if (!this.#node && !change.node) throw new RangeError('the first publish must name the node');
@@ -296,7 +307,10 @@ export class ImageWriter {
     return { words: this.#directory, named: L.ROOT_DIRECTORY };
   }
 
-  /** Copies blocks in order into the half in use; false, and nothing written, if they and a root do not fit. */
+  /**
+   * Copies blocks in order into the half in use; false, and nothing written, if they and a root do
+   * not fit.
+   */
   #place(blocks: Block[]): boolean {
     let need = L.ROOT_WORDS;
     for (const block of blocks) need += block.words.length;
@@ -343,7 +357,10 @@ export class ImageWriter {
     );
   }
 
-  /** The other half is free once the worker reads this one; or at once while the worker has read none since. */
+  /**
+   * The other half is free once the worker reads this one; or at once while the worker has read
+   * none since.
+   */
   #awaitOtherHalf(): void {
     if (this.#halfGeneration === 0) return;
     for (let tries = 0; tries < ACKNOWLEDGE_TRIES_MAX; tries++) {

@@ -1,5 +1,6 @@
-// Hears that something about links, addresses, routes or rules has changed. What it was is not read: whoever is told
-// compares all that it wants with all that there is, so that a lost message costs nothing.
+// Hears that something about links, addresses, routes or rules has changed. What it was is not
+// read: whoever is told compares all that it wants with all that there is, so that a lost message
+// costs nothing.
 import {
   closeFile,
   EAGAIN,
@@ -58,7 +59,9 @@ const NLM_F_REQUEST = 1;
 const HEADER_BYTES = 20; // nlmsghdr and nfgenmsg
 const NFTA_GEN_ID = 1;
 
-/** The number that nf_tables of this network namespace counts up with every transaction, of anybody. */
+/**
+ * The number that nf_tables of this network namespace counts up with every transaction, of anybody.
+ */
 export interface NftGeneration {
   /** Null if the kernel does not say. */
   read(): number | null;

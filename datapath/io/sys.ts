@@ -1,6 +1,6 @@
-// Every system call that kubetun makes by itself, through koffi, in one file.
-// Addresses of memory are plain numbers (below 2^53 on x86-64 and arm64): a number costs 0.1 us less a call
-// than a view, and the loop passes offsets into one buffer instead of making views.
+// Every system call that kubetun makes by itself, through koffi, in one file. Addresses of memory
+// are plain numbers (below 2^53 on x86-64 and arm64): a number costs 0.1 us less a call than a
+// view, and the loop passes offsets into one buffer instead of making views.
 import { constants } from 'node:fs';
 import koffi from 'koffi';
 import { KubetunError } from '../error.ts';
@@ -61,7 +61,10 @@ const cListen = libc.func('int listen(int fd, int backlog)');
 const cClose = libc.func('int close(int fd)');
 const cDup3 = libc.func('int dup3(int from, int to, int flags)');
 
-/** read(2) into an address; the count, or -1 with `errno()`. Never blocks on a non-blocking descriptor. */
+/**
+ * read(2) into an address; the count, or -1 with `errno()`. Never blocks on a non-blocking
+ * descriptor.
+ */
 export const read: (fd: number, address: number, bytes: number) => number = libc.func(
   'int read(int fd, uintptr_t at, int n)',
 );
@@ -95,7 +98,10 @@ export class SystemError extends KubetunError {
   }
 }
 
-/** Opens read-write unless `readOnly`, and close-on-exec; `noFollow` refuses a symbolic link. Throws SystemError. */
+/**
+ * Opens read-write unless `readOnly`, and close-on-exec; `noFollow` refuses a symbolic link. Throws
+ * SystemError.
+ */
 export function openFile(
   path: string,
   o: {
@@ -121,7 +127,9 @@ export function closeFile(fd: number): void {
   cClose(fd);
 }
 
-/** Makes descriptor `to` mean what `from` means, in one step for every thread. Throws SystemError. */
+/**
+ * Makes descriptor `to` mean what `from` means, in one step for every thread. Throws SystemError.
+ */
 export function replaceFile(from: number, to: number): void {
   must('dup3', `${from} ${to}`, cDup3(from, to, O_CLOEXEC));
 }
@@ -141,7 +149,10 @@ export function lockFile(fd: number): boolean {
   return cFlock(fd, LOCK_EX_NB) === 0;
 }
 
-/** Reserves a file's bytes, so that a full tmpfs is an error now and not a SIGBUS later. Throws SystemError. */
+/**
+ * Reserves a file's bytes, so that a full tmpfs is an error now and not a SIGBUS later. Throws
+ * SystemError.
+ */
 export function allocateFile(fd: number, bytes: number, path: string): void {
   const number = cFallocate(fd, 0, bytes);
   if (number !== 0) throw new SystemError('allocate', `${path} (${bytes} bytes)`, number);
@@ -176,7 +187,10 @@ export function mapFileReadOnly(fd: number, bytes: number, path: string): Mappin
   return map(bytes, MAP_SHARED, fd, path, PROT_READ);
 }
 
-/** Maps a whole file so that what is written stays with the writer (copy on write). Throws SystemError. */
+/**
+ * Maps a whole file so that what is written stays with the writer (copy on write). Throws
+ * SystemError.
+ */
 export function mapFilePrivate(fd: number, bytes: number, path: string): Mapping {
   return map(bytes, MAP_PRIVATE, fd, path);
 }
@@ -196,7 +210,10 @@ export function unmap(mapping: Mapping): void {
   cMunmap(mapping.address, mapping.bytes);
 }
 
-/** A new pseudo-terminal of a devpts file system: its master, and the path of its other end. Throws SystemError. */
+/**
+ * A new pseudo-terminal of a devpts file system: its master, and the path of its other end. Throws
+ * SystemError.
+ */
 export function openPty(devpts: string): { master: number; path: string } {
   const master = openFile(`${devpts}/ptmx`, { noctty: true });
   const number = new Int32Array(1);
@@ -227,7 +244,8 @@ export function openTcp(name: string): number {
 }
 
 /**
- * A non-blocking netlink socket of the calling thread's network namespace; its descriptor. Throws SystemError.
+ * A non-blocking netlink socket of the calling thread's network namespace; its descriptor. Throws
+ * SystemError.
  *
  * @param groups multicast groups to hear, as a mask: bit n - 1 is group n.
  */
@@ -246,7 +264,10 @@ export function openNetlink(protocol: number, groups: number): number {
   return fd;
 }
 
-/** A listening, non-blocking IPv4 TCP socket in the calling thread's network namespace; its descriptor. */
+/**
+ * A listening, non-blocking IPv4 TCP socket in the calling thread's network namespace; its
+ * descriptor.
+ */
 export function listenTcp(address: readonly number[], port: number): number {
   const name = `${address.join('.')}:${port}`;
   const fd = openTcp(name);

@@ -41,7 +41,9 @@ export interface Tun {
   write(address: number, bytes: number): number;
   /** False once the device has been deleted, even if another one has its name. */
   isAttached(): boolean;
-  /** Makes the device again; `fd` stays the same number, for every thread. Throws as `openTun` does. */
+  /**
+   * Makes the device again; `fd` stays the same number, for every thread. Throws as `openTun` does.
+   */
   renew(): void;
   close(): void;
 }
@@ -94,9 +96,9 @@ function setOffloads(fd: number): boolean {
 }
 
 /**
- * Makes or attaches a persistent TUN device in the calling thread's network namespace. A device that another
- * process is about to leave is waited for, one second. Throws KubetunError (KT_TUN_BUSY, KT_TUN_ATTACH,
- * KT_TUN_OPEN).
+ * Makes or attaches a persistent TUN device in the calling thread's network namespace. A device
+ * that another process is about to leave is waited for, one second. Throws KubetunError
+ * (KT_TUN_BUSY, KT_TUN_ATTACH, KT_TUN_OPEN).
  */
 export function openTun(name: string): Tun {
   let fd: number;

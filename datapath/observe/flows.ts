@@ -1,4 +1,5 @@
-// The flow table for people and scripts, read from the arena of a running (or dead) agent without asking it.
+// The flow table for people and scripts, read from the arena of a running (or dead) agent without
+// asking it.
 
 import type { Arena } from '../arena/arena.ts';
 import { attachArenaFile } from '../arena/file.ts';
@@ -40,7 +41,9 @@ export interface FlowCount {
   flows: number;
   capacity: number;
   byState: Record<string, number>;
-  /** Packets dropped since the arena was made, by reason; reasons that never occurred are absent. */
+  /**
+   * Packets dropped since the arena was made, by reason; reasons that never occurred are absent.
+   */
   drops: Record<string, number>;
 }
 

@@ -1,4 +1,5 @@
-// Packets that nobody sent, and what became of them: whole checksums, no options, four bytes of payload.
+// Packets that nobody sent, and what became of them: whole checksums, no options, four bytes of
+// payload.
 import { fold, sumBytes, sumPseudoHeader } from '../wire/checksum.ts';
 import {
   ICMP_ECHO_REPLY,
@@ -25,7 +26,10 @@ export interface Tuple {
 
 const PAYLOAD_BYTES = 4;
 
-/** The first packet of a connection behind an empty virtio header: a SYN, a datagram, an INIT or an echo. */
+/**
+ * The first packet of a connection behind an empty virtio header: a SYN, a datagram, an INIT or an
+ * echo.
+ */
 export function firstPacket(t: Tuple): Uint8Array {
   return makePacket(t, TCP_FLAG_SYN, ICMP_ECHO_REQUEST);
 }

@@ -15,7 +15,10 @@ export interface PolicyNote {
   policy: string;
   /** `audit`: it would have dropped the packet, were it in force. */
   verdict: 'allow' | 'drop' | 'audit';
-  /** Number of the rule that allowed it, from 0, in the policy's list of that direction; null for none. */
+  /**
+   * Number of the rule that allowed it, from 0, in the policy's list of that direction; null for
+   * none.
+   */
   rule: number | null;
 }
 
@@ -27,7 +30,10 @@ export interface Judged {
   ingressRule: number;
 }
 
-/** The policies behind a judgement: the one whose rule allowed, or all that selected the pod and have no rule for it. */
+/**
+ * The policies behind a judgement: the one whose rule allowed, or all that selected the pod and
+ * have no rule for it.
+ */
 export function notePolicies(
   arena: Arena,
   judged: Judged,

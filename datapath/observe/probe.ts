@@ -1,5 +1,5 @@
-// One packet through a datapath to see what would become of it: the pipeline that serves, on tables of which nothing is
-// kept.
+// One packet through a datapath to see what would become of it: the pipeline that serves, on tables
+// of which nothing is kept.
 import type { Arena } from '../arena/arena.ts';
 import { H_NOW } from '../arena/layout.ts';
 import {
@@ -52,8 +52,8 @@ export type MasqueradeReason = 'hairpin' | 'outside' | 'external' | 'egress';
 export interface Passage {
   verdict: 'forward' | 'reject' | 'drop';
   /**
-   * Of a drop or a refusal its name among the counters. Of what is forwarded: `flow` (known already), `service`,
-   * `egress`, `direct`, `passed-host`, `passed-untracked`.
+   * Of a drop or a refusal its name among the counters. Of what is forwarded: `flow` (known
+   * already), `service`, `egress`, `direct`, `passed-host`, `passed-untracked`.
    */
   reason: string;
   /** What leaves; null unless it is forwarded. */
@@ -89,7 +89,9 @@ const SELECTIONS: Record<number, Passage['chosenBy']> = {
   [SELECTED_AFFINITY]: 'affinity',
 };
 
-/** Asks a datapath what it would do. The arena must be nobody else's, or borrowed: it is written to. */
+/**
+ * Asks a datapath what it would do. The arena must be nobody else's, or borrowed: it is written to.
+ */
 export class Prober {
   readonly #arena: Arena;
   readonly #datapath: Datapath;

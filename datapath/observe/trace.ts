@@ -21,7 +21,10 @@ export interface TraceRecord {
   /** Ms of the worker's clock. */
   now: number;
   verdict: 'forward' | 'reject' | 'drop' | 'held';
-  /** As `explain` has it: `new`, `flow`, or the counter's name of a drop, a refusal, a packet let by. */
+  /**
+   * As `explain` has it: `new`, `flow`, or the counter's name of a drop, a refusal, a packet let
+   * by.
+   */
   reason: string;
   tuple: Tuple;
   /** As it left; null unless it was forwarded. */

@@ -11,7 +11,10 @@ export const PACKET_BYTES_MAX = VNET_HEADER_BYTES + 65_535;
 export const BATCH_BYTES = 512 * 1024;
 /** A batch releases at most what waited before it and what it has read itself. */
 const PACKETS = BATCH_PACKETS_MAX + BATCH_HELD_MAX + BATCH_PACKETS_MAX;
-/** Room for a packet read at the limit, and for what is released behind it, each on cache lines of its own. */
+/**
+ * Room for a packet read at the limit, and for what is released behind it, each on cache lines of
+ * its own.
+ */
 export const BATCH_BUFFER_BYTES =
   BATCH_BYTES + 2 * 65_664 + (PACKETS - BATCH_PACKETS_MAX) * (HELD_BYTES_MAX + 128);
 
@@ -24,13 +27,18 @@ export const KIND_FLOW = 0;
 export const KIND_LATER_FRAGMENT = 1;
 export const KIND_ICMP_ERROR = 2;
 
-/** An ICMP error quotes the packet that it takes the place of, behind an IPv4 and an ICMP header. */
+/**
+ * An ICMP error quotes the packet that it takes the place of, behind an IPv4 and an ICMP header.
+ */
 const ANSWER_BYTES = 28;
 
-// A packet's record: sixteen words, one cache line. One typed array for all fields, not one per field: the JIT
-// then loads its base and length once per function (113 -> 60 ns a packet).
+// A packet's record: sixteen words, one cache line. One typed array for all fields, not one per
+// field: the JIT then loads its base and length once per function (113 -> 60 ns a packet).
 export const P_WORDS = 16;
-/** Where the virtio header begins, in bytes from the start of the buffer; so count the other offsets. */
+/**
+ * Where the virtio header begins, in bytes from the start of the buffer; so count the other
+ * offsets.
+ */
 export const P_START = 0;
 /** Bytes from there, virtio header included. */
 export const P_LENGTH = 1;
@@ -53,8 +61,9 @@ export const P_VERDICT = 13;
 export const P_SIDE = 14;
 
 /**
- * A batch of packets. Start, length and the buffer are the reader's; parse fills in the rest; the verdicts are
- * the pipeline's answer. Packet number `i` has its record at `i * P_WORDS`, which the code calls `r`.
+ * A batch of packets. Start, length and the buffer are the reader's; parse fills in the rest; the
+ * verdicts are the pipeline's answer. Packet number `i` has its record at `i * P_WORDS`, which the
+ * code calls `r`.
  */
 export class Batch {
   readonly view: DataView;
@@ -67,7 +76,10 @@ export class Batch {
     this.bytes = new Uint8Array(buffer);
   }
 
-  /** Where the next packet may be put: behind the last one and its answer, on a cache line of its own. */
+  /**
+   * Where the next packet may be put: behind the last one and its answer, on a cache line of its
+   * own.
+   */
   end(): number {
     if (this.count === 0) return 0;
     const last = (this.count - 1) * P_WORDS;

@@ -21,7 +21,9 @@ const { COUNT_AFFINITY_FULL, COUNT_FLOWS_EVICTED, COUNT_FLOWS_MADE, DROP_TABLE_F
 const { P_DST, P_L4, P_PORTS, P_PROTO, P_SRC } = batch;
 const { MASQUERADE_HAIRPIN } = decision;
 
-/** Makes the flow that `d.decision` describes for packet `r`: its client side, or minus a DROP_*. */
+/**
+ * Makes the flow that `d.decision` describes for packet `r`: its client side, or minus a DROP_*.
+ */
 export function commit(d: Datapath, b: Batch, r: number): number {
   const { table, decision } = d;
   let flow = table.allocate();
@@ -74,7 +76,10 @@ function keepEndpoint(d: Datapath, src: number): void {
   d.count(COUNT_AFFINITY_FULL);
 }
 
-/** The kernel takes a hop before the datapath and one behind it, of what the node itself sends or gets the one that is too much. */
+/**
+ * The kernel takes a hop before the datapath and one behind it, of what the node itself sends or
+ * gets the one that is too much.
+ */
 function ttlBack(from: number, to: number, node: number): number {
   return from === node && to === node ? 0 : FLAG_TTL_BACK;
 }
@@ -97,7 +102,10 @@ function fill(
   lines[at | W_NEW_PORTS] = newPorts;
 }
 
-/** The deltas of a line: addresses in the low half, all that the transport checksum covers in the high half. */
+/**
+ * The deltas of a line: addresses in the low half, all that the transport checksum covers in the
+ * high half.
+ */
 function sums(lines: Int32Array, at: number, proto: number): number {
   const addresses = addSums(
     deltaOfWord(lines[at | W_SRC]!, lines[at | W_NEW_SRC]!),
@@ -105,7 +113,8 @@ function sums(lines: Int32Array, at: number, proto: number): number {
   );
   const from = lines[at | W_PORTS]!;
   const to = lines[at | W_NEW_PORTS]!;
-  // ICMP's checksum covers no addresses, and of the ports word only the identifier is in the packet.
+  // ICMP's checksum covers no addresses, and of the ports word only the identifier is in the
+  // packet.
   if (proto === PROTO_ICMP) return addresses | (deltaOfWord(from >>> 16, to >>> 16) << 16);
   return addresses | (addSums(addresses, deltaOfWord(from, to)) << 16);
 }
@@ -120,7 +129,9 @@ function stamp(d: Datapath, at: number): void {
   lines[at | W_SERVICE] = d.decision.service;
 }
 
-/** For a connection picked up in mid-stream the peer's side starts where this segment acknowledges. */
+/**
+ * For a connection picked up in mid-stream the peer's side starts where this segment acknowledges.
+ */
 function startSequences(
   b: Batch,
   r: number,

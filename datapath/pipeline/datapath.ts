@@ -12,7 +12,10 @@ import { Judgement } from './policy-verdict.ts';
 import { RefusalLimit } from './refusal-limit.ts';
 import { forgetEpochs, GENERATIONS_MAX, ROUND_GENERATIONS } from './revalidate.ts';
 
-/** The whole state of one node's datapath. Everything that the pipeline knows is here or in the packet. */
+/**
+ * The whole state of one node's datapath. Everything that the pipeline knows is here or in the
+ * packet.
+ */
 export class Datapath {
   readonly arena: Arena;
   readonly header: Int32Array;
@@ -34,22 +37,31 @@ export class Datapath {
   readonly judgement = new Judgement();
   /** What W_META says above its flags of a flow that the policies in force have let pass. */
   epoch = epochOf(0);
-  /** Search for what the last image ended: that image, the next flow, and how many are left to look at. */
+  /**
+   * Search for what the last image ended: that image, the next flow, and how many are left to look
+   * at.
+   */
   recheckGeneration = 0;
   recheckAt = 0;
   recheckLeft = 0;
-  /** No flow was judged before the first of these policy generations; the search began its present round at the second. */
+  /**
+   * No flow was judged before the first of these policy generations; the search began its present
+   * round at the second.
+   */
   judgedSince = 0;
   roundSince = 0;
-  /** False makes every packet take the ordinary way: for traces, and for tests that hold both against each other. */
+  /**
+   * False makes every packet take the ordinary way: for traces, and for tests that hold both
+   * against each other.
+   */
   useExpress = true;
   /** The clock, ms as a wrapping int32; set once per batch. */
   now = 0;
   #random: number;
 
   /**
-   * Attaches to an arena, whose flows are rescanned. `seed` starts the random numbers; any int32 but 0. Without
-   * `timeouts` the arena's stay: those of a node, unless it was told others.
+   * Attaches to an arena, whose flows are rescanned. `seed` starts the random numbers; any int32
+   * but 0. Without `timeouts` the arena's stay: those of a node, unless it was told others.
    */
   constructor(arena: Arena, seed: number, timeouts: Timeouts = arena.timeouts) {
     this.arena = arena;

@@ -1,5 +1,5 @@
-// The first packet of a flow: which Service port it is for, which endpoint serves it, what it becomes. Deciding
-// changes nothing, so that explain can ask; commit makes the flow.
+// The first packet of a flow: which Service port it is for, which endpoint serves it, what it
+// becomes. Deciding changes nothing, so that explain can ask; commit makes the flow.
 
 import * as arenaLayout from '../arena/layout.ts';
 import * as ports from '../flow/ports.ts';
@@ -68,7 +68,9 @@ export const ESTABLISH_PUBLIC = 3;
 
 const TCP_KIND = TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_FIN | TCP_FLAG_RST;
 
-/** Decides about packet `r`, which no flow knows, into `d.decision`: ESTABLISH_*, or minus a DROP_*. */
+/**
+ * Decides about packet `r`, which no flow knows, into `d.decision`: ESTABLISH_*, or minus a DROP_*.
+ */
 export function establish(d: Datapath, b: Batch, r: number): number {
   const src = b.p[r | P_SRC]!;
   const dst = b.p[r | P_DST]!;
@@ -83,7 +85,8 @@ export function establish(d: Datapath, b: Batch, r: number): number {
   if (slot !== NO_SLOT && hasFrontends(proto)) return toFrontend(d, b, r, slot);
   const mark = services.markOf(dst);
   if ((mark & MARK_ALLOCATED) !== 0) {
-    // An ICMP error, as a redirect is, must not be answered by one (RFC 1122 3.2.2); an answer needs none.
+    // An ICMP error, as a redirect is, must not be answered by one (RFC 1122 3.2.2); an answer
+    // needs none.
     if (proto === PROTO_ICMP && !isQuery(ports & 0xffff)) return -DROP_ICMP_WITHOUT_FLOW;
     return refuseFor(d, COUNT_REJECT_WRONG_PORT);
   }
@@ -113,7 +116,10 @@ export function isHeld(d: Datapath, address: number): boolean {
   return false;
 }
 
-/** What the node's own sockets send and receive is left alone: half of it never crosses the datapath. */
+/**
+ * What the node's own sockets send and receive is left alone: half of it never crosses the
+ * datapath.
+ */
 function passHost(d: Datapath): number {
   return passFor(d, COUNT_PASSED_HOST);
 }
@@ -130,7 +136,9 @@ function refuseFor(d: Datapath, cause: number): number {
   return ESTABLISH_REFUSE;
 }
 
-/** The other protocols have no ports, and their key in the frontend map may be an address's mark. */
+/**
+ * The other protocols have no ports, and their key in the frontend map may be an address's mark.
+ */
 function hasFrontends(proto: number): boolean {
   return proto === PROTO_TCP || proto === PROTO_UDP || proto === PROTO_SCTP;
 }
@@ -150,7 +158,9 @@ function isQuery(type: number): boolean {
   );
 }
 
-/** ICMP that tells its receiver where to send, or how much: a gateway takes neither from outside. */
+/**
+ * ICMP that tells its receiver where to send, or how much: a gateway takes neither from outside.
+ */
 function isMisleading(proto: number, ports: number): boolean {
   const type = ports & 0xffff;
   return proto === PROTO_ICMP && (type === ICMP_REDIRECT || type === ICMP_SOURCE_QUENCH);
@@ -163,7 +173,10 @@ function firstState(proto: number): number {
   return proto === PROTO_SCTP ? STATE_SCTP_NEW : STATE_NONE;
 }
 
-/** To an address that no Service captures: from pod to pod as it is, from a pod to the outside masqueraded. */
+/**
+ * To an address that no Service captures: from pod to pod as it is, from a pod to the outside
+ * masqueraded.
+ */
 function toAddress(d: Datapath, b: Batch, r: number, mark: number): number {
   const { decision, services } = d;
   const proto = b.p[r | P_PROTO]!;
@@ -240,7 +253,10 @@ function selectSame(d: Datapath, src: number, affinityMs: number): number {
   return same;
 }
 
-/** SPEC 1: internal policy for cluster addresses; external policy Local for what comes from outside the cluster. */
+/**
+ * SPEC 1: internal policy for cluster addresses; external policy Local for what comes from outside
+ * the cluster.
+ */
 function isLocalOnly(
   d: Datapath,
   kind: number,
@@ -290,9 +306,9 @@ function isSourceAllowed(words: Int32Array, service: number, src: number): boole
 const tuple: Tuple = { src: 0, dst: 0, ports: 0, proto: 0 };
 
 /**
- * The source that the packet leaves with. Masqueraded packets get the node's address and a random free port of
- * the SNAT range; others keep theirs, unless the reply could then not be told from another flow's: two
- * connections of one client that meet at a common backend.
+ * The source that the packet leaves with. Masqueraded packets get the node's address and a random
+ * free port of the SNAT range; others keep theirs, unless the reply could then not be told from
+ * another flow's: two connections of one client that meet at a common backend.
  */
 function chooseSource(d: Datapath, b: Batch, r: number): number {
   const { decision, services, table } = d;

@@ -1,6 +1,7 @@
-// Fragments after the first carry no ports: they follow the verdict of the first (RFC 791; RFC 5508 section 6 for
-// why they must). One that overtakes its first waits a little. This state lives outside the arena on purpose: an
-// agent that is started again loses a few datagrams that were in pieces, and no flow.
+// Fragments after the first carry no ports: they follow the verdict of the first (RFC 791; RFC 5508
+// section 6 for why they must). One that overtakes its first waits a little. This state lives
+// outside the arena on purpose: an agent that is started again loses a few datagrams that were in
+// pieces, and no flow.
 
 import { hashTuple } from '../flow/hash.ts';
 import * as line from '../flow/line.ts';
@@ -15,9 +16,9 @@ const { BATCH_HELD_MAX, HELD_BYTES_MAX, P_DST, P_IP, P_LENGTH, P_PROTO, P_SIDE, 
   batch;
 
 /**
- * Datagrams followed at a time, in sets of four. A new one replaces the oldest of its set. Pieces that
- * came early run at the end of the batch, behind the first pieces of up to 255 other datagrams: with one
- * slot each, one in twenty found its slot taken.
+ * Datagrams followed at a time, in sets of four. A new one replaces the oldest of its set. Pieces
+ * that came early run at the end of the batch, behind the first pieces of up to 255 other
+ * datagrams: with one slot each, one in twenty found its slot taken.
  */
 const KNOWN_SETS = 1024;
 const KNOWN_WAYS = 4;

@@ -1,6 +1,7 @@
-// Role gateway: the edge of the cluster's network. Behind balancers, whose flows are looked up before, every node has a
-// public address of its own, one to one. That translation keeps no state: addresses say all, so that every protocol
-// passes, and fragments, and connections older than the gateway (RFC 2663 4.1.1, RFC 5508 section 4 for errors).
+// Role gateway: the edge of the cluster's network. Behind balancers, whose flows are looked up
+// before, every node has a public address of its own, one to one. That translation keeps no state:
+// addresses say all, so that every protocol passes, and fragments, and connections older than the
+// gateway (RFC 2663 4.1.1, RFC 5508 section 4 for errors).
 
 import * as imageLayout from '../image/layout.ts';
 import { addSums, deltaOfWord, patchFull } from '../wire/checksum.ts';
@@ -29,28 +30,41 @@ const {
   VERDICT_FORWARD,
 } = verdict;
 
-/** Their checksums cover the addresses too (RFC 3828, RFC 4340 9.1), and lie where UDP has its own. */
+/**
+ * Their checksums cover the addresses too (RFC 3828, RFC 4340 9.1), and lie where UDP has its own.
+ */
 const PROTO_DCCP = 33;
 const PROTO_UDP_LITE = 136;
 
-/** True for a source of the inside that is neither a node nor the gateway itself: nobody outside could answer it. */
+/**
+ * True for a source of the inside that is neither a node nor the gateway itself: nobody outside
+ * could answer it.
+ */
 export function isForeign(d: Datapath, src: number): boolean {
   const { services } = d;
   if (src === services.nodeAddress) return false;
   return services.inPodRange(src) && services.counterpartOf(src, MARK_NODE) === 0;
 }
 
-/** What a client becomes for a balancer's endpoint: a node its public address, so that the answer comes back here. */
+/**
+ * What a client becomes for a balancer's endpoint: a node its public address, so that the answer
+ * comes back here.
+ */
 export function publicSource(d: Datapath, src: number): number {
   return d.services.counterpartOf(src, MARK_NODE) || src;
 }
 
-/** An own address of the gateway as the receiver may see it: that of the side on which it leaves. */
+/**
+ * An own address of the gateway as the receiver may see it: that of the side on which it leaves.
+ */
 function ownSource(d: Datapath, src: number, to: number): number {
   return d.services.inPodRange(to) ? src : publicSource(d, src);
 }
 
-/** Where an ICMP error comes from, as its receiver sees it: a node inside has another address outside. */
+/**
+ * Where an ICMP error comes from, as its receiver sees it: a node inside has another address
+ * outside.
+ */
 export function errorSource(d: Datapath, src: number, to: number): number {
   return d.services.isOwn(src) ? ownSource(d, src, to) : publicSource(d, src);
 }
@@ -110,9 +124,10 @@ function patchTransport(b: Batch, r: number, delta: number): void {
 }
 
 /**
- * An ICMP error that quotes no balancer's packet. It must go to the quoted packet's source, and that is, from anywhere, a node
- * by its public address; or, from the inside, whoever sent to a node. The gateway's own errors may also be about a packet that
- * has not been translated yet. Any other is unrelated and dropped: a private address is nothing that the outside could quote.
+ * An ICMP error that quotes no balancer's packet. It must go to the quoted packet's source, and
+ * that is, from anywhere, a node by its public address; or, from the inside, whoever sent to a
+ * node. The gateway's own errors may also be about a packet that has not been translated yet. Any
+ * other is unrelated and dropped: a private address is nothing that the outside could quote.
  */
 export function translatePublicError(d: Datapath, b: Batch, r: number): number {
   const { services } = d;

@@ -1,5 +1,5 @@
-// ICMP errors about packets that were translated here: inside and outside go back to what the sender sent
-// (RFC 5508 section 4, RFC 1812 4.3.2.3). They neither refresh nor delete a flow.
+// ICMP errors about packets that were translated here: inside and outside go back to what the
+// sender sent (RFC 5508 section 4, RFC 1812 4.3.2.3). They neither refresh nor delete a flow.
 
 import * as line from '../flow/line.ts';
 import * as imageLayout from '../image/layout.ts';
@@ -35,11 +35,11 @@ const PORTS_BYTES = 4;
 const NAT = FLAG_DNAT | FLAG_SNAT;
 
 /**
- * Translates packet `r`, an ICMP error. The quoted packet is one that left here, so its reverse is the tuple of
- * the side that answers it; that side's rewrite, reversed, is the quoted packet as its sender made it. The quoted
- * length and checksum are not trusted: the kernel quotes segments with partial sums. What matches no flow is
- * passed on unchanged, as far as policies let it: on a node it is about somebody else's packet. A flow that is denied
- * is denied its errors too.
+ * Translates packet `r`, an ICMP error. The quoted packet is one that left here, so its reverse is
+ * the tuple of the side that answers it; that side's rewrite, reversed, is the quoted packet as its
+ * sender made it. The quoted length and checksum are not trusted: the kernel quotes segments with
+ * partial sums. What matches no flow is passed on unchanged, as far as policies let it: on a node
+ * it is about somebody else's packet. A flow that is denied is denied its errors too.
  */
 export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   const side = findQuoted(d, b, r);
@@ -62,7 +62,10 @@ function runUnrelated(d: Datapath, b: Batch, r: number): number {
   return d.services.gateway ? translatePublicError(d, b, r) : passUnrelated(d, b, r);
 }
 
-/** An error about nothing that is known here, or about what is over, is like any packet: policies free related ones only. */
+/**
+ * An error about nothing that is known here, or about what is over, is like any packet: policies
+ * free related ones only.
+ */
 function passUnrelated(d: Datapath, b: Batch, r: number): number {
   const held = isHeld(d, b.p[r | P_SRC]!) || isHeld(d, b.p[r | P_DST]!);
   if (held && !d.services.ready) return -DROP_NO_IMAGE;
@@ -102,7 +105,9 @@ function findQuoted(d: Datapath, b: Batch, r: number): number {
   return d.table.find(d.table.hash(dst, src, reply, proto), dst, src, reply, proto);
 }
 
-/** The quoted packet back to what its sender sent: the reverse of what the answering side becomes. */
+/**
+ * The quoted packet back to what its sender sent: the reverse of what the answering side becomes.
+ */
 function rewriteQuote(lines: Int32Array, at: number, b: Batch, r: number): void {
   const { view } = b;
   const ip = b.p[r | P_L4]! + ICMP_HEADER_BYTES;
@@ -124,8 +129,9 @@ function rewriteQuote(lines: Int32Array, at: number, b: Batch, r: number): void 
 }
 
 /**
- * The outside: to the sender. From the address that the sender knows, if the endpoint itself complains, or the node of an endpoint
- * about a client that it cannot see: to that client's node, its own address would come back from the wire.
+ * The outside: to the sender. From the address that the sender knows, if the endpoint itself
+ * complains, or the node of an endpoint about a client that it cannot see: to that client's node,
+ * its own address would come back from the wire.
  */
 function rewriteOutside(d: Datapath, at: number, b: Batch, r: number): void {
   const { lines, services } = d;

@@ -1,5 +1,6 @@
-// A packet that the agent sends to itself through the node's steering and the device, so that health knows whether
-// packets come as far as this loop. It is answered by a word of the arena, and leaves no other trace.
+// A packet that the agent sends to itself through the node's steering and the device, so that
+// health knows whether packets come as far as this loop. It is answered by a word of the arena, and
+// leaves no other trace.
 import * as arenaLayout from '../arena/layout.ts';
 import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';
@@ -14,8 +15,9 @@ const { P_L4, P_LENGTH, P_PROTO, P_START } = batch;
 const { COUNT_PACKETS } = verdict;
 
 /**
- * True for a probe, which is answered hereby. The key is random and known to this agent alone, so that no other sender
- * can make a datapath look well. A packet to the same address without it takes the ordinary way.
+ * True for a probe, which is answered hereby. The key is random and known to this agent alone, so
+ * that no other sender can make a datapath look well. A packet to the same address without it takes
+ * the ordinary way.
  */
 export function answerProbe(d: Datapath, b: Batch, r: number): boolean {
   const { p, view } = b;

@@ -36,8 +36,9 @@ const FLAGS_CHECKED = 0x37; // FIN SYN RST ACK URG.
 const FRAGMENT_MASK = IP4_FLAG_MORE_FRAGMENTS | IP4_FRAGMENT_OFFSET_MASK;
 
 /**
- * Checks packet `r` once and fills in its record; later stages trust every length. The verdict is 0, or minus a
- * DROP_*. A frame longer than its IPv4 total length is cut to it. RFC 791, 9293, 768, 792, 9260.
+ * Checks packet `r` once and fills in its record; later stages trust every length. The verdict is
+ * 0, or minus a DROP_*. A frame longer than its IPv4 total length is cut to it. RFC 791, 9293, 768,
+ * 792, 9260.
  */
 export function parse(b: Batch, r: number, seed: number): void {
   const { p } = b;
@@ -121,7 +122,10 @@ function parseUdp(b: Batch, r: number, l4Bytes: number, more: number): number {
   return locateSum(b, r, l4 + UDP_OFF_SUM);
 }
 
-/** Finds the checksum field: where the virtio header says when the sum is partial, else where the format says. */
+/**
+ * Finds the checksum field: where the virtio header says when the sum is partial, else where the
+ * format says.
+ */
 function locateSum(b: Batch, r: number, at: number): number {
   const { p, view } = b;
   const vnet = p[r | P_START]!;
@@ -150,7 +154,8 @@ function parseIcmp(b: Batch, r: number, l4Bytes: number): number {
   const isError =
     type === ICMP_UNREACHABLE || type === ICMP_TIME_EXCEEDED || type === ICMP_PARAMETER_PROBLEM;
   if (!isError) return 0;
-  // An error is summed anew after its inside was translated, which would hide damage: check it first.
+  // An error is summed anew after its inside was translated, which would hide damage: check it
+  // first.
   if (sumBytes(view, l4, l4 + l4Bytes) !== 0xffff) return -DROP_ICMP_CHECKSUM;
   b.p[r | P_KIND] = KIND_ICMP_ERROR;
   return 0;

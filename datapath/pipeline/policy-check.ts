@@ -1,6 +1,7 @@
-// NetworkPolicy: may this source talk to this destination? Asked once for a new flow, on the source before masquerade and
-// the destination after the choice of an endpoint; asked again at a flow's next packet after the policies have changed.
-// The node that makes a flow judges both directions, so that a client that is masqueraded is judged by its own address.
+// NetworkPolicy: may this source talk to this destination? Asked once for a new flow, on the source
+// before masquerade and the destination after the choice of an endpoint; asked again at a flow's
+// next packet after the policies have changed. The node that makes a flow judges both directions,
+// so that a client that is masqueraded is judged by its own address.
 
 import * as line from '../flow/line.ts';
 import * as imageLayout from '../image/layout.ts';
@@ -58,8 +59,8 @@ export function judgeNew(d: Datapath, b: Batch, r: number): number {
 }
 
 /**
- * Judges a packet that passes without a flow: those to the node's own sockets, of which answers need no rule, and odd
- * TCP segments between others.
+ * Judges a packet that passes without a flow: those to the node's own sockets, of which answers
+ * need no rule, and odd TCP segments between others.
  */
 export function judgePassing(d: Datapath, b: Batch, r: number): number {
   const { services } = d;
@@ -92,7 +93,10 @@ export function isUnjudged(d: Datapath, side: number): boolean {
   return ((d.lines[(side << LINE_SHIFT) | W_META]! ^ d.epoch) & JUDGED_MASK) !== 0;
 }
 
-/** What the policies in force say of this side's flow: 0, minus a DROP_POLICY_*, which is counted, or JUDGED_GONE. */
+/**
+ * What the policies in force say of this side's flow: 0, minus a DROP_POLICY_*, which is counted,
+ * or JUDGED_GONE.
+ */
 export function judgeFlow(d: Datapath, side: number): number {
   if (!isUnjudged(d, side)) return 0;
   const judged = judgeAgain(d, side >> 1);
@@ -142,7 +146,10 @@ function stamp(d: Datapath, client: number, judged: number): number {
   return judged;
 }
 
-/** The judgement itself, into `d.judgement`: 0, or minus a DROP_POLICY_*. For ICMP `dport` does not matter. */
+/**
+ * The judgement itself, into `d.judgement`: 0, or minus a DROP_POLICY_*. For ICMP `dport` does not
+ * matter.
+ */
 function judge(
   d: Datapath,
   proto: number,
@@ -224,7 +231,10 @@ function countAllowed(d: Datapath, subject: number, rule: number, direction: num
   d.policyCounters[row] = d.policyCounters[row]! + 1;
 }
 
-/** Adds one for each policy of a subject: what is dropped has policies in force, what is only noted has others alone. */
+/**
+ * Adds one for each policy of a subject: what is dropped has policies in force, what is only noted
+ * has others alone.
+ */
 function countPolicies(d: Datapath, subject: number, counter: number): void {
   const { words } = d.policy;
   const at = d.policy.subjectAt(subject);

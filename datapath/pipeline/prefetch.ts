@@ -14,12 +14,12 @@ const SLOT_EMPTY = empty;
 const PROBES_MAX = probesMax;
 
 /**
- * Finds each packet's likely side by its hash and reads that side's line, pass by pass, so that the cache misses of
- * a batch overlap: at a million flows a look-up costs half of what it does one by one. Nothing is checked yet: a
- * packet of another shape gets a side that will not match.
+ * Finds each packet's likely side by its hash and reads that side's line, pass by pass, so that the
+ * cache misses of a batch overlap: at a million flows a look-up costs half of what it does one by
+ * one. Nothing is checked yet: a packet of another shape gets a side that will not match.
  *
- * The index is searched here and not by a method of the table: whether V8 inlines such a method is decided anew at
- * every start, and 60 or 117 ns a packet at 100,000 flows hung on it.
+ * The index is searched here and not by a method of the table: whether V8 inlines such a method is
+ * decided anew at every start, and 60 or 117 ns a packet at 100,000 flows hung on it.
  */
 export function touch(d: Datapath, b: Batch): void {
   const { lines } = d;

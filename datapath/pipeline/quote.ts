@@ -46,7 +46,10 @@ export function patchQuotedSum(view: DataView, at: number, end: number, delta: n
   if (at + 2 <= end) view.setUint16(at, patchFull(view.getUint16(at), delta));
 }
 
-/** Gives the error itself, packet `r`, other addresses, and sums it anew over its inside, which has changed. */
+/**
+ * Gives the error itself, packet `r`, other addresses, and sums it anew over its inside, which has
+ * changed.
+ */
 export function readdressError(b: Batch, r: number, src: number, dst: number): void {
   const { view } = b;
   const ip = b.p[r | P_IP]!;

@@ -1,4 +1,7 @@
-/** Refusals that a datapath sends in a second, and at once after a pause: the kernel's icmp_msgs_per_sec and its burst. */
+/**
+ * Refusals that a datapath sends in a second, and at once after a pause: the kernel's
+ * icmp_msgs_per_sec and its burst.
+ */
 export const REFUSALS_PER_S = 1000;
 export const REFUSALS_BURST = 50;
 const MS_PER_REFUSAL = 1000 / REFUSALS_PER_S;

@@ -27,9 +27,10 @@ const QUOTE_BYTES_MAX = ICMP_ERROR_BYTES_MAX - IP4_HEADER_BYTES_MIN - ICMP_HEADE
 const MULTICAST_FIRST_BYTE = 224;
 
 /**
- * Turns packet `r` into the refusal that its sender gets: RST for TCP (RFC 9293 3.10.7.1), ICMP port unreachable
- * for the rest (RFC 1122 3.2.2.1). VERDICT_REPLY, or minus a DROP_*: where a reply is forbidden, where the packet is
- * damaged, so that its sender is not known, and where there were many already.
+ * Turns packet `r` into the refusal that its sender gets: RST for TCP (RFC 9293 3.10.7.1), ICMP
+ * port unreachable for the rest (RFC 1122 3.2.2.1). VERDICT_REPLY, or minus a DROP_*: where a reply
+ * is forbidden, where the packet is damaged, so that its sender is not known, and where there were
+ * many already.
  */
 export function refuse(d: Datapath, b: Batch, r: number): number {
   const firstByte = b.p[r | P_SRC]! >>> 24;
@@ -41,7 +42,10 @@ export function refuse(d: Datapath, b: Batch, r: number): number {
   return isTcp ? refuseByReset(b, r) : refuseByIcmp(b, r);
 }
 
-/** False if the transport checksum is wrong. What is partial or a fragment cannot be told, nor what has another kind of sum. */
+/**
+ * False if the transport checksum is wrong. What is partial or a fragment cannot be told, nor what
+ * has another kind of sum.
+ */
 function isIntact(b: Batch, r: number): boolean {
   const { p, view } = b;
   const sumAt = p[r | P_SUM_AT]!;
@@ -99,7 +103,10 @@ function refuseByIcmp(b: Batch, r: number): number {
   return writeReplyHeader(b, r, PROTO_ICMP, bytes);
 }
 
-/** A fresh IPv4 header from the packet's destination to its source, and a virtio header that asks for nothing. */
+/**
+ * A fresh IPv4 header from the packet's destination to its source, and a virtio header that asks
+ * for nothing.
+ */
 function writeReplyHeader(b: Batch, r: number, proto: number, l4Bytes: number): number {
   const { view } = b;
   const vnet = b.p[r | P_START]!;

@@ -1,5 +1,6 @@
-// After each new image every flow is looked at again, a slice of the table at a time: what a Service, a pod or a policy has
-// ended goes even if no packet comes. So no flow's epoch, which counts to 511, is ever taken for a later one.
+// After each new image every flow is looked at again, a slice of the table at a time: what a
+// Service, a pod or a policy has ended goes even if no packet comes. So no flow's epoch, which
+// counts to 511, is ever taken for a later one.
 
 import * as arenaLayout from '../arena/layout.ts';
 import * as line from '../flow/line.ts';
@@ -63,7 +64,10 @@ function isOver(d: Datapath, flow: number): boolean {
   return isUnjudged(d, flow << 1) && judgeAgain(d, flow) === JUDGED_GONE;
 }
 
-/** Marks every flow as one that was judged nobody knows when: an epoch may be that of another generation by now. */
+/**
+ * Marks every flow as one that was judged nobody knows when: an epoch may be that of another
+ * generation by now.
+ */
 export function forgetEpochs(d: Datapath): void {
   const { lines, table } = d;
   const sides = table.header[H_FLOW_HIGH]! * 2;

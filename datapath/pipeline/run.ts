@@ -61,15 +61,18 @@ const { FRAGMENT_UNKNOWN } = fragments;
 const { TRACK_END, TRACK_REOPEN, TRACK_STALE } = tracking;
 const { JUDGED_GONE } = judging;
 
-/** Expiry looks at this many flow slots a tick, or at one in 64: at 10 ticks/s every flow is seen in 6.4 s. */
+/**
+ * Expiry looks at this many flow slots a tick, or at one in 64: at 10 ticks/s every flow is seen in
+ * 6.4 s.
+ */
 const SWEEP_SLICE_MIN = 2048;
 const SWEEP_SHIFT = 6;
 /** At the default size all entries are seen in two minutes; it may take days. */
 const AFFINITY_SLICE = 256;
 
 /**
- * Decides about every packet of a batch and rewrites it in place; the records' verdicts say what became of each.
- * `now` is the clock in ms, as a wrapping int32.
+ * Decides about every packet of a batch and rewrites it in place; the records' verdicts say what
+ * became of each. `now` is the clock in ms, as a wrapping int32.
  */
 export function run(d: Datapath, b: Batch, now: number): void {
   d.now = now;
@@ -103,7 +106,10 @@ export function run(d: Datapath, b: Batch, now: number): void {
   d.count(COUNT_BATCHES);
 }
 
-/** A batch of packets whose source is not the pod's that sent them: each is dropped, counted and shown. */
+/**
+ * A batch of packets whose source is not the pod's that sent them: each is dropped, counted and
+ * shown.
+ */
 export function runSpoofed(d: Datapath, b: Batch, now: number): void {
   d.now = now;
   const until = d.header[H_TRACE_UNTIL]!;
@@ -174,7 +180,10 @@ function pass(d: Datapath, b: Batch, r: number, verdict: number): number {
   return verdict;
 }
 
-/** A packet that belongs to another packet: an ICMP error to the quoted one, a fragment to its first one. */
+/**
+ * A packet that belongs to another packet: an ICMP error to the quoted one, a fragment to its first
+ * one.
+ */
 function runOther(d: Datapath, b: Batch, r: number): number {
   if (b.p[r | P_KIND] === KIND_ICMP_ERROR) return runError(d, b, r);
   d.count(COUNT_FRAGMENTS);
@@ -217,7 +226,8 @@ function runFirstFragment(d: Datapath, b: Batch, r: number): number {
   const id = datagramId(b, r); // Before a refusal overwrites it.
   p[r | P_FLAGS] = p[r | P_FLAGS]! & ~PACKET_FIRST_FRAGMENT;
   let verdict = runFlow(d, b, r);
-  // The CRC is over the whole, whose length a piece does not tell: where ports changed it is wrong now.
+  // The CRC is over the whole, whose length a piece does not tell: where ports changed it is wrong
+  // now.
   if (verdict === VERDICT_FORWARD && p[r | P_PROTO] === PROTO_SCTP) {
     if (b.view.getInt32(p[r | P_L4]!) !== p[r | P_PORTS]) verdict = -DROP_FRAGMENT_SCTP;
   }
@@ -231,7 +241,9 @@ function runFirstFragment(d: Datapath, b: Batch, r: number): number {
   return verdict;
 }
 
-/** Work between batches: a bounded slice of expiry. Call it a few times a second, traffic or not. */
+/**
+ * Work between batches: a bounded slice of expiry. Call it a few times a second, traffic or not.
+ */
 export function tick(d: Datapath, now: number): void {
   d.now = now;
   d.refresh();

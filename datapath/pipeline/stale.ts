@@ -1,5 +1,6 @@
-// Flows that lead where their Service does not lead any more. TCP finds out by itself; a UDP client with a fixed port, or
-// one whose SYN is never answered, would go on sending to nobody. Source: k8s pkg/proxy/conntrack/cleanup.go.
+// Flows that lead where their Service does not lead any more. TCP finds out by itself; a UDP client
+// with a fixed port, or one whose SYN is never answered, would go on sending to nobody. Source: k8s
+// pkg/proxy/conntrack/cleanup.go.
 
 import * as line from '../flow/line.ts';
 import * as imageLayout from '../image/layout.ts';
@@ -16,14 +17,17 @@ const { NO_SLOT } = serviceMap;
 const NEVER = -1;
 
 /**
- * True if the flow whose client line is at `at` was made for a Service that does not lead to its endpoint any more,
- * or to nobody's address that a Service has now.
+ * True if the flow whose client line is at `at` was made for a Service that does not lead to its
+ * endpoint any more, or to nobody's address that a Service has now.
  */
 export function isStale(d: Datapath, at: number): boolean {
   return isStaleSince(d, at, NEVER);
 }
 
-/** The same for a UDP flow, looked up once per image; a Service that has not changed since costs one comparison. */
+/**
+ * The same for a UDP flow, looked up once per image; a Service that has not changed since costs one
+ * comparison.
+ */
 export function isStaleUdp(d: Datapath, at: number): boolean {
   const { generation } = d.services;
   const checked = d.lines[at | W_CHECKED]!;

@@ -19,7 +19,10 @@ const {
   DROP_ICMP_CHECKSUM, DROP_IP_CHECKSUM, DROP_POLICY_EGRESS, DROP_POLICY_INGRESS, DROP_SPOOFED, VERDICT_FORWARD,
 } = verdicts;
 
-/** Words of a record. The number is written last: a reader that finds another one has been overtaken. */
+/**
+ * Words of a record. The number is written last: a reader that finds another one has been
+ * overtaken.
+ */
 export const T_NUMBER = 0;
 export const T_NOW = 1;
 export const T_VERDICT = 2;
@@ -41,7 +44,10 @@ export const T_CAUSE = 13;
 /** MASQUERADE_* of a packet that made a flow. */
 export const T_MASQUERADE = 14;
 
-/** What policies said of it, if they were asked: subject and rule for what is sent, and for what arrives. */
+/**
+ * What policies said of it, if they were asked: subject and rule for what is sent, and for what
+ * arrives.
+ */
 export const T_EGRESS = 15;
 export const T_EGRESS_RULE = 16;
 export const T_INGRESS = 17;
@@ -65,7 +71,8 @@ export function trace(d: Datapath, b: Batch, r: number, verdict: number): void {
   const tuple = readable && p[r | P_KIND] === KIND_FLOW;
   const side = p[r | P_SIDE]!;
   const found = side !== NO_SIDE && verdict === VERDICT_FORWARD;
-  // What was decided last was decided about this packet only if it came so far, and no flow was found.
+  // What was decided last was decided about this packet only if it came so far, and no flow was
+  // found.
   const asked = verdict >= 0 || (-verdict > DROP_ICMP_CHECKSUM && verdict !== -DROP_SPOOFED);
   const decided = tuple && !found && asked;
   // Fragments and ICMP errors about a flow of one packet are not that packet.

@@ -1,5 +1,6 @@
-// TCP as the kernel tracks it: net/netfilter/nf_conntrack_proto_tcp.c. A table moves states; what it cannot say is here:
-// which segments are let by without counting and what may answer them, which RSTs count, when a SYN opens a new connection.
+// TCP as the kernel tracks it: net/netfilter/nf_conntrack_proto_tcp.c. A table moves states; what
+// it cannot say is here: which segments are let by without counting and what may answer them, which
+// RSTs count, when a SYN opens a new connection.
 
 import * as line from '../flow/line.ts';
 import * as states from '../flow/state.ts';
@@ -33,7 +34,10 @@ const { COUNT_RST_IMPLAUSIBLE } = verdict;
 
 const SYN_ACK = TCP_FLAG_SYN | TCP_FLAG_ACK;
 const EVENTFUL = TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST;
-/** Sequence space that one segment may skip: 16 MiB, more than the windows that kernels offer by default. */
+/**
+ * Sequence space that one segment may skip: 16 MiB, more than the windows that kernels offer by
+ * default.
+ */
 export const LEAP_MAX = 1 << 24;
 
 /** The flow's time begins anew. */
@@ -106,10 +110,11 @@ function reset(d: Datapath, b: Batch, r: number, side: number, flags: number): n
 }
 
 /**
- * STATE_CLOSE, the present state for an RST that may be right and is not exactly, or MOVE_NONE. Where both ends have closed
- * there is nothing left to protect. Before, an RST is plausible if it answers a segment that was let by, or if its sequence
- * lies between what the peer acknowledged and what the sender has sent: one that answers a segment carries exactly that
- * acknowledgement, one that aborts carries the sender's next byte (RFC 9293 3.5.2, RFC 5961 3.2). Before the peer has
+ * STATE_CLOSE, the present state for an RST that may be right and is not exactly, or MOVE_NONE.
+ * Where both ends have closed there is nothing left to protect. Before, an RST is plausible if it
+ * answers a segment that was let by, or if its sequence lies between what the peer acknowledged and
+ * what the sender has sent: one that answers a segment carries exactly that acknowledgement, one
+ * that aborts carries the sender's next byte (RFC 9293 3.5.2, RFC 5961 3.2). Before the peer has
  * spoken it must acknowledge the SYN.
  */
 function stateAfterReset(
@@ -153,7 +158,10 @@ function stateAfterReset(
   return isEnough ? STATE_CLOSE : state;
 }
 
-/** True if a SYN of `side` may take the place of the connection: it was closed by a FIN, or by this side's RST. */
+/**
+ * True if a SYN of `side` may take the place of the connection: it was closed by a FIN, or by this
+ * side's RST.
+ */
 function isOver(meta: number, side: number): boolean {
   const recent = (side & 1) === 0 ? RECENT_RST : RECENT_RST_BACK;
   return (meta & FLAG_TURN) !== 0 || recentOf(meta) === recent;
@@ -171,7 +179,10 @@ function answersSyn(lines: Int32Array, b: Batch, r: number, side: number, flags:
   return byPeer && b.view.getInt32(b.p[r | P_L4]! + TCP_OFF_ACK) === lines[client | W_RECENT_END];
 }
 
-/** A segment that does not count but may be right where this datapath is not: remembered until the next one. */
+/**
+ * A segment that does not count but may be right where this datapath is not: remembered until the
+ * next one.
+ */
 function ignore(lines: Int32Array, b: Batch, r: number, side: number, flags: number): number {
   const client = (side & ~1) << LINE_SHIFT;
   const meta = lines[client | W_META]!;
@@ -201,8 +212,8 @@ function learn(lines: Int32Array, b: Batch, r: number, side: number, flags: numb
     }
     return;
   }
-  // A SYN, or its answer, starts this side's sequence: whatever was held before is void. Nothing of it is
-  // acknowledged yet, and the peer's first acknowledgement must not look like a leap.
+  // A SYN, or its answer, starts this side's sequence: whatever was held before is void. Nothing of
+  // it is acknowledged yet, and the peer's first acknowledgement must not look like a leap.
   const l4 = b.p[r | P_L4]!;
   lines[at | W_SEQ_END] = endOf(b, r, flags);
   lines[((side ^ 1) << LINE_SHIFT) | W_ACK] = b.view.getInt32(l4 + TCP_OFF_SEQ);
@@ -223,7 +234,8 @@ function accept(
   if (next === STATE_ESTABLISHED && (replied || more !== 0)) more |= FLAG_ASSURED;
   const turn = turnOf(state, next, meta & FLAG_TURN);
   setState(lines, side, bitsOf(next, recentFor(flags, side)) | turn, more);
-  // A client that goes on sending SYNs does not keep its flow, and with it an endpoint that does not answer.
+  // A client that goes on sending SYNs does not keep its flow, and with it an endpoint that does
+  // not answer.
   const unanswered = !replied && state === STATE_SYN_SENT && (flags & SYN_ACK) === TCP_FLAG_SYN;
   return unanswered ? TCP_KEEPS : TCP_RENEWS;
 }
@@ -264,8 +276,8 @@ function endOf(b: Batch, r: number, flags: number): number {
 }
 
 /**
- * Remembers the furthest byte sent and acknowledged; RSTs are held against them. A leap beyond any window is not
- * believed, so that a spoofed segment cannot make every RST plausible.
+ * Remembers the furthest byte sent and acknowledged; RSTs are held against them. A leap beyond any
+ * window is not believed, so that a spoofed segment cannot make every RST plausible.
  */
 export function advance(lines: Int32Array, at: number, b: Batch, r: number, flags: number): void {
   const seqEnd = endOf(b, r, flags);
@@ -277,7 +289,9 @@ export function advance(lines: Int32Array, at: number, b: Batch, r: number, flag
   if (acked > 0 && acked < LEAP_MAX) lines[at | W_ACK] = ack;
 }
 
-/** State, what goes with it and flags stand on both lines, so that a hit reads its own line only. */
+/**
+ * State, what goes with it and flags stand on both lines, so that a hit reads its own line only.
+ */
 export function setState(lines: Int32Array, side: number, bits: number, more: number): void {
   const at = (side & ~1) << LINE_SHIFT;
   const peer = at + LINE_WORDS;

@@ -49,7 +49,9 @@ export const TRACK_REOPEN = 2;
 /** Its endpoint or its Service is gone: the packet begins a new flow. */
 export const TRACK_STALE = 3;
 
-/** Lets a packet that hit `side` move the flow's state, sequence numbers, age and counts. TRACK_*. */
+/**
+ * Lets a packet that hit `side` move the flow's state, sequence numbers, age and counts. TRACK_*.
+ */
 export function track(d: Datapath, b: Batch, r: number, side: number): number {
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
@@ -86,7 +88,10 @@ export function track(d: Datapath, b: Batch, r: number, side: number): number {
   return tracked;
 }
 
-/** Leaves the flow as much time as a closed one has: as if both sides had been silent for the rest of its timeout. */
+/**
+ * Leaves the flow as much time as a closed one has: as if both sides had been silent for the rest
+ * of its timeout.
+ */
 function shorten(d: Datapath, side: number): void {
   const { lines } = d.table;
   const client = (side & ~1) << LINE_SHIFT;

@@ -52,9 +52,10 @@ export function translate(d: Datapath, b: Batch, r: number, side: number): void 
 }
 
 /**
- * One hop back, from `from` to `to` as it leaves, for what no line of a flow tells so. The kernel takes one for each time that
- * it forwards: into the datapath what others sent, and out of it what is for others. A node is to cost one hop where it is on the
- * way, and none where it is an end of it.
+ * One hop back, from `from` to `to` as it leaves, for what no line of a flow tells so. The kernel
+ * takes one for each time that it forwards: into the datapath what others sent, and out of it what
+ * is for others. A node is to cost one hop where it is on the way, and none where it is an end of
+ * it.
  */
 export function giveHopBack(d: Datapath, b: Batch, r: number, from: number, to: number): void {
   const { services } = d;
@@ -67,8 +68,8 @@ export function giveHopBack(d: Datapath, b: Batch, r: number, from: number, to: 
 }
 
 /**
- * Ports and the transport checksum. A partial sum covers the pseudo-header alone and is not complemented: the
- * addresses' delta is added and the ports' is not.
+ * Ports and the transport checksum. A partial sum covers the pseudo-header alone and is not
+ * complemented: the addresses' delta is added and the ports' is not.
  */
 function translatePorts(b: Batch, r: number, ports: number, addresses: number, all: number): void {
   const { view } = b;

@@ -1,5 +1,5 @@
-// What can become of a packet, and why. A verdict is VERDICT_* or minus a DROP_*; every drop has a name, a
-// counter of that name and a scenario.
+// What can become of a packet, and why. A verdict is VERDICT_* or minus a DROP_*; every drop has a
+// name, a counter of that name and a scenario.
 
 export const VERDICT_FORWARD = 0;
 /** The packet was turned into an answer to its sender (RST, ICMP unreachable). */

@@ -110,7 +110,10 @@ function appendName(words: Words, id: number, name: string): void {
   words.append(new Int32Array(text.buffer));
 }
 
-/** What ports are allowed and by which rule: disjoint ranges of each protocol, a rule in force before an audited one. */
+/**
+ * What ports are allowed and by which rule: disjoint ranges of each protocol, a rule in force
+ * before an audited one.
+ */
 function encodePorts(ports: PolicyPorts[]): number[] {
   const best = (list: PolicyPorts[]) => list.find((p) => !p.audited) ?? list[0];
   const words = [wordOf(best(ports.filter((p) => p.proto === 0)))];
@@ -121,9 +124,9 @@ function encodePorts(ports: PolicyPorts[]): number[] {
 }
 
 /**
- * Disjoint ranges (first << 16 | last, rule) in order. Between two edges the first entry in force that covers them
- * counts, or else the first audited one: two heaps of entries by their place in the list, from which what has ended is
- * taken when it comes to the top.
+ * Disjoint ranges (first << 16 | last, rule) in order. Between two edges the first entry in force
+ * that covers them counts, or else the first audited one: two heaps of entries by their place in
+ * the list, from which what has ended is taken when it comes to the top.
  */
 function flatten(ports: PolicyPorts[]): number[] {
   const edges = [...new Set(ports.flatMap(({ first, last }) => [first, last + 1]))];

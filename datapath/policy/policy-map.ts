@@ -54,7 +54,8 @@ export class PolicyMap {
   }
 
   /**
-   * The rule of a subject's policies that allows a port from or to a peer: one in force, else an audited one, else 0.
+   * The rule of a subject's policies that allows a port from or to a peer: one in force, else an
+   * audited one, else 0.
    *
    * @param pod the peer's pod, or NO_POD.
    */

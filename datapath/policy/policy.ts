@@ -1,10 +1,11 @@
-// The policy part of the image: what the control plane makes of NetworkPolicies, pods and namespaces for the datapath.
-// This file holds its vocabulary; layout.ts says where each word lies.
+// The policy part of the image: what the control plane makes of NetworkPolicies, pods and
+// namespaces for the datapath. This file holds its vocabulary; layout.ts says where each word lies.
 //
-// A pod has a subject in each direction, which stands for the set of policies that select it, and a peer class, which
-// stands for the set of peers of rules that it belongs to. An address has a peer class by its longest prefix. Who may
-// talk to whom is a look-up of (subject, peer class): the ports that some rule allows. However many policies there are,
-// a new flow costs at most four such look-ups a direction.
+// A pod has a subject in each direction, which stands for the set of policies that select it, and a
+// peer class, which stands for the set of peers of rules that it belongs to. An address has a peer
+// class by its longest prefix. Who may talk to whom is a look-up of (subject, peer class): the
+// ports that some rule allows. However many policies there are, a new flow costs at most four such
+// look-ups a direction.
 
 /** A peer without conditions: a rule without `from` or `to`. */
 export const PEER_ANY = 1;
@@ -13,7 +14,10 @@ export const PEER_ANY_POD = 2;
 /** Peer classes of pods and of prefixes share one space of ids, from here up. */
 export const PEER_FIRST = 3;
 
-/** Policies have ids from 1 to this, for names and counters; a policy that got none has 0 and is enforced all the same. */
+/**
+ * Policies have ids from 1 to this, for names and counters; a policy that got none has 0 and is
+ * enforced all the same.
+ */
 export const POLICY_ID_MAX = 8191;
 
 /** A pod that has an address of its own. */
@@ -28,13 +32,18 @@ export interface PolicyPod {
   egress: number;
   /** Its peer class. */
   peer: number;
-  /** The policy generation since which this pod has the address; 0 for always. Flows judged before are another's. */
+  /**
+   * The policy generation since which this pod has the address; 0 for always. Flows judged before
+   * are another's.
+   */
   born: number;
   /** Hash of its uid: tells the next agent whether it is the same pod. */
   uid: number;
 }
 
-/** Policies of one direction that select the same pods, with the same meaning of their named ports. */
+/**
+ * Policies of one direction that select the same pods, with the same meaning of their named ports.
+ */
 export interface PolicySubject {
   /** From 1 up, without large gaps; stands for one direction. */
   id: number;
@@ -77,7 +86,10 @@ export interface PolicyPrefix {
 export interface PolicyRules {
   subjects: PolicySubject[];
   pairs: PolicyPair[];
-  /** Each any overlap; the order of entries does not matter, but that one in force goes before one that is audited. */
+  /**
+   * Each any overlap; the order of entries does not matter, but that one in force goes before one
+   * that is audited.
+   */
   portSets: PolicyPorts[][];
   prefixes: PolicyPrefix[];
   /** `NS/NAME` of each policy that has an id. */
@@ -87,13 +99,18 @@ export interface PolicyRules {
 /** What one publish changes of the policy part. */
 export interface PolicyChange {
   /**
-   * Grows when flows must be judged again: rules have changed, a pod has another subject or class, or has gone. A pod on
-   * an address that had none does not need it, for no flow of such an address is let live.
+   * Grows when flows must be judged again: rules have changed, a pod has another subject or class,
+   * or has gone. A pod on an address that had none does not need it, for no flow of such an address
+   * is let live.
    */
   generation: number;
-  /** False: there is no NetworkPolicy, and everything is let pass; `pods` and `rules` do not matter. */
+  /**
+   * False: there is no NetworkPolicy, and everything is let pass; `pods` and `rules` do not matter.
+   */
   active: boolean;
-  /** All pods of the cluster, one an address; null leaves them as they are, but for `podChanges`. */
+  /**
+   * All pods of the cluster, one an address; null leaves them as they are, but for `podChanges`.
+   */
   pods: PolicyPod[] | null;
   /** With `pods` null: pods that are new or different, and addresses that no pod has now. */
   podChanges?: { put: PolicyPod[]; gone: number[] };

@@ -1,5 +1,5 @@
-// The policy part for cold readers: the next agent, the command line. A reader in another process may see a block being
-// replaced, so every length is checked before it is used.
+// The policy part for cold readers: the next agent, the command line. A reader in another process
+// may see a block being replaced, so every length is checked before it is used.
 
 import type { Arena } from '../arena/arena.ts';
 import { H_IMAGE_ROOT } from '../arena/layout.ts';
@@ -22,7 +22,10 @@ export interface PolicyHits {
   audited: number;
 }
 
-/** What the image in force says of policies: what the next agent goes on from. All empty without one. */
+/**
+ * What the image in force says of policies: what the next agent goes on from. All empty without
+ * one.
+ */
 export interface PolicySurvivors {
   generation: number;
   /** By address. */

@@ -1,6 +1,7 @@
-// Session affinity ClientIP: which endpoint a client got last, by its address and the Service port. Read and written
-// for new connections only. A search looks at a window of fixed size and never ends early, so that an entry may go
-// without leaving a mark; an entry is whole when its Service is set, which is written last.
+// Session affinity ClientIP: which endpoint a client got last, by its address and the Service port.
+// Read and written for new connections only. A search looks at a window of fixed size and never
+// ends early, so that an entry may go without leaving a mark; an entry is whole when its Service is
+// set, which is written last.
 
 import type { Arena } from '../arena/arena.ts';
 import * as arenaLayout from '../arena/layout.ts';
@@ -60,7 +61,10 @@ export class AffinityTable {
     return findPair(image, pairs, count, words[entry + A_ADDRESS]!, words[entry + A_PORT]!);
   }
 
-  /** Remembers a client's endpoint from `now` on; false if there is no room. `timeoutMs` is positive. */
+  /**
+   * Remembers a client's endpoint from `now` on; false if there is no room. `timeoutMs` is
+   * positive.
+   */
   remember(
     source: number,
     service: number,
@@ -94,7 +98,10 @@ export class AffinityTable {
     return true;
   }
 
-  /** Frees entries whose time is over among the next `slice`: the clock wraps, and old ones would seem new. */
+  /**
+   * Frees entries whose time is over among the next `slice`: the clock wraps, and old ones would
+   * seem new.
+   */
   sweep(now: number, slice: number): void {
     let slot = this.#header[H_AFFINITY_SWEEP]!;
     for (let n = 0; n < slice; n++) {

@@ -1,6 +1,9 @@
-// Pairs of words of an image, such as (address, port), in order: a search takes as many steps as their count has bits.
+// Pairs of words of an image, such as (address, port), in order: a search takes as many steps as
+// their count has bits.
 
-/** The same pairs in ascending order of the first word, then of the second, which is not negative. */
+/**
+ * The same pairs in ascending order of the first word, then of the second, which is not negative.
+ */
 export function sortPairs(pairs: Int32Array): Int32Array {
   if (isSorted(pairs)) return pairs;
   // A native sort of 64-bit numbers; the low word comes first in memory.
@@ -18,7 +21,10 @@ function isSorted(pairs: Int32Array): boolean {
   return true;
 }
 
-/** Index of the pair (a, b) among `count` sorted ones at `start`, or -1. At most 32 steps; never allocates. */
+/**
+ * Index of the pair (a, b) among `count` sorted ones at `start`, or -1. At most 32 steps; never
+ * allocates.
+ */
 export function findPair(
   words: Int32Array,
   start: number,
@@ -40,7 +46,10 @@ export function findPair(
   return -1;
 }
 
-/** True if one of `count` ranges (address, mask) at `start`, sorted and none inside another, holds the address. */
+/**
+ * True if one of `count` ranges (address, mask) at `start`, sorted and none inside another, holds
+ * the address.
+ */
 export function isInRanges(
   words: Int32Array,
   start: number,

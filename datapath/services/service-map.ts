@@ -49,7 +49,10 @@ export class ServiceMap {
     return this.#root !== 0;
   }
 
-  /** Takes over the newest root and acknowledges it; called between batches. False if it is there already. */
+  /**
+   * Takes over the newest root and acknowledges it; called between batches. False if it is there
+   * already.
+   */
   refresh(): boolean {
     const root = Atomics.load(this.#header, H_IMAGE_ROOT);
     if (root === this.#root) return false;
@@ -80,7 +83,10 @@ export class ServiceMap {
     return at === NO_SLOT ? 0 : this.words[at + SLOT_KIND]!;
   }
 
-  /** On a gateway: the public address of a node (MARK_NODE), or the node of a public one (MARK_PUBLIC); 0 for none. */
+  /**
+   * On a gateway: the public address of a node (MARK_NODE), or the node of a public one
+   * (MARK_PUBLIC); 0 for none.
+   */
   counterpartOf(address: number, mark: number): number {
     const at = this.findFrontend(address, MARK_KEY);
     const w = this.words;
@@ -101,7 +107,10 @@ export class ServiceMap {
     return id > 0 && id < this.#directoryLength ? this.words[this.#directory + id]! : 0;
   }
 
-  /** True if the Service port `id` has this endpoint: one that may be chosen, or one that still serves. */
+  /**
+   * True if the Service port `id` has this endpoint: one that may be chosen, or one that still
+   * serves.
+   */
   serves(id: number, address: number, port: number): boolean {
     const w = this.words;
     const service = this.serviceAt(id);

@@ -6,7 +6,10 @@ export function formatAddress(address: number): string {
   return `${a >>> 24}.${(a >>> 16) & 255}.${(a >>> 8) & 255}.${a & 255}`;
 }
 
-/** An int32 from dotted decimal, or null: four numbers of 0 to 255 without leading zeros, nothing else. */
+/**
+ * An int32 from dotted decimal, or null: four numbers of 0 to 255 without leading zeros, nothing
+ * else.
+ */
 export function parseAddress(text: string): number | null {
   return parsePart(text, text.length);
 }
@@ -14,7 +17,9 @@ export function parseAddress(text: string): number | null {
 const DOT = 46;
 const DIGIT_0 = 48;
 
-/** The same of the characters before `end`. A policy may have 30,000 of them: no part is cut out. */
+/**
+ * The same of the characters before `end`. A policy may have 30,000 of them: no part is cut out.
+ */
 function parsePart(text: string, end: number): number | null {
   let address = 0;
   let at = 0;

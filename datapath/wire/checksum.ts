@@ -1,5 +1,6 @@
-// The Internet checksum, RFC 1071, and its incremental update, RFC 1624. A sum here is the folded 16-bit
-// one's-complement sum; the field on the wire holds its complement, unless the checksum is partial.
+// The Internet checksum, RFC 1071, and its incremental update, RFC 1624. A sum here is the folded
+// 16-bit one's-complement sum; the field on the wire holds its complement, unless the checksum is
+// partial.
 
 /** Folds a sum of up to 65,536 16-bit words to 16 bits. */
 export function fold(sum: number): number {
@@ -23,7 +24,9 @@ export function patchFull(field: number, delta: number): number {
   return ~addSums(~field & 0xffff, delta) & 0xffff;
 }
 
-/** The one's-complement sum of a range of bytes, folded; an odd last byte counts as the high half. */
+/**
+ * The one's-complement sum of a range of bytes, folded; an odd last byte counts as the high half.
+ */
 export function sumBytes(view: DataView, start: number, end: number): number {
   let sum = 0;
   let at = start;

@@ -6,7 +6,10 @@ interface Range {
   mask: number;
 }
 
-/** The same addresses in as few ranges as there can be: neighbours are joined, what lies inside another is left out. */
+/**
+ * The same addresses in as few ranges as there can be: neighbours are joined, what lies inside
+ * another is left out.
+ */
 export function joinRanges(ranges: Iterable<Range>): Range[] {
   const joined: Range[] = [];
   for (const range of [...ranges].sort(byPlace)) {

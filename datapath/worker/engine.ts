@@ -19,9 +19,14 @@ export interface EngineOptions {
   arenaPath: string;
   /** The TUN device, made if it is not there, in the process's network namespace. */
   tunName: string;
-  /** Another TUN device, to which the node sends what pods send with an address that is not theirs. */
+  /**
+   * Another TUN device, to which the node sends what pods send with an address that is not theirs.
+   */
   spoofedTunName?: string | null;
-  /** Ranges of pods: their traffic waits for the first image, for their policies are not known before. */
+  /**
+   * Ranges of pods: their traffic waits for the first image, for their policies are not known
+   * before.
+   */
   heldRanges?: Range4[];
   sizes?: ArenaSizes;
   /** How long flows live, those included that outlived the last process; a node's unless said. */
@@ -30,7 +35,9 @@ export interface EngineOptions {
   log?: (message: string) => void;
 }
 
-/** A node's datapath in a thread of this process: owns its arena and its TUN, publishes its images. */
+/**
+ * A node's datapath in a thread of this process: owns its arena and its TUN, publishes its images.
+ */
 export class Engine {
   readonly writer: ImageWriter;
   readonly arena: Arena;
@@ -79,8 +86,8 @@ export class Engine {
   }
 
   /**
-   * Opens arena and device and starts the thread; flows and image of a killed predecessor go on. Resolves when
-   * packets are served. Throws KubetunError (KT_ARENA_*, KT_TUN_*, KT_WORKER_START).
+   * Opens arena and device and starts the thread; flows and image of a killed predecessor go on.
+   * Resolves when packets are served. Throws KubetunError (KT_ARENA_*, KT_TUN_*, KT_WORKER_START).
    */
   static async start(options: EngineOptions): Promise<Engine> {
     const sizes = options.sizes ?? ARENA_SIZES_DEFAULT;
@@ -120,7 +127,9 @@ export class Engine {
     return this.#tuns.filter((tun) => !tun.isAttached()).map(({ name }) => name);
   }
 
-  /** Makes deleted devices again; the worker reads them within 0.1 s. Throws KubetunError KT_TUN_*. */
+  /**
+   * Makes deleted devices again; the worker reads them within 0.1 s. Throws KubetunError KT_TUN_*.
+   */
   renewDevices(): void {
     for (const tun of this.#tuns) if (!tun.isAttached()) tun.renew();
   }
@@ -158,7 +167,8 @@ export class Engine {
 
 /** Notes the ranges whose traffic waits for the first image. */
 export function hold({ header }: Pick<Arena, 'header'>, ranges: Range4[]): void {
-  // Where there are more the cover holds other addresses too: a while of waiting, where a hole would be open.
+  // Where there are more the cover holds other addresses too: a while of waiting, where a hole
+  // would be open.
   const held = coverRanges(ranges, HELD_RANGES_MAX);
   held.forEach(({ address, mask }, n) => {
     header[H_HELD_RANGES + n * 2] = address;

@@ -1,4 +1,5 @@
-// Keeps the datapath's thread alive: starts it, starts it again when it dies, and ends it when it hangs.
+// Keeps the datapath's thread alive: starts it, starts it again when it dies, and ends it when it
+// hangs.
 import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { KubetunError } from '../error.ts';
@@ -7,7 +8,9 @@ import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
 
 const READY_MS = 10_000;
 const SAMPLE_MS = 1000;
-/** Samples are counted, not ms: a machine that was suspended must not look like a worker that hangs. */
+/**
+ * Samples are counted, not ms: a machine that was suspended must not look like a worker that hangs.
+ */
 const STILL_SAMPLES_MAX = 10;
 /** V8 ends a loop at once; a thread in a system call that does not return never ends. */
 const TERMINATE_MS = 2000;
@@ -25,7 +28,10 @@ export interface WorkerKeeperOptions {
   sampleMs?: number;
 }
 
-/** A worker thread that is kept running. What it works on belongs to the engine, so that a dead one leaves nothing. */
+/**
+ * A worker thread that is kept running. What it works on belongs to the engine, so that a dead one
+ * leaves nothing.
+ */
 export class WorkerKeeper {
   /** How many times it was started again. */
   restarts = 0;
@@ -50,7 +56,9 @@ export class WorkerKeeper {
     this.#sampler = setInterval(() => this.#sample(), options.sampleMs ?? SAMPLE_MS).unref();
   }
 
-  /** Resolves when the first worker serves. Throws KubetunError KT_WORKER_START, and tries no more. */
+  /**
+   * Resolves when the first worker serves. Throws KubetunError KT_WORKER_START, and tries no more.
+   */
   async start(name: string): Promise<void> {
     await this.#launch();
     if (this.failure === null) return;

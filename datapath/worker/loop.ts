@@ -1,5 +1,6 @@
-// The datapath's thread: read a batch, run it, write it back, sleep in poll when there is nothing. The thread's
-// event loop never turns; the engine speaks to it through the arena, the control words and an eventfd.
+// The datapath's thread: read a batch, run it, write it back, sleep in poll when there is nothing.
+// The thread's event loop never turns; the engine speaks to it through the arena, the control words
+// and an eventfd.
 
 import './jit.ts';
 import { isMainThread, workerData } from 'node:worker_threads';
@@ -28,9 +29,13 @@ const TICK_MS = 100;
 const LOST = -1;
 const POLLIN_SHIFTED = POLLIN << 16;
 
-/** CLOCK_MONOTONIC in ms as a wrapping int32: the same for every agent of one boot, so ages survive a restart. */
+/**
+ * CLOCK_MONOTONIC in ms as a wrapping int32: the same for every agent of one boot, so ages survive
+ * a restart.
+ */
 function monotonicOffset(): number {
-  // The first use of `performance` loads it, which takes up to 0.1 s: the other clock is read after it.
+  // The first use of `performance` loads it, which takes up to 0.1 s: the other clock is read after
+  // it.
   const now = performance.now();
   return Number(process.hrtime.bigint()) / 1e6 - now;
 }
@@ -83,7 +88,10 @@ function serve(input: WorkerInput): void {
   }
 }
 
-/** Reads a batch from a port, maybe an empty one; false if its device is gone, where poll would not wait. */
+/**
+ * Reads a batch from a port, maybe an empty one; false if its device is gone, where poll would not
+ * wait.
+ */
 function fill(d: Datapath, b: Batch, fd: number, memory: number): boolean {
   b.count = 0;
   for (;;) {

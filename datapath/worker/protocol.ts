@@ -1,12 +1,21 @@
-/** What the engine hands to its worker. Descriptors and memory are the engine's, so they outlive a worker. */
+/**
+ * What the engine hands to its worker. Descriptors and memory are the engine's, so they outlive a
+ * worker.
+ */
 export interface WorkerInput {
   /** The engine's own mapping: a worker needs no file to start again. */
   arena: { address: number; flowsMax: number; imageWords: number };
   /** Address of BATCH_BUFFER_BYTES. */
   batch: number;
-  /** Address of two POLLFD_BYTES more than the ports take: for the eventfd, and for what is read from it. */
+  /**
+   * Address of two POLLFD_BYTES more than the ports take: for the eventfd, and for what is read
+   * from it.
+   */
   polled: number;
-  /** Devices to serve; to one that is `spoofed` the node sends what pods send with an address that is not theirs. */
+  /**
+   * Devices to serve; to one that is `spoofed` the node sends what pods send with an address that
+   * is not theirs.
+   */
   ports: { name: string; fd: number; spoofed: boolean }[];
   wakeFd: number;
   /** Shared with the engine; words CONTROL_*. */

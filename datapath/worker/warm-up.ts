@@ -1,6 +1,7 @@
-// Teaches V8 the pipeline before the first packet. Optimised code is made from what was seen until then: a worker that
-// sees nothing but new connections at first gets code without inlined look-ups, and keeps it (65 or 117 ns a packet
-// at 100,000 flows, by chance from start to start). So every kind of packet is shown before, mixed as traffic is.
+// Teaches V8 the pipeline before the first packet. Optimised code is made from what was seen until
+// then: a worker that sees nothing but new connections at first gets code without inlined look-ups,
+// and keeps it (65 or 117 ns a packet at 100,000 flows, by chance from start to start). So every
+// kind of packet is shown before, mixed as traffic is.
 
 import { mapArena } from '../arena/file.ts';
 import {
@@ -91,7 +92,10 @@ export function warmUp(): void {
   }
 }
 
-/** Packet `n`: handshakes first, then segments of those connections in both directions, and sometimes something else. */
+/**
+ * Packet `n`: handshakes first, then segments of those connections in both directions, and
+ * sometimes something else.
+ */
 function put(b: Batch, n: number): void {
   const port = FIRST_PORT + (n % CONNECTIONS);
   const step = Math.floor(n / CONNECTIONS);
@@ -179,7 +183,10 @@ function putDatagram(
   b.push(VNET_HEADER_BYTES + 28);
 }
 
-/** Virtio and IPv4 headers; the transport checksum is partial for an even `n`. Where the IPv4 header lies. */
+/**
+ * Virtio and IPv4 headers; the transport checksum is partial for an even `n`. Where the IPv4 header
+ * lies.
+ */
 function putHeader(b: Batch, src: number, dst: number, proto: number, total: number, n: number) {
   const { view } = b;
   const vnet = b.end();

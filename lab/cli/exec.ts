@@ -43,7 +43,10 @@ function environmentIn(place: Place): NodeJS.ProcessEnv {
   return { ...(TERM && { TERM }), ...environmentOf(place) };
 }
 
-/** Runs a command on this terminal, and gives its exit code; one ended by a signal counts as a shell would say. */
+/**
+ * Runs a command on this terminal, and gives its exit code; one ended by a signal counts as a shell
+ * would say.
+ */
 function runIn([file, ...args]: string[], name: string, env: NodeJS.ProcessEnv): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(file!, args, { stdio: 'inherit', env });

@@ -54,7 +54,8 @@ function splitArgument(argument: string): { port: number; target: string } {
 async function forward(port: number, dial: Dial, namespace: string): Promise<void> {
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const remote = connect({ host: dial.address, port: dial.port, allowHalfOpen: true });
-    // An end that breaks takes the other with it; an end that has said all leaves the other talking.
+    // An end that breaks takes the other with it; an end that has said all leaves the other
+    // talking.
     client.on('error', () => remote.destroy());
     remote.on('error', (error) => {
       console.error(`kubetun: ${dial.address}:${dial.port}: ${error.message}`);
@@ -63,7 +64,8 @@ async function forward(port: number, dial: Dial, namespace: string): Promise<voi
     client.pipe(remote).pipe(client);
   });
   const bound = await listen(server, port);
-  // The listener stays in the namespace where it was made; what is dialled from now on is in the lab.
+  // The listener stays in the namespace where it was made; what is dialled from now on is in the
+  // lab.
   enterNamespace(namespace);
   console.log(`http://${LOOPBACK}:${bound} -> ${dial.address}:${dial.port}    (Ctrl-C ends it)`);
   await new Promise<void>((resolve) => {

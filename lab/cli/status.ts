@@ -165,7 +165,10 @@ async function listPods(lab: string, supervisor: number): Promise<PodStatus[]> {
   }
 }
 
-/** What of the network is missing. A look that takes too long says so, and what it finds is left out. */
+/**
+ * What of the network is missing. A look that takes too long says so, and what it finds is left
+ * out.
+ */
 async function readNetwork(record: LabRecord): Promise<string[]> {
   const late = new Promise<string[]>((resolve) => {
     const line = `not looked at within ${NETWORK_MS_MAX / 1000} s: the machine is busy, try again`;

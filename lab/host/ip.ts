@@ -33,9 +33,9 @@ function isMissing(program: string): KubetunError {
 }
 
 /**
- * Runs lines of `ip -batch` in one process, inside a network namespace (by name), or outside all of them to
- * make namespaces. With `force` a line that fails does not keep the others from running, and is no error.
- * Throws KubetunError KT_IP with the line that failed.
+ * Runs lines of `ip -batch` in one process, inside a network namespace (by name), or outside all of
+ * them to make namespaces. With `force` a line that fails does not keep the others from running,
+ * and is no error. Throws KubetunError KT_IP with the line that failed.
  */
 export async function ipBatch(
   namespace: string | null,
@@ -60,7 +60,9 @@ export async function ipBatch(
   );
 }
 
-/** The JSON of each line of `ip -4 -j -batch` inside a namespace, by one process; null if it fails. */
+/**
+ * The JSON of each line of `ip -4 -j -batch` inside a namespace, by one process; null if it fails.
+ */
 export async function ipJsonBatch(namespace: string, lines: string[]): Promise<unknown[][] | null> {
   const args = ['-n', namespace, '-4', '-j', '-batch', '-'];
   const { status, stdout } = await run('ip', args, `${lines.join('\n')}\n`);

@@ -3,7 +3,10 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { NETNS_DIR, namespacePath } from '../places/names.ts';
 import { labNames } from '../places/paths.ts';
 
-/** Names of a lab's network namespaces, also of half a lab; those of a lab whose name is longer are not among them. */
+/**
+ * Names of a lab's network namespaces, also of half a lab; those of a lab whose name is longer are
+ * not among them.
+ */
 export function namespacesOfLab(lab: string): string[] {
   if (!existsSync(NETNS_DIR)) return [];
   const others = labNames().filter((other) => other.startsWith(`${lab}-`));

@@ -1,7 +1,10 @@
 // Processes by identity: a process id alone may have been given to another process meanwhile.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
-/** A process, and when it started (clock ticks since boot), which tells it from a later one of that id. */
+/**
+ * A process, and when it started (clock ticks since boot), which tells it from a later one of that
+ * id.
+ */
 export interface ProcessId {
   pid: number;
   start: number;
@@ -67,7 +70,9 @@ export function processesInNamespaces(namespaces: ReadonlySet<string>): ProcessI
   return findProcesses((pid) => namespaces.has(readlinkSync(`/proc/${pid}/ns/net`)));
 }
 
-/** Processes that were started with a variable of this value in their environment, except this one. */
+/**
+ * Processes that were started with a variable of this value in their environment, except this one.
+ */
 export function processesWithVariable(name: string, value: string): ProcessId[] {
   const wanted = `\0${name}=${value}\0`;
   return findProcesses((pid) =>

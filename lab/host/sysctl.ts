@@ -6,9 +6,9 @@ import { namespacePath } from '../places/names.ts';
 const ROOT = '/proc/sys/net';
 
 /**
- * Writes values below /proc/sys/net of a network namespace and of no other: the kernel shows each thread the
- * tree of the namespace that it is in. Values that this kernel has not are left out. Throws KubetunError
- * KT_SYSCTL.
+ * Writes values below /proc/sys/net of a network namespace and of no other: the kernel shows each
+ * thread the tree of the namespace that it is in. Values that this kernel has not are left out.
+ * Throws KubetunError KT_SYSCTL.
  */
 export function writeSysctls(namespace: string, values: [path: string, value: string][]): void {
   inNamespace(namespacePath(namespace), () => {

@@ -1,4 +1,5 @@
-// Whether manifests will be taken, found out before anything is made: the API server's own rules, in memory.
+// Whether manifests will be taken, found out before anything is made: the API server's own rules,
+// in memory.
 import { SERVED } from '../../control/apiserver/kinds.ts';
 import { StatusError } from '../../control/apiserver/status.ts';
 import { Store } from '../../control/apiserver/store/store.ts';
@@ -9,7 +10,9 @@ import { API_PORT, apiAddress, type Topology } from '../topology/topology.ts';
 import { yamlError } from '../yaml/document.ts';
 import { type ManifestObject, pathOfField } from './manifest.ts';
 
-/** Throws KubetunError KT_YAML, with file and line, for the first object that the lab would refuse. */
+/**
+ * Throws KubetunError KT_YAML, with file and line, for the first object that the lab would refuse.
+ */
 export function checkManifests(objects: ManifestObject[], { nodes, ranges }: Topology): void {
   const registry = new Registry(new Store(SERVED), {
     serviceRange: ranges.services,

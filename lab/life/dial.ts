@@ -1,4 +1,5 @@
-// Where `lab forward` is to dial: an address in the lab, and the namespace from which it is reached.
+// Where `lab forward` is to dial: an address in the lab, and the namespace from which it is
+// reached.
 import type { KubeClient } from '../../control/kube/client.ts';
 import { isNotFound } from '../../control/kube/error.ts';
 import { KubetunError } from '../../datapath/error.ts';
@@ -14,8 +15,8 @@ export interface Dial {
 }
 
 /**
- * Resolves `svc/NAME[.NS][:PORT]`, `[NS/]POD:PORT` or `ADDR:PORT`. A Service port may be a number or a name; the
- * first one is meant if none is given. Throws KubetunError KT_TARGET.
+ * Resolves `svc/NAME[.NS][:PORT]`, `[NS/]POD:PORT` or `ADDR:PORT`. A Service port may be a number
+ * or a name; the first one is meant if none is given. Throws KubetunError KT_TARGET.
  */
 export async function resolveDial(
   record: LabRecord,

@@ -1,4 +1,5 @@
-// Taking a lab away: its processes, pods, namespaces and files, in that order, also after a crash of any of them.
+// Taking a lab away: its processes, pods, namespaces and files, in that order, also after a crash
+// of any of them.
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ARENA_DIR, arenaOf, CLOUD, stateDir } from '../../control/cli/options.ts';
@@ -24,8 +25,8 @@ const LOCK_MS_MAX = 30_000;
 const ROUNDS_MAX = 5;
 
 /**
- * Ends whoever is making a lab, then removes all of it, and says whether there was anything. Throws KubetunError
- * KT_LAB_BUSY while another command ends it.
+ * Ends whoever is making a lab, then removes all of it, and says whether there was anything. Throws
+ * KubetunError KT_LAB_BUSY while another command ends it.
  */
 export async function bringDown(lab: string): Promise<boolean> {
   const maker = readRecordOrNull(lab)?.maker;
@@ -40,8 +41,9 @@ export async function bringDown(lab: string): Promise<boolean> {
 }
 
 /**
- * Removes all of a lab, for the holder of its lock, and says whether there was anything. Processes are found by
- * records, and without those by their environment and network namespaces. Safe to repeat.
+ * Removes all of a lab, for the holder of its lock, and says whether there was anything. Processes
+ * are found by records, and without those by their environment and network namespaces. Safe to
+ * repeat.
  */
 export async function takeDown(lab: string): Promise<boolean> {
   const record = readRecordOrNull(lab);
@@ -69,7 +71,10 @@ export async function takeDown(lab: string): Promise<boolean> {
   return true;
 }
 
-/** Ends what is on no record. A process that was being started when it was looked for is found the next time. */
+/**
+ * Ends what is on no record. A process that was being started when it was looked for is found the
+ * next time.
+ */
 async function endRest(lab: string): Promise<void> {
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const inside = processesInNamespaces(new Set(namespacesOfLab(lab).map(namespaceLink)));
@@ -113,7 +118,10 @@ function readRecordOrNull(lab: string) {
   }
 }
 
-/** Arenas of the nodes that the record names, and others whose name begins with this lab's and no other lab's. */
+/**
+ * Arenas of the nodes that the record names, and others whose name begins with this lab's and no
+ * other lab's.
+ */
 function arenasOf(lab: string, nodes: string[]): string[] {
   const named = nodes.map((node) => arenaOf(lab, node));
   const others = labNames().filter((other) => other.startsWith(`${lab}-`));

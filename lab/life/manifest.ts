@@ -23,7 +23,10 @@ interface AnyObject {
   items?: unknown;
 }
 
-/** Every object of some manifests, in order. Throws KubetunError KT_FILE, KT_YAML with file and line. */
+/**
+ * Every object of some manifests, in order. Throws KubetunError KT_FILE, KT_YAML with file and
+ * line.
+ */
 export function readManifests(files: string[]): ManifestObject[] {
   return files.flatMap((file) =>
     readYaml(file)
@@ -77,7 +80,10 @@ export function pathOfField(field: string): YamlPath {
   return keys.map((key) => (/^\d+$/.test(key) ? Number(key) : key));
 }
 
-/** Creates each object, or changes the one that is there. Throws KubetunError KT_YAML where the API server refuses one. */
+/**
+ * Creates each object, or changes the one that is there. Throws KubetunError KT_YAML where the API
+ * server refuses one.
+ */
 export async function applyManifests(kube: KubeClient, objects: ManifestObject[]): Promise<void> {
   for (const item of objects) {
     try {

@@ -1,4 +1,7 @@
-/** Lines that say how far something long has come, each with what it took. Goes to stderr: stdout is for data. */
+/**
+ * Lines that say how far something long has come, each with what it took. Goes to stderr: stdout is
+ * for data.
+ */
 export class Progress {
   readonly #begun = performance.now();
   #last = performance.now();

@@ -9,8 +9,8 @@ import type { LabRecord } from '../state/record.ts';
 export type Place = { netns: string } | { pid: number; container: string };
 
 /**
- * Resolves `node/NAME`, `cloud`, `internet`, `fabric` or `[NS/]POD` of a lab that is up. Throws KubetunError
- * KT_NODE_UNKNOWN, KT_POD_UNKNOWN.
+ * Resolves `node/NAME`, `cloud`, `internet`, `fabric` or `[NS/]POD` of a lab that is up. Throws
+ * KubetunError KT_NODE_UNKNOWN, KT_POD_UNKNOWN.
  */
 export function resolvePlace(record: LabRecord, target: string, container?: string): Place {
   const { lab, topology } = record;

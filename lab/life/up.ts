@@ -1,4 +1,5 @@
-// Bringing a lab up: check everything first, then network, supervisor, nodes, manifests; on failure leave nothing.
+// Bringing a lab up: check everything first, then network, supervisor, nodes, manifests; on failure
+// leave nothing.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -47,9 +48,9 @@ export interface UpOptions {
 const START_MS_MAX = 60_000;
 
 /**
- * Makes a lab, or takes up one whose supervisor has died, and returns when its nodes forward and the manifests'
- * pods are ready. Throws KubetunError, with everything taken back that was made here, unless it is a manifest that
- * fails: then the lab stays for whoever wants to look.
+ * Makes a lab, or takes up one whose supervisor has died, and returns when its nodes forward and
+ * the manifests' pods are ready. Throws KubetunError, with everything taken back that was made
+ * here, unless it is a manifest that fails: then the lab stays for whoever wants to look.
  */
 export async function bringUp(options: UpOptions): Promise<Progress> {
   const { lab, manifests } = options;
@@ -114,7 +115,10 @@ async function make(
   }
 }
 
-/** Starts a supervisor for a lab that has lost its own: agents, pods and connections have gone on, and go on. */
+/**
+ * Starts a supervisor for a lab that has lost its own: agents, pods and connections have gone on,
+ * and go on.
+ */
 async function takeUp({ lab, topology }: LabRecord, progress: Progress): Promise<void> {
   progress.done(`lab ${lab} is there without its supervisor: taking it up`);
   updateRecord(lab, { maker: identify(process.pid) });
@@ -145,8 +149,9 @@ function describeMaking(lab: string, error: unknown): unknown {
 }
 
 /**
- * True for what a `lab up` that was killed has left. The lock is this process's, so that no maker is at work; a folder
- * without a record and without processes holds the objects of a lab that is gone.
+ * True for what a `lab up` that was killed has left. The lock is this process's, so that no maker
+ * is at work; a folder without a record and without processes holds the objects of a lab that is
+ * gone.
  */
 function isHalfMade(lab: string): boolean {
   const record = readRecord(lab);
@@ -156,8 +161,9 @@ function isHalfMade(lab: string): boolean {
 }
 
 /**
- * The record of a lab that runs without its supervisor; null if there is nothing of that name. Throws KubetunError
- * KT_LAB_UP for one that is whole, KT_LAB_BROKEN for one that cannot be taken up.
+ * The record of a lab that runs without its supervisor; null if there is nothing of that name.
+ * Throws KubetunError KT_LAB_UP for one that is whole, KT_LAB_BROKEN for one that cannot be taken
+ * up.
  */
 function findOrphan(lab: string): LabRecord | null {
   const record = readRecord(lab);
@@ -204,7 +210,10 @@ function takeBackOnSignal(lab: string): TakenBack {
   return state;
 }
 
-/** Resolves once every node and the cloud are ready. Throws KubetunError KT_LAB_START with what stood in the way. */
+/**
+ * Resolves once every node and the cloud are ready. Throws KubetunError KT_LAB_START with what
+ * stood in the way.
+ */
 async function startSupervisorProcess(
   lab: string,
   topology: Topology,

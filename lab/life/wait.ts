@@ -13,7 +13,10 @@ export interface PodName {
   name: string;
 }
 
-/** Resolves when every one of these pods is ready. Throws KubetunError KT_POD_NOT_READY with the reason. */
+/**
+ * Resolves when every one of these pods is ready. Throws KubetunError KT_POD_NOT_READY with the
+ * reason.
+ */
 export async function waitPodsReady(kube: KubeClient, pods: PodName[]): Promise<void> {
   const until = Date.now() + READY_MS_MAX;
   while (true) {

@@ -1,5 +1,6 @@
-// Where the logs of a lab lie. A log belongs to a container; each start of that is a run, with a pipe until the run ends and
-// with files that become full one after the other: `logs/NAME/RUN-NUMBER.log`, `logs/pipes/NAME_RUN`.
+// Where the logs of a lab lie. A log belongs to a container; each start of that is a run, with a
+// pipe until the run ends and with files that become full one after the other:
+// `logs/NAME/RUN-NUMBER.log`, `logs/pipes/NAME_RUN`.
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeFolder } from '../../control/serve/folder.ts';
@@ -9,7 +10,10 @@ export const FILE_BYTES_MAX = 10 * 1024 * 1024;
 /** Files that are kept of a run: a kubelet's containerLogMaxFiles. */
 export const FILES_MAX = 5;
 
-/** One run of a container, by when it was started: ms since 1970, and never the number of an earlier one. */
+/**
+ * One run of a container, by when it was started: ms since 1970, and never the number of an earlier
+ * one.
+ */
 export interface LogRun {
   stateDir: string;
   name: string;

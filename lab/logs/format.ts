@@ -1,4 +1,5 @@
-// Entries of a container's log: `TIME F TEXT` for the end of a line, `TIME P TEXT` for a piece of one.
+// Entries of a container's log: `TIME F TEXT` for the end of a line, `TIME P TEXT` for a piece of
+// one.
 
 /** `2026-11-30T08:38:56.123000000Z`: a fixed width, so that times are compared as bytes. */
 const TIME_BYTES = 30;
@@ -15,7 +16,10 @@ export function formatTime(ms: number): string {
   return new Date(ms).toISOString().replace('Z', '000000Z');
 }
 
-/** Entries for bytes that a container wrote at a time. The bytes after the last newline become a piece. */
+/**
+ * Entries for bytes that a container wrote at a time. The bytes after the last newline become a
+ * piece.
+ */
 export function encodeEntries(said: Uint8Array, time: string): Buffer {
   const full = Buffer.from(`${time} F `);
   const piece = Buffer.from(`${time} P `);
@@ -104,8 +108,8 @@ export function endsInPiece(entries: Buffer): boolean {
 }
 
 /**
- * Goes back over the ends of so many lines in whole entries. `offset` is where the next line begins, or -1 if there are
- * fewer lines: then `left` of them are missing.
+ * Goes back over the ends of so many lines in whole entries. `offset` is where the next line
+ * begins, or -1 if there are fewer lines: then `left` of them are missing.
  */
 export function skipLinesBack(entries: Buffer, lines: number): { offset: number; left: number } {
   let left = lines;

@@ -1,4 +1,5 @@
-// Entry of the process that writes the logs of all containers of a lab: `main.ts LAB STATE`. It outlives the supervisor.
+// Entry of the process that writes the logs of all containers of a lab: `main.ts LAB STATE`. It
+// outlives the supervisor.
 import { watch } from 'node:fs';
 import { lockLab } from '../state/lock.ts';
 import { openRuns, pipePath, pipesFolder } from './files.ts';

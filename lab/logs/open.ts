@@ -12,8 +12,9 @@ const POLL_MS = 5;
 const PIPE_MODE = 0o622;
 
 /**
- * Makes the pipe of another run and opens it for a process's output. The descriptor can be read from as well: as long as
- * the container has it, a writer that dies ends neither the pipe nor what is in it. Throws SystemError, or Node's.
+ * Makes the pipe of another run and opens it for a process's output. The descriptor can be read
+ * from as well: as long as the container has it, a writer that dies ends neither the pipe nor what
+ * is in it. Throws SystemError, or Node's.
  */
 export function openPipe(stateDir: string, name: string): { fd: number; log: LogRun } {
   makeFolder(pipesFolder(stateDir), 0o700);
@@ -24,7 +25,10 @@ export function openPipe(stateDir: string, name: string): { fd: number; log: Log
   return { fd: openSync(path, 'r+'), log };
 }
 
-/** The same, for a process that may end at once: a writer has the pipe before. Throws KubetunError KT_LOG_WRITER. */
+/**
+ * The same, for a process that may end at once: a writer has the pipe before. Throws KubetunError
+ * KT_LOG_WRITER.
+ */
 export async function openLog(stateDir: string, name: string): Promise<number> {
   const { fd, log } = openPipe(stateDir, name);
   const until = Date.now() + TAKEN_MS_MAX;

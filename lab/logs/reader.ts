@@ -11,13 +11,19 @@ const CHUNK_BYTES = 256 * 1024;
 export interface ReadOptions extends DecodeOptions {
   /** Begins with the last so many lines; null is the beginning. */
   tailLines: number | null;
-  /** True once nothing more will be said. What was said until then is read. Null reads what is there at the call. */
+  /**
+   * True once nothing more will be said. What was said until then is read. Null reads what is there
+   * at the call.
+   */
   isOver: (() => boolean) | null;
   /** Ends a reader that waits. */
   signal: AbortSignal;
 }
 
-/** Yields the text of a log, in pieces, until it is over. The last lines are those of the time of the call. */
+/**
+ * Yields the text of a log, in pieces, until it is over. The last lines are those of the time of
+ * the call.
+ */
 export function readLog(log: LogRun, options: ReadOptions): AsyncGenerator<Buffer> {
   const entries = new EntryReader(log, options.tailLines, options.isOver === null);
   // A generator that was never asked for anything does not close it.

@@ -45,7 +45,10 @@ export class LogFiles {
     if (this.#size > 0) this.#cutTo(wholeEntries(readFileSync(path)).length);
   }
 
-  /** Writes what was said at a time (ms since 1970), and returns its bytes. On a full disk it is dropped and counted. */
+  /**
+   * Writes what was said at a time (ms since 1970), and returns its bytes. On a full disk it is
+   * dropped and counted.
+   */
   append(said: Uint8Array, nowMs: number): number {
     const time = formatTime(nowMs);
     const entries = encodeEntries(said, time);
@@ -99,7 +102,10 @@ export class LogFiles {
 /** All logs read into the same memory: what was read is written before anything else is read. */
 const BUFFER = Buffer.alloc(READ_BYTES);
 
-/** Writes the log of a run until its last process has closed the pipe, and removes the pipe. Throws the system's error. */
+/**
+ * Writes the log of a run until its last process has closed the pipe, and removes the pipe. Throws
+ * the system's error.
+ */
 export function writeLog(log: LogRun, onEnd: () => void): void {
   const path = pipePath(log);
   const files = new LogFiles(log);

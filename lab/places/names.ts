@@ -7,8 +7,8 @@ const LINK_NAME_MAX = 15;
 const NAMESPACE_NAME_MAX = 200;
 
 /**
- * Names the lab in the environment of its supervisor, and by inheritance of agents and of PID 1 of each pod: they are
- * found by it when no record names them.
+ * Names the lab in the environment of its supervisor, and by inheritance of agents and of PID 1 of
+ * each pod: they are found by it when no record names them.
  */
 export const LAB_VARIABLE = 'KUBETUN_LAB';
 

@@ -22,8 +22,8 @@ const LAB_FILES =
   /^(lab\.json(\.new)?|kubeconfig(\.new)?|pods\.socket|.+\.sock|supervisor\.log(\.1)?|agents|api|arenas?|logs|pki|pods|scratch|volumes)$/;
 
 /**
- * True if a lab's folder is there, and really a lab's, also without its record: an empty one is taken for one that
- * was just made.
+ * True if a lab's folder is there, and really a lab's, also without its record: an empty one is
+ * taken for one that was just made.
  */
 export function holdsLab(lab: string): boolean {
   const folder = stateDir(lab);
@@ -64,8 +64,8 @@ export function agentLogPath(lab: string, node: string): string {
 }
 
 /**
- * Names of labs begin the names of what they own, so `a` and `a-b` could not tell whose `a-b-c` is. Throws
- * KubetunError KT_LAB_NAME.
+ * Names of labs begin the names of what they own, so `a` and `a-b` could not tell whose `a-b-c` is.
+ * Throws KubetunError KT_LAB_NAME.
  */
 export function requireOwnPrefix(lab: string): void {
   const other = labNames().find((o) => o.startsWith(`${lab}-`) || lab.startsWith(`${o}-`));

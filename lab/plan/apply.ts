@@ -6,7 +6,10 @@ import { diffSysctls, writeSysctls } from '../host/sysctl.ts';
 import { namespacePath } from '../places/names.ts';
 import type { Expectation, NetworkStep, Step } from './step.ts';
 
-/** Applies every step in order. If one fails those before it are undone. Throws KubetunError KT_IP, KT_SYSCTL. */
+/**
+ * Applies every step in order. If one fails those before it are undone. Throws KubetunError KT_IP,
+ * KT_SYSCTL.
+ */
 export async function applyPlan(steps: Step[]): Promise<void> {
   const done: Step[] = [];
   try {
@@ -32,7 +35,10 @@ async function applyStep(step: Step): Promise<void> {
   }
 }
 
-/** Takes every step back, the last first; what is gone already is no error, so that it can be repeated. */
+/**
+ * Takes every step back, the last first; what is gone already is no error, so that it can be
+ * repeated.
+ */
 export async function undoPlan(steps: Step[]): Promise<void> {
   for (const step of steps.toReversed()) await undoStep(step);
 }
@@ -49,7 +55,10 @@ async function undoStep(step: Step): Promise<void> {
   }
 }
 
-/** Lines about what is there fail, and the order of others may be another than at first: hence twice. */
+/**
+ * Lines about what is there fail, and the order of others may be another than at first: hence
+ * twice.
+ */
 async function remake({ namespace, lines, again }: NetworkStep): Promise<void> {
   await ipBatch(namespace, [...lines, ...again, ...lines], { force: true });
 }
@@ -70,8 +79,9 @@ async function checkStep(step: Step): Promise<string[]> {
 }
 
 /**
- * Makes again what has gone of a plan whose namespaces are there. What is there stays as it is, the MTU of a link too: it
- * is changed on purpose to see what a path makes of it. Returns what was not there, one line each.
+ * Makes again what has gone of a plan whose namespaces are there. What is there stays as it is, the
+ * MTU of a link too: it is changed on purpose to see what a path makes of it. Returns what was not
+ * there, one line each.
  */
 export async function mendPlan(steps: Step[]): Promise<string[]> {
   const found: string[] = [];

@@ -19,7 +19,10 @@ const BRIDGE = 'br0';
 /** Ports that a node's own sockets use; those above are for masquerade. */
 export const EPHEMERAL_PORTS = [32_768, 39_999] as const;
 
-/** Values of every namespace of a lab: IPv4 alone, and no filter that would drop what is routed oddly. */
+/**
+ * Values of every namespace of a lab: IPv4 alone, and no filter that would drop what is routed
+ * oddly.
+ */
 const SYSCTLS_COMMON: [string, string][] = [
   ['ipv6/conf/all/disable_ipv6', '1'],
   ['ipv6/conf/default/disable_ipv6', '1'],
@@ -89,7 +92,10 @@ function sysctlSteps(lab: string, topology: Topology): Step[] {
   ];
 }
 
-/** A bridge, and a cable from it to every node and to the cloud. The API server listens on its address. */
+/**
+ * A bridge, and a cable from it to every node and to the cloud. The API server listens on its
+ * address.
+ */
 function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
   const own = `${apiAddress(ranges)}/${prefixOf(ranges.fabric)}`;
   const ends = [
@@ -110,7 +116,8 @@ function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
       ]),
       `addr add ${own} dev ${BRIDGE}`,
       `link set ${BRIDGE} up`,
-      // Pods reach the API server through its Service with their own address, so answers must find them.
+      // Pods reach the API server through its Service with their own address, so answers must find
+      // them.
       ...nodes.flatMap((node) => waysTo(node, mtu, BRIDGE)),
     ],
     again: [connectedRoute(ranges.fabric, BRIDGE, apiAddress(ranges))],
@@ -124,7 +131,10 @@ function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
   };
 }
 
-/** Closed until its datapath forwards, and again where that takes its steering off: what it let by would be untranslated. */
+/**
+ * Closed until its datapath forwards, and again where that takes its steering off: what it let by
+ * would be untranslated.
+ */
 const CLOUD_GUARDS = ['eth0', 'eth1'].map((iif) => `pref 31000 iif ${iif} blackhole`);
 
 /** The network's edge between the fabric and the internet; its agent makes a gateway of it. */
@@ -202,7 +212,8 @@ function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology):
       ...others.flatMap((other) => waysTo(other, node.mtu, 'eth0')),
       // What is for a pod that is not there must not wander off to the cloud.
       `route add unreachable ${node.podCIDR}`,
-      // Where packets of pods go whose source is not the pod's; the agent reads, counts and shows them.
+      // Where packets of pods go whose source is not the pod's; the agent reads, counts and shows
+      // them.
       ...spoofedLines(SPOOFED_LINK),
     ],
     again: [connectedRoute(ranges.fabric, 'eth0', node.address)],
@@ -218,7 +229,10 @@ function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology):
   };
 }
 
-/** The route that the kernel makes with an address; it does not make it again after a flush of routes. */
+/**
+ * The route that the kernel makes with an address; it does not make it again after a flush of
+ * routes.
+ */
 function connectedRoute(range: string, link: string, source: string): string {
   return `route add ${range} dev ${link} proto kernel scope link src ${source}`;
 }
@@ -232,7 +246,10 @@ function waysTo(node: TopologyNode, mtu: number, link: string): string[] {
   ];
 }
 
-/** The fabric's bridge drops what is too long for a node's cable and says nothing: whoever sends must know before. */
+/**
+ * The fabric's bridge drops what is too long for a node's cable and says nothing: whoever sends
+ * must know before.
+ */
 function narrowWayTo(node: TopologyNode, mtu: number, link: string): string[] {
   return node.mtu < mtu ? [`route add ${node.address}/32 dev ${link} mtu ${node.mtu}`] : [];
 }

@@ -5,7 +5,9 @@ export type Expectation =
   /** A routing rule, as `ip rule add` takes it. */
   | { rule: string };
 
-/** One side effect of `lab up`: data only, so that it can be printed, applied, checked and undone. */
+/**
+ * One side effect of `lab up`: data only, so that it can be printed, applied, checked and undone.
+ */
 export type Step =
   | { kind: 'namespace'; namespace: string }
   /** Values below /proc/sys/net, of that namespace. They go with it. */
@@ -13,8 +15,8 @@ export type Step =
   | NetworkStep;
 
 /**
- * Lines of `ip -batch` inside the namespace. `undo` may find things gone already. `again` is what the kernel does by
- * itself with the lines, and only once.
+ * Lines of `ip -batch` inside the namespace. `undo` may find things gone already. `again` is what
+ * the kernel does by itself with the lines, and only once.
  */
 export interface NetworkStep {
   kind: 'network';

@@ -101,7 +101,10 @@ export class PodRun {
     if (pod.spec?.readinessGates?.length) void this.#report();
   }
 
-  /** Makes network, sandbox and the first containers. What goes wrong is in the pod's status, and tried again. */
+  /**
+   * Makes network, sandbox and the first containers. What goes wrong is in the pod's status, and
+   * tried again.
+   */
   start(): Promise<void> {
     // Its turn may come when it is ended already.
     if (this.#ended) return this.#ended;
@@ -196,8 +199,8 @@ export class PodRun {
   }
 
   /**
-   * Ends the pod within its grace period, removes what it had, and tells the API server. Called again with less
-   * time it hurries.
+   * Ends the pod within its grace period, removes what it had, and tells the API server. Called
+   * again with less time it hurries.
    */
   end(graceS: number, tell: boolean): Promise<void> {
     const deadlineMs = this.#context.clock.now() + graceS * 1000;
@@ -206,7 +209,10 @@ export class PodRun {
     return this.#ended;
   }
 
-  /** Leaves the processes running and looks after them no more. Resolves when all of them are on record. */
+  /**
+   * Leaves the processes running and looks after them no more. Resolves when all of them are on
+   * record.
+   */
   async abandon(): Promise<void> {
     this.#silent = true;
     this.#callOff();
@@ -271,7 +277,10 @@ export class PodRun {
     });
   }
 
-  /** Events of processes and timers end here: an exception costs this pod a step, and no other pod anything. */
+  /**
+   * Events of processes and timers end here: an exception costs this pod a step, and no other pod
+   * anything.
+   */
   #guard(step: () => void): void {
     try {
       step();

@@ -33,8 +33,8 @@ export interface PodRunner {
 const STARTS_MAX = 4;
 
 /**
- * Runs what the API server says, and takes over what an earlier runner has left running of it. Resolves when
- * it is known what there is to run.
+ * Runs what the API server says, and takes over what an earlier runner has left running of it.
+ * Resolves when it is known what there is to run.
  */
 export async function startPodRunner(options: PodRunnerOptions): Promise<PodRunner> {
   const pods = new Pods(options);
@@ -153,7 +153,10 @@ class Pods {
     await Promise.all([...this.#runs.values()].map((run) => run.abandon()));
   }
 
-  /** Takes over what an earlier runner has left running of a pod; null if there is nothing to take over. */
+  /**
+   * Takes over what an earlier runner has left running of a pod; null if there is nothing to take
+   * over.
+   */
   #adopt(pod: Pod, node: PodNode, key: string): PodRun | undefined {
     const record = this.#left.get(key);
     if (!record || record.uid !== pod.metadata?.uid || !isAdoptable(record)) return;
@@ -266,7 +269,9 @@ class Pods {
   }
 }
 
-/** False if a container may run that is on no record: it was being started when its runner ended. */
+/**
+ * False if a container may run that is on no record: it was being started when its runner ended.
+ */
 function isAdoptable({ sandbox, starting = [] }: PodRecord): boolean {
   return sandbox !== null && isAlive(sandbox) && starting.length === 0;
 }

@@ -9,8 +9,9 @@ export interface LabLock {
 }
 
 /**
- * The right to make or remove what is called after this lab, waited for at most so long. It is a name that the kernel
- * takes back when its holder ends, whatever ended it (unix(7), abstract sockets). Throws KubetunError KT_LAB_BUSY.
+ * The right to make or remove what is called after this lab, waited for at most so long. It is a
+ * name that the kernel takes back when its holder ends, whatever ended it (unix(7), abstract
+ * sockets). Throws KubetunError KT_LAB_BUSY.
  */
 export async function lockLab(lab: string, waitMs: number): Promise<LabLock> {
   const until = Date.now() + waitMs;

@@ -5,8 +5,8 @@ const LINES_MAX = 200;
 const LEVEL_ERROR = 50;
 
 /**
- * What a process said last of why it ended, in its log: its own error, an uncaught one, or else its last line. Empty
- * if it said nothing.
+ * What a process said last of why it ended, in its log: its own error, an uncaught one, or else its
+ * last line. Empty if it said nothing.
  */
 export function lastWords(path: string): string {
   let text: string;

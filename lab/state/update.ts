@@ -10,8 +10,8 @@ const LOCK_MS_MAX = 5000;
 const POLL_MS = 2;
 
 /**
- * Changes some fields of a lab's record, if it is there. What another process changes at the same time is kept. Throws
- * KubetunError KT_LAB_RECORD, or the system's error.
+ * Changes some fields of a lab's record, if it is there. What another process changes at the same
+ * time is kept. Throws KubetunError KT_LAB_RECORD, or the system's error.
  */
 export function updateRecord(lab: string, change: Partial<LabRecord>): void {
   if (!existsSync(recordPath(lab))) return;
@@ -24,7 +24,10 @@ export function updateRecord(lab: string, change: Partial<LabRecord>): void {
   }
 }
 
-/** A lock that the kernel takes back when its holder ends. The record itself is replaced, so its folder is locked. */
+/**
+ * A lock that the kernel takes back when its holder ends. The record itself is replaced, so its
+ * folder is locked.
+ */
 function lockRecord(lab: string): number {
   const folder = dirname(recordPath(lab));
   const fd = openFile(folder, { readOnly: true });

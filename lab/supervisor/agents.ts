@@ -41,11 +41,16 @@ export interface AgentKeeperOptions {
   log: Logger;
   /** The agent of a node forwards and has the cluster's tables. */
   onReady: (node: string) => void;
-  /** The agent of a node has ended some times in a row without ever being ready; `why` is its last word. */
+  /**
+   * The agent of a node has ended some times in a row without ever being ready; `why` is its last
+   * word.
+   */
   onFailing: (node: string, why: string) => void;
 }
 
-/** Keeps the agents of a lab running. They outlive it: the next keeper finds them by their records. */
+/**
+ * Keeps the agents of a lab running. They outlive it: the next keeper finds them by their records.
+ */
 export class AgentKeeper {
   readonly #options: AgentKeeperOptions;
   #stopped = false;
@@ -92,7 +97,8 @@ export class AgentKeeper {
       const own = identify(child.pid ?? -1);
       if (own) writeAtomic(agentRecordPath(lab, node), `${JSON.stringify(own)}\n`);
     } catch (error) {
-      // A full disk is no reason to look after the other nodes no more. Nobody would find an agent without a record.
+      // A full disk is no reason to look after the other nodes no more. Nobody would find an agent
+      // without a record.
       child?.kill('SIGKILL');
       log.error({ node, why: String(error) }, 'agent cannot be started');
       return this.#restart(node, delay, 0);
@@ -112,7 +118,8 @@ export class AgentKeeper {
 
   #restart(node: string, delay: RestartDelay, livedMs: number): void {
     const { lab, onFailing } = this.#options;
-    // The cloud has no traffic of its own that would be worth a way past the datapath; rules in a kernel go on by themselves.
+    // The cloud has no traffic of its own that would be worth a way past the datapath; rules in a
+    // kernel go on by themselves.
     if (proxyOf(this.#options.topology, node) === 'kubetun') this.#watchdog.away(node);
     const failures = (this.#failures.get(node) ?? 0) + 1;
     this.#failures.set(node, failures);
@@ -120,7 +127,10 @@ export class AgentKeeper {
     this.#later(delay.next(livedMs), () => this.#start(node, delay));
   }
 
-  /** An agent of an earlier supervisor is no child of this process: only looking tells that it ended. */
+  /**
+   * An agent of an earlier supervisor is no child of this process: only looking tells that it
+   * ended.
+   */
   #watch(node: string, agent: ProcessId): void {
     this.#later(POLL_MS, () => {
       if (isAlive(agent)) return this.#watch(node, agent);
@@ -236,7 +246,10 @@ export function readAgent(lab: string, node: string): ProcessId | null {
   }
 }
 
-/** The agent of a node that runs. A supervisor may have been killed between the start of one and its record. */
+/**
+ * The agent of a node that runs. A supervisor may have been killed between the start of one and its
+ * record.
+ */
 function findAgent(lab: string, node: string): ProcessId | null {
   const known = readAgent(lab, node);
   if (known && isAlive(known)) return known;

@@ -1,5 +1,5 @@
-// The API server of a lab: in a thread of the supervisor, listening in two network namespaces, started again when it
-// dies.
+// The API server of a lab: in a thread of the supervisor, listening in two network namespaces,
+// started again when it dies.
 import { closeSync, fstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -22,8 +22,8 @@ export interface LabApi {
 }
 
 /**
- * Starts the API server on loopback and on its fabric address, and writes the kubeconfigs for both. A server that
- * dies later is started again at the same addresses, with what its journal holds.
+ * Starts the API server on loopback and on its fabric address, and writes the kubeconfigs for both.
+ * A server that dies later is started again at the same addresses, with what its journal holds.
  */
 export async function startLabApi(record: LabRecord, log: Logger): Promise<LabApi> {
   const { lab, topology, ephemeral } = record;
@@ -82,8 +82,8 @@ class ApiKeeper {
   }
 
   /**
-   * Returns the port on loopback. Clients in the root namespace have that of an earlier life of this lab in their
-   * kubeconfig; 0 if there was none. Throws KubetunError KT_API_START.
+   * Returns the port on loopback. Clients in the root namespace have that of an earlier life of
+   * this lab in their kubeconfig; 0 if there was none. Throws KubetunError KT_API_START.
    */
   async start(earlierPort: number): Promise<number> {
     // An earlier life had a port, and so a journal.
@@ -106,7 +106,8 @@ class ApiKeeper {
         this.#died(error),
       );
     } catch (error) {
-      // A thread that came as far as to serve it has closed it, and another file may have the number.
+      // A thread that came as far as to serve it has closed it, and another file may have the
+      // number.
       if (inodeOf(fd) === ino) closeSync(fd);
       throw error;
     }

@@ -15,8 +15,8 @@ export const INTERNET_UDP_PORT = 8081;
 const LOG_NAME = 'internet';
 
 /**
- * HTTP on port 80 and UDP on 8081, both of which answer a client with the address that it comes from. Returns what stops
- * the look.
+ * HTTP on port 80 and UDP on 8081, both of which answer a client with the address that it comes
+ * from. Returns what stops the look.
  */
 export function keepInternet(lab: string, onError: (error: Error) => void): () => void {
   const args = [

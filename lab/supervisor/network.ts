@@ -1,4 +1,5 @@
-// Looks again and again whether the network of a lab is as it was made, and makes what has gone again.
+// Looks again and again whether the network of a lab is as it was made, and makes what has gone
+// again.
 import type { Logger } from 'pino';
 import { mendPlan } from '../plan/apply.ts';
 import { planLab } from '../plan/plan.ts';
@@ -8,7 +9,10 @@ import { readRecord } from '../state/record.ts';
 
 const LOOK_MS = 5000;
 
-/** Returns what stops the look. What is found is logged once; `lab status` shows what cannot be made again. */
+/**
+ * Returns what stops the look. What is found is logged once; `lab status` shows what cannot be made
+ * again.
+ */
 export function keepNetwork(lab: string, log: Logger): () => void {
   let said = '';
   let cancel = () => {};

@@ -46,7 +46,10 @@ export function nodeInfoOf(name: string) {
   };
 }
 
-/** 32 hexadecimal digits: the same for a node of this machine each time, and different for each node. */
+/**
+ * 32 hexadecimal digits: the same for a node of this machine each time, and different for each
+ * node.
+ */
 function identityOf(name: string): string {
   const machine = read('/etc/machine-id') || hostname();
   return createHash('sha256').update(`${machine} ${name}`).digest('hex').slice(0, 32);

@@ -25,7 +25,9 @@ export async function whenServed<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Registers a node that is not ready yet, as a kubelet does; one that is there keeps its identity. */
+/**
+ * Registers a node that is not ready yet, as a kubelet does; one that is there keeps its identity.
+ */
 export async function registerNode(kube: KubeClient, node: TopologyNode): Promise<void> {
   const object = describeNode(node);
   try {
@@ -46,8 +48,9 @@ export async function registerNode(kube: KubeClient, node: TopologyNode): Promis
 }
 
 /**
- * Says that a node's datapath forwards for the first time, so that pods may be placed there. From then on its Lease
- * says so, and what became of the node meanwhile is for the node lifecycle controller to say.
+ * Says that a node's datapath forwards for the first time, so that pods may be placed there. From
+ * then on its Lease says so, and what became of the node meanwhile is for the node lifecycle
+ * controller to say.
  */
 export async function markNodeReady(kube: KubeClient, name: string): Promise<void> {
   const node = await kube.get('Node', { name });

@@ -14,7 +14,10 @@ export interface WatchdogOptions {
   close: (node: string) => void;
 }
 
-/** Every byte into a node of a lab crosses its datapath: this lets the node's own past one that stays away. */
+/**
+ * Every byte into a node of a lab crosses its datapath: this lets the node's own past one that
+ * stays away.
+ */
 export class Watchdog {
   readonly #options: WatchdogOptions;
   /** By node that is away: what takes its timer back, or null once it is open. */
@@ -24,7 +27,9 @@ export class Watchdog {
     this.#options = options;
   }
 
-  /** The agent of a node has ended. Told again before it was ready, the time counts from the first. */
+  /**
+   * The agent of a node has ended. Told again before it was ready, the time counts from the first.
+   */
   away(node: string): void {
     if (!this.#away.has(node)) this.#arm(node, AWAY_MS);
     // An agent that has begun to steer has closed it.

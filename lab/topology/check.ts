@@ -29,12 +29,14 @@ const PREFIXES: Record<keyof Ranges, [number, number]> = {
   internet: [8, 28],
 };
 
-/** This network, loopback, link-local (the pods' gateway is there), multicast and above: RFC 6890. */
+/**
+ * This network, loopback, link-local (the pods' gateway is there), multicast and above: RFC 6890.
+ */
 const RANGES_SPECIAL = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'];
 
 /**
- * The first thing that keeps a topology from working as one network, or null. What the types say already is
- * taken for granted.
+ * The first thing that keeps a topology from working as one network, or null. What the types say
+ * already is taken for granted.
  */
 export function checkTopology(topology: Topology): Problem | null {
   return checkRanges(topology.ranges) ?? checkFlows(topology) ?? checkNodes(topology);

@@ -33,8 +33,8 @@ export interface TopologyFile {
 }
 
 /**
- * Reads and checks a topology file. `nodes` is a count or a list; what a node leaves out is as in the default
- * topology. Throws KubetunError KT_FILE, KT_YAML with file and line.
+ * Reads and checks a topology file. `nodes` is a count or a list; what a node leaves out is as in
+ * the default topology. Throws KubetunError KT_FILE, KT_YAML with file and line.
  */
 export function loadTopology(file: string): TopologyFile {
   const documents = readYaml(file);

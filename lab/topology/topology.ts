@@ -10,7 +10,10 @@ export interface Ranges {
   /** Every node's podCIDR lies in here. */
   pods: string;
   services: string;
-  /** One address for each node, seen from the internet, and from the top downwards those of load balancers. */
+  /**
+   * One address for each node, seen from the internet, and from the top downwards those of load
+   * balancers.
+   */
   public: string;
   internet: string;
 }

@@ -1,4 +1,5 @@
-// Many NetworkPolicies, all of which the benchmark's clients and endpoints have to do with, or might.
+// Many NetworkPolicies, all of which the benchmark's clients and endpoints have to do with, or
+// might.
 import type { NetworkPolicyRow, PolicyPodRow } from '../../control/model/policy-rows.ts';
 import { PolicyTables } from '../../control/model/policy-tables.ts';
 import { PolicyCompiler } from '../../control/policy/compiler.ts';
@@ -11,8 +12,8 @@ const NODE = parseAddress('172.18.0.11')!;
 const BLOCK = parseRange('198.51.100.0/24')!.address;
 
 /**
- * So many policies: half of them isolate the endpoints and let in a kind of clients each, or a block of addresses; the
- * others isolate a kind of clients and let it out to the endpoints.
+ * So many policies: half of them isolate the endpoints and let in a kind of clients each, or a
+ * block of addresses; the others isolate a kind of clients and let it out to the endpoints.
  */
 export function policyTables(
   count: number,

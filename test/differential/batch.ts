@@ -305,7 +305,8 @@ export class Batch {
     const name = decidedBy(left);
     if (!name) this.#differences.push(left);
     entry.decided = name;
-    // What has reached one side alone is taken back; flows that differ make all that follows differ.
+    // What has reached one side alone is taken back; flows that differ make all that follows
+    // differ.
     if (name && kind === 'packets') for (const track of entry.tracks) track.restore();
     else entry.isOver = true;
     if (!name) return;

@@ -34,7 +34,9 @@ export function words(text: string): number {
   return parseAddress(text)! | 0;
 }
 
-/** The frames of a step; several where it is sent in pieces. `received` is what its sender got last. */
+/**
+ * The frames of a step; several where it is sent in pieces. `received` is what its sender got last.
+ */
 export function craft(step: Step, ends: Ends, id: number, received: Buffer | null): Buffer[] {
   const proto = PROTOS[step.kind];
   const body = bodyOf(step, ends, received);

@@ -108,7 +108,10 @@ function isIncomplete({ kind, decided }: Difference, sent: Step[]): boolean {
   return left && last.kind === 'udp' && (!!last.pieces || decided !== null);
 }
 
-/** An ICMP error about what the kernel does not track: never sent, of a flow that is gone, cut short. */
+/**
+ * An ICMP error about what the kernel does not track: never sent, of a flow that is gone, cut
+ * short.
+ */
 function isUnrelated(difference: Difference, sent: Step[]): boolean {
   const { sequence, kernel, kubetun, flows } = difference;
   const last = sent.at(-1)!;
@@ -118,7 +121,8 @@ function isUnrelated(difference: Difference, sent: Step[]): boolean {
   const place = last.from === 'client' ? client : last.from === 'server' ? server : 'internet';
   // The edge lets by what quotes a node's packet, which the kernel's edge knows by its own table.
   if (place === 'internet' && !TO_SENDER.test(line)) return /quote\[\S+ proto=\d+\]/.test(line);
-  // The kernel's answer to an invalid segment, an RST, may have ended the flow at the kernel's edge.
+  // The kernel's answer to an invalid segment, an RST, may have ended the flow at the kernel's
+  // edge.
   if (place === 'internet' && hasInvalid(historyOf(difference))) return true;
   const [, src, dst, sport, dport] = QUOTED.exec(line) ?? [];
   const known = flows.at(-1)!.filter((flow) => flow.startsWith(nodeOf(place)));

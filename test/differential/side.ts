@@ -47,7 +47,9 @@ export class Side {
     });
   }
 
-  /** Sends packets of one step, then markers; returns all that arrived before the markers were back. */
+  /**
+   * Sends packets of one step, then markers; returns all that arrived before the markers were back.
+   */
   async step(packets: Sending[], markers: Sending[], waitS: number): Promise<Answer> {
     const hex = (all: Sending[]) => all.map(([place, packet]) => [place, packet.toString('hex')]);
     return this.#ask({ send: hex(packets), markers: hex(markers), wait: waitS });

@@ -1,5 +1,6 @@
-// What the kernel's connection tracking makes of a TCP segment: net/netfilter/nf_conntrack_proto_tcp.c,
-// written down once more without any of the datapath's code.
+// What the kernel's connection tracking makes of a TCP segment:
+// net/netfilter/nf_conntrack_proto_tcp.c, written down once more without any of the datapath's
+// code.
 import { PLACES, type Route } from './routes.ts';
 import { ACK, type Damage, FIN, RST, type Step, SYN } from './walk.ts';
 
@@ -52,8 +53,8 @@ function indexOf(flags: number): Index {
 }
 
 /**
- * True if the last step is a TCP segment that the kernel calls invalid: by the table of states in one
- * of the flows before it, or as an RST from before what its receiver has acknowledged.
+ * True if the last step is a TCP segment that the kernel calls invalid: by the table of states in
+ * one of the flows before it, or as an RST from before what its receiver has acknowledged.
  */
 export function isInvalid(history: History): boolean {
   const last = history.sent.at(-1)!;
@@ -75,8 +76,8 @@ export function hasSeveral({ sent }: History): boolean {
 }
 
 /**
- * True if the segments before the last step are one connection from its SYN on, none of them malformed or invalid: what its
- * ends have sent and acknowledged is then certain.
+ * True if the segments before the last step are one connection from its SYN on, none of them
+ * malformed or invalid: what its ends have sent and acknowledged is then certain.
  */
 export function isClear({ route, sent, flows }: History): boolean {
   const [first] = sent.filter(({ kind }) => kind === 'tcp');

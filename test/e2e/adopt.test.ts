@@ -46,7 +46,10 @@ async function picture() {
   return { pods, services, agents: NODES.map((node) => readAgent(NAME, node)) };
 }
 
-/** Looks at every agent's table again and again; what it saw of each Service port, and how often it looked. */
+/**
+ * Looks at every agent's table again and again; what it saw of each Service port, and how often it
+ * looked.
+ */
 function watchTables() {
   const seen = new Map<string, Set<string>>();
   let looks = 0;
@@ -77,7 +80,10 @@ function watchTables() {
   };
 }
 
-/** Writes without a pause until the server is gone; the last version of each object that was acknowledged. */
+/**
+ * Writes without a pause until the server is gone; the last version of each object that was
+ * acknowledged.
+ */
 async function writeUntilGone(): Promise<Map<string, { version: number; turn: string }>> {
   const kept = new Map<string, { version: number; turn: string }>();
   for (let turn = 0; ; turn++) {
@@ -139,7 +145,10 @@ async function assertKept(kept: Map<string, { version: number; turn: string }>):
   }
 }
 
-/** The watches were lost and went on where they were: nothing was listed again, nothing published but the marker. */
+/**
+ * The watches were lost and went on where they were: nothing was listed again, nothing published
+ * but the marker.
+ */
 function assertResumed(logs: number[]): void {
   const said = saidOfWatches(logs);
   const lost = said.filter(({ msg }) => msg === 'watch lost').map(({ why }) => why ?? '');

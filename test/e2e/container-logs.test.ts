@@ -1,4 +1,5 @@
-// Logs of containers: bounded while they are written, whole over rotations, restarts and dead processes.
+// Logs of containers: bounded while they are written, whole over rotations, restarts and dead
+// processes.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync, lstatSync, readdirSync, readlinkSync } from 'node:fs';

@@ -15,7 +15,10 @@ const KUBECTL = findKubectls().at(-1)!.path;
 let lab: TestLab;
 let home: string;
 
-/** Runs kubectl to its end, at once with whatever else this test does; fails if it does not end with 0. */
+/**
+ * Runs kubectl to its end, at once with whatever else this test does; fails if it does not end with
+ * 0.
+ */
 function kubectl(...args: string[]): Promise<string> {
   const all = [`--kubeconfig=${kubeconfigPath(NAME)}`, `--cache-dir=${home}`, ...args];
   const child = spawn(KUBECTL, all, { env: { ...process.env, HOME: home } });

@@ -1,4 +1,5 @@
-// The edge of a lab: who a node is in the internet, who may send, and load balancers with their nodes' health.
+// The edge of a lab: who a node is in the internet, who may send, and load balancers with their
+// nodes' health.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -240,7 +241,8 @@ describe('the gateway', () => {
         .bytes;
     };
 
-    // First, for the pod must not have learned of anything narrow: it would ask for smaller segments.
+    // First, for the pod must not have learned of anything narrow: it would ask for smaller
+    // segments.
     test("of a node's link: a client outside learns it for the public address", async () => {
       ip('cloud', ...'route add 172.18.0.12/32 dev eth0 mtu 1280'.split(' '));
       assert.ok((await transfer(PUBLIC[1]!, 30_052)) >= 16e6);

@@ -1,5 +1,5 @@
-// What stops packets or the API server of a lab: health says so and names the part, the Lease is not renewed, and all
-// of it is well again afterwards.
+// What stops packets or the API server of a lab: health says so and names the part, the Lease is
+// not renewed, and all of it is well again afterwards.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,5 @@
-// Attacks on what a lab makes of its network and no agent looks after: what has gone is made again, and said meanwhile.
+// Attacks on what a lab makes of its network and no agent looks after: what has gone is made again,
+// and said meanwhile.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { podLink } from '../../lab/places/names.ts';
@@ -27,7 +28,9 @@ async function missing(): Promise<string[]> {
   return [...(await checkPlan(plan)), ...(await checkCables(record))];
 }
 
-/** Runs a command while the supervisor cannot mend what it does, and returns what is missing then. */
+/**
+ * Runs a command while the supervisor cannot mend what it does, and returns what is missing then.
+ */
 async function attack(place: string, command: string): Promise<string> {
   const { pid } = requireLab(NAME).supervisor!;
   process.kill(pid, 'SIGSTOP');

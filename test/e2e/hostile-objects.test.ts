@@ -1,4 +1,5 @@
-// Objects with which one author could take every node down. Everything else goes on, and deleting them leaves nothing.
+// Objects with which one author could take every node down. Everything else goes on, and deleting
+// them leaves nothing.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { ServiceDescription } from '../../control/agent/describe.ts';

@@ -1,5 +1,6 @@
-// Attacks on what is applied to the system: one after another, on a node, the gateway and a twin. What still works is
-// asserted, that packets without rules are held, that health tells of each, and that everything mends itself.
+// Attacks on what is applied to the system: one after another, on a node, the gateway and a twin.
+// What still works is asserted, that packets without rules are held, that health tells of each, and
+// that everything mends itself.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -56,13 +57,19 @@ async function isRight(place: string): Promise<boolean> {
 
 const healthOf = (place: string) => askAgent<HealthReport>(NAME, place, '/status');
 
-/** How many times a part of an agent became unhealthy: it only grows, so that no moment of it is missed. */
+/**
+ * How many times a part of an agent became unhealthy: it only grows, so that no moment of it is
+ * missed.
+ */
 async function faultsOf(place: string): Promise<number> {
   const { faults } = await healthOf(place);
   return Object.values(faults).reduce((sum, count) => sum + count, 0);
 }
 
-/** Carries out an attack on a place that is well, and waits until the agent has been unhealthy for it. */
+/**
+ * Carries out an attack on a place that is well, and waits until the agent has been unhealthy for
+ * it.
+ */
 async function attack(place: string, target: string, command: string): Promise<void> {
   await untilMended('it is healthy', async () => (await healthOf(place)).healthy);
   const before = await faultsOf(place);
@@ -147,7 +154,10 @@ test('pods of a node are held while no rule but those of the kernel stands', asy
   await untilMended('pods reach each other', () => reaches('near', `${server}:8080`));
 });
 
-/** What a pod sends with the source of another pod, plain or with a VLAN tag, does not reach a server on its node. */
+/**
+ * What a pod sends with the source of another pod, plain or with a VLAN tag, does not reach a
+ * server on its node.
+ */
 async function assertSpoofingHeld(from: string, to: string): Promise<void> {
   const [stranger, address] = [await lab.podIP('far'), await lab.podIP(to)];
   const capture = lab.start(to, ['timeout', '30', 'tcpdump', '-lnpi', 'eth0', 'udp port 8081']);

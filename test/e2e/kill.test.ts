@@ -1,5 +1,5 @@
-// Every process of a lab is killed, one after the other and in pairs, under load. KUBETUN_CHAOS_S=600 for a long run,
-// KUBETUN_CHAOS_SEED for one that was seen.
+// Every process of a lab is killed, one after the other and in pairs, under load.
+// KUBETUN_CHAOS_S=600 for a long run, KUBETUN_CHAOS_SEED for one that was seen.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';

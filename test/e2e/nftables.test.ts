@@ -1,4 +1,5 @@
-// nft itself takes what the ruleset says, and changes add up to what the whole says: in two network namespaces.
+// nft itself takes what the ruleset says, and changes add up to what the whole says: in two network
+// namespaces.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
@@ -163,7 +164,8 @@ describe('the ruleset and nft', () => {
         anew.take(model.whole());
         apply(AT_ONCE, anew.whole());
         assert.deepEqual(inForce(STEPWISE), inForce(AT_ONCE));
-        // What the agent compares with, after changes by others: no difference is seen where there is none.
+        // What the agent compares with, after changes by others: no difference is seen where there
+        // is none.
         const table = parseTable(nft(STEPWISE, ['-j', 'list', 'table', 'ip', 'kubetun']));
         assert.deepEqual(diffTables(table, readReference(anew.whole())!), []);
       }),

@@ -1,5 +1,5 @@
-// Packets that no honest host sends, made by scapy: each is dropped for a named reason or does no harm, and nobody's
-// connection notices.
+// Packets that no honest host sends, made by scapy: each is dropped for a named reason or does no
+// harm, and nobody's connection notices.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';

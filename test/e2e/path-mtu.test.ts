@@ -1,8 +1,10 @@
-// Path MTU through every kind of translation: a client with a link of 1500 bytes learns of one of 1280 behind the node that
-// translates, for the address that it dialled. The kernel believes an ICMP error only if the quoted packet is one that it
-// sent, so what a routing cache has learned shows that the quote was translated, too.
+// Path MTU through every kind of translation: a client with a link of 1500 bytes learns of one of
+// 1280 behind the node that translates, for the address that it dialled. The kernel believes an
+// ICMP error only if the quoted packet is one that it sent, so what a routing cache has learned
+// shows that the quote was translated, too.
 //
-// Of each narrow link only the near end is narrow: with both, the segment sizes that TCP's ends agree on would fit already.
+// Of each narrow link only the near end is narrow: with both, the segment sizes that TCP's ends
+// agree on would fit already.
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -113,7 +115,10 @@ function setMtu([place, link]: Link, mtu: number): void {
   ipIn(place, `link set ${link} mtu ${mtu}`);
 }
 
-/** The lab's own end removes these namespaces, and ends what runs in them, as it goes by their names. */
+/**
+ * The lab's own end removes these namespaces, and ends what runs in them, as it goes by their
+ * names.
+ */
 function makeOutside(): void {
   for (const place of ['router', 'outside']) ip('netns', 'add', namespaceOf(NAME, place));
   ipIn(
@@ -150,7 +155,9 @@ async function run(place: Place, ...command: string[]): Promise<string> {
 
 const routeOf = (place: Place, address: string) => run(place, 'ip', 'route', 'get', address);
 
-/** Bytes received of 8 MiB sent. The last of them may be on their way when iperf3 stops counting. */
+/**
+ * Bytes received of 8 MiB sent. The last of them may be on their way when iperf3 stops counting.
+ */
 async function transfer(from: Place, address: string, port: number, ...more: string[]) {
   const flags = ['-n', '8M', '-J', '--connect-timeout', '3000', ...more];
   const text = await run(from, 'timeout', '40', 'iperf3', '-c', address, '-p', `${port}`, ...flags);
@@ -224,7 +231,8 @@ describe('path MTU', () => {
   for (const cell of UDP) {
     test(`UDP: ${cell.what}`, () =>
       narrowed(cell, async (address) => {
-        // Answers are as large, and the near end of the narrow link would not take them in: they come in fragments.
+        // Answers are as large, and the near end of the narrow link would not take them in: they
+        // come in fragments.
         const server = address === OUTSIDE ? 'outside' : 'echo';
         const setServer = (mtu: number) =>
           run(server, 'ip', 'link', 'set', 'eth0', 'mtu', `${mtu}`);

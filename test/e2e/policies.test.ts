@@ -17,8 +17,8 @@ const ROUNDS = 2;
 let lab: TestLab;
 const addresses = new Map<string, string>(Object.entries(NODES));
 /**
- * Without SCTP, which this kernel may not have, the outside, which cannot reach pods, and UDP to nodes, which say that
- * nobody listens only so often a second.
+ * Without SCTP, which this kernel may not have, the outside, which cannot reach pods, and UDP to
+ * nodes, which say that nobody listens only so often a second.
  */
 const cells = CELLS.filter(
   ({ from, to, protocol }) =>

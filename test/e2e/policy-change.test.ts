@@ -1,4 +1,5 @@
-// Policies that change while connections go on, pods that take over an address, an agent that is killed.
+// Policies that change while connections go on, pods that take over an address, an agent that is
+// killed.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +16,9 @@ import {
 } from '../support/lab.ts';
 
 const NAME = 'e2e-polch';
-/** So few addresses that a pod soon has one that another one had: two are nobody's, and the last. */
+/**
+ * So few addresses that a pod soon has one that another one had: two are nobody's, and the last.
+ */
 const TOPOLOGY = { nodes: [{ name: 'node1' }, { name: 'node2', podCIDR: '10.244.2.0/28' }] };
 const ADDRESSES = 13;
 const CHANGES_PER_S = 100;

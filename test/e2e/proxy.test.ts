@@ -77,7 +77,9 @@ function cleanUp(node: string): Promise<Outcome> {
   return lab.start(`node/${node}`, ['scripts/kubetun', ...agent]).done;
 }
 
-/** What curl says of one request: what was answered, or its exit code: 7 is refused, 28 no answer. */
+/**
+ * What curl says of one request: what was answered, or its exit code: 7 is refused, 28 no answer.
+ */
 async function curl(from: string, url: string): Promise<string | number> {
   const { child, done } = lab.start(from, ['curl', '-sm2', url]);
   child.stdin?.end();

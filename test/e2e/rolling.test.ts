@@ -48,7 +48,9 @@ interface Load {
   failures: Record<string, number>;
 }
 
-/** Asks the Service from two nodes at once while something happens; nothing may fail. Who answered. */
+/**
+ * Asks the Service from two nodes at once while something happens; nothing may fail. Who answered.
+ */
 async function underLoad(
   t: TestContext,
   what: string,

@@ -1,5 +1,5 @@
-// Every row of test/scenarios as real packets, on the datapath and on its kernel twin: both must do what the row says,
-// and what the virtual walk of the same row does.
+// Every row of test/scenarios as real packets, on the datapath and on its kernel twin: both must do
+// what the row says, and what the virtual walk of the same row does.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PROXIES } from '../../control/agent/proxy.ts';
@@ -12,7 +12,10 @@ import { assertGone } from '../support/lab.ts';
 const NAME = 'e2e-rows';
 const scenarios = ownFiles().map(readScenario);
 
-/** Rows of services.yaml that are wrong, each in another way; what comes instead, and of which counters one hears. */
+/**
+ * Rows of services.yaml that are wrong, each in another way; what comes instead, and of which
+ * counters one hears.
+ */
 const WRONG: [row: string, instead: string[]][] = [
   ['10.244.1.9 -> 10.96.0.50:80/tcp | 10.244.1.2:8080', ['10.244.1.2:8080', '10.244.2.2:9090']],
   ['10.244.1.9 -> 10.244.2.2:9090/tcp | 10.244.2.2:9090*', ['10.244.2.2:9090']],

@@ -1,4 +1,5 @@
-// Logs, commands and ports of pods beyond what the round of kubectl asks: ends, sizes, clients that vanish.
+// Logs, commands and ports of pods beyond what the round of kubectl asks: ends, sizes, clients that
+// vanish.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';

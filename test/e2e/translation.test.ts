@@ -38,7 +38,10 @@ function setMtu(place: string, link: string, mtu: number): void {
   assert.equal(spawnSync('ip', args).status, 0);
 }
 
-/** Bytes received of 32 MiB sent, `-R` the other way round. The last of them may be on their way when iperf3 stops counting. */
+/**
+ * Bytes received of 32 MiB sent, `-R` the other way round. The last of them may be on their way
+ * when iperf3 stops counting.
+ */
 async function transfer(from: string, address: string, port: number, ...more: string[]) {
   const flags = ['-n', '32M', '-J', '--connect-timeout', '3000', ...more];
   const text = await lab.run(from, 'iperf3', '-c', address, '-p', String(port), ...flags);
@@ -101,7 +104,8 @@ describe('translation', () => {
   describe('path MTU with a later hop of 1280 bytes', () => {
     let server: Running;
     before(async () => {
-      // Its near end only: with both, the segment sizes that TCP's ends agree on would be small already.
+      // Its near end only: with both, the segment sizes that TCP's ends agree on would be small
+      // already.
       setMtu('cloud', 'eth1', SMALL);
       server = lab.start('internet', ['iperf3', '-s']);
       await until('iperf3 listens in the internet', async () => {

@@ -1,4 +1,5 @@
-// Server-side apply against a flat table of paths, values and owners, under random applies and updates.
+// Server-side apply against a flat table of paths, values and owners, under random applies and
+// updates.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -193,7 +194,8 @@ test('applies and updates agree with a flat table of values and owners', () => {
       const oracle = new Oracle();
       let live = apply(null, objectOf(first), 'ann');
       oracle.apply(flatten(objectOf(first)), 'ann Apply', false);
-      // Of an object that nobody manages the server finds out nothing; the table does not know such objects.
+      // Of an object that nobody manages the server finds out nothing; the table does not know such
+      // objects.
       for (const { fields, manager, how } of writes) {
         if (live.managers.length === 0) return;
         const wanted = objectOf(fields);
@@ -246,7 +248,10 @@ test('applying nothing removes what this manager alone owned, and nothing else',
   );
 });
 
-/** What the second has and the first has not; containers may be shared, their names are equal by definition. */
+/**
+ * What the second has and the first has not; containers may be shared, their names are equal by
+ * definition.
+ */
 function besides(first: Fields, { labels, replicas, selector, containers }: Fields): Fields {
   const others = <V extends object>(a: V, b: object): V =>
     Object.fromEntries(Object.entries(a).filter(([key]) => !Object.hasOwn(b, key))) as V;

@@ -136,7 +136,10 @@ function addToLength(frame: Uint8Array, bytes: number): void {
   view.setUint16(10, 0xffff - sum16(frame.subarray(10, 10 + (frame[10]! & 15) * 4)));
 }
 
-/** Two connections of which the second's search meets the first one's tag on its way, and one that lies between. */
+/**
+ * Two connections of which the second's search meets the first one's tag on its way, and one that
+ * lies between.
+ */
 function findTwins(t: TestDatapath): [Ends, Ends, Ends] {
   const [client, server] = [addr(CLIENTS[0]!), addr('10.244.2.30')];
   const { indexMask, tagMask } = t.d.table;

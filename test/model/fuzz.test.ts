@@ -1,4 +1,5 @@
-// The pipeline fed with garbage: it never throws, never hangs, never writes outside a packet, and counts every one.
+// The pipeline fed with garbage: it never throws, never hangs, never writes outside a packet, and
+// counts every one.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -91,7 +92,8 @@ function isSound(frame: Uint8Array): boolean {
   const total = ip[2]! * 256 + ip[3]!;
   if (ip[0]! >> 4 !== 4 || fragment !== 0 || total !== ip.length) return false;
   if (![1, 6, 17].includes(ip[9]!) || ip.length < (ip[0]! & 15) * 4 + 20) return false;
-  // A partial sum that lies elsewhere than in the protocol's field is another sum than the decoder looks at.
+  // A partial sum that lies elsewhere than in the protocol's field is another sum than the decoder
+  // looks at.
   const sumAt = ip[9] === 6 ? 16 : 6;
   const [start, offset] = [frame[6]! + frame[7]! * 256, frame[8]! + frame[9]! * 256];
   const partial = (frame[0]! & 1) !== 0;

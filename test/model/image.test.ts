@@ -1,5 +1,5 @@
-// The image as the hot path reads it, against plain maps: under random changes, with a reader that lags behind,
-// publishes that fail, and writers that die and are replaced.
+// The image as the hot path reads it, against plain maps: under random changes, with a reader that
+// lags behind, publishes that fail, and writers that die and are replaced.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

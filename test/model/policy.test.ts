@@ -1,5 +1,6 @@
-// Random policies, pods and namespaces that change at random, through compile and pipeline as an agent's life goes, against
-// the naive evaluator: new connections, and flows that were there before. KUBETUN_POLICY_DECISIONS says how many, about.
+// Random policies, pods and namespaces that change at random, through compile and pipeline as an
+// agent's life goes, against the naive evaluator: new connections, and flows that were there
+// before. KUBETUN_POLICY_DECISIONS says how many, about.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -293,7 +294,10 @@ class Cluster {
   /** The next image is an agent's first. */
   #begins = true;
   #uid = 0;
-  /** From where clients take theirs: a datagram from a pod to its node's such port is taken for an answer. */
+  /**
+   * From where clients take theirs: a datagram from a pod to its node's such port is taken for an
+   * answer.
+   */
   #nextPort = 32_768;
 
   constructor() {

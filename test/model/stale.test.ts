@@ -1,6 +1,6 @@
-// UDP clients that keep their ports while endpoints come and go at random, against a naive reading of the rules: an
-// endpoint that serves keeps its clients, one that does not loses them at their next datagram, and new clients go to
-// eligible endpoints only.
+// UDP clients that keep their ports while endpoints come and go at random, against a naive reading
+// of the rules: an endpoint that serves keeps its clients, one that does not loses them at their
+// next datagram, and new clients go to eligible endpoints only.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PROTO_UDP } from '../../datapath/wire/layout.ts';
@@ -28,7 +28,10 @@ for (const seed of [1, 2, 3, 4]) {
     t.d.refusals.enabled = false;
     let eligible: string[] = [];
     let serving = new Set<string>();
-    /** Where each client's datagrams go, as the rules say; absent where nobody answers or nobody has asked. */
+    /**
+     * Where each client's datagrams go, as the rules say; absent where nobody answers or nobody has
+     * asked.
+     */
     const places = new Map<number, string>();
     let moved = 0;
     const publish = () => {

@@ -10,7 +10,10 @@ const HOT = ['wire', 'flow', 'nat', 'pipeline'].map((folder) =>
   fileURLToPath(new URL(`../../datapath/${folder}/`, import.meta.url)),
 );
 
-/** Lines that V8 printed in the steady part of a run with this flag; before it there must be some of that kind. */
+/**
+ * Lines that V8 printed in the steady part of a run with this flag; before it there must be some of
+ * that kind.
+ */
 function steadyPart(flag: string, kind: RegExp): string[] {
   const { status, stdout, stderr } = spawnSync(process.execPath, [flag, PROCESS], {
     encoding: 'utf8',

@@ -1,5 +1,6 @@
-// The datapath's TCP states against the kernel's rules, which are written down a second time in conntrack-oracle.ts: on
-// random walks of segments the state, the end that opened and the time left are the same after each of them.
+// The datapath's TCP states against the kernel's rules, which are written down a second time in
+// conntrack-oracle.ts: on random walks of segments the state, the end that opened and the time left
+// are the same after each of them.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_NOW } from '../../datapath/arena/layout.ts';

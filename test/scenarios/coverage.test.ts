@@ -22,7 +22,10 @@ function scenarioRows(): { id: string; what: string }[] {
   });
 }
 
-/** What `by` names, if there is a test of that name: as it is written, so a name made of parts is found by one of them. */
+/**
+ * What `by` names, if there is a test of that name: as it is written, so a name made of parts is
+ * found by one of them.
+ */
 function namedTest(by: string): string {
   const [file = '', name = ''] = by.split(/: (.*)/);
   const text = readFileSync(join(folder, '..', file), 'utf8');

@@ -1,4 +1,7 @@
-/** Rules of rows.ts that a node with --proxy nftables does not keep, or keeps by the kernel's own measure; docs/adr/0014. */
+/**
+ * Rules of rows.ts that a node with --proxy nftables does not keep, or keeps by the kernel's own
+ * measure; docs/adr/0014.
+ */
 export const NOT_IN_NFTABLES: readonly string[] = [
   // These would need entries of conntrack deleted.
   'clean-up.udp',
@@ -12,7 +15,8 @@ export const NOT_IN_NFTABLES: readonly string[] = [
   'timeout.states',
   'table.full',
   'table.expiry',
-  // The kernel puts fragments together before it translates, within limits of its own, and counts elsewhere.
+  // The kernel puts fragments together before it translates, within limits of its own, and counts
+  // elsewhere.
   'fragments.limits',
   'fragments.sctp',
   'packet.bad',

@@ -1,8 +1,9 @@
-// Scenario files: Kubernetes objects, and rows that say what becomes of connections. A row is
-// `rule | what | FROM -> TO | outcome`: the rule's id in rows.ts; `TO` is ADDRESS:PORT/PROTOCOL, or ADDRESS/icmp. The
-// outcome is `reject`, `drop REASON`, or every place where connections may go; `*` marks those that see the node's
-// address and one of its masquerade ports as the client. Each row is tried with many source ports: all places must be
-// seen and no others; after `one of`, one of them alone.
+// Scenario files: Kubernetes objects, and rows that say what becomes of connections. A row is `rule
+// | what | FROM -> TO | outcome`: the rule's id in rows.ts; `TO` is ADDRESS:PORT/PROTOCOL, or
+// ADDRESS/icmp. The outcome is `reject`, `drop REASON`, or every place where connections may go;
+// `*` marks those that see the node's address and one of its masquerade ports as the client. Each
+// row is tried with many source ports: all places must be seen and no others; after `one of`, one
+// of them alone.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
@@ -35,7 +36,10 @@ export interface Row {
   proto: number;
 }
 
-/** Tries of a row. The chance that a place of four is not seen: four times 0.75 to the power of this, below 1e-10. */
+/**
+ * Tries of a row. The chance that a place of four is not seen: four times 0.75 to the power of
+ * this, below 1e-10.
+ */
 export const WALKS = 100;
 
 const PROTOCOLS: Record<string, number> = {

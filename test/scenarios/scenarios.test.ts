@@ -1,5 +1,5 @@
-// Rows of YAML files through compile and pipeline; row.ts says how they are written. test/e2e/scenarios.test.ts sends
-// the same rows as real packets.
+// Rows of YAML files through compile and pipeline; row.ts says how they are written.
+// test/e2e/scenarios.test.ts sends the same rows as real packets.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { agrees, ownFiles, readRow, readScenario } from './row.ts';

@@ -46,7 +46,9 @@ export class NodeWorld {
   readonly #batch: Batch = createBatch();
   #now = 1000;
 
-  /** Compiles the objects for a node. Throws if one is of a kind that no datapath is compiled from. */
+  /**
+   * Compiles the objects for a node. Throws if one is of a kind that no datapath is compiled from.
+   */
   constructor(nodeName: string, objects: Manifest[], seed: number) {
     const arena = createArena(SIZES, seed);
     const writer = new ImageWriter(arena);

@@ -1,4 +1,5 @@
-// Addresses that crowd in a table which hashes without a seed: the public hash that images once had, turned round.
+// Addresses that crowd in a table which hashes without a seed: the public hash that images once
+// had, turned round.
 
 /** Multiplicative inverses of the hash's factors modulo 2^32. */
 const [FACTOR_B, INVERSE_1, INVERSE_2] = [0x9e3779b1, inverse(0x85ebca6b), inverse(0xc2b2ae35)];

@@ -1,6 +1,7 @@
-// The rules of the kernel's connection tracking for TCP, read from net/netfilter/nf_conntrack_proto_tcp.c of Linux 6.18
-// and written down once more without any of the datapath's own code: one connection between the hosts a and b, windows
-// liberal, as `nf_conntrack_tcp_be_liberal` 1 has it. Where kubetun decides otherwise a flag says so.
+// The rules of the kernel's connection tracking for TCP, read from
+// net/netfilter/nf_conntrack_proto_tcp.c of Linux 6.18 and written down once more without any of
+// the datapath's own code: one connection between the hosts a and b, windows liberal, as
+// `nf_conntrack_tcp_be_liberal` 1 has it. Where kubetun decides otherwise a flag says so.
 import { ACK, FIN, RST, SYN } from './packets.ts';
 
 export type Host = 'a' | 'b';
@@ -181,9 +182,10 @@ export class ConntrackOracle {
   }
 
   /**
-   * The state after an RST, or null if it counts for nothing. The kernel believes every RST once a FIN has passed, and
-   * while windows are liberal every one ahead of what was acknowledged. Here it must fit as long as one end may still
-   * send (SPEC 2), and one that carries its sender's next byte closes, whoever has spoken last.
+   * The state after an RST, or null if it counts for nothing. The kernel believes every RST once a
+   * FIN has passed, and while windows are liberal every one ahead of what was acknowledged. Here it
+   * must fit as long as one end may still send (SPEC 2), and one that carries its sender's next
+   * byte closes, whoever has spoken last.
    */
   #reset(e: Entry, s: Segment, sender: End, receiver: End): string | null {
     if (['LAST_ACK', 'TIME_WAIT', 'CLOSE'].includes(e.state)) return 'CLOSE';
@@ -223,7 +225,8 @@ export class ConntrackOracle {
     e.state = next;
     if (old !== next && next === 'FIN_WAIT') e.ends[s.from].closeInit = true;
     const seconds = this.#timeouts[index === 'rst' ? 'CLOSE' : next]!;
-    // Decided: a connection that was picked up is assured with its first answer, not with the packet behind it.
+    // Decided: a connection that was picked up is assured with its first answer, not with the
+    // packet behind it.
     const answered = e.replied || s.from !== e.client;
     const was = old === 'SYN_RECV' || old === 'ESTABLISHED';
     if (answered && was && next === 'ESTABLISHED') e.assured = true;

@@ -1,4 +1,5 @@
-// A datapath in memory: frames in, verdicts and frames out, with clock and chance in the test's hands.
+// A datapath in memory: frames in, verdicts and frames out, with clock and chance in the test's
+// hands.
 
 import { type Arena, createArena } from '../../datapath/arena/arena.ts';
 import type { Timeouts } from '../../datapath/flow/timeouts.ts';
@@ -86,7 +87,9 @@ export function change(o: Partial<ImageChange> = {}): ImageChange {
   return { node: null, upsert: [], remove: [], addFrontends: [], removeFrontends: [], ...o };
 }
 
-/** web on VIP:80 and NODE:30080 over TCP, dns on VIP:53 over UDP, an empty Service on 10.96.0.99:80. */
+/**
+ * web on VIP:80 and NODE:30080 over TCP, dns on VIP:53 over UDP, an empty Service on 10.96.0.99:80.
+ */
 export const DEFAULT_IMAGE: ImageChange = change({
   node: NODE_ENTRY,
   upsert: [

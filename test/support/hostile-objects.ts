@@ -1,4 +1,5 @@
-// Objects with anything in any field, made from the types of the API: nulls, empty values, wrong types, huge values.
+// Objects with anything in any field, made from the types of the API: nulls, empty values, wrong
+// types, huge values.
 import type { KubeKind } from '../../control/kube/kinds.ts';
 import { modelOfKind } from '../../control/kube/models.ts';
 import { type Attribute, attributesOfModel } from '../../control/kube/schema.ts';

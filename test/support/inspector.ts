@@ -1,5 +1,6 @@
-// Runs code in a worker thread of a running process, by the inspector that every Node process opens on SIGUSR1. Tests
-// end and block threads with it: a thread takes no signal of its own. The process needs INSPECTED in its environment.
+// Runs code in a worker thread of a running process, by the inspector that every Node process opens
+// on SIGUSR1. Tests end and block threads with it: a thread takes no signal of its own. The process
+// needs INSPECTED in its environment.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { clientCommand } from './lab.ts';
@@ -21,7 +22,10 @@ export interface WorkerThread {
 /** Of each process that was asked: where its inspector listened last. */
 const inspectors = new Map<number, string>();
 
-/** Runs an expression in a worker. Resolves when it was sent there: one that ends the thread has no answer. */
+/**
+ * Runs an expression in a worker. Resolves when it was sent there: one that ends the thread has no
+ * answer.
+ */
 export async function inWorker(worker: WorkerThread, expression: string): Promise<void> {
   const known = inspectors.get(worker.pid);
   if (known && (await evaluate(known, worker, expression))) return;

@@ -61,7 +61,10 @@ export class TestLab {
     this.kube = connectKube(kubeconfigPath(name));
   }
 
-  /** Starts a command in `[NS/]POD`, `node/NAME`, `cloud` or `internet`. Its input ends when the test says so. */
+  /**
+   * Starts a command in `[NS/]POD`, `node/NAME`, `cloud` or `internet`. Its input ends when the
+   * test says so.
+   */
   start(target: string, command: string[]): Running {
     const place = resolvePlace(requireLab(this.name), target);
     const [file, ...args] = commandIn(place, command) as [string, ...string[]];
@@ -253,7 +256,8 @@ export function iperfPod(name: string, node: string): object {
       containers: [
         {
           ...{ name: 'main', image: 'iperf3', ports: [{ containerPort: 5201 }] },
-          // A client may ask for any congestion control; the kernel of the machine may restrict that.
+          // A client may ask for any congestion control; the kernel of the machine may restrict
+          // that.
           securityContext: { capabilities: { add: ['NET_ADMIN'] } },
         },
       ],

@@ -1,4 +1,5 @@
-// Packets as bytes, made and read without any of the datapath's own code, so that they can judge it.
+// Packets as bytes, made and read without any of the datapath's own code, so that they can judge
+// it.
 
 export const SYN = 2;
 export const ACK = 16;
@@ -184,7 +185,10 @@ export function echo4(from: string, to: string, id: number, reply = false): Uint
   return icmp4(from, to, reply ? 0 : 8, 0, [...word(id), 0, 1, 9, 9, 9, 9]);
 }
 
-/** An ICMP error that quotes the IP part of a frame; `rest` is the header's second word (the MTU, for 3/4). */
+/**
+ * An ICMP error that quotes the IP part of a frame; `rest` is the header's second word (the MTU,
+ * for 3/4).
+ */
 export function icmpError4(
   from: string,
   to: string,
@@ -234,7 +238,10 @@ export interface Decoded {
   id: number;
   totalLength: number;
   ipOk: boolean;
-  /** True where the transport checksum is right; for a partial one, where the pseudo-header's sum is. */
+  /**
+   * True where the transport checksum is right; for a partial one, where the pseudo-header's sum
+   * is.
+   */
   l4Ok: boolean;
   sport: number;
   dport: number;

@@ -1,5 +1,6 @@
-// NetworkPolicy as its reference says it, on the objects themselves: who may talk to whom. Written to be read, slow, and without
-// a line of the code that it is held against. https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/
+// NetworkPolicy as its reference says it, on the objects themselves: who may talk to whom. Written
+// to be read, slow, and without a line of the code that it is held against.
+// https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/
 import { BlockList } from 'node:net';
 
 interface Selector {

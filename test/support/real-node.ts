@@ -1,5 +1,6 @@
-// A namespace that plays a node of a cluster which is not a lab: its own cable, its own routes and rules, pods that a
-// CNI routes to. Beside it a namespace that is the rest of the world: other hosts, a far node's pod, the API server.
+// A namespace that plays a node of a cluster which is not a lab: its own cable, its own routes and
+// rules, pods that a CNI routes to. Beside it a namespace that is the rest of the world: other
+// hosts, a far node's pod, the API server.
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -77,7 +78,8 @@ export class RealNode {
       ['ipv4.ip_forward', '0'],
       ['ipv4.conf.all.rp_filter', '1'],
       ['ipv4.ip_local_port_range', '32768 60999'],
-      // A new TUN device is asked for IPv6 routers, 4 and 12 s after it is up: packets that a test would count.
+      // A new TUN device is asked for IPv6 routers, 4 and 12 s after it is up: packets that a test
+      // would count.
       ['ipv6.conf.default.disable_ipv6', '1'],
     ])
       await this.run('node', 'sysctl', '-qw', `net.${name}=${value}`);

@@ -1,5 +1,6 @@
-// Random walks of TCP segments between two hosts, mostly as hosts send them: handshakes, data, closes and resets, sent
-// again, out of order, over a connection that one of them has forgotten, or forged.
+// Random walks of TCP segments between two hosts, mostly as hosts send them: handshakes, data,
+// closes and resets, sent again, out of order, over a connection that one of them has forgotten, or
+// forged.
 import type { Host, Segment } from './conntrack-oracle.ts';
 import { ACK, FIN, RST, SYN } from './packets.ts';
 
@@ -29,7 +30,8 @@ export function createDice(seed: number): Dice {
 export function* walkTcp(dice: Dice): Generator<Segment> {
   const sides: Record<Host, Side> = { a: { next: 0, expected: 0 }, b: { next: 0, expected: 0 } };
   const sent: Segment[] = [];
-  // Initial numbers lie far apart, so that no segment of one connection is in the window of another.
+  // Initial numbers lie far apart, so that no segment of one connection is in the window of
+  // another.
   let isn = dice(2 ** 32);
   const start = () => {
     isn = (isn + 0x0800_0000 + dice(0x0100_0000)) >>> 0;

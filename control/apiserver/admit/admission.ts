@@ -7,8 +7,9 @@ export const ACCOUNT_DEFAULT = 'default';
 const PODS = { plural: 'pods', group: '', kind: 'Pod' };
 
 /**
- * Throws StatusError Forbidden for a new pod whose ServiceAccount does not exist: plugin/pkg/admission/serviceaccount.
- * Like upstream it does not refuse a pod while the default account is made again.
+ * Throws StatusError Forbidden for a new pod whose ServiceAccount does not exist:
+ * plugin/pkg/admission/serviceaccount. Like upstream it does not refuse a pod while the default
+ * account is made again.
  *
  * @param name as messages give it: of a generated name the base, so that events about it are the same each time.
  */

@@ -27,7 +27,10 @@ interface Spec {
   ports?: { port: number; protocol: string; nodePort?: number }[];
 }
 
-/** Takes addresses and ports for Services, and gives them back. The holder of each is named, so that a repeat is harmless. */
+/**
+ * Takes addresses and ports for Services, and gives them back. The holder of each is named, so that
+ * a repeat is harmless.
+ */
 export class Allocator {
   readonly #base: number;
   readonly #size: number;
@@ -48,7 +51,10 @@ export class Allocator {
     this.#nextPort = this.#firstDynamicPort();
   }
 
-  /** Fills in clusterIP, nodePorts and healthCheckNodePort of a Service, keeping what it has. Throws StatusError Invalid, InternalError when nothing is free. */
+  /**
+   * Fills in clusterIP, nodePorts and healthCheckNodePort of a Service, keeping what it has. Throws
+   * StatusError Invalid, InternalError when nothing is free.
+   */
   allocateService(object: KubeObject, old: KubeObject | undefined): void {
     const holder = holderOf(object);
     const spec = object.spec as Spec;
@@ -104,7 +110,10 @@ export class Allocator {
     throw refuse(object, [wrong('spec.clusterIPs', [address], detail)]);
   }
 
-  /** Dynamic addresses lie above the band that people choose from by hand; only when they are used up, in it. */
+  /**
+   * Dynamic addresses lie above the band that people choose from by hand; only when they are used
+   * up, in it.
+   */
   #freeAddress(): number {
     const first = this.#firstDynamic();
     const last = this.#size - 2;
@@ -138,7 +147,10 @@ export class Allocator {
     }
   }
 
-  /** Load balancers ask each node for its own endpoints there. Source: k8s pkg/registry/core/service/storage/alloc.go. */
+  /**
+   * Load balancers ask each node for its own endpoints there. Source: k8s
+   * pkg/registry/core/service/storage/alloc.go.
+   */
   #allocateHealthPort(object: KubeObject, spec: Spec, taken: (() => void)[]): void {
     if (spec.type !== 'LoadBalancer' || spec.externalTrafficPolicy !== 'Local') return;
     spec.healthCheckNodePort ||= this.#freePort('TCP');

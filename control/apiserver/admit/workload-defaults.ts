@@ -29,7 +29,10 @@ export function defaultDeployment(object: KubeObject): void {
   spec.progressDeadlineSeconds ??= 600;
 }
 
-/** A template that is written out with all its defaults is the same one: its hash must not tell them apart. */
+/**
+ * A template that is written out with all its defaults is the same one: its hash must not tell them
+ * apart.
+ */
 // biome-ignore lint/suspicious/noExplicitAny: what clients sent; types are checked by the schema before.
 function defaultTemplate(spec: any): void {
   if (!spec.template) return;

@@ -16,9 +16,10 @@ export interface Applied {
 }
 
 /**
- * What an object becomes when a configuration is applied to it: the configuration's fields are set and owned, those
- * that this manager applied before and no longer does are removed unless somebody else owns them. Changes neither.
- * Throws StatusError Conflict for fields of others that would change, unless forced.
+ * What an object becomes when a configuration is applied to it: the configuration's fields are set
+ * and owned, those that this manager applied before and no longer does are removed unless somebody
+ * else owns them. Changes neither. Throws StatusError Conflict for fields of others that would
+ * change, unless forced.
  *
  * @param live null: there is none yet.
  */
@@ -66,9 +67,9 @@ export function applyConfig(
 }
 
 /**
- * Takes away what this manager applied before, then puts back what anybody owns now, and what nobody ever owned. An
- * item of a list goes with all that is in it when nobody owns the item itself; who applies a part of it does, who
- * updates a part does not.
+ * Takes away what this manager applied before, then puts back what anybody owns now, and what
+ * nobody ever owned. An item of a list goes with all that is in it when nobody owns the item
+ * itself; who applies a part of it does, who updates a part does not.
  */
 function prune(merged: unknown, before: FieldSet, owned: FieldSet, schema: Schema): unknown {
   if (isEmpty(before)) return merged;

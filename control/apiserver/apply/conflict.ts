@@ -1,4 +1,5 @@
-// What somebody hears who would take fields from others: apimachinery/pkg/util/managedfields/internal/conflict.go.
+// What somebody hears who would take fields from others:
+// apimachinery/pkg/util/managedfields/internal/conflict.go.
 import { StatusError } from '../status.ts';
 import { paths } from './field-set.ts';
 import type { ManagedFields } from './managers.ts';

@@ -1,9 +1,11 @@
-// Sets of fields, in the form in which managedFields holds them: sigs.k8s.io/structured-merge-diff/v4/fieldpath.
+// Sets of fields, in the form in which managedFields holds them:
+// sigs.k8s.io/structured-merge-diff/v4/fieldpath.
 
 /**
- * A tree of path elements: `f:name` (a field), `k:{"port":80}` (an item by its keys), `v:"x"` (a value of a set),
- * `i:0` (an item by its place). `{}` below an element says that it belongs to the set; where elements follow below it,
- * `.` says so. Never changed once made. The root does not belong to its set: `{}` is the empty one.
+ * A tree of path elements: `f:name` (a field), `k:{"port":80}` (an item by its keys), `v:"x"` (a
+ * value of a set), `i:0` (an item by its place). `{}` below an element says that it belongs to the
+ * set; where elements follow below it, `.` says so. Never changed once made. The root does not
+ * belong to its set: `{}` is the empty one.
  */
 export interface FieldSet {
   readonly [element: string]: FieldSet;
@@ -44,7 +46,10 @@ export function hasMember(set: FieldSet, element: string): boolean {
   return below !== undefined && isMember(below);
 }
 
-/** The tree of an element: what lies below it, and whether it belongs to the set itself. Null if neither. */
+/**
+ * The tree of an element: what lies below it, and whether it belongs to the set itself. Null if
+ * neither.
+ */
 export function node(below: FieldSet, member: boolean): FieldSet | null {
   if (!member) return isEmpty(below) ? null : below;
   return isEmpty(below) ? NOTHING : { [SELF]: NOTHING, ...below };
@@ -73,7 +78,9 @@ export function valueElement(value: unknown): string {
   return `v:${JSON.stringify(value)}`;
 }
 
-/** A set that a client wrote, in the form in which this server compares them; null if it is none. */
+/**
+ * A set that a client wrote, in the form in which this server compares them; null if it is none.
+ */
 export function parseFieldSet(given: unknown): FieldSet | null {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) return null;
   const set: Record<string, FieldSet> = {};
@@ -87,7 +94,9 @@ export function parseFieldSet(given: unknown): FieldSet | null {
   return keys.length === 1 && keys[0] === SELF ? NOTHING : set;
 }
 
-/** @param onlyA whether what `a` alone has below an element goes into the result; `onlyB` likewise. */
+/**
+ * @param onlyA whether what `a` alone has below an element goes into the result; `onlyB` likewise.
+ */
 function combine(a: FieldSet, b: FieldSet, onlyA: boolean, onlyB: boolean, keep: Keep): FieldSet {
   const result: Record<string, FieldSet> = {};
   for (const [element, inA] of elements(a)) {

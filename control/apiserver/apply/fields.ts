@@ -4,7 +4,10 @@ import { elements, type FieldSet, hasMember, NOTHING, node, union } from './fiel
 import { ALWAYS_THERE } from './list-kinds.ts';
 import { elementsOf, type Schema, schemaBelow } from './schema.ts';
 
-/** Fields that differ between an older and a newer value; parents of what came or went are named with it. */
+/**
+ * Fields that differ between an older and a newer value; parents of what came or went are named
+ * with it.
+ */
 export interface Comparison {
   added: FieldSet;
   modified: FieldSet;
@@ -13,7 +16,10 @@ export interface Comparison {
 
 type Change = { [K in keyof Comparison]?: FieldSet };
 
-/** What somebody who writes this value has an opinion about: ends of the tree, items of lists, keys of maps. */
+/**
+ * What somebody who writes this value has an opinion about: ends of the tree, items of lists, keys
+ * of maps.
+ */
 export function fieldSetOf(value: unknown, schema: Schema): FieldSet {
   return treeOf(value, schema, false);
 }
@@ -28,7 +34,10 @@ export function compare(old: unknown, current: unknown, schema: Schema): Compari
   };
 }
 
-/** A set with the declared fields in it that have members below them, so that they can be removed with these. */
+/**
+ * A set with the declared fields in it that have members below them, so that they can be removed
+ * with these.
+ */
 export function withNamedFields(set: FieldSet, schema: Schema): FieldSet {
   const result: Record<string, FieldSet> = {};
   for (const [element, below] of elements(set)) {
@@ -50,7 +59,10 @@ export function itemsBy(found: string[], list: unknown[]): Map<string, unknown[]
   return items;
 }
 
-/** @param parents whether structures and lists belong to the set, as where they have just been added. */
+/**
+ * @param parents whether structures and lists belong to the set, as where they have just been
+ * added.
+ */
 function treeOf(value: unknown, schema: Schema, parents: boolean): FieldSet {
   const result: Record<string, FieldSet> = {};
   if (isObject(value) && (schema.shape === 'struct' || schema.shape === 'map')) {
@@ -92,7 +104,10 @@ function isLeaf(value: unknown, schema: Schema): boolean {
   return elementsOf(schema, value) === null;
 }
 
-/** Null if nothing differs. A field that is null is one that is not there, unless it takes the place of a value. */
+/**
+ * Null if nothing differs. A field that is null is one that is not there, unless it takes the place
+ * of a value.
+ */
 function changeOf(old: unknown, current: unknown, schema: Schema): Change | null {
   if (isLeaf(old, schema) || isLeaf(current, schema)) {
     return isEqual(old, current) ? null : { modified: NOTHING };

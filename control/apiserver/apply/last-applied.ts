@@ -1,5 +1,6 @@
-// What client-side apply left behind: the configuration that kubectl applied last, in an annotation. kubectl that goes
-// over to server-side apply may take what it applied before, as upstream's managedfields/internal/lastapplied*.go.
+// What client-side apply left behind: the configuration that kubectl applied last, in an
+// annotation. kubectl that goes over to server-side apply may take what it applied before, as
+// upstream's managedfields/internal/lastapplied*.go.
 import { isObject, type KubeObject } from '../../kube/object.ts';
 import { difference, type FieldSet, isEmpty, NOTHING, union } from './field-set.ts';
 import { compare, fieldSetOf } from './fields.ts';
@@ -39,7 +40,10 @@ function parse(text: string | undefined): Record<string, unknown> | null {
   }
 }
 
-/** Keeps the annotation up to date where there is one, so that client-side apply can be gone back to. */
+/**
+ * Keeps the annotation up to date where there is one, so that client-side apply can be gone back
+ * to.
+ */
 export function withLastApplied(
   object: KubeObject,
   config: KubeObject,

@@ -1,8 +1,11 @@
-// Which lists of the API are sets or maps, and which maps and structures are whole or not at all. The facts are those
-// of the listType, mapType and structType markers of upstream's types; models and fields are named as in the official
-// JavaScript client.
+// Which lists of the API are sets or maps, and which maps and structures are whole or not at all.
+// The facts are those of the listType, mapType and structType markers of upstream's types; models
+// and fields are named as in the official JavaScript client.
 
-/** Keys of the lists whose items are told apart by them, in the order of their names; [] marks a set of values. */
+/**
+ * Keys of the lists whose items are told apart by them, in the order of their names; [] marks a set
+ * of values.
+ */
 const CONTAINER: Record<string, string[]> = {
   env: ['name'],
   ports: ['containerPort', 'protocol'],

@@ -1,9 +1,13 @@
-// Who manages which fields of an object: metadata.managedFields, as apimachinery/pkg/util/managedfields keeps it.
+// Who manages which fields of an object: metadata.managedFields, as
+// apimachinery/pkg/util/managedfields keeps it.
 import { isObject, type KubeObject } from '../../kube/object.ts';
 import { type FieldError, required, wrong } from '../status.ts';
 import { type FieldSet, isEmpty, NOTHING, parseFieldSet, union } from './field-set.ts';
 
-/** One manager's fields. Somebody who applies has one entry; one who updates has one for each subresource. */
+/**
+ * One manager's fields. Somebody who applies has one entry; one who updates has one for each
+ * subresource.
+ */
 export interface ManagedFields {
   manager: string;
   operation: 'Apply' | 'Update';
@@ -89,7 +93,10 @@ function isPrintable(text: string): boolean {
   return /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$/u.test(text);
 }
 
-/** True for the entry in which a writer's fields are. Who applies keeps one entry through all versions of an API. */
+/**
+ * True for the entry in which a writer's fields are. Who applies keeps one entry through all
+ * versions of an API.
+ */
 export function isEntryOf(entry: ManagedFields, writer: Writer): boolean {
   return (
     entry.manager === writer.manager &&
@@ -119,7 +126,8 @@ export function settle(managers: ManagedFields[]): ManagedFields[] {
   const updaters = kept.filter((entry) => entry.operation === 'Update');
   const excess = updaters.length - UPDATERS_MAX;
   if (excess <= 0) return kept;
-  // The bucket takes the place of those that are merged into it, one of which it may have been before.
+  // The bucket takes the place of those that are merged into it, one of which it may have been
+  // before.
   const old = updaters.slice(0, excess + 1);
   const bucket = old.reduce((a, b) => ({ ...b, fieldsV1: union(a.fieldsV1, b.fieldsV1) }));
   const writer: Writer = {

@@ -1,4 +1,5 @@
-// A configuration laid over an object, and fields taken away again: structured-merge-diff/v4/typed merge.go, remove.go.
+// A configuration laid over an object, and fields taken away again: structured-merge-diff/v4/typed
+// merge.go, remove.go.
 import { isObject } from '../../kube/object.ts';
 import { own, setOwn } from '../../kube/own.ts';
 import { type FieldSet, hasMember, isEmpty } from './field-set.ts';
@@ -22,7 +23,10 @@ export function merge(live: unknown, config: unknown, schema: Schema): unknown {
   return mergeItems(before, live as unknown[], after, config as unknown[], schema);
 }
 
-/** The configuration's order for its items; other items of the live list stay after those that they came after. */
+/**
+ * The configuration's order for its items; other items of the live list stay after those that they
+ * came after.
+ */
 function mergeItems(
   before: string[],
   live: unknown[],
@@ -82,7 +86,9 @@ function removeItem(item: unknown, element: string, set: FieldSet, schema: Schem
   return removeFields(item, below, schemaBelow(schema, element));
 }
 
-/** The value without the fields that are null: asking for null is asking for nothing to be there. */
+/**
+ * The value without the fields that are null: asking for null is asking for nothing to be there.
+ */
 export function withoutNulls(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutNulls);
   if (!isObject(value)) return value;

@@ -1,5 +1,6 @@
-// How ownership of fields moves when an object is written: structured-merge-diff/v4/merge/update.go, and the managers
-// that apimachinery/pkg/util/managedfields/internal puts around it.
+// How ownership of fields moves when an object is written:
+// structured-merge-diff/v4/merge/update.go, and the managers that
+// apimachinery/pkg/util/managedfields/internal puts around it.
 import type { KubeObject } from '../../kube/object.ts';
 import { difference, type FieldSet, intersection, isEmpty, isSame, union } from './field-set.ts';
 import { type Comparison, compare, present } from './fields.ts';
@@ -37,8 +38,9 @@ export interface Taken {
 }
 
 /**
- * Managers after an update: who changes a field owns it, alone. Nothing is known of the managers of an object that
- * was never said to have any, and nothing is found out then: only creating or applying begins it.
+ * Managers after an update: who changes a field owns it, alone. Nothing is known of the managers of
+ * an object that was never said to have any, and nothing is found out then: only creating or
+ * applying begins it.
  */
 export function recordUpdate(
   managers: ManagedFields[],
@@ -90,7 +92,10 @@ export function ownable(set: FieldSet): FieldSet {
   return difference(set, UNOWNED);
 }
 
-/** Managers of a live object of which none are known when it is first applied: one for all that it holds. */
+/**
+ * Managers of a live object of which none are known when it is first applied: one for all that it
+ * holds.
+ */
 export function managersBeforeApply(
   live: KubeObject,
   apiVersion: string,
@@ -102,7 +107,10 @@ export function managersBeforeApply(
   return recordUpdate([], undefined, live, writer, now);
 }
 
-/** The difference of two objects but for what nobody owns; only who writes it has a say in the status. */
+/**
+ * The difference of two objects but for what nobody owns; only who writes it has a say in the
+ * status.
+ */
 export function compareObjects(
   old: KubeObject | undefined,
   object: KubeObject,

@@ -1,4 +1,5 @@
-// What a kind's objects are made of, as far as field sets must know: which parts have fields of their own.
+// What a kind's objects are made of, as far as field sets must know: which parts have fields of
+// their own.
 import type { KubeKind } from '../../kube/kinds.ts';
 import { modelOfKind } from '../../kube/models.ts';
 import { isObject } from '../../kube/object.ts';
@@ -32,7 +33,10 @@ export function schemaBelow(schema: Schema, element: string): Schema {
   return schema.shape === 'map' || schema.shape === 'list' ? schema.item : LEAF;
 }
 
-/** Path elements of a list's or set's items, in order; null if it is no list, or has items without their keys. */
+/**
+ * Path elements of a list's or set's items, in order; null if it is no list, or has items without
+ * their keys.
+ */
 export function elementsOf(schema: Schema, value: unknown): string[] | null {
   if (!Array.isArray(value)) return null;
   if (schema.shape === 'set') return value.map(valueElement);

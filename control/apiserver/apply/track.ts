@@ -14,12 +14,15 @@ export interface Tracking {
   subresource?: 'scale';
 }
 
-/** The controllers' name, on objects whose managers are known. Nothing is recorded of what they create themselves. */
+/**
+ * The controllers' name, on objects whose managers are known. Nothing is recorded of what they
+ * create themselves.
+ */
 const CONTROLLERS = 'kube-controller-manager';
 
 /**
- * Sets metadata.managedFields of an object that nobody else has seen. Throws StatusError Invalid for managers that a
- * client made up.
+ * Sets metadata.managedFields of an object that nobody else has seen. Throws StatusError Invalid
+ * for managers that a client made up.
  *
  * @param old what is stored; undefined if it is being created.
  * @param subresource by which path it is written.
@@ -66,7 +69,10 @@ function givenManagers(
   return managers.length > 0 ? managers : stored;
 }
 
-/** An apply after which nothing is other than before, but for what the server makes of it, has not happened. */
+/**
+ * An apply after which nothing is other than before, but for what the server makes of it, has not
+ * happened.
+ */
 function keepTimes(
   managers: ManagedFields[],
   object: KubeObject,

@@ -54,7 +54,10 @@ export async function readObject(request: IncomingMessage): Promise<Body> {
   return bytes.length === 0 ? { value: undefined, duplicates: [] } : decoder(bytes);
 }
 
-/** The body of a PATCH, whose media type is looked at by who applies it: JSON, or YAML if the type says so. */
+/**
+ * The body of a PATCH, whose media type is looked at by who applies it: JSON, or YAML if the type
+ * says so.
+ */
 export async function readPatch(request: IncomingMessage): Promise<Body> {
   const bytes = await readBytes(request);
   if (bytes.length === 0) return { value: undefined, duplicates: [] };

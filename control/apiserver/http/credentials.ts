@@ -20,8 +20,8 @@ const DAYS = '3650';
 const CURVE = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
 /**
- * Credentials kept in a folder, made on first use with openssl(1): EC keys, a certificate for these names and
- * addresses. Files are 0600. Throws KubetunError KT_OPENSSL.
+ * Credentials kept in a folder, made on first use with openssl(1): EC keys, a certificate for these
+ * names and addresses. Files are 0600. Throws KubetunError KT_OPENSSL.
  */
 export function ensureCredentials(folder: string, hosts: string[]): Credentials {
   const path = (name: string) => join(folder, name);

@@ -32,8 +32,8 @@ interface Level {
 }
 
 /**
- * Paths such as `spec.ports[0].name`, each once, of a text that JSON.parse has accepted. Throws StatusError BadRequest
- * if it is nested too deeply.
+ * Paths such as `spec.ports[0].name`, each once, of a text that JSON.parse has accepted. Throws
+ * StatusError BadRequest if it is nested too deeply.
  */
 export function duplicateFields(text: string): string[] {
   const found = new Set<string>();

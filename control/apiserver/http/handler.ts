@@ -226,7 +226,10 @@ function matcherOf({ kind }: Route, query: URLSearchParams): Matcher {
   return (object) => labels(object) && fields(object);
 }
 
-/** Under a media type of no meaning: clients do not look at it, and some stumble over the `@` in the official one. */
+/**
+ * Under a media type of no meaning: clients do not look at it, and some stumble over the `@` in the
+ * official one.
+ */
 function sendOpenapi(request: IncomingMessage, response: ServerResponse): void {
   if (!request.headers.accept?.includes('protobuf')) return sendJson(response, 200, openapiJson());
   response.writeHead(200, { 'content-type': 'application/octet-stream' });

@@ -1,4 +1,5 @@
-// What the query of a list or a watch may ask for: apimachinery/pkg/apis/meta/internalversion/validation.
+// What the query of a list or a watch may ask for:
+// apimachinery/pkg/apis/meta/internalversion/validation.
 
 import { badRequest, type FieldError, forbidden, invalid, notSupported } from '../status.ts';
 import type { ListOptions } from '../verbs/list.ts';
@@ -9,7 +10,9 @@ const WATCH_S_DEFAULT = 1800;
 const WATCH_S_MAX = 2_147_483;
 const RESOURCE = { kind: 'ListOptions', plural: '', group: 'meta.k8s.io' };
 
-/** Version and page of a list. Throws StatusError Invalid and BadRequest, as upstream words them. */
+/**
+ * Version and page of a list. Throws StatusError Invalid and BadRequest, as upstream words them.
+ */
 export function listOptions(
   query: URLSearchParams,
 ): Pick<ListOptions, 'limit' | 'continue' | 'resourceVersion' | 'match'> {
@@ -26,7 +29,8 @@ export function listOptions(
   if (from !== '' && resourceVersion !== '' && resourceVersion !== '0') {
     throw badRequest('specifying resource version is not allowed when using continue');
   }
-  // A page of a version that is named means that version, as it did before anybody could say how to match.
+  // A page of a version that is named means that version, as it did before anybody could say how to
+  // match.
   const isExact = match === 'Exact' || (match === '' && limit > 0);
   return { limit, continue: from, resourceVersion, match: isExact ? 'Exact' : 'NotOlderThan' };
 }
@@ -67,7 +71,9 @@ export function watchTimeoutS(query: URLSearchParams): number {
   return asked > 0 ? Math.min(asked, WATCH_S_MAX) : WATCH_S_DEFAULT;
 }
 
-/** An int64 of a query; undefined if it is not there. Throws StatusError BadRequest, as Go words it. */
+/**
+ * An int64 of a query; undefined if it is not there. Throws StatusError BadRequest, as Go words it.
+ */
 export function integerOf(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name);
   if (text === null || text === '') return undefined;

@@ -12,8 +12,8 @@ export interface Field {
 }
 
 /**
- * `NAME:NUMBER[:TYPE]`; a type is a text unless said otherwise, `[]` follows that of a list, `{}` that of a map with
- * texts for keys, and `?` a pointer.
+ * `NAME:NUMBER[:TYPE]`; a type is a text unless said otherwise, `[]` follows that of a list, `{}`
+ * that of a map with texts for keys, and `?` a pointer.
  */
 const TABLE: Record<string, string> = {
   Unknown: 'typeMeta:1:TypeMeta raw:2:bytes contentEncoding:3 contentType:4',

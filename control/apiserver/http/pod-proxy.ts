@@ -1,4 +1,5 @@
-// Requests that only the pod's node can answer: passed on, and its answers passed back, byte by byte.
+// Requests that only the pod's node can answer: passed on, and its answers passed back, byte by
+// byte.
 import { request as ask, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -48,7 +49,9 @@ export function passRequest(
   });
 }
 
-/** Joins a client that wants to speak WebSocket with the node's socket, which does the handshake. */
+/**
+ * Joins a client that wants to speak WebSocket with the node's socket, which does the handshake.
+ */
 export function passUpgrade(
   socketPath: string,
   path: string,

@@ -1,5 +1,5 @@
-// Which container a request for output, a command or a port means. Whoever runs the pods gets the request as it was,
-// with the container's name.
+// Which container a request for output, a command or a port means. Whoever runs the pods gets the
+// request as it was, with the container's name.
 
 import type { KubeObject } from '../../kube/object.ts';
 import { servedAt } from '../kinds.ts';
@@ -21,8 +21,8 @@ export function isPodStream(path: string): boolean {
 }
 
 /**
- * The path to ask the pod's node for. Throws StatusError NotFound, or BadRequest in upstream's words (k8s
- * pkg/registry/core/pod/strategy.go) where no container is meant, or none could answer.
+ * The path to ask the pod's node for. Throws StatusError NotFound, or BadRequest in upstream's
+ * words (k8s pkg/registry/core/pod/strategy.go) where no container is meant, or none could answer.
  */
 export function streamPath(registry: Registry, url: URL): string {
   const [namespace = '', name = '', stream = ''] = PATH.exec(url.pathname)!.slice(1).map(decode);

@@ -1,4 +1,5 @@
-// Bodies in Kubernetes' protobuf: four letters, an envelope that names the kind, then a message of that kind.
+// Bodies in Kubernetes' protobuf: four letters, an envelope that names the kind, then a message of
+// that kind.
 import { Reader } from 'protobufjs';
 import { badRequest, StatusError } from '../status.ts';
 import { type Field, MESSAGES } from './messages.ts';
@@ -14,7 +15,9 @@ export function hasMessage(kind: string): boolean {
   return MESSAGES.has(kind);
 }
 
-/** The kind that an envelope names: before its content is looked at. Throws StatusError BadRequest. */
+/**
+ * The kind that an envelope names: before its content is looked at. Throws StatusError BadRequest.
+ */
 export function openEnvelope(body: Buffer): { apiVersion: string; kind: string; raw: Buffer } {
   if (!body.subarray(0, MAGIC.length).equals(MAGIC)) {
     throw badRequest(
@@ -32,9 +35,9 @@ export function openEnvelope(body: Buffer): { apiVersion: string; kind: string; 
 }
 
 /**
- * A message as the JSON that Go would make of it: what is empty is left out, unless that says something.
- * Throws StatusError BadRequest for what is no such message, and for a field that the table does not know: nothing that
- * a client says may get lost.
+ * A message as the JSON that Go would make of it: what is empty is left out, unless that says
+ * something. Throws StatusError BadRequest for what is no such message, and for a field that the
+ * table does not know: nothing that a client says may get lost.
  */
 export function decodeMessage(name: string, bytes: Buffer): Json {
   return decode(name, bytes, name);

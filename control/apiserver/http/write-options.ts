@@ -7,7 +7,9 @@ import type { WriteOptions } from '../verbs/registry.ts';
 const WARNINGS_MAX = 20;
 const OPTIONS: Record<string, string> = { POST: 'Create', PUT: 'Update', PATCH: 'Patch' };
 
-/** dryRun and fieldValidation; warnings go into headers of the answer. Throws StatusError Invalid. */
+/**
+ * dryRun and fieldValidation; warnings go into headers of the answer. Throws StatusError Invalid.
+ */
 export function writeOptions(
   { method }: IncomingMessage,
   query: URLSearchParams,

@@ -1,4 +1,5 @@
-// All that is served in one answer, for clients that ask for it (KEP-3352); others read document by document.
+// All that is served in one answer, for clients that ask for it (KEP-3352); others read document by
+// document.
 
 const TYPE = /^application\/json;g=apidiscovery\.k8s\.io;v=(v2|v2beta1);as=APIGroupDiscoveryList$/;
 
@@ -17,8 +18,8 @@ interface Resource {
 }
 
 /**
- * The answer to `/api` or `/apis` for a client that accepts an APIGroupDiscoveryList, and its media type; null for all
- * others.
+ * The answer to `/api` or `/apis` for a client that accepts an APIGroupDiscoveryList, and its media
+ * type; null for all others.
  *
  * @param documents what is answered otherwise, by path.
  */

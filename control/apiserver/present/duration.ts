@@ -1,6 +1,9 @@
 const UNITS_S = { d: 86_400, h: 3600, m: 60, s: 1 };
 
-/** A length of time in at most two units, coarser the longer it is: duration.HumanDuration of apimachinery. */
+/**
+ * A length of time in at most two units, coarser the longer it is: duration.HumanDuration of
+ * apimachinery.
+ */
 export function formatDuration(ms: number): string {
   const seconds = Math.floor(ms / 1000);
   if (seconds < -1) return '<invalid>';

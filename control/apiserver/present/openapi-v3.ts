@@ -21,7 +21,10 @@ const INT_OR_STRING = { oneOf: [{ type: 'integer' }, { type: 'string' }], format
 
 const documents = new Map<string, Json>();
 
-/** What is served under `/openapi/v3`; undefined if nothing is. Documents are made when they are first asked for. */
+/**
+ * What is served under `/openapi/v3`; undefined if nothing is. Documents are made when they are
+ * first asked for.
+ */
 export function openapiV3(path: string): object | undefined {
   const roots = new Map(SERVED.map((row) => [`/openapi/v3${rootOf(row)}`, row.apiVersion]));
   if (path === '/openapi/v3') {
@@ -64,7 +67,8 @@ function pathsOf(row: ServedKind): [path: string, item: Json][] {
   const parameters = PATCH_PARAMETERS.map((name) => ({
     ...{ name, in: 'query', schema: { type: 'string' } },
   }));
-  // Strategic merge is not named: kubectl would look for merge keys in here, and has better ones of its own.
+  // Strategic merge is not named: kubectl would look for merge keys in here, and has better ones of
+  // its own.
   const content = { 'application/merge-patch+json': { schema: { type: 'object' } } };
   const patch = { ...get, parameters, requestBody: { content } };
   return [

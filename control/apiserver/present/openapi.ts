@@ -1,5 +1,5 @@
-// The OpenAPI 2 document, as small as clients accept it: kubectl looks in it for what a PATCH of a kind understands
-// before it applies anything. Schemas are in the documents of OpenAPI 3.
+// The OpenAPI 2 document, as small as clients accept it: kubectl looks in it for what a PATCH of a
+// kind understands before it applies anything. Schemas are in the documents of OpenAPI 3.
 import { SERVED, type ServedKind } from '../kinds.ts';
 
 /** Query parameters that kubectl asks for by name before it uses them. */
@@ -55,7 +55,10 @@ export function pathOf({ apiVersion, plural, namespaced }: ServedKind): string {
   return `${root}/${namespaced ? 'namespaces/{namespace}/' : ''}${plural}/{name}`;
 }
 
-/** A protobuf message of length-delimited fields: texts and messages, which are the same on the wire. */
+/**
+ * A protobuf message of length-delimited fields: texts and messages, which are the same on the
+ * wire.
+ */
 function message(...fields: [number: number, value: string | Buffer][]): Buffer {
   return Buffer.concat(
     fields.flatMap(([number, value]) => {

@@ -1,4 +1,5 @@
-// The columns of pods, whose status is many things in one word: printPod of pkg/printers/internalversion.
+// The columns of pods, whose status is many things in one word: printPod of
+// pkg/printers/internalversion.
 import type { KubeObject } from '../../kube/object.ts';
 import { formatAge } from './duration.ts';
 

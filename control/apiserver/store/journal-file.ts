@@ -1,4 +1,5 @@
-// The lines of a journal: each a checksum and an entry, so that damage costs the lines that it hit and no others.
+// The lines of a journal: each a checksum and an entry, so that damage costs the lines that it hit
+// and no others.
 import { appendFileSync, existsSync, readFileSync, renameSync, truncateSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { DecodeError, decodeObject } from '../../kube/decode.ts';
@@ -35,8 +36,9 @@ function checksumOf(text: string): string {
 }
 
 /**
- * The entries of a file, which need not be there. A torn last line is cut off: no client was told of it. All other
- * lines that are no entries are copied to `PATH.bad`; without a single entry the file itself is renamed to that.
+ * The entries of a file, which need not be there. A torn last line is cut off: no client was told
+ * of it. All other lines that are no entries are copied to `PATH.bad`; without a single entry the
+ * file itself is renamed to that.
  */
 export function readJournal(
   path: string,
@@ -118,7 +120,10 @@ function isEntry(entry: unknown): entry is Entry {
   return isNamed && Number.isSafeInteger(version) && (object === null || isObject(object));
 }
 
-/** Decodes the object. An entry of a kind that this version does not know stays as it is, for one that does. */
+/**
+ * Decodes the object. An entry of a kind that this version does not know stays as it is, for one
+ * that does.
+ */
 function faultOf({ kind, key, object }: Entry): string | null {
   const known = KIND_OF.get(kind);
   if (!object || !known) return null;

@@ -1,4 +1,5 @@
-// The store on disk: a line for each write, and now and then a snapshot in place of all lines before it.
+// The store on disk: a line for each write, and now and then a snapshot in place of all lines
+// before it.
 import {
   closeSync,
   fstatSync,
@@ -28,7 +29,9 @@ interface Snapshot {
   bytes: number;
 }
 
-/** A write that a journal remembers: what was there before, and what after; one of them may be null. */
+/**
+ * A write that a journal remembers: what was there before, and what after; one of them may be null.
+ */
 export interface PastWrite {
   kind: string;
   version: number;
@@ -45,10 +48,16 @@ export interface Restored {
   since: number;
 }
 
-/** A snapshot is begun when this many lines, and so many times as many as there are objects, have gathered. */
+/**
+ * A snapshot is begun when this many lines, and so many times as many as there are objects, have
+ * gathered.
+ */
 const LINES_MIN = 20_000;
 const LINES_PER_OBJECT = 4;
-/** The same for the size of the file: by this much, and so many times as much as the last snapshot had. */
+/**
+ * The same for the size of the file: by this much, and so many times as much as the last snapshot
+ * had.
+ */
 const BYTES_MIN = 64 * 1024 * 1024;
 const BYTES_PER_BYTE = 4;
 /** Versions left free after a loss: more than the lines that were lost can have held. */
@@ -61,14 +70,17 @@ function warn(message: string): void {
 }
 
 /**
- * Every write is in the file before it is acknowledged, so that a killed process loses none; a machine that loses
- * power may. A last line that is half written is dropped: nobody was told of it.
+ * Every write is in the file before it is acknowledged, so that a killed process loses none; a
+ * machine that loses power may. A last line that is half written is dropped: nobody was told of it.
  */
 export class Journal {
   readonly #path: string;
   #fd: number;
   #lines: number;
-  /** Where the file ends, in bytes: behind it there may be the half of a line that could not be written. */
+  /**
+   * Where the file ends, in bytes: behind it there may be the half of a line that could not be
+   * written.
+   */
   #end: number;
   #isTorn = false;
   /** The latest entry of each object, by kind and key. */
@@ -91,8 +103,9 @@ export class Journal {
   }
 
   /**
-   * Opens the journal in a file, or begins one. Lines that are no entries are left out, with a copy of them beside the
-   * file: `onLoss` gets what is missing. A file without a single good line is kept under another name.
+   * Opens the journal in a file, or begins one. Lines that are no entries are left out, with a copy
+   * of them beside the file: `onLoss` gets what is missing. A file without a single good line is
+   * kept under another name.
    *
    * @param isExpected there was a journal before.
    */
@@ -106,11 +119,15 @@ export class Journal {
     return journal;
   }
 
-  /** Which writes are missing cannot be known: watches begin again, and versions go on above all that were given out. */
+  /**
+   * Which writes are missing cannot be known: watches begin again, and versions go on above all
+   * that were given out.
+   */
   #leaveOut(bad: number): void {
     this.#version += bad + VERSIONS_SKIPPED;
     this.#past = { writes: [], since: this.#version };
-    // A file without the bad lines, that begins at this version. On a full disk the old one stays as it is.
+    // A file without the bad lines, that begins at this version. On a full disk the old one stays
+    // as it is.
     this.#beginSnapshot();
   }
 
@@ -124,8 +141,8 @@ export class Journal {
   }
 
   /**
-   * Notes that an object is now so, or with null that it is gone. Throws the system's error when the disk is full: then
-   * nothing of it is noted, and what was noted before stays.
+   * Notes that an object is now so, or with null that it is gone. Throws the system's error when
+   * the disk is full: then nothing of it is noted, and what was noted before stays.
    */
   append(kind: string, key: string, version: number, object: KubeObject | null): void {
     const entry = { kind, version, object, key };
@@ -163,7 +180,10 @@ export class Journal {
     this.#isTorn = false;
   }
 
-  /** Takes a line of the file. Those before the end of a snapshot are what was live, and not what was written when. */
+  /**
+   * Takes a line of the file. Those before the end of a snapshot are what was live, and not what
+   * was written when.
+   */
   #recall(entry: Entry): void {
     const { kind, version, object } = entry;
     const old = this.#live.get(idOf(entry))?.object ?? null;
@@ -223,7 +243,10 @@ export class Journal {
     });
   }
 
-  /** Puts the snapshot, and what was written since it was begun, in place of the old file: at once or not at all. */
+  /**
+   * Puts the snapshot, and what was written since it was begun, in place of the old file: at once
+   * or not at all.
+   */
   #replace({ fd, late, lines, bytes }: Snapshot): void {
     // The version may be that of an object that is gone.
     const last = { kind: '', key: '', version: this.#version, object: null };
@@ -245,7 +268,10 @@ export class Journal {
     this.#snapshot = null;
   }
 
-  /** The old file is as good as before, and longer: the next try is far away, as the disk is likely to be full. */
+  /**
+   * The old file is as good as before, and longer: the next try is far away, as the disk is likely
+   * to be full.
+   */
   #giveUp(error: unknown): void {
     console.error(`journal: no snapshot of ${this.#path}: ${(error as Error).message}`);
     this.#endSnapshot();

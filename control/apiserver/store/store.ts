@@ -13,7 +13,10 @@ import type { Journal, PastWrite } from './journal.ts';
 
 export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
-/** A change of one object. `old` is what was there before, `object` what is there now or was there last. */
+/**
+ * A change of one object. `old` is what was there before, `object` what is there now or was there
+ * last.
+ */
 export interface StoreEvent {
   type: EventType;
   object: KubeObject;
@@ -45,8 +48,9 @@ class Shelf {
 }
 
 /**
- * Objects by kind (its plural name), namespace ('' if cluster-scoped) and name. Objects are never changed in
- * place: who wants a change hands in another object. Subscribers are called before the writing call returns.
+ * Objects by kind (its plural name), namespace ('' if cluster-scoped) and name. Objects are never
+ * changed in place: who wants a change hands in another object. Subscribers are called before the
+ * writing call returns.
  */
 export class Store {
   readonly #shelves = new Map<string, Shelf>();
@@ -99,7 +103,9 @@ export class Store {
     return namespace ? all.filter((o) => o.metadata.namespace === namespace) : all;
   }
 
-  /** The objects of a kind as they were at an earlier version; null if too much has changed since. */
+  /**
+   * The objects of a kind as they were at an earlier version; null if too much has changed since.
+   */
   listAt(kind: string, version: number, namespace?: string): KubeObject[] | null {
     const events = this.eventsSince(kind, version);
     if (!events) return null;
@@ -126,8 +132,8 @@ export class Store {
   }
 
   /**
-   * Throws StatusError NotFound, and Conflict where `object` names another version than the one stored, or
-   * another incarnation.
+   * Throws StatusError NotFound, and Conflict where `object` names another version than the one
+   * stored, or another incarnation.
    */
   update(kind: string, object: KubeObject): KubeObject {
     const shelf = this.#shelf(kind);
@@ -154,8 +160,8 @@ export class Store {
   }
 
   /**
-   * Hands every object of a kind to a reader. As for subscribers: what a reader throws is about that object alone, and
-   * the others go on.
+   * Hands every object of a kind to a reader. As for subscribers: what a reader throws is about
+   * that object alone, and the others go on.
    */
   each(kind: string, read: (object: KubeObject) => void): void {
     for (const object of this.list(kind)) this.#guard(kind, object, () => read(object));
@@ -186,7 +192,9 @@ export class Store {
     return shelf;
   }
 
-  /** Throws StatusError 507 or 500 where the journal cannot be written: then nothing has happened. */
+  /**
+   * Throws StatusError 507 or 500 where the journal cannot be written: then nothing has happened.
+   */
   #keep(kind: string, key: string, version: number, object: KubeObject | null): void {
     try {
       this.#journal?.append(kind, key, version, object);

@@ -1,4 +1,5 @@
-// Addresses and ranges in objects: k8s.io/apimachinery/pkg/util/validation, pkg/apis/core/validation (ValidateNonSpecialIP).
+// Addresses and ranges in objects: k8s.io/apimachinery/pkg/util/validation,
+// pkg/apis/core/validation (ValidateNonSpecialIP).
 import { BlockList, isIP } from 'node:net';
 import { type FieldError, wrong } from '../status.ts';
 
@@ -6,8 +7,8 @@ export const IP_HINT = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::
 export const CIDR_HINT = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
 
 /**
- * Addresses that mean the machine itself, its own wire, or many receivers: they would lead around a firewall, or
- * nowhere. The last two rows are this server's own; upstream lets them pass.
+ * Addresses that mean the machine itself, its own wire, or many receivers: they would lead around a
+ * firewall, or nowhere. The last two rows are this server's own; upstream lets them pass.
  */
 const SPECIAL = [
   ['may not be unspecified (0.0.0.0 or ::)', '0.0.0.0/32', '::/128'],
@@ -29,7 +30,10 @@ const SPECIAL = [
   return [hint!, block];
 });
 
-/** What is wrong with an address where packets are sent or received: nothing, if it is one of a single machine. */
+/**
+ * What is wrong with an address where packets are sent or received: nothing, if it is one of a
+ * single machine.
+ */
 export function validateUnicast(field: string, ip: string): FieldError[] {
   if (!isIP(ip)) return [wrong(field, ip, IP_HINT)];
   const found = SPECIAL.find(([, block]) => block.check(ip, isIP(ip) === 4 ? 'ipv4' : 'ipv6'));

@@ -1,5 +1,5 @@
-// Rules of ConfigMaps and Secrets, and what they leave out: pkg/apis/core/validation (ValidateConfigMap,
-// ValidateSecret), pkg/registry/core/secret.
+// Rules of ConfigMaps and Secrets, and what they leave out: pkg/apis/core/validation
+// (ValidateConfigMap, ValidateSecret), pkg/registry/core/secret.
 
 import { isEqual, isObject, type KubeObject } from '../../kube/object.ts';
 import { own, setOwn } from '../../kube/own.ts';

@@ -1,5 +1,5 @@
-// What a request says, decoded: its values, fields that its kind does not have, and fields that were said twice
-// (apiserver/pkg/endpoints/handlers, fieldValidation).
+// What a request says, decoded: its values, fields that its kind does not have, and fields that
+// were said twice (apiserver/pkg/endpoints/handlers, fieldValidation).
 import { DecodeError, decodeObject } from '../../kube/decode.ts';
 import type { KubeKind } from '../../kube/kinds.ts';
 import { badRequest, invalid, type StatusError, wrong } from '../status.ts';
@@ -11,8 +11,8 @@ type Kind = { kind: string; version: string };
 const NOBODY = { kind: '', plural: '', group: '' };
 
 /**
- * Decodes an object in place; fields that are unknown are refused, warned of or passed over in silence, as asked.
- * Throws StatusError BadRequest, or Invalid for a patch.
+ * Decodes an object in place; fields that are unknown are refused, warned of or passed over in
+ * silence, as asked. Throws StatusError BadRequest, or Invalid for a patch.
  */
 export function decodeFields(kind: Kind, object: object, options: WriteOptions): void {
   const { strict, warn, duplicates } = options;

@@ -42,7 +42,10 @@ export function isWildcard(text: string): boolean {
   return text.length <= SUBDOMAIN_MAX && WILDCARD.test(text);
 }
 
-/** What is wrong with a key of a ConfigMap or Secret, which may become the name of a file; null if nothing is. */
+/**
+ * What is wrong with a key of a ConfigMap or Secret, which may become the name of a file; null if
+ * nothing is.
+ */
 export function faultOfConfigKey(key: string): string | null {
   if (key.length > SUBDOMAIN_MAX) return `must be no more than ${SUBDOMAIN_MAX} bytes`;
   if (!CONFIG_KEY.test(key)) return CONFIG_KEY_HINT;

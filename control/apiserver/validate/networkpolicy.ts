@@ -1,5 +1,5 @@
-// Rules of NetworkPolicies, and what they leave out: pkg/apis/networking/validation (ValidateNetworkPolicySpec),
-// pkg/apis/networking/v1/defaults.go.
+// Rules of NetworkPolicies, and what they leave out: pkg/apis/networking/validation
+// (ValidateNetworkPolicySpec), pkg/apis/networking/v1/defaults.go.
 import { BlockList } from 'node:net';
 import { maskOf, parseAddress } from '../../../datapath/wire/address.ts';
 import type { KubeObject } from '../../kube/object.ts';
@@ -98,7 +98,10 @@ function validateBlock(at: string, { cidr, except }: any): FieldError[] {
   });
 }
 
-/** Whether an address lies in a range. Node's list of blocks is slow: for 30,000 exceptions it takes a second. */
+/**
+ * Whether an address lies in a range. Node's list of blocks is slow: for 30,000 exceptions it takes
+ * a second.
+ */
 function containsOf({ address, prefix, family }: Cidr): (inner: Cidr) => boolean {
   if (family === 'ipv4') {
     const mask = maskOf(prefix);

@@ -50,7 +50,10 @@ const VALIDATORS: Record<string, Validator> = {
 /** Where upstream says more than that a field is missing. */
 const REQUIRED_DETAILS: Record<string, string> = { pathType: 'pathType must be specified' };
 
-/** What of a decoded object its kind's schema refuses: fields that are missing, and values of no enumeration. */
+/**
+ * What of a decoded object its kind's schema refuses: fields that are missing, and values of no
+ * enumeration.
+ */
 export function validateSchema(kind: string, object: KubeObject): FieldError[] {
   const validator = VALIDATORS[kind]!;
   if (validator(object)) return [];

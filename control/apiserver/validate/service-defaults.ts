@@ -1,4 +1,5 @@
-// What a Service gets that its client left out: pkg/apis/core/v1/defaults.go, registry/core/service/storage.
+// What a Service gets that its client left out: pkg/apis/core/v1/defaults.go,
+// registry/core/service/storage.
 
 import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { fill } from '../admit/defaults.ts';
@@ -50,8 +51,8 @@ function hasAddress({ type }: any): boolean {
 }
 
 /**
- * Fields that the new type cannot have leave with the old type, unless the client changes them: then the rules refuse
- * them. Source: dropTypeDependentFields.
+ * Fields that the new type cannot have leave with the old type, unless the client changes them:
+ * then the rules refuse them. Source: dropTypeDependentFields.
  */
 function dropDependents(spec: any, old: any): void {
   const drop = (fits: (spec: any) => boolean, fields: string[]) => {
@@ -69,7 +70,10 @@ function dropDependents(spec: any, old: any): void {
   for (const port of spec.ports ?? []) if (had.has(port.nodePort)) delete port.nodePort;
 }
 
-/** An update that leaves out the address means the one the Service has (patchAllocatedValues, NormalizeClusterIPs). */
+/**
+ * An update that leaves out the address means the one the Service has (patchAllocatedValues,
+ * NormalizeClusterIPs).
+ */
 function keepAddress(spec: any, old: any): void {
   if (!hasAddress(spec) || !hasAddress(old)) return;
   spec.clusterIP ||= old.clusterIP;
@@ -80,7 +84,10 @@ function keepAddress(spec: any, old: any): void {
   }
 }
 
-/** Ports that are still there, by their names, keep the node ports that no other port of the update takes. */
+/**
+ * Ports that are still there, by their names, keep the node ports that no other port of the update
+ * takes.
+ */
 function keepNodePorts(spec: any, old: any): void {
   if (hasHealthPort(spec) && hasHealthPort(old)) {
     spec.healthCheckNodePort ||= old.healthCheckNodePort;

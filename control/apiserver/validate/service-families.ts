@@ -1,5 +1,6 @@
-// Address families of Services, in a cluster that has IPv4 alone: pkg/registry/core/service/storage/alloc.go
-// (initIPFamilyFields), pkg/apis/core/validation (ValidateServiceClusterIPsRelatedFields).
+// Address families of Services, in a cluster that has IPv4 alone:
+// pkg/registry/core/service/storage/alloc.go (initIPFamilyFields), pkg/apis/core/validation
+// (ValidateServiceClusterIPsRelatedFields).
 import { isIP } from 'node:net';
 import { isEqual } from '../../kube/object.ts';
 import { duplicate, type FieldError, notSupported, required, wrong } from '../status.ts';
@@ -11,7 +12,9 @@ const POLICY_FIELD = 'spec.ipFamilyPolicy';
 const MANY = "must be 'RequireDualStack' or 'PreferDualStack' when multiple";
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
-/** Fills in policy and families. Those that the cluster cannot serve stay, for the rules to refuse. */
+/**
+ * Fills in policy and families. Those that the cluster cannot serve stay, for the rules to refuse.
+ */
 export function defaultFamilies(spec: any, old: any): void {
   if (spec.type === 'ExternalName') return;
   spec.ipFamilyPolicy ??=
@@ -19,7 +22,8 @@ export function defaultFamilies(spec: any, old: any): void {
   const isSingle = spec.ipFamilyPolicy === 'SingleStack';
   const given: string[] = spec.ipFamilies ?? [];
   if (isSingle && isEqual(given, old?.ipFamilies)) spec.ipFamilies = given.slice(0, 1);
-  // An address of the other family is refused as what the client wrote, not as what follows from it.
+  // An address of the other family is refused as what the client wrote, not as what follows from
+  // it.
   const isServed = isIP(spec.clusterIPs?.[0] ?? '') !== 6;
   if (given.length === 0 && isServed) spec.ipFamilies = ['IPv4'];
   const [first, ...others] = spec.ipFamilies ?? [];

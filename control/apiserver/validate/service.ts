@@ -1,4 +1,5 @@
-// Rules of Services across fields: pkg/apis/core/validation (ValidateService, ValidateServiceUpdate).
+// Rules of Services across fields: pkg/apis/core/validation (ValidateService,
+// ValidateServiceUpdate).
 
 import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';

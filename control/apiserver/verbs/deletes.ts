@@ -8,12 +8,18 @@ import { decodeFields } from '../validate/fields.ts';
 import type { DeleteOptions, Registry } from './registry.ts';
 import type { Matcher } from './selectors.ts';
 
-/** Kinds whose objects are the answer to their own delete; of others a Status tells (upstream: ReturnDeletedObject). */
+/**
+ * Kinds whose objects are the answer to their own delete; of others a Status tells (upstream:
+ * ReturnDeletedObject).
+ */
 const SHOWN_DELETED = new Set(['Pod', 'Service', 'ServiceAccount']);
 const POLICIES = ['Background', 'Foreground', 'Orphan'];
 const RESOURCE = { kind: 'DeleteOptions', plural: '', group: 'meta.k8s.io' };
 
-/** Options of a delete: the body's, then the query's, which both may name. Throws StatusError Invalid. */
+/**
+ * Options of a delete: the body's, then the query's, which both may name. Throws StatusError
+ * Invalid.
+ */
 export function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
   const given = decodeOptions(body);
   const grace = integerOf(query, 'gracePeriodSeconds');

@@ -5,7 +5,10 @@ import type { ServedKind } from '../kinds.ts';
 import { conflict } from '../status.ts';
 import type { DeleteOptions } from './registry.ts';
 
-/** What an update cannot change, whatever it says. Throws StatusError Conflict for another incarnation's uid. */
+/**
+ * What an update cannot change, whatever it says. Throws StatusError Conflict for another
+ * incarnation's uid.
+ */
 export function keepIdentity(kind: ServedKind, metadata: ObjectMeta, old: ObjectMeta): void {
   if (metadata.uid && metadata.uid !== old.uid) {
     const why = `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${old.uid}`;

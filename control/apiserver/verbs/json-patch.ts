@@ -7,7 +7,10 @@ import { badRequest, StatusError } from '../status.ts';
 
 /** Upstream's limit: apiserver/pkg/endpoints/handlers/patch.go. */
 const OPERATIONS_MAX = 10_000;
-/** What all copies of a patch may add to an object: one that copies what it has copied grows without end. */
+/**
+ * What all copies of a patch may add to an object: one that copies what it has copied grows without
+ * end.
+ */
 const COPIED_CHARS_MAX = 3 * 1024 * 1024;
 
 interface Operation {
@@ -26,8 +29,9 @@ interface Box {
 type Container = Record<string, unknown> | unknown[];
 
 /**
- * The object after all operations; the target is not changed. Throws StatusError BadRequest for what is no patch,
- * Invalid (422) for an operation that does not fit the target, such as a `test` that fails.
+ * The object after all operations; the target is not changed. Throws StatusError BadRequest for
+ * what is no patch, Invalid (422) for an operation that does not fit the target, such as a `test`
+ * that fails.
  */
 export function jsonPatch(target: unknown, patch: unknown): unknown {
   if (!Array.isArray(patch) || !patch.every(isOperation)) {

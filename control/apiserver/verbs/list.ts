@@ -40,8 +40,8 @@ const TOKEN_OLD =
 const VERSION_OLD = 'The resourceVersion for the provided list is too old.';
 
 /**
- * A page of what matches; later pages are of the version of the first. Throws StatusError 400, 410 Expired for a
- * version that is forgotten, and 504 Timeout for one that is yet to come.
+ * A page of what matches; later pages are of the version of the first. Throws StatusError 400, 410
+ * Expired for a version that is forgotten, and 504 Timeout for one that is yet to come.
  */
 export function listObjects(store: Store, options: ListOptions): Page {
   const { kind, namespace, matches, limit, isSelective } = options;

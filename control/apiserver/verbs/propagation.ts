@@ -1,4 +1,5 @@
-// What becomes of an object's dependents when it is deleted: apiserver/pkg/registry/generic/registry (deletionFinalizersForGarbageCollection).
+// What becomes of an object's dependents when it is deleted:
+// apiserver/pkg/registry/generic/registry (deletionFinalizersForGarbageCollection).
 
 import { invalid, notSupported } from '../status.ts';
 import type { DeleteOptions } from './registry.ts';
@@ -15,7 +16,10 @@ const FINALIZERS: Record<string, string[]> = {
 };
 const OPTIONS = { kind: 'DeleteOptions', group: 'meta.k8s.io', plural: 'deleteoptions' };
 
-/** The finalizers of an object that is being deleted. Throws StatusError Invalid for a policy that nobody knows. */
+/**
+ * The finalizers of an object that is being deleted. Throws StatusError Invalid for a policy that
+ * nobody knows.
+ */
 export function finalizersFor(finalizers: string[] = [], options: DeleteOptions): string[] {
   const { orphanDependents, propagationPolicy } = options;
   const said =

@@ -34,7 +34,9 @@ export interface WriteOptions extends Tracking {
   dryRun: boolean;
   /** Refuse unknown and duplicate fields. */
   strict: boolean;
-  /** What was said twice in the body of a request; absent if the object did not come from a client. */
+  /**
+   * What was said twice in the body of a request; absent if the object did not come from a client.
+   */
   duplicates?: string[];
   /** What led to the object, if it was a patch. */
   patch?: unknown;
@@ -64,7 +66,10 @@ const NAME_SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
 const GENERATED_BASE_MAX = 58;
 const WRITE: WriteOptions = { dryRun: false, strict: false };
 
-/** What clients ask of objects, kind by kind. The store is synchronous, so that no two writes ever overlap. */
+/**
+ * What clients ask of objects, kind by kind. The store is synchronous, so that no two writes ever
+ * overlap.
+ */
 export class Registry {
   readonly store: Store;
   readonly #allocator: Allocator;
@@ -86,7 +91,9 @@ export class Registry {
     return object;
   }
 
-  /** Throws StatusError AlreadyExists, Invalid, NotFound (namespace), Forbidden (namespace ends). */
+  /**
+   * Throws StatusError AlreadyExists, Invalid, NotFound (namespace), Forbidden (namespace ends).
+   */
   create(
     kind: ServedKind,
     namespace: string,
@@ -142,7 +149,10 @@ export class Registry {
     return this.#change(kind, old, given, status, options);
   }
 
-  /** Patches an object, or with `status` its status; a merge patch unless told otherwise. Throws StatusError. */
+  /**
+   * Patches an object, or with `status` its status; a merge patch unless told otherwise. Throws
+   * StatusError.
+   */
   patch(
     kind: ServedKind,
     place: Place,
@@ -282,7 +292,10 @@ export class Registry {
     }
   }
 
-  /** The body as an object of this kind, as a copy that may be changed. Throws StatusError BadRequest. */
+  /**
+   * The body as an object of this kind, as a copy that may be changed. Throws StatusError
+   * BadRequest.
+   */
   #read(kind: ServedKind, body: unknown, options: WriteOptions): KubeObject {
     if (!isObject(body)) throw badRequest('the body of the request must be a JSON object');
     const object = structuredClone(body) as KubeObject;

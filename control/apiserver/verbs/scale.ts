@@ -1,4 +1,5 @@
-// The number of pods of an object, as autoscaling/v1 speaks of it: pkg/registry/apps/deployment/storage (ScaleREST).
+// The number of pods of an object, as autoscaling/v1 speaks of it:
+// pkg/registry/apps/deployment/storage (ScaleREST).
 
 import { isObject, type KubeObject } from '../../kube/object.ts';
 import type { ServedKind } from '../kinds.ts';
@@ -27,7 +28,10 @@ export function scaleOf({ metadata, spec, status }: KubeObject): KubeObject {
   };
 }
 
-/** Replaces the Scale of an object, or with `patcher` patches it. Returns the Scale; throws StatusError. */
+/**
+ * Replaces the Scale of an object, or with `patcher` patches it. Returns the Scale; throws
+ * StatusError.
+ */
 export function writeScale(
   registry: Registry,
   kind: ServedKind,

@@ -15,7 +15,10 @@ const OPERATORS = 'in, notin, =, ==, !=, gt, lt';
 const RULES: Record<string, string> = { in: 'In', notin: 'NotIn', '>': 'Gt', '<': 'Lt' };
 const INTEGER = /^[+-]?\d+$/;
 
-/** A matcher for a label selector such as `app=web,tier in (a, b),!old`. Throws StatusError BadRequest. */
+/**
+ * A matcher for a label selector such as `app=web,tier in (a, b),!old`. Throws StatusError
+ * BadRequest.
+ */
 export function parseLabelSelector(text: string): Matcher {
   const rules = new LabelParser(text).parse();
   return ({ metadata }) => rules.every((rule) => fulfils(rule, metadata.labels ?? {}));
@@ -144,8 +147,8 @@ function said({ field, message }: { field: string; message: string }): string {
 }
 
 /**
- * A matcher for a field selector such as `metadata.name=a,status.phase!=Failed`; a backslash stands before a comma, an
- * equals sign or a backslash of a value. Throws StatusError BadRequest.
+ * A matcher for a field selector such as `metadata.name=a,status.phase!=Failed`; a backslash stands
+ * before a comma, an equals sign or a backslash of a value. Throws StatusError BadRequest.
  */
 export function parseFieldSelector(
   text: string,

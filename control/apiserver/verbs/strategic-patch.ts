@@ -1,5 +1,6 @@
 // Strategic merge patch: a merge patch that knows which lists are sets and which are maps by a key.
-// Behaves as apimachinery/pkg/util/strategicpatch; the keys are the patchMergeKey tags of upstream's types.
+// Behaves as apimachinery/pkg/util/strategicpatch; the keys are the patchMergeKey tags of
+// upstream's types.
 import { isEqual, isObject } from '../../kube/object.ts';
 import { own, setOwn } from '../../kube/own.ts';
 import { badRequest } from '../status.ts';
@@ -8,7 +9,10 @@ type Fields = Record<string, unknown>;
 
 const CONTAINERS = ['containers', 'initContainers', 'ephemeralContainers'];
 
-/** Field -> key of its list's items; '' for sets of plain values. All other lists are replaced whole. */
+/**
+ * Field -> key of its list's items; '' for sets of plain values. All other lists are replaced
+ * whole.
+ */
 const MERGE_KEYS: Record<string, string> = {
   ...Object.fromEntries(CONTAINERS.map((field) => [field, 'name'])),
   addresses: 'type',
@@ -112,8 +116,8 @@ function* directives(changes: Fields, prefix: string): Generator<[string, unknow
 }
 
 /**
- * Items in the order that the client asked for. Those that it does not know stay where they were among the items
- * of `present`, the list before the patch.
+ * Items in the order that the client asked for. Those that it does not know stay where they were
+ * among the items of `present`, the list before the patch.
  */
 function sortAs(list: unknown[], order: unknown[], present: unknown[], key = ''): unknown[] {
   const identity = (item: unknown) => (isObject(item) ? item[key] : item);

@@ -29,7 +29,10 @@ const BACKLOG_BYTES_MAX = 32 * 1024 * 1024;
 /** Text of an event, made when the first watch needs it. */
 const lines = new WeakMap<KubeObject, Map<string, string>>();
 
-/** Answers with events until the client goes, the time is over or the server ends. Throws StatusError 410. */
+/**
+ * Answers with events until the client goes, the time is over or the server ends. Throws
+ * StatusError 410.
+ */
 export function serveWatch(store: Store, options: WatchOptions, response: ServerResponse): void {
   const { kind, resourceVersion } = options;
   const fromNow = resourceVersion === '' || resourceVersion === '0' || options.initialEvents;
@@ -48,7 +51,8 @@ function eventsAfter(store: Store, kind: ServedKind, resourceVersion: string): S
     throw new StatusError(400, 'BadRequest', `invalid resource version ${resourceVersion}`);
   }
   const events = version > store.resourceVersion ? null : store.eventsSince(kind.plural, version);
-  // A version that this store never gave out is another server's: the client has to begin again as well.
+  // A version that this store never gave out is another server's: the client has to begin again as
+  // well.
   if (events === null) throw gone(resourceVersion, store.watchableFrom(kind.plural));
   return events;
 }
@@ -94,7 +98,8 @@ class Watch {
       unsubscribe();
       for (const timer of timers) clearTimeout(timer);
     };
-    // Nothing may be written after the end: a slow client keeps the response open for as long as it likes.
+    // Nothing may be written after the end: a slow client keeps the response open for as long as it
+    // likes.
     timers.push(
       setTimeout(() => {
         leave();

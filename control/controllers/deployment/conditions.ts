@@ -41,8 +41,8 @@ export function without(conditions: Condition[], type: string): Condition[] {
 }
 
 /**
- * Conditions with one more fact. What is known for the same reason already stays as it is, unless it is to be
- * `renewed`; what only has another reason keeps the time since when it holds.
+ * Conditions with one more fact. What is known for the same reason already stays as it is, unless
+ * it is to be `renewed`; what only has another reason keeps the time since when it holds.
  */
 export function withFact(
   conditions: Condition[],

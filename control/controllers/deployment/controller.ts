@@ -19,8 +19,8 @@ const REPLICASET = kindOf('ReplicaSet');
 const SECOND_MS = 1000;
 
 /**
- * Brings the ReplicaSets of every Deployment to what it asks for. It takes a step only when all of them have done
- * what the last one asked, so that it never counts with numbers of yesterday.
+ * Brings the ReplicaSets of every Deployment to what it asks for. It takes a step only when all of
+ * them have done what the last one asked, so that it never counts with numbers of yesterday.
  */
 export class DeploymentController {
   readonly queue: WorkQueue;

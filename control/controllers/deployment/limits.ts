@@ -1,4 +1,5 @@
-// How many pods a Deployment may have and must have: pkg/controller/deployment/util (ResolveFenceposts).
+// How many pods a Deployment may have and must have: pkg/controller/deployment/util
+// (ResolveFenceposts).
 import type { KubeObject } from '../../kube/object.ts';
 
 /** What a deadline is when nobody wants one. */

@@ -4,8 +4,8 @@ import { maxSurge } from './limits.ts';
 import { byAge, maxOf, totalReplicas } from './revisions.ts';
 
 /**
- * New sizes of ReplicaSets that all have pods, so that each keeps its share of what their Deployment may have.
- * What rounding leaves goes to the largest.
+ * New sizes of ReplicaSets that all have pods, so that each keeps its share of what their
+ * Deployment may have. What rounding leaves goes to the largest.
  */
 export function proportionalSizes(
   deployment: KubeObject,

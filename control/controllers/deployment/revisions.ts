@@ -18,13 +18,19 @@ export function revisionOf({ metadata }: KubeObject): number {
   return Number(metadata.annotations?.[REVISION]) || 0;
 }
 
-/** The number of pods that its Deployment had when a ReplicaSet was last scaled; null if it never was. */
+/**
+ * The number of pods that its Deployment had when a ReplicaSet was last scaled; null if it never
+ * was.
+ */
 export function desiredOf({ metadata }: KubeObject): number | null {
   const text = metadata.annotations?.[DESIRED];
   return text === undefined ? null : Number(text);
 }
 
-/** The most pods that its Deployment could have when a ReplicaSet was last scaled; 0 if nobody knows. */
+/**
+ * The most pods that its Deployment could have when a ReplicaSet was last scaled; 0 if nobody
+ * knows.
+ */
 export function maxOf({ metadata }: KubeObject): number {
   return Number(metadata.annotations?.[MAX]) || 0;
 }
@@ -35,7 +41,10 @@ export function scaleAnnotations(deployment: KubeObject): Annotations {
   return { [DESIRED]: String(replicas), [MAX]: String(replicas + maxSurge(deployment)) };
 }
 
-/** Annotations of the newest ReplicaSet: those of its Deployment, and its revision, with those it had before. */
+/**
+ * Annotations of the newest ReplicaSet: those of its Deployment, and its revision, with those it
+ * had before.
+ */
 export function revisionAnnotations(
   deployment: KubeObject,
   old: Annotations,
@@ -53,7 +62,9 @@ export function revisionAnnotations(
   return annotations;
 }
 
-/** The ReplicaSet of a Deployment's template if there is one, and all others; the oldest come first. */
+/**
+ * The ReplicaSet of a Deployment's template if there is one, and all others; the oldest come first.
+ */
 export function partSets(
   deployment: KubeObject,
   sets: KubeObject[],

@@ -16,7 +16,10 @@ export function sizeOfNewest(deployment: KubeObject, others: KubeObject[], size:
   return free <= 0 ? size : size + Math.min(free, replicas - size);
 }
 
-/** The next step of a rolling update: either the newest set grows, or others shrink; empty if neither can. */
+/**
+ * The next step of a rolling update: either the newest set grows, or others shrink; empty if
+ * neither can.
+ */
 export function rollingStep(
   deployment: KubeObject,
   newest: KubeObject,
@@ -64,7 +67,9 @@ export function isScaled(deployment: KubeObject, sets: Sets): boolean {
   });
 }
 
-/** New sizes after the Deployment was scaled, of what there is: no rollout is begun or continued. */
+/**
+ * New sizes after the Deployment was scaled, of what there is: no rollout is begun or continued.
+ */
 export function scalingStep(deployment: KubeObject, sets: Sets): Sizes {
   const { replicas } = deployment.spec;
   const { newest, others } = sets;

@@ -1,4 +1,5 @@
-// What a Deployment controller writes: ReplicaSets, their sizes and revisions, the Deployment's own status.
+// What a Deployment controller writes: ReplicaSets, their sizes and revisions, the Deployment's own
+// status.
 
 import { StatusError } from '../../apiserver/status.ts';
 import { isEqual, type KubeObject } from '../../kube/object.ts';
@@ -35,7 +36,10 @@ export class SetWriter {
     }
   }
 
-  /** Makes a ReplicaSet the one of the newest revision, whether it is new or was that of an older one. */
+  /**
+   * Makes a ReplicaSet the one of the newest revision, whether it is new or was that of an older
+   * one.
+   */
   promote(set: KubeObject, deployment: KubeObject, others: KubeObject[]): KubeObject {
     const minReadySeconds: number = deployment.spec.minReadySeconds ?? 0;
     const revision = Math.max(0, ...others.map(revisionOf)) + 1;
@@ -47,7 +51,10 @@ export class SetWriter {
     return this.#cluster.registry.patch(REPLICASET, placeOf(keyOf(set)), change, false);
   }
 
-  /** Creates the ReplicaSet of a Deployment's template; null if its name is taken: then the next one is not. */
+  /**
+   * Creates the ReplicaSet of a Deployment's template; null if its name is taken: then the next one
+   * is not.
+   */
   create(deployment: KubeObject, others: KubeObject[]): KubeObject | null {
     const { store, registry } = this.#cluster;
     const namespace = deployment.metadata.namespace!;

@@ -1,4 +1,5 @@
-// What a Deployment says of its rollout: pkg/controller/deployment/progress.go, sync.go (calculateStatus).
+// What a Deployment says of its rollout: pkg/controller/deployment/progress.go, sync.go
+// (calculateStatus).
 import type { KubeObject } from '../../kube/object.ts';
 import {
   available,

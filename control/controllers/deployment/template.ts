@@ -1,4 +1,5 @@
-// Which templates are one and the same: pkg/controller/deployment/util (EqualIgnoreHash, ComputeHash).
+// Which templates are one and the same: pkg/controller/deployment/util (EqualIgnoreHash,
+// ComputeHash).
 import { createHash } from 'node:crypto';
 import { isEqual, isObject, type KubeObject } from '../../kube/object.ts';
 

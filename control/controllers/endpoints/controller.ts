@@ -130,7 +130,10 @@ export class EndpointSliceController {
   }
 }
 
-/** A Service made anew under its old name does not take over what its predecessor leaves to be collected. */
+/**
+ * A Service made anew under its old name does not take over what its predecessor leaves to be
+ * collected.
+ */
 function isOwnedBy({ metadata }: KubeObject, service: KubeObject): boolean {
   return metadata.ownerReferences?.some(({ uid }) => uid === service.metadata.uid) === true;
 }

@@ -1,4 +1,5 @@
-// The endpoints that a Service should have: pkg/controller/endpointslice and staging/src/k8s.io/endpointslice.
+// The endpoints that a Service should have: pkg/controller/endpointslice and
+// staging/src/k8s.io/endpointslice.
 import type { KubeObject } from '../../kube/object.ts';
 
 export interface SlicePort {
@@ -18,7 +19,10 @@ export interface Endpoint {
   hints?: { forZones?: { name: string }[]; forNodes?: { name: string }[] };
 }
 
-/** Endpoints that share their ports. Where a named port differs from pod to pod there are several groups. */
+/**
+ * Endpoints that share their ports. Where a named port differs from pod to pod there are several
+ * groups.
+ */
 export interface EndpointGroup {
   ports: SlicePort[];
   /** By the pod's name. */

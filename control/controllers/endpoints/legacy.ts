@@ -1,5 +1,5 @@
-// Endpoints objects, for clients that know no EndpointSlices: the same endpoints in the older form. k8s
-// pkg/controller/endpoint.
+// Endpoints objects, for clients that know no EndpointSlices: the same endpoints in the older form.
+// k8s pkg/controller/endpoint.
 
 import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject } from '../../kube/object.ts';

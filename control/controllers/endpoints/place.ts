@@ -13,8 +13,9 @@ export interface SliceChanges {
 }
 
 /**
- * Keeps each endpoint in the slice where it is, fills gaps before it makes slices, and drops empty ones. A Service
- * without endpoints keeps one empty slice, so that whoever watches sees that there are none.
+ * Keeps each endpoint in the slice where it is, fills gaps before it makes slices, and drops empty
+ * ones. A Service without endpoints keeps one empty slice, so that whoever watches sees that there
+ * are none.
  */
 export function placeEndpoints(
   groups: Map<string, EndpointGroup>,

@@ -15,7 +15,9 @@ export class ServiceIndex {
   /** `namespace/key=value` -> Services found under this label. */
   readonly #byLabel = new Map<string, Set<Entry>>();
 
-  /** Takes the place of what was there under this key. A Service without a selector chooses nothing. */
+  /**
+   * Takes the place of what was there under this key. A Service without a selector chooses nothing.
+   */
   put(key: string, service: KubeObject): void {
     this.remove(key);
     if (!hasSelector(service)) return;

@@ -7,7 +7,10 @@ export const MANAGED_BY = 'endpointslice-controller.k8s.io';
 /** Who mirrors the Endpoints that are written by hand. */
 export const MIRRORED_BY = 'endpointslicemirroring-controller.k8s.io';
 
-/** The slices of one controller by the Service that they are for. Slices of other controllers are ignored. */
+/**
+ * The slices of one controller by the Service that they are for. Slices of other controllers are
+ * ignored.
+ */
 export class SliceIndex {
   readonly #manager: string;
   /** Key of a Service -> slices by name. */

@@ -1,4 +1,5 @@
-// Addresses for load balancers, as a cloud's controller gives them: k8s cloud-provider/controllers/service.
+// Addresses for load balancers, as a cloud's controller gives them: k8s
+// cloud-provider/controllers/service.
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
@@ -14,8 +15,8 @@ interface Ingress {
 }
 
 /**
- * Gives each Service of type LoadBalancer an address of the public range, from its top downwards, and takes it back. One
- * with a loadBalancerClass is somebody else's.
+ * Gives each Service of type LoadBalancer an address of the public range, from its top downwards,
+ * and takes it back. One with a loadBalancerClass is somebody else's.
  */
 export class LoadBalancerController {
   /** Keys are `namespace/name` of Services. */
@@ -130,7 +131,9 @@ export class LoadBalancerController {
     return found;
   }
 
-  /** The address of our range that a Service's status names, as an unsigned number; null for none. */
+  /**
+   * The address of our range that a Service's status names, as an unsigned number; null for none.
+   */
   #addressOf({ status }: KubeObject): number | null {
     const ingress: Ingress[] = status?.loadBalancer?.ingress ?? [];
     for (const { ip } of ingress) {

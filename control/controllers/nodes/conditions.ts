@@ -64,7 +64,10 @@ export function podStatus(pod: KubeObject, isSilent: boolean, nowMs: number): ob
   return withReady(pod, { status: 'False', reason: POD_SILENT, message }, nowMs);
 }
 
-/** Containers and gates alone make a pod ready; whoever runs it keeps them, whatever becomes of its node. */
+/**
+ * Containers and gates alone make a pod ready; whoever runs it keeps them, whatever becomes of its
+ * node.
+ */
 function isReadyByItself({ spec, status }: KubeObject): boolean {
   const conditions: Condition[] = status?.conditions ?? [];
   const gates: { conditionType: string }[] = spec.readinessGates ?? [];

@@ -1,4 +1,5 @@
-// Nodes that fall silent: pkg/controller/nodelifecycle. Their pods leave the endpoints until they are heard of again.
+// Nodes that fall silent: pkg/controller/nodelifecycle. Their pods leave the endpoints until they
+// are heard of again.
 
 import type { StoreEvent } from '../../apiserver/store/store.ts';
 import type { KubeObject } from '../../kube/object.ts';
@@ -24,9 +25,9 @@ const NODE = kindOf('Node');
 const POD = kindOf('Pod');
 
 /**
- * Gives up nodes whose Lease is not renewed, and takes them back when it is. What counts is when a renewal was seen
- * and not what time it names, so that neither clocks that differ nor an absence of this server give up anybody.
- * Nodes without a Lease are somebody else's to look after.
+ * Gives up nodes whose Lease is not renewed, and takes them back when it is. What counts is when a
+ * renewal was seen and not what time it names, so that neither clocks that differ nor an absence of
+ * this server give up anybody. Nodes without a Lease are somebody else's to look after.
  */
 export class NodeLifecycleController {
   /** Keys are names of nodes. */

@@ -9,13 +9,19 @@ import { type Taint, type Toleration, tolerates } from '../scheduler/taints.ts';
 
 const POD = kindOf('Pod');
 
-/** Deletes pods from nodes with taints of effect NoExecute that they do not bear, or have borne long enough. */
+/**
+ * Deletes pods from nodes with taints of effect NoExecute that they do not bear, or have borne long
+ * enough.
+ */
 export class TaintEviction {
   /** Keys of pods. */
   readonly queue: WorkQueue;
   readonly #cluster: Cluster;
   readonly #recorder: EventRecorder;
-  /** Pod -> since when its node has taints that it bears for a time. A server that was away begins anew. */
+  /**
+   * Pod -> since when its node has taints that it bears for a time. A server that was away begins
+   * anew.
+   */
   readonly #since = new Map<string, number>();
   readonly #unsubscribe: (() => void)[];
 

@@ -18,8 +18,8 @@ const POD = kindOf('Pod');
 const REPLICASET = kindOf('ReplicaSet');
 
 /**
- * Keeps the number of pods of every ReplicaSet. What it writes it reads again at once, so that it needs no
- * memory of what it is about to see.
+ * Keeps the number of pods of every ReplicaSet. What it writes it reads again at once, so that it
+ * needs no memory of what it is about to see.
  */
 export class ReplicaSetController {
   readonly queue: WorkQueue;

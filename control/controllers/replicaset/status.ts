@@ -1,4 +1,5 @@
-// What a ReplicaSet says of its pods: pkg/controller/replicaset/replica_set_utils.go (calculateStatus).
+// What a ReplicaSet says of its pods: pkg/controller/replicaset/replica_set_utils.go
+// (calculateStatus).
 import { type KubeObject, timestamp } from '../../kube/object.ts';
 import { matchesLabels } from '../endpoints/pod-index.ts';
 import { availableInMs, readySinceMs } from '../pods.ts';

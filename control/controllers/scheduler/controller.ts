@@ -32,7 +32,10 @@ interface Rules {
 /** The scheduler of pods that name none; others are left to whoever they name. */
 const SCHEDULER = 'default-scheduler';
 
-/** Gives each pod without a node the fitting one that has the fewest pods like it, then the fewest at all. */
+/**
+ * Gives each pod without a node the fitting one that has the fewest pods like it, then the fewest
+ * at all.
+ */
 export class Scheduler {
   readonly queue: WorkQueue;
   readonly #cluster: Cluster;
@@ -115,7 +118,10 @@ export class Scheduler {
     );
   }
 
-  /** Why a node cannot take a pod, in the order in which the scheduler asks: all that it lacks, or else one reason. */
+  /**
+   * Why a node cannot take a pod, in the order in which the scheduler asks: all that it lacks, or
+   * else one reason.
+   */
   #refusals(pod: KubeObject, node: KubeObject, rules: Rules): string[] {
     const { ports, topology, affinity, requests } = rules;
     const first = refusal(pod, node) ?? ports.refusal(node);

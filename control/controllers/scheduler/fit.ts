@@ -1,4 +1,5 @@
-// Which nodes can take a pod: pkg/scheduler/framework/plugins, in the order in which they are asked.
+// Which nodes can take a pod: pkg/scheduler/framework/plugins, in the order in which they are
+// asked.
 
 import type { KubeObject } from '../../kube/object.ts';
 import { fulfils, type SelectorRule } from '../../model/label-selector.ts';

@@ -1,4 +1,5 @@
-// Pods that want to be near others, or far from them: pkg/scheduler/framework/plugins/interpodaffinity.
+// Pods that want to be near others, or far from them:
+// pkg/scheduler/framework/plugins/interpodaffinity.
 
 import type { Store } from '../../apiserver/store/store.ts';
 import type { KubeObject } from '../../kube/object.ts';
@@ -21,10 +22,15 @@ export function keepsAway(pod: KubeObject): boolean {
   return requiredOf(pod, 'podAntiAffinity').length > 0;
 }
 
-/** Where a pod may be for the sake of those that are there already. Preferences are not looked at. */
+/**
+ * Where a pod may be for the sake of those that are there already. Preferences are not looked at.
+ */
 export class PodAffinity {
   readonly #near: Term[];
-  /** Domains of each term of `near` in which there is a pod to be near to; null if this pod is the first of them. */
+  /**
+   * Domains of each term of `near` in which there is a pod to be near to; null if this pod is the
+   * first of them.
+   */
   readonly #nearDomains: Domains | null;
   readonly #far: Domains;
   /** Domains from which other pods keep this one away. */

@@ -58,8 +58,9 @@ export class NodeResources {
 }
 
 /**
- * What a pod asks of its node, itself as one of `pods`: its containers and side-cars together, or more if an init
- * container with the side-cars before it needs more. Source: component-helpers/resource (PodRequests).
+ * What a pod asks of its node, itself as one of `pods`: its containers and side-cars together, or
+ * more if an init container with the side-cars before it needs more. Source:
+ * component-helpers/resource (PodRequests).
  */
 export function requestsOf({ spec }: KubeObject): Amounts {
   const total: Amounts = new Map();

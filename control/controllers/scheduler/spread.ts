@@ -1,7 +1,10 @@
 import type { KubeObject } from '../../kube/object.ts';
 import { isOver } from '../pods.ts';
 
-/** Counts of the pods on each node, so that choosing a node costs the same however many pods there are. */
+/**
+ * Counts of the pods on each node, so that choosing a node costs the same however many pods there
+ * are.
+ */
 export class Spread {
   /** Node -> pods on it, and pods on it by {@link groupOf}. */
   readonly #nodes = new Map<string, { all: number; alike: Map<string, number> }>();
@@ -14,7 +17,9 @@ export class Spread {
     this.#count(pod, -1);
   }
 
-  /** The node with the fewest pods like this one, then the fewest at all, then the first by name. */
+  /**
+   * The node with the fewest pods like this one, then the fewest at all, then the first by name.
+   */
   best(pod: KubeObject, nodes: string[]): string {
     const group = groupOf(pod);
     const scores = nodes.map((name) => {

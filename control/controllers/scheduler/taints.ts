@@ -42,7 +42,9 @@ export function toleratesCordon(pod: KubeObject): boolean {
   return (pod.spec.tolerations ?? []).some((t: Toleration) => tolerates(t, taint));
 }
 
-/** The taints of a node, and the one that a node without a Ready condition that holds should have. */
+/**
+ * The taints of a node, and the one that a node without a Ready condition that holds should have.
+ */
 function taintsOf({ spec, status }: KubeObject): Taint[] {
   const taints: Taint[] = spec?.taints ?? [];
   const conditions: { type: string; status: string }[] = status?.conditions ?? [];

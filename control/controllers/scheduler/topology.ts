@@ -1,4 +1,5 @@
-// Pods that want to be spread over hosts or zones: pkg/scheduler/framework/plugins/podtopologyspread.
+// Pods that want to be spread over hosts or zones:
+// pkg/scheduler/framework/plugins/podtopologyspread.
 
 import type { KubeObject } from '../../kube/object.ts';
 import { own } from '../../kube/own.ts';
@@ -60,7 +61,10 @@ export class TopologySpread {
   }
 }
 
-/** Pods of a constraint by the domain that they are in; a domain that the pod may go to counts even if it is empty. */
+/**
+ * Pods of a constraint by the domain that they are in; a domain that the pod may go to counts even
+ * if it is empty.
+ */
 function countPods(
   pod: KubeObject,
   constraint: Constraint,

@@ -10,8 +10,8 @@ const OUTPUT_BYTES_MAX = 10 * 1024;
 const NAMESPACES = ['--mount', '--uts', '--ipc', '--net', '--pid', '--root', '--wd'];
 
 /**
- * Runs a command in the namespaces, root and working directory of a container, with its environment. Good if it
- * ends with 0 within its time; what takes longer is killed. Never rejects.
+ * Runs a command in the namespaces, root and working directory of a container, with its
+ * environment. Good if it ends with 0 within its time; what takes longer is killed. Never rejects.
  */
 export function execInside(
   container: ProcessId,
@@ -53,7 +53,10 @@ export function execInside(
   });
 }
 
-/** The environment that a container was started with: its parent, which waits for it, was given the same. */
+/**
+ * The environment that a container was started with: its parent, which waits for it, was given the
+ * same.
+ */
 export function environmentOf({ pid }: { pid: number }): Record<string, string> {
   try {
     const parent = /^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];

@@ -26,7 +26,10 @@ type TcpSocket = NonNullable<Probe['tcpSocket']>;
 
 const USER_AGENT = 'kube-probe/1.34';
 
-/** Good if the server answers with 200 to 399; redirects are not followed. Never rejects. pkg/probe/http. */
+/**
+ * Good if the server answers with 200 to 399; redirects are not followed. Never rejects.
+ * pkg/probe/http.
+ */
 export function httpGet(action: HttpGet, dialer: Dialer, timeoutMs: number): Promise<ActionResult> {
   const { scheme = 'HTTP', path = '/', httpHeaders = [] } = action;
   return dialing(action, dialer, timeoutMs, (socket, address, port, settle) => {

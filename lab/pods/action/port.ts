@@ -1,6 +1,9 @@
 import type { Container } from '../../../control/kube/kinds.ts';
 
-/** A port that a probe or a hook names by number or by the name of one of its container's ports; null if there is none. */
+/**
+ * A port that a probe or a hook names by number or by the name of one of its container's ports;
+ * null if there is none.
+ */
 export function resolvePort(port: number | string, container: Container): number | null {
   const number =
     typeof port === 'number' || /^\d+$/.test(port)

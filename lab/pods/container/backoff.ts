@@ -1,4 +1,7 @@
-/** Back-off between restarts, as a kubelet's: none, 10 s, doubled to 5 minutes, forgotten after 10 good minutes. */
+/**
+ * Back-off between restarts, as a kubelet's: none, 10 s, doubled to 5 minutes, forgotten after 10
+ * good minutes.
+ */
 const FIRST_MS = 10_000;
 const MS_MAX = 300_000;
 const LIVED_WELL_MS = 600_000;

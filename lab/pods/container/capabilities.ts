@@ -25,8 +25,9 @@ export function withDefaults(command: string[]): string[] {
 }
 
 /**
- * The command line that runs another one with a container's capabilities: the default ones without those that it drops
- * and with those that it adds; all if it is privileged. Throws WaitReason for a name that is none.
+ * The command line that runs another one with a container's capabilities: the default ones without
+ * those that it drops and with those that it adds; all if it is privileged. Throws WaitReason for a
+ * name that is none.
  */
 export function withCapabilities({ securityContext }: Container, command: string[]): string[] {
   if (securityContext?.privileged) return command;

@@ -45,7 +45,10 @@ export class ContainerRunner {
   /** Looked after no more. */
   #stopped = false;
   #starting: Promise<void> = Promise.resolve();
-  /** The last process that was told to end, and by when: the earliest of what several have asked for. */
+  /**
+   * The last process that was told to end, and by when: the earliest of what several have asked
+   * for.
+   */
   #killing: { process: ProcessId; deadlines: (() => number)[]; done: Promise<void> } | null = null;
 
   /** @param waiting the reason of its status until it is started. */
@@ -106,8 +109,8 @@ export class ContainerRunner {
   }
 
   /**
-   * Looks after what an earlier runner has started. Without a process it has ended meanwhile, unless it was never
-   * begun: whether it is started again is up to its restart policy.
+   * Looks after what an earlier runner has started. Without a process it has ended meanwhile,
+   * unless it was never begun: whether it is started again is up to its restart policy.
    */
   adopt(process: ProcessId | null, earlier: EarlierStatus | undefined): void {
     const { running, terminated } = earlier?.state ?? {};

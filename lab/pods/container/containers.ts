@@ -37,7 +37,9 @@ export class ContainerSet {
     return [...this.#inits, ...this.#containers];
   }
 
-  /** Those whose processes are known, with these: first the containers that the pod is there for. */
+  /**
+   * Those whose processes are known, with these: first the containers that the pod is there for.
+   */
   get running(): { name: string; process: ProcessId }[] {
     return [...this.#containers, ...this.#inits].flatMap(({ name, process }) =>
       process ? [{ name, process }] : [],
@@ -78,7 +80,9 @@ export class ContainerSet {
     for (const container of this.all) container.beginTermination();
   }
 
-  /** Ends all of them. Side-cars serve the others to the end, and those that came first the longest. */
+  /**
+   * Ends all of them. Side-cars serve the others to the end, and those that came first the longest.
+   */
   async end(deadlineMs: () => number): Promise<void> {
     const sidecars = this.#sidecars;
     const others = this.all.filter((container) => !sidecars.includes(container));

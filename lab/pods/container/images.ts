@@ -35,8 +35,8 @@ function builtIn(projectRoot: string): Record<string, Image> {
 }
 
 /**
- * The program of a container. `command` replaces the image's entrypoint and its arguments, `args` the
- * arguments alone, as upstream says.
+ * The program of a container. `command` replaces the image's entrypoint and its arguments, `args`
+ * the arguments alone, as upstream says.
  */
 export function resolveProgram(
   container: { image?: string; command?: string[]; args?: string[] },
@@ -47,7 +47,8 @@ export function resolveProgram(
   const images = builtIn(projectRoot);
   const name = baseName(image);
   const found = images[name] ?? Object.entries(images).find(([key]) => name.includes(key))?.[1];
-  // Of images that are not known here it is taken that they have no entrypoint, as busybox, alpine and debian have none.
+  // Of images that are not known here it is taken that they have no entrypoint, as busybox, alpine
+  // and debian have none.
   if (!found && args?.length) return { argv: [...args] };
   if (!found) {
     const known = Object.keys(images).join(', ');

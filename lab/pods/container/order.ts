@@ -1,4 +1,5 @@
-// The order in which the containers of a pod start. pkg/kubelet/kuberuntime: computeInitContainerActions.
+// The order in which the containers of a pod start. pkg/kubelet/kuberuntime:
+// computeInitContainerActions.
 import type { Container } from '../../../control/kube/kinds.ts';
 import type { RestartPolicy } from './context.ts';
 

@@ -20,8 +20,9 @@ const KILL_MS_MAX = 5000;
 const POLL_MS = 20;
 
 /**
- * Ends a container: its hook, SIGTERM, and SIGKILL when its time is over. Without any time left there is no hook.
- * Resolves when it is gone, or does not even die. pkg/kubelet/kuberuntime: killContainer.
+ * Ends a container: its hook, SIGTERM, and SIGKILL when its time is over. Without any time left
+ * there is no hook. Resolves when it is gone, or does not even die. pkg/kubelet/kuberuntime:
+ * killContainer.
  */
 export async function stopContainer(stop: Stop): Promise<void> {
   const { process, gone, deadlineMs, preStop, clock, send = signal } = stop;

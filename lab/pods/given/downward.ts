@@ -41,7 +41,10 @@ function formatMap(map: Record<string, string>): string {
     .join('\n');
 }
 
-/** `limits.cpu` and the like in units of the divisor, rounded up. Without a limit it is what the machine has. */
+/**
+ * `limits.cpu` and the like in units of the divisor, rounded up. Without a limit it is what the
+ * machine has.
+ */
 export function readResource(container: Container, resource: string, divisor = '1'): string {
   const [list, name = ''] = resource.split('.') as ['limits' | 'requests', string?];
   const { resources } = container;

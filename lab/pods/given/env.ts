@@ -26,8 +26,9 @@ export function envSources({ env = [], envFrom = [] }: Container): SourceRef[] {
 }
 
 /**
- * Variables as the container sees them; `$(NAME)` of those before it is filled in, `$$` is a dollar. Those of
- * `services` give way to the container's own. Throws WaitReason if something that is referred to is missing.
+ * Variables as the container sees them; `$(NAME)` of those before it is filled in, `$$` is a
+ * dollar. Those of `services` give way to the container's own. Throws WaitReason if something that
+ * is referred to is missing.
  */
 export function buildEnv(
   container: Container,

@@ -22,7 +22,10 @@ export class MountError extends Error {}
 
 const MODE_DEFAULT = 0o644;
 
-/** Every volume of files as the list of sources that a projected one is. Throws MountError for kinds the lab has not. */
+/**
+ * Every volume of files as the list of sources that a projected one is. Throws MountError for kinds
+ * the lab has not.
+ */
 function projectionsOf(volume: Volume): Projected {
   const { configMap, secret, downwardAPI, projected } = volume;
   if (projected) return projected;
@@ -51,7 +54,10 @@ export function volumeSources(volume: Volume): SourceRef[] {
   });
 }
 
-/** The files of a volume as it is made; none of an emptyDir. Throws MountError if something is missing. */
+/**
+ * The files of a volume as it is made; none of an emptyDir. Throws MountError if something is
+ * missing.
+ */
 export function volumeFiles(
   volume: Volume,
   pod: Pod,

@@ -15,8 +15,8 @@ export interface Mount {
 }
 
 /**
- * The mounts of a container, outer ones first. A subPath that is not there becomes a folder. Throws WaitReason if
- * one leads out of its volume.
+ * The mounts of a container, outer ones first. A subPath that is not there becomes a folder. Throws
+ * WaitReason if one leads out of its volume.
  */
 export function mountsOf(
   container: Container,
@@ -47,7 +47,10 @@ export function mountsOf(
   return mounts.sort((a, b) => a.target.split('/').length - b.target.split('/').length);
 }
 
-/** A part that is missing is made only below a real folder of the volume: a container may have put links there. */
+/**
+ * A part that is missing is made only below a real folder of the volume: a container may have put
+ * links there.
+ */
 function sourceOf(volume: string, below: string): string {
   const outside = refused(`subPath ${below} leads out of its volume`);
   if (below.startsWith('/') || below.split('/').includes('..')) throw outside;

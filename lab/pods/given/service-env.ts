@@ -8,12 +8,15 @@ export interface ServiceRow {
   ports: { name: string; port: number; protocol: string }[];
 }
 
-/** More would not fit into the environment of a process (execve(2) takes 2 MiB, arguments included). */
+/**
+ * More would not fit into the environment of a process (execve(2) takes 2 MiB, arguments included).
+ */
 const BYTES_MAX = 512 * 1024;
 
 /**
- * The variables for a pod: of each Service of its namespace that has an address, if it wants links, and of
- * `kubernetes` in any case. `leftOut` when there were too many for a process, and only `kubernetes` is there.
+ * The variables for a pod: of each Service of its namespace that has an address, if it wants links,
+ * and of `kubernetes` in any case. `leftOut` when there were too many for a process, and only
+ * `kubernetes` is there.
  */
 export function serviceEnv(
   services: Iterable<ServiceRow>,

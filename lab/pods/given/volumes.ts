@@ -1,4 +1,5 @@
-// The volumes of a pod on disk. They are made once: what changes in a ConfigMap later does not reach them.
+// The volumes of a pod on disk. They are made once: what changes in a ConfigMap later does not
+// reach them.
 import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { KubeClient } from '../../../control/kube/client.ts';

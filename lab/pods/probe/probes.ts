@@ -27,8 +27,8 @@ export interface Found {
 }
 
 /**
- * Until its startup probe has succeeded a container is neither started nor probed otherwise. Without a readiness
- * probe one that has started is ready. pkg/kubelet/prober.
+ * Until its startup probe has succeeded a container is neither started nor probed otherwise.
+ * Without a readiness probe one that has started is ready. pkg/kubelet/prober.
  */
 export class ContainerProbes {
   started = false;
@@ -44,7 +44,10 @@ export class ContainerProbes {
     this.#host = host;
   }
 
-  /** Begins with a container that has started just now, or with one that was `found` running, as it was found. */
+  /**
+   * Begins with a container that has started just now, or with one that was `found` running, as it
+   * was found.
+   */
   begin(startedMs: number, found?: Found): void {
     this.stop();
     const { startupProbe, readinessProbe } = this.#container;

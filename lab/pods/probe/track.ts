@@ -1,8 +1,8 @@
 import type { ProbePlan } from './plan.ts';
 
 /**
- * When a probe is due, and what its attempts add up to. It has no clock: times are milliseconds that its caller
- * gives. pkg/kubelet/prober/worker.go.
+ * When a probe is due, and what its attempts add up to. It has no clock: times are milliseconds
+ * that its caller gives. pkg/kubelet/prober/worker.go.
  */
 export class ProbeTrack {
   /** When the next attempt is to begin. */

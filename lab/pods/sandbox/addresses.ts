@@ -1,7 +1,10 @@
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import { sizeOf } from '../../topology/topology.ts';
 
-/** Pod addresses of one node. What was given back longest ago is given first, so that old flows have ended by then. */
+/**
+ * Pod addresses of one node. What was given back longest ago is given first, so that old flows have
+ * ended by then.
+ */
 export class PodAddresses {
   readonly #base: number;
   readonly #size: number;

@@ -1,4 +1,5 @@
-// The cables of a lab's pods, compared with the records of pods. Filters on them are the agent's to hold.
+// The cables of a lab's pods, compared with the records of pods. Filters on them are the agent's to
+// hold.
 import { existsSync } from 'node:fs';
 import { stateDir } from '../../../control/cli/options.ts';
 import { TABLE_PODS } from '../../../control/node/rule.ts';

@@ -16,7 +16,9 @@ export function listeningPorts(pid: number): Set<number> {
   return ports;
 }
 
-/** Resolves when somebody listens on all of these ports, the time is over, or it is no use to go on. */
+/**
+ * Resolves when somebody listens on all of these ports, the time is over, or it is no use to go on.
+ */
 export async function untilListening(
   pid: number,
   wanted: number[],

@@ -29,8 +29,8 @@ const SYSCTLS: [string, string][] = [
 ];
 
 /**
- * Makes a pod's network namespace and joins it to its node. What a predecessor left there goes first. Throws
- * KubetunError KT_NODE_NETNS, KT_IP, KT_TC, KT_SYSCTL.
+ * Makes a pod's network namespace and joins it to its node. What a predecessor left there goes
+ * first. Throws KubetunError KT_NODE_NETNS, KT_IP, KT_TC, KT_SYSCTL.
  */
 export async function makePodNetwork(pod: PodNetwork): Promise<void> {
   if (!existsSync(namespacePath(pod.nodeNetns))) {
@@ -47,7 +47,10 @@ export async function makePodNetwork(pod: PodNetwork): Promise<void> {
   await layCable(pod);
 }
 
-/** The cable between a pod's network namespace and its node. Throws KubetunError KT_IP, KT_TC, KT_SYSCTL. */
+/**
+ * The cable between a pod's network namespace and its node. Throws KubetunError KT_IP, KT_TC,
+ * KT_SYSCTL.
+ */
 export async function layCable(pod: PodNetwork): Promise<void> {
   await ipBatch(pod.netns, [
     // Made from inside, with the other end straight into the node: neither is ever seen outside.
@@ -61,9 +64,13 @@ export async function layCable(pod: PodNetwork): Promise<void> {
   await raiseCable(pod);
 }
 
-/** The node's end of a cable. What is there already stays as it is. Throws KubetunError KT_IP, KT_SYSCTL. */
+/**
+ * The node's end of a cable. What is there already stays as it is. Throws KubetunError KT_IP,
+ * KT_SYSCTL.
+ */
 export async function raiseCable(pod: PodNetwork): Promise<void> {
-  // Loose: where no rule leads to the pod, as after a flush of all rules, nothing is taken from it either.
+  // Loose: where no rule leads to the pod, as after a flush of all rules, nothing is taken from it
+  // either.
   writeSysctls(pod.nodeNetns, [[`ipv4/conf/${pod.link}/rp_filter`, '2']]);
   await ipBatch(pod.nodeNetns, [
     `link set ${pod.link} up`,
@@ -74,8 +81,8 @@ export async function raiseCable(pod: PodNetwork): Promise<void> {
 }
 
 /**
- * Removes what an earlier runner has left of a pod's network, with the processes in it: a sandbox that was
- * being started when its runner was killed is on no record.
+ * Removes what an earlier runner has left of a pod's network, with the processes in it: a sandbox
+ * that was being started when its runner was killed is on no record.
  */
 export async function clearPodNetwork({ netns }: { netns: string }): Promise<void> {
   if (!existsSync(namespacePath(netns))) return;

@@ -25,9 +25,9 @@ export interface RootFiles {
 }
 
 /**
- * Starts PID 1 of a pod, in new process, UTS and IPC namespaces and the pod's network namespace, with a root like a
- * container's: `/proc/1/root` leads to no file of the machine. When it ends, everything in the pod ends. Throws
- * KubetunError KT_SANDBOX.
+ * Starts PID 1 of a pod, in new process, UTS and IPC namespaces and the pod's network namespace,
+ * with a root like a container's: `/proc/1/root` leads to no file of the machine. When it ends,
+ * everything in the pod ends. Throws KubetunError KT_SANDBOX.
  */
 export async function startSandbox(netns: string, files: RootFiles): Promise<ProcessId> {
   const setUp = 'printf %s "$1" >/proc/sys/kernel/hostname && shift && exec /bin/sh "$@"';

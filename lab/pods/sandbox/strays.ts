@@ -2,13 +2,15 @@ import { readdirSync, readlinkSync } from 'node:fs';
 import { identify, isAlive, type ProcessId, signal } from '../../host/process.ts';
 
 /**
- * Kills what ended containers have left in their pod: processes of its PID namespace that are in the mount
- * namespace of no living container. A runtime's container has a PID namespace of its own, which takes them along.
+ * Kills what ended containers have left in their pod: processes of its PID namespace that are in
+ * the mount namespace of no living container. A runtime's container has a PID namespace of its own,
+ * which takes them along.
  */
 export function endStrays(sandbox: ProcessId, living: ProcessId[]): void {
   const pids = isAlive(sandbox) ? namespaceOf(sandbox.pid, 'pid') : null;
   if (!pids || pids === namespaceOf(process.pid, 'pid')) return;
-  // PID 1 of a pod stays in the machine's mount namespace, and so does a container that is only being made.
+  // PID 1 of a pod stays in the machine's mount namespace, and so does a container that is only
+  // being made.
   const kept = new Set(
     [process.pid, sandbox.pid, ...living.map(({ pid }) => pid)].map(mountNamespace),
   );

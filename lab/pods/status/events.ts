@@ -1,4 +1,5 @@
-// Events of pods, as a kubelet records them: client-go's tools/record, with its counting and its limits.
+// Events of pods, as a kubelet records them: client-go's tools/record, with its counting and its
+// limits.
 import type { Logger } from 'pino';
 import type { KubeClient } from '../../../control/kube/client.ts';
 import { isNotFound } from '../../../control/kube/error.ts';
@@ -15,7 +16,10 @@ export interface PodEvent {
   fieldPath?: string;
 }
 
-/** Kinds of events that are remembered, so that another of the same kind is counted and not written anew. */
+/**
+ * Kinds of events that are remembered, so that another of the same kind is counted and not written
+ * anew.
+ */
 const KNOWN_MAX = 4096;
 /** Events that wait to be written; more are dropped. */
 const WAITING_MAX = 1000;

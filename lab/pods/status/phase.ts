@@ -13,7 +13,9 @@ export interface PodContainers {
   containers: ContainerState[];
 }
 
-/** @param ending true if none of the containers is started again, whatever the restart policy says. */
+/**
+ * @param ending true if none of the containers is started again, whatever the restart policy says.
+ */
 export function phaseOf(
   { inits, sidecars, containers }: PodContainers,
   policy: RestartPolicy,

@@ -6,7 +6,10 @@ import type { Clock } from '../clock.ts';
 
 const RETRY_MS = 1000;
 
-/** Tells the API server of one pod: one write at a time, the last one wins, and nothing is said twice. */
+/**
+ * Tells the API server of one pod: one write at a time, the last one wins, and nothing is said
+ * twice.
+ */
 export class StatusReporter {
   readonly #kube: KubeClient;
   readonly #log: Logger;
@@ -26,7 +29,10 @@ export class StatusReporter {
     this.#uid = metadata!.uid!;
   }
 
-  /** Writes what `build` gives by then, if anything, and hands over the pod as it is after that. Never rejects. */
+  /**
+   * Writes what `build` gives by then, if anything, and hands over the pod as it is after that.
+   * Never rejects.
+   */
   report(build: () => object | null, onWritten: (pod: Pod) => void): Promise<void> {
     this.#writing = this.#writing.then(async () => {
       const status = build();

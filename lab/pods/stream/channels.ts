@@ -1,4 +1,5 @@
-// Several streams in one WebSocket: a byte in front of each message says which. k8s.io/apimachinery/pkg/util/remotecommand.
+// Several streams in one WebSocket: a byte in front of each message says which.
+// k8s.io/apimachinery/pkg/util/remotecommand.
 import type { Readable } from 'node:stream';
 import type { WebSocket } from 'ws';
 

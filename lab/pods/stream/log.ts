@@ -11,7 +11,10 @@ import { containerOf, StreamError, type StreamRequest } from './request.ts';
 /** How long the last words of a container that has ended are waited for. */
 const DRAIN_MS_MAX = 2000;
 
-/** Answers a request for a log, and follows it if it is asked to until the container ends. Throws StreamError. */
+/**
+ * Answers a request for a log, and follows it if it is asked to until the container ends. Throws
+ * StreamError.
+ */
 export function streamLog(
   stateDir: string,
   request: StreamRequest,
@@ -61,7 +64,10 @@ function runOf(
   return run === undefined ? null : { stateDir, name, run };
 }
 
-/** Answers true once a process has ended and what it said is in the log. Without a process it has ended before. */
+/**
+ * Answers true once a process has ended and what it said is in the log. Without a process it has
+ * ended before.
+ */
 function untilWritten(log: LogRun, process: ProcessId | null): () => boolean {
   let endedMs: number | null = null;
   return () => {
@@ -93,7 +99,10 @@ function readOptions(query: URLSearchParams): Omit<ReadOptions, 'signal' | 'isOv
   };
 }
 
-/** Null if an option is left out. Throws StreamError unless it is a whole number that is not below `least`. */
+/**
+ * Null if an option is left out. Throws StreamError unless it is a whole number that is not below
+ * `least`.
+ */
 function readCount(query: URLSearchParams, option: string, least: number): number | null {
   const text = query.get(option);
   if (text === null) return null;

@@ -1,5 +1,6 @@
-// kubectl port-forward: SPDY frames in a WebSocket, two streams for each connection: one for its bytes, one for what
-// goes wrong. k8s.io/apimachinery/pkg/util/portforward, k8s.io/client-go/tools/portforward.
+// kubectl port-forward: SPDY frames in a WebSocket, two streams for each connection: one for its
+// bytes, one for what goes wrong. k8s.io/apimachinery/pkg/util/portforward,
+// k8s.io/client-go/tools/portforward.
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { namespacePath } from '../../places/names.ts';
@@ -25,7 +26,10 @@ interface Forwarded {
   socket: Socket | null;
 }
 
-/** Joins connections of a client with ports of a pod, as if from the pod itself, until the client goes. */
+/**
+ * Joins connections of a client with ports of a pod, as if from the pod itself, until the client
+ * goes.
+ */
 export function streamForward(stateDir: string, request: StreamRequest, client: WebSocket): void {
   const { namespace, pod } = request;
   const netns = readPodRecord(stateDir, namespace, pod)?.netns ?? null;

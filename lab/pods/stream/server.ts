@@ -1,4 +1,5 @@
-// The streams of all pods of a lab, on a socket for the API server: what a kubelet serves on its port 10250.
+// The streams of all pods of a lab, on a socket for the API server: what a kubelet serves on its
+// port 10250.
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -52,7 +53,8 @@ export async function serveStreams(
   guardServer(server, onFailure);
   // Whoever can write to it can run commands.
   chmodSync(socketPath, 0o600);
-  // Of a client that is not being read from nobody hears that it has gone, unless something is sent to it.
+  // Of a client that is not being read from nobody hears that it has gone, unless something is sent
+  // to it.
   const pings = setInterval(() => {
     for (const client of sockets.clients) client.ping();
   }, PING_MS);
@@ -73,7 +75,8 @@ const sockets = new WebSocketServer({
   perMessageDeflate: false,
   maxPayload: MESSAGE_BYTES_MAX,
 });
-// The library takes no protocol's name with a `/`, which the one of port forwarding has: it is spoken of past it.
+// The library takes no protocol's name with a `/`, which the one of port forwarding has: it is
+// spoken of past it.
 const chosen = new WeakMap<IncomingMessage, string>();
 sockets.on('headers', (headers, request) => {
   headers.push(`Sec-WebSocket-Protocol: ${chosen.get(request)}`);

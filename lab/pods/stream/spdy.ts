@@ -1,5 +1,6 @@
-// SPDY/3.1 frames, as far as port forwarding needs them: streams that a client opens, data both ways, no windows, as
-// Go's spdystream has none. https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/
+// SPDY/3.1 frames, as far as port forwarding needs them: streams that a client opens, data both
+// ways, no windows, as Go's spdystream has none.
+// https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/
 import { constants, createDeflate, createInflate, type Deflate, type Inflate } from 'node:zlib';
 import { DICTIONARY } from './spdy-dictionary.ts';
 

@@ -4,7 +4,10 @@ import { write } from 'node:fs';
 const QUEUED_BYTES_MAX = 64 * 1024;
 const RETRY_MS = 5;
 
-/** What is typed, on its way to a terminal whose programs read when they like: a terminal's buffer is 4 KiB. */
+/**
+ * What is typed, on its way to a terminal whose programs read when they like: a terminal's buffer
+ * is 4 KiB.
+ */
 export class TerminalInput {
   readonly #fd: number;
   readonly #pause: (paused: boolean) => void;

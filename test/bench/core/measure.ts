@@ -1,17 +1,22 @@
-// What the pipeline costs on the packets of a world: ns a packet, without what filling the batch costs.
+// What the pipeline costs on the packets of a world: ns a packet, without what filling the batch
+// costs.
 import { strict as assert } from 'node:assert';
 import { H_FLOW_COUNT } from '../../../datapath/arena/layout.ts';
 import { COUNT_FORWARDED } from '../../../datapath/pipeline/verdict.ts';
 import { BATCH, type World } from './world.ts';
 
-/** Packets timed at once: long against the clock, short against the disturbances of a shared machine. */
+/**
+ * Packets timed at once: long against the clock, short against the disturbances of a shared
+ * machine.
+ */
 const SLICE_PACKETS = 640_000;
 const SLICES = 40;
 const NEW_FLOWS = 200_000;
 
 /**
- * The least of the whole less the least of the filling, in ns a packet. Not the least difference of a slice: that one
- * picks the slice whose filling was disturbed, and so tells less than the pipeline costs.
+ * The least of the whole less the least of the filling, in ns a packet. Not the least difference of
+ * a slice: that one picks the slice whose filling was disturbed, and so tells less than the
+ * pipeline costs.
  */
 class Least {
   #both = Number.POSITIVE_INFINITY;

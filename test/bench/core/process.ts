@@ -1,5 +1,5 @@
-// Entry of a measuring process: `process.ts hit|new FLOWS POLICIES`. A process of its own for each point, so that what V8 learned
-// at one does not colour the next. Prints ns a packet.
+// Entry of a measuring process: `process.ts hit|new FLOWS POLICIES`. A process of its own for each
+// point, so that what V8 learned at one does not colour the next. Prints ns a packet.
 import { warmUp } from '../../../datapath/worker/warm-up.ts';
 import { measureHit, measureNew } from './measure.ts';
 import { publishOne, World } from './world.ts';

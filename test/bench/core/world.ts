@@ -1,5 +1,5 @@
-// A datapath in memory with many established connections, and batches of their packets: the pipeline as the worker
-// runs it, without a device.
+// A datapath in memory with many established connections, and batches of their packets: the
+// pipeline as the worker runs it, without a device.
 import '../../../datapath/worker/jit.ts';
 import { mapArena } from '../../../datapath/arena/file.ts';
 import { IMAGE_WORDS_DEFAULT } from '../../../datapath/arena/layout.ts';
@@ -45,8 +45,9 @@ export class World {
   readonly #prebuilt: Int32Array;
 
   /**
-   * Opens so many connections through a ClusterIP, each by its handshake. `publish` puts an image in force that
-   * serves `WORLD.vip`; without it that is the only Service, and there are no policies.
+   * Opens so many connections through a ClusterIP, each by its handshake. `publish` puts an image
+   * in force that serves `WORLD.vip`; without it that is the only Service, and there are no
+   * policies.
    */
   constructor(
     flows: number,
@@ -84,7 +85,9 @@ export class World {
     run(this.d, this.b, NOW);
   }
 
-  /** One batch of packets that each open a connection; `first` numbers them, so that all are new. */
+  /**
+   * One batch of packets that each open a connection; `first` numbers them, so that all are new.
+   */
   runNew(first: number): void {
     this.fillNew(first);
     this.run();
@@ -122,7 +125,9 @@ export class World {
     sumHeader(view, ip);
   }
 
-  /** Packets of all flows in random order, so that neither caches nor prefetchers are helped by it. */
+  /**
+   * Packets of all flows in random order, so that neither caches nor prefetchers are helped by it.
+   */
   #prebuild(): void {
     const order = Int32Array.from({ length: this.flows }, (_, i) => i);
     let x = 1;

@@ -1,4 +1,5 @@
-// Entry: `connect-client.ts ADDR PORT COUNT`. Connects so often, one after the other; prints microseconds as JSON.
+// Entry: `connect-client.ts ADDR PORT COUNT`. Connects so often, one after the other; prints
+// microseconds as JSON.
 import { connectOnce, socketAddress } from './sockets.ts';
 
 const [host, port, count] = process.argv.slice(2) as [string, string, string];

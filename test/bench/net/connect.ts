@@ -22,8 +22,9 @@ const POINTS: Point[] = [
 ];
 
 /**
- * Points of a round in the order of measuring: every other round runs backwards. A datapath is coldest when it was just
- * put in force; were that always with 10 Services, the ratio of 10,000 to 10 would be too good.
+ * Points of a round in the order of measuring: every other round runs backwards. A datapath is
+ * coldest when it was just put in force; were that always with 10 Services, the ratio of 10,000 to
+ * 10 would be too good.
  */
 function pointsOf(round: number): Point[] {
   return round % 2 === 1 ? POINTS : POINTS.toReversed();

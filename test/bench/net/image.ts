@@ -1,4 +1,5 @@
-// The benchmark's Services as an image holds them: the same for the datapath and for its nftables twin.
+// The benchmark's Services as an image holds them: the same for the datapath and for its nftables
+// twin.
 import {
   FRONTEND_CLUSTER,
   type FrontendEntry,

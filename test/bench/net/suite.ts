@@ -34,7 +34,9 @@ function connectNote(): string {
   return `connect and close, ${CONNECTIONS} in a row a round; the measured Service is the last of the table; sizes up in odd rounds, down in even ones`;
 }
 
-/** Runs some measurements between two pods; afterwards, and when it is interrupted, nothing is left. */
+/**
+ * Runs some measurements between two pods; afterwards, and when it is interrupted, nothing is left.
+ */
 async function withPods(measure: () => Promise<Series[]>): Promise<Series[]> {
   let stopServers = async () => {};
   const cleanUp = async () => {

@@ -50,7 +50,10 @@ export async function measureBulk({ rounds, seconds, progress }: NetOptions): Pr
   return series.filter((one) => one.values.length > 0);
 }
 
-/** Another one is first in each round: what a machine does every minute is not to meet the same one always. */
+/**
+ * Another one is first in each round: what a machine does every minute is not to meet the same one
+ * always.
+ */
 function inTurn(round: number): Twin[] {
   const first = (round - 1) % TWINS.length;
   return [...TWINS.slice(first), ...TWINS.slice(0, first)];

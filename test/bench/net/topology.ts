@@ -1,4 +1,5 @@
-// pod1 - node - pod2, in namespaces of the benchmark's own: the same for every datapath that is measured.
+// pod1 - node - pod2, in namespaces of the benchmark's own: the same for every datapath that is
+// measured.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { KubetunError } from '../../../datapath/error.ts';
 

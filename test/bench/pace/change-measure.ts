@@ -1,4 +1,5 @@
-// What is measured of one agent: changes of an endpoint in a quiet and in a busy cluster, and a burst of others.
+// What is measured of one agent: changes of an endpoint in a quiet and in a busy cluster, and a
+// burst of others.
 
 import { ADDRESSES, backend } from './change-world.ts';
 import { addPercentiles, type Figures } from './figures.ts';
@@ -21,7 +22,9 @@ const SETTLE_MS = 500;
 const STAGE_SHARES = ['p50', 'p99'] as const;
 const TRIP_SHARES = ['p99', 'max'] as const;
 
-/** Changes the endpoint for a while, one change after the other, and takes the times of every stage. */
+/**
+ * Changes the endpoint for a while, one change after the other, and takes the times of every stage.
+ */
 export async function measureChanges(
   state: string,
   parts: Parts,
@@ -69,7 +72,9 @@ async function takeTrips(prober: Parts['prober']): Promise<Trips> {
   return (await prober.hear('the round trips', (one) => 'tripMs' in one, from)) as Trips;
 }
 
-/** Round trips of datagrams that were under way while an image came into force, and of the others. */
+/**
+ * Round trips of datagrams that were under way while an image came into force, and of the others.
+ */
 function addTrips(figures: Figures, state: string, trips: Trips, images: Published[]): void {
   const during: number[] = [];
   const apart: number[] = [];

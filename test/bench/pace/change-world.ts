@@ -21,7 +21,10 @@ const ARENA = '/dev/shm/ktbench-arena';
 const PORT = 5000;
 const BACKEND_PORT_MIN = 20_000;
 const BACKEND_PORT_COUNT = 2000;
-/** Of the two backends; each change goes to another port besides, so that no old flow is taken for the new backend. */
+/**
+ * Of the two backends; each change goes to another port besides, so that no old flow is taken for
+ * the new backend.
+ */
 export const ADDRESSES = [SERVER_ADDRESS, '10.244.1.13'];
 
 /** The port of the backend that a change leads to. */
@@ -29,7 +32,10 @@ export function backend(change: number): number {
   return BACKEND_PORT_MIN + (change % BACKEND_PORT_COUNT);
 }
 
-/** API server and backends run from the beginning; agent and client are started when they are wanted. */
+/**
+ * API server and backends run from the beginning; agent and client are started when they are
+ * wanted.
+ */
 export class ChangeWorld {
   writer!: Talker<Wrote>;
   #prober: Talker<FirstAnswer | Trips> | null = null;
@@ -59,7 +65,10 @@ export class ChangeWorld {
     return this.#start('node', 'agent-process.ts', this.#folder, ARENA);
   }
 
-  /** The client, the same for all agents: it must not come back to a source port whose flow is still known. */
+  /**
+   * The client, the same for all agents: it must not come back to a source port whose flow is still
+   * known.
+   */
   async startProber(): Promise<Talker<FirstAnswer | Trips>> {
     if (this.#prober) return this.#prober;
     this.#prober = await this.#start('pod1', 'prober-process.ts', VIP, PORT);

@@ -1,4 +1,5 @@
-// `bench change`: from the write of an EndpointSlice to the first datagram that the new backend answers.
+// `bench change`: from the write of an EndpointSlice to the first datagram that the new backend
+// answers.
 
 import { loadavg } from 'node:os';
 import { onInterrupt } from '../../../control/cli/interrupt.ts';

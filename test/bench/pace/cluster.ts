@@ -1,4 +1,5 @@
-// A cluster's journal, written before the API server that serves it starts: quicker than through the API.
+// A cluster's journal, written before the API server that serves it starts: quicker than through
+// the API.
 
 import { SERVED, type ServedKind } from '../../../control/apiserver/kinds.ts';
 import { Journal } from '../../../control/apiserver/store/journal.ts';
@@ -26,7 +27,10 @@ export interface Measured {
   targetPort: number;
 }
 
-/** Writes a journal with a Node, so many Services `s0`, `s1`, ... of ENDPOINTS each, and the one that is measured. */
+/**
+ * Writes a journal with a Node, so many Services `s0`, `s1`, ... of ENDPOINTS each, and the one
+ * that is measured.
+ */
 export function prepareJournal(
   path: string,
   services: number,

@@ -1,4 +1,5 @@
-// How long packets wait while the worker takes an image over: in memory, with the worker's own code.
+// How long packets wait while the worker takes an image over: in memory, with the worker's own
+// code.
 import { ARENA_SIZES_DEFAULT } from '../../../datapath/arena/arena.ts';
 import { mapArena } from '../../../datapath/arena/file.ts';
 import { FRONTEND_CLUSTER, PROTO_TCP, type ServiceEntry } from '../../../datapath/image/image.ts';

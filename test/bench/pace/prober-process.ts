@@ -1,5 +1,6 @@
-// Entry: `prober-process.ts ADDR PORT`. A datagram every millisecond, each from another port; says when a backend is
-// first heard of, and on `{"trips": true}` the round trips since it was last asked.
+// Entry: `prober-process.ts ADDR PORT`. A datagram every millisecond, each from another port; says
+// when a backend is first heard of, and on `{"trips": true}` the round trips since it was last
+// asked.
 import { createSocket, type Socket } from 'node:dgram';
 import { createInterface } from 'node:readline';
 import { nowMs } from './talk.ts';

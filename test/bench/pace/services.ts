@@ -26,7 +26,10 @@ const API_PROCESS = fileURLToPath(new URL('./api-process.ts', import.meta.url));
 const ENDPOINTS_MS_MAX = 30_000;
 const SILENCE_MS_MAX = 300_000;
 
-/** An API server of its own on loopback for each number of Services beside; afterwards nothing is left. */
+/**
+ * An API server of its own on loopback for each number of Services beside; afterwards nothing is
+ * left.
+ */
 export async function benchServices(options: ServicesOptions): Promise<Report> {
   const { rounds, beside, progress } = options;
   const figures = new Figures();
@@ -75,7 +78,9 @@ async function withServer(
   }
 }
 
-/** Pods first, then their Services, all at once but for the bound; then what was created goes again. */
+/**
+ * Pods first, then their Services, all at once but for the bound; then what was created goes again.
+ */
 async function measureRound(
   kube: KubeClient,
   round: number,

@@ -51,7 +51,10 @@ export class Talker<T extends object> {
     this.#child.stdin!.write(`${JSON.stringify(words)}\n`);
   }
 
-  /** The first of the things said, from the `from`th on, that is looked for. Throws KubetunError KT_BENCH. */
+  /**
+   * The first of the things said, from the `from`th on, that is looked for. Throws KubetunError
+   * KT_BENCH.
+   */
   hear(what: string, is: (said: T) => boolean, from = 0): Promise<T> {
     return new Promise((resolve, reject) => {
       let at = from;

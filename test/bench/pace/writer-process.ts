@@ -1,4 +1,5 @@
-// Entry: `writer-process.ts FOLDER SERVICES`. Writes EndpointSlices as it is told, a line of JSON each.
+// Entry: `writer-process.ts FOLDER SERVICES`. Writes EndpointSlices as it is told, a line of JSON
+// each.
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { connectKube } from '../../../control/kube/client.ts';

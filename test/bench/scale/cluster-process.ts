@@ -1,5 +1,6 @@
-// Entry of a measuring process: `cluster-process.ts NODES SERVICES ENDPOINTS POLICIES`. What a node costs in a cluster of that size:
-// its rules, publishes from row to image, and the first packets of connections. Prints JSON.
+// Entry of a measuring process: `cluster-process.ts NODES SERVICES ENDPOINTS POLICIES`. What a node
+// costs in a cluster of that size: its rules, publishes from row to image, and the first packets of
+// connections. Prints JSON.
 
 import { PORT_RANGES } from '../../../control/compile/node-entry.ts';
 import { planNarrowSteering } from '../../../control/node/narrow.ts';

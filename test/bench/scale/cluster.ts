@@ -1,5 +1,6 @@
-// A whole cluster as a node's control plane sees it: Nodes, Services, endpoints and NetworkPolicies, through the tables and the
-// publisher of an agent, to an image of which a world of the pipeline sends its packets.
+// A whole cluster as a node's control plane sees it: Nodes, Services, endpoints and
+// NetworkPolicies, through the tables and the publisher of an agent, to an image of which a world
+// of the pipeline sends its packets.
 
 import { PORT_RANGES } from '../../../control/compile/node-entry.ts';
 import type { EndpointSlice, Service } from '../../../control/kube/kinds.ts';
@@ -29,7 +30,9 @@ export interface ClusterSize {
   policies: number;
 }
 
-/** An agent's tables and publisher, filled with a cluster; nothing is published before `publish`. */
+/**
+ * An agent's tables and publisher, filled with a cluster; nothing is published before `publish`.
+ */
 export class Cluster {
   readonly tables = new Tables(NODE);
   readonly publisher: Publisher;

@@ -1,5 +1,6 @@
-// Entry of a measuring process: `policies-process.ts PODS POLICIES`. What changes of pods, namespaces and policies cost a node's
-// control plane: from the row to the image in force, the median of many. Prints JSON.
+// Entry of a measuring process: `policies-process.ts PODS POLICIES`. What changes of pods,
+// namespaces and policies cost a node's control plane: from the row to the image in force, the
+// median of many. Prints JSON.
 import { PolicyCompiler } from '../../../control/policy/compiler.ts';
 import { createArena } from '../../../datapath/arena/arena.ts';
 import { IMAGE_WORDS_DEFAULT } from '../../../datapath/arena/layout.ts';

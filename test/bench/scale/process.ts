@@ -1,5 +1,6 @@
-// Entry of a measuring process: `process.ts SERVICES ENDPOINTS`. The control plane of a node in memory, from objects to an
-// image: a process of its own for each size, so that one's memory is not another's. Prints JSON.
+// Entry of a measuring process: `process.ts SERVICES ENDPOINTS`. The control plane of a node in
+// memory, from objects to an image: a process of its own for each size, so that one's memory is not
+// another's. Prints JSON.
 import { Compiler } from '../../../control/compile/compiler.ts';
 import { IdAllocator } from '../../../control/compile/ids.ts';
 import {

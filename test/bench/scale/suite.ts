@@ -1,4 +1,5 @@
-// `bench scale`: what a node's control plane costs, by the number of Services, and a node in clusters of two sizes.
+// `bench scale`: what a node's control plane costs, by the number of Services, and a node in
+// clusters of two sizes.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { KubetunError } from '../../../datapath/error.ts';

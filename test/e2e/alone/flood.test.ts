@@ -1,5 +1,6 @@
-// A table that is full, ports that have run out: who was there before stays, and everything that is refused has a name.
-// With KUBETUN_FLOOD=full a million sources meet a table of half as many flows; otherwise fewer meet a smaller one.
+// A table that is full, ports that have run out: who was there before stays, and everything that is
+// refused has a name. With KUBETUN_FLOOD=full a million sources meet a table of half as many flows;
+// otherwise fewer meet a smaller one.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -36,7 +37,9 @@ const count = () => lab.json<Count>('conntrack', 'count', '--node', 'node1');
 
 const counters = () => lab.counters('node1');
 
-/** Memory of node1's agent that is its own: the arena is a file, and as large as it ever will be. */
+/**
+ * Memory of node1's agent that is its own: the arena is a file, and as large as it ever will be.
+ */
 function anonymousKib(): number {
   const { pid } = readAgent(NAME, 'node1')!;
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');

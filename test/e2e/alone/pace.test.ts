@@ -1,4 +1,5 @@
-// The benchmarks of latency run, and what they count adds up; how fast anything was is nobody's business here.
+// The benchmarks of latency run, and what they count adds up; how fast anything was is nobody's
+// business here.
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,5 @@
-// in-worker URL SCRIPT EXPRESSION: runs an expression in the worker whose script ends so, by the inspector of its
-// process. Ends with 0 once it was sent there.
+// in-worker URL SCRIPT EXPRESSION: runs an expression in the worker whose script ends so, by the
+// inspector of its process. Ends with 0 once it was sent there.
 const ANSWER_MS_MAX = 5000;
 /** The message goes by way of the main thread. */
 const SENT_MS = 100;

@@ -1,5 +1,6 @@
-// load URL WORKERS: asks again and again, each time over a new connection, until its input ends; prints a line when it
-// begins, and at the end how many answers came, from whom, and what else happened.
+// load URL WORKERS: asks again and again, each time over a new connection, until its input ends;
+// prints a line when it begins, and at the end how many answers came, from whom, and what else
+// happened.
 import { get } from 'node:http';
 
 const [url, workers = '4'] = process.argv.slice(2) as [string, string?];

@@ -1,5 +1,5 @@
-// reach MS ADDR:PORT/PROTO...: asks them all at once, and waits so long. Prints what became of each, in order: `open`,
-// `refused`, `silent`, or another error.
+// reach MS ADDR:PORT/PROTO...: asks them all at once, and waits so long. Prints what became of
+// each, in order: `open`, `refused`, `silent`, or another error.
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 

@@ -1,12 +1,12 @@
-// steady ADDR PORT COUNT: keeps so many connections open and asks for the server's name on each every 100 ms; prints a
-// line when all are open. One that ends is opened again. Prints at the end of its input what was opened, answered and
-// lost; times are milliseconds of the wall clock.
+// steady ADDR PORT COUNT: keeps so many connections open and asks for the server's name on each
+// every 100 ms; prints a line when all are open. One that ends is opened again. Prints at the end
+// of its input what was opened, answered and lost; times are milliseconds of the wall clock.
 import { connect, type Socket } from 'node:net';
 
 const ASK_MS = 100;
 /**
- * A connection without an answer for so long is lost. TCP sends again after at most the time that an outage took, so
- * that this is enough for half of it.
+ * A connection without an answer for so long is lost. TCP sends again after at most the time that
+ * an outage took, so that this is enough for half of it.
  */
 const SILENT_MS_MAX = 60_000;
 const AGAIN_MS = 200;

@@ -1,5 +1,5 @@
-// udp-steady ADDR PORT: asks for the server's name every 20 ms, all from one port, and prints each answer on a line.
-// Ends with its input.
+// udp-steady ADDR PORT: asks for the server's name every 20 ms, all from one port, and prints each
+// answer on a line. Ends with its input.
 import { createSocket } from 'node:dgram';
 
 const [address, port] = process.argv.slice(2) as [string, string];

@@ -1,4 +1,5 @@
-// api-process FOLDER PORT: an API server with a journal in that folder and a short memory of changes, until it is killed.
+// api-process FOLDER PORT: an API server with a journal in that folder and a short memory of
+// changes, until it is killed.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { ensureCredentials, writeKubeconfig } from '../../../control/apiserver/http/credentials.ts';

@@ -1,5 +1,6 @@
-// Informers on a rough road: connections are cut, the server is killed and comes back, versions are forgotten. Nobody loses
-// an event, hears one twice, or lists without need. KUBETUN_INFORMER_S says for how many seconds (default: 40).
+// Informers on a rough road: connections are cut, the server is killed and comes back, versions are
+// forgotten. Nobody loses an event, hears one twice, or lists without need. KUBETUN_INFORMER_S says
+// for how many seconds (default: 40).
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -41,7 +42,10 @@ function seeded(seed: number): () => number {
   };
 }
 
-/** The last thing that the server has acknowledged about an object, and whether something was left unanswered since. */
+/**
+ * The last thing that the server has acknowledged about an object, and whether something was left
+ * unanswered since.
+ */
 interface Known {
   version: number;
   deleted: boolean;

@@ -42,7 +42,10 @@ function record(observer: Observer, key: string, version: number): void {
   observer.events.set(key, events);
 }
 
-/** The informer that others use: its errors end it, and its user starts it again, as its documentation says. */
+/**
+ * The informer that others use: its errors end it, and its user starts it again, as its
+ * documentation says.
+ */
 export function observeOfficially(kubeconfig: string, kind: ObservedKind): Observer {
   const config = new KubeConfig();
   config.loadFromFile(kubeconfig);

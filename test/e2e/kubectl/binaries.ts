@@ -13,7 +13,10 @@ export interface Binary {
 
 const DEBIAN = join(tmpdir(), 'kubetun-debian-kubectl');
 
-/** One binary of each minor version: on the PATH, beside where its link points, and Debian's; oldest first. */
+/**
+ * One binary of each minor version: on the PATH, beside where its link points, and Debian's; oldest
+ * first.
+ */
 export function findKubectls(): Binary[] {
   const onPath = (process.env.PATH ?? '')
     .split(':')

@@ -1,5 +1,5 @@
-// What every kubectl of the machine sends of its own making, in JSON or in protobuf, becomes the same objects; and what
-// it reads of the kinds. Needs no root: the server is on loopback.
+// What every kubectl of the machine sends of its own making, in JSON or in protobuf, becomes the
+// same objects; and what it reads of the kinds. Needs no root: the server is on loopback.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';

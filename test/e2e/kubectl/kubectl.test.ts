@@ -1,5 +1,5 @@
-// One round of what people do with kubectl, with every kubectl of the machine. A word on stderr that upstream would
-// not say fails it.
+// One round of what people do with kubectl, with every kubectl of the machine. A word on stderr
+// that upstream would not say fails it.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,5 @@
-// Objects that were accepted, or refused, for the wrong reason: the answers that every kubectl of the machine gets, and
-// what is stored. Needs no root: the server is on loopback.
+// Objects that were accepted, or refused, for the wrong reason: the answers that every kubectl of
+// the machine gets, and what is stored. Needs no root: the server is on loopback.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { startTestApi, type TestApi } from '../../support/api-server.ts';

@@ -1,4 +1,5 @@
-// Server-side apply as every kubectl of the machine does it. Needs no root: the server is on loopback.
+// Server-side apply as every kubectl of the machine does it. Needs no root: the server is on
+// loopback.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { startTestApi, type TestApi } from '../../support/api-server.ts';

@@ -29,8 +29,9 @@ export class LiveObjects {
   }
 
   /**
-   * Puts a scenario's objects in the place of those before, the Nodes' zones and addresses among them, and a Service
-   * whose one endpoint is `mark`. Returns that Service's address. Throws KubeStatusError if the server refuses one.
+   * Puts a scenario's objects in the place of those before, the Nodes' zones and addresses among
+   * them, and a Service whose one endpoint is `mark`. Returns that Service's address. Throws
+   * KubeStatusError if the server refuses one.
    */
   async apply(scenario: Scenario, mark: string): Promise<string> {
     for (const { kind, ...name } of this.#written.splice(0)) await this.#kube.delete(kind, name);

@@ -1,6 +1,7 @@
-// What is around the nodes while probes run: two hosts on the lab's fabric. `outside` sends, with any source address, to
-// one node; `strangers` is every address that nobody in the cluster has, and takes what the nodes forward there. They
-// are two, so that an address which sends in one row and receives in another always goes by way of the node.
+// What is around the nodes while probes run: two hosts on the lab's fabric. `outside` sends, with
+// any source address, to one node; `strangers` is every address that nobody in the cluster has, and
+// takes what the nodes forward there. They are two, so that an address which sends in one row and
+// receives in another always goes by way of the node.
 import { ipBatch } from '../../../lab/host/ip.ts';
 import { writeSysctls } from '../../../lab/host/sysctl.ts';
 import { fabricLink, namespaceOf } from '../../../lab/places/names.ts';
@@ -13,7 +14,10 @@ export const STRANGERS = 'strangers';
 const ADDRESSES = { [OUTSIDE]: '172.18.255.1', [STRANGERS]: '172.18.255.2' };
 const BRIDGE = 'br0';
 
-/** Both hosts, and the nodes' way to everybody else. They go with the lab, whose name theirs begin with. */
+/**
+ * Both hosts, and the nodes' way to everybody else. They go with the lab, whose name theirs begin
+ * with.
+ */
 export async function makeOutside(lab: string, topology: Topology): Promise<void> {
   const prefix = prefixOf(topology.ranges.fabric);
   for (const [place, address] of Object.entries(ADDRESSES)) {

@@ -1,4 +1,5 @@
-// One process with raw sockets in every place of a lab: it sends probes from there and tells what is delivered there.
+// One process with raw sockets in every place of a lab: it sends probes from there and tells what
+// is delivered there.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { KubetunError } from '../../../datapath/error.ts';
@@ -69,8 +70,8 @@ export class Places {
   }
 
   /**
-   * Sends, and returns all that was delivered since the last `clear` once `enough` says so, or nothing has come for a
-   * while. Throws KubetunError KT_LIVE if something could not be sent.
+   * Sends, and returns all that was delivered since the last `clear` once `enough` says so, or
+   * nothing has come for a while. Throws KubetunError KT_LIVE if something could not be sent.
    */
   async send(
     sendings: Sending[],

@@ -1,5 +1,5 @@
-// Probes: first packets of connections that carry a number by which they are known again wherever they arrive, and what
-// an arrival says. Packets are made and read without the datapath's own code.
+// Probes: first packets of connections that carry a number by which they are known again wherever
+// they arrive, and what an arrival says. Packets are made and read without the datapath's own code.
 import type { Tuple } from '../../../datapath/observe/packet.ts';
 import { formatAddress, parseAddress } from '../../../datapath/wire/address.ts';
 import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../datapath/wire/layout.ts';
@@ -14,7 +14,10 @@ const SCTP_INIT = 1;
 /** Behind the common header: type, flags, length, then the initiate tag. */
 const INITIATE_TAG_AT = 16;
 
-/** What was delivered somewhere: a probe, or the refusal of one, by the tuple that its sender gave it. */
+/**
+ * What was delivered somewhere: a probe, or the refusal of one, by the tuple that its sender gave
+ * it.
+ */
 export type Arrival =
   | { kind: 'probe'; id: number; left: Tuple; damaged: boolean }
   | { kind: 'refusal'; of: string };

@@ -1,4 +1,5 @@
-// Rows as real packets: a lab with the nodes of a scenario, pods at every address that a row names, and hosts around it.
+// Rows as real packets: a lab with the nodes of a scenario, pods at every address that a row names,
+// and hosts around it.
 
 import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
@@ -22,7 +23,10 @@ import { makeOutside, OUTSIDE, STRANGERS, sendBy } from './outside.ts';
 import { type Delivery, Places, type Sending } from './places.ts';
 import { makeProbe, nameOf, readArrival } from './probe.ts';
 
-/** What became of all tries of each row, sorted; and how the counters of drops differ from what the rows say. */
+/**
+ * What became of all tries of each row, sorted; and how the counters of drops differ from what the
+ * rows say.
+ */
 export interface LiveAnswer {
   seen: string[][];
   counters: string[];
@@ -37,7 +41,10 @@ const SILENCE_MS = 1000;
 const MARK_SILENCE_MS = 100;
 /** Of pino's levels. */
 const LEVEL_ERROR = 50;
-/** Probes on their way at once, with their answers; all of them may be refused, and then others as soon again. */
+/**
+ * Probes on their way at once, with their answers; all of them may be refused, and then others as
+ * soon again.
+ */
 const BURST = 40;
 const PAUSE_MS = (BURST * 1000) / REFUSALS_PER_S;
 
@@ -75,7 +82,8 @@ export class LiveWorld {
   }
 
   /**
-   * A lab for scenarios whose nodes are the same but for zones and further addresses. Throws KubetunError KT_LIVE.
+   * A lab for scenarios whose nodes are the same but for zones and further addresses. Throws
+   * KubetunError KT_LIVE.
    */
   static async start(name: string, proxy: ProxyKind, scenarios: Scenario[]): Promise<LiveWorld> {
     const nodes = objectsOf<Node>(scenarios[0]!, 'Node');

@@ -1,7 +1,8 @@
 // Policies of the YAML files beside this one, and by hand what they let pass. A line of `expect` is
-// `allow|deny FROM > TO [:PORT][/PROTOCOL]`, the last one that fits holds, and without one everything passes. FROM and TO are
-// lists of `*` (everybody), `pods`, `x` (pods of a namespace), `x/a`, `*/a`, `nodes`, `node1`, `outside`, `out`. A case that
-// is `live` is also tried with real connections.
+// `allow|deny FROM > TO [:PORT][/PROTOCOL]`, the last one that fits holds, and without one
+// everything passes. FROM and TO are lists of `*` (everybody), `pods`, `x` (pods of a namespace),
+// `x/a`, `*/a`, `nodes`, `node1`, `outside`, `out`. A case that is `live` is also tried with real
+// connections.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// What is said of the policies by hand, held against compile and pipeline of both nodes and against the naive evaluator.
+// What is said of the policies by hand, held against compile and pipeline of both nodes and against
+// the naive evaluator.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CELLS, type Cell, type PolicyCase, readPolicyFiles } from './cases.ts';

@@ -1,5 +1,5 @@
-// Three namespaces of three pods on two nodes, and what of it may talk to what: through compile and pipeline of both nodes,
-// and by the naive evaluator.
+// Three namespaces of three pods on two nodes, and what of it may talk to what: through compile and
+// pipeline of both nodes, and by the naive evaluator.
 import { compileArena, noObjects } from '../../../control/explain/objects.ts';
 import type { NetworkPolicy } from '../../../control/kube/kinds.ts';
 import { Prober } from '../../../datapath/observe/probe.ts';
@@ -27,7 +27,10 @@ export const LABELS: Record<string, Record<string, string>> = {
   ...{ x: labelsOf('x'), y: labelsOf('y') },
   z: { ...labelsOf('z'), team: 'blue' },
 };
-/** A pod has a name for each of its ports; `web` is another port of pod b than of pod a, and none of pod c. */
+/**
+ * A pod has a name for each of its ports; `web` is another port of pod b than of pod a, and none of
+ * pod c.
+ */
 const PORTS = [80, 81].flatMap((containerPort) =>
   Object.keys(PROTOCOLS).map((protocol) => ({
     name: `serve-${containerPort}-${protocol.toLowerCase()}`,

@@ -7,7 +7,9 @@ import { PROJECT_ROOT } from '../../../lab/places/paths.ts';
 
 const KUBETUN = join(PROJECT_ROOT, 'scripts/kubetun.ts');
 
-/** What a command prints as errors, its exit code last, when its reader has gone before it writes. */
+/**
+ * What a command prints as errors, its exit code last, when its reader has gone before it writes.
+ */
 function withoutReader(command: string): string {
   const kubetun = `"${process.execPath}" --disable-warning=ExperimentalWarning "${KUBETUN}"`;
   const script = `{ sleep 0.3; ${kubetun} ${command}; echo "code $?" >&2; } | true`;

@@ -52,5 +52,6 @@ const CONFIG = [
 
 const FILE = '/tmp/ktbench-haproxy.cfg';
 
-// -db keeps it in the foreground. It says nothing when it listens, so the shell does, a little later.
+// -db keeps it in the foreground. It says nothing when it listens, so the shell does, a little
+// later.
 const SCRIPT = `(sleep 0.5; echo ready) & exec haproxy -db -f ${FILE}`;

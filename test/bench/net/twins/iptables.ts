@@ -2,7 +2,10 @@ import { type BenchService, benchServices } from '../services.ts';
 import { run, VIP } from '../topology.ts';
 import type { Twin } from '../twin.ts';
 
-/** DNAT in the chains that kube-proxy writes: one rule per Service in KUBE-SERVICES, the matched one last. */
+/**
+ * DNAT in the chains that kube-proxy writes: one rule per Service in KUBE-SERVICES, the matched one
+ * last.
+ */
 export const iptables: Twin = {
   name: 'iptables',
   address: VIP,

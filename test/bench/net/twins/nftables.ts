@@ -4,7 +4,10 @@ import { benchServices } from '../services.ts';
 import { run, VIP } from '../topology.ts';
 import type { Twin } from '../twin.ts';
 
-/** What an agent with --proxy nftables puts in force: the same Services, from the same entries as the datapath's. */
+/**
+ * What an agent with --proxy nftables puts in force: the same Services, from the same entries as
+ * the datapath's.
+ */
 export const nftables: Twin = {
   name: 'nftables',
   address: VIP,

@@ -5,7 +5,10 @@ import type { PolicyChange } from '../../../../datapath/policy/policy.ts';
 import type { PolicySurvivors } from '../../../../datapath/policy/reader.ts';
 import { Mirror } from '../compile/mirror.ts';
 
-/** A datapath that takes over at once; like the real writer it has a change even where a publish fails. */
+/**
+ * A datapath that takes over at once; like the real writer it has a change even where a publish
+ * fails.
+ */
 export class FakeSink implements ImageSink {
   readonly mirror = new Mirror();
   readonly survivors = new Map<number, { name: string }>();

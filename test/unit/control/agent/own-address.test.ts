@@ -6,7 +6,9 @@ import { FakeClock } from './fake-clock.ts';
 const STEERED = '172.18.0.11';
 const OTHER = '172.18.0.99';
 
-/** An own address over an API server that notes what is written, and refuses as often as it is told. */
+/**
+ * An own address over an API server that notes what is written, and refuses as often as it is told.
+ */
 function world() {
   const clock = new FakeClock();
   const logged: string[] = [];

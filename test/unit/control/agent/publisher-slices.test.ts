@@ -1,4 +1,5 @@
-// Policies that take long to compile: other work goes on meanwhile, and nothing half done is published.
+// Policies that take long to compile: other work goes on meanwhile, and nothing half done is
+// published.
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { readNetworkPolicy } from '../../../../control/model/network-policy.ts';
@@ -15,7 +16,10 @@ import { FakeSink, fakeLog } from './fake-sink.ts';
 
 const TURNS_MAX = 10_000;
 
-/** Every look at it costs 20 ms, so that a slice of work is one step. Calls are made one a turn, in order. */
+/**
+ * Every look at it costs 20 ms, so that a slice of work is one step. Calls are made one a turn, in
+ * order.
+ */
 class SlowClock implements Clock {
   #nowMs = 0;
   #calls: (() => void)[] = [];

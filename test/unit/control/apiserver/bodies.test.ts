@@ -1,4 +1,5 @@
-// Bodies in the formats that clients send them in, and what is said of fields that they should not have.
+// Bodies in the formats that clients send them in, and what is said of fields that they should not
+// have.
 import assert from 'node:assert/strict';
 import { request } from 'node:https';
 import { after, before, test } from 'node:test';

@@ -1,4 +1,5 @@
-// Manifests whose values are null or empty, by every way into the API server: all mean that a field was left out.
+// Manifests whose values are null or empty, by every way into the API server: all mean that a field
+// was left out.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

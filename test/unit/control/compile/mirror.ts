@@ -7,7 +7,10 @@ import {
 } from '../../../../datapath/image/image.ts';
 import { formatAddress } from '../../../../datapath/wire/address.ts';
 
-/** Takes image changes as the datapath would, and is strict: each must be sensible and say something new. */
+/**
+ * Takes image changes as the datapath would, and is strict: each must be sensible and say something
+ * new.
+ */
 export class Mirror {
   readonly services = new Map<number, ServiceEntry>();
   /** `address:port/proto` -> `kind serviceId`. */

@@ -19,7 +19,9 @@ export const RANGES: NodeRanges = {
   nodePortMax: 32_767,
 };
 
-/** Tables, a compiler and a datapath that takes what it says; ids are in use where `flows` says so. */
+/**
+ * Tables, a compiler and a datapath that takes what it says; ids are in use where `flows` says so.
+ */
 export class World {
   readonly tables: Tables;
   readonly mirror = new Mirror();

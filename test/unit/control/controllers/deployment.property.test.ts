@@ -1,5 +1,6 @@
-// Whatever people do to a Deployment and whatever happens to its pods: it ends as it was last asked to be, and
-// on the way there are never too many pods, nor does it take away so many that too few are left.
+// Whatever people do to a Deployment and whatever happens to its pods: it ends as it was last asked
+// to be, and on the way there are never too many pods, nor does it take away so many that too few
+// are left.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startControllers } from '../../../../control/cluster/controllers.ts';
@@ -88,7 +89,8 @@ async function play(seed: number): Promise<void> {
       const count = activePods(world, 'web').length;
       assert.ok(count <= most, `step ${step}, ${what}: ${count} pods, at most ${most}`);
       most = Math.max(count, limitOf(world));
-      // Scaling in the middle of a rollout looks at sizes and not at who is available, as it does upstream.
+      // Scaling in the middle of a rollout looks at sizes and not at who is available, as it does
+      // upstream.
       if (what === 'scale') continue;
       const least = Math.min(before - lost, replicas - maxUnavailable(web(world)));
       assert.ok(

@@ -11,7 +11,10 @@ export function makeReady(world: Pods, { metadata }: KubeObject): void {
   world.patchStatus('Pod', metadata.name, { phase: 'Running', conditions });
 }
 
-/** One thing that a kubelet would do next: a pod that is told to ends, or one becomes ready. False if there is none. */
+/**
+ * One thing that a kubelet would do next: a pod that is told to ends, or one becomes ready. False
+ * if there is none.
+ */
 export function stepPod(
   world: Pods,
   pick: (pods: KubeObject[]) => KubeObject = (pods) => pods[0]!,

@@ -1,4 +1,5 @@
-// Which slices are written: a change of one pod is a change of one slice, and nothing is written for nothing.
+// Which slices are written: a change of one pod is a change of one slice, and nothing is written
+// for nothing.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { endpointsOf, node, pod, ready, service, slicesOf, startWorld } from './world.ts';

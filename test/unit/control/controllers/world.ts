@@ -1,4 +1,5 @@
-// A cluster in memory with its controllers and without a server: only what a test is about has to be said.
+// A cluster in memory with its controllers and without a server: only what a test is about has to
+// be said.
 import { SERVED, type ServedKind } from '../../../../control/apiserver/kinds.ts';
 import { Store } from '../../../../control/apiserver/store/store.ts';
 import { Registry } from '../../../../control/apiserver/verbs/registry.ts';
@@ -124,7 +125,10 @@ export function workload(name: string, spec: object = {}, template: object = {})
   };
 }
 
-/** Pods of the label `app: NAME` that have neither ended nor been told to, in the order of their names. */
+/**
+ * Pods of the label `app: NAME` that have neither ended nor been told to, in the order of their
+ * names.
+ */
 export function activePods(world: { list: World['list'] }, name: string): KubeObject[] {
   return world
     .list('Pod')

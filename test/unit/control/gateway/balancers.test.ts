@@ -41,7 +41,10 @@ function service(name: string, spec: object = {}, ip = '198.51.100.254', ipMode 
   };
 }
 
-/** A gateway that has heard of some objects; every node that is asked is well, unless it is named here. */
+/**
+ * A gateway that has heard of some objects; every node that is asked is well, unless it is named
+ * here.
+ */
 function startGateway(ill = new Set<string>(), podRanges: string[] = [], outside: number[] = []) {
   const tables = new Tables('cloud');
   tables.putNode(gatewayNode('cloud', parseAddress('172.18.0.2')!, outside));

@@ -1,5 +1,6 @@
-// A tiny API server with the faults that an informer has to live through: connections cut in mid-line, history
-// that expires, refusals. Plain HTTP on loopback; any kind, nothing but list and watch.
+// A tiny API server with the faults that an informer has to live through: connections cut in
+// mid-line, history that expires, refusals. Plain HTTP on loopback; any kind, nothing but list and
+// watch.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

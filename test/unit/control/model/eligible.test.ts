@@ -11,8 +11,9 @@ const HERE = { nodeName: 'here', zone: 'z1' };
 const PORT: ServicePortRow = { name: '', number: 80, proto: PROTO_TCP, nodePort: 0 };
 
 /**
- * `a1` is endpoint a on this node in zone z1, `b2` endpoint b elsewhere in zone z2. After it: `-` not ready,
- * `t` terminating and serving, `T` terminating and not serving; hints: `@z1,z2` zones, `%here` nodes.
+ * `a1` is endpoint a on this node in zone z1, `b2` endpoint b elsewhere in zone z2. After it: `-`
+ * not ready, `t` terminating and serving, `T` terminating and not serving; hints: `@z1,z2` zones,
+ * `%here` nodes.
  */
 function endpoint(text: string): EndpointSpec & { label: string } {
   const [, letter, place, state, zones, nodes] =

@@ -1,4 +1,5 @@
-// The whole TCP table, against the one in Linux 6.x net/netfilter/nf_conntrack_proto_tcp.c as it is written there.
+// The whole TCP table, against the one in Linux 6.x net/netfilter/nf_conntrack_proto_tcp.c as it is
+// written there.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {

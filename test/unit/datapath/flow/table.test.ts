@@ -98,7 +98,8 @@ test('a flow whose second side finds no room is not there at all', () => {
   const t = make();
   const flow = t.allocate();
   fill(t, flow, 5);
-  // Every slot is taken by a side that is none of ours, but for the one where the client side belongs.
+  // Every slot is taken by a side that is none of ours, but for the one where the client side
+  // belongs.
   const home = t.hash(5, -1, 0x1000_0050, TCP) & t.indexMask;
   t.index.fill(31);
   t.index[home] = 0;
@@ -122,7 +123,8 @@ test('flows are counted per Service', () => {
 });
 
 test('after a death between any two words of a new flow the rest of the table is whole', () => {
-  // What had been written of the newest flow when its writer died: keys and META per side, and the index.
+  // What had been written of the newest flow when its writer died: keys and META per side, and the
+  // index.
   const deaths: [what: string, write: (t: FlowTable, flow: number) => void, lives: boolean][] = [
     ['nothing', () => {}, false],
     ['keys without META', (t, f) => wipe(t, f, true, true), false],

@@ -1,4 +1,5 @@
-// ICMP at the edge: errors of the gateway's own kernel, errors of others, and what has no business there.
+// ICMP at the edge: errors of the gateway's own kernel, errors of others, and what has no business
+// there.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createTestDatapath, type TestDatapath } from '../../../support/datapath.ts';

@@ -1,4 +1,5 @@
-// Role gateway: balancers first, then a public address for every node, one to one, and nothing else.
+// Role gateway: balancers first, then a public address for every node, one to one, and nothing
+// else.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';

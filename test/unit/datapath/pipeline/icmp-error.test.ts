@@ -23,7 +23,9 @@ function quoted(frame: Uint8Array) {
   return decode(quote);
 }
 
-/** Row: who sends what, who complains about what became of it, and from where the sender hears it. */
+/**
+ * Row: who sends what, who complains about what became of it, and from where the sender hears it.
+ */
 const ROWS: [string, (t: TestDatapath) => Uint8Array, string, string, [number, number]][] = [
   [
     'ClusterIP, a router on the way',
@@ -122,7 +124,8 @@ test('an error neither refreshes nor ends the flow', () => {
 });
 
 test('a node that complains about a client it cannot see speaks for the address that the client knows', () => {
-  // The client's node complains about its own pod by way of this one: from its own address it would be a martian there.
+  // The client's node complains about its own pod by way of this one: from its own address it would
+  // be a martian there.
   for (const client of [POD, OTHER_NODE]) {
     const t = createTestDatapath();
     const left = t.one(tcp4(`${client}:4000`, `${NODE}:30080`, SYN));

@@ -1,4 +1,5 @@
-// The packet that an ICMP error quotes, to the last byte: what the sender hears quotes what the sender sent.
+// The packet that an ICMP error quotes, to the last byte: what the sender hears quotes what the
+// sender sent.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -36,7 +37,10 @@ function errorAbout(frame: Uint8Array, to: string, bytes: number): Uint8Array {
 
 const quoteOf = (frame: Uint8Array) => frame.subarray(10 + 28);
 
-/** Where bytes of a quote differ, its header checksum and TTL aside: the datapath may give a hop back. */
+/**
+ * Where bytes of a quote differ, its header checksum and TTL aside: the datapath may give a hop
+ * back.
+ */
 function differences(quote: Uint8Array, sent: Uint8Array): number[] {
   const places: number[] = [];
   for (let at = 0; at < quote.length; at++) {

@@ -50,7 +50,7 @@ const ports = (proto: number, first = 0, last = 65_535): PolicyPorts => ({
   ...{ proto, first, last, policy: 1, rule: 0, audited: false },
 });
 
-/** The client's pod is on this node, the backend's on the other one; the backend is isolated for what arrives. */
+/** The client's pod is on this node, the isolated backend on the other one. */
 const pod = (address: string, o: Partial<PolicyPod> = {}): PolicyPod => ({
   address: addr(address),
   node: addr(address.startsWith('10.244.1.') ? NODE : OTHER_NODE),
@@ -389,7 +389,7 @@ test('a silent flow is judged by the search, so that no generation is taken for 
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
 });
 
-/** A connection that is allowed, in a table that takes the search several slices; `reserved` lie before it. */
+/** An allowed connection behind `reserved` lines, so that the search takes several slices. */
 function inLargeTable(flowsMax: number, reserved = 0): TestDatapath {
   const t = createTestDatapath({ flowsMax });
   enforce(t, allowed);

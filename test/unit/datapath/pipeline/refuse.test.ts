@@ -23,7 +23,8 @@ import {
 const EMPTY = '10.96.0.99:80';
 const data = (bytes: number) => new Array(bytes).fill(7);
 
-// RFC 9293 3.10.7.1: with ACK the answer's sequence is that acknowledgement, without it acknowledges all of the segment.
+// RFC 9293 3.10.7.1: with ACK the answer's sequence is that acknowledgement, without it
+// acknowledges all of the segment.
 const RESETS: [string, Uint8Array, { flags: number; seq: number; ack: number }][] = [
   ['SYN', tcp4(`${POD}:1`, EMPTY, SYN, [], { seq: 99 }), { flags: RST | ACK, seq: 0, ack: 100 }],
   [
@@ -117,7 +118,8 @@ test('what is no TCP is refused with port unreachable: SCTP, echo, other protoco
   }
 });
 
-// RFC 1122 3.2.2: never about an ICMP error, never to a source that is no single host; RFC 9293: no RST about an RST.
+// RFC 1122 3.2.2: never about an ICMP error, never to a source that is no single host; RFC 9293: no
+// RST about an RST.
 const SILENT: [string, Uint8Array, string][] = [
   ['an RST', tcp4(`${POD}:1`, EMPTY, RST), 'unanswerable'],
   ['an RST with ACK', tcp4(`${POD}:1`, `${VIP}:81`, RST | ACK), 'unanswerable'],

@@ -1,4 +1,5 @@
-// Masquerading: which source a connection leaves with, and that nothing of two connections is ever mixed up.
+// Masquerading: which source a connection leaves with, and that nothing of two connections is ever
+// mixed up.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

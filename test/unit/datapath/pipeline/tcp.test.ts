@@ -279,7 +279,8 @@ test('ends that forgot a connection: a SYN on it is remembered, and the RST that
   const { packet } = t.one(backend(RST | ACK, 0, 70_001));
   assert.deepEqual([packet.src, packet.sport, packet.ack], [VIP, 80, 70_001]);
   assert.deepEqual([state(t), left(t), t.counter('rst-implausible')], ['CLOSE', 10, 0]);
-  // Each further try is let by and keeps nothing alive: the first one after 10 s gets an endpoint again.
+  // Each further try is let by and keeps nothing alive: the first one after 10 s gets an endpoint
+  // again.
   for (let n = 0; n < 4; n++) {
     t.now += 2000;
     t.one(client(SYN, 70_000, 0));

@@ -29,7 +29,10 @@ import {
 
 const data = (bytes: number) => Array.from({ length: bytes }, (_, i) => (i * 31) & 255);
 
-/** Places from the start of the IPv4 header where two frames differ; the virtio header's are negative. */
+/**
+ * Places from the start of the IPv4 header where two frames differ; the virtio header's are
+ * negative.
+ */
 function changed(a: Uint8Array, b: Uint8Array): number[] {
   assert.equal(a.length, b.length);
   return [...a.keys()].filter((at) => a[at] !== b[at]).map((at) => at - 10);

@@ -15,7 +15,8 @@ after(() => rmSync(folder, { recursive: true }));
 test('two processes that change a record at once lose no change of each other', async () => {
   writeRecord({ lab: 'a', apiPort: 0, maker: null, phase: 'starting' } as unknown as LabRecord);
   const state = join(import.meta.dirname, '../../../../lab/state');
-  // Each looks after a change for what it has written before: another writer with an old record would have undone it.
+  // Each looks after a change for what it has written before: another writer with an old record
+  // would have undone it.
   const writer = (field: string) => `
     import { readRecord } from '${state}/record.ts';
     import { updateRecord } from '${state}/update.ts';

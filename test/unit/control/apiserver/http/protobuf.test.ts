@@ -45,7 +45,8 @@ test('a message that was damaged at one place is decoded or refused', () => {
 const varint = (...bytes: number[]) => Buffer.from(bytes);
 
 test('what is empty is left out, unless the field says something by being there', () => {
-  // A ConfigMap that is not immutable says so; a Service that publishes nothing of what is not ready need not.
+  // A ConfigMap that is not immutable says so; a Service that publishes nothing of what is not
+  // ready need not.
   assert.deepEqual(decodeMessage('ConfigMap', varint(0x20, 0)), { immutable: false });
   assert.deepEqual(decodeMessage('ServiceSpec', varint(0x68, 0)), {});
   assert.deepEqual(decodeMessage('DeploymentSpec', varint(0x08, 0)), { replicas: 0 });

@@ -185,7 +185,8 @@ test('writes go on while a snapshot is written, and are in it', async () => {
   for (let i = 0; i < count; i++) store.create('pods', named(`p${i}`));
   const inode = statSync(path).ino;
   let steps = 0;
-  // From the first line too many on, every turn brings a change of each sort, until the snapshot is in its place.
+  // From the first line too many on, every turn brings a change of each sort, until the snapshot is
+  // in its place.
   while (statSync(path).ino === inode) {
     const i = steps++ % count;
     store.update('pods', named(`p${i}`, steps));

@@ -1,4 +1,5 @@
-// Rules of Services: what is refused and in which words, what is filled in, by create and by update.
+// Rules of Services: what is refused and in which words, what is filled in, by create and by
+// update.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { service, startTestApi, type TestApi } from '../../../../support/api-server.ts';

@@ -3,7 +3,10 @@ import { test } from 'node:test';
 import { type Stop, stopContainer } from '../../../../../lab/pods/container/stop.ts';
 import { TestClock } from '../../../../support/clock.ts';
 
-/** A process that ends so many ms after a signal, or never, and its hook; `log` has what happened when. */
+/**
+ * A process that ends so many ms after a signal, or never, and its hook; `log` has what happened
+ * when.
+ */
 function world({
   obeys = null as number | null,
   hookMs = null as number | null,

@@ -137,7 +137,8 @@ test('a log is followed from file to file, until the container ends', async () =
   const { until, end } = follow(container);
   say('one\n');
   await until('one\n');
-  // The last words of a file may come after its end was seen, and files may go before they are read.
+  // The last words of a file may come after its end was seen, and files may go before they are
+  // read.
   say('2\n');
   say('3\n', 1);
   say('4\n', 2);
