@@ -1,6 +1,6 @@
 import { StatusError } from '../apiserver/status.ts';
 import type { Registry } from '../apiserver/verbs/registry.ts';
-import { type Clock, SYSTEM_CLOCK } from '../controllers/clock.ts';
+import { WALL_CLOCK, type WallClock } from '../clock.ts';
 import type { Cluster } from '../controllers/cluster.ts';
 import { DeploymentController } from '../controllers/deployment/controller.ts';
 import { EndpointSliceController } from '../controllers/endpoints/controller.ts';
@@ -39,7 +39,7 @@ export interface Controllers {
 export function startControllers(
   registry: Registry,
   publicRange: string | null,
-  clock: Clock = SYSTEM_CLOCK,
+  clock: WallClock = WALL_CLOCK,
 ): Controllers {
   const cluster = { store: registry.store, registry, clock };
   const rows: Row[] = [

@@ -1,14 +1,14 @@
 import { SERVED, type ServedKind } from '../apiserver/kinds.ts';
 import type { Store } from '../apiserver/store/store.ts';
 import type { Place, Registry } from '../apiserver/verbs/registry.ts';
+import type { WallClock } from '../clock.ts';
 import type { KubeObject } from '../kube/object.ts';
-import type { Clock } from './clock.ts';
 
 /** What controllers work on: objects to look at, and the verbs to change them. */
 export interface Cluster {
   store: Store;
   registry: Registry;
-  clock: Clock;
+  clock: WallClock;
 }
 
 /** The served kind of that name. */

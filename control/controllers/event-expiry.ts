@@ -64,7 +64,7 @@ export class EventExpiry {
     const { namespace, name } = placeOf(key);
     const event = store.get('events', namespace, name);
     if (!event) return;
-    const leftMs = lastMs(event) + KEPT_MS - clock.nowMs();
+    const leftMs = lastMs(event) + KEPT_MS - clock.unixMs();
     const written = this.#written.get(namespace)!;
     const [oldest] = written;
     const isTooMany = written.size > EVENTS_MAX && oldest === key;

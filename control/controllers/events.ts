@@ -25,7 +25,7 @@ export class EventRecorder {
     const key = JSON.stringify([object.metadata.uid, type, reason, message]);
     const known = this.#names.get(key);
     const { store, registry, clock } = this.#cluster;
-    const lastTimestamp = timestamp(clock.nowMs());
+    const lastTimestamp = timestamp(clock.unixMs());
     const earlier = known && store.get('events', namespace, known);
     try {
       if (earlier) {

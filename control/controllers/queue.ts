@@ -1,5 +1,5 @@
 // What a controller has to look at: client-go/util/workqueue, with its delays and its back-off.
-import { type Clock, SYSTEM_CLOCK } from './clock.ts';
+import { WALL_CLOCK, type WallClock } from '../clock.ts';
 
 /** Work that fails is done again after so long, and twice as long each time. */
 const RETRY_MS_FIRST = 50;
@@ -12,7 +12,7 @@ const SLICE_MS = 5;
 export class WorkQueue {
   readonly #keys = new Set<string>();
   readonly #work: (key: string) => void;
-  readonly #clock: Clock;
+  readonly #clock: WallClock;
   readonly #idle: (() => void)[] = [];
   /** Keys whose time has not come. */
   readonly #later = new Map<string, { atMs: number; cancel: () => void }>();
@@ -23,7 +23,7 @@ export class WorkQueue {
   onFailure: (key: string, error: Error) => void = () => {};
   #stopped = false;
 
-  constructor(work: (key: string) => void, clock: Clock = SYSTEM_CLOCK) {
+  constructor(work: (key: string) => void, clock: WallClock = WALL_CLOCK) {
     this.#work = work;
     this.#clock = clock;
   }
@@ -39,7 +39,7 @@ export class WorkQueue {
    */
   addAfter(key: string, ms: number): void {
     if (this.#stopped) return;
-    const atMs = this.#clock.nowMs() + ms;
+    const atMs = this.#clock.unixMs() + ms;
     const before = this.#later.get(key);
     if (before && before.atMs <= atMs) return;
     before?.cancel();

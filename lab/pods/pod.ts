@@ -1,5 +1,6 @@
 // One pod from its first process to its last.
 import type { Logger } from 'pino';
+import type { WallClock } from '../../control/clock.ts';
 import type { KubeClient } from '../../control/kube/client.ts';
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 import { KubetunError } from '../../datapath/error.ts';
@@ -7,7 +8,6 @@ import { endProcesses, isAlive, type ProcessId } from '../host/process.ts';
 import { removeLogs } from '../logs/files.ts';
 import { namespacePath, podLink } from '../places/names.ts';
 import { dialInNamespace } from './action/dial.ts';
-import type { Clock } from './clock.ts';
 import { ContainerSet, graceOf, restartPolicyOf } from './container/containers.ts';
 import type { ContainerContext } from './container/context.ts';
 import { launchContainer } from './container/launch.ts';
@@ -41,7 +41,7 @@ export interface PodContext {
   dnsAddress: string;
   projectRoot: string;
   log: Logger;
-  clock: Clock;
+  clock: WallClock;
   random: () => number;
   events: EventRecorder;
   services: () => Iterable<ServiceRow>;
@@ -203,7 +203,7 @@ export class PodRun {
    * again with less time it hurries.
    */
   end(graceS: number, tell: boolean): Promise<void> {
-    const deadlineMs = this.#context.clock.now() + graceS * 1000;
+    const deadlineMs = this.#context.clock.unixMs() + graceS * 1000;
     this.#deadlineMs = Math.min(this.#deadlineMs, deadlineMs);
     this.#ended ??= this.#end(tell);
     return this.#ended;

@@ -1,12 +1,12 @@
 // The pods of all nodes of a lab, as one kubelet for all would run them.
 import type { Logger } from 'pino';
+import { WALL_CLOCK } from '../../control/clock.ts';
 import type { KubeClient } from '../../control/kube/client.ts';
 import { isNotFound } from '../../control/kube/error.ts';
 import { type Informer, startInformer } from '../../control/kube/informer.ts';
 import type { KubeKind, Pod, Service } from '../../control/kube/kinds.ts';
 import { recordSkip } from '../../control/kube/skip-event.ts';
 import { isAlive } from '../host/process.ts';
-import { CLOCK } from './clock.ts';
 import type { ServiceRow } from './given/service-env.ts';
 import { type PodContext, type PodNode, PodRun } from './pod.ts';
 import { PodAddresses } from './sandbox/addresses.ts';
@@ -116,7 +116,7 @@ class Pods {
 
   constructor(options: PodRunnerOptions) {
     this.#options = options;
-    this.#events = new EventRecorder(options.kube, options.log, CLOCK);
+    this.#events = new EventRecorder(options.kube, options.log, WALL_CLOCK);
     this.#nodes = new Map(options.nodes.map((node) => [node.name, node]));
     this.#addresses = new Map(
       options.nodes.map((node) => [node.name, new PodAddresses(node.podCIDR)]),
@@ -185,7 +185,7 @@ class Pods {
   #contextOf(node: PodNode, address: string): PodContext {
     const { nodes: _, ...options } = this.#options;
     const services = () => this.services?.rows() ?? [];
-    const own = { clock: CLOCK, random: Math.random, events: this.#events, services };
+    const own = { clock: WALL_CLOCK, random: Math.random, events: this.#events, services };
     return { ...options, ...own, node, address };
   }
 

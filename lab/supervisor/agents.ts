@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { ProxyKind } from '../../control/agent/proxy.ts';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import { arenaOf, CLOUD, socketOf, stateDir } from '../../control/cli/options.ts';
+import { WALL_CLOCK } from '../../control/clock.ts';
 import {
   NODE_PORT_MAX,
   NODE_PORT_MIN,
@@ -25,7 +26,6 @@ import {
 } from '../host/process.ts';
 import { LAB_VARIABLE, namespaceOf, namespacePath } from '../places/names.ts';
 import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../places/paths.ts';
-import { CLOCK } from '../pods/clock.ts';
 import { lastWords } from '../state/log.ts';
 import { writeAtomic } from '../state/record.ts';
 import { SPOOFED_LINK, type Topology } from '../topology/topology.ts';
@@ -61,7 +61,7 @@ export class AgentKeeper {
   constructor(options: AgentKeeperOptions) {
     this.#options = options;
     this.#watchdog = new Watchdog({
-      clock: CLOCK,
+      clock: WALL_CLOCK,
       isRunning: (node) => isAgentRunning(options.lab, node),
       open: (node) => this.#bypass('add', node),
       close: (node) => this.#bypass('del', node),

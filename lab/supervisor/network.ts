@@ -1,9 +1,9 @@
 // Looks again and again whether the network of a lab is as it was made, and makes what has gone
 // again.
 import type { Logger } from 'pino';
+import { WALL_CLOCK } from '../../control/clock.ts';
 import { mendPlan } from '../plan/apply.ts';
 import { planLab } from '../plan/plan.ts';
-import { CLOCK } from '../pods/clock.ts';
 import { mendCables } from '../pods/sandbox/cables.ts';
 import { readRecord } from '../state/record.ts';
 
@@ -31,10 +31,10 @@ export function keepNetwork(lab: string, log: Logger): () => void {
       if (said !== String(error)) log.error({ why: String(error) }, 'the network is not whole');
       said = String(error);
     } finally {
-      if (!isStopped) cancel = CLOCK.after(LOOK_MS, () => void look());
+      if (!isStopped) cancel = WALL_CLOCK.after(LOOK_MS, () => void look());
     }
   };
-  cancel = CLOCK.after(LOOK_MS, () => void look());
+  cancel = WALL_CLOCK.after(LOOK_MS, () => void look());
   return () => {
     isStopped = true;
     cancel();

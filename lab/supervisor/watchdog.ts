@@ -1,11 +1,11 @@
-import type { Clock } from '../pods/clock.ts';
+import type { WallClock } from '../../control/clock.ts';
 
 /** An agent that is away for so long lets nothing into its node but by the bypass. */
 const AWAY_MS = 5000;
 const LOOK_AGAIN_MS = 1000;
 
 export interface WatchdogOptions {
-  clock: Clock;
+  clock: WallClock;
   /** True while an agent of the node runs, whether or not it is ready. */
   isRunning: (node: string) => boolean;
   /** Lets the node's own traffic past the datapath. */

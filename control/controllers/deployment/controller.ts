@@ -89,7 +89,7 @@ export class DeploymentController {
     else if (isRolling(deployment)) this.#roll(deployment, parts);
     else this.#recreate(deployment, parts);
     const left = store.get('deployments', namespace, name);
-    const waitMs = left ? deadlineInMs(left, clock.nowMs()) : null;
+    const waitMs = left ? deadlineInMs(left, clock.unixMs()) : null;
     if (waitMs !== null) this.queue.addAfter(key, waitMs + SECOND_MS);
   }
 
@@ -194,12 +194,12 @@ export class DeploymentController {
   }
 
   #writePlainStatus(deployment: KubeObject): void {
-    const nowMs = this.#cluster.clock.nowMs();
+    const nowMs = this.#cluster.clock.unixMs();
     this.#writer.writeStatus(deployment, plainStatus(deployment, this.#parts(deployment), nowMs));
   }
 
   #writeRolloutStatus(deployment: KubeObject): void {
-    const nowMs = this.#cluster.clock.nowMs();
+    const nowMs = this.#cluster.clock.unixMs();
     this.#writer.writeStatus(deployment, rolloutStatus(deployment, this.#parts(deployment), nowMs));
   }
 

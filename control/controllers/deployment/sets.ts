@@ -93,7 +93,7 @@ export class SetWriter {
   /** Adds a condition to what is said of progress, if anybody wants to know of it. */
   note(deployment: KubeObject, fact: Fact): KubeObject {
     if (progressDeadlineS(deployment) === null) return deployment;
-    const nowMs = this.#cluster.clock.nowMs();
+    const nowMs = this.#cluster.clock.unixMs();
     const conditions = withFact(deployment.status?.conditions ?? [], fact, nowMs);
     return this.writeStatus(deployment, { ...deployment.status, conditions });
   }

@@ -71,7 +71,7 @@ export class NodeLifecycleController {
   }
 
   #see({ metadata }: KubeObject, isRenewed: boolean): void {
-    this.#seen.set(metadata.name, { atMs: this.#cluster.clock.nowMs(), isRenewed });
+    this.#seen.set(metadata.name, { atMs: this.#cluster.clock.unixMs(), isRenewed });
     this.queue.add(metadata.name);
   }
 
@@ -90,7 +90,7 @@ export class NodeLifecycleController {
     const node = store.get('nodes', '', name);
     const seen = this.#seen.get(name);
     if (!node || !seen) return;
-    const nowMs = clock.nowMs();
+    const nowMs = clock.unixMs();
     const leftMs = seen.atMs + GRACE_MS - nowMs;
     const wasSilent = isGivenUp(node);
     // One that was given up before this server began stays so until it is heard of.

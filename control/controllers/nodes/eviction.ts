@@ -63,7 +63,7 @@ export class TaintEviction {
     const taints = evicting(store.get('nodes', '', pod.spec.nodeName));
     const borneS = Math.min(...taints.map((taint) => borneForS(pod, taint)));
     if (borneS === Number.POSITIVE_INFINITY) return void this.#since.delete(key);
-    const nowMs = clock.nowMs();
+    const nowMs = clock.unixMs();
     const sinceMs = this.#since.get(key) ?? nowMs;
     this.#since.set(key, sinceMs);
     const leftMs = sinceMs + borneS * 1000 - nowMs;

@@ -80,7 +80,7 @@ export class ReplicaSetController {
     let failure: { error: unknown; why: ReplicaFailure } | null = null;
     if (!set.metadata.deletionTimestamp) failure = this.#manage(set, pods);
     const left = this.#pods.of(set.metadata.uid!).filter(isActive);
-    const status = replicaSetStatus(set, left, failure?.why ?? null, clock.nowMs());
+    const status = replicaSetStatus(set, left, failure?.why ?? null, clock.unixMs());
     if (!isEqual(status, set.status)) {
       // Adopting has written pods alone: the set is as it was read.
       registry.update(REPLICASET, place, { ...set, status }, true);
@@ -149,7 +149,7 @@ export class ReplicaSetController {
 
   /** A pod that is ready but not long enough becomes available without any event. */
   #lookAgain(key: string, { spec }: KubeObject, pods: KubeObject[]): void {
-    const now = this.#cluster.clock.nowMs();
+    const now = this.#cluster.clock.unixMs();
     const waits = pods
       .map((pod) => availableInMs(pod, spec.minReadySeconds ?? 0, now))
       .filter((ms) => ms !== null && ms > 0);

@@ -120,7 +120,7 @@ export class ContainerRunner {
     this.#restarts = earlier?.restartCount ?? 0;
     this.#lastState = before ?? {};
     this.#id = earlier?.containerID ?? '';
-    this.#startedMs = Date.parse(String(running?.startedAt ?? '')) || this.#context.clock.now();
+    this.#startedMs = Date.parse(String(running?.startedAt ?? '')) || this.#context.clock.unixMs();
     if (process && isAlive(process)) {
       this.#onProcess(process);
       this.#state = { running: { startedAt: timestamp(this.#startedMs) } };
@@ -177,7 +177,7 @@ export class ContainerRunner {
       return this.#context.onChange();
     }
     const launched = await this.#context.launch(this.spec, program.argv);
-    this.#startedMs = this.#context.clock.now();
+    this.#startedMs = this.#context.clock.unixMs();
     if (this.#state.terminated) this.#lastState = this.#state;
     this.#state = { running: { startedAt: timestamp(this.#startedMs) } };
     this.#onProcess(launched.process);
@@ -234,7 +234,7 @@ export class ContainerRunner {
 
   #killAfter(message: string, graceS: number): void {
     this.#tell('Normal', 'Killing', message);
-    const deadlineMs = this.#context.clock.now() + graceS * 1000;
+    const deadlineMs = this.#context.clock.unixMs() + graceS * 1000;
     void this.#kill(() => deadlineMs);
   }
 
@@ -277,7 +277,7 @@ export class ContainerRunner {
 
   #terminated(ending: Ending): Terminated {
     const startedAt = timestamp(this.#startedMs);
-    const finishedAt = timestamp(this.#context.clock.now());
+    const finishedAt = timestamp(this.#context.clock.unixMs());
     return { ...ending, startedAt, finishedAt, containerID: this.#id };
   }
 
@@ -296,7 +296,7 @@ export class ContainerRunner {
   }
 
   #startAgain(terminated: Terminated): void {
-    const delayMs = this.#backoff.next(this.#context.clock.now() - this.#startedMs);
+    const delayMs = this.#backoff.next(this.#context.clock.unixMs() - this.#startedMs);
     if (delayMs > 0) {
       const seconds = delayMs / 1000;
       const message = `back-off ${seconds}s restarting failed container=${this.name} pod=${this.#context.podName}`;

@@ -1,14 +1,15 @@
 // What a container needs of its pod.
+
+import type { WallClock } from '../../../control/clock.ts';
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
 import type { ProcessId } from '../../host/process.ts';
 import type { Dialer } from '../action/network.ts';
-import type { Clock } from '../clock.ts';
 
 export interface ContainerContext {
   /** In messages: `web_default(uid)`. */
   podName: string;
   projectRoot: string;
-  clock: Clock;
+  clock: WallClock;
   /** 0 to 1. */
   random: () => number;
   dial: Dialer['dial'];

@@ -1,5 +1,5 @@
+import type { WallClock } from '../../../control/clock.ts';
 import { type ProcessId, signal } from '../../host/process.ts';
-import type { Clock } from '../clock.ts';
 
 export interface Stop {
   process: ProcessId;
@@ -9,7 +9,7 @@ export interface Stop {
   deadlineMs: () => number;
   /** Its hook, with the time that there is for it. */
   preStop: ((timeoutMs: number) => Promise<unknown>) | null;
-  clock: Clock;
+  clock: WallClock;
   /** Sends a signal; tests have one of their own. */
   send?: (process: ProcessId, name: NodeJS.Signals) => void;
 }
@@ -27,24 +27,24 @@ const POLL_MS = 20;
 export async function stopContainer(stop: Stop): Promise<void> {
   const { process, gone, deadlineMs, preStop, clock, send = signal } = stop;
   let killMs = deadlineMs;
-  if (preStop && deadlineMs() > clock.now()) {
+  if (preStop && deadlineMs() > clock.unixMs()) {
     let over = false;
-    void preStop(deadlineMs() - clock.now()).finally(() => {
+    void preStop(deadlineMs() - clock.unixMs()).finally(() => {
       over = true;
     });
-    await poll(clock, () => over || gone() || clock.now() >= deadlineMs());
+    await poll(clock, () => over || gone() || clock.unixMs() >= deadlineMs());
     const grantedMs = deadlineMs();
-    const leastMs = clock.now() + AFTER_HOOK_MS_MIN;
+    const leastMs = clock.unixMs() + AFTER_HOOK_MS_MIN;
     // Whoever brings the end nearer means it.
     killMs = () => (deadlineMs() < grantedMs ? deadlineMs() : Math.max(grantedMs, leastMs));
   }
   if (!gone()) send(process, 'SIGTERM');
-  await poll(clock, () => gone() || clock.now() >= killMs());
+  await poll(clock, () => gone() || clock.unixMs() >= killMs());
   if (!gone()) send(process, 'SIGKILL');
-  const untilMs = clock.now() + KILL_MS_MAX;
-  await poll(clock, () => gone() || clock.now() >= untilMs);
+  const untilMs = clock.unixMs() + KILL_MS_MAX;
+  await poll(clock, () => gone() || clock.unixMs() >= untilMs);
 }
 
-async function poll(clock: Clock, holds: () => boolean): Promise<void> {
+async function poll(clock: WallClock, holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise<void>((resolve) => void clock.after(POLL_MS, resolve));
 }

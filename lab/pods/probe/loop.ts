@@ -1,5 +1,5 @@
+import type { WallClock } from '../../../control/clock.ts';
 import type { ActionResult } from '../action/network.ts';
-import type { Clock } from '../clock.ts';
 import type { ProbePlan } from './plan.ts';
 import { ProbeTrack } from './track.ts';
 
@@ -16,12 +16,12 @@ export interface ProbeHandlers {
 /** One probe of one container, again and again until it is stopped. It waits for no other. */
 export class ProbeLoop {
   readonly #plan: ProbePlan;
-  readonly #clock: Clock;
+  readonly #clock: WallClock;
   readonly #handlers: ProbeHandlers;
   #track: ProbeTrack | null = null;
   #callOff: () => void = () => {};
 
-  constructor(plan: ProbePlan, clock: Clock, handlers: ProbeHandlers) {
+  constructor(plan: ProbePlan, clock: WallClock, handlers: ProbeHandlers) {
     this.#plan = plan;
     this.#clock = clock;
     this.#handlers = handlers;
@@ -29,7 +29,7 @@ export class ProbeLoop {
 
   /** @param waitMs before the first attempt, besides the initial delay. */
   start(startedMs: number, waitMs = 0): void {
-    this.#track = new ProbeTrack(this.#plan, startedMs, this.#clock.now() + waitMs);
+    this.#track = new ProbeTrack(this.#plan, startedMs, this.#clock.unixMs() + waitMs);
     this.#await(this.#track);
   }
 
@@ -40,15 +40,15 @@ export class ProbeLoop {
   }
 
   #await(track: ProbeTrack): void {
-    const waitMs = Math.max(0, track.dueMs - this.#clock.now());
+    const waitMs = Math.max(0, track.dueMs - this.#clock.unixMs());
     this.#callOff = this.#clock.after(waitMs, () => void this.#run(track));
   }
 
   async #run(track: ProbeTrack): Promise<void> {
-    const begunMs = this.#clock.now();
+    const begunMs = this.#clock.unixMs();
     const { good, output } = await this.#handlers.attempt();
     if (this.#track !== track) return;
-    const verdict = track.take(good, begunMs, this.#clock.now());
+    const verdict = track.take(good, begunMs, this.#clock.unixMs());
     if (!good) this.#handlers.onBad(output);
     if (verdict !== null) this.#handlers.onVerdict(verdict, output);
     if (this.#track === track) this.#await(track);

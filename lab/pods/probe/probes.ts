@@ -1,7 +1,8 @@
 // The probes of one container, and what follows from them.
+
+import type { WallClock } from '../../../control/clock.ts';
 import type { Container, Probe } from '../../../control/kube/kinds.ts';
 import type { ActionResult } from '../action/network.ts';
-import type { Clock } from '../clock.ts';
 import { ProbeLoop } from './loop.ts';
 import { planProbe } from './plan.ts';
 
@@ -9,7 +10,7 @@ import { planProbe } from './plan.ts';
 export type ProbeKind = 'Startup' | 'Liveness' | 'Readiness';
 
 export interface ProbeHost {
-  clock: Clock;
+  clock: WallClock;
   /** 0 to 1; spreads the first probes of containers that are taken over. */
   random: () => number;
   attempt: (probe: Probe, timeoutMs: number) => Promise<ActionResult>;

@@ -1,10 +1,10 @@
 // Events of pods, as a kubelet records them: client-go's tools/record, with its counting and its
 // limits.
 import type { Logger } from 'pino';
+import type { WallClock } from '../../../control/clock.ts';
 import type { KubeClient } from '../../../control/kube/client.ts';
 import { isNotFound } from '../../../control/kube/error.ts';
 import type { Pod } from '../../../control/kube/kinds.ts';
-import type { Clock } from '../clock.ts';
 import { timestamp } from './status.ts';
 
 export interface PodEvent {
@@ -36,14 +36,14 @@ interface Known {
 export class EventRecorder {
   readonly #kube: KubeClient;
   readonly #log: Logger;
-  readonly #clock: Clock;
+  readonly #clock: WallClock;
   /** In the order of their last use. */
   readonly #known = new Map<string, Known>();
   readonly #spent = new Map<string, { tokens: number; sinceMs: number }>();
   #writing: Promise<void> = Promise.resolve();
   #waiting = 0;
 
-  constructor(kube: KubeClient, log: Logger, clock: Clock) {
+  constructor(kube: KubeClient, log: Logger, clock: WallClock) {
     this.#kube = kube;
     this.#log = log;
     this.#clock = clock;
@@ -52,7 +52,7 @@ export class EventRecorder {
   /** Writes an event, or counts it; one after the other, and never more than there should be. */
   record(event: PodEvent): void {
     if (this.#waiting >= WAITING_MAX || !this.#maySpend(event.pod.metadata?.uid ?? '')) return;
-    const atMs = this.#clock.now();
+    const atMs = this.#clock.unixMs();
     this.#waiting++;
     this.#writing = this.#writing
       .then(() => this.#write(event, timestamp(atMs)))
@@ -84,7 +84,7 @@ export class EventRecorder {
         if (!isNotFound(error)) throw error;
       }
     }
-    const object = describeEvent(event, at, this.#clock.now());
+    const object = describeEvent(event, at, this.#clock.unixMs());
     await this.#kube.create('Event', object as never);
     this.#remember(key, { name: object.metadata.name, count: 1 });
   }
@@ -96,7 +96,7 @@ export class EventRecorder {
   }
 
   #maySpend(uid: string): boolean {
-    const nowMs = this.#clock.now();
+    const nowMs = this.#clock.unixMs();
     const { tokens, sinceMs } = this.#spent.get(uid) ?? { tokens: BURST_MAX, sinceMs: nowMs };
     const refilled = Math.floor((nowMs - sinceMs) / REFILL_MS);
     const left = Math.min(BURST_MAX, tokens + refilled) - 1;

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
+import type { WallClock } from '../../../control/clock.ts';
 import type { KubeClient } from '../../../control/kube/client.ts';
 import { isNotFound, KubeStatusError } from '../../../control/kube/error.ts';
 import type { Pod } from '../../../control/kube/kinds.ts';
-import type { Clock } from '../clock.ts';
 
 const RETRY_MS = 1000;
 
@@ -13,14 +13,14 @@ const RETRY_MS = 1000;
 export class StatusReporter {
   readonly #kube: KubeClient;
   readonly #log: Logger;
-  readonly #clock: Clock;
+  readonly #clock: WallClock;
   readonly #namespace: string;
   readonly #name: string;
   readonly #uid: string;
   #reported = '';
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(kube: KubeClient, log: Logger, clock: Clock, { metadata }: Pod) {
+  constructor(kube: KubeClient, log: Logger, clock: WallClock, { metadata }: Pod) {
     this.#kube = kube;
     this.#log = log;
     this.#clock = clock;

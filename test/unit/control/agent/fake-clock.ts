@@ -1,7 +1,8 @@
+import type { WallClock } from '../../../../control/clock.ts';
 import type { Clock } from '../../../../control/sync/pacer.ts';
 
-/** Time that passes when a test says so. */
-export class FakeClock implements Clock {
+/** Time that passes when a test says so, the same for both epochs. */
+export class FakeClock implements Clock, WallClock {
   #nowMs: number;
   #timers: { atMs: number; call: () => void }[] = [];
 
@@ -18,6 +19,10 @@ export class FakeClock implements Clock {
     return this.#nowMs;
   }
 
+  unixMs(): number {
+    return this.#nowMs;
+  }
+
   after(ms: number, call: () => void): () => void {
     const timer = { atMs: this.#nowMs + ms, call };
     this.#timers.push(timer);
@@ -26,16 +31,23 @@ export class FakeClock implements Clock {
     };
   }
 
-  /** Lets time pass and calls what falls due, in order. */
+  /** When the next call is due; Infinity if there is none. */
+  get nextMs(): number {
+    return Math.min(...this.#timers.map(({ atMs }) => atMs));
+  }
+
+  /** Moves to the time of the next call and makes it. */
+  runNext(): void {
+    const due = this.#timers.find(({ atMs }) => atMs === this.nextMs)!;
+    this.#timers = this.#timers.filter((other) => other !== due);
+    this.#nowMs = Math.max(this.#nowMs, due.atMs);
+    due.call();
+  }
+
+  /** Lets time pass and makes the calls that fall due, in order. */
   advance(ms: number): void {
     const untilMs = this.#nowMs + ms;
-    for (;;) {
-      const due = this.#timers.filter((t) => t.atMs <= untilMs).sort((a, b) => a.atMs - b.atMs)[0];
-      if (!due) break;
-      this.#timers = this.#timers.filter((other) => other !== due);
-      this.#nowMs = Math.max(this.#nowMs, due.atMs);
-      due.call();
-    }
+    while (this.nextMs <= untilMs) this.runNext();
     this.#nowMs = untilMs;
   }
 }

@@ -18,7 +18,7 @@ async function pass(minutes: number): Promise<void> {
 }
 
 test('an event goes when it has not happened again for an hour', async () => {
-  const now = () => new Date(world.clock.nowMs()).toISOString();
+  const now = () => new Date(world.clock.unixMs()).toISOString();
   for (const name of ['once', 'again']) {
     const involvedObject = { kind: 'Pod', name: 'p', namespace: 'default' };
     world.create('Event', { metadata: { name }, involvedObject, lastTimestamp: now() });

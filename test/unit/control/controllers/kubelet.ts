@@ -6,7 +6,7 @@ type Pods = Pick<World, 'list' | 'patchStatus' | 'remove' | 'clock'>;
 
 /** Says of a pod that it runs and is ready. */
 export function makeReady(world: Pods, { metadata }: KubeObject): void {
-  const lastTransitionTime = new Date(world.clock.nowMs()).toISOString();
+  const lastTransitionTime = new Date(world.clock.unixMs()).toISOString();
   const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime }];
   world.patchStatus('Pod', metadata.name, { phase: 'Running', conditions });
 }

@@ -31,7 +31,7 @@ async function scale(replicas: number): Promise<void> {
 
 /** Says of a pod that it runs, and since how many seconds it is ready. */
 function setReady({ metadata }: KubeObject, forS = 0): void {
-  const lastTransitionTime = new Date(world.clock.nowMs() - forS * 1000).toISOString();
+  const lastTransitionTime = new Date(world.clock.unixMs() - forS * 1000).toISOString();
   const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime }];
   world.patchStatus('Pod', metadata.name, { phase: 'Running', conditions });
 }

@@ -118,7 +118,7 @@ test('an unknown image is said once', async () => {
 test('a container of a pod that ends is started no more', async () => {
   const { container, clock, state } = world();
   await container.start();
-  const end = container.end(() => clock.now() + 1000);
+  const end = container.end(() => clock.unixMs() + 1000);
   await clock.pass(0);
   state.exit!(0, null);
   await clock.pass(10_000);

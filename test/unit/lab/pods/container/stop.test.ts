@@ -15,7 +15,7 @@ function world({
   const clock = new TestClock();
   const log: string[] = [];
   const state = { gone: false, deadlineMs: graceMs };
-  const note = (what: string) => log.push(`${clock.now()} ${what}`);
+  const note = (what: string) => log.push(`${clock.unixMs()} ${what}`);
   const stop: Stop = {
     process: { pid: 1, start: 1 },
     clock,
