@@ -12,8 +12,10 @@ import * as batch from './batch.ts';
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 const { NO_SIDE } = line;
 const { IP4_OFF_ID } = wire;
-const { BATCH_HELD_MAX, HELD_BYTES_MAX, P_DST, P_IP, P_LENGTH, P_PROTO, P_SIDE, P_SRC, P_START } =
-  batch;
+// biome-ignore format: a list.
+const {
+  BATCH_HELD_MAX, HELD_BYTES_MAX, P_DST, P_IP, P_LENGTH, P_PORTS, P_PROTO, P_SIDE, P_SRC, P_START,
+} = batch;
 
 /**
  * Datagrams followed at a time, in sets of four. A new one replaces the oldest of its set. Pieces
@@ -39,6 +41,8 @@ const K_VERDICT = 4;
 const K_SEEN = 5;
 /** Above zero: datagrams were remembered in this order. */
 const K_TURN = 6;
+/** The flow's line may be another flow's by now. */
+const K_PORTS = 7;
 const K_WORDS = 8;
 
 const H_LENGTH = 0;
@@ -57,6 +61,8 @@ export class FragmentTable {
   #turn = 0;
   /** Side of the datagram that `find` found, or NO_SIDE if its first fragment had no flow. */
   side = NO_SIDE;
+  /** The ports of that side, as W_PORTS. */
+  ports = 0;
   readonly #seed: number;
 
   /** @param seed keeps a sender from choosing datagrams that replace another sender's. */
@@ -74,18 +80,20 @@ export class FragmentTable {
     k[at + K_DST] = dst;
     k[at + K_ID] = id;
     k[at + K_SIDE] = b.p[r | P_SIDE]!;
+    k[at + K_PORTS] = b.p[r | P_PORTS]!;
     k[at + K_VERDICT] = verdict;
     k[at + K_SEEN] = now;
     this.#turn = (this.#turn + 1) & TURN_MASK || 1;
     k[at + K_TURN] = this.#turn;
   }
 
-  /** The verdict of a datagram's first fragment, its side in `this.side`; or FRAGMENT_UNKNOWN. */
+  /** The verdict of a datagram's first fragment, its side and ports in the fields; or FRAGMENT_UNKNOWN. */
   find(src: number, dst: number, id: number, now: number): number {
     const at = this.#slotOf(src, dst, id);
     const k = this.#known;
     if (at < 0 || ((now - k[at + K_SEEN]!) | 0) > KNOWN_MS) return FRAGMENT_UNKNOWN;
     this.side = k[at + K_SIDE]!;
+    this.ports = k[at + K_PORTS]!;
     return k[at + K_VERDICT]!;
   }
 

@@ -49,7 +49,7 @@ const {
   VERDICT_HELD, VERDICT_PROBE, VERDICT_REPLY,
 } = verdict;
 const { H_FLOW_HIGH, H_PROBE_ADDRESS, H_TRACE_UNTIL } = arenaLayout;
-const { LINE_SHIFT, NO_SIDE, W_DST, W_META, W_SRC } = line;
+const { LINE_SHIFT, NO_SIDE, W_META } = line;
 // biome-ignore format: a list.
 const {
   KIND_FLOW, KIND_ICMP_ERROR, PACKET_FIRST_FRAGMENT, P_DST, P_FLAGS, P_HASH, P_IP, P_KIND, P_L4, P_PORTS,
@@ -191,25 +191,31 @@ function runOther(d: Datapath, b: Batch, r: number): number {
   b.p[r | P_SIDE] = NO_SIDE;
   d.judgement.reset();
   const verdict = d.fragments.find(b.p[r | P_SRC]!, b.p[r | P_DST]!, datagramId(b, r), d.now);
-  if (verdict === FRAGMENT_UNKNOWN) {
-    return d.fragments.hold(b, r, d.now) ? VERDICT_HELD : -DROP_FRAGMENT_LIMIT;
-  }
+  if (verdict === FRAGMENT_UNKNOWN) return hold(d, b, r);
   if (verdict === VERDICT_REPLY) return -DROP_UNANSWERABLE;
   if (verdict < 0) return verdict;
   const { side } = d.fragments;
   if (side === NO_SIDE && d.services.gateway) return translateLaterPublic(d, b, r);
   if (side === NO_SIDE) return pass(d, b, r, verdict);
-  const { lines } = d.table;
-  const at = side << LINE_SHIFT;
-  const stillThere = lines[at | W_META] !== 0;
-  if (!stillThere || lines[at | W_SRC] !== b.p[r | P_SRC] || lines[at | W_DST] !== b.p[r | P_DST]) {
-    return -DROP_FRAGMENT_ORPHAN;
-  }
+  // Where the flow is gone, this may be a new datagram with the same identification.
+  if (!isThere(d, b, r, side)) return hold(d, b, r);
   b.p[r | P_SIDE] = side;
   const judged = judgeFlow(d, side);
   if (judged !== 0) return judged === JUDGED_GONE ? -DROP_FRAGMENT_ORPHAN : judged;
   translate(d, b, r, side);
   return verdict;
+}
+
+function hold(d: Datapath, b: Batch, r: number): number {
+  return d.fragments.hold(b, r, d.now) ? VERDICT_HELD : -DROP_FRAGMENT_LIMIT;
+}
+
+/** True if the side that the first fragment took is still that flow's. */
+function isThere(d: Datapath, b: Batch, r: number, side: number): boolean {
+  const { p } = b;
+  const { ports } = d.fragments;
+  if (d.table.lines[(side << LINE_SHIFT) | W_META] === 0) return false;
+  return d.table.matches(side, p[r | P_SRC]!, p[r | P_DST]!, ports, p[r | P_PROTO]!);
 }
 
 /** An ICMP error: to whoever sent what it quotes, or on its way unchanged. */

@@ -7,7 +7,7 @@ import { describeFlow, describePacket, PortNames, quotedOf } from './describe.ts
 import { Reassembly } from './pieces.ts';
 import { NODES, PLACES, type Place, ROUTES, type Route } from './routes.ts';
 import type { Answer, Sending } from './side.ts';
-import { CLIENT_PORTS, EDGE, type Twin, type Twins } from './twins.ts';
+import { CLIENT_PORTS, EDGE, type TrackedFlow, type Twin, type Twins } from './twins.ts';
 import { STEPS_MAX, type Step } from './walk.ts';
 
 export interface Sequence {
@@ -29,9 +29,13 @@ export interface Difference {
   decided: string | null;
 }
 
-/** Slots of 16 identifications; the last ones are for markers and invented packets. */
 export const BATCH_MAX = 512;
+/** Identifications come in blocks of 16, one block for a sequence. */
 const ID_SHIFT = 4;
+/** Sequences without pieces have the first blocks, in each batch the same. */
+export const FIRST_BLOCK = BATCH_MAX;
+/** The last block is for markers and invented packets. */
+export const LAST_BLOCK = 0xffe;
 /** A sequence's client has so many ports. */
 const PORTS_EACH = 2;
 const MARKER_ID = 0xfff8;
@@ -75,7 +79,8 @@ class Track {
 
 interface Entry {
   sequence: Sequence;
-  slot: number;
+  /** Its identifications, without the last four bits. */
+  block: number;
   ports: number[];
   tracks: [Track, Track];
   /** The kernel's flows before each step. */
@@ -88,6 +93,7 @@ export class Batch {
   readonly #twins: Twins;
   readonly #entries: Entry[];
   readonly #byPort = new Map<string, Entry>();
+  readonly #byBlock = new Map<number, Entry>();
   readonly #differences: Difference[] = [];
   readonly #routes: Route[];
   readonly #old = new Set<string>();
@@ -97,15 +103,19 @@ export class Batch {
   /** How often a decision was met, and how often it ended a sequence. */
   readonly decided: Record<string, { met: number; ended: number }> = {};
 
-  /** @param firstPort of each client; the batch uses two for each sequence. */
-  constructor(twins: Twins, sequences: Sequence[], firstPort: number) {
+  /** @param first of what the batch takes, see `needsOf`. */
+  constructor(twins: Twins, sequences: Sequence[], first: Needs) {
     this.#twins = twins;
+    let { blocks } = first;
     this.#entries = sequences.map((sequence, slot) => {
-      const ports = Array.from({ length: PORTS_EACH }, (_, i) => firstPort + slot * PORTS_EACH + i);
+      const ports = Array.from(
+        { length: PORTS_EACH },
+        (_, i) => first.ports + slot * PORTS_EACH + i,
+      );
       const tracks: [Track, Track] = [new Track(ports), new Track(ports)];
       const entry: Entry = {
         sequence,
-        slot,
+        block: hasPieces(sequence) ? blocks++ : slot,
         ports,
         tracks,
         flows: [[]],
@@ -113,6 +123,7 @@ export class Batch {
         isOver: false,
       };
       for (const port of ports) this.#byPort.set(String(port), entry);
+      this.#byBlock.set(entry.block, entry);
       return entry;
     });
     // Nothing comes back from a refusal but itself: the first route takes the same way.
@@ -126,7 +137,7 @@ export class Batch {
     await kernel.side.flush([...NODES, EDGE]);
     // The datapath's flows of earlier batches live on.
     for (const node of NODES) {
-      for (const flow of kubetun.arenas![node]!.flows()) this.#old.add(nameOf(node, flow));
+      for (const flow of kubetun.arenas![node]!.flows()) this.#old.add(lastOf(node, flow));
     }
     const steps = Math.max(...this.#entries.map(({ sequence }) => sequence.steps.length));
     for (this.#step = 0; this.#step < steps; this.#step++) {
@@ -158,7 +169,7 @@ export class Batch {
   #packets(entry: Entry, step: Step, track: Track): Sending[] {
     const { route } = entry.sequence;
     const fromClient = step.from === 'client';
-    const id = (entry.slot << ID_SHIFT) | ((step.idOf ?? this.#step) + 1);
+    const id = (entry.block << ID_SHIFT) | ((step.idOf ?? this.#step) + 1);
     const received = fromClient ? track.atClient : track.atServer;
     const ends = fromClient ? clientEnds(entry, step, received) : serverEnds(entry, received);
     const place: Place = fromClient ? route.client : route.server;
@@ -200,13 +211,13 @@ export class Batch {
       if (!entry || entry.isOver) continue;
       const track = entry.tracks[side]!;
       const { route } = entry.sequence;
-      const isOwn = (id: number) => id >> ID_SHIFT === entry.slot && (id & 15) !== 0;
-      if (!isOwn(packet.readUInt16BE(4)) && isByKernel(packet)) continue;
+      const isOwn = isCrafted(packet, entry.block);
+      if (!isOwn && isByKernel(packet)) continue;
       const whole = track.pieces.take(packet);
       if (!whole) continue;
       track.arrived.push(`${place}: ${describePacket(whole, track.names, isOwn)}`);
       // Ends answer each other, not those who refuse or complain.
-      if (quotedOf(whole) || !isOwn(whole.readUInt16BE(4))) continue;
+      if (quotedOf(whole) || !isOwn) continue;
       const toServer = place === route.server && isForServer(entry, whole);
       if (toServer) track.atServer = whole;
       else if (place === route.client) track.atClient = whole;
@@ -218,7 +229,7 @@ export class Batch {
     const inner = quoted ?? packet;
     const at = (inner[0]! & 15) * 4;
     const id = inner.readUInt16BE(4);
-    const bySlot = (id & 15) === 0 ? undefined : this.#entries[id >> ID_SHIFT];
+    const bySlot = (id & 15) === 0 ? undefined : this.#byBlock.get(id >> ID_SHIFT);
     if (inner[9] !== ICMP) {
       const isShort = inner.length < at + 4;
       return bySlot ?? (isShort ? undefined : this.#byPorts(inner, at, at + 2));
@@ -238,7 +249,7 @@ export class Batch {
     if (arenas) {
       return NODES.flatMap((node) => {
         const flows = [...arenas[node]!.flows()].filter(
-          (flow) => !this.#old.has(nameOf(node, flow)),
+          (flow) => !this.#old.has(lastOf(node, flow)),
         );
         return flows.map((flow): [string, FlowState] => [node, flow]);
       });
@@ -328,13 +339,35 @@ function isByKernel(packet: Buffer): boolean {
 const BY_KERNEL = new Set([0x0301, 0x0b01]);
 const ECHO_REPLIES = new Set([0, 14, 16, 18]);
 
-function nameOf(node: string, { proto, original: o }: FlowState): string {
-  return `${node} ${proto} ${o.src}:${o.sport} ${o.dst}:${o.dport}`;
+/** A crafted packet has an identification of its sequence. Kernels choose theirs at random, and let
+ * their own ICMP messages be fragmented. */
+function isCrafted(packet: Buffer, block: number): boolean {
+  const id = packet.readUInt16BE(4);
+  if (id >> ID_SHIFT !== block || (id & 15) === 0) return false;
+  return packet[9] !== ICMP || (packet.readUInt16BE(6) & DF) !== 0;
 }
 
-/** Ports that a batch of so many sequences takes from each client. */
-export function portsOf(count: number): number {
-  return count * PORTS_EACH;
+/** A flow and its last packet: a flow of an earlier batch may get one of this batch, where a port was
+ * chosen again. */
+function lastOf(node: string, { proto, original: o, packets, renewedAt }: TrackedFlow): string {
+  return `${node} ${proto} ${o.src}:${o.sport} ${o.dst}:${o.dport} ${packets} ${renewedAt}`;
+}
+
+/** What one batch takes away from the next ones, until the datapath and all kernels have forgotten it. */
+export interface Needs {
+  /** Of each client. */
+  ports: number;
+  /** Blocks of identifications: what is known of a datagram in pieces outlives it. */
+  blocks: number;
+}
+
+export function needsOf(sequences: Sequence[]): Needs {
+  const blocks = sequences.filter(hasPieces).length;
+  return { ports: sequences.length * PORTS_EACH, blocks };
+}
+
+function hasPieces({ steps }: Sequence): boolean {
+  return steps.some(({ pieces }) => pieces);
 }
 
 export const FIRST_PORT = CLIENT_PORTS[0];

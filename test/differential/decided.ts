@@ -119,11 +119,10 @@ function isUnrelated(difference: Difference, sent: Step[]): boolean {
   const [line] = kubetun as [string];
   const { client, server } = sequence.route;
   const place = last.from === 'client' ? client : last.from === 'server' ? server : 'internet';
+  // The kernel's answer to such a segment, an RST, may have ended the flow at the kernel's edge.
+  if (place === 'internet' && hasInvalid(historyOf(difference))) return true;
   // The edge lets by what quotes a node's packet, which the kernel's edge knows by its own table.
   if (place === 'internet' && !TO_SENDER.test(line)) return /quote\[\S+ proto=\d+\]/.test(line);
-  // The kernel's answer to an invalid segment, an RST, may have ended the flow at the kernel's
-  // edge.
-  if (place === 'internet' && hasInvalid(historyOf(difference))) return true;
   const [, src, dst, sport, dport] = QUOTED.exec(line) ?? [];
   const known = flows.at(-1)!.filter((flow) => flow.startsWith(nodeOf(place)));
   return !src || !known.some((flow) => flow.includes(`${dst}:${dport}>${src}:${sport}`));

@@ -42,12 +42,8 @@ export class PortNames {
   }
 }
 
-/** @param known whether an identification is one that the test has given. */
-export function describePacket(
-  packet: Buffer,
-  names: PortNames,
-  known: (id: number) => boolean,
-): string {
+/** @param isCrafted whether the test has sent it, with an identification of its own. */
+export function describePacket(packet: Buffer, names: PortNames, isCrafted: boolean): string {
   const header = (packet[0]! & 15) * 4;
   const id = packet.readUInt16BE(4);
   const options = packet.toString('hex', 20, header);
@@ -56,7 +52,7 @@ export function describePacket(
   return [
     `${formatAddress(packet.readInt32BE(12))}>${formatAddress(packet.readInt32BE(16))}`,
     `ttl=${packet[8]} tos=${packet[1]} len=${total} off=${packet.readUInt16BE(6)}`,
-    known(id) ? `id=${id & 15}` : 'made',
+    isCrafted ? `id=${id & 15}` : 'made',
     options && `options=${options}`,
     isHeaderRight ? '' : 'bad-header-sum',
     packet.length === total ? '' : `has=${packet.length}`,

@@ -4,9 +4,12 @@ import {
   BATCH_MAX,
   Batch,
   type Difference,
+  FIRST_BLOCK,
   FIRST_PORT,
+  LAST_BLOCK,
   LAST_PORT,
-  portsOf,
+  type Needs,
+  needsOf,
   type Sequence,
 } from './batch.ts';
 import { classOf } from './decided.ts';
@@ -78,7 +81,7 @@ class Run {
   readonly #classes = new Map<string, Difference[]>();
   readonly #decided: Batch['decided'] = {};
   readonly #chances: Record<string, number> = {};
-  #port: number = FIRST_PORT;
+  #next: Needs = { ports: FIRST_PORT, blocks: FIRST_BLOCK };
   #turnedAt = Date.now();
   #steps = 0;
   #packets = 0;
@@ -129,16 +132,16 @@ class Run {
   }
 
   async #batch(sequences: Sequence[]): Promise<Difference[]> {
-    const ports = portsOf(sequences.length);
-    if (this.#port + ports > LAST_PORT) {
-      // A port serves again when its flows are forgotten.
+    const { ports, blocks } = needsOf(sequences);
+    let first = this.#next;
+    if (first.ports + ports > LAST_PORT || first.blocks + blocks > LAST_BLOCK) {
+      // They serve again when flows and pieces are forgotten.
       const early = this.#turnedAt + FORGOTTEN_MS - Date.now();
       if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
       this.#turnedAt = Date.now();
-      this.#port = FIRST_PORT;
+      first = { ports: FIRST_PORT, blocks: FIRST_BLOCK };
     }
-    const first = this.#port;
-    this.#port += ports;
+    this.#next = { ports: first.ports + ports, blocks: first.blocks + blocks };
     const batch = new Batch(this.#twins, sequences, first);
     const differences = await batch.run();
     this.#packets += batch.packets;

@@ -79,21 +79,19 @@ export function hasSeveral({ sent }: History): boolean {
  * True if the segments before the last step are one connection from its SYN on, none of them
  * malformed or invalid: what its ends have sent and acknowledged is then certain.
  */
-export function isClear({ route, sent, flows }: History): boolean {
-  const [first] = sent.filter(({ kind }) => kind === 'tcp');
+export function isClear(history: History): boolean {
+  const [first] = history.sent.filter(({ kind }) => kind === 'tcp');
   if (first?.kind !== 'tcp' || first.flags !== SYN) return false;
-  return sent.slice(0, -1).every((step, i) => {
-    if (step.kind !== 'tcp') return true;
-    if (!areFlagsValid(step.flags) || UNCERTAIN.has(step.damage ?? 'sum')) return false;
-    return !isInvalid({ route, sent: sent.slice(0, i + 1), flows: flows.slice(0, i + 1) });
-  });
+  return !hasInvalid(history);
 }
 
-/** True if the kernel has called a step before the last one invalid. */
+/** True if a segment before the last step is malformed, or the kernel has called it invalid. */
 export function hasInvalid({ route, sent, flows }: History): boolean {
-  return sent
-    .slice(0, -1)
-    .some((_, i) => isInvalid({ route, sent: sent.slice(0, i + 1), flows: flows.slice(0, i + 1) }));
+  return sent.slice(0, -1).some((step, i) => {
+    if (step.kind !== 'tcp') return false;
+    if (!areFlagsValid(step.flags) || UNCERTAIN.has(step.damage ?? 'sum')) return true;
+    return isInvalid({ route, sent: sent.slice(0, i + 1), flows: flows.slice(0, i + 1) });
+  });
 }
 
 /** What the last segment is in each of the flows before it. */

@@ -2,7 +2,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { askAgent } from '../../control/cli/admin-client.ts';
 import { arenaOf } from '../../control/cli/options.ts';
-import { type ArenaReader, openArenaReader } from '../../datapath/observe/flows.ts';
+import { attachArenaFile } from '../../datapath/arena/file.ts';
+import { LINE_WORDS, W_SEEN } from '../../datapath/flow/line.ts';
+import { type FlowRow, readArena } from '../../datapath/observe/flows.ts';
 import { ipBatch } from '../../lab/host/ip.ts';
 import { writeSysctls } from '../../lab/host/sysctl.ts';
 import {
@@ -39,7 +41,29 @@ const OUTSIDE_GATEWAY = '203.0.113.1';
 export interface Twin {
   side: Side;
   /** Flow tables of the datapath by node; the kernel's are dumped by the side. */
-  arenas: Record<string, ArenaReader> | null;
+  arenas: Record<string, FlowReader> | null;
+}
+
+/** A flow of the datapath. */
+export interface TrackedFlow extends FlowRow {
+  /** ms of the monotonic clock, as the datapath has it: when a packet has renewed the flow last. */
+  renewedAt: number;
+}
+
+interface FlowReader {
+  flows(): Iterable<TrackedFlow>;
+  close(): void;
+}
+
+function openFlows(lab: string, agent: string): FlowReader {
+  const { arena, close } = attachArenaFile(arenaOf(lab, agent));
+  const seen = ({ id }: FlowRow, side: number) =>
+    arena.lines[(id * 2 + side) * LINE_WORDS + W_SEEN]!;
+  const tracked = (flow: FlowRow): TrackedFlow => ({
+    ...flow,
+    renewedAt: Math.max(seen(flow, 0), seen(flow, 1)),
+  });
+  return { flows: () => [...readArena(arena).flows()].map(tracked), close };
 }
 
 export class Twins {
@@ -70,9 +94,7 @@ export class Twins {
       await makeEdge(second.name);
       for (const lab of labs) await untilServed(lab);
       const sides = [await openSide(first, false), await openSide(second, true)] as const;
-      const arenas = Object.fromEntries(
-        NODES.map((node) => [node, openArenaReader(arenaOf(first.name, node))]),
-      );
+      const arenas = Object.fromEntries(NODES.map((node) => [node, openFlows(first.name, node)]));
       return new Twins(labs, { side: sides[0], arenas }, { side: sides[1], arenas: null });
     } catch (error) {
       for (const lab of labs) await lab.down();

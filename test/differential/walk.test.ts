@@ -55,7 +55,7 @@ describe('pieces', () => {
     ]);
     assert.deepEqual(whole.slice(0, 3), [null, null, null]);
     const names = new PortNames([10_000], [80]);
-    const text = describePacket(whole[3]!, names, () => true);
+    const text = describePacket(whole[3]!, names, true);
     assert.match(text, /len=60 off=0 .*udp client0>80 length=40 {2}32 bytes/);
   });
 
@@ -148,5 +148,24 @@ describe('decisions', () => {
       decidedBy(difference([step], line(quote), [], { flows: [[atServer]] }));
     assert.equal(fate(error('none'), ''), 'unrelated-error');
     assert.equal(fate(error('received'), '10.244.1.2>10.244.2.2 proto=6 client0>8080'), null);
+  });
+
+  test('an error from outside may be lost after a segment that the kernel refuses', () => {
+    const outside = makeSequence(1, 'internet-nodeport');
+    const error: Step = {
+      ...{ kind: 'icmp', from: 'client', type: 11, code: 0, word: 0 },
+      ...{ quote: 'received', quoteBytes: 28 },
+    };
+    const line =
+      'c: 172.18.0.11>10.244.2.2 ttl=61 id=4 icmp 11/0 word=0 quote[10.244.2.2>172.18.0.11 proto=6 8080>chosen0]';
+    const fate = (flags: number) => {
+      const steps = [segment('client', 2, 99), segment('client', flags, 100), OPEN[1]!, error];
+      const flows = [[], [flow('SYN_SENT')], [flow('SYN_SENT')], [flow('SYN_RECV')]];
+      const at = difference(steps, [line], [], { flows });
+      return decidedBy({ ...at, sequence: { ...outside, steps } });
+    };
+    assert.equal(fate(16), 'unrelated-error');
+    assert.equal(fate(0), 'unrelated-error');
+    assert.equal(fate(2), null);
   });
 });

@@ -176,14 +176,32 @@ test('a refused datagram is answered once, by its first piece', () => {
   assertAccounts(t, 3, 1);
 });
 
-test('a piece whose flow has gone meanwhile is an orphan, not somebody else’s', () => {
+test('a piece whose flow has gone meanwhile becomes an orphan, and follows no other flow', () => {
   const t = createTestDatapath({ flowsMax: 16 });
   const [first, second] = pieces(`${VIP}:53`, 2000, 70);
   t.one(first!);
   t.d.table.remove(0);
-  assert.equal(t.one(second!).verdict, 'fragment-orphan');
+  assert.equal(t.one(second!).verdict, 'held');
   t.one(udp4('10.244.1.9:1', `${VIP}:53`)); // Takes the place of the flow.
-  assert.equal(t.one(second!).verdict, 'fragment-orphan');
+  assert.equal(t.one(second!).verdict, 'held');
+  t.d.table.remove(0);
+  t.one(udp4(`${POD}:4001`, `${VIP}:53`)); // Has the same addresses, too.
+  assert.equal(t.one(second!).verdict, 'held');
+  t.tick(t.now + 1000);
+  assert.equal(t.counter('fragment-orphan'), 3);
+});
+
+test('an early piece waits for its first one if the flow of an earlier datagram has gone', () => {
+  for (const isReplaced of [false, true]) {
+    const t = createTestDatapath({ flowsMax: 16 });
+    t.send(...pieces(`${VIP}:53`, 2000, 72));
+    t.d.table.remove(0);
+    if (isReplaced) t.one(udp4(`${POD}:4001`, `${BACKEND}:53`));
+    const outcomes = t.send(...pieces(`${VIP}:53`, 2000, 72).reverse());
+    const forwarded = outcomes.filter((o) => o.verdict === 'forward');
+    const whole = decode(assemble(forwarded.map((o) => o.frame)));
+    assert.deepEqual([whole.dst, whole.dport, whole.l4Ok], [BACKEND, 5353, true]);
+  }
 });
 
 test('what is known of a datagram is not said of another one, whatever its identification', () => {
