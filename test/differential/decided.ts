@@ -92,7 +92,7 @@ const DECISIONS: Record<string, Decision> = {
   // The first piece is refused, and each copy of it; the sum of the whole is not known by then.
   'refused-pieces': ({ kubetun, kernel }, sent) =>
     !!sent.at(-1)!.pieces && [...kubetun, ...kernel].every((line) => / made icmp 3\/3 /.test(line)),
-  'invalid-refused': ({ kind, decided }) => kind === 'flows' && decided === 'invalid-state',
+  'invalid-refused': isInvalidRefused,
 };
 
 /** Pieces that leave one behind, or that may meet one of an earlier datagram. */
@@ -139,15 +139,10 @@ const QUOTED = /quote\[([\d.]+)>([\d.]+) proto=(?:6|17) .*?(\w+)>(\w+)(?: bad-he
 
 /** The kernel closes by an RST that the datapath does not believe, or the other way around. */
 function isImplausible(difference: Difference, sent: Step[]): boolean {
-  const { kind, kernel, kubetun, flows } = difference;
+  const { kind, kernel, kubetun } = difference;
   const last = sent.at(-1)!;
   if (kind !== 'flows' || last.kind !== 'tcp' || (last.flags & RST) === 0) return false;
-  const open = (lines: string[]) => lines.filter((line) => !line.endsWith(' CLOSE'));
-  const known = flows
-    .at(-1)!
-    .filter((line) => !isHostFlow(line))
-    .sort();
-  const isKept = (lines: string[]) => lines.join() === known.join();
+  const isKept = (lines: string[]) => areKept(difference, lines);
   const history = historyOf(difference);
   const isExact = isExactReset(history);
   // Of segments that are malformed or invalid the two sides may have counted different ones.
@@ -155,6 +150,29 @@ function isImplausible(difference: Difference, sent: Step[]): boolean {
   if (isKept(kubetun) && isPart(open(kernel), open(kubetun))) return isUncertain || !isExact;
   // With the next byte of its sender it closes here; the kernel wants the last acknowledged one.
   return isKept(kernel) && isPart(open(kubetun), open(kernel)) && (isUncertain || isExact);
+}
+
+/** The kernel's refusal of what it calls invalid is an RST for the flows on its way. */
+function isInvalidRefused(difference: Difference): boolean {
+  const { kind, decided, kubetun, kernel } = difference;
+  if (kind !== 'flows') return false;
+  if (decided === 'invalid-state') return true;
+  // The datapath refuses it too, where no flow leads it on, and does not believe the RST.
+  const isClosed = areKept(difference, kubetun) && isPart(open(kernel), open(kubetun));
+  return isClosed && isInvalid(historyOf(difference));
+}
+
+/** Flows that the last step has left as they were. */
+function areKept({ flows }: Difference, lines: string[]): boolean {
+  const known = flows
+    .at(-1)!
+    .filter((line) => !isHostFlow(line))
+    .sort();
+  return lines.join() === known.join();
+}
+
+function open(flows: string[]): string[] {
+  return flows.filter((line) => !line.endsWith(' CLOSE'));
 }
 
 /** One side has fewer lines, and no others. */

@@ -122,6 +122,16 @@ describe('decisions', () => {
     assert.equal(fate(100), null);
   });
 
+  test('the answer to an invalid segment may end flows in the kernel alone', () => {
+    const steps = [segment('client', 16, 100, 500), segment('client', 18, 100, 501)];
+    const flows = [[], [flow('ESTABLISHED')]];
+    const fate = (kubetun: string[], kernel: string[], sent = steps) =>
+      decidedBy(difference(sent, kubetun, kernel, { kind: 'flows', flows }));
+    assert.equal(fate([flow('ESTABLISHED')], []), 'invalid-refused');
+    assert.equal(fate([], [flow('ESTABLISHED')]), null);
+    assert.equal(fate([flow('ESTABLISHED')], [], [steps[0]!, segment('client', 16, 100)]), null);
+  });
+
   test('a datagram whose pieces are all there must arrive, in any order and with copies', () => {
     const fate = (...pieces: Piece[]) => {
       const udp: Step = { kind: 'udp', from: 'client', data: 24, pieces };
