@@ -32,8 +32,8 @@ export interface Difference {
 export const BATCH_MAX = 512;
 /** Identifications come in blocks of 16, one block for a sequence. */
 const ID_SHIFT = 4;
-/** Sequences without pieces have the first blocks, in each batch the same. */
-export const FIRST_BLOCK = BATCH_MAX;
+/** Sequences without pieces have the blocks below, in each batch the same. */
+export const FIRST_BLOCK = 0x200;
 /** The last block is for markers and invented packets. */
 export const LAST_BLOCK = 0xffe;
 /** A sequence's client has so many ports. */
@@ -373,6 +373,7 @@ function hasPieces({ steps }: Sequence): boolean {
 export const FIRST_PORT = CLIENT_PORTS[0];
 export const LAST_PORT = CLIENT_PORTS[1];
 if (STEPS_MAX > 15) throw new Error('an identification has four bits for its step');
+if (BATCH_MAX > FIRST_BLOCK) throw new Error('a batch has more sequences than first blocks');
 
 function clientEnds({ sequence, ports }: Entry, step: Step, received: Buffer | null) {
   const { client, target, other } = sequence.route;
