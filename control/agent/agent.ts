@@ -2,10 +2,10 @@
 // to the other.
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { nodeTimeouts } from '../../datapath/flow/timeouts.ts';
+import { readPolicyHits, readPolicyNames } from '../../datapath/image/policy-reader.ts';
 import { openNetworkEvents } from '../../datapath/io/netlink.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { requestTrace } from '../../datapath/observe/trace.ts';
-import { readPolicyHits, readPolicyNames } from '../../datapath/policy/reader.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import { LoopProbe, openProbeSocket } from '../health/loop-probe.ts';

@@ -1,6 +1,6 @@
 import type { ImageChange } from '../../datapath/image/image.ts';
+import type { PolicySurvivors } from '../../datapath/image/policy-reader.ts';
 import type { NftGeneration } from '../../datapath/io/netlink.ts';
-import type { PolicySurvivors } from '../../datapath/policy/reader.ts';
 import type { Part } from '../node/reconcile.ts';
 import type { ImageSink, Log } from '../sync/publisher.ts';
 import { applyNft, readClients, readReference, readTable } from './nft.ts';

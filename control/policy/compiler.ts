@@ -1,5 +1,5 @@
+import type { PolicySurvivors } from '../../datapath/image/policy-reader.ts';
 import type { PolicyChange, PolicyPod } from '../../datapath/policy/policy.ts';
-import type { PolicySurvivors } from '../../datapath/policy/reader.ts';
 import { finish, STEP_ELEMENTS, type Steps } from '../../datapath/steps.ts';
 import type { NamespaceRow, NetworkPolicyRow, PolicyPodRow } from '../model/policy-rows.ts';
 import type { PolicyChanges, PolicyTables } from '../model/policy-tables.ts';

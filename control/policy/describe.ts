@@ -1,4 +1,4 @@
-import type { PolicyHits } from '../../datapath/policy/reader.ts';
+import type { PolicyHits } from '../../datapath/image/policy-reader.ts';
 import { selects } from '../model/label-selector.ts';
 import type { NetworkPolicyRow, PolicyPodRow, PolicyRuleRow } from '../model/policy-rows.ts';
 import type { PolicyTables } from '../model/policy-tables.ts';

@@ -1,7 +1,7 @@
 import { KubetunError } from '../../datapath/error.ts';
 import type { ImageChange } from '../../datapath/image/image.ts';
+import type { PolicySurvivors } from '../../datapath/image/policy-reader.ts';
 import type { PolicyChange } from '../../datapath/policy/policy.ts';
-import type { PolicySurvivors } from '../../datapath/policy/reader.ts';
 import type { Steps } from '../../datapath/steps.ts';
 import { Compiler, type Refusal } from '../compile/compiler.ts';
 import { IdAllocator, type IdUsage } from '../compile/ids.ts';

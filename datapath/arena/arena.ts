@@ -1,6 +1,3 @@
-import { STATE_COUNT } from '../flow/state.ts';
-import { nodeTimeouts, type Timeouts } from '../flow/timeouts.ts';
-import { SERVICE_ID_MAX } from '../image/image.ts';
 import {
   AFFINITY_WORDS,
   ARENA_MAGIC,
@@ -18,6 +15,8 @@ import {
   IMAGE_WORDS_DEFAULT,
   layoutArena,
   POLICY_COUNTER_WORDS,
+  SERVICE_IDS,
+  TIMEOUT_WORDS,
   TRACE_RECORDS,
   TRACE_WORDS,
 } from './layout.ts';
@@ -36,8 +35,8 @@ export const ARENA_SIZES_DEFAULT: ArenaSizes = {
 export interface Arena {
   layout: ArenaLayout;
   header: Int32Array;
-  /** In the header, so that whoever reads flows knows how long they have left. */
-  timeouts: Timeouts;
+  /** ms per state of a flow, in the header: a reader of flows computes from them what is left. */
+  timeouts: Int32Array;
   counters: Float64Array;
   /** Flows per Service id. */
   serviceFlows: Int32Array;
@@ -57,9 +56,9 @@ export function viewArena(buffer: ArrayBuffer, layout: ArenaLayout): Arena {
   return {
     layout,
     header: new Int32Array(buffer, 0, HEADER_BYTES / 4),
-    timeouts: new Int32Array(buffer, H_TIMEOUTS * 4, STATE_COUNT),
+    timeouts: new Int32Array(buffer, H_TIMEOUTS * 4, TIMEOUT_WORDS),
     counters: new Float64Array(buffer, l.counters, COUNTERS_MAX),
-    serviceFlows: new Int32Array(buffer, l.services, SERVICE_ID_MAX + 1),
+    serviceFlows: new Int32Array(buffer, l.services, SERVICE_IDS),
     index: new Int32Array(buffer, l.index, l.indexSlots),
     lines: new Int32Array(buffer, l.lines, l.flowsMax * 32),
     free: new Int32Array(buffer, l.free, l.flowsMax),
@@ -77,7 +76,6 @@ export function formatArena(arena: Arena, seed: number): void {
   h[H_FLOWS_MAX] = arena.layout.flowsMax;
   h[H_IMAGE_WORDS] = arena.layout.imageWords;
   h[H_SEED] = seed;
-  arena.timeouts.set(nodeTimeouts());
   h[H_MAGIC] = ARENA_MAGIC;
 }
 

@@ -16,13 +16,9 @@
 // At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 8 + 64 MiB and 1.5 MiB =
 // 222 MiB.
 
-import { SERVICE_ID_MAX } from '../image/image.ts';
-import { POLICY_COUNTERS } from '../policy/layout.ts';
-import { POLICY_ID_MAX } from '../policy/policy.ts';
-
 export const ARENA_MAGIC = 0x6b74756e; // "ktun"
 /** Raise it with every change of what any word means. */
-const LAYOUT_VERSION = 7;
+const LAYOUT_VERSION = 8;
 
 export const H_MAGIC = 0;
 export const H_LAYOUT = 1;
@@ -44,8 +40,6 @@ export const H_SWEEP = 10;
 export const H_HAND = 11;
 /** The worker's clock at its last tick, ms: a reader tells ages by it. */
 export const H_NOW = 12;
-/** How many times a worker attached. */
-export const H_ATTACHED = 13;
 /**
  * Packets are traced until then (ms of the worker's clock); 0 while nobody looks. Readers set it
  * again and again.
@@ -66,6 +60,7 @@ export const H_PROBE_SEEN = 19;
 export const PROBE_BYTES = 8;
 /** ms that a flow lives without a packet, a word for each of its states. */
 export const H_TIMEOUTS = 128;
+export const TIMEOUT_WORDS = 16;
 /**
  * Ranges whose traffic waits for the first image: a count, then pairs (address, mask), apart and in
  * their order.
@@ -77,7 +72,9 @@ export const HEADER_BYTES = 4096;
 
 export const COUNTERS_MAX = 1024;
 const COUNTER_BYTES = COUNTERS_MAX * 8;
-const SERVICE_BYTES = (SERVICE_ID_MAX + 1) * 4;
+/** Service ids, 0 for none among them. */
+export const SERVICE_IDS = 131_072;
+const SERVICE_BYTES = SERVICE_IDS * 4;
 
 export const FLOWS_MIN = 16;
 export const FLOWS_DEFAULT = 1_048_576;
@@ -97,7 +94,9 @@ const FLOWS_PER_AFFINITY = 4;
 const AFFINITY_SLOTS_MIN = 32;
 
 /** A row for each policy; row 0 is of those that have no id. */
-export const POLICY_COUNTER_WORDS = (POLICY_ID_MAX + 1) * POLICY_COUNTERS;
+export const POLICY_IDS = 8192;
+export const POLICY_ROW_WORDS = 6;
+export const POLICY_COUNTER_WORDS = POLICY_IDS * POLICY_ROW_WORDS;
 
 /** Byte offsets of the sections. */
 export interface ArenaLayout {

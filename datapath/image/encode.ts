@@ -1,10 +1,10 @@
 // Blocks of an image as words, ready to be copied into the arena. Pure.
 
 import { SeededMap } from '../map.ts';
-import { sortPairs } from '../services/pairs.ts';
 import { joinRanges } from '../wire/ranges.ts';
 import type { NodeEntry, ServiceEntry } from './image.ts';
 import * as L from './layout.ts';
+import { sortPairs } from './pairs.ts';
 
 const encoder = new TextEncoder();
 
@@ -59,7 +59,6 @@ export function encodeService(service: ServiceEntry, generation: number): Int32A
   const pairs = cluster.length + local.length + serving.length + sourceRanges.length;
   const words = new Int32Array(L.SERVICE_HEADER_WORDS + pairs + ((name.length + 3) >> 2));
   words[L.SERVICE_ID] = service.id;
-  words[L.SERVICE_PROTO] = service.proto;
   words[L.SERVICE_FLAGS] = service.flags;
   words[L.SERVICE_AFFINITY_S] = service.affinityS;
   words[L.SERVICE_CLUSTER_COUNT] = cluster.length >> 1;

@@ -2,6 +2,7 @@
 // which reads it. This file holds its vocabulary; layout.ts says where each word lies, writer.ts
 // publishes.
 
+import { SERVICE_IDS } from '../arena/layout.ts';
 import type { PolicyChange } from '../policy/policy.ts';
 
 /** IP protocol numbers that can be a Service's. */
@@ -22,7 +23,7 @@ export const SERVICE_FLAG_INTERNAL_LOCAL = 1;
 export const SERVICE_FLAG_EXTERNAL_LOCAL = 2;
 
 /** Service ids run from 1 to this; 0 means none. */
-export const SERVICE_ID_MAX = 131_071;
+export const SERVICE_ID_MAX = SERVICE_IDS - 1;
 
 /**
  * A range of IPv4 addresses; `address` and `mask` are int32 in host order, `address & mask ===

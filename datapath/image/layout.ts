@@ -54,17 +54,16 @@ export const MARK_PUBLIC = 64;
 export const MARK_LOCAL = 128;
 
 export const SERVICE_ID = 0;
-export const SERVICE_PROTO = 1;
-export const SERVICE_FLAGS = 2;
-export const SERVICE_AFFINITY_S = 3;
-export const SERVICE_CLUSTER_COUNT = 4;
-export const SERVICE_LOCAL_COUNT = 5;
-export const SERVICE_RANGE_COUNT = 6;
-export const SERVICE_NAME_BYTES = 7;
+export const SERVICE_FLAGS = 1;
+export const SERVICE_AFFINITY_S = 2;
+export const SERVICE_CLUSTER_COUNT = 3;
+export const SERVICE_LOCAL_COUNT = 4;
+export const SERVICE_RANGE_COUNT = 5;
+export const SERVICE_NAME_BYTES = 6;
 /** The generation that wrote this block. */
-export const SERVICE_GENERATION = 8;
-export const SERVICE_SERVING_COUNT = 9;
-export const SERVICE_HEADER_WORDS = 10;
+export const SERVICE_GENERATION = 7;
+export const SERVICE_SERVING_COUNT = 8;
+export const SERVICE_HEADER_WORDS = 9;
 /**
  * Pairs follow: cluster endpoints, local endpoints, others that serve, source ranges; then the
  * name's bytes.

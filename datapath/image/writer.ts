@@ -5,7 +5,6 @@ import { NO_ENTRY, SeededMap } from '../map.ts';
 import { encodeRules, mapPods, putPods } from '../policy/encode.ts';
 import { POD_KEY, POD_SHIFT, POLICY_COUNTERS } from '../policy/layout.ts';
 import type { PolicyChange } from '../policy/policy.ts';
-import { type PolicySurvivors, readPolicySurvivors } from '../policy/reader.ts';
 import { finish, type Steps } from '../steps.ts';
 import { encodeNode, encodeService } from './encode.ts';
 import {
@@ -16,6 +15,7 @@ import {
   type ServiceEntry,
 } from './image.ts';
 import * as L from './layout.ts';
+import { type PolicySurvivors, readPolicySurvivors } from './policy-reader.ts';
 import { readGeneration, readServices } from './reader.ts';
 
 const DIRECTORY_MIN = 1024;

@@ -1,12 +1,12 @@
 // What NetworkPolicies said of a packet, with their names.
 import type { Arena } from '../arena/arena.ts';
+import { readPolicyNames, readPolicySubject } from '../image/policy-reader.ts';
 import {
   RULE_AUDITED,
   RULE_INDEX_MASK,
   RULE_POLICY_MASK,
   RULE_POLICY_SHIFT,
 } from '../policy/layout.ts';
-import { readPolicyNames, readPolicySubject } from '../policy/reader.ts';
 
 /** One policy's part in a verdict. */
 export interface PolicyNote {

@@ -7,10 +7,10 @@ import {
   TRACE_RECORDS,
   TRACE_WORDS,
 } from '../arena/layout.ts';
+import { readPolicyGeneration, readPolicyNames } from '../image/policy-reader.ts';
 import { readGeneration, readServiceName } from '../image/reader.ts';
 import * as T from '../pipeline/trace.ts';
 import { causeName, DROP_REASONS, VERDICT_FORWARD, VERDICT_HELD } from '../pipeline/verdict.ts';
-import { readPolicyGeneration, readPolicyNames } from '../policy/reader.ts';
 import { PROTO_ICMP } from '../wire/layout.ts';
 import type { Tuple } from './packet.ts';
 import { notePolicies, type PolicyNote } from './policies.ts';

@@ -1,7 +1,7 @@
 import type { Arena } from '../arena/arena.ts';
-import { H_ATTACHED } from '../arena/layout.ts';
+import { STATE_ESTABLISHED } from '../flow/state.ts';
 import { FlowTable } from '../flow/table.ts';
-import type { Timeouts } from '../flow/timeouts.ts';
+import { nodeTimeouts, type Timeouts } from '../flow/timeouts.ts';
 import type { PolicyMap } from '../policy/policy-map.ts';
 import { AffinityTable } from '../services/affinity.ts';
 import { ServiceMap } from '../services/service-map.ts';
@@ -61,9 +61,9 @@ export class Datapath {
 
   /**
    * Attaches to an arena, whose flows are rescanned. `seed` starts the random numbers; any int32
-   * but 0. Without `timeouts` the arena's stay: those of a node, unless it was told others.
+   * but 0. With null for `timeouts` the arena's stay; a new arena gets a node's.
    */
-  constructor(arena: Arena, seed: number, timeouts: Timeouts = arena.timeouts) {
+  constructor(arena: Arena, seed: number, timeouts: Timeouts | null = null) {
     this.arena = arena;
     this.header = arena.header;
     this.counters = arena.counters;
@@ -76,9 +76,9 @@ export class Datapath {
     this.affinity = new AffinityTable(arena);
     this.fragments = new FragmentTable(this.table.seed);
     this.timeouts = arena.timeouts;
-    this.timeouts.set(timeouts);
+    const isNew = arena.timeouts[STATE_ESTABLISHED] === 0;
+    if (timeouts !== null || isNew) arena.timeouts.set(timeouts ?? nodeTimeouts());
     this.#random = seed | 0 || 1;
-    this.header[H_ATTACHED] = this.header[H_ATTACHED]! + 1;
     this.table.rescan();
     this.services.refresh();
     this.epoch = epochOf(this.policy.generation);

@@ -7,8 +7,8 @@ import { findSourcePort, isReplyFree, type Tuple, withSourcePort } from '../flow
 import * as states from '../flow/state.ts';
 import * as imageTypes from '../image/image.ts';
 import * as imageLayout from '../image/layout.ts';
+import { isInRanges } from '../image/pairs.ts';
 import * as affinities from '../services/affinity.ts';
-import { isInRanges } from '../services/pairs.ts';
 import * as serviceMap from '../services/service-map.ts';
 import * as wire from '../wire/layout.ts';
 import type { Batch } from './batch.ts';

@@ -1,6 +1,8 @@
 // Where the words of the policy part lie. Two blocks: the pods, a map by address; and the rules,
 // whose parts are found by offsets from the block's beginning. Every map is one of ../map.ts.
 
+import { POLICY_ROW_WORDS } from '../arena/layout.ts';
+
 /**
  * An entry of the pods' map: the address, a key that all have, and what the datapath knows of the
  * pod.
@@ -67,4 +69,4 @@ export const POLICY_DROPPED = 1;
 export const POLICY_AUDITED = 2;
 /** Egress follows ingress. */
 export const POLICY_EGRESS = 3;
-export const POLICY_COUNTERS = 6;
+export const POLICY_COUNTERS = POLICY_ROW_WORDS;

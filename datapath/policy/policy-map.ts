@@ -1,4 +1,3 @@
-import * as imageLayout from '../image/layout.ts';
 import * as map from '../map.ts';
 import { findEntry } from '../map.ts';
 import * as layout from './layout.ts';
@@ -12,7 +11,6 @@ const {
 } = layout;
 const { NO_ENTRY } = map;
 const { PEER_ANY, PEER_ANY_POD } = policy;
-const { ROOT_POLICY_GENERATION, ROOT_POLICY_PODS, ROOT_POLICY_RULES } = imageLayout;
 
 export const NO_POD = NO_ENTRY;
 const PROTO_TCP = 6;
@@ -33,13 +31,12 @@ export class PolicyMap {
     this.words = image;
   }
 
-  /** Takes over the image whose root block is at `root`. */
-  refresh(root: number): void {
-    const w = this.words;
-    this.generation = w[root + ROOT_POLICY_GENERATION]!;
-    this.#rules = w[root + ROOT_POLICY_RULES]!;
-    this.#pods = w[root + ROOT_POLICY_PODS]!;
-    this.active = this.#rules !== 0;
+  /** Takes over an image by the word offsets of its blocks of rules and pods; without rules there is no policy. */
+  refresh(generation: number, rules: number, pods: number): void {
+    this.generation = generation;
+    this.#rules = rules;
+    this.#pods = pods;
+    this.active = rules !== 0;
   }
 
   /** Word offset of the pod that has this address, or NO_POD. */

@@ -7,6 +7,8 @@
 // ports that some rule allows. However many policies there are, a new flow costs at most four such
 // look-ups a direction.
 
+import { POLICY_IDS } from '../arena/layout.ts';
+
 /** A peer without conditions: a rule without `from` or `to`. */
 export const PEER_ANY = 1;
 /** Every pod of the cluster. */
@@ -18,7 +20,7 @@ export const PEER_FIRST = 3;
  * Policies have ids from 1 to this, for names and counters; a policy that got none has 0 and is
  * enforced all the same.
  */
-export const POLICY_ID_MAX = 8191;
+export const POLICY_ID_MAX = POLICY_IDS - 1;
 
 /** A pod that has an address of its own. */
 export interface PolicyPod {

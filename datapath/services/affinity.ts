@@ -6,7 +6,7 @@
 import type { Arena } from '../arena/arena.ts';
 import * as arenaLayout from '../arena/layout.ts';
 import { hashTuple } from '../flow/hash.ts';
-import { findPair } from './pairs.ts';
+import { findPair } from '../image/pairs.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 const { AFFINITY_WORDS, H_AFFINITY_SWEEP, H_SEED } = arenaLayout;

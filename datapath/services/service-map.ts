@@ -1,17 +1,17 @@
 import type { Arena } from '../arena/arena.ts';
 import * as arenaLayout from '../arena/layout.ts';
 import * as imageLayout from '../image/layout.ts';
+import { findPair } from '../image/pairs.ts';
 import * as map from '../map.ts';
 import { findEntry } from '../map.ts';
 import { PolicyMap } from '../policy/policy-map.ts';
-import { findPair } from './pairs.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
 const {
   MARK_KEY, MARK_LOCAL, MARK_PUBLIC, NODE_ADDRESS, NODE_GATEWAY, NODE_HEADER_WORDS, NODE_LENGTH_COUNT, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
   NODE_SNAT_COUNT, NODE_SNAT_MIN, POD_GATEWAY_KEY, ROOT_DIRECTORY, ROOT_DIRECTORY_LENGTH, ROOT_FRONTENDS,
-  ROOT_GENERATION, ROOT_NODE, SERVICE_CLUSTER_COUNT, SERVICE_HEADER_WORDS,
+  ROOT_GENERATION, ROOT_NODE, ROOT_POLICY_GENERATION, ROOT_POLICY_PODS, ROOT_POLICY_RULES, SERVICE_CLUSTER_COUNT, SERVICE_HEADER_WORDS,
   SERVICE_LOCAL_COUNT, SERVICE_SERVING_COUNT, SLOT_KIND, SLOT_SERVICE,
 } = imageLayout;
 const { H_IMAGE_ACK, H_IMAGE_ROOT } = arenaLayout;
@@ -67,7 +67,11 @@ export class ServiceMap {
     this.#frontends = w[root + ROOT_FRONTENDS]!;
     this.#directory = w[root + ROOT_DIRECTORY]!;
     this.#directoryLength = w[root + ROOT_DIRECTORY_LENGTH]!;
-    this.policy.refresh(root);
+    this.policy.refresh(
+      w[root + ROOT_POLICY_GENERATION]!,
+      w[root + ROOT_POLICY_RULES]!,
+      w[root + ROOT_POLICY_PODS]!,
+    );
     Atomics.store(this.#header, H_IMAGE_ACK, this.generation);
     return true;
   }

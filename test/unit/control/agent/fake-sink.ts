@@ -1,8 +1,8 @@
 import type { ImageSink, Log } from '../../../../control/sync/publisher.ts';
 import type { KubetunError } from '../../../../datapath/error.ts';
 import type { ImageChange } from '../../../../datapath/image/image.ts';
+import type { PolicySurvivors } from '../../../../datapath/image/policy-reader.ts';
 import type { PolicyChange } from '../../../../datapath/policy/policy.ts';
-import type { PolicySurvivors } from '../../../../datapath/policy/reader.ts';
 import { Mirror } from '../compile/mirror.ts';
 
 /**

@@ -3,8 +3,8 @@ import { beforeEach, test } from 'node:test';
 import type { NetworkPolicyRow, PolicyPodRow } from '../../../../control/model/policy-rows.ts';
 import { PolicyTables } from '../../../../control/model/policy-tables.ts';
 import { PolicyCompiler } from '../../../../control/policy/compiler.ts';
+import type { PolicySurvivors } from '../../../../datapath/image/policy-reader.ts';
 import type { PolicyChange, PolicyPod } from '../../../../datapath/policy/policy.ts';
-import type { PolicySurvivors } from '../../../../datapath/policy/reader.ts';
 import { addr } from '../../../support/datapath.ts';
 
 const NOTHING: PolicySurvivors = { generation: 0, pods: new Map(), names: new Map() };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_FLOW_HIGH, H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
+import { readPolicyHits } from '../../../../datapath/image/policy-reader.ts';
 import { createBatch, P_VERDICT, P_WORDS } from '../../../../datapath/pipeline/batch.ts';
 import { isUnjudged } from '../../../../datapath/pipeline/policy-check.ts';
 import { runSpoofed } from '../../../../datapath/pipeline/run.ts';
@@ -14,7 +15,6 @@ import {
   type PolicyPorts,
   type PolicyRules,
 } from '../../../../datapath/policy/policy.ts';
-import { readPolicyHits } from '../../../../datapath/policy/reader.ts';
 import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/layout.ts';
 import {
   addr,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { findPair, isInRanges, sortPairs } from '../../../../datapath/services/pairs.ts';
+import { findPair, isInRanges, sortPairs } from '../../../../datapath/image/pairs.ts';
 import { joinRanges } from '../../../../datapath/wire/ranges.ts';
 
 /** Numbers that repeat with every run. */

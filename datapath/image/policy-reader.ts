@@ -3,10 +3,10 @@
 
 import type { Arena } from '../arena/arena.ts';
 import { H_IMAGE_ROOT } from '../arena/layout.ts';
-import * as I from '../image/layout.ts';
 import { KEY_B, MAP_HEADER_WORDS, MAP_MASK } from '../map.ts';
-import * as L from './layout.ts';
-import { POLICY_ID_MAX } from './policy.ts';
+import * as L from '../policy/layout.ts';
+import { POLICY_ID_MAX } from '../policy/policy.ts';
+import * as I from './layout.ts';
 
 const NAME_BYTES_MAX = 1024;
 const NAMES_MAX = 100_000;
