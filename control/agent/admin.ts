@@ -2,9 +2,9 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { dirname } from 'node:path';
 import { KubetunError } from '../../datapath/error.ts';
-import { makeFolder } from '../serve/folder.ts';
+import { makeFolder } from '../files.ts';
+import type { Log } from '../log.ts';
 import { guardRequests, guardServer } from '../serve/guard.ts';
-import type { Log } from '../sync/publisher.ts';
 
 /** What a path of the admin socket answers: an object, sent as JSON. */
 export type AdminRoutes = Record<string, () => unknown>;

@@ -8,6 +8,7 @@ import { readCounters } from '../../datapath/observe/counters.ts';
 import { requestTrace } from '../../datapath/observe/trace.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
+import type { Agent, AgentOptions } from '../agent-options.ts';
 import { LoopProbe, openProbeSocket } from '../health/loop-probe.ts';
 import {
   checkImage,
@@ -16,6 +17,7 @@ import {
   type HealthMonitor,
 } from '../health/monitor.ts';
 import { connectKube } from '../kube/client.ts';
+import type { Log } from '../log.ts';
 import type { Tables } from '../model/tables.ts';
 import { readCapturedRoutes, readUplink } from '../node/apply.ts';
 import { cablesPart } from '../node/cables.ts';
@@ -27,13 +29,12 @@ import { type Part, Reconciler } from '../node/reconcile.ts';
 import { TABLE_CAPTURED } from '../node/rule.ts';
 import { describePolicies } from '../policy/describe.ts';
 import { SYSTEM_CLOCK } from '../sync/pacer.ts';
-import type { Log, Publisher, PublisherOptions } from '../sync/publisher.ts';
+import type { Publisher, PublisherOptions } from '../sync/publisher.ts';
 import type { AdminRoutes } from './admin.ts';
 import { apiAddressesOf } from './api-address.ts';
 import { startControl } from './control.ts';
 import { describeServices, refusedOf } from './describe.ts';
 import { doubtsAbout, requireFit } from './fit.ts';
-import type { Agent, AgentOptions } from './options.ts';
 import { podRangesOf, siteOf } from './site.ts';
 import { type PodRanges, Steerer } from './steer.ts';
 

@@ -1,20 +1,21 @@
 // What every agent does, whatever translates: the cluster's objects in tables, changes of them to a
 // sink, and whoever asks is told.
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import type { AgentOptions } from '../agent-options.ts';
 import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import { HealthServers, NODE_HEALTH_PORT } from '../health/health.ts';
 import { checkSteering, checkTables, type HealthCheck, HealthMonitor } from '../health/monitor.ts';
 import type { KubeClient } from '../kube/client.ts';
+import type { Log } from '../log.ts';
 import { Tables } from '../model/tables.ts';
 import { readLocalAddresses } from '../node/apply.ts';
 import type { Reconciler } from '../node/reconcile.ts';
 import { followCluster, SOURCES } from '../sync/informers.ts';
 import { SYSTEM_CLOCK } from '../sync/pacer.ts';
-import { type ImageSink, type Log, Publisher, type PublisherOptions } from '../sync/publisher.ts';
+import { type ImageSink, Publisher, type PublisherOptions } from '../sync/publisher.ts';
 import { RefusalEvents } from '../sync/refusal-events.ts';
 import { type AdminRoutes, closeAdmin, serveAdmin } from './admin.ts';
 import { keepLease } from './lease.ts';
-import type { AgentOptions } from './options.ts';
 import { OwnAddress } from './own-address.ts';
 import type { Site } from './site.ts';
 

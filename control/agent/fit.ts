@@ -2,13 +2,13 @@
 // everything off again.
 import { rmSync } from 'node:fs';
 import { openTun } from '../../datapath/io/tun.ts';
+import type { AgentOptions } from '../agent-options.ts';
 import { removeTable } from '../nftables/nft.ts';
 import { removeSteering, writeSysctl } from '../node/apply.ts';
 import { claimNode } from '../node/claim.ts';
 import { type Facts, readFacts } from '../node/facts.ts';
 import { type Aim, type Finding, judge, mendingSysctls, preflight } from '../node/preflight.ts';
 import { tunSysctls } from '../node/steering.ts';
-import type { AgentOptions } from './options.ts';
 import { siteMemory } from './site.ts';
 
 function aimOf(options: AgentOptions): Aim {

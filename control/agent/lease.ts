@@ -2,8 +2,8 @@
 // component-helpers/apimachinery/lease.
 import type { KubeClient } from '../kube/client.ts';
 import { isNotFound } from '../kube/error.ts';
+import type { Log } from '../log.ts';
 import type { Clock } from '../sync/pacer.ts';
-import type { Log } from '../sync/publisher.ts';
 
 const NAMESPACE = 'kube-node-lease';
 /** Four of these may be lost before a node counts as gone. */

@@ -4,9 +4,9 @@
 // Nodes puts first: other nodes, and the gateway's pairs.
 import type { KubeClient } from '../kube/client.ts';
 import { recordWarning } from '../kube/skip-event.ts';
+import type { Log } from '../log.ts';
 import { ANNOTATION_STEERED } from '../model/node.ts';
 import type { Clock } from '../sync/pacer.ts';
-import type { Log } from '../sync/publisher.ts';
 
 /** An annotation that could not be written is tried again so soon. */
 const RETRY_MS = 5000;

@@ -1,13 +1,14 @@
 // Where an agent is: its node's address and devices, and the ranges of the cluster. What the
 // command line does not say is asked of the API server; what that said last stands in while it is
 // away.
-import { lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { requirePrivateFolder } from '../../datapath/arena/folder.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import type { Range4 } from '../../datapath/image/image.ts';
 import { formatRange } from '../../datapath/wire/address.ts';
 import { joinRanges } from '../../datapath/wire/ranges.ts';
+import { replaceFile } from '../files.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { readable } from '../kube/decode.ts';
 import { isNotFound } from '../kube/error.ts';
@@ -88,9 +89,7 @@ export async function findSite(
 /** Whole or not at all, and through no link that another user has prepared. */
 function remember(memory: string, site: Site): void {
   requirePrivateFolder(dirname(memory));
-  rmSync(`${memory}.new`, { force: true });
-  writeFileSync(`${memory}.new`, JSON.stringify(site), { flag: 'wx', mode: 0o600 });
-  renameSync(`${memory}.new`, memory);
+  replaceFile(memory, JSON.stringify(site));
 }
 
 /** Null if nothing is remembered, or by another user. */

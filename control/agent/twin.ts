@@ -1,7 +1,9 @@
 // The agent of a node whose kernel translates: the tables and the compiler of every agent, and
 // rules of nftables in the datapath's place.
 import { openNetworkEvents, openNftGeneration } from '../../datapath/io/netlink.ts';
+import type { Agent, AgentOptions } from '../agent-options.ts';
 import { connectKube } from '../kube/client.ts';
+import type { Log } from '../log.ts';
 import { requireNft } from '../nftables/nft.ts';
 import { RulesetWriter } from '../nftables/writer.ts';
 import { readUplink, steeringPart } from '../node/apply.ts';
@@ -11,12 +13,10 @@ import { PODS_RULE, PREF_LOCAL_FIRST } from '../node/rule.ts';
 import type { SteeringPlan } from '../node/steering.ts';
 import { describePolicies } from '../policy/describe.ts';
 import { SYSTEM_CLOCK } from '../sync/pacer.ts';
-import type { Log } from '../sync/publisher.ts';
 import { apiAddressesOf } from './api-address.ts';
 import { startControl } from './control.ts';
 import { describeServices, refusedOf } from './describe.ts';
 import { requireFit } from './fit.ts';
-import type { Agent, AgentOptions } from './options.ts';
 import { siteOf } from './site.ts';
 
 /** The kernel routes as ever; in a lab a rule leads to the node's pods. */

@@ -11,23 +11,13 @@ import {
   type TimeoutSeconds,
 } from '../../datapath/flow/timeouts.ts';
 import { requireSocketPath } from '../agent/admin.ts';
-import type { Agent, AgentOptions } from '../agent/options.ts';
-import type { ProxyKind } from '../agent/proxy.ts';
+import type { Agent, AgentOptions, ProxyKind } from '../agent-options.ts';
 import type { GatewayOptions } from '../gateway/agent.ts';
+import type { Log } from '../log.ts';
 import type { Finding } from '../node/preflight.ts';
-import type { Log } from '../sync/publisher.ts';
-import {
-  arenaOf,
-  collectRanges,
-  labOf,
-  labOption,
-  type OutputFormat,
-  outputOption,
-  parseRangeOption,
-  proxyOption,
-  socketOf,
-} from './options.ts';
-import { formatTable, print } from './table.ts';
+import { arenaOf, socketOf } from '../places.ts';
+import { collectRanges, labOf, labOption, parseRangeOption, proxyOption } from './options.ts';
+import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
 
 interface Options {
   node?: string;
@@ -237,7 +227,7 @@ function formatFindings(findings: Finding[]): string {
 
 /** Runs until SIGTERM or SIGINT. */
 async function serve(options: AgentOptions | GatewayOptions): Promise<void> {
-  const { createLog } = await import('../log/log.ts');
+  const { createLog } = await import('../log.ts');
   const log = createLog({ node: options.node, pid: process.pid });
   // The process is only worth as much as all of it: its supervisor starts another one, and
   // connections go on.

@@ -1,18 +1,11 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
+import { noDatapath, twinsOf } from '../admin-client.ts';
 import type { Explanation } from '../explain/follow.ts';
 import type { ExplainSource } from '../explain/source.ts';
-import { noDatapath, twinsOf } from './admin-client.ts';
-import {
-  arenaOf,
-  labOf,
-  labOption,
-  type OutputFormat,
-  outputOption,
-  parseRangeOption,
-  requireNode,
-} from './options.ts';
-import { formatTable, print } from './table.ts';
+import { arenaOf } from '../places.ts';
+import { labOf, labOption, parseRangeOption, requireNode } from './options.ts';
+import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
 
 interface Options {
   from?: string;

@@ -1,17 +1,10 @@
 import type { Command } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
+import { askAgent, proxyOf } from '../admin-client.ts';
+import { CLOUD } from '../places.ts';
 import type { PolicyDescription } from '../policy/describe.ts';
-import { askAgent, proxyOf } from './admin-client.ts';
-import {
-  CLOUD,
-  labOf,
-  labOption,
-  nodeOption,
-  type OutputFormat,
-  outputOption,
-  requireNode,
-} from './options.ts';
-import { formatTable, print } from './table.ts';
+import { labOf, labOption, nodeOption, requireNode } from './options.ts';
+import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
 
 /** What `policy check -o json` prints for each finding. */
 interface Finding {

@@ -1,15 +1,8 @@
 import type { Command } from 'commander';
+import { askAgent } from '../admin-client.ts';
 import type { ServiceDescription } from '../agent/describe.ts';
-import { askAgent } from './admin-client.ts';
-import {
-  labOf,
-  labOption,
-  nodeOption,
-  type OutputFormat,
-  outputOption,
-  requireNode,
-} from './options.ts';
-import { formatTable, print } from './table.ts';
+import { labOf, labOption, nodeOption, requireNode } from './options.ts';
+import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
 
 /** Endpoints listed in a cell of the table before it only counts them. */
 const ENDPOINTS_SHOWN_MAX = 4;

@@ -4,20 +4,13 @@ import { KubetunError } from '../../datapath/error.ts';
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { TraceRecord } from '../../datapath/observe/trace.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
+import { askAgent, datapathOf } from '../admin-client.ts';
 import { endText, protocolName } from '../explain/question.ts';
 import type { ClusterView } from '../explain/view.ts';
-import { askAgent, datapathOf } from './admin-client.ts';
-import { onInterrupt } from './interrupt.ts';
-import {
-  arenaOf,
-  CLOUD,
-  labOf,
-  labOption,
-  nodeOption,
-  type OutputFormat,
-  outputOption,
-  requireNode,
-} from './options.ts';
+import { onInterrupt } from '../interrupt.ts';
+import { arenaOf, CLOUD } from '../places.ts';
+import { labOf, labOption, nodeOption, requireNode } from './options.ts';
+import { type OutputFormat, outputOption } from './output.ts';
 import { traceFilter } from './trace-filter.ts';
 
 interface Options {

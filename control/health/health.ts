@@ -1,10 +1,11 @@
 // The node's health ports: one for the node, and one for each Service that asks for one.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Log } from '../log.ts';
 import type { Tables } from '../model/tables.ts';
 import { guardRequests } from '../serve/guard.ts';
 import type { Clock } from '../sync/pacer.ts';
-import type { Log, Publisher } from '../sync/publisher.ts';
+import type { Publisher } from '../sync/publisher.ts';
 import { answerNode, answerService, type HealthAnswer } from './answer.ts';
 import type { HealthMonitor } from './monitor.ts';
 

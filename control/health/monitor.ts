@@ -1,7 +1,9 @@
 // Whether an agent does what it is for: what is asked, what was found, and since when.
+
+import type { Log } from '../log.ts';
 import type { ReconcileStatus } from '../node/reconcile.ts';
 import type { Clock } from '../sync/pacer.ts';
-import type { Log, Publisher } from '../sync/publisher.ts';
+import type { Publisher } from '../sync/publisher.ts';
 
 /** The parts are looked at so often; a question looks at once. */
 const LOOK_MS = 500;

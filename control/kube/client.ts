@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { KubetunError } from '../../datapath/error.ts';
+import { kubeconfigOf, labFlag } from '../places.ts';
 import type { KubeAccess } from './config.ts';
 import { KubeStatusError, type StatusBody } from './error.ts';
 import { KINDS, type KubeKind, type KubeKinds, pathOf } from './kinds.ts';
@@ -110,6 +111,17 @@ export function connectKube(
   limit: AnswerLimit | null = null,
 ): KubeClient {
   return new HttpKubeClient(openTransport(kubeconfigPath, access, limit?.next), limit);
+}
+
+/** A person waits for the answer: shorter than the limit of an agent, which asks again itself. */
+const ANSWER_MS_MAX_LAB = 5000;
+
+/** The API server of a lab, for a command that asks it once. Throws KubetunError KT_KUBECONFIG. */
+export function connectLab(
+  lab: string,
+  next = `scripts/kubetun lab status${labFlag(lab)} shows whether its supervisor runs`,
+): KubeClient {
+  return connectKube(kubeconfigOf(lab), {}, { msMax: ANSWER_MS_MAX_LAB, next });
 }
 
 function query(values: Record<string, string | number | boolean | undefined>): string {

@@ -1,8 +1,9 @@
 import type { ImageChange } from '../../datapath/image/image.ts';
 import type { PolicySurvivors } from '../../datapath/image/policy-reader.ts';
 import type { NftGeneration } from '../../datapath/io/netlink.ts';
+import type { Log } from '../log.ts';
 import type { Part } from '../node/reconcile.ts';
-import type { ImageSink, Log } from '../sync/publisher.ts';
+import type { ImageSink } from '../sync/publisher.ts';
 import { applyNft, readClients, readReference, readTable } from './nft.ts';
 import { diffTables, type ObservedTable } from './observed.ts';
 import { Ruleset, TABLE } from './ruleset.ts';

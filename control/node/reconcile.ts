@@ -1,8 +1,8 @@
 // Holds what an agent has applied to the system against what is there: rules, routes, devices,
 // sysctls, the nftables table. The same for nodes, gateways and twins.
 import type { NetworkEvents } from '../../datapath/io/netlink.ts';
+import type { Log } from '../log.ts';
 import type { Clock } from '../sync/pacer.ts';
-import type { Log } from '../sync/publisher.ts';
 
 /** Events are looked for so often; reading an empty socket costs a microsecond. */
 const HEAR_MS = 250;

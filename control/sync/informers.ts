@@ -2,6 +2,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { type Informer, startInformer } from '../kube/informer.ts';
 import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
 import { recordSkip } from '../kube/skip-event.ts';
+import type { Log } from '../log.ts';
 import { readNamespace, readNetworkPolicy } from '../model/network-policy.ts';
 import { type NamedAddress, readNamedAddress, readNode, requirePodRanges } from '../model/node.ts';
 import { objectKey } from '../model/parse.ts';
@@ -10,7 +11,7 @@ import type { PolicyTables } from '../model/policy-tables.ts';
 import { readService } from '../model/service.ts';
 import { readSlice } from '../model/slice.ts';
 import type { Tables } from '../model/tables.ts';
-import type { Log, Publisher } from './publisher.ts';
+import type { Publisher } from './publisher.ts';
 
 /** Kinds that the tables hold; nothing is published before all of them have synced. */
 export const SOURCES: KubeKind[] = ['Service', 'EndpointSlice', 'Node', 'NetworkPolicy'];

@@ -7,6 +7,7 @@ import { Compiler, type Refusal } from '../compile/compiler.ts';
 import { IdAllocator, type IdUsage } from '../compile/ids.ts';
 import type { NodeRanges } from '../compile/node-entry.ts';
 import type { Progress } from '../health/answer.ts';
+import type { Log } from '../log.ts';
 import type { PolicyChanges } from '../model/policy-tables.ts';
 import type { Changes, Tables } from '../model/tables.ts';
 import { PolicyCompiler } from '../policy/compiler.ts';
@@ -37,13 +38,6 @@ export interface ImageSink extends IdUsage {
   policySurvivors(): PolicySurvivors;
   /** Does ahead what a publish would make of a change of policies; absent where that is nothing. */
   encodePolicy?(change: PolicyChange): Steps<void>;
-}
-
-/** Takes one line per notable event, with its particulars. */
-export interface Log {
-  info(particulars: object, message: string): void;
-  warn(particulars: object, message: string): void;
-  error(particulars: object, message: string): void;
 }
 
 export interface PublisherOptions {

@@ -2,8 +2,8 @@
 // of an object, so that the Event has the same name everywhere and only the first node makes it.
 import type { Refusal } from '../compile/compiler.ts';
 import type { KubeClient } from '../kube/client.ts';
+import type { Log } from '../log.ts';
 import type { Clock } from './pacer.ts';
-import type { Log } from './publisher.ts';
 
 /** So many Events at once, and one more every so often. */
 const BURST_MAX = 25;

@@ -1,7 +1,7 @@
 import { connect, createServer, type Server } from 'node:net';
 import type { Command } from 'commander';
-import { connectLab } from '../../control/cli/lab-api.ts';
 import { labOf, labOption } from '../../control/cli/options.ts';
+import { connectLab } from '../../control/kube/client.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { enterNamespace } from '../../datapath/io/netns.ts';
 import { requireRoot } from '../host/tools.ts';

@@ -1,16 +1,10 @@
 import type { Command } from 'commander';
-import type { ProxyKind } from '../../control/agent/proxy.ts';
-import { askAgent } from '../../control/cli/admin-client.ts';
-import { connectLab } from '../../control/cli/lab-api.ts';
-import {
-  CLOUD,
-  labFlag,
-  labOf,
-  labOption,
-  type OutputFormat,
-  outputOption,
-} from '../../control/cli/options.ts';
-import { formatTable, print } from '../../control/cli/table.ts';
+import { askAgent } from '../../control/admin-client.ts';
+import type { ProxyKind } from '../../control/agent-options.ts';
+import { labOf, labOption } from '../../control/cli/options.ts';
+import { formatTable, type OutputFormat, outputOption, print } from '../../control/cli/output.ts';
+import { connectLab } from '../../control/kube/client.ts';
+import { CLOUD, labFlag } from '../../control/places.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { isAlive } from '../host/process.ts';
 import { isReady } from '../life/wait.ts';

@@ -1,12 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import type { ProxyKind } from '../../control/agent/proxy.ts';
-import {
-  labFlag,
-  labOf,
-  labOption,
-  proxyOption,
-  requireLabName,
-} from '../../control/cli/options.ts';
+import type { ProxyKind } from '../../control/agent-options.ts';
+import { labOf, labOption, proxyOption } from '../../control/cli/options.ts';
+import { labFlag, requireLabName } from '../../control/places.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { readManifests } from '../life/manifest.ts';
 import { bringUp } from '../life/up.ts';

@@ -2,7 +2,7 @@
 // of any of them.
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { ARENA_DIR, arenaOf, CLOUD, stateDir } from '../../control/cli/options.ts';
+import { ARENA_DIR, arenaOf, CLOUD, stateDir } from '../../control/places.ts';
 import { ipBatch } from '../host/ip.ts';
 import { namespaceLink, namespacesOfLab } from '../host/namespaces.ts';
 import {

@@ -1,5 +1,5 @@
 // What a command line means by a TARGET: a node, the cloud, the internet, or a pod.
-import { stateDir } from '../../control/cli/options.ts';
+import { stateDir } from '../../control/places.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { namespaceOf, namespacePath } from '../places/names.ts';
 import { findPod } from '../pods/sandbox/find.ts';

@@ -3,7 +3,7 @@
 // `logs/NAME/RUN-NUMBER.log`, `logs/pipes/NAME_RUN`.
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeFolder } from '../../control/serve/folder.ts';
+import { makeFolder } from '../../control/files.ts';
 
 /** A file of this size is followed by another one: a kubelet's containerLogMaxSize. */
 export const FILE_BYTES_MAX = 10 * 1024 * 1024;

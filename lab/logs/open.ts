@@ -1,7 +1,7 @@
 // The beginning of a run: its pipe is made, and a writer has taken it.
 import { chmodSync, closeSync, existsSync, openSync, rmSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import { makeFolder } from '../../control/serve/folder.ts';
+import { makeFolder } from '../../control/files.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { makeFifo } from '../../datapath/io/sys.ts';
 import { filePath, type LogRun, nextRun, pipePath, pipesFolder } from './files.ts';

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { stateDir } from '../../control/cli/options.ts';
+import { stateDir } from '../../control/places.ts';
 import { KubetunError } from '../../datapath/error.ts';
 
 export const PROJECT_ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
@@ -43,7 +43,7 @@ export function requireOwnFolder(lab: string): void {
   );
 }
 
-export { kubeconfigOf as kubeconfigPath } from '../../control/cli/options.ts';
+export { kubeconfigOf as kubeconfigPath } from '../../control/places.ts';
 
 /** The same for agents, which reach the API server over the fabric. */
 export function agentKubeconfigPath(lab: string): string {

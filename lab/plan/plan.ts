@@ -1,6 +1,7 @@
 // The network of a lab as a list of steps: pure, from the topology alone.
-import { CLOUD } from '../../control/cli/options.ts';
+
 import { spoofedLines } from '../../control/node/cables.ts';
+import { CLOUD } from '../../control/places.ts';
 import { fabricLink, namespaceOf } from '../places/names.ts';
 import {
   apiAddress,

@@ -1,7 +1,6 @@
 // The record of a lab on disk: what it is made of and which processes run it.
-import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { makeFolder } from '../../control/serve/folder.ts';
+import { existsSync, readFileSync } from 'node:fs';
+import { replaceFile } from '../../control/files.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import type { ProcessId } from '../host/process.ts';
 import { recordPath } from '../places/paths.ts';
@@ -44,7 +43,7 @@ export function readRecord(lab: string): LabRecord | null {
 }
 
 export function writeRecord(record: LabRecord): void {
-  writeAtomic(recordPath(record.lab), `${JSON.stringify(record, null, 2)}\n`);
+  replaceFile(recordPath(record.lab), `${JSON.stringify(record, null, 2)}\n`);
 }
 
 /** The record of a lab that is there. Throws KubetunError KT_LAB_DOWN. */
@@ -56,11 +55,4 @@ export function requireLab(lab: string): LabRecord {
     `lab ${lab} is not up`,
     'start it with scripts/kubetun lab up, or name another one with --lab',
   );
-}
-
-/** A reader sees the old text or the new one, never half of it. */
-export function writeAtomic(path: string, text: string): void {
-  makeFolder(dirname(path));
-  writeFileSync(`${path}.new`, text, { mode: 0o600 });
-  renameSync(`${path}.new`, path);
 }

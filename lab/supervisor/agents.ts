@@ -3,9 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
-import type { ProxyKind } from '../../control/agent/proxy.ts';
-import { askAgent } from '../../control/cli/admin-client.ts';
-import { arenaOf, CLOUD, socketOf, stateDir } from '../../control/cli/options.ts';
+import { askAgent } from '../../control/admin-client.ts';
+import type { ProxyKind } from '../../control/agent-options.ts';
 import { WALL_CLOCK } from '../../control/clock.ts';
 import {
   NODE_PORT_MAX,
@@ -13,8 +12,9 @@ import {
   SNAT_PORT_MAX,
   SNAT_PORT_MIN,
 } from '../../control/compile/node-entry.ts';
+import { makeFolder, replaceFile } from '../../control/files.ts';
 import { bypassLines } from '../../control/node/bypass.ts';
-import { makeFolder } from '../../control/serve/folder.ts';
+import { arenaOf, CLOUD, socketOf, stateDir } from '../../control/places.ts';
 import { RestartDelay } from '../../datapath/restart.ts';
 import { ipBatch } from '../host/ip.ts';
 import {
@@ -27,7 +27,6 @@ import {
 import { LAB_VARIABLE, namespaceOf, namespacePath } from '../places/names.ts';
 import { agentKubeconfigPath, agentLogPath, PROJECT_ROOT } from '../places/paths.ts';
 import { lastWords } from '../state/log.ts';
-import { writeAtomic } from '../state/record.ts';
 import { SPOOFED_LINK, type Topology } from '../topology/topology.ts';
 import { Watchdog } from './watchdog.ts';
 
@@ -95,7 +94,7 @@ export class AgentKeeper {
     try {
       child = spawnAgent(lab, node, this.#options.topology);
       const own = identify(child.pid ?? -1);
-      if (own) writeAtomic(agentRecordPath(lab, node), `${JSON.stringify(own)}\n`);
+      if (own) replaceFile(agentRecordPath(lab, node), `${JSON.stringify(own)}\n`);
     } catch (error) {
       // A full disk is no reason to look after the other nodes no more. Nobody would find an agent
       // without a record.
@@ -257,7 +256,7 @@ function findAgent(lab: string, node: string): ProcessId | null {
   const unknown = processesWithVariable(LAB_VARIABLE, lab).find(({ pid }) =>
     commandLine(pid).includes(words),
   );
-  if (unknown) writeAtomic(agentRecordPath(lab, node), `${JSON.stringify(unknown)}\n`);
+  if (unknown) replaceFile(agentRecordPath(lab, node), `${JSON.stringify(unknown)}\n`);
   return unknown ?? null;
 }
 

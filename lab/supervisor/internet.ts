@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { join } from 'node:path';
-import { stateDir } from '../../control/cli/options.ts';
+import { stateDir } from '../../control/places.ts';
 import { openPipe } from '../logs/open.ts';
 import { namespaceOf, namespacePath } from '../places/names.ts';
 import { PROJECT_ROOT } from '../places/paths.ts';

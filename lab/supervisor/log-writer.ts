@@ -1,8 +1,8 @@
 // The process that writes the logs of all containers of a lab.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { stateDir } from '../../control/cli/options.ts';
-import { makeFolder } from '../../control/serve/folder.ts';
+import { makeFolder } from '../../control/files.ts';
+import { stateDir } from '../../control/places.ts';
 import { pipesFolder } from '../logs/files.ts';
 import { PROJECT_ROOT } from '../places/paths.ts';
 import { keepProcess } from './keep.ts';

@@ -1,5 +1,5 @@
 // Entry of the supervisor's process: `main.ts LAB`. Its output is the lab's supervisor.log.
-import { createLog } from '../../control/log/log.ts';
+import { createLog } from '../../control/log.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { type Stage, startSupervisor } from './supervisor.ts';
 

@@ -1,7 +1,7 @@
 // What runs a lab once its network is there: API server, agents, pods.
 import type { Logger } from 'pino';
-import { CLOUD, stateDir } from '../../control/cli/options.ts';
 import { connectKube } from '../../control/kube/client.ts';
+import { CLOUD, stateDir } from '../../control/places.ts';
 import { identify } from '../host/process.ts';
 import { namespaceOf } from '../places/names.ts';
 import { kubeconfigPath, kubeletSocketPath, PROJECT_ROOT } from '../places/paths.ts';

@@ -1,4 +1,4 @@
-import { PROXIES, type ProxyKind } from '../../control/agent/proxy.ts';
+import { PROXIES, type ProxyKind } from '../../control/agent-options.ts';
 import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
 import type { KubetunError } from '../../datapath/error.ts';
 import {

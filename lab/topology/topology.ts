@@ -1,4 +1,4 @@
-import type { ProxyKind } from '../../control/agent/proxy.ts';
+import type { ProxyKind } from '../../control/agent-options.ts';
 import { FLOWS_DEFAULT } from '../../datapath/arena/layout.ts';
 import type { TimeoutSeconds } from '../../datapath/flow/timeouts.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';

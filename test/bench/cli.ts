@@ -1,7 +1,7 @@
 import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { type OutputFormat, outputOption } from '../../control/cli/options.ts';
+import { type OutputFormat, outputOption } from '../../control/cli/output.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { drawChart } from './chart.ts';
 import { formatReport, type Report, writeReport } from './report.ts';

@@ -1,7 +1,7 @@
 // Figures of a benchmark: one shape for the table, the JSON and the chart.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatTable } from '../../control/cli/table.ts';
+import { formatTable } from '../../control/cli/output.ts';
 import { describeMachine, type Machine } from './machine.ts';
 
 /** One measured thing; `values` are its rounds, in order. */

@@ -1,5 +1,5 @@
 // A run: batches of sequences until all seeds are done, each difference checked a second time.
-import { onInterrupt } from '../../control/cli/interrupt.ts';
+import { onInterrupt } from '../../control/interrupt.ts';
 import {
   BATCH_MAX,
   Batch,

@@ -1,7 +1,7 @@
 // Two labs of one shape: in one the datapath translates, in the other the kernel, at the edge too.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { askAgent } from '../../control/cli/admin-client.ts';
-import { arenaOf } from '../../control/cli/options.ts';
+import { askAgent } from '../../control/admin-client.ts';
+import { arenaOf } from '../../control/places.ts';
 import { attachArenaFile } from '../../datapath/arena/file.ts';
 import { LINE_WORDS, W_SEEN } from '../../datapath/flow/line.ts';
 import { type FlowRow, readArena } from '../../datapath/observe/flows.ts';

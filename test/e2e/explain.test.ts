@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { askAgent } from '../../control/cli/admin-client.ts';
+import { askAgent } from '../../control/admin-client.ts';
 import type { Explanation } from '../../control/explain/follow.ts';
 import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 import {

@@ -15,9 +15,9 @@ import {
 import { basename, join, relative } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { askAgent } from '../../control/cli/admin-client.ts';
-import { ARENA_DIR, arenaOf, stateDir } from '../../control/cli/options.ts';
+import { askAgent } from '../../control/admin-client.ts';
 import type { HealthReport } from '../../control/health/monitor.ts';
+import { ARENA_DIR, arenaOf, stateDir } from '../../control/places.ts';
 import { isAlive } from '../../lab/host/process.ts';
 import { agentLogPath, supervisorLogPath } from '../../lab/places/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';

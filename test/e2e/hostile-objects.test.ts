@@ -2,8 +2,8 @@
 // them leaves nothing.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { askAgent } from '../../control/admin-client.ts';
 import type { ServiceDescription } from '../../control/agent/describe.ts';
-import { askAgent } from '../../control/cli/admin-client.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { collidingAddresses } from '../support/colliding.ts';
 import {

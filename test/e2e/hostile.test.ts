@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { askAgent } from '../../control/cli/admin-client.ts';
+import { askAgent } from '../../control/admin-client.ts';
 import type { HealthReport } from '../../control/health/monitor.ts';
 import type { ReconcileStatus } from '../../control/node/reconcile.ts';
 import {

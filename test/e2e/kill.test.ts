@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { CLOUD } from '../../control/cli/options.ts';
+import { CLOUD } from '../../control/places.ts';
 import { isAlive, type ProcessId } from '../../lab/host/process.ts';
 import { supervisorLogPath } from '../../lab/places/paths.ts';
 import { readPodRecord } from '../../lab/pods/sandbox/records.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { askAgent } from '../../control/cli/admin-client.ts';
+import { askAgent } from '../../control/admin-client.ts';
 import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {

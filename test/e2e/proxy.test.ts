@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import { askAgent } from '../../control/cli/admin-client.ts';
+import { askAgent } from '../../control/admin-client.ts';
 import { agentKubeconfigPath } from '../../lab/places/paths.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {

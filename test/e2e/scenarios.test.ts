@@ -2,7 +2,7 @@
 // what the row says, and what the virtual walk of the same row does.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PROXIES } from '../../control/agent/proxy.ts';
+import { PROXIES } from '../../control/agent-options.ts';
 import { answerLive } from '../scenarios/live/run.ts';
 import { NOT_IN_NFTABLES } from '../scenarios/not-in-nftables.ts';
 import { agrees, ownFiles, readRow, readScenario, type Scenario } from '../scenarios/row.ts';

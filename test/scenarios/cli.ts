@@ -1,7 +1,7 @@
 // `npm run scenarios`: the rows of scenario files, one's own too, on the core or with real packets.
 import { Command, CommanderError, Option } from 'commander';
-import { PROXIES, type ProxyKind } from '../../control/agent/proxy.ts';
-import { type OutputFormat, outputOption } from '../../control/cli/options.ts';
+import { PROXIES, type ProxyKind } from '../../control/agent-options.ts';
+import { type OutputFormat, outputOption } from '../../control/cli/output.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { agrees, ownFiles, type Row, readScenario, type Scenario } from './row.ts';
 import { walk } from './walk.ts';

@@ -5,9 +5,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { askAgent } from '../../control/cli/admin-client.ts';
-import { ARENA_DIR } from '../../control/cli/options.ts';
+import { askAgent } from '../../control/admin-client.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
+import { ARENA_DIR } from '../../control/places.ts';
 import type { CounterRow } from '../../datapath/observe/counters.ts';
 import { commandIn, resolvePlace } from '../../lab/life/target.ts';
 import { kubeconfigPath, PROJECT_ROOT } from '../../lab/places/paths.ts';

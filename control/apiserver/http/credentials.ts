@@ -1,12 +1,12 @@
 // A certificate authority of one server, its certificate, and the token of its clients.
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { KubetunError } from '../../../datapath/error.ts';
-import { makeFolder } from '../../serve/folder.ts';
+import { makeFolder, replaceFile } from '../../files.ts';
 
 export interface Credentials {
   /** PEM. */
@@ -50,7 +50,7 @@ function makeCredentials(folder: string, hosts: string[]): void {
   ]);
   // Nothing needs to sign with it again.
   for (const name of ['ca.key', 'tls.csr', 'tls.ext']) rmSync(path(name));
-  writePrivate(path('token'), randomBytes(24).toString('base64url'));
+  replaceFile(path('token'), randomBytes(24).toString('base64url'));
 }
 
 function openssl(args: string[]): void {
@@ -87,11 +87,5 @@ export function writeKubeconfig(
     contexts: [{ name, context: { cluster: name, user: name, namespace } }],
     'current-context': name,
   };
-  writePrivate(path, stringify(config));
-}
-
-function writePrivate(path: string, text: string): void {
-  makeFolder(dirname(path));
-  writeFileSync(`${path}.new`, text, { mode: 0o600 });
-  renameSync(`${path}.new`, path);
+  replaceFile(path, stringify(config));
 }

@@ -11,8 +11,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeFolder } from '../../files.ts';
 import type { KubeObject } from '../../kube/object.ts';
-import { makeFolder } from '../../serve/folder.ts';
 import { type Entry, formatLine, readJournal } from './journal-file.ts';
 
 /** A snapshot that is being written. */

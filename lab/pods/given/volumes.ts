@@ -2,9 +2,9 @@
 // reach them.
 import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../../../control/files.ts';
 import type { KubeClient } from '../../../control/kube/client.ts';
 import type { Pod } from '../../../control/kube/kinds.ts';
-import { makeFolder } from '../../../control/serve/folder.ts';
 import type { Given } from './downward.ts';
 import { MountError, type Volume, volumeFiles, volumeSources } from './files.ts';
 import { fetchSources } from './sources.ts';

@@ -1,8 +1,8 @@
 // The cables of a lab's pods, compared with the records of pods. Filters on them are the agent's to
 // hold.
 import { existsSync } from 'node:fs';
-import { stateDir } from '../../../control/cli/options.ts';
 import { TABLE_PODS } from '../../../control/node/rule.ts';
+import { stateDir } from '../../../control/places.ts';
 import { ipJsonBatch } from '../../host/ip.ts';
 import { namespaceOf, namespacePath, podLink } from '../../places/names.ts';
 import type { LabRecord } from '../../state/record.ts';

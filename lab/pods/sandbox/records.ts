@@ -1,8 +1,8 @@
 // What runs of a pod, on disk: whoever comes later finds its processes by it.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { replaceFile } from '../../../control/files.ts';
 import type { ProcessId } from '../../host/process.ts';
-import { writeAtomic } from '../../state/record.ts';
 
 export interface PodRecord {
   namespace: string;
@@ -31,7 +31,7 @@ function pathOf(stateDir: string, namespace: string, name: string): string {
 
 export function writePodRecord(stateDir: string, record: PodRecord): void {
   const path = pathOf(stateDir, record.namespace, record.name);
-  writeAtomic(path, `${JSON.stringify(record)}\n`);
+  replaceFile(path, `${JSON.stringify(record)}\n`);
 }
 
 export function removePodRecord(stateDir: string, namespace: string, name: string): void {

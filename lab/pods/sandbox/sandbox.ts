@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { makeFolder } from '../../../control/serve/folder.ts';
+import { makeFolder } from '../../../control/files.ts';
 import { KubetunError } from '../../../datapath/error.ts';
 import { identify, type ProcessId } from '../../host/process.ts';
 import { openLog } from '../../logs/open.ts';

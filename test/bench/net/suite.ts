@@ -1,5 +1,5 @@
 // `bench throughput` and `bench connect`: every datapath in the same namespaces, in turn.
-import { onInterrupt } from '../../../control/cli/interrupt.ts';
+import { onInterrupt } from '../../../control/interrupt.ts';
 import { buildReport, type Report, type Series } from '../report.ts';
 import { CONNECTIONS, connectAgainst, measureConnects } from './connect.ts';
 import { startServers } from './measure.ts';

@@ -2,7 +2,7 @@
 // answers.
 
 import { loadavg } from 'node:os';
-import { onInterrupt } from '../../../control/cli/interrupt.ts';
+import { onInterrupt } from '../../../control/interrupt.ts';
 import { buildReport, type Report } from '../report.ts';
 import { measureBurst, measureChanges } from './change-measure.ts';
 import { ChangeWorld } from './change-world.ts';

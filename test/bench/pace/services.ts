@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { onInterrupt } from '../../../control/cli/interrupt.ts';
+import { onInterrupt } from '../../../control/interrupt.ts';
 import { connectKube, type KubeClient } from '../../../control/kube/client.ts';
 import { KubetunError } from '../../../datapath/error.ts';
 import { buildReport, type Report } from '../report.ts';

@@ -1,7 +1,7 @@
 // Scenarios with real packets from beginning to end: labs come up, and are gone whatever happens.
 
-import type { ProxyKind } from '../../../control/agent/proxy.ts';
-import { onInterrupt } from '../../../control/cli/interrupt.ts';
+import type { ProxyKind } from '../../../control/agent-options.ts';
+import { onInterrupt } from '../../../control/interrupt.ts';
 import { kubetun } from '../../support/lab.ts';
 import type { Scenario } from '../row.ts';
 import { type LiveAnswer, LiveWorld, topologyKey } from './world.ts';

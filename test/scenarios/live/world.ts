@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import type { ProxyKind } from '../../../control/agent/proxy.ts';
+import type { ProxyKind } from '../../../control/agent-options.ts';
 import type { Node } from '../../../control/kube/kinds.ts';
 import { KubetunError } from '../../../datapath/error.ts';
 import type { Tuple } from '../../../datapath/observe/packet.ts';

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { stateDir } from '../../../control/cli/options.ts';
+import { stateDir } from '../../../control/places.ts';
 import { PROJECT_ROOT, requireOwnPrefix } from '../../../lab/places/paths.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-run-'));
@@ -23,7 +23,7 @@ function kubetun(...args: string[]) {
 }
 
 for (const value of ['', '.', 'run/kubetun']) {
-  test(`state is never kept, or removed, at a place that depends on where one stands: ${JSON.stringify(value)}`, () => {
+  test(`state is never kept, or removed, at a place that is not absolute: ${JSON.stringify(value)}`, () => {
     process.env.KUBETUN_RUN_DIR = value;
     assert.throws(() => stateDir('lab'), { code: 'KT_RUN_DIR', exitCode: 2 });
   });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { requireLabName } from '../../../control/cli/options.ts';
 import { NODE_PORT_MAX, SNAT_PORT_MIN } from '../../../control/compile/node-entry.ts';
+import { requireLabName } from '../../../control/places.ts';
 import { fabricLink, podLink, podNamespace } from '../../../lab/places/names.ts';
 import { planLab } from '../../../lab/plan/plan.ts';
 import { formatPlan } from '../../../lab/plan/step.ts';

@@ -1,4 +1,5 @@
-import type { ImageSink, Log } from '../../../../control/sync/publisher.ts';
+import type { Log } from '../../../../control/log.ts';
+import type { ImageSink } from '../../../../control/sync/publisher.ts';
 import type { KubetunError } from '../../../../datapath/error.ts';
 import type { ImageChange } from '../../../../datapath/image/image.ts';
 import type { PolicySurvivors } from '../../../../datapath/image/policy-reader.ts';

@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Command } from 'commander';
+import { askAgent } from '../../../../control/admin-client.ts';
 import { serveAdmin } from '../../../../control/agent/admin.ts';
 import type { ServiceDescription } from '../../../../control/agent/describe.ts';
-import { askAgent } from '../../../../control/cli/admin-client.ts';
 import { register as registerAgent } from '../../../../control/cli/agent.ts';
 import { completionScript } from '../../../../control/cli/completion.ts';
 import {
@@ -16,12 +16,7 @@ import {
   requireKnown,
 } from '../../../../control/cli/conntrack.ts';
 import { flowFilter } from '../../../../control/cli/flow-filter.ts';
-import {
-  labOf,
-  labOption,
-  parseRangeOption,
-  requireNode,
-} from '../../../../control/cli/options.ts';
+import { labOf, labOption, parseRangeOption, requireNode } from '../../../../control/cli/options.ts';
 import { formatServices, register as registerServices } from '../../../../control/cli/services.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
 import type { ArenaReader, FlowRow } from '../../../../datapath/observe/flows.ts';

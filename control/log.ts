@@ -1,7 +1,16 @@
-// Where a process of long life writes its log: a file that stays bounded, on a disk that may be
-// full.
+// Logs of agents and of a lab's supervisor: JSON lines on stdout, in a file of limited size.
 import { copyFileSync, fstatSync, ftruncateSync, readlinkSync, writeSync } from 'node:fs';
+import { type Logger, pino } from 'pino';
 
+/** Takes one line for each notable event, with its details. */
+export interface Log {
+  info(details: object, message: string): void;
+  warn(details: object, message: string): void;
+  error(details: object, message: string): void;
+}
+
+const LEVEL_WARN = 40;
+const TIDY_MS = 10_000;
 /** A file that has reached this size becomes the previous one: a kubelet's containerLogMaxSize. */
 export const LOG_BYTES_MAX = 10 * 1024 * 1024;
 
@@ -72,4 +81,19 @@ export class LogFile {
       // A log that cannot be rotated is no reason to stop.
     }
   }
+}
+
+/** A log on stdout whose writes never throw, even on a full disk. `base` is part of every line. */
+export function createLog(base: object): Logger {
+  const file = new LogFile({
+    fd: 1,
+    describeDropped: (dropped) => {
+      const msg = 'log lines dropped: the log could not be written';
+      return `${JSON.stringify({ level: LEVEL_WARN, time: Date.now(), ...base, dropped, msg })}\n`;
+    },
+  });
+  // Warnings of the runtime and of other threads go to the same file directly.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+  setInterval(() => file.tidy(), TIDY_MS).unref();
+  return pino({ base }, file);
 }

@@ -1,7 +1,7 @@
 import { request } from 'node:http';
-import { KubetunError } from '../../datapath/error.ts';
-import type { ProxyKind } from '../agent/proxy.ts';
-import { arenaOf, labFlag, nodesOf, socketOf, stateDir } from './options.ts';
+import { KubetunError } from '../datapath/error.ts';
+import type { ProxyKind } from './agent-options.ts';
+import { arenaOf, labFlag, nodesOf, socketOf, stateDir } from './places.ts';
 
 /** Of silence. An agent answers from memory. */
 const ANSWER_MS_MAX = 3000;

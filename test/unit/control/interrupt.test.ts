@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
-const module = join(import.meta.dirname, '../../../../control/cli/interrupt.ts');
+const module = join(import.meta.dirname, '../../../control/interrupt.ts');
 
 /** Starts a program with `onInterrupt`, sends it signals once it says so, and waits for its end. */
 async function interrupt(program: string, ...signals: NodeJS.Signals[]) {

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { LogFile } from '../../../../control/log/log-file.ts';
+import { LogFile } from '../../../control/log.ts';
 
 describe('a log file', () => {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-log-'));
@@ -51,7 +51,7 @@ describe('a log file', () => {
     // A limit on the size of files ends a write in its middle, as a disk that fills up does.
     const script = join(folder, 'limited.ts');
     const path = join(folder, 'limited.log');
-    const source = new URL('../../../../control/log/log-file.ts', import.meta.url).pathname;
+    const source = new URL('../../../control/log.ts', import.meta.url).pathname;
     writeFileSync(
       script,
       `import { ftruncateSync, openSync } from 'node:fs';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { makeFolder } from '../../../../control/serve/folder.ts';
+import { makeFolder, replaceFile } from '../../../control/files.ts';
 
-const root = join(import.meta.dirname, '../../../..');
+const root = join(import.meta.dirname, '../../..');
 const HANG_MS = 60_000;
 
 describe('a folder', () => {
@@ -43,4 +43,17 @@ describe('a folder', () => {
     assert.equal(error, undefined);
     assert.equal(stdout, 'the admin socket /proc/nope/x.sock cannot be made (ENOENT)\n');
   });
+});
+
+test('a file is replaced as a whole, not through a link at the temporary path', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'kubetun-file-'));
+  after(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'new/file');
+  replaceFile(path, 'old');
+  writeFileSync(join(folder, 'other'), 'theirs');
+  symlinkSync(join(folder, 'other'), `${path}.new`);
+  replaceFile(path, 'text');
+  assert.equal(readFileSync(path, 'utf8'), 'text');
+  assert.equal(readFileSync(join(folder, 'other'), 'utf8'), 'theirs');
+  assert.equal(statSync(path).mode & 0o777, 0o600);
 });

@@ -1,13 +1,16 @@
-// What an agent of any kind is told, and what can be done with one that runs.
-import type { TimeoutSeconds } from '../../datapath/flow/timeouts.ts';
-import type { KubeAccess } from '../kube/config.ts';
-import type { ProxyKind } from './proxy.ts';
+// Options of an agent of any role, and the handle of a running one.
+import type { TimeoutSeconds } from '../datapath/flow/timeouts.ts';
+
+/** What translates on a node: the userspace datapath, or the kernel by nftables rules. */
+export const PROXIES = ['kubetun', 'nftables'] as const;
+export type ProxyKind = (typeof PROXIES)[number];
 
 export interface AgentOptions {
   node: string;
   /** Null: the account of the pod that the agent runs in. */
   kubeconfig: string | null;
-  access: KubeAccess;
+  /** What replaces the kubeconfig's current context and server. */
+  access: { context?: string; server?: string };
   tun: string;
   /**
    * A TUN device for packets of pods whose source is not the pod's; null where nothing redirects
