@@ -9,7 +9,7 @@ const TEST_LINES_MAX = 600;
 
 /** What control and lab may see of the datapath: the contract, never the hot path. */
 const DATAPATH_DOOR = [
-  /^datapath\/(error|restart|steps)\.ts$/,
+  /^datapath\/(error|backoff|steps)\.ts$/,
   /^datapath\/arena\//,
   /^datapath\/flow\/timeouts\.ts$/,
   /^datapath\/image\/(image|policy-reader|reader|writer)\.ts$/,

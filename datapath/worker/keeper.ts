@@ -2,8 +2,8 @@
 // hangs.
 import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
+import { Backoff, RESTART_PACE } from '../backoff.ts';
 import { KubetunError } from '../error.ts';
-import { RestartDelay } from '../restart.ts';
 import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
 
 const READY_MS = 10_000;
@@ -39,7 +39,7 @@ export class WorkerKeeper {
   failure: string | null = 'the worker has not started yet';
   readonly #options: WorkerKeeperOptions;
   readonly #sampler: NodeJS.Timeout;
-  readonly #delay = new RestartDelay();
+  readonly #delay = new Backoff(RESTART_PACE);
   #worker: Worker | null = null;
   #timer: NodeJS.Timeout | undefined;
   #servedFromMs = 0;

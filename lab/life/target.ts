@@ -2,7 +2,7 @@
 import { stateDir } from '../../control/places.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { namespaceOf, namespacePath } from '../places/names.ts';
-import { findPod } from '../pods/sandbox/find.ts';
+import { findPod } from '../pods/sandbox/records.ts';
 import type { LabRecord } from '../state/record.ts';
 
 /** A place to run commands in: a network namespace, or the namespaces of a process in a pod. */

@@ -1,57 +1,28 @@
 // One pod from its first process to its last.
-import type { Logger } from 'pino';
-import type { WallClock } from '../../control/clock.ts';
-import type { KubeClient } from '../../control/kube/client.ts';
 import type { Container, Pod } from '../../control/kube/kinds.ts';
+import { Backoff } from '../../datapath/backoff.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { endProcesses, isAlive, type ProcessId } from '../host/process.ts';
 import { removeLogs } from '../logs/files.ts';
 import { namespacePath, podLink } from '../places/names.ts';
-import { dialInNamespace } from './action/dial.ts';
+import { dialInNamespace } from './action/network.ts';
 import { ContainerSet, graceOf, restartPolicyOf } from './container/containers.ts';
-import type { ContainerContext } from './container/context.ts';
+import type { ContainerContext, PodContext } from './container/context.ts';
 import { launchContainer } from './container/launch.ts';
 import type { Given } from './given/downward.ts';
 import { MountError } from './given/files.ts';
-import type { ServiceRow } from './given/service-env.ts';
 import { type Surroundings, surroundingsOf } from './given/surroundings.ts';
 import { makeVolumes, removeVolumes, volumesFolder } from './given/volumes.ts';
+import { endStrays } from './sandbox/cleanup.ts';
 import { makePodNetwork, removePodNetwork } from './sandbox/network.ts';
 import { type PodRecord, removePodRecord, writePodRecord } from './sandbox/records.ts';
 import { startSandbox } from './sandbox/sandbox.ts';
-import { endStrays } from './sandbox/strays.ts';
-import type { EventRecorder } from './status/events.ts';
 import { phaseOf } from './status/phase.ts';
 import { StatusReporter } from './status/reporter.ts';
 import { buildStatus, type PodState, timestamp } from './status/status.ts';
 
-export interface PodNode {
-  name: string;
-  namespace: string;
-  address: string;
-  podCIDR: string;
-  mtu: number;
-}
-
-/** What a pod needs of its runner. */
-export interface PodContext {
-  lab: string;
-  stateDir: string;
-  kube: KubeClient;
-  dnsAddress: string;
-  projectRoot: string;
-  log: Logger;
-  clock: WallClock;
-  random: () => number;
-  events: EventRecorder;
-  services: () => Iterable<ServiceRow>;
-  node: PodNode;
-  address: string;
-}
-
-/** A pod that cannot be made is tried again after so long, and twice as long each time. */
-const RETRY_MS_FIRST = 1000;
-const RETRY_MS_MAX = 60_000;
+/** Retries of a pod that cannot be made. */
+const RETRY_PACE = { firstMs: 1000, msMax: 60_000 };
 
 export class PodRun {
   readonly uid: string;
@@ -77,7 +48,7 @@ export class PodRun {
   #ended: Promise<void> | null = null;
   #deadlineMs = Number.POSITIVE_INFINITY;
   #callOff: () => void = () => {};
-  #retryMs = RETRY_MS_FIRST;
+  readonly #retries = new Backoff(RETRY_PACE);
   /** Nothing is said of it any more. */
   #silent = false;
 
@@ -161,11 +132,11 @@ export class PodRun {
     // It is tried so often that only what is new is told.
     if (message !== this.#failure) this.#tell('Warning', reason, message);
     this.#failure = message;
-    this.#callOff = this.#context.clock.after(this.#retryMs, () => {
+    // What is missing may come at any time.
+    const delayMs = missing ? RETRY_PACE.firstMs : this.#retries.next();
+    this.#callOff = this.#context.clock.after(delayMs, () => {
       this.#startup = this.#start();
     });
-    // What is missing may come at any time.
-    if (!missing) this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MS_MAX);
   }
 
   /** Starts what is to be started by now, and says how it is. */

@@ -15,7 +15,7 @@ import {
 import { makeFolder, replaceFile } from '../../control/files.ts';
 import { bypassLines } from '../../control/node/bypass.ts';
 import { arenaOf, CLOUD, socketOf, stateDir } from '../../control/places.ts';
-import { RestartDelay } from '../../datapath/restart.ts';
+import { Backoff, RESTART_PACE } from '../../datapath/backoff.ts';
 import { ipBatch } from '../host/ip.ts';
 import {
   commandLine,
@@ -75,7 +75,7 @@ export class AgentKeeper {
       this.#watch(node, running);
       this.#awaitReady(node);
     } else {
-      this.#start(node, new RestartDelay());
+      this.#start(node, new Backoff(RESTART_PACE));
     }
   }
 
@@ -86,7 +86,7 @@ export class AgentKeeper {
     for (const timer of this.#timers) clearTimeout(timer);
   }
 
-  #start(node: string, delay: RestartDelay): void {
+  #start(node: string, delay: Backoff): void {
     if (this.#stopped) return;
     const { lab, log } = this.#options;
     const started = Date.now();
@@ -115,7 +115,7 @@ export class AgentKeeper {
     this.#awaitReady(node);
   }
 
-  #restart(node: string, delay: RestartDelay, livedMs: number): void {
+  #restart(node: string, delay: Backoff, livedMs: number): void {
     const { lab, onFailing } = this.#options;
     // The cloud has no traffic of its own that would be worth a way past the datapath; rules in a
     // kernel go on by themselves.
@@ -134,7 +134,7 @@ export class AgentKeeper {
     this.#later(POLL_MS, () => {
       if (isAlive(agent)) return this.#watch(node, agent);
       this.#options.log.warn({ node, pid: agent.pid }, 'agent ended');
-      this.#restart(node, new RestartDelay(), 0);
+      this.#restart(node, new Backoff(RESTART_PACE), 0);
     });
   }
 

@@ -8,8 +8,8 @@ import type { ApiServer, ApiServerOptions, ListenOn } from '../../control/cluste
 import { spawnApiServer } from '../../control/cluster/spawn.ts';
 import { NODE_PORT_MAX, NODE_PORT_MIN } from '../../control/compile/node-entry.ts';
 import { stateDir } from '../../control/places.ts';
+import { Backoff, RESTART_PACE } from '../../datapath/backoff.ts';
 import { listenInNamespace } from '../../datapath/io/netns.ts';
-import { RestartDelay } from '../../datapath/restart.ts';
 import { namespaceOf, namespacePath } from '../places/names.ts';
 import { agentKubeconfigPath, kubeconfigPath, kubeletSocketPath } from '../places/paths.ts';
 import type { LabRecord } from '../state/record.ts';
@@ -65,7 +65,7 @@ class ApiKeeper {
   readonly #options: Omit<ApiServerOptions, 'listen' | 'journalExpected'>;
   readonly #listenOnFabric: () => number;
   readonly #log: Logger;
-  readonly #delay = new RestartDelay();
+  readonly #delay = new Backoff(RESTART_PACE);
   #server: ApiServer | null = null;
   #servedFromMs = 0;
   #timer: NodeJS.Timeout | undefined;

@@ -7,7 +7,7 @@ import { askAgent } from '../../control/admin-client.ts';
 import type { ServiceDescription } from '../../control/agent/describe.ts';
 import { isAlive } from '../../lab/host/process.ts';
 import { agentLogPath } from '../../lab/places/paths.ts';
-import { findPod } from '../../lab/pods/sandbox/find.ts';
+import { findPod } from '../../lab/pods/sandbox/records.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {

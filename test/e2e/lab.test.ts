@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { identify, isAlive } from '../../lab/host/process.ts';
 import { PROJECT_ROOT } from '../../lab/places/paths.ts';
-import { findPod } from '../../lab/pods/sandbox/find.ts';
+import { findPod } from '../../lab/pods/sandbox/records.ts';
 import { readRecord } from '../../lab/state/record.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {

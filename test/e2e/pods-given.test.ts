@@ -5,8 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 import { isAlive } from '../../lab/host/process.ts';
 import { volumesFolder } from '../../lab/pods/given/volumes.ts';
-import { findPod } from '../../lab/pods/sandbox/find.ts';
-import { readPodRecord } from '../../lab/pods/sandbox/records.ts';
+import { findPod, readPodRecord } from '../../lab/pods/sandbox/records.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import { serviceObject, startLab, type TestLab, until } from '../support/lab.ts';
 

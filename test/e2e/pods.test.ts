@@ -4,8 +4,7 @@ import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import type { Pod } from '../../control/kube/kinds.ts';
 import { identify, isAlive } from '../../lab/host/process.ts';
-import { findPod } from '../../lab/pods/sandbox/find.ts';
-import { readPodRecord } from '../../lab/pods/sandbox/records.ts';
+import { findPod, readPodRecord } from '../../lab/pods/sandbox/records.ts';
 import { clientPod, startLab, type TestLab, until } from '../support/lab.ts';
 
 const NAME = 'e2e-pod';

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { ProcessId } from '../../host/process.ts';
-import { withCapabilitiesOf } from '../container/capabilities.ts';
+import { withCapabilitiesOf } from '../sandbox/capabilities.ts';
 import type { ActionResult } from './network.ts';
 
 /** More than this of a command's output is dropped (pkg/probe/exec). */

@@ -1,11 +1,11 @@
 // What a probe or a hook does over the network, from where the kubelet is: the node.
 import { get as getHttp, type RequestOptions } from 'node:http';
 import { get as getHttps } from 'node:https';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Container, Probe } from '../../../control/kube/kinds.ts';
+import { openInNamespace } from '../../../datapath/io/netns.ts';
 import { parseAddress } from '../../../datapath/wire/address.ts';
-import { resolvePort } from './port.ts';
 
 /** How an action ended, and what to say of it. */
 export interface ActionResult {
@@ -123,4 +123,27 @@ function judge(status: number): ActionResult {
 
 function bad(output: string): ActionResult {
   return { good: false, output };
+}
+
+/**
+ * Dials an IPv4 address from another network namespace. The socket is made there and stays there,
+ * so no process and no thread has to. Throws SystemError if the namespace is gone; all else is told
+ * by the socket's `error`.
+ */
+export function dialInNamespace(path: string, address: string, port: number): Socket {
+  // Reading begins when it is connected, as with any socket.
+  const socket = new Socket({ fd: openInNamespace(path), manualStart: true } as object);
+  return socket.connect({ host: address, port });
+}
+
+/**
+ * A port that a probe or a hook names by number or by the name of one of its container's ports;
+ * null if there is none.
+ */
+export function resolvePort(port: number | string, container: Container): number | null {
+  const number =
+    typeof port === 'number' || /^\d+$/.test(port)
+      ? Number(port)
+      : container.ports?.find(({ name }) => name === port)?.containerPort;
+  return number !== undefined && number > 0 && number < 65_536 ? number : null;
 }

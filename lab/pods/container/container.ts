@@ -1,19 +1,25 @@
 // One container of a pod: started, probed, started again, ended.
 import type { Container } from '../../../control/kube/kinds.ts';
+import { Backoff } from '../../../datapath/backoff.ts';
 import { isAlive, type ProcessId } from '../../host/process.ts';
 import { type Action, runAction } from '../action/action.ts';
 import type { ActionResult } from '../action/network.ts';
+import { WaitReason } from '../given/env.ts';
 import { ContainerProbes } from '../probe/probes.ts';
 import { declaredPorts, untilListening } from '../sandbox/listening.ts';
-import type { ContainerState, State, Terminated } from '../status/status.ts';
+import type { ContainerState, RestartPolicy, State, Terminated } from '../status/phase.ts';
 import { timestamp } from '../status/status.ts';
-import { Backoff } from './backoff.ts';
-import type { ContainerContext, EarlierStatus, RestartPolicy } from './context.ts';
-import { END_UNKNOWN, type Ending, endingOf } from './exit.ts';
+import type { ContainerContext, EarlierStatus } from './context.ts';
 import { resolveProgram } from './images.ts';
-import { stopContainer } from './stop.ts';
-import { WaitReason } from './wait-reason.ts';
+import { END_UNKNOWN, type Ending, endingOf, stopContainer } from './stop.ts';
 
+/** Restarts of a container, paced as by a kubelet. */
+export const CONTAINER_PACE = {
+  firstMs: 0,
+  laterMsMin: 10_000,
+  msMax: 300_000,
+  goodMs: 600_000,
+};
 /** A container that cannot be made is tried again after so long. */
 const RETRY_MS = 1000;
 /** A server that does not listen on its declared ports by then counts as ready all the same. */
@@ -32,7 +38,7 @@ export class ContainerRunner {
   readonly #policy: RestartPolicy;
   readonly #context: ContainerContext;
   readonly #probes: ContainerProbes;
-  readonly #backoff = new Backoff();
+  readonly #backoff = new Backoff(CONTAINER_PACE);
   #restarts = 0;
   #state: State;
   #lastState: State = {};

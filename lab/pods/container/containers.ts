@@ -2,9 +2,9 @@
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
 import type { ProcessId } from '../../host/process.ts';
 import type { PodRecord } from '../sandbox/records.ts';
-import type { PodContainers } from '../status/phase.ts';
+import type { PodContainers, RestartPolicy } from '../status/phase.ts';
 import { ContainerRunner } from './container.ts';
-import type { ContainerContext, RestartPolicy } from './context.ts';
+import type { ContainerContext } from './context.ts';
 import { isOver, isSidecar, nextToStart, policyOf } from './order.ts';
 
 /** Seconds that a pod has to end if it says nothing. */

@@ -1,9 +1,36 @@
-// What a container needs of its pod.
-
+// What a pod needs of its runner, and a container of its pod.
+import type { Logger } from 'pino';
 import type { WallClock } from '../../../control/clock.ts';
+import type { KubeClient } from '../../../control/kube/client.ts';
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
 import type { ProcessId } from '../../host/process.ts';
 import type { Dialer } from '../action/network.ts';
+import type { ServiceRow } from '../given/service-env.ts';
+import type { EventRecorder } from '../status/events.ts';
+
+export interface PodNode {
+  name: string;
+  namespace: string;
+  address: string;
+  podCIDR: string;
+  mtu: number;
+}
+
+/** What a pod needs of its runner. */
+export interface PodContext {
+  lab: string;
+  stateDir: string;
+  kube: KubeClient;
+  dnsAddress: string;
+  projectRoot: string;
+  log: Logger;
+  clock: WallClock;
+  random: () => number;
+  events: EventRecorder;
+  services: () => Iterable<ServiceRow>;
+  node: PodNode;
+  address: string;
+}
 
 export interface ContainerContext {
   /** In messages: `web_default(uid)`. */
@@ -31,9 +58,6 @@ export interface Launched {
   sandbox: ProcessId;
   onExit: (tell: (code: number | null, signal: NodeJS.Signals | null) => void) => void;
 }
-
-/** Whether a container is started again. */
-export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
 
 /** What the API server has of a container from an earlier runner. */
 export type EarlierStatus = NonNullable<NonNullable<Pod['status']>['containerStatuses']>[number];

@@ -9,10 +9,9 @@ import { serviceEnv } from '../given/service-env.ts';
 import { fetchSources } from '../given/sources.ts';
 import type { Surroundings } from '../given/surroundings.ts';
 import { volumesFolder } from '../given/volumes.ts';
-import type { PodContext } from '../pod.ts';
+import { withCapabilities } from '../sandbox/capabilities.ts';
 import { startContainer } from '../sandbox/sandbox.ts';
-import { withCapabilities } from './capabilities.ts';
-import type { Launched } from './context.ts';
+import type { Launched, PodContext } from './context.ts';
 
 /** What a launch needs of its pod. */
 export interface LaunchPad {

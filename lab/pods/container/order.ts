@@ -1,7 +1,7 @@
 // The order in which the containers of a pod start. pkg/kubelet/kuberuntime:
 // computeInitContainerActions.
 import type { Container } from '../../../control/kube/kinds.ts';
-import type { RestartPolicy } from './context.ts';
+import type { RestartPolicy } from '../status/phase.ts';
 
 /** What matters of a container. */
 export interface Startable {

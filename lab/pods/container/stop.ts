@@ -1,5 +1,7 @@
+import { constants } from 'node:os';
 import type { WallClock } from '../../../control/clock.ts';
 import { type ProcessId, signal } from '../../host/process.ts';
+import type { Terminated } from '../status/phase.ts';
 
 export interface Stop {
   process: ProcessId;
@@ -47,4 +49,21 @@ export async function stopContainer(stop: Stop): Promise<void> {
 
 async function poll(clock: WallClock, holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise<void>((resolve) => void clock.after(POLL_MS, resolve));
+}
+
+/** How it ended, without when. */
+export type Ending = Pick<Terminated, 'exitCode' | 'reason' | 'message'>;
+
+/** As a kubelet says of a container whose end it has not seen. */
+export const END_UNKNOWN: Ending = {
+  exitCode: 137,
+  reason: 'ContainerStatusUnknown',
+  message: 'it ended while nobody looked after the pod',
+};
+
+/** What Node tells of a process that has ended; a signal counts as a shell would say. */
+export function endingOf(code: number | null, signal: NodeJS.Signals | null): Ending {
+  const exitCode = signal ? 128 + constants.signals[signal] : (code ?? 128);
+  const reason = exitCode === 0 ? 'Completed' : 'Error';
+  return { exitCode, reason, ...(signal && { message: `ended by ${signal}` }) };
 }

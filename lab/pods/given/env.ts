@@ -1,6 +1,5 @@
 // The environment of a container.
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
-import { WaitReason } from '../container/wait-reason.ts';
 import { type Given, readField, readResource } from './downward.ts';
 import type { SourceRef, Sources } from './sources.ts';
 
@@ -9,6 +8,16 @@ type EnvFrom = NonNullable<Container['envFrom']>[number];
 
 const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const CONFIG_ERROR = 'CreateContainerConfigError';
+
+/** Keeps a container waiting, for this reason of its status, until it is tried again. */
+export class WaitReason extends Error {
+  readonly reason: string;
+
+  constructor(reason: string, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
 
 /** What the environment of a container takes from elsewhere. */
 export function envSources({ env = [], envFrom = [] }: Container): SourceRef[] {

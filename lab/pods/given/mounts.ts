@@ -2,8 +2,7 @@
 import { existsSync, lstatSync, mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Container } from '../../../control/kube/kinds.ts';
-import { WaitReason } from '../container/wait-reason.ts';
-import { expand } from './env.ts';
+import { expand, WaitReason } from './env.ts';
 import type { Volume } from './files.ts';
 
 export interface Mount {

@@ -3,8 +3,7 @@
 import type { WallClock } from '../../../control/clock.ts';
 import type { Container, Probe } from '../../../control/kube/kinds.ts';
 import type { ActionResult } from '../action/network.ts';
-import { ProbeLoop } from './loop.ts';
-import { planProbe } from './plan.ts';
+import { ProbeLoop, planProbe } from './loop.ts';
 
 /** As events call them. */
 export type ProbeKind = 'Startup' | 'Liveness' | 'Readiness';

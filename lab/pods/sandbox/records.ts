@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../../../control/files.ts';
-import type { ProcessId } from '../../host/process.ts';
+import { isAlive, type ProcessId } from '../../host/process.ts';
 
 export interface PodRecord {
   namespace: string;
@@ -54,4 +54,21 @@ export function readPodRecords(stateDir: string): PodRecord[] {
     .map((file) => file.slice(0, -'.json'.length).split('_') as [string, string])
     .map(([namespace, name]) => readPodRecord(stateDir, namespace, name))
     .filter((record) => record !== null);
+}
+
+export interface FoundPod {
+  netns: string;
+  node: string;
+  /** Those that run, in the order of the pod's spec. */
+  containers: { name: string; pid: number }[];
+}
+
+/** A pod that runs; null if there is none of that name. */
+export function findPod(stateDir: string, namespace: string, name: string): FoundPod | null {
+  const record = readPodRecord(stateDir, namespace, name);
+  if (!record?.sandbox || !isAlive(record.sandbox)) return null;
+  const containers = record.containers
+    .filter((container) => isAlive(container.process))
+    .map((container) => ({ name: container.name, pid: container.process.pid }));
+  return { netns: record.netns, node: record.node, containers };
 }

@@ -8,12 +8,12 @@ import { KubetunError } from '../../../datapath/error.ts';
 import { identify, type ProcessId } from '../../host/process.ts';
 import { openLog } from '../../logs/open.ts';
 import { namespacePath } from '../../places/names.ts';
-import { withDefaults } from '../container/capabilities.ts';
 import type { Mount } from '../given/mounts.ts';
+import { withDefaults } from './capabilities.ts';
 
 const CHILD_MS_MAX = 10_000;
 const POLL_MS = 5;
-const ROOT_SCRIPT = new URL('../container/root.sh', import.meta.url).pathname;
+const ROOT_SCRIPT = new URL('./root.sh', import.meta.url).pathname;
 
 /** What the root of a pod's process is made of. */
 export interface RootFiles {

@@ -1,7 +1,6 @@
 // The conditions of a pod: pkg/kubelet/status/generate.go.
 import type { Pod } from '../../../control/kube/kinds.ts';
-import type { Phase, PodContainers } from './phase.ts';
-import type { ContainerState } from './status.ts';
+import type { ContainerState, Phase, PodContainers } from './phase.ts';
 
 export interface Condition {
   type: string;

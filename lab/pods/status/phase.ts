@@ -1,8 +1,38 @@
 // The phase of a pod: pkg/kubelet, getPhase.
-import type { RestartPolicy } from '../container/context.ts';
-import type { ContainerState } from './status.ts';
+
+/** Whether a container is started again. */
+export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
 
 export type Phase = 'Pending' | 'Running' | 'Succeeded' | 'Failed';
+
+/** ContainerStateTerminated of the API. */
+export interface Terminated {
+  exitCode: number;
+  reason: string;
+  message?: string;
+  startedAt: string;
+  finishedAt: string;
+  containerID: string;
+}
+
+/** ContainerState of the API: one of these. */
+export interface State {
+  waiting?: { reason: string; message?: string };
+  running?: { startedAt: string };
+  terminated?: Terminated;
+}
+
+/** What is known of one container. */
+export interface ContainerState {
+  name: string;
+  image: string;
+  ready: boolean;
+  started: boolean;
+  restarts: number;
+  state: State;
+  lastState: State;
+  id: string;
+}
 
 /** States of a pod's containers, apart by what they are for. */
 export interface PodContainers {

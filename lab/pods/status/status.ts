@@ -1,36 +1,7 @@
 // The status of a pod as a kubelet reports it.
 import type { Pod } from '../../../control/kube/kinds.ts';
 import { type Condition, conditionsOf } from './conditions.ts';
-import type { Phase, PodContainers } from './phase.ts';
-
-/** ContainerStateTerminated of the API. */
-export interface Terminated {
-  exitCode: number;
-  reason: string;
-  message?: string;
-  startedAt: string;
-  finishedAt: string;
-  containerID: string;
-}
-
-/** ContainerState of the API: one of these. */
-export interface State {
-  waiting?: { reason: string; message?: string };
-  running?: { startedAt: string };
-  terminated?: Terminated;
-}
-
-/** What is known of one container. */
-export interface ContainerState {
-  name: string;
-  image: string;
-  ready: boolean;
-  started: boolean;
-  restarts: number;
-  state: State;
-  lastState: State;
-  id: string;
-}
+import type { ContainerState, Phase, PodContainers } from './phase.ts';
 
 export interface PodState extends PodContainers {
   phase: Phase;

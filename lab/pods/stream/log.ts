@@ -1,12 +1,14 @@
 // Answers to a request for a container's log.
 import { existsSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
-import { pipeline, Readable, type Writable } from 'node:stream';
+import { PassThrough, pipeline, Readable, type Writable } from 'node:stream';
+import type { WebSocket } from 'ws';
 import { isAlive, type ProcessId } from '../../host/process.ts';
 import { type LogRun, logName, pipePath, runsOf } from '../../logs/files.ts';
 import { formatTime } from '../../logs/format.ts';
 import { type ReadOptions, readLog } from '../../logs/reader.ts';
-import { containerOf, StreamError, type StreamRequest } from './request.ts';
+import { Channels, failureStatus, STDOUT, SUCCESS } from './channels.ts';
+import { containerOf, runningContainer, StreamError, type StreamRequest } from './request.ts';
 
 /** How long the last words of a container that has ended are waited for. */
 const DRAIN_MS_MAX = 2000;
@@ -111,4 +113,25 @@ function readCount(query: URLSearchParams, option: string, least: number): numbe
     400,
     `${option}: Invalid value: ${JSON.stringify(text)}: must be at least ${least}`,
   );
+}
+
+const NO_INPUT = 'containers of the lab read no input: use kubectl exec -it';
+
+export function streamAttach(stateDir: string, request: StreamRequest, socket: WebSocket): void {
+  const said = new PassThrough();
+  const channels = new Channels(socket, {
+    onInput: () => {},
+    onInputEnd: () => {},
+    onResize: () => {},
+    onClose: () => said.destroy(),
+  });
+  try {
+    if (request.query.get('stdin') === 'true') throw new Error(NO_INPUT);
+    const container = runningContainer(stateDir, request);
+    channels.pipe(said, STDOUT);
+    said.once('end', () => channels.end(SUCCESS));
+    followLog(stateDir, request, container, said);
+  } catch (error) {
+    channels.end(failureStatus((error as Error).message));
+  }
 }

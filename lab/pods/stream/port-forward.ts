@@ -4,7 +4,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { namespacePath } from '../../places/names.ts';
-import { dialInNamespace } from '../action/dial.ts';
+import { dialInNamespace } from '../action/network.ts';
 import { readPodRecord } from '../sandbox/records.ts';
 import type { StreamRequest } from './request.ts';
 import { SpdyConnection } from './spdy.ts';

@@ -1,6 +1,5 @@
 // What the API server asks for on behalf of a client: `/STREAM/NAMESPACE/POD?...`.
-import type { ProcessId } from '../../host/process.ts';
-import { isAlive } from '../../host/process.ts';
+import { isAlive, type ProcessId } from '../../host/process.ts';
 import { readPodRecord } from '../sandbox/records.ts';
 
 /** A refusal in words that a client is shown. */

@@ -10,10 +10,9 @@ import {
   guardUpgrades,
   type OnFailure,
 } from '../../../control/serve/guard.ts';
-import { streamAttach } from './attach.ts';
 import { EXEC_PROTOCOLS } from './channels.ts';
 import { streamExec } from './exec.ts';
-import { streamLog } from './log.ts';
+import { streamAttach, streamLog } from './log.ts';
 import { streamForward, TUNNEL_PROTOCOL } from './port-forward.ts';
 import { readStreamRequest, StreamError, type StreamRequest } from './request.ts';
 

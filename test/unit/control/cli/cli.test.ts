@@ -16,7 +16,12 @@ import {
   requireKnown,
 } from '../../../../control/cli/conntrack.ts';
 import { flowFilter } from '../../../../control/cli/flow-filter.ts';
-import { labOf, labOption, parseRangeOption, requireNode } from '../../../../control/cli/options.ts';
+import {
+  labOf,
+  labOption,
+  parseRangeOption,
+  requireNode,
+} from '../../../../control/cli/options.ts';
 import { formatServices, register as registerServices } from '../../../../control/cli/services.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
 import type { ArenaReader, FlowRow } from '../../../../datapath/observe/flows.ts';

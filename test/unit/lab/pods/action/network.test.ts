@@ -7,8 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ensureCredentials } from '../../../../../control/apiserver/http/credentials.ts';
-import { type Dialer, httpGet, tcpSocket } from '../../../../../lab/pods/action/network.ts';
-import { resolvePort } from '../../../../../lab/pods/action/port.ts';
+import {
+  type Dialer,
+  httpGet,
+  resolvePort,
+  tcpSocket,
+} from '../../../../../lab/pods/action/network.ts';
 
 const TIMEOUT_MS = 5000;
 let server: Server;

@@ -2,12 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Container } from '../../../../../control/kube/kinds.ts';
 import { ContainerRunner } from '../../../../../lab/pods/container/container.ts';
-import type {
-  ContainerContext,
-  EarlierStatus,
-  RestartPolicy,
-} from '../../../../../lab/pods/container/context.ts';
-import { WaitReason } from '../../../../../lab/pods/container/wait-reason.ts';
+import type { ContainerContext, EarlierStatus } from '../../../../../lab/pods/container/context.ts';
+import { WaitReason } from '../../../../../lab/pods/given/env.ts';
+import type { RestartPolicy } from '../../../../../lab/pods/status/phase.ts';
 import { TestClock } from '../../../../support/clock.ts';
 
 /** Nobody has this id, so that nobody is sent a signal. */

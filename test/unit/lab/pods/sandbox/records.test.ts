@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { identify } from '../../../../../lab/host/process.ts';
-import { findPod } from '../../../../../lab/pods/sandbox/find.ts';
 import {
+  findPod,
   type PodRecord,
   readPodRecord,
   readPodRecords,

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { RestartPolicy } from '../../../../../lab/pods/container/context.ts';
-import { type PodContainers, phaseOf } from '../../../../../lab/pods/status/phase.ts';
-import type { ContainerState, State, Terminated } from '../../../../../lab/pods/status/status.ts';
+import {
+  type ContainerState,
+  type PodContainers,
+  phaseOf,
+  type RestartPolicy,
+  type State,
+  type Terminated,
+} from '../../../../../lab/pods/status/phase.ts';
 
 function container(state: State, change: Partial<ContainerState> = {}): ContainerState {
   const rest = { image: '', ready: false, started: false, restarts: 0, lastState: {}, id: '' };

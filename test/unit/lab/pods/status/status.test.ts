@@ -1,11 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Pod } from '../../../../../control/kube/kinds.ts';
-import {
-  buildStatus,
-  type ContainerState,
-  type PodState,
-} from '../../../../../lab/pods/status/status.ts';
+import type { ContainerState } from '../../../../../lab/pods/status/phase.ts';
+import { buildStatus, type PodState } from '../../../../../lab/pods/status/status.ts';
 
 type Status = NonNullable<Pod['status']>;
 

@@ -4,7 +4,7 @@ import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { TerminalInput } from '../../../../../lab/pods/stream/terminal-input.ts';
+import { TerminalInput } from '../../../../../lab/pods/stream/exec.ts';
 
 test('what is typed faster than it is read waits, stops who types, and comes whole and in order', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-keys-'));

@@ -6,7 +6,7 @@ import {
   withCapabilities,
   withCapabilitiesOf,
   withDefaults,
-} from '../../../../../lab/pods/container/capabilities.ts';
+} from '../../../../../lab/pods/sandbox/capabilities.ts';
 
 type Context = NonNullable<Container['securityContext']>;
 const of = (securityContext: Context) => withCapabilities({ name: 'a', securityContext }, ['x']);

@@ -1,7 +1,7 @@
 // Capabilities of a container: what may go into its bounding set.
 import { readFileSync } from 'node:fs';
 import type { Container } from '../../../control/kube/kinds.ts';
-import { WaitReason } from './wait-reason.ts';
+import { WaitReason } from '../given/env.ts';
 
 /** By number (include/uapi/linux/capability.h). */
 const NAMES = [

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Probe } from '../../../../../control/kube/kinds.ts';
-import { planProbe } from '../../../../../lab/pods/probe/plan.ts';
-import { ProbeTrack } from '../../../../../lab/pods/probe/track.ts';
+import { ProbeTrack, planProbe } from '../../../../../lab/pods/probe/loop.ts';
 
 const PROBE: Probe = { initialDelaySeconds: 5, periodSeconds: 2, failureThreshold: 3 };
 

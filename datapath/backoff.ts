@@ -1,0 +1,34 @@
+/** Pace of retries, milliseconds. */
+export interface Pace {
+  /** Delay before the first retry. */
+  firstMs: number;
+  /** Least delay of each later retry. Without it the first delay doubles. */
+  laterMsMin?: number;
+  /** Longest delay. */
+  msMax: number;
+  /** After a success of this length the delays start over. Without it they never do. */
+  goodMs?: number;
+}
+
+/** Restarts of a thread or of an agent. */
+export const RESTART_PACE: Pace = { firstMs: 100, msMax: 5000, goodMs: 10_000 };
+
+/** Delays between retries. Each delay doubles the one before. */
+export class Backoff {
+  readonly #pace: Pace;
+  #nextMs: number;
+
+  constructor(pace: Pace) {
+    this.#pace = pace;
+    this.#nextMs = pace.firstMs;
+  }
+
+  /** Milliseconds to wait before the next attempt. `livedMs` is how long the last one worked. */
+  next(livedMs = 0): number {
+    const { firstMs, laterMsMin = 0, msMax, goodMs = Number.POSITIVE_INFINITY } = this.#pace;
+    if (livedMs >= goodMs) this.#nextMs = firstMs;
+    const delayMs = this.#nextMs;
+    this.#nextMs = Math.min(Math.max(delayMs * 2, laterMsMin), msMax);
+    return delayMs;
+  }
+}
