@@ -1,8 +1,13 @@
+import { existsSync, readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { register as registerDown } from './down.ts';
+import { labOf, labOption } from '../../control/cli/options.ts';
+import { KubetunError } from '../../datapath/error.ts';
+import { requireRoot } from '../host/tools.ts';
+import { bringDown } from '../life/down.ts';
+import { kubeconfigPath } from '../places/paths.ts';
+import { requireLab } from '../state/record.ts';
 import { register as registerExec } from './exec.ts';
 import { register as registerForward } from './forward.ts';
-import { register as registerKubeconfig } from './kubeconfig.ts';
 import { register as registerStatus } from './status.ts';
 import { register as registerUp } from './up.ts';
 
@@ -28,4 +33,38 @@ Examples:
   registerForward(lab);
   registerKubeconfig(lab);
   registerDown(lab);
+}
+
+function registerKubeconfig(lab: Command): void {
+  lab
+    .command('kubeconfig')
+    .description('print where the kubeconfig of a lab is')
+    .option('--raw', 'print the kubeconfig itself')
+    .addOption(labOption())
+    .addHelpText('after', '\nExample: export KUBECONFIG=$(scripts/kubetun lab kubeconfig)')
+    .action((options: { raw?: boolean }, command: Command) => {
+      const name = labOf(command);
+      requireLab(name);
+      const path = kubeconfigPath(name);
+      if (!existsSync(path)) {
+        const next =
+          'wait until its API server listens; scripts/kubetun lab status shows how far it is';
+        throw new KubetunError('KT_LAB_STARTING', `lab ${name} has no kubeconfig yet`, next);
+      }
+      if (options.raw) process.stdout.write(readFileSync(path, 'utf8'));
+      else console.log(path);
+    });
+}
+
+function registerDown(lab: Command): void {
+  lab
+    .command('down')
+    .description('end a lab and remove everything of it, also after a crash')
+    .addOption(labOption())
+    .action(async (_options, command: Command) => {
+      const name = labOf(command);
+      requireRoot();
+      const found = await bringDown(name);
+      console.log(found ? `lab ${name} is down` : `lab ${name} was not up`);
+    });
 }

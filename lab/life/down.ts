@@ -4,7 +4,6 @@ import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ARENA_DIR, arenaOf, CLOUD, stateDir } from '../../control/places.ts';
 import { ipBatch } from '../host/ip.ts';
-import { namespaceLink, namespacesOfLab } from '../host/namespaces.ts';
 import {
   commandLine,
   endProcesses,
@@ -13,7 +12,14 @@ import {
   processesWithVariable,
 } from '../host/process.ts';
 import { LAB_VARIABLE } from '../places/names.ts';
-import { holdsLab, labNames, RECORD_NAME, SUPERVISOR_ENTRY } from '../places/paths.ts';
+import {
+  holdsLab,
+  labNames,
+  namespaceLink,
+  namespacesOfLab,
+  RECORD_NAME,
+  SUPERVISOR_ENTRY,
+} from '../places/paths.ts';
 import { removeAllPods } from '../pods/sandbox/cleanup.ts';
 import { lockLab } from '../state/lock.ts';
 import { readRecord } from '../state/record.ts';

@@ -9,7 +9,6 @@ import { onInterrupt } from '../../control/interrupt.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 import { CLOUD, stateDir } from '../../control/places.ts';
 import { KubetunError } from '../../datapath/error.ts';
-import { namespacesOfLab } from '../host/namespaces.ts';
 import { identify, isAlive, processesWithVariable } from '../host/process.ts';
 import { requireMachine } from '../host/tools.ts';
 import { LAB_VARIABLE } from '../places/names.ts';
@@ -17,6 +16,7 @@ import {
   agentLogPath,
   holdsLab,
   kubeconfigPath,
+  namespacesOfLab,
   PROJECT_ROOT,
   requireOwnFolder,
   requireOwnPrefix,
@@ -27,8 +27,7 @@ import { applyPlan } from '../plan/apply.ts';
 import { planLab } from '../plan/plan.ts';
 import { lockLab } from '../state/lock.ts';
 import { lastWords } from '../state/log.ts';
-import { type LabRecord, readRecord, writeRecord } from '../state/record.ts';
-import { updateRecord } from '../state/update.ts';
+import { type LabRecord, readRecord, updateRecord, writeRecord } from '../state/record.ts';
 import type { SupervisorMessage } from '../supervisor/main.ts';
 import { defaultTopology, type Topology } from '../topology/topology.ts';
 import { takeDown } from './down.ts';

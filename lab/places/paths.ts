@@ -1,9 +1,10 @@
 // Where a lab keeps what: names of files below its state folder.
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stateDir } from '../../control/places.ts';
 import { KubetunError } from '../../datapath/error.ts';
+import { NETNS_DIR, namespacePath } from '../places/names.ts';
 
 export const PROJECT_ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
@@ -85,4 +86,22 @@ export function labNames(): string[] {
     .filter((entry) => entry.isDirectory())
     .map((entry) => entry.name)
     .sort();
+}
+
+/**
+ * Names of a lab's network namespaces, also of half a lab; those of a lab whose name is longer are
+ * not among them.
+ */
+export function namespacesOfLab(lab: string): string[] {
+  if (!existsSync(NETNS_DIR)) return [];
+  const others = labNames().filter((other) => other.startsWith(`${lab}-`));
+  return readdirSync(NETNS_DIR)
+    .filter((name) => name.startsWith(`${lab}-`))
+    .filter((name) => !others.some((other) => name.startsWith(`${other}-`)))
+    .sort();
+}
+
+/** What /proc/PID/ns/net says for a process that is inside. */
+export function namespaceLink(name: string): string {
+  return `net:[${statSync(namespacePath(name)).ino}]`;
 }

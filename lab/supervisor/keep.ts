@@ -1,9 +1,16 @@
 // Processes of a lab that outlive its supervisor: found again by the lab's record, started again
 // when they end.
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync } from 'node:fs';
+import { join } from 'node:path';
+import { makeFolder } from '../../control/files.ts';
+import { stateDir } from '../../control/places.ts';
 import { identify, isAlive, processesWithVariable } from '../host/process.ts';
-import { type LabRecord, readRecord } from '../state/record.ts';
-import { updateRecord } from '../state/update.ts';
+import { pipesFolder } from '../logs/files.ts';
+import { openPipe } from '../logs/open.ts';
+import { namespaceOf, namespacePath } from '../places/names.ts';
+import { PROJECT_ROOT } from '../places/paths.ts';
+import { type LabRecord, readRecord, updateRecord } from '../state/record.ts';
 
 const LOOK_MS = 1000;
 /**
@@ -64,4 +71,48 @@ function launch(
     child.kill('SIGKILL');
     throw error;
   }
+}
+
+export const INTERNET_HTTP_PORT = 80;
+export const INTERNET_UDP_PORT = 8081;
+
+/** Its log has no container's name, which consists of three. */
+const LOG_NAME = 'internet';
+
+/**
+ * HTTP on port 80 and UDP on 8081, both of which answer a client with the address that it comes
+ * from. Returns what stops the look.
+ */
+export function keepInternet(lab: string, onError: (error: Error) => void): () => void {
+  const args = [
+    `--net=${namespacePath(namespaceOf(lab, 'internet'))}`,
+    process.execPath,
+    join(PROJECT_ROOT, 'lab/apps/netexec.ts'),
+    ...['netexec', `--http-port=${INTERNET_HTTP_PORT}`, `--udp-port=${INTERNET_UDP_PORT}`],
+  ];
+  const start = (mark: NodeJS.ProcessEnv) => {
+    const env = { ...process.env, HOSTNAME: 'internet', ...mark };
+    const { fd } = openPipe(stateDir(lab), LOG_NAME);
+    try {
+      return spawn('nsenter', args, { detached: true, stdio: ['ignore', fd, fd], cwd: '/', env });
+    } finally {
+      closeSync(fd);
+    }
+  };
+  return keepProcess(lab, 'internet', start, onError);
+}
+
+const ENTRY = 'lab/logs/main.ts';
+
+/** Returns what stops the look. */
+export function keepLogWriter(lab: string, onError: (error: Error) => void): () => void {
+  const start = (mark: NodeJS.ProcessEnv) => {
+    makeFolder(pipesFolder(stateDir(lab)), 0o700);
+    const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1'];
+    return spawn(process.execPath, [...flags, join(PROJECT_ROOT, ENTRY), lab, stateDir(lab)], {
+      ...{ detached: true, cwd: '/', stdio: ['ignore', 'inherit', 'inherit'] },
+      env: { ...process.env, ...mark },
+    });
+  };
+  return keepProcess(lab, 'logWriter', start, onError);
 }

@@ -7,13 +7,11 @@ import { namespaceOf } from '../places/names.ts';
 import { kubeconfigPath, kubeletSocketPath, PROJECT_ROOT } from '../places/paths.ts';
 import { startPodRunner } from '../pods/runner.ts';
 import { serveStreams } from '../pods/stream/server.ts';
-import { type LabRecord, requireLab } from '../state/record.ts';
-import { updateRecord } from '../state/update.ts';
+import { type LabRecord, requireLab, updateRecord } from '../state/record.ts';
 import { dnsAddress } from '../topology/topology.ts';
 import { AgentKeeper } from './agents.ts';
 import { startLabApi } from './api.ts';
-import { keepInternet } from './internet.ts';
-import { keepLogWriter } from './log-writer.ts';
+import { keepInternet, keepLogWriter } from './keep.ts';
 import { keepNetwork } from './network.ts';
 import { markNodeReady, registerNode, whenServed } from './nodes.ts';
 

@@ -4,10 +4,10 @@ import { filterLines } from '../../../control/node/cables.ts';
 import { TABLE_PODS } from '../../../control/node/rule.ts';
 import { KubetunError } from '../../../datapath/error.ts';
 import { ipBatch, tcBatch } from '../../host/ip.ts';
-import { namespaceLink } from '../../host/namespaces.ts';
 import { endProcesses, processesInNamespaces } from '../../host/process.ts';
 import { writeSysctls } from '../../host/sysctl.ts';
 import { namespacePath } from '../../places/names.ts';
+import { namespaceLink } from '../../places/paths.ts';
 import { POD_GATEWAY, SPOOFED_LINK } from '../../topology/topology.ts';
 
 export interface PodNetwork {

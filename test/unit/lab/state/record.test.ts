@@ -5,8 +5,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { type LabRecord, readRecord, writeRecord } from '../../../../lab/state/record.ts';
-import { updateRecord } from '../../../../lab/state/update.ts';
+import {
+  type LabRecord,
+  readRecord,
+  updateRecord,
+  writeRecord,
+} from '../../../../lab/state/record.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-record-'));
 process.env.KUBETUN_RUN_DIR = folder;
