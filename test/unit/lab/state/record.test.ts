@@ -22,8 +22,7 @@ test('two processes that change a record at once lose no change of each other', 
   // Each looks after a change for what it has written before: another writer with an old record
   // would have undone it.
   const writer = (field: string) => `
-    import { readRecord } from '${state}/record.ts';
-    import { updateRecord } from '${state}/update.ts';
+    import { readRecord, updateRecord } from '${state}/record.ts';
     let lost = 0;
     for (let i = 1; i <= 500; i++) {
       updateRecord('a', { ${field}: i });
