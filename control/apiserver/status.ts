@@ -145,6 +145,14 @@ export function badRequest(message: string): StatusError {
   return new StatusError(400, 'BadRequest', message);
 }
 
+/** No object is nested so deeply; what walks through one may rely on it. */
+export const DEPTH_MAX = 1000;
+
+/** What is said of one that is, in the words of Go's decoder. */
+export function tooDeep(): StatusError {
+  return badRequest('json: exceeded max depth');
+}
+
 export function gone(asked: string, oldest: number): StatusError {
   return new StatusError(410, 'Expired', `too old resource version: ${asked} (${oldest})`);
 }

@@ -13,11 +13,10 @@ import { LoadBalancerController } from '../controllers/loadbalancer/controller.t
 import { NamespaceController } from '../controllers/namespaces.ts';
 import { NodeLifecycleController } from '../controllers/nodes/controller.ts';
 import { TaintEviction } from '../controllers/nodes/eviction.ts';
-import type { WorkQueue } from '../controllers/queue.ts';
+import { later, type WorkQueue } from '../controllers/queue.ts';
 import { ReplicaSetController } from '../controllers/replicaset/controller.ts';
 import { Scheduler } from '../controllers/scheduler/controller.ts';
 import type { KubeObject } from '../kube/object.ts';
-import { later } from './later.ts';
 
 /**
  * A controller, and the plural of the kind whose keys its queue holds; null where these are no

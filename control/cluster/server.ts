@@ -4,14 +4,13 @@ import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { AllocatorRanges } from '../apiserver/admit/allocator.ts';
 import { createHandler, createUpgradeHandler } from '../apiserver/http/handler.ts';
-import { SERVED } from '../apiserver/kinds.ts';
 import { Journal } from '../apiserver/store/journal.ts';
 import { Store } from '../apiserver/store/store.ts';
+import { SERVED } from '../apiserver/verbs/kinds.ts';
 import { Registry } from '../apiserver/verbs/registry.ts';
 import { guardServer } from '../serve/guard.ts';
 import { startControllers } from './controllers.ts';
-import { seedCluster } from './seed.ts';
-import { seedNamespaces } from './seed-namespace.ts';
+import { seedCluster, seedNamespaces } from './seed.ts';
 
 /**
  * An address to listen on, with `orAny` on another port if that one is taken; or a socket that

@@ -11,11 +11,11 @@ import {
 import {
   eligibleCluster,
   eligibleLocal,
+  endpointsOf,
   type Place,
   type PortEndpoint,
 } from '../model/eligible.ts';
 import type { ServicePortRow, ServiceRow, SliceRow } from '../model/rows.ts';
-import { endpointsOf } from '../model/union.ts';
 import { reasonAgainst } from './reserved.ts';
 
 /** The node that is compiled for. */

@@ -1,6 +1,7 @@
-import { SERVED, type ServedKind } from '../apiserver/kinds.ts';
+import type { Place, ServedKind } from '../apiserver/kind.ts';
 import type { Store } from '../apiserver/store/store.ts';
-import type { Place, Registry } from '../apiserver/verbs/registry.ts';
+import { SERVED } from '../apiserver/verbs/kinds.ts';
+import type { Registry } from '../apiserver/verbs/registry.ts';
 import type { WallClock } from '../clock.ts';
 import type { KubeObject } from '../kube/object.ts';
 

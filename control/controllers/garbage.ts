@@ -1,7 +1,9 @@
 // Objects whose owners are gone, or are going: pkg/controller/garbagecollector.
-import { SERVED, type ServedKind } from '../apiserver/kinds.ts';
+
+import type { ServedKind } from '../apiserver/kind.ts';
 import type { StoreEvent } from '../apiserver/store/store.ts';
-import { FOREGROUND, ORPHAN } from '../apiserver/verbs/propagation.ts';
+import { FOREGROUND, ORPHAN } from '../apiserver/verbs/deletion.ts';
+import { SERVED } from '../apiserver/verbs/kinds.ts';
 import type { KubeObject, OwnerReference } from '../kube/object.ts';
 import type { Cluster } from './cluster.ts';
 import { WorkQueue } from './queue.ts';

@@ -1,4 +1,4 @@
-import { SERVED } from '../apiserver/kinds.ts';
+import { SERVED } from '../apiserver/verbs/kinds.ts';
 import type { KubeObject } from '../kube/object.ts';
 import type { Cluster } from './cluster.ts';
 import { WorkQueue } from './queue.ts';

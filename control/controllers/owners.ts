@@ -1,5 +1,5 @@
 // Who controls what: pkg/controller/controller_ref_manager.go.
-import type { ServedKind } from '../apiserver/kinds.ts';
+import type { ServedKind } from '../apiserver/kind.ts';
 import type { KubeObject, OwnerReference } from '../kube/object.ts';
 import { type LabelSelector, selects } from '../model/label-selector.ts';
 import type { Cluster } from './cluster.ts';

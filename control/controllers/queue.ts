@@ -1,4 +1,5 @@
 // What a controller has to look at: client-go/util/workqueue, with its delays and its back-off.
+import { StatusError } from '../apiserver/status.ts';
 import { WALL_CLOCK, type WallClock } from '../clock.ts';
 
 /** Work that fails is done again after so long, and twice as long each time. */
@@ -106,4 +107,26 @@ export class WorkQueue {
   #settle(): void {
     for (const resolve of this.#idle.splice(0)) resolve();
   }
+}
+
+const RETRY_MS = 1000;
+
+/** True for what may go better in a while, such as a write while the disk is full. */
+export function isPassing(error: unknown): boolean {
+  return error instanceof StatusError && error.code >= 500;
+}
+
+/**
+ * Does something once the change that asks for it has been told to all: nobody may write while an
+ * event is told. What fails is reported, as nobody waits for it, and tried again if that may help.
+ */
+export function later(task: () => void): void {
+  queueMicrotask(() => {
+    try {
+      task();
+    } catch (error) {
+      console.error(`API server: ${(error as Error).stack}`);
+      if (isPassing(error)) setTimeout(() => later(task), RETRY_MS).unref();
+    }
+  });
 }

@@ -1,12 +1,16 @@
 // The cluster as an explanation names it: who has an address, and on which node it is.
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
-import { eligibleCluster, eligibleLocal, type PortEndpoint } from '../model/eligible.ts';
+import {
+  eligibleCluster,
+  eligibleLocal,
+  endpointsOf,
+  type PortEndpoint,
+} from '../model/eligible.ts';
 import { readNode } from '../model/node.ts';
 import { objectKey } from '../model/parse.ts';
 import type { NodeRow, ServiceRow, SliceRow } from '../model/rows.ts';
 import { readService } from '../model/service.ts';
 import { readSlice } from '../model/slice.ts';
-import { endpointsOf } from '../model/union.ts';
 import type { GatewayView } from './gateway.ts';
 import type { ClusterObjects } from './objects.ts';
 

@@ -2,9 +2,8 @@
 // official client. Every object passes here once, where it enters: the API server, its journal,
 // manifest files, informers.
 import type { KubeKind } from './kinds.ts';
-import { modelOfKind } from './models.ts';
+import { attributesOfModel, modelOfKind } from './models.ts';
 import { isPlainField, isQuantityField } from './plain-fields.ts';
-import { attributesOfModel } from './schema.ts';
 
 /** The type of a value: how it is read, and what Go makes of a null in its place. */
 interface Type {

@@ -1,15 +1,21 @@
 // The types of the official client, described: fields, their types, which of them must be there,
 // what they mean.
 import { existsSync, readFileSync } from 'node:fs';
-import * as models from '@kubernetes/client-node';
+import * as client from '@kubernetes/client-node';
 import type { KubeKind } from './kinds.ts';
 
-export interface ModelField {
-  name: string;
+export interface Attribute {
+  baseName: string;
   /** `string`, `V1ObjectMeta`, `Array<V1Container>`, `{ [key: string]: string; }`, ... */
   type: string;
   /** `int32`, `date-time`, `byte`, ...; '' for none. */
   format: string;
+}
+
+export interface ModelField {
+  name: string;
+  type: Attribute['type'];
+  format: Attribute['format'];
   isRequired: boolean;
   /** '' if the package says nothing. */
   description: string;
@@ -20,8 +26,6 @@ export interface Model {
   fields: ModelField[];
 }
 
-type Attributes = { baseName: string; type: string; format: string }[];
-
 const COMMENT = /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*(?:export declare class|'([^']+)'(\??):)/g;
 
 /** The client's name for the type of a kind. */
@@ -31,10 +35,7 @@ export function modelOfKind(kind: KubeKind): string {
 
 /** A type of the client by its name; null for texts, numbers and the like. */
 export function describeModel(name: string): Model | null {
-  const known = (models as unknown as Record<string, { getAttributeTypeMap?: () => Attributes }>)[
-    name
-  ];
-  const attributes = known?.getAttributeTypeMap?.();
+  const attributes = attributesOfModel(name);
   if (!attributes) return null;
   const comments = readComments(name);
   return {
@@ -63,4 +64,23 @@ function readComments(name: string): Map<string, { text: string; isRequired: boo
     comments.set(field, { text: plain, isRequired: optional === '' });
   }
   return comments;
+}
+
+const fieldsOf = new Map<string, Map<string, string> | null>();
+
+/** The fields of a model; null if the type is none. */
+export function attributesOfModel(name: string): Attribute[] | null {
+  const types = client as unknown as Record<string, { getAttributeTypeMap?: () => Attribute[] }>;
+  return types[name]?.getAttributeTypeMap?.() ?? null;
+}
+
+/** Field -> type of a model; null if the type is none. */
+export function fieldsOfModel(name: string): Map<string, string> | null {
+  let fields = fieldsOf.get(name);
+  if (fields === undefined) {
+    const attributes = attributesOfModel(name);
+    fields = attributes ? new Map(attributes.map((a) => [a.baseName, a.type])) : null;
+    fieldsOf.set(name, fields);
+  }
+  return fields;
 }

@@ -1,8 +1,9 @@
 // Whether manifests will be taken, found out before anything is made: the API server's own rules,
 // in memory.
-import { SERVED } from '../../control/apiserver/kinds.ts';
+
 import { StatusError } from '../../control/apiserver/status.ts';
 import { Store } from '../../control/apiserver/store/store.ts';
+import { SERVED } from '../../control/apiserver/verbs/kinds.ts';
 import { Registry } from '../../control/apiserver/verbs/registry.ts';
 import { seedCluster } from '../../control/cluster/seed.ts';
 import { NODE_PORT_MAX, NODE_PORT_MIN } from '../../control/compile/node-entry.ts';

@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { SERVED } from '../../control/apiserver/kinds.ts';
+import { columnsOf } from '../../control/apiserver/present/columns.ts';
 import { StatusError } from '../../control/apiserver/status.ts';
 import { jsonPatch } from '../../control/apiserver/verbs/json-patch.ts';
-import { mergePatch } from '../../control/apiserver/verbs/patch.ts';
+import { SERVED } from '../../control/apiserver/verbs/kinds.ts';
+import { mergePatch, strategicPatch } from '../../control/apiserver/verbs/patch.ts';
 import { scaleOf, writeScale } from '../../control/apiserver/verbs/scale.ts';
-import { strategicPatch } from '../../control/apiserver/verbs/strategic-patch.ts';
 import {
   type ClusterObjects,
   compileArena,
@@ -150,7 +150,7 @@ function readAll(kind: (typeof SERVED)[number], object: KubeObject): void {
   assert.deepEqual(nullsOf(object), []);
   assert.deepEqual(JSON.parse(JSON.stringify(object)), object, 'a journal gives it back');
   if (kind.hasScale) assert.equal(Number.isInteger(scaleOf(object).spec.replicas), true);
-  for (const { cell } of kind.columns) cell(object);
+  for (const { cell } of columnsOf(kind.kind as KubeKind)) cell(object);
   for (const field of Object.values(kind.fields)) assert.equal(typeof field(object), 'string');
 }
 

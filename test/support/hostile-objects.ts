@@ -1,8 +1,7 @@
 // Objects with anything in any field, made from the types of the API: nulls, empty values, wrong
 // types, huge values.
 import type { KubeKind } from '../../control/kube/kinds.ts';
-import { modelOfKind } from '../../control/kube/models.ts';
-import { type Attribute, attributesOfModel } from '../../control/kube/schema.ts';
+import { type Attribute, attributesOfModel, modelOfKind } from '../../control/kube/models.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: whatever it is.
 export type Any = any;

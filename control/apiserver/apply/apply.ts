@@ -1,12 +1,18 @@
 // Server-side apply: structured-merge-diff/v4/merge/update.go (Apply, prune).
 import type { KubeObject } from '../../kube/object.ts';
-import { applyConflict } from './conflict.ts';
 import { difference, type FieldSet, intersection, isEmpty, NOTHING, union } from './field-set.ts';
 import { fieldSetOf, withNamedFields } from './fields.ts';
 import { wasAppliedByKubectl, withLastApplied } from './last-applied.ts';
 import { isEntryOf, type ManagedFields, managersOf, type Writer } from './managers.ts';
 import { merge, removeFields, withoutNulls } from './merge.ts';
-import { compareObjects, managersBeforeApply, ownable, recordApply, takenBy } from './ownership.ts';
+import {
+  applyConflict,
+  compareObjects,
+  managersBeforeApply,
+  ownable,
+  recordApply,
+  takenBy,
+} from './ownership.ts';
 import { type Schema, schemaOf } from './schema.ts';
 
 export interface Applied {

@@ -1,7 +1,6 @@
 // A configuration laid over an object, and fields taken away again: structured-merge-diff/v4/typed
 // merge.go, remove.go.
-import { isObject } from '../../kube/object.ts';
-import { own, setOwn } from '../../kube/own.ts';
+import { isObject, own, setOwn } from '../../kube/object.ts';
 import { type FieldSet, hasMember, isEmpty } from './field-set.ts';
 import { itemsBy } from './fields.ts';
 import { elementsOf, type Schema, schemaBelow } from './schema.ts';

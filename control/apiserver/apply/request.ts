@@ -6,18 +6,10 @@ import {
   type ObjectMeta,
   timestamp,
 } from '../../kube/object.ts';
-import {
-  badRequest,
-  conflict,
-  type FieldError,
-  invalid,
-  type ResourceName,
-  StatusError,
-} from '../status.ts';
+import { badRequest, conflict, type ResourceName, StatusError } from '../status.ts';
 import { decodeFields } from '../validate/fields.ts';
 import { type Applied, applyConfig } from './apply.ts';
 import { itemsBy } from './fields.ts';
-import { checkManager } from './managers.ts';
 import { elementsOf, type Schema, schemaBelow, schemaOf } from './schema.ts';
 
 export const APPLY_PATCH = 'application/apply-patch+yaml';
@@ -52,21 +44,6 @@ export function applyBody(
   return applyConfig(live, config, writer, force, timestamp());
 }
 
-/** Query parameters of patches; throws StatusError Invalid where they do not fit each other. */
-export function checkPatchOptions(query: URLSearchParams, isApply: boolean): void {
-  const errors: FieldError[] = checkManager(
-    query.get('fieldManager') ?? '',
-    'fieldManager',
-    isApply,
-  );
-  if (!isApply && query.has('force')) {
-    const message = 'Forbidden: may not be specified for non-apply patch';
-    errors.push({ field: 'force', reason: 'FieldValueForbidden', message });
-  }
-  if (errors.length === 0) return;
-  throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions', plural: '' }, '', errors);
-}
-
 /** The configuration in a body, with the name of what it is applied to. Throws StatusError. */
 function readConfig(body: unknown, target: Target, live: KubeObject | null): KubeObject {
   const { kind, namespace, name, status } = target;
@@ -82,10 +59,7 @@ function readConfig(body: unknown, target: Target, live: KubeObject | null): Kub
     throw badRequest('metadata.managedFields must be nil');
   }
   // Types before all else, of a copy: in a configuration a null asks for a field to be removed.
-  decodeFields(kind, structuredClone({ ...body, metadata: given }), {
-    dryRun: false,
-    strict: false,
-  });
+  decodeFields(kind, structuredClone({ ...body, metadata: given }), { strict: false });
   checkPlace(given, target);
   checkIncarnation(given, target, live);
   checkFields(body, target);

@@ -1,9 +1,8 @@
 // What a kind's objects are made of, as far as field sets must know: which parts have fields of
 // their own.
 import type { KubeKind } from '../../kube/kinds.ts';
-import { modelOfKind } from '../../kube/models.ts';
+import { fieldsOfModel, modelOfKind } from '../../kube/models.ts';
 import { isObject } from '../../kube/object.ts';
-import { fieldsOfModel } from '../../kube/schema.ts';
 import { keyElement, valueElement } from './field-set.ts';
 import { ATOMIC_MAPS, ATOMIC_MODELS, KEY_DEFAULTS, KEYED_LISTS } from './list-kinds.ts';
 

@@ -1,26 +1,8 @@
 // Fields that a JSON text names twice, which JSON.parse passes over in silence.
 
-import { badRequest, type StatusError } from '../status.ts';
+import { DEPTH_MAX, tooDeep } from '../status.ts';
 
 const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:,]/g;
-
-/** No object is nested so deeply; what walks through one may rely on it. */
-const DEPTH_MAX = 1000;
-
-/** What is said of one that is, in the words of Go's decoder. */
-export function tooDeep(): StatusError {
-  return badRequest('json: exceeded max depth');
-}
-
-/** Throws StatusError BadRequest for a value that is nested too deeply. */
-export function checkDepth(value: unknown): void {
-  let level = [value];
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > DEPTH_MAX) throw tooDeep();
-    const inner = level.filter((item) => typeof item === 'object' && item !== null);
-    level = inner.flatMap((item) => Object.values(item as object));
-  }
-}
 
 interface Level {
   path: string;

@@ -3,14 +3,14 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { managerOfAgent } from '../apply/managers.ts';
-import { APPLY_PATCH, checkPatchOptions } from '../apply/request.ts';
+import { APPLY_PATCH } from '../apply/request.ts';
 import { discoveryDocuments } from '../present/discovery.ts';
 import { aggregatedDiscovery } from '../present/discovery-aggregated.ts';
 import { openapiJson, openapiProtobuf } from '../present/openapi.ts';
 import { openapiV3 } from '../present/openapi-v3.ts';
 import { type RowObject, toTable, wantsTable } from '../present/table.ts';
 import { badRequest, notAllowed, pathNotFound, StatusError } from '../status.ts';
-import { deleteOptions, removeAll, removeOne } from '../verbs/deletes.ts';
+import { removeAll, removeOne } from '../verbs/deletes.ts';
 import { listObjects } from '../verbs/list.ts';
 import { PATCHERS, type Patcher } from '../verbs/patch.ts';
 import type { Registry } from '../verbs/registry.ts';
@@ -18,11 +18,17 @@ import { scaleOf, writeScale } from '../verbs/scale.ts';
 import { type Matcher, parseFieldSelector, parseLabelSelector } from '../verbs/selectors.ts';
 import { serveWatch } from '../verbs/watch.ts';
 import { type Body, mediaTypeOf, readObject, readPatch, unsupportedMedia } from './body.ts';
-import { checkWatchOptions, listOptions, watchTimeoutS } from './list-options.ts';
 import { endUpgrade, passRequest, passUpgrade, refuseStream } from './pod-proxy.ts';
 import { isPodStream, streamPath } from './pod-target.ts';
+import {
+  checkPatchOptions,
+  checkWatchOptions,
+  deleteOptions,
+  listOptions,
+  watchTimeoutS,
+  writeOptions,
+} from './query.ts';
 import { parseRoute, type Route } from './route.ts';
-import { writeOptions } from './write-options.ts';
 
 const HEALTH = new Set(['/healthz', '/livez', '/readyz']);
 const documents = discoveryDocuments();

@@ -2,8 +2,8 @@
 // request as it was, with the container's name.
 
 import type { KubeObject } from '../../kube/object.ts';
-import { servedAt } from '../kinds.ts';
 import { badRequest } from '../status.ts';
+import { servedAt } from '../verbs/kinds.ts';
 import type { Registry } from '../verbs/registry.ts';
 
 interface ContainerStatus {

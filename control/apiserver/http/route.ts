@@ -1,5 +1,7 @@
 // Paths of the API.
-import { type ServedKind, servedAt } from '../kinds.ts';
+
+import type { ServedKind } from '../kind.ts';
+import { servedAt } from '../verbs/kinds.ts';
 
 /** What a path names: a collection, an object, or the status or the scale of one. */
 export interface Route {

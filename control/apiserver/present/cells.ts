@@ -16,28 +16,6 @@ export function size(value: unknown): number {
   return Array.isArray(value) ? value.length : isObject(value) ? Object.keys(value).length : 0;
 }
 
-/** `a=1,b=2`. */
-export function labelMap(labels: unknown): string {
-  if (!isObject(labels) || size(labels) === 0) return NONE;
-  return Object.keys(labels)
-    .sort()
-    .map((key) => `${key}=${labels[key]}`)
-    .join(',');
-}
-
-/** `a=1,b in (2,3),!c`. */
-export function labelSelector(selector: unknown): string {
-  if (!isObject(selector)) return NONE;
-  const labels = size(selector.matchLabels) > 0 ? [labelMap(selector.matchLabels)] : [];
-  const rules = list(selector.matchExpressions).map(({ key, operator, values }) => {
-    if (operator === 'Exists') return key;
-    if (operator === 'DoesNotExist') return `!${key}`;
-    const word = operator === 'NotIn' ? 'notin' : 'in';
-    return `${key} ${word} (${(values as string[] | undefined)?.join(',') ?? ''})`;
-  });
-  return [...labels, ...rules].join(',') || NONE;
-}
-
 export function nodeStatus({ status, spec }: KubeObject): string {
   const ready = list(status?.conditions).find(({ type }) => type === 'Ready');
   const state = ready ? (ready.status === 'True' ? 'Ready' : 'NotReady') : 'Unknown';
@@ -158,4 +136,40 @@ function shorten(items: string[], empty: string): string {
 
 function list(value: unknown): Fields[] {
   return Array.isArray(value) ? (value as Fields[]) : [];
+}
+
+const UNITS_S = { d: 86_400, h: 3600, m: 60, s: 1 };
+
+/**
+ * A length of time in at most two units, coarser the longer it is: duration.HumanDuration of
+ * apimachinery.
+ */
+export function formatDuration(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < -1) return '<invalid>';
+  if (seconds <= 0) return '0s';
+  const { d, h, m } = UNITS_S;
+  if (seconds < 2 * m) return `${seconds}s`;
+  if (seconds < 10 * m) return pair(seconds, 'm', 's');
+  if (seconds < 3 * h) return `${Math.floor(seconds / m)}m`;
+  if (seconds < 8 * h) return pair(seconds, 'h', 'm');
+  if (seconds < 2 * d) return `${Math.floor(seconds / h)}h`;
+  if (seconds < 8 * d) return pair(seconds, 'd', 'h');
+  const days = Math.floor(seconds / d);
+  if (days < 2 * 365) return `${days}d`;
+  const years = Math.floor(days / 365);
+  const rest = days % 365;
+  return years < 8 && rest > 0 ? `${years}y${rest}d` : `${years}y`;
+}
+
+function pair(seconds: number, large: keyof typeof UNITS_S, small: keyof typeof UNITS_S): string {
+  const whole = Math.floor(seconds / UNITS_S[large]);
+  const rest = Math.floor((seconds % UNITS_S[large]) / UNITS_S[small]);
+  return rest === 0 ? `${whole}${large}` : `${whole}${large}${rest}${small}`;
+}
+
+/** Time since a timestamp of the API. */
+export function formatAge(timestamp: unknown): string {
+  if (typeof timestamp !== 'string') return '<unknown>';
+  return formatDuration(Date.now() - Date.parse(timestamp));
 }

@@ -1,8 +1,9 @@
 // The columns of each kind, as people know them: pkg/printers/internalversion/printers.go.
 import type { KubeKind } from '../../kube/kinds.ts';
 import type { KubeObject } from '../../kube/object.ts';
+import { formatLabels, formatSelector } from '../verbs/selectors.ts';
 import * as show from './cells.ts';
-import { formatAge } from './duration.ts';
+import { formatAge } from './cells.ts';
 import { podReady, podRestarts, podStatus } from './pod.ts';
 
 export interface Column {
@@ -24,7 +25,7 @@ const AGE = text('Age', (o) => formatAge(o.metadata.creationTimestamp));
 const TEMPLATE = [
   wide('Containers', (o) => show.templateContainers(o, 'name')),
   wide('Images', (o) => show.templateContainers(o, 'image')),
-  wide('Selector', (o) => show.labelSelector(o.spec?.selector)),
+  wide('Selector', (o) => formatSelector(o.spec?.selector)),
 ];
 
 const COLUMNS: Partial<Record<KubeKind, Column[]>> = {
@@ -59,7 +60,7 @@ const COLUMNS: Partial<Record<KubeKind, Column[]>> = {
     text('External-IP', show.serviceExternal),
     text('Port(s)', show.servicePorts),
     AGE,
-    wide('Selector', (o) => show.labelMap(o.spec?.selector)),
+    wide('Selector', (o) => formatLabels(o.spec?.selector)),
   ],
   Endpoints: [NAME, text('Endpoints', show.endpointsOfSubsets), AGE],
   EndpointSlice: [
@@ -106,7 +107,7 @@ const COLUMNS: Partial<Record<KubeKind, Column[]>> = {
     ...TEMPLATE,
   ],
   Lease: [NAME, text('Holder', (o) => o.spec?.holderIdentity ?? ''), AGE],
-  NetworkPolicy: [NAME, text('Pod-Selector', (o) => show.labelSelector(o.spec?.podSelector)), AGE],
+  NetworkPolicy: [NAME, text('Pod-Selector', (o) => formatSelector(o.spec?.podSelector)), AGE],
   Ingress: [
     NAME,
     text('Class', (o) => o.spec?.ingressClassName ?? '<none>'),

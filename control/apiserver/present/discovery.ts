@@ -1,5 +1,7 @@
 // What the server says that it serves.
-import { SERVED, type ServedKind } from '../kinds.ts';
+
+import type { ServedKind } from '../kind.ts';
+import { SERVED } from '../verbs/kinds.ts';
 
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 

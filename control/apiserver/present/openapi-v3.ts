@@ -2,7 +2,8 @@
 
 import type { KubeKind } from '../../kube/kinds.ts';
 import { describeModel, type ModelField, modelOfKind } from '../../kube/models.ts';
-import { SERVED, type ServedKind } from '../kinds.ts';
+import type { ServedKind } from '../kind.ts';
+import { SERVED } from '../verbs/kinds.ts';
 import { gvkOf, INFO, KIND_EXTENSION, PATCH_PARAMETERS, pathOf } from './openapi.ts';
 
 type Json = Record<string, unknown>;

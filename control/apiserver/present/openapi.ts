@@ -1,6 +1,8 @@
 // The OpenAPI 2 document, as small as clients accept it: kubectl looks in it for what a PATCH of a
 // kind understands before it applies anything. Schemas are in the documents of OpenAPI 3.
-import { SERVED, type ServedKind } from '../kinds.ts';
+
+import type { ServedKind } from '../kind.ts';
+import { SERVED } from '../verbs/kinds.ts';
 
 /** Query parameters that kubectl asks for by name before it uses them. */
 export const PATCH_PARAMETERS = ['dryRun', 'fieldValidation'];

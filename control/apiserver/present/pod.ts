@@ -1,7 +1,7 @@
 // The columns of pods, whose status is many things in one word: printPod of
 // pkg/printers/internalversion.
 import type { KubeObject } from '../../kube/object.ts';
-import { formatAge } from './duration.ts';
+import { formatAge } from './cells.ts';
 
 interface ContainerStatus {
   name: string;

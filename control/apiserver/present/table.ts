@@ -1,8 +1,9 @@
 // Tables: objects as rows for people, made by the server so that every client shows the same.
 
+import type { KubeKind } from '../../kube/kinds.ts';
 import type { KubeObject } from '../../kube/object.ts';
-import type { ServedKind } from '../kinds.ts';
-import type { Column } from './columns.ts';
+import type { ServedKind } from '../kind.ts';
+import { type Column, columnsOf } from './columns.ts';
 
 /** What comes with each row: query parameter `includeObject`. */
 export type RowObject = 'None' | 'Metadata' | 'Object';
@@ -27,13 +28,14 @@ export function toTable(
   rowObject: RowObject,
   withColumns = true,
 ): object {
+  const columns = columnsOf(kind.kind as KubeKind);
   return {
     kind: 'Table',
     apiVersion: API_VERSION,
     metadata: listMetadata,
-    columnDefinitions: withColumns ? kind.columns.map(definition) : [],
+    columnDefinitions: withColumns ? columns.map(definition) : [],
     rows: objects.map((object) => ({
-      cells: kind.columns.map((column) => cellOf(column, object)),
+      cells: columns.map((column) => cellOf(column, object)),
       ...(rowObject !== 'None' && { object: inRow(object, rowObject) }),
     })),
   };

@@ -1,8 +1,7 @@
 // Rules of ConfigMaps and Secrets, and what they leave out: pkg/apis/core/validation
 // (ValidateConfigMap, ValidateSecret), pkg/registry/core/secret.
 
-import { isEqual, isObject, type KubeObject } from '../../kube/object.ts';
-import { own, setOwn } from '../../kube/own.ts';
+import { isEqual, isObject, type KubeObject, own, setOwn } from '../../kube/object.ts';
 import { type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
 import { faultOfConfigKey } from './names.ts';
 

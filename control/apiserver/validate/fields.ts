@@ -3,9 +3,20 @@
 import { DecodeError, decodeObject } from '../../kube/decode.ts';
 import type { KubeKind } from '../../kube/kinds.ts';
 import { badRequest, invalid, type StatusError, wrong } from '../status.ts';
-import type { WriteOptions } from '../verbs/registry.ts';
 
 type Kind = { kind: string; version: string };
+
+/** How strictly the fields of a body are read. */
+export interface FieldOptions {
+  /** Refuse unknown and duplicate fields. */
+  strict: boolean;
+  /** Fields that the body names twice; absent if the object did not come from a client. */
+  duplicates?: string[];
+  /** The patch that led to the object, if there was one. */
+  patch?: unknown;
+  /** Receives what `strict` would refuse. */
+  warn?: (text: string) => void;
+}
 
 /** Upstream blames a patch without naming the object. */
 const NOBODY = { kind: '', plural: '', group: '' };
@@ -14,7 +25,7 @@ const NOBODY = { kind: '', plural: '', group: '' };
  * Decodes an object in place; fields that are unknown are refused, warned of or passed over in
  * silence, as asked. Throws StatusError BadRequest, or Invalid for a patch.
  */
-export function decodeFields(kind: Kind, object: object, options: WriteOptions): void {
+export function decodeFields(kind: Kind, object: object, options: FieldOptions): void {
   const { strict, warn, duplicates } = options;
   const unknown = decodeBody(kind, object, options);
   // Controllers of the server itself ask for nothing of this: they are taken at their word.
@@ -27,7 +38,7 @@ export function decodeFields(kind: Kind, object: object, options: WriteOptions):
 }
 
 /** Paths of the fields that were unknown. */
-function decodeBody(kind: Kind, object: object, options: WriteOptions): string[] {
+function decodeBody(kind: Kind, object: object, options: FieldOptions): string[] {
   try {
     return decodeObject(kind.kind as KubeKind, object);
   } catch (error) {
@@ -36,7 +47,7 @@ function decodeBody(kind: Kind, object: object, options: WriteOptions): string[]
   }
 }
 
-function refusal({ kind, version }: Kind, why: string, { patch }: WriteOptions): StatusError {
+function refusal({ kind, version }: Kind, why: string, { patch }: FieldOptions): StatusError {
   if (patch !== undefined) return invalid(NOBODY, '', [wrong('patch', JSON.stringify(patch), why)]);
   const where = `${kind} in version ${JSON.stringify(version)} cannot be handled as a ${kind}`;
   return badRequest(`${where}: ${why}`);

@@ -1,7 +1,7 @@
 // Rules for the metadata of every kind: apimachinery/pkg/api/validation/objectmeta.go.
 
 import type { KubeObject, ObjectMeta } from '../../kube/object.ts';
-import type { ServedKind } from '../kinds.ts';
+import type { ServedKind } from '../kind.ts';
 import { type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
 import { QUALIFIED_HINT, validateLabels } from './labels.ts';
 import { DNS_LABEL_HINT, isDnsLabel, isQualifiedName } from './names.ts';

@@ -5,7 +5,7 @@ import { maskOf, parseAddress } from '../../../datapath/wire/address.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { CIDR_HINT, type Cidr, parseCidr } from './addresses.ts';
-import { validateLabelSelector } from './label-selector.ts';
+import { validateLabelSelector } from './labels.ts';
 import { isPortName } from './names.ts';
 import { isPort, PORT_HINT } from './service-ports.ts';
 

@@ -3,7 +3,6 @@
 import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { QUALIFIED_HINT } from './labels.ts';
 import { DNS_LABEL_HINT, isDnsLabel, isPortName, isQualifiedName } from './names.ts';
-import { hasNodePorts } from './service-defaults.ts';
 
 export const PORT_HINT = 'must be between 1 and 65535, inclusive';
 const PORT_NAME_HINT = 'must be a valid port name of at most 15 characters';
@@ -15,6 +14,24 @@ export function isPort(value: unknown): boolean {
 }
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
+/** A Service that clients outside the cluster reach. */
+export function isExternal({ type, externalIPs }: any): boolean {
+  return hasNodePorts({ type }) || (type === 'ClusterIP' && externalIPs?.length > 0);
+}
+
+export function hasNodePorts({ type }: any): boolean {
+  return type === 'NodePort' || type === 'LoadBalancer';
+}
+
+/** A load balancer asks each node for its own endpoints. */
+export function hasHealthPort({ type, externalTrafficPolicy }: any): boolean {
+  return type === 'LoadBalancer' && externalTrafficPolicy === 'Local';
+}
+
+export function hasAddress({ type }: any): boolean {
+  return type !== 'ExternalName';
+}
+
 export function validatePorts(spec: any): FieldError[] {
   const errors: FieldError[] = [];
   const ports: any[] = spec.ports ?? [];

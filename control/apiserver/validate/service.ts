@@ -6,9 +6,15 @@ import { type FieldError, forbidden, notSupported, required, wrong } from '../st
 import { CIDR_HINT, parseCidr, validateUnicast } from './addresses.ts';
 import { QUALIFIED_HINT, validateLabels } from './labels.ts';
 import { isQualifiedName, isSubdomain, SUBDOMAIN_HINT } from './names.ts';
-import { hasHealthPort, hasNodePorts, isExternal } from './service-defaults.ts';
 import { validateFamilies } from './service-families.ts';
-import { isPort, PORT_HINT, validatePorts } from './service-ports.ts';
+import {
+  hasHealthPort,
+  hasNodePorts,
+  isExternal,
+  isPort,
+  PORT_HINT,
+  validatePorts,
+} from './service-ports.ts';
 
 const TYPES = ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'];
 const POLICIES = ['Cluster', 'Local'];

@@ -3,8 +3,7 @@
 import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
-import { validateLabelSelector } from './label-selector.ts';
-import { validateLabels } from './labels.ts';
+import { validateLabelSelector, validateLabels } from './labels.ts';
 import { validatePod } from './pod.ts';
 
 const STRATEGIES = ['Recreate', 'RollingUpdate'];

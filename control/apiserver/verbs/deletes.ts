@@ -1,11 +1,9 @@
 // Requests that delete: what they ask for besides, and what they are answered.
 
-import { isObject } from '../../kube/object.ts';
-import { integerOf } from '../http/list-options.ts';
-import type { Route } from '../http/route.ts';
-import { deleted, invalid, notSupported } from '../status.ts';
-import { decodeFields } from '../validate/fields.ts';
-import type { DeleteOptions, Registry } from './registry.ts';
+import type { Place, ServedKind } from '../kind.ts';
+import { deleted } from '../status.ts';
+import type { DeleteOptions } from './deletion.ts';
+import type { Registry } from './registry.ts';
 import type { Matcher } from './selectors.ts';
 
 /**
@@ -13,38 +11,11 @@ import type { Matcher } from './selectors.ts';
  * ReturnDeletedObject).
  */
 const SHOWN_DELETED = new Set(['Pod', 'Service', 'ServiceAccount']);
-const POLICIES = ['Background', 'Foreground', 'Orphan'];
-const RESOURCE = { kind: 'DeleteOptions', plural: '', group: 'meta.k8s.io' };
-
-/**
- * Options of a delete: the body's, then the query's, which both may name. Throws StatusError
- * Invalid.
- */
-export function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
-  const given = decodeOptions(body);
-  const grace = integerOf(query, 'gracePeriodSeconds');
-  if (grace !== undefined) given.gracePeriodSeconds = grace;
-  if (query.has('dryRun')) given.dryRun = query.getAll('dryRun').filter((value) => value !== '');
-  given.propagationPolicy ??= query.get('propagationPolicy') ?? undefined;
-  const odd = given.dryRun?.find((value) => value !== 'All');
-  if (odd !== undefined) throw invalid(RESOURCE, '', [notSupported('dryRun', odd, ['All'])]);
-  const policy = given.propagationPolicy;
-  if (policy && !POLICIES.includes(policy)) {
-    throw invalid(RESOURCE, '', [notSupported('propagationPolicy', policy, POLICIES)]);
-  }
-  return given;
-}
-
-function decodeOptions(body: unknown): DeleteOptions {
-  const copy = isObject(body) ? structuredClone(body) : {};
-  decodeFields({ kind: 'DeleteOptions', version: 'v1' }, copy, { dryRun: false, strict: false });
-  return copy as DeleteOptions;
-}
 
 /** Deletes an object, or begins to. Returns what the client is answered. Throws StatusError. */
 export function removeOne(
   registry: Registry,
-  { kind, namespace, name }: Route,
+  { kind, namespace, name }: Place & { kind: ServedKind },
   options: DeleteOptions,
 ): object {
   const dryRun = isDry(options);
@@ -57,7 +28,7 @@ export function removeOne(
 /** Deletes what matches, object by object. */
 export function removeAll(
   registry: Registry,
-  { kind, namespace }: Route,
+  { kind, namespace }: { kind: ServedKind; namespace: string },
   matches: Matcher,
   options: DeleteOptions,
 ): object {
@@ -68,7 +39,7 @@ export function removeAll(
       const { name, namespace: own = '', uid } = object.metadata;
       // Each is deleted as what it was when the list was made.
       const each = { ...options, preconditions: { uid: uid! } };
-      removeOne(registry, { kind, namespace: own, name, subresource: '' }, each);
+      removeOne(registry, { kind, namespace: own, name }, each);
       return object;
     });
   const metadata = { resourceVersion: String(registry.store.resourceVersion) };

@@ -1,9 +1,7 @@
 // JSON patch, RFC 6902: a list of operations that are all done, or none.
 
-import { isEqual, isObject } from '../../kube/object.ts';
-import { own, setOwn } from '../../kube/own.ts';
-import { checkDepth, tooDeep } from '../http/duplicates.ts';
-import { badRequest, StatusError } from '../status.ts';
+import { isEqual, isObject, own, setOwn } from '../../kube/object.ts';
+import { badRequest, DEPTH_MAX, StatusError, tooDeep } from '../status.ts';
 
 /** Upstream's limit: apiserver/pkg/endpoints/handlers/patch.go. */
 const OPERATIONS_MAX = 10_000;
@@ -148,4 +146,14 @@ function misfit(why: string): StatusError {
     'Invalid',
     `the server rejected our request due to an error in our request: ${why}`,
   );
+}
+
+/** Throws StatusError BadRequest for a value that is nested too deeply. */
+function checkDepth(value: unknown): void {
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > DEPTH_MAX) throw tooDeep();
+    const inner = level.filter((item) => typeof item === 'object' && item !== null);
+    level = inner.flatMap((item) => Object.values(item as object));
+  }
 }

@@ -1,7 +1,7 @@
 // Lists: what was there at one version, sorted by name, page by page.
 
 import type { KubeObject } from '../../kube/object.ts';
-import type { ServedKind } from '../kinds.ts';
+import type { ServedKind } from '../kind.ts';
 import { badRequest, StatusError } from '../status.ts';
 import type { Store } from '../store/store.ts';
 import type { Matcher } from './selectors.ts';

@@ -10,7 +10,7 @@ import {
 import { Allocator, type AllocatorRanges } from '../admit/allocator.ts';
 import { type ApplyOptions, applyBody } from '../apply/request.ts';
 import { type Tracking, trackManagers } from '../apply/track.ts';
-import { SERVED, type ServedKind } from '../kinds.ts';
+import type { Place, ServedKind } from '../kind.ts';
 import {
   badRequest,
   conflict,
@@ -21,44 +21,24 @@ import {
   refused,
 } from '../status.ts';
 import type { Store } from '../store/store.ts';
-import { decodeFields } from '../validate/fields.ts';
+import { decodeFields, type FieldOptions } from '../validate/fields.ts';
 import { validateIdentity, validateMetadata } from '../validate/metadata.ts';
 import { validateSchema } from '../validate/schema.ts';
-import { checkPreconditions, keepIdentity } from './identity.ts';
+import {
+  checkPreconditions,
+  type DeleteOptions,
+  finalizersFor,
+  isHolding,
+  isReleased,
+} from './deletion.ts';
+import { SERVED } from './kinds.ts';
 import { mergePatch, type Patcher } from './patch.ts';
-import { finalizersFor } from './propagation.ts';
+import { bare, keepIdentity, specOf, withoutStatus, withStatus } from './update.ts';
 
-/** What a write may be asked besides. */
-export interface WriteOptions extends Tracking {
-  /** Everything but the writing itself. */
+/** How a write is done. */
+export interface WriteOptions extends Tracking, FieldOptions {
+  /** Do everything but store the result. */
   dryRun: boolean;
-  /** Refuse unknown and duplicate fields. */
-  strict: boolean;
-  /**
-   * What was said twice in the body of a request; absent if the object did not come from a client.
-   */
-  duplicates?: string[];
-  /** What led to the object, if it was a patch. */
-  patch?: unknown;
-  /** Told of what would be refused if `strict`. */
-  warn?: (text: string) => void;
-}
-
-export interface DeleteOptions {
-  gracePeriodSeconds?: number;
-  preconditions?: { uid?: string; resourceVersion?: string };
-  /** What becomes of dependents: `Background` if nothing is said. */
-  propagationPolicy?: string;
-  /** ['All']: nothing is deleted. */
-  dryRun?: string[];
-  /** What older clients say in its place. */
-  orphanDependents?: boolean;
-}
-
-/** Where an object is: namespace '' for cluster-scoped kinds. */
-export interface Place {
-  namespace: string;
-  name: string;
 }
 
 const NAME_SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
@@ -78,9 +58,9 @@ export class Registry {
     this.store = store;
     this.#allocator = new Allocator(ranges);
     // What a store that was restored brings with it has its addresses already.
-    for (const kind of SERVED.filter((row) => row.allocate)) {
+    for (const kind of SERVED.filter((row) => row.hasAddresses)) {
       store.each(kind.plural, (object) => {
-        kind.allocate?.(this.#allocator, structuredClone(object), undefined);
+        this.#allocator.allocateService(structuredClone(object), undefined);
       });
     }
   }
@@ -227,14 +207,14 @@ export class Registry {
   #end(kind: ServedKind, object: KubeObject): KubeObject {
     const { namespace = '', name } = object.metadata;
     const removed = this.store.remove(kind.plural, namespace, name) ?? object;
-    kind.release?.(this.#allocator, object);
+    if (kind.hasAddresses) this.#allocator.releaseService(object);
     return removed;
   }
 
   /** Stores an object with what is allocated to it; what cannot be stored keeps nothing. */
   #keep(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
     const moveBack = this.#allocator.mark();
-    kind.allocate?.(this.#allocator, object, old);
+    if (kind.hasAddresses) this.#allocator.allocateService(object, old);
     try {
       return old ? this.store.update(kind.plural, object) : this.store.create(kind.plural, object);
     } catch (error) {
@@ -247,15 +227,16 @@ export class Registry {
   /** An object as it would be stored: with what would be allocated to it, which nobody keeps. */
   #tryOut(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
     const moveBack = this.#allocator.mark();
-    kind.allocate?.(this.#allocator, object, old);
+    if (kind.hasAddresses) this.#allocator.allocateService(object, old);
     this.#giveBack(kind, object, old);
     moveBack();
     return object;
   }
 
   #giveBack(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): void {
-    if (old) kind.allocate?.(this.#allocator, structuredClone(old), object);
-    else kind.release?.(this.#allocator, object);
+    if (!kind.hasAddresses) return;
+    if (old) this.#allocator.allocateService(structuredClone(old), object);
+    else this.#allocator.releaseService(object);
   }
 
   #change(
@@ -346,50 +327,6 @@ export class Registry {
   #refuse(kind: ServedKind, object: KubeObject, errors: FieldError[]): void {
     if (errors.length > 0) throw invalid(kind, object.metadata.name ?? '', errors);
   }
-}
-
-/** The stored object with another status. */
-function withStatus(old: KubeObject, given: KubeObject): KubeObject {
-  const { resourceVersion, uid } = given.metadata;
-  const metadata = {
-    ...old.metadata,
-    ...(resourceVersion && { resourceVersion }),
-    ...(uid && { uid }),
-  };
-  // In Go a status is a plain value, which is always there.
-  return { ...old, metadata, status: given.status ?? {} };
-}
-
-/** The given object with the stored status. */
-function withoutStatus(kind: ServedKind, old: KubeObject, given: KubeObject): KubeObject {
-  if (!kind.hasStatus) return given;
-  const object = { ...given };
-  if (old.status === undefined) delete object.status;
-  else object.status = old.status;
-  return object;
-}
-
-/** Metadata without what every write changes. */
-function bare({ metadata }: KubeObject): object {
-  return { ...metadata, resourceVersion: '' };
-}
-
-/** All that is neither status nor metadata: what `generation` counts changes of. */
-function specOf({ status: _status, metadata: _metadata, ...rest }: KubeObject): object {
-  return rest;
-}
-
-/** A namespace is held by its content; other kinds by their finalizers. */
-function isHolding(kind: ServedKind, { metadata, spec }: KubeObject): boolean {
-  if ((metadata.finalizers?.length ?? 0) > 0) return true;
-  return kind.kind === 'Namespace' && spec?.finalizers?.length > 0;
-}
-
-/** True if nothing holds an object any more whose end has begun. */
-function isReleased({ kind, metadata, spec }: KubeObject): boolean {
-  if (!metadata.deletionTimestamp || (metadata.finalizers?.length ?? 0) > 0) return false;
-  if (kind === 'Namespace') return (spec?.finalizers?.length ?? 0) === 0;
-  return (metadata.deletionGracePeriodSeconds ?? 0) === 0;
 }
 
 /** Five letters and digits that make no words: apimachinery/pkg/util/rand. */

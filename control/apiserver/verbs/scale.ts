@@ -2,11 +2,11 @@
 // pkg/registry/apps/deployment/storage (ScaleREST).
 
 import { isObject, type KubeObject } from '../../kube/object.ts';
-import type { ServedKind } from '../kinds.ts';
-import { labelSelector } from '../present/cells.ts';
+import type { Place, ServedKind } from '../kind.ts';
 import { badRequest, invalid, wrong } from '../status.ts';
 import type { Patcher } from './patch.ts';
-import type { Place, Registry, WriteOptions } from './registry.ts';
+import type { Registry, WriteOptions } from './registry.ts';
+import { formatSelector } from './selectors.ts';
 
 const SCALE = { kind: 'Scale', apiVersion: 'autoscaling/v1' };
 const RESOURCE = { kind: 'Scale', group: 'autoscaling', plural: 'scales' };
@@ -24,7 +24,7 @@ export function scaleOf({ metadata, spec, status }: KubeObject): KubeObject {
       creationTimestamp,
     } as KubeObject['metadata'],
     spec: { replicas: spec.replicas },
-    status: { replicas: status?.replicas ?? 0, selector: labelSelector(spec.selector) },
+    status: { replicas: status?.replicas ?? 0, selector: formatSelector(spec.selector) },
   };
 }
 

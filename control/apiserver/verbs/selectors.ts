@@ -1,6 +1,6 @@
 // Label and field selectors: apimachinery/pkg/labels, pkg/fields.
 
-import type { KubeObject } from '../../kube/object.ts';
+import { isObject, type KubeObject } from '../../kube/object.ts';
 import { fulfils, type SelectorRule } from '../../model/label-selector.ts';
 import { badRequest, wrong } from '../status.ts';
 import { LABEL_VALUE_HINT, QUALIFIED_HINT } from '../validate/labels.ts';
@@ -175,4 +175,26 @@ function readerOf(
   const read = Object.hasOwn(fields, name) ? fields[name] : undefined;
   if (!read) throw badRequest(`field label not supported: ${name}`);
   return read;
+}
+
+const NONE = '<none>';
+
+/** Labels as text: `a=1,b=2`. */
+export function formatLabels(labels: unknown): string {
+  if (!isObject(labels)) return NONE;
+  const pairs = Object.keys(labels).map((key) => `${key}=${labels[key]}`);
+  return pairs.sort().join(',') || NONE;
+}
+
+/** A selector of an object as text: `a=1,b in (2,3),!c`. */
+export function formatSelector(selector: unknown): string {
+  if (!isObject(selector)) return NONE;
+  const { matchLabels, matchExpressions = [] } = selector;
+  const labels = isObject(matchLabels) && Object.keys(matchLabels).length > 0;
+  const rules = (matchExpressions as SelectorRule[]).map(({ key, operator, values }) => {
+    if (operator === 'Exists') return key;
+    if (operator === 'DoesNotExist') return `!${key}`;
+    return `${key} ${operator === 'NotIn' ? 'notin' : 'in'} (${values?.join(',') ?? ''})`;
+  });
+  return [...(labels ? [formatLabels(matchLabels)] : []), ...rules].join(',') || NONE;
 }

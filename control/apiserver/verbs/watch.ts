@@ -1,7 +1,7 @@
 // Watches: a list that goes on. Events are turned into text once, for all who watch.
 import type { ServerResponse } from 'node:http';
 import type { KubeObject } from '../../kube/object.ts';
-import type { ServedKind } from '../kinds.ts';
+import type { ServedKind } from '../kind.ts';
 import { gone, StatusError } from '../status.ts';
 import type { EventType, Store, StoreEvent } from '../store/store.ts';
 import type { Matcher } from './selectors.ts';

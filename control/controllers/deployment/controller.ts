@@ -8,7 +8,7 @@ import { claim, controllerOf, OwnedIndex } from '../owners.ts';
 import { isOver } from '../pods.ts';
 import { WorkQueue } from '../queue.ts';
 import { conditionOf, progressing } from './conditions.ts';
-import { isRolling } from './limits.ts';
+import { isRolling } from './proportions.ts';
 import { partSets, REVISION, revisionOf, withReplicas } from './revisions.ts';
 import { isScaled, rollingStep, scalingStep } from './rollout.ts';
 import { SetWriter } from './sets.ts';

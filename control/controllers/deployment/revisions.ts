@@ -1,6 +1,5 @@
 // What a Deployment writes on its ReplicaSets: pkg/controller/deployment/util/deployment_util.go.
 import type { KubeObject } from '../../kube/object.ts';
-import { maxSurge } from './limits.ts';
 import { isOfTemplate } from './template.ts';
 
 type Annotations = Record<string, string>;
@@ -8,8 +7,8 @@ type Annotations = Record<string, string>;
 const PREFIX = 'deployment.kubernetes.io/';
 export const REVISION = `${PREFIX}revision`;
 const HISTORY = `${PREFIX}revision-history`;
-const DESIRED = `${PREFIX}desired-replicas`;
-const MAX = `${PREFIX}max-replicas`;
+export const DESIRED = `${PREFIX}desired-replicas`;
+export const MAX = `${PREFIX}max-replicas`;
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 /** What is said of a Deployment, or of a ReplicaSet, and not of both. */
 const OWN = new Set([REVISION, HISTORY, DESIRED, MAX, LAST_APPLIED]);
@@ -33,12 +32,6 @@ export function desiredOf({ metadata }: KubeObject): number | null {
  */
 export function maxOf({ metadata }: KubeObject): number {
   return Number(metadata.annotations?.[MAX]) || 0;
-}
-
-/** What a ReplicaSet remembers of the Deployment that scales it. */
-export function scaleAnnotations(deployment: KubeObject): Annotations {
-  const { replicas } = deployment.spec;
-  return { [DESIRED]: String(replicas), [MAX]: String(replicas + maxSurge(deployment)) };
 }
 
 /**

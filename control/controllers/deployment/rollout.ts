@@ -1,7 +1,6 @@
 // The steps of a rollout, as decisions alone: pkg/controller/deployment/rolling.go, recreate.go.
 import type { KubeObject } from '../../kube/object.ts';
-import { isRolling, maxSurge, maxUnavailable } from './limits.ts';
-import { proportionalSizes } from './proportions.ts';
+import { isRolling, maxSurge, maxUnavailable, proportionalSizes } from './proportions.ts';
 import { desiredOf, totalOf, totalReplicas, withReplicas } from './revisions.ts';
 import { allOf, type Sets } from './status.ts';
 

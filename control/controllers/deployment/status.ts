@@ -9,7 +9,7 @@ import {
   withFact,
   without,
 } from './conditions.ts';
-import { maxUnavailable, progressDeadlineS } from './limits.ts';
+import { maxUnavailable, progressDeadlineS } from './proportions.ts';
 import { totalOf, totalReplicas } from './revisions.ts';
 
 export interface DeploymentStatus {

@@ -1,5 +1,4 @@
-import type { KubeObject } from '../../kube/object.ts';
-import { own } from '../../kube/own.ts';
+import { type KubeObject, own } from '../../kube/object.ts';
 
 type Labels = Record<string, string>;
 

@@ -2,8 +2,7 @@
 // pkg/scheduler/framework/plugins/interpodaffinity.
 
 import type { Store } from '../../apiserver/store/store.ts';
-import type { KubeObject } from '../../kube/object.ts';
-import { own } from '../../kube/own.ts';
+import { type KubeObject, own } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { isOver } from '../pods.ts';
 

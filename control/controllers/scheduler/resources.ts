@@ -1,6 +1,5 @@
 // What pods ask of nodes and nodes can give: pkg/scheduler/framework/plugins/noderesources.
-import type { KubeObject } from '../../kube/object.ts';
-import { own } from '../../kube/own.ts';
+import { type KubeObject, own } from '../../kube/object.ts';
 import { parseQuantity, unitsOf } from '../../model/quantity.ts';
 import { isOver } from '../pods.ts';
 

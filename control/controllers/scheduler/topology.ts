@@ -1,8 +1,7 @@
 // Pods that want to be spread over hosts or zones:
 // pkg/scheduler/framework/plugins/podtopologyspread.
 
-import type { KubeObject } from '../../kube/object.ts';
-import { own } from '../../kube/own.ts';
+import { type KubeObject, own } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { isActive } from '../pods.ts';
 import { isWanted } from './fit.ts';

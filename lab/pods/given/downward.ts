@@ -1,7 +1,7 @@
 // The downward API: what a pod is told of itself. pkg/fieldpath, pkg/api/v1/resource.
 import { availableParallelism, totalmem } from 'node:os';
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
-import { own } from '../../../control/kube/own.ts';
+import { own } from '../../../control/kube/object.ts';
 import { parseQuantity, unitsOf } from '../../../control/model/quantity.ts';
 
 /** What a pod's object does not say yet when its containers start. */

@@ -1,9 +1,10 @@
 // A cluster's journal, written before the API server that serves it starts: quicker than through
 // the API.
 
-import { SERVED, type ServedKind } from '../../../control/apiserver/kinds.ts';
+import type { ServedKind } from '../../../control/apiserver/kind.ts';
 import { Journal } from '../../../control/apiserver/store/journal.ts';
 import { Store } from '../../../control/apiserver/store/store.ts';
+import { SERVED } from '../../../control/apiserver/verbs/kinds.ts';
 import { Registry } from '../../../control/apiserver/verbs/registry.ts';
 import { seedCluster } from '../../../control/cluster/seed.ts';
 

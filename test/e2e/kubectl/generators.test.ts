@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { SERVED } from '../../../control/apiserver/kinds.ts';
+import { SERVED } from '../../../control/apiserver/verbs/kinds.ts';
 import { startTestApi, type TestApi } from '../../support/api-server.ts';
 import { findKubectls } from './binaries.ts';
 import { Kubectl } from './kubectl.ts';

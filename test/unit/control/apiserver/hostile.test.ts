@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:https';
 import { after, before, test } from 'node:test';
-import { SERVED } from '../../../../control/apiserver/kinds.ts';
 import { Store } from '../../../../control/apiserver/store/store.ts';
+import { SERVED } from '../../../../control/apiserver/verbs/kinds.ts';
 import { pod, startTestApi, type TestApi } from '../../../support/api-server.ts';
 import { startWorld } from '../controllers/world.ts';
 

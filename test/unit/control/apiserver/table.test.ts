@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { after, before, test } from 'node:test';
-import { formatDuration } from '../../../../control/apiserver/present/duration.ts';
+import { formatDuration } from '../../../../control/apiserver/present/cells.ts';
 import { podReady, podRestarts, podStatus } from '../../../../control/apiserver/present/pod.ts';
 import type { KubeObject } from '../../../../control/kube/object.ts';
 import { pod, service, startTestApi, type TestApi } from '../../../support/api-server.ts';

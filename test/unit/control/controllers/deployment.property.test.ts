@@ -4,7 +4,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startControllers } from '../../../../control/cluster/controllers.ts';
-import { maxSurge, maxUnavailable } from '../../../../control/controllers/deployment/limits.ts';
+import {
+  maxSurge,
+  maxUnavailable,
+} from '../../../../control/controllers/deployment/proportions.ts';
 import { isPodReady } from '../../../../control/controllers/endpoints/desired.ts';
 import type { KubeObject } from '../../../../control/kube/object.ts';
 import { settle, stepPod } from './kubelet.ts';

@@ -1,7 +1,7 @@
 // What becomes of dependents when their owner is deleted, as whoever deletes it asks.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import type { DeleteOptions } from '../../../../control/apiserver/verbs/registry.ts';
+import type { DeleteOptions } from '../../../../control/apiserver/verbs/deletion.ts';
 import { startTestApi } from '../../../support/api-server.ts';
 import { settle } from './kubelet.ts';
 import { activePods, kindOf, node, startWorld, workload } from './world.ts';

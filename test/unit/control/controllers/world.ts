@@ -1,7 +1,9 @@
 // A cluster in memory with its controllers and without a server: only what a test is about has to
 // be said.
-import { SERVED, type ServedKind } from '../../../../control/apiserver/kinds.ts';
+
+import type { ServedKind } from '../../../../control/apiserver/kind.ts';
 import { Store } from '../../../../control/apiserver/store/store.ts';
+import { SERVED } from '../../../../control/apiserver/verbs/kinds.ts';
 import { Registry } from '../../../../control/apiserver/verbs/registry.ts';
 import { type Controllers, startControllers } from '../../../../control/cluster/controllers.ts';
 import type { Endpoint } from '../../../../control/controllers/endpoints/desired.ts';

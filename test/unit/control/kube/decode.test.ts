@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DecodeError, decodeObject } from '../../../../control/kube/decode.ts';
 import type { KubeKind } from '../../../../control/kube/kinds.ts';
+import { attributesOfModel } from '../../../../control/kube/models.ts';
 import { isPlainField } from '../../../../control/kube/plain-fields.ts';
-import { attributesOfModel } from '../../../../control/kube/schema.ts';
 
 function decode(kind: KubeKind, object: object): unknown {
   const copy = structuredClone(object);

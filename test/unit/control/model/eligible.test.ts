@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { eligibleCluster, eligibleLocal } from '../../../../control/model/eligible.ts';
+import { eligibleCluster, eligibleLocal, endpointsOf } from '../../../../control/model/eligible.ts';
 import type { ServicePortRow } from '../../../../control/model/rows.ts';
 import { readSlice } from '../../../../control/model/slice.ts';
-import { endpointsOf } from '../../../../control/model/union.ts';
 import { PROTO_TCP, PROTO_UDP } from '../../../../datapath/image/image.ts';
 import { type EndpointSpec, slice } from './objects.ts';
 

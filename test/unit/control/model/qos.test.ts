@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { qosClassOf } from '../../../../control/model/qos.ts';
+import { qosClassOf } from '../../../../control/model/quantity.ts';
 
 type Resources = { requests?: Record<string, string>; limits?: Record<string, string> };
 const classOf = (...resources: Resources[]) =>

@@ -5,7 +5,7 @@ import {
   ATOMIC_MODELS,
   KEYED_LISTS,
 } from '../../../../../control/apiserver/apply/list-kinds.ts';
-import { fieldsOfModel } from '../../../../../control/kube/schema.ts';
+import { fieldsOfModel } from '../../../../../control/kube/models.ts';
 
 const LIST = /^Array<(.+)>$/;
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ManagedFields } from '../../../../../control/apiserver/apply/managers.ts';
 import { trackManagers } from '../../../../../control/apiserver/apply/track.ts';
-import { servedAt } from '../../../../../control/apiserver/kinds.ts';
+import { servedAt } from '../../../../../control/apiserver/verbs/kinds.ts';
 import type { KubeObject } from '../../../../../control/kube/object.ts';
 
 const MAP = servedAt('v1', 'configmaps')!;

@@ -1,7 +1,7 @@
 // What clients read before they write: schemas, and what a PATCH understands.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { SERVED } from '../../../../../control/apiserver/kinds.ts';
+import { SERVED } from '../../../../../control/apiserver/verbs/kinds.ts';
 import { startTestApi, type TestApi } from '../../../../support/api-server.ts';
 
 let api: TestApi;

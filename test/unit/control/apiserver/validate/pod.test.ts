@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { defaultPod } from '../../../../../control/apiserver/admit/defaults.ts';
+import { defaultPod } from '../../../../../control/apiserver/admit/pod.ts';
 import { validatePod } from '../../../../../control/apiserver/validate/pod.ts';
 import type { KubeObject } from '../../../../../control/kube/object.ts';
 

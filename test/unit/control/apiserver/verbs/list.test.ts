@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
-import { servedAt } from '../../../../../control/apiserver/kinds.ts';
 import { StatusError } from '../../../../../control/apiserver/status.ts';
 import { Store } from '../../../../../control/apiserver/store/store.ts';
+import { servedAt } from '../../../../../control/apiserver/verbs/kinds.ts';
 import { type ListOptions, listObjects } from '../../../../../control/apiserver/verbs/list.ts';
 import type { KubeObject } from '../../../../../control/kube/object.ts';
 import { startTestApi, type TestApi } from '../../../../support/api-server.ts';

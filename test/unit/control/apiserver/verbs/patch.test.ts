@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { StatusError } from '../../../../../control/apiserver/status.ts';
 import { jsonPatch } from '../../../../../control/apiserver/verbs/json-patch.ts';
-import { strategicPatch } from '../../../../../control/apiserver/verbs/strategic-patch.ts';
+import { strategicPatch } from '../../../../../control/apiserver/verbs/patch.ts';
 import { service, startTestApi, type TestApi } from '../../../../support/api-server.ts';
 
 const SERVICES = '/api/v1/namespaces/default/services';

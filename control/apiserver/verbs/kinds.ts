@@ -1,21 +1,24 @@
 // What the server serves: one row per kind. Everything that differs between kinds is named here.
-import { KINDS, type KubeKind } from '../kube/kinds.ts';
-import type { KubeObject } from '../kube/object.ts';
-import { qosClassOf } from '../model/qos.ts';
-import { requireAccount } from './admit/admission.ts';
-import type { Allocator } from './admit/allocator.ts';
-import { defaultEndpointSlice, defaultPod } from './admit/defaults.ts';
-import { tolerateFailures } from './admit/tolerations.ts';
-import { defaultDeployment, defaultReplicaSet } from './admit/workload-defaults.ts';
-import { type Column, columnsOf } from './present/columns.ts';
-import type { FieldError, ResourceName } from './status.ts';
-import type { Store } from './store/store.ts';
-import { defaultSecret, validateConfigMap, validateSecret } from './validate/config.ts';
-import { defaultEndpoints, validateEndpoints } from './validate/endpoints.ts';
-import { validateEndpointSlice } from './validate/endpointslice.ts';
-import { validateEvent } from './validate/event.ts';
-import { defaultIngressClass, validateIngress, validateIngressClass } from './validate/ingress.ts';
-import { validateLease } from './validate/lease.ts';
+import { KINDS, type KubeKind } from '../../kube/kinds.ts';
+import type { KubeObject } from '../../kube/object.ts';
+import { qosClassOf } from '../../model/quantity.ts';
+import {
+  defaultDeployment,
+  defaultEndpointSlice,
+  defaultPod,
+  defaultReplicaSet,
+  requireAccount,
+  tolerateFailures,
+} from '../admit/pod.ts';
+import { defaultService } from '../admit/service.ts';
+import type { ServedKind } from '../kind.ts';
+import { defaultSecret, validateConfigMap, validateSecret } from '../validate/config.ts';
+import {
+  defaultEndpoints,
+  validateEndpointSlice,
+  validateEndpoints,
+} from '../validate/endpoints.ts';
+import { defaultIngressClass, validateIngress, validateIngressClass } from '../validate/ingress.ts';
 import {
   DNS_LABEL_1035_HINT,
   DNS_LABEL_HINT,
@@ -23,49 +26,12 @@ import {
   isDnsLabel1035,
   isSubdomain,
   SUBDOMAIN_HINT,
-} from './validate/names.ts';
-import { defaultNetworkPolicy, validateNetworkPolicy } from './validate/networkpolicy.ts';
-import { validateNode } from './validate/node.ts';
-import { validatePod } from './validate/pod.ts';
-import { validateService } from './validate/service.ts';
-import { defaultService } from './validate/service-defaults.ts';
-import { validateDeployment, validateReplicaSet } from './validate/workload.ts';
-
-export interface ServedKind extends ResourceName {
-  version: string;
-  apiVersion: string;
-  namespaced: boolean;
-  singular: string;
-  shortNames: string[];
-  categories: string[];
-  /** `status` is written by its own path alone. */
-  hasStatus: boolean;
-  /** `spec.replicas` is read and written by the path `scale` as well. */
-  hasScale: boolean;
-  /** What its names look like. */
-  name: { test: (name: string) => boolean; hint: string };
-  /** Fields that a selector may name beside metadata.name and metadata.namespace. */
-  fields: Record<string, (object: KubeObject) => string>;
-  /** Fills in what was left out. May change its argument, which nobody else has seen. */
-  setDefaults: (object: KubeObject, old: KubeObject | undefined) => void;
-  /** Rules across fields; types are checked before. */
-  validate: (object: KubeObject, old: KubeObject | undefined) => FieldError[];
-  /** Throws StatusError for a new object that the other objects of the cluster do not allow. */
-  admit: (store: Store, object: KubeObject, name: string) => void;
-  /** Takes addresses and ports for an object, or changes what an earlier version of it holds. */
-  allocate:
-    | ((allocator: Allocator, object: KubeObject, old: KubeObject | undefined) => void)
-    | null;
-  release: ((allocator: Allocator, object: KubeObject) => void) | null;
-  /** Seconds between a request to delete an object and its end; 0 ends it at once. */
-  graceS: (object: KubeObject) => number;
-  /** Objects that a cluster cannot be without: nobody may delete them. */
-  protectedNames: string[];
-  /** What a Table of these objects shows. */
-  columns: Column[];
-  /** Objects whose status begins so. */
-  initialStatus: object | null;
-}
+} from '../validate/names.ts';
+import { defaultNetworkPolicy, validateNetworkPolicy } from '../validate/networkpolicy.ts';
+import { validateEvent, validateLease, validateNode } from '../validate/node.ts';
+import { validatePod } from '../validate/pod.ts';
+import { validateService } from '../validate/service.ts';
+import { validateDeployment, validateReplicaSet } from '../validate/workload.ts';
 
 const SUBDOMAIN_NAME = { test: isSubdomain, hint: SUBDOMAIN_HINT };
 const LABEL_NAME = { test: isDnsLabel, hint: DNS_LABEL_HINT };
@@ -93,11 +59,9 @@ function kind(kind: KubeKind, own: Partial<ServedKind> = {}): ServedKind {
     setDefaults: () => {},
     validate: () => [],
     admit: () => {},
-    allocate: null,
-    release: null,
+    hasAddresses: false,
     graceS: () => 0,
     protectedNames: [],
-    columns: columnsOf(kind),
     initialStatus: null,
     ...own,
   };
@@ -164,8 +128,7 @@ export const SERVED: ServedKind[] = [
     initialStatus: { loadBalancer: {} },
     setDefaults: defaultService,
     validate: validateService,
-    allocate: (allocator, object, old) => allocator.allocateService(object, old),
-    release: (allocator, object) => allocator.releaseService(object),
+    hasAddresses: true,
   }),
   kind('Endpoints', {
     ...{ singular: 'endpoints', shortNames: ['ep'] },

@@ -2,8 +2,9 @@
 // registry/core/service/storage.
 
 import { isEqual, type KubeObject } from '../../kube/object.ts';
-import { fill } from '../admit/defaults.ts';
-import { defaultFamilies } from './service-families.ts';
+import { defaultFamilies } from '../validate/service-families.ts';
+import { hasAddress, hasHealthPort, hasNodePorts, isExternal } from '../validate/service-ports.ts';
+import { fill } from './pod.ts';
 
 const AFFINITY_S_DEFAULT = 10_800;
 
@@ -30,24 +31,6 @@ export function defaultService(object: KubeObject, old: KubeObject | undefined):
   defaultFamilies(spec, before);
   if (isExternal(spec)) fill(spec, { externalTrafficPolicy: 'Cluster' });
   if (spec.type === 'LoadBalancer') fill(spec, { allocateLoadBalancerNodePorts: true });
-}
-
-/** A Service that clients outside the cluster reach. */
-export function isExternal({ type, externalIPs }: any): boolean {
-  return hasNodePorts({ type }) || (type === 'ClusterIP' && externalIPs?.length > 0);
-}
-
-export function hasNodePorts({ type }: any): boolean {
-  return type === 'NodePort' || type === 'LoadBalancer';
-}
-
-/** A load balancer asks each node for its own endpoints. */
-export function hasHealthPort({ type, externalTrafficPolicy }: any): boolean {
-  return type === 'LoadBalancer' && externalTrafficPolicy === 'Local';
-}
-
-function hasAddress({ type }: any): boolean {
-  return type !== 'ExternalName';
 }
 
 /**

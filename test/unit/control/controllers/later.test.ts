@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import { StatusError } from '../../../../control/apiserver/status.ts';
-import { later } from '../../../../control/cluster/later.ts';
+import { later } from '../../../../control/controllers/queue.ts';
 
 for (const [what, error, turns] of [
   ['for now is tried again in a second', new StatusError(500, 'InternalError', 'no space'), 2],

@@ -1,7 +1,7 @@
 // What upstream fills in: pkg/apis/core/v1/defaults.go, discovery/v1/defaults.go.
-
 import type { KubeObject } from '../../kube/object.ts';
-import { ACCOUNT_DEFAULT } from './admission.ts';
+import type { Lookup } from '../kind.ts';
+import { refused } from '../status.ts';
 
 // biome-ignore-start lint/suspicious/noExplicitAny: objects are what clients sent; only known fields are touched.
 /** Sets the fields that are absent. */
@@ -83,3 +83,85 @@ export function defaultEndpointSlice(object: KubeObject): void {
   }
 }
 // biome-ignore-end lint/suspicious/noExplicitAny: as above.
+
+/** The account of pods that name none; seed-namespace.ts keeps one in every namespace. */
+export const ACCOUNT_DEFAULT = 'default';
+const PODS = { plural: 'pods', group: '', kind: 'Pod' };
+
+/**
+ * Throws StatusError Forbidden for a new pod whose ServiceAccount does not exist:
+ * plugin/pkg/admission/serviceaccount. Like upstream it does not refuse a pod while the default
+ * account is made again.
+ *
+ * @param name as messages give it: of a generated name the base, so that events about it are the same each time.
+ */
+export function requireAccount(others: Lookup, { metadata, spec }: KubeObject, name: string): void {
+  const account: string = spec.serviceAccountName;
+  const { namespace = '' } = metadata;
+  if (account === ACCOUNT_DEFAULT || others.get('serviceaccounts', namespace, account)) return;
+  const why = `error looking up service account ${namespace}/${account}`;
+  throw refused(PODS, name, `${why}: serviceaccount ${JSON.stringify(account)} not found`);
+}
+
+// How long pods stay on nodes that fail: plugin/pkg/admission/defaulttolerationseconds.
+
+const KEYS = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'];
+const BORNE_S = 300;
+
+/** Pods that say nothing else bear a node that is not ready, or not heard of, for five minutes. */
+export function tolerateFailures({ spec }: KubeObject): void {
+  const tolerations: { key?: string; effect?: string }[] = spec.tolerations ?? [];
+  const missing = KEYS.filter(
+    (key) =>
+      !tolerations.some((t) => (t.key ?? key) === key && (t.effect || 'NoExecute') === 'NoExecute'),
+  );
+  if (missing.length === 0) return;
+  const added = missing.map((key) => ({
+    key,
+    operator: 'Exists',
+    effect: 'NoExecute',
+    tolerationSeconds: BORNE_S,
+  }));
+  spec.tolerations = [...tolerations, ...added];
+}
+
+// What upstream fills in for Deployments and ReplicaSets: pkg/apis/apps/v1/defaults.go.
+
+const ROLLING_SHARE = '25%';
+
+export function defaultReplicaSet(object: KubeObject): void {
+  object.spec ??= {};
+  const { spec } = object;
+  spec.replicas ??= 1;
+  defaultTemplate(spec);
+}
+
+export function defaultDeployment(object: KubeObject): void {
+  defaultReplicaSet(object);
+  const { spec } = object;
+  spec.strategy ??= {};
+  const { strategy } = spec;
+  strategy.type ||= 'RollingUpdate';
+  if (strategy.type === 'RollingUpdate') {
+    strategy.rollingUpdate = {
+      maxUnavailable: ROLLING_SHARE,
+      maxSurge: ROLLING_SHARE,
+      ...strategy.rollingUpdate,
+    };
+  }
+  spec.revisionHistoryLimit ??= 10;
+  spec.progressDeadlineSeconds ??= 600;
+}
+
+/**
+ * A template that is written out with all its defaults is the same one: its hash must not tell them
+ * apart.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: what clients sent; types are checked by the schema before.
+function defaultTemplate(spec: any): void {
+  if (!spec.template) return;
+  spec.template.metadata ??= {};
+  // Clients written in Go send the time that they do not have.
+  if (!spec.template.metadata.creationTimestamp) delete spec.template.metadata.creationTimestamp;
+  defaultPod(spec.template);
+}

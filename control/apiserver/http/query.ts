@@ -1,8 +1,14 @@
 // What the query of a list or a watch may ask for:
 // apimachinery/pkg/apis/meta/internalversion/validation.
 
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isObject } from '../../kube/object.ts';
+import { checkManager } from '../apply/managers.ts';
 import { badRequest, type FieldError, forbidden, invalid, notSupported } from '../status.ts';
+import { decodeFields } from '../validate/fields.ts';
+import type { DeleteOptions } from '../verbs/deletion.ts';
 import type { ListOptions } from '../verbs/list.ts';
+import type { WriteOptions } from '../verbs/registry.ts';
 
 const MATCHES = ['Exact', 'NotOlderThan'];
 const WATCH_S_DEFAULT = 1800;
@@ -85,4 +91,84 @@ export function integerOf(query: URLSearchParams, name: string): number | undefi
   // The largest int64 is read as 2^63.
   if (Math.abs(value) <= 2 ** 63) return value;
   throw badRequest(`strconv.ParseInt: parsing ${quoted}: value out of range`);
+}
+
+// What the query of a write asks for besides.
+
+/** Upstream says no more than 4 KiB of them. */
+const WARNINGS_MAX = 20;
+const OPTIONS: Record<string, string> = { POST: 'Create', PUT: 'Update', PATCH: 'Patch' };
+
+/**
+ * dryRun and fieldValidation; warnings go into headers of the answer. Throws StatusError Invalid.
+ */
+export function writeOptions(
+  { method }: IncomingMessage,
+  query: URLSearchParams,
+  response: ServerResponse,
+): WriteOptions {
+  const kind = `${OPTIONS[method ?? ''] ?? 'Delete'}Options`;
+  const choose = (field: string, known: string[]) => {
+    const value = query.get(field) ?? '';
+    if (value === '' || known.includes(value)) return value;
+    const resource = { kind, plural: '', group: 'meta.k8s.io' };
+    throw invalid(resource, '', [notSupported(field, value, known)]);
+  };
+  const validation = choose('fieldValidation', ['Ignore', 'Strict', 'Warn']);
+  return {
+    dryRun: choose('dryRun', ['All']) === 'All',
+    strict: validation === 'Strict',
+    ...(validation !== 'Ignore' && { warn: (text) => addWarning(response, text) }),
+  };
+}
+
+/** As `kubectl` shows them: RFC 7234, 299 is miscellaneous and lasting. */
+function addWarning(response: ServerResponse, text: string): void {
+  const before = (response.getHeader('warning') as string[] | undefined) ?? [];
+  if (before.length >= WARNINGS_MAX) return;
+  const safe = text.replace(/[^\x20-\x7e]/g, '?').replace(/["\\]/g, '\\$&');
+  response.setHeader('warning', [...before, `299 - "${safe}"`]);
+}
+
+const POLICIES = ['Background', 'Foreground', 'Orphan'];
+const DELETE_OPTIONS = { kind: 'DeleteOptions', plural: '', group: 'meta.k8s.io' };
+
+/**
+ * Options of a delete: the body's, then the query's, which both may name. Throws StatusError
+ * Invalid.
+ */
+export function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
+  const given = decodeOptions(body);
+  const grace = integerOf(query, 'gracePeriodSeconds');
+  if (grace !== undefined) given.gracePeriodSeconds = grace;
+  if (query.has('dryRun')) given.dryRun = query.getAll('dryRun').filter((value) => value !== '');
+  given.propagationPolicy ??= query.get('propagationPolicy') ?? undefined;
+  const odd = given.dryRun?.find((value) => value !== 'All');
+  if (odd !== undefined) throw invalid(DELETE_OPTIONS, '', [notSupported('dryRun', odd, ['All'])]);
+  const policy = given.propagationPolicy;
+  if (policy && !POLICIES.includes(policy)) {
+    throw invalid(DELETE_OPTIONS, '', [notSupported('propagationPolicy', policy, POLICIES)]);
+  }
+  return given;
+}
+
+function decodeOptions(body: unknown): DeleteOptions {
+  const copy = isObject(body) ? structuredClone(body) : {};
+  decodeFields({ kind: 'DeleteOptions', version: 'v1' }, copy, { strict: false });
+  return copy as DeleteOptions;
+}
+
+/** Query parameters of patches; throws StatusError Invalid where they do not fit each other. */
+export function checkPatchOptions(query: URLSearchParams, isApply: boolean): void {
+  const errors: FieldError[] = checkManager(
+    query.get('fieldManager') ?? '',
+    'fieldManager',
+    isApply,
+  );
+  if (!isApply && query.has('force')) {
+    const message = 'Forbidden: may not be specified for non-apply patch';
+    errors.push({ field: 'force', reason: 'FieldValueForbidden', message });
+  }
+  if (errors.length === 0) return;
+  throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions', plural: '' }, '', errors);
 }
