@@ -30,13 +30,13 @@ import { TABLE_CAPTURED } from '../node/rule.ts';
 import { describePolicies } from '../policy/describe.ts';
 import { SYSTEM_CLOCK } from '../sync/pacer.ts';
 import type { Publisher, PublisherOptions } from '../sync/publisher.ts';
-import type { AdminRoutes } from './admin.ts';
+import type { AdminRoutes } from '../serve/admin.ts';
 import { apiAddressesOf } from './api-address.ts';
 import { startControl } from './control.ts';
-import { describeServices, refusedOf } from './describe.ts';
-import { doubtsAbout, requireFit } from './fit.ts';
-import { podRangesOf, siteOf } from './site.ts';
-import { type PodRanges, Steerer } from './steer.ts';
+import { describeServices, refusedOf } from '../sync/describe.ts';
+import { doubtsAbout, requireFit } from '../node/fit.ts';
+import { podRangesOf, siteOf } from '../node/site.ts';
+import { type PodRanges, Steerer } from '../node/steerer.ts';
 
 /**
  * Starts a node's agent: packets are forwarded when this resolves, tables follow once the API

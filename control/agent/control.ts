@@ -14,10 +14,10 @@ import { followCluster, SOURCES } from '../sync/informers.ts';
 import { SYSTEM_CLOCK } from '../sync/pacer.ts';
 import { type ImageSink, Publisher, type PublisherOptions } from '../sync/publisher.ts';
 import { RefusalEvents } from '../sync/refusal-events.ts';
-import { type AdminRoutes, closeAdmin, serveAdmin } from './admin.ts';
-import { keepLease } from './lease.ts';
-import { OwnAddress } from './own-address.ts';
-import type { Site } from './site.ts';
+import { type AdminRoutes, closeAdmin, serveAdmin } from '../serve/admin.ts';
+import { keepLease } from '../sync/lease.ts';
+import { OwnAddress } from '../sync/own-address.ts';
+import type { Site } from '../node/site.ts';
 
 export interface ControlOptions {
   options: AgentOptions;

@@ -15,9 +15,9 @@ import { describePolicies } from '../policy/describe.ts';
 import { SYSTEM_CLOCK } from '../sync/pacer.ts';
 import { apiAddressesOf } from './api-address.ts';
 import { startControl } from './control.ts';
-import { describeServices, refusedOf } from './describe.ts';
-import { requireFit } from './fit.ts';
-import { siteOf } from './site.ts';
+import { describeServices, refusedOf } from '../sync/describe.ts';
+import { requireFit } from '../node/fit.ts';
+import { siteOf } from '../node/site.ts';
 
 /** The kernel routes as ever; in a lab a rule leads to the node's pods. */
 const TWIN_STEERING: SteeringPlan = {

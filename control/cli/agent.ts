@@ -10,7 +10,7 @@ import {
   TIMEOUTS_NODE_S,
   type TimeoutSeconds,
 } from '../../datapath/flow/timeouts.ts';
-import { requireSocketPath } from '../agent/admin.ts';
+import { requireSocketPath } from '../serve/admin.ts';
 import type { Agent, AgentOptions, ProxyKind } from '../agent-options.ts';
 import type { GatewayOptions } from '../gateway/agent.ts';
 import type { Log } from '../log.ts';
@@ -204,7 +204,7 @@ async function run(
   { check, prepare, cleanup, output }: Options,
 ) {
   if (!check && !prepare && !cleanup) return serve(options);
-  const { checkNode, cleanUpNode, prepareNode } = await import('../agent/fit.ts');
+  const { checkNode, cleanUpNode, prepareNode } = await import('../node/fit.ts');
   if (check) {
     const findings = checkNode(options);
     print(output, findings, () => formatFindings(findings));

@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import type { ArenaReader, FlowCount, FlowRow } from '../../datapath/observe/flows.ts';
 import { datapathOf } from '../admin-client.ts';
-import { type FlowFilterOptions, flowFilter, isService, isUnfiltered } from './flow-filter.ts';
+import { type FlowFilterOptions, flowFilter, isService, isUnfiltered } from './filters.ts';
 import { labOf, labOption, nodeOption, requireNode } from './options.ts';
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
 

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { askAgent } from '../admin-client.ts';
-import type { ServiceDescription } from '../agent/describe.ts';
+import type { ServiceDescription } from '../sync/describe.ts';
 import { labOf, labOption, nodeOption, requireNode } from './options.ts';
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
 

@@ -5,7 +5,7 @@ import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { TraceRecord } from '../../datapath/observe/trace.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { protocolName } from '../explain/question.ts';
-import { endpointTest, isService } from './flow-filter.ts';
+import { endpointTest, isService } from './filters.ts';
 
 type Test = (record: TraceRecord) => boolean;
 

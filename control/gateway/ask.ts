@@ -1,6 +1,6 @@
 import { Agent, request } from 'node:http';
 import { formatAddress } from '../../datapath/wire/address.ts';
-import type { HealthAnswer, HealthTarget } from './health.ts';
+import type { HealthAnswer, HealthTarget } from '../balancers/health.ts';
 
 const ANSWER_MS_MAX = 900;
 /** Sockets are kept, one for each target, as long as they are no more than this. */

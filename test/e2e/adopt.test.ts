@@ -4,7 +4,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/admin-client.ts';
-import type { ServiceDescription } from '../../control/agent/describe.ts';
+import type { ServiceDescription } from '../../control/sync/describe.ts';
 import { isAlive } from '../../lab/host/process.ts';
 import { agentLogPath } from '../../lab/places/paths.ts';
 import { findPod } from '../../lab/pods/sandbox/records.ts';

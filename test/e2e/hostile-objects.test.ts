@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/admin-client.ts';
-import type { ServiceDescription } from '../../control/agent/describe.ts';
+import type { ServiceDescription } from '../../control/sync/describe.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { collidingAddresses } from '../support/colliding.ts';
 import {

@@ -40,7 +40,7 @@ import {
   HOSTILE,
   nullsOf,
 } from '../support/hostile-objects.ts';
-import { FakeSink, fakeLog } from '../unit/control/agent/fake-sink.ts';
+import { FakeSink, fakeLog } from '../unit/control/sync/fake-sink.ts';
 import { RANGES } from '../unit/control/compile/world.ts';
 import { kindOf, startWorld, type World } from '../unit/control/controllers/world.ts';
 import { FakeApi, until } from '../unit/control/kube/fake-api.ts';

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Command } from 'commander';
 import { askAgent } from '../../../../control/admin-client.ts';
-import { serveAdmin } from '../../../../control/agent/admin.ts';
-import type { ServiceDescription } from '../../../../control/agent/describe.ts';
+import { serveAdmin } from '../../../../control/serve/admin.ts';
+import type { ServiceDescription } from '../../../../control/sync/describe.ts';
 import { register as registerAgent } from '../../../../control/cli/agent.ts';
 import { completionScript } from '../../../../control/cli/completion.ts';
 import {
@@ -15,17 +15,12 @@ import {
   register as registerConntrack,
   requireKnown,
 } from '../../../../control/cli/conntrack.ts';
-import { flowFilter } from '../../../../control/cli/flow-filter.ts';
-import {
-  labOf,
-  labOption,
-  parseRangeOption,
-  requireNode,
-} from '../../../../control/cli/options.ts';
+import { flowFilter } from '../../../../control/cli/filters.ts';
+import { labOf, labOption, parseRangeOption, requireNode } from '../../../../control/cli/options.ts';
 import { formatServices, register as registerServices } from '../../../../control/cli/services.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
 import type { ArenaReader, FlowRow } from '../../../../datapath/observe/flows.ts';
-import { fakeLog } from '../agent/fake-sink.ts';
+import { fakeLog } from '../sync/fake-sink.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-cli-'));
 const runDirBefore = process.env.KUBETUN_RUN_DIR;

@@ -8,7 +8,7 @@ import {
   HealthMonitor,
 } from '../../../../control/health/monitor.ts';
 import { FakeClock } from '../agent/fake-clock.ts';
-import { fakeLog } from '../agent/fake-sink.ts';
+import { fakeLog } from '../sync/fake-sink.ts';
 
 test('remembers since when a part is unhealthy and says each change once', () => {
   const clock = new FakeClock(1000);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { podRangesOf } from '../../../../control/agent/site.ts';
+import { podRangesOf } from '../../../../control/node/site.ts';
 import { planNarrowSteering } from '../../../../control/node/narrow.ts';
 import {
   diffRules,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { apiEndpoint } from '../../../../control/agent/steer.ts';
+import { apiEndpoint } from '../../../../control/node/steerer.ts';
 import { bypassLines } from '../../../../control/node/bypass.ts';
 import { planNarrowSteering } from '../../../../control/node/narrow.ts';
 import {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { describeServices } from '../../../../control/agent/describe.ts';
+import { describeServices } from '../../../../control/sync/describe.ts';
 import { connectKube, type KubeClient } from '../../../../control/kube/client.ts';
 import type { Informer } from '../../../../control/kube/informer.ts';
 import { Tables } from '../../../../control/model/tables.ts';
@@ -8,7 +8,7 @@ import { followCluster, SOURCES } from '../../../../control/sync/informers.ts';
 import { SYSTEM_CLOCK } from '../../../../control/sync/pacer.ts';
 import { Publisher } from '../../../../control/sync/publisher.ts';
 import { parseAddress } from '../../../../datapath/wire/address.ts';
-import { FakeSink, fakeLog } from '../agent/fake-sink.ts';
+import { FakeSink, fakeLog } from './fake-sink.ts';
 import { RANGES } from '../compile/world.ts';
 import { FakeApi, until } from '../kube/fake-api.ts';
 import { node, service, slice } from '../model/objects.ts';

@@ -8,7 +8,7 @@ import { Tables } from '../../../../control/model/tables.ts';
 import { Publisher } from '../../../../control/sync/publisher.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
 import { FakeClock } from '../agent/fake-clock.ts';
-import { FakeSink, fakeLog } from '../agent/fake-sink.ts';
+import { FakeSink, fakeLog } from './fake-sink.ts';
 import { RANGES } from '../compile/world.ts';
 import { node, service } from '../model/objects.ts';
 

@@ -4,12 +4,12 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { serveAdmin } from '../../../../control/agent/admin.ts';
+import { serveAdmin } from '../../../../control/serve/admin.ts';
 import { formatStatus, readStatus } from '../../../../lab/cli/status.ts';
 import { identify } from '../../../../lab/host/process.ts';
 import type { LabRecord } from '../../../../lab/state/record.ts';
 import { defaultTopology } from '../../../../lab/topology/topology.ts';
-import { fakeLog } from '../../control/agent/fake-sink.ts';
+import { fakeLog } from '../../control/sync/fake-sink.ts';
 
 const LAB = 'ut-status';
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-status-'));

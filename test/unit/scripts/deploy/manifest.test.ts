@@ -8,7 +8,7 @@ import { DaemonSet } from 'kubernetes-models/apps/v1';
 import { ClusterRole, ClusterRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1';
 import { ServiceAccount } from 'kubernetes-models/v1';
 import { parseAllDocuments } from 'yaml';
-import { findSite } from '../../../../control/agent/site.ts';
+import { findSite } from '../../../../control/node/site.ts';
 import { register } from '../../../../control/cli/agent.ts';
 import { NODE_HEALTH_PORT } from '../../../../control/health/health.ts';
 import type { KubeClient } from '../../../../control/kube/client.ts';

@@ -5,7 +5,7 @@ import {
   HealthChecks,
   type HealthTarget,
   nextHealth,
-} from '../../../../control/gateway/health.ts';
+} from '../../../../control/balancers/health.ts';
 import { FakeClock } from '../agent/fake-clock.ts';
 
 const ROWS: [what: string, answers: HealthAnswer[], isHealthy: boolean][] = [

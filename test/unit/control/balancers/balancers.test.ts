@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Compiler } from '../../../../control/compile/compiler.ts';
 import { IdAllocator } from '../../../../control/compile/ids.ts';
-import { Balancers } from '../../../../control/gateway/balancers.ts';
-import { type HealthTarget, targetKey } from '../../../../control/gateway/health.ts';
+import { Balancers } from '../../../../control/balancers/balancers.ts';
+import { type HealthTarget, targetKey } from '../../../../control/balancers/health.ts';
 import { gatewayNode, gatewayRanges } from '../../../../control/gateway/place.ts';
-import { BalancerRoutes } from '../../../../control/gateway/routes.ts';
-import { readBackend, readBalancer } from '../../../../control/gateway/rows.ts';
+import { BalancerRoutes } from '../../../../control/node/gateway.ts';
+import { readBackend, readBalancer } from '../../../../control/balancers/rows.ts';
 import type { Node, Service } from '../../../../control/kube/kinds.ts';
 import { Tables } from '../../../../control/model/tables.ts';
 import {

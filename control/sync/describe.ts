@@ -7,7 +7,7 @@ import {
 } from '../../datapath/image/image.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import type { Compiler, CurrentPort, Refusal } from '../compile/compiler.ts';
-import type { Publisher } from '../sync/publisher.ts';
+import type { Publisher } from './publisher.ts';
 
 /** A Service port in force, as `kubetun services -o json` prints it. */
 export interface ServiceDescription {

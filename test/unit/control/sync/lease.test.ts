@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { keepLease, type LeaseOptions } from '../../../../control/agent/lease.ts';
+import { keepLease, type LeaseOptions } from '../../../../control/sync/lease.ts';
 import { KubeStatusError } from '../../../../control/kube/error.ts';
-import { FakeClock } from './fake-clock.ts';
+import { FakeClock } from '../agent/fake-clock.ts';
 
 interface Written {
   verb: 'create' | 'patch';
