@@ -11,10 +11,28 @@ export interface WallClock {
 /** The longest time that a timer can be set to. After a longer wait the caller checks again. */
 const TIMER_MS_MAX = 0x7fff_ffff;
 
+/** Time that only moves forward, for delays and ages within one process. */
+export interface MonotonicClock {
+  /** Milliseconds since the process began. */
+  monotonicMs(): number;
+  /** Calls back once after so many milliseconds. The result cancels the call. */
+  after(ms: number, call: () => void): () => void;
+}
+
 export const WALL_CLOCK: WallClock = {
   unixMs: () => Date.now(),
   after(ms, call) {
     const timer = setTimeout(call, Math.min(ms, TIMER_MS_MAX));
     return () => clearTimeout(timer);
+  },
+};
+
+export const MONOTONIC_CLOCK: MonotonicClock = {
+  monotonicMs: () => performance.now(),
+  after(ms, call) {
+    if (ms > 0) return WALL_CLOCK.after(ms, call);
+    // An immediate runs after everything that one read of a socket has brought: one run for all.
+    const immediate = setImmediate(call);
+    return () => clearImmediate(immediate);
   },
 };

@@ -4,39 +4,31 @@ import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { nodeTimeouts } from '../../datapath/flow/timeouts.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/image/policy-reader.ts';
 import { openNetworkEvents } from '../../datapath/io/netlink.ts';
-import { readCounters } from '../../datapath/observe/counters.ts';
-import { requestTrace } from '../../datapath/observe/trace.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import type { Agent, AgentOptions } from '../agent-options.ts';
-import { LoopProbe, openProbeSocket } from '../health/loop-probe.ts';
-import {
-  checkImage,
-  checkWorker,
-  type HealthCheck,
-  type HealthMonitor,
-} from '../health/monitor.ts';
+import { MONOTONIC_CLOCK } from '../clock.ts';
+import { engineChecks, engineRoutes } from '../health/engine.ts';
+import { startProbe } from '../health/loop-probe.ts';
 import { connectKube } from '../kube/client.ts';
 import type { Log } from '../log.ts';
 import type { Tables } from '../model/tables.ts';
-import { readCapturedRoutes, readUplink } from '../node/apply.ts';
+import { devicesPart, readCapturedRoutes, readUplink } from '../node/apply.ts';
 import { cablesPart } from '../node/cables.ts';
 import { CapturedRoutes } from '../node/captured.ts';
+import { doubtsAbout, requireFit } from '../node/fit.ts';
 import { ipBatch } from '../node/ip.ts';
 import { OwnPorts } from '../node/own-ports.ts';
 import { EPHEMERAL_PORTS } from '../node/preflight.ts';
 import { type Part, Reconciler } from '../node/reconcile.ts';
 import { TABLE_CAPTURED } from '../node/rule.ts';
-import { describePolicies } from '../policy/describe.ts';
-import { SYSTEM_CLOCK } from '../sync/pacer.ts';
-import type { Publisher, PublisherOptions } from '../sync/publisher.ts';
-import type { AdminRoutes } from '../serve/admin.ts';
-import { apiAddressesOf } from './api-address.ts';
-import { startControl } from './control.ts';
-import { describeServices, refusedOf } from '../sync/describe.ts';
-import { doubtsAbout, requireFit } from '../node/fit.ts';
-import { podRangesOf, siteOf } from '../node/site.ts';
+import { apiAddressesOf, podRangesOf, siteOf } from '../node/site.ts';
 import { type PodRanges, Steerer } from '../node/steerer.ts';
+import { describePolicies } from '../policy/describe.ts';
+import type { AdminRoutes } from '../serve/admin.ts';
+import { describeServices, refusedOf } from '../sync/describe.ts';
+import type { Publisher, PublisherOptions } from '../sync/publisher.ts';
+import { startControl } from './control.ts';
 
 /**
  * Starts a node's agent: packets are forwarded when this resolves, tables follow once the API
@@ -75,10 +67,10 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     const captured = new CapturedRoutes(tun, site.address, readCapturedRoutes());
     const reconciler = new Reconciler({
       parts: [
-        ...[devicesOf(engine), steerer, capturedPart(captured)],
+        ...[devicesPart(engine), steerer, capturedPart(captured)],
         ...(spoofed ? [cablesPart(spoofed)] : []),
       ],
-      ...{ events: openNetworkEvents(), clock: SYSTEM_CLOCK, log },
+      ...{ events: openNetworkEvents(), clock: MONOTONIC_CLOCK, log },
     });
     // Where steering is narrow the node's own packets are none of the datapath's, and so no sign of
     // it.
@@ -89,7 +81,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       around: routeAround(captured, site.address, steerer, options.podRanges, log),
       checks: { ...engineChecks(engine), ...(probe && { probe }) },
       routes: (tables, publisher, monitor) => ({
-        ...commonRoutes(options, engine, publisher, monitor),
+        ...engineRoutes(options, engine, publisher, monitor),
         ...routesOf(reconciler, engine, tables, publisher),
       }),
     });
@@ -108,20 +100,6 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
     await started.disposeAsync();
     throw error;
   }
-}
-
-/** Probes the way into the datapath until `started` is disposed of; says whether it is open. */
-export function startProbe(
-  { arena }: Engine,
-  address: () => string,
-  started: AsyncDisposableStack,
-): HealthCheck {
-  const socket = openProbeSocket();
-  started.defer(() => socket.close());
-  const { header } = arena;
-  const probe = new LoopProbe({ header, address, send: socket.send, clock: SYSTEM_CLOCK });
-  started.defer(() => probe.stop());
-  return probe.check;
 }
 
 /**
@@ -166,14 +144,6 @@ function capturedPart(captured: CapturedRoutes): Part {
   return { missing: () => diff().map((line) => `ip ${line}`), mend: () => ipBatch(diff()) };
 }
 
-/** The devices of a datapath, which anybody may delete. */
-export function devicesOf(engine: Engine): Part {
-  return {
-    missing: () => engine.lostDevices().map((name) => `the device ${name} is gone`),
-    mend: () => engine.renewDevices(),
-  };
-}
-
 /**
  * Without its API server an agent would never hear that a Service which took that address has gone.
  */
@@ -209,11 +179,6 @@ function hitsOf({ arena }: Engine, key: string) {
   return readPolicyHits(arena, id);
 }
 
-/** What makes an agent with a datapath unhealthy. */
-export function engineChecks(engine: Engine): Record<string, HealthCheck> {
-  return { worker: checkWorker(engine), image: checkImage(engine.writer) };
-}
-
 function routesOf(
   reconciler: Reconciler,
   engine: Engine,
@@ -230,35 +195,5 @@ function routesOf(
       ),
     // What has gone of the devices, rules and routes that lead packets here; empty if all is well.
     '/steering': () => reconciler.status(),
-  };
-}
-
-/** What an agent of any role answers. */
-export function commonRoutes(
-  options: Pick<AgentOptions, 'node' | 'arena' | 'proxy'>,
-  engine: Engine,
-  publisher: Publisher,
-  monitor: HealthMonitor,
-): AdminRoutes {
-  return {
-    '/status': () => ({
-      node: options.node,
-      proxy: options.proxy,
-      generation: engine.writer.generation,
-      acknowledged: engine.writer.acknowledged(),
-      synced: publisher.synced && publisher.published,
-      pid: process.pid,
-      survived: engine.survived,
-      workerRestarts: engine.restarts,
-      skipped: publisher.skipped(),
-      arena: options.arena,
-      ...monitor.report(),
-    }),
-    '/counters': () => readCounters(engine.arena),
-    // Readers map the arena read-only: the agent writes for them that somebody looks.
-    '/trace': () => {
-      requestTrace(engine.arena);
-      return {};
-    },
   };
 }

@@ -2,6 +2,7 @@
 // sink, and whoever asks is told.
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import type { AgentOptions } from '../agent-options.ts';
+import { MONOTONIC_CLOCK } from '../clock.ts';
 import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import { HealthServers, NODE_HEALTH_PORT } from '../health/health.ts';
 import { checkSteering, checkTables, type HealthCheck, HealthMonitor } from '../health/monitor.ts';
@@ -10,14 +11,13 @@ import type { Log } from '../log.ts';
 import { Tables } from '../model/tables.ts';
 import { readLocalAddresses } from '../node/apply.ts';
 import type { Reconciler } from '../node/reconcile.ts';
-import { followCluster, SOURCES } from '../sync/informers.ts';
-import { SYSTEM_CLOCK } from '../sync/pacer.ts';
-import { type ImageSink, Publisher, type PublisherOptions } from '../sync/publisher.ts';
-import { RefusalEvents } from '../sync/refusal-events.ts';
+import type { Site } from '../node/site.ts';
 import { type AdminRoutes, closeAdmin, serveAdmin } from '../serve/admin.ts';
+import { followCluster, SOURCES } from '../sync/informers.ts';
 import { keepLease } from '../sync/lease.ts';
 import { OwnAddress } from '../sync/own-address.ts';
-import type { Site } from '../node/site.ts';
+import { type ImageSink, Publisher, type PublisherOptions } from '../sync/publisher.ts';
+import { RefusalEvents } from '../sync/refusal-events.ts';
 
 export interface ControlOptions {
   options: AgentOptions;
@@ -42,7 +42,7 @@ export interface ControlOptions {
 export async function startControl(about: ControlOptions): Promise<{ stop(): void }> {
   const { options, client, site, sink, around, checks, reconciler, log } = about;
   const { node, lease, admin } = options;
-  const clock = SYSTEM_CLOCK;
+  const clock = MONOTONIC_CLOCK;
   const tables = new Tables(node);
   let syncHealth = () => {};
   const events = new RefusalEvents(client, clock, log);

@@ -2,22 +2,21 @@
 // rules of nftables in the datapath's place.
 import { openNetworkEvents, openNftGeneration } from '../../datapath/io/netlink.ts';
 import type { Agent, AgentOptions } from '../agent-options.ts';
+import { MONOTONIC_CLOCK } from '../clock.ts';
 import { connectKube } from '../kube/client.ts';
 import type { Log } from '../log.ts';
 import { requireNft } from '../nftables/nft.ts';
 import { RulesetWriter } from '../nftables/writer.ts';
 import { readUplink, steeringPart } from '../node/apply.ts';
 import { cablesPart } from '../node/cables.ts';
+import { requireFit } from '../node/fit.ts';
 import { Reconciler } from '../node/reconcile.ts';
 import { PODS_RULE, PREF_LOCAL_FIRST } from '../node/rule.ts';
+import { apiAddressesOf, siteOf } from '../node/site.ts';
 import type { SteeringPlan } from '../node/steering.ts';
 import { describePolicies } from '../policy/describe.ts';
-import { SYSTEM_CLOCK } from '../sync/pacer.ts';
-import { apiAddressesOf } from './api-address.ts';
-import { startControl } from './control.ts';
 import { describeServices, refusedOf } from '../sync/describe.ts';
-import { requireFit } from '../node/fit.ts';
-import { siteOf } from '../node/site.ts';
+import { startControl } from './control.ts';
 
 /** The kernel routes as ever; in a lab a rule leads to the node's pods. */
 const TWIN_STEERING: SteeringPlan = {
@@ -50,7 +49,7 @@ export async function startTwin(options: AgentOptions, log: Log): Promise<Agent>
         generation.close();
       },
     },
-    ...{ clock: SYSTEM_CLOCK, log },
+    ...{ clock: MONOTONIC_CLOCK, log },
   });
   const control = await startControl({
     ...{ options, client, site, reconciler, log },

@@ -1,5 +1,7 @@
-// What a gateway keeps of the cluster: Nodes as backends of load balancers, and Services that are
-// load balancers.
+// Objects as a gateway keeps them: Nodes as backends, Services as load balancers, its own place.
+
+import { parseRange } from '../../datapath/wire/address.ts';
+import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import type { Node, Service } from '../kube/kinds.ts';
 import { readNode } from '../model/node.ts';
 import { parseAddresses } from '../model/parse.ts';
@@ -41,4 +43,32 @@ export function readBalancer(object: Service): ServiceRow | null {
   const loadBalancerAddresses = parseAddresses(ingress.map(({ ip }) => ip));
   if (object.spec?.type !== 'LoadBalancer' || loadBalancerAddresses.length === 0) return null;
   return { ...readService(object), loadBalancerAddresses };
+}
+
+/**
+ * What lies behind the gateway is inside; only Nodes of it have a public address.
+ *
+ * @param podRanges where all pods are; if empty the Nodes say it.
+ */
+export function gatewayRanges(
+  publicRange: string,
+  inside: string[],
+  podRanges: string[] = [],
+): NodeRanges {
+  return {
+    ...PORT_RANGES,
+    gateway: true,
+    serviceRange: parseRange(publicRange)!,
+    podRanges: [...inside, ...podRanges].map((text) => parseRange(text)!),
+    podRangesFixed: podRanges.length > 0,
+  };
+}
+
+/**
+ * The gateway is no Node; this stands for the place that is compiled for. `outside` are its
+ * addresses there.
+ */
+export function gatewayNode(name: string, address: number, outside: number[] = []): NodeRow {
+  const nothing = { podRanges: [], zone: '', leaving: false };
+  return { name, addresses: [address], publicAddresses: outside, ...nothing };
 }

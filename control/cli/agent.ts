@@ -10,12 +10,12 @@ import {
   TIMEOUTS_NODE_S,
   type TimeoutSeconds,
 } from '../../datapath/flow/timeouts.ts';
-import { requireSocketPath } from '../serve/admin.ts';
 import type { Agent, AgentOptions, ProxyKind } from '../agent-options.ts';
 import type { GatewayOptions } from '../gateway/agent.ts';
 import type { Log } from '../log.ts';
 import type { Finding } from '../node/preflight.ts';
 import { arenaOf, socketOf } from '../places.ts';
+import { requireSocketPath } from '../serve/admin.ts';
 import { collectRanges, labOf, labOption, parseRangeOption, proxyOption } from './options.ts';
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
 
@@ -204,7 +204,7 @@ async function run(
   { check, prepare, cleanup, output }: Options,
 ) {
   if (!check && !prepare && !cleanup) return serve(options);
-  const { checkNode, cleanUpNode, prepareNode } = await import('../node/fit.ts');
+  const { checkNode, prepareNode } = await import('../node/fit.ts');
   if (check) {
     const findings = checkNode(options);
     print(output, findings, () => formatFindings(findings));
@@ -213,7 +213,7 @@ async function run(
     prepareNode(options);
     console.log(`${options.node} is ready for the agent`);
   } else {
-    cleanUpNode(options);
+    (await import('../agent/cleanup.ts')).cleanUpNode(options);
     console.log(`${options.node} is as it was before the agent`);
   }
 }

@@ -92,7 +92,7 @@ async function sourceOf(options: Options, command: Command): Promise<ExplainSour
 
 /** Answers go out as they are found, no faster than they are read. */
 async function answerInput(source: ExplainSource): Promise<void> {
-  const { answerLines } = await import('../explain/batch.ts');
+  const { answerLines } = await import('../explain/explain.ts');
   const { stdin, stdout } = process;
   let goOn = () => {};
   stdout.on('drain', () => goOn());

@@ -1,6 +1,10 @@
+// Filters of flows (`conntrack`) and of packets (`trace`).
 import { KubetunError } from '../../datapath/error.ts';
 import type { FlowRow, TupleRow } from '../../datapath/observe/flows.ts';
-import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import type { Tuple } from '../../datapath/observe/packet.ts';
+import type { TraceRecord } from '../../datapath/observe/trace.ts';
+import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import { protocolName } from '../explain/question.ts';
 
 /** What the filter options of `kubetun conntrack` say. */
 export interface FlowFilterOptions {
@@ -16,11 +20,11 @@ export function isUnfiltered({ proto, src, dst, service, state }: FlowFilterOpti
   return !(proto || src || dst || service || state);
 }
 
-type Test = (flow: FlowRow) => boolean;
+type FlowTest = (flow: FlowRow) => boolean;
 
 /** One test out of all the options that were given. Throws KubetunError KT_FILTER (wrong usage). */
-export function flowFilter(options: FlowFilterOptions): Test {
-  const tests: Test[] = [];
+export function flowFilter(options: FlowFilterOptions): FlowTest {
+  const tests: FlowTest[] = [];
   const { proto, src, dst, service, state } = options;
   if (proto) tests.push((flow) => flow.proto === proto.toLowerCase());
   if (state) tests.push((flow) => flow.state.toLowerCase() === state.toLowerCase());
@@ -64,4 +68,41 @@ export function endpointTest(
     if (port !== undefined && number !== Number(port)) return false;
     return range === null || host === '' || ((address ?? 0) & range.mask) === range.address;
   };
+}
+
+type PacketTest = (record: TraceRecord) => boolean;
+
+const PROTOCOLS = new Set(['tcp', 'udp', 'icmp', 'sctp']);
+const VERDICTS = new Set(['forward', 'reject', 'drop', 'held', 'new']);
+
+/** One test out of all the words; each must hold. Throws KubetunError KT_FILTER (wrong usage). */
+export function traceFilter(words: string[]): PacketTest {
+  const tests = words.map(testOf);
+  return (record) => tests.every((test) => test(record));
+}
+
+function testOf(word: string): PacketTest {
+  const lower = word.toLowerCase();
+  if (PROTOCOLS.has(lower)) return ({ tuple }) => protocolName(tuple.proto) === lower;
+  if (VERDICTS.has(lower)) return ({ verdict, reason }) => verdict === lower || reason === lower;
+  const service = /^(?:svc|services?)\/(.+)$/.exec(word)?.[1];
+  if (service) return (record) => record.service !== null && isService(record.service, service);
+  if (!/^[\d.:/]+$/.test(word)) {
+    throw new KubetunError(
+      'KT_FILTER',
+      `${word} is nothing to look for`,
+      'say ADDRESS, ADDRESS:PORT, :PORT, a range, tcp|udp|icmp|sctp, new|drop|reject, or svc/NAME',
+      { usage: true },
+    );
+  }
+  const matches = endpointTest('the filter', word);
+  const either = (tuple: Tuple) => {
+    const row = rowOf(tuple);
+    return matches(row, 'source') || matches(row, 'target');
+  };
+  return ({ tuple, left }) => either(tuple) || (left !== null && either(left));
+}
+
+function rowOf({ src, sport, dst, dport }: Tuple): TupleRow {
+  return { src: formatAddress(src), sport, dst: formatAddress(dst), dport };
 }

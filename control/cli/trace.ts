@@ -9,9 +9,9 @@ import { endText, protocolName } from '../explain/question.ts';
 import type { ClusterView } from '../explain/view.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { arenaOf, CLOUD } from '../places.ts';
+import { traceFilter } from './filters.ts';
 import { labOf, labOption, nodeOption, requireNode } from './options.ts';
 import { type OutputFormat, outputOption } from './output.ts';
-import { traceFilter } from './trace-filter.ts';
 
 interface Options {
   node: string;

@@ -1,4 +1,4 @@
-// Questions answered.
+// Answers to questions: one from the command line, or many as JSON lines.
 import { KubetunError } from '../../datapath/error.ts';
 import { type Explanation, follow } from './follow.ts';
 import { type QuestionText, readQuestion } from './question.ts';
@@ -33,4 +33,77 @@ export function explainFlow(source: ExplainSource, node: string, id: number): Ex
     throw new KubetunError('KT_EXPLAIN', message, `scripts/kubetun conntrack list --node ${node}`);
   }
   return follow({ tuple, fixedPort: true, node, only: false }, source.view, source.prober, true);
+}
+
+/** Characters of a line; a question has some hundred. */
+const LINE_MAX = 65_536;
+
+/** The answer to each line that is not empty, as JSON without its line end. */
+export async function* answerLines(
+  source: ExplainSource,
+  chunks: AsyncIterable<string>,
+): AsyncGenerator<string> {
+  for await (const line of linesOf(chunks)) {
+    if (line?.trim() === '') continue;
+    await source.refresh();
+    yield JSON.stringify(answerLine(source, line));
+  }
+}
+
+function answerLine(source: ExplainSource, line: string | null): object {
+  try {
+    if (line === null) throw refuse(`a line has more than ${LINE_MAX} characters`);
+    return explainQuestion(source, parseQuestion(line));
+  } catch (error) {
+    const { message, next = '' } = error as KubetunError;
+    return { error: next ? `${message}: ${next}` : message };
+  }
+}
+
+/** Fields that are none of a question's are whoever's asks. Throws KubetunError KT_EXPLAIN. */
+function parseQuestion(line: string): QuestionText {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch (error) {
+    throw refuse((error as Error).message);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw refuse('a question is a JSON object');
+  }
+  const { from, to, sport, node } = value as Record<string, unknown>;
+  return {
+    from: textOf('from', from),
+    to: textOf('to', to),
+    sport: sport === null ? undefined : (sport as number | undefined),
+    node: node === undefined || node === null ? undefined : textOf('node', node),
+  };
+}
+
+function textOf(field: string, value: unknown): string {
+  if (typeof value === 'string') return value;
+  throw refuse(`${field} is ${value === undefined ? 'missing' : 'no text'}`);
+}
+
+function refuse(message: string): KubetunError {
+  const next = 'say {"from", "to"} and, if need be, "sport" and "node"';
+  return new KubetunError('KT_EXPLAIN', message, next, { usage: true });
+}
+
+/** Lines of a stream; null for one that is too long, which is not kept. */
+async function* linesOf(chunks: AsyncIterable<string>): AsyncGenerator<string | null> {
+  let rest = '';
+  let tooLong = false;
+  for await (const chunk of chunks) {
+    const parts = (rest + chunk).split('\n');
+    rest = parts.pop()!;
+    for (const part of parts) {
+      yield tooLong || part.length > LINE_MAX ? null : part;
+      tooLong = false;
+    }
+    if (rest.length > LINE_MAX) tooLong = true;
+    if (tooLong) rest = '';
+  }
+  if (tooLong) yield null;
+  else yield rest;
 }

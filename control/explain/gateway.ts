@@ -4,8 +4,13 @@ import type { Arena } from '../../datapath/arena/arena.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { Balancers, healthPortOf } from '../balancers/balancers.ts';
 import type { HealthTarget } from '../balancers/health.ts';
-import { gatewayNode, gatewayRanges } from '../gateway/place.ts';
-import { type BackendRow, readBackend, readBalancer } from '../balancers/rows.ts';
+import {
+  type BackendRow,
+  gatewayNode,
+  gatewayRanges,
+  readBackend,
+  readBalancer,
+} from '../balancers/rows.ts';
 import { NODE_HEALTH_PORT } from '../health/health.ts';
 import { objectKey } from '../model/parse.ts';
 import type { ServiceRow } from '../model/rows.ts';

@@ -5,30 +5,28 @@ import { gatewayTimeouts } from '../../datapath/flow/timeouts.ts';
 import { openNetworkEvents } from '../../datapath/io/netlink.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
-import { type AdminRoutes, closeAdmin, serveAdmin } from '../serve/admin.ts';
-import { commonRoutes, devicesOf, engineChecks, startProbe } from '../agent/agent.ts';
-import { describeServices } from '../sync/describe.ts';
-import { requireFit } from '../node/fit.ts';
 import type { Agent, AgentOptions } from '../agent-options.ts';
+import { Balancers } from '../balancers/balancers.ts';
+import { HealthAsker, HealthChecks } from '../balancers/health.ts';
+import { gatewayNode, gatewayRanges, readBackend, readBalancer } from '../balancers/rows.ts';
+import { MONOTONIC_CLOCK } from '../clock.ts';
+import { engineChecks, engineRoutes } from '../health/engine.ts';
+import { startProbe } from '../health/loop-probe.ts';
 import { checkSteering, checkTables, HealthMonitor } from '../health/monitor.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
 import type { Informer } from '../kube/informer.ts';
 import type { Log } from '../log.ts';
 import { objectKey } from '../model/parse.ts';
 import { Tables } from '../model/tables.ts';
-import { readOutside, readUplink, steeringPart } from '../node/apply.ts';
+import { devicesPart, readOutside, readUplink, steeringPart } from '../node/apply.ts';
+import { requireFit } from '../node/fit.ts';
+import { BalancerRoutes, planGatewaySteering, readBalancerRoutes } from '../node/gateway.ts';
 import { ipBatch } from '../node/ip.ts';
 import { Reconciler } from '../node/reconcile.ts';
+import { type AdminRoutes, closeAdmin, serveAdmin } from '../serve/admin.ts';
+import { describeServices } from '../sync/describe.ts';
 import { sourceStarter } from '../sync/informers.ts';
-import { SYSTEM_CLOCK } from '../sync/pacer.ts';
 import { Publisher } from '../sync/publisher.ts';
-import { HealthAsker } from './ask.ts';
-import { Balancers } from '../balancers/balancers.ts';
-import { HealthChecks } from '../balancers/health.ts';
-import { gatewayNode, gatewayRanges } from './place.ts';
-import { BalancerRoutes, readBalancerRoutes } from '../node/gateway.ts';
-import { readBackend, readBalancer } from '../balancers/rows.ts';
-import { planGatewaySteering } from './steering.ts';
 
 export interface GatewayOptions extends AgentOptions {
   /** Addresses that nodes and load balancers have outside. */
@@ -78,7 +76,7 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
       around: () => ({ before: syncRoutes, after: () => {} }),
       // Who is behind such an address is no news for the image.
       onRun: syncRoutes,
-      ...{ clock: SYSTEM_CLOCK, log },
+      ...{ clock: MONOTONIC_CLOCK, log },
     });
     started.defer(() => publisher.stop());
     const followed = followBalancers(client, tables, publisher, log);
@@ -89,14 +87,14 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
     });
     const reconciler = new Reconciler({
       parts: [
-        devicesOf(engine),
+        devicesPart(engine),
         steered,
         {
           missing: () => diffRoutes().map((line) => `ip ${line}`),
           mend: () => carryOut(diffRoutes(), log),
         },
       ],
-      ...{ events: openNetworkEvents(), clock: SYSTEM_CLOCK, log },
+      ...{ events: openNetworkEvents(), clock: MONOTONIC_CLOCK, log },
     });
     started.defer(() => reconciler.stop());
     // The first address of its range is no node's and no balancer's.
@@ -104,11 +102,11 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
     const checks = { steering: checkSteering(reconciler), ...engineChecks(engine), probe };
     const monitor = new HealthMonitor({
       checks: { tables: checkTables(publisher), ...checks },
-      ...{ clock: SYSTEM_CLOCK, log },
+      ...{ clock: MONOTONIC_CLOCK, log },
     });
     started.defer(() => monitor.stop());
     const routesOf = {
-      ...commonRoutes(options, engine, publisher, monitor),
+      ...engineRoutes(options, engine, publisher, monitor),
       ...adminRoutes(publisher, followed.balancers, reconciler),
     };
     const server = await serveAdmin(options.admin, routesOf, log);
@@ -154,7 +152,7 @@ function followBalancers(client: KubeClient, tables: Tables, publisher: Publishe
       publisher.changed();
     },
     onSettled: settle,
-    clock: SYSTEM_CLOCK,
+    clock: MONOTONIC_CLOCK,
   });
   const balancers = new Balancers({
     tables,

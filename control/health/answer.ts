@@ -1,19 +1,13 @@
 // What a node says of its own health and of its Services'. Pure. Source: k8s pkg/proxy/healthcheck.
+
 import type { Tables } from '../model/tables.ts';
+import type { Progress } from '../sync/publisher.ts';
 import { dated, type UnhealthyPart } from './monitor.ts';
 
 export interface HealthAnswer {
   status: 200 | 503;
   headers: Record<string, string>;
   body: object;
-}
-
-/** How far a node's publisher is. Times are of one clock, in ms. */
-export interface Progress {
-  /** When the oldest change came that is not in force; null if none waits. */
-  pendingSinceMs: number | null;
-  /** When the tables were last found to be in force; null before the first image. */
-  updatedMs: number | null;
 }
 
 /** What a node's health is made of. */

@@ -1,10 +1,10 @@
 // The node's health ports: one for the node, and one for each Service that asks for one.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { MonotonicClock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Tables } from '../model/tables.ts';
 import { guardRequests } from '../serve/guard.ts';
-import type { Clock } from '../sync/pacer.ts';
 import type { Publisher } from '../sync/publisher.ts';
 import { answerNode, answerService, type HealthAnswer } from './answer.ts';
 import type { HealthMonitor } from './monitor.ts';
@@ -22,7 +22,7 @@ export interface HealthOptions {
   tables: Tables;
   publisher: Pick<Publisher, 'progress'>;
   monitor: Pick<HealthMonitor, 'isHealthy' | 'look'>;
-  clock: Clock;
+  clock: MonotonicClock;
   log: Log;
 }
 
@@ -104,7 +104,7 @@ export class HealthServers {
   #answerNode(path: string): HealthAnswer | null {
     if (path !== '/healthz' && path !== '/livez') return null;
     const { publisher, monitor, clock, tables } = this.#options;
-    const nowMs = clock.nowMs();
+    const nowMs = clock.monotonicMs();
     const condition = {
       progress: publisher.progress,
       unhealthy: monitor.look(),

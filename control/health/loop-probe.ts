@@ -10,7 +10,8 @@ import {
   PROBE_BYTES,
 } from '../../datapath/arena/layout.ts';
 import { parseAddress } from '../../datapath/wire/address.ts';
-import type { Clock } from '../sync/pacer.ts';
+import type { Engine } from '../../datapath/worker/engine.ts';
+import { MONOTONIC_CLOCK, type MonotonicClock } from '../clock.ts';
 import type { HealthCheck } from './monitor.ts';
 
 const PROBE_MS = 1000;
@@ -28,7 +29,7 @@ export interface LoopProbeOptions {
   address: () => string;
   /** Sends a datagram; `onFailed` learns why it could not. */
   send: (payload: Uint8Array, address: string, onFailed: (why: string) => void) => void;
-  clock: Clock;
+  clock: MonotonicClock;
 }
 
 /** Sends probes until it is stopped, and tells whether they arrive. */
@@ -46,7 +47,7 @@ export class LoopProbe {
     this.#options = options;
     this.#seen = options.header[H_PROBE_SEEN]!;
     this.#number = this.#seen;
-    this.#answeredMs = options.clock.nowMs();
+    this.#answeredMs = options.clock.monotonicMs();
     options.header[H_PROBE_KEY] = this.#key;
     this.#turn();
   }
@@ -71,7 +72,7 @@ export class LoopProbe {
     this.#seen = seen;
     this.#unanswered = 0;
     this.#failure = '';
-    this.#answeredMs = this.#options.clock.nowMs();
+    this.#answeredMs = this.#options.clock.monotonicMs();
   }
 
   #turn(): void {
@@ -110,4 +111,18 @@ export function openProbeSocket(): { send: LoopProbeOptions['send']; close(): vo
     },
     close: () => socket.close(),
   };
+}
+
+/** Probes the way into the datapath until `started` is disposed of; says whether it is open. */
+export function startProbe(
+  { arena }: Engine,
+  address: () => string,
+  started: AsyncDisposableStack,
+): HealthCheck {
+  const socket = openProbeSocket();
+  started.defer(() => socket.close());
+  const { header } = arena;
+  const probe = new LoopProbe({ header, address, send: socket.send, clock: MONOTONIC_CLOCK });
+  started.defer(() => probe.stop());
+  return probe.check;
 }

@@ -1,8 +1,8 @@
 // Whether an agent does what it is for: what is asked, what was found, and since when.
 
+import type { MonotonicClock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { ReconcileStatus } from '../node/reconcile.ts';
-import type { Clock } from '../sync/pacer.ts';
 import type { Publisher } from '../sync/publisher.ts';
 
 /** The parts are looked at so often; a question looks at once. */
@@ -44,7 +44,7 @@ export interface HealthReport {
 export interface HealthMonitorOptions {
   /** By the name of their part. */
   checks: Record<string, HealthCheck>;
-  clock: Clock;
+  clock: MonotonicClock;
   log: Log;
 }
 
@@ -68,7 +68,7 @@ export class HealthMonitor {
 
   /** Checks every part now; those that are unhealthy. */
   look(): UnhealthyPart[] {
-    const nowMs = this.#options.clock.nowMs();
+    const nowMs = this.#options.clock.monotonicMs();
     for (const [part, check] of Object.entries(this.#options.checks)) {
       this.#note(part, faultOf(check, nowMs), nowMs);
     }
@@ -78,7 +78,7 @@ export class HealthMonitor {
   /** The same for people and scripts, and how many times each part has become unhealthy. */
   report(): HealthReport {
     const parts = this.look();
-    const originMs = Date.now() - this.#options.clock.nowMs();
+    const originMs = Date.now() - this.#options.clock.monotonicMs();
     return {
       healthy: parts.length === 0,
       unhealthy: parts.map((part) => dated(part, originMs)),

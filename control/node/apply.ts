@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
 import { parseAddress } from '../../datapath/wire/address.ts';
+import type { Engine } from '../../datapath/worker/engine.ts';
 import { ipBatch, ipJson } from './ip.ts';
 import type { Part } from './reconcile.ts';
 import {
@@ -150,6 +151,14 @@ export function steeringPart(plan: SteeringPlan, tun: string, address: string): 
       return [...diffSteering(plan, observed), ...missingAddress(address, observed.links)];
     },
     mend: () => applySteering(plan, tun),
+  };
+}
+
+/** The devices of a datapath, which any root process may delete. */
+export function devicesPart(engine: Pick<Engine, 'lostDevices' | 'renewDevices'>): Part {
+  return {
+    missing: () => engine.lostDevices().map((name) => `the device ${name} is gone`),
+    mend: () => engine.renewDevices(),
   };
 }
 

@@ -1,17 +1,14 @@
 // Before an agent runs on a node, and after: is the node fit, what makes it fit, and taking
 // everything off again.
-import { rmSync } from 'node:fs';
 import { openTun } from '../../datapath/io/tun.ts';
 import type { AgentOptions } from '../agent-options.ts';
-import { removeTable } from '../nftables/nft.ts';
-import { removeSteering, writeSysctl } from '../node/apply.ts';
+import { writeSysctl } from '../node/apply.ts';
 import { claimNode } from '../node/claim.ts';
 import { type Facts, readFacts } from '../node/facts.ts';
 import { type Aim, type Finding, judge, mendingSysctls, preflight } from '../node/preflight.ts';
 import { tunSysctls } from '../node/steering.ts';
-import { siteMemory } from './site.ts';
 
-function aimOf(options: AgentOptions): Aim {
+export function aimOf(options: AgentOptions): Aim {
   const { node, tun, hostNetwork, narrow, podRanges } = options;
   return { node, tun, hostNetwork, narrow, podRanges };
 }
@@ -50,19 +47,4 @@ export function prepareNode(options: AgentOptions): void {
   requireFit(options);
   openTun(options.tun).close();
   for (const [path, value] of tunSysctls(options.tun)) writeSysctl(path, value);
-}
-
-/**
- * Takes off the node what an agent put there: rules, routes, the device, the arena, the socket, the
- * nftables table. Throws KubetunError, KT_AGENT_ACTIVE among them: an agent that runs would put it
- * all back.
- */
-export function cleanUpNode(options: AgentOptions): void {
-  preflight(readFacts(options.arena), { ...aimOf(options), narrow: false });
-  claimNode(options.node);
-  removeSteering(options.tun);
-  removeTable();
-  for (const path of [options.arena, siteMemory(options), options.admin]) {
-    rmSync(path, { force: true });
-  }
 }

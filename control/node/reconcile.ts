@@ -1,8 +1,8 @@
 // Holds what an agent has applied to the system against what is there: rules, routes, devices,
 // sysctls, the nftables table. The same for nodes, gateways and twins.
 import type { NetworkEvents } from '../../datapath/io/netlink.ts';
+import type { MonotonicClock } from '../clock.ts';
 import type { Log } from '../log.ts';
-import type { Clock } from '../sync/pacer.ts';
 
 /** Events are looked for so often; reading an empty socket costs a microsecond. */
 const HEAR_MS = 250;
@@ -38,7 +38,7 @@ export interface ReconcilerOptions {
   parts: Part[];
   /** Says that the system may have changed; closed with the reconciler. */
   events: NetworkEvents;
-  clock: Clock;
+  clock: MonotonicClock;
   log: Log;
 }
 
@@ -57,7 +57,7 @@ export class Reconciler {
   /** What the parts want has just been applied. */
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    this.#okAtMs = options.clock.nowMs();
+    this.#okAtMs = options.clock.monotonicMs();
     this.#nextLookMs = this.#okAtMs + LOOK_MS;
     this.#cancel = options.clock.after(HEAR_MS, () => this.#turn());
   }
@@ -79,20 +79,20 @@ export class Reconciler {
     const { clock } = this.#options;
     const found = this.#observe();
     if (found.length > 0) {
-      this.#foundMs = clock.nowMs();
+      this.#foundMs = clock.monotonicMs();
       this.#found = found;
       this.#sinceMs ??= this.#foundMs;
       this.#mend(found);
     }
     this.#missing = found.length > 0 ? this.#observe() : [];
-    const nowMs = clock.nowMs();
+    const nowMs = clock.monotonicMs();
     this.#nextLookMs = nowMs + (this.#missing.length > 0 ? RETRY_MS : LOOK_MS);
     if (this.#missing.length === 0) this.#allRight(nowMs);
   }
 
   #turn(): void {
     const { events, clock } = this.#options;
-    if (events.heard() || clock.nowMs() >= this.#nextLookMs) this.look();
+    if (events.heard() || clock.monotonicMs() >= this.#nextLookMs) this.look();
     this.#cancel = clock.after(HEAR_MS, () => this.#turn());
   }
 

@@ -1,6 +1,7 @@
-// Where an agent is: its node's address and devices, and the ranges of the cluster. What the
-// command line does not say is asked of the API server; what that said last stands in while it is
-// away.
+// The site of an agent: its node's address and devices, and the ranges of the cluster. The API server
+// supplies what the command line leaves out. While it is away, its last answer is used.
+
+import { lookup } from 'node:dns/promises';
 import { lstatSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { requirePrivateFolder } from '../../datapath/arena/folder.ts';
@@ -13,7 +14,7 @@ import type { KubeClient } from '../kube/client.ts';
 import { readable } from '../kube/decode.ts';
 import { isNotFound } from '../kube/error.ts';
 import { readNamedAddress, readNode } from '../model/node.ts';
-import { parseRanges } from '../model/parse.ts';
+import { parseAddresses, parseRanges } from '../model/parse.ts';
 import { isLocalAddress, type Uplink } from '../node/apply.ts';
 
 /** What of it the command line says; null and empty for what is to be found out. */
@@ -165,4 +166,11 @@ async function findServiceRange(client: KubeClient): Promise<string> {
     if (!isNotFound(error)) throw error;
   }
   throw new KubetunError('KT_SERVICE_RANGE', 'the cluster does not tell its Service range', next);
+}
+
+/** IPv4 addresses of the API server at a URL; none where its name is not known yet. */
+export async function apiAddressesOf(server: string): Promise<number[]> {
+  const { hostname } = new URL(server);
+  const found = await lookup(hostname, { family: 4, all: true }).catch(() => []);
+  return parseAddresses(found.map(({ address }) => address));
 }

@@ -1,10 +1,10 @@
-// Which packets of a node pass its TUN device: routing rules and routes, as a pure plan. The number
-// of rules does not depend on the number of pods or nodes. Every one of them was probed on Linux
-// 6.18; the reasons are beside them.
+// Which packets of a node pass its TUN device: rules and routes as a pure plan. The number of rules
+// does not depend on the number of pods or nodes. Every rule was probed on Linux 6.18.
 import type { PortRange } from './own-ports.ts';
 import {
   bare,
   CAPTURED,
+  formatRule,
   PLAINLY,
   PODS_RULE,
   PREF_LOCAL,
@@ -177,4 +177,33 @@ function strayRules({ ownPodRanges }: SteeringInput): Rule[] {
     ...ownPodRanges.map((from) => ({ pref: 17, from, action: 'blackhole' })),
     ...ownPodRanges.map((to) => ({ pref: 18, to, action: 'blackhole' })),
   ];
+}
+
+const PORTS_FIRST = 1;
+
+/** `ip -batch` lines, with `add` or `del`, on a node with the steering of `planSteering`. */
+export function bypassLines(
+  verb: 'add' | 'del',
+  input: Pick<SteeringInput, 'uplink' | 'nodeAddress' | 'podRanges' | 'nodePorts' | 'snatPorts'>,
+): string[] {
+  const { uplink: iif, nodeAddress: to, podRanges, nodePorts, snatPorts } = input;
+  const ports: [number, number][] = [
+    [PORTS_FIRST, nodePorts[0] - 1],
+    [nodePorts[1] + 1, snatPorts[0] - 1],
+  ];
+  const rules: Rule[] = [
+    // Pings of the node and its answers; the errors that it sends beside are about packets that are
+    // held.
+    { pref: 2, iif: 'lo', protocol: 'icmp', action: PLAINLY },
+    ...podRanges.flatMap((from) =>
+      PROTOCOLS.map((protocol): Rule => ({ pref: 8, iif, from, protocol, action: STEER })),
+    ),
+    { pref: 9, to, iif, protocol: 'icmp', action: PLAINLY },
+    ...ports.flatMap((dports) =>
+      ['tcp', 'udp', 'sctp'].map(
+        (protocol): Rule => ({ pref: 9, to, iif, protocol, dports, action: PLAINLY }),
+      ),
+    ),
+  ];
+  return rules.map((rule) => `rule ${verb} ${formatRule(rule)}`);
 }

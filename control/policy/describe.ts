@@ -2,7 +2,7 @@ import type { PolicyHits } from '../../datapath/image/policy-reader.ts';
 import { selects } from '../model/label-selector.ts';
 import type { NetworkPolicyRow, PolicyPodRow, PolicyRuleRow } from '../model/policy-rows.ts';
 import type { PolicyTables } from '../model/policy-tables.ts';
-import { type PodSelector, peersOf, subjectsOf } from './pod-selector.ts';
+import { type PodSelector, peersOf, subjectsOf } from './rule-plan.ts';
 
 type Hits = { ingress: PolicyHits; egress: PolicyHits };
 

@@ -3,7 +3,7 @@
 import type { Steps } from '../../datapath/steps.ts';
 import { selects } from '../model/label-selector.ts';
 import type { Labels, NamedPort, NamespaceRow, PolicyPodRow } from '../model/policy-rows.ts';
-import type { PodSelector } from './pod-selector.ts';
+import type { PodSelector } from './rule-plan.ts';
 
 type Namespaces = ReadonlyMap<string, NamespaceRow>;
 

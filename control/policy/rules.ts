@@ -12,9 +12,16 @@ import {
 import type { Steps } from '../../datapath/steps.ts';
 import type { NamedPort, NetworkPolicyRow, PolicyRuleRow } from '../model/policy-rows.ts';
 import type { Group } from './groups.ts';
-import { keyOf, subjectsOf } from './pod-selector.ts';
 import { classifyPrefixes, type PrefixClasses } from './prefixes.ts';
-import { namesIn, planOf, portsOf, type RulePlan, rulesOf } from './rule-plan.ts';
+import {
+  keyOf,
+  namesIn,
+  planOf,
+  portsOf,
+  type RulePlan,
+  rulesOf,
+  subjectsOf,
+} from './rule-plan.ts';
 
 type Direction = 'ingress' | 'egress';
 

@@ -1,9 +1,10 @@
 // A sign of life of a node, where no kubelet gives one: pkg/kubelet,
 // component-helpers/apimachinery/lease.
+
+import type { MonotonicClock } from '../clock.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isNotFound } from '../kube/error.ts';
 import type { Log } from '../log.ts';
-import type { Clock } from '../sync/pacer.ts';
 
 const NAMESPACE = 'kube-node-lease';
 /** Four of these may be lost before a node counts as gone. */
@@ -17,7 +18,7 @@ export interface LeaseOptions {
   node: string;
   /** False while the datapath does not forward by the cluster's tables yet. */
   isReady: () => boolean;
-  clock: Clock;
+  clock: MonotonicClock;
   log: Log;
 }
 

@@ -2,11 +2,12 @@
 // packet that is masqueraded with an address that the node does not have finds no way back, so that
 // the steered address stays in force. The Node says so in an annotation, which every reader of
 // Nodes puts first: other nodes, and the gateway's pairs.
+
+import type { MonotonicClock } from '../clock.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { recordWarning } from '../kube/skip-event.ts';
 import type { Log } from '../log.ts';
 import { ANNOTATION_STEERED } from '../model/node.ts';
-import type { Clock } from '../sync/pacer.ts';
 
 /** An annotation that could not be written is tried again so soon. */
 const RETRY_MS = 5000;
@@ -16,7 +17,7 @@ export interface OwnAddressOptions {
   node: string;
   /** The address that the node is steered with. */
   steered: string;
-  clock: Clock;
+  clock: MonotonicClock;
   log: Log;
 }
 

@@ -3,16 +3,15 @@ import type { ImageChange } from '../../datapath/image/image.ts';
 import type { PolicySurvivors } from '../../datapath/image/policy-reader.ts';
 import type { PolicyChange } from '../../datapath/policy/policy.ts';
 import type { Steps } from '../../datapath/steps.ts';
+import type { MonotonicClock } from '../clock.ts';
 import { Compiler, type Refusal } from '../compile/compiler.ts';
 import { IdAllocator, type IdUsage } from '../compile/ids.ts';
 import type { NodeRanges } from '../compile/node-entry.ts';
-import type { Progress } from '../health/answer.ts';
 import type { Log } from '../log.ts';
 import type { PolicyChanges } from '../model/policy-tables.ts';
 import type { Changes, Tables } from '../model/tables.ts';
 import { PolicyCompiler } from '../policy/compiler.ts';
-import { type Clock, Pacer } from './pacer.ts';
-import { SlicedWork } from './sliced-work.ts';
+import { Pacer, SlicedWork } from './pacer.ts';
 
 /** A burst of changes is published at this pace. */
 const PUBLISH_MS = 20;
@@ -40,6 +39,14 @@ export interface ImageSink extends IdUsage {
   encodePolicy?(change: PolicyChange): Steps<void>;
 }
 
+/** How far a node's publisher is. Times are of one clock, in ms. */
+export interface Progress {
+  /** When the oldest change came that is not in force; null if none waits. */
+  pendingSinceMs: number | null;
+  /** When the tables were last found to be in force; null before the first image. */
+  updatedMs: number | null;
+}
+
 export interface PublisherOptions {
   nodeName: string;
   ranges: NodeRanges;
@@ -55,7 +62,7 @@ export interface PublisherOptions {
   onRefusals?: (refusals: Refusal[]) => void;
   /** Called at the end of every run, also of one that had nothing to say. */
   onRun?: () => void;
-  clock: Clock;
+  clock: MonotonicClock;
   log: Log;
 }
 
@@ -155,7 +162,7 @@ export class Publisher {
 
   /** The tables have changed. */
   changed(): void {
-    this.#pendingSinceMs ??= this.#options.clock.nowMs();
+    this.#pendingSinceMs ??= this.#options.clock.monotonicMs();
     if (this.synced || this.#published) this.#pacer.request();
   }
 
@@ -171,7 +178,7 @@ export class Publisher {
     const isWorking = this.#due || this.#policyWork.isBusy;
     if (this.#published && tables.clean && tables.policy.clean && !isWorking) {
       this.#pendingSinceMs = null;
-      this.#updatedMs = clock.nowMs();
+      this.#updatedMs = clock.monotonicMs();
     }
     if (this.#published) this.#options.onRefusals?.(this.refusals());
     onRun?.();
@@ -180,7 +187,7 @@ export class Publisher {
   #publish(): void {
     const { tables, sink, log, clock } = this.#options;
     if (!this.#nodeKnown()) return;
-    const startedMs = clock.nowMs();
+    const startedMs = clock.monotonicMs();
     const policy = this.#compilePolicies();
     // Without the policies that there are, the first image would let pass what they forbid.
     if (!this.#published && this.#policyWork.isBusy) return;
@@ -264,7 +271,7 @@ export class Publisher {
           removed: change.remove.length,
           frontends: change.addFrontends.length,
           ...(change.policy ? { policies: policyNews(change.policy) } : {}),
-          ms: Math.round((clock.nowMs() - startedMs) * 1000) / 1000,
+          ms: Math.round((clock.monotonicMs() - startedMs) * 1000) / 1000,
         },
         first ? 'first image published' : 'published',
       );

@@ -1,9 +1,10 @@
 // Events on objects that a node does not serve, or not as they are written. All nodes say the same
 // of an object, so that the Event has the same name everywhere and only the first node makes it.
+
+import type { MonotonicClock } from '../clock.ts';
 import type { Refusal } from '../compile/compiler.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Log } from '../log.ts';
-import type { Clock } from './pacer.ts';
 
 /** So many Events at once, and one more every so often. */
 const BURST_MAX = 25;
@@ -12,7 +13,7 @@ const MESSAGE_CHARS_MAX = 1000;
 
 export class RefusalEvents {
   readonly #client: Pick<KubeClient, 'create' | 'get'>;
-  readonly #clock: Clock;
+  readonly #clock: MonotonicClock;
   readonly #log: Log;
   /** Refusals that are in force and have been said, or wait for their turn. */
   #known = new Map<string, Refusal>();
@@ -22,7 +23,7 @@ export class RefusalEvents {
   #cancel: (() => void) | null = null;
   #stopped = false;
 
-  constructor(client: Pick<KubeClient, 'create' | 'get'>, clock: Clock, log: Log) {
+  constructor(client: Pick<KubeClient, 'create' | 'get'>, clock: MonotonicClock, log: Log) {
     this.#client = client;
     this.#clock = clock;
     this.#log = log;
@@ -48,7 +49,7 @@ export class RefusalEvents {
 
   #turn(): void {
     if (this.#stopped) return;
-    const refilled = Math.floor((this.#clock.nowMs() - this.#sinceMs) / REFILL_MS);
+    const refilled = Math.floor((this.#clock.monotonicMs() - this.#sinceMs) / REFILL_MS);
     this.#tokens = Math.min(BURST_MAX, this.#tokens + refilled);
     this.#sinceMs += refilled * REFILL_MS;
     for (const [id, refusal] of this.#waiting) {

@@ -13,7 +13,7 @@ import {
   SNAT_PORT_MIN,
 } from '../../control/compile/node-entry.ts';
 import { makeFolder, replaceFile } from '../../control/files.ts';
-import { bypassLines } from '../../control/node/bypass.ts';
+import { bypassLines } from '../../control/node/steering.ts';
 import { arenaOf, CLOUD, socketOf, stateDir } from '../../control/places.ts';
 import { Backoff, RESTART_PACE } from '../../datapath/backoff.ts';
 import { ipBatch } from '../host/ip.ts';

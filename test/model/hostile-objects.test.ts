@@ -12,6 +12,7 @@ import { jsonPatch } from '../../control/apiserver/verbs/json-patch.ts';
 import { SERVED } from '../../control/apiserver/verbs/kinds.ts';
 import { mergePatch, strategicPatch } from '../../control/apiserver/verbs/patch.ts';
 import { scaleOf, writeScale } from '../../control/apiserver/verbs/scale.ts';
+import { MONOTONIC_CLOCK } from '../../control/clock.ts';
 import {
   type ClusterObjects,
   compileArena,
@@ -25,7 +26,6 @@ import { isObject, type KubeObject } from '../../control/kube/object.ts';
 import { readPolicyPod } from '../../control/model/pod.ts';
 import { Tables } from '../../control/model/tables.ts';
 import { followCluster, SOURCES } from '../../control/sync/informers.ts';
-import { SYSTEM_CLOCK } from '../../control/sync/pacer.ts';
 import { Publisher } from '../../control/sync/publisher.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
@@ -40,11 +40,11 @@ import {
   HOSTILE,
   nullsOf,
 } from '../support/hostile-objects.ts';
-import { FakeSink, fakeLog } from '../unit/control/sync/fake-sink.ts';
 import { RANGES } from '../unit/control/compile/world.ts';
 import { kindOf, startWorld, type World } from '../unit/control/controllers/world.ts';
 import { FakeApi, until } from '../unit/control/kube/fake-api.ts';
 import { node } from '../unit/control/model/objects.ts';
+import { FakeSink, fakeLog } from '../unit/control/sync/fake-sink.ts';
 
 const numRuns = Number(process.env.KUBETUN_HOSTILE_RUNS ?? 400);
 const seed = Number(process.env.KUBETUN_HOSTILE_SEED ?? 20_261_130);
@@ -227,7 +227,7 @@ test('an agent takes anything that a foreign server sends, or skips it by name',
   const client = connectKube(api.kubeconfig);
   const sink = new FakeSink();
   const tables = new Tables('node1');
-  const [log, clock, sources] = [fakeLog(), SYSTEM_CLOCK, SOURCES];
+  const [log, clock, sources] = [fakeLog(), MONOTONIC_CLOCK, SOURCES];
   const publisher = new Publisher({
     nodeName: 'node1',
     ranges: RANGES,

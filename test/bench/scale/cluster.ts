@@ -45,7 +45,7 @@ export class Cluster {
       ...{ nodeName: NODE, tables: this.tables, sink, sources: SOURCES, log: SILENT },
       ranges: { serviceRange: WORLD.serviceRange, podRanges: [], ...PORT_RANGES },
       clock: {
-        nowMs: () => performance.now(),
+        monotonicMs: () => performance.now(),
         after: (_, call) => {
           this.#calls.push(call);
           return () => {};

@@ -33,7 +33,7 @@ describe('a folder', () => {
 
   test('that cannot be made for the admin socket ends an agent with one line', () => {
     const script = `
-      import { serveAdmin } from '${root}/control/agent/admin.ts';
+      import { serveAdmin } from '${root}/control/serve/admin.ts';
       import { pino } from 'pino';
       await serveAdmin('/proc/nope/x.sock', {}, pino()).catch((e) => console.log(e.message));`;
     const flags = ['--disable-warning=ExperimentalWarning', '--input-type=module-typescript'];

@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Compiler } from '../../../../control/compile/compiler.ts';
-import { IdAllocator } from '../../../../control/compile/ids.ts';
 import { Balancers } from '../../../../control/balancers/balancers.ts';
 import { type HealthTarget, targetKey } from '../../../../control/balancers/health.ts';
-import { gatewayNode, gatewayRanges } from '../../../../control/gateway/place.ts';
-import { BalancerRoutes } from '../../../../control/node/gateway.ts';
-import { readBackend, readBalancer } from '../../../../control/balancers/rows.ts';
+import {
+  gatewayNode,
+  gatewayRanges,
+  readBackend,
+  readBalancer,
+} from '../../../../control/balancers/rows.ts';
+import { Compiler } from '../../../../control/compile/compiler.ts';
+import { IdAllocator } from '../../../../control/compile/ids.ts';
 import type { Node, Service } from '../../../../control/kube/kinds.ts';
 import { Tables } from '../../../../control/model/tables.ts';
+import { BalancerRoutes } from '../../../../control/node/gateway.ts';
 import {
   FRONTEND_LOADBALANCER,
   SERVICE_FLAG_EXTERNAL_LOCAL,

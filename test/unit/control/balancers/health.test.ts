@@ -6,7 +6,7 @@ import {
   type HealthTarget,
   nextHealth,
 } from '../../../../control/balancers/health.ts';
-import { FakeClock } from '../agent/fake-clock.ts';
+import { FakeClock } from '../../../support/clock.ts';
 
 const ROWS: [what: string, answers: HealthAnswer[], isHealthy: boolean][] = [
   ['one success brings in', ['ok'], true],

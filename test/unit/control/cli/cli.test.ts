@@ -6,8 +6,6 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Command } from 'commander';
 import { askAgent } from '../../../../control/admin-client.ts';
-import { serveAdmin } from '../../../../control/serve/admin.ts';
-import type { ServiceDescription } from '../../../../control/sync/describe.ts';
 import { register as registerAgent } from '../../../../control/cli/agent.ts';
 import { completionScript } from '../../../../control/cli/completion.ts';
 import {
@@ -16,8 +14,15 @@ import {
   requireKnown,
 } from '../../../../control/cli/conntrack.ts';
 import { flowFilter } from '../../../../control/cli/filters.ts';
-import { labOf, labOption, parseRangeOption, requireNode } from '../../../../control/cli/options.ts';
+import {
+  labOf,
+  labOption,
+  parseRangeOption,
+  requireNode,
+} from '../../../../control/cli/options.ts';
 import { formatServices, register as registerServices } from '../../../../control/cli/services.ts';
+import { serveAdmin } from '../../../../control/serve/admin.ts';
+import type { ServiceDescription } from '../../../../control/sync/describe.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
 import type { ArenaReader, FlowRow } from '../../../../datapath/observe/flows.ts';
 import { fakeLog } from '../sync/fake-sink.ts';

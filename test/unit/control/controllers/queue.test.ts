@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 import { StatusError } from '../../../../control/apiserver/status.ts';
 import { WorkQueue } from '../../../../control/controllers/queue.ts';
-import { FakeClock } from '../agent/fake-clock.ts';
+import { FakeClock } from '../../../support/clock.ts';
 
 test('a key that is added often before its turn is worked on once', async () => {
   const worked: string[] = [];

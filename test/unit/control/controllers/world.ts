@@ -8,7 +8,7 @@ import { Registry } from '../../../../control/apiserver/verbs/registry.ts';
 import { type Controllers, startControllers } from '../../../../control/cluster/controllers.ts';
 import type { Endpoint } from '../../../../control/controllers/endpoints/desired.ts';
 import { isObject, type KubeObject } from '../../../../control/kube/object.ts';
-import { FakeClock } from '../agent/fake-clock.ts';
+import { FakeClock } from '../../../support/clock.ts';
 
 const RANGES = { serviceRange: '10.96.0.0/16', nodePortMin: 30_000, nodePortMax: 32_767 };
 

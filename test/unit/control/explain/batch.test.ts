@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { answerLines } from '../../../../control/explain/batch.ts';
+import { answerLines } from '../../../../control/explain/explain.ts';
 import { fromFiles } from '../../../../control/explain/source.ts';
 
 const ROOT = join(import.meta.dirname, '../../../..');

@@ -9,10 +9,10 @@ import { readSlice } from '../../../../control/model/slice.ts';
 import { Tables } from '../../../../control/model/tables.ts';
 import { Publisher } from '../../../../control/sync/publisher.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
-import { FakeClock } from '../agent/fake-clock.ts';
-import { FakeSink, fakeLog } from '../sync/fake-sink.ts';
+import { FakeClock } from '../../../support/clock.ts';
 import { RANGES } from '../compile/world.ts';
 import { type EndpointSpec, node, service, slice } from '../model/objects.ts';
+import { FakeSink, fakeLog } from '../sync/fake-sink.ts';
 
 const HOST = '127.0.0.1';
 /** Nobody listens there: it is taken when a test needs it. */

@@ -3,9 +3,9 @@ import { test } from 'node:test';
 import { LoopProbe } from '../../../../control/health/loop-probe.ts';
 import { H_PROBE_ADDRESS, H_PROBE_KEY } from '../../../../datapath/arena/layout.ts';
 import { formatAddress } from '../../../../datapath/wire/address.ts';
+import { FakeClock } from '../../../support/clock.ts';
 import { createTestDatapath, NODE } from '../../../support/datapath.ts';
 import { udp4 } from '../../../support/packets.ts';
-import { FakeClock } from '../agent/fake-clock.ts';
 
 /** A probe over a real datapath; `road` is what lies between them. */
 function world(road: { isOpen: boolean; error?: string; address?: string }) {
@@ -27,7 +27,7 @@ function world(road: { isOpen: boolean; error?: string; address?: string }) {
 test('is healthy while the loop sees its packets, one a second', () => {
   const { clock, header, probe, sent } = world({ isOpen: true });
   clock.advance(10_000);
-  assert.equal(probe.check(clock.nowMs()), null);
+  assert.equal(probe.check(clock.monotonicMs()), null);
   assert.equal(sent.length, 11);
   probe.stop();
   assert.deepEqual([clock.waiting, header[H_PROBE_KEY]], [0, 0]);
@@ -39,33 +39,33 @@ test('is unhealthy once ten packets in a row were not seen, and well with the ne
   clock.advance(3000);
   road.isOpen = false;
   clock.advance(1000);
-  assert.equal(probe.check(clock.nowMs()), null, 'one may be lost');
+  assert.equal(probe.check(clock.monotonicMs()), null, 'one may be lost');
   clock.advance(2750);
-  assert.equal(probe.check(clock.nowMs()), null, 'nor are nine enough');
+  assert.equal(probe.check(clock.monotonicMs()), null, 'nor are nine enough');
   clock.advance(250);
   const reason = '10 probes in a row did not come through the device';
-  assert.deepEqual(probe.check(clock.nowMs()), { reason, sinceMs: 5000 });
+  assert.deepEqual(probe.check(clock.monotonicMs()), { reason, sinceMs: 5000 });
   road.isOpen = true;
   clock.advance(250);
-  assert.equal(probe.check(clock.nowMs()), null);
+  assert.equal(probe.check(clock.monotonicMs()), null);
 });
 
 test('a process that was stopped for long is not unhealthy for that', () => {
   const { clock, probe } = world({ isOpen: true });
   clock.advance(1000);
   // Its timers are late, not many.
-  assert.equal(probe.check(clock.nowMs() + 60_000), null);
+  assert.equal(probe.check(clock.monotonicMs() + 60_000), null);
 });
 
 test('says why a packet cannot be sent, and follows the address', () => {
   const road = { isOpen: true, error: 'send ENETUNREACH', address: '10.244.0.0' };
   const { clock, header, probe } = world(road);
   clock.advance(10_000);
-  const { reason = '' } = probe.check(clock.nowMs()) ?? {};
+  const { reason = '' } = probe.check(clock.monotonicMs()) ?? {};
   assert.match(reason, /did not come through the device; sending fails: send ENETUNREACH$/);
   road.error = '';
   road.address = '10.200.0.0';
   clock.advance(250);
   assert.equal(formatAddress(header[H_PROBE_ADDRESS]!), '10.200.0.0');
-  assert.equal(probe.check(clock.nowMs()), null);
+  assert.equal(probe.check(clock.monotonicMs()), null);
 });

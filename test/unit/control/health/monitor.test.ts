@@ -7,7 +7,7 @@ import {
   type Fault,
   HealthMonitor,
 } from '../../../../control/health/monitor.ts';
-import { FakeClock } from '../agent/fake-clock.ts';
+import { FakeClock } from '../../../support/clock.ts';
 import { fakeLog } from '../sync/fake-sink.ts';
 
 test('remembers since when a part is unhealthy and says each change once', () => {

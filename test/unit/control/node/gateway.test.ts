@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { planGatewaySteering } from '../../../../control/gateway/steering.ts';
+import { planGatewaySteering } from '../../../../control/node/gateway.ts';
 import { diffRules, formatRule, undoRules } from '../../../../control/node/rule.ts';
 
 const PLAN = planGatewaySteering({

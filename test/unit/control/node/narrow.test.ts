@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { podRangesOf } from '../../../../control/node/site.ts';
 import { planNarrowSteering } from '../../../../control/node/narrow.ts';
 import {
   diffRules,
@@ -9,6 +8,7 @@ import {
   type Rule,
   undoRules,
 } from '../../../../control/node/rule.ts';
+import { podRangesOf } from '../../../../control/node/site.ts';
 import { planSteering, type SteeringPlan } from '../../../../control/node/steering.ts';
 import { parseAddress, parseRange } from '../../../../datapath/wire/address.ts';
 

@@ -6,7 +6,7 @@ import { planNarrowSteering } from '../../../../control/node/narrow.ts';
 import { type Part, Reconciler } from '../../../../control/node/reconcile.ts';
 import { diffRules, formatRule, type Rule } from '../../../../control/node/rule.ts';
 import { planSteering, type SteeringInput } from '../../../../control/node/steering.ts';
-import { FakeClock } from '../agent/fake-clock.ts';
+import { FakeClock } from '../../../support/clock.ts';
 
 const INPUT: SteeringInput = {
   tun: 'kt0',

@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { findSite, type SiteOptions } from '../../../../control/node/site.ts';
 import type { KubeClient } from '../../../../control/kube/client.ts';
 import { KubeStatusError } from '../../../../control/kube/error.ts';
+import { findSite, type SiteOptions } from '../../../../control/node/site.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
 import { node } from '../model/objects.ts';
 

@@ -1,7 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { apiEndpoint } from '../../../../control/node/steerer.ts';
-import { bypassLines } from '../../../../control/node/bypass.ts';
 import { planNarrowSteering } from '../../../../control/node/narrow.ts';
 import {
   diffRules,
@@ -10,7 +8,12 @@ import {
   type Rule,
   undoRules,
 } from '../../../../control/node/rule.ts';
-import { planSteering, type SteeringInput } from '../../../../control/node/steering.ts';
+import { apiEndpoint } from '../../../../control/node/steerer.ts';
+import {
+  bypassLines,
+  planSteering,
+  type SteeringInput,
+} from '../../../../control/node/steering.ts';
 
 const INPUT: SteeringInput = {
   tun: 'kt0',

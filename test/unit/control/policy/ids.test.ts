@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PolicyIds } from '../../../../control/policy/ids.ts';
+import { PolicyIds } from '../../../../control/policy/compiler.ts';
 import { POLICY_ID_MAX } from '../../../../datapath/policy/policy.ts';
 
 test('an id stays as long as its policy, and what has gone does not lend its own at once', () => {

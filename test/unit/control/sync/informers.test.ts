@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { describeServices } from '../../../../control/sync/describe.ts';
+import { MONOTONIC_CLOCK } from '../../../../control/clock.ts';
 import { connectKube, type KubeClient } from '../../../../control/kube/client.ts';
 import type { Informer } from '../../../../control/kube/informer.ts';
 import { Tables } from '../../../../control/model/tables.ts';
+import { describeServices } from '../../../../control/sync/describe.ts';
 import { followCluster, SOURCES } from '../../../../control/sync/informers.ts';
-import { SYSTEM_CLOCK } from '../../../../control/sync/pacer.ts';
 import { Publisher } from '../../../../control/sync/publisher.ts';
 import { parseAddress } from '../../../../datapath/wire/address.ts';
-import { FakeSink, fakeLog } from './fake-sink.ts';
 import { RANGES } from '../compile/world.ts';
 import { FakeApi, until } from '../kube/fake-api.ts';
 import { node, service, slice } from '../model/objects.ts';
+import { FakeSink, fakeLog } from './fake-sink.ts';
 
 let api: FakeApi;
 let client: KubeClient;
@@ -37,7 +37,7 @@ afterEach(async () => {
 function start(): void {
   const tables = new Tables('n1');
   const log = fakeLog();
-  const clock = SYSTEM_CLOCK;
+  const clock = MONOTONIC_CLOCK;
   const sources = SOURCES;
   publisher = new Publisher({ nodeName: 'n1', ranges: RANGES, tables, sink, sources, clock, log });
   informers = followCluster(client, tables, publisher, log, STEERED, ({ internal }) =>

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { keepLease, type LeaseOptions } from '../../../../control/sync/lease.ts';
 import { KubeStatusError } from '../../../../control/kube/error.ts';
-import { FakeClock } from '../agent/fake-clock.ts';
+import { keepLease, type LeaseOptions } from '../../../../control/sync/lease.ts';
+import { FakeClock } from '../../../support/clock.ts';
 
 interface Written {
   verb: 'create' | 'patch';

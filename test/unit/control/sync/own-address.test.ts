@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OwnAddress } from '../../../../control/sync/own-address.ts';
-import { FakeClock } from '../agent/fake-clock.ts';
+import { FakeClock } from '../../../support/clock.ts';
 
 const STEERED = '172.18.0.11';
 const OTHER = '172.18.0.99';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Pacer } from '../../../../control/sync/pacer.ts';
-import { FakeClock } from '../agent/fake-clock.ts';
+import { FakeClock } from '../../../support/clock.ts';
 
 function setUp() {
   const clock = new FakeClock();
   const runs: number[] = [];
-  const pacer = new Pacer(clock, 20, () => runs.push(clock.nowMs()));
+  const pacer = new Pacer(clock, 20, () => runs.push(clock.monotonicMs()));
   return { clock, runs, pacer };
 }
 
@@ -27,7 +27,7 @@ test('a burst of 1,000 requests in 100 ms costs six runs, and the last request i
     pacer.request();
     clock.advance(0.1);
   }
-  const lastRequestMs = clock.nowMs() - 0.1;
+  const lastRequestMs = clock.monotonicMs() - 0.1;
   clock.advance(100);
   assert.deepEqual(
     runs.map((ms) => Math.round(ms)),

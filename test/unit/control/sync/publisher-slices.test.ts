@@ -2,12 +2,12 @@
 // published.
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
+import type { MonotonicClock } from '../../../../control/clock.ts';
 import { readNetworkPolicy } from '../../../../control/model/network-policy.ts';
 import { readNode } from '../../../../control/model/node.ts';
 import { readPolicyPod } from '../../../../control/model/pod.ts';
 import { readService } from '../../../../control/model/service.ts';
 import { Tables } from '../../../../control/model/tables.ts';
-import type { Clock } from '../../../../control/sync/pacer.ts';
 import { Publisher } from '../../../../control/sync/publisher.ts';
 import { formatAddress } from '../../../../datapath/wire/address.ts';
 import { RANGES } from '../compile/world.ts';
@@ -20,13 +20,13 @@ const TURNS_MAX = 10_000;
  * Every look at it costs 20 ms, so that a slice of work is one step. Calls are made one a turn, in
  * order.
  */
-class SlowClock implements Clock {
-  #nowMs = 0;
+class SlowClock implements MonotonicClock {
+  #monotonicMs = 0;
   #calls: (() => void)[] = [];
 
-  nowMs(): number {
-    this.#nowMs += 20;
-    return this.#nowMs;
+  monotonicMs(): number {
+    this.#monotonicMs += 20;
+    return this.#monotonicMs;
   }
 
   after(_ms: number, call: () => void): () => void {

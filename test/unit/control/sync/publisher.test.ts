@@ -7,10 +7,10 @@ import { readService } from '../../../../control/model/service.ts';
 import { Tables } from '../../../../control/model/tables.ts';
 import { Publisher } from '../../../../control/sync/publisher.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
-import { FakeClock } from '../agent/fake-clock.ts';
-import { FakeSink, fakeLog } from './fake-sink.ts';
+import { FakeClock } from '../../../support/clock.ts';
 import { RANGES } from '../compile/world.ts';
 import { node, service } from '../model/objects.ts';
+import { FakeSink, fakeLog } from './fake-sink.ts';
 
 let clock: FakeClock;
 let tables: Tables;

@@ -8,14 +8,14 @@ import { DaemonSet } from 'kubernetes-models/apps/v1';
 import { ClusterRole, ClusterRoleBinding } from 'kubernetes-models/rbac.authorization.k8s.io/v1';
 import { ServiceAccount } from 'kubernetes-models/v1';
 import { parseAllDocuments } from 'yaml';
-import { findSite } from '../../../../control/node/site.ts';
 import { register } from '../../../../control/cli/agent.ts';
+import { MONOTONIC_CLOCK } from '../../../../control/clock.ts';
 import { NODE_HEALTH_PORT } from '../../../../control/health/health.ts';
 import type { KubeClient } from '../../../../control/kube/client.ts';
 import { KINDS, type KubeKind } from '../../../../control/kube/kinds.ts';
 import { Tables } from '../../../../control/model/tables.ts';
+import { findSite } from '../../../../control/node/site.ts';
 import { followCluster } from '../../../../control/sync/informers.ts';
-import { SYSTEM_CLOCK } from '../../../../control/sync/pacer.ts';
 import type { Publisher } from '../../../../control/sync/publisher.ts';
 import { RefusalEvents } from '../../../../control/sync/refusal-events.ts';
 
@@ -84,7 +84,7 @@ async function requestsOfAgent(): Promise<string[]> {
   } as unknown as Publisher;
   const log = { info() {}, warn() {}, error() {} };
   const informers = followCluster(client, new Tables('n1'), publisher, log, 1, () => {});
-  const events = new RefusalEvents(client, SYSTEM_CLOCK, log);
+  const events = new RefusalEvents(client, MONOTONIC_CLOCK, log);
   events.take(
     (['Service', 'NetworkPolicy'] as const).map((kind) => {
       return { kind, key: 'a/b', reason: 'DoesNotFit', message: kind };
