@@ -1,7 +1,8 @@
 // The one open-addressing map of the datapath's tables. It lies in a block of int32 words that
 // describes itself, so that a reader needs nothing but the block's offset:
 //
-//   mask | seed | shift | entries | slot 0 | slot 1 | ...      a slot has 1 << shift words: key a, key b, values
+//   mask | seed | shift | entries | slot 0 | slot 1 | ...
+//   slot: 1 << shift words: key a, key b, values
 //
 // A slot whose key b is 0 is free, so b is never 0. The seed is secret: an author of Services or
 // policies cannot choose keys that share a slot. Both growth and the length of a search are

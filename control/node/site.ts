@@ -1,5 +1,5 @@
-// The site of an agent: its node's address and devices, and the ranges of the cluster. The API server
-// supplies what the command line leaves out. While it is away, its last answer is used.
+// The site of an agent: its node's address and devices, and the ranges of the cluster. The API
+// server supplies what the command line leaves out. While it is away, its last answer is used.
 
 import { lookup } from 'node:dns/promises';
 import { lstatSync, readFileSync } from 'node:fs';

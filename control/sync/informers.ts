@@ -73,9 +73,10 @@ export function sourceStarter(
  * Starts the informers that keep the tables true and tell the publisher. Pods and Namespaces are
  * followed from the first NetworkPolicy on.
  *
- * @param steered the address that this node is steered with, int32: whatever the cluster says, it is the first, for
- *   what is masqueraded with another one finds no way back.
- * @param onOwnAddress called with what the Node of this node says of its address, with each version of it.
+ * @param steered the address that this node is steered with, int32: whatever the cluster says, it
+ *   is the first, for what is masqueraded with another one finds no way back.
+ * @param onOwnAddress called with what the Node of this node says of its address, with each version
+ *   of it.
  */
 export function followCluster(
   client: KubeClient,

@@ -10,7 +10,7 @@
 //   free list     4 bytes a flow
 //   image         two halves; one is in force while the other is free or being left
 //   trace         640 KiB  a ring of records, written while somebody looks
-//   affinity      8 bytes a flow: 32 for every client and Service port with affinity, one in four flows
+//   affinity      8 bytes a flow: 32 bytes for a client and Service port, one in four flows
 //   policies      384 KiB  float64 per counter of each NetworkPolicy
 //
 // At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 8 + 64 MiB and 1.5 MiB =

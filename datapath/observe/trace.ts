@@ -60,7 +60,8 @@ export class TraceReader {
   /**
    * Begins with what passes from now on.
    *
-   * @param look makes the datapath write: `requestTrace`, where it can be reached. Called with every `take`.
+   * @param look makes the datapath write: `requestTrace`, where it can be reached. Called with
+   *   every `take`.
    */
   constructor(arena: Arena, look: () => void = () => requestTrace(arena)) {
     this.#arena = arena;

@@ -4,7 +4,7 @@
 //   fast path  the packet that nearly all are: checked and done in one place      fast-path.ts
 //   parse      any other: lengths and header checked once                         parse.ts
 //   find       the side whose key is the packet's tuple                           ../flow/table.ts
-//   track      hit: state, sequence numbers, age                                  track.ts, track-tcp.ts
+//   track      hit: state, sequence numbers, age                        track.ts, track-tcp.ts
 //   establish  miss: Service, endpoint, masquerade, source port                   establish.ts
 //   policy     NetworkPolicy: of a new flow, of an old one when policies change   policy-check.ts
 //   commit     both sides of the new flow into the table                          commit.ts

@@ -353,7 +353,10 @@ function lastOf(node: string, { proto, original: o, packets, renewedAt }: Tracke
   return `${node} ${proto} ${o.src}:${o.sport} ${o.dst}:${o.dport} ${packets} ${renewedAt}`;
 }
 
-/** What one batch takes away from the next ones, until the datapath and all kernels have forgotten it. */
+/**
+ * What one batch takes away from the next ones, until the datapath and all kernels have forgotten
+ * it.
+ */
 export interface Needs {
   /** Of each client. */
   ports: number;

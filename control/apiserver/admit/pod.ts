@@ -93,7 +93,8 @@ const PODS = { plural: 'pods', group: '', kind: 'Pod' };
  * plugin/pkg/admission/serviceaccount. Like upstream it does not refuse a pod while the default
  * account is made again.
  *
- * @param name as messages give it: of a generated name the base, so that events about it are the same each time.
+ * @param name as messages give it: of a generated name the base, so that events about it are the
+ *   same each time.
  */
 export function requireAccount(others: Lookup, { metadata, spec }: KubeObject, name: string): void {
   const account: string = spec.serviceAccountName;

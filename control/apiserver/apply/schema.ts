@@ -58,7 +58,8 @@ function itemElement(names: string[], item: unknown): string {
 }
 
 /**
- * @param type as the official client names it: `V1Pod`, `Array<V1Container>`, `{ [key: string]: string; }`.
+ * @param type as the official client names it: `V1Pod`, `Array<V1Container>`, `{ [key: string]:
+ *   string; }`.
  * @param place `Model.field` that is of this type; '' for an object.
  */
 function schemaOfType(type: string, place: string): Schema {

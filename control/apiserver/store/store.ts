@@ -63,11 +63,13 @@ export class Store {
   };
 
   /**
-   * @param version where versions begin. A store that forgets at its end must begin above all that an earlier one
-   *   gave out, so that clients with an old version are told to list again: by default the time in microseconds.
-   * @param journal where every write goes first, and what there is to begin with: then versions go on from its last,
-   *   and watches from where they were, as far back as it knows every write.
-   * @param eventsKept changes of a kind that a watch may be behind by; beyond, it must list again (410).
+   * @param version where versions begin. A store that forgets at its end must begin above all that
+   *   an earlier one gave out, so that clients with an old version are told to list again: by
+   *   default the time in microseconds.
+   * @param journal where every write goes first, and what there is to begin with: then versions go
+   *   on from its last, and watches from where they were, as far back as it knows every write.
+   * @param eventsKept changes of a kind that a watch may be behind by; beyond, it must list again
+   *   (410).
    */
   constructor(
     resources: ResourceName[],

@@ -8,7 +8,8 @@ const COST = 'controller.kubernetes.io/pod-deletion-cost';
 /**
  * Pods in the order in which they are to be deleted: without a node, pending, not ready, cheap,
  * doubled up on a node, ready for a short time, restarted often, young.
- * @param related pods of the same purpose, `pods` among them: two of them on one node are one too many.
+ * @param related pods of the same purpose, `pods` among them: two of them on one node are one too
+ *   many.
  */
 export function sortForDeletion(pods: KubeObject[], related: KubeObject[]): KubeObject[] {
   const onNode = Map.groupBy(related.filter(isActive), ({ spec }) => spec.nodeName);
