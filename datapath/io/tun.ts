@@ -1,11 +1,15 @@
 import { KubetunError } from '../error.ts';
+import { DEVICE_EMPTY, DEVICE_LOST, type Device } from './device.ts';
 import {
   closeFile,
+  EAGAIN,
   EBUSY,
   EINVAL,
+  errno,
   ioctl,
   ioctlNumber,
   openFile,
+  openTcp,
   read,
   replaceFile,
   SystemError,
@@ -28,25 +32,10 @@ const IFREQ_BYTES = 40;
 const ATTACH_TRIES_MAX = 50;
 const ATTACH_PAUSE_MS = 20;
 
-/** struct virtio_net_hdr in front of every packet, linux/virtio_net.h. */
-export const VNET_HEADER_BYTES = 10;
+const SIOCGIFMTU = 0x8921;
 
-/** A TUN device of this process: packets with a virtio header in front, all offloads on. */
-export interface Tun {
-  name: string;
-  fd: number;
-  /** False where the kernel has no UDP segmentation offload. */
-  uso: boolean;
-  read(address: number, bytes: number): number;
-  write(address: number, bytes: number): number;
-  /** False once the device has been deleted, even if another one has its name. */
-  isAttached(): boolean;
-  /**
-   * Makes the device again; `fd` stays the same number, for every thread. Throws as `openTun` does.
-   */
-  renew(): void;
-  close(): void;
-}
+/** struct virtio_net_hdr in front of every packet, linux/virtio_net.h. */
+const VNET_HEADER_BYTES = 10;
 
 function pause(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
@@ -75,23 +64,76 @@ function attach(fd: number, request: Uint8Array, name: string): void {
   }
 }
 
-function isAttached(fd: number): boolean {
-  try {
-    ioctl(fd, TUNGETIFF, new Uint8Array(IFREQ_BYTES));
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function setOffloads(fd: number): boolean {
+function setOffloads(fd: number): void {
   try {
     ioctlNumber(fd, TUNSETOFFLOAD, TUN_F_ALL);
-    return true;
   } catch (error) {
     if (!(error instanceof SystemError) || error.errno !== EINVAL) throw error;
     ioctlNumber(fd, TUNSETOFFLOAD, TUN_F_NO_USO);
-    return false;
+  }
+}
+
+/** struct ifreq of a device. */
+function requestFor(name: string): Uint8Array {
+  const request = new Uint8Array(IFREQ_BYTES);
+  new TextEncoder().encodeInto(name, request.subarray(0, IFNAMSIZ - 1));
+  return request;
+}
+
+/**
+ * A TUN device of this process: packets with a virtio header in front, all offloads on. Every thread
+ * may have one for the same descriptor. Its buffer is the memory of the process.
+ */
+export class Tun implements Device {
+  readonly name: string;
+  readonly fd: number;
+
+  constructor(name: string, fd: number) {
+    this.name = name;
+    this.fd = fd;
+  }
+
+  read(at: number, bytes: number): number {
+    const length = read(this.fd, at, bytes);
+    if (length >= 0) return length;
+    return errno() === EAGAIN ? DEVICE_EMPTY : DEVICE_LOST;
+  }
+
+  write(at: number, bytes: number): boolean {
+    return write(this.fd, at, bytes) === bytes;
+  }
+
+  /** Throws SystemError. */
+  mtu(): number {
+    const request = requestFor(this.name);
+    const socket = openTcp(this.name);
+    try {
+      ioctl(socket, SIOCGIFMTU, request);
+    } finally {
+      closeFile(socket);
+    }
+    return new DataView(request.buffer).getInt32(IFNAMSIZ, true);
+  }
+
+  /** False once the device has been deleted, even if another one has its name. */
+  isAttached(): boolean {
+    try {
+      ioctl(this.fd, TUNGETIFF, new Uint8Array(IFREQ_BYTES));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Makes the device again; `fd` stays the same number, for every thread. Throws as `openTun` does. */
+  renew(): void {
+    const fresh = openTun(this.name);
+    replaceFile(fresh.fd, this.fd);
+    fresh.close();
+  }
+
+  close(): void {
+    closeFile(this.fd);
   }
 }
 
@@ -112,8 +154,7 @@ export function openTun(name: string): Tun {
       { cause: error },
     );
   }
-  const request = new Uint8Array(IFREQ_BYTES);
-  new TextEncoder().encodeInto(name, request.subarray(0, IFNAMSIZ - 1));
+  const request = requestFor(name);
   const view = new DataView(request.buffer);
   view.setUint16(IFNAMSIZ, IFF_TUN | IFF_NO_PI | IFF_VNET_HDR, true);
   try {
@@ -126,22 +167,9 @@ export function openTun(name: string): Tun {
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setInt32(0, VNET_HEADER_BYTES, true);
     ioctl(fd, TUNSETVNETHDRSZ, bytes);
-    const uso = setOffloads(fd);
+    setOffloads(fd);
     ioctlNumber(fd, TUNSETPERSIST, 1);
-    return {
-      name,
-      fd,
-      uso,
-      read: (address, n) => read(fd, address, n),
-      write: (address, n) => write(fd, address, n),
-      isAttached: () => isAttached(fd),
-      renew: () => {
-        const fresh = openTun(name);
-        replaceFile(fresh.fd, fd);
-        fresh.close();
-      },
-      close: () => closeFile(fd),
-    };
+    return new Tun(name, fd);
   } catch (error) {
     closeFile(fd);
     throw error;

@@ -148,7 +148,7 @@ export class Prober {
     const b = this.#batch;
     b.count = 0;
     b.bytes.set(packet, b.end());
-    b.push(packet.length);
+    b.push(packet.length, 0);
     run(this.#datapath, b, this.#arena.header[H_NOW]!);
     return b.p[P_VERDICT]!;
   }

@@ -51,14 +51,21 @@ export const P_PORTS = 7;
 export const P_PROTO = 8;
 /** TCP flags in the low byte, PACKET_* above. */
 export const P_FLAGS = 9;
-/** Where the transport checksum lies. */
+/** Where the transport checksum lies; scratch of prefetch before parse. */
 export const P_SUM_AT = 10;
+export const P_SLOT = P_SUM_AT;
 export const P_HASH = 11;
-/** Scratch of the touch pass. */
-export const P_SLOT = 12;
 export const P_VERDICT = 13;
 /** Side that the packet took, for the trace; NO_SIDE when it took none. */
 export const P_SIDE = 14;
+/** The port that the packet came from: its number in the low byte, PORT_* above. */
+export const P_IN = 12;
+/** Number of the port that the packet leaves by; that of P_IN unless a stage says otherwise. */
+export const P_OUT = 15;
+
+export const PORT_MASK = 0xff;
+/** The node sends to this port what pods send with an address that is not theirs. */
+export const PORT_SPOOFED = 1 << 8;
 
 /**
  * A batch of packets. Start, length and the buffer are the reader's; parse fills in the rest; the
@@ -86,12 +93,14 @@ export class Batch {
     return (this.p[last | P_START]! + this.p[last | P_LENGTH]! + ANSWER_BYTES + 63) & ~63;
   }
 
-  /** Takes in a packet that lies at `end()`. */
-  push(bytes: number): void {
+  /** Takes in a packet that lies at `end()`. `port` is its P_IN. */
+  push(bytes: number, port: number): void {
     const at = this.end();
     const r = this.count * P_WORDS;
     this.p[r | P_START] = at;
     this.p[r | P_LENGTH] = bytes;
+    this.p[r | P_IN] = port;
+    this.p[r | P_OUT] = port & PORT_MASK;
     this.count++;
   }
 }

@@ -14,7 +14,7 @@ const { NO_SIDE } = line;
 const { IP4_OFF_ID } = wire;
 // biome-ignore format: a list.
 const {
-  BATCH_HELD_MAX, HELD_BYTES_MAX, P_DST, P_IP, P_LENGTH, P_PORTS, P_PROTO, P_SIDE, P_SRC, P_START,
+  BATCH_HELD_MAX, HELD_BYTES_MAX, P_DST, P_IN, P_IP, P_LENGTH, P_PORTS, P_PROTO, P_SIDE, P_SRC, P_START,
 } = batch;
 
 /**
@@ -50,6 +50,8 @@ const H_SINCE = 1;
 const H_KEY_SRC = 2;
 const H_KEY_DST = 3;
 const H_KEY_ID = 4;
+/** P_IN. */
+const H_PORT = 5;
 const H_WORDS = 8;
 
 /** Datagrams in pieces: what became of their first fragment, and later ones that came too early. */
@@ -108,6 +110,7 @@ export class FragmentTable {
     h[at + H_KEY_SRC] = b.p[r | P_SRC]!;
     h[at + H_KEY_DST] = b.p[r | P_DST]!;
     h[at + H_KEY_ID] = datagramId(b, r);
+    h[at + H_PORT] = b.p[r | P_IN]!;
     const to = (at / H_WORDS) * HELD_BYTES_MAX;
     copyBytes(b.bytes, b.p[r | P_START]!, this.#heldBytes, to, bytes);
     this.#heldCount++;
@@ -124,7 +127,7 @@ export class FragmentTable {
       if (bytes === 0 || h[at + H_KEY_ID] !== id) continue;
       if (h[at + H_KEY_SRC] !== src || h[at + H_KEY_DST] !== dst) continue;
       copyBytes(this.#heldBytes, n * HELD_BYTES_MAX, b.bytes, b.end(), bytes);
-      b.push(bytes);
+      b.push(bytes, h[at + H_PORT]!);
       h[at + H_LENGTH] = 0;
       this.#heldCount--;
     }

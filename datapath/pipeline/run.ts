@@ -52,8 +52,8 @@ const { H_FLOW_HIGH, H_PROBE_ADDRESS, H_TRACE_UNTIL } = arenaLayout;
 const { LINE_SHIFT, NO_SIDE, W_META } = line;
 // biome-ignore format: a list.
 const {
-  KIND_FLOW, KIND_ICMP_ERROR, PACKET_FIRST_FRAGMENT, P_DST, P_FLAGS, P_HASH, P_IP, P_KIND, P_L4, P_PORTS,
-  P_PROTO, P_SIDE, P_SRC, P_VERDICT, P_WORDS,
+  KIND_FLOW, KIND_ICMP_ERROR, PACKET_FIRST_FRAGMENT, P_DST, P_FLAGS, P_HASH, P_IN, P_IP, P_KIND, P_L4, P_PORTS,
+  PORT_SPOOFED, P_PROTO, P_SIDE, P_SRC, P_VERDICT, P_WORDS,
 } = batch;
 const { IP4_OFF_DST, PROTO_SCTP } = wire;
 const { ESTABLISH_FLOW, ESTABLISH_PASS, ESTABLISH_PUBLIC } = establishing;
@@ -86,14 +86,16 @@ export function run(d: Datapath, b: Batch, now: number): void {
   let forwarded = 0;
   // The count grows when a first fragment releases those that waited for it.
   for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
-    if (lane && express(d, b, r)) {
+    const isSpoofed = (p[r | P_IN]! & PORT_SPOOFED) !== 0;
+    if (lane && !isSpoofed && express(d, b, r)) {
       forwarded++;
       continue;
     }
     parse(b, r, seed);
     let verdict = p[r | P_VERDICT]!;
     if (verdict === 0) {
-      if (p[r | P_KIND] === KIND_FLOW) verdict = runFlow(d, b, r);
+      if (isSpoofed) verdict = -DROP_SPOOFED;
+      else if (p[r | P_KIND] === KIND_FLOW) verdict = runFlow(d, b, r);
       else verdict = runOther(d, b, r);
       p[r | P_VERDICT] = verdict;
     }
@@ -102,26 +104,6 @@ export function run(d: Datapath, b: Batch, now: number): void {
     if (tracing && verdict !== VERDICT_PROBE) trace(d, b, r, verdict);
   }
   d.add(COUNT_FORWARDED, forwarded);
-  d.add(COUNT_PACKETS, b.count);
-  d.count(COUNT_BATCHES);
-}
-
-/**
- * A batch of packets whose source is not the pod's that sent them: each is dropped, counted and
- * shown.
- */
-export function runSpoofed(d: Datapath, b: Batch, now: number): void {
-  d.now = now;
-  const until = d.header[H_TRACE_UNTIL]!;
-  const tracing = until !== 0 && ((until - now) | 0) > 0;
-  for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
-    b.p[r | P_SIDE] = NO_SIDE;
-    parse(b, r, d.table.seed);
-    const verdict = b.p[r | P_VERDICT]! || -DROP_SPOOFED;
-    b.p[r | P_VERDICT] = verdict;
-    d.count(-verdict);
-    if (tracing) trace(d, b, r, verdict);
-  }
   d.add(COUNT_PACKETS, b.count);
   d.count(COUNT_BATCHES);
 }

@@ -5,12 +5,13 @@ import { H_HELD_COUNT, H_HELD_RANGES, H_NOW, HELD_RANGES_MAX } from '../arena/la
 import { nodeTimeouts, type Timeouts } from '../flow/timeouts.ts';
 import type { Range4 } from '../image/image.ts';
 import { ImageWriter } from '../image/writer.ts';
+import { pollSetBytes } from '../io/poll.ts';
 import { closeFile, eventfd, type Mapping, mapMemory, unmap, write } from '../io/sys.ts';
 import { openTun, type Tun } from '../io/tun.ts';
 import { BATCH_BUFFER_BYTES } from '../pipeline/batch.ts';
 import { coverRanges } from '../wire/ranges.ts';
 import { WorkerKeeper } from './keeper.ts';
-import { CONTROL_WORDS, POLLFD_BYTES } from './protocol.ts';
+import { CONTROL_WORDS } from './protocol.ts';
 
 const WORKER_URL = new URL('./loop.ts', import.meta.url);
 
@@ -65,8 +66,7 @@ export class Engine {
     this.writer = new ImageWriter(file.arena);
     this.writer.onPublished = () => this.wake();
     const ports = this.#tuns.map(({ name, fd }, n) => ({ name, fd, spoofed: n > 0 }));
-    // One for each port, one for the eventfd, and a scratch word to read that into.
-    this.#polled = mapMemory((ports.length + 2) * POLLFD_BYTES);
+    this.#polled = mapMemory(pollSetBytes(ports.length));
     const { flowsMax, imageWords } = file.arena.layout;
     this.#keeper = new WorkerKeeper({
       url: WORKER_URL,

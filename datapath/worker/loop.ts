@@ -1,43 +1,129 @@
-// The datapath's thread: read a batch, run it, write it back, sleep in poll when there is nothing.
-// The thread's event loop never turns; the engine speaks to it through the arena, the control words
-// and an eventfd.
+// The datapath's thread: read a batch, run it, write it, sleep in poll when there is none. The
+// thread's event loop never turns. The engine speaks to it through the arena, the control words and
+// an eventfd.
 
 import './jit.ts';
 import { isMainThread, workerData } from 'node:worker_threads';
 import { viewArena } from '../arena/arena.ts';
 import { H_NOW, layoutArena } from '../arena/layout.ts';
-import { EAGAIN, errno, POLLIN, poll, read, viewMemory, write } from '../io/sys.ts';
+import { DEVICE_LOST, type Device } from '../io/device.ts';
+import { PollSet } from '../io/poll.ts';
+import { viewMemory } from '../io/sys.ts';
+import { Tun } from '../io/tun.ts';
 import {
   BATCH_BUFFER_BYTES,
   BATCH_BYTES,
   BATCH_PACKETS_MAX,
   Batch,
   P_LENGTH,
+  P_OUT,
   P_START,
   P_VERDICT,
   P_WORDS,
   PACKET_BYTES_MAX,
+  PORT_SPOOFED,
 } from '../pipeline/batch.ts';
 import { Datapath } from '../pipeline/datapath.ts';
-import { run, runSpoofed, tick } from '../pipeline/run.ts';
+import { run, tick } from '../pipeline/run.ts';
 import { COUNT_READ_ERRORS, COUNT_WRITE_ERRORS, VERDICT_REPLY } from '../pipeline/verdict.ts';
-import { CONTROL_READY, CONTROL_STOP, POLLFD_BYTES, type WorkerInput } from './protocol.ts';
+import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
 import { warmUp } from './warm-up.ts';
 
 const TICK_MS = 100;
-/** In the place of a descriptor: poll leaves it alone. */
-const LOST = -1;
-const POLLIN_SHIFTED = POLLIN << 16;
 
-/**
- * CLOCK_MONOTONIC in ms as a wrapping int32: the same for every agent of one boot, so ages survive
- * a restart.
- */
-function monotonicOffset(): number {
-  // The first use of `performance` loads it, which takes up to 0.1 s: the other clock is read after
-  // it.
-  const now = performance.now();
-  return Number(process.hrtime.bigint()) / 1e6 - now;
+/** A device of the datapath. The node sends to a spoofed port what has a source not its sender's. */
+export interface Port {
+  device: Device;
+  spoofed: boolean;
+}
+
+/** What the thread does between two sleeps. */
+export class Loop {
+  /** By port: 1 for a device that cannot be read. It is tried again with the next tick. */
+  readonly lost: Uint8Array;
+  readonly #datapath: Datapath;
+  readonly #batch: Batch;
+  /** Address of the batch's buffer. */
+  readonly #memory: number;
+  readonly #devices: Device[];
+  /** P_IN of each port's packets. */
+  readonly #ports: number[];
+  #tickedAt: number;
+
+  constructor(d: Datapath, b: Batch, memory: number, ports: Port[], now: number) {
+    this.#datapath = d;
+    this.#batch = b;
+    this.#memory = memory;
+    this.#devices = ports.map(({ device }) => device);
+    this.#ports = ports.map(({ spoofed }, n) => n | (spoofed ? PORT_SPOOFED : 0));
+    this.lost = new Uint8Array(ports.length);
+    // The first turn ticks. The clock wraps: 0 may be in its future.
+    this.#tickedAt = (now - TICK_MS) | 0;
+  }
+
+  /**
+   * Reads, runs and writes one batch of every port, and ticks when it is time. False if there was no
+   * packet. `now` is the clock in ms, as a wrapping int32.
+   */
+  turn(now: number): boolean {
+    const d = this.#datapath;
+    const b = this.#batch;
+    let isBusy = false;
+    for (let port = 0; port < this.#devices.length; port++) {
+      if (this.lost[port] !== 0) continue;
+      this.#fill(port);
+      if (b.count === 0) continue;
+      isBusy = true;
+      run(d, b, now);
+      this.#drain();
+    }
+    if (((now - this.#tickedAt) | 0) >= TICK_MS) {
+      this.#tickedAt = now;
+      tick(d, now);
+      d.header[H_NOW] = now;
+      // The engine may have put another device behind the same descriptor.
+      this.lost.fill(0);
+    }
+    return isBusy;
+  }
+
+  /** Reads a batch from a port until there are no packets or it is full. */
+  #fill(port: number): void {
+    const b = this.#batch;
+    const device = this.#devices[port]!;
+    b.count = 0;
+    for (let at = 0; at <= BATCH_BYTES && b.count < BATCH_PACKETS_MAX; at = b.end()) {
+      const bytes = device.read(this.#memory + at, PACKET_BYTES_MAX);
+      if (bytes > 0) b.push(bytes, this.#ports[port]!);
+      else {
+        if (bytes === DEVICE_LOST) {
+          this.#datapath.count(COUNT_READ_ERRORS);
+          this.lost[port] = 1;
+        }
+        return;
+      }
+    }
+  }
+
+  /** Writes forwarded packets and answers, each to its output port. */
+  #drain(): void {
+    const { p, count } = this.#batch;
+    for (let r = 0; r < count * P_WORDS; r += P_WORDS) {
+      const verdict = p[r | P_VERDICT]!;
+      if (verdict < 0 || verdict > VERDICT_REPLY) continue;
+      const device = this.#devices[p[r | P_OUT]!]!;
+      const isWritten = device.write(this.#memory + p[r | P_START]!, p[r | P_LENGTH]!);
+      if (!isWritten) this.#datapath.count(COUNT_WRITE_ERRORS);
+    }
+  }
+}
+
+/** CLOCK_MONOTONIC in ms as a wrapping int32: one for all agents of a boot, so ages survive a restart. */
+function monotonicClock(): () => number {
+  // The first use of `performance` loads it, which takes up to 0.1 s: the other clock is read after it.
+  const first = performance.now();
+  const offset = Number(process.hrtime.bigint()) / 1e6 - first;
+  return () => (performance.now() + offset) | 0;
 }
 
 function serve(input: WorkerInput): void {
@@ -45,77 +131,21 @@ function serve(input: WorkerInput): void {
   const layout = layoutArena(input.arena.flowsMax, input.arena.imageWords);
   const arena = viewArena(viewMemory(input.arena.address, layout.bytes), layout);
   const d = new Datapath(arena, input.seed);
-  const memory = input.batch;
-  const b = new Batch(viewMemory(memory, BATCH_BUFFER_BYTES));
-  const count = input.ports.length;
-  const polled = input.polled;
-  const fds = new Int32Array(viewMemory(polled, (count + 1) * POLLFD_BYTES));
-  input.ports.forEach((port, n) => {
-    fds[n * 2] = port.fd;
-    fds[n * 2 + 1] = POLLIN;
-  });
-  fds[count * 2] = input.wakeFd;
-  fds[count * 2 + 1] = POLLIN;
-  const scratch = polled + (count + 1) * POLLFD_BYTES;
-  const offset = monotonicOffset();
-  let ticked = 0;
+  const b = new Batch(viewMemory(input.batch, BATCH_BUFFER_BYTES));
+  const ports = input.ports.map(({ name, fd, spoofed }) => ({
+    device: new Tun(name, fd),
+    spoofed,
+  }));
+  const descriptors = input.ports.map(({ fd }) => fd);
+  const polled = new PollSet(input.polled, descriptors, input.wakeFd);
+  const clock = monotonicClock();
+  const loop = new Loop(d, b, input.batch, ports, clock());
   Atomics.store(input.control, CONTROL_READY, 1);
   Atomics.notify(input.control, CONTROL_READY);
   while (Atomics.load(input.control, CONTROL_STOP) === 0) {
-    const now = (performance.now() + offset) | 0;
-    let idle = true;
-    for (let n = 0; n < count; n++) {
-      const { fd, spoofed } = input.ports[n]!;
-      if (fds[n * 2] === LOST) continue;
-      if (!fill(d, b, fd, memory)) fds[n * 2] = LOST;
-      if (b.count === 0) continue;
-      idle = false;
-      if (spoofed) runSpoofed(d, b, now);
-      else run(d, b, now);
-      drain(d, b, fd, memory);
-    }
-    if (((now - ticked) | 0) >= TICK_MS) {
-      ticked = now;
-      tick(d, now);
-      d.header[H_NOW] = now;
-      // The engine puts another device behind the same descriptor.
-      for (let n = 0; n < count; n++) fds[n * 2] = input.ports[n]!.fd;
-    }
-    if (!idle) continue;
-    poll(polled, count + 1, TICK_MS);
-    if ((fds[count * 2 + 1]! & POLLIN_SHIFTED) !== 0) read(input.wakeFd, scratch, 8);
+    if (loop.turn(clock())) continue;
+    polled.wait(loop.lost, TICK_MS);
     d.refresh();
-  }
-}
-
-/**
- * Reads a batch from a port, maybe an empty one; false if its device is gone, where poll would not
- * wait.
- */
-function fill(d: Datapath, b: Batch, fd: number, memory: number): boolean {
-  b.count = 0;
-  for (;;) {
-    const at = b.end();
-    if (at > BATCH_BYTES || b.count === BATCH_PACKETS_MAX) break;
-    const bytes = read(fd, memory + at, PACKET_BYTES_MAX);
-    if (bytes > 0) b.push(bytes);
-    else {
-      if (bytes >= 0 || errno() === EAGAIN) break;
-      d.count(COUNT_READ_ERRORS);
-      return false;
-    }
-  }
-  return true;
-}
-
-/** Writes back what is to go on. */
-function drain(d: Datapath, b: Batch, fd: number, memory: number): void {
-  const { p } = b;
-  for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
-    const verdict = p[r + P_VERDICT]!;
-    if (verdict < 0 || verdict > VERDICT_REPLY) continue;
-    const bytes = p[r + P_LENGTH]!;
-    if (write(fd, memory + p[r + P_START]!, bytes) !== bytes) d.count(COUNT_WRITE_ERRORS);
   }
 }
 

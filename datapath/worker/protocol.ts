@@ -7,10 +7,7 @@ export interface WorkerInput {
   arena: { address: number; flowsMax: number; imageWords: number };
   /** Address of BATCH_BUFFER_BYTES. */
   batch: number;
-  /**
-   * Address of two POLLFD_BYTES more than the ports take: for the eventfd, and for what is read
-   * from it.
-   */
+  /** Address of the bytes of a PollSet for all ports. */
   polled: number;
   /**
    * Devices to serve; to one that is `spoofed` the node sends what pods send with an address that
@@ -28,6 +25,4 @@ export interface WorkerInput {
 export const CONTROL_STOP = 0;
 /** 1 once the loop runs. */
 export const CONTROL_READY = 1;
-/** struct pollfd of poll(2). */
-export const POLLFD_BYTES = 8;
 export const CONTROL_WORDS = 4;

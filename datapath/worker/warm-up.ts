@@ -141,7 +141,7 @@ function putOdd(b: Batch, n: number): void {
     case 14: // One that is sent again.
       return putTcp(b, POD, FIRST_PORT - 1 - (n & 64), VIP, 80, SYN, n);
     default:
-      return b.push(VNET_HEADER_BYTES + (n % 60));
+      return b.push(VNET_HEADER_BYTES + (n % 60), 0);
   }
 }
 
@@ -162,7 +162,7 @@ function putTcp(
   view.setInt32(ip + 28, n);
   view.setInt32(ip + 32, (0x5000 | flags) << 16);
   view.setInt32(ip + 36, n);
-  b.push(VNET_HEADER_BYTES + 40);
+  b.push(VNET_HEADER_BYTES + 40, 0);
 }
 
 /** UDP, or an ICMP echo, which begins with type and identifier where UDP has its ports. */
@@ -180,7 +180,7 @@ function putDatagram(
   view.setUint16(ip + 20, first);
   view.setUint16(ip + 22, second);
   view.setInt32(ip + 24, proto === PROTO_UDP ? 8 << 16 : n);
-  b.push(VNET_HEADER_BYTES + 28);
+  b.push(VNET_HEADER_BYTES + 28, 0);
 }
 
 /**

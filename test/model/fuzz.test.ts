@@ -46,7 +46,7 @@ function check({ d, b }: ReturnType<typeof fresh>, frames: Uint8Array[], now: nu
   b.count = 0;
   for (const frame of frames) {
     b.bytes.set(frame, b.end());
-    b.push(frame.length);
+    b.push(frame.length, 0);
   }
   const given = b.count;
   const before = Array.from({ length: given }, (_, i) => b.p[i * P_WORDS + P_START]!);

@@ -75,7 +75,7 @@ export class NodeWorld {
     const packet = firstPacket(tuple);
     b.count = 0;
     b.bytes.set(packet, b.end());
-    b.push(packet.length);
+    b.push(packet.length, 0);
     run(this.#datapath, b, this.#now++);
     const verdict = b.p[P_VERDICT]!;
     if (verdict === VERDICT_REPLY) return 'reject';

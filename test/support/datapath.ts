@@ -118,6 +118,8 @@ export interface TestDatapath {
   writer: ImageWriter;
   /** ms; `send` runs at this time. */
   now: number;
+  /** P_IN of what `send` sends. */
+  port: number;
   send(...frames: Uint8Array[]): Outcome[];
   /** One frame, one outcome. */
   one(frame: Uint8Array): Outcome;
@@ -146,11 +148,12 @@ export function createTestDatapath(
     d,
     writer,
     now: 1000,
+    port: 0,
     send: (...frames) => {
       b.count = 0;
       for (const frame of frames) {
         b.bytes.set(frame, b.end());
-        b.push(frame.length);
+        b.push(frame.length, t.port);
       }
       run(d, b, t.now);
       return Array.from({ length: b.count }, (_, i) => {

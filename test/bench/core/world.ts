@@ -167,7 +167,7 @@ export class World {
     view.setUint16(ip + 32, 0x8000 | flags);
     view.setInt32(ip + 36, 0x1234_0000);
     sumHeader(view, ip);
-    b.push(FRAME_BYTES);
+    b.push(FRAME_BYTES, 0);
   }
 }
 

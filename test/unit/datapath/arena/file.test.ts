@@ -46,7 +46,7 @@ const fresh = () => join(directory, `arena-${files++}`);
 function send(d: Datapath, frame: Uint8Array) {
   const b = createBatch();
   b.bytes.set(frame, 0);
-  b.push(frame.length);
+  b.push(frame.length, 0);
   run(d, b, 1000);
   return decode(b.bytes.slice(b.p[P_START]!, b.p[P_START]! + b.p[P_LENGTH]!));
 }

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_NOW, H_TRACE_UNTIL, TRACE_RECORDS } from '../../../../datapath/arena/layout.ts';
 import { TraceReader, type TraceRecord } from '../../../../datapath/observe/trace.ts';
-import { createBatch } from '../../../../datapath/pipeline/batch.ts';
-import { runSpoofed } from '../../../../datapath/pipeline/run.ts';
+import { PORT_SPOOFED } from '../../../../datapath/pipeline/batch.ts';
 import {
   addr,
   BACKEND,
@@ -134,11 +133,9 @@ test('a later fragment and an ICMP error about a first packet are not that packe
 test('a spoofed packet and a piece beyond the end are not told of the Service that was decided about before', () => {
   const { t, reader } = watched();
   t.one(tcp4(`${POD}:40000`, `${VIP}:80`, SYN));
-  const b = createBatch();
-  const frame = udp4('192.0.2.1:5000', `${VIP}:53`, [1]);
-  b.bytes.set(frame, b.end());
-  b.push(frame.length);
-  runSpoofed(t.d, b, t.now);
+  t.port = PORT_SPOOFED;
+  t.one(udp4('192.0.2.1:5000', `${VIP}:53`, [1]));
+  t.port = 0;
   t.one(ip4(POD, VIP, 17, new Array(64).fill(1), { fragment: 0x1fff }));
   const told = [...reader.take()].map((r) => [r.reason, r.tuple.dst === addr(VIP), r.service]);
   assert.deepEqual(told, [

@@ -2,10 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_FLOW_HIGH, H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
 import { readPolicyHits } from '../../../../datapath/image/policy-reader.ts';
-import { createBatch, P_VERDICT, P_WORDS } from '../../../../datapath/pipeline/batch.ts';
+import { PORT_SPOOFED } from '../../../../datapath/pipeline/batch.ts';
 import { isUnjudged } from '../../../../datapath/pipeline/policy-check.ts';
-import { runSpoofed } from '../../../../datapath/pipeline/run.ts';
-import { DROP_REASONS } from '../../../../datapath/pipeline/verdict.ts';
 import {
   PEER_ANY,
   PEER_ANY_POD,
@@ -562,13 +560,9 @@ test('before the first image what is from or to a pod waits, and the node goes o
 
 test('what a pod sends with an address that is not its own is dropped, counted and makes no flow', () => {
   const t = createTestDatapath();
-  const b = createBatch();
-  for (const frame of [direct(), tcp4(`${POD}:1`, `${VIP}:80`, SYN | FIN)]) {
-    b.bytes.set(frame, b.end());
-    b.push(frame.length);
-  }
-  runSpoofed(t.d, b, t.now);
-  const verdicts = [0, P_WORDS].map((r) => DROP_REASONS[-b.p[r | P_VERDICT]!]![0]);
+  t.port = PORT_SPOOFED;
+  const outcomes = t.send(direct(), tcp4(`${POD}:1`, `${VIP}:80`, SYN | FIN));
+  const verdicts = outcomes.map(({ verdict }) => verdict);
   assert.deepEqual(verdicts, ['spoofed', 'tcp-flags']);
   assert.deepEqual([t.counter('spoofed'), t.counter('flows-made')], [1, 0]);
 });

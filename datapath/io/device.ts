@@ -1,0 +1,19 @@
+/** There is no packet now. */
+export const DEVICE_EMPTY = 0;
+/** The device cannot be read: it has been deleted, or is down for good. */
+export const DEVICE_LOST = -1;
+
+/**
+ * Where packets come from and go to, each behind a virtio header (linux/virtio_net.h). The loop and
+ * the device share one buffer, in which `at` is an address.
+ */
+export interface Device {
+  readonly name: string;
+  /** Reads one packet of at most `bytes` bytes: its length, DEVICE_EMPTY or DEVICE_LOST. */
+  read(at: number, bytes: number): number;
+  /** Writes one packet. False if the device did not take it. */
+  write(at: number, bytes: number): boolean;
+  /** The largest IPv4 packet, in bytes, that its network takes in one piece. */
+  mtu(): number;
+  close(): void;
+}
