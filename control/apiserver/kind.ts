@@ -20,17 +20,17 @@ export interface ServedKind extends ResourceName {
   singular: string;
   shortNames: string[];
   categories: string[];
-  /** `status` is written by its own path alone. */
+  /** Clients write `status` through its own path only. */
   hasStatus: boolean;
-  /** `spec.replicas` is read and written by the path `scale` as well. */
+  /** Clients can read and write `spec.replicas` through the path `scale`. */
   hasScale: boolean;
-  /** What its names look like. */
+  /** The format of names. */
   name: { test: (name: string) => boolean; hint: string };
-  /** Fields that a selector may name beside metadata.name and metadata.namespace. */
+  /** Fields that a field selector can name, besides metadata.name and metadata.namespace. */
   fields: Record<string, (object: KubeObject) => string>;
-  /** Fills in what was left out. May change its argument, which nobody else has seen. */
+  /** Fills in absent fields, in place. */
   setDefaults: (object: KubeObject, old: KubeObject | undefined) => void;
-  /** Rules across fields; types are checked before. */
+  /** Checks rules across fields. The schema check comes before it. */
   validate: (object: KubeObject, old: KubeObject | undefined) => FieldError[];
   /** Throws StatusError for a new object that the other objects of the cluster do not allow. */
   admit: (others: Lookup, object: KubeObject, name: string) => void;
@@ -38,8 +38,8 @@ export interface ServedKind extends ResourceName {
   hasAddresses: boolean;
   /** Seconds between a request to delete an object and its end; 0 ends it at once. */
   graceS: (object: KubeObject) => number;
-  /** Objects that a cluster cannot be without: nobody may delete them. */
+  /** Objects that the server refuses to delete. */
   protectedNames: string[];
-  /** Objects whose status begins so. */
+  /** The status of a new object. */
   initialStatus: object | null;
 }

@@ -1,6 +1,6 @@
 // Refusals as Kubernetes words them: staging/src/k8s.io/apimachinery/pkg/api/errors.
 
-/** One thing that is wrong with an object, and where. */
+/** One error in an object, with its field. */
 export interface FieldError {
   /** A path such as `spec.ports[0].port`. */
   field: string;
@@ -15,7 +15,7 @@ export interface FieldError {
   message: string;
 }
 
-/** What a Status object of a refusal holds. */
+/** The details of a Status object. */
 export interface StatusDetails {
   name?: string;
   group?: string;
@@ -25,7 +25,7 @@ export interface StatusDetails {
   retryAfterSeconds?: number;
 }
 
-/** A request that is refused: thrown by the store and the verbs, answered by the server. */
+/** Refuses a request. The store and the verbs throw it; the server answers with it. */
 export class StatusError extends Error {
   readonly code: number;
   readonly reason: string;
@@ -55,7 +55,7 @@ export class StatusError extends Error {
       status: 'Failure',
       message: this.message,
       reason: this.reason,
-      // Clients such as kubectl read it without a check. Upstream leaves it out of a 401 alone.
+      // kubectl reads it without a check. Upstream omits it from a 401 only.
       ...(this.code !== 401 && { details: this.details }),
       code: this.code,
     };
@@ -70,12 +70,11 @@ export interface ResourceName {
 }
 
 /**
- * What a write to a disk without room fails with: the disk, the user's share of it, or a limit of
- * file sizes is full.
+ * Error codes of a write when the disk, the user's quota or the limit of file sizes is reached.
  */
 const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
-/** A write that the journal did not take. */
+/** The refusal of a write that the journal could not store. */
 export function journalUnwritable({ code = '', message }: NodeJS.ErrnoException): StatusError {
   const why = `the write is not kept, as the journal cannot be written: ${message}`;
   if (!NO_ROOM.has(code)) {
@@ -119,13 +118,13 @@ export function refused(
   return new StatusError(403, 'Forbidden', message, details);
 }
 
-/** The answer to a delete of which nothing remains to be shown. */
+/** The answer to a delete that leaves no object. */
 export function deleted(resource: ResourceName, name: string, uid: string): object {
   const details = { ...about(resource, name), uid };
   return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details };
 }
 
-/** What upstream says when somebody else was faster. */
+/** The message of upstream when another write came first. */
 export const MODIFIED =
   'the object has been modified; please apply your changes to the latest version and try again';
 
@@ -145,10 +144,10 @@ export function badRequest(message: string): StatusError {
   return new StatusError(400, 'BadRequest', message);
 }
 
-/** No object is nested so deeply; what walks through one may rely on it. */
+/** The depth limit of objects. Functions that walk an object recursively rely on it. */
 export const DEPTH_MAX = 1000;
 
-/** What is said of one that is, in the words of Go's decoder. */
+/** The refusal of a deeper object, as Go's decoder words it. */
 export function tooDeep(): StatusError {
   return badRequest('json: exceeded max depth');
 }

@@ -19,21 +19,21 @@ import { Scheduler } from '../controllers/scheduler/controller.ts';
 import type { KubeObject } from '../kube/object.ts';
 
 /**
- * A controller, and the plural of the kind whose keys its queue holds; null where these are no
- * objects' keys.
+ * A controller, and the plural of the kind whose keys its queue holds. Null if the queue holds
+ * other keys.
  */
 type Row = [controller: { queue: WorkQueue; stop(): void }, kind: string | null];
 
 export interface Controllers {
   stop(): void;
-  /** Resolves when no controller has anything to do. */
+  /** Resolves when no controller has work. */
   idle(): Promise<void>;
 }
 
 /**
- * Starts every controller over the objects of a server, on the thread that serves them.
+ * Starts all controllers over the objects of a server, on its thread.
  *
- * @param publicRange addresses for load balancers; null where nobody balances.
+ * @param publicRange addresses for load balancers, null without load balancers.
  */
 export function startControllers(
   registry: Registry,
@@ -64,7 +64,7 @@ export function startControllers(
       for (const controller of all) controller.stop();
     },
     async idle() {
-      // What one controller writes may be work for another.
+      // A write of one controller can be work for another.
       while (!all.every(({ queue }) => queue.isIdle)) {
         for (const { queue } of all) await queue.idle();
       }
@@ -72,16 +72,13 @@ export function startControllers(
   };
 }
 
-/**
- * An event on each object that a controller cannot take, from now on; the others are worked off as
- * before.
- */
+/** From now on records an event on each object on which a controller fails. */
 function showSkips(cluster: Cluster, rows: Row[]): void {
   const { store } = cluster;
   const recorder = new EventRecorder(cluster, 'kubetun-controllers');
   const show = (kind: string, object: KubeObject, { message }: Error) => {
-    if (kind === 'events') return; // Its event could be the next that cannot be taken.
-    // Not while another event is delivered.
+    if (kind === 'events') return; // An event on an event could fail again.
+    // No write is allowed while the store notifies its subscribers.
     later(() => recorder.record(object, 'Warning', 'ObjectSkipped', `not taken: ${message}`));
   };
   const log = store.onSkip;
@@ -91,7 +88,7 @@ function showSkips(cluster: Cluster, rows: Row[]): void {
   };
   for (const [{ queue }, kind] of rows) {
     queue.onFailure = (key, error) => {
-      // Refusals are ordinary: another writer was faster, or a namespace ends.
+      // Refusals are normal: another write came first, or a namespace ends.
       if (kind === null || error instanceof StatusError) return;
       const [name = '', namespace = ''] = key.split('/').reverse();
       const object = store.get(kind, namespace, name);

@@ -1,4 +1,4 @@
-// What every cluster has, from its beginning on.
+// Objects that every cluster has.
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 import { ACCOUNT_DEFAULT } from '../apiserver/admit/pod.ts';
 import { servedAt } from '../apiserver/verbs/kinds.ts';
@@ -11,15 +11,12 @@ const NAMESPACE = servedAt('v1', 'namespaces')!;
 const SERVICE = servedAt('v1', 'services')!;
 const SLICE = servedAt('discovery.k8s.io/v1', 'endpointslices')!;
 const ENDPOINTS = servedAt('v1', 'endpoints')!;
-/**
- * The Service through which pods reach this server; its EndpointSlice and Endpoints have the same
- * name.
- */
+/** The Service for this server. Its EndpointSlice and Endpoints have the same name. */
 const OWN = { namespace: 'default', name: 'kubernetes' };
 
 /**
- * Creates the namespaces that clients take for granted, and the Service `kubernetes`, which is kept
- * from then on.
+ * Creates the namespaces that clients expect, and the Service `kubernetes`. Creates the Service
+ * again after each deletion.
  */
 export function seedCluster(
   registry: Registry,
@@ -56,7 +53,7 @@ export function seedCluster(
     {
       kind: ENDPOINTS,
       object: {
-        // The slice is there already.
+        // The slice exists already.
         metadata: { name, labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } },
         subsets: [
           {
@@ -70,13 +67,13 @@ export function seedCluster(
   for (const { kind, object } of seeds) {
     const { metadata } = object;
     if (!store.get(kind.plural, namespace, name)) registry.create(kind, namespace, object);
-    // An earlier version may have left out a label.
+    // An earlier version may lack a label.
     else if ('labels' in metadata) {
       registry.patch(kind, OWN, { metadata: { labels: metadata.labels } }, false);
     }
     store.subscribe(kind.plural, ({ type, object: { metadata } }) => {
       if (type !== 'DELETED' || metadata.name !== name || metadata.namespace !== namespace) return;
-      // Whoever deletes all Services means their own.
+      // A delete of all Services includes this one.
       later(() => {
         if (!store.get(kind.plural, namespace, name)) {
           registry.create(kind, namespace, object);
@@ -86,17 +83,17 @@ export function seedCluster(
   }
 }
 
-// What every namespace has: pkg/controller/serviceaccount,
+// Objects of every namespace: pkg/controller/serviceaccount,
 // pkg/controller/certificates/rootcacertpublisher.
 
 const ACCOUNT = { kind: servedAt('v1', 'serviceaccounts')!, name: ACCOUNT_DEFAULT };
 const ROOT_CA = { kind: servedAt('v1', 'configmaps')!, name: 'kube-root-ca.crt' };
 
 /**
- * Keeps the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt` in every namespace that
- * is not ending. Both are there before the request after the one that made the namespace.
+ * Keeps the ServiceAccount `default` and the ConfigMap `kube-root-ca.crt` in every active
+ * namespace. Both exist before the server handles the next request after a new namespace.
  *
- * @param ca certificate of the authority that signed the server's, in PEM.
+ * @param ca certificate of the server's authority, PEM.
  */
 export function seedNamespaces(registry: Registry, ca: string): void {
   const { store } = registry;
@@ -109,7 +106,7 @@ export function seedNamespaces(registry: Registry, ca: string): void {
     const there = store.get(ROOT_CA.kind.plural, namespace, ROOT_CA.name);
     if (!there)
       registry.create(ROOT_CA.kind, namespace, { metadata: { name: ROOT_CA.name }, data });
-    // What was made immutable stays as somebody wanted it.
+    // An immutable ConfigMap stays as its writer made it.
     else if (!isEqual(there.data, data) && !there.immutable) {
       registry.update(ROOT_CA.kind, { namespace, name: ROOT_CA.name }, { ...there, data }, false);
     }

@@ -1,4 +1,4 @@
-// The embedded API server: objects in memory, served over TLS to whoever has the token.
+// The embedded API server: objects in memory, served over TLS to clients with the token.
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -13,29 +13,29 @@ import { startControllers } from './controllers.ts';
 import { seedCluster, seedNamespaces } from './seed.ts';
 
 /**
- * An address to listen on, with `orAny` on another port if that one is taken; or a socket that
- * listens already (perhaps in another network namespace).
+ * An address to listen on, or a socket that listens already, perhaps in another network namespace.
+ * With `orAny` the server takes another port if this one is in use.
  */
 export type ListenOn = { host: string; port: number; orAny?: boolean } | { fd: number };
 
 export interface ApiServerOptions extends AllocatorRanges {
   /**
-   * Addresses for load balancers, such as 198.51.100.0/24; null or absent where nobody balances.
+   * Addresses for load balancers, such as 198.51.100.0/24. Null or absent without load balancers.
    */
   publicRange?: string | null;
-  /** File that keeps what it holds; null forgets it all at the end. */
+  /** Journal file. With null the objects end with the server. */
   journal: string | null;
-  /** There was such a file before: if it is missing, that is said. */
+  /** The journal should exist. If it is missing, a message says so. */
   journalExpected?: boolean;
   /**
-   * Changes of a kind that a watch may be behind by before it must list again; thousands unless
-   * said otherwise.
+   * The number of changes of a kind by which a watch can lag before it must list again. The default
+   * is several thousand.
    */
   eventsKept?: number;
   listen: ListenOn[];
   /** PEM. */
   tls: { key: string; cert: string };
-  /** Certificate of the authority that signed it, for the pods of every namespace. PEM. */
+  /** Certificate of the server's authority, for the pods of every namespace. PEM. */
   ca: string;
   /** What clients must bear. */
   token: string;
@@ -46,12 +46,12 @@ export interface ApiServerOptions extends AllocatorRanges {
 }
 
 export interface ApiServer {
-  /** Ports listened on, in the order of `listen`. */
+  /** The ports of the server, in the order of `listen`. */
   ports: number[];
   close(): Promise<void>;
 }
 
-/** Starts a server and the controllers over it, with what its journal remembers. */
+/** Starts a server with the objects of its journal, and the controllers. */
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const journal =
     options.journal === null ? null : Journal.open(options.journal, options.journalExpected);
@@ -66,7 +66,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const servers = options.listen.map(() =>
     createServer({ ...options.tls, keepAlive: true }, handler),
   );
-  // Watches are silent for long; clients that vanish are found by TCP.
+  // Watches can be silent for long, so TCP finds lost clients.
   for (const server of servers)
     Object.assign(server, { requestTimeout: 0, keepAliveTimeout: 75_000 });
   for (const server of servers) {

@@ -3,9 +3,9 @@ import { KubetunError } from '../../datapath/error.ts';
 import type { ApiServer, ApiServerOptions } from './server.ts';
 
 /**
- * The API server on a thread of its own, so that a large list delays nothing else. Rejects with
- * KubetunError KT_API_START. `onDeath` is called if it ends later without being asked to, once its
- * thread and sockets are gone.
+ * Runs the API server on a thread of its own, so that a large list delays nothing else. Rejects
+ * with KubetunError KT_API_START. Calls `onDeath` if the server ends later without `close`, after
+ * its thread and sockets are gone.
  */
 export function spawnApiServer(
   options: ApiServerOptions,

@@ -1,4 +1,4 @@
-// Entry of the API server's thread: options in, ports out, ended by a message.
+// Entry of the API server's thread. It gets options, posts its ports, and ends on a message.
 import { parentPort, workerData } from 'node:worker_threads';
 import { type ApiServerOptions, startApiServer } from './server.ts';
 

@@ -5,14 +5,14 @@ import type { Registry } from '../apiserver/verbs/registry.ts';
 import type { WallClock } from '../clock.ts';
 import type { KubeObject } from '../kube/object.ts';
 
-/** What controllers work on: objects to look at, and the verbs to change them. */
+/** What controllers work on: objects to read, and verbs to change them. */
 export interface Cluster {
   store: Store;
   registry: Registry;
   clock: WallClock;
 }
 
-/** The served kind of that name. */
+/** The served kind with this name. */
 export function kindOf(name: string): ServedKind {
   return SERVED.find((row) => row.kind === name)!;
 }
@@ -22,7 +22,7 @@ export function keyOf({ metadata }: KubeObject): string {
   return `${metadata.namespace ?? ''}/${metadata.name}`;
 }
 
-/** What {@link keyOf} has put together. */
+/** The inverse of {@link keyOf}. */
 export function placeOf(key: string): Place {
   const [namespace, name] = key.split('/') as [string, string];
   return { namespace, name };

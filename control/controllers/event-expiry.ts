@@ -1,19 +1,17 @@
-// Events are news, not history: kube-apiserver --event-ttl.
+// Expiry of events: kube-apiserver --event-ttl.
 import type { KubeObject } from '../kube/object.ts';
 import { type Cluster, keyOf, placeOf } from './cluster.ts';
 import { WorkQueue } from './queue.ts';
 
 const KEPT_MS = 3_600_000;
-/** Of one namespace: something that fails all the time must not fill the memory. */
+/** Limit of a namespace, so that repeated failures do not fill the memory. */
 const EVENTS_MAX = 1000;
 
-/**
- * Removes events that have not happened again for an hour, and the oldest where there are too many.
- */
+/** Removes events an hour after their last occurrence, and the oldest above the limit. */
 export class EventExpiry {
   readonly queue: WorkQueue;
   readonly #cluster: Cluster;
-  /** Namespace -> keys of its events, those last that were written last. */
+  /** Namespace -> keys of its events, in the order of their last writes. */
   readonly #written = new Map<string, Set<string>>();
   readonly #unsubscribe: () => void;
 
@@ -69,12 +67,12 @@ export class EventExpiry {
     const [oldest] = written;
     const isTooMany = written.size > EVENTS_MAX && oldest === key;
     if (leftMs > 0 && !isTooMany) this.queue.addAfter(key, leftMs);
-    // Whatever holds it: the time of an event is over even if it has finalizers.
+    // Finalizers do not keep an expired event.
     else store.remove('events', namespace, name);
   }
 }
 
-/** When an event last happened, as far as whoever wrote it says. */
+/** The last occurrence of an event, by its own fields. */
 function lastMs({ metadata, lastTimestamp, eventTime, series }: KubeObject): number {
   const observed = (series as { lastObservedTime?: string } | undefined)?.lastObservedTime;
   const times = [metadata.creationTimestamp, lastTimestamp, eventTime, observed];

@@ -1,18 +1,18 @@
-// What controllers tell people: client-go/tools/record.
+// Events of controllers: client-go/tools/record.
 
 import { StatusError } from '../apiserver/status.ts';
 import { type KubeObject, timestamp } from '../kube/object.ts';
 import { type Cluster, kindOf } from './cluster.ts';
 
 const EVENT = kindOf('Event');
-/** Events that are remembered in case that they happen again. */
+/** Known events, to count repetitions. */
 const REMEMBERED_MAX = 1000;
 
-/** Writes events in the name of one controller. What happens again counts one up. */
+/** Writes events of one controller. A repeated event increments the count. */
 export class EventRecorder {
   readonly #cluster: Cluster;
   readonly #component: string;
-  /** What happened -> name of the Event that says so, the longest ago first. */
+  /** Content of an event -> name of its object, least recently used first. */
   readonly #names = new Map<string, string>();
 
   constructor(cluster: Cluster, component: string) {
@@ -37,7 +37,7 @@ export class EventRecorder {
         this.#remember(key, registry.create(EVENT, namespace, event).metadata.name);
       }
     } catch (error) {
-      // A namespace that ends takes no events, and nobody would read them.
+      // A terminating namespace accepts no events.
       if (!(error instanceof StatusError)) throw error;
     }
   }

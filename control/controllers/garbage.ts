@@ -1,4 +1,4 @@
-// Objects whose owners are gone, or are going: pkg/controller/garbagecollector.
+// Garbage collection by owner: pkg/controller/garbagecollector.
 
 import type { ServedKind } from '../apiserver/kind.ts';
 import type { StoreEvent } from '../apiserver/store/store.ts';
@@ -8,7 +8,7 @@ import type { KubeObject, OwnerReference } from '../kube/object.ts';
 import type { Cluster } from './cluster.ts';
 import { WorkQueue } from './queue.ts';
 
-/** Where an object is. */
+/** The place of an object. */
 interface Spot {
   kind: ServedKind;
   namespace: string;
@@ -18,14 +18,14 @@ interface Spot {
 const SERVED_KINDS = new Set(SERVED.map(({ apiVersion, kind }) => `${apiVersion} ${kind}`));
 
 /**
- * Deletes what belongs to nothing any more: an object with several owners goes with the last of
- * them. Lets go what an owner leaves behind, and ends before its owner what that one waits for.
+ * Deletes objects whose owners are all gone. Releases dependents of an owner that orphans them.
+ * Deletes dependents before an owner that waits for them.
  */
 export class GarbageCollector {
-  /** Keys are uids of owners that are gone, or that end with their dependents in mind. */
+  /** Keys are uids of owners that are gone, or in deletion with a finalizer about dependents. */
   readonly queue: WorkQueue;
   readonly #cluster: Cluster;
-  /** uid of an owner -> what belongs to it. */
+  /** uid of an owner -> its dependents. */
   readonly #dependents = new Map<string, Map<string, Spot>>();
   readonly #alive = new Map<string, Spot>();
   readonly #unsubscribe: (() => void)[];
@@ -34,7 +34,7 @@ export class GarbageCollector {
     this.#cluster = cluster;
     this.queue = new WorkQueue((uid) => this.#look(uid), cluster.clock);
     const { store } = cluster;
-    // Owners of any kind are known before the first look at what belongs to them.
+    // All owners must be known before the first dependent.
     for (const kind of SERVED) store.each(kind.plural, (object) => this.#live(kind, object));
     for (const kind of SERVED) store.each(kind.plural, (object) => this.#put(kind, object));
     this.#unsubscribe = SERVED.map((kind) =>
@@ -79,13 +79,13 @@ export class GarbageCollector {
       const dependents = this.#dependents.get(uid);
       dependents?.delete(keyOf(kind, object));
       if (dependents?.size === 0) this.#dependents.delete(uid);
-      // It may be what its owner waited for.
+      // Its owner may wait for this.
       const owner = this.#find(this.#alive.get(uid));
       if (owner?.metadata.deletionTimestamp) this.queue.add(uid);
     }
   }
 
-  /** An owner of a kind that is not served here cannot be looked for. */
+  /** True if the owner no longer exists. Owners of other servers' kinds count as existing. */
   #isGone({ apiVersion, kind, uid }: OwnerReference): boolean {
     return SERVED_KINDS.has(`${apiVersion} ${kind}`) && !this.#alive.has(uid);
   }
@@ -113,8 +113,8 @@ export class GarbageCollector {
   }
 
   /**
-   * Deletes what belongs to this owner and to no other. Those that are gone are: a uid is never
-   * given again.
+   * Deletes dependents that have no other owner. A uid is never used again, so a missing owner
+   * stays missing.
    */
   #collect(uid: string, foreground: boolean): void {
     for (const { spot, object } of this.#dependentsOf(uid)) {
@@ -143,7 +143,7 @@ export class GarbageCollector {
     });
   }
 
-  /** Takes owners away from an object. */
+  /** Removes owners from an object. */
   #release(spot: Spot, object: KubeObject, uids: string[]): void {
     const owners = object.metadata.ownerReferences!.filter(({ uid }) => !uids.includes(uid));
     const ownerReferences = owners.length > 0 ? owners : null;

@@ -5,12 +5,12 @@ import { WorkQueue } from './queue.ts';
 
 const NAMESPACED = SERVED.filter((row) => row.namespaced);
 
-/** Empties namespaces whose end has begun, and lets them go when nothing is left in them. */
+/** Deletes the content of namespaces in deletion, then the namespaces. */
 export class NamespaceController {
   /** Keys are names of namespaces. */
   readonly queue = new WorkQueue((name) => this.#empty(name));
   readonly #cluster: Cluster;
-  /** Namespaces that wait for the last of their content. */
+  /** Namespaces in deletion that still have content. */
   readonly #ending = new Set<string>();
   readonly #unsubscribe: (() => void)[];
 
@@ -55,7 +55,7 @@ export class NamespaceController {
         if (store.get(kind.plural, name, metadata.name)) left++;
       }
     }
-    // Finalizers are somebody's word that there is more to do: who wrote them takes them away.
+    // Finalizers of other writers hold the namespace until those remove them.
     const isHeld = (namespace.metadata.finalizers?.length ?? 0) > 0;
     if (left === 0 && !isHeld) store.remove('namespaces', '', name);
   }

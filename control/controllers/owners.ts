@@ -1,15 +1,15 @@
-// Who controls what: pkg/controller/controller_ref_manager.go.
+// Ownership of pods and ReplicaSets: pkg/controller/controller_ref_manager.go.
 import type { ServedKind } from '../apiserver/kind.ts';
 import type { KubeObject, OwnerReference } from '../kube/object.ts';
 import { type LabelSelector, selects } from '../model/label-selector.ts';
 import type { Cluster } from './cluster.ts';
 
-/** The one owner that may change an object. */
+/** The controlling owner of an object. */
 export function controllerOf({ metadata }: KubeObject): OwnerReference | undefined {
   return metadata.ownerReferences?.find(({ controller }) => controller);
 }
 
-/** What an object of this owner bears. */
+/** The reference to a controlling owner. */
 export function controllerRef({ apiVersion, kind, metadata }: KubeObject): OwnerReference {
   return {
     apiVersion: apiVersion!,
@@ -21,7 +21,7 @@ export function controllerRef({ apiVersion, kind, metadata }: KubeObject): Owner
   };
 }
 
-/** Objects of a kind by who controls them, and those that nobody does. */
+/** Objects of a kind by controlling owner, and those without one. */
 export class OwnedIndex {
   /** uid of the controlling owner, or the namespace of those without -> objects by name. */
   readonly #groups = new Map<string, Map<string, KubeObject>>();
@@ -44,7 +44,7 @@ export class OwnedIndex {
     return [...(this.#groups.get(uid)?.values() ?? [])];
   }
 
-  /** Objects of a namespace that nobody controls. */
+  /** Objects of a namespace without a controlling owner. */
   orphans(namespace: string): KubeObject[] {
     return [...(this.#groups.get(`/${namespace}`)?.values() ?? [])];
   }
@@ -54,14 +54,14 @@ function groupOf(object: KubeObject): string {
   return controllerOf(object)?.uid ?? `/${object.metadata.namespace}`;
 }
 
-/** An owner of another namespace owns nothing here, but may be named. */
+/** Includes the namespace: an object can name an owner of another namespace. */
 function nameOf({ metadata }: KubeObject): string {
   return `${metadata.namespace}/${metadata.name}`;
 }
 
 /**
- * The objects that belong to an owner: its selector chooses them. Those that nobody controls are
- * adopted, those that are not chosen any more let go, unless the owner is about to end.
+ * The objects of an owner that its selector selects. Adopts selected objects without an owner and
+ * releases owned objects that are no longer selected, unless the owner is in deletion.
  */
 export function claim(
   { registry }: Cluster,

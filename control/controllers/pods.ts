@@ -1,17 +1,17 @@
-// What workload controllers ask of pods: pkg/api/pod, pkg/controller/controller_utils.go.
+// States of pods for workload controllers: pkg/api/pod, pkg/controller/controller_utils.go.
 import type { KubeObject } from '../kube/object.ts';
 
-/** A pod that has run to its end takes no place. */
+/** True if a pod has run to its end. */
 export function isOver({ status }: KubeObject): boolean {
   return status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }
 
-/** A pod that counts: it has neither ended nor been told to. */
+/** True if a pod has neither ended nor started its deletion. */
 export function isActive(pod: KubeObject): boolean {
   return !isOver(pod) && !pod.metadata.deletionTimestamp;
 }
 
-/** Since when a pod is ready, in milliseconds since 1970; null if it is not. */
+/** When a pod became ready, in milliseconds since 1970. Null if it is not ready. */
 export function readySinceMs({ status }: KubeObject): number | null {
   const conditions: { type: string; status: string; lastTransitionTime?: string }[] =
     status?.conditions ?? [];
@@ -21,8 +21,7 @@ export function readySinceMs({ status }: KubeObject): number | null {
 }
 
 /**
- * Milliseconds until a pod has been ready for so many seconds: 0 if it has, null if it is not
- * ready.
+ * Milliseconds until a pod has been ready for `minReadyS`: 0 if it has, null if it is not ready.
  */
 export function availableInMs(pod: KubeObject, minReadyS: number, nowMs: number): number | null {
   const since = readySinceMs(pod);

@@ -1,26 +1,24 @@
-// What a controller has to look at: client-go/util/workqueue, with its delays and its back-off.
+// The work queue of a controller: client-go/util/workqueue, with delays and back-off.
 import { StatusError } from '../apiserver/status.ts';
 import { WALL_CLOCK, type WallClock } from '../clock.ts';
 
-/** Work that fails is done again after so long, and twice as long each time. */
+/** Delay before the first retry. Each further failure doubles it. */
 const RETRY_MS_FIRST = 50;
 const RETRY_MS_MAX = 30_000;
 const SLICE_MS = 5;
 
-/**
- * Keys that wait for work: each once, however often it is added, and worked off a slice at a time.
- */
+/** Keys that wait for work, each at most once. The queue works in slices. */
 export class WorkQueue {
   readonly #keys = new Set<string>();
   readonly #work: (key: string) => void;
   readonly #clock: WallClock;
   readonly #idle: (() => void)[] = [];
-  /** Keys whose time has not come. */
+  /** Delayed keys. */
   readonly #later = new Map<string, { atMs: number; cancel: () => void }>();
-  /** Failures in a row. */
+  /** Consecutive failures. */
   readonly #failures = new Map<string, number>();
   #scheduled = false;
-  /** Called with what a key could not be worked off for. */
+  /** Called with the error of a key. */
   onFailure: (key: string, error: Error) => void = () => {};
   #stopped = false;
 
@@ -35,9 +33,7 @@ export class WorkQueue {
     this.#schedule();
   }
 
-  /**
-   * Adds a key when so much time has passed, or when it was to be added anyway if that is sooner.
-   */
+  /** Adds a key after a delay. An earlier pending delay of the key stays. */
   addAfter(key: string, ms: number): void {
     if (this.#stopped) return;
     const atMs = this.#clock.unixMs() + ms;
@@ -51,12 +47,12 @@ export class WorkQueue {
     this.#later.set(key, { atMs, cancel });
   }
 
-  /** True if nothing is to be done now; keys whose time has not come do not count. */
+  /** True if no key waits. Delayed keys do not count. */
   get isIdle(): boolean {
     return this.#keys.size === 0;
   }
 
-  /** Resolves when nothing waits. */
+  /** Resolves when no key waits. */
   idle(): Promise<void> {
     if (this.isIdle) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
@@ -76,7 +72,7 @@ export class WorkQueue {
     setImmediate(() => this.#slice());
   }
 
-  /** Requests of clients come between two slices. */
+  /** The server handles requests between two slices. */
   #slice(): void {
     this.#scheduled = false;
     const until = performance.now() + SLICE_MS;
@@ -89,7 +85,7 @@ export class WorkQueue {
     else this.#settle();
   }
 
-  /** One object that cannot be handled must not keep the others waiting. */
+  /** An error of one key does not stop the others. */
   #do(key: string): void {
     try {
       this.#work(key);
@@ -111,14 +107,14 @@ export class WorkQueue {
 
 const RETRY_MS = 1000;
 
-/** True for what may go better in a while, such as a write while the disk is full. */
+/** True for errors that may pass, such as a full disk. */
 export function isPassing(error: unknown): boolean {
   return error instanceof StatusError && error.code >= 500;
 }
 
 /**
- * Does something once the change that asks for it has been told to all: nobody may write while an
- * event is told. What fails is reported, as nobody waits for it, and tried again if that may help.
+ * Runs a task after the store has notified all subscribers: no write is allowed before. Logs a
+ * failure, and tries again if the error may pass.
  */
 export function later(task: () => void): void {
   queueMicrotask(() => {

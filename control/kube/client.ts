@@ -6,7 +6,7 @@ import { KubeStatusError, type StatusBody } from './error.ts';
 import { KINDS, type KubeKind, type KubeKinds, pathOf } from './kinds.ts';
 import { openTransport, readText, type Transport } from './transport.ts';
 
-/** What a list or a watch looks at; without a namespace, all of them. */
+/** The scope of a list or a watch. Without a namespace it covers all namespaces. */
 export interface KubeScope {
   namespace?: string;
   labelSelector?: string;
@@ -21,9 +21,9 @@ export interface KubeListOptions extends KubeScope {
 
 export interface KubeWatchOptions extends KubeScope {
   resourceVersion: string;
-  /** Asks the server to end the watch by itself after this time. */
+  /** The server ends the watch after this time. */
   timeoutS?: number;
-  /** A watch that brings nothing for so long, not even a bookmark, fails. */
+  /** A watch without any event or bookmark for this time fails. */
   silenceMsMax: number;
   signal: AbortSignal;
 }
@@ -31,11 +31,11 @@ export interface KubeWatchOptions extends KubeScope {
 export interface KubeList<T> {
   items: T[];
   resourceVersion: string;
-  /** Names the next page; empty on the last one. */
+  /** The token of the next page, empty on the last page. */
   continue: string;
 }
 
-/** An object by name; cluster-scoped kinds have no namespace. */
+/** The name of an object. Cluster-scoped kinds have no namespace. */
 export interface KubeName {
   namespace?: string;
   name: string;
@@ -47,7 +47,7 @@ export interface KubeWatchEvent<T> {
 }
 
 export interface KubeWriteOptions {
-  /** Fields that the kind does not have are refused, where otherwise the server drops them. */
+  /** The server refuses unknown fields. Otherwise it drops them. */
   strict?: boolean;
 }
 
@@ -59,7 +59,7 @@ export interface KubeDeleteOptions {
   propagation?: 'Background' | 'Foreground' | 'Orphan';
 }
 
-/** For a person who waits: the longest time for a whole answer, and the next step without one. */
+/** For commands: the longest time for a whole answer, and the next step after a timeout. */
 export interface AnswerLimit {
   msMax: number;
   next: string;
@@ -75,7 +75,7 @@ export interface KubeClient {
   readonly namespace: string;
   list<K extends KubeKind>(kind: K, options?: KubeListOptions): Promise<KubeList<KubeKinds[K]>>;
   get<K extends KubeKind>(kind: K, name: KubeName): Promise<KubeKinds[K]>;
-  /** Namespace from the object's metadata; apiVersion and kind are filled in. */
+  /** Takes the namespace from the object's metadata. Fills in apiVersion and kind. */
   create<K extends KubeKind>(
     kind: K,
     object: KubeKinds[K],
@@ -102,8 +102,8 @@ export interface KubeClient {
 }
 
 /**
- * A client for a kubeconfig file, or with null for the pod that this runs in. A limit holds for
- * every request but a watch. Throws KT_KUBECONFIG.
+ * A client for a kubeconfig file, or with null for the account of this pod. The limit applies to
+ * all requests except watches. Throws KT_KUBECONFIG.
  */
 export function connectKube(
   kubeconfigPath: string | null,
@@ -239,7 +239,7 @@ class HttpKubeClient implements KubeClient {
   }
 
   #path(kind: KubeKind, namespace: string | undefined, name?: string): string {
-    // The namespace of the context stands in where a namespaced object names none, as with kubectl.
+    // A namespaced object without a namespace is in that of the context, as for kubectl.
     return pathOf(kind, namespace ?? this.#transport.namespace, name);
   }
 
@@ -255,7 +255,7 @@ class HttpKubeClient implements KubeClient {
     body?: unknown,
     contentType?: string,
   ): Promise<T> {
-    // One signal for the head and the body: a server may fall silent in the middle of an answer.
+    // One signal for head and body: a server can stop in the middle of an answer.
     const signal = this.#limit ? AbortSignal.timeout(this.#limit.msMax) : undefined;
     const response = await this.#transport
       .open({ method, path, body, contentType, signal })
@@ -295,8 +295,8 @@ function cutOff(server: string, cause: unknown): KubetunError {
 }
 
 /**
- * Calls back for every line of a watch until the server ends it. A line that the end of the
- * connection has cut off is dropped: the watch that follows asks for it again.
+ * Calls back for every line of a watch until the server ends it. Drops a line that the end of the
+ * connection cuts off: the next watch gets it again.
  */
 async function readEvents<T>(
   response: IncomingMessage,

@@ -1,4 +1,4 @@
-// Which API server, and as whom: a kubeconfig, or the account that a pod is given.
+// Access to an API server: a kubeconfig, or the account of a pod.
 import { existsSync, readFileSync } from 'node:fs';
 import type { OutgoingHttpHeaders } from 'node:http';
 import { dirname, resolve } from 'node:path';
@@ -6,13 +6,13 @@ import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { parse } from 'yaml';
 import { KubetunError } from '../../datapath/error.ts';
 
-/** What may be said beside the kubeconfig. */
+/** Overrides of the kubeconfig. */
 export interface KubeAccess {
   /** A context other than the current one. */
   context?: string;
   /** A base address in place of the one in the kubeconfig or the pod's environment. */
   server?: string;
-  /** Folder that stands for / where the account of a pod is looked for. */
+  /** Folder that replaces / in the path of the pod's account. */
   root?: string;
 }
 
@@ -20,9 +20,8 @@ const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 const NEXT = 'give a readable kubeconfig with --kubeconfig FILE';
 
 /**
- * Reads a kubeconfig, or with null the account that a pod is given. Files of tokens, keys and
- * certificates are read again for every request, so that they may be rotated. Throws KubetunError
- * KT_KUBECONFIG.
+ * Reads a kubeconfig, or with null the account of this pod. Each request reads files of tokens,
+ * keys and certificates again, so they can be rotated. Throws KubetunError KT_KUBECONFIG.
  */
 export function loadKubeConfig(path: string | null, access: KubeAccess): KubeConfig {
   const config = path === null ? loadAccount(access) : loadFile(path);
@@ -94,7 +93,7 @@ function tokenFile(path: string) {
   return { name: PROVIDER, config: { path } };
 }
 
-/** The client knows no `tokenFile` of a user. It goes before a token, as with kubectl. */
+/** The client ignores `tokenFile`. As for kubectl, it takes precedence over `token`. */
 function addTokenFiles(config: KubeConfig, text: string, folder: string): void {
   const { users } = parse(text) as { users?: { name: string; user?: { tokenFile?: string } }[] };
   config.users = config.users.map((user) => {
@@ -109,7 +108,7 @@ interface PluginVariable {
   value: string;
 }
 
-/** Tells an exec plugin what is expected of it, as client-go does; some refuse to work without. */
+/** Sets the variable that client-go sets for exec plugins. Some plugins need it. */
 function informPlugin(
   exec: { apiVersion?: string; env?: PluginVariable[] | null } | null | undefined,
 ): void {
@@ -119,7 +118,7 @@ function informPlugin(
   exec.env = [{ name: 'KUBERNETES_EXEC_INFO', value: JSON.stringify(info) }, ...(exec.env ?? [])];
 }
 
-/** The official client reads such a file once a minute and sends its line feed too. */
+/** The official client reads the file once a minute and sends its line feed too. */
 class TokenFileAuth {
   isAuthProvider(user: { authProvider?: { name?: string } }): boolean {
     return user.authProvider?.name === PROVIDER;

@@ -1,13 +1,13 @@
-// Objects as Go decodes them (encoding/json over the types of k8s.io/api), by the models of the
-// official client. Every object passes here once, where it enters: the API server, its journal,
-// manifest files, informers.
+// Decodes objects as Go does (encoding/json over the types of k8s.io/api), by the models of the
+// official client. Every object passes here once, on entry: API server, journal, manifest files,
+// informers.
 import type { KubeKind } from './kinds.ts';
 import { attributesOfModel, modelOfKind } from './models.ts';
 import { isPlainField, isQuantityField } from './plain-fields.ts';
 
-/** The type of a value: how it is read, and what Go makes of a null in its place. */
+/** The type of a value: how to read it, and what Go makes of a null. */
 interface Type {
-  /** As Go names it in messages. */
+  /** Go's name, for messages. */
   goName: string;
   read(value: unknown, at: Place): unknown;
   zero(at: Place): unknown;
@@ -15,11 +15,11 @@ interface Type {
 
 interface Field {
   type: Type;
-  /** Its zero means that the field was left out. */
+  /** The zero value means that the field is absent. */
   isPlain: boolean;
 }
 
-/** Where a reader is: keys and indices from the root, and the Go field that messages blame. */
+/** The place of a reader: keys and indices from the root, and the Go field for messages. */
 interface Place {
   path: (string | number)[];
   fields: string[];
@@ -27,7 +27,7 @@ interface Place {
   unknown: string[];
 }
 
-/** A value that its field cannot have. The message is worded as Go's decoder words it. */
+/** A value that its field cannot have, in the words of Go's decoder. */
 export class DecodeError extends Error {
   /** Such as `spec.ports[0].port`. */
   readonly field: string;
@@ -50,10 +50,9 @@ const QUANTITY_HINT =
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
 /**
- * Reads a value as an object of a kind, in place: a null is a field that was left out, and so is
- * the zero of a plain field; a null in a list or a map is the zero of its items. Fields that the
- * kind does not have are dropped. Returns the paths of these, such as `spec.ports[0].prot`. Throws
- * DecodeError for values of wrong types.
+ * Reads a value as an object of a kind, in place. A null and the zero of a plain field count as
+ * absent. A null in a list or a map is the zero of its items. Drops unknown fields and returns
+ * their paths, such as `spec.ports[0].prot`. Throws DecodeError for values of wrong types.
  */
 export function decodeObject(kind: KubeKind, value: unknown): string[] {
   const at: Place = { path: [], fields: [], model: '', unknown: [] };
@@ -61,7 +60,7 @@ export function decodeObject(kind: KubeKind, value: unknown): string[] {
   return at.unknown;
 }
 
-/** Those of some objects of another server that can be decoded, decoded in place. */
+/** The objects that can be decoded, decoded in place. */
 export function readable<T>(kind: KubeKind, objects: T[]): T[] {
   return objects.filter((object) => {
     try {
@@ -79,7 +78,7 @@ function mismatch(value: unknown, goName: string, at: Place, name = nameOf(value
   return new DecodeError(`json: cannot unmarshal ${name} into Go ${field} of type ${goName}`, at);
 }
 
-/** How Go calls a value that does not fit. */
+/** Go's name for the type of a JSON value. */
 function nameOf(value: unknown): string {
   if (Array.isArray(value)) return 'array';
   return typeof value === 'boolean' ? 'bool' : typeof value;
@@ -133,9 +132,9 @@ function number(goName: string, fits: (value: number) => boolean): Type {
     zero: () => 0,
     read(value, at) {
       if (typeof value !== 'number') throw mismatch(value, goName, at);
-      // The sum turns -0 into 0, which is what any text of it says.
+      // The sum turns -0 into 0.
       if (fits(value)) return Math.min(value, INT64_MAX) + 0;
-      // Go quotes a number of the wrong kind.
+      // Go's message has the number itself.
       throw mismatch(value, goName, at, `number ${value}`);
     },
   };
@@ -174,7 +173,7 @@ const BYTES: Type = {
   zero: () => '',
   read(value, at) {
     if (typeof value !== 'string') throw mismatch(value, '[]uint8', at);
-    // Go's decoder passes over line ends.
+    // Go's decoder skips line ends.
     const text = value.replace(/[\r\n]/g, '');
     if (BASE64.test(text)) return value;
     const odd = text.search(/[^A-Za-z0-9+/]/);
@@ -213,7 +212,7 @@ function mapOf(item: Type): Type {
         at.path.push(key);
         const given = value[key];
         const read = given === null || given === undefined ? item.zero(at) : item.read(given, at);
-        // The key is an own one already, so that even `__proto__` is no setter here.
+        // The key is an own property, so `__proto__` calls no setter here.
         if (!Object.is(read, given)) value[key] = read;
         at.path.pop();
       }
@@ -223,8 +222,8 @@ function mapOf(item: Type): Type {
 }
 
 /**
- * Null if the client has no model of that name. Fields are looked at when first asked for: types
- * hold themselves.
+ * Null if the client has no such model. Fields are resolved on first use, because types are
+ * recursive.
  */
 function structOf(model: string): Type | null {
   const attributes = attributesOfModel(model);

@@ -1,13 +1,13 @@
 import { KubetunError } from '../../datapath/error.ts';
 
-/** The Status object of a refused request, as far as callers look at it. */
+/** The fields of a Status that callers read. */
 export interface StatusBody {
   code?: number;
   reason?: string;
   message?: string;
 }
 
-/** The API server answered, and said no. */
+/** A refusal of the API server. */
 export class KubeStatusError extends KubetunError {
   /** HTTP status: 404, 409, 410, 422 ... */
   readonly status: number;
@@ -26,17 +26,17 @@ export class KubeStatusError extends KubetunError {
   }
 }
 
-/** True if a watch or a list cannot go on from where it was: start from a fresh list. */
+/** True if a watch or a list cannot continue and must start with a new list. */
 export function isGone(error: unknown): boolean {
   return error instanceof KubeStatusError && (error.status === 410 || isFuture(error));
 }
 
-/** A resourceVersion that this server has not reached yet: it is not the server that gave it. */
+/** A resourceVersion above the server's latest comes from another server. */
 function isFuture(error: KubeStatusError): boolean {
   return error.status === 504 && /resource version/i.test(error.message);
 }
 
-/** True if the object is not there. */
+/** True if the object does not exist. */
 export function isNotFound(error: unknown): boolean {
   return error instanceof KubeStatusError && error.status === 404;
 }

@@ -3,16 +3,16 @@ import { decodeObject } from './decode.ts';
 import { isGone } from './error.ts';
 import type { KubeKind, KubeKinds } from './kinds.ts';
 
-/** Objects per page of a list: a page becomes rows before the next one is asked for. */
+/** Objects per page of a list. A page becomes rows before the next request. */
 const PAGE_OBJECTS = 1000;
-/** A watch is ended by the server after 5 to 10 minutes, as client-go asks. */
+/** The server ends a watch after 5 to 10 minutes, as for client-go. */
 const WATCH_S_MIN = 300;
-/** A watch that ends sooner than this, having brought nothing, counts as a failure. */
+/** A watch without events that ends before this time counts as a failure. */
 const WATCH_MS_USEFUL = 1000;
 
-/** Delays and chances of an informer; tests shorten them. */
+/** Delays and random source of an informer. Tests replace them. */
 export interface InformerPacing {
-  /** A watch silent for so long is renewed. */
+  /** A watch that is silent for this time is renewed. */
   silenceMsMax: number;
   backoffMsMin: number;
   backoffMsMax: number;
@@ -28,45 +28,44 @@ const PACING_DEFAULT: InformerPacing = {
 };
 
 export interface InformerOptions<T, R> extends KubeScope {
-  /** What is kept of an object, and handed to the handlers; the object itself without it. */
+  /**
+   * Makes the row that the informer keeps and hands to the handlers. The default is the object
+   * itself.
+   */
   compact?: (object: T) => R;
   pacing?: Partial<InformerPacing>;
 }
 
 export interface InformerHandlers<R> {
-  /** New or changed; `before` is null for a new object. */
+  /** A new or changed object. `before` is null for a new one. */
   onUpsert(row: R, before: R | null, key: string): void;
-  /** Gone; the row as it was last seen. */
+  /** A deleted object, with its last row. */
   onDelete(row: R, key: string): void;
-  /** Once: everything that existed at the start has been handed over. */
+  /** Called once, after all initial objects. */
   onSynced(): void;
-  /** A list or watch failed and is tried again in so many ms. */
+  /** A list or watch failed. The next try is after `retryMs`. */
   onError?(error: unknown, retryMs: number): void;
-  /**
-   * This version of an object cannot be read, or a handler threw for it. The version before it
-   * stays.
-   */
+  /** A version of an object cannot be read, or a handler threw. The last good version stays. */
   onSkip(key: string, error: Error, object: object): void;
 }
 
 export interface Informer<R> {
   readonly synced: boolean;
-  /** Key of each object whose latest version was skipped -> why. */
+  /** Key of each object whose latest version was skipped -> reason. */
   readonly skipped: ReadonlyMap<string, string>;
-  /** Key (`namespace/name`, or `name`) -> row, as the handlers saw it last. */
+  /** The last row of a key (`namespace/name`, or `name`). */
   get(key: string): R | undefined;
   rows(): Iterable<R>;
   stop(): void;
 }
 
 /**
- * Keeps a local picture of a kind: lists once, then watches from there. Every change of an object
- * is handed over exactly once and in order, through disconnects (the watch goes on from the last
- * version seen), expired versions (a fresh list is compared with the picture, so that only
- * differences are handed over, a removal that was missed among them) and an object that was
- * replaced by another of its name (a delete, then an upsert). Failures are retried with exponential
- * back-off and jitter, for ever. Objects are decoded as Go decodes them. An object that cannot be
- * decoded, compacted or handled is skipped: the others go on.
+ * Keeps a local copy of a kind: lists once, then watches. The handlers get every change of an
+ * object exactly once and in order. After a disconnect the watch continues from the last version.
+ * After an expired version a new list is compared with the copy, and the handlers get the
+ * differences, missed deletions included. A replaced object of the same name is a delete, then an
+ * upsert. The informer retries failures for ever, with exponential back-off and jitter. It skips an
+ * object that cannot be decoded, compacted or handled.
  */
 export function startInformer<K extends KubeKind, R = KubeKinds[K]>(
   client: KubeClient,
@@ -79,7 +78,7 @@ export function startInformer<K extends KubeKind, R = KubeKinds[K]>(
   return reflector;
 }
 
-/** What is known of an object; `identity` changes with every write to it. */
+/** The known state of an object. */
 interface Known<R> {
   uid: string;
   version: string;
@@ -99,7 +98,7 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
   readonly #abort = new AbortController();
   #version: string | null = null;
   #failures = 0;
-  /** The version has expired since the last event. */
+  /** The version has expired and no event has come since. */
   #expired = false;
 
   constructor(
@@ -138,8 +137,8 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
         if (this.#abort.signal.aborted) return;
         const gone = isGone(error);
         if (gone) this.#version = null;
-        // An expiry is ordinary, above all after an outage: the list comes at once. Repeated ones,
-        // with no event between them, back off like any failure.
+        // An expiry is normal after an outage, so the list follows at once. Repeated expiries
+        // without an event back off like failures.
         const delay = gone && !this.#expired ? 0 : this.#nextDelay();
         if (gone) this.#expired = true;
         this.#failures++;
@@ -168,7 +167,7 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
     });
   }
 
-  /** Lists everything, then hands over what differs from the picture. */
+  /** Lists all objects, then calls the handlers for the differences. */
   async #list(): Promise<void> {
     const fresh = new Map<string, Known<R> | null>();
     let page = '';
@@ -186,7 +185,7 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
     } while (page !== '');
     for (const [key, known] of [...this.#known]) {
       const found = fresh.get(key);
-      // What cannot be read any more stays as it could be read last.
+      // An unreadable object keeps its last good row.
       if (found !== null && found?.uid !== known.uid) this.#remove(key);
     }
     for (const key of [...this.skipped.keys()]) if (!fresh.has(key)) this.skipped.delete(key);
@@ -235,7 +234,7 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
     if (version) this.#version = version;
   }
 
-  /** Null if it cannot be read. */
+  /** Null for an unreadable object. */
   #read(object: KubeKinds[K]): Known<R> | null {
     const row = this.#guard(keyOf(object), object, () => {
       decodeObject(this.#kind, object);
@@ -267,9 +266,7 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
     this.#guard(key, before.row, () => this.#handlers.onDelete(before.row, key));
   }
 
-  /**
-   * The one place where objects are handed to readers: what one of them throws is about one object.
-   */
+  /** Calls a reader or a handler. What it throws concerns one object only. */
   #guard<T>(key: string, object: unknown, read: () => T): T | undefined {
     try {
       return read();

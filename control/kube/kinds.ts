@@ -1,6 +1,5 @@
-// The kinds that kubetun speaks of, one row each: where the API serves them, and the official
-// client's type. This folder is the only one that imports the client, so the types leave it from
-// here.
+// The kinds that kubetun uses, one row each: their path, and the official client's type. Only this
+// folder imports the client, so it exports the types.
 import type {
   CoreV1Event,
   V1ConfigMap,
@@ -21,7 +20,7 @@ import type {
   V1ServiceCIDR,
 } from '@kubernetes/client-node';
 
-/** A type of the official client as it arrives: times are RFC 3339 strings, not Date objects. */
+/** A type of the official client in JSON form: times are RFC 3339 strings, not Date objects. */
 export type Wire<T> = T extends Date
   ? string
   : T extends (infer U)[]
@@ -62,7 +61,7 @@ export interface KubeKinds {
 
 export type KubeKind = keyof KubeKinds;
 
-/** Where the API serves a kind. */
+/** The path of a kind. */
 export interface KindRow {
   /** `v1` or `group/version`. */
   apiVersion: string;
@@ -95,8 +94,8 @@ export const KINDS: { readonly [K in KubeKind]: KindRow } = {
 };
 
 /**
- * The path of a kind's collection, or of one object. Without a namespace a namespaced kind's path
- * spans all namespaces, which serves only list and watch.
+ * The path of a kind's collection, or of one object. Without a namespace the path covers all
+ * namespaces, for list and watch only.
  */
 export function pathOf(kind: KubeKind, namespace?: string, name?: string): string {
   const { apiVersion, plural, namespaced } = KINDS[kind];

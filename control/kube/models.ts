@@ -1,5 +1,4 @@
-// The types of the official client, described: fields, their types, which of them must be there,
-// what they mean.
+// The types of the official client: fields, their types, required fields, descriptions.
 import { existsSync, readFileSync } from 'node:fs';
 import * as client from '@kubernetes/client-node';
 import type { KubeKind } from './kinds.ts';
@@ -17,7 +16,7 @@ export interface ModelField {
   type: Attribute['type'];
   format: Attribute['format'];
   isRequired: boolean;
-  /** '' if the package says nothing. */
+  /** '' if the package has none. */
   description: string;
 }
 
@@ -33,7 +32,7 @@ export function modelOfKind(kind: KubeKind): string {
   return kind === 'Event' ? 'CoreV1Event' : `V1${kind}`;
 }
 
-/** A type of the client by its name; null for texts, numbers and the like. */
+/** A type of the client by its name. Null for plain types. */
 export function describeModel(name: string): Model | null {
   const attributes = attributesOfModel(name);
   if (!attributes) return null;
@@ -50,7 +49,7 @@ export function describeModel(name: string): Model | null {
   };
 }
 
-/** By field, '' for the type itself: the package keeps them in its declarations alone. */
+/** Comments by field, '' for the type itself. Only the package's declarations have them. */
 function readComments(name: string): Map<string, { text: string; isRequired: boolean }> {
   const index = import.meta.resolve('@kubernetes/client-node');
   const file = new URL(`./gen/models/${name}.d.ts`, index);
@@ -68,13 +67,13 @@ function readComments(name: string): Map<string, { text: string; isRequired: boo
 
 const fieldsOf = new Map<string, Map<string, string> | null>();
 
-/** The fields of a model; null if the type is none. */
+/** The fields of a model. Null for other types. */
 export function attributesOfModel(name: string): Attribute[] | null {
   const types = client as unknown as Record<string, { getAttributeTypeMap?: () => Attribute[] }>;
   return types[name]?.getAttributeTypeMap?.() ?? null;
 }
 
-/** Field -> type of a model; null if the type is none. */
+/** Field -> type of a model. Null for other types. */
 export function fieldsOfModel(name: string): Map<string, string> | null {
   let fields = fieldsOf.get(name);
   if (fields === undefined) {

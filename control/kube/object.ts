@@ -1,4 +1,4 @@
-/** Any Kubernetes object as it travels: JSON. Never changed once it is in the store. */
+/** Any Kubernetes object, as JSON. Objects in the store never change. */
 export interface KubeObject {
   apiVersion?: string;
   kind?: string;
@@ -36,10 +36,10 @@ export interface OwnerReference {
   blockOwnerDeletion?: boolean;
 }
 
-/** The last second that a time of four-digit years can name. */
+/** The last second with a four-digit year. */
 const TIME_MS_MAX = Date.UTC(9999, 11, 31, 23, 59, 59);
 
-/** Now, as the API writes times: whole seconds, UTC. */
+/** A time as the API writes it: whole seconds, UTC. The default is now. */
 export function timestamp(ms: number = Date.now()): string {
   return `${new Date(Math.min(ms, TIME_MS_MAX)).toISOString().slice(0, 19)}Z`;
 }
@@ -48,7 +48,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** True if two JSON values say the same. */
+/** True if two JSON values are equal. */
 export function isEqual(a: unknown, b: unknown): boolean {
   if (a === b) return true;
   if (Array.isArray(a)) {
@@ -62,15 +62,15 @@ export function isEqual(a: unknown, b: unknown): boolean {
   );
 }
 
-// Fields whose names users choose: `constructor` is not one until it was set, and `__proto__` is
-// one like any other.
+// Fields whose names users choose, such as `constructor` and `__proto__`, need the two functions
+// below.
 
 /** The value of an own field. */
 export function own<T>(fields: Record<string, T> | undefined, key: string): T | undefined {
   return fields && Object.hasOwn(fields, key) ? fields[key] : undefined;
 }
 
-/** Sets an own field, also where its name is `__proto__`. */
+/** Sets an own field, even one named `__proto__`. */
 export function setOwn<T>(fields: Record<string, T>, key: string, value: T): void {
   if (key !== '__proto__') fields[key] = value;
   else {

@@ -1,10 +1,9 @@
-// Facts of upstream's Go types that the official client's models do not tell.
+// Facts of upstream's Go types that the official client's models lack.
 
 /**
- * Model -> optional fields that Go declares as plain values with `omitempty`. Their zero ("" or 0
- * or false) is what Go reads for a field that was left out, and it never writes one. All other
- * fields keep a zero: in Go they are pointers, for which a zero says something, or they are always
- * written.
+ * Model -> optional fields that Go declares as plain values with `omitempty`. Go reads their zero
+ * ("", 0 or false) for an absent field and never writes it. All other fields keep a zero: they are
+ * pointers in Go, or always written.
  */
 const CONTAINER =
   'image imagePullPolicy stdin stdinOnce terminationMessagePath terminationMessagePolicy tty workingDir';
@@ -73,7 +72,7 @@ const PLAIN_FIELDS = new Set(
   Object.entries(PLAIN).flatMap(([model, fields]) => fields.split(' ').map((f) => `${model}.${f}`)),
 );
 
-/** Fields that hold quantities, or maps of them: the client's models call them texts. */
+/** Fields that hold quantities, or maps of them. The client's models call them strings. */
 const QUANTITIES = new Set([
   'V1ContainerStatus.allocatedResources',
   'V1EmptyDirVolumeSource.sizeLimit',
@@ -87,7 +86,7 @@ const QUANTITIES = new Set([
   'V1VolumeResourceRequirements.requests',
 ]);
 
-/** True if the zero of a field of a model means that the field was left out. */
+/** True if the zero of a field means that the field is absent. */
 export function isPlainField(model: string, field: string): boolean {
   return PLAIN_FIELDS.has(`${model}.${field}`);
 }

@@ -1,7 +1,7 @@
 // HTTP to an API server. The official client reads the kubeconfig and authenticates (tokens, client
-// certificates, exec plugins, in-cluster accounts, proxies); the requests are Node's own, because
-// the client's own path opens a TLS connection for every request, and its Watch can neither be
-// ended while it connects nor tell a callback's exception from a bad line.
+// certificates, exec plugins, in-cluster accounts, proxies). Node sends the requests: the client
+// opens a TLS connection for each request. Its Watch cannot be ended while it connects, and it does
+// not separate a callback's exception from a bad line.
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, type RequestOptions, request as requestHttps } from 'node:https';
 import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
@@ -9,7 +9,7 @@ import { KubetunError } from '../../datapath/error.ts';
 import { type KubeAccess, loadKubeConfig } from './config.ts';
 import { KubeStatusError, type StatusBody } from './error.ts';
 
-/** Time for an answer to begin. */
+/** The longest wait for the head of an answer. */
 const ANSWER_MS_MAX = 30_000;
 const CONNECTION_LOST = new Set(['ECONNRESET', 'EPIPE', 'ECONNABORTED']);
 
@@ -28,22 +28,21 @@ const UNREACHABLE_NEXT = {
     'an agent cannot reach it by the Service that it provides: give its own address with --server',
 };
 
-/** An authenticated way to one API server. */
+/** An authenticated connection to one API server. */
 export interface Transport {
-  /** Base address, as the kubeconfig gives it. */
+  /** Base address from the kubeconfig. */
   server: string;
   /** Namespace of the kubeconfig's context. */
   namespace: string;
-  /** Sends a request; the answer's head has arrived and its status is below 300. */
+  /** Sends a request. Resolves with the head of an answer whose status is below 300. */
   open(request: KubeRequest): Promise<IncomingMessage>;
   /** Closes idle connections. */
   close(): void;
 }
 
 /**
- * Reads a kubeconfig, or with null the account that a pod is given. Throws KubetunError
- * KT_KUBECONFIG. What files of keys and plugins say is asked for with every request, which then
- * rejects with KT_KUBE_CREDENTIALS.
+ * Reads a kubeconfig, or with null the account of this pod. Throws KubetunError KT_KUBECONFIG. Each
+ * request reads key files and asks plugins, and rejects with KT_KUBE_CREDENTIALS if that fails.
  */
 export function openTransport(
   kubeconfigPath: string | null,
@@ -83,7 +82,7 @@ class HttpTransport implements Transport {
     try {
       response = await this.#send(options, body, request.signal);
     } catch (error) {
-      // An idle connection may have been closed by the server as the request was written to it.
+      // The server may have closed an idle connection during the write.
       if (!(error instanceof StaleConnection)) throw this.#unreachable(error);
       response = await this.#send(options, body, request.signal).catch((second) => {
         throw this.#unreachable(second);
@@ -122,7 +121,7 @@ class HttpTransport implements Transport {
     };
     if (bodyBytes !== null) {
       headers['content-type'] = request.contentType ?? 'application/json';
-      // Node gives a DELETE neither a length nor chunks of its own accord.
+      // Node sets no length and no chunks for a DELETE.
       headers['content-length'] = String(bodyBytes);
     }
     return {
@@ -137,7 +136,7 @@ class HttpTransport implements Transport {
     };
   }
 
-  /** One agent that keeps connections open, made anew when the credentials have changed. */
+  /** An agent with open connections. New credentials need a new agent. */
   #keepAliveAgent(auth: RequestOptions): HttpAgent {
     const { ca, cert, key, servername, rejectUnauthorized } = auth;
     const agentKey = JSON.stringify([ca, cert, key, servername, rejectUnauthorized].map(String));

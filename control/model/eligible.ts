@@ -1,8 +1,8 @@
-// Which endpoints of a Service port may be chosen on a node. Pure. Source: k8s
+// The endpoints of a Service port, and which of them a node can use. Pure. Source: k8s
 // pkg/proxy/topology.go.
 import type { EndpointRow, ServicePortRow, SliceRow } from './rows.ts';
 
-/** An endpoint as one Service port reaches it. */
+/** An endpoint of one Service port. */
 export interface PortEndpoint {
   row: EndpointRow;
   /** Port of the endpoint. */
@@ -11,20 +11,20 @@ export interface PortEndpoint {
 
 export interface Place {
   nodeName: string;
-  /** Empty if unknown: zone hints then never match. */
+  /** Empty if unknown. Then zone hints never match. */
   zone: string;
 }
 
 /**
- * Endpoints for traffic policy Cluster: the ready ones that the hints leave; if no endpoint is
- * ready, those that are terminating but still serving.
+ * Endpoints for traffic policy Cluster: the ready ones that fit the hints. If none is ready, the
+ * terminating ones that still serve.
  */
 export function eligibleCluster(all: readonly PortEndpoint[], place: Place): PortEndpoint[] {
   const ready = all.filter(({ row }) => row.ready);
   return ready.length > 0 ? applyHints(ready, place) : all.filter(isFallback);
 }
 
-/** Endpoints for traffic policy Local: the same among this node's own; hints are ignored. */
+/** Endpoints for traffic policy Local: the same among the node's own, without hints. */
 export function eligibleLocal(all: readonly PortEndpoint[], place: Place): PortEndpoint[] {
   const local = all.filter(({ row }) => row.nodeName === place.nodeName);
   const ready = local.filter(({ row }) => row.ready);
@@ -36,8 +36,8 @@ function isFallback({ row }: PortEndpoint): boolean {
 }
 
 /**
- * Hints count only if every ready endpoint has them and one of them means this place; nodes before
- * zones.
+ * Hints count only if every ready endpoint has them and one fits this node. Node hints come before
+ * zone hints.
  */
 function applyHints(ready: PortEndpoint[], { nodeName, zone }: Place): PortEndpoint[] {
   if (ready.every(({ row }) => row.hintNodes.length > 0)) {
@@ -53,8 +53,8 @@ function applyHints(ready: PortEndpoint[], { nodeName, zone }: Place): PortEndpo
 
 /**
  * All endpoints of a Service port: the union of the Service's slices, whose ports are matched by
- * name and protocol. An endpoint that several slices name is ready if one of them says so. The
- * result is in the order of addresses and ports, whatever the order of the slices.
+ * name and protocol. An endpoint in several slices is ready if one of them says so. The result is
+ * sorted by address and port.
  */
 export function endpointsOf(port: ServicePortRow, slices: Iterable<SliceRow>): PortEndpoint[] {
   const found = new Map<number, PortEndpoint>();
@@ -73,7 +73,7 @@ export function endpointsOf(port: ServicePortRow, slices: Iterable<SliceRow>): P
   return [...found.entries()].sort((a, b) => a[0] - b[0]).map(([, endpoint]) => endpoint);
 }
 
-/** The better of two reports on one endpoint; ties are broken by content, never by arrival. */
+/** The better of two rows of one endpoint. The content decides ties, not the order. */
 function prefer(a: EndpointRow, b: EndpointRow): EndpointRow {
   const difference = rank(b) - rank(a);
   if (difference !== 0) return difference > 0 ? b : a;

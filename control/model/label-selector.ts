@@ -1,4 +1,4 @@
-// Selectors as objects hold them: apimachinery/pkg/apis/meta/v1 (LabelSelectorAsSelector).
+// Label selectors of objects: apimachinery/pkg/apis/meta/v1 (LabelSelectorAsSelector).
 type Labels = Record<string, string>;
 
 export interface SelectorRule {
@@ -13,7 +13,7 @@ export interface LabelSelector {
 }
 
 /**
- * True if labels fulfil a selector. An empty selector chooses everything, a missing one nothing.
+ * True if a selector selects labels. An empty selector selects everything, a missing one nothing.
  */
 export function selects(selector: LabelSelector | undefined, labels: Labels = {}): boolean {
   if (!selector) return false;
@@ -23,7 +23,7 @@ export function selects(selector: LabelSelector | undefined, labels: Labels = {}
   return (selector.matchExpressions ?? []).every((rule) => fulfils(rule, labels));
 }
 
-/** True if labels fulfil one rule; an operator that nobody knows is fulfilled by none. */
+/** True if labels fulfil one rule. No labels fulfil an unknown operator. */
 export function fulfils({ key, operator, values = [] }: SelectorRule, labels: Labels): boolean {
   const value = Object.hasOwn(labels, key) ? labels[key] : undefined;
   switch (operator) {
@@ -35,7 +35,7 @@ export function fulfils({ key, operator, values = [] }: SelectorRule, labels: La
       return value !== undefined;
     case 'DoesNotExist':
       return value === undefined;
-    // Of nodes alone; labels that are no integers fulfil neither.
+    // For nodes only. Labels that are no integers fulfil neither.
     case 'Gt':
       return isInteger(value) && Number(value) > Number(values[0]);
     case 'Lt':

@@ -19,7 +19,7 @@ type IngressRule = NonNullable<Spec['ingress']>[number];
 type EgressRule = NonNullable<Spec['egress']>[number];
 type Peer = NonNullable<IngressRule['_from']>[number];
 type Port = NonNullable<IngressRule['ports']>[number];
-/** A rule as it arrives: the client's types have another word for \`from\`. */
+/** A rule in JSON. The client's types rename `from`. */
 type Rule = Omit<IngressRule, '_from'> & { from?: Peer[] } & Pick<EgressRule, 'to'>;
 
 export function readNamespace({ metadata }: Namespace): NamespaceRow {
@@ -27,8 +27,8 @@ export function readNamespace({ metadata }: Namespace): NamespaceRow {
 }
 
 /**
- * The row of a NetworkPolicy. Policy types that are not given: Ingress always, Egress if there are
- * egress rules. What cannot be read allows nothing. Source: k8s pkg/apis/networking/v1/defaults.go.
+ * The row of a NetworkPolicy. The default types are Ingress, and Egress if there are egress rules.
+ * An unreadable part allows nothing. Source: k8s pkg/apis/networking/v1/defaults.go.
  */
 export function readNetworkPolicy({ metadata, spec }: NetworkPolicy): NetworkPolicyRow {
   const ingress: Rule[] = spec?.ingress ?? [];
@@ -67,7 +67,7 @@ function readRule({ from, to, ports }: Rule): PolicyRuleRow {
   };
 }
 
-/** Null for a block whose exceptions cannot be read: it would be wider than it says. */
+/** Null for a block with an unreadable exception, which would allow too much. */
 function readBlock({ cidr, except }: NonNullable<Peer['ipBlock']>): BlockPeerRow | null {
   const range = readPrefix(cidr);
   const exceptions: PrefixRow[] = [];

@@ -4,18 +4,15 @@ import type { Node } from '../kube/kinds.ts';
 import { parseAddresses } from './parse.ts';
 import type { NodeRow } from './rows.ts';
 
-/** The cluster autoscaler is about to take the node away. */
+/** The cluster autoscaler is about to remove the node. */
 const TAINT_LEAVING = 'ToBeDeletedByClusterAutoscaler';
-/** The address that the node's agent steers, where that is not the first InternalIP. */
+/** The address that the node's agent uses, if it is not the first InternalIP. */
 export const ANNOTATION_STEERED = 'kubetun.dev/steered-address';
-/** That of a range /8, as a number without sign. */
+/** The mask of /8, unsigned. */
 const POD_MASK_MIN = 0xff00_0000;
 const LABEL_ZONE = 'topology.kubernetes.io/zone';
 
-/**
- * What a Node says of its own address: the first IPv4 InternalIP, and the annotation; null for
- * none.
- */
+/** The addresses in a Node: the first IPv4 InternalIP and the annotation. Null for none. */
 export interface NamedAddress {
   internal: string | null;
   steered: string | null;
@@ -26,9 +23,7 @@ export function readNamedAddress(object: Node): NamedAddress {
   return { internal: first(addressesOf(object, 'InternalIP')), steered: first(steeredOf(object)) };
 }
 
-/**
- * The row of a Node: its IPv4 addresses, the primary one of each type first, and its pod ranges.
- */
+/** The row of a Node: IPv4 addresses with the primary one of each type first, and pod ranges. */
 export function readNode(object: Node): NodeRow {
   return {
     name: object.metadata?.name ?? '',
@@ -41,8 +36,8 @@ export function readNode(object: Node): NodeRow {
 }
 
 /**
- * Throws RangeError for a pod range that no node can have: the way to everything else would lead to
- * its pods. Readers leave such a range out.
+ * Throws RangeError for a pod range that is too wide: it would capture other traffic. `readNode`
+ * leaves such a range out.
  */
 export function requirePodRanges({ spec }: Node): void {
   const text = podCidrsOf(spec).find((each) => isTooWide(parseRange(each)));

@@ -1,4 +1,4 @@
-// Pieces of API objects that several kinds share.
+// Parts of API objects that several kinds share.
 import { PROTO_SCTP, PROTO_TCP, PROTO_UDP, type Range4 } from '../../datapath/image/image.ts';
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 
@@ -13,7 +13,7 @@ export function parseProtocol(text: string | undefined): number | null {
   return PROTOCOLS.get(text ?? 'TCP') ?? null;
 }
 
-/** The IPv4 addresses of a list, in its order, each once; everything else is left out. */
+/** The IPv4 addresses of a list, in order and without duplicates. Leaves out other texts. */
 export function parseAddresses(texts: Iterable<string | undefined>): number[] {
   const found = new Set<number>();
   for (const text of texts) {
@@ -23,7 +23,7 @@ export function parseAddresses(texts: Iterable<string | undefined>): number[] {
   return [...found];
 }
 
-/** The IPv4 ranges of a list, in its order; everything else is left out. */
+/** The IPv4 ranges of a list, in order. Leaves out other texts. */
 export function parseRanges(texts: Iterable<string>): Range4[] {
   return [...texts].map((text) => parseRange(text)).filter((range) => range !== null);
 }

@@ -3,12 +3,12 @@ import { objectKey, parseAddresses, parseProtocol } from './parse.ts';
 import type { NamedPort, PolicyPodRow } from './policy-rows.ts';
 
 /**
- * The row of a pod, or null while it has no address of its own: not yet, not any more, or for good
- * because it lives in its node's network, for which no policy is.
+ * The row of a pod. Null for a pod without its own address: before it starts, after it ends, and on
+ * the host network, to which policies do not apply.
  */
 export function readPolicyPod(object: Pod): PolicyPodRow | null {
   const { metadata, spec, status } = object;
-  // Of a pod with addresses of both families the first one may be IPv6.
+  // The first address of a dual-stack pod can be IPv6.
   const [address] = parseAddresses([status?.podIP, ...(status?.podIPs ?? []).map(({ ip }) => ip)]);
   if (address === undefined || spec?.hostNetwork) return null;
   if (status?.phase === 'Succeeded' || status?.phase === 'Failed') return null;
@@ -28,9 +28,7 @@ export function readPolicyPod(object: Pod): PolicyPodRow | null {
   };
 }
 
-/**
- * Side-cars among the init containers serve as long as the pod does; the others have long ended.
- */
+/** True for a side-car, which serves as long as the pod. Other init containers have ended. */
 function isSideCar({ restartPolicy }: Container & { restartPolicy?: string }): boolean {
   return restartPolicy === 'Always';
 }

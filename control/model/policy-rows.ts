@@ -1,10 +1,10 @@
-// What the agent keeps for NetworkPolicy: compact rows, made of API objects on arrival. Addresses
-// are int32 in host order; IPv6 is left out.
+// Compact rows for NetworkPolicies, made from API objects on arrival. Addresses are int32 in host
+// order, without IPv6.
 import type { LabelSelector } from './label-selector.ts';
 
 export type Labels = Record<string, string>;
 
-/** A container's port that has a name. */
+/** A named port of a container. */
 export interface NamedPort {
   name: string;
   /** PROTO_*. */
@@ -12,16 +12,16 @@ export interface NamedPort {
   number: number;
 }
 
-/** A pod with an address of its own. */
+/** A pod with its own address. */
 export interface PolicyPodRow {
   /** `namespace/name`. */
   key: string;
   namespace: string;
   uid: string;
   address: number;
-  /** Address of its node, 0 if it is not known. */
+  /** Address of its node, 0 if unknown. */
   node: number;
-  /** It is being deleted; its policies are in force until it has gone. */
+  /** The pod is in deletion. Its policies apply until it is gone. */
   ending: boolean;
   labels: Labels;
   ports: NamedPort[];
@@ -32,7 +32,7 @@ export interface NamespaceRow {
   labels: Labels;
 }
 
-/** Ports of a rule: a range of numbers, or a name that each destination has its own number for. */
+/** Ports of a rule: a range of numbers, or a name that each destination resolves. */
 export interface PolicyPortRow {
   /** PROTO_*. */
   proto: number;
@@ -73,12 +73,12 @@ export interface NetworkPolicyRow {
   /** `namespace/name`. */
   key: string;
   namespace: string;
-  /** Creation time in ms: of policies that do not fit together the older ones are in force. */
+  /** Creation time in ms. If not all policies fit, the older ones apply. */
   createdMs: number;
   selector: LabelSelector;
-  /** It isolates nobody, and says what it would drop. */
+  /** The policy drops nothing and reports what it would drop. */
   audited: boolean;
-  /** Rules in their order; null if the policy is not one of that direction. */
+  /** Rules in order. Null if the policy does not apply to the direction. */
   ingress: PolicyRuleRow[] | null;
   egress: PolicyRuleRow[] | null;
 }

@@ -1,31 +1,31 @@
 import { isEqual } from '../kube/object.ts';
 import type { NamespaceRow, NetworkPolicyRow, PolicyPodRow } from './policy-rows.ts';
 
-/** Keys of what has changed since the tables were last compiled, deleted ones among them. */
+/** Keys of changed and deleted objects since the last compile. */
 export interface PolicyChanges {
   pods: Set<string>;
-  /** Addresses that pods have come to, have left or have on. */
+  /** Addresses of new, deleted and changed pods. */
   addresses: Set<number>;
   namespaces: Set<string>;
   policies: Set<string>;
 }
 
-/** Policies and what they speak of, as this agent knows them, and a record of what has changed. */
+/** Policies, pods and namespaces that the agent knows, with a record of changes. */
 export class PolicyTables {
   /**
-   * In the order in which they came by their addresses: of two pods that claim one the later one
-   * has it.
+   * In the order in which they got their addresses. Of two pods with one address the later one has
+   * it.
    */
   readonly pods = new Map<string, PolicyPodRow>();
   readonly namespaces = new Map<string, NamespaceRow>();
   readonly policies = new Map<string, NetworkPolicyRow>();
-  /** Address -> keys of the pods that claim it, in the order in which they came. */
+  /** Address -> keys of its pods, oldest first. */
   readonly #claims = new Map<number, Set<string>>();
   #changes: PolicyChanges = noChanges();
 
   putPod(row: PolicyPodRow): void {
     const before = this.pods.get(row.key);
-    if (before && isEqual(before, row)) return; // Most changes of a pod's status.
+    if (before && isEqual(before, row)) return; // True for most changes of a pod's status.
     const moved = before && (before.uid !== row.uid || before.address !== row.address);
     if (moved) this.deletePod(row.key);
     this.pods.set(row.key, row);
@@ -45,10 +45,7 @@ export class PolicyTables {
     this.#podChanged(row);
   }
 
-  /**
-   * The pod that has an address: the last to claim it, and a pod that ends only if no other one
-   * does.
-   */
+  /** The pod of an address: the latest one, and one in deletion only if there is no other. */
   ownerOf(address: number): PolicyPodRow | undefined {
     let owner: PolicyPodRow | undefined;
     for (const key of this.#claims.get(address) ?? []) {

@@ -17,15 +17,15 @@ const SUFFIXES: Record<string, number> = {
   Ei: 2 ** 60,
 };
 
-/** `500m`, `64Mi`, `1e3`; 0 of what is none. apimachinery/pkg/api/resource. */
+/** Parses `500m`, `64Mi`, `1e3`. 0 for an invalid text. Source: apimachinery/pkg/api/resource. */
 export function parseQuantity(text: string): number {
   const [, number, suffix = ''] = /^([+-]?[\d.]+(?:[eE][+-]?\d+)?)([a-zA-Z]*)$/.exec(text) ?? [];
   return Number(number ?? 0) * (own(SUFFIXES, suffix) ?? 0);
 }
 
-/** How many units a value is, rounded up. */
+/** The value in units, rounded up. */
 export function unitsOf(value: number, unit: number): number {
-  // Parts of a million hide what binary fractions do to 0.1.
+  // Six decimals hide the error of binary fractions such as 0.1.
   return Math.ceil(Number((value / unit).toFixed(6)));
 }
 
@@ -33,11 +33,11 @@ interface Container {
   resources?: { requests?: Record<string, string>; limits?: Record<string, string> };
 }
 
-/** What the class goes by. */
+/** The resources that decide the class. */
 const RESOURCES = ['cpu', 'memory'];
 
 /**
- * The quality of service of a pod, by what its containers request and are limited to:
+ * The quality of service class of a pod, from the requests and limits of its containers:
  * `status.qosClass`. Source: k8s pkg/apis/core/v1/helper/qos.
  */
 export function qosClassOf(spec: {
@@ -56,7 +56,7 @@ export function qosClassOf(spec: {
   return isGuaranteed ? 'Guaranteed' : 'Burstable';
 }
 
-/** Thousandths, in which 700m and 0.7 are the same number. */
+/** In thousandths, so that 700m and 0.7 are equal. */
 function amountOf(quantity = '0'): number {
   return unitsOf(parseQuantity(String(quantity)), 1e-3);
 }

@@ -1,5 +1,5 @@
-// What the agent keeps of the cluster: compact rows, made of API objects on arrival. Addresses are
-// int32 in host order as in the datapath; IPv6 addresses are left out.
+// Compact rows of the cluster, made from API objects on arrival. Addresses are int32 in host order
+// as in the datapath, without IPv6.
 import type { Range4 } from '../../datapath/image/image.ts';
 
 /** One port of a Service. */
@@ -14,11 +14,11 @@ export interface ServicePortRow {
   nodePort: number;
 }
 
-/** A Service. One that kubetun does not capture has no ports. */
+/** A Service. It has no ports if kubetun does not capture it. */
 export interface ServiceRow {
   /** `namespace/name`. */
   key: string;
-  /** Creation time in ms; of two Services that claim one address and port the older one gets it. */
+  /** Creation time in ms. Of two Services with one address and port the older one gets it. */
   createdMs: number;
   clusterAddresses: number[];
   externalAddresses: number[];
@@ -31,12 +31,9 @@ export interface ServiceRow {
   externalLocal: boolean;
   /** ClientIP affinity in seconds; 0 for none. */
   affinityS: number;
-  /** loadBalancerSourceRanges as pairs (address, mask); empty allows everyone. */
+  /** loadBalancerSourceRanges as pairs (address, mask). Empty allows all sources. */
   sourceRanges: Int32Array;
-  /**
-   * healthCheckNodePort, where it has a meaning: load balancers with externalTrafficPolicy Local. 0
-   * for none.
-   */
+  /** healthCheckNodePort of load balancers with externalTrafficPolicy Local. 0 for none. */
   healthPort: number;
 }
 
@@ -59,7 +56,7 @@ export interface SlicePortRow {
   proto: number;
 }
 
-/** An EndpointSlice. One of another address family, or of no Service, has no endpoints. */
+/** An EndpointSlice. It has no endpoints if it is of another address family or of no Service. */
 export interface SliceRow {
   /** `namespace/name` of the slice. */
   key: string;
@@ -73,11 +70,11 @@ export interface NodeRow {
   name: string;
   /** InternalIPs; the first is the node's primary address. */
   addresses: number[];
-  /** ExternalIPs; the first is who the node is outside. */
+  /** ExternalIPs. The first is the node's address outside. */
   publicAddresses: number[];
   podRanges: Range4[];
   /** Label topology.kubernetes.io/zone; empty for none. */
   zone: string;
-  /** Being deleted, or about to be: load balancers should send it nothing new. */
+  /** In deletion, or soon: load balancers send it no new connections. */
   leaving: boolean;
 }

@@ -7,13 +7,13 @@ import type { ServicePortRow, ServiceRow } from './rows.ts';
 const LABEL_OTHER_PROXY = 'service.kubernetes.io/service-proxy-name';
 const LABEL_HEADLESS = 'service.kubernetes.io/headless';
 const AFFINITY_S_DEFAULT = 10_800;
-/** Matches the limited broadcast address alone, which is nobody's source. */
+/** Matches only the limited broadcast address, which is no valid source. */
 const RANGE_NOBODY = [-1, -1];
 
 /**
- * The row of a Service. Captured are: ClusterIPs, externalIPs, load balancer addresses whose ipMode
- * is nil or VIP, and NodePorts; nothing of a headless or ExternalName Service, nor of one whose
- * label gives it to another proxy. Source: k8s pkg/proxy/util ShouldSkipService,
+ * The row of a Service. kubetun captures ClusterIPs, externalIPs, load balancer addresses whose
+ * ipMode is nil or VIP, and NodePorts. It captures nothing of a headless or ExternalName Service,
+ * nor of one with the label of another proxy. Source: k8s pkg/proxy/util ShouldSkipService,
  * pkg/proxy/serviceport.go.
  */
 export function readService(object: Service): ServiceRow {
@@ -66,9 +66,8 @@ function readPorts(object: Service): ServicePortRow[] {
 }
 
 /**
- * loadBalancerSourceRanges as pairs. Entries may carry spaces; IPv6 entries speak of another
- * address family. If all the others are unreadable nobody is let in: a typing mistake must not open
- * what was meant to be closed.
+ * loadBalancerSourceRanges as pairs. Entries can have spaces. IPv6 entries do not count. If no
+ * other entry is readable, the Service accepts no source: a typing mistake must not open it.
  */
 function readSourceRanges(texts: string[]): Int32Array {
   const mine = texts.map((text) => text.trim()).filter((text) => !text.includes(':'));

@@ -25,7 +25,7 @@ function readPorts(object: EndpointSlice): SlicePortRow[] {
   const rows: SlicePortRow[] = [];
   for (const port of object.ports ?? []) {
     const proto = parseProtocol(port.protocol);
-    // A port without a number means any port, which no Service port can ask for.
+    // A port without a number means all ports, which no Service port can use.
     if (proto !== null && port.port) rows.push({ name: port.name ?? '', number: port.port, proto });
   }
   return rows;
@@ -34,7 +34,7 @@ function readPorts(object: EndpointSlice): SlicePortRow[] {
 function readEndpoints(object: EndpointSlice): EndpointRow[] {
   const rows: EndpointRow[] = [];
   for (const endpoint of object.endpoints ?? []) {
-    // The addresses of one endpoint are interchangeable, so that the first one stands for it.
+    // The addresses of one endpoint are interchangeable, so the first is enough.
     const address = parseAddress(endpoint.addresses?.[0] ?? '');
     if (address === null) continue;
     const { ready = true, serving = true, terminating = false } = endpoint.conditions ?? {};

@@ -1,17 +1,17 @@
 import { PolicyTables } from './policy-tables.ts';
 import type { NodeRow, ServiceRow, SliceRow } from './rows.ts';
 
-/** What has changed since the tables were last compiled. */
+/** Changes since the last compile. */
 export interface Changes {
-  /** Keys of Services to compile again, deleted ones among them. */
+  /** Keys of changed and deleted Services. */
   services: Set<string>;
-  /** Any Node has changed. */
+  /** True if any Node has changed. */
   nodes: boolean;
 }
 
 const NO_SLICES: ReadonlyMap<string, SliceRow> = new Map();
 
-/** The cluster as this agent knows it, and a record of what has changed in it. */
+/** The cluster that the agent knows, with a record of changes. */
 export class Tables {
   readonly services = new Map<string, ServiceRow>();
   readonly nodes = new Map<string, NodeRow>();
@@ -24,7 +24,7 @@ export class Tables {
   readonly policy = new PolicyTables();
   #changes: Changes = { services: new Set(), nodes: false };
 
-  /** @param nodeName the node whose Services follow its own zone and address. */
+  /** @param nodeName the agent's node. */
   constructor(nodeName: string) {
     this.nodeName = nodeName;
   }
@@ -46,7 +46,7 @@ export class Tables {
     this.#changes.services.add(row.key);
   }
 
-  /** @param before the slice's row until now: it may have belonged to another Service. */
+  /** @param before the earlier row of the slice, perhaps of another Service. */
   putSlice(row: SliceRow, before: SliceRow | null): void {
     if (before && before.serviceKey !== row.serviceKey) this.deleteSlice(before);
     if (row.serviceKey === '') return;
@@ -74,7 +74,7 @@ export class Tables {
     if (this.nodes.delete(row.name)) this.#nodeChanged(row.name);
   }
 
-  /** Addresses of this node that its Node object need not name, as int32. */
+  /** Addresses of this node's interfaces, as int32. */
   putLocalAddresses(addresses: number[]): void {
     const sorted = [...new Set(addresses)].sort((a, b) => a - b);
     if (sorted.join() === this.localAddresses.join()) return;
@@ -84,7 +84,7 @@ export class Tables {
 
   #nodeChanged(name: string): void {
     this.#changes.nodes = true;
-    // NodePorts are captured on this node's address, and hints are read for its zone.
+    // All Services depend on this node's address and zone.
     if (name === this.nodeName)
       for (const key of this.services.keys()) this.#changes.services.add(key);
   }

@@ -1,10 +1,10 @@
-// Who has which ClusterIP and which node port.
+// Allocates ClusterIPs and node ports to Services.
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { type FieldError, invalid, StatusError, wrong } from '../status.ts';
 
 const SERVICES = { plural: 'services', group: '', kind: 'Service' };
-/** Band of node ports that people choose by hand: dynamic ones begin above it (KEP-3668). */
+/** Size of the band of node ports for manual choice. Dynamic ports start above it (KEP-3668). */
 const NODE_PORT_STATIC = 86;
 const PROVIDED = 'provided port is already allocated';
 const OUT_OF_RANGE = 'provided port is not in the valid range. The range of valid ports is';
@@ -16,7 +16,7 @@ export interface AllocatorRanges {
   nodePortMax: number;
 }
 
-/** What of a Service's spec is allocated. */
+/** The allocated fields of a Service's spec. */
 interface Spec {
   type?: string;
   clusterIP?: string;
@@ -28,8 +28,8 @@ interface Spec {
 }
 
 /**
- * Takes addresses and ports for Services, and gives them back. The holder of each is named, so that
- * a repeat is harmless.
+ * Allocates and releases addresses and ports of Services. It records the holder of each, so a
+ * repeated call changes nothing.
  */
 export class Allocator {
   readonly #base: number;
@@ -52,8 +52,8 @@ export class Allocator {
   }
 
   /**
-   * Fills in clusterIP, nodePorts and healthCheckNodePort of a Service, keeping what it has. Throws
-   * StatusError Invalid, InternalError when nothing is free.
+   * Fills in clusterIP, nodePorts and healthCheckNodePort of a Service and keeps those that it has.
+   * Throws StatusError Invalid, or InternalError when the range is full.
    */
   allocateService(object: KubeObject, old: KubeObject | undefined): void {
     const holder = holderOf(object);
@@ -61,7 +61,7 @@ export class Allocator {
     const taken: (() => void)[] = [this.mark()];
     try {
       this.#allocateAddress(object, spec, holder, taken);
-      // A number that the client names for health checks must not be drawn for a port.
+      // A health check port that the client names must not go to another port.
       const isNamed = Boolean(spec.healthCheckNodePort);
       if (isNamed) this.#allocateHealthPort(object, spec, taken);
       this.#allocatePorts(object, spec, holder, taken);
@@ -73,7 +73,7 @@ export class Allocator {
     if (old) this.#releaseRest(old.spec as Spec, spec, object);
   }
 
-  /** Remembers which numbers come next; the result lets them come next again. */
+  /** Remembers the next address and port. The result restores them. */
   mark(): () => void {
     const [address, port] = [this.#nextAddress, this.#nextPort];
     return () => {
@@ -82,7 +82,7 @@ export class Allocator {
     };
   }
 
-  /** Gives back everything that a Service holds. */
+  /** Releases everything that a Service holds. */
   releaseService(object: KubeObject): void {
     this.#releaseRest(object.spec as Spec, {}, object);
   }
@@ -111,8 +111,8 @@ export class Allocator {
   }
 
   /**
-   * Dynamic addresses lie above the band that people choose from by hand; only when they are used
-   * up, in it.
+   * Prefers addresses above the band for manual choice, and uses the band when all others are
+   * taken.
    */
   #freeAddress(): number {
     const first = this.#firstDynamic();
@@ -137,18 +137,18 @@ export class Allocator {
     const ports = spec.ports ?? [];
     const take = (i: number) =>
       this.#takePort(object, `spec.ports[${i}].nodePort`, ports[i]!, holder, taken);
-    // Numbers that the client names come first: none of them may be drawn for another port.
+    // Ports that the client names come first, so that no other port gets them.
     for (const [i, port] of ports.entries()) if (port.nodePort) take(i);
     for (const [i, port] of ports.entries()) {
       if (port.nodePort || !draws) continue;
-      // The same number may serve one Service on several protocols.
+      // One number can serve several protocols of a Service.
       port.nodePort = this.#sisterPort(ports, port) ?? this.#freePort(port.protocol);
       take(i);
     }
   }
 
   /**
-   * Load balancers ask each node for its own endpoints there. Source: k8s
+   * Load balancers ask each node on this port whether it has endpoints. Source: k8s
    * pkg/registry/core/service/storage/alloc.go.
    */
   #allocateHealthPort(object: KubeObject, spec: Spec, taken: (() => void)[]): void {
@@ -179,7 +179,7 @@ export class Allocator {
     taken.push(() => this.#ports.delete(key));
   }
 
-  /** The node port of the same port on another protocol, where it is free for this one. */
+  /** The node port of the same port on another protocol, if it is free for this protocol. */
   #sisterPort(
     ports: NonNullable<Spec['ports']>,
     own: { port: number; protocol: string },
@@ -209,7 +209,7 @@ export class Allocator {
     );
   }
 
-  /** Gives back what a Service held and holds no more. */
+  /** Releases what a Service no longer holds. */
   #releaseRest(old: Spec, now: Spec, object: KubeObject): void {
     const holder = holderOf(object);
     const health = `TCP/${old.healthCheckNodePort}`;
@@ -226,7 +226,7 @@ export class Allocator {
     }
   }
 
-  /** min(max(16, size/16), 256): SPEC 1, upstream pkg/registry/core/service/ipallocator. */
+  /** min(max(16, size/16), 256). Source: k8s pkg/registry/core/service/ipallocator. */
   #firstDynamic(): number {
     return Math.min(Math.max(16, Math.floor(this.#size / 16)), 256);
   }
@@ -241,7 +241,7 @@ function holderOf({ metadata }: KubeObject): string {
   return `${metadata.namespace}/${metadata.name}`;
 }
 
-/** Not the Service's own name: its NodePorts must not share the port. */
+/** A holder of its own: the Service's node ports must not share the port. */
 function healthHolderOf(object: KubeObject): string {
   return `${holderOf(object)} health`;
 }

@@ -1,4 +1,5 @@
-// What upstream fills in: pkg/apis/core/v1/defaults.go, discovery/v1/defaults.go.
+// Defaults of pods, workloads and EndpointSlices, and admission of pods: k8s
+// pkg/apis/core/v1/defaults.go, apps/v1/defaults.go, discovery/v1/defaults.go.
 import type { KubeObject } from '../../kube/object.ts';
 import type { Lookup } from '../kind.ts';
 import { refused } from '../status.ts';
@@ -21,7 +22,7 @@ export function defaultPod(object: KubeObject): void {
     enableServiceLinks: true,
     serviceAccountName: spec.serviceAccount || ACCOUNT_DEFAULT,
   });
-  // The name that the field had before, which clients may still read.
+  // The deprecated name of the field. Some clients still read it.
   spec.serviceAccount = spec.serviceAccountName;
   for (const volume of spec.volumes ?? []) defaultVolume(volume);
   for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? [])]) {
@@ -42,7 +43,7 @@ export function defaultPod(object: KubeObject): void {
     for (const name of ['postStart', 'preStop']) defaultHttpGet(container.lifecycle?.[name]);
     for (const { valueFrom } of container.env ?? []) defaultField(valueFrom);
     const { limits } = container.resources;
-    // What is limited and says no more requests as much.
+    // A limit without a request is also the request.
     if (limits) container.resources.requests = { ...limits, ...container.resources.requests };
   }
 }
@@ -61,7 +62,7 @@ function defaultVolume(volume: any): void {
   }
 }
 
-/** What refers to a field of the pod, or to resources of a container. */
+/** Defaults of a reference to a pod's field or a container's resources. */
 function defaultField(reference: any): void {
   if (reference?.fieldRef) fill(reference.fieldRef, { apiVersion: 'v1' });
   if (reference?.resourceFieldRef) fill(reference.resourceFieldRef, { divisor: '0' });
@@ -84,17 +85,17 @@ export function defaultEndpointSlice(object: KubeObject): void {
 }
 // biome-ignore-end lint/suspicious/noExplicitAny: as above.
 
-/** The account of pods that name none; seed-namespace.ts keeps one in every namespace. */
+/** The account of pods that name none. cluster/seed.ts keeps one in every namespace. */
 export const ACCOUNT_DEFAULT = 'default';
 const PODS = { plural: 'pods', group: '', kind: 'Pod' };
 
 /**
  * Throws StatusError Forbidden for a new pod whose ServiceAccount does not exist:
- * plugin/pkg/admission/serviceaccount. Like upstream it does not refuse a pod while the default
- * account is made again.
+ * plugin/pkg/admission/serviceaccount. Like upstream, it accepts a pod while the default account is
+ * created again.
  *
- * @param name as messages give it: of a generated name the base, so that events about it are the
- *   same each time.
+ * @param name the name for the message. For a generated name it is the base, so that repeated
+ *   events are equal.
  */
 export function requireAccount(others: Lookup, { metadata, spec }: KubeObject, name: string): void {
   const account: string = spec.serviceAccountName;
@@ -104,12 +105,15 @@ export function requireAccount(others: Lookup, { metadata, spec }: KubeObject, n
   throw refused(PODS, name, `${why}: serviceaccount ${JSON.stringify(account)} not found`);
 }
 
-// How long pods stay on nodes that fail: plugin/pkg/admission/defaulttolerationseconds.
+// Source: k8s plugin/pkg/admission/defaulttolerationseconds.
 
 const KEYS = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'];
 const BORNE_S = 300;
 
-/** Pods that say nothing else bear a node that is not ready, or not heard of, for five minutes. */
+/**
+ * Lets pods stay five minutes on a node that is not ready or unreachable, unless they say
+ * otherwise.
+ */
 export function tolerateFailures({ spec }: KubeObject): void {
   const tolerations: { key?: string; effect?: string }[] = spec.tolerations ?? [];
   const missing = KEYS.filter(
@@ -126,7 +130,7 @@ export function tolerateFailures({ spec }: KubeObject): void {
   spec.tolerations = [...tolerations, ...added];
 }
 
-// What upstream fills in for Deployments and ReplicaSets: pkg/apis/apps/v1/defaults.go.
+// Deployments and ReplicaSets: pkg/apis/apps/v1/defaults.go.
 
 const ROLLING_SHARE = '25%';
 
@@ -154,15 +158,12 @@ export function defaultDeployment(object: KubeObject): void {
   spec.progressDeadlineSeconds ??= 600;
 }
 
-/**
- * A template that is written out with all its defaults is the same one: its hash must not tell them
- * apart.
- */
+/** Fills in the template, so that its hash is the same with and without explicit defaults. */
 // biome-ignore lint/suspicious/noExplicitAny: what clients sent; types are checked by the schema before.
 function defaultTemplate(spec: any): void {
   if (!spec.template) return;
   spec.template.metadata ??= {};
-  // Clients written in Go send the time that they do not have.
+  // Go clients send an empty time.
   if (!spec.template.metadata.creationTimestamp) delete spec.template.metadata.creationTimestamp;
   defaultPod(spec.template);
 }

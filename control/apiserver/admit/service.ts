@@ -1,5 +1,4 @@
-// What a Service gets that its client left out: pkg/apis/core/v1/defaults.go,
-// registry/core/service/storage.
+// Defaults of Services: pkg/apis/core/v1/defaults.go, registry/core/service/storage.
 
 import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { defaultFamilies } from '../validate/service-families.ts';
@@ -34,8 +33,8 @@ export function defaultService(object: KubeObject, old: KubeObject | undefined):
 }
 
 /**
- * Fields that the new type cannot have leave with the old type, unless the client changes them:
- * then the rules refuse them. Source: dropTypeDependentFields.
+ * Removes fields that the new type cannot have. A field that the client changes stays, and
+ * validation refuses it. Source: dropTypeDependentFields.
  */
 function dropDependents(spec: any, old: any): void {
   const drop = (fits: (spec: any) => boolean, fields: string[]) => {
@@ -53,23 +52,19 @@ function dropDependents(spec: any, old: any): void {
   for (const port of spec.ports ?? []) if (had.has(port.nodePort)) delete port.nodePort;
 }
 
-/**
- * An update that leaves out the address means the one the Service has (patchAllocatedValues,
- * NormalizeClusterIPs).
- */
+/** Keeps the address when an update omits it (patchAllocatedValues, NormalizeClusterIPs). */
 function keepAddress(spec: any, old: any): void {
   if (!hasAddress(spec) || !hasAddress(old)) return;
   spec.clusterIP ||= old.clusterIP;
   if (!spec.clusterIPs?.length) spec.clusterIPs = old.clusterIPs;
-  // Older clients know the singular field alone.
+  // Older clients set the singular field only.
   if (spec.clusterIP !== old.clusterIP && isEqual(spec.clusterIPs, old.clusterIPs)) {
     spec.clusterIPs = [spec.clusterIP];
   }
 }
 
 /**
- * Ports that are still there, by their names, keep the node ports that no other port of the update
- * takes.
+ * Keeps the node ports of ports with the same name, unless another port of the update takes them.
  */
 function keepNodePorts(spec: any, old: any): void {
   if (hasHealthPort(spec) && hasHealthPort(old)) {

@@ -16,18 +16,18 @@ import {
 import { type Schema, schemaOf } from './schema.ts';
 
 export interface Applied {
-  /** The live object with the configuration; the live one's metadata but for what is configured. */
+  /** The live object merged with the configuration. */
   object: KubeObject;
   managers: ManagedFields[];
 }
 
 /**
- * What an object becomes when a configuration is applied to it: the configuration's fields are set
- * and owned, those that this manager applied before and no longer does are removed unless somebody
- * else owns them. Changes neither. Throws StatusError Conflict for fields of others that would
- * change, unless forced.
+ * Applies a configuration to an object. Sets its fields and makes this manager their owner. Removes
+ * fields that this manager applied earlier and no longer applies, unless another manager owns them.
+ * Changes neither argument. Throws StatusError Conflict for fields of others that would change,
+ * unless `force` is set.
  *
- * @param live null: there is none yet.
+ * @param live null if the object does not exist yet.
  */
 export function applyConfig(
   live: KubeObject | null,
@@ -49,7 +49,7 @@ export function applyConfig(
     );
     return { object: withoutNulls(config) as KubeObject, managers };
   }
-  // Where nothing is applied and nothing is known there is nothing to tell apart.
+  // An empty configuration needs no record of earlier managers.
   const managers = isEmpty(applied)
     ? managersOf(live)
     : managersBeforeApply(live, writer.apiVersion, now);
@@ -57,7 +57,7 @@ export function applyConfig(
   const owned = managers
     .filter((entry) => !isEntryOf(entry, writer))
     .map((entry) => entry.fieldsV1)
-    // With its name: what makes an object one is never pruned.
+    // Includes the name: identity is never pruned.
     .reduce(union, configured);
   const merged = prune(merge(live, config, schema), before, owned, schema) as KubeObject;
   const comparison = compareObjects(live, merged, schema, writer);
@@ -73,9 +73,9 @@ export function applyConfig(
 }
 
 /**
- * Takes away what this manager applied before, then puts back what anybody owns now, and what
- * nobody ever owned. An item of a list goes with all that is in it when nobody owns the item
- * itself; who applies a part of it does, who updates a part does not.
+ * Removes what this manager applied before, except what some manager owns now and what had no
+ * owner. A list item without an owner goes with all its fields. Applying a part of an item makes a
+ * manager own it; updating a part does not.
  */
 function prune(merged: unknown, before: FieldSet, owned: FieldSet, schema: Schema): unknown {
   if (isEmpty(before)) return merged;

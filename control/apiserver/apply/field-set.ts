@@ -1,11 +1,10 @@
-// Sets of fields, in the form in which managedFields holds them:
-// sigs.k8s.io/structured-merge-diff/v4/fieldpath.
+// Sets of fields, in the form of managedFields: sigs.k8s.io/structured-merge-diff/v4/fieldpath.
 
 /**
  * A tree of path elements: `f:name` (a field), `k:{"port":80}` (an item by its keys), `v:"x"` (a
- * value of a set), `i:0` (an item by its place). `{}` below an element says that it belongs to the
- * set; where elements follow below it, `.` says so. Never changed once made. The root does not
- * belong to its set: `{}` is the empty one.
+ * value of a set), `i:0` (an item by its place). `{}` below an element makes it a member of the
+ * set; if other elements are below it, `.` does. Immutable. The root is no member: `{}` is the
+ * empty set.
  */
 export interface FieldSet {
   readonly [element: string]: FieldSet;
@@ -14,7 +13,7 @@ export interface FieldSet {
 export const NOTHING: FieldSet = {};
 const SELF = '.';
 
-/** Where the trees of two sets both end or one ends: whether what is left belongs to the result. */
+/** Decides from the membership in both sets whether an element is in the result. */
 type Keep = (inA: boolean, inB: boolean) => boolean;
 
 export function union(a: FieldSet, b: FieldSet): FieldSet {
@@ -25,7 +24,7 @@ export function intersection(a: FieldSet, b: FieldSet): FieldSet {
   return combine(a, b, false, false, (inA, inB) => inA && inB);
 }
 
-/** What is in `a` and not in `b`: path by path, whatever lies below. */
+/** Paths in `a` and not in `b`. Each path counts alone, without the paths below it. */
 export function difference(a: FieldSet, b: FieldSet): FieldSet {
   return combine(a, b, true, false, (inA, inB) => inA && !inB);
 }
@@ -40,27 +39,24 @@ export function isEmpty(set: FieldSet): boolean {
   return true;
 }
 
-/** True if an element belongs to the set itself, not only what lies below it. */
+/** True if the element itself is a member, and not only paths below it. */
 export function hasMember(set: FieldSet, element: string): boolean {
   const below = set[element];
   return below !== undefined && isMember(below);
 }
 
-/**
- * The tree of an element: what lies below it, and whether it belongs to the set itself. Null if
- * neither.
- */
+/** The tree of an element with the paths below it. Null if it is empty and no member. */
 export function node(below: FieldSet, member: boolean): FieldSet | null {
   if (!member) return isEmpty(below) ? null : below;
   return isEmpty(below) ? NOTHING : { [SELF]: NOTHING, ...below };
 }
 
-/** What lies below an element, without the element. */
+/** The elements below, without the set's own mark. */
 export function* elements(set: FieldSet): Generator<[element: string, below: FieldSet]> {
   for (const element in set) if (element !== SELF) yield [element, set[element]!];
 }
 
-/** All paths of a set, as messages write them: `.spec.ports[port=80,protocol="TCP"].name`. */
+/** All paths of a set, as in messages: `.spec.ports[port=80,protocol="TCP"].name`. */
 export function* paths(set: FieldSet, prefix = ''): Generator<string> {
   for (const [element, below] of elements(set)) {
     const path = prefix + formatElement(element);
@@ -69,7 +65,7 @@ export function* paths(set: FieldSet, prefix = ''): Generator<string> {
   }
 }
 
-/** The element of a list's item by its keys, which are given in the order of their names. */
+/** The element of a list item. The keys are in the order of their names. */
 export function keyElement(keys: Record<string, unknown>): string {
   return `k:${JSON.stringify(keys)}`;
 }
@@ -78,9 +74,7 @@ export function valueElement(value: unknown): string {
   return `v:${JSON.stringify(value)}`;
 }
 
-/**
- * A set that a client wrote, in the form in which this server compares them; null if it is none.
- */
+/** Parses a set from a client into the normal form. Null if it is no set. */
 export function parseFieldSet(given: unknown): FieldSet | null {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) return null;
   const set: Record<string, FieldSet> = {};
@@ -94,9 +88,7 @@ export function parseFieldSet(given: unknown): FieldSet | null {
   return keys.length === 1 && keys[0] === SELF ? NOTHING : set;
 }
 
-/**
- * @param onlyA whether what `a` alone has below an element goes into the result; `onlyB` likewise.
- */
+/** @param onlyA whether paths that only `a` has go into the result. `onlyB` likewise. */
 function combine(a: FieldSet, b: FieldSet, onlyA: boolean, onlyB: boolean, keep: Keep): FieldSet {
   const result: Record<string, FieldSet> = {};
   for (const [element, inA] of elements(a)) {
@@ -127,7 +119,7 @@ function formatElement(element: string): string {
   return `[${keys.map(([key, value]) => `${key}=${JSON.stringify(value)}`).join(',')}]`;
 }
 
-/** The one way to write an element; null if it is none. */
+/** The normal form of an element. Null if it is no element. */
 function normalize(element: string): string | null {
   const text = element.slice(2);
   if (element.startsWith('f:')) return element;

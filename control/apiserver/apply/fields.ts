@@ -1,12 +1,12 @@
-// Which fields a value has, and in which fields two values differ: structured-merge-diff/v4/typed.
+// The fields of a value, and the fields in which two values differ: structured-merge-diff/v4/typed.
 import { isEqual, isObject } from '../../kube/object.ts';
 import { elements, type FieldSet, hasMember, NOTHING, node, union } from './field-set.ts';
 import { ALWAYS_THERE } from './list-kinds.ts';
 import { elementsOf, type Schema, schemaBelow } from './schema.ts';
 
 /**
- * Fields that differ between an older and a newer value; parents of what came or went are named
- * with it.
+ * Fields that differ between an older and a newer value, with the parents of added and removed
+ * fields.
  */
 export interface Comparison {
   added: FieldSet;
@@ -16,15 +16,12 @@ export interface Comparison {
 
 type Change = { [K in keyof Comparison]?: FieldSet };
 
-/**
- * What somebody who writes this value has an opinion about: ends of the tree, items of lists, keys
- * of maps.
- */
+/** The fields that a value sets: leaves, items of lists, keys of maps. */
 export function fieldSetOf(value: unknown, schema: Schema): FieldSet {
   return treeOf(value, schema, false);
 }
 
-/** Throws nothing: where a list does not fit its schema it counts as one value. */
+/** A list that does not fit its schema counts as one value. */
 export function compare(old: unknown, current: unknown, schema: Schema): Comparison {
   const { added, modified, removed } = changeOf(old, current, schema) ?? {};
   return {
@@ -34,10 +31,7 @@ export function compare(old: unknown, current: unknown, schema: Schema): Compari
   };
 }
 
-/**
- * A set with the declared fields in it that have members below them, so that they can be removed
- * with these.
- */
+/** Adds declared fields that have members below them, so that both can be removed together. */
 export function withNamedFields(set: FieldSet, schema: Schema): FieldSet {
   const result: Record<string, FieldSet> = {};
   for (const [element, below] of elements(set)) {
@@ -48,7 +42,7 @@ export function withNamedFields(set: FieldSet, schema: Schema): FieldSet {
   return result;
 }
 
-/** The items of a list by their elements; a key that comes twice has several. */
+/** Groups items by element. An element that occurs twice has several items. */
 export function itemsBy(found: string[], list: unknown[]): Map<string, unknown[]> {
   const items = new Map<string, unknown[]>();
   for (const [i, element] of found.entries()) {
@@ -59,10 +53,7 @@ export function itemsBy(found: string[], list: unknown[]): Map<string, unknown[]
   return items;
 }
 
-/**
- * @param parents whether structures and lists belong to the set, as where they have just been
- * added.
- */
+/** @param parents whether structures and lists are members too, as for added values. */
 function treeOf(value: unknown, schema: Schema, parents: boolean): FieldSet {
   const result: Record<string, FieldSet> = {};
   if (isObject(value) && (schema.shape === 'struct' || schema.shape === 'map')) {
@@ -75,7 +66,7 @@ function treeOf(value: unknown, schema: Schema, parents: boolean): FieldSet {
   const found = elementsOf(schema, value);
   if (!found) return result;
   for (const [element, same] of itemsBy(found, value as unknown[])) {
-    // Of items that share their keys nobody can say whose fields are whose.
+    // Fields of items with equal keys cannot be told apart.
     const below =
       same.length > 1 ? NOTHING : treeOf(same[0], schemaBelow(schema, element), parents);
     result[element] = node(below, true)!;
@@ -83,7 +74,7 @@ function treeOf(value: unknown, schema: Schema, parents: boolean): FieldSet {
   return result;
 }
 
-/** Null where there is nothing to own: an empty list that others may add to. */
+/** Null if there is nothing to own, as in an empty list. */
 function treeOfField(
   value: unknown,
   key: string,
@@ -104,10 +95,7 @@ function isLeaf(value: unknown, schema: Schema): boolean {
   return elementsOf(schema, value) === null;
 }
 
-/**
- * Null if nothing differs. A field that is null is one that is not there, unless it takes the place
- * of a value.
- */
+/** Null if nothing differs. A null field counts as absent, unless it replaces a value. */
 function changeOf(old: unknown, current: unknown, schema: Schema): Change | null {
   if (isLeaf(old, schema) || isLeaf(current, schema)) {
     return isEqual(old, current) ? null : { modified: NOTHING };
@@ -159,7 +147,7 @@ function treeOfItem(items: unknown[], schema: Schema): FieldSet {
   return node(items.length > 1 ? NOTHING : treeOf(items[0], schema, true), true)!;
 }
 
-/** The changes of a value's parts, by their elements. */
+/** Changes of parts, by element. */
 type Gathered = { [K in keyof Comparison]?: Record<string, FieldSet> };
 
 const KINDS_OF_CHANGE = ['added', 'modified', 'removed'] as const;
@@ -182,7 +170,7 @@ function finish(change: Gathered): Change | null {
   return change.added || change.modified || change.removed ? change : null;
 }
 
-/** What was changed in any way that leaves it there. */
+/** Added and modified fields. */
 export function present({ added, modified }: Comparison): FieldSet {
   return union(added, modified);
 }

@@ -1,6 +1,5 @@
-// What client-side apply left behind: the configuration that kubectl applied last, in an
-// annotation. kubectl that goes over to server-side apply may take what it applied before, as
-// upstream's managedfields/internal/lastapplied*.go.
+// The annotation in which client-side apply keeps its last configuration. It lets kubectl change to
+// server-side apply and take over what it applied before: managedfields/internal/lastapplied*.go.
 import { isObject, type KubeObject } from '../../kube/object.ts';
 import { difference, type FieldSet, isEmpty, NOTHING, union } from './field-set.ts';
 import { compare, fieldSetOf } from './fields.ts';
@@ -8,10 +7,10 @@ import type { Taken } from './ownership.ts';
 import type { Schema } from './schema.ts';
 
 const ANNOTATION = 'kubectl.kubernetes.io/last-applied-configuration';
-/** The one manager that both ways of applying have in common. */
+/** The manager name that both kinds of apply use. */
 const KUBECTL = 'kubectl';
 
-/** True if kubectl set all of these fields itself before, and they are still as it set them. */
+/** True if kubectl set all of these fields itself and they are unchanged since. */
 export function wasAppliedByKubectl(
   live: KubeObject,
   taken: Taken[],
@@ -40,10 +39,7 @@ function parse(text: string | undefined): Record<string, unknown> | null {
   }
 }
 
-/**
- * Keeps the annotation up to date where there is one, so that client-side apply can be gone back
- * to.
- */
+/** Updates an existing annotation, so that kubectl can go back to client-side apply. */
 export function withLastApplied(
   object: KubeObject,
   config: KubeObject,

@@ -1,11 +1,8 @@
-// Which lists of the API are sets or maps, and which maps and structures are whole or not at all.
-// The facts are those of the listType, mapType and structType markers of upstream's types; models
-// and fields are named as in the official JavaScript client.
+// Which lists of the API are sets or maps, and which maps and structures are atomic. Source: the
+// listType, mapType and structType markers of the k8s.io/api types. Models and fields have the
+// names of the official JavaScript client.
 
-/**
- * Keys of the lists whose items are told apart by them, in the order of their names; [] marks a set
- * of values.
- */
+/** Keys of lists that are maps, sorted by name. [] marks a set of values. */
 const CONTAINER: Record<string, string[]> = {
   env: ['name'],
   ports: ['containerPort', 'protocol'],
@@ -42,13 +39,13 @@ export const KEYED_LISTS: Record<string, Record<string, string[]>> = {
   V1ServiceStatus: CONDITIONS,
 };
 
-/** What a key is where an item leaves it out. */
+/** The value of a key that an item omits. */
 export const KEY_DEFAULTS: Record<string, unknown> = { protocol: 'TCP' };
 
-/** Maps that are set as a whole, as `Model.field`; in all others every key stands for itself. */
+/** Atomic maps, as `Model.field`. Keys of all other maps have owners of their own. */
 export const ATOMIC_MAPS = new Set(['V1PodSpec.nodeSelector', 'V1ServiceSpec.selector']);
 
-/** Structures that are set as a whole. */
+/** Atomic structures. */
 export const ATOMIC_MODELS = new Set([
   'V1ConfigMapKeySelector',
   'V1FileKeySelector',
@@ -64,7 +61,7 @@ export const ATOMIC_MODELS = new Set([
   'V1TypedLocalObjectReference',
 ]);
 
-/** Fields that no object of upstream is without, so that nobody is ever said to have added them. */
+/** Fields that every object of upstream has, so that no manager can add them. */
 export const ALWAYS_THERE = new Set([
   'containers',
   'metadata',

@@ -1,11 +1,10 @@
-// Who manages which fields of an object: metadata.managedFields, as
-// apimachinery/pkg/util/managedfields keeps it.
+// metadata.managedFields, as apimachinery/pkg/util/managedfields keeps it.
 import { isObject, type KubeObject } from '../../kube/object.ts';
 import { type FieldError, required, wrong } from '../status.ts';
 import { type FieldSet, isEmpty, NOTHING, parseFieldSet, union } from './field-set.ts';
 
 /**
- * One manager's fields. Somebody who applies has one entry; one who updates has one for each
+ * The fields of one manager. A manager has one entry for applies, and one for updates of each
  * subresource.
  */
 export interface ManagedFields {
@@ -21,17 +20,17 @@ export interface ManagedFields {
 /** Who writes, and how. */
 export type Writer = Pick<ManagedFields, 'manager' | 'operation' | 'apiVersion' | 'subresource'>;
 
-/** More entries of updates than these are merged, the oldest first. */
+/** Further entries of updates are merged, the oldest first. */
 const UPDATERS_MAX = 10;
 const OLD_UPDATES = 'ancient-changes';
 export const MANAGER_LENGTH_MAX = 128;
 
-/** What the store holds of an object's managers: never changed in place. */
+/** The managers of a stored object. Callers must not change them. */
 export function managersOf(object: KubeObject | undefined): ManagedFields[] {
   return (object?.metadata.managedFields as ManagedFields[] | undefined) ?? [];
 }
 
-/** True for `[{}]`, by which clients ask that nobody be known as a manager. */
+/** True for `[{}]`, with which a client removes all managers. */
 export function isReset(given: unknown): boolean {
   return (
     Array.isArray(given) &&
@@ -41,7 +40,7 @@ export function isReset(given: unknown): boolean {
   );
 }
 
-/** What a client wrote as managedFields, checked; `errors` say what no server can accept. */
+/** Parses and checks managedFields from a client. */
 export function parseManagers(given: unknown): { managers: ManagedFields[]; errors: FieldError[] } {
   const errors: FieldError[] = [];
   const managers: ManagedFields[] = [];
@@ -71,7 +70,7 @@ function checkEntry(entry: unknown, at: string): FieldError[] {
   return [...errors, ...checkManager(manager, `${at}.manager`)];
 }
 
-/** What a manager may be called. */
+/** Checks the name of a manager. */
 export function checkManager(manager: unknown, field: string, isRequired = false): FieldError[] {
   if (typeof manager !== 'string') return [wrong(field, manager, 'must be a string')];
   if (manager === '' && isRequired) return [required(field, 'is required for apply patch')];
@@ -83,7 +82,7 @@ export function checkManager(manager: unknown, field: string, isRequired = false
     : [wrong(field, manager, 'should only contain printable characters')];
 }
 
-/** The manager of a client that names none: its program. */
+/** The default manager name: the client's program. */
 export function managerOfAgent(userAgent: string): string {
   const program = [...userAgent.split('/')[0]!].filter(isPrintable).join('');
   return program.slice(0, MANAGER_LENGTH_MAX) || 'unknown';
@@ -94,8 +93,8 @@ function isPrintable(text: string): boolean {
 }
 
 /**
- * True for the entry in which a writer's fields are. Who applies keeps one entry through all
- * versions of an API.
+ * True if the entry holds the fields of this writer. An entry of applies is the same for all API
+ * versions.
  */
 export function isEntryOf(entry: ManagedFields, writer: Writer): boolean {
   return (
@@ -120,14 +119,13 @@ export function entryOf(writer: Writer, fieldsV1: FieldSet, time?: string): Mana
   };
 }
 
-/** Entries as they are stored: none that is empty, not too many, in upstream's order. */
+/** Entries in stored form: without empty ones, limited, in upstream's order. */
 export function settle(managers: ManagedFields[]): ManagedFields[] {
   const kept = managers.filter((entry) => !isEmpty(entry.fieldsV1)).sort(byOrder);
   const updaters = kept.filter((entry) => entry.operation === 'Update');
   const excess = updaters.length - UPDATERS_MAX;
   if (excess <= 0) return kept;
-  // The bucket takes the place of those that are merged into it, one of which it may have been
-  // before.
+  // The merged entry replaces its parts. One of them may be an earlier merged entry.
   const old = updaters.slice(0, excess + 1);
   const bucket = old.reduce((a, b) => ({ ...b, fieldsV1: union(a.fieldsV1, b.fieldsV1) }));
   const writer: Writer = {

@@ -1,11 +1,11 @@
-// A configuration laid over an object, and fields taken away again: structured-merge-diff/v4/typed
+// Merges a configuration into an object, and removes fields: structured-merge-diff/v4/typed
 // merge.go, remove.go.
 import { isObject, own, setOwn } from '../../kube/object.ts';
 import { type FieldSet, hasMember, isEmpty } from './field-set.ts';
 import { itemsBy } from './fields.ts';
 import { elementsOf, type Schema, schemaBelow } from './schema.ts';
 
-/** The object with all that the configuration says. Nulls stay in it, as what was asked for. */
+/** The object with the fields of the configuration, nulls included. */
 export function merge(live: unknown, config: unknown, schema: Schema): unknown {
   if (live === undefined || live === null) return config;
   if (schema.shape === 'struct' || schema.shape === 'map') {
@@ -23,8 +23,8 @@ export function merge(live: unknown, config: unknown, schema: Schema): unknown {
 }
 
 /**
- * The configuration's order for its items; other items of the live list stay after those that they
- * came after.
+ * Configured items come in the order of the configuration. Other live items stay behind their
+ * predecessors.
  */
 function mergeItems(
   before: string[],
@@ -39,18 +39,18 @@ function mergeItems(
   const merged: unknown[] = [];
   let nextShared = 0;
   let at = 0;
-  /** Live items that the configuration does not name, up to the next one that it does. */
+  /** Takes live items up to the next one that the configuration names. */
   const takeOthers = () => {
     for (; at < before.length && !applied.has(before[at]!); at++) merged.push(live[at]);
   };
   for (const element of after) {
     if (element === shared[nextShared]) {
-      // Shared items that stand elsewhere in the live list come when the configuration has them.
+      // Shared items move to their place in the configuration.
       for (takeOthers(); at < before.length && before[at] !== element; takeOthers()) at++;
       at++;
       nextShared++;
     } else takeOthers();
-    // Of items that share their keys none is the one: the configuration's takes their place.
+    // The configured item replaces several live items with equal keys.
     const same = present.get(element) ?? [];
     const [item] = same.length === 1 ? same : [];
     merged.push(merge(item, applied.get(element), schemaBelow(schema, element)));
@@ -59,7 +59,7 @@ function mergeItems(
   return merged;
 }
 
-/** The value without the members of a set; undefined if nothing is left of what was something. */
+/** The value without the members of a set. Undefined if nothing is left. */
 export function removeFields(value: unknown, set: FieldSet, schema: Schema): unknown {
   if (isEmpty(set)) return value;
   if (isObject(value) && (schema.shape === 'struct' || schema.shape === 'map')) {
@@ -85,9 +85,7 @@ function removeItem(item: unknown, element: string, set: FieldSet, schema: Schem
   return removeFields(item, below, schemaBelow(schema, element));
 }
 
-/**
- * The value without the fields that are null: asking for null is asking for nothing to be there.
- */
+/** The value without null fields. In a configuration null means absent. */
 export function withoutNulls(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(withoutNulls);
   if (!isObject(value)) return value;

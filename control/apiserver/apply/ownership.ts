@@ -1,6 +1,5 @@
-// How ownership of fields moves when an object is written:
-// structured-merge-diff/v4/merge/update.go, and the managers that
-// apimachinery/pkg/util/managedfields/internal puts around it.
+// How a write changes the owners of fields: structured-merge-diff/v4/merge/update.go and
+// apimachinery/pkg/util/managedfields/internal.
 import type { KubeObject } from '../../kube/object.ts';
 import { StatusError } from '../status.ts';
 import {
@@ -23,7 +22,7 @@ import {
 } from './managers.ts';
 import { type Schema, schemaOf } from './schema.ts';
 
-/** Fields that nobody owns: what an object is, and what only the server writes. */
+/** Fields without an owner: identity, and what only the server writes. */
 const UNOWNED: FieldSet = {
   'f:apiVersion': {},
   'f:kind': {},
@@ -40,16 +39,15 @@ const UNOWNED: FieldSet = {
   },
 };
 
-/** Fields of the other managers that a change takes from them. */
+/** The fields of another manager that a change takes over. */
 export interface Taken {
   entry: ManagedFields;
   fields: FieldSet;
 }
 
 /**
- * Managers after an update: who changes a field owns it, alone. Nothing is known of the managers of
- * an object that was never said to have any, and nothing is found out then: only creating or
- * applying begins it.
+ * Managers after an update. A manager that changes a field becomes its only owner. An object
+ * without managers stays without them: only a create or an apply starts the record.
  */
 export function recordUpdate(
   managers: ManagedFields[],
@@ -68,7 +66,10 @@ export function recordUpdate(
   return settle([...withoutChanged(managers, comparison, writer), entryOf(writer, own, time)]);
 }
 
-/** Managers after an apply: the applied fields, and the others without what it took from them. */
+/**
+ * Managers after an apply: the applier owns the applied fields, and other managers lose what
+ * changed.
+ */
 export function recordApply(
   managers: ManagedFields[],
   comparison: Comparison,
@@ -83,7 +84,7 @@ export function recordApply(
   return settle([...withoutChanged(managers, comparison, writer), entryOf(writer, applied, time)]);
 }
 
-/** What a change takes from those who own it and are not the writer. */
+/** What a change takes from other managers. */
 export function takenBy(
   comparison: Comparison,
   managers: ManagedFields[],
@@ -96,14 +97,13 @@ export function takenBy(
     .filter(({ fields }) => !isEmpty(fields));
 }
 
-/** Fields that can have an owner, of those in a set. */
+/** The fields of a set that can have an owner. */
 export function ownable(set: FieldSet): FieldSet {
   return difference(set, UNOWNED);
 }
 
 /**
- * Managers of a live object of which none are known when it is first applied: one for all that it
- * holds.
+ * Managers of a live object before its first apply. If it has none, one entry owns all its fields.
  */
 export function managersBeforeApply(
   live: KubeObject,
@@ -117,8 +117,7 @@ export function managersBeforeApply(
 }
 
 /**
- * The difference of two objects but for what nobody owns; only who writes it has a say in the
- * status.
+ * The difference of two objects in ownable fields. The status counts for writes of the status only.
  */
 export function compareObjects(
   old: KubeObject | undefined,
@@ -146,8 +145,7 @@ function withoutChanged(
     .map((entry) => ({ ...entry, fieldsV1: difference(entry.fieldsV1, changed) }));
 }
 
-// What somebody hears who would take fields from others:
-// apimachinery/pkg/util/managedfields/internal/conflict.go.
+// Conflicts: apimachinery/pkg/util/managedfields/internal/conflict.go.
 
 /** The refusal of an apply, with a cause for each field that another manager owns. */
 export function applyConflict(taken: Taken[]): StatusError {

@@ -1,4 +1,4 @@
-// What a request to apply says, and what it must not say.
+// Checks the body of an apply request.
 import {
   isEqual,
   isObject,
@@ -14,23 +14,23 @@ import { elementsOf, type Schema, schemaBelow, schemaOf } from './schema.ts';
 
 export const APPLY_PATCH = 'application/apply-patch+yaml';
 
-/** What is applied to, and by which path. */
+/** The object of an apply, and its path. */
 export interface Target {
   kind: ResourceName & { apiVersion: string; version: string; hasStatus: boolean };
   /** '' for cluster-scoped kinds. */
   namespace: string;
   name: string;
-  /** By its path, which applies to the status alone; all other paths leave it alone. */
+  /** The request uses the path of the status. It applies to the status only. */
   status: boolean;
 }
 
 export interface ApplyOptions {
   manager: string;
-  /** Take what others own. */
+  /** Take over fields of other managers. */
   force: boolean;
 }
 
-/** What an object becomes by the body of a request. Throws StatusError. */
+/** Applies the body of a request to an object. Throws StatusError. */
 export function applyBody(
   live: KubeObject | null,
   body: unknown,
@@ -44,7 +44,7 @@ export function applyBody(
   return applyConfig(live, config, writer, force, timestamp());
 }
 
-/** The configuration in a body, with the name of what it is applied to. Throws StatusError. */
+/** The configuration in a body, with the name from the path. Throws StatusError. */
 function readConfig(body: unknown, target: Target, live: KubeObject | null): KubeObject {
   const { kind, namespace, name, status } = target;
   if (!isObject(body)) throw badRequest('the body of an apply must be an object');
@@ -58,7 +58,7 @@ function readConfig(body: unknown, target: Target, live: KubeObject | null): Kub
   if (given.managedFields !== undefined && !isEqual(given.managedFields, [])) {
     throw badRequest('metadata.managedFields must be nil');
   }
-  // Types before all else, of a copy: in a configuration a null asks for a field to be removed.
+  // Checks types first, on a copy: decoding removes nulls, and here a null removes a field.
   decodeFields(kind, structuredClone({ ...body, metadata: given }), { strict: false });
   checkPlace(given, target);
   checkIncarnation(given, target, live);
@@ -89,7 +89,7 @@ function checkPlace(given: ObjectMeta, { namespace, name }: Target): void {
   }
 }
 
-/** Who names an incarnation or a version means one that is there. */
+/** A uid or a resourceVersion needs an existing object. */
 function checkIncarnation(given: ObjectMeta, target: Target, live: KubeObject | null): void {
   if (live !== null) return;
   const { kind, name } = target;
@@ -103,7 +103,7 @@ function checkIncarnation(given: ObjectMeta, target: Target, live: KubeObject | 
   }
 }
 
-/** Nobody can own what has no name in the schema, or two items of one key. */
+/** Refuses fields outside the schema and items with equal keys: neither can have an owner. */
 function checkFields(body: Record<string, unknown>, { kind, namespace, name }: Target): void {
   const found = [...faults(body, schemaOf(kind.kind), '')];
   if (found.length === 0) return;

@@ -1,5 +1,4 @@
-// What a kind's objects are made of, as far as field sets must know: which parts have fields of
-// their own.
+// Schemas of kinds for field sets: which parts have fields or items of their own.
 import type { KubeKind } from '../../kube/kinds.ts';
 import { fieldsOfModel, modelOfKind } from '../../kube/models.ts';
 import { isObject } from '../../kube/object.ts';
@@ -7,13 +6,13 @@ import { keyElement, valueElement } from './field-set.ts';
 import { ATOMIC_MAPS, ATOMIC_MODELS, KEY_DEFAULTS, KEYED_LISTS } from './list-kinds.ts';
 
 export type Schema =
-  /** A plain value, or something that is set as a whole. */
+  /** A plain or atomic value. */
   | { shape: 'leaf' }
-  /** Declared fields; `fieldOf` says leaf for those that are not. */
+  /** Declared fields. `fieldOf` returns a leaf for undeclared ones. */
   | { shape: 'struct'; has: (field: string) => boolean; fieldOf: (field: string) => Schema }
   /** Any fields, all of one kind. */
   | { shape: 'map'; item: Schema }
-  /** Items that are told apart by keys. */
+  /** Items identified by keys. */
   | { shape: 'list'; keys: string[]; item: Schema }
   /** Plain values, each once. */
   | { shape: 'set' };
@@ -33,8 +32,8 @@ export function schemaBelow(schema: Schema, element: string): Schema {
 }
 
 /**
- * Path elements of a list's or set's items, in order; null if it is no list, or has items without
- * their keys.
+ * Path elements of the items of a list or set, in order. Null if it is no list, or an item lacks a
+ * key.
  */
 export function elementsOf(schema: Schema, value: unknown): string[] | null {
   if (!Array.isArray(value)) return null;
@@ -49,7 +48,7 @@ function itemElement(names: string[], item: unknown): string {
   if (!isObject(item)) return '';
   const keys: Record<string, unknown> = {};
   for (const name of names) {
-    // An empty text is one that was left out, as everywhere.
+    // An empty string counts as absent.
     const value = (item[name] === '' ? undefined : item[name]) ?? KEY_DEFAULTS[name];
     if (value === undefined) return '';
     keys[name] = value;
@@ -80,13 +79,13 @@ function schemaOfList(type: string, place: string): Schema {
   const [model, field] = place.split('.') as [string, string];
   const keys = KEYED_LISTS[model]?.[field];
   if (!keys) return LEAF;
-  // An item that is atomic has its keys nevertheless.
+  // Keys identify atomic items too.
   return keys.length === 0
     ? { shape: 'set' }
     : { shape: 'list', keys, item: schemaOfType(type, '') };
 }
 
-/** Fields are looked at when they are first asked for: types may hold themselves. */
+/** Fields are resolved on first use, because types can be recursive. */
 function struct(model: string, types: Map<string, string>): Schema {
   const known = new Map<string, Schema>();
   return {

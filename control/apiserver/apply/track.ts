@@ -1,31 +1,28 @@
-// The managers of an object that is about to be written.
+// Sets the managers of an object before a write.
 import { isEqual, type KubeObject, timestamp } from '../../kube/object.ts';
 import { invalid, type ResourceName } from '../status.ts';
 import { isReset, type ManagedFields, managersOf, parseManagers } from './managers.ts';
 import { recordUpdate } from './ownership.ts';
 
-/** Who writes, for what is recorded of it. */
+/** The writer, for the record of managers. */
 export interface Tracking {
-  /** As the client names itself; undefined for controllers of this process. */
+  /** The client's name. Undefined for controllers of this process. */
   manager?: string;
-  /** What an apply has found: then there is nothing more to find out. */
+  /** The managers that an apply has computed already. */
   managers?: ManagedFields[];
-  /** By which path, where that is neither the object's own nor that of its status. */
+  /** The path of the write, if it is not the object's or the status's. */
   subresource?: 'scale';
 }
 
-/**
- * The controllers' name, on objects whose managers are known. Nothing is recorded of what they
- * create themselves.
- */
+/** The manager name of controllers. Objects that they create have no record of managers. */
 const CONTROLLERS = 'kube-controller-manager';
 
 /**
- * Sets metadata.managedFields of an object that nobody else has seen. Throws StatusError Invalid
- * for managers that a client made up.
+ * Sets metadata.managedFields of an object, in place. Throws StatusError Invalid for invalid
+ * managers from a client.
  *
- * @param old what is stored; undefined if it is being created.
- * @param subresource by which path it is written.
+ * @param old the stored object, undefined for a create.
+ * @param subresource the path of the write.
  */
 export function trackManagers(
   kind: ResourceName & { apiVersion: string },
@@ -40,7 +37,7 @@ export function trackManagers(
     ? keepTimes(managers, object, old)
     : recordUpdate(
         subresource === '' ? givenManagers(kind, object, stored) : stored,
-        // Of an object that a controller creates nothing is known, as of one that is already there.
+        // An object that a controller creates starts without managers.
         manager === undefined ? (old ?? object) : old,
         object,
         {
@@ -55,7 +52,7 @@ export function trackManagers(
   else delete metadata.managedFields;
 }
 
-/** What a client sent as managers, or what is stored where it sent none. */
+/** The managers that a client sent, or the stored ones if it sent none. */
 function givenManagers(
   kind: ResourceName,
   { metadata }: KubeObject,
@@ -69,10 +66,7 @@ function givenManagers(
   return managers.length > 0 ? managers : stored;
 }
 
-/**
- * An apply after which nothing is other than before, but for what the server makes of it, has not
- * happened.
- */
+/** An apply that changes nothing keeps the times of its managers. */
 function keepTimes(
   managers: ManagedFields[],
   object: KubeObject,

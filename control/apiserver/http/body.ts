@@ -1,4 +1,4 @@
-// The body of a request, in whatever of its formats it comes.
+// Reads the body of a request in JSON, YAML or protobuf.
 import type { IncomingMessage } from 'node:http';
 import { isMap, isScalar, LineCounter, parseDocument, visit } from 'yaml';
 import { badRequest, StatusError } from '../status.ts';
@@ -9,9 +9,9 @@ import { decodeMessage, hasMessage, openEnvelope } from './protobuf.ts';
 const BODY_BYTES_MAX = 3 * 1024 * 1024;
 
 export interface Body {
-  /** Undefined if there is none. */
+  /** Undefined without a body. */
   value: unknown;
-  /** What was said twice in it, as upstream words it: `duplicate field "spec.x"`. */
+  /** Duplicate fields, as upstream words them: `duplicate field "spec.x"`. */
   duplicates: string[];
 }
 
@@ -22,7 +22,7 @@ const DECODERS: Record<string, Decoder> = {
   'application/yaml': decodeYaml,
   'application/vnd.kubernetes.protobuf': decodeProtobuf,
 };
-/** Nothing said means JSON, as upstream has it. */
+/** Media types that mean JSON, as for upstream. */
 const UNSAID = new Set(['', '*/*']);
 
 /** Media type of a request's body, without its parameters. */
@@ -54,10 +54,7 @@ export async function readObject(request: IncomingMessage): Promise<Body> {
   return bytes.length === 0 ? { value: undefined, duplicates: [] } : decoder(bytes);
 }
 
-/**
- * The body of a PATCH, whose media type is looked at by who applies it: JSON, or YAML if the type
- * says so.
- */
+/** The body of a PATCH: JSON, or YAML if the media type ends so. The caller checks the type. */
 export async function readPatch(request: IncomingMessage): Promise<Body> {
   const bytes = await readBytes(request);
   if (bytes.length === 0) return { value: undefined, duplicates: [] };
@@ -87,14 +84,14 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** One document of YAML 1.1, which is what upstream reads. */
+/** One document of YAML 1.1, as upstream reads it. */
 function decodeYaml(bytes: Buffer): Body {
   const lines = new LineCounter();
   const document = parseDocument(bytes.toString(), {
     version: '1.1',
     uniqueKeys: false,
     lineCounter: lines,
-    // Go's reader takes neither `22:22` for a number nor `2026-01-01` for a time.
+    // For Go's reader `22:22` is no number and `2026-01-01` no time.
     customTags: (tags) =>
       tags.filter(
         (tag) =>
@@ -118,7 +115,7 @@ function decodeYaml(bytes: Buffer): Body {
     },
   });
   try {
-    // Through JSON, so that nothing is shared between two places.
+    // JSON removes references that two places share.
     return { value: JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: 100 }))), duplicates };
   } catch (cause) {
     throw badRequest(`the body of the request is not YAML: ${(cause as Error).message}`);

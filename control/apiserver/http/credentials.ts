@@ -20,8 +20,8 @@ const DAYS = '3650';
 const CURVE = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
 /**
- * Credentials kept in a folder, made on first use with openssl(1): EC keys, a certificate for these
- * names and addresses. Files are 0600. Throws KubetunError KT_OPENSSL.
+ * Reads the credentials in a folder. Creates them on first use with openssl(1): EC keys and a
+ * certificate for these names and addresses. Files have mode 0600. Throws KubetunError KT_OPENSSL.
  */
 export function ensureCredentials(folder: string, hosts: string[]): Credentials {
   const path = (name: string) => join(folder, name);
@@ -48,7 +48,7 @@ function makeCredentials(folder: string, hosts: string[]): void {
     ...['x509', '-req', '-in', path('tls.csr'), '-CA', path('ca.crt'), '-CAkey', path('ca.key')],
     ...['-set_serial', '1', '-days', DAYS, '-extfile', path('tls.ext'), '-out', path('tls.crt')],
   ]);
-  // Nothing needs to sign with it again.
+  // The key of the authority is not needed again.
   for (const name of ['ca.key', 'tls.csr', 'tls.ext']) rmSync(path(name));
   replaceFile(path('token'), randomBytes(24).toString('base64url'));
 }

@@ -1,4 +1,4 @@
-// Fields that a JSON text names twice, which JSON.parse passes over in silence.
+// Finds fields that a JSON text names twice. JSON.parse does not report them.
 
 import { DEPTH_MAX, tooDeep } from '../status.ts';
 

@@ -1,4 +1,4 @@
-// One request from its path to its answer.
+// Answers requests.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -33,16 +33,16 @@ import { parseRoute, type Route } from './route.ts';
 const HEALTH = new Set(['/healthz', '/livez', '/readyz']);
 const documents = discoveryDocuments();
 
-/** What a server answers from. */
+/** What the handler needs to answer. */
 export interface Backend {
   registry: Registry;
-  /** What clients must bear. */
+  /** The bearer token of clients. */
   token: string;
-  /** Socket of whoever runs the pods, for their logs, commands and ports; null if nobody does. */
+  /** Socket of the pod runner, for logs, commands and ports of pods. Null without a runner. */
   kubelet: string | null;
 }
 
-/** Answers requests that bear the token; everything else is refused. */
+/** Answers requests with the token and refuses all others. */
 export function createHandler(backend: Backend) {
   const authenticate = authenticator(backend.token);
   return (request: IncomingMessage, response: ServerResponse) => {
@@ -52,7 +52,7 @@ export function createHandler(backend: Backend) {
   };
 }
 
-/** The same for requests that want to leave HTTP: streams of pods. */
+/** Answers upgrade requests: streams of pods. */
 export function createUpgradeHandler({ registry, token, kubelet }: Backend) {
   const authenticate = authenticator(token);
   return (request: IncomingMessage, client: Duplex, head: Buffer) => {
@@ -67,7 +67,7 @@ export function createUpgradeHandler({ registry, token, kubelet }: Backend) {
   };
 }
 
-/** What a write is asked with, and where warnings go. */
+/** A write request with its body, and the response for warnings. */
 interface Exchange {
   request: IncomingMessage;
   response: ServerResponse;
@@ -78,7 +78,7 @@ interface Exchange {
 function authenticator(token: string): (request: IncomingMessage) => void {
   const wanted = digest(`Bearer ${token}`);
   return ({ headers }) => {
-    // Digests are of one length, and comparing them says nothing about the token.
+    // timingSafeEqual needs equal lengths, which digests have.
     if (timingSafeEqual(digest(headers.authorization ?? ''), wanted)) return;
     throw new StatusError(401, 'Unauthorized', 'Unauthorized');
   };
@@ -117,7 +117,7 @@ async function answer(
   const route = parseRoute(url.pathname);
   if (!route) throw pathNotFound();
   if (request.method === 'GET') return read(registry, route, url.searchParams, request, response);
-  // A kind of patch that is not served is refused before its body is read.
+  // Refuses an unknown kind of patch before it reads the body.
   if (request.method === 'PATCH' && !isApply(request)) patcherOf(request);
   const body = await (request.method === 'PATCH' ? readPatch(request) : readObject(request));
   const [code, object] = write(registry, route, url.searchParams, { request, response, body });
@@ -233,8 +233,7 @@ function matcherOf({ kind }: Route, query: URLSearchParams): Matcher {
 }
 
 /**
- * Under a media type of no meaning: clients do not look at it, and some stumble over the `@` in the
- * official one.
+ * The media type is a neutral one: clients ignore it, and some fail on the `@` of the official one.
  */
 function sendOpenapi(request: IncomingMessage, response: ServerResponse): void {
   if (!request.headers.accept?.includes('protobuf')) return sendJson(response, 200, openapiJson());
@@ -265,7 +264,7 @@ function sendError(response: ServerResponse, error: unknown): void {
 
 function statusOf(error: unknown): StatusError {
   if (error instanceof StatusError) return error;
-  // The stack is for whoever runs the server, not for its clients.
+  // The stack goes to the server's log only.
   console.error((error as Error).stack);
   const message = `Internal error occurred: ${(error as Error).message}`;
   return new StatusError(500, 'InternalError', message);

@@ -1,19 +1,19 @@
-// Fields of the protobuf messages that clients send, by number: k8s.io/api/*/generated.proto and
+// Fields of protobuf messages from clients, by number: k8s.io/api/*/generated.proto and
 // apimachinery/pkg/apis/meta/v1/generated.proto of Kubernetes 1.33.
 
 export interface Field {
-  /** Its name in JSON; '' for a message whose fields belong to the one around it. */
+  /** The name in JSON. '' for a message whose fields belong to the outer message. */
   name: string;
   /** A scalar, or the name of a message. */
   type: string;
   shape: 'one' | 'list' | 'map';
-  /** An empty text, 0 or false says something: in Go the field is a pointer. */
+  /** An empty string, 0 or false has a meaning: the field is a pointer in Go. */
   isPointer: boolean;
 }
 
 /**
- * `NAME:NUMBER[:TYPE]`; a type is a text unless said otherwise, `[]` follows that of a list, `{}`
- * that of a map with texts for keys, and `?` a pointer.
+ * `NAME:NUMBER[:TYPE]`. The default type is a string. `[]` marks a list, `{}` a map with string
+ * keys, `?` a pointer.
  */
 const TABLE: Record<string, string> = {
   Unknown: 'typeMeta:1:TypeMeta raw:2:bytes contentEncoding:3 contentType:4',

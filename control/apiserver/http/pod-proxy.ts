@@ -1,5 +1,4 @@
-// Requests that only the pod's node can answer: passed on, and its answers passed back, byte by
-// byte.
+// Passes requests that only the pod's node can answer to its socket, and the answers back.
 import { request as ask, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -8,7 +7,7 @@ import { StatusError } from '../status.ts';
 const SWITCH_OLD =
   'this server streams over WebSocket alone: use kubectl 1.31 or later (exec: 1.30, or 1.29 with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)';
 
-/** Headers that a WebSocket handshake consists of, and no credentials. */
+/** Headers of a WebSocket handshake. They hold no credentials. */
 const PASSED = [
   'connection',
   'upgrade',
@@ -18,12 +17,14 @@ const PASSED = [
   'sec-websocket-extensions',
 ];
 
-/** What a client is told that asks for a stream without being able to hold one. */
+/** The refusal of a stream over plain HTTP. */
 export function refuseStream(): StatusError {
   return new StatusError(400, 'BadRequest', SWITCH_OLD);
 }
 
-/** Answers with what the node's socket answers. Throws StatusError 502 if that is not there. */
+/**
+ * Passes on the answer of the node's socket. Throws StatusError 502 if the socket does not exist.
+ */
 export function passRequest(
   socketPath: string,
   path: string,
@@ -34,12 +35,12 @@ export function passRequest(
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.pipe(response);
       answer.once('close', () => {
-        // Half an answer is none: its end would say that this was all.
+        // Destroys a half answer: a normal end would look complete.
         if (!answer.complete) response.destroy();
         resolve();
       });
     });
-    // What is followed would go on for ever.
+    // A followed log would never end.
     response.once('close', () => call.destroy());
     call.once('error', (error) => {
       if (response.headersSent) response.destroy();
@@ -49,9 +50,7 @@ export function passRequest(
   });
 }
 
-/**
- * Joins a client that wants to speak WebSocket with the node's socket, which does the handshake.
- */
+/** Connects a WebSocket client to the node's socket, which answers the handshake. */
 export function passUpgrade(
   socketPath: string,
   path: string,

@@ -1,5 +1,5 @@
-// Which container a request for output, a command or a port means. Whoever runs the pods gets the
-// request as it was, with the container's name.
+// Finds the container of a request for a log, a command or a port. The pod runner gets the request
+// with the container's name.
 
 import type { KubeObject } from '../../kube/object.ts';
 import { badRequest } from '../status.ts';
@@ -15,14 +15,15 @@ interface ContainerStatus {
 const PATH = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)\/(log|exec|attach|portforward)$/;
 const DEFAULT_CONTAINER = 'kubectl.kubernetes.io/default-container';
 
-/** True if a path names such a stream of a pod. */
+/** True if a path names a stream of a pod. */
 export function isPodStream(path: string): boolean {
   return PATH.test(path);
 }
 
 /**
  * The path to ask the pod's node for. Throws StatusError NotFound, or BadRequest in upstream's
- * words (k8s pkg/registry/core/pod/strategy.go) where no container is meant, or none could answer.
+ * words (k8s pkg/registry/core/pod/strategy.go) if no container matches or the container cannot
+ * answer.
  */
 export function streamPath(registry: Registry, url: URL): string {
   const [namespace = '', name = '', stream = ''] = PATH.exec(url.pathname)!.slice(1).map(decode);
@@ -54,7 +55,9 @@ function containerOf(pod: KubeObject, asked: string): string {
   throw badRequest(`a container name must be specified for pod ${name}, ${choice}${more}`);
 }
 
-/** k8s pkg/kubelet validateContainerLogStatus: a container that has not begun has said nothing. */
+/**
+ * Refuses the log of a container that has not started: k8s pkg/kubelet validateContainerLogStatus.
+ */
 function requireLog(pod: KubeObject, container: string, previous: boolean): void {
   const { name } = pod.metadata;
   const statuses = [

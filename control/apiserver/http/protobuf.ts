@@ -10,14 +10,12 @@ const WIRE_BYTES = 2;
 
 type Json = Record<string, unknown>;
 
-/** True if there are fields known of a kind. */
+/** True if the table has the fields of a kind. */
 export function hasMessage(kind: string): boolean {
   return MESSAGES.has(kind);
 }
 
-/**
- * The kind that an envelope names: before its content is looked at. Throws StatusError BadRequest.
- */
+/** Opens the envelope: its kind, and the undecoded object. Throws StatusError BadRequest. */
 export function openEnvelope(body: Buffer): { apiVersion: string; kind: string; raw: Buffer } {
   if (!body.subarray(0, MAGIC.length).equals(MAGIC)) {
     throw badRequest(
@@ -35,9 +33,9 @@ export function openEnvelope(body: Buffer): { apiVersion: string; kind: string; 
 }
 
 /**
- * A message as the JSON that Go would make of it: what is empty is left out, unless that says
- * something. Throws StatusError BadRequest for what is no such message, and for a field that the
- * table does not know: nothing that a client says may get lost.
+ * A message as the JSON that Go would make of it, without empty fields, except pointers. Throws
+ * StatusError BadRequest for an invalid message, and for a field that the table lacks, so that no
+ * field gets lost.
  */
 export function decodeMessage(name: string, bytes: Buffer): Json {
   return decode(name, bytes, name);
@@ -48,7 +46,7 @@ function decode(message: string, bytes: Uint8Array, path: string): Json {
     return read(message, Reader.create(bytes), path);
   } catch (error) {
     if (error instanceof StatusError) throw error;
-    // All that the reader itself throws is about the bytes.
+    // Errors of the reader mean invalid bytes.
     const why = error instanceof RangeError ? 'it ends too early' : (error as Error).message;
     throw badRequest(`the body of the request is no ${message} in protobuf: ${why}`);
   }
@@ -75,7 +73,7 @@ function put(object: Json, field: Field, wire: number, reader: Reader, path: str
   if (shape === 'map') {
     const [key, value] = entry(field, wire, reader, path);
     object[name] ??= {};
-    // Never the setter that a key such as __proto__ would call.
+    // A key such as __proto__ must not call a setter.
     const property = { value, enumerable: true, writable: true, configurable: true };
     Object.defineProperty(object[name], key, property);
     return;
@@ -89,7 +87,7 @@ function put(object: Json, field: Field, wire: number, reader: Reader, path: str
   else object[name] = value;
 }
 
-/** Entries of maps are messages of their own: 1 is the key, 2 the value. */
+/** A map entry is a message: field 1 is the key, field 2 the value. */
 function entry(
   field: Field,
   wire: number,
@@ -128,9 +126,9 @@ function malformed(path: string): Error {
   return badRequest(`${path} is not of the type that its protobuf field has`);
 }
 
-/** Messages that are a plain value in JSON. */
+/** Messages that are plain values in JSON. */
 const PLAIN: Record<string, (message: Json) => unknown> = {
-  // A time that was never set is an empty message.
+  // An unset time is an empty message.
   Time: ({ seconds }) =>
     seconds === undefined
       ? undefined

@@ -1,4 +1,4 @@
-// What the query of a list or a watch may ask for:
+// Reads query parameters. Of lists and watches:
 // apimachinery/pkg/apis/meta/internalversion/validation.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -12,13 +12,11 @@ import type { WriteOptions } from '../verbs/registry.ts';
 
 const MATCHES = ['Exact', 'NotOlderThan'];
 const WATCH_S_DEFAULT = 1800;
-/** The longest that a timer of Node can wait; 24 days. */
+/** The longest time of a Node timer, 24 days. */
 const WATCH_S_MAX = 2_147_483;
 const RESOURCE = { kind: 'ListOptions', plural: '', group: 'meta.k8s.io' };
 
-/**
- * Version and page of a list. Throws StatusError Invalid and BadRequest, as upstream words them.
- */
+/** Version and page of a list. Throws StatusError Invalid or BadRequest in upstream's words. */
 export function listOptions(
   query: URLSearchParams,
 ): Pick<ListOptions, 'limit' | 'continue' | 'resourceVersion' | 'match'> {
@@ -35,8 +33,7 @@ export function listOptions(
   if (from !== '' && resourceVersion !== '' && resourceVersion !== '0') {
     throw badRequest('specifying resource version is not allowed when using continue');
   }
-  // A page of a version that is named means that version, as it did before anybody could say how to
-  // match.
+  // A limit with a version means exactly that version, as before resourceVersionMatch existed.
   const isExact = match === 'Exact' || (match === '' && limit > 0);
   return { limit, continue: from, resourceVersion, match: isExact ? 'Exact' : 'NotOlderThan' };
 }
@@ -54,7 +51,7 @@ function faultOfMatch(match: string, resourceVersion: string, from: string): Fie
   return null;
 }
 
-/** Refuses what no watch understands. Throws StatusError Invalid. */
+/** Throws StatusError Invalid for parameters that no watch can have. */
 export function checkWatchOptions(query: URLSearchParams): void {
   const field = 'resourceVersionMatch';
   const match = query.get(field) ?? '';
@@ -71,15 +68,13 @@ export function checkWatchOptions(query: URLSearchParams): void {
   }
 }
 
-/** When a watch ends by itself. Throws StatusError BadRequest for what is no integer. */
+/** The length of a watch. Throws StatusError BadRequest for no integer. */
 export function watchTimeoutS(query: URLSearchParams): number {
   const asked = integerOf(query, 'timeoutSeconds') ?? 0;
   return asked > 0 ? Math.min(asked, WATCH_S_MAX) : WATCH_S_DEFAULT;
 }
 
-/**
- * An int64 of a query; undefined if it is not there. Throws StatusError BadRequest, as Go words it.
- */
+/** An int64 of a query, undefined if absent. Throws StatusError BadRequest in Go's words. */
 export function integerOf(query: URLSearchParams, name: string): number | undefined {
   const text = query.get(name);
   if (text === null || text === '') return undefined;
@@ -88,19 +83,20 @@ export function integerOf(query: URLSearchParams, name: string): number | undefi
   if (!/^[+-]?\d+$/.test(text)) {
     throw badRequest(`strconv.ParseInt: parsing ${quoted}: invalid syntax`);
   }
-  // The largest int64 is read as 2^63.
+  // JavaScript reads the largest int64 as 2^63.
   if (Math.abs(value) <= 2 ** 63) return value;
   throw badRequest(`strconv.ParseInt: parsing ${quoted}: value out of range`);
 }
 
-// What the query of a write asks for besides.
+// Parameters of writes.
 
-/** Upstream says no more than 4 KiB of them. */
+/** Upstream sends at most 4 KiB of warnings. */
 const WARNINGS_MAX = 20;
 const OPTIONS: Record<string, string> = { POST: 'Create', PUT: 'Update', PATCH: 'Patch' };
 
 /**
- * dryRun and fieldValidation; warnings go into headers of the answer. Throws StatusError Invalid.
+ * Reads dryRun and fieldValidation. Warnings go into headers of the answer. Throws StatusError
+ * Invalid.
  */
 export function writeOptions(
   { method }: IncomingMessage,
@@ -122,7 +118,7 @@ export function writeOptions(
   };
 }
 
-/** As `kubectl` shows them: RFC 7234, 299 is miscellaneous and lasting. */
+/** Adds a header that kubectl prints. RFC 7234: 299 is a miscellaneous persistent warning. */
 function addWarning(response: ServerResponse, text: string): void {
   const before = (response.getHeader('warning') as string[] | undefined) ?? [];
   if (before.length >= WARNINGS_MAX) return;
@@ -133,10 +129,7 @@ function addWarning(response: ServerResponse, text: string): void {
 const POLICIES = ['Background', 'Foreground', 'Orphan'];
 const DELETE_OPTIONS = { kind: 'DeleteOptions', plural: '', group: 'meta.k8s.io' };
 
-/**
- * Options of a delete: the body's, then the query's, which both may name. Throws StatusError
- * Invalid.
- */
+/** Options of a delete, from the body and the query. Throws StatusError Invalid. */
 export function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
   const given = decodeOptions(body);
   const grace = integerOf(query, 'gracePeriodSeconds');
@@ -158,7 +151,7 @@ function decodeOptions(body: unknown): DeleteOptions {
   return copy as DeleteOptions;
 }
 
-/** Query parameters of patches; throws StatusError Invalid where they do not fit each other. */
+/** Throws StatusError Invalid for parameters of a patch that do not fit each other. */
 export function checkPatchOptions(query: URLSearchParams, isApply: boolean): void {
   const errors: FieldError[] = checkManager(
     query.get('fieldManager') ?? '',

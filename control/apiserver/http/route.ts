@@ -3,10 +3,10 @@
 import type { ServedKind } from '../kind.ts';
 import { servedAt } from '../verbs/kinds.ts';
 
-/** What a path names: a collection, an object, or the status or the scale of one. */
+/** What a path names: a collection, an object, or an object's status or scale. */
 export interface Route {
   kind: ServedKind;
-  /** '' for all namespaces, and for kinds that have none. */
+  /** '' for all namespaces and for cluster-scoped kinds. */
   namespace: string;
   /** '' for the collection. */
   name: string;
@@ -16,7 +16,7 @@ export interface Route {
 const CORE = /^\/api\/(v1)\/(.+)$/;
 const GROUP = /^\/apis\/([^/]+\/[^/]+)\/(.+)$/;
 
-/** Null if nothing is served there. */
+/** Null if the server has nothing at this path. */
 export function parseRoute(path: string): Route | null {
   const found = CORE.exec(path) ?? GROUP.exec(path);
   if (!found) return null;
@@ -27,7 +27,7 @@ export function parseRoute(path: string): Route | null {
 }
 
 function resolve(apiVersion: string, parts: string[]): Route | null {
-  // `namespaces/NAME/KIND` lies in a namespace, unless KIND is a part of the Namespace itself.
+  // `namespaces/NAME/KIND` is in a namespace, unless KIND is a subresource of the Namespace.
   const inside = parts[0] === 'namespaces' && parts.length > 2 && parts[2] !== 'status';
   const namespace = inside ? parts[1]! : '';
   const [plural, name = '', subresource = '', ...more] = inside ? parts.slice(2) : parts;

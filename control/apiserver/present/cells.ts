@@ -1,4 +1,4 @@
-// Cells that take more than a field's value, as upstream words them.
+// Cells with more than a field's value, in upstream's words.
 import { isObject, type KubeObject } from '../../kube/object.ts';
 
 const NONE = '<none>';
@@ -11,7 +11,7 @@ export function field(object: unknown, name: string): string {
   return isObject(object) ? String(object[name] ?? '') : '';
 }
 
-/** Entries of a map or a list; 0 if it is not there. */
+/** The number of entries of a map or a list, 0 if absent. */
 export function size(value: unknown): number {
   return Array.isArray(value) ? value.length : isObject(value) ? Object.keys(value).length : 0;
 }
@@ -38,7 +38,7 @@ export function nodeAddress({ status }: KubeObject, wanted: string): string {
   );
 }
 
-/** `1/2`: gates that are open. */
+/** `1/2`: true gates of all gates. */
 export function readinessGates({ spec, status }: KubeObject): string {
   const gates = list(spec?.readinessGates).map((gate) => gate.conditionType);
   if (gates.length === 0) return NONE;
@@ -64,7 +64,7 @@ export function servicePorts({ spec }: KubeObject): string {
   return ports.join(',') || NONE;
 }
 
-/** Addresses that a load balancer or an Ingress answers on. */
+/** Addresses of a load balancer or an Ingress. */
 export function loadBalancer({ status }: KubeObject): string {
   return list(status?.loadBalancer?.ingress)
     .map(({ ip, hostname }) => ip ?? hostname ?? '')
@@ -141,8 +141,7 @@ function list(value: unknown): Fields[] {
 const UNITS_S = { d: 86_400, h: 3600, m: 60, s: 1 };
 
 /**
- * A length of time in at most two units, coarser the longer it is: duration.HumanDuration of
- * apimachinery.
+ * A duration in at most two units, coarser for longer times: apimachinery duration.HumanDuration.
  */
 export function formatDuration(ms: number): string {
   const seconds = Math.floor(ms / 1000);

@@ -1,4 +1,4 @@
-// The columns of each kind, as people know them: pkg/printers/internalversion/printers.go.
+// The columns of each kind: pkg/printers/internalversion/printers.go.
 import type { KubeKind } from '../../kube/kinds.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { formatLabels, formatSelector } from '../verbs/selectors.ts';
@@ -9,7 +9,7 @@ import { podReady, podRestarts, podStatus } from './pod.ts';
 export interface Column {
   name: string;
   type: 'string' | 'integer';
-  /** Shown with `-o wide` alone. */
+  /** Shown only with `-o wide`. */
   wide: boolean;
   cell: (object: KubeObject) => string | number;
 }
@@ -124,7 +124,7 @@ const COLUMNS: Partial<Record<KubeKind, Column[]>> = {
   ],
 };
 
-/** Columns of a kind; name and age for those that nobody has said more about. */
+/** Columns of a kind, by default name and age. */
 export function columnsOf(kind: KubeKind): Column[] {
   return COLUMNS[kind] ?? [NAME, AGE];
 }

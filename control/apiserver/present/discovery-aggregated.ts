@@ -1,15 +1,14 @@
-// All that is served in one answer, for clients that ask for it (KEP-3352); others read document by
-// document.
+// All served kinds in one document, for clients that accept it (KEP-3352).
 
 const TYPE = /^application\/json;g=apidiscovery\.k8s\.io;v=(v2|v2beta1);as=APIGroupDiscoveryList$/;
 
-/** A resource as an APIResourceList names it; subresources have names such as `pods/status`. */
+/** A resource of an APIResourceList. Subresources have names such as `pods/status`. */
 interface Resource {
   name: string;
   singularName: string;
   namespaced: boolean;
   kind: string;
-  /** Of its kind, where that is not the list's own. */
+  /** The group of its kind, if it is not the list's group. */
   group?: string;
   version?: string;
   verbs: string[];
@@ -19,9 +18,9 @@ interface Resource {
 
 /**
  * The answer to `/api` or `/apis` for a client that accepts an APIGroupDiscoveryList, and its media
- * type; null for all others.
+ * type. Null for other requests.
  *
- * @param documents what is answered otherwise, by path.
+ * @param documents the other discovery documents, by path.
  */
 export function aggregatedDiscovery(
   path: string,

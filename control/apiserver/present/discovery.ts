@@ -1,11 +1,11 @@
-// What the server says that it serves.
+// Discovery documents.
 
 import type { ServedKind } from '../kind.ts';
 import { SERVED } from '../verbs/kinds.ts';
 
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 
-/** Upstream's API that this one is like: clients choose behaviour by it. */
+/** The version of Kubernetes that clients see. They choose their behaviour by it. */
 const VERSION = {
   major: '1',
   minor: '33',

@@ -1,4 +1,4 @@
-// OpenAPI 3 documents, one for each group and version: what `kubectl explain` tells of every kind.
+// OpenAPI 3 documents, one for each group and version. `kubectl explain` reads them.
 
 import type { KubeKind } from '../../kube/kinds.ts';
 import { describeModel, type ModelField, modelOfKind } from '../../kube/models.ts';
@@ -17,14 +17,13 @@ const PLAIN: Record<string, Json> = {
   V1MicroTime: { type: 'string', format: 'date-time' },
 };
 const GENERIC = /^(?:(Array|Set)<(.+)>|\{ \[key: string\]: (.+); \})$/;
-/** Both in one, as the field says by its format. */
+/** The format names both types. */
 const INT_OR_STRING = { oneOf: [{ type: 'integer' }, { type: 'string' }], format: 'int-or-string' };
 
 const documents = new Map<string, Json>();
 
 /**
- * What is served under `/openapi/v3`; undefined if nothing is. Documents are made when they are
- * first asked for.
+ * The document under `/openapi/v3`, undefined if there is none. Documents are built on first use.
  */
 export function openapiV3(path: string): object | undefined {
   const roots = new Map(SERVED.map((row) => [`/openapi/v3${rootOf(row)}`, row.apiVersion]));
@@ -68,8 +67,7 @@ function pathsOf(row: ServedKind): [path: string, item: Json][] {
   const parameters = PATCH_PARAMETERS.map((name) => ({
     ...{ name, in: 'query', schema: { type: 'string' } },
   }));
-  // Strategic merge is not named: kubectl would look for merge keys in here, and has better ones of
-  // its own.
+  // Strategic merge is missing on purpose: kubectl would look for merge keys here, and has its own.
   const content = { 'application/merge-patch+json': { schema: { type: 'object' } } };
   const patch = { ...get, parameters, requestBody: { content } };
   return [
@@ -78,7 +76,7 @@ function pathsOf(row: ServedKind): [path: string, item: Json][] {
   ];
 }
 
-/** A type and all types that it is made of. */
+/** Adds a type and all types of its fields. */
 function addSchema(schemas: Json, name: string): void {
   const model = describeModel(name);
   if (!model || Object.hasOwn(schemas, nameOf(name))) return;
@@ -112,7 +110,7 @@ function innermost(type: string): string {
   return generic ? innermost(generic[2] ?? generic[3]!) : type;
 }
 
-/** `V1PodSpec` -> `io.k8s.v1.PodSpec`: explain shows what follows the last point. */
+/** `V1PodSpec` -> `io.k8s.v1.PodSpec`: explain shows the part after the last dot. */
 function nameOf(model: string): string {
   const [, version, name] = /(V\d+(?:beta\d+)?)(.+)$/.exec(model) ?? [];
   return version ? `io.k8s.${version.toLowerCase()}.${name}` : `io.k8s.${model}`;

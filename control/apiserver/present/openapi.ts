@@ -1,10 +1,10 @@
-// The OpenAPI 2 document, as small as clients accept it: kubectl looks in it for what a PATCH of a
-// kind understands before it applies anything. Schemas are in the documents of OpenAPI 3.
+// A minimal OpenAPI 2 document. kubectl reads from it which parameters a PATCH of a kind accepts.
+// Schemas are in the OpenAPI 3 documents.
 
 import type { ServedKind } from '../kind.ts';
 import { SERVED } from '../verbs/kinds.ts';
 
-/** Query parameters that kubectl asks for by name before it uses them. */
+/** Query parameters that kubectl uses only if the document names them. */
 export const PATCH_PARAMETERS = ['dryRun', 'fieldValidation'];
 export const KIND_EXTENSION = 'x-kubernetes-group-version-kind';
 export const INFO = { title: 'kubetun', version: 'v1.33.0' };
@@ -42,7 +42,7 @@ function operation(row: ServedKind): Buffer {
     // ParametersItem.parameter > Parameter.non_body_parameter > NonBodyParameter.query
     return [8, message([1, message([2, message([3, query])])])];
   });
-  // JSON is YAML, which is what this field holds.
+  // The field holds YAML, and JSON is YAML.
   const value = message([2, JSON.stringify(gvkOf(row))]);
   return message(...parameters, [13, message([1, KIND_EXTENSION], [2, value])]);
 }
@@ -51,15 +51,14 @@ export function gvkOf({ group, version, kind }: ServedKind): object {
   return { group, version, kind };
 }
 
-/** Of one object, such as `/api/v1/nodes/{name}`. */
+/** The path of one object, such as `/api/v1/nodes/{name}`. */
 export function pathOf({ apiVersion, plural, namespaced }: ServedKind): string {
   const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
   return `${root}/${namespaced ? 'namespaces/{namespace}/' : ''}${plural}/{name}`;
 }
 
 /**
- * A protobuf message of length-delimited fields: texts and messages, which are the same on the
- * wire.
+ * A protobuf message of length-delimited fields. Strings and messages have the same wire format.
  */
 function message(...fields: [number: number, value: string | Buffer][]): Buffer {
   return Buffer.concat(

@@ -1,5 +1,4 @@
-// The columns of pods, whose status is many things in one word: printPod of
-// pkg/printers/internalversion.
+// Columns of pods: printPod of pkg/printers/internalversion.
 import type { KubeObject } from '../../kube/object.ts';
 import { formatAge } from './cells.ts';
 
@@ -16,7 +15,7 @@ interface ContainerStatus {
   lastState?: { terminated?: { finishedAt?: string } };
 }
 
-/** `1/2`: containers that are ready, of all, side-cars among them. */
+/** `1/2`: ready containers of all containers, side-cars included. */
 export function podReady(pod: KubeObject): string {
   const sidecars = sidecarsOf(pod);
   const ready = [
@@ -63,7 +62,7 @@ function initStatus(pod: KubeObject): string | null {
   return null;
 }
 
-/** The first container with something to say speaks for the pod. */
+/** The reason of the first container that has one. */
 function containerReason(pod: KubeObject, own: string): string {
   const all = statuses(pod, 'containerStatuses');
   for (const { state } of all) {

@@ -1,11 +1,11 @@
-// Tables: objects as rows for people, made by the server so that every client shows the same.
+// Tables: the server formats objects as rows, so that every client shows the same.
 
 import type { KubeKind } from '../../kube/kinds.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import type { ServedKind } from '../kind.ts';
 import { type Column, columnsOf } from './columns.ts';
 
-/** What comes with each row: query parameter `includeObject`. */
+/** What each row contains: query parameter `includeObject`. */
 export type RowObject = 'None' | 'Metadata' | 'Object';
 
 const API_VERSION = 'meta.k8s.io/v1';
@@ -20,7 +20,7 @@ export function wantsTable(accept: string | undefined): boolean {
   );
 }
 
-/** A Table object. Watches name the columns in their first event alone, as upstream's do. */
+/** A Table object. As upstream, only the first event of a watch has the columns. */
 export function toTable(
   kind: ServedKind,
   objects: KubeObject[],
@@ -41,7 +41,7 @@ export function toTable(
   };
 }
 
-/** One object that a column cannot show costs the list nothing but that cell. */
+/** An error in one cell does not fail the list. */
 function cellOf({ name, cell }: Column, object: KubeObject): unknown {
   try {
     return cell(object);

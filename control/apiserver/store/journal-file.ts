@@ -1,17 +1,16 @@
-// The lines of a journal: each a checksum and an entry, so that damage costs the lines that it hit
-// and no others.
+// Lines of a journal: a checksum and an entry each, so that damage loses only the lines it hits.
 import { appendFileSync, existsSync, readFileSync, renameSync, truncateSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { DecodeError, decodeObject } from '../../kube/decode.ts';
 import { KINDS, type KubeKind } from '../../kube/kinds.ts';
 import { isObject, type KubeObject } from '../../kube/object.ts';
 
-/** An object as it was last written, or the end of one. */
+/** A write of an object, or its deletion. */
 export interface Entry {
   /** Plural name of the kind. */
   kind: string;
   version: number;
-  /** Null: it is gone. */
+  /** Null for a deletion. */
   object: KubeObject | null;
   /** `namespace/name`. */
   key: string;
@@ -19,13 +18,13 @@ export interface Entry {
 
 const NEWLINE = 0x0a;
 const LINE = /^([0-9a-f]{8}) (.*)$/s;
-/** Lines that are named one by one; the others are counted. */
+/** Lines that a message names. Further lines are counted. */
 const NAMED_MAX = 10;
 const KIND_OF = new Map(
   Object.entries(KINDS).map(([kind, { plural }]) => [plural, kind as KubeKind]),
 );
 
-/** `CHECKSUM {...}` and the end of the line. */
+/** `CHECKSUM {...}` and a line feed. */
 export function formatLine(entry: Entry): string {
   const text = JSON.stringify(entry);
   return `${checksumOf(text)} ${text}\n`;
@@ -36,9 +35,9 @@ function checksumOf(text: string): string {
 }
 
 /**
- * The entries of a file, which need not be there. A torn last line is cut off: no client was told
- * of it. All other lines that are no entries are copied to `PATH.bad`; without a single entry the
- * file itself is renamed to that.
+ * The entries of a file, none if it does not exist. A torn last line is cut off: its write was not
+ * acknowledged. All other invalid lines are copied to `PATH.bad`. A file without any entry is
+ * renamed to that.
  */
 export function readJournal(
   path: string,
@@ -81,7 +80,7 @@ export function readJournal(
   return { entries, bad: isUnreadable ? 0 : bad.length };
 }
 
-/** On a full disk the lines stay in the journal alone, until there is room for another file. */
+/** On a full disk the lines stay in the journal only. */
 function keepCopies(path: string, lines: Buffer[], onLoss: (message: string) => void): void {
   try {
     for (const line of lines) appendFileSync(`${path}.bad`, `${line}\n`, { mode: 0o600 });
@@ -99,9 +98,9 @@ function keepAside(path: string, onLoss: (message: string) => void): void {
   );
 }
 
-/** The entry, decoded; or why the line holds none. */
+/** The decoded entry, or the reason why the line has none. */
 function parseLine(line: string): Entry | string {
-  // Lines of earlier versions have no checksum.
+  // Earlier versions wrote no checksum.
   const [, checksum, text] = LINE.exec(line) ?? [null, null, line];
   if (checksum !== null && checksumOf(text!) !== checksum) return 'its checksum is another one';
   let entry: unknown;
@@ -121,8 +120,7 @@ function isEntry(entry: unknown): entry is Entry {
 }
 
 /**
- * Decodes the object. An entry of a kind that this version does not know stays as it is, for one
- * that does.
+ * Decodes the object. An entry of an unknown kind stays unchanged, for a version that knows it.
  */
 function faultOf({ kind, key, object }: Entry): string | null {
   const known = KIND_OF.get(kind);

@@ -1,5 +1,4 @@
-// The store on disk: a line for each write, and now and then a snapshot in place of all lines
-// before it.
+// The store on disk: a line for each write. A snapshot sometimes replaces all earlier lines.
 import {
   closeSync,
   fstatSync,
@@ -15,23 +14,21 @@ import { makeFolder } from '../../files.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { type Entry, formatLine, readJournal } from './journal-file.ts';
 
-/** A snapshot that is being written. */
+/** An unfinished snapshot. */
 interface Snapshot {
   fd: number;
-  /** What was live when it was begun; then what came meanwhile. */
+  /** The live entries at its start, then later writes. */
   entries: Entry[];
-  /** What was written since. */
+  /** The writes since. */
   late: Entry[];
-  /** How many of `entries` are in the file. */
+  /** The number of `entries` in the file. */
   written: number;
-  /** What is in the file. */
+  /** Bytes in the file. */
   lines: number;
   bytes: number;
 }
 
-/**
- * A write that a journal remembers: what was there before, and what after; one of them may be null.
- */
+/** A write in the journal: the object before and after. One of them may be null. */
 export interface PastWrite {
   kind: string;
   version: number;
@@ -39,30 +36,27 @@ export interface PastWrite {
   object: KubeObject | null;
 }
 
-/** What a journal holds. */
+/** The contents of a journal. */
 export interface Restored {
   version: number;
   objects: { kind: string; object: KubeObject }[];
-  /** Every write after version `since`, oldest first. */
+  /** All writes after version `since`, oldest first. */
   writes: PastWrite[];
   since: number;
 }
 
 /**
- * A snapshot is begun when this many lines, and so many times as many as there are objects, have
- * gathered.
+ * A snapshot starts after this many lines, if there are also this many times more lines than
+ * objects.
  */
 const LINES_MIN = 20_000;
 const LINES_PER_OBJECT = 4;
-/**
- * The same for the size of the file: by this much, and so many times as much as the last snapshot
- * had.
- */
+/** The same for the size of the file, compared with the last snapshot. */
 const BYTES_MIN = 64 * 1024 * 1024;
 const BYTES_PER_BYTE = 4;
-/** Versions left free after a loss: more than the lines that were lost can have held. */
+/** Versions skipped after a loss: more than the lost lines can contain. */
 const VERSIONS_SKIPPED = 1000;
-/** Of a snapshot, between two requests. */
+/** Lines of a snapshot that are written between two requests. */
 const SLICE_ENTRIES = 256;
 
 function warn(message: string): void {
@@ -70,28 +64,25 @@ function warn(message: string): void {
 }
 
 /**
- * Every write is in the file before it is acknowledged, so that a killed process loses none; a
- * machine that loses power may. A last line that is half written is dropped: nobody was told of it.
+ * Writes are in the file before they are acknowledged, so a killed process loses none. A power
+ * failure can lose some. A half written last line is dropped: its write was not acknowledged.
  */
 export class Journal {
   readonly #path: string;
   #fd: number;
   #lines: number;
-  /**
-   * Where the file ends, in bytes: behind it there may be the half of a line that could not be
-   * written.
-   */
+  /** The end of the last whole line, in bytes. A failed write may leave half a line behind it. */
   #end: number;
   #isTorn = false;
   /** The latest entry of each object, by kind and key. */
   readonly #live = new Map<string, Entry>();
   #version = 0;
-  /** What the file tells of writes; let go of when it has been asked for. */
+  /** The contents of the file, until `restore` returns them. */
   #past: Pick<Restored, 'writes' | 'since'> = { writes: [], since: 0 };
   #snapshot: Snapshot | null = null;
-  /** Size of the last snapshot; 0 in a file that was there. */
+  /** Size of the last snapshot, 0 for a file from before. */
   #bytesLive = 0;
-  /** No snapshot before there are so many lines, or so many bytes: one has failed. */
+  /** After a failed snapshot: lines and bytes at which the next one may start. */
   #linesPut = 0;
   #bytesPut = 0;
 
@@ -103,11 +94,11 @@ export class Journal {
   }
 
   /**
-   * Opens the journal in a file, or begins one. Lines that are no entries are left out, with a copy
-   * of them beside the file: `onLoss` gets what is missing. A file without a single good line is
-   * kept under another name.
+   * Opens the journal in a file, or starts one. Invalid lines are left out and copied to a file
+   * beside it, and `onLoss` gets a message about them. A file without any valid line is kept under
+   * another name.
    *
-   * @param isExpected there was a journal before.
+   * @param isExpected the file should exist.
    */
   static open(path: string, isExpected = false, onLoss: (message: string) => void = warn): Journal {
     makeFolder(dirname(path), 0o700);
@@ -120,18 +111,18 @@ export class Journal {
   }
 
   /**
-   * Which writes are missing cannot be known: watches begin again, and versions go on above all
-   * that were given out.
+   * The lost writes are unknown. So watches start again, and versions continue above all earlier
+   * ones.
    */
   #leaveOut(bad: number): void {
     this.#version += bad + VERSIONS_SKIPPED;
     this.#past = { writes: [], since: this.#version };
-    // A file without the bad lines, that begins at this version. On a full disk the old one stays
-    // as it is.
+    // Writes a file without the bad lines that starts at this version. On a full disk the old file
+    // stays.
     this.#beginSnapshot();
   }
 
-  /** What it holds; null if it is new. To be asked once. */
+  /** The contents, null for a new journal. Call it once. */
   restore(): Restored | null {
     if (this.#version === 0) return null;
     const objects = [...this.#live.values()].map(({ kind, object }) => ({ kind, object: object! }));
@@ -141,8 +132,8 @@ export class Journal {
   }
 
   /**
-   * Notes that an object is now so, or with null that it is gone. Throws the system's error when
-   * the disk is full: then nothing of it is noted, and what was noted before stays.
+   * Appends an object, or with null its deletion. Throws the system's error if the disk is full:
+   * then the journal is unchanged.
    */
   append(kind: string, key: string, version: number, object: KubeObject | null): void {
     const entry = { kind, version, object, key };
@@ -162,7 +153,7 @@ export class Journal {
     if (this.#isLong() && !this.#snapshot) this.#beginSnapshot();
   }
 
-  /** Most of it is of objects that were written again or are gone. */
+  /** Most lines are obsolete. */
   #isLong(): boolean {
     const lines = Math.max(LINES_MIN, this.#live.size * LINES_PER_OBJECT, this.#linesPut);
     const bytes = Math.max(BYTES_MIN, this.#bytesLive * BYTES_PER_BYTE, this.#bytesPut);
@@ -174,15 +165,15 @@ export class Journal {
     closeSync(this.#fd);
   }
 
-  /** Takes away the half of a line; else the next one would go on from it. */
+  /** Cuts off half a line. Otherwise the next line would continue it. */
   #cutOff(): void {
     ftruncateSync(this.#fd, this.#end);
     this.#isTorn = false;
   }
 
   /**
-   * Takes a line of the file. Those before the end of a snapshot are what was live, and not what
-   * was written when.
+   * Reads a line of the file. Lines before the end of a snapshot are live objects, not writes in
+   * order.
    */
   #recall(entry: Entry): void {
     const { kind, version, object } = entry;
@@ -199,7 +190,9 @@ export class Journal {
     else this.#live.delete(id);
   }
 
-  /** Writes what is live to another file, a slice at a time, while writes go on to the old one. */
+  /**
+   * Writes the live objects to another file in slices. Meanwhile writes continue in the old file.
+   */
   #beginSnapshot(): void {
     try {
       const fd = openSync(`${this.#path}.new`, 'w', 0o600);
@@ -235,7 +228,7 @@ export class Journal {
       setImmediate(() => this.#writeSlice(snapshot));
       return;
     }
-    // The bulk goes to the disk in the background; what little comes meanwhile may go later.
+    // fsync of the bulk runs in the background.
     fsync(fd, (error) => {
       if (snapshot !== this.#snapshot) return;
       if (error) this.#giveUp(error);
@@ -243,12 +236,9 @@ export class Journal {
     });
   }
 
-  /**
-   * Puts the snapshot, and what was written since it was begun, in place of the old file: at once
-   * or not at all.
-   */
+  /** Replaces the old file atomically with the snapshot and the writes since its start. */
   #replace({ fd, late, lines, bytes }: Snapshot): void {
-    // The version may be that of an object that is gone.
+    // The latest version may belong to a deleted object.
     const last = { kind: '', key: '', version: this.#version, object: null };
     let size = bytes;
     try {
@@ -269,8 +259,7 @@ export class Journal {
   }
 
   /**
-   * The old file is as good as before, and longer: the next try is far away, as the disk is likely
-   * to be full.
+   * The old file stays valid. The next try comes much later, because the disk is probably full.
    */
   #giveUp(error: unknown): void {
     console.error(`journal: no snapshot of ${this.#path}: ${(error as Error).message}`);
@@ -297,7 +286,7 @@ function writeEntries(fd: number, entries: Entry[]): number {
   return bytes.length;
 }
 
-/** A disk that is nearly full takes a part, and refuses the next. */
+/** On a nearly full disk the first write may be partial and the next one fails. */
 function writeAll(fd: number, bytes: Buffer): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
 }

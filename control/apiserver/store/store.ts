@@ -1,4 +1,4 @@
-// All objects of a cluster in memory: one version counter, and for each kind the latest events.
+// All objects of a cluster in memory, with one version counter and the latest events of each kind.
 
 import type { KubeObject, ObjectMeta } from '../../kube/object.ts';
 import {
@@ -14,8 +14,8 @@ import type { Journal, PastWrite } from './journal.ts';
 export type EventType = 'ADDED' | 'MODIFIED' | 'DELETED';
 
 /**
- * A change of one object. `old` is what was there before, `object` what is there now or was there
- * last.
+ * A change of one object. `old` is the object before it. `object` is the new one, or the last one
+ * of a deleted object.
  */
 export interface StoreEvent {
   type: EventType;
@@ -26,7 +26,7 @@ export interface StoreEvent {
 
 type Subscriber = (event: StoreEvent) => void;
 
-/** Called for an object that a reader cannot take. */
+/** Called for an object on which a reader fails. */
 export type OnSkip = (kind: string, object: KubeObject, error: Error) => void;
 
 const EVENTS_KEPT_DEFAULT = 8192;
@@ -38,7 +38,7 @@ class Shelf {
   readonly subscribers = new Set<Subscriber>();
   /** The latest changes, oldest first. */
   events: StoreEvent[] = [];
-  /** A watch can go on from this version and from any later one. */
+  /** A watch can continue from this version or any later one. */
   watchableFrom: number;
 
   constructor(resource: ResourceName, version: number) {
@@ -48,28 +48,27 @@ class Shelf {
 }
 
 /**
- * Objects by kind (its plural name), namespace ('' if cluster-scoped) and name. Objects are never
- * changed in place: who wants a change hands in another object. Subscribers are called before the
- * writing call returns.
+ * Objects by kind (its plural name), namespace ('' if cluster-scoped) and name. Stored objects
+ * never change: a write stores another object. A write calls its subscribers before it returns.
  */
 export class Store {
   readonly #shelves = new Map<string, Shelf>();
   readonly #journal: Journal | null;
   readonly #eventsKept: number;
   #version: number;
-  /** The store itself only logs. */
+  /** By default it logs. */
   onSkip: OnSkip = (kind, { metadata }, { stack }) => {
     console.error(`API server: ${kind} ${metadata.namespace ?? ''}/${metadata.name}: ${stack}`);
   };
 
   /**
-   * @param version where versions begin. A store that forgets at its end must begin above all that
-   *   an earlier one gave out, so that clients with an old version are told to list again: by
-   *   default the time in microseconds.
-   * @param journal where every write goes first, and what there is to begin with: then versions go
-   *   on from its last, and watches from where they were, as far back as it knows every write.
-   * @param eventsKept changes of a kind that a watch may be behind by; beyond, it must list again
-   *   (410).
+   * @param version the first version. A store without a journal must start above all versions of an
+   *   earlier one, so that clients with an old version list again. The default is the time in
+   *   microseconds.
+   * @param journal the journal for writes, and the initial contents. Versions continue from its
+   *   last one. Watches can continue from as far back as it has every write.
+   * @param eventsKept the number of changes of a kind by which a watch can lag. A watch further
+   *   behind must list again (410).
    */
   constructor(
     resources: ResourceName[],
@@ -106,7 +105,7 @@ export class Store {
   }
 
   /**
-   * The objects of a kind as they were at an earlier version; null if too much has changed since.
+   * The objects of a kind as they were at an earlier version; null if too many changes followed.
    */
   listAt(kind: string, version: number, namespace?: string): KubeObject[] | null {
     const events = this.eventsSince(kind, version);
@@ -125,7 +124,7 @@ export class Store {
     return this.#shelf(kind).objects.get(keyOf(namespace, name));
   }
 
-  /** Throws StatusError AlreadyExists. Returns what was stored: with a version. */
+  /** Returns the stored object, with its version. Throws StatusError AlreadyExists. */
   create(kind: string, object: KubeObject): KubeObject {
     const shelf = this.#shelf(kind);
     const key = keyOfObject(object);
@@ -134,8 +133,8 @@ export class Store {
   }
 
   /**
-   * Throws StatusError NotFound, and Conflict where `object` names another version than the one
-   * stored, or another incarnation.
+   * Throws StatusError NotFound, or Conflict if `object` has another resourceVersion or uid than
+   * the stored one.
    */
   update(kind: string, object: KubeObject): KubeObject {
     const shelf = this.#shelf(kind);
@@ -153,7 +152,7 @@ export class Store {
     return this.#write(shelf, key, 'MODIFIED', object, old);
   }
 
-  /** Removes an object; undefined if it was not there. */
+  /** Removes an object. Undefined if it did not exist. */
   remove(kind: string, namespace: string, name: string): KubeObject | undefined {
     const shelf = this.#shelf(kind);
     const key = keyOf(namespace, name);
@@ -162,28 +161,30 @@ export class Store {
   }
 
   /**
-   * Hands every object of a kind to a reader. As for subscribers: what a reader throws is about
-   * that object alone, and the others go on.
+   * Calls a reader for every object of a kind. If it throws, the store reports that object and goes
+   * on with the next.
    */
   each(kind: string, read: (object: KubeObject) => void): void {
     for (const object of this.list(kind)) this.#guard(kind, object, () => read(object));
   }
 
-  /** Calls back after each change of a kind, in order, until the returned function is called. */
+  /** Calls the subscriber after each change of a kind, in order. The result ends that. */
   subscribe(kind: string, subscriber: Subscriber): () => void {
     const { subscribers } = this.#shelf(kind);
     subscribers.add(subscriber);
     return () => subscribers.delete(subscriber);
   }
 
-  /** Changes of a kind after a version, oldest first; null if some of them are forgotten. */
+  /**
+   * Changes of a kind after a version, oldest first. Null if the store no longer has all of them.
+   */
   eventsSince(kind: string, version: number): StoreEvent[] | null {
     const { events, watchableFrom } = this.#shelf(kind);
     if (version < watchableFrom) return null;
     return events.slice(firstAfter(events, version));
   }
 
-  /** The oldest version from which a watch of a kind can go on. */
+  /** The oldest version from which a watch of a kind can continue. */
   watchableFrom(kind: string): number {
     return this.#shelf(kind).watchableFrom;
   }
@@ -194,9 +195,7 @@ export class Store {
     return shelf;
   }
 
-  /**
-   * Throws StatusError 507 or 500 where the journal cannot be written: then nothing has happened.
-   */
+  /** Throws StatusError 507 or 500 if the journal cannot be written. Then nothing has changed. */
   #keep(kind: string, key: string, version: number, object: KubeObject | null): void {
     try {
       this.#journal?.append(kind, key, version, object);
@@ -214,14 +213,14 @@ export class Store {
   ): KubeObject {
     const version = this.#version + 1;
     const object = withVersion(given, version);
-    // Before anybody sees it: what a client was told must outlive this process.
+    // The journal comes first: an acknowledged write must outlive this process.
     this.#keep(shelf.resource.plural, key, version, type === 'DELETED' ? null : object);
     this.#version = version;
     if (type === 'DELETED') shelf.objects.delete(key);
     else shelf.objects.set(key, object);
     const event: StoreEvent = { type, object, ...(old && { old }), version };
     remember(shelf, event, this.#eventsKept);
-    // The write is done: nothing that a reader makes of it may fail it.
+    // The write is done. An error of a subscriber must not fail it.
     for (const subscriber of shelf.subscribers) {
       this.#guard(shelf.resource.plural, object, () => subscriber(event));
     }
@@ -237,7 +236,7 @@ export class Store {
   }
 }
 
-/** The event that a write was; what is gone has the version of its end. */
+/** The event of a write. A deleted object has the version of its deletion. */
 function eventOf({ version, old, object }: PastWrite): StoreEvent {
   if (object && !old) return { type: 'ADDED', object, version };
   if (object && old) return { type: 'MODIFIED', object, old, version };
@@ -250,7 +249,7 @@ function withVersion(object: KubeObject, version: number): KubeObject {
   return { ...object, metadata };
 }
 
-/** Half is forgotten at once, so that forgetting costs little a change. */
+/** Drops half of the events at once, which costs little per change. */
 function remember(shelf: Shelf, event: StoreEvent, eventsKept: number): void {
   shelf.events.push(event);
   if (shelf.events.length <= eventsKept) return;

@@ -7,8 +7,8 @@ export const IP_HINT = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::
 export const CIDR_HINT = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
 
 /**
- * Addresses that mean the machine itself, its own wire, or many receivers: they would lead around a
- * firewall, or nowhere. The last two rows are this server's own; upstream lets them pass.
+ * Addresses of the machine itself, of its link, or of many receivers: they would bypass a firewall
+ * or lead nowhere. Upstream accepts the last two rows.
  */
 const SPECIAL = [
   ['may not be unspecified (0.0.0.0 or ::)', '0.0.0.0/32', '::/128'],
@@ -30,10 +30,7 @@ const SPECIAL = [
   return [hint!, block];
 });
 
-/**
- * What is wrong with an address where packets are sent or received: nothing, if it is one of a
- * single machine.
- */
+/** The errors of an address that must be one of a single machine. */
 export function validateUnicast(field: string, ip: string): FieldError[] {
   if (!isIP(ip)) return [wrong(field, ip, IP_HINT)];
   const found = SPECIAL.find(([, block]) => block.check(ip, isIP(ip) === 4 ? 'ipv4' : 'ipv6'));

@@ -1,11 +1,11 @@
-// Rules of ConfigMaps and Secrets, and what they leave out: pkg/apis/core/validation
-// (ValidateConfigMap, ValidateSecret), pkg/registry/core/secret.
+// Rules and defaults of ConfigMaps and Secrets: pkg/apis/core/validation (ValidateConfigMap,
+// ValidateSecret), pkg/registry/core/secret.
 
 import { isEqual, isObject, type KubeObject, own, setOwn } from '../../kube/object.ts';
 import { type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
 import { faultOfConfigKey } from './names.ts';
 
-/** Of all keys and values together. */
+/** Limit for all keys and values together. */
 const BYTES_MAX = 1024 * 1024;
 const ACCOUNT_ANNOTATION = 'kubernetes.io/service-account.name';
 
@@ -19,7 +19,7 @@ const KEYS_REQUIRED: Record<string, string[]> = {
 
 type Texts = Record<string, string>;
 
-/** What was given as text becomes data. */
+/** Moves stringData into data. */
 export function defaultSecret(object: KubeObject): void {
   if (isObject(object.stringData)) {
     const data: Texts = { ...(object.data as Texts) };
@@ -80,7 +80,7 @@ function validateKeys(field: string, values: Texts): FieldError[] {
   });
 }
 
-/** What was once declared immutable stays so, and as it is. */
+/** An immutable object keeps its data and stays immutable. */
 function validateImmutable(
   fields: string[],
   object: KubeObject,

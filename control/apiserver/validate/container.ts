@@ -30,7 +30,7 @@ const ENV_NAME_HINT =
   "a valid environment variable name must consist only of printable ASCII characters other than '='";
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
-/** Init containers and containers of a pod, whose names share one space. */
+/** Init containers and containers of a pod. Their names must all differ. */
 export function validateContainers(at: string, spec: any): FieldError[] {
   const errors: FieldError[] = [];
   const names = new Set<string>();
@@ -72,7 +72,9 @@ function validateContainer(
   return errors;
 }
 
-/** Only what goes on beside the others can be probed, and only init containers choose to. */
+/**
+ * Only side-cars among init containers can have probes. Only init containers have a restartPolicy.
+ */
 function validateRestarts(at: string, container: any, isInit: boolean): FieldError[] {
   const { restartPolicy } = container;
   if (!isInit) {

@@ -1,5 +1,5 @@
-// What a request says, decoded: its values, fields that its kind does not have, and fields that
-// were said twice (apiserver/pkg/endpoints/handlers, fieldValidation).
+// Decodes the fields of a request: values, unknown fields and duplicate fields
+// (apiserver/pkg/endpoints/handlers, fieldValidation).
 import { DecodeError, decodeObject } from '../../kube/decode.ts';
 import type { KubeKind } from '../../kube/kinds.ts';
 import { badRequest, invalid, type StatusError, wrong } from '../status.ts';
@@ -18,17 +18,17 @@ export interface FieldOptions {
   warn?: (text: string) => void;
 }
 
-/** Upstream blames a patch without naming the object. */
+/** Upstream's refusal of a patch does not name the object. */
 const NOBODY = { kind: '', plural: '', group: '' };
 
 /**
- * Decodes an object in place; fields that are unknown are refused, warned of or passed over in
- * silence, as asked. Throws StatusError BadRequest, or Invalid for a patch.
+ * Decodes an object in place. Unknown fields are refused, reported as warnings or ignored, by
+ * `options`. Throws StatusError BadRequest, or Invalid for a patch.
  */
 export function decodeFields(kind: Kind, object: object, options: FieldOptions): void {
   const { strict, warn, duplicates } = options;
   const unknown = decodeBody(kind, object, options);
-  // Controllers of the server itself ask for nothing of this: they are taken at their word.
+  // Objects of the server's own controllers need no such check.
   if (!strict && !duplicates) return;
   const quoted = unknown.map((field) => `unknown field ${JSON.stringify(field)}`);
   const problems = [...quoted, ...(duplicates ?? [])];

@@ -1,4 +1,4 @@
-// Rules for labels and selectors of equal labels: apimachinery/pkg/apis/meta/v1/validation.
+// Rules of labels and label selectors: apimachinery/pkg/apis/meta/v1/validation.
 import { type FieldError, forbidden, required, wrong } from '../status.ts';
 import { isLabelValue, isQualifiedName } from './names.ts';
 
@@ -7,7 +7,7 @@ export const QUALIFIED_HINT =
 export const LABEL_VALUE_HINT =
   "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-/** What is wrong with labels, at the field that holds them. */
+/** The errors of labels in a field. */
 export function validateLabels(
   field: string,
   labels: Record<string, string> | undefined,
@@ -18,15 +18,13 @@ export function validateLabels(
   ]);
 }
 
-// Rules of LabelSelectors: apimachinery/pkg/apis/meta/v1/validation (ValidateLabelSelector).
-
 interface Requirement {
   key?: string;
   operator?: string;
   values?: string[];
 }
 
-/** Absent is fine: whether a selector must be there is for its owner to say. */
+/** The errors of a selector. An absent selector has none. */
 export function validateLabelSelector(
   field: string,
   selector: { matchLabels?: Record<string, string>; matchExpressions?: Requirement[] } | undefined,

@@ -1,4 +1,4 @@
-// Rules for the metadata of every kind: apimachinery/pkg/api/validation/objectmeta.go.
+// Rules of metadata for all kinds: apimachinery/pkg/api/validation/objectmeta.go.
 
 import type { KubeObject, ObjectMeta } from '../../kube/object.ts';
 import type { ServedKind } from '../kind.ts';
@@ -8,7 +8,7 @@ import { DNS_LABEL_HINT, isDnsLabel, isQualifiedName } from './names.ts';
 
 /** Keys and values together. */
 const ANNOTATION_BYTES_MAX = 256 * 1024;
-/** Names that need no domain. */
+/** Finalizers that need no domain. */
 const FINALIZERS = ['foregroundDeletion', 'kubernetes', 'orphan'];
 
 export function validateMetadata(kind: ServedKind, { metadata }: KubeObject): FieldError[] {
@@ -57,7 +57,7 @@ function validateOwners({ ownerReferences = [] }: ObjectMeta): FieldError[] {
   return [...errors, wrong(field, ownerReferences, detail)];
 }
 
-/** Fields of an object's identity, which no update changes. */
+/** The errors of an update in the metadata. */
 export function validateIdentity(meta: ObjectMeta, old: ObjectMeta): FieldError[] {
   const errors: FieldError[] = [];
   if (old.deletionTimestamp) {

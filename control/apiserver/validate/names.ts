@@ -28,7 +28,7 @@ export function isDnsLabel(text: string): boolean {
   return text.length <= LABEL_MAX && LABEL.test(text);
 }
 
-/** As Services need it: begins with a letter (RFC 1035). */
+/** A label that begins with a letter (RFC 1035), as names of Services do. */
 export function isDnsLabel1035(text: string): boolean {
   return text.length <= LABEL_MAX && LABEL_FROM_LETTER.test(text);
 }
@@ -37,14 +37,13 @@ export function isSubdomain(text: string): boolean {
   return text.length <= SUBDOMAIN_MAX && SUBDOMAIN.test(text);
 }
 
-/** A subdomain below any name: `*.example.com`. */
+/** A wildcard such as `*.example.com`. */
 export function isWildcard(text: string): boolean {
   return text.length <= SUBDOMAIN_MAX && WILDCARD.test(text);
 }
 
 /**
- * What is wrong with a key of a ConfigMap or Secret, which may become the name of a file; null if
- * nothing is.
+ * The error of a key of a ConfigMap or Secret, null if it is valid. Keys can become file names.
  */
 export function faultOfConfigKey(key: string): string | null {
   if (key.length > SUBDOMAIN_MAX) return `must be no more than ${SUBDOMAIN_MAX} bytes`;
@@ -53,7 +52,7 @@ export function faultOfConfigKey(key: string): string | null {
   return key.startsWith('..') ? "must not start with '..'" : null;
 }
 
-/** `[prefix/]name` of labels and annotations. */
+/** `[prefix/]name`, as keys of labels and annotations. */
 export function isQualifiedName(text: string): boolean {
   const parts = text.split('/');
   const name = parts.pop()!;

@@ -1,4 +1,4 @@
-// Rules of NetworkPolicies, and what they leave out: pkg/apis/networking/validation
+// Rules and defaults of NetworkPolicies: pkg/apis/networking/validation
 // (ValidateNetworkPolicySpec), pkg/apis/networking/v1/defaults.go.
 import { BlockList } from 'node:net';
 import { maskOf, parseAddress } from '../../../datapath/wire/address.ts';
@@ -17,7 +17,7 @@ const PORT_NAME_HINT = 'must be a valid port name of at most 15 characters';
 export function defaultNetworkPolicy({ spec }: KubeObject): void {
   if (!spec) return;
   spec.podSelector ??= {};
-  // A policy is always one for what comes in, and for what goes out if it says anything of that.
+  // The default type is Ingress, and also Egress for a policy with egress rules.
   if (!spec.policyTypes?.length) {
     spec.policyTypes = spec.egress?.length ? ['Ingress', 'Egress'] : ['Ingress'];
   }
@@ -98,10 +98,7 @@ function validateBlock(at: string, { cidr, except }: any): FieldError[] {
   });
 }
 
-/**
- * Whether an address lies in a range. Node's list of blocks is slow: for 30,000 exceptions it takes
- * a second.
- */
+/** Tests addresses against a range. Node's BlockList takes a second for 30,000 exceptions. */
 function containsOf({ address, prefix, family }: Cidr): (inner: Cidr) => boolean {
   if (family === 'ipv4') {
     const mask = maskOf(prefix);

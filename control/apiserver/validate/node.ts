@@ -26,8 +26,8 @@ export function validateLease({ spec = {} }: KubeObject): FieldError[] {
 }
 
 /**
- * An event lies beside what it is about; one about an object of no namespace lies in `default`.
- * Source: pkg/apis/core/validation/events.go (legacyValidateEvent).
+ * An event is in the namespace of its object, or in `default` for a cluster-scoped object. Source:
+ * pkg/apis/core/validation/events.go (legacyValidateEvent).
  */
 export function validateEvent({ metadata, involvedObject }: KubeObject): FieldError[] {
   const { namespace = '' } = (involvedObject ?? {}) as { namespace?: string };

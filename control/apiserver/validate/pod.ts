@@ -18,7 +18,7 @@ export function validatePod(object: KubeObject, old: KubeObject | undefined): Fi
   return errors;
 }
 
-/** @param at where the spec is: `spec` of a Pod, `spec.template.spec` of what makes Pods. */
+/** @param at the path of the spec: `spec` of a Pod, `spec.template.spec` of a workload. */
 export function validatePodSpec(at: string, spec: any): FieldError[] {
   const errors: FieldError[] = [];
   if (!spec.containers?.length) errors.push(required(`${at}.containers`));
@@ -102,12 +102,12 @@ function validateVolumes(at: string, volumes: any[]): FieldError[] {
   return errors;
 }
 
-/** Of a pod that is there little may change: images, and its place once. */
+/** An update of a pod can change images, and can set its node once. */
 function validateUpdate(spec: any, old: any): FieldError[] {
   const still = (s: any) => ({
     ...s,
     nodeName: undefined,
-    // Says the same as serviceAccountName, and was not there before.
+    // A copy of serviceAccountName. Pods of earlier versions lack it.
     serviceAccount: undefined,
     tolerations: undefined,
     activeDeadlineSeconds: undefined,

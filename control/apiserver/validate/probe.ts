@@ -15,7 +15,7 @@ const NUMBERS = [
 ];
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
-/** @param name such as `livenessProbe`: its rules depend on what it is for. */
+/** @param name such as `livenessProbe`: some rules depend on it. */
 export function validateProbe(at: string, name: string, probe: any): FieldError[] {
   if (probe.grpc) {
     const why = 'the lab does not speak gRPC: use httpGet, tcpSocket or exec';
@@ -37,7 +37,7 @@ export function validateProbe(at: string, name: string, probe: any): FieldError[
   return errors;
 }
 
-/** @param graceS of the pod: a hook may not sleep for longer. */
+/** @param graceS grace period of the pod. A hook must not sleep longer. */
 export function validateLifecycle(at: string, lifecycle: any, graceS: number): FieldError[] {
   return ['postStart', 'preStop'].flatMap((name) => {
     const hook = lifecycle[name];

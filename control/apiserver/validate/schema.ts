@@ -47,11 +47,11 @@ const VALIDATORS: Record<string, Validator> = {
   ServiceAccount: validateServiceAccount,
 };
 
-/** Where upstream says more than that a field is missing. */
+/** Fields for which upstream's message has a detail. */
 const REQUIRED_DETAILS: Record<string, string> = { pathType: 'pathType must be specified' };
 
 /**
- * What of a decoded object its kind's schema refuses: fields that are missing, and values of no
+ * The errors of a decoded object by its kind's schema: missing fields, and values outside an
  * enumeration.
  */
 export function validateSchema(kind: string, object: KubeObject): FieldError[] {

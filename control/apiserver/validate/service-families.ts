@@ -1,4 +1,4 @@
-// Address families of Services, in a cluster that has IPv4 alone:
+// Address families of Services in a cluster with IPv4 only:
 // pkg/registry/core/service/storage/alloc.go (initIPFamilyFields), pkg/apis/core/validation
 // (ValidateServiceClusterIPsRelatedFields).
 import { isIP } from 'node:net';
@@ -13,7 +13,8 @@ const MANY = "must be 'RequireDualStack' or 'PreferDualStack' when multiple";
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
 /**
- * Fills in policy and families. Those that the cluster cannot serve stay, for the rules to refuse.
+ * Fills in policy and families. Families that the cluster cannot serve stay, and validation refuses
+ * them.
  */
 export function defaultFamilies(spec: any, old: any): void {
   if (spec.type === 'ExternalName') return;
@@ -22,8 +23,7 @@ export function defaultFamilies(spec: any, old: any): void {
   const isSingle = spec.ipFamilyPolicy === 'SingleStack';
   const given: string[] = spec.ipFamilies ?? [];
   if (isSingle && isEqual(given, old?.ipFamilies)) spec.ipFamilies = given.slice(0, 1);
-  // An address of the other family is refused as what the client wrote, not as what follows from
-  // it.
+  // An IPv6 address gets no default family, so that the error names the address.
   const isServed = isIP(spec.clusterIPs?.[0] ?? '') !== 6;
   if (given.length === 0 && isServed) spec.ipFamilies = ['IPv4'];
   const [first, ...others] = spec.ipFamilies ?? [];
@@ -32,7 +32,7 @@ export function defaultFamilies(spec: any, old: any): void {
   if (FAMILIES.includes(first)) spec.ipFamilies = [first, ...FAMILIES.filter((f) => f !== first)];
 }
 
-/** Headless without a selector: its endpoints are written by hand and may have any family. */
+/** True if headless without a selector: its endpoints are manual and can have any family. */
 function isBare({ clusterIP, selector }: any): boolean {
   return clusterIP === 'None' && Object.keys(selector ?? {}).length === 0;
 }
@@ -93,7 +93,7 @@ function validateAddresses({ clusterIP, clusterIPs = [], ipFamilies = [] }: any)
   });
 }
 
-/** Whether the policy agrees with the numbers of addresses and families. */
+/** Checks the policy against the numbers of addresses and families. */
 function validateCounts({ ipFamilyPolicy, clusterIPs = [], ipFamilies }: any, old: any) {
   const refuse = (detail: string) => wrong(POLICY_FIELD, ipFamilyPolicy, detail);
   const errors: FieldError[] = [];

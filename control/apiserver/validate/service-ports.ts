@@ -14,7 +14,7 @@ export function isPort(value: unknown): boolean {
 }
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
-/** A Service that clients outside the cluster reach. */
+/** True if clients outside the cluster can reach the Service. */
 export function isExternal({ type, externalIPs }: any): boolean {
   return hasNodePorts({ type }) || (type === 'ClusterIP' && externalIPs?.length > 0);
 }
@@ -23,7 +23,7 @@ export function hasNodePorts({ type }: any): boolean {
   return type === 'NodePort' || type === 'LoadBalancer';
 }
 
-/** A load balancer asks each node for its own endpoints. */
+/** True if a load balancer asks each node whether it has endpoints. */
 export function hasHealthPort({ type, externalTrafficPolicy }: any): boolean {
   return type === 'LoadBalancer' && externalTrafficPolicy === 'Local';
 }
@@ -51,7 +51,7 @@ export function validatePorts(spec: any): FieldError[] {
     if (port.nodePort && !hasNodePorts(spec)) {
       errors.push(forbidden(`${at}.nodePort`, `may not be used when \`type\` is '${spec.type}'`));
     }
-    // Some clouds open their firewall for more than the load balancer.
+    // Some clouds open their firewall wider than the load balancer.
     if (spec.type === 'LoadBalancer' && port.port === KUBELET_PORT) {
       const why = 'may not expose port 10250 externally since it is used by kubelet';
       errors.push(wrong(at, port.port, why));
@@ -64,7 +64,8 @@ function validatePort(at: string, port: any, needsName: boolean): FieldError[] {
   const errors: FieldError[] = [];
   const { name, protocol, targetPort, appProtocol } = port;
   if (needsName && !name) errors.push(required(`${at}.name`));
-  // A label like any other; only what a targetPort names is a port name, of 15 characters.
+  // The name of a Service port is a DNS label. Only a targetPort is a port name of at most 15
+  // characters.
   else if (name && !isDnsLabel(name)) errors.push(wrong(`${at}.name`, name, DNS_LABEL_HINT));
   if (!isPort(port.port)) errors.push(wrong(`${at}.port`, port.port, PORT_HINT));
   if (!PROTOCOLS.includes(protocol)) {

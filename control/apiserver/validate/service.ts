@@ -74,16 +74,16 @@ function validateAffinity(spec: any): FieldError[] {
   return [wrong(field, seconds, `must be greater than 0 and less than ${AFFINITY_S_MAX}`)];
 }
 
-/** What only a Service of type LoadBalancer may have. */
+/** Fields that need type LoadBalancer. */
 function validateBalancer(spec: any): FieldError[] {
   const errors: FieldError[] = [];
   const isBalancer = spec.type === 'LoadBalancer';
-  // Upstream writes this field with a capital letter.
+  // The capital letter is upstream's.
   const field = 'spec.LoadBalancerSourceRanges';
   const ranges: string[] = spec.loadBalancerSourceRanges ?? [];
   if (ranges.length > 0 && !isBalancer) errors.push(forbidden(field, LOAD_BALANCER_ALONE));
   for (const [i, range] of ranges.entries()) {
-    // Upstream lets spaces stand around a range.
+    // Upstream accepts spaces around a range.
     if (!parseCidr(range.trim())) errors.push(wrong(`${field}[${i}]`, range.trim(), CIDR_HINT));
   }
   const { allocateLoadBalancerNodePorts, loadBalancerClass } = spec;

@@ -47,7 +47,7 @@ function notNegative(spec: Record<string, unknown>, ...names: string[]): FieldEr
 function validateChoice(selector: LabelSelector): FieldError[] {
   const { matchLabels = {}, matchExpressions = [] } = selector;
   if (Object.keys(matchLabels).length + matchExpressions.length === 0) {
-    // Upstream says so of ReplicaSets as well.
+    // Upstream's text names deployments for ReplicaSets too.
     return [wrong('spec.selector', selector, 'empty selector is invalid for deployment')];
   }
   return validateLabelSelector('spec.selector', selector);
@@ -101,7 +101,7 @@ function validateStrategy(strategy: any): FieldError[] {
 }
 // biome-ignore-end lint/suspicious/noExplicitAny: as above.
 
-/** A number of pods, or a part of them. */
+/** A number or a percentage of pods. */
 function validateShare(field: string, value: number | string): FieldError[] {
   if (typeof value === 'number') return value < 0 ? [wrong(field, value, NOT_NEGATIVE)] : [];
   return /^[0-9]+%$/.test(value) ? [] : [wrong(field, value, PERCENT_HINT)];

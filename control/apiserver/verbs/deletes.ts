@@ -1,4 +1,4 @@
-// Requests that delete: what they ask for besides, and what they are answered.
+// Deletes of one object and of a collection, with their answers.
 
 import type { Place, ServedKind } from '../kind.ts';
 import { deleted } from '../status.ts';
@@ -7,12 +7,13 @@ import type { Registry } from './registry.ts';
 import type { Matcher } from './selectors.ts';
 
 /**
- * Kinds whose objects are the answer to their own delete; of others a Status tells (upstream:
- * ReturnDeletedObject).
+ * Kinds whose delete returns the object. Others return a Status (upstream: ReturnDeletedObject).
  */
 const SHOWN_DELETED = new Set(['Pod', 'Service', 'ServiceAccount']);
 
-/** Deletes an object, or begins to. Returns what the client is answered. Throws StatusError. */
+/**
+ * Deletes an object, or starts its deletion. Returns the answer for the client. Throws StatusError.
+ */
 export function removeOne(
   registry: Registry,
   { kind, namespace, name }: Place & { kind: ServedKind },
@@ -25,7 +26,7 @@ export function removeOne(
   return deleted(kind, name, object.metadata.uid!);
 }
 
-/** Deletes what matches, object by object. */
+/** Deletes all matching objects. */
 export function removeAll(
   registry: Registry,
   { kind, namespace }: { kind: ServedKind; namespace: string },
@@ -37,7 +38,7 @@ export function removeAll(
     .filter(matches)
     .map((object) => {
       const { name, namespace: own = '', uid } = object.metadata;
-      // Each is deleted as what it was when the list was made.
+      // The uid makes sure that the delete hits the listed object.
       const each = { ...options, preconditions: { uid: uid! } };
       removeOne(registry, { kind, namespace: own, name }, each);
       return object;

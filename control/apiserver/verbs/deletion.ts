@@ -1,4 +1,4 @@
-// What a delete asks for, and what holds an object until its end.
+// Options of deletes, and what delays the end of an object.
 import type { KubeObject, ObjectMeta } from '../../kube/object.ts';
 import type { ServedKind } from '../kind.ts';
 import { conflict, invalid, notSupported } from '../status.ts';
@@ -6,15 +6,15 @@ import { conflict, invalid, notSupported } from '../status.ts';
 export interface DeleteOptions {
   gracePeriodSeconds?: number;
   preconditions?: { uid?: string; resourceVersion?: string };
-  /** What becomes of dependents: `Background` if nothing is said. */
+  /** What happens to dependents, by default `Background`. */
   propagationPolicy?: string;
-  /** ['All']: nothing is deleted. */
+  /** ['All'] deletes nothing. */
   dryRun?: string[];
-  /** What older clients say in its place. */
+  /** The form of propagationPolicy that older clients use. */
   orphanDependents?: boolean;
 }
 
-/** Dependents are let go before their owner ends. */
+/** Dependents lose their owner before it ends. */
 export const ORPHAN = 'orphan';
 /** Dependents end before their owner does. */
 export const FOREGROUND = 'foregroundDeletion';
@@ -27,8 +27,8 @@ const FINALIZERS: Record<string, string[]> = {
 const OPTIONS = { kind: 'DeleteOptions', group: 'meta.k8s.io', plural: 'deleteoptions' };
 
 /**
- * The finalizers of an object that is being deleted. Throws StatusError Invalid for a policy that
- * nobody knows.
+ * The finalizers of an object with these delete options. Throws StatusError Invalid for an unknown
+ * policy.
  */
 export function finalizersFor(finalizers: string[] = [], options: DeleteOptions): string[] {
   const { orphanDependents, propagationPolicy } = options;
@@ -44,7 +44,7 @@ export function finalizersFor(finalizers: string[] = [], options: DeleteOptions)
   return [...others, ...FINALIZERS[policy]!];
 }
 
-/** Throws StatusError Conflict if a delete is meant for another incarnation or version. */
+/** Throws StatusError Conflict if a delete names another uid or resourceVersion. */
 export function checkPreconditions(
   kind: ServedKind,
   { name, uid, resourceVersion }: ObjectMeta,
@@ -60,13 +60,13 @@ export function checkPreconditions(
   }
 }
 
-/** A namespace is held by its content; other kinds by their finalizers. */
+/** True if finalizers delay the end of an object. */
 export function isHolding(kind: ServedKind, { metadata, spec }: KubeObject): boolean {
   if ((metadata.finalizers?.length ?? 0) > 0) return true;
   return kind.kind === 'Namespace' && spec?.finalizers?.length > 0;
 }
 
-/** True if nothing holds an object any more whose end has begun. */
+/** True if an object in deletion can end now. */
 export function isReleased({ kind, metadata, spec }: KubeObject): boolean {
   if (!metadata.deletionTimestamp || (metadata.finalizers?.length ?? 0) > 0) return false;
   if (kind === 'Namespace') return (spec?.finalizers?.length ?? 0) === 0;

@@ -1,14 +1,12 @@
-// JSON patch, RFC 6902: a list of operations that are all done, or none.
+// JSON patch, RFC 6902: all operations succeed, or the patch changes nothing. Reads own fields
+// only: the package rfc6902 follows pointers into prototypes, which a patch could then change.
 
 import { isEqual, isObject, own, setOwn } from '../../kube/object.ts';
 import { badRequest, DEPTH_MAX, StatusError, tooDeep } from '../status.ts';
 
 /** Upstream's limit: apiserver/pkg/endpoints/handlers/patch.go. */
 const OPERATIONS_MAX = 10_000;
-/**
- * What all copies of a patch may add to an object: one that copies what it has copied grows without
- * end.
- */
+/** Limit for all copies of a patch. Copies of copies would grow exponentially. */
 const COPIED_CHARS_MAX = 3 * 1024 * 1024;
 
 interface Operation {
@@ -20,16 +18,16 @@ interface Operation {
 
 interface Box {
   root: unknown;
-  /** How much copies have added, as JSON. */
+  /** The length of all copies, as JSON. */
   copiedChars: number;
 }
 
 type Container = Record<string, unknown> | unknown[];
 
 /**
- * The object after all operations; the target is not changed. Throws StatusError BadRequest for
- * what is no patch, Invalid (422) for an operation that does not fit the target, such as a `test`
- * that fails.
+ * The object after all operations. The target does not change. Throws StatusError BadRequest for an
+ * invalid patch, Invalid (422) for an operation that does not fit the target, such as a `test` that
+ * fails.
  */
 export function jsonPatch(target: unknown, patch: unknown): unknown {
   if (!Array.isArray(patch) || !patch.every(isOperation)) {
@@ -39,12 +37,12 @@ export function jsonPatch(target: unknown, patch: unknown): unknown {
     const message = `The allowed maximum operations in a JSON patch is ${OPERATIONS_MAX}, got ${patch.length}`;
     throw new StatusError(413, 'RequestEntityTooLarge', message);
   }
-  // The root hangs in a box, so that an operation on the whole document is like any other.
+  // The box makes an operation on the whole document like any other.
   const box: Box = { root: structuredClone(target), copiedChars: 0 };
   try {
     for (const operation of patch as Operation[]) apply(box, operation);
   } catch (error) {
-    // Moved into itself again and again, a value is too deep to be walked through.
+    // Repeated moves can nest a value too deep for the stack.
     throw error instanceof RangeError ? tooDeep() : error;
   }
   checkDepth(box.root);
@@ -86,7 +84,7 @@ function copy(box: Box, value: unknown): unknown {
   );
 }
 
-/** The container that holds what a pointer names, and the last key. */
+/** The container of a pointer's target, and the last key. */
 function locate(box: Box, pointer: string | undefined): [Container, string] {
   if (pointer === undefined) throw badRequest('an operation of the JSON patch needs `from`');
   if (pointer !== '' && !pointer.startsWith('/')) {
@@ -105,7 +103,7 @@ function read(box: Box, pointer: string | undefined): unknown {
   return valueAt(container, key);
 }
 
-/** Removes what a pointer names and returns it. */
+/** Removes a pointer's target and returns it. */
 function take(box: Box, pointer: string | undefined): unknown {
   const [container, key] = locate(box, pointer);
   const value = valueAt(container, key);
@@ -148,7 +146,7 @@ function misfit(why: string): StatusError {
   );
 }
 
-/** Throws StatusError BadRequest for a value that is nested too deeply. */
+/** Throws StatusError BadRequest for a value that is too deep. */
 function checkDepth(value: unknown): void {
   let level = [value];
   for (let depth = 0; level.length > 0; depth++) {

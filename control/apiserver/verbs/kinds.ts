@@ -1,4 +1,4 @@
-// What the server serves: one row per kind. Everything that differs between kinds is named here.
+// The served kinds, one row each. All differences between kinds are here.
 import { KINDS, type KubeKind } from '../../kube/kinds.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { qosClassOf } from '../../model/quantity.ts';
@@ -78,7 +78,7 @@ export const SERVED: ServedKind[] = [
     setDefaults(object) {
       const { metadata } = object;
       metadata.labels = { ...metadata.labels, 'kubernetes.io/metadata.name': metadata.name };
-      // What keeps a namespace until all that is in it has gone.
+      // Keeps a namespace until its content is gone.
       object.spec = { finalizers: ['kubernetes'], ...object.spec };
     },
   }),
@@ -110,7 +110,7 @@ export const SERVED: ServedKind[] = [
     },
     validate: validatePod,
     admit: requireAccount,
-    // Nobody would end a pod that no node has.
+    // A pod without a node ends at once.
     graceS: (o) =>
       o.spec?.nodeName && !['Succeeded', 'Failed'].includes(o.status?.phase)
         ? (o.spec.terminationGracePeriodSeconds ?? GRACE_S_DEFAULT)
@@ -192,7 +192,7 @@ export const SERVED: ServedKind[] = [
 
 const BY_PATH = new Map(SERVED.map((row) => [`${row.apiVersion}/${row.plural}`, row]));
 
-/** The kind served at `apiVersion` under that plural name. */
+/** The served kind with this apiVersion and plural name. */
 export function servedAt(apiVersion: string, plural: string): ServedKind | undefined {
   return BY_PATH.get(`${apiVersion}/${plural}`);
 }

@@ -1,4 +1,4 @@
-// Lists: what was there at one version, sorted by name, page by page.
+// Lists: the objects at one version, sorted by name, in pages.
 
 import type { KubeObject } from '../../kube/object.ts';
 import type { ServedKind } from '../kind.ts';
@@ -11,25 +11,27 @@ export interface ListOptions {
   /** '' for all. */
   namespace: string;
   matches: Matcher;
-  /** Whether `matches` leaves anything out: then nobody counts what is left, as upstream. */
+  /** `matches` can exclude objects. Then the answer has no remaining count, as upstream. */
   isSelective: boolean;
   /** 0: everything at once. */
   limit: number;
-  /** Where the page before ended; '' for the first one. */
+  /** The token of the page before, '' for the first page. */
   continue: string;
-  /** '' and '0': whatever is there. */
+  /** '' and '0' mean the current objects. */
   resourceVersion: string;
-  /** That version, or one that is at least as new. */
+  /** Exactly that version, or that version or newer. */
   match: 'Exact' | 'NotOlderThan';
 }
 
-/** One page, and what its metadata says. */
+/** One page with its metadata. */
 export interface Page {
   items: KubeObject[];
   metadata: { resourceVersion: string; continue?: string; remainingItemCount?: number };
 }
 
-/** Where a page ended. `version` is that of the first page; -1 takes up with what is there now. */
+/**
+ * The end of a page. `version` is that of the first page. -1 continues with the current objects.
+ */
 interface Token {
   version: number;
   after: string;
@@ -40,8 +42,8 @@ const TOKEN_OLD =
 const VERSION_OLD = 'The resourceVersion for the provided list is too old.';
 
 /**
- * A page of what matches; later pages are of the version of the first. Throws StatusError 400, 410
- * Expired for a version that is forgotten, and 504 Timeout for one that is yet to come.
+ * A page of matching objects. Later pages have the version of the first. Throws StatusError 400,
+ * 410 Expired for a version that the store no longer has, 504 Timeout for a future version.
  */
 export function listObjects(store: Store, options: ListOptions): Page {
   const { kind, namespace, matches, limit, isSelective } = options;
@@ -115,7 +117,7 @@ function decode(text: string): Token {
       return { version: rv as number, after: start };
     }
   } catch {
-    // Said below.
+    // Falls through to the refusal.
   }
   throw badRequest('continue key is not valid');
 }

@@ -1,6 +1,6 @@
-// Strategic merge patch: a merge patch that knows which lists are sets and which are maps by a key.
-// Behaves as apimachinery/pkg/util/strategicpatch; the keys are the patchMergeKey tags of
-// upstream's types.
+// Patches. A strategic merge patch merges lists that are sets, or maps by a key:
+// apimachinery/pkg/util/strategicpatch. The keys are the patchMergeKey tags of the k8s.io/api
+// types.
 import { isEqual, isObject, own, setOwn } from '../../kube/object.ts';
 import { badRequest } from '../status.ts';
 import { jsonPatch } from './json-patch.ts';
@@ -9,10 +9,7 @@ type Fields = Record<string, unknown>;
 
 const CONTAINERS = ['containers', 'initContainers', 'ephemeralContainers'];
 
-/**
- * Field -> key of its list's items; '' for sets of plain values. All other lists are replaced
- * whole.
- */
+/** Field -> key of its list items, '' for sets of plain values. All other lists are atomic. */
 const MERGE_KEYS: Record<string, string> = {
   ...Object.fromEntries(CONTAINERS.map((field) => [field, 'name'])),
   addresses: 'type',
@@ -34,19 +31,19 @@ const MERGE_KEYS: Record<string, string> = {
   volumes: 'name',
 };
 
-/** Ports are the one name that stands for lists with several keys. */
+/** `ports` is the only field name with two different keys. */
 function mergeKeyOf(field: string, parent: string): string | undefined {
   if (field !== 'ports') return Object.hasOwn(MERGE_KEYS, field) ? MERGE_KEYS[field] : undefined;
   return CONTAINERS.includes(parent) ? 'containerPort' : 'port';
 }
 
-/** The object after the patch; neither argument is changed. Throws StatusError BadRequest. */
+/** The object after the patch. Changes neither argument. Throws StatusError BadRequest. */
 export function strategicPatch(target: unknown, patch: unknown): unknown {
   if (!isObject(patch)) throw badRequest('a strategic merge patch must be a JSON object');
   return mergeFields(isObject(target) ? target : {}, patch, '');
 }
 
-/** @param parent the field that holds `target`, or the list that holds it as an item. */
+/** @param parent the field of `target`, or the list with `target` as an item. */
 function mergeFields(target: Fields, patch: Fields, parent: string): Fields {
   const { $patch: directive, $retainKeys: retained, ...changes } = patch;
   if (directive === 'delete') return {};
@@ -116,8 +113,8 @@ function* directives(changes: Fields, prefix: string): Generator<[string, unknow
 }
 
 /**
- * Items in the order that the client asked for. Those that it does not know stay where they were
- * among the items of `present`, the list before the patch.
+ * Sorts items into the order of the client. Other items keep their place among `present`, the list
+ * before the patch.
  */
 function sortAs(list: unknown[], order: unknown[], present: unknown[], key = ''): unknown[] {
   const identity = (item: unknown) => (isObject(item) ? item[key] : item);
@@ -135,19 +132,17 @@ function sortAs(list: unknown[], order: unknown[], present: unknown[], key = '')
   return [...sorted, ...known, ...others];
 }
 
-// The kinds of patches, by the media type that names them.
-
-/** From an object and a request's body to the object that is wanted. Neither is changed. */
+/** Returns the patched object. Changes neither argument. */
 export type Patcher = (target: unknown, patch: unknown) => unknown;
 
-/** Server-side apply is not among them. */
+/** Media type -> patcher. Server-side apply is not one of them. */
 export const PATCHERS: Record<string, Patcher> = {
   'application/json-patch+json': jsonPatch,
   'application/merge-patch+json': mergePatch,
   'application/strategic-merge-patch+json': strategicPatch,
 };
 
-/** JSON merge patch, RFC 7386. Neither argument is changed. */
+/** JSON merge patch, RFC 7386. Changes neither argument. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch;
   const merged: Record<string, unknown> = isObject(target) ? { ...target } : {};

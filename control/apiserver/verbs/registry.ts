@@ -42,14 +42,11 @@ export interface WriteOptions extends Tracking, FieldOptions {
 }
 
 const NAME_SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
-/** A generated name is a label, whatever it is made of: apiserver/pkg/storage/names. */
+/** Longest prefix of a generated name, which must be a label: apiserver/pkg/storage/names. */
 const GENERATED_BASE_MAX = 58;
 const WRITE: WriteOptions = { dryRun: false, strict: false };
 
-/**
- * What clients ask of objects, kind by kind. The store is synchronous, so that no two writes ever
- * overlap.
- */
+/** The verbs on objects of all kinds. The store is synchronous, so two writes never overlap. */
 export class Registry {
   readonly store: Store;
   readonly #allocator: Allocator;
@@ -57,7 +54,7 @@ export class Registry {
   constructor(store: Store, ranges: AllocatorRanges) {
     this.store = store;
     this.#allocator = new Allocator(ranges);
-    // What a store that was restored brings with it has its addresses already.
+    // Restored objects keep their addresses.
     for (const kind of SERVED.filter((row) => row.hasAddresses)) {
       store.each(kind.plural, (object) => {
         this.#allocator.allocateService(structuredClone(object), undefined);
@@ -110,7 +107,9 @@ export class Registry {
       : this.#keep(kind, object, undefined);
   }
 
-  /** Replaces an object but for its status; with `status`, its status alone. Throws StatusError. */
+  /**
+   * Replaces an object except its status, or with `status` only its status. Throws StatusError.
+   */
   update(
     kind: ServedKind,
     place: Place,
@@ -130,7 +129,7 @@ export class Registry {
   }
 
   /**
-   * Patches an object, or with `status` its status; a merge patch unless told otherwise. Throws
+   * Patches an object, or with `status` its status. The default is a merge patch. Throws
    * StatusError.
    */
   patch(
@@ -143,13 +142,13 @@ export class Registry {
   ): KubeObject {
     const old = this.get(kind, place);
     const patched = this.#read(kind, patcher(old, patch), { ...options, patch });
-    // Without a version of its own a patch is for whatever is there.
+    // A patch without a resourceVersion applies to the current object.
     patched.metadata.resourceVersion ??= old.metadata.resourceVersion;
     if (patched.metadata.name !== place.name) throw badRequest('a patch cannot rename an object');
     return this.#change(kind, old, patched, status, options);
   }
 
-  /** Server-side apply, of the object or with `status` of its status. Throws StatusError. */
+  /** Server-side apply to an object, or with `status` to its status. Throws StatusError. */
   apply(
     kind: ServedKind,
     place: Place,
@@ -168,7 +167,7 @@ export class Registry {
     return { object: this.#change(kind, live, object, status, tracked), created: false };
   }
 
-  /** Ends an object, or begins its end: then it is returned with a deletionTimestamp. */
+  /** Deletes an object, or starts its deletion and returns it with a deletionTimestamp. */
   remove(kind: ServedKind, place: Place, options: DeleteOptions, dryRun = false): KubeObject {
     const { gracePeriodSeconds, preconditions } = options;
     const old = this.get(kind, place);
@@ -178,10 +177,10 @@ export class Registry {
     }
     checkPreconditions(kind, metadata, preconditions);
     if (dryRun) return old;
-    // What is negative means one second.
+    // A negative value means one second.
     const asked = gracePeriodSeconds ?? kind.graceS(old);
     const graceS = asked < 0 ? 1 : asked;
-    // Nobody would end a pod that no node has, however long it may take.
+    // A pod without a node ends at once, whatever grace period is asked for.
     const waits = kind.graceS(old) > 0 ? graceS : 0;
     const finalizers = finalizersFor(metadata.finalizers, options);
     const isSame = isEqual(finalizers, metadata.finalizers ?? []);
@@ -211,7 +210,7 @@ export class Registry {
     return removed;
   }
 
-  /** Stores an object with what is allocated to it; what cannot be stored keeps nothing. */
+  /** Allocates and stores. If the store refuses, releases the allocation. */
   #keep(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
     const moveBack = this.#allocator.mark();
     if (kind.hasAddresses) this.#allocator.allocateService(object, old);
@@ -224,7 +223,7 @@ export class Registry {
     }
   }
 
-  /** An object as it would be stored: with what would be allocated to it, which nobody keeps. */
+  /** The object as it would be stored, with allocations that are released again. */
   #tryOut(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
     const moveBack = this.#allocator.mark();
     if (kind.hasAddresses) this.#allocator.allocateService(object, old);
@@ -261,7 +260,7 @@ export class Registry {
     }
     this.#checkVersion(kind, object, old);
     if (options.dryRun) return status ? object : this.#tryOut(kind, object, old);
-    // What nothing holds any more ends in one write: two could fail between them.
+    // The last finalizer and the object go in one write, which cannot fail halfway.
     if (isReleased(object)) return this.#end(kind, old);
     return status ? this.store.update(kind.plural, object) : this.#keep(kind, object, old);
   }
@@ -273,10 +272,7 @@ export class Registry {
     }
   }
 
-  /**
-   * The body as an object of this kind, as a copy that may be changed. Throws StatusError
-   * BadRequest.
-   */
+  /** The decoded body, as a copy. Throws StatusError BadRequest. */
   #read(kind: ServedKind, body: unknown, options: WriteOptions): KubeObject {
     if (!isObject(body)) throw badRequest('the body of the request must be a JSON object');
     const object = structuredClone(body) as KubeObject;
@@ -289,7 +285,7 @@ export class Registry {
       }
     }
     object.metadata ??= {} as ObjectMeta;
-    // Before all else: no other reader has to expect a null, or a text where a list belongs.
+    // Decoding comes first, so later steps meet no null and no wrong type.
     decodeFields(kind, object, options);
     return Object.assign(object, { apiVersion: kind.apiVersion, kind: kind.kind });
   }
@@ -329,7 +325,7 @@ export class Registry {
   }
 }
 
-/** Five letters and digits that make no words: apimachinery/pkg/util/rand. */
+/** Five random letters and digits that form no words: apimachinery/pkg/util/rand. */
 function randomSuffix(): string {
   return [...randomBytes(5)]
     .map((byte) => NAME_SUFFIX_LETTERS[byte % NAME_SUFFIX_LETTERS.length])

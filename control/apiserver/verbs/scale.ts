@@ -1,5 +1,4 @@
-// The number of pods of an object, as autoscaling/v1 speaks of it:
-// pkg/registry/apps/deployment/storage (ScaleREST).
+// The scale subresource, autoscaling/v1: pkg/registry/apps/deployment/storage (ScaleREST).
 
 import { isObject, type KubeObject } from '../../kube/object.ts';
 import type { Place, ServedKind } from '../kind.ts';
@@ -29,7 +28,7 @@ export function scaleOf({ metadata, spec, status }: KubeObject): KubeObject {
 }
 
 /**
- * Replaces the Scale of an object, or with `patcher` patches it. Returns the Scale; throws
+ * Replaces the Scale of an object, or with `patcher` patches it. Returns the Scale. Throws
  * StatusError.
  */
 export function writeScale(

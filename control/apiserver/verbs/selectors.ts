@@ -8,7 +8,7 @@ import { isLabelValue, isQualifiedName } from '../validate/names.ts';
 
 export type Matcher = (object: KubeObject) => boolean;
 
-/** Symbols, longest first, then words: what neither space nor symbol interrupts. */
+/** Symbols, longest first, then words. */
 const TOKEN = /\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+|$)/y;
 const SYMBOL = /^[=!(),<>]/;
 const OPERATORS = 'in, notin, =, ==, !=, gt, lt';
@@ -112,7 +112,7 @@ class LabelParser {
     throw unparsed(`found '${this.#next}', expected: identifier`);
   }
 
-  /** In brackets; what is missing between two commas is the empty value. */
+  /** Values in parentheses. A missing value between two commas is empty. */
   #values(): string[] {
     const open = this.#take();
     if (open !== '(') throw unparsed(`found '${open}' expected: '('`);
@@ -147,8 +147,8 @@ function said({ field, message }: { field: string; message: string }): string {
 }
 
 /**
- * A matcher for a field selector such as `metadata.name=a,status.phase!=Failed`; a backslash stands
- * before a comma, an equals sign or a backslash of a value. Throws StatusError BadRequest.
+ * A matcher for a field selector such as `metadata.name=a,status.phase!=Failed`; a backslash
+ * escapes a comma, an equals sign or a backslash. Throws StatusError BadRequest.
  */
 export function parseFieldSelector(
   text: string,

@@ -1,12 +1,9 @@
-// What an update keeps of the stored object.
+// What an update takes from the stored object.
 import type { KubeObject, ObjectMeta } from '../../kube/object.ts';
 import type { ServedKind } from '../kind.ts';
 import { conflict } from '../status.ts';
 
-/**
- * What an update cannot change, whatever it says. Throws StatusError Conflict for another
- * incarnation's uid.
- */
+/** Restores metadata that no update can change. Throws StatusError Conflict for another uid. */
 export function keepIdentity(kind: ServedKind, metadata: ObjectMeta, old: ObjectMeta): void {
   if (metadata.uid && metadata.uid !== old.uid) {
     const why = `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${old.uid}`;
@@ -25,7 +22,7 @@ export function keepIdentity(kind: ServedKind, metadata: ObjectMeta, old: Object
   }
 }
 
-/** The stored object with another status. */
+/** The stored object with the given status. */
 export function withStatus(old: KubeObject, given: KubeObject): KubeObject {
   const { resourceVersion, uid } = given.metadata;
   const metadata = {
@@ -33,7 +30,7 @@ export function withStatus(old: KubeObject, given: KubeObject): KubeObject {
     ...(resourceVersion && { resourceVersion }),
     ...(uid && { uid }),
   };
-  // In Go a status is a plain value, which is always there.
+  // In Go the status is a plain value and always exists.
   return { ...old, metadata, status: given.status ?? {} };
 }
 
@@ -46,12 +43,12 @@ export function withoutStatus(kind: ServedKind, old: KubeObject, given: KubeObje
   return object;
 }
 
-/** Metadata without what every write changes. */
+/** Metadata without the resourceVersion. */
 export function bare({ metadata }: KubeObject): object {
   return { ...metadata, resourceVersion: '' };
 }
 
-/** All that is neither status nor metadata: what `generation` counts changes of. */
+/** All except status and metadata. `generation` counts its changes. */
 export function specOf({ status: _status, metadata: _metadata, ...rest }: KubeObject): object {
   return rest;
 }

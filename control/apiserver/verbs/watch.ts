@@ -1,4 +1,4 @@
-// Watches: a list that goes on. Events are turned into text once, for all who watch.
+// Watches. Each event becomes text once for all watches.
 import type { ServerResponse } from 'node:http';
 import type { KubeObject } from '../../kube/object.ts';
 import type { ServedKind } from '../kind.ts';
@@ -11,27 +11,27 @@ export interface WatchOptions {
   /** '' for all. */
   namespace: string;
   matches: Matcher;
-  /** What the client asked for: '' and '0' begin with what is there. */
+  /** The resourceVersion of the client. '' and '0' start with the current objects. */
   resourceVersion: string;
   bookmarks: boolean;
-  /** Send what is there first, and a bookmark at its end (KEP-3157). */
+  /** Send the current objects first, then a bookmark (KEP-3157). */
   initialEvents: boolean;
-  /** The server ends the watch by itself after this time. */
+  /** The server ends the watch after this time. */
   timeoutS: number;
-  /** What to send for an object, given whether it is the first; null sends the object itself. */
+  /** Formats an object, with whether it is the first. Null sends the object itself. */
   present: ((object: KubeObject, isFirst: boolean) => object) | null;
 }
 
 const BOOKMARK_MS = 60_000;
-/** What a client may leave unread of changes before it is let go: it lists again. */
+/** Unread bytes of changes after which the server drops a client. The client then lists again. */
 const BACKLOG_BYTES_MAX = 32 * 1024 * 1024;
 
-/** Text of an event, made when the first watch needs it. */
+/** Texts of events, by object and type. */
 const lines = new WeakMap<KubeObject, Map<string, string>>();
 
 /**
- * Answers with events until the client goes, the time is over or the server ends. Throws
- * StatusError 410.
+ * Sends events until the client leaves, the time is over or the server ends. Throws StatusError
+ * 410.
  */
 export function serveWatch(store: Store, options: WatchOptions, response: ServerResponse): void {
   const { kind, resourceVersion } = options;
@@ -51,8 +51,7 @@ function eventsAfter(store: Store, kind: ServedKind, resourceVersion: string): S
     throw new StatusError(400, 'BadRequest', `invalid resource version ${resourceVersion}`);
   }
   const events = version > store.resourceVersion ? null : store.eventsSince(kind.plural, version);
-  // A version that this store never gave out is another server's: the client has to begin again as
-  // well.
+  // A version above the latest comes from another server: the client must list again.
   if (events === null) throw gone(resourceVersion, store.watchableFrom(kind.plural));
   return events;
 }
@@ -62,7 +61,7 @@ class Watch {
   readonly #options: WatchOptions;
   readonly #response: ServerResponse;
   #isFirst = true;
-  /** What was there at the beginning is no backlog, however much it is. */
+  /** The initial objects do not count as backlog. */
   #unreadBytesMax = Number.POSITIVE_INFINITY;
 
   constructor(store: Store, options: WatchOptions, response: ServerResponse) {
@@ -71,7 +70,7 @@ class Watch {
     this.#response = response;
   }
 
-  /** Everything that is there as ADDED events. */
+  /** Sends all current objects as ADDED events. */
   sendPresent(): void {
     const { kind, namespace, matches, initialEvents, bookmarks } = this.#options;
     for (const object of this.#store.list(kind.plural, namespace || undefined)) {
@@ -80,7 +79,7 @@ class Watch {
     if (initialEvents && bookmarks) this.#bookmark({ 'k8s.io/initial-events-end': 'true' });
   }
 
-  /** An event as this watch sees it: what leaves its selector is deleted to it. */
+  /** Sends an event. An object that leaves the selector is deleted for this watch. */
   send({ type, object, old }: StoreEvent): void {
     const now = type !== 'DELETED' && this.#sees(object);
     const before = old !== undefined && this.#sees(old);
@@ -98,8 +97,8 @@ class Watch {
       unsubscribe();
       for (const timer of timers) clearTimeout(timer);
     };
-    // Nothing may be written after the end: a slow client keeps the response open for as long as it
-    // likes.
+    // Stops before the end: a slow client can keep the response open, and nothing may follow the
+    // end.
     timers.push(
       setTimeout(() => {
         leave();

@@ -41,8 +41,8 @@ export function without(conditions: Condition[], type: string): Condition[] {
 }
 
 /**
- * Conditions with one more fact. What is known for the same reason already stays as it is, unless
- * it is to be `renewed`; what only has another reason keeps the time since when it holds.
+ * Adds a fact to conditions. A condition with the same status and reason stays, unless it is
+ * `renewed`. One with the same status and another reason keeps its transition time.
  */
 export function withFact(
   conditions: Condition[],

@@ -1,4 +1,4 @@
-// From one template to the next, a few pods at a time: pkg/controller/deployment.
+// Rolling updates: pkg/controller/deployment.
 
 import type { StoreEvent } from '../../apiserver/store/store.ts';
 import type { KubeObject } from '../../kube/object.ts';
@@ -15,12 +15,12 @@ import { SetWriter } from './sets.ts';
 import { deadlineInMs, isComplete, plainStatus, rolloutStatus, type Sets } from './status.ts';
 
 const REPLICASET = kindOf('ReplicaSet');
-/** Times in conditions are whole seconds. */
+/** Conditions hold whole seconds. */
 const SECOND_MS = 1000;
 
 /**
- * Brings the ReplicaSets of every Deployment to what it asks for. It takes a step only when all of
- * them have done what the last one asked, so that it never counts with numbers of yesterday.
+ * Brings the ReplicaSets of every Deployment to its spec. It takes a step only after all
+ * ReplicaSets have reacted to the last one, so that their counts are current.
  */
 export class DeploymentController {
   readonly queue: WorkQueue;
@@ -60,7 +60,7 @@ export class DeploymentController {
     }
   }
 
-  /** Where everything is made anew, the last pod that ends lets the first new one come. */
+  /** With strategy Recreate new pods start after the last old pod has ended. */
   #onPod({ type, object }: StoreEvent): void {
     if (type !== 'DELETED' && !isOver(object)) return;
     const owner = controllerOf(object);
@@ -80,7 +80,7 @@ export class DeploymentController {
     let deployment = store.get('deployments', namespace, name);
     if (!deployment) return;
     const sets = claim(this.#cluster, REPLICASET, deployment, this.#sets);
-    // The status of one that has not is written in a moment, and leads here again.
+    // The next status of such a set leads here again.
     if (!sets.every(isSettled)) return;
     if (deployment.metadata.deletionTimestamp) return this.#writePlainStatus(deployment);
     deployment = this.#notePause(deployment);
@@ -96,7 +96,7 @@ export class DeploymentController {
   #notePause(deployment: KubeObject): KubeObject {
     const { spec, status } = deployment;
     const reason = conditionOf(status?.conditions ?? [], 'Progressing')?.reason;
-    // What is known to have failed is not forgotten by a pause.
+    // A pause does not remove the failure of a rollout.
     if (reason === 'ProgressDeadlineExceeded') return deployment;
     const isNoted = reason === 'DeploymentPaused';
     if (isNoted === (spec.paused ?? false)) return deployment;
@@ -106,7 +106,7 @@ export class DeploymentController {
     return this.#writer.note(deployment, fact);
   }
 
-  /** Sizes alone: no rollout is begun or continued. */
+  /** Changes sizes only, without a rollout step. */
   #scale(given: KubeObject, parts: Sets): void {
     const { deployment, newest } = this.#promote(given, parts);
     const sets = { ...parts, newest };
@@ -142,7 +142,7 @@ export class DeploymentController {
     this.#writeRolloutStatus(deployment);
   }
 
-  /** The newest set, if there is one, bears the newest revision, and so does its Deployment. */
+  /** Gives the newest revision to the newest set, if there is one, and to its Deployment. */
   #promote(given: KubeObject, { newest, others }: Sets) {
     if (!newest) return { deployment: given, newest };
     const set = this.#writer.promote(newest, given, others);
@@ -157,7 +157,7 @@ export class DeploymentController {
     return { deployment, newest: set };
   }
 
-  /** Null if the namespace ends, or if another name has to be tried. */
+  /** Null if the namespace ends, or the name is taken. */
   #create(given: KubeObject, others: KubeObject[]) {
     const namespace = this.#cluster.store.get('namespaces', '', given.metadata.namespace!);
     if (namespace?.metadata.deletionTimestamp) return null;
@@ -169,7 +169,7 @@ export class DeploymentController {
     return { deployment: this.#writer.note(revised, fact), newest };
   }
 
-  /** True if a pod of these sets has not ended, even if it has been told to. */
+  /** True if a pod of these sets has not ended yet, even if its deletion has started. */
   #hasPods(sets: KubeObject[]): boolean {
     const uids = new Set(sets.map(({ metadata }) => metadata.uid));
     const namespace = sets[0]?.metadata.namespace;
@@ -182,7 +182,7 @@ export class DeploymentController {
     if (isComplete(deployment, deployment.status ?? {})) this.#forgetOld(deployment, others);
   }
 
-  /** Old sets without pods stay to go back to, but no more of them than somebody wants. */
+  /** Deletes old sets without pods beyond revisionHistoryLimit. */
   #forgetOld({ spec }: KubeObject, others: KubeObject[]): void {
     const kept = others.filter(({ metadata }) => !metadata.deletionTimestamp);
     const excess = kept.length - spec.revisionHistoryLimit;
@@ -203,13 +203,13 @@ export class DeploymentController {
     this.#writer.writeStatus(deployment, rolloutStatus(deployment, this.#parts(deployment), nowMs));
   }
 
-  /** The sets as they are after what was just written. */
+  /** The sets after the last writes. */
   #parts(deployment: KubeObject): Sets {
     return partSets(deployment, this.#sets.of(deployment.metadata.uid!));
   }
 }
 
-/** True if a ReplicaSet's controller has seen what it is asked for. */
+/** True if a ReplicaSet's controller has seen its latest spec. */
 function isSettled({ metadata, status }: KubeObject): boolean {
   return (status?.observedGeneration ?? 0) >= metadata.generation!;
 }

@@ -1,10 +1,10 @@
-// Scaling in the middle of a rollout: pkg/controller/deployment/sync.go (scale).
+// Scaling during a rollout: pkg/controller/deployment/sync.go (scale).
 import type { KubeObject } from '../../kube/object.ts';
 import { byAge, DESIRED, MAX, maxOf, totalReplicas } from './revisions.ts';
 
 /**
- * New sizes of ReplicaSets that all have pods, so that each keeps its share of what their
- * Deployment may have. What rounding leaves goes to the largest.
+ * New sizes of ReplicaSets with pods. Each keeps its share of the Deployment's pods. The largest
+ * gets the rounding difference.
  */
 export function proportionalSizes(
   deployment: KubeObject,
@@ -13,7 +13,7 @@ export function proportionalSizes(
   const { replicas } = deployment.spec;
   const allowed = replicas > 0 ? replicas + maxSurge(deployment) : 0;
   const toAdd = allowed - totalReplicas(sets);
-  // Of sets of one size the newest grows first and the oldest shrinks first.
+  // Among sets of equal size the newest grows first and the oldest shrinks first.
   const newerFirst = toAdd > 0 ? -1 : 1;
   const sorted = sets.toSorted(
     (a, b) => b.spec.replicas - a.spec.replicas || newerFirst * byAge(a, b),
@@ -32,7 +32,7 @@ export function proportionalSizes(
   return sizes;
 }
 
-/** Pods that a set should gain or lose to stay as large a part as it was. */
+/** Pods that a set gains or loses to keep its share. */
 function shareOf(deployment: KubeObject, set: KubeObject): number {
   const { replicas } = deployment.spec;
   const size: number = set.spec.replicas;
@@ -41,24 +41,24 @@ function shareOf(deployment: KubeObject, set: KubeObject): number {
   return Math.round((size * (replicas + maxSurge(deployment))) / before) - size;
 }
 
-/** What a ReplicaSet remembers of the Deployment that scales it. */
+/** Annotations of a ReplicaSet about the size of its Deployment. */
 export function scaleAnnotations(deployment: KubeObject): Record<string, string> {
   const { replicas } = deployment.spec;
   return { [DESIRED]: String(replicas), [MAX]: String(replicas + maxSurge(deployment)) };
 }
 
-// How many pods a Deployment may have and must have: pkg/controller/deployment/util
+// The maximum and minimum of a Deployment's pods: pkg/controller/deployment/util
 // (ResolveFenceposts).
 
-/** What a deadline is when nobody wants one. */
+/** A deadline of this value means no deadline. */
 const NO_LIMIT = 0x7fff_ffff;
 
-/** Pods above the number asked for that a rolling update may have. */
+/** Pods above `replicas` that a rolling update can have. */
 export function maxSurge(deployment: KubeObject): number {
   return isRolling(deployment) ? fenceposts(deployment).surge : 0;
 }
 
-/** Pods below the number asked for that a rolling update may be. */
+/** Unavailable pods below `replicas` that a rolling update can have. */
 export function maxUnavailable(deployment: KubeObject): number {
   const { replicas } = deployment.spec;
   if (!isRolling(deployment) || replicas === 0) return 0;
@@ -69,7 +69,7 @@ export function isRolling({ spec }: KubeObject): boolean {
   return spec.strategy.type === 'RollingUpdate';
 }
 
-/** Seconds without progress after which a rollout counts as failed; null if it never does. */
+/** Seconds without progress after which a rollout fails. Null for no deadline. */
 export function progressDeadlineS({ spec }: KubeObject): number | null {
   return spec.progressDeadlineSeconds === NO_LIMIT ? null : spec.progressDeadlineSeconds;
 }
@@ -78,7 +78,7 @@ function fenceposts({ spec }: KubeObject): { surge: number; unavailable: number 
   const { rollingUpdate } = spec.strategy;
   const surge = resolve(rollingUpdate.maxSurge, spec.replicas, Math.ceil);
   const unavailable = resolve(rollingUpdate.maxUnavailable, spec.replicas, Math.floor);
-  // Percentages of few pods may come to nothing, and then nothing would ever move.
+  // Percentages of few pods can both round to 0, and then no pod would ever change.
   return { surge, unavailable: surge === 0 && unavailable === 0 ? 1 : unavailable };
 }
 

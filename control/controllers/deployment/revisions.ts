@@ -1,4 +1,5 @@
-// What a Deployment writes on its ReplicaSets: pkg/controller/deployment/util/deployment_util.go.
+// Annotations of a Deployment on its ReplicaSets:
+// pkg/controller/deployment/util/deployment_util.go.
 import type { KubeObject } from '../../kube/object.ts';
 import { isOfTemplate } from './template.ts';
 
@@ -10,33 +11,27 @@ const HISTORY = `${PREFIX}revision-history`;
 export const DESIRED = `${PREFIX}desired-replicas`;
 export const MAX = `${PREFIX}max-replicas`;
 const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
-/** What is said of a Deployment, or of a ReplicaSet, and not of both. */
+/** Annotations that a ReplicaSet does not copy from its Deployment. */
 const OWN = new Set([REVISION, HISTORY, DESIRED, MAX, LAST_APPLIED]);
 
 export function revisionOf({ metadata }: KubeObject): number {
   return Number(metadata.annotations?.[REVISION]) || 0;
 }
 
-/**
- * The number of pods that its Deployment had when a ReplicaSet was last scaled; null if it never
- * was.
- */
+/** `replicas` of the Deployment when it last scaled the ReplicaSet. Null if it never did. */
 export function desiredOf({ metadata }: KubeObject): number | null {
   const text = metadata.annotations?.[DESIRED];
   return text === undefined ? null : Number(text);
 }
 
-/**
- * The most pods that its Deployment could have when a ReplicaSet was last scaled; 0 if nobody
- * knows.
- */
+/** The maximum of the Deployment's pods when it last scaled the ReplicaSet. 0 if unknown. */
 export function maxOf({ metadata }: KubeObject): number {
   return Number(metadata.annotations?.[MAX]) || 0;
 }
 
 /**
- * Annotations of the newest ReplicaSet: those of its Deployment, and its revision, with those it
- * had before.
+ * Annotations of the newest ReplicaSet: those of its Deployment, its revision and its earlier
+ * revisions.
  */
 export function revisionAnnotations(
   deployment: KubeObject,
@@ -56,7 +51,7 @@ export function revisionAnnotations(
 }
 
 /**
- * The ReplicaSet of a Deployment's template if there is one, and all others; the oldest come first.
+ * Separates the ReplicaSet of a Deployment's template, if it exists, from the others. Oldest first.
  */
 export function partSets(
   deployment: KubeObject,
@@ -67,23 +62,23 @@ export function partSets(
   return { newest, others: sorted.filter((set) => set !== newest) };
 }
 
-/** The older first. */
+/** Sorts older sets first. */
 export function byAge({ metadata: a }: KubeObject, { metadata: b }: KubeObject): number {
   const age = Date.parse(a.creationTimestamp!) - Date.parse(b.creationTimestamp!);
   return age || (a.name < b.name ? -1 : 1);
 }
 
-/** Sets that have or want pods. */
+/** Sets whose `replicas` is above 0. */
 export function withReplicas(sets: KubeObject[]): KubeObject[] {
   return sets.filter(({ spec }) => spec.replicas > 0);
 }
 
-/** Pods that sets are asked to have. */
+/** The sum of `replicas`. */
 export function totalReplicas(sets: KubeObject[]): number {
   return sets.reduce((sum, { spec }) => sum + spec.replicas, 0);
 }
 
-/** The sum of one number in the statuses of sets. */
+/** The sum of one field of the statuses. */
 export function totalOf(
   sets: KubeObject[],
   field: 'replicas' | 'readyReplicas' | 'availableReplicas',

@@ -1,4 +1,4 @@
-// The steps of a rollout, as decisions alone: pkg/controller/deployment/rolling.go, recreate.go.
+// The steps of a rollout, as pure decisions: pkg/controller/deployment/rolling.go, recreate.go.
 import type { KubeObject } from '../../kube/object.ts';
 import { isRolling, maxSurge, maxUnavailable, proportionalSizes } from './proportions.ts';
 import { desiredOf, totalOf, totalReplicas, withReplicas } from './revisions.ts';
@@ -7,7 +7,7 @@ import { allOf, type Sets } from './status.ts';
 /** New sizes of ReplicaSets. */
 export type Sizes = Map<KubeObject, number>;
 
-/** Pods that a new ReplicaSet may have beside those that there are. */
+/** Pods that the new ReplicaSet can have beside the existing ones. */
 export function sizeOfNewest(deployment: KubeObject, others: KubeObject[], size: number): number {
   const { replicas } = deployment.spec;
   if (!isRolling(deployment)) return replicas;
@@ -16,8 +16,7 @@ export function sizeOfNewest(deployment: KubeObject, others: KubeObject[], size:
 }
 
 /**
- * The next step of a rolling update: either the newest set grows, or others shrink; empty if
- * neither can.
+ * The next step of a rolling update: the newest set grows, or others shrink. Empty if neither can.
  */
 export function rollingStep(
   deployment: KubeObject,
@@ -40,7 +39,7 @@ function shrinkOthers(deployment: KubeObject, newest: KubeObject, others: KubeOb
   const excess = total - least - notYet;
   if (others.length === 0 || excess <= 0) return sizes;
   const sizeOf = (set: KubeObject): number => sizes.get(set) ?? set.spec.replicas;
-  // Pods that are not available first: nobody misses them, and they would hold up the rest.
+  // Unavailable pods go first: they serve no client and would delay the rest.
   let unhealthy = excess;
   for (const set of others) {
     const gone = Math.min(unhealthy, sizeOf(set) - (set.status?.availableReplicas ?? 0));
@@ -58,7 +57,7 @@ function shrinkOthers(deployment: KubeObject, newest: KubeObject, others: KubeOb
   return sizes;
 }
 
-/** True if the Deployment has been scaled since its ReplicaSets were. */
+/** True if the Deployment was scaled after its ReplicaSets. */
 export function isScaled(deployment: KubeObject, sets: Sets): boolean {
   return withReplicas(allOf(sets)).some((set) => {
     const desired = desiredOf(set);
@@ -66,9 +65,7 @@ export function isScaled(deployment: KubeObject, sets: Sets): boolean {
   });
 }
 
-/**
- * New sizes after the Deployment was scaled, of what there is: no rollout is begun or continued.
- */
+/** New sizes of existing ReplicaSets after the Deployment was scaled, without a rollout step. */
 export function scalingStep(deployment: KubeObject, sets: Sets): Sizes {
   const { replicas } = deployment.spec;
   const { newest, others } = sets;

@@ -1,4 +1,4 @@
-// What a Deployment controller writes: ReplicaSets, their sizes and revisions, the Deployment's own
+// Writes of the Deployment controller: ReplicaSets, their sizes and revisions, and the Deployment's
 // status.
 
 import { StatusError } from '../../apiserver/status.ts';
@@ -25,7 +25,7 @@ export class SetWriter {
     this.#recorder = new EventRecorder(cluster, 'deployment-controller');
   }
 
-  /** Gives ReplicaSets new sizes. */
+  /** Sets the sizes of ReplicaSets. */
   resize(deployment: KubeObject, sizes: Sizes): void {
     const annotations = scaleAnnotations(deployment);
     for (const [set, replicas] of sizes) {
@@ -36,10 +36,7 @@ export class SetWriter {
     }
   }
 
-  /**
-   * Makes a ReplicaSet the one of the newest revision, whether it is new or was that of an older
-   * one.
-   */
+  /** Gives a ReplicaSet the newest revision. It can be new, or one of an older revision. */
   promote(set: KubeObject, deployment: KubeObject, others: KubeObject[]): KubeObject {
     const minReadySeconds: number = deployment.spec.minReadySeconds ?? 0;
     const revision = Math.max(0, ...others.map(revisionOf)) + 1;
@@ -52,8 +49,8 @@ export class SetWriter {
   }
 
   /**
-   * Creates the ReplicaSet of a Deployment's template; null if its name is taken: then the next one
-   * is not.
+   * Creates the ReplicaSet of a Deployment's template. Null if its name is taken; the next try uses
+   * another name.
    */
   create(deployment: KubeObject, others: KubeObject[]): KubeObject | null {
     const { store, registry } = this.#cluster;
@@ -83,14 +80,14 @@ export class SetWriter {
     this.#cluster.registry.remove(REPLICASET, placeOf(keyOf(set)), {});
   }
 
-  /** Writes on a Deployment which revision it has. Returns it as it is then. */
+  /** Writes the revision on a Deployment. Returns the result. */
   writeRevision(deployment: KubeObject, revision: string | undefined): KubeObject {
     if (!revision || deployment.metadata.annotations?.[REVISION] === revision) return deployment;
     const change = { metadata: { annotations: { [REVISION]: revision } } };
     return this.#cluster.registry.patch(DEPLOYMENT, placeOf(keyOf(deployment)), change, false);
   }
 
-  /** Adds a condition to what is said of progress, if anybody wants to know of it. */
+  /** Adds a condition about progress, if the Deployment has a deadline. */
   note(deployment: KubeObject, fact: Fact): KubeObject {
     if (progressDeadlineS(deployment) === null) return deployment;
     const nowMs = this.#cluster.clock.unixMs();
@@ -111,7 +108,7 @@ export class SetWriter {
   }
 }
 
-/** The ReplicaSet that a Deployment should have for its template. */
+/** The wanted ReplicaSet for a Deployment's template. */
 function describeSet(deployment: KubeObject, others: KubeObject[]) {
   const { metadata, spec, status } = deployment;
   const hash = templateHash(spec.template, status?.collisionCount ?? 0);

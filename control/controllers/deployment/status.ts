@@ -1,5 +1,4 @@
-// What a Deployment says of its rollout: pkg/controller/deployment/progress.go, sync.go
-// (calculateStatus).
+// The status of a Deployment: pkg/controller/deployment/progress.go, sync.go (calculateStatus).
 import type { KubeObject } from '../../kube/object.ts';
 import {
   available,
@@ -23,7 +22,7 @@ export interface DeploymentStatus {
   conditions?: Condition[];
 }
 
-/** The ReplicaSets of a Deployment; `newest` is that of its template. */
+/** The ReplicaSets of a Deployment. `newest` has its template. */
 export interface Sets {
   newest: KubeObject | undefined;
   others: KubeObject[];
@@ -32,7 +31,7 @@ export interface Sets {
 const TIMED_OUT = 'ProgressDeadlineExceeded';
 const COMPLETE = 'NewReplicaSetAvailable';
 
-/** Numbers of pods and whether they are enough; what is said of progress stays. */
+/** Counts and availability. Conditions about progress stay. */
 export function plainStatus(deployment: KubeObject, sets: Sets, nowMs: number): DeploymentStatus {
   const all = allOf(sets);
   const old: DeploymentStatus = deployment.status ?? {};
@@ -47,14 +46,14 @@ export function plainStatus(deployment: KubeObject, sets: Sets, nowMs: number): 
   };
   return {
     observedGeneration: deployment.metadata.generation!,
-    // Upstream leaves out what is zero.
+    // Upstream omits zeros.
     ...Object.fromEntries(Object.entries(numbers).filter(([, number]) => number > 0)),
     ...(old.collisionCount && { collisionCount: old.collisionCount }),
     conditions: withFact(old.conditions ?? [], available(isEnough), nowMs),
   };
 }
 
-/** The status while a rollout is under way, or after it. */
+/** The status during or after a rollout. */
 export function rolloutStatus(deployment: KubeObject, sets: Sets, nowMs: number): DeploymentStatus {
   const status = plainStatus(deployment, sets, nowMs);
   let conditions = status.conditions!;
@@ -70,7 +69,7 @@ export function rolloutStatus(deployment: KubeObject, sets: Sets, nowMs: number)
   return { ...status, conditions };
 }
 
-/** True if all pods are of the newest template, as many as asked for, and available. */
+/** True if all wanted pods have the newest template and are available, and no others exist. */
 export function isComplete({ metadata, spec }: KubeObject, status: DeploymentStatus): boolean {
   const { updatedReplicas = 0, replicas = 0, availableReplicas = 0 } = status;
   return (
@@ -81,7 +80,7 @@ export function isComplete({ metadata, spec }: KubeObject, status: DeploymentSta
   );
 }
 
-/** Milliseconds until a rollout that gets no further has failed; null if there is none. */
+/** Milliseconds until a rollout without progress fails. Null if none is running. */
 export function deadlineInMs(deployment: KubeObject, nowMs: number): number | null {
   const deadlineS = progressDeadlineS(deployment);
   const status: DeploymentStatus = deployment.status ?? {};
@@ -91,7 +90,7 @@ export function deadlineInMs(deployment: KubeObject, nowMs: number): number | nu
   return Math.max(0, Date.parse(condition.lastUpdateTime) + deadlineS * 1000 - nowMs);
 }
 
-/** A rollout that has ended is not measured again when pods come and go. */
+/** A completed rollout stays complete when pods come and go. */
 function wasComplete({ status: old }: KubeObject, status: DeploymentStatus): boolean {
   const condition = conditionOf(old?.conditions ?? [], 'Progressing');
   return (status.replicas ?? 0) === (status.updatedReplicas ?? 0) && condition?.reason === COMPLETE;

@@ -1,23 +1,22 @@
-// Which templates are one and the same: pkg/controller/deployment/util (EqualIgnoreHash,
-// ComputeHash).
+// Equality and hashes of templates: pkg/controller/deployment/util (EqualIgnoreHash, ComputeHash).
 import { createHash } from 'node:crypto';
 import { isEqual, isObject, type KubeObject } from '../../kube/object.ts';
 
-/** Label that tells the pods of two templates apart. */
+/** Label with the hash of a pod's template. */
 export const HASH_LABEL = 'pod-template-hash';
 
-/** Letters and digits that make no words: apimachinery/pkg/util/rand. */
+/** Letters and digits that form no words: apimachinery/pkg/util/rand. */
 const LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
 const HASH_LETTERS = 10;
 
-/** Fields that clients written in Go leave out when they are 0 or false. */
+/** Fields that Go clients omit if they are 0 or false. */
 const ZERO_FIELDS = new Set(
   'hostIPC hostNetwork hostPID hostPort initialDelaySeconds readOnly stdin stdinOnce tty'.split(
     ' ',
   ),
 );
 
-/** Ten letters for a template; other ones for another `collisions`, in case that they are taken. */
+/** Ten letters for a template. Another value of `collisions` gives other letters. */
 export function templateHash(template: unknown, collisions: number): string {
   const text = JSON.stringify([canonical(template), collisions]);
   const digest = createHash('sha256').update(text).digest();
@@ -26,12 +25,12 @@ export function templateHash(template: unknown, collisions: number): string {
     .join('');
 }
 
-/** True if a ReplicaSet's pods are what a Deployment asks for. */
+/** True if a ReplicaSet has the template of a Deployment. */
 export function isOfTemplate(set: KubeObject, deployment: KubeObject): boolean {
   return isEqual(canonical(set.spec.template), canonical(deployment.spec.template));
 }
 
-/** A template without what makes no difference, its keys in order. */
+/** A template in normal form. */
 function canonical(value: unknown, key = ''): unknown {
   if (Array.isArray(value)) return value.map((item) => canonical(item));
   if (!isObject(value)) return value;

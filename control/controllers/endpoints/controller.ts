@@ -21,7 +21,7 @@ const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
 const SLICE = kindOf('EndpointSlice');
 
-/** Keeps the slices of every Service with a selector equal to its pods. */
+/** Keeps the slices of every Service with a selector in step with its pods. */
 export class EndpointSliceController {
   readonly queue = new WorkQueue((key) => this.#reconcile(key));
   readonly #cluster: Cluster;
@@ -29,7 +29,7 @@ export class EndpointSliceController {
   readonly #services = new ServiceIndex();
   readonly #slices = new SliceIndex();
   readonly #unsubscribe: (() => void)[];
-  /** The Service whose slices are being written: their events are no news. */
+  /** The Service whose slices the controller writes now. Their events need no work. */
   #writing = '';
 
   constructor(cluster: Cluster) {
@@ -69,7 +69,7 @@ export class EndpointSliceController {
     this.queue.add(key);
   }
 
-  /** Somebody else's change is taken back. */
+  /** Undoes changes of other writers. */
   #onSlice({ type, object, old }: StoreEvent): void {
     if (old) this.#slices.remove(old);
     if (type !== 'DELETED') this.#slices.put(object);
@@ -120,7 +120,7 @@ export class EndpointSliceController {
       const wanted = { ...slice, metadata, ...(endpoints && { endpoints }) };
       registry.update(SLICE, placeOf(slice), wanted, false);
     }
-    // New ones come before old ones go, so that watchers never see a Service without its endpoints.
+    // New slices come before old ones go, so that watchers never see a gap.
     for (const parts of create) registry.create(SLICE, namespace, sliceOf(service, labels, parts));
     for (const slice of [...remove, ...foreign]) this.#remove(slice);
   }
@@ -131,8 +131,8 @@ export class EndpointSliceController {
 }
 
 /**
- * A Service made anew under its old name does not take over what its predecessor leaves to be
- * collected.
+ * A new Service must not take over slices of a deleted one with the same name. The collector
+ * removes those.
  */
 function isOwnedBy({ metadata }: KubeObject, service: KubeObject): boolean {
   return metadata.ownerReferences?.some(({ uid }) => uid === service.metadata.uid) === true;
@@ -165,7 +165,7 @@ function sliceOf(service: KubeObject, labels: Record<string, string>, parts: obj
   };
 }
 
-/** Labels of a Service are those of its slices, so that both are selected together. */
+/** Slices have the labels of their Service, so that selectors find both. */
 function labelsOf({ metadata, spec }: KubeObject): Record<string, string> {
   const { [HEADLESS_LABEL]: _, ...labels } = metadata.labels ?? {};
   return {

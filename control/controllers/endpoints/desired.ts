@@ -1,4 +1,4 @@
-// The endpoints that a Service should have: pkg/controller/endpointslice and
+// The wanted endpoints of a Service: pkg/controller/endpointslice and
 // staging/src/k8s.io/endpointslice.
 import type { KubeObject } from '../../kube/object.ts';
 
@@ -19,30 +19,27 @@ export interface Endpoint {
   hints?: { forZones?: { name: string }[]; forNodes?: { name: string }[] };
 }
 
-/**
- * Endpoints that share their ports. Where a named port differs from pod to pod there are several
- * groups.
- */
+/** Endpoints with equal ports. Named ports that differ between pods give several groups. */
 export interface EndpointGroup {
   ports: SlicePort[];
   /** By the pod's name. */
   endpoints: Map<string, Endpoint>;
 }
 
-/** Key that tells groups apart. */
+/** The key of a group. */
 export function portsKey(ports: SlicePort[] | undefined): string {
   return JSON.stringify(
     (ports ?? []).map((p) => [p.name ?? '', p.port, p.protocol, p.appProtocol ?? '']).sort(),
   );
 }
 
-/** A Service whose endpoints follow from its selector. */
+/** True if a Service gets its endpoints from its selector. */
 export function hasSelector(service: KubeObject): boolean {
   const { selector, type } = service.spec;
   return type !== 'ExternalName' && selector !== undefined && Object.keys(selector).length > 0;
 }
 
-/** Groups by {@link portsKey}; `zoneOf` tells the zone of a node. */
+/** Groups by {@link portsKey}; `zoneOf` returns the zone of a node. */
 export function desiredGroups(
   service: KubeObject,
   pods: Iterable<KubeObject>,
@@ -90,7 +87,7 @@ function endpointOf(
   };
 }
 
-/** KEP-4444, KEP-3015: an endpoint is for clients of its own zone, or of its own node. */
+/** KEP-4444, KEP-3015: hints assign an endpoint to clients of its zone or its node. */
 function hintsOf(
   distribution: string | undefined,
   ready: boolean,
@@ -108,7 +105,7 @@ export function isPodReady({ status }: KubeObject): boolean {
   return conditions.some((c) => c.type === 'Ready' && c.status === 'True');
 }
 
-/** The ports of a Service at a pod; one whose name the pod does not know is left out. */
+/** The ports of a Service at a pod, without those whose name the pod lacks. */
 function portsOf(service: KubeObject, pod: KubeObject): SlicePort[] {
   const ports: SlicePort[] = [];
   for (const { name, targetPort, protocol, appProtocol } of service.spec.ports ?? []) {
@@ -119,7 +116,9 @@ function portsOf(service: KubeObject, pod: KubeObject): SlicePort[] {
   return ports;
 }
 
-/** Source: pkg/api/v1/pod (FindPort). Init containers that stay serve as long as the pod does. */
+/**
+ * Source: pkg/api/v1/pod (FindPort). Side-cars among the init containers serve as long as the pod.
+ */
 function namedPort({ spec }: KubeObject, name: string, protocol: string): number | null {
   const sideCars = (spec.initContainers ?? []).filter(
     ({ restartPolicy }: { restartPolicy?: string }) => restartPolicy === 'Always',

@@ -1,5 +1,4 @@
-// Endpoints objects, for clients that know no EndpointSlices: the same endpoints in the older form.
-// k8s pkg/controller/endpoint.
+// Endpoints objects, the older form of EndpointSlices. k8s pkg/controller/endpoint.
 
 import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject } from '../../kube/object.ts';
@@ -11,7 +10,7 @@ import { SliceIndex, serviceOf } from './slice-index.ts';
 const ENDPOINTS = kindOf('Endpoints');
 const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 const CAPACITY_ANNOTATION = 'endpoints.kubernetes.io/over-capacity';
-/** More are left out, and an annotation says so. */
+/** Further addresses are left out, and an annotation says so. */
 const ADDRESSES_MAX = 1000;
 
 interface Endpoint {
@@ -56,7 +55,7 @@ export class EndpointsController {
     this.queue.stop();
   }
 
-  /** Endpoints that are written before their Service wait for it; they end with it. */
+  /** The Endpoints end with their Service. */
   #onEndpoints(object: KubeObject): void {
     const { namespace = '', name } = object.metadata;
     if (this.#cluster.store.get('services', namespace, name)) this.queue.add(keyOf(object));
@@ -81,7 +80,7 @@ export class EndpointsController {
       if (before) registry.remove(ENDPOINTS, place, {});
       return;
     }
-    // Without a selector they are somebody else's.
+    // Endpoints of a Service without a selector are manual.
     if (!hasSelector(service) || service.metadata.deletionTimestamp) return;
     const { subsets, truncated } = subsetsOf(this.#slices.of(key));
     const labels = labelsOf(service);
@@ -102,7 +101,7 @@ export class EndpointsController {
   }
 }
 
-/** One subset for each set of ports; endpoints that terminate are in none. */
+/** One subset for each set of ports, without terminating endpoints. */
 function subsetsOf(slices: KubeObject[]): { subsets: object[]; truncated: boolean } {
   const byPorts = new Map<string, Subset>();
   let left = ADDRESSES_MAX;
@@ -146,7 +145,7 @@ function withoutEmpty({ addresses, notReadyAddresses, ports }: Subset): object {
   };
 }
 
-/** A Service's labels are those of its Endpoints. */
+/** Endpoints have the labels of their Service. */
 function labelsOf({ metadata, spec }: KubeObject): Record<string, string> {
   return { ...metadata.labels, ...(spec.clusterIP === 'None' && { [HEADLESS_LABEL]: '' }) };
 }

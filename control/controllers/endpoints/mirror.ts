@@ -1,4 +1,4 @@
-// EndpointSlices of Endpoints that are written by hand: pkg/controller/endpointslicemirroring.
+// EndpointSlices of manual Endpoints: pkg/controller/endpointslicemirroring.
 import { isIP } from 'node:net';
 import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject } from '../../kube/object.ts';
@@ -17,14 +17,14 @@ import {
 
 const SLICE = kindOf('EndpointSlice');
 const SKIP_LABEL = 'endpointslice.kubernetes.io/skip-mirror';
-/** Endpoints that bear it are a lock of older leader elections. */
+/** Marks Endpoints that are a lock of older leader elections. */
 const LEADER_ANNOTATION = 'control-plane.alpha.kubernetes.io/leader';
-/** They speak of the Endpoints object alone. */
+/** Annotations that are not copied. */
 const OWN_ANNOTATIONS = [
   'endpoints.kubernetes.io/last-change-trigger-time',
   'kubectl.kubernetes.io/last-applied-configuration',
 ];
-/** Addresses of a subset that are mirrored, and of a slice. */
+/** Limit of addresses, of a subset and of a slice. */
 const ADDRESSES_MAX = 1000;
 
 interface Address {
@@ -40,15 +40,17 @@ interface Subset {
   ports?: SlicePort[];
 }
 
-/** What one slice holds: endpoints of one family that share their ports. */
+/** The contents of a slice: endpoints of one family with equal ports. */
 interface Mirror {
   addressType: string;
   ports: SlicePort[];
-  /** By what tells endpoints apart, so that an address that stands twice is mirrored once. */
+  /** By identity, so that duplicates count once. */
   endpoints: Map<string, object>;
 }
 
-/** Keeps one slice for each family and set of ports of Endpoints whose Service has no selector. */
+/**
+ * For Endpoints of a Service without a selector keeps one slice for each family and set of ports.
+ */
 export class MirroringController {
   readonly queue: WorkQueue;
   readonly #cluster: Cluster;
@@ -75,7 +77,7 @@ export class MirroringController {
     this.queue.stop();
   }
 
-  /** Somebody else's change is taken back. */
+  /** Undoes changes of other writers. */
   #onSlice({ type, object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
     if (old) this.#slices.remove(old);
     if (type !== 'DELETED') this.#slices.put(object);
@@ -117,7 +119,7 @@ export class MirroringController {
     this.#cluster.registry.update(SLICE, placeOf(keyOf(slice)), changed, false);
   }
 
-  /** What is to be mirrored, by family and ports; an event says what is left out. */
+  /** Groups the endpoints by family and ports. Records an event about what it leaves out. */
   #mirrorsOf(endpoints: KubeObject): Map<string, Mirror> {
     const mirrors = new Map<string, Mirror>();
     let skipped = 0;
@@ -147,7 +149,7 @@ export class MirroringController {
   }
 }
 
-/** Those of a Service with a selector follow from its pods, as its slices do. */
+/** Endpoints of a Service with a selector have their slices from its pods. */
 function isMirrored({ metadata }: KubeObject, service: KubeObject | undefined): boolean {
   const { labels = {}, annotations = {}, deletionTimestamp } = metadata;
   if (!service || Object.keys(service.spec.selector ?? {}).length > 0) return false;

@@ -1,11 +1,11 @@
-// Endpoints into slices: as few slices as possible change.
+// Places endpoints into slices and changes as few slices as possible.
 import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type Endpoint, type EndpointGroup, portsKey, type SlicePort } from './desired.ts';
 
 /** Upstream's --max-endpoints-per-slice. */
 export const ENDPOINTS_MAX = 100;
 
-/** What is to be done to bring a Service's slices to what they should be. */
+/** The changes of a Service's slices. */
 export interface SliceChanges {
   create: { ports: SlicePort[]; endpoints: Endpoint[] }[];
   update: { slice: KubeObject; endpoints: Endpoint[] }[];
@@ -13,9 +13,8 @@ export interface SliceChanges {
 }
 
 /**
- * Keeps each endpoint in the slice where it is, fills gaps before it makes slices, and drops empty
- * ones. A Service without endpoints keeps one empty slice, so that whoever watches sees that there
- * are none.
+ * Keeps each endpoint in its slice, fills gaps before it creates slices, and drops empty ones. A
+ * Service without endpoints keeps one empty slice, so that watchers see that it has none.
  */
 export function placeEndpoints(
   groups: Map<string, EndpointGroup>,
@@ -40,7 +39,7 @@ function placeNothing(slices: KubeObject[], changes: SliceChanges): SliceChanges
 function placeGroup(group: EndpointGroup, slices: KubeObject[], changes: SliceChanges): void {
   const waiting = new Map(group.endpoints);
   const kept = slices.map((slice) => ({ slice, endpoints: keepEndpoints(slice, waiting) }));
-  // The fullest first: what empties out in the end is dropped.
+  // Fills the fullest slices first, so that others become empty and go.
   kept.sort((a, b) => b.endpoints.length - a.endpoints.length);
   const rest = [...waiting.values()];
   for (const { endpoints } of kept) {
@@ -55,11 +54,11 @@ function placeGroup(group: EndpointGroup, slices: KubeObject[], changes: SliceCh
   }
 }
 
-/** A slice's endpoints that are still wanted, as they should be now; they wait no more. */
+/** The endpoints of a slice that stay, in their new form. Removes them from `waiting`. */
 function keepEndpoints(slice: KubeObject, waiting: Map<string, Endpoint>): Endpoint[] {
   const endpoints: Endpoint[] = [];
   for (const endpoint of endpointsOf(slice)) {
-    // Somebody else may have written an endpoint of their own into the slice: it goes.
+    // Endpoints that another writer added go.
     const name = endpoint.targetRef?.name ?? '';
     const wanted = waiting.get(name);
     if (!wanted || endpoints.length === ENDPOINTS_MAX) continue;

@@ -2,7 +2,7 @@ import { type KubeObject, own } from '../../kube/object.ts';
 
 type Labels = Record<string, string>;
 
-/** Pods by label, so that a selector looks at those with one of its labels and not at all. */
+/** Pods by label, so that a selector reads only pods with one of its labels. */
 export class PodIndex {
   /** `namespace/key=value` -> pods by name. */
   readonly #byLabel = new Map<string, Map<string, KubeObject>>();
@@ -23,7 +23,7 @@ export class PodIndex {
     }
   }
 
-  /** Pods of a namespace that have all these labels, of which there is at least one. */
+  /** Pods of a namespace with all these labels. At least one label is required. */
   *select(namespace: string, selector: Labels): Generator<KubeObject> {
     let fewest: Map<string, KubeObject> | undefined;
     for (const [key, value] of Object.entries(selector)) {
@@ -37,13 +37,13 @@ export class PodIndex {
   }
 }
 
-/** True if an object with these labels is chosen by a selector of equal labels. */
+/** True if labels contain all labels of a selector. */
 export function matchesLabels(selector: Labels, labels: Labels | undefined): boolean {
   for (const key in selector) if (own(labels, key) !== selector[key]) return false;
   return true;
 }
 
-/** Keys of a pod's labels. */
+/** Index keys of a pod's labels. */
 export function keysOf({ metadata }: KubeObject): string[] {
   return Object.entries(metadata.labels ?? {}).map(([key, value]) =>
     labelKey(metadata.namespace!, key, value),

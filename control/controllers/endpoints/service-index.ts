@@ -9,15 +9,13 @@ interface Entry {
   label: string;
 }
 
-/** Services by one label of their selector, so that a pod looks at a few of them and not at all. */
+/** Services by one label of their selector, so that a pod checks only a few of them. */
 export class ServiceIndex {
   readonly #byKey = new Map<string, Entry>();
   /** `namespace/key=value` -> Services found under this label. */
   readonly #byLabel = new Map<string, Set<Entry>>();
 
-  /**
-   * Takes the place of what was there under this key. A Service without a selector chooses nothing.
-   */
+  /** Replaces the Service with this key. A Service without a selector selects nothing. */
   put(key: string, service: KubeObject): void {
     this.remove(key);
     if (!hasSelector(service)) return;
@@ -39,7 +37,7 @@ export class ServiceIndex {
     if (entries?.size === 0) this.#byLabel.delete(entry.label);
   }
 
-  /** Keys of the Services that choose a pod, each once. */
+  /** Keys of the Services that select a pod. */
   *choosing(pod: KubeObject): Generator<string> {
     for (const label of keysOf(pod)) {
       for (const { key, selector } of this.#byLabel.get(label) ?? []) {
@@ -48,7 +46,7 @@ export class ServiceIndex {
     }
   }
 
-  /** What many Services share, such as `tier: backend`, would find them all for any pod. */
+  /** Uses the rarest label: a common one, such as `tier: backend`, would find many Services. */
   #rarest(namespace: string, selector: Record<string, string>): string {
     let rarest = '';
     let fewest = Number.POSITIVE_INFINITY;

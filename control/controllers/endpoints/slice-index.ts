@@ -4,13 +4,10 @@ export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
 export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 export const MANAGED_BY = 'endpointslice-controller.k8s.io';
 
-/** Who mirrors the Endpoints that are written by hand. */
+/** The controller that mirrors manual Endpoints. */
 export const MIRRORED_BY = 'endpointslicemirroring-controller.k8s.io';
 
-/**
- * The slices of one controller by the Service that they are for. Slices of other controllers are
- * ignored.
- */
+/** The slices of one controller by their Service. Ignores slices of other controllers. */
 export class SliceIndex {
   readonly #manager: string;
   /** Key of a Service -> slices by name. */
@@ -41,7 +38,7 @@ export class SliceIndex {
   }
 }
 
-/** Key of the Service that a slice of a controller is for; null if it is somebody else's slice. */
+/** The key of the Service of a slice. Null for a slice of another controller. */
 export function serviceOf({ metadata }: KubeObject, manager: string = MANAGED_BY): string | null {
   const { labels = {}, namespace } = metadata;
   if (labels[MANAGED_BY_LABEL] !== manager) return null;

@@ -1,5 +1,4 @@
-// Addresses for load balancers, as a cloud's controller gives them: k8s
-// cloud-provider/controllers/service.
+// Addresses of load balancers: k8s cloud-provider/controllers/service.
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
@@ -15,8 +14,8 @@ interface Ingress {
 }
 
 /**
- * Gives each Service of type LoadBalancer an address of the public range, from its top downwards,
- * and takes it back. One with a loadBalancerClass is somebody else's.
+ * Assigns each Service of type LoadBalancer an address of the public range, from the top down, and
+ * releases it. Ignores Services with a loadBalancerClass.
  */
 export class LoadBalancerController {
   /** Keys are `namespace/name` of Services. */
@@ -25,7 +24,7 @@ export class LoadBalancerController {
   readonly #recorder: EventRecorder;
   readonly #first: number;
   readonly #last: number;
-  /** Offset in the range -> key of the Service that has it. */
+  /** Offset in the range -> key of its Service. */
   readonly #holders = new Map<number, string>();
   /** Services that wait for an address. */
   readonly #waiting = new Set<string>();
@@ -34,13 +33,13 @@ export class LoadBalancerController {
   constructor(cluster: Cluster, publicRange: string) {
     const { address, mask } = parseRange(publicRange)!;
     this.#cluster = cluster;
-    // Neither the range's own address nor its broadcast address.
+    // The first and the last address of the range are not assigned.
     this.#first = (address >>> 0) + 1;
     this.#last = ((address | ~mask) >>> 0) - 1;
     this.queue = new WorkQueue((key) => this.#reconcile(key), cluster.clock);
     this.#recorder = new EventRecorder(cluster, 'service-controller');
     const { store } = cluster;
-    // First what is held already, so that nobody else gets it.
+    // Registers assigned addresses first.
     store.each('services', (service) => this.#remember(service));
     for (const service of store.list('services')) this.queue.add(keyOf(service));
     this.#unsubscribe = store.subscribe('services', ({ type, object }) => {
@@ -65,7 +64,7 @@ export class LoadBalancerController {
     const { store } = this.#cluster;
     const { namespace, name } = placeOf(key);
     const service = store.get('services', namespace, name);
-    // One that is being deleted keeps what it has until it is gone.
+    // A Service in deletion keeps its address until it is gone.
     if (!service || service.metadata.deletionTimestamp) return;
     if (!isOurs(service)) return this.#takeBack(key, service);
     const held = this.#addressOf(service);
@@ -82,7 +81,7 @@ export class LoadBalancerController {
     this.#recorder.record(service, 'Normal', 'EnsuredLoadBalancer', message);
   }
 
-  /** A Service that is none of ours any more keeps what somebody else wrote. */
+  /** A Service of another controller keeps the addresses from there. */
   #takeBack(key: string, service: KubeObject): void {
     const held = this.#addressOf(service);
     if (held !== null && this.#holders.get(held) === key) this.#write(key, service, []);
@@ -98,7 +97,7 @@ export class LoadBalancerController {
     this.#recorder.record(service, 'Warning', 'SyncLoadBalancerFailed', message);
   }
 
-  /** The highest address that nobody has; a sentence if there is none. */
+  /** The highest free address, or a message if there is none. */
   #free(): number | string {
     const nodes = this.#nodeAddresses();
     for (let address = this.#last; address >= this.#first; address--) {
@@ -131,9 +130,7 @@ export class LoadBalancerController {
     return found;
   }
 
-  /**
-   * The address of our range that a Service's status names, as an unsigned number; null for none.
-   */
+  /** The address of the range in a Service's status, unsigned. Null for none. */
   #addressOf({ status }: KubeObject): number | null {
     const ingress: Ingress[] = status?.loadBalancer?.ingress ?? [];
     for (const { ip } of ingress) {
@@ -143,7 +140,7 @@ export class LoadBalancerController {
     return null;
   }
 
-  /** Gives back what a Service holds, to those who wait. */
+  /** Releases the address of a Service and wakes waiting Services. */
   #release(key: string): void {
     this.#waiting.delete(key);
     for (const [address, holder] of this.#holders) {

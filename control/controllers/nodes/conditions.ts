@@ -1,4 +1,4 @@
-// What is said of a node that nobody hears of, and of its pods: pkg/controller/nodelifecycle.
+// Conditions and taints of an unreachable node and its pods: pkg/controller/nodelifecycle.
 import { isEqual, type KubeObject, timestamp } from '../../kube/object.ts';
 
 interface Condition {
@@ -21,24 +21,24 @@ const POD_SILENT = 'NodeNotReady';
 const UNREACHABLE = 'node.kubernetes.io/unreachable';
 const EFFECTS = ['NoSchedule', 'NoExecute'];
 
-/** True if a node was given up for its silence, and for nothing else. */
+/** True if a node counts as unreachable. */
 export function isGivenUp(node: KubeObject): boolean {
   return readyOf(node)?.reason === SILENT;
 }
 
-/** The status of a node that has given no sign of life for too long. */
+/** The status of an unreachable node. */
 export function silentStatus(node: KubeObject, nowMs: number): object {
   const message = 'The agent of the node stopped renewing its lease.';
   return withReady(node, { status: 'Unknown', reason: SILENT, message }, nowMs);
 }
 
-/** The status of a node that has been silent and is no more. */
+/** The status of a node that is reachable again. */
 export function renewedStatus(node: KubeObject, nowMs: number): object {
   const message = 'the lease of the node is renewed';
   return withReady(node, { status: 'True', reason: 'LeaseRenewed', message }, nowMs);
 }
 
-/** The taints that a node with these should have; the same list if nothing changes. */
+/** The wanted taints of a node. The same list if nothing changes. */
 export function taintsOf(old: Taint[], isSilent: boolean, nowMs: number): Taint[] {
   const others = old.filter(({ key }) => key !== UNREACHABLE);
   if (!isSilent) return others.length === old.length ? old : others;
@@ -50,24 +50,21 @@ export function taintsOf(old: Taint[], isSilent: boolean, nowMs: number): Taint[
   return [...old, ...missing.map((effect) => ({ key: UNREACHABLE, effect, timeAdded }))];
 }
 
-/** True if a pod counts as ready, or was only taken to be not ready for the silence of its node. */
+/** True if a pod is ready, or not ready only because its node is unreachable. */
 export function isToChange(pod: KubeObject, isSilent: boolean): boolean {
   const ready = readyOf(pod);
   if (isSilent) return ready?.status === 'True';
   return ready?.reason === POD_SILENT && isReadyByItself(pod);
 }
 
-/** The status of a pod whose node has fallen silent, or is heard of again. */
+/** The status of a pod after its node became unreachable or reachable. */
 export function podStatus(pod: KubeObject, isSilent: boolean, nowMs: number): object {
   if (!isSilent) return withReady(pod, { status: 'True' }, nowMs);
   const message = 'The node of the pod is not ready.';
   return withReady(pod, { status: 'False', reason: POD_SILENT, message }, nowMs);
 }
 
-/**
- * Containers and gates alone make a pod ready; whoever runs it keeps them, whatever becomes of its
- * node.
- */
+/** Containers and gates decide whether a pod is ready. Its node maintains them. */
 function isReadyByItself({ spec, status }: KubeObject): boolean {
   const conditions: Condition[] = status?.conditions ?? [];
   const gates: { conditionType: string }[] = spec.readinessGates ?? [];
@@ -89,7 +86,7 @@ function withReady({ status }: KubeObject, ready: Omit<Condition, 'type'>, nowMs
   return { ...status, conditions };
 }
 
-/** True if two nodes differ in nothing that decides whether they are heard of. */
+/** True if two versions of a node are equal in all fields that this controller reads. */
 export function isSameNode(a: KubeObject, b: KubeObject | undefined): boolean {
   return isEqual(readyOf(a), b && readyOf(b)) && isEqual(a.spec?.taints, b?.spec?.taints);
 }

@@ -1,5 +1,5 @@
-// Nodes that fall silent: pkg/controller/nodelifecycle. Their pods leave the endpoints until they
-// are heard of again.
+// Unreachable nodes: pkg/controller/nodelifecycle. Their pods leave the endpoints until the nodes
+// are reachable again.
 
 import type { StoreEvent } from '../../apiserver/store/store.ts';
 import type { KubeObject } from '../../kube/object.ts';
@@ -18,25 +18,25 @@ import {
 } from './conditions.ts';
 
 const LEASES = 'kube-node-lease';
-/** A node whose Lease has not been renewed for so long is given up. */
+/** A node without a Lease renewal for this time counts as unreachable. */
 const GRACE_MS = 20_000;
 
 const NODE = kindOf('Node');
 const POD = kindOf('Pod');
 
 /**
- * Gives up nodes whose Lease is not renewed, and takes them back when it is. What counts is when a
- * renewal was seen and not what time it names, so that neither clocks that differ nor an absence of
- * this server give up anybody. Nodes without a Lease are somebody else's to look after.
+ * Marks nodes without Lease renewals as unreachable, until the next renewal. It counts from the
+ * time when it sees a renewal. So different clocks and a restart of this server mark no node.
+ * Ignores nodes without a Lease.
  */
 export class NodeLifecycleController {
   /** Keys are names of nodes. */
   readonly queue: WorkQueue;
   readonly #cluster: Cluster;
   readonly #recorder: EventRecorder;
-  /** Node -> when its Lease was last seen to be renewed, or first seen at all. */
+  /** Node -> when the controller last saw a renewal of its Lease, or first saw the Lease. */
   readonly #seen = new Map<string, { atMs: number; isRenewed: boolean }>();
-  /** Nodes some of whose pods do not say what they should. */
+  /** Nodes with pods whose status must change. */
   readonly #unsettled = new Set<string>();
   readonly #unsubscribe: (() => void)[];
 
@@ -47,7 +47,7 @@ export class NodeLifecycleController {
     const { store } = cluster;
     for (const lease of store.list('leases', LEASES)) {
       this.#see(lease, false);
-      // An earlier server may have ended between a node and its pods.
+      // An earlier server may have ended before it wrote the status of the pods.
       this.#unsettled.add(lease.metadata.name);
     }
     this.#unsubscribe = [
@@ -75,7 +75,7 @@ export class NodeLifecycleController {
     this.queue.add(metadata.name);
   }
 
-  /** Whoever runs a pod may say that it is ready while its node is silent. */
+  /** The pod runner may report a pod as ready while its node is unreachable. */
   #onPod(type: StoreEvent['type'], pod: KubeObject): void {
     const name: string | undefined = pod.spec.nodeName;
     if (!name || type === 'DELETED' || !this.#seen.has(name)) return;
@@ -93,7 +93,7 @@ export class NodeLifecycleController {
     const nowMs = clock.unixMs();
     const leftMs = seen.atMs + GRACE_MS - nowMs;
     const wasSilent = isGivenUp(node);
-    // One that was given up before this server began stays so until it is heard of.
+    // A node that was unreachable at the start stays so until a renewal.
     const isSilent = leftMs <= 0 || (wasSilent && !seen.isRenewed);
     if (leftMs > 0) this.queue.addAfter(name, leftMs);
     if (isSilent !== wasSilent) {

@@ -1,4 +1,4 @@
-// Pods that have to leave their nodes: pkg/controller/tainteviction.
+// Eviction by taints: pkg/controller/tainteviction.
 
 import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject } from '../../kube/object.ts';
@@ -9,19 +9,13 @@ import { type Taint, type Toleration, tolerates } from '../scheduler/taints.ts';
 
 const POD = kindOf('Pod');
 
-/**
- * Deletes pods from nodes with taints of effect NoExecute that they do not bear, or have borne long
- * enough.
- */
+/** Deletes pods from nodes with NoExecute taints that the pods do not tolerate, or no longer. */
 export class TaintEviction {
   /** Keys of pods. */
   readonly queue: WorkQueue;
   readonly #cluster: Cluster;
   readonly #recorder: EventRecorder;
-  /**
-   * Pod -> since when its node has taints that it bears for a time. A server that was away begins
-   * anew.
-   */
+  /** Pod -> when its limited toleration started. A restart of the server starts it again. */
   readonly #since = new Map<string, number>();
   readonly #unsubscribe: (() => void)[];
 
@@ -73,13 +67,13 @@ export class TaintEviction {
   }
 }
 
-/** Taints of a node for which pods have to leave. */
+/** NoExecute taints of a node. */
 function evicting(node: KubeObject | undefined): Taint[] {
   const taints: Taint[] = node?.spec?.taints ?? [];
   return taints.filter(({ effect }) => effect === 'NoExecute');
 }
 
-/** Seconds for which a pod bears a taint. */
+/** Seconds for which a pod tolerates a taint. */
 function borneForS({ spec }: KubeObject, taint: Taint): number {
   const tolerations: Toleration[] = spec.tolerations ?? [];
   const borne = tolerations

@@ -1,4 +1,4 @@
-// As many pods of one template as are asked for: pkg/controller/replicaset.
+// ReplicaSets: pkg/controller/replicaset.
 
 import { StatusError } from '../../apiserver/status.ts';
 import type { StoreEvent } from '../../apiserver/store/store.ts';
@@ -12,14 +12,14 @@ import { WorkQueue } from '../queue.ts';
 import { sortForDeletion } from './order.ts';
 import { type ReplicaFailure, replicaSetStatus } from './status.ts';
 
-/** Pods that one turn creates or deletes; requests of clients come between two turns. */
+/** Pods that one turn creates or deletes. The server handles requests between two turns. */
 const BURST_MAX = 25;
 const POD = kindOf('Pod');
 const REPLICASET = kindOf('ReplicaSet');
 
 /**
- * Keeps the number of pods of every ReplicaSet. What it writes it reads again at once, so that it
- * needs no memory of what it is about to see.
+ * Keeps the number of pods of every ReplicaSet. It sees its own writes at once, so it needs no
+ * record of expected events.
  */
 export class ReplicaSetController {
   readonly queue: WorkQueue;
@@ -63,7 +63,7 @@ export class ReplicaSetController {
     if (!controllerOf(object) && type !== 'DELETED') this.#offer(object);
   }
 
-  /** A pod that nobody controls may be what a ReplicaSet looks for. */
+  /** A ReplicaSet may adopt a pod without an owner. */
   #offer({ metadata }: KubeObject): void {
     for (const set of this.#cluster.store.list('replicasets', metadata.namespace)) {
       const selector: LabelSelector = set.spec.selector;
@@ -82,18 +82,18 @@ export class ReplicaSetController {
     const left = this.#pods.of(set.metadata.uid!).filter(isActive);
     const status = replicaSetStatus(set, left, failure?.why ?? null, clock.unixMs());
     if (!isEqual(status, set.status)) {
-      // Adopting has written pods alone: the set is as it was read.
+      // Adoption writes pods only, so `set` is still current.
       registry.update(REPLICASET, place, { ...set, status }, true);
     }
     if (failure) throw failure.error;
     this.#lookAgain(key, set, left);
   }
 
-  /** Creates or deletes what is between the pods that there are and those that should be. */
+  /** Creates or deletes pods up to the wanted number. */
   #manage(set: KubeObject, pods: KubeObject[]): { error: unknown; why: ReplicaFailure } | null {
     const excess = pods.length - set.spec.replicas;
     if (excess === 0) return null;
-    // A namespace that ends takes no pods, and will not have this set for long.
+    // A terminating namespace accepts no pods, and this set will end too.
     if (excess < 0 && this.#isEnding(set.metadata.namespace!)) return null;
     try {
       if (excess < 0) {
@@ -140,14 +140,14 @@ export class ReplicaSetController {
     this.#recorder.record(set, 'Normal', 'SuccessfulDelete', `Deleted pod: ${metadata.name}`);
   }
 
-  /** Pods of all ReplicaSets of the same owner, such as those of two versions of a Deployment. */
+  /** Pods of all ReplicaSets with the same owner, such as two revisions of a Deployment. */
   #related(set: KubeObject): KubeObject[] {
     const owner = controllerOf(set);
     const sets = owner ? this.#sets.of(owner.uid) : [set];
     return sets.flatMap(({ metadata }) => this.#pods.of(metadata.uid!));
   }
 
-  /** A pod that is ready but not long enough becomes available without any event. */
+  /** A pod can become available without an event. */
   #lookAgain(key: string, { spec }: KubeObject, pods: KubeObject[]): void {
     const now = this.#cluster.clock.unixMs();
     const waits = pods

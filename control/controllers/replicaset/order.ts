@@ -6,10 +6,10 @@ const PHASES = ['Pending', 'Unknown', 'Running'];
 const COST = 'controller.kubernetes.io/pod-deletion-cost';
 
 /**
- * Pods in the order in which they are to be deleted: without a node, pending, not ready, cheap,
- * doubled up on a node, ready for a short time, restarted often, young.
- * @param related pods of the same purpose, `pods` among them: two of them on one node are one too
- *   many.
+ * Pods in the order of deletion: without a node, pending, not ready, low deletion cost, with
+ * related pods on the same node, ready for a short time, many restarts, young.
+ *
+ * @param related pods with the same purpose, including `pods`.
  */
 export function sortForDeletion(pods: KubeObject[], related: KubeObject[]): KubeObject[] {
   const onNode = Map.groupBy(related.filter(isActive), ({ spec }) => spec.nodeName);
@@ -35,7 +35,7 @@ function compare(a: number[], b: number[]): number {
   return 0;
 }
 
-/** Of the container that has been started again most often. */
+/** The highest restart count of a pod's containers. */
 function restartsOf({ status }: KubeObject): number {
   const containers: { restartCount?: number }[] = status?.containerStatuses ?? [];
   return Math.max(0, ...containers.map(({ restartCount }) => restartCount ?? 0));

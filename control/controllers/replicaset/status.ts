@@ -1,10 +1,9 @@
-// What a ReplicaSet says of its pods: pkg/controller/replicaset/replica_set_utils.go
-// (calculateStatus).
+// The status of a ReplicaSet: pkg/controller/replicaset/replica_set_utils.go (calculateStatus).
 import { type KubeObject, timestamp } from '../../kube/object.ts';
 import { matchesLabels } from '../endpoints/pod-index.ts';
 import { availableInMs, readySinceMs } from '../pods.ts';
 
-/** Why there are not as many pods as there should be. */
+/** Why the number of pods is wrong. */
 export interface ReplicaFailure {
   reason: 'FailedCreate' | 'FailedDelete';
   message: string;
@@ -41,7 +40,7 @@ export function replicaSetStatus(
   };
   return {
     replicas: pods.length,
-    // Upstream leaves out what is zero.
+    // Upstream omits zeros.
     ...Object.fromEntries(Object.entries(numbers).filter(([, number]) => number > 0)),
     observedGeneration: metadata.generation,
     ...(conditions.length > 0 && { conditions }),

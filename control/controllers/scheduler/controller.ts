@@ -1,4 +1,4 @@
-// Pods to nodes: pkg/scheduler.
+// The scheduler: pkg/scheduler.
 
 import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { type KubeObject, timestamp } from '../../kube/object.ts';
@@ -28,12 +28,12 @@ interface Rules {
   affinity: PodAffinity;
 }
 
-/** The scheduler of pods that name none; others are left to whoever they name. */
+/** The default scheduler name. Pods with another name are ignored. */
 const SCHEDULER = 'default-scheduler';
 
 /**
- * Gives each pod without a node the fitting one that has the fewest pods like it, then the fewest
- * at all.
+ * Assigns each pod without a node to a fitting node. It prefers the node with the fewest pods of
+ * the same group, then with the fewest pods.
  */
 export class Scheduler {
   readonly queue: WorkQueue;
@@ -41,7 +41,7 @@ export class Scheduler {
   readonly #recorder: EventRecorder;
   readonly #spread = new Spread();
   readonly #resources = new NodeResources();
-  /** Keys of pods that keep others away. */
+  /** Keys of pods with anti-affinity. */
   readonly #guarded = new Set<string>();
   /** Keys of pods without a node. */
   readonly #waiting = new Set<string>();
@@ -74,7 +74,7 @@ export class Scheduler {
     const takesPlace = type !== 'DELETED' && !isOver(object);
     if (takesPlace && keepsAway(object)) this.#guarded.add(key);
     else this.#guarded.delete(key);
-    // A place that is free again may be what another pod waits for.
+    // A pod may wait for the free place.
     if (old?.spec.nodeName && !isOver(old) && !takesPlace) this.#retryWaiting();
     if (!takesPlace || !isToSchedule(object)) return;
     this.#waiting.add(key);
@@ -117,10 +117,7 @@ export class Scheduler {
     );
   }
 
-  /**
-   * Why a node cannot take a pod, in the order in which the scheduler asks: all that it lacks, or
-   * else one reason.
-   */
+  /** Why a node cannot take a pod: all missing resources, or the first other reason. */
   #refusals(pod: KubeObject, node: KubeObject, rules: Rules): string[] {
     const { ports, topology, affinity, requests } = rules;
     const first = refusal(pod, node) ?? ports.refusal(node);
@@ -131,7 +128,7 @@ export class Scheduler {
     return last ? [last] : [];
   }
 
-  /** What a pod asks of nodes for the sake of the pods that are on them. */
+  /** Constraints of a pod that depend on other pods. */
   #rulesFor(pod: KubeObject, nodes: KubeObject[]): Rules {
     const { store } = this.#cluster;
     const guarded = [...this.#guarded].flatMap((key) => {
@@ -152,7 +149,7 @@ export class Scheduler {
     this.#recorder.record(pod, 'Warning', 'FailedScheduling', message);
   }
 
-  /** False if nothing was new. */
+  /** False if nothing changed. */
   #write(pod: KubeObject, spec: unknown, condition: Omit<Condition, 'type'>): boolean {
     const conditions: Condition[] = pod.status?.conditions ?? [];
     const old = conditions.find((c) => c.type === 'PodScheduled');

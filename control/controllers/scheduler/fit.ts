@@ -1,5 +1,4 @@
-// Which nodes can take a pod: pkg/scheduler/framework/plugins, in the order in which they are
-// asked.
+// Which nodes fit a pod: pkg/scheduler/framework/plugins, in their order.
 import type { KubeObject } from '../../kube/object.ts';
 import { fulfils, type SelectorRule } from '../../model/label-selector.ts';
 import { matchesLabels } from '../endpoints/pod-index.ts';
@@ -28,14 +27,14 @@ export function isWanted({ spec }: KubeObject, { metadata }: KubeObject): boolea
   if (!terms) return true;
   const fields = { 'metadata.name': metadata.name };
   return terms.some(({ matchExpressions = [], matchFields = [] }) => {
-    // A term that asks for nothing chooses nothing.
+    // An empty term selects nothing.
     if (matchExpressions.length + matchFields.length === 0) return false;
     const isChosen = matchExpressions.every((rule) => fulfils(rule, labels));
     return isChosen && matchFields.every((rule) => fulfils(rule, fields));
   });
 }
 
-// Ports of the node itself, which one pod has at a time: pkg/scheduler/framework/plugins/nodeports.
+// Host ports: pkg/scheduler/framework/plugins/nodeports.
 
 interface HostPort {
   hostPort?: number;
@@ -46,10 +45,10 @@ interface HostPort {
 const ANY = '0.0.0.0';
 const REFUSED = "node(s) didn't have free ports for the requested pod ports";
 
-/** Which nodes have the ports that a pod wants. */
+/** Finds nodes on which a pod's host ports are free. */
 export class HostPorts {
   readonly #wanted: HostPort[];
-  /** Node -> ports that pods on it have; empty if none is wanted. */
+  /** Node -> host ports in use. Empty if the pod has none. */
   readonly #taken = new Map<string, HostPort[]>();
 
   constructor(pod: KubeObject, listPods: () => KubeObject[]) {

@@ -1,5 +1,4 @@
-// Pods that want to be near others, or far from them:
-// pkg/scheduler/framework/plugins/interpodaffinity.
+// Affinity and anti-affinity of pods: pkg/scheduler/framework/plugins/interpodaffinity.
 
 import type { Store } from '../../apiserver/store/store.ts';
 import { type KubeObject, own } from '../../kube/object.ts';
@@ -16,26 +15,24 @@ interface Term {
 /** Topology key and value, such as `zone=a`. */
 type Domains = Set<string>;
 
-/** True if a pod keeps others away. */
+/** True if a pod has required anti-affinity. */
 export function keepsAway(pod: KubeObject): boolean {
   return requiredOf(pod, 'podAntiAffinity').length > 0;
 }
 
-/**
- * Where a pod may be for the sake of those that are there already. Preferences are not looked at.
- */
+/** Where a pod can run by affinity. Ignores preferences. */
 export class PodAffinity {
   readonly #near: Term[];
   /**
-   * Domains of each term of `near` in which there is a pod to be near to; null if this pod is the
-   * first of them.
+   * For each term of `near` the domains with a matching pod. Null if this pod is the first match of
+   * its own terms.
    */
   readonly #nearDomains: Domains | null;
   readonly #far: Domains;
-  /** Domains from which other pods keep this one away. */
+  /** Domains that the anti-affinity of other pods excludes. */
   readonly #forbidden: Domains;
 
-  /** @param guarded pods that keep others away. */
+  /** @param guarded pods with anti-affinity. */
   constructor(store: Store, pod: KubeObject, guarded: KubeObject[]) {
     this.#near = requiredOf(pod, 'podAffinity');
     const far = requiredOf(pod, 'podAntiAffinity');
@@ -76,7 +73,7 @@ export class PodAffinity {
       : null;
   }
 
-  /** One pod has to be meant by all terms. */
+  /** A pod must match all terms. */
   #isFriend(store: Store, pod: KubeObject, other: KubeObject): boolean {
     return this.#near.length > 0 && this.#near.every((term) => isMeant(store, term, pod, other));
   }
@@ -90,7 +87,7 @@ function isPlaced(pod: KubeObject): boolean {
   return Boolean(pod.spec.nodeName) && !isOver(pod);
 }
 
-/** True if a term of `owner` speaks of `other`. */
+/** True if a term of `owner` selects `other`. */
 function isMeant(store: Store, term: Term, owner: KubeObject, other: KubeObject): boolean {
   const { labelSelector, namespaces = [], namespaceSelector } = term;
   if (!selects(labelSelector, other.metadata.labels)) return false;
@@ -103,7 +100,7 @@ function isMeant(store: Store, term: Term, owner: KubeObject, other: KubeObject)
   return namespaces.length === 0 && namespace === owner.metadata.namespace;
 }
 
-/** The domains of terms that pods are in. */
+/** The domains of pods for terms. */
 function domainsOf(store: Store, terms: Term[], pods: KubeObject[]): Domains {
   const domains: Domains = new Set();
   for (const { spec } of pods) {

@@ -1,9 +1,9 @@
-// What pods ask of nodes and nodes can give: pkg/scheduler/framework/plugins/noderesources.
+// Requests of pods and capacity of nodes: pkg/scheduler/framework/plugins/noderesources.
 import { type KubeObject, own } from '../../kube/object.ts';
 import { parseQuantity, unitsOf } from '../../model/quantity.ts';
 import { isOver } from '../pods.ts';
 
-/** Resource -> amount: thousandths of cpu, whole units of all else. */
+/** Resource -> amount: millicores of cpu, whole units of the others. */
 type Amounts = Map<string, number>;
 type Quantities = Record<string, string> | undefined;
 
@@ -12,12 +12,12 @@ interface Container {
   resources?: { requests?: Quantities };
 }
 
-/** So that sums of what is boundless stay whole numbers. */
+/** A limit that keeps sums exact. */
 const AMOUNT_MAX = 2 ** 50;
-/** A node that says nothing of these has enough of them. */
+/** A node without these resources has no limit for them. */
 const BOUNDLESS = new Set(['cpu', 'memory', 'ephemeral-storage', 'pods']);
 
-/** What the pods of each node ask for together. */
+/** The sum of the requests of each node's pods. */
 export class NodeResources {
   readonly #used = new Map<string, Amounts>();
 
@@ -30,9 +30,9 @@ export class NodeResources {
   }
 
   /**
-   * What a node lacks for a pod, in the scheduler's own words.
+   * The missing resources of a node for a pod, in the scheduler's words.
    *
-   * @param requests of the pod: {@link requestsOf}.
+   * @param requests the pod's, from {@link requestsOf}.
    */
   refusals(requests: Amounts, { metadata, status }: KubeObject): string[] {
     const allocatable: Quantities = status?.allocatable;
@@ -57,9 +57,9 @@ export class NodeResources {
 }
 
 /**
- * What a pod asks of its node, itself as one of `pods`: its containers and side-cars together, or
- * more if an init container with the side-cars before it needs more. Source:
- * component-helpers/resource (PodRequests).
+ * The requests of a pod, including one of `pods`: the sum of containers and side-cars, or more if
+ * an init container with the side-cars before it needs more. Source: component-helpers/resource
+ * (PodRequests).
  */
 export function requestsOf({ spec }: KubeObject): Amounts {
   const total: Amounts = new Map();
@@ -75,7 +75,7 @@ export function requestsOf({ spec }: KubeObject): Amounts {
   }
   for (const [resource, amount] of sidecars) add(total, resource, amount);
   raise(total, peak);
-  // What is asked for the pod as a whole stands for the sum of its containers.
+  // Pod-level requests replace the sum of the containers.
   for (const [resource, text] of quantitiesOf(spec.resources?.requests)) {
     total.set(resource, amountOf(resource, text));
   }
@@ -95,7 +95,7 @@ function add(to: Amounts, resource: string, amount: number): void {
   to.set(resource, (to.get(resource) ?? 0) + amount);
 }
 
-/** Raises amounts to others that are larger. */
+/** Raises amounts to the larger of both. */
 function raise(to: Amounts, others: Amounts): void {
   for (const [resource, amount] of others) {
     to.set(resource, Math.max(to.get(resource) ?? 0, amount));

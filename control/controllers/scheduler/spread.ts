@@ -2,8 +2,7 @@ import type { KubeObject } from '../../kube/object.ts';
 import { isOver } from '../pods.ts';
 
 /**
- * Counts of the pods on each node, so that choosing a node costs the same however many pods there
- * are.
+ * Counts of pods on each node, so that the cost of a choice does not depend on the number of pods.
  */
 export class Spread {
   /** Node -> pods on it, and pods on it by {@link groupOf}. */
@@ -18,7 +17,7 @@ export class Spread {
   }
 
   /**
-   * The node with the fewest pods like this one, then the fewest at all, then the first by name.
+   * The node with the fewest pods of the same group, then the fewest pods, then the first name.
    */
   best(pod: KubeObject, nodes: string[]): string {
     const group = groupOf(pod);
@@ -44,7 +43,7 @@ export class Spread {
   }
 }
 
-/** Pods of one controller, or else of one namespace with the same labels, are spread over nodes. */
+/** The group of a pod: its controller, or its namespace and labels. */
 function groupOf({ metadata }: KubeObject): string {
   const owner = metadata.ownerReferences?.find((o) => o.controller)?.uid;
   const labels = Object.entries(metadata.labels ?? {}).sort();

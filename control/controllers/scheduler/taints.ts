@@ -1,4 +1,4 @@
-// What keeps pods off a node: component-helpers/scheduling/corev1 (TolerationsTolerateTaint).
+// Taints and tolerations: component-helpers/scheduling/corev1 (TolerationsTolerateTaint).
 import type { KubeObject } from '../../kube/object.ts';
 
 export interface Taint {
@@ -12,13 +12,13 @@ export interface Toleration {
   operator?: string;
   value?: string;
   effect?: string;
-  /** How long a taint of effect NoExecute is borne; for ever if nothing is said. */
+  /** Limits the toleration of a NoExecute taint. Without it there is no limit. */
   tolerationSeconds?: number;
 }
 
 const PREFIX = 'node.kubernetes.io/';
 
-/** The first taint that keeps a pod off a node; undefined if none does. */
+/** The first taint that excludes a pod from a node, if any. */
 export function untolerated(pod: KubeObject, node: KubeObject): Taint | undefined {
   const tolerations: Toleration[] = pod.spec.tolerations ?? [];
   return taintsOf(node).find((taint) => {
@@ -27,7 +27,7 @@ export function untolerated(pod: KubeObject, node: KubeObject): Taint | undefine
   });
 }
 
-/** Taints that a pod would rather not have, and does not tolerate. */
+/** The number of PreferNoSchedule taints that a pod does not tolerate. */
 export function disliked(pod: KubeObject, node: KubeObject): number {
   const tolerations: Toleration[] = pod.spec.tolerations ?? [];
   return taintsOf(node).filter((taint) => {
@@ -36,15 +36,13 @@ export function disliked(pod: KubeObject, node: KubeObject): number {
   }).length;
 }
 
-/** True if a pod comes to nodes that take no new ones. */
+/** True if a pod tolerates unschedulable nodes. */
 export function toleratesCordon(pod: KubeObject): boolean {
   const taint = { key: `${PREFIX}unschedulable`, effect: 'NoSchedule' };
   return (pod.spec.tolerations ?? []).some((t: Toleration) => tolerates(t, taint));
 }
 
-/**
- * The taints of a node, and the one that a node without a Ready condition that holds should have.
- */
+/** The taints of a node, with the not-ready taint if its Ready condition is not true. */
 function taintsOf({ spec, status }: KubeObject): Taint[] {
   const taints: Taint[] = spec?.taints ?? [];
   const conditions: { type: string; status: string }[] = status?.conditions ?? [];
@@ -55,11 +53,11 @@ function taintsOf({ spec, status }: KubeObject): Taint[] {
   return isKnown ? taints : [...taints, { key, effect: 'NoSchedule' }];
 }
 
-/** True if a toleration is one of this taint. */
+/** True if a toleration matches a taint. */
 export function tolerates({ key, operator, value, effect }: Toleration, taint: Taint): boolean {
   if (effect && effect !== taint.effect) return false;
   if (key && key !== taint.key) return false;
-  // Without a key only `Exists` makes sense, and tolerates everything.
+  // An empty key with `Exists` matches all taints.
   if (operator === 'Exists') return true;
   return key !== undefined && (value ?? '') === (taint.value ?? '');
 }

@@ -1,5 +1,4 @@
-// Pods that want to be spread over hosts or zones:
-// pkg/scheduler/framework/plugins/podtopologyspread.
+// Topology spread constraints: pkg/scheduler/framework/plugins/podtopologyspread.
 
 import { type KubeObject, own } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
@@ -17,10 +16,10 @@ interface Constraint {
 
 const REFUSED = "node(s) didn't match pod topology spread constraints";
 
-/** How a pod would lie among those that it is to be spread with. */
+/** Placement of a pod by its spread constraints. */
 export class TopologySpread {
   readonly #pod: KubeObject;
-  /** Counts of pods by domain, of each constraint. */
+  /** Counts of pods by domain, for each constraint. */
   readonly #counted: { constraint: Constraint; domains: Map<string, number> }[];
 
   constructor(pod: KubeObject, nodes: KubeObject[], listPods: () => KubeObject[]) {
@@ -47,23 +46,20 @@ export class TopologySpread {
     return null;
   }
 
-  /** The less the better: pods in the node's domains, as far as they are only asked to be few. */
+  /** A score for soft constraints: pods in the node's domains. Lower is better. */
   cost(node: KubeObject): number {
     let cost = 0;
     for (const { constraint, domains } of this.#counted) {
       if (constraint.whenUnsatisfiable !== 'ScheduleAnyway') continue;
       const domain = domainOf(node, constraint);
-      // A node that is in none of them is the last choice.
+      // A node without the topology key comes last.
       cost += domain === undefined ? Number.MAX_SAFE_INTEGER : (domains.get(domain) ?? 0);
     }
     return cost;
   }
 }
 
-/**
- * Pods of a constraint by the domain that they are in; a domain that the pod may go to counts even
- * if it is empty.
- */
+/** Pods of a constraint by domain, with empty domains that the pod could use. */
 function countPods(
   pod: KubeObject,
   constraint: Constraint,
@@ -90,7 +86,7 @@ function domainOf({ metadata }: KubeObject, { topologyKey }: Constraint): string
   return own(metadata.labels, topologyKey);
 }
 
-/** True if `other` is one of those that `pod` is to be spread with. */
+/** True if the constraint counts `other` for `pod`. */
 function isChosen(
   pod: KubeObject,
   other: KubeObject,
