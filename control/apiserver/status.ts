@@ -76,7 +76,7 @@ const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 
 /** The refusal of a write that the journal could not store. */
 export function journalUnwritable({ code = '', message }: NodeJS.ErrnoException): StatusError {
-  const why = `the write is not kept, as the journal cannot be written: ${message}`;
+  const why = `the write is refused because the journal cannot be written: ${message}`;
   if (!NO_ROOM.has(code)) {
     return new StatusError(500, 'InternalError', `Internal error occurred: ${why}`);
   }

@@ -79,7 +79,9 @@ function showSkips(cluster: Cluster, rows: Row[]): void {
   const show = (kind: string, object: KubeObject, { message }: Error) => {
     if (kind === 'events') return; // An event on an event could fail again.
     // No write is allowed while the store notifies its subscribers.
-    later(() => recorder.record(object, 'Warning', 'ObjectSkipped', `not taken: ${message}`));
+    later(() =>
+      recorder.record(object, 'Warning', 'ObjectSkipped', `a controller failed: ${message}`),
+    );
   };
   const log = store.onSkip;
   store.onSkip = (kind, object, error) => {

@@ -39,7 +39,7 @@ export interface ApiServerOptions extends AllocatorRanges {
   ca: string;
   /** What clients must bear. */
   token: string;
-  /** Socket of whoever runs the pods, for their logs, commands and ports; null if nobody does. */
+  /** Socket of the pod runner, for logs, commands and ports of pods. Null without a runner. */
   kubelet: string | null;
   /** Where pods find this server: the endpoint of the Service `kubernetes`. */
   apiAddress: { address: string; port: number };

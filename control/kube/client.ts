@@ -288,7 +288,7 @@ function complete<K extends KubeKind>(kind: K, object: KubeKinds[K]): KubeKinds[
 function cutOff(server: string, cause: unknown): KubetunError {
   return new KubetunError(
     'KT_KUBE_CUT_OFF',
-    `an answer of the API server at ${server} broke off`,
+    `the API server at ${server} ended the connection in the middle of an answer`,
     'try again',
     { cause },
   );

@@ -67,7 +67,7 @@ function loadFile(path: string): KubeConfig {
   } catch (error) {
     const absent = (error as NodeJS.ErrnoException).code === 'ENOENT';
     const line = error instanceof Error ? error.message.split('\n')[0] : String(error);
-    const why = absent ? 'there is no such file' : line;
+    const why = absent ? 'the file does not exist' : line;
     throw new KubetunError('KT_KUBECONFIG', `${path}: ${why}`, NEXT, { cause: error });
   }
 }
@@ -80,7 +80,7 @@ function loadAccount({ root = '', server }: KubeAccess): KubeConfig {
     refuse('KUBERNETES_SERVICE_HOST is not set');
   }
   const token = `${root}${ACCOUNT}/token`;
-  if (!existsSync(token)) refuse(`${token} is not there`);
+  if (!existsSync(token)) refuse(`${token} does not exist`);
   const config = new KubeConfig();
   config.loadFromCluster(root);
   config.users = config.users.map((user) => ({ ...user, authProvider: tokenFile(token) }));

@@ -23,9 +23,9 @@ export interface KubeRequest {
 }
 
 const UNREACHABLE_NEXT = {
-  kubeconfig: 'is it running, and does the kubeconfig name the right address?',
+  kubeconfig: 'check that it is running and that the kubeconfig has its address',
   account:
-    'an agent cannot reach it by the Service that it provides: give its own address with --server',
+    'give its own address with --server: an agent cannot reach it through the Service it serves',
 };
 
 /** An authenticated connection to one API server. */
@@ -109,8 +109,8 @@ class HttpTransport implements Transport {
       const why = error instanceof Error ? error.message.trim().split('\n')[0] : String(error);
       throw new KubetunError(
         'KT_KUBE_CREDENTIALS',
-        `there are no credentials for ${this.server} (${why})`,
-        "see the files, the proxy and the exec plugin that the kubeconfig's user and cluster name",
+        `no credentials for ${this.server} (${why})`,
+        'check the files, the proxy and the exec plugin of the user and cluster in the kubeconfig',
         { cause: error },
       );
     }

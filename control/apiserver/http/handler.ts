@@ -86,13 +86,14 @@ function authenticator(token: string): (request: IncomingMessage) => void {
 
 function urlOf(request: IncomingMessage): URL {
   const url = URL.parse(request.url ?? '/', 'https://api');
-  if (!url) throw badRequest(`the path of the request is none: ${request.url}`);
+  if (!url) throw badRequest(`the path of the request is not a valid URL path: ${request.url}`);
   return url;
 }
 
 function requireKubelet(kubelet: string | null): string {
   if (kubelet !== null) return kubelet;
-  throw new StatusError(501, 'NotImplemented', 'this server has nobody who runs pods');
+  const message = 'this server has no pod runner for logs, commands and ports of pods';
+  throw new StatusError(501, 'NotImplemented', message);
 }
 
 async function answer(

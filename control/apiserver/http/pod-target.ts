@@ -82,6 +82,6 @@ function decode(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
-    throw badRequest(`${part} in the path of the request is no UTF-8`);
+    throw badRequest(`the path of the request has an escape that is not UTF-8: ${part}`);
   }
 }

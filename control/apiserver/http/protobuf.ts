@@ -25,7 +25,7 @@ export function openEnvelope(body: Buffer): { apiVersion: string; kind: string; 
   const { typeMeta, raw, contentEncoding } = decode('Unknown', body.subarray(MAGIC.length), '');
   if (contentEncoding) {
     throw badRequest(
-      `the body of the request is encoded as ${JSON.stringify(contentEncoding)}: send it plainly`,
+      `the body of the request is encoded as ${JSON.stringify(contentEncoding)}: send it without contentEncoding`,
     );
   }
   const { apiVersion = '', kind = '' } = (typeMeta ?? {}) as { apiVersion?: string; kind?: string };
@@ -48,7 +48,7 @@ function decode(message: string, bytes: Uint8Array, path: string): Json {
     if (error instanceof StatusError) throw error;
     // Errors of the reader mean invalid bytes.
     const why = error instanceof RangeError ? 'it ends too early' : (error as Error).message;
-    throw badRequest(`the body of the request is no ${message} in protobuf: ${why}`);
+    throw badRequest(`the body of the request is not a ${message} in protobuf: ${why}`);
   }
 }
 
@@ -60,7 +60,7 @@ function read(message: string, reader: Reader, path: string): Json {
     const field = fields.get(tag >>> 3);
     if (!field) {
       throw badRequest(
-        `${path || message} has a protobuf field ${tag >>> 3} (${message}) that this server does not know: send the object as JSON, such as with kubectl create --dry-run=client -o yaml | kubectl create -f -`,
+        `${path || message} has the unknown protobuf field ${tag >>> 3} (${message}): send the object as JSON, for example with kubectl create --dry-run=client -o yaml | kubectl create -f -`,
       );
     }
     put(object, field, tag & 7, reader, field.name === '' ? path : `${path}.${field.name}`);

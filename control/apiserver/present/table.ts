@@ -47,7 +47,7 @@ function cellOf({ name, cell }: Column, object: KubeObject): unknown {
     return cell(object);
   } catch (error) {
     const { kind, metadata } = object;
-    console.error(`${name} of ${kind} ${metadata.name}: ${(error as Error).stack}`);
+    console.error(`table: column ${name} of ${kind} ${metadata.name}: ${(error as Error).stack}`);
     return '<invalid>';
   }
 }

@@ -45,7 +45,8 @@ export function readJournal(
   onLoss: (message: string) => void,
 ): { entries: Entry[]; bad: number } {
   if (!existsSync(path)) {
-    if (isExpected) onLoss(`${path} is missing: every object of it is lost, and a new one begins`);
+    if (isExpected)
+      onLoss(`${path} is missing: all its objects are lost, and a new journal starts`);
     return { entries: [], bad: 0 };
   }
   const entries: Entry[] = [];
@@ -73,9 +74,9 @@ export function readJournal(
       onLoss,
     );
     for (const { line, why } of bad.slice(0, NAMED_MAX)) {
-      onLoss(`${path}:${line} is left out (${why}); a copy is in ${path}.bad`);
+      onLoss(`${path}:${line} is skipped (${why}), with a copy in ${path}.bad`);
     }
-    if (bad.length > NAMED_MAX) onLoss(`${path}: ${bad.length} lines are left out`);
+    if (bad.length > NAMED_MAX) onLoss(`${path}: ${bad.length} lines are skipped`);
   }
   return { entries, bad: isUnreadable ? 0 : bad.length };
 }
@@ -93,9 +94,7 @@ function keepAside(path: string, onLoss: (message: string) => void): void {
   let kept = `${path}.unreadable`;
   for (let i = 1; existsSync(kept); i++) kept = `${path}.unreadable-${i}`;
   renameSync(path, kept);
-  onLoss(
-    `${path} holds no readable line: the cluster begins empty, and the file is kept as ${kept}`,
-  );
+  onLoss(`${path} has no readable line: the cluster starts empty, and the file is kept as ${kept}`);
 }
 
 /** The decoded entry, or the reason why the line has none. */
@@ -133,7 +132,7 @@ function faultOf({ kind, key, object }: Entry): string | null {
   }
   const { name, namespace = '' } = object.metadata ?? {};
   if (`${namespace}/${name}` !== key) {
-    return `${kind} ${key}: its metadata is that of another object`;
+    return `${kind} ${key}: its metadata names another object`;
   }
   return null;
 }

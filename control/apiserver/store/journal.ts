@@ -262,7 +262,7 @@ export class Journal {
    * The old file stays valid. The next try comes much later, because the disk is probably full.
    */
   #giveUp(error: unknown): void {
-    console.error(`journal: no snapshot of ${this.#path}: ${(error as Error).message}`);
+    console.error(`journal: the snapshot of ${this.#path} failed: ${(error as Error).message}`);
     this.#endSnapshot();
     this.#linesPut = this.#lines + LINES_MIN;
     this.#bytesPut = this.#end + BYTES_MIN;

@@ -94,7 +94,7 @@ function locate(box: Box, pointer: string | undefined): [Container, string] {
   const keys = ['root', ...unescaped.slice(1)];
   let at: unknown = box;
   for (const key of keys.slice(0, -1)) at = isContainer(at) ? valueAt(at, key) : undefined;
-  if (!isContainer(at)) throw misfit(`${pointer} is not there`);
+  if (!isContainer(at)) throw misfit(`${pointer} does not exist`);
   return [at, keys.at(-1)!];
 }
 
@@ -107,7 +107,7 @@ function read(box: Box, pointer: string | undefined): unknown {
 function take(box: Box, pointer: string | undefined): unknown {
   const [container, key] = locate(box, pointer);
   const value = valueAt(container, key);
-  if (value === undefined) throw misfit(`${pointer} is not there`);
+  if (value === undefined) throw misfit(`${pointer} does not exist`);
   if (Array.isArray(container)) container.splice(Number(key), 1);
   else delete container[key];
   return value;
@@ -130,7 +130,7 @@ function valueAt(container: Container, key: string): unknown {
 }
 
 function indexOf(key: string): number {
-  if (!/^(?:0|[1-9]\d*)$/.test(key)) throw misfit(`${key} is no index of a list`);
+  if (!/^(?:0|[1-9]\d*)$/.test(key)) throw misfit(`${key} is not an index of a list`);
   return Number(key);
 }
 

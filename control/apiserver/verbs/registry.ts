@@ -144,7 +144,10 @@ export class Registry {
     const patched = this.#read(kind, patcher(old, patch), { ...options, patch });
     // A patch without a resourceVersion applies to the current object.
     patched.metadata.resourceVersion ??= old.metadata.resourceVersion;
-    if (patched.metadata.name !== place.name) throw badRequest('a patch cannot rename an object');
+    const { name } = patched.metadata;
+    if (name !== place.name) {
+      throw badRequest(`a patch cannot change metadata.name from ${place.name} to ${name}`);
+    }
     return this.#change(kind, old, patched, status, options);
   }
 

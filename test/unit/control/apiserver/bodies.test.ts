@@ -306,7 +306,7 @@ test('a field of an unknown number is refused by name: nothing gets lost', async
   assert.equal(code, 400);
   assert.match(
     body.message,
-    /^ConfigMap has a protobuf field 15 \(ConfigMap\) that this server does not know: send the object as JSON/,
+    /^ConfigMap has the unknown protobuf field 15 \(ConfigMap\): send the object as JSON/,
   );
 });
 

@@ -133,7 +133,7 @@ test('an object that a controller cannot take has an event that says so, and oth
       (involvedObject as { name: string }).name,
       message,
     ]),
-    [['bad', 'not taken: no such pod']],
+    [['bad', 'a controller failed: no such pod']],
   );
   assert.equal(world.list('Pod').length, 2);
   world.controllers.stop();

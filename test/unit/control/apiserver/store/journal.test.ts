@@ -110,7 +110,7 @@ test('a damaged line costs that line alone, is said, and is kept beside the file
     assert.deepEqual(names, ['one', 'three'], what);
     assert.equal(said.length, 1);
     assert.match(said[0]!, why);
-    assert.match(said[0]!, /journal\S*:2 is left out/);
+    assert.match(said[0]!, /journal\S*:2 is skipped/);
     assert.equal(readFileSync(`${path}.bad`, 'utf8'), `${lines[1]}\n`);
     // A version that was given out is not given out again, and watches begin again.
     assert.ok(after.resourceVersion > resourceVersion);
@@ -128,10 +128,10 @@ test('a journal without a readable line is kept, and one that is missing is said
   const path = fresh();
   const said: string[] = [];
   Journal.open(path, true, (message) => said.push(message)).close();
-  assert.match(said[0]!, /is missing: every object of it is lost/);
+  assert.match(said[0]!, /is missing: all its objects are lost/);
   writeFileSync(path, 'torn');
   Journal.open(path, true, (message) => said.push(message)).close();
-  assert.match(said[1]!, /no readable line: the cluster begins empty/);
+  assert.match(said[1]!, /no readable line: the cluster starts empty/);
   assert.equal(readFileSync(`${path}.unreadable`, 'utf8'), 'torn');
 });
 

@@ -23,6 +23,12 @@ const jsonPatches: [string, unknown, unknown[], unknown][] = [
   ['copy', { a: [1] }, [{ op: 'copy', from: '/a', path: '/b' }], { a: [1], b: [1] }],
   ['escaped names', { 'x/y~': 1 }, [{ op: 'replace', path: '/x~1y~0', value: 2 }], { 'x/y~': 2 }],
   ['a test that holds', { a: [1] }, [{ op: 'test', path: '/a', value: [1] }], { a: [1] }],
+  [
+    'a test of a field named constructor',
+    { l: { constructor: 'a' } },
+    [{ op: 'test', path: '/l/constructor', value: 'a' }],
+    { l: { constructor: 'a' } },
+  ],
   ['the whole', { a: 1 }, [{ op: 'replace', path: '', value: { b: 2 } }], { b: 2 }],
 ];
 
@@ -42,6 +48,8 @@ const misfits: [string, number, unknown][] = [
   ['an index beyond the end', 422, [{ op: 'add', path: '/l/3', value: 1 }]],
   ['a name for an index', 422, [{ op: 'add', path: '/l/x', value: 1 }]],
   ['a parent that is not there', 422, [{ op: 'add', path: '/x/y', value: 1 }]],
+  ['a field that only a prototype has', 422, [{ op: 'remove', path: '/toString' }]],
+  ['a path into a prototype', 422, [{ op: 'add', path: '/toString/x', value: 1 }]],
   ['a test that fails', 422, [{ op: 'test', path: '/a', value: 2 }]],
 ];
 
