@@ -125,7 +125,7 @@ export class Tun implements Device {
     }
   }
 
-  /** Makes the device again; `fd` stays the same number, for every thread. Throws as `openTun` does. */
+  /** Makes the device again behind the same `fd`, for every thread. Throws as `openTun` does. */
   renew(): void {
     const fresh = openTun(this.name);
     replaceFile(fresh.fd, this.fd);

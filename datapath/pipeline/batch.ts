@@ -53,7 +53,6 @@ export const P_PROTO = 8;
 export const P_FLAGS = 9;
 /** Where the transport checksum lies; scratch of prefetch before parse. */
 export const P_SUM_AT = 10;
-export const P_SLOT = P_SUM_AT;
 export const P_HASH = 11;
 export const P_VERDICT = 13;
 /** Side that the packet took, for the trace; NO_SIDE when it took none. */

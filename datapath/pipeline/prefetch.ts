@@ -8,7 +8,7 @@ import type { Datapath } from './datapath.ts';
 
 // Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 const { LINE_SHIFT, NO_SIDE } = line;
-const { P_HASH, P_SIDE, P_SLOT, P_START, P_WORDS } = batch;
+const { P_HASH, P_SIDE, P_START, P_SUM_AT, P_WORDS } = batch;
 const { IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_PROTO, IP4_OFF_SRC, VNET_HEADER_BYTES } = wire;
 const SLOT_EMPTY = empty;
 const PROBES_MAX = probesMax;
@@ -35,7 +35,7 @@ export function touch(d: Datapath, b: Batch): void {
     p[r | P_HASH] = hashTuple(src, dst, ports, proto, seed);
   }
   // Each slot once, for its cache line alone.
-  for (let r = 0; r < end; r += P_WORDS) p[r | P_SLOT] = index[p[r | P_HASH]! & indexMask]!;
+  for (let r = 0; r < end; r += P_WORDS) p[r | P_SUM_AT] = index[p[r | P_HASH]! & indexMask]!;
   // The first side whose tag agrees, which nearly always is the one. No line is read.
   for (let r = 0; r < end; r += P_WORDS) {
     const hash = p[r | P_HASH]!;
@@ -54,6 +54,6 @@ export function touch(d: Datapath, b: Batch): void {
   }
   // No side touches the first line, which is in the cache: no branch to mispredict.
   for (let r = 0; r < end; r += P_WORDS) {
-    p[r | P_SLOT] = lines[Math.max(p[r | P_SIDE]!, 0) << LINE_SHIFT]!;
+    p[r | P_SUM_AT] = lines[Math.max(p[r | P_SIDE]!, 0) << LINE_SHIFT]!;
   }
 }

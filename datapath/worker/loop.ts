@@ -62,8 +62,8 @@ export class Loop {
   }
 
   /**
-   * Reads, runs and writes one batch of every port, and ticks when it is time. False if there was no
-   * packet. `now` is the clock in ms, as a wrapping int32.
+   * Reads, runs and writes one batch of every port, and ticks when it is time. False if there was
+   * no packet. `now` is the clock in ms, as a wrapping int32.
    */
   turn(now: number): boolean {
     const d = this.#datapath;
@@ -118,9 +118,9 @@ export class Loop {
   }
 }
 
-/** CLOCK_MONOTONIC in ms as a wrapping int32: one for all agents of a boot, so ages survive a restart. */
+/** CLOCK_MONOTONIC in ms as a wrapping int32: it is the same for every process, so ages survive. */
 function monotonicClock(): () => number {
-  // The first use of `performance` loads it, which takes up to 0.1 s: the other clock is read after it.
+  // Read first: the first use of `performance` loads it, which takes up to 0.1 s.
   const first = performance.now();
   const offset = Number(process.hrtime.bigint()) / 1e6 - first;
   return () => (performance.now() + offset) | 0;
