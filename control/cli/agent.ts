@@ -49,9 +49,25 @@ interface Options {
 
 /** `kubetun agent`: a node's datapath and control plane, in the foreground. */
 export function register(program: Command): void {
-  program
+  const agent = program
     .command('agent')
-    .description('run the datapath of a node, inside its network namespace')
+    .description('run the datapath of a node, inside its network namespace');
+  addPlaceOptions(agent);
+  addModeOptions(agent);
+  addDatapathOptions(agent);
+  agent
+    .addOption(outputOption())
+    .addOption(labOption())
+    .addHelpText('after', TIMEOUT_HELP)
+    .action(async (options: Options, command: Command) => {
+      const agent = toAgentOptions(options, labOf(command));
+      await run(options.role === 'gateway' ? toGatewayOptions(agent, options) : agent, options);
+    });
+}
+
+/** The node, its role, and its API server. */
+function addPlaceOptions(agent: Command): void {
+  agent
     .option(
       '--node <name>',
       'the Node that this machine is (default: $NODE_NAME, or the host name)',
@@ -72,13 +88,23 @@ export function register(program: Command): void {
     .option('--fabric-range <cidr>', 'role gateway: where the nodes are', parseRangeOption)
     .option('--kubeconfig <file>', 'how to reach the API server; without it the account of the pod')
     .option('--context <name>', 'a context of the kubeconfig other than the current one')
-    .option('--server <url>', 'another address of the API server, such as one that is no Service')
+    .option('--server <url>', 'another address of the API server, such as one that is no Service');
+}
+
+/** Modes that end at once, and what may be changed. */
+function addModeOptions(agent: Command): void {
+  agent
     .addOption(modeOption('--check', 'say whether the node is fit for an agent, and end'))
     .addOption(modeOption('--prepare', 'do what needs a writable /proc/sys, and end'))
     .addOption(
       modeOption('--cleanup', 'take everything off the node that an agent put there, and end'),
     )
-    .option('--set-sysctls', 'set sysctls of the node that stand in the way')
+    .option('--set-sysctls', 'set sysctls of the node that stand in the way');
+}
+
+/** Devices, paths, ranges and limits of the datapath. */
+function addDatapathOptions(agent: Command): void {
+  agent
     .option('--tun <name>', 'the TUN device', 'kt0')
     .option(
       '--spoofed <name>',
@@ -116,14 +142,7 @@ export function register(program: Command): void {
       collectTimeouts,
     )
     .addOption(proxyOption('kubetun'))
-    .option('--lease', 'renew the Lease of the node, where no kubelet does')
-    .addOption(outputOption())
-    .addOption(labOption())
-    .addHelpText('after', TIMEOUT_HELP)
-    .action(async (options: Options, command: Command) => {
-      const agent = toAgentOptions(options, labOf(command));
-      await run(options.role === 'gateway' ? toGatewayOptions(agent, options) : agent, options);
-    });
+    .option('--lease', 'renew the Lease of the node, where no kubelet does');
 }
 
 const TIMEOUT_HELP = `

@@ -38,81 +38,13 @@ export interface GatewayOptions extends AgentOptions {
 /** Nothing is published before these have been heard, so that a restart takes no node out. */
 const SOURCES = ['Service', 'Node', 'health'];
 
-/** Starts a gateway's agent, as `startAgent` does a node's. Throws KubetunError. */
+/** Starts the agent of a gateway, as `startAgent` starts that of a node. Throws KubetunError. */
 export async function startGateway(options: GatewayOptions, log: Log): Promise<Agent> {
   requireFit(options);
-  const { node, tun, publicRange, fabricRange } = options;
-  const client = connectKube(options.kubeconfig, options.access);
-  const uplink = readUplink(options.uplink);
-  const address = uplink.addresses[0]!;
-  const steering = planGatewaySteering({
-    ...{ tun, uplink: uplink.name, mtu: uplink.mtu },
-    ...{ address, fabricRange, publicRange },
-  });
-  const ranges = gatewayRanges(publicRange, [fabricRange], options.podRanges);
-  // What was started last ends first: nothing writes to the arena once the engine has let go of it.
+  // Parts stop in the reverse order of their start: nothing writes to the arena after its engine.
   const started = new AsyncDisposableStack();
-  started.defer(() => client.close());
   try {
-    const engine = await Engine.start({
-      arenaPath: options.arena,
-      sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
-      timeouts: gatewayTimeouts(options.timeouts),
-      tunName: tun,
-      heldRanges: [...ranges.podRanges, ranges.serviceRange],
-      log: (message) => log.warn({}, message),
-    });
-    started.defer(() => engine.stop());
-    const steered = steeringPart(steering, tun, address);
-    steered.mend();
-    const tables = new Tables(node);
-    const outside = readOutside(uplink, tun).map((text) => parseAddress(text)!);
-    tables.putNode(gatewayNode(node, parseAddress(address)!, outside));
-    const routes = new BalancerRoutes(readBalancerRoutes(publicRange));
-    const diffRoutes = () => routes.diff(readBalancerRoutes(publicRange));
-    const syncRoutes = () => carryOut(routes.take(followed.balancers.routes()), log);
-    const publisher = new Publisher({
-      ...{ nodeName: node, ranges, tables, sink: engine.writer, sources: SOURCES },
-      around: () => ({ before: syncRoutes, after: () => {} }),
-      // Who is behind such an address is no news for the image.
-      onRun: syncRoutes,
-      ...{ clock: MONOTONIC_CLOCK, log },
-    });
-    started.defer(() => publisher.stop());
-    const followed = followBalancers(client, tables, publisher, log);
-    started.defer(() => {
-      followed.checks.stop();
-      followed.asker.stop();
-      for (const informer of followed.informers) informer.stop();
-    });
-    const reconciler = new Reconciler({
-      parts: [
-        devicesPart(engine),
-        steered,
-        {
-          missing: () => diffRoutes().map((line) => `ip ${line}`),
-          mend: () => carryOut(diffRoutes(), log),
-        },
-      ],
-      ...{ events: openNetworkEvents(), clock: MONOTONIC_CLOCK, log },
-    });
-    started.defer(() => reconciler.stop());
-    // The first address of its range is no node's and no balancer's.
-    const probe = startProbe(engine, () => publicRange.split('/')[0]!, started);
-    const checks = { steering: checkSteering(reconciler), ...engineChecks(engine), probe };
-    const monitor = new HealthMonitor({
-      checks: { tables: checkTables(publisher), ...checks },
-      ...{ clock: MONOTONIC_CLOCK, log },
-    });
-    started.defer(() => monitor.stop());
-    const routesOf = {
-      ...engineRoutes(options, engine, publisher, monitor),
-      ...adminRoutes(publisher, followed.balancers, reconciler),
-    };
-    const server = await serveAdmin(options.admin, routesOf, log);
-    started.defer(() => closeAdmin(server));
-    const { survived } = engine;
-    log.info({ address, publicRange, survived, server: client.server }, 'forwarding');
+    await startParts(options, log, started);
     return {
       async stop() {
         await started.disposeAsync();
@@ -123,6 +55,82 @@ export async function startGateway(options: GatewayOptions, log: Log): Promise<A
     await started.disposeAsync();
     throw error;
   }
+}
+
+async function startParts(
+  options: GatewayOptions,
+  log: Log,
+  started: AsyncDisposableStack,
+): Promise<void> {
+  const { node, tun, publicRange, fabricRange } = options;
+  const client = connectKube(options.kubeconfig, options.access);
+  const uplink = readUplink(options.uplink);
+  const address = uplink.addresses[0]!;
+  const steering = planGatewaySteering({
+    ...{ tun, uplink: uplink.name, mtu: uplink.mtu },
+    ...{ address, fabricRange, publicRange },
+  });
+  const ranges = gatewayRanges(publicRange, [fabricRange], options.podRanges);
+  started.defer(() => client.close());
+  const engine = await Engine.start({
+    arenaPath: options.arena,
+    sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
+    timeouts: gatewayTimeouts(options.timeouts),
+    tunName: tun,
+    heldRanges: [...ranges.podRanges, ranges.serviceRange],
+    log: (message) => log.warn({}, message),
+  });
+  started.defer(() => engine.stop());
+  const steered = steeringPart(steering, tun, address);
+  steered.mend();
+  const tables = new Tables(node);
+  const outside = readOutside(uplink, tun).map((text) => parseAddress(text)!);
+  tables.putNode(gatewayNode(node, parseAddress(address)!, outside));
+  const routes = new BalancerRoutes(readBalancerRoutes(publicRange));
+  const diffRoutes = () => routes.diff(readBalancerRoutes(publicRange));
+  const syncRoutes = () => carryOut(routes.take(followed.balancers.routes()), log);
+  const publisher = new Publisher({
+    ...{ nodeName: node, ranges, tables, sink: engine.writer, sources: SOURCES },
+    around: () => ({ before: syncRoutes, after: () => {} }),
+    // Nodes behind a captured address are not part of the image.
+    onRun: syncRoutes,
+    ...{ clock: MONOTONIC_CLOCK, log },
+  });
+  started.defer(() => publisher.stop());
+  const followed = followBalancers(client, tables, publisher, log);
+  started.defer(() => {
+    followed.checks.stop();
+    followed.asker.stop();
+    for (const informer of followed.informers) informer.stop();
+  });
+  const reconciler = new Reconciler({
+    parts: [
+      devicesPart(engine),
+      steered,
+      {
+        missing: () => diffRoutes().map((line) => `ip ${line}`),
+        mend: () => carryOut(diffRoutes(), log),
+      },
+    ],
+    ...{ events: openNetworkEvents(), clock: MONOTONIC_CLOCK, log },
+  });
+  started.defer(() => reconciler.stop());
+  // No node and no balancer has the first address of the range.
+  const probe = startProbe(engine, () => publicRange.split('/')[0]!, started);
+  const checks = { steering: checkSteering(reconciler), ...engineChecks(engine), probe };
+  const monitor = new HealthMonitor({
+    checks: { tables: checkTables(publisher), ...checks },
+    ...{ clock: MONOTONIC_CLOCK, log },
+  });
+  started.defer(() => monitor.stop());
+  const routesOf = {
+    ...engineRoutes(options, engine, publisher, monitor),
+    ...adminRoutes(publisher, followed.balancers, reconciler),
+  };
+  const server = await serveAdmin(options.admin, routesOf, log);
+  started.defer(() => closeAdmin(server));
+  const { survived } = engine;
+  log.info({ address, publicRange, survived, server: client.server }, 'forwarding');
 }
 
 function carryOut(lines: string[], log: Log): void {
