@@ -3,10 +3,10 @@ import { KubetunError } from '../datapath/error.ts';
 import type { ProxyKind } from './agent-options.ts';
 import { arenaOf, labFlag, nodesOf, socketOf, stateDir } from './places.ts';
 
-/** Of silence. An agent answers from memory. */
+/** Longest silence. An agent answers from memory. */
 const ANSWER_MS_MAX = 3000;
 
-/** Asks a node's agent for one of its admin paths. Throws KubetunError KT_AGENT_SILENT. */
+/** Gets a path of an agent's admin socket. Throws KubetunError KT_AGENT_SILENT. */
 export function askAgent<T>(lab: string, node: string, path: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException) => {
@@ -15,7 +15,7 @@ export function askAgent<T>(lab: string, node: string, path: string): Promise<T>
       const message = `the agent of ${node} ${faultOf(error)}`;
       reject(new KubetunError('KT_AGENT_SILENT', message, next, { cause: error }));
     };
-    // A connection of its own: one that was kept may be closed at the other end just now.
+    // No kept connection: the agent may be closing it at this moment.
     const to = { socketPath: socketOf(lab, node), path, agent: false };
     const call = request(to, async (response) => {
       try {
@@ -30,7 +30,7 @@ export function askAgent<T>(lab: string, node: string, path: string): Promise<T>
       }
     });
     call.setTimeout(ANSWER_MS_MAX, () => {
-      // Before the connection ends, whose own error would say less.
+      // Before the connection's own error, which says less.
       fail(Object.assign(new Error('silent'), { code: 'ETIMEDOUT' }));
       call.destroy();
     });
@@ -53,20 +53,20 @@ function faultOf({ code, message }: NodeJS.ErrnoException): string {
   }
 }
 
-/** What translates on a node, as its agent says; null while that is away. */
+/** The proxy of a node; null while its agent does not answer. */
 export async function proxyOf(lab: string, node: string): Promise<ProxyKind | null> {
   const status = await askAgent<{ proxy: ProxyKind }>(lab, node, '/status').catch(() => null);
   return status?.proxy ?? null;
 }
 
-/** Nodes of a lab whose kernel translates. */
+/** Nodes of a lab that run --proxy nftables. */
 export async function twinsOf(lab: string): Promise<Set<string>> {
   const nodes = nodesOf(lab);
   const proxies = await Promise.all(nodes.map((node) => proxyOf(lab, node)));
   return new Set(nodes.filter((_, i) => proxies[i] === 'nftables'));
 }
 
-/** The arena of a node. Throws KubetunError KT_NO_DATAPATH for one whose kernel translates. */
+/** The arena of a node. Throws KubetunError KT_NO_DATAPATH for a node with --proxy nftables. */
 export async function datapathOf(lab: string, node: string): Promise<string> {
   if ((await proxyOf(lab, node)) === 'nftables') throw noDatapath(lab, node);
   return arenaOf(lab, node);
@@ -75,7 +75,8 @@ export async function datapathOf(lab: string, node: string): Promise<string> {
 export function noDatapath(lab: string, node: string): KubetunError {
   return new KubetunError(
     'KT_NO_DATAPATH',
-    `${node} runs --proxy nftables: it has no datapath that could be asked`,
-    `ask its kernel: scripts/kubetun lab exec${labFlag(lab)} node/${node} -- cat /proc/net/nf_conntrack, or nft list table ip kubetun`,
+    `${node} runs --proxy nftables: it has no datapath`,
+    `ask its kernel: scripts/kubetun lab exec${labFlag(lab)} node/${node} -- ` +
+      'cat /proc/net/nf_conntrack, or nft list table ip kubetun',
   );
 }

@@ -7,48 +7,40 @@ export type ProxyKind = (typeof PROXIES)[number];
 
 export interface AgentOptions {
   node: string;
-  /** Null: the account of the pod that the agent runs in. */
+  /** Null: the service account of the agent's pod. */
   kubeconfig: string | null;
   /** What replaces the kubeconfig's current context and server. */
   access: { context?: string; server?: string };
   tun: string;
-  /**
-   * A TUN device for packets of pods whose source is not the pod's; null where nothing redirects
-   * them.
-   */
+  /** TUN device for pods' packets with a wrong source; null if nothing redirects them. */
   spoofed: string | null;
-  /** The device that leads to the other nodes; null for that of the default route. */
+  /** Device that leads to the other nodes; null for that of the default route. */
   uplink: string | null;
   /** Path of the admin socket. */
   admin: string;
   /** Path of the arena, on tmpfs. */
   arena: string;
-  /** Connections that it has room for: a power of two. */
+  /** Size of the flow table: a power of two. */
   flows: number;
-  /** Timeouts of flows that are not the usual ones. */
+  /** Timeouts that differ from the defaults. */
   timeouts: TimeoutSeconds;
-  /** Null: as the cluster says. */
+  /** Null: read from the cluster. */
   serviceRange: string | null;
-  /** Beside the Nodes' own ranges. */
+  /** Pod ranges in addition to those of the Nodes. */
   podRanges: string[];
-  /** The machine's own network namespace is the node. */
+  /** The node is the machine's own network namespace. */
   hostNetwork: boolean;
-  /** The node is not the datapath's alone: only Services and pods are steered. */
+  /** Steer Services and pods only: the node has other traffic too. */
   narrow: boolean;
-  /** Sysctls of the node may be set where they stand in the way. */
+  /** The agent may set sysctls of the node that are wrong. */
   setSysctls: boolean;
-  /** Renew the Lease of the node: there is no kubelet that does. */
+  /** Renew the Lease of the node, which has no kubelet. */
   lease: boolean;
-  /**
-   * What translates: the userspace datapath, or the kernel by rules that are compiled from the same
-   * tables.
-   */
+  /** What translates on this node. */
   proxy: ProxyKind;
 }
 
 export interface Agent {
-  /**
-   * Ends everything but what keeps connections alive: the arena, the device and the steering stay.
-   */
+  /** Stops the agent. The arena, the device and the steering stay, so connections survive. */
   stop(): Promise<void>;
 }

@@ -3,8 +3,8 @@ import { constants } from 'node:os';
 const INTERRUPTS = ['SIGINT', 'SIGTERM'] as const;
 
 /**
- * Ends the process on Ctrl-C and SIGTERM: after `end`, with 128 and the signal's number as shells
- * have it (130, 143). A second signal does not end what cleans up. Returns what takes that back.
+ * Ends the process on Ctrl-C and SIGTERM: runs `end`, then exits with 128 plus the signal's number
+ * (130, 143). A second signal does not interrupt `end`. The result removes the handlers.
  */
 export function onInterrupt(end: () => unknown): () => void {
   let isEnding = false;

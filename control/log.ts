@@ -11,26 +11,25 @@ export interface Log {
 
 const LEVEL_WARN = 40;
 const TIDY_MS = 10_000;
-/** A file that has reached this size becomes the previous one: a kubelet's containerLogMaxSize. */
+/** Size at which a file is rotated: a kubelet's containerLogMaxSize. */
 export const LOG_BYTES_MAX = 10 * 1024 * 1024;
 
 export interface LogFileOptions {
   fd: number;
   bytesMax?: number;
-  /** The line that reports lines which could not be written. */
+  /** Makes the line that reports dropped lines. */
   describeDropped: (lines: number) => string;
 }
 
 /**
- * Writes lines to a descriptor at once: the last lines before a crash are the ones that matter. A
- * line that cannot be written is dropped and counted, and never throws. A regular file is copied to
- * `PATH.1` and emptied when it is too long: other writers of the same file append, so the
- * descriptor has to stay.
+ * Writes lines to a descriptor synchronously, because the last lines before a crash matter most. A
+ * failed write drops and counts the line, and never throws. A file that is too long is copied to
+ * `PATH.1` and truncated: other writers append to it, so the descriptor stays.
  */
 export class LogFile {
   readonly #options: LogFileOptions;
   #dropped = 0;
-  /** The last line was written in part. */
+  /** The last line was written incompletely. */
   #isTorn = false;
 
   constructor(options: LogFileOptions) {
@@ -39,11 +38,11 @@ export class LogFile {
 
   write(line: string): void {
     this.tidy();
-    // Without room for the report there is none for the line either.
+    // If the report does not fit, the line does not fit either.
     if (this.#dropped > 0 || !this.#append(line)) this.#dropped++;
   }
 
-  /** Rotates the file if it is too long, and reports dropped lines if there is room for that. */
+  /** Rotates a file that is too long, and reports dropped lines if possible. */
   tidy(): void {
     this.#rotate();
     if (this.#dropped === 0) return;
@@ -74,11 +73,11 @@ export class LogFile {
         const path = readlinkSync(`/proc/self/fd/${fd}`);
         copyFileSync(path, `${path}.1`);
       } finally {
-        // Without room for a copy the bound still holds.
+        // The limit holds even if the copy fails.
         ftruncateSync(fd);
       }
     } catch {
-      // A log that cannot be rotated is no reason to stop.
+      // A failed rotation must not end the process.
     }
   }
 }

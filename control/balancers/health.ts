@@ -1,5 +1,4 @@
 // Health of the nodes behind load balancers: one HTTP request per second for each.
-
 import { Agent, request } from 'node:http';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import type { MonotonicClock } from '../clock.ts';

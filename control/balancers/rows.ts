@@ -1,5 +1,4 @@
 // Objects as a gateway keeps them: Nodes as backends, Services as load balancers, its own place.
-
 import { parseRange } from '../../datapath/wire/address.ts';
 import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import type { Node, Service } from '../kube/kinds.ts';

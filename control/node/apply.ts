@@ -18,7 +18,7 @@ import {
 import type { SteeringPlan } from './steering.ts';
 
 const SYSCTL_ROOT = '/proc/sys/net/ipv4';
-/** Tables that hold what the plan says and nothing else. */
+/** Tables that hold the routes of the plan and no others. */
 const TABLES_PLANNED = [TABLE, TABLE_RANGES].map(String);
 
 interface LinkJson {
@@ -46,8 +46,8 @@ export interface Uplink {
 }
 
 /**
- * A device with at least one address; null takes that of the default route. Throws KubetunError
- * KT_UPLINK.
+ * Reads the uplink: a device with at least one IPv4 address. Null takes that of the default route.
+ * Throws KubetunError KT_UPLINK.
  */
 export function readUplink(device: string | null): Uplink {
   const name = device ?? ipJson<RouteJson>('-4', 'route', 'show', 'default')?.[0]?.dev;
@@ -55,7 +55,7 @@ export function readUplink(device: string | null): Uplink {
     const next = 'name the device that leads to the other nodes with --uplink';
     throw new KubetunError('KT_UPLINK', message, next);
   };
-  if (name === undefined) return refuse('the node has no default route to tell its uplink by');
+  if (name === undefined) return refuse('the node has no default route, so its uplink is unknown');
   const link = ipJson<LinkJson>('-4', 'addr', 'show', 'dev', name)?.[0];
   const global = link?.addr_info?.filter((a) => a.family === 'inet' && a.scope === 'global');
   if (!link || !global || global.length === 0) {
@@ -65,10 +65,7 @@ export function readUplink(device: string | null): Uplink {
   return { name, mtu: link.mtu, addresses: global.map((a) => a.local) };
 }
 
-/**
- * Global IPv4 addresses of the devices that lead elsewhere than the uplink, in the order of the
- * devices.
- */
+/** Global IPv4 addresses of all devices but the uplink and the TUN device. */
 export function readOutside(uplink: Uplink, tun: string): string[] {
   const links = ipJson<LinkJson>('-4', 'addr', 'show') ?? [];
   const others = links.filter(({ ifname }) => ifname !== uplink.name && ifname !== tun);
@@ -76,22 +73,21 @@ export function readOutside(uplink: Uplink, tun: string): string[] {
   return addresses.filter((a) => a.family === 'inet' && a.scope === 'global').map((a) => a.local);
 }
 
-/** All IPv4 addresses of this network namespace but loopback's, as int32. */
+/** IPv4 addresses of this network namespace without loopback, as int32. */
 export function readLocalAddresses(): number[] {
   const links = ipJson<LinkJson>('-4', 'addr', 'show') ?? [];
   const texts = links.flatMap((link) => link.addr_info ?? []).map(({ local }) => local);
   return texts.map((text) => parseAddress(text)!).filter((address) => address >>> 24 !== 127);
 }
 
-/** True if a device of this network namespace has the address. */
+/** Whether a device of this network namespace has the address. */
 export function isLocalAddress(address: string): boolean {
   return (ipJson<LinkJson>('-4', 'addr', 'show', 'to', `${address}/32`) ?? []).length > 0;
 }
 
 /**
- * Brings a plan about; what is there already stays untouched, so that repeating it disturbs no
- * packet. If it fails on a node that was not steered before, no rule of it stays. Throws
- * KubetunError KT_IP, KT_SYSCTL.
+ * Applies a plan. What is already right stays untouched, so repeating it disturbs no packet. After
+ * a failure on a node without steering, no rule stays. Throws KubetunError KT_IP, KT_SYSCTL.
  */
 export function applySteering(plan: SteeringPlan, tun: string): void {
   const observed = observeSteering(tun);
@@ -107,10 +103,10 @@ export function applySteering(plan: SteeringPlan, tun: string): void {
   }
 }
 
-/** What there is of what a plan speaks of. */
+/** State of the system, as far as a plan covers it. */
 export interface Observed {
   rules: Rule[];
-  /** Routes through the TUN device in any table, and all of those tables that the plan fills. */
+  /** Routes through the TUN device in any table, and all routes of the planned tables. */
   routes: RouteJson[];
   links: LinkJson[];
   sysctl: (path: string) => string | null;
@@ -118,7 +114,7 @@ export interface Observed {
 
 export function observeSteering(tun: string): Observed {
   const through = ipJson<RouteJson>('-4', 'route', 'show', 'table', 'all', 'dev', tun) ?? [];
-  // What a question names its answer leaves out.
+  // `ip` leaves out of its answer what the command line names.
   const others = TABLES_PLANNED.flatMap((table) => {
     const routes = ipJson<RouteJson>('-4', 'route', 'show', 'table', table) ?? [];
     return routes.filter(({ dev }) => dev !== tun).map((route) => ({ ...route, table }));
@@ -131,7 +127,7 @@ export function observeSteering(tun: string): Observed {
   };
 }
 
-/** What of a plan is not in force, one line each; empty if all is well. Pure. */
+/** Differences between a plan and the system, one line each. Pure. */
 export function diffSteering(plan: SteeringPlan, observed: Observed): string[] {
   const missing = diffRules(observed.rules, plan.rules, plan.localPref);
   for (const [path, value] of plan.sysctls) {
@@ -143,7 +139,7 @@ export function diffSteering(plan: SteeringPlan, observed: Observed): string[] {
   return [...missing, ...strayRoutes(plan, observed).map((line) => `ip ${line}`)];
 }
 
-/** A plan that does not change. `address` is the node's own. */
+/** Part for a plan that does not change. `address` is the node's own. */
 export function steeringPart(plan: SteeringPlan, tun: string, address: string): Part {
   return {
     missing() {
@@ -162,10 +158,7 @@ export function devicesPart(engine: Pick<Engine, 'lostDevices' | 'renewDevices'>
   };
 }
 
-/**
- * Steering with an address that the node has lost leads its answers astray; only its people can
- * give it back.
- */
+/** Replies to an address that the node has lost go astray. Only an administrator can restore it. */
 export function missingAddress(address: string, links: LinkJson[]): string[] {
   const has = links.some((link) => (link.addr_info ?? []).some(({ local }) => local === address));
   return has
@@ -173,7 +166,7 @@ export function missingAddress(address: string, links: LinkJson[]): string[] {
     : [`no device has the node's address ${address}: give it back, or restart the agent`];
 }
 
-/** `ip -batch` lines that take routes that no plan has there out of the tables that it fills. */
+/** `ip -batch` lines that delete routes without a plan from the planned tables. */
 function strayRoutes({ setup }: SteeringPlan, { routes }: Observed): string[] {
   const wanted = new Set(
     setup.map(words).map(({ route, dev, table }) => `${route} ${dev} ${table}`),
@@ -188,7 +181,7 @@ function routeKey({ dst, dev, table, prefsrc }: Partial<RouteJson>): string {
   return `${dst} ${dev} ${table} ${prefsrc}`;
 }
 
-/** A line of a plan's setup as what it names: `route` is the destination, `addr` the address. */
+/** Keywords of a setup line and their values: `route` is the destination, `addr` the address. */
 function words(line: string): Record<string, string> {
   const named = [...line.matchAll(/(\S+) (?:(?:replace|set) (?:dev )?)?(\S+)/g)];
   return Object.fromEntries(named.map(([, key, value]) => [key!, value!]));
@@ -211,19 +204,16 @@ function isSetUp(want: Record<string, string>, { links }: Observed, routes: Set<
   return isUp && has(want.mtu, link.mtu) && has(want.txqueuelen, link.txqlen);
 }
 
-/** Destinations of the routes to captured addresses that are there. */
+/** Destinations of the present routes to captured addresses. */
 export function readCapturedRoutes(): string[] {
   const routes = ipJson<RouteJson>('route', 'show', 'table', String(TABLE_CAPTURED)) ?? [];
   return routes.map((route) => route.dst);
 }
 
-/**
- * Takes rules, routes and the TUN device off the node; nothing is left, and repeating it does no
- * harm.
- */
+/** Removes rules, routes and the TUN device. It may be repeated. */
 export function removeSteering(tun: string): void {
   ipBatch(undoRules(readRules()));
-  // With the device go its routes.
+  // The kernel removes the device's routes with it.
   if (ipJson('link', 'show', 'dev', tun) !== null) ipBatch([`link del dev ${tun}`]);
 }
 
@@ -232,8 +222,7 @@ function readRules(): Rule[] {
 }
 
 /**
- * Sets net.ipv4.`path`, unless it has the value: /proc/sys may be read-only. Throws KubetunError
- * KT_SYSCTL.
+ * Sets net.ipv4.`path`, if it differs: /proc/sys may be read-only. Throws KubetunError KT_SYSCTL.
  */
 export function writeSysctl(path: string, value: string): void {
   if (readSysctl(path)?.split(/\s+/).join(' ') === value) return;

@@ -1,6 +1,6 @@
-// Routes by which the node itself reaches addresses that Services capture outside the Service
-// range: external and load balancer ones. They lie in a table that only the node's own packets look
-// at, so that a packet which comes back untranslated from the TUN can never be sent there again.
+// Routes of the node's own packets to external and load balancer addresses of Services. Only the
+// node's own packets look up their table, so a packet that comes back untranslated from the TUN
+// device cannot loop.
 import {
   FRONTEND_EXTERNAL,
   FRONTEND_LOADBALANCER,
@@ -10,7 +10,7 @@ import {
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { TABLE_CAPTURED } from './rule.ts';
 
-/** `ip -batch` lines around a publish: what goes is gone before, what comes is there after. */
+/** `ip -batch` lines around a publish: deletions before it, additions after it. */
 export interface RouteChange {
   before: string[];
   after: string[];
@@ -21,10 +21,7 @@ export class CapturedRoutes {
   readonly #nodeAddress: string;
   /** Frontends by address. */
   readonly #claims = new Map<number, number>();
-  /**
-   * Addresses of all nodes: they are reached as ever, for a route would take the nodes from each
-   * other.
-   */
+  /** Addresses of all nodes, which get no route: it would cut the nodes off from each other. */
   #nodes = new Set<number>();
   /** Destinations that have a route. */
   readonly #installed: Set<string>;
@@ -36,7 +33,7 @@ export class CapturedRoutes {
     this.#installed = new Set(installed);
   }
 
-  /** What an image change asks of the routes; they count as carried out. */
+  /** Lines that an image change needs. They count as carried out. */
   take(change: ImageChange): RouteChange {
     for (const frontend of change.removeFrontends) this.#count(frontend, -1);
     for (const frontend of change.addFrontends) this.#count(frontend, 1);
@@ -55,10 +52,7 @@ export class CapturedRoutes {
     };
   }
 
-  /**
-   * `ip -batch` lines from the destinations that are in the table to those that should be; the
-   * latter first.
-   */
+  /** `ip -batch` lines from the observed to the wanted destinations, additions first. */
   diff(observed: string[]): string[] {
     const have = new Set(observed);
     const missing = [...this.#installed].filter((address) => !have.has(address));

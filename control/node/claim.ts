@@ -1,17 +1,15 @@
-// The agent of a network namespace holds a lock on it, whatever translates: two agents would undo
-// each other's rules.
+// One agent for each network namespace, by a lock: two agents would undo each other's rules.
 import { readFileSync, statSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
 import { closeFile, lockFile, openFile } from '../../datapath/io/sys.ts';
 
 /**
- * The namespace itself is what is locked: a file could be hidden by the mounts of a container. The
- * kernel takes the lock back when the process ends, so that a process which is stopped or hangs
- * still has it.
+ * The lock is on the namespace itself, because mounts of a container could hide a file. The kernel
+ * releases it at the end of the process, so a stopped or hanging process keeps it.
  */
 const NAMESPACE = '/proc/self/ns/net';
 
-/** The process that has claimed this network namespace, if it is another one; null for none. */
+/** The other process that has claimed this network namespace; null for none. */
 export function readAgent(): number | null {
   const holder = holderOf(NAMESPACE);
   return holder === process.pid ? null : holder;

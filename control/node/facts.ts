@@ -1,5 +1,4 @@
-// What a machine is like, as far as it decides whether an agent can work there: read here once,
-// judged elsewhere.
+// Facts about a machine that decide whether an agent can work there. `preflight` judges them.
 import { spawnSync } from 'node:child_process';
 import {
   accessSync,
@@ -21,9 +20,9 @@ export interface LinkFact {
   name: string;
   /** `bridge`, `veth`, `tun`, ...; empty for hardware. */
   kind: string;
-  /** The device that it is a port of; empty for none. */
+  /** The bridge that it is a port of; empty for none. */
   master: string;
-  /** Something is attached at the other end. */
+  /** The other end is attached. */
   carrier: boolean;
   /** IPv4 addresses. */
   addresses: string[];
@@ -41,24 +40,22 @@ export interface Facts {
   /** True if the process shares the network namespace of the machine's first process. */
   rootNamespace: boolean;
   forward: boolean;
-  /** What rp_filter comes to by device: 0 off, 1 strict, 2 loose. */
+  /** Effective rp_filter by device: 0 off, 1 strict, 2 loose. */
   rpFilter: Record<string, number>;
-  /** Ports that the node's own sockets are given, inclusive; null if that cannot be read. */
+  /** Ephemeral ports of the node, inclusive; null if unreadable. */
   ephemeralPorts: [number, number] | null;
   links: LinkFact[];
-  /**
-   * Chains and tables of packet filters, such as `nat KUBE-SERVICES`; null if no tool could tell.
-   */
+  /** Chains of packet filters, such as `nat KUBE-SERVICES`; null if no tool can list them. */
   filters: string[] | null;
   /** Routes in the tables that steering uses. */
   routes: { table: number; dst: string; dev: string }[];
-  /** The agent of this network namespace, if it is another process; null for none. */
+  /** Another process that is the agent of this network namespace; null for none. */
   agent: number | null;
   /** The process that holds the arena; null for none. */
   arenaHolder: number | null;
 }
 
-/** Reads everything; what cannot be read is taken for the worse. */
+/** Reads all facts. An unreadable fact counts as unfavourable. */
 export function readFacts(arena: string): Facts {
   const ip = (process.env.PATH ?? '').split(':').some((folder) => existsSync(`${folder}/ip`));
   const routesOf = (table: number) =>
@@ -96,7 +93,7 @@ function readWord(path: string): string {
   }
 }
 
-/** The kernel takes the larger of a device's own value and the one for all. */
+/** The kernel uses the larger of a device's value and that of `all`. */
 function readRpFilter(): Record<string, number> {
   const all = Number(readWord('conf/all/rp_filter'));
   const found: Record<string, number> = {};
@@ -125,9 +122,7 @@ function readLinks(): LinkFact[] {
   }));
 }
 
-/**
- * Asks nft, and iptables-legacy where its tables are in use: asking it otherwise would make them.
- */
+/** Asks nft, and iptables-legacy only if its tables exist: asking it creates them. */
 function readFilters(): string[] | null {
   const found: string[] = [];
   const nft = spawnSync('nft', ['-j', 'list', 'chains'], { encoding: 'utf8' });
@@ -171,8 +166,8 @@ function canOpen(path: string): boolean {
 }
 
 /**
- * Compares with the first process, or where that one is not to be looked at with the kernel's own
- * thread. If neither can be read, the worse is assumed.
+ * Compares with the first process, or with the kernel's thread if that is unreadable. Assumes true
+ * if neither can be read.
  */
 function sharesRootNamespace(): boolean {
   for (const pid of [1, 2]) {

@@ -1,6 +1,5 @@
 // Steering of a gateway: all packets that it forwards pass its TUN device. Local delivery comes
 // first, ARP's look-ups included, so no rule has to name protocols.
-
 import { ipJson } from '../node/ip.ts';
 import { MAIN, PREF_LOCAL_FIRST, STEER, TABLE } from '../node/rule.ts';
 import { QUEUE_PACKETS, type SteeringPlan, tunSysctls } from '../node/steering.ts';

@@ -1,6 +1,5 @@
-// Steering of a node that is not the datapath's alone: a real one, where kubelet, CNI and people
-// have their own business. Only what a Service may have translated crosses the TUN; the node's own
-// connections never do, so that the node is reached, and reaches, whether the agent runs or not.
+// Narrow steering, for nodes with a kubelet and a CNI. Only packets that a Service may translate
+// pass the TUN device. The node's own connections do not, so they work without the agent.
 import {
   CAPTURED,
   JUMP_NARROW,
@@ -24,9 +23,8 @@ import {
 
 const WITH_PORTS = ['tcp', 'udp', 'sctp'] as const;
 /**
- * ICMP errors: destination unreachable; time exceeded and parameter problem. The kernel keeps type
- * and code where other protocols have the destination port, so a rule's port range is a range of
- * types.
+ * ICMP errors: destination unreachable; time exceeded and parameter problem. The kernel compares
+ * type and code as a destination port, so a port range is a range of types.
  */
 const ICMP_ERRORS: [number, number][] = [
   [3 << 8, (3 << 8) | 0xff],
@@ -34,16 +32,15 @@ const ICMP_ERRORS: [number, number][] = [
 ];
 
 /**
- * The dummy address of RFC 7600: a loose rp_filter accepts the node's own address as a source only
- * on devices that have any address.
+ * The dummy address of RFC 7600. A loose rp_filter accepts the node's address as a source only on
+ * devices with an address.
  */
 const DUMMY = '192.0.0.8/32';
 
 /**
- * Steers what goes to Service, external, NodePort and masquerade destinations, and what pods send
- * or get. What goes to pods of any node is steered by routes, and what comes from pods by rules for
- * this node's ranges alone: what others send to this node's pods, Services and masquerade ports is
- * steered by where it goes.
+ * Steers packets to Service, external, NodePort and masquerade destinations, and packets from and
+ * to pods. Routes steer packets to pods of any node. Rules steer packets from pods, for this node's
+ * ranges only: packets from other pods match by destination.
  */
 export function planNarrowSteering(input: SteeringInput): SteeringPlan {
   const { tun, mtu, nodeAddress } = input;
@@ -74,7 +71,7 @@ function guardRules({ tun, serviceRange }: SteeringInput): Rule[] {
   ];
 }
 
-/** What the node's own sockets send, before all that Services may capture. */
+/** Packets of the node's own sockets, ahead of everything that Services may capture. */
 function ownRules({ api }: SteeringInput): Rule[] {
   return [
     { pref: 3, iif: 'lo', to: '127.0.0.0/8', action: PLAINLY },
@@ -86,7 +83,7 @@ function ownRules({ api }: SteeringInput): Rule[] {
   ];
 }
 
-/** What is for the node's address, from anywhere. */
+/** Packets to the node's address, from anywhere. */
 function nodeRules(input: SteeringInput): Rule[] {
   const { nodeAddress, nodePorts, snatPorts, ownPorts = [] } = input;
   return [
@@ -97,9 +94,9 @@ function nodeRules(input: SteeringInput): Rule[] {
     ),
     ...ownPorts.map((ports): Rule => ({ pref: 6, to: nodeAddress, ...ports, action: STEER })),
     { pref: 7, to: nodeAddress, iif: 'lo', action: PLAINLY },
-    // Errors about masqueraded packets, and answers to masqueraded pings.
+    // Errors about masqueraded packets, and replies to masqueraded pings.
     { pref: 8, to: nodeAddress, protocol: 'icmp', action: STEER },
-    // The rest, from pods too: no Service has translated it.
+    // All other packets, from pods too: no Service translates them.
     { pref: 9, to: nodeAddress, action: PLAINLY },
   ];
 }
@@ -111,13 +108,13 @@ function serviceRules({ serviceRange }: SteeringInput): Rule[] {
   ];
 }
 
-/** Pods, whose packets may be replies of Services. */
+/** Packets of pods, which may be replies of Services. */
 function podRules({ ownPodRanges, ephemeralPorts: sports }: SteeringInput): Rule[] {
   return [
-    // The node's connections, a kubelet's probes among them. What it answers to pods has other
-    // source ports.
+    // The node's connections, such as a kubelet's probes. Its replies to pods have other source
+    // ports.
     { pref: 12, iif: 'lo', sports, action: PLAINLY },
-    // By protocol, or ARP's look-up is caught too.
+    // By protocol: a rule for all would also match ARP's look-up.
     ...PROTOCOLS.map((protocol): Rule => ({ pref: 13, protocol, action: JUMP_NARROW })),
     { pref: 14, action: PLAINLY },
     ...ownPodRanges.map((from): Rule => ({ pref: PREF_PODS_NARROW, from, action: STEER })),

@@ -1,6 +1,6 @@
-// Ports of the node's own address that Services capture beside NodePorts: by an external or a load
-// balancer address that is the node's. The node's own packets to them take a rule each, for its
-// other ports are its sockets' and never steered.
+// Ports of the node's own address that Services capture besides NodePorts, because the address is
+// also an external or a load balancer address. Each range takes a rule for the node's own packets.
+// The node's other ports belong to its sockets and are not steered.
 import {
   FRONTEND_EXTERNAL,
   FRONTEND_LOADBALANCER,
@@ -17,16 +17,14 @@ export interface PortRange {
   dports: [number, number];
 }
 
-/**
- * Rules that such ports may take: each is looked at for every packet that the node itself sends.
- */
+/** Limit of such rules: the kernel checks each for every packet that the node sends. */
 const RANGES_MAX = 64;
 const PROTOCOLS: Record<number, string> = {
   [PROTO_TCP]: 'tcp',
   [PROTO_UDP]: 'udp',
   [PROTO_SCTP]: 'sctp',
 };
-/** The kernel refuses ranges that end here. */
+/** The kernel refuses port ranges that end here. */
 const PORT_LAST = 65_535;
 
 export class OwnPorts {
@@ -34,7 +32,7 @@ export class OwnPorts {
   /** Frontends by `PROTO/PORT`. */
   readonly #claims = new Map<string, number>();
   ranges: readonly PortRange[] = [];
-  /** Ports beyond the limit: the node itself does not reach the Services there. */
+  /** Ranges beyond the limit. The node itself does not reach Services on them. */
   left = 0;
 
   /** @param address the node's own, as int32. */
@@ -42,7 +40,7 @@ export class OwnPorts {
     this.#address = address;
   }
 
-  /** Takes an image change in; true if other ports are to be steered now. */
+  /** Takes an image change. Returns true if the ranges have changed. */
   take(change: ImageChange): boolean {
     for (const frontend of change.removeFrontends) this.#count(frontend, -1);
     for (const frontend of change.addFrontends) this.#count(frontend, 1);
@@ -64,7 +62,7 @@ export class OwnPorts {
   }
 }
 
-/** Neighbouring ports are one range. */
+/** Joins neighbouring ports. */
 function rangesOf(keys: string[]): PortRange[] {
   const pairs = keys.map((key) => key.split('/').map(Number) as [number, number]);
   const ranges: PortRange[] = [];

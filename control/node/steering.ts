@@ -17,7 +17,7 @@ import {
 
 /** Every pod's gateway: an address that each node has on lo. */
 export const POD_GATEWAY = '169.254.1.1';
-/** The TUN's queue: 500, the default, overflows with 16 streams; 1000 never did. */
+/** Queue of the TUN device. The default of 500 overflows with 16 streams; 1000 did not. */
 export const QUEUE_PACKETS = 2000;
 export const PROTOCOLS = ['tcp', 'udp', 'icmp', 'sctp'] as const;
 
@@ -31,17 +31,17 @@ export interface SteeringInput {
   /** The node's primary address. */
   nodeAddress: string;
   serviceRange: string;
-  /** Where the pods of all nodes are. */
+  /** Pod ranges of all nodes. */
   podRanges: string[];
-  /** Where this node's pods are. */
+  /** Pod ranges of this node. */
   ownPodRanges: string[];
   /** Ports, inclusive: NodePorts, masquerade, and the node's own sockets. */
   nodePorts: [number, number];
   snatPorts: [number, number];
   ephemeralPorts: [number, number];
-  /** Other ports of the node's address that Services capture; absent for none. */
+  /** Other ports of the node's address that Services capture. */
   ownPorts?: readonly PortRange[];
-  /** The API server; absent where it is reached through a Service. */
+  /** The API server; absent if it is reached through a Service. */
   api?: ApiEndpoint;
 }
 
@@ -51,22 +51,22 @@ export interface ApiEndpoint {
 }
 
 export interface SteeringPlan {
-  /** `ip -batch` lines that are safe to repeat: the device, then the routes. */
+  /** `ip -batch` lines that may be repeated: the device, then the routes. */
   setup: string[];
   rules: Rule[];
-  /** Where local addresses are looked up. */
+  /** Preference of the rule for the local table. */
   localPref: number;
   /** Value by path below /proc/sys/net/ipv4. */
   sysctls: [string, string][];
 }
 
-/** What steers a node whose every packet is the datapath's to see, as in a lab. */
+/** Whole steering: every packet of the node passes the datapath, as in a lab. */
 export function planSteering(input: SteeringInput): SteeringPlan {
   const { tun, mtu, nodeAddress, serviceRange } = input;
   return {
     setup: [
       `link set dev ${tun} mtu ${mtu} txqueuelen ${QUEUE_PACKETS} up`,
-      // Without src the kernel picks the pods' gateway as the source of what the node sends.
+      // Without src the kernel takes the pods' gateway as the source of the node's packets.
       `route replace default dev ${tun} src ${nodeAddress} table ${TABLE}`,
       `route replace ${serviceRange} dev ${tun} src ${nodeAddress}`,
       ...rangeRoutes(input),
@@ -80,22 +80,23 @@ export function planSteering(input: SteeringInput): SteeringPlan {
     ],
     localPref: PREF_LOCAL,
     sysctls: [
-      // First: a change of it resets others.
+      // First, because a change of it resets others.
       ['ip_forward', '1'],
-      // With rules by protocol, packets of connected local sockets would die on the way to the TUN.
+      // With rules by protocol, packets of connected local sockets would be dropped on the way to
+      // the TUN device.
       ['ip_early_demux', '0'],
       ...tunSysctls(tun),
     ],
   };
 }
 
-/** A route for each range of pods: a rule that looks them up stands for rules that name them. */
+/** A route for each pod range. One rule that looks them up replaces a rule for each. */
 export function rangeRoutes({ tun, nodeAddress, podRanges }: SteeringInput): string[] {
   const to = `dev ${tun} src ${nodeAddress} table ${TABLE_RANGES}`;
   return podRanges.map((range) => `route replace ${bare(range)} ${to}`);
 }
 
-/** What comes back from the TUN has the node's own address as source or destination. */
+/** Packets from the TUN device may have the node's own address as source. */
 export function tunSysctls(tun: string): [string, string][] {
   return [
     [`conf/${tun}/accept_local`, '1'],
@@ -106,9 +107,9 @@ export function tunSysctls(tun: string): [string, string][] {
 function guardRules(input: SteeringInput): Rule[] {
   const { tun, uplink, nodeAddress, serviceRange, ephemeralPorts } = input;
   return [
-    // A Service address that comes back untranslated would circle for ever.
+    // A Service address that comes back untranslated would loop.
     { pref: 1, iif: tun, to: serviceRange, action: 'prohibit' },
-    // The node's own connections, the agent's to the API among them, live without the datapath.
+    // The node's own connections work without the datapath, the agent's to the API server too.
     {
       pref: 1,
       iif: uplink,
@@ -120,14 +121,14 @@ function guardRules(input: SteeringInput): Rule[] {
   ];
 }
 
-/** The node's own way to its API server, before all that Services may capture. */
+/** The node's route to its API server, ahead of everything that Services may capture. */
 export function apiRules(pref: number, action: string, api?: ApiEndpoint): Rule[] {
   if (!api) return [];
   const { address: to, port } = api;
   return [{ pref, iif: 'lo', to, protocol: 'tcp', dports: [port, port], action }];
 }
 
-/** What the node itself sends. */
+/** Packets that the node itself sends. */
 function nodeRules(input: SteeringInput): Rule[] {
   const { nodeAddress, nodePorts, snatPorts, ownPorts = [] } = input;
   const own = (pref: number, protocol: string): Rule[] =>
@@ -144,20 +145,20 @@ function nodeRules(input: SteeringInput): Rule[] {
     ...apiRules(2, PLAINLY, input.api),
     // The node's ICMP errors quote translated packets.
     { pref: 3, iif: 'lo', protocol: 'icmp', action: STEER },
-    // To its own NodePorts; and the answers of host endpoints to masqueraded clients.
+    // To its own NodePorts, and replies of host endpoints to masqueraded clients.
     ...own(4, 'tcp'),
     ...own(5, 'udp'),
     ...ownPorts.map(
       (ports): Rule => ({ pref: 5, iif: 'lo', to: nodeAddress, ...ports, action: STEER }),
     ),
     { pref: 6, iif: 'lo', to: nodeAddress, action: PLAINLY },
-    // Answers of local sockets to pods.
+    // Replies of local sockets to pods.
     { pref: 7, iif: 'lo', action: STEER_TO_PODS },
     { pref: 8, iif: 'lo', action: CAPTURED },
   ];
 }
 
-/** What arrives, by protocol: a rule for everything would also catch ARP's look-up. */
+/** Packets that arrive, by protocol: a rule for all would also match ARP's look-up. */
 function forwardRules({ tun }: SteeringInput): Rule[] {
   return [
     { pref: 10, iif: tun, action: PLAINLY },
@@ -167,9 +168,8 @@ function forwardRules({ tun }: SteeringInput): Rule[] {
 }
 
 /**
- * Other protocols from or to the node's pods do not pass at all, because no policy could judge
- * them. ARP looks routes up with the pod as its source, for the gateway alone, so that the gateway
- * stays reachable.
+ * Other protocols from or to the node's pods are dropped: no policy covers them. ARP looks up
+ * routes with the pod as source and the gateway as destination, so the gateway stays reachable.
  */
 function strayRules({ ownPodRanges }: SteeringInput): Rule[] {
   return [
@@ -181,7 +181,11 @@ function strayRules({ ownPodRanges }: SteeringInput): Rule[] {
 
 const PORTS_FIRST = 1;
 
-/** `ip -batch` lines, with `add` or `del`, on a node with the steering of `planSteering`. */
+/**
+ * `ip -batch` lines of rules that let the node's own traffic bypass a datapath that is away.
+ * Packets of pods and Services stay held, because they would pass untranslated. The next agent's
+ * steering removes the rules. For nodes with the steering of `planSteering`.
+ */
 export function bypassLines(
   verb: 'add' | 'del',
   input: Pick<SteeringInput, 'uplink' | 'nodeAddress' | 'podRanges' | 'nodePorts' | 'snatPorts'>,
@@ -192,8 +196,7 @@ export function bypassLines(
     [nodePorts[1] + 1, snatPorts[0] - 1],
   ];
   const rules: Rule[] = [
-    // Pings of the node and its answers; the errors that it sends beside are about packets that are
-    // held.
+    // Pings of the node and its replies. Its ICMP errors are about held packets only.
     { pref: 2, iif: 'lo', protocol: 'icmp', action: PLAINLY },
     ...podRanges.flatMap((from) =>
       PROTOCOLS.map((protocol): Rule => ({ pref: 8, iif, from, protocol, action: STEER })),

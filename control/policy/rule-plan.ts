@@ -1,5 +1,4 @@
 // Selectors and rules of NetworkPolicies, as far as they do not depend on pods.
-
 import type { PolicyPorts } from '../../datapath/policy/policy.ts';
 import type { LabelSelector } from '../model/label-selector.ts';
 import type {

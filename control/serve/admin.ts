@@ -6,16 +6,16 @@ import { makeFolder } from '../files.ts';
 import type { Log } from '../log.ts';
 import { guardRequests, guardServer } from '../serve/guard.ts';
 
-/** What a path of the admin socket answers: an object, sent as JSON. */
+/** Path of the admin socket -> function that returns the answer, sent as JSON. */
 export type AdminRoutes = Record<string, () => unknown>;
 
 const MODE_OWNER_ONLY = 0o177;
 
-/** A socket's path fits in a sockaddr_un with its ending zero (unix(7)). */
+/** Size of `sun_path` without its terminating zero (unix(7)). */
 const SOCKET_PATH_BYTES_MAX = 107;
 
 /**
- * Refuses a path that no socket can have, before anything is made for it. Throws KubetunError
+ * Refuses a path that is too long for a socket, before anything is created. Throws KubetunError
  * KT_ADMIN_SOCKET.
  */
 export function requireSocketPath(path: string): string {
@@ -23,15 +23,14 @@ export function requireSocketPath(path: string): string {
   if (bytes <= SOCKET_PATH_BYTES_MAX) return path;
   throw new KubetunError(
     'KT_ADMIN_SOCKET',
-    `the admin socket ${path} has ${bytes} bytes in its path; a socket has at most ${SOCKET_PATH_BYTES_MAX}`,
-    'name a shorter one with --admin, or a shorter folder with KUBETUN_RUN_DIR',
+    `the path of the admin socket ${path} has ${bytes} bytes, at most ${SOCKET_PATH_BYTES_MAX} fit`,
+    'give a shorter path with --admin, or a shorter folder with KUBETUN_RUN_DIR',
   );
 }
 
 /**
- * Serves routes as HTTP on a unix socket that only its owner may open; a socket left by a killed
- * process is replaced. A route that throws is answered with 500. Throws KubetunError
- * KT_ADMIN_SOCKET.
+ * Serves routes as HTTP on a unix socket with access for the owner only. Replaces the socket of a
+ * killed process. A route that throws is answered with 500. Throws KubetunError KT_ADMIN_SOCKET.
  */
 export async function serveAdmin(path: string, routes: AdminRoutes, log: Log): Promise<Server> {
   const onFailure = (error: unknown, what: string) =>
@@ -56,7 +55,7 @@ export async function serveAdmin(path: string, routes: AdminRoutes, log: Log): P
   return guardServer(server, onFailure);
 }
 
-/** Ends it, with the connections that it has. */
+/** Closes the server and its connections. */
 export function closeAdmin(server: Server): void {
   server.close();
   server.closeAllConnections();
@@ -68,14 +67,14 @@ function answer(routes: AdminRoutes, request: IncomingMessage, response: ServerR
   const body = known
     ? routes[path]!()
     : { error: `there is no GET ${request.url}`, paths: Object.keys(routes) };
-  // Made before the head is sent, so that a failure is a 500.
+  // Serialized before the head is sent, so that a failure becomes a 500.
   const text = `${JSON.stringify(body)}\n`;
   response.writeHead(known ? 200 : 404, { 'content-type': 'application/json' });
   response.end(text);
 }
 
 function listen(server: Server, path: string): Promise<void> {
-  // The socket is bound before listen returns, so that it never exists with a wider mode.
+  // `listen` binds before it returns, so the socket never has a wider mode.
   const umask = process.umask(MODE_OWNER_ONLY);
   try {
     return new Promise((resolve, reject) => {

@@ -1,22 +1,18 @@
-// Handlers of HTTP servers that may fail: one request is answered with 500, and the process goes
-// on.
+// Keeps a failing handler of an HTTP server to its request: 500, and the process continues.
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Server } from 'node:net';
 import type { Duplex } from 'node:stream';
 
-/** Learns what a handler or a server failed with. */
+/** Called with the error of a handler or a server. */
 export type OnFailure = (error: unknown, what: string) => void;
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
 type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
-/**
- * A listener whose exceptions and rejections are answered with 500, or end the response if it has
- * begun.
- */
+/** Answers exceptions and rejections with 500, or ends a response that has begun. */
 export function guardRequests(handle: Handler, onFailure: OnFailure): RequestListener {
   return async (request, response) => {
-    // A client that goes away is no failure of the server.
+    // A client that disconnects is not an error of the server.
     response.on('error', () => {});
     try {
       await handle(request, response);
@@ -30,7 +26,7 @@ export function guardRequests(handle: Handler, onFailure: OnFailure): RequestLis
   };
 }
 
-/** The same for requests that leave HTTP. */
+/** The same for protocol upgrades. */
 export function guardUpgrades(handle: UpgradeHandler, onFailure: OnFailure): UpgradeHandler {
   return (request, socket, head) => {
     socket.on('error', () => socket.destroy());
@@ -45,10 +41,7 @@ export function guardUpgrades(handle: UpgradeHandler, onFailure: OnFailure): Upg
   };
 }
 
-/**
- * A server that listens reports a failed accept (EMFILE) as an error, and goes on; unheard, it ends
- * the process.
- */
+/** Handles a failed accept (EMFILE). Without a listener the error would end the process. */
 export function guardServer<S extends Server>(server: S, onFailure: OnFailure): S {
   return server.on('error', (error) => onFailure(error, 'accepting a connection'));
 }

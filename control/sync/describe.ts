@@ -18,20 +18,18 @@ export interface ServiceDescription {
   internalPolicy: 'Cluster' | 'Local';
   externalPolicy: 'Cluster' | 'Local';
   affinityS: number;
-  /** What a client inside the cluster may be sent to from this node. */
+  /** Endpoints for clients inside the cluster, from this node. */
   eligible: string[];
-  /** The image generation that last changed it; 0 for what is not served. */
+  /** Image generation of the last change; 0 if it is not served. */
   generation: number;
-  /** Why the Service is not served, or not as it is written. */
+  /** Why the Service is not served, or only in part. */
   refused: string[];
 }
 
-/** What describes a node: its compiler, and what is not in force. */
+/** The parts of a publisher that a description needs. */
 type Described = Pick<Publisher, 'compiler' | 'refusals'>;
 
-/**
- * Everything that a node has in force, in the order of names; then Services of which nothing is.
- */
+/** All Service ports in force, sorted by name, then the Services that are refused. */
 export function describeServices(node: Described): ServiceDescription[] {
   const { compiler } = node;
   const refused = refusedOf(node, 'Service');
@@ -44,7 +42,7 @@ export function describeServices(node: Described): ServiceDescription[] {
   return [...served, ...others.map(([key, reasons]) => describeRefused(key, reasons))];
 }
 
-/** Objects of a kind that a node refuses, by `NS/NAME`, with the reasons. */
+/** Refused objects of a kind: `NS/NAME` -> reasons. */
 export function refusedOf(
   node: Pick<Publisher, 'refusals'>,
   kind: Refusal['kind'],

@@ -13,7 +13,7 @@ import { readSlice } from '../model/slice.ts';
 import type { Tables } from '../model/tables.ts';
 import type { Publisher } from './publisher.ts';
 
-/** Kinds that the tables hold; nothing is published before all of them have synced. */
+/** Kinds that the tables hold. Nothing is published before all of them have synced. */
 export const SOURCES: KubeKind[] = ['Service', 'EndpointSlice', 'Node', 'NetworkPolicy'];
 
 type Start = <K extends KubeKind, R>(
@@ -23,7 +23,7 @@ type Start = <K extends KubeKind, R>(
   drop: (row: R) => void,
 ) => Informer<R>;
 
-/** How a source of the publisher's is started: informers of kinds that its tables hold. */
+/** Returns a function that starts the informer of a kind and connects it to the publisher. */
 export function sourceStarter(
   client: KubeClient,
   publisher: Pick<Publisher, 'changed' | 'sourceSynced' | 'sourceStarted'>,
@@ -56,10 +56,11 @@ export function sourceStarter(
         onSkip: (key, { message }, object) => {
           log.warn(
             { kind, key, why: message },
-            'object skipped: its version before stays in force',
+            'object skipped: its previous version stays in force',
           );
           void recordSkip(client, { kind, key, object }, message, 'kubetun').then((why) => {
-            if (why !== null) log.warn({ kind, key, why }, 'no event says that it was skipped');
+            if (why !== null)
+              log.warn({ kind, key, why }, 'the Event about a skipped object was not written');
           });
         },
       },
@@ -70,13 +71,12 @@ export function sourceStarter(
 }
 
 /**
- * Starts the informers that keep the tables true and tell the publisher. Pods and Namespaces are
- * followed from the first NetworkPolicy on.
+ * Starts the informers that fill the tables and notify the publisher. Pods and Namespaces are
+ * watched from the first NetworkPolicy on.
  *
- * @param steered the address that this node is steered with, int32: whatever the cluster says, it
- *   is the first, for what is masqueraded with another one finds no way back.
- * @param onOwnAddress called with what the Node of this node says of its address, with each version
- *   of it.
+ * @param steered the address that this node steers, int32. It comes first whatever the Node object
+ *   says: replies to another address would not return to the datapath.
+ * @param onOwnAddress called with the address in this node's Node object, for each version of it.
  */
 export function followCluster(
   client: KubeClient,
@@ -116,7 +116,7 @@ export function followCluster(
         return { row: readNode(object), named: readNamedAddress(object) };
       },
       ({ row, named }) => {
-        // A Node that has not been given its first address yet is waited for.
+        // The publisher waits until the Node has its first address.
         isAddressKnown ||= row.name === tables.nodeName && row.addresses.length > 0;
         if (row.name !== tables.nodeName || !isAddressKnown) return tables.putNode(row);
         tables.putNode({ ...row, addresses: [...new Set([steered, ...row.addresses])] });

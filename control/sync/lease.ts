@@ -1,5 +1,4 @@
-// A sign of life of a node, where no kubelet gives one: pkg/kubelet,
-// component-helpers/apimachinery/lease.
+// Heartbeat of a node without a kubelet. Source: component-helpers/apimachinery/lease.
 
 import type { MonotonicClock } from '../clock.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -7,22 +6,22 @@ import { isNotFound } from '../kube/error.ts';
 import type { Log } from '../log.ts';
 
 const NAMESPACE = 'kube-node-lease';
-/** Four of these may be lost before a node counts as gone. */
+/** Four lost renewals make the node count as gone. */
 const RENEW_MS = 5000;
 const LEASE_S = 20;
-/** A node that has nothing to say yet is asked again so soon. */
+/** Interval between readiness checks before the first renewal. */
 const POLL_MS = 100;
 
 export interface LeaseOptions {
   client: Pick<KubeClient, 'create' | 'patch'>;
   node: string;
-  /** False while the datapath does not forward by the cluster's tables yet. */
+  /** False until the datapath forwards by the cluster's tables. */
   isReady: () => boolean;
   clock: MonotonicClock;
   log: Log;
 }
 
-/** Renews the Lease of a node as long as it is ready, until the returned function is called. */
+/** Renews the Lease of a node while it is ready. Call the result to stop. */
 export function keepLease({ client, node, isReady, clock, log }: LeaseOptions): () => void {
   const place = { namespace: NAMESPACE, name: node };
   let cancel = () => {};
@@ -42,7 +41,7 @@ export function keepLease({ client, node, isReady, clock, log }: LeaseOptions): 
       await renew();
       isFailing = false;
     } catch (error) {
-      // Once: the API server may be away for long, and the informers say so as well.
+      // Logged once: the informers report an absent API server too.
       if (!isFailing) log.warn({ why: String(error) }, 'the lease of the node is not renewed');
       isFailing = true;
     }
@@ -58,7 +57,7 @@ export function keepLease({ client, node, isReady, clock, log }: LeaseOptions): 
   };
 }
 
-/** Now, with six digits after the second: clients written in Go accept no other number of them. */
+/** Now, with six fractional digits. Clients written in Go accept no other number of digits. */
 function microTime(): string {
   return new Date().toISOString().replace('Z', '000Z');
 }

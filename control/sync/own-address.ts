@@ -1,7 +1,7 @@
-// The address that this node is steered with, held against the one that the cluster gives it. A
-// packet that is masqueraded with an address that the node does not have finds no way back, so that
-// the steered address stays in force. The Node says so in an annotation, which every reader of
-// Nodes puts first: other nodes, and the gateway's pairs.
+// Compares the address that this node steers with the InternalIP of its Node object. Replies to an
+// address that the machine does not have would be lost, so the steered address stays in force. An
+// annotation of the Node names it, and every reader of Nodes prefers that: other nodes, and the
+// gateway.
 
 import type { MonotonicClock } from '../clock.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -9,13 +9,13 @@ import { recordWarning } from '../kube/skip-event.ts';
 import type { Log } from '../log.ts';
 import { ANNOTATION_STEERED } from '../model/node.ts';
 
-/** An annotation that could not be written is tried again so soon. */
+/** Retry interval of the annotation. */
 const RETRY_MS = 5000;
 
 export interface OwnAddressOptions {
   client: Pick<KubeClient, 'create' | 'patch'>;
   node: string;
-  /** The address that the node is steered with. */
+  /** The address that the node steers. */
   steered: string;
   clock: MonotonicClock;
   log: Log;
@@ -25,7 +25,7 @@ export class OwnAddress {
   readonly #options: OwnAddressOptions;
   /** The first InternalIP of the Node; null for none. */
   #internal: string | null;
-  /** The annotation, as far as it is known; null for none. */
+  /** Last known value of the annotation; null for none. */
   #published: string | null = null;
   #isWriting = false;
   #isStopped = false;
@@ -37,12 +37,12 @@ export class OwnAddress {
     this.#internal = options.steered;
   }
 
-  /** What `/status` shows. */
+  /** Part of `/status`. */
   report(): { steered: string; internalIP: string | null } {
     return { steered: this.#options.steered, internalIP: this.#internal };
   }
 
-  /** What the Node says now: its first InternalIP, and the annotation. */
+  /** Takes the Node's first InternalIP and its annotation. */
   take(internal: string | null, published: string | null): void {
     const before = this.#internal;
     this.#internal = internal;
@@ -56,7 +56,7 @@ export class OwnAddress {
     this.#cancel();
   }
 
-  /** What the annotation should be. */
+  /** Wanted value of the annotation. */
   get #wanted(): string | null {
     const { steered } = this.#options;
     return this.#internal === steered ? null : steered;
@@ -75,7 +75,8 @@ export class OwnAddress {
     void recordWarning(client, {
       ...{ kind: 'Node', key: node, reason: 'NodeAddressDiffers', message, component: 'kubetun' },
     }).then((why) => {
-      if (why !== null) log.warn({ why }, 'no event says that the address of the node differs');
+      if (why !== null)
+        log.warn({ why }, 'the Event about the different node address was not written');
     });
   }
 
@@ -93,7 +94,7 @@ export class OwnAddress {
       }
       this.#isFailing = false;
     } catch (error) {
-      const message = 'the Node does not say which address its agent steers';
+      const message = 'the annotation with the steered address was not written';
       if (!this.#isFailing) log.warn({ why: String(error) }, message);
       this.#isFailing = true;
       if (!this.#isStopped) this.#cancel = clock.after(RETRY_MS, () => void this.#publish());

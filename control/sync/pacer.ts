@@ -1,10 +1,9 @@
 // When work runs: bursts of requests as few runs, long work in slices.
-
 import type { Steps } from '../../datapath/steps.ts';
 import type { MonotonicClock } from '../clock.ts';
 
 /**
- * Turns many requests into few runs: the first after a quiet time runs at once, the rest at an
+ * Turns many requests into few runs. The first request after a pause runs at once, later ones at an
  * interval.
  */
 export class Pacer {
@@ -20,7 +19,7 @@ export class Pacer {
     this.#run = run;
   }
 
-  /** Asks for a run after everything that is said until then. */
+  /** Requests a run. It sees everything that changes before it starts. */
   request(): void {
     if (this.#cancel) return;
     const waitMs = Math.max(0, this.#lastMs + this.#intervalMs - this.#clock.monotonicMs());
@@ -37,13 +36,10 @@ export class Pacer {
   }
 }
 
-/** So long heartbeats, leases and answers wait at most for a piece of work. */
+/** Heartbeats, leases and answers wait at most this long for a slice of work. */
 const SLICE_MS = 10;
 
-/**
- * One piece of work at a time, done in slices: whatever else the thread has to do comes between
- * them.
- */
+/** Does one piece of work at a time in slices, and lets the thread do other things in between. */
 export class SlicedWork<T> {
   readonly #clock: MonotonicClock;
   readonly #onDone: () => void;
@@ -51,24 +47,24 @@ export class SlicedWork<T> {
   #result: { value: T } | null = null;
   #cancel: (() => void) | null = null;
 
-  /** @param onDone called when the work has taken more than its first slice, once it is done. */
+  /** @param onDone called at the end of work that took more than one slice. */
   constructor(clock: MonotonicClock, onDone: () => void) {
     this.#clock = clock;
     this.#onDone = onDone;
   }
 
-  /** True from `start` on until the result has been taken. */
+  /** True from `start` until the result is taken. */
   get isBusy(): boolean {
     return this.#steps !== null || this.#result !== null;
   }
 
-  /** Works for one slice. The caller has checked `isBusy`. */
+  /** Works for one slice. Call it only when `isBusy` is false. */
   start(steps: Steps<T>): void {
     this.#steps = steps;
     if (!this.#slice()) this.#goOn();
   }
 
-  /** The result, once. */
+  /** The result of finished work, once; else null. */
   take(): T | null {
     const result = this.#result;
     this.#result = null;
@@ -88,7 +84,7 @@ export class SlicedWork<T> {
     });
   }
 
-  /** True once the work is done. */
+  /** Returns true at the end of the work. */
   #slice(): boolean {
     const endMs = this.#clock.monotonicMs() + SLICE_MS;
     do {

@@ -13,37 +13,36 @@ import type { Changes, Tables } from '../model/tables.ts';
 import { PolicyCompiler } from '../policy/compiler.ts';
 import { Pacer, SlicedWork } from './pacer.ts';
 
-/** A burst of changes is published at this pace. */
+/** Shortest time between two publishes. */
 const PUBLISH_MS = 20;
 /**
- * Attempts to find out how many Services fit, where the prices of the compiler were too low; each
- * asks for less.
+ * Attempts to fit Services when the compiler's prices were too low. Each attempt offers less room.
  */
 const FIT_TRIES_MAX = 12;
 const FIT_SHARE = 0.75;
-/** When the datapath is still leaving the memory that a publish needs. */
+/** Wait while the worker still uses the memory that a publish needs. */
 const RETRY_MS = 50;
 
-/** Where images go; `engine.writer` is one. */
+/** Destination of images, such as `engine.writer`. */
 export interface ImageSink extends IdUsage {
   readonly generation: number;
-  /** Puts a change in force; its generation. */
+  /** Puts a change in force and returns its generation. */
   publish(change: ImageChange): number;
-  /** Words that Services may take beside everything else; absent where there is no such limit. */
+  /** Words that Services may take beside everything else. Absent without a limit. */
   roomForServices?(): number;
-  /** Service ids of an image that outlived its agent. */
+  /** Service ids of an image that was there before this agent. */
   services(): Map<number, { name: string }>;
-  /** NetworkPolicy of such an image. */
+  /** NetworkPolicies of such an image. */
   policySurvivors(): PolicySurvivors;
-  /** Does ahead what a publish would make of a change of policies; absent where that is nothing. */
+  /** Encodes a policy change before its publish. Absent if there is nothing to encode. */
   encodePolicy?(change: PolicyChange): Steps<void>;
 }
 
-/** How far a node's publisher is. Times are of one clock, in ms. */
+/** Progress of a node's publisher. Times are monotonic, in ms. */
 export interface Progress {
-  /** When the oldest change came that is not in force; null if none waits. */
+  /** Arrival of the oldest change that is not in force; null if there is none. */
   pendingSinceMs: number | null;
-  /** When the tables were last found to be in force; null before the first image. */
+  /** Last time the tables were completely in force; null before the first image. */
   updatedMs: number | null;
 }
 
@@ -52,15 +51,15 @@ export interface PublisherOptions {
   ranges: NodeRanges;
   tables: Tables;
   sink: ImageSink;
-  /** All of them must have synced before anything is published. */
+  /** Sources that must sync before the first publish. */
   sources: string[];
-  /** Called around a publish, with the same change and the tables that it was compiled from. */
+  /** Called before and after a publish, with its change and tables. */
   around?: (change: ImageChange, tables: Tables) => { before(): void; after(): void };
-  /** Addresses at which the agent reaches the API server. */
+  /** Addresses of the API server. */
   apiAddresses?: readonly number[];
-  /** Told after every run what is not served. */
+  /** Called after every run with what is not served. */
   onRefusals?: (refusals: Refusal[]) => void;
-  /** Called at the end of every run, also of one that had nothing to say. */
+  /** Called at the end of every run, even without a change. */
   onRun?: () => void;
   clock: MonotonicClock;
   log: Log;
@@ -76,8 +75,8 @@ const NO_CHANGE: ImageChange = {
 };
 
 /**
- * Brings changes of the tables into force. Until then, and when there is nothing to say, the last
- * image stays.
+ * Publishes changes of the tables. Until the first publish, and without changes, the last image
+ * stays in force.
  */
 export class Publisher {
   readonly compiler: Compiler;
@@ -87,9 +86,9 @@ export class Publisher {
   readonly #pacer: Pacer;
   readonly #skipped = new Map<string, ReadonlyMap<string, string>>();
   readonly #waiting: Set<string>;
-  /** The sink took a change in but could not put it in force. */
+  /** The sink has a change that is not in force yet. */
   #due = false;
-  /** Share of its room that Services may take. */
+  /** Share of the sink's room that Services may take. */
   #share = 1;
   #published = false;
   #nodeAwaited = false;
@@ -107,7 +106,7 @@ export class Publisher {
     this.#policyWork = new SlicedWork(options.clock, () => this.#pacer.request());
   }
 
-  /** Objects that are not served, or not as they are written. */
+  /** Objects that are not served, or only in part. */
   refusals(): Refusal[] {
     const message =
       'its rules do not fit beside those of older policies: the pods that it selects are isolated';
@@ -117,12 +116,12 @@ export class Publisher {
     return [...this.compiler.refusals(), ...policies];
   }
 
-  /** True once every source has said all that it knew. */
+  /** True once every source has synced. */
   get synced(): boolean {
     return this.#waiting.size === 0;
   }
 
-  /** True once this process has put an image in force. */
+  /** True once this process has published an image. */
   get published(): boolean {
     return this.#published;
   }
@@ -131,23 +130,19 @@ export class Publisher {
     return { pendingSinceMs: this.#pendingSinceMs, updatedMs: this.#updatedMs };
   }
 
-  /**
-   * Another source is needed from now on. Before the first image everything waits for it; later
-   * only what is said of policies does, which it is for.
-   */
+  /** Adds a source. Before the first image everything waits for it; later only policies do. */
   sourceAdded(source: string): void {
     this.#waiting.add(source);
   }
 
   /**
-   * @param skipped objects of the kind whose latest version cannot be taken -> why; the informer
-   * keeps it.
+   * @param skipped objects whose latest version is invalid -> reason. The informer keeps the map.
    */
   sourceStarted(source: string, skipped: ReadonlyMap<string, string>): void {
     this.#skipped.set(source, skipped);
   }
 
-  /** Objects whose latest version is not in the tables, as `Kind namespace/name` -> why. */
+  /** Objects whose latest version is not in the tables: `Kind namespace/name` -> reason. */
   skipped(): Record<string, string> {
     const rows = [...this.#skipped].flatMap(([kind, objects]) =>
       [...objects].map(([key, why]) => [`${kind} ${key}`, why]),
@@ -160,7 +155,7 @@ export class Publisher {
     if (this.synced) this.#pacer.request();
   }
 
-  /** The tables have changed. */
+  /** Call it when the tables have changed. */
   changed(): void {
     this.#pendingSinceMs ??= this.#options.clock.monotonicMs();
     if (this.synced || this.#published) this.#pacer.request();
@@ -189,7 +184,7 @@ export class Publisher {
     if (!this.#nodeKnown()) return;
     const startedMs = clock.monotonicMs();
     const policy = this.#compilePolicies();
-    // Without the policies that there are, the first image would let pass what they forbid.
+    // The first image needs the policies, or it would forward what they forbid.
     if (!this.#published && this.#policyWork.isBusy) return;
     const room = this.#roomForServices();
     const isOtherRoom = room !== this.compiler.wordsMax;
@@ -199,7 +194,7 @@ export class Publisher {
         ? null
         : this.compiler.compile(tables, tables.takeChanges(), sink.generation + 1);
     for (const conflict of result?.conflicts ?? []) {
-      log.warn(conflict, 'one address and port is claimed by several Services');
+      log.warn(conflict, 'several Services claim one address and port');
     }
     if (!result && !policy && !this.#due) return;
     let change: ImageChange = { ...(result?.change ?? NO_CHANGE), policy };
@@ -212,7 +207,7 @@ export class Publisher {
       const less = this.compiler.compile(tables, NO_CHANGES, sink.generation + 1);
       change = less?.change ?? NO_CHANGE;
     }
-    log.error({}, 'the image is full, though no Service is in it');
+    log.error({}, 'the image is full even without Services');
   }
 
   #retry({ code, next, message }: KubetunError): void {
@@ -221,7 +216,7 @@ export class Publisher {
     this.#cancelRetry = clock.after(RETRY_MS, () => this.#pacer.request());
   }
 
-  /** The sink's word, and less as long as that was too much for the Services that there are. */
+  /** The sink's room, reduced while the Services that were admitted did not fit. */
   #roomForServices(): number {
     const room = this.#options.sink.roomForServices?.() ?? Number.POSITIVE_INFINITY;
     if (!this.compiler.isCrowded) this.#share = this.#share < 1 && this.#due ? this.#share : 1;
@@ -229,8 +224,8 @@ export class Publisher {
   }
 
   /**
-   * What policies change, or null while nothing does or the work on it goes on. Half of what they
-   * speak of would let pass what the other half forbids: all sources must have synced.
+   * The change of policies, or null without one or while it is being compiled. All sources must
+   * have synced: with half of the objects, forbidden packets could pass.
    */
   #compilePolicies(): PolicyChange | null {
     const { policy } = this.#options.tables;
@@ -239,7 +234,7 @@ export class Publisher {
       this.#policyWork.start(this.#policySteps(policy.takeChanges()));
     }
     const change = this.#policyWork.take();
-    // What has changed since that work began is for the next run.
+    // Changes since the start of that work belong to the next run.
     const isLeft = this.synced && !policy.clean && !this.#policyWork.isBusy;
     if (isLeft) this.#pacer.request();
     return change;
@@ -252,10 +247,10 @@ export class Publisher {
     return change;
   }
 
-  /** Publishes a change; what stands in the way, or null. */
+  /** Publishes a change. Returns the error, or null. */
   #send(change: ImageChange, startedMs: number): KubetunError | null {
     const { sink, tables, log, clock } = this.#options;
-    // Whatever happens the sink has the change now; only its coming into force can fail.
+    // The sink keeps the change even if putting it in force fails.
     this.#due = true;
     const around = this.#options.around?.(change, tables);
     around?.before();
@@ -284,7 +279,7 @@ export class Publisher {
     }
   }
 
-  /** Nothing can be said of a node whose address the cluster does not know yet. */
+  /** An image needs the node's address. */
   #nodeKnown(): boolean {
     const { tables, nodeName, log } = this.#options;
     if (this.#published || this.#due) return true;

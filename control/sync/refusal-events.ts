@@ -1,12 +1,12 @@
-// Events on objects that a node does not serve, or not as they are written. All nodes say the same
-// of an object, so that the Event has the same name everywhere and only the first node makes it.
+// Events on objects that a node does not serve, or only in part. All nodes give an Event the same
+// name, so that only the first node creates it.
 
 import type { MonotonicClock } from '../clock.ts';
 import type { Refusal } from '../compile/compiler.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Log } from '../log.ts';
 
-/** So many Events at once, and one more every so often. */
+/** Token bucket: this many Events at once, and one more per interval. */
 const BURST_MAX = 25;
 const REFILL_MS = 10_000;
 const MESSAGE_CHARS_MAX = 1000;
@@ -15,7 +15,7 @@ export class RefusalEvents {
   readonly #client: Pick<KubeClient, 'create' | 'get'>;
   readonly #clock: MonotonicClock;
   readonly #log: Log;
-  /** Refusals that are in force and have been said, or wait for their turn. */
+  /** Refusals in force: written, or waiting to be written. */
   #known = new Map<string, Refusal>();
   readonly #waiting = new Map<string, Refusal>();
   #tokens = BURST_MAX;
@@ -29,7 +29,7 @@ export class RefusalEvents {
     this.#log = log;
   }
 
-  /** All refusals that are in force now. */
+  /** Takes all refusals that are in force now. */
   take(refusals: Refusal[]): void {
     const now = new Map(refusals.map((r) => [`${r.kind} ${r.key} ${r.message}`, r]));
     for (const [id, refusal] of now) {
@@ -81,9 +81,9 @@ export class RefusalEvents {
       });
     } catch (error) {
       const { status } = error as { status?: unknown };
-      // Another node was first; or the object has gone since.
+      // Another node was first, or the object is gone.
       if (status === 409 || status === 404) return;
-      this.#log.warn({ object: `${kind} ${key}`, why: String(error) }, 'an event is not written');
+      this.#log.warn({ object: `${kind} ${key}`, why: String(error) }, 'an Event was not written');
     }
   }
 }

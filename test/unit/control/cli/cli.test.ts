@@ -248,7 +248,7 @@ test('an admin path that no socket can have is refused before anything is made',
   assert.equal(path.length, 108);
   await assert.rejects(
     serveAdmin(path, {}, fakeLog()),
-    refusal('KT_ADMIN_SOCKET', /108 bytes in its path; a socket has at most 107/),
+    refusal('KT_ADMIN_SOCKET', /has 108 bytes, at most 107 fit/),
   );
 });
 
