@@ -5,7 +5,7 @@ import { craft, words } from './craft.ts';
 import { decidedBy, withoutDecided } from './decided.ts';
 import { describeFlow, describePacket, PortNames, quotedOf } from './describe.ts';
 import { Reassembly } from './pieces.ts';
-import { NODES, PLACES, type Place, ROUTES, type Route } from './routes.ts';
+import { NODES, PLACES, type Place, ROUTES, type Route, SERVICES } from './routes.ts';
 import type { Answer, Sending } from './side.ts';
 import { CLIENT_PORTS, EDGE, type TrackedFlow, type Twin, type Twins } from './twins.ts';
 import { STEPS_MAX, type Step } from './walk.ts';
@@ -49,6 +49,10 @@ const FIXED_PORTS = new Set([
   ...[9, 80, 81, 8080, 9000],
   ...ROUTES.flatMap(({ target, other, port }) => [target.port, other.port, port]),
 ]);
+
+/** Where flows are compared. */
+const TRACKERS = [...NODES, EDGE];
+const BALANCERS = new Set(SERVICES.map(({ balancer }) => balancer));
 
 /** What one side knows of a sequence. */
 class Track {
@@ -134,10 +138,10 @@ export class Batch {
 
   async run(): Promise<Difference[]> {
     const { kubetun, kernel } = this.#twins;
-    await kernel.side.flush([...NODES, EDGE]);
+    await kernel.side.flush(TRACKERS);
     // The datapath's flows of earlier batches live on.
-    for (const node of NODES) {
-      for (const flow of kubetun.arenas![node]!.flows()) this.#old.add(lastOf(node, flow));
+    for (const place of TRACKERS) {
+      for (const flow of kubetun.arenas![place]!.flows()) this.#old.add(lastOf(place, flow));
     }
     const steps = Math.max(...this.#entries.map(({ sequence }) => sequence.steps.length));
     for (this.#step = 0; this.#step < steps; this.#step++) {
@@ -245,18 +249,21 @@ export class Batch {
     return port(other) ?? port(one);
   }
 
-  async #flows({ side, arenas }: Twin): Promise<[node: string, flow: FlowState][]> {
+  async #flows({ side, arenas }: Twin): Promise<[place: string, flow: FlowState][]> {
     if (arenas) {
-      return NODES.flatMap((node) => {
-        const flows = [...arenas[node]!.flows()].filter(
-          (flow) => !this.#old.has(lastOf(node, flow)),
+      return TRACKERS.flatMap((place) => {
+        const flows = [...arenas[place]!.flows()].filter(
+          (flow) => !this.#old.has(lastOf(place, flow)),
         );
-        return flows.map((flow): [string, FlowState] => [node, flow]);
+        return flows.map((flow): [string, FlowState] => [place, flow]);
       });
     }
-    const dumps = await side.dump(NODES);
-    return dumps.flatMap(([node, bytes]) =>
-      readConntrack(bytes).map((flow): [string, FlowState] => [node, flow]),
+    const dumps = await side.dump(TRACKERS);
+    return dumps.flatMap(([place, bytes]) =>
+      readConntrack(bytes)
+        // The datapath tracks balancers there; its one-to-one translation has no flows.
+        .filter((flow) => place !== EDGE || BALANCERS.has(flow.original.dst))
+        .map((flow): [string, FlowState] => [place, flow]),
     );
   }
 

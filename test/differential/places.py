@@ -1,7 +1,8 @@
 # places.py: sends and captures whole IPv4 packets in many network namespaces, driven by lines of
 # JSON on stdin.
 #   {"open": {NAME: {path, link, mac}}}   a host: frames of this link, below its kernel
-#   {"open": {NAME: {path}}}              a node: what its kernel sends and delivers locally
+#   {"open": {NAME: {path, own}}}         a node: what its kernel sends and delivers locally; own is
+#        [ADDRESS, LINK]: packets to this address leave by this link, past the routing rules
 #   {"open": {NAME: {path, table: true}}} a connection table alone
 #   {"send": [[NAME, HEX], ...], "markers": [[NAME, HEX], ...], "wait": SECONDS}
 #        sends the packets, then a marker for each route. A marker is sent back by the place where
@@ -62,7 +63,13 @@ def open_table(name):
     tables[name] = table
 
 
-def open_place(name, path, link=None, mac=None, table=False):
+def open_raw():
+    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, OWN_MARK)
+    return raw
+
+
+def open_place(name, path, link=None, mac=None, table=False, own=None):
     enter(path)
     if table:
         open_table(name)
@@ -74,13 +81,18 @@ def open_place(name, path, link=None, mac=None, table=False):
         to = (link, ETH_P_IP, 0, 0, bytes.fromhex(mac.replace(":", "")))
         senders[name] = lambda packet: s.sendto(packet, to)
         return
-    raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
-    raw.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, OWN_MARK)
+    raw = open_raw()
+    to_own, by_link = None, None
+    if own:
+        # Rules by port do not see the ports of a raw packet.
+        to_own, by_link = socket.inet_aton(own[0]), open_raw()
+        by_link.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, own[1].encode())
 
     def send(packet):
         # Routing rules by protocol see the protocol of this message, not that of the header.
         proto = (socket.IPPROTO_IP, IP_PROTOCOL, struct.pack("i", packet[9]))
-        raw.sendmsg([packet], [proto], 0, (socket.inet_ntoa(packet[16:20]), 0))
+        sender = by_link if packet[16:20] == to_own else raw
+        sender.sendmsg([packet], [proto], 0, (socket.inet_ntoa(packet[16:20]), 0))
 
     senders[name] = send
     for proto in (ICMP, TCP, UDP):

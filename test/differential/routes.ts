@@ -97,6 +97,20 @@ export const ROUTES: Route[] = [
   route('pod-nodeport-far', 'a', nodePort(PLACES.node2, 30_081), nodePort(PLACES.node2, 30_085), b),
   route('node-nodeport', 'node1', nodePort(PLACES.node2, 30_080), refused, c),
   route(
+    'node-own-nodeport',
+    'node1',
+    nodePort(PLACES.node1, 30_080),
+    nodePort(PLACES.node1, 30_084),
+    c,
+  ),
+  route(
+    'node-own-nodeport-local',
+    'node1',
+    nodePort(PLACES.node1, 30_081),
+    nodePort(PLACES.node1, 30_085),
+    b,
+  ),
+  route(
     'internet-nodeport',
     'internet',
     nodePort(PUBLIC.node1, 30_080),

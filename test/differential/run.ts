@@ -16,7 +16,7 @@ import { classOf } from './decided.ts';
 import { Choices } from './random.ts';
 import { ROUTES } from './routes.ts';
 import { endLabs, FORGOTTEN_MS, Twins } from './twins.ts';
-import { makeWalk } from './walk.ts';
+import { makeWalk, type Step } from './walk.ts';
 
 export interface RunOptions {
   /** Begin of the names of both labs. */
@@ -46,6 +46,7 @@ export interface Summary {
 }
 
 const TELL_EVERY_MS = 5000;
+const LINK_DATA_MAX = 1400;
 /** A sequence that differs is sent again so often. */
 const REPEATS = 2;
 
@@ -60,7 +61,14 @@ export function makeSequence(seed: number, routeName?: string): Sequence {
   }
   const choose = new Choices(Math.imul(seed, 31) + ROUTES.indexOf(route));
   const isInternet = route.client === 'internet' || route.server === 'internet';
-  return { seed, route, steps: makeWalk(choose, isInternet) };
+  const steps = makeWalk(choose, isInternet);
+  return { seed, route, steps: route.name.startsWith('node-own-') ? steps.map(shorten) : steps };
+}
+
+/** A raw socket that is bound to the datapath's device sends no more than its MTU takes. */
+function shorten(step: Step): Step {
+  if (step.kind !== 'udp' || step.data <= LINK_DATA_MAX) return step;
+  return { ...step, data: LINK_DATA_MAX, pieces: undefined };
 }
 
 export async function runDifferential(options: RunOptions): Promise<Summary> {

@@ -8,6 +8,7 @@ export interface PlaceOptions {
   link?: string;
   mac?: string;
   table?: true;
+  own?: [address: string, link: string];
 }
 
 export type Sending = [place: string, packet: Buffer];

@@ -40,7 +40,7 @@ const OUTSIDE_GATEWAY = '203.0.113.1';
 
 export interface Twin {
   side: Side;
-  /** Flow tables of the datapath by node; the kernel's are dumped by the side. */
+  /** Flow tables of the datapath by node, and of the edge; the kernel's are dumped by the side. */
   arenas: Record<string, FlowReader> | null;
 }
 
@@ -94,7 +94,12 @@ export class Twins {
       await makeEdge(second.name);
       for (const lab of labs) await untilServed(lab);
       const sides = [await openSide(first, false), await openSide(second, true)] as const;
-      const arenas = Object.fromEntries(NODES.map((node) => [node, openFlows(first.name, node)]));
+      const arenas = Object.fromEntries(
+        [...NODES, EDGE].map((place) => [
+          place,
+          openFlows(first.name, place === EDGE ? 'cloud' : place),
+        ]),
+      );
       return new Twins(labs, { side: sides[0], arenas }, { side: sides[1], arenas: null });
     } catch (error) {
       for (const lab of labs) await lab.down();
@@ -246,7 +251,8 @@ async function openSide(lab: TestLab, hasEdge: boolean): Promise<Side> {
   nft(internet, SILENT);
   for (const node of NODES) {
     const namespace = namespaceOf(lab.name, node);
-    places[node] = { path: namespacePath(namespace) };
+    const own: [string, string] = [PLACES[node], 'kt0'];
+    places[node] = { path: namespacePath(namespace), ...(hasEdge ? {} : { own }) };
     nft(namespace, silentNode(PLACES[node]));
     writeSysctls(namespace, [
       ['ipv4/icmp_ratemask', '0'],
