@@ -40,7 +40,7 @@ export const LAST_BLOCK = 0xffe;
 const PORTS_EACH = 2;
 const MARKER_ID = 0xfff8;
 const MARKER_PORT = 900;
-const WAIT_S = 5;
+const WAIT_S = 30;
 const ICMP = 1;
 const DF = 0x4000;
 /** A stranger in the internet that sends ICMP errors. */
