@@ -1,20 +1,14 @@
 // Many sequences at once, step by step on both sides, and how their answers differ.
 
-import { type FlowState, readConntrack } from './conntrack.ts';
+import { type FlowState, readConntrack, secondsOf } from './conntrack.ts';
 import { craft, words } from './craft.ts';
 import { decidedBy, withoutDecided } from './decided.ts';
-import { describeFlow, describePacket, PortNames, quotedOf } from './describe.ts';
-import { Reassembly } from './pieces.ts';
+import { describeFlow, describePacket, quotedOf } from './describe.ts';
+import { clientEnds, type Entry, isForServer, type Sequence, serverEnds, Track } from './entry.ts';
 import { NODES, PLACES, type Place, ROUTES, type Route, SERVICES } from './routes.ts';
 import type { Answer, Sending } from './side.ts';
 import { CLIENT_PORTS, EDGE, type TrackedFlow, type Twin, type Twins } from './twins.ts';
 import { STEPS_MAX, type Step } from './walk.ts';
-
-export interface Sequence {
-  seed: number;
-  route: Route;
-  steps: Step[];
-}
 
 export interface Difference {
   sequence: Sequence;
@@ -45,53 +39,10 @@ const ICMP = 1;
 const DF = 0x4000;
 /** A stranger in the internet that sends ICMP errors. */
 const ROUTER = '203.0.113.77';
-const FIXED_PORTS = new Set([
-  ...[9, 80, 81, 8080, 9000],
-  ...ROUTES.flatMap(({ target, other, port }) => [target.port, other.port, port]),
-]);
 
 /** Where flows are compared. */
 const TRACKERS = [...NODES, EDGE];
 const BALANCERS = new Set(SERVICES.map(({ balancer }) => balancer));
-
-/** What one side knows of a sequence. */
-class Track {
-  names: PortNames;
-  readonly pieces = new Reassembly();
-  /** The packets that each end got last. */
-  atServer: Buffer | null = null;
-  atClient: Buffer | null = null;
-  arrived: string[] = [];
-  flows: string[] = [];
-  #saved: Pick<Track, 'names' | 'atServer' | 'atClient'> | null = null;
-
-  constructor(ports: number[]) {
-    this.names = new PortNames(ports, FIXED_PORTS);
-  }
-
-  /** Remembers what the ends know before a step. */
-  save(): void {
-    const { atServer, atClient } = this;
-    this.#saved = { names: this.names.copy(), atServer, atClient };
-  }
-
-  /** As if nothing of the step had arrived. */
-  restore(): void {
-    Object.assign(this, this.#saved);
-  }
-}
-
-interface Entry {
-  sequence: Sequence;
-  /** Its identifications, without the last four bits. */
-  block: number;
-  ports: number[];
-  tracks: [Track, Track];
-  /** The kernel's flows before each step. */
-  flows: string[][];
-  decided: string | null;
-  isOver: boolean;
-}
 
 export class Batch {
   readonly #twins: Twins;
@@ -101,6 +52,8 @@ export class Batch {
   readonly #differences: Difference[] = [];
   readonly #routes: Route[];
   readonly #old = new Set<string>();
+  /** When each step began: ms of the monotonic clock, as the datapath has it. */
+  readonly #began: number[] = [];
   #step = 0;
   /** Arrivals that were the same on both sides. */
   packets = 0;
@@ -145,6 +98,8 @@ export class Batch {
     }
     const steps = Math.max(...this.#entries.map(({ sequence }) => sequence.steps.length));
     for (this.#step = 0; this.#step < steps; this.#step++) {
+      await kernel.side.setTimeouts(secondsOf(this.#step), TRACKERS);
+      this.#began.push(Number(process.hrtime.bigint() / 1_000_000n) | 0);
       const answers = await Promise.all([this.#send(kubetun, 0), this.#send(kernel, 1)]);
       answers.forEach((answer, side) => {
         this.#sort(answer, side);
@@ -255,7 +210,10 @@ export class Batch {
         const flows = [...arenas[place]!.flows()].filter(
           (flow) => !this.#old.has(lastOf(place, flow)),
         );
-        return flows.map((flow): [string, FlowState] => [place, flow]);
+        return flows.map((flow): [string, FlowState] => {
+          const renewed = this.#began.findLastIndex((began) => began <= flow.renewedAt);
+          return [place, { ...flow, renewed }];
+        });
       });
     }
     const dumps = await side.dump(TRACKERS);
@@ -384,48 +342,3 @@ export const FIRST_PORT = CLIENT_PORTS[0];
 export const LAST_PORT = CLIENT_PORTS[1];
 if (STEPS_MAX > 15) throw new Error('an identification has four bits for its step');
 if (BATCH_MAX > FIRST_BLOCK) throw new Error('a batch has more sequences than first blocks');
-
-function clientEnds({ sequence, ports }: Entry, step: Step, received: Buffer | null) {
-  const { client, target, other } = sequence.route;
-  const to = step.other ? other : target;
-  return {
-    src: words(PLACES[client]),
-    sport: ports[step.port ?? 0]!,
-    // A complaint goes to the sender of what it is about.
-    dst:
-      step.kind === 'icmp' && step.quote === 'received' && received
-        ? received.readInt32BE(12)
-        : words(to.address),
-    dport: to.port,
-  };
-}
-
-/** Back to where the last packet came from; without one to the client as it is. */
-function serverEnds({ sequence, ports }: Entry, received: Buffer | null) {
-  const { server, client, port } = sequence.route;
-  const nominal = {
-    src: words(PLACES[server]),
-    sport: port,
-    dst: words(PLACES[client]),
-    dport: ports[0]!,
-  };
-  if (!received) return nominal;
-  const at = (received[0]! & 15) * 4;
-  const addresses = { src: received.readInt32BE(16), dst: received.readInt32BE(12) };
-  if (received.length < at + 8) return { ...nominal, ...addresses };
-  if (received[9] === 1) return { ...nominal, ...addresses, dport: received.readUInt16BE(at + 4) };
-  return {
-    ...addresses,
-    sport: received.readUInt16BE(at + 2),
-    dport: received.readUInt16BE(at),
-  };
-}
-
-/** At a place that is both ends of a hairpin the destination port says which. */
-function isForServer({ sequence }: Entry, packet: Buffer): boolean {
-  const { client, server, port } = sequence.route;
-  if (client !== server) return true;
-  const at = (packet[0]! & 15) * 4;
-  if (packet[9] === 1) return packet[at] === 8;
-  return packet.length >= at + 4 && packet.readUInt16BE(at + 2) === port;
-}

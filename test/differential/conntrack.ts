@@ -5,13 +5,24 @@ import { STATE_NAMES } from '../../datapath/flow/state.ts';
 import type { FlowRow, TupleRow } from '../../datapath/observe/flows.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 
-export type FlowState = Pick<FlowRow, 'proto' | 'state' | 'original' | 'reply'>;
+export type FlowState = Pick<FlowRow, 'proto' | 'state' | 'original' | 'reply'> & {
+  /** The step that has renewed it last. */
+  renewed: number;
+};
+
+/** s. A flow that step `n` renews has as much time in the kernel, and no step lasts half of it. */
+const STEP_S = 100;
+
+/** s. What the timeouts of the kernel are during a step. */
+export function secondsOf(step: number): number {
+  return (step + 2) * STEP_S;
+}
 
 const HEADER_BYTES = 16;
 const MESSAGE_BYTES = 20;
 const CT_NEW = 0x100;
 const TYPE_MASK = 0x3fff;
-const [ORIGINAL, REPLY, STATUS, PROTOINFO] = [1, 2, 3, 4];
+const [ORIGINAL, REPLY, STATUS, PROTOINFO, TIMEOUT] = [1, 2, 3, 4, 7];
 const [TUPLE_IP, TUPLE_PROTO] = [1, 2];
 const [V4_SRC, V4_DST] = [1, 2];
 const [PROTO_NUMBER, SRC_PORT, DST_PORT, ICMP_ID] = [1, 2, 3, 4];
@@ -58,6 +69,7 @@ function readFlow(bytes: Buffer): FlowState {
     state: state === undefined ? stateOf(name, status) : STATE_NAMES[state]!,
     original: original.tuple,
     reply: reply.tuple,
+    renewed: Math.ceil(all.get(TIMEOUT)!.readUInt32BE() / STEP_S) - 2,
   };
 }
 

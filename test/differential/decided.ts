@@ -45,6 +45,7 @@ const FILTERS: Record<string, Filter> = {
           text.replaceAll(/:\w+/g, ''),
         )
       : line.replaceAll(/( icmp (?:8|0|1[3-8])\/\d+ id=)\S+/g, '$1*'),
+  'syn-sent2-time': (line) => line.replace(/ renewed=\S+ SYN_SENT2$/, ' renewed=* SYN_SENT2'),
   'error-source': (line, { sequence, step }) =>
     sequence.steps[step]?.from === 'router' ? line.replace(/: \S+>/, ': *>') : line,
 };
@@ -171,8 +172,13 @@ function areKept({ flows }: Difference, lines: string[]): boolean {
   return lines.join() === known.join();
 }
 
+/** Flows that are not closed, whatever step has renewed them. */
 function open(flows: string[]): string[] {
-  return flows.filter((line) => !line.endsWith(' CLOSE'));
+  return withoutTime(flows.filter((line) => !line.endsWith(' CLOSE')));
+}
+
+function withoutTime(lines: string[]): string[] {
+  return lines.map((line) => line.replace(/ renewed=\S+/, ''));
 }
 
 /** One side has fewer lines, and no others. */

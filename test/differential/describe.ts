@@ -124,7 +124,7 @@ export function describeFlow(node: string, flow: FlowState, names: PortNames): s
   const state = flow.state === 'STREAM' ? 'REPLIED' : flow.state;
   const from = `${o.src}:${names.of(o.sport)}>${o.dst}:${names.of(o.dport)}`;
   const back = `${r.src}:${names.of(r.sport)}>${r.dst}:${names.of(r.dport)}`;
-  return `${node} ${flow.proto} ${from} reply ${back} ${state}`;
+  return `${node} ${flow.proto} ${from} reply ${back} renewed=${flow.renewed} ${state}`;
 }
 
 /** The packet that an ICMP error quotes; null for everything else. */

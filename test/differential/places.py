@@ -8,9 +8,11 @@
 #        sends the packets, then a marker for each route. A marker is sent back by the place where
 #        it arrives. When every marker is back, each packet of the step has arrived before it.
 #        Prints `NAME HEX` for each arrival, then `done LOST`, the number of markers not back.
+#   {"timeouts": [SECONDS, [NAME, ...]]}  sets every timeout of the connection tables, then `done 0`
 #   {"dump": [NAME, ...]}   prints `NAME HEX` with the replies of ctnetlink, then `done 0`
 #   {"flush": [NAME, ...]}  empties the connection tables of nodes, then `done 0`
 import ctypes
+import glob
 import json
 import os
 import selectors
@@ -20,6 +22,7 @@ import sys
 import time
 
 MARK = b"ktmark"
+TIMEOUTS = "/proc/sys/net/netfilter/nf_conntrack_[itu][cd][mp]*_timeout*"
 CLONE_NEWNET = 0x40000000
 SO_RCVBUFFORCE = 33
 IP_PROTOCOL = 52
@@ -41,6 +44,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 selector = selectors.DefaultSelector()
 senders = {}
 tables = {}
+# Files of a network namespace's timeouts: which one is decided when a file is opened.
+timeouts = {}
 waiting = set()
 arrivals = []
 
@@ -58,6 +63,7 @@ def receive(s, name):
 
 
 def open_table(name):
+    timeouts[name] = [open(path, "w") for path in glob.glob(TIMEOUTS)]
     table = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
     table.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER_BYTES)
     table.settimeout(5)
@@ -210,6 +216,12 @@ def obey(command):
         open_place(name, **place)
     if "send" in command:
         lost = step(command["send"], command["markers"], command["wait"])
+    if "timeouts" in command:
+        seconds, names = command["timeouts"]
+        for file in (file for name in names for file in timeouts[name]):
+            file.seek(0)
+            file.write(str(seconds))
+            file.flush()
     for name in command.get("flush", []):
         ask(name, CT_DELETE, NLM_F_ACK, (NLMSG_ERROR,))
     lines = arrivals[:]

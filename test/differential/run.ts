@@ -10,9 +10,9 @@ import {
   LAST_PORT,
   type Needs,
   needsOf,
-  type Sequence,
 } from './batch.ts';
 import { classOf } from './decided.ts';
+import type { Sequence } from './entry.ts';
 import { Choices } from './random.ts';
 import { ROUTES } from './routes.ts';
 import { endLabs, FORGOTTEN_MS, Twins } from './twins.ts';

@@ -60,6 +60,11 @@ export class Side {
     return (await this.#ask({ dump: nodes })).lines;
   }
 
+  /** Flows that a packet renews from now on have so many seconds, whatever their state. */
+  async setTimeouts(seconds: number, places: readonly string[]): Promise<void> {
+    await this.#ask({ timeouts: [seconds, places] });
+  }
+
   async flush(nodes: readonly string[]): Promise<void> {
     await this.#ask({ flush: nodes });
   }

@@ -23,7 +23,7 @@ const LIFETIME_S = 30;
 const TIMEOUTS = Object.fromEntries(
   [
     ...['tcp-syn-sent', 'tcp-syn-recv', 'tcp-established', 'tcp-fin-wait', 'tcp-close-wait'],
-    ...['tcp-last-ack', 'tcp-time-wait', 'udp', 'udp-stream', 'icmp'],
+    ...['tcp-last-ack', 'tcp-time-wait', 'tcp-close', 'udp', 'udp-stream', 'icmp'],
   ].map((name) => [name, LIFETIME_S]),
 );
 /** ms. After so long no flow is left: expiry sees each slot within 7 s. */
