@@ -3,6 +3,7 @@
 import type { Difference } from './batch.ts';
 import { NODES, PLACES, type Place } from './routes.ts';
 import {
+  answersPeer,
   areFlagsValid,
   type History,
   hasInvalid,
@@ -149,8 +150,9 @@ function isImplausible(difference: Difference, sent: Step[]): boolean {
   // Of segments that are malformed or invalid the two sides may have counted different ones.
   const isUncertain = hasSeveral(history) || !isClear(history);
   if (isKept(kubetun) && isPart(open(kernel), open(kubetun))) return isUncertain || !isExact;
-  // With the next byte of its sender it closes here; the kernel wants the last acknowledged one.
-  return isKept(kernel) && isPart(open(kubetun), open(kernel)) && (isUncertain || isExact);
+  if (!isKept(kernel) || !isPart(open(kubetun), open(kernel))) return false;
+  // With the next byte of its sender, or as an answer to the peer's last segment, it closes here.
+  return isUncertain || isExact || answersPeer(history);
 }
 
 /** The kernel's refusal of what it calls invalid is an RST for the flows on its way. */

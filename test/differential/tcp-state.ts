@@ -129,6 +129,13 @@ export function isExactReset(history: History): boolean {
   return last.seq === next || last.seq === acked;
 }
 
+/** True for an RST that acknowledges the last segment, which its peer has sent. */
+export function answersPeer({ sent }: History): boolean {
+  const [before, last] = sent.filter(({ kind }) => kind === 'tcp').slice(-2) as TcpStep[];
+  if (!before || !last || before.from === last.from) return false;
+  return (last.flags & ACK) !== 0 && last.ack === endOf(before);
+}
+
 /** Damages that conntrack sees; a trailer becomes data where a raw socket of a node sends it. */
 const UNCERTAIN = new Set<Damage>([
   ...(['cut-header', 'long-total', 'short-total', 'trailer', 'version', 'ip-sum'] as const),

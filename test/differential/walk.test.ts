@@ -122,6 +122,17 @@ describe('decisions', () => {
     assert.equal(fate(100), null);
   });
 
+  test('an RST may count here alone when it acknowledges what its peer sent last', () => {
+    const fate = (ack: number) => {
+      const steps = [...OPEN, segment('server', 16, 500, 7), segment('client', 20, 7, ack)];
+      const flows = [...STATES, [flow('SYN_RECV')], [flow('SYN_RECV')]];
+      const at = { kind: 'flows', flows } as const;
+      return decidedBy(difference(steps, [flow('CLOSE')], [flow('SYN_RECV')], at));
+    };
+    assert.equal(fate(500), 'implausible-rst');
+    assert.equal(fate(501), null);
+  });
+
   test('the answer to an invalid segment may end flows in the kernel alone', () => {
     const steps = [segment('client', 16, 100, 500), segment('client', 18, 100, 501)];
     const flows = [[], [flow('ESTABLISHED')]];
