@@ -165,13 +165,13 @@ function isInvalidRefused(difference: Difference): boolean {
   return isClosed && isInvalid(historyOf(difference));
 }
 
-/** Flows that the last step has left as they were. */
+/** Flows that the last step has left as they were, but for the time that an RST may leave them. */
 function areKept({ flows }: Difference, lines: string[]): boolean {
   const known = flows
     .at(-1)!
     .filter((line) => !isHostFlow(line))
     .sort();
-  return lines.join() === known.join();
+  return withoutTime(lines).join() === withoutTime(known).join();
 }
 
 /** Flows that are not closed, whatever step has renewed them. */

@@ -125,9 +125,10 @@ describe('decisions', () => {
   test('an RST may count here alone when it acknowledges what its peer sent last', () => {
     const fate = (ack: number) => {
       const steps = [...OPEN, segment('server', 16, 500, 7), segment('client', 20, 7, ack)];
-      const flows = [...STATES, [flow('SYN_RECV')], [flow('SYN_RECV')]];
+      const flows = [...STATES, [flow('renewed=1 SYN_RECV')], [flow('renewed=2 SYN_RECV')]];
       const at = { kind: 'flows', flows } as const;
-      return decidedBy(difference(steps, [flow('CLOSE')], [flow('SYN_RECV')], at));
+      const [closed, kept] = [flow('renewed=3 CLOSE'), flow('renewed=3 SYN_RECV')];
+      return decidedBy(difference(steps, [closed], [kept], at));
     };
     assert.equal(fate(500), 'implausible-rst');
     assert.equal(fate(501), null);
