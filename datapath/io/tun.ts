@@ -81,8 +81,8 @@ function requestFor(name: string): Uint8Array {
 }
 
 /**
- * A TUN device of this process: packets with a virtio header in front, all offloads on. Every thread
- * may have one for the same descriptor. Its buffer is the memory of the process.
+ * A TUN device of this process: packets with a virtio header in front, all offloads on. Every
+ * thread may have one for the same descriptor. Its buffer is the memory of the process.
  */
 export class Tun implements Device {
   readonly name: string;

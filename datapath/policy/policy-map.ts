@@ -31,7 +31,10 @@ export class PolicyMap {
     this.words = image;
   }
 
-  /** Takes over an image by the word offsets of its blocks of rules and pods; without rules there is no policy. */
+  /**
+   * Takes over an image by the word offsets of its blocks of rules and pods; without rules there is
+   * no policy.
+   */
   refresh(generation: number, rules: number, pods: number): void {
     this.generation = generation;
     this.#rules = rules;

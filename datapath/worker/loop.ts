@@ -31,7 +31,9 @@ import { warmUp } from './warm-up.ts';
 
 const TICK_MS = 100;
 
-/** A device of the datapath. The node sends to a spoofed port what has a source not its sender's. */
+/**
+ * A device of the datapath. The node sends to a spoofed port what has a source not its sender's.
+ */
 export interface Port {
   device: Device;
   spoofed: boolean;
