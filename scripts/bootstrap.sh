@@ -37,6 +37,8 @@ install_npm() {
     rebuild_addons
     cp package-lock.json "$stamp"
   fi
+  # Sources may have changed since npm ci.
+  npm run --silent bundle
   echo "== Node $(node_modules/node/bin/node --version)"
 }
 

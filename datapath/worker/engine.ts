@@ -10,10 +10,9 @@ import { closeFile, eventfd, type Mapping, mapMemory, unmap, write } from '../io
 import { openTun, type Tun } from '../io/tun.ts';
 import { BATCH_BUFFER_BYTES } from '../pipeline/batch.ts';
 import { coverRanges } from '../wire/ranges.ts';
+import { workerUrl } from './bundle.ts';
 import { WorkerKeeper } from './keeper.ts';
 import { CONTROL_WORDS } from './protocol.ts';
-
-const WORKER_URL = new URL('./loop.ts', import.meta.url);
 
 export interface EngineOptions {
   /** A file on tmpfs; it is the datapath's memory and outlives the process. */
@@ -55,7 +54,13 @@ export class Engine {
   readonly #polled: Mapping;
   readonly #keeper: WorkerKeeper;
 
-  private constructor(options: EngineOptions, file: ArenaFile, tun: Tun, spoofed: Tun | null) {
+  private constructor(
+    options: EngineOptions,
+    url: URL,
+    file: ArenaFile,
+    tun: Tun,
+    spoofed: Tun | null,
+  ) {
     this.#file = file;
     this.#tun = tun;
     this.#tuns = spoofed ? [tun, spoofed] : [tun];
@@ -69,7 +74,7 @@ export class Engine {
     this.#polled = mapMemory(pollSetBytes(ports.length));
     const { flowsMax, imageWords } = file.arena.layout;
     this.#keeper = new WorkerKeeper({
-      url: WORKER_URL,
+      url,
       input: {
         arena: { address: file.address, flowsMax, imageWords },
         batch: this.#batch.address,
@@ -90,6 +95,7 @@ export class Engine {
    * Resolves when packets are served. Throws KubetunError (KT_ARENA_*, KT_TUN_*, KT_WORKER_START).
    */
   static async start(options: EngineOptions): Promise<Engine> {
+    const url = await workerUrl(options.log ?? (() => {}));
     const sizes = options.sizes ?? ARENA_SIZES_DEFAULT;
     const file = openArenaFile(options.arenaPath, sizes, randomInt(1, 2 ** 31));
     if (file.distrusted !== null) {
@@ -108,7 +114,7 @@ export class Engine {
     hold(file.arena, options.heldRanges ?? []);
     // Written before the worker attaches: it goes by what the arena says, as every reader does.
     file.arena.timeouts.set(options.timeouts ?? nodeTimeouts());
-    const engine = new Engine(options, file, tun, spoofed);
+    const engine = new Engine(options, url, file, tun, spoofed);
     try {
       await engine.#keeper.start(tun.name);
     } catch (error) {

@@ -4,6 +4,7 @@ import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { Backoff, RESTART_PACE } from '../backoff.ts';
 import { KubetunError } from '../error.ts';
+import { WORKER_EXEC_ARGV } from './bundle.ts';
 import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
 
 const READY_MS = 10_000;
@@ -89,7 +90,8 @@ export class WorkerKeeper {
     Atomics.store(control, CONTROL_READY, 0);
     let worker: Worker;
     try {
-      worker = new Worker(url, { workerData: { ...input, seed: randomInt(1, 2 ** 31) } });
+      const workerData = { ...input, seed: randomInt(1, 2 ** 31) };
+      worker = new Worker(url, { workerData, execArgv: WORKER_EXEC_ARGV });
     } catch (error) {
       return this.#ended(String(error));
     }
