@@ -1,16 +1,18 @@
 // How flows end by time, and which one gives way when the table is full.
 
-import * as arenaLayout from '../arena/layout.ts';
-import * as line from './line.ts';
-import * as states from './state.ts';
+import { H_FLOW_HIGH, H_HAND, H_SWEEP } from '../arena/layout.ts';
+import {
+  FLAG_ASSURED,
+  LINE_SHIFT,
+  LINE_WORDS,
+  META_STATE_MASK,
+  META_STATE_SHIFT,
+  W_META,
+  W_SEEN,
+} from './line.ts';
+import { STATE_CLOSE, STATE_LAST_ACK, STATE_TIME_WAIT } from './state.ts';
 import type { FlowTable } from './table.ts';
 import type { Timeouts } from './timeouts.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-const { H_FLOW_HIGH, H_HAND, H_SWEEP } = arenaLayout;
-const { FLAG_ASSURED, LINE_SHIFT, LINE_WORDS, META_STATE_MASK, META_STATE_SHIFT, W_META, W_SEEN } =
-  line;
-const { STATE_CLOSE, STATE_LAST_ACK, STATE_TIME_WAIT } = states;
 
 /**
  * Flows looked at for one victim: with one flow in four unreplied, all but one search in 10^8 finds

@@ -1,10 +1,6 @@
-import * as wire from '../wire/layout.ts';
-import * as line from './line.ts';
+import { ICMP_ECHO_REPLY, PROTO_ICMP } from '../wire/layout.ts';
+import { NO_SIDE } from './line.ts';
 import type { FlowTable } from './table.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-const { ICMP_ECHO_REPLY, PROTO_ICMP } = wire;
-const { NO_SIDE } = line;
 
 /**
  * Ports tried for one flow. At 99 % of the range taken towards one destination, one search in 170

@@ -1,11 +1,10 @@
 import type { Arena } from '../arena/arena.ts';
-import * as arenaLayout from '../arena/layout.ts';
+import { H_FLOW_COUNT, H_FLOW_FREE, H_FLOW_HIGH, H_SEED } from '../arena/layout.ts';
 import { hashTuple } from './hash.ts';
-import * as line from './line.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-const { H_FLOW_COUNT, H_FLOW_FREE, H_FLOW_HIGH, H_SEED } = arenaLayout;
-const { LINE_SHIFT, META_PROTO_MASK, NO_SIDE, W_DST, W_META, W_PORTS, W_SERVICE, W_SRC } = line;
+// biome-ignore format: a list.
+import {
+  LINE_SHIFT, META_PROTO_MASK, NO_SIDE, W_DST, W_META, W_PORTS, W_SERVICE, W_SRC,
+} from './line.ts';
 
 /**
  * At a load of one half, runs of this length do not occur with a seeded hash; a longer one refuses

@@ -1,25 +1,22 @@
 import { evict } from '../flow/expire.ts';
-import * as line from '../flow/line.ts';
-import { replyPorts } from '../flow/ports.ts';
-import { addSums, deltaOfWord } from '../wire/checksum.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
-import type { Datapath } from './datapath.ts';
-import * as decision from './decision.ts';
-import * as verdict from './verdict.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
-const {
+import {
   FLAG_DNAT, FLAG_HAIRPIN, FLAG_SNAT, FLAG_TTL_BACK, LINE_SHIFT, LINE_WORDS, META_STATE_SHIFT,
   W_ACK, W_BORN, W_BYTES, W_BYTES_HIGH, W_CHECKED, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_NEW_SRC,
   W_PACKETS, W_PORTS, W_RECENT_ACK, W_RECENT_END, W_SEEN, W_SEQ_END, W_SERVICE, W_SRC, W_SUMS,
-} = line;
-const { PROTO_ICMP, PROTO_TCP, TCP_OFF_ACK, TCP_OFF_SEQ } = wire;
-const { COUNT_AFFINITY_FULL, COUNT_FLOWS_EVICTED, COUNT_FLOWS_MADE, DROP_TABLE_FULL } = verdict;
-const { P_DST, P_L4, P_PORTS, P_PROTO, P_SRC } = batch;
-const { MASQUERADE_HAIRPIN } = decision;
+} from '../flow/line.ts';
+import { replyPorts } from '../flow/ports.ts';
+import { addSums, deltaOfWord } from '../wire/checksum.ts';
+import { PROTO_ICMP, PROTO_TCP, TCP_OFF_ACK, TCP_OFF_SEQ } from '../wire/layout.ts';
+import { type Batch, P_DST, P_L4, P_PORTS, P_PROTO, P_SRC } from './batch.ts';
+import type { Datapath } from './datapath.ts';
+import { MASQUERADE_HAIRPIN } from './decision.ts';
+import {
+  COUNT_AFFINITY_FULL,
+  COUNT_FLOWS_EVICTED,
+  COUNT_FLOWS_MADE,
+  DROP_TABLE_FULL,
+} from './verdict.ts';
 
 /**
  * Makes the flow that `d.decision` describes for packet `r`: its client side, or minus a DROP_*.

@@ -1,61 +1,52 @@
 // The first packet of a flow: which Service port it is for, which endpoint serves it, what it
 // becomes. Deciding changes nothing, so that explain can ask; commit makes the flow.
 
-import * as arenaLayout from '../arena/layout.ts';
-import * as ports from '../flow/ports.ts';
-import { findSourcePort, isReplyFree, type Tuple, withSourcePort } from '../flow/ports.ts';
-import * as states from '../flow/state.ts';
-import * as imageTypes from '../image/image.ts';
-import * as imageLayout from '../image/layout.ts';
-import { isInRanges } from '../image/pairs.ts';
-import * as affinities from '../services/affinity.ts';
-import * as serviceMap from '../services/service-map.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
-import type { Datapath } from './datapath.ts';
-import * as decision from './decision.ts';
-import { isForeign, publicSource, toPublic } from './gateway.ts';
-import * as verdict from './verdict.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-// biome-ignore format: a list.
-const {
-  STATE_ESTABLISHED, STATE_ICMP, STATE_NONE, STATE_SCTP_NEW, STATE_SYN_SENT,
+import { H_HELD_COUNT, H_HELD_RANGES } from '../arena/layout.ts';
+import { findSourcePort, isReplyFree, NO_PORT, type Tuple, withSourcePort } from '../flow/ports.ts';
+import {
+  STATE_ESTABLISHED,
+  STATE_ICMP,
+  STATE_NONE,
+  STATE_SCTP_NEW,
+  STATE_SYN_SENT,
   STATE_UDP_UNREPLIED,
-} = states;
+} from '../flow/state.ts';
+import {
+  FRONTEND_CLUSTER,
+  FRONTEND_LOADBALANCER,
+  SERVICE_FLAG_EXTERNAL_LOCAL,
+  SERVICE_FLAG_INTERNAL_LOCAL,
+} from '../image/image.ts';
 // biome-ignore format: a list.
-const {
-  MARK_ALLOCATED, MARK_LOCAL, MARK_NODE, SERVICE_AFFINITY_S, SERVICE_CLUSTER_COUNT, SERVICE_FLAGS, SERVICE_HEADER_WORDS,
-  SERVICE_LOCAL_COUNT, SERVICE_RANGE_COUNT, SERVICE_SERVING_COUNT, SLOT_KIND, SLOT_SERVICE,
-} = imageLayout;
+import {
+  MARK_ALLOCATED, MARK_LOCAL, MARK_NODE, SERVICE_AFFINITY_S, SERVICE_CLUSTER_COUNT, SERVICE_FLAGS,
+  SERVICE_HEADER_WORDS, SERVICE_LOCAL_COUNT, SERVICE_RANGE_COUNT, SERVICE_SERVING_COUNT, SLOT_KIND,
+  SLOT_SERVICE,
+} from '../image/layout.ts';
+import { isInRanges } from '../image/pairs.ts';
+import { NO_ENTRY } from '../services/affinity.ts';
+import { NO_SLOT } from '../services/service-map.ts';
 // biome-ignore format: a list.
-const {
+import {
   ICMP_ADDRESS_MASK, ICMP_ECHO_REQUEST, ICMP_INFORMATION, ICMP_REDIRECT, ICMP_SOURCE_QUENCH,
   ICMP_TIMESTAMP, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP, TCP_FLAG_ACK, TCP_FLAG_FIN,
   TCP_FLAG_RST, TCP_FLAG_SYN,
-} = wire;
+} from '../wire/layout.ts';
+import { type Batch, P_DST, P_FLAGS, P_PORTS, P_PROTO, P_SRC } from './batch.ts';
+import type { Datapath } from './datapath.ts';
 // biome-ignore format: a list.
-const {
+import {
   MASQUERADE_EGRESS, MASQUERADE_EXTERNAL, MASQUERADE_HAIRPIN, MASQUERADE_NO, MASQUERADE_OUTSIDE,
   SELECTED_AFFINITY, SELECTED_ONLY, SELECTED_RANDOM,
-} = decision;
+} from './decision.ts';
+import { isForeign, publicSource, toPublic } from './gateway.ts';
 // biome-ignore format: a list.
-const {
+import {
   COUNT_PASSED_HOST, COUNT_PASSED_UNTRACKED, COUNT_PORT_MOVED, COUNT_REJECT_MIDSTREAM,
-  COUNT_REJECT_NO_ENDPOINT, COUNT_REJECT_WRONG_PORT, DROP_ICMP_WITHOUT_FLOW, DROP_MIDSTREAM_NAT,
-  DROP_FOREIGN_SOURCE, DROP_NO_IMAGE, DROP_NO_LOCAL_ENDPOINT, DROP_SNAT_PORTS, DROP_SOURCE_RANGE, DROP_UNALLOCATED,
-} = verdict;
-const { H_HELD_COUNT, H_HELD_RANGES } = arenaLayout;
-const { NO_ENTRY } = affinities;
-const { NO_PORT } = ports;
-// biome-ignore format: a list.
-const {
-  FRONTEND_CLUSTER, FRONTEND_LOADBALANCER, SERVICE_FLAG_EXTERNAL_LOCAL,
-  SERVICE_FLAG_INTERNAL_LOCAL,
-} = imageTypes;
-const { NO_SLOT } = serviceMap;
-const { P_DST, P_FLAGS, P_PORTS, P_PROTO, P_SRC } = batch;
+  COUNT_REJECT_NO_ENDPOINT, COUNT_REJECT_WRONG_PORT, DROP_FOREIGN_SOURCE, DROP_ICMP_WITHOUT_FLOW,
+  DROP_MIDSTREAM_NAT, DROP_NO_IMAGE, DROP_NO_LOCAL_ENDPOINT, DROP_SNAT_PORTS, DROP_SOURCE_RANGE,
+  DROP_UNALLOCATED,
+} from './verdict.ts';
 
 /** Make the flow that the decision describes. */
 export const ESTABLISH_FLOW = 0;

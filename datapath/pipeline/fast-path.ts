@@ -5,25 +5,23 @@
 // ways against each other. (Van Jacobson's header prediction, 1988, for a translator: 61 -> 40 ns a
 // packet at 1,000 flows.)
 
-import * as line from '../flow/line.ts';
-import * as states from '../flow/state.ts';
-import { addSums, fold, patchFull } from '../wire/checksum.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
-import type { Datapath } from './datapath.ts';
-import { LEAP_MAX as leap } from './track-tcp.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
-const {
+import {
   EPOCH_SHIFT, FLAG_ASSURED, FLAG_DNAT, FLAG_SNAT, FLAG_TTL_BACK, LINE_SHIFT, META_PROTO_MASK,
-  META_STATE_SHIFT, META_TCP_MASK, NO_SIDE, W_ACK, W_BYTES, W_BYTES_HIGH, W_DST, W_META,
-  W_NEW_DST, W_NEW_PORTS, W_NEW_SRC, W_PACKETS, W_PORTS, W_SEEN, W_SEQ_END, W_SRC, W_SUMS,
-} = line;
-const { PROTO_TCP, VNET_FLAG_NEEDS_CSUM, VNET_HEADER_BYTES, VNET_OFF_CSUM_START } = wire;
-const { P_LENGTH, P_SIDE, P_START, P_VERDICT } = batch;
-const LEAP_MAX = leap;
+  META_STATE_SHIFT, META_TCP_MASK, NO_SIDE, W_ACK, W_BYTES, W_BYTES_HIGH, W_DST, W_META, W_NEW_DST,
+  W_NEW_PORTS, W_NEW_SRC, W_PACKETS, W_PORTS, W_SEEN, W_SEQ_END, W_SRC, W_SUMS,
+} from '../flow/line.ts';
+import { STATE_ESTABLISHED } from '../flow/state.ts';
+import { addSums, fold, patchFull } from '../wire/checksum.ts';
+import {
+  PROTO_TCP,
+  VNET_FLAG_NEEDS_CSUM,
+  VNET_HEADER_BYTES,
+  VNET_OFF_CSUM_START,
+} from '../wire/layout.ts';
+import { type Batch, P_LENGTH, P_SIDE, P_START, P_VERDICT } from './batch.ts';
+import type { Datapath } from './datapath.ts';
+import { LEAP_MAX } from './track-tcp.ts';
 
 const IP_BYTES = 20;
 const TCP_BYTES = 20;
@@ -46,7 +44,7 @@ const CSUM_PLAIN = 20 | (16 << 16);
  * is above the flags.
  */
 const META_MASK = META_PROTO_MASK | META_TCP_MASK | FLAG_ASSURED | (-1 << (EPOCH_SHIFT - 1));
-const META_WANTED = PROTO_TCP | (states.STATE_ESTABLISHED << META_STATE_SHIFT) | FLAG_ASSURED;
+const META_WANTED = PROTO_TCP | (STATE_ESTABLISHED << META_STATE_SHIFT) | FLAG_ASSURED;
 const NAT = FLAG_DNAT | FLAG_SNAT;
 
 /** True if packet `r` was what it nearly always is, and is done; false if nothing was changed. */

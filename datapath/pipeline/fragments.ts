@@ -4,18 +4,13 @@
 // pieces, and no flow.
 
 import { hashTuple } from '../flow/hash.ts';
-import * as line from '../flow/line.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-const { NO_SIDE } = line;
-const { IP4_OFF_ID } = wire;
+import { NO_SIDE } from '../flow/line.ts';
+import { IP4_OFF_ID } from '../wire/layout.ts';
 // biome-ignore format: a list.
-const {
-  BATCH_HELD_MAX, HELD_BYTES_MAX, P_DST, P_IN, P_IP, P_LENGTH, P_PORTS, P_PROTO, P_SIDE, P_SRC, P_START,
-} = batch;
+import {
+  BATCH_HELD_MAX, type Batch, HELD_BYTES_MAX, P_DST, P_IN, P_IP, P_LENGTH, P_PORTS, P_PROTO, P_SIDE,
+  P_SRC, P_START,
+} from './batch.ts';
 
 /**
  * Datagrams followed at a time, in sets of four. A new one replaces the oldest of its set. Pieces

@@ -3,32 +3,29 @@
 // addresses say all, so that every protocol passes, and fragments, and connections older than the
 // gateway (RFC 2663 4.1.1, RFC 5508 section 4 for errors).
 
-import * as imageLayout from '../image/layout.ts';
+import { MARK_NODE, MARK_PUBLIC } from '../image/layout.ts';
 import { addSums, deltaOfWord, patchFull } from '../wire/checksum.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
+// biome-ignore format: a list.
+import {
+  ICMP_HEADER_BYTES, IP4_FRAGMENT_OFFSET_MASK, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT,
+  IP4_OFF_PROTO, IP4_OFF_SRC, IP4_OFF_SUM, PROTO_TCP, PROTO_UDP, UDP_OFF_SUM,
+} from '../wire/layout.ts';
+// biome-ignore format: a list.
+import {
+  type Batch, KIND_LATER_FRAGMENT, P_DST, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PROTO, P_SRC,
+  P_START, P_SUM_AT, PACKET_PARTIAL,
+} from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import { patchQuotedTransport, readdressError, readdressQuote } from './quote.ts';
 import { giveHopBack } from './translate.ts';
-import * as verdict from './verdict.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-const { MARK_NODE, MARK_PUBLIC } = imageLayout;
-// biome-ignore format: a list.
-const {
-  ICMP_HEADER_BYTES, IP4_FRAGMENT_OFFSET_MASK, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT, IP4_OFF_PROTO,
-  IP4_OFF_SRC, IP4_OFF_SUM, PROTO_TCP, PROTO_UDP, UDP_OFF_SUM,
-} = wire;
-// biome-ignore format: a list.
-const {
-  KIND_LATER_FRAGMENT, PACKET_PARTIAL, P_DST, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PROTO, P_SRC, P_START, P_SUM_AT,
-} = batch;
-// biome-ignore format: a list.
-const {
-  COUNT_ICMP_TRANSLATED, COUNT_ONE_TO_ONE, DROP_FOREIGN_SOURCE, DROP_ICMP_WITHOUT_FLOW, DROP_UNALLOCATED,
+import {
+  COUNT_ICMP_TRANSLATED,
+  COUNT_ONE_TO_ONE,
+  DROP_FOREIGN_SOURCE,
+  DROP_ICMP_WITHOUT_FLOW,
+  DROP_UNALLOCATED,
   VERDICT_FORWARD,
-} = verdict;
+} from './verdict.ts';
 
 /**
  * Their checksums cover the addresses too (RFC 3828, RFC 4340 9.1), and lie where UDP has its own.

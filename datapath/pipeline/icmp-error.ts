@@ -1,35 +1,30 @@
 // ICMP errors about packets that were translated here: inside and outside go back to what the
 // sender sent (RFC 5508 section 4, RFC 1812 4.3.2.3). They neither refresh nor delete a flow.
 
-import * as line from '../flow/line.ts';
-import * as imageLayout from '../image/layout.ts';
-import { addSums, deltaOfWord } from '../wire/checksum.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
-import type { Datapath } from './datapath.ts';
-import { isHeld } from './establish.ts';
-import { errorSource, translatePublicError } from './gateway.ts';
-import * as judging from './policy-check.ts';
-import { judgeFlow, judgePassing } from './policy-check.ts';
-import { patchQuotedSum, patchQuotedTransport, readdressError, readdressQuote } from './quote.ts';
-import * as verdict from './verdict.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
-const {
+import {
   FLAG_DNAT, FLAG_SNAT, LINE_SHIFT, NO_SIDE, W_META, W_NEW_DST, W_NEW_PORTS, W_NEW_SRC, W_SRC,
-} = line;
+} from '../flow/line.ts';
+import { MARK_NODE } from '../image/layout.ts';
+import { addSums, deltaOfWord } from '../wire/checksum.ts';
 // biome-ignore format: a list.
-const {
+import {
   ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, ICMP_HEADER_BYTES, ICMP_OFF_ID, ICMP_OFF_SUM,
   IP4_FRAGMENT_OFFSET_MASK, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT, IP4_OFF_PROTO,
   IP4_OFF_SRC, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP,
-} = wire;
-const { P_DST, P_L4, P_LENGTH, P_SIDE, P_SRC, P_START } = batch;
-const { COUNT_ICMP_TRANSLATED, COUNT_PASSED_UNTRACKED, DROP_NO_IMAGE, VERDICT_FORWARD } = verdict;
-const { MARK_NODE } = imageLayout;
-const { JUDGED_GONE } = judging;
+} from '../wire/layout.ts';
+import { type Batch, P_DST, P_L4, P_LENGTH, P_SIDE, P_SRC, P_START } from './batch.ts';
+import type { Datapath } from './datapath.ts';
+import { isHeld } from './establish.ts';
+import { errorSource, translatePublicError } from './gateway.ts';
+import { JUDGED_GONE, judgeFlow, judgePassing } from './policy-check.ts';
+import { patchQuotedSum, patchQuotedTransport, readdressError, readdressQuote } from './quote.ts';
+import {
+  COUNT_ICMP_TRANSLATED,
+  COUNT_PASSED_UNTRACKED,
+  DROP_NO_IMAGE,
+  VERDICT_FORWARD,
+} from './verdict.ts';
 
 const PORTS_BYTES = 4;
 const NAT = FLAG_DNAT | FLAG_SNAT;

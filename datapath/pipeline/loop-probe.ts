@@ -1,18 +1,12 @@
 // A packet that the agent sends to itself through the node's steering and the device, so that
 // health knows whether packets come as far as this loop. It is answered by a word of the arena, and
 // leaves no other trace.
-import * as arenaLayout from '../arena/layout.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
-import type { Datapath } from './datapath.ts';
-import * as verdict from './verdict.ts';
 
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-const { H_PROBE_KEY, H_PROBE_SEEN, PROBE_BYTES } = arenaLayout;
-const { PROTO_UDP, UDP_HEADER_BYTES } = wire;
-const { P_L4, P_LENGTH, P_PROTO, P_START } = batch;
-const { COUNT_PACKETS } = verdict;
+import { H_PROBE_KEY, H_PROBE_SEEN, PROBE_BYTES } from '../arena/layout.ts';
+import { PROTO_UDP, UDP_HEADER_BYTES } from '../wire/layout.ts';
+import { type Batch, P_L4, P_LENGTH, P_PROTO, P_START } from './batch.ts';
+import type { Datapath } from './datapath.ts';
+import { COUNT_PACKETS } from './verdict.ts';
 
 /**
  * True for a probe, which is answered hereby. The key is random and known to this agent alone, so

@@ -1,36 +1,27 @@
 import { hashTuple } from '../flow/hash.ts';
-import * as line from '../flow/line.ts';
-import * as states from '../flow/state.ts';
+import { NO_SIDE } from '../flow/line.ts';
+import { TCP_FLAGS_VALID } from '../flow/state.ts';
 import { fold, sumBytes } from '../wire/checksum.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
-import * as verdict from './verdict.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
-const {
+import {
   ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, ICMP_HEADER_BYTES, ICMP_OFF_ID, ICMP_OFF_SUM,
   ICMP_PARAMETER_PROBLEM, ICMP_TIME_EXCEEDED, ICMP_UNREACHABLE, IP4_FLAG_MORE_FRAGMENTS,
   IP4_FRAGMENT_OFFSET_MASK, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_SRC, IP4_TOTAL_BYTES_MAX,
   PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP, SCTP_HEADER_BYTES, TCP_HEADER_BYTES_MIN,
-  TCP_OFF_DATA, TCP_OFF_SUM, UDP_HEADER_BYTES, UDP_OFF_LENGTH, UDP_OFF_SUM,
-  VNET_FLAG_NEEDS_CSUM, VNET_HEADER_BYTES, VNET_OFF_CSUM_OFFSET, VNET_OFF_CSUM_START,
-  VNET_OFF_FLAGS,
-} = wire;
+  TCP_OFF_DATA, TCP_OFF_SUM, UDP_HEADER_BYTES, UDP_OFF_LENGTH, UDP_OFF_SUM, VNET_FLAG_NEEDS_CSUM,
+  VNET_HEADER_BYTES, VNET_OFF_CSUM_OFFSET, VNET_OFF_CSUM_START, VNET_OFF_FLAGS,
+} from '../wire/layout.ts';
 // biome-ignore format: a list.
-const {
+import {
+  type Batch, KIND_FLOW, KIND_ICMP_ERROR, KIND_LATER_FRAGMENT, P_DST, P_FLAGS, P_HASH, P_IP, P_KIND,
+  P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SIDE, P_SRC, P_START, P_SUM_AT, P_VERDICT,
+  PACKET_FIRST_FRAGMENT, PACKET_PARTIAL,
+} from './batch.ts';
+// biome-ignore format: a list.
+import {
   DROP_FRAGMENT_RANGE, DROP_ICMP_CHECKSUM, DROP_IP_CHECKSUM, DROP_IP_LENGTH, DROP_L4_LENGTH,
   DROP_NOT_IPV4, DROP_SHORT, DROP_TCP_FLAGS, DROP_VNET_HEADER,
-} = verdict;
-const { NO_SIDE } = line;
-const { TCP_FLAGS_VALID } = states;
-// biome-ignore format: a list.
-const {
-  KIND_FLOW, KIND_ICMP_ERROR, KIND_LATER_FRAGMENT, PACKET_FIRST_FRAGMENT, PACKET_PARTIAL, P_DST,
-  P_FLAGS, P_HASH, P_IP, P_KIND, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SIDE, P_SRC, P_START,
-  P_SUM_AT, P_VERDICT,
-} = batch;
+} from './verdict.ts';
 
 const FLAGS_CHECKED = 0x37; // FIN SYN RST ACK URG.
 const FRAGMENT_MASK = IP4_FLAG_MORE_FRAGMENTS | IP4_FRAGMENT_OFFSET_MASK;

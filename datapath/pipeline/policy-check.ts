@@ -3,37 +3,35 @@
 // next packet after the policies have changed. The node that makes a flow judges both directions,
 // so that a client that is masqueraded is judged by its own address.
 
-import * as line from '../flow/line.ts';
-import * as imageLayout from '../image/layout.ts';
-import * as policyLayout from '../policy/layout.ts';
-import * as policyMap from '../policy/policy-map.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
+// biome-ignore format: a list.
+import {
+  EPOCH_SHIFT, EPOCHS, FLAG_DENIED, LINE_SHIFT, LINE_WORDS, META_PROTO_MASK, W_META, W_NEW_DST,
+  W_NEW_PORTS, W_PORTS, W_SRC,
+} from '../flow/line.ts';
+import { MARK_NODE } from '../image/layout.ts';
+// biome-ignore format: a list.
+import {
+  POD_BORN, POD_EGRESS, POD_INGRESS, POD_NODE, POLICY_ALLOWED, POLICY_AUDITED, POLICY_COUNTERS,
+  POLICY_DROPPED, POLICY_EGRESS, RULE_AUDITED, RULE_POLICY_MASK, RULE_POLICY_SHIFT,
+} from '../policy/layout.ts';
+import { NO_POD } from '../policy/policy-map.ts';
+import {
+  ICMP_ECHO_REQUEST,
+  PROTO_ICMP,
+  PROTO_TCP,
+  TCP_FLAG_ACK,
+  TCP_FLAG_RST,
+  TCP_FLAG_SYN,
+} from '../wire/layout.ts';
+import { type Batch, P_DST, P_FLAGS, P_PORTS, P_PROTO, P_SRC } from './batch.ts';
 import type { Datapath } from './datapath.ts';
-import * as verdict from './verdict.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-// biome-ignore format: a list.
-const {
-  EPOCHS, EPOCH_SHIFT, FLAG_DENIED, LINE_SHIFT, LINE_WORDS, META_PROTO_MASK, W_META, W_NEW_DST, W_NEW_PORTS, W_PORTS, W_SRC,
-} = line;
-const { MARK_NODE } = imageLayout;
-// biome-ignore format: a list.
-const {
-  POD_BORN, POD_EGRESS, POD_INGRESS, POD_NODE, POLICY_ALLOWED, POLICY_AUDITED, POLICY_COUNTERS, POLICY_DROPPED,
-  POLICY_EGRESS, RULE_AUDITED, RULE_POLICY_MASK, RULE_POLICY_SHIFT,
-} = policyLayout;
-const { NO_POD } = policyMap;
-// biome-ignore format: a list.
-const {
-  ICMP_ECHO_REQUEST, PROTO_ICMP, PROTO_TCP, TCP_FLAG_ACK, TCP_FLAG_RST, TCP_FLAG_SYN,
-} = wire;
-const { P_DST, P_FLAGS, P_PORTS, P_PROTO, P_SRC } = batch;
-// biome-ignore format: a list.
-const {
-  COUNT_FLOWS_JUDGED, COUNT_POLICY_AUDITED, DROP_POLICY_EGRESS, DROP_POLICY_INGRESS, DROP_POLICY_UNKNOWN,
-} = verdict;
+import {
+  COUNT_FLOWS_JUDGED,
+  COUNT_POLICY_AUDITED,
+  DROP_POLICY_EGRESS,
+  DROP_POLICY_INGRESS,
+  DROP_POLICY_UNKNOWN,
+} from './verdict.ts';
 
 /** The flow belongs to a pod that is gone: forget it. */
 export const JUDGED_GONE = 1;

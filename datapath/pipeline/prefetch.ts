@@ -1,17 +1,15 @@
 import { hashTuple } from '../flow/hash.ts';
-import * as line from '../flow/line.ts';
-import { SLOT_EMPTY as empty, PROBES_MAX as probesMax } from '../flow/table.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
+import { LINE_SHIFT, NO_SIDE } from '../flow/line.ts';
+import { PROBES_MAX, SLOT_EMPTY } from '../flow/table.ts';
+import {
+  IP4_HEADER_BYTES_MIN,
+  IP4_OFF_DST,
+  IP4_OFF_PROTO,
+  IP4_OFF_SRC,
+  VNET_HEADER_BYTES,
+} from '../wire/layout.ts';
+import { type Batch, P_HASH, P_SIDE, P_START, P_SUM_AT, P_WORDS } from './batch.ts';
 import type { Datapath } from './datapath.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-const { LINE_SHIFT, NO_SIDE } = line;
-const { P_HASH, P_SIDE, P_START, P_SUM_AT, P_WORDS } = batch;
-const { IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_PROTO, IP4_OFF_SRC, VNET_HEADER_BYTES } = wire;
-const SLOT_EMPTY = empty;
-const PROBES_MAX = probesMax;
 
 /**
  * Finds each packet's likely side by its hash and reads that side's line, pass by pass, so that the

@@ -1,17 +1,12 @@
 // The two halves of an ICMP error: the packet that it quotes, and the packet that it is.
 
 import { addSums, deltaOfWord, patchFull, sumBytes } from '../wire/checksum.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
-const {
-  ICMP_OFF_SUM, IP4_OFF_DST, IP4_OFF_SRC, IP4_OFF_SUM, PROTO_TCP, PROTO_UDP, TCP_OFF_SUM, UDP_HEADER_BYTES,
-  UDP_OFF_SUM,
-} = wire;
-const { P_DST, P_IP, P_L4, P_LENGTH, P_SRC, P_START } = batch;
+import {
+  ICMP_OFF_SUM, IP4_OFF_DST, IP4_OFF_SRC, IP4_OFF_SUM, PROTO_TCP, PROTO_UDP, TCP_OFF_SUM,
+  UDP_HEADER_BYTES, UDP_OFF_SUM,
+} from '../wire/layout.ts';
+import { type Batch, P_DST, P_IP, P_L4, P_LENGTH, P_SRC, P_START } from './batch.ts';
 
 /** Gives the packet quoted at `ip` other addresses; what that adds to sums that cover them. */
 export function readdressQuote(view: DataView, ip: number, src: number, dst: number): number {

@@ -1,24 +1,25 @@
 import { addSums, sumBytes, sumPseudoHeader } from '../wire/checksum.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
-import type { Datapath } from './datapath.ts';
-import * as verdict from './verdict.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
-const {
+import {
   ICMP_CODE_PORT_UNREACHABLE, ICMP_HEADER_BYTES, ICMP_OFF_SUM, ICMP_UNREACHABLE,
-  IP4_FLAG_MORE_FRAGMENTS, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT, IP4_OFF_ID, IP4_OFF_SRC,
-  IP4_OFF_SUM, IP4_OFF_TOTAL, IP4_OFF_TTL, PROTO_ICMP, PROTO_TCP, PROTO_UDP, TCP_FLAG_ACK, TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN,
-  TCP_HEADER_BYTES_MIN, TCP_OFF_ACK, TCP_OFF_DATA, TCP_OFF_FLAGS, TCP_OFF_SEQ, TCP_OFF_SUM,
-  TCP_OFF_WINDOW, UDP_OFF_LENGTH, VNET_HEADER_BYTES,
-} = wire;
+  IP4_FLAG_MORE_FRAGMENTS, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT, IP4_OFF_ID,
+  IP4_OFF_SRC, IP4_OFF_SUM, IP4_OFF_TOTAL, IP4_OFF_TTL, PROTO_ICMP, PROTO_TCP, PROTO_UDP,
+  TCP_FLAG_ACK, TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN, TCP_HEADER_BYTES_MIN, TCP_OFF_ACK,
+  TCP_OFF_DATA, TCP_OFF_FLAGS, TCP_OFF_SEQ, TCP_OFF_SUM, TCP_OFF_WINDOW, UDP_OFF_LENGTH,
+  VNET_HEADER_BYTES,
+} from '../wire/layout.ts';
 // biome-ignore format: a list.
-const {
-  PACKET_PARTIAL, P_DST, P_FLAGS, P_IP, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SRC, P_START, P_SUM_AT,
-} = batch;
-const { DROP_L4_CHECKSUM, DROP_REFUSAL_LIMITED, DROP_UNANSWERABLE, VERDICT_REPLY } = verdict;
+import {
+  type Batch, P_DST, P_FLAGS, P_IP, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SRC, P_START, P_SUM_AT,
+  PACKET_PARTIAL,
+} from './batch.ts';
+import type { Datapath } from './datapath.ts';
+import {
+  DROP_L4_CHECKSUM,
+  DROP_REFUSAL_LIMITED,
+  DROP_UNANSWERABLE,
+  VERDICT_REPLY,
+} from './verdict.ts';
 
 const TTL = 64;
 /** An ICMP error is at most this long, RFC 1812 4.3.2.3: header, ICMP header and the quote. */

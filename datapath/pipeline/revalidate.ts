@@ -2,21 +2,20 @@
 // Service, a pod or a policy has ended goes even if no packet comes. So no flow's epoch, which
 // counts to 511, is ever taken for a later one.
 
-import * as arenaLayout from '../arena/layout.ts';
-import * as line from '../flow/line.ts';
-import * as wire from '../wire/layout.ts';
+import { H_FLOW_HIGH } from '../arena/layout.ts';
+import {
+  EPOCH_SHIFT,
+  EPOCHS,
+  LINE_SHIFT,
+  LINE_WORDS,
+  META_PROTO_MASK,
+  W_META,
+} from '../flow/line.ts';
+import { PROTO_UDP } from '../wire/layout.ts';
 import type { Datapath } from './datapath.ts';
-import * as judging from './policy-check.ts';
-import { isUnjudged, judgeAgain } from './policy-check.ts';
+import { isUnjudged, JUDGED_GONE, judgeAgain } from './policy-check.ts';
 import { isStaleUdp } from './stale.ts';
-import * as verdict from './verdict.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-const { EPOCHS, EPOCH_SHIFT, LINE_SHIFT, LINE_WORDS, META_PROTO_MASK, W_META } = line;
-const { H_FLOW_HIGH } = arenaLayout;
-const { PROTO_UDP } = wire;
-const { COUNT_FLOWS_STALE } = verdict;
-const { JUDGED_GONE } = judging;
+import { COUNT_FLOWS_STALE } from './verdict.ts';
 
 /** Policies may change so often before every flow has been looked at. */
 export const GENERATIONS_MAX = EPOCHS - 1;

@@ -13,53 +13,37 @@
 //   refuse     or an answer to the sender                                         refuse.ts
 //   trace      what became of it, while somebody looks                            trace.ts
 
-import * as arenaLayout from '../arena/layout.ts';
+import { H_FLOW_HIGH, H_PROBE_ADDRESS, H_TRACE_UNTIL } from '../arena/layout.ts';
 import { sweep } from '../flow/expire.ts';
-import * as line from '../flow/line.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
+import { LINE_SHIFT, NO_SIDE, W_META } from '../flow/line.ts';
+import { IP4_OFF_DST, PROTO_SCTP } from '../wire/layout.ts';
+// biome-ignore format: a list.
+import {
+  type Batch, KIND_FLOW, KIND_ICMP_ERROR, P_DST, P_FLAGS, P_HASH, P_IN, P_IP, P_KIND, P_L4, P_PORTS,
+  P_PROTO, P_SIDE, P_SRC, P_VERDICT, P_WORDS, PACKET_FIRST_FRAGMENT, PORT_SPOOFED,
+} from './batch.ts';
 import { commit } from './commit.ts';
 import type { Datapath } from './datapath.ts';
-import * as establishing from './establish.ts';
-import { establish } from './establish.ts';
+import { ESTABLISH_FLOW, ESTABLISH_PASS, ESTABLISH_PUBLIC, establish } from './establish.ts';
 import { express } from './fast-path.ts';
-import * as fragments from './fragments.ts';
-import { datagramId } from './fragments.ts';
+import { datagramId, FRAGMENT_UNKNOWN } from './fragments.ts';
 import { translateLaterPublic, translatePublic } from './gateway.ts';
 import { translateIcmpError } from './icmp-error.ts';
 import { answerProbe } from './loop-probe.ts';
 import { parse } from './parse.ts';
-import * as judging from './policy-check.ts';
-import { judgeFlow, judgeNew, judgePassing } from './policy-check.ts';
+import { JUDGED_GONE, judgeFlow, judgeNew, judgePassing } from './policy-check.ts';
 import { touch } from './prefetch.ts';
 import { refuse } from './refuse.ts';
 import { recheck } from './revalidate.ts';
 import { trace } from './trace.ts';
-import * as tracking from './track.ts';
-import { track } from './track.ts';
+import { TRACK_END, TRACK_REOPEN, TRACK_STALE, track } from './track.ts';
 import { giveHopBack, translate } from './translate.ts';
-import * as verdict from './verdict.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
-const {
-  COUNT_BATCHES, COUNT_FLOWS_EXPIRED, COUNT_FLOWS_REOPENED, COUNT_FLOWS_STALE, COUNT_FORWARDED, COUNT_FRAGMENTS,
-  COUNT_PACKETS, DROP_FRAGMENT_LIMIT, DROP_FRAGMENT_ORPHAN, DROP_FRAGMENT_SCTP, DROP_SPOOFED, DROP_UNANSWERABLE, VERDICT_FORWARD,
-  VERDICT_HELD, VERDICT_PROBE, VERDICT_REPLY,
-} = verdict;
-const { H_FLOW_HIGH, H_PROBE_ADDRESS, H_TRACE_UNTIL } = arenaLayout;
-const { LINE_SHIFT, NO_SIDE, W_META } = line;
-// biome-ignore format: a list.
-const {
-  KIND_FLOW, KIND_ICMP_ERROR, PACKET_FIRST_FRAGMENT, P_DST, P_FLAGS, P_HASH, P_IN, P_IP, P_KIND, P_L4, P_PORTS,
-  PORT_SPOOFED, P_PROTO, P_SIDE, P_SRC, P_VERDICT, P_WORDS,
-} = batch;
-const { IP4_OFF_DST, PROTO_SCTP } = wire;
-const { ESTABLISH_FLOW, ESTABLISH_PASS, ESTABLISH_PUBLIC } = establishing;
-const { FRAGMENT_UNKNOWN } = fragments;
-const { TRACK_END, TRACK_REOPEN, TRACK_STALE } = tracking;
-const { JUDGED_GONE } = judging;
+import {
+  COUNT_BATCHES, COUNT_FLOWS_EXPIRED, COUNT_FLOWS_REOPENED, COUNT_FLOWS_STALE, COUNT_FORWARDED,
+  COUNT_FRAGMENTS, COUNT_PACKETS, DROP_FRAGMENT_LIMIT, DROP_FRAGMENT_ORPHAN, DROP_FRAGMENT_SCTP,
+  DROP_SPOOFED, DROP_UNANSWERABLE, VERDICT_FORWARD, VERDICT_HELD, VERDICT_PROBE, VERDICT_REPLY,
+} from './verdict.ts';
 
 /**
  * Expiry looks at this many flow slots a tick, or at one in 64: at 10 ticks/s every flow is seen in

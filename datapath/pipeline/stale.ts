@@ -2,18 +2,14 @@
 // with a fixed port, or one whose SYN is never answered, would go on sending to nobody. Source: k8s
 // pkg/proxy/conntrack/cleanup.go.
 
-import * as line from '../flow/line.ts';
-import * as imageLayout from '../image/layout.ts';
-import * as serviceMap from '../services/service-map.ts';
+// biome-ignore format: a list.
+import {
+  META_PROTO_MASK, W_CHECKED, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_PORTS, W_SERVICE,
+} from '../flow/line.ts';
+import { SERVICE_GENERATION, SLOT_SERVICE } from '../image/layout.ts';
+import { NO_SLOT } from '../services/service-map.ts';
 import type { Datapath } from './datapath.ts';
 
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-// biome-ignore format: a list.
-const {
-  META_PROTO_MASK, W_CHECKED, W_DST, W_META, W_NEW_DST, W_NEW_PORTS, W_PORTS, W_SERVICE,
-} = line;
-const { SERVICE_GENERATION, SLOT_SERVICE } = imageLayout;
-const { NO_SLOT } = serviceMap;
 const NEVER = -1;
 
 /**

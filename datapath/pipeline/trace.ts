@@ -1,23 +1,26 @@
-import * as arenaLayout from '../arena/layout.ts';
-import * as line from '../flow/line.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
+import { H_TRACE_WRITTEN, TRACE_RECORDS, TRACE_WORDS } from '../arena/layout.ts';
+import { LINE_SHIFT, NO_SIDE, W_PACKETS, W_SERVICE } from '../flow/line.ts';
+import {
+  ICMP_OFF_ID,
+  IP4_OFF_DST,
+  IP4_OFF_SRC,
+  PROTO_ICMP,
+  VNET_HEADER_BYTES,
+} from '../wire/layout.ts';
+// biome-ignore format: a list.
+import {
+  type Batch, KIND_FLOW, P_DST, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SIDE,
+  P_SRC,
+} from './batch.ts';
 import type { Datapath } from './datapath.ts';
-import * as verdicts from './verdict.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-const { H_TRACE_WRITTEN, TRACE_RECORDS, TRACE_WORDS } = arenaLayout;
-const { LINE_SHIFT, NO_SIDE, W_PACKETS, W_SERVICE } = line;
-const { IP4_OFF_DST, IP4_OFF_SRC, ICMP_OFF_ID, PROTO_ICMP, VNET_HEADER_BYTES } = wire;
-// biome-ignore format: a list.
-const {
-  KIND_FLOW, P_DST, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SIDE, P_SRC,
-} = batch;
-// biome-ignore format: a list.
-const {
-  DROP_ICMP_CHECKSUM, DROP_IP_CHECKSUM, DROP_POLICY_EGRESS, DROP_POLICY_INGRESS, DROP_SPOOFED, VERDICT_FORWARD,
-} = verdicts;
+import {
+  DROP_ICMP_CHECKSUM,
+  DROP_IP_CHECKSUM,
+  DROP_POLICY_EGRESS,
+  DROP_POLICY_INGRESS,
+  DROP_SPOOFED,
+  VERDICT_FORWARD,
+} from './verdict.ts';
 
 /**
  * Words of a record. The number is written last: a reader that finds another one has been

@@ -2,35 +2,31 @@
 // it cannot say is here: which segments are let by without counting and what may answer them, which
 // RSTs count, when a SYN opens a new connection.
 
-import * as line from '../flow/line.ts';
-import * as states from '../flow/state.ts';
-import { moveTcp } from '../flow/state.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
+// biome-ignore format: a list.
+import {
+  FLAG_ASSURED, FLAG_REPLIED, FLAG_TURN, LINE_SHIFT, LINE_WORDS, META_RECENT_MASK,
+  META_RECENT_SHIFT, META_STATE_MASK, META_STATE_SHIFT, META_TCP_MASK, RECENT_ACK, RECENT_ACK_BACK,
+  RECENT_OTHER, RECENT_RST, RECENT_RST_BACK, RECENT_SYN, RECENT_SYN_BACK, RECENT_SYN_LATE, W_ACK,
+  W_META, W_PACKETS, W_RECENT_ACK, W_RECENT_END, W_SEQ_END,
+} from '../flow/line.ts';
+// biome-ignore format: a list.
+import {
+  MOVE_IGNORE, MOVE_NONE, MOVE_REOPEN, moveTcp, STATE_CLOSE, STATE_ESTABLISHED, STATE_FIN_WAIT,
+  STATE_LAST_ACK, STATE_SYN_RECV, STATE_SYN_SENT, STATE_SYN_SENT2, STATE_TIME_WAIT,
+} from '../flow/state.ts';
+import {
+  TCP_FLAG_ACK,
+  TCP_FLAG_FIN,
+  TCP_FLAG_RST,
+  TCP_FLAG_SYN,
+  TCP_OFF_ACK,
+  TCP_OFF_DATA,
+  TCP_OFF_SEQ,
+} from '../wire/layout.ts';
+import { type Batch, P_L4, P_LENGTH, P_START } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import { isStale } from './stale.ts';
-import * as verdict from './verdict.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-// biome-ignore format: a list.
-const {
-  MOVE_IGNORE, MOVE_NONE, MOVE_REOPEN, STATE_CLOSE, STATE_ESTABLISHED, STATE_FIN_WAIT, STATE_LAST_ACK,
-  STATE_SYN_RECV, STATE_SYN_SENT, STATE_SYN_SENT2, STATE_TIME_WAIT,
-} = states;
-// biome-ignore format: a list.
-const {
-  TCP_FLAG_ACK, TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN, TCP_OFF_ACK, TCP_OFF_DATA, TCP_OFF_SEQ,
-} = wire;
-// biome-ignore format: a list.
-const {
-  FLAG_ASSURED, FLAG_REPLIED, FLAG_TURN, LINE_SHIFT, LINE_WORDS, META_RECENT_MASK, META_RECENT_SHIFT,
-  META_STATE_MASK, META_STATE_SHIFT, META_TCP_MASK, RECENT_ACK, RECENT_ACK_BACK, RECENT_OTHER, RECENT_RST,
-  RECENT_RST_BACK, RECENT_SYN, RECENT_SYN_BACK, RECENT_SYN_LATE, W_ACK, W_META, W_PACKETS, W_RECENT_ACK,
-  W_RECENT_END, W_SEQ_END,
-} = line;
-const { P_L4, P_LENGTH, P_START } = batch;
-const { COUNT_RST_IMPLAUSIBLE } = verdict;
+import { COUNT_RST_IMPLAUSIBLE } from './verdict.ts';
 
 const SYN_ACK = TCP_FLAG_SYN | TCP_FLAG_ACK;
 const EVENTFUL = TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST;

@@ -1,24 +1,18 @@
 // What a packet that hit a flow does to it: its state, how long it has left, its counts.
 
-import * as line from '../flow/line.ts';
-import * as states from '../flow/state.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
-import type { Datapath } from './datapath.ts';
-import { isStaleUdp } from './stale.ts';
-import * as tcp from './track-tcp.ts';
-import { advance, setState, trackTcp } from './track-tcp.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-const {
+// biome-ignore format: a list.
+import {
+  FLAG_ASSURED, FLAG_REPLIED, LINE_SHIFT, LINE_WORDS, META_STATE_MASK, META_STATE_SHIFT,
+  META_TCP_MASK, W_BORN, W_BYTES, W_BYTES_HIGH, W_META, W_PACKETS, W_SEEN,
+} from '../flow/line.ts';
+import {
   STATE_CLOSE,
   STATE_ESTABLISHED,
   STATE_SCTP_ESTABLISHED,
   STATE_UDP_REPLIED,
   STATE_UDP_STREAM,
-} = states;
-const {
+} from '../flow/state.ts';
+import {
   PROTO_SCTP,
   PROTO_TCP,
   PROTO_UDP,
@@ -26,14 +20,14 @@ const {
   TCP_FLAG_RST,
   TCP_FLAG_SYN,
   VNET_HEADER_BYTES,
-} = wire;
+} from '../wire/layout.ts';
+import { type Batch, P_FLAGS, P_LENGTH } from './batch.ts';
+import type { Datapath } from './datapath.ts';
+import { isStaleUdp } from './stale.ts';
 // biome-ignore format: a list.
-const {
-  FLAG_ASSURED, FLAG_REPLIED, LINE_SHIFT, LINE_WORDS, META_STATE_MASK, META_STATE_SHIFT, META_TCP_MASK,
-  W_BORN, W_BYTES, W_BYTES_HIGH, W_META, W_PACKETS, W_SEEN,
-} = line;
-const { P_FLAGS, P_LENGTH } = batch;
-const { TCP_ENDS, TCP_KEEPS, TCP_REOPENS, TCP_SHORTENS, TCP_STALE } = tcp;
+import {
+  advance, setState, TCP_ENDS, TCP_KEEPS, TCP_REOPENS, TCP_SHORTENS, TCP_STALE, trackTcp,
+} from './track-tcp.ts';
 
 const EVENTFUL = TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST;
 const ESTABLISHED = STATE_ESTABLISHED << META_STATE_SHIFT;

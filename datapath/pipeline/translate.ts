@@ -1,27 +1,21 @@
-import * as line from '../flow/line.ts';
-import { addSums, patchFull } from '../wire/checksum.ts';
-import { crc32cOfChange } from '../wire/crc32c.ts';
-import * as wire from '../wire/layout.ts';
-import type { Batch } from './batch.ts';
-import * as batch from './batch.ts';
-import type { Datapath } from './datapath.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
 // biome-ignore format: a list.
-const {
-  ICMP_OFF_ID, IP4_OFF_DST, IP4_OFF_SRC, IP4_OFF_TTL, PROTO_ICMP, PROTO_SCTP, PROTO_TCP,
-  PROTO_UDP, SCTP_OFF_SUM,
-} = wire;
-// biome-ignore format: a list.
-const {
+import {
   FLAG_DNAT, FLAG_SNAT, FLAG_TTL_BACK, LINE_SHIFT, W_META, W_NEW_DST, W_NEW_PORTS, W_NEW_SRC,
   W_SUMS,
-} = line;
+} from '../flow/line.ts';
+import { addSums, patchFull } from '../wire/checksum.ts';
+import { crc32cOfChange } from '../wire/crc32c.ts';
 // biome-ignore format: a list.
-const {
-  KIND_LATER_FRAGMENT, PACKET_PARTIAL, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PROTO, P_START,
-  P_SUM_AT,
-} = batch;
+import {
+  ICMP_OFF_ID, IP4_OFF_DST, IP4_OFF_SRC, IP4_OFF_TTL, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP,
+  SCTP_OFF_SUM,
+} from '../wire/layout.ts';
+// biome-ignore format: a list.
+import {
+  type Batch, KIND_LATER_FRAGMENT, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PROTO, P_START,
+  P_SUM_AT, PACKET_PARTIAL,
+} from './batch.ts';
+import type { Datapath } from './datapath.ts';
 
 const TTL_STEP = 0x0100; // The TTL is the high byte of its checksum word.
 

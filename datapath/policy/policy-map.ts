@@ -1,16 +1,10 @@
-import * as map from '../map.ts';
-import { findEntry } from '../map.ts';
-import * as layout from './layout.ts';
-import * as policy from './policy.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+import { findEntry, NO_ENTRY } from '../map.ts';
 // biome-ignore format: a list.
-const {
-  PAIR_PORTS, POD_KEY, POD_PEER, PORTS_ANY, PORTS_COUNTS, PORTS_HEADER_WORDS, PREFIX_PEER, RULES_LENGTHS,
-  RULES_LENGTH_COUNT, RULES_PAIRS, RULES_PREFIXES, RULES_SUBJECTS, RULE_AUDITED,
-} = layout;
-const { NO_ENTRY } = map;
-const { PEER_ANY, PEER_ANY_POD } = policy;
+import {
+  PAIR_PORTS, POD_KEY, POD_PEER, PORTS_ANY, PORTS_COUNTS, PORTS_HEADER_WORDS, PREFIX_PEER,
+  RULE_AUDITED, RULES_LENGTH_COUNT, RULES_LENGTHS, RULES_PAIRS, RULES_PREFIXES, RULES_SUBJECTS,
+} from './layout.ts';
+import { PEER_ANY, PEER_ANY_POD } from './policy.ts';
 
 export const NO_POD = NO_ENTRY;
 const PROTO_TCP = 6;

@@ -4,12 +4,9 @@
 // set, which is written last.
 
 import type { Arena } from '../arena/arena.ts';
-import * as arenaLayout from '../arena/layout.ts';
+import { AFFINITY_WORDS, H_AFFINITY_SWEEP, H_SEED } from '../arena/layout.ts';
 import { hashTuple } from '../flow/hash.ts';
 import { findPair } from '../image/pairs.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
-const { AFFINITY_WORDS, H_AFFINITY_SWEEP, H_SEED } = arenaLayout;
 
 /** Entries looked at for one client: at a load of one half, one client in 10^6 finds no room. */
 const WINDOW = 32;

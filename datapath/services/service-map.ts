@@ -1,22 +1,16 @@
 import type { Arena } from '../arena/arena.ts';
-import * as arenaLayout from '../arena/layout.ts';
-import * as imageLayout from '../image/layout.ts';
-import { findPair } from '../image/pairs.ts';
-import * as map from '../map.ts';
-import { findEntry } from '../map.ts';
-import { PolicyMap } from '../policy/policy-map.ts';
-
-// Own constants, not imported ones: see the JIT facts in ../worker/jit.ts.
+import { H_IMAGE_ACK, H_IMAGE_ROOT } from '../arena/layout.ts';
 // biome-ignore format: a list.
-const {
-  MARK_KEY, MARK_LOCAL, MARK_PUBLIC, NODE_ADDRESS, NODE_GATEWAY, NODE_HEADER_WORDS, NODE_LENGTH_COUNT, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK,
-  NODE_SNAT_COUNT, NODE_SNAT_MIN, POD_GATEWAY_KEY, ROOT_DIRECTORY, ROOT_DIRECTORY_LENGTH, ROOT_FRONTENDS,
-  ROOT_GENERATION, ROOT_NODE, ROOT_POLICY_GENERATION, ROOT_POLICY_PODS, ROOT_POLICY_RULES, SERVICE_CLUSTER_COUNT, SERVICE_HEADER_WORDS,
-  SERVICE_LOCAL_COUNT, SERVICE_SERVING_COUNT, SLOT_KIND, SLOT_SERVICE,
-} = imageLayout;
-const { H_IMAGE_ACK, H_IMAGE_ROOT } = arenaLayout;
-
-const { NO_ENTRY } = map;
+import {
+  MARK_KEY, MARK_LOCAL, MARK_PUBLIC, NODE_ADDRESS, NODE_GATEWAY, NODE_HEADER_WORDS,
+  NODE_LENGTH_COUNT, NODE_SERVICE_ADDRESS, NODE_SERVICE_MASK, NODE_SNAT_COUNT, NODE_SNAT_MIN,
+  POD_GATEWAY_KEY, ROOT_DIRECTORY, ROOT_DIRECTORY_LENGTH, ROOT_FRONTENDS, ROOT_GENERATION,
+  ROOT_NODE, ROOT_POLICY_GENERATION, ROOT_POLICY_PODS, ROOT_POLICY_RULES, SERVICE_CLUSTER_COUNT,
+  SERVICE_HEADER_WORDS, SERVICE_LOCAL_COUNT, SERVICE_SERVING_COUNT, SLOT_KIND, SLOT_SERVICE,
+} from '../image/layout.ts';
+import { findPair } from '../image/pairs.ts';
+import { findEntry, NO_ENTRY } from '../map.ts';
+import { PolicyMap } from '../policy/policy-map.ts';
 
 export const NO_SLOT = NO_ENTRY;
 
