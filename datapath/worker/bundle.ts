@@ -1,5 +1,5 @@
-// Makes one module of the worker and all that it imports: V8 folds the constants of a module into its
-// code, and loads and checks imported ones at every use (docs/adr/0019).
+// Makes one module of the worker and its imports: V8 folds the constants of a module into its code,
+// and loads and checks imported ones at every use (docs/adr/0019).
 import { createHash, randomBytes } from 'node:crypto';
 import {
   existsSync,
@@ -24,8 +24,8 @@ const KEEP_MS = 7 * 86_400_000;
 export const WORKER_EXEC_ARGV = ['--enable-source-maps', '--disable-warning=ExperimentalWarning'];
 
 /**
- * URL of the worker's bundle, which is built unless one of these very sources exists. Where it cannot
- * be built, `log` takes a line and the URL is that of the unbundled worker.
+ * URL of the worker's bundle. Builds it unless one of these very sources exists. If that fails,
+ * `log` takes a line and the URL is that of the unbundled worker.
  */
 export async function workerUrl(log: (line: string) => void, folder = BUNDLE_FOLDER): Promise<URL> {
   const url = new URL(`worker-${hashSources()}.mjs`, folder);
@@ -53,8 +53,8 @@ function hashSources(): string {
 }
 
 /**
- * Writes `entry` and the sources that it imports to `to`, with a source map. Others that do the same at
- * the same time do no harm: the file appears at once, whole. Throws what Rollup and the file system throw.
+ * Writes `entry` and its imports to `to`, with a source map. The file appears whole, so several
+ * processes may do this at once. Throws what Rollup and the file system throw.
  */
 export async function bundle(entry: URL, to: URL): Promise<void> {
   // Here and not above: a process that finds its bundle does not load Rollup.

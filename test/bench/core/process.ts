@@ -1,13 +1,5 @@
 // Entry of a measuring process: `process.ts hit|new FLOWS POLICIES`. A process of its own for each
 // point, so that what V8 learned at one does not colour the next. Prints ns a packet.
-import { warmUp } from '../../../datapath/worker/warm-up.ts';
-import { measureHit, measureNew } from './measure.ts';
-import { publishOne, World } from './world.ts';
+import { runBundled } from '../bundled.ts';
 
-// As the worker does.
-warmUp();
-const [what, ...numbers] = process.argv.slice(2) as [string, string, string];
-const [flows, policies] = numbers.map(Number) as [number, number];
-const isHit = what === 'hit';
-const world = new World(flows, isHit ? 1 << 20 : 1 << 21, publishOne(policies));
-console.log((isHit ? measureHit(world) : measureNew(world)).toFixed(2));
+await runBundled(new URL('./point.ts', import.meta.url));
