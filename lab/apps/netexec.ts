@@ -1,5 +1,5 @@
-// The built-in server of pods: what agnhost's netexec answers over HTTP and UDP, on plain Node.
-// Source of the commands: kubernetes/kubernetes test/images/agnhost/netexec.
+// The built-in server of pods: HTTP and UDP as agnhost's netexec, in plain Node. Source:
+// kubernetes/kubernetes test/images/agnhost/netexec.
 import { createSocket, type RemoteInfo } from 'node:dgram';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { hostname } from 'node:os';
@@ -49,13 +49,13 @@ function pause(): void {
 
 function serveHttp(port: number): void {
   const server = createServer(answerHttp);
-  // Connections that are kept must outlive those who reuse them.
+  // Idle connections must outlive clients that reuse them.
   server.keepAliveTimeout = 120_000;
   server.listen(port, '0.0.0.0', 4096);
   process.on('SIGTERM', () => process.exit(0));
 }
 
-/** Answers a request to the server. `/exit` and `/shutdown` end the process. */
+/** Answers a request. `/exit` and `/shutdown` end the process. */
 export function answerHttp(request: IncomingMessage, response: ServerResponse): void {
   const url = new URL(request.url ?? '/', 'http://pod');
   switch (url.pathname) {
@@ -102,14 +102,14 @@ function serveUdp(port: number): void {
   socket.bind(port, '0.0.0.0');
 }
 
-/** The reply to a datagram; null if it gets none. */
+/** The reply to a datagram. Null if there is none. */
 export function answerDatagram(message: Buffer, client: RemoteInfo): Buffer | null {
   const text = message.toString('latin1').trim();
   const space = text.indexOf(' ');
   const word = (space < 0 ? text : text.slice(0, space)).toLowerCase();
   if (word === 'hostname') return Buffer.from(hostname());
   if (word === 'clientip') return Buffer.from(`${client.address}:${client.port}`);
-  // Bytes as they came: an echo is also a test of what the network did to them.
+  // Unchanged bytes: an echo also tests what the network did to them.
   if (word === 'echo') return message.subarray('echo '.length);
   return null;
 }

@@ -28,7 +28,7 @@ Examples:
     .action(async (target: string, words: string[], options, command: Command) => {
       const record = requireLab(labOf(command));
       requireRoot();
-      // What comes after the target is passed through, the dashes before the command too.
+      // Words after the target are passed through, including the leading dashes.
       const own = words[0] === '--' ? words.slice(1) : words;
       if (own.length === 0) command.error("error: missing required argument 'command'");
       const place = resolvePlace(record, target, options.container);
@@ -36,17 +36,14 @@ Examples:
     });
 }
 
-/** In a pod that of its container, as kubectl exec has it; elsewhere one's own. */
+/** The container's environment in a pod, as with kubectl exec. Elsewhere the caller's. */
 function environmentIn(place: Place): NodeJS.ProcessEnv {
   if (!('pid' in place)) return process.env;
   const { TERM } = process.env;
   return { ...(TERM && { TERM }), ...environmentOf(place) };
 }
 
-/**
- * Runs a command on this terminal, and gives its exit code; one ended by a signal counts as a shell
- * would say.
- */
+/** Runs a command on this terminal and returns its exit code. A signal counts as in a shell. */
 function runIn([file, ...args]: string[], name: string, env: NodeJS.ProcessEnv): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(file!, args, { stdio: 'inherit', env });
@@ -57,7 +54,7 @@ function runIn([file, ...args]: string[], name: string, env: NodeJS.ProcessEnv):
     }
     child.once('error', (error) => {
       reject(
-        new KubetunError('KT_EXEC', `${name} cannot be run (${error.message})`, '', {
+        new KubetunError('KT_EXEC', `cannot run ${name} (${error.message})`, '', {
           cause: error,
         }),
       );

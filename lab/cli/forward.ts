@@ -42,8 +42,8 @@ function splitArgument(argument: string): { port: number; target: string } {
   if (target === undefined || port > 65_535) {
     throw new KubetunError(
       'KT_TARGET',
-      `${argument} does not say what to bring where`,
-      'say PORT:TARGET, for example 8080:svc/web',
+      `${argument} is not a port and a target`,
+      'give PORT:TARGET, for example 8080:svc/web',
       { usage: true },
     );
   }
@@ -54,8 +54,8 @@ function splitArgument(argument: string): { port: number; target: string } {
 async function forward(port: number, dial: Dial, namespace: string): Promise<void> {
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const remote = connect({ host: dial.address, port: dial.port, allowHalfOpen: true });
-    // An end that breaks takes the other with it; an end that has said all leaves the other
-    // talking.
+    // An error on one side ends the other side. A side that has only finished sending leaves the
+    // other open.
     client.on('error', () => remote.destroy());
     remote.on('error', (error) => {
       console.error(`kubetun: ${dial.address}:${dial.port}: ${error.message}`);
@@ -64,8 +64,8 @@ async function forward(port: number, dial: Dial, namespace: string): Promise<voi
     client.pipe(remote).pipe(client);
   });
   const bound = await listen(server, port);
-  // The listener stays in the namespace where it was made; what is dialled from now on is in the
-  // lab.
+  // The listener stays in the namespace where it was made. Sockets that are made from now on are in
+  // the lab.
   enterNamespace(namespace);
   console.log(`http://${LOOPBACK}:${bound} -> ${dial.address}:${dial.port}    (Ctrl-C ends it)`);
   await new Promise<void>((resolve) => {
@@ -81,8 +81,8 @@ function listen(server: Server, port: number): Promise<number> {
       reject(
         new KubetunError(
           'KT_FORWARD_PORT',
-          `port ${port} of ${LOOPBACK} cannot be had (${error.code})`,
-          'take another one, or 0 for any that is free',
+          `cannot listen on ${LOOPBACK}:${port} (${error.code})`,
+          'choose another port, or 0 for any free one',
           { cause: error },
         ),
       );

@@ -38,7 +38,7 @@ Examples:
 function registerKubeconfig(lab: Command): void {
   lab
     .command('kubeconfig')
-    .description('print where the kubeconfig of a lab is')
+    .description('print the path of the kubeconfig of a lab')
     .option('--raw', 'print the kubeconfig itself')
     .addOption(labOption())
     .addHelpText('after', '\nExample: export KUBECONFIG=$(scripts/kubetun lab kubeconfig)')
@@ -48,7 +48,7 @@ function registerKubeconfig(lab: Command): void {
       const path = kubeconfigPath(name);
       if (!existsSync(path)) {
         const next =
-          'wait until its API server listens; scripts/kubetun lab status shows how far it is';
+          'wait until its API server listens; scripts/kubetun lab status shows the progress';
         throw new KubetunError('KT_LAB_STARTING', `lab ${name} has no kubeconfig yet`, next);
       }
       if (options.raw) process.stdout.write(readFileSync(path, 'utf8'));
@@ -59,7 +59,7 @@ function registerKubeconfig(lab: Command): void {
 function registerDown(lab: Command): void {
   lab
     .command('down')
-    .description('end a lab and remove everything of it, also after a crash')
+    .description('end a lab and remove all its parts, also after a crash')
     .addOption(labOption())
     .action(async (_options, command: Command) => {
       const name = labOf(command);

@@ -16,14 +16,16 @@ import { type LabRecord, requireLab } from '../state/record.ts';
 import { isAgentRunning } from '../supervisor/agents.ts';
 import { cloudAddress } from '../topology/topology.ts';
 
-/** Time to look at the network. Its limit is between those of an agent and of the API server. */
+/**
+ * Time limit for the check of the network. It lies between those of an agent and of the API server.
+ */
 const NETWORK_MS_MAX = 4000;
 
 interface AgentState {
-  /** `silent`: its process is there, but gives no status. `down`: it has ended. */
+  /** `silent`: the process runs but does not answer. `down`: it has ended. */
   agent: 'running' | 'silent' | 'down';
   generation: number | null;
-  /** What is wrong with it, one line each. */
+  /** Faults, one line each. */
   unhealthy: string[];
 }
 
@@ -32,7 +34,7 @@ interface NodeStatus extends AgentState {
   address: string;
   publicAddress: string;
   podCIDR: string;
-  /** What translates on it. */
+  /** Its kind of proxy. */
   proxy: ProxyKind;
 }
 
@@ -53,9 +55,9 @@ interface LabStatus {
   supervisor: 'running' | 'down';
   /** Null while the API server does not answer. */
   pods: PodStatus[] | null;
-  /** What of the network is not as it was made, one line each. */
+  /** Missing parts of the network, one line each. */
   network: string[];
-  /** Where the API server is, for clients in the root namespace; null while it does not answer. */
+  /** URL of the API server for clients in the root namespace. Null while it does not answer. */
   api: string | null;
   /** Why it does not answer, and the next step; null while it answers. */
   apiFault: string | null;
@@ -73,7 +75,7 @@ export function register(lab: Command): void {
     });
 }
 
-/** Asks everything at the same time: a part that is silent costs its own limit, and no other's. */
+/** Asks all parts at the same time. A silent part delays the answer by its own limit only. */
 export async function readStatus(record: LabRecord): Promise<LabStatus> {
   const { lab, topology, supervisor, apiPort } = record;
   const isKept = supervisor !== null && isAlive(supervisor);
@@ -101,7 +103,7 @@ export async function readStatus(record: LabRecord): Promise<LabStatus> {
 }
 
 function takeUp(lab: string): string {
-  return `scripts/kubetun lab up${labFlag(lab)} takes the lab up again`;
+  return `resume the lab with scripts/kubetun lab up${labFlag(lab)}`;
 }
 
 interface AgentAnswer {
@@ -116,8 +118,8 @@ async function readAgentState(lab: string, node: string, isKept: boolean): Promi
   } catch (error) {
     const agent = isAgentRunning(lab, node) ? 'silent' : 'down';
     const ended = isKept
-      ? `the agent of ${node} has ended and is started again: see ${supervisorLogPath(lab)}`
-      : `the agent of ${node} has ended, and there is no supervisor to start it: ${takeUp(lab)}`;
+      ? `the agent of ${node} has ended and is restarted: see ${supervisorLogPath(lab)}`
+      : `the agent of ${node} has ended, and no supervisor restarts it: ${takeUp(lab)}`;
     return { agent, generation: null, unhealthy: [agent === 'down' ? ended : errorLine(error)] };
   }
 }
@@ -143,7 +145,7 @@ async function readPods(
 }
 
 async function listPods(lab: string, supervisor: number): Promise<PodStatus[]> {
-  const kube = connectLab(lab, `look at process ${supervisor} and ${supervisorLogPath(lab)}`);
+  const kube = connectLab(lab, `check process ${supervisor} and ${supervisorLogPath(lab)}`);
   try {
     const { items } = await kube.list('Pod');
     return items.map((pod) => ({
@@ -159,17 +161,14 @@ async function listPods(lab: string, supervisor: number): Promise<PodStatus[]> {
   }
 }
 
-/**
- * What of the network is missing. A look that takes too long says so, and what it finds is left
- * out.
- */
+/** Missing parts of the network. If the check takes too long, a line says so instead. */
 async function readNetwork(record: LabRecord): Promise<string[]> {
   const late = new Promise<string[]>((resolve) => {
-    const line = `not looked at within ${NETWORK_MS_MAX / 1000} s: the machine is busy, try again`;
+    const line = `not checked within ${NETWORK_MS_MAX / 1000} s: the machine is busy, try again`;
     setTimeout(() => resolve([line]), NETWORK_MS_MAX).unref();
   });
-  const look = Promise.all([checkPlan(planLab(record.lab, record.topology)), checkCables(record)]);
-  return Promise.race([look.then((found) => found.flat()), late]);
+  const check = Promise.all([checkPlan(planLab(record.lab, record.topology)), checkCables(record)]);
+  return Promise.race([check.then((found) => found.flat()), late]);
 }
 
 export function formatStatus({ lab, nodes, cloud, supervisor, ...rest }: LabStatus): string {
@@ -188,7 +187,7 @@ export function formatStatus({ lab, nodes, cloud, supervisor, ...rest }: LabStat
     ),
   ];
   if (faults.length > 0) parts.push(`unhealthy:\n  ${faults.join('\n  ')}`);
-  if (network.length > 0) parts.push(`the network is not whole:\n  ${network.join('\n  ')}`);
+  if (network.length > 0) parts.push(`the network is incomplete:\n  ${network.join('\n  ')}`);
   if (pods === null) parts.push(`pods: unknown: ${apiFault}`);
   else if (pods.length === 0) parts.push('no pods');
   else {

@@ -24,29 +24,29 @@ export function register(lab: Command): void {
   lab
     .command('up')
     .description('start a lab: namespaces, API server, one datapath per node, pods')
-    .option('-f, --file <manifest>', 'YAML to apply once it is up; may be repeated', collect)
-    .option('--topology <file>', 'YAML that says nodes, zones, mtu, timeouts, ranges')
-    .option('--nodes <n>', 'how many nodes (default: 2)', parseNodes)
+    .option('-f, --file <manifest>', 'YAML to apply once the lab is up; may be repeated', collect)
+    .option('--topology <file>', 'YAML with nodes, zones, mtu, timeouts and ranges')
+    .option('--nodes <n>', 'number of nodes (default: 2)', parseNodes)
     .addOption(proxyOption())
-    .option('--ephemeral', 'keep nothing of the API server on disk')
-    .option('--plan', 'print what would be done, and do nothing')
+    .option('--ephemeral', 'keep no data of the API server on disk')
+    .option('--plan', 'print the commands that would run, and run none')
     .addOption(labOption())
     .addHelpText(
       'after',
       `
-A topology file, every line of which may be left out:
+A topology file. Every line is optional:
   nodes:                    # or a count
     - {name: node1, zone: zone-a}
     - {name: node2, zone: zone-b, mtu: 1400, labels: {disk: ssd}}
     - {name: node3, proxy: nftables}
   mtu: 1500
-  proxy: kubetun            # or nftables: the kernel translates; of every node that does not say
-  flows: 1048576            # connections that a node has room for, 213 MiB
-  timeouts: {udp: 30}       # seconds that connections live without a packet; see kubetun agent --help
+  proxy: kubetun            # default of all nodes; nftables: the kernel translates
+  flows: 1048576            # size of a node's connection table, 213 MiB
+  timeouts: {udp: 30}       # idle seconds of connections; see kubetun agent --help
   ranges: {pods: 10.244.0.0/16, services: 10.96.0.0/16}
 
-Images of pods name programs that are built in: agnhost (netexec), iperf3, nginx, pause;
-with a command of its own a pod may name any image: it runs what this machine has installed.`,
+Built-in images of pods: agnhost (netexec), iperf3, nginx, pause. A pod with a command may name
+any image: the command runs from this machine's own files.`,
     )
     .action(async (options: Options, command: Command) => {
       const { name, topology } = topologyOf(options);
@@ -79,7 +79,7 @@ function nextSteps(lab: string): string {
   ].join('\n');
 }
 
-/** Without a word on the command line there is none: a lab that is taken up has its own. */
+/** The topology of the command line. Null if it gives none: a lab that is resumed has its own. */
 function topologyOf(options: Options): { name: string | null; topology: Topology | null } {
   if (options.topology === undefined) {
     const { nodes, proxy } = options;
@@ -89,16 +89,16 @@ function topologyOf(options: Options): { name: string | null; topology: Topology
   if (options.proxy !== undefined) {
     throw new KubetunError(
       'KT_USAGE',
-      '--proxy is for a lab without a topology file',
-      `say proxy: ${options.proxy} in ${options.topology}`,
+      '--proxy cannot be combined with --topology',
+      `write proxy: ${options.proxy} in ${options.topology}`,
       { usage: true },
     );
   }
   if (options.nodes !== undefined) {
     throw new KubetunError(
       'KT_USAGE',
-      '--nodes and --topology both say how many nodes there are',
-      'give one of them',
+      '--nodes cannot be combined with --topology',
+      'give only one of them',
       { usage: true },
     );
   }

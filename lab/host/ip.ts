@@ -1,4 +1,4 @@
-// The one place of the lab that runs ip(8) and tc(8).
+// Runs ip(8) and tc(8). No other file of the lab does.
 import { spawn } from 'node:child_process';
 import { KubetunError } from '../../datapath/error.ts';
 
@@ -21,7 +21,7 @@ function run(program: 'ip' | 'tc', args: string[], input: string): Promise<Outco
       reject(error.code === 'ENOENT' ? isMissing(program) : error);
     });
     child.on('close', (code) => resolve({ status: code ?? 1, ...text }));
-    // A process that has ended already needs no more input.
+    // The process may have ended before its input is written.
     child.stdin.on('error', () => {});
     child.stdin.end(input);
   });
@@ -33,9 +33,9 @@ function isMissing(program: string): KubetunError {
 }
 
 /**
- * Runs lines of `ip -batch` in one process, inside a network namespace (by name), or outside all of
- * them to make namespaces. With `force` a line that fails does not keep the others from running,
- * and is no error. Throws KubetunError KT_IP with the line that failed.
+ * Runs lines of `ip -batch` in one process, inside a network namespace, or with null in the root
+ * namespace. With `force` a failing line stops no other line and is no error. Throws KubetunError
+ * KT_IP with the line that failed.
  */
 export async function ipBatch(
   namespace: string | null,
@@ -56,12 +56,13 @@ export async function ipBatch(
   throw new KubetunError(
     'KT_IP',
     `ip ${where.join(' ')}${where.length > 0 ? ' ' : ''}${line}: ${stderr.trim().split('\n')[0]}`,
-    'the line is part of what `lab up --plan` prints',
+    '`lab up --plan` prints the line in its context',
   );
 }
 
 /**
- * The JSON of each line of `ip -4 -j -batch` inside a namespace, by one process; null if it fails.
+ * The JSON of each line of `ip -4 -j -batch` inside a namespace, from one process. Null if it
+ * fails.
  */
 export async function ipJsonBatch(namespace: string, lines: string[]): Promise<unknown[][] | null> {
   const args = ['-n', namespace, '-4', '-j', '-batch', '-'];

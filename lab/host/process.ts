@@ -1,20 +1,17 @@
-// Processes by identity: a process id alone may have been given to another process meanwhile.
+// Processes by identity. A process id alone may have passed to another process.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
-/**
- * A process, and when it started (clock ticks since boot), which tells it from a later one of that
- * id.
- */
+/** A process id and its start time (clock ticks since boot), which together are unique. */
 export interface ProcessId {
   pid: number;
   start: number;
 }
 
-/** Identity of a running process; null if there is none, or only the remains of one. */
+/** Identity of a running process. Null if there is none, or only a zombie. */
 export function identify(pid: number): ProcessId | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The command may hold spaces and brackets: fields count from the last bracket (proc(5)).
+    // The command may contain spaces and brackets, so fields count from the last bracket (proc(5)).
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     if (fields[0] === 'Z' || fields[0] === 'X') return null;
     return { pid, start: Number(fields[19]) };
@@ -27,7 +24,7 @@ export function isAlive(process: ProcessId): boolean {
   return identify(process.pid)?.start === process.start;
 }
 
-/** Arguments of a process, each ended by a NUL; empty if it has gone. */
+/** Arguments of a process, each followed by a NUL. Empty if it has ended. */
 export function commandLine(pid: number): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
@@ -36,7 +33,7 @@ export function commandLine(pid: number): string {
   }
 }
 
-/** Sends a signal to this very process. False if it is gone. */
+/** Sends a signal to exactly this process. False if it has ended. */
 export function signal(target: ProcessId, name: NodeJS.Signals): boolean {
   if (!isAlive(target)) return false;
   try {
@@ -47,7 +44,7 @@ export function signal(target: ProcessId, name: NodeJS.Signals): boolean {
   }
 }
 
-/** Asks processes to end, waits, and kills those that did not; resolves when all are gone. */
+/** Sends SIGTERM, waits, and kills the processes that are left. Resolves when all have ended. */
 export async function endProcesses(targets: ProcessId[], graceMs: number): Promise<void> {
   for (const target of targets) signal(target, 'SIGTERM');
   await waitGone(targets, graceMs);
@@ -65,14 +62,12 @@ async function waitGone(targets: ProcessId[], msMax: number): Promise<void> {
   }
 }
 
-/** Processes whose network namespace is one of these (`net:[inode]`), except this one. */
+/** Processes in one of these network namespaces (`net:[inode]`), except this process. */
 export function processesInNamespaces(namespaces: ReadonlySet<string>): ProcessId[] {
   return findProcesses((pid) => namespaces.has(readlinkSync(`/proc/${pid}/ns/net`)));
 }
 
-/**
- * Processes that were started with a variable of this value in their environment, except this one.
- */
+/** Processes with this variable in their environment, except this process. */
 export function processesWithVariable(name: string, value: string): ProcessId[] {
   const wanted = `\0${name}=${value}\0`;
   return findProcesses((pid) =>
@@ -80,13 +75,14 @@ export function processesWithVariable(name: string, value: string): ProcessId[] 
   );
 }
 
-/** Living processes that match. One that ends while it is looked at does not. */
+/** Running processes that match. */
 function findProcesses(matches: (pid: number) => boolean): ProcessId[] {
   const found: ProcessId[] = [];
   for (const name of readdirSync('/proc')) {
     const pid = Number(name);
     if (!Number.isInteger(pid) || pid === process.pid) continue;
-    // Before the look: if the id goes to another process meanwhile, this identity is of none.
+    // Identified first: if the id passes to another process meanwhile, the identity matches no
+    // process.
     const target = identify(pid);
     try {
       if (target && matches(pid)) found.push(target);

@@ -6,9 +6,9 @@ import { namespacePath } from '../places/names.ts';
 const ROOT = '/proc/sys/net';
 
 /**
- * Writes values below /proc/sys/net of a network namespace and of no other: the kernel shows each
- * thread the tree of the namespace that it is in. Values that this kernel has not are left out.
- * Throws KubetunError KT_SYSCTL.
+ * Writes values below /proc/sys/net of one network namespace. The kernel shows each thread the tree
+ * of its own namespace. Values that the kernel does not have are skipped. Throws KubetunError
+ * KT_SYSCTL.
  */
 export function writeSysctls(namespace: string, values: [path: string, value: string][]): void {
   inNamespace(namespacePath(namespace), () => {
@@ -28,7 +28,7 @@ export function writeSysctls(namespace: string, values: [path: string, value: st
   });
 }
 
-/** Those of the values that are not as they should be, one line each. */
+/** Values that differ, one line each. */
 export function diffSysctls(namespace: string, values: [path: string, value: string][]): string[] {
   return inNamespace(namespacePath(namespace), () =>
     values.flatMap(([path, value]) => {

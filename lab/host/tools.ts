@@ -1,9 +1,9 @@
-// What a machine must have before a lab can be made on it.
+// Requirements of a lab on the machine.
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { KubetunError } from '../../datapath/error.ts';
 
-/** Command -> Debian package that brings it. */
+/** Command -> its Debian package. */
 const TOOLS: Record<string, string> = {
   ip: 'iproute2',
   nsenter: 'util-linux',
@@ -14,7 +14,9 @@ const TOOLS: Record<string, string> = {
   catatonit: 'catatonit',
 };
 
-/** Throws KubetunError KT_NOT_ROOT, KT_NO_TUN, KT_TOOL_MISSING: the first thing that is missing. */
+/**
+ * Throws KubetunError KT_NOT_ROOT, KT_NO_TUN or KT_TOOL_MISSING for the first missing requirement.
+ */
 export function requireMachine(): void {
   requireRoot();
   if (!existsSync('/dev/net/tun')) {
@@ -41,7 +43,7 @@ export function requireRoot(): void {
   );
 }
 
-/** Path of a command, looked up as a shell would; null if there is none. */
+/** Path of a command, looked up as in a shell. Null if it is not found. */
 export function findTool(name: string): string | null {
   for (const folder of (process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin').split(delimiter)) {
     const path = join(folder, name);

@@ -1,6 +1,4 @@
-// Whether manifests will be taken, found out before anything is made: the API server's own rules,
-// in memory.
-
+// Checks manifests before anything is made, with the API server's own rules in memory.
 import { StatusError } from '../../control/apiserver/status.ts';
 import { Store } from '../../control/apiserver/store/store.ts';
 import { SERVED } from '../../control/apiserver/verbs/kinds.ts';
@@ -12,7 +10,8 @@ import { yamlError } from '../yaml/document.ts';
 import { type ManifestObject, pathOfField } from './manifest.ts';
 
 /**
- * Throws KubetunError KT_YAML, with file and line, for the first object that the lab would refuse.
+ * Throws KubetunError KT_YAML, with file and line, for the first object that the API server would
+ * refuse.
  */
 export function checkManifests(objects: ManifestObject[], { nodes, ranges }: Topology): void {
   const registry = new Registry(new Store(SERVED), {
@@ -40,7 +39,7 @@ export function checkManifests(objects: ManifestObject[], { nodes, ranges }: Top
   }
 }
 
-/** The server's refusal, as far as it is about a field: with the line where that is written. */
+/** The server's refusal, with the line of the field that it names. */
 function refusal(item: ManifestObject, error: StatusError): Error {
   const cause = error.details.causes?.[0];
   if (cause) return fieldError(item, cause.field, `${cause.field}: ${cause.message}`);

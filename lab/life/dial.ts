@@ -1,5 +1,4 @@
-// Where `lab forward` is to dial: an address in the lab, and the namespace from which it is
-// reached.
+// Resolves the target of `lab forward`: an address, and the namespace to dial it from.
 import type { KubeClient } from '../../control/kube/client.ts';
 import { isNotFound } from '../../control/kube/error.ts';
 import { KubetunError } from '../../datapath/error.ts';
@@ -10,13 +9,13 @@ import { splitPod } from './target.ts';
 export interface Dial {
   address: string;
   port: number;
-  /** Name of the node from whose network namespace to dial. */
+  /** The node from whose network namespace to dial. */
   node: string;
 }
 
 /**
- * Resolves `svc/NAME[.NS][:PORT]`, `[NS/]POD:PORT` or `ADDR:PORT`. A Service port may be a number
- * or a name; the first one is meant if none is given. Throws KubetunError KT_TARGET.
+ * Resolves `svc/NAME[.NS][:PORT]`, `[NS/]POD:PORT` or `ADDR:PORT`. A Service port is a number or a
+ * name. The default is the first TCP port. Throws KubetunError KT_TARGET.
  */
 export async function resolveDial(
   record: LabRecord,
@@ -33,7 +32,8 @@ export async function resolveDial(
   const [namespace, name] = splitPod(host);
   const pod = await find(kube, 'Pod', namespace, name);
   const address = pod.status?.podIP;
-  if (!address) throw targetError(`pod ${namespace}/${name} has no address yet`, 'wait for it');
+  if (!address)
+    throw targetError(`pod ${namespace}/${name} has no address yet`, 'try again when the pod runs');
   return { address, port, node: pod.spec?.nodeName ?? node };
 }
 

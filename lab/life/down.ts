@@ -1,5 +1,5 @@
-// Taking a lab away: its processes, pods, namespaces and files, in that order, also after a crash
-// of any of them.
+// Removes a lab: processes, pods, namespaces and files, in that order, also after a crash of any of
+// them.
 import { existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ARENA_DIR, arenaOf, CLOUD, stateDir } from '../../control/places.ts';
@@ -31,12 +31,12 @@ const LOCK_MS_MAX = 30_000;
 const ROUNDS_MAX = 5;
 
 /**
- * Ends whoever is making a lab, then removes all of it, and says whether there was anything. Throws
+ * Ends a `lab up` that is at work, then removes the lab. Returns whether there was anything. Throws
  * KubetunError KT_LAB_BUSY while another command ends it.
  */
 export async function bringDown(lab: string): Promise<boolean> {
   const maker = readRecordOrNull(lab)?.maker;
-  // It takes back what it has made by itself.
+  // It undoes what it has made.
   if (maker) await endProcesses([maker], MAKER_GRACE_MS);
   const lock = await lockLab(lab, LOCK_MS_MAX);
   try {
@@ -47,9 +47,8 @@ export async function bringDown(lab: string): Promise<boolean> {
 }
 
 /**
- * Removes all of a lab, for the holder of its lock, and says whether there was anything. Processes
- * are found by records, and without those by their environment and network namespaces. Safe to
- * repeat.
+ * Removes a lab. The caller holds its lock. Returns whether there was anything. Processes are found
+ * by records, and without records by environment and network namespace. Safe to repeat.
  */
 export async function takeDown(lab: string): Promise<boolean> {
   const record = readRecordOrNull(lab);
@@ -59,7 +58,7 @@ export async function takeDown(lab: string): Promise<boolean> {
   const found =
     holdsLab(lab) || namespaces.length + marked.length + arenasOf(lab, nodes).length > 0;
   if (!found) return false;
-  // First the one that would start the others again.
+  // The supervisor first: it would restart the others.
   const supervisors = [record?.supervisor ?? null, ...marked.filter(isSupervisor)];
   await endProcesses(supervisors.filter(isProcess), GRACE_MS);
   await endProcesses(nodes.map((node) => readAgent(lab, node)).filter(isProcess), GRACE_MS);
@@ -70,7 +69,7 @@ export async function takeDown(lab: string): Promise<boolean> {
     namespacesOfLab(lab).map((name) => `netns del ${name}`),
     { force: true },
   );
-  // Agents that were just being started have made theirs since the beginning.
+  // Agents that were being started may have made arenas since.
   for (const arena of arenasOf(lab, nodes)) rmSync(arena, { force: true });
   removeIfEmpty(ARENA_DIR);
   if (holdsLab(lab)) removeState(lab);
@@ -78,8 +77,8 @@ export async function takeDown(lab: string): Promise<boolean> {
 }
 
 /**
- * Ends what is on no record. A process that was being started when it was looked for is found the
- * next time.
+ * Ends processes without a record. Each round finds processes that were being started in the one
+ * before.
  */
 async function endRest(lab: string): Promise<void> {
   for (let round = 0; round < ROUNDS_MAX; round++) {
@@ -98,16 +97,16 @@ function isSupervisor({ pid }: ProcessId): boolean {
   return commandLine(pid).includes(SUPERVISOR_ENTRY);
 }
 
-/** Another lab may have something in it, or put it there at this moment: then it stays. */
+/** The folder stays if another lab has files in it. */
 function removeIfEmpty(folder: string): void {
   try {
     rmdirSync(folder);
   } catch {
-    // It is not empty, or not there.
+    // Not empty, or absent.
   }
 }
 
-/** The record goes last, so that half of a removal is seen as what it is. */
+/** Removes the record last, so that an interrupted removal can be continued. */
 function removeState(lab: string): void {
   const folder = stateDir(lab);
   for (const name of readdirSync(folder).filter((name) => name !== RECORD_NAME)) {
@@ -125,8 +124,8 @@ function readRecordOrNull(lab: string) {
 }
 
 /**
- * Arenas of the nodes that the record names, and others whose name begins with this lab's and no
- * other lab's.
+ * Arenas of the recorded nodes, and others whose names begin with the name of this lab and of no
+ * longer-named lab.
  */
 function arenasOf(lab: string, nodes: string[]): string[] {
   const named = nodes.map((node) => arenaOf(lab, node));

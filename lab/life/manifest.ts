@@ -1,11 +1,12 @@
-// Manifests: YAML files checked before anything is made, then brought to the API server.
+// Manifests: YAML files that are checked before anything is made, then applied through the API
+// server.
 import type { KubeClient } from '../../control/kube/client.ts';
 import { DecodeError, decodeObject } from '../../control/kube/decode.ts';
 import { KubeStatusError } from '../../control/kube/error.ts';
 import { KINDS, type KubeKind } from '../../control/kube/kinds.ts';
 import { readYaml, type YamlDocument, type YamlPath, yamlError } from '../yaml/document.ts';
 
-/** One object of a manifest, and where it was written. */
+/** One object of a manifest, and its place in the file. */
 export interface ManifestObject {
   kind: KubeKind;
   namespace: string | undefined;
@@ -24,8 +25,7 @@ interface AnyObject {
 }
 
 /**
- * Every object of some manifests, in order. Throws KubetunError KT_FILE, KT_YAML with file and
- * line.
+ * All objects of some manifests, in order. Throws KubetunError KT_FILE, KT_YAML with file and line.
  */
 export function readManifests(files: string[]): ManifestObject[] {
   return files.flatMap((file) =>
@@ -39,7 +39,7 @@ function readObject(document: YamlDocument): ManifestObject {
   const object = document.value as AnyObject;
   const refuse = (path: string[], message: string) => yamlError(document.locate(path), message);
   if (typeof object !== 'object' || Array.isArray(object)) {
-    throw refuse([], 'a manifest holds Kubernetes objects');
+    throw refuse([], 'the document is not a Kubernetes object');
   }
   const { apiVersion, kind, metadata } = object;
   if (typeof kind !== 'string') throw refuse(['kind'], 'the object has no kind');
@@ -61,7 +61,7 @@ function readObject(document: YamlDocument): ManifestObject {
   };
 }
 
-/** As the API server will read it, so that whatever it would refuse is named with its line. */
+/** Decodes an object as the API server does, so that a refusal names the line. */
 function decode(kind: KubeKind, name: string, { value, locate }: YamlDocument): void {
   const refuse = (field: string, why: string) =>
     yamlError(locate(pathOfField(field)), `${kind} ${name}: ${why}`);
@@ -80,10 +80,7 @@ export function pathOfField(field: string): YamlPath {
   return keys.map((key) => (/^\d+$/.test(key) ? Number(key) : key));
 }
 
-/**
- * Creates each object, or changes the one that is there. Throws KubetunError KT_YAML where the API
- * server refuses one.
- */
+/** Creates or patches each object. Throws KubetunError KT_YAML if the API server refuses one. */
 export async function applyManifests(kube: KubeClient, objects: ManifestObject[]): Promise<void> {
   for (const item of objects) {
     try {

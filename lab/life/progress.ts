@@ -1,19 +1,19 @@
 /**
- * Lines that say how far something long has come, each with what it took. Goes to stderr: stdout is
- * for data.
+ * Prints the progress of a long command: one line per step with its duration. Goes to stderr,
+ * because stdout is for data.
  */
 export class Progress {
   readonly #begun = performance.now();
   #last = performance.now();
 
-  /** A thing is done: `ok` and what it is, with the time since the line before. */
+  /** Prints a finished step with the time since the last one. */
   done(what: string): void {
     const now = performance.now();
     this.#say(`${what.padEnd(WIDTH)} ${formatMs(now - this.#last)}`);
     this.#last = now;
   }
 
-  /** The time since the beginning, for a closing line. */
+  /** The time since the start. */
   total(): string {
     return formatMs(performance.now() - this.#begun);
   }

@@ -1,16 +1,16 @@
-// What a command line means by a TARGET: a node, the cloud, the internet, or a pod.
+// Resolves the TARGET of a command: a node, the cloud, the internet, or a pod.
 import { stateDir } from '../../control/places.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { namespaceOf, namespacePath } from '../places/names.ts';
 import { findPod } from '../pods/sandbox/records.ts';
 import type { LabRecord } from '../state/record.ts';
 
-/** A place to run commands in: a network namespace, or the namespaces of a process in a pod. */
+/** Where a command runs: in a network namespace, or in the namespaces of a container's process. */
 export type Place = { netns: string } | { pid: number; container: string };
 
 /**
- * Resolves `node/NAME`, `cloud`, `internet`, `fabric` or `[NS/]POD` of a lab that is up. Throws
- * KubetunError KT_NODE_UNKNOWN, KT_POD_UNKNOWN.
+ * Resolves `node/NAME`, `cloud`, `internet`, `fabric` or `[NS/]POD` of a running lab. Throws
+ * KubetunError KT_NODE_UNKNOWN, KT_POD_UNKNOWN, KT_CONTAINER_UNKNOWN.
  */
 export function resolvePlace(record: LabRecord, target: string, container?: string): Place {
   const { lab, topology } = record;
@@ -59,7 +59,7 @@ function requireNodeOf({ lab, topology }: LabRecord, node: string): void {
   );
 }
 
-/** The command that runs another one in a place. */
+/** The command line that runs `command` in a place. */
 export function commandIn(place: Place, command: string[]): string[] {
   return 'netns' in place
     ? ['nsenter', `--net=${place.netns}`, '--', ...command]

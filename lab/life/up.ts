@@ -1,5 +1,5 @@
-// Bringing a lab up: check everything first, then network, supervisor, nodes, manifests; on failure
-// leave nothing.
+// Brings a lab up: checks everything first, then makes network, supervisor, nodes and objects. A
+// failure leaves nothing behind.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -37,7 +37,7 @@ import { waitPodsReady } from './wait.ts';
 
 export interface UpOptions {
   lab: string;
-  /** Null: the default one, or the one of a lab that is taken up. */
+  /** Null stands for the default topology, or for that of a lab that is resumed. */
   topology: Topology | null;
   manifests: ManifestObject[];
   /** The API server keeps nothing on disk. */
@@ -47,9 +47,9 @@ export interface UpOptions {
 const START_MS_MAX = 60_000;
 
 /**
- * Makes a lab, or takes up one whose supervisor has died, and returns when its nodes forward and
- * the manifests' pods are ready. Throws KubetunError, with everything taken back that was made
- * here, unless it is a manifest that fails: then the lab stays for whoever wants to look.
+ * Makes a lab, or resumes one whose supervisor has died. Returns when its nodes forward and the
+ * manifests' pods are ready. Throws KubetunError and removes what it has made. If only a manifest
+ * fails, the lab stays.
  */
 export async function bringUp(options: UpOptions): Promise<Progress> {
   const { lab, manifests } = options;
@@ -62,7 +62,7 @@ export async function bringUp(options: UpOptions): Promise<Progress> {
     if (orphan) requireSame(orphan, options);
     else requireOwnFolder(lab);
     const topology = orphan?.topology ?? options.topology ?? defaultTopology();
-    // Only now: what it needs is much to load.
+    // Imported late because it loads many modules.
     if (manifests.length > 0) (await import('./check.ts')).checkManifests(manifests, topology);
     const progress = new Progress();
     if (orphan) await takeUp(orphan, progress);
@@ -97,14 +97,14 @@ async function make(
     });
     takenBack.plan = applyPlan(planLab(lab, topology));
     await takenBack.plan;
-    // What is being taken back must not grow: nobody would find a supervisor that is started now.
+    // A supervisor that starts during the removal would not be found.
     if (takenBack.is) await takenBack.ended;
     const nodes = topology.nodes.map((node) => node.name).join(', ');
     progress.done(`network namespaces: fabric, cloud, internet, ${nodes}`);
     await startSupervisorProcess(lab, topology, progress);
     updateRecord(lab, { phase: 'up', maker: null });
   } catch (error) {
-    // What fails because it is being taken away is no news.
+    // Failures during the removal are expected.
     if (takenBack.is) await takenBack.ended;
     await takeDown(lab);
     if (takenBack.is) await takenBack.ended;
@@ -114,12 +114,9 @@ async function make(
   }
 }
 
-/**
- * Starts a supervisor for a lab that has lost its own: agents, pods and connections have gone on,
- * and go on.
- */
+/** Starts a new supervisor for a lab that has lost its own. Agents, pods and connections go on. */
 async function takeUp({ lab, topology }: LabRecord, progress: Progress): Promise<void> {
-  progress.done(`lab ${lab} is there without its supervisor: taking it up`);
+  progress.done(`lab ${lab} has lost its supervisor: resuming it`);
   updateRecord(lab, { maker: identify(process.pid) });
   try {
     await startSupervisorProcess(lab, topology, progress);
@@ -128,29 +125,29 @@ async function takeUp({ lab, topology }: LabRecord, progress: Progress): Promise
   }
 }
 
-/** Throws KubetunError KT_LAB_OTHER if a lab is to be taken up as something that it is not. */
+/** Throws KubetunError KT_LAB_OTHER if the options differ from the lab that is to be resumed. */
 function requireSame(orphan: LabRecord, { lab, topology, ephemeral }: UpOptions): void {
   const differs = topology !== null && !isDeepStrictEqual(topology, orphan.topology);
   if (!differs && !ephemeral) return;
   throw new KubetunError(
     'KT_LAB_OTHER',
-    `lab ${lab} is there without its supervisor, and is ${differs ? 'of another topology' : 'not ephemeral'}`,
-    `take it up with a plain scripts/kubetun --lab ${lab} lab up, or end it first with lab down`,
+    `lab ${lab} has lost its supervisor and is ${differs ? 'of another topology' : 'not ephemeral'}`,
+    `resume it with scripts/kubetun --lab ${lab} lab up, without options, or end it with lab down`,
   );
 }
 
-/** A full disk or a folder that cannot be written is nobody's stack trace. */
+/** A full disk or a read-only folder gets an error message instead of a stack trace. */
 function describeMaking(lab: string, error: unknown): unknown {
   const { code, syscall, message } = error as NodeJS.ErrnoException;
   if (error instanceof KubetunError || code === undefined || syscall === undefined) return error;
-  const next = `make room, or let KUBETUN_RUN_DIR name another folder than ${dirname(stateDir(lab))}`;
+  const folder = dirname(stateDir(lab));
+  const next = `make room in ${folder}, or set KUBETUN_RUN_DIR to another folder`;
   return new KubetunError('KT_LAB_START', message, next, { cause: error });
 }
 
 /**
- * True for what a `lab up` that was killed has left. The lock is this process's, so that no maker
- * is at work; a folder without a record and without processes holds the objects of a lab that is
- * gone.
+ * True for the remains of a killed `lab up`. The caller holds the lock, so no `lab up` is at work.
+ * A folder without record and processes holds objects of an ended lab.
  */
 function isHalfMade(lab: string): boolean {
   const record = readRecord(lab);
@@ -160,9 +157,8 @@ function isHalfMade(lab: string): boolean {
 }
 
 /**
- * The record of a lab that runs without its supervisor; null if there is nothing of that name.
- * Throws KubetunError KT_LAB_UP for one that is whole, KT_LAB_BROKEN for one that cannot be taken
- * up.
+ * The record of a lab that runs without its supervisor. Null if there is no lab of that name.
+ * Throws KubetunError KT_LAB_UP for a complete lab, KT_LAB_BROKEN for one that cannot be resumed.
  */
 function findOrphan(lab: string): LabRecord | null {
   const record = readRecord(lab);
@@ -174,34 +170,34 @@ function findOrphan(lab: string): LabRecord | null {
     throw new KubetunError(
       'KT_LAB_UP',
       `lab ${lab} is up already`,
-      'look at it with scripts/kubetun lab status, end it with scripts/kubetun lab down, or choose another name with --lab',
+      'see scripts/kubetun lab status, end it with scripts/kubetun lab down, or choose --lab NAME',
     );
   }
-  // What an API server forgot no agent and no pod could be held against.
+  // Without the API server's objects, agents and pods have nothing to be compared with.
   if (record?.phase === 'up' && !record.ephemeral) return record;
   throw new KubetunError(
     'KT_LAB_BROKEN',
-    `lab ${lab} is there, but cannot be taken up: its record or its objects are gone`,
+    `lab ${lab} runs but cannot be resumed: its record or its objects are gone`,
     `remove what is left with scripts/kubetun --lab ${lab} lab down`,
   );
 }
 
 interface TakenBack {
   is: boolean;
-  /** What must be at rest before it can be taken away. */
+  /** The plan must have settled before it can be undone. */
   plan: Promise<unknown>;
-  /** Never resolves: the process ends before. */
+  /** Never resolves, because the process ends first. */
   ended: Promise<never>;
   disarm(): void;
 }
 
-/** An impatient Ctrl-C leaves nothing half-made. */
+/** On a signal, removes what was made. */
 function takeBackOnSignal(lab: string): TakenBack {
   const state: TakenBack = {
     ...{ is: false, plan: Promise.resolve(), ended: new Promise<never>(() => {}) },
     disarm: onInterrupt(async () => {
       state.is = true;
-      process.stderr.write('  interrupted: taking back what was made\n');
+      process.stderr.write('  interrupted: removing what was made\n');
       await state.plan.catch(() => {});
       await takeDown(lab);
     }),
@@ -210,8 +206,8 @@ function takeBackOnSignal(lab: string): TakenBack {
 }
 
 /**
- * Resolves once every node and the cloud are ready. Throws KubetunError KT_LAB_START with what
- * stood in the way.
+ * Resolves once every node and the cloud are ready. Throws KubetunError KT_LAB_START with the
+ * reason.
  */
 async function startSupervisorProcess(
   lab: string,
@@ -219,7 +215,7 @@ async function startSupervisorProcess(
   progress: Progress,
 ): Promise<void> {
   const child = spawnSupervisor(lab);
-  // At once: whoever takes the lab down must find it, however far it has come.
+  // Recorded at once, so that `lab down` finds it at any stage.
   updateRecord(lab, { supervisor: identify(child.pid ?? -1) });
   const waiting = new Set([...topology.nodes.map((node) => node.name), CLOUD]);
   let timer: NodeJS.Timeout | undefined;
@@ -230,10 +226,8 @@ async function startSupervisorProcess(
       timer = setTimeout(() => {
         const [node] = waiting;
         const why = lastWords(agentLogPath(lab, node!));
-        fail(
-          `${[...waiting].join(', ')} did not become ready within ${START_MS_MAX / 1000} s${why && ` (${node} says: ${why})`}`,
-          'try again; a machine that is busy with other things may need more time than that',
-        );
+        const late = `${[...waiting].join(', ')} did not become ready within ${START_MS_MAX / 1000} s`;
+        fail(`${late}${why && ` (${node} says: ${why})`}`, 'try again: the machine may be busy');
       }, START_MS_MAX);
       child.once('error', (error) => fail(`the supervisor does not start: ${error.message}`));
       child.once('exit', (code, name) => {
@@ -247,7 +241,7 @@ async function startSupervisorProcess(
             return progress.done(`API server on 127.0.0.1:${message.port}`);
           case 'agent':
             waiting.delete(message.node);
-            progress.done(`${message.node}: datapath forwards, tables in step`);
+            progress.done(`${message.node}: datapath forwards, tables in sync`);
             if (waiting.size === 0) resolve();
         }
       });

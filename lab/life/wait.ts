@@ -1,11 +1,11 @@
-// Waiting for pods to be ready.
+// Waits until pods are ready.
 import type { KubeClient } from '../../control/kube/client.ts';
 import type { Pod } from '../../control/kube/kinds.ts';
 import { KubetunError } from '../../datapath/error.ts';
 
 const READY_MS_MAX = 60_000;
 const POLL_MS = 50;
-/** Reasons that waiting does not help against. */
+/** Reasons that do not go away by waiting. */
 const HOPELESS = new Set(['ErrImagePull', 'ImagePullBackOff']);
 
 export interface PodName {
@@ -13,10 +13,7 @@ export interface PodName {
   name: string;
 }
 
-/**
- * Resolves when every one of these pods is ready. Throws KubetunError KT_POD_NOT_READY with the
- * reason.
- */
+/** Resolves when all these pods are ready. Throws KubetunError KT_POD_NOT_READY with the reason. */
 export async function waitPodsReady(kube: KubeClient, pods: PodName[]): Promise<void> {
   const until = Date.now() + READY_MS_MAX;
   while (true) {

@@ -1,26 +1,22 @@
-// Where the logs of a lab lie. A log belongs to a container; each start of that is a run, with a
-// pipe until the run ends and with files that become full one after the other:
-// `logs/NAME/RUN-NUMBER.log`, `logs/pipes/NAME_RUN`.
+// Paths of container logs. Each start of a container is a run with a pipe and a sequence of files:
+// `logs/NAME/RUN-NUMBER.log`, `logs/pipes/NAME_RUN`. The pipe exists until the run ends.
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeFolder } from '../../control/files.ts';
 
-/** A file of this size is followed by another one: a kubelet's containerLogMaxSize. */
+/** Size at which the next file starts: a kubelet's containerLogMaxSize. */
 export const FILE_BYTES_MAX = 10 * 1024 * 1024;
-/** Files that are kept of a run: a kubelet's containerLogMaxFiles. */
+/** Number of files kept per run: a kubelet's containerLogMaxFiles. */
 export const FILES_MAX = 5;
 
-/**
- * One run of a container, by when it was started: ms since 1970, and never the number of an earlier
- * one.
- */
+/** One run of a container. `run` is its start in ms since 1970, and unique per container. */
 export interface LogRun {
   stateDir: string;
   name: string;
   run: number;
 }
 
-/** What the log of a container is called. The names of Kubernetes have no underscores. */
+/** Name of a container's log. Names of Kubernetes contain no underscore. */
 export function logName(namespace: string, pod: string, container: string): string {
   return `${namespace}_${pod}_${container}`;
 }
@@ -33,12 +29,12 @@ export function pipesFolder(stateDir: string): string {
   return join(stateDir, 'logs', 'pipes');
 }
 
-/** It is there until everything that was said in this run is in its files. */
+/** Pipe of a run. It exists until all output of the run is in its files. */
 export function pipePath({ stateDir, name, run }: LogRun): string {
   return join(pipesFolder(stateDir), `${name}_${run}`);
 }
 
-/** The runs whose pipes are there. */
+/** Runs with a pipe. */
 export function openRuns(stateDir: string): LogRun[] {
   return namesIn(pipesFolder(stateDir)).map((file) => {
     const at = file.lastIndexOf('_');
@@ -58,12 +54,12 @@ export function fileNumbers(log: LogRun): number[] {
     .sort((a, b) => a - b);
 }
 
-/** Runs of which there are files, oldest first. */
+/** Runs with files, oldest first. */
 export function runsOf(log: Pick<LogRun, 'stateDir' | 'name'>): number[] {
   return [...new Set(filesOf(log).map(([run]) => run))].sort((a, b) => a - b);
 }
 
-/** Makes room for another run: of the earlier ones only the last is kept. */
+/** A new run. Of the earlier runs, only the last one is kept. */
 export function nextRun(log: Pick<LogRun, 'stateDir' | 'name'>): LogRun {
   const folder = logFolder(log);
   makeFolder(folder);
@@ -75,7 +71,7 @@ export function nextRun(log: Pick<LogRun, 'stateDir' | 'name'>): LogRun {
   return { ...log, run: Math.max(last + 1, Date.now()) };
 }
 
-/** Removes the logs of a pod: another one of its name is to have none of them. */
+/** Removes the logs of a pod, so that a later pod of the same name does not show them. */
 export function removeLogs(stateDir: string, namespace: string, pod: string): void {
   const prefix = logName(namespace, pod, '');
   for (const name of namesIn(join(stateDir, 'logs'))) {

@@ -1,7 +1,6 @@
-// Entries of a container's log: `TIME F TEXT` for the end of a line, `TIME P TEXT` for a piece of
-// one.
+// Entries of a container log: `TIME F TEXT` for the end of a line, `TIME P TEXT` for a part of one.
 
-/** `2026-11-30T08:38:56.123000000Z`: a fixed width, so that times are compared as bytes. */
+/** `2026-11-30T08:38:56.123000000Z`: a fixed width, so that times compare as bytes. */
 const TIME_BYTES = 30;
 const TAG_AT = TIME_BYTES + 1;
 /** Time, space, tag, space. */
@@ -11,14 +10,14 @@ const NEWLINE = 10;
 const FULL = 70;
 const SPACE = 32;
 
-/** A time (ms since 1970) as entries have it: RFC 3339, and of a fixed width. */
+/** Formats a time (ms since 1970) for entries: RFC 3339 with a fixed width. */
 export function formatTime(ms: number): string {
   return new Date(ms).toISOString().replace('Z', '000000Z');
 }
 
 /**
- * Entries for bytes that a container wrote at a time. The bytes after the last newline become a
- * piece.
+ * Entries for one read of a container's output. Bytes after the last newline become a part of a
+ * line.
  */
 export function encodeEntries(said: Uint8Array, time: string): Buffer {
   const full = Buffer.from(`${time} F `);
@@ -47,15 +46,15 @@ export function countLines(bytes: Uint8Array): number {
 }
 
 export interface DecodeOptions {
-  /** Lines that were said before are left out: a time as `formatTime` gives it, or empty. */
+  /** Earlier lines are left out: a time in the format of `formatTime`, or empty. */
   since: string;
-  /** Lines begin with their time. */
+  /** Prefixes each line with its time. */
   timestamps: boolean;
-  /** Bytes after which the answer ends. */
+  /** Most bytes of the answer. */
   bytesMax: number;
 }
 
-/** Turns entries into what a client is answered. */
+/** Converts entries to the text of an answer. */
 export class Decoder {
   readonly #since: Buffer;
   readonly #timestamps: boolean;
@@ -68,12 +67,12 @@ export class Decoder {
     this.#left = bytesMax;
   }
 
-  /** True once the answer has all the bytes that it may have. */
+  /** True once the answer has reached its limit. */
   get isOver(): boolean {
     return this.#left <= 0;
   }
 
-  /** @param entries whole ones. */
+  /** @param entries whole entries only. */
   decode(entries: Buffer): Buffer {
     const out = Buffer.allocUnsafe(entries.length);
     let to = 0;
@@ -101,15 +100,15 @@ export class Decoder {
   }
 }
 
-/** True if the last line of whole entries is not at its end. */
+/** True if whole entries end in a part of a line. */
 export function endsInPiece(entries: Buffer): boolean {
   const begin = entries.lastIndexOf(NEWLINE, entries.length - 2) + 1;
   return entries.length > 0 && entries[begin + TAG_AT] !== FULL;
 }
 
 /**
- * Goes back over the ends of so many lines in whole entries. `offset` is where the next line
- * begins, or -1 if there are fewer lines: then `left` of them are missing.
+ * Goes back over `lines` line ends in whole entries. `offset` is where the next line begins. If
+ * there are fewer lines, it is -1 and `left` of them are missing.
  */
 export function skipLinesBack(entries: Buffer, lines: number): { offset: number; left: number } {
   let left = lines;

@@ -1,15 +1,15 @@
-// Entry of the process that writes the logs of all containers of a lab: `main.ts LAB STATE`. It
+// Entry of the log writer: `main.ts LAB STATE`. It writes the logs of all containers of a lab, and
 // outlives the supervisor.
 import { watch } from 'node:fs';
 import { lockLab } from '../state/lock.ts';
 import { openRuns, pipePath, pipesFolder } from './files.ts';
 import { writeLog } from './writer.ts';
 
-/** How often pipes are looked for that no event has told of. */
+/** Interval of the search for pipes without an event. */
 const LOOK_MS = 1000;
 
 const [lab = '', stateDir = ''] = process.argv.slice(2);
-/** Paths of pipes that are read. */
+/** Pipes that are being read. */
 const read = new Set<string>();
 
 function look(): void {
@@ -20,15 +20,15 @@ function look(): void {
     try {
       writeLog(run, () => read.delete(path));
     } catch {
-      // Without room for a file, or without the container: it is tried again.
+      // The disk is full, or the container is gone. It is tried again.
       read.delete(path);
     }
   }
 }
 
-// Two readers of a pipe would have half of a log each.
+// Two writers would each get half of a log.
 await lockLab(`${lab}/logs`, 0);
-// The lab's folder may be lost while the lab lives.
+// The lab's folder may be removed while the lab runs.
 process.on('uncaughtException', (error) => console.error(String(error)));
 watch(pipesFolder(stateDir), look).on('error', () => {});
 setInterval(look, LOOK_MS);

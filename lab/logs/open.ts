@@ -1,4 +1,4 @@
-// The beginning of a run: its pipe is made, and a writer has taken it.
+// Starts a run: makes its pipe and waits for the log writer.
 import { chmodSync, closeSync, existsSync, openSync, rmSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { makeFolder } from '../../control/files.ts';
@@ -8,13 +8,16 @@ import { filePath, type LogRun, nextRun, pipePath, pipesFolder } from './files.t
 
 const TAKEN_MS_MAX = 5000;
 const POLL_MS = 5;
-/** A container's user may open its `/dev/stdout`; no user of the machine reaches the folder. */
+/**
+ * A container may open its `/dev/stdout` as any user. Other users of the machine cannot reach the
+ * folder.
+ */
 const PIPE_MODE = 0o622;
 
 /**
- * Makes the pipe of another run and opens it for a process's output. The descriptor can be read
- * from as well: as long as the container has it, a writer that dies ends neither the pipe nor what
- * is in it. Throws SystemError, or Node's.
+ * Makes the pipe of a new run and opens it for a process's output. The descriptor is also readable:
+ * while the container holds it, neither the pipe nor its content ends with a log writer. Throws
+ * SystemError, or Node's error.
  */
 export function openPipe(stateDir: string, name: string): { fd: number; log: LogRun } {
   makeFolder(pipesFolder(stateDir), 0o700);
@@ -26,8 +29,8 @@ export function openPipe(stateDir: string, name: string): { fd: number; log: Log
 }
 
 /**
- * The same, for a process that may end at once: a writer has the pipe before. Throws KubetunError
- * KT_LOG_WRITER.
+ * The same for a process that may end at once. Waits until the log writer has opened the pipe.
+ * Throws KubetunError KT_LOG_WRITER.
  */
 export async function openLog(stateDir: string, name: string): Promise<number> {
   const { fd, log } = openPipe(stateDir, name);
@@ -38,7 +41,7 @@ export async function openLog(stateDir: string, name: string): Promise<number> {
       rmSync(pipePath(log), { force: true });
       throw new KubetunError(
         'KT_LOG_WRITER',
-        `the log ${name} is not written: no log writer has opened it within ${TAKEN_MS_MAX / 1000} s`,
+        `no log writer has opened the log ${name} within ${TAKEN_MS_MAX / 1000} s`,
         "make room on the disk of the lab's state, and see supervisor.log there",
       );
     }

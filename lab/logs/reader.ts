@@ -1,32 +1,32 @@
-// What a run of a container has said, over all of its files.
+// Reads the log of a run across its files.
 import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { fileNumbers, filePath, type LogRun } from './files.ts';
 import { type DecodeOptions, Decoder, endsInPiece, skipLinesBack, wholeEntries } from './format.ts';
 
 const POLL_MS = 100;
-/** More than an entry has. */
+/** More than the longest entry. */
 const CHUNK_BYTES = 256 * 1024;
 
 export interface ReadOptions extends DecodeOptions {
-  /** Begins with the last so many lines; null is the beginning. */
+  /** Starts at the last `tailLines` lines. Null starts at the beginning. */
   tailLines: number | null;
   /**
-   * True once nothing more will be said. What was said until then is read. Null reads what is there
+   * True once the output is complete. Everything before that is read. Null reads only what exists
    * at the call.
    */
   isOver: (() => boolean) | null;
-  /** Ends a reader that waits. */
+  /** Ends a waiting reader. */
   signal: AbortSignal;
 }
 
 /**
- * Yields the text of a log, in pieces, until it is over. The last lines are those of the time of
- * the call.
+ * Yields the text of a log in pieces until it is complete. `tailLines` counts from the time of the
+ * call.
  */
 export function readLog(log: LogRun, options: ReadOptions): AsyncGenerator<Buffer> {
   const entries = new EntryReader(log, options.tailLines, options.isOver === null);
-  // A generator that was never asked for anything does not close it.
+  // A generator that was never started does not close it.
   options.signal.addEventListener('abort', () => entries.close(), { once: true });
   return read(entries, options);
 }
@@ -35,7 +35,7 @@ async function* read(entries: EntryReader, options: ReadOptions): AsyncGenerator
   const decoder = new Decoder(options);
   try {
     while (!options.signal.aborted) {
-      // Asked first, so that the last words are read.
+      // Asked before the read, so that the last output is included.
       const isOver = options.isOver?.() ?? true;
       for (let some = entries.next(); some && !options.signal.aborted; some = entries.next()) {
         const text = decoder.decode(some);
@@ -50,13 +50,13 @@ async function* read(entries: EntryReader, options: ReadOptions): AsyncGenerator
   }
 }
 
-/** Reads entries from file to file. A file that is removed while it is read is read to its end. */
+/** Reads entries across files. A file that is removed meanwhile is read to its end. */
 class EntryReader {
   readonly #log: LogRun;
   #number = -1;
   #fd = -1;
   #offset = 0;
-  /** Where it ends: in a log that grows faster than it is read, only this is an end. */
+  /** End of a bounded read. Without it, a log that grows faster than it is read would never end. */
   readonly #lastNumber: number = Number.POSITIVE_INFINITY;
   readonly #lastSize: number = 0;
 
@@ -69,14 +69,14 @@ class EntryReader {
     if (tailLines !== null) this.#skipTo(tailLines);
   }
 
-  /** Whole entries; null if there are no more for now. */
+  /** Whole entries. Null if there are no more at the moment. */
   next(): Buffer | null {
     for (;;) {
       const some = this.#read();
       if (some) return some;
       const later = fileNumbers(this.#log).find((number) => number > this.#number);
       if (later === undefined || this.#number >= this.#lastNumber) return null;
-      // It was made after the file before had its last entry, which may have come since.
+      // The next file exists, so this one is complete. Its last entries may have arrived since.
       const rest = this.#read();
       if (rest) return rest;
       this.#open(later, 0);
@@ -98,7 +98,7 @@ class EntryReader {
     return whole.length > 0 ? whole : null;
   }
 
-  /** Without a file there is nothing to read: its successors are there. */
+  /** A missing file is skipped: its successor exists. */
   #open(number: number, offset: number): void {
     this.close();
     this.#number = number;
@@ -106,12 +106,12 @@ class EntryReader {
     try {
       this.#fd = openSync(filePath(this.#log, number), 'r');
     } catch (error) {
-      // It was removed just now: the next one is there.
+      // It was just removed, so its successor exists.
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
   }
 
-  /** Goes to where the last so many lines begin. One that is not at its end yet is a line. */
+  /** Goes to the start of the last `lines` lines. An unfinished line counts. */
   #skipTo(lines: number): void {
     const numbers = fileNumbers(this.#log)
       .filter((number) => number <= this.#lastNumber)
@@ -138,7 +138,7 @@ function readOrEmpty(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch {
-    // It was removed just now, being the oldest.
+    // It was just removed as the oldest file.
     return Buffer.alloc(0);
   }
 }

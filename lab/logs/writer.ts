@@ -1,4 +1,4 @@
-// From the pipe of a container into the files of its log, as fast as a log may grow.
+// Copies a container's pipe into its log files, within a rate limit.
 import {
   closeSync,
   constants,
@@ -20,22 +20,22 @@ import {
 } from './files.ts';
 import { countLines, encodeEntries, formatTime, wholeEntries } from './format.ts';
 
-/** What a log grows by in the long run; a container that says more is slowed by its pipe. */
+/** Long-term rate of a log. A faster container blocks on its pipe. */
 const BYTES_PER_MS = 8 * 1024;
-/** What it may grow by at once, in time at that rate. */
+/** Burst at that rate, as a time. */
 const BURST_MS = 2000;
 const READ_BYTES = 64 * 1024;
 
-/** The files of one run. Several processes read them, one writes them. */
+/** The files of one run. One process writes them, several read them. */
 export class LogFiles {
   readonly #log: LogRun;
   #number: number;
   #fd: number;
   #size: number;
-  /** Lines that could not be written, since one was. */
+  /** Lines dropped since the last successful write. */
   #dropped = 0;
 
-  /** Goes on after the last whole entry of an earlier writer. Throws the system's error. */
+  /** Continues after the last whole entry of an earlier writer. Throws the system's error. */
   constructor(log: LogRun) {
     this.#log = log;
     this.#number = fileNumbers(log).at(-1) ?? 0;
@@ -46,8 +46,8 @@ export class LogFiles {
   }
 
   /**
-   * Writes what was said at a time (ms since 1970), and returns its bytes. On a full disk it is
-   * dropped and counted.
+   * Writes output with its time (ms since 1970) and returns the bytes of its entries. On a full
+   * disk the output is dropped and counted.
    */
   append(said: Uint8Array, nowMs: number): number {
     const time = formatTime(nowMs);
@@ -64,13 +64,14 @@ export class LogFiles {
 
   #reportDropped(time: string): boolean {
     if (this.#dropped === 0) return true;
-    const text = `kubetun: ${this.#dropped} lines of this log were dropped because its disk was full\n`;
+    const lines = `${this.#dropped} lines of this log were dropped`;
+    const text = `kubetun: ${lines} because its disk was full\n`;
     if (!this.#write(encodeEntries(Buffer.from(text), time))) return false;
     this.#dropped = 0;
     return true;
   }
 
-  /** All of it or nothing: the half of an entry would be taken for a whole one. */
+  /** All or nothing: half an entry would be read as a whole one. */
   #write(entries: Buffer): boolean {
     try {
       if (this.#size + entries.length > FILE_BYTES_MAX) this.#rotate();
@@ -88,7 +89,7 @@ export class LogFiles {
     this.#size = size;
   }
 
-  /** Readers take a file for complete once there is a later one. */
+  /** A file counts as complete once a later one exists. */
   #rotate(): void {
     const fd = openSync(filePath(this.#log, this.#number + 1), 'a', 0o600);
     closeSync(this.#fd);
@@ -99,18 +100,18 @@ export class LogFiles {
   }
 }
 
-/** All logs read into the same memory: what was read is written before anything else is read. */
+/** Shared by all logs: each read is written before the next one. */
 const BUFFER = Buffer.alloc(READ_BYTES);
 
 /**
- * Writes the log of a run until its last process has closed the pipe, and removes the pipe. Throws
- * the system's error.
+ * Writes the log of a run until its last process closes the pipe, then removes the pipe. Throws the
+ * system's error.
  */
 export function writeLog(log: LogRun, onEnd: () => void): void {
   const path = pipePath(log);
   const files = new LogFiles(log);
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  /** When everything that was written so far would have been written at the rate of a log. */
+  /** Time at which the rate limit allows all bytes written so far. */
   let paidMs = 0;
   const take = (bytes: number): boolean => {
     const now = Date.now();

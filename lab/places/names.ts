@@ -1,14 +1,14 @@
-// What everything of a lab is called. A name of the lab comes first, so that labs never collide.
+// Names of a lab's namespaces and links. The lab's name comes first, so that labs never collide.
 import { createHash } from 'node:crypto';
 
-/** Longer names of network interfaces are refused by the kernel. */
+/** Longest name of a network interface in the kernel. */
 const LINK_NAME_MAX = 15;
-/** Longest file name below /run/netns that is sure to work. */
+/** Longest file name below /run/netns that works everywhere. */
 const NAMESPACE_NAME_MAX = 200;
 
 /**
- * Names the lab in the environment of its supervisor, and by inheritance of agents and of PID 1 of
- * each pod: they are found by it when no record names them.
+ * Marks a lab's supervisor, agents and pods in their environment. A process without a record is
+ * found by it.
  */
 export const LAB_VARIABLE = 'KUBETUN_LAB';
 
@@ -26,18 +26,18 @@ export function podNamespace(lab: string, namespace: string, pod: string): strin
   return `${name.slice(0, NAMESPACE_NAME_MAX - 9)}-${digest(name, 8)}`;
 }
 
-/** Where a network namespace of that name is to be opened. */
+/** Path of a network namespace. */
 export function namespacePath(name: string): string {
   return `${NETNS_DIR}/${name}`;
 }
 
-/** Fabric's end of the cable to a node or to `cloud`. */
+/** The fabric's end of the cable to a node or to `cloud`. */
 export function fabricLink(place: string): string {
   const name = `to-${place}`;
   return name.length <= LINK_NAME_MAX ? name : `to-${digest(place, 10)}`;
 }
 
-/** The node's end of a pod's cable: found from the pod's name alone. */
+/** The node's end of a pod's cable. It follows from the pod's name. */
 export function podLink(namespace: string, pod: string): string {
   return `pod${digest(`${namespace}/${pod}`, 10)}`;
 }

@@ -1,4 +1,4 @@
-// Where a lab keeps what: names of files below its state folder.
+// Paths of a lab's files, and the labs of this machine.
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,37 +8,38 @@ import { NETNS_DIR, namespacePath } from '../places/names.ts';
 
 export const PROJECT_ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 
-/** Entry of the supervisor's process, below the project's root. */
+/** Entry of the supervisor's process, relative to the project's root. */
 export const SUPERVISOR_ENTRY = 'lab/supervisor/main.ts';
 
 export const RECORD_NAME = 'lab.json';
 
-/** What the lab is: written before anything is made, gone only when everything is. */
+/** The lab's record. It is written before anything is made and removed last. */
 export function recordPath(lab: string): string {
   return join(stateDir(lab), RECORD_NAME);
 }
 
-/** Everything that a lab has in its folder. */
-const LAB_FILES =
-  /^(lab\.json(\.new)?|kubeconfig(\.new)?|pods\.socket|.+\.sock|supervisor\.log(\.1)?|agents|api|arenas?|logs|pki|pods|scratch|volumes)$/;
+/** Names that a lab's folder may contain. */
+const LAB_FILES = /^((lab\.json|kubeconfig)(\.new)?|pods\.socket|.+\.sock|supervisor\.log(\.1)?)$/;
+const LAB_FOLDERS = /^(agents|api|arenas?|logs|pki|pods|scratch|volumes)$/;
 
 /**
- * True if a lab's folder is there, and really a lab's, also without its record: an empty one is
- * taken for one that was just made.
+ * True if the lab's folder exists and is really a lab's. An empty folder counts as one that was
+ * just made.
  */
 export function holdsLab(lab: string): boolean {
   const folder = stateDir(lab);
   if (!existsSync(folder)) return false;
   const names = readdirSync(folder);
-  return names.every((name) => LAB_FILES.test(name)) || names.includes(RECORD_NAME);
+  if (names.includes(RECORD_NAME)) return true;
+  return names.every((name) => LAB_FILES.test(name) || LAB_FOLDERS.test(name));
 }
 
-/** Makes sure that nothing but a lab lies where a lab is to lie. Throws KubetunError KT_RUN_DIR. */
+/** Refuses a state folder that contains anything but a lab. Throws KubetunError KT_RUN_DIR. */
 export function requireOwnFolder(lab: string): void {
   if (!existsSync(stateDir(lab)) || holdsLab(lab)) return;
   throw new KubetunError(
     'KT_RUN_DIR',
-    `${stateDir(lab)} holds something that is no lab`,
+    `${stateDir(lab)} contains files that are not a lab's`,
     'choose another name with --lab, or another folder with KUBETUN_RUN_DIR',
     { usage: true },
   );
@@ -46,12 +47,12 @@ export function requireOwnFolder(lab: string): void {
 
 export { kubeconfigOf as kubeconfigPath } from '../../control/places.ts';
 
-/** The same for agents, which reach the API server over the fabric. */
+/** Kubeconfig of the agents, which reach the API server over the fabric. */
 export function agentKubeconfigPath(lab: string): string {
   return join(stateDir(lab), 'agents', 'kubeconfig');
 }
 
-/** Where the supervisor answers for the pods: logs, commands, ports. */
+/** Socket on which the supervisor serves streams of pods: logs, commands, ports. */
 export function kubeletSocketPath(lab: string): string {
   return join(stateDir(lab), 'pods.socket');
 }
@@ -65,7 +66,7 @@ export function agentLogPath(lab: string, node: string): string {
 }
 
 /**
- * Names of labs begin the names of what they own, so `a` and `a-b` could not tell whose `a-b-c` is.
+ * Refuses a name that extends another lab's name: of `a` and `a-b`, either could own `a-b-c`.
  * Throws KubetunError KT_LAB_NAME.
  */
 export function requireOwnPrefix(lab: string): void {
@@ -73,12 +74,12 @@ export function requireOwnPrefix(lab: string): void {
   if (other === undefined) return;
   throw new KubetunError(
     'KT_LAB_NAME',
-    `lab ${lab} cannot live beside lab ${other}: their names begin alike`,
-    'choose a name that does not continue the other one with a -',
+    `lab ${lab} cannot run beside lab ${other}: one name begins with the other`,
+    'choose a name that does not extend the other one with a -',
   );
 }
 
-/** Every lab that has state on this machine. */
+/** Names of all labs with a state folder on this machine. */
 export function labNames(): string[] {
   const folder = dirname(stateDir('any'));
   if (!existsSync(folder)) return [];
@@ -89,8 +90,8 @@ export function labNames(): string[] {
 }
 
 /**
- * Names of a lab's network namespaces, also of half a lab; those of a lab whose name is longer are
- * not among them.
+ * Names of a lab's network namespaces, also of an incomplete lab. Those of a lab with a longer name
+ * are left out.
  */
 export function namespacesOfLab(lab: string): string[] {
   if (!existsSync(NETNS_DIR)) return [];
@@ -101,7 +102,7 @@ export function namespacesOfLab(lab: string): string[] {
     .sort();
 }
 
-/** What /proc/PID/ns/net says for a process that is inside. */
+/** The target of /proc/PID/ns/net for processes in the namespace. */
 export function namespaceLink(name: string): string {
   return `net:[${statSync(namespacePath(name)).ino}]`;
 }

@@ -1,4 +1,4 @@
-// Brings a plan about, takes it back, and says what of it is missing.
+// Applies, undoes, checks and repairs a plan.
 import { existsSync } from 'node:fs';
 import { formatRule, parseRule, type RuleJson } from '../../control/node/rule.ts';
 import { ipBatch, ipJsonBatch } from '../host/ip.ts';
@@ -7,14 +7,14 @@ import { namespacePath } from '../places/names.ts';
 import type { Expectation, NetworkStep, Step } from './step.ts';
 
 /**
- * Applies every step in order. If one fails those before it are undone. Throws KubetunError KT_IP,
- * KT_SYSCTL.
+ * Applies every step in order. If a step fails, the steps before it are undone. Throws KubetunError
+ * KT_IP, KT_SYSCTL.
  */
 export async function applyPlan(steps: Step[]): Promise<void> {
   const done: Step[] = [];
   try {
     for (const step of steps) {
-      // Before it is applied: a step that fails halfway has left something too.
+      // Noted before it is applied, because a step that fails halfway must be undone too.
       done.push(step);
       await applyStep(step);
     }
@@ -35,10 +35,7 @@ async function applyStep(step: Step): Promise<void> {
   }
 }
 
-/**
- * Takes every step back, the last first; what is gone already is no error, so that it can be
- * repeated.
- */
+/** Undoes every step, the last one first. Safe to repeat. */
 export async function undoPlan(steps: Step[]): Promise<void> {
   for (const step of steps.toReversed()) await undoStep(step);
 }
@@ -56,14 +53,14 @@ async function undoStep(step: Step): Promise<void> {
 }
 
 /**
- * Lines about what is there fail, and the order of others may be another than at first: hence
- * twice.
+ * Runs the lines of a step again. Lines whose object exists fail. They run twice because the
+ * missing objects may depend on each other in another order.
  */
 async function remake({ namespace, lines, again }: NetworkStep): Promise<void> {
   await ipBatch(namespace, [...lines, ...again, ...lines], { force: true });
 }
 
-/** What of a plan is not there, one line each; empty if all is well. */
+/** Missing parts of a plan, one line each. Empty if it is complete. */
 export async function checkPlan(steps: Step[]): Promise<string[]> {
   return (await Promise.all(steps.map(checkStep))).flat();
 }
@@ -79,9 +76,8 @@ async function checkStep(step: Step): Promise<string[]> {
 }
 
 /**
- * Makes again what has gone of a plan whose namespaces are there. What is there stays as it is, the
- * MTU of a link too: it is changed on purpose to see what a path makes of it. Returns what was not
- * there, one line each.
+ * Repairs a plan whose namespaces exist. Existing parts stay. The MTU of a link stays too, because
+ * users change it to test paths. Returns the missing parts, one line each.
  */
 export async function mendPlan(steps: Step[]): Promise<string[]> {
   const found: string[] = [];
@@ -113,7 +109,7 @@ interface RouteJson {
 }
 
 async function checkNetwork(namespace: string, expect: Expectation[]): Promise<string[]> {
-  // `ip -4 addr` leaves out links that have no address.
+  // `ip -4 addr` omits links without an address.
   const asked = ['addr show', 'link show', 'route show', 'rule show'];
   const answers = (await ipJsonBatch(namespace, asked)) ?? asked.map(() => []);
   const [links, bare, routes, rules] = answers as [LinkJson[], LinkJson[], RouteJson[], RuleJson[]];
@@ -146,5 +142,6 @@ function describe(namespace: string, want: Expectation): string {
   }
   if ('rule' in want) return `${namespace}: no rule ${want.rule}`;
   const { link, address, mtu } = want;
-  return `${namespace}: ${link} is not there with ${[address, mtu && `mtu ${mtu}`].filter(Boolean).join(', ')}`;
+  const wanted = [address, mtu && `mtu ${mtu}`].filter(Boolean).join(', ');
+  return `${namespace}: no link ${link}${wanted && ` with ${wanted}`}`;
 }

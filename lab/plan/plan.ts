@@ -1,4 +1,4 @@
-// The network of a lab as a list of steps: pure, from the topology alone.
+// The network of a lab as a list of steps, computed from the topology alone.
 
 import { spoofedLines } from '../../control/node/cables.ts';
 import { CLOUD } from '../../control/places.ts';
@@ -17,33 +17,30 @@ import {
 import type { Step } from './step.ts';
 
 const BRIDGE = 'br0';
-/** Ports that a node's own sockets use; those above are for masquerade. */
+/** Ports of a node's own sockets. Masquerade uses the ports above. */
 export const EPHEMERAL_PORTS = [32_768, 39_999] as const;
 
-/**
- * Values of every namespace of a lab: IPv4 alone, and no filter that would drop what is routed
- * oddly.
- */
+/** Values of every namespace: IPv4 only, and no filter against asymmetric routes. */
 const SYSCTLS_COMMON: [string, string][] = [
   ['ipv6/conf/all/disable_ipv6', '1'],
   ['ipv6/conf/default/disable_ipv6', '1'],
   ['ipv4/conf/all/rp_filter', '0'],
   ['ipv4/conf/default/rp_filter', '0'],
-  // A new namespace takes these from the machine, where they may be anything.
+  // A new namespace inherits these from the machine.
   ['ipv4/conf/all/arp_ignore', '0'],
   ['ipv4/conf/default/arp_ignore', '0'],
 ];
 
-/** Of a node, and of the cloud, whose datapath needs the same. */
+/** Values of nodes and of the cloud, whose datapath needs the same. */
 const SYSCTLS_NODE: [string, string][] = [
-  // First: it resets others.
+  // First, because it resets others.
   ['ipv4/ip_forward', '1'],
   ...SYSCTLS_COMMON,
   ['ipv4/conf/all/send_redirects', '0'],
   ['ipv4/conf/default/send_redirects', '0'],
   ['ipv4/conf/all/accept_redirects', '0'],
   ['ipv4/conf/default/accept_redirects', '0'],
-  // With rules by protocol, packets of connected local sockets would die on the way to the TUN.
+  // With rules by protocol, early demux drops packets of connected local sockets before the TUN.
   ['ipv4/ip_early_demux', '0'],
   ['ipv4/ip_local_port_range', EPHEMERAL_PORTS.join(' ')],
   // With 1, packets would pass untranslated while the agent is away.
@@ -51,13 +48,13 @@ const SYSCTLS_NODE: [string, string][] = [
   ['ipv4/conf/default/ignore_routes_with_linkdown', '0'],
 ];
 
-/** Where the kernel tracks connections: nothing is dropped for its TCP window alone. */
+/** With nftables. Conntrack drops nothing because of its TCP window alone. */
 const SYSCTLS_NFTABLES: [string, string][] = [
   ...SYSCTLS_NODE,
   ['netfilter/nf_conntrack_tcp_be_liberal', '1'],
 ];
 
-/** Filters of the machine's must not see what the bridge carries; absent without the module. */
+/** Filters of the machine must not see packets of the bridge. Absent without the module. */
 const SYSCTLS_BRIDGE: [string, string][] = [
   ['bridge/bridge-nf-call-iptables', '0'],
   ['bridge/bridge-nf-call-ip6tables', '0'],
@@ -112,13 +109,13 @@ function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
       'link set lo up',
       `link add ${BRIDGE} type bridge`,
       ...links.flatMap(({ link, place, mtu }) => [
-        `link add ${link} mtu ${mtu} type veth peer name eth0 mtu ${mtu} netns ${namespaceOf(lab, place)}`,
+        `link add ${link} mtu ${mtu} type veth peer name eth0 mtu ${mtu} ` +
+          `netns ${namespaceOf(lab, place)}`,
         `link set ${link} master ${BRIDGE} up`,
       ]),
       `addr add ${own} dev ${BRIDGE}`,
       `link set ${BRIDGE} up`,
-      // Pods reach the API server through its Service with their own address, so answers must find
-      // them.
+      // Pods reach the API server with their own addresses, so answers need routes to the pods.
       ...nodes.flatMap((node) => waysTo(node, mtu, BRIDGE)),
     ],
     again: [connectedRoute(ranges.fabric, BRIDGE, apiAddress(ranges))],
@@ -133,12 +130,12 @@ function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
 }
 
 /**
- * Closed until its datapath forwards, and again where that takes its steering off: what it let by
- * would be untranslated.
+ * The cloud forwards nothing until its datapath does, and again when the datapath ends, so that no
+ * packet passes untranslated.
  */
 const CLOUD_GUARDS = ['eth0', 'eth1'].map((iif) => `pref 31000 iif ${iif} blackhole`);
 
-/** The network's edge between the fabric and the internet; its agent makes a gateway of it. */
+/** The edge between the fabric and the internet. Its agent makes it a gateway. */
 function cloudStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
   const inner = `${cloudAddress(ranges)}/${prefixOf(ranges.fabric)}`;
   const outer = `${internetGateway(ranges)}/${prefixOf(ranges.internet)}`;
@@ -195,7 +192,7 @@ function internetStep(lab: string, { mtu, ranges }: Topology): Step {
   };
 }
 
-/** A node: its uplink, the gateway of its pods, and the way to the pods of the other nodes. */
+/** A node: its uplink, the gateway of its pods, and routes to the pods of other nodes. */
 function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology): Step {
   const own = `${node.address}/${prefixOf(ranges.fabric)}`;
   const others = nodes.filter((other) => other !== node);
@@ -211,10 +208,9 @@ function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology):
       'link set eth0 up',
       `route add default via ${cloud}`,
       ...others.flatMap((other) => waysTo(other, node.mtu, 'eth0')),
-      // What is for a pod that is not there must not wander off to the cloud.
+      // Packets to a missing pod must not go to the cloud.
       `route add unreachable ${node.podCIDR}`,
-      // Where packets of pods go whose source is not the pod's; the agent reads, counts and shows
-      // them.
+      // Packets of pods with a wrong source go to this device. The agent counts and traces them.
       ...spoofedLines(SPOOFED_LINK),
     ],
     again: [connectedRoute(ranges.fabric, 'eth0', node.address)],
@@ -231,14 +227,13 @@ function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology):
 }
 
 /**
- * The route that the kernel makes with an address; it does not make it again after a flush of
- * routes.
+ * The route that the kernel adds with an address. After a flush of routes it does not add it again.
  */
 function connectedRoute(range: string, link: string, source: string): string {
   return `route add ${range} dev ${link} proto kernel scope link src ${source}`;
 }
 
-/** Routes to a node and to its pods, from a place with an uplink of that MTU. */
+/** Routes to a node and its pods, from a place whose uplink has that MTU. */
 function waysTo(node: TopologyNode, mtu: number, link: string): string[] {
   const narrow = node.mtu < mtu ? ` mtu ${node.mtu}` : '';
   return [
@@ -248,8 +243,8 @@ function waysTo(node: TopologyNode, mtu: number, link: string): string[] {
 }
 
 /**
- * The fabric's bridge drops what is too long for a node's cable and says nothing: whoever sends
- * must know before.
+ * The bridge silently drops packets that are too long for a node's cable. The sender needs the MTU
+ * in its route.
  */
 function narrowWayTo(node: TopologyNode, mtu: number, link: string): string[] {
   return node.mtu < mtu ? [`route add ${node.address}/32 dev ${link} mtu ${node.mtu}`] : [];

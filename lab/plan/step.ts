@@ -1,22 +1,20 @@
-/** What must be there once a step is applied, in the words of ip(8). */
+/** What must exist once a step is applied, in the words of ip(8). */
 export type Expectation =
   | { link: string; address?: string; mtu?: number }
   | { route: string; via?: string }
   /** A routing rule, as `ip rule add` takes it. */
   | { rule: string };
 
-/**
- * One side effect of `lab up`: data only, so that it can be printed, applied, checked and undone.
- */
+/** One side effect of `lab up`, as data that can be printed, applied, checked and undone. */
 export type Step =
   | { kind: 'namespace'; namespace: string }
-  /** Values below /proc/sys/net, of that namespace. They go with it. */
+  /** Values below /proc/sys/net of the namespace. They end with it. */
   | { kind: 'sysctl'; namespace: string; values: [path: string, value: string][] }
   | NetworkStep;
 
 /**
- * Lines of `ip -batch` inside the namespace. `undo` may find things gone already. `again` is what
- * the kernel does by itself with the lines, and only once.
+ * Lines of `ip -batch` inside the namespace. `undo` may find objects gone already. `again` is what
+ * the kernel adds by itself with the lines, but only the first time.
  */
 export interface NetworkStep {
   kind: 'network';
@@ -28,7 +26,7 @@ export interface NetworkStep {
   expect: Expectation[];
 }
 
-/** A plan as text that could be typed into a shell, in the order in which it is applied. */
+/** A plan as shell commands, in order. */
 export function formatPlan(steps: Step[]): string {
   return steps.flatMap(formatStep).join('\n');
 }

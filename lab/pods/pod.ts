@@ -1,4 +1,4 @@
-// One pod from its first process to its last.
+// The life of one pod, from its first process to its last.
 import type { Container, Pod } from '../../control/kube/kinds.ts';
 import { Backoff } from '../../datapath/backoff.ts';
 import { KubetunError } from '../../datapath/error.ts';
@@ -21,7 +21,7 @@ import { phaseOf } from './status/phase.ts';
 import { StatusReporter } from './status/reporter.ts';
 import { buildStatus, type PodState, timestamp } from './status/status.ts';
 
-/** Retries of a pod that cannot be made. */
+/** Retries of a pod that cannot be started. */
 const RETRY_PACE = { firstMs: 1000, msMax: 60_000 };
 
 export class PodRun {
@@ -38,9 +38,9 @@ export class PodRun {
   #sandbox: ProcessId | null = null;
   #sandboxStart: Promise<ProcessId> | null = null;
   #containers: ContainerSet;
-  /** Containers whose processes are on no record yet. */
+  /** Containers whose processes are not recorded yet. */
   readonly #starting = new Set<string>();
-  /** Containers are complete: what changes of them has consequences. */
+  /** True once network and sandbox exist. From then on a change of a container has consequences. */
   #made = false;
   #problem: PodState['problem'] = null;
   #failure = '';
@@ -49,7 +49,7 @@ export class PodRun {
   #deadlineMs = Number.POSITIVE_INFINITY;
   #callOff: () => void = () => {};
   readonly #retries = new Backoff(RETRY_PACE);
-  /** Nothing is said of it any more. */
+  /** True once nothing more is reported. */
   #silent = false;
 
   constructor(pod: Pod, context: PodContext) {
@@ -66,24 +66,27 @@ export class PodRun {
     this.#containers = new ContainerSet(pod, this.#containerContext());
   }
 
-  /** The latest version of the object: others may have written conditions that it is ready by. */
+  /**
+   * Takes a new version of the object. Other clients may have written conditions that its readiness
+   * depends on.
+   */
   update(pod: Pod): void {
     this.#pod = pod;
     if (pod.spec?.readinessGates?.length) void this.#report();
   }
 
   /**
-   * Makes network, sandbox and the first containers. What goes wrong is in the pod's status, and
-   * tried again.
+   * Makes network, sandbox and the first containers. A failure goes into the pod's status, and the
+   * start is tried again.
    */
   start(): Promise<void> {
-    // Its turn may come when it is ended already.
+    // The pod may have ended before its turn came.
     if (this.#ended) return this.#ended;
     this.#startup ??= this.#start();
     return this.#startup;
   }
 
-  /** Looks after what an earlier runner has started. */
+  /** Takes over a pod that an earlier runner started. */
   adopt(record: PodRecord): void {
     this.#sandbox = record.sandbox;
     this.#containers.adopt(record, this.#pod);
@@ -93,7 +96,7 @@ export class PodRun {
   async #start(): Promise<void> {
     const { kube, stateDir } = this.#context;
     try {
-      // Of a pod of the same name that is gone.
+      // Logs of an earlier pod of the same name.
       removeLogs(stateDir, this.#namespace, this.#name);
       this.#record();
       await makeVolumes(kube, this.#pod, this.#given, volumesFolder(stateDir, this.uid));
@@ -129,17 +132,17 @@ export class PodRun {
       this.#problem = { reason: 'FailedCreatePodSandBox', message };
     }
     const reason = missing ? 'FailedMount' : 'FailedCreatePodSandBox';
-    // It is tried so often that only what is new is told.
+    // Retries are frequent, so only a new reason becomes an event.
     if (message !== this.#failure) this.#tell('Warning', reason, message);
     this.#failure = message;
-    // What is missing may come at any time.
+    // A missing object may appear at any time, so its delay does not grow.
     const delayMs = missing ? RETRY_PACE.firstMs : this.#retries.next();
     this.#callOff = this.#context.clock.after(delayMs, () => {
       this.#startup = this.#start();
     });
   }
 
-  /** Starts what is to be started by now, and says how it is. */
+  /** Starts the containers that are next in order, and reports the status. */
   async #goOn(): Promise<void> {
     this.#made = true;
     await Promise.all(this.#advance());
@@ -151,12 +154,12 @@ export class PodRun {
     return this.#containers.advance(graceOf(this.#pod) * 1000);
   }
 
-  /** PID 1 of the pod: another one if it has died, in the network that the pod has. */
+  /** PID 1 of the pod. If it has died, a new one is started in the same network. */
   #liveSandbox(): Promise<ProcessId> {
     if (this.#sandbox && isAlive(this.#sandbox)) return Promise.resolve(this.#sandbox);
     if (this.#ended) return Promise.reject(new Error('the pod has ended'));
     const { netns } = this.#surroundings;
-    // Its containers ended with it, and all of them come to ask for a new one.
+    // All its containers ended with it, and each of them asks for a new one.
     this.#sandboxStart ??= startSandbox(netns, { ...this.#surroundings, ...this.#context })
       .then((sandbox) => {
         this.#sandbox = sandbox;
@@ -170,8 +173,8 @@ export class PodRun {
   }
 
   /**
-   * Ends the pod within its grace period, removes what it had, and tells the API server. Called
-   * again with less time it hurries.
+   * Ends the pod within its grace period, removes all it had and, with `tell`, deletes its object.
+   * A second call with less time shortens the period.
    */
   end(graceS: number, tell: boolean): Promise<void> {
     const deadlineMs = this.#context.clock.unixMs() + graceS * 1000;
@@ -181,8 +184,7 @@ export class PodRun {
   }
 
   /**
-   * Leaves the processes running and looks after them no more. Resolves when all of them are on
-   * record.
+   * Stops all work on the pod and leaves it running. Resolves when all its processes are recorded.
    */
   async abandon(): Promise<void> {
     this.#silent = true;
@@ -195,7 +197,7 @@ export class PodRun {
   async #end(tell: boolean): Promise<void> {
     this.#callOff();
     this.#containers.beginTermination();
-    // What is half made cannot be taken away.
+    // A pod cannot be removed while it is being started.
     await this.#startup;
     await this.#sandboxStart?.catch(() => {});
     await this.#containers.end(() => this.#deadlineMs);
@@ -249,8 +251,7 @@ export class PodRun {
   }
 
   /**
-   * Events of processes and timers end here: an exception costs this pod a step, and no other pod
-   * anything.
+   * Catches exceptions of process and timer events, so that they affect only this step of this pod.
    */
   #guard(step: () => void): void {
     try {
@@ -260,7 +261,7 @@ export class PodRun {
     }
   }
 
-  /** While one is being started nobody knows yet what belongs to it. */
+  /** While a container is being started, its processes cannot be told from strays. */
   #endStrays(): void {
     if (!this.#sandbox || this.#starting.size > 0) return;
     const living = this.#containers.running.map(({ process }) => process);
@@ -326,7 +327,7 @@ export class PodRun {
   }
 }
 
-/** What went wrong and what to do about it, in one line. */
+/** An error and its next step, in one line. */
 function lineOf(error: unknown): string {
   const { message } = error as Error;
   const text = error instanceof KubetunError ? `${message}: ${error.next}` : message;

@@ -1,4 +1,4 @@
-// The pods of all nodes of a lab, as one kubelet for all would run them.
+// Runs the pods of all nodes of a lab, as one kubelet for all of them.
 import type { Logger } from 'pino';
 import { WALL_CLOCK } from '../../control/clock.ts';
 import type { KubeClient } from '../../control/kube/client.ts';
@@ -26,20 +26,23 @@ export interface PodRunnerOptions {
 }
 
 export interface PodRunner {
-  /** Leaves the pods running. */
+  /** Stops the runner and leaves the pods running. */
   stop(): Promise<void>;
 }
 
-/** Pods that are being started at once: each takes processes, and a machine may have two cores. */
+/**
+ * Pods that start at the same time. Each start takes several processes, and a machine may have two
+ * cores.
+ */
 const STARTS_MAX = 4;
 
 /**
- * Runs what the API server says, and takes over what an earlier runner has left running of it.
- * Resolves when it is known what there is to run.
+ * Runs the pods of the API server, and takes over those that an earlier runner left running.
+ * Resolves when the list of pods is known.
  */
 export async function startPodRunner(options: PodRunnerOptions): Promise<PodRunner> {
   const pods = new Pods(options);
-  // Containers are told of the Services that there are when they start.
+  // A container's environment names the Services that exist when it starts.
   pods.services = await startServices(options);
   await new Promise<void>((resolve) => {
     pods.informer = startInformer(
@@ -78,7 +81,7 @@ function startServices(options: PodRunnerOptions): Promise<Informer<ServiceRow>>
   });
 }
 
-/** An object that the runner cannot take costs no other one anything. */
+/** Reports an object that the runner cannot process. Other objects are not affected. */
 function skipped(
   { kube, log }: PodRunnerOptions,
   of: { kind: KubeKind; key: string; object: object },
@@ -108,9 +111,12 @@ class Pods {
   readonly #addresses: Map<string, PodAddresses>;
   readonly #nodes: Map<string, PodNode>;
   readonly #waiting: (() => Promise<void>)[] = [];
-  /** Pods of an earlier runner that nobody has taken over yet. */
+  /** Pods of an earlier runner that are not taken over yet. */
   readonly #left: Map<string, PodRecord>;
-  /** Pods of an earlier runner that are being removed: one of the same name waits for that. */
+  /**
+   * Pods of an earlier runner that are being removed. A new pod of the same name waits for the
+   * removal.
+   */
   readonly #removals = new Map<string, Promise<void>>();
   readonly #events: EventRecorder;
   #starting = 0;
@@ -136,13 +142,13 @@ class Pods {
     if (!run && !hasEnded(pod)) this.#begin(pod, node, key);
   }
 
-  /** Removed without waiting for its node: there is nobody to tell any more. */
+  /** The object was deleted without waiting for its node, so there is no status to report. */
   onGone(key: string): void {
     const run = this.#runs.get(key);
     if (run) void this.#end(run, key, 0, false);
   }
 
-  /** What an earlier runner has left of pods that are gone by now ends. */
+  /** Ends pods of an earlier runner whose objects are gone. */
   removeStrays(): void {
     for (const key of [...this.#left.keys()]) void this.#remove(key);
   }
@@ -154,10 +160,7 @@ class Pods {
     await Promise.all([...this.#runs.values()].map((run) => run.abandon()));
   }
 
-  /**
-   * Takes over what an earlier runner has left running of a pod; null if there is nothing to take
-   * over.
-   */
+  /** Takes over a pod of an earlier runner. Undefined if there is nothing to take over. */
   #adopt(pod: Pod, node: PodNode, key: string): PodRun | undefined {
     const record = this.#left.get(key);
     if (!record || record.uid !== pod.metadata?.uid || !isAdoptable(record)) return;
@@ -165,11 +168,11 @@ class Pods {
     const run = new PodRun(pod, this.#contextOf(node, record.address));
     this.#runs.set(key, run);
     run.adopt(record);
-    this.#options.log.info({ pod: key }, 'pod is taken over');
+    this.#options.log.info({ pod: key }, 'pod adopted');
     return run;
   }
 
-  /** Ends what an earlier runner has left of a pod of this name. Never rejects. */
+  /** Ends what an earlier runner left of a pod of this name. Never rejects. */
   #remove(key: string): Promise<void> {
     const record = this.#left.get(key);
     if (!record) return this.#removals.get(key) ?? Promise.resolve();
@@ -177,7 +180,7 @@ class Pods {
     const { stateDir, log } = this.#options;
     const removal = removePod(stateDir, record)
       .then(() => this.#addresses.get(record.node)?.giveBack(record.address))
-      .catch((error: unknown) => log.error({ pod: key, why: String(error) }, 'pod is not removed'))
+      .catch((error: unknown) => log.error({ pod: key, why: String(error) }, 'cannot remove pod'))
       .finally(() => this.#removals.delete(key));
     this.#removals.set(key, removal);
     return removal;
@@ -223,11 +226,11 @@ class Pods {
 
   #onEnding(pod: Pod, run: PodRun | undefined, key: string): void {
     const { deletionTimestamp, deletionGracePeriodSeconds = 0 } = pod.metadata!;
-    // Of a pod that is taken over some of its time has passed. The API's times are whole seconds.
+    // An adopted pod has used up part of its grace period. Times of the API are whole seconds.
     const leftS = (Date.parse(String(deletionTimestamp)) - Date.now()) / 1000 + 1;
     const graceS = Math.max(0, Math.min(deletionGracePeriodSeconds, leftS));
     if (run) return void this.#end(run, key, graceS, true);
-    // Nothing of it runs here: all that is left is to say so.
+    // Nothing of it runs here, so only its object is left to delete.
     const { namespace, name, uid } = pod.metadata!;
     this.#options.kube
       .delete('Pod', { namespace: namespace!, name: name! }, { graceS: 0, uid: uid! })
@@ -247,7 +250,7 @@ class Pods {
     if (this.#runs.get(key) !== run) return;
     this.#runs.delete(key);
     this.#addresses.get(run.node)!.giveBack(run.address);
-    // A pod of the same name may have come meanwhile.
+    // A new pod of the same name may exist by now.
     const { kube } = this.#options;
     const [namespace, name] = key.split('/') as [string, string];
     const next = await kube.get('Pod', { namespace, name }).catch(() => null);
@@ -262,22 +265,22 @@ class Pods {
   #refuse(pod: Pod, message: string): void {
     const { kube, log } = this.#options;
     const { namespace, name } = pod.metadata!;
-    log.warn({ pod: `${namespace}/${name}`, message }, 'pod is refused');
+    log.warn({ pod: `${namespace}/${name}`, message }, 'pod refused');
     const status = { phase: 'Failed', reason: 'OutOfPods', message };
     kube
       .patch('Pod', { namespace: namespace!, name: name! }, { status }, 'status')
-      .catch((error: unknown) => log.warn({ why: String(error) }, 'status is not taken'));
+      .catch((error: unknown) =>
+        log.warn({ why: String(error) }, 'the API server refuses the status'),
+      );
   }
 }
 
-/**
- * False if a container may run that is on no record: it was being started when its runner ended.
- */
+/** False if an unrecorded container may run: it was being started when its runner ended. */
 function isAdoptable({ sandbox, starting = [] }: PodRecord): boolean {
   return sandbox !== null && isAlive(sandbox) && starting.length === 0;
 }
 
-/** A pod that has ended for good stays as it is, whatever became of its sandbox. */
+/** True for a pod that has ended. It stays as it is, whatever the state of its sandbox. */
 function hasEnded({ status }: Pod): boolean {
   return status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }

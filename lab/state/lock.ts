@@ -1,4 +1,4 @@
-// Who changes a lab: one command at a time.
+// The lock of a lab: one command at a time changes it.
 import { createServer, type Server } from 'node:net';
 import { KubetunError } from '../../datapath/error.ts';
 
@@ -9,9 +9,8 @@ export interface LabLock {
 }
 
 /**
- * The right to make or remove what is called after this lab, waited for at most so long. It is a
- * name that the kernel takes back when its holder ends, whatever ended it (unix(7), abstract
- * sockets). Throws KubetunError KT_LAB_BUSY.
+ * Takes the lock of a lab, waiting at most `waitMs`. The lock is an abstract socket name, so the
+ * kernel releases it when its holder ends (unix(7)). Throws KubetunError KT_LAB_BUSY.
  */
 export async function lockLab(lab: string, waitMs: number): Promise<LabLock> {
   const until = Date.now() + waitMs;
@@ -29,7 +28,7 @@ export async function lockLab(lab: string, waitMs: number): Promise<LabLock> {
   }
 }
 
-/** Null if another process has the name. */
+/** Null if another process holds the name. */
 function listen(name: string): Promise<Server | null> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy());

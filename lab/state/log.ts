@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 
 const LINES_MAX = 200;
-/** Levels of pino from which on something is wrong. */
+/** pino's level of errors. */
 const LEVEL_ERROR = 50;
 
 /**
- * What a process said last of why it ended, in its log: its own error, an uncaught one, or else its
- * last line. Empty if it said nothing.
+ * The reason why a process ended, from its log: its own error, an uncaught error, or else the last
+ * line. Empty if there is no log.
  */
 export function lastWords(path: string): string {
   let text: string;
@@ -23,10 +23,10 @@ export function lastWords(path: string): string {
   return lines[0] ?? '';
 }
 
-/** What is wrong according to a line; null if it speaks of something else. */
+/** The error in a line. Null if the line is not about an error. */
 function errorIn(line: string): string | null {
   if (line.startsWith('kubetun: ')) return line.slice('kubetun: '.length);
-  // What Node prints of an error that nobody has caught.
+  // Node's output for an uncaught error.
   if (/^\w*Error\b.*: /.test(line)) return line;
   if (!line.startsWith('{')) return null;
   try {

@@ -1,4 +1,4 @@
-// The record of a lab on disk: what it is made of and which processes run it.
+// The record of a lab on disk: its topology and its processes.
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { replaceFile } from '../../control/files.ts';
@@ -13,12 +13,12 @@ export interface LabRecord {
   topology: Topology;
   /** RFC 3339. */
   created: string;
-  /** `up` runs; `starting` was left behind if its maker is gone. */
+  /** A lab whose phase is `starting` and whose maker has ended is a remainder. */
   phase: 'starting' | 'up';
-  /** The process of `lab up` until the lab is up, then nobody. */
+  /** The process of `lab up` until the lab is up, then null. */
   maker: ProcessId | null;
   supervisor: ProcessId | null;
-  /** The API server forgets everything at its end. */
+  /** The API server keeps nothing on disk. */
   ephemeral: boolean;
   /** The server in the internet. */
   internet: ProcessId | null;
@@ -28,7 +28,7 @@ export interface LabRecord {
   apiPort: number;
 }
 
-/** Null if there is no lab of that name. */
+/** Null if there is no lab of that name. Throws KubetunError KT_LAB_RECORD. */
 export function readRecord(lab: string): LabRecord | null {
   const path = recordPath(lab);
   if (!existsSync(path)) return null;
@@ -48,7 +48,7 @@ export function writeRecord(record: LabRecord): void {
   replaceFile(recordPath(record.lab), `${JSON.stringify(record, null, 2)}\n`);
 }
 
-/** The record of a lab that is there. Throws KubetunError KT_LAB_DOWN. */
+/** The record of an existing lab. Throws KubetunError KT_LAB_DOWN. */
 export function requireLab(lab: string): LabRecord {
   const record = readRecord(lab);
   if (record) return record;
@@ -63,8 +63,8 @@ const LOCK_MS_MAX = 5000;
 const POLL_MS = 2;
 
 /**
- * Changes some fields of a lab's record, if it is there. What another process changes at the same
- * time is kept. Throws KubetunError KT_LAB_RECORD, or the system's error.
+ * Changes fields of a lab's record, if it exists. Concurrent changes of other processes are kept.
+ * Throws KubetunError KT_LAB_RECORD, or the system's error.
  */
 export function updateRecord(lab: string, change: Partial<LabRecord>): void {
   if (!existsSync(recordPath(lab))) return;
@@ -78,8 +78,8 @@ export function updateRecord(lab: string, change: Partial<LabRecord>): void {
 }
 
 /**
- * A lock that the kernel takes back when its holder ends. The record itself is replaced, so its
- * folder is locked.
+ * Locks the record. The kernel releases the lock when its holder ends. The lock is on the folder,
+ * because the record's file is replaced.
  */
 function lockRecord(lab: string): number {
   const folder = dirname(recordPath(lab));
@@ -91,8 +91,8 @@ function lockRecord(lab: string): number {
       closeFile(fd);
       throw new KubetunError(
         'KT_LAB_RECORD',
-        `the record of lab ${lab} is locked by another process for more than ${LOCK_MS_MAX / 1000} s`,
-        `find that process with fuser ${folder}, and end it`,
+        `the record of lab ${lab} has been locked for more than ${LOCK_MS_MAX / 1000} s`,
+        `find the process with fuser ${folder}, and end it`,
       );
     }
     Atomics.wait(pause, 0, 0, POLL_MS);

@@ -1,4 +1,4 @@
-// One agent per node, and one for the cloud: started, watched, started again.
+// Keeps one agent per node and one for the cloud running.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -31,7 +31,7 @@ import { SPOOFED_LINK, type Topology } from '../topology/topology.ts';
 import { Watchdog } from './watchdog.ts';
 
 const POLL_MS = 50;
-/** An agent that has ended so often without being ready will not be. */
+/** After so many failed starts in a row an agent is reported as failing. */
 const FAILURES_MAX = 4;
 
 export interface AgentKeeperOptions {
@@ -40,15 +40,13 @@ export interface AgentKeeperOptions {
   log: Logger;
   /** The agent of a node forwards and has the cluster's tables. */
   onReady: (node: string) => void;
-  /**
-   * The agent of a node has ended some times in a row without ever being ready; `why` is its last
-   * word.
-   */
+  /** The agent of a node failed several times in a row. `why` is its last error. */
   onFailing: (node: string, why: string) => void;
 }
 
 /**
- * Keeps the agents of a lab running. They outlive it: the next keeper finds them by their records.
+ * Keeps the agents of a lab running. Agents outlive the keeper: the next keeper finds them by their
+ * records.
  */
 export class AgentKeeper {
   readonly #options: AgentKeeperOptions;
@@ -67,11 +65,11 @@ export class AgentKeeper {
     });
   }
 
-  /** Starts the agent of a node, or of the cloud, or takes over the one that runs. */
+  /** Starts the agent of a node or of the cloud, or takes over a running one. */
   keep(node: string): void {
     const running = findAgent(this.#options.lab, node);
     if (running) {
-      this.#options.log.info({ node, pid: running.pid }, 'agent goes on');
+      this.#options.log.info({ node, pid: running.pid }, 'agent adopted');
       this.#watch(node, running);
       this.#awaitReady(node);
     } else {
@@ -79,7 +77,7 @@ export class AgentKeeper {
     }
   }
 
-  /** Leaves the agents running and looks after them no more. */
+  /** Stops all work on the agents and leaves them running. */
   stop(): void {
     this.#stopped = true;
     this.#watchdog.stop();
@@ -96,10 +94,10 @@ export class AgentKeeper {
       const own = identify(child.pid ?? -1);
       if (own) replaceFile(agentRecordPath(lab, node), `${JSON.stringify(own)}\n`);
     } catch (error) {
-      // A full disk is no reason to look after the other nodes no more. Nobody would find an agent
-      // without a record.
+      // A full disk must not affect other nodes. An agent without a record could not be found
+      // again.
       child?.kill('SIGKILL');
-      log.error({ node, why: String(error) }, 'agent cannot be started');
+      log.error({ node, why: String(error) }, 'cannot start agent');
       return this.#restart(node, delay, 0);
     }
     const { pid } = child;
@@ -117,8 +115,8 @@ export class AgentKeeper {
 
   #restart(node: string, delay: Backoff, livedMs: number): void {
     const { lab, onFailing } = this.#options;
-    // The cloud has no traffic of its own that would be worth a way past the datapath; rules in a
-    // kernel go on by themselves.
+    // The cloud needs no bypass for traffic of its own, and nftables rules work without their
+    // agent.
     if (proxyOf(this.#options.topology, node) === 'kubetun') this.#watchdog.away(node);
     const failures = (this.#failures.get(node) ?? 0) + 1;
     this.#failures.set(node, failures);
@@ -126,10 +124,7 @@ export class AgentKeeper {
     this.#later(delay.next(livedMs), () => this.#start(node, delay));
   }
 
-  /**
-   * An agent of an earlier supervisor is no child of this process: only looking tells that it
-   * ended.
-   */
+  /** An agent of an earlier supervisor is not a child of this process, so it is polled. */
   #watch(node: string, agent: ProcessId): void {
     this.#later(POLL_MS, () => {
       if (isAlive(agent)) return this.#watch(node, agent);
@@ -153,7 +148,7 @@ export class AgentKeeper {
     void look();
   }
 
-  /** Lets the node's own traffic past the datapath, or not any more. */
+  /** Makes or removes the bypass: routes by which a node's own traffic goes past the datapath. */
   #bypass(verb: 'add' | 'del', name: string): void {
     const { lab, topology, log } = this.#options;
     const { address: nodeAddress } = topology.nodes.find((node) => node.name === name)!;
@@ -162,10 +157,10 @@ export class AgentKeeper {
       ...{ uplink: 'eth0', nodeAddress, podRanges },
       ...{ nodePorts: [NODE_PORT_MIN, NODE_PORT_MAX], snatPorts: [SNAT_PORT_MIN, SNAT_PORT_MAX] },
     });
-    log.warn({ node: name, verb }, "the node's own traffic past the datapath");
-    // Some may be there, or gone: an agent that starts takes them off by itself.
+    log.warn({ node: name, verb }, "bypass of the datapath for the node's own traffic");
+    // Some rules may exist or be gone already, because a starting agent removes them too.
     ipBatch(namespaceOf(lab, name), lines, { force: true }).catch((error: unknown) => {
-      log.error({ node: name, why: String(error) }, 'the datapath cannot be bypassed');
+      log.error({ node: name, why: String(error) }, 'cannot bypass the datapath');
     });
   }
 
@@ -210,7 +205,7 @@ function spawnAgent(lab: string, node: string, topology: Topology): ChildProcess
   }
 }
 
-/** What translates on a node; null for the cloud. The record of an older lab does not say. */
+/** The proxy of a node. Null for the cloud. Records of older labs have none. */
 function proxyOf({ nodes }: Topology, name: string): ProxyKind | null {
   const node = nodes.find((one) => one.name === name);
   return node ? (node.proxy ?? 'kubetun') : null;
@@ -236,7 +231,7 @@ function agentRecordPath(lab: string, node: string): string {
   return join(stateDir(lab), 'agents', `${node}.json`);
 }
 
-/** The process that was last started as a node's agent; it may have ended. */
+/** The last process that was started as a node's agent. It may have ended. */
 export function readAgent(lab: string, node: string): ProcessId | null {
   try {
     return JSON.parse(readFileSync(agentRecordPath(lab, node), 'utf8')) as ProcessId;
@@ -246,8 +241,7 @@ export function readAgent(lab: string, node: string): ProcessId | null {
 }
 
 /**
- * The agent of a node that runs. A supervisor may have been killed between the start of one and its
- * record.
+ * The running agent of a node. The supervisor may have been killed before it recorded the agent.
  */
 function findAgent(lab: string, node: string): ProcessId | null {
   const known = readAgent(lab, node);

@@ -1,5 +1,5 @@
-// The API server of a lab: in a thread of the supervisor, listening in two network namespaces,
-// started again when it dies.
+// Keeps the API server of a lab running: a thread of the supervisor that listens in two network
+// namespaces.
 import { closeSync, fstatSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -22,8 +22,8 @@ export interface LabApi {
 }
 
 /**
- * Starts the API server on loopback and on its fabric address, and writes the kubeconfigs for both.
- * A server that dies later is started again at the same addresses, with what its journal holds.
+ * Starts the API server on loopback and on its fabric address, and writes a kubeconfig for each. A
+ * server that dies is restarted at the same addresses with its journal.
  */
 export async function startLabApi(record: LabRecord, log: Logger): Promise<LabApi> {
   const { lab, topology, ephemeral } = record;
@@ -60,7 +60,7 @@ export async function startLabApi(record: LabRecord, log: Logger): Promise<LabAp
   return { port, close: () => keeper.close() };
 }
 
-/** Keeps the thread of an API server running, at the addresses that it had at first. */
+/** Keeps the thread of an API server running at its first addresses. */
 class ApiKeeper {
   readonly #options: Omit<ApiServerOptions, 'listen' | 'journalExpected'>;
   readonly #listenOnFabric: () => number;
@@ -82,11 +82,12 @@ class ApiKeeper {
   }
 
   /**
-   * Returns the port on loopback. Clients in the root namespace have that of an earlier life of
-   * this lab in their kubeconfig; 0 if there was none. Throws KubetunError KT_API_START.
+   * Returns the port on loopback. It stays the same as in an earlier life of the lab, because
+   * clients have it in their kubeconfig. `earlierPort` is 0 if there was none. Throws KubetunError
+   * KT_API_START.
    */
   async start(earlierPort: number): Promise<number> {
-    // An earlier life had a port, and so a journal.
+    // A lab with an earlier port also has a journal.
     await this.#spawn({ host: '127.0.0.1', port: earlierPort, orAny: true }, earlierPort !== 0);
     return this.#server!.ports[0]!;
   }
@@ -106,7 +107,7 @@ class ApiKeeper {
         this.#died(error),
       );
     } catch (error) {
-      // A thread that came as far as to serve it has closed it, and another file may have the
+      // If the thread served the descriptor, it has closed it, and another file may have its
       // number.
       if (inodeOf(fd) === ino) closeSync(fd);
       throw error;

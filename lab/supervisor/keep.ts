@@ -1,5 +1,5 @@
-// Processes of a lab that outlive its supervisor: found again by the lab's record, started again
-// when they end.
+// Keeps processes that outlive the supervisor: the server in the internet and the log writer. A
+// process is found again by the lab's record and restarted when it ends.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,17 +14,17 @@ import { type LabRecord, readRecord, updateRecord } from '../state/record.ts';
 
 const LOOK_MS = 1000;
 /**
- * Names a kept process in its environment: a supervisor may have been killed before it could record
- * it.
+ * Marks a kept process in its environment. A supervisor may be killed before it records the
+ * process.
  */
 const MARK = 'KUBETUN_KEPT';
 
 type Start = (mark: NodeJS.ProcessEnv) => ChildProcess;
 
 /**
- * Keeps one process of a lab running. One of an earlier supervisor goes on. `field` of the record
- * names the process; `start` adds the mark that it is given to the environment of the process.
- * Returns what stops the look.
+ * Keeps one process of a lab running, and adopts that of an earlier supervisor. `field` of the
+ * record names the process. `start` must add the given mark to the environment of the process.
+ * Returns a function that stops the checks.
  */
 export function keepProcess(
   lab: string,
@@ -35,8 +35,8 @@ export function keepProcess(
   const look = () => {
     try {
       const record = readRecord(lab);
-      // Without a record the lab is being ended, or lost it: another process would be started each
-      // time.
+      // Without a record the lab is ending or has lost it. Then every check would start another
+      // process.
       if (record && !runs(record, field)) launch(lab, field, start, onError);
     } catch (error) {
       onError(error as Error);
@@ -67,7 +67,7 @@ function launch(
   try {
     updateRecord(lab, { [field]: identify(child.pid ?? -1) });
   } catch (error) {
-    // Without a record another one would be started beside it.
+    // Without a record, another process would be started beside this one.
     child.kill('SIGKILL');
     throw error;
   }
@@ -76,12 +76,12 @@ function launch(
 export const INTERNET_HTTP_PORT = 80;
 export const INTERNET_UDP_PORT = 8081;
 
-/** Its log has no container's name, which consists of three. */
+/** Not a container's name, which has three parts. */
 const LOG_NAME = 'internet';
 
 /**
- * HTTP on port 80 and UDP on 8081, both of which answer a client with the address that it comes
- * from. Returns what stops the look.
+ * Keeps the server in the lab's internet: HTTP on port 80 and UDP on 8081. Both can answer with the
+ * client's address. Returns a function that stops the checks.
  */
 export function keepInternet(lab: string, onError: (error: Error) => void): () => void {
   const args = [
@@ -104,7 +104,10 @@ export function keepInternet(lab: string, onError: (error: Error) => void): () =
 
 const ENTRY = 'lab/logs/main.ts';
 
-/** Returns what stops the look. */
+/**
+ * Keeps the process that writes the logs of all containers. Returns a function that stops the
+ * checks.
+ */
 export function keepLogWriter(lab: string, onError: (error: Error) => void): () => void {
   const start = (mark: NodeJS.ProcessEnv) => {
     makeFolder(pipesFolder(stateDir(lab)), 0o700);

@@ -1,9 +1,9 @@
-// Entry of the supervisor's process: `main.ts LAB`. Its output is the lab's supervisor.log.
+// Entry of the supervisor's process: `main.ts LAB`. Its output goes to supervisor.log.
 import { createLog } from '../../control/log.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { type Stage, startSupervisor } from './supervisor.ts';
 
-/** What the supervisor says to the process that started it, as long as that listens. */
+/** Messages to the process that started the supervisor. */
 export type SupervisorMessage = Stage;
 
 const lab = process.argv[2] ?? '';
@@ -13,12 +13,12 @@ function tell(message: SupervisorMessage): void {
   if (process.connected) process.send?.(message, () => {});
 }
 
-// Agents and pods go on without it, and the next `lab up` takes them up.
+// Agents and pods go on without the supervisor. The next `lab up` starts a new one.
 process.on('uncaughtException', (error, origin) => {
   log.fatal({ origin, error: String(error.stack ?? error) }, 'the supervisor ends');
   process.exit(1);
 });
-// Whoever started it may go; a lab stays.
+// The lab stays when the process that started it ends.
 process.on('disconnect', () => {});
 process.on('SIGHUP', () => {});
 

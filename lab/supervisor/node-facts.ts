@@ -1,4 +1,4 @@
-// What a node of a lab says of its machine. All nodes share it, as those of kind do.
+// What a Node object says about its machine. All nodes share the machine, as nodes of kind do.
 import { createHash } from 'node:crypto';
 import { readFileSync, statfsSync } from 'node:fs';
 import { arch, availableParallelism, hostname, release, totalmem } from 'node:os';
@@ -7,7 +7,7 @@ const VERSION = 'v0.1.0-kubetun';
 const ARCHITECTURE = arch() === 'x64' ? 'amd64' : arch();
 const OS = 'linux';
 
-/** Labels by which pods choose nodes; the old names are in manifests to this day. */
+/** Labels for node selectors. Manifests still use the old names. */
 export function labelsOf(name: string): Record<string, string> {
   return {
     'kubernetes.io/hostname': name,
@@ -18,7 +18,7 @@ export function labelsOf(name: string): Record<string, string> {
   };
 }
 
-/** What pods may ask for. Nothing is kept back: a lab has no other programs on its nodes. */
+/** Capacity for pods. Nothing is reserved, because the nodes of a lab run nothing else. */
 export function capacityOf(pods: number): Record<string, string> {
   const { bsize, blocks } = statfsSync('/');
   const kibibytes = (bytes: number) => `${Math.floor(bytes / 1024)}Ki`;
@@ -46,10 +46,7 @@ export function nodeInfoOf(name: string) {
   };
 }
 
-/**
- * 32 hexadecimal digits: the same for a node of this machine each time, and different for each
- * node.
- */
+/** 32 hexadecimal digits, stable for each node of this machine. */
 function identityOf(name: string): string {
   const machine = read('/etc/machine-id') || hostname();
   return createHash('sha256').update(`${machine} ${name}`).digest('hex').slice(0, 32);
@@ -59,7 +56,7 @@ function uuidOf(digits: string): string {
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 }
 
-/** Empty where there is no such file, as on an image without systemd. */
+/** Empty if the file does not exist, as on an image without systemd. */
 function read(path: string): string {
   try {
     return readFileSync(path, 'utf8').trim();

@@ -7,11 +7,11 @@ import { sizeOf, type TopologyNode } from '../topology/topology.ts';
 import { capacityOf, labelsOf, nodeInfoOf } from './node-facts.ts';
 
 const STARTING = 'AgentStarting';
-/** A server that dies is there again within seconds. */
+/** Longest wait for an API server that is being restarted. */
 const AWAY_MS_MAX = 30_000;
 const AGAIN_MS = 200;
 
-/** Does a piece of work with the API server, again while the server is being restarted. */
+/** Repeats a request while the API server is being restarted. */
 export async function whenServed<T>(work: () => Promise<T>): Promise<T> {
   const end = performance.now() + AWAY_MS_MAX;
   while (true) {
@@ -25,32 +25,29 @@ export async function whenServed<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/**
- * Registers a node that is not ready yet, as a kubelet does; one that is there keeps its identity.
- */
+/** Registers a node as not ready, as a kubelet does. An existing Node keeps its identity. */
 export async function registerNode(kube: KubeClient, node: TopologyNode): Promise<void> {
   const object = describeNode(node);
   try {
     await kube.create('Node', object);
     await kube.patch('Node', { name: node.name }, { status: object.status }, 'status');
   } catch (error) {
-    // It is there, from an earlier supervisor: its agent and its state have gone on without one.
+    // The Node exists from an earlier supervisor, and its agent kept its state.
     if (!(error instanceof KubeStatusError) || error.status !== 409) throw error;
     const { metadata, spec } = object;
     const labels = { metadata: { labels: metadata?.labels }, spec };
     const found = await kube.patch('Node', { name: node.name }, labels);
     const { capacity, allocatable, nodeInfo } = object.status!;
     const facts = { capacity, allocatable, nodeInfo };
-    // A supervisor or server that ended between the two writes has left a Node without a status.
+    // A crash between the two writes leaves a Node without a status.
     const status = found.status?.addresses ? facts : object.status;
     await kube.patch('Node', { name: node.name }, { status }, 'status');
   }
 }
 
 /**
- * Says that a node's datapath forwards for the first time, so that pods may be placed there. From
- * then on its Lease says so, and what became of the node meanwhile is for the node lifecycle
- * controller to say.
+ * Marks a node ready when its datapath forwards for the first time, so that pods may be placed
+ * there. Later its Lease decides, through the node lifecycle controller.
  */
 export async function markNodeReady(kube: KubeClient, name: string): Promise<void> {
   const node = await kube.get('Node', { name });
@@ -63,7 +60,7 @@ export async function markNodeReady(kube: KubeClient, name: string): Promise<voi
 }
 
 function describeNode(node: TopologyNode): Node {
-  // Network, broadcast and the two that routers like to have are no pod's.
+  // Four addresses are no pod's: network, broadcast and two for routers.
   const capacity = capacityOf(sizeOf(node.podCIDR) - 4);
   return {
     metadata: {
@@ -89,7 +86,7 @@ function describeNode(node: TopologyNode): Node {
   };
 }
 
-/** What a kubelet evicts pods for. A lab evicts none, so that no node ever has too little. */
+/** Reasons for which a kubelet evicts pods. A lab evicts none. */
 const PRESSURES = [
   ['MemoryPressure', 'KubeletHasSufficientMemory', 'memory'],
   ['DiskPressure', 'KubeletHasNoDiskPressure', 'disk space'],

@@ -1,4 +1,4 @@
-// What runs a lab once its network is there: API server, agents, pods.
+// Runs a lab once its network exists: API server, agents, pods.
 import type { Logger } from 'pino';
 import { connectKube } from '../../control/kube/client.ts';
 import { CLOUD, stateDir } from '../../control/places.ts';
@@ -15,18 +15,18 @@ import { keepInternet, keepLogWriter } from './keep.ts';
 import { keepNetwork } from './network.ts';
 import { markNodeReady, registerNode, whenServed } from './nodes.ts';
 
-/** How far a supervisor has come, for whoever waits. */
+/** Progress of a starting supervisor. */
 export type Stage =
   | { stage: 'api'; port: number }
   | { stage: 'agent'; node: string }
   | { stage: 'failed'; message: string; next: string };
 
 export interface Supervisor {
-  /** Ends the API server and looks after agents and pods no more; both go on. */
+  /** Ends the API server and leaves agents and pods running. */
   stop(): Promise<void>;
 }
 
-/** Starts everything that a lab's record names. Throws KubetunError. */
+/** Starts everything in a lab's record. Throws KubetunError. */
 export async function startSupervisor(
   lab: string,
   log: Logger,
@@ -47,12 +47,12 @@ export async function startSupervisor(
     log,
     onReady: (node) => {
       log.info({ node }, 'node is ready');
-      // The cloud is no Node.
+      // The cloud has no Node object.
       const marked =
         node === CLOUD ? Promise.resolve() : whenServed(() => markNodeReady(kube, node));
       marked
         .then(() => tell({ stage: 'agent', node }))
-        .catch((error) => log.error({ node, why: String(error) }, 'the node stays not ready'));
+        .catch((error) => log.error({ node, why: String(error) }, 'cannot mark the node ready'));
     },
     onFailing: (node, why) => {
       const said = why.replace(/^kubetun: /, '');
@@ -61,14 +61,14 @@ export async function startSupervisor(
   });
   for (const { name } of [...record.topology.nodes, { name: CLOUD }]) agents.keep(name);
   const leaveLogWriter = keepLogWriter(lab, (error) =>
-    log.error({ why: error.message }, 'no writer of logs'),
+    log.error({ why: error.message }, 'cannot keep the log writer'),
   );
   const leaveInternet = keepInternet(lab, (error) =>
-    log.error({ why: error.message }, 'no server in the internet'),
+    log.error({ why: error.message }, 'cannot keep the server in the internet'),
   );
   const leaveNetwork = keepNetwork(lab, log);
   const streams = await serveStreams(kubeletSocketPath(lab), stateDir(lab), (error, what) =>
-    log.error({ what, why: String(error) }, 'the streams of pods could not answer'),
+    log.error({ what, why: String(error) }, 'cannot serve a stream of a pod'),
   );
   const runner = await startPodRunner(podRunnerOptions(record, kube, log));
   return {

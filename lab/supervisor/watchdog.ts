@@ -1,42 +1,40 @@
 import type { WallClock } from '../../control/clock.ts';
 
-/** An agent that is away for so long lets nothing into its node but by the bypass. */
+/** After this time without its agent, a node's own traffic bypasses the datapath. */
 const AWAY_MS = 5000;
 const LOOK_AGAIN_MS = 1000;
 
 export interface WatchdogOptions {
   clock: WallClock;
-  /** True while an agent of the node runs, whether or not it is ready. */
+  /** True while an agent of the node runs, ready or not. */
   isRunning: (node: string) => boolean;
-  /** Lets the node's own traffic past the datapath. */
+  /** Lets the node's own traffic bypass the datapath. */
   open: (node: string) => void;
-  /** Takes that back. */
+  /** Removes the bypass. */
   close: (node: string) => void;
 }
 
 /**
- * Every byte into a node of a lab crosses its datapath: this lets the node's own past one that
- * stays away.
+ * All traffic into a node crosses its datapath. The watchdog opens a bypass for the node's own
+ * traffic while its agent is away.
  */
 export class Watchdog {
   readonly #options: WatchdogOptions;
-  /** By node that is away: what takes its timer back, or null once it is open. */
+  /** By node whose agent is away: cancels its timer, or null once the bypass is open. */
   readonly #away = new Map<string, (() => void) | null>();
 
   constructor(options: WatchdogOptions) {
     this.#options = options;
   }
 
-  /**
-   * The agent of a node has ended. Told again before it was ready, the time counts from the first.
-   */
+  /** The agent of a node has ended. If it ends again before it was ready, the first time counts. */
   away(node: string): void {
     if (!this.#away.has(node)) this.#arm(node, AWAY_MS);
-    // An agent that has begun to steer has closed it.
+    // The restarted agent has removed the bypass when it began to steer.
     else if (this.#away.get(node) === null) this.#options.open(node);
   }
 
-  /** The agent of a node forwards, by the cluster's tables. */
+  /** The agent of a node forwards and has the cluster's tables. */
   back(node: string): void {
     const cancel = this.#away.get(node);
     this.#away.delete(node);

@@ -9,7 +9,7 @@ import {
   type TopologyNode,
 } from './topology.ts';
 
-/** Something wrong with a topology: where, as a path of keys, and what. */
+/** A fault of a topology: the path of its key, and a message. */
 export interface Problem {
   path: (string | number)[];
   message: string;
@@ -17,10 +17,10 @@ export interface Problem {
 
 /** A DNS label, short enough for a network namespace's name. */
 const NODE_NAME = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;
-/** Namespaces of a lab that are no nodes; `pod-` begins the names of pods' namespaces. */
+/** Names of other namespaces of a lab. Names of pods' namespaces begin with `pod-`. */
 const NAMES_TAKEN = new Set(['fabric', 'cloud', 'internet']);
 
-/** Prefix lengths that leave room for the fixed addresses, and are no more than a lab needs. */
+/** Shortest and longest prefix of each range. */
 const PREFIXES: Record<keyof Ranges, [number, number]> = {
   fabric: [8, 24],
   pods: [8, 23],
@@ -30,13 +30,14 @@ const PREFIXES: Record<keyof Ranges, [number, number]> = {
 };
 
 /**
- * This network, loopback, link-local (the pods' gateway is there), multicast and above: RFC 6890.
+ * This network, loopback, link-local (with the pods' gateway), multicast and above. Source: RFC
+ * 6890.
  */
 const RANGES_SPECIAL = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'];
 
 /**
- * The first thing that keeps a topology from working as one network, or null. What the types say
- * already is taken for granted.
+ * The first fault that keeps a topology from working as one network, or null. Types are not
+ * checked.
  */
 export function checkTopology(topology: Topology): Problem | null {
   return checkRanges(topology.ranges) ?? checkFlows(topology) ?? checkNodes(topology);
@@ -101,7 +102,7 @@ function checkName(node: TopologyNode, before: TopologyNode[]): NodeProblem | nu
   return null;
 }
 
-/** A bridge has no way to say that a packet is too long for it. */
+/** A bridge cannot report that a packet is too long. */
 function checkMtu(node: TopologyNode, fabric: number): NodeProblem | null {
   if (node.mtu <= fabric) return null;
   const message = `mtu ${node.mtu} of node ${node.name} is above the fabric's ${fabric}`;
@@ -164,7 +165,7 @@ function checkPodRange(
   return twin ? refuse(`overlaps that of ${twin.name}`) : null;
 }
 
-/** True if two ranges have an address in common. */
+/** True if two ranges overlap. */
 export function overlaps(one: string, other: string): boolean {
   const [a, b] = [parseRange(one)!, parseRange(other)!];
   const mask = maskOf(Math.min(prefixOf(one), prefixOf(other)));

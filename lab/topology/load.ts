@@ -26,15 +26,15 @@ import {
 const TOP_KEYS = ['name', 'nodes', 'mtu', 'flows', 'timeouts', 'ranges', 'proxy'];
 const NODE_KEYS = ['name', 'zone', 'mtu', 'address', 'publicAddress', 'podCIDR', 'labels', 'proxy'];
 
-/** What a topology file says: the shape, and the lab's name if it gives one. */
+/** The content of a topology file. `name` is the lab's name, if given. */
 export interface TopologyFile {
   name: string | null;
   topology: Topology;
 }
 
 /**
- * Reads and checks a topology file. `nodes` is a count or a list; what a node leaves out is as in
- * the default topology. Throws KubetunError KT_FILE, KT_YAML with file and line.
+ * Reads and checks a topology file. `nodes` is a count or a list. Missing values have defaults.
+ * Throws KubetunError KT_FILE, KT_YAML with file and line.
  */
 export function loadTopology(file: string): TopologyFile {
   const documents = readYaml(file);
@@ -121,7 +121,7 @@ function readLabels(read: Reader, path: YamlPath, value: unknown): Record<string
   return labels;
 }
 
-/** Typed values of a document; each error names the file and the line. */
+/** Reads typed values of a document. Errors name the file and the line. */
 class Reader {
   readonly #document: YamlDocument;
 
@@ -133,7 +133,7 @@ class Reader {
     return yamlError(this.#document.locate(path), message);
   }
 
-  /** An object with these keys only; null takes any. */
+  /** A map with these keys only. Null allows any key. */
   map(path: YamlPath, value: unknown, keys: readonly string[] | null): Record<string, unknown> {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw this.error(path, `${name(path)} must be a map`);
@@ -149,7 +149,7 @@ class Reader {
   text(path: YamlPath, value: unknown): string | undefined {
     if (value === undefined) return undefined;
     if (typeof value !== 'string' || value === '') {
-      throw this.error(path, `${name(path)} must be a text`);
+      throw this.error(path, `${name(path)} must be a non-empty string`);
     }
     return value;
   }
@@ -176,14 +176,15 @@ class Reader {
     return text;
   }
 
-  /** Host bits must be clear, so that nobody wonders what a range holds. */
+  /** A range. Host bits must be zero, so that its extent is clear. */
   range(path: YamlPath, value: unknown): string | undefined {
     const text = this.text(path, value);
     if (text === undefined) return undefined;
     const range = parseRange(text);
     if (!range) throw this.error(path, `${name(path)} must be a range such as 10.244.0.0/16`);
     const clean = `${formatAddress(range.address)}/${text.split('/')[1]}`;
-    if (clean !== text) throw this.error(path, `${name(path)} ${text} has host bits: say ${clean}`);
+    if (clean !== text)
+      throw this.error(path, `${name(path)} ${text} has host bits: expected ${clean}`);
     return text;
   }
 }

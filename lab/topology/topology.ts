@@ -5,15 +5,12 @@ import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 
 /** Address ranges of a lab, as `address/prefix`. */
 export interface Ranges {
-  /** What joins the nodes: the VPC. */
+  /** The network of the nodes, a VPC. */
   fabric: string;
-  /** Every node's podCIDR lies in here. */
+  /** Contains every node's podCIDR. */
   pods: string;
   services: string;
-  /**
-   * One address for each node, seen from the internet, and from the top downwards those of load
-   * balancers.
-   */
+  /** Public addresses: of nodes from the bottom, of load balancers from the top. */
   public: string;
   internet: string;
 }
@@ -26,22 +23,22 @@ export interface TopologyNode {
   mtu: number;
   /** In the fabric range. */
   address: string;
-  /** In the public range: who it is on the internet. */
+  /** Its address on the internet, in the public range. */
   publicAddress: string;
   podCIDR: string;
   labels: Record<string, string>;
-  /** What translates on it. */
+  /** Its kind of proxy. */
   proxy: ProxyKind;
 }
 
-/** The whole shape of a lab: what `lab up` builds, and nothing of what it is called. */
+/** The shape of a lab, without its name: what `lab up` builds. */
 export interface Topology {
   nodes: TopologyNode[];
   /** MTU of the fabric, bytes. */
   mtu: number;
-  /** Connections that each node's datapath has room for: a power of two. */
+  /** Size of each node's flow table, a power of two. */
   flows: number;
-  /** Timeouts of each node's flows that are not the usual ones. */
+  /** Timeouts of each node's flows that differ from the defaults. */
   timeouts?: TimeoutSeconds;
   ranges: Ranges;
 }
@@ -49,12 +46,12 @@ export interface Topology {
 export const NODES_DEFAULT = 2;
 export const NODES_MAX = 200;
 export const MTU_DEFAULT = 1500;
-/** Every IPv4 host takes 576 bytes; a veth carries no more than 65535. */
+/** Every IPv4 host accepts 576 bytes. A veth carries at most 65535. */
 export const MTU_MIN = 576;
 export const MTU_MAX = 65_535;
-/** Every pod's gateway: an address that each node has on lo. */
+/** Gateway of every pod. Each node has this address on lo. */
 export const POD_GATEWAY = '169.254.1.1';
-/** The TUN device of a node to which packets of pods go whose source is not the pod's. */
+/** The TUN device of a node for packets of pods with a wrong source. */
 export const SPOOFED_LINK = 'spoofed';
 export const API_PORT = 6443;
 
@@ -66,7 +63,7 @@ export const RANGES_DEFAULT: Ranges = {
   internet: '203.0.113.0/24',
 };
 
-/** Hosts of a range that have a fixed meaning; nodes follow from NODE_FIRST on. */
+/** Fixed hosts of a range. Nodes start at NODE_FIRST. */
 const API_HOST = 1;
 const CLOUD_HOST = 2;
 const NODE_FIRST = 11;
@@ -90,12 +87,12 @@ export function sizeOf(range: string): number {
   return 2 ** (32 - prefixOf(range));
 }
 
-/** The API server, as nodes and pods see it. */
+/** Address of the API server for nodes and pods. */
 export function apiAddress(ranges: Ranges): string {
   return hostOf(ranges.fabric, API_HOST);
 }
 
-/** Where nodes send what is for nobody in the cluster. */
+/** Default gateway of the nodes. */
 export function cloudAddress(ranges: Ranges): string {
   return hostOf(ranges.fabric, CLOUD_HOST);
 }
@@ -113,7 +110,7 @@ export function dnsAddress(ranges: Ranges): string {
   return hostOf(ranges.services, DNS_HOST);
 }
 
-/** What a node is unless the topology says otherwise; `number` counts from 1. */
+/** A node with default values. `number` counts from 1. */
 export function defaultNode(
   number: number,
   ranges: Ranges,
@@ -132,7 +129,7 @@ export function defaultNode(
   };
 }
 
-/** A lab of so many nodes, everything else by default. */
+/** A lab with this number of nodes and defaults otherwise. */
 export function defaultTopology(nodes = NODES_DEFAULT, proxy: ProxyKind = 'kubetun'): Topology {
   const ranges = RANGES_DEFAULT;
   return {
@@ -143,7 +140,7 @@ export function defaultTopology(nodes = NODES_DEFAULT, proxy: ProxyKind = 'kubet
   };
 }
 
-/** 256 addresses a node: the third number of 10.244.N.0/24 is the node's. */
+/** 256 addresses per node: 10.244.N.0/24 for node N. */
 function defaultPodRange(number: number, pods: string): string {
   return `${hostOf(pods, number * 256)}/24`;
 }

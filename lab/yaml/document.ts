@@ -5,16 +5,19 @@ import { KubetunError } from '../../datapath/error.ts';
 /** Keys and indices that lead to a value of a document. */
 export type YamlPath = readonly (string | number)[];
 
-/** One document of a YAML file that still knows where each of its values was written. */
+/** One document of a YAML file, with the line of each value. */
 export interface YamlDocument {
   readonly file: string;
   /** Plain data: null for an empty document. */
   readonly value: unknown;
-  /** `FILE:LINE` of the value at a path, or of what encloses it where the value is absent. */
+  /** `FILE:LINE` of the value at a path, or of its nearest existing parent. */
   locate(path: YamlPath): string;
 }
 
-/** Reads every document of a file. Throws KubetunError KT_FILE, KT_YAML (with file and line). */
+/**
+ * Reads all documents of a file. `-` is stdin. Throws KubetunError KT_FILE, KT_YAML with file and
+ * line.
+ */
 export function readYaml(file: string): YamlDocument[] {
   let text: string;
   try {
@@ -24,14 +27,14 @@ export function readYaml(file: string): YamlDocument[] {
     throw new KubetunError(
       'KT_FILE',
       `${file} cannot be read (${code})`,
-      'name a file that is there',
+      'give the path of an existing file',
       { cause: error },
     );
   }
   return parseYaml(text, file);
 }
 
-/** The same for a text; `file` is what errors call it. */
+/** The same for a text. Errors call it `file`. */
 export function parseYaml(text: string, file: string): YamlDocument[] {
   const lines = new LineCounter();
   const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
@@ -51,7 +54,7 @@ export function parseYaml(text: string, file: string): YamlDocument[] {
   });
 }
 
-/** The error for a document that is well-formed but wrong. */
+/** The error for a well-formed document with wrong content. */
 export function yamlError(place: string, message: string): KubetunError {
   return new KubetunError('KT_YAML', `${place}: ${message.split('\n')[0]}`, 'correct the file');
 }
@@ -65,7 +68,7 @@ function lineOf(document: Document.Parsed, path: YamlPath, lines: LineCounter): 
   return lines.linePos(start).line;
 }
 
-/** The key of a map entry, which is where a reader looks for it; else the value. */
+/** The key of a map entry, else the value: a reader searches for the key. */
 function keyOrValue(document: Document.Parsed, path: YamlPath): Node | null {
   const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
   const items = (parent as { items?: unknown[] } | null)?.items ?? [];

@@ -202,7 +202,7 @@ describe('a lab whose supervisor is killed', () => {
     assert.deepEqual([status.api, status.pods], [null, null], 'status says that nobody answers');
     const { code, stderr } = await startKubetun('lab', 'up', '--lab', NAME);
     assert.equal(code, 0, stderr);
-    assert.match(stderr, /without its supervisor: taking it up/);
+    assert.match(stderr, /has lost its supervisor: resuming it/);
     const [bulk, connects] = await Promise.all([iperf.done, load.done]);
     const result = JSON.parse(bulk.stdout) as {
       error?: string;

@@ -119,7 +119,7 @@ describe('a pod of a lab', () => {
     );
     await lab.kube.create('Pod', object);
     await until('it is refused', async () =>
-      /leads out/.test((await waitingOf('sub'))?.message ?? ''),
+      /leads outside/.test((await waitingOf('sub'))?.message ?? ''),
     );
     assert.equal(existsSync(folder), false);
   });

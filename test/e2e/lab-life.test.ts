@@ -84,7 +84,10 @@ describe('a lab', () => {
       for (const option of [['--nodes', '3'], ['--ephemeral']]) {
         const other = kubetun('--lab', NAME, 'lab', 'up', ...option);
         assert.equal(other.code, 1);
-        assert.match(other.stderr, /^kubetun: lab e2e-life is there .*: take it up with a plain /);
+        assert.match(
+          other.stderr,
+          /^kubetun: lab e2e-life has lost its supervisor .*: resume it with /,
+        );
       }
       const { code, stderr } = kubetun('--lab', NAME, 'lab', 'up', '--nodes', '2');
       assert.equal(code, 0, stderr);
@@ -106,7 +109,10 @@ describe('a lab', () => {
       writeFileSync(file, 'years of work');
       const up = kubetunWith({ KUBETUN_RUN_DIR: runDir }, 'lab', 'up', '--lab', NAME);
       assert.equal(up.code, 2);
-      assert.match(up.stderr, /^kubetun: .* holds something that is no lab: choose another name/);
+      assert.match(
+        up.stderr,
+        /^kubetun: .* contains files that are not a lab's: choose another name/,
+      );
       const down = kubetunWith({ KUBETUN_RUN_DIR: runDir }, 'lab', 'down', '--lab', NAME);
       assert.equal(down.stdout, `lab ${NAME} was not up\n`);
       assert.equal(readFileSync(file, 'utf8'), 'years of work');

@@ -249,7 +249,7 @@ describe('a lab', () => {
     [
       'a port out of range',
       ['lab', 'forward', '99999:svc/web'],
-      /does not say what to bring where/,
+      /is not a port and a target/,
       2,
     ],
     ['a target without a port', ['lab', 'forward', '0:web1'], /names no port: say svc/, 2],

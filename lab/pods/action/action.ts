@@ -3,7 +3,7 @@ import type { ProcessId } from '../../host/process.ts';
 import { execInside } from './exec.ts';
 import { type ActionResult, type Dialer, httpGet, tcpSocket } from './network.ts';
 
-/** What a probe or a hook does: one of these. */
+/** Action of a probe or a hook. Exactly one field is set. */
 export interface Action {
   exec?: { command?: string[] };
   httpGet?: Probe['httpGet'];
@@ -11,7 +11,7 @@ export interface Action {
   sleep?: { seconds: number };
 }
 
-/** Does it, within its time. Never rejects. */
+/** Runs an action within its timeout. Never rejects. */
 export function runAction(
   action: Action,
   container: ProcessId,
@@ -24,7 +24,7 @@ export function runAction(
   if (action.sleep) return sleep(Math.min(action.sleep.seconds * 1000, timeoutMs));
   return Promise.resolve({
     good: false,
-    output: 'the lab knows exec, httpGet, tcpSocket and, in hooks, sleep',
+    output: 'unsupported action: expected exec, httpGet, tcpSocket or, in hooks, sleep',
   });
 }
 

@@ -1,17 +1,18 @@
-// A command inside a container that runs: for probes and hooks.
+// Runs a command inside a running container, for probes and hooks.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { ProcessId } from '../../host/process.ts';
 import { withCapabilitiesOf } from '../sandbox/capabilities.ts';
 import type { ActionResult } from './network.ts';
 
-/** More than this of a command's output is dropped (pkg/probe/exec). */
+/** Output beyond this is dropped (pkg/probe/exec). */
 const OUTPUT_BYTES_MAX = 10 * 1024;
 const NAMESPACES = ['--mount', '--uts', '--ipc', '--net', '--pid', '--root', '--wd'];
 
 /**
- * Runs a command in the namespaces, root and working directory of a container, with its
- * environment. Good if it ends with 0 within its time; what takes longer is killed. Never rejects.
+ * Runs a command in the namespaces, root and working directory of a container, with the container's
+ * environment. It is good if it exits with 0 in time. After its timeout it is killed. Never
+ * rejects.
  */
 export function execInside(
   container: ProcessId,
@@ -31,7 +32,7 @@ export function execInside(
     const timer = setTimeout(() => {
       late = true;
       endCommand(child);
-      // What has left the group may hold the pipes open for ever.
+      // A process that left the group may hold the pipes open forever.
       child.stdout.destroy();
       child.stderr.destroy();
     }, timeoutMs);
@@ -47,15 +48,15 @@ export function execInside(
     child.once('close', (code) => {
       clearTimeout(timer);
       if (!late) return resolve({ good: code === 0, output: output || `exit status ${code}` });
-      const said = `command ${JSON.stringify(command.join(' '))} timed out after ${timeoutMs / 1000} s`;
-      resolve({ good: false, output: said });
+      const line = JSON.stringify(command.join(' '));
+      resolve({ good: false, output: `command ${line} timed out after ${timeoutMs / 1000} s` });
     });
   });
 }
 
 /**
- * The environment that a container was started with: its parent, which waits for it, was given the
- * same.
+ * The environment of a container. It is read from the container's parent, which was started with
+ * the same environment and waits for the container.
  */
 export function environmentOf({ pid }: { pid: number }): Record<string, string> {
   try {
@@ -66,24 +67,24 @@ export function environmentOf({ pid }: { pid: number }): Record<string, string> 
       pairs.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
     );
   } catch {
-    // It has ended, and so will the command.
+    // The container has ended, so the command will fail too.
     return {};
   }
 }
 
-/** The command line that runs another one in a container, with its capabilities. */
+/** The command line that runs `command` in a container with the container's capabilities. */
 export function commandInside({ pid }: ProcessId, command: string[]): string[] {
   const inside = withCapabilitiesOf(pid, command);
   return ['/usr/bin/nsenter', `--target=${pid}`, ...NAMESPACES, '--', ...inside];
 }
 
-/** Kills a command, and what it has started and not let go of. */
+/** Kills a command and its process group. */
 export function endCommand({ pid, exitCode, signalCode }: ChildProcess): void {
-  // Once it has ended its number may be another's.
+  // After it has ended, its process id may belong to another process.
   if (pid === undefined || exitCode !== null || signalCode !== null) return;
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {
-    // It has ended by itself.
+    // It has just ended.
   }
 }

@@ -1,4 +1,4 @@
-// What a probe or a hook does over the network, from where the kubelet is: the node.
+// Network actions of probes and hooks. They come from the node, as a kubelet's do.
 import { get as getHttp, type RequestOptions } from 'node:http';
 import { get as getHttps } from 'node:https';
 import { Socket } from 'node:net';
@@ -7,13 +7,13 @@ import type { Container, Probe } from '../../../control/kube/kinds.ts';
 import { openInNamespace } from '../../../datapath/io/netns.ts';
 import { parseAddress } from '../../../datapath/wire/address.ts';
 
-/** How an action ended, and what to say of it. */
+/** Result of an action. */
 export interface ActionResult {
   good: boolean;
   output: string;
 }
 
-/** From where to dial, and whom if the action does not say. */
+/** How to dial, and the default target. */
 export interface Dialer {
   /** Dials from the node. */
   dial: (address: string, port: number) => Socket;
@@ -27,8 +27,8 @@ type TcpSocket = NonNullable<Probe['tcpSocket']>;
 const USER_AGENT = 'kube-probe/1.34';
 
 /**
- * Good if the server answers with 200 to 399; redirects are not followed. Never rejects.
- * pkg/probe/http.
+ * Good if the server answers with a status from 200 to 399. Follows no redirect. Never rejects.
+ * Source: pkg/probe/http.
  */
 export function httpGet(action: HttpGet, dialer: Dialer, timeoutMs: number): Promise<ActionResult> {
   const { scheme = 'HTTP', path = '/', httpHeaders = [] } = action;
@@ -45,15 +45,15 @@ export function httpGet(action: HttpGet, dialer: Dialer, timeoutMs: number): Pro
       headers: headersOf(httpHeaders, `${address}:${port}`),
       path: target,
     };
-    // What counts is the status; the body is left where it is.
+    // Only the status counts. The body is not read.
     const request = (tls ? getHttps : getHttp)(options, ({ statusCode = 0 }) =>
-      settle(judge(statusCode)),
+      settle(resultOf(statusCode)),
     );
     request.on('error', (error) => settle(bad(`Get "${url}": ${error.message}`)));
   });
 }
 
-/** Good if a connection is accepted. Never rejects. pkg/probe/tcp. */
+/** Good if the connection is accepted. Never rejects. Source: pkg/probe/tcp. */
 export function tcpSocket(
   action: TcpSocket,
   dialer: Dialer,
@@ -65,7 +65,9 @@ export function tcpSocket(
   });
 }
 
-/** Dials, hands the socket to `use`, and destroys it once `use` has settled or the time is over. */
+/**
+ * Dials and passes the socket to `use`. Destroys the socket when `use` settles or the time is over.
+ */
 function dialing(
   { host, port: wanted }: { host?: string; port: number | string },
   { dial, podIP, container }: Dialer,
@@ -116,7 +118,7 @@ function headersOf(given: { name: string; value: string }[], host: string) {
   return headers;
 }
 
-function judge(status: number): ActionResult {
+function resultOf(status: number): ActionResult {
   if (status >= 200 && status < 400) return { good: true, output: '' };
   return bad(`HTTP probe failed with statuscode: ${status}`);
 }
@@ -126,19 +128,19 @@ function bad(output: string): ActionResult {
 }
 
 /**
- * Dials an IPv4 address from another network namespace. The socket is made there and stays there,
- * so no process and no thread has to. Throws SystemError if the namespace is gone; all else is told
- * by the socket's `error`.
+ * Dials an IPv4 address from another network namespace. Only the socket is made in that namespace.
+ * No process or thread moves there. Throws SystemError if the namespace is gone. Other failures
+ * arrive as the socket's `error` event.
  */
 export function dialInNamespace(path: string, address: string, port: number): Socket {
-  // Reading begins when it is connected, as with any socket.
+  // Reading starts once the socket is connected.
   const socket = new Socket({ fd: openInNamespace(path), manualStart: true } as object);
   return socket.connect({ host: address, port });
 }
 
 /**
- * A port that a probe or a hook names by number or by the name of one of its container's ports;
- * null if there is none.
+ * The port of a probe or a hook, given as a number or as the name of a container port. Null if
+ * there is no such port.
  */
 export function resolvePort(port: number | string, container: Container): number | null {
   const number =

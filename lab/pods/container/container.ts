@@ -1,4 +1,4 @@
-// One container of a pod: started, probed, started again, ended.
+// The life of one container: start, probes, restarts, end.
 import type { Container } from '../../../control/kube/kinds.ts';
 import { Backoff } from '../../../datapath/backoff.ts';
 import { isAlive, type ProcessId } from '../../host/process.ts';
@@ -20,20 +20,20 @@ export const CONTAINER_PACE = {
   msMax: 300_000,
   goodMs: 600_000,
 };
-/** A container that cannot be made is tried again after so long. */
+/** Delay before a container that cannot be started is tried again. */
 const RETRY_MS = 1000;
-/** A server that does not listen on its declared ports by then counts as ready all the same. */
+/** After this time a container counts as ready even if its declared ports do not listen. */
 const LISTEN_MS_MAX = 5000;
-/** The same of one that probes ask: the first of them waits for so long at most. */
+/** The same for a container with probes: the longest delay of its first probe. */
 const LISTEN_PROBED_MS_MAX = 2000;
-/** How soon the end of a process is seen that is not a child of this one. */
+/** Poll interval for the end of a process that is not a child of this one. */
 const ADOPTED_POLL_MS = 200;
 const POST_START_MS_MAX = 600_000;
 
 export class ContainerRunner {
   readonly spec: Container;
   process: ProcessId | null = null;
-  /** True once it was to be started: it looks after itself from there. */
+  /** True once `start` or `adopt` was called. From then on the container restarts by itself. */
   begun = false;
   readonly #policy: RestartPolicy;
   readonly #context: ContainerContext;
@@ -46,15 +46,12 @@ export class ContainerRunner {
   #startedMs = 0;
   #callOff: () => void = () => {};
   #watch: NodeJS.Timeout | undefined;
-  /** Started no more, as its pod ends. */
+  /** The pod is ending: no restart. */
   #ending = false;
-  /** Looked after no more. */
+  /** `stop` was called: no more actions. */
   #stopped = false;
   #starting: Promise<void> = Promise.resolve();
-  /**
-   * The last process that was told to end, and by when: the earliest of what several have asked
-   * for.
-   */
+  /** The process that is being ended, with every deadline asked for. The earliest one counts. */
   #killing: { process: ProcessId; deadlines: (() => number)[]; done: Promise<void> } | null = null;
 
   /** @param waiting the reason of its status until it is started. */
@@ -71,7 +68,8 @@ export class ContainerRunner {
       onUnhealthy: (kind, output) =>
         this.#tell('Warning', 'Unhealthy', `${kind} probe failed: ${output}`),
       onDead: (kind, graceS) => {
-        const message = `Container ${this.name} failed ${kind.toLowerCase()} probe, will be restarted`;
+        const probe = `${kind.toLowerCase()} probe`;
+        const message = `Container ${this.name} failed ${probe}, will be restarted`;
         this.#killAfter(message, graceS ?? context.graceS);
       },
     });
@@ -81,18 +79,18 @@ export class ContainerRunner {
     return this.spec.name;
   }
 
-  /** Runs, and its startup probe has succeeded. */
+  /** True if it runs and its startup probe has succeeded. */
   get started(): boolean {
     return this.#probes.started;
   }
 
-  /** Its exit code if it has ended for good, else null. */
+  /** Exit code if the container has ended and is not restarted, else null. */
   get result(): number | null {
     const { terminated } = this.#state;
     return terminated && !this.#startsAgain(terminated.exitCode) ? terminated.exitCode : null;
   }
 
-  /** Resolves when it runs and listens, or cannot. */
+  /** Resolves when it runs and listens, or when it cannot start. */
   start(): Promise<void> {
     this.begun = true;
     this.#starting = this.#tryStart();
@@ -105,7 +103,7 @@ export class ContainerRunner {
     } catch (error) {
       const { message } = error as Error;
       const reason = error instanceof WaitReason ? error.reason : 'CreateContainerError';
-      // It is tried so often that only what is new is told.
+      // Retries are frequent, so only a new reason becomes an event.
       const known = this.#state.waiting?.message === message;
       if (!known) this.#tell('Warning', 'Failed', `Error: ${message}`);
       this.#state = { waiting: { reason, message } };
@@ -115,8 +113,8 @@ export class ContainerRunner {
   }
 
   /**
-   * Looks after what an earlier runner has started. Without a process it has ended meanwhile,
-   * unless it was never begun: whether it is started again is up to its restart policy.
+   * Takes over a container that an earlier runner started. If it was started and has no process, it
+   * has ended meanwhile, and the restart policy applies.
    */
   adopt(process: ProcessId | null, earlier: EarlierStatus | undefined): void {
     const { running, terminated } = earlier?.state ?? {};
@@ -138,7 +136,7 @@ export class ContainerRunner {
     this.#onEnd(known ?? this.#terminated(END_UNKNOWN));
   }
 
-  /** Looks after it no more, and leaves it running. */
+  /** Stops all work on the container and leaves it running. */
   stop(): void {
     this.#stopped = true;
     this.#callOff();
@@ -146,17 +144,17 @@ export class ContainerRunner {
     this.#probes.stop();
   }
 
-  /** Its pod ends: it is started no more, and only its readiness is looked after. */
+  /** The pod is ending: no restarts, and only the readiness probe goes on. */
   beginTermination(): void {
     this.#ending = true;
     this.#callOff();
     this.#probes.beginTermination();
   }
 
-  /** Ends it for good by the deadline, with its preStop hook. Resolves when it is gone. */
+  /** Ends the container by the deadline, with its preStop hook. Resolves when it is gone. */
   async end(deadlineMs: () => number): Promise<void> {
     this.beginTermination();
-    // What is half made cannot be taken away.
+    // A container cannot be removed while it is being started.
     await this.#starting;
     if (this.process) this.#tell('Normal', 'Killing', `Stopping container ${this.name}`);
     await this.#kill(deadlineMs);
@@ -201,7 +199,7 @@ export class ContainerRunner {
     const hooked = postStart && process && this.#postStart(postStart, process);
     if (!hooked && ports.length === 0) return this.#begin(process);
     this.#context.onChange();
-    // A server that is not up yet need not be asked, and is not ready.
+    // Until its ports listen, a server is neither probed nor ready.
     const { readinessProbe, startupProbe } = this.spec;
     const msMax = readinessProbe || startupProbe ? LISTEN_PROBED_MS_MAX : LISTEN_MS_MAX;
     const goOn = () => Boolean(this.#state.running) && !this.#stopped && !this.#ending;
@@ -210,7 +208,7 @@ export class ContainerRunner {
     else this.#begin(process);
   }
 
-  /** From here it is probed; without probes it is ready. */
+  /** Starts the probes. Without probes the container is ready. */
   #begin(process: ProcessId | null): void {
     if (process && this.process === process && !this.#stopped) this.#probes.begin(this.#startedMs);
     this.#context.onChange();
@@ -221,7 +219,10 @@ export class ContainerRunner {
     if (process) this.#id = `kubetun://${process.pid}-${process.start}`;
   }
 
-  /** It is neither started nor probed before its hook has succeeded; false if that has not. */
+  /**
+   * Runs the postStart hook. Until it succeeds the container is neither started nor probed. Returns
+   * false if it fails.
+   */
   async #postStart(hook: Action, process: ProcessId): Promise<boolean> {
     const { good, output } = await this.#act(hook, POST_START_MS_MAX);
     if (this.process !== process || this.#stopped) return false;
@@ -272,7 +273,7 @@ export class ContainerRunner {
     };
   }
 
-  /** Nobody but its parent is told of the end of a process. */
+  /** The kernel reports the end of a process to its parent only, so an adopted one is polled. */
   #watchAdopted(process: ProcessId): void {
     this.#watch = setInterval(() => {
       if (isAlive(process)) return;
@@ -305,11 +306,12 @@ export class ContainerRunner {
     const delayMs = this.#backoff.next(this.#context.clock.unixMs() - this.#startedMs);
     if (delayMs > 0) {
       const seconds = delayMs / 1000;
-      const message = `back-off ${seconds}s restarting failed container=${this.name} pod=${this.#context.podName}`;
+      const { podName } = this.#context;
+      const message = `back-off ${seconds}s restarting failed container=${this.name} pod=${podName}`;
       this.#lastState = { terminated };
       this.#state = { waiting: { reason: 'CrashLoopBackOff', message } };
-      const said = `Back-off restarting failed container ${this.name} in pod ${this.#context.podName}`;
-      this.#tell('Warning', 'BackOff', said);
+      const event = `Back-off restarting failed container ${this.name} in pod ${podName}`;
+      this.#tell('Warning', 'BackOff', event);
     }
     this.#startAfter(delayMs, () => {
       this.#restarts++;

@@ -1,4 +1,4 @@
-// All containers of a pod: made, taken over and ended together.
+// All containers of a pod.
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
 import type { ProcessId } from '../../host/process.ts';
 import type { PodRecord } from '../sandbox/records.ts';
@@ -7,7 +7,7 @@ import { ContainerRunner } from './container.ts';
 import type { ContainerContext } from './context.ts';
 import { isOver, isSidecar, nextToStart, policyOf } from './order.ts';
 
-/** Seconds that a pod has to end if it says nothing. */
+/** Default grace period of a pod, seconds. */
 const GRACE_S_DEFAULT = 30;
 
 export function graceOf({ spec }: Pod): number {
@@ -37,22 +37,21 @@ export class ContainerSet {
     return [...this.#inits, ...this.#containers];
   }
 
-  /**
-   * Those whose processes are known, with these: first the containers that the pod is there for.
-   */
+  /** Containers with a known process. Init containers come last. */
   get running(): { name: string; process: ProcessId }[] {
     return [...this.#containers, ...this.#inits].flatMap(({ name, process }) =>
       process ? [{ name, process }] : [],
     );
   }
 
-  /** Takes over what an earlier runner has started. */
+  /** Takes over the containers that an earlier runner started. */
   adopt(record: PodRecord, { status }: Pod): void {
     const statuses = [
       ...(status?.initContainerStatuses ?? []),
       ...(status?.containerStatuses ?? []),
     ];
-    // First of all, so that nobody's end is taken for the end of the others.
+    // All processes are set first: `adopt` may end strays, and a container without a known process
+    // would be taken for one.
     for (const container of this.all) {
       const known = record.containers.find(({ name }) => name === container.name);
       container.process = known?.process ?? null;
@@ -63,7 +62,7 @@ export class ContainerSet {
     }
   }
 
-  /** Starts those whose turn it is. Once only side-cars are left, these end instead. */
+  /** Starts the containers that are next in order. If only sidecars are left, it ends them. */
   advance(graceMs: number): Promise<void>[] {
     if (!isOver(this.#inits, this.#containers)) {
       return nextToStart(this.#inits, this.#containers).map((container) => container.start());
@@ -75,14 +74,12 @@ export class ContainerSet {
     return [];
   }
 
-  /** Starts none any more. */
+  /** Stops all restarts. */
   beginTermination(): void {
     for (const container of this.all) container.beginTermination();
   }
 
-  /**
-   * Ends all of them. Side-cars serve the others to the end, and those that came first the longest.
-   */
+  /** Ends all containers. Sidecars end after the others, in reverse order of their start. */
   async end(deadlineMs: () => number): Promise<void> {
     const sidecars = this.#sidecars;
     const others = this.all.filter((container) => !sidecars.includes(container));
@@ -90,7 +87,7 @@ export class ContainerSet {
     for (const sidecar of sidecars.reverse()) await sidecar.end(deadlineMs);
   }
 
-  /** Looks after them no more. */
+  /** Stops all work on the containers and leaves them running. */
   stop(): void {
     for (const container of this.all) container.stop();
   }
@@ -104,7 +101,7 @@ export class ContainerSet {
     };
   }
 
-  /** Where in the pod a container is described, as events say it. */
+  /** Field path of a container in the pod, as events give it. */
   fieldPath(spec: Container): string {
     const isInit = this.#inits.some((c) => c.spec === spec);
     return `spec.${isInit ? 'initContainers' : 'containers'}{${spec.name}}`;

@@ -1,4 +1,4 @@
-// What a pod needs of its runner, and a container of its pod.
+// What a pod gets from its runner, and a container from its pod.
 import type { Logger } from 'pino';
 import type { WallClock } from '../../../control/clock.ts';
 import type { KubeClient } from '../../../control/kube/client.ts';
@@ -16,7 +16,7 @@ export interface PodNode {
   mtu: number;
 }
 
-/** What a pod needs of its runner. */
+/** What a pod gets from its runner. */
 export interface PodContext {
   lab: string;
   stateDir: string;
@@ -41,23 +41,23 @@ export interface ContainerContext {
   random: () => number;
   dial: Dialer['dial'];
   podIP: string;
-  /** Seconds that a container has to end when it is killed. */
+  /** Grace period of a container that is killed, seconds. */
   graceS: number;
   /** Starts a process. Rejects with WaitReason or any other error. */
   launch: (spec: Container, argv: string[]) => Promise<Launched>;
-  /** Ends what a container that has ended left behind. */
+  /** Ends processes that an ended container left behind. */
   endStrays: () => void;
   onChange: () => void;
   onEvent: (type: 'Normal' | 'Warning', reason: string, message: string, spec: Container) => void;
 }
 
-/** A container that was launched: `onExit` calls back once, with how its process ended. */
+/** A launched container. `onExit` calls back once when the process ends. */
 export interface Launched {
-  /** Null if it ended before it was seen. */
+  /** Null if the process ended before it was seen. */
   process: ProcessId | null;
   sandbox: ProcessId;
   onExit: (tell: (code: number | null, signal: NodeJS.Signals | null) => void) => void;
 }
 
-/** What the API server has of a container from an earlier runner. */
+/** A container's status in the API server, written by an earlier runner. */
 export type EarlierStatus = NonNullable<NonNullable<Pod['status']>['containerStatuses']>[number];

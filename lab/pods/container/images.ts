@@ -1,17 +1,17 @@
-// Images name programs of this machine: nothing is ever pulled.
+// Images stand for programs of this machine. Nothing is pulled.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** What a built-in image runs. */
+/** A built-in image. */
 interface Image {
   entrypoint: string[];
-  /** Arguments where the container gives none. */
+  /** Default arguments. */
   command: string[];
-  /** Without it the image is not built in here. */
+  /** Program that must be installed. */
   needs?: string;
 }
 
-/** What a container runs, or why it cannot. */
+/** The command of a container, or the reason why there is none. */
 export type Program =
   | { argv: string[] }
   | { reason: 'ErrImagePull' | 'CreateContainerConfigError'; message: string };
@@ -35,8 +35,8 @@ function builtIn(projectRoot: string): Record<string, Image> {
 }
 
 /**
- * The program of a container. `command` replaces the image's entrypoint and its arguments, `args`
- * the arguments alone, as upstream says.
+ * The command of a container. As upstream, `command` replaces the image's entrypoint and arguments,
+ * and `args` replaces the arguments only.
  */
 export function resolveProgram(
   container: { image?: string; command?: string[]; args?: string[] },
@@ -47,13 +47,12 @@ export function resolveProgram(
   const images = builtIn(projectRoot);
   const name = baseName(image);
   const found = images[name] ?? Object.entries(images).find(([key]) => name.includes(key))?.[1];
-  // Of images that are not known here it is taken that they have no entrypoint, as busybox, alpine
-  // and debian have none.
+  // Unknown images are assumed to have no entrypoint, as busybox, alpine and debian.
   if (!found && args?.length) return { argv: [...args] };
   if (!found) {
     const known = Object.keys(images).join(', ');
-    const message = `image ${image} is not built into the lab: give the container a command of this machine, or use one of ${known}`;
-    return { reason: 'ErrImagePull', message };
+    const next = `give the container a command of this machine, or use one of ${known}`;
+    return { reason: 'ErrImagePull', message: `image ${image} is not built into the lab: ${next}` };
   }
   if (found.needs && !existsSync(found.needs)) {
     return {

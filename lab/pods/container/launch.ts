@@ -1,4 +1,4 @@
-// How a container of a pod comes to run: what it is given, and its log.
+// Launches a container: environment, mounts, log, process.
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
 import type { ProcessId } from '../../host/process.ts';
 import { logName } from '../../logs/files.ts';
@@ -13,23 +13,23 @@ import { withCapabilities } from '../sandbox/capabilities.ts';
 import { startContainer } from '../sandbox/sandbox.ts';
 import type { Launched, PodContext } from './context.ts';
 
-/** What a launch needs of its pod. */
+/** What a launch gets from its pod. */
 export interface LaunchPad {
   pod: Pod;
   context: PodContext;
   surroundings: Surroundings;
   given: Given;
-  /** PID 1 of the pod, started again if it has died. */
+  /** PID 1 of the pod. It is restarted if it has died. */
   sandbox: () => Promise<ProcessId>;
-  /** Called before there is a process that is on no record. */
+  /** Called before the process is started and recorded. */
   onStarting: () => void;
-  /** Called when there is no process that nobody knows of any more. */
+  /** Called once every process has been recorded. */
   onStarted: () => void;
-  /** Something that the container does without. */
+  /** Reports something that the container has to do without. */
   onLack: (reason: string, message: string) => void;
 }
 
-/** Starts a container. Rejects with WaitReason if something that it refers to is missing. */
+/** Starts a container. Rejects with WaitReason if an object that it refers to is missing. */
 export async function launchContainer(
   spec: Container,
   argv: string[],
@@ -70,8 +70,8 @@ function linksOf({ pod, context, onLack }: LaunchPad, namespace: string): Record
   const links = pod.spec?.enableServiceLinks !== false;
   const { env, leftOut } = serviceEnv(context.services(), namespace, links);
   if (leftOut) {
-    const why = `namespace ${namespace} has more Services than an environment holds: set enableServiceLinks to false`;
-    onLack('ServiceLinksLeftOut', why);
+    const why = `namespace ${namespace} has more Services than an environment holds`;
+    onLack('ServiceLinksLeftOut', `${why}: set enableServiceLinks to false`);
   }
   return env;
 }

@@ -5,26 +5,26 @@ import type { Terminated } from '../status/phase.ts';
 
 export interface Stop {
   process: ProcessId;
-  /** True once it is gone. */
+  /** True once the container is gone. */
   gone: () => boolean;
-  /** When to kill it, ms since 1970; may come nearer meanwhile. */
+  /** When to kill it, ms since 1970. It may become earlier meanwhile. */
   deadlineMs: () => number;
-  /** Its hook, with the time that there is for it. */
+  /** The preStop hook. It gets the time that is left. */
   preStop: ((timeoutMs: number) => Promise<unknown>) | null;
   clock: WallClock;
-  /** Sends a signal; tests have one of their own. */
+  /** Sends a signal. Tests replace it. */
   send?: (process: ProcessId, name: NodeJS.Signals) => void;
 }
 
-/** What a container has after its hook, however long that took (minimumGracePeriodInSeconds). */
+/** Least time between the end of the hook and SIGKILL (minimumGracePeriodInSeconds). */
 const AFTER_HOOK_MS_MIN = 2000;
 const KILL_MS_MAX = 5000;
 const POLL_MS = 20;
 
 /**
- * Ends a container: its hook, SIGTERM, and SIGKILL when its time is over. Without any time left
- * there is no hook. Resolves when it is gone, or does not even die. pkg/kubelet/kuberuntime:
- * killContainer.
+ * Ends a container: hook, SIGTERM, and SIGKILL at the deadline. If the deadline has passed already,
+ * the hook does not run. Resolves when the container is gone, or survives SIGKILL for 5 s. Source:
+ * pkg/kubelet/kuberuntime, killContainer.
  */
 export async function stopContainer(stop: Stop): Promise<void> {
   const { process, gone, deadlineMs, preStop, clock, send = signal } = stop;
@@ -37,7 +37,7 @@ export async function stopContainer(stop: Stop): Promise<void> {
     await poll(clock, () => over || gone() || clock.unixMs() >= deadlineMs());
     const grantedMs = deadlineMs();
     const leastMs = clock.unixMs() + AFTER_HOOK_MS_MIN;
-    // Whoever brings the end nearer means it.
+    // A deadline that became earlier meanwhile is kept.
     killMs = () => (deadlineMs() < grantedMs ? deadlineMs() : Math.max(grantedMs, leastMs));
   }
   if (!gone()) send(process, 'SIGTERM');
@@ -51,19 +51,22 @@ async function poll(clock: WallClock, holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise<void>((resolve) => void clock.after(POLL_MS, resolve));
 }
 
-/** How it ended, without when. */
+/** How a container ended, without times. */
 export type Ending = Pick<Terminated, 'exitCode' | 'reason' | 'message'>;
 
-/** As a kubelet says of a container whose end it has not seen. */
+/** What a kubelet reports for a container whose end it has not seen. */
 export const END_UNKNOWN: Ending = {
   exitCode: 137,
   reason: 'ContainerStatusUnknown',
-  message: 'it ended while nobody looked after the pod',
+  message: 'it ended while no pod runner was there',
 };
 
-/** What Node tells of a process that has ended; a signal counts as a shell would say. */
+/**
+ * Converts what Node reports of an ended process. A signal becomes 128 plus its number, as in a
+ * shell.
+ */
 export function endingOf(code: number | null, signal: NodeJS.Signals | null): Ending {
   const exitCode = signal ? 128 + constants.signals[signal] : (code ?? 128);
   const reason = exitCode === 0 ? 'Completed' : 'Error';
-  return { exitCode, reason, ...(signal && { message: `ended by ${signal}` }) };
+  return { exitCode, reason, ...(signal && { message: `killed by ${signal}` }) };
 }

@@ -1,17 +1,17 @@
-// The downward API: what a pod is told of itself. pkg/fieldpath, pkg/api/v1/resource.
+// The downward API: fields and resources of a pod. Source: pkg/fieldpath, pkg/api/v1/resource.
 import { availableParallelism, totalmem } from 'node:os';
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
 import { own } from '../../../control/kube/object.ts';
 import { parseQuantity, unitsOf } from '../../../control/model/quantity.ts';
 
-/** What a pod's object does not say yet when its containers start. */
+/** Values that the pod's object does not have yet when its containers start. */
 export interface Given {
   podIP: string;
   hostIP: string;
   hostname: string;
 }
 
-/** A field of the pod; empty if it has no such field. */
+/** A field of the pod. Empty if the pod has no such field. */
 export function readField(path: string, pod: Pod, given: Given): string {
   const { metadata, spec } = pod;
   const labelled = /^metadata\.(labels|annotations)(?:\['(.+)'\])?$/.exec(path);
@@ -33,7 +33,7 @@ export function readField(path: string, pod: Pod, given: Given): string {
   return own(fields, path) ?? '';
 }
 
-/** One line for each, as files of labels have them. */
+/** One line per entry, in the format of label files. */
 function formatMap(map: Record<string, string>): string {
   return Object.keys(map)
     .sort()
@@ -42,8 +42,8 @@ function formatMap(map: Record<string, string>): string {
 }
 
 /**
- * `limits.cpu` and the like in units of the divisor, rounded up. Without a limit it is what the
- * machine has.
+ * A resource such as `limits.cpu` in units of the divisor, rounded up. Without a limit it is the
+ * capacity of the machine.
  */
 export function readResource(container: Container, resource: string, divisor = '1'): string {
   const [list, name = ''] = resource.split('.') as ['limits' | 'requests', string?];

@@ -9,7 +9,7 @@ type EnvFrom = NonNullable<Container['envFrom']>[number];
 const PATH_DEFAULT = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const CONFIG_ERROR = 'CreateContainerConfigError';
 
-/** Keeps a container waiting, for this reason of its status, until it is tried again. */
+/** Keeps a container waiting with this reason in its status. The start is tried again. */
 export class WaitReason extends Error {
   readonly reason: string;
 
@@ -19,7 +19,7 @@ export class WaitReason extends Error {
   }
 }
 
-/** What the environment of a container takes from elsewhere. */
+/** ConfigMaps and Secrets that a container's environment refers to. */
 export function envSources({ env = [], envFrom = [] }: Container): SourceRef[] {
   const refs: SourceRef[] = [];
   for (const { configMapRef, secretRef } of envFrom) {
@@ -35,8 +35,8 @@ export function envSources({ env = [], envFrom = [] }: Container): SourceRef[] {
 }
 
 /**
- * Variables as the container sees them; `$(NAME)` of those before it is filled in, `$$` is a
- * dollar. Those of `services` give way to the container's own. Throws WaitReason if something that
+ * The environment of a container. `$(NAME)` expands to an earlier variable, `$$` to a dollar sign.
+ * The container's own variables override those of `services`. Throws WaitReason if an object that
  * is referred to is missing.
  */
 export function buildEnv(
@@ -46,7 +46,7 @@ export function buildEnv(
   sources: Sources,
   services: Record<string, string>,
 ): Record<string, string> {
-  // Without a prototype, so that a variable may be called `__proto__`.
+  // No prototype: a variable may be called `__proto__`.
   const own: Record<string, string> = Object.create(null);
   for (const from of container.envFrom ?? []) Object.assign(own, readAll(from, sources));
   const known: Record<string, string> = Object.assign(Object.create(null), services, own);
@@ -60,7 +60,7 @@ export function buildEnv(
   return { ...base, ...services, ...own };
 }
 
-/** Fills in `$(NAME)`; an unknown name stays as it is, as upstream leaves it. */
+/** Expands `$(NAME)`. An unknown name stays as it is, as upstream. */
 export function expand(text: string, env: Record<string, string>): string {
   return text.replace(/\$\$|\$\(([\w.-]+)\)/g, (match, name: string | undefined) => {
     if (name === undefined) return '$';
@@ -87,11 +87,11 @@ interface Scope {
   pod: Pod;
   given: Given;
   sources: Sources;
-  /** Variables so far. */
+  /** Variables that are known so far. */
   known: Record<string, string>;
 }
 
-/** Null of a variable that is left out, as what it names is optional and missing. */
+/** The value of a variable. Null if its source is optional and missing. */
 function readVariable({ value = '', valueFrom }: Variable, scope: Scope): string | null {
   if (!valueFrom) return expand(value, scope.known);
   const { fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef } = valueFrom;

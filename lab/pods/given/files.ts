@@ -1,4 +1,4 @@
-// The files of a volume: pkg/volume/{configmap,secret,downwardapi,projected}.
+// The files of a volume. Source: pkg/volume/{configmap,secret,downwardapi,projected}.
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
 import { type Given, readField, readResource } from './downward.ts';
 import type { SourceRef, Sources } from './sources.ts';
@@ -10,21 +10,22 @@ type DownwardItem = NonNullable<NonNullable<Projection['downwardAPI']>['items']>
 
 /** One file of a volume. */
 export interface VolumeFile {
-  /** Below the volume's folder. */
+  /** Relative to the volume's folder. */
   path: string;
   data: Buffer;
   /** Permission bits. */
   mode: number;
 }
 
-/** A volume cannot be made, now or at all: its pod waits. */
+/** A volume cannot be made. Its pod waits, and the volume is tried again. */
 export class MountError extends Error {}
 
 const MODE_DEFAULT = 0o644;
+const VOLUMES = 'configMap, secret, downwardAPI, projected or emptyDir';
 
 /**
- * Every volume of files as the list of sources that a projected one is. Throws MountError for kinds
- * the lab has not.
+ * Every volume of files as a projected volume. Throws MountError for kinds that the lab does not
+ * support.
  */
 function projectionsOf(volume: Volume): Projected {
   const { configMap, secret, downwardAPI, projected } = volume;
@@ -36,16 +37,14 @@ function projectionsOf(volume: Volume): Projected {
     const source = { ...(secretName && { name: secretName }), ...(items && { items }) };
     return { ...modeOf(secret), sources: [{ secret: { ...source, optional: optional === true } }] };
   }
-  throw new MountError(
-    `volume ${volume.name}: the lab has configMap, secret, downwardAPI, projected and emptyDir volumes`,
-  );
+  throw new MountError(`volume ${volume.name}: unsupported kind: expected ${VOLUMES}`);
 }
 
 function modeOf({ defaultMode }: { defaultMode?: number }): { defaultMode?: number } {
   return defaultMode === undefined ? {} : { defaultMode };
 }
 
-/** What the files of a volume are taken from. Throws MountError. */
+/** ConfigMaps and Secrets that a volume refers to. Throws MountError. */
 export function volumeSources(volume: Volume): SourceRef[] {
   if (volume.emptyDir) return [];
   return (projectionsOf(volume).sources ?? []).flatMap(({ configMap, secret }): SourceRef[] => {
@@ -54,10 +53,7 @@ export function volumeSources(volume: Volume): SourceRef[] {
   });
 }
 
-/**
- * The files of a volume as it is made; none of an emptyDir. Throws MountError if something is
- * missing.
- */
+/** The files of a new volume. An emptyDir has none. Throws MountError if a source is missing. */
 export function volumeFiles(
   volume: Volume,
   pod: Pod,
@@ -77,7 +73,7 @@ export function volumeFiles(
     const source = configMap ?? secret;
     if (!source) {
       throw new MountError(
-        `volume ${volume.name}: the lab projects configMap, secret and downwardAPI`,
+        `volume ${volume.name}: unsupported source: expected configMap, secret or downwardAPI`,
       );
     }
     const ref: SourceRef = { kind: configMap ? 'ConfigMap' : 'Secret', name: source.name ?? '' };
@@ -120,5 +116,5 @@ function readItem({ fieldRef, resourceFieldRef }: DownwardItem, pod: Pod, given:
 
 function requireBelow(path: string): void {
   if (path !== '' && !path.startsWith('/') && !path.split('/').includes('..')) return;
-  throw new MountError(`${JSON.stringify(path)} is no path below a volume`);
+  throw new MountError(`path ${JSON.stringify(path)} is not a relative path inside the volume`);
 }

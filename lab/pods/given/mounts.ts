@@ -1,4 +1,4 @@
-// Where the volumes of a pod appear in one of its containers.
+// The mounts of a container.
 import { existsSync, lstatSync, mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Container } from '../../../control/kube/kinds.ts';
@@ -14,8 +14,8 @@ export interface Mount {
 }
 
 /**
- * The mounts of a container, outer ones first. A subPath that is not there becomes a folder. Throws
- * WaitReason if one leads out of its volume.
+ * The mounts of a container, outer ones first. A missing subPath becomes a folder. Throws
+ * WaitReason for a subPath outside its volume.
  */
 export function mountsOf(
   container: Container,
@@ -27,9 +27,11 @@ export function mountsOf(
     const { name, mountPath, readOnly = false, subPath, subPathExpr } = mount;
     const volume = volumes.find((v) => v.name === name);
     if (!volume)
-      throw refused(`container ${container.name} mounts volume ${name}, which there is not`);
+      throw refused(`container ${container.name}: volumeMounts: the pod has no volume ${name}`);
     if (/[\t\n]/.test(mountPath))
-      throw refused(`mountPath ${JSON.stringify(mountPath)} is no path`);
+      throw refused(
+        `mountPath ${JSON.stringify(mountPath)}: expected a path without tab and newline`,
+      );
     const target = join('/', mountPath);
     if (/^\/(proc|sys)?(\/|$)/.test(target)) {
       const expected = 'expected a path outside / itself and /proc';
@@ -39,7 +41,7 @@ export function mountsOf(
     return {
       source: sourceOf(join(folder, name), below),
       target,
-      // Only what is a pod's own to write is written to.
+      // Only an emptyDir is writable.
       readOnly: readOnly || !volume.emptyDir,
     };
   });
@@ -47,18 +49,18 @@ export function mountsOf(
 }
 
 /**
- * A part that is missing is made only below a real folder of the volume: a container may have put
- * links there.
+ * The source of a mount. Missing folders are made only below a real folder of the volume, because a
+ * container may have put links into it.
  */
 function sourceOf(volume: string, below: string): string {
-  const outside = refused(`subPath ${below} leads out of its volume`);
+  const outside = refused(`subPath ${below} leads outside its volume`);
   if (below.startsWith('/') || below.split('/').includes('..')) throw outside;
   const root = realpathSync(volume);
   let real = root;
   for (const part of below.split('/').filter((name) => name !== '' && name !== '.')) {
     const path = join(real, part);
     if (lstatSync(path, { throwIfNoEntry: false }) === undefined) mkdirSync(path);
-    // A link that leads nowhere has no real path.
+    // A dangling link has no real path.
     if (!existsSync(path)) throw outside;
     real = realpathSync(path);
     if (!real.startsWith(`${root}/`)) throw outside;

@@ -1,4 +1,4 @@
-// /etc/resolv.conf of a pod: pkg/kubelet/network/dns (SPEC 4).
+// /etc/resolv.conf of a pod. Source: pkg/kubelet/network/dns.
 import type { Pod } from '../../../control/kube/kinds.ts';
 
 interface Resolver {
@@ -8,11 +8,11 @@ interface Resolver {
   options: string[];
 }
 
-/** resolv.conf(5) and upstream take no more. */
+/** Limits of resolv.conf(5) and upstream. */
 const NAMESERVERS_MAX = 3;
 const SEARCHES_MAX = 32;
 
-/** @param machine the machine's own resolv.conf, which is also that of nodes. */
+/** @param machine resolv.conf of this machine, which its nodes use too. */
 export function resolverText({ metadata, spec }: Pod, dnsAddress: string, machine: string): string {
   const { dnsPolicy = 'ClusterFirst', dnsConfig = {}, hostNetwork } = spec ?? {};
   const base = baseOf(
@@ -42,7 +42,7 @@ function baseOf(
   machine: string,
 ): Resolver {
   if (policy === 'None') return { nameservers: [], searches: [], options: [] };
-  // What shares its node's network shares its resolver, unless it says otherwise.
+  // A pod in its node's network uses the node's resolver unless its dnsPolicy says otherwise.
   if (policy === 'Default' || (policy === 'ClusterFirst' && hostNetwork)) return parse(machine);
   const cluster = 'svc.cluster.local';
   return {

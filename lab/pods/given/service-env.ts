@@ -1,6 +1,6 @@
-// Variables that tell containers of Services: pkg/kubelet/envvars (SPEC 4).
+// Environment variables for Services. Source: pkg/kubelet/envvars.
 
-/** What matters of a Service. */
+/** The fields of a Service that its variables are made from. */
 export interface ServiceRow {
   namespace: string;
   name: string;
@@ -8,15 +8,13 @@ export interface ServiceRow {
   ports: { name: string; port: number; protocol: string }[];
 }
 
-/**
- * More would not fit into the environment of a process (execve(2) takes 2 MiB, arguments included).
- */
+/** Most bytes of variables: execve(2) takes 2 MiB, arguments included. */
 const BYTES_MAX = 512 * 1024;
 
 /**
- * The variables for a pod: of each Service of its namespace that has an address, if it wants links,
- * and of `kubernetes` in any case. `leftOut` when there were too many for a process, and only
- * `kubernetes` is there.
+ * The Service variables of a pod: those of `kubernetes`, and with `links` those of every Service in
+ * its namespace that has an address. `leftOut` is true if there are too many. Then only those of
+ * `kubernetes` are returned.
  */
 export function serviceEnv(
   services: Iterable<ServiceRow>,
@@ -33,7 +31,7 @@ export function serviceEnv(
   }
   const bytes = Object.entries(own).reduce((sum, [k, v]) => sum + k.length + v.length + 2, 0);
   const leftOut = bytes > BYTES_MAX;
-  // One of the pod's own namespace called kubernetes is nearer.
+  // A Service `kubernetes` in the pod's own namespace wins.
   return { env: leftOut ? env : { ...env, ...own }, leftOut };
 }
 

@@ -1,4 +1,4 @@
-// ConfigMaps and Secrets that pods take their environment and their files from.
+// ConfigMaps and Secrets for environments and files of pods.
 import type { KubeClient } from '../../../control/kube/client.ts';
 import { isNotFound } from '../../../control/kube/error.ts';
 
@@ -10,10 +10,10 @@ export interface SourceRef {
 /** Key -> value. */
 export type SourceData = ReadonlyMap<string, Buffer>;
 
-/** What was fetched; null of one that does not exist. */
+/** Looks up fetched data. Null if the object does not exist. */
 export type Sources = (ref: SourceRef) => SourceData | null;
 
-/** Fetches what is referred to, each once. Rejects if the API server does not answer. */
+/** Fetches each object once. Rejects if the API server does not answer. */
 export async function fetchSources(
   kube: KubeClient,
   namespace: string,

@@ -1,11 +1,11 @@
-// What a pod finds around it: its network, its name, and the files that tell of both.
+// The surroundings of a pod: its network namespace, host name and files about both.
 import { readFileSync } from 'node:fs';
 import type { Pod } from '../../../control/kube/kinds.ts';
 import { podNamespace } from '../../places/names.ts';
 import { resolverText } from './resolver.ts';
 
 export interface Surroundings {
-  /** It lives in its node's network namespace, with its node's address and name. */
+  /** The pod uses the network namespace, address and name of its node. */
   hostNetwork: boolean;
   /** Name of its network namespace. */
   netns: string;
@@ -19,7 +19,7 @@ export interface Surroundings {
 export interface Place {
   lab: string;
   dnsAddress: string;
-  /** Of the pod. */
+  /** Address of the pod. */
   address: string;
   node: { name: string; namespace: string };
 }
@@ -31,7 +31,7 @@ export function surroundingsOf(pod: Pod, { lab, dnsAddress, address, node }: Pla
   const { namespace = '', name = '' } = pod.metadata ?? {};
   const { hostNetwork = false, subdomain, setHostnameAsFQDN } = pod.spec ?? {};
   const short = hostNetwork ? node.name : shorten(pod.spec?.hostname || name);
-  // A pod in its node's network has the name of that, and no other.
+  // A pod in its node's network has the node's name and no other.
   const fqdn =
     hostNetwork || !subdomain ? '' : `${short}.${subdomain}.${namespace}.svc.cluster.local`;
   const long = setHostnameAsFQDN && fqdn !== '' && fqdn.length <= FQDN_CHARS_MAX;
@@ -44,7 +44,7 @@ export function surroundingsOf(pod: Pod, { lab, dnsAddress, address, node }: Pla
   };
 }
 
-/** pkg/kubelet: managedHostsFileContent. Of IPv6, which pods have not, there is nothing. */
+/** Source: pkg/kubelet, managedHostsFileContent. Pods have no IPv6, so its lines are left out. */
 function hostsText({ spec }: Pod, address: string, names: string[]): string {
   const aliases = spec?.hostAliases ?? [];
   const lines = ['# Kubernetes-managed hosts file.', '127.0.0.1\tlocalhost'];

@@ -1,5 +1,4 @@
-// The volumes of a pod on disk. They are made once: what changes in a ConfigMap later does not
-// reach them.
+// The volumes of a pod on disk. Later changes of a ConfigMap or Secret do not reach them.
 import { chmodSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { makeFolder } from '../../../control/files.ts';
@@ -9,19 +8,20 @@ import type { Given } from './downward.ts';
 import { MountError, type Volume, volumeFiles, volumeSources } from './files.ts';
 import { fetchSources } from './sources.ts';
 
-/** Where the volumes of a pod are. */
+/** Folder of a pod's volumes. */
 export function volumesFolder(stateDir: string, uid: string): string {
   return join(stateDir, 'volumes', uid);
 }
 
-/** Makes all volumes of a pod. Throws MountError, whose message names the volume. */
+/** Makes all volumes of a pod. Throws MountError with the name of the volume. */
 export async function makeVolumes(
   kube: KubeClient,
   pod: Pod,
   given: Given,
   folder: string,
 ): Promise<void> {
-  // Files in it may be Secrets. A container reaches its own by a mount, past this folder.
+  // The files may be Secrets. Containers reach their own volumes through mounts, not through this
+  // folder.
   const all = dirname(folder);
   makeFolder(all, 0o700);
   chmodSync(all, 0o700);
@@ -46,7 +46,7 @@ async function makeVolume(
   const sources = await fetchSources(kube, namespace, volumeSources(volume));
   const files = volumeFiles(volume, pod, given, sources);
   makeFolder(folder, 0o777);
-  // Containers may run as anybody, and a mask of this process is not theirs.
+  // A container may run as any user, and the umask of this process does not apply to it.
   chmodSync(folder, volume.emptyDir ? 0o777 : 0o755);
   for (const { path, data, mode } of files) {
     const file = join(folder, path);

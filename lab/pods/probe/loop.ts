@@ -2,9 +2,9 @@ import type { WallClock } from '../../../control/clock.ts';
 import type { Probe } from '../../../control/kube/kinds.ts';
 import type { ActionResult } from '../action/network.ts';
 
-/** A probe's numbers. */
+/** Times and thresholds of a probe. */
 export interface ProbePlan {
-  /** After the start of the container. */
+  /** After the container's start. */
   delayMs: number;
   periodMs: number;
   timeoutMs: number;
@@ -12,7 +12,7 @@ export interface ProbePlan {
   failureThreshold: number;
 }
 
-/** Upstream's defaults, pkg/apis/core/v1/defaults.go, where a probe leaves a number out. */
+/** Fills in upstream's defaults. Source: pkg/apis/core/v1/defaults.go. */
 export function planProbe(probe: Probe): ProbePlan {
   return {
     delayMs: (probe.initialDelaySeconds ?? 0) * 1000,
@@ -24,11 +24,11 @@ export function planProbe(probe: Probe): ProbePlan {
 }
 
 /**
- * When a probe is due, and what its attempts add up to. It has no clock: times are milliseconds
- * that its caller gives. pkg/kubelet/prober/worker.go.
+ * Decides when a probe is due, and when enough attempts agree. It has no clock: the caller gives
+ * all times in milliseconds. Source: pkg/kubelet/prober/worker.go.
  */
 export class ProbeTrack {
-  /** When the next attempt is to begin. */
+  /** When the next attempt is due. */
   dueMs: number;
   readonly #plan: ProbePlan;
   #last: boolean | null = null;
@@ -40,9 +40,9 @@ export class ProbeTrack {
     this.dueMs = Math.max(nowMs, startedMs + plan.delayMs);
   }
 
-  /** Notes an attempt. True or false once enough in a row agree, null before. */
+  /** Records an attempt. Returns its result once enough attempts in a row agree, null before. */
   take(good: boolean, begunMs: number, nowMs: number): boolean | null {
-    // An attempt that took longer than a period leaves out those it has missed.
+    // Periods that a long attempt has missed are skipped.
     this.dueMs = Math.max(begunMs + this.#plan.periodMs, nowMs);
     this.#streak = good === this.#last ? this.#streak + 1 : 1;
     this.#last = good;
@@ -51,17 +51,17 @@ export class ProbeTrack {
   }
 }
 
-/** What a loop tells. */
+/** Callbacks of a probe loop. */
 export interface ProbeHandlers {
-  /** Runs the probe once; never rejects, and ends within the probe's timeout. */
+  /** Runs the probe once. Never rejects, and ends within the probe's timeout. */
   attempt: () => Promise<ActionResult>;
-  /** An attempt that was not good, whether or not it decides anything yet. */
+  /** Called for each failed attempt, also below the threshold. */
   onBad: (output: string) => void;
-  /** Attempts in a row have agreed, and still do. */
+  /** Called for each attempt from the threshold on. */
   onVerdict: (good: boolean, output: string) => void;
 }
 
-/** One probe of one container, again and again until it is stopped. It waits for no other. */
+/** One probe of one container, repeated until it is stopped. */
 export class ProbeLoop {
   readonly #plan: ProbePlan;
   readonly #clock: WallClock;
@@ -81,7 +81,7 @@ export class ProbeLoop {
     this.#await(this.#track);
   }
 
-  /** What an attempt that is under way will say counts no more. */
+  /** Stops the loop. The result of a running attempt is ignored. */
   stop(): void {
     this.#track = null;
     this.#callOff();

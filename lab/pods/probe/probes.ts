@@ -1,34 +1,34 @@
-// The probes of one container, and what follows from them.
+// All probes of one container and their consequences.
 
 import type { WallClock } from '../../../control/clock.ts';
 import type { Container, Probe } from '../../../control/kube/kinds.ts';
 import type { ActionResult } from '../action/network.ts';
 import { ProbeLoop, planProbe } from './loop.ts';
 
-/** As events call them. */
+/** Kind of a probe, as in events. */
 export type ProbeKind = 'Startup' | 'Liveness' | 'Readiness';
 
 export interface ProbeHost {
   clock: WallClock;
-  /** 0 to 1; spreads the first probes of containers that are taken over. */
+  /** 0 to 1. Spreads the first probes of adopted containers. */
   random: () => number;
   attempt: (probe: Probe, timeoutMs: number) => Promise<ActionResult>;
-  /** `started` or `ready` is another than before. */
+  /** `started` or `ready` has changed. */
   onChange: () => void;
   onUnhealthy: (kind: ProbeKind, output: string) => void;
-  /** The container is to be killed; its own grace period if the probe has one. */
+  /** The container must be killed, with the probe's grace period if it has one. */
   onDead: (kind: ProbeKind, graceS: number | undefined) => void;
 }
 
-/** What an earlier runner has found out about a container. */
+/** State of a container from an earlier runner. */
 export interface Found {
   started: boolean;
   ready: boolean;
 }
 
 /**
- * Until its startup probe has succeeded a container is neither started nor probed otherwise.
- * Without a readiness probe one that has started is ready. pkg/kubelet/prober.
+ * Before its startup probe succeeds, a container is not started and no other probe runs. Without a
+ * readiness probe a started container is ready. Source: pkg/kubelet/prober.
  */
 export class ContainerProbes {
   started = false;
@@ -44,10 +44,7 @@ export class ContainerProbes {
     this.#host = host;
   }
 
-  /**
-   * Begins with a container that has started just now, or with one that was `found` running, as it
-   * was found.
-   */
+  /** Starts the probes of a new container, or of an adopted one with its state `found`. */
   begin(startedMs: number, found?: Found): void {
     this.stop();
     const { startupProbe, readinessProbe } = this.#container;
@@ -58,14 +55,14 @@ export class ContainerProbes {
     else this.#loop('Startup', startupProbe!, found !== undefined);
   }
 
-  /** Nobody is to be restarted any more; readiness goes on. */
+  /** Stops the startup and liveness probes. Readiness goes on. */
   beginTermination(): void {
     this.#terminating = true;
     this.#loops.Startup?.stop();
     this.#loops.Liveness?.stop();
   }
 
-  /** The container has ended, or is looked after no more. */
+  /** Stops all probes. The container has ended or is abandoned. */
   stop(): void {
     for (const loop of Object.values(this.#loops)) loop.stop();
     this.#loops = {};
@@ -89,14 +86,14 @@ export class ContainerProbes {
       onVerdict: (good) => this.#onVerdict(kind, good, probe),
     });
     this.#loops[kind] = loop;
-    // All containers of a lab are taken over at once, but need not all be probed at once.
+    // A new supervisor adopts all containers at once. Their probes should not all run at once.
     loop.start(this.#startedMs, found ? random() * plan.periodMs : 0);
   }
 
   #onVerdict(kind: ProbeKind, good: boolean, probe: Probe): void {
     if (kind === 'Readiness') return this.#set({ ready: good });
     if (!good) {
-      // It ends, and whatever its probes say until then is of no interest.
+      // The container is ending, so its probes no longer matter.
       this.#loops.Startup?.stop();
       this.#loops.Liveness?.stop();
       return this.#host.onDead(kind, probe.terminationGracePeriodSeconds);

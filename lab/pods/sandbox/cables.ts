@@ -1,5 +1,4 @@
-// The cables of a lab's pods, compared with the records of pods. Filters on them are the agent's to
-// hold.
+// Compares the cables of a lab's pods with the records of pods. The agent owns the filters on them.
 import { existsSync } from 'node:fs';
 import { TABLE_PODS } from '../../../control/node/rule.ts';
 import { stateDir } from '../../../control/places.ts';
@@ -15,19 +14,22 @@ interface LinkJson {
   addr_info?: { local: string }[];
 }
 
-/** A cable of which something has gone. */
+/** A cable with something missing. */
 interface BrokenCable {
   pod: PodNetwork;
-  /** The cable itself is there. */
+  /** The cable itself exists. */
   isLaid: boolean;
 }
 
-/** Cables that are not as they were made, one line each. */
+/** Incomplete cables, one line each. */
 export async function checkCables(record: LabRecord): Promise<string[]> {
   return (await findBroken(record)).map(describe);
 }
 
-/** Makes them again, and returns what was found. Throws KubetunError KT_IP, KT_TC, KT_SYSCTL. */
+/**
+ * Repairs incomplete cables and returns them, one line each. Throws KubetunError KT_IP, KT_TC,
+ * KT_SYSCTL.
+ */
 export async function mendCables(record: LabRecord): Promise<string[]> {
   const broken = await findBroken(record);
   for (const { pod, isLaid } of broken) await (isLaid ? raiseCable(pod) : layCable(pod));
@@ -35,11 +37,11 @@ export async function mendCables(record: LabRecord): Promise<string[]> {
 }
 
 function describe({ pod: { nodeNetns, link, address } }: BrokenCable): string {
-  return `${nodeNetns}: the cable ${link} to ${address} is not whole`;
+  return `${nodeNetns}: the cable ${link} to ${address} is incomplete`;
 }
 
 async function findBroken({ lab, topology }: LabRecord): Promise<BrokenCable[]> {
-  // A pod has its network before it has its first process.
+  // A pod gets its network before its first process.
   const records = readPodRecords(stateDir(lab)).filter((r) => r.sandbox && !r.hostNetwork);
   const broken: BrokenCable[] = [];
   for (const { name, mtu } of topology.nodes) {
@@ -66,7 +68,7 @@ async function findBrokenOf(nodeNetns: string, pods: PodNetwork[]): Promise<Brok
       link?.flags.includes('UP') &&
       own.some(({ local }) => DUMMY === `${local}/32`) &&
       routes.some(({ dst }) => dst === pod.address);
-    // A pod that has ended by now has taken its cable with it.
+    // If the pod has ended meanwhile, its cable went with it.
     if (isRaised || !existsSync(namespacePath(pod.netns))) return [];
     return [{ pod, isLaid: link !== undefined }];
   });

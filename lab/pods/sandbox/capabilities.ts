@@ -1,9 +1,9 @@
-// Capabilities of a container: what may go into its bounding set.
+// Capabilities of a container: its bounding set.
 import { readFileSync } from 'node:fs';
 import type { Container } from '../../../control/kube/kinds.ts';
 import { WaitReason } from '../given/env.ts';
 
-/** By number (include/uapi/linux/capability.h). */
+/** Names by number (include/uapi/linux/capability.h). */
 const NAMES = [
   ...['CHOWN', 'DAC_OVERRIDE', 'DAC_READ_SEARCH', 'FOWNER', 'FSETID', 'KILL', 'SETGID', 'SETUID'],
   ...['SETPCAP', 'LINUX_IMMUTABLE', 'NET_BIND_SERVICE', 'NET_BROADCAST', 'NET_ADMIN', 'NET_RAW'],
@@ -13,21 +13,21 @@ const NAMES = [
   ...['WAKE_ALARM', 'BLOCK_SUSPEND', 'AUDIT_READ', 'PERFMON', 'BPF', 'CHECKPOINT_RESTORE'],
 ];
 
-/** What containerd gives to a container that asks for nothing (oci/spec.go, defaultUnixCaps). */
+/** containerd's default set (oci/spec.go, defaultUnixCaps). */
 const DEFAULT = [
   ...['CHOWN', 'DAC_OVERRIDE', 'FSETID', 'FOWNER', 'MKNOD', 'NET_RAW', 'SETGID', 'SETUID'],
   ...['SETFCAP', 'SETPCAP', 'NET_BIND_SERVICE', 'SYS_CHROOT', 'KILL', 'AUDIT_WRITE'],
 ];
 
-/** The command line that runs another one with the capabilities of PID 1 of a pod. */
+/** The command line that runs `command` with the capabilities of a pod's PID 1. */
 export function withDefaults(command: string[]): string[] {
   return bounded(new Set(DEFAULT), command);
 }
 
 /**
- * The command line that runs another one with a container's capabilities: the default ones without
- * those that it drops and with those that it adds; all if it is privileged. Throws WaitReason for a
- * name that is none.
+ * The command line that runs `command` with a container's capabilities: the default set without
+ * those it drops and with those it adds, or all if it is privileged. Throws WaitReason for an
+ * unknown name.
  */
 export function withCapabilities({ securityContext }: Container, command: string[]): string[] {
   if (securityContext?.privileged) return command;
@@ -37,7 +37,7 @@ export function withCapabilities({ securityContext }: Container, command: string
   return bounded(new Set([...kept, ...add.flatMap(namesOf)]), command);
 }
 
-/** The command line that runs another one with the capabilities that a process has. */
+/** The command line that runs `command` with the capabilities of a process. */
 export function withCapabilitiesOf(pid: number, command: string[]): string[] {
   try {
     const text = readFileSync(`/proc/${pid}/status`, 'utf8');
@@ -45,7 +45,7 @@ export function withCapabilitiesOf(pid: number, command: string[]): string[] {
     const has = NAMES.filter((_, number) => (mask >> BigInt(number)) & 1n);
     return has.length === NAMES.length ? command : bounded(new Set(has), command);
   } catch {
-    // It has ended, and there is nothing to enter.
+    // The process has ended, so there is nothing to enter.
     return command;
   }
 }

@@ -5,7 +5,7 @@ import { removeVolumes } from '../given/volumes.ts';
 import { clearPodNetwork } from './network.ts';
 import { type PodRecord, readPodRecords, removePodRecord } from './records.ts';
 
-/** Ends every pod that has a record, with its network. Safe to repeat. */
+/** Ends every recorded pod and removes its network. Safe to repeat. */
 export async function removeAllPods(stateDir: string): Promise<void> {
   const records = readPodRecords(stateDir);
   const sandboxes = records
@@ -15,9 +15,9 @@ export async function removeAllPods(stateDir: string): Promise<void> {
   for (const record of records) await removePod(stateDir, record);
 }
 
-/** Ends what runs of a pod, at once, and removes its network and its record. Safe to repeat. */
+/** Kills a pod at once and removes its network, files and record. Safe to repeat. */
 export async function removePod(stateDir: string, record: PodRecord): Promise<void> {
-  // PID 1 takes everything in its namespace with it, mounts included; there is nothing to wait for.
+  // PID 1 takes everything in its PID namespace with it, mounts included.
   if (record.sandbox) await endProcesses([record.sandbox], 0);
   if (!record.hostNetwork) await clearPodNetwork(record);
   removeVolumes(stateDir, record.uid);
@@ -26,15 +26,14 @@ export async function removePod(stateDir: string, record: PodRecord): Promise<vo
 }
 
 /**
- * Kills what ended containers have left in their pod: processes of its PID namespace that are in
- * the mount namespace of no living container. A runtime's container has a PID namespace of its own,
- * which takes them along.
+ * Kills processes that ended containers left in their pod: those in its PID namespace whose mount
+ * namespace belongs to no living container. A container runtime has no such processes, because its
+ * containers have PID namespaces of their own.
  */
 export function endStrays(sandbox: ProcessId, living: ProcessId[]): void {
   const pids = isAlive(sandbox) ? namespaceOf(sandbox.pid, 'pid') : null;
   if (!pids || pids === namespaceOf(process.pid, 'pid')) return;
-  // PID 1 of a pod stays in the machine's mount namespace, and so does a container that is only
-  // being made.
+  // PID 1 of a pod and a container that is being started are in the machine's mount namespace.
   const kept = new Set(
     [process.pid, sandbox.pid, ...living.map(({ pid }) => pid)].map(mountNamespace),
   );

@@ -4,7 +4,7 @@ import type { Container } from '../../../control/kube/kinds.ts';
 const LISTEN = '0A';
 const POLL_MS = 10;
 
-/** TCP ports on which somebody listens in the network namespace of a process (proc(5), net/tcp). */
+/** TCP ports with a listener in the network namespace of a process (proc(5), net/tcp). */
 export function listeningPorts(pid: number): Set<number> {
   const ports = new Set<number>();
   for (const table of ['tcp', 'tcp6']) {
@@ -16,9 +16,7 @@ export function listeningPorts(pid: number): Set<number> {
   return ports;
 }
 
-/**
- * Resolves when somebody listens on all of these ports, the time is over, or it is no use to go on.
- */
+/** Resolves when all these ports have a listener, the time is over, or `goOn` returns false. */
 export async function untilListening(
   pid: number,
   wanted: number[],
@@ -33,7 +31,7 @@ export async function untilListening(
   }
 }
 
-/** TCP ports that a container says it listens on. */
+/** TCP ports that a container declares. */
 export function declaredPorts({ ports = [] }: Container): number[] {
   return ports
     .filter(({ protocol = 'TCP' }) => protocol === 'TCP')

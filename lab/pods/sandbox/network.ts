@@ -1,4 +1,4 @@
-// A pod's cable to its node, and the route to it.
+// A pod's cable to its node, and the route to the pod.
 import { existsSync } from 'node:fs';
 import { filterLines } from '../../../control/node/cables.ts';
 import { TABLE_PODS } from '../../../control/node/rule.ts';
@@ -19,7 +19,7 @@ export interface PodNetwork {
   mtu: number;
 }
 
-/** The dummy address of RFC 7600, which means nobody. */
+/** The IPv4 dummy address of RFC 7600. It belongs to no host. */
 export const DUMMY = '192.0.0.8/32';
 const SYSCTLS: [string, string][] = [
   ['ipv6/conf/all/disable_ipv6', '1'],
@@ -29,8 +29,8 @@ const SYSCTLS: [string, string][] = [
 ];
 
 /**
- * Makes a pod's network namespace and joins it to its node. What a predecessor left there goes
- * first. Throws KubetunError KT_NODE_NETNS, KT_IP, KT_TC, KT_SYSCTL.
+ * Makes a pod's network namespace and connects it to its node. Removes what an earlier pod left
+ * there. Throws KubetunError KT_NODE_NETNS, KT_IP, KT_TC, KT_SYSCTL.
  */
 export async function makePodNetwork(pod: PodNetwork): Promise<void> {
   if (!existsSync(namespacePath(pod.nodeNetns))) {
@@ -47,42 +47,40 @@ export async function makePodNetwork(pod: PodNetwork): Promise<void> {
   await layCable(pod);
 }
 
-/**
- * The cable between a pod's network namespace and its node. Throws KubetunError KT_IP, KT_TC,
- * KT_SYSCTL.
- */
+/** Makes the cable between a pod and its node. Throws KubetunError KT_IP, KT_TC, KT_SYSCTL. */
 export async function layCable(pod: PodNetwork): Promise<void> {
   await ipBatch(pod.netns, [
-    // Made from inside, with the other end straight into the node: neither is ever seen outside.
-    `link add eth0 mtu ${pod.mtu} type veth peer name ${pod.link} mtu ${pod.mtu} netns ${pod.nodeNetns}`,
+    // The cable is made inside the pod's namespace with its other end in the node's, so neither end
+    // appears in the root namespace.
+    `link add eth0 mtu ${pod.mtu} type veth peer name ${pod.link} mtu ${pod.mtu} ` +
+      `netns ${pod.nodeNetns}`,
     `addr add ${pod.address}/32 dev eth0`,
     'link set eth0 up',
     `route add default via ${POD_GATEWAY} dev eth0 onlink src ${pod.address}`,
   ]);
-  // A pod that claims another address than its own is seen through before anybody can be deceived.
+  // The filter is there before the cable is up: no packet with a wrong source gets through.
   await tcBatch(pod.nodeNetns, filterLines(pod, SPOOFED_LINK));
   await raiseCable(pod);
 }
 
 /**
- * The node's end of a cable. What is there already stays as it is. Throws KubetunError KT_IP,
- * KT_SYSCTL.
+ * Brings up the node's end of a cable. Existing parts stay. Throws KubetunError KT_IP, KT_SYSCTL.
  */
 export async function raiseCable(pod: PodNetwork): Promise<void> {
-  // Loose: where no rule leads to the pod, as after a flush of all rules, nothing is taken from it
-  // either.
+  // Loose mode: without a rule to the pod, for example after a flush of all rules, its packets are
+  // still accepted.
   writeSysctls(pod.nodeNetns, [[`ipv4/conf/${pod.link}/rp_filter`, '2']]);
   await ipBatch(pod.nodeNetns, [
     `link set ${pod.link} up`,
-    // The filter takes nothing from a device without any address.
+    // The reverse path filter drops every packet of a device without an address.
     `addr replace ${DUMMY} dev ${pod.link} scope host`,
     `route replace ${pod.address}/32 dev ${pod.link} table ${TABLE_PODS}`,
   ]);
 }
 
 /**
- * Removes what an earlier runner has left of a pod's network, with the processes in it: a sandbox
- * that was being started when its runner was killed is on no record.
+ * Removes a pod's network and the processes in it. A sandbox that was being started when its runner
+ * was killed has no record.
  */
 export async function clearPodNetwork({ netns }: { netns: string }): Promise<void> {
   if (!existsSync(namespacePath(netns))) return;
@@ -90,7 +88,7 @@ export async function clearPodNetwork({ netns }: { netns: string }): Promise<voi
   await removePodNetwork({ netns });
 }
 
-/** The cable goes with the pod's end of it, and the route with the cable. */
+/** Removing the pod's end removes the cable, and with it the route. */
 export async function removePodNetwork({ netns }: { netns: string }): Promise<void> {
   if (!existsSync(namespacePath(netns))) return;
   await ipBatch(netns, ['link del eth0'], { force: true });

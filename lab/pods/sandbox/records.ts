@@ -1,4 +1,4 @@
-// What runs of a pod, on disk: whoever comes later finds its processes by it.
+// Records of running pods on disk. A later process finds a pod's processes through them.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../../../control/files.ts';
@@ -12,12 +12,12 @@ export interface PodRecord {
   /** Name of the pod's network namespace. */
   netns: string;
   address: string;
-  /** PID 1 of the pod: with it everything in the pod ends. */
+  /** PID 1 of the pod. When it ends, everything in the pod ends. */
   sandbox: ProcessId | null;
   containers: { name: string; process: ProcessId }[];
-  /** Those that are being started right now: their processes are on no record yet. */
+  /** Containers that are being started. Their processes are not recorded yet. */
   starting?: string[];
-  /** It lives in the network namespace of its node, which is not its own to remove. */
+  /** The pod uses the network namespace of its node, which stays when the pod ends. */
   hostNetwork?: boolean;
 }
 
@@ -38,7 +38,7 @@ export function removePodRecord(stateDir: string, namespace: string, name: strin
   rmSync(pathOf(stateDir, namespace, name), { force: true });
 }
 
-/** Null if no such pod is known, or its record is half written. */
+/** Null if the pod has no record, or a broken one. */
 export function readPodRecord(stateDir: string, namespace: string, name: string): PodRecord | null {
   try {
     return JSON.parse(readFileSync(pathOf(stateDir, namespace, name), 'utf8')) as PodRecord;
@@ -59,11 +59,11 @@ export function readPodRecords(stateDir: string): PodRecord[] {
 export interface FoundPod {
   netns: string;
   node: string;
-  /** Those that run, in the order of the pod's spec. */
+  /** Running containers, in the order of the pod's spec. */
   containers: { name: string; pid: number }[];
 }
 
-/** A pod that runs; null if there is none of that name. */
+/** A running pod. Null if there is none of that name. */
 export function findPod(stateDir: string, namespace: string, name: string): FoundPod | null {
   const record = readPodRecord(stateDir, namespace, name);
   if (!record?.sandbox || !isAlive(record.sandbox)) return null;

@@ -1,5 +1,7 @@
-# The file system of a container, or of a pod's PID 1: sh root.sh STATE PROJECT HOSTNAME HOSTS RESOLV WORKDIR MOUNTS -- COMMAND...
-# Says so on descriptor 3 when the root is there. Runs in a mount namespace of its own. What the container writes goes to a tmpfs that ends with it.
+# Makes the root of a container or of a pod's PID 1, and runs its command there:
+# sh root.sh STATE PROJECT HOSTNAME HOSTS RESOLV WORKDIR MOUNTS -- COMMAND...
+# It needs a new mount namespace. Writes go to a tmpfs that ends with the container.
+# When the root is complete, it writes to descriptor 3.
 set -eu
 state=$1 scratch=$1/scratch project=$2 name=$3 hosts=$4 resolv=$5 workdir=$6 mounts=$7
 shift 8
@@ -13,7 +15,8 @@ mount -t overlay kubetun -o "lowerdir=/,upperdir=$scratch/upper,workdir=$scratch
 cd "$scratch/root"
 
 mount -t proc proc proc
-# As runc has it: what changes or shows the machine is read-only or covered. Of /proc/sys the pod's own network stays writable.
+# As runc: files that change or show the machine are read-only or covered. /proc/sys/net stays
+# writable, because it belongs to the pod's own network.
 for path in bus fs irq sys sysrq-trigger; do
   [ -e "proc/$path" ] || continue
   mount --bind "proc/$path" "proc/$path"
@@ -47,7 +50,7 @@ mount -t tmpfs -o mode=755 tmpfs run
 # The lab's state holds volumes of other pods, Secrets among them.
 [ ! -d ".$state" ] || mount -t tmpfs -o ro,mode=700 tmpfs ".$state"
 
-# The project is there to be run, wherever it lies, and not to be changed.
+# Containers may run the project's files but not change them.
 mkdir -p ".$project"
 mount --bind "$project" ".$project"
 mount -o remount,bind,ro ".$project"
@@ -60,7 +63,7 @@ printf '%s' "$resolv" >etc/resolv.conf
 mkdir .old
 pivot_root . .old
 cd /
-# Volumes, a line each: ro or rw, source, target. Links in a target are those of the new root, and lead into no other one.
+# Volumes, one per line: ro or rw, source, target. Links in a target resolve in the new root.
 while IFS='	' read -r mode source target; do
   [ -n "$mode" ] || continue
   resolved=$(readlink -m -- "$target")

@@ -1,4 +1,4 @@
-// A pod's own process, network and host name, and the processes that run in it.
+// A pod's PID 1, and the containers that are started beside it.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ const CHILD_MS_MAX = 10_000;
 const POLL_MS = 5;
 const ROOT_SCRIPT = new URL('./root.sh', import.meta.url).pathname;
 
-/** What the root of a pod's process is made of. */
+/** Inputs for the root file system of a process. */
 export interface RootFiles {
   hostname: string;
   hosts: string;
@@ -25,8 +25,8 @@ export interface RootFiles {
 }
 
 /**
- * Starts PID 1 of a pod, in new process, UTS and IPC namespaces and the pod's network namespace,
- * with a root like a container's: `/proc/1/root` leads to no file of the machine. When it ends,
+ * Starts PID 1 of a pod in new PID, UTS and IPC namespaces and in the pod's network namespace. Its
+ * root is like a container's, so `/proc/1/root` leads to no file of the machine. When PID 1 ends,
  * everything in the pod ends. Throws KubetunError KT_SANDBOX.
  */
 export async function startSandbox(netns: string, files: RootFiles): Promise<ProcessId> {
@@ -62,7 +62,7 @@ export interface ContainerStart extends RootFiles {
   mounts: Mount[];
 }
 
-/** The arguments of root.sh up to the command. */
+/** Arguments of root.sh, up to the command. */
 function rootArgs(files: RootFiles, workingDir: string, mounts: Mount[]): string[] {
   const { hostname, hosts, resolv, projectRoot, stateDir } = files;
   makeFolder(join(stateDir, 'scratch'));
@@ -75,13 +75,13 @@ function rootArgs(files: RootFiles, workingDir: string, mounts: Mount[]): string
   ];
 }
 
-/** A container that was started: `parent` ends when it does, with its exit code. */
+/** A started container. `parent` ends when it does, with its exit code. */
 export interface Container {
   parent: ChildProcess;
   process: ProcessId | null;
 }
 
-/** Starts a container in a sandbox. Resolves when it has a root of its own, or has ended. */
+/** Starts a container in a sandbox. Resolves when the container has its own root, or has ended. */
 export async function startContainer(start: ContainerStart): Promise<Container> {
   const args = [
     ...[`--target=${start.sandbox.pid}`, '--net', '--uts', '--ipc', '--pid', '--'],
@@ -103,7 +103,10 @@ export async function startContainer(start: ContainerStart): Promise<Container> 
   }
 }
 
-/** Before it has its own root a container is in that of the machine, where nobody is to be sent. */
+/**
+ * Waits until a container has its own root. Before that it runs in the machine's root, where `exec`
+ * must not enter.
+ */
 function untilRooted(parent: ChildProcess): Promise<void> {
   const told = parent.stdio[3] as Readable;
   return new Promise((resolve) => {
@@ -119,7 +122,7 @@ function untilRooted(parent: ChildProcess): Promise<void> {
   });
 }
 
-/** The first child of a process that is about to fork; null if it ends before. */
+/** The first child of a process that is about to fork. Null if the process ends first. */
 async function firstChild(parent: ChildProcess): Promise<ProcessId | null> {
   let failed = false;
   parent.once('error', () => {

@@ -1,4 +1,4 @@
-// The conditions of a pod: pkg/kubelet/status/generate.go.
+// The conditions of a pod. Source: pkg/kubelet/status/generate.go.
 import type { Pod } from '../../../control/kube/kinds.ts';
 import type { ContainerState, Phase, PodContainers } from './phase.ts';
 
@@ -9,7 +9,7 @@ export interface Condition {
   message?: string;
 }
 
-/** What a kubelet says of a pod; `network` once its sandbox has one. */
+/** Conditions that a kubelet writes. `network` is true once the sandbox has a network. */
 export function conditionsOf(
   pod: Pod,
   phase: Phase,
@@ -28,7 +28,7 @@ export function conditionsOf(
 function initialized(phase: Phase, { inits, sidecars, containers }: PodContainers): Condition {
   const type = 'Initialized';
   if (phase === 'Succeeded') return { type, status: 'True', reason: 'PodCompleted' };
-  // A side-car that starts again later takes nothing back.
+  // A sidecar that restarts later does not undo the condition.
   const began = containers.some(({ state, lastState }) =>
     Boolean(state.running || state.terminated || lastState.terminated),
   );
@@ -60,7 +60,7 @@ function containersReady(
   };
 }
 
-/** Others have a say in it, by the conditions that the pod names as its readiness gates. */
+/** Other clients can delay it through conditions that the pod names as readiness gates. */
 function podReady({ spec, status }: Pod, containers: Omit<Condition, 'type'>): Condition {
   const type = 'Ready';
   const missing = (spec?.readinessGates ?? []).filter(

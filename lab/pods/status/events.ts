@@ -1,5 +1,4 @@
-// Events of pods, as a kubelet records them: client-go's tools/record, with its counting and its
-// limits.
+// Events of pods, counted and limited as a kubelet does. Source: client-go, tools/record.
 import type { Logger } from 'pino';
 import type { WallClock } from '../../../control/clock.ts';
 import type { KubeClient } from '../../../control/kube/client.ts';
@@ -12,18 +11,17 @@ export interface PodEvent {
   type: 'Normal' | 'Warning';
   reason: string;
   message: string;
-  /** The part of the pod that it is about, such as `spec.containers{main}`. */
+  /** Part of the pod, such as `spec.containers{main}`. */
   fieldPath?: string;
 }
 
-/**
- * Kinds of events that are remembered, so that another of the same kind is counted and not written
- * anew.
- */
+/** Remembered kinds of events. A repeated one increments its count. */
 const KNOWN_MAX = 4096;
-/** Events that wait to be written; more are dropped. */
+/** Events that wait to be written. Further ones are dropped. */
 const WAITING_MAX = 1000;
-/** A pod has so many at once, and one more every so often (EventSourceObjectSpamFilter). */
+/**
+ * Burst of events per pod, and the time until one more is allowed (EventSourceObjectSpamFilter).
+ */
 const BURST_MAX = 25;
 const REFILL_MS = 300_000;
 const MESSAGE_CHARS_MAX = 1024;
@@ -37,7 +35,7 @@ export class EventRecorder {
   readonly #kube: KubeClient;
   readonly #log: Logger;
   readonly #clock: WallClock;
-  /** In the order of their last use. */
+  /** Ordered by last use. */
   readonly #known = new Map<string, Known>();
   readonly #spent = new Map<string, { tokens: number; sinceMs: number }>();
   #writing: Promise<void> = Promise.resolve();
@@ -49,7 +47,7 @@ export class EventRecorder {
     this.#clock = clock;
   }
 
-  /** Writes an event, or counts it; one after the other, and never more than there should be. */
+  /** Writes an event or increments its count, one write at a time, within the limits. */
   record(event: PodEvent): void {
     if (this.#waiting >= WAITING_MAX || !this.#maySpend(event.pod.metadata?.uid ?? '')) return;
     const atMs = this.#clock.unixMs();
@@ -57,14 +55,14 @@ export class EventRecorder {
     this.#writing = this.#writing
       .then(() => this.#write(event, timestamp(atMs)))
       .catch((error: unknown) => {
-        this.#log.warn({ reason: event.reason, why: String(error) }, 'an event is not written');
+        this.#log.warn({ reason: event.reason, why: String(error) }, 'cannot write an event');
       })
       .finally(() => {
         this.#waiting--;
       });
   }
 
-  /** Resolves when all that was recorded is written. */
+  /** Resolves when every recorded event is written. */
   flush(): Promise<void> {
     return this.#writing;
   }
@@ -80,7 +78,7 @@ export class EventRecorder {
         await this.#kube.patch('Event', { namespace, name: known.name }, patch);
         return this.#remember(key, { ...known, count });
       } catch (error) {
-        // Somebody has removed it: it begins anew.
+        // The event was removed, so a new one is written.
         if (!isNotFound(error)) throw error;
       }
     }

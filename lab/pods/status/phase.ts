@@ -1,4 +1,4 @@
-// The phase of a pod: pkg/kubelet, getPhase.
+// The phase of a pod. Source: pkg/kubelet, getPhase.
 
 /** Whether a container is started again. */
 export type RestartPolicy = 'Always' | 'OnFailure' | 'Never';
@@ -15,14 +15,14 @@ export interface Terminated {
   containerID: string;
 }
 
-/** ContainerState of the API: one of these. */
+/** ContainerState of the API. At most one field is set. */
 export interface State {
   waiting?: { reason: string; message?: string };
   running?: { startedAt: string };
   terminated?: Terminated;
 }
 
-/** What is known of one container. */
+/** The state of one container. */
 export interface ContainerState {
   name: string;
   image: string;
@@ -34,18 +34,16 @@ export interface ContainerState {
   id: string;
 }
 
-/** States of a pod's containers, apart by what they are for. */
+/** States of a pod's containers, grouped by role. */
 export interface PodContainers {
-  /** Init containers that have to end. */
+  /** Init containers that run to their end. */
   inits: ContainerState[];
-  /** Init containers that go on. */
+  /** Init containers that keep running. */
   sidecars: ContainerState[];
   containers: ContainerState[];
 }
 
-/**
- * @param ending true if none of the containers is started again, whatever the restart policy says.
- */
+/** @param ending true if no container is restarted, whatever the restart policy. */
 export function phaseOf(
   { inits, sidecars, containers }: PodContainers,
   policy: RestartPolicy,
@@ -71,7 +69,7 @@ function hasFailed(container: ContainerState): boolean {
   return code !== null && code !== 0;
 }
 
-/** The exit code of a container that does not run but has run; null of any other. */
+/** Last exit code of a container that is not running. Null if it runs or never ran. */
 function endOf({ state, lastState }: ContainerState): number | null {
   if (state.running) return null;
   return (state.terminated ?? lastState.terminated)?.exitCode ?? null;

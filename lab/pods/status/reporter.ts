@@ -7,8 +7,8 @@ import type { Pod } from '../../../control/kube/kinds.ts';
 const RETRY_MS = 1000;
 
 /**
- * Tells the API server of one pod: one write at a time, the last one wins, and nothing is said
- * twice.
+ * Writes the status of one pod to the API server. One write at a time, the newest state wins, and
+ * an unchanged status is not written.
  */
 export class StatusReporter {
   readonly #kube: KubeClient;
@@ -30,8 +30,8 @@ export class StatusReporter {
   }
 
   /**
-   * Writes what `build` gives by then, if anything, and hands over the pod as it is after that.
-   * Never rejects.
+   * Writes the status that `build` returns at that time, unless it is null. Passes the updated pod
+   * to `onWritten`. Never rejects.
    */
   report(build: () => object | null, onWritten: (pod: Pod) => void): Promise<void> {
     this.#writing = this.#writing.then(async () => {
@@ -51,7 +51,7 @@ export class StatusReporter {
     return this.#writing;
   }
 
-  /** Says that nothing is left of the pod: the object may go. Never rejects. */
+  /** Deletes the pod's object, because nothing is left of the pod. Never rejects. */
   async remove(): Promise<void> {
     await this.#writing;
     const name = { namespace: this.#namespace, name: this.#name };
@@ -60,11 +60,11 @@ export class StatusReporter {
     });
   }
 
-  /** True if it may be taken later: the pod is still there, and no other one of its name. */
+  /** True if a retry makes sense: the pod still exists, and no other pod has its name. */
   #onRefused(error: unknown): boolean {
     if (isNotFound(error)) return false;
     const pod = `${this.#namespace}/${this.#name}`;
-    this.#log.warn({ pod, why: String(error) }, 'the API server does not take the status');
+    this.#log.warn({ pod, why: String(error) }, 'the API server refuses the status');
     return !(error instanceof KubeStatusError && error.status === 409);
   }
 }

@@ -8,26 +8,26 @@ export interface PodState extends PodContainers {
   podIP: string;
   hostIP: string;
   startTime: string;
-  /** Why the pod as a whole cannot run; null if it can. */
+  /** Why the whole pod cannot run. Null if it can. */
   problem: { reason: string; message: string } | null;
 }
 
-/** Conditions that are a kubelet's to write. */
+/** Conditions that a kubelet owns. */
 const OWN = ['PodReadyToStartContainers', 'Initialized', 'Ready', 'ContainersReady'];
 
-/** The status to write for a pod; conditions that others own stay. */
+/** The status of a pod. Conditions of other owners stay. */
 export function buildStatus(pod: Pod, state: PodState): object {
   const others = (pod.status?.conditions ?? []).filter(({ type }) => !OWN.includes(type));
   const scheduled = others.some(({ type }) => type === 'PodScheduled');
   const own = conditionsOf(pod, state.phase, state, state.podIP !== '');
-  // The order of the pod's spec; side-cars are among the init containers.
+  // In the order of the pod's spec. Sidecars are among the init containers.
   const done = state.inits.map((c) => ({ ...c, ready: c.state.terminated?.exitCode === 0 }));
   const inits = (pod.spec?.initContainers ?? []).flatMap(({ name }) =>
     [...done, ...state.sidecars].filter((c) => c.name === name),
   );
   return {
     phase: state.phase,
-    // Null takes out of a merge what an earlier problem has left.
+    // Null removes the value of an earlier problem in a merge.
     reason: state.problem?.reason ?? null,
     message: state.problem?.message ?? null,
     hostIP: state.hostIP,
@@ -59,7 +59,7 @@ function describe(container: ContainerState): object {
   };
 }
 
-/** A condition, with the time at which it last changed. */
+/** A condition with its last transition time. */
 function timed(pod: Pod, condition: Condition): object {
   const before = pod.status?.conditions?.find(({ type }) => type === condition.type);
   const same = before?.status === condition.status;

@@ -1,9 +1,9 @@
-// Several streams in one WebSocket: a byte in front of each message says which.
+// Several streams in one WebSocket. The first byte of each message is the stream's number. Source:
 // k8s.io/apimachinery/pkg/util/remotecommand.
 import type { Readable } from 'node:stream';
 import type { WebSocket } from 'ws';
 
-/** v5 can also say that a stream has ended: exec's input needs it. */
+/** v5 can also close a stream, which exec needs for its input. */
 export const EXEC_PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'] as const;
 
 const STDIN = 0;
@@ -13,14 +13,14 @@ const ERROR = 3;
 const RESIZE = 4;
 const CLOSE = 255;
 
-/** More than so much on its way to a slow client stops the command's output. */
+/** With more bytes than this on the way to a slow client, the command's output is paused. */
 const BUFFERED_BYTES_MAX = 1024 * 1024;
 
 export interface ChannelInput {
   onInput(bytes: Buffer): void;
   onInputEnd(): void;
   onResize(columns: number, rows: number): void;
-  /** The client has gone. */
+  /** The client has disconnected. */
   onClose(): void;
 }
 
@@ -39,7 +39,7 @@ export class Channels {
     socket.once('close', () => input.onClose());
   }
 
-  /** Sends what a stream says until it ends. */
+  /** Sends a stream's data until it ends. */
   pipe(stream: Readable, channel: number): void {
     stream.on('data', (bytes: Buffer) => {
       this.#socket.send(Buffer.concat([Buffer.of(channel), bytes]), () => {
@@ -49,13 +49,13 @@ export class Channels {
     });
   }
 
-  /** Stops reading what the client sends, or goes on. */
+  /** Pauses or resumes the client's input. */
   pauseInput(paused: boolean): void {
     if (paused) this.#socket.pause();
     else this.#socket.resume();
   }
 
-  /** The last word: how it ended. */
+  /** Sends the final Status and closes the socket. */
   end(status: object): void {
     this.#socket.send(Buffer.concat([Buffer.of(ERROR), Buffer.from(JSON.stringify(status))]));
     this.#socket.close(1000);
@@ -67,13 +67,13 @@ function readSize(bytes: Buffer, input: ChannelInput): void {
     const { Width, Height } = JSON.parse(bytes.toString()) as { Width: number; Height: number };
     input.onResize(Width, Height);
   } catch {
-    // A size that cannot be read changes nothing.
+    // An invalid size is ignored.
   }
 }
 
 export const SUCCESS = { metadata: {}, status: 'Success' };
 
-/** The Status of a command that ended with another code than 0. */
+/** The Status of a command with an exit code other than 0. */
 export function exitStatus(code: number): object {
   const message = `command terminated with non-zero exit code: ${code}`;
   return {
@@ -82,7 +82,7 @@ export function exitStatus(code: number): object {
   };
 }
 
-/** The Status of a command that could not be run. */
+/** The Status of a command that could not run. */
 export function failureStatus(message: string): object {
   return { metadata: {}, status: 'Failure', message, reason: 'InternalError', code: 500 };
 }

@@ -1,4 +1,4 @@
-// A command inside a container, for whoever is at the other end of a WebSocket: kubectl exec.
+// kubectl exec: a command inside a container, over a WebSocket.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, write } from 'node:fs';
 import { constants } from 'node:os';
@@ -19,11 +19,11 @@ import {
 } from './channels.ts';
 import { runningContainer, type StreamRequest } from './request.ts';
 
-/** A client that gives no size has an ordinary terminal. */
+/** Terminal size until the client sends one. */
 const COLUMNS = 80;
 const ROWS = 24;
 
-/** What runs at the other end. */
+/** A running command. */
 interface Command {
   child: ChildProcess;
   stdout: Readable;
@@ -33,12 +33,12 @@ interface Command {
 
 type Pause = (paused: boolean) => void;
 
-/** Runs the command that a request names; the client is told how it ended. */
+/** Runs the command of a request and reports how it ended. */
 export function streamExec(stateDir: string, request: StreamRequest, socket: WebSocket): void {
   const { query } = request;
   const isTrue = (option: string) => ['true', '1'].includes(query.get(option) ?? '');
   const words = query.getAll('command');
-  // The input is there before the command is: what comes meanwhile waits.
+  // Input may arrive before the command has started.
   let input: ChannelInput | null = null;
   const channels = new Channels(socket, {
     onInput: (bytes) => input?.onInput(bytes),
@@ -63,7 +63,7 @@ export function streamExec(stateDir: string, request: StreamRequest, socket: Web
   }
 }
 
-/** When it has ended and all that it said is on its way. */
+/** Sends the final Status once the command has ended and its output is sent. */
 function tellEnd({ child, stdout, stderr }: Command, channels: Channels): void {
   const said = [stdout, stderr].filter((stream) => stream !== null);
   let waits = said.length + 1;
@@ -97,7 +97,7 @@ function startOnPipes(
     stdio: [stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
     cwd: '/',
   });
-  // A command may end without having read all.
+  // A command may end before it has read its input.
   child.stdin?.on('error', () => {});
   child.stdin?.on('drain', () => pause(false));
   return {
@@ -116,7 +116,7 @@ function startOnPipes(
 }
 
 function startOnTerminal(container: ProcessId, words: string[], pause: Pause): Command {
-  // One of the container's own, so that its programs find it below /dev/pts.
+  // A terminal of the container, so that its programs find it below /dev/pts.
   const { master, path } = openPty(`/proc/${container.pid}/root/dev/pts`);
   let terminal = -1;
   let child: ChildProcess;
@@ -135,7 +135,7 @@ function startOnTerminal(container: ProcessId, words: string[], pause: Pause): C
     if (terminal >= 0) closeSync(terminal);
   }
   const stdout = new ReadStream(master);
-  // The end of the last program on it is an error to whoever reads (EIO).
+  // When the last program on the terminal ends, reading fails with EIO.
   stdout.on('error', () => stdout.destroy());
   const keys = new TerminalInput(master, pause, () => stdout.destroyed);
   return {
@@ -146,7 +146,7 @@ function startOnTerminal(container: ProcessId, words: string[], pause: Pause): C
       onInput: (bytes) => keys.write(bytes),
       onInputEnd: () => {},
       onResize: (columns, rows) => {
-        // A client without a terminal says that it has no size.
+        // A client without a terminal sends size 0.
         if (!stdout.destroyed && columns > 0 && rows > 0) resizePty(master, columns, rows);
       },
       onClose: () => {
@@ -157,14 +157,11 @@ function startOnTerminal(container: ProcessId, words: string[], pause: Pause): C
   };
 }
 
-/** More than so much that nobody has read yet stops whoever types. */
+/** With more unread bytes than this, the client's input is paused. */
 const QUEUED_BYTES_MAX = 64 * 1024;
 const RETRY_MS = 5;
 
-/**
- * What is typed, on its way to a terminal whose programs read when they like: a terminal's buffer
- * is 4 KiB.
- */
+/** Input on its way to a terminal. Programs may read late, and a terminal's buffer is 4 KiB. */
 export class TerminalInput {
   readonly #fd: number;
   readonly #pause: (paused: boolean) => void;
@@ -172,7 +169,9 @@ export class TerminalInput {
   #queue = Buffer.alloc(0);
   #writing = false;
 
-  /** @param isGone true once the descriptor is closed: its number may be another file's. */
+  /**
+   * @param isGone true once the descriptor is closed. Its number may then belong to another file.
+   */
   constructor(fd: number, pause: (paused: boolean) => void, isGone: () => boolean) {
     this.#fd = fd;
     this.#pause = pause;
@@ -190,7 +189,7 @@ export class TerminalInput {
     if (!this.#writing) return;
     write(this.#fd, this.#queue, (error, written = 0) => {
       if (error?.code === 'EAGAIN') return void setTimeout(() => this.#next(), RETRY_MS);
-      // The last program on it has ended.
+      // The last program on the terminal has ended.
       this.#queue = error ? Buffer.alloc(0) : this.#queue.subarray(written);
       if (this.#queue.length <= QUEUED_BYTES_MAX) this.#pause(false);
       this.#next();

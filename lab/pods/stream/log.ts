@@ -1,4 +1,4 @@
-// Answers to a request for a container's log.
+// kubectl logs and kubectl attach.
 import { existsSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { PassThrough, pipeline, Readable, type Writable } from 'node:stream';
@@ -10,11 +10,11 @@ import { type ReadOptions, readLog } from '../../logs/reader.ts';
 import { Channels, failureStatus, STDOUT, SUCCESS } from './channels.ts';
 import { containerOf, runningContainer, StreamError, type StreamRequest } from './request.ts';
 
-/** How long the last words of a container that has ended are waited for. */
+/** Longest wait for the last output of an ended container. */
 const DRAIN_MS_MAX = 2000;
 
 /**
- * Answers a request for a log, and follows it if it is asked to until the container ends. Throws
+ * Answers a request for a log. With `follow` it goes on until the container ends. Throws
  * StreamError.
  */
 export function streamLog(
@@ -35,7 +35,7 @@ export function streamLog(
   answer(log, { ...options, isOver }, response);
 }
 
-/** Writes what a container says from now on, until it ends or there is no reader. */
+/** Writes new output of a container, until the container or the reader ends. */
 export function followLog(
   stateDir: string,
   request: StreamRequest,
@@ -55,7 +55,7 @@ function answer(log: LogRun, options: Omit<ReadOptions, 'signal'>, reader: Writa
   pipeline(Readable.from(text, { objectMode: false }), reader, () => {});
 }
 
-/** The run of a container that is meant; null if there was none. */
+/** The run that a request asks for. Null if there was none. */
 function runOf(
   stateDir: string,
   { namespace, pod, query }: StreamRequest,
@@ -67,20 +67,20 @@ function runOf(
 }
 
 /**
- * Answers true once a process has ended and what it said is in the log. Without a process it has
- * ended before.
+ * Returns a function that is true once the process has ended and its output is in the log. Null
+ * stands for a process that has ended already.
  */
 function untilWritten(log: LogRun, process: ProcessId | null): () => boolean {
   let endedMs: number | null = null;
   return () => {
     if (process && isAlive(process)) return false;
     endedMs ??= Date.now();
-    // What it has left behind may hold the pipe.
+    // A process that it left behind may hold the pipe open.
     return !existsSync(pipePath(log)) || Date.now() - endedMs > DRAIN_MS_MAX;
   };
 }
 
-/** Throws StreamError for a value that is none. */
+/** Throws StreamError for an invalid value. */
 function readOptions(query: URLSearchParams): Omit<ReadOptions, 'signal' | 'isOver'> {
   const seconds = readCount(query, 'sinceSeconds', 1);
   const time = query.get('sinceTime');
@@ -102,8 +102,7 @@ function readOptions(query: URLSearchParams): Omit<ReadOptions, 'signal' | 'isOv
 }
 
 /**
- * Null if an option is left out. Throws StreamError unless it is a whole number that is not below
- * `least`.
+ * Null if the option is absent. Throws StreamError unless it is a whole number of at least `least`.
  */
 function readCount(query: URLSearchParams, option: string, least: number): number | null {
   const text = query.get(option);
@@ -115,7 +114,7 @@ function readCount(query: URLSearchParams, option: string, least: number): numbe
   );
 }
 
-const NO_INPUT = 'containers of the lab read no input: use kubectl exec -it';
+const NO_INPUT = 'attach: stdin is not supported by containers of the lab: use kubectl exec -it';
 
 export function streamAttach(stateDir: string, request: StreamRequest, socket: WebSocket): void {
   const said = new PassThrough();

@@ -1,6 +1,5 @@
-// kubectl port-forward: SPDY frames in a WebSocket, two streams for each connection: one for its
-// bytes, one for what goes wrong. k8s.io/apimachinery/pkg/util/portforward,
-// k8s.io/client-go/tools/portforward.
+// kubectl port-forward: SPDY frames in a WebSocket. Each connection has two streams: data and
+// errors. Source: k8s.io/apimachinery/pkg/util/portforward, k8s.io/client-go/tools/portforward.
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { namespacePath } from '../../places/names.ts';
@@ -13,7 +12,7 @@ export const TUNNEL_PROTOCOL = 'SPDY/3.1+portforward.k8s.io';
 
 const LOOPBACK = '127.0.0.1';
 const NOTHING = Buffer.alloc(0);
-/** More than so much on its way to a slow client stops whoever sends it. */
+/** With more bytes than this on the way to a slow client, the pod's socket is paused. */
 const BUFFERED_BYTES_MAX = 1024 * 1024;
 
 const RESUME_MS = 5;
@@ -27,15 +26,14 @@ interface Forwarded {
 }
 
 /**
- * Joins connections of a client with ports of a pod, as if from the pod itself, until the client
- * goes.
+ * Connects a client with ports of a pod, as if from inside the pod, until the client disconnects.
  */
 export function streamForward(stateDir: string, request: StreamRequest, client: WebSocket): void {
   const { namespace, pod } = request;
   const netns = readPodRecord(stateDir, namespace, pod)?.netns ?? null;
   const forwards = new Forwards(client, netns, `${namespace}/${pod}`);
   client.on('message', (data: Buffer) => {
-    // Not before the last bytes are written is it asked for more.
+    // More is read only after the last bytes are written.
     client.pause();
     void forwards.receive(data).finally(() => client.resume());
   });
@@ -47,7 +45,7 @@ class Forwards {
   readonly #netns: string | null;
   readonly #pod: string;
   readonly #spdy: SpdyConnection;
-  /** By the client's number of the request. */
+  /** By the client's request id. */
   readonly #byRequest = new Map<string, Forwarded>();
   readonly #byStream = new Map<number, Forwarded>();
 
@@ -79,7 +77,7 @@ class Forwards {
       port: Number(headers.get('port')),
     };
     const type = headers.get('streamtype');
-    // Each connection has one stream of each of the two kinds.
+    // A connection has one stream of each kind.
     if ((type !== 'error' && type !== 'data') || forwarded[type] !== null)
       return this.#spdy.reset(id);
     this.#byRequest.set(number, forwarded);

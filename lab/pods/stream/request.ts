@@ -1,8 +1,8 @@
-// What the API server asks for on behalf of a client: `/STREAM/NAMESPACE/POD?...`.
+// Requests of the API server on behalf of a client: `/STREAM/NAMESPACE/POD?...`.
 import { isAlive, type ProcessId } from '../../host/process.ts';
 import { readPodRecord } from '../sandbox/records.ts';
 
-/** A refusal in words that a client is shown. */
+/** A refusal whose message is shown to the client. */
 export class StreamError extends Error {
   readonly code: number;
 
@@ -19,7 +19,7 @@ export interface StreamRequest {
   query: URLSearchParams;
 }
 
-/** Throws StreamError 400 for a path that names nothing. */
+/** Throws StreamError 400 for a path that cannot be decoded. */
 export function readStreamRequest(path: string): StreamRequest {
   try {
     const url = new URL(path, 'http://pods');
@@ -31,7 +31,7 @@ export function readStreamRequest(path: string): StreamRequest {
   }
 }
 
-/** The process of a container that runs. Throws StreamError. */
+/** The process of a running container. Throws StreamError. */
 export function runningContainer(stateDir: string, request: StreamRequest): ProcessId {
   const name = request.query.get('container') ?? '';
   const found = containerOf(stateDir, request);
@@ -39,7 +39,7 @@ export function runningContainer(stateDir: string, request: StreamRequest): Proc
   throw new StreamError(400, `container ${name} of pod ${request.pod} does not run`);
 }
 
-/** The process that a container was last seen as; null if it has none. */
+/** The last recorded process of a container. Null if there is none. */
 export function containerOf(
   stateDir: string,
   { namespace, pod, query }: StreamRequest,

@@ -1,5 +1,5 @@
-// The streams of all pods of a lab, on a socket for the API server: what a kubelet serves on its
-// port 10250.
+// Serves the streams of all pods to the API server, on a socket. A kubelet serves them on port
+// 10250.
 import { chmodSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -21,7 +21,7 @@ export interface StreamServer {
 }
 
 const PING_MS = 2000;
-/** Longer messages are no client's. */
+/** Longest message of a client. */
 const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 type Streamer = (stateDir: string, request: StreamRequest, socket: WebSocket) => void;
@@ -32,7 +32,7 @@ const STREAMERS: Record<string, { protocols: readonly string[]; stream: Streamer
   portforward: { protocols: [TUNNEL_PROTOCOL], stream: streamForward },
 };
 
-/** Serves until it is closed; what an earlier server left at that path goes first. */
+/** Serves until it is closed. Removes the socket of an earlier server. */
 export async function serveStreams(
   socketPath: string,
   stateDir: string,
@@ -50,10 +50,9 @@ export async function serveStreams(
     server.listen(socketPath, resolve);
   });
   guardServer(server, onFailure);
-  // Whoever can write to it can run commands.
+  // Any process that can write to the socket can run commands.
   chmodSync(socketPath, 0o600);
-  // Of a client that is not being read from nobody hears that it has gone, unless something is sent
-  // to it.
+  // Without traffic a lost client is not noticed, so pings are sent.
   const pings = setInterval(() => {
     for (const client of sockets.clients) client.ping();
   }, PING_MS);
@@ -74,8 +73,8 @@ const sockets = new WebSocketServer({
   perMessageDeflate: false,
   maxPayload: MESSAGE_BYTES_MAX,
 });
-// The library takes no protocol's name with a `/`, which the one of port forwarding has: it is
-// spoken of past it.
+// The library rejects protocol names with a `/`, as port forwarding has. Its header is added here
+// instead.
 const chosen = new WeakMap<IncomingMessage, string>();
 sockets.on('headers', (headers, request) => {
   headers.push(`Sec-WebSocket-Protocol: ${chosen.get(request)}`);

@@ -1,4 +1,5 @@
-// What both ends of SPDY/3 know before they begin to compress headers: draft 3.1, section 2.6.10.1.
+// The dictionary with which both ends of SPDY/3 compress headers. Source: draft 3.1, section
+// 2.6.10.1.
 
 const WORDS =
   `options,head,post,put,delete,trace,accept,accept-charset,accept-encoding,accept-language

@@ -1,5 +1,5 @@
-// SPDY/3.1 frames, as far as port forwarding needs them: streams that a client opens, data both
-// ways, no windows, as Go's spdystream has none.
+// SPDY/3.1 frames for port forwarding: streams that a client opens, with data both ways. There are
+// no windows, as in Go's spdystream. Source:
 // https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/
 import { constants, createDeflate, createInflate, type Deflate, type Inflate } from 'node:zlib';
 import { DICTIONARY } from './spdy-dictionary.ts';
@@ -16,21 +16,21 @@ const HEADER_BYTES = 8;
 /** Stream, associated stream, priority and slot before the headers of a SYN_STREAM. */
 const SYN_STREAM_BYTES = 10;
 const FRAME_BYTES_MAX = 1024 * 1024;
-/** Headers of a stream, compressed: zlib makes a thousand times as much of a byte. */
+/** Most bytes of compressed headers. zlib can expand one byte to a thousand. */
 const HEADERS_BYTES_MAX = 16 * 1024;
 const RESET_INTERNAL_ERROR = 6;
 
 export interface SpdyEvents {
   /** A stream was opened. */
   onStream(id: number, headers: Map<string, string>): void;
-  /** `ended`: the client will send no more on it. Resolves when more may come. */
+  /** `ended` is true for the client's last data on this stream. Resolves when more may come. */
   onData(id: number, bytes: Buffer, ended: boolean): Promise<void> | void;
   onReset(id: number): void;
-  /** The client ends everything, or speaks something else. */
+  /** The client ends the connection, or breaks the protocol. */
   onEnd(): void;
 }
 
-/** One connection, the server's side. */
+/** The server's side of one connection. */
 export class SpdyConnection {
   readonly #events: SpdyEvents;
   readonly #send: (bytes: Buffer) => void;
@@ -45,7 +45,7 @@ export class SpdyConnection {
     this.#events = events;
   }
 
-  /** Takes what has come. Resolves when it is dealt with. */
+  /** Processes received bytes. Resolves when they are processed. */
   receive(bytes: Buffer): Promise<void> {
     this.#work = this.#work.then(() => this.#read(bytes)).catch(() => this.end());
     return this.#work;
@@ -128,7 +128,7 @@ export class SpdyConnection {
     this.#send(Buffer.concat([header, body]));
   }
 
-  /** Headers of all streams are one compressed stream, cut after each. */
+  /** The headers of all streams form one compressed stream with a flush after each. */
   #inflated(bytes: Buffer): Promise<Buffer> {
     return through(this.#inflate, (done) => this.#inflate.write(bytes, done));
   }
@@ -146,7 +146,7 @@ function through(stream: Inflate | Deflate, run: (done: () => void) => void): Pr
     stream.on('data', take);
     stream.once('error', reject);
     run(() => {
-      // What it gave is on its way to the listener.
+      // The output is still on its way to the listener.
       setImmediate(() => {
         stream.removeListener('data', take);
         stream.removeListener('error', reject);
@@ -156,7 +156,7 @@ function through(stream: Inflate | Deflate, run: (done: () => void) => void): Pr
   });
 }
 
-/** Pairs of names and values, each with its length. Throws RangeError where they are cut short. */
+/** Reads pairs of name and value, each with its length. Throws RangeError if they are truncated. */
 function readHeaders(bytes: Buffer): Map<string, string> {
   const headers = new Map<string, string>();
   let at = 4;

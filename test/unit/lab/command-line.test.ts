@@ -29,7 +29,7 @@ for (const value of ['', '.', 'run/kubetun']) {
   });
 }
 
-test('a lab whose name continues the name of another one is refused, other names are not', () => {
+test("refuses only a lab name that extends another lab's name", () => {
   process.env.KUBETUN_RUN_DIR = folder;
   mkdirSync(join(folder, 'x-pod'));
   for (const name of ['x', 'x-pod-a']) {
@@ -38,14 +38,14 @@ test('a lab whose name continues the name of another one is refused, other names
   for (const name of ['x-pod', 'x-pod2', 'y']) requireOwnPrefix(name);
 });
 
-test('a lab may be called like a command', () => {
+test('a lab may have the name of a command', () => {
   delete process.env.KUBETUN_RUN_DIR;
   const { status, stderr } = kubetun('--lab', 'lab', 'services');
   assert.match(stderr, /required option '--node <name>'/);
   assert.equal(status, 2);
 });
 
-test('a word that every object has is no command', () => {
+test('names of Object.prototype are not commands', () => {
   const { status, stderr } = kubetun('toString');
   assert.match(stderr, /^error: unknown command 'toString'/);
   assert.equal(status, 2);

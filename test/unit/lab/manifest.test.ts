@@ -52,7 +52,7 @@ for (const [what, text, message] of REFUSED) {
   });
 }
 
-test('a manifest that is not there is named', () => {
+test('names a missing manifest file', () => {
   assert.throws(() => readManifests(['/nowhere/web.yaml']), {
     code: 'KT_FILE',
     message: '/nowhere/web.yaml cannot be read (ENOENT)',
@@ -78,7 +78,7 @@ spec:
     - port: 80
 `;
 
-test('manifests that the lab will take are taken, twice the same name is not', () => {
+test('accepts valid manifests and refuses a repeated name', () => {
   checkManifests(read(`${POD}---\n${SERVICE}`), defaultTopology());
   assert.throws(() => checkManifests(read(`${POD}---\n${POD}`), defaultTopology()), {
     code: 'KT_YAML',

@@ -21,7 +21,7 @@ test('a plan names only namespaces of its lab, and prints as shell commands', ()
   ]);
 });
 
-test('a cable is made with both ends inside namespaces, so none is ever seen outside', () => {
+test('makes cables with both ends inside namespaces, so that none appears outside', () => {
   const cables = planLab('demo', defaultTopology(2))
     .flatMap((step) => (step.kind === 'network' ? step.lines : []))
     .filter((line) => line.includes('type veth'));
@@ -29,21 +29,21 @@ test('a cable is made with both ends inside namespaces, so none is ever seen out
   for (const cable of cables) assert.match(cable, /peer name \w+ .*netns demo-/);
 });
 
-test('the cloud has no way to pods: what a node does not masquerade gets no answer', () => {
+test('the cloud has no route to pods, so packets without masquerade get no answer', () => {
   const steps = planLab('demo', defaultTopology(2));
   const cloud = steps.filter((s) => s.kind === 'network' && s.namespace === 'demo-cloud');
   assert.equal(cloud.length, 1);
   assert.doesNotMatch(JSON.stringify(cloud), /10\.244/);
 });
 
-test('the cloud lets nothing through by itself: only the steering of its agent goes before', () => {
+test('the cloud forwards nothing before its agent steers', () => {
   const lines = formatPlan(planLab('demo', defaultTopology(2))).split('\n');
   for (const link of ['eth0', 'eth1']) {
     assert.ok(lines.includes(`ip -n demo-cloud rule add pref 31000 iif ${link} blackhole`));
   }
 });
 
-test("routes to a node whose MTU is below the fabric's say so: a bridge never would", () => {
+test('routes to a node with a small MTU carry that MTU, because a bridge reports nothing', () => {
   const topology = defaultTopology(2);
   topology.nodes[1]!.mtu = 1400;
   const lines = formatPlan(planLab('demo', topology)).split('\n');
@@ -72,14 +72,14 @@ test('a node keeps its own sockets below the ports of masquerade', () => {
   }
 });
 
-test('names of links fit the kernel, whatever the names of nodes and pods', () => {
+test("link names fit the kernel's limit for all names of nodes and pods", () => {
   const long = 'a-node-with-a-name-of-32-letters';
   assert.ok(fabricLink(long).length <= 15);
   assert.notEqual(fabricLink(long), fabricLink(`${long.slice(0, -1)}x`));
   assert.ok(podLink('kube-system', 'x'.repeat(200)).length <= 15);
 });
 
-test('pods of long names have namespaces of their own', () => {
+test('pods with long names have distinct namespaces', () => {
   const name = 'p'.repeat(240);
   const one = podNamespace('demo', 'default', `${name}a`);
   const other = podNamespace('demo', 'default', `${name}b`);

@@ -12,7 +12,7 @@ test('a count of nodes is the default topology', () => {
   assert.deepEqual(load('nodes: 3').topology, defaultTopology(3));
 });
 
-test('nodes lie at 172.18.0.11 and up, each with 256 pod addresses, in two zones by turns', () => {
+test('nodes start at 172.18.0.11, with 256 pod addresses each, in alternating zones', () => {
   const { nodes } = defaultTopology(3);
   assert.deepEqual(
     nodes.map((n) => [n.name, n.address, n.publicAddress, n.podCIDR, n.zone]),
@@ -24,7 +24,7 @@ test('nodes lie at 172.18.0.11 and up, each with 256 pod addresses, in two zones
   );
 });
 
-test('a list of nodes takes what it leaves out from the default', () => {
+test('missing values of listed nodes have defaults', () => {
   const { name, topology } = load(`name: demo
 mtu: 1400
 nodes:
@@ -40,13 +40,13 @@ nodes:
   assert.deepEqual([second?.name, second?.mtu, second?.address], ['node2', 1280, '172.18.0.12']);
 });
 
-test('timeouts are those of the names that it gives', () => {
+test('reads the timeouts that are given', () => {
   const { timeouts } = load('timeouts: {tcp-established: 7440, udp: 5}').topology;
   assert.deepEqual(timeouts, { 'tcp-established': 7440, udp: 5 });
   assert.equal('timeouts' in load('nodes: 1').topology, false, 'as in a record of an older lab');
 });
 
-test('the proxy of a node, or of all that do not say', () => {
+test('proxy sets a node, or the default of all nodes', () => {
   const proxies = (text: string) => load(text).topology.nodes.map((node) => node.proxy);
   assert.deepEqual(proxies('nodes: 2'), ['kubetun', 'kubetun']);
   assert.deepEqual(proxies('proxy: nftables\nnodes: 2'), ['nftables', 'nftables']);
@@ -60,7 +60,11 @@ const REFUSED: [what: string, text: string, message: RegExp][] = [
   ['too many nodes', 'nodes: 5000', /^lab\.yaml:1: nodes must be a whole number from 1 to 200/],
   ['an unknown proxy', 'nodes:\n  - {proxy: ipvs}\n', /:2: .*must be one of kubetun, nftables/],
   ['an MTU below 576', 'mtu: 100', /^lab\.yaml:1: mtu must be a whole number/],
-  ['host bits', 'ranges:\n  pods: 10.244.1.0/16\n', /:2: .*has host bits: say 10\.244\.0\.0\/16/],
+  [
+    'host bits',
+    'ranges:\n  pods: 10.244.1.0/16\n',
+    /:2: .*has host bits: expected 10\.244\.0\.0\/16/,
+  ],
   ['ranges that overlap', 'ranges:\n  services: 10.244.0.0/16\n', /overlaps the pods range/],
   ['a name twice', 'nodes:\n  - {name: a}\n  - {name: a}\n', /:3: node a is there twice/],
   [

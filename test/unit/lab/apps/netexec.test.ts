@@ -25,29 +25,29 @@ describe('over HTTP netexec', () => {
   const ask = async (path: string, headers: Record<string, string> = {}) =>
     (await fetch(base + path, { headers })).text();
 
-  test('says the name of its host, under both spellings', async () => {
+  test('answers its host name under both spellings', async () => {
     assert.equal(await ask('/hostname'), hostname());
     assert.equal(await ask('/hostName'), hostname());
   });
 
-  test("says the client's address and port", async () => {
+  test("answers the client's address and port", async () => {
     const [address, port] = (await ask('/clientip')).split(':') as [string, string];
     assert.ok(isIPv4(address));
     assert.equal(address, '127.0.0.1');
     assert.ok(Number(port) > 0);
   });
 
-  test('echoes what it is told, whatever is in it', async () => {
+  test('echoes any text', async () => {
     const message = 'a b&c=ü%';
     assert.equal(await ask(`/echo?msg=${encodeURIComponent(message)}`), message);
     assert.equal(await ask('/echo'), '');
   });
 
-  test('says a header of the request', async () => {
+  test('answers a header of the request', async () => {
     assert.equal(await ask('/header?key=x-who', { 'x-who': 'me' }), 'me');
   });
 
-  test('is healthy, and knows what it does not have', async () => {
+  test('answers healthz, and 404 for unknown paths', async () => {
     assert.equal(await ask('/healthz'), 'ok');
     assert.equal((await fetch(`${base}/nothing`)).status, 404);
   });
@@ -84,7 +84,7 @@ describe('over UDP netexec', () => {
     });
   }
 
-  test('echoes bytes as they came', () => {
+  test('echoes bytes unchanged', () => {
     const bytes = Buffer.from([0, 255, 10, 128]);
     const message = Buffer.concat([Buffer.from('echo '), bytes]);
     assert.deepEqual(answerDatagram(message, client), bytes);

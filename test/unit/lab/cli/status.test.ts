@@ -69,7 +69,7 @@ after(() => {
   rmSync(folder, { recursive: true });
 });
 
-test('status tells an agent that is silent from one that has ended, and says what to read', async () => {
+test('status distinguishes silent agents from ended ones and names their logs', async () => {
   const status = await readStatus(record);
   const [node1, node2] = status.nodes;
   assert.deepEqual([node1!.agent, node1!.generation], ['silent', null]);
@@ -78,7 +78,7 @@ test('status tells an agent that is silent from one that has ended, and says wha
   ]);
   assert.deepEqual([node2!.agent, node2!.generation], ['down', null]);
   assert.deepEqual(node2!.unhealthy, [
-    `the agent of node2 has ended and is started again: see ${state}/supervisor.log`,
+    `the agent of node2 has ended and is restarted: see ${state}/supervisor.log`,
   ]);
   assert.deepEqual([status.cloud.agent, status.cloud.generation], ['running', 7]);
   assert.deepEqual([status.pods, status.api], [null, null]);
@@ -88,16 +88,16 @@ test('status tells an agent that is silent from one that has ended, and says wha
   assert.match(
     text,
     new RegExp(
-      `pods: unknown: the API server at https://127.0.0.1:${record.apiPort} has not answered within 5 s: look at process ${self.pid} and ${state}/supervisor.log$`,
+      `pods: unknown: the API server at https://127.0.0.1:${record.apiPort} has not answered within 5 s: check process ${self.pid} and ${state}/supervisor.log$`,
     ),
   );
 });
 
-test('status of a lab whose supervisor has ended says how the lab is taken up again', async () => {
+test('status without a supervisor says how to resume the lab', async () => {
   const status = await readStatus({ ...record, supervisor: ended });
-  const again = `scripts/kubetun lab up --lab ${LAB} takes the lab up again`;
+  const again = `resume the lab with scripts/kubetun lab up --lab ${LAB}`;
   assert.deepEqual(status.nodes[1]!.unhealthy, [
-    `the agent of node2 has ended, and there is no supervisor to start it: ${again}`,
+    `the agent of node2 has ended, and no supervisor restarts it: ${again}`,
   ]);
   assert.deepEqual([status.pods, status.api], [null, null]);
   assert.ok(formatStatus(status).endsWith(`pods: unknown: the supervisor has ended: ${again}`));

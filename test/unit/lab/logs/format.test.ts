@@ -20,7 +20,7 @@ describe('entries of a log', () => {
     assert.equal(encode('').length, 0);
   });
 
-  test('decode to the bytes that were said, however they were cut', () => {
+  test('decode to the original bytes for all splits', () => {
     const said = Buffer.from('one\n\n\u00e4\u0000two\nthree');
     for (let at = 0; at <= said.length; at++) {
       const parts = [said.subarray(0, at), said.subarray(at)];
@@ -29,7 +29,7 @@ describe('entries of a log', () => {
     }
   });
 
-  test('decode with one time per line, from a time on, and up to so many bytes', () => {
+  test('decode with times per line, from a start time, up to a byte limit', () => {
     const entries = Buffer.concat([encode('a\nb'), encode('c\nd\n', NEXT)]);
     const stamped = new Decoder({ ...ALL, timestamps: true }).decode(entries).toString();
     assert.equal(stamped, `${TIME} a\n${TIME} bc\n${NEXT} d\n`);
@@ -39,7 +39,7 @@ describe('entries of a log', () => {
     assert.equal(limited.isOver, true);
   });
 
-  test('are skipped back over the ends of lines, not over pieces', () => {
+  test('are skipped back by line ends, not by parts of lines', () => {
     const entries = Buffer.concat([encode('a\nb'), encode('c'), encode('d\ne')]);
     const tail = (lines: number) => {
       const { offset } = skipLinesBack(entries, lines);

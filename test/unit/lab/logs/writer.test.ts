@@ -43,7 +43,7 @@ describe('the files of a log', () => {
     return { log, files: new LogFiles(log) };
   };
 
-  test('never exceed their size, and the oldest go', () => {
+  test('never exceed their size, and the oldest are removed', () => {
     const { log, files } = begin('full');
     const line = Buffer.from(`${'x'.repeat(64 * 1024 - 1)}\n`);
     for (let i = 0; i < 8 * 160; i++) files.append(line, i);
@@ -59,7 +59,7 @@ describe('the files of a log', () => {
     files.close();
   });
 
-  test('are gone on with by another writer, behind the last whole entry', () => {
+  test('are continued by another writer after the last whole entry', () => {
     const { log, files } = begin('torn');
     files.append(Buffer.from('one\n'), 0);
     files.close();
@@ -70,7 +70,7 @@ describe('the files of a log', () => {
     assert.equal(text(log), 'F one\nF two\n');
   });
 
-  test('drop and count lines on a full disk, and say so once there is room', () => {
+  test('drop and count lines on a full disk, and report the count later', () => {
     // A limit on the size of files fails writes in their middle, as a disk that is full does.
     const modules = join(import.meta.dirname, '../../../../lab/logs');
     const script = `
@@ -110,7 +110,7 @@ describe('a pipe of a log', () => {
   const written = (log: Parameters<typeof writeLog>[0]) =>
     new Promise<void>((resolve) => writeLog(log, resolve));
 
-  test('is written until its last process has ended, and is gone then', async () => {
+  test('is read until its last process has ended, then removed', async () => {
     const { fd, log } = openPipe(stateDir, 'pair');
     assert.deepEqual(
       openRuns(stateDir).filter(({ name }) => name === 'pair'),
@@ -127,7 +127,7 @@ describe('a pipe of a log', () => {
     assert.equal(existsSync(pipePath(log)), false);
   });
 
-  test('keeps what was said while there is no writer', async () => {
+  test('keeps output while there is no log writer', async () => {
     const { fd, log } = openPipe(stateDir, 'alone');
     writeSync(fd, 'early\n');
     const done = written(log);
@@ -136,7 +136,7 @@ describe('a pipe of a log', () => {
     assert.equal(text(log), 'F early\n');
   });
 
-  test('slows a container that says more than a log may grow by', async () => {
+  test('blocks a container that writes above the rate limit', async () => {
     const { fd, log } = openPipe(stateDir, 'flood');
     const done = written(log);
     const child = spawn('yes', [], { stdio: ['ignore', fd, fd] });
@@ -149,7 +149,7 @@ describe('a pipe of a log', () => {
     assert.equal(numbers[0], 0, 'no file had to go');
   });
 
-  test('of the run before the last one is kept, earlier ones are removed', async () => {
+  test('of the last two runs is kept, earlier ones are removed', async () => {
     const runs: number[] = [];
     for (let i = 0; i < 3; i++) {
       const { fd, log } = openPipe(stateDir, logName('ns', 'pod', 'main'));
@@ -166,7 +166,7 @@ describe('a pipe of a log', () => {
     assert.equal(existsSync(logFolder(log)), false);
   });
 
-  test('is refused when no writer takes it', async (t) => {
+  test('is refused if no log writer opens it', async (t) => {
     t.mock.timers.enable({ apis: ['Date'] });
     const refused = assert.rejects(openLog(stateDir, 'nobody'), { code: 'KT_LOG_WRITER' });
     t.mock.timers.setTime(10_000);

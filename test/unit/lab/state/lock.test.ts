@@ -12,7 +12,7 @@ await lockLab(${JSON.stringify(NAME)}, 0);
 process.stdout.write('held');
 setInterval(() => {}, 1000);`;
 
-test('a lab belongs to one command at a time, until that ends, however it ends', async () => {
+test('one command at a time holds the lock of a lab, until it ends in any way', async () => {
   const holder = spawn(process.execPath, ['--input-type=module', '-e', HOLDER]);
   try {
     await once(holder.stdout, 'data');
@@ -25,7 +25,7 @@ test('a lab belongs to one command at a time, until that ends, however it ends',
   }
 });
 
-test('locks of different labs have nothing to do with each other', async () => {
+test('locks of different labs are independent', async () => {
   const one = await lockLab(`${NAME}a`, 0);
   const other = await lockLab(`${NAME}b`, 0);
   one.release();

@@ -16,7 +16,7 @@ const folder = mkdtempSync(join(tmpdir(), 'kubetun-record-'));
 process.env.KUBETUN_RUN_DIR = folder;
 after(() => rmSync(folder, { recursive: true }));
 
-test('two processes that change a record at once lose no change of each other', async () => {
+test('concurrent changes of a record by two processes are all kept', async () => {
   writeRecord({ lab: 'a', apiPort: 0, maker: null, phase: 'starting' } as unknown as LabRecord);
   const state = join(import.meta.dirname, '../../../../lab/state');
   // Each looks after a change for what it has written before: another writer with an old record
@@ -40,7 +40,7 @@ test('two processes that change a record at once lose no change of each other', 
   assert.deepEqual([apiPort, maker], [500, 500]);
 });
 
-test('a record that is gone stays gone', () => {
+test('does not recreate a removed record', () => {
   rmSync(join(folder, 'a/lab.json'));
   updateRecord('a', { apiPort: 1 });
   assert.equal(readRecord('a'), null);

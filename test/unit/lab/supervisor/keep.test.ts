@@ -37,7 +37,7 @@ function keep(): void {
   stop();
 }
 
-test('a process that its supervisor did not live to record is found, not started again', () => {
+test('finds a process that a killed supervisor did not record, and starts no second one', () => {
   writeRecord({ lab: LAB, logWriter: null } as LabRecord);
   keep();
   assert.equal(readRecord(LAB)?.logWriter?.pid, started[0]);

@@ -19,7 +19,7 @@ beforeEach(async () => {
 
 const get = (): Promise<Node> => api.kube.get('Node', { name: topologyNode.name });
 
-test('a node has the labels that a kubelet sets, the old ones among them', async () => {
+test("a node has a kubelet's labels, including the old ones", async () => {
   const { labels } = (await get()).metadata!;
   const arch = labels!['kubernetes.io/arch'];
   assert.match(arch!, /^(amd64|arm64)$/);
@@ -29,7 +29,7 @@ test('a node has the labels that a kubelet sets, the old ones among them', async
   }
 });
 
-test('a node says what it has and what pods may ask for', async () => {
+test('a node reports capacity and allocatable resources', async () => {
   const { capacity, allocatable } = (await get()).status!;
   assert.deepEqual(Object.keys(capacity!).sort(), ['cpu', 'ephemeral-storage', 'memory', 'pods']);
   assert.deepEqual(allocatable, capacity);
@@ -38,7 +38,7 @@ test('a node says what it has and what pods may ask for', async () => {
     assert.match(capacity![name]!, /^[1-9]\d*Ki$/);
 });
 
-test('a node leaves nothing of its system information out', async () => {
+test('a node reports every field of its system information', async () => {
   const { nodeInfo } = (await get()).status!;
   // What is deprecated has been empty since Kubernetes 1.33.
   for (const [field, value] of Object.entries(nodeInfo!)) {
@@ -49,7 +49,7 @@ test('a node leaves nothing of its system information out', async () => {
   for (const field of ['systemUUID', 'bootID'] as const) assert.match(nodeInfo![field], uuid);
 });
 
-test('nodes of one machine have identities of their own, the same each time', async () => {
+test('nodes of one machine have distinct, stable identities', async () => {
   const first = (await get()).status!.nodeInfo!;
   const other = { ...topologyNode, name: 'other' };
   await registerNode(api.kube, other);
@@ -71,7 +71,7 @@ test('a node that becomes ready keeps its other conditions', async () => {
   assert.deepEqual(await types(), [...pressures, 'Ready=True']);
 });
 
-test('a node of an earlier version is told what it has, and keeps its conditions', async () => {
+test('a Node of an earlier version gets its capacity and keeps its conditions', async () => {
   await markNodeReady(api.kube, topologyNode.name);
   const status = { capacity: { cpu: null, memory: null }, allocatable: { cpu: null } };
   await api.kube.patch('Node', { name: topologyNode.name }, { status }, 'status');

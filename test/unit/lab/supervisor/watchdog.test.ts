@@ -20,7 +20,7 @@ beforeEach(() => {
   });
 });
 
-test('an agent that is back within 5 s changes nothing', async () => {
+test('an agent that returns within 5 s opens no bypass', async () => {
   watchdog.away('n1');
   await clock.pass(4999);
   watchdog.back('n1');
@@ -28,7 +28,7 @@ test('an agent that is back within 5 s changes nothing', async () => {
   assert.deepEqual(did, []);
 });
 
-test('one that stays away opens its node alone, and closes it when it is back', async () => {
+test('an agent that stays away opens the bypass of its node only, and closes it on return', async () => {
   watchdog.away('n1');
   await clock.pass(3000);
   watchdog.away('n1');
@@ -39,14 +39,14 @@ test('one that stays away opens its node alone, and closes it when it is back', 
   assert.deepEqual(did, ['open n1', 'close n1']);
 });
 
-test('an agent that starts again and ends again leaves it open', async () => {
+test('an agent that restarts and ends again leaves the bypass open', async () => {
   watchdog.away('n1');
   await clock.pass(5000);
   watchdog.away('n1');
   assert.deepEqual(did, ['open n1', 'open n1']);
 });
 
-test('one that runs is given the time to become ready', async () => {
+test('a running agent gets time to become ready', async () => {
   watchdog.away('n1');
   running = true;
   await clock.pass(8000);
@@ -56,7 +56,7 @@ test('one that runs is given the time to become ready', async () => {
   assert.deepEqual(did, ['open n1']);
 });
 
-test('stopped, it opens nothing', async () => {
+test('a stopped watchdog opens no bypass', async () => {
   watchdog.away('n1');
   watchdog.stop();
   await clock.pass(10_000);

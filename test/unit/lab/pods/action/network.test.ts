@@ -53,7 +53,7 @@ for (const [status, good] of [
   });
 }
 
-test('a request goes to the named port, with the headers that are given', async () => {
+test('sends the request to the named port with the given headers', async () => {
   const httpHeaders = [
     { name: 'Host', value: 'shop.example' },
     { name: 'X-Probe', value: 'yes' },
@@ -70,17 +70,17 @@ test('a request goes to the named port, with the headers that are given', async 
   assert.match(last.headers['user-agent']!, /^kube-probe\//);
 });
 
-test('a server that does not answer in time is bad', async () => {
+test('fails if the server does not answer in time', async () => {
   const result = await httpGet({ path: '/hangs', port }, dialer(), 50);
   assert.deepEqual(result, { good: false, output: 'no answer within 0.05 s' });
 });
 
-test('a server without TLS is bad over HTTPS', async () => {
+test('HTTPS fails without TLS', async () => {
   const { good } = await httpGet({ scheme: 'HTTPS', port }, dialer(), TIMEOUT_MS);
   assert.equal(good, false);
 });
 
-test('a server with any certificate is good over HTTPS', async () => {
+test('HTTPS accepts any certificate', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-probe-'));
   const { key, cert } = ensureCredentials(folder, ['other.example']);
   const secure = createTlsServer({ key, cert }, (_request, response) => response.end('ok'));
@@ -95,7 +95,7 @@ test('a server with any certificate is good over HTTPS', async () => {
   }
 });
 
-test('a port that nobody listens on is bad, for HTTP, HTTPS and TCP', async () => {
+test('a port without a listener fails for HTTP, HTTPS and TCP', async () => {
   const closed = createTcpServer();
   await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
   const free = (closed.address() as AddressInfo).port;
@@ -111,12 +111,12 @@ test('a port that nobody listens on is bad, for HTTP, HTTPS and TCP', async () =
   }
 });
 
-test('a port that somebody listens on is good for TCP', async () => {
+test('a port with a listener is good for TCP', async () => {
   const result = await tcpSocket({ port: 'web', host: 'localhost' }, dialer(), TIMEOUT_MS);
   assert.deepEqual(result, { good: true, output: '' });
 });
 
-test('an unknown port and a host that is no address are said', async () => {
+test('reports an unknown port and a host that is not an address', async () => {
   const unknown = await tcpSocket({ port: 'none' }, dialer(), TIMEOUT_MS);
   assert.deepEqual(unknown, { good: false, output: 'container has no port none' });
   const named = await httpGet({ port, host: 'shop.example' }, dialer(), TIMEOUT_MS);

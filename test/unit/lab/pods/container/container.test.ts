@@ -45,7 +45,7 @@ function world(change: Partial<Container> = {}, policy: RestartPolicy = 'Always'
 
 const reasonOf = (container: ContainerRunner) => container.describe().state.waiting?.reason;
 
-test('a container waits, then runs and is ready, and its events say so', async () => {
+test('a container waits, runs and becomes ready, with events', async () => {
   const { container, events } = world();
   assert.equal(reasonOf(container), 'ContainerCreating');
   await container.start();
@@ -56,7 +56,7 @@ test('a container waits, then runs and is ready, and its events say so', async (
   assert.deepEqual(events, ['Pulled', 'Created', 'Started']);
 });
 
-test('a container that ends is started again at once, then after ten seconds', async () => {
+test('restarts a container at once, then after ten seconds', async () => {
   const { container, clock, state, events } = world();
   await container.start();
   state.exit!(3, null);
@@ -76,7 +76,7 @@ test('a container that ends is started again at once, then after ten seconds', a
   assert.equal(container.describe().restarts, 2);
 });
 
-test('a container that may end has a result, one that failed another chance', async () => {
+test('OnFailure: exit code 0 is a result, other codes restart', async () => {
   const { container, clock, state } = world({}, 'OnFailure');
   await container.start();
   state.exit!(1, null);
@@ -88,7 +88,7 @@ test('a container that may end has a result, one that failed another chance', as
   assert.equal(state.launches, 2);
 });
 
-test('what a container refers to and is missing is waited for, which counts as no restart', async () => {
+test('waits for a missing object without counting a restart', async () => {
   const { container, clock, state, events } = world();
   state.missing = 'configmap "c" not found';
   await container.start();
@@ -103,7 +103,7 @@ test('what a container refers to and is missing is waited for, which counts as n
   assert.equal(container.describe().restarts, 0);
 });
 
-test('an unknown image is said once', async () => {
+test('reports an unknown image once', async () => {
   const { container, clock, state, events } = world({ command: [], image: 'example.com/app' });
   await container.start();
   assert.equal(reasonOf(container), 'ErrImagePull');
@@ -112,7 +112,7 @@ test('an unknown image is said once', async () => {
   assert.deepEqual(events, ['Failed']);
 });
 
-test('a container of a pod that ends is started no more', async () => {
+test('does not restart a container of an ending pod', async () => {
   const { container, clock, state } = world();
   await container.start();
   const end = container.end(() => clock.unixMs() + 1000);
@@ -129,13 +129,13 @@ function earlier(change: object): EarlierStatus {
   return { ...rest, restartCount: 2, ...change } as EarlierStatus;
 }
 
-test('what was never begun is not taken over', () => {
+test('does not adopt a container that was never started', () => {
   const { container } = world();
   container.adopt(null, earlier({ state: { waiting: { reason: 'PodInitializing' } } }));
   assert.equal(container.begun, false);
 });
 
-test('a container that ended while nobody looked is started again and counted', async () => {
+test('restarts and counts a container that ended without a runner', async () => {
   const { container, clock, state } = world();
   container.adopt(null, earlier({ state: { running: { startedAt: '2026-01-01T00:00:00Z' } } }));
   await clock.pass(0);
@@ -145,7 +145,7 @@ test('a container that ended while nobody looked is started again and counted', 
   assert.equal(lastState.terminated?.reason, 'ContainerStatusUnknown');
 });
 
-test('a container that ended before is over still', () => {
+test('an ended container stays ended', () => {
   const { container } = world({}, 'OnFailure');
   const terminated = { exitCode: 0, reason: 'Completed' };
   container.adopt(null, earlier({ state: { terminated } }));

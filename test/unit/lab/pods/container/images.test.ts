@@ -10,7 +10,7 @@ function argvOf(container: Parameters<typeof resolveProgram>[0]): string[] {
   return program.argv;
 }
 
-test('agnhost is the built-in server, on the Node of the project', () => {
+test("agnhost runs the built-in server on the project's Node", () => {
   const argv = argvOf({
     image: 'registry.k8s.io/e2e-test-images/agnhost:2.39',
     args: ['netexec', '--http-port=80'],
@@ -35,25 +35,25 @@ for (const image of [
   });
 }
 
-test('an image that is not known runs its arguments, as busybox does', () => {
+test('an unknown image runs its arguments, as busybox', () => {
   assert.deepEqual(argvOf({ image: 'busybox', args: ['sleep', '5'] }), ['sleep', '5']);
 });
 
-test('a program of its own makes the image of no account', () => {
+test('a command overrides the image', () => {
   const container = { image: 'debian:12', command: ['sleep'], args: ['5'] };
   assert.deepEqual(argvOf(container), ['sleep', '5']);
 });
 
-test('a command takes the place of the arguments of the image as well', () => {
+test("a command replaces the image's arguments too", () => {
   assert.deepEqual(argvOf({ image: 'pause', command: ['true'] }), ['true']);
 });
 
-test('arguments take the place of those of the image', () => {
+test('arguments replace those of the image', () => {
   assert.deepEqual(argvOf({ image: 'pause', args: ['60'] }), ['/bin/sleep', '60']);
 });
 
 for (const image of ['example.com/team/app:1', 'busybox', '']) {
-  test(`${JSON.stringify(image)} without a command is refused with the names that are known`, () => {
+  test(`refuses ${JSON.stringify(image)} without a command and lists the built-in images`, () => {
     const program = resolveProgram({ image }, ROOT);
     assert.ok('reason' in program);
     assert.equal(program.reason, 'ErrImagePull');

@@ -45,13 +45,13 @@ for (const [what, inits, mains, starts] of ROWS) {
   });
 }
 
-test('a pod is over when its containers are, whatever its side-cars do, or when an init container has failed', () => {
+test('a pod is over when its containers have ended or an init container has failed', () => {
   assert.equal(isOver([sidecar('s', RUNS)], [container('a', DONE), container('b', FAILED)]), true);
   assert.equal(isOver([sidecar('s', RUNS)], [container('a', DONE), container('b', RUNS)]), false);
   assert.equal(isOver([container('i', FAILED)], [container('a')]), true);
 });
 
-test('init containers are started again when they fail, side-cars always, others as the pod says', () => {
+test("restarts init containers on failure, sidecars always, others by the pod's policy", () => {
   const spec = { name: 'c' };
   assert.equal(policyOf(spec, true, 'Always'), 'OnFailure');
   assert.equal(policyOf(spec, true, 'Never'), 'Never');

@@ -37,42 +37,42 @@ function world({
   return { clock, log, state, done: stopContainer(stop) };
 }
 
-test('a container that obeys is told once', async () => {
+test('a container that ends on SIGTERM gets no other signal', async () => {
   const { clock, log, done } = world({ obeys: 500 });
   await clock.pass(20_000);
   await done;
   assert.deepEqual(log, ['0 SIGTERM']);
 });
 
-test('a container that does not obey is killed when its grace period is over', async () => {
+test('kills a container after its grace period', async () => {
   const { clock, log, done } = world({});
   await clock.pass(20_000);
   await done;
   assert.deepEqual(log, ['0 SIGTERM', '10000 SIGKILL']);
 });
 
-test('a hook comes before the signal, and its time is part of the grace period', async () => {
+test('the hook runs before SIGTERM and uses up the grace period', async () => {
   const { clock, log, done } = world({ hookMs: 3000 });
   await clock.pass(20_000);
   await done;
   assert.deepEqual(log, ['0 hook 10000', '3000 SIGTERM', '10000 SIGKILL']);
 });
 
-test('a hook that uses up the grace period leaves the container two seconds', async () => {
+test('leaves two seconds after a hook that uses up the grace period', async () => {
   const { clock, log, done } = world({ hookMs: 60_000 });
   await clock.pass(20_000);
   await done;
   assert.deepEqual(log, ['0 hook 10000', '10000 SIGTERM', '12000 SIGKILL']);
 });
 
-test('without a grace period there is no hook and no waiting', async () => {
+test('without a grace period there is neither hook nor delay', async () => {
   const { clock, log, done } = world({ hookMs: 10, graceMs: 0 });
   await clock.pass(0);
   await done;
   assert.deepEqual(log, ['0 SIGTERM', '0 SIGKILL']);
 });
 
-test('an end that is brought nearer is kept, also during a hook', async () => {
+test('keeps a deadline that becomes earlier, also during a hook', async () => {
   const { clock, log, state, done } = world({ hookMs: 60_000 });
   await clock.pass(1000);
   state.deadlineMs = 2000;

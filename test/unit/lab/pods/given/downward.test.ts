@@ -9,7 +9,7 @@ const LIMITED = {
   resources: { limits: { cpu: '1500m', memory: '64Mi' }, requests: { cpu: '0.1' } },
 };
 
-test('all labels are a line each, in order, quoted', () => {
+test('labels are sorted and quoted, one per line', () => {
   const pod = { metadata: { labels: { tier: 'front', app: 'a "b"' } } } as unknown as Pod;
   assert.equal(readField('metadata.labels', pod, GIVEN), 'app="a \\"b\\""\ntier="front"');
 });
@@ -28,6 +28,6 @@ for (const [resource, divisor, value] of [
   });
 }
 
-test('without a limit it is what the machine has', () => {
+test('without a limit it is the capacity of the machine', () => {
   assert.ok(Number(readResource({ name: 'main' }, 'limits.memory', '1Mi')) > 100);
 });

@@ -28,13 +28,13 @@ function envOf(...env: NonNullable<Container['env']>): Record<string, string> {
   return envWith({ env });
 }
 
-test('a container has a path, a home and the name of its host', () => {
+test('a container has PATH, HOME and HOSTNAME', () => {
   const env = envOf();
   assert.deepEqual(Object.keys(env).sort(), ['HOME', 'HOSTNAME', 'PATH']);
   assert.equal(env.HOSTNAME, 'web');
 });
 
-test('a container may have another path than the usual one', () => {
+test('a container may set PATH', () => {
   assert.equal(envOf({ name: 'PATH', value: '/opt/bin' }).PATH, '/opt/bin');
 });
 
@@ -63,7 +63,7 @@ test('a variable sees those before it, not those after it', () => {
   assert.equal(env.LAST, 'so late');
 });
 
-test('what was expanded once is not expanded again', () => {
+test('expands a variable only once', () => {
   const env = envOf(
     { name: 'A', value: '$$(B)' },
     { name: 'B', value: 'b' },
@@ -89,7 +89,7 @@ for (const [fieldPath, value] of [
   });
 }
 
-test('whole ConfigMaps and Secrets become variables, later ones before earlier, with their prefix', () => {
+test('whole ConfigMaps and Secrets become variables with prefix, and later ones win', () => {
   const env = envWith({
     envFrom: [
       { configMapRef: { name: 'shop' } },
@@ -104,7 +104,7 @@ test('whole ConfigMaps and Secrets become variables, later ones before earlier, 
   assert.equal(env.SEEN, 'blue red');
 });
 
-test('single keys of both become variables, missing ones that are optional none', () => {
+test('single keys become variables, except optional missing ones', () => {
   const env = envOf(
     { name: 'C', valueFrom: { configMapKeyRef: { name: 'shop', key: 'COLOUR' } } },
     { name: 'S', valueFrom: { secretKeyRef: { name: 'pass', key: 'key' } } },
@@ -128,13 +128,13 @@ for (const [what, container, message] of [
     "couldn't find key k in ConfigMap shop/shop",
   ],
 ] as const) {
-  test(`a missing ${what} keeps the container waiting, and is named`, () => {
+  test(`names a missing ${what} and keeps the container waiting`, () => {
     const given = container as unknown as Partial<Container>;
     assert.throws(() => envWith(given), { reason: 'CreateContainerConfigError', message });
   });
 }
 
-test('Services are seen, and give way to what the container says itself', () => {
+test("the container's own variables override those of Services", () => {
   const env = envWith(
     {
       env: [
@@ -148,7 +148,7 @@ test('Services are seen, and give way to what the container says itself', () => 
   assert.equal(env.DB_PORT, 'own');
 });
 
-test('what the environment is taken from is known before', () => {
+test('lists the ConfigMaps and Secrets of an environment', () => {
   const refs = envSources({
     name: 'main',
     envFrom: [{ configMapRef: { name: 'a' } }, { secretRef: { name: 'b' } }],

@@ -112,16 +112,20 @@ for (const [what, volume, message] of [
     { configMap: { name: 'shop', items: [{ key: 'none', path: 'p' }] } },
     /^configmap "shop" has no key none$/,
   ],
-  ['a kind that the lab has not', { hostPath: { path: '/' } }, /volume v: the lab has configMap/],
+  [
+    'a kind that the lab has not',
+    { hostPath: { path: '/' } },
+    /volume v: unsupported kind: expected configMap/,
+  ],
   [
     'a token',
     { projected: { sources: [{ serviceAccountToken: { path: 'token' } }] } },
-    /volume v: the lab projects configMap/,
+    /volume v: unsupported source: expected configMap/,
   ],
   [
     'a path that leads out',
     { configMap: { name: 'shop', items: [{ key: 'size', path: '../x' }] } },
-    /"\.\.\/x" is no path below a volume/,
+    /path "\.\.\/x" is not a relative path inside the volume/,
   ],
 ] as const) {
   test(`${what} is said, and keeps the pod waiting`, () => {
@@ -131,7 +135,7 @@ for (const [what, volume, message] of [
   });
 }
 
-test('what the files are taken from is known before', () => {
+test('lists the ConfigMaps and Secrets of a volume', () => {
   const projected = { sources: [{ configMap: { name: 'a' } }, { secret: { name: 'b' } }] };
   assert.deepEqual(volumeSources({ name: 'v', projected }), [
     { kind: 'ConfigMap', name: 'a' },

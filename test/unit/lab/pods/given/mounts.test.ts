@@ -26,7 +26,7 @@ function mounts(...volumeMounts: NonNullable<Container['volumeMounts']>) {
   }));
 }
 
-test('an emptyDir may be written to unless the mount says otherwise, volumes of files never', () => {
+test('an emptyDir is writable by default, volumes of files never', () => {
   assert.deepEqual(
     mounts(
       { name: 'data', mountPath: '/a' },
@@ -41,7 +41,7 @@ test('an emptyDir may be written to unless the mount says otherwise, volumes of 
   );
 });
 
-test('a mount comes before those that lie in it', () => {
+test('outer mounts come first', () => {
   const targets = mounts(
     { name: 'cfg', mountPath: '/a/b/c' },
     { name: 'data', mountPath: '/a' },
@@ -49,7 +49,7 @@ test('a mount comes before those that lie in it', () => {
   assert.deepEqual(targets, ['/a', '/a/b/c']);
 });
 
-test('a subPath is made if it is not there, and may hold variables', () => {
+test('makes a missing subPath and expands its variables', () => {
   const [plain, expanded] = mounts(
     { name: 'data', mountPath: '/a', subPath: 'x/y' },
     { name: 'data', mountPath: '/b', subPathExpr: 'of-$(NAME)' },
@@ -60,15 +60,15 @@ test('a subPath is made if it is not there, and may hold variables', () => {
 });
 
 for (const subPath of ['../cfg', '/etc', 'link', 'link/passwd']) {
-  test(`a subPath of ${subPath}, which leads out of its volume, is refused`, () => {
+  test(`refuses a subPath of ${subPath}, which leads outside its volume`, () => {
     symlinkSync('/etc', join(folder, 'data/link'));
     assert.throws(() => mounts({ name: 'data', mountPath: '/a', subPath }), {
       reason: 'CreateContainerConfigError',
-      message: `subPath ${subPath} leads out of its volume`,
+      message: `subPath ${subPath} leads outside its volume`,
     });
   });
 }
 
-test('a mount of a volume that there is not is refused', () => {
-  assert.throws(() => mounts({ name: 'none', mountPath: '/a' }), /mounts volume none/);
+test('refuses a mount of an unknown volume', () => {
+  assert.throws(() => mounts({ name: 'none', mountPath: '/a' }), /has no volume none/);
 });

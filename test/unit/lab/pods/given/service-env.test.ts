@@ -16,7 +16,7 @@ const API = service('default', 'kubernetes', '10.96.0.1', {
   ports: [{ name: 'https', port: 443, protocol: 'TCP' }],
 });
 
-test('a Service becomes the variables that upstream gives it', () => {
+test("a Service has upstream's variables", () => {
   const ports = [
     { name: 'p', port: 6379, protocol: 'TCP' },
     { name: 'dns-q', port: 53, protocol: 'UDP' },
@@ -43,7 +43,7 @@ test('a Service becomes the variables that upstream gives it', () => {
   });
 });
 
-test('Services of other namespaces and those without an address are not told of, kubernetes is', () => {
+test('leaves out Services without address or of other namespaces, except kubernetes', () => {
   const services = [
     API,
     service('other', 'far', '10.96.0.2'),
@@ -57,12 +57,12 @@ test('Services of other namespaces and those without an address are not told of,
   assert.deepEqual(hosts(false), ['KUBERNETES_SERVICE_HOST']);
 });
 
-test('a Service called kubernetes in the namespace itself is nearer', () => {
+test("a Service kubernetes in the pod's namespace wins", () => {
   const own = service('shop', 'kubernetes', '10.96.0.9');
   assert.equal(serviceEnv([own, API], 'shop', true).env.KUBERNETES_SERVICE_HOST, '10.96.0.9');
 });
 
-test('more Services than an environment holds are left out, and it is said', () => {
+test("reports and leaves out Services that exceed the environment's limit", () => {
   const many = Array.from({ length: 10_000 }, (_, i) =>
     service('shop', `service-${i}`, '10.96.1.1'),
   );

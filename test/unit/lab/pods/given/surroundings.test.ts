@@ -67,7 +67,7 @@ test('a pod has its own name, network and address', () => {
   assert.match(hosts, /^127\.0\.0\.1\tlocalhost\n10\.244\.1\.2\tweb\n$/m);
 });
 
-test('a pod with a subdomain knows its full name', () => {
+test('a pod with a subdomain has a full name', () => {
   const spec = { hostname: 'a', subdomain: 'db' };
   assert.match(surroundings(spec).hosts, /^10\.244\.1\.2\ta\.db\.shop\.svc\.cluster\.local\ta$/m);
   assert.equal(surroundings(spec).hostname, 'a');
@@ -75,7 +75,7 @@ test('a pod with a subdomain knows its full name', () => {
   assert.equal(full.hostname, 'a.db.shop.svc.cluster.local');
 });
 
-test('aliases stand below, in their order', () => {
+test('aliases follow in order', () => {
   const hostAliases = [{ ip: '192.0.2.5', hostnames: ['x', 'y'] }, { ip: '192.0.2.6' }];
   const { hosts } = surroundings({ hostAliases });
   assert.match(hosts, /\n# Entries added by HostAliases\.\n192\.0\.2\.5\tx\ty\n192\.0\.2\.6\n$/);
@@ -86,6 +86,6 @@ test("a pod in its node's network has the node's name", () => {
   assert.deepEqual([hostname, netns, hostNetwork], ['node1', 'lab-node1', true]);
 });
 
-test('a host name that is too long is cut, not within a separator', () => {
+test('cuts a long host name without a trailing separator', () => {
   assert.equal(surroundings({}, `${'a'.repeat(62)}-bcd`).hostname, 'a'.repeat(62));
 });

@@ -9,7 +9,7 @@ function track(change: Probe = {}): ProbeTrack {
   return new ProbeTrack(planProbe({ ...PROBE, ...change }), 1000, 1000);
 }
 
-test("a probe that says nothing has upstream's numbers", () => {
+test("an empty probe has upstream's defaults", () => {
   assert.deepEqual(planProbe({}), {
     delayMs: 0,
     periodMs: 10_000,
@@ -25,19 +25,19 @@ test('the first attempt is due after the initial delay, counted from the start o
   assert.equal(late.dueMs, 60_000, 'a container that has run for long is probed at once');
 });
 
-test('attempts begin one period after another, however long they take', () => {
+test('attempts start one period apart, whatever their duration', () => {
   const probe = track();
   probe.take(true, 6000, 7500);
   assert.equal(probe.dueMs, 8000);
 });
 
-test('an attempt that takes longer than a period leaves out those it has missed', () => {
+test('skips periods that a long attempt has missed', () => {
   const probe = track();
   probe.take(true, 6000, 11_000);
   assert.equal(probe.dueMs, 11_000);
 });
 
-test('as many failures in a row as the threshold says are a verdict, and each one after', () => {
+test('failures in a row are a verdict from the threshold on', () => {
   const probe = track();
   const verdicts = [false, false, true, false, false, false, false].map((good) =>
     probe.take(good, 0, 0),

@@ -45,7 +45,7 @@ test('a container without probes is started and ready at once', () => {
   assert.deepEqual([probes.started, probes.ready], [true, true]);
 });
 
-test('a container is ready when its readiness probe succeeds, and no more when it fails often enough', async () => {
+test('readiness follows the readiness probe and its failure threshold', async () => {
   const { clock, answers, probes, since } = world({ readinessProbe: EVERY_SECOND });
   probes.begin(0);
   assert.deepEqual([probes.started, probes.ready], [true, false]);
@@ -58,7 +58,7 @@ test('a container is ready when its readiness probe succeeds, and no more when i
   assert.deepEqual(since(), ['readiness', 'unhealthy Readiness', 'started']);
 });
 
-test('liveness that fails often enough kills once, with the grace period of the probe', async () => {
+test("kills once at the liveness threshold, with the probe's grace period", async () => {
   const livenessProbe = { ...EVERY_SECOND, terminationGracePeriodSeconds: 7 };
   const { clock, answers, probes, since } = world({ livenessProbe });
   answers.liveness = false;
@@ -72,7 +72,7 @@ test('liveness that fails often enough kills once, with the grace period of the 
   assert.deepEqual(since(), ['liveness'], 'the next start is probed again');
 });
 
-test('the startup probe keeps the others back until it succeeds', async () => {
+test('other probes wait for the startup probe', async () => {
   const { clock, answers, probes, since } = world({
     startupProbe: { ...EVERY_SECOND, failureThreshold: 10 },
     livenessProbe: EVERY_SECOND,
@@ -89,7 +89,7 @@ test('the startup probe keeps the others back until it succeeds', async () => {
   assert.deepEqual(since().sort(), ['liveness', 'readiness'], 'and runs no more');
 });
 
-test('a startup probe that never succeeds kills', async () => {
+test('kills if the startup probe never succeeds', async () => {
   const { clock, answers, probes, since } = world({ startupProbe: EVERY_SECOND });
   answers.startup = false;
   probes.begin(0);
@@ -98,7 +98,7 @@ test('a startup probe that never succeeds kills', async () => {
   assert.equal(probes.ready, false);
 });
 
-test('a probe that hangs does not delay another', async () => {
+test('a hanging probe does not delay the others', async () => {
   const { clock, hanging, probes, since } = world({
     livenessProbe: EVERY_SECOND,
     readinessProbe: { ...EVERY_SECOND },
@@ -109,7 +109,7 @@ test('a probe that hangs does not delay another', async () => {
   assert.deepEqual(since(), ['liveness', 'readiness', 'ready', 'readiness', 'readiness']);
 });
 
-test('a pod that ends is probed for readiness alone', async () => {
+test('probes only readiness of an ending pod', async () => {
   const { clock, answers, probes, since } = world({
     livenessProbe: EVERY_SECOND,
     readinessProbe: { ...EVERY_SECOND, failureThreshold: 1 },
@@ -124,7 +124,7 @@ test('a pod that ends is probed for readiness alone', async () => {
   assert.deepEqual(since(), ['readiness', 'unhealthy Readiness', 'started']);
 });
 
-test('a container that is taken over stays as it was found until its probes say otherwise', async () => {
+test('an adopted container keeps its state until its probes change it', async () => {
   const container = {
     startupProbe: EVERY_SECOND,
     readinessProbe: { ...EVERY_SECOND, periodSeconds: 10 },
@@ -142,7 +142,7 @@ test('a container that is taken over stays as it was found until its probes say 
   assert.equal(probes.ready, false);
 });
 
-test('what is stopped is neither probed nor ready any more', async () => {
+test('a stopped container is neither probed nor ready', async () => {
   const { clock, probes, since } = world({ readinessProbe: EVERY_SECOND });
   probes.begin(0);
   await clock.pass(0);

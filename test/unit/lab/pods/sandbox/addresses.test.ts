@@ -8,7 +8,7 @@ function takeAll(addresses: PodAddresses): string[] {
   return taken;
 }
 
-test("a node's range gives every address but the first two and the last, each once", () => {
+test('gives each address of a range once, without the first two and the last', () => {
   const taken = takeAll(new PodAddresses('10.244.1.0/24'));
   assert.equal(taken.length, 253);
   assert.equal(new Set(taken).size, 253);
@@ -16,7 +16,7 @@ test("a node's range gives every address but the first two and the last, each on
   assert.equal(taken.at(-1), '10.244.1.254');
 });
 
-test('a range in the upper half of the address space is no different', () => {
+test('works in the upper half of the address space', () => {
   assert.deepEqual(takeAll(new PodAddresses('192.168.255.248/29')), [
     '192.168.255.250',
     '192.168.255.251',
@@ -26,14 +26,14 @@ test('a range in the upper half of the address space is no different', () => {
   ]);
 });
 
-test('what was given back longest ago is given first, after all that were never given', () => {
+test('gives unused addresses first, then returned ones, oldest first', () => {
   const addresses = new PodAddresses('10.0.0.0/29');
   const [a, b, c] = [addresses.take()!, addresses.take()!, addresses.take()!];
   for (const address of [b, a, c]) addresses.giveBack(address);
   assert.deepEqual(takeAll(addresses), ['10.0.0.5', '10.0.0.6', b, a, c]);
 });
 
-test('an address that is given back twice is given once', () => {
+test('gives an address once that was returned twice', () => {
   const addresses = new PodAddresses('10.0.0.0/30');
   const only = addresses.take()!;
   addresses.giveBack(only);
@@ -41,13 +41,13 @@ test('an address that is given back twice is given once', () => {
   assert.deepEqual(takeAll(addresses), [only]);
 });
 
-test('an address that is claimed is not given to another', () => {
+test('does not give a claimed address', () => {
   const addresses = new PodAddresses('10.0.0.0/29');
   assert.equal(addresses.claim('10.0.0.4'), true);
   assert.equal(addresses.claim('10.0.0.4'), false);
   assert.deepEqual(takeAll(addresses), ['10.0.0.2', '10.0.0.3', '10.0.0.5', '10.0.0.6']);
 });
 
-test('an address of another range cannot be claimed', () => {
+test('refuses to claim an address of another range', () => {
   assert.equal(new PodAddresses('10.0.0.0/29').claim('10.0.1.2'), false);
 });

@@ -32,14 +32,14 @@ describe('capabilities of a container', () => {
     assert.deepEqual(of({ privileged: true }), ['x']);
   });
 
-  test('with a name that is none keep the container waiting', () => {
+  test('with an unknown name keep the container waiting', () => {
     assert.throws(() => of({ capabilities: { add: ['FLY'] } }), {
       reason: 'CreateContainerError',
       message: /securityContext\.capabilities: "FLY" is unknown, expected ALL or a name/,
     });
   });
 
-  test('are those of a process for a command beside it', () => {
+  test("of a command are those of the container's process", () => {
     const status = readFileSync('/proc/self/status', 'utf8');
     const mask = BigInt(`0x${/^CapBnd:\s*(\w+)$/m.exec(status)![1]}`);
     const [first, names = ''] = withCapabilitiesOf(process.pid, ['x']);

@@ -3,7 +3,7 @@ import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import { declaredPorts, listeningPorts } from '../../../../../lab/pods/sandbox/listening.ts';
 
-test('a port counts as listening as long as somebody listens on it', async () => {
+test('a port is listening while it has a listener', async () => {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
@@ -12,11 +12,11 @@ test('a port counts as listening as long as somebody listens on it', async () =>
   assert.ok(!listeningPorts(process.pid).has(port));
 });
 
-test('a process that is gone listens on nothing', () => {
+test('an ended process has no listening ports', () => {
   assert.deepEqual(listeningPorts(2 ** 30), new Set());
 });
 
-test('the ports that a container declares are those of TCP', () => {
+test('declared ports are TCP ports only', () => {
   const ports = [
     { containerPort: 80 },
     { containerPort: 53, protocol: 'UDP' },

@@ -37,7 +37,7 @@ function record(change: Partial<PodRecord> = {}): PodRecord {
   };
 }
 
-test('a record is read as it was written, and nothing else is left in its folder', () => {
+test('reads back a record, and leaves no other file in its folder', () => {
   writePodRecord(stateDir, record());
   assert.deepEqual(readPodRecord(stateDir, 'default', 'web'), record());
   assert.deepEqual(readdirSync(join(stateDir, 'pods')), ['default_web.json']);
@@ -48,14 +48,14 @@ test('a lab without pods has no records', () => {
   assert.equal(readPodRecord(stateDir, 'default', 'web'), null);
 });
 
-test('pods of one name in two namespaces have a record each', () => {
+test('pods with the same name in two namespaces have separate records', () => {
   writePodRecord(stateDir, record());
   writePodRecord(stateDir, record({ namespace: 'shop' }));
   const found = readPodRecords(stateDir).map(({ namespace }) => namespace);
   assert.deepEqual(found.sort(), ['default', 'shop']);
 });
 
-test('a record that is half written counts as none', () => {
+test('an incomplete record counts as missing', () => {
   writePodRecord(stateDir, record());
   writeFileSync(join(stateDir, 'pods/default_half.json'), '{"namespace":');
   assert.deepEqual(readPodRecords(stateDir), [record()]);
@@ -68,7 +68,7 @@ test('a record may be removed twice', () => {
   assert.equal(readPodRecord(stateDir, 'default', 'web'), null);
 });
 
-test('a pod that runs is found with the containers that run', () => {
+test('finds a running pod with its running containers', () => {
   const containers = [
     { name: 'dead', process: REUSED },
     { name: 'main', process: ALIVE },

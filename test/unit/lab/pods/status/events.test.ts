@@ -68,7 +68,7 @@ test('an event names its pod, its container, its node and its time', async () =>
   });
 });
 
-test('the same again is counted, another message is another event', async () => {
+test('a repeated event increments the count, another message is a new event', async () => {
   const { events, recorder, record, clock } = world();
   record('why');
   await clock.pass(60_000);
@@ -82,7 +82,7 @@ test('the same again is counted, another message is another event', async () => 
   ]);
 });
 
-test('an event that somebody has removed begins anew', async () => {
+test('writes a new event after the old one was removed', async () => {
   const { events, recorder, record } = world();
   record('why');
   await recorder.flush();
@@ -95,7 +95,7 @@ test('an event that somebody has removed begins anew', async () => {
   );
 });
 
-test('a pod has 25 events at once and one more every five minutes; others have their own', async () => {
+test('limits each pod to 25 events at once and one more every five minutes', async () => {
   const { events, recorder, record, clock } = world();
   for (let i = 0; i < 40; i++) record(`message ${i}`);
   record('of another', 'u-2');

@@ -29,7 +29,7 @@ function world() {
 
 const patchOf = (phase: string) => ({ metadata: { uid: 'u-1' }, status: { phase } });
 
-test('a status is written for this very pod, and not twice', async () => {
+test("writes a status once, for this pod's uid", async () => {
   const { written, report, state } = world();
   await report();
   await report();
@@ -38,7 +38,7 @@ test('a status is written for this very pod, and not twice', async () => {
   assert.deepEqual(written, [patchOf('Pending'), patchOf('Running')]);
 });
 
-test('what waits to be written is written as it is by then', async () => {
+test('a waiting write takes the newest status', async () => {
   const { written, report, state } = world();
   const first = report();
   const second = report();
@@ -47,7 +47,7 @@ test('what waits to be written is written as it is by then', async () => {
   assert.deepEqual(written, [patchOf('Running')]);
 });
 
-test('a status that the server did not take is written later', async () => {
+test('retries a status that the server refused', async () => {
   const { clock, written, report, state } = world();
   state.refusal = new Error('away');
   await report();
@@ -59,7 +59,7 @@ test('a status that the server did not take is written later', async () => {
 });
 
 for (const status of [404, 409]) {
-  test(`a pod that is gone (${status}) is told of no more`, async () => {
+  test(`writes nothing more for a missing pod (${status})`, async () => {
     const { clock, written, report, state } = world();
     state.refusal = new KubeStatusError(status, { reason: status === 404 ? 'NotFound' : '' }, '');
     await report();
@@ -69,7 +69,7 @@ for (const status of [404, 409]) {
   });
 }
 
-test('a pod that has nothing to say any more says nothing', async () => {
+test('writes nothing without a status', async () => {
   const { written, report, state } = world();
   state.silent = true;
   await report();

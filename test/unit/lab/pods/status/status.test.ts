@@ -30,7 +30,7 @@ function conditionsOf(status: Status): Record<string, string> {
   return Object.fromEntries(status.conditions!.map(({ type, status: holds }) => [type, holds]));
 }
 
-test('a pod is ready when all of its containers are', () => {
+test('a pod is ready when all its containers are', () => {
   const status = statusOf({ containers: [container('a', true), container('b', true)] });
   assert.deepEqual(conditionsOf(status), {
     PodReadyToStartContainers: 'True',
@@ -43,7 +43,7 @@ test('a pod is ready when all of its containers are', () => {
   assert.deepEqual(status.hostIPs, [{ ip: '172.18.0.11' }]);
 });
 
-test('a pod is not ready while one container is not, and says which', () => {
+test('names the containers that keep a pod from being ready', () => {
   const status = statusOf({ containers: [container('a', true), container('b', false)] });
   const ready = status.conditions!.find(({ type }) => type === 'Ready')!;
   assert.equal(ready.status, 'False');
@@ -61,7 +61,7 @@ test('a pod without a network has no address', () => {
   assert.ok(!('podIPs' in status));
 });
 
-test('what keeps a pod from running is said, and taken back once it runs', () => {
+test('reports what keeps a pod from running, and clears it later', () => {
   const problem = { reason: 'FailedCreatePodSandBox', message: 'why' };
   const stuck = statusOf({ phase: 'Pending', problem });
   assert.equal(stuck.reason, 'FailedCreatePodSandBox');
@@ -72,7 +72,7 @@ test('what keeps a pod from running is said, and taken back once it runs', () =>
   assert.equal(runs.message, null);
 });
 
-test('a condition keeps the time at which it last changed', () => {
+test('a condition keeps its last transition time', () => {
   const lastTransitionTime = '2020-02-02T02:02:02Z';
   const before = {
     conditions: [
@@ -113,7 +113,7 @@ const ENDED = {
 };
 const WAITS = { waiting: { reason: 'PodInitializing' } };
 
-test('a pod is not initialized while an init container has not succeeded, and says which', () => {
+test('names the init containers that have not succeeded', () => {
   const status = statusOf({
     phase: 'Pending',
     inits: [
@@ -130,20 +130,20 @@ test('a pod is not initialized while an init container has not succeeded, and sa
   ]);
 });
 
-test('a side-car that starts again takes initialization not back, but readiness', () => {
+test('a restart of a sidecar clears readiness but not initialization', () => {
   const sidecars = [{ ...container('side', false), state: WAITS }];
   const status = statusOf({ sidecars, containers: [container('main', true)] });
   assert.deepEqual(conditionOf(status, 'Initialized'), ['True', undefined, undefined]);
   assert.equal(conditionOf(status, 'Ready')[2], 'containers with unready status: [side]');
 });
 
-test('a pod that has ended is not ready any more, as it is complete', () => {
+test('a completed pod is not ready', () => {
   const status = statusOf({ phase: 'Succeeded', containers: [container('main', false)] });
   assert.deepEqual(conditionOf(status, 'Ready').slice(0, 2), ['False', 'PodCompleted']);
   assert.deepEqual(conditionOf(status, 'Initialized').slice(0, 2), ['True', 'PodCompleted']);
 });
 
-test('a readiness gate has a say in whether a pod is ready, not in whether its containers are', () => {
+test('a readiness gate affects Ready but not ContainersReady', () => {
   const spec = { readinessGates: [{ conditionType: 'example.com/up' }], containers: [] };
   const state = { containers: [container('main', true)] };
   const closed = statusOf(state, {}, spec);

@@ -64,7 +64,7 @@ function follow(process: ReturnType<typeof runContainer>) {
   return { until, end: new Promise((resolve) => reader.once('end', resolve)) };
 }
 
-test('a log is answered whole, by its last lines, or up to so many bytes', async () => {
+test('answers a whole log, its last lines, or up to a byte limit', async () => {
   say(`${LINES.slice(0, 15_000).join('\n')}\n`, 4);
   say(`${LINES.slice(15_000).join('\n')}\n`, 5);
   assert.equal(await ask(''), `${LINES.join('\n')}\n`);
@@ -76,7 +76,7 @@ test('a log is answered whole, by its last lines, or up to so many bytes', async
   assert.equal(await ask('limitBytes=6'), 'line 0');
 });
 
-test('an answer ends where the log of a running container ended when it was asked for', async () => {
+test("an answer without follow ends at the log's size at the request", async () => {
   say('one\ntwo\n');
   runContainer();
   const answers = [ask(''), ask('tailLines=1')];
@@ -86,7 +86,7 @@ test('an answer ends where the log of a running container ended when it was aske
   rmSync(join(folder, 'pods'), { recursive: true });
 });
 
-test('a line that is not at its end, or in two files, is one line', async () => {
+test('a line in parts or in two files is one line', async () => {
   say('a\nunfin', 0);
   say('ished', 1);
   assert.equal(await ask('tailLines=1'), 'unfinished');
@@ -95,7 +95,7 @@ test('a line that is not at its end, or in two files, is one line', async () => 
   assert.equal(await ask('tailLines=2'), 'unfinished now\nb\n');
 });
 
-test('what the container before said is a log of its own; one that has said nothing is empty', async () => {
+test('the previous run has its own log, which may be empty', async () => {
   assert.equal(await ask(''), '');
   assert.equal(await ask('previous=true'), '');
   say('before\n', 0, { log: EARLIER });
@@ -104,7 +104,7 @@ test('what the container before said is a log of its own; one that has said noth
   assert.equal(await ask(''), 'now\n');
 });
 
-test('lines are answered with their times, and from a time on', async () => {
+test('answers lines with times and from a start time', async () => {
   say('old\n');
   say('new\n', 0, { timeMs: Date.now() - 5000 });
   assert.match(await ask('timestamps=true'), /^2026-01-02T03:04:05\.678000000Z old\n\S+Z new\n$/);
@@ -114,7 +114,7 @@ test('lines are answered with their times, and from a time on', async () => {
   assert.equal(await ask('sinceTime=2026-01-02T03:04:06Z'), 'new\n');
 });
 
-test('a value that is none is refused before anything is answered', () => {
+test('refuses an invalid value before any output', () => {
   say('said\n');
   for (const query of [
     'limitBytes=0',
@@ -131,7 +131,7 @@ test('a value that is none is refused before anything is answered', () => {
   assert.throws(() => ask(both), { code: 400, message: /at most one/ });
 });
 
-test('a log is followed from file to file, until the container ends', async () => {
+test('follows a log across files until the container ends', async () => {
   say('old\n');
   const container = runContainer();
   const { until, end } = follow(container);
@@ -152,7 +152,7 @@ test('a log is followed from file to file, until the container ends', async () =
   await end;
 });
 
-test('the last words of a container that has ended are waited for', async () => {
+test('waits for the last output of an ended container', async () => {
   say('one\n');
   mkdirSync(dirname(pipePath(LOG)));
   writeFileSync(pipePath(LOG), '');
@@ -169,7 +169,7 @@ test('the last words of a container that has ended are waited for', async () => 
   assert.equal(await answer, 'one\ntwo\n');
 });
 
-test('a reader that goes ends its follower', async () => {
+test('a follower ends with its reader', async () => {
   say('one\n');
   runContainer();
   const query = new URLSearchParams('container=main&follow=true');

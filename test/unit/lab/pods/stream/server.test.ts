@@ -32,7 +32,7 @@ function ask(path: string, headers = {}): Promise<number | undefined> {
 const UPGRADE = { connection: 'upgrade', upgrade: 'websocket' };
 
 for (const path of ['/log/%E0%A4%A/x', '//', '/log/%', '/exec/default/%ff']) {
-  test(`the path ${path} is answered with 400, and the server goes on`, async () => {
+  test(`answers the path ${path} with 400 and goes on`, async () => {
     assert.equal(await ask(path), 400);
     assert.equal(await ask(path, UPGRADE), 400);
     assert.equal(await ask('/exec/default/web'), 400);

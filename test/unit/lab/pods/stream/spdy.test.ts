@@ -48,7 +48,7 @@ function open(id: number, headers: Record<string, string>): Buffer {
   return control(1, Buffer.concat([start, packed]));
 }
 
-test('a stream is opened with its headers and answered; its bytes and its end are told in order', async () => {
+test('opens a stream and delivers its data and end in order', async () => {
   const { spdy, sent, told } = connection();
   await spdy.receive(open(1, { Streamtype: 'data', Port: '80' }));
   await spdy.receive(Buffer.concat([data(1, 'one'), data(1, 'two', 1)]));
@@ -58,14 +58,14 @@ test('a stream is opened with its headers and answered; its bytes and its end ar
   assert.equal(reply?.readUInt32BE(8), 1);
 });
 
-test('frames may come in any pieces', async () => {
+test('accepts frames in any pieces', async () => {
   const { spdy, told } = connection();
   const bytes = Buffer.concat([open(1, { port: '80' }), data(1, 'hello'), data(1, 'x', 1)]);
   for (const byte of bytes) await spdy.receive(Buffer.of(byte));
   assert.deepEqual(told, ['open 1 port,80', 'data 1 hello', 'data 1 x end']);
 });
 
-test('data, a reset and the answer to a ping are framed as the other end expects', async () => {
+test('frames data, resets and ping replies by the protocol', async () => {
   const { spdy, sent } = connection();
   spdy.sendData(3, Buffer.from('abc'), true);
   spdy.reset(3);

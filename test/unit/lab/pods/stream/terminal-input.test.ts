@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { TerminalInput } from '../../../../../lab/pods/stream/exec.ts';
 
-test('what is typed faster than it is read waits, stops who types, and comes whole and in order', async () => {
+test('input that is read late pauses the client and arrives complete and in order', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-keys-'));
   const pipe = join(folder, 'pipe');
   assert.equal(spawnSync('mkfifo', [pipe]).status, 0);
@@ -36,7 +36,7 @@ test('what is typed faster than it is read waits, stops who types, and comes who
   rmSync(folder, { recursive: true });
 });
 
-test('a terminal that has gone takes no more, and nobody is told off for it', async () => {
+test('ignores input after the terminal has closed', async () => {
   const keys = new TerminalInput(
     -1,
     () => {},
