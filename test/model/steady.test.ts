@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const PROCESS = fileURLToPath(new URL('./steady-process.ts', import.meta.url));
-const HOT = ['wire', 'flow', 'nat', 'pipeline'].map((folder) =>
+const HOT = ['wire', 'flow', 'services', 'image', 'pipeline'].map((folder) =>
   fileURLToPath(new URL(`../../datapath/${folder}/`, import.meta.url)),
 );
 
