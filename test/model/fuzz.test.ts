@@ -32,6 +32,8 @@ import {
 } from '../support/packets.ts';
 
 const CANARY = 0xa5;
+/** A packet may take so many bytes of a batch beyond its own: an answer, and up to a cache line. */
+const ROOM_EACH = 2048;
 
 function fresh(image: ImageChange) {
   const arena = createArena({ flowsMax: 64, imageWords: 1 << 16 }, 5);
@@ -42,12 +44,14 @@ function fresh(image: ImageChange) {
 
 /** Runs frames as one batch between canaries; checks everything that must hold for any bytes. */
 function check({ d, b }: ReturnType<typeof fresh>, frames: Uint8Array[], now: number): void {
-  b.bytes.fill(CANARY);
   b.count = 0;
+  const room = frames.reduce((sum, { length }) => sum + length + ROOM_EACH, ROOM_EACH);
+  b.bytes.fill(CANARY, 0, room);
   for (const frame of frames) {
     b.bytes.set(frame, b.end());
     b.push(frame.length, 0);
   }
+  assert.ok(b.end() + ROOM_EACH <= room, 'the last packet has canaries behind it');
   const given = b.count;
   const before = Array.from({ length: given }, (_, i) => b.p[i * P_WORDS + P_START]!);
   const sound = frames.map((frame) => frame.length >= 30 && isSound(frame));

@@ -128,6 +128,8 @@ export interface TestDatapath {
 }
 
 const VERDICTS = ['forward', 'reply', 'held', 'probe'];
+/** Of all of them: a batch is empty before each send, and what comes out is copied. */
+const BATCH = createBatch();
 
 export function createTestDatapath(
   o: {
@@ -143,7 +145,7 @@ export function createTestDatapath(
   const d = new Datapath(arena, o.seed ?? 42, o.timeouts);
   const writer = new ImageWriter(arena);
   if (o.image !== null) writer.publish(o.image ?? DEFAULT_IMAGE);
-  const b = createBatch();
+  const b = BATCH;
   const t: TestDatapath = {
     d,
     writer,

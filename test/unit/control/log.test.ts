@@ -67,8 +67,10 @@ describe('a log file', () => {
     );
     const limited = 'ulimit -f 3; exec "$@"';
     const node = [process.execPath, '--disable-warning=ExperimentalWarning', script];
+    // Compiled code in a cache would be a file beyond the limit.
+    const env = { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' };
     const { status, stderr } = spawnSync('sh', ['-c', limited, 'sh', ...node], {
-      encoding: 'utf8',
+      ...{ encoding: 'utf8', env },
     });
     assert.equal(status, 0, stderr);
     const [a, b, said, d] = readFileSync(path, 'utf8').split('\n');
