@@ -6,8 +6,8 @@ import { decidedBy, withoutDecided } from './decided.ts';
 import { describePacket, PortNames } from './describe.ts';
 import { Reassembly } from './pieces.ts';
 import { ROUTES } from './routes.ts';
-import { makeSequence } from './run.ts';
-import { type Piece, STEPS_MAX, type Step } from './walk.ts';
+import { makeSequence, SEQUENCES_IN_CI } from './run.ts';
+import { DAMAGES, type Piece, STEPS_MAX, type Step } from './walk.ts';
 
 const ENDS = { src: words('10.0.0.1'), sport: 10_000, dst: words('10.0.0.2'), dport: 80 };
 
@@ -33,6 +33,25 @@ describe('walks', () => {
       );
     }
     assert.ok(all.every(({ steps: { length } }) => length > 0 && length <= STEPS_MAX));
+  });
+
+  test('the sequences of the end-to-end test take every route with every kind of packet', () => {
+    const all = Array.from({ length: SEQUENCES_IN_CI }, (_, i) => makeSequence(1 + i));
+    const met = new Set(
+      all.flatMap(({ route, steps }) =>
+        steps.flatMap(({ kind, pieces, damage }) => [
+          `${route.name} ${pieces ? 'pieces' : kind}`,
+          `damage ${damage}`,
+        ]),
+      ),
+    );
+    const kinds = ['tcp', 'udp', 'echo', 'icmp', 'pieces'];
+    const wanted = ROUTES.flatMap(({ name }) => kinds.map((kind) => `${name} ${kind}`));
+    wanted.push(...DAMAGES.map(([, damage]) => `damage ${damage}`));
+    assert.deepEqual(
+      wanted.filter((one) => !met.has(one)),
+      [],
+    );
   });
 });
 

@@ -281,7 +281,8 @@ function cut(choose: Choices, bytes: number): Piece[] {
   return choose.chance(60) ? choose.shuffled(pieces) : pieces;
 }
 
-const DAMAGES: [number, Damage][] = [
+/** With their weights. */
+export const DAMAGES: [number, Damage][] = [
   [6, 'sum'],
   [3, 'no-sum'],
   [2, 'ip-sum'],

@@ -1,13 +1,12 @@
 // Random sequences of packets through the datapath and the kernel: a short run of
-// `npm run differential`.
+// `npm run differential`. KUBETUN_DIFFERENTIAL says how many (default: 2048).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { BATCH_MAX } from '../differential/batch.ts';
-import { runDifferential } from '../differential/run.ts';
+import { runDifferential, SEQUENCES_IN_CI } from '../differential/run.ts';
 import { assertGone } from '../support/lab.ts';
 
 const LAB = 'e2e-diff';
-const SEEDS = 8 * BATCH_MAX;
+const SEEDS = Number(process.env.KUBETUN_DIFFERENTIAL ?? SEQUENCES_IN_CI);
 
 test('no sequence differs from the kernel outside the list of decided differences', async (t) => {
   const told: string[] = [];
