@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { askAgent } from '../../control/admin-client.ts';
 import { namespaceOf } from '../../lab/places/names.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import {
@@ -53,7 +54,7 @@ async function addressOf(name: string): Promise<string> {
 
 /** Nodes behind a balancer's port, by the last number of their addresses. */
 async function behind(port: string): Promise<string[]> {
-  const rows = await lab.json<Row[]>('services', '--node', 'cloud');
+  const rows = await askAgent<Row[]>(NAME, 'cloud', '/services');
   const eligible = rows.find(({ service }) => service === `default/${port}`)?.eligible ?? [];
   return eligible.map((text) => `node${Number(text.split(':')[0]!.split('.')[3]) - 10}`);
 }
@@ -318,6 +319,9 @@ describe('the gateway', () => {
   test('the command line shows it as it shows a node', async () => {
     const { cloud } = await lab.json<{ cloud: { agent: string } }>('lab', 'status');
     assert.equal(cloud.agent, 'running');
+    const rows = await lab.json<Row[]>('services', '--node', 'cloud');
+    const { eligible } = rows.find(({ service }) => service === 'default/local:http')!;
+    assert.match(eligible.join(), /^172\.18\.0\.12:\d+$/);
     const local = await addressOf('local');
     const said = await lab.json<{ chosen: { endpoint: string }; steps: { node: string }[] }>(
       ...['explain', '--from', INTERNET, '--to', `${local}:80`],

@@ -114,6 +114,14 @@ describe('a lab', () => {
       ['web1', 'node1', true],
     ]);
     assert.match(status.api, /^https:\/\/127\.0\.0\.1:\d+$/);
+    const endpoint = `${await lab.podIP('web1')}:8080`;
+    for (const node of ['node1', 'node2']) {
+      const rows = await lab.json<{ service: string; eligible: string[] }[]>(
+        ...['services', '--node', node],
+      );
+      const { eligible } = rows.find(({ service }) => service === 'default/web:http')!;
+      assert.deepEqual(eligible, [endpoint]);
+    }
   });
 
   test('passes on what a command says and how it ends', () => {

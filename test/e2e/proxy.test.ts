@@ -188,6 +188,10 @@ describe('a lab of both proxies', () => {
       ...['--lab', NAME, 'explain', '--from', 'client1', '--to', 'svc/lone:80'],
     );
     assert.match(stdout, /node2 +unknown +this node has no datapath/);
+    const rows = await lab.json<{ service: string; eligible: string[] }[]>(
+      ...['services', '--node', 'node2'],
+    );
+    assert.equal(rows.find(({ service }) => service === 'default/web:http')?.eligible.length, 2);
     const { nodes } = await lab.json<{ nodes: { proxy: string }[] }>('lab', 'status');
     assert.deepEqual(
       nodes.map(({ proxy }) => proxy),

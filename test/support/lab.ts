@@ -7,7 +7,9 @@ import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { askAgent } from '../../control/admin-client.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
+import type { Container, Pod } from '../../control/kube/kinds.ts';
 import { ARENA_DIR } from '../../control/places.ts';
+import type { ServiceDescription } from '../../control/sync/describe.ts';
 import type { CounterRow } from '../../datapath/observe/counters.ts';
 import { commandIn, resolvePlace } from '../../lab/life/target.ts';
 import { kubeconfigPath, PROJECT_ROOT } from '../../lab/places/paths.ts';
@@ -21,6 +23,8 @@ export interface Outcome {
 
 export const NODE = join(PROJECT_ROOT, 'node_modules/node/bin/node');
 const KUBETUN = join(PROJECT_ROOT, 'scripts/kubetun');
+/** How long a command may take. Benchmarks beside another test file take minutes. */
+const COMMAND_MS_MAX = 300_000;
 
 /** Runs the command line as a user would. */
 export function kubetun(...args: string[]): Outcome {
@@ -30,14 +34,14 @@ export function kubetun(...args: string[]): Outcome {
 /** The same with other variables in its environment. */
 export function kubetunWith(env: Record<string, string>, ...args: string[]): Outcome {
   const options = { encoding: 'utf8' as const, env: { ...process.env, ...env } };
-  const limits = { timeout: 120_000, maxBuffer: 64 * 1024 * 1024 };
+  const limits = { timeout: COMMAND_MS_MAX, maxBuffer: 64 * 1024 * 1024 };
   const { status, stdout, stderr } = spawnSync(KUBETUN, args, { ...options, ...limits });
   return { code: status, stdout, stderr };
 }
 
 /** The command line, while the test goes on with something else. */
 export function startKubetun(...args: string[]): Promise<Outcome> {
-  const options = { timeout: 120_000, maxBuffer: 64 * 1024 * 1024 };
+  const options = { timeout: COMMAND_MS_MAX, maxBuffer: 64 * 1024 * 1024 };
   return new Promise((resolve) => {
     const child = execFile(KUBETUN, args, options, (_, stdout, stderr) =>
       resolve({ code: child.exitCode, stdout, stderr }),
@@ -93,6 +97,14 @@ export class TestLab {
     throw new Error(`${target}: ${command.join(' ')} ended with ${code}: ${stderr || stdout}`);
   }
 
+  /** True if a command ends with 0. */
+  async succeeds(target: string, ...command: string[]): Promise<boolean> {
+    return this.run(target, ...command).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** One of the programs in test/e2e/clients, which print JSON. */
   async client<T>(target: string, program: string, ...args: (string | number)[]): Promise<T> {
     const text = await this.run(target, ...clientCommand(program, ...args));
@@ -125,9 +137,7 @@ export class TestLab {
   async untilEndpoints(service: string, count: number, nodes = ['node1', 'node2']): Promise<void> {
     await until(`${service} has ${count} endpoints`, async () => {
       for (const node of nodes) {
-        const table = await this.json<{ service: string; eligible: string[] }[]>(
-          ...['services', '--node', node],
-        );
+        const table = await askAgent<ServiceDescription[]>(this.name, node, '/services');
         const row = table.find((r) => r.service === service);
         if ((row?.eligible.length ?? -1) !== count) return false;
       }
@@ -158,8 +168,7 @@ export function startLab(name: string, objects: object[], topology?: object): Te
       writeFileSync(join(folder, 'topology.yaml'), stringify(topology));
       args.push('--topology', join(folder, 'topology.yaml'));
     }
-    // What a run that was cut off left behind.
-    kubetun('lab', 'down', '--lab', name);
+    if (isThere(name)) kubetun('lab', 'down', '--lab', name);
     const { code, stderr } = kubetun(...args);
     if (code === 0) return new TestLab(name);
     kubetun('lab', 'down', '--lab', name);
@@ -171,22 +180,27 @@ export function startLab(name: string, objects: object[], topology?: object): Te
 
 /** Nothing of a lab is left: no namespace, no file, no memory, no process. */
 export function assertGone(name: string): void {
-  assert.ok(!existsSync(`/run/kubetun/${name}`), 'its folder');
-  const names = existsSync('/run/netns') ? readdirSync('/run/netns') : [];
-  assert.deepEqual(
-    names.filter((n) => n.startsWith(`${name}-`)),
-    [],
-  );
-  const arenas = existsSync(ARENA_DIR) ? readdirSync(ARENA_DIR) : [];
-  assert.deepEqual(
-    arenas.filter((n) => n.startsWith(`${name}-`)),
-    [],
-  );
-  const processes = readdirSync('/proc')
-    .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid)
-    .map((pid) => commandLine(pid))
-    .filter((line) => line.includes(name));
-  assert.deepEqual(processes, []);
+  assert.deepEqual(leftOf(name), { folder: [], namespaces: [], arenas: [], processes: [] });
+}
+
+/** True for what a run that was cut off has left. */
+function isThere(name: string): boolean {
+  return Object.values(leftOf(name)).some((list) => list.length > 0);
+}
+
+function leftOf(name: string): Record<'folder' | 'namespaces' | 'arenas' | 'processes', string[]> {
+  const folder = `/run/kubetun/${name}`;
+  const owned = (path: string) =>
+    existsSync(path) ? readdirSync(path).filter((n) => n.startsWith(`${name}-`)) : [];
+  return {
+    folder: existsSync(folder) ? [folder] : [],
+    namespaces: owned('/run/netns'),
+    arenas: owned(ARENA_DIR),
+    processes: readdirSync('/proc')
+      .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid)
+      .map((pid) => commandLine(pid))
+      .filter((line) => line.includes(name)),
+  };
 }
 
 function commandLine(pid: string): string {
@@ -243,6 +257,17 @@ export function clientPod(name: string, node: string): object {
       containers: [{ name: 'main', image: 'pause' }],
     },
   };
+}
+
+/** A pod of a container that sleeps, with more in its spec or other fields in its container. */
+export function sleeperPod(
+  name: string,
+  spec: Partial<NonNullable<Pod['spec']>> = {},
+  change: Partial<Container> = {},
+): Pod {
+  const main = { name: 'main', image: 'busybox', command: ['sleep', 'infinity'], ...change };
+  const metadata = { name, namespace: 'default', labels: { app: name } };
+  return { metadata, spec: { terminationGracePeriodSeconds: 0, containers: [main], ...spec } };
 }
 
 export function iperfPod(name: string, node: string): object {
