@@ -9,6 +9,7 @@ import { kubeconfigPath } from '../../lab/places/paths.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
 import { clientPod, serviceObject, startLab, type TestLab, until } from '../support/lab.ts';
 import { findKubectls } from './kubectl/binaries.ts';
+import { GARBAGE_PERCENT } from './kubectl/kubectl.ts';
 
 const NAME = 'e2e-depl';
 const KUBECTL = findKubectls().at(-1)!.path;
@@ -21,7 +22,7 @@ let home: string;
  */
 function kubectl(...args: string[]): Promise<string> {
   const all = [`--kubeconfig=${kubeconfigPath(NAME)}`, `--cache-dir=${home}`, ...args];
-  const child = spawn(KUBECTL, all, { env: { ...process.env, HOME: home } });
+  const child = spawn(KUBECTL, all, { env: { ...process.env, HOME: home, GOGC: GARBAGE_PERCENT } });
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout += text;

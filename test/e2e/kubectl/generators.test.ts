@@ -5,11 +5,10 @@ import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { SERVED } from '../../../control/apiserver/verbs/kinds.ts';
 import { startTestApi, type TestApi } from '../../support/api-server.ts';
-import { findKubectls } from './binaries.ts';
-import { Kubectl } from './kubectl.ts';
+import { describeEach, Kubectl } from './kubectl.ts';
 
 /** Older ones know neither fieldValidation nor what explain reads. */
 const MINOR_MIN = 27;
@@ -41,78 +40,75 @@ function bare(text: string): unknown {
   });
 }
 
-const binaries = findKubectls().filter(({ minor }) => minor >= MINOR_MIN);
 /** What the first of them made, by its place in the list. */
 const first = new Map<number, unknown>();
 
-for (const binary of binaries) {
-  describe(`kubectl ${binary.version}`, () => {
-    let api: TestApi;
-    let kubectl: Kubectl;
-    let folder: string;
+describeEach('what kubectl makes', MINOR_MIN, (binary) => {
+  let api: TestApi;
+  let kubectl: Kubectl;
+  let folder: string;
 
-    before(async () => {
-      folder = await mkdtemp(join(tmpdir(), 'kubetun-generators-'));
-      api = await startTestApi();
-      kubectl = new Kubectl(binary, api.kubeconfig);
-      await kubectl.ok(['create', 'namespace', kubectl.namespace]);
-    });
-    after(async () => {
-      kubectl.close();
-      await api.close();
-      await rm(folder, { recursive: true });
-    });
-
-    for (const [i, line] of MADE.entries()) {
-      test(`create ${line}`, async () => {
-        const name = `made-${i}`;
-        const words = line.split(' ');
-        await kubectl.ok(['create', ...words.map((word) => (word === 'NAME' ? name : word))]);
-        const made = bare(await kubectl.ok(['get', words[0]!, name, '-o', 'json']));
-        if (!first.has(i)) first.set(i, made);
-        assert.deepEqual(made, first.get(i));
-      });
-    }
-
-    test('explain tells of every kind, down to its fields', async () => {
-      for (const { plural, kind } of SERVED) {
-        const told = await kubectl.ok(['explain', plural, '--recursive']);
-        assert.match(told, new RegExp(`^KIND: +${kind}$`, 'm'));
-        assert.match(told, /metadata\t<ObjectMeta>/);
-      }
-      const field = ['explain', 'networkpolicies.spec.ingress.from.ipBlock.except'];
-      assert.match(await kubectl.ok(field), /outside the cidr range/);
-    });
-
-    test('a field that is unknown is refused, warned of or dropped, as asked', async () => {
-      const path = join(folder, 'odd.yaml');
-      writeFileSync(path, 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: odd}\ndat: {}\n');
-      const strict = await kubectl.run(['create', '-f', path]);
-      assert.match(strict.stderr, /strict decoding error: unknown field "dat"/);
-      const warned = await kubectl.run(['create', '-f', path, '--validate=warn']);
-      assert.equal(warned.stderr, 'Warning: unknown field "dat"\n');
-      assert.equal(warned.code, 0);
-      await kubectl.ok(['delete', 'configmap', 'odd']);
-      await kubectl.ok(['create', '-f', path, '--validate=ignore']);
-    });
-
-    test('a dry run of a delete deletes nothing', async () => {
-      await kubectl.ok(['create', 'configmap', 'kept']);
-      await kubectl.ok(['delete', 'configmap', 'kept', '--dry-run=server']);
-      await kubectl.ok(['get', 'configmap', 'kept']);
-    });
-
-    test('a list in pages is the list', async () => {
-      const names = async (size: string) =>
-        kubectl.ok([
-          'get',
-          'configmaps,services,secrets',
-          '-A',
-          '-o',
-          'name',
-          `--chunk-size=${size}`,
-        ]);
-      assert.equal(await names('2'), await names('0'));
-    });
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'kubetun-generators-'));
+    api = await startTestApi();
+    kubectl = new Kubectl(binary, api.kubeconfig);
+    await kubectl.ok(['create', 'namespace', kubectl.namespace]);
   });
-}
+  after(async () => {
+    kubectl.close();
+    await api.close();
+    await rm(folder, { recursive: true });
+  });
+
+  for (const [i, line] of MADE.entries()) {
+    test(`create ${line}`, async () => {
+      const name = `made-${i}`;
+      const words = line.split(' ');
+      await kubectl.ok(['create', ...words.map((word) => (word === 'NAME' ? name : word))]);
+      const made = bare(await kubectl.ok(['get', words[0]!, name, '-o', 'json']));
+      if (!first.has(i)) first.set(i, made);
+      assert.deepEqual(made, first.get(i));
+    });
+  }
+
+  test('explain tells of every kind, down to its fields', async () => {
+    for (const { plural, kind } of SERVED) {
+      const told = await kubectl.ok(['explain', plural, '--recursive']);
+      assert.match(told, new RegExp(`^KIND: +${kind}$`, 'm'));
+      assert.match(told, /metadata\t<ObjectMeta>/);
+    }
+    const field = ['explain', 'networkpolicies.spec.ingress.from.ipBlock.except'];
+    assert.match(await kubectl.ok(field), /outside the cidr range/);
+  });
+
+  test('a field that is unknown is refused, warned of or dropped, as asked', async () => {
+    const path = join(folder, 'odd.yaml');
+    writeFileSync(path, 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: odd}\ndat: {}\n');
+    const strict = await kubectl.run(['create', '-f', path]);
+    assert.match(strict.stderr, /strict decoding error: unknown field "dat"/);
+    const warned = await kubectl.run(['create', '-f', path, '--validate=warn']);
+    assert.equal(warned.stderr, 'Warning: unknown field "dat"\n');
+    assert.equal(warned.code, 0);
+    await kubectl.ok(['delete', 'configmap', 'odd']);
+    await kubectl.ok(['create', '-f', path, '--validate=ignore']);
+  });
+
+  test('a dry run of a delete deletes nothing', async () => {
+    await kubectl.ok(['create', 'configmap', 'kept']);
+    await kubectl.ok(['delete', 'configmap', 'kept', '--dry-run=server']);
+    await kubectl.ok(['get', 'configmap', 'kept']);
+  });
+
+  test('a list in pages is the list', async () => {
+    const names = async (size: string) =>
+      kubectl.ok([
+        'get',
+        'configmaps,services,secrets',
+        '-A',
+        '-o',
+        'name',
+        `--chunk-size=${size}`,
+      ]);
+    assert.equal(await names('2'), await names('0'));
+  });
+});

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { kubeconfigPath } from '../../../lab/places/paths.ts';
 import { startLab, type TestLab, until } from '../../support/lab.ts';
 import { type Binary, findKubectls } from './binaries.ts';
-import { Kubectl } from './kubectl.ts';
+import { Kubectl, ROUNDS_AT_ONCE } from './kubectl.ts';
 import { config, talker, webDeployment, webService } from './objects.ts';
 
 const NAME = 'e2e-kctl';
@@ -26,7 +26,7 @@ test('there is a kubectl to test with', (t) => {
   assert.ok(kubectls.length > 0);
 });
 
-describe('kubectl', { concurrency: 2 }, () => {
+describe('kubectl', { concurrency: ROUNDS_AT_ONCE }, () => {
   before(() => {
     lab = startLab(NAME, [config('lab', { a: 'b' })]);
   });

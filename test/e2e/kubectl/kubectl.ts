@@ -4,9 +4,16 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { describe } from 'node:test';
 import { stringify } from 'yaml';
 import type { Outcome } from '../../support/lab.ts';
-import type { Binary } from './binaries.ts';
+import { type Binary, findKubectls } from './binaries.ts';
+
+/** They wait for the server and for pods more than they compute. */
+export const ROUNDS_AT_ONCE = 4;
+
+/** kubectl ends before its garbage is worth collecting: a third of its time went there. */
+export const GARBAGE_PERCENT = '400';
 
 export interface Background {
   child: ChildProcess;
@@ -30,8 +37,7 @@ export class Kubectl {
     this.#path = path;
     this.#env = {
       ...(process.env as Record<string, string>),
-      HOME: this.#home,
-      KUBECONFIG: kubeconfig,
+      ...{ HOME: this.#home, KUBECONFIG: kubeconfig, GOGC: GARBAGE_PERCENT },
     };
   }
 
@@ -86,6 +92,20 @@ export class Kubectl {
     });
     return { child, done, out };
   }
+}
+
+/** The same tests for every kubectl from a minor version on. Rounds of several run at once. */
+export function describeEach(
+  what: string,
+  minorMin: number,
+  round: (binary: Binary) => void,
+): void {
+  const binaries = findKubectls().filter(({ minor }) => minor >= minorMin);
+  describe(what, { concurrency: ROUNDS_AT_ONCE }, () => {
+    for (const binary of binaries) {
+      describe(`kubectl ${binary.version}`, { concurrency: 1 }, () => round(binary));
+    }
+  });
 }
 
 export function yamlOf(objects: object[]): string {

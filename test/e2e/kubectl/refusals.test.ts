@@ -1,15 +1,13 @@
 // Objects that were accepted, or refused, for the wrong reason: the answers that every kubectl of
 // the machine gets, and what is stored. Needs no root: the server is on loopback.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { startTestApi, type TestApi } from '../../support/api-server.ts';
 import { nullsOf } from '../../support/hostile-objects.ts';
 import { until } from '../../support/lab.ts';
-import { findKubectls } from './binaries.ts';
-import { Kubectl } from './kubectl.ts';
+import { describeEach, Kubectl } from './kubectl.ts';
 
 const MINOR_MIN = 27;
-const binaries = findKubectls().filter(({ minor }) => minor >= MINOR_MIN);
 
 const service = (name: string, spec: object) => ({
   ...{ apiVersion: 'v1', kind: 'Service', metadata: { name } },
@@ -58,115 +56,110 @@ const REFUSED: [name: string, spec: object, message: string][] = [
   ],
 ];
 
-for (const binary of binaries) {
-  describe(`kubectl ${binary.version}`, () => {
-    let api: TestApi;
-    let kubectl: Kubectl;
+describeEach('what kubectl is answered', MINOR_MIN, (binary) => {
+  let api: TestApi;
+  let kubectl: Kubectl;
 
-    before(async () => {
-      api = await startTestApi();
-      await api.kube.create('Node', { metadata: { name: 'node1' } });
-      const condition = { type: 'Ready', status: 'True' };
-      const status = { conditions: [condition], allocatable: { cpu: '2', memory: '4Gi' } };
-      await api.kube.patch('Node', { name: 'node1' }, { status }, 'status');
-      kubectl = new Kubectl(binary, api.kubeconfig);
-      await kubectl.ok(['create', 'namespace', kubectl.namespace]);
+  before(async () => {
+    api = await startTestApi();
+    await api.kube.create('Node', { metadata: { name: 'node1' } });
+    const condition = { type: 'Ready', status: 'True' };
+    const status = { conditions: [condition], allocatable: { cpu: '2', memory: '4Gi' } };
+    await api.kube.patch('Node', { name: 'node1' }, { status }, 'status');
+    kubectl = new Kubectl(binary, api.kubeconfig);
+    await kubectl.ok(['create', 'namespace', kubectl.namespace]);
+  });
+  after(async () => {
+    kubectl.close();
+    await api.close();
+  });
+
+  const json = async (...args: string[]) =>
+    JSON.parse(await kubectl.ok(['get', ...args, '-o', 'json']));
+
+  test('a pod of a ServiceAccount that does not exist is refused in the words that users know', async () => {
+    const overrides = JSON.stringify({ spec: { serviceAccountName: 'ghost' } });
+    const args = ['run', 'lost', '--image=pause', `--overrides=${overrides}`];
+    const { code, stderr } = await kubectl.run(args);
+    assert.equal(code, 1);
+    assert.equal(
+      stderr,
+      'Error from server (Forbidden): pods "lost" is forbidden: error looking up service account ' +
+        `${kubectl.namespace}/ghost: serviceaccount "ghost" not found\n`,
+    );
+  });
+
+  test('a Deployment of such an account shows FailedCreate, and its pods come with the account', async () => {
+    await kubectl.ok(['apply', '-f', '-'], [deployment('web', { serviceAccountName: 'clerk' })]);
+    await until('the set says why', async () => {
+      const told = await kubectl.ok(['describe', 'replicaset', '-l', 'app=web']);
+      const event = / Warning +FailedCreate .*serviceaccount "clerk" not found/;
+      return event.test(told) && /ReplicaFailure +True +FailedCreate/.test(told);
     });
-    after(async () => {
-      kubectl.close();
-      await api.close();
-    });
-
-    const json = async (...args: string[]) =>
-      JSON.parse(await kubectl.ok(['get', ...args, '-o', 'json']));
-
-    test('a pod of a ServiceAccount that does not exist is refused in the words that users know', async () => {
-      const overrides = JSON.stringify({ spec: { serviceAccountName: 'ghost' } });
-      const args = ['run', 'lost', '--image=pause', `--overrides=${overrides}`];
-      const { code, stderr } = await kubectl.run(args);
-      assert.equal(code, 1);
-      assert.equal(
-        stderr,
-        'Error from server (Forbidden): pods "lost" is forbidden: error looking up service account ' +
-          `${kubectl.namespace}/ghost: serviceaccount "ghost" not found\n`,
-      );
-    });
-
-    test('a Deployment of such an account shows FailedCreate, and its pods come with the account', async () => {
-      await kubectl.ok(['apply', '-f', '-'], [deployment('web', { serviceAccountName: 'clerk' })]);
-      await until('the set says why', async () => {
-        const told = await kubectl.ok(['describe', 'replicaset', '-l', 'app=web']);
-        const event = / Warning +FailedCreate .*serviceaccount "clerk" not found/;
-        return event.test(told) && /ReplicaFailure +True +FailedCreate/.test(told);
-      });
-      assert.match(await kubectl.ok(['get', 'deployment', 'web', '--no-headers']), /^web +0\/1 /);
-      await kubectl.ok(['create', 'serviceaccount', 'clerk']);
-      await until('the pod is there', async () => {
-        return (await json('pods', '-l', 'app=web')).items.length === 1;
-      });
-    });
-
-    test('a pod that asks for too much stays Pending, and says why', async () => {
-      const resources = { requests: { cpu: '100' }, limits: { cpu: '100' } };
-      const containers = [{ name: 'c', image: 'pause', resources }];
-      const pod = {
-        apiVersion: 'v1',
-        kind: 'Pod',
-        metadata: { name: 'huge' },
-        spec: { containers },
-      };
-      await kubectl.ok(['create', '-f', '-'], [pod]);
-      await until('it is refused', async () => {
-        const told = await kubectl.ok(['describe', 'pod', 'huge']);
-        return / FailedScheduling .*0\/1 nodes are available: 1 Insufficient cpu\.$/m.test(told);
-      });
-      assert.match(await kubectl.ok(['get', 'pod', 'huge', '--no-headers']), / Pending /);
-    });
-
-    for (const [name, spec, message] of REFUSED) {
-      test(`the Service ${name} is refused with field and reason`, async () => {
-        const { code, stderr } = await kubectl.run(['create', '-f', '-'], [service(name, spec)]);
-        assert.equal(code, 1);
-        assert.ok(stderr.includes(`Service "${name}" is invalid: ${message}`), stderr);
-      });
-    }
-
-    for (const verb of ['create', 'apply', 'replace']) {
-      test(`nulls and empty values are fields left out: ${verb}`, async () => {
-        const ports = [{ name: null, port: 80, targetPort: 0, protocol: '', nodePort: 0 }];
-        const words = { type: '', sessionAffinity: '', clusterIP: '', externalIPs: null, ports };
-        const objects = [deployment('left-out', {}), service('left-out', words)];
-        if (verb === 'create') await kubectl.ok(['create', '-f', '-'], objects);
-        else if (verb === 'apply') {
-          await kubectl.ok(['delete', 'deployment,service', 'left-out']);
-          await kubectl.ok(['apply', '-f', '-'], objects);
-        } else await kubectl.ok(['replace', '-f', '-'], objects);
-        const made = await json('deployment,service', 'left-out');
-        assert.deepEqual(nullsOf(made), []);
-        const [{ spec: work }, { spec }] = made.items;
-        assert.deepEqual([work.replicas, work.strategy.type], [1, 'RollingUpdate']);
-        assert.deepEqual([spec.type, spec.sessionAffinity], ['ClusterIP', 'None']);
-        assert.deepEqual(spec.ports, [{ port: 80, protocol: 'TCP', targetPort: 80 }]);
-      });
-    }
-
-    test('Endpoints written by hand are mirrored into a slice', async () => {
-      const name = 'legacy';
-      const subsets = [
-        { addresses: [{ ip: '203.0.113.10' }], ports: [{ name: 'http', port: 9090 }] },
-      ];
-      const ports = [{ name: 'http', port: 80, targetPort: 9090 }];
-      const bare = service(name, { ports, selector: null });
-      const endpoints = { apiVersion: 'v1', kind: 'Endpoints', metadata: { name }, subsets };
-      await kubectl.ok(['create', '-f', '-'], [bare, endpoints]);
-      const chosen = ['endpointslices', '-l', `kubernetes.io/service-name=${name}`];
-      await until('it is there', async () => (await json(...chosen)).items.length === 1);
-      const [slice] = (await json(...chosen)).items;
-      assert.deepEqual(slice.endpoints[0].addresses, ['203.0.113.10']);
-      assert.equal(
-        slice.metadata.labels['endpointslice.kubernetes.io/managed-by'].length > 0,
-        true,
-      );
+    assert.match(await kubectl.ok(['get', 'deployment', 'web', '--no-headers']), /^web +0\/1 /);
+    await kubectl.ok(['create', 'serviceaccount', 'clerk']);
+    await until('the pod is there', async () => {
+      return (await json('pods', '-l', 'app=web')).items.length === 1;
     });
   });
-}
+
+  test('a pod that asks for too much stays Pending, and says why', async () => {
+    const resources = { requests: { cpu: '100' }, limits: { cpu: '100' } };
+    const containers = [{ name: 'c', image: 'pause', resources }];
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'huge' },
+      spec: { containers },
+    };
+    await kubectl.ok(['create', '-f', '-'], [pod]);
+    await until('it is refused', async () => {
+      const told = await kubectl.ok(['describe', 'pod', 'huge']);
+      return / FailedScheduling .*0\/1 nodes are available: 1 Insufficient cpu\.$/m.test(told);
+    });
+    assert.match(await kubectl.ok(['get', 'pod', 'huge', '--no-headers']), / Pending /);
+  });
+
+  for (const [name, spec, message] of REFUSED) {
+    test(`the Service ${name} is refused with field and reason`, async () => {
+      const { code, stderr } = await kubectl.run(['create', '-f', '-'], [service(name, spec)]);
+      assert.equal(code, 1);
+      assert.ok(stderr.includes(`Service "${name}" is invalid: ${message}`), stderr);
+    });
+  }
+
+  for (const verb of ['create', 'apply', 'replace']) {
+    test(`nulls and empty values are fields left out: ${verb}`, async () => {
+      const ports = [{ name: null, port: 80, targetPort: 0, protocol: '', nodePort: 0 }];
+      const words = { type: '', sessionAffinity: '', clusterIP: '', externalIPs: null, ports };
+      const objects = [deployment('left-out', {}), service('left-out', words)];
+      if (verb === 'create') await kubectl.ok(['create', '-f', '-'], objects);
+      else if (verb === 'apply') {
+        await kubectl.ok(['delete', 'deployment,service', 'left-out']);
+        await kubectl.ok(['apply', '-f', '-'], objects);
+      } else await kubectl.ok(['replace', '-f', '-'], objects);
+      const made = await json('deployment,service', 'left-out');
+      assert.deepEqual(nullsOf(made), []);
+      const [{ spec: work }, { spec }] = made.items;
+      assert.deepEqual([work.replicas, work.strategy.type], [1, 'RollingUpdate']);
+      assert.deepEqual([spec.type, spec.sessionAffinity], ['ClusterIP', 'None']);
+      assert.deepEqual(spec.ports, [{ port: 80, protocol: 'TCP', targetPort: 80 }]);
+    });
+  }
+
+  test('Endpoints written by hand are mirrored into a slice', async () => {
+    const name = 'legacy';
+    const subsets = [
+      { addresses: [{ ip: '203.0.113.10' }], ports: [{ name: 'http', port: 9090 }] },
+    ];
+    const ports = [{ name: 'http', port: 80, targetPort: 9090 }];
+    const bare = service(name, { ports, selector: null });
+    const endpoints = { apiVersion: 'v1', kind: 'Endpoints', metadata: { name }, subsets };
+    await kubectl.ok(['create', '-f', '-'], [bare, endpoints]);
+    const chosen = ['endpointslices', '-l', `kubernetes.io/service-name=${name}`];
+    await until('it is there', async () => (await json(...chosen)).items.length === 1);
+    const [slice] = (await json(...chosen)).items;
+    assert.deepEqual(slice.endpoints[0].addresses, ['203.0.113.10']);
+    assert.equal(slice.metadata.labels['endpointslice.kubernetes.io/managed-by'].length > 0, true);
+  });
+});
