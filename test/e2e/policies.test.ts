@@ -1,21 +1,31 @@
 // The live ones of the policies' scenarios, with real connections between real pods.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { askAgent } from '../../control/admin-client.ts';
 import type { Explanation } from '../../control/explain/follow.ts';
 import type { NetworkPolicy } from '../../control/kube/kinds.ts';
 import type { PolicyDescription } from '../../control/policy/describe.ts';
 import { CELLS, type Cell, type PolicyCase, readPolicyFiles } from '../scenarios/policies/cases.ts';
 import { LABELS, NODES, PODS } from '../scenarios/policies/world.ts';
-import { clientCommand, kubetun, startLab, type TestLab, until } from '../support/lab.ts';
+import {
+  clientCommand,
+  kubetun,
+  type Running,
+  startLab,
+  type TestLab,
+  until,
+} from '../support/lab.ts';
 import { startTrace } from '../support/trace.ts';
 
 const NAME = 'e2e-pol';
 const LIVE_CASES_MIN = 15;
 /** How long a client waits for what is dropped, ms. */
 const PATIENCE = 700;
-const ROUNDS = 2;
+const ROUNDS = 4;
 let lab: TestLab;
 const addresses = new Map<string, string>(Object.entries(NODES));
+/** A client in each place, which asks what it is given line by line. */
+const askers = new Map<string, Running>();
 /**
  * Without SCTP, which this kernel may not have, the outside, which cannot reach pods, and UDP to
  * nodes, which say that nobody listens only so often a second.
@@ -55,8 +65,18 @@ describe('policies between real pods', () => {
       const pod = await lab.kube.get('Pod', { namespace, name });
       addresses.set(`${namespace}/${name}`, pod.status!.podIP!);
     }
+    for (const from of new Set(cells.map((cell) => cell.from))) {
+      const place = from in NODES ? `node/${from}` : from;
+      askers.set(from, lab.start(place, clientCommand('reach', PATIENCE)));
+    }
   });
-  after(() => lab.down());
+  after(async () => {
+    for (const { child, done } of askers.values()) {
+      child.stdin!.end();
+      await done;
+    }
+    await lab.down();
+  });
 
   /** Puts these policies in place of all others, on every node. */
   async function enforce(policies: PolicyCase['policies']): Promise<void> {
@@ -70,7 +90,7 @@ describe('policies between real pods', () => {
     const wanted = policies.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).sort();
     for (const node of Object.keys(NODES)) {
       await until(`${node} has ${wanted}`, async () => {
-        const listed = await lab.json<PolicyDescription[]>('policy', 'list', '--node', node);
+        const listed = await askAgent<PolicyDescription[]>(NAME, node, '/policies');
         return listed.map(({ policy }) => policy).join() === wanted.join();
       });
     }
@@ -81,8 +101,11 @@ describe('policies between real pods', () => {
   /** True for each cell whose packets arrive: something answered, or said that nobody listens. */
   async function reach(from: string, asked: Cell[]): Promise<boolean[]> {
     const ends = asked.map(({ to, port, protocol }) => `${addresses.get(to)}:${port}/${protocol}`);
-    const place = from in NODES ? `node/${from}` : from;
-    const outcomes = await lab.client<string[]>(place, 'reach', PATIENCE, ...ends);
+    const { child, output } = askers.get(from)!;
+    const { length } = output();
+    child.stdin!.write(`${ends.join(' ')}\n`);
+    await until(`${from} has asked`, () => output().includes('\n', length));
+    const outcomes = JSON.parse(output().slice(length)) as string[];
     for (const outcome of outcomes) assert.match(outcome, /^(open|refused|silent)$/);
     return outcomes.map((outcome) => outcome !== 'silent');
   }

@@ -1,7 +1,9 @@
 // reach MS ADDR:PORT/PROTO...: asks them all at once, and waits so long. Prints what became of
-// each, in order: `open`, `refused`, `silent`, or another error.
+// each, in order: `open`, `refused`, `silent`, or another error. Without any it reads them from its
+// input, line by line, until the input ends.
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
 
 const [patience, ...ends] = process.argv.slice(2);
 
@@ -43,4 +45,9 @@ function outcomeOf({ code, message }: NodeJS.ErrnoException): string {
   return code === 'ECONNREFUSED' ? 'refused' : (code ?? message);
 }
 
-console.log(JSON.stringify(await Promise.all(ends.map(ask))));
+async function askAll(all: string[]): Promise<void> {
+  console.log(JSON.stringify(await Promise.all(all.map(ask))));
+}
+
+if (ends.length > 0) await askAll(ends);
+else for await (const line of createInterface(process.stdin)) await askAll(line.split(' '));
