@@ -62,14 +62,6 @@ const loopOf = ({ pid }: Status) => ({
 const logOf = (node: string) => readFileSync(agentLogPath(NAME, node), 'utf8');
 const sum = (faults: Record<string, number>) => Object.values(faults).reduce((a, b) => a + b, 0);
 
-async function untilWithin(what: string, ms: number, holds: () => Promise<boolean>) {
-  const end = Date.now() + ms;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await setTimeout(100);
-  }
-}
-
 /** What `/healthz` of node1 says from inside; 000 where it is not reached. */
 async function healthz(): Promise<string> {
   const url = 'http://127.0.0.1:10256/healthz';
@@ -83,14 +75,11 @@ async function renewTime(): Promise<string | undefined> {
 }
 
 const reaches = () =>
-  lab.run('client', 'curl', '-sf', '-o', '/dev/null', '-m', '1', `http://${vip}/hostname`).then(
-    () => true,
-    () => false,
-  );
+  lab.succeeds('client', 'curl', '-sf', '-o', '/dev/null', '-m', '1', `http://${vip}/hostname`);
 
 async function assertHealthyAgain(): Promise<void> {
-  await untilWithin('node1 is healthy', HEALTHY_MS, async () => (await statusOf('node1')).healthy);
-  await untilWithin('the client reaches the Service', HEALTHY_MS, reaches);
+  await until('node1 is healthy', async () => (await statusOf('node1')).healthy, HEALTHY_MS);
+  await until('the client reaches the Service', reaches, HEALTHY_MS);
 }
 
 before(async () => {
@@ -145,7 +134,7 @@ describe('the thread of the datapath', () => {
     const before = await statusOf('node1');
     const hang = 'performance.now = () => { for (;;); }';
     await inWorker(loopOf(before), hang);
-    await untilWithin('healthz is 503', UNHEALTHY_MS, async () => (await healthz()) === '503');
+    await until('healthz is 503', async () => (await healthz()) === '503', UNHEALTHY_MS);
     const parts = (await statusOf('node1')).unhealthy.map(({ part }) => part);
     assert.ok(parts.includes('worker') || parts.includes('probe'), parts.join());
     await until('another serves', async () => {
@@ -227,10 +216,11 @@ describe('what is done to a node again and again', () => {
         `while :; do ${command}; done 2>/dev/null`,
       ]);
       try {
-        await untilWithin('node1 is unhealthy', UNHEALTHY_MS, async () => {
+        const isUnhealthy = async () => {
           const codes = [await healthz(), (await statusOf('node1')).healthy];
           return codes[0] !== '200' && codes[1] === false;
-        });
+        };
+        await until('node1 is unhealthy', isUnhealthy, UNHEALTHY_MS);
         const renewed = await renewTime();
         const { nodes } = await lab.json<{ nodes: { unhealthy: string[] }[] }>('lab', 'status');
         assert.match(nodes[0]!.unhealthy.join('\n'), /^(steering|probe): /);

@@ -21,6 +21,7 @@ import {
   clientPod,
   kubetun,
   kubetunWith,
+  sleeperPod,
   startLab,
   type TestLab,
   until,
@@ -28,14 +29,6 @@ import {
 
 const NAME = 'e2e-hostlab';
 const STATE = `/run/kubetun/${NAME}`;
-
-type Spec = Partial<NonNullable<Pod['spec']>>;
-
-function pod(name: string, spec: Spec = {}, change: Partial<Container> = {}): Pod {
-  const main = { name: 'main', image: 'busybox', command: ['sleep', 'infinity'], ...change };
-  const metadata = { name, namespace: 'default', labels: { app: name } };
-  return { metadata, spec: { terminationGracePeriodSeconds: 0, containers: [main], ...spec } };
-}
 
 describe('a pod of a lab', () => {
   let lab: TestLab;
@@ -57,7 +50,7 @@ describe('a pod of a lab', () => {
   test('reaches no file of the machine through its PID 1', async () => {
     const file = '/tmp/kubetun-e2e-hostile-escape';
     rmSync(file, { force: true });
-    await create(pod('escape'));
+    await create(sleeperPod('escape'));
     await lab.run('escape', 'sh', '-c', `echo x > /proc/1/root${file}`);
     assert.equal(existsSync(file), false);
     const state = `/proc/1/root${STATE}`;
@@ -96,7 +89,7 @@ describe('a pod of a lab', () => {
     ] as const) {
       await lab.kube.create(
         'Pod',
-        pod(name, { volumes }, { volumeMounts: [{ name: 'data', mountPath }] }),
+        sleeperPod(name, { volumes }, { volumeMounts: [{ name: 'data', mountPath }] }),
       );
       const refused = /mountPath: .* expected a path outside/;
       await until(`${name} is refused`, async () =>
@@ -112,7 +105,7 @@ describe('a pod of a lab', () => {
     const volumes = [{ name: 'data', emptyDir: {} }];
     const link = { name: 'link', image: 'busybox', command: ['ln', '-s', '/tmp', '/data/out'] };
     const mount = { name: 'data', mountPath: '/data' };
-    const object = pod(
+    const object = sleeperPod(
       'sub',
       { volumes, initContainers: [{ ...link, volumeMounts: [mount] }] },
       { volumeMounts: [{ ...mount, subPath: 'out/kubetun-e2e-hostile-sub' }] },
@@ -131,7 +124,7 @@ describe('a pod of a lab', () => {
       ['caps-more', { capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] } }, '0000000000001000'],
       ['caps-all', { privileged: true }, own],
     ] as const) {
-      await create(pod(name, {}, { securityContext } as Partial<Container>));
+      await create(sleeperPod(name, {}, { securityContext } as Partial<Container>));
       const { sandbox, containers } = readPodRecord(STATE, 'default', name)!;
       const { process } = containers[0]!;
       const status = readFileSync(`/proc/${process.pid}/status`, 'utf8');
@@ -149,7 +142,7 @@ describe('a pod of a lab', () => {
     await lab.kube.create('Secret', { metadata, data: { KEY: 'czNjcmV0' } });
     const volumes = [{ name: 'keys', secret: { secretName: 'pass', defaultMode: 0o444 } }];
     await create(
-      pod('secret', { volumes }, { volumeMounts: [{ name: 'keys', mountPath: '/keys' }] }),
+      sleeperPod('secret', { volumes }, { volumeMounts: [{ name: 'keys', mountPath: '/keys' }] }),
     );
     const file = `${volumesFolder(STATE, (await read('secret')).metadata!.uid!)}/keys/KEY`;
     assert.equal(statSync(file).mode & 0o777, 0o444);

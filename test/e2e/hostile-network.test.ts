@@ -15,12 +15,7 @@ const LINK = podLink('default', 'near');
 const NODES = ['node/node1', 'node/node2', 'cloud', 'internet'];
 let lab: TestLab;
 
-const works = (target: string, ...command: string[]) =>
-  lab.run(target, ...command).then(
-    () => true,
-    () => false,
-  );
-const pings = (from: string, to: string) => works(from, 'ping', '-c1', '-W1', to);
+const pings = (from: string, to: string) => lab.succeeds(from, 'ping', '-c1', '-W1', to);
 /** What of the network is not as it was made, as `lab status` finds it. */
 async function missing(): Promise<string[]> {
   const record = requireLab(NAME);

@@ -24,24 +24,9 @@ let lab: TestLab;
 let vip: string;
 let server: string;
 
-/** Polls until something holds. */
-async function within(ms: number, what: string, holds: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + ms;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
-/** The same, for as long as a node may take to mend itself. */
-const untilMended = (what: string, holds: () => Promise<boolean>) => within(MENDED_MS, what, holds);
-
-async function works(target: string, ...command: string[]): Promise<boolean> {
-  return lab.run(target, ...command).then(
-    () => true,
-    () => false,
-  );
-}
+/** Polls for as long as a node may take to mend itself. */
+const untilMended = (what: string, holds: () => Promise<boolean>) => until(what, holds, MENDED_MS);
+const works = (target: string, ...command: string[]) => lab.succeeds(target, ...command);
 
 const reaches = (client: string, url: string, seconds = 1) =>
   works(client, 'curl', '-sfo', '/dev/null', '-m', String(seconds), `http://${url}/hostname`);
@@ -74,7 +59,7 @@ async function attack(place: string, target: string, command: string): Promise<v
   await untilMended('it is healthy', async () => (await healthOf(place)).healthy);
   const before = await faultsOf(place);
   await lab.run(target, 'sh', '-c', command);
-  await within(UNHEALTHY_MS, 'it is unhealthy', async () => (await faultsOf(place)) > before);
+  await until('it is unhealthy', async () => (await faultsOf(place)) > before, UNHEALTHY_MS);
 }
 
 function logOf(place: string): string {
@@ -178,7 +163,32 @@ test('a frame with VLAN id 0 and the source of another pod does not leave its ca
   assert.ok(after.spoofed! > before.spoofed!, 'and is counted');
 });
 
-describe('the filters on the cables of pods are mended', () => {
+/** What an attack does to the filters of a client's cable is taken back; `peer` is a server beside that client. */
+async function assertFiltersMended(
+  node: string,
+  [client, peer]: readonly [string, string],
+  attack: (link: string) => string,
+): Promise<void> {
+  const place = `node/${node}`;
+  const ways = ['ip', 'route', 'show', 'table', '102', await lab.podIP(client)];
+  const link = / dev (\S+)/.exec(await lab.run(place, ...ways))![1]!;
+  // Without handles, and numbers of actions.
+  const filtersOf = async () =>
+    (await lab.run(place, 'tc', 'filter', 'show', 'dev', link, 'ingress')).replace(
+      / fh \S+| key ht \S+|index \d+/g,
+      '',
+    );
+  const filters = await filtersOf();
+  const { okAtMs } = await status(node);
+  await lab.run(place, 'sh', '-c', attack(link));
+  await untilMended('the filters are back', async () => (await filtersOf()) === filters);
+  await untilMended('it has looked again', async () => (await status(node)).okAtMs > okAtMs);
+  await untilMended('the agent is content', () => isRight(node));
+  await assertSpoofingHeld(client, peer);
+}
+
+// On both nodes at once: an agent looks at filters every few seconds.
+describe('the filters on the cables of pods are mended', { concurrency: 2 }, () => {
   const attacks: Record<string, (link: string) => string> = {
     'a qdisc that was deleted': (link) => `tc qdisc del dev ${link} clsact`,
     'a filter that was deleted': (link) => `tc filter del dev ${link} ingress pref 3`,
@@ -189,27 +199,12 @@ describe('the filters on the cables of pods are mended', () => {
     'a device that was deleted': () => 'ip link del spoofed',
   };
   const clients = { node1: ['near', 'web'], node3: ['twin', 'kernel'] } as const;
-  for (const [node, [client, peer]] of Object.entries(clients)) {
-    for (const [what, attack] of Object.entries(attacks)) {
-      test(`${what}, on ${node}`, async () => {
-        const filtersOf = async () =>
-          (await lab.run(`node/${node}`, 'tc', 'filter', 'show', 'dev', link, 'ingress')).replace(
-            // Handles, and numbers of actions.
-            / fh \S+| key ht \S+|index \d+/g,
-            '',
-          );
-        const address = await lab.podIP(client);
-        const route = await lab.run(`node/${node}`, 'ip', 'route', 'show', 'table', '102', address);
-        const link = / dev (\S+)/.exec(route)![1]!;
-        const filters = await filtersOf();
-        const { okAtMs } = await status(node);
-        await lab.run(`node/${node}`, 'sh', '-c', attack(link));
-        await untilMended('the filters are back', async () => (await filtersOf()) === filters);
-        await untilMended('it has looked again', async () => (await status(node)).okAtMs > okAtMs);
-        await untilMended('the agent is content', () => isRight(node));
-        await assertSpoofingHeld(client, peer);
-      });
-    }
+  for (const [node, pods] of Object.entries(clients)) {
+    describe(node, { concurrency: 1 }, () => {
+      for (const [what, attack] of Object.entries(attacks)) {
+        test(`${what}, on ${node}`, () => assertFiltersMended(node, pods, attack));
+      }
+    });
   }
 });
 

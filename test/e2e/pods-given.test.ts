@@ -2,24 +2,16 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
-import type { Container, Pod } from '../../control/kube/kinds.ts';
+import type { Pod } from '../../control/kube/kinds.ts';
 import { isAlive } from '../../lab/host/process.ts';
 import { volumesFolder } from '../../lab/pods/given/volumes.ts';
 import { findPod, readPodRecord } from '../../lab/pods/sandbox/records.ts';
 import { readAgent } from '../../lab/supervisor/agents.ts';
-import { serviceObject, startLab, type TestLab, until } from '../support/lab.ts';
+import { serviceObject, sleeperPod, startLab, type TestLab, until } from '../support/lab.ts';
 
 const NAME = 'kubelet-give';
 const STATE = `/run/kubetun/${NAME}`;
 let lab: TestLab;
-
-type Spec = Partial<NonNullable<Pod['spec']>>;
-
-function pod(name: string, spec: Spec, change: Partial<Container> = {}): Pod {
-  const main = { name: 'main', image: 'busybox', command: ['sleep', 'infinity'], ...change };
-  const metadata = { name, namespace: 'default', labels: { app: name } };
-  return { metadata, spec: { terminationGracePeriodSeconds: 0, containers: [main], ...spec } };
-}
 
 const read = (name: string) => lab.kube.get('Pod', { namespace: 'default', name });
 const create = async (object: Pod) => {
@@ -59,7 +51,7 @@ describe('a pod is given', () => {
     });
     await lab.kube.create(
       'Pod',
-      pod('env', {}, { env, envFrom: [{ secretRef: { name: 'pass' } }] }),
+      sleeperPod('env', {}, { env, envFrom: [{ secretRef: { name: 'pass' } }] }),
     );
     const waiting = async () => (await read('env')).status?.containerStatuses?.[0]?.state?.waiting;
     await until('it waits', async () => (await waiting())?.reason === 'CreateContainerConfigError');
@@ -78,7 +70,7 @@ describe('a pod is given', () => {
   });
 
   test('no variables of Services if it wants none, but for the API server', async () => {
-    await create(pod('unlinked', { enableServiceLinks: false }));
+    await create(sleeperPod('unlinked', { enableServiceLinks: false }));
     const found = await environment('unlinked');
     assert.ok(!('WEB_SERVICE_HOST' in found));
     assert.ok('KUBERNETES_SERVICE_HOST' in found);
@@ -105,7 +97,7 @@ describe('a pod is given', () => {
       { name: 'cfg', mountPath: '/etc/colour', subPath: 'deep/colour' },
       { name: 'all', mountPath: '/var/run/all' },
     ];
-    await create(pod('files', { volumes }, { volumeMounts }));
+    await create(sleeperPod('files', { volumes }, { volumeMounts }));
     const cat = (path: string) => lab.run('files', 'cat', path);
     assert.equal(await cat('/etc/cfg/deep/colour'), 'red');
     assert.equal(await cat('/etc/colour'), 'red');
@@ -138,7 +130,7 @@ describe('a pod is given', () => {
         ...at('/b', true),
       },
     ];
-    await create(pod('shared', { volumes: [{ name: 'data', emptyDir: {} }], containers }));
+    await create(sleeperPod('shared', { volumes: [{ name: 'data', emptyDir: {} }], containers }));
     assert.equal(await lab.run('shared', 'cat', '/a/file'), 'written\n');
     await until('the other one read it', async () => {
       const statuses = (await read('shared')).status!.containerStatuses!;
@@ -149,7 +141,7 @@ describe('a pod is given', () => {
   test('no start before its volumes are there, and an event that says so', async () => {
     const volumes = [{ name: 'cfg', configMap: { name: 'later' } }];
     const mounted = { volumeMounts: [{ name: 'cfg', mountPath: '/etc/cfg' }] };
-    await lab.kube.create('Pod', pod('waits', { volumes }, mounted));
+    await lab.kube.create('Pod', sleeperPod('waits', { volumes }, mounted));
     await until('it is said', async () => {
       const { items } = await lab.kube.list('Event', { namespace: 'default' });
       const wanted = 'MountVolume.SetUp failed for volume "cfg" : configmap "later" not found';
@@ -167,7 +159,7 @@ describe('a pod is given', () => {
   test('names for itself and for others', async () => {
     const hostAliases = [{ ip: '192.0.2.7', hostnames: ['alias.example'] }];
     const dnsConfig = { options: [{ name: 'ndots', value: '2' }] };
-    await create(pod('named', { hostname: 'a', subdomain: 'db', hostAliases, dnsConfig }));
+    await create(sleeperPod('named', { hostname: 'a', subdomain: 'db', hostAliases, dnsConfig }));
     assert.equal(await lab.run('named', 'hostname', '-f'), 'a.db.default.svc.cluster.local\n');
     assert.match(await lab.run('named', 'getent', 'ahostsv4', 'alias.example'), /^192\.0\.2\.7 /);
     assert.match(await lab.run('named', 'cat', '/etc/resolv.conf'), /options ndots:2\n$/);
@@ -181,7 +173,7 @@ describe('a pod is given', () => {
       args: ['netexec', '--http-port=8099', '--udp-port=-1'],
       readinessProbe: probe,
     };
-    await create(pod('hosted', { hostNetwork: true }, server));
+    await create(sleeperPod('hosted', { hostNetwork: true }, server));
     const { status } = await read('hosted');
     assert.equal(status?.podIP, status?.hostIP);
     await until(
