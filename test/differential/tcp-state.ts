@@ -71,8 +71,11 @@ export function isInvalid(history: History): boolean {
 }
 
 /** True if the sequence has more than one connection, which share their history here. */
-export function hasSeveral({ sent }: History): boolean {
-  return sent.some(({ other, port }) => other || port);
+export function hasSeveral({ route, sent, flows }: History): boolean {
+  if (sent.some(({ other, port }) => other || port)) return true;
+  // A server that has received nothing yet opens one to the client's own address.
+  const tcp = flows.at(-1)!.filter((line) => line.includes(' tcp '));
+  return new Set(tcp.map((line) => isByOpener(route, sent.at(-1)!, line))).size > 1;
 }
 
 /**

@@ -141,6 +141,23 @@ describe('decisions', () => {
     assert.equal(fate(100), null);
   });
 
+  test('an RST may count for the kernel alone where both ends have opened connections', () => {
+    const own =
+      'node2 tcp 10.244.2.2:8080>10.244.1.2:client0 reply 10.244.1.2:client0>10.244.2.2:8080 SYN_SENT';
+    const fate = (...others: string[]) => {
+      const steps = [segment('server', 2, 499), OPEN[0]!, segment('server', 4, 500)];
+      const flows = [[], others, [flow('SYN_SENT'), ...others]];
+      const at = { kind: 'flows', flows } as const;
+      return decidedBy(difference(steps, [flow('SYN_SENT'), ...others], others, at));
+    };
+    assert.equal(fate(own), 'implausible-rst');
+    assert.equal(fate(), 'implausible-rst');
+    const bySyn = difference([OPEN[0]!, segment('server', 20, 0, 100)], [flow('SYN_SENT')], [], {
+      ...{ kind: 'flows', flows: STATES },
+    });
+    assert.equal(decidedBy(bySyn), null);
+  });
+
   test('an RST may count here alone when it acknowledges what its peer sent last', () => {
     const fate = (ack: number) => {
       const steps = [...OPEN, segment('server', 16, 500, 7), segment('client', 20, 7, ack)];
