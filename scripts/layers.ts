@@ -13,7 +13,7 @@ const FOLDER_FILES_MAX = 25;
 const ORDER = `
   datapath  datapath/wire  datapath/io  datapath/arena  datapath/flow  datapath/policy
   datapath/image  datapath/services  datapath/pipeline  datapath/observe  datapath/worker
-  control  control/log  control/serve  control/kube  control/model  control/compile
+  control  control/serve  control/kube  control/model  control/compile
   control/policy  control/sync  control/node  control/nftables  control/health
   control/balancers  control/agent  control/gateway  control/explain
   control/apiserver  control/apiserver/store  control/apiserver/validate
