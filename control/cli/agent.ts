@@ -68,10 +68,7 @@ export function register(program: Command): void {
 /** The node, its role, and its API server. */
 function addPlaceOptions(agent: Command): void {
   agent
-    .option(
-      '--node <name>',
-      'the Node that this machine is (default: $NODE_NAME, or the host name)',
-    )
+    .option('--node <name>', 'the name of this Node (default: $NODE_NAME, or the host name)')
     .addOption(
       new Option(
         '--role <role>',
@@ -86,20 +83,21 @@ function addPlaceOptions(agent: Command): void {
       parseRangeOption,
     )
     .option('--fabric-range <cidr>', 'role gateway: where the nodes are', parseRangeOption)
-    .option('--kubeconfig <file>', 'how to reach the API server; without it the account of the pod')
+    .option('--kubeconfig <file>', 'kubeconfig of the API server (default: the account of the pod)')
     .option('--context <name>', 'a context of the kubeconfig other than the current one')
-    .option('--server <url>', 'another address of the API server, such as one that is no Service');
+    .option(
+      '--server <url>',
+      'another address of the API server, for example one that is not a Service',
+    );
 }
 
 /** Modes that end at once, and what may be changed. */
 function addModeOptions(agent: Command): void {
   agent
-    .addOption(modeOption('--check', 'say whether the node is fit for an agent, and end'))
+    .addOption(modeOption('--check', 'check whether the node is fit for an agent, and end'))
     .addOption(modeOption('--prepare', 'do what needs a writable /proc/sys, and end'))
-    .addOption(
-      modeOption('--cleanup', 'take everything off the node that an agent put there, and end'),
-    )
-    .option('--set-sysctls', 'set sysctls of the node that stand in the way');
+    .addOption(modeOption('--cleanup', 'remove everything that an agent put on the node, and end'))
+    .option('--set-sysctls', 'set sysctls of the node that are wrong for an agent');
 }
 
 /** Devices, paths, ranges and limits of the datapath. */
@@ -108,45 +106,46 @@ function addDatapathOptions(agent: Command): void {
     .option('--tun <name>', 'the TUN device', 'kt0')
     .option(
       '--spoofed <name>',
-      'a TUN device to which the node redirects what pods send with a wrong address: counted, dropped',
+      'a TUN device for packets of pods with a wrong source address: counted and dropped',
     )
     .option('--uplink <name>', 'the device to the other nodes (default: that of the default route)')
     .option('--admin <socket>', 'path of the admin socket')
     .option('--arena <file>', "the datapath's memory, on tmpfs")
     .option(
       '--service-range <cidr>',
-      'the range of ClusterIPs (default: as the cluster says)',
+      'the range of ClusterIPs (default: read from the cluster)',
       parseRangeOption,
     )
     .option(
       '--pod-range <cidr>',
-      'a range of pod addresses beside those of the Nodes; may be repeated',
+      'a range of pod addresses in addition to those of the Nodes; may be repeated',
       collectRanges,
     )
     .addOption(
       new Option(
         '--steer <what>',
-        'what crosses the datapath: Services and pods only, or everything (default: narrow with --host-network)',
+        'packets for the datapath: those of Services and pods, or all (default: whole; with ' +
+          '--host-network narrow)',
       ).choices(['narrow', 'whole']),
     )
     .option('--host-network', "steer the machine's own network namespace")
     .option(
       '--flows <n>',
-      'connections to have room for, 128 bytes and more each',
+      'size of the flow table: connections, over 128 bytes each',
       parseFlows,
       FLOWS_DEFAULT,
     )
     .option(
       '--timeout <name=seconds>',
-      'how long a connection is remembered without a packet, by its state; may be repeated',
+      'how long a flow lives without a packet, by its state; may be repeated',
       collectTimeouts,
     )
     .addOption(proxyOption('kubetun'))
-    .option('--lease', 'renew the Lease of the node, where no kubelet does');
+    .option('--lease', 'renew the Lease of the node, for nodes without a kubelet');
 }
 
 const TIMEOUT_HELP = `
-Timeouts, and their seconds unless given:
+Timeouts, with their defaults in seconds:
 ${TIMEOUT_NAMES.map((name) => `  ${name.padEnd(18)}${TIMEOUTS_NODE_S[name]}`).join('\n')}
 
 Example:
@@ -192,13 +191,13 @@ function toGatewayOptions(
   }
   throw new KubetunError(
     'KT_USAGE',
-    'a gateway is no Node that could tell where it is',
-    'say --kubeconfig, --public-range and --fabric-range',
+    'a gateway has no Node object, so options must say where it is',
+    'give --kubeconfig, --public-range and --fabric-range',
     { usage: true },
   );
 }
 
-/** A power of two, as the table's index is a mask. */
+/** A power of two, because the table's index is masked. */
 function parseFlows(text: string): number {
   const flows = Number(text);
   if (Number.isInteger(Math.log2(flows)) && flows >= FLOWS_MIN && flows <= FLOWS_LIMIT)
@@ -206,18 +205,19 @@ function parseFlows(text: string): number {
   throw new InvalidArgumentError(`It must be a power of two from ${FLOWS_MIN} to ${FLOWS_LIMIT}.`);
 }
 
-/** One more of them; the last word on a name counts. */
+/** Adds a timeout. The last value of a name counts. */
 function collectTimeouts(text: string, before: TimeoutSeconds = {}): TimeoutSeconds {
   const [name = '', value = '', ...rest] = text.split('=');
   const seconds = /^\d+$/.test(value) ? Number(value) : 0;
   const fits = seconds >= TIMEOUT_S_MIN && seconds <= TIMEOUT_S_MAX && rest.length === 0;
   if (fits && isTimeoutName(name)) return { ...before, [name]: seconds };
   throw new InvalidArgumentError(
-    `It must be NAME=SECONDS, of ${TIMEOUT_S_MIN} to ${TIMEOUT_S_MAX} seconds, NAME one of ${TIMEOUT_NAMES.join(', ')}.`,
+    `It must be NAME=SECONDS, of ${TIMEOUT_S_MIN} to ${TIMEOUT_S_MAX} seconds, ` +
+      `NAME one of ${TIMEOUT_NAMES.join(', ')}.`,
   );
 }
 
-/** The modules behind it are loaded only now, so that help stays quick. */
+/** Loads the modules of the agent only now, so that help stays quick. */
 async function run(
   options: AgentOptions | GatewayOptions,
   { check, prepare, cleanup, output }: Options,
@@ -248,8 +248,7 @@ function formatFindings(findings: Finding[]): string {
 async function serve(options: AgentOptions | GatewayOptions): Promise<void> {
   const { createLog } = await import('../log.ts');
   const log = createLog({ node: options.node, pid: process.pid });
-  // The process is only worth as much as all of it: its supervisor starts another one, and
-  // connections go on.
+  // An agent that failed in part must end. Its supervisor starts another; connections survive.
   process.on('uncaughtException', (error, origin) => {
     log.fatal({ origin, error: String(error.stack ?? error) }, 'the agent ends');
     process.exit(1);

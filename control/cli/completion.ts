@@ -1,12 +1,12 @@
 import { Argument, type Command } from 'commander';
 
-/** One command of the tree: its path, and the words that may follow it. */
+/** A command: its path, and the words that may follow. */
 interface Words {
   path: string;
   words: string[];
 }
 
-/** `kubetun completion`: a script for the shell, made from the commands that there are. */
+/** `kubetun completion`: a shell script made from the commands. */
 export function register(program: Command): void {
   program
     .command('completion')
@@ -15,9 +15,7 @@ export function register(program: Command): void {
     .action((shell: string) => console.log(completionScript(program, shell === 'zsh')));
 }
 
-/**
- * A script that completes subcommands and options; bash's own language, which zsh understands too.
- */
+/** A script that completes subcommands and options, in bash, which zsh understands too. */
 export function completionScript(program: Command, zsh: boolean): string {
   const cases = collect(program, '').map(
     ({ path, words }) => `    '${path}') words='${words.join(' ')}' ;;`,

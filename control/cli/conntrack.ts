@@ -13,11 +13,11 @@ interface ConntrackOptions extends FlowFilterOptions {
   output: OutputFormat;
 }
 
-/** `kubetun conntrack`: a node's flows, read from its memory without disturbing it. */
+/** `kubetun conntrack`: a node's flows, read from its arena. */
 export function register(program: Command): void {
   const conntrack = program
     .command('conntrack')
-    .description('look at the connections that a node tracks')
+    .description('show the flows of a node')
     .addHelpText(
       'after',
       `
@@ -26,11 +26,11 @@ Examples:
   scripts/kubetun conntrack list --node node1 --dst 10.244.2.2:8080 --state established
   scripts/kubetun conntrack count --node node1`,
     );
-  addSubcommand(conntrack, 'list', 'one line for each connection', listFlows);
+  addSubcommand(conntrack, 'list', 'list flows, one line each', listFlows);
   addSubcommand(
     conntrack,
     'count',
-    'how many there are, by state, and how many packets were dropped, by reason',
+    'count flows by state, and dropped packets by reason',
     countFlows,
   );
 }
@@ -46,10 +46,10 @@ function addSubcommand(
     .description(description)
     .addOption(nodeOption())
     .addOption(new Option('--proto <name>', 'tcp, udp, icmp or sctp').argParser(oneOf(PROTOCOLS)))
-    .option('--src <address>', 'who began it: ADDRESS, ADDRESS:PORT, :PORT or a range')
-    .option('--dst <address>', 'where it was sent, or where it went')
+    .option('--src <address>', 'source: ADDRESS, ADDRESS:PORT, :PORT or a range')
+    .option('--dst <address>', 'destination, before or after translation')
     .option('--service <name>', 'NAME, NS/NAME or NS/NAME:PORT')
-    .option('--state <name>', 'such as ESTABLISHED')
+    .option('--state <name>', 'state, such as ESTABLISHED')
     .addOption(outputOption())
     .addOption(labOption())
     .action(async (options: ConntrackOptions, command: Command) => {
@@ -59,7 +59,7 @@ function addSubcommand(
     });
 }
 
-/** Calls back with an arena to read; it is unmapped afterwards. */
+/** Calls `use` with a mapped arena, and unmaps it afterwards. */
 async function withArena(path: string, use: (reader: ArenaReader) => void): Promise<void> {
   const { openArenaReader } = await import('../../datapath/observe/flows.ts');
   const reader = openArenaReader(path);
@@ -89,29 +89,29 @@ function countFlows(arena: string, options: ConntrackOptions): Promise<void> {
 }
 
 /**
- * Throws KubetunError KT_FILTER for a state that does not exist, or a Service that neither image
- * nor flows know.
+ * Throws KubetunError KT_FILTER for an unknown state, or a Service that neither the image nor a
+ * flow names.
  */
 export function requireKnown(
   reader: Pick<ArenaReader, 'states' | 'services' | 'flows'>,
   { node, service, state }: Pick<ConntrackOptions, 'node' | 'service' | 'state'>,
 ): void {
   if (state && !reader.states.includes(state.toUpperCase())) {
-    const next = `say one of ${reader.states.join(', ')}`;
-    throw new KubetunError('KT_FILTER', `--state ${state} is no state`, next, { usage: true });
+    const next = `give one of ${reader.states.join(', ')}`;
+    throw new KubetunError('KT_FILTER', `--state ${state} is not a state`, next, { usage: true });
   }
   const isAsked = (name: string | null) => name !== null && isService(name, service!);
   if (!service || reader.services().some(isAsked)) return;
   for (const flow of reader.flows()) if (isAsked(flow.service)) return;
   throw new KubetunError(
     'KT_FILTER',
-    `--service ${service} is no Service of ${node}`,
-    `scripts/kubetun services --node ${node} shows those that there are`,
+    `--service ${service} is not a Service of ${node}`,
+    `scripts/kubetun services --node ${node} lists them`,
     { usage: true },
   );
 }
 
-/** Takes one of these names, in whatever case it is written. */
+/** Accepts one of these names in any case. */
 function oneOf(names: readonly string[]): (text: string) => string {
   return (text) => {
     const found = names.find((name) => name.toLowerCase() === text.toLowerCase());
@@ -120,7 +120,7 @@ function oneOf(names: readonly string[]): (text: string) => string {
   };
 }
 
-/** The same as the reader's own count, of some flows only. */
+/** The reader's count, limited to matching flows. */
 function countMatching(reader: ArenaReader, matches: (flow: FlowRow) => boolean): FlowCount {
   const byState: Record<string, number> = {};
   let flows = 0;
@@ -132,7 +132,7 @@ function countMatching(reader: ArenaReader, matches: (flow: FlowRow) => boolean)
   return { ...reader.count(), flows, byState };
 }
 
-/** The table that people read: who, to where, and who answers. */
+/** The table of flows. */
 export function formatFlows(flows: FlowRow[]): string {
   return formatTable(
     [

@@ -20,21 +20,21 @@ interface Options {
   output: OutputFormat;
 }
 
-/** `kubetun explain`: what would become of a packet, and why. */
+/** `kubetun explain`: what the datapaths would do with a packet, and why. */
 export function register(program: Command): void {
   program
     .command('explain')
-    .description('say what would become of a packet, and which rule does it; nothing is sent')
+    .description('explain what happens to a packet, and which rule decides it; sends nothing')
     .option('--from <who>', '[NS/]POD, node/NAME, or an address')
     .option('--to <where>', 'ADDRESS:PORT[/tcp|udp|sctp], ADDRESS/icmp, or svc/[NS/]NAME[:PORT]')
-    .option('--sport <port>', 'its source port (default: one that no connection has)', parsePort)
-    .option('--node <name>', 'look at this node alone, where the packet arrives')
+    .option('--sport <port>', 'source port (default: a free one)', parsePort)
+    .option('--node <name>', 'the only node to look at; the packet arrives there')
     .option(
       '--flow <id>',
-      'the answer of a connection that is there, by its ID in conntrack list',
+      'explain the reply of an existing flow, by its ID in conntrack list',
       parseId,
     )
-    .option('--objects <path>', 'YAML files or folders in place of a lab; may be repeated', collect)
+    .option('--objects <path>', 'YAML files or folders instead of a lab; may be repeated', collect)
     .option('--service-range <range>', 'with --objects', parseRangeOption, '10.96.0.0/16')
     .option('--public-range <range>', 'with --objects', parseRangeOption, '198.51.100.0/24')
     .option(
@@ -63,15 +63,15 @@ async function explain(options: Options, command: Command): Promise<void> {
   const { explainFlow, explainQuestion } = await import('../explain/explain.ts');
   let explanation: Explanation;
   if (flow !== undefined) {
-    if (node === undefined) throw usage('--flow needs --node', 'an ID is that of one node');
+    if (node === undefined) throw usage('--flow needs --node', 'flow IDs are those of one node');
     explanation = explainFlow(source, node, flow);
   } else {
     if (from === undefined || to === undefined) {
-      throw usage('a packet goes from somewhere to somewhere', 'say --from and --to');
+      throw usage('--from and --to are both required', 'for example --from client --to svc/web');
     }
     explanation = explainQuestion(source, { from, to, sport, node });
   }
-  // Whatever is said of the first node is said of nothing.
+  // The explanation would be empty: the first node has no datapath.
   if (explanation.reason === 'no-datapath' && !options.objects) {
     throw noDatapath(labOf(command), explanation.steps[0]!.node);
   }
@@ -90,7 +90,7 @@ async function sourceOf(options: Options, command: Command): Promise<ExplainSour
   });
 }
 
-/** Answers go out as they are found, no faster than they are read. */
+/** Writes answers one by one, no faster than they are read. */
 async function answerInput(source: ExplainSource): Promise<void> {
   const { answerLines } = await import('../explain/explain.ts');
   const { stdin, stdout } = process;

@@ -6,7 +6,7 @@ import type { TraceRecord } from '../../datapath/observe/trace.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { protocolName } from '../explain/question.ts';
 
-/** What the filter options of `kubetun conntrack` say. */
+/** Filter options of `kubetun conntrack`. */
 export interface FlowFilterOptions {
   proto?: string;
   src?: string;
@@ -15,14 +15,14 @@ export interface FlowFilterOptions {
   state?: string;
 }
 
-/** True if no option narrows it down. */
+/** True without any filter option. */
 export function isUnfiltered({ proto, src, dst, service, state }: FlowFilterOptions): boolean {
   return !(proto || src || dst || service || state);
 }
 
 type FlowTest = (flow: FlowRow) => boolean;
 
-/** One test out of all the options that were given. Throws KubetunError KT_FILTER (wrong usage). */
+/** One test for all options. Throws KubetunError KT_FILTER (wrong usage). */
 export function flowFilter(options: FlowFilterOptions): FlowTest {
   const tests: FlowTest[] = [];
   const { proto, src, dst, service, state } = options;
@@ -75,7 +75,7 @@ type PacketTest = (record: TraceRecord) => boolean;
 const PROTOCOLS = new Set(['tcp', 'udp', 'icmp', 'sctp']);
 const VERDICTS = new Set(['forward', 'reject', 'drop', 'held', 'new']);
 
-/** One test out of all the words; each must hold. Throws KubetunError KT_FILTER (wrong usage). */
+/** One test for all words, which must all match. Throws KubetunError KT_FILTER (wrong usage). */
 export function traceFilter(words: string[]): PacketTest {
   const tests = words.map(testOf);
   return (record) => tests.every((test) => test(record));
@@ -90,8 +90,8 @@ function testOf(word: string): PacketTest {
   if (!/^[\d.:/]+$/.test(word)) {
     throw new KubetunError(
       'KT_FILTER',
-      `${word} is nothing to look for`,
-      'say ADDRESS, ADDRESS:PORT, :PORT, a range, tcp|udp|icmp|sctp, new|drop|reject, or svc/NAME',
+      `${word} is not a filter`,
+      'give ADDRESS, ADDRESS:PORT, :PORT, a range, tcp|udp|icmp|sctp, new|drop|reject, or svc/NAME',
       { usage: true },
     );
   }

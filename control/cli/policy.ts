@@ -12,30 +12,34 @@ interface Finding {
   finding: string;
 }
 
-/** `kubetun policy`: NetworkPolicies as a node's datapath has them. */
+/** `kubetun policy`: NetworkPolicies that a node's datapath enforces. */
 export function register(program: Command): void {
   const policy = program
     .command('policy')
-    .description('show the NetworkPolicies that a node enforces, and what they have done');
-  add(policy, 'list', 'every policy: whom it selects, and what it has let pass and dropped')
+    .description('show the NetworkPolicies that a node enforces, and their counters');
+  add(
+    policy,
+    'list',
+    'list policies with the pods that they select, and what they have allowed and dropped',
+  )
     .addHelpText(
       'after',
       `
-ALLOWED counts new connections, DROPPED packets, AUDIT connections that a policy annotated
-kubetun.dev/audit=true would have stopped: of this node, since the policy came or its datapath's memory was made.
-A packet that several policies have no rule for counts for each of them.
-MODE is refused for a policy whose rules are not in force; the line below the table says why.
+ALLOWED counts new connections, DROPPED counts packets. AUDIT counts connections that a policy with
+the annotation kubetun.dev/audit=true would have stopped. Counters are those of this node. They
+start with the policy or with the node's arena. A dropped packet counts for each policy that selects
+the pod. MODE is "refused" if the rules are not in force; a line below the table gives the reason.
 
 Examples:
   scripts/kubetun policy list --node node1
   scripts/kubetun explain --from shop/web --to shop/db:5432     why one packet passes or not`,
     )
     .action(withPolicies((policies) => [policies, formatPolicies(policies)]));
-  add(policy, 'check', 'what is probably not meant: policies and rules that select nobody')
+  add(policy, 'check', 'show probable mistakes: policies and rules that select no pod')
     .addHelpText(
       'after',
       `
-Exit code 1 if there is such a policy.
+The exit code is 1 if there is one.
 
 Example:
   scripts/kubetun policy check --node node1`,
@@ -63,7 +67,7 @@ function withPolicies(show: (policies: PolicyDescription[]) => [object, string])
     const lab = labOf(command);
     requireNode(lab, options.node);
     if (options.node === CLOUD) {
-      const message = 'the cloud has no NetworkPolicy: nodes enforce them';
+      const message = 'the cloud enforces no NetworkPolicy: only nodes do';
       throw new KubetunError('KT_POLICY_CLOUD', message, 'name a node with --node');
     }
     const policies = await askAgent<PolicyDescription[]>(lab, options.node, '/policies');
@@ -100,7 +104,7 @@ function findingsOf(policies: PolicyDescription[]): Finding[] {
 }
 
 function formatFindings(findings: Finding[], policies: number): string {
-  if (findings.length === 0) return `${policies} policies, nothing to say`;
+  if (findings.length === 0) return `${policies} policies, no findings`;
   return formatTable(
     ['POLICY', 'FINDING'],
     findings.map(({ policy, finding }) => [policy, finding]),

@@ -4,10 +4,10 @@ import type { ServiceDescription } from '../sync/describe.ts';
 import { labOf, labOption, nodeOption, requireNode } from './options.ts';
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
 
-/** Endpoints listed in a cell of the table before it only counts them. */
+/** Endpoints listed in a cell; the others are counted. */
 const ENDPOINTS_SHOWN_MAX = 4;
 
-/** `kubetun services`: what a node's datapath knows of every Service port. */
+/** `kubetun services`: the compiled Service ports of a node. */
 export function register(program: Command): void {
   program
     .command('services')
@@ -32,7 +32,7 @@ Examples:
     });
 }
 
-/** The table that people read; a Service with several frontends takes one line for each. */
+/** The table of Service ports, with a line for each frontend. */
 export function formatServices(services: ServiceDescription[]): string {
   const rows = services.flatMap((service) => {
     const first = [

@@ -20,32 +20,32 @@ interface Options {
 }
 
 const POLL_MS = 50;
-/** The datapath writes on for 2 s after it was asked. */
+/** Interval between requests. The datapath traces for 2 s after each. */
 const LOOK_MS = 500;
-/** An agent that is started again answers sooner; one whose lab has ended never does. */
+/** A restarting agent answers sooner; that of a lab that has ended never does. */
 const SILENT_MS_MAX = 30_000;
-/** Names are looked up again so often. */
+/** Interval between look-ups of names. */
 const NAMES_MS = 5000;
-/** If they take longer the first packets are shown without. */
+/** If names take longer, the first packets are shown without names. */
 const NAMES_FIRST_MS = 10_000;
 const TCP_FLAGS = 'FSRPAU';
 
-/** `kubetun trace`: one line for each packet that a node's datapath has dealt with. */
+/** `kubetun trace`: one line for each packet of a node's datapath. */
 export function register(program: Command): void {
   program
     .command('trace')
-    .description('show the packets of a node as they pass: verdict, reason, translation, names')
-    .argument('[filter...]', 'words that must all fit: see below')
+    .description('show the packets of a node: verdict, reason, translation, names')
+    .argument('[filter...]', 'words that must all match, see below')
     .addOption(nodeOption())
-    .option('--count <n>', 'end after so many lines', parseCount, Number.POSITIVE_INFINITY)
+    .option('--count <n>', 'end after this many lines', parseCount, Number.POSITIVE_INFINITY)
     .addOption(outputOption())
     .addOption(labOption())
     .addHelpText(
       'after',
       `
 A filter is ADDRESS, ADDRESS:PORT, :PORT or a range, on either side, before or after translation;
-tcp, udp, icmp or sctp; new, drop or reject; svc/NAME. A line is a packet as the datapath sees it:
-of an established connection up to 64 KiB at once.
+tcp, udp, icmp or sctp; new, drop or reject; svc/NAME. A line is a packet as the datapath sees it.
+Packets of an established connection may have up to 64 KiB.
 
 Examples:
   scripts/kubetun trace --node node1 new
@@ -56,7 +56,7 @@ Examples:
 }
 
 async function trace(words: string[], options: Options, command: Command): Promise<void> {
-  // Nothing of a trace outlives its process.
+  // A trace leaves nothing to clean up.
   onInterrupt(() => {});
   const lab = labOf(command);
   const matches = traceFilter(words);
@@ -65,8 +65,7 @@ async function trace(words: string[], options: Options, command: Command): Promi
   const { TraceReader } = await import('../../datapath/observe/trace.ts');
   const file = attachArenaFile(await datapathOf(lab, options.node));
   const look = () => askAgent(lab, options.node, '/trace');
-  // The agent that is asked writes; this process only reads. An agent that is away for a moment is
-  // asked again.
+  // The agent requests the trace, this process only reads. An agent that is away is asked again.
   await look();
   process.stderr.write(
     `  tracing ${options.node}: ${words.join(' ') || 'every packet'} (Ctrl-C ends it)\n`,
@@ -99,7 +98,7 @@ async function trace(words: string[], options: Options, command: Command): Promi
     }
     if (reader.lost > lost) {
       process.stderr.write(
-        `  ${reader.lost - lost} packets passed faster than they could be read\n`,
+        `  ${reader.lost - lost} packets are missing: they passed faster than they could be read\n`,
       );
       lost = reader.lost;
     }
@@ -115,7 +114,7 @@ async function trace(words: string[], options: Options, command: Command): Promi
   file.close();
 }
 
-/** Names of addresses, as the API server knows them; none while it does not answer. */
+/** Names of addresses from the API server; none while it does not answer. */
 class Names {
   readonly #lab: string;
   readonly #hasGateway: boolean;
@@ -128,7 +127,7 @@ class Names {
     this.#hasGateway = hasGateway;
   }
 
-  /** Looks again if it is time; packets do not wait for an API server that is slow to answer. */
+  /** Looks names up if it is time. Packets do not wait for a slow API server. */
   refresh(): Promise<void> {
     if (this.#looking === null && Date.now() >= this.#next) this.#looking = this.#look();
     return this.#looking ?? Promise.resolve();
@@ -164,7 +163,7 @@ export function traceLine(record: TraceRecord, names: { of(address: number): str
   return words.join(' ');
 }
 
-/** Why: the rule that allowed it, or the policies that select the pod and have none for it. */
+/** The rule that allowed the packet, or the policy that selects the pod without a matching rule. */
 function policyText({ direction, policy, verdict, rule }: TraceRecord['policies'][number]): string {
   if (verdict === 'allow') return `[${direction} rule ${rule} of ${policy} allows]`;
   if (verdict === 'audit') return `[${policy} would drop it (${direction}), but is under audit]`;

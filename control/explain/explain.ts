@@ -4,10 +4,10 @@ import { type Explanation, follow } from './follow.ts';
 import { type QuestionText, readQuestion } from './question.ts';
 import type { ExplainSource } from './source.ts';
 
-/** Ports that are looked at for one that no connection has. */
+/** Source ports tried in search of a free one. */
 const PORTS_TRIED_MAX = 1000;
 
-/** Throws KubetunError KT_EXPLAIN for a question that makes no sense in this cluster. */
+/** Throws KubetunError KT_EXPLAIN for a question that does not fit the cluster. */
 export function explainQuestion(source: ExplainSource, text: QuestionText): Explanation {
   const question = readQuestion(text, source.view);
   if (!question.fixedPort) {
@@ -18,27 +18,29 @@ export function explainQuestion(source: ExplainSource, text: QuestionText): Expl
   return follow(question, source.view, source.prober);
 }
 
-/**
- * What becomes of the answer in a connection that a node tracks. Throws KubetunError KT_EXPLAIN.
- */
+/** Explains the reply of a flow. Throws KubetunError KT_EXPLAIN. */
 export function explainFlow(source: ExplainSource, node: string, id: number): Explanation {
   const prober = source.prober(node);
   if (!prober) {
-    const message = `${node} has no datapath that could be asked`;
-    throw new KubetunError('KT_EXPLAIN', message, 'is its agent running?');
+    const message = `${node} has no datapath`;
+    throw new KubetunError('KT_EXPLAIN', message, 'start its agent, or ask another node');
   }
   const tuple = prober.replyOf(id);
   if (!tuple) {
-    const message = `${node} tracks no connection ${id}`;
-    throw new KubetunError('KT_EXPLAIN', message, `scripts/kubetun conntrack list --node ${node}`);
+    const message = `${node} has no flow ${id}`;
+    throw new KubetunError(
+      'KT_EXPLAIN',
+      message,
+      `scripts/kubetun conntrack list --node ${node} lists them`,
+    );
   }
   return follow({ tuple, fixedPort: true, node, only: false }, source.view, source.prober, true);
 }
 
-/** Characters of a line; a question has some hundred. */
+/** Longest line, in characters. A question has about 100. */
 const LINE_MAX = 65_536;
 
-/** The answer to each line that is not empty, as JSON without its line end. */
+/** One JSON answer, without line end, for each line that is not empty. */
 export async function* answerLines(
   source: ExplainSource,
   chunks: AsyncIterable<string>,
@@ -60,7 +62,7 @@ function answerLine(source: ExplainSource, line: string | null): object {
   }
 }
 
-/** Fields that are none of a question's are whoever's asks. Throws KubetunError KT_EXPLAIN. */
+/** Ignores other fields. Throws KubetunError KT_EXPLAIN. */
 function parseQuestion(line: string): QuestionText {
   let value: unknown;
   try {
@@ -69,7 +71,7 @@ function parseQuestion(line: string): QuestionText {
     throw refuse((error as Error).message);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw refuse('a question is a JSON object');
+    throw refuse('the question is not a JSON object');
   }
   const { from, to, sport, node } = value as Record<string, unknown>;
   return {
@@ -82,15 +84,15 @@ function parseQuestion(line: string): QuestionText {
 
 function textOf(field: string, value: unknown): string {
   if (typeof value === 'string') return value;
-  throw refuse(`${field} is ${value === undefined ? 'missing' : 'no text'}`);
+  throw refuse(`${field} is ${value === undefined ? 'missing' : 'not a string'}`);
 }
 
 function refuse(message: string): KubetunError {
-  const next = 'say {"from", "to"} and, if need be, "sport" and "node"';
+  const next = 'give {"from", "to"} and optionally "sport" and "node"';
   return new KubetunError('KT_EXPLAIN', message, next, { usage: true });
 }
 
-/** Lines of a stream; null for one that is too long, which is not kept. */
+/** Lines of a stream; null for a line that is too long. */
 async function* linesOf(chunks: AsyncIterable<string>): AsyncGenerator<string | null> {
   let rest = '';
   let tooLong = false;

@@ -1,4 +1,4 @@
-// A packet from its source to its end, node by node.
+// Follows a packet from its source to its destination, node by node.
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { Passage, Prober } from '../../datapath/observe/probe.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
@@ -18,35 +18,33 @@ export interface TupleText {
 export interface Explanation {
   verdict: 'forward' | 'reject' | 'drop';
   /**
-   * A stable code: the counter's name of a drop or refusal; `flow`, `service`, `egress`, `direct`,
-   * ...
+   * A stable code: the counter of a drop or refusal, or `flow`, `service`, `egress`, `direct`, ...
    */
   reason: string;
   service: string | null;
   eligible: string[];
   excluded: Excluded[];
   chosen: { endpoint: string; by: NonNullable<Passage['chosenBy']> } | null;
-  /** Why the source becomes the node's address; null if it does not. */
+  /** Reason of a masquerade; null without one. */
   masquerade: Passage['masquerade'];
   original: TupleText;
-  /** As it leaves the first node; null if it does not. */
+  /** As it leaves the first node; null if it does not leave. */
   translated: TupleText | null;
-  /** NetworkPolicies that had a part in it, on the whole way. */
+  /** NetworkPolicies that decided about the packet on any node. */
   policies: Passage['policies'];
   steps: Step[];
 }
 
 /**
- * Longer ways lead in circles: source's node, the gateway, a NodePort's node, the endpoint's, and
- * one more.
+ * Longer paths are loops: source's node, gateway, NodePort's node, endpoint's node, and one more.
  */
 const HOPS_MAX = 5;
 
 /**
  * Follows a packet.
  *
- * @param probers the datapath of a node; null if it has none that could be asked.
- * @param later it comes from the middle of a connection.
+ * @param probers the datapath of a node; null without one.
+ * @param later the packet is not the first of its connection.
  */
 export function follow(
   question: Question,
@@ -64,7 +62,7 @@ export function follow(
       steps.push({
         node,
         stage: 'unknown',
-        text: 'this node has no datapath that could be asked: its kernel decides (lab status shows the proxy)',
+        text: 'this node has no datapath: its kernel decides (lab status shows the proxy)',
       });
       break;
     }
@@ -72,7 +70,7 @@ export function follow(
     const excluded = excludedOf(passage, node, view);
     steps.push(...tellPassage(passage, tuple, node, excluded, view));
     if (first) addPolicies(first, passage);
-    // To what a public address stands for the node says that has it.
+    // The node that has a public address knows the Service behind it.
     const isNews = first?.service === null && first.reason === 'one-to-one';
     if (first && isNews) Object.assign(first, serviceOf(passage, excluded));
     first ??= summarize(passage, tuple, excluded, steps);
@@ -87,7 +85,7 @@ export function follow(
   return first ?? unknown(question, steps);
 }
 
-/** The destination's node says again what the source's node has said. */
+/** Adds policies that the source's node has not reported already. */
 function addPolicies({ policies }: Explanation, passage: Passage): void {
   const text = (note: object) => JSON.stringify(note);
   const known = new Set(policies.map(text));
@@ -98,7 +96,7 @@ const BEFORE_ENDPOINTS: ReadonlySet<string> = new Set(['source-range', 'reject-m
 
 function excludedOf(passage: Passage, node: string, view: ClusterView): Excluded[] {
   if (passage.service === null || passage.frontend === null) return [];
-  // Refused before any endpoint was looked at: none was left out.
+  // Refused before endpoints were considered, so none was excluded.
   if (BEFORE_ENDPOINTS.has(passage.reason)) return [];
   const eligible = new Set(pairTexts(passage.eligible));
   if (node === view.gateway?.name) return view.gateway.excluded(passage.service, eligible);
@@ -139,17 +137,15 @@ function unknown({ tuple }: Question, steps: Step[]): Explanation {
   };
 }
 
-/**
- * Where a packet goes that leaves a datapath: another node, or null if this one has the end of the
- * way.
- */
+/** The next node of a packet that leaves a datapath; null at the end of its path. */
 function nextNode(tuple: Tuple, node: string, view: ClusterView, steps: Step[]): string | null {
   const at = view.nodeOf(tuple.dst);
   const name = view.nameOf(tuple.dst);
   const step = (stage: string, text: string) => steps.push({ node, stage, text });
   if (at === node) {
     if (name) step('deliver', `to ${name}`);
-    else step('deliver', `no pod has ${formatAddress(tuple.dst)}: the node says host unreachable`);
+    else
+      step('deliver', `no pod has ${formatAddress(tuple.dst)}: the node answers host unreachable`);
     return null;
   }
   if (at === null) return nextOutside(tuple.dst, node, view, step);
@@ -158,7 +154,7 @@ function nextNode(tuple: Tuple, node: string, view: ClusterView, steps: Step[]):
   return at;
 }
 
-/** The same for an address that is neither a node's nor a pod's. */
+/** The same for an address outside the cluster. */
 function nextOutside(
   dst: number,
   node: string,
@@ -176,7 +172,7 @@ function nextOutside(
   }
   const next = gateway.nodeFor(dst);
   if (next === null) step('leave', `by the gateway's uplink, ${where}`);
-  else step('wire', `to a node such as ${next}: every one has the balancer's address`);
+  else step('wire', `to a node such as ${next}: all nodes capture the balancer's address`);
   return next;
 }
 

@@ -1,5 +1,4 @@
-// The gateway of a cluster as its objects tell of it: who is outside under which address, and what
-// its datapath would be.
+// The gateway of a cluster, derived from objects: public addresses, balancers, and its datapath.
 import type { Arena } from '../../datapath/arena/arena.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { Balancers, healthPortOf } from '../balancers/balancers.ts';
@@ -19,12 +18,12 @@ import { Tables } from '../model/tables.ts';
 import { type ClusterObjects, fillArena } from './objects.ts';
 import type { Excluded } from './view.ts';
 
-/** The gateway's own address where nothing tells it: this network's, which no node has. */
+/** Stands for the gateway's unknown address. No node has 0.0.0.0. */
 const ADDRESS_UNKNOWN = 0;
 
 export class GatewayView {
   readonly name: string;
-  /** By the names of their Nodes. */
+  /** In the order of the Node objects. */
   readonly #backends: BackendRow[];
   readonly #balancers = new Map<string, ServiceRow>();
 
@@ -37,17 +36,17 @@ export class GatewayView {
     }
   }
 
-  /** True if there is anything for a gateway to do: somebody has an address outside. */
+  /** True if a node or a balancer has a public address. */
   get isNeeded(): boolean {
     return this.#balancers.size > 0 || this.#backends.some((b) => b.publicAddresses.length > 0);
   }
 
-  /** The node that has this address outside; null if none does. */
+  /** The node with this public address; null for none. */
   ownerOf(address: number): string | null {
     return this.#backends.find((b) => b.publicAddresses[0] === address)?.name ?? null;
   }
 
-  /** A node to which the gateway sends a load balancer's own address: all of those capture it. */
+  /** A node that captures a load balancer's address; null if no balancer has it. */
   nodeFor(address: number): string | null {
     const has = (row: ServiceRow) => row.loadBalancerAddresses.includes(address);
     if (![...this.#balancers.values()].some(has)) return null;
@@ -55,8 +54,7 @@ export class GatewayView {
   }
 
   /**
-   * Nodes that a load balancer does not send to. `name` is `NS/NAME:PORT`, `eligible` texts
-   * `ADDRESS:PORT`.
+   * Nodes that a balancer leaves out. `name` is `NS/NAME:PORT`; `eligible` holds `ADDRESS:PORT`.
    */
   excluded(name: string, eligible: ReadonlySet<string>): Excluded[] {
     const colon = name.lastIndexOf(':');
@@ -77,7 +75,7 @@ function whyUnhealthy(row: ServiceRow): string {
   return row.healthPort > 0 ? 'has no ready endpoint, policy Local' : 'fails its health check';
 }
 
-/** The memory of a gateway's datapath, without a flow. */
+/** The arena of a gateway's datapath, without flows. */
 export function compileGateway(
   name: string,
   objects: ClusterObjects,
@@ -89,7 +87,7 @@ export function compileGateway(
   const slices = objects.slices.map(readSlice);
   const backends = objects.nodes.map(readBackend);
   const nodeAt = (address: number) => backends.find((b) => b.addresses[0] === address)?.name;
-  // Who is well nobody can be asked; where the endpoints are the objects say.
+  // There is no agent to ask for health here. Endpoint placement comes from the API objects.
   const isHealthy = ({ address, port }: HealthTarget): boolean => {
     if (port === NODE_HEALTH_PORT) return true;
     const balancer = [...balancers.services.values()].find((row) => healthPortOf(row) === port);

@@ -1,5 +1,4 @@
-// The objects that an explanation rests on, from files; and what an agent on a node would make of
-// them.
+// Objects from files, and the arena that an agent would make of them.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
@@ -28,7 +27,7 @@ import { readSlice } from '../model/slice.ts';
 import { Tables } from '../model/tables.ts';
 import { PolicyCompiler } from '../policy/compiler.ts';
 
-/** What an explanation looks at; of other kinds it has no use. */
+/** Objects that an explanation uses. */
 export interface ClusterObjects {
   nodes: Node[];
   pods: Pod[];
@@ -44,7 +43,7 @@ interface AnyObject {
   metadata?: { namespace?: string; name?: string } | null;
 }
 
-/** Where the objects of a kind go, and who reads one. */
+/** Kind -> its list, and the function that reads an object. */
 const LISTS = new Map<unknown, [list: keyof ClusterObjects, read: (object: never) => unknown]>([
   ['Node', ['nodes', readNode]],
   ['Pod', ['pods', readPolicyPod]],
@@ -56,15 +55,12 @@ const LISTS = new Map<unknown, [list: keyof ClusterObjects, read: (object: never
 const LABEL_NAMESPACE = 'kubernetes.io/metadata.name';
 const FLOWS_MAX = 4096;
 const IMAGE_WORDS_MIN = 1 << 18;
-/**
- * An upper bound of what one object adds to an image: a slice has at most 1000 endpoints, seldom
- * more than 100.
- */
+/** Image words for one object, on average an upper bound. A slice seldom has over 100 endpoints. */
 const IMAGE_WORDS_PER_OBJECT = 512;
 
 /**
- * Every object of some YAML or JSON files, and of all such files in folders. Throws KubetunError
- * KT_FILE, KT_YAML, KT_OBJECT.
+ * Reads YAML or JSON files, and all such files in folders. Throws KubetunError KT_FILE, KT_YAML,
+ * KT_OBJECT.
  */
 export function readObjects(paths: string[]): ClusterObjects {
   const found = noObjects();
@@ -79,8 +75,7 @@ export function noObjects(): ClusterObjects {
 }
 
 /**
- * Adds an object, or each of a list of them, as `kubectl get -o yaml` prints one. What nobody could
- * read is refused here.
+ * Adds an object, or the items of a list as `kubectl get -o yaml` prints it. Refuses invalid ones.
  */
 function addObject(found: ClusterObjects, object: unknown, file: string): void {
   if (typeof object !== 'object' || object === null) return;
@@ -99,7 +94,11 @@ function addObject(found: ClusterObjects, object: unknown, file: string): void {
   } catch (error) {
     const what = `${kind} ${name ?? 'without a name'}`;
     const message = `${file}: ${what} cannot be read (${(error as Error).message})`;
-    throw new KubetunError('KT_OBJECT', message, 'compare it with what kubectl get -o yaml prints');
+    throw new KubetunError(
+      'KT_OBJECT',
+      message,
+      'compare it with the output of kubectl get -o yaml',
+    );
   }
   (found[list] as unknown[]).push(object);
 }
@@ -123,7 +122,7 @@ function parseFile(file: string): unknown[] {
     try {
       return document.toJS();
     } catch (error) {
-      throw yamlError(file, error as Error); // Aliases without end.
+      throw yamlError(file, error as Error); // Too many aliases.
     }
   });
 }
@@ -143,10 +142,10 @@ function readText(file: string): string {
 function unreadable(path: string, cause: unknown): KubetunError {
   const { code } = cause as NodeJS.ErrnoException;
   const message = `${path} cannot be read (${code})`;
-  return new KubetunError('KT_FILE', message, 'name a file or a folder that is there', { cause });
+  return new KubetunError('KT_FILE', message, 'name an existing file or folder', { cause });
 }
 
-/** The tables of an agent on that node that has seen these objects. */
+/** Tables of an agent on a node that has received these objects. */
 export function tablesOf(node: string, objects: ClusterObjects): Tables {
   const tables = new Tables(node);
   for (const object of objects.nodes) tables.putNode(readNode(object));
@@ -165,17 +164,14 @@ function putPolicyObjects(
     const row = readPolicyPod(object);
     if (!row) continue;
     policy.putPod(row);
-    // What a file leaves out has the label that every Namespace has.
+    // A Namespace that the files leave out has its standard label.
     const { namespace } = row;
     policy.putNamespace({ name: namespace, labels: { [LABEL_NAMESPACE]: namespace } });
   }
   for (const object of namespaces) policy.putNamespace(readNamespace(object));
 }
 
-/**
- * The memory of a datapath on that node, without a flow. Null if there is no such Node, or it has
- * no address.
- */
+/** The arena of a node's datapath, without flows. Null if the Node is missing or has no address. */
 export function compileArena(
   node: string,
   objects: ClusterObjects,
@@ -189,10 +185,7 @@ export function compileArena(
   return fillArena(tablesOf(node, objects), ranges, count, seed);
 }
 
-/**
- * The memory of a datapath that has these tables; null without an address. `count` is how many
- * objects they hold.
- */
+/** The arena for these tables; null without an address. `count` is the number of objects. */
 export function fillArena(
   tables: Tables,
   ranges: NodeRanges,

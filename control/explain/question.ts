@@ -1,26 +1,26 @@
-// What is asked, from words to a tuple and the node where it begins.
+// Parses a question into a tuple and the node where the packet starts.
 import { KubetunError } from '../../datapath/error.ts';
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
 import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/layout.ts';
 import type { ClusterView } from './view.ts';
 
-/** As the command line and the lines of a batch have it. */
+/** A question as text, from the command line or a batch. */
 export interface QuestionText {
   /** `[NS/]POD`, `node/NAME`, or an address. */
   from: string;
   /** `ADDRESS:PORT[/PROTO]`, `ADDRESS/icmp`, or `svc/[NS/]NAME[:PORT]`. */
   to: string;
   sport?: number | undefined;
-  /** Where a packet from elsewhere arrives, and the only node that is looked at. */
+  /** The only node to look at; the packet arrives there. */
   node?: string | undefined;
 }
 
 export interface Question {
   tuple: Tuple;
-  /** False if the source port is anyone's choice. */
+  /** False if the source port may be chosen. */
   fixedPort: boolean;
-  /** The node whose datapath sees it first. */
+  /** The first node on the packet's path. */
   node: string;
   /** Look at that node alone. */
   only: boolean;
@@ -40,17 +40,17 @@ export function protocolName(proto: number): string {
   return String(proto);
 }
 
-/** Throws KubetunError KT_EXPLAIN with what is not understood or not there. */
+/** Throws KubetunError KT_EXPLAIN for invalid text or a missing object. */
 export function readQuestion(text: QuestionText, view: ClusterView): Question {
   const to = readTarget(text.to, view);
   const source = readSource(text.from, view);
-  // What comes from outside meets the gateway first, where there is one.
+  // Packets from outside arrive at the gateway, if there is one.
   const entry = view.gateway?.name ?? entryOf(to.address, view);
   const node = text.node ?? source.node ?? entry;
   if (node === null) {
     throw refuse(
-      `${text.from} is on no node of the cluster, so its packet may arrive at any node`,
-      'say at which one with --node',
+      `the node of --from ${text.from} is unknown: its packet may arrive at any node`,
+      'choose one with --node',
     );
   }
   if (!view.nodes.has(node) && node !== view.gateway?.name) {
@@ -61,7 +61,7 @@ export function readQuestion(text: QuestionText, view: ClusterView): Question {
   // The identifier of an echo may be 0.
   const least = proto === PROTO_ICMP ? 0 : 1;
   if (!Number.isInteger(sport) || sport < least || sport > 65_535) {
-    throw refuse(`${JSON.stringify(sport)} is no source port`, `it is ${least} to 65535`);
+    throw refuse(`--sport ${JSON.stringify(sport)} is not a port`, `use ${least} to 65535`);
   }
   const tuple = { proto, src: source.address, sport, dst: to.address, dport };
   return { tuple, fixedPort: text.sport !== undefined, node, only: text.node !== undefined };
@@ -81,18 +81,18 @@ function readSource(text: string, view: ClusterView): { address: number; node: s
   if (pod) return { address: pod.address, node: pod.node || null };
   throw refuse(
     `there is no pod ${key} with an address`,
-    'from where is [NS/]POD, node/NAME or an address',
+    'give --from as [NS/]POD, node/NAME or an address',
   );
 }
 
-/** The nodes that there are, or the first of them. */
+/** Names of the nodes, or of the first of them. */
 function nodesText({ nodes }: ClusterView): string {
-  if (nodes.size === 0) return 'no Node is among the objects';
+  if (nodes.size === 0) return 'the objects contain no Node';
   const names = [...nodes.keys()].slice(0, NODES_TOLD_MAX);
-  return `there are ${names.join(', ')}${nodes.size > names.length ? ', and others' : ''}`;
+  return `the nodes are ${names.join(', ')}${nodes.size > names.length ? ', and others' : ''}`;
 }
 
-/** The node that a packet from outside meets if it is sent to one's address. */
+/** The node with this address, where a packet from outside arrives. */
 function entryOf(address: number, view: ClusterView): string | null {
   for (const { name, addresses } of view.nodes.values()) {
     if (addresses.includes(address)) return name;
@@ -112,30 +112,29 @@ function readTarget(text: string, view: ClusterView) {
     return { address, port, proto };
   }
   throw refuse(
-    `${JSON.stringify(text)} is nowhere a packet could go`,
-    'say ADDRESS:PORT, ADDRESS:PORT/udp (or sctp), ADDRESS/icmp, or svc/[NS/]NAME[:PORT]',
+    `--to ${JSON.stringify(text)} is not a destination`,
+    'give ADDRESS:PORT, ADDRESS:PORT/udp (or sctp), ADDRESS/icmp, or svc/[NS/]NAME[:PORT]',
   );
 }
 
 function readService(key: string, wanted: string | undefined, view: ClusterView) {
   const row = view.services.get(key);
-  if (!row)
-    throw refuse(`there is no service ${key}`, 'kubectl get services -A shows what there is');
+  if (!row) throw refuse(`there is no service ${key}`, 'kubectl get services -A lists them');
   const address = row.clusterAddresses[0];
   const ports = row.ports.filter(
     (p) => !wanted || p.name === wanted || String(p.number) === wanted,
   );
   if (address === undefined || row.ports.length === 0) {
     const next =
-      'it is headless, of type ExternalName, or a manifest to which no API server has given a ' +
-      'spec.clusterIP yet: name a pod or ADDRESS:PORT, or take the objects from a cluster';
+      'it is headless, of type ExternalName, or from a manifest without spec.clusterIP: name a ' +
+      'pod or ADDRESS:PORT, or take the objects from a cluster';
     throw refuse(`service ${key} has no address that is captured`, next);
   }
   if (ports.length === 1 || (ports.length > 1 && wanted)) {
     return { address, port: ports[0]!.number, proto: ports[0]!.proto };
   }
   const names = row.ports.map((p) => p.name || p.number).join(', ');
-  throw refuse(`service ${key} has the ports ${names}`, `say which one: svc/${key}:PORT`);
+  throw refuse(`service ${key} has the ports ${names}`, `choose one: svc/${key}:PORT`);
 }
 
 function keyOf(text: string): string {
@@ -146,7 +145,7 @@ function refuse(message: string, next: string): KubetunError {
   return new KubetunError('KT_EXPLAIN', message, next, { usage: true });
 }
 
-/** `ADDRESS:PORT`, or the address alone where there are no ports. */
+/** `ADDRESS:PORT`, or the address alone for ICMP. */
 export function endText(address: number, port: number, proto: number): string {
   return proto === PROTO_ICMP ? formatAddress(address) : `${formatAddress(address)}:${port}`;
 }

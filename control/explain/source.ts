@@ -1,4 +1,4 @@
-// Where an explanation gets its datapaths and names from: a running lab, or files alone.
+// Sources of datapaths and names for an explanation: a running lab, or files.
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { type ArenaFile, attachArenaFile, borrowArenaFile } from '../../datapath/arena/file.ts';
@@ -17,19 +17,19 @@ import { ClusterView } from './view.ts';
 
 export interface ExplainSource {
   view: ClusterView;
-  /** The datapath of a node, good until it is asked for again; null if it has none. */
+  /** The datapath of a node, valid until the next call; null without one. */
   prober(node: string): Prober | null;
-  /** Looks again at a cluster that goes on, some time after the last look. */
+  /** Refreshes the view of a running cluster, if the last refresh is old. */
   refresh(): Promise<void>;
 }
 
 const SEED_OFFLINE = 1;
-/** What was borrowed or listed is looked at anew after so long. */
+/** Age at which borrowed arenas and lists are refreshed. */
 const REFRESH_MS = 5000;
 
 /**
- * From files: every node's datapath is compiled from them, and a gateway's if somebody has an
- * address outside. The same files give the same answers.
+ * From files: compiles the datapath of every node, and of a gateway if there are public addresses.
+ * The same files give the same answers.
  */
 export function fromFiles(
   paths: string[],
@@ -53,22 +53,22 @@ export function fromFiles(
   };
 }
 
-/** Says of which node it is that the objects make no sense. */
+/** Adds the node's name to errors of a compile. */
 function named<T>(node: string, compile: () => T): T {
   try {
     return compile();
   } catch (error) {
     if (error instanceof KubetunError) throw error;
-    const message = `the objects make no image for node ${node} (${(error as Error).message})`;
-    const next = 'compare them with what kubectl get -o yaml prints';
+    const message = `the objects do not compile for node ${node} (${(error as Error).message})`;
+    const next = 'compare them with the output of kubectl get -o yaml';
     throw new KubetunError('KT_OBJECT', message, next, { cause: error });
   }
 }
 
 /**
- * From a lab: the memory of its agents, borrowed, and the names that its API server has.
+ * From a lab: borrowed arenas of its agents, and names from its API server.
  *
- * @param arenaOf null for a node that has no datapath.
+ * @param arenaOf null for a node without a datapath.
  */
 export async function fromLab(
   lab: string,
@@ -93,7 +93,7 @@ export async function fromLab(
     refresh: async () => {
       if (Date.now() - listed < REFRESH_MS) return;
       listed = Date.now();
-      // Without its API server the lab has the names that it had.
+      // While the API server is away, the last names stay.
       source.view = await look().catch(() => source.view);
     },
   };
@@ -101,9 +101,8 @@ export async function fromLab(
 }
 
 /**
- * A datapath that was borrowed: the pages that were written to are as they were then, the others go
- * on. So it holds only as long as the image that was in force, whose memory is used again later,
- * and not for long.
+ * A private mapping of an arena. Pages written by this process are frozen, the others change with
+ * the datapath. It is valid only while the image in force stays the same, and for a short time.
  */
 interface Borrowed {
   prober: Prober;
@@ -132,10 +131,7 @@ function borrow(path: string): Borrowed | null {
   }
 }
 
-/**
- * The names that a lab's API server has at this moment; `hasGateway` if there is one whose datapath
- * may be asked.
- */
+/** Current names from a lab's API server. `hasGateway` includes the cloud. */
 export async function viewOfLab(lab: string, hasGateway: boolean): Promise<ClusterView> {
   const kube = connectLab(lab);
   try {
@@ -154,7 +150,7 @@ async function listObjects(kube: KubeClient): Promise<ClusterObjects> {
     list('Service'),
     list('EndpointSlice'),
   ]);
-  // Policies are read from the datapaths, which have them in force.
+  // Policies are read from the datapaths.
   return { ...noObjects(), nodes, pods, services, slices };
 }
 

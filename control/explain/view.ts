@@ -1,4 +1,4 @@
-// The cluster as an explanation names it: who has an address, and on which node it is.
+// Names of the cluster for an explanation: owners of addresses, and their nodes.
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
 import {
   eligibleCluster,
@@ -21,7 +21,7 @@ export interface PodPlace {
   address: number;
 }
 
-/** An endpoint that a connection could not get, and why. */
+/** An endpoint that was not eligible, and the reason. */
 export interface Excluded {
   endpoint: string;
   why: string;
@@ -34,7 +34,7 @@ export class ClusterView {
   readonly #podsByAddress = new Map<number, PodPlace>();
   readonly #slices = new Map<string, SliceRow[]>();
 
-  /** Where packets leave the cluster and enter it; null where nothing is known of that. */
+  /** The gateway of the cluster; null without one. */
   readonly gateway: GatewayView | null;
 
   constructor(
@@ -51,7 +51,7 @@ export class ClusterView {
       if (address === null || status?.phase === 'Succeeded' || status?.phase === 'Failed') continue;
       const pod = { key: objectKey(metadata), node: spec?.nodeName ?? '', address };
       this.#pods.set(pod.key, pod);
-      // A pod in its node's network has no address of its own.
+      // A pod in its node's network has the node's address.
       if (!spec?.hostNetwork) this.#podsByAddress.set(address, pod);
     }
     for (const object of services) {
@@ -72,7 +72,7 @@ export class ClusterView {
     return this.#podsByAddress.get(address);
   }
 
-  /** Whose address it is, if that is known: `pod NS/NAME`, `node NAME`, or `NAME outside`. */
+  /** Owner of an address: `pod NS/NAME`, `node NAME`, or `NAME outside`; null if unknown. */
   nameOf(address: number): string | null {
     const pod = this.podAt(address);
     if (pod) return `pod ${pod.key}`;
@@ -94,7 +94,7 @@ export class ClusterView {
       .map((row) => `${row.key} (${texts(row).join(', ')})`);
   }
 
-  /** The node that an address is on: its own, or that of a pod there. */
+  /** The node that has the address, or has a pod with it. */
   nodeOf(address: number): string | null {
     const pod = this.podAt(address);
     if (pod?.node) return pod.node;
@@ -112,11 +112,11 @@ export class ClusterView {
   }
 
   /**
-   * The endpoints of a Service port that are not among the eligible ones on a node.
+   * Endpoints of a Service port that are not eligible on a node.
    *
    * @param name `NS/NAME:PORT`.
-   * @param eligible `ADDRESS:PORT` of those that are.
-   * @param local only this node's own could be chosen.
+   * @param eligible `ADDRESS:PORT` of the eligible ones.
+   * @param local the policy is Local.
    */
   excluded(name: string, node: string, eligible: ReadonlySet<string>, local: boolean): Excluded[] {
     const colon = name.lastIndexOf(':');
@@ -133,7 +133,7 @@ export class ClusterView {
       .filter(({ text }) => !eligible.has(text))
       .map(({ endpoint, text }) => ({
         endpoint: text,
-        // The table of the node may be older than the objects, or newer.
+        // The node's table may be older or newer than the objects.
         why: chosen.has(endpoint)
           ? "not in the node's table yet"
           : whyExcluded(endpoint, all, place.nodeName, local),

@@ -1,11 +1,11 @@
-// What a datapath did with a packet, in sentences with the names of the cluster.
+// Describes in words what a datapath did with a packet.
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { Passage } from '../../datapath/observe/probe.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { endText, protocolName } from './question.ts';
 import type { ClusterView, Excluded } from './view.ts';
 
-/** One thing that happens on the way. */
+/** One step of a packet's path. */
 export interface Step {
   node: string;
   stage: string;
@@ -19,40 +19,38 @@ const FRONTENDS: Record<string, string> = {
   external: 'an external IP',
 };
 const MASQUERADES: Record<string, string> = {
-  hairpin:
-    "the chosen endpoint is the sender itself: only the node's address brings the answer back here",
-  outside: 'a source that is no pod, to a ClusterIP',
-  external: 'externalTrafficPolicy Cluster: the answer must come back through this node',
-  egress: "nobody outside the cluster knows a pod's address",
+  hairpin: 'the chosen endpoint is the sender, so the reply must come back to this node',
+  outside: 'the source is not a pod, the destination a ClusterIP',
+  external: 'externalTrafficPolicy Cluster: the reply must come back through this node',
+  egress: 'pod addresses are not routed outside the cluster',
 };
 const REASONS: Record<string, string> = {
   'reject-no-endpoint': 'no endpoint: refused at once',
-  'reject-wrong-port': 'the address belongs to a Service, which has no such port: refused',
-  'reject-midstream': 'the middle of a connection that no flow knows: reset',
-  'no-local-endpoint': 'traffic policy Local, and the endpoints are on other nodes only: dropped',
+  'reject-wrong-port': 'the Service with this address has no such port: refused',
+  'reject-midstream': 'not the first packet of a connection, and no flow: reset',
+  'no-local-endpoint': 'traffic policy Local, and all endpoints are on other nodes: dropped',
   'source-range': 'the source is outside loadBalancerSourceRanges: dropped',
-  unallocated: 'an address of the Service range that no Service has: dropped',
-  'midstream-nat':
-    'the middle of a connection that would need translation, without a flow: dropped',
-  'icmp-without-flow': 'an ICMP answer that nothing asked for: dropped',
-  'table-full': 'no room for another flow: dropped',
-  'snat-ports': 'every SNAT port is taken towards this destination: dropped',
-  'passed-host': "of the node's own sockets: left alone",
-  'passed-untracked': 'the middle of a connection that needs no translation: let by',
-  'policy-ingress': 'dropped: no rule of those policies allows it to arrive',
-  'policy-egress': 'dropped: no rule of those policies allows it to be sent',
-  'policy-unknown':
-    'dropped: an address of the pod ranges, and the datapath knows no pod that has it',
-  'no-image': 'dropped: the datapath does not know the policies yet',
-  unanswerable: 'refused, but such a source must not be answered: dropped',
+  unallocated: 'no Service has this address of the Service range: dropped',
+  'midstream-nat': 'not the first packet of a connection, needs translation, and no flow: dropped',
+  'icmp-without-flow': 'an ICMP reply or error without a flow: dropped',
+  'table-full': 'the flow table is full: dropped',
+  'snat-ports': 'all SNAT ports towards this destination are in use: dropped',
+  'passed-host': "a packet of the node's own sockets: passed unchanged",
+  'passed-untracked': 'not the first packet of a connection, needs no translation: passed',
+  'policy-ingress': 'dropped: no ingress rule of these policies allows it',
+  'policy-egress': 'dropped: no egress rule of these policies allows it',
+  'policy-unknown': 'dropped: an address of the pod ranges that no known pod has',
+  'no-image': 'dropped: the datapath has no policies yet',
+  unanswerable: 'would be refused, but this source must not get a reply: dropped',
   'one-to-one': 'between a node and its public address: translated without a flow',
-  'foreign-source': 'neither from a node nor for one: nobody outside could answer, dropped',
-  direct: 'needs no translation: tracked, and let by',
+  'foreign-source':
+    'neither the source nor the destination is a node, so no reply could return: dropped',
+  direct: 'needs no translation: tracked and passed',
 };
 
 const REASONS_GATEWAY: Record<string, string> = {
   ...REASONS,
-  unallocated: "a public address that is neither a node's nor a load balancer's: dropped",
+  unallocated: 'no node and no load balancer has this public address: dropped',
 };
 
 /** The steps of a packet in one datapath, in the order of the pipeline. */
@@ -67,7 +65,7 @@ export function tellPassage(
   const step = (stage: string, text: string) => steps.push({ node, stage, text });
   const { service, frontend, left, reason } = passage;
   if (passage.chosenBy === 'flow' || reason === 'flow') {
-    step('find', `a flow that is known${service ? `, of ${service}` : ''}`);
+    step('find', `an existing flow${service ? `, of ${service}` : ''}`);
   } else if (frontend) {
     const to = endText(sent.dst, sent.dport, sent.proto);
     step('service', `${to}/${protocolName(sent.proto)} is ${FRONTENDS[frontend]} of ${service}`);
@@ -83,7 +81,8 @@ export function tellPassage(
   if (passage.masquerade) {
     step('masquerade', `to the node's address: ${MASQUERADES[passage.masquerade]}`);
   }
-  if (passage.portMoved) step('source port', "moved: another connection's answers have its place");
+  if (passage.portMoved)
+    step('source port', 'changed: another flow uses the original one for its replies');
   if (left && isChanged(sent, left))
     step('translate', `${tupleLine(sent)} becomes ${tupleLine(left)}`);
   return steps;
@@ -100,7 +99,7 @@ function tellPolicies(
     else if (verdict === 'drop') step('policy', `${pod} is selected by ${policy}, no rule matches`);
     else step('policy', `${policy} would drop it (${direction}), but is under audit`);
   }
-  if (ownNode) step('policy', "the destination's own node always reaches it");
+  if (ownNode) step('policy', "the destination's own node may always reach it");
 }
 
 function tellEndpoints(

@@ -150,8 +150,8 @@ test('a filter value that does not exist is refused, and lists those that do', a
   const check = (options: { state?: string; service?: string }) => () =>
     requireKnown(reader as unknown as ArenaReader, { node: 'n1', ...options });
   assert.doesNotThrow(check({ state: 'established', service: 'web' }));
-  assert.throws(check({ state: 'ESTABLISHD' }), refusal('KT_FILTER', /say one of ESTABLISHED/));
-  assert.throws(check({ service: 'webb' }), refusal('KT_FILTER', /services --node n1 shows/));
+  assert.throws(check({ state: 'ESTABLISHD' }), refusal('KT_FILTER', /give one of ESTABLISHED/));
+  assert.throws(check({ service: 'webb' }), refusal('KT_FILTER', /services --node n1 lists/));
 });
 
 test('flows without a Service still have their line', () => {

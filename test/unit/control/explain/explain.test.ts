@@ -123,7 +123,7 @@ for (const [from, to, verdict, reason] of ENDS) {
 test('a source that no answer may go to is dropped, and the words say why', () => {
   const found = explainQuestion(source, { from: '127.0.0.1', to: '10.96.0.20:81', node: 'node1' });
   assert.deepEqual([found.verdict, found.reason], ['drop', 'unanswerable']);
-  assert.match(found.steps[0]!.text, /must not be answered/);
+  assert.match(found.steps[0]!.text, /must not get a reply/);
 });
 
 test('asking leaves nothing behind: the same question has the same answer, and no flow is made', () => {
@@ -135,7 +135,7 @@ test('asking leaves nothing behind: the same question has the same answer, and n
 const REFUSED: [what: string, question: { from: string; to: string }, message: RegExp][] = [
   ['an unknown pod', { from: 'nobody', to: '10.96.0.20:80' }, /no pod default\/nobody/],
   ['an unknown Service', { from: 'client', to: 'svc/nobody' }, /no service default\/nobody/],
-  ['a port that is missing', { from: 'client', to: '10.96.0.20' }, /nowhere a packet could go/],
+  ['a port that is missing', { from: 'client', to: '10.96.0.20' }, /is not a destination/],
   ['a stranger without a node', { from: '203.0.113.9', to: '10.96.0.20:80' }, /may arrive at any/],
 ];
 for (const [what, question, message] of REFUSED) {
