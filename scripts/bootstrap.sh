@@ -1,12 +1,12 @@
-# Sourced by demo.sh and test.sh: brings a Debian or Ubuntu machine with Node >= 20 and npm to where kubetun runs.
-# Installs only what is missing: system packages (apt), npm packages, add-ons built for the pinned Node.
+# Sourced by demo.sh and test.sh. Prepares a Debian or Ubuntu machine with Node >= 20 and npm.
+# Installs missing parts only: system packages (apt), npm packages, add-ons for the pinned Node.
 
 fail() {
   echo "kubetun: $1" >&2
   exit "${2:-1}"
 }
 
-# Command and the Debian package that brings it.
+# Commands and their Debian packages.
 TOOLS_RUN="ip:iproute2 nsenter:util-linux openssl:openssl catatonit:catatonit curl:curl iperf3:iperf3 tcpdump:tcpdump"
 TOOLS_TEST="scapy:python3-scapy ethtool:ethtool ping:iputils-ping tshark:tshark haproxy:haproxy nft:nftables iptables:iptables ps:procps"
 
@@ -18,9 +18,9 @@ install_tools() {
   done
   [ -n "$missing" ] || return 0
   command -v apt-get >/dev/null 2>&1 ||
-    fail "these packages are missing and this is no Debian or Ubuntu:$missing: install them by hand"
+    fail "missing packages:$missing: this is not Debian or Ubuntu, so install them by hand"
   echo "== system packages:$missing"
-  # Packages may bring a service; none is to be started on this machine.
+  # Do not start services that the packages contain.
   export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1
   apt-get update -qq
   # shellcheck disable=SC2086
@@ -42,7 +42,7 @@ install_npm() {
   echo "== Node $(node_modules/node/bin/node --version)"
 }
 
-# Add-ons with C++ sources are compiled by the Node that will load them, against its own headers.
+# Compiles C++ add-ons with the pinned Node and its headers.
 rebuild_addons() {
   node_bin=$(readlink -f node_modules/node/bin)
   headers=$(find node_modules/node/node_modules -maxdepth 1 -name 'node-linux-*' 2>/dev/null | head -n 1)

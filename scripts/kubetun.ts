@@ -5,18 +5,15 @@ import { COMMANDS, createProgram } from './program.ts';
 
 const program = createProgram();
 
-/** The command that is meant; a lab may be called like one. */
+/** The command's name. A lab may have the same name. */
 function commandWord(words: string[]): string | undefined {
   return words.find((word, i) => words[i - 1] !== '--lab' && Object.hasOwn(COMMANDS, word));
 }
 
-/**
- * These change something: they go on when nobody reads what they say. The others only say
- * something.
- */
+/** Commands that change something. They go on after their output pipe is closed. */
 const SILENT_COMMANDS = new Set(['lab', 'agent', 'bench']);
 
-/** A reader that closes the pipe, as `head` does, has seen enough: that is no failure. */
+/** A closed output pipe, as with `head`, is not a failure. */
 function bearClosedPipes(named: string | undefined): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
@@ -35,7 +32,7 @@ async function main(): Promise<number> {
     const loads = all ? Object.values(COMMANDS) : [COMMANDS[named]!];
     for (const load of loads) (await load()).register(program);
     await program.parseAsync();
-    // A command that ran another one ends as that did.
+    // A command that ran a program exits with the program's code.
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;

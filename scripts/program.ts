@@ -1,10 +1,8 @@
-// The command line as a whole: the one place that sees every layer.
+// The whole command line. Only this file imports every layer.
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 
-/**
- * Each entry registers its own commands on the program; loaded only when that command is asked for.
- */
+/** Each entry registers its commands. It is loaded only when its command is used. */
 export const COMMANDS: Record<string, () => Promise<{ register(program: Command): void }>> = {
   lab: () => import('../lab/cli/lab.ts'),
   agent: () => import('../control/cli/agent.ts'),
@@ -23,10 +21,10 @@ export function createProgram(): Command {
   const { version } = JSON.parse(text) as { version: string };
   return new Command('kubetun')
     .version(version)
-    .description('A Kubernetes service network that one can see through.')
+    .description('A Kubernetes service network that you can read.')
     .option('--lab <name>', 'the lab to work on', process.env.KUBETUN_LAB ?? 'lab')
     .enablePositionalOptions()
     .showSuggestionAfterError()
-    .showHelpAfterError('(--help shows what there is)')
+    .showHelpAfterError('(see --help)')
     .exitOverride();
 }
