@@ -1,3 +1,4 @@
+import type { Address } from '../wire/address.ts';
 import { ICMP_ECHO_REPLY, PROTO_ICMP } from '../wire/layout.ts';
 import { NO_SIDE } from './line.ts';
 import type { FlowTable } from './table.ts';
@@ -51,8 +52,8 @@ export function findSourcePort(
 
 /** A packet's tuple after translation; one object is reused for all. */
 export interface Tuple {
-  src: number;
-  dst: number;
+  src: Address;
+  dst: Address;
   ports: number;
   proto: number;
 }

@@ -4,6 +4,7 @@
 
 import { SERVICE_IDS } from '../arena/layout.ts';
 import type { PolicyChange } from '../policy/policy.ts';
+import type { Address } from '../wire/address.ts';
 
 /** IP protocol numbers that can be a Service's. */
 export const PROTO_TCP = 6;
@@ -30,15 +31,15 @@ export const SERVICE_ID_MAX = SERVICE_IDS - 1;
  * address`.
  */
 export interface Range4 {
-  address: number;
+  address: Address;
   mask: number;
 }
 
 /** What a node's datapath knows of itself and of the cluster. Addresses are int32 in host order. */
 export interface NodeEntry {
-  nodeAddress: number;
+  nodeAddress: Address;
   /** Addresses of all nodes, this one included. */
-  nodeAddresses: number[];
+  nodeAddresses: Address[];
   podRanges: Range4[];
   serviceRange: Range4;
   /** Inclusive; the range is taken out of the node's own ephemeral range. */
@@ -50,7 +51,7 @@ export interface NodeEntry {
    * Addresses of this node that the Node object does not name: those of its other devices, of a DNS
    * cache.
    */
-  localAddresses?: number[];
+  localAddresses?: Address[];
   /**
    * Role gateway: pairs (node address, public address) of the stateless 1:1 translation. Absent on
    * a node. A gateway's `serviceRange` is the range of public addresses, its `podRanges` are all
@@ -88,7 +89,7 @@ export interface ServiceEntry {
 
 /** An address:port:protocol that the datapath captures. */
 export interface FrontendEntry {
-  address: number;
+  address: Address;
   port: number;
   proto: number;
   /** FRONTEND_*. */

@@ -1,4 +1,5 @@
 import { findEntry, NO_ENTRY } from '../map.ts';
+import type { Address } from '../wire/address.ts';
 // biome-ignore format: a list.
 import {
   PAIR_PORTS, POD_KEY, POD_PEER, PORTS_ANY, PORTS_COUNTS, PORTS_HEADER_WORDS, PREFIX_PEER,
@@ -37,7 +38,7 @@ export class PolicyMap {
   }
 
   /** Word offset of the pod that has this address, or NO_POD. */
-  findPod(address: number): number {
+  findPod(address: Address): number {
     return this.#pods === 0 ? NO_POD : findEntry(this.words, this.#pods, address, POD_KEY);
   }
 
@@ -53,7 +54,7 @@ export class PolicyMap {
    *
    * @param pod the peer's pod, or NO_POD.
    */
-  allows(subject: number, pod: number, address: number, proto: number, port: number): number {
+  allows(subject: number, pod: number, address: Address, proto: number, port: number): number {
     let rule = 0;
     // What most rules name goes first.
     if (pod !== NO_POD) {
@@ -71,7 +72,7 @@ export class PolicyMap {
   }
 
   /** The peer class of an address by its longest prefix; 0 for none. */
-  #classOf(address: number): number {
+  #classOf(address: Address): number {
     const w = this.words;
     const rules = this.#rules;
     const count = w[rules + RULES_LENGTH_COUNT]!;

@@ -8,6 +8,7 @@
 // look-ups a direction.
 
 import { POLICY_IDS } from '../arena/layout.ts';
+import type { Address } from '../wire/address.ts';
 
 /** A peer without conditions: a rule without `from` or `to`. */
 export const PEER_ANY = 1;
@@ -25,7 +26,7 @@ export const POLICY_ID_MAX = POLICY_IDS - 1;
 /** A pod that has an address of its own. */
 export interface PolicyPod {
   /** int32 in host order, as all addresses. */
-  address: number;
+  address: Address;
   /** Address of its node, which always reaches it; 0 if that is unknown. */
   node: number;
   /** Subject for what arrives; 0: no policy of this direction selects it. */
@@ -79,7 +80,7 @@ export interface PolicyPair {
 
 /** Addresses whose longest prefix this is have the peer class. */
 export interface PolicyPrefix {
-  address: number;
+  address: Address;
   /** Bits, 0 to 32. */
   length: number;
   peer: number;

@@ -11,6 +11,7 @@ import {
 import { findPair } from '../image/pairs.ts';
 import { findEntry, NO_ENTRY } from '../map.ts';
 import { PolicyMap } from '../policy/policy-map.ts';
+import type { Address } from '../wire/address.ts';
 
 export const NO_SLOT = NO_ENTRY;
 
@@ -71,12 +72,12 @@ export class ServiceMap {
   }
 
   /** Word offset of the frontend's slot, or NO_SLOT. */
-  findFrontend(address: number, portProto: number): number {
+  findFrontend(address: Address, portProto: number): number {
     return findEntry(this.words, this.#frontends, address, portProto);
   }
 
   /** MARK_* of an address, 0 for one that the cluster does not know. */
-  markOf(address: number): number {
+  markOf(address: Address): number {
     const at = this.findFrontend(address, MARK_KEY);
     return at === NO_SLOT ? 0 : this.words[at + SLOT_KIND]!;
   }
@@ -85,14 +86,14 @@ export class ServiceMap {
    * On a gateway: the public address of a node (MARK_NODE), or the node of a public one
    * (MARK_PUBLIC); 0 for none.
    */
-  counterpartOf(address: number, mark: number): number {
+  counterpartOf(address: Address, mark: number): number {
     const at = this.findFrontend(address, MARK_KEY);
     const w = this.words;
     return at !== NO_SLOT && w[at + SLOT_KIND] === mark ? w[at + SLOT_SERVICE]! : 0;
   }
 
   /** True for an address of the node or the gateway itself. */
-  isOwn(address: number): boolean {
+  isOwn(address: Address): boolean {
     const { nodeAddress } = this;
     if (address === nodeAddress) return true;
     if (!this.gateway) return (this.markOf(address) & MARK_LOCAL) !== 0;
@@ -109,7 +110,7 @@ export class ServiceMap {
    * True if the Service port `id` has this endpoint: one that may be chosen, or one that still
    * serves.
    */
-  serves(id: number, address: number, port: number): boolean {
+  serves(id: number, address: Address, port: number): boolean {
     const w = this.words;
     const service = this.serviceAt(id);
     if (service === 0) return false;
@@ -126,13 +127,13 @@ export class ServiceMap {
     );
   }
 
-  inServiceRange(address: number): boolean {
+  inServiceRange(address: Address): boolean {
     const w = this.words;
     return (address & w[this.#node + NODE_SERVICE_MASK]!) === w[this.#node + NODE_SERVICE_ADDRESS]!;
   }
 
   /** At most as many look-ups as prefixes have lengths; nearly always one. */
-  inPodRange(address: number): boolean {
+  inPodRange(address: Address): boolean {
     const w = this.words;
     const lengths = this.#node + NODE_HEADER_WORDS;
     const count = w[this.#node + NODE_LENGTH_COUNT]!;
@@ -145,7 +146,7 @@ export class ServiceMap {
   }
 
   /** True for an address of a pod range that no pod has: a node's own. */
-  isPodGateway(address: number): boolean {
+  isPodGateway(address: Address): boolean {
     const w = this.words;
     const map = this.#node + NODE_HEADER_WORDS + w[this.#node + NODE_LENGTH_COUNT]!;
     return findEntry(w, map, address, POD_GATEWAY_KEY) !== NO_ENTRY;

@@ -1,7 +1,10 @@
-// IPv4 addresses as signed int32 in host order, as every table of the datapath holds them.
+// IPv4 addresses, as every table of the datapath holds them.
+
+/** An IPv4 address: a signed int32 in host order. IPv6 gets tables of its own (docs/adr/0020). */
+export type Address = number;
 
 /** `10.0.0.1` from an int32. */
-export function formatAddress(address: number): string {
+export function formatAddress(address: Address): string {
   const a = address >>> 0;
   return `${a >>> 24}.${(a >>> 16) & 255}.${(a >>> 8) & 255}.${a & 255}`;
 }
@@ -10,7 +13,7 @@ export function formatAddress(address: number): string {
  * An int32 from dotted decimal, or null: four numbers of 0 to 255 without leading zeros, nothing
  * else.
  */
-export function parseAddress(text: string): number | null {
+export function parseAddress(text: string): Address | null {
   return parsePart(text, text.length);
 }
 
@@ -46,7 +49,7 @@ export function maskOf(prefix: number): number {
 }
 
 /** `{address, mask}` from `10.0.0.0/8`, host bits cleared; null if it is no range. */
-export function parseRange(text: string): { address: number; mask: number } | null {
+export function parseRange(text: string): { address: Address; mask: number } | null {
   const slash = text.indexOf('/');
   const address = slash < 0 ? null : parsePart(text, slash);
   if (address === null) return null;
@@ -57,6 +60,6 @@ export function parseRange(text: string): { address: number; mask: number } | nu
 }
 
 /** `10.0.0.0/8` from `{address, mask}`. */
-export function formatRange({ address, mask }: { address: number; mask: number }): string {
+export function formatRange({ address, mask }: { address: Address; mask: number }): string {
   return `${formatAddress(address)}/${Math.clz32(~mask)}`;
 }
