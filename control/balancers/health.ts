@@ -4,7 +4,7 @@ import { formatAddress } from '../../datapath/wire/address.ts';
 import type { MonotonicClock } from '../clock.ts';
 
 const INTERVAL_MS = 1000;
-/** So many failures in a row take a node out; one success brings it back. */
+/** Consecutive failures that take a node out. One success brings it back. */
 const FAILURES_OUT = 2;
 /** Questions under way at a time; where that is too few, each is asked less often. */
 const ASKING_MAX = 64;
@@ -26,7 +26,7 @@ export interface Health {
   failures: number;
 }
 
-/** What an answer makes of what was known; null is a target that has never answered. */
+/** Health after an answer. `before` is null for a target without an answer yet. */
 export function nextHealth(before: Health | null, answer: HealthAnswer): Health {
   if (answer === 'ok') return { isHealthy: true, failures: 0 };
   const failures = (before?.failures ?? 0) + 1;
@@ -57,7 +57,7 @@ interface Check {
 export class HealthChecks {
   readonly #options: HealthChecksOptions;
   readonly #checks = new Map<string, Check>();
-  /** Whose time has come and who waits for a place. */
+  /** Checks that are due and wait for a free slot. */
   readonly #due = new Set<Check>();
   #asking = 0;
 

@@ -37,7 +37,7 @@ export class FrontendBook {
    * always.
    */
   readonly #claims = new Map<number, Claim | Claim[]>();
-  /** Frontends touched since `takeChanges`, with the winner before. */
+  /** Frontends changed since `takeChanges`, with their previous winner. */
   readonly #touched = new Map<number, { frontend: PortFrontend; before: Claim | null }>();
   /** Frontends that several Service ports claim. */
   readonly #contested = new Map<number, FrontendConflict>();
@@ -67,7 +67,7 @@ export class FrontendBook {
     return winner?.serviceId === serviceId && winner.kind === frontend.kind;
   }
 
-  /** What has changed hands since the last call, and the conflicts among it. */
+  /** Frontends with another winner since the last call, and their conflicts. */
   takeChanges(): { add: FrontendEntry[]; remove: FrontendEntry[]; conflicts: FrontendConflict[] } {
     const add: FrontendEntry[] = [];
     const remove: FrontendEntry[] = [];
@@ -92,7 +92,7 @@ export class FrontendBook {
     return { add, remove, conflicts };
   }
 
-  /** Every conflict that there is, as of the last `takeChanges`. */
+  /** All conflicts, as of the last `takeChanges`. */
   conflicts(): Iterable<FrontendConflict> {
     return this.#contested.values();
   }
@@ -106,7 +106,7 @@ export class FrontendBook {
   }
 }
 
-/** Keeps claims in their order, by binary search: many may be made to one frontend. */
+/** Inserts by binary search, because one frontend may have many claims. */
 function insertClaim(claims: Claim[], claim: Claim): void {
   let low = 0;
   let high = claims.length;

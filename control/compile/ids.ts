@@ -3,7 +3,7 @@ import { SERVICE_ID_MAX } from '../../datapath/image/image.ts';
 /** Retired ids looked at per allocation before a fresh one is taken. */
 const RETIRED_LOOKS_MAX = 8;
 
-/** What the datapath says of ids; `engine.writer` has this shape. */
+/** Use of ids in the datapath; `engine.writer` implements it. */
 export interface IdUsage {
   /** Flows that name the id. */
   flowsOf(id: number): number;
@@ -18,7 +18,7 @@ export interface IdUsage {
  */
 export class IdAllocator {
   readonly #ids = new Map<string, number>();
-  /** Names found in an arena that outlived its agent, until they are asked for. */
+  /** Names from the arena of an earlier agent, until they are used. */
   readonly #survivors = new Map<string, number>();
   /** Oldest first; `generation` is the one that took the id out. */
   #retired: { id: number; generation: number }[] = [];

@@ -22,7 +22,7 @@ import { reasonAgainst } from './reserved.ts';
 export interface CompilePlace extends Place {
   /** The node's primary address, which captures NodePorts; null if it is not known. */
   address: number | null;
-  /** What no Service captures. */
+  /** Addresses that no Service captures. */
   reserved: ReadonlySet<number>;
 }
 
@@ -100,7 +100,7 @@ export function samePort(a: CompiledPort, b: CompiledPort): boolean {
   );
 }
 
-/** Endpoints that may keep the flows they have, beside those that may be chosen. */
+/** Endpoints that are not eligible but may keep their flows. */
 function servingBeside(all: PortEndpoint[], ...chosen: PortEndpoint[][]): PortEndpoint[] {
   const others = new Set(chosen.flat());
   return all.filter((e) => (e.row.serving || e.row.ready) && !others.has(e));

@@ -11,7 +11,7 @@ import type { HealthMonitor } from './monitor.ts';
 
 /** Where kube-proxy answers as well. */
 export const NODE_HEALTH_PORT = 10_256;
-/** A port that somebody else has is tried again so often. */
+/** Retry interval for a port that another process has. */
 const RETRY_MS = 10_000;
 
 export interface HealthOptions {
@@ -40,7 +40,7 @@ export class HealthServers {
   #node: Server | null = null;
   /** `namespace/name` of the Service -> its port. */
   readonly #services = new Map<string, Listener>();
-  /** What is not served, so that it is said once. */
+  /** Ports that failed, to log each once. */
   readonly #failing = new Set<string>();
   #cancelRetry = () => {};
 

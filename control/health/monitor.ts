@@ -1,11 +1,11 @@
-// Whether an agent does what it is for: what is asked, what was found, and since when.
+// Health of an agent: checks of its parts, their faults, and since when.
 
 import type { MonotonicClock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { ReconcileStatus } from '../node/reconcile.ts';
 import type { Publisher } from '../sync/publisher.ts';
 
-/** The parts are looked at so often; a question looks at once. */
+/** Interval of the checks. A request for health checks at once. */
 const LOOK_MS = 500;
 /** A change that waits longer than this to be put in force (k8s pkg/proxy/healthcheck). */
 const PENDING_MS_MAX = 60_000;
@@ -15,10 +15,10 @@ const HEARTBEAT_MS_MAX = 3000;
 const ACKNOWLEDGE_MS_MAX = 3000;
 /** Rules and routes are compared every few seconds. */
 const RECONCILED_MS_MAX = 20_000;
-/** What was mended must stay so for this long: something may be taking it away again and again. */
+/** A repaired part stays unhealthy for this long, in case the fault returns. */
 const SETTLED_MS = 1500;
 
-/** Why a part is unhealthy; `sinceMs` where the part itself knows it. */
+/** Why a part is unhealthy. `sinceMs` if the part knows it. */
 export interface Fault {
   reason: string;
   sinceMs?: number;

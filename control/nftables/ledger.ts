@@ -4,16 +4,13 @@ export interface LedgerChanges {
   after: Map<string, string>;
 }
 
-/**
- * Keys, each for as long as anybody holds it, and which of them are not as they were when that was
- * last asked.
- */
+/** Reference-counted keys with values, and the changes since the last call. */
 export class Ledger {
   readonly #now = new Map<string, { value: string; holders: number }>();
   /** Keys touched since, with the value before; null for none. */
   readonly #touched = new Map<string, string | null>();
 
-  /** Whoever holds a key beside others must say the same of it. */
+  /** All holders of a key must give the same value. */
   hold(key: string, value: string): void {
     this.#touch(key);
     this.#now.set(key, { value, holders: (this.#now.get(key)?.holders ?? 0) + 1 });
@@ -38,7 +35,7 @@ export class Ledger {
     return changes;
   }
 
-  /** Everything, as if nothing had been before; the next changes count from here. */
+  /** All keys as additions. The next changes are relative to them. */
   takeAll(): LedgerChanges {
     this.#touched.clear();
     const after = new Map([...this.#now].map(([key, { value }]) => [key, value]));

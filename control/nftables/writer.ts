@@ -16,7 +16,7 @@ export class RulesetWriter implements ImageSink, Part {
   readonly #ruleset = new Ruleset();
   readonly #log: Log;
   #generation = 0;
-  /** Nothing is in force yet, or it is not known what is. */
+  /** No table is in force, or its content is unknown. */
   #wholeDue = true;
   #warned = false;
   readonly #kernel: Pick<NftGeneration, 'read'>;
@@ -43,8 +43,7 @@ export class RulesetWriter implements ImageSink, Part {
   }
 
   /**
-   * What of the table is not in force. It is listed only after a transaction of others: it may be
-   * long.
+   * Differences of the table. Lists it only after a foreign transaction, because it may be long.
    */
   missing(): string[] {
     const number = this.#kernel.read();
@@ -67,7 +66,7 @@ export class RulesetWriter implements ImageSink, Part {
     return this.#reference === false ? [] : diffTables(table, this.#reference);
   }
 
-  /** Replaces the table if it is not as it was said. */
+  /** Replaces the table if it differs. */
   mend(): void {
     if (this.missing().length > 0) this.#apply(this.#takeOver(), true);
   }
@@ -122,7 +121,7 @@ export class RulesetWriter implements ImageSink, Part {
     this.#known = isAlone && (isWhole || before === this.#known) ? after : null;
   }
 
-  /** The whole table, with the clients that the one before it remembers. */
+  /** The whole table, with the clients of session affinity from the previous one. */
   #takeOver(): string[] {
     const commands = this.#ruleset.whole();
     const sets = new Set(

@@ -7,14 +7,11 @@ import { Groups } from './groups.ts';
 import { keyOf, type PodSelector, peersOf, subjectsOf } from './rule-plan.ts';
 import { Rulebook } from './rules.ts';
 
-/**
- * What one compile is about. Half of an old state and half of a new one could let pass what both
- * forbid.
- */
+/** Input of one compile. A mix of an old and a new state could allow what both forbid. */
 interface Snapshot {
   policies: NetworkPolicyRow[];
   namespaces: ReadonlyMap<string, NamespaceRow>;
-  /** The pods that addresses have now, where that may have changed. */
+  /** Addresses whose pod may have changed, with the pod now. */
   changedOwners: [address: number, row: PolicyPodRow | undefined][];
   changedPods: [key: string, row: PolicyPodRow | undefined][];
   changedNamespaces: string[];
@@ -32,7 +29,7 @@ export class PolicyCompiler {
   #generation: number;
   /** Address -> the pod that has it, as of the last compile. */
   readonly #owners = new Map<number, PolicyPodRow>();
-  /** Address -> what the datapath was told of its pod. */
+  /** Address -> the pod as the datapath has it. */
   #pods: Map<number, Pick<PolicyPod, 'uid' | 'born'> & Partial<PolicyPod>>;
   #rules: Rulebook | null = null;
   #first = true;
@@ -48,7 +45,7 @@ export class PolicyCompiler {
     return this.#rules?.refused ?? [];
   }
 
-  /** What these changes of the tables change in the image; null if nothing. */
+  /** The image change for these changes of the tables; null for none. */
   compile(tables: PolicyTables, changes: PolicyChanges): PolicyChange | null {
     return finish(this.compileInSteps(tables, changes));
   }
@@ -74,7 +71,7 @@ export class PolicyCompiler {
     return seen ? this.#update(seen) : yield* this.#rebuild(now);
   }
 
-  /** Addresses whose pods may be others to the datapath now. */
+  /** Addresses whose pods may have changed for the datapath. */
   *#touched({ changedOwners, changedNamespaces }: Snapshot): Steps<Set<number>> {
     const touched = new Set(changedOwners.map(([address]) => address));
     if (changedNamespaces.length === 0) return touched;
@@ -88,7 +85,7 @@ export class PolicyCompiler {
     return touched;
   }
 
-  /** True if a namespace's new labels make its pods others. */
+  /** True if new labels of a namespace change which selectors match its pods. */
   *#regroup(now: Snapshot): Steps<boolean> {
     const { namespaces } = now;
     for (const [key, row] of now.changedPods) {
@@ -228,7 +225,7 @@ function isSame(a: Partial<PolicyPod>, b: PolicyPod): boolean {
   );
 }
 
-/** FNV-1a of what tells this pod from another one of its name. */
+/** FNV-1a of the pod's key and uid, which differ between pods of one name. */
 function hashOf({ key, uid }: PolicyPodRow): number {
   let hash = 0x811c9dc5 | 0;
   for (const char of `${key} ${uid}`) hash = Math.imul(hash ^ char.codePointAt(0)!, 0x01000193);
