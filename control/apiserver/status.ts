@@ -103,8 +103,19 @@ export function alreadyExists(resource: ResourceName, name: string): StatusError
 }
 
 export function conflict(resource: ResourceName, name: string, why: string): StatusError {
-  const message = `Operation cannot be fulfilled on ${qualified(resource)} ${JSON.stringify(name)}: ${why}`;
+  const what = `${qualified(resource)} ${JSON.stringify(name)}`;
+  const message = `Operation cannot be fulfilled on ${what}: ${why}`;
   return new StatusError(409, 'Conflict', message, about(resource, name));
+}
+
+/** The refusal of a write that names another uid or resourceVersion than the stored object has. */
+export function preconditionFailed(
+  resource: ResourceName,
+  name: string,
+  [field, asked, stored]: ['UID' | 'ResourceVersion', asked: string, stored: string | undefined],
+): StatusError {
+  const parts = `${field} in precondition: ${asked}, ${field} in object meta: ${stored}`;
+  return conflict(resource, name, `Precondition failed: ${parts}`);
 }
 
 export function refused(

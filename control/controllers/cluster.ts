@@ -3,7 +3,6 @@ import type { Store } from '../apiserver/store/store.ts';
 import { SERVED } from '../apiserver/verbs/kinds.ts';
 import type { Registry } from '../apiserver/verbs/registry.ts';
 import type { WallClock } from '../clock.ts';
-import type { KubeObject } from '../kube/object.ts';
 
 /** What controllers work on: objects to read, and verbs to change them. */
 export interface Cluster {
@@ -17,12 +16,7 @@ export function kindOf(name: string): ServedKind {
   return SERVED.find((row) => row.kind === name)!;
 }
 
-/** Key of an object in a queue: `namespace/name`. */
-export function keyOf({ metadata }: KubeObject): string {
-  return `${metadata.namespace ?? ''}/${metadata.name}`;
-}
-
-/** The inverse of {@link keyOf}. */
+/** The place of an object, from its key `namespace/name`. */
 export function placeOf(key: string): Place {
   const [namespace, name] = key.split('/') as [string, string];
   return { namespace, name };

@@ -1,6 +1,6 @@
 // Expiry of events: kube-apiserver --event-ttl.
-import type { KubeObject } from '../kube/object.ts';
-import { type Cluster, keyOf, placeOf } from './cluster.ts';
+import { type KubeObject, keyOf } from '../kube/object.ts';
+import { type Cluster, placeOf } from './cluster.ts';
 import { WorkQueue } from './queue.ts';
 
 const KEPT_MS = 3_600_000;

@@ -1,6 +1,7 @@
 // Events of controllers: client-go/tools/record.
 
 import { StatusError } from '../apiserver/status.ts';
+import { describeEvent } from '../kube/event.ts';
 import { type KubeObject, timestamp } from '../kube/object.ts';
 import { type Cluster, kindOf } from './cluster.ts';
 
@@ -33,36 +34,18 @@ export class EventRecorder {
         const place = { namespace, name: known };
         registry.patch(EVENT, place, { count, lastTimestamp }, false);
       } else {
-        const event = this.#describe(object, type, reason, message, lastTimestamp);
+        const { apiVersion, kind, metadata } = object;
+        const { name, uid, resourceVersion } = metadata;
+        const part = { namespace: metadata.namespace, name, uid, resourceVersion };
+        const about = { apiVersion, kind, ...part };
+        const content = { type, reason, message, component: this.#component };
+        const event = describeEvent(about, content, { generateName: `${name}.` }, lastTimestamp);
         this.#remember(key, registry.create(EVENT, namespace, event).metadata.name);
       }
     } catch (error) {
       // A terminating namespace accepts no events.
       if (!(error instanceof StatusError)) throw error;
     }
-  }
-
-  #describe(
-    { apiVersion, kind, metadata }: KubeObject,
-    type: string,
-    reason: string,
-    message: string,
-    now: string,
-  ): object {
-    const { name, namespace, uid, resourceVersion } = metadata;
-    return {
-      metadata: { generateName: `${name}.` },
-      involvedObject: { apiVersion, kind, name, namespace, uid, resourceVersion },
-      type,
-      reason,
-      message,
-      count: 1,
-      firstTimestamp: now,
-      lastTimestamp: now,
-      source: { component: this.#component },
-      reportingComponent: this.#component,
-      reportingInstance: '',
-    };
   }
 
   #remember(key: string, name: string): void {

@@ -4,7 +4,7 @@ import type { ServedKind } from '../apiserver/kind.ts';
 import type { StoreEvent } from '../apiserver/store/store.ts';
 import { FOREGROUND, ORPHAN } from '../apiserver/verbs/deletion.ts';
 import { SERVED } from '../apiserver/verbs/kinds.ts';
-import type { KubeObject, OwnerReference } from '../kube/object.ts';
+import { type KubeObject, keyOf, type OwnerReference } from '../kube/object.ts';
 import type { Cluster } from './cluster.ts';
 import { WorkQueue } from './queue.ts';
 
@@ -69,7 +69,7 @@ export class GarbageCollector {
     for (const owner of ownerReferences ?? []) {
       const dependents = this.#dependents.get(owner.uid) ?? new Map<string, Spot>();
       this.#dependents.set(owner.uid, dependents);
-      dependents.set(keyOf(kind, object), { kind, namespace, name });
+      dependents.set(`${kind.plural}/${keyOf(object)}`, { kind, namespace, name });
       if (this.#isGone(owner)) this.queue.add(owner.uid);
     }
   }
@@ -77,7 +77,7 @@ export class GarbageCollector {
   #drop(kind: ServedKind, object: KubeObject): void {
     for (const { uid } of object.metadata.ownerReferences ?? []) {
       const dependents = this.#dependents.get(uid);
-      dependents?.delete(keyOf(kind, object));
+      dependents?.delete(`${kind.plural}/${keyOf(object)}`);
       if (dependents?.size === 0) this.#dependents.delete(uid);
       // Its owner may wait for this.
       const owner = this.#find(this.#alive.get(uid));
@@ -155,8 +155,4 @@ export class GarbageCollector {
     const finalizers = left.length > 0 ? left : null;
     this.#cluster.registry.patch(spot.kind, spot, { metadata: { finalizers } }, false);
   }
-}
-
-function keyOf({ plural }: ServedKind, { metadata }: KubeObject): string {
-  return `${plural}/${metadata.namespace ?? ''}/${metadata.name}`;
 }

@@ -1,6 +1,6 @@
 // Ownership of pods and ReplicaSets: pkg/controller/controller_ref_manager.go.
 import type { ServedKind } from '../apiserver/kind.ts';
-import type { KubeObject, OwnerReference } from '../kube/object.ts';
+import { type KubeObject, keyOf, type OwnerReference } from '../kube/object.ts';
 import { type LabelSelector, selects } from '../model/label-selector.ts';
 import type { Cluster } from './cluster.ts';
 
@@ -29,14 +29,14 @@ export class OwnedIndex {
   put(object: KubeObject): void {
     const key = groupOf(object);
     const group = this.#groups.get(key);
-    if (group) group.set(nameOf(object), object);
-    else this.#groups.set(key, new Map([[nameOf(object), object]]));
+    if (group) group.set(keyOf(object), object);
+    else this.#groups.set(key, new Map([[keyOf(object), object]]));
   }
 
   remove(object: KubeObject): void {
     const key = groupOf(object);
     const group = this.#groups.get(key);
-    group?.delete(nameOf(object));
+    group?.delete(keyOf(object));
     if (group?.size === 0) this.#groups.delete(key);
   }
 
@@ -52,11 +52,6 @@ export class OwnedIndex {
 
 function groupOf(object: KubeObject): string {
   return controllerOf(object)?.uid ?? `/${object.metadata.namespace}`;
-}
-
-/** Includes the namespace: an object can name an owner of another namespace. */
-function nameOf({ metadata }: KubeObject): string {
-  return `${metadata.namespace}/${metadata.name}`;
 }
 
 /**

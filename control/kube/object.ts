@@ -44,6 +44,11 @@ export function timestamp(ms: number = Date.now()): string {
   return `${new Date(Math.min(ms, TIME_MS_MAX)).toISOString().slice(0, 19)}Z`;
 }
 
+/** `namespace/name` of an object. The namespace is '' for cluster-scoped kinds. */
+export function keyOf({ metadata }: { metadata: Pick<ObjectMeta, 'namespace' | 'name'> }): string {
+  return `${metadata.namespace ?? ''}/${metadata.name}`;
+}
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -5,8 +5,10 @@
  * ("", 0 or false) for an absent field and never writes it. All other fields keep a zero: they are
  * pointers in Go, or always written.
  */
-const CONTAINER =
-  'image imagePullPolicy stdin stdinOnce terminationMessagePath terminationMessagePolicy tty workingDir';
+const CONTAINER = `
+    image imagePullPolicy stdin stdinOnce terminationMessagePath terminationMessagePolicy tty
+    workingDir
+  `;
 const PLAIN: Record<string, string> = {
   CoreV1EndpointPort: 'protocol',
   CoreV1Event: 'action count message reason type',
@@ -45,8 +47,10 @@ const PLAIN: Record<string, string> = {
   V1ObjectReference: 'apiVersion fieldPath kind name namespace resourceVersion uid',
   V1PersistentVolumeClaimVolumeSource: 'readOnly',
   V1PodDNSConfigOption: 'name',
-  V1PodSpec:
-    'dnsPolicy hostIPC hostNetwork hostPID hostname nodeName priorityClassName restartPolicy schedulerName serviceAccount serviceAccountName subdomain',
+  V1PodSpec: `
+      dnsPolicy hostIPC hostNetwork hostPID hostname nodeName priorityClassName restartPolicy
+      schedulerName serviceAccount serviceAccountName subdomain
+    `,
   V1Probe: 'failureThreshold initialDelaySeconds periodSeconds successThreshold timeoutSeconds',
   V1ReplicaSetSpec: 'minReadySeconds',
   V1ResourceFieldSelector: 'containerName',
@@ -59,8 +63,10 @@ const PLAIN: Record<string, string> = {
   V1ServiceAccountTokenProjection: 'audience',
   V1ServiceBackendPort: 'name number',
   V1ServicePort: 'name nodePort protocol targetPort',
-  V1ServiceSpec:
-    'clusterIP externalName externalTrafficPolicy healthCheckNodePort loadBalancerIP publishNotReadyAddresses sessionAffinity type',
+  V1ServiceSpec: `
+      clusterIP externalName externalTrafficPolicy healthCheckNodePort loadBalancerIP
+      publishNotReadyAddresses sessionAffinity type
+    `,
   V1StatefulSetSpec: 'minReadySeconds podManagementPolicy serviceName',
   V1StatefulSetUpdateStrategy: 'type',
   V1TCPSocketAction: 'host',
@@ -69,7 +75,12 @@ const PLAIN: Record<string, string> = {
   V1VolumeMount: 'readOnly subPath subPathExpr',
 };
 const PLAIN_FIELDS = new Set(
-  Object.entries(PLAIN).flatMap(([model, fields]) => fields.split(' ').map((f) => `${model}.${f}`)),
+  Object.entries(PLAIN).flatMap(([model, fields]) =>
+    fields
+      .trim()
+      .split(/\s+/)
+      .map((f) => `${model}.${f}`),
+  ),
 );
 
 /** Fields that hold quantities, or maps of them. The client's models call them strings. */

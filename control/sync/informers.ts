@@ -1,7 +1,7 @@
 import type { KubeClient } from '../kube/client.ts';
+import { recordSkip } from '../kube/event.ts';
 import { type Informer, startInformer } from '../kube/informer.ts';
 import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
-import { recordSkip } from '../kube/skip-event.ts';
 import type { Log } from '../log.ts';
 import { readNamespace, readNetworkPolicy } from '../model/network-policy.ts';
 import { type NamedAddress, readNamedAddress, readNode, requirePodRanges } from '../model/node.ts';

@@ -5,7 +5,7 @@
 
 import type { MonotonicClock } from '../clock.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { recordWarning } from '../kube/skip-event.ts';
+import { recordWarning } from '../kube/event.ts';
 import type { Log } from '../log.ts';
 import { ANNOTATION_STEERED } from '../model/node.ts';
 

@@ -4,12 +4,13 @@
 import type { MonotonicClock } from '../clock.ts';
 import type { Refusal } from '../compile/compiler.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { isNotFound } from '../kube/error.ts';
+import { recordWarning } from '../kube/event.ts';
 import type { Log } from '../log.ts';
 
 /** Token bucket: this many Events at once, and one more per interval. */
 const BURST_MAX = 25;
 const REFILL_MS = 10_000;
-const MESSAGE_CHARS_MAX = 1000;
 
 export class RefusalEvents {
   readonly #client: Pick<KubeClient, 'create' | 'get'>;
@@ -65,32 +66,15 @@ export class RefusalEvents {
 
   async #write({ kind, key, reason, message }: Refusal): Promise<void> {
     const [namespace, name] = key.split('/') as [string, string];
+    let why: string | null;
     try {
       const object = await this.#client.get(kind, { namespace, name });
-      const now = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
-      const { uid, resourceVersion } = object.metadata ?? {};
-      await this.#client.create('Event', {
-        metadata: { namespace, name: `${name.slice(0, 200)}.${hashText(`${uid} ${message}`)}` },
-        involvedObject: {
-          ...{ kind, namespace, name, uid, resourceVersion },
-          apiVersion: kind === 'Service' ? 'v1' : 'networking.k8s.io/v1',
-        },
-        ...{ type: 'Warning', reason, message: message.slice(0, MESSAGE_CHARS_MAX), count: 1 },
-        ...{ firstTimestamp: now, lastTimestamp: now, source: { component: 'kubetun' } },
-        ...{ reportingComponent: 'kubetun', reportingInstance: '' },
-      });
+      const warning = { kind, key, reason, message, component: 'kubetun', object };
+      why = await recordWarning(this.#client, warning);
     } catch (error) {
-      const { status } = error as { status?: unknown };
-      // Another node was first, or the object is gone.
-      if (status === 409 || status === 404) return;
-      this.#log.warn({ object: `${kind} ${key}`, why: String(error) }, 'an Event was not written');
+      if (isNotFound(error)) return; // The object is gone.
+      why = String(error);
     }
+    if (why) this.#log.warn({ object: `${kind} ${key}`, why }, 'an Event was not written');
   }
-}
-
-/** FNV-1a: the same on every node. */
-function hashText(text: string): string {
-  let hash = 0x811c9dc5 | 0;
-  for (const char of text) hash = Math.imul(hash ^ char.codePointAt(0)!, 0x01000193);
-  return (hash >>> 0).toString(16).padStart(8, '0');
 }

@@ -1,6 +1,6 @@
 // Allocates ClusterIPs and node ports to Services.
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
-import type { KubeObject } from '../../kube/object.ts';
+import { type KubeObject, keyOf } from '../../kube/object.ts';
 import { type FieldError, invalid, StatusError, wrong } from '../status.ts';
 
 const SERVICES = { plural: 'services', group: '', kind: 'Service' };
@@ -56,7 +56,7 @@ export class Allocator {
    * Throws StatusError Invalid, or InternalError when the range is full.
    */
   allocateService(object: KubeObject, old: KubeObject | undefined): void {
-    const holder = holderOf(object);
+    const holder = keyOf(object);
     const spec = object.spec as Spec;
     const taken: (() => void)[] = [this.mark()];
     try {
@@ -106,7 +106,9 @@ export class Allocator {
   #offsetOf(object: KubeObject, address: string): number {
     const offset = (parseAddress(address)! - this.#base) >>> 0;
     if (offset > 0 && offset < this.#size - 1) return offset;
-    const detail = `failed to allocate IP ${address}: the provided IP (${address}) is not in the valid range. The range of valid IPs is ${this.#ranges.serviceRange}`;
+    const detail =
+      `failed to allocate IP ${address}: the provided IP (${address}) is not in the valid ` +
+      `range. The range of valid IPs is ${this.#ranges.serviceRange}`;
     throw refuse(object, [wrong('spec.clusterIPs', [address], detail)]);
   }
 
@@ -211,7 +213,7 @@ export class Allocator {
 
   /** Releases what a Service no longer holds. */
   #releaseRest(old: Spec, now: Spec, object: KubeObject): void {
-    const holder = holderOf(object);
+    const holder = keyOf(object);
     const health = `TCP/${old.healthCheckNodePort}`;
     const isLeft = old.healthCheckNodePort !== now.healthCheckNodePort;
     if (isLeft && this.#ports.get(health) === healthHolderOf(object)) this.#ports.delete(health);
@@ -237,13 +239,9 @@ export class Allocator {
   }
 }
 
-function holderOf({ metadata }: KubeObject): string {
-  return `${metadata.namespace}/${metadata.name}`;
-}
-
 /** A holder of its own: the Service's node ports must not share the port. */
 function healthHolderOf(object: KubeObject): string {
-  return `${holderOf(object)} health`;
+  return `${keyOf(object)} health`;
 }
 
 function refuse(object: KubeObject, errors: FieldError[]): StatusError {

@@ -51,7 +51,8 @@ function readConfig(body: unknown, target: Target, live: KubeObject | null): Kub
   for (const field of ['apiVersion', 'kind'] as const) {
     if (body[field] === kind[field]) continue;
     throw badRequest(
-      `${field} of the applied object must be ${kind[field]}, not ${JSON.stringify(body[field] ?? '')}`,
+      `${field} of the applied object must be ${kind[field]}, not ` +
+        `${JSON.stringify(body[field] ?? '')}`,
     );
   }
   const given = (body.metadata ?? {}) as ObjectMeta;
@@ -94,11 +95,15 @@ function checkIncarnation(given: ObjectMeta, target: Target, live: KubeObject | 
   if (live !== null) return;
   const { kind, name } = target;
   if (given.uid) {
-    const why = `uid mismatch: the provided object specified uid ${given.uid}, and no existing object was found`;
+    const why =
+      `uid mismatch: the provided object specified uid ${given.uid}, and no existing object ` +
+      'was found';
     throw conflict(kind, name, why);
   }
   if (given.resourceVersion) {
-    const why = `the provided object specified resourceVersion ${given.resourceVersion}, and no existing object was found`;
+    const why =
+      `the provided object specified resourceVersion ${given.resourceVersion}, and no existing ` +
+      'object was found';
     throw conflict(kind, name, why);
   }
 }

@@ -65,7 +65,8 @@ export function unsupportedMedia(accepted: string[]): StatusError {
   return new StatusError(
     415,
     'UnsupportedMediaType',
-    `the body of the request was in an unknown format - accepted media types include: ${accepted.join(', ')}`,
+    'the body of the request was in an unknown format - accepted media types include: ' +
+      `${accepted.join(', ')}`,
   );
 }
 

@@ -18,14 +18,20 @@ export interface Field {
 const TABLE: Record<string, string> = {
   Unknown: 'typeMeta:1:TypeMeta raw:2:bytes contentEncoding:3 contentType:4',
   TypeMeta: 'apiVersion:1 kind:2',
-  ObjectMeta:
-    'name:1 generateName:2 namespace:3 selfLink:4 uid:5 resourceVersion:6 generation:7:int creationTimestamp:8:Time deletionTimestamp:9:Time deletionGracePeriodSeconds:10:int? labels:11:string{} annotations:12:string{} ownerReferences:13:OwnerReference[] finalizers:14:string[]',
+  ObjectMeta: `
+      name:1 generateName:2 namespace:3 selfLink:4 uid:5 resourceVersion:6 generation:7:int
+      creationTimestamp:8:Time deletionTimestamp:9:Time deletionGracePeriodSeconds:10:int?
+      labels:11:string{} annotations:12:string{} ownerReferences:13:OwnerReference[]
+      finalizers:14:string[]
+    `,
   OwnerReference: 'kind:1 name:3 uid:4 apiVersion:5 controller:6:bool? blockOwnerDeletion:7:bool?',
   Time: 'seconds:1:int nanos:2:int',
   IntOrString: 'type:1:int intVal:2:int strVal:3',
   Quantity: 'string:1',
-  DeleteOptions:
-    'gracePeriodSeconds:1:int? preconditions:2:Preconditions orphanDependents:3:bool? propagationPolicy:4 dryRun:5:string[]',
+  DeleteOptions: `
+      gracePeriodSeconds:1:int? preconditions:2:Preconditions orphanDependents:3:bool?
+      propagationPolicy:4 dryRun:5:string[]
+    `,
   Preconditions: 'uid:1 resourceVersion:2',
 
   Namespace: 'metadata:1:ObjectMeta spec:2:NamespaceSpec status:3:NamespaceStatus',
@@ -33,14 +39,22 @@ const TABLE: Record<string, string> = {
   NamespaceStatus: 'phase:1',
   ConfigMap: 'metadata:1:ObjectMeta data:2:string{} binaryData:3:bytes{} immutable:4:bool?',
   Secret: 'metadata:1:ObjectMeta data:2:bytes{} type:3 stringData:4:string{} immutable:5:bool?',
-  ServiceAccount:
-    'metadata:1:ObjectMeta secrets:2:ObjectReference[] imagePullSecrets:3:LocalObjectReference[] automountServiceAccountToken:4:bool?',
+  ServiceAccount: `
+      metadata:1:ObjectMeta secrets:2:ObjectReference[] imagePullSecrets:3:LocalObjectReference[]
+      automountServiceAccountToken:4:bool?
+    `,
   ObjectReference: 'kind:1 namespace:2 name:3 uid:4 apiVersion:5 resourceVersion:6 fieldPath:7',
   LocalObjectReference: 'name:1',
 
   Service: 'metadata:1:ObjectMeta spec:2:ServiceSpec status:3:ServiceStatus',
-  ServiceSpec:
-    'ports:1:ServicePort[] selector:2:string{} clusterIP:3 type:4 externalIPs:5:string[] sessionAffinity:7 loadBalancerIP:8 loadBalancerSourceRanges:9:string[] externalName:10 externalTrafficPolicy:11 healthCheckNodePort:12:int publishNotReadyAddresses:13:bool sessionAffinityConfig:14:SessionAffinityConfig ipFamilyPolicy:17 clusterIPs:18:string[] ipFamilies:19:string[] allocateLoadBalancerNodePorts:20:bool? loadBalancerClass:21? internalTrafficPolicy:22 trafficDistribution:23?',
+  ServiceSpec: `
+      ports:1:ServicePort[] selector:2:string{} clusterIP:3 type:4 externalIPs:5:string[]
+      sessionAffinity:7 loadBalancerIP:8 loadBalancerSourceRanges:9:string[] externalName:10
+      externalTrafficPolicy:11 healthCheckNodePort:12:int publishNotReadyAddresses:13:bool
+      sessionAffinityConfig:14:SessionAffinityConfig ipFamilyPolicy:17 clusterIPs:18:string[]
+      ipFamilies:19:string[] allocateLoadBalancerNodePorts:20:bool? loadBalancerClass:21?
+      internalTrafficPolicy:22 trafficDistribution:23?
+    `,
   ServicePort:
     'name:1 protocol:2 port:3:int targetPort:4:IntOrString nodePort:5:int appProtocol:6?',
   SessionAffinityConfig: 'clientIP:1:ClientIPConfig',
@@ -50,12 +64,17 @@ const TABLE: Record<string, string> = {
   LoadBalancerIngress: 'ip:1 hostname:2',
 
   Deployment: 'metadata:1:ObjectMeta spec:2:DeploymentSpec status:3:DeploymentStatus',
-  DeploymentSpec:
-    'replicas:1:int? selector:2:LabelSelector template:3:PodTemplateSpec strategy:4:DeploymentStrategy minReadySeconds:5:int revisionHistoryLimit:6:int? paused:7:bool progressDeadlineSeconds:9:int?',
+  DeploymentSpec: `
+      replicas:1:int? selector:2:LabelSelector template:3:PodTemplateSpec
+      strategy:4:DeploymentStrategy minReadySeconds:5:int revisionHistoryLimit:6:int?
+      paused:7:bool progressDeadlineSeconds:9:int?
+    `,
   DeploymentStrategy: 'type:1 rollingUpdate:2:RollingUpdateDeployment',
   RollingUpdateDeployment: 'maxUnavailable:1:IntOrString? maxSurge:2:IntOrString?',
-  DeploymentStatus:
-    'observedGeneration:1:int replicas:2:int updatedReplicas:3:int availableReplicas:4:int unavailableReplicas:5:int readyReplicas:7:int collisionCount:8:int?',
+  DeploymentStatus: `
+      observedGeneration:1:int replicas:2:int updatedReplicas:3:int availableReplicas:4:int
+      unavailableReplicas:5:int readyReplicas:7:int collisionCount:8:int?
+    `,
   LabelSelector: 'matchLabels:1:string{} matchExpressions:2:LabelSelectorRequirement[]',
   LabelSelectorRequirement: 'key:1 operator:2 values:3:string[]',
 
@@ -63,16 +82,29 @@ const TABLE: Record<string, string> = {
   PodStatus:
     'phase:1 message:3 reason:4 hostIP:5 podIP:6 qosClass:9 nominatedNodeName:11 resize:14',
   PodTemplateSpec: 'metadata:1:ObjectMeta spec:2:PodSpec',
-  PodSpec:
-    'containers:2:Container[] restartPolicy:3 terminationGracePeriodSeconds:4:int? activeDeadlineSeconds:5:int? dnsPolicy:6 nodeSelector:7:string{} serviceAccountName:8 serviceAccount:9 nodeName:10 hostNetwork:11:bool hostPID:12:bool hostIPC:13:bool imagePullSecrets:15:LocalObjectReference[] hostname:16 subdomain:17 schedulerName:19 initContainers:20:Container[] automountServiceAccountToken:21:bool? tolerations:22:Toleration[] priorityClassName:24 priority:25:int? shareProcessNamespace:27:bool? enableServiceLinks:30:bool?',
+  PodSpec: `
+      containers:2:Container[] restartPolicy:3 terminationGracePeriodSeconds:4:int?
+      activeDeadlineSeconds:5:int? dnsPolicy:6 nodeSelector:7:string{} serviceAccountName:8
+      serviceAccount:9 nodeName:10 hostNetwork:11:bool hostPID:12:bool hostIPC:13:bool
+      imagePullSecrets:15:LocalObjectReference[] hostname:16 subdomain:17 schedulerName:19
+      initContainers:20:Container[] automountServiceAccountToken:21:bool?
+      tolerations:22:Toleration[] priorityClassName:24 priority:25:int?
+      shareProcessNamespace:27:bool? enableServiceLinks:30:bool?
+    `,
   Toleration: 'key:1 operator:2 value:3 effect:4 tolerationSeconds:5:int?',
-  Container:
-    'name:1 image:2 command:3:string[] args:4:string[] workingDir:5 ports:6:ContainerPort[] env:7:EnvVar[] resources:8:ResourceRequirements livenessProbe:10:Probe readinessProbe:11:Probe terminationMessagePath:13 imagePullPolicy:14 stdin:16:bool stdinOnce:17:bool tty:18:bool terminationMessagePolicy:20 startupProbe:22:Probe',
+  Container: `
+      name:1 image:2 command:3:string[] args:4:string[] workingDir:5 ports:6:ContainerPort[]
+      env:7:EnvVar[] resources:8:ResourceRequirements livenessProbe:10:Probe
+      readinessProbe:11:Probe terminationMessagePath:13 imagePullPolicy:14 stdin:16:bool
+      stdinOnce:17:bool tty:18:bool terminationMessagePolicy:20 startupProbe:22:Probe
+    `,
   ContainerPort: 'name:1 hostPort:2:int containerPort:3:int protocol:4 hostIP:5',
   EnvVar: 'name:1 value:2',
   ResourceRequirements: 'limits:1:Quantity{} requests:2:Quantity{}',
-  Probe:
-    ':1:ProbeHandler initialDelaySeconds:2:int timeoutSeconds:3:int periodSeconds:4:int successThreshold:5:int failureThreshold:6:int terminationGracePeriodSeconds:7:int?',
+  Probe: `
+      :1:ProbeHandler initialDelaySeconds:2:int timeoutSeconds:3:int periodSeconds:4:int
+      successThreshold:5:int failureThreshold:6:int terminationGracePeriodSeconds:7:int?
+    `,
   ProbeHandler: 'exec:1:ExecAction httpGet:2:HTTPGetAction tcpSocket:3:TCPSocketAction',
   ExecAction: 'command:1:string[]',
   HTTPGetAction: 'path:1 port:2:IntOrString host:3 scheme:4 httpHeaders:5:HTTPHeader[]',
@@ -96,7 +128,10 @@ const TABLE: Record<string, string> = {
 
 /** Message -> field number -> field. */
 export const MESSAGES = new Map(
-  Object.entries(TABLE).map(([name, fields]) => [name, new Map(fields.split(' ').map(parse))]),
+  Object.entries(TABLE).map(([name, fields]) => [
+    name,
+    new Map(fields.trim().split(/\s+/).map(parse)),
+  ]),
 );
 
 function parse(text: string): [number: number, field: Field] {

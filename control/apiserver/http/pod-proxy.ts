@@ -5,7 +5,8 @@ import type { Duplex } from 'node:stream';
 import { StatusError } from '../status.ts';
 
 const SWITCH_OLD =
-  'this server streams over WebSocket alone: use kubectl 1.31 or later (exec: 1.30, or 1.29 with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)';
+  'this server streams over WebSocket alone: use kubectl 1.31 or later (exec: 1.30, or 1.29 ' +
+  'with KUBECTL_REMOTE_COMMAND_WEBSOCKETS=true)';
 
 /** Headers of a WebSocket handshake. They hold no credentials. */
 const PASSED = [
@@ -93,6 +94,6 @@ export function endUpgrade(client: Duplex, error: StatusError): void {
 }
 
 function unreachable(error: Error): StatusError {
-  const message = `the node of this pod does not answer (${error.message}): is the supervisor running?`;
+  const message = `the pod's node does not answer (${error.message}): check the supervisor`;
   return new StatusError(502, 'InternalError', message);
 }

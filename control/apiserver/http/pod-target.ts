@@ -67,14 +67,16 @@ function requireLog(pod: KubeObject, container: string, previous: boolean): void
   const status = statuses.find((one) => one.name === container);
   if (previous && !status?.lastState?.terminated) {
     throw badRequest(
-      `previous terminated container ${JSON.stringify(container)} in pod ${JSON.stringify(name)} not found`,
+      `previous terminated container ${JSON.stringify(container)} in pod ` +
+        `${JSON.stringify(name)} not found`,
     );
   }
   const begun = status && (!status.state?.waiting || status.lastState?.terminated);
   if (begun) return;
   const reason = status?.state?.waiting?.reason ?? 'ContainerCreating';
   throw badRequest(
-    `container ${JSON.stringify(container)} in pod ${JSON.stringify(name)} is waiting to start: ${reason}`,
+    `container ${JSON.stringify(container)} in pod ${JSON.stringify(name)} is waiting to ` +
+      `start: ${reason}`,
   );
 }
 

@@ -25,7 +25,8 @@ export function openEnvelope(body: Buffer): { apiVersion: string; kind: string; 
   const { typeMeta, raw, contentEncoding } = decode('Unknown', body.subarray(MAGIC.length), '');
   if (contentEncoding) {
     throw badRequest(
-      `the body of the request is encoded as ${JSON.stringify(contentEncoding)}: send it without contentEncoding`,
+      `the body of the request is encoded as ${JSON.stringify(contentEncoding)}: send it ` +
+        'without contentEncoding',
     );
   }
   const { apiVersion = '', kind = '' } = (typeMeta ?? {}) as { apiVersion?: string; kind?: string };
@@ -60,7 +61,9 @@ function read(message: string, reader: Reader, path: string): Json {
     const field = fields.get(tag >>> 3);
     if (!field) {
       throw badRequest(
-        `${path || message} has the unknown protobuf field ${tag >>> 3} (${message}): send the object as JSON, for example with kubectl create --dry-run=client -o yaml | kubectl create -f -`,
+        `${path || message} has the unknown protobuf field ${tag >>> 3} (${message}): send ` +
+          'the object as JSON, for example with kubectl create --dry-run=client -o yaml | ' +
+          'kubectl create -f -',
       );
     }
     put(object, field, tag & 7, reader, field.name === '' ? path : `${path}.${field.name}`);

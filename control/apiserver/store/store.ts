@@ -1,12 +1,13 @@
 // All objects of a cluster in memory, with one version counter and the latest events of each kind.
 
-import type { KubeObject, ObjectMeta } from '../../kube/object.ts';
+import { type KubeObject, keyOf, type ObjectMeta } from '../../kube/object.ts';
 import {
   alreadyExists,
   conflict,
   journalUnwritable,
   MODIFIED,
   notFound,
+  preconditionFailed,
   type ResourceName,
 } from '../status.ts';
 import type { Journal, PastWrite } from './journal.ts';
@@ -58,7 +59,7 @@ export class Store {
   #version: number;
   /** By default it logs. */
   onSkip: OnSkip = (kind, { metadata }, { stack }) => {
-    console.error(`API server: ${kind} ${metadata.namespace ?? ''}/${metadata.name}: ${stack}`);
+    console.error(`API server: ${kind} ${keyOf({ metadata })}: ${stack}`);
   };
 
   /**
@@ -85,7 +86,7 @@ export class Store {
       this.#shelves.set(resource.plural, new Shelf(resource, watchableFrom));
     }
     for (const { kind, object } of restored?.objects ?? []) {
-      this.#shelves.get(kind)?.objects.set(keyOfObject(object), object);
+      this.#shelves.get(kind)?.objects.set(keyOf(object), object);
     }
     for (const write of restored?.writes ?? []) {
       const shelf = this.#shelves.get(write.kind);
@@ -112,7 +113,7 @@ export class Store {
     if (!events) return null;
     const objects = new Map(this.#shelf(kind).objects);
     for (const { type, object, old } of events.reverse()) {
-      const key = keyOfObject(object);
+      const key = keyOf(object);
       if (type === 'ADDED') objects.delete(key);
       else objects.set(key, old!);
     }
@@ -121,13 +122,13 @@ export class Store {
   }
 
   get(kind: string, namespace: string, name: string): KubeObject | undefined {
-    return this.#shelf(kind).objects.get(keyOf(namespace, name));
+    return this.#shelf(kind).objects.get(keyOf({ metadata: { namespace, name } }));
   }
 
   /** Returns the stored object, with its version. Throws StatusError AlreadyExists. */
   create(kind: string, object: KubeObject): KubeObject {
     const shelf = this.#shelf(kind);
-    const key = keyOfObject(object);
+    const key = keyOf(object);
     if (shelf.objects.has(key)) throw alreadyExists(shelf.resource, object.metadata.name);
     return this.#write(shelf, key, 'ADDED', object);
   }
@@ -138,7 +139,7 @@ export class Store {
    */
   update(kind: string, object: KubeObject): KubeObject {
     const shelf = this.#shelf(kind);
-    const key = keyOfObject(object);
+    const key = keyOf(object);
     const { name, resourceVersion, uid } = object.metadata;
     const old = shelf.objects.get(key);
     if (!old) throw notFound(shelf.resource, name);
@@ -146,8 +147,7 @@ export class Store {
       throw conflict(shelf.resource, name, MODIFIED);
     }
     if (uid && uid !== old.metadata.uid) {
-      const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${old.metadata.uid}`;
-      throw conflict(shelf.resource, name, why);
+      throw preconditionFailed(shelf.resource, name, ['UID', uid, old.metadata.uid]);
     }
     return this.#write(shelf, key, 'MODIFIED', object, old);
   }
@@ -155,7 +155,7 @@ export class Store {
   /** Removes an object. Undefined if it did not exist. */
   remove(kind: string, namespace: string, name: string): KubeObject | undefined {
     const shelf = this.#shelf(kind);
-    const key = keyOf(namespace, name);
+    const key = keyOf({ metadata: { namespace, name } });
     const old = shelf.objects.get(key);
     return old && this.#write(shelf, key, 'DELETED', old, old);
   }
@@ -268,12 +268,4 @@ function firstAfter(events: StoreEvent[], version: number): number {
     else high = middle;
   }
   return low;
-}
-
-function keyOf(namespace: string, name: string): string {
-  return `${namespace}/${name}`;
-}
-
-function keyOfObject({ metadata }: KubeObject): string {
-  return keyOf(metadata.namespace ?? '', metadata.name);
 }

@@ -27,7 +27,8 @@ const ENV_FIELDS = [
 const ENV_KEYED_FIELD = /^metadata\.(labels|annotations)\['.+'\]$/;
 const ENV_NAME = /^[ -<>-~]+$/;
 const ENV_NAME_HINT =
-  "a valid environment variable name must consist only of printable ASCII characters other than '='";
+  'a valid environment variable name must consist only of printable ASCII characters other ' +
+  "than '='";
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
 /** Init containers and containers of a pod. Their names must all differ. */

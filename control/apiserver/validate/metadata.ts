@@ -53,7 +53,9 @@ function validateOwners({ ownerReferences = [] }: ObjectMeta): FieldError[] {
       : [],
   );
   if (!second) return errors;
-  const detail = `Only one reference can have Controller set to true. Found "true" in references for ${first!.kind}/${first!.name} and ${second.kind}/${second.name}`;
+  const detail =
+    'Only one reference can have Controller set to true. Found "true" in references for ' +
+    `${first!.kind}/${first!.name} and ${second.kind}/${second.name}`;
   return [...errors, wrong(field, ownerReferences, detail)];
 }
 
@@ -63,7 +65,9 @@ export function validateIdentity(meta: ObjectMeta, old: ObjectMeta): FieldError[
   if (old.deletionTimestamp) {
     const added = (meta.finalizers ?? []).filter((f) => !old.finalizers?.includes(f));
     if (added.length > 0) {
-      const detail = `no new finalizers can be added if the object is being deleted, found new finalizers []string{${added.map((f) => JSON.stringify(f)).join(', ')}}`;
+      const detail =
+        'no new finalizers can be added if the object is being deleted, found new finalizers ' +
+        `[]string{${added.map((f) => JSON.stringify(f)).join(', ')}}`;
       errors.push(forbidden('metadata.finalizers', detail));
     }
   }

@@ -118,7 +118,11 @@ function validateUpdate(spec: any, old: any): FieldError[] {
   const moved = old.nodeName && spec.nodeName !== old.nodeName;
   if (!moved && isEqual(still(spec), still(old))) return [];
   const detail =
-    'pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)';
+    'pod updates may not change fields other than ' +
+    '`spec.containers[*].image`,`spec.initContainers[*].image`,' +
+    '`spec.activeDeadlineSeconds`,`spec.tolerations` ' +
+    '(only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it ' +
+    'to be set to 1 if it was previously negative)';
   return [forbidden('spec', detail)];
 }
 // biome-ignore-end lint/suspicious/noExplicitAny: as above.

@@ -9,7 +9,8 @@ import { validatePod } from './pod.ts';
 const STRATEGIES = ['Recreate', 'RollingUpdate'];
 const NOT_NEGATIVE = 'must be greater than or equal to 0';
 const PERCENT_HINT =
-  "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')";
+  "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or " +
+  "'93%', regex used for validation is '[0-9]+%')";
 
 export function validateReplicaSet(object: KubeObject, old: KubeObject | undefined): FieldError[] {
   const { spec } = object;

@@ -1,7 +1,7 @@
 // Options of deletes, and what delays the end of an object.
 import type { KubeObject, ObjectMeta } from '../../kube/object.ts';
 import type { ServedKind } from '../kind.ts';
-import { conflict, invalid, notSupported } from '../status.ts';
+import { invalid, notSupported, preconditionFailed } from '../status.ts';
 
 export interface DeleteOptions {
   gracePeriodSeconds?: number;
@@ -51,12 +51,11 @@ export function checkPreconditions(
   asked: DeleteOptions['preconditions'],
 ): void {
   if (asked?.uid && asked.uid !== uid) {
-    const why = `Precondition failed: UID in precondition: ${asked.uid}, UID in object meta: ${uid}`;
-    throw conflict(kind, name, why);
+    throw preconditionFailed(kind, name, ['UID', asked.uid, uid]);
   }
   if (asked?.resourceVersion && asked.resourceVersion !== resourceVersion) {
-    const why = `Precondition failed: ResourceVersion in precondition: ${asked.resourceVersion}, ResourceVersion in object meta: ${resourceVersion}`;
-    throw conflict(kind, name, why);
+    const versions = [asked.resourceVersion, resourceVersion] as const;
+    throw preconditionFailed(kind, name, ['ResourceVersion', ...versions]);
   }
 }
 

@@ -34,7 +34,9 @@ export function jsonPatch(target: unknown, patch: unknown): unknown {
     throw badRequest('a JSON patch must be a list of operations with op and path');
   }
   if (patch.length > OPERATIONS_MAX) {
-    const message = `The allowed maximum operations in a JSON patch is ${OPERATIONS_MAX}, got ${patch.length}`;
+    const message =
+      `The allowed maximum operations in a JSON patch is ${OPERATIONS_MAX}, ` +
+      `got ${patch.length}`;
     throw new StatusError(413, 'RequestEntityTooLarge', message);
   }
   // The box makes an operation on the whole document like any other.
@@ -80,7 +82,8 @@ function copy(box: Box, value: unknown): unknown {
   if (box.copiedChars <= COPIED_CHARS_MAX) return structuredClone(value);
   const limit = `exceeding the limit ${COPIED_CHARS_MAX}`;
   throw misfit(
-    `Unable to complete the copy, the accumulated size increase of copy is ${box.copiedChars}, ${limit}`,
+    'Unable to complete the copy, the accumulated size increase of copy is ' +
+      `${box.copiedChars}, ${limit}`,
   );
 }
 

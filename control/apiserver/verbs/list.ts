@@ -1,6 +1,6 @@
 // Lists: the objects at one version, sorted by name, in pages.
 
-import type { KubeObject } from '../../kube/object.ts';
+import { type KubeObject, keyOf } from '../../kube/object.ts';
 import type { ServedKind } from '../kind.ts';
 import { badRequest, StatusError } from '../status.ts';
 import type { Store } from '../store/store.ts';
@@ -38,7 +38,11 @@ interface Token {
 }
 
 const TOKEN_OLD =
-  'The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.';
+  'The provided continue parameter is too old to display a consistent list result. You can ' +
+  'start a new list without the continue parameter, or use the continue token in this ' +
+  'response to retrieve the remainder of the results. Continuing with the provided token ' +
+  'results in an inconsistent list - objects that were created, modified, or deleted between ' +
+  'the time the first chunk was returned and now may show up in the list.';
 const VERSION_OLD = 'The resourceVersion for the provided list is too old.';
 
 /**
@@ -96,10 +100,6 @@ function versionAsked(store: Store, { resourceVersion, match }: ListOptions): nu
     });
   }
   return match === 'Exact' ? asked : store.resourceVersion;
-}
-
-function keyOf({ metadata }: KubeObject): string {
-  return `${metadata.namespace ?? ''}/${metadata.name}`;
 }
 
 function encode({ version, after }: Token): string {

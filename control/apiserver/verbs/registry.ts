@@ -121,7 +121,8 @@ export class Registry {
     this.#place(kind, place.namespace, given.metadata);
     if (given.metadata.name !== place.name) {
       throw badRequest(
-        `the name of the object (${given.metadata.name}) does not match the name on the URL (${place.name})`,
+        `the name of the object (${given.metadata.name}) does not match the name on the URL ` +
+          `(${place.name})`,
       );
     }
     const old = this.get(kind, place);
@@ -283,7 +284,8 @@ export class Registry {
       const given = object[field];
       if (given !== undefined && given !== null && given !== '' && given !== kind[field]) {
         throw badRequest(
-          `the object provided is unrecognized (must be of type ${kind.kind}): ${field} is ${JSON.stringify(given)}`,
+          `the object provided is unrecognized (must be of type ${kind.kind}): ${field} is ` +
+            `${JSON.stringify(given)}`,
         );
       }
     }
@@ -307,7 +309,8 @@ export class Registry {
     const found = this.store.get('namespaces', '', namespace);
     if (!found) throw notFound({ plural: 'namespaces', group: '', kind: 'Namespace' }, namespace);
     if (found.status?.phase !== 'Terminating') return;
-    const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+    const why =
+      `unable to create new content in namespace ${namespace} ` + 'because it is being terminated';
     const message = `namespace ${namespace} is being terminated`;
     throw refused(kind, name, why, [
       { reason: 'NamespaceTerminating', message, field: 'metadata.namespace' },

@@ -1,13 +1,12 @@
 // What an update takes from the stored object.
 import type { KubeObject, ObjectMeta } from '../../kube/object.ts';
 import type { ServedKind } from '../kind.ts';
-import { conflict } from '../status.ts';
+import { preconditionFailed } from '../status.ts';
 
 /** Restores metadata that no update can change. Throws StatusError Conflict for another uid. */
 export function keepIdentity(kind: ServedKind, metadata: ObjectMeta, old: ObjectMeta): void {
   if (metadata.uid && metadata.uid !== old.uid) {
-    const why = `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${old.uid}`;
-    throw conflict(kind, old.name, why);
+    throw preconditionFailed(kind, old.name, ['UID', metadata.uid, old.uid]);
   }
   const kept = [
     'uid',

@@ -1,9 +1,9 @@
 // Rolling updates: pkg/controller/deployment.
 
 import type { StoreEvent } from '../../apiserver/store/store.ts';
-import type { KubeObject } from '../../kube/object.ts';
+import { type KubeObject, keyOf } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
-import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { type Cluster, kindOf, placeOf } from '../cluster.ts';
 import { claim, controllerOf, OwnedIndex } from '../owners.ts';
 import { isOver } from '../pods.ts';
 import { WorkQueue } from '../queue.ts';

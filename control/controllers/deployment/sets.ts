@@ -2,8 +2,8 @@
 // status.
 
 import { StatusError } from '../../apiserver/status.ts';
-import { isEqual, type KubeObject } from '../../kube/object.ts';
-import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
+import { type Cluster, kindOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';
 import { controllerRef } from '../owners.ts';
 import { type Fact, withFact } from './conditions.ts';

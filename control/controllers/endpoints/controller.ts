@@ -1,7 +1,7 @@
 // EndpointSlices of Services that have a selector.
 
 import type { StoreEvent } from '../../apiserver/store/store.ts';
-import { isEqual, type KubeObject } from '../../kube/object.ts';
+import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
 import { type Cluster, kindOf } from '../cluster.ts';
 import { WorkQueue } from '../queue.ts';
 import { desiredGroups, hasSelector } from './desired.ts';
@@ -178,10 +178,6 @@ function labelsOf({ metadata, spec }: KubeObject): Record<string, string> {
 
 function zoneOf(node: KubeObject | undefined): string | undefined {
   return node?.metadata.labels?.[ZONE_LABEL];
-}
-
-function keyOf({ metadata }: KubeObject): string {
-  return `${metadata.namespace}/${metadata.name}`;
 }
 
 function placeOf({ metadata }: KubeObject) {

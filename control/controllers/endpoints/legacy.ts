@@ -1,8 +1,8 @@
 // Endpoints objects, the older form of EndpointSlices. k8s pkg/controller/endpoint.
 
 import type { StoreEvent } from '../../apiserver/store/store.ts';
-import { isEqual, type KubeObject } from '../../kube/object.ts';
-import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
+import { type Cluster, kindOf, placeOf } from '../cluster.ts';
 import { WorkQueue } from '../queue.ts';
 import { hasSelector } from './desired.ts';
 import { SliceIndex, serviceOf } from './slice-index.ts';

@@ -1,8 +1,8 @@
 // EndpointSlices of manual Endpoints: pkg/controller/endpointslicemirroring.
 import { isIP } from 'node:net';
 import type { StoreEvent } from '../../apiserver/store/store.ts';
-import { isEqual, type KubeObject } from '../../kube/object.ts';
-import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
+import { type Cluster, kindOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';
 import { controllerRef } from '../owners.ts';
 import { WorkQueue } from '../queue.ts';
@@ -142,7 +142,9 @@ export class MirroringController {
       }
     }
     if (skipped > 0) {
-      const message = `A max of ${ADDRESSES_MAX} addresses can be mirrored to EndpointSlices per Endpoints subset. ${skipped} addresses were skipped`;
+      const message =
+        `A max of ${ADDRESSES_MAX} addresses can be mirrored to EndpointSlices per Endpoints ` +
+        `subset. ${skipped} addresses were skipped`;
       this.#recorder.record(endpoints, 'Warning', 'TooManyAddressesToMirror', message);
     }
     return mirrors;

@@ -1,7 +1,7 @@
 // Addresses of load balancers: k8s cloud-provider/controllers/service.
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
-import type { KubeObject } from '../../kube/object.ts';
-import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { type KubeObject, keyOf } from '../../kube/object.ts';
+import { type Cluster, kindOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';
 import { WorkQueue } from '../queue.ts';
 

@@ -1,8 +1,8 @@
 // Eviction by taints: pkg/controller/tainteviction.
 
 import type { StoreEvent } from '../../apiserver/store/store.ts';
-import { isEqual, type KubeObject } from '../../kube/object.ts';
-import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
+import { type Cluster, kindOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';
 import { WorkQueue } from '../queue.ts';
 import { type Taint, type Toleration, tolerates } from '../scheduler/taints.ts';

@@ -2,9 +2,9 @@
 
 import { StatusError } from '../../apiserver/status.ts';
 import type { StoreEvent } from '../../apiserver/store/store.ts';
-import { isEqual, type KubeObject } from '../../kube/object.ts';
+import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
-import { type Cluster, keyOf, kindOf, placeOf } from '../cluster.ts';
+import { type Cluster, kindOf, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';
 import { claim, controllerOf, controllerRef, OwnedIndex } from '../owners.ts';
 import { availableInMs, isActive } from '../pods.ts';

@@ -1,8 +1,8 @@
 // The scheduler: pkg/scheduler.
 
 import type { StoreEvent } from '../../apiserver/store/store.ts';
-import { type KubeObject, timestamp } from '../../kube/object.ts';
-import { type Cluster, keyOf, placeOf } from '../cluster.ts';
+import { type KubeObject, keyOf, timestamp } from '../../kube/object.ts';
+import { type Cluster, placeOf } from '../cluster.ts';
 import { EventRecorder } from '../events.ts';
 import { isOver } from '../pods.ts';
 import { WorkQueue } from '../queue.ts';

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { WallClock } from '../../../control/clock.ts';
 import type { KubeClient } from '../../../control/kube/client.ts';
 import { isNotFound } from '../../../control/kube/error.ts';
+import { describeEvent } from '../../../control/kube/event.ts';
 import type { Pod } from '../../../control/kube/kinds.ts';
 import { timestamp } from './status.ts';
 
@@ -24,7 +25,6 @@ const WAITING_MAX = 1000;
  */
 const BURST_MAX = 25;
 const REFILL_MS = 300_000;
-const MESSAGE_CHARS_MAX = 1024;
 
 interface Known {
   name: string;
@@ -82,7 +82,7 @@ export class EventRecorder {
         if (!isNotFound(error)) throw error;
       }
     }
-    const object = describeEvent(event, at, this.#clock.unixMs());
+    const object = newEvent(event, at, this.#clock.unixMs());
     await this.#kube.create('Event', object as never);
     this.#remember(key, { name: object.metadata.name, count: 1 });
   }
@@ -111,30 +111,12 @@ function forgetBeyond(map: Map<string, unknown>): void {
   for (const oldest of map.keys()) return void map.delete(oldest);
 }
 
-function describeEvent(event: PodEvent, at: string, nowMs: number) {
-  const { pod, type, reason, message, fieldPath } = event;
+function newEvent({ pod, fieldPath, ...content }: PodEvent, at: string, nowMs: number) {
   const { namespace, name, uid, resourceVersion } = pod.metadata!;
-  const host = pod.spec?.nodeName ?? '';
+  const part = fieldPath ? { fieldPath } : {};
+  const about = { apiVersion: 'v1', kind: 'Pod', namespace, name, uid, resourceVersion, ...part };
   const random = Math.floor(Math.random() * 2 ** 32).toString(16);
-  return {
-    metadata: { name: `${name}.${nowMs.toString(16)}${random.padStart(8, '0')}`, namespace },
-    involvedObject: {
-      apiVersion: 'v1',
-      kind: 'Pod',
-      namespace,
-      name,
-      uid,
-      resourceVersion,
-      ...(fieldPath && { fieldPath }),
-    },
-    type,
-    reason,
-    message: message.slice(0, MESSAGE_CHARS_MAX),
-    count: 1,
-    firstTimestamp: at,
-    lastTimestamp: at,
-    source: { component: 'kubelet', host },
-    reportingComponent: 'kubelet',
-    reportingInstance: host,
-  };
+  const eventName = { name: `${name}.${nowMs.toString(16)}${random.padStart(8, '0')}` };
+  const source = { component: 'kubelet', host: pod.spec?.nodeName ?? '' };
+  return describeEvent(about, { ...content, ...source }, eventName, at);
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KubeClient } from '../../../../control/kube/client.ts';
+import { recordSkip } from '../../../../control/kube/event.ts';
 import type { KubeKind } from '../../../../control/kube/kinds.ts';
-import { recordSkip } from '../../../../control/kube/skip-event.ts';
 
 /** The Event that is written on an object of a kind. */
 async function eventOn(kind: KubeKind, key: string, object: object) {
