@@ -9,7 +9,7 @@ const MESSAGE_CHARS_MAX = 1024;
 const NAME_CHARS_MAX = 200;
 
 /** The object of an event. */
-export interface EventObject {
+interface EventObject {
   apiVersion?: string;
   kind?: string;
   /** Absent for cluster-scoped kinds: their events live in `default`. */
@@ -21,7 +21,7 @@ export interface EventObject {
   fieldPath?: string;
 }
 
-export interface EventContent {
+interface EventContent {
   type: 'Normal' | 'Warning';
   /** One word in CamelCase. */
   reason: string;

@@ -154,7 +154,7 @@ function readAll(kind: (typeof SERVED)[number], object: KubeObject): void {
   for (const field of Object.values(kind.fields)) assert.equal(typeof field(object), 'string');
 }
 
-test('objects with anything in them are refused, or stored and read by everyone', async () => {
+test('random objects are refused, or stored and readable', async () => {
   const world = startWorld((bare) => {
     bare.create('Node', node('node1', '172.18.0.11', '10.244.1.0/24'));
   });
@@ -203,7 +203,7 @@ function readAsAgent({ list }: World): void {
   compileArena('node1', objects, parseRange('10.96.0.0/16')!, 1);
 }
 
-test('manifests with anything in them are taken or refused by name', () => {
+test("random manifests are accepted, or refused with the object's name", () => {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-hostile-'));
   const file = join(folder, 'objects.yaml');
   const property = fc.property(kinds, numbers, (kind, given) => {
@@ -222,7 +222,7 @@ test('manifests with anything in them are taken or refused by name', () => {
   rmSync(folder, { recursive: true });
 });
 
-test('an agent takes anything that a foreign server sends, or skips it by name', async () => {
+test('an agent accepts random objects of a server, or skips them by name', async () => {
   const api = await FakeApi.start();
   const client = connectKube(api.kubeconfig);
   const sink = new FakeSink();

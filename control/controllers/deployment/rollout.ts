@@ -7,7 +7,7 @@ import { allOf, type Sets } from './status.ts';
 /** New sizes of ReplicaSets. */
 export type Sizes = Map<KubeObject, number>;
 
-/** Pods that the new ReplicaSet can have beside the existing ones. */
+/** The size to which the newest ReplicaSet can grow beside the pods of the others. */
 export function sizeOfNewest(deployment: KubeObject, others: KubeObject[], size: number): number {
   const { replicas } = deployment.spec;
   if (!isRolling(deployment)) return replicas;

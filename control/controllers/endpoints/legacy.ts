@@ -55,7 +55,7 @@ export class EndpointsController {
     this.queue.stop();
   }
 
-  /** The Endpoints end with their Service. */
+  /** Endpoints without a Service wait for it. */
   #onEndpoints(object: KubeObject): void {
     const { namespace = '', name } = object.metadata;
     if (this.#cluster.store.get('services', namespace, name)) this.queue.add(keyOf(object));

@@ -22,13 +22,13 @@ test('the Service kubernetes has the first address and leads to the API server',
   assert.deepEqual(slices.items[0]?.endpoints?.[0]?.addresses, ['172.18.0.1']);
 });
 
-test('dynamic addresses lie above the band of 256 that people choose from', async () => {
+test('dynamic addresses lie above the band of 256 for manual choice', async () => {
   const { body } = await post(service('dynamic'));
   assert.equal(body.spec.clusterIP, '10.96.1.0');
   assert.deepEqual(body.spec.clusterIPs, ['10.96.1.0']);
 });
 
-test('an address is given once, and again when its Service is gone', async () => {
+test('an address has one Service, and is free after its deletion', async () => {
   await post(service('fixed', { clusterIP: '10.96.0.77' }));
   const second = await post(service('late', { clusterIP: '10.96.0.77' }));
   assert.equal(second.code, 422);
@@ -37,14 +37,14 @@ test('an address is given once, and again when its Service is gone', async () =>
   assert.equal((await post(service('late', { clusterIP: '10.96.0.77' }))).code, 201);
 });
 
-test('a dry run of an update looks at the version', async () => {
+test('a dry run of an update checks the version', async () => {
   const { body } = await post(service('versioned'));
   const old = { ...body, metadata: { ...body.metadata, resourceVersion: '1', labels: { a: 'b' } } };
   const { code } = await api.call('PUT', `${SERVICES}/versioned?dryRun=All`, old);
   assert.equal(code, 409);
 });
 
-test('an address cannot be changed; one that is left out is kept', async () => {
+test('an address cannot change; an update without it keeps it', async () => {
   const { body } = await post(service('kept'));
   const path = `${SERVICES}/kept`;
   const other = await api.call('PATCH', path, { spec: { clusterIP: '10.96.9.9' } }, MERGE);
@@ -61,7 +61,7 @@ test('a headless Service has no address', async () => {
   assert.equal(body.spec.clusterIP, 'None');
 });
 
-test('dynamic node ports begin at 30086; TCP and UDP of one port share theirs', async () => {
+test('dynamic node ports start at 30086; TCP and UDP of one port share one', async () => {
   const ports = [
     { name: 'a', port: 53, protocol: 'TCP' },
     { name: 'b', port: 53, protocol: 'UDP' },
@@ -73,7 +73,7 @@ test('dynamic node ports begin at 30086; TCP and UDP of one port share theirs', 
   );
 });
 
-test('a node port is given once, and given back when the type changes', async () => {
+test('a node port has one Service, and is free after a change of type', async () => {
   const wanted = { type: 'NodePort', ports: [{ port: 80, nodePort: 30_050 }] };
   await post(service('np', wanted));
   const second = await post(service('np2', wanted));
@@ -87,7 +87,7 @@ test('a node port is given once, and given back when the type changes', async ()
   assert.equal((await post(service('np2', wanted))).code, 201);
 });
 
-test('what a refused Service took for a moment is free again', async () => {
+test('a refused Service releases what it allocated', async () => {
   const ports = [
     { name: 'a', port: 1, nodePort: 30_060 },
     { name: 'b', port: 2, nodePort: 1 },
@@ -105,7 +105,7 @@ test('200 Services have 200 addresses', async () => {
   assert.equal(new Set(made.map(({ body }) => body.spec.ports[0].nodePort)).size, 200);
 });
 
-test('a port of a Service may have any label for a name, such as kubectl makes of two numbers', async () => {
+test('the name of a Service port can be any label, such as those that kubectl makes of two numbers', async () => {
   const create = (name: string, port: string) =>
     api.call('POST', SERVICES, service(name, { ports: [{ port: 80, name: port }] }));
   assert.equal((await create('numbers', '80-80')).code, 201);
@@ -159,7 +159,7 @@ test('a dry run shows what would be allocated, refuses what could not be, and ke
   assert.match((await post(late)).body.message, /already allocated/, 'it is still held');
 });
 
-test('a load balancer with policy Local gets a port for its health, keeps it, and gives it back', async () => {
+test('a load balancer with policy Local gets a health check port, keeps it and releases it', async () => {
   const local = { type: 'LoadBalancer', externalTrafficPolicy: 'Local' };
   const { body: made } = await post(service('health', local));
   const health = async (spec: object) => {
@@ -199,7 +199,7 @@ for (const [range, first] of [
   });
 }
 
-test('a load balancer has NodePorts unless it wants none, and then those that it names', async () => {
+test('a load balancer without allocated node ports has only those that it names', async () => {
   const portOf = async (name: string, spec: object) => {
     const { body } = await post(service(name, { type: 'LoadBalancer', ...spec }));
     return body.spec.ports[0].nodePort;
@@ -217,7 +217,7 @@ const portsOf = (body: { spec: { ports: { nodePort: number }[] } }) =>
   body.spec.ports.map(({ nodePort }) => nodePort);
 const named = (name: string, port: number, rest: object = {}) => ({ name, port, ...rest });
 
-test('a number that is drawn is none that another port of the Service names', async () => {
+test('an allocated port differs from those that the Service names', async () => {
   const { body: probe } = await post(service('probe', { type: 'NodePort' }));
   const next = probe.spec.ports[0].nodePort + 1;
   const ports = [named('a', 80), named('b', 81, { nodePort: next })];
@@ -228,7 +228,7 @@ test('a number that is drawn is none that another port of the Service names', as
   assert.notEqual(first, second);
 });
 
-test('a number that is drawn is not the one that the Service names for its health', async () => {
+test('an allocated port differs from the health check port that the Service names', async () => {
   const { body: probe } = await post(service('probe2', { type: 'NodePort' }));
   const healthCheckNodePort = probe.spec.ports[0].nodePort + 1;
   const local = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort };
@@ -237,7 +237,7 @@ test('a number that is drawn is not the one that the Service names for its healt
   assert.notEqual(body.spec.ports[0].nodePort, healthCheckNodePort);
 });
 
-test('TCP and UDP share a number that is named for both, or for the later of the two', async () => {
+test('TCP and UDP share a number named for both or for the second', async () => {
   const both = (name: string, first: object) =>
     post(
       service(name, {
@@ -253,7 +253,7 @@ test('TCP and UDP share a number that is named for both, or for the later of the
   assert.deepEqual(portsOf((await both('dns', {})).body), [30_053, 30_053]);
 });
 
-test('an update keeps node ports by the names of ports, and frees those that it drops', async () => {
+test('an update keeps node ports of ports with the same name and releases the others', async () => {
   const patch = async (ports: object[]) => {
     const { code, body } = await api.call('PATCH', `${SERVICES}/moves`, { spec: { ports } }, MERGE);
     assert.equal(code, 200, JSON.stringify(body));
@@ -273,7 +273,7 @@ test('an update keeps node ports by the names of ports, and frees those that it 
   assert.equal((await claim('takes-a', a)).code, 422, 'what is kept is not');
 });
 
-test('an update that is refused keeps what the Service has, and takes nothing', async () => {
+test('a refused update changes no allocation', async () => {
   const first = [named('a', 80, { nodePort: 30_061 })];
   await post(service('stays', { type: 'NodePort', ports: first }));
   const ports = [named('a', 80, { nodePort: 30_062 }), named('b', 81, { nodePort: 1 })];

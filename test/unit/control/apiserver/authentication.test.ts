@@ -63,7 +63,7 @@ for (const [what, header, query] of CREDENTIALS) {
   });
 }
 
-test('what nobody may ask for is not done either', async () => {
+test('a refused request changes nothing', async () => {
   const headers = { authorization: 'Bearer wrong' };
   const object = { metadata: { name: 'smuggled' } };
   assert.equal((await api.call('POST', CONFIGMAPS, object, headers)).code, 401);
@@ -75,7 +75,7 @@ test('what nobody may ask for is not done either', async () => {
   assert.equal((await api.call('GET', kept)).code, 200);
 });
 
-test('no stream into a pod is begun either', async () => {
+test('no stream to a pod starts without the token', async () => {
   const path = '/api/v1/namespaces/default/pods/p/exec?command=sh&stdin=true';
   for (const [protocol, authorization] of [
     ['websocket', ''],
@@ -89,6 +89,6 @@ test('no stream into a pod is begun either', async () => {
   }
 });
 
-test('a path that is none is a bad request', async () => {
+test('an invalid path is a bad request', async () => {
   assert.equal((await api.call('GET', '//')).code, 400);
 });

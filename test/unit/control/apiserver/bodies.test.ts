@@ -42,7 +42,7 @@ function send(
 
 const MAP = 'kind: ConfigMap\nmetadata: {name: NAME}\n';
 
-test('an object may come in YAML as Go reads it', async () => {
+test('an object can be YAML, read as Go reads it', async () => {
   const text = `${MAP.replace('NAME', 'yaml')}immutable: yes\ndata: {at: 2026-01-01, port: "1"}\n`;
   const { code, body } = await send(CONFIGMAPS, YAML, text);
   assert.equal(code, 201, body.message);
@@ -50,7 +50,7 @@ test('an object may come in YAML as Go reads it', async () => {
   assert.equal(body.immutable, true);
 });
 
-test('what is no YAML is refused, and so is one thing that is a bomb', async () => {
+test('invalid YAML and an alias bomb are refused', async () => {
   for (const text of [
     'a: [',
     `a: &a [x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b]\nd: [*c, *c, *c, *c, *c, *c, *c, *c, *c, *c]`,
@@ -96,14 +96,14 @@ for (const { type, body, problems } of TWICE) {
   });
 }
 
-test('what is nested without end is a bad request in either format', async () => {
+test('a body that is too deep is a bad request in both formats', async () => {
   const deep = `{"metadata":{"name":"deep"},"data":${'['.repeat(20_000)}${']'.repeat(20_000)}}`;
   for (const type of ['application/json', YAML]) {
     assert.equal((await send(CONFIGMAPS, type, deep)).code, 400, type);
   }
 });
 
-test('names that mean something to JavaScript are names like others', async () => {
+test('names with a meaning in JavaScript are plain names', async () => {
   const text =
     '{"metadata":{"name":"odd"},"data":{"constructor":"a","__proto__":"b","toString":"c"}}';
   const { code, body } = await send(CONFIGMAPS, 'application/json', text);
@@ -116,7 +116,7 @@ test('names that mean something to JavaScript are names like others', async () =
   assert.deepEqual(Object.entries(body.data), expected);
 });
 
-test('a patch that brings unknown or double fields is refused as a patch', async () => {
+test('a patch with unknown or duplicate fields is refused as a patch', async () => {
   await send(CONFIGMAPS, 'application/json', '{"metadata":{"name":"patched"}}');
   const place = `${CONFIGMAPS}/patched?fieldValidation=Strict`;
   const patch = '{"data":{"a":"1","a":"2"},"dat":{}}';
@@ -128,13 +128,13 @@ test('a patch that brings unknown or double fields is refused as a patch', async
   );
 });
 
-test('paths of duplicates go through lists, and strings that look like more are none', () => {
+test('paths of duplicates include lists, and strings with braces add none', () => {
   const text =
     '{"a":[{"b":1},{"b":1,"b":{"c":"{\\"x\\":1,\\"x\\":2}","\\u0063":2}}],"d":"a","e":"a"}';
   assert.deepEqual(duplicateFields(text), ['a[1].b', 'a[1].b.c']);
 });
 
-test('a validation or a dry run that is none is refused by name of those that are', async () => {
+test('an unknown fieldValidation or dryRun is refused with the known ones', async () => {
   const { code, body } = await send(`${CONFIGMAPS}?fieldValidation=Loose`, YAML, 'a: 1');
   assert.equal(code, 422);
   assert.equal(
@@ -286,7 +286,7 @@ for (const [path, hex, same] of CAUGHT) {
 
 const DEPLOYMENT = CAUGHT.find(([path]) => path === DEPLOYMENTS)![1];
 
-test('a message that ends too early, or is none, is a bad request', async () => {
+test('a truncated or invalid message is a bad request', async () => {
   for (const hex of [
     DEPLOYMENT.slice(0, -40),
     '6b387300ff',
@@ -299,7 +299,7 @@ test('a message that ends too early, or is none, is a bad request', async () => 
   }
 });
 
-test('a field of an unknown number is refused by name: nothing gets lost', async () => {
+test('an unknown protobuf field is refused by number', async () => {
   // The last field of the ConfigMap is 15 in place of 2.
   const hex = CAUGHT.find(([path]) => path === CONFIGMAPS)![1].replace(/12(060a0161)/, '7a$1');
   const { code, body } = await send(CONFIGMAPS, PROTOBUF, Buffer.from(hex, 'hex'));
@@ -310,7 +310,7 @@ test('a field of an unknown number is refused by name: nothing gets lost', async
   );
 });
 
-test('a kind that cannot be read in protobuf, and a format that nobody knows, are told what to do', async () => {
+test('refusals of protobuf kinds and unknown formats name the next step', async () => {
   const node = Buffer.from('6b3873000a0a0a0276311204', 'hex');
   const unread = await send(
     '/api/v1/nodes',

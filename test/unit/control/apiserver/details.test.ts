@@ -13,19 +13,19 @@ before(async () => {
 });
 after(() => api.close());
 
-test('what is not there: name, group and kind, which is the plural', async () => {
+test('details of NotFound: name, group and plural', async () => {
   const { body } = await api.call('GET', `${DEPLOYMENTS}/x`);
   assert.deepEqual(body.details, { name: 'x', group: 'apps', kind: 'deployments' });
 });
 
-test('what is there already: the same', async () => {
+test('details of AlreadyExists: name, group and plural', async () => {
   await api.call('POST', CONFIGMAPS, { metadata: { name: 'twice' } });
   const { body } = await api.call('POST', CONFIGMAPS, { metadata: { name: 'twice' } });
   assert.equal(body.reason, 'AlreadyExists');
   assert.deepEqual(body.details, { name: 'twice', kind: 'configmaps' });
 });
 
-test('what is invalid: the kind itself, and a cause for each fault', async () => {
+test('details of Invalid: the kind and a cause for each error', async () => {
   const spec = { leaseDurationSeconds: 0, leaseTransitions: -1 };
   const { body } = await api.call('POST', LEASES, { metadata: { name: 'l' }, spec });
   const { causes, ...rest } = body.details;
@@ -39,7 +39,7 @@ test('what is invalid: the kind itself, and a cause for each fault', async () =>
   );
 });
 
-test('what is forbidden: the object, and why where a client may act on it', async () => {
+test('details of Forbidden: the object, and a cause where clients need it', async () => {
   const { body: kept } = await api.call('DELETE', '/api/v1/namespaces/default');
   assert.deepEqual(kept.details, { name: 'default', kind: 'namespaces' });
   const ending = { metadata: { name: 'ending' } };
@@ -64,7 +64,7 @@ test('what is forbidden: the object, and why where a client may act on it', asyn
   });
 });
 
-test('what is deleted at once is answered by a Status that names it, or is shown where upstream does', async () => {
+test('a completed delete returns a Status, or the object where upstream does', async () => {
   const { body: made } = await api.call('POST', CONFIGMAPS, { metadata: { name: 'gone' } });
   const { code, body } = await api.call('DELETE', `${CONFIGMAPS}/gone`);
   assert.equal(code, 200);

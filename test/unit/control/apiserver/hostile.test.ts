@@ -17,7 +17,7 @@ before(async () => {
 });
 after(() => api.close());
 
-test('names of prototypes are keys like any other, through every write', async () => {
+test('names of prototypes are plain keys in every write', async () => {
   const data = '{"__proto__":"a","constructor":"b","toString":"c"}';
   const text = `{"metadata":{"name":"keys","annotations":{"constructor":"x"}},"data":${data}}`;
   const created = await api.call('POST', MAPS, JSON.parse(text));
@@ -42,7 +42,7 @@ test('names of prototypes are keys like any other, through every write', async (
   assert.deepEqual(Object.entries(body.data), [['__proto__', 'YQ==']]);
 });
 
-test('a selector of a name of prototypes chooses nothing', async () => {
+test('a selector with a name of prototypes selects nothing', async () => {
   await api.call('POST', PODS, pod('one'));
   for (const key of ['constructor', 'toString']) {
     const { body } = await api.call('GET', `${PODS}?labelSelector=${key}`);
@@ -73,7 +73,7 @@ function staysOpen(timeout: string): Promise<boolean> {
   });
 }
 
-test('a watch of any length stays, and a length that is no integer is refused', async () => {
+test('a watch of any length stays open, and a length that is no integer is refused', async () => {
   for (const timeout of ['2147484', '9223372036854775807', '-5', '0']) {
     assert.equal(await staysOpen(timeout), true, timeout);
   }
@@ -119,7 +119,7 @@ test('a reader that throws fails neither the write nor the other readers, and is
   assert.equal(skips.length, 2);
 });
 
-test('an object that a controller cannot take has an event that says so, and others go on', async () => {
+test('an object on which a controller fails has an event, and others go on', async () => {
   const world = startWorld();
   world.store.subscribe('pods', ({ type, object }) => {
     if (type === 'ADDED' && object.metadata.name === 'bad') throw new Error('no such pod');
@@ -141,7 +141,7 @@ test('an object that a controller cannot take has an event that says so, and oth
 
 const JSON_PATCH = { 'content-type': 'application/json-patch+json' };
 
-test('a JSON patch that copies what it has copied is refused before it fills the memory', async () => {
+test('a JSON patch that copies its copies is refused before it fills the memory', async () => {
   await api.call('POST', MAPS, { metadata: { name: 'bomb' }, data: { a: 'x'.repeat(1000) } });
   const copies = Array.from({ length: 60 }, (_, n) => ({
     ...{ op: 'copy', from: '/data', path: `/data/${n}` },
@@ -152,7 +152,7 @@ test('a JSON patch that copies what it has copied is refused before it fills the
   assert.equal((await api.call('GET', `${MAPS}/bomb`)).body.data['0'], undefined);
 });
 
-test('a JSON patch that nests deeper than any body may is refused', async () => {
+test('a JSON patch that nests too deep is refused', async () => {
   await api.call('POST', MAPS, { metadata: { name: 'deep' }, data: {} });
   const at = '/metadata/managedFields/0/fieldsV1';
   const nested = Array.from({ length: 1500 }, (_, n) => ({

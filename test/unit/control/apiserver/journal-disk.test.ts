@@ -54,7 +54,7 @@ async function restored(journal: string, path: string): Promise<Set<string>> {
   }
 }
 
-test('every write that was acknowledged is there after a kill -9 in the midst of others', async () => {
+test('every acknowledged write survives a kill -9', async () => {
   const journal = join(folder, 'killed');
   const server = await start(journal);
   const acknowledged = new Set<string>();
@@ -79,7 +79,7 @@ test('every write that was acknowledged is there after a kill -9 in the midst of
   );
 });
 
-test('a full disk refuses writes and nothing else; with room again they go on, and nothing is lost', async () => {
+test('a full disk refuses only writes, and with room again nothing is lost', async () => {
   const journal = join(folder, 'full');
   // A limit of the size of a file ends a write in its midst, as a full disk does.
   const server = await start(journal, "trap '' XFSZ; ulimit -S -f 64");

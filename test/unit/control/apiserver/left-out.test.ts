@@ -94,7 +94,7 @@ test('a server that starts again over them has them, and controllers take them',
   }
 });
 
-test('what was left out has its default', async () => {
+test('absent fields have their defaults', async () => {
   const get = async (path: string) => (await api.call('GET', path)).body;
   const inB01 = '/namespaces/b01';
   const { replicas, strategy } = (await get(`/apis/apps/v1${inB01}/deployments/web`)).spec;

@@ -57,7 +57,7 @@ test('a Service without pods has an EndpointSlice that says so', async () => {
   assert.equal(items[0]?.endpoints?.length ?? 0, 0);
 });
 
-test('an informer of the official client sees what is there, and all that comes', async () => {
+test('an informer of the official client sees current objects and all changes', async () => {
   await create('first');
   const list = () => core.listNamespacedPod({ namespace });
   const informer = makeInformer(config, `/api/v1/namespaces/${namespace}/pods`, list);
@@ -86,7 +86,7 @@ function create(name: string): Promise<V1Pod> {
   return core.createNamespacedPod({ namespace, body });
 }
 
-test('the version is one that clients understand', async () => {
+test('clients understand the version', async () => {
   const { major, minor } = await config.makeApiClient(VersionApi).getCode();
   assert.equal(major, '1');
   assert.match(minor, /^\d+$/);

@@ -27,7 +27,7 @@ for (const field of ['serviceAccountName', 'serviceAccount']) {
   });
 }
 
-test('names the generated name without its random end, so that events about it add up', async () => {
+test('messages name the prefix of a generated name, so that equal events add up', async () => {
   const made = pod('', { generateName: 'web-' }, { serviceAccountName: 'ghost' });
   const { code, body } = await api.call('POST', PODS, made);
   assert.equal(code, 403);
@@ -43,7 +43,7 @@ test('refuses in dry runs and by server-side apply, too', async () => {
   assert.equal(code, 403);
 });
 
-test('takes a pod of an account that exists, and of the default one just deleted', async () => {
+test('accepts a pod of an existing account, and of the default one just deleted', async () => {
   await api.call('POST', ACCOUNTS, { metadata: { name: 'clerk' } });
   const { code } = await api.call('POST', PODS, pod('a', {}, { serviceAccountName: 'clerk' }));
   assert.equal(code, 201);

@@ -81,7 +81,7 @@ test('ready containers and restarts are counted over all', () => {
   assert.equal(podRestarts(object), '3 (5m ago)');
 });
 
-test('a list as a Table has the columns that people know, and names its rows', async () => {
+test("a list as a Table has upstream's columns and names its rows", async () => {
   await api.call('POST', PODS, pod('listed', {}, { nodeName: 'node1' }));
   const { body } = await api.call('GET', PODS, undefined, TABLE);
   assert.equal(body.kind, 'Table');
@@ -148,13 +148,13 @@ test('a watch brings Tables of one row; the columns come once', async () => {
   assert.deepEqual(withColumns, [true, ...events.slice(1).map(() => false)]);
 });
 
-test('a version of Tables that is not served falls back to the objects', async () => {
+test('an unserved version of Tables falls back to objects', async () => {
   const accept = 'application/json;as=Table;v=v2;g=meta.k8s.io,application/json';
   const { body } = await api.call('GET', PODS, undefined, { accept });
   assert.equal(body.kind, 'PodList');
 });
 
-test('the OpenAPI document says of every kind that a PATCH knows fieldValidation', async () => {
+test('the OpenAPI document has fieldValidation for a PATCH of every kind', async () => {
   const { body } = await api.call('GET', '/openapi/v2');
   const { patch } = body.paths['/api/v1/namespaces/{namespace}/services/{name}'];
   assert.deepEqual(patch['x-kubernetes-group-version-kind'], {

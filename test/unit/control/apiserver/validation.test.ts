@@ -336,7 +336,7 @@ for (const [kind, what, field, message] of REFUSED) {
   });
 }
 
-test('a policy is one for what comes in, and for what goes out if it speaks of that', async () => {
+test('a policy has type Ingress, and Egress if it has egress rules', async () => {
   const types = async (spec: object) => {
     const object = { metadata: { name: 'p' }, spec };
     const { body } = await api.call('POST', `${PATHS.NetworkPolicy}?dryRun=All`, object);
@@ -348,7 +348,7 @@ test('a policy is one for what comes in, and for what goes out if it speaks of t
   assert.deepEqual(await types({ policyTypes: ['Egress'] }), ['Egress']);
 });
 
-test('texts of a Secret become its data, and win', async () => {
+test('stringData of a Secret overrides its data', async () => {
   const { body } = await api.call('POST', PATHS.Secret!, {
     metadata: { name: 'texts' },
     ...{ data: { a: base64('old'), b: base64('b') }, stringData: { a: 'new' } },
@@ -388,7 +388,7 @@ test('the type of a Secret and the controller of an IngressClass do not change',
 });
 
 for (const kind of ['ConfigMap', 'Secret']) {
-  test(`an immutable ${kind} changes in its labels alone`, async () => {
+  test(`an immutable ${kind} can change only its metadata`, async () => {
     const object = { metadata: { name: 'fixed' }, immutable: true, data: { a: 'eA==' } };
     await api.call('POST', PATHS[kind]!, object);
     const place = `${PATHS[kind]}/fixed`;

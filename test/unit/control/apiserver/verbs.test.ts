@@ -36,7 +36,7 @@ test('an object is created once', async () => {
   assert.equal(body.message, 'pods "twice" already exists');
 });
 
-test('what is not there is not found, in the words of upstream', async () => {
+test("a missing object is NotFound in upstream's words", async () => {
   const { code, body } = await api.call('GET', `${PODS}/nobody`);
   assert.equal(code, 404);
   assert.equal(body.reason, 'NotFound');
@@ -61,7 +61,7 @@ test('an update that changes nothing keeps the version', async () => {
   assert.equal(second.metadata.resourceVersion, first.metadata.resourceVersion);
 });
 
-test('a merge patch sets and removes, and raises the generation for a change of the spec alone', async () => {
+test('a merge patch sets and removes fields, and only a change of the spec raises the generation', async () => {
   await api.call('POST', SERVICES, service('patched'));
   const type = { 'content-type': 'application/merge-patch+json' };
   const path = `${SERVICES}/patched`;
@@ -78,14 +78,14 @@ test('a merge patch sets and removes, and raises the generation for a change of 
   assert.equal(changed.body.spec.ports[0].targetPort, 81);
 });
 
-test('another kind of patch is refused by name of those that are served', async () => {
+test('an unknown kind of patch is refused with the served ones', async () => {
   const type = { 'content-type': 'application/xml-patch+xml' };
   const { code, body } = await api.call('PATCH', `${PODS}/made`, {}, type);
   assert.equal(code, 415);
   assert.match(body.message, /merge-patch/);
 });
 
-test('status and the rest are written by paths of their own', async () => {
+test('status and spec have separate paths', async () => {
   const { body: made } = await api.call('POST', PODS, pod('stated', {}, { nodeName: 'node1' }));
   const both = { ...made, status: { phase: 'Running' } };
   assert.equal((await api.call('PUT', `${PODS}/stated`, both)).body.status.phase, 'Pending');
@@ -107,7 +107,7 @@ test('a pod on a node ends in two steps: marked, then removed without grace', as
   assert.equal((await api.call('GET', `${PODS}/placed`)).code, 404);
 });
 
-test('a delete for another incarnation is a conflict', async () => {
+test('a delete with another uid is a conflict', async () => {
   await api.call('POST', PODS, pod('reborn'));
   const body = { preconditions: { uid: 'another' } };
   assert.equal((await api.call('DELETE', `${PODS}/reborn`, body)).code, 409);
@@ -148,7 +148,7 @@ test('lists are selected by labels and fields, and come in pages', async () => {
   assert.deepEqual(await names(rest), ['list-c']);
 });
 
-test('events are found by what they are about', async () => {
+test('field selectors find events by their object', async () => {
   const involvedObject = {
     kind: 'Pod',
     apiVersion: 'v1',
@@ -172,7 +172,7 @@ test('events are found by what they are about', async () => {
   }
 });
 
-test('the kubeconfig is for its owner alone', () => {
+test('only the owner can read the kubeconfig', () => {
   assert.equal(statSync(api.kubeconfig).mode & 0o777, 0o600);
 });
 
@@ -277,7 +277,7 @@ test('the Service kubernetes comes back with its address, and so do its endpoint
   assert.deepEqual(subsets[0].addresses, [{ ip: '172.18.0.1' }]);
 });
 
-test('a null in a list is an item of which nothing is said', async () => {
+test('a null in a list is an empty item', async () => {
   const rows: [string, object, RegExp][] = [
     [SERVICES, { ports: [null] }, /spec\.ports\[0\]\.port: Required value/],
     [PODS, { containers: [null] }, /spec\.containers\[0\]\.name: Required value/],
@@ -296,7 +296,7 @@ const mistyped: [string, object][] = [
 ];
 
 for (const [path, spec] of mistyped) {
-  test(`a spec of wrong types is refused before anybody reads it: ${JSON.stringify(spec)}`, async () => {
+  test(`a spec of wrong types is refused before validation: ${JSON.stringify(spec)}`, async () => {
     const { code, body } = await api.call('POST', path, { metadata: { name: 'typed' }, spec });
     assert.equal(code, 400);
     assert.match(body.message, /cannot be handled as a .*: json: cannot unmarshal/);

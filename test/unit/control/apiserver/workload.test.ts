@@ -26,7 +26,7 @@ function deployment(name: string, spec: object = {}, template: object = {}): obj
   };
 }
 
-test('a Deployment has the defaults of upstream, down to its pods', async () => {
+test("a Deployment and its pods have upstream's defaults", async () => {
   const { code, body } = await api.call(
     'POST',
     DEPLOYMENTS,
@@ -45,7 +45,7 @@ test('a Deployment has the defaults of upstream, down to its pods', async () => 
   assert.equal(template.spec.containers[0].terminationMessagePath, '/dev/termination-log');
 });
 
-test('one half of a strategy that is given leaves the other at its default', async () => {
+test('one given value of a strategy leaves the other at its default', async () => {
   const strategy = { rollingUpdate: { maxSurge: 3 } };
   const { body } = await api.call('POST', DEPLOYMENTS, deployment('half', { strategy }));
   assert.deepEqual(body.spec.strategy, {
@@ -60,7 +60,7 @@ test('one half of a strategy that is given leaves the other at its default', asy
   assert.deepEqual(recreate.body.spec.strategy, { type: 'Recreate' });
 });
 
-test('what clients in Go write out of habit is no part of a template', async () => {
+test('empty fields of Go clients are no part of a template', async () => {
   const object = deployment('go') as { spec: { template: { metadata: object } } };
   Object.assign(object.spec.template.metadata, { creationTimestamp: null });
   const { code, body } = await api.call('POST', DEPLOYMENTS, object);
@@ -163,7 +163,7 @@ for (const [what, spec, template, message] of REFUSED) {
   });
 }
 
-test('a selector stays as it is', async () => {
+test('a selector is immutable', async () => {
   for (const path of [DEPLOYMENTS, REPLICASETS]) {
     await api.call('POST', path, deployment('fixed'));
     const { code, body } = await api.call(

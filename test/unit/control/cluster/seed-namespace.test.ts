@@ -22,7 +22,7 @@ for (const namespace of ['default', 'kube-system', 'made']) {
   });
 }
 
-test('both come back when they are deleted, and the certificate when it is changed', async () => {
+test('account and certificate come back after a deletion, the certificate also after a change', async () => {
   for (const path of [account('default'), root('default')]) {
     assert.equal((await api.call('DELETE', path)).code, 200);
     assert.equal((await api.call('GET', path)).code, 200);
@@ -32,7 +32,7 @@ test('both come back when they are deleted, and the certificate when it is chang
   assert.equal((await api.call('GET', root('default'))).body.data['ca.crt'], api.ca);
 });
 
-test('they do not hold a namespace that ends', async () => {
+test('account and certificate do not hold a namespace in deletion', async () => {
   await api.call('POST', '/api/v1/namespaces', { metadata: { name: 'ending' } });
   await api.call('DELETE', '/api/v1/namespaces/ending');
   for (let tries = 0; tries < 100; tries++) {
@@ -42,7 +42,7 @@ test('they do not hold a namespace that ends', async () => {
   assert.equal((await api.call('GET', root('ending'))).code, 404);
 });
 
-test('a pod that names no account has the one of its namespace', async () => {
+test('a pod without an account gets the default one', async () => {
   const { body } = await api.call('POST', '/api/v1/namespaces/default/pods', pod('plain'));
   assert.equal(body.spec.serviceAccountName, 'default');
   assert.equal(body.spec.serviceAccount, 'default');

@@ -51,7 +51,7 @@ test('a server on a thread serves all its addresses and ends when it is asked to
   assert.deepEqual(deaths, []);
 });
 
-test('a port that is taken is said at the start, and no death later', async () => {
+test('a port in use rejects the start and does not count as a death', async () => {
   const other = createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => other.once('listening', resolve));
   const { port } = other.address() as { port: number };
@@ -64,7 +64,7 @@ test('a port that is taken is said at the start, and no death later', async () =
   other.close();
 });
 
-test('credentials are made once, and for their owner alone', () => {
+test('credentials are created once, readable only by their owner', () => {
   assert.equal(ensureCredentials(pki, ['127.0.0.1']).token, token);
   for (const file of readdirSync(pki)) {
     assert.equal(statSync(join(pki, file)).mode & 0o777, 0o600, file);

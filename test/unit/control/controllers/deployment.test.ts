@@ -42,7 +42,7 @@ async function change(spec: object): Promise<void> {
 const update = (name: string) => change({ template: { spec: image(name) } });
 const imagesOf = (all: KubeObject[]) => new Set(all.map(({ spec }) => spec.containers[0].image));
 
-test('a Deployment has a ReplicaSet of its template, told apart by a hash', async () => {
+test('a Deployment has a ReplicaSet of its template, named with a hash', async () => {
   await make(3);
   const [set, ...others] = sets();
   assert.equal(others.length, 0);
@@ -59,7 +59,7 @@ test('a Deployment has a ReplicaSet of its template, told apart by a hash', asyn
   ]);
 });
 
-test('the status says how far a rollout is, from its first pod to its last', async () => {
+test('the status shows the progress of a rollout', async () => {
   world.create('Deployment', workload('web', { replicas: 4 }));
   await world.idle();
   assert.equal(reason(), 'ReplicaSetUpdated');
@@ -90,7 +90,7 @@ test('the status says how far a rollout is, from its first pod to its last', asy
   );
 });
 
-test('a rolling update never has more pods, nor fewer available, than it may', async () => {
+test('a rolling update stays within maxSurge and maxUnavailable', async () => {
   await make(4);
   await update('two');
   assert.deepEqual(sizes(), [3, 2], 'one more, one less at once');
@@ -104,7 +104,7 @@ test('a rolling update never has more pods, nor fewer available, than it may', a
   assert.equal(reason(), 'NewReplicaSetAvailable');
 });
 
-test('shares of few pods are rounded so that something can move', async () => {
+test('percentages of few pods are rounded so that a rollout can proceed', async () => {
   await make(1);
   await update('two');
   assert.deepEqual(sizes(), [1, 1], 'a quarter of one is one more and none less');
@@ -116,7 +116,7 @@ test('shares of few pods are rounded so that something can move', async () => {
   assert.deepEqual([...imagesOf(pods())], ['three']);
 });
 
-test('pods that never become ready stop a rollout, and are a condition when the deadline has passed', async () => {
+test('pods that never become ready stop a rollout, and the deadline sets a condition', async () => {
   await make(4, { progressDeadlineSeconds: 60 });
   await update('broken');
   for (let i = 0; i < 10; i++) {
@@ -139,7 +139,7 @@ test('pods that never become ready stop a rollout, and are a condition when the 
   assert.deepEqual([...imagesOf(pods())], ['mended']);
 });
 
-test('the old template again is the old ReplicaSet with a new revision', async () => {
+test('a return to an old template gives its ReplicaSet a new revision', async () => {
   await make(2);
   const [first] = sets();
   await update('two');
@@ -155,7 +155,7 @@ test('the old template again is the old ReplicaSet with a new revision', async (
   assert.deepEqual(sizes(), [0, 2]);
 });
 
-test('a template that is only written in other words is no change', async () => {
+test('an equivalent template is no change', async () => {
   await make(2);
   await change({
     template: {
@@ -184,7 +184,7 @@ test('scaling is no rollout', async () => {
   ]);
 });
 
-test('scaling in the middle of a rollout keeps the proportions', async () => {
+test('scaling during a rollout keeps the proportions', async () => {
   await make(10, { strategy: { rollingUpdate: { maxSurge: 3, maxUnavailable: 2 } } });
   await update('never-ready');
   assert.deepEqual(sizes(), [8, 5]);
@@ -192,7 +192,7 @@ test('scaling in the middle of a rollout keeps the proportions', async () => {
   assert.deepEqual(sizes(), [11, 7], "upstream's own example of 18 pods in all");
 });
 
-test('a Deployment that is paused is scaled and not rolled', async () => {
+test('a paused Deployment scales and does not roll', async () => {
   await make(2);
   await change({ paused: true });
   assert.deepEqual([condition('Progressing').status, reason()], ['Unknown', 'DeploymentPaused']);
@@ -207,7 +207,7 @@ test('a Deployment that is paused is scaled and not rolled', async () => {
   assert.equal(reason(), 'NewReplicaSetAvailable');
 });
 
-test('Recreate begins when the last old pod has ended', async () => {
+test('Recreate starts after the last old pod has ended', async () => {
   await make(3, { strategy: { type: 'Recreate' } });
   await update('two');
   assert.deepEqual(sizes(), [0]);
@@ -223,7 +223,7 @@ test('Recreate begins when the last old pod has ended', async () => {
   assert.equal(reason(), 'NewReplicaSetAvailable');
 });
 
-test('old ReplicaSets are kept to go back to, but no more than asked for', async () => {
+test('revisionHistoryLimit old ReplicaSets are kept', async () => {
   await make(1, { revisionHistoryLimit: 2 });
   for (const name of ['b', 'c', 'd', 'e']) {
     await update(name);
@@ -232,7 +232,7 @@ test('old ReplicaSets are kept to go back to, but no more than asked for', async
   assert.deepEqual(sets().map(revisionOf), [3, 4, 5]);
 });
 
-test('a pod counts when it has been ready long enough', async () => {
+test('a pod is available after minReadySeconds', async () => {
   await make(2, { minReadySeconds: 30 });
   assert.equal(web().status.readyReplicas, 2);
   assert.equal(web().status.availableReplicas, undefined);
@@ -243,7 +243,7 @@ test('a pod counts when it has been ready long enough', async () => {
   assert.equal(reason(), 'NewReplicaSetAvailable');
 });
 
-test('a name that is taken is not fought over', async () => {
+test('a taken name of a ReplicaSet leads to another name', async () => {
   await make(1);
   const [{ metadata }] = sets() as [KubeObject];
   world.remove('Deployment', 'web');
@@ -258,7 +258,7 @@ test('a name that is taken is not fought over', async () => {
   assert.equal(world.list('ReplicaSet').length, 2);
 });
 
-test('ReplicaSets that nobody controls are adopted by their labels', async () => {
+test('ReplicaSets without an owner are adopted by their labels', async () => {
   await make(1);
   const [{ metadata }] = sets() as [KubeObject];
   world.patch('ReplicaSet', metadata.name, { metadata: { ownerReferences: [] } });

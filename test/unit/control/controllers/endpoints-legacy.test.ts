@@ -46,7 +46,7 @@ test('a Service with a selector has Endpoints of its pods, ready ones apart from
   assert.equal(world.get('Endpoints', 'web')?.metadata.labels?.team, 'x');
 });
 
-test('they follow the pods, are put right again, and go with the Service', async () => {
+test('Endpoints follow the pods, are restored after changes, and go with the Service', async () => {
   world.create('Service', service('web'));
   run('a', '10.1.0.1');
   await subsets();
@@ -61,7 +61,7 @@ test('they follow the pods, are put right again, and go with the Service', async
   assert.equal(world.get('Endpoints', 'web'), undefined);
 });
 
-test('those of a Service without a selector are left to whoever wrote them', async () => {
+test('Endpoints of a Service without a selector stay unchanged', async () => {
   world.create('Service', service('web', { selector: undefined }));
   const given = [{ addresses: [{ ip: '192.0.2.1' }], ports: [{ port: 1, protocol: 'TCP' }] }];
   world.create('Endpoints', { metadata: { name: 'web' }, subsets: given });

@@ -69,7 +69,7 @@ test('conditions follow readiness and the end of a pod', async () => {
   assert.deepEqual(await endpoints(), []);
 });
 
-test('publishNotReadyAddresses makes every endpoint ready and tells the truth about serving', async () => {
+test('publishNotReadyAddresses makes every endpoint ready and keeps serving true to the pod', async () => {
   world.create('Service', service('web', { publishNotReadyAddresses: true }));
   run('p1', '10.1.0.1', false);
   world.remove('Pod', 'p1', { graceful: true });
@@ -77,7 +77,7 @@ test('publishNotReadyAddresses makes every endpoint ready and tells the truth ab
   assert.deepEqual(endpoint?.conditions, { ready: true, serving: false, terminating: true });
 });
 
-test('pods without an address, and those that have ended, are no endpoints', async () => {
+test('pods without an address and ended pods are no endpoints', async () => {
   world.create('Service', service('web'));
   world.create('Pod', pod('starting'));
   run('done', '10.1.0.1');
@@ -124,7 +124,7 @@ test('pods that differ in a named port get slices of their own', async () => {
   ]);
 });
 
-test('a headless Service has slices that say so, and hostnames of pods that belong to it', async () => {
+test('slices of a headless Service have its label and hostnames of its pods', async () => {
   world.create('Service', service('web', { clusterIP: 'None', ports: undefined }));
   run('p1', '10.1.0.1', true, { hostname: 'one', subdomain: 'web' });
   run('p2', '10.1.0.2', true, { hostname: 'two', subdomain: 'db' });
@@ -172,7 +172,7 @@ test('slices go with the selector and with the Service; those of others stay', a
   );
 });
 
-test('a Service made anew under its old name has slices of its own', async () => {
+test('a new Service with an old name has new slices', async () => {
   world.create('Service', service('web'));
   run('p1', '10.1.0.1');
   await world.idle();
@@ -189,7 +189,7 @@ test('a Service made anew under its old name has slices of its own', async () =>
   assert.equal(slices[0]?.metadata.ownerReferences?.[0]?.uid, metadata.uid);
 });
 
-test('a targetPort may name a port of a side-car, and not one of an init container that ends', async () => {
+test('a targetPort can name a port of a side-car, but not of another init container', async () => {
   const init = (name: string, containerPort: number, rest: object = {}) => ({
     ...{ name, image: 'pause', ports: [{ name: 'web', containerPort }] },
     ...rest,

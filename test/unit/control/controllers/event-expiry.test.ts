@@ -17,7 +17,7 @@ async function pass(minutes: number): Promise<void> {
   await world.idle();
 }
 
-test('an event goes when it has not happened again for an hour', async () => {
+test('an event expires an hour after its last occurrence', async () => {
   const now = () => new Date(world.clock.unixMs()).toISOString();
   for (const name of ['once', 'again']) {
     const involvedObject = { kind: 'Pod', name: 'p', namespace: 'default' };
@@ -34,7 +34,7 @@ test('an event goes when it has not happened again for an hour', async () => {
   assert.deepEqual(names(), []);
 });
 
-test('a namespace holds a thousand events at most, and loses those that were written first', async () => {
+test('a namespace keeps the latest thousand events', async () => {
   const create = (name: string) => {
     const involvedObject = { kind: 'Pod', name: 'p', namespace: 'default' };
     world.create('Event', { metadata: { name }, involvedObject });

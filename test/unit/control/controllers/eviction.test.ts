@@ -32,7 +32,7 @@ function add(name: string, spec: object = {}): void {
   world.create('Pod', pod(name, { terminationGracePeriodSeconds: 0, ...spec }));
 }
 
-test('pods leave a node whose taint they do not bear, and others stay', async () => {
+test('pods that do not tolerate a taint leave the node, others stay', async () => {
   add('leaves');
   add('elsewhere', { nodeName: 'node2' });
   add('bears', bears());
@@ -48,7 +48,7 @@ test('pods leave a node whose taint they do not bear, and others stay', async ()
   assert.deepEqual(names(), ['elsewhere', 'bears']);
 });
 
-test('a taint is borne for as long as a pod says, and not counted when it goes in time', async () => {
+test('a toleration lasts for its seconds, and ends early with the taint', async () => {
   add('p', bears(60));
   await taint(OUT);
   await pass(59);
@@ -69,7 +69,7 @@ test('the shortest of several tolerations counts', async () => {
   assert.deepEqual(names(), []);
 });
 
-test('pods bear a node that nobody hears of for five minutes, and are replaced elsewhere', async () => {
+test('pods leave an unreachable node after five minutes and are replaced elsewhere', async () => {
   const unreachable = { key: 'node.kubernetes.io/unreachable', effect: 'NoExecute' };
   world.create(
     'ReplicaSet',
@@ -85,7 +85,7 @@ test('pods bear a node that nobody hears of for five minutes, and are replaced e
   assert.deepEqual(nodes(), ['node2', 'node2']);
 });
 
-test('what a pod says of failing nodes itself is left as it is', () => {
+test('tolerations that a pod has itself stay unchanged', () => {
   const own = { key: 'node.kubernetes.io/unreachable', operator: 'Exists', tolerationSeconds: 5 };
   add('own', { tolerations: [own] });
   add('all', { tolerations: [{ operator: 'Exists' }] });

@@ -22,7 +22,7 @@ const configMap = (name: string, ...owners: object[]) =>
 
 const names = () => world.list('ConfigMap').map(({ metadata }) => metadata.name);
 
-test('what belongs to an object goes with it, down to what belongs to that', async () => {
+test('dependents go with their owner, recursively', async () => {
   const root = configMap('root');
   const middle = configMap('middle', owner(root));
   configMap('leaf', owner(middle));
@@ -56,14 +56,14 @@ test('an object that gives up its owner outlives it', async () => {
   assert.deepEqual(names(), ['free']);
 });
 
-test('what names an owner that is not there goes; an owner of an unknown kind is believed', async () => {
+test('an object with a missing owner goes; an owner of an unknown kind counts as existing', async () => {
   configMap('orphan', owner('nobody'));
   configMap('foreign', owner('nobody-else', 'Widget'));
   await world.idle();
   assert.deepEqual(names(), ['foreign']);
 });
 
-test('owners and orphans are told apart when the controllers start', async () => {
+test('the controllers find orphans at their start', async () => {
   world.controllers.stop();
   world = startWorld((bare) => {
     const { uid } = bare.create('Service', service('web')).metadata;
@@ -106,7 +106,7 @@ test('a namespace goes when the last of its content has gone', async () => {
   assert.equal(world.list('Service').length, 1);
 });
 
-test('a namespace waits for who wrote its finalizers', async () => {
+test('a namespace waits for its finalizers', async () => {
   world.create('Namespace', { metadata: { name: 'other', finalizers: ['example.com/hold'] } });
   world.remove('Namespace', 'other');
   await world.idle();
@@ -116,7 +116,7 @@ test('a namespace waits for who wrote its finalizers', async () => {
   assert.equal(world.get('Namespace', 'other'), undefined);
 });
 
-test('a namespace waits for who wrote finalizers of its content', async () => {
+test('a namespace waits for finalizers of its content', async () => {
   world.create('Namespace', { metadata: { name: 'other' } });
   const metadata = { name: 'c', finalizers: ['example.com/hold'] };
   world.create('ConfigMap', { metadata }, 'other');
@@ -129,7 +129,7 @@ test('a namespace waits for who wrote finalizers of its content', async () => {
   assert.equal(world.get('Namespace', 'other'), undefined);
 });
 
-test('idle waits for what one controller leaves to another', async () => {
+test('idle waits for work between controllers', async () => {
   const root = configMap('root');
   world.create('Service', service('web'));
   world.create('Pod', pod('p', {}, { ownerReferences: [owner(root)] }));
@@ -141,7 +141,7 @@ test('idle waits for what one controller leaves to another', async () => {
   assert.equal(endpoint?.conditions.terminating, true);
 });
 
-test('a namespace whose end had begun before the controllers did goes as well', async () => {
+test('a namespace that was in deletion before the start goes too', async () => {
   world.controllers.stop();
   world = startWorld((bare) => {
     bare.create('Namespace', { metadata: { name: 'other' } });

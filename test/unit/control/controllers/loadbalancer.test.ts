@@ -11,7 +11,7 @@ function addressOf(world: World, name: string): string | undefined {
   return world.get('Service', name)!.status.loadBalancer?.ingress?.[0]?.ip;
 }
 
-test('addresses are given from the top of the range, each to one, and stay', async () => {
+test('addresses come from the top of the range, are unique and stay', async () => {
   const world = startWorld();
   world.create('Service', balancer('a'));
   world.create('Service', balancer('b'));
@@ -27,7 +27,7 @@ test('addresses are given from the top of the range, each to one, and stay', asy
   assert.equal(addressOf(world, 'a'), '198.51.100.6');
 });
 
-test("a node's public address is nobody else's", async () => {
+test("no load balancer gets a node's public address", async () => {
   const world = startWorld(({ create }) => {
     const addresses = [{ type: 'ExternalIP', address: '198.51.100.6' }];
     create('Node', { metadata: { name: 'node1' }, status: { addresses } });
@@ -59,7 +59,7 @@ test('loadBalancerIP is honoured if it is free and in the range, and an event sa
   assert.equal(addressOf(world, 'taken'), '198.51.100.2', 'whoever waits gets it');
 });
 
-test('a full range is told in an event, and whoever waits gets what is given back', async () => {
+test('a full range has an event, and a waiting Service gets a released address', async () => {
   const world = startWorld();
   for (let n = 0; n < 7; n++) world.create('Service', balancer(`s${n}`));
   await world.idle();
@@ -76,7 +76,7 @@ test('a full range is told in an event, and whoever waits gets what is given bac
   assert.equal(addressOf(world, 's6'), '198.51.100.6');
 });
 
-test("a load balancer of a class is somebody else's, with whatever its status says", async () => {
+test('a load balancer with a class is ignored, whatever its status', async () => {
   const world = startWorld();
   world.create('Service', balancer('theirs', { loadBalancerClass: 'example.com/lb' }));
   const ingress = [{ ip: '198.51.100.6' }];
@@ -85,7 +85,7 @@ test("a load balancer of a class is somebody else's, with whatever its status sa
   assert.equal(addressOf(world, 'theirs'), '198.51.100.6');
 });
 
-test('a server that starts anew gives nobody the address of another', async () => {
+test('a restarted server assigns no address twice', async () => {
   const world = startWorld(({ create, patchStatus }) => {
     create('Service', balancer('new'));
     create('Service', balancer('old'));

@@ -29,7 +29,7 @@ async function mirrors(): Promise<KubeObject[]> {
 
 const addresses = async () => endpointsOf(await mirrors()).flatMap((row) => row.addresses);
 
-test('Endpoints written by hand become a slice that they own, whichever of them and the Service is first', async () => {
+test('manual Endpoints get a slice that they own, created before or after the Service', async () => {
   const owner = endpoints([subset(['203.0.113.10'])], {
     labels: { team: 'x' },
     annotations: { note: 'y', 'kubectl.kubernetes.io/last-applied-configuration': '{}' },
@@ -75,7 +75,7 @@ test('the slice follows the Endpoints, keeps its name, and goes with them', asyn
   assert.deepEqual(await mirrors(), []);
 });
 
-test('subsets with other ports and addresses of IPv6 have slices of their own, and what stands twice is one', async () => {
+test('subsets with other ports or IPv6 addresses have separate slices without duplicates', async () => {
   bare();
   endpoints([
     subset(['203.0.113.10', '2001:db8::1']),
@@ -98,7 +98,7 @@ for (const [what, metadata] of [
   ['the label skip-mirror', { labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } }],
   ['a leader', { annotations: { 'control-plane.alpha.kubernetes.io/leader': '{}' } }],
 ] as const) {
-  test(`Endpoints with ${what} are not mirrored, and what was mirrored before is removed`, async () => {
+  test(`Endpoints with ${what} are not mirrored, and their earlier slices go`, async () => {
     bare();
     endpoints([subset(['203.0.113.10'])]);
     assert.equal((await mirrors()).length, 1);
@@ -107,7 +107,7 @@ for (const [what, metadata] of [
   });
 }
 
-test('a Service with a selector has the slices of its pods alone', async () => {
+test('a Service with a selector has only slices of its pods', async () => {
   bare();
   endpoints([subset(['203.0.113.10'])]);
   assert.equal((await mirrors()).length, 1);
@@ -128,7 +128,7 @@ test('a thousand addresses of a subset are mirrored, and an event counts the oth
   ]);
 });
 
-test('a change of a mirrored slice is taken back, and a slice by hand is left alone', async () => {
+test('a change of a mirrored slice is undone, and a manual slice stays', async () => {
   bare();
   endpoints([subset(['203.0.113.10'])]);
   const labels = { 'kubernetes.io/service-name': 'db' };

@@ -77,7 +77,7 @@ const readyEndpoints = () =>
     .map(({ targetRef }) => targetRef.name)
     .sort();
 
-test('a node whose Lease is not renewed for 20 seconds is given up, with its pods', async () => {
+test('a node without a Lease renewal for 20 seconds is unreachable, and its pods not ready', async () => {
   await pass(19, 'node1');
   assert.equal(readyOf(world.get('Node', 'node2')).status, 'True');
   assert.deepEqual(readyEndpoints(), ['p1', 'p2']);
@@ -99,7 +99,7 @@ test('a node whose Lease is not renewed for 20 seconds is given up, with its pod
   assert.deepEqual(taintsOf('node1'), []);
 });
 
-test('a node that is heard of again is ready, without taints, and so are its pods', async () => {
+test('a renewed node is ready without taints, and its pods are ready', async () => {
   await pass(25, 'node1');
   renew('node2');
   await world.idle();
@@ -111,7 +111,7 @@ test('a node that is heard of again is ready, without taints, and so are its pod
   assert.deepEqual(readyEndpoints(), ['p1', 'p2']);
 });
 
-test('a pod that is not ready by itself does not become so with its node', async () => {
+test('a pod that was not ready stays so after its node returns', async () => {
   await pass(25, 'node1');
   setReady('p2', false);
   renew('node2');
@@ -119,7 +119,7 @@ test('a pod that is not ready by itself does not become so with its node', async
   assert.deepEqual(readyEndpoints(), ['p1']);
 });
 
-test('a pod with a gate that is shut waits for it', async () => {
+test('a pod with a false readiness gate is not ready', async () => {
   world.create(
     'Pod',
     pod('gated', { nodeName: 'node2', readinessGates: [{ conditionType: 'g' }] }),
@@ -131,14 +131,14 @@ test('a pod with a gate that is shut waits for it', async () => {
   assert.deepEqual(readyEndpoints(), ['p1', 'p2']);
 });
 
-test('a pod that is said to be ready on a silent node is not believed', async () => {
+test('a pod on an unreachable node does not become ready', async () => {
   await pass(25, 'node1');
   setReady('p2');
   await world.idle();
   assert.deepEqual(readyEndpoints(), ['p1']);
 });
 
-test('an agent that is away for less than 20 seconds changes nothing', async () => {
+test('an agent that pauses for less than 20 seconds changes nothing', async () => {
   await pass(6, 'node1', 'node2');
   const before = world.get('Node', 'node2')!.metadata.resourceVersion;
   const podBefore = world.get('Pod', 'p2')!.metadata.resourceVersion;
@@ -148,7 +148,7 @@ test('an agent that is away for less than 20 seconds changes nothing', async () 
   assert.equal(world.get('Pod', 'p2')!.metadata.resourceVersion, podBefore);
 });
 
-test('a server that was away gives every node a full period, and believes none that it had given up', async () => {
+test('a restarted server gives every node a full period, and unreachable nodes stay so', async () => {
   await pass(25, 'node1');
   world.controllers.stop();
   world.clock.advance(3_600_000);
@@ -162,7 +162,7 @@ test('a server that was away gives every node a full period, and believes none t
   assert.deepEqual(readyEndpoints(), []);
 });
 
-test('a node without a Lease is left alone, and so are taints of others', async () => {
+test('a node without a Lease and foreign taints stay unchanged', async () => {
   world.create('Node', node('node3', {}, { taints: [{ key: 'own', effect: 'NoSchedule' }] }));
   await pass(60, 'node1');
   assert.equal(readyOf(world.get('Node', 'node3')).status, 'True');

@@ -55,7 +55,7 @@ test('one pod that changes, goes or comes is one slice written', async () => {
   assert.deepEqual(sizes(), [50, 100, 100]);
 });
 
-test('a new pod fills a gap before a slice is made, and an emptied slice goes', async () => {
+test('a new pod fills a gap before a new slice, and an empty slice goes', async () => {
   await fill(101);
   assert.deepEqual(sizes(), [1, 100]);
   run('late', '10.1.9.9');
@@ -74,7 +74,7 @@ test('many changes at once are one write', async () => {
   assert.deepEqual(written, ['MODIFIED']);
 });
 
-test('what does not matter to endpoints writes nothing', async () => {
+test('changes that do not affect endpoints write nothing', async () => {
   await fill(3);
   world.patch('Pod', 'p0', { metadata: { annotations: { note: 'x' } } });
   world.patch('Service', 'web', { metadata: { annotations: { note: 'x' } } });
@@ -84,7 +84,7 @@ test('what does not matter to endpoints writes nothing', async () => {
   assert.deepEqual(written, []);
 });
 
-test('a change of ports makes the new slice before the old one goes', async () => {
+test('a change of ports creates the new slice before it deletes the old one', async () => {
   await fill(3);
   world.patch('Service', 'web', { spec: { ports: [{ port: 80, targetPort: 9090 }] } });
   await world.idle();
@@ -92,7 +92,7 @@ test('a change of ports makes the new slice before the old one goes', async () =
   assert.deepEqual(sizes(), [3]);
 });
 
-test("somebody else's change of a slice is taken back", async () => {
+test('a foreign change of a slice is undone', async () => {
   await fill(2);
   const wanted = endpointsOf(slicesOf(world, 'web'));
   const name = slicesOf(world, 'web')[0]!.metadata.name;
@@ -110,7 +110,7 @@ test("somebody else's change of a slice is taken back", async () => {
   assert.deepEqual(sizes(), [2]);
 });
 
-test('a slice that is handed to another Service is given back by both', async () => {
+test('a slice moved to another Service returns', async () => {
   await fill(2);
   world.create('Service', service('other', { selector: { app: 'none' } }));
   await world.idle();
@@ -123,7 +123,7 @@ test('a slice that is handed to another Service is given back by both', async ()
   assert.deepEqual(endpointsOf(slicesOf(world, 'other')), []);
 });
 
-test('the zone of a node reaches the endpoints on it, and only their slices', async () => {
+test("a node's zone changes the slices with its endpoints only", async () => {
   await fill(1);
   world.create('Service', service('other', { selector: { app: 'other' } }));
   await world.idle();
@@ -140,7 +140,7 @@ test('the zone of a node reaches the endpoints on it, and only their slices', as
   assert.deepEqual(written, ['MODIFIED', 'MODIFIED', 'MODIFIED']);
 });
 
-test('hints follow trafficDistribution, for ready endpoints alone', async () => {
+test('hints follow trafficDistribution, for ready endpoints only', async () => {
   world.create('Node', node('node1', { [ZONE]: 'a' }));
   world.create('Service', service('web', { trafficDistribution: 'PreferClose' }));
   run('p1', '10.1.0.1');
@@ -159,7 +159,7 @@ test('hints follow trafficDistribution, for ready endpoints alone', async () => 
   assert.equal(await hints(), undefined);
 });
 
-test('what is already right when the controllers start is left as it is', async () => {
+test('correct slices stay unchanged at the start of the controllers', async () => {
   await fill(150);
   world.controllers.stop();
   const before = slicesOf(world, 'web');

@@ -26,7 +26,7 @@ async function make(): Promise<void> {
 
 const pods = () => activePods(world, 'web');
 
-test('orphans stay, and belong to nobody', async () => {
+test('orphans stay without an owner', async () => {
   await make();
   const before = pods().map(({ metadata }) => metadata.name);
   const [set] = world.list('ReplicaSet');
@@ -44,7 +44,7 @@ test('orphans stay, and belong to nobody', async () => {
   for (const { metadata } of pods()) assert.equal(metadata.ownerReferences, undefined);
 });
 
-test('orphans are taken back by who comes after their owner', async () => {
+test('the successor of an owner adopts its orphans', async () => {
   await make();
   const before = pods().map(({ metadata }) => metadata.name);
   remove('Deployment', 'web', { propagationPolicy: 'Orphan' });
@@ -81,7 +81,7 @@ test('in the foreground an owner ends after its dependents', async () => {
   assert.equal(world.get('Deployment', 'web'), undefined);
 });
 
-test('an owner does not wait for dependents that do not hold it up', async () => {
+test('an owner does not wait for dependents without blockOwnerDeletion', async () => {
   const { uid } = world.create('ConfigMap', { metadata: { name: 'root' } }).metadata;
   const owner = { apiVersion: 'v1', kind: 'ConfigMap', name: 'root', uid };
   const held = { name: 'leaf', ownerReferences: [owner], finalizers: ['example.com/hold'] };
@@ -92,7 +92,7 @@ test('an owner does not wait for dependents that do not hold it up', async () =>
   assert.ok(world.get('ConfigMap', 'leaf')!.metadata.deletionTimestamp);
 });
 
-test('a dependent with another owner is only let go', async () => {
+test('a dependent with another owner only loses this one', async () => {
   const [a, b] = ['a', 'b'].map(
     (name) => world.create('ConfigMap', { metadata: { name } }).metadata,
   );
@@ -109,7 +109,7 @@ test('a dependent with another owner is only let go', async () => {
   assert.deepEqual([left.ownerReferences!.length, left.deletionTimestamp], [1, undefined]);
 });
 
-test('who changes their mind about an owner that waits is heard', async () => {
+test('a second delete can change the policy of a waiting owner', async () => {
   const { uid } = world.create('ConfigMap', { metadata: { name: 'root' } }).metadata;
   const owner = {
     apiVersion: 'v1',
@@ -128,7 +128,7 @@ test('who changes their mind about an owner that waits is heard', async () => {
   assert.equal(world.get('ConfigMap', 'root'), undefined);
 });
 
-test('the policy is read from the body and from the query, and has to be one', async () => {
+test('the policy comes from the body or the query and must be known', async () => {
   const api = await startTestApi();
   const maps = '/api/v1/namespaces/default/configmaps';
   try {

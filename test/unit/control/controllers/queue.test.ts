@@ -4,7 +4,7 @@ import { StatusError } from '../../../../control/apiserver/status.ts';
 import { WorkQueue } from '../../../../control/controllers/queue.ts';
 import { FakeClock } from '../../../support/clock.ts';
 
-test('a key that is added often before its turn is worked on once', async () => {
+test('a key added several times is worked on once', async () => {
   const worked: string[] = [];
   const queue = new WorkQueue((key) => worked.push(key));
   for (const key of ['a', 'b', 'a', 'a']) queue.add(key);
@@ -14,7 +14,7 @@ test('a key that is added often before its turn is worked on once', async () => 
   assert.equal(queue.isIdle, true);
 });
 
-test('a key that is added while it is worked on has another turn', async () => {
+test('a key added during its work is worked on again', async () => {
   let turns = 0;
   const queue = new WorkQueue((key) => {
     turns++;
@@ -25,7 +25,7 @@ test('a key that is added while it is worked on has another turn', async () => {
   assert.equal(turns, 3);
 });
 
-test('work that fails is reported and keeps nothing else waiting', async () => {
+test('failed work is reported and does not delay other keys', async () => {
   const reported = mock.method(console, 'error', () => {});
   const worked: string[] = [];
   const queue = new WorkQueue((key) => {
@@ -39,7 +39,7 @@ test('work that fails is reported and keeps nothing else waiting', async () => {
   assert.match(String(reported.mock.calls[0]?.arguments[0]), /bad.*cannot/);
 });
 
-test('work that fails as the server cannot write for now has another turn in a second', async (t) => {
+test('a task is retried after a second if the server cannot write', async (t) => {
   const reported = mock.method(console, 'error', () => {});
   t.mock.timers.enable({ apis: ['setTimeout'] });
   let turns = 0;
@@ -56,7 +56,7 @@ test('work that fails as the server cannot write for now has another turn in a s
   assert.equal(turns, 2);
 });
 
-test('a queue that is stopped works no more, and lets go of who waits for it', async () => {
+test('a stopped queue does no work, and idle resolves', async () => {
   const worked: string[] = [];
   const queue = new WorkQueue((key) => worked.push(key));
   queue.add('a');
@@ -68,7 +68,7 @@ test('a queue that is stopped works no more, and lets go of who waits for it', a
   assert.deepEqual(worked, []);
 });
 
-test('a key with a delay has its turn when that has passed, and the sooner of two delays counts', async () => {
+test('a delayed key waits, and the shorter of two delays counts', async () => {
   const clock = new FakeClock();
   const worked: string[] = [];
   const queue = new WorkQueue((key) => worked.push(key), clock);
@@ -88,7 +88,7 @@ test('a key with a delay has its turn when that has passed, and the sooner of tw
   assert.deepEqual(worked, ['a', 'b']);
 });
 
-test('work that fails is tried again, after twice as long each time up to a limit', async () => {
+test('failed work is retried with doubled delays up to a limit', async () => {
   const clock = new FakeClock();
   const reported = mock.method(console, 'error', () => {});
   let isBroken = true;
@@ -117,7 +117,7 @@ test('work that fails is tried again, after twice as long each time up to a limi
   assert.equal(clock.waiting, 0, 'what succeeds is not tried again');
 });
 
-test('a queue that is stopped leaves no timer behind', () => {
+test('a stopped queue leaves no timer', () => {
   const clock = new FakeClock();
   const queue = new WorkQueue(() => {}, clock);
   queue.addAfter('a', 1000);

@@ -36,7 +36,7 @@ function setReady({ metadata }: KubeObject, forS = 0): void {
   world.patchStatus('Pod', metadata.name, { phase: 'Running', conditions });
 }
 
-test('as many pods as asked for are made from the template, and said so', async () => {
+test('a ReplicaSet creates its pods from the template and records events', async () => {
   await make(3);
   assert.equal(pods().length, 3);
   const [first] = pods();
@@ -60,7 +60,7 @@ test('as many pods as asked for are made from the template, and said so', async 
   );
 });
 
-test('many pods are made and deleted in several turns', async () => {
+test('many pods are created and deleted in several turns', async () => {
   await make(120);
   assert.equal(pods().length, 120);
   assert.equal(status().replicas, 120);
@@ -82,7 +82,7 @@ test('the status counts pods that are there, that have all labels, are ready and
   assert.equal(status().observedGeneration, 2);
 });
 
-test('a pod that is deleted, has failed or is ending is replaced at once', async () => {
+test('a deleted, failed or terminating pod is replaced at once', async () => {
   await make(3);
   const [gone, failed, ending] = pods();
   world.remove('Pod', gone!.metadata.name);
@@ -94,7 +94,7 @@ test('a pod that is deleted, has failed or is ending is replaced at once', async
   assert.ok(world.get('Pod', ending!.metadata.name), 'what ends has its time');
 });
 
-test('a pod that nobody controls is adopted, one of somebody else is left alone', async () => {
+test('a pod without an owner is adopted, one with another owner is not', async () => {
   const other = {
     apiVersion: 'example.com/v1',
     kind: 'Other',
@@ -111,7 +111,7 @@ test('a pod that nobody controls is adopted, one of somebody else is left alone'
   assert.equal(pods().length, 2, 'nothing was made');
 });
 
-test('a pod that loses its labels is let go and replaced; with them it is taken back', async () => {
+test('a pod without the labels is released and replaced; with them it is adopted again', async () => {
   await make(1);
   const [{ metadata }] = pods() as [KubeObject];
   world.patch('Pod', metadata.name, { metadata: { labels: { app: 'debug' } } });
@@ -123,7 +123,7 @@ test('a pod that loses its labels is let go and replaced; with them it is taken 
   assert.equal(pods().length, 1, 'one of two is too many');
 });
 
-test('what goes first: without a node, pending, not ready, cheap, doubled up, ready for a short time', async () => {
+test('the order of deletion: no node, pending, not ready, low cost, related pods on the node, ready for a short time', async () => {
   const cost = (value: string) => ({ 'controller.kubernetes.io/pod-deletion-cost': value });
   const running = (name: string, on: string, readyS: number | null, annotations: object = {}) => {
     world.create('Pod', pod(name, { nodeName: on }, { annotations }));
@@ -159,7 +159,7 @@ test('what goes first: without a node, pending, not ready, cheap, doubled up, re
   assert.deepEqual(last, ['SuccessfulDelete', 'Deleted pod: g-old']);
 });
 
-test('pods that cannot be made are a condition and an event, and tried again', async () => {
+test('failed creates set a condition, record an event and are retried', async () => {
   const reported = mock.method(console, 'error', () => {});
   const { create } = world.registry;
   const refusing = mock.method(
@@ -187,7 +187,7 @@ test('pods that cannot be made are a condition and an event, and tried again', a
   assert.ok(reported.mock.callCount() > 0);
 });
 
-test('what happens again is one event that counts', async () => {
+test('a repeated event increments the count', async () => {
   mock.method(console, 'error', () => {});
   const refused = new StatusError(403, 'Forbidden', 'not now');
   await make(1);
@@ -203,7 +203,7 @@ test('what happens again is one event that counts', async () => {
   assert.ok(Number(events[0]!.count) > 1);
 });
 
-test('a set that is deleted leaves nothing behind, and its namespace may end', async () => {
+test('a deleted set leaves no pods, and its namespace can end', async () => {
   await make(3);
   world.remove('ReplicaSet', 'web');
   await world.idle();
@@ -223,7 +223,7 @@ test('a set that is deleted leaves nothing behind, and its namespace may end', a
   assert.equal(world.get('Namespace', 'short'), undefined);
 });
 
-test('a set whose ServiceAccount does not exist says so once, and makes its pods when it does', async () => {
+test('a set without its ServiceAccount records one event, and creates its pods once it exists', async () => {
   world.create('ReplicaSet', workload('web', { replicas: 2 }, { serviceAccountName: 'clerk' }));
   await world.idle();
   const message =

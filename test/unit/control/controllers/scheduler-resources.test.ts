@@ -30,7 +30,7 @@ const messageOf = (name: string) => {
   return conditions.find(({ type }) => type === 'PodScheduled')?.message;
 };
 
-test('a pod that asks for more than a node can give stays Pending, with the reason', async () => {
+test('a pod that requests more than a node has stays Pending with the reason', async () => {
   addNode('node1', { cpu: '2', memory: '4Gi' });
   addNode('node2', { cpu: '2', memory: '4Gi' });
   ask('huge', { cpu: '100' });
@@ -41,7 +41,7 @@ test('a pod that asks for more than a node can give stays Pending, with the reas
   ]);
 });
 
-test('every resource that a node lacks is named, also for limits that say no request', async () => {
+test('every missing resource is named, also for limits without requests', async () => {
   addNode('node1', { cpu: '2', memory: '1Gi' });
   const limits = { cpu: '3', memory: '2Gi', 'example.com/gpu': '1' };
   add('all', { containers: [{ name: 'main', image: 'pause', resources: { limits } }] });
@@ -52,7 +52,7 @@ test('every resource that a node lacks is named, also for limits that say no req
   );
 });
 
-test('requests of the pods of a node add up, and what a pod leaves is for the next one', async () => {
+test("requests of a node's pods add up, and an ended pod frees its share", async () => {
   addNode('node1', { cpu: '1', memory: '4Gi' });
   for (let n = 0; n < 10; n++) ask(`p${n}`, { cpu: '100m' });
   for (let n = 0; n < 10; n++) assert.equal(await nodeOf(`p${n}`), 'node1', `p${n}`);
@@ -79,7 +79,7 @@ test('pods that were there before, or name their node, count', async () => {
   assert.equal(await nodeOf('second'), undefined);
 });
 
-test('the larger node takes what the smaller one cannot', async () => {
+test('a larger node gets a pod that a smaller one cannot run', async () => {
   addNode('small', { cpu: '1' });
   addNode('tall', { cpu: '4' });
   ask('p', { cpu: '2' });
@@ -113,7 +113,7 @@ const SUMS: [what: string, spec: object, cpu: string][] = [
 ];
 
 for (const [what, spec, cpu] of SUMS) {
-  test(`what a pod asks for: ${what}`, async () => {
+  test(`requests of a pod: ${what}`, async () => {
     addNode('node1', { cpu });
     add('fits', spec);
     assert.equal(await nodeOf('fits'), 'node1');
@@ -129,7 +129,7 @@ function lessBy1m(cpu: string): string {
   return `${Number(cpu) * 1000 - 1}m`;
 }
 
-test('a node that says nothing of cpu and memory takes what asks for them', async () => {
+test('a node without cpu and memory in its status accepts pods that request them', async () => {
   world.create('Node', node('node1'));
   ask('p', { cpu: '100', memory: '1Ti' });
   assert.equal(await nodeOf('p'), 'node1');

@@ -57,12 +57,12 @@ const AFFINITIES: [what: string, terms: object[], chosen: string][] = [
 ];
 
 for (const [what, terms, chosen] of AFFINITIES) {
-  test(`a pod that asks for ${what} gets no other node`, async () => {
+  test(`a pod with ${what} gets no other node`, async () => {
     assert.equal(await place('p', affinity(...terms)), chosen);
   });
 }
 
-test('a taint keeps off pods that do not tolerate it, and is named', async () => {
+test('a taint excludes pods that do not tolerate it, and the message names it', async () => {
   const taint = { key: 'gpu', value: 'yes', effect: 'NoSchedule' };
   for (const name of ['a1', 'a2']) world.patch('Node', name, { spec: { taints: [taint] } });
   world.patch('Node', 'b1', { spec: { taints: [{ ...taint, effect: 'NoExecute' }] } });
@@ -78,13 +78,13 @@ test('a taint keeps off pods that do not tolerate it, and is named', async () =>
   assert.equal(await place('all', { tolerations: [{ operator: 'Exists' }] }), 'a2');
 });
 
-test('a taint that is only disliked is the last choice', async () => {
+test('a node with a PreferNoSchedule taint is the last choice', async () => {
   const taints = [{ key: 'old', effect: 'PreferNoSchedule' }];
   for (const name of ['a1', 'a2']) world.patch('Node', name, { spec: { taints } });
   for (const name of ['p1', 'p2', 'p3']) assert.equal(await place(name), 'b1');
 });
 
-test('nodes that are cordoned, not ready or silent take who tolerates that', async () => {
+test('cordoned, not ready and unreachable nodes accept pods that tolerate it', async () => {
   world.patch('Node', 'a1', { spec: { unschedulable: true } });
   world.patchStatus('Node', 'a2', ready(false));
   world.patchStatus('Node', 'b1', { conditions: [{ type: 'Ready', status: 'Unknown' }] });
@@ -113,7 +113,7 @@ const spread = (topologyKey: string, whenUnsatisfiable: string, more: object = {
   ],
 });
 
-test('pods are spread over zones, and wait where that cannot be', async () => {
+test('pods spread over zones, and wait if they cannot', async () => {
   const spec = spread(ZONE, 'DoNotSchedule');
   const zones: string[] = [];
   for (let i = 0; i < 4; i++) zones.push((await place(`p${i}`, spec, { app: 'x' }))[0]!);
@@ -128,7 +128,7 @@ test('pods are spread over zones, and wait where that cannot be', async () => {
   assert.match(await place('anyway', spread(ZONE, 'ScheduleAnyway'), { app: 'x' }), /^a/);
 });
 
-test('pods that are only to be spread go where there are fewest of them', async () => {
+test('a soft spread constraint prefers the domain with the fewest pods', async () => {
   for (const name of ['x1', 'x2'])
     world.create('Pod', pod(name, { nodeName: 'b1' }, { labels: { app: 'x' } }));
   for (const on of ['a1', 'a1', 'a1', 'a2', 'a2', 'a2']) {
@@ -137,7 +137,7 @@ test('pods that are only to be spread go where there are fewest of them', async 
   assert.match(await place('p', spread(ZONE, 'ScheduleAnyway'), { app: 'x' }), /^a/);
 });
 
-test('a node without the label of a domain takes no pod that is to be spread over it', async () => {
+test('a node without the topology key gets no pod with that constraint', async () => {
   world.create('Node', node('bare'));
   for (const name of ['a1', 'a2', 'b1'])
     world.patch('Node', name, { spec: { unschedulable: true } });
@@ -147,13 +147,13 @@ test('a node without the label of a domain takes no pod that is to be spread ove
   );
 });
 
-test('domains that must be more than there are count as if one were empty', async () => {
+test('fewer domains than minDomains count as if one were empty', async () => {
   const spec = spread(ZONE, 'DoNotSchedule', { minDomains: 3 });
   for (const name of ['p1', 'p2']) assert.match(await place(name, spec, { app: 'x' }), /^[ab]\d$/);
   assert.match(await place('p3', spec, { app: 'x' }), /topology spread constraints/);
 });
 
-test('pods of two templates are spread by themselves', async () => {
+test('pods of two templates spread separately', async () => {
   const spec = spread(HOST, 'DoNotSchedule', { matchLabelKeys: ['v'] });
   const nodes = async (v: string) => {
     const found: string[] = [];
@@ -178,7 +178,7 @@ const others = (
   },
 });
 
-test('pods that keep away from their like are on nodes of their own, or wait', async () => {
+test('pods with anti-affinity to each other are on different nodes, or wait', async () => {
   const spec = others('podAntiAffinity', HOST);
   const nodes: string[] = [];
   for (let i = 0; i < 3; i++) nodes.push(await place(`p${i}`, spec, { app: 'x' }));
@@ -197,7 +197,7 @@ test('pods that keep away from their like are on nodes of their own, or wait', a
   assert.equal(waiting.length, 1, 'one of the two that waited has the place');
 });
 
-test('pods that want to be near others are in their domain; the first of them is anywhere', async () => {
+test('pods with affinity are in the domain of others; the first can be anywhere', async () => {
   const near = others('podAffinity', ZONE);
   assert.equal(
     await place('lonely', near, { app: 'y' }),
@@ -208,7 +208,7 @@ test('pods that want to be near others are in their domain; the first of them is
   for (const name of ['p1', 'p2', 'p3']) assert.equal(await place(name, near, { app: 'x' }), 'b1');
 });
 
-test('rules between pods stay in their namespace unless they name others', async () => {
+test("affinity terms apply to the pod's namespace unless they name others", async () => {
   world.create('Namespace', { metadata: { name: 'far' } });
   for (const on of ['a1', 'a2', 'b1']) {
     world.create('Pod', pod(`x-${on}`, { nodeName: on }, { labels: { app: 'x' } }), 'far');
@@ -220,7 +220,7 @@ test('rules between pods stay in their namespace unless they name others', async
   assert.match(await place('chosen', chosen), /pod anti-affinity rules/);
 });
 
-test('a port of the node is for one pod at a time', async () => {
+test('a host port has one pod at a time', async () => {
   const port = (hostPort: number, more: object = {}) => ({
     containers: [
       { name: 'main', image: 'pause', ports: [{ containerPort: 80, hostPort, ...more }] },
@@ -239,14 +239,14 @@ test('a port of the node is for one pod at a time', async () => {
   assert.equal(world.get('Pod', 'p2')!.spec.nodeName, 'b1');
 });
 
-test('the pods of a ReplicaSet are on all nodes', async () => {
+test('the pods of a ReplicaSet spread over all nodes', async () => {
   world.create('ReplicaSet', workload('web', { replicas: 6 }));
   await world.idle();
   const nodes = world.list('Pod').map(({ spec }) => spec.nodeName);
   assert.deepEqual(nodes.toSorted(), ['a1', 'a1', 'a2', 'a2', 'b1', 'b1']);
 });
 
-test('what became of a pod is an event, and nothing is said twice', async () => {
+test('scheduling results are events without duplicates', async () => {
   const message = await place('p', { nodeSelector: { disk: 'ssd' } });
   for (const value of ['1', '2'])
     world.patch('Node', 'a1', { metadata: { labels: { beat: value } } });

@@ -30,7 +30,7 @@ test('a pod gets a node, and a condition that says so', async () => {
   assert.equal(scheduled('p').reason, undefined);
 });
 
-test('pods spread: those alike first, then all', async () => {
+test('pods spread by group first, then by number', async () => {
   world.create('Node', node('node1'));
   world.create('Node', node('node2'));
   for (const name of ['a', 'b', 'c']) world.create('Pod', pod(name, {}, { labels: { app: 'db' } }));
@@ -44,7 +44,7 @@ test('pods spread: those alike first, then all', async () => {
   assert.equal(await nodeOf('single'), 'node2');
 });
 
-test('the pods of one controller are alike whatever their labels', async () => {
+test('the pods of one controller are one group whatever their labels', async () => {
   const owner = { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'r', uid: 'r-uid' };
   const owned = { ownerReferences: [{ ...owner, controller: true }] };
   world.controllers.stop();
@@ -68,7 +68,7 @@ test('the pods of one controller are alike whatever their labels', async () => {
   assert.equal(await nodeOf('r1'), 'node2');
 });
 
-test('a node that is not ready, cordoned or of other labels is not chosen, and the pod is told', async () => {
+test('a node that is not ready, cordoned or without the labels is not chosen, and the pod has the reason', async () => {
   add('p', { nodeSelector: { disk: 'ssd' } });
   assert.equal(await nodeOf('p'), undefined);
   assert.equal(scheduled('p').message, 'no nodes available to schedule pods');
@@ -87,7 +87,7 @@ test('a node that is not ready, cordoned or of other labels is not chosen, and t
   assert.equal(world.get('Pod', 'p')?.status.phase, 'Pending');
 });
 
-test('a pod that waits is tried again when a node changes', async () => {
+test('a waiting pod is tried again when a node changes', async () => {
   world.create('Node', node('node1', {}, { unschedulable: true }));
   add('p');
   assert.equal(await nodeOf('p'), undefined);
@@ -95,7 +95,7 @@ test('a pod that waits is tried again when a node changes', async () => {
   assert.equal(await nodeOf('p'), 'node1');
 });
 
-test('a full node takes a pod when another one has gone or has run to its end', async () => {
+test('a full node accepts a pod after another one has ended', async () => {
   world.create('Node', node('node1'));
   world.patchStatus('Node', 'node1', ready(true, { allocatable: { pods: '2' } }));
   for (const name of ['p1', 'p2', 'p3', 'p4']) add(name);
@@ -110,7 +110,7 @@ test('a full node takes a pod when another one has gone or has run to its end', 
   assert.equal(await nodeOf('p4'), 'node1');
 });
 
-test('a pod with a node, another scheduler or an end in sight is left alone', async () => {
+test('a pod with a node, another scheduler or a deletion is ignored', async () => {
   world.create('Node', node('node1'));
   world.create('Pod', pod('fixed', { nodeName: 'elsewhere' }));
   add('own', { schedulerName: 'mine' });

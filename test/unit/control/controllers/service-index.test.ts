@@ -11,7 +11,7 @@ const service = (selector: Labels | undefined, namespace = 'default') => ({
 const choosing = (index: ServiceIndex, labels: Labels, namespace = 'default') =>
   [...index.choosing({ metadata: { name: 'p', namespace, labels } })].sort();
 
-test('a pod finds the Services all of whose labels it has, each once', () => {
+test('a pod finds the Services whose selectors it matches, each once', () => {
   const index = new ServiceIndex();
   index.put('a', service({ app: 'a' }));
   index.put('both', service({ app: 'a', tier: 'x' }));
@@ -21,7 +21,7 @@ test('a pod finds the Services all of whose labels it has, each once', () => {
   assert.deepEqual(choosing(index, { app: 'a' }, 'elsewhere'), []);
 });
 
-test('a Service that is put again is found by its new selector alone', () => {
+test('an updated Service is found by its new selector only', () => {
   const index = new ServiceIndex();
   index.put('s', service({ app: 'a' }));
   index.put('s', service({ app: 'b' }));
@@ -31,7 +31,7 @@ test('a Service that is put again is found by its new selector alone', () => {
   assert.deepEqual(choosing(index, { app: 'b' }), []);
 });
 
-test('Services that share a label are told apart by the rest, also after some are removed', () => {
+test('Services with a common label differ by the rest, also after removals', () => {
   const index = new ServiceIndex();
   for (let i = 0; i < 50; i++) index.put(`s${i}`, service({ tier: 'x', app: `a${i}` }));
   for (let i = 0; i < 50; i += 2) index.remove(`s${i}`);

@@ -110,7 +110,7 @@ async function ask(path: string | null, access: KubeAccess = {}, between?: () =>
   return seen;
 }
 
-test('a client certificate is shown', async () => {
+test('a client certificate is sent', async () => {
   const user = { 'client-certificate': 'alice.crt', 'client-key': 'alice.key' };
   assert.deepEqual(await ask(kubeconfig(user)), [{ token: '', subject: 'alice' }]);
 });
@@ -125,7 +125,7 @@ test('a tokenFile beside the kubeconfig is read again when it rotates', async ()
   );
 });
 
-test('an exec plugin gives the token, and knows what is expected of it', async () => {
+test('an exec plugin gets KUBERNETES_EXEC_INFO and gives the token', async () => {
   const version = 'client.authentication.k8s.io/v1';
   file(
     'plugin',
@@ -140,20 +140,20 @@ echo '{"apiVersion":"${version}","kind":"ExecCredential","status":{"token":"'$1-
   assert.equal((await ask(kubeconfig({ exec })))[0]!.token, 'for-me');
 });
 
-test('an exec plugin that is not there is an error that says where to look', async () => {
+test('a missing exec plugin is an error with a next step', async () => {
   const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: join(folder, 'none') };
   const client = connectKube(kubeconfig({ exec }));
   await assert.rejects(client.list('Node'), { code: 'KT_KUBE_CREDENTIALS', next: /exec plugin/ });
 });
 
-test('a proxy-url is gone through', async () => {
+test('a proxy-url is used', async () => {
   const before = tunnels;
   const cluster = { 'proxy-url': `http://127.0.0.1:${portOf(proxy)}` };
   assert.equal((await ask(kubeconfig({ token: 't' }, cluster)))[0]!.token, 't');
   assert.equal(tunnels, before + 1);
 });
 
-test('insecure-skip-tls-verify asks for no authority', async () => {
+test('insecure-skip-tls-verify accepts any certificate', async () => {
   const cluster = { 'certificate-authority': undefined, 'insecure-skip-tls-verify': true };
   assert.equal((await ask(kubeconfig({ token: 't' }, cluster)))[0]!.token, 't');
 });
@@ -183,7 +183,7 @@ test("a pod's account: the token is read again, and --server stands in for the S
   );
 });
 
-test('an account that names a Service which nobody provides yet is an error that names --server', async () => {
+test('an account with an unreachable Service is an error that names --server', async () => {
   const was = { ...process.env };
   Object.assign(process.env, {
     KUBERNETES_SERVICE_HOST: '127.0.0.1',
@@ -194,7 +194,7 @@ test('an account that names a Service which nobody provides yet is an error that
   await assert.rejects(client.list('Node'), { code: 'KT_KUBE_UNREACHABLE', next: /--server/ });
 });
 
-test('outside a pod there is no account, and the error says what to give', () => {
+test('outside a pod there is no account, and the error has a next step', () => {
   const none = join(folder, 'none');
   assert.throws(() => connectKube(null, { root: none, server: address() }), {
     code: 'KT_KUBECONFIG',

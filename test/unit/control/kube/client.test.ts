@@ -125,13 +125,13 @@ test('a refusal carries its status and reason, and its line names the object', a
   await assert.rejects(client.list('Node'), /refused GET \/api\/v1\/nodes: bad gateway$/);
 });
 
-test('an answer that breaks off is an error, not an empty object', async () => {
+test('a truncated answer is an error, not an empty object', async () => {
   status = 200;
   answer = '{"items":[';
   await assert.rejects(client.list('Node'), { code: 'KT_KUBE_CUT_OFF' });
 });
 
-test('nobody there: one line with the address', async () => {
+test('an unreachable server is an error in one line with the address', async () => {
   const unused = createServer();
   await new Promise<void>((done) => unused.listen(0, '127.0.0.1', done));
   const { port } = unused.address() as AddressInfo;

@@ -11,7 +11,7 @@ function decode(kind: KubeKind, object: object): unknown {
   return copy;
 }
 
-test('a null is a field that was left out, at every depth', () => {
+test('a null means an absent field at every depth', () => {
   const nulls = { labels: null, annotations: null, finalizers: null, creationTimestamp: null };
   const metadata = { name: 'a', ...nulls };
   const container = { name: 'c', env: null, ports: null, resources: null, livenessProbe: null };
@@ -43,7 +43,7 @@ test('a null in a list or a map is the zero of its items', () => {
   });
 });
 
-test('zeros of plain fields are left out, and those of pointers stay', () => {
+test('zeros of plain fields go, zeros of pointers stay', () => {
   const zeros = { type: '', clusterIP: '', publishNotReadyAddresses: false };
   const ports = [{ name: '', port: 0, targetPort: 0, nodePort: 0, protocol: '', appProtocol: '' }];
   assert.deepEqual(decode('Service', { spec: { ...zeros, ports, internalTrafficPolicy: '' } }), {
@@ -60,7 +60,7 @@ test('unknown fields are dropped and named, own __proto__ fields among them', ()
   assert.deepEqual(object, { spec: { ports: [{ port: 1 }] } });
 });
 
-test('numbers for quantities become texts', () => {
+test('numbers for quantities become strings', () => {
   const resources = { limits: { cpu: 2, memory: '64Mi' } };
   assert.deepEqual(decode('Pod', { spec: { containers: [{ name: 'c', resources }] } }), {
     spec: { containers: [{ name: 'c', resources: { limits: { cpu: '2', memory: '64Mi' } } }] },
@@ -143,7 +143,7 @@ test('every plain field is a field of its model', () => {
   assert.deepEqual(plain.sort(), ['name', 'nodePort', 'protocol', 'targetPort']);
 });
 
-test('a negative zero is the zero that any text of it says', () => {
+test('a negative zero becomes zero', () => {
   const object = { spec: { replicas: -0 } };
   decodeObject('Deployment', object);
   assert.equal(Object.is(object.spec.replicas, 0), true);

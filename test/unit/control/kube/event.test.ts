@@ -22,7 +22,7 @@ test('an event about a skipped object names its uid, by which kubectl describe f
   assert.deepEqual(node.involvedObject, { apiVersion: 'v1', kind: 'Node', name: 'n', uid: 'n' });
 });
 
-test('another object of the same name has another event, one without a uid has one, too', async () => {
+test('another object of the same name has another event, and one without a uid has one', async () => {
   const name = async (object: object) => (await eventOn('Pod', 'a/b', object)).metadata.name;
   const first = await name({ metadata: { uid: 'u1' } });
   assert.equal(await name({ metadata: { uid: 'u1' } }), first);

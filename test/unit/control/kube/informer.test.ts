@@ -88,7 +88,7 @@ function lists(): number {
   return api.requests.filter((r) => !r.includes('watch=')).length;
 }
 
-test('what exists comes before synced, in pages, then every change in order', async () => {
+test('existing objects come in pages before synced, then every change in order', async () => {
   api.pageMax = 3;
   for (let i = 0; i < 7; i++) api.put(`o${i}`, i);
   start();
@@ -104,7 +104,7 @@ test('what exists comes before synced, in pages, then every change in order', as
   assert.equal(informer?.get('default/new')?.value, 5);
 });
 
-test('through forced disconnects every change is told exactly once, without a second list', async () => {
+test('every change comes exactly once through disconnects, without a second list', async () => {
   start();
   await until('watching', () => api.watching === 1);
   const expected: string[] = [];
@@ -127,7 +127,7 @@ test('through forced disconnects every change is told exactly once, without a se
 
 for (const byEvent of [false, true]) {
   const how = byEvent ? 'an ERROR event' : 'status 410';
-  test(`an expired version (${how}) costs one list, and only differences are told`, async () => {
+  test(`an expired version (${how}) costs one list, and handlers get only differences`, async () => {
     api.expireByEvent = byEvent;
     for (const name of ['same', 'changed', 'gone', 'reborn']) api.put(name, 1);
     start();
@@ -180,7 +180,7 @@ test('a silent watch is renewed without a list', async () => {
   await until('the change is told', () => mirror.has('default/late'));
 });
 
-test('refusals are retried with growing delays until the server is well again', async () => {
+test('refusals are retried with growing delays until the server recovers', async () => {
   api.put('a', 1);
   api.refusals.push(500, 503, 429, 500, 401);
   start({ random: () => 1 });
@@ -189,7 +189,7 @@ test('refusals are retried with growing delays until the server is well again', 
   assert.deepEqual(told, ['a=1']);
 });
 
-test('after stop nothing is told and no request is made', async () => {
+test('after stop no handler is called and no request is sent', async () => {
   start();
   await until('watching', () => api.watching === 1);
   informer?.stop();
@@ -201,7 +201,7 @@ test('after stop nothing is told and no request is made', async () => {
   assert.deepEqual(told, []);
 });
 
-test('an object that cannot be decoded is skipped by name, and its version before stays', async () => {
+test('an object that cannot be decoded is skipped by name, and its last good version stays', async () => {
   api.put('good', 1);
   api.put('bad', 1);
   start();

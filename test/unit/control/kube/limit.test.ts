@@ -54,7 +54,7 @@ for (const [what, protocol, said] of [
   ['before the head of an answer', 'http', ''],
   ['in the middle of an answer', 'http', HALF],
 ] as const) {
-  test(`a client with a limit ends a request to a server that falls silent ${what}`, async () => {
+  test(`a client with a limit ends a request to a server that stops ${what}`, async () => {
     first = said;
     const path = kubeconfig(join(folder, 'config'), protocol);
     const client = connectKube(path, {}, { msMax: 200, next: 'look at the server' });
@@ -67,7 +67,7 @@ for (const [what, protocol, said] of [
   });
 }
 
-test('a client with a limit gives its own next step for a server that has ended', async () => {
+test('a client with a limit gives its own next step for an ended server', async () => {
   const gone = createServer();
   await new Promise<void>((done) => gone.listen(0, '127.0.0.1', done));
   const path = kubeconfig(join(folder, 'gone'), 'http', gone);

@@ -54,7 +54,7 @@ test('peers: own namespace, other namespaces, both, and blocks', () => {
   ]);
 });
 
-test('what cannot be read allows nothing, and never everyone', () => {
+test('unreadable parts of a policy allow nothing', () => {
   const from = [
     { ipBlock: { cidr: 'fd00::/8' } },
     { ipBlock: { cidr: '10.0.0.0/8', except: ['nonsense'] } },
@@ -65,7 +65,7 @@ test('what cannot be read allows nothing, and never everyone', () => {
   assert.deepEqual(rule, { pods: [], blocks: [], ports: [] });
 });
 
-test('a null is what is not there once it is decoded', () => {
+test('a decoded null is an absent field', () => {
   const everyone = { pods: null, blocks: [], ports: null };
   const decoded = (spec: object) => {
     const object = { metadata: { namespace: 'shop', name: 'p' }, spec };
@@ -98,7 +98,7 @@ test('ports: numbers, ranges, names, protocols', () => {
   ]);
 });
 
-test('a policy is audited if its annotation says true, and by nothing else', () => {
+test('only the annotation value true makes a policy audited', () => {
   assert.equal(read({}, { 'kubetun.dev/audit': 'true' }).audited, true);
   for (const value of ['false', '', 'True', '1']) {
     assert.equal(read({}, { 'kubetun.dev/audit': value }).audited, false, value);
@@ -112,7 +112,7 @@ const running = (o: { spec?: object; status?: object } = {}) =>
     status: { phase: 'Running', podIP: '10.244.1.2', hostIP: '172.18.0.11', ...o.status },
   } as unknown as Pod);
 
-test('a pod counts from the moment it has an address of its own until it has ended', () => {
+test('a pod counts while it has its own address and has not ended', () => {
   assert.equal(running()?.address, addr('10.244.1.2'));
   assert.equal(running()?.node, addr('172.18.0.11'));
   assert.equal(running({ status: { podIP: undefined } }), null);
@@ -133,7 +133,7 @@ test('a pod counts from the moment it has an address of its own until it has end
   assert.notEqual(running({ status: { phase: 'Pending' } }), null);
 });
 
-test('named ports of all containers count that serve on; those without a name do not', () => {
+test('named ports of containers and side-cars count', () => {
   const spec = {
     initContainers: [
       { name: 'i', ports: [{ name: 'web', containerPort: 8 }] },

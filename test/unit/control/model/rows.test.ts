@@ -151,7 +151,7 @@ test('a slice: absent conditions mean ready, serving, not terminating; the label
   );
 });
 
-test('a slice of no Service or of IPv6 addresses has nothing to offer', () => {
+test('a slice of no Service or of IPv6 has no endpoints', () => {
   const orphan = slice('x', 'web', [{ ip: '10.244.1.2' }]);
   orphan.metadata = { namespace: 'ns', name: 'x' };
   assert.equal(readSlice(orphan).serviceKey, '');
@@ -160,7 +160,7 @@ test('a slice of no Service or of IPv6 addresses has nothing to offer', () => {
   assert.deepEqual(readSlice(six).endpoints, []);
 });
 
-test('a node: InternalIPs, pod ranges without doubles, zone', () => {
+test('a node: InternalIPs, pod ranges without duplicates, zone', () => {
   const row = readNode(node('n1', '172.18.0.11', '10.244.1.0/24', 'z1'));
   assert.deepEqual(row.addresses.map(formatAddress), ['172.18.0.11']);
   assert.deepEqual(
@@ -207,7 +207,7 @@ test('conditions that are absent, or a null that is decoded, mean ready, serving
   }
 });
 
-test('a slice of another address family has nothing for us, whatever its addresses look like', () => {
+test('a slice of another address family has no endpoints, whatever its addresses', () => {
   const object = slice('a', 'web', [{ ip: '10.244.1.2' }]);
   for (const addressType of ['IPv6', 'FQDN']) {
     const { endpoints, ports } = readSlice({ ...object, addressType });

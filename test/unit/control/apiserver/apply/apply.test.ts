@@ -59,7 +59,7 @@ function refusal(act: () => unknown): StatusError {
   return caught as StatusError;
 }
 
-test('what is applied is owned, but for what an object is', () => {
+test('an apply owns its fields except the identity', () => {
   const made = apply(null, service({ type: 'ClusterIP' }, { labels: { a: '1' } }), 'me');
   assert.deepEqual(made.managers, [
     {
@@ -73,7 +73,7 @@ test('what is applied is owned, but for what an object is', () => {
   ]);
 });
 
-test('a field of somebody else that would change is a conflict that names field and owner', () => {
+test("a change of another manager's field is a conflict that names field and owner", () => {
   const live = apply(null, service({ type: 'NodePort' }), 'first');
   const error = refusal(() => apply(live, service({ type: 'ClusterIP' }), 'second'));
   assert.equal(error.code, 409);
@@ -83,7 +83,7 @@ test('a field of somebody else that would change is a conflict that names field 
   ]);
 });
 
-test('several conflicts are listed by owner, one who updated with its version', () => {
+test('several conflicts are listed by owner, updates with their version', () => {
   const made = apply(null, service({ type: 'NodePort' }), 'first');
   const live = update(
     made,
@@ -103,7 +103,7 @@ test('several conflicts are listed by owner, one who updated with its version', 
   );
 });
 
-test('forced, a field changes and changes its owner; the others keep the rest', () => {
+test('a forced apply takes over the fields it changes; others keep the rest', () => {
   const live = apply(null, service({ type: 'NodePort', sessionAffinity: 'None' }), 'first');
   const taken = apply(live, service({ type: 'ClusterIP' }), 'second', { force: true });
   assert.equal(taken.object.spec.type, 'ClusterIP');
@@ -111,7 +111,7 @@ test('forced, a field changes and changes its owner; the others keep the rest', 
   assert.deepEqual(fieldsOf(taken, 'second'), { 'f:spec': { 'f:type': {} } });
 });
 
-test('who applies the same value owns it too, and it goes with the last owner', () => {
+test('an apply of the same value adds an owner; the field goes with its last owner', () => {
   const spec = { sessionAffinity: 'ClientIP' };
   const shared = apply(apply(null, service(spec), 'first'), service(spec), 'second');
   const one = apply(shared, nothing(), 'first');
@@ -122,7 +122,7 @@ test('who applies the same value owns it too, and it goes with the last owner', 
   assert.deepEqual(none.managers, []);
 });
 
-test('an item that is no longer applied goes, one that others have fields in stays with these', () => {
+test('an item that is no longer applied goes, unless others own fields in it', () => {
   const env = (...names: string[]) => names.map((name) => ({ name, value: name }));
   const config = (names: string[], image: object = { image: 'i' }) => {
     const containers = [{ name: 'main', ...image, env: env(...names) }];
@@ -138,14 +138,14 @@ test('an item that is no longer applied goes, one that others have fields in sta
   assert.deepEqual(without.object.spec.template.spec.containers, left);
 });
 
-test('an item in which nobody owns what is left goes as a whole', () => {
+test('an item without owned fields goes as a whole', () => {
   const live = apply(null, service({ ports: [{ port: 80 }, { port: 81 }] }), 'me');
   live.object.spec.ports[0].targetPort = 80;
   const { object } = apply(live, service({ ports: [{ port: 81 }] }), 'me');
   assert.deepEqual(object.spec.ports, [{ port: 81 }]);
 });
 
-test('items come in the order that is applied, those of others where they were', () => {
+test('applied items come in the applied order; items of others keep their place', () => {
   const list = (...ports: number[]) => ({ spec: { ports: ports.map((port) => ({ port })) } });
   const merged = (live: number[], config: number[]) => {
     const schema = schemaOf('Service');
@@ -158,7 +158,7 @@ test('items come in the order that is applied, those of others where they were',
   assert.deepEqual(merged([1, 3, 2, 4, 5], [3, 1, 4]), [3, 2, 5, 1, 4]);
 });
 
-test('a null takes a field away and owns that it is not there', () => {
+test('a null removes a field and owns it', () => {
   const live = apply(null, deployment({ replicas: 3, paused: true }), 'first');
   const config = deployment({ replicas: null });
   assert.match(refusal(() => apply(live, config, 'second')).message, /"first": \.spec\.replicas$/);
@@ -167,13 +167,13 @@ test('a null takes a field away and owns that it is not there', () => {
   assert.deepEqual(fieldsOf(taken, 'second'), { 'f:spec': { 'f:replicas': {} } });
 });
 
-test('an object without known managers belongs to before-first-apply when it is first applied', () => {
+test('the first apply assigns the fields of an object without managers to before-first-apply', () => {
   const live: Applied = { object: service({ type: 'NodePort' }), managers: [] };
   const error = refusal(() => apply(live, service({ type: 'ClusterIP' }), 'me'));
   assert.match(error.message, /conflict with "before-first-apply" using v1: \.spec\.type$/);
 });
 
-test('applying nothing to an object without known managers makes none known', () => {
+test('an empty apply to an object without managers records none', () => {
   const live: Applied = { object: service({ type: 'NodePort' }), managers: [] };
   const { object, managers } = apply(live, nothing(), 'me');
   assert.deepEqual(managers, []);
@@ -188,7 +188,7 @@ test('the time of an entry is that of its last change', () => {
   assert.equal(apply(first, more, 'me', { now: T2 }).managers[0]?.time, T2);
 });
 
-test('an update takes from everybody what it changes, and owns what it adds', () => {
+test('an update becomes the only owner of what it changes and adds', () => {
   const live = apply(null, service({ type: 'NodePort', selector: { a: '1' } }), 'me');
   const spec = { type: 'ClusterIP', selector: { a: '1' }, ports: [{ port: 80 }] };
   const changed = update(live, service(spec), 'hand');
@@ -205,7 +205,7 @@ test('an update that changes nothing leaves its managers as they are', () => {
   assert.equal(update(live, service({ type: 'NodePort' }), 'hand').managers, live.managers);
 });
 
-test('of more than ten that updated, the oldest become one', () => {
+test('more than ten entries of updates merge, the oldest first', () => {
   let live = apply(null, service({ type: 'NodePort' }), 'me');
   const labels: Record<string, string> = {};
   for (let i = 10; i < 23; i++) {
@@ -222,7 +222,7 @@ test('of more than ten that updated, the oldest become one', () => {
   assert.deepEqual(oldest?.fieldsV1, { 'f:metadata': { 'f:labels': merged } });
 });
 
-test('kubectl takes over what it applied by the client, but not what was changed since', () => {
+test('kubectl takes over its client-side fields, except those changed since', () => {
   const annotation = 'kubectl.kubernetes.io/last-applied-configuration';
   const config = (type: string) => service({ type, sessionAffinity: 'None' });
   const annotations = { [annotation]: JSON.stringify(config('NodePort')) };

@@ -15,7 +15,7 @@ const PORT = keyElement({ port: 80, protocol: 'TCP' });
 const A = { 'f:spec': { 'f:ports': { [PORT]: { '.': {}, 'f:port': {} } }, 'f:type': {} } };
 const B = { 'f:spec': { 'f:ports': { [PORT]: { 'f:name': {}, 'f:port': {} } } } };
 
-test('paths are written as messages have them', () => {
+test('paths have the form of messages', () => {
   const set = { 'f:metadata': { 'f:finalizers': { 'v:"a/b"': {} } }, ...A, 'f:x': { 'i:3': {} } };
   assert.deepEqual(
     [...paths(set)],
@@ -29,17 +29,17 @@ test('paths are written as messages have them', () => {
   );
 });
 
-test('a union has what either has, an element itself apart from what lies below it', () => {
+test('a union has all members of both sets, parents and children apart', () => {
   const both = { '.': {}, 'f:name': {}, 'f:port': {} };
   assert.deepEqual(union(A, B), { 'f:spec': { 'f:ports': { [PORT]: both }, 'f:type': {} } });
 });
 
-test('an intersection has no more than both have, and no empty branch', () => {
+test('an intersection has the common members and no empty branch', () => {
   assert.deepEqual(intersection(A, B), { 'f:spec': { 'f:ports': { [PORT]: { 'f:port': {} } } } });
   assert.deepEqual(intersection(A, { 'f:spec': { 'f:ports': {} } }), {});
 });
 
-test('a difference goes path by path: a parent that goes leaves its children', () => {
+test('a difference without a parent keeps its children', () => {
   assert.deepEqual(difference(B, A), { 'f:spec': { 'f:ports': { [PORT]: { 'f:name': {} } } } });
   const parent = { 'f:spec': { 'f:ports': { [PORT]: {} } } };
   const left = { 'f:spec': { 'f:ports': { [PORT]: { 'f:port': {} } }, 'f:type': {} } };
@@ -47,14 +47,14 @@ test('a difference goes path by path: a parent that goes leaves its children', (
   assert.ok(isEmpty(difference(A, A)));
 });
 
-test('what a client wrote is read in one form, whatever the order of its keys', () => {
+test('sets from clients have a normal form, whatever the order of keys', () => {
   const given = { 'f:a': { 'k:{"protocol":"TCP","port":80}': { '.': {} } }, 'f:b': { '.': {} } };
   const parsed = parseFieldSet(given);
   assert.deepEqual(parsed, { 'f:a': { [PORT]: {} }, 'f:b': {} });
   assert.ok(isSame(parsed!, { 'f:b': {}, 'f:a': { [PORT]: {} } }));
 });
 
-test('what is no set of fields is none', () => {
+test('an invalid set parses to null', () => {
   for (const wrong of [null, 1, [], { 'f:a': 1 }, { x: {} }, { 'k:[1]': {} }, { 'v:{': {} }]) {
     assert.equal(parseFieldSet(wrong), null, JSON.stringify(wrong));
   }

@@ -6,7 +6,7 @@ import { schemaOf } from '../../../../../control/apiserver/apply/schema.ts';
 const TCP_80 = 'k:{"port":80,"protocol":"TCP"}';
 const UDP_53 = 'k:{"port":53,"protocol":"UDP"}';
 
-test('an item is known by its keys, with upstream default for one that it leaves out', () => {
+test("keys identify an item, with upstream's default for a missing key", () => {
   const service = {
     spec: { ports: [{ port: 80 }, { port: 53, protocol: 'UDP', name: 'dns' }] },
   };
@@ -20,7 +20,7 @@ test('an item is known by its keys, with upstream default for one that it leaves
   });
 });
 
-test('maps have a field for each key, unless they are set as a whole', () => {
+test('maps have a field for each key, unless they are atomic', () => {
   const service = {
     metadata: { labels: { a: '1' }, annotations: {} },
     spec: { selector: { app: 'web' }, clusterIPs: ['10.0.0.1'] },
@@ -31,7 +31,7 @@ test('maps have a field for each key, unless they are set as a whole', () => {
   });
 });
 
-test('a pod template is looked into as a pod is, and its selector is not', () => {
+test('a pod template has fields like a pod, and a selector is atomic', () => {
   const container = {
     name: 'main',
     command: ['sleep'],
@@ -61,7 +61,7 @@ test('a pod template is looked into as a pod is, and its selector is not', () =>
   });
 });
 
-test('metadata has sets and lists of its own: finalizers by value, owners by uid', () => {
+test('metadata has finalizers by value and owners by uid', () => {
   const owner = { apiVersion: 'v1', kind: 'Pod', name: 'p', uid: 'u1' };
   const object = { metadata: { finalizers: ['a/b'], ownerReferences: [owner] } };
   assert.deepEqual(fieldSetOf(object, schemaOf('ConfigMap')), {
@@ -80,7 +80,7 @@ test('a list that lacks its keys is one value, and items that share a key are on
   });
 });
 
-test('what came, changed and went is told apart, and what came brings its parents', () => {
+test('a comparison separates added, modified and removed fields, and adds parents', () => {
   const old = { metadata: { labels: { a: '1', b: '2' } }, spec: { ports: [{ port: 80 }] } };
   const current = {
     metadata: { labels: { a: '9' }, annotations: { x: 'y' } },
@@ -96,14 +96,14 @@ test('what came, changed and went is told apart, and what came brings its parent
   });
 });
 
-test('the order of items is nobody’s, and equal values differ in nothing', () => {
+test('a different order of items is no change', () => {
   const ports = [{ port: 80 }, { port: 443 }];
   const none = { added: {}, modified: {}, removed: {} };
   const [schema, other] = [schemaOf('Service'), { spec: { ports: ports.toReversed() } }];
   assert.deepEqual(compare({ spec: { ports } }, other, schema), none);
 });
 
-test('a null in place of a value is a change, one in place of nothing is none', () => {
+test('a null for a value is a change, a null for an absent field is none', () => {
   const schema = schemaOf('Deployment');
   const { modified, added } = compare(
     { spec: { replicas: 1 } },

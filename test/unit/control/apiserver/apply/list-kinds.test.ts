@@ -20,7 +20,7 @@ test('every list with keys is a list of its model, and its items have these keys
   }
 });
 
-test('what is set as a whole is there', () => {
+test('all atomic maps and structures exist', () => {
   for (const model of ATOMIC_MODELS) assert.ok(fieldsOfModel(model), model);
   for (const place of ATOMIC_MAPS) {
     const [model, field] = place.split('.') as [string, string];

@@ -34,7 +34,7 @@ function managers(object: any): [manager: string, how: string, fields: object][]
     .sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
-test('an apply creates what is not there, and then changes it', async () => {
+test('an apply creates an object, and a second one changes it', async () => {
   const created = await apply(`${MAPS}/made`, map('made', { a: '1' }));
   assert.equal(created.code, 201);
   assert.deepEqual(managers(created.body), [['me', 'Apply', { 'f:data': { 'f:a': {} } }]]);
@@ -49,7 +49,7 @@ test('an apply that changes nothing keeps the version', async () => {
   assert.deepEqual((await apply(`${SERVICES}/same`, body)).body, first);
 });
 
-test('a dry run of an apply says what it would do and does not', async () => {
+test('a dry run of an apply returns the result and stores nothing', async () => {
   const query = 'fieldManager=me&dryRun=All';
   const { code, body } = await apply(`${MAPS}/dry`, map('dry', { a: '1' }), query);
   assert.equal(code, 201);
@@ -57,7 +57,7 @@ test('a dry run of an apply says what it would do and does not', async () => {
   assert.equal((await api.call('GET', `${MAPS}/dry`)).code, 404);
 });
 
-test('who applies has a name', async () => {
+test('an apply needs a manager', async () => {
   const { code, body } = await apply(`${MAPS}/x`, map('x', {}), '');
   assert.equal(code, 422);
   assert.equal(
@@ -68,7 +68,7 @@ test('who applies has a name', async () => {
   assert.equal(long.code, 422);
 });
 
-test('what is no apply cannot be forced', async () => {
+test('only an apply can have force', async () => {
   const type = { 'content-type': 'application/merge-patch+json' };
   const { code, body } = await api.call('PATCH', `${MAPS}/x?force=true`, {}, type);
   assert.equal(code, 422);
@@ -96,7 +96,7 @@ test('a configuration must name what it is applied to', async () => {
   }
 });
 
-test('a null is applied as what is not there', async () => {
+test('an applied null means absent', async () => {
   const { code, body } = await apply(`${MAPS}/null`, map('null', { a: '1', b: null }));
   assert.equal(code, 201);
   assert.deepEqual(body.data, { a: '1' });
@@ -111,7 +111,7 @@ test('two items of one key cannot be applied', async () => {
   assert.match(answer.body.message, /\.spec\.ports: duplicate entries for key/);
 });
 
-test('an apply can ask for an incarnation or a version', async () => {
+test('an apply can name a uid or a resourceVersion', async () => {
   const missing = await apply(`${MAPS}/uid`, map('uid', {}, { uid: 'u' }));
   assert.equal(missing.code, 409);
   assert.match(missing.body.message, /uid mismatch: the provided object specified uid u/);
@@ -124,7 +124,7 @@ test('an apply can ask for an incarnation or a version', async () => {
   assert.match(late.body.message, /the object has been modified/);
 });
 
-test('YAML is applied as it is written, its times as texts', async () => {
+test('an apply keeps the times of YAML as strings', async () => {
   const text =
     'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: yaml, annotations: {t: 2026-01-01}}\n';
   const url = `https://127.0.0.1:${api.port}${MAPS}/yaml?fieldManager=me`;
@@ -136,7 +136,7 @@ test('YAML is applied as it is written, its times as texts', async () => {
   assert.match(bad.body.message, /^the body of the request is not YAML: /);
 });
 
-test('the status is applied by its path, with an entry of its own', async () => {
+test('an apply to the status has an entry of its own', async () => {
   await api.call('POST', `${PODS}?fieldManager=maker`, pod('stated', {}, { nodeName: 'node1' }));
   const status = { conditions: [{ type: 'Ready', status: 'True' }] };
   const body = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'stated' }, status };
@@ -154,7 +154,7 @@ test('the status is applied by its path, with an entry of its own', async () => 
   assert.equal((await apply(`${PODS}/nobody/status`, body)).code, 404);
 });
 
-test('who scales owns the number of replicas, by the path that says so', async () => {
+test('a write of the scale owns spec.replicas', async () => {
   const labels = { app: 'none' };
   const template = { metadata: { labels }, spec: { containers: [{ name: 'm', image: 'i' }] } };
   const metadata = { name: 'scaled', namespace: 'default' };
@@ -194,7 +194,7 @@ test('writes are recorded by their manager, or by the program that made them', a
   ]);
 });
 
-test('an update may write managers, forget them all with [{}], and leave them out', async () => {
+test('an update can write managers, remove all with [{}], or omit them', async () => {
   const { body: made } = await apply(`${MAPS}/owned`, map('owned', { a: '1' }));
   const without = structuredClone(made);
   delete without.metadata.managedFields;

@@ -17,7 +17,7 @@ function map(data: object, managedFields?: ManagedFields[]): KubeObject {
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata, data };
 }
 
-test('of what a controller creates nothing is recorded, nor of later updates of it', () => {
+test('objects that a controller creates have no managers', () => {
   const made = map({ a: '1' });
   trackManagers(MAP, undefined, made, '', {});
   assert.equal(made.metadata.managedFields, undefined);
@@ -26,7 +26,7 @@ test('of what a controller creates nothing is recorded, nor of later updates of 
   assert.equal(changed.metadata.managedFields, undefined);
 });
 
-test('a controller that changes what somebody manages is recorded by name', () => {
+test("a controller's change of a managed object is recorded with its name", () => {
   const managers = [entry('me', { 'f:data': { 'f:a': {} } }, '2026-01-01T00:00:00Z')];
   const changed = map({ a: '2' }, managers);
   trackManagers(MAP, map({ a: '1' }, managers), changed, '', {});
@@ -35,7 +35,7 @@ test('a controller that changes what somebody manages is recorded by name', () =
   assert.deepEqual(only?.fieldsV1, { 'f:data': { 'f:a': {} } });
 });
 
-test('an apply of which nothing is left once the server has filled in its defaults has no time', () => {
+test('an apply that changes nothing after defaults keeps the times', () => {
   const fields = { 'f:data': { 'f:a': {} } };
   const [then, now] = ['2026-01-01T00:00:00Z', '2026-01-01T00:00:09Z'];
   const old = map({ a: '1' }, [entry('me', fields, then)]);

@@ -21,7 +21,7 @@ function outcome(decode: () => unknown): unknown {
   }
 }
 
-test('whatever bytes come, they are decoded or refused', () => {
+test('random bytes are decoded or refused', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       outcome(() => decodeMessage('Deployment', Buffer.from(bytes)));
@@ -31,7 +31,7 @@ test('whatever bytes come, they are decoded or refused', () => {
   );
 });
 
-test('a message that was damaged at one place is decoded or refused', () => {
+test('a message with one damaged byte is decoded or refused', () => {
   fc.assert(
     fc.property(fc.nat(DEPLOYMENT.length - 1), fc.nat(255), (at, value) => {
       const bytes = Buffer.from(DEPLOYMENT);
@@ -44,7 +44,7 @@ test('a message that was damaged at one place is decoded or refused', () => {
 
 const varint = (...bytes: number[]) => Buffer.from(bytes);
 
-test('what is empty is left out, unless the field says something by being there', () => {
+test('empty fields are left out, except pointers', () => {
   // A ConfigMap that is not immutable says so; a Service that publishes nothing of what is not
   // ready need not.
   assert.deepEqual(decodeMessage('ConfigMap', varint(0x20, 0)), { immutable: false });

@@ -47,12 +47,12 @@ for (const path of ['/api', '/apis']) {
   });
 }
 
-test('a client that knows the older form alone is given that', async () => {
+test('a client that accepts only the older form gets it', async () => {
   const answer = await api.call('GET', '/apis', undefined, { accept: aggregated('v2beta1') });
   assert.equal(JSON.parse(answer.body).apiVersion, 'apidiscovery.k8s.io/v2beta1');
 });
 
-test('who asks for a form that is not known is given the documents', async () => {
+test('a client that accepts an unknown form gets the single documents', async () => {
   for (const accept of [aggregated('v9'), 'application/json', '']) {
     const { body } = await api.call('GET', '/apis', undefined, { accept });
     assert.equal(body.kind, 'APIGroupList');

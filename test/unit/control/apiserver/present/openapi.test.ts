@@ -47,7 +47,7 @@ test('every reference in a document leads to a schema in it', async () => {
   }
 });
 
-test('fields have their types, formats and meanings, and say whether they must be there', async () => {
+test('fields have types, formats, descriptions and a required mark', async () => {
   const { components } = await documentOf('v1');
   const port = components.schemas['io.k8s.v1.ServicePort'];
   assert.deepEqual(port.required, ['port']);

@@ -32,7 +32,7 @@ function open(path: string): { store: Store; journal: Journal } {
   return { store: new Store(PODS, 1000, journal), journal };
 }
 
-test('a store that begins with a journal holds what the one before held, with its versions and events', () => {
+test('a store with a journal restores objects, versions and events', () => {
   const step = fc.tuple(
     fc.constantFrom('put', 'remove', 'die'),
     fc.constantFrom('x', 'y', 'z'),
@@ -65,7 +65,7 @@ test('a store that begins with a journal holds what the one before held, with it
   );
 });
 
-test('a last line that is half written is dropped, and the next write begins a line of its own', () => {
+test('a half written last line is dropped, and the next write starts a new line', () => {
   const path = fresh();
   const first = open(path);
   first.store.create('pods', named('whole'));
@@ -83,7 +83,7 @@ test('a last line that is half written is dropped, and the next write begins a l
   third.journal.close();
 });
 
-test('a damaged line costs that line alone, is said, and is kept beside the file', async () => {
+test('a damaged line is reported and kept beside the file, and other lines survive', async () => {
   const damages: [string, (line: string) => string, RegExp][] = [
     ['a flipped byte', (line) => line.replace('"two"', '"twp"'), /its checksum is another one/],
     ['no entry', () => 'no entry', /it is no JSON/],
@@ -124,7 +124,7 @@ test('a damaged line costs that line alone, is said, and is kept beside the file
   }
 });
 
-test('a journal without a readable line is kept, and one that is missing is said to be', () => {
+test('a journal without a readable line is kept, and a missing one is reported', () => {
   const path = fresh();
   const said: string[] = [];
   Journal.open(path, true, (message) => said.push(message)).close();
@@ -150,7 +150,7 @@ test('a record of an unknown kind stays in the journal for a version that knows 
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-test('many writes of few objects do not grow the file for ever', async () => {
+test('many writes of few objects do not grow the file without limit', async () => {
   const path = fresh();
   const { store, journal } = open(path);
   store.create('pods', named('busy'));
@@ -206,7 +206,7 @@ test('writes go on while a snapshot is written, and are in it', async () => {
   journal.close();
 });
 
-test("a snapshot that a killed process has left half written is nobody's", () => {
+test('a half written snapshot of a killed process is ignored', () => {
   const path = fresh();
   const first = open(path);
   first.store.create('pods', named('kept'));
@@ -217,13 +217,13 @@ test("a snapshot that a killed process has left half written is nobody's", () =>
   journal.close();
 });
 
-test('only its owner reads a journal: it holds Secrets', () => {
+test('only the owner can read a journal', () => {
   const path = fresh();
   open(path).journal.close();
   assert.equal(statSync(path).mode & 0o777, 0o600);
 });
 
-test('a server that was ended and started again goes on: objects, addresses, watches', async () => {
+test('a restarted server keeps objects, addresses and watches', async () => {
   const path = fresh();
   const first = await startTestApi(path);
   const services = '/api/v1/namespaces/default/services';
@@ -273,7 +273,7 @@ test('a server that was ended and started again goes on: objects, addresses, wat
   }
 });
 
-test('a snapshot is due by bytes too: large objects that are written again do not fill the disk', async () => {
+test('repeated writes of large objects trigger a snapshot by bytes', async () => {
   const path = fresh();
   const { store, journal } = open(path);
   const large = (n: number): KubeObject => ({

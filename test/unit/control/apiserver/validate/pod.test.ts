@@ -133,7 +133,7 @@ for (const [spec, refusal] of BAD) {
   test(`refused: ${refusal}`, () => assert.deepEqual(refusals(spec), [refusal]));
 }
 
-test('a variable may be a label of the pod, but not any field', () => {
+test('a variable can come from a label of the pod, but not from any field', () => {
   const from = (fieldPath: string) =>
     main({ env: [{ name: 'A', valueFrom: { fieldRef: { fieldPath } } }] });
   assert.deepEqual(refusals(from("metadata.labels['app']")), []);

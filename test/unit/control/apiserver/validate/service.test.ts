@@ -237,7 +237,7 @@ for (const [spec, field, message] of REFUSED) {
   });
 }
 
-test('what a create refuses an update refuses as well, and the Service stays as it is', async () => {
+test('an update refuses what a create refuses, and the Service stays unchanged', async () => {
   const { body: made } = await post('changed', {});
   for (const [spec, field] of REFUSED) {
     // An update keeps the address that the Service has.
@@ -317,7 +317,7 @@ for (const [name, spec, filled] of FILLED) {
   });
 }
 
-test('fields of a type leave with it, and come back with it', async () => {
+test('fields of a type go and come with it', async () => {
   const { body: made } = await post('turns', {
     ...{ type: 'LoadBalancer', externalTrafficPolicy: 'Local', loadBalancerClass: 'example.com/x' },
   });
@@ -347,7 +347,7 @@ test('a load balancer that has a class or a health port cannot change it', async
   assert.match(health.body.message, /spec.healthCheckNodePort: Forbidden: field is immutable/);
 });
 
-test('a bare headless Service gives up a family when its policy says so', async () => {
+test('a headless Service without selector drops a family when its policy says so', async () => {
   await post('shrinks', { clusterIP: 'None', selector: undefined });
   const reduced = await patch('shrinks', { ipFamilies: ['IPv4'] });
   assert.match(reduced.body.message, /must be 'SingleStack' to release the secondary IP family/);

@@ -37,7 +37,7 @@ test('a dry run deletes nothing, whether the body or the query asks for it', asy
   assert.equal(await isThere('dry'), false);
 });
 
-test('options that are none are refused, and so is a delete of a status', async () => {
+test('invalid delete options and a delete of a status are refused', async () => {
   await make('kept');
   for (const body of [{ dryRun: ['Some'] }, { propagationPolicy: 'Upwards' }]) {
     const answer = await api.call('DELETE', `${CONFIGMAPS}/kept`, body);
@@ -51,7 +51,7 @@ test('options that are none are refused, and so is a delete of a status', async 
   assert.ok(await isThere('kept'));
 });
 
-test('what is orphaned stays when its owner goes; what is not goes too', async () => {
+test('orphaned dependents stay, others go with their owner', async () => {
   for (const [policy, stays] of [
     ['Orphan', true],
     ['Background', false],
@@ -66,7 +66,7 @@ test('what is orphaned stays when its owner goes; what is not goes too', async (
   }
 });
 
-test('a delete that is refused orphans nobody', async () => {
+test('a refused delete orphans no dependent', async () => {
   const uid = await make('refused');
   await make('still-owned', ownedBy(uid, 'refused'));
   const body = { propagationPolicy: 'Orphan', preconditions: { uid: 'another' } };

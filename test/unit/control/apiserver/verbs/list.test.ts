@@ -31,7 +31,7 @@ function list(store: Store, over: Partial<ListOptions> = {}) {
 
 const byName = (a: KubeObject, b: KubeObject) => (a.metadata.name < b.metadata.name ? -1 : 1);
 
-test('the pages of a list add up to what there was at the first, whatever happens between', () => {
+test('the pages of a list add up to the state at the first page', () => {
   const step = fc.record({
     name: fc.constantFrom(...'abcdefgh'),
     isRemoval: fc.boolean(),
@@ -74,7 +74,7 @@ test('the pages of a list add up to what there was at the first, whatever happen
   );
 });
 
-test('a page of a version that is forgotten is refused, with a token that goes on from what is there', () => {
+test('a page of an expired version is refused with a token that continues with current objects', () => {
   const store = newStore();
   for (const name of 'abc') store.create(kind.plural, named(name));
   const { metadata } = list(store, { limit: 1 });
@@ -107,7 +107,7 @@ test('a page of a version that is forgotten is refused, with a token that goes o
   assert.equal(old.message, 'The resourceVersion for the provided list is too old.');
 });
 
-test('with a selector nobody counts what is left', () => {
+test('a list with a selector has no remaining count', () => {
   const store = newStore();
   for (const name of 'abc') store.create(kind.plural, named(name));
   const { metadata } = list(store, { limit: 1, isSelective: true });
@@ -115,7 +115,7 @@ test('with a selector nobody counts what is left', () => {
   assert.ok(metadata.continue);
 });
 
-test('a version is matched as asked: exactly, or by whatever is newer', async () => {
+test('resourceVersionMatch selects the exact version or a newer one', async () => {
   const made = await api.call('POST', CONFIGMAPS, { metadata: { name: 'one' } });
   const version = made.body.metadata.resourceVersion;
   await api.call('POST', CONFIGMAPS, { metadata: { name: 'two' } });
@@ -131,7 +131,7 @@ test('a version is matched as asked: exactly, or by whatever is newer', async ()
   assert.deepEqual(await names('limit=10'), ['one'], 'with a limit: exactly');
 });
 
-test('a version that is yet to come is waited for by the client', async () => {
+test('a future version makes the client wait', async () => {
   const { code, body } = await api.call('GET', `${CONFIGMAPS}?resourceVersion=9007199254740000`);
   assert.equal(code, 504);
   assert.equal(body.reason, 'Timeout');

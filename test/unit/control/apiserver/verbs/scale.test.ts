@@ -66,7 +66,7 @@ test('a dry run of a Scale changes nothing', async () => {
   assert.equal(await replicas(), before);
 });
 
-test('a Scale that cannot be is refused', async () => {
+test('an invalid Scale is refused', async () => {
   const negative = await api.call('PATCH', SCALE, { spec: { replicas: -1 } }, MERGE);
   assert.equal(negative.code, 422);
   assert.equal(
@@ -82,7 +82,7 @@ test('a Scale that cannot be is refused', async () => {
   assert.equal(none.code, 404);
 });
 
-test('clients find in discovery where there is a Scale', async () => {
+test('discovery names the scale subresources', async () => {
   const { body } = await api.call('GET', '/apis/apps/v1');
   const found = body.resources.filter(({ kind }: { kind: string }) => kind === 'Scale');
   assert.deepEqual(

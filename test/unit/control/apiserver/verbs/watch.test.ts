@@ -57,7 +57,7 @@ test('a watch without a version begins with what is there', async () => {
   assert.deepEqual(await watch({ labelSelector: 'only=there' }, 1), [['ADDED', 'there']]);
 });
 
-test('what leaves the selector of a watch is deleted to it, what enters is added', async () => {
+test('an object that leaves the selector of a watch is DELETED, one that enters is ADDED', async () => {
   const { resourceVersion } = await api.kube.list('Pod');
   const events = await watch({ resourceVersion, labelSelector: 'in=yes' }, 3, async () => {
     await create('mover');
@@ -73,7 +73,7 @@ test('what leaves the selector of a watch is deleted to it, what enters is added
   ]);
 });
 
-test('a version from before the server, or from another one, is expired', async () => {
+test('a version of another server is expired', async () => {
   for (const resourceVersion of ['1', '9007199254740990']) {
     const { code, body } = await api.call(
       'GET',
@@ -84,7 +84,7 @@ test('a version from before the server, or from another one, is expired', async 
   }
 });
 
-test('the store forgets old events, and says from where it still knows them', () => {
+test('the store drops old events and tells from which version it has all', () => {
   const store = new Store([{ plural: 'pods', group: '', kind: 'Pod' }], 100);
   const object = { metadata: { name: 'a', namespace: 'b' } };
   store.create('pods', object);
@@ -140,7 +140,7 @@ function createPods(store: Store, prefix: string, count: number, bytes: number) 
   }
 }
 
-test('a client that leaves too many changes unread is let go, however much there was before', () => {
+test('a client with too many unread changes is dropped, whatever the size of the initial list', () => {
   const store = new Store([servedAt('v1', 'pods')!]);
   createPods(store, 'before', 40, 1024 * 1024);
   const response = watchUnread(store);
@@ -151,7 +151,7 @@ test('a client that leaves too many changes unread is let go, however much there
   response.emit('close');
 });
 
-test('a change after the end of a watch whose client has not read it all is nothing to it', async (t) => {
+test('a watch writes nothing after its end, even if its client still reads', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
   const store = new Store([servedAt('v1', 'pods')!]);
   const response = watchUnread(store);
