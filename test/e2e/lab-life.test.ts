@@ -129,7 +129,7 @@ describe('a lab', () => {
     assert.equal(child.status, 1);
     assert.match(
       child.stderr,
-      /^kubetun: .*(ENOSPC|no space).*: make room, or let KUBETUN_RUN_DIR/m,
+      /^kubetun: .*(ENOSPC|no space).*: make room in .*, or set KUBETUN_RUN_DIR/m,
     );
     assert.doesNotMatch(child.stderr, /\n\s+at /);
     assertGone(NAME);
