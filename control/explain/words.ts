@@ -89,12 +89,12 @@ export function tellPassage(
 }
 
 function tellPolicies(
-  { policies, judged, ownNode }: Passage,
+  { policies, checked, ownNode }: Passage,
   view: ClusterView,
   step: (stage: string, text: string) => void,
 ): void {
   for (const { direction, policy, verdict, rule } of policies) {
-    const pod = view.nameOf(direction === 'egress' ? judged.src : judged.dst) ?? 'the pod';
+    const pod = view.nameOf(direction === 'egress' ? checked.src : checked.dst) ?? 'the pod';
     if (verdict === 'allow') step('policy', `${direction} rule ${rule} of ${policy} allows it`);
     else if (verdict === 'drop') step('policy', `${pod} is selected by ${policy}, no rule matches`);
     else step('policy', `${policy} would drop it (${direction}), but is under audit`);

@@ -22,8 +22,8 @@ export interface PolicyNote {
   rule: number | null;
 }
 
-/** Subjects and rules as a judgement has them; 0 for none. */
-export interface Judged {
+/** Subjects and rules as a policyVerdict has them; 0 for none. */
+export interface PolicyTerms {
   egress: number;
   egressRule: number;
   ingress: number;
@@ -31,15 +31,15 @@ export interface Judged {
 }
 
 /**
- * The policies behind a judgement: the one whose rule allowed, or all that selected the pod and
+ * The policies behind a policyVerdict: the one whose rule allowed, or all that selected the pod and
  * have no rule for it.
  */
 export function notePolicies(
   arena: Arena,
-  judged: Judged,
+  checked: PolicyTerms,
   namesOf: (arena: Arena) => Map<number, string> = readPolicyNames,
 ): PolicyNote[] {
-  const { egress, egressRule, ingress, ingressRule } = judged;
+  const { egress, egressRule, ingress, ingressRule } = checked;
   if (egress === 0 && ingress === 0) return [];
   const names = namesOf(arena);
   return [

@@ -26,7 +26,7 @@ import {
   SELECTED_ONLY,
   SELECTED_RANDOM,
 } from '../pipeline/decision.ts';
-import { judgeAgain } from '../pipeline/policy-check.ts';
+import { revalidateFlow } from '../pipeline/policy-check.ts';
 import { run } from '../pipeline/run.ts';
 import {
   COUNT_FLOWS_REOPENED,
@@ -71,7 +71,7 @@ export interface Passage {
   portMoved: boolean;
   /** NetworkPolicies that had a part in it, and the two ends that they judged. */
   policies: PolicyNote[];
-  judged: { src: number; dst: number };
+  checked: { src: number; dst: number };
   /** The destination's own node sent it, which needs no rule. */
   ownNode: boolean;
 }
@@ -101,7 +101,7 @@ export class Prober {
   constructor(arena: Arena, seed: number) {
     this.#arena = arena;
     this.#datapath = new Datapath(arena, seed);
-    this.#datapath.useExpress = false;
+    this.#datapath.useFastPath = false;
     this.#datapath.affinity.frozen = true;
     this.#datapath.refusals.enabled = false;
   }
@@ -131,9 +131,9 @@ export class Prober {
     const ended = () => counters[COUNT_FLOWS_STALE]! + counters[COUNT_FLOWS_REOPENED]!;
     const endedBefore = ended();
     const found = this.#sideOf(tuple, later);
-    this.#datapath.judgement.reset();
+    this.#datapath.policyVerdict.reset();
     // A flow that was judged long ago tells by whom.
-    if (found !== NO_SIDE) judgeAgain(this.#datapath, found >> 1);
+    if (found !== NO_SIDE) revalidateFlow(this.#datapath, found >> 1);
     const verdict = this.#run(later ? laterPacket(tuple) : firstPacket(tuple));
     // One that gives way to a new connection has no part in it.
     const side = ended() === endedBefore ? found : NO_SIDE;
@@ -154,7 +154,7 @@ export class Prober {
   }
 
   #read(verdict: number, tuple: Tuple, side: number): Passage {
-    const { decision, judgement, services, lines } = this.#datapath;
+    const { decision, policyVerdict, services, lines } = this.#datapath;
     const known = side !== NO_SIDE;
     const id = known ? lines[(side << LINE_SHIFT) | W_SERVICE]! : decision.service;
     const passage: Passage = {
@@ -170,9 +170,9 @@ export class Prober {
       chosenBy: known ? 'flow' : (SELECTIONS[decision.selected] ?? null),
       masquerade: known ? null : MASQUERADES[decision.masquerade]!,
       portMoved: false,
-      policies: notePolicies(this.#arena, judgement),
-      judged: { src: judgement.src, dst: judgement.dst },
-      ownNode: judgement.ownNode === 1,
+      policies: notePolicies(this.#arena, policyVerdict),
+      checked: { src: policyVerdict.src, dst: policyVerdict.dst },
+      ownNode: policyVerdict.ownNode === 1,
     };
     if (verdict === VERDICT_REPLY) {
       return { ...passage, verdict: 'reject', reason: causeName(decision.cause) ?? '' };

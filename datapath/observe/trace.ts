@@ -115,13 +115,13 @@ export class TraceReader {
   }
 
   #policiesOf(w: Int32Array): PolicyNote[] {
-    const judged = {
+    const checked = {
       egress: w[T.T_EGRESS]!,
       egressRule: w[T.T_EGRESS_RULE]!,
       ingress: w[T.T_INGRESS]!,
       ingressRule: w[T.T_INGRESS_RULE]!,
     };
-    return notePolicies(this.#arena, judged, (arena) => {
+    return notePolicies(this.#arena, checked, (arena) => {
       const generation = readPolicyGeneration(arena);
       if (generation !== this.#policyGeneration) this.#policyNames = readPolicyNames(arena);
       this.#policyGeneration = generation;

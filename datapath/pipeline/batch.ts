@@ -1,24 +1,23 @@
 import { VNET_HEADER_BYTES } from '../wire/layout.ts';
 
-/** Packets read in one go; past this a batch only grows by fragments that were held. */
+/** Packets read into a batch. Fragments that waited may join it beyond this number. */
 export const BATCH_PACKETS_MAX = 256;
 export const BATCH_HELD_MAX = 64;
-/** Fragments of up to so many bytes wait. */
+/** The largest fragment that may wait. */
 export const HELD_BYTES_MAX = 9216;
-/** A read needs this much room: the largest IPv4 packet behind its virtio header. */
+/** The largest IPv4 packet behind its virtio header: the room that a read needs. */
 export const PACKET_BYTES_MAX = VNET_HEADER_BYTES + 65_535;
-/** A batch stops reading here, so that its packets are still in the cache when they are written. */
+/** Reading stops at this size, so that packets are still in the cache when they are written. */
 export const BATCH_BYTES = 512 * 1024;
-/** A batch releases at most what waited before it and what it has read itself. */
+/** A batch releases at most the fragments that waited before it and those that it has read. */
 const PACKETS = BATCH_PACKETS_MAX + BATCH_HELD_MAX + BATCH_PACKETS_MAX;
 /**
- * Room for a packet read at the limit, and for what is released behind it, each on cache lines of
- * its own.
+ * With room for a packet read at the limit and for released fragments, each on its own cache lines.
  */
 export const BATCH_BUFFER_BYTES =
   BATCH_BYTES + 2 * 65_664 + (PACKETS - BATCH_PACKETS_MAX) * (HELD_BYTES_MAX + 128);
 
-/** The packet is a first fragment: later ones will follow its side. */
+/** A first fragment: later ones follow its side. */
 export const PACKET_FIRST_FRAGMENT = 1 << 8;
 /** The checksum field holds the pseudo-header's sum only. */
 export const PACKET_PARTIAL = 1 << 9;
@@ -27,18 +26,13 @@ export const KIND_FLOW = 0;
 export const KIND_LATER_FRAGMENT = 1;
 export const KIND_ICMP_ERROR = 2;
 
-/**
- * An ICMP error quotes the packet that it takes the place of, behind an IPv4 and an ICMP header.
- */
+/** An ICMP error replaces the packet and quotes it behind an IPv4 and an ICMP header. */
 const ANSWER_BYTES = 28;
 
 // A packet's record: sixteen words, one cache line. One typed array for all fields, not one per
 // field: the JIT then loads its base and length once per function (113 -> 60 ns a packet).
 export const P_WORDS = 16;
-/**
- * Where the virtio header begins, in bytes from the start of the buffer; so count the other
- * offsets.
- */
+/** Where the virtio header begins. Offsets are bytes from the start of the buffer. */
 export const P_START = 0;
 /** Bytes from there, virtio header included. */
 export const P_LENGTH = 1;
@@ -55,7 +49,10 @@ export const P_FLAGS = 9;
 export const P_SUM_AT = 10;
 export const P_HASH = 11;
 export const P_VERDICT = 13;
-/** Side that the packet took, for the trace; NO_SIDE when it took none. */
+/**
+ * The side that the packet belongs to, NO_SIDE for none. Before parse: the side that prefetch
+ * found.
+ */
 export const P_SIDE = 14;
 /** The port that the packet came from: its number in the low byte, PORT_* above. */
 export const P_IN = 12;
@@ -67,9 +64,9 @@ export const PORT_MASK = 0xff;
 export const PORT_SPOOFED = 1 << 8;
 
 /**
- * A batch of packets. Start, length and the buffer are the reader's; parse fills in the rest; the
- * verdicts are the pipeline's answer. Packet number `i` has its record at `i * P_WORDS`, which the
- * code calls `r`.
+ * A batch of packets. The reader fills in buffer, start, length and ports, parse the rest, and the
+ * pipeline the verdicts. Packet number `i` has its record at `i * P_WORDS`, which the code calls
+ * `r`.
  */
 export class Batch {
   readonly view: DataView;
@@ -82,17 +79,14 @@ export class Batch {
     this.bytes = new Uint8Array(buffer);
   }
 
-  /**
-   * Where the next packet may be put: behind the last one and its answer, on a cache line of its
-   * own.
-   */
+  /** Where the next packet goes: behind the last one and its answer, on a new cache line. */
   end(): number {
     if (this.count === 0) return 0;
     const last = (this.count - 1) * P_WORDS;
     return (this.p[last | P_START]! + this.p[last | P_LENGTH]! + ANSWER_BYTES + 63) & ~63;
   }
 
-  /** Takes in a packet that lies at `end()`. `port` is its P_IN. */
+  /** Adds the packet that lies at `end()`. `port` is its P_IN. */
   push(bytes: number, port: number): void {
     const at = this.end();
     const r = this.count * P_WORDS;

@@ -5,23 +5,20 @@ import { nodeTimeouts, type Timeouts } from '../flow/timeouts.ts';
 import type { PolicyMap } from '../policy/policy-map.ts';
 import { AffinityTable } from '../services/affinity.ts';
 import { ServiceMap } from '../services/service-map.ts';
-import { Decision } from './decision.ts';
+import { Decision, PolicyVerdict } from './decision.ts';
 import { FragmentTable } from './fragments.ts';
 import { epochOf } from './policy-check.ts';
-import { Judgement } from './policy-verdict.ts';
-import { RefusalLimit } from './refusal-limit.ts';
+
+import { RefusalLimit } from './refuse.ts';
 import { forgetEpochs, GENERATIONS_MAX, ROUND_GENERATIONS } from './revalidate.ts';
 
-/**
- * The whole state of one node's datapath. Everything that the pipeline knows is here or in the
- * packet.
- */
+/** The state of one node's datapath. The pipeline knows this and the packet, and nothing else. */
 export class Datapath {
   readonly arena: Arena;
   readonly header: Int32Array;
   readonly counters: Float64Array;
   readonly table: FlowTable;
-  /** The table's lines, one step nearer. */
+  /** `table.lines`: one load less per packet. */
   readonly lines: Int32Array;
   readonly traceRing: Int32Array;
   readonly services: ServiceMap;
@@ -33,28 +30,24 @@ export class Datapath {
   readonly refusals = new RefusalLimit();
   /** What was decided for the last new flow; commit reads it, explain prints it. */
   readonly decision = new Decision();
-  /** What policies said of the last flow that was judged. */
-  readonly judgement = new Judgement();
-  /** What W_META says above its flags of a flow that the policies in force have let pass. */
+  /** What the last policy check found. */
+  readonly policyVerdict = new PolicyVerdict();
+  /**
+   * The bits of W_META, above its flags, of a flow that passed the check of the policies in force.
+   */
   epoch = epochOf(0);
+  /** Revalidation after an image: its generation, the next flow, and how many flows are left. */
+  revalidateGeneration = 0;
+  revalidateAt = 0;
+  revalidateLeft = 0;
   /**
-   * Search for what the last image ended: that image, the next flow, and how many are left to look
-   * at.
+   * No flow has a check older than the first of these policy generations. The present round of
+   * revalidation began at the second.
    */
-  recheckGeneration = 0;
-  recheckAt = 0;
-  recheckLeft = 0;
-  /**
-   * No flow was judged before the first of these policy generations; the search began its present
-   * round at the second.
-   */
-  judgedSince = 0;
+  checkedSince = 0;
   roundSince = 0;
-  /**
-   * False makes every packet take the ordinary way: for traces, and for tests that hold both
-   * against each other.
-   */
-  useExpress = true;
+  /** False makes every packet take all stages: for traces, and for tests that compare both ways. */
+  useFastPath = true;
   /** The clock, ms as a wrapping int32; set once per batch. */
   now = 0;
   #random: number;
@@ -82,7 +75,7 @@ export class Datapath {
     this.table.rescan();
     this.services.refresh();
     this.epoch = epochOf(this.policy.generation);
-    this.judgedSince = this.policy.generation - ROUND_GENERATIONS;
+    this.checkedSince = this.policy.generation - ROUND_GENERATIONS;
     this.roundSince = this.policy.generation;
   }
 
@@ -91,7 +84,7 @@ export class Datapath {
     if (!this.services.refresh()) return;
     const { generation } = this.policy;
     this.epoch = epochOf(generation);
-    if (generation - this.judgedSince >= GENERATIONS_MAX) forgetEpochs(this);
+    if (generation - this.checkedSince >= GENERATIONS_MAX) forgetEpochs(this);
   }
 
   /** Adds one to a counter or to a drop reason. */

@@ -57,3 +57,30 @@ export class Decision {
     this.state = 0;
   }
 }
+
+/** What the policy check of one flow found; ints only, and one object for all packets. */
+export class PolicyVerdict {
+  /** Source before masquerade, and the chosen endpoint. */
+  src = 0;
+  dst = 0;
+  /**
+   * The pods' subjects: 0 where no policy of the direction selects the pod, or the pod is no pod.
+   */
+  egress = 0;
+  ingress = 0;
+  /**
+   * The rules that allowed it, as the image words them; 0 where none was needed or none was found.
+   */
+  egressRule = 0;
+  ingressRule = 0;
+  /** 1 if the source is the destination's own node, which needs no rule. */
+  ownNode = 0;
+
+  reset(): void {
+    this.egress = 0;
+    this.ingress = 0;
+    this.egressRule = 0;
+    this.ingressRule = 0;
+    this.ownNode = 0;
+  }
+}

@@ -1,9 +1,8 @@
-// The express lane. Nearly every packet is a segment of an established TCP connection that carries
-// an ACK and perhaps data, without IP options, in one piece. This one function checks that guess,
-// and then does what parse, find, track and translate would do, with everything in registers; what
-// does not fit takes the ordinary way and nothing has happened to it. A property test holds the two
-// ways against each other. (Van Jacobson's header prediction, 1988, for a translator: 61 -> 40 ns a
-// packet at 1,000 flows.)
+// The fast path. Nearly every packet is a TCP segment of an established connection, with ACK,
+// without IP options and not a fragment. One function checks that, and then does what parse, find,
+// track and translate would do, with all values in registers: 61 -> 40 ns a packet at 1,000 flows.
+// Any other packet is left unchanged for the stages. A property test compares both ways. The idea
+// is Van Jacobson's header prediction (1988).
 
 // biome-ignore format: a list.
 import {
@@ -25,7 +24,7 @@ import { LEAP_MAX } from './track-tcp.ts';
 
 const IP_BYTES = 20;
 const TCP_BYTES = 20;
-/** Version 4, five words; and no fragment, whatever "don't fragment" says. */
+/** Version 4 and a header of five words. */
 const FIRST_BYTE = 0x45;
 const FRAGMENT_MASK = 0x3fff;
 /** In the header's third word: TTL, protocol, checksum. */
@@ -40,15 +39,15 @@ const FLAGS_WORD_ACK = 0x00100000;
  */
 const CSUM_PLAIN = 20 | (16 << 16);
 /**
- * Nothing is remembered that this segment would end; and judged by the policies in force: the epoch
- * is above the flags.
+ * Established, no earlier segment remembered, and, in the epoch above the flags, checked against
+ * the policies in force.
  */
 const META_MASK = META_PROTO_MASK | META_TCP_MASK | FLAG_ASSURED | (-1 << (EPOCH_SHIFT - 1));
 const META_WANTED = PROTO_TCP | (STATE_ESTABLISHED << META_STATE_SHIFT) | FLAG_ASSURED;
 const NAT = FLAG_DNAT | FLAG_SNAT;
 
-/** True if packet `r` was what it nearly always is, and is done; false if nothing was changed. */
-export function express(d: Datapath, b: Batch, r: number): boolean {
+/** True if packet `r` is done; false if it needs the other stages and nothing was changed. */
+export function takeFastPath(d: Datapath, b: Batch, r: number): boolean {
   const { p, view } = b;
   const side = p[r | P_SIDE]!;
   const vnet = p[r | P_START]!;
@@ -91,7 +90,7 @@ export function express(d: Datapath, b: Batch, r: number): boolean {
   const partial = view.getUint8(vnet) & VNET_FLAG_NEEDS_CSUM;
   if (partial !== 0 && view.getInt32(vnet + VNET_OFF_CSUM_START, true) !== CSUM_PLAIN) return false;
 
-  // The guess holds. As track: sequence, acknowledgement, age and counts.
+  // As track: sequence, acknowledgement, age and counts.
   const seqEnd = (view.getInt32(ip + 24) + room - IP_BYTES - tcpBytes) | 0;
   const ack = view.getInt32(ip + 28);
   const sent = (seqEnd - lines[at | W_SEQ_END]!) | 0;

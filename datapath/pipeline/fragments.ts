@@ -84,7 +84,10 @@ export class FragmentTable {
     k[at + K_TURN] = this.#turn;
   }
 
-  /** The verdict of a datagram's first fragment, its side and ports in the fields; or FRAGMENT_UNKNOWN. */
+  /**
+   * The verdict of a datagram's first fragment, its side and ports in the fields; or
+   * FRAGMENT_UNKNOWN.
+   */
   find(src: number, dst: number, id: number, now: number): number {
     const at = this.#slotOf(src, dst, id);
     const k = this.#known;

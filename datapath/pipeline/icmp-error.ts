@@ -17,7 +17,7 @@ import { type Batch, P_DST, P_L4, P_LENGTH, P_SIDE, P_SRC, P_START } from './bat
 import type { Datapath } from './datapath.ts';
 import { isHeld } from './establish.ts';
 import { errorSource, translatePublicError } from './gateway.ts';
-import { JUDGED_GONE, judgeFlow, judgePassing } from './policy-check.ts';
+import { CHECK_GONE, checkFlow, checkPassing } from './policy-check.ts';
 import { patchQuotedSum, patchQuotedTransport, readdressError, readdressQuote } from './quote.ts';
 import {
   COUNT_ICMP_TRANSLATED,
@@ -40,8 +40,8 @@ export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   const side = findQuoted(d, b, r);
   if (side === NO_SIDE) return runUnrelated(d, b, r);
   b.p[r | P_SIDE] = side;
-  const judged = judgeFlow(d, side);
-  if (judged !== 0) return judged === JUDGED_GONE ? runUnrelated(d, b, r) : judged;
+  const checked = checkFlow(d, side);
+  if (checked !== 0) return checked === CHECK_GONE ? runUnrelated(d, b, r) : checked;
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
   if ((lines[at | W_META]! & NAT) !== 0) {
@@ -64,8 +64,8 @@ function runUnrelated(d: Datapath, b: Batch, r: number): number {
 function passUnrelated(d: Datapath, b: Batch, r: number): number {
   const held = isHeld(d, b.p[r | P_SRC]!) || isHeld(d, b.p[r | P_DST]!);
   if (held && !d.services.ready) return -DROP_NO_IMAGE;
-  const judged = judgePassing(d, b, r);
-  if (judged < 0) return judged;
+  const checked = checkPassing(d, b, r);
+  if (checked < 0) return checked;
   d.count(COUNT_PASSED_UNTRACKED);
   return VERDICT_FORWARD;
 }

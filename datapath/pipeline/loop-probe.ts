@@ -1,6 +1,5 @@
-// A packet that the agent sends to itself through the node's steering and the device, so that
-// health knows whether packets come as far as this loop. It is answered by a word of the arena, and
-// leaves no other trace.
+// The agent's probe: a packet that it sends to itself through the node's steering and the device,
+// to learn whether packets reach the loop. The loop answers in a word of the arena.
 
 import { H_PROBE_KEY, H_PROBE_SEEN, PROBE_BYTES } from '../arena/layout.ts';
 import { PROTO_UDP, UDP_HEADER_BYTES } from '../wire/layout.ts';
@@ -9,9 +8,8 @@ import type { Datapath } from './datapath.ts';
 import { COUNT_PACKETS } from './verdict.ts';
 
 /**
- * True for a probe, which is answered hereby. The key is random and known to this agent alone, so
- * that no other sender can make a datapath look well. A packet to the same address without it takes
- * the ordinary way.
+ * Answers a probe; false if the packet is none. The agent alone knows the random key, so no other
+ * sender can make a datapath look healthy.
  */
 export function answerProbe(d: Datapath, b: Batch, r: number): boolean {
   const { p, view } = b;
@@ -22,7 +20,7 @@ export function answerProbe(d: Datapath, b: Batch, r: number): boolean {
   if (key === 0 || p[r | P_PROTO] !== PROTO_UDP || end - at !== PROBE_BYTES) return false;
   if (view.getInt32(at) !== key) return false;
   header[H_PROBE_SEEN] = view.getInt32(at + 4);
-  // It was counted when it was read.
+  // A probe is no packet of the counters.
   d.add(COUNT_PACKETS, -1);
   return true;
 }

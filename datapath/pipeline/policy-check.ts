@@ -1,7 +1,6 @@
-// NetworkPolicy: may this source talk to this destination? Asked once for a new flow, on the source
-// before masquerade and the destination after the choice of an endpoint; asked again at a flow's
-// next packet after the policies have changed. The node that makes a flow judges both directions,
-// so that a client that is masqueraded is judged by its own address.
+// Checks NetworkPolicies: once for a new flow, on the source before masquerade and the chosen
+// endpoint, and again at the first packet after the policies have changed. The node that makes a
+// flow checks both directions, because later nodes do not see the address of a masqueraded client.
 
 // biome-ignore format: a list.
 import {
@@ -26,41 +25,41 @@ import {
 import { type Batch, P_DST, P_FLAGS, P_PORTS, P_PROTO, P_SRC } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import {
-  COUNT_FLOWS_JUDGED,
+  COUNT_FLOWS_REVALIDATED,
   COUNT_POLICY_AUDITED,
   DROP_POLICY_EGRESS,
   DROP_POLICY_INGRESS,
   DROP_POLICY_UNKNOWN,
 } from './verdict.ts';
 
-/** The flow belongs to a pod that is gone: forget it. */
-export const JUDGED_GONE = 1;
-/** Ports of the node's own sockets begin here: a datagram to them is an answer. */
+/** The flow's pod is gone: forget the flow. */
+export const CHECK_GONE = 1;
+/** The node's ephemeral ports begin here: a datagram to one of them is an answer. */
 const EPHEMERAL_MIN = 32_768;
-const JUDGED_MASK = -1 << (EPOCH_SHIFT - 1);
+const CHECKED_MASK = -1 << (EPOCH_SHIFT - 1);
 
-/** The bits of W_META that say: judged by these policies, and let pass. */
+/** The bits of W_META of a flow that passed the check of this policy generation. */
 export function epochOf(generation: number): number {
   return ((generation % EPOCHS) + 1) << EPOCH_SHIFT;
 }
 
-/** Judges the flow that `d.decision` describes for packet `r`: 0, or minus a DROP_POLICY_*. */
-export function judgeNew(d: Datapath, b: Batch, r: number): number {
-  d.judgement.reset();
+/** Checks the flow that `d.decision` describes for packet `r`: 0, or minus a DROP_POLICY_*. */
+export function checkNew(d: Datapath, b: Batch, r: number): number {
+  d.policyVerdict.reset();
   if (!d.policy.active) return 0;
   const ports = b.p[r | P_PORTS]!;
   const proto = b.p[r | P_PROTO]!;
   const { newDst, newPorts } = d.decision;
-  const judged = judge(d, proto, b.p[r | P_SRC]!, ports >>> 16, newDst, newPorts & 0xffff);
-  tally(d, judged);
-  return judged;
+  const checked = checkTuple(d, proto, b.p[r | P_SRC]!, ports >>> 16, newDst, newPorts & 0xffff);
+  tally(d, checked);
+  return checked;
 }
 
 /**
- * Judges a packet that passes without a flow: those to the node's own sockets, of which answers
- * need no rule, and odd TCP segments between others.
+ * Checks a packet that passes without a flow: to the node's own sockets, where an answer needs no
+ * rule, or a TCP segment from the middle of an unknown connection.
  */
-export function judgePassing(d: Datapath, b: Batch, r: number): number {
+export function checkPassing(d: Datapath, b: Batch, r: number): number {
   const { services } = d;
   if (!d.policy.active || !services.ready) return 0;
   const src = b.p[r | P_SRC]!;
@@ -69,12 +68,12 @@ export function judgePassing(d: Datapath, b: Batch, r: number): number {
   const toHost = services.isOwn(dst) || services.isPodGateway(dst);
   if (toHost && !isOpening(b, r)) return 0;
   const ports = b.p[r | P_PORTS]!;
-  const judged = judge(d, b.p[r | P_PROTO]!, src, ports >>> 16, dst, ports & 0xffff);
-  if (judged < 0) tally(d, judged);
-  return judged;
+  const checked = checkTuple(d, b.p[r | P_PROTO]!, src, ports >>> 16, dst, ports & 0xffff);
+  if (checked < 0) tally(d, checked);
+  return checked;
 }
 
-/** True for what asks something of the node; what answers the node's own sockets needs no rule. */
+/** False for an answer to the node's own sockets, which needs no rule. */
 function isOpening(b: Batch, r: number): boolean {
   const proto = b.p[r | P_PROTO]!;
   const port = b.p[r | P_PORTS]! & 0xffff;
@@ -86,47 +85,47 @@ function isOpening(b: Batch, r: number): boolean {
   return port < EPHEMERAL_MIN; // What has no ports has 0 here.
 }
 
-/** True if the policies in force have not yet let this side's flow pass. */
-export function isUnjudged(d: Datapath, side: number): boolean {
-  return ((d.lines[(side << LINE_SHIFT) | W_META]! ^ d.epoch) & JUDGED_MASK) !== 0;
+/** True if this side's flow has not passed the check of the policies in force. */
+export function needsCheck(d: Datapath, side: number): boolean {
+  return ((d.lines[(side << LINE_SHIFT) | W_META]! ^ d.epoch) & CHECKED_MASK) !== 0;
 }
 
 /**
- * What the policies in force say of this side's flow: 0, minus a DROP_POLICY_*, which is counted,
- * or JUDGED_GONE.
+ * Checks this side's flow if it needs it: 0, minus a DROP_POLICY_*, which is counted, or
+ * CHECK_GONE.
  */
-export function judgeFlow(d: Datapath, side: number): number {
-  if (!isUnjudged(d, side)) return 0;
-  const judged = judgeAgain(d, side >> 1);
-  if (judged < 0) tally(d, judged);
-  return judged;
+export function checkFlow(d: Datapath, side: number): number {
+  if (!needsCheck(d, side)) return 0;
+  const checked = revalidateFlow(d, side >> 1);
+  if (checked < 0) tally(d, checked);
+  return checked;
 }
 
-/** Judges a flow again by the policies in force: 0, minus a DROP_POLICY_*, or JUDGED_GONE. */
-export function judgeAgain(d: Datapath, flow: number): number {
+/** Checks a flow against the policies in force: 0, minus a DROP_POLICY_*, or CHECK_GONE. */
+export function revalidateFlow(d: Datapath, flow: number): number {
   const { lines, policy } = d;
   const client = flow << (LINE_SHIFT + 1);
   const meta = lines[client | W_META]!;
-  if (ageOf(d, meta) !== 0) d.count(COUNT_FLOWS_JUDGED);
+  if (ageOf(d, meta) !== 0) d.count(COUNT_FLOWS_REVALIDATED);
   if (!policy.active) return stamp(d, client, 0);
   const src = lines[client | W_SRC]!;
   const dst = lines[client | W_NEW_DST]!;
   const age = ageOf(d, meta);
-  if (isYounger(d, src, age) || isYounger(d, dst, age)) return JUDGED_GONE;
+  if (isYounger(d, src, age) || isYounger(d, dst, age)) return CHECK_GONE;
   const sport = lines[client | W_PORTS]! >>> 16;
   const dport = lines[client | W_NEW_PORTS]! & 0xffff;
-  const judged = judge(d, meta & META_PROTO_MASK, src, sport, dst, dport);
-  if (judged === -DROP_POLICY_UNKNOWN) return JUDGED_GONE;
-  return stamp(d, client, judged);
+  const checked = checkTuple(d, meta & META_PROTO_MASK, src, sport, dst, dport);
+  if (checked === -DROP_POLICY_UNKNOWN) return CHECK_GONE;
+  return stamp(d, client, checked);
 }
 
-/** How many generations ago the flow was judged; what nobody knows any more was long ago. */
+/** How many generations ago the flow was checked. An unknown age counts as the highest. */
 function ageOf(d: Datapath, meta: number): number {
   const then = meta >>> EPOCH_SHIFT;
   return then === 0 ? EPOCHS : ((d.epoch >>> EPOCH_SHIFT) - then + EPOCHS) % EPOCHS;
 }
 
-/** True if the address went to another pod after the flow was judged. */
+/** True if another pod got the address after the flow was checked. */
 function isYounger(d: Datapath, address: number, age: number): boolean {
   const { policy } = d;
   const pod = policy.findPod(address);
@@ -134,21 +133,21 @@ function isYounger(d: Datapath, address: number, age: number): boolean {
   return born !== 0 && age > ((policy.generation - born) | 0);
 }
 
-/** Marks both sides as judged. */
-function stamp(d: Datapath, client: number, judged: number): number {
+/** Marks both sides as checked. */
+function stamp(d: Datapath, client: number, checked: number): number {
   const { lines } = d;
-  const bits = d.epoch | (judged < 0 ? FLAG_DENIED : 0);
+  const bits = d.epoch | (checked < 0 ? FLAG_DENIED : 0);
   const backend = client + LINE_WORDS;
-  lines[client | W_META] = (lines[client | W_META]! & ~JUDGED_MASK) | bits;
-  lines[backend | W_META] = (lines[backend | W_META]! & ~JUDGED_MASK) | bits;
-  return judged;
+  lines[client | W_META] = (lines[client | W_META]! & ~CHECKED_MASK) | bits;
+  lines[backend | W_META] = (lines[backend | W_META]! & ~CHECKED_MASK) | bits;
+  return checked;
 }
 
 /**
- * The judgement itself, into `d.judgement`: 0, or minus a DROP_POLICY_*. For ICMP `dport` does not
- * matter.
+ * The check itself, into `d.policyVerdict`: 0, or minus a DROP_POLICY_*. `dport` is unused for
+ * ICMP.
  */
-function judge(
+function checkTuple(
   d: Datapath,
   proto: number,
   src: number,
@@ -156,44 +155,48 @@ function judge(
   dst: number,
   dport: number,
 ): number {
-  const { judgement, policy } = d;
-  judgement.reset();
-  judgement.src = src;
-  judgement.dst = dst;
+  const { policyVerdict, policy } = d;
+  policyVerdict.reset();
+  policyVerdict.src = src;
+  policyVerdict.dst = dst;
   if (src === dst) return 0;
   const from = policy.findPod(src);
   const to = policy.findPod(dst);
   if (from === NO_POD && to === NO_POD) {
     return isHeldBack(d, src) || isHeldBack(d, dst) ? -DROP_POLICY_UNKNOWN : 0;
   }
-  // A node that masqueraded a client has judged it; the client's own address is not known here.
+  // The node that masqueraded the client has checked it. Its address is not known here.
   if (from === NO_POD && isMasqueraded(d, proto, src, sport)) return 0;
   if (from === NO_POD && isHeldBack(d, src)) return -DROP_POLICY_UNKNOWN;
   if (to === NO_POD && isHeldBack(d, dst)) return -DROP_POLICY_UNKNOWN;
   const { words } = policy;
   if (from !== NO_POD && words[from + POD_EGRESS] !== 0) {
-    judgement.egress = words[from + POD_EGRESS]!;
-    judgement.egressRule = policy.allows(judgement.egress, to, dst, proto, dport);
-    if (!isAllowed(d, judgement.egress, judgement.egressRule)) return -DROP_POLICY_EGRESS;
+    policyVerdict.egress = words[from + POD_EGRESS]!;
+    policyVerdict.egressRule = policy.allows(policyVerdict.egress, to, dst, proto, dport);
+    if (!isAllowed(d, policyVerdict.egress, policyVerdict.egressRule)) return -DROP_POLICY_EGRESS;
   }
   if (to !== NO_POD && words[to + POD_INGRESS] !== 0) {
     const node = words[to + POD_NODE]!;
-    judgement.ownNode = src === node ? 1 : 0;
+    policyVerdict.ownNode = src === node ? 1 : 0;
     if (src === node) return 0;
-    judgement.ingress = words[to + POD_INGRESS]!;
-    judgement.ingressRule = policy.allows(judgement.ingress, from, src, proto, dport);
-    if (!isAllowed(d, judgement.ingress, judgement.ingressRule)) return -DROP_POLICY_INGRESS;
+    policyVerdict.ingress = words[to + POD_INGRESS]!;
+    policyVerdict.ingressRule = policy.allows(policyVerdict.ingress, from, src, proto, dport);
+    if (!isAllowed(d, policyVerdict.ingress, policyVerdict.ingressRule))
+      return -DROP_POLICY_INGRESS;
   }
   return 0;
 }
 
-/** A rule in force allows it, or no policy in force selects the pod. */
+/** True if a rule in force allows it, or no policy in force selects the pod. */
 function isAllowed(d: Datapath, subject: number, rule: number): boolean {
   if (rule !== 0 && (rule & RULE_AUDITED) === 0) return true;
   return d.policy.words[d.policy.subjectAt(subject)] === 0;
 }
 
-/** The identifier of an echo is anybody's choice and proves nothing. */
+/**
+ * True for a source that a node has masqueraded. An echo's identifier is no port and proves
+ * nothing.
+ */
 function isMasqueraded(d: Datapath, proto: number, src: number, sport: number): boolean {
   const { services } = d;
   if (proto === PROTO_ICMP) return false;
@@ -201,17 +204,17 @@ function isMasqueraded(d: Datapath, proto: number, src: number, sport: number): 
   return inRange && (services.markOf(src) & MARK_NODE) !== 0;
 }
 
-/** An address where a pod may be whose policies are not known. */
+/** True for an address of the pod ranges: it may be a pod's whose policies are not known yet. */
 function isHeldBack(d: Datapath, address: number): boolean {
   return d.services.inPodRange(address) && !d.services.isPodGateway(address);
 }
 
-/** Counts what was judged last: new flows that were allowed, packets that were dropped. */
-export function tally(d: Datapath, judged: number): void {
-  const { egress, egressRule, ingress, ingressRule } = d.judgement;
-  if (judged === -DROP_POLICY_EGRESS) countPolicies(d, egress, POLICY_DROPPED + POLICY_EGRESS);
-  else if (judged === -DROP_POLICY_INGRESS) countPolicies(d, ingress, POLICY_DROPPED);
-  else if (judged === 0) {
+/** Counts the last check by policy: an allowed flow or a dropped packet. */
+export function tally(d: Datapath, checked: number): void {
+  const { egress, egressRule, ingress, ingressRule } = d.policyVerdict;
+  if (checked === -DROP_POLICY_EGRESS) countPolicies(d, egress, POLICY_DROPPED + POLICY_EGRESS);
+  else if (checked === -DROP_POLICY_INGRESS) countPolicies(d, ingress, POLICY_DROPPED);
+  else if (checked === 0) {
     countAllowed(d, egress, egressRule, POLICY_EGRESS);
     countAllowed(d, ingress, ingressRule, 0);
   }
@@ -229,10 +232,7 @@ function countAllowed(d: Datapath, subject: number, rule: number, direction: num
   d.policyCounters[row] = d.policyCounters[row]! + 1;
 }
 
-/**
- * Adds one for each policy of a subject: what is dropped has policies in force, what is only noted
- * has others alone.
- */
+/** Adds one for each policy in force of a subject; for each audited one if there are no others. */
 function countPolicies(d: Datapath, subject: number, counter: number): void {
   const { words } = d.policy;
   const at = d.policy.subjectAt(subject);

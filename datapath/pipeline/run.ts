@@ -1,17 +1,18 @@
-// A batch through the datapath. Read this file first: a packet's whole way is here, top to bottom.
+// A batch through the pipeline. Read this file first: it has the stages in their order.
 //
-//   touch      a likely side for every packet of the batch, in the cache          below
-//   fast path  the packet that nearly all are: checked and done in one place      fast-path.ts
-//   parse      any other: lengths and header checked once                         parse.ts
-//   find       the side whose key is the packet's tuple                           ../flow/table.ts
-//   track      hit: state, sequence numbers, age                        track.ts, track-tcp.ts
-//   establish  miss: Service, endpoint, masquerade, source port                   establish.ts
-//   policy     NetworkPolicy: of a new flow, of an old one when policies change   policy-check.ts
-//   commit     both sides of the new flow into the table                          commit.ts
-//   translate  addresses, ports, checksums, TTL                                   translate.ts
-//   gateway    where each node has a public address: one to one, without a flow   gateway.ts
-//   refuse     or an answer to the sender                                         refuse.ts
-//   trace      what became of it, while somebody looks                            trace.ts
+//   prefetch   reads index slots and flow lines of the whole batch          prefetch.ts
+//   source     drops what comes from a spoofed port                         run, below
+//   fast path  does the next stages at once for a plain TCP segment         fast-path.ts
+//   parse      checks every length and the IPv4 header once                 parse.ts
+//   find       finds the side whose key is the packet's tuple               ../flow/table.ts
+//   track      on a hit: state, sequence numbers, age                       track.ts, track-tcp.ts
+//   establish  on a miss: Service, endpoint, masquerade, source port        establish.ts
+//   policy     checks NetworkPolicies for a new flow, and when they change  policy-check.ts
+//   commit     puts both sides of a new flow into the table                 commit.ts
+//   translate  rewrites addresses, ports, checksums, TTL                    translate.ts
+//   gateway    on a gateway: translates one to one, without a flow          gateway.ts
+//   refuse     makes the answer to a refused packet                         refuse.ts
+//   trace      records what became of the packet, on request                trace.ts
 
 import { H_FLOW_HIGH, H_PROBE_ADDRESS, H_TRACE_UNTIL } from '../arena/layout.ts';
 import { sweep } from '../flow/expire.ts';
@@ -25,16 +26,16 @@ import {
 import { commit } from './commit.ts';
 import type { Datapath } from './datapath.ts';
 import { ESTABLISH_FLOW, ESTABLISH_PASS, ESTABLISH_PUBLIC, establish } from './establish.ts';
-import { express } from './fast-path.ts';
+import { takeFastPath } from './fast-path.ts';
 import { datagramId, FRAGMENT_UNKNOWN } from './fragments.ts';
 import { translateLaterPublic, translatePublic } from './gateway.ts';
 import { translateIcmpError } from './icmp-error.ts';
 import { answerProbe } from './loop-probe.ts';
 import { parse } from './parse.ts';
-import { JUDGED_GONE, judgeFlow, judgeNew, judgePassing } from './policy-check.ts';
-import { touch } from './prefetch.ts';
+import { CHECK_GONE, checkFlow, checkNew, checkPassing } from './policy-check.ts';
+import { prefetch } from './prefetch.ts';
 import { refuse } from './refuse.ts';
-import { recheck } from './revalidate.ts';
+import { revalidate } from './revalidate.ts';
 import { trace } from './trace.ts';
 import { TRACK_END, TRACK_REOPEN, TRACK_STALE, track } from './track.ts';
 import { giveHopBack, translate } from './translate.ts';
@@ -46,32 +47,31 @@ import {
 } from './verdict.ts';
 
 /**
- * Expiry looks at this many flow slots a tick, or at one in 64: at 10 ticks/s every flow is seen in
- * 6.4 s.
+ * Flow slots that a tick looks at: this many, or one in 64, so that a round takes at most 6.4 s.
  */
 const SWEEP_SLICE_MIN = 2048;
 const SWEEP_SHIFT = 6;
-/** At the default size all entries are seen in two minutes; it may take days. */
+/** A round takes two minutes at the default size. Entries may stay for days. */
 const AFFINITY_SLICE = 256;
 
 /**
- * Decides about every packet of a batch and rewrites it in place; the records' verdicts say what
- * became of each. `now` is the clock in ms, as a wrapping int32.
+ * Takes every packet of a batch through the stages and rewrites it in place. The verdict is in its
+ * record. `now` is the clock in ms, as a wrapping int32.
  */
 export function run(d: Datapath, b: Batch, now: number): void {
   d.now = now;
   d.refresh();
   const { p } = b;
   const { seed } = d.table;
-  touch(d, b);
+  prefetch(d, b);
   const tracing = ((d.header[H_TRACE_UNTIL]! - now) | 0) > 0 && d.header[H_TRACE_UNTIL] !== 0;
-  // The short way leaves nothing to tell.
-  const lane = d.useExpress && !tracing;
+  // The fast path writes nothing that a trace could read.
+  const isFast = d.useFastPath && !tracing;
   let forwarded = 0;
-  // The count grows when a first fragment releases those that waited for it.
+  // The count grows when a first fragment releases later ones that waited.
   for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
     const isSpoofed = (p[r | P_IN]! & PORT_SPOOFED) !== 0;
-    if (lane && !isSpoofed && express(d, b, r)) {
+    if (isFast && !isSpoofed && takeFastPath(d, b, r)) {
       forwarded++;
       continue;
     }
@@ -92,7 +92,7 @@ export function run(d: Datapath, b: Batch, now: number): void {
   d.count(COUNT_BATCHES);
 }
 
-/** A packet with a tuple of its own; a first fragment takes those that follow it along. */
+/** A packet that has ports: alone or as a first fragment. */
 function runFlow(d: Datapath, b: Batch, r: number): number {
   const { p } = b;
   const { table } = d;
@@ -104,18 +104,18 @@ function runFlow(d: Datapath, b: Batch, r: number): number {
   const side = table.find(p[r | P_HASH]!, src, dst, ports, proto);
   p[r | P_SIDE] = side;
   if (side === NO_SIDE) return runMiss(d, b, r);
-  const judged = judgeFlow(d, side);
-  if (judged === JUDGED_GONE) return runAnew(d, b, r, side, TRACK_STALE);
-  if (judged < 0) return judged;
+  const checked = checkFlow(d, side);
+  if (checked === CHECK_GONE) return runReplaced(d, b, r, side, TRACK_STALE);
+  if (checked < 0) return checked;
   const tracked = track(d, b, r, side);
-  if (tracked >= TRACK_REOPEN) return runAnew(d, b, r, side, tracked);
+  if (tracked >= TRACK_REOPEN) return runReplaced(d, b, r, side, tracked);
   translate(d, b, r, side);
   if (tracked === TRACK_END) table.remove(side >> 1);
   return VERDICT_FORWARD;
 }
 
-/** A packet that takes the place of a flow that was closed, or whose endpoint or pod is gone. */
-function runAnew(d: Datapath, b: Batch, r: number, side: number, why: number): number {
+/** A packet whose flow is closed, or has lost its endpoint or its pod: it starts a new flow. */
+function runReplaced(d: Datapath, b: Batch, r: number, side: number, why: number): number {
   d.table.remove(side >> 1);
   d.count(why === TRACK_REOPEN ? COUNT_FLOWS_REOPENED : COUNT_FLOWS_STALE);
   return runMiss(d, b, r);
@@ -127,11 +127,11 @@ function runMiss(d: Datapath, b: Batch, r: number): number {
   if (b.p[r | P_DST] === d.header[H_PROBE_ADDRESS] && answerProbe(d, b, r)) return VERDICT_PROBE;
   const decided = establish(d, b, r);
   if (decided < 0) return decided;
-  if (decided === ESTABLISH_PASS) return pass(d, b, r, judgePassing(d, b, r));
+  if (decided === ESTABLISH_PASS) return pass(d, b, r, checkPassing(d, b, r));
   if (decided === ESTABLISH_PUBLIC) return translatePublic(d, b, r);
   if (decided !== ESTABLISH_FLOW) return refuse(d, b, r);
-  const judged = judgeNew(d, b, r);
-  if (judged < 0) return judged;
+  const checked = checkNew(d, b, r);
+  if (checked < 0) return checked;
   const side = commit(d, b, r);
   if (side < 0) return side;
   track(d, b, r, side);
@@ -140,22 +140,21 @@ function runMiss(d: Datapath, b: Batch, r: number): number {
   return VERDICT_FORWARD;
 }
 
-/** What needs no translation and no flow goes on as it is. */
+/** Lets a packet pass that needs no translation and no flow. */
 function pass(d: Datapath, b: Batch, r: number, verdict: number): number {
   if (verdict === VERDICT_FORWARD) giveHopBack(d, b, r, b.p[r | P_SRC]!, b.p[r | P_DST]!);
   return verdict;
 }
 
 /**
- * A packet that belongs to another packet: an ICMP error to the quoted one, a fragment to its first
- * one.
+ * A packet that depends on another one: an ICMP error on its quote, a later fragment on its first.
  */
 function runOther(d: Datapath, b: Batch, r: number): number {
   if (b.p[r | P_KIND] === KIND_ICMP_ERROR) return runError(d, b, r);
   d.count(COUNT_FRAGMENTS);
-  // The first look took other bytes for ports, and what was judged last was another packet.
+  // Prefetch took other bytes for ports, and the last policy check was of another packet.
   b.p[r | P_SIDE] = NO_SIDE;
-  d.judgement.reset();
+  d.policyVerdict.reset();
   const verdict = d.fragments.find(b.p[r | P_SRC]!, b.p[r | P_DST]!, datagramId(b, r), d.now);
   if (verdict === FRAGMENT_UNKNOWN) return hold(d, b, r);
   if (verdict === VERDICT_REPLY) return -DROP_UNANSWERABLE;
@@ -166,8 +165,8 @@ function runOther(d: Datapath, b: Batch, r: number): number {
   // Where the flow is gone, this may be a new datagram with the same identification.
   if (!isThere(d, b, r, side)) return hold(d, b, r);
   b.p[r | P_SIDE] = side;
-  const judged = judgeFlow(d, side);
-  if (judged !== 0) return judged === JUDGED_GONE ? -DROP_FRAGMENT_ORPHAN : judged;
+  const checked = checkFlow(d, side);
+  if (checked !== 0) return checked === CHECK_GONE ? -DROP_FRAGMENT_ORPHAN : checked;
   translate(d, b, r, side);
   return verdict;
 }
@@ -184,7 +183,7 @@ function isThere(d: Datapath, b: Batch, r: number, side: number): boolean {
   return d.table.matches(side, p[r | P_SRC]!, p[r | P_DST]!, ports, p[r | P_PROTO]!);
 }
 
-/** An ICMP error: to whoever sent what it quotes, or on its way unchanged. */
+/** An ICMP error: translated for the sender of its quote, or passed unchanged. */
 function runError(d: Datapath, b: Batch, r: number): number {
   const verdict = translateIcmpError(d, b, r);
   const to = b.view.getInt32(b.p[r | P_IP]! + IP4_OFF_DST);
@@ -192,14 +191,13 @@ function runError(d: Datapath, b: Batch, r: number): number {
   return verdict;
 }
 
-/** Decides as for any packet, and lets the fragments that came before this one join the batch. */
+/** Runs a first fragment, and adds the later ones that waited for it to the batch. */
 function runFirstFragment(d: Datapath, b: Batch, r: number): number {
   const { p } = b;
   const id = datagramId(b, r); // Before a refusal overwrites it.
   p[r | P_FLAGS] = p[r | P_FLAGS]! & ~PACKET_FIRST_FRAGMENT;
   let verdict = runFlow(d, b, r);
-  // The CRC is over the whole, whose length a piece does not tell: where ports changed it is wrong
-  // now.
+  // SCTP's CRC covers the datagram, whose length a fragment does not tell: a port change breaks it.
   if (verdict === VERDICT_FORWARD && p[r | P_PROTO] === PROTO_SCTP) {
     if (b.view.getInt32(p[r | P_L4]!) !== p[r | P_PORTS]) verdict = -DROP_FRAGMENT_SCTP;
   }
@@ -207,15 +205,13 @@ function runFirstFragment(d: Datapath, b: Batch, r: number): number {
   const before = b.count;
   d.fragments.release(b, p[r | P_SRC]!, p[r | P_DST]!, id);
   for (let n = before; n < b.count; n++) p[(n * P_WORDS) | P_SIDE] = NO_SIDE;
-  // They were counted when they were read, and are about to be counted again.
+  // They were counted when they were read; this batch counts them again.
   d.add(COUNT_PACKETS, before - b.count);
   d.add(COUNT_FRAGMENTS, before - b.count);
   return verdict;
 }
 
-/**
- * Work between batches: a bounded slice of expiry. Call it a few times a second, traffic or not.
- */
+/** Work between batches: bounded slices of expiry and revalidation, ten times a second. */
 export function tick(d: Datapath, now: number): void {
   d.now = now;
   d.refresh();
@@ -225,7 +221,7 @@ export function tick(d: Datapath, now: number): void {
   const slice = Math.max(part, SWEEP_SLICE_MIN);
   const gone = sweep(d.table, now, d.timeouts, slice);
   d.counters[COUNT_FLOWS_EXPIRED] = d.counters[COUNT_FLOWS_EXPIRED]! + gone;
-  recheck(d, d.header[H_FLOW_HIGH]!, slice);
+  revalidate(d, d.header[H_FLOW_HIGH]!, slice);
   d.affinity.sweep(now, AFFINITY_SLICE);
   const orphans = d.fragments.expire(now);
   d.counters[DROP_FRAGMENT_ORPHAN] = d.counters[DROP_FRAGMENT_ORPHAN]! + orphans;

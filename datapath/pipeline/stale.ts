@@ -1,6 +1,6 @@
-// Flows that lead where their Service does not lead any more. TCP finds out by itself; a UDP client
-// with a fixed port, or one whose SYN is never answered, would go on sending to nobody. Source: k8s
-// pkg/proxy/conntrack/cleanup.go.
+// Flows to an endpoint that their Service has lost. An established TCP connection ends by itself. A
+// UDP client with a fixed port, or a client that repeats its SYN, would go on without end. Source:
+// k8s pkg/proxy/conntrack/cleanup.go.
 
 // biome-ignore format: a list.
 import {
@@ -13,17 +13,14 @@ import type { Datapath } from './datapath.ts';
 const NEVER = -1;
 
 /**
- * True if the flow whose client line is at `at` was made for a Service that does not lead to its
- * endpoint any more, or to nobody's address that a Service has now.
+ * True if the endpoint of the flow whose client line is at `at` is no longer its Service's, or if
+ * the flow was made without a Service and its destination is a Service's now.
  */
 export function isStale(d: Datapath, at: number): boolean {
   return isStaleSince(d, at, NEVER);
 }
 
-/**
- * The same for a UDP flow, looked up once per image; a Service that has not changed since costs one
- * comparison.
- */
+/** The same for a UDP flow, once per image. An unchanged Service costs one comparison. */
 export function isStaleUdp(d: Datapath, at: number): boolean {
   const { generation } = d.services;
   const checked = d.lines[at | W_CHECKED]!;

@@ -23,8 +23,7 @@ import {
 } from './verdict.ts';
 
 /**
- * Words of a record. The number is written last: a reader that finds another one has been
- * overtaken.
+ * Words of a record. The number is written last: a reader that finds another number was too slow.
  */
 export const T_NUMBER = 0;
 export const T_NOW = 1;
@@ -47,10 +46,7 @@ export const T_CAUSE = 13;
 /** MASQUERADE_* of a packet that made a flow. */
 export const T_MASQUERADE = 14;
 
-/**
- * What policies said of it, if they were asked: subject and rule for what is sent, and for what
- * arrives.
- */
+/** Subject and rule of the policy check in each direction, 0 without a check. */
 export const T_EGRESS = 15;
 export const T_EGRESS_RULE = 16;
 export const T_INGRESS = 17;
@@ -60,16 +56,17 @@ export const T_INGRESS_RULE = 18;
 export const TRACE_NEW = 0x100;
 /** It belongs to a flow. */
 export const TRACE_FLOW = 0x200;
-/** It has a tuple of its own; others are ICMP errors, later fragments and what cannot be read. */
+/** It has ports. ICMP errors, later fragments and unreadable packets have none. */
 export const TRACE_TUPLE = 0x400;
 
-/** Writes down what became of packet `r`. */
+/** Records what became of packet `r`. */
 export function trace(d: Datapath, b: Batch, r: number, verdict: number): void {
   const { p, view } = b;
   const { header, traceRing: t } = d;
   const number = header[H_TRACE_WRITTEN]!;
   const at = (number & (TRACE_RECORDS - 1)) * TRACE_WORDS;
-  // Reasons are numbered in the order of the stages: the first few leave nothing in the record.
+  // Reasons are numbered in the order of the stages: before the first ones parse has filled in
+  // nothing.
   const readable = -verdict <= 0 || -verdict > DROP_IP_CHECKSUM;
   const tuple = readable && p[r | P_KIND] === KIND_FLOW;
   const side = p[r | P_SIDE]!;
@@ -93,11 +90,11 @@ export function trace(d: Datapath, b: Batch, r: number, verdict: number): void {
   t[at + T_SERVICE] = found ? d.lines[(side << LINE_SHIFT) | W_SERVICE]! : 0;
   if (decided && side === NO_SIDE) t[at + T_SERVICE] = d.decision.service;
   else if (denied) t[at + T_SERVICE] = d.lines[(side << LINE_SHIFT) | W_SERVICE]!;
-  const judged = isNew || denied;
-  t[at + T_EGRESS] = judged ? d.judgement.egress : 0;
-  t[at + T_EGRESS_RULE] = judged ? d.judgement.egressRule : 0;
-  t[at + T_INGRESS] = judged ? d.judgement.ingress : 0;
-  t[at + T_INGRESS_RULE] = judged ? d.judgement.ingressRule : 0;
+  const checked = isNew || denied;
+  t[at + T_EGRESS] = checked ? d.policyVerdict.egress : 0;
+  t[at + T_EGRESS_RULE] = checked ? d.policyVerdict.egressRule : 0;
+  t[at + T_INGRESS] = checked ? d.policyVerdict.ingress : 0;
+  t[at + T_INGRESS_RULE] = checked ? d.policyVerdict.ingressRule : 0;
   t[at + T_FLAGS] =
     (p[r | P_FLAGS]! & 0xff) |
     (isNew ? TRACE_NEW : 0) |

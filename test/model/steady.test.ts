@@ -51,7 +51,7 @@ test('2.5 million packets of established connections cause no garbage collection
 
 test('and none of the pipeline is deoptimised meanwhile', () => {
   const hot = hotFunctions();
-  assert.ok(hot.has('run') && hot.has('express') && hot.has('parse') && hot.has('touch'));
+  assert.ok(hot.has('run') && hot.has('takeFastPath') && hot.has('parse') && hot.has('prefetch'));
   const lost = steadyPart('--trace-deopt', /bailout.*<JSFunction/).filter((line) => {
     const name = /<JSFunction (?:get )?#?(\w+)/.exec(line)?.[1];
     return line.includes('bailout') && name !== undefined && hot.has(name);

@@ -7,7 +7,7 @@ import type { ProxyKind } from '../../../control/agent-options.ts';
 import type { Node } from '../../../control/kube/kinds.ts';
 import { KubetunError } from '../../../datapath/error.ts';
 import type { Tuple } from '../../../datapath/observe/packet.ts';
-import { REFUSALS_PER_S } from '../../../datapath/pipeline/refusal-limit.ts';
+import { REFUSALS_PER_S } from '../../../datapath/pipeline/refuse.ts';
 import { DROP_REASONS } from '../../../datapath/pipeline/verdict.ts';
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import { PROTO_UDP } from '../../../datapath/wire/layout.ts';

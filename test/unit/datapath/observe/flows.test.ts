@@ -100,10 +100,10 @@ test('a flow whose Service is gone has no Service, and keeps the rest', () => {
   assert.deepEqual([rows(t)[0]!.service, rows(t)[0]!.packets], [null, 2]);
 });
 
-test('bytes are 64 bits, on the express lane and off it', () => {
-  for (const useExpress of [true, false]) {
+test('counts bytes in 64 bits, on the fast path and off it', () => {
+  for (const useFastPath of [true, false]) {
     const t = createTestDatapath();
-    t.d.useExpress = useExpress;
+    t.d.useFastPath = useFastPath;
     t.one(tcp4(`${POD}:1`, `${VIP}:80`, SYN, [], { seq: 999 }));
     t.one(tcp4(`${BACKEND}:8080`, `${POD}:1`, SYN | ACK, [], { seq: 9, ack: 1000 }));
     t.one(tcp4(`${POD}:1`, `${VIP}:80`, ACK, [], { seq: 1000, ack: 10 }));

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { H_FLOW_HIGH, H_HELD_COUNT, H_HELD_RANGES } from '../../../../datapath/arena/layout.ts';
 import { readPolicyHits } from '../../../../datapath/image/policy-reader.ts';
 import { PORT_SPOOFED } from '../../../../datapath/pipeline/batch.ts';
-import { isUnjudged } from '../../../../datapath/pipeline/policy-check.ts';
+import { needsCheck } from '../../../../datapath/pipeline/policy-check.ts';
 import {
   PEER_ANY,
   PEER_ANY_POD,
@@ -86,7 +86,7 @@ const guarded = (allowed: [number, PolicyPorts[]][]): TestDatapath => {
 const syn = (from: string, to: string) => tcp4(from, to, SYN, [], { seq: 1 });
 const direct = () => syn(`${POD}:4000`, `${BACKEND}:8080`);
 
-/** Opens a connection through the Service and brings it to the express lane. */
+/** Opens a connection through the Service and brings it to the fast path. */
 function open(t: TestDatapath, sport = 4000): void {
   t.one(syn(`${POD}:${sport}`, `${VIP}:80`));
   t.one(tcp4(`${BACKEND}:8080`, `${POD}:${sport}`, SYN | ACK, [], { seq: 9, ack: 2 }));
@@ -347,7 +347,7 @@ test('a connection through a Service is judged again by its endpoint, a masquera
   enforce(t, rules(allowed, { prefixes }), { pods });
   const side = t.one(ack()).side;
   assert.notEqual(side, -1);
-  for (const each of [side, side ^ 1]) assert.ok(!isUnjudged(t.d, each), 'the short way again');
+  for (const each of [side, side ^ 1]) assert.ok(!needsCheck(t.d, each), 'the fast path again');
   assert.equal(t.one(masqueraded).verdict, 'forward');
   enforce(t, rules([]), { pods });
   assert.equal(t.one(ack()).verdict, 'policy-ingress');

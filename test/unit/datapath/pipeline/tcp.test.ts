@@ -100,10 +100,10 @@ test('a blind RST closes nothing, is passed on, and is counted', () => {
 });
 
 for (const leap of [2 ** 24, 2 ** 30]) {
-  for (const useExpress of [true, false]) {
-    test(`a spoofed segment ${leap} ahead does not make a later RST plausible, express lane ${useExpress}`, () => {
+  for (const useFastPath of [true, false]) {
+    test(`a spoofed segment ${leap} ahead does not make a later RST plausible, fast path ${useFastPath}`, () => {
       const t = open();
-      t.d.useExpress = useExpress;
+      t.d.useFastPath = useFastPath;
       t.one(backend(ACK, 5001 + leap, 1001));
       t.one(client(ACK, 1001, 5001 + leap));
       t.one(backend(RST, 5001 + leap - 1, 0));

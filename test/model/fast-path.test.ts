@@ -1,4 +1,4 @@
-// The express lane against the ordinary way: the same packets, the same flows, the same counts.
+// The fast path against all stages: the same packets, the same flows, the same counts.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -88,13 +88,13 @@ function open(t: TestDatapath): Map<string, { from: string; to: string }> {
   return backs;
 }
 
-test('any segments leave the same packets, lines and counters behind, express or not', () => {
+test('the fast path and the stages make the same packets, lines and counters of any segments', () => {
   fc.assert(
     fc.property(
       fc.array(fc.array(segment, { minLength: 1, maxLength: 8 }), { maxLength: 12 }),
       (batches) => {
         const [fast, slow] = [createTestDatapath(), createTestDatapath()];
-        slow.d.useExpress = false;
+        slow.d.useFastPath = false;
         const backs = open(fast);
         open(slow);
         for (const [i, batch] of batches.entries()) {
@@ -172,7 +172,7 @@ test('a segment whose search meets the tag of an established connection is not t
   );
 });
 
-test('the express lane is what a steady connection takes', () => {
+test('a steady connection takes the fast path', () => {
   const t = createTestDatapath();
   const backs = open(t);
   t.d.table.find = () => {
