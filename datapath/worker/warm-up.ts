@@ -84,7 +84,7 @@ export function warmUp(): void {
   for (let n = 0; n < BATCHES; n++) {
     b.count = 0;
     // With a new image UDP flows are asked whether their endpoint is still there.
-    // And now and then all flows are judged anew.
+    // Now and then every flow is checked again.
     if (n % REPUBLISH_BATCHES === 0) writer.publish({ ...NOTHING, policy: policy(n) });
     for (let i = 0; i < PACKETS; i++) put(b, n * PACKETS + i);
     run(d, b, n);
