@@ -76,7 +76,10 @@ test('tries again where the API server refuses, and logs that once', async () =>
   }
   await settle();
   assert.deepEqual(annotations, [STEERED]);
-  assert.equal(logged.filter((line) => line.includes('annotation with the steered address')).length, 1);
+  assert.equal(
+    logged.filter((line) => line.includes('annotation with the steered address')).length,
+    1,
+  );
 });
 
 test('writes nothing more once it is stopped', async () => {
