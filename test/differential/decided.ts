@@ -11,6 +11,7 @@ import {
   isClear,
   isExactReset,
   isInvalid,
+  leaps,
 } from './tcp-state.ts';
 import { type Damage, type Piece, RST, type Step, SYN } from './walk.ts';
 
@@ -162,7 +163,8 @@ function isInvalidRefused(difference: Difference): boolean {
   if (decided === 'invalid-state') return true;
   // The datapath refuses it too, where no flow leads it on, and does not believe the RST.
   const isClosed = areKept(difference, kubetun) && isPart(open(kernel), open(kubetun));
-  return isClosed && isInvalid(historyOf(difference));
+  const history = historyOf(difference);
+  return isClosed && (isInvalid(history) || leaps(history));
 }
 
 /** Flows that the last step has left as they were, but for the time that an RST may leave them. */

@@ -132,6 +132,19 @@ export function isExactReset(history: History): boolean {
   return last.seq === next || last.seq === acked;
 }
 
+/**
+ * True if the last segment acknowledges a byte that is not within a window ahead of one that its
+ * sender has acknowledged before. An RST that refuses the segment carries that byte.
+ */
+export function leaps({ sent }: History): boolean {
+  const last = sent.at(-1)!;
+  if (last.kind !== 'tcp' || (last.flags & ACK) === 0) return false;
+  return sent.slice(0, -1).some((step) => {
+    if (step.kind !== 'tcp' || step.from !== last.from || (step.flags & ACK) === 0) return false;
+    return (last.ack - step.ack) >>> 0 >= LEAP_MAX;
+  });
+}
+
 /** True for an RST that acknowledges the last segment, which its peer has sent. */
 export function answersPeer({ sent }: History): boolean {
   const [before, last] = sent.filter(({ kind }) => kind === 'tcp').slice(-2) as TcpStep[];

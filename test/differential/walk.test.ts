@@ -177,7 +177,21 @@ describe('decisions', () => {
       decidedBy(difference(sent, kubetun, kernel, { kind: 'flows', flows }));
     assert.equal(fate([flow('ESTABLISHED')], []), 'invalid-refused');
     assert.equal(fate([], [flow('ESTABLISHED')]), null);
-    assert.equal(fate([flow('ESTABLISHED')], [], [steps[0]!, segment('client', 16, 100)]), null);
+    const valid = [steps[0]!, segment('client', 16, 100, 500)];
+    assert.equal(fate([flow('ESTABLISHED')], [], valid), null);
+  });
+
+  test('the answer to a segment whose acknowledgement leaps may end flows in the kernel alone', () => {
+    const fate = (first: number, last: number) => {
+      const numbered = (ack: number) => ({ ...segment('client', 16, 100), ack });
+      const flows = [[], [flow('ESTABLISHED')]];
+      const at = { kind: 'flows', flows } as const;
+      const steps = [numbered(first), numbered(last)];
+      return decidedBy(difference(steps, [flow('ESTABLISHED')], [], at));
+    };
+    assert.equal(fate(1_300_000_000, 1_100_000_000), 'invalid-refused');
+    assert.equal(fate(100, 100 + 2 ** 24), 'invalid-refused');
+    assert.equal(fate(100, 100 + 2 ** 24 - 1), null);
   });
 
   test('a datagram whose pieces are all there must arrive, in any order and with copies', () => {
