@@ -167,13 +167,13 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'allocate.no-node-ports',
     'allocateLoadBalancerNodePorts false: the load balancer address is captured by every node',
-    `${SERVER}/allocation.test.ts: a load balancer has NodePorts unless it wants none`,
+    `${SERVER}/allocation.test.ts: a load balancer without allocated node ports`,
     `${PIPELINE}/gateway.test.ts: what every node captures passes`,
   ),
   rule(
     'allocate.node-port',
     'NodePorts 30000-32767, dynamic from 30086; TCP and UDP share one',
-    `${SERVER}/allocation.test.ts: dynamic node ports begin at 30086`,
+    `${SERVER}/allocation.test.ts: dynamic node ports start at 30086`,
   ),
   rule(
     'allocate.health-port',
@@ -189,7 +189,7 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'allocate.errors',
     'refused in the words of upstream',
-    `${SERVER}/allocation.test.ts: a node port is given once`,
+    `${SERVER}/allocation.test.ts: a node port has one Service`,
     `${SERVER}/verbs.test.ts: a node port outside the range`,
   ),
   rule(
