@@ -173,7 +173,7 @@ describe('explain', () => {
 
   test('answers wrong words with one line', () => {
     for (const [args, message] of [
-      [['--from', 'client'], /say --from and --to/],
+      [['--from', 'client'], /--from and --to are both required/],
       [['--from', 'nobody', '--to', 'svc/web'], /there is no pod default\/nobody with an address/],
       [['--flow', '1'], /--flow needs --node/],
       [['--from', 'client', '--to', 'svc/web', '--node', 'node7'], /has no node node7/],

@@ -57,7 +57,7 @@ interface Status extends HealthReport {
 const statusOf = (node: string) => askAgent<Status>(NAME, node, '/status');
 const loopOf = ({ pid }: Status) => ({
   ...{ pid, logPath: agentLogPath(NAME, 'node1') },
-  script: 'datapath/worker/loop.ts',
+  script: '/kubetun/worker-',
 });
 const logOf = (node: string) => readFileSync(agentLogPath(NAME, node), 'utf8');
 const sum = (faults: Record<string, number>) => Object.values(faults).reduce((a, b) => a + b, 0);

@@ -15,7 +15,7 @@ export interface WorkerThread {
   pid: number;
   /** What the process prints goes there, and so where its inspector listens. */
   logPath: string;
-  /** How the URL of the worker's script ends. */
+  /** A part of the URL of the worker's script. */
   script: string;
 }
 

@@ -1,5 +1,5 @@
-// in-worker URL SCRIPT EXPRESSION: runs an expression in the worker whose script ends so, by the
-// inspector of its process. Ends with 0 once it was sent there.
+// in-worker URL SCRIPT EXPRESSION: runs an expression in the worker whose script has that in its
+// URL, by the inspector of its process. Ends with 0 once it was sent there.
 const ANSWER_MS_MAX = 5000;
 /** The message goes by way of the main thread. */
 const SENT_MS = 100;
@@ -24,7 +24,7 @@ socket.onmessage = ({ data }) => {
   // A worker that takes the place of this one is left alone.
   if (isSent || method !== 'NodeWorker.attachedToWorker') return;
   const { sessionId, workerInfo } = params ?? {};
-  if (!workerInfo?.url.endsWith(script)) return;
+  if (!workerInfo?.url.includes(script)) return;
   const evaluate = { id: 1, method: 'Runtime.evaluate', params: { expression } };
   const message = JSON.stringify(evaluate);
   const sent = { id: 2, method: 'NodeWorker.sendMessageToWorker', params: { sessionId, message } };
