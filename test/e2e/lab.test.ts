@@ -206,7 +206,7 @@ describe('a lab', () => {
     assert.equal(said.length, 1, stderr);
     assert.match(
       said[0]!,
-      /the agent of node\d does not start: .* needs \d+ MiB, and its file system has less/,
+      /the agent of (node\d|cloud) does not start: .* needs \d+ MiB, and its file system has less/,
     );
     assert.equal(status, 1);
     assertGone('e2e-lab2');
