@@ -60,7 +60,11 @@ const ATTACKS: Record<string, [place: string, command: string, said: RegExp]> = 
     'ip route flush table main',
     /no route to default/,
   ],
-  'the gateway of pods': ['node/node1', 'ip addr del 169.254.1.1/32 dev lo', /no link lo with 169\.254\.1\.1/],
+  'the gateway of pods': [
+    'node/node1',
+    'ip addr del 169.254.1.1/32 dev lo',
+    /no link lo with 169\.254\.1\.1/,
+  ],
   'the way to the internet': ['internet', 'ip route del default', /no route to default/],
   'a sysctl': ['node/node1', 'sysctl -qw net.ipv4.conf.all.rp_filter=1', /rp_filter is 1/],
   'the route to a pod': ['node/node1', 'ip route flush table 102', /cable pod\w+ to 10\.244\.1\./],
