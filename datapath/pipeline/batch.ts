@@ -1,18 +1,18 @@
 import { VNET_HEADER_BYTES } from '../wire/layout.ts';
 
-/** Packets read into a batch. Fragments that waited may join it beyond this number. */
+/** Packets read into a batch. Held fragments may join it beyond this number. */
 export const BATCH_PACKETS_MAX = 256;
 export const BATCH_HELD_MAX = 64;
-/** The largest fragment that may wait. */
+/** The largest fragment that is held. */
 export const HELD_BYTES_MAX = 9216;
-/** The largest IPv4 packet behind its virtio header: the room that a read needs. */
+/** The largest IPv4 packet with its virtio header: the room that a read needs. */
 export const PACKET_BYTES_MAX = VNET_HEADER_BYTES + 65_535;
 /** Reading stops at this size, so that packets are still in the cache when they are written. */
 export const BATCH_BYTES = 512 * 1024;
-/** A batch releases at most the fragments that waited before it and those that it has read. */
+/** A batch releases at most the fragments held before it and those that it has read. */
 const PACKETS = BATCH_PACKETS_MAX + BATCH_HELD_MAX + BATCH_PACKETS_MAX;
 /**
- * With room for a packet read at the limit and for released fragments, each on its own cache lines.
+ * Room for one packet read at the limit and for released fragments, each on its own cache lines.
  */
 export const BATCH_BUFFER_BYTES =
   BATCH_BYTES + 2 * 65_664 + (PACKETS - BATCH_PACKETS_MAX) * (HELD_BYTES_MAX + 128);
@@ -34,7 +34,7 @@ const ANSWER_BYTES = 28;
 export const P_WORDS = 16;
 /** Where the virtio header begins. Offsets are bytes from the start of the buffer. */
 export const P_START = 0;
-/** Bytes from there, virtio header included. */
+/** Bytes from P_START, virtio header included. */
 export const P_LENGTH = 1;
 export const P_IP = 2;
 export const P_L4 = 3;
@@ -49,10 +49,7 @@ export const P_FLAGS = 9;
 export const P_SUM_AT = 10;
 export const P_HASH = 11;
 export const P_VERDICT = 13;
-/**
- * The side that the packet belongs to, NO_SIDE for none. Before parse: the side that prefetch
- * found.
- */
+/** The packet's side, or NO_SIDE. Before parse: the side that prefetch found. */
 export const P_SIDE = 14;
 /** The port that the packet came from: its number in the low byte, PORT_* above. */
 export const P_IN = 12;
@@ -60,13 +57,12 @@ export const P_IN = 12;
 export const P_OUT = 15;
 
 export const PORT_MASK = 0xff;
-/** The node sends to this port what pods send with an address that is not theirs. */
+/** A port to which the node sends packets of pods with a foreign source address. */
 export const PORT_SPOOFED = 1 << 8;
 
 /**
- * A batch of packets. The reader fills in buffer, start, length and ports, parse the rest, and the
- * pipeline the verdicts. Packet number `i` has its record at `i * P_WORDS`, which the code calls
- * `r`.
+ * A batch of packets. The reader fills in buffer, start, length and ports, parse the rest, the
+ * pipeline the verdicts. The record of packet `i` is at `i * P_WORDS`, called `r` in the code.
  */
 export class Batch {
   readonly view: DataView;
@@ -79,7 +75,9 @@ export class Batch {
     this.bytes = new Uint8Array(buffer);
   }
 
-  /** Where the next packet goes: behind the last one and its answer, on a new cache line. */
+  /**
+   * Where the next packet goes: after the last one and room for its answer, on a new cache line.
+   */
   end(): number {
     if (this.count === 0) return 0;
     const last = (this.count - 1) * P_WORDS;
@@ -98,7 +96,7 @@ export class Batch {
   }
 }
 
-/** A batch over memory of its own. */
+/** A batch with its own memory. */
 export function createBatch(): Batch {
   return new Batch(new ArrayBuffer(BATCH_BUFFER_BYTES));
 }

@@ -18,9 +18,7 @@ import {
   DROP_TABLE_FULL,
 } from './verdict.ts';
 
-/**
- * Makes the flow that `d.decision` describes for packet `r`: its client side, or minus a DROP_*.
- */
+/** Makes the flow in `d.decision` for packet `r`: its client side, or minus a DROP_*. */
 export function commit(d: Datapath, b: Batch, r: number): number {
   const { table, decision } = d;
   let flow = table.allocate();
@@ -65,7 +63,7 @@ export function commit(d: Datapath, b: Batch, r: number): number {
   return flow << 1;
 }
 
-/** Session affinity: the client's next connections go where this one does. */
+/** Session affinity: the client's next connections go to the same endpoint. */
 function keepEndpoint(d: Datapath, src: number): void {
   const { service, newDst, newPorts, affinityMs } = d.decision;
   const port = newPorts & 0xffff;
@@ -74,8 +72,8 @@ function keepEndpoint(d: Datapath, src: number): void {
 }
 
 /**
- * The kernel takes a hop before the datapath and one behind it, of what the node itself sends or
- * gets the one that is too much.
+ * TTL to restore. The kernel decrements it before and after the datapath; for the node's own
+ * packets, one of these is too many.
  */
 function ttlBack(from: number, to: number, node: number): number {
   return from === node && to === node ? 0 : FLAG_TTL_BACK;
@@ -100,8 +98,8 @@ function fill(
 }
 
 /**
- * The deltas of a line: addresses in the low half, all that the transport checksum covers in the
- * high half.
+ * Checksum deltas of a line: addresses in the low half, all of the transport checksum in the high
+ * half.
  */
 function sums(lines: Int32Array, at: number, proto: number): number {
   const addresses = addSums(
@@ -110,8 +108,7 @@ function sums(lines: Int32Array, at: number, proto: number): number {
   );
   const from = lines[at | W_PORTS]!;
   const to = lines[at | W_NEW_PORTS]!;
-  // ICMP's checksum covers no addresses, and of the ports word only the identifier is in the
-  // packet.
+  // ICMP's checksum covers no addresses. Of the ports word the packet has only the identifier.
   if (proto === PROTO_ICMP) return addresses | (deltaOfWord(from >>> 16, to >>> 16) << 16);
   return addresses | (addSums(addresses, deltaOfWord(from, to)) << 16);
 }
@@ -126,9 +123,7 @@ function stamp(d: Datapath, at: number): void {
   lines[at | W_SERVICE] = d.decision.service;
 }
 
-/**
- * For a connection picked up in mid-stream the peer's side starts where this segment acknowledges.
- */
+/** Of a connection picked up midway, the peer's side starts at this segment's acknowledgement. */
 function startSequences(
   b: Batch,
   r: number,

@@ -12,7 +12,7 @@ import { epochOf } from './policy-check.ts';
 import { RefusalLimit } from './refuse.ts';
 import { forgetEpochs, GENERATIONS_MAX, ROUND_GENERATIONS } from './revalidate.ts';
 
-/** The state of one node's datapath. The pipeline knows this and the packet, and nothing else. */
+/** The state of one node's datapath. The pipeline depends on this and the packet only. */
 export class Datapath {
   readonly arena: Arena;
   readonly header: Int32Array;
@@ -32,17 +32,15 @@ export class Datapath {
   readonly decision = new Decision();
   /** What the last policy check found. */
   readonly policyVerdict = new PolicyVerdict();
-  /**
-   * The bits of W_META, above its flags, of a flow that passed the check of the policies in force.
-   */
+  /** W_META bits above the flags, for a flow that passed the check of the policies in force. */
   epoch = epochOf(0);
   /** Revalidation after an image: its generation, the next flow, and how many flows are left. */
   revalidateGeneration = 0;
   revalidateAt = 0;
   revalidateLeft = 0;
   /**
-   * No flow has a check older than the first of these policy generations. The present round of
-   * revalidation began at the second.
+   * Policy generations: no flow has an older check than the first; the second is the one at which
+   * the present round of revalidation began.
    */
   checkedSince = 0;
   roundSince = 0;
@@ -53,8 +51,8 @@ export class Datapath {
   #random: number;
 
   /**
-   * Attaches to an arena, whose flows are rescanned. `seed` starts the random numbers; any int32
-   * but 0. With null for `timeouts` the arena's stay; a new arena gets a node's.
+   * Attaches to an arena and scans its flows again. `seed` starts the random numbers; any int32 but
+   * 0. Null `timeouts` keeps the arena's; a new arena gets the defaults of a node.
    */
   constructor(arena: Arena, seed: number, timeouts: Timeouts | null = null) {
     this.arena = arena;
@@ -79,7 +77,7 @@ export class Datapath {
     this.roundSince = this.policy.generation;
   }
 
-  /** Takes over the newest image; called between batches. */
+  /** Switches to the newest image; called between batches. */
   refresh(): void {
     if (!this.services.refresh()) return;
     const { generation } = this.policy;

@@ -7,7 +7,7 @@ export const SELECTED_AFFINITY = 3;
 export const MASQUERADE_NO = 0;
 /** The chosen endpoint is the source itself. */
 export const MASQUERADE_HAIRPIN = 1;
-/** A source outside the pod range to a cluster address, the node itself included. */
+/** A source outside the pod ranges to a cluster address, the node itself included. */
 export const MASQUERADE_OUTSIDE = 2;
 /** externalTrafficPolicy Cluster. */
 export const MASQUERADE_EXTERNAL = 3;
@@ -29,18 +29,18 @@ export class Decision {
   /** Endpoints that could have been chosen, and the word of the image where their pairs begin. */
   eligible = 0;
   pairs = 0;
-  /** How long the client is to keep its endpoint, ms; 0 without session affinity. */
+  /** How long the client keeps its endpoint, ms; 0 without session affinity. */
   affinityMs = 0;
   /** 1 if a traffic policy left this node's endpoints only. */
   local = 0;
   /** MASQUERADE_*. */
   masquerade = 0;
-  /** COUNT_REJECT_* or COUNT_PASSED_* if there is to be no flow; 0 otherwise. */
+  /** COUNT_REJECT_* or COUNT_PASSED_* if the packet makes no flow; 0 otherwise. */
   cause = 0;
   /** The first state of the flow. */
   state = 0;
 
-  /** Back to "the packet as it is". */
+  /** Resets to "packet unchanged". */
   reset(src: number, dst: number, ports: number): void {
     this.newSrc = src;
     this.newDst = dst;
@@ -64,13 +64,12 @@ export class PolicyVerdict {
   src = 0;
   dst = 0;
   /**
-   * The pods' subjects: 0 where no policy of the direction selects the pod, or the pod is no pod.
+   * The pods' subjects: 0 if no policy of the direction selects the pod, or the address is no
+   * pod's.
    */
   egress = 0;
   ingress = 0;
-  /**
-   * The rules that allowed it, as the image words them; 0 where none was needed or none was found.
-   */
+  /** The rules that allowed it, as the image's words; 0 if none was needed or found. */
   egressRule = 0;
   ingressRule = 0;
   /** 1 if the source is the destination's own node, which needs no rule. */

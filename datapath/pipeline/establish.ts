@@ -1,5 +1,5 @@
-// The first packet of a flow: which Service port it is for, which endpoint serves it, what it
-// becomes. Deciding changes nothing, so that explain can ask; commit makes the flow.
+// The first packet of a flow: its Service port, its endpoint and its translation. A decision
+// changes nothing, so that explain can use it; commit makes the flow.
 
 import { H_HELD_COUNT, H_HELD_RANGES } from '../arena/layout.ts';
 import { findSourcePort, isReplyFree, NO_PORT, type Tuple, withSourcePort } from '../flow/ports.ts';
@@ -48,19 +48,19 @@ import {
   DROP_UNALLOCATED,
 } from './verdict.ts';
 
-/** Make the flow that the decision describes. */
+/** Make the flow in the decision. */
 export const ESTABLISH_FLOW = 0;
-/** Let the packet by as it is; it is not tracked. */
+/** Pass the packet unchanged and untracked. */
 export const ESTABLISH_PASS = 1;
-/** Refuse it to its sender. */
+/** Refuse the packet. */
 export const ESTABLISH_REFUSE = 2;
-/** At a gateway: give it the addresses of the decision; it is not tracked. */
+/** At a gateway: translate to the addresses in the decision, untracked. */
 export const ESTABLISH_PUBLIC = 3;
 
 const TCP_KIND = TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_FIN | TCP_FLAG_RST;
 
 /**
- * Decides about packet `r`, which no flow knows, into `d.decision`: ESTABLISH_*, or minus a DROP_*.
+ * Decides about packet `r`, which has no flow, into `d.decision`: ESTABLISH_*, or minus a DROP_*.
  */
 export function establish(d: Datapath, b: Batch, r: number): number {
   const src = b.p[r | P_SRC]!;
@@ -76,8 +76,8 @@ export function establish(d: Datapath, b: Batch, r: number): number {
   if (slot !== NO_SLOT && hasFrontends(proto)) return toFrontend(d, b, r, slot);
   const mark = services.markOf(dst);
   if ((mark & MARK_ALLOCATED) !== 0) {
-    // An ICMP error, as a redirect is, must not be answered by one (RFC 1122 3.2.2); an answer
-    // needs none.
+    // An ICMP error or redirect must not be answered by an error (RFC 1122 3.2.2); an answer needs
+    // none.
     if (proto === PROTO_ICMP && !isQuery(ports & 0xffff)) return -DROP_ICMP_WITHOUT_FLOW;
     return refuseFor(d, COUNT_REJECT_WRONG_PORT);
   }
@@ -92,7 +92,7 @@ export function establish(d: Datapath, b: Batch, r: number): number {
   return toAddress(d, b, r, mark);
 }
 
-/** True for an address of the ranges whose traffic waits for the first image. */
+/** True for an address of the ranges whose traffic is held until the first image. */
 export function isHeld(d: Datapath, address: number): boolean {
   const { header } = d;
   let low = 0;
@@ -107,10 +107,7 @@ export function isHeld(d: Datapath, address: number): boolean {
   return false;
 }
 
-/**
- * What the node's own sockets send and receive is left alone: half of it never crosses the
- * datapath.
- */
+/** Passes traffic of the node's own sockets unchanged: half of it never crosses the datapath. */
 function passHost(d: Datapath): number {
   return passFor(d, COUNT_PASSED_HOST);
 }
@@ -127,19 +124,17 @@ function refuseFor(d: Datapath, cause: number): number {
   return ESTABLISH_REFUSE;
 }
 
-/**
- * The other protocols have no ports, and their key in the frontend map may be an address's mark.
- */
+/** False for protocols without ports: their key in the frontend map may be an address's mark. */
 function hasFrontends(proto: number): boolean {
   return proto === PROTO_TCP || proto === PROTO_UDP || proto === PROTO_SCTP;
 }
 
-/** ICMP that opens nothing: anything but an echo request. */
+/** Any ICMP but an echo request: it opens no flow. */
 function isUnaskedIcmp(proto: number, ports: number): boolean {
   return proto === PROTO_ICMP && (ports & 0xffff) !== ICMP_ECHO_REQUEST;
 }
 
-/** ICMP that asks its receiver for an answer. */
+/** True for ICMP that asks for an answer. */
 function isQuery(type: number): boolean {
   return (
     type === ICMP_ECHO_REQUEST ||
@@ -149,9 +144,7 @@ function isQuery(type: number): boolean {
   );
 }
 
-/**
- * ICMP that tells its receiver where to send, or how much: a gateway takes neither from outside.
- */
+/** ICMP that changes a route or a rate: a gateway drops both from outside. */
 function isMisleading(proto: number, ports: number): boolean {
   const type = ports & 0xffff;
   return proto === PROTO_ICMP && (type === ICMP_REDIRECT || type === ICMP_SOURCE_QUENCH);
@@ -165,8 +158,7 @@ function firstState(proto: number): number {
 }
 
 /**
- * To an address that no Service captures: from pod to pod as it is, from a pod to the outside
- * masqueraded.
+ * To an address of no Service: unchanged from pod to pod, masqueraded from a pod to the outside.
  */
 function toAddress(d: Datapath, b: Batch, r: number, mark: number): number {
   const { decision, services } = d;
@@ -180,7 +172,7 @@ function toAddress(d: Datapath, b: Batch, r: number, mark: number): number {
     if ((b.p[r | P_FLAGS]! & TCP_KIND) !== TCP_FLAG_ACK) {
       return passFor(d, COUNT_PASSED_UNTRACKED);
     }
-    // Loose pick-up: the flow was there before this datapath, and it needs no translation.
+    // Loose pick-up: the flow is older than this datapath, and it needs no translation.
     decision.state = STATE_ESTABLISHED;
   }
   return chooseSource(d, b, r);
@@ -225,13 +217,13 @@ function toFrontend(d: Datapath, b: Batch, r: number, slot: number): number {
   return chooseSource(d, b, r);
 }
 
-/** One of `count` endpoints. */
+/** Selects one of `count` endpoints. */
 function select(d: Datapath, count: number): number {
   d.decision.selected = count === 1 ? SELECTED_ONLY : SELECTED_RANDOM;
   return count === 1 ? 0 : d.random(count);
 }
 
-/** The endpoint that this client got last, or any if it may not be chosen any more. */
+/** The client's last endpoint, or any if that one is no longer eligible. */
 function selectSame(d: Datapath, src: number, affinityMs: number): number {
   const { affinity, decision, services } = d;
   decision.affinityMs = affinityMs;
@@ -245,8 +237,7 @@ function selectSame(d: Datapath, src: number, affinityMs: number): number {
 }
 
 /**
- * SPEC 1: internal policy for cluster addresses; external policy Local for what comes from outside
- * the cluster.
+ * SPEC 1: internal policy for cluster addresses, external policy Local for traffic from outside.
  */
 function isLocalOnly(
   d: Datapath,
@@ -269,21 +260,21 @@ function masqueradeOf(
 ): number {
   const { newDst } = d.decision;
   if (newDst === src) return MASQUERADE_HAIRPIN;
-  // A pod is not known outside, whether a Service led it there or not.
+  // The outside does not know pod addresses, with or without a Service.
   const ofPod = fromPod && leavesCluster(d, newDst) ? MASQUERADE_EGRESS : MASQUERADE_NO;
   if (kind === FRONTEND_CLUSTER) return fromPod ? ofPod : MASQUERADE_OUTSIDE;
   if ((flags & SERVICE_FLAG_EXTERNAL_LOCAL) === 0) return MASQUERADE_EXTERNAL;
   return src === d.services.nodeAddress ? MASQUERADE_OUTSIDE : ofPod;
 }
 
-/** True for an address that is no pod's, no node's and no Service's. */
+/** True for an address of no pod, node or Service. */
 function leavesCluster(d: Datapath, address: number): boolean {
   const { services } = d;
   if (services.inPodRange(address) || services.inServiceRange(address)) return false;
   return (services.markOf(address) & (MARK_NODE | MARK_LOCAL)) === 0;
 }
 
-/** loadBalancerSourceRanges; none allow everyone. */
+/** loadBalancerSourceRanges; an empty list allows every source. */
 function isSourceAllowed(words: Int32Array, service: number, src: number): boolean {
   const count = words[service + SERVICE_RANGE_COUNT]!;
   if (count === 0) return true;
@@ -297,9 +288,9 @@ function isSourceAllowed(words: Int32Array, service: number, src: number): boole
 const tuple: Tuple = { src: 0, dst: 0, ports: 0, proto: 0 };
 
 /**
- * The source that the packet leaves with. Masqueraded packets get the node's address and a random
- * free port of the SNAT range; others keep theirs, unless the reply could then not be told from
- * another flow's: two connections of one client that meet at a common backend.
+ * Chooses the source address and port. A masqueraded packet gets the node's address and a random
+ * free port of the SNAT range. Others keep theirs, unless two connections of one client meet at a
+ * common backend: their replies would have the same tuple.
  */
 function chooseSource(d: Datapath, b: Batch, r: number): number {
   const { decision, services, table } = d;

@@ -38,15 +38,12 @@ const FLAGS_WORD_ACK = 0x00100000;
  * Checksum start and offset of a partial checksum behind a plain header, little endian in one word.
  */
 const CSUM_PLAIN = 20 | (16 << 16);
-/**
- * Established, no earlier segment remembered, and, in the epoch above the flags, checked against
- * the policies in force.
- */
+/** Established, no remembered segment, and checked against the policies in force (the epoch). */
 const META_MASK = META_PROTO_MASK | META_TCP_MASK | FLAG_ASSURED | (-1 << (EPOCH_SHIFT - 1));
 const META_WANTED = PROTO_TCP | (STATE_ESTABLISHED << META_STATE_SHIFT) | FLAG_ASSURED;
 const NAT = FLAG_DNAT | FLAG_SNAT;
 
-/** True if packet `r` is done; false if it needs the other stages and nothing was changed. */
+/** True if packet `r` is done. False if it needs the other stages; it is unchanged then. */
 export function takeFastPath(d: Datapath, b: Batch, r: number): boolean {
   const { p, view } = b;
   const side = p[r | P_SIDE]!;

@@ -1,7 +1,6 @@
-// Fragments after the first carry no ports: they follow the verdict of the first (RFC 791; RFC 5508
-// section 6 for why they must). One that overtakes its first waits a little. This state lives
-// outside the arena on purpose: an agent that is started again loses a few datagrams that were in
-// pieces, and no flow.
+// Fragments after the first carry no ports: they follow the first one's verdict (RFC 791; RFC 5508
+// section 6). One that arrives before the first is held for a moment. This state is not in the
+// arena on purpose: an agent that restarts loses a few fragmented datagrams, and no flow.
 
 import { hashTuple } from '../flow/hash.ts';
 import { NO_SIDE } from '../flow/line.ts';
@@ -13,15 +12,15 @@ import {
 } from './batch.ts';
 
 /**
- * Datagrams followed at a time, in sets of four. A new one replaces the oldest of its set. Pieces
- * that came early run at the end of the batch, behind the first pieces of up to 255 other
- * datagrams: with one slot each, one in twenty found its slot taken.
+ * Datagrams followed at a time, in sets of four. A new one replaces the oldest of its set. Held
+ * fragments run at the end of the batch, after up to 255 first fragments of other datagrams: with
+ * one slot each, one in twenty found its slot taken.
  */
 const KNOWN_SETS = 1024;
 const KNOWN_WAYS = 4;
 const KNOWN_MS = 30_000;
 const TURN_MASK = 0x3fff_ffff;
-/** A fragment that waits at most so long. */
+/** The longest that a fragment is held. */
 const HELD_MS = 1000;
 
 /** The datagram's verdict is not known. */
@@ -34,9 +33,9 @@ const K_ID = 2;
 const K_SIDE = 3;
 const K_VERDICT = 4;
 const K_SEEN = 5;
-/** Above zero: datagrams were remembered in this order. */
+/** Above zero: the order in which datagrams were remembered. */
 const K_TURN = 6;
-/** The flow's line may be another flow's by now. */
+/** To detect that the line now has another flow. */
 const K_PORTS = 7;
 const K_WORDS = 8;
 
@@ -49,14 +48,14 @@ const H_KEY_ID = 4;
 const H_PORT = 5;
 const H_WORDS = 8;
 
-/** Datagrams in pieces: what became of their first fragment, and later ones that came too early. */
+/** Fragmented datagrams: verdicts of their first fragments, and later fragments that are held. */
 export class FragmentTable {
   readonly #known = new Int32Array(KNOWN_SETS * KNOWN_WAYS * K_WORDS);
   readonly #held = new Int32Array(BATCH_HELD_MAX * H_WORDS);
   readonly #heldBytes = new Uint8Array(BATCH_HELD_MAX * HELD_BYTES_MAX);
   #heldCount = 0;
   #turn = 0;
-  /** Side of the datagram that `find` found, or NO_SIDE if its first fragment had no flow. */
+  /** Side of the datagram that `find` found, or NO_SIDE if the first fragment had no flow. */
   side = NO_SIDE;
   /** The ports of that side, as W_PORTS. */
   ports = 0;
@@ -67,7 +66,7 @@ export class FragmentTable {
     this.#seed = seed;
   }
 
-  /** Remembers what became of first fragment `r` of the datagram `id`. */
+  /** Remembers the verdict of first fragment `r` of the datagram `id`. */
   remember(b: Batch, r: number, id: number, verdict: number, now: number): void {
     const src = b.p[r | P_SRC]!;
     const dst = b.p[r | P_DST]!;
@@ -84,10 +83,7 @@ export class FragmentTable {
     k[at + K_TURN] = this.#turn;
   }
 
-  /**
-   * The verdict of a datagram's first fragment, its side and ports in the fields; or
-   * FRAGMENT_UNKNOWN.
-   */
+  /** The verdict of a datagram's first fragment, with side and ports set; or FRAGMENT_UNKNOWN. */
   find(src: number, dst: number, id: number, now: number): number {
     const at = this.#slotOf(src, dst, id);
     const k = this.#known;
@@ -97,7 +93,7 @@ export class FragmentTable {
     return k[at + K_VERDICT]!;
   }
 
-  /** Keeps a copy of later fragment `r`; false if there is no room or it is too large. */
+  /** Holds a copy of later fragment `r`; false if there is no room or it is too large. */
   hold(b: Batch, r: number, now: number): boolean {
     const bytes = b.p[r | P_LENGTH]!;
     if (this.#heldCount === BATCH_HELD_MAX || bytes > HELD_BYTES_MAX) return false;
@@ -115,7 +111,7 @@ export class FragmentTable {
     return true;
   }
 
-  /** Appends to the batch every fragment that waited for this datagram. */
+  /** Appends to the batch every fragment held for this datagram. */
   release(b: Batch, src: number, dst: number, id: number): void {
     if (this.#heldCount === 0) return;
     const h = this.#held;
@@ -131,7 +127,7 @@ export class FragmentTable {
     }
   }
 
-  /** Forgets fragments that have waited long enough; how many. */
+  /** Drops fragments held for too long; returns their number. */
   expire(now: number): number {
     if (this.#heldCount === 0) return 0;
     const before = this.#heldCount;
@@ -176,7 +172,7 @@ export class FragmentTable {
     let oldest = first;
     for (let at = first; at < first + KNOWN_WAYS * K_WORDS; at += K_WORDS) {
       if (k[at + K_TURN] === 0) return at;
-      // The clock stands still within a batch, so that turns count.
+      // The clock does not move within a batch, so turns decide.
       const age = (this.#turn - k[at + K_TURN]!) & TURN_MASK;
       if (age > ((this.#turn - k[oldest + K_TURN]!) & TURN_MASK)) oldest = at;
     }

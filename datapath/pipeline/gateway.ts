@@ -1,7 +1,7 @@
-// Role gateway: the edge of the cluster's network. Behind balancers, whose flows are looked up
-// before, every node has a public address of its own, one to one. That translation keeps no state:
-// addresses say all, so that every protocol passes, and fragments, and connections older than the
-// gateway (RFC 2663 4.1.1, RFC 5508 section 4 for errors).
+// Role gateway: the edge of the cluster's network. Balancer flows are looked up first. Then each
+// node has a public address, one to one. That translation keeps no state, so it passes all
+// protocols, fragments, and connections older than the gateway (RFC 2663 4.1.1, RFC 5508 section 4
+// for errors).
 
 import { MARK_NODE, MARK_PUBLIC } from '../image/layout.ts';
 import { addSums, deltaOfWord, patchFull } from '../wire/checksum.ts';
@@ -27,16 +27,11 @@ import {
   VERDICT_FORWARD,
 } from './verdict.ts';
 
-/**
- * Their checksums cover the addresses too (RFC 3828, RFC 4340 9.1), and lie where UDP has its own.
- */
+/** Their checksums cover addresses (RFC 3828, RFC 4340 9.1) at the same offset as UDP's. */
 const PROTO_DCCP = 33;
 const PROTO_UDP_LITE = 136;
 
-/**
- * True for a source of the inside that is neither a node nor the gateway itself: nobody outside
- * could answer it.
- */
+/** True for an inside source that is neither a node nor the gateway: it has no public address. */
 export function isForeign(d: Datapath, src: number): boolean {
   const { services } = d;
   if (src === services.nodeAddress) return false;
@@ -44,34 +39,29 @@ export function isForeign(d: Datapath, src: number): boolean {
 }
 
 /**
- * What a client becomes for a balancer's endpoint: a node its public address, so that the answer
- * comes back here.
+ * A client's source address at a balancer's endpoint: a node's is public, to get the answer back
+ * here.
  */
 export function publicSource(d: Datapath, src: number): number {
   return d.services.counterpartOf(src, MARK_NODE) || src;
 }
 
-/**
- * An own address of the gateway as the receiver may see it: that of the side on which it leaves.
- */
+/** The gateway's own address on the side where the packet leaves. */
 function ownSource(d: Datapath, src: number, to: number): number {
   return d.services.inPodRange(to) ? src : publicSource(d, src);
 }
 
-/**
- * Where an ICMP error comes from, as its receiver sees it: a node inside has another address
- * outside.
- */
+/** Source of an ICMP error as its receiver sees it: outside, a node has its public address. */
 export function errorSource(d: Datapath, src: number, to: number): number {
   return d.services.isOwn(src) ? ownSource(d, src, to) : publicSource(d, src);
 }
 
-/** Decides about a packet that is no balancer's, into `d.decision`: 0, or minus a DROP_*. */
+/** Decides about a packet of no balancer, into `d.decision`: 0, or minus a DROP_*. */
 export function toPublic(d: Datapath, src: number, dst: number): number {
   const { decision, services } = d;
   const from = services.counterpartOf(src, MARK_NODE);
   const to = services.counterpartOf(dst, MARK_PUBLIC);
-  // The gateway's own pings come this way with its errors.
+  // The gateway's own pings and ICMP errors also come through here.
   const isOwn = services.isOwn(src);
   if (from === 0 && to === 0 && !isOwn) {
     return services.inServiceRange(dst) ? -DROP_UNALLOCATED : -DROP_FOREIGN_SOURCE;
@@ -82,13 +72,16 @@ export function toPublic(d: Datapath, src: number, dst: number): number {
   return 0;
 }
 
-/** A fragment that follows one which no balancer's flow knows. */
+/** A later fragment whose datagram has no balancer flow. */
 export function translateLaterPublic(d: Datapath, b: Batch, r: number): number {
   const decided = toPublic(d, b.p[r | P_SRC]!, b.p[r | P_DST]!);
   return decided < 0 ? decided : translatePublic(d, b, r);
 }
 
-/** Gives packet `r` the addresses that `d.decision` says; sums stay right, or partial and right. */
+/**
+ * Rewrites packet `r` to the addresses in `d.decision`. A full sum stays right, a partial one
+ * partial.
+ */
 export function translatePublic(d: Datapath, b: Batch, r: number): number {
   const { p, view } = b;
   const { newSrc, newDst } = d.decision;
@@ -103,7 +96,7 @@ export function translatePublic(d: Datapath, b: Batch, r: number): number {
   return VERDICT_FORWARD;
 }
 
-/** The transport checksums that cover addresses: ICMP's and SCTP's do not. */
+/** Patches a transport checksum that covers addresses: not ICMP's or SCTP's. */
 function patchTransport(b: Batch, r: number, delta: number): void {
   const { p, view } = b;
   const proto = p[r | P_PROTO]!;
@@ -121,10 +114,10 @@ function patchTransport(b: Batch, r: number, delta: number): void {
 }
 
 /**
- * An ICMP error that quotes no balancer's packet. It must go to the quoted packet's source, and
- * that is, from anywhere, a node by its public address; or, from the inside, whoever sent to a
- * node. The gateway's own errors may also be about a packet that has not been translated yet. Any
- * other is unrelated and dropped: a private address is nothing that the outside could quote.
+ * An ICMP error whose quote has no balancer flow. It must go to the source of its quote: a node by
+ * its public address, or, if the error comes from inside, any sender to a node. The gateway's own
+ * errors may also quote a packet before translation. Any other is unrelated and dropped: the
+ * outside cannot quote a private address.
  */
 export function translatePublicError(d: Datapath, b: Batch, r: number): number {
   const { services } = d;

@@ -1,5 +1,6 @@
-// ICMP errors about packets that were translated here: inside and outside go back to what the
-// sender sent (RFC 5508 section 4, RFC 1812 4.3.2.3). They neither refresh nor delete a flow.
+// ICMP errors about packets that were translated here: the error and its quote get the addresses
+// that the sender used (RFC 5508 section 4, RFC 1812 4.3.2.3). They neither refresh nor delete a
+// flow.
 
 // biome-ignore format: a list.
 import {
@@ -30,11 +31,11 @@ const PORTS_BYTES = 4;
 const NAT = FLAG_DNAT | FLAG_SNAT;
 
 /**
- * Translates packet `r`, an ICMP error. The quoted packet is one that left here, so its reverse is
- * the tuple of the side that answers it; that side's rewrite, reversed, is the quoted packet as its
- * sender made it. The quoted length and checksum are not trusted: the kernel quotes segments with
- * partial sums. What matches no flow is passed on unchanged, as far as policies let it: on a node
- * it is about somebody else's packet. A flow that is denied is denied its errors too.
+ * Translates packet `r`, an ICMP error. The quoted packet left here, so its reverse is the tuple of
+ * the side that answers it. That side's reversed rewrite gives the packet as its sender made it.
+ * The quoted length and checksum are not trusted: the kernel quotes segments with partial sums. An
+ * error that matches no flow passes unchanged if policies allow it. Policies that deny a flow also
+ * drop its errors.
  */
 export function translateIcmpError(d: Datapath, b: Batch, r: number): number {
   const side = findQuoted(d, b, r);
@@ -58,8 +59,8 @@ function runUnrelated(d: Datapath, b: Batch, r: number): number {
 }
 
 /**
- * An error about nothing that is known here, or about what is over, is like any packet: policies
- * free related ones only.
+ * An error about no known or a closed flow is checked like any packet: only related errors are
+ * exempt from policies.
  */
 function passUnrelated(d: Datapath, b: Batch, r: number): number {
   const held = isHeld(d, b.p[r | P_SRC]!) || isHeld(d, b.p[r | P_DST]!);
@@ -92,16 +93,17 @@ function findQuoted(d: Datapath, b: Batch, r: number): number {
     if (l4 + ICMP_HEADER_BYTES > end) return NO_SIDE;
     const type = view.getUint8(l4);
     if (type !== ICMP_ECHO_REQUEST && type !== ICMP_ECHO_REPLY) return NO_SIDE;
-    // Requests are answered by replies, and the other way round.
+    // A reply answers a request, and the reverse.
     reply = (view.getUint16(l4 + ICMP_OFF_ID) << 16) | (ICMP_ECHO_REQUEST - type);
   }
-  // An error goes to the sender of what it quotes; any other is about nothing that left here.
+  // An error goes to the source of its quote. Otherwise the quoted packet did not leave here.
   if (src !== b.p[r | P_DST]) return NO_SIDE;
   return d.table.find(d.table.hash(dst, src, reply, proto), dst, src, reply, proto);
 }
 
 /**
- * The quoted packet back to what its sender sent: the reverse of what the answering side becomes.
+ * Turns the quote into the packet that its sender sent: the reverse of the answering side's
+ * rewrite.
  */
 function rewriteQuote(lines: Int32Array, at: number, b: Batch, r: number): void {
   const { view } = b;
@@ -124,9 +126,9 @@ function rewriteQuote(lines: Int32Array, at: number, b: Batch, r: number): void 
 }
 
 /**
- * The outside: to the sender. From the address that the sender knows, if the endpoint itself
- * complains, or the node of an endpoint about a client that it cannot see: to that client's node,
- * its own address would come back from the wire.
+ * Rewrites the error's own addresses; it goes to the sender. Its source is the address that the
+ * sender knows if the endpoint itself, or the node of an endpoint whose client was masqueraded,
+ * reports the error: with its own address that node would get it back from the wire.
  */
 function rewriteOutside(d: Datapath, at: number, b: Batch, r: number): void {
   const { lines, services } = d;

@@ -1,5 +1,5 @@
-// The agent's probe: a packet that it sends to itself through the node's steering and the device,
-// to learn whether packets reach the loop. The loop answers in a word of the arena.
+// The agent's probe: a packet to itself through the node's steering and the device. It shows
+// whether packets reach the loop. The loop answers in a word of the arena.
 
 import { H_PROBE_KEY, H_PROBE_SEEN, PROBE_BYTES } from '../arena/layout.ts';
 import { PROTO_UDP, UDP_HEADER_BYTES } from '../wire/layout.ts';
@@ -8,7 +8,7 @@ import type { Datapath } from './datapath.ts';
 import { COUNT_PACKETS } from './verdict.ts';
 
 /**
- * Answers a probe; false if the packet is none. The agent alone knows the random key, so no other
+ * Answers a probe; false for any other packet. Only the agent knows the random key, so no other
  * sender can make a datapath look healthy.
  */
 export function answerProbe(d: Datapath, b: Batch, r: number): boolean {
@@ -20,7 +20,7 @@ export function answerProbe(d: Datapath, b: Batch, r: number): boolean {
   if (key === 0 || p[r | P_PROTO] !== PROTO_UDP || end - at !== PROBE_BYTES) return false;
   if (view.getInt32(at) !== key) return false;
   header[H_PROBE_SEEN] = view.getInt32(at + 4);
-  // A probe is no packet of the counters.
+  // A probe does not count as a packet.
   d.add(COUNT_PACKETS, -1);
   return true;
 }

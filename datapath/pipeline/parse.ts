@@ -27,9 +27,9 @@ const FLAGS_CHECKED = 0x37; // FIN SYN RST ACK URG.
 const FRAGMENT_MASK = IP4_FLAG_MORE_FRAGMENTS | IP4_FRAGMENT_OFFSET_MASK;
 
 /**
- * Checks packet `r` once and fills in its record; later stages trust every length. The verdict is
- * 0, or minus a DROP_*. A frame longer than its IPv4 total length is cut to it. RFC 791, 9293, 768,
- * 792, 9260.
+ * Checks packet `r` once and fills in its record. Later stages trust every length. The verdict is
+ * 0, or minus a DROP_*. A frame longer than its IPv4 total length is cut. RFC 791, 9293, 768, 792,
+ * 9260.
  */
 export function parse(b: Batch, r: number, seed: number): void {
   const { p } = b;
@@ -113,10 +113,7 @@ function parseUdp(b: Batch, r: number, l4Bytes: number, more: number): number {
   return locateSum(b, r, l4 + UDP_OFF_SUM);
 }
 
-/**
- * Finds the checksum field: where the virtio header says when the sum is partial, else where the
- * format says.
- */
+/** Finds the checksum field: from the virtio header if the sum is partial, else by protocol. */
 function locateSum(b: Batch, r: number, at: number): number {
   const { p, view } = b;
   const vnet = p[r | P_START]!;
@@ -124,7 +121,7 @@ function locateSum(b: Batch, r: number, at: number): number {
   if ((view.getUint8(vnet + VNET_OFF_FLAGS) & VNET_FLAG_NEEDS_CSUM) === 0) return 0;
   const start = p[r | P_IP]! + view.getUint16(vnet + VNET_OFF_CSUM_START, true);
   const partial = start + view.getUint16(vnet + VNET_OFF_CSUM_OFFSET, true);
-  // The header's csum_start is trusted within the packet: options move it.
+  // csum_start is trusted within the packet, because IPv4 options move it.
   if (start < p[r | P_L4]! || partial + 2 > vnet + p[r | P_LENGTH]!) return -DROP_VNET_HEADER;
   p[r | P_SUM_AT] = partial;
   p[r | P_FLAGS] = p[r | P_FLAGS]! | PACKET_PARTIAL;
@@ -145,8 +142,7 @@ function parseIcmp(b: Batch, r: number, l4Bytes: number): number {
   const isError =
     type === ICMP_UNREACHABLE || type === ICMP_TIME_EXCEEDED || type === ICMP_PARAMETER_PROBLEM;
   if (!isError) return 0;
-  // An error is summed anew after its inside was translated, which would hide damage: check it
-  // first.
+  // Check the sum first: it is computed again after the quote is translated, which hides damage.
   if (sumBytes(view, l4, l4 + l4Bytes) !== 0xffff) return -DROP_ICMP_CHECKSUM;
   b.p[r | P_KIND] = KIND_ICMP_ERROR;
   return 0;

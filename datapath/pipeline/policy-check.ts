@@ -1,6 +1,6 @@
 // Checks NetworkPolicies: once for a new flow, on the source before masquerade and the chosen
-// endpoint, and again at the first packet after the policies have changed. The node that makes a
-// flow checks both directions, because later nodes do not see the address of a masqueraded client.
+// endpoint, and again at the first packet after a policy change. The node that makes a flow checks
+// both directions, because later nodes do not see the address of a masqueraded client.
 
 // biome-ignore format: a list.
 import {
@@ -34,7 +34,7 @@ import {
 
 /** The flow's pod is gone: forget the flow. */
 export const CHECK_GONE = 1;
-/** The node's ephemeral ports begin here: a datagram to one of them is an answer. */
+/** The node's ephemeral ports start here: a datagram to one of them is an answer. */
 const EPHEMERAL_MIN = 32_768;
 const CHECKED_MASK = -1 << (EPOCH_SHIFT - 1);
 
@@ -56,8 +56,8 @@ export function checkNew(d: Datapath, b: Batch, r: number): number {
 }
 
 /**
- * Checks a packet that passes without a flow: to the node's own sockets, where an answer needs no
- * rule, or a TCP segment from the middle of an unknown connection.
+ * Checks a packet without a flow: to the node's own sockets, where an answer needs no rule, or a
+ * TCP segment of an unknown connection.
  */
 export function checkPassing(d: Datapath, b: Batch, r: number): number {
   const { services } = d;
@@ -82,7 +82,7 @@ function isOpening(b: Batch, r: number): boolean {
     return (flags & (TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_RST)) === TCP_FLAG_SYN;
   }
   if (proto === PROTO_ICMP) return port === ICMP_ECHO_REQUEST;
-  return port < EPHEMERAL_MIN; // What has no ports has 0 here.
+  return port < EPHEMERAL_MIN; // 0 for protocols without ports.
 }
 
 /** True if this side's flow has not passed the check of the policies in force. */
@@ -90,10 +90,7 @@ export function needsCheck(d: Datapath, side: number): boolean {
   return ((d.lines[(side << LINE_SHIFT) | W_META]! ^ d.epoch) & CHECKED_MASK) !== 0;
 }
 
-/**
- * Checks this side's flow if it needs it: 0, minus a DROP_POLICY_*, which is counted, or
- * CHECK_GONE.
- */
+/** Checks this side's flow if needed: 0, CHECK_GONE, or minus a DROP_POLICY_*, which is counted. */
 export function checkFlow(d: Datapath, side: number): number {
   if (!needsCheck(d, side)) return 0;
   const checked = revalidateFlow(d, side >> 1);
@@ -143,10 +140,7 @@ function stamp(d: Datapath, client: number, checked: number): number {
   return checked;
 }
 
-/**
- * The check itself, into `d.policyVerdict`: 0, or minus a DROP_POLICY_*. `dport` is unused for
- * ICMP.
- */
+/** The check, into `d.policyVerdict`: 0, or minus a DROP_POLICY_*. ICMP does not use `dport`. */
 function checkTuple(
   d: Datapath,
   proto: number,
@@ -187,7 +181,7 @@ function checkTuple(
   return 0;
 }
 
-/** True if a rule in force allows it, or no policy in force selects the pod. */
+/** True if a rule in force allows the flow, or no policy in force selects the pod. */
 function isAllowed(d: Datapath, subject: number, rule: number): boolean {
   if (rule !== 0 && (rule & RULE_AUDITED) === 0) return true;
   return d.policy.words[d.policy.subjectAt(subject)] === 0;
@@ -204,12 +198,12 @@ function isMasqueraded(d: Datapath, proto: number, src: number, sport: number): 
   return inRange && (services.markOf(src) & MARK_NODE) !== 0;
 }
 
-/** True for an address of the pod ranges: it may be a pod's whose policies are not known yet. */
+/** True for an address of the pod ranges: its pod's policies may not be known yet. */
 function isHeldBack(d: Datapath, address: number): boolean {
   return d.services.inPodRange(address) && !d.services.isPodGateway(address);
 }
 
-/** Counts the last check by policy: an allowed flow or a dropped packet. */
+/** Counts the last check per policy: an allowed flow or a dropped packet. */
 export function tally(d: Datapath, checked: number): void {
   const { egress, egressRule, ingress, ingressRule } = d.policyVerdict;
   if (checked === -DROP_POLICY_EGRESS) countPolicies(d, egress, POLICY_DROPPED + POLICY_EGRESS);
@@ -232,7 +226,7 @@ function countAllowed(d: Datapath, subject: number, rule: number, direction: num
   d.policyCounters[row] = d.policyCounters[row]! + 1;
 }
 
-/** Adds one for each policy in force of a subject; for each audited one if there are no others. */
+/** Adds one for each policy in force of a subject, or for each audited one if none is in force. */
 function countPolicies(d: Datapath, subject: number, counter: number): void {
   const { words } = d.policy;
   const at = d.policy.subjectAt(subject);

@@ -1,4 +1,4 @@
-// The two halves of an ICMP error: the packet that it quotes, and the packet that it is.
+// The two parts of an ICMP error: the quoted packet and the error itself.
 
 import { addSums, deltaOfWord, patchFull, sumBytes } from '../wire/checksum.ts';
 // biome-ignore format: a list.
@@ -8,7 +8,7 @@ import {
 } from '../wire/layout.ts';
 import { type Batch, P_DST, P_IP, P_L4, P_LENGTH, P_SRC, P_START } from './batch.ts';
 
-/** Gives the packet quoted at `ip` other addresses; what that adds to sums that cover them. */
+/** Rewrites the addresses of the packet quoted at `ip`; returns the delta for sums over them. */
 export function readdressQuote(view: DataView, ip: number, src: number, dst: number): number {
   const delta = addSums(
     deltaOfWord(view.getInt32(ip + IP4_OFF_SRC), src),
@@ -20,7 +20,7 @@ export function readdressQuote(view: DataView, ip: number, src: number, dst: num
   return delta;
 }
 
-/** The quoted transport checksum, as far as `end` lets it be quoted. */
+/** Patches the quoted transport checksum if the quote, which ends at `end`, has it. */
 export function patchQuotedTransport(
   view: DataView,
   proto: number,
@@ -29,7 +29,7 @@ export function patchQuotedTransport(
   delta: number,
 ): void {
   if (proto === PROTO_TCP) patchQuotedSum(view, l4 + TCP_OFF_SUM, end, delta);
-  // A datagram sent without a checksum, which is zero, is quoted without one.
+  // A datagram sent without a checksum (zero) is quoted without one.
   const summed = proto === PROTO_UDP && l4 + UDP_HEADER_BYTES <= end;
   if (summed && view.getUint16(l4 + UDP_OFF_SUM) !== 0) {
     patchQuotedSum(view, l4 + UDP_OFF_SUM, end, delta);
@@ -41,10 +41,7 @@ export function patchQuotedSum(view: DataView, at: number, end: number, delta: n
   if (at + 2 <= end) view.setUint16(at, patchFull(view.getUint16(at), delta));
 }
 
-/**
- * Gives the error itself, packet `r`, other addresses, and sums it anew over its inside, which has
- * changed.
- */
+/** Rewrites the addresses of the error, packet `r`, and sums it again over its changed quote. */
 export function readdressError(b: Batch, r: number, src: number, dst: number): void {
   const { view } = b;
   const ip = b.p[r | P_IP]!;

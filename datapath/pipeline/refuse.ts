@@ -28,10 +28,9 @@ const QUOTE_BYTES_MAX = ICMP_ERROR_BYTES_MAX - IP4_HEADER_BYTES_MIN - ICMP_HEADE
 const MULTICAST_FIRST_BYTE = 224;
 
 /**
- * Turns packet `r` into the refusal that its sender gets: RST for TCP (RFC 9293 3.10.7.1), ICMP
- * port unreachable for the rest (RFC 1122 3.2.2.1). VERDICT_REPLY, or minus a DROP_*: where a reply
- * is forbidden, where the packet is damaged, so that its sender is not known, and where there were
- * many already.
+ * Turns packet `r` into its refusal: RST for TCP (RFC 9293 3.10.7.1), else ICMP port unreachable
+ * (RFC 1122 3.2.2.1). VERDICT_REPLY, or minus a DROP_*: if a reply is forbidden, if the packet is
+ * damaged and so its sender unknown, or above the rate limit.
  */
 export function refuse(d: Datapath, b: Batch, r: number): number {
   const firstByte = b.p[r | P_SRC]! >>> 24;
@@ -44,8 +43,7 @@ export function refuse(d: Datapath, b: Batch, r: number): number {
 }
 
 /**
- * False if the transport checksum is wrong. What is partial or a fragment cannot be told, nor what
- * has another kind of sum.
+ * False if the transport checksum is wrong. Partial sums, fragments and other kinds of sum pass.
  */
 function isIntact(b: Batch, r: number): boolean {
   const { p, view } = b;
@@ -104,10 +102,7 @@ function refuseByIcmp(b: Batch, r: number): number {
   return writeReplyHeader(b, r, PROTO_ICMP, bytes);
 }
 
-/**
- * A fresh IPv4 header from the packet's destination to its source, and a virtio header that asks
- * for nothing.
- */
+/** Writes an IPv4 header from destination to source, and an empty virtio header. */
 function writeReplyHeader(b: Batch, r: number, proto: number, l4Bytes: number): number {
   const { view } = b;
   const vnet = b.p[r | P_START]!;
@@ -126,26 +121,23 @@ function writeReplyHeader(b: Batch, r: number, proto: number, l4Bytes: number): 
   return VERDICT_REPLY;
 }
 
-/**
- * Refusals that a datapath sends in a second, and at once after a pause: the kernel's
- * icmp_msgs_per_sec and its burst.
- */
+/** Refusals of a datapath per second, and its burst: the kernel's icmp_msgs_per_sec and burst. */
 export const REFUSALS_PER_S = 1000;
 export const REFUSALS_BURST = 50;
 const MS_PER_REFUSAL = 1000 / REFUSALS_PER_S;
 
 /** A token bucket over all refusals, RSTs among them. */
 export class RefusalLimit {
-  /** For one that only asks what would become of a packet. */
+  /** False in explain, whose packets take no tokens. */
   enabled = true;
   #left = REFUSALS_BURST;
-  /** ms of the datapath's clock up to which refusals were granted. */
+  /** Refusals are granted up to this ms of the datapath's clock. */
   #since = 0;
 
   /** True if one more may be sent. */
   take(now: number): boolean {
     const elapsed = (now - this.#since) | 0;
-    // A clock that went back, or came around, grants a burst.
+    // A clock that went back or wrapped grants a burst.
     const granted = elapsed < 0 ? REFUSALS_BURST : Math.floor(elapsed / MS_PER_REFUSAL);
     if (granted > 0) {
       this.#left = Math.min(this.#left + granted, REFUSALS_BURST);

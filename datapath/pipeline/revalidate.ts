@@ -1,6 +1,6 @@
-// Revalidates every flow after a new image, a slice of the table at each tick. A flow ends when its
-// Service or pod is gone, even if no packet comes. Epochs repeat after 511 generations: no flow may
-// keep one for so long.
+// Revalidates every flow after a new image, a slice of the table per tick. A flow ends when its
+// Service or pod is gone, even if it has no packets. Epochs repeat after 511 generations, so no
+// flow may keep one that long.
 
 import { H_FLOW_HIGH } from '../arena/layout.ts';
 import {
@@ -17,11 +17,11 @@ import { CHECK_GONE, needsCheck, revalidateFlow } from './policy-check.ts';
 import { isStaleUdp } from './stale.ts';
 import { COUNT_FLOWS_STALE } from './verdict.ts';
 
-/** So many policy generations may pass before every flow has been revalidated. */
+/** The most policy generations before every flow must have been revalidated. */
 export const GENERATIONS_MAX = EPOCHS - 1;
 /** More than the generations of one round at 50 changes a second. */
 export const ROUND_GENERATIONS = 400;
-/** A round that is so many generations behind takes HASTE slices at a time. */
+/** A round this many generations late takes HASTE slices at a time. */
 const GENERATIONS_LATE = 200;
 const HASTE = 4;
 const BELOW_EPOCH = (1 << EPOCH_SHIFT) - 1;
@@ -33,7 +33,7 @@ export function revalidate(d: Datapath, high: number, slice: number): void {
     d.revalidateGeneration = services.generation;
     d.revalidateLeft = high;
   }
-  // Policies that change without pause must not overtake a round through a large table.
+  // Frequent policy changes must not overtake a round through a large table.
   const changed = policy.generation !== d.roundSince;
   const behind = changed && policy.generation - d.checkedSince > GENERATIONS_LATE;
   const steps = Math.min(behind ? slice * HASTE : slice, d.revalidateLeft);
@@ -63,7 +63,7 @@ function isOver(d: Datapath, flow: number): boolean {
   return needsCheck(d, flow << 1) && revalidateFlow(d, flow) === CHECK_GONE;
 }
 
-/** Clears the epoch of every flow: after so many generations it may stand for another one. */
+/** Clears the epoch of every flow, because it may soon stand for another generation. */
 export function forgetEpochs(d: Datapath): void {
   const { lines, table } = d;
   const sides = table.header[H_FLOW_HIGH]! * 2;

@@ -46,12 +46,10 @@ import {
   DROP_SPOOFED, DROP_UNANSWERABLE, VERDICT_FORWARD, VERDICT_HELD, VERDICT_PROBE, VERDICT_REPLY,
 } from './verdict.ts';
 
-/**
- * Flow slots that a tick looks at: this many, or one in 64, so that a round takes at most 6.4 s.
- */
+/** Flow slots per tick: this many, or one in 64, so that a round takes at most 6.4 s. */
 const SWEEP_SLICE_MIN = 2048;
 const SWEEP_SHIFT = 6;
-/** A round takes two minutes at the default size. Entries may stay for days. */
+/** A round takes two minutes at the default size. Entries may live for days. */
 const AFFINITY_SLICE = 256;
 
 /**
@@ -146,13 +144,11 @@ function pass(d: Datapath, b: Batch, r: number, verdict: number): number {
   return verdict;
 }
 
-/**
- * A packet that depends on another one: an ICMP error on its quote, a later fragment on its first.
- */
+/** A packet that depends on another: an ICMP error on its quote, a later fragment on the first. */
 function runOther(d: Datapath, b: Batch, r: number): number {
   if (b.p[r | P_KIND] === KIND_ICMP_ERROR) return runError(d, b, r);
   d.count(COUNT_FRAGMENTS);
-  // Prefetch took other bytes for ports, and the last policy check was of another packet.
+  // Prefetch read other bytes as ports. The last policy check was of another packet.
   b.p[r | P_SIDE] = NO_SIDE;
   d.policyVerdict.reset();
   const verdict = d.fragments.find(b.p[r | P_SRC]!, b.p[r | P_DST]!, datagramId(b, r), d.now);
@@ -162,7 +158,7 @@ function runOther(d: Datapath, b: Batch, r: number): number {
   const { side } = d.fragments;
   if (side === NO_SIDE && d.services.gateway) return translateLaterPublic(d, b, r);
   if (side === NO_SIDE) return pass(d, b, r, verdict);
-  // Where the flow is gone, this may be a new datagram with the same identification.
+  // If the flow is gone, this may be a new datagram with the same identification.
   if (!isThere(d, b, r, side)) return hold(d, b, r);
   b.p[r | P_SIDE] = side;
   const checked = checkFlow(d, side);
@@ -175,7 +171,7 @@ function hold(d: Datapath, b: Batch, r: number): number {
   return d.fragments.hold(b, r, d.now) ? VERDICT_HELD : -DROP_FRAGMENT_LIMIT;
 }
 
-/** True if the side that the first fragment took is still that flow's. */
+/** True if the side of the first fragment still belongs to the same flow. */
 function isThere(d: Datapath, b: Batch, r: number, side: number): boolean {
   const { p } = b;
   const { ports } = d.fragments;
@@ -197,7 +193,7 @@ function runFirstFragment(d: Datapath, b: Batch, r: number): number {
   const id = datagramId(b, r); // Before a refusal overwrites it.
   p[r | P_FLAGS] = p[r | P_FLAGS]! & ~PACKET_FIRST_FRAGMENT;
   let verdict = runFlow(d, b, r);
-  // SCTP's CRC covers the datagram, whose length a fragment does not tell: a port change breaks it.
+  // SCTP's CRC covers the whole datagram, which is not here: a new port would make it wrong.
   if (verdict === VERDICT_FORWARD && p[r | P_PROTO] === PROTO_SCTP) {
     if (b.view.getInt32(p[r | P_L4]!) !== p[r | P_PORTS]) verdict = -DROP_FRAGMENT_SCTP;
   }
@@ -205,7 +201,7 @@ function runFirstFragment(d: Datapath, b: Batch, r: number): number {
   const before = b.count;
   d.fragments.release(b, p[r | P_SRC]!, p[r | P_DST]!, id);
   for (let n = before; n < b.count; n++) p[(n * P_WORDS) | P_SIDE] = NO_SIDE;
-  // They were counted when they were read; this batch counts them again.
+  // They were counted when they were read, and this batch counts them again.
   d.add(COUNT_PACKETS, before - b.count);
   d.add(COUNT_FRAGMENTS, before - b.count);
   return verdict;

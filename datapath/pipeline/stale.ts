@@ -1,6 +1,6 @@
 // Flows to an endpoint that their Service has lost. An established TCP connection ends by itself. A
-// UDP client with a fixed port, or a client that repeats its SYN, would go on without end. Source:
-// k8s pkg/proxy/conntrack/cleanup.go.
+// UDP client with a fixed port, or a client that repeats its SYN, would never stop. Source: k8s
+// pkg/proxy/conntrack/cleanup.go.
 
 // biome-ignore format: a list.
 import {
@@ -13,8 +13,8 @@ import type { Datapath } from './datapath.ts';
 const NEVER = -1;
 
 /**
- * True if the endpoint of the flow whose client line is at `at` is no longer its Service's, or if
- * the flow was made without a Service and its destination is a Service's now.
+ * True if the Service no longer has the endpoint of the flow whose client line is at `at`, or if
+ * the flow has no Service and its destination belongs to one now.
  */
 export function isStale(d: Datapath, at: number): boolean {
   return isStaleSince(d, at, NEVER);
@@ -30,7 +30,7 @@ export function isStaleUdp(d: Datapath, at: number): boolean {
   return false;
 }
 
-/** @param checked the image in which the endpoint was found to serve, or NEVER. */
+/** @param checked the image in which the endpoint was last found valid, or NEVER. */
 function isStaleSince(d: Datapath, at: number, checked: number): boolean {
   const { lines, services } = d;
   if (!services.ready) return false;

@@ -32,7 +32,7 @@ export const T_PROTO = 3;
 export const T_SRC = 4;
 export const T_DST = 5;
 export const T_PORTS = 6;
-/** As it left, if it was forwarded. */
+/** The tuple after translation, of a forwarded packet. */
 export const T_NEW_SRC = 7;
 export const T_NEW_DST = 8;
 export const T_NEW_PORTS = 9;
@@ -52,11 +52,11 @@ export const T_EGRESS_RULE = 16;
 export const T_INGRESS = 17;
 export const T_INGRESS_RULE = 18;
 
-/** It made its flow. */
+/** The packet made its flow. */
 export const TRACE_NEW = 0x100;
-/** It belongs to a flow. */
+/** The packet belongs to a flow. */
 export const TRACE_FLOW = 0x200;
-/** It has ports. ICMP errors, later fragments and unreadable packets have none. */
+/** The packet has ports. ICMP errors, later fragments and unreadable packets have none. */
 export const TRACE_TUPLE = 0x400;
 
 /** Records what became of packet `r`. */
@@ -65,17 +65,15 @@ export function trace(d: Datapath, b: Batch, r: number, verdict: number): void {
   const { header, traceRing: t } = d;
   const number = header[H_TRACE_WRITTEN]!;
   const at = (number & (TRACE_RECORDS - 1)) * TRACE_WORDS;
-  // Reasons are numbered in the order of the stages: before the first ones parse has filled in
-  // nothing.
+  // Reasons are numbered in stage order: before the first of these, parse has filled in nothing.
   const readable = -verdict <= 0 || -verdict > DROP_IP_CHECKSUM;
   const tuple = readable && p[r | P_KIND] === KIND_FLOW;
   const side = p[r | P_SIDE]!;
   const found = side !== NO_SIDE && verdict === VERDICT_FORWARD;
-  // What was decided last was decided about this packet only if it came so far, and no flow was
-  // found.
+  // The last decision is about this packet only if it came this far and hit no flow.
   const asked = verdict >= 0 || (-verdict > DROP_ICMP_CHECKSUM && verdict !== -DROP_SPOOFED);
   const decided = tuple && !found && asked;
-  // Fragments and ICMP errors about a flow of one packet are not that packet.
+  // Fragments and ICMP errors are not the flow's one packet.
   const isNew =
     tuple && found && (side & 1) === 0 && d.lines[(side << LINE_SHIFT) | W_PACKETS] === 1;
   const denied = verdict === -DROP_POLICY_INGRESS || verdict === -DROP_POLICY_EGRESS;

@@ -1,6 +1,6 @@
-// TCP as the kernel tracks it: net/netfilter/nf_conntrack_proto_tcp.c. A table moves states; what
-// it cannot say is here: which segments are let by without counting and what may answer them, which
-// RSTs count, when a SYN opens a new connection.
+// TCP as the kernel tracks it: net/netfilter/nf_conntrack_proto_tcp.c. A table has the state
+// changes. This file has the rest: segments that pass without counting and their answers, which
+// RSTs count, and when a SYN opens a new connection.
 
 // biome-ignore format: a list.
 import {
@@ -30,32 +30,29 @@ import { COUNT_RST_IMPLAUSIBLE } from './verdict.ts';
 
 const SYN_ACK = TCP_FLAG_SYN | TCP_FLAG_ACK;
 const EVENTFUL = TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST;
-/**
- * Sequence space that one segment may skip: 16 MiB, more than the windows that kernels offer by
- * default.
- */
+/** Sequence space that one segment may skip: 16 MiB, above the default windows of kernels. */
 export const LEAP_MAX = 1 << 24;
 
-/** The flow's time begins anew. */
+/** The flow gets its full timeout again. */
 const TCP_RENEWS = 0;
-/** The segment passes; how long the flow has left stays as it is. */
+/** The segment passes. The flow's time left does not change. */
 export const TCP_KEEPS = 1;
-/** The flow has as long as a closed one, unless something renews it. */
+/** The flow gets the timeout of a closed one, until a segment renews it. */
 export const TCP_SHORTENS = 2;
-/** The segment passes, and then the flow is forgotten. */
+/** The segment passes, and then the flow is deleted. */
 export const TCP_ENDS = 3;
-/** A SYN over a connection that is over. */
+/** A SYN in place of a closed connection. */
 export const TCP_REOPENS = 4;
-/** A SYN that was never answered, to an endpoint that is gone. */
+/** An unanswered SYN to an endpoint that is gone. */
 export const TCP_STALE = 5;
 
-/** Lets a TCP segment that hit `side` move its flow: a TCP_*. */
+/** Applies a TCP segment that hit `side` to its flow: a TCP_*. */
 export function trackTcp(d: Datapath, b: Batch, r: number, side: number, flags: number): number {
   const { lines } = d.table;
   const client = (side & ~1) << LINE_SHIFT;
   const meta = lines[client | W_META]!;
   let state = (meta & META_STATE_MASK) >> META_STATE_SHIFT;
-  // A SYN that is sent again, its packet not the one that made the flow.
+  // A repeated SYN: not the packet that made the flow.
   const again = state === STATE_SYN_SENT && (side & 1) === 0 && lines[client | W_PACKETS] !== 0;
   if (again && (flags & TCP_FLAG_SYN) !== 0 && isStale(d, client)) return TCP_STALE;
   if ((flags & TCP_FLAG_RST) !== 0) return reset(d, b, r, side, flags);
@@ -67,7 +64,7 @@ export function trackTcp(d: Datapath, b: Batch, r: number, side: number, flags: 
   }
   if (next === MOVE_IGNORE) {
     if (!answersSyn(lines, b, r, side, flags)) return ignore(lines, b, r, side, flags);
-    // Both ends agree on a connection that was not known: in step with them again.
+    // Both ends agree on a connection that was not known here: follow it again.
     lines[((side ^ 1) << LINE_SHIFT) | W_SEQ_END] = lines[client | W_RECENT_END]!;
     state = STATE_SYN_SENT;
     next = STATE_SYN_RECV;
@@ -75,7 +72,7 @@ export function trackTcp(d: Datapath, b: Batch, r: number, side: number, flags: 
   const isAck = (flags & EVENTFUL) === 0;
   const recent = recentOf(meta);
   if (next === STATE_TIME_WAIT && state === STATE_LAST_ACK && isAck) {
-    // The backend challenges a SYN (RFC 5961 4); it acknowledges no FIN.
+    // The backend challenges a SYN (RFC 5961 4). It does not acknowledge a FIN.
     if (recent === RECENT_SYN_LATE && (side & 1) === 1) {
       setState(lines, side, bitsOf(state, RECENT_SYN) | (meta & FLAG_TURN), 0);
       return TCP_KEEPS;
@@ -87,7 +84,7 @@ export function trackTcp(d: Datapath, b: Batch, r: number, side: number, flags: 
   return accept(lines, side, flags, state, next);
 }
 
-/** An RST: it closes, shortens, or is passed on and counts for nothing. */
+/** An RST closes the flow, shortens its time, or passes without effect. */
 function reset(d: Datapath, b: Batch, r: number, side: number, flags: number): number {
   const { lines } = d.table;
   const meta = lines[(side << LINE_SHIFT) | W_META]!;
@@ -97,7 +94,7 @@ function reset(d: Datapath, b: Batch, r: number, side: number, flags: number): n
     d.count(COUNT_RST_IMPLAUSIBLE);
     return TCP_KEEPS;
   }
-  // A connection that was refused at once is forgotten at once.
+  // Delete a connection that was refused at once.
   if ((meta & FLAG_REPLIED) === 0) return TCP_ENDS;
   const recent = (side & 1) === 0 ? RECENT_RST : RECENT_RST_BACK;
   const turn = state === next || isClosing(state) ? meta & FLAG_TURN : 0;
@@ -106,12 +103,11 @@ function reset(d: Datapath, b: Batch, r: number, side: number, flags: number): n
 }
 
 /**
- * STATE_CLOSE, the present state for an RST that may be right and is not exactly, or MOVE_NONE.
- * Where both ends have closed there is nothing left to protect. Before, an RST is plausible if it
- * answers a segment that was let by, or if its sequence lies between what the peer acknowledged and
- * what the sender has sent: one that answers a segment carries exactly that acknowledgement, one
- * that aborts carries the sender's next byte (RFC 9293 3.5.2, RFC 5961 3.2). Before the peer has
- * spoken it must acknowledge the SYN.
+ * STATE_CLOSE; the present state for an RST in the window but not exact; or MOVE_NONE. After both
+ * ends have closed, any RST counts. Before that it counts if it answers a segment that passed, or
+ * if its sequence lies between the peer's acknowledgement and the sender's next byte. An RST that
+ * answers a segment carries the former, one that aborts the latter (RFC 9293 3.5.2, RFC 5961 3.2).
+ * Until the peer has sent a segment, the RST must acknowledge the SYN.
  */
 function stateAfterReset(
   lines: Int32Array,
@@ -149,21 +145,18 @@ function stateAfterReset(
   const acked = lines[peer | W_ACK]!;
   if (seq === acked || seq === sent) return STATE_CLOSE;
   if (((seq - acked) | 0) < 0 || ((seq - sent) | 0) > 0) return MOVE_NONE;
-  // In the window and not exact: the peer challenges it, and its answer renews the flow.
+  // In the window but not exact: the peer challenges it, and the answer renews the flow.
   const isEnough = state !== STATE_ESTABLISHED || (meta & FLAG_ASSURED) === 0 || isSyn;
   return isEnough ? STATE_CLOSE : state;
 }
 
-/**
- * True if a SYN of `side` may take the place of the connection: it was closed by a FIN, or by this
- * side's RST.
- */
+/** True if a SYN of `side` may replace the connection: a FIN or this side's RST closed it. */
 function isOver(meta: number, side: number): boolean {
   const recent = (side & 1) === 0 ? RECENT_RST : RECENT_RST_BACK;
   return (meta & FLAG_TURN) !== 0 || recentOf(meta) === recent;
 }
 
-/** True for a SYN-ACK that acknowledges the peer's SYN which was let by. */
+/** True for a SYN-ACK that acknowledges a SYN of the peer that passed without counting. */
 function answersSyn(lines: Int32Array, b: Batch, r: number, side: number, flags: number): boolean {
   if ((flags & SYN_ACK) !== SYN_ACK) return false;
   const client = (side & ~1) << LINE_SHIFT;
@@ -175,10 +168,7 @@ function answersSyn(lines: Int32Array, b: Batch, r: number, side: number, flags:
   return byPeer && b.view.getInt32(b.p[r | P_L4]! + TCP_OFF_ACK) === lines[client | W_RECENT_END];
 }
 
-/**
- * A segment that does not count but may be right where this datapath is not: remembered until the
- * next one.
- */
+/** Remembers, until the next segment, one that does not count but may be right for its receiver. */
 function ignore(lines: Int32Array, b: Batch, r: number, side: number, flags: number): number {
   const client = (side & ~1) << LINE_SHIFT;
   const meta = lines[client | W_META]!;
@@ -198,7 +188,7 @@ function ignore(lines: Int32Array, b: Batch, r: number, side: number, flags: num
   return TCP_KEEPS;
 }
 
-/** Sequence numbers of a segment that counts. */
+/** Records the sequence numbers of a segment that counts. */
 function learn(lines: Int32Array, b: Batch, r: number, side: number, flags: number): void {
   const at = side << LINE_SHIFT;
   if ((flags & TCP_FLAG_SYN) === 0) {
@@ -208,15 +198,15 @@ function learn(lines: Int32Array, b: Batch, r: number, side: number, flags: numb
     }
     return;
   }
-  // A SYN, or its answer, starts this side's sequence: whatever was held before is void. Nothing of
-  // it is acknowledged yet, and the peer's first acknowledgement must not look like a leap.
+  // A SYN or SYN-ACK starts this side's sequence: earlier numbers are void. Nothing is acknowledged
+  // yet, and the peer's first acknowledgement must not count as a leap.
   const l4 = b.p[r | P_L4]!;
   lines[at | W_SEQ_END] = endOf(b, r, flags);
   lines[((side ^ 1) << LINE_SHIFT) | W_ACK] = b.view.getInt32(l4 + TCP_OFF_SEQ);
   if ((flags & TCP_FLAG_ACK) !== 0) lines[at | W_ACK] = b.view.getInt32(l4 + TCP_OFF_ACK);
 }
 
-/** From `state` to `next`, and what that does to the flow's time. */
+/** Moves from `state` to `next`; the result is the effect on the flow's time. */
 function accept(
   lines: Int32Array,
   side: number,
@@ -230,8 +220,7 @@ function accept(
   if (next === STATE_ESTABLISHED && (replied || more !== 0)) more |= FLAG_ASSURED;
   const turn = turnOf(state, next, meta & FLAG_TURN);
   setState(lines, side, bitsOf(next, recentFor(flags, side)) | turn, more);
-  // A client that goes on sending SYNs does not keep its flow, and with it an endpoint that does
-  // not answer.
+  // A client that repeats its SYN must not keep its flow, and so an endpoint that does not answer.
   const unanswered = !replied && state === STATE_SYN_SENT && (flags & SYN_ACK) === TCP_FLAG_SYN;
   return unanswered ? TCP_KEEPS : TCP_RENEWS;
 }
@@ -251,7 +240,7 @@ function recentOf(meta: number): number {
   return (meta & META_RECENT_MASK) >> META_RECENT_SHIFT;
 }
 
-/** How a segment is remembered. */
+/** The RECENT_* for a segment. */
 function recentFor(flags: number, side: number): number {
   if ((flags & EVENTFUL) === 0) return RECENT_ACK;
   if ((flags & SYN_ACK) !== TCP_FLAG_SYN) return RECENT_OTHER;
@@ -262,7 +251,7 @@ function bitsOf(state: number, recent: number): number {
   return (state << META_STATE_SHIFT) | (recent << META_RECENT_SHIFT);
 }
 
-/** The sequence number behind the segment: data, SYN and FIN count. */
+/** The sequence number after the segment: data, SYN and FIN count. */
 function endOf(b: Batch, r: number, flags: number): number {
   const l4 = b.p[r | P_L4]!;
   const end = b.p[r | P_START]! + b.p[r | P_LENGTH]!;
@@ -272,8 +261,8 @@ function endOf(b: Batch, r: number, flags: number): number {
 }
 
 /**
- * Remembers the furthest byte sent and acknowledged; RSTs are held against them. A leap beyond any
- * window is not believed, so that a spoofed segment cannot make every RST plausible.
+ * Keeps the furthest byte sent and acknowledged, to check RSTs against. A leap beyond any window is
+ * ignored: a spoofed segment must not make every RST plausible.
  */
 export function advance(lines: Int32Array, at: number, b: Batch, r: number, flags: number): void {
   const seqEnd = endOf(b, r, flags);
@@ -285,9 +274,7 @@ export function advance(lines: Int32Array, at: number, b: Batch, r: number, flag
   if (acked > 0 && acked < LEAP_MAX) lines[at | W_ACK] = ack;
 }
 
-/**
- * State, what goes with it and flags stand on both lines, so that a hit reads its own line only.
- */
+/** Writes state and flags to both lines, so that a hit reads its own line only. */
 export function setState(lines: Int32Array, side: number, bits: number, more: number): void {
   const at = (side & ~1) << LINE_SHIFT;
   const peer = at + LINE_WORDS;

@@ -1,4 +1,4 @@
-// What a packet that hit a flow does to it: its state, how long it has left, its counts.
+// Applies a packet to the flow that it hit: state, time left, counts.
 
 // biome-ignore format: a list.
 import {
@@ -31,20 +31,20 @@ import {
 
 const EVENTFUL = TCP_FLAG_SYN | TCP_FLAG_FIN | TCP_FLAG_RST;
 const ESTABLISHED = STATE_ESTABLISHED << META_STATE_SHIFT;
-/** A UDP flow that is replied to and this old counts as a stream. */
+/** A UDP flow of this age that has a reply counts as a stream. */
 const UDP_STREAM_MS = 2000;
 
 /** The flow lives on. */
 export const TRACK_GO = 0;
-/** It ends with this packet, which is translated first. */
+/** The flow ends with this packet, which is translated first. */
 export const TRACK_END = 1;
-/** The packet opens a new connection over a closed one. */
+/** The packet opens a new connection in place of a closed one. */
 export const TRACK_REOPEN = 2;
-/** Its endpoint or its Service is gone: the packet begins a new flow. */
+/** The flow's endpoint or Service is gone: the packet starts a new flow. */
 export const TRACK_STALE = 3;
 
 /**
- * Lets a packet that hit `side` move the flow's state, sequence numbers, age and counts. TRACK_*.
+ * Applies a packet that hit `side` to the flow's state, sequence numbers, age and counts. TRACK_*.
  */
 export function track(d: Datapath, b: Batch, r: number, side: number): number {
   const { lines } = d.table;
@@ -54,7 +54,7 @@ export function track(d: Datapath, b: Batch, r: number, side: number): number {
   let tracked = TRACK_GO;
   if (proto === PROTO_TCP) {
     const flags = b.p[r | P_FLAGS]! & 0xff;
-    // Nearly every packet of a connection ends here: established, and nothing but ACK and data.
+    // Nearly every packet of a connection ends here: established, with ACK and data only.
     const plain = (meta & META_TCP_MASK) === ESTABLISHED && (flags & EVENTFUL) === 0;
     if (plain && (meta & FLAG_ASSURED) !== 0) {
       advance(lines, at, b, r, flags);
@@ -82,10 +82,7 @@ export function track(d: Datapath, b: Batch, r: number, side: number): number {
   return tracked;
 }
 
-/**
- * Leaves the flow as much time as a closed one has: as if both sides had been silent for the rest
- * of its timeout.
- */
+/** Cuts the time left to that of a closed flow, as if both sides had been silent until then. */
 function shorten(d: Datapath, side: number): void {
   const { lines } = d.table;
   const client = (side & ~1) << LINE_SHIFT;
@@ -96,7 +93,7 @@ function shorten(d: Datapath, side: number): void {
   lines[(client + LINE_WORDS) | W_SEEN] = seen;
 }
 
-/** UDP, ICMP echo, SCTP and the rest: replied to or not, and for how long. */
+/** UDP, ICMP echo, SCTP and the rest: replied or not, and the timeout. */
 function trackOther(d: Datapath, side: number, proto: number, meta: number): void {
   const { lines } = d.table;
   const state = (meta & META_STATE_MASK) >> META_STATE_SHIFT;

@@ -19,7 +19,7 @@ import type { Datapath } from './datapath.ts';
 
 const TTL_STEP = 0x0100; // The TTL is the high byte of its checksum word.
 
-/** Rewrites packet `r` as the line of its side says. Sums stay right, or partial and right. */
+/** Rewrites packet `r` by the line of its side. A full sum stays right, a partial one partial. */
 export function translate(d: Datapath, b: Batch, r: number, side: number): void {
   const { lines } = d.table;
   const at = side << LINE_SHIFT;
@@ -46,10 +46,9 @@ export function translate(d: Datapath, b: Batch, r: number, side: number): void 
 }
 
 /**
- * One hop back, from `from` to `to` as it leaves, for what no line of a flow tells so. The kernel
- * takes one for each time that it forwards: into the datapath what others sent, and out of it what
- * is for others. A node is to cost one hop where it is on the way, and none where it is an end of
- * it.
+ * Restores one hop of the TTL for a packet without a flow. `from` and `to` are its addresses as it
+ * leaves. The kernel decrements the TTL before the datapath and after it; a node must cost one hop
+ * in transit and none at an end.
  */
 export function giveHopBack(d: Datapath, b: Batch, r: number, from: number, to: number): void {
   const { services } = d;
@@ -62,8 +61,8 @@ export function giveHopBack(d: Datapath, b: Batch, r: number, from: number, to: 
 }
 
 /**
- * Ports and the transport checksum. A partial sum covers the pseudo-header alone and is not
- * complemented: the addresses' delta is added and the ports' is not.
+ * Ports and the transport checksum. A partial sum is the pseudo-header's, not complemented: only
+ * the delta of the addresses is added.
  */
 function translatePorts(b: Batch, r: number, ports: number, addresses: number, all: number): void {
   const { view } = b;

@@ -1,12 +1,12 @@
-// What can become of a packet, and why. A verdict is VERDICT_* or minus a DROP_*; every drop has a
-// name, a counter of that name and a scenario.
+// What becomes of a packet, and why. A verdict is VERDICT_* or minus a DROP_*. Every drop reason
+// has a name, a counter of that name and a scenario.
 
 export const VERDICT_FORWARD = 0;
 /** The packet was turned into an answer to its sender (RST, ICMP unreachable). */
 export const VERDICT_REPLY = 1;
-/** Kept until the first fragment says what to do with it. */
+/** Held until the first fragment decides its verdict. */
 export const VERDICT_HELD = 2;
-/** The agent's own probe: it has arrived, and goes no further. */
+/** The agent's own probe, which ends here. */
 export const VERDICT_PROBE = 3;
 
 export const DROP_SHORT = 1;
@@ -127,7 +127,7 @@ export const COUNTERS: readonly (readonly [string, string])[] = [
   ['one-to-one', "packets at a gateway between a node's address and its public one"],
 ];
 
-/** Name of the counter that says why a packet was refused or let by, null for none. */
+/** Name of the counter that says why a packet was refused or passed; null if there is none. */
 export function causeName(cause: number): string | null {
   return cause === 0 ? null : COUNTERS[cause - COUNTER_BASE]![0];
 }
