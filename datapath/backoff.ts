@@ -1,12 +1,12 @@
-/** Pace of retries, milliseconds. */
+/** Delays between retries, ms. */
 export interface Pace {
   /** Delay before the first retry. */
   firstMs: number;
-  /** Least delay of each later retry. Without it the first delay doubles. */
+  /** Minimum delay of each later retry. Without it the first delay doubles. */
   laterMsMin?: number;
-  /** Longest delay. */
+  /** Maximum delay. */
   msMax: number;
-  /** After a success of this length the delays start over. Without it they never do. */
+  /** An attempt that worked for this long resets the delays. Without it they never reset. */
   goodMs?: number;
 }
 

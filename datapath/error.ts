@@ -1,10 +1,10 @@
-/** Every error that a person may read: one line that names the object, and the next step. */
+/** Every error for users: one line that names the object, and the next step. */
 export class KubetunError extends Error {
   override readonly name = 'KubetunError';
   readonly code: string;
-  /** What to do about it, one sentence; printed after the message. */
+  /** The next step, one sentence; printed after the message. */
   readonly next: string;
-  /** 2 when the caller used it wrongly, else 1: the process's exit code. */
+  /** The process's exit code: 2 for wrong usage by the caller, else 1. */
   readonly exitCode: 1 | 2;
 
   /** @param code stable, `KT_` and upper case, e.g. `KT_LAB_NETNS_EXISTS`. */

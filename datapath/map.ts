@@ -22,26 +22,22 @@ export const KEY_A = 0;
 export const KEY_B = 1;
 
 /**
- * No entry lies further than this from where its search begins: the builder sees to it, the reader
- * relies on it.
+ * The longest distance of an entry from its home slot: the builder ensures it, readers rely on it.
  */
 export const MAP_PROBES_MAX = 64;
-/**
- * Slots per entry, so that a search ends early; and how many times as many there are at most,
- * however entries crowd.
- */
+/** Slots per entry, so that a search ends early; and the factor by which crowded maps may grow. */
 const SLOTS_PER_ENTRY = 2;
 const GROWTH_MAX = 8;
 /**
- * Attempts to lay out all entries near their homes, each larger or with another seed, before an
- * entry is refused.
+ * Attempts to place all entries near their homes, each larger or with another seed. Then an entry
+ * is refused.
  */
 const REBUILDS_MAX = 16;
 const SLOTS_MIN = 16;
 
 export const NO_ENTRY = -1;
 
-/** Seeded hash of two words. The seed goes in twice, so that no two keys collide for every seed. */
+/** Seeded hash of two words. It uses the seed twice, so that no two keys collide for every seed. */
 export function hashKey(a: number, b: number, seed: number): number {
   let h = Math.imul(a ^ seed, 0x9e3779b1);
   h ^= h >>> 15;
@@ -69,7 +65,7 @@ export function findEntry(words: Int32Array, map: number, a: number, b: number):
   return NO_ENTRY;
 }
 
-/** A map in ordinary memory that is built or changed; `words` is the block as readers see it. */
+/** A map in ordinary memory that can be built and changed; `words` is the block for readers. */
 export class SeededMap {
   words: Int32Array;
 
@@ -91,9 +87,9 @@ export class SeededMap {
   }
 
   /**
-   * Word offset of an entry, which is made if it is not there, with values of 0; the map may move,
-   * and offsets with it. NO_ENTRY, and nothing changed, if it cannot lie near its home without more
-   * growth than is allowed.
+   * Word offset of an entry, made with values of 0 if absent. The map, and so offsets, may move.
+   * NO_ENTRY, with nothing changed, if the entry cannot lie near its home within the allowed
+   * growth.
    */
   put(a: number, b: number): number {
     const known = this.find(a, b);
@@ -107,7 +103,7 @@ export class SeededMap {
     return NO_ENTRY;
   }
 
-  /** Takes an entry out and closes the gap, so that no tombstones gather. */
+  /** Removes an entry and closes the gap, so that no tombstones gather. */
   delete(a: number, b: number): void {
     const found = this.find(a, b);
     if (found === NO_ENTRY) return;
@@ -122,7 +118,7 @@ export class SeededMap {
       const at = MAP_HEADER_WORDS + (slot << shift);
       if (words[at + KEY_B] === 0) break;
       const home = hashKey(words[at + KEY_A]!, words[at + KEY_B]!, seed) & mask;
-      // The entry may move into the gap only if its home does not lie between the gap and itself.
+      // The entry moves into the gap unless its home lies between the gap and itself.
       if (((slot - home) & mask) >= ((slot - gap) & mask)) {
         words.copyWithin(MAP_HEADER_WORDS + (gap << shift), at, at + size);
         gap = slot;
@@ -170,7 +166,7 @@ function emptyMap(slots: number, shift: number, seed: number): Int32Array {
   return words;
 }
 
-/** Gives a key that is not there a slot near its home; its word offset, or NO_ENTRY. */
+/** Gives an absent key a slot near its home; its word offset, or NO_ENTRY. */
 function place(words: Int32Array, a: number, b: number): number {
   const [mask, shift, seed] = [words[MAP_MASK]!, words[MAP_SHIFT]!, words[MAP_SEED]!];
   let slot = hashKey(a, b, seed) & mask;
@@ -187,7 +183,7 @@ function place(words: Int32Array, a: number, b: number): number {
   return NO_ENTRY;
 }
 
-/** Copies every entry of another map; false when one would lie too far from its home. */
+/** Copies every entry of another map; false if one would lie too far from its home. */
 function takeOver(to: Int32Array, from: Int32Array): boolean {
   const size = 1 << from[MAP_SHIFT]!;
   for (let at = MAP_HEADER_WORDS; at < from.length; at += size) {

@@ -1,14 +1,12 @@
-// Long work in steps, so that a thread can do other things in between.
+// Long work in steps, so that its thread can do other things in between.
 
-/** Work that may rest wherever it yields; its result comes at the end. */
+/** Work that may pause at each yield; its result comes at the end. */
 export type Steps<T> = Generator<void, T, void>;
 
-/**
- * Elements that a loop may handle between two yields, where each costs well under a microsecond.
- */
+/** Elements that a loop handles between two yields if each costs well under a microsecond. */
 export const STEP_ELEMENTS = 1024;
 
-/** Does all of it at once. */
+/** Runs all steps at once. */
 export function finish<T>(steps: Steps<T>): T {
   for (;;) {
     const { done, value } = steps.next();
@@ -16,7 +14,7 @@ export function finish<T>(steps: Steps<T>): T {
   }
 }
 
-/** Sorts in place; stable, like the method of arrays. */
+/** Sorts in place, stable as Array.sort. */
 export function* sortInSteps<T>(list: T[], compare: (a: T, b: T) => number): Steps<void> {
   let from: T[] = list;
   let to: T[] = new Array(list.length);

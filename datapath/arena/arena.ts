@@ -31,11 +31,11 @@ export const ARENA_SIZES_DEFAULT: ArenaSizes = {
   imageWords: IMAGE_WORDS_DEFAULT,
 };
 
-/** Views of an arena's sections; the same whether it is a mapped file or a plain buffer. */
+/** Views of an arena's sections, over a mapped file or a plain buffer. */
 export interface Arena {
   layout: ArenaLayout;
   header: Int32Array;
-  /** ms per state of a flow, in the header: a reader of flows computes from them what is left. */
+  /** ms per state of a flow, in the header: readers compute the time left from them. */
   timeouts: Int32Array;
   counters: Float64Array;
   /** Flows per Service id. */
@@ -50,7 +50,7 @@ export interface Arena {
   policies: Float64Array;
 }
 
-/** Views over a buffer of `layout.bytes` at least. */
+/** Views over a buffer of at least `layout.bytes`. */
 export function viewArena(buffer: ArrayBuffer, layout: ArenaLayout): Arena {
   const l = layout;
   return {
@@ -79,12 +79,12 @@ export function formatArena(arena: Arena, seed: number): void {
   h[H_MAGIC] = ARENA_MAGIC;
 }
 
-/** True if the header is that of this layout, to the last size. */
+/** True if the header has this layout and these sizes. */
 export function isFormatted(header: Int32Array, layout: ArenaLayout): boolean {
   return header[H_MAGIC] === ARENA_MAGIC && header[H_LAYOUT] === hashLayout(layout);
 }
 
-/** A fresh arena in memory, for tests, explain and benchmarks. */
+/** A new arena in memory, for tests, explain and benchmarks. */
 export function createArena(sizes: ArenaSizes, seed: number): Arena {
   const layout = layoutArena(sizes.flowsMax, sizes.imageWords);
   const arena = viewArena(new ArrayBuffer(layout.bytes), layout);

@@ -35,19 +35,19 @@ const UNTRUSTED_ERRNOS = new Set([EACCES, ELOOP]);
 /** An arena in a file on tmpfs. */
 export interface ArenaFile {
   arena: Arena;
-  /** Where it is mapped, for other threads of the process. */
+  /** Address of the mapping, for other threads of the process. */
   address: number;
-  /** False if the file was made new, or held another layout and was discarded. */
+  /** False if the file was created, or had another layout and was replaced. */
   survived: boolean;
-  /** Why the file that was there could not be trusted and was replaced; null if none was. */
+  /** Why the old file was not trusted and was replaced; null if it was not. */
   distrusted: string | null;
-  /** Lets go of the mapping and the lock; the views must not be touched afterwards. */
+  /** Releases the mapping and the lock; do not use the views afterwards. */
   close(): void;
 }
 
 /**
- * Opens, or makes, the arena at `path` as its only owner, in a folder that is this user's alone.
- * What another user could write to is replaced. The file is allocated whole, so that a full tmpfs
+ * Opens or creates the arena at `path` as its only owner, in a folder that is private to this user.
+ * Replaces a file that another user could write to. Allocates the whole file, so that a full tmpfs
  * is an error here and not a SIGBUS later. Throws KubetunError KT_ARENA_LOCKED, KT_ARENA_SPACE,
  * KT_ARENA_FOREIGN.
  */
@@ -60,7 +60,7 @@ export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): Ar
   try {
     const survived = holdsArena(fd, path, layout);
     if (!survived) {
-      // A reader may still look at the old one: to it nothing must be cut short.
+      // A reader may still use the old file: do not truncate it.
       unlinkSync(path);
       const fresh = openTrusted(path).fd;
       closeFile(fd);
@@ -86,15 +86,12 @@ export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): Ar
   }
 }
 
-/**
- * How often a file that cannot be trusted is replaced; another user may be making it again and
- * again.
- */
+/** How often an untrusted file is replaced: another user may create it again and again. */
 const REPLACEMENTS_MAX = 3;
 
 /**
- * Opens and locks a file that only this user can write to, and says why the one before it was
- * replaced. Throws KubetunError KT_ARENA_LOCKED, KT_ARENA_FOREIGN.
+ * Opens and locks a file that only this user can write to, and says why it replaced the old one.
+ * Throws KubetunError KT_ARENA_LOCKED, KT_ARENA_FOREIGN.
  */
 function openTrusted(path: string): { fd: number; distrusted: string | null } {
   let distrusted: string | null = null;
@@ -107,12 +104,12 @@ function openTrusted(path: string): { fd: number; distrusted: string | null } {
       distrusted = doubt;
       closeFile(fd);
     } catch (error) {
-      // The folder was empty, and the end of another lab has removed it.
+      // The folder was empty, and `lab down` of another lab removed it.
       if (error instanceof SystemError && error.errno === ENOENT && n < REPLACEMENTS_MAX) {
         requirePrivateFolder(dirname(path));
         continue;
       }
-      // A link; or, where fs.protected_regular is set, a file of another user in a folder of all
+      // A symbolic link; or, with fs.protected_regular, another user's file in a folder of all
       // users.
       const refused = error instanceof SystemError && UNTRUSTED_ERRNOS.has(error.errno);
       if (!refused) throw error;
@@ -140,10 +137,7 @@ function foreign(path: string, why: string, cause?: unknown): KubetunError {
   );
 }
 
-/**
- * True for a file that an agent of this user would go on with; what another user locks keeps none
- * away.
- */
+/** True for a file that an agent of this user would keep; a lock of another user does not count. */
 export function isTrustedArena(path: string): boolean {
   try {
     return doubtAbout(lstatSync(path), 0o077) === null;
@@ -152,7 +146,7 @@ export function isTrustedArena(path: string): boolean {
   }
 }
 
-/** Why a file is not this user's alone, with none of these mode bits; null if it is. */
+/** Why a file is not private to this user, with none of these mode bits; null if it is. */
 function doubtAbout({ uid, mode, nlink }: Stats, forbidden: number): string | null {
   if ((mode & S_IFMT) !== S_IFREG) return 'it is no regular file';
   if (uid !== process.geteuid!()) return `it belongs to user ${uid}`;
@@ -171,7 +165,7 @@ function locked(fd: number, path: string): number {
   );
 }
 
-/** True if a file is a whole arena of this layout. */
+/** True if a file is a complete arena of this layout. */
 function holdsArena(fd: number, path: string, layout: ArenaLayout): boolean {
   if (fstatSync(fd).size !== layout.bytes) return false;
   const header = mapFile(fd, HEADER_BYTES, path);
@@ -181,8 +175,8 @@ function holdsArena(fd: number, path: string, layout: ArenaLayout): boolean {
 }
 
 /**
- * A fresh arena in anonymous memory, for benchmarks. Unlike the buffer of `createArena` it starts
- * on a page, as a file does: there, 16 bytes off, every line straddles two cache lines.
+ * A new arena in anonymous memory, for benchmarks. It starts on a page, as a file does. The buffer
+ * of `createArena` is 16 bytes off, so that every line straddles two cache lines.
  */
 export function mapArena(sizes: ArenaSizes, seed: number): Arena {
   const layout = layoutArena(sizes.flowsMax, sizes.imageWords);
@@ -206,15 +200,12 @@ function allocate(fd: number, bytes: number, path: string): void {
   }
 }
 
-/**
- * Maps an existing arena for reading, without owning it. Throws KubetunError
- * KT_ARENA_ABSENT.
- */
+/** Maps an existing arena read-only, without owning it. Throws KubetunError KT_ARENA_ABSENT. */
 export function attachArenaFile(path: string): ArenaFile {
   return attach(path, mapFileReadOnly);
 }
 
-/** The same for whoever wants to try something: what is written here never reaches the arena. */
+/** Maps a private copy: writes never reach the arena. Throws KubetunError KT_ARENA_ABSENT. */
 export function borrowArenaFile(path: string): ArenaFile {
   return attach(path, mapFilePrivate);
 }
@@ -263,9 +254,7 @@ function attach(path: string, map: typeof mapFile): ArenaFile {
   }
 }
 
-/**
- * The layout of the sizes that a header names; null for sizes that no arena of this version has.
- */
+/** The layout for the sizes in a header; null if no arena of this version has such sizes. */
 function layoutOf(header: Int32Array): ArenaLayout | null {
   try {
     return layoutArena(header[H_FLOWS_MAX]!, header[H_IMAGE_WORDS]!);

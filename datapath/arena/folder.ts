@@ -1,5 +1,5 @@
-// The folder that the files of datapaths lie in: this user's alone, so that no other user can
-// prepare, replace or watch what processes share.
+// The folder of the datapaths' files. It is private to this user: no other user can prepare,
+// replace or watch files that processes share.
 import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
@@ -16,15 +16,14 @@ import { KubetunError } from '../error.ts';
 
 const S_ISVTX = 0o1000;
 const OPEN_TO_OTHERS = 0o022;
-/** Another user may be making it again and again. */
+/** Another user may create it again and again. */
 const REPLACEMENTS_MAX = 3;
 
 /**
- * Makes the folder with mode 0700, or makes sure that no other user can write to the one that is
- * there. Among the folders of all users, as in /dev/shm, one that is a link, a file or another
- * user's is put aside, and one of this user that is open to others is closed; elsewhere it is
- * refused. Returns why the one before was put aside; null if none was. Throws KubetunError
- * KT_ARENA_FOREIGN.
+ * Creates the folder with mode 0700, or checks that no other user can write to the existing one. In
+ * a folder of all users, such as /dev/shm, it moves a link, a file or another user's folder aside,
+ * and closes an open one of this user. Elsewhere it refuses such a folder. Returns why it moved the
+ * old one; null if it did not. Throws KubetunError KT_ARENA_FOREIGN.
  */
 export function requirePrivateFolder(folder: string): string | null {
   let distrusted: string | null = null;
@@ -42,7 +41,7 @@ export function requirePrivateFolder(folder: string): string | null {
   );
 }
 
-/** Why a folder, which is made if it is not there, is not this user's alone; null if it is. */
+/** Why a folder, made if absent, is not private to this user; null if it is. */
 function doubtAbout(folder: string): string | null {
   try {
     mkdirSync(folder, { mode: 0o700 });
@@ -51,25 +50,22 @@ function doubtAbout(folder: string): string | null {
   }
   const found = lstatSync(folder);
   const { uid, mode } = found;
-  // Files of different users lie in it by intent: each of them is checked by itself.
+  // It holds files of several users by intent: each file is checked by itself.
   if (isForAll(found)) return null;
   if (!found.isDirectory()) return found.isSymbolicLink() ? 'it is a link' : 'it is no folder';
   if (uid !== process.geteuid!()) return `it belongs to user ${uid}`;
-  // No other user can replace it: this user owns it, and its owner alone may rename it.
+  // No other user can replace it: only its owner may rename it.
   if ((mode & 0o077) !== 0 && isForAll(statSync(dirname(folder)))) chmodSync(folder, 0o700);
   else if ((mode & OPEN_TO_OTHERS) !== 0) return `its mode is ${(mode & 0o777).toString(8)}`;
   return null;
 }
 
-/** Of all users, who cannot rename or remove each other's files there. */
+/** True for a folder of all users, where none can rename or remove another's files (sticky bit). */
 function isForAll(found: Stats): boolean {
   return found.isDirectory() && (found.mode & S_ISVTX) !== 0;
 }
 
-/**
- * Takes a folder out of the way. What another user has in it is his: it is renamed, not searched
- * and deleted.
- */
+/** Moves a folder away. It may hold another user's files, so it is renamed and not deleted. */
 function putAside(folder: string): void {
   try {
     if (lstatSync(folder).isDirectory()) rmdirSync(folder);

@@ -17,7 +17,7 @@
 // 222 MiB.
 
 export const ARENA_MAGIC = 0x6b74756e; // "ktun"
-/** Raise it with every change of what any word means. */
+/** Increase it when the meaning of any word changes. */
 const LAYOUT_VERSION = 8;
 
 export const H_MAGIC = 0;
@@ -27,31 +27,27 @@ export const H_IMAGE_WORDS = 3;
 export const H_SEED = 4;
 /** Word offset of the root block in the image section; 0 before the first publish. */
 export const H_IMAGE_ROOT = 5;
-/** The last generation that the worker took over. */
+/** The last generation that the worker uses. */
 export const H_IMAGE_ACK = 6;
-/** Flow slots ever used: what a scan has to look at. */
+/** Flow slots ever used: the range of a scan. */
 export const H_FLOW_HIGH = 7;
 /** Entries on the free list. */
 export const H_FLOW_FREE = 8;
 export const H_FLOW_COUNT = 9;
-/** Where the expiry sweep goes on. */
+/** Where the expiry sweep continues. */
 export const H_SWEEP = 10;
-/** Where the search for a victim goes on when the table is full. */
+/** Where the search for a flow to evict continues. */
 export const H_HAND = 11;
-/** The worker's clock at its last tick, ms: a reader tells ages by it. */
+/** The worker's clock at its last tick, ms: readers compute ages from it. */
 export const H_NOW = 12;
-/**
- * Packets are traced until then (ms of the worker's clock); 0 while nobody looks. Readers set it
- * again and again.
- */
+/** Packets are traced until then (ms of the worker's clock); 0 for never. Readers extend it. */
 export const H_TRACE_UNTIL = 14;
 /** Records ever written to the trace ring, wrapping. */
 export const H_TRACE_WRITTEN = 15;
-/** Where the sweep of the affinity table goes on. */
+/** Where the sweep of the affinity table continues. */
 export const H_AFFINITY_SWEEP = 16;
 /**
- * Where the agent sends its probes, their key (0: none are sent), and the number of the last one
- * that came.
+ * Address of the agent's probes, their key (0 for no probes), and the number of the last arrival.
  */
 export const H_PROBE_ADDRESS = 17;
 export const H_PROBE_KEY = 18;
@@ -62,8 +58,8 @@ export const PROBE_BYTES = 8;
 export const H_TIMEOUTS = 128;
 export const TIMEOUT_WORDS = 16;
 /**
- * Ranges whose traffic waits for the first image: a count, then pairs (address, mask), apart and in
- * their order.
+ * Ranges whose traffic is held until the first image: a count, then sorted disjoint pairs (address,
+ * mask).
  */
 export const H_HELD_COUNT = 255;
 export const H_HELD_RANGES = 256;
@@ -72,7 +68,7 @@ export const HEADER_BYTES = 4096;
 
 export const COUNTERS_MAX = 1024;
 const COUNTER_BYTES = COUNTERS_MAX * 8;
-/** Service ids, 0 for none among them. */
+/** Service ids; 0 means none. */
 export const SERVICE_IDS = 131_072;
 const SERVICE_BYTES = SERVICE_IDS * 4;
 
@@ -83,17 +79,17 @@ export const IMAGE_WORDS_DEFAULT = 16 * 1024 * 1024;
 /** Index slots per flow: two sides at a load of at most one half. */
 const SLOTS_PER_FLOW = 4;
 
-/** Records of the trace ring, a power of two, and the words of each. */
+/** Records of the trace ring, a power of two, and words per record. */
 export const TRACE_RECORDS = 8192;
 export const TRACE_WORDS = 20;
 
-/** Words of an affinity entry, and one entry for so many flows. */
+/** Words of an affinity entry, and flows per entry. */
 export const AFFINITY_WORDS = 8;
 const FLOWS_PER_AFFINITY = 4;
-/** A search looks at 32 of them. */
+/** A search reads 32 of them. */
 const AFFINITY_SLOTS_MIN = 32;
 
-/** A row for each policy; row 0 is of those that have no id. */
+/** A row per policy; row 0 is for policies without an id. */
 export const POLICY_IDS = 8192;
 export const POLICY_ROW_WORDS = 6;
 export const POLICY_COUNTER_WORDS = POLICY_IDS * POLICY_ROW_WORDS;
@@ -130,7 +126,7 @@ export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
   const counters = HEADER_BYTES;
   const services = counters + COUNTER_BYTES;
   const indexSlots = flowsMax * SLOTS_PER_FLOW;
-  // Lines start on a page, so that no line straddles two cache lines.
+  // Lines start on a page: none straddles two cache lines.
   const lines = align(services + SERVICE_BYTES, 4096);
   const index = lines + flowsMax * 128;
   const free = index + indexSlots * 4;

@@ -1,4 +1,4 @@
-// How flows end by time, and which one gives way when the table is full.
+// How flows expire, and which one is evicted when the table is full.
 
 import { H_FLOW_HIGH, H_HAND, H_SWEEP } from '../arena/layout.ts';
 import {
@@ -14,20 +14,15 @@ import { STATE_CLOSE, STATE_LAST_ACK, STATE_TIME_WAIT } from './state.ts';
 import type { FlowTable } from './table.ts';
 import type { Timeouts } from './timeouts.ts';
 
-/**
- * Flows looked at for one victim: with one flow in four unreplied, all but one search in 10^8 finds
- * one.
- */
+/** Flows tried per eviction: with one in four unreplied, all but one search in 10^8 find one. */
 const EVICT_LOOK_MAX = 64;
 /**
- * 12.4 days: half of the time after which the clock, a wrapping int32, would take the past for the
+ * 12.4 days: half of the time after which the clock, a wrapping int32, takes the past for the
  * future.
  */
 const SILENCE_MAX_MS = 1 << 30;
 
-/**
- * ms left to a flow; not positive when its time is over. Free flows have no time left to ask for.
- */
+/** ms left to a flow that is not free; not positive once it has expired. */
 export function remainingMs(t: FlowTable, flow: number, now: number, timeouts: Timeouts): number {
   const at = flow << (LINE_SHIFT + 1);
   const state = (t.lines[at | W_META]! & META_STATE_MASK) >> META_STATE_SHIFT;
@@ -36,7 +31,7 @@ export function remainingMs(t: FlowTable, flow: number, now: number, timeouts: T
   return timeouts[state]! - Math.min(client, backend);
 }
 
-/** Looks at the next `slice` flow slots and removes those whose time is over; how many went. */
+/** Removes expired flows among the next `slice` flow slots; returns their number. */
 export function sweep(t: FlowTable, now: number, timeouts: Timeouts, slice: number): number {
   const high = t.header[H_FLOW_HIGH]!;
   if (high === 0) return 0;
@@ -58,10 +53,7 @@ export function sweep(t: FlowTable, now: number, timeouts: Timeouts, slice: numb
   return gone;
 }
 
-/**
- * A side that has been silent for days, while the other was not, takes over the other's time: its
- * own would wrap.
- */
+/** A side that has been silent for days takes over the other side's time, or its own would wrap. */
 function keepAgesInReach(t: FlowTable, flow: number, now: number): void {
   const client = (flow << (LINE_SHIFT + 1)) | W_SEEN;
   const backend = client + LINE_WORDS;
@@ -73,10 +65,7 @@ function keepAgesInReach(t: FlowTable, flow: number, now: number): void {
   else lines[backend] = lines[client]!;
 }
 
-/**
- * Removes one unreplied, closing or expired flow near the hand; false if there is none within
- * reach.
- */
+/** Removes one unreplied, closing or expired flow near the hand; false if it finds none. */
 export function evict(t: FlowTable, now: number, timeouts: Timeouts): boolean {
   const high = t.header[H_FLOW_HIGH]!;
   let flow = t.header[H_HAND]!;

@@ -1,7 +1,6 @@
 /**
- * Seeded hash of a 5-tuple, an int32 whose low bits pick the slot and whose high bits are the tag.
- * The seed keeps a sender from choosing tuples that share a slot; multiply-xorshift mixes each word
- * into the next.
+ * Seeded hash of a 5-tuple, an int32: low bits pick the slot, high bits are the tag. The seed keeps
+ * a sender from choosing tuples that share a slot. Multiply-xorshift mixes each word into the next.
  */
 export function hashTuple(
   src: number,

@@ -13,7 +13,7 @@ export const LINE_SHIFT = 4;
 export const W_SRC = 0;
 export const W_DST = 1;
 export const W_PORTS = 2;
-/** proto | state << 8 | flags << 16. Zero marks a free line; written last when a line is made. */
+/** proto | state << 8 | flags << 16. Zero marks a free line; a new line's is written last. */
 export const W_META = 3;
 export const W_NEW_SRC = 4;
 export const W_NEW_DST = 5;
@@ -28,7 +28,7 @@ export const W_BYTES = 10;
 export const W_BYTES_HIGH = 11;
 /** TCP: the sequence number after the last byte that this side sent. */
 export const W_SEQ_END = 12;
-/** UDP, client line: the image's generation in which its endpoint was last found to serve. */
+/** UDP, client line: the image generation in which its endpoint was last found valid. */
 export const W_CHECKED = 12;
 /** TCP: the highest acknowledgement that this side sent. */
 export const W_ACK = 13;
@@ -36,58 +36,55 @@ export const W_ACK = 13;
 export const W_SERVICE = 14;
 /** Other than TCP: when the flow was made, ms. */
 export const W_BORN = 15;
-/** TCP, client line: the end of the last segment that was remembered, see RECENT_*. */
+/** TCP, client line: the end of the last remembered segment, see RECENT_*. */
 export const W_RECENT_END = 15;
-/** TCP, backend line: what the last ACK acknowledged that answered a SYN and was let by. */
+/** TCP, backend line: acknowledgement of the last ACK that answered a SYN without counting. */
 export const W_RECENT_ACK = 15;
 
 export const META_PROTO_MASK = 0xff;
 export const META_STATE_SHIFT = 8;
 export const META_STATE_MASK = 0x0f00;
-/** TCP: RECENT_*, the last segment that counted or was let by without counting. */
+/** TCP: RECENT_*, the last segment that counted or passed without counting. */
 export const META_RECENT_SHIFT = 12;
 export const META_RECENT_MASK = 0x7000;
-/** In SYN_SENT2 and SYN_RECV: both ends opened. Behind ESTABLISHED: a FIN began the close. */
+/** In SYN_SENT2 and SYN_RECV: both ends opened. After ESTABLISHED: a FIN began the close. */
 export const FLAG_TURN = 1 << 15;
 /**
- * State, RECENT_* and FLAG_TURN: an established connection that remembers nothing has its state
- * here alone.
+ * State, RECENT_* and FLAG_TURN: only the state is set in an established connection without a
+ * remembered segment.
  */
 export const META_TCP_MASK = 0xff00;
 
-/** An ACK of either end. It is zero, so that the fast path writes nothing. */
+/** An ACK of either end. Zero, so that the fast path writes nothing. */
 export const RECENT_ACK = 0;
 /** A SYN-ACK or a FIN. */
 export const RECENT_OTHER = 1;
 export const RECENT_SYN = 2;
 export const RECENT_SYN_BACK = 3;
 /**
- * A client's SYN in LAST_ACK: the backend's next ACK may challenge it (RFC 5961 4) and ends
- * nothing.
+ * A client's SYN in LAST_ACK: the backend's next ACK may challenge it (RFC 5961 4) and does not end
+ * the flow.
  */
 export const RECENT_SYN_LATE = 4;
 export const RECENT_RST = 5;
 export const RECENT_RST_BACK = 6;
-/** A backend's ACK in answer to a SYN: the client may reset what it acknowledges. */
+/** A backend's ACK in answer to a SYN: the client may send an RST with that acknowledgement. */
 export const RECENT_ACK_BACK = 7;
 
 export const FLAG_DNAT = 1 << 16;
 export const FLAG_SNAT = 1 << 17;
 export const FLAG_HAIRPIN = 1 << 18;
-/** The reply side has been seen. */
+/** A reply was seen. */
 export const FLAG_REPLIED = 1 << 19;
 /** Established for good: never evicted for a new flow. */
 export const FLAG_ASSURED = 1 << 20;
-/**
- * The kernel forwards this side's packets once more than the node is on their way: give one hop
- * back.
- */
+/** Restore one hop: the kernel decrements this side's TTL once too often. */
 export const FLAG_TTL_BACK = 1 << 21;
-/** The policies in force let nothing of this flow pass. */
+/** The policies in force deny this flow. */
 export const FLAG_DENIED = 1 << 22;
-/** The policy generation that last judged the flow, from 1 to 511, in the bits above. */
+/** The policy generation of the flow's last check, 1 to 511, in the bits above. */
 export const EPOCH_SHIFT = 23;
 export const EPOCHS = 511;
 
-/** No such side; also what a look-up gives when it gives up. */
+/** No side: there is none, or the look-up ended at its limit. */
 export const NO_SIDE = -1;

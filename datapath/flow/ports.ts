@@ -4,21 +4,16 @@ import { NO_SIDE } from './line.ts';
 import type { FlowTable } from './table.ts';
 
 /**
- * Ports tried for one flow. At 99 % of the range taken towards one destination, one search in 170
- * gives up.
+ * Ports tried for one flow. With 99 % of the range in use to one destination, one search in 170
+ * fails.
  */
 const TRIES_MAX = 512;
-/**
- * A prime beyond the size of any range, so that the tries spread over it and meet no port twice.
- */
+/** A prime above any range's size: the tries spread over the range and never repeat. */
 const STRIDE = 104_729;
 
 export const NO_PORT = -1;
 
-/**
- * The ports word of the reply to a packet with these ports: swapped, or for ICMP echo the answering
- * type.
- */
+/** The ports word of a reply: swapped, or for ICMP echo with the reply's type. */
 export function replyPorts(ports: number, proto: number): number {
   if (proto === PROTO_ICMP) return (ports & ~0xffff) | ICMP_ECHO_REPLY;
   return (ports << 16) | (ports >>> 16);
@@ -31,8 +26,8 @@ export function withSourcePort(ports: number, port: number): number {
 
 /**
  * A source port from [min, min + count) with which the packet (src, dst, ports, proto) gets a reply
- * tuple that no flow has, or NO_PORT. The table is the allocator, so one port serves as many
- * destinations as there are. `start`, below `count`, is where the search begins.
+ * tuple that no flow has, or NO_PORT. The table is the allocator, so one port serves many
+ * destinations. The search begins at `start`, below `count`.
  */
 export function findSourcePort(
   t: FlowTable,

@@ -1,4 +1,4 @@
-// Connection states and what moves them. TCP follows the kernel's table,
+// Connection states and their changes. TCP follows the kernel's table,
 // net/netfilter/nf_conntrack_proto_tcp.c.
 
 export const STATE_NONE = 0;
@@ -19,7 +19,7 @@ export const STATE_SCTP_NEW = 14;
 export const STATE_SCTP_ESTABLISHED = 15;
 export const STATE_COUNT = 16;
 
-/** As conntrack tools print them. */
+/** Names as conntrack tools print them. */
 export const STATE_NAMES = [
   'NONE',
   'SYN_SENT',
@@ -39,16 +39,11 @@ export const STATE_NAMES = [
   'SCTP_ESTABLISHED',
 ] as const;
 
-/** The packet is out of place; it changes nothing and passes. */
+/** The packet is out of place: it passes and changes nothing. */
 export const MOVE_NONE = -1;
-/**
- * The packet may open a new connection over an old one: if the old one is over, forget it and start
- * again.
- */
+/** The packet opens a new connection if the old one has ended. */
 export const MOVE_REOPEN = -2;
-/**
- * The packet changes nothing and passes, but the ends may know better: what answers it may count.
- */
+/** The packet passes and changes nothing, but it may be valid for the ends: an answer may count. */
 export const MOVE_IGNORE = -3;
 
 const SS = STATE_SYN_SENT;
@@ -90,7 +85,7 @@ const MOVES = Int8Array.of(
   ...[__, CL, CL, CL, CL, CL, CL, CL, CL, CL],
 );
 
-// FIN 1, SYN 2, RST 4, ACK 16 -> kind. RST wins over all, then SYN, FIN, ACK, as the kernel's
+// FIN 1, SYN 2, RST 4, ACK 16 -> kind. RST comes before SYN, FIN, ACK, as in the kernel's
 // get_conntrack_index.
 const KINDS = new Int8Array(32);
 for (let flags = 0; flags < 32; flags++) {

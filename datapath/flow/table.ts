@@ -7,16 +7,15 @@ import {
 } from './line.ts';
 
 /**
- * At a load of one half, runs of this length do not occur with a seeded hash; a longer one refuses
- * the flow.
+ * With a seeded hash and half the slots used, no run is this long; a longer one refuses the flow.
  */
 export const PROBES_MAX = 256;
 export const SLOT_EMPTY = 0;
 
 /**
- * Flows in two parts: lines, which hold everything, and an index of int32 slots, open addressing
- * with linear probing. A slot holds the side's number plus one and, in the bits above, a tag of the
- * hash: a look-up reads a line only when the tag agrees, so that a hit costs one slot and one line.
+ * Flows in two parts: lines, which hold everything, and an index of int32 slots (open addressing,
+ * linear probing). A slot holds the side's number plus one, and a tag of the hash in the bits
+ * above. A look-up reads a line only if the tag agrees, so a hit costs one slot and one line.
  */
 export class FlowTable {
   readonly lines: Int32Array;
@@ -36,7 +35,7 @@ export class FlowTable {
     this.index = arena.index;
     this.indexMask = arena.layout.indexSlots - 1;
     this.flowsMax = arena.layout.flowsMax;
-    // Sides are numbered to 2 * flowsMax, plus one: as many bits as indexSlots = 4 * flowsMax has.
+    // Side numbers plus one go up to 2 * flowsMax: as many bits as indexSlots = 4 * flowsMax has.
     this.sideMask = arena.layout.indexSlots - 1;
     this.tagMask = ~this.sideMask;
     this.seed = arena.header[H_SEED]!;
@@ -45,7 +44,7 @@ export class FlowTable {
     this.#free = arena.free;
   }
 
-  /** The hash that every other method takes. */
+  /** The hash that every other method expects. */
   hash(src: number, dst: number, ports: number, proto: number): number {
     return hashTuple(src, dst, ports, proto, this.seed);
   }
@@ -78,7 +77,7 @@ export class FlowTable {
     );
   }
 
-  /** A free flow's number, its lines zero in W_META; or -1 when all are taken. */
+  /** The number of a free flow, its lines zero in W_META; or -1 if all are taken. */
   allocate(): number {
     const h = this.header;
     const free = h[H_FLOW_FREE]!;
@@ -92,7 +91,7 @@ export class FlowTable {
     return high;
   }
 
-  /** Gives back a flow that was allocated and not linked, or unlinked. */
+  /** Frees a flow that was allocated and is not linked. */
   release(flow: number): void {
     const h = this.header;
     const free = h[H_FLOW_FREE]!;
@@ -101,8 +100,8 @@ export class FlowTable {
   }
 
   /**
-   * Makes the index point at both lines of a flow, which must be complete. False, and nothing
-   * changed, if the index has no room near one of them.
+   * Points the index at both lines of a complete flow. False, with nothing changed, if the index
+   * has no room near one of them.
    */
   link(flow: number): boolean {
     const side = flow << 1;
@@ -117,7 +116,7 @@ export class FlowTable {
     return true;
   }
 
-  /** Forgets a linked flow and frees its number. */
+  /** Removes a linked flow and frees its number. */
   remove(flow: number): void {
     const side = flow << 1;
     const at = side << LINE_SHIFT;
@@ -156,7 +155,7 @@ export class FlowTable {
     return false;
   }
 
-  /** Takes a side out of the index and closes the gap, so that no tombstones gather. */
+  /** Removes a side from the index and closes the gap, so that no tombstones gather. */
   #unpoint(side: number): void {
     const { index, indexMask } = this;
     const wanted = side + 1;
@@ -172,7 +171,7 @@ export class FlowTable {
       const entry = index[slot]!;
       if (entry === SLOT_EMPTY) break;
       const home = this.hashOfSide((entry & this.sideMask) - 1) & indexMask;
-      // The entry may move into the gap only if its home does not lie between the gap and itself.
+      // The entry moves into the gap unless its home lies between the gap and itself.
       if (((slot - home) & indexMask) >= ((slot - gap) & indexMask)) {
         index[gap] = entry;
         gap = slot;
@@ -182,9 +181,9 @@ export class FlowTable {
   }
 
   /**
-   * Makes index, free list and counts anew from the lines, after the process that wrote them died
-   * at any instruction: a line is complete when its protocol is set, and a flow when both lines
-   * are. Returns the number of half entries dropped.
+   * Rebuilds index, free list and counts from the lines, after the process that wrote them died at
+   * any instruction. A line is complete when its protocol is set, a flow when both lines are.
+   * Returns the number of half entries dropped.
    */
   rescan(): number {
     const { header: h, lines } = this;

@@ -1,5 +1,5 @@
-// How long a flow lives without a packet: by its state, for each role of a datapath, and by the
-// names under which all of it can be set.
+// How long a flow lives without a packet: per state, for each role of a datapath, with the names by
+// which users set them.
 
 import * as states from './state.ts';
 
@@ -11,9 +11,9 @@ export const TIMEOUT_S_MIN = 1;
 export const TIMEOUT_S_MAX = 24 * 86_400;
 
 /**
- * What each name sets: those of the kernel's sysctls, net.netfilter.nf_conntrack_*_timeout_*, with
- * dashes. As there, `tcp-syn-sent` is also for a simultaneous open, `udp` for what is not a stream
- * yet, `sctp` for what is not established.
+ * The states that each name sets. Names are the kernel's sysctls,
+ * net.netfilter.nf_conntrack_*_timeout_*, with dashes. As there, `tcp-syn-sent` also covers a
+ * simultaneous open, `udp` a flow that is no stream yet, `sctp` one that is not established.
  */
 const STATES = {
   'tcp-syn-sent': [states.STATE_SYN_SENT, states.STATE_SYN_SENT2],
@@ -42,7 +42,7 @@ export function isTimeoutName(text: string): text is TimeoutName {
   return Object.hasOwn(STATES, text);
 }
 
-/** Of a node. */
+/** Timeouts of a node. */
 export const TIMEOUTS_NODE_S: Required<TimeoutSeconds> = {
   'tcp-syn-sent': 120,
   'tcp-syn-recv': 60,
@@ -61,9 +61,8 @@ export const TIMEOUTS_NODE_S: Required<TimeoutSeconds> = {
 };
 
 /**
- * What a NAT in front of others owes them: RFC 5382 5 (TCP), RFC 4787 4.3 (UDP), RFC 5508 3.2
- * (ICMP). There a connection closes when both ends have sent a FIN: one that is half closed is an
- * established one.
+ * Minimum timeouts of a NAT for others: RFC 5382 5 (TCP), RFC 4787 4.3 (UDP), RFC 5508 3.2 (ICMP).
+ * There a connection closes when both ends have sent a FIN; a half-closed one is established.
  */
 const GATEWAY_S: TimeoutSeconds = {
   'tcp-syn-sent': 240,
@@ -79,10 +78,7 @@ const GATEWAY_S: TimeoutSeconds = {
   'sctp-established': 7440,
 };
 
-/**
- * Of a node. `given` is seconds by name, from TIMEOUT_S_MIN to TIMEOUT_S_MAX, in place of the usual
- * ones.
- */
+/** Timeouts of a node. `given` is seconds by name, TIMEOUT_S_MIN to TIMEOUT_S_MAX. */
 export function nodeTimeouts(given: TimeoutSeconds = {}): Timeouts {
   const timeouts = new Int32Array(states.STATE_COUNT);
   const seconds = { ...TIMEOUTS_NODE_S, ...given };
@@ -92,7 +88,7 @@ export function nodeTimeouts(given: TimeoutSeconds = {}): Timeouts {
   return timeouts;
 }
 
-/** Of a gateway; what GATEWAY_S does not name is as on a node. */
+/** Timeouts of a gateway; a name that GATEWAY_S lacks is as on a node. */
 export function gatewayTimeouts(given: TimeoutSeconds = {}): Timeouts {
   return nodeTimeouts({ ...GATEWAY_S, ...given });
 }

@@ -1,4 +1,4 @@
-// Blocks of an image as words, ready to be copied into the arena. Pure.
+// Encodes blocks of an image as words, ready to be copied into the arena. Pure.
 
 import { SeededMap } from '../map.ts';
 import { joinRanges } from '../wire/ranges.ts';
@@ -8,10 +8,7 @@ import { sortPairs } from './pairs.ts';
 
 const encoder = new TextEncoder();
 
-/**
- * Addresses at the beginning of a pod range that are the node's own with many CNIs: the net, the
- * gateway.
- */
+/** First addresses of a pod range that many CNIs give to the node: the network, the gateway. */
 const POD_GATEWAYS = 2;
 
 export function encodeNode(node: NodeEntry, seed: number): Int32Array {
@@ -41,7 +38,7 @@ function lengthOf(mask: number): number {
   return Math.clz32(~mask);
 }
 
-/** Ranges (address, mask) of which none lies inside another. */
+/** Ranges (address, mask); none lies inside another. */
 function joinPairs(pairs: Int32Array): Int32Array {
   const ranges = Array.from({ length: pairs.length >> 1 }, (_, i) => {
     return { address: pairs[i * 2]!, mask: pairs[i * 2 + 1]! };
@@ -51,7 +48,7 @@ function joinPairs(pairs: Int32Array): Int32Array {
 
 export function encodeService(service: ServiceEntry, generation: number): Int32Array {
   const name = encoder.encode(service.name);
-  // Searches of the hot path rely on the order.
+  // Hot-path searches need the order.
   const cluster = sortPairs(service.cluster);
   const local = sortPairs(service.local);
   const serving = sortPairs(service.serving);

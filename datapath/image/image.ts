@@ -1,17 +1,16 @@
-// The NAT image: the one contract between the control plane, which writes it, and the datapath,
-// which reads it. This file holds its vocabulary; layout.ts says where each word lies, writer.ts
-// publishes.
+// The NAT image: the contract between the control plane, which writes it, and the datapath, which
+// reads it. This file holds its types, layout.ts the place of each word; writer.ts publishes.
 
 import { SERVICE_IDS } from '../arena/layout.ts';
 import type { PolicyChange } from '../policy/policy.ts';
 import type { Address } from '../wire/address.ts';
 
-/** IP protocol numbers that can be a Service's. */
+/** IP protocol numbers of Services. */
 export const PROTO_TCP = 6;
 export const PROTO_UDP = 17;
 export const PROTO_SCTP = 132;
 
-/** How a frontend came to be; order is part of the layout. */
+/** Kinds of frontends; the order is part of the layout. */
 export const FRONTEND_CLUSTER = 0;
 export const FRONTEND_NODEPORT = 1;
 export const FRONTEND_LOADBALANCER = 2;
@@ -26,46 +25,39 @@ export const SERVICE_FLAG_EXTERNAL_LOCAL = 2;
 /** Service ids run from 1 to this; 0 means none. */
 export const SERVICE_ID_MAX = SERVICE_IDS - 1;
 
-/**
- * A range of IPv4 addresses; `address` and `mask` are int32 in host order, `address & mask ===
- * address`.
- */
+/** A range of IPv4 addresses, int32 in host order; `address & mask === address`. */
 export interface Range4 {
   address: Address;
   mask: number;
 }
 
-/** What a node's datapath knows of itself and of the cluster. Addresses are int32 in host order. */
+/** Data of a node and its cluster. Addresses are int32 in host order. */
 export interface NodeEntry {
   nodeAddress: Address;
   /** Addresses of all nodes, this one included. */
   nodeAddresses: Address[];
   podRanges: Range4[];
   serviceRange: Range4;
-  /** Inclusive; the range is taken out of the node's own ephemeral range. */
+  /** Inclusive; the node's ephemeral range excludes these ports. */
   snatPortMin: number;
   snatPortMax: number;
   nodePortMin: number;
   nodePortMax: number;
-  /**
-   * Addresses of this node that the Node object does not name: those of its other devices, of a DNS
-   * cache.
-   */
+  /** Addresses of this node that its Node object lacks: of other devices, of a DNS cache. */
   localAddresses?: Address[];
   /**
    * Role gateway: pairs (node address, public address) of the stateless 1:1 translation. Absent on
-   * a node. A gateway's `serviceRange` is the range of public addresses, its `podRanges` are all
-   * that lies inside, where nobody but nodes may send from; `nodeAddress` is its own, which is no
-   * node's. Its Services are load balancers whose endpoints, (node, NodePort) or the frontend
-   * itself for what every node captures, are `cluster` and `local` alike, with
-   * SERVICE_FLAG_EXTERNAL_LOCAL: the client keeps its address.
+   * a node. A gateway's `serviceRange` has the public addresses, its `podRanges` the whole inside,
+   * where only nodes may send; `nodeAddress` is its own. Its Services are load balancers with
+   * SERVICE_FLAG_EXTERNAL_LOCAL: the client keeps its address. Their endpoints are the same in
+   * `cluster` and `local`: (node, NodePort), or the frontend itself if every node captures it.
    */
   gateway?: Int32Array;
 }
 
 /** One Service port as the datapath sees it on this node. */
 export interface ServiceEntry {
-  /** Stable while the Service port exists, and not reused while a flow names it. */
+  /** Stable while the Service port exists. Not reused while a flow has it. */
   id: number;
   /** `NS/NAME:PORT`, PORT the name of the port or its number. */
   name: string;
@@ -79,11 +71,10 @@ export interface ServiceEntry {
   /** Eligible endpoints on this node, for policy Local: pairs (address, port). */
   local: Int32Array;
   /**
-   * UDP: endpoints that serve but may not be chosen, to which flows may stay: pairs (address,
-   * port).
+   * UDP: endpoints that serve but are not eligible, and keep their flows: pairs (address, port).
    */
   serving: Int32Array;
-  /** loadBalancerSourceRanges: pairs (address, mask); empty allows everyone. */
+  /** loadBalancerSourceRanges: pairs (address, mask); an empty list allows every source. */
   sourceRanges: Int32Array;
 }
 
@@ -97,14 +88,14 @@ export interface FrontendEntry {
   serviceId: number;
 }
 
-/** What one publish changes. Ids in `remove` are gone; `upsert` replaces whole entries. */
+/** The changes of one publish. Ids in `remove` are gone; `upsert` replaces whole entries. */
 export interface ImageChange {
-  /** Null leaves it as it is; the first publish must set it. */
+  /** Null changes nothing; the first publish must set it. */
   node: NodeEntry | null;
   upsert: ServiceEntry[];
   remove: number[];
   addFrontends: FrontendEntry[];
   removeFrontends: FrontendEntry[];
-  /** NetworkPolicy; null or absent leaves it as it is. */
+  /** NetworkPolicy; null or absent changes nothing. */
   policy?: PolicyChange | null;
 }

@@ -1,6 +1,5 @@
-// Where the words of an image lie. All blocks are arrays of int32 in the arena's image section,
-// found by word offset; offset 0 is never a block. A root names the blocks that one generation
-// consists of.
+// Where the words of an image lie. All blocks are int32 arrays in the arena's image section, found
+// by word offset; offset 0 is never a block. A root names the blocks of one generation.
 
 export const ROOT_GENERATION = 0;
 export const ROOT_NODE = 1;
@@ -20,23 +19,21 @@ export const NODE_SERVICE_MASK = 2;
 export const NODE_SNAT_MIN = 3;
 export const NODE_SNAT_COUNT = 4;
 /**
- * How many lengths pod ranges have, at most 33; the lengths follow the header, and the map of
- * ranges follows them.
+ * Number of pod range lengths, at most 33. The lengths follow the header, then the map of ranges.
  */
 export const NODE_LENGTH_COUNT = 5;
 /** 1 for role gateway. */
 export const NODE_GATEWAY = 6;
 export const NODE_HEADER_WORDS = 7;
 /**
- * The map of pod ranges: by address and length + 1, and by address and this key what is a node's
- * own in a range.
+ * The map of pod ranges: by address and length + 1. With this key: a node's own address in a range.
  */
 export const RANGE_SHIFT = 1;
 export const POD_GATEWAY_KEY = 64;
 
 /**
- * The frontend map (../map.ts) by address and port << 8 | protocol. Beside the frontends it holds
- * one mark per known address, under a key that no packet has.
+ * The frontend map (../map.ts) by address and port << 8 | protocol. It also holds one mark per
+ * known address, under a key that no packet has.
  */
 export const SLOT_SERVICE = 2;
 /** FRONTEND_* + 1, or a MARK_*. */
@@ -46,11 +43,11 @@ export const MARK_KEY = -1;
 
 /** A node's address. On a gateway its SLOT_SERVICE is the node's public address. */
 export const MARK_NODE = 16;
-/** A captured address that is no node's: ports of it without a frontend are refused. */
+/** A captured address of no node: its ports without a frontend are refused. */
 export const MARK_ALLOCATED = 32;
 /** On a gateway: a node's public address; its SLOT_SERVICE is the node's own. */
 export const MARK_PUBLIC = 64;
-/** An address of this node beside its own one, which no Service captures. */
+/** Another address of this node that no Service captures. */
 export const MARK_LOCAL = 128;
 
 export const SERVICE_ID = 0;
@@ -65,6 +62,6 @@ export const SERVICE_GENERATION = 7;
 export const SERVICE_SERVING_COUNT = 8;
 export const SERVICE_HEADER_WORDS = 9;
 /**
- * Pairs follow: cluster endpoints, local endpoints, others that serve, source ranges; then the
+ * Pairs follow: cluster endpoints, local endpoints, other serving ones, source ranges; then the
  * name's bytes.
  */

@@ -1,9 +1,6 @@
-// Pairs of words of an image, such as (address, port), in order: a search takes as many steps as
-// their count has bits.
+// Sorted pairs of words of an image, such as (address, port), for binary search.
 
-/**
- * The same pairs in ascending order of the first word, then of the second, which is not negative.
- */
+/** The pairs in ascending order of the first word, then of the second, which is not negative. */
 export function sortPairs(pairs: Int32Array): Int32Array {
   if (isSorted(pairs)) return pairs;
   // A native sort of 64-bit numbers; the low word comes first in memory.
@@ -46,10 +43,7 @@ export function findPair(
   return -1;
 }
 
-/**
- * True if one of `count` ranges (address, mask) at `start`, sorted and none inside another, holds
- * the address.
- */
+/** True if the address lies in one of `count` sorted disjoint ranges (address, mask) at `start`. */
 export function isInRanges(
   words: Int32Array,
   start: number,

@@ -1,5 +1,5 @@
-// The policy part for cold readers: the next agent, the command line. A reader in another process
-// may see a block being replaced, so every length is checked before it is used.
+// The policy part for cold readers: the next agent, the command line. A block may change during the
+// read, so every length is checked before use.
 
 import type { Arena } from '../arena/arena.ts';
 import { H_IMAGE_ROOT } from '../arena/layout.ts';
@@ -16,16 +16,13 @@ const PODS_MAX = 1 << 22;
 export interface PolicyHits {
   /** New connections that one of its rules allowed. */
   allowed: number;
-  /** Packets dropped because no rule of any policy that selects the pod allows them. */
+  /** Packets dropped because no policy that selects the pod allows them. */
   dropped: number;
-  /** New connections let pass that it would have stopped, were it not audited only. */
+  /** New connections that an audited policy would have dropped. */
   audited: number;
 }
 
-/**
- * What the image in force says of policies: what the next agent goes on from. All empty without
- * one.
- */
+/** The policies of the image in force, for the next agent. All empty without an image. */
 export interface PolicySurvivors {
   generation: number;
   /** By address. */
@@ -48,7 +45,7 @@ export function readPolicyGeneration(arena: Arena): number {
   return root === 0 ? 0 : (arena.image[root + I.ROOT_POLICY_GENERATION] ?? 0);
 }
 
-/** Names (`NS/NAME`) of the policies in force by their ids. */
+/** Names (`NS/NAME`) of the policies in force by id. */
 export function readPolicyNames(arena: Arena): Map<number, string> {
   const names = new Map<number, string>();
   const { image, header } = arena;
@@ -67,7 +64,7 @@ export function readPolicyNames(arena: Arena): Map<number, string> {
   return names;
 }
 
-/** Ids of the policies that a subject stands for. */
+/** Ids of a subject's policies. */
 export function readPolicySubject(
   arena: Arena,
   subject: number,
@@ -86,7 +83,7 @@ export function readPolicySubject(
   return { enforced: ids.slice(0, enforced), audited: ids.slice(enforced) };
 }
 
-/** Who has which address. */
+/** Pods by address. */
 function readPolicyPods(arena: Arena): Map<number, { uid: number; born: number }> {
   const pods = new Map<number, { uid: number; born: number }>();
   const { image, header } = arena;
@@ -103,7 +100,7 @@ function readPolicyPods(arena: Arena): Map<number, { uid: number; born: number }
   return pods;
 }
 
-/** What a policy has done since it came, or since the arena was made. */
+/** Counts of a policy since it was created, or since the arena was. */
 export function readPolicyHits(
   arena: Arena,
   id: number,

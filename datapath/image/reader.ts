@@ -1,6 +1,5 @@
-// The image for cold readers: the writer that takes over an arena, the command line, metrics. A
-// reader in another process may see a block being replaced, so every length is checked before it is
-// used.
+// The image for cold readers: the next writer, the command line, metrics. A block may change during
+// the read, so every length is checked before use.
 
 import type { Arena } from '../arena/arena.ts';
 import { H_IMAGE_ROOT } from '../arena/layout.ts';
@@ -8,7 +7,7 @@ import * as L from './layout.ts';
 
 const NAME_BYTES_MAX = 1024;
 
-/** The name of a Service port, or null if no image in force names this id. */
+/** The name of a Service port, or null if the image in force has no such id. */
 export function readServiceName(arena: Arena, id: number): string | null {
   const { image, header } = arena;
   const root = header[H_IMAGE_ROOT]!;
@@ -27,7 +26,7 @@ export function readServiceName(arena: Arena, id: number): string | null {
   return Buffer.from(image.buffer, start, bytes).toString();
 }
 
-/** Every Service id that the image in force names. */
+/** Every Service id in the image in force. */
 export function readServices(arena: Arena): Map<number, { name: string }> {
   const found = new Map<number, { name: string }>();
   const root = arena.header[H_IMAGE_ROOT]!;

@@ -19,17 +19,17 @@ import { type PolicySurvivors, readPolicySurvivors } from './policy-reader.ts';
 import { readGeneration, readServices } from './reader.ts';
 
 const DIRECTORY_MIN = 1024;
-/** The rest is for roots of further generations, and for what maps and the directory keep free. */
+/** The rest is for later roots and for free slots of maps and the directory. */
 const SERVICE_SHARE = 15 / 16;
-/** An entry of the frontend map with the slots that stay free beside it. */
+/** Words of an entry of the frontend map, its free slots included. */
 const MARK_WORDS = 16;
-/** A pod range with its two gateways. */
+/** Words of a pod range with its two gateways. */
 const RANGE_WORDS = 48;
 const ACKNOWLEDGE_TRIES_MAX = 100;
 const ACKNOWLEDGE_PAUSE_MS = 1;
 const NO_WORDS = new Int32Array(0);
 
-/** A block to be placed, and the root word (or directory entry) that will name it. */
+/** A block to place, and the root word (or directory entry) that will name it. */
 interface Block {
   words: Int32Array;
   /** Index into the root, or minus a Service id. */
@@ -38,38 +38,33 @@ interface Block {
 
 /**
  * Publishes images into an arena; its only writer. Blocks are appended to one half of the image
- * section and a new root is switched to in one store. When the half is used up, all live blocks are
+ * section, and one store switches to the new root. When the half is full, all live blocks are
  * written compactly to the other half, which is free once the worker has acknowledged a generation
  * of this one.
  */
 export class ImageWriter {
-  /** Called after every publish; the engine wakes the worker with it. */
+  /** Called after every publish, to wake the worker. */
   onPublished: () => void = () => {};
   readonly #arena: Arena;
   readonly #image: Int32Array;
   readonly #half: number;
-  /** Where the half in use starts, and where its free words start. */
+  /** Start of the half in use, and of its free words. */
   #start: number;
   #at: number;
   #generation: number;
-  /**
-   * The first generation whose root lies in the half in use; 0 before the first publish of this
-   * writer.
-   */
+  /** The first generation with a root in the half in use; 0 before this writer's first publish. */
   #halfGeneration = 0;
-  /**
-   * The next publish must write everything: nothing is in force yet, or a publish failed half way.
-   */
+  /** The next publish must write everything: no image is in force, or a publish failed. */
   #rewriteDue = true;
-  /** With the generation that last changed each. */
+  /** With the generation of the last change of each. */
   readonly #services = new Map<number, { entry: ServiceEntry; generation: number }>();
   readonly #seed: number;
   readonly #frontends: SeededMap;
-  /** Frontends per captured address, NodePorts apart: they decide the address's mark. */
+  /** Frontends per captured address, without NodePorts: they decide the address's mark. */
   readonly #captured = new Map<number, number>();
   #directory = new Int32Array(DIRECTORY_MIN);
   #node: NodeEntry | null = null;
-  /** The policy part; empty while there is no NetworkPolicy. */
+  /** The policy part; empty if there is no NetworkPolicy. */
   #pods = new SeededMap(POD_SHIFT, 0);
   #rules: Int32Array = NO_WORDS;
   #nodeAddresses = new Set<number>();
@@ -80,10 +75,10 @@ export class ImageWriter {
   readonly #root = new Int32Array(L.ROOT_WORDS);
   readonly #survivors: Map<number, { name: string }>;
   readonly #policySurvivors: PolicySurvivors;
-  /** Names of policies by their ids, to whom the counters belong. */
+  /** Names of policies by id: the owners of the counters. */
   #policyNames: Map<number, string>;
 
-  /** Goes on after the generation that the arena holds; what it names is in `services()`. */
+  /** Continues after the arena's generation; `services()` has the ids of that image. */
   constructor(arena: Arena) {
     this.#arena = arena;
     this.#image = arena.image;
@@ -96,8 +91,7 @@ export class ImageWriter {
     this.#policyNames = this.#policySurvivors.names;
     this.#root[L.ROOT_POLICY_GENERATION] = this.#policySurvivors.generation;
     const root = arena.header[H_IMAGE_ROOT]!;
-    // As if the half of the surviving image were in use: the first publish rewrites into the other
-    // one.
+    // Assume the surviving image's half is in use: the first publish rewrites into the other one.
     this.#start = root >= this.#half ? this.#half : 0;
     this.#at = this.#start;
   }
@@ -106,17 +100,17 @@ export class ImageWriter {
     return this.#generation;
   }
 
-  /** The last generation that the worker took over. */
+  /** The last generation that the worker uses. */
   acknowledged(): number {
     return Atomics.load(this.#arena.header, H_IMAGE_ACK);
   }
 
-  /** Service ids that the arena named when it was attached. */
+  /** Service ids in the arena when it was attached. */
   services(): Map<number, { name: string }> {
     return this.#survivors;
   }
 
-  /** What the arena said of policies when it was attached. */
+  /** Policies in the arena when it was attached. */
   policySurvivors(): PolicySurvivors {
     return this.#policySurvivors;
   }
@@ -126,10 +120,7 @@ export class ImageWriter {
     return this.#arena.serviceFlows[id]!;
   }
 
-  /**
-   * Words that Services may take, estimated high, beside the node's entry and the policies that
-   * there are now.
-   */
+  /** Upper estimate of the words left for Services after the node's entry and today's policies. */
   roomForServices(): number {
     const node = (this.#node?.podRanges.length ?? 0) * RANGE_WORDS;
     const nodes = (this.#nodeAddresses.size + this.#owners.size) * MARK_WORDS;
@@ -137,21 +128,21 @@ export class ImageWriter {
     return Math.max(0, Math.floor(this.#half * SERVICE_SHARE) - others);
   }
 
-  /** Words in use in the current half, live and garbage; and the size of a half. */
+  /** Words used in the current half, garbage included; and the size of a half. */
   usage(): { used: number; half: number } {
     return { used: this.#at - this.#start, half: this.#half };
   }
 
-  /** What a publish makes of the rules of a change, so that it needs not be done at once. */
+  /** Encodes the rules of a change in steps, before a publish. */
   *encodePolicy(change: PolicyChange): Steps<void> {
     if (change.rules) change.encoded = yield* encodeRules(change.rules, this.#seed);
   }
 
   /**
-   * Puts a change in force with the worker's next batch; its generation. Throws KubetunError
-   * KT_IMAGE_FULL (the cluster does not fit) or KT_IMAGE_BUSY (the worker still reads the half that
-   * is needed: try again). After either the last image stays in force, and the change takes part in
-   * the next publish.
+   * Puts a change in force with the worker's next batch and returns its generation. Throws
+   * KubetunError KT_IMAGE_FULL (the cluster does not fit) or KT_IMAGE_BUSY (the worker still reads
+   * the other half: try again). Then the last image stays in force, and the next publish includes
+   * the change.
    */
   publish(change: ImageChange): number {
     if (!this.#node && !change.node) throw new RangeError('the first publish must name the node');
@@ -218,7 +209,7 @@ export class ImageWriter {
     this.#root.fill(0, L.ROOT_POLICY_PODS, L.ROOT_POLICY_RULES + 1);
   }
 
-  /** A policy that is new begins to count at nought, whoever had its id before. */
+  /** Counters of a new policy start at zero, even if its id was used before. */
   #namePolicies(names: { id: number; name: string }[]): void {
     const before = this.#policyNames;
     this.#policyNames = new Map(names.map(({ id, name }) => [id, name]));
@@ -228,7 +219,7 @@ export class ImageWriter {
     }
   }
 
-  /** Says in the frontend map what an address is, or takes the mark away. */
+  /** Sets or removes the mark of an address in the frontend map. */
   #mark(address: number): void {
     const owner = this.#owners.get(address);
     if (this.#nodeAddresses.has(address)) {
@@ -240,7 +231,7 @@ export class ImageWriter {
     else this.#frontends.delete(address, L.MARK_KEY);
   }
 
-  /** Without room near its home an entry is left out: only keys that know the seed come to that. */
+  /** An entry without room near its home is left out: that takes keys chosen with the seed. */
   #setFrontend(address: number, key: number, service: number, kind: number): void {
     const at = this.#frontends.put(address, key);
     if (at === NO_ENTRY) return;
@@ -308,7 +299,7 @@ export class ImageWriter {
   }
 
   /**
-   * Copies blocks in order into the half in use; false, and nothing written, if they and a root do
+   * Copies blocks in order into the half in use; false, with nothing written, if they and a root do
    * not fit.
    */
   #place(blocks: Block[]): boolean {
@@ -331,7 +322,7 @@ export class ImageWriter {
     return at;
   }
 
-  /** Writes every live block to the other half and goes on there. */
+  /** Writes every live block to the other half and continues there. */
   #rewrite(generation: number): void {
     this.#awaitOtherHalf();
     this.#start = this.#start === 0 ? this.#half : 0;
@@ -347,7 +338,7 @@ export class ImageWriter {
       this.#halfGeneration = generation;
       return;
     }
-    // Stay with the half in force: what was written to the other one is unreachable.
+    // Keep the half in force: no root points at what was written to the other one.
     this.#start = this.#start === 0 ? this.#half : 0;
     this.#at = this.#start + this.#half;
     throw new KubetunError(
@@ -357,10 +348,7 @@ export class ImageWriter {
     );
   }
 
-  /**
-   * The other half is free once the worker reads this one; or at once while the worker has read
-   * none since.
-   */
+  /** The other half is free once the worker reads this one, or if it has read none since. */
   #awaitOtherHalf(): void {
     if (this.#halfGeneration === 0) return;
     for (let tries = 0; tries < ACKNOWLEDGE_TRIES_MAX; tries++) {

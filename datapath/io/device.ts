@@ -4,8 +4,8 @@ export const DEVICE_EMPTY = 0;
 export const DEVICE_LOST = -1;
 
 /**
- * Where packets come from and go to, each behind a virtio header (linux/virtio_net.h). The loop and
- * the device share one buffer, in which `at` is an address.
+ * Source and sink of packets, each with a virtio header (linux/virtio_net.h). The loop and the
+ * device share one buffer; `at` is an address in it.
  */
 export interface Device {
   readonly name: string;
@@ -13,7 +13,7 @@ export interface Device {
   read(at: number, bytes: number): number;
   /** Writes one packet. False if the device did not take it. */
   write(at: number, bytes: number): boolean;
-  /** The largest IPv4 packet, in bytes, that its network takes in one piece. */
+  /** The largest IPv4 packet, in bytes, that its network takes unfragmented. */
   mtu(): number;
   close(): void;
 }

@@ -2,7 +2,7 @@ import { DEVICE_EMPTY, DEVICE_LOST, type Device } from './device.ts';
 
 const MTU = 1500;
 
-/** A device without a kernel: the loop reads what is in `incoming` and writes to `outgoing`. */
+/** A device without a kernel: the loop reads from `incoming` and writes to `outgoing`. */
 export class MemoryDevice implements Device {
   readonly name: string;
   readonly incoming: Uint8Array[] = [];

@@ -1,6 +1,5 @@
-// Hears that something about links, addresses, routes or rules has changed. What it was is not
-// read: whoever is told compares all that it wants with all that there is, so that a lost message
-// costs nothing.
+// Detects changes of links, addresses, routes or rules. The content of a message is not read: the
+// caller compares desired and observed state, so a lost message costs nothing.
 import {
   closeFile,
   EAGAIN,
@@ -18,12 +17,12 @@ const NETLINK_NETFILTER = 12;
 // linux/rtnetlink.h: link, tc, IPv4 address, route, rule and netconf.
 const GROUPS = [1, 4, 5, 7, 8, 24];
 const BUFFER_BYTES = 8192;
-/** A storm of messages is read in several turns. */
+/** A burst of messages is read in several turns. */
 const READS_MAX = 1000;
 
 /** Changes of the network namespace of this process. */
 export interface NetworkEvents {
-  /** True if anything has changed since the last call. Never blocks. */
+  /** True if something changed since the last call. Never blocks. */
   heard(): boolean;
   close(): void;
 }
@@ -37,7 +36,7 @@ export function openNetworkEvents(): NetworkEvents {
     heard() {
       let any = false;
       for (let reads = 0; reads < READS_MAX; reads++) {
-        // Longer messages are cut off, which is no loss here.
+        // Longer messages are truncated, and only their arrival counts.
         const bytes = read(fd, memory.address, BUFFER_BYTES);
         if (bytes > 0) any = true;
         else if (bytes < 0 && errno() === ENOBUFS) any = true;
@@ -60,10 +59,10 @@ const HEADER_BYTES = 20; // nlmsghdr and nfgenmsg
 const NFTA_GEN_ID = 1;
 
 /**
- * The number that nf_tables of this network namespace counts up with every transaction, of anybody.
+ * The counter that nf_tables of this network namespace increments per transaction, by any process.
  */
 export interface NftGeneration {
-  /** Null if the kernel does not say. */
+  /** Null if the kernel does not provide it. */
   read(): number | null;
   close(): void;
 }

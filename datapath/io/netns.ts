@@ -4,8 +4,8 @@ import { listenTcp, openTcp, setNetworkNamespace } from './sys.ts';
 const OWN_NAMESPACE = '/proc/thread-self/ns/net';
 
 /**
- * Moves the calling thread into the network namespace at `path` for good: every socket it makes
- * from now on is there, while sockets it has stay where they were made. Throws SystemError.
+ * Moves the calling thread into the network namespace at `path` for good. New sockets are made
+ * there; existing sockets stay in their namespace. Throws SystemError.
  */
 export function enterNamespace(path: string): void {
   const fd = openSync(path, 'r');
@@ -17,9 +17,9 @@ export function enterNamespace(path: string): void {
 }
 
 /**
- * Runs `work` with the calling thread inside the network namespace at `path`, and comes back.
- * `work` must be synchronous: what Node does later (a delayed bind, a look-up) would happen in the
- * wrong namespace.
+ * Runs `work` with the calling thread in the network namespace at `path`, then returns to its own.
+ * `work` must be synchronous: anything that Node does later (a delayed bind, a look-up) would
+ * happen in the wrong namespace.
  */
 export function inNamespace<T>(path: string, work: () => T): T {
   const home = openSync(OWN_NAMESPACE, 'r');
@@ -32,19 +32,13 @@ export function inNamespace<T>(path: string, work: () => T): T {
   }
 }
 
-/**
- * A listening IPv4 TCP socket inside another namespace, as a descriptor for `server.listen({ fd
- * })`.
- */
+/** A listening IPv4 TCP socket inside another namespace, as a descriptor for `server.listen`. */
 export function listenInNamespace(path: string, host: string, port: number): number {
   const address = host.split('.').map(Number);
   return inNamespace(path, () => listenTcp(address, port));
 }
 
-/**
- * An IPv4 TCP socket inside another namespace that is still to be connected, as a descriptor for
- * `new Socket`.
- */
+/** An unconnected IPv4 TCP socket inside another namespace, as a descriptor for `new Socket`. */
 export function openInNamespace(path: string): number {
   return inNamespace(path, () => openTcp(path));
 }

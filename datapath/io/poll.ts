@@ -2,16 +2,16 @@ import { POLLIN, poll, read, viewMemory } from './sys.ts';
 
 /** struct pollfd of poll(2). */
 const POLLFD_BYTES = 8;
-/** In the place of a descriptor: poll leaves it alone. */
+/** In place of a descriptor: poll ignores it. */
 const IGNORED = -1;
 const POLLIN_SHIFTED = POLLIN << 16;
 
-/** Bytes of memory that a PollSet of so many devices takes. */
+/** Bytes of memory that a PollSet of this many devices needs. */
 export function pollSetBytes(devices: number): number {
   return (devices + 2) * POLLFD_BYTES;
 }
 
-/** Descriptors of devices on which a thread sleeps, and the eventfd that wakes it. */
+/** Devices on which a thread sleeps, and the eventfd that wakes it. */
 export class PollSet {
   readonly #at: number;
   readonly #descriptors: number[];
@@ -31,8 +31,8 @@ export class PollSet {
   }
 
   /**
-   * Sleeps until a device has a packet, the eventfd is written, or `ms` have passed. A device whose
-   * `lost` is not 0 is left alone: poll would return at once for it.
+   * Sleeps until a device has a packet, the eventfd is written, or `ms` have passed. Skips a device
+   * whose `lost` is not 0: poll would return at once for it.
    */
   wait(lost: Uint8Array, ms: number): void {
     const entries = this.#entries;

@@ -1,6 +1,6 @@
-// Every system call that kubetun makes by itself, through koffi, in one file. Addresses of memory
-// are plain numbers (below 2^53 on x86-64 and arm64): a number costs 0.1 us less a call than a
-// view, and the loop passes offsets into one buffer instead of making views.
+// Every direct system call of kubetun, through koffi. Memory addresses are plain numbers (below
+// 2^53 on x86-64 and arm64): a number costs 0.1 us less per call than a view, and the loop passes
+// offsets into one buffer without making views.
 import { constants } from 'node:fs';
 import koffi from 'koffi';
 import { KubetunError } from '../error.ts';
@@ -18,7 +18,7 @@ export const ENOBUFS = 105;
 
 const O_RDONLY = constants.O_RDONLY;
 const O_RDWR = 2;
-// Not the same number on every architecture.
+// The number depends on the architecture.
 const O_NOFOLLOW = constants.O_NOFOLLOW;
 const O_CREAT = 0o100;
 const O_NONBLOCK = 0o4000;
@@ -62,8 +62,8 @@ const cClose = libc.func('int close(int fd)');
 const cDup3 = libc.func('int dup3(int from, int to, int flags)');
 
 /**
- * read(2) into an address; the count, or -1 with `errno()`. Never blocks on a non-blocking
- * descriptor.
+ * read(2) into an address; the count, or -1 with `errno()`. Never blocks if the descriptor is
+ * non-blocking.
  */
 export const read: (fd: number, address: number, bytes: number) => number = libc.func(
   'int read(int fd, uintptr_t at, int n)',
@@ -88,7 +88,7 @@ function must(call: string, object: string, result: number): number {
   throw new SystemError(call, object, number);
 }
 
-/** A system call that failed; `errno` says how. */
+/** A failed system call; `errno` is the reason. */
 export class SystemError extends KubetunError {
   readonly errno: number;
   constructor(call: string, object: string, number: number) {
@@ -118,7 +118,7 @@ export function openFile(
   return must('open', path, cOpen(path, flags, 0o600));
 }
 
-/** Makes a named pipe; the umask takes rights off the mode. Throws SystemError. */
+/** Makes a named pipe; the umask limits the mode. Throws SystemError. */
 export function makeFifo(path: string, mode: number): void {
   must('mkfifo', path, cMkfifo(path, mode));
 }
@@ -127,9 +127,7 @@ export function closeFile(fd: number): void {
   cClose(fd);
 }
 
-/**
- * Makes descriptor `to` mean what `from` means, in one step for every thread. Throws SystemError.
- */
+/** Makes descriptor `to` a copy of `from`, atomically for all threads. Throws SystemError. */
 export function replaceFile(from: number, to: number): void {
   must('dup3', `${from} ${to}`, cDup3(from, to, O_CLOEXEC));
 }
@@ -158,7 +156,7 @@ export function allocateFile(fd: number, bytes: number, path: string): void {
   if (number !== 0) throw new SystemError('allocate', `${path} (${bytes} bytes)`, number);
 }
 
-/** A mapping and its address; one view per mapping, and never touched after `unmap`. */
+/** A mapping and its address; one view per mapping, not to be used after `unmap`. */
 export interface Mapping {
   buffer: ArrayBuffer;
   address: number;
@@ -182,15 +180,12 @@ export function mapFile(fd: number, bytes: number, path: string): Mapping {
   return map(bytes, MAP_SHARED, fd, path);
 }
 
-/** Maps a whole file for reading: a write to it ends the process. Throws SystemError. */
+/** Maps a whole file read-only: a write to it ends the process. Throws SystemError. */
 export function mapFileReadOnly(fd: number, bytes: number, path: string): Mapping {
   return map(bytes, MAP_SHARED, fd, path, PROT_READ);
 }
 
-/**
- * Maps a whole file so that what is written stays with the writer (copy on write). Throws
- * SystemError.
- */
+/** Maps a whole file copy-on-write: writes never reach the file. Throws SystemError. */
 export function mapFilePrivate(fd: number, bytes: number, path: string): Mapping {
   return map(bytes, MAP_PRIVATE, fd, path);
 }
@@ -200,18 +195,20 @@ export function mapMemory(bytes: number): Mapping {
   return map(bytes, MAP_SHARED_ANONYMOUS, -1, 'memory');
 }
 
-/** A view of memory that another thread of this process has mapped; gone with that mapping. */
+/**
+ * A view of memory that another thread of this process has mapped; valid as long as that mapping.
+ */
 export function viewMemory(address: number, bytes: number): ArrayBuffer {
   return koffi.view(address, bytes) as ArrayBuffer;
 }
 
-/** Its view, and those of other threads, must not be touched afterwards. */
+/** Do not use its view, or those of other threads, afterwards. */
 export function unmap(mapping: Mapping): void {
   cMunmap(mapping.address, mapping.bytes);
 }
 
 /**
- * A new pseudo-terminal of a devpts file system: its master, and the path of its other end. Throws
+ * A new pseudo-terminal of a devpts file system: its master and the path of its slave. Throws
  * SystemError.
  */
 export function openPty(devpts: string): { master: number; path: string } {
@@ -223,7 +220,7 @@ export function openPty(devpts: string): { master: number; path: string } {
   return { master, path: `${devpts}/${number[0]}` };
 }
 
-/** Tells a terminal's programs its size. Throws SystemError. */
+/** Sets the size of a terminal. Throws SystemError. */
 export function resizePty(master: number, columns: number, rows: number): void {
   ioctl(master, TIOCSWINSZ, new Uint8Array(Uint16Array.of(rows, columns, 0, 0).buffer));
 }
@@ -233,7 +230,7 @@ export function eventfd(): number {
   return must('eventfd', '', cEventfd(0, EFD_FLAGS));
 }
 
-/** Moves the calling thread, and no other, into an open network namespace. Throws SystemError. */
+/** Moves only the calling thread into an open network namespace. Throws SystemError. */
 export function setNetworkNamespace(fd: number, path: string): void {
   must('setns', path, cSetns(fd, CLONE_NEWNET));
 }
@@ -265,7 +262,7 @@ export function openNetlink(protocol: number, groups: number): number {
 }
 
 /**
- * A listening, non-blocking IPv4 TCP socket in the calling thread's network namespace; its
+ * A listening, non-blocking IPv4 TCP socket in the calling thread's network namespace, as a
  * descriptor.
  */
 export function listenTcp(address: readonly number[], port: number): number {

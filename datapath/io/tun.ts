@@ -81,8 +81,8 @@ function requestFor(name: string): Uint8Array {
 }
 
 /**
- * A TUN device of this process: packets with a virtio header in front, all offloads on. Every
- * thread may have one for the same descriptor. Its buffer is the memory of the process.
+ * A TUN device of this process: packets with a virtio header, all offloads on. Every thread may
+ * have one for the same descriptor. Its buffer is the memory of the process.
  */
 export class Tun implements Device {
   readonly name: string;
@@ -115,7 +115,7 @@ export class Tun implements Device {
     return new DataView(request.buffer).getInt32(IFNAMSIZ, true);
   }
 
-  /** False once the device has been deleted, even if another one has its name. */
+  /** False once the device is deleted, even if another one has its name. */
   isAttached(): boolean {
     try {
       ioctl(this.fd, TUNGETIFF, new Uint8Array(IFREQ_BYTES));
@@ -125,7 +125,7 @@ export class Tun implements Device {
     }
   }
 
-  /** Makes the device again behind the same `fd`, for every thread. Throws as `openTun` does. */
+  /** Recreates the device at the same `fd`, for every thread. Throws as `openTun` does. */
   renew(): void {
     const fresh = openTun(this.name);
     replaceFile(fresh.fd, this.fd);
@@ -138,9 +138,9 @@ export class Tun implements Device {
 }
 
 /**
- * Makes or attaches a persistent TUN device in the calling thread's network namespace. A device
- * that another process is about to leave is waited for, one second. Throws KubetunError
- * (KT_TUN_BUSY, KT_TUN_ATTACH, KT_TUN_OPEN).
+ * Makes or attaches a persistent TUN device in the calling thread's network namespace. Waits one
+ * second for a device that another process still holds. Throws KubetunError (KT_TUN_BUSY,
+ * KT_TUN_ATTACH, KT_TUN_OPEN).
  */
 export function openTun(name: string): Tun {
   let fd: number;

@@ -1,5 +1,4 @@
-// The flow table for people and scripts, read from the arena of a running (or dead) agent without
-// asking it.
+// The flow table for people and scripts, read from the arena of a running or dead agent.
 
 import type { Arena } from '../arena/arena.ts';
 import { attachArenaFile } from '../arena/file.ts';
@@ -22,7 +21,7 @@ export interface TupleRow {
 }
 
 export interface FlowRow {
-  /** Its number in the table, for `explain --flow`. */
+  /** The flow's number in the table, for `explain --flow`. */
   id: number;
   proto: string;
   state: string;
@@ -31,9 +30,9 @@ export interface FlowRow {
   timeoutS: number;
   packets: number;
   bytes: number;
-  /** `NS/NAME:PORT`, null where the flow is not of a Service or the Service is gone. */
+  /** `NS/NAME:PORT`; null if the flow has no Service or the Service is gone. */
   service: string | null;
-  /** Among dnat, snat, assured, unreplied, hairpin. */
+  /** Some of dnat, snat, assured, unreplied, hairpin. */
   flags: string[];
 }
 
@@ -41,9 +40,7 @@ export interface FlowCount {
   flows: number;
   capacity: number;
   byState: Record<string, number>;
-  /**
-   * Packets dropped since the arena was made, by reason; reasons that never occurred are absent.
-   */
+  /** Packets dropped since the arena was made, by reason; reasons without drops are absent. */
   drops: Record<string, number>;
 }
 

@@ -1,5 +1,4 @@
-// Packets that nobody sent, and what became of them: whole checksums, no options, four bytes of
-// payload.
+// Test packets and their results: full checksums, no options, four bytes of payload.
 import { fold, sumBytes, sumPseudoHeader } from '../wire/checksum.ts';
 import {
   ICMP_ECHO_REPLY,
@@ -26,10 +25,7 @@ export interface Tuple {
 
 const PAYLOAD_BYTES = 4;
 
-/**
- * The first packet of a connection behind an empty virtio header: a SYN, a datagram, an INIT or an
- * echo.
- */
+/** The first packet of a connection after an empty virtio header: SYN, datagram, INIT or echo. */
 export function firstPacket(t: Tuple): Uint8Array {
   return makePacket(t, TCP_FLAG_SYN, ICMP_ECHO_REQUEST);
 }
@@ -77,7 +73,7 @@ function writeL4(
   view.setUint16(at + 2, t.dport);
   if (t.proto === PROTO_TCP) view.setUint16(at + 12, (5 << 12) | tcpFlags);
   else if (t.proto === PROTO_UDP) view.setUint16(at + 4, l4Bytes);
-  else return; // SCTP's own sum does not cover addresses.
+  else return; // SCTP's checksum does not cover addresses.
   const sumAt = at + (t.proto === PROTO_TCP ? 16 : 6);
   view.setUint16(sumAt, ~sumL4(view, t.proto, at, l4Bytes) & 0xffff);
 }

@@ -1,4 +1,4 @@
-// What NetworkPolicies said of a packet, with their names.
+// The NetworkPolicies behind a verdict, with their names.
 import type { Arena } from '../arena/arena.ts';
 import { readPolicyNames, readPolicySubject } from '../image/policy-reader.ts';
 import {
@@ -13,12 +13,9 @@ export interface PolicyNote {
   direction: 'egress' | 'ingress';
   /** `NS/NAME`. */
   policy: string;
-  /** `audit`: it would have dropped the packet, were it in force. */
+  /** `audit`: it would have dropped the packet if it were in force. */
   verdict: 'allow' | 'drop' | 'audit';
-  /**
-   * Number of the rule that allowed it, from 0, in the policy's list of that direction; null for
-   * none.
-   */
+  /** Number of the rule that allowed it, from 0, in that direction of the policy; null for none. */
   rule: number | null;
 }
 
@@ -31,8 +28,7 @@ export interface PolicyTerms {
 }
 
 /**
- * The policies behind a policyVerdict: the one whose rule allowed, or all that selected the pod and
- * have no rule for it.
+ * The policies behind a policyVerdict: the one whose rule allowed, or all that selected the pod.
  */
 export function notePolicies(
   arena: Arena,

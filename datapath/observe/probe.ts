@@ -1,5 +1,4 @@
-// One packet through a datapath to see what would become of it: the pipeline that serves, on tables
-// of which nothing is kept.
+// Sends one packet through the real pipeline on tables whose changes are discarded.
 import type { Arena } from '../arena/arena.ts';
 import { H_NOW } from '../arena/layout.ts';
 import {
@@ -48,31 +47,31 @@ import { notePolicies, type PolicyNote } from './policies.ts';
 
 export type MasqueradeReason = 'hairpin' | 'outside' | 'external' | 'egress';
 
-/** What a node's datapath makes of one packet. */
+/** What a node's datapath does with one packet. */
 export interface Passage {
   verdict: 'forward' | 'reject' | 'drop';
   /**
-   * Of a drop or a refusal its name among the counters. Of what is forwarded: `flow` (known
-   * already), `service`, `egress`, `direct`, `passed-host`, `passed-untracked`.
+   * The counter's name of a drop or a refusal. Of a forwarded packet: `flow` (known already),
+   * `service`, `egress`, `direct`, `passed-host`, `passed-untracked`.
    */
   reason: string;
-  /** What leaves; null unless it is forwarded. */
+  /** The tuple that leaves; null unless it is forwarded. */
   left: Tuple | null;
-  /** `NS/NAME:PORT` of the Service port it is for. */
+  /** `NS/NAME:PORT` of the Service port. */
   service: string | null;
   frontend: (typeof FRONTEND_KINDS)[number] | null;
-  /** Endpoints that could be chosen: pairs (address, port). */
+  /** Eligible endpoints: pairs (address, port). */
   eligible: Int32Array;
   /** A traffic policy left this node's endpoints only. */
   local: boolean;
   chosenBy: 'flow' | 'only' | 'random' | 'affinity' | null;
   masquerade: MasqueradeReason | null;
-  /** The source port gave way to another connection's. */
+  /** The source port was changed because of another connection. */
   portMoved: boolean;
-  /** NetworkPolicies that had a part in it, and the two ends that they judged. */
+  /** NetworkPolicies that took part, and the two ends of their check. */
   policies: PolicyNote[];
   checked: { src: number; dst: number };
-  /** The destination's own node sent it, which needs no rule. */
+  /** The destination's own node is the sender, which needs no rule. */
   ownNode: boolean;
 }
 
@@ -89,15 +88,13 @@ const SELECTIONS: Record<number, Passage['chosenBy']> = {
   [SELECTED_AFFINITY]: 'affinity',
 };
 
-/**
- * Asks a datapath what it would do. The arena must be nobody else's, or borrowed: it is written to.
- */
+/** Asks a datapath for its verdict. Writes to the arena, so it must be private or borrowed. */
 export class Prober {
   readonly #arena: Arena;
   readonly #datapath: Datapath;
   readonly #batch = createBatch();
 
-  /** @param seed what random choices begin with; any int32 but 0. */
+  /** @param seed of random choices; any int32 but 0. */
   constructor(arena: Arena, seed: number) {
     this.#arena = arena;
     this.#datapath = new Datapath(arena, seed);
@@ -106,12 +103,12 @@ export class Prober {
     this.#datapath.refusals.enabled = false;
   }
 
-  /** True if a packet of this tuple belongs to a flow that is there. */
+  /** True if a packet of this tuple belongs to a known flow. */
   knows(tuple: Tuple): boolean {
     return this.#sideOf(tuple, false) !== NO_SIDE;
   }
 
-  /** The tuple of the answers in a flow, by its number; null if there is no such flow. */
+  /** The reply tuple of a flow by its number; null if there is no such flow. */
   replyOf(flow: number): Tuple | null {
     const { lines, table } = this.#datapath;
     if (flow >= table.flowsMax) return null;
@@ -132,10 +129,10 @@ export class Prober {
     const endedBefore = ended();
     const found = this.#sideOf(tuple, later);
     this.#datapath.policyVerdict.reset();
-    // A flow that was judged long ago tells by whom.
+    // A flow with an old check gets a new one, which names the policies.
     if (found !== NO_SIDE) revalidateFlow(this.#datapath, found >> 1);
     const verdict = this.#run(later ? laterPacket(tuple) : firstPacket(tuple));
-    // One that gives way to a new connection has no part in it.
+    // A flow that a new connection replaced takes no part.
     const side = ended() === endedBefore ? found : NO_SIDE;
     const passage = this.#read(verdict, tuple, side);
     passage.portMoved = counters[COUNT_PORT_MOVED] !== moved;
@@ -190,7 +187,7 @@ export class Prober {
     return tuple.proto === PROTO_ICMP ? { ...left, dport: tuple.dport } : left;
   }
 
-  /** An echo has its type where others have their destination's port. */
+  /** An echo has its type in place of the destination port. */
   #sideOf({ proto, src, sport, dst, dport }: Tuple, later: boolean): number {
     const { table } = this.#datapath;
     const low = proto !== PROTO_ICMP ? dport : later ? ICMP_ECHO_REPLY : ICMP_ECHO_REQUEST;

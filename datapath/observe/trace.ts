@@ -1,4 +1,4 @@
-// The packets of a running datapath as they pass, from the ring in its arena.
+// Live packets of a running datapath, from the ring in its arena.
 import type { Arena } from '../arena/arena.ts';
 import {
   H_NOW,
@@ -21,13 +21,10 @@ export interface TraceRecord {
   /** Ms of the worker's clock. */
   now: number;
   verdict: 'forward' | 'reject' | 'drop' | 'held';
-  /**
-   * As `explain` has it: `new`, `flow`, or the counter's name of a drop, a refusal, a packet let
-   * by.
-   */
+  /** As in `explain`: `new`, `flow`, or the counter of a drop, a refusal or an untracked packet. */
   reason: string;
   tuple: Tuple;
-  /** As it left; null unless it was forwarded. */
+  /** The tuple as it left; null unless it was forwarded. */
   left: Tuple | null;
   /** IP bytes; up to 64 KiB, as segments arrive. */
   bytes: number;
@@ -38,10 +35,10 @@ export interface TraceRecord {
   policies: PolicyNote[];
 }
 
-/** How long the datapath goes on writing after the last look. */
+/** How long the datapath writes records after the last request. */
 const LOOK_MS = 2000;
 
-/** Makes the datapath write what passes for the next two seconds. For the owner of the arena. */
+/** Makes the datapath write records for the next two seconds. For the owner of the arena. */
 export function requestTrace({ header }: Arena): void {
   header[H_TRACE_UNTIL] = (header[H_NOW]! + LOOK_MS) | 1;
 }
@@ -70,10 +67,10 @@ export class TraceReader {
     this.#look();
   }
 
-  /** What has passed since the last call, oldest first. Call it some times a second. */
+  /** Records since the last call, oldest first. Call it several times per second. */
   *take(): Generator<TraceRecord> {
     this.#look();
-    // An id may be another Service's by now.
+    // The id may belong to another Service by now.
     const generation = readGeneration(this.#arena);
     if (generation !== this.#generation) this.#names.clear();
     this.#generation = generation;
@@ -84,7 +81,7 @@ export class TraceReader {
     for (; this.#next !== written; this.#next = (this.#next + 1) | 0) {
       const at = (this.#next & (TRACE_RECORDS - 1)) * TRACE_WORDS;
       const words = trace.slice(at, at + TRACE_WORDS);
-      // Overtaken while it was copied, or before.
+      // Overwritten during or before the copy.
       const whole = words[T.T_NUMBER] === this.#next;
       if (whole && Atomics.load(trace, at + T.T_NUMBER) === this.#next) yield this.#read(words);
       else this.lost++;
@@ -153,6 +150,6 @@ function nameVerdict(
 }
 
 function tupleOf(proto: number, src: number, dst: number, ports: number): Tuple {
-  // An echo has its type where others have a port.
+  // An echo has its type in place of a port.
   return { proto, src, sport: ports >>> 16, dst, dport: proto === PROTO_ICMP ? 0 : ports & 0xffff };
 }

@@ -1,4 +1,4 @@
-// The blocks of the policy part as words, ready to be copied into the arena. Pure.
+// Encodes the blocks of the policy part as words, ready to be copied into the arena. Pure.
 
 import { NO_ENTRY, SeededMap } from '../map.ts';
 import { STEP_ELEMENTS, type Steps } from '../steps.ts';
@@ -15,11 +15,11 @@ export function mapPods(pods: PolicyPod[], seed: number): SeededMap {
   return map;
 }
 
-/** Adds pods to their map, or changes what it says of them. */
+/** Adds pods to their map or updates them. */
 export function putPods(map: SeededMap, pods: PolicyPod[]): void {
   for (const pod of pods) {
     const at = map.put(pod.address, L.POD_KEY);
-    // A pod that is not among them is unknown, and unknown pods are held back.
+    // A pod that is not in the map is unknown, and the traffic of unknown pods is held back.
     if (at === NO_ENTRY) continue;
     map.words[at + L.POD_NODE] = pod.node;
     map.words[at + L.POD_INGRESS] = pod.ingress;
@@ -71,7 +71,7 @@ function* encodePrefixes(list: PolicyPrefix[], seed: number): Steps<Int32Array> 
   const prefixes = new SeededMap(L.RULE_MAP_SHIFT, seed, list.length);
   for (const { address, length, peer } of list) {
     const at = prefixes.put(address, length + 1);
-    // Without an exception's prefix its block would be wider than it says: no block counts.
+    // Without the prefix of an exception its block would allow too much: drop all blocks.
     if (at === NO_ENTRY) return new SeededMap(L.RULE_MAP_SHIFT, seed).words;
     prefixes.words[at + L.PREFIX_PEER] = peer;
     if (prefixes.count % STEP_ELEMENTS === 0) yield;
@@ -79,12 +79,12 @@ function* encodePrefixes(list: PolicyPrefix[], seed: number): Steps<Int32Array> 
   return prefixes.words;
 }
 
-/** Words that follow one another; the room doubles when it is used up. */
+/** A growing array of words; its room doubles when it is full. */
 class Words {
   length = 0;
   #words = new Int32Array(1024);
 
-  /** Where they begin. */
+  /** Returns the offset of the appended words. */
   append(more: ArrayLike<number>): number {
     const at = this.length;
     this.length += more.length;
@@ -111,8 +111,8 @@ function appendName(words: Words, id: number, name: string): void {
 }
 
 /**
- * What ports are allowed and by which rule: disjoint ranges of each protocol, a rule in force
- * before an audited one.
+ * Allowed ports and their rules: disjoint ranges per protocol; a rule in force precedes an audited
+ * one.
  */
 function encodePorts(ports: PolicyPorts[]): number[] {
   const best = (list: PolicyPorts[]) => list.find((p) => !p.audited) ?? list[0];
@@ -125,8 +125,8 @@ function encodePorts(ports: PolicyPorts[]): number[] {
 
 /**
  * Disjoint ranges (first << 16 | last, rule) in order. Between two edges the first entry in force
- * that covers them counts, or else the first audited one: two heaps of entries by their place in
- * the list, from which what has ended is taken when it comes to the top.
+ * that covers them counts, or else the first audited one. Each kind has a heap of entries by their
+ * index in the list; an entry that has ended is removed when it reaches the top.
  */
 function flatten(ports: PolicyPorts[]): number[] {
   const edges = [...new Set(ports.flatMap(({ first, last }) => [first, last + 1]))];
@@ -148,7 +148,7 @@ function flatten(ports: PolicyPorts[]): number[] {
   return words;
 }
 
-/** Adds a number to a binary heap whose least is first. */
+/** Adds a number to a binary heap whose minimum is first. */
 function pushHeap(heap: number[], value: number): void {
   let at = heap.length;
   heap.push(value);
@@ -161,7 +161,7 @@ function pushHeap(heap: number[], value: number): void {
   heap[at] = value;
 }
 
-/** Takes the least away. */
+/** Removes the minimum. */
 function popHeap(heap: number[]): void {
   const value = heap.pop()!;
   if (heap.length === 0) return;

@@ -15,9 +15,9 @@ const PROTO_SCTP = 132;
 /** The policy part of the image in force as the hot path reads it. */
 export class PolicyMap {
   readonly words: Int32Array;
-  /** False while there is no NetworkPolicy: everything is let pass. */
+  /** False if there is no NetworkPolicy: every packet is allowed. */
   active = false;
-  /** Grows when flows must be judged again. */
+  /** Grows when flows must be revalidated. */
   generation = 0;
   #pods = 0;
   #rules = 0;
@@ -27,8 +27,8 @@ export class PolicyMap {
   }
 
   /**
-   * Takes over an image by the word offsets of its blocks of rules and pods; without rules there is
-   * no policy.
+   * Switches to an image by the word offsets of its rules and pods blocks; without rules no policy
+   * is in force.
    */
   refresh(generation: number, rules: number, pods: number): void {
     this.generation = generation;
@@ -37,7 +37,7 @@ export class PolicyMap {
     this.active = rules !== 0;
   }
 
-  /** Word offset of the pod that has this address, or NO_POD. */
+  /** Word offset of the pod with this address, or NO_POD. */
   findPod(address: Address): number {
     return this.#pods === 0 ? NO_POD : findEntry(this.words, this.#pods, address, POD_KEY);
   }
@@ -56,7 +56,7 @@ export class PolicyMap {
    */
   allows(subject: number, pod: number, address: Address, proto: number, port: number): number {
     let rule = 0;
-    // What most rules name goes first.
+    // Most rules name pods: look them up first.
     if (pod !== NO_POD) {
       rule = this.#pair(subject, this.words[pod + POD_PEER]!, proto, port);
       if (isInForce(rule)) return rule;
@@ -87,7 +87,7 @@ export class PolicyMap {
     return 0;
   }
 
-  /** The rule that a subject has for a port of a peer class, 0 for none. */
+  /** The rule of a subject for a port of a peer class, 0 for none. */
   #pair(subject: number, peer: number, proto: number, port: number): number {
     if (peer === 0) return 0;
     const w = this.words;

@@ -1,14 +1,14 @@
-// Session affinity ClientIP: which endpoint a client got last, by its address and the Service port.
-// Read and written for new connections only. A search looks at a window of fixed size and never
-// ends early, so that an entry may go without leaving a mark; an entry is whole when its Service is
-// set, which is written last.
+// Session affinity ClientIP: a client's last endpoint, by its address and the Service port. Only
+// new connections read and write it. A search covers a window of fixed size and never ends early,
+// so entries can be freed without tombstones. An entry is complete when its Service, which is
+// written last, is set.
 
 import type { Arena } from '../arena/arena.ts';
 import { AFFINITY_WORDS, H_AFFINITY_SWEEP, H_SEED } from '../arena/layout.ts';
 import { hashTuple } from '../flow/hash.ts';
 import { findPair } from '../image/pairs.ts';
 
-/** Entries looked at for one client: at a load of one half, one client in 10^6 finds no room. */
+/** Entries searched for one client: with half of them used, one client in 10^6 finds no room. */
 const WINDOW = 32;
 
 /** The Service port's id; 0 marks a free entry. */
@@ -18,7 +18,7 @@ const A_ADDRESS = 2;
 const A_PORT = 3;
 /** When the client last opened a connection, ms of the datapath's clock. */
 const A_SEEN = 4;
-/** How long the entry holds from then, ms. */
+/** How long the entry is valid from then, ms. */
 const A_TIMEOUT = 5;
 
 export const NO_ENTRY = -1;
@@ -28,7 +28,7 @@ export class AffinityTable {
   readonly #header: Int32Array;
   readonly #mask: number;
   readonly #seed: number;
-  /** True where nothing may be remembered: who asks what would be leaves no trace. */
+  /** True in explain, which must not change the table. */
   frozen = false;
 
   constructor(arena: Arena) {
@@ -38,7 +38,7 @@ export class AffinityTable {
     this.#seed = arena.header[H_SEED]!;
   }
 
-  /** Word offset of a client's entry that still holds, or NO_ENTRY. */
+  /** Word offset of a client's valid entry, or NO_ENTRY. */
   find(source: number, service: number, now: number): number {
     const { words } = this;
     let slot = this.#home(source, service);
@@ -52,15 +52,17 @@ export class AffinityTable {
     return NO_ENTRY;
   }
 
-  /** Which of `count` pairs (address, port) at `pairs` of the image an entry names, or -1. */
+  /**
+   * Index of the entry's endpoint among `count` pairs (address, port) at `pairs` of the image, or
+   * -1.
+   */
   choice(entry: number, image: Int32Array, pairs: number, count: number): number {
     const { words } = this;
     return findPair(image, pairs, count, words[entry + A_ADDRESS]!, words[entry + A_PORT]!);
   }
 
   /**
-   * Remembers a client's endpoint from `now` on; false if there is no room. `timeoutMs` is
-   * positive.
+   * Stores a client's endpoint from `now` on; false if there is no room. `timeoutMs` is positive.
    */
   remember(
     source: number,
@@ -95,10 +97,7 @@ export class AffinityTable {
     return true;
   }
 
-  /**
-   * Frees entries whose time is over among the next `slice`: the clock wraps, and old ones would
-   * seem new.
-   */
+  /** Frees expired entries among the next `slice`: the clock wraps, and old ones would look new. */
   sweep(now: number, slice: number): void {
     let slot = this.#header[H_AFFINITY_SWEEP]!;
     for (let n = 0; n < slice; n++) {

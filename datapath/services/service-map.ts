@@ -15,7 +15,7 @@ import type { Address } from '../wire/address.ts';
 
 export const NO_SLOT = NO_ENTRY;
 
-/** The image in force as the hot path reads it: the root's words, taken over once per batch. */
+/** The image in force as the hot path reads it: the root's words, read once per batch. */
 export class ServiceMap {
   readonly words: Int32Array;
   /** The policy part of the same image. */
@@ -26,7 +26,7 @@ export class ServiceMap {
   nodeAddress = 0;
   snatPortMin = 0;
   snatPortCount = 0;
-  /** The role. */
+  /** True for role gateway. */
   gateway = false;
   #node = 0;
   #frontends = 0;
@@ -45,8 +45,7 @@ export class ServiceMap {
   }
 
   /**
-   * Takes over the newest root and acknowledges it; called between batches. False if it is there
-   * already.
+   * Switches to the newest root and acknowledges it; called between batches. False if unchanged.
    */
   refresh(): boolean {
     const root = Atomics.load(this.#header, H_IMAGE_ROOT);
@@ -76,14 +75,14 @@ export class ServiceMap {
     return findEntry(this.words, this.#frontends, address, portProto);
   }
 
-  /** MARK_* of an address, 0 for one that the cluster does not know. */
+  /** MARK_* of an address, 0 for an unknown one. */
   markOf(address: Address): number {
     const at = this.findFrontend(address, MARK_KEY);
     return at === NO_SLOT ? 0 : this.words[at + SLOT_KIND]!;
   }
 
   /**
-   * On a gateway: the public address of a node (MARK_NODE), or the node of a public one
+   * On a gateway: the public address of a node (MARK_NODE) or the node of a public one
    * (MARK_PUBLIC); 0 for none.
    */
   counterpartOf(address: Address, mark: number): number {
@@ -92,12 +91,12 @@ export class ServiceMap {
     return at !== NO_SLOT && w[at + SLOT_KIND] === mark ? w[at + SLOT_SERVICE]! : 0;
   }
 
-  /** True for an address of the node or the gateway itself. */
+  /** True for an address of this node or gateway. */
   isOwn(address: Address): boolean {
     const { nodeAddress } = this;
     if (address === nodeAddress) return true;
     if (!this.gateway) return (this.markOf(address) & MARK_LOCAL) !== 0;
-    // An explanation may not know the gateway's address, which is 0 there.
+    // Explain may not know the gateway's address, which is 0 then.
     return nodeAddress !== 0 && this.counterpartOf(address, MARK_PUBLIC) === nodeAddress;
   }
 
@@ -106,10 +105,7 @@ export class ServiceMap {
     return id > 0 && id < this.#directoryLength ? this.words[this.#directory + id]! : 0;
   }
 
-  /**
-   * True if the Service port `id` has this endpoint: one that may be chosen, or one that still
-   * serves.
-   */
+  /** True if the Service port `id` has this endpoint, eligible or still serving. */
   serves(id: number, address: Address, port: number): boolean {
     const w = this.words;
     const service = this.serviceAt(id);
@@ -132,7 +128,7 @@ export class ServiceMap {
     return (address & w[this.#node + NODE_SERVICE_MASK]!) === w[this.#node + NODE_SERVICE_ADDRESS]!;
   }
 
-  /** At most as many look-ups as prefixes have lengths; nearly always one. */
+  /** At most one look-up per prefix length; nearly always one. */
   inPodRange(address: Address): boolean {
     const w = this.words;
     const lengths = this.#node + NODE_HEADER_WORDS;
@@ -145,7 +141,7 @@ export class ServiceMap {
     return false;
   }
 
-  /** True for an address of a pod range that no pod has: a node's own. */
+  /** True for the node's own address in a pod range, which no pod has. */
   isPodGateway(address: Address): boolean {
     const w = this.words;
     const map = this.#node + NODE_HEADER_WORDS + w[this.#node + NODE_LENGTH_COUNT]!;

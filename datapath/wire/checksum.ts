@@ -14,7 +14,7 @@ export function addSums(a: number, b: number): number {
   return (sum & 0xffff) + (sum >>> 16);
 }
 
-/** What the sum changes by when a 32-bit word `from` becomes `to`, folded. */
+/** The folded change of the sum when a 32-bit word `from` becomes `to`. */
 export function deltaOfWord(from: number, to: number): number {
   return fold((~from & 0xffff) + ((~from >>> 16) & 0xffff) + (to & 0xffff) + (to >>> 16));
 }
@@ -24,9 +24,7 @@ export function patchFull(field: number, delta: number): number {
   return ~addSums(~field & 0xffff, delta) & 0xffff;
 }
 
-/**
- * The one's-complement sum of a range of bytes, folded; an odd last byte counts as the high half.
- */
+/** The folded one's-complement sum of a range of bytes; an odd last byte is a high half. */
 export function sumBytes(view: DataView, start: number, end: number): number {
   let sum = 0;
   let at = start;

@@ -1,7 +1,6 @@
-// SCTP's checksum, RFC 9260 appendix A: CRC-32C, reflected. It is linear: what a change of some
-// bytes does to it depends on the change and on how many bytes follow, and on nothing else of the
-// packet. So a packet's checksum is patched and not made anew, and one that was damaged on the way
-// stays damaged.
+// SCTP's checksum, RFC 9260 appendix A: CRC-32C, reflected. It is linear: the effect of changed
+// bytes depends only on the change and on how many bytes follow. So a packet's checksum is patched,
+// not computed again, and a damaged packet stays damaged.
 
 const POLYNOMIAL = 0x82f63b78;
 const TABLE = new Int32Array(256);
@@ -12,8 +11,8 @@ for (let n = 0; n < 256; n++) {
 }
 
 /**
- * By which bits the CRC of `bytes` bytes changes, at least four of them, when the first four, taken
- * as a big-endian word, change by the bits of `change`.
+ * The bits that change in the CRC of `bytes` bytes, at least four, when the first four, as a
+ * big-endian word, change by the bits of `change`.
  */
 export function crc32cOfChange(change: number, bytes: number): number {
   let crc = 0;

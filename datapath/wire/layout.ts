@@ -1,4 +1,4 @@
-// Where the fields of the formats lie, in bytes from the start of each header.
+// Offsets of the fields of each format, in bytes from the start of the header.
 
 /** virtio_net_hdr, linux/virtio_net.h; little endian on every machine that kubetun runs on. */
 export const VNET_HEADER_BYTES = 10;

@@ -1,4 +1,4 @@
-// Sets of IPv4 ranges as few ranges. Pure.
+// Reduces sets of IPv4 ranges. Pure.
 
 /** `address` and `mask` are int32 in host order, `address & mask === address`. */
 interface Range {
@@ -6,10 +6,7 @@ interface Range {
   mask: number;
 }
 
-/**
- * The same addresses in as few ranges as there can be: neighbours are joined, what lies inside
- * another is left out.
- */
+/** The same addresses in the fewest ranges: neighbours joined, nested ones removed. */
 export function joinRanges(ranges: Iterable<Range>): Range[] {
   const joined: Range[] = [];
   for (const range of [...ranges].sort(byPlace)) {
@@ -25,7 +22,7 @@ export function joinRanges(ranges: Iterable<Range>): Range[] {
   return joined;
 }
 
-/** Ranges in order, each once, and none that lies inside another. */
+/** Sorted distinct ranges; none lies inside another. */
 export function outerRanges(ranges: Iterable<Range>): Range[] {
   const outer: Range[] = [];
   for (const range of [...ranges].sort(byPlace)) {
@@ -35,7 +32,7 @@ export function outerRanges(ranges: Iterable<Range>): Range[] {
   return outer;
 }
 
-/** At most `max` ranges that hold all addresses, and others where there is no room to be exact. */
+/** At most `max` ranges that cover all addresses; they cover more if an exact set is larger. */
 export function coverRanges(ranges: Iterable<Range>, max: number): Range[] {
   let cover = joinRanges(ranges);
   while (cover.length > max) {
@@ -51,7 +48,7 @@ export function coverRanges(ranges: Iterable<Range>, max: number): Range[] {
   return cover;
 }
 
-/** In the order of addresses; a range comes before those inside it. */
+/** Orders by address; a range comes before those inside it. */
 function byPlace(a: Range, b: Range): number {
   return (a.address >>> 0) - (b.address >>> 0) || (a.mask >>> 0) - (b.mask >>> 0);
 }

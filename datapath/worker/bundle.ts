@@ -17,15 +17,15 @@ import { fileURLToPath } from 'node:url';
 const DATAPATH = new URL('../', import.meta.url);
 const WORKER = new URL('./loop.ts', import.meta.url);
 export const BUNDLE_FOLDER = new URL('../node_modules/.cache/kubetun/', DATAPATH);
-/** A bundle of other sources that is older than this is removed. */
+/** A bundle of other sources is removed at this age. */
 const KEEP_MS = 7 * 86_400_000;
 
-/** What a worker needs to name .ts files in its errors. */
+/** Arguments of a worker that prints .ts files in its errors. */
 export const WORKER_EXEC_ARGV = ['--enable-source-maps', '--disable-warning=ExperimentalWarning'];
 
 /**
- * URL of the worker's bundle. Builds it unless one of these very sources exists. If that fails,
- * `log` takes a line and the URL is that of the unbundled worker.
+ * URL of the worker's bundle. Builds it unless one of these sources exists. On failure `log` gets a
+ * line and the URL is the unbundled worker's.
  */
 export async function workerUrl(log: (line: string) => void, folder = BUNDLE_FOLDER): Promise<URL> {
   const url = new URL(`worker-${hashSources()}.mjs`, folder);
@@ -42,7 +42,7 @@ export async function workerUrl(log: (line: string) => void, folder = BUNDLE_FOL
   }
 }
 
-/** Of all that the worker can import, and of the Node that strips the types. */
+/** Hash of all files that the worker can import, and of the Node that strips the types. */
 function hashSources(): string {
   const hash = createHash('sha256').update(process.version);
   const names = readdirSync(DATAPATH, { recursive: true, encoding: 'utf8' });
@@ -53,11 +53,11 @@ function hashSources(): string {
 }
 
 /**
- * Writes `entry` and its imports to `to`, with a source map. The file appears whole, so several
- * processes may do this at once. Throws what Rollup and the file system throw.
+ * Writes `entry` and its imports to `to`, with a source map. The file appears complete, so several
+ * processes may do this at once. Throws the errors of Rollup and the file system.
  */
 export async function bundle(entry: URL, to: URL): Promise<void> {
-  // Here and not above: a process that finds its bundle does not load Rollup.
+  // Imported only here: a process that finds its bundle does not load Rollup.
   const { rollup } = await import('rollup');
   const build = await rollup({
     input: fileURLToPath(entry),

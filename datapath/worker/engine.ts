@@ -15,41 +15,34 @@ import { WorkerKeeper } from './keeper.ts';
 import { CONTROL_WORDS } from './protocol.ts';
 
 export interface EngineOptions {
-  /** A file on tmpfs; it is the datapath's memory and outlives the process. */
+  /** A file on tmpfs: the datapath's memory, which outlives the process. */
   arenaPath: string;
-  /** The TUN device, made if it is not there, in the process's network namespace. */
+  /** The TUN device in the process's network namespace; made if it does not exist. */
   tunName: string;
-  /**
-   * Another TUN device, to which the node sends what pods send with an address that is not theirs.
-   */
+  /** Another TUN device: the node sends it packets of pods with a foreign source address. */
   spoofedTunName?: string | null;
-  /**
-   * Ranges of pods: their traffic waits for the first image, for their policies are not known
-   * before.
-   */
+  /** Pod ranges: their traffic is held until the first image, which has their policies. */
   heldRanges?: Range4[];
   sizes?: ArenaSizes;
-  /** How long flows live, those included that outlived the last process; a node's unless said. */
+  /** Timeouts of all flows, also those of the last process; by default a node's. */
   timeouts?: Timeouts;
   /** Takes one line per notable event. */
   log?: (message: string) => void;
 }
 
-/**
- * A node's datapath in a thread of this process: owns its arena and its TUN, publishes its images.
- */
+/** A node's datapath in a thread of this process: owns arena and TUN, publishes images. */
 export class Engine {
   readonly writer: ImageWriter;
   readonly arena: Arena;
-  /** False where the last process's flows could not be taken over. */
+  /** False if the last process's flows could not be kept. */
   readonly survived: boolean;
   readonly #file: ArenaFile;
   readonly #tun: Tun;
-  /** All devices: that one, and that of spoofed packets. */
+  /** All devices: the main one, and that of spoofed packets. */
   readonly #tuns: Tun[];
   readonly #wakeFd: number;
   readonly #wakeWord = mapMemory(8);
-  /** Memory of the worker. It belongs to the engine: a worker that dies can give nothing back. */
+  /** Memory of the worker, owned by the engine: a worker that dies cannot free it. */
   readonly #batch = mapMemory(BATCH_BUFFER_BYTES);
   readonly #polled: Mapping;
   readonly #keeper: WorkerKeeper;
@@ -85,13 +78,13 @@ export class Engine {
       },
       heartbeat: () => file.arena.header[H_NOW]!,
       log: options.log ?? (() => {}),
-      // An ordinary exit waits for the thread, which is what cannot be had.
+      // An ordinary exit waits for the thread, which never ends.
       onStuck: () => process.kill(process.pid, 'SIGKILL'),
     });
   }
 
   /**
-   * Opens arena and device and starts the thread; flows and image of a killed predecessor go on.
+   * Opens arena and device and starts the thread; keeps flows and image of a killed predecessor.
    * Resolves when packets are served. Throws KubetunError (KT_ARENA_*, KT_TUN_*, KT_WORKER_START).
    */
   static async start(options: EngineOptions): Promise<Engine> {
@@ -112,7 +105,7 @@ export class Engine {
       throw error;
     }
     hold(file.arena, options.heldRanges ?? []);
-    // Written before the worker attaches: it goes by what the arena says, as every reader does.
+    // Set before the worker attaches: it reads timeouts from the arena, as every reader does.
     file.arena.timeouts.set(options.timeouts ?? nodeTimeouts());
     const engine = new Engine(options, url, file, tun, spoofed);
     try {
@@ -128,7 +121,7 @@ export class Engine {
     return this.#tun.name;
   }
 
-  /** Names of devices that have been deleted; the worker leaves them alone meanwhile. */
+  /** Names of deleted devices; the worker does not read them. */
   lostDevices(): string[] {
     return this.#tuns.filter((tun) => !tun.isAttached()).map(({ name }) => name);
   }
@@ -145,12 +138,12 @@ export class Engine {
     write(this.#wakeFd, this.#wakeWord.address, 8);
   }
 
-  /** How many times the worker was started again. */
+  /** Number of restarts of the worker. */
   get restarts(): number {
     return this.#keeper.restarts;
   }
 
-  /** Why no worker serves; null while one does. */
+  /** Why no worker runs; null while one does. */
   get workerFailure(): string | null {
     return this.#keeper.failure;
   }
@@ -161,7 +154,7 @@ export class Engine {
     return Math.max(0, (now - this.arena.header[H_NOW]!) | 0);
   }
 
-  /** Ends the thread and lets go of the arena. The TUN device and the arena's file stay. */
+  /** Ends the thread and closes the arena. The TUN device and the arena's file stay. */
   async stop(): Promise<void> {
     await this.#keeper.stop(() => this.wake());
     for (const tun of this.#tuns) tun.close();
@@ -171,10 +164,9 @@ export class Engine {
   }
 }
 
-/** Notes the ranges whose traffic waits for the first image. */
+/** Stores the ranges whose traffic is held until the first image. */
 export function hold({ header }: Pick<Arena, 'header'>, ranges: Range4[]): void {
-  // Where there are more the cover holds other addresses too: a while of waiting, where a hole
-  // would be open.
+  // Too many ranges: the cover also holds other addresses, which wait, rather than let any through.
   const held = coverRanges(ranges, HELD_RANGES_MAX);
   held.forEach(({ address, mask }, n) => {
     header[H_HELD_RANGES + n * 2] = address;

@@ -1,4 +1,4 @@
-// Keeps the datapath's thread alive: starts it, starts it again when it dies, and ends it when it
+// Keeps the datapath's thread alive: starts it, restarts it when it dies, and ends it when it
 // hangs.
 import { randomInt } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
@@ -9,34 +9,31 @@ import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
 
 const READY_MS = 10_000;
 const SAMPLE_MS = 1000;
-/**
- * Samples are counted, not ms: a machine that was suspended must not look like a worker that hangs.
- */
+/** Counts samples, not ms: a suspended machine must not look like a worker that hangs. */
 const STILL_SAMPLES_MAX = 10;
-/** V8 ends a loop at once; a thread in a system call that does not return never ends. */
+/** V8 ends a loop at once. A thread in a system call that does not return never ends. */
 const TERMINATE_MS = 2000;
 
 export interface WorkerKeeperOptions {
   url: URL;
   input: Omit<WorkerInput, 'seed'>;
-  /** Changes with every tick of a worker that serves. */
+  /** Changes with every tick of a running worker. */
   heartbeat: () => number;
   /** Takes one line per notable event. */
   log: (message: string) => void;
-  /** The thread hangs and cannot be ended: only the end of the process helps. */
+  /** The thread hangs and cannot be ended: the process has to end. */
   onStuck: () => void;
   /** Shorter in tests. */
   sampleMs?: number;
 }
 
 /**
- * A worker thread that is kept running. What it works on belongs to the engine, so that a dead one
- * leaves nothing.
+ * Keeps a worker thread running. Its memory belongs to the engine, so a dead worker leaks nothing.
  */
 export class WorkerKeeper {
-  /** How many times it was started again. */
+  /** Number of restarts. */
   restarts = 0;
-  /** Why no worker serves; null while one does. */
+  /** Why no worker runs; null while one does. */
   failure: string | null = 'the worker has not started yet';
   readonly #options: WorkerKeeperOptions;
   readonly #sampler: NodeJS.Timeout;
@@ -45,9 +42,9 @@ export class WorkerKeeper {
   #timer: NodeJS.Timeout | undefined;
   #servedFromMs = 0;
   #stopping = false;
-  /** A worker has served: from now on one that dies is followed by another. */
+  /** A worker has run: from now on a dead one is restarted. */
   #started = false;
-  /** Why the thread is being ended, if it is. */
+  /** Why the thread is being ended; null if it is not. */
   #endedFor: string | null = null;
   #beat = 0;
   #still = 0;
@@ -57,9 +54,7 @@ export class WorkerKeeper {
     this.#sampler = setInterval(() => this.#sample(), options.sampleMs ?? SAMPLE_MS).unref();
   }
 
-  /**
-   * Resolves when the first worker serves. Throws KubetunError KT_WORKER_START, and tries no more.
-   */
+  /** Resolves when the first worker runs. Throws KubetunError KT_WORKER_START, without a retry. */
   async start(name: string): Promise<void> {
     await this.#launch();
     if (this.failure === null) return;
@@ -68,7 +63,7 @@ export class WorkerKeeper {
     throw new KubetunError('KT_WORKER_START', `the datapath of ${name} did not start`, why);
   }
 
-  /** Asks the worker to leave its loop and waits for its end; `wake` ends its sleep. */
+  /** Asks the worker to leave its loop and waits for it; `wake` ends its sleep. */
   async stop(wake: () => void = () => {}): Promise<void> {
     this.#stopping = true;
     clearInterval(this.#sampler);
@@ -83,7 +78,7 @@ export class WorkerKeeper {
     clearTimeout(stuck);
   }
 
-  /** Resolves when the worker serves, or has failed to: `failure` says which. */
+  /** Resolves when the worker runs or has failed: see `failure`. */
   async #launch(): Promise<void> {
     const { url, input } = this.#options;
     const { control } = input;
@@ -122,7 +117,7 @@ export class WorkerKeeper {
     this.#still = 0;
   }
 
-  /** The thread is gone: another one follows, at first soon, later with pauses. */
+  /** The thread has ended: restart it, soon at first, later with pauses. */
   #ended(died: string): void {
     this.#worker = null;
     const reason = this.#endedFor ?? died;

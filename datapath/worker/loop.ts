@@ -1,5 +1,5 @@
-// The datapath's thread: read a batch, run it, write it, sleep in poll when there is none. The
-// thread's event loop never turns. The engine speaks to it through the arena, the control words and
+// The datapath's thread: read a batch, run it, write it, sleep in poll if there is none. The
+// thread's event loop never runs. The engine controls it through the arena, the control words and
 // an eventfd.
 
 import './jit.ts';
@@ -31,17 +31,15 @@ import { warmUp } from './warm-up.ts';
 
 const TICK_MS = 100;
 
-/**
- * A device of the datapath. The node sends to a spoofed port what has a source not its sender's.
- */
+/** A device of the datapath. A spoofed port gets packets whose source is not their sender's. */
 export interface Port {
   device: Device;
   spoofed: boolean;
 }
 
-/** What the thread does between two sleeps. */
+/** The work of the thread between two sleeps. */
 export class Loop {
-  /** By port: 1 for a device that cannot be read. It is tried again with the next tick. */
+  /** By port: 1 for a device that cannot be read. The next tick tries again. */
   readonly lost: Uint8Array;
   readonly #datapath: Datapath;
   readonly #batch: Batch;
@@ -59,13 +57,13 @@ export class Loop {
     this.#devices = ports.map(({ device }) => device);
     this.#ports = ports.map(({ spoofed }, n) => n | (spoofed ? PORT_SPOOFED : 0));
     this.lost = new Uint8Array(ports.length);
-    // The first turn ticks. The clock wraps: 0 may be in its future.
+    // The first turn ticks. The clock wraps, so 0 may be in its future.
     this.#tickedAt = (now - TICK_MS) | 0;
   }
 
   /**
-   * Reads, runs and writes one batch of every port, and ticks when it is time. False if there was
-   * no packet. `now` is the clock in ms, as a wrapping int32.
+   * Reads, runs and writes one batch of every port, and ticks when due. False if there was no
+   * packet. `now` is the clock in ms, as a wrapping int32.
    */
   turn(now: number): boolean {
     const d = this.#datapath;
@@ -83,7 +81,7 @@ export class Loop {
       this.#tickedAt = now;
       tick(d, now);
       d.header[H_NOW] = now;
-      // The engine may have put another device behind the same descriptor.
+      // The engine may have put another device at the same descriptor.
       this.lost.fill(0);
     }
     return isBusy;
@@ -120,7 +118,7 @@ export class Loop {
   }
 }
 
-/** CLOCK_MONOTONIC in ms as a wrapping int32: it is the same for every process, so ages survive. */
+/** CLOCK_MONOTONIC in ms as a wrapping int32, the same for every process, so ages survive. */
 function monotonicClock(): () => number {
   // Read first: the first use of `performance` loads it, which takes up to 0.1 s.
   const first = performance.now();

@@ -1,18 +1,12 @@
-/**
- * What the engine hands to its worker. Descriptors and memory are the engine's, so they outlive a
- * worker.
- */
+/** Input of a worker. Descriptors and memory belong to the engine, so they outlive a worker. */
 export interface WorkerInput {
-  /** The engine's own mapping: a worker needs no file to start again. */
+  /** The engine's own mapping: a restarted worker needs no file. */
   arena: { address: number; flowsMax: number; imageWords: number };
   /** Address of BATCH_BUFFER_BYTES. */
   batch: number;
   /** Address of the bytes of a PollSet for all ports. */
   polled: number;
-  /**
-   * Devices to serve; to one that is `spoofed` the node sends what pods send with an address that
-   * is not theirs.
-   */
+  /** Devices to serve. A `spoofed` one gets packets of pods with a foreign source address. */
   ports: { name: string; fd: number; spoofed: boolean }[];
   wakeFd: number;
   /** Shared with the engine; words CONTROL_*. */

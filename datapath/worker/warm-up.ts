@@ -1,7 +1,7 @@
-// Teaches V8 the pipeline before the first packet. Optimised code is made from what was seen until
-// then: a worker that sees nothing but new connections at first gets code without inlined look-ups,
-// and keeps it (65 or 117 ns a packet at 100,000 flows, by chance from start to start). So every
-// kind of packet is shown before, mixed as traffic is.
+// Trains V8 on the pipeline before the first packet. V8 optimises for the packets seen so far: a
+// worker that sees only new connections at first gets code without inlined look-ups, and keeps it
+// (65 or 117 ns a packet at 100,000 flows, by chance from start to start). So warm-up runs every
+// kind of packet, mixed as in traffic.
 
 import { mapArena } from '../arena/file.ts';
 import {
@@ -26,14 +26,14 @@ import { PROTO_ICMP, VNET_HEADER_BYTES } from '../wire/layout.ts';
 
 const BATCHES = 1500;
 const PACKETS = 32;
-/** One packet in so many is nothing ordinary. */
+/** One packet in this many is unusual. */
 const ODD_ONE_IN = 16;
 const CONNECTIONS = 64;
 const REPUBLISH_BATCHES = 100;
 const NOTHING: ImageChange = {
   ...{ node: null, upsert: [], remove: [], addFrontends: [], removeFrontends: [] },
 };
-/** The backend takes connections from pods, and the pod may send anything but to one address. */
+/** The backend accepts connections from pods. The pod may send to all addresses but one. */
 const POLICY: PolicyRules = {
   subjects: [
     { id: 1, enforced: [1], audited: [] },
@@ -74,7 +74,7 @@ const SYN = 2;
 const RST = 4;
 const ACK = 16;
 
-/** Runs the pipeline over a small table of its own for a while. */
+/** Runs the pipeline over a small private table for a while. */
 export function warmUp(): void {
   const arena = mapArena({ flowsMax: 1024, imageWords: 1 << 15 }, 1);
   const d = new Datapath(arena, 1);
@@ -83,8 +83,7 @@ export function warmUp(): void {
   const b = createBatch();
   for (let n = 0; n < BATCHES; n++) {
     b.count = 0;
-    // With a new image UDP flows are asked whether their endpoint is still there.
-    // Now and then every flow is checked again.
+    // A new image makes UDP flows check their endpoint. Sometimes it also revalidates every flow.
     if (n % REPUBLISH_BATCHES === 0) writer.publish({ ...NOTHING, policy: policy(n) });
     for (let i = 0; i < PACKETS; i++) put(b, n * PACKETS + i);
     run(d, b, n);
@@ -93,8 +92,8 @@ export function warmUp(): void {
 }
 
 /**
- * Packet `n`: handshakes first, then segments of those connections in both directions, and
- * sometimes something else.
+ * Packet `n`: first handshakes, then segments of those connections in both directions, with some
+ * other packets.
  */
 function put(b: Batch, n: number): void {
   const port = FIRST_PORT + (n % CONNECTIONS);
@@ -106,7 +105,7 @@ function put(b: Batch, n: number): void {
   else putTcp(b, BACKEND, 8080, POD, port, ACK, n);
 }
 
-/** What is not a segment of an established connection, kind by kind. */
+/** A packet other than a segment of an established connection, of each kind. */
 function putOdd(b: Batch, n: number): void {
   const port = 20_000 + (n % 5000);
   switch (n % 16) {
@@ -138,7 +137,7 @@ function putOdd(b: Batch, n: number): void {
       return putDatagram(b, PROTO_ICMP, POD, 0x0800, OUTSIDE, 0, n);
     case 13:
       return putTcp(b, POD, port, STICKY_VIP, 80, SYN, n);
-    case 14: // One that is sent again.
+    case 14: // A repeated SYN.
       return putTcp(b, POD, FIRST_PORT - 1 - (n & 64), VIP, 80, SYN, n);
     default:
       return b.push(VNET_HEADER_BYTES + (n % 60), 0);
@@ -165,7 +164,7 @@ function putTcp(
   b.push(VNET_HEADER_BYTES + 40, 0);
 }
 
-/** UDP, or an ICMP echo, which begins with type and identifier where UDP has its ports. */
+/** UDP, or an ICMP echo, which has type and identifier in place of UDP's ports. */
 function putDatagram(
   b: Batch,
   proto: number,
@@ -184,8 +183,7 @@ function putDatagram(
 }
 
 /**
- * Virtio and IPv4 headers; the transport checksum is partial for an even `n`. Where the IPv4 header
- * lies.
+ * Writes virtio and IPv4 headers and returns the latter's offset. An even `n` has a partial sum.
  */
 function putHeader(b: Batch, src: number, dst: number, proto: number, total: number, n: number) {
   const { view } = b;
