@@ -67,7 +67,7 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'masquerade.port',
     'a random free port of the SNAT range, never the source port',
-    `${PIPELINE}/limits.test.ts: a SNAT port is of the range`,
+    `${PIPELINE}/limits.test.ts: a SNAT port is in the range`,
     `${PIPELINE}/snat.test.ts: a masquerade port is random`,
   ),
   rule(
@@ -79,14 +79,14 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'reject.no-endpoint',
     'no endpoint anywhere: refused at once, RST or port unreachable',
-    `${PIPELINE}/services.test.ts: without an endpoint the client gets RST`,
-    `${PIPELINE}/services.test.ts: a UDP datagram that is refused is quoted`,
-    `${PIPELINE}/refuse.test.ts: what is no TCP is refused with port unreachable`,
+    `${PIPELINE}/services.test.ts: without an endpoint the client gets an RST`,
+    `${PIPELINE}/services.test.ts: a refused UDP datagram is quoted`,
+    `${PIPELINE}/refuse.test.ts: protocols other than TCP`,
   ),
   rule(
     'reject.flows-stay',
     'only packets without a flow are refused: connections outlive the last endpoint',
-    `${PIPELINE}/stale.test.ts: TCP and SCTP stay`,
+    `${PIPELINE}/stale.test.ts: TCP and SCTP flows stay`,
   ),
   rule(
     'reject.silent',
@@ -97,7 +97,7 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'reject.midstream',
     'TCP that is no SYN to a frontend without a flow: RST',
-    `${PIPELINE}/services.test.ts: a segment to a frontend without a flow gets RST`,
+    `${PIPELINE}/services.test.ts: a segment to a frontend without a flow`,
     `${PIPELINE}/refuse.test.ts: SYN and ACK`,
   ),
   rule('drop.unallocated', 'an address of the Service range that nobody has: dropped'),
@@ -114,8 +114,8 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'affinity.timeout',
     '10800 s by default, 1 to 86400; refreshed by each new connection',
-    `${PIPELINE}/affinity.test.ts: the choice is forgotten when`,
-    `${PIPELINE}/affinity.test.ts: each new connection begins the time anew`,
+    `${PIPELINE}/affinity.test.ts: a choice expires at its timeout`,
+    `${PIPELINE}/affinity.test.ts: a new connection renews the timeout`,
     `${ROWS}: policies and affinity`,
   ),
   rule(
@@ -126,7 +126,7 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'affinity.restart',
     'it survives a restart of the agent',
-    `${PIPELINE}/affinity.test.ts: the next agent remembers`,
+    `${PIPELINE}/affinity.test.ts: the next agent keeps the choices`,
   ),
   rule(
     'affinity.full',
@@ -140,7 +140,7 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'ranges.balancer',
     "the lab's balancer enforces them too",
-    `${PIPELINE}/gateway.test.ts: source ranges hold`,
+    `${PIPELINE}/gateway.test.ts: source ranges are enforced`,
   ),
   rule('ranges.not-others', 'and not for NodePorts, ClusterIPs and externalIPs'),
   rule('ranges.spaces', 'entries may carry spaces; unreadable ones are ignored'),
@@ -168,7 +168,7 @@ export const SERVICE_RULES: Rule[] = [
     'allocate.no-node-ports',
     'allocateLoadBalancerNodePorts false: the load balancer address is captured by every node',
     `${SERVER}/allocation.test.ts: a load balancer without allocated node ports`,
-    `${PIPELINE}/gateway.test.ts: what every node captures passes`,
+    `${PIPELINE}/gateway.test.ts: a frontend that every node captures passes`,
   ),
   rule(
     'allocate.node-port',
@@ -196,28 +196,28 @@ export const SERVICE_RULES: Rule[] = [
     'clean-up.udp',
     'UDP flows to an endpoint that is gone are deleted, TCP and SCTP are left alone',
     `${PIPELINE}/stale.test.ts: a client with a fixed port moves`,
-    `${PIPELINE}/stale.test.ts: through a NodePort as well`,
-    `${PIPELINE}/stale.test.ts: TCP and SCTP stay`,
+    `${PIPELINE}/stale.test.ts: a client of a NodePort moves`,
+    `${PIPELINE}/stale.test.ts: TCP and SCTP flows stay`,
   ),
   rule(
     'clean-up.udp-no-endpoint',
     'also when the Service is left with none, or goes',
-    `${PIPELINE}/stale.test.ts: the last endpoint goes`,
+    `${PIPELINE}/stale.test.ts: refuses a flow whose last endpoint is gone`,
   ),
   rule(
     'clean-up.serving',
     'an endpoint that still serves keeps its flows',
-    `${PIPELINE}/stale.test.ts: an endpoint that terminates and still serves`,
+    `${PIPELINE}/stale.test.ts: an endpoint that terminates and serves`,
   ),
   rule(
     'clean-up.before-dnat',
     'UDP flows from before the Service had DNAT are deleted',
-    `${PIPELINE}/stale.test.ts: a flow from before there was a Service`,
+    `${PIPELINE}/stale.test.ts: a flow from before the Service`,
   ),
   rule(
     'clean-up.syn',
     'a SYN that was never answered pins nothing to a dead rule',
-    `${PIPELINE}/stale.test.ts: a SYN that was never answered`,
+    `${PIPELINE}/stale.test.ts: an unanswered SYN`,
   ),
 ];
 
@@ -225,7 +225,7 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'flow.two-sides',
     'one entry, two sides',
-    'unit/datapath/flow/table.test.ts: both sides are found',
+    'unit/datapath/flow/table.test.ts: finds both sides of a flow',
   ),
   rule(
     'flow.echo',
@@ -235,31 +235,31 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'icmp.gateway',
     'the gateway drops unrelated errors and redirects; its own carry the address of the side they leave on',
-    `${PIPELINE}/gateway-icmp.test.ts: complains about`,
+    `${PIPELINE}/gateway-icmp.test.ts: sends an error about`,
     `${PIPELINE}/gateway-icmp.test.ts: is dropped and counted`,
     `${PIPELINE}/gateway-icmp.test.ts: redirects and source quenches are dropped`,
   ),
   rule(
     'icmp.by-another-node',
     "a node's error about a masqueraded client reaches it by way of the node that masqueraded it",
-    `${PIPELINE}/icmp-error.test.ts: a node that complains about a client it cannot see`,
+    `${PIPELINE}/icmp-error.test.ts: error about a masqueraded client`,
   ),
   rule(
     'refuse.rate',
     'refusals are limited in rate',
-    `${PIPELINE}/refuse.test.ts: refusals are limited in rate`,
+    `${PIPELINE}/refuse.test.ts: the rate of refusals is limited`,
   ),
   rule(
     'refuse.checksum',
     'a packet with a bad transport checksum is never refused, and forwarded with the error kept',
     `${PIPELINE}/refuse.test.ts: with a wrong checksum is not refused`,
-    `${PIPELINE}/refuse.test.ts: a damaged packet that is forwarded keeps its error`,
+    `${PIPELINE}/refuse.test.ts: a damaged packet that is forwarded`,
   ),
   rule(
     'tcp.states',
     "the kernel's table of states",
     `${PIPELINE}/tcp.test.ts: an orderly close is`,
-    'unit/datapath/flow/state.test.ts: ten states',
+    'unit/datapath/flow/state.test.ts: the ten states',
   ),
   rule(
     'tcp.simultaneous-open',
@@ -270,18 +270,18 @@ export const FLOW_RULES: Rule[] = [
     'tcp.pick-up',
     'mid-stream flows that need no NAT are picked up',
     `${PIPELINE}/services.test.ts: mid-stream: pod to pod is picked up`,
-    `${PIPELINE}/tcp.test.ts: what is not a plain ACK is not picked up`,
+    `${PIPELINE}/tcp.test.ts: a segment other than a plain ACK`,
   ),
   rule(
     'tcp.window',
     'nothing is dropped for its window',
-    `${PIPELINE}/tcp.test.ts: nothing is dropped for its window`,
+    `${PIPELINE}/tcp.test.ts: no segment is dropped for its window`,
   ),
   rule(
     'tcp.remembered-syn',
     'a SYN let by on a flow is remembered; the SYN-ACK or RST that answers it counts',
-    `${PIPELINE}/tcp.test.ts: ends that forgot a connection`,
-    `${PIPELINE}/tcp.test.ts: a connection that begins in LAST_ACK`,
+    `${PIPELINE}/tcp.test.ts: a SYN over a connection that the ends forgot`,
+    `${PIPELINE}/tcp.test.ts: a connection that starts in LAST_ACK`,
     'model/tcp-states.test.ts: random walks of TCP segments move the states',
   ),
   rule(
@@ -292,7 +292,7 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'tcp.blind-rst',
     'a blind RST closes nothing',
-    `${PIPELINE}/tcp.test.ts: a blind RST closes nothing`,
+    `${PIPELINE}/tcp.test.ts: a blind RST passes`,
   ),
   rule(
     'tcp.reopen',
@@ -302,31 +302,31 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'tcp.retransmission',
     'what is sent again changes nothing',
-    `${PIPELINE}/tcp.test.ts: what is sent again`,
+    `${PIPELINE}/tcp.test.ts: repeated segments`,
   ),
   rule(
     'timeout.states',
     'each state lives as long as the table says',
-    'unit/datapath/flow/timeouts.test.ts: each state lives as long',
+    'unit/datapath/flow/timeouts.test.ts: each state has its timeout',
     'unit/datapath/flow/timeouts.test.ts: s and no longer',
   ),
   rule(
     'timeout.names',
     'all of them can be set',
-    'unit/datapath/flow/timeouts.test.ts: is set by its name',
+    'unit/datapath/flow/timeouts.test.ts: sets the timeouts of its states',
     'e2e/topology.test.ts: says how long connections without packets',
   ),
   rule(
     'timeout.days',
     'timeouts of days, in virtual time',
     'unit/datapath/flow/expire.test.ts: a stream of one direction that lasts for weeks',
-    'unit/datapath/flow/timeouts.test.ts: the longest timeout passes',
+    'unit/datapath/flow/timeouts.test.ts: the longest timeout works',
   ),
   rule(
     'udp.stream',
     'a stream once replied to and active after 2 s',
-    `${PIPELINE}/limits.test.ts: UDP that is answered and goes on beyond 2 s`,
-    `${PIPELINE}/limits.test.ts: UDP that is answered within 2 s`,
+    `${PIPELINE}/limits.test.ts: replied UDP that lasts beyond 2 s`,
+    `${PIPELINE}/limits.test.ts: replied UDP that lasts less than 2 s`,
   ),
   rule(
     'sctp.association',
@@ -341,19 +341,19 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'table.full',
     'unreplied and closing first, established never, refusals counted',
-    `${PIPELINE}/limits.test.ts: a table full of established connections`,
-    `${PIPELINE}/limits.test.ts: unreplied flows give way`,
-    `${PIPELINE}/limits.test.ts: closed connections give way`,
+    `${PIPELINE}/limits.test.ts: refuses a new flow when the table is full`,
+    `${PIPELINE}/limits.test.ts: evicts unreplied flows`,
+    `${PIPELINE}/limits.test.ts: evicts closed connections`,
   ),
   rule(
     'table.expiry',
     'a bounded slice each tick',
-    `${PIPELINE}/limits.test.ts: expiry looks at a bounded part`,
+    `${PIPELINE}/limits.test.ts: expiry visits a bounded part`,
   ),
   rule(
     'snat.ports',
     'the table is the allocator: one port for different destinations',
-    `${PIPELINE}/limits.test.ts: a SNAT port is of the range`,
+    `${PIPELINE}/limits.test.ts: a SNAT port is in the range`,
   ),
   rule(
     'snat.collision',
@@ -364,13 +364,13 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'udp.concurrent',
     'first datagrams at once end in one entry',
-    `${PIPELINE}/stale.test.ts: first datagrams at once`,
+    `${PIPELINE}/stale.test.ts: simultaneous first datagrams`,
   ),
   rule(
     'icmp.errors',
     'translated inside and outside, both ways',
     `${PIPELINE}/icmp-error.test.ts: an error about`,
-    `${PIPELINE}/icmp-error.test.ts: an error of the client about a reply`,
+    `${PIPELINE}/icmp-error.test.ts: error about a reply goes to the endpoint`,
   ),
   rule(
     'icmp.no-refresh',
@@ -380,7 +380,7 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'icmp.unrelated',
     'on a node an error about nothing known is passed on as it is',
-    `${PIPELINE}/icmp-error.test.ts: an error about nothing known`,
+    `${PIPELINE}/icmp-error.test.ts: an error that matches no flow`,
   ),
   rule(
     'icmp.path-mtu',
@@ -391,7 +391,7 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'fragments.order',
     'in any order',
-    `${PIPELINE}/fragments.test.ts: arrive whole, their sum right`,
+    `${PIPELINE}/fragments.test.ts: arrive complete with the right sum`,
   ),
   rule(
     'fragments.limits',
@@ -406,10 +406,10 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'packet.ttl',
     'a node costs one hop, and none for what it sends or receives itself',
-    `${PIPELINE}/services.test.ts: NodePort is always masqueraded, also from a pod; and the hop`,
-    `${PIPELINE}/icmp-error.test.ts: an error about nothing known`,
-    `${PIPELINE}/tcp.test.ts: what is not a plain ACK`,
-    `${PIPELINE}/translate.test.ts: what the node itself sends or receives`,
+    `${PIPELINE}/services.test.ts: NodePort is always masqueraded`,
+    `${PIPELINE}/icmp-error.test.ts: an error that matches no flow`,
+    `${PIPELINE}/tcp.test.ts: a segment other than a plain ACK`,
+    `${PIPELINE}/translate.test.ts: packets of and to the node itself`,
   ),
   rule(
     'packet.sums',
@@ -424,8 +424,8 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'gateway.one-to-one',
     'a node address and its public one, for all protocols, without state',
-    `${PIPELINE}/gateway.test.ts: the addresses change`,
-    `${PIPELINE}/gateway.test.ts: every protocol passes`,
+    `${PIPELINE}/gateway.test.ts: rewrites the addresses`,
+    `${PIPELINE}/gateway.test.ts: all protocols pass`,
   ),
   rule(
     'gateway.fragments',
@@ -440,14 +440,14 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'gateway.errors',
     'ICMP errors are translated; unrelated ones are dropped',
-    `${PIPELINE}/gateway.test.ts: about what left`,
-    `${PIPELINE}/gateway.test.ts: about what came in`,
-    `${PIPELINE}/gateway.test.ts: unrelated ones`,
+    `${PIPELINE}/gateway.test.ts: an error about an outgoing packet`,
+    `${PIPELINE}/gateway.test.ts: an error about an incoming packet`,
+    `${PIPELINE}/gateway.test.ts: unrelated errors`,
   ),
   rule(
     'gateway.balancer',
     'balancer flows are looked up before it',
     `${PIPELINE}/gateway.test.ts: a client reaches a NodePort`,
   ),
-  rule('packet.options', 'IP options survive', `${PIPELINE}/parse.test.ts: IP options survive`),
+  rule('packet.options', 'IP options survive', `${PIPELINE}/parse.test.ts: IP options stay`),
 ];

@@ -21,13 +21,13 @@ function put(map: SeededMap, a: number, b: number, value: number): boolean {
   return at !== NO_ENTRY;
 }
 
-/** Looks up in a copy that lies somewhere in an image, as the hot path does. */
+/** Looks up in a copy inside an image, as the hot path does. */
 function look(map: SeededMap, a: number, b: number): number | undefined {
   const at = findEntry(map.words, 0, a, b);
   return at === NO_ENTRY ? undefined : map.words[at + VALUE];
 }
 
-/** Keys whose searches begin in the first slots of a map of 1024 slots with this seed. */
+/** Keys with home slots at the start of a map of 1024 slots with this seed. */
 function crowd(count: number, seed: number): number[] {
   const found: number[] = [];
   for (let a = 0; found.length < count; a++) {
@@ -36,7 +36,7 @@ function crowd(count: number, seed: number): number[] {
   return found;
 }
 
-test('holds what a Map holds under random changes, adversarial keys among them', () => {
+test('equals a Map under random changes, with adversarial keys', () => {
   const hostile = crowd(150, SEED);
   const key = fc.oneof(fc.integer({ min: -20, max: 20 }), fc.constantFrom(...hostile));
   const step = fc.tuple(fc.boolean(), key, fc.constantFrom(80, 81, -1), fc.nat(99));
@@ -57,7 +57,7 @@ test('holds what a Map holds under random changes, adversarial keys among them',
   );
 });
 
-test('serves keys that collide under its own seed, and growth stays bounded', () => {
+test('finds keys that collide under its own seed, and growth stays bounded', () => {
   const hostile = crowd(1000, SEED);
   const map = new SeededMap(SHIFT, SEED, 512);
   for (const [i, a] of hostile.entries()) assert.ok(put(map, a, 80, i));
@@ -65,15 +65,15 @@ test('serves keys that collide under its own seed, and growth stays bounded', ()
   assert.ok(map.words[MAP_MASK]! + 1 <= 16 * 2048, `${map.words[MAP_MASK]} is the mask`);
 });
 
-test('keys that collide under one seed are spread under another', () => {
+test('another seed spreads keys that collide under one', () => {
   const hostile = crowd(500, SEED);
   const map = new SeededMap(SHIFT, SEED + 1, 512);
   for (const a of hostile) put(map, a, 80, 1);
   assert.equal(map.words[MAP_MASK], 1023);
 });
 
-test('refuses an entry rather than grow without end, and keeps the others', () => {
-  // More equal keys than a search looks at crowd under every seed and at every size.
+test('refuses an entry rather than grow without limit, and keeps the others', () => {
+  // More equal keys than a search reads crowd under every seed and at every size.
   const map = new SeededMap(SHIFT, SEED, 100);
   map.words.fill(7, MAP_HEADER_WORDS);
   const before = map.words.slice();
@@ -81,7 +81,7 @@ test('refuses an entry rather than grow without end, and keeps the others', () =
   assert.deepEqual(map.words, before);
 });
 
-test('finds 100,000 frontends of neighbouring addresses within the bounded search', () => {
+test('finds 100,000 frontends of neighbouring addresses within the search limit', () => {
   const map = new SeededMap(SHIFT, SEED);
   for (let i = 0; i < 100_000; i++) put(map, 0x0a60_0000 + (i >> 2), 80 + (i & 3), i);
   for (let i = 0; i < 100_000; i++) {
@@ -90,7 +90,7 @@ test('finds 100,000 frontends of neighbouring addresses within the bounded searc
   assert.ok(MAP_PROBES_MAX <= 64);
 });
 
-test('does not grow for entries that come and go, and leaves no trace of them', () => {
+test('does not grow for entries that come and go, and keeps no trace of them', () => {
   const map = new SeededMap(SHIFT, SEED, 512);
   for (let i = 0; i < 10_000; i++) {
     put(map, i, 80, 1);

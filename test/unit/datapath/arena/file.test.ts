@@ -42,7 +42,7 @@ after(() => rmSync(directory, { recursive: true }));
 let files = 0;
 const fresh = () => join(directory, `arena-${files++}`);
 
-/** Runs one frame through a datapath; what left. */
+/** Runs one frame through a datapath; returns what left. */
 function send(d: Datapath, frame: Uint8Array) {
   const b = createBatch();
   b.bytes.set(frame, 0);
@@ -51,7 +51,7 @@ function send(d: Datapath, frame: Uint8Array) {
   return decode(b.bytes.slice(b.p[P_START]!, b.p[P_START]! + b.p[P_LENGTH]!));
 }
 
-test('a new file is allocated whole, and only its owner and root read it', () => {
+test('a new file is fully allocated, and only its owner and root can read it', () => {
   const path = fresh();
   const file = openArenaFile(path, SIZES, 7);
   assert.equal(file.survived, false);
@@ -65,7 +65,7 @@ test('a new file is allocated whole, and only its owner and root read it', () =>
   file.close();
 });
 
-test('flows and Services survive their process: the next one goes on with a packet in mid-stream', () => {
+test('flows and Services survive their process: the next one continues midway in a connection', () => {
   const path = fresh();
   const first = openArenaFile(path, SIZES, 7);
   const old = new Datapath(first.arena, 1);
@@ -103,7 +103,7 @@ test('a second owner is refused while the first one lives, and changes nothing',
   openArenaFile(path, SIZES, 8).close();
 });
 
-test('an arena of another layout is discarded, whatever differs', () => {
+test('an arena of any other layout is replaced', () => {
   const spoil: [string, (header: Int32Array) => void][] = [
     ['the magic number', (h) => (h[H_MAGIC] = 1)],
     ['the layout', (h) => (h[H_LAYOUT] = h[H_LAYOUT]! ^ 1)],
@@ -160,7 +160,7 @@ for (const [what, prepare, why] of PREPARED) {
   });
 }
 
-test('a lock of another user on a file that he prepared stops nobody', () => {
+test("another user's lock on a prepared file does not block the owner", () => {
   const path = fresh();
   const his = openArenaFile(path, SIZES, 7);
   chownSync(path, OTHER_USER, OTHER_USER);
@@ -170,7 +170,7 @@ test('a lock of another user on a file that he prepared stops nobody', () => {
   file.close();
 });
 
-test('a reader that writes to an arena is ended by it, and the arena stays as it was', () => {
+test('an arena ends a reader that writes to it, and stays unchanged', () => {
   const path = fresh();
   const owner = openArenaFile(path, SIZES, 7);
   const script = `
@@ -187,20 +187,20 @@ test('a reader that writes to an arena is ended by it, and the arena stays as it
   owner.close();
 });
 
-test('a reader of an arena that is discarded goes on seeing it, and is not killed by it', () => {
+test('a reader of a replaced arena still sees it and is not killed', () => {
   const path = fresh();
   const owner = openArenaFile(path, SIZES, 7);
   owner.arena.counters[5] = 42;
   const reader = attachArenaFile(path);
   owner.close();
   openArenaFile(path, { flowsMax: 32, imageWords: 1 << 14 }, 8).close();
-  // Touching memory whose file was cut short would be a SIGBUS here.
+  // Access to memory of a truncated file would be a SIGBUS.
   assert.equal(reader.arena.counters[5], 42);
   assert.equal(reader.arena.image.at(-1), 0);
   reader.close();
 });
 
-test('a file that was cut off, or is no arena at all, is made new', () => {
+test('a truncated file, or one that is no arena, is replaced', () => {
   const path = fresh();
   openArenaFile(path, SIZES, 7).close();
   truncateSync(path, 5000);
@@ -213,7 +213,7 @@ test('a file that was cut off, or is no arena at all, is made new', () => {
   assert.equal(statSync(text).size, file.arena.layout.bytes);
 });
 
-test('an arena that does not fit in its file system says so and leaves no file', (t) => {
+test('an arena larger than its file system fails with an error and leaves no file', (t) => {
   const small = fresh();
   mkdirSync(small);
   const path = join(small, 'arena');
@@ -234,7 +234,7 @@ test('an arena that does not fit in its file system says so and leaves no file',
   assert.equal(child.stdout, 'KT_ARENA_SPACE false\n');
 });
 
-test('a reader sees what its owner writes, without owning', () => {
+test('a reader sees what the owner writes, without owning', () => {
   const path = fresh();
   const owner = openArenaFile(path, SIZES, 7);
   const reader = attachArenaFile(path);
@@ -246,7 +246,7 @@ test('a reader sees what its owner writes, without owning', () => {
   owner.close();
 });
 
-test('what is no arena of this version is refused to a reader in one line, whatever is in it', () => {
+test('a reader gets a one-line error for a file that is no arena of this version', () => {
   const whole = fresh();
   openArenaFile(whole, SIZES, 7).close();
   const bytes = readFileSync(whole);

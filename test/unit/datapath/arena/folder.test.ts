@@ -23,7 +23,7 @@ const root = mkdtempSync(join(tmpdir(), 'kubetun-folder-'));
 after(() => rmSync(root, { recursive: true }));
 
 let places = 0;
-/** A folder like /dev/shm, where everyone may put things, or one of this user's. */
+/** A folder of all users, as /dev/shm, or one of this user. */
 function place(mode = 0o1777): string {
   const path = join(root, String(places++));
   mkdirSync(path);
@@ -31,14 +31,14 @@ function place(mode = 0o1777): string {
   return path;
 }
 
-/** Owner and mode of what really is there. */
+/** Owner and mode of the real folder. */
 function look(path: string) {
   const found = lstatSync(path);
   return [found.isDirectory(), found.uid, found.mode & 0o777];
 }
 const OURS = [true, process.geteuid!(), 0o700];
 
-test('a folder that is not there is made for this user alone', () => {
+test('a missing folder is made private to this user', () => {
   const folder = join(place(), 'arenas');
   const path = join(folder, 'arena');
   const file = openArenaFile(path, SIZES, 7);
@@ -47,7 +47,7 @@ test('a folder that is not there is made for this user alone', () => {
   file.close();
 });
 
-test('one of this user that is open to others is closed, and what is in it stays', () => {
+test('a folder of this user that is open to others is closed, and its content stays', () => {
   const folder = join(place(), 'arenas');
   mkdirSync(folder);
   writeFileSync(join(folder, 'kept'), '');
@@ -82,7 +82,7 @@ for (const [what, prepare, why] of PREPARED) {
   });
 }
 
-test('what another user has in such a folder is put aside, and not searched', () => {
+test("another user's folder is moved aside with its content", () => {
   const parent = place();
   const folder = join(parent, 'arenas');
   mkdirSync(folder);
@@ -94,7 +94,7 @@ test('what another user has in such a folder is put aside, and not searched', ()
   assert.equal(readFileSync(join(parent, aside!, 'his'), 'utf8'), 'his');
 });
 
-test('where not everyone may put things a folder of another user is refused and stays', () => {
+test("refuses another user's folder in a private place and leaves it there", () => {
   const folder = join(place(0o755), 'arenas');
   mkdirSync(folder);
   chownSync(folder, OTHER_USER, OTHER_USER);

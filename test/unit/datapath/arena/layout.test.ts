@@ -18,7 +18,7 @@ import { SERVICE_ID_MAX } from '../../../../datapath/image/image.ts';
 import { COUNTER_BASE, COUNTERS, DROP_REASONS } from '../../../../datapath/pipeline/verdict.ts';
 
 for (const flows of [16, 1024, FLOWS_DEFAULT, FLOWS_LIMIT]) {
-  test(`the sections of ${flows} flows lie one behind the other, lines on cache lines`, () => {
+  test(`the sections of ${flows} flows follow one another, lines on cache lines`, () => {
     const l = layoutArena(flows, 4096);
     const sections = [
       [0, HEADER_BYTES],
@@ -43,13 +43,13 @@ for (const flows of [16, 1024, FLOWS_DEFAULT, FLOWS_LIMIT]) {
   });
 }
 
-test('the default takes the 222 MiB that its comment says', () => {
+test('the default takes the 222 MiB of its comment', () => {
   assert.equal(FLOWS_DEFAULT, 1_048_576);
   assert.equal(Math.round(layoutArena(FLOWS_DEFAULT, IMAGE_WORDS_DEFAULT).bytes / 2 ** 20), 222);
 });
 
 for (const flows of [0, 8, 1000, -16, FLOWS_LIMIT * 2, 16.5, Number.NaN]) {
-  test(`${flows} flows are refused`, () => {
+  test(`refuses ${flows} flows`, () => {
     assert.throws(() => layoutArena(flows, 4096), RangeError);
   });
 }
@@ -73,7 +73,7 @@ test('zeroed memory is no arena before it is formatted', () => {
   assert.equal(isFormatted(arena.header, layoutArena(32, 4096)), false);
 });
 
-test('drop reasons and counters have room, and no name twice', () => {
+test('drop reasons and counters have room and unique names', () => {
   assert.ok(DROP_REASONS.length <= COUNTER_BASE);
   assert.ok(COUNTER_BASE + COUNTERS.length <= COUNTERS_MAX);
   const names = [...DROP_REASONS, ...COUNTERS].map(([name]) => name);

@@ -1,4 +1,4 @@
-// Expiry and eviction on bare lines, with the clock in the test's hands.
+// Expiry and eviction on bare lines, with an injected clock.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createArena } from '../../../../datapath/arena/arena.ts';
@@ -30,7 +30,7 @@ const DAY = 86_400_000;
 
 const make = (flowsMax = 16) => new FlowTable(createArena({ flowsMax, imageWords: 1024 }, 3));
 
-/** Makes a flow in this state, both sides of which were seen at these times. */
+/** Makes a flow in this state; each side was last seen at its time. */
 function add(t: FlowTable, state: number, seen: [number, number], flags = 0): number {
   const flow = t.allocate();
   for (const side of [0, 1]) {
@@ -46,7 +46,7 @@ function add(t: FlowTable, state: number, seen: [number, number], flags = 0): nu
 
 const flows = (t: FlowTable) => t.header[H_FLOW_COUNT]!;
 
-test('the side that was seen last decides, whichever it is and wherever the clock stands', () => {
+test('the side seen last decides, at any clock', () => {
   for (const base of [0, -5, 0x7fff_ffff, -0x8000_0000]) {
     for (const seen of [
       [0, 5000],
@@ -60,7 +60,7 @@ test('the side that was seen last decides, whichever it is and wherever the cloc
 });
 
 for (const [state, name] of STATE_NAMES.entries()) {
-  test(`${name} ends at its timeout and not a ms before`, () => {
+  test(`${name} ends at its timeout and not a ms earlier`, () => {
     const t = make();
     add(t, state, [100, 100]);
     assert.equal(sweep(t, (100 + timeouts[state]! - 1) | 0, timeouts, 100), 0);
@@ -69,7 +69,7 @@ for (const [state, name] of STATE_NAMES.entries()) {
   });
 }
 
-test('a sweep looks at its slice, goes on where it stopped, and begins again', () => {
+test('a sweep visits its slice, continues there next time, and starts over at the end', () => {
   const t = make();
   for (let n = 0; n < 10; n++) add(t, STATE_UDP_UNREPLIED, [0, 0]);
   assert.deepEqual(
@@ -82,8 +82,8 @@ test('a sweep looks at its slice, goes on where it stopped, and begins again', (
   assert.equal(sweep(make(), 0, timeouts, 100), 0, 'an empty table too');
 });
 
-test('a stream of one direction that lasts for weeks ends when it ends', () => {
-  // The silent side's time would come around after 24.8 days and look like the future.
+test('a stream of one direction that lasts for weeks expires after its last packet', () => {
+  // The silent side's time would wrap after 24.8 days and look like the future.
   const t = make();
   add(t, STATE_UDP_UNREPLIED, [0, 0]);
   let now = 0;
@@ -98,7 +98,7 @@ test('a stream of one direction that lasts for weeks ends when it ends', () => {
   assert.equal(sweep(t, (now + 30_000) | 0, timeouts, 100), 1);
 });
 
-test('what is unreplied, closing or over gives way; what is established does not', () => {
+test('evicts unreplied, closing and expired flows, not established ones', () => {
   const ways: [number, number, boolean][] = [
     [STATE_SYN_SENT, 0, true],
     [STATE_ESTABLISHED, 0, true],
@@ -120,7 +120,7 @@ test('what is unreplied, closing or over gives way; what is established does not
   assert.equal(evict(t, DAY, timeouts), true, 'an established one whose time is over');
 });
 
-test('the search for a victim is bounded, and the next one goes on behind it', () => {
+test('the search for a flow to evict is bounded, and the next search continues after it', () => {
   const t = make(512);
   for (let n = 0; n < 300; n++) add(t, STATE_ESTABLISHED, [0, 0], FLAG_ASSURED);
   add(t, STATE_SYN_SENT, [0, 0]);
@@ -128,7 +128,7 @@ test('the search for a victim is bounded, and the next one goes on behind it', (
   assert.deepEqual(tries, [false, false, false, false, true]);
 });
 
-test('victims are taken in turn', () => {
+test('evicts flows in turn', () => {
   const t = make();
   for (let n = 0; n < 4; n++) add(t, STATE_SYN_SENT, [0, 0]);
   const gone = () =>

@@ -34,20 +34,20 @@ function take(t: FlowTable, packet: Tuple, port: number): void {
   assert.ok(t.link(flow));
 }
 
-test('the reply has the ports swapped, also above 32,767', () => {
+test('the reply has swapped ports, also above 32,767', () => {
   assert.equal(replyPorts((60_000 << 16) | 40_000, TCP) >>> 0, 40_000 * 65_536 + 60_000);
   assert.equal(replyPorts(replyPorts(0x9abc_def0 | 0, UDP), UDP), 0x9abc_def0 | 0);
 });
 
-test('the reply to an echo request has its identifier and the answering type', () => {
+test("the reply to an echo request has its identifier and the reply's type", () => {
   assert.equal(replyPorts((0xbeef << 16) | 8, ICMP) >>> 0, 0xbeef_0000);
 });
 
-test('another source port leaves the destination port alone', () => {
+test('another source port keeps the destination port', () => {
   assert.equal(withSourcePort((1 << 16) | 65_535, 65_000) >>> 0, 65_000 * 65_536 + 65_535);
 });
 
-test('a taken port is passed over, and free towards another port, host and protocol', () => {
+test('skips a used port, but uses it to another port, host and protocol', () => {
   const t = make();
   take(t, PACKET, 40_000);
   assert.equal(isReplyFree(t, PACKET, withSourcePort(PACKET.ports, 40_000)), false);
@@ -61,9 +61,9 @@ test('a taken port is passed over, and free towards another port, host and proto
   for (const other of others) assert.equal(findSourcePort(t, other, 40_000, 1, 0), 40_000);
 });
 
-// The stride must meet every port of the range once, also where it divides the range's size.
+// The stride must reach every port of the range once, also if it is a multiple of the range's size.
 for (const count of [1, 2, 16, 500, 512, 7919, 15_838]) {
-  test(`a range of ${count} is tried at as many ports as its size and the bound allow`, () => {
+  test(`tries as many ports of a range of ${count} as its size and the limit allow`, () => {
     const t = make();
     const seen = new Set<number>();
     for (let n = 0; n < Math.min(count, 512); n++) {
@@ -77,7 +77,7 @@ for (const count of [1, 2, 16, 500, 512, 7919, 15_838]) {
   });
 }
 
-test('every port of a range is given out in the end, and none outside of it', () => {
+test('gives out every port of a range, and none outside it', () => {
   const t = make();
   const seen = new Set<number>();
   for (let n = 0; n < 300; n++) {

@@ -1,5 +1,4 @@
-// The whole TCP table, against the one in Linux 6.x net/netfilter/nf_conntrack_proto_tcp.c as it is
-// written there.
+// Compares the whole TCP table with Linux 6.x net/netfilter/nf_conntrack_proto_tcp.c.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -37,7 +36,7 @@ const STATES = [
   STATE_SYN_SENT2,
 ];
 
-// Rows copied from the kernel. sIV is invalid and sIG ignored there; neither moves anything.
+// Rows copied from the kernel. There sIV is invalid and sIG ignored; neither changes the state.
 const ORIGINAL: [string, number, string][] = [
   ['syn', SYN, 'sSS sSS sIG sIG sIG sIG sIG sSS sSS sS2'],
   ['synack', SYN | ACK, 'sIV sIV sSR sIV sIV sIV sIV sIV sIV sSR'],
@@ -53,7 +52,7 @@ const REPLY: [string, number, string][] = [
   ['rst', RST, 'sIV sCL sCL sCL sCL sCL sCL sCL sCL sCL'],
 ];
 
-/** What the kernel's cell means here: a SYN over a closed connection may start a new one. */
+/** The kernel's cell in this table's terms: a SYN over a closed connection may open a new one. */
 function expected(cell: string, column: string): number {
   if (cell === 'sIV') return MOVE_NONE;
   if (cell === 'sIG') return MOVE_IGNORE;
@@ -72,7 +71,7 @@ for (const [direction, rows] of [ORIGINAL, REPLY].entries()) {
   }
 }
 
-test('PSH and URG do not matter, and RST wins over all, SYN over FIN', () => {
+test('PSH and URG do not change the move; RST precedes SYN, SYN precedes FIN', () => {
   for (const state of STATES) {
     for (const direction of [0, 1]) {
       const move = (flags: number) => moveTcp(state, flags, direction);
@@ -83,12 +82,12 @@ test('PSH and URG do not matter, and RST wins over all, SYN over FIN', () => {
   }
 });
 
-test('ten states, numbered as the table counts them', () => {
+test('the ten states have the numbers that the table counts', () => {
   assert.deepEqual(STATES, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   assert.equal(STATE_NAMES[STATE_SYN_SENT2], 'SYN_SENT2');
 });
 
-test("flags are valid as in the kernel's tcp_valid_flags, URG added where it is there", () => {
+test("the same TCP flags are valid as in the kernel's tcp_valid_flags, also with URG", () => {
   const valid = [
     SYN,
     SYN | URG,

@@ -44,7 +44,7 @@ const find = (t: FlowTable, n: number) =>
 const findBack = (t: FlowTable, n: number) =>
   t.find(t.hash(-1, n, 0x1000_0050, TCP), -1, n, 0x1000_0050, TCP);
 
-/** Numbers whose client side begins its search at one slot. */
+/** Numbers whose client sides have one home slot. */
 function crowd(t: FlowTable, count: number): number[] {
   const found: number[] = [];
   for (let n = 1; found.length < count; n++) {
@@ -53,7 +53,7 @@ function crowd(t: FlowTable, count: number): number[] {
   return found;
 }
 
-test('both sides are found, and nothing that differs in one word', () => {
+test('finds both sides of a flow, and no tuple that differs in one word', () => {
   const t = make();
   const flow = insert(t, 5);
   assert.deepEqual([find(t, 5), findBack(t, 5)], [flow << 1, (flow << 1) | 1]);
@@ -65,12 +65,12 @@ test('both sides are found, and nothing that differs in one word', () => {
   ];
   for (const [src, dst, ports, proto] of words) {
     assert.equal(t.find(t.hash(src, dst, ports, proto), src, dst, ports, proto), NO_SIDE);
-    // The hash of the right key with a wrong key: the line decides, not the tag.
+    // The right hash with a wrong key: the line decides, not the tag.
     assert.equal(t.find(t.hash(5, -1, 0x1000_0050, TCP), src, dst, ports, proto), NO_SIDE);
   }
 });
 
-test('a run that goes around the end of the index closes its gap, whichever entry leaves it', () => {
+test('closes the gap in a run across the end of the index, whichever entry is removed', () => {
   const reference = crowd(make(), 6);
   for (let leaves = 0; leaves < 6; leaves++) {
     const t = make();
@@ -85,7 +85,7 @@ test('a run that goes around the end of the index closes its gap, whichever entr
   }
 });
 
-test('a table without room gives no flow, and a released number comes back', () => {
+test('a full table allocates no flow, and a released number is used again', () => {
   const t = make();
   for (let n = 1; n <= FLOWS; n++) insert(t, n);
   assert.equal(t.allocate(), -1);
@@ -94,12 +94,11 @@ test('a table without room gives no flow, and a released number comes back', () 
   assert.equal(t.allocate(), -1);
 });
 
-test('a flow whose second side finds no room is not there at all', () => {
+test('a flow whose second side finds no room is not in the table', () => {
   const t = make();
   const flow = t.allocate();
   fill(t, flow, 5);
-  // Every slot is taken by a side that is none of ours, but for the one where the client side
-  // belongs.
+  // Other sides take every slot but the client side's home.
   const home = t.hash(5, -1, 0x1000_0050, TCP) & t.indexMask;
   t.index.fill(31);
   t.index[home] = 0;
@@ -110,7 +109,7 @@ test('a flow whose second side finds no room is not there at all', () => {
   assert.equal(t.serviceFlows[0], 0);
 });
 
-test('flows are counted per Service', () => {
+test('counts flows per Service', () => {
   const t = make();
   insert(t, 1, 9);
   const second = insert(t, 2, 9);
@@ -122,9 +121,8 @@ test('flows are counted per Service', () => {
   assert.equal(t.serviceFlows[9], 1, 'counted anew');
 });
 
-test('after a death between any two words of a new flow the rest of the table is whole', () => {
-  // What had been written of the newest flow when its writer died: keys and META per side, and the
-  // index.
+test('a rescan repairs the table after a death between any two words of a new flow', () => {
+  // The words of the newest flow that its dead writer had written: keys and META per side, index.
   const deaths: [what: string, write: (t: FlowTable, flow: number) => void, lives: boolean][] = [
     ['nothing', () => {}, false],
     ['keys without META', (t, f) => wipe(t, f, true, true), false],
@@ -141,7 +139,7 @@ test('after a death between any two words of a new flow the rest of the table is
     const t = make();
     insert(t, 1);
     insert(t, 2);
-    t.remove(find(t, 1) >> 1); // So that the new flow takes a line with old words in it.
+    t.remove(find(t, 1) >> 1); // So that the new flow gets a line with old words.
     write(t, t.allocate());
     const half = what.endsWith('alone') ? 1 : 0;
     assert.equal(t.rescan(), half, what);
@@ -153,7 +151,7 @@ test('after a death between any two words of a new flow the rest of the table is
   }
 });
 
-test('after a death between the two words of a removal the flow is gone altogether', () => {
+test('a death between the two words of a removal removes the whole flow', () => {
   const t = make();
   const flow = insert(t, 1);
   insert(t, 2);
@@ -163,7 +161,7 @@ test('after a death between the two words of a removal the flow is gone altogeth
   assert.equal(t.lines[(((flow << 1) | 1) << LINE_SHIFT) | W_META], 0);
 });
 
-test('a rescan survives counts that were damaged', () => {
+test('a rescan repairs damaged counts', () => {
   const t = make();
   insert(t, 1);
   t.header[H_FLOW_HIGH] = 0x7fff_ffff;

@@ -1,4 +1,4 @@
-// How long flows live: by name, for both roles, and through the pipeline in virtual time.
+// Lifetimes of flows: by name, for both roles, and through the pipeline in virtual time.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_FLOW_COUNT, H_NOW } from '../../../../datapath/arena/layout.ts';
@@ -18,7 +18,7 @@ import { ACK, echo4, FIN, ip4, RST, SYN, tcp4, udp4 } from '../../../support/pac
 
 type State = (typeof STATE_NAMES)[number];
 
-/** Seconds, by the rules that users know; STATE_NAMES has the order. */
+/** Seconds that users know, in the order of STATE_NAMES. */
 const NODE_S: Record<State, number> = {
   NONE: 600,
   ...{ SYN_SENT: 120, SYN_RECV: 60, ESTABLISHED: 86_400, FIN_WAIT: 120, CLOSE_WAIT: 3600 },
@@ -35,7 +35,7 @@ const GATEWAY_S: Record<State, number> = {
 const byState = (timeouts: Timeouts) =>
   Object.fromEntries(STATE_NAMES.map((name, state) => [name, timeouts[state]! / 1000]));
 
-test('each state lives as long as the rules say, on a node and on a gateway', () => {
+test('each state has its timeout, on a node and on a gateway', () => {
   assert.deepEqual(byState(nodeTimeouts()), NODE_S);
   assert.deepEqual(byState(gatewayTimeouts()), GATEWAY_S);
 });
@@ -47,10 +47,10 @@ const OPEN = [pod(SYN), backend(SYN | ACK), pod(ACK)];
 const ask = udp4(`${POD}:5000`, `${BACKEND}:53`);
 const answer = udp4(`${BACKEND}:53`, `${POD}:5000`);
 
-/** What brings a flow into each state: packets, a second apart. */
+/** Packets, a second apart, that bring a flow into each state. */
 const WAYS: [TimeoutName, State, Uint8Array[]][] = [
   ['tcp-syn-sent', 'SYN_SENT', [pod(SYN)]],
-  // The backend's SYN, as every SYN before an answer, renews nothing; the client's next one does.
+  // The backend's SYN, as any SYN before a reply, renews nothing; the client's next one does.
   ['tcp-syn-sent', 'SYN_SENT2', [pod(SYN), backend(SYN), pod(SYN)]],
   ['tcp-syn-recv', 'SYN_RECV', [pod(SYN), backend(SYN | ACK)]],
   ['tcp-established', 'ESTABLISHED', OPEN],
@@ -72,12 +72,14 @@ const WAYS: [TimeoutName, State, Uint8Array[]][] = [
   ['other', 'NONE', [ip4(POD, BACKEND, 47, [1, 2, 3, 4])]],
 ];
 
-test('every name and every state has a way to it', () => {
+test('every name and every state occurs in a way', () => {
   assert.deepEqual([...new Set(WAYS.map(([name]) => name))], TIMEOUT_NAMES);
   assert.deepEqual(new Set(WAYS.map(([, state]) => state)), new Set(STATE_NAMES));
 });
 
-/** Goes the way; the flow's one row, and how many there are a ms before its time and at it. */
+/**
+ * Runs the way; returns the flow's row, and the number of flows a ms before its timeout and at it.
+ */
 function live(t: TestDatapath, way: Uint8Array[], seconds: number) {
   for (const packet of way) {
     t.now += 1000;
@@ -107,7 +109,7 @@ for (const [role, timeouts, seconds] of ROLES) {
   }
 }
 
-test('a half-closed connection through a gateway lives as an established one, and on while data flows', () => {
+test('a half-closed connection through a gateway has the timeout of an established one', () => {
   const t = createTestDatapath({ timeouts: gatewayTimeouts() });
   for (const packet of [...OPEN, pod(FIN | ACK), backend(ACK)]) t.one(packet);
   for (let hours = 0; hours < 10; hours += 2) {
@@ -119,7 +121,7 @@ test('a half-closed connection through a gateway lives as an established one, an
 });
 
 for (const name of TIMEOUT_NAMES) {
-  test(`${name} is set by its name, and sets nothing else`, () => {
+  test(`${name} sets the timeouts of its states and no others`, () => {
     const own = WAYS.filter(([n]) => n === name).map(([, state]) => state);
     const expected = { ...NODE_S, ...Object.fromEntries(own.map((state) => [state, 77])) };
     assert.deepEqual(byState(nodeTimeouts({ [name]: 77 })), expected);
@@ -130,7 +132,7 @@ for (const name of TIMEOUT_NAMES) {
   });
 }
 
-test('the longest timeout passes without the clock coming around, wherever it stands', () => {
+test('the longest timeout works wherever the clock starts and wraps', () => {
   for (const start of [1000, 0x7fff_ffff - 5000]) {
     const t = createTestDatapath({ timeouts: nodeTimeouts({ 'tcp-established': TIMEOUT_S_MAX }) });
     t.now = start;
@@ -147,12 +149,12 @@ test('the longest timeout passes without the clock coming around, wherever it st
   }
 });
 
-test('a datapath that is told nothing goes by what its arena says', () => {
+test('without timeouts a datapath keeps those of its arena', () => {
   const told = createTestDatapath({ timeouts: nodeTimeouts({ udp: 5 }) });
   const { d } = createTestDatapath({ arena: told.d.arena });
   assert.equal(byState(d.timeouts).UNREPLIED, 5);
 });
 
-test('a word that every object has is no name', () => {
+test('a property of every object is no timeout name', () => {
   assert.deepEqual(['udp', 'toString', ''].map(isTimeoutName), [true, false, false]);
 });

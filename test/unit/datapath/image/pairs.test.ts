@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { findPair, isInRanges, sortPairs } from '../../../../datapath/image/pairs.ts';
 import { joinRanges } from '../../../../datapath/wire/ranges.ts';
 
-/** Numbers that repeat with every run. */
+/** Numbers that are the same in every run. */
 function numbers(seed: number): () => number {
   let x = seed;
   return () => {
@@ -12,7 +12,7 @@ function numbers(seed: number): () => number {
   };
 }
 
-test('every pair is found at its place, and no other pair is', () => {
+test('finds every pair at its index, and no other pair', () => {
   const next = numbers(1);
   for (const count of [0, 1, 2, 3, 10, 1000]) {
     const pairs = Array.from({ length: count }, () => [next(), (next() >>> 16) & 0xff]);
@@ -28,14 +28,14 @@ test('every pair is found at its place, and no other pair is', () => {
   }
 });
 
-test('pairs of one address are found by their ports', () => {
+test('finds pairs of one address by their ports', () => {
   const sorted = sortPairs(Int32Array.of(-5, 443, 9, 80, -5, 80, -5, 65_535));
   assert.deepEqual([...sorted], [-5, 80, -5, 443, -5, 65_535, 9, 80]);
   assert.equal(findPair(sorted, 0, 4, -5, 65_535), 2);
   assert.equal(findPair(sorted, 0, 4, -5, 81), -1);
 });
 
-test('an address is in ranges as a walk over all of them says', () => {
+test('an address is in ranges if a walk over all of them finds it', () => {
   const next = numbers(2);
   for (let round = 0; round < 200; round++) {
     const ranges = joinRanges(

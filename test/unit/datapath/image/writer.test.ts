@@ -26,7 +26,7 @@ const withEndpoints = (id: number, count: number): ServiceEntry =>
     cluster: pairs(...Array.from({ length: count }, (_, i) => `10.244.${id}.${i + 2}:8080`)),
   });
 
-/** What the hot path sees of every Service: its endpoints, or null. */
+/** Every Service as the hot path sees it: its endpoints, or null. */
 function seen(map: ServiceMap): (number | null)[] {
   map.refresh();
   return Array.from({ length: SERVICES }, (_, i) => {
@@ -40,11 +40,11 @@ function seen(map: ServiceMap): (number | null)[] {
   });
 }
 
-test('changes one by one show what a publish of everything at once shows', () => {
+test('single changes have the same result as one publish of everything', () => {
   const step = fc.tuple(fc.integer({ min: 1, max: SERVICES }), fc.integer({ min: -1, max: 9 }));
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
-      // Small, so that it is written anew into the other half now and then.
+      // Small, so that it is rewritten into the other half sometimes.
       const { writer, map } = world(1 << 14);
       const model = new Map<number, number>();
       writer.publish(change({ node: NODE_ENTRY }));
@@ -74,7 +74,7 @@ test('changes one by one show what a publish of everything at once shows', () =>
   );
 });
 
-test('an image that does not fit leaves the last one in force, and its change is not lost', () => {
+test('an image that does not fit keeps the last one in force and does not lose its change', () => {
   const { writer, map } = world(1 << 14);
   writer.publish(
     change({ node: NODE_ENTRY, upsert: [withEndpoints(1, 3)], addFrontends: [own(1)] }),
@@ -89,7 +89,7 @@ test('an image that does not fit leaves the last one in force, and its change is
   assert.deepEqual(seen(map)[1], 1002, 'the frontend of the failed publish is there');
 });
 
-test('the half that the worker still reads is not written to: the publish is put off', () => {
+test('a publish does not overwrite the half that the worker still reads', () => {
   const { writer, map } = world(1 << 14);
   writer.publish(
     change({ node: NODE_ENTRY, upsert: [withEndpoints(1, 3)], addFrontends: [own(1)] }),
@@ -105,7 +105,7 @@ test('the half that the worker still reads is not written to: the publish is put
   assert.equal(seen(map)[0], 2003);
 });
 
-test('a change that was put off is not lost when the next one is small enough to be published at once', () => {
+test('a postponed change is not lost when the next one is small enough to publish at once', () => {
   const { writer, map } = world(1 << 14);
   writer.publish(change({ node: NODE_ENTRY, addFrontends: [own(1), own(2)] }));
   map.refresh();
@@ -117,14 +117,14 @@ test('a change that was put off is not lost when the next one is small enough to
   assert.throws(() => writer.publish(change({ upsert: [withEndpoints(2, 7)] })), {
     code: 'KT_IMAGE_BUSY',
   });
-  // Nothing but a root, for which there is room: it must not pass for the whole.
+  // Only a root, for which there is room: it must not pass for the whole.
   assert.throws(() => writer.publish(change()), { code: 'KT_IMAGE_BUSY' });
   map.refresh();
   writer.publish(change());
   assert.equal(seen(map)[1], 7008);
 });
 
-test('a writer that attaches knows the names of what its predecessor published', () => {
+test('a new writer knows the names that its predecessor published', () => {
   const { arena, writer } = world();
   writer.publish(change({ node: NODE_ENTRY, upsert: [service(7, { name: 'default/old:80' })] }));
   const next = new ImageWriter(arena);
@@ -135,7 +135,7 @@ test('a writer that attaches knows the names of what its predecessor published',
   assert.equal(next.generation, writer.generation);
 });
 
-test("a policy's counters live as long as it does, over agents too; whoever takes its id begins at nought", () => {
+test("a policy's counters live as long as it does, across agents; the next owner of its id starts at zero", () => {
   const { arena, writer } = world();
   const row = 3 * POLICY_COUNTERS;
   const none = { subjects: [], pairs: [], portSets: [], prefixes: [] };

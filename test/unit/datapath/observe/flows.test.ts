@@ -23,7 +23,7 @@ import { ACK, echo4, ip4, SYN, tcp4, udp4 } from '../../../support/packets.ts';
 
 const rows = (t: TestDatapath): FlowRow[] => [...readArena(t.d.arena).flows()];
 
-test('a connection through a Service, with both tuples as they are on the wire', () => {
+test('a connection through a Service has both tuples as on the wire', () => {
   const t = createTestDatapath();
   t.one(tcp4(`${POD}:40000`, `${VIP}:80`, SYN, [], { seq: 999 }));
   t.one(tcp4(`${BACKEND}:8080`, `${POD}:40000`, SYN | ACK, [], { seq: 9, ack: 1000 }));
@@ -45,7 +45,7 @@ test('a connection through a Service, with both tuples as they are on the wire',
   ]);
 });
 
-test('a masqueraded echo shows its identifiers, an unreplied datagram that it is unreplied', () => {
+test('a masqueraded echo has its identifiers, an unreplied datagram its flag', () => {
   const t = createTestDatapath();
   const { frame } = t.one(echo4(POD, OUTSIDE, 0xbeef));
   t.one(udp4(`${POD}:1`, `${BACKEND}:2`));
@@ -58,7 +58,7 @@ test('a masqueraded echo shows its identifiers, an unreplied datagram that it is
   assert.deepEqual([datagram!.state, datagram!.flags], ['UNREPLIED', ['unreplied']]);
 });
 
-test('a hairpin is marked, and a protocol without a name has its number', () => {
+test('a hairpin has its flag, and a protocol without a name its number', () => {
   const image = change({
     node: NODE_ENTRY,
     upsert: [service(1, { cluster: pairs(`${POD}:8080`) })],
@@ -76,7 +76,7 @@ test('a hairpin is marked, and a protocol without a name has its number', () => 
   );
 });
 
-test('what is left of a flow counts down to zero and not below', () => {
+test('the time left of a flow counts down to zero and not below', () => {
   const t = createTestDatapath();
   t.one(udp4(`${POD}:1`, `${VIP}:53`));
   for (const [ms, left] of [
@@ -91,7 +91,7 @@ test('what is left of a flow counts down to zero and not below', () => {
   }
 });
 
-test('a flow whose Service is gone has no Service, and keeps the rest', () => {
+test('a flow without its Service keeps all other fields', () => {
   const t = createTestDatapath();
   t.one(tcp4(`${POD}:1`, `${VIP}:80`, SYN));
   t.one(tcp4(`${BACKEND}:8080`, `${POD}:1`, SYN | ACK));
@@ -115,7 +115,7 @@ test('counts bytes in 64 bits, on the fast path and off it', () => {
   }
 });
 
-test('a flow that takes the place of another begins to count anew', () => {
+test('a flow that replaces another counts from zero', () => {
   const t = createTestDatapath();
   t.one(udp4(`${POD}:1`, `${VIP}:53`));
   t.d.lines.fill(-1, W_PACKETS, W_BYTES_HIGH + 1);
@@ -128,7 +128,7 @@ test('a flow that takes the place of another begins to count anew', () => {
   );
 });
 
-test('the count of flows is that of their states, and of no slot that is free', () => {
+test('the number of flows is the sum over their states, without free slots', () => {
   const t = createTestDatapath();
   for (let n = 0; n < 5; n++) t.one(udp4(`${POD}:${n + 1}`, `${VIP}:53`));
   t.one(tcp4(`${POD}:1`, `${VIP}:80`, SYN));
@@ -144,7 +144,7 @@ test('the count of flows is that of their states, and of no slot that is free', 
   assert.equal(readArena(t.d.arena).generation(), t.writer.generation);
 });
 
-test('every counter is shown under its name, drops first', () => {
+test('every counter has its name, drops first', () => {
   const t = createTestDatapath();
   t.one(udp4(`${POD}:1`, '10.96.7.7:53'));
   t.one(udp4(`${POD}:1`, `${VIP}:53`));

@@ -1,4 +1,4 @@
-// Asking a datapath about a packet of a connection that is there.
+// Asks a datapath about a packet of a known connection.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Prober } from '../../../../datapath/observe/probe.ts';
@@ -18,7 +18,7 @@ import { ACK, RST, SYN, tcp4 } from '../../../support/packets.ts';
 const NEW = '10.244.2.8';
 const TUPLE = { proto: PROTO_TCP, src: addr(POD), sport: 4000, dst: addr(VIP), dport: 80 };
 
-test('who asks about a connection that was closed is told of the new one that takes its place, each time', () => {
+test('a probe of a closed connection shows the new flow that replaces it, each time', () => {
   const t = createTestDatapath();
   t.one(tcp4(`${POD}:4000`, `${VIP}:80`, SYN, [], { seq: 999 }));
   t.one(tcp4(`${BACKEND}:8080`, `${POD}:4000`, SYN | ACK, [], { seq: 99, ack: 1000 }));

@@ -26,7 +26,7 @@ import {
   udp4,
 } from '../../../support/packets.ts';
 
-/** A datapath at which somebody looks, and a function for what has passed. */
+/** A datapath with a trace reader, and a function that takes the new records. */
 function watched() {
   const t = createTestDatapath();
   t.d.header[H_NOW] = t.now;
@@ -38,7 +38,7 @@ function watched() {
   return { t, reader, lines };
 }
 
-test('each packet leaves a line: what became of it, why, of which Service, and as what it left', () => {
+test('each packet has a record: its verdict, reason, Service and tuple after translation', () => {
   const { t, lines } = watched();
   t.send(
     tcp4(`${POD}:40000`, `${VIP}:80`, SYN),
@@ -63,11 +63,11 @@ test('each packet leaves a line: what became of it, why, of which Service, and a
   assert.deepEqual(lines(), [], 'each once');
 });
 
-test('what cannot be read has no tuple, and what is decided about one packet is not told of another', () => {
+test("an unreadable packet has no tuple, and a record never has another packet's decision", () => {
   const { t, reader } = watched();
   const good = tcp4(`${POD}:40000`, '10.96.0.99:80', SYN);
   const bad = good.slice();
-  bad[10 + 10]! ^= 1; // The IP checksum, behind the virtio header.
+  bad[10 + 10]! ^= 1; // The IP checksum, after the virtio header.
   t.send(good, bad, good.slice(0, 20), udp4(`${POD}:5000`, `${VIP}:53`, [1]));
   const told = [...reader.take()].map((r) => [r.reason, r.tuple.src !== 0, r.service]);
   assert.deepEqual(told, [
@@ -78,7 +78,7 @@ test('what cannot be read has no tuple, and what is decided about one packet is 
   ]);
 });
 
-test('a packet has its tuple from before and after translation, and its length', () => {
+test('a packet has its tuple before and after translation, and its length', () => {
   const { t, reader } = watched();
   t.one(udp4(`${POD}:5000`, `${VIP}:53`, [1, 2, 3]));
   const [record] = [...reader.take()];
@@ -90,17 +90,17 @@ test('a packet has its tuple from before and after translation, and its length',
   assert.equal(record?.left?.sport, 5000);
 });
 
-test('packets that were overwritten before they were read are counted as lost', () => {
+test('counts records that were overwritten before they were read as lost', () => {
   const { t, reader } = watched();
   for (let i = 0; i < TRACE_RECORDS + 10; i++) t.one(udp4(`${POD}:5000`, `${VIP}:53`, [1]));
   assert.equal([...reader.take()].length, TRACE_RECORDS);
   assert.equal(reader.lost, 10);
 });
 
-test('nothing is written while nobody looks: before, and 2 s after the last look', () => {
+test('writes no records before the first request and 2 s after the last one', () => {
   const { t, lines } = watched();
   const send = () => t.one(udp4(`${POD}:5000`, `${VIP}:53`, [1]));
-  t.d.header[H_TRACE_UNTIL] = 0; // As before the first look.
+  t.d.header[H_TRACE_UNTIL] = 0; // As before the first request.
   send();
   const second = new TraceReader(t.d.arena);
   assert.deepEqual([...second.take()], []);
@@ -112,7 +112,7 @@ test('nothing is written while nobody looks: before, and 2 s after the last look
   assert.deepEqual([...second.take()].length, 1);
 });
 
-test('a later fragment and an ICMP error about a first packet are not that packet, nor what was decided last', () => {
+test('a later fragment or an ICMP error has no decision of an earlier packet', () => {
   const { t, reader } = watched();
   const [first, later] = fragment4(udp4(`${POD}:5000`, `${OUTSIDE}:53`, new Array(40).fill(1)), 24);
   const { frame } = t.one(first!);
@@ -130,7 +130,7 @@ test('a later fragment and an ICMP error about a first packet are not that packe
   ]);
 });
 
-test('a spoofed packet and a piece beyond the end are not told of the Service that was decided about before', () => {
+test('a spoofed packet and an unreadable fragment have no Service of an earlier packet', () => {
   const { t, reader } = watched();
   t.one(tcp4(`${POD}:40000`, `${VIP}:80`, SYN));
   t.port = PORT_SPOOFED;
@@ -145,7 +145,7 @@ test('a spoofed packet and a piece beyond the end are not told of the Service th
   ]);
 });
 
-test('a Service is named as it is called now, though another one had its number before', () => {
+test("a record has the Service's present name, even if the id was used before", () => {
   const { t, lines } = watched();
   const syn = (port: number) => t.one(tcp4(`${POD}:${port}`, `${VIP}:80`, SYN));
   syn(40_000);
@@ -155,7 +155,7 @@ test('a Service is named as it is called now, though another one had its number 
   assert.deepEqual(lines(), ['forward new default/other:80 8080']);
 });
 
-test('an echo has its identifier and no port, before and after', () => {
+test('an echo has its identifier and no port, before and after translation', () => {
   const { t, reader } = watched();
   t.one(echo4(POD, BACKEND, 77));
   const [{ tuple, left }] = [...reader.take()] as [TraceRecord];

@@ -33,14 +33,14 @@ function createSticky(flowsMax = 1024): TestDatapath {
 }
 
 let port = 1024;
-/** Where a new connection of this client goes. */
+/** Endpoint of a new connection of this client. */
 const connect = (t: TestDatapath, client = POD) =>
   t.one(tcp4(`${client}:${port++}`, `${VIP}:80`, SYN)).packet.dst;
 
 const connectMany = (t: TestDatapath, client = POD) =>
   new Set(Array.from({ length: 40 }, () => connect(t, client)));
 
-test('a client keeps its endpoint, and clients do not all get the same one', () => {
+test('a client keeps its endpoint, and clients get different ones', () => {
   const t = createSticky();
   const seen = new Set<string>();
   for (let n = 1; n <= 20; n++) {
@@ -51,7 +51,7 @@ test('a client keeps its endpoint, and clients do not all get the same one', () 
   assert.ok(seen.size > 3, `${seen.size} endpoints for 20 clients`);
 });
 
-test('a Service port without affinity remembers nothing, and each Service port remembers its own', () => {
+test('a Service port without affinity stores no client, and each Service port stores its own', () => {
   const t = createTestDatapath();
   t.writer.publish(change({ upsert: [service(1, { cluster: pairs(...ENDPOINTS) })] }));
   assert.ok(connectMany(t).size > 3);
@@ -62,7 +62,7 @@ test('a Service port without affinity remembers nothing, and each Service port r
   assert.equal(t.d.affinity.find(addr(POD), 2, t.now), NO_ENTRY);
 });
 
-test('each Service port has its own choice for a client, on TCP, UDP and SCTP alike', () => {
+test('each Service port has its own choice for a client, over TCP, UDP and SCTP', () => {
   const sctp = (from: string, to: string) => {
     const [src, sport] = from.split(':') as [string, string];
     const [dst, dport] = to.split(':') as [string, string];
@@ -101,7 +101,7 @@ test('each Service port has its own choice for a client, on TCP, UDP and SCTP al
 });
 
 for (const begin of [1000, 2 ** 31 - 30_000]) {
-  test(`the choice is forgotten when its time is over and not a ms before, from ${begin}`, () => {
+  test(`a choice expires at its timeout and not a ms earlier, from clock ${begin}`, () => {
     const t = createSticky();
     t.now = begin;
     connect(t);
@@ -110,7 +110,7 @@ for (const begin of [1000, 2 ** 31 - 30_000]) {
   });
 }
 
-test('each new connection begins the time anew; what an old one sends does not', () => {
+test('a new connection renews the timeout; packets of an old one do not', () => {
   const t = createSticky();
   const first = connect(t);
   for (let n = 0; n < 10; n++) {
@@ -125,7 +125,7 @@ test('each new connection begins the time anew; what an old one sends does not',
   assert.equal(t.d.affinity.find(addr(POD), 1, until), NO_ENTRY);
 });
 
-test('the longest timeout, a day, ends, and its entry does not come back when the clock wraps', () => {
+test('the longest timeout, a day, expires, and its entry does not return when the clock wraps', () => {
   const t = createTestDatapath();
   t.writer.publish(sticky(ENDPOINTS, 86_400));
   connect(t);
@@ -137,7 +137,7 @@ test('the longest timeout, a day, ends, and its entry does not come back when th
   assert.equal(used(), 0);
 });
 
-test('an endpoint that is no longer eligible is forgotten, and the new one is kept', () => {
+test('an endpoint that is no longer eligible is replaced, and the new one is kept', () => {
   const t = createSticky();
   const first = connect(t);
   t.writer.publish(sticky(ENDPOINTS.filter((endpoint) => !endpoint.startsWith(`${first}:`))));
@@ -148,7 +148,7 @@ test('an endpoint that is no longer eligible is forgotten, and the new one is ke
   assert.deepEqual(connectMany(t), places, 'the old one does not come back');
 });
 
-test('the next agent remembers', () => {
+test('the next agent keeps the choices', () => {
   const t = createSticky();
   const first = connect(t);
   const again = createTestDatapath({ arena: t.d.arena, image: null, seed: 7 });
@@ -156,7 +156,7 @@ test('the next agent remembers', () => {
   assert.deepEqual(connectMany(again), new Set([first]));
 });
 
-test('without room the choice is random, counted, and nobody else loses his', () => {
+test('without room the choice is random and counted, and other clients keep theirs', () => {
   // 32 entries: one window.
   const t = createSticky(128);
   const kept = connect(t, '10.244.1.200');
@@ -169,7 +169,7 @@ test('without room the choice is random, counted, and nobody else loses his', ()
   assert.equal(connectMany(t, '10.244.1.99').size, 1, 'what is over makes room');
 });
 
-test('an entry that was being written when its writer died is no entry', () => {
+test('an entry that its dead writer had not finished is not used', () => {
   const arena = createArena({ flowsMax: 128, imageWords: 1 << 12 }, 1);
   const table = new AffinityTable(arena);
   assert.ok(table.remember(5, 1, 6, 7, 1000, 60_000));
@@ -179,7 +179,7 @@ test('an entry that was being written when its writer died is no entry', () => {
   assert.equal(table.find(5, 1, 1000), NO_ENTRY);
 });
 
-test('who asks what would be leaves no choice behind, and is told of one that is there', () => {
+test('a probe stores no choice and shows an existing one', () => {
   const t = createTestDatapath();
   t.writer.publish(change({ ...DEFAULT_IMAGE, upsert: sticky().upsert }));
   const ask = () =>

@@ -18,11 +18,11 @@ import { decode, echo4, fragment4, ip4, SYN, tcp4, udp4 } from '../../../support
 
 const data = (bytes: number) => Array.from({ length: bytes }, (_, i) => i & 255);
 
-/** A datagram in pieces of at most 1480 bytes; the last may be a short one. */
+/** A datagram in pieces of at most 1480 bytes; the last may be shorter. */
 const pieces = (to: string, bytes: number, id: number, noSum = false) =>
   fragment4(udp4(`${POD}:4000`, to, data(bytes), { id, noSum }), 1480);
 
-/** Puts pieces together as a receiver does; the datagram. */
+/** Reassembles pieces as a receiver does; returns the datagram. */
 function assemble(frames: Uint8Array[]): Uint8Array {
   const sorted = frames
     .map((frame) => ({ frame, at: ((frame[16]! & 31) * 256 + frame[17]!) * 8 }))
@@ -36,7 +36,7 @@ function assemble(frames: Uint8Array[]): Uint8Array {
   return ip4(src, dst, proto, payload);
 }
 
-/** Packets are read, and every one of them goes somewhere. */
+/** Every packet that was read has a counted result. */
 function assertAccounts(t: TestDatapath, read: number, replies = 0, held = 0): void {
   const drops = ['fragment-orphan', 'fragment-limit', 'unanswerable', 'fragment-range'];
   const dropped = drops.reduce((sum, name) => sum + t.counter(name), 0);
@@ -55,7 +55,7 @@ const ORDERS = [
 
 for (const order of ORDERS) {
   for (const asBatch of [true, false]) {
-    test(`pieces ${order.join(' ')} ${asBatch ? 'in one batch' : 'one by one'} arrive whole, their sum right`, () => {
+    test(`pieces ${order.join(' ')} ${asBatch ? 'in one batch' : 'one by one'} arrive complete with the right sum`, () => {
       const t = createTestDatapath();
       const frames = order.map((i) => pieces(`${VIP}:53`, 4000, 77)[i]!);
       const outcomes = asBatch ? t.send(...frames) : frames.flatMap((frame) => t.send(frame));
@@ -73,7 +73,7 @@ for (const order of ORDERS) {
   }
 }
 
-test('pieces are masqueraded like the whole, and the pieces of the answer return', () => {
+test('pieces are masqueraded as the whole, and those of the reply return', () => {
   const t = createTestDatapath();
   const out = t.send(
     ...fragment4(udp4(`${POD}:4000`, `${OUTSIDE}:53`, data(3000), { id: 1 }), 1480),
@@ -92,7 +92,7 @@ test('pieces are masqueraded like the whole, and the pieces of the answer return
   assert.deepEqual([back.src, back.dst, back.dport, back.l4Ok], [OUTSIDE, POD, 4000, true]);
 });
 
-test('an echo request in pieces, and a datagram without a sum', () => {
+test('an echo request in pieces and a datagram without a checksum pass', () => {
   const t = createTestDatapath();
   const request = echo4(POD, OUTSIDE, 9);
   const long = ip4(POD, OUTSIDE, 1, [...request.subarray(30), ...data(2000)], { id: 3 });
@@ -107,7 +107,7 @@ test('an echo request in pieces, and a datagram without a sum', () => {
   assert.deepEqual([unsummed.dst, unsummed.l4Ok], [BACKEND, true]);
 });
 
-test('SCTP in pieces: dropped where ports change, all of them; left alone where they stay', () => {
+test('SCTP in pieces: all dropped if ports change, unchanged otherwise', () => {
   const sctp = (to: string) =>
     ip4(POD, to, 132, [0x0f, 0xa0, 0x0f, 0x1c, ...data(2000)], { id: 9 });
   const t = createTestDatapath({
@@ -133,7 +133,7 @@ test('SCTP in pieces: dropped where ports change, all of them; left alone where 
   }
 });
 
-test('two datagrams at once do not mix: by identification, by protocol, by source', () => {
+test('two datagrams at once stay apart: by identification, protocol and source', () => {
   const t = createTestDatapath();
   const other = fragment4(udp4('10.244.1.6:1', `${BACKEND}:7`, data(2000), { id: 50 }), 1480);
   const tcp = fragment4(tcp4(`${POD}:4000`, `${VIP}:80`, SYN, data(2000), { id: 50 }), 1480);
@@ -150,7 +150,7 @@ test('two datagrams at once do not mix: by identification, by protocol, by sourc
   for (const frames of groups.values()) assert.ok(decode(assemble(frames)).l4Ok);
 });
 
-test('the pieces of a datagram that is dropped are dropped for the same reason', () => {
+test('all pieces of a dropped datagram have the same reason', () => {
   const t = createTestDatapath();
   const frames = pieces('10.96.7.7:53', 4000, 60);
   assert.deepEqual(
@@ -166,7 +166,7 @@ test('the pieces of a datagram that is dropped are dropped for the same reason',
   assert.equal(t.counter('unallocated'), 5);
 });
 
-test('a refused datagram is answered once, by its first piece', () => {
+test('a refused datagram is answered once, for its first piece', () => {
   const t = createTestDatapath();
   const outcomes = t.send(...pieces(`${VIP}:999`, 4000, 62).reverse());
   assert.deepEqual(
@@ -176,7 +176,7 @@ test('a refused datagram is answered once, by its first piece', () => {
   assertAccounts(t, 3, 1);
 });
 
-test('a piece whose flow has gone meanwhile becomes an orphan, and follows no other flow', () => {
+test('a piece whose flow is gone becomes an orphan and follows no other flow', () => {
   const t = createTestDatapath({ flowsMax: 16 });
   const [first, second] = pieces(`${VIP}:53`, 2000, 70);
   t.one(first!);
@@ -191,7 +191,7 @@ test('a piece whose flow has gone meanwhile becomes an orphan, and follows no ot
   assert.equal(t.counter('fragment-orphan'), 3);
 });
 
-test('an early piece waits for its first one if the flow of an earlier datagram has gone', () => {
+test('an early piece waits for its first one if the flow of an earlier datagram is gone', () => {
   for (const isReplaced of [false, true]) {
     const t = createTestDatapath({ flowsMax: 16 });
     t.send(...pieces(`${VIP}:53`, 2000, 72));
@@ -204,7 +204,7 @@ test('an early piece waits for its first one if the flow of an earlier datagram 
   }
 });
 
-test('what is known of a datagram is not said of another one, whatever its identification', () => {
+test('a verdict never applies to another datagram, whatever its identification', () => {
   const t = createTestDatapath();
   t.one(pieces(`${VIP}:53`, 2000, 4711)[0]!);
   for (let id = 0; id < 65_536; id++) {
@@ -214,7 +214,7 @@ test('what is known of a datagram is not said of another one, whatever its ident
   }
 });
 
-test('what is known of a datagram is forgotten after 30 s', () => {
+test("a datagram's verdict expires after 30 s", () => {
   const t = createTestDatapath();
   const [first, second] = pieces(`${VIP}:53`, 2000, 71);
   t.one(first!);
@@ -224,7 +224,7 @@ test('what is known of a datagram is forgotten after 30 s', () => {
   assert.equal(t.one(second!).verdict, 'held');
 });
 
-test('pieces that came early follow their first one, however many datagrams come between', () => {
+test('early pieces follow their first one, however many datagrams come between', () => {
   const t = createTestDatapath();
   const small = (id: number) =>
     fragment4(udp4(`${POD}:4000`, `${VIP}:53`, data(24), { id }), 16) as [Uint8Array, Uint8Array];
@@ -237,7 +237,7 @@ test('pieces that came early follow their first one, however many datagrams come
   }
 });
 
-test('a batch takes in all that its first pieces release, also more than may wait at a time', () => {
+test('a batch takes all pieces that its first ones release, even more than may wait', () => {
   const t = createTestDatapath();
   const early = Array.from({ length: 64 }, (_, id) => pieces(`${VIP}:53`, 2000, id)[1]!);
   for (const piece of early) t.one(piece);

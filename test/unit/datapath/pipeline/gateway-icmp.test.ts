@@ -1,5 +1,4 @@
-// ICMP at the edge: errors of the gateway's own kernel, errors of others, and what has no business
-// there.
+// ICMP at the edge: errors of the gateway's own kernel, errors of others, and misplaced ones.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { createTestDatapath, type TestDatapath } from '../../../support/datapath.ts';
@@ -34,7 +33,7 @@ function quoted(frame: Uint8Array): Decoded {
   return decode(Uint8Array.from([...new Uint8Array(10), ...frame.subarray(10 + 28)]));
 }
 
-/** The error as it leaves: outside, inside, hops. */
+/** The error as it leaves: outer tuple, quoted tuple, hops. */
 function passage(t: TestDatapath, error: Uint8Array): string {
   const { verdict, packet, frame } = t.one(error);
   if (verdict !== 'forward') return verdict;
@@ -52,7 +51,7 @@ describe("the gateway's own kernel", () => {
     ['a packet to a balancer', TO_BALANCER, BALANCED],
     ['a packet to itself', udp4(`${CLIENT}:4000`, `${CLOUD_OUTSIDE}:53`), CLOUD_OUTSIDE],
   ] as const) {
-    test(`complains about ${what} before it is translated, from its address outside`, () => {
+    test(`sends an error about ${what} before translation, from its outside address`, () => {
       for (const from of [CLOUD, CLOUD_OUTSIDE]) {
         const error = icmpError4(from, CLIENT, 3, 4, frame, 1280);
         const expected = `${CLOUD_OUTSIDE} > ${CLIENT} about ${CLIENT} > ${dst}, 1`;
@@ -61,7 +60,7 @@ describe("the gateway's own kernel", () => {
     });
   }
 
-  test('complains behind the translation: the sender hears of what it sent, from outside', () => {
+  test('sends an error after translation: the sender gets its own packet quoted, from outside', () => {
     for (const [frame, dst] of [
       [TO_NODE, PUBLIC1],
       [TO_BALANCER, BALANCED],
@@ -74,14 +73,14 @@ describe("the gateway's own kernel", () => {
     }
   });
 
-  test('complains to a node from its address inside', () => {
+  test('sends an error to a node from its inside address', () => {
     const t = gateway();
     const sent = t.one(udp4(`${NODE1}:4000`, `${CLIENT}:53`)).frame;
     const error = icmpError4(CLOUD, PUBLIC1, 3, 4, sent, 1280);
     assert.equal(passage(t, error), `${CLOUD} > ${NODE1} about ${NODE1} > ${CLIENT}, 1`);
   });
 
-  test('answers an echo of its address outside, from outside and from a node; and may ping', () => {
+  test('answers an echo to its outside address from both sides, and may ping', () => {
     const t = gateway();
     const rows: [Uint8Array, string, string][] = [
       [echo4(CLOUD_OUTSIDE, CLIENT, 7, true), CLOUD_OUTSIDE, CLIENT],
@@ -100,7 +99,7 @@ describe("the gateway's own kernel", () => {
   });
 });
 
-test('errors of others pass where they are about what a node sent, or what was sent to one', () => {
+test('errors of others pass if they are about a packet of or to a node', () => {
   const t = gateway();
   const out = t.one(udp4(`${NODE1}:4000`, `${CLIENT}:53`)).frame;
   const inward = t.one(TO_NODE).frame;
@@ -130,8 +129,8 @@ const UNRELATED: [string, Uint8Array][] = [
     'from outside to outside, about a node',
     icmpError4(CLIENT, OTHER, 3, 3, udp4(`${OTHER}:1`, `${NODE1}:2`)),
   ],
-  ['to another than whom it quotes', icmpError4(NODE1, OTHER, 3, 3, TO_NODE)],
-  ['about nobody here', icmpError4(CLIENT, OTHER, 3, 3, udp4(`${OTHER}:1`, '192.0.2.1:2'))],
+  ['to a host other than the source of its quote', icmpError4(NODE1, OTHER, 3, 3, TO_NODE)],
+  ['about an unknown host', icmpError4(CLIENT, OTHER, 3, 3, udp4(`${OTHER}:1`, '192.0.2.1:2'))],
 ];
 for (const [what, error] of UNRELATED) {
   test(`an error ${what} is dropped and counted`, () => {
@@ -142,14 +141,14 @@ for (const [what, error] of UNRELATED) {
   });
 }
 
-test('an error about a balanced packet that goes to another than its sender is dropped', () => {
+test('an error about a balanced packet to a host other than its sender is dropped', () => {
   const t = gateway();
   const { frame, packet } = t.one(TO_BALANCER);
   assert.equal(t.one(icmpError4(packet.dst, OTHER, 3, 3, frame)).verdict, 'icmp-without-flow');
   assert.equal(t.one(icmpError4(packet.dst, CLIENT, 3, 3, frame)).packet.src, BALANCED);
 });
 
-test('redirects and source quenches are dropped, from either side, to nodes, balancers and clients', () => {
+test('redirects and source quenches are dropped from either side, to nodes, balancers and clients', () => {
   for (const type of [4, 5]) {
     for (const [from, to] of [
       [CLIENT, PUBLIC1],

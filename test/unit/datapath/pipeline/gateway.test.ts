@@ -1,5 +1,4 @@
-// Role gateway: balancers first, then a public address for every node, one to one, and nothing
-// else.
+// Role gateway: balancers first, then a public address for every node, one to one.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
@@ -35,7 +34,7 @@ const POD = '10.244.1.5';
 
 const gateway = (): TestDatapath => createTestDatapath({ image: GATEWAY_IMAGE });
 
-/** Where a frame goes, with right sums; or its verdict. */
+/** The tuple of a forwarded frame, whose sums are checked; or its verdict. */
 function fate(t: TestDatapath, frame: Uint8Array): string {
   const { verdict, packet } = t.one(frame);
   if (verdict !== 'forward') return verdict;
@@ -68,7 +67,7 @@ describe('one to one', () => {
     ['and to itself', tcp4(`${NODE1}:1`, `${PUBLIC1}:80`, SYN), PUBLIC1, NODE1],
   ];
   for (const [what, frame, src, dst] of rows) {
-    test(`${what}: the addresses change, ports and sums stay right, one hop`, () => {
+    test(`${what}: rewrites the addresses, keeps ports, sums right, one hop`, () => {
       const t = gateway();
       const { verdict, packet } = t.one(frame);
       const before = decode(frame);
@@ -76,13 +75,13 @@ describe('one to one', () => {
       assert.deepEqual([packet.src, packet.dst], [src, dst]);
       assert.deepEqual([packet.sport, packet.dport], [before.sport, before.dport]);
       assert.ok(packet.ipOk && packet.l4Ok);
-      // The kernel takes two off: one for the way in, one for the way out.
+      // The kernel decrements twice: before and after the datapath.
       assert.equal(packet.ttl, before.ttl + 1);
       assert.deepEqual([t.counter('one-to-one'), t.counter('flows-made')], [1, 0]);
     });
   }
 
-  test('every protocol passes; the sums of those that cover addresses are patched', () => {
+  test('all protocols pass; sums that cover addresses are patched', () => {
     const t = gateway();
     const [UDP_LITE, DCCP, GRE, SCTP] = [136, 33, 47, 132];
     for (const proto of [UDP_LITE, DCCP]) {
@@ -103,7 +102,7 @@ describe('one to one', () => {
     }
   });
 
-  test('fragments in any order, with the addresses of the whole', () => {
+  test('fragments in any order get the addresses of the whole datagram', () => {
     const whole = udp4(`${NODE1}:4000`, `${CLIENT}:53`, new Array(3000).fill(7), { id: 5 });
     const parts = fragment4(whole, 1480);
     for (const order of [
@@ -120,7 +119,7 @@ describe('one to one', () => {
     }
   });
 
-  test('there and back is nothing, whatever the packet', () => {
+  test('translation there and back restores any packet', () => {
     const t = gateway();
     fc.assert(
       fc.property(
@@ -143,7 +142,7 @@ describe('one to one', () => {
   });
 });
 
-describe('who is dropped', () => {
+describe('drops', () => {
   const rows: [string, string, string, string][] = [
     ['a pod, whom nobody masqueraded', POD, CLIENT, 'foreign-source'],
     ['a pod to a balancer', POD, BALANCED, 'foreign-source'],
@@ -162,7 +161,7 @@ describe('who is dropped', () => {
     });
   }
 
-  test('before the first image nothing leaves with a private address', () => {
+  test('before the first image no packet leaves with a private address', () => {
     const t = createTestDatapath({ image: null });
     t.d.header[H_HELD_COUNT] = 1;
     t.d.header[H_HELD_RANGES] = addr('172.18.0.0');
@@ -176,7 +175,7 @@ describe('ICMP errors without a flow', () => {
   const quotedOf = (frame: Uint8Array) =>
     decode(Uint8Array.from([...new Uint8Array(10), ...frame.subarray(10 + 28)]));
 
-  test('about what left: to the node, quoting what the node sent', () => {
+  test('an error about an outgoing packet goes to the node and quotes what the node sent', () => {
     const t = gateway();
     const sent = t.one(tcp4(`${NODE1}:4000`, `${CLIENT}:80`, SYN)).frame;
     const { verdict, frame, packet } = t.one(icmpError4(ROUTER, PUBLIC1, 3, 4, sent, 1280));
@@ -186,13 +185,13 @@ describe('ICMP errors without a flow', () => {
     );
     const inner = quotedOf(frame);
     assert.deepEqual([inner.src, inner.sport, inner.dst, inner.ipOk], [NODE1, 4000, CLIENT, true]);
-    // All but the TTL is as the node sent it: its quoted sum is right again for the whole segment.
+    // All but the TTL is as the node sent it: the quoted sum is right again for the whole segment.
     const whole = Uint8Array.from([...new Uint8Array(10), ...frame.subarray(38)]);
     assert.equal(decode(whole).l4Ok, true);
     assert.equal(t.counter('icmp-translated'), 1);
   });
 
-  test('about what came in: from the public address, quoting what the client sent', () => {
+  test('an error about an incoming packet has the public address and quotes what the client sent', () => {
     const t = gateway();
     const came = t.one(udp4(`${CLIENT}:4000`, `${PUBLIC2}:9`)).frame;
     const { verdict, frame, packet } = t.one(icmpError4(NODE2, CLIENT, 3, 3, came));
@@ -201,7 +200,7 @@ describe('ICMP errors without a flow', () => {
     assert.ok(quotedOf(frame).l4Ok);
   });
 
-  test('about a later fragment', () => {
+  test('an error about a later fragment is translated', () => {
     const t = gateway();
     const [, later] = fragment4(udp4(`${NODE1}:1`, `${CLIENT}:2`, new Array(64).fill(1)), 32);
     const left = Uint8Array.from(later!);
@@ -210,12 +209,12 @@ describe('ICMP errors without a flow', () => {
     assert.deepEqual([verdict, packet.dst, packet.l4Ok], ['forward', NODE1, true]);
   });
 
-  test('unrelated ones and those of a cut quote are dropped', () => {
+  test('unrelated errors and truncated quotes are dropped', () => {
     const t = gateway();
     const strangers = tcp4(`${CLIENT}:1`, '192.0.2.1:2', SYN);
     const nodes = tcp4(`${PUBLIC2}:1`, `${CLIENT}:2`, SYN);
     assert.equal(fate(t, icmpError4(ROUTER, PUBLIC1, 3, 1, strangers)), 'icmp-without-flow');
-    // It does not go to whom it quotes.
+    // It does not go to the source of its quote.
     assert.equal(fate(t, icmpError4(ROUTER, PUBLIC1, 3, 1, nodes)), 'icmp-without-flow');
     for (let bytes = 0; bytes < 20; bytes++) {
       const cut = icmpError4(ROUTER, PUBLIC2, 3, 1, nodes.subarray(0, 10 + bytes));
@@ -242,7 +241,7 @@ describe('balancers', () => {
     assert.equal(t.counter('one-to-one'), 0);
   });
 
-  test('what every node captures passes as it is, in a flow', () => {
+  test('a frontend that every node captures passes unchanged, in a flow', () => {
     const t = gateway();
     const way = `${CLIENT}:4000 > ${CAPTURED}:80`;
     assert.equal(fate(t, tcp4(`${CLIENT}:4000`, `${CAPTURED}:80`, SYN)), way);
@@ -251,13 +250,13 @@ describe('balancers', () => {
     assert.equal(t.counter('flows-made'), 1);
   });
 
-  test('source ranges hold', () => {
+  test('source ranges are enforced', () => {
     const t = gateway();
     assert.match(fate(t, tcp4(`${CLIENT}:1`, `${RANGED}:80`, SYN)), /30080$/);
     assert.equal(fate(t, tcp4('203.0.113.200:1', `${RANGED}:80`, SYN)), 'source-range');
   });
 
-  test('a node comes with its public address, so that the answer finds the gateway, its own NodePort included', () => {
+  test("a node's source is its public address, so that replies find the gateway, also to its own NodePort", () => {
     const t = gateway();
     for (let port = 1; port < 20; port++) {
       const { packet } = t.one(tcp4(`${NODE1}:${port}`, `${BALANCED}:80`, SYN));
@@ -267,7 +266,7 @@ describe('balancers', () => {
     }
   });
 
-  test('another port of a balancer is refused, the middle of an unknown connection reset', () => {
+  test('refuses another port of a balancer and resets an unknown connection', () => {
     const t = gateway();
     const wrong = t.one(tcp4(`${CLIENT}:1`, `${BALANCED}:81`, SYN));
     assert.deepEqual([wrong.verdict, wrong.packet.flags & RST], ['reply', RST]);
@@ -284,7 +283,7 @@ describe('balancers', () => {
     assert.equal(new Set(dsts).size, 1);
   });
 
-  test('an error about a balanced packet goes to the client as about the balancer', () => {
+  test("an error about a balanced packet reaches the client as the balancer's", () => {
     const t = gateway();
     const { frame, packet } = t.one(udp4(`${CLIENT}:4000`, `${BALANCED}:53`));
     const error = t.one(icmpError4(packet.dst, CLIENT, 3, 3, frame));
@@ -292,7 +291,7 @@ describe('balancers', () => {
   });
 });
 
-test('what the gateway itself sends keeps its address and its hops: it may ping, and its errors go to whom they quote', () => {
+test("the gateway's own packets keep address and TTL: pings and ICMP errors", () => {
   const t = gateway();
   const ping = t.one(echo4(CLOUD, CLIENT, 7));
   assert.deepEqual([ping.verdict, ping.packet.src, ping.packet.ttl], ['forward', CLOUD, 64]);
@@ -301,7 +300,7 @@ test('what the gateway itself sends keeps its address and its hops: it may ping,
   assert.deepEqual([verdict, packet.src, packet.dst, packet.ttl], ['forward', CLOUD, NODE1, 64]);
 });
 
-test('a node that is given another public address, or none, is translated accordingly', () => {
+test('a changed or removed public address of a node takes effect', () => {
   const t = gateway();
   const syn = tcp4(`${NODE1}:4000`, `${CLIENT}:80`, SYN);
   assert.match(fate(t, syn), new RegExp(`^${PUBLIC1}:`));

@@ -7,7 +7,7 @@ import { SYN, tcp4 } from '../../../support/packets.ts';
 
 const syn = (from: string, to: string) => tcp4(from, to, SYN);
 
-test('before the first image 40 ranges that cannot be joined are all held', () => {
+test('before the first image all of 40 separate ranges are held', () => {
   const t = createTestDatapath({ image: null });
   const ranges = Array.from({ length: 40 }, (_, n) => parseRange(`10.${n}.0.0/24`)!);
   hold(t.d.arena, ranges);

@@ -23,9 +23,7 @@ function quoted(frame: Uint8Array) {
   return decode(quote);
 }
 
-/**
- * Row: who sends what, who complains about what became of it, and from where the sender hears it.
- */
+/** Row: the packet, the router and its complaint, and the source that the sender sees. */
 const ROWS: [string, (t: TestDatapath) => Uint8Array, string, string, [number, number]][] = [
   [
     'ClusterIP, a router on the way',
@@ -72,7 +70,7 @@ const ROWS: [string, (t: TestDatapath) => Uint8Array, string, string, [number, n
 ];
 
 for (const [what, make, from, heardFrom, [type, code]] of ROWS) {
-  test(`an error about ${what}: its inside is what the sender sent, its outside is for the sender`, () => {
+  test(`an error about ${what}: its quote is what the sender sent, its address the sender's`, () => {
     const t = createTestDatapath();
     const frame = make(t);
     const sent = decode(frame);
@@ -98,7 +96,7 @@ for (const [what, make, from, heardFrom, [type, code]] of ROWS) {
   });
 }
 
-test('an error of the client about a reply goes to the endpoint, and quotes what the endpoint sent', () => {
+test("a client's error about a reply goes to the endpoint and quotes what the endpoint sent", () => {
   const t = createTestDatapath();
   t.one(tcp4(`${POD}:4000`, `${VIP}:80`, SYN));
   const reply = tcp4(`${BACKEND}:8080`, `${POD}:4000`, SYN | ACK, [], { ack: 1001 });
@@ -123,9 +121,9 @@ test('an error neither refreshes nor ends the flow', () => {
   assert.equal(u.counter('flows-expired'), 1, '30 s after the datagram, not after the error');
 });
 
-test('a node that complains about a client it cannot see speaks for the address that the client knows', () => {
-  // The client's node complains about its own pod by way of this one: from its own address it would
-  // be a martian there.
+test("a node's error about a masqueraded client has the address that the client knows", () => {
+  // The client's node sends an error about its own pod through this one: with its own address it
+  // would be a martian there.
   for (const client of [POD, OTHER_NODE]) {
     const t = createTestDatapath();
     const left = t.one(tcp4(`${client}:4000`, `${NODE}:30080`, SYN));
@@ -140,7 +138,7 @@ test('a node that complains about a client it cannot see speaks for the address 
   assert.equal(packet.src, OTHER_NODE, 'whoever sees the client tells it who complains');
 });
 
-test('an error that goes to another than the sender of what it quotes is about nothing known', () => {
+test('an error to a host other than the source of its quote matches no flow', () => {
   const t = createTestDatapath();
   const left = t.one(udp4(`${POD}:4000`, `${OUTSIDE}:53`));
   const error = icmpError4(OUTSIDE, POD, 3, 3, left.frame);
@@ -149,7 +147,7 @@ test('an error that goes to another than the sender of what it quotes is about n
   assert.equal(t.counter('icmp-translated'), 0);
 });
 
-test('an error about nothing known passes unchanged', () => {
+test('an error that matches no flow passes unchanged', () => {
   const t = createTestDatapath();
   const about = udp4(`${POD}:9999`, `${BACKEND}:1234`);
   const error = icmpError4(BACKEND, POD, 3, 3, about);
@@ -164,7 +162,7 @@ test('an error about nothing known passes unchanged', () => {
   );
 });
 
-test('an error whose sum is wrong is dropped: translation would hide the damage', () => {
+test('an error with a wrong checksum is dropped: translation would hide the damage', () => {
   const t = createTestDatapath();
   const { frame } = t.one(udp4(`${POD}:4000`, `${VIP}:53`));
   const error = icmpError4(BACKEND, POD, 3, 3, frame);

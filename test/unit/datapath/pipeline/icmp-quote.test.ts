@@ -1,5 +1,4 @@
-// The packet that an ICMP error quotes, to the last byte: what the sender hears quotes what the
-// sender sent.
+// The packet quoted by an ICMP error, to the last byte: the sender gets a quote of what it sent.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -30,17 +29,14 @@ import {
 
 const ROUTER = '172.18.0.2';
 
-/** An error that quotes the first `bytes` of a frame's packet, whose TTL a router has lowered. */
+/** An error that quotes the first `bytes` of a frame's packet, with a TTL that a router lowered. */
 function errorAbout(frame: Uint8Array, to: string, bytes: number): Uint8Array {
   return icmp4(ROUTER, to, 3, 4, [0, 0, 5, 0, ...frame.subarray(10, 10 + bytes)]);
 }
 
 const quoteOf = (frame: Uint8Array) => frame.subarray(10 + 28);
 
-/**
- * Where bytes of a quote differ, its header checksum and TTL aside: the datapath may give a hop
- * back.
- */
+/** Offsets at which a quote differs, without header checksum and TTL, which may have a hop back. */
 function differences(quote: Uint8Array, sent: Uint8Array): number[] {
   const places: number[] = [];
   for (let at = 0; at < quote.length; at++) {
@@ -60,7 +56,7 @@ const ROWS: [string, Uint8Array][] = [
 ];
 
 for (const [what, sent] of ROWS) {
-  test(`${what}: however much of it is quoted, the quote is what was sent`, () => {
+  test(`${what}: a quote of any length equals what was sent`, () => {
     const header = (sent[10]! & 15) * 4;
     for (let bytes = header + 8; bytes <= sent.length - 10; bytes++) {
       if (bytes === header + 17) continue; // Half of TCP's checksum has no right value.
@@ -78,7 +74,7 @@ for (const [what, sent] of ROWS) {
   });
 }
 
-test('a quote that ends before the ports is passed on as it is', () => {
+test('a quote that ends before the ports passes unchanged', () => {
   for (let bytes = 0; bytes < 24; bytes++) {
     const t = createTestDatapath();
     const left = t.one(udp4(`${POD}:4000`, `${VIP}:53`));
@@ -90,7 +86,7 @@ test('a quote that ends before the ports is passed on as it is', () => {
   }
 });
 
-test('ports alone are enough: the checksum field may lie beyond the quote', () => {
+test('the ports are enough: the checksum field may lie beyond the quote', () => {
   const t = createTestDatapath();
   const sent = udp4(`${POD}:4000`, `${VIP}:53`);
   const { verdict, frame } = t.one(errorAbout(t.one(sent).frame, POD, 24));
@@ -98,19 +94,19 @@ test('ports alone are enough: the checksum field may lie beyond the quote', () =
   assert.deepEqual(differences(quoteOf(frame), sent), []);
 });
 
-/** Row: what the quote is made to be, after which it is nobody's. */
+/** Row: a change after which the quote matches no flow. */
 const STRANGE: [string, (quote: Uint8Array) => void][] = [
   ['of version 6', (q) => q.set([0x65], 0)],
   ['with a header of four words', (q) => q.set([0x44], 0)],
   ['with a header longer than the quote', (q) => q.set([0x4f], 0)],
   ['of a later fragment', (q) => q.set([0x20, 0x10], 6)],
-  ['of a protocol nobody speaks', (q) => q.set([99], 9)],
+  ['of an unknown protocol', (q) => q.set([99], 9)],
   ['from another source', (q) => q.set([1, 2, 3, 4], 12)],
   ['to another destination', (q) => q.set([1, 2, 3, 4], 16)],
 ];
 
 for (const [what, spoil] of STRANGE) {
-  test(`a quote ${what} is passed on as it is`, () => {
+  test(`a quote ${what} passes unchanged`, () => {
     const t = createTestDatapath();
     const left = t.one(udp4(`${POD}:4000`, `${VIP}:53`, [1, 2, 3, 4]));
     const quoted = left.frame.slice();
@@ -122,7 +118,7 @@ for (const [what, spoil] of STRANGE) {
   });
 }
 
-test('an error about an error, and one about a message that is no echo, are passed on as they are', () => {
+test('errors about an error, and about ICMP other than echo, pass unchanged', () => {
   const t = createTestDatapath();
   t.one(udp4(`${POD}:4000`, `${VIP}:53`));
   for (const type of [3, 5, 13]) {
@@ -131,7 +127,7 @@ test('an error about an error, and one about a message that is no echo, are pass
   }
 });
 
-test('a hairpin: the error of the endpoint reaches the pod as an error of the Service', () => {
+test("a hairpin: the endpoint's error reaches the pod as an error of the Service", () => {
   const image = change({
     node: NODE_ENTRY,
     upsert: [service(1, { cluster: pairs(`${POD}:8080`) })],
@@ -148,7 +144,7 @@ test('a hairpin: the error of the endpoint reaches the pod as an error of the Se
   assert.deepEqual(differences(quoteOf(frame), sent), []);
 });
 
-test('the client’s error about an echo reply goes to where the reply came from', () => {
+test("a client's error about an echo reply goes to the source of the reply", () => {
   const t: TestDatapath = createTestDatapath();
   const out = t.one(echo4(POD, OUTSIDE, 77));
   const id = out.frame[34]! * 256 + out.frame[35]!;
@@ -161,7 +157,7 @@ test('the client’s error about an echo reply goes to where the reply came from
   assert.deepEqual(differences(quoteOf(frame), reply), []);
 });
 
-test('SCTP: ports go back, the checksum of a quote cannot and stays', () => {
+test('SCTP: ports are restored, the quoted checksum stays', () => {
   const t = createTestDatapath();
   const sent = ip4(POD, OUTSIDE, 132, [0x0f, 0xa0, 0, 80, 1, 2, 3, 4, 9, 9, 9, 9, 1, 0, 0, 4]);
   const left = t.one(sent);
@@ -170,7 +166,7 @@ test('SCTP: ports go back, the checksum of a quote cannot and stays', () => {
   assert.deepEqual(differences(quoteOf(frame), sent), []);
 });
 
-test('a flow without translation: its errors pass unchanged, and are counted as known', () => {
+test('errors of a flow without translation pass unchanged and are counted as related', () => {
   const t = createTestDatapath();
   const { frame: left } = t.one(tcp4(`${POD}:4000`, `${BACKEND}:80`, ACK, [1]));
   const error = errorAbout(left, POD, 40);

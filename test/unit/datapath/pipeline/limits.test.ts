@@ -1,4 +1,4 @@
-// What happens at the ends: a full table, no port left, time that runs out.
+// Limits: a full table, no free port, expired time.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_FLOW_COUNT } from '../../../../datapath/arena/layout.ts';
@@ -24,7 +24,7 @@ function establish(t: TestDatapath, sport: number): void {
   t.one(tcp4(`${POD}:${sport}`, `${VIP}:80`, ACK, [], { seq: 1000, ack: 100 }));
 }
 
-test('a table full of established connections refuses a new one, counts it, and loses none', () => {
+test('refuses a new flow when the table is full of established ones, counts it and loses none', () => {
   const t = createTestDatapath({ flowsMax: 16 });
   for (let i = 0; i < 16; i++) establish(t, 4000 + i);
   assert.equal(flows(t), 16);
@@ -39,7 +39,7 @@ test('a table full of established connections refuses a new one, counts it, and 
   }
 });
 
-test('unreplied flows give way to a new one, established ones do not', () => {
+test('evicts unreplied flows for a new one, not established ones', () => {
   const t = createTestDatapath({ flowsMax: 16 });
   for (let i = 0; i < 8; i++) establish(t, 4000 + i);
   for (let i = 0; i < 8; i++) t.one(tcp4(`${POD}:${4100 + i}`, `${VIP}:80`, SYN));
@@ -51,7 +51,7 @@ test('unreplied flows give way to a new one, established ones do not', () => {
   assert.equal(states.filter((state) => state === 'ESTABLISHED').length, 8);
 });
 
-test('closed connections give way as well', () => {
+test('evicts closed connections too', () => {
   const t = createTestDatapath({ flowsMax: 16 });
   for (let i = 0; i < 16; i++) establish(t, 4000 + i);
   t.one(tcp4(`${BACKEND}:8080`, `${POD}:4003`, RST, [], { seq: 100 }));
@@ -63,7 +63,7 @@ test('closed connections give way as well', () => {
   );
 });
 
-test('a SNAT port is of the range, serves other destinations at once, and may run out towards one', () => {
+test('a SNAT port is in the range, serves other destinations too, and may run out for one', () => {
   const image = change({ node: { ...NODE_ENTRY, snatPortMin: 50_000, snatPortMax: 50_015 } });
   const t = createTestDatapath({ image });
   const ports = new Set<number>();
@@ -87,7 +87,7 @@ test('a SNAT port is of the range, serves other destinations at once, and may ru
   assert.equal(t.one(udp4(`${POD}:4003`, `${OUTSIDE}:53`)).verdict, 'forward', 'an old flow');
 });
 
-/** Row: what is done at time 0, and how long the flow lives in silence. */
+/** Row: the actions at time 0, and the flow's lifetime in silence. */
 const LIVES: [what: string, seconds: number, act: (t: TestDatapath) => void][] = [
   ['a SYN without an answer', 120, (t) => t.one(tcp4(`${POD}:1`, `${VIP}:80`, SYN))],
   ['an established connection', 86_400, (t) => establish(t, 1)],
@@ -121,9 +121,9 @@ const LIVES: [what: string, seconds: number, act: (t: TestDatapath) => void][] =
 ];
 
 for (const [what, seconds, act] of LIVES) {
-  // The clock is a wrapping int32 of ms: once in the middle, once across the wrap.
+  // The clock is a wrapping int32 of ms: once midway, once across the wrap.
   for (const begin of [1000, 0x7fff_ff00]) {
-    test(`${what} lives ${seconds} s and no longer, from ${begin}`, () => {
+    test(`${what} lives ${seconds} s and no longer, from clock ${begin}`, () => {
       const t = createTestDatapath();
       t.tick(begin | 0);
       act(t);
@@ -136,7 +136,7 @@ for (const [what, seconds, act] of LIVES) {
   }
 }
 
-test('UDP that is answered and goes on beyond 2 s is a stream, and lives 120 s', () => {
+test('replied UDP that lasts beyond 2 s is a stream and lives 120 s', () => {
   const t = createTestDatapath();
   t.one(udp4(`${POD}:1`, `${VIP}:53`));
   t.now += 2500;
@@ -150,7 +150,7 @@ test('UDP that is answered and goes on beyond 2 s is a stream, and lives 120 s',
   assert.equal(flows(t), 0);
 });
 
-test('UDP that is answered within 2 s and goes on within them is no stream, and gives way', () => {
+test('replied UDP that lasts less than 2 s is no stream and may be evicted', () => {
   const t = createTestDatapath({ flowsMax: 16 });
   for (const wait of [0, 1000, 999]) {
     t.now += wait;
@@ -161,7 +161,7 @@ test('UDP that is answered within 2 s and goes on within them is no stream, and 
   assert.deepEqual([flow!.state, flow!.flags], ['REPLIED', ['dnat']]);
 });
 
-test('an SCTP association is assured once it is answered, and lives 210 s from then', () => {
+test('an SCTP association is assured after a reply and lives 210 s from then', () => {
   const t = createTestDatapath({ flowsMax: 16 });
   const ports = [0, 1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0];
   t.one(ip4(POD, BACKEND, 132, ports));
@@ -174,7 +174,7 @@ test('an SCTP association is assured once it is answered, and lives 210 s from t
   assert.equal(flows(t), 0);
 });
 
-test('expiry looks at a bounded part of a large table each time, and at all of it in the end', () => {
+test('expiry visits a bounded part of a large table each time, and all of it in the end', () => {
   const t = createTestDatapath({ flowsMax: 16_384 });
   for (let i = 0; i < 10_000; i++) {
     t.one(udp4(`10.244.1.${2 + (i % 200)}:${1000 + Math.floor(i / 200)}`, `${VIP}:53`));

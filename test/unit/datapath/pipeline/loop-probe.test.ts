@@ -28,7 +28,7 @@ function aimed(key: number): TestDatapath {
   return t;
 }
 
-test('a probe is answered in the arena, and leaves no packet, flow, drop or trace', () => {
+test('a probe is answered in the arena, without packet, flow, drop or trace', () => {
   const t = aimed(0x12345678);
   t.d.header[H_TRACE_UNTIL] = 1_000_000;
   const counters = t.d.counters.slice();
@@ -47,7 +47,7 @@ const OTHERS: [what: string, key: number, payload: number[]][] = [
   ['while no agent probes', 0, [0, 0, 0, 0, ...number(7)]],
 ];
 for (const [what, key, payload] of OTHERS) {
-  test(`a packet to the probe's address ${what} goes the ordinary way`, () => {
+  test(`a packet to the probe's address ${what} takes the ordinary stages`, () => {
     const t = aimed(key);
     const { verdict } = t.one(udp4(`${POD}:33000`, `${TO}:9`, payload));
     assert.equal(verdict, 'forward');

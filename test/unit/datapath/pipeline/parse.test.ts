@@ -9,7 +9,7 @@ function patched(frame: Uint8Array, at: number, ...bytes: number[]): Uint8Array 
   return copy;
 }
 
-/** Makes the header's checksum right again after a change to it. */
+/** Corrects the header's checksum after a change. */
 function resummed(frame: Uint8Array): Uint8Array {
   const o = { ttl: frame[18]!, id: 7, fragment: frame[16]! * 256 + frame[17]! };
   const dotted = (n: number): string => frame.subarray(10 + n, 14 + n).join('.');
@@ -66,7 +66,7 @@ test('a partial checksum outside the packet is dropped', () => {
   assert.equal(t.one(early).verdict, 'vnet-header');
 });
 
-test('a partial checksum lies within the packet to its last byte, and starts behind the header', () => {
+test("a partial checksum may end at the packet's last byte and starts after the header", () => {
   const bytes = syn.length - 10;
   const t = createTestDatapath();
   for (let start = 0; start <= bytes + 2; start++) {
@@ -90,7 +90,7 @@ test('a frame longer than its packet is cut to it', () => {
   assert.ok(packet.l4Ok);
 });
 
-test('IP options survive, and the partial sum behind them is found by its header', () => {
+test('IP options stay, and the partial sum after them is found by the virtio header', () => {
   const t = createTestDatapath();
   const options = [1, 1, 1, 1, 1, 1, 1, 0];
   const o = { options, partial: true, gsoSize: 1400 };
@@ -111,6 +111,6 @@ test('a segment of 64 KiB keeps its virtio header', () => {
   assert.deepEqual([packet.totalLength, packet.l4Ok], [65_040, true]);
 });
 
-test('resumming gives back what was there', () => {
+test('resumming an unchanged frame changes nothing', () => {
   assert.deepEqual(resummed(syn), syn);
 });

@@ -48,7 +48,7 @@ const ports = (proto: number, first = 0, last = 65_535): PolicyPorts => ({
   ...{ proto, first, last, policy: 1, rule: 0, audited: false },
 });
 
-/** The client's pod is on this node, the isolated backend on the other one. */
+/** The client's pod is on this node, the isolated backend on the other. */
 const pod = (address: string, o: Partial<PolicyPod> = {}): PolicyPod => ({
   address: addr(address),
   node: addr(address.startsWith('10.244.1.') ? NODE : OTHER_NODE),
@@ -97,7 +97,7 @@ const ack = (sport = 4000) => tcp4(`${POD}:${sport}`, `${VIP}:80`, ACK, [1], { s
 const answer = (sport = 4000) =>
   tcp4(`${BACKEND}:8080`, `${POD}:${sport}`, ACK, [1], { seq: 10, ack: 2 });
 
-test('without a rule a connection to an isolated pod is dropped, counted, and leaves no flow', () => {
+test('without a rule a connection to an isolated pod is dropped and counted, and makes no flow', () => {
   const t = guarded([]);
   assert.equal(t.one(direct()).verdict, 'policy-ingress');
   assert.equal(t.one(syn(`${POD}:4000`, `${VIP}:80`)).verdict, 'policy-ingress', 'by a Service');
@@ -106,7 +106,7 @@ test('without a rule a connection to an isolated pod is dropped, counted, and le
   assert.equal(readPolicyHits(t.d.arena, 1).ingress.dropped, 2);
 });
 
-test('a policy that comes back begins to count at nought', () => {
+test('counters of a policy that comes back start at zero', () => {
   const named = rules([], { names: [{ id: 1, name: 'shop/p' }] });
   const t = createTestDatapath();
   const dropped = () => {
@@ -122,7 +122,7 @@ test('a policy that comes back begins to count at nought', () => {
   assert.equal(dropped(), 1);
 });
 
-test('what a rule allows passes, by protocol and port, and the rule is counted', () => {
+test('a rule allows packets by protocol and port, and is counted', () => {
   const t = guarded([[CLIENT_PEER, [ports(PROTO_TCP, 8080, 8080), ports(PROTO_UDP, 100, 200)]]]);
   assert.equal(t.one(direct()).verdict, 'forward');
   assert.equal(t.one(syn(`${POD}:1`, `${BACKEND}:8081`)).verdict, 'policy-ingress');
@@ -140,7 +140,7 @@ test('what a rule allows passes, by protocol and port, and the rule is counted',
   assert.deepEqual(readPolicyHits(t.d.arena, 1).ingress, { allowed: 3, dropped: 4, audited: 0 });
 });
 
-test('an echo needs a rule without ports; answers need none', () => {
+test('an echo needs a rule without ports; replies need none', () => {
   const t = guarded([[CLIENT_PEER, [ports(PROTO_TCP)]]]);
   assert.equal(t.one(echo4(POD, BACKEND, 7)).verdict, 'policy-ingress');
   enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
@@ -151,7 +151,7 @@ test('an echo needs a rule without ports; answers need none', () => {
   assert.equal(t.one(echo4(BACKEND, POD, 9)).verdict, 'policy-ingress');
 });
 
-test('peers: everyone, every pod, a class of pods, a block of addresses for pods and others', () => {
+test('peers: any peer, every pod, a class of pods, an address block for pods and others', () => {
   const from = (peer: number, source: string) => {
     const t = createTestDatapath();
     const prefixes = [
@@ -169,7 +169,7 @@ test('peers: everyone, every pod, a class of pods, a block of addresses for pods
   assert.deepEqual(seen, ['xxxx', 'x...', 'x...', '....', 'xx..']);
 });
 
-test('what a pod sends is judged by its destination after the choice of an endpoint', () => {
+test('egress is checked against the chosen endpoint', () => {
   const t = createTestDatapath();
   const block = [{ address: addr(BACKEND), length: 32, peer: BLOCK_PEER }];
   const pods = [pod(POD, { egress: OUT }), pod(BACKEND)];
@@ -185,7 +185,7 @@ test('what a pod sends is judged by its destination after the choice of an endpo
   assert.equal(readPolicyHits(t.d.arena, 1).egress.allowed, 1, 'the policy of the rule');
 });
 
-test('a pod reaches itself, and its own node reaches it; another node does not', () => {
+test('a pod is reachable from itself and its own node, not from another node', () => {
   const t = createTestDatapath();
   enforce(t, rules([]), {
     pods: [pod(POD, { ingress: IN, egress: OUT }), pod(BACKEND, { ingress: IN })],
@@ -197,7 +197,7 @@ test('a pod reaches itself, and its own node reaches it; another node does not',
   assert.equal(t.one(syn(`${OTHER_NODE}:33000`, `${NODE}:30080`)).verdict, 'forward');
 });
 
-test('a client behind a node with a port of its masquerade range was judged there; an echo never is', () => {
+test('trusts the check of a client masqueraded by another node, but never for an echo', () => {
   const t = createTestDatapath();
   enforce(t, rules([]), { pods: [pod(POD, { ingress: IN })] });
   assert.equal(t.one(syn(`${OTHER_NODE}:40000`, `${POD}:80`)).verdict, 'forward');
@@ -207,7 +207,7 @@ test('a client behind a node with a port of its masquerade range was judged ther
   assert.equal(t.one(echo4(OTHER_NODE, POD, 41_000)).verdict, 'policy-ingress');
 });
 
-test('a pod that is not known yet is held back both ways; the first addresses of a range are not pods', () => {
+test('holds back traffic of an unknown pod both ways; the first addresses of a range are no pods', () => {
   const t = guarded([[PEER_ANY, [ports(0)]]]);
   assert.equal(t.one(syn('10.244.1.77:1', `${BACKEND}:80`)).verdict, 'policy-unknown');
   assert.equal(t.one(syn(`${POD}:1`, '10.244.2.77:80')).verdict, 'policy-unknown');
@@ -220,7 +220,7 @@ test('a pod that is not known yet is held back both ways; the first addresses of
   assert.equal(free.one(syn('10.244.1.77:1', `${NODE}:80`)).verdict, 'forward', 'no policy');
 });
 
-test("a pod's requests to its node are judged, its answers to the node are not", () => {
+test("checks a pod's requests to its node, not its replies", () => {
   const t = createTestDatapath();
   enforce(t, rules([]), { pods: [pod(POD, { egress: OUT })] });
   assert.equal(t.one(syn(`${POD}:4000`, `${NODE}:6443`)).verdict, 'policy-egress');
@@ -240,7 +240,7 @@ test("a pod's requests to its node are judged, its answers to the node are not",
   assert.equal(readPolicyHits(t.d.arena, 2).egress.dropped, 6);
 });
 
-test("a pod's answers to a node's gateway address among its pods are not judged either", () => {
+test("does not check a pod's replies to a node's gateway address in the pod range", () => {
   const t = createTestDatapath();
   enforce(t, rules([]), { pods: [pod(POD, { egress: OUT })] });
   for (const gateway of ['10.244.1.1', '10.244.2.0']) {
@@ -253,13 +253,13 @@ test("a pod's answers to a node's gateway address among its pods are not judged 
   }
 });
 
-test("what the node itself sends to another node's pod is judged there, not here", () => {
+test("packets of the node itself to another node's pod are checked there", () => {
   const t = guarded([]);
   assert.equal(t.one(syn(`${NODE}:33000`, `${BACKEND}:80`)).verdict, 'forward');
   assert.equal(t.one(echo4(NODE, BACKEND, 1)).verdict, 'forward');
 });
 
-test('an ICMP error is free if its connection is: not about what nobody knows, nor about what is denied', () => {
+test('an ICMP error is exempt only if its connection is known and allowed', () => {
   const t = guarded([[CLIENT_PEER, [ports(PROTO_TCP)]]]);
   const unrelated = icmpError4(POD, BACKEND, 3, 3, udp4(`${BACKEND}:9`, `${POD}:9`, [1]));
   assert.equal(t.one(unrelated).verdict, 'policy-ingress');
@@ -273,7 +273,7 @@ test('an ICMP error is free if its connection is: not about what nobody knows, n
   assert.equal(readPolicyHits(t.d.arena, 1).ingress.dropped, 2);
 });
 
-test('an ICMP error about a flow of a pod that is gone is one about nothing', () => {
+test('an ICMP error about a flow of a removed pod is unrelated', () => {
   const t = guarded([[CLIENT_PEER, [ports(PROTO_TCP)]]]);
   t.one(direct());
   const reborn = pod(POD, { peer: CLIENT_PEER, born: generation + 1, uid: 2 });
@@ -282,7 +282,7 @@ test('an ICMP error about a flow of a pod that is gone is one about nothing', ()
   assert.equal(t.one(error).verdict, 'policy-ingress');
 });
 
-test('what is left of a datagram in pieces is denied with its flow', () => {
+test('later fragments of a datagram are denied with its flow', () => {
   const t = guarded([[CLIENT_PEER, [ports(PROTO_UDP)]]]);
   const [first, ...more] = fragment4(udp4(`${POD}:1`, `${BACKEND}:9`, new Array(60).fill(7)), 24);
   assert.ok(more.length >= 2);
@@ -294,7 +294,7 @@ test('what is left of a datagram in pieces is denied with its flow', () => {
   for (const piece of denied) assert.equal(t.one(piece).verdict, 'policy-ingress');
 });
 
-test('a segment that no flow knows is judged, whatever its flags', () => {
+test('checks a segment without a flow, whatever its flags', () => {
   const t = guarded([]);
   for (const flags of [ACK, FIN | ACK, SYN | ACK]) {
     const frame = tcp4(`${POD}:1`, `${BACKEND}:8080`, flags, [], { seq: 1, ack: 1 });
@@ -302,7 +302,7 @@ test('a segment that no flow knows is judged, whatever its flags', () => {
   }
 });
 
-test('a change of policies reaches an established connection at its next packet, either way, and back', () => {
+test('a policy change applies to an established connection at its next packet, in both directions', () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
   enforce(t, rules([]));
@@ -319,7 +319,7 @@ test('a change of policies reaches an established connection at its next packet,
   assert.equal(t.one(ack()).verdict, 'forward', 'no policy any more');
 });
 
-test('a connection that stays allowed is judged once for each change and loses nothing', () => {
+test('an allowed connection is checked once per change and loses no packet', () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
   const before = t.counter('flows-judged');
@@ -331,14 +331,14 @@ test('a connection that stays allowed is judged once for each change and loses n
   assert.equal(t.counter('flows-judged') - before, 2000);
 });
 
-test('a connection through a Service is judged again by its endpoint, a masqueraded one by its client', () => {
+test('revalidates a Service connection by its endpoint, a masqueraded one by its client', () => {
   const allowed: [number, PolicyPorts[]][] = [
     [CLIENT_PEER, [ports(PROTO_TCP, 8080, 8080)]],
     [BLOCK_PEER, [ports(PROTO_TCP, 8080, 8080)]],
   ];
   const prefixes = [{ address: addr(OTHER_NODE), length: 32, peer: BLOCK_PEER }];
   const t = createTestDatapath();
-  // On no node that is known: none is its own.
+  // On no known node: none is its own.
   const pods = [PODS[0]!, pod(BACKEND, { ingress: IN, node: 0 })];
   enforce(t, rules(allowed, { prefixes }), { pods });
   open(t);
@@ -354,7 +354,7 @@ test('a connection through a Service is judged again by its endpoint, a masquera
   assert.equal(t.one(masqueraded).verdict, 'policy-ingress');
 });
 
-test('a pod is added, changed and taken away alone', () => {
+test('adds, changes and removes single pods', () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   const verdictsAfter = (put: PolicyPod[], gone: number[]) => {
     enforce(t, rules([]), { pods: null, podChanges: { put, gone }, rules: null });
@@ -366,7 +366,7 @@ test('a pod is added, changed and taken away alone', () => {
   assert.deepEqual(verdictsAfter([other!], [addr(POD)]), ['policy-unknown', 'policy-ingress']);
 });
 
-test('another image without a change of policies judges nothing again', () => {
+test('an image without a policy change revalidates no flow', () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
   for (let n = 0; n < 5; n++) {
@@ -378,7 +378,7 @@ test('another image without a change of policies judges nothing again', () => {
   assert.equal(t.counter('flows-judged'), 0);
 });
 
-test('a silent flow is judged by the search, so that no generation is taken for one 511 later', () => {
+test('the sweep revalidates a silent flow before generations repeat after 511', () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
   for (let n = 0; n < 510; n++) enforce(t, rules([]));
@@ -387,7 +387,7 @@ test('a silent flow is judged by the search, so that no generation is taken for 
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
 });
 
-/** An allowed connection behind `reserved` lines, so that the search takes several slices. */
+/** An allowed connection after `reserved` lines, so that a round takes several slices. */
 function inLargeTable(flowsMax: number, reserved = 0): TestDatapath {
   const t = createTestDatapath({ flowsMax });
   enforce(t, allowed);
@@ -401,7 +401,7 @@ const enforceUntil = (t: TestDatapath, end: number) => {
   while (generation < end) enforce(t, allowed);
 };
 
-test('policies that change all the time do not get ahead of the search through a large table', () => {
+test('frequent policy changes do not overtake a round through a large table', () => {
   const t = inLargeTable(1 << 17);
   let pods = PODS;
   for (let n = 1; n <= 2000; n++) {
@@ -413,13 +413,13 @@ test('policies that change all the time do not get ahead of the search through a
       open(t, 4001);
       t.d.header[H_FLOW_HIGH] = 1 << 17;
     }
-    // As many in a second as are published, and as many looks at the table.
+    // As many per second as are published, and as many slices of the table.
     if (n % 5 === 0) t.tick(t.now + 1);
   }
   assert.equal(t.one(ack(4001)).verdict, 'forward');
 });
 
-test('what the search saw is as old as that, however much it has seen since', () => {
+test('a flow checked early in a round keeps the age of that check', () => {
   const t = inLargeTable(1 << 14);
   const since = generation + 1;
   enforce(t, allowed);
@@ -431,7 +431,7 @@ test('what the search saw is as old as that, however much it has seen since', ()
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
 });
 
-test('a round that is over vouches for what it began with, not for what there is at its end', () => {
+test('a finished round vouches for its first generation, not for its last', () => {
   const t = inLargeTable(1 << 14, 8192);
   const since = generation;
   for (let n = 0; n < 5; n++) t.tick(t.now + 1);
@@ -442,7 +442,7 @@ test('a round that is over vouches for what it began with, not for what there is
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
 });
 
-test('the next worker does not know when silent flows were judged', () => {
+test('the next worker treats the checks of silent flows as of unknown age', () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
   generation += 300;
@@ -454,7 +454,7 @@ test('the next worker does not know when silent flows were judged', () => {
 });
 
 for (const jump of [510, 511, 512, 1022, 5000]) {
-  test(`${jump} generations without a look at the table do not let a flow pass that is denied`, () => {
+  test(`a denied flow does not pass after ${jump} generations without a slice`, () => {
     const t = guarded([[CLIENT_PEER, [ports(0)]]]);
     open(t);
     generation += jump - 1;
@@ -463,7 +463,7 @@ for (const jump of [510, 511, 512, 1022, 5000]) {
   });
 }
 
-test("a new pod on a dead pod's address inherits no flow", () => {
+test("a new pod on a removed pod's address inherits no flow", () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
   const reborn = pod(POD, { peer: CLIENT_PEER, born: generation + 1, uid: 2 });
@@ -475,7 +475,7 @@ test("a new pod on a dead pod's address inherits no flow", () => {
   assert.equal(t.one(ack(4001)).verdict, 'forward', 'its own connections go on');
 });
 
-test("a new endpoint on a dead endpoint's address inherits no flow", () => {
+test("a new endpoint on a removed endpoint's address inherits no flow", () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
   const reborn = pod(BACKEND, { ingress: IN, born: generation + 1, uid: 2 });
@@ -484,7 +484,7 @@ test("a new endpoint on a dead endpoint's address inherits no flow", () => {
   assert.equal(t.counter('flows-stale'), 1);
 });
 
-test('a flow of a pod that is gone is forgotten, also if no packet comes', () => {
+test('a flow of a removed pod is deleted even without a packet', () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
   enforce(t, rules([[CLIENT_PEER, [ports(0)]]]), { pods: [PODS[1]!] });
@@ -493,7 +493,7 @@ test('a flow of a pod that is gone is forgotten, also if no packet comes', () =>
   assert.equal(t.one(ack()).verdict, 'reply');
 });
 
-test('the next worker takes flows over with what was judged', () => {
+test('the next worker keeps flows with their checks', () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
   const next = createTestDatapath({ arena: t.d.arena, image: null });
@@ -503,7 +503,7 @@ test('the next worker takes flows over with what was judged', () => {
   assert.equal(next.one(ack()).verdict, 'policy-ingress');
 });
 
-test('a policy under audit lets pass and counts what it would stop', () => {
+test('an audited policy lets packets pass and counts what it would drop', () => {
   const t = createTestDatapath();
   const audit = (allowed: PolicyPorts[], enforced: number[]) =>
     rules([[CLIENT_PEER, allowed]], { subjects: [{ id: IN, enforced, audited: [3] }] });
@@ -534,7 +534,7 @@ test('a policy under audit lets pass and counts what it would stop', () => {
   assert.equal(t.one(syn(`${POD}:3`, `${BACKEND}:8080`)).verdict, 'forward');
 });
 
-test('what a policy under audit would stop of what leaves is counted as that', () => {
+test('an audited egress policy counts what it would drop as egress', () => {
   const t = createTestDatapath();
   const subjects = [{ id: OUT, enforced: [], audited: [3] }];
   enforce(t, rules([], { subjects }), { pods: [pod(POD, { egress: OUT }), pod(BACKEND)] });
@@ -543,7 +543,7 @@ test('what a policy under audit would stop of what leaves is counted as that', (
   assert.deepEqual([ingress.audited, egress.audited], [0, 1]);
 });
 
-test('before the first image what is from or to a pod waits, and the node goes on', () => {
+test("before the first image pod traffic is held, and the node's passes", () => {
   const t = createTestDatapath({ image: null });
   const { header } = t.d.arena;
   header[H_HELD_COUNT] = 1;
@@ -558,7 +558,7 @@ test('before the first image what is from or to a pod waits, and the node goes o
   assert.equal(error(OUTSIDE, NODE), 'forward');
 });
 
-test('what a pod sends with an address that is not its own is dropped, counted and makes no flow', () => {
+test('a packet of a pod with a foreign source address is dropped and counted, and makes no flow', () => {
   const t = createTestDatapath();
   t.port = PORT_SPOOFED;
   const outcomes = t.send(direct(), tcp4(`${POD}:1`, `${VIP}:80`, SYN | FIN));
@@ -567,7 +567,7 @@ test('what a pod sends with an address that is not its own is dropped, counted a
   assert.deepEqual([t.counter('spoofed'), t.counter('flows-made')], [1, 0]);
 });
 
-test('a thousand pods and subjects are found, and what the rewritten image says holds', () => {
+test('finds a thousand pods and subjects, also in a rewritten image', () => {
   const t = createTestDatapath();
   const address = (n: number) => `10.244.${1 + (n >> 8)}.${n & 255}`;
   const many = Array.from({ length: 500 }, (_, n) =>

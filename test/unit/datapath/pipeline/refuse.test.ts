@@ -23,8 +23,8 @@ import {
 const EMPTY = '10.96.0.99:80';
 const data = (bytes: number) => new Array(bytes).fill(7);
 
-// RFC 9293 3.10.7.1: with ACK the answer's sequence is that acknowledgement, without it
-// acknowledges all of the segment.
+// RFC 9293 3.10.7.1: to a segment with ACK, the RST has that acknowledgement as its sequence. To
+// one without, it acknowledges the whole segment.
 const RESETS: [string, Uint8Array, { flags: number; seq: number; ack: number }][] = [
   ['SYN', tcp4(`${POD}:1`, EMPTY, SYN, [], { seq: 99 }), { flags: RST | ACK, seq: 0, ack: 100 }],
   [
@@ -102,7 +102,7 @@ test('a refused datagram is quoted whole up to 576 bytes, and no further', () =>
   }
 });
 
-test('what is no TCP is refused with port unreachable: SCTP, echo, other protocols', () => {
+test('protocols other than TCP get port unreachable: SCTP, echo, others', () => {
   const refused = [
     ip4(POD, VIP, 132, [0, 1, 0, 80, ...data(16)]),
     echo4(POD, VIP, 7),
@@ -118,8 +118,8 @@ test('what is no TCP is refused with port unreachable: SCTP, echo, other protoco
   }
 });
 
-// RFC 1122 3.2.2: never about an ICMP error, never to a source that is no single host; RFC 9293: no
-// RST about an RST.
+// RFC 1122 3.2.2: no error about an ICMP error, none to a source that is no single host. RFC 9293:
+// no RST about an RST.
 const SILENT: [string, Uint8Array, string][] = [
   ['an RST', tcp4(`${POD}:1`, EMPTY, RST), 'unanswerable'],
   ['an RST with ACK', tcp4(`${POD}:1`, `${VIP}:81`, RST | ACK), 'unanswerable'],
@@ -130,7 +130,7 @@ const SILENT: [string, Uint8Array, string][] = [
   ['an ICMP redirect', icmp4(POD, VIP, 5, 1, data(32)), 'icmp-without-flow'],
   ['an ICMP source quench', icmp4(POD, VIP, 4, 0, data(32)), 'icmp-without-flow'],
   ['a timestamp reply', icmp4(POD, VIP, 14, 0, data(12)), 'icmp-without-flow'],
-  ['an echo reply that nobody asked for', echo4(POD, VIP, 5, true), 'icmp-without-flow'],
+  ['an unsolicited echo reply', echo4(POD, VIP, 5, true), 'icmp-without-flow'],
 ];
 
 for (const [what, frame, reason] of SILENT) {
@@ -141,7 +141,7 @@ for (const [what, frame, reason] of SILENT) {
   });
 }
 
-test('an ICMP error to a Service address is not answered, but passed on unchanged', () => {
+test('an ICMP error to a Service address is not answered and passes unchanged', () => {
   const t = createTestDatapath();
   const error = icmpError4(POD, VIP, 3, 3, udp4(`${VIP}:9`, `${POD}:4000`));
   const { verdict, frame } = t.one(error);
@@ -149,7 +149,7 @@ test('an ICMP error to a Service address is not answered, but passed on unchange
   assert.deepEqual(frame, hopBack(error));
 });
 
-test('a packet of IP protocol 0 to a node is left to the node, and to a Service is refused', () => {
+test('a packet of IP protocol 0 passes to a node, and is refused to a Service', () => {
   const t = createTestDatapath();
   assert.equal(t.one(ip4(POD, NODE, 0, data(8))).verdict, 'forward');
   assert.equal(t.counter('passed-host'), 1);
@@ -158,7 +158,7 @@ test('a packet of IP protocol 0 to a node is left to the node, and to a Service 
   assert.equal(t.counter('reject-no-endpoint'), 0);
 });
 
-test('a refusal that is longer than the packet whose place it takes leaves the next packet alone', () => {
+test('a refusal longer than its packet does not overwrite the next packet', () => {
   for (let bytes = 0; bytes < 64; bytes++) {
     const t = createTestDatapath();
     const refused = udp4(`${POD}:4000`, `${VIP}:9`, new Array(bytes).fill(1));
@@ -174,7 +174,7 @@ test('a refusal that is longer than the packet whose place it takes leaves the n
   }
 });
 
-test('a refusal of an echo sums right, whatever is in it', () => {
+test('a refusal of an echo has right sums, whatever its payload', () => {
   const t = createTestDatapath();
   const { verdict, frame } = t.one(echo4(POD, VIP, 0xffff));
   assert.equal(verdict, 'reply');
@@ -188,7 +188,7 @@ test('every drop reason and counter is described in docs/datapath.md', () => {
   }
 });
 
-/** The frame with the last byte of its transport part changed, and no sum with it. */
+/** The frame with its last transport byte changed, and no sum. */
 function damaged(frame: Uint8Array): Uint8Array {
   const bad = frame.slice();
   bad[bad.length - 1] = bad[bad.length - 1]! ^ 1;
@@ -209,7 +209,7 @@ for (const [what, frame] of WHOLE) {
   });
 }
 
-test('a datagram without a checksum, a first fragment and a frame longer than its datagram are refused', () => {
+test('refuses a datagram without a checksum, a first fragment and a frame longer than its datagram', () => {
   const t = createTestDatapath();
   const bare = udp4(`${POD}:1`, '10.96.0.99:81', data(5), { noSum: true });
   const [first] = fragment4(udp4(`${POD}:1`, '10.96.0.99:81', data(200)), 64);
@@ -218,13 +218,13 @@ test('a datagram without a checksum, a first fragment and a frame longer than it
   for (const frame of [bare, first!, padded]) assert.equal(t.one(frame).verdict, 'reply');
 });
 
-test('a damaged packet that is forwarded keeps its error', () => {
+test('a damaged packet that is forwarded stays damaged', () => {
   const t = createTestDatapath();
   const { verdict, packet } = t.one(damaged(tcp4(`${POD}:1`, `${VIP}:80`, SYN, data(5))));
   assert.deepEqual([verdict, packet.ipOk, packet.l4Ok], ['forward', true, false]);
 });
 
-test('refusals are limited in rate, RSTs and ICMP together, and each beyond is counted', () => {
+test('the rate of refusals is limited, RST and ICMP together, and each beyond is counted', () => {
   const t = createTestDatapath();
   const flood = Array.from({ length: 100 }, (_, n) =>
     n % 2 ? tcp4(`${POD}:${n}`, EMPTY, SYN) : udp4(`${POD}:${n}`, '10.96.0.99:81'),
@@ -235,7 +235,7 @@ test('refusals are limited in rate, RSTs and ICMP together, and each beyond is c
   assert.deepEqual(first.slice(50), new Array(50).fill('refusal-limited'));
   assert.deepEqual(second, new Array(100).fill('refusal-limited'));
   assert.equal(t.counter('refusal-limited'), 150);
-  // One a ms comes back, and after a pause no more than a burst, however long.
+  // One token per ms comes back, and after any pause no more than a burst.
   t.now += 7;
   assert.equal(verdicts().filter((v) => v === 'reply').length, 7);
   t.now += 600_000;

@@ -24,7 +24,7 @@ import {
 } from '../../../support/datapath.ts';
 import { ACK, echo4, PSH, RST, SYN, sum16, tcp4, udp4 } from '../../../support/packets.ts';
 
-test('a pod reaches a ClusterIP: destination and port become the endpoint, the source stays', () => {
+test('a pod reaches a ClusterIP: the endpoint becomes the destination, the source stays', () => {
   const t = createTestDatapath();
   const { verdict, packet } = t.one(tcp4(`${POD}:4000`, `${VIP}:80`, SYN));
   assert.equal(verdict, 'forward');
@@ -43,7 +43,7 @@ test('the reply comes back from the Service address', () => {
   assert.ok(packet.ipOk && packet.l4Ok);
 });
 
-test('UDP goes to its own Service of the same address', () => {
+test('UDP reaches its own Service of the same address', () => {
   const t = createTestDatapath();
   const { packet } = t.one(udp4(`${POD}:4000`, `${VIP}:53`));
   assert.deepEqual([packet.dst, packet.dport, packet.l4Ok], [BACKEND, 5353, true]);
@@ -70,14 +70,14 @@ test('a hairpin is masqueraded to the node with a port of the SNAT range, and it
   assert.deepEqual([back.packet.src, back.packet.dst, back.packet.dport], [VIP, POD, 4000]);
 });
 
-test('the node itself to a ClusterIP is masqueraded, and costs no hop', () => {
+test("the node's own packets to a ClusterIP are masqueraded and cost no hop", () => {
   const t = createTestDatapath();
   const { packet } = t.one(tcp4(`${NODE}:33000`, `${VIP}:80`, SYN, [], { ttl: 64 }));
   assert.deepEqual([packet.src, packet.dst, packet.ttl], [NODE, BACKEND, 65]);
   assert.ok(packet.sport >= 40_000);
 });
 
-test('NodePort is always masqueraded, also from a pod; and the hop that the kernel takes twice is given back', () => {
+test('NodePort is always masqueraded, also from a pod, and the double hop is restored', () => {
   const t = createTestDatapath();
   for (const from of [OUTSIDE, POD]) {
     const { packet } = t.one(tcp4(`${from}:4000`, `${NODE}:30080`, SYN, [], { ttl: 60 }));
@@ -92,14 +92,14 @@ test('a TTL of 255 is not raised', () => {
   assert.deepEqual([packet.ttl, packet.ipOk], [255, true]);
 });
 
-test('egress of a pod is masqueraded; to pods and node addresses it is not', () => {
+test('egress of a pod is masqueraded, but not to pods and node addresses', () => {
   const t = createTestDatapath();
   assert.equal(t.one(tcp4(`${POD}:4000`, `${OUTSIDE}:80`, SYN)).packet.src, NODE);
   assert.equal(t.one(tcp4(`${POD}:4000`, `${BACKEND}:80`, SYN)).packet.src, POD);
   assert.equal(t.one(tcp4(`${POD}:4000`, `${OTHER_NODE}:22`, SYN)).packet.src, POD);
 });
 
-test('an echo to the outside is masqueraded by its identifier and comes back', () => {
+test('an echo to the outside is masqueraded by its identifier and returns', () => {
   const t = createTestDatapath();
   const out = t.one(echo4(POD, OUTSIDE, 77));
   assert.equal(out.packet.src, NODE);
@@ -109,7 +109,7 @@ test('an echo to the outside is masqueraded by its identifier and comes back', (
   assert.equal(back.frame[10 + 20 + 4]! * 256 + back.frame[10 + 20 + 5]!, 77);
 });
 
-test('without an endpoint the client gets RST that acknowledges its SYN, from the Service address', () => {
+test('without an endpoint the client gets an RST that acknowledges its SYN, from the Service address', () => {
   const t = createTestDatapath();
   const { verdict, packet } = t.one(
     tcp4(`${POD}:4000`, '10.96.0.99:80', SYN, [], { seq: 0xfffffff0 }),
@@ -125,7 +125,7 @@ test('without an endpoint the client gets RST that acknowledges its SYN, from th
   assert.equal(t.d.header[9], 0, 'no flow is made');
 });
 
-test('a UDP datagram that is refused is quoted in a port unreachable', () => {
+test('a refused UDP datagram is quoted in a port unreachable', () => {
   const t = createTestDatapath();
   const { verdict, packet, frame } = t.one(udp4(`${POD}:4000`, `${VIP}:999`, [5, 6, 7]));
   assert.equal(verdict, 'reply');
@@ -141,13 +141,13 @@ test('an echo to an allocated ClusterIP is refused, to an unallocated one droppe
   assert.equal(t.one(echo4(POD, '10.96.7.7', 1)).verdict, 'unallocated');
 });
 
-test('a refusal is never answered: not an RST, not a packet from a multicast source', () => {
+test('a refusal never answers an RST or a packet from a multicast source', () => {
   const t = createTestDatapath();
   assert.equal(t.one(tcp4(`${POD}:4000`, '10.96.0.99:80', RST)).verdict, 'unanswerable');
   assert.equal(t.one(udp4('224.0.0.5:4000', `${VIP}:999`)).verdict, 'unanswerable');
 });
 
-test('a segment to a frontend without a flow gets RST and never an endpoint', () => {
+test('a segment to a frontend without a flow gets an RST, never an endpoint', () => {
   const t = createTestDatapath();
   const { verdict, packet } = t.one(
     tcp4(`${POD}:4000`, `${VIP}:80`, ACK | PSH, [1, 2], { ack: 555 }),
@@ -157,7 +157,7 @@ test('a segment to a frontend without a flow gets RST and never an endpoint', ()
   assert.equal(t.counter('reject-midstream'), 1);
 });
 
-test('mid-stream: pod to pod is picked up, what needs translation is dropped', () => {
+test('mid-stream: pod to pod is picked up, a packet that needs translation is dropped', () => {
   const t = createTestDatapath();
   assert.equal(t.one(tcp4(`${POD}:4000`, `${BACKEND}:80`, ACK, [1])).verdict, 'forward');
   assert.equal(t.d.header[9], 1);
@@ -172,13 +172,13 @@ test("the node's own traffic passes without a flow", () => {
   assert.equal(t.counter('passed-host'), 2);
 });
 
-test('before the first image everything passes and nothing is tracked', () => {
+test('before the first image all packets pass untracked', () => {
   const t = createTestDatapath({ image: null });
   const { verdict, packet } = t.one(tcp4(`${OUTSIDE}:443`, `${NODE}:33000`, ACK, [1]));
   assert.deepEqual([verdict, packet.dst], ['forward', NODE]);
 });
 
-test('traffic policy Local: this node only inside; outside by where the packet comes from', () => {
+test("policy Local uses this node only: inside always, outside by the packet's source", () => {
   const image = change({
     node: NODE_ENTRY,
     upsert: [
@@ -211,9 +211,9 @@ test('traffic policy Local: this node only inside; outside by where the packet c
   assert.ok(fromNode.sport >= 40_000, 'masqueraded, port and all');
 });
 
-test('source ranges hold for load balancer addresses and not for external ones', () => {
+test('source ranges apply to load balancer addresses, not to external ones', () => {
   const ranges = pairs('203.0.113.0:0');
-  ranges[1] = -256; // A netmask of 24 bits in the place of the port.
+  ranges[1] = -256; // A netmask of 24 bits in place of the port.
   const image = change({
     node: NODE_ENTRY,
     upsert: [service(1, { sourceRanges: ranges, local: pairs(`${BACKEND}:8080`) })],
@@ -228,7 +228,7 @@ test('source ranges hold for load balancer addresses and not for external ones',
   assert.equal(t.one(tcp4('192.0.2.1:1', '198.51.100.8:80', SYN)).verdict, 'forward');
 });
 
-test('source ranges may be written in any order, and inside each other', () => {
+test('source ranges may be in any order and nested', () => {
   const ranges = ['203.0.113.0/24', '10.0.0.0/8', '192.0.2.64/26', '10.9.0.0/16', '192.0.2.0/26'];
   const words = ranges.flatMap((text) => {
     const { address, mask } = parseRange(text)!;
@@ -249,7 +249,7 @@ test('source ranges may be written in any order, and inside each other', () => {
   }
 });
 
-test('two Services with a common backend and one source port both work: one source port moves', () => {
+test('two Services with a common backend work from one source port: one source port moves', () => {
   const image = change({
     node: NODE_ENTRY,
     upsert: [service(1), service(2)],

@@ -1,5 +1,4 @@
-// Masquerading: which source a connection leaves with, and that nothing of two connections is ever
-// mixed up.
+// Masquerading: the source of each connection, and no mix-up of two connections.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -39,7 +38,7 @@ const range = (snatPortMin: number, snatPortMax: number) =>
     addFrontends: [frontend(`${VIP}:80`, 1), frontend('10.96.0.51:80', 2)],
   });
 
-/** The answer of where a packet arrived to where it seemed to come from. */
+/** Sends the reply to a packet from where it arrived to its visible source. */
 const answer = (t: TestDatapath, { src, dst, sport, dport }: Decoded) =>
   t.one(tcp4(`${dst}:${dport}`, `${src}:${sport}`, SYN | ACK, [], { ack: 1001 })).packet;
 
@@ -52,7 +51,7 @@ test('a port is free again when its connection is gone', () => {
   assert.equal(t.one(udp4(`${POD}:2`, `${OUTSIDE}:53`)).packet.sport, 50_000);
 });
 
-test('TCP, UDP and echo do not take each other’s ports', () => {
+test('TCP, UDP and echo do not share a port space', () => {
   const t = createTestDatapath({ image: range(50_000, 50_000) });
   assert.equal(t.one(udp4(`${POD}:1`, `${OUTSIDE}:53`)).verdict, 'forward');
   assert.equal(t.one(tcp4(`${POD}:1`, `${OUTSIDE}:53`, SYN)).verdict, 'forward');
@@ -60,7 +59,7 @@ test('TCP, UDP and echo do not take each other’s ports', () => {
   assert.equal(t.one(echo4('10.244.1.6', OUTSIDE, 1)).verdict, 'snat-ports');
 });
 
-test('the last port of all, 65,535, is a port like any other', () => {
+test('the last port, 65,535, is usable', () => {
   const t = createTestDatapath({ image: range(65_535, 65_535) });
   const sent = t.one(tcp4(`${POD}:1`, `${OUTSIDE}:65535`, SYN));
   assert.equal(sent.packet.sport, 65_535);
@@ -68,7 +67,7 @@ test('the last port of all, 65,535, is a port like any other', () => {
   assert.deepEqual([answer(t, sent.packet).dst, answer(t, sent.packet).dport], [POD, 1]);
 });
 
-test('the node’s own connections to a Service and a pod’s hairpin share the range without meeting', () => {
+test("the node's own connections and hairpins share the range without a collision", () => {
   const t = createTestDatapath({ image: range(50_000, 50_001) });
   const ports = [33_000, 33_001].map(
     (port) => t.one(tcp4(`${NODE}:${port}`, `${VIP}:80`, SYN)).packet.sport,
@@ -77,13 +76,13 @@ test('the node’s own connections to a Service and a pod’s hairpin share the 
   assert.equal(t.one(tcp4(`${NODE}:33002`, '10.96.0.51:80', SYN)).verdict, 'snat-ports');
 });
 
-test('a refused connection leaves no flow and no port behind', () => {
+test('a refused connection keeps no flow and no port', () => {
   const t = createTestDatapath({ image: range(50_000, 50_000) });
   assert.equal(t.one(tcp4(`${NODE}:1`, `${VIP}:81`, SYN)).verdict, 'reply');
   assert.equal(t.one(tcp4(`${NODE}:1`, `${VIP}:80`, SYN)).packet.sport, 50_000);
 });
 
-test('a port that moved is moved back in what returns, and ends with its connection', () => {
+test('a moved source port is restored in replies and freed with its connection', () => {
   const t = createTestDatapath({ image: range(50_000, 50_000) });
   const first = t.one(tcp4(`${POD}:4000`, `${VIP}:80`, SYN)).packet;
   const second = t.one(tcp4(`${POD}:4000`, '10.96.0.51:80', SYN)).packet;
@@ -95,14 +94,14 @@ test('a port that moved is moved back in what returns, and ends with its connect
   assert.equal(t.one(tcp4(`${POD}:4000`, `${BACKEND}:8080`, SYN)).packet.sport, 50_000);
 });
 
-test('a masquerade port is random, all over the range, and not the source port', () => {
+test('a masquerade port is random over the whole range and not the source port', () => {
   const t = createTestDatapath();
   const ports = Array.from({ length: 200 }, (_, n) => {
     const { sport } = t.one(udp4(`${POD}:${41_000 + n}`, `${OUTSIDE}:53`)).packet;
     assert.notEqual(sport, 41_000 + n);
     return sport;
   });
-  // Eight parts of the range: one without a port has a chance of 8 * (7/8)^200, 2 in 10^11.
+  // Eight parts of the range: one stays without a port with a chance of 8 * (7/8)^200, 2 in 10^11.
   const parts = new Set(ports.map((port) => Math.floor(((port - 40_000) * 8) / 25_535)));
   assert.equal(parts.size, 8);
   const steps = new Set(ports.slice(1).map((port, n) => port - ports[n]!));
@@ -148,7 +147,7 @@ test('a protocol without ports is masqueraded once per destination', () => {
   assert.deepEqual([back.packet.dst, back.packet.ipOk], [POD, true]);
 });
 
-test('whatever connects to whatever: every answer comes back as the reverse of what was sent', () => {
+test('every reply is the reverse of what was sent, for random connections', () => {
   const client = fc.constantFrom(POD, '10.244.1.6', NODE, OUTSIDE);
   const target = fc.constantFrom(`${VIP}:80`, '10.96.0.51:80', `${BACKEND}:8080`, `${OUTSIDE}:80`);
   const connection = fc.tuple(client, fc.integer({ min: 4000, max: 4003 }), target);
@@ -176,13 +175,13 @@ test('whatever connects to whatever: every answer comes back as the reverse of w
   );
 });
 
-/** An address on lo that every node has, and one of a DNS cache. */
+/** An address on lo of every node, and one of a DNS cache. */
 const LOCALS = ['169.254.1.1', '169.254.20.10'];
 const withLocals = () =>
   change({ ...DEFAULT_IMAGE, node: { ...NODE_ENTRY, localAddresses: LOCALS.map(addr) } });
 
 for (const local of LOCALS) {
-  test(`what a pod sends to ${local}, which is its node's, and the answer pass as they are, hops included`, () => {
+  test(`pod packets to ${local}, an address of its node, and the replies pass unchanged, hops included`, () => {
     const t = createTestDatapath({ image: withLocals() });
     const frames = [
       udp4(`${POD}:4000`, `${local}:53`),
@@ -196,14 +195,14 @@ for (const local of LOCALS) {
     for (const frame of frames) {
       const { verdict, frame: left } = t.one(frame);
       assert.equal(verdict, 'forward');
-      // The kernel forwards it once, to the datapath or from it, where no hop was to be taken.
+      // The kernel forwards it once, before or after the datapath, and must take no hop.
       assert.deepEqual(left, hopBack(frame));
     }
     assert.deepEqual([t.counter('passed-host'), t.counter('flows-made')], [frames.length, 0]);
   });
 }
 
-test('an address that the node gives up is outside again; one that a Service has stays captured', () => {
+test('an address that the node removes is outside again; one that a Service has stays captured', () => {
   const t = createTestDatapath({ image: withLocals() });
   t.writer.publish(change({ node: { ...NODE_ENTRY, localAddresses: [addr(VIP)] } }));
   assert.equal(t.one(udp4(`${POD}:4000`, `${LOCALS[0]}:53`)).packet.src, NODE);
@@ -211,7 +210,7 @@ test('an address that the node gives up is outside again; one that a Service has
   assert.equal(t.one(udp4(`${POD}:4000`, `${VIP}:54`)).verdict, 'reply');
 });
 
-test('a pod that a Service leads out of the cluster is masqueraded, and its answers come back', () => {
+test('a pod that a Service sends out of the cluster is masqueraded, and its replies come back', () => {
   const t = createTestDatapath({
     image: change({
       ...DEFAULT_IMAGE,

@@ -26,7 +26,7 @@ const OLD = '10.244.2.7';
 const NEW = '10.244.2.8';
 const NO_PAIRS = new Int32Array(0);
 
-/** The UDP Service `dns` leads to these endpoints now; `serving` may keep what they have. */
+/** Sets the endpoints of the UDP Service `dns`; `serving` ones keep their flows. */
 const lead = (t: TestDatapath, endpoints: string[], serving: string[] = []) =>
   t.writer.publish(
     change({
@@ -61,7 +61,7 @@ test('a client with a fixed port moves to the new endpoint at its next datagram,
   assert.equal(t.counter('flows-stale'), 1);
 });
 
-test('through a NodePort as well', () => {
+test('a client of a NodePort moves as well', () => {
   const t = createTestDatapath();
   const to = `${NODE}:30053`;
   t.writer.publish(change({ addFrontends: [frontend(to, 2, FRONTEND_NODEPORT, PROTO_UDP)] }));
@@ -71,7 +71,7 @@ test('through a NodePort as well', () => {
   assert.deepEqual([send().dst, send().src], [NEW, NODE]);
 });
 
-test('what is not looked at again stays: other endpoints, other Services, an image that says the same', () => {
+test('flows of other endpoints, other Services and an unchanged image stay', () => {
   const t = createTestDatapath();
   t.one(query());
   lead(t, [NEW, OLD]);
@@ -81,7 +81,7 @@ test('what is not looked at again stays: other endpoints, other Services, an ima
   assert.equal(t.counter('flows-stale'), 0);
 });
 
-test('an endpoint that terminates and still serves keeps its flows and gets no new ones', () => {
+test('an endpoint that terminates and serves keeps its flows and gets no new ones', () => {
   const t = createTestDatapath();
   t.one(query());
   lead(t, [NEW], [OLD]);
@@ -93,7 +93,7 @@ test('an endpoint that terminates and still serves keeps its flows and gets no n
   assert.equal(t.one(query()).packet.dst, NEW);
 });
 
-test('the last endpoint goes: refused at once; the Service goes: dropped', () => {
+test('refuses a flow whose last endpoint is gone, and drops one whose Service is gone', () => {
   const t = createTestDatapath();
   t.one(query());
   lead(t, []);
@@ -106,7 +106,7 @@ test('the last endpoint goes: refused at once; the Service goes: dropped', () =>
   assert.equal(flows(t), 0);
 });
 
-test('an address that another Service has taken over leads there', () => {
+test('a flow to an address that another Service took over moves to that Service', () => {
   const t = createTestDatapath();
   t.one(query());
   t.writer.publish(
@@ -126,7 +126,7 @@ test('an address that another Service has taken over leads there', () => {
   assert.equal(t.counter('flows-stale'), 1);
 });
 
-test('a flow from before there was a Service gives way to the Service', () => {
+test('a flow from before the Service moves to the Service', () => {
   const t = createTestDatapath();
   const to = '192.0.2.50:53';
   assert.equal(t.one(query(`${POD}:4000`, to)).packet.dst, '192.0.2.50');
@@ -134,7 +134,7 @@ test('a flow from before there was a Service gives way to the Service', () => {
   assert.equal(t.one(query(`${POD}:4000`, to)).packet.dst, OLD);
 });
 
-test('flows whose client is silent go too, a slice at a time, and nobody else’s', () => {
+test("silent clients' stale flows end too, a slice at a time, and no other flows", () => {
   const t = createTestDatapath({ flowsMax: 8192 });
   for (let n = 0; n < 3000; n++) t.one(query(`10.244.1.${n % 200}:${6000 + n}`));
   for (let n = 0; n < 3000; n++) t.one(query(`10.244.1.${n % 200}:${6000 + n}`, `${OLD}:9`));
@@ -147,7 +147,7 @@ test('flows whose client is silent go too, a slice at a time, and nobody else’
   assert.equal(flows(t), 3000);
 });
 
-test('TCP and SCTP stay where they are', () => {
+test('TCP and SCTP flows stay', () => {
   const t = createTestDatapath();
   const sctp = (from: string, to: string) => {
     const [src, sport] = from.split(':') as [string, string];
@@ -183,7 +183,7 @@ test('TCP and SCTP stay where they are', () => {
   assert.equal(t.counter('flows-stale'), 0);
 });
 
-test('a SYN that was never answered is sent to another endpoint when its own has gone', () => {
+test('an unanswered SYN goes to another endpoint when its own is gone', () => {
   const t = createTestDatapath();
   const syn = () => t.one(tcp4(`${POD}:5000`, `${VIP}:80`, SYN, [], { seq: 7 }));
   assert.equal(syn().packet.dst, OLD);
@@ -198,7 +198,7 @@ test('a SYN that was never answered is sent to another endpoint when its own has
   assert.equal(other().verdict, 'reply');
 });
 
-test('a SYN that was never answered is refused when the last endpoint has gone', () => {
+test('an unanswered SYN is refused when the last endpoint is gone', () => {
   const t = createTestDatapath();
   const syn = () => t.one(tcp4(`${POD}:5000`, `${VIP}:80`, SYN, [], { seq: 7 }));
   syn();
@@ -207,7 +207,7 @@ test('a SYN that was never answered is refused when the last endpoint has gone',
   assert.equal(flows(t), 0);
 });
 
-test('first datagrams at once, in one batch and after an answer, make one flow', () => {
+test('simultaneous first datagrams make one flow, in one batch and after a reply', () => {
   const t = createTestDatapath();
   lead(t, [OLD, NEW]);
   const places = new Set(t.send(query(), query(), query()).map((o) => o.packet.dst));
@@ -221,7 +221,7 @@ test('first datagrams at once, in one batch and after an answer, make one flow',
   assert.equal(t.counter('flows-made'), 1);
 });
 
-test('who asks is told of the new endpoint, not of the flow that is about to go', () => {
+test('a probe shows the new endpoint, not the stale flow', () => {
   const t = createTestDatapath();
   t.one(query());
   lead(t, [NEW]);

@@ -70,14 +70,14 @@ test('an RST at the sequence that the peer expects closes', () => {
   assert.equal(state(t), 'CLOSE');
 });
 
-// Initial sequence numbers are random: neither sign nor size of them may matter.
+// Initial sequence numbers are random: sign and size must not matter.
 for (const [isnClient, isnBackend] of [
   [0x10, 0x58_4f_00_00],
   [0x90_00_00_00, 0xb0_00_00_00],
   [0x58_4f_00_00, 0xff_ff_ff_ff],
   [0xff_ff_ff_ff, 0x7f_ff_ff_ff],
 ] as const) {
-  test(`an RST closes whatever the initial sequence numbers: ${isnClient}, ${isnBackend}`, () => {
+  test(`an RST closes at any initial sequence numbers: ${isnClient}, ${isnBackend}`, () => {
     for (const byBackend of [true, false]) {
       const t = createTestDatapath();
       const [c, b] = [(isnClient + 1) >>> 0, (isnBackend + 1) >>> 0];
@@ -90,7 +90,7 @@ for (const [isnClient, isnBackend] of [
   });
 }
 
-test('a blind RST closes nothing, is passed on, and is counted', () => {
+test('a blind RST passes, is counted and closes nothing', () => {
   const t = open();
   for (const seq of [0, 4000, 6000, 2 ** 31, 2 ** 32 - 1]) {
     assert.equal(t.one(backend(RST, seq, 0)).verdict, 'forward');
@@ -113,21 +113,21 @@ for (const leap of [2 ** 24, 2 ** 30]) {
   }
 }
 
-test('a sender that is most of 16 MiB ahead is believed', () => {
+test('accepts the numbers of a sender that is nearly 16 MiB ahead', () => {
   const t = open();
   t.one(backend(ACK, 5001 + 2 ** 24 - 1, 1001));
   t.one(backend(RST, 5001 + 2 ** 24 - 1, 0));
   assert.equal(state(t), 'CLOSE');
 });
 
-// Numbers that the old words of a line do not happen to be near.
+// Numbers far from the old words of a line.
 for (const [seq, ack] of [
   [100, 50],
   [0x9000_0000, 0xb000_0000],
   [0x5000_0000, 0xd000_0000],
 ] as const) {
   for (const closes of ['client', 'backend']) {
-    test(`a connection picked up at ${seq}, ${ack} is established, assured once answered, and closed by the ${closes}`, () => {
+    test(`a connection picked up at ${seq}, ${ack} is established, assured after a reply, and closed by the ${closes}`, () => {
       const t = createTestDatapath();
       const there = (flags: number, n: number, data: number[]) =>
         t.one(tcp4(`${POD}:1`, `${BACKEND}:9`, flags, data, { seq: n, ack }));
@@ -146,7 +146,7 @@ for (const [seq, ack] of [
   }
 }
 
-test('a connection picked up in mid-stream may be reset before its first answer, and is forgotten', () => {
+test('a connection picked up midway can be reset before its first reply, and is deleted', () => {
   const t = createTestDatapath();
   t.one(tcp4(`${POD}:1`, `${BACKEND}:9`, ACK, [1], { seq: 0x9000_0000, ack: 0xb000_0000 }));
   t.one(tcp4(`${BACKEND}:9`, `${POD}:1`, RST, [], { seq: 0xb000_0001 }));
@@ -155,7 +155,7 @@ test('a connection picked up in mid-stream may be reset before its first answer,
   assert.equal(state(t), 'none');
 });
 
-test('what is not a plain ACK is not picked up, but passes and is counted', () => {
+test('a segment other than a plain ACK is not picked up, but passes and is counted', () => {
   const t = createTestDatapath();
   for (const flags of [SYN | ACK, FIN | ACK, RST]) {
     const { verdict, packet } = t.one(tcp4(`${POD}:1`, `${BACKEND}:9`, flags));
@@ -165,7 +165,7 @@ test('what is not a plain ACK is not picked up, but passes and is counted', () =
   assert.equal(t.counter('passed-untracked'), 3);
 });
 
-test('a refused connection is forgotten: RST that acknowledges the SYN, and no other', () => {
+test('only an RST that acknowledges the SYN deletes a refused connection', () => {
   const t = createTestDatapath();
   t.one(client(SYN, 1000, 0));
   t.one(backend(RST | ACK, 0, 999));
@@ -191,7 +191,7 @@ test('a SYN after TIME_WAIT opens a new flow in place of the old one', () => {
   assert.equal(t.counter('flows-reopened'), 1);
 });
 
-test('a retransmitted SYN stays with its endpoint', () => {
+test('a repeated SYN keeps its endpoint', () => {
   const t = createTestDatapath();
   const first = t.one(client(SYN, 1000, 0)).packet;
   const second = t.one(client(SYN, 1000, 0)).packet;
@@ -199,7 +199,7 @@ test('a retransmitted SYN stays with its endpoint', () => {
   assert.equal(t.counter('flows-made'), 1);
 });
 
-test('a SYN and its retransmission in one batch make one flow', () => {
+test('a SYN and its repetition in one batch make one flow', () => {
   const t = createTestDatapath();
   t.send(client(SYN, 1000, 0), client(SYN, 1000, 0));
   assert.equal(t.d.header[9], 1);
@@ -211,7 +211,7 @@ test('every state has a name and a timeout', () => {
   for (const timeout of timeouts) assert.ok(timeout > 0 && timeout < 2 ** 31);
 });
 
-test('an established flow lives a day of silence and no more, with the clock wrapping on the way', () => {
+test('an established flow lives a day of silence and no longer, while the clock wraps', () => {
   const t = createTestDatapath();
   t.now = 2 ** 31 - 1000;
   t.send(client(SYN, 1000, 0), backend(SYN | ACK, 5000, 1001), client(ACK));
@@ -223,7 +223,7 @@ test('an established flow lives a day of silence and no more, with the clock wra
   assert.equal(t.counter('flows-expired'), 1);
 });
 
-test('nothing is dropped for its window: far ahead, far behind, or the window closed', () => {
+test('no segment is dropped for its window: far ahead, far behind, or the window closed', () => {
   const t = open();
   for (const [seq, ack] of [
     [1001 + 0x3000_0000, 5001],
@@ -237,14 +237,14 @@ test('nothing is dropped for its window: far ahead, far behind, or the window cl
   assert.equal(state(t), 'ESTABLISHED');
 });
 
-test('what is sent again, from the SYN to the last ACK, leaves the state as it is', () => {
+test('repeated segments, from the SYN to the last ACK, do not change the state', () => {
   const t = createTestDatapath();
   const steps: [Uint8Array, string, times?: number][] = [
     [client(SYN, 1000, 0), 'SYN_SENT'],
     [backend(SYN | ACK, 5000, 1001), 'SYN_RECV'],
     [client(ACK), 'ESTABLISHED'],
     [client(ACK, 1001, 5001, [1, 2, 3]), 'ESTABLISHED'],
-    // A FIN sent again would count as the other side's, in the kernel's table too.
+    // A repeated FIN would count as the other side's, as in the kernel's table.
     [client(FIN | ACK, 1004, 5001), 'FIN_WAIT', 1],
     [backend(ACK, 5001, 1005), 'CLOSE_WAIT'],
     [backend(FIN | ACK, 5001, 1005), 'LAST_ACK'],
@@ -257,7 +257,7 @@ test('what is sent again, from the SYN to the last ACK, leaves the state as it i
   assert.equal(t.counter('flows-made'), 1);
 });
 
-test('a FIN that is sent again ends nothing: what the other side still sends gets through', () => {
+test("a repeated FIN ends no flow: the other side's segments still pass", () => {
   const t = open();
   for (let n = 0; n < 3; n++) t.one(client(FIN | ACK));
   const { packet } = t.one(backend(ACK, 5001, 1002, [1, 2, 3]));
@@ -265,13 +265,13 @@ test('a FIN that is sent again ends nothing: what the other side still sends get
   assert.equal(t.counter('flows-made'), 1);
 });
 
-/** Seconds that the flow has left. */
+/** Seconds left to the flow. */
 function left(t: TestDatapath): number {
   t.d.header[H_NOW] = t.now;
   return [...readArena(t.d.arena).flows()][0]!.timeoutS;
 }
 
-test('ends that forgot a connection: a SYN on it is remembered, and the RST that answers it closes', () => {
+test('a SYN over a connection that the ends forgot is remembered, and the RST that answers it closes', () => {
   const t = open();
   t.now += 60_000;
   t.one(client(SYN, 70_000, 0));
@@ -279,8 +279,7 @@ test('ends that forgot a connection: a SYN on it is remembered, and the RST that
   const { packet } = t.one(backend(RST | ACK, 0, 70_001));
   assert.deepEqual([packet.src, packet.sport, packet.ack], [VIP, 80, 70_001]);
   assert.deepEqual([state(t), left(t), t.counter('rst-implausible')], ['CLOSE', 10, 0]);
-  // Each further try is let by and keeps nothing alive: the first one after 10 s gets an endpoint
-  // again.
+  // Each further try passes and renews nothing: the first one after 10 s gets an endpoint again.
   for (let n = 0; n < 4; n++) {
     t.now += 2000;
     t.one(client(SYN, 70_000, 0));
@@ -291,13 +290,13 @@ test('ends that forgot a connection: a SYN on it is remembered, and the RST that
   assert.deepEqual([state(t), t.counter('flows-made')], ['SYN_SENT', 2]);
 });
 
-test('a connection that begins in LAST_ACK is established, and what follows counts for it', () => {
+test('a connection that starts in LAST_ACK is established, and later segments count for it', () => {
   const t = open();
   t.send(client(FIN | ACK), backend(FIN | ACK, 5001, 1002));
   assert.equal(state(t), 'LAST_ACK');
   t.one(client(SYN, 70_000, 0));
   assert.equal(state(t), 'LAST_ACK');
-  // RFC 5961 4: the backend challenges the SYN. That is not the last ACK.
+  // RFC 5961 4: the backend challenges the SYN. This is not the last ACK.
   t.one(backend(ACK, 5002, 1002));
   assert.equal(state(t), 'LAST_ACK');
   const steps: [Uint8Array, string][] = [
@@ -337,7 +336,7 @@ for (const [what, prepare, frame, expected, seconds] of SILENT) {
   });
 }
 
-test('an RST in the window and not exact leaves 10 s, and what the peer answers gives them back', () => {
+test("an RST in the window but not exact leaves 10 s, and the peer's answer restores the timeout", () => {
   const t = open();
   t.one(backend(ACK, 5001, 1001, [1, 2, 3, 4]));
   t.one(backend(RST, 5003, 0));
@@ -351,7 +350,7 @@ test('an RST in the window and not exact leaves 10 s, and what the peer answers 
   assert.equal(state(t), 'none');
 });
 
-test('a SYN over what a backend reset is let by: its answer opens again, with the same endpoint', () => {
+test("a SYN after a backend's RST passes: its answer opens again, with the same endpoint", () => {
   const t = open();
   t.one(backend(RST, 5001, 0));
   t.one(client(SYN, 70_000, 0));

@@ -1,4 +1,4 @@
-// What a rewrite changes of a packet, and that it changes nothing else.
+// Changes of a packet by its rewrite, and no others.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -29,10 +29,7 @@ import {
 
 const data = (bytes: number) => Array.from({ length: bytes }, (_, i) => (i * 31) & 255);
 
-/**
- * Places from the start of the IPv4 header where two frames differ; the virtio header's are
- * negative.
- */
+/** Offsets from the IPv4 header at which two frames differ; negative in the virtio header. */
 function changed(a: Uint8Array, b: Uint8Array): number[] {
   assert.equal(a.length, b.length);
   return [...a.keys()].filter((at) => a[at] !== b[at]).map((at) => at - 10);
@@ -45,7 +42,7 @@ const TTL: [number, number] = [8, 9];
 const IP_SUM: [number, number] = [10, 12];
 const ADDRESSES: [number, number] = [12, 20];
 
-test('nothing but addresses, ports, TTL and sums changes, of a full or a partial packet', () => {
+test('only addresses, ports, TTL and sums change, in a full and a partial packet', () => {
   const options = [1, 1, 1, 0x83, 1, 1, 1, 0];
   for (const o of [
     {},
@@ -80,7 +77,7 @@ test('nothing but addresses, ports, TTL and sums changes, of a full or a partial
   }
 });
 
-test('what is not translated changes by its hop alone, with a flow and to the node itself', () => {
+test('an untranslated packet changes only by its hop, with a flow and to the node itself', () => {
   const t = createTestDatapath();
   const plain = udp4(`${POD}:4000`, `${BACKEND}:53`, data(9), { ttl: 9 });
   const { frame, packet } = t.one(plain);
@@ -92,7 +89,7 @@ test('what is not translated changes by its hop alone, with a flow and to the no
   assert.deepEqual(t.one(toItself).frame, toItself);
 });
 
-test('every TTL: one hop is given back, 255 stays, and the header sums right', () => {
+test('one hop is restored at every TTL but 255, and the header sums right', () => {
   for (let ttl = 0; ttl <= 255; ttl++) {
     const t = createTestDatapath();
     const there = t.one(udp4(`${POD}:4000`, `${VIP}:53`, [1], { ttl, id: ttl * 257 })).packet;
@@ -102,7 +99,7 @@ test('every TTL: one hop is given back, 255 stays, and the header sums right', (
   }
 });
 
-test('what the node itself sends or receives is forwarded once and costs no hop', () => {
+test('packets of and to the node itself are forwarded once and cost no hop', () => {
   const t = createTestDatapath();
   const there = t.one(tcp4(`${NODE}:33000`, `${VIP}:80`, SYN, [], { ttl: 64 })).packet;
   assert.equal(there.ttl, 65);
@@ -113,12 +110,12 @@ test('what the node itself sends or receives is forwarded once and costs no hop'
   assert.deepEqual([back.packet.dst, back.packet.ttl], [NODE, 64]);
 });
 
-/** A datagram whose checksum, once it is translated, is all zeros. */
+/** A datagram whose checksum is zero after translation. */
 function sumsToZero(t: ReturnType<typeof createTestDatapath>): Uint8Array {
   t.one(udp4(`${POD}:4000`, `${VIP}:53`, [0, 0]));
   for (let word = 0; word < 0x10000; word++) {
     const payload = [word >> 8, word & 255];
-    // What the endpoint would compute over the translated datagram, the field taken as zero.
+    // The endpoint's sum over the translated datagram, with the field as zero.
     const translated = udp4(`${POD}:4000`, `${BACKEND}:5353`, payload);
     if (translated[36] === 0xff && translated[37] === 0xff)
       return udp4(`${POD}:4000`, `${VIP}:53`, payload);
@@ -126,14 +123,14 @@ function sumsToZero(t: ReturnType<typeof createTestDatapath>): Uint8Array {
   throw new Error('some word sums to zero');
 }
 
-test('a UDP checksum that comes out as zero is sent as 0xffff: zero would say that there is none', () => {
+test('a UDP checksum of zero is sent as 0xffff: zero means no checksum', () => {
   const t = createTestDatapath();
   const { frame, packet } = t.one(sumsToZero(t));
   assert.deepEqual([packet.dst, packet.l4Ok], [BACKEND, true]);
   assert.deepEqual([...frame.subarray(36, 38)], [0xff, 0xff]);
 });
 
-test('a UDP datagram without a checksum stays without one, there and back', () => {
+test('a UDP datagram without a checksum stays without one, in both directions', () => {
   const t = createTestDatapath();
   for (const frame of [
     udp4(`${POD}:4000`, `${VIP}:53`, [1], { noSum: true }),
@@ -190,7 +187,7 @@ function sctp4(from: string, to: string, ports: number[], chunks: number[]): Uin
   ]);
 }
 
-test('SCTP: the ports change and the CRC is that of the packet; a wrong one stays wrong', () => {
+test('SCTP: ports change and the CRC is right for the packet; a wrong one stays wrong', () => {
   const image = change({
     ...DEFAULT_IMAGE,
     upsert: [service(9, { proto: 132, cluster: pairs(`${BACKEND}:9999`) })],
@@ -212,14 +209,14 @@ test('SCTP: the ports change and the CRC is that of the packet; a wrong one stay
   }
 });
 
-test('SCTP whose addresses alone change keeps its CRC, which does not cover them', () => {
+test('SCTP with changed addresses only keeps its CRC, which does not cover them', () => {
   const t = createTestDatapath();
   const body = [0x0f, 0xa0, 0x0f, 0x1c, 1, 2, 3, 4, 0xaa, 0xbb, 0xcc, 0xdd, ...data(8)];
   const { frame } = t.one(ip4(POD, BACKEND, 132, body));
   assert.deepEqual([...frame.subarray(30)], body);
 });
 
-test('a packet of another protocol keeps its inside', () => {
+test('a packet of another protocol keeps its payload', () => {
   const t = createTestDatapath();
   const sent = ip4(POD, OUTSIDE, 50, data(64));
   const { packet, frame } = t.one(sent);

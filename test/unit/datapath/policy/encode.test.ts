@@ -13,7 +13,7 @@ const rulesOf = (o: Partial<PolicyRules>): PolicyRules => ({
   ...o,
 });
 
-test('66 blocks that collide in 25 bits of the public hash take no more room than others', () => {
+test('66 blocks that collide in 25 bits of the public hash take as much room as others', () => {
   const addresses = collidingAddresses(66, 32);
   const low = new Set(addresses.map((a) => publicHash(a, 32) & 0x1ff_ffff));
   assert.deepEqual([new Set(addresses).size, low.size], [66, 1], 'they do collide');
@@ -28,7 +28,7 @@ test('66 blocks that collide in 25 bits of the public hash take no more room tha
   }
 });
 
-test('overlapping ranges of ports cost n log n reads, not one for each pair of them', () => {
+test('overlapping port ranges cost n log n reads, not n squared', () => {
   let reads = 0;
   const readsFor = (count: number) => {
     const ports = Array.from({ length: count }, (_, n) => ({

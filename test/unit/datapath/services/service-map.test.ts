@@ -16,7 +16,7 @@ function world(node: Partial<typeof NODE_ENTRY> = {}, upsert = [service(1)]) {
   return { arena, writer, map, publish };
 }
 
-test('nothing is in force before the first publish, and nothing is taken over between refreshes', () => {
+test('no image is in force before the first publish, and only a refresh switches images', () => {
   const { arena, map, publish } = world();
   map.refresh();
   assert.deepEqual([map.ready, map.generation, readGeneration(arena)], [false, 0, 0]);
@@ -31,7 +31,7 @@ test('nothing is in force before the first publish, and nothing is taken over be
   );
 });
 
-test('ranges hold what their masks say, above 128.0.0.0 too', () => {
+test('ranges contain what their masks say, also above 128.0.0.0', () => {
   const podRanges = ['10.244.1.0/24', '200.1.2.3/32', '192.0.0.0/3'].map(
     (text) => parseRange(text)!,
   );
@@ -47,7 +47,7 @@ test('ranges hold what their masks say, above 128.0.0.0 too', () => {
   assert.ok(!map.inServiceRange(addr('239.255.255.255')));
 });
 
-test('a range of everything holds everything, and no pod range holds nothing', () => {
+test('a range of all addresses contains every address; without pod ranges there is none', () => {
   const everything = world({ podRanges: [parseRange('0.0.0.0/0')!] });
   everything.publish();
   everything.map.refresh();
@@ -60,7 +60,7 @@ test('a range of everything holds everything, and no pod range holds nothing', (
   assert.ok(!nothing.map.inPodRange(addr('10.244.1.1')));
 });
 
-test('an id that no image names is no Service, however odd', () => {
+test('an id that is in no image has no Service, whatever its value', () => {
   const { arena, map, publish } = world();
   publish();
   map.refresh();
@@ -71,7 +71,7 @@ test('an id that no image names is no Service, however odd', () => {
   }
 });
 
-test('the highest id grows the directory, and names come back as they were given', () => {
+test('the highest id grows the directory, and names are read back unchanged', () => {
   const name = 'namespace-ä/ServiceWith日本:8080';
   const { arena, map, publish } = world({}, [service(1), service(131_071, { name })]);
   const larger = createArena({ flowsMax: 16, imageWords: 1 << 20 }, 1);
@@ -79,18 +79,18 @@ test('the highest id grows the directory, and names come back as they were given
     change({ node: NODE_ENTRY, upsert: [service(131_071, { name })] }),
   );
   assert.equal(readServiceName(larger, 131_071), name);
-  // In a small image the directory of that id has no room: it says so, and what is in force stays.
+  // A small image has no room for the directory of that id: publish throws, the last image stays.
   assert.throws(publish, { code: 'KT_IMAGE_FULL' });
   map.refresh();
   assert.deepEqual([map.ready, readGeneration(arena)], [false, 0]);
 });
 
-test('the first publish must say where it is', () => {
+test('the first publish must have a node', () => {
   const { writer } = world();
   assert.throws(() => writer.publish(change({ upsert: [service(1)] })), RangeError);
 });
 
-test('a Service port serves what may be chosen and what still serves, and its name lies behind all its lists', () => {
+test('a Service port serves its eligible and its serving endpoints, and its name follows all its lists', () => {
   const lists = {
     cluster: pairs('10.244.1.1:53'),
     local: pairs('10.244.1.2:53'),

@@ -8,7 +8,7 @@ import {
   parseRange,
 } from '../../../../datapath/wire/address.ts';
 
-test('an address is written and read back, whatever its sign', () => {
+test('an address is printed and parsed back, whatever its sign', () => {
   fc.assert(
     fc.property(fc.integer(), (address) => {
       assert.equal(parseAddress(formatAddress(address)), address);

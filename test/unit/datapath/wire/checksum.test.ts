@@ -23,7 +23,7 @@ test('the example of RFC 1624, section 4: the patched field is 0x0000 and not 0x
   assert.equal(patchFull(0xdd2f, deltaOfWord(0x5555, 0x3285)), 0x0000);
 });
 
-test('any range sums as the slow way does, odd lengths included, and reads nothing else', () => {
+test('any range has the sum of the simple algorithm, odd lengths included, and no other byte is read', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 99 }), fc.nat(8), fc.nat(8), (bytes, before, behind) => {
       const all = [...new Array(before).fill(0xff), ...bytes, ...new Array(behind).fill(0xff)];
@@ -37,7 +37,7 @@ test('64 KiB of ones do not overflow', () => {
   assert.equal(sumBytes(viewOf(bytes), 0, bytes.length), sum16(bytes));
 });
 
-test('folding ends, at the largest sum that may be asked for too', () => {
+test('folding ends, also for the largest sum allowed', () => {
   assert.equal(fold(0), 0);
   assert.equal(fold(0xffff), 0xffff);
   assert.equal(fold(0x1_0000), 1);
@@ -54,7 +54,7 @@ test('sums add up without leaving 16 bits', () => {
   );
 });
 
-test('a word that stays changes nothing, and there and back is nothing', () => {
+test('an unchanged word changes nothing, and a change and its reverse cancel out', () => {
   fc.assert(
     fc.property(fc.integer(), fc.integer(), fc.nat(0xffff), (from, to, field) => {
       assert.equal(deltaOfWord(from, from) % 0xffff, 0);

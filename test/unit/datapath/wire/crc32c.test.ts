@@ -6,7 +6,7 @@ import { crc32c } from '../../../support/packets.ts';
 
 const ascending = Array.from({ length: 32 }, (_, i) => i);
 
-// RFC 3720, appendix B.4, and the check value: first of the oracle that judges the patch.
+// RFC 3720, appendix B.4, and the check value, to check the oracle of the patch first.
 for (const [what, bytes, crc] of [
   ['123456789', [...Buffer.from('123456789')], 0xe306_9283],
   ['32 zeros', new Array(32).fill(0), 0x8a91_36aa],
@@ -16,14 +16,14 @@ for (const [what, bytes, crc] of [
 ] as const) {
   test(`the vector of RFC 3720: ${what}`, () => {
     assert.equal(crc32c(bytes), crc);
-    // And from there to the vector's bytes with other ones in front.
+    // From other leading bytes to the vector's.
     const other = [1, 2, 3, 4, ...bytes.slice(4)];
     const change = Buffer.from(bytes.slice(0, 4)).readInt32BE() ^ 0x0102_0304;
     assert.equal((crc32c(other) ^ crc32cOfChange(change, bytes.length)) >>> 0, crc);
   });
 }
 
-test('any change of the first word of any bytes', () => {
+test('patches any change of the first word of any bytes', () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 4, maxLength: 200 }), fc.integer(), (bytes, word) => {
       const before = Buffer.from(bytes);

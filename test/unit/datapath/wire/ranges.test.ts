@@ -7,18 +7,18 @@ import { coverRanges, joinRanges } from '../../../../datapath/wire/ranges.ts';
 const ranges = (...texts: string[]) => texts.map((text) => parseRange(text)!);
 const texts = (list: { address: number; mask: number }[]) => list.map(formatRange);
 
-test('joins neighbours and leaves out what lies inside another range', () => {
+test('joins neighbours and removes nested ranges', () => {
   const list = ranges('10.244.2.0/24', '10.244.0.0/24', '10.244.1.0/24', '10.244.1.128/25');
   assert.deepEqual(texts(joinRanges(list)), ['10.244.0.0/23', '10.244.2.0/24']);
   assert.deepEqual(texts(joinRanges(ranges('0.0.0.0/1', '128.0.0.0/1'))), ['0.0.0.0/0']);
 });
 
-test('101 neighbouring ranges of nodes are four', () => {
+test('joins 101 neighbouring ranges of nodes to four', () => {
   const list = Array.from({ length: 101 }, (_, n) => parseRange(`10.244.${n}.0/24`)!);
   assert.equal(joinRanges(list).length, 4);
 });
 
-test('joined ranges hold the same addresses, a cover holds them all', () => {
+test('joined ranges have the same addresses, a cover has them all', () => {
   const range = fc.tuple(fc.nat(255), fc.integer({ min: 24, max: 32 })).map(([low, length]) => {
     const mask = -1 << (32 - length);
     return { address: (0x0af4_0100 + low) & mask, mask };

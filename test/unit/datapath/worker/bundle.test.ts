@@ -1,4 +1,4 @@
-// The worker as one module: built once for the same sources, by any number of agents at once.
+// The worker as one module: built once per sources, by any number of agents at once.
 import { strict as assert } from 'node:assert';
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,14 +12,14 @@ const root = mkdtempSync(join(tmpdir(), 'kubetun-bundle-'));
 after(() => rmSync(root, { recursive: true }));
 const failLog = (line: string) => assert.fail(line);
 
-test('agents that start at once get one whole bundle', async () => {
+test('agents that start at once get one complete bundle', async () => {
   const folder = pathToFileURL(join(root, 'at-once/'));
   const urls = await Promise.all([1, 2, 3].map(() => workerUrl(failLog, folder)));
   assert.deepEqual(readdirSync(folder), [urls[0]!.pathname.split('/').at(-1)]);
   assert.equal(new Set(urls.map(String)).size, 1);
 });
 
-test('uses the bundle of the same sources and removes an old one of others', async () => {
+test('uses the bundle of the same sources and removes an old one of other sources', async () => {
   const folder = pathToFileURL(join(root, 'again/'));
   mkdirSync(folder);
   const old = new URL('worker-0123456789abcdef.mjs', folder);

@@ -16,7 +16,7 @@ let said: string[];
 let control: Int32Array<SharedArrayBuffer>;
 afterEach(() => keeper.stop());
 
-/** A keeper whose workers live as planned, one after the other. */
+/** A keeper whose workers follow these plans in turn. */
 function keep(...plans: number[]): WorkerKeeper {
   control = new Int32Array(new SharedArrayBuffer(64));
   control.set(plans, PLANS);
@@ -34,7 +34,7 @@ function keep(...plans: number[]): WorkerKeeper {
 }
 const serves = () => keeper.failure === null && control[LIVES]! > 1;
 
-test('a first worker that does not become ready is an error with its reason, and no other follows', async () => {
+test('a first worker that fails to start is an error with its reason, without a restart', async () => {
   await assert.rejects(keep(DIES_BEFORE, SERVES).start('kt0'), {
     code: 'KT_WORKER_START',
     next: 'the worker ended: life 0 fails before it is ready',
@@ -42,7 +42,7 @@ test('a first worker that does not become ready is an error with its reason, and
   assert.equal(control[LIVES], 1);
 });
 
-test('a worker that dies is followed by another, also by way of some that die before they are ready', async () => {
+test('a dead worker is restarted, even if some restarts fail', async () => {
   await keep(DIES, DIES_BEFORE, DIES_BEFORE, SERVES).start('kt0');
   await until('it is dead', () => keeper.failure !== null);
   await until('the fourth serves', () => serves() && control[LIVES] === 4);
@@ -56,7 +56,7 @@ test('a worker that dies is followed by another, also by way of some that die be
   );
 });
 
-test('a worker that ticks no more is ended, unhealthy meanwhile, and followed by another', async () => {
+test('a worker without ticks is ended, unhealthy, and restarted', async () => {
   await keep(HANGS, SERVES).start('kt0');
   await until('it is found', () => keeper.failure !== null);
   assert.match(keeper.failure!, /it has not ticked at 10 looks in a row$/);
@@ -65,7 +65,7 @@ test('a worker that ticks no more is ended, unhealthy meanwhile, and followed by
   assert.ok(!said.includes('stuck'));
 });
 
-test('a worker that serves is left alone', async () => {
+test('a running worker is not restarted', async () => {
   await keep(SERVES).start('kt0');
   await new Promise((resolve) => setTimeout(resolve, 500));
   assert.deepEqual([keeper.failure, keeper.restarts, said], [null, 0, []]);

@@ -25,7 +25,7 @@ function loopOf({ spoofed = false, now = NOW } = {}) {
   return { t, loop, first, second };
 }
 
-test('writes what it forwards to the device that it came from', () => {
+test('writes forwarded packets to the device that they came from', () => {
   const { t, loop, first, second } = loopOf();
   first.incoming.push(syn());
   second.incoming.push(udp4(`${POD}:4000`, `${VIP}:53`, [1]));
@@ -38,7 +38,7 @@ test('writes what it forwards to the device that it came from', () => {
   assert.equal(loop.turn(NOW), false, 'there is nothing left to read');
 });
 
-test('writes answers and leaves out what is dropped', () => {
+test('writes answers and no dropped packets', () => {
   const { t, loop, first } = loopOf();
   first.incoming.push(
     tcp4(`${POD}:40000`, `${VIP}:80`, ACK),
@@ -53,7 +53,7 @@ test('writes answers and leaves out what is dropped', () => {
   assert.equal(t.counter('unallocated'), 1);
 });
 
-test('reads at most one full batch of a device in a turn', () => {
+test('reads at most one full batch per device and turn', () => {
   const { loop, first } = loopOf();
   for (let n = 0; n < BATCH_PACKETS_MAX + 3; n++) first.incoming.push(syn(20_000 + n));
   loop.turn(NOW);
@@ -79,7 +79,7 @@ test('drops every packet of a spoofed port, even one of an established connectio
   assert.equal(t.d.header[H_FLOW_COUNT], 1, 'no flow is made of them');
 });
 
-test('counts a device that cannot be read and tries it again with the next tick', () => {
+test('counts a device that cannot be read and tries it again at the next tick', () => {
   const { t, loop, first, second } = loopOf();
   loop.turn(NOW);
   first.isLost = true;
@@ -112,7 +112,7 @@ test('serves the packets that it read before its device was lost', () => {
   assert.deepEqual([t.counter('packets'), t.counter('write-errors')], [1, 1]);
 });
 
-test('counts packets that a device does not take', () => {
+test('counts packets that a device refuses', () => {
   const { t, loop, first } = loopOf();
   first.isFull = true;
   first.incoming.push(syn(), syn(40_001));
@@ -120,7 +120,7 @@ test('counts packets that a device does not take', () => {
   assert.deepEqual([t.counter('write-errors'), t.counter('forwarded')], [2, 2]);
 });
 
-test('a later fragment that waited leaves by the port that it came from', () => {
+test('a held fragment leaves by the port that it came from', () => {
   const { t, loop, first, second } = loopOf();
   const datagram = udp4(`${POD}:4000`, `${VIP}:53`, data(2000), { id: 7 });
   const [head, tail] = fragment4(datagram, 1480) as [Uint8Array, Uint8Array];

@@ -1,4 +1,4 @@
-// A worker of the keeper's tests: does what CONTROL_WORDS says of its next life.
+// A worker for the keeper's tests: CONTROL_WORDS has the plan of its next life.
 import { workerData } from 'node:worker_threads';
 
 const { control } = workerData as { control: Int32Array };
@@ -8,5 +8,5 @@ if (plan === 1) throw new Error(`life ${life} fails before it is ready`);
 Atomics.store(control, 1, 1);
 Atomics.notify(control, 1);
 if (plan === 2) throw new Error(`life ${life} fails`);
-// Blocks as the real one does: its event loop never turns. Plan 3 ticks no more.
+// Blocks as the real worker does: its event loop never runs. Plan 3 does not tick.
 while (Atomics.load(control, 0) === 0) if (plan !== 3) Atomics.add(control, 3, 1);
