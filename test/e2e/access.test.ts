@@ -1,4 +1,4 @@
-// Who has no token gets nothing from the API server, from wherever it asks.
+// A client without the token gets nothing from the API server, from any place.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -18,7 +18,7 @@ const PATHS = [
 ];
 let lab: TestLab;
 
-/** Code and body of an answer, asked for in a place of the lab. */
+/** Status code and body of a request from a place of the lab. */
 async function ask(
   from: string,
   url: string,
@@ -39,7 +39,7 @@ describe('the API server', () => {
     ['its own address', 'https://172.18.0.1:6443'],
     ['the Service kubernetes', 'https://10.96.0.1'],
   ] as const) {
-    test(`refuses a pod that comes by ${what}, whatever it asks for`, async () => {
+    test(`refuses every path to a pod that comes by ${what}`, async () => {
       for (const path of PATHS) {
         const [code, body] = await ask('client', `${url}${path}`);
         assert.equal(code, '401', path);
@@ -75,7 +75,7 @@ describe('the API server', () => {
     assert.equal(code, '200', 'the right one is not refused');
   });
 
-  test('lends its streams to nobody without the token', async () => {
+  test('opens no stream without the token', async () => {
     const upgrade = ['-H', 'Connection: Upgrade', '-H', 'Upgrade: websocket', '--http1.1'];
     const key = [
       '-H',
@@ -90,7 +90,7 @@ describe('the API server', () => {
     assert.equal(code, '401');
   });
 
-  test('has left no key where a pod could find it', async () => {
+  test('leaves no key where a pod can read it', async () => {
     const found = await lab.run(
       'client',
       'sh',

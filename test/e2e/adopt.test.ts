@@ -1,4 +1,4 @@
-// A supervisor that dies takes nothing along; the next `lab up` takes up what it left.
+// A dead supervisor ends no other process; the next `lab up` adopts what it left.
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ const NODES = ['node1', 'node2'];
 type Row = Pick<ServiceDescription, 'service' | 'eligible'>;
 let lab: TestLab;
 
-/** What must be the same before and after. */
+/** State that must be the same before and after. */
 async function picture() {
   const pods = (await lab.kube.list('Pod')).items.map((pod) => ({
     name: pod.metadata?.name,
@@ -46,10 +46,7 @@ async function picture() {
   return { pods, services, agents: NODES.map((node) => readAgent(NAME, node)) };
 }
 
-/**
- * Looks at every agent's table again and again; what it saw of each Service port, and how often it
- * looked.
- */
+/** Polls every agent's table; returns the states of each Service port, and the number of polls. */
 function watchTables() {
   const seen = new Map<string, Set<string>>();
   let looks = 0;
@@ -60,7 +57,7 @@ function watchTables() {
       const key = `${service} on ${node}`;
       seen.set(key, (seen.get(key) ?? new Set()).add(eligible.toSorted().join(' ')));
     }
-    // A Service that has gone from a table was seen with nothing.
+    // A Service that is gone from a table has no endpoints.
     for (const [key, states] of seen) {
       const gone = !table.some(({ service }) => key === `${service} on ${node}`);
       if (gone && key.endsWith(` on ${node}`)) states.add('');
@@ -81,8 +78,7 @@ function watchTables() {
 }
 
 /**
- * Writes without a pause until the server is gone; the last version of each object that was
- * acknowledged.
+ * Writes without a pause until the server is gone; returns each object's last acknowledged version.
  */
 async function writeUntilGone(): Promise<Map<string, { version: number; turn: string }>> {
   const kept = new Map<string, { version: number; turn: string }>();
@@ -105,14 +101,14 @@ async function writeUntilGone(): Promise<Map<string, { version: number; turn: st
 /** A line of an agent's log. */
 interface Said {
   msg: string;
-  /** Of a watch that was lost. */
+  /** The reason of a lost watch. */
   why?: string;
-  /** Of an image: what it changed. */
+  /** The changes of an image. */
   services?: number;
   removed?: number;
 }
 
-/** What the agents have said of their watches since some point of their logs. */
+/** Log lines of the agents about their watches, from these offsets on. */
 function saidOfWatches(from: number[]): Said[] {
   return NODES.flatMap((node, i) =>
     readFileSync(agentLogPath(NAME, node), 'utf8')
@@ -123,7 +119,7 @@ function saidOfWatches(from: number[]): Said[] {
   );
 }
 
-/** No endpoint came or went, and no Service was without one; the marker came. */
+/** No endpoint came or went, no Service was without one, and the marker came. */
 function assertUnchanged(seen: Map<string, Set<string>>): void {
   const keys = [...seen.keys()].filter((key) => !key.startsWith('default/marker'));
   assert.equal(keys.length, 3 * NODES.length, 'web, iperf and kubernetes');
@@ -134,21 +130,18 @@ function assertUnchanged(seen: Map<string, Set<string>>): void {
   }
 }
 
-/** Every acknowledged write is there, or a later one. */
+/** Every acknowledged write or a later one is stored. */
 async function assertKept(kept: Map<string, { version: number; turn: string }>): Promise<void> {
   assert.ok(kept.size > 0, 'some were acknowledged');
   for (const [name, { version, turn }] of kept) {
     const now = await lab.kube.get('ConfigMap', { namespace: 'default', name });
-    // The last write may have been kept without its acknowledgement having come through.
+    // The last write may be stored although its acknowledgement was lost.
     assert.ok(Number(now.metadata?.resourceVersion) >= version, name);
     assert.ok(Number(now.data?.turn) >= Number(turn), name);
   }
 }
 
-/**
- * The watches were lost and went on where they were: nothing was listed again, nothing published
- * but the marker.
- */
+/** Watches were lost and resumed: nothing was listed again, and only the marker was published. */
 function assertResumed(logs: number[]): void {
   const said = saidOfWatches(logs);
   const lost = said.filter(({ msg }) => msg === 'watch lost').map(({ why }) => why ?? '');
@@ -183,7 +176,7 @@ describe('a lab whose supervisor is killed', () => {
   });
   after(() => lab.down());
 
-  test('goes on without it, and is taken up by lab up with everything as it was', async (t) => {
+  test('continues without it, and lab up adopts it unchanged', async (t) => {
     const web = await lab.clusterIP('web');
     const was = await picture();
     const iperf = lab.start('client', [
@@ -219,7 +212,7 @@ describe('a lab whose supervisor is killed', () => {
     assert.deepEqual((JSON.parse(connects.stdout) as { errors: object }).errors, {});
     assert.deepEqual(await picture(), was);
 
-    // A change of now is followed once the watches are back.
+    // A new change is followed once the watches are back.
     await lab.kube.create('Service', serviceObject('marker', { ports: [{ port: 80 }] }) as never);
     await lab.untilEndpoints('default/marker:80', 0);
     const { seen, looks } = await endLooking();
@@ -233,12 +226,12 @@ describe('a lab whose supervisor is killed', () => {
     assertResumed(logs);
   });
 
-  test('takes up an agent that no record names', async () => {
+  test('adopts an agent without a record', async () => {
     const was = readAgent(NAME, 'node1')!;
     const supervisor = readRecord(NAME)!.supervisor!;
     process.kill(supervisor.pid, 'SIGKILL');
     await until('it is dead', () => !isAlive(supervisor));
-    // A supervisor that is killed right after it has started an agent leaves this.
+    // A supervisor that is killed right after it started an agent leaves this state.
     rmSync(join(STATE, 'agents/node1.json'));
     const { code, stderr } = await startKubetun('lab', 'up', '--lab', NAME);
     assert.equal(code, 0, stderr);
@@ -257,7 +250,7 @@ describe('a lab whose supervisor is killed', () => {
     assert.deepEqual(Object.keys(answers).sort(), ['web2', 'web3']);
   });
 
-  test('sees the end of a container that an earlier supervisor had started', async () => {
+  test('sees the end of a container that an earlier supervisor started', async () => {
     const { pid } = findPod(STATE, 'default', 'web2')!.containers[0]!;
     process.kill(pid, 'SIGKILL');
     await until('it was restarted and counted', async () => {

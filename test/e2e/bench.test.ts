@@ -1,4 +1,4 @@
-// The benchmarks run and print what they promise. No speed is asserted.
+// The benchmarks run and print their fields. No speed is asserted.
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -60,7 +60,7 @@ test('bench core measures established and new connections, without policies and 
   }
 });
 
-test('bench scale says what many Services cost, and a node in a cluster of 1,000', () => {
+test('bench scale measures many Services, and a node in a cluster of 1,000', () => {
   const { rows } = bench('scale');
   const names = rows.map((row) => row.name);
   for (const what of ['compile everything', 'publish everything', 'image', 'heap of the agent']) {
@@ -78,7 +78,7 @@ test('bench scale says what many Services cost, and a node in a cluster of 1,000
   assert.ok(flow!.ratios['a new flow, a cluster of 2 nodes']! > 0);
 });
 
-test('a folder that cannot be written is refused before anything is measured', () => {
+test('a folder without write permission is refused before any measurement', () => {
   const { code, stderr } = kubetun('bench', 'core', '--out', '/etc/hostname/x');
   assert.match(stderr, /^kubetun: .*hostname.*: name a folder that can be written/);
   assert.equal(code, 1);

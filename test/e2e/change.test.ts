@@ -72,7 +72,7 @@ describe('change', () => {
     assert.ok(answers.web3! > 0, 'it was there for some of them');
   });
 
-  test('an endpoint that is removed gets no new connection, one that is added does', async () => {
+  test('a removed endpoint gets no new connection, an added one does', async () => {
     await label('web3', 'gone');
     await lab.untilEndpoints('default/web:80', 2);
     assert.equal((await connect(200)).answers.web3, undefined);
@@ -89,7 +89,7 @@ describe('change', () => {
     assert.equal(answers.web2, undefined);
   });
 
-  test('an agent killed with SIGKILL comes back, and iperf3 goes on without a reset', async (t) => {
+  test('an agent killed with SIGKILL comes back, and iperf3 continues without a reset', async (t) => {
     const vip = await lab.clusterIP('iperf');
     const iperf = lab.start('client', ['iperf3', '-c', vip, '-t', '16', '-J', '-C', 'cubic']);
     await new Promise((resolve) => setTimeout(resolve, 2000));

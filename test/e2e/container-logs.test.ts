@@ -1,4 +1,4 @@
-// Logs of containers: bounded while they are written, whole over rotations, restarts and dead
+// Logs of containers: bounded while they are written, complete across rotations, restarts and dead
 // processes.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -35,7 +35,7 @@ function pod(name: string, command: string[]): Pod {
   };
 }
 
-/** Bytes of all files below a folder. One that goes meanwhile has none. */
+/** Bytes of all files below a folder. A file that disappears meanwhile counts as 0. */
 function bytesBelow(folder: string): number {
   if (!existsSync(folder)) return 0;
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -43,7 +43,7 @@ function bytesBelow(folder: string): number {
     .reduce((sum, stat) => sum + (stat?.isFile() ? stat.size : 0), 0);
 }
 
-/** The numbers at the beginning of lines. */
+/** The numbers at the start of lines. */
 function numbersOf(text: string): number[] {
   return text
     .split('\n')
@@ -92,7 +92,7 @@ describe('logs of containers', () => {
   const container = (name: string): ProcessId =>
     readPodRecord(STATE, 'default', name)!.containers[0]!.process;
 
-  test('stay below 60 MiB at every look while a container writes without end', async (t) => {
+  test('never exceed 60 MiB while a container writes without end', async (t) => {
     await create(pod('flood', ['yes']));
     let most = 0;
     const end = Date.now() + 6000;
@@ -108,7 +108,7 @@ describe('logs of containers', () => {
     await until('its logs are gone', () => bytesBelow(join(STATE, 'logs')) < MIB);
   });
 
-  test('are followed over rotations without a loss and without a repetition', async () => {
+  test('are followed across rotations without loss or repetition', async () => {
     await create(pod('numbers', ['sh', '-c', NUMBERS]));
     const follower = startLogs('-f', 'numbers');
     await until('the follower has come to the end', () =>
@@ -121,7 +121,7 @@ describe('logs of containers', () => {
     assertInSequence(seen);
   });
 
-  test('are answered by their last lines, their times and their size', async () => {
+  test('can be limited to last lines, times and sizes', async () => {
     const stamped = (await logs('numbers', '--timestamps', '--tail=50')).trimEnd().split('\n');
     assert.equal(stamped.length, 50);
     const times = stamped.map((line) => Date.parse(line.split(' ')[0]!));
@@ -132,7 +132,7 @@ describe('logs of containers', () => {
     assert.equal(await logs('numbers', '--limit-bytes=9'), '0000001 x');
   });
 
-  test('go on while the supervisor is dead, and after a successor has taken over', async () => {
+  test('continue while the supervisor is dead, and after its successor has adopted them', async () => {
     const { supervisor } = readRecord(NAME)!;
     process.kill(supervisor!.pid, 'SIGKILL');
     await until('it is dead', () => !isAlive(supervisor!));
@@ -151,7 +151,7 @@ describe('logs of containers', () => {
     assert.equal(numbersOf(await logs('numbers'))[0], 1, 'what came before is kept');
   });
 
-  test('of the run before are shown after a restart', async () => {
+  test('of the previous run are shown after a restart', async () => {
     const last = numbersOf(await logs('numbers', '--tail=1'))[0]!;
     const earlier = container('numbers');
     process.kill(earlier.pid, 'SIGKILL');
@@ -170,7 +170,7 @@ describe('logs of containers', () => {
     assert.equal(numbersOf(await logs('numbers', '--limit-bytes=7'))[0], 1);
   });
 
-  test('go on when their writer is killed', async () => {
+  test('continue after their writer is killed', async () => {
     const earlier = readRecord(NAME)!.logWriter!;
     process.kill(earlier.pid, 'SIGKILL');
     await until('there is another one', () => {
@@ -185,7 +185,7 @@ describe('logs of containers', () => {
     assertInSequence(numbersOf(await logs('numbers', '--tail=500')));
   });
 
-  test('hold the last words of a container that ends at once', async () => {
+  test('have the last lines of a container that ends at once', async () => {
     const brief = pod('brief', ['sh', '-c', 'echo one; echo two >&2; printf three']);
     brief.spec!.restartPolicy = 'Never';
     await lab.kube.create('Pod', brief);
@@ -196,7 +196,7 @@ describe('logs of containers', () => {
     assert.equal(await logs('brief'), 'one\ntwo\nthree');
   });
 
-  test('and the log of the internet go through the same writer', () => {
+  test('of the internet go through the same writer', () => {
     const { internet } = readRecord(NAME)!;
     const output = readlinkSync(`/proc/${internet!.pid}/fd/1`);
     assert.match(output, /\/logs\/pipes\/internet_\d+$/);
@@ -204,7 +204,7 @@ describe('logs of containers', () => {
     assert.deepEqual(readdirSync(join(STATE, 'logs/internet')), [`${name}-0.log`]);
   });
 
-  test('and their writer are gone with the lab', async () => {
+  test('are gone with the lab, and so is their writer', async () => {
     const writer = readRecord(NAME)!.logWriter!;
     await lab.down();
     assert.equal(isAlive(writer), false);

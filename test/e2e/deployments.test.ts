@@ -16,10 +16,7 @@ const KUBECTL = findKubectls().at(-1)!.path;
 let lab: TestLab;
 let home: string;
 
-/**
- * Runs kubectl to its end, at once with whatever else this test does; fails if it does not end with
- * 0.
- */
+/** Runs kubectl beside the test; fails unless it exits with 0. */
 function kubectl(...args: string[]): Promise<string> {
   const all = [`--kubeconfig=${kubeconfigPath(NAME)}`, `--cache-dir=${home}`, ...args];
   const child = spawn(KUBECTL, all, { env: { ...process.env, HOME: home, GOGC: GARBAGE_PERCENT } });
@@ -90,7 +87,7 @@ describe('a Deployment', () => {
     assert.deepEqual(row.slice(0, 4), ['web', '4/4', '4', '4']);
   });
 
-  test('is rolled to another template, and back', async () => {
+  test('rolls to another template and back', async () => {
     const first = await pods();
     await kubectl('set', 'env', 'deployment/web', 'VERSION=2');
     await rolledOut();
@@ -112,7 +109,7 @@ describe('a Deployment', () => {
     assert.equal(metadata?.annotations?.['deployment.kubernetes.io/revision'], '3');
   });
 
-  test('is scaled to ten and to one, and its Service follows', async () => {
+  test('scales to ten and to one, and its Service follows', async () => {
     await kubectl('scale', 'deployment/web', '--replicas=1', '--current-replicas=4');
     await lab.untilEndpoints('default/web:80', 1);
     await assert.rejects(
@@ -133,7 +130,7 @@ describe('a Deployment', () => {
     await until('one pod is left', async () => (await pods()).length === 1);
   });
 
-  test('replaces a pod that is deleted, and says what it did', async () => {
+  test('replaces a deleted pod and reports it', async () => {
     const [only] = await pods();
     await kubectl('delete', only!);
     await rolledOut();
@@ -144,7 +141,7 @@ describe('a Deployment', () => {
     assert.match(said, /NewReplicaSet:\s+web-\w+ \(1\/1 replicas created\)/);
   });
 
-  test('loses no endpoint while an agent is away for a moment, and those of its node when it stays away', async () => {
+  test("keeps its endpoints while an agent is away briefly, and loses that node's when it stays away", async () => {
     await kubectl('scale', 'deployment/web', '--replicas=4');
     await lab.untilEndpoints('default/web:80', 4);
     const agent = readAgent(NAME, 'node2')!;
@@ -170,7 +167,7 @@ describe('a Deployment', () => {
     assert.equal(await condition('node2'), 'True');
   });
 
-  test('leaves a node that is drained or tainted, and comes back to it', async () => {
+  test('leaves a drained or tainted node, and returns to it', async () => {
     const nodes = async () => {
       const text = await kubectl('get', 'pods', '-l', 'app=web', '-o', 'jsonpath={..nodeName}');
       return new Set(text.split(' '));
@@ -192,7 +189,7 @@ describe('a Deployment', () => {
     assert.deepEqual(await restart(), ['node1', 'node2']);
   });
 
-  test('takes all that it had with it', async () => {
+  test('deletes all its objects with it', async () => {
     await kubectl('delete', 'deployment', 'web');
     await until('nothing is left', async () => {
       const left = await kubectl('get', 'replicasets,pods', '-l', 'app=web', '-o', 'name');

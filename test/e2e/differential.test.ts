@@ -1,5 +1,5 @@
-// Random sequences of packets through the datapath and the kernel: a short run of
-// `npm run differential`. KUBETUN_DIFFERENTIAL says how many (default: 2048).
+// Random packet sequences through the datapath and the kernel: a short `npm run differential`.
+// KUBETUN_DIFFERENTIAL is their number (default: 2048).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runDifferential, SEQUENCES_IN_CI } from '../differential/run.ts';
@@ -19,7 +19,7 @@ test('no sequence differs from the kernel outside the list of decided difference
   // The output names the seed of each difference and the command that repeats it.
   assert.equal(differences, 0, told.join('\n'));
   assert.equal(sequences, SEEDS);
-  // Walks reach their ends: a comparison that gives up early finds nothing.
+  // Walks reach their ends: a comparison that stops early finds nothing.
   const ended = Object.values(decided).reduce((sum, one) => sum + one.ended, 0);
   assert.ok(ended < SEEDS / 8, `${ended} sequences ended by a decision`);
   assert.ok(packets > 3 * SEEDS, `${packets} packets arrived on both sides`);

@@ -1,4 +1,4 @@
-// explain on a lab that lives: it says what then happens, and leaves no trace.
+// explain on a live lab: it predicts real traffic and changes nothing.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -51,7 +51,7 @@ describe('explain', () => {
   });
   after(() => lab.down());
 
-  test('says what then happens', async () => {
+  test('predicts what happens to real packets', async () => {
     const said = await explain('--from', 'client', '--to', 'svc/one');
     assert.deepEqual([said.verdict, said.chosen?.by], ['forward', 'only']);
     assert.match(said.steps.at(-1)!.text, /pod default\/one/);
@@ -65,7 +65,7 @@ describe('explain', () => {
     assert.equal(seen.split(':')[0], there.translated!.src);
   });
 
-  test('follows what comes from outside, and what leaves, through the cloud', async () => {
+  test('follows packets from outside and packets that leave, through the cloud', async () => {
     const nodes = ({ steps }: Explanation) => [...new Set(steps.map((step) => step.node))];
     const inward = await explain('--from', '203.0.113.10', '--to', '198.51.100.11:30100');
     assert.deepEqual(nodes(inward), ['cloud', 'node1', 'node2']);
@@ -78,7 +78,7 @@ describe('explain', () => {
     assert.deepEqual([unknown.verdict, unknown.reason], ['drop', 'foreign-source']);
   });
 
-  test('knows the connections that are there, and their answers', async () => {
+  test('knows existing connections and their replies', async () => {
     const address = await lab.clusterIP('web');
     const ask = (sport: number) =>
       explain('--from', 'client', '--to', `${address}:80`, '--sport', String(sport));
@@ -103,11 +103,11 @@ describe('explain', () => {
     idle.child.stdin!.end();
     await idle.done;
     await lab.run('client', 'curl', '-sm5', '--local-port', '45678', `http://${address}/hostname`);
-    // One that was closed gives way to the next SYN.
+    // The next SYN replaces a closed connection.
     assert.equal((await ask(45_678)).chosen?.by, 'random');
   });
 
-  test('leaves no flow, no count and no change in the live tables', async () => {
+  test('changes no flow, counter or other word of the live tables', async () => {
     const state = async () => ({
       flows: await lab.json<object[]>(
         'conntrack',
@@ -132,7 +132,7 @@ describe('explain', () => {
     assert.deepEqual(await state(), before);
   });
 
-  test('trace shows what passes while it passes, with names, and stops when it has enough', async () => {
+  test('trace prints live packets with names, and stops at its count', async () => {
     const trace = startTrace(NAME, '--node', 'node1', 'svc/one', 'new', '--count', '3');
     let code: number | null | undefined;
     trace.ended.then((ended) => {
@@ -155,7 +155,7 @@ describe('explain', () => {
     }
   });
 
-  test('trace ends on a signal, with the code that shells give', async () => {
+  test('trace ends on a signal, with the exit code of shells', async () => {
     for (const [signal, code] of [
       ['SIGINT', 130],
       ['SIGTERM', 143],
@@ -171,7 +171,7 @@ describe('explain', () => {
     }
   });
 
-  test('answers wrong words with one line', () => {
+  test('answers wrong arguments with one line', () => {
     for (const [args, message] of [
       [['--from', 'client'], /--from and --to are both required/],
       [['--from', 'nobody', '--to', 'svc/web'], /there is no pod default\/nobody with an address/],
@@ -185,7 +185,7 @@ describe('explain', () => {
     }
   });
 
-  test('a batch that goes on for long follows the lab: endpoints that change, pods that come', async () => {
+  test('a long batch follows the lab: changed endpoints, new pods', async () => {
     const kubetun = join(PROJECT_ROOT, 'scripts/kubetun');
     const batch = spawn(kubetun, ['--lab', NAME, 'explain', '--batch'], { stdio: 'pipe' });
     let output = '';

@@ -1,5 +1,5 @@
-// The edge of a lab: who a node is in the internet, who may send, and load balancers with their
-// nodes' health.
+// The edge of a lab: public addresses of nodes, allowed senders, and load balancers with health
+// checks.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -46,7 +46,7 @@ let lab: TestLab;
 const balancer = (name: string, app: string, spec: object = {}) =>
   serviceObject(name, { type: 'LoadBalancer', selector: { app }, ports: PORTS, ...spec });
 
-/** The address outside that a Service was given. */
+/** The external address of a Service. */
 async function addressOf(name: string): Promise<string> {
   const { status } = await lab.kube.get('Service', { namespace: 'default', name });
   return status!.loadBalancer!.ingress![0]!.ip!;
@@ -65,7 +65,7 @@ const untilBehind = (port: string, nodes: string[]) =>
 const curl = (from: string, host: string, path: string) =>
   lab.run(from, 'curl', '-sSm5', `http://${host}${path}`);
 
-/** How much more the cloud has counted of something. */
+/** The increase of a counter of the cloud. */
 async function counted(name: string, happens: () => Promise<unknown>): Promise<number> {
   const count = async () => (await lab.counters('cloud'))[name]!;
   const was = await count();
@@ -101,27 +101,27 @@ describe('the gateway', () => {
   });
   after(() => lab.down());
 
-  test('a pod is its node in the internet: TCP, UDP, fragments, ping', async () => {
+  test("a pod has its node's public address in the internet: TCP, UDP, fragments, ping", async () => {
     assert.equal((await curl('client', INTERNET, '/clientip')).split(':')[0], PUBLIC[0]);
     for (const bytes of [100, 3000]) {
       const { same } = await lab.client<Echoed>('client', 'udp', INTERNET, 8081, bytes, 3);
       assert.equal(same, 3, `${bytes} bytes`);
     }
     await lab.run('client', 'ping', '-c2', '-i0.2', '-W2', INTERNET);
-    // And the other way: a node is found by its public address, and by no other.
+    // In the other direction: a node is reachable by its public address only.
     for (const address of PUBLIC) await lab.run('internet', 'ping', '-c1', '-W2', address);
     const { code } = await lab.start('internet', ['ping', '-c1', '-W1', '172.18.0.11']).done;
     assert.notEqual(code, 0);
   });
 
-  test('the cloud answers an echo of its address outside, and says from there where a way ends', async () => {
+  test('the cloud answers an echo to its outside address and sends time exceeded from it', async () => {
     await lab.run('internet', 'ping', '-c1', '-W2', '203.0.113.1');
     const ping = ['ping', '-c1', '-W2', '-t1', PUBLIC[0]!];
     const { stdout } = await lab.start('internet', ping).done;
     assert.match(stdout, /From 203\.0\.113\.1 .*Time to live exceeded/);
   });
 
-  test('nobody but nodes may send to the outside', async () => {
+  test('only nodes may send to the outside', async () => {
     const stranger = namespaceOf(NAME, 'stranger');
     spawnSync('ip', ['netns', 'add', stranger]);
     ip('fabric', ...'link add to-stranger type veth peer name eth0 netns'.split(' '), stranger);
@@ -168,7 +168,7 @@ describe('the gateway', () => {
     assert.equal((await curl('internet', local, '/clientip')).split(':')[0], INTERNET);
   });
 
-  test('without NodePorts the nodes capture the address itself', async () => {
+  test('without NodePorts the nodes capture the external address', async () => {
     const { spec } = await lab.kube.get('Service', { namespace: 'default', name: 'direct' });
     assert.equal(spec!.ports![0]!.nodePort, undefined);
     const address = await addressOf('direct');
@@ -191,7 +191,7 @@ describe('the gateway', () => {
     assert.ok(dropped >= 1, `${dropped}`);
   });
 
-  test('a node leaves with its last local endpoint, and with its health; and comes back', async () => {
+  test('a balancer drops a node without local endpoints or health, and takes it back', async () => {
     const label = (app: string) =>
       lab.kube.patch(
         'Pod',
@@ -215,7 +215,7 @@ describe('the gateway', () => {
     await untilBehind('web:http', NODES);
   });
 
-  test('connections go on when its agent is killed', async () => {
+  test('connections survive a killed cloud agent', async () => {
     const web = await addressOf('web');
     const idle = lab.start('internet', clientCommand('idle', web, 80, 20));
     const out = lab.start('client', clientCommand('idle', INTERNET, 80, 20));
@@ -238,7 +238,7 @@ describe('the gateway', () => {
   });
 
   describe('path MTU', () => {
-    /** Bytes received of 32 MiB, `-R` towards the client. */
+    /** Bytes received of 32 MiB; `-R` sends to the client. */
     const transfer = async (address: string, port: number, ...more: string[]) => {
       const flags = ['-n', '32M', '-J', '--connect-timeout', '3000', ...more];
       const text = await lab.run('internet', 'iperf3', '-c', address, '-p', String(port), ...flags);
@@ -246,8 +246,7 @@ describe('the gateway', () => {
         .bytes;
     };
 
-    // First, for the pod must not have learned of anything narrow: it would ask for smaller
-    // segments.
+    // Runs first: a pod that has learned a small MTU would ask for smaller segments.
     test("of a node's link: a client outside learns it for the public address", async () => {
       ip('cloud', ...'route add 172.18.0.12/32 dev eth0 mtu 1280'.split(' '));
       assert.ok((await transfer(PUBLIC[1]!, 30_052)) >= 16e6);
@@ -256,7 +255,7 @@ describe('the gateway', () => {
       ip('cloud', ...'route del 172.18.0.12/32'.split(' '));
     });
 
-    test("of a link outside that is wider than the nodes': a client outside learns theirs", async () => {
+    test("of an outside link wider than the nodes': a client outside learns the nodes' MTU", async () => {
       for (const [place, link] of [
         ['cloud', 'eth1'],
         ['internet', 'eth0'],
@@ -277,7 +276,7 @@ describe('the gateway', () => {
       ip('internet', 'route', 'flush', 'cache');
     });
 
-    test("of the cloud's own link outside: a pod answers through a balancer, and masqueraded", async () => {
+    test("of the cloud's outside link: a pod replies through a balancer, and masqueraded", async () => {
       ip('cloud', 'link', 'set', 'eth1', 'mtu', '1280');
       assert.ok((await transfer(await addressOf('iperf'), 5201, '-R')) >= 16e6);
       const sent = await lab.start('client', [
@@ -320,7 +319,7 @@ describe('the gateway', () => {
     rmSync(folder, { recursive: true });
   });
 
-  test('the command line shows it as it shows a node', async () => {
+  test('the command line shows it as a node', async () => {
     const { cloud } = await lab.json<{ cloud: { agent: string } }>('lab', 'status');
     assert.equal(cloud.agent, 'running');
     const rows = await lab.json<Row[]>('services', '--node', 'cloud');

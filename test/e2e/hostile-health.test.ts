@@ -1,5 +1,5 @@
-// What stops packets or the API server of a lab: health says so and names the part, the Lease is
-// not renewed, and all of it is well again afterwards.
+// Faults that stop packets or the API server of a lab. Health names the failed part, the Lease is
+// not renewed, and everything is healthy again afterwards.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -41,7 +41,7 @@ const HEALTHY_MS = 10_000;
 /** An agent renews the Lease of its node every 5 s. */
 const LEASE_MS = 6000;
 const OTHER_USER = 65534;
-/** A rule of others, which no plan of the agent knows. */
+/** A foreign rule that no plan of the agent has. */
 const ASTRAY = 'pref 0 to 10.244.0.0/16 lookup main';
 const API = 'control/cluster/thread.ts';
 
@@ -62,7 +62,7 @@ const loopOf = ({ pid }: Status) => ({
 const logOf = (node: string) => readFileSync(agentLogPath(NAME, node), 'utf8');
 const sum = (faults: Record<string, number>) => Object.values(faults).reduce((a, b) => a + b, 0);
 
-/** What `/healthz` of node1 says from inside; 000 where it is not reached. */
+/** `/healthz` of node1 from inside; 000 if it is unreachable. */
 async function healthz(): Promise<string> {
   const url = 'http://127.0.0.1:10256/healthz';
   const ask = ['curl', '-s', '-m', '2', '-o', '/dev/null', '-w', '%{http_code}', url];
@@ -97,7 +97,7 @@ after(async () => {
   assertGone(NAME);
 });
 
-test('a lab that is left alone is healthy in every part, and has been', async () => {
+test('an untouched lab is healthy in every part, and always was', async () => {
   const counters = await lab.counters('node1');
   await setTimeout(LEASE_MS);
   for (const place of ['node1', 'node2', 'cloud']) {
@@ -107,12 +107,12 @@ test('a lab that is left alone is healthy in every part, and has been', async ()
     assert.deepEqual(parts, ['image', 'probe', 'steering', 'tables', 'worker']);
     assert.equal(faults.probe, 0);
   }
-  // Its probes are no packets of anyone's.
+  // Its probes are not counted as packets.
   assert.equal((await lab.counters('node1')).unallocated, counters.unallocated);
 });
 
 describe('the thread of the datapath', () => {
-  test('dies while the file of the arena is away: another follows, the reason is logged', async () => {
+  test("dies while the arena's file is away: it is restarted, and the reason is logged", async () => {
     const before = await statusOf('node1');
     const path = arenaOf(NAME, 'node1');
     renameSync(path, `${path}.away`);
@@ -130,7 +130,7 @@ describe('the thread of the datapath', () => {
     assert.ok(faults.worker! > before.faults.worker!, 'it was unhealthy meanwhile');
   });
 
-  test('hangs: health names it, another follows', async () => {
+  test('hangs: health names it, and it is restarted', async () => {
     const before = await statusOf('node1');
     const hang = 'performance.now = () => { for (;;); }';
     await inWorker(loopOf(before), hang);
@@ -147,7 +147,7 @@ describe('the thread of the datapath', () => {
   });
 });
 
-test('every file of a lab is for its owner alone, but for what pods are given', () => {
+test('every file of a lab is private to its owner, except files for pods', () => {
   const state = stateDir(NAME);
   // Volumes are mounted in pods, and any user of a container may write to its log.
   const isOfPods = (path: string) => /^(volumes|logs\/pipes)\/./.test(relative(state, path));
@@ -170,7 +170,7 @@ test('every file of a lab is for its owner alone, but for what pods are given', 
 });
 
 describe('the arena of a node', () => {
-  test('that another user has prepared and locked is replaced, with the reason in the log', async () => {
+  test('that another user prepared and locked is replaced, with the reason in the log', async () => {
     const supervisor = readRecord(NAME)!.supervisor!;
     const agent = readAgent(NAME, 'node1')!;
     const path = arenaOf(NAME, 'node1');
@@ -201,14 +201,14 @@ describe('the arena of a node', () => {
   });
 });
 
-describe('what is done to a node again and again', () => {
+describe('repeated attacks on a node', () => {
   const attacks: Record<string, string> = {
     'the device is set down': 'ip link set kt0 down',
     'the rules are flushed': 'ip rule flush',
     'a rule leads past the datapath': `ip rule add ${ASTRAY}; sleep 1`,
   };
   for (const [what, command] of Object.entries(attacks)) {
-    test(`${what}: unhealthy, no Lease, and well afterwards`, async () => {
+    test(`${what}: unhealthy, no Lease, and healthy afterwards`, async () => {
       const { faults } = await statusOf('node1');
       const loop = lab.start('node/node1', [
         'sh',
@@ -245,7 +245,7 @@ describe('what is done to a node again and again', () => {
 });
 
 describe('the API server of a lab', () => {
-  test('dies, again and again: its supervisor starts it, and nothing else ends', async () => {
+  test('dies repeatedly: its supervisor restarts it, and no other process ends', async () => {
     const { supervisor } = readRecord(NAME)!;
     const agents = ['node1', 'node2'].map((node) => readAgent(NAME, node)!);
     const uidOf = async () => (await lab.kube.get('Pod', web)).metadata!.uid;
@@ -269,7 +269,7 @@ describe('the API server of a lab', () => {
     assert.equal(await uidOf(), uid);
     const { answers, errors } = JSON.parse((await load.done).stdout);
     assert.deepEqual([answers, errors], [{ web: 2000 }, {}]);
-    // The agents, the runner of the pods and the controllers follow the new server.
+    // The agents, the pod runner and the controllers follow the new server.
     await lab.kube.create('Pod', serverPod('web2', 'node2') as never);
     await lab.untilEndpoints('default/web:80', 2);
     const { api } = await lab.json<{ api: string | null }>('lab', 'status');

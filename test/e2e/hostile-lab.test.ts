@@ -1,4 +1,4 @@
-// What users, full disks and lost files may do to a lab, and what goes on all the same.
+// Hostile users, full disks and lost files: a lab survives them.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -62,7 +62,7 @@ describe('a pod of a lab', () => {
     );
   });
 
-  test('changes sysctls of its own network and of nothing else', async () => {
+  test('changes only sysctls of its own network', async () => {
     const before = readFileSync('/proc/sys/kernel/printk_ratelimit', 'utf8');
     const write = (path: string) =>
       lab.run(
@@ -80,7 +80,7 @@ describe('a pod of a lab', () => {
     assert.equal(await lab.run('escape', 'sh', '-c', 'head -c 1 /proc/kcore | wc -c'), '0\n');
   });
 
-  test('has no volume where its root would not hold it', async () => {
+  test('gets no volume outside its root', async () => {
     const target = '/tmp/kubetun-e2e-hostile-mount';
     const volumes = [{ name: 'data', emptyDir: {} }];
     for (const [name, mountPath] of [
@@ -154,7 +154,7 @@ describe('a pod of a lab', () => {
   });
 });
 
-/** Writes objects until one is refused as there is no room; the message of the refusal. */
+/** Writes objects until one is refused for lack of room; returns that message. */
 async function writeUntilRefused(kubeconfig: string): Promise<string> {
   const kube = connectKube(kubeconfig);
   try {
@@ -177,7 +177,7 @@ describe('a lab', () => {
     kubetun('lab', 'down', '--lab', NAME);
   });
 
-  test('is ended without its record, and without its folder', async () => {
+  test('can be ended without its record or its folder', async () => {
     for (const lost of [join(STATE, 'lab.json'), STATE]) {
       const lab = startLab(NAME, [clientPod('client', 'alpha')], { nodes: [{ name: 'alpha' }] });
       lab.kube.close();
@@ -189,7 +189,7 @@ describe('a lab', () => {
     }
   });
 
-  test('leaves nothing when its making is interrupted', async () => {
+  test('leaves nothing when `lab up` is interrupted', async () => {
     for (const [name, code, delayMs] of [
       ['SIGINT', 130, 0],
       ['SIGTERM', 143, 1000],
@@ -208,7 +208,7 @@ describe('a lab', () => {
     }
   });
 
-  test('is made again after a killed lab up, which leaves nothing behind', async () => {
+  test('comes up after a killed lab up, which leaves nothing behind', async () => {
     const up = spawn(join(PROJECT_ROOT, 'scripts/kubetun'), ['lab', 'up', '--lab', NAME], {
       stdio: 'ignore',
     });
@@ -223,7 +223,7 @@ describe('a lab', () => {
     assertGone(NAME);
   });
 
-  test('goes on while the disk of its state is full, and reports dropped log lines later', async () => {
+  test('continues while the disk of its state is full, and reports dropped log lines later', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'kubetun-full-'));
     const env = { KUBETUN_RUN_DIR: folder };
     spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', folder]);

@@ -1,5 +1,4 @@
-// Attacks on what a lab makes of its network and no agent looks after: what has gone is made again,
-// and said meanwhile.
+// Attacks on parts of a lab's network that no agent owns: the lab reports and restores them.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { podLink } from '../../lab/places/names.ts';
@@ -16,16 +15,14 @@ const NODES = ['node/node1', 'node/node2', 'cloud', 'internet'];
 let lab: TestLab;
 
 const pings = (from: string, to: string) => lab.succeeds(from, 'ping', '-c1', '-W1', to);
-/** What of the network is not as it was made, as `lab status` finds it. */
+/** Parts of the network that differ from the plan, as `lab status` reports them. */
 async function missing(): Promise<string[]> {
   const record = requireLab(NAME);
   const plan = planLab(NAME, record.topology);
   return [...(await checkPlan(plan)), ...(await checkCables(record))];
 }
 
-/**
- * Runs a command while the supervisor cannot mend what it does, and returns what is missing then.
- */
+/** Runs a command while the supervisor cannot repair its effect; returns what is missing then. */
 async function attack(place: string, command: string): Promise<string> {
   const { pid } = requireLab(NAME).supervisor!;
   process.kill(pid, 'SIGSTOP');
@@ -37,7 +34,7 @@ async function attack(place: string, command: string): Promise<string> {
   }
 }
 
-/** Rules, routes and addresses of every place, without what the kernel numbers or counts. */
+/** Rules, routes and addresses of every place, without numbers and counts of the kernel. */
 async function picture(): Promise<string[]> {
   const show = 'ip -4 rule; ip -4 route show table all | sort; ip -4 -br addr | sort';
   const texts = await Promise.all(NODES.map((place) => lab.run(place, 'sh', '-c', show)));
@@ -72,7 +69,7 @@ const ATTACKS: Record<string, [place: string, command: string, said: RegExp]> = 
   'a cable that is deleted': ['node/node1', `ip link del ${LINK}`, /cable pod/],
 };
 
-describe('the network of a lab is made whole again', () => {
+describe('the network of a lab is repaired', () => {
   before(() => {
     lab = startLab(NAME, [clientPod('near', 'node1'), serverPod('web', 'node2')]);
   });

@@ -1,5 +1,5 @@
-// Objects with which one author could take every node down. Everything else goes on, and deleting
-// them leaves nothing.
+// Objects of one author that could take every node down. Everything else continues, and their
+// deletion leaves nothing.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/admin-client.ts';
@@ -44,7 +44,7 @@ const hostileService = (externalIPs: string[]) => ({
   spec: { selector: { app: 'web' }, externalIPs, ports: [{ port: 80, targetPort: 8080 }] },
 });
 
-/** Unicast addresses that collide in 25 bits of a public hash, as images once had it. */
+/** Unicast addresses that collide in 25 bits of a public hash, which images once used. */
 function colliding(second: number): string[] {
   const texts = collidingAddresses(128, second)
     .filter((address) => address >>> 0 < 0xe000_0000)
@@ -59,7 +59,7 @@ async function described(node: string): Promise<ServiceDescription | undefined> 
   return rows.find(({ service }) => service.startsWith('default/hostile'));
 }
 
-/** Every agent is the one that began and healthy; the pod client reaches the Service web. */
+/** Every agent is the original one and healthy; the pod client reaches the Service web. */
 async function goesOn(): Promise<void> {
   assert.deepEqual(await Promise.all(NODES.map(pidOf)), pids, 'the same agents');
   for (const node of NODES) {
@@ -70,7 +70,7 @@ async function goesOn(): Promise<void> {
   assert.equal(answer.trim(), 'web1');
 }
 
-/** A Service written now is served: what came before it has been compiled. */
+/** A Service written now is served, so everything before it has been compiled. */
 async function untilNewsArrives(name: string): Promise<void> {
   await lab.kube.create('Service', {
     metadata: { namespace: 'default', name },
@@ -116,7 +116,7 @@ describe('one hostile object', () => {
     await lab.kube.delete('Service', { namespace: 'default', name: 'hostile' });
   });
 
-  test('a policy with 30,000 blocks keeps no other change from its nodes', async () => {
+  test('a policy with 30,000 blocks delays no other change on its nodes', async () => {
     const blocks = Array.from({ length: BLOCKS }, (_, n) => formatAddress((1 << 28) | (n * 77)));
     await lab.kube.create('NetworkPolicy', policy(blocks.map((address) => `${address}/32`)));
     await untilNewsArrives('after-flood');
@@ -124,7 +124,7 @@ describe('one hostile object', () => {
     await lab.kube.delete('NetworkPolicy', { namespace: 'default', name: 'hostile' });
   });
 
-  test('the address of the API server is not captured, and the Service says so', async () => {
+  test('the address of the API server is not captured, and the Service reports it', async () => {
     await lab.kube.create('Service', hostileService(['172.18.0.1']));
     await untilNewsArrives('after-capture');
     for (const node of NODES) {

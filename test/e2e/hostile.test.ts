@@ -1,6 +1,6 @@
-// Attacks on what is applied to the system: one after another, on a node, the gateway and a twin.
-// What still works is asserted, that packets without rules are held, that health tells of each, and
-// that everything mends itself.
+// Attacks on the applied state of a node, the gateway and an nftables node, one after another.
+// Asserts what still works, that packets without rules are held, that health reports each, and that
+// the agent repairs all of it.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -24,7 +24,7 @@ let lab: TestLab;
 let vip: string;
 let server: string;
 
-/** Polls for as long as a node may take to mend itself. */
+/** Polls for as long as a repair may take. */
 const untilMended = (what: string, holds: () => Promise<boolean>) => until(what, holds, MENDED_MS);
 const works = (target: string, ...command: string[]) => lab.succeeds(target, ...command);
 
@@ -34,7 +34,7 @@ const pings = (client: string) => works(client, 'ping', '-c1', '-W1', INTERNET);
 const status = (place: string) => askAgent<ReconcileStatus>(NAME, place, '/steering');
 const rulesOf = (place: string) => lab.run(place, 'ip', '-4', 'rule', 'show');
 
-/** What the agent of a place says of itself is right again. */
+/** The agent of a place reports that it is healthy again. */
 async function isRight(place: string): Promise<boolean> {
   const { missing } = await status(place);
   return missing.length === 0;
@@ -42,19 +42,13 @@ async function isRight(place: string): Promise<boolean> {
 
 const healthOf = (place: string) => askAgent<HealthReport>(NAME, place, '/status');
 
-/**
- * How many times a part of an agent became unhealthy: it only grows, so that no moment of it is
- * missed.
- */
+/** How many times a part of an agent became unhealthy. It only grows, so no moment is missed. */
 async function faultsOf(place: string): Promise<number> {
   const { faults } = await healthOf(place);
   return Object.values(faults).reduce((sum, count) => sum + count, 0);
 }
 
-/**
- * Carries out an attack on a place that is well, and waits until the agent has been unhealthy for
- * it.
- */
+/** Attacks a healthy place, and waits until its agent has been unhealthy. */
 async function attack(place: string, target: string, command: string): Promise<void> {
   await untilMended('it is healthy', async () => (await healthOf(place)).healthy);
   const before = await faultsOf(place);
@@ -86,7 +80,7 @@ before(async () => {
 });
 after(() => lab.down());
 
-describe('a node mends', () => {
+describe('a node repairs', () => {
   const attacks: Record<string, string> = {
     'routes that were flushed': 'ip route flush table 100',
     'a device that went down and up': 'ip link set kt0 down; ip link set kt0 up',
@@ -114,7 +108,7 @@ describe('a node mends', () => {
   }
 });
 
-test('pods of a node are held while no rule but those of the kernel stands', async () => {
+test("packets of a node's pods are held while only the kernel's rules exist", async () => {
   const { pid } = await askAgent<{ pid: number }>(NAME, 'node1', '/status');
   const node = await lab.podIP('near');
   assert.ok(await reaches('near', `${server}:8080`));
@@ -140,8 +134,8 @@ test('pods of a node are held while no rule but those of the kernel stands', asy
 });
 
 /**
- * What a pod sends with the source of another pod, plain or with a VLAN tag, does not reach a
- * server on its node.
+ * A pod's packets with another pod's source, plain or with a VLAN tag, do not reach a server on its
+ * node.
  */
 async function assertSpoofingHeld(from: string, to: string): Promise<void> {
   const [stranger, address] = [await lab.podIP('far'), await lab.podIP(to)];
@@ -150,20 +144,22 @@ async function assertSpoofingHeld(from: string, to: string): Promise<void> {
   const script = `${import.meta.dirname}/clients/tagged.py`;
   await lab.run(from, '/usr/bin/python3', script, stranger, address);
   await lab.run(from, 'bash', '-c', `echo hostname > /dev/udp/${address}/8081`);
-  // It was sent behind the other, on the same cable.
+  // It was sent after the other, on the same cable.
   await until('its own packet arrives', () => / > [0-9.]+\.8081/.test(capture.output()));
   assert.ok(!capture.output().includes(`${stranger}.4321`), capture.output());
   capture.child.kill();
 }
 
-test('a frame with VLAN id 0 and the source of another pod does not leave its cable', async () => {
+test("a frame with VLAN id 0 and another pod's source does not leave its cable", async () => {
   const before = await lab.counters('node1');
   await assertSpoofingHeld('near', 'web');
   const after = await lab.counters('node1');
   assert.ok(after.spoofed! > before.spoofed!, 'and is counted');
 });
 
-/** What an attack does to the filters of a client's cable is taken back; `peer` is a server beside that client. */
+/**
+ * An attack on the filters of a client's cable is repaired; `peer` is a server beside that client.
+ */
 async function assertFiltersMended(
   node: string,
   [client, peer]: readonly [string, string],
@@ -172,7 +168,7 @@ async function assertFiltersMended(
   const place = `node/${node}`;
   const ways = ['ip', 'route', 'show', 'table', '102', await lab.podIP(client)];
   const link = / dev (\S+)/.exec(await lab.run(place, ...ways))![1]!;
-  // Without handles, and numbers of actions.
+  // Without handles and numbers of actions.
   const filtersOf = async () =>
     (await lab.run(place, 'tc', 'filter', 'show', 'dev', link, 'ingress')).replace(
       / fh \S+| key ht \S+|index \d+/g,
@@ -187,8 +183,8 @@ async function assertFiltersMended(
   await assertSpoofingHeld(client, peer);
 }
 
-// On both nodes at once: an agent looks at filters every few seconds.
-describe('the filters on the cables of pods are mended', { concurrency: 2 }, () => {
+// On both nodes at once: an agent checks filters every few seconds.
+describe('the filters on the cables of pods are repaired', { concurrency: 2 }, () => {
   const attacks: Record<string, (link: string) => string> = {
     'a qdisc that was deleted': (link) => `tc qdisc del dev ${link} clsact`,
     'a filter that was deleted': (link) => `tc filter del dev ${link} ingress pref 3`,
@@ -208,7 +204,7 @@ describe('the filters on the cables of pods are mended', { concurrency: 2 }, () 
   }
 });
 
-describe('the gateway mends', () => {
+describe('the gateway repairs', () => {
   const attacks: Record<string, string> = {
     'rules that were flushed': 'ip rule flush',
     'routes that were flushed': 'ip route flush table 100',
@@ -223,11 +219,11 @@ describe('the gateway mends', () => {
   }
 });
 
-describe('the twin mends', () => {
+describe('the nftables node repairs', () => {
   const replaced = (verbs: string[]) => `printf '${verbs.join('\\n')}' | nft -f -`;
   const chain = 'ip kubetun nat-prerouting';
   const attacks: Record<string, () => string> = {
-    // Of the same number as before.
+    // As many rules as before.
     'rules that were replaced': () =>
       replaced([`flush chain ${chain}`, ...['', ''].map(() => `add rule ${chain} accept`)]),
     'an element that was replaced': () => {
@@ -255,7 +251,7 @@ describe('the twin mends', () => {
 
 describe('a node whose InternalIP is patched', () => {
   const OTHER = '172.18.0.99';
-  /** On node2, which has a datapath, and on node3, which is a twin. */
+  /** On node2, which has a datapath, and on node3, which has nftables. */
   const PODS = { node2: 'far', node3: 'twin' };
   const namedOf = (node: string) =>
     askAgent<{ addresses: object }>(NAME, node, '/status').then(({ addresses }) => addresses);
@@ -273,7 +269,7 @@ describe('a node whose InternalIP is patched', () => {
   for (const [node, pod] of Object.entries(PODS)) {
     const own = `172.18.0.1${node.at(-1)}`;
 
-    test(`${node} keeps the address that it has, and its pods the internet`, async () => {
+    test(`${node} keeps its address, and its pods the internet`, async () => {
       assert.ok(await pings(pod));
       await patch(node, OTHER);
       await untilMended('the agent says so', async () => logOf(node).includes(OTHER));
@@ -290,7 +286,7 @@ describe('a node whose InternalIP is patched', () => {
       assert.ok(await pings(pod));
     });
 
-    test(`${node} keeps it without any InternalIP, and says nothing once they agree`, async () => {
+    test(`${node} keeps it without any InternalIP, and reports nothing once they agree`, async () => {
       await patch(node);
       await untilMended('it is seen', async () =>
         JSON.stringify(await namedOf(node)).includes('null'),

@@ -1,5 +1,5 @@
-// Every process of a lab is killed, one after the other and in pairs, under load.
-// KUBETUN_CHAOS_S=600 for a long run, KUBETUN_CHAOS_SEED for one that was seen.
+// Kills every process of a lab, singly and in pairs, under load. KUBETUN_CHAOS_S=600 for a long
+// run, KUBETUN_CHAOS_SEED to repeat one.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
@@ -29,19 +29,19 @@ const SECONDS = Number(process.env.KUBETUN_CHAOS_S ?? 40);
 const SEED = Number(process.env.KUBETUN_CHAOS_SEED ?? Date.now() % 1_000_000);
 const CONNECTIONS = 20;
 const PAUSE_MS_MAX = 2000;
-/** The longest back-off of a container, and time to start (kubelet MaxContainerBackOff). */
+/** The longest back-off of a container (kubelet MaxContainerBackOff), and time to start. */
 const BACK_OFF_MS_MAX = 330_000;
 const DIE = 'setTimeout(() => { throw new Error("killed by the test"); })';
 
 interface Victim {
   name: string;
-  /** The process as it is now; null while there is none. */
+  /** The present process; null if there is none. */
   find: () => ProcessId | null;
-  /** The pod whose connections end with it. */
+  /** The pod whose connections end with the process. */
   pod?: string;
-  /** Each restart of it waits longer than the one before. */
+  /** Each restart waits longer than the one before. */
   backsOff?: boolean;
-  /** What is killed of the process; all of it unless said. */
+  /** How to kill it; by default the whole process. */
   kill?: (target: ProcessId) => Promise<void>;
 }
 
@@ -75,7 +75,7 @@ const VICTIMS: Victim[] = [
     name: 'API thread',
     find: () => readRecord(NAME)?.supervisor ?? null,
     async kill({ pid }) {
-      // The process may end at this moment, as another victim.
+      // The process may end at this moment, as another victim does.
       const worker = { pid, logPath: supervisorLogPath(NAME), script: 'cluster/thread.ts' };
       await inWorker(worker, DIE).catch(() => {});
     },
@@ -99,7 +99,7 @@ const VICTIMS: Victim[] = [
     pod,
     backsOff: true,
   })),
-  // Its connections are the load of this test, which ends with it.
+  // Its connections are the load of this test and end with it.
   { name: 'PID 1 of client', find: () => recordOf('client')?.sandbox ?? null, backsOff: true },
 ];
 
@@ -108,7 +108,7 @@ function living({ find }: Victim): ProcessId | null {
   return found && isAlive(found) ? found : null;
 }
 
-/** Writes objects one after the other until it is stopped, and remembers what was acknowledged. */
+/** Writes objects one after the other until it is stopped, and keeps what was acknowledged. */
 class Writer {
   readonly acknowledged = new Map<string, number>();
   readonly #lab: TestLab;
@@ -145,7 +145,9 @@ class Writer {
   }
 }
 
-/** Connections from a place of the lab, opened again when the place's own processes were killed. */
+/**
+ * Connections from a place of the lab, opened again after the place's own processes were killed.
+ */
 class Load {
   readonly #lab: TestLab;
   readonly #from: string;
@@ -163,7 +165,7 @@ class Load {
     return this.#running.output().includes('open');
   }
 
-  /** Starts it again if it has ended with its place. False while the place is not there. */
+  /** Restarts it if it ended with its place. False while the place does not exist. */
   heal(): boolean {
     const { exitCode, signalCode } = this.#running.child;
     if (exitCode === null && signalCode === null) return true;
@@ -175,7 +177,7 @@ class Load {
     }
   }
 
-  /** What became of the connections of those that live. */
+  /** The result for the surviving connections. */
   async end(): Promise<Steady> {
     this.#running.child.stdin?.end();
     const { stdout, stderr } = await this.#running.done;
@@ -219,14 +221,14 @@ describe('every process of a lab', () => {
     return loads;
   }
 
-  /** Brings up what only a command brings up, and waits for all that was killed. */
+  /** Runs `lab up` for processes that only it starts, and waits for all that were killed. */
   async function heal(loads: Load[]): Promise<void> {
     const supervisor = VICTIMS[0]!;
     if (!living(supervisor)) {
       const { code, stderr } = await startKubetun('lab', 'up', '--lab', NAME);
       assert.equal(code, 0, stderr);
     }
-    // A pod that is killed again and again comes back later each time.
+    // A pod that is killed often restarts later each time.
     for (const victim of VICTIMS.filter(({ backsOff }) => !backsOff)) {
       await until(`${victim.name} lives again`, () => living(victim) !== null);
     }
@@ -239,7 +241,7 @@ describe('every process of a lab', () => {
     for (const load of loads) load.heal();
   }
 
-  test('may be killed: nothing else ends, no acknowledged write is lost', async (t) => {
+  test('may be killed: no other process ends, no acknowledged write is lost', async (t) => {
     t.diagnostic(`KUBETUN_CHAOS_SEED=${SEED} KUBETUN_CHAOS_S=${SECONDS}`);
     const random = randomOf(SEED);
     const pick = <T>(list: T[]) => list[Math.floor(random() * list.length)]!;
@@ -285,7 +287,7 @@ describe('every process of a lab', () => {
       steady.flatMap(({ lost }) => lost.filter((one) => !endedWithServer(one))),
       [],
     );
-    // The first of them may have begun again just now.
+    // The first may have started just now.
     assert.ok(steady.slice(1).every(({ answered }) => answered > SECONDS));
     assert.ok(writer.acknowledged.size > 0);
     for (const [name, turn] of writer.acknowledged) {

@@ -1,4 +1,4 @@
-// Labs that are made, taken up and ended by several at once, or where something else lies already.
+// Labs that several processes create, adopt and end at once, or in places that are in use.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -37,7 +37,7 @@ describe('a lab', () => {
     kubetun('lab', 'down', '--lab', NAME);
   });
 
-  test('is made once, however many ask at the same moment, and ended once', async () => {
+  test('is created once and ended once by any number of simultaneous commands', async () => {
     const ups = await Promise.all([1, 2, 3].map(() => start('lab', 'up', '--lab', NAME)));
     assert.deepEqual(
       ups.map(({ code }) => code).sort(),
@@ -60,7 +60,7 @@ describe('a lab', () => {
     assertGone(NAME);
   });
 
-  test('that is still being made is ended by lab down, maker and all', async () => {
+  test('that is still being created is ended by lab down, with its creator', async () => {
     const up = start('lab', 'up', '--lab', NAME, '--nodes', '6');
     await until('its supervisor is started', () => readRecord(NAME)?.supervisor != null);
     assert.equal(kubetun('lab', 'down', '--lab', NAME).code, 0);
@@ -68,7 +68,7 @@ describe('a lab', () => {
     assertGone(NAME);
   });
 
-  test('is taken up as what it is, on another port if its own was taken meanwhile', async () => {
+  test('is adopted with its topology, on another port if its own is in use', async () => {
     const lab = startLab(NAME, [clientPod('client', 'node1')]);
     lab.kube.close();
     const { supervisor, apiPort } = readRecord(NAME)!;
@@ -100,11 +100,11 @@ describe('a lab', () => {
     assert.equal(kubetun('lab', 'down', '--lab', NAME).code, 0);
   });
 
-  test('never takes the place of a folder that is not its own, and never removes one', () => {
+  test('never replaces or removes a foreign folder', () => {
     const runDir = mkdtempSync(join(tmpdir(), 'kubetun-run-'));
     const file = join(runDir, NAME, 'thesis.txt');
     try {
-      // A folder that happens to be called like the lab.
+      // A folder with the lab's name by chance.
       mkdirSync(join(runDir, NAME));
       writeFileSync(file, 'years of work');
       const up = kubetunWith({ KUBETUN_RUN_DIR: runDir }, 'lab', 'up', '--lab', NAME);
@@ -122,7 +122,7 @@ describe('a lab', () => {
     assertGone(NAME);
   });
 
-  test('on a full disk is not made, says so in one line, and leaves nothing', () => {
+  test('on a full disk fails with one line and leaves nothing', () => {
     const up = `${join(PROJECT_ROOT, 'scripts/kubetun')} lab up --lab ${NAME}`;
     const script = `mount --make-rprivate / && mkdir -p /run/kubetun && mount -t tmpfs -o size=4k,nr_inodes=2 tmpfs /run/kubetun && exec ${up}`;
     const child = spawnSync('unshare', ['--mount', 'sh', '-c', script], { encoding: 'utf8' });

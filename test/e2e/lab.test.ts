@@ -1,4 +1,4 @@
-// The lab itself: what it leaves alone, what it takes away, who may live beside it.
+// The lab itself: what it does not change, what it removes, and a lab beside it.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -28,7 +28,7 @@ const SERVICE = serviceObject('web', {
   ports: [{ name: 'http', port: 80, targetPort: 'http' }],
 });
 
-/** Everything of the root namespace that a lab must not touch. */
+/** Everything of the root namespace that a lab must not change. */
 function rootNetwork(): Record<string, string> {
   const run = (...command: [string, ...string[]]) => {
     const [file, ...args] = command;
@@ -62,7 +62,7 @@ describe('a lab', () => {
     assert.deepEqual(rootNetwork(), root, 'the root namespace, afterwards');
   });
 
-  test('leaves the root namespace as it was, while it is up', () => {
+  test('does not change the root namespace while it is up', () => {
     assert.deepEqual(rootNetwork(), root);
   });
 
@@ -73,7 +73,7 @@ describe('a lab', () => {
     assert.equal(stderr.trim().split('\n').length, 1);
   });
 
-  test('lives beside another one with the same addresses', async () => {
+  test('runs beside another one with the same addresses', async () => {
     await lab.untilEndpoints('default/web:http', 1);
     const other = startLab('e2e-lab2', [
       serverPod('other1', 'node1'),
@@ -96,7 +96,7 @@ describe('a lab', () => {
     assert.equal(await lab.run('client', 'curl', '-sm5', url), 'web1', 'the first one goes on');
   });
 
-  test('says what there is', async () => {
+  test('status lists its parts', async () => {
     const status = await lab.json<{
       nodes: { name: string; agent: string }[];
       pods: { name: string; ready: boolean; node: string }[];
@@ -124,7 +124,7 @@ describe('a lab', () => {
     }
   });
 
-  test('passes on what a command says and how it ends', () => {
+  test("passes on a command's output and exit code", () => {
     const run = (...command: string[]) =>
       kubetun('lab', 'exec', '--lab', 'e2e-lab', 'client', '--', ...command);
     assert.deepEqual(run('hostname'), { code: 0, stdout: 'client\n', stderr: '' });
@@ -137,7 +137,7 @@ describe('a lab', () => {
     assert.equal(run('sh', '-c', 'kill -TERM $$').code, 143);
   });
 
-  test('brings a Service to loopback, for whoever is outside', async () => {
+  test('forwards a Service to loopback for clients outside', async () => {
     const args = ['--lab', 'e2e-lab', 'lab', 'forward', '0:svc/web'];
     const child = spawn(join(PROJECT_ROOT, 'scripts/kubetun'), args, { stdio: 'pipe' });
     let output = '';
@@ -153,7 +153,7 @@ describe('a lab', () => {
     assert.equal(await ended, 0);
   });
 
-  test('goes as a whole after a crash of its supervisor and an agent, and can be asked to go twice', () => {
+  test('is removed completely after a crash of its supervisor and an agent; a second lab down works', () => {
     const crashed = startLab('e2e-lab2', [serverPod('web1', 'node1')]);
     const record = readRecord('e2e-lab2')!;
     const agent = readAgent('e2e-lab2', 'node1')!;
@@ -171,7 +171,7 @@ describe('a lab', () => {
     assert.deepEqual([twice.code, twice.stdout], [0, 'lab e2e-lab2 was not up\n']);
   });
 
-  test('leaves nothing when its manifest is refused by the check before it begins', () => {
+  test('leaves nothing when its manifest fails the first check', () => {
     const folder = mkdtempSync(join(tmpdir(), 'kubetun-bad-'));
     const file = join(folder, 'bad.yaml');
     writeFileSync(file, 'apiVersion: v1\nkind: Pod\nmetadata:\n  name: [\n');
@@ -182,9 +182,9 @@ describe('a lab', () => {
     rmSync(folder, { recursive: true });
   });
 
-  test('needs /dev/net/tun, and says so', () => {
+  test('needs /dev/net/tun and reports it', () => {
     const up = `${join(PROJECT_ROOT, 'scripts/kubetun')} lab up --lab e2e-lab2`;
-    // Hidden in a mount namespace of the test's own.
+    // Hidden in a private mount namespace of the test.
     const script = `mount --make-rprivate / && mount -t tmpfs tmpfs /dev/net && exec ${up}`;
     const { status, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script], {
       encoding: 'utf8',
@@ -194,9 +194,9 @@ describe('a lab', () => {
     assertGone('e2e-lab2');
   });
 
-  test('whose agents cannot start says why soon, in one line, and leaves nothing', () => {
+  test('whose agents cannot start reports why, in one line, and leaves nothing', () => {
     const up = `${join(PROJECT_ROOT, 'scripts/kubetun')} lab up --lab e2e-lab2`;
-    // Too little memory for an arena, in a mount namespace of the test's own.
+    // Too little memory for an arena, in a private mount namespace of the test.
     const script = `mount --make-rprivate / && mount -t tmpfs -o size=50m tmpfs /dev/shm && exec ${up}`;
     const { status, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script], {
       encoding: 'utf8',
@@ -212,7 +212,7 @@ describe('a lab', () => {
     assertGone('e2e-lab2');
   });
 
-  test('leaves nothing when a manifest names what is not there', () => {
+  test('leaves nothing when a manifest has an unknown reference', () => {
     const folder = mkdtempSync(join(tmpdir(), 'kubetun-bad-'));
     const file = join(folder, 'bad.yaml');
     writeFileSync(file, 'apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {conatiners: []}\n');
@@ -224,7 +224,7 @@ describe('a lab', () => {
     rmSync(folder, { recursive: true });
   });
 
-  test('that is interrupted while it comes up leaves nothing', async () => {
+  test('leaves nothing when it is interrupted while it comes up', async () => {
     const args = ['lab', 'up', '--lab', 'e2e-lab2', '--nodes', '4'];
     const child = spawn(join(PROJECT_ROOT, 'scripts/kubetun'), args, { stdio: 'ignore' });
     await until('it has begun', () => existsSync('/run/netns/e2e-lab2-node4'));
@@ -266,7 +266,7 @@ describe('a lab', () => {
     });
   }
 
-  test('that is not there is answered with one line', () => {
+  test('that does not exist is reported with one line', () => {
     for (const args of [
       ['lab', 'status'],
       ['lab', 'kubeconfig'],
@@ -278,7 +278,7 @@ describe('a lab', () => {
     }
   });
 
-  test('needs root, and tools, and says so before it makes anything', () => {
+  test('needs root and tools, and reports it before it makes anything', () => {
     const tools = mkdtempSync(join(tmpdir(), 'kubetun-path-'));
     for (const tool of ['sh', 'dirname', 'readlink', 'env']) {
       spawnSync('ln', ['-s', `/usr/bin/${tool}`, join(tools, tool)]);

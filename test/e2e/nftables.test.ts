@@ -1,5 +1,4 @@
-// nft itself takes what the ruleset says, and changes add up to what the whole says: in two network
-// namespaces.
+// nft accepts the ruleset, and single changes add up to the whole: in two network namespaces.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
@@ -35,7 +34,7 @@ function nft(namespace: string, args: string[], input = ''): string {
 const apply = (namespace: string, lines: string[]) =>
   lines.length > 0 && nft(namespace, ['-f', '-'], `${lines.join('\n')}\n`);
 
-/** The table that is in force: what does not depend on the order in which it came about. */
+/** The table in force, without what depends on the order of its changes. */
 function inForce(namespace: string): Record<string, string> {
   const text = nft(namespace, ['-s', 'list', 'table', 'ip', 'kubetun']);
   const blocks = text.matchAll(/^\t(set|map|chain) (\S+) \{\n([\s\S]*?)^\t\}/gm);
@@ -73,7 +72,7 @@ const entry: fc.Arbitrary<ServiceEntry> = fc
     local: endpoints,
     sourceRanges: ranges.map((words) => Int32Array.from(words)),
   })
-  // A Service port keeps its protocol for as long as it has its id.
+  // A Service port keeps its protocol as long as its id.
   .map(({ id, ...rest }) => service(id, { ...rest, proto: PROTOS[id % 3]! }));
 const step = fc.record({
   upsert: fc.uniqueArray(entry, { maxLength: 2, selector: ({ id }) => id }),
@@ -91,7 +90,7 @@ const step = fc.record({
 });
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 
-/** The cluster that steps make, and each step as the compiler would say it. */
+/** The cluster after each step, and the step as the compiler would output it. */
 class Model {
   readonly services = new Map<number, ServiceEntry>();
   readonly frontends = new Map<string, FrontendEntry>();
@@ -149,7 +148,7 @@ describe('the ruleset and nft', () => {
     for (const name of [STEPWISE, AT_ONCE]) spawnSync('ip', ['netns', 'del', name]);
   });
 
-  test('changes one by one leave the table that the whole makes', () => {
+  test('single changes make the same table as the whole ruleset', () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 1, maxLength: 6 }), (steps) => {
         const model = new Model();
@@ -164,8 +163,7 @@ describe('the ruleset and nft', () => {
         anew.take(model.whole());
         apply(AT_ONCE, anew.whole());
         assert.deepEqual(inForce(STEPWISE), inForce(AT_ONCE));
-        // What the agent compares with, after changes by others: no difference is seen where there
-        // is none.
+        // The agent compares with this after foreign changes: equal tables must show no difference.
         const table = parseTable(nft(STEPWISE, ['-j', 'list', 'table', 'ip', 'kubetun']));
         assert.deepEqual(diffTables(table, readReference(anew.whole())!), []);
       }),
@@ -173,7 +171,7 @@ describe('the ruleset and nft', () => {
     );
   });
 
-  test('the number of endpoints changes, of every protocol, while others use the same map', () => {
+  test('endpoint counts of every protocol change while others use the same map', () => {
     const hosts = (count: number) =>
       Int32Array.from(Array.from({ length: count }, (_, i) => [addr('10.244.1.2') + i, 80]).flat());
     const upsert = (count: number) =>
@@ -194,7 +192,7 @@ describe('the ruleset and nft', () => {
     assert.equal(text.match(/numgen random mod 5 /g)?.length, 5);
   });
 
-  test('only the table ip kubetun is touched', () => {
+  test('no other table than ip kubetun changes', () => {
     nft(AT_ONCE, ['add', 'table', 'ip', 'kube-proxy']);
     nft(AT_ONCE, ['add', 'chain', 'ip', 'kube-proxy', 'services']);
     const ruleset = new Ruleset();

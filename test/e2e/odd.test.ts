@@ -1,5 +1,5 @@
-// Packets that no honest host sends, made by scapy: each is dropped for a named reason or does no
-// harm, and nobody's connection notices.
+// Packets that no honest host sends, made by scapy. Each is dropped for a named reason or has no
+// effect, and no connection suffers.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -16,7 +16,7 @@ import {
   until,
 } from '../support/lab.ts';
 
-// From the fabric, for the cloud's own datapath would drop most of it before.
+// From the fabric: the cloud's own datapath would drop most of them earlier.
 const NAME = 'e2e-odd';
 const NODE = '172.18.0.11';
 const TCP_PORT = 30_300;
@@ -26,11 +26,11 @@ let lab: TestLab;
 
 const counters = () => lab.counters('node1');
 
-/** What node1 counted more of while something happened. */
+/** The increase of each counter of node1 during an action. */
 async function counted(happens: () => Promise<unknown>): Promise<Record<string, number>> {
   const before = await counters();
   await happens();
-  // The worker writes them down as it works; what was sent last is on its way.
+  // The worker counts with a delay; the last packets are in transit.
   await new Promise((resolve) => setTimeout(resolve, 200));
   const now = await counters();
   return Object.fromEntries(Object.keys(now).map((name) => [name, now[name]! - before[name]!]));
@@ -74,19 +74,19 @@ describe('odd packets', () => {
     ['tiny-fragment', TCP_PORT, 'l4-length'],
   ];
   for (const [kind, port, counter] of named) {
-    test(`${kind}: dropped, and counted as ${counter}`, async () => {
+    test(`${kind}: dropped and counted as ${counter}`, async () => {
       const more = await counted(() => send('cloud', NODE, port, kind, N));
       assert.ok(more[counter]! >= N, JSON.stringify(more));
     });
   }
 
-  test('an echo reply that nobody asked for is dropped and counted', async () => {
+  test('an unsolicited echo reply is dropped and counted', async () => {
     const cluster = await lab.clusterIP('web');
     const asked = await counted(() => send('client', cluster, 0, 'echo-reply', N));
     assert.ok(asked['icmp-without-flow']! >= N, JSON.stringify(asked));
   });
 
-  test('later fragments without a first one are held for a while and forgotten', async () => {
+  test('later fragments without a first one are held for a while and dropped', async () => {
     const before = await counters();
     await send('cloud', NODE, UDP_PORT, 'later-fragment', N);
     await until('they are dropped', async () => {
@@ -95,13 +95,13 @@ describe('odd packets', () => {
     });
   });
 
-  test('fragments that overlap or come twice make no harm, and whole datagrams pass afterwards', async () => {
+  test('overlapping and repeated fragments cause no harm, and whole datagrams pass afterwards', async () => {
     await send('cloud', NODE, UDP_PORT, 'overlapping', N);
     const { same } = await lab.client<{ same: number }>('cloud', 'udp', NODE, UDP_PORT, 3000, 5);
     assert.equal(same, 5);
   });
 
-  test('a wrong checksum stays wrong: no answer comes, and no other sum hides it', async () => {
+  test('a wrong checksum stays wrong: no answer comes, and no new sum hides it', async () => {
     const more = await counted(() => send('cloud', NODE, TCP_PORT, 'wrong-sum', N));
     assert.ok(
       more['flows-made']! >= N,
@@ -118,7 +118,7 @@ describe('odd packets', () => {
     assert.ok(more.forwarded! >= N, JSON.stringify(more));
   });
 
-  test('resets whose sequence numbers are guessed close nothing', async () => {
+  test('RSTs with guessed sequence numbers close nothing', async () => {
     const idle = lab.start('cloud', clientCommand('idle', NODE, TCP_PORT, 3));
     await until('the connections are open', () => idle.output().startsWith('open'));
     const flows = await lab.json<{ state: string; original: { sport: number } }[]>(
@@ -147,7 +147,7 @@ describe('odd packets', () => {
     assert.equal(answered, 3);
   });
 
-  test('ICMP errors that quote garbage, and noise of every protocol, leave the agent as it was', async (t) => {
+  test('ICMP errors with garbage quotes, and noise of every protocol, do not change the agent', async (t) => {
     const more = await counted(async () => {
       await send('cloud', NODE, 0, 'icmp-garbage', 500);
       await send('client', await lab.clusterIP('web'), 0, 'icmp-garbage', 500);

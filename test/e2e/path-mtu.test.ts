@@ -1,10 +1,7 @@
-// Path MTU through every kind of translation: a client with a link of 1500 bytes learns of one of
-// 1280 behind the node that translates, for the address that it dialled. The kernel believes an
-// ICMP error only if the quoted packet is one that it sent, so what a routing cache has learned
-// shows that the quote was translated, too.
-//
-// Of each narrow link only the near end is narrow: with both, the segment sizes that TCP's ends
-// agree on would fit already.
+// Path MTU through every kind of translation: a client with a link of 1500 bytes learns the MTU of
+// one of 1280 behind the translating node, for the address that it dialled. The kernel believes an
+// ICMP error only if it sent the quoted packet. So the routing cache shows that the quote was
+// translated, too.
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -29,7 +26,7 @@ const SMALL = 1280;
 const NODE1 = '172.18.0.11';
 const NODE_PORT = 30_002;
 const NODE_PORT_UDP = 30_003;
-/** A router on the fabric, and a server behind it: none of the lab's, outside of the cluster. */
+/** A router on the fabric and a server behind it, outside of the lab and the cluster. */
 const ROUTER = '172.18.0.200';
 const BEHIND = '192.168.77.0/24';
 const OUTSIDE = '192.168.77.10';
@@ -51,7 +48,7 @@ interface Cell {
   from: Place;
   to: () => Promise<string>;
   port: number;
-  /** The server sends: it is the one that learns, for this address. */
+  /** The server sends: it learns the MTU, for this address. */
   learner?: Place;
   learns?: string;
 }
@@ -115,10 +112,7 @@ function setMtu([place, link]: Link, mtu: number): void {
   ipIn(place, `link set ${link} mtu ${mtu}`);
 }
 
-/**
- * The lab's own end removes these namespaces, and ends what runs in them, as it goes by their
- * names.
- */
+/** `lab down` removes these namespaces and their processes by name. */
 function makeOutside(): void {
   for (const place of ['router', 'outside']) ip('netns', 'add', namespaceOf(NAME, place));
   ipIn(
@@ -146,7 +140,7 @@ function makeOutside(): void {
 const serve = (...command: string[]) =>
   execFile('ip', ['netns', 'exec', namespaceOf(NAME, 'outside'), ...command]);
 
-/** Runs a command to its end; what it printed. */
+/** Runs a command to its end; returns its output. */
 async function run(place: Place, ...command: string[]): Promise<string> {
   if (place !== 'outside') return lab.run(place, ...command);
   const args = ['netns', 'exec', namespaceOf(NAME, place), ...command];
@@ -155,9 +149,7 @@ async function run(place: Place, ...command: string[]): Promise<string> {
 
 const routeOf = (place: Place, address: string) => run(place, 'ip', 'route', 'get', address);
 
-/**
- * Bytes received of 8 MiB sent. The last of them may be on their way when iperf3 stops counting.
- */
+/** Bytes received of 8 MiB. The last ones may be in transit when iperf3 stops counting. */
 async function transfer(from: Place, address: string, port: number, ...more: string[]) {
   const flags = ['-n', '8M', '-J', '--connect-timeout', '3000', ...more];
   const text = await run(from, 'timeout', '40', 'iperf3', '-c', address, '-p', `${port}`, ...flags);
@@ -194,14 +186,14 @@ describe('path MTU', () => {
   });
   after(() => lab.down());
 
-  /** With its narrow link and nothing known of it yet. */
+  /** Runs with its narrow link and empty routing caches. */
   async function narrowed(cell: Cell, act: (address: string) => Promise<void>): Promise<void> {
     const { from, learner = from } = cell;
     const address = await cell.to();
     const learns = cell.learns ?? address;
     setMtu(cell.narrow, SMALL);
     try {
-      // Of the others too: what they know would make TCP's ends agree on small segments.
+      // Of the others too: a cached MTU would make TCP's ends agree on small segments.
       for (const place of PLACES) await run(place, 'ip', 'route', 'flush', 'cache');
       assert.doesNotMatch(await routeOf(learner, learns), /mtu/);
       await act(address);
@@ -231,8 +223,8 @@ describe('path MTU', () => {
   for (const cell of UDP) {
     test(`UDP: ${cell.what}`, () =>
       narrowed(cell, async (address) => {
-        // Answers are as large, and the near end of the narrow link would not take them in: they
-        // come in fragments.
+        // Replies are as large: they come in fragments, because the narrow link's near end would
+        // drop them.
         const server = address === OUTSIDE ? 'outside' : 'echo';
         const setServer = (mtu: number) =>
           run(server, 'ip', 'link', 'set', 'eth0', 'mtu', `${mtu}`);
@@ -240,7 +232,7 @@ describe('path MTU', () => {
         const command = clientCommand('udp', address, cell.port, 1400, 4);
         const { same } = JSON.parse(await run(cell.from, ...command)) as { same: number };
         await setServer(1500);
-        // The first is the one that learns.
+        // The first may be lost to learn the MTU.
         assert.ok(same >= 3, `${same} of 4`);
       }));
   }

@@ -1,4 +1,4 @@
-// What a pod is given: environment, files, names, the network of its node.
+// Inputs of a pod: environment, files, names, the network of its node.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -31,7 +31,7 @@ async function environment(name: string): Promise<Record<string, string>> {
   return Object.fromEntries(text.split('\0').map((pair) => pair.split(/=(.*)/s).slice(0, 2)));
 }
 
-describe('a pod is given', () => {
+describe('a pod gets', () => {
   before(() => {
     const web = serviceObject('web', {
       selector: { app: 'web' },
@@ -41,7 +41,7 @@ describe('a pod is given', () => {
   });
   after(() => lab.down());
 
-  test('its environment, as soon as what it is taken from exists', async () => {
+  test('its environment, as soon as its sources exist', async () => {
     const configMapKeyRef = { name: 'late', key: 'colour' };
     const env = [{ name: 'COLOUR', valueFrom: { configMapKeyRef } }];
     const metadata = { namespace: 'default' };
@@ -69,14 +69,14 @@ describe('a pod is given', () => {
     assert.equal((await read('env')).status?.containerStatuses?.[0]?.restartCount, 0);
   });
 
-  test('no variables of Services if it wants none, but for the API server', async () => {
+  test('no Service variables on request, but those of the API server', async () => {
     await create(sleeperPod('unlinked', { enableServiceLinks: false }));
     const found = await environment('unlinked');
     assert.ok(!('WEB_SERVICE_HOST' in found));
     assert.ok('KUBERNETES_SERVICE_HOST' in found);
   });
 
-  test('files of ConfigMaps, Secrets and its own fields, which it cannot change', async () => {
+  test('files of ConfigMaps, Secrets and its own fields, read-only', async () => {
     const volumes = [
       { name: 'cfg', configMap: { name: 'late', items: [{ key: 'colour', path: 'deep/colour' }] } },
       {
@@ -112,7 +112,7 @@ describe('a pod is given', () => {
     assert.ok(!existsSync(folder));
   });
 
-  test('an emptyDir that its containers share', async () => {
+  test('an emptyDir shared by its containers', async () => {
     const at = (mountPath: string, readOnly = false) => ({
       volumeMounts: [{ name: 'data', mountPath, readOnly }],
     });
@@ -138,7 +138,7 @@ describe('a pod is given', () => {
     });
   });
 
-  test('no start before its volumes are there, and an event that says so', async () => {
+  test('no start before its volumes exist, and an event about it', async () => {
     const volumes = [{ name: 'cfg', configMap: { name: 'later' } }];
     const mounted = { volumeMounts: [{ name: 'cfg', mountPath: '/etc/cfg' }] };
     await lab.kube.create('Pod', sleeperPod('waits', { volumes }, mounted));
@@ -165,7 +165,7 @@ describe('a pod is given', () => {
     assert.match(await lab.run('named', 'cat', '/etc/resolv.conf'), /options ndots:2\n$/);
   });
 
-  test('the network of its node if it wants that, and leaves it as it was', async () => {
+  test('the network of its node on request, unchanged afterwards', async () => {
     const probe = { httpGet: { path: '/healthz', port: 8099 }, periodSeconds: 1 };
     const server = {
       image: 'agnhost',

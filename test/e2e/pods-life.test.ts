@@ -16,7 +16,7 @@ let lab: TestLab;
 
 type Spec = Partial<NonNullable<Pod['spec']>>;
 
-/** A server on port 8080 that is called `main`. */
+/** A server on port 8080 with the name `main`. */
 function server(change: Partial<Container> = {}): Container {
   const ports = [{ name: 'http', containerPort: 8080 }];
   return { name: 'main', image: 'agnhost', args: ['netexec'], ports, ...change };
@@ -49,7 +49,7 @@ const untilGone = (name: string) =>
     ),
   );
 
-/** Resolves when an event about a pod says this: events are written after what they tell of. */
+/** Resolves when a pod has an event with this text: events are written after the fact. */
 function untilTold(name: string, pattern: RegExp): Promise<void> {
   return until(`an event says ${pattern}`, async () => {
     const { items } = await lab.kube.list('Event', { namespace: 'default' });
@@ -67,7 +67,7 @@ async function conditionsOf(service: string) {
 
 const logOf = (pod: string) => ({ stateDir: STATE, name: logName('default', pod, 'main') });
 
-/** What the main container of a pod has said in the first file of a run; -1 is the last run. */
+/** Output of a pod's main container in the first file of a run; -1 is the last run. */
 function saidBy(pod: string, run: number): string {
   const log = { ...logOf(pod), run: runsOf(logOf(pod)).at(run)! };
   const all = { since: '', timestamps: false, bytesMax: Number.POSITIVE_INFINITY };
@@ -85,7 +85,7 @@ describe('the life of a pod', () => {
   });
   after(() => lab.down());
 
-  test('readiness over HTTP, TCP and exec decides, and all of them do', async () => {
+  test('readiness needs all probes: HTTP, TCP and exec', async () => {
     const file = (path: string) => ({
       exec: { command: ['sh', '-c', `test "$MARK" = yes -a -e ${path}`] },
     });
@@ -117,7 +117,7 @@ describe('the life of a pod', () => {
     await untilReady('ready', true);
   });
 
-  test('a failing liveness probe restarts the container, keeps its log, and counts', async () => {
+  test('a failing liveness probe restarts the container, keeps its log, and is counted', async () => {
     const script = 'trap "echo told; exit 7" TERM; echo born; while :; do sleep 0.05; done';
     const livenessProbe = { ...EVERY_SECOND, exec: { command: ['test', '!', '-e', '/tmp/dead'] } };
     await lab.kube.create('Pod', pod('lively', [shell('main', script, { livenessProbe })]));
@@ -134,7 +134,7 @@ describe('the life of a pod', () => {
     await untilTold('lively', /^Killing: Container main failed liveness probe, will be restarted$/);
   });
 
-  test('what a container that ended has left behind does not outlive it', async () => {
+  test('processes and files of an ended container do not outlive it', async () => {
     const leave = '(trap "" TERM; exec sleep 987654) & exec sleep 0.2';
     await lab.kube.create(
       'Pod',
@@ -150,7 +150,7 @@ describe('the life of a pod', () => {
     assert.ok(isAlive(containers.find(({ name }) => name === 'other')!.process), 'the other lives');
   });
 
-  test('an end runs the hook, then the signal, while the endpoint still serves', async () => {
+  test('termination runs the hook, then the signal, while the endpoint still serves', async () => {
     const preStop = { httpGet: { path: '/echo?msg=bye', port: 'http' } };
     const readinessProbe = { ...EVERY_SECOND, httpGet: { path: '/', port: 8080 } };
     const waits = shell('waits', 'sleep infinity', {
@@ -179,7 +179,7 @@ describe('the life of a pod', () => {
     await untilTold('web', /^Killing: Stopping container main$/);
   });
 
-  test('a second delete with less time hurries the end', async () => {
+  test('a second delete with less time shortens the termination', async () => {
     const slow = shell('main', 'trap "" TERM; while :; do sleep 0.05; done');
     await lab.kube.create('Pod', pod('slow', [slow], { terminationGracePeriodSeconds: 600 }));
     await untilReady('slow', true);
@@ -191,7 +191,7 @@ describe('the life of a pod', () => {
     assert.ok(!existsSync(logFolder(logOf('slow'))), 'its logs went with it');
   });
 
-  test('a postStart hook that fails restarts the container, which was not ready', async () => {
+  test('a failed postStart hook restarts the container, which was not ready', async () => {
     const postStart = { exec: { command: ['sh', '-c', 'echo no; exit 1'] } };
     await lab.kube.create(
       'Pod',
@@ -201,7 +201,7 @@ describe('the life of a pod', () => {
     await untilTold('hooked', /^FailedPostStartHook: .*no/);
   });
 
-  test('init containers run in order, side-cars go on, and the phase says so', async () => {
+  test('init containers run in order, side-cars stay, and the phase shows it', async () => {
     const hold = 'until [ -e /tmp/go ]; do sleep 0.05; done';
     const initContainers = [
       shell('first', 'exit 0'),
@@ -249,7 +249,7 @@ describe('the life of a pod', () => {
     assert.ok(containerStatuses![0]!.state?.waiting);
   });
 
-  test('a pod is over with its containers, and its side-cars end then', async () => {
+  test('a pod ends with its containers, and its side-cars end then', async () => {
     const side = shell('side', 'sleep infinity', { restartPolicy: 'Always' });
     await lab.kube.create(
       'Pod',
@@ -258,7 +258,7 @@ describe('the life of a pod', () => {
     await until('it has succeeded', async () => (await read('job')).status?.phase === 'Succeeded');
   });
 
-  test('a supervisor that takes over probes again, and nothing was ever not ready', async () => {
+  test('a supervisor that takes over probes again, and no pod becomes unready', async () => {
     const before = await read('ready');
     const since = (pod: Pod) =>
       pod.status?.conditions?.find((c) => c.type === 'Ready')?.lastTransitionTime;
@@ -267,7 +267,7 @@ describe('the life of a pod', () => {
     await until('it is dead', () => !isAlive(supervisor));
     const { code, stderr } = kubetun('lab', 'up', '--lab', NAME);
     assert.equal(code, 0, stderr);
-    // Connections of this process to the server that died fail once.
+    // Connections of this process to the dead server fail once.
     await until('it answers', () => read('ready').then(Boolean, () => false));
     const { pid } = readPodRecord(STATE, 'default', 'ready')!.containers.find(
       (c) => c.name === 'exec',

@@ -1,4 +1,4 @@
-// Pods as a kubelet would run them.
+// Pods as a kubelet runs them.
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -70,7 +70,7 @@ describe('a pod', () => {
     assert.equal(text, `zero|one two|x|yx$(A)$(NONE)|told|${ip}|/usr|other\n`);
   });
 
-  test('writes nothing to the machine, and sees nothing of the lab', async () => {
+  test('writes nothing to the machine and sees nothing of the lab', async () => {
     for (const path of [
       '/etc/written',
       '/usr/written',
@@ -86,7 +86,7 @@ describe('a pod', () => {
     assert.notEqual(code, 0, 'the project is read-only');
   });
 
-  test('has processes, a host name and a network of its own', async () => {
+  test('has its own processes, host name and network', async () => {
     assert.equal(await lab.run('plain', 'hostname'), 'plain\n');
     const processes = await lab.run('plain', 'ps', '-eo', 'args=');
     assert.match(processes, /^catatonit -P/);
@@ -121,7 +121,7 @@ describe('a pod', () => {
     assert.equal(addresses[0]!.stdout, addresses[1]!.stdout);
   });
 
-  test('of an unknown image waits, and says why', async () => {
+  test('of an unknown image waits and reports the reason', async () => {
     await lab.kube.create('Pod', pod('unknown', { image: 'example.com/team/app:1.2' }));
     const waiting = async () =>
       (await read('unknown')).status?.containerStatuses?.[0]?.state?.waiting;
@@ -133,7 +133,7 @@ describe('a pod', () => {
     assert.equal((await read('unknown')).status?.phase, 'Pending');
   });
 
-  test('that ends well is Succeeded, badly Failed, if it is not to be started again', async () => {
+  test('without restarts ends as Succeeded or Failed, by its exit code', async () => {
     const never = { restartPolicy: 'Never' };
     await lab.kube.create('Pod', pod('well', { command: ['true'] }, never));
     await lab.kube.create('Pod', pod('badly', { command: ['sh', '-c', 'exit 3'] }, never));
@@ -143,7 +143,7 @@ describe('a pod', () => {
     assert.equal(state?.terminated?.exitCode, 3);
   });
 
-  test('whose container is killed has another one, and counts it', async () => {
+  test('restarts a killed container and counts it', async () => {
     const { pid } = findPod(STATE, 'default', 'plain')!.containers[0]!;
     process.kill(pid, 'SIGKILL');
     const restarts = async () => (await read('plain')).status?.containerStatuses?.[0]?.restartCount;
@@ -151,7 +151,7 @@ describe('a pod', () => {
     assert.equal(await lab.run('plain', 'hostname'), 'plain\n');
   });
 
-  test('that is deleted is told first, then ended with all it has', async () => {
+  test('gets a signal when it is deleted, and then ends completely', async () => {
     await lab.kube.create(
       'Pod',
       pod('polite', {
@@ -177,7 +177,7 @@ describe('a pod', () => {
     assert.equal(readPodRecord(STATE, 'default', 'polite'), null);
   });
 
-  test('may have the name of one that is gone, on another address', async () => {
+  test('may have the name of a deleted pod, with another address', async () => {
     const before = await lab.podIP('told');
     await lab.kube.delete('Pod', { namespace: 'default', name: 'told' }, { graceS: 0 });
     await lab.kube.create('Pod', pod('told', { image: 'pause' }, { nodeName: 'node1' }));

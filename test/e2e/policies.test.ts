@@ -1,4 +1,4 @@
-// The live ones of the policies' scenarios, with real connections between real pods.
+// The live rows of the policy scenarios, with real connections between real pods.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/admin-client.ts';
@@ -19,16 +19,16 @@ import { startTrace } from '../support/trace.ts';
 
 const NAME = 'e2e-pol';
 const LIVE_CASES_MIN = 15;
-/** How long a client waits for what is dropped, ms. */
+/** Time until a client counts a packet as dropped, ms. */
 const PATIENCE = 700;
 const ROUNDS = 4;
 let lab: TestLab;
 const addresses = new Map<string, string>(Object.entries(NODES));
-/** A client in each place, which asks what it is given line by line. */
+/** A client in each place, which reads its requests line by line. */
 const askers = new Map<string, Running>();
 /**
- * Without SCTP, which this kernel may not have, the outside, which cannot reach pods, and UDP to
- * nodes, which say that nobody listens only so often a second.
+ * Without SCTP, which this kernel may lack; without the outside, which cannot reach pods; and
+ * without UDP to nodes, whose port unreachables are limited in rate.
  */
 const cells = CELLS.filter(
   ({ from, to, protocol }) =>
@@ -78,7 +78,7 @@ describe('policies between real pods', () => {
     await lab.down();
   });
 
-  /** Puts these policies in place of all others, on every node. */
+  /** Replaces all policies on every node. */
   async function enforce(policies: PolicyCase['policies']): Promise<void> {
     for (const { metadata } of (await lab.kube.list('NetworkPolicy')).items) {
       const { namespace, name } = metadata!;
@@ -94,11 +94,11 @@ describe('policies between real pods', () => {
         return listed.map(({ policy }) => policy).join() === wanted.join();
       });
     }
-    // What is told is published within so many milliseconds.
+    // A change is published within this time.
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 
-  /** True for each cell whose packets arrive: something answered, or said that nobody listens. */
+  /** True for each cell whose packets arrive: an answer, or a refusal. */
   async function reach(from: string, asked: Cell[]): Promise<boolean[]> {
     const ends = asked.map(({ to, port, protocol }) => `${addresses.get(to)}:${port}/${protocol}`);
     const { child, output } = askers.get(from)!;
@@ -110,7 +110,7 @@ describe('policies between real pods', () => {
     return outcomes.map((outcome) => outcome !== 'silent');
   }
 
-  /** Cells that are not as the case says. */
+  /** Cells that differ from the case. */
   async function complaints({ expects }: PolicyCase, all: Cell[]): Promise<Cell[]> {
     const froms = [...new Set(all.map(({ from }) => from))];
     const wrong = froms.map(async (from) => {
@@ -125,7 +125,7 @@ describe('policies between real pods', () => {
   for (const item of cases) {
     test(item.about, async (t) => {
       await enforce(item.policies);
-      // Asked again is only what went wrong: on a busy machine an answer may be late.
+      // Asks again only for failures: on a busy machine an answer may be late.
       let wrong = cells;
       for (let round = 0; round < ROUNDS && wrong.length > 0; round++) {
         wrong = await complaints(item, wrong);
@@ -135,7 +135,7 @@ describe('policies between real pods', () => {
     });
   }
 
-  test('what is dropped is silent, counted, traced and explained with names', async () => {
+  test('a dropped packet gets no answer, and is counted, traced and explained with names', async () => {
     const metadata = { namespace: 'x', name: 'friends' };
     const from = [{ podSelector: { matchLabels: { pod: 'b' } } }];
     const spec = { podSelector: { matchLabels: { pod: 'c' } }, ingress: [{ from }] };
@@ -174,7 +174,7 @@ describe('policies between real pods', () => {
     assert.deepEqual([code, stdout.trim()], [0, '1 policies, no findings']);
   });
 
-  test('a pod that sends with the address of another one is caught at its node', async () => {
+  test("a pod that sends with another pod's address is caught at its node", async () => {
     await enforce([]);
     const before = await spoofed();
     const script = clientCommand('odd').at(-1)!.replace(/\.ts$/, '.py');

@@ -1,5 +1,4 @@
-// Policies that change while connections go on, pods that take over an address, an agent that is
-// killed.
+// Policies that change during connections, pods that take over an address, a killed agent.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,7 +16,7 @@ import {
 
 const NAME = 'e2e-polch';
 /**
- * So few addresses that a pod soon has one that another one had: two are nobody's, and the last.
+ * So few addresses that a new pod soon gets a used one: the first two and the last are reserved.
  */
 const TOPOLOGY = { nodes: [{ name: 'node1' }, { name: 'node2', podCIDR: '10.244.2.0/28' }] };
 const ADDRESSES = 13;
@@ -63,7 +62,7 @@ describe('policies that change', () => {
   const received = async (pod: string) =>
     Number(await lab.run(pod, 'cat', '/sys/class/net/eth0/statistics/rx_bytes'));
 
-  test('a running iperf3 stops when a policy forbids it, and goes on when it is gone', async (t) => {
+  test('a running iperf3 stops when a policy denies it, and continues when the policy is gone', async (t) => {
     const address = await lab.podIP('stopped');
     const iperf = lab.start('client', ['iperf3', '-c', address, '-t', '8']);
     await until('it runs', async () => (await received('stopped')) > 1_000_000);
@@ -86,7 +85,7 @@ describe('policies that change', () => {
     await iperf.done;
   });
 
-  test('one that stays allowed loses nothing while policies change a hundred times a second', async (t) => {
+  test('an allowed connection loses nothing while policies change a hundred times a second', async (t) => {
     const address = await lab.podIP('kept');
     const args = ['-u', '-b', '5M', '-w', '1M', '-t', String(SECONDS), '-J'];
     await create(policy('base', 'kept', [{}]));
@@ -118,7 +117,7 @@ describe('policies that change', () => {
     await remove('base');
   });
 
-  test('what is forbidden stays so while an agent is killed and another one begins', async () => {
+  test('a denied connection stays denied while an agent is killed and restarted', async () => {
     await create(policy('closed', 'closed'));
     const end = `${await lab.podIP('closed')}:8080/TCP`;
     const open = `${await lab.podIP('web')}:8080/TCP`;
@@ -141,7 +140,7 @@ describe('policies that change', () => {
     await until('it is open', async () => (await ask())[0] === 'open');
   });
 
-  test("a new pod on a dead pod's address inherits no flow and no verdict", async () => {
+  test("a new pod on a removed pod's address inherits no flow and no verdict", async () => {
     await create(policy('guarded', 'guarded'));
     for (const [old, next, answers] of [
       ['free', 'guarded', false],
@@ -171,7 +170,7 @@ describe('policies that change', () => {
       return !pods.items.some(({ metadata }) => metadata?.name === name);
     });
 
-  /** Its address, once it answers. */
+  /** Returns its address once it answers. */
   async function startServer(name: string, app: string): Promise<string> {
     await lab.kube.create('Pod', serverPod(name, 'node2', { app }) as Pod);
     await until(`${name} runs`, async () => {
@@ -181,7 +180,7 @@ describe('policies that change', () => {
     return lab.podIP(name);
   }
 
-  /** Pod after pod until one has this address. */
+  /** Starts pods until one has this address. */
   async function takeAddress(address: string, app: string): Promise<void> {
     await untilGone('first');
     for (let n = 0; n < ADDRESSES; n++) {

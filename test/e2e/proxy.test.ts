@@ -1,4 +1,4 @@
-// A lab of two nodes: node1 has the datapath, node2 the kernel's nftables, both by the same tables.
+// A lab of two nodes: node1 has the datapath, node2 the kernel's nftables, with the same tables.
 import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -20,7 +20,7 @@ import {
 
 const NAME = 'e2e-twin';
 const NODES = { node1: '172.18.0.11', node2: '172.18.0.12' };
-/** Of the nodes, in the internet. */
+/** Public addresses of the nodes. */
 const PUBLIC = { node1: '198.51.100.11', node2: '198.51.100.12' };
 const CLIENTS = { node1: 'client1', node2: 'client2' };
 const INTERNET = '203.0.113.10';
@@ -77,9 +77,7 @@ function cleanUp(node: string): Promise<Outcome> {
   return lab.start(`node/${node}`, ['scripts/kubetun', ...agent]).done;
 }
 
-/**
- * What curl says of one request: what was answered, or its exit code: 7 is refused, 28 no answer.
- */
+/** curl's result of one request: the body, or its exit code: 7 is refused, 28 no answer. */
 async function curl(from: string, url: string): Promise<string | number> {
   const { child, done } = lab.start(from, ['curl', '-sm2', url]);
   child.stdin?.end();
@@ -119,7 +117,7 @@ describe('a lab of both proxies', () => {
       const { child, done } = lab.start(client, ['ping', '-c1', '-W2', web]);
       child.stdin?.end();
       assert.match((await done).stdout, /Port Unreachable/);
-      // Both nodes answer nothing for an address that nobody has.
+      // Neither node answers for an unused address.
       assert.equal(await curl(client, `http://${NO_ADDRESS}`), 28);
     });
 
@@ -131,7 +129,7 @@ describe('a lab of both proxies', () => {
       await lab.run(client, 'ping', '-c1', '-W2', INTERNET);
     });
 
-    test(`from a pod of ${node}: one endpoint for a client with session affinity`, async () => {
+    test(`from a pod of ${node}: session affinity keeps one endpoint for a client`, async () => {
       const { answers } = await connect(client, await lab.clusterIP('sticky'), 80, 20);
       assert.deepEqual(Object.values(answers), [20]);
     });
@@ -160,7 +158,7 @@ describe('a lab of both proxies', () => {
     assert.equal(String(seen).split(':')[0], NODES.node2);
   });
 
-  test('policy Local: this node only, unmasqueraded; elsewhere only is a drop; pods and the node may go', async () => {
+  test("policy Local uses endpoints of this node, keeps the client's address, and drops if there are none", async () => {
     const at = (address: string, path = 'hostname') => `http://${address}:${LOCAL_PORT}/${path}`;
     const seen = String(await curl('internet', at(PUBLIC.node2, 'clientip')));
     assert.equal(seen.split(':')[0], INTERNET);
@@ -173,7 +171,7 @@ describe('a lab of both proxies', () => {
     assert.equal(await curl('client1', inner), 28);
   });
 
-  test('what asks a datapath says that node2 has none, and services and status know it', async () => {
+  test('datapath commands report that node2 has none, and services and status show its proxy', async () => {
     for (const command of [
       ['conntrack', 'list', '--node', 'node2'],
       ['trace', '--node', 'node2'],
@@ -199,7 +197,7 @@ describe('a lab of both proxies', () => {
     );
   });
 
-  test('an endpoint that leaves gets no new connection on either node', async () => {
+  test('a removed endpoint gets no new connection on either node', async () => {
     const label = (app: string) =>
       lab.kube.patch(
         ...([
@@ -220,7 +218,7 @@ describe('a lab of both proxies', () => {
     await lab.untilEndpoints('default/web:http', 2);
   });
 
-  test('an agent killed on node2 leaves its rules in force; the next one takes over, clients remembered', async () => {
+  test('an agent killed on node2 leaves its rules and affinity in force for the next one', async () => {
     const vip = await lab.clusterIP('web');
     const sticky = await lab.clusterIP('sticky');
     const { answers: before } = await connect('client2', sticky, 80, 3);
@@ -244,7 +242,7 @@ describe('a lab of both proxies', () => {
     assert.deepEqual(Object.keys(after), Object.keys(before));
   });
 
-  test('a NetworkPolicy is said not to be enforced, once', async () => {
+  test('an unsupported NetworkPolicy is reported once', async () => {
     await lab.kube.create('NetworkPolicy', {
       metadata: { namespace: 'default', name: 'deny' },
       spec: { podSelector: { matchLabels: { app: 'lone' } }, policyTypes: ['Ingress'] },
@@ -259,7 +257,7 @@ describe('a lab of both proxies', () => {
   });
 
   for (const node of Object.keys(NODES)) {
-    test(`cleaning up ${node} is refused while its agent runs, or hangs`, async () => {
+    test(`cleaning up ${node} is refused while its agent runs or hangs`, async () => {
       const { pid } = readAgent(NAME, node)!;
       const applied = () => lab.run(`node/${node}`, 'sh', '-c', 'ip rule; nft list tables');
       const before = await applied();
@@ -277,10 +275,10 @@ describe('a lab of both proxies', () => {
     });
   }
 
-  test('cleaning up takes the table once the agent has ended, and nothing else of nftables', async () => {
+  test("cleaning up after the agent's end removes its table only", async () => {
     await lab.run('node/node2', 'nft', 'add', 'table', 'ip', 'other');
     const path = agentKubeconfigPath(NAME);
-    // The supervisor starts agents again, and none gets further than to this file.
+    // The supervisor restarts agents, and each fails at this file.
     renameSync(path, `${path}.away`);
     try {
       process.kill(readAgent(NAME, 'node2')!.pid, 'SIGKILL');

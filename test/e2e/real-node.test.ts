@@ -1,4 +1,4 @@
-// An agent on a node that is not the datapath's alone.
+// An agent on a node that other programs configure too.
 import assert from 'node:assert/strict';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -24,7 +24,7 @@ const AGENT = [
 ];
 const RANGE = ['--service-range', '10.96.0.0/16'];
 
-/** Rules and routes of the node, and its links: what an agent might leave behind. */
+/** Rules, routes and links of the node: what an agent might leave. */
 async function picture(): Promise<string[]> {
   const show = async (...args: string[]) =>
     (await real.run('node', 'ip', '-4', ...args)).split('\n');
@@ -48,7 +48,7 @@ async function createNode(name: string, podCIDR: string, address: string): Promi
   await real.kube.patch('Node', { name }, { status: { addresses } }, 'status');
 }
 
-/** A Service whose endpoints are given. */
+/** A Service with fixed endpoints. */
 async function createService(name: string, addresses: string[], port: number, nodePort?: number) {
   const ports = [{ name: 'p', port: 80, targetPort: port, nodePort }];
   const type = nodePort ? 'NodePort' : 'ClusterIP';
@@ -62,7 +62,7 @@ async function createService(name: string, addresses: string[], port: number, no
   return spec!.clusterIP!;
 }
 
-describe('a node that is not the datapath alone', () => {
+describe('a node shared with other programs', () => {
   let agent: ChildProcess;
   let untouched: string[];
   let near = '';
@@ -84,7 +84,7 @@ describe('a node that is not the datapath alone', () => {
   });
   after(() => real.stop());
 
-  test('is refused with every reason, and nothing of it is touched', async () => {
+  test('is refused with every reason, and stays unchanged', async () => {
     assert.deepEqual(await check(), ['KT_FORWARD_OFF', 'KT_RP_FILTER', 'KT_EPHEMERAL_PORTS']);
     const { code, stderr } = await real.try('node', ...AGENT, ...RANGE);
     assert.equal(code, 1);
@@ -92,7 +92,7 @@ describe('a node that is not the datapath alone', () => {
     assert.deepEqual(await picture(), untouched);
   });
 
-  test('a kube-proxy that is there is seen', async () => {
+  test('a running kube-proxy is detected', async () => {
     await real.run('node', 'nft', 'add', 'table', 'ip', 'nat');
     await real.run('node', 'nft', 'add', 'chain', 'ip', 'nat', 'KUBE-SERVICES');
     assert.ok((await check()).includes('KT_PROXY_ACTIVE'));
@@ -100,18 +100,18 @@ describe('a node that is not the datapath alone', () => {
     assert.ok(!(await check()).includes('KT_PROXY_ACTIVE'));
   });
 
-  test('is made fit when that is asked for', async () => {
+  test('--prepare --set-sysctls makes it ready', async () => {
     await real.run('node', ...AGENT, '--prepare', '--set-sysctls');
     assert.deepEqual(await check(), []);
   });
 
-  test('a cluster that does not tell its Service range is asked about by name of the flag', async () => {
+  test('without a known Service range the error names the flag', async () => {
     const { code, stderr } = await real.try('node', ...AGENT);
     assert.equal(code, 1);
     assert.match(stderr, /does not tell its Service range.*--service-range/s);
   });
 
-  test('serves Services from everywhere, and they cross the datapath', async () => {
+  test('serves Services from everywhere through the datapath', async () => {
     agent = await real.spawn('node', 'first image published', ...AGENT, ...RANGE);
     const asked: [string, Record<string, number>, string][] = [];
     const ask = async (what: string, ...args: Parameters<RealNode['ask']>) => {
@@ -166,18 +166,18 @@ describe('a node that is not the datapath alone', () => {
     await real.run('world', 'ping', '-c1', '-W2', NODE_ADDRESS);
   });
 
-  test('rules of others are where they were', async () => {
+  test('rules of other programs stay in place', async () => {
     const rules = await real.run('node', 'ip', 'rule');
     assert.match(rules, /^50:\tfrom 198\.51\.100\.0\/24 lookup 7/m);
     assert.match(rules, /^512:\tfrom all to 10\.244\.1\.5 lookup main/m);
   });
 
-  test('pod ranges of Nodes that come and go are followed, by routes and not by rules', async () => {
+  test('new and deleted pod ranges change routes, not rules', async () => {
     const rules = await real.run('node', 'ip', 'rule');
     const routes = () => real.run('node', 'ip', 'route', 'show', 'table', '103');
     const before = await routes();
     const numbers = Array.from({ length: 100 }, (_, n) => n);
-    // Every second range: none has a neighbour to be joined with.
+    // Every second range: none has a neighbour to join.
     const rangeOf = (n: number) => `10.245.${n * 2}.0/24`;
     await Promise.all(numbers.map((n) => createNode(`other${n}`, rangeOf(n), `198.18.0.${n + 1}`)));
     await until('the ranges are steered', async () => {
@@ -191,7 +191,7 @@ describe('a node that is not the datapath alone', () => {
     assert.deepEqual(await real.ask('pod', far, 80), { far: 4 });
   });
 
-  test('a range whose route has gone is steered again', async () => {
+  test('a range whose route is gone is steered again', async () => {
     const route = ['10.244.7.0/24', 'table', '103'];
     await real.run('node', 'ip', 'route', 'del', ...route);
     const isBack = async () =>
@@ -203,19 +203,19 @@ describe('a node that is not the datapath alone', () => {
     assert.ok((await check()).includes('KT_AGENT_ACTIVE'));
   });
 
-  test('with the agent killed the node is reached by TCP, and reaches others and its pods', async () => {
+  test('with the agent killed, TCP works to the node and from it to others and its pods', async () => {
     agent.kill('SIGKILL');
     await until('it has ended', () => agent.exitCode !== null || agent.signalCode !== null);
     await assertHostGoesOn();
   });
 
-  test('the next one starts without a word from the API server', async () => {
+  test('the next agent starts without the API server', async () => {
     const away = ['--server', `https://${WORLD_ADDRESS}:1`];
     agent = await real.spawn('node', '"forwarding"', ...AGENT, ...RANGE, ...away);
     assert.deepEqual(await real.ask('world', NODE_ADDRESS, 30_080), { pod: 4 });
   });
 
-  test('the sysctls it keeps and the rest is as it was before, after --cleanup', async () => {
+  test('--cleanup restores everything but the sysctls that it keeps', async () => {
     agent.kill('SIGTERM');
     await until('it has ended', () => agent.exitCode !== null || agent.signalCode !== null);
     await real.run('node', ...AGENT, '--cleanup');

@@ -1,4 +1,4 @@
-// What a Service's clients notice while its pods come and go: nothing.
+// A Service's clients see no error while its pods come and go.
 import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import type { KubeObject } from '../../control/kube/object.ts';
@@ -33,7 +33,7 @@ const DEPLOYMENT = {
             args: ['netexec', '--http-port=8080'],
             ports: [{ name: 'http', containerPort: 8080 }],
             readinessProbe: { httpGet: { path: '/hostname', port: 'http' }, periodSeconds: 1 },
-            // Long enough for every node to have heard that it is about to end.
+            // Long enough for every node to learn that the pod is ending.
             lifecycle: { preStop: { exec: { command: ['sleep', '1'] } } },
           },
         ],
@@ -49,7 +49,8 @@ interface Load {
 }
 
 /**
- * Asks the Service from two nodes at once while something happens; nothing may fail. Who answered.
+ * Sends requests to the Service from two nodes during an action, without a failure; returns the
+ * servers.
  */
 async function underLoad(
   t: TestContext,
@@ -77,7 +78,7 @@ async function patch(spec: object): Promise<void> {
   await lab.kube.patch('Deployment', WEB, { spec });
 }
 
-/** Resolves when so many pods of the newest template are available, and no others are left. */
+/** Resolves when this many pods of the newest template are available and no others are left. */
 async function untilRolled(replicas: number): Promise<void> {
   await until(`${replicas} replicas`, async () => {
     const { metadata, spec, status } = await lab.kube.get('Deployment', WEB);
@@ -98,7 +99,7 @@ const template = (colour: string) => ({
   template: { spec: { containers: [{ name: 'main', env: [{ name: 'COLOUR', value: colour }] }] } },
 });
 
-describe('clients of a Service notice nothing', () => {
+describe('clients of a Service see no error', () => {
   before(async () => {
     const service = { selector: { app: 'web' }, ports: [{ port: 80, targetPort: 'http' }] };
     lab = startLab(NAME, [
@@ -143,7 +144,7 @@ describe('clients of a Service notice nothing', () => {
     assert.ok(answered.size > 5, [...answered].join(' '));
   });
 
-  test('of a pod that has crashed: it leaves the endpoints at once, and comes back when it is ready', async (t) => {
+  test('of a crashed pod: it leaves the endpoints at once, and returns when it is ready', async (t) => {
     await patch({ replicas: 3 });
     await untilRolled(3);
     await lab.untilEndpoints('default/web:80', 3);

@@ -1,4 +1,4 @@
-// Rules of Services that need more than one packet, or more than the datapath: with real clients.
+// Rules of Services that need several packets or more than the datapath, with real clients.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { readAgent } from '../../lab/supervisor/agents.ts';
@@ -62,7 +62,7 @@ describe('rules of Services', () => {
     return Object.keys(answers);
   };
 
-  test('a client keeps its endpoint, through a new agent too, until that endpoint goes', async () => {
+  test('a client keeps its endpoint, across agents too, until that endpoint is gone', async () => {
     const first = await connect('client1', 50);
     assert.equal(first.length, 1);
     assert.equal((await connect('client2', 50)).length, 1);
@@ -90,11 +90,11 @@ describe('rules of Services', () => {
     assert.deepEqual([...new Set(names())], ['u1'], 'an endpoint more moves nobody');
     await label('u1', 'gone');
     await lab.untilEndpoints('default/udp:udp', 1);
-    // Answers lie in the pipe of a client on a busy machine.
+    // Replies wait in the pipe of a client on a busy machine.
     await new Promise((resolve) => setTimeout(resolve, 500));
     const before = names().length;
     await until('answers after the change', () => names().length > before + 20);
-    // One may have been under way when the table changed.
+    // One may have been in transit when the table changed.
     const after = names().slice(before + 1);
     assert.deepEqual([...new Set(after)], ['u2']);
     t.diagnostic(`${before} answers before the change, ${after.length} after it`);
@@ -121,7 +121,7 @@ describe('rules of Services', () => {
     await until('the node says so', async () => (await ask(NODE1, port)).code === 503);
   });
 
-  test('a node is healthy until it is about to be taken away, and alive even then', async () => {
+  test('a node that will be removed is unhealthy and still alive', async () => {
     assert.equal((await ask(NODE2, 10_256, '/healthz')).code, 200);
     const taint = { key: 'ToBeDeletedByClusterAutoscaler', value: '1', effect: 'NoSchedule' };
     await lab.kube.patch('Node', { name: 'node2' }, { spec: { taints: [taint] } });

@@ -1,5 +1,5 @@
-// Every row of test/scenarios as real packets, on the datapath and on its kernel twin: both must do
-// what the row says, and what the virtual walk of the same row does.
+// Every row of test/scenarios as real packets, on the datapath and on the nftables proxy. Both must
+// do what the row says and what its virtual walk does.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PROXIES } from '../../control/agent-options.ts';
@@ -13,8 +13,8 @@ const NAME = 'e2e-rows';
 const scenarios = ownFiles().map(readScenario);
 
 /**
- * Rows of services.yaml that are wrong, each in another way; what comes instead, and of which
- * counters one hears.
+ * Rows of services.yaml, each wrong in another way; the actual result, and the counters in the
+ * report.
  */
 const WRONG: [row: string, instead: string[]][] = [
   ['10.244.1.9 -> 10.96.0.50:80/tcp | 10.244.1.2:8080', ['10.244.1.2:8080', '10.244.2.2:9090']],
@@ -32,7 +32,7 @@ const wrong: Scenario = {
 };
 
 for (const proxy of PROXIES) {
-  test(`${proxy}: real packets go where every scenario row says, and a wrong row is found out`, async (t) => {
+  test(`${proxy}: real packets follow every scenario row, and a wrong row is detected`, async (t) => {
     const results = await answerLive(NAME, proxy, [...scenarios, wrong]);
     assertGone(NAME);
     const found = results.pop()!.answer;

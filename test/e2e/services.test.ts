@@ -26,10 +26,12 @@ const PORTS = [
   { name: 'udp', port: 81, protocol: 'UDP', targetPort: 8081 },
 ];
 const NODES: Record<string, string> = { node1: '172.18.0.11', node2: '172.18.0.12' };
-/** Who the nodes are in the internet. */
+/** Public addresses of the nodes. */
 const PUBLIC: Record<string, string> = { node1: '198.51.100.11', node2: '198.51.100.12' };
 const INTERNET = '203.0.113.10';
-/** A server on the address that every node has for its pods; it tells who asks. */
+/**
+ * A server on the address that every node has for its pods; it answers with the client's address.
+ */
 const WHO = `require('node:http').createServer((q, r) => r.end(q.socket.remoteAddress))
   .listen(8088, '169.254.1.1')`;
 let lab: TestLab;
@@ -149,13 +151,13 @@ describe('Services', () => {
     }
   });
 
-  test('ping from a pod: to a pod, to the node, to the internet', async () => {
+  test('ping from a pod reaches a pod, the node and the internet', async () => {
     for (const address of [await lab.podIP('two'), '172.18.0.12', INTERNET]) {
       await lab.run('client1', 'ping', '-c2', '-i0.2', '-W2', address);
     }
   });
 
-  test('a node is a hop where it is on the way, and none where it is an end', async () => {
+  test('a node is one hop in transit, and none at an end', async () => {
     const ttlOf = async (from: string, address: string) =>
       /ttl=(\d+)/.exec(await lab.run(from, 'ping', '-c1', '-W2', address))?.[1];
     assert.equal(await ttlOf('node/node1', await lab.podIP('client1')), '64');
@@ -175,7 +177,7 @@ describe('Services', () => {
     assert.equal(seen.split(':')[0], await lab.podIP('client1'));
   });
 
-  test("an address of the pod's own node that no Node names sees the pod as it is", async () => {
+  test("a local address of the pod's own node sees the pod's address", async () => {
     const server = lab.start('node/node1', [NODE, '-e', WHO]);
     const who = () => lab.start('client1', ['curl', '-sm2', 'http://169.254.1.1:8088/']).done;
     await until('the server answers', async () => (await who()).code === 0);
@@ -184,7 +186,7 @@ describe('Services', () => {
     await server.done;
   });
 
-  test('an endpoint outside the cluster is reached through a ClusterIP, by the name of the node', async () => {
+  test('an endpoint outside the cluster is reached through a ClusterIP and the name of the node', async () => {
     const url = `http://${await lab.clusterIP('far')}/clientip`;
     for (const [pod, node] of [
       ['client1', 'node1'],
@@ -194,7 +196,7 @@ describe('Services', () => {
     }
   });
 
-  test('the node itself reaches an external address that is its own, and its other ports as ever', async () => {
+  test('the node itself reaches its own external address, and other ports of it as before', async () => {
     const { answers, errors } = await tcp('node/node1', NODES.node1!, 8081, 5);
     assert.deepEqual({ answers, errors }, { answers: { two: 5 }, errors: {} });
     for (const from of ['client1', 'client2', 'node/node2']) {

@@ -1,5 +1,4 @@
-// Logs, commands and ports of pods beyond what the round of kubectl asks: ends, sizes, clients that
-// vanish.
+// Logs, commands and ports of pods beyond the round of kubectl: ends, sizes, lost clients.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
@@ -42,7 +41,7 @@ describe('streams of pods', {
     new Promise<number | null>((resolve) => child.once('close', resolve));
   const processes = () => lab.run('talker', 'ps', '-eo', 'args');
 
-  test('a command whose client vanishes ends, with a terminal and without', async () => {
+  test('a command ends when its client vanishes, with and without a terminal', async () => {
     for (const options of [['-i'], ['-it']]) {
       const seconds = `5432${options.length + options[0]!.length}`;
       const client = start('exec', ...options, 'talker', '--', 'sleep', seconds);
@@ -52,7 +51,7 @@ describe('streams of pods', {
     }
   });
 
-  test('a client that vanishes while nobody reads its input takes its command along', async () => {
+  test('a command whose input is not read also ends when its client vanishes', async () => {
     for (const options of [['-i'], ['-it']]) {
       const seconds = `6543${options[0]!.length}`;
       const client = start('exec', ...options, 'talker', '--', 'sleep', seconds);
@@ -67,7 +66,7 @@ describe('streams of pods', {
     assert.ok(isAlive(supervisor!), 'and nothing else');
   });
 
-  test('many bytes come through exec and back as they were, whoever is slow', async () => {
+  test('many bytes pass through exec and back unchanged, at any reading speed', async () => {
     const bytes = randomBytes(8 * 1024 * 1024);
     const client = start('exec', '-i', 'talker', '--', 'sha256sum');
     client.stdin!.end(bytes);
@@ -82,7 +81,7 @@ describe('streams of pods', {
     assert.equal(out.text().length, 8_000_000);
   });
 
-  test('the official client runs commands too, and is told how they end', async () => {
+  test('the official client runs commands and gets their exit codes', async () => {
     const config = new KubeConfig();
     config.loadFromFile(kubeconfigPath(NAME));
     const stdout = new PassThrough();
@@ -122,7 +121,7 @@ describe('streams of pods', {
     assert.equal(follow.text(), 'a\nb\n');
   });
 
-  test('a forwarded port carries many connections at once; one that nobody serves is said', async () => {
+  test('a forwarded port carries many connections at once; a port without a server is an error', async () => {
     const forward = start('port-forward', 'pod/web', ':8080', ':9');
     await until('it listens', () => (forward.text().match(/127\.0\.0\.1/g)?.length ?? 0) === 2);
     const [port, dead] = [...forward.text().matchAll(/127\.0\.0\.1:(\d+)/g)].map((m) => m[1]);

@@ -1,4 +1,4 @@
-// A lab of another shape: names, zones, ranges, MTU and timeouts from a file.
+// A lab with another topology file: names, zones, ranges, MTU and timeouts.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import {
@@ -61,7 +61,7 @@ describe('a topology file', () => {
     ]);
   });
 
-  test('gives Services and pods addresses of its ranges, and the MTU', async () => {
+  test('gives Services and pods addresses of its ranges, and sets the MTU', async () => {
     assert.match(await lab.clusterIP('web'), /^10\.200\./);
     assert.match(await lab.podIP('web'), /^10\.100\.9\./);
     for (const place of ['client', 'node/right']) {
@@ -69,7 +69,7 @@ describe('a topology file', () => {
     }
   });
 
-  test('is what the datapath works with: ClusterIP, NodePort of a third node, masquerade', async () => {
+  test('configures the datapath: ClusterIP, NodePort of a third node, masquerade', async () => {
     const ask = (from: string, url: string) => lab.run(from, 'curl', '-sm5', url);
     assert.equal(await ask('client', `http://${await lab.clusterIP('web')}/hostname`), 'web');
     assert.equal(await ask('internet', 'http://198.51.100.13:30001/hostname'), 'web');
@@ -91,13 +91,13 @@ describe('a topology file', () => {
     for (const { timeoutS } of left) assert.ok(timeoutS > 120 && timeoutS <= 1000, `${timeoutS}`);
     const pod = await lab.podIP('web');
     await lab.run('client', 'ping', '-c1', '-W5', pod);
-    // Within 20 s, of the 30 that an echo has otherwise.
+    // Within 20 s; the default of an echo is 30 s.
     await until('the echo is forgotten', async () => (await flows('icmp', pod)).length === 0);
   });
 
-  test('may have a node whose MTU is below the others: long datagrams reach it in fragments', async () => {
+  test('may have a node with a smaller MTU: long datagrams reach it in fragments', async () => {
     for (const from of ['client', 'node/right']) {
-      // The first one may be lost: it is what its sender learns the MTU from.
+      // The first one may be lost: its sender learns the MTU from it.
       const sent = [await lab.podIP('narrow'), 8081, 1370, 4] as const;
       const { same } = await lab.client<{ same: number }>(from, 'udp', ...sent);
       assert.ok(same >= 3, `${same} of 4 from ${from}`);

@@ -1,4 +1,4 @@
-// What goes through the translation unharmed: ICMP errors, path MTU, checksums.
+// Translation keeps ICMP errors, path MTU and checksums right.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -39,8 +39,8 @@ function setMtu(place: string, link: string, mtu: number): void {
 }
 
 /**
- * Bytes received of 32 MiB sent, `-R` the other way round. The last of them may be on their way
- * when iperf3 stops counting.
+ * Bytes received of 32 MiB; `-R` reverses the direction. The last ones may be in transit when
+ * iperf3 stops counting.
  */
 async function transfer(from: string, address: string, port: number, ...more: string[]) {
   const flags = ['-n', '32M', '-J', '--connect-timeout', '3000', ...more];
@@ -76,7 +76,7 @@ describe('translation', () => {
   });
   after(() => lab.down());
 
-  test("a backend's port unreachable reaches the client of a ClusterIP as its Service's", async () => {
+  test("a backend's port unreachable reaches the client from the ClusterIP", async () => {
     const address = await lab.clusterIP('web');
     for (const from of ['client', 'node/node2']) {
       const { errors } = await lab.client<Echoed>(from, 'udp', address, 90, 10, 4);
@@ -95,7 +95,7 @@ describe('translation', () => {
     assert.deepEqual(errors, { ECONNREFUSED: 3 });
   });
 
-  test('time exceeded at a later hop reaches the pod, from the router that said it', async () => {
+  test("time exceeded at a later hop reaches the pod, with that router's address", async () => {
     // The node is one hop; the second is the cloud.
     const { stdout } = await lab.start('client', ['ping', '-c1', '-W3', '-t2', INTERNET]).done;
     assert.match(stdout, /From 172\.18\.0\.2 .*Time to live exceeded/);
@@ -104,8 +104,7 @@ describe('translation', () => {
   describe('path MTU with a later hop of 1280 bytes', () => {
     let server: Running;
     before(async () => {
-      // Its near end only: with both, the segment sizes that TCP's ends agree on would be small
-      // already.
+      // The near end only: with both, TCP's ends would agree on small segments.
       setMtu('cloud', 'eth1', SMALL);
       server = lab.start('internet', ['iperf3', '-s']);
       await until('iperf3 listens in the internet', async () => {
@@ -127,22 +126,22 @@ describe('translation', () => {
     });
 
     test('NodePort: a pod sends to a client in the internet', async () => {
-      // Through the node that has no such pod.
+      // Through the node without such a pod.
       assert.ok((await transfer('internet', '198.51.100.11', 30_002, '-R')) >= 16e6);
     });
 
     test('UDP of 2000 bytes to the internet, in fragments of the size learned', async () => {
-      // Answers are as large: the cable drops what its far end would not take.
+      // Replies are as large: the far end's cable would drop them otherwise.
       setMtu('internet', 'eth0', SMALL);
       const { same } = await lab.client<Echoed>('client', 'udp', INTERNET, 8081, 2000, 4);
-      // The first may be the one that learns.
+      // The first may be lost to learn the MTU.
       assert.ok(same >= 3, `${same} of 4`);
     });
   });
 
-  test('tshark finds no wrong checksum on the TUN and on the cable of a pod, where sums are full', async (t) => {
+  test("tshark finds no wrong checksum on the TUN and on a pod's cable, where sums are full", async (t) => {
     const folder = mkdtempSync(join(tmpdir(), 'kubetun-pcap-'));
-    // The cloud asks the node for its health.
+    // The cloud checks the node's health.
     for (const place of ['client', 'web1', 'web2', 'cloud']) {
       await lab.run(place, 'ethtool', '-K', 'eth0', 'tx', 'off', 'tso', 'off', 'gso', 'off');
     }

@@ -1,4 +1,4 @@
-// A lab's node whose agent stays away: the node itself is reached, its pods wait.
+// A node whose agent stays away: the node itself is reachable, its pods' traffic is held.
 import assert from 'node:assert/strict';
 import { renameSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -51,10 +51,10 @@ describe('a node whose agent stays away', () => {
   };
   const rules = () => lab.run('node/node1', 'ip', 'rule');
 
-  test('is reached and pinged all the same, and its pods wait', async () => {
+  test("is reachable and answers pings, and its pods' traffic is held", async () => {
     await until('the server is up', async () => 'node' in (await ask('node/node2', 22)));
     const path = agentKubeconfigPath(NAME);
-    // No agent gets further than to this file.
+    // Each agent fails at this file.
     renameSync(path, `${path}.away`);
     const agent = readAgent(NAME, 'node1')!;
     process.kill(agent.pid, 'SIGKILL');
@@ -74,7 +74,7 @@ describe('a node whose agent stays away', () => {
     renameSync(`${path}.away`, path);
   });
 
-  test('is the datapath again when it is back', async () => {
+  test('uses the datapath again when the agent is back', async () => {
     await until('Services are served', async () => 'web' in (await ask('node/node2', 30_080)));
     await until('the node is closed', async () => !/^9:/m.test(await rules()));
     assert.deepEqual(await ask('node/node2', 22), { node: 1 });

@@ -1,5 +1,4 @@
-// An API server as a process of its own, to be killed: prints where it is, then serves until it is
-// ended.
+// An API server as a process that tests can kill: prints its address, then serves until it ends.
 import { startTestApi } from './api-server.ts';
 
 const { port, token, ca } = await startTestApi(process.argv[2]!);

@@ -1,4 +1,4 @@
-// A real API server on loopback for tests, with a client that speaks to it.
+// A real API server on loopback for tests, with a client.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -19,12 +19,12 @@ export interface TestApi {
   token: string;
   kubeconfig: string;
   ca: string;
-  /** A bare request, so that what is on the wire can be looked at. */
+  /** A raw request, for tests of the wire format. */
   call(method: string, path: string, body?: unknown, headers?: object): Promise<Answer>;
   close(): Promise<void>;
 }
 
-/** With a journal the server remembers what an earlier one with that file held. */
+/** With a journal the server restores the objects of an earlier one. */
 export async function startTestApi(journal: string | null = null): Promise<TestApi> {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-api-'));
   const { ca, cert, key, token } = ensureCredentials(join(folder, 'pki'), ['127.0.0.1']);
@@ -61,7 +61,7 @@ export async function startTestApi(journal: string | null = null): Promise<TestA
   };
 }
 
-/** A bare request to a server on loopback. */
+/** A raw request to a server on loopback. */
 export function call(
   { port, ca, token }: { port: number; ca: string; token: string },
   method: string,
@@ -92,7 +92,7 @@ export function call(
   });
 }
 
-/** A pod that matches the Service below; with a nodeName it is nothing for the scheduler. */
+/** A pod that matches the Service below; with a nodeName the scheduler ignores it. */
 export function pod(name: string, over: Record<string, unknown> = {}, spec: object = {}): object {
   return {
     metadata: { name, labels: { app: 'web' }, ...over },

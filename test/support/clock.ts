@@ -1,6 +1,6 @@
 import type { MonotonicClock, WallClock } from '../../control/clock.ts';
 
-/** Time that passes when a test says so, the same for both epochs. */
+/** A clock that tests advance, the same for both epochs. */
 export class FakeClock implements MonotonicClock, WallClock {
   #nowMs: number;
   #timers: { atMs: number; call: () => void }[] = [];
@@ -9,7 +9,7 @@ export class FakeClock implements MonotonicClock, WallClock {
     this.#nowMs = nowMs;
   }
 
-  /** Calls that have not come yet. */
+  /** Number of pending calls. */
   get waiting(): number {
     return this.#timers.length;
   }
@@ -30,12 +30,12 @@ export class FakeClock implements MonotonicClock, WallClock {
     };
   }
 
-  /** When the next call is due; Infinity if there is none. */
+  /** Time of the next call; Infinity if there is none. */
   get nextMs(): number {
     return Math.min(...this.#timers.map(({ atMs }) => atMs));
   }
 
-  /** Moves to the time of the next call and makes it. */
+  /** Moves to the time of the next call and runs it. */
   runNext(): void {
     const due = this.#timers.find(({ atMs }) => atMs === this.nextMs)!;
     this.#timers = this.#timers.filter((other) => other !== due);
@@ -43,7 +43,7 @@ export class FakeClock implements MonotonicClock, WallClock {
     due.call();
   }
 
-  /** Lets time pass and makes the calls that fall due, in order. */
+  /** Advances time and runs the due calls in order. */
   advance(ms: number): void {
     const untilMs = this.#nowMs + ms;
     while (this.nextMs <= untilMs) this.runNext();
@@ -51,7 +51,7 @@ export class FakeClock implements MonotonicClock, WallClock {
   }
 }
 
-/** A clock for code with promises: after each timer, what follows from it runs before the next. */
+/** A clock for code with promises: after each timer, its promise callbacks run before the next. */
 export class TestClock extends FakeClock {
   async pass(ms: number): Promise<void> {
     const endMs = this.monotonicMs() + ms;

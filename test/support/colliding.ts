@@ -1,5 +1,5 @@
-// Addresses that crowd in a table which hashes without a seed: the public hash that images once
-// had, turned round.
+// Addresses that collide in a table with an unseeded hash: inverts the public hash that images once
+// used.
 
 /** Multiplicative inverses of the hash's factors modulo 2^32. */
 const [FACTOR_B, INVERSE_1, INVERSE_2] = [0x9e3779b1, inverse(0x85ebca6b), inverse(0xc2b2ae35)];
@@ -15,7 +15,7 @@ export function collidingAddresses(count: number, second: number): number[] {
   });
 }
 
-/** The hash itself, so that a test can show that they do collide. */
+/** The hash itself, to show that they collide. */
 export function publicHash(a: number, b: number): number {
   let h = Math.imul(a ^ Math.imul(b, FACTOR_B), 0x85ebca6b);
   h ^= h >>> 15;
@@ -23,7 +23,7 @@ export function publicHash(a: number, b: number): number {
   return h ^ (h >>> 13);
 }
 
-/** What `h ^ (h >>> by)` came from. */
+/** Inverts `h ^ (h >>> by)`. */
 function unshift(value: number, by: number): number {
   return value ^ (value >>> by) ^ (value >>> (2 * by));
 }

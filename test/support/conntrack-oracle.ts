@@ -1,7 +1,7 @@
-// The rules of the kernel's connection tracking for TCP, read from
-// net/netfilter/nf_conntrack_proto_tcp.c of Linux 6.18 and written down once more without any of
-// the datapath's own code: one connection between the hosts a and b, windows liberal, as
-// `nf_conntrack_tcp_be_liberal` 1 has it. Where kubetun decides otherwise a flag says so.
+// The rules of the kernel's connection tracking for TCP, from
+// net/netfilter/nf_conntrack_proto_tcp.c of Linux 6.18, written again without any code of the
+// datapath. One connection between the hosts a and b, with liberal windows
+// (`nf_conntrack_tcp_be_liberal` 1). A flag marks each decided difference of kubetun.
 import { ACK, FIN, RST, SYN } from './packets.ts';
 
 export type Host = 'a' | 'b';
@@ -24,7 +24,7 @@ const STATES = ['NONE', 'SYN_SENT', 'SYN_RECV', 'ESTABLISHED', 'FIN_WAIT', 'CLOS
 ]);
 const CODES = ['sNO', 'sSS', 'sSR', 'sES', 'sFW', 'sCW', 'sLA', 'sTW', 'sCL', 'sS2'];
 
-// Columns as CODES: what a segment makes of each state; sIG is ignored, sIV invalid.
+// Columns as CODES: the next state for each state; sIG is ignored, sIV invalid.
 const TABLE: Record<'original' | 'reply', Record<Index, string>> = {
   original: {
     syn: 'sSS sSS sIG sIG sIG sIG sIG sSS sSS sS2',
@@ -49,7 +49,7 @@ interface End {
   /** After the furthest byte sent, and the highest acknowledgement sent. */
   sent: number;
   acked: number;
-  /** It sent the FIN that began the close. */
+  /** This end sent the FIN that began the close. */
   closeInit: boolean;
 }
 
@@ -71,7 +71,7 @@ interface Entry {
 const int = (n: number): number => n | 0;
 const before = (a: number, b: number): boolean => int(a - b) < 0;
 
-/** What a segment moves an end to: ahead, and by no more than any window. */
+/** The new position of an end after a segment: forward, by at most any window. */
 function forward(from: number, to: number): number {
   const ahead = int(to - from);
   return ahead > 0 && ahead < 2 ** 24 ? to : from;
@@ -84,7 +84,7 @@ function indexOf(flags: number): Index | null {
   return flags & ACK ? 'ack' : null;
 }
 
-/** One connection as the kernel would track it. */
+/** One connection as the kernel tracks it. */
 export class ConntrackOracle {
   readonly #timeouts: OracleTimeouts;
   #entry: Entry | null = null;
@@ -94,19 +94,19 @@ export class ConntrackOracle {
     this.#timeouts = timeouts;
   }
 
-  /** State, host that opened it, and seconds left; null if there is no entry. */
+  /** State, client, and seconds left; null if there is no entry. */
   get entry(): { state: string; client: Host; left: number } | null {
     const e = this.#entry;
     return e && { state: e.state, client: e.client, left: e.until - this.#now };
   }
 
-  /** Time goes on. */
+  /** Advances time. */
   advance(seconds: number): void {
     this.#now += seconds;
     if (this.#entry && this.#entry.until <= this.#now) this.#entry = null;
   }
 
-  /** A segment passes. */
+  /** Applies a segment. */
   send(given: Segment): void {
     const segment = { ...given, seq: int(given.seq), ack: int(given.ack) };
     const index = indexOf(segment.flags);
@@ -144,7 +144,7 @@ export class ConntrackOracle {
         this.#remember(e, s, index, dir, old);
         return 'ignore';
       }
-      // The answer to a SYN that was let by: both ends begin with it.
+      // The answer to a SYN that passed without counting: both ends start with it.
       next = 'SYN_RECV';
       receiver.sent = e.lastEnd!;
       receiver.closeInit = false;
@@ -182,10 +182,9 @@ export class ConntrackOracle {
   }
 
   /**
-   * The state after an RST, or null if it counts for nothing. The kernel believes every RST once a
-   * FIN has passed, and while windows are liberal every one ahead of what was acknowledged. Here it
-   * must fit as long as one end may still send (SPEC 2), and one that carries its sender's next
-   * byte closes, whoever has spoken last.
+   * The state after an RST, or null without effect. The kernel accepts every RST after a FIN, and
+   * with liberal windows any RST beyond the acknowledged data. Here it must match while one end may
+   * still send (SPEC 2). One that carries its sender's next byte closes in any case.
    */
   #reset(e: Entry, s: Segment, sender: End, receiver: End): string | null {
     if (['LAST_ACK', 'TIME_WAIT', 'CLOSE'].includes(e.state)) return 'CLOSE';
@@ -205,7 +204,7 @@ export class ConntrackOracle {
     return challenges ? 'ESTABLISHED' : 'CLOSE';
   }
 
-  /** What was sent and acknowledged so far, by a segment that counts. */
+  /** Records what a counting segment sent and acknowledged. */
   #learn(e: Entry, s: Segment, index: Index, sender: End, receiver: End): void {
     if (index === 'rst') return;
     const end = endOf(s);
@@ -225,14 +224,14 @@ export class ConntrackOracle {
     e.state = next;
     if (old !== next && next === 'FIN_WAIT') e.ends[s.from].closeInit = true;
     const seconds = this.#timeouts[index === 'rst' ? 'CLOSE' : next]!;
-    // Decided: a connection that was picked up is assured with its first answer, not with the
-    // packet behind it.
+    // Decided: a connection picked up midway is assured with its first reply, not with the next
+    // packet.
     const answered = e.replied || s.from !== e.client;
     const was = old === 'SYN_RECV' || old === 'ESTABLISHED';
     if (answered && was && next === 'ESTABLISHED') e.assured = true;
     if (!e.replied) {
       if (index === 'rst') return 'kill';
-      // A client that goes on sending SYNs does not keep its entry.
+      // A client that repeats its SYN does not keep its entry.
       if (index === 'syn' && old === 'SYN_SENT') return 'accept';
     }
     e.until = this.#now + seconds;
@@ -244,7 +243,7 @@ function endOf(s: Segment): number {
   return int(s.seq + s.bytes + (s.flags & SYN ? 1 : 0) + (s.flags & FIN ? 1 : 0));
 }
 
-/** The first segment of a connection: a SYN, or any ACK of one that is picked up. */
+/** The first segment of a connection: a SYN, or any ACK for a pick-up. */
 function create(s: Segment, index: Index): Entry | null {
   if (index !== 'syn' && index !== 'ack') return null;
   const peer: Host = s.from === 'a' ? 'b' : 'a';

@@ -1,5 +1,4 @@
-// A datapath in memory: frames in, verdicts and frames out, with clock and chance in the test's
-// hands.
+// A datapath in memory: frames in, verdicts and frames out, with injected clock and random seed.
 
 import { type Arena, createArena } from '../../datapath/arena/arena.ts';
 import type { Timeouts } from '../../datapath/flow/timeouts.ts';
@@ -118,17 +117,17 @@ export interface TestDatapath {
   writer: ImageWriter;
   /** ms; `send` runs at this time. */
   now: number;
-  /** P_IN of what `send` sends. */
+  /** P_IN of the packets that `send` sends. */
   port: number;
   send(...frames: Uint8Array[]): Outcome[];
-  /** One frame, one outcome. */
+  /** Sends one frame; returns its outcome. */
   one(frame: Uint8Array): Outcome;
   tick(now: number): void;
   counter(name: string): number;
 }
 
 const VERDICTS = ['forward', 'reply', 'held', 'probe'];
-/** Of all of them: a batch is empty before each send, and what comes out is copied. */
+/** Shared by all: a batch is empty before each send, and its output is copied. */
 const BATCH = createBatch();
 
 export function createTestDatapath(

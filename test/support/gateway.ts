@@ -10,7 +10,7 @@ import { parseRange } from '../../datapath/wire/address.ts';
 import { addr, change, frontend, NODE_ENTRY, pairs, service } from './datapath.ts';
 
 export const CLOUD = '172.18.0.2';
-/** Its address on the side of the internet. */
+/** Its address on the internet side. */
 export const CLOUD_OUTSIDE = '203.0.113.1';
 export const [NODE1, NODE2] = ['172.18.0.11', '172.18.0.12'] as const;
 export const [PUBLIC1, PUBLIC2] = ['198.51.100.11', '198.51.100.12'] as const;
@@ -53,7 +53,7 @@ export const GATEWAY_IMAGE: ImageChange = change({
   ],
 });
 
-/** The same gateway where its address outside is known. */
+/** The same gateway with a known outside address. */
 export const GATEWAY_OUTSIDE: ImageChange = {
   ...GATEWAY_IMAGE,
   node: {

@@ -1,12 +1,12 @@
-// Objects with anything in any field, made from the types of the API: nulls, empty values, wrong
-// types, huge values.
+// Objects with hostile values in random fields, made from the types of the API: nulls, empty
+// values, wrong types, huge values.
 import type { KubeKind } from '../../control/kube/kinds.ts';
 import { type Attribute, attributesOfModel, modelOfKind } from '../../control/kube/models.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: whatever it is.
 export type Any = any;
 
-/** Numbers from outside, one after the other: the same ones make the same object. */
+/** Numbers from outside in order: the same numbers make the same object. */
 export class Choices {
   readonly #numbers: number[];
   #at = 0;
@@ -17,7 +17,7 @@ export class Choices {
 
   below(count: number): number {
     const number = this.#numbers[this.#at++ % this.#numbers.length]!;
-    // Other numbers every time round.
+    // Other numbers in every round.
     return (number + Math.floor(this.#at / this.#numbers.length)) % count;
   }
 
@@ -26,7 +26,7 @@ export class Choices {
   }
 }
 
-/** Values that no field, or hardly any, expects. */
+/** Values that hardly any field expects. */
 export const HOSTILE: (() => unknown)[] = [
   ...[null, null, null, '', 0, false, true, -1, 1, 1.5, 80, 65_536, 30_080, -0].map((v) => () => v),
   ...[2 ** 31 - 1, 2 ** 31, 2 ** 53, 1e18, -1e18, 2 ** 63, 1e300].map((v) => () => v),
@@ -62,7 +62,7 @@ export const HOSTILE: (() => unknown)[] = [
   () => Array.from({ length: 300 }, () => ({})),
 ];
 
-/** Values that mean something in one field or another, so that more is taken and read. */
+/** Values that are valid in some field, so that more objects are accepted. */
 const WORDS = [
   ...[
     'web',
@@ -106,7 +106,7 @@ function descend(model: string, object: Any, choices: Choices, depth: number): v
     ({ baseName }) => depth > 0 || !['apiVersion', 'kind'].includes(baseName),
   );
   if (!attributes || attributes.length === 0) return;
-  // `spec` holds the most.
+  // `spec` has the most fields.
   const spec = attributes.find(({ baseName }) => baseName === 'spec');
   const attribute = spec && choices.below(3) > 0 ? spec : choices.of(attributes);
   if (choices.below(40) === 0) object[choices.of(['unknown', 'constructor', '$patch'])] = 1;
@@ -157,7 +157,7 @@ const template = {
 };
 const workload = { selector: { matchLabels: labels }, template };
 
-/** What every kind takes, to be disturbed. */
+/** An accepted object of every kind, to be disturbed. */
 const BASES: Record<string, object> = {
   Service: { spec: { selector: labels, ports: [{ port: 80 }] } },
   Pod: { ...template, spec: { ...template.spec, nodeName: 'node1' } },
@@ -180,7 +180,7 @@ const BASES: Record<string, object> = {
   Node: { status: { addresses: [{ type: 'InternalIP', address: '172.18.0.12' }] } },
 };
 
-/** An object of a kind that is taken as it is. */
+/** An accepted object of a kind. */
 export function baseOf(kind: string, name: string): Any {
   const base = structuredClone(BASES[kind] ?? {}) as Any;
   return { ...base, metadata: { ...base.metadata, name } };

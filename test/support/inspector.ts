@@ -1,5 +1,5 @@
-// Runs code in a worker thread of a running process, by the inspector that every Node process opens
-// on SIGUSR1. Tests end and block threads with it: a thread takes no signal of its own. The process
+// Runs code in a worker thread of a running process, by the inspector that Node opens on SIGUSR1.
+// Tests end and block threads with it, because a thread gets no signals of its own. The process
 // needs INSPECTED in its environment.
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -13,17 +13,17 @@ const LISTEN_MS_MAX = 10_000;
 /** A worker thread. */
 export interface WorkerThread {
   pid: number;
-  /** What the process prints goes there, and so where its inspector listens. */
+  /** The log of the process: it has the inspector's address. */
   logPath: string;
   /** A part of the URL of the worker's script. */
   script: string;
 }
 
-/** Of each process that was asked: where its inspector listened last. */
+/** The last inspector address of each process. */
 const inspectors = new Map<number, string>();
 
 /**
- * Runs an expression in a worker. Resolves when it was sent there: one that ends the thread has no
+ * Runs an expression in a worker. Resolves when it was sent: one that ends the thread has no
  * answer.
  */
 export async function inWorker(worker: WorkerThread, expression: string): Promise<void> {
@@ -52,7 +52,7 @@ function listening(logPath: string): string[] {
   return [...lines].map(([, url]) => url!);
 }
 
-/** An inspector listens on the loopback of its process's own network namespace. */
+/** An inspector listens on loopback of its process's network namespace. */
 function evaluate(url: string, { pid, script }: WorkerThread, expression: string) {
   const command = clientCommand('in-worker', url, script, expression);
   return new Promise<boolean>((resolve) => {

@@ -1,4 +1,4 @@
-// A real lab for end-to-end tests: brought up by the command line, gone when the test file ends.
+// A real lab for end-to-end tests: `lab up` at the start of a test file, `lab down` at its end.
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ export interface Outcome {
 
 export const NODE = join(PROJECT_ROOT, 'node_modules/node/bin/node');
 const KUBETUN = join(PROJECT_ROOT, 'scripts/kubetun');
-/** How long a command may take. Benchmarks beside another test file take minutes. */
+/** Time limit of a command. Benchmarks beside another test file take minutes. */
 const COMMAND_MS_MAX = 300_000;
 
 /** Runs the command line as a user would. */
@@ -31,7 +31,7 @@ export function kubetun(...args: string[]): Outcome {
   return kubetunWith({}, ...args);
 }
 
-/** The same with other variables in its environment. */
+/** Runs the command line with other environment variables. */
 export function kubetunWith(env: Record<string, string>, ...args: string[]): Outcome {
   const options = { encoding: 'utf8' as const, env: { ...process.env, ...env } };
   const limits = { timeout: COMMAND_MS_MAX, maxBuffer: 64 * 1024 * 1024 };
@@ -39,7 +39,7 @@ export function kubetunWith(env: Record<string, string>, ...args: string[]): Out
   return { code: status, stdout, stderr };
 }
 
-/** The command line, while the test goes on with something else. */
+/** Runs the command line beside the test. */
 export function startKubetun(...args: string[]): Promise<Outcome> {
   const options = { timeout: COMMAND_MS_MAX, maxBuffer: 64 * 1024 * 1024 };
   return new Promise((resolve) => {
@@ -49,7 +49,7 @@ export function startKubetun(...args: string[]): Promise<Outcome> {
   });
 }
 
-/** A command that was started in a place of the lab, and its output so far. */
+/** A command running in a place of the lab, and its output so far. */
 export interface Running {
   child: ChildProcess;
   output: () => string;
@@ -65,10 +65,7 @@ export class TestLab {
     this.kube = connectKube(kubeconfigPath(name));
   }
 
-  /**
-   * Starts a command in `[NS/]POD`, `node/NAME`, `cloud` or `internet`. Its input ends when the
-   * test says so.
-   */
+  /** Starts a command in `[NS/]POD`, `node/NAME`, `cloud` or `internet`, with an open input. */
   start(target: string, command: string[]): Running {
     const place = resolvePlace(requireLab(this.name), target);
     const [file, ...args] = commandIn(place, command) as [string, ...string[]];
@@ -88,7 +85,7 @@ export class TestLab {
     return { child, output: () => out.stdout, done };
   }
 
-  /** Runs a command to its end; fails the test if it does not end with 0. */
+  /** Runs a command to its end; fails the test unless it exits with 0. */
   async run(target: string, ...command: string[]): Promise<string> {
     const { child, done } = this.start(target, command);
     child.stdin?.end();
@@ -97,7 +94,7 @@ export class TestLab {
     throw new Error(`${target}: ${command.join(' ')} ended with ${code}: ${stderr || stdout}`);
   }
 
-  /** True if a command ends with 0. */
+  /** True if a command exits with 0. */
   async succeeds(target: string, ...command: string[]): Promise<boolean> {
     return this.run(target, ...command).then(
       () => true,
@@ -105,7 +102,7 @@ export class TestLab {
     );
   }
 
-  /** One of the programs in test/e2e/clients, which print JSON. */
+  /** Runs a program of test/e2e/clients, which prints JSON. */
   async client<T>(target: string, program: string, ...args: (string | number)[]): Promise<T> {
     const text = await this.run(target, ...clientCommand(program, ...args));
     return JSON.parse(text) as T;
@@ -117,7 +114,7 @@ export class TestLab {
     return JSON.parse(stdout) as T;
   }
 
-  /** Every counter of a node's datapath by its name. */
+  /** Every counter of a node's datapath by name. */
   async counters(node: string): Promise<Record<string, number>> {
     const rows = await askAgent<CounterRow[]>(this.name, node, '/counters');
     return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
@@ -133,7 +130,7 @@ export class TestLab {
     return found.status!.podIP!;
   }
 
-  /** Resolves when every node's table has exactly so many endpoints for a Service port. */
+  /** Resolves when every node's table has exactly this many endpoints for a Service port. */
   async untilEndpoints(service: string, count: number, nodes = ['node1', 'node2']): Promise<void> {
     await until(`${service} has ${count} endpoints`, async () => {
       for (const node of nodes) {
@@ -178,12 +175,12 @@ export function startLab(name: string, objects: object[], topology?: object): Te
   }
 }
 
-/** Nothing of a lab is left: no namespace, no file, no memory, no process. */
+/** Asserts that nothing of a lab is left: no namespace, file, memory or process. */
 export function assertGone(name: string): void {
   assert.deepEqual(leftOf(name), { folder: [], namespaces: [], arenas: [], processes: [] });
 }
 
-/** True for what a run that was cut off has left. */
+/** True if an interrupted run has left something. */
 function isThere(name: string): boolean {
   return Object.values(leftOf(name)).some((list) => list.length > 0);
 }
@@ -211,7 +208,7 @@ function commandLine(pid: string): string {
   }
 }
 
-/** Polls until something holds; fails after `ms` and says what did not. */
+/** Polls until a condition holds; fails after `ms` with its name. */
 export async function until(
   what: string,
   holds: () => Promise<boolean> | boolean,
@@ -245,7 +242,7 @@ export function serverPod(name: string, node: string, labels: object = { app: 'w
   };
 }
 
-/** A pod that does nothing by itself. */
+/** A pod without a server. */
 export function clientPod(name: string, node: string): object {
   return {
     apiVersion: 'v1',
@@ -259,7 +256,7 @@ export function clientPod(name: string, node: string): object {
   };
 }
 
-/** A pod of a container that sleeps, with more in its spec or other fields in its container. */
+/** A pod with a sleeping container, with further fields in its spec or container. */
 export function sleeperPod(
   name: string,
   spec: Partial<NonNullable<Pod['spec']>> = {},
@@ -281,8 +278,7 @@ export function iperfPod(name: string, node: string): object {
       containers: [
         {
           ...{ name: 'main', image: 'iperf3', ports: [{ containerPort: 5201 }] },
-          // A client may ask for any congestion control; the kernel of the machine may restrict
-          // that.
+          // A client may select any congestion control, which the machine's kernel may restrict.
           securityContext: { capabilities: { add: ['NET_ADMIN'] } },
         },
       ],

@@ -1,5 +1,4 @@
-// Packets as bytes, made and read without any of the datapath's own code, so that they can judge
-// it.
+// Packets as bytes, made and read without any code of the datapath: an independent oracle.
 
 export const SYN = 2;
 export const ACK = 16;
@@ -186,8 +185,7 @@ export function echo4(from: string, to: string, id: number, reply = false): Uint
 }
 
 /**
- * An ICMP error that quotes the IP part of a frame; `rest` is the header's second word (the MTU,
- * for 3/4).
+ * An ICMP error that quotes the IP part of a frame; `rest` is its second word (the MTU, for 3/4).
  */
 export function icmpError4(
   from: string,
@@ -201,7 +199,7 @@ export function icmpError4(
   return icmp4(from, to, type, code, [...long(rest), ...quote]);
 }
 
-/** The frame with one more hop to go, as what is forwarded leaves a datapath. */
+/** The frame with one hop restored, as a forwarded frame leaves the datapath. */
 export function hopBack(frame: Uint8Array): Uint8Array {
   const back = Uint8Array.from(frame);
   back[18] = back[18]! + 1;
@@ -238,10 +236,7 @@ export interface Decoded {
   id: number;
   totalLength: number;
   ipOk: boolean;
-  /**
-   * True where the transport checksum is right; for a partial one, where the pseudo-header's sum
-   * is.
-   */
+  /** True if the transport checksum is right; for a partial one, the sum of the pseudo-header. */
   l4Ok: boolean;
   sport: number;
   dport: number;
@@ -253,7 +248,7 @@ export interface Decoded {
   payload: Uint8Array;
 }
 
-/** Reads a frame back; every sum is computed anew. */
+/** Parses a frame and computes every sum again. */
 export function decode(frame: Uint8Array): Decoded {
   const ip = frame.subarray(10);
   const headerBytes = (ip[0]! & 15) * 4;

@@ -1,5 +1,5 @@
-// NetworkPolicy as its reference says it, on the objects themselves: who may talk to whom. Written
-// to be read, slow, and without a line of the code that it is held against.
+// NetworkPolicy by its reference, on the objects themselves. Simple, slow, and independent of the
+// tested code.
 // https://kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1/
 import { BlockList } from 'node:net';
 
@@ -71,7 +71,7 @@ export function mayTalk(
         peersOf(rule.to).some(
           (peer) =>
             meansPeer(cluster, policy, peer, to, destination) &&
-            // A name is a pod's; of an address nothing has a name.
+            // A named port belongs to a pod; an address block has none.
             meansPort(rule, protocol, port, peer?.ipBlock ? undefined : destination),
         ),
       ),
@@ -92,7 +92,7 @@ export function mayTalk(
   return true;
 }
 
-/** One that means everybody if there is none. */
+/** The peers; a missing or empty list means any peer. */
 function peersOf(peers: OraclePeer[] | undefined): (OraclePeer | null)[] {
   return peers && peers.length > 0 ? peers : [null];
 }

@@ -1,7 +1,7 @@
 import type { Pod } from '../../control/kube/kinds.ts';
 import type { OraclePod } from './policy-oracle.ts';
 
-/** The Pod that the evaluator's pod stands for. */
+/** The Pod object for a pod of the oracle. */
 export function podObject(pod: OraclePod, ending = false): Pod {
   const { namespace, name, labels, address, node, ports } = pod;
   return {

@@ -1,6 +1,5 @@
-// A namespace that plays a node of a cluster which is not a lab: its own cable, its own routes and
-// rules, pods that a CNI routes to. Beside it a namespace that is the rest of the world: other
-// hosts, a far node's pod, the API server.
+// A namespace as a cluster node outside a lab: its own cable, routes, rules, and pods routed by a
+// CNI. A second namespace has the rest of the world: other hosts, a far node's pod, the API server.
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -78,7 +77,7 @@ export class RealNode {
       ['ipv4.ip_forward', '0'],
       ['ipv4.conf.all.rp_filter', '1'],
       ['ipv4.ip_local_port_range', '32768 60999'],
-      // A new TUN device is asked for IPv6 routers, 4 and 12 s after it is up: packets that a test
+      // A new TUN device sends IPv6 router solicitations 4 and 12 s after it is up, which a test
       // would count.
       ['ipv6.conf.default.disable_ipv6', '1'],
     ])
@@ -111,7 +110,7 @@ export class RealNode {
 
   /** Runs a command to its end. */
   try(place: Place, ...command: string[]): Promise<Outcome> {
-    // Not to be waited for idly: the API server is in this process.
+    // Must not block: the API server is in this process.
     const args = ['netns', 'exec', this.namespace(place), ...command];
     return new Promise((resolve) => {
       execFile('ip', args, { timeout: 60_000 }, (error, stdout, stderr) => {
@@ -120,7 +119,7 @@ export class RealNode {
     });
   }
 
-  /** The same; its output. Throws if it fails. */
+  /** Runs a command and returns its output. Throws if it fails. */
   async run(place: Place, ...command: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.try(place, ...command);
     if (code === 0) return stdout;
@@ -150,7 +149,7 @@ export class RealNode {
     return this.spawn(place, 'up', NODE, '-e', SERVER, name, address, ...ports.map(String));
   }
 
-  /** Who answers at an address, and how often of `count`. */
+  /** Number of answers by server, of `count` requests to an address. */
   async ask(
     from: Place,
     address: string,
@@ -162,7 +161,7 @@ export class RealNode {
     return { ...answers, ...errors };
   }
 
-  /** Packets that the kernel has handed to the datapath so far. */
+  /** Packets that the kernel has sent to the datapath so far. */
   async steered(): Promise<number> {
     const out = await this.run('node', 'ip', '-s', '-j', 'link', 'show', 'kt0');
     const [link] = JSON.parse(out) as { stats64: { tx: { packets: number; dropped: number } } }[];

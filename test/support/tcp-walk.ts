@@ -1,6 +1,6 @@
-// Random walks of TCP segments between two hosts, mostly as hosts send them: handshakes, data,
-// closes and resets, sent again, out of order, over a connection that one of them has forgotten, or
-// forged.
+// Random walks of TCP segments between two hosts, mostly valid: handshakes, data, closes and
+// resets. Some are repeated, out of order, forged, or over a connection that one host has
+// forgotten.
 import type { Host, Segment } from './conntrack-oracle.ts';
 import { ACK, FIN, RST, SYN } from './packets.ts';
 
@@ -15,7 +15,7 @@ interface Side {
 
 const peerOf = (host: Host): Host => (host === 'a' ? 'b' : 'a');
 
-/** A seeded source of numbers (xorshift32). */
+/** A seeded random source (xorshift32). */
 export function createDice(seed: number): Dice {
   let x = seed | 0 || 1;
   return (below) => {
@@ -26,12 +26,11 @@ export function createDice(seed: number): Dice {
   };
 }
 
-/** Segments of one tuple, endlessly. */
+/** Segments of one tuple, without end. */
 export function* walkTcp(dice: Dice): Generator<Segment> {
   const sides: Record<Host, Side> = { a: { next: 0, expected: 0 }, b: { next: 0, expected: 0 } };
   const sent: Segment[] = [];
-  // Initial numbers lie far apart, so that no segment of one connection is in the window of
-  // another.
+  // Initial numbers lie far apart: no segment is in the window of another connection.
   let isn = dice(2 ** 32);
   const start = () => {
     isn = (isn + 0x0800_0000 + dice(0x0100_0000)) >>> 0;
@@ -55,7 +54,7 @@ function step(
   const send = (flags: number, seq: number, ack: number, bytes = 0): Segment => {
     const segment = { from, flags, seq: seq >>> 0, ack: ack >>> 0, bytes };
     const end = (seq + bytes + (flags & SYN ? 1 : 0) + (flags & FIN ? 1 : 0)) >>> 0;
-    // What arrives moves the peer; what is out of place does not.
+    // A segment that arrives moves the peer, unless it is out of place.
     if (!(flags & RST) && ((end - own.next) | 0) > 0) own.next = end;
     if (flags & SYN || seq >>> 0 === peer.expected) peer.expected = end;
     return segment;
@@ -73,12 +72,12 @@ function step(
   if (choice < 62) return send(ACK, own.next, own.expected, 1 + dice(50));
   if (choice < 74) return send(FIN | ACK, own.next, own.expected);
   if (choice < 86) return send(RST | (dice(2) ? ACK : 0), ...resetOf(dice, own, peer));
-  // Sent again.
+  // A repeated segment.
   const again = sent[sent.length - 1 - dice(Math.min(sent.length, 6))]!;
   return { ...again };
 }
 
-/** Sequence and acknowledgement of an RST: exact, in answer to something, or out of place. */
+/** Sequence and acknowledgement of an RST: exact, an answer, or out of place. */
 function resetOf(dice: Dice, own: Side, peer: Side): [number, number] {
   const seq = [0, own.next, peer.expected, own.next - 1, own.next - 20, own.next + 0x0400_0000];
   const ack = [own.expected, peer.next, 0];

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 
-/** `kubetun trace` while it runs. */
+/** A running `kubetun trace`. */
 export interface Trace {
   text: () => string;
   /** Resolves when the command has ended. */

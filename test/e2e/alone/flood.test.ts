@@ -1,6 +1,6 @@
-// A table that is full, ports that have run out: who was there before stays, and everything that is
-// refused has a name. With KUBETUN_FLOOD=full a million sources meet a table of half as many flows;
-// otherwise fewer meet a smaller one.
+// A full table, and no free ports: existing flows stay, and every refusal has a name. With
+// KUBETUN_FLOOD=full a million sources meet a table of half as many flows; otherwise a smaller
+// table meets fewer.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -37,9 +37,7 @@ const count = () => lab.json<Count>('conntrack', 'count', '--node', 'node1');
 
 const counters = () => lab.counters('node1');
 
-/**
- * Memory of node1's agent that is its own: the arena is a file, and as large as it ever will be.
- */
+/** Private memory of node1's agent: the arena is a file of fixed size. */
 function anonymousKib(): number {
   const { pid } = readAgent(NAME, 'node1')!;
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
@@ -80,7 +78,7 @@ describe('a flood', () => {
     await lab.untilEndpoints('default/web:80', 1);
     await lab.untilEndpoints('default/remote:80', 1);
     await lab.untilEndpoints('default/iperf:5201', 1);
-    // What the flooded answer to nobody ends at the edge, as the network outside would end it.
+    // Replies to unknown sources end at the edge, as in the network outside.
     const drop = ['-n', namespaceOf(NAME, 'cloud')].concat(
       'rule add pref 1 to 11.0.0.0/8 blackhole'.split(' '),
     );
@@ -88,7 +86,7 @@ describe('a flood', () => {
   });
   after(() => lab.down());
 
-  test('of SYNs from sources that do not exist fills the table, and costs nobody a connection', async (t) => {
+  test('of SYNs from sources that do not exist fills the table and breaks no connection', async (t) => {
     const address = await lab.clusterIP('web');
     const idle = lab.start('client', clientCommand('idle', address, 80, IDLE));
     await until('idle connections are open', () => idle.output().startsWith('open'));
@@ -147,7 +145,7 @@ describe('a flood', () => {
     );
   });
 
-  test('of connections that need a masquerade port ends in a named refusal when there is none left', async (t) => {
+  test('of masqueraded connections ends in a named refusal when no port is left', async (t) => {
     const before = await counters();
     const sources = 40_000;
     await lab.client('internet', 'flood', '198.51.100.11', 30_201, sources, RATE);
@@ -157,7 +155,7 @@ describe('a flood', () => {
       `${sources} connections to one endpoint through one node: ${refused} found no port`,
     );
     assert.ok(refused > 0, 'the range has 25,535 ports');
-    // Towards another endpoint every port is free, and who needs none is not concerned.
+    // To another endpoint every port is free, and flows without masquerade are not affected.
     const url = `http://${await lab.clusterIP('remote')}/hostname`;
     assert.equal(await lab.run('client', 'curl', '-sm5', url), 'remote');
     const outside = await lab.run('client', 'curl', '-sm5', 'http://203.0.113.10/clientip');

@@ -1,5 +1,4 @@
-// The benchmarks of latency run, and what they count adds up; how fast anything was is nobody's
-// business here.
+// The latency benchmarks run, and their counts add up. Their speed is not tested here.
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +13,7 @@ interface Row {
   max: number;
 }
 
-/** Between two images, at least: control/sync/publisher.ts. */
+/** Minimum time between two images: control/sync/publisher.ts. */
 const PUBLISH_MS = 20;
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-pace-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -41,7 +40,7 @@ function assertNothingLeft(): void {
   assert.ok(!existsSync('/dev/shm/ktbench-arena'));
 }
 
-test('bench services sees every Service created at 15 in parallel get its endpoint', (t) => {
+test('bench services sees an endpoint of every Service created at 15 in parallel', (t) => {
   const row = bench('services');
   for (const beside of [0, 10_000]) {
     const state = `beside ${beside} Services, create to first endpoint`;
@@ -52,7 +51,7 @@ test('bench services sees every Service created at 15 in parallel get its endpoi
   assertNothingLeft();
 });
 
-test('bench change follows a changed endpoint of 10,000 Services to the datagram it answers', (t) => {
+test('bench change follows a changed endpoint of 10,000 Services to its first datagram', (t) => {
   const row = bench('change', '--seconds', '1');
   for (const state of ['quiet', '200 others a second']) {
     const answer = row(`${state}, write to first answer, p50`);

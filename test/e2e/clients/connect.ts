@@ -1,5 +1,5 @@
-// connect ADDR PORT COUNT [PARALLEL]: so many connections, each asking /hostname once. Prints who
-// answered how often, and how many failed for which reason.
+// connect ADDR PORT COUNT [PARALLEL]: opens COUNT connections, each asking /hostname once. Prints
+// the answers per server, and the failures per reason.
 import { connect } from 'node:net';
 
 const [address, port, count, parallel = '20'] = process.argv.slice(2) as [

@@ -1,6 +1,6 @@
-// flood ADDR PORT COUNT RATE: so many SYNs to one address, each from another source that does not
-// exist, so many a second. Works by a TUN device of the namespace that it runs in, which forwards.
-// Prints how many were sent.
+// flood ADDR PORT COUNT RATE: sends COUNT SYNs to one address, RATE per second, each from another
+// source that does not exist. Uses a TUN device of its namespace, which forwards. Prints how many
+// were sent.
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { mapMemory, write } from '../../../datapath/io/sys.ts';
@@ -19,10 +19,7 @@ import {
 
 const [address, port, count, rate] = process.argv.slice(2) as [string, string, string, string];
 const DEVICE = 'flood0';
-/**
- * Nobody has these (RFC 6890 knows no use of 11.0.0.0/8 here), and the cloud drops what is sent to
- * them.
- */
+/** Unused addresses: the cloud drops packets to 11.0.0.0/8. */
 const SOURCE_FIRST = parseAddress('11.0.0.1')!;
 const TICK_MS = 2;
 
@@ -40,10 +37,7 @@ const IP = VNET_HEADER_BYTES;
 const TCP = IP + IP4_HEADER_BYTES_MIN;
 const [IP_SUM, TCP_SUM] = [view.getUint16(IP + IP4_OFF_SUM), view.getUint16(TCP + TCP_OFF_SUM)];
 
-/**
- * The first packet with another source; made anew, a million of them would cost more than what they
- * are sent at.
- */
+/** Reuses the first packet with another source: a new one each time would be too slow. */
 function aim(n: number): void {
   const sport = 1024 + (n % 60_000);
   const moved = deltaOfWord(SOURCE_FIRST, SOURCE_FIRST + n);

@@ -1,5 +1,5 @@
-// idle ADDR PORT COUNT: opens so many connections, says so, waits until its input ends, and asks a
-// question on each; prints how many were answered.
+// idle ADDR PORT COUNT: opens COUNT connections, prints a line, waits until its input ends, and
+// asks a question on each. Prints how many were answered.
 import { connect, type Socket } from 'node:net';
 
 const [address, port, count] = process.argv.slice(2) as [string, string, string];

@@ -1,7 +1,7 @@
 // in-worker URL SCRIPT EXPRESSION: runs an expression in the worker whose script has that in its
 // URL, by the inspector of its process. Ends with 0 once it was sent there.
 const ANSWER_MS_MAX = 5000;
-/** The message goes by way of the main thread. */
+/** The message passes through the main thread. */
 const SENT_MS = 100;
 
 interface Message {
@@ -21,7 +21,7 @@ socket.onopen = () => {
 };
 socket.onmessage = ({ data }) => {
   const { method, params } = JSON.parse(String(data)) as Message;
-  // A worker that takes the place of this one is left alone.
+  // Leaves a worker that replaces this one alone.
   if (isSent || method !== 'NodeWorker.attachedToWorker') return;
   const { sessionId, workerInfo } = params ?? {};
   if (!workerInfo?.url.includes(script)) return;

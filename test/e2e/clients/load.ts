@@ -1,6 +1,5 @@
-// load URL WORKERS: asks again and again, each time over a new connection, until its input ends;
-// prints a line when it begins, and at the end how many answers came, from whom, and what else
-// happened.
+// load URL WORKERS: sends requests, each over a new connection, until its input ends. Prints a line
+// at the start, and at the end the number of answers per server and all errors.
 import { get } from 'node:http';
 
 const [url, workers = '4'] = process.argv.slice(2) as [string, string?];
@@ -38,7 +37,7 @@ function ask(): Promise<void> {
 async function work(): Promise<void> {
   while (!stopping) {
     await ask();
-    // Load, not a flood: the machine has other things to do as well.
+    // Load, not a flood: the machine has other work.
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

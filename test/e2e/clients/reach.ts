@@ -1,6 +1,6 @@
-// reach MS ADDR:PORT/PROTO...: asks them all at once, and waits so long. Prints what became of
-// each, in order: `open`, `refused`, `silent`, or another error. Without any it reads them from its
-// input, line by line, until the input ends.
+// reach MS ADDR:PORT/PROTO...: asks all targets at once and waits MS. Prints each result in order:
+// `open`, `refused`, `silent`, or another error. Without targets it reads them from its input, line
+// by line.
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';

@@ -1,12 +1,12 @@
-// steady ADDR PORT COUNT: keeps so many connections open and asks for the server's name on each
-// every 100 ms; prints a line when all are open. One that ends is opened again. Prints at the end
-// of its input what was opened, answered and lost; times are milliseconds of the wall clock.
+// steady ADDR PORT COUNT: keeps COUNT connections open and asks for the server's name on each every
+// 100 ms. Prints a line when all are open. Opens a lost one again. At the end of its input, prints
+// what was opened, answered and lost; times are ms of the wall clock.
 import { connect, type Socket } from 'node:net';
 
 const ASK_MS = 100;
 /**
- * A connection without an answer for so long is lost. TCP sends again after at most the time that
- * an outage took, so that this is enough for half of it.
+ * A connection without an answer for this long is lost. TCP repeats after at most the length of an
+ * outage, so half of this may be an outage.
  */
 const SILENT_MS_MAX = 60_000;
 const AGAIN_MS = 200;
@@ -19,7 +19,7 @@ const result = {
   open: {} as Record<string, number>,
   lost: [] as { server: string; openedMs: number; lostMs: number; why: string }[],
 };
-/** Open connections, each with when it was answered last and what counts it. */
+/** Open connections: time of the last answer, and the function that counts it. */
 const connections = new Set<{ answeredMs: () => number; judge: (endMs: number) => void }>();
 let stopping = false;
 let waiting = Number(count);
@@ -47,7 +47,7 @@ function keep(): void {
     clearTimeout(timer);
     connections.delete(connection);
     if (stopping) return;
-    // Refused before its first answer it is no connection that was lost.
+    // A connection refused before its first answer is not a lost one.
     if (server !== '') result.lost.push({ server, openedMs, lostMs: Date.now(), why });
     setTimeout(keep, AGAIN_MS);
   });
@@ -72,7 +72,7 @@ function opened(): void {
 
 for (let i = 0; i < Number(count); i++) keep();
 await new Promise((resolve) => process.stdin.once('end', resolve).resume());
-// Each has to be answered once more: one that waits for its peer goes on when that sends again.
+// Each must be answered once more: one that waits for its peer continues when that repeats.
 const endMs = Date.now();
 const isSilent = () => [...connections].some(({ answeredMs }) => answeredMs() < endMs);
 while (isSilent() && Date.now() - endMs < SILENT_MS_MAX) {

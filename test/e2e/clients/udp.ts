@@ -1,5 +1,5 @@
-// udp ADDR PORT BYTES [COUNT]: sends `echo` with so many bytes, each datagram from a port of its
-// own; prints how many came back as they were, and which errors there were.
+// udp ADDR PORT BYTES [COUNT]: sends `echo` with BYTES bytes, each datagram from another port.
+// Prints how many came back unchanged, and the errors.
 import { randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 

@@ -1,4 +1,4 @@
-// api-process FOLDER PORT: an API server with a journal in that folder and a short memory of
+// api-process FOLDER PORT: an API server with a journal in that folder and a short history of
 // changes, until it is killed.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

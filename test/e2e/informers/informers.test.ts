@@ -1,6 +1,6 @@
-// Informers on a rough road: connections are cut, the server is killed and comes back, versions are
-// forgotten. Nobody loses an event, hears one twice, or lists without need. KUBETUN_INFORMER_S says
-// for how many seconds (default: 40).
+// Informers with failures: connections are cut, the server is killed and restarted, versions are
+// compacted. No informer loses an event, gets one twice, or lists without need. KUBETUN_INFORMER_S
+// is the duration in seconds (default: 40).
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -26,7 +26,7 @@ const OBJECTS = 40;
 const WRITE_MS = 8;
 const CUT_MS = 700;
 const RESTART_MS = 6000;
-/** More is written meanwhile than the server remembers. */
+/** Meanwhile more is written than the server keeps. */
 const HOLD_MS = 600;
 const FLAGS = ['--disable-warning=ExperimentalWarning'];
 const PROCESS = new URL('./api-process.ts', import.meta.url).pathname;
@@ -42,10 +42,7 @@ function seeded(seed: number): () => number {
   };
 }
 
-/**
- * The last thing that the server has acknowledged about an object, and whether something was left
- * unanswered since.
- */
+/** The server's last acknowledgement about an object, and whether a later request had no answer. */
 interface Known {
   version: number;
   deleted: boolean;
@@ -97,13 +94,13 @@ class Writer {
       known.unsure = false;
       this.acknowledged++;
     } catch {
-      // The server is away, or was when it should have answered: it may have happened all the same.
+      // The server is away, or was before its answer: the write may have happened.
       known.unsure = true;
       await this.#look(kind, place, known);
     }
   }
 
-  /** What has become of an object nobody knows about, once the server answers again. */
+  /** Reads the state of an uncertain object once the server answers again. */
   async #look(
     kind: 'ConfigMap' | 'Service',
     place: { namespace: string; name: string },
@@ -151,7 +148,7 @@ class Api {
   }
 }
 
-test('informers lose nothing, hear nothing twice and list only when they must', {
+test('informers lose no event, get none twice and list only when they must', {
   timeout: (SECONDS + 90) * 1000,
 }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-informers-'));
@@ -174,7 +171,7 @@ test('informers lose nothing, hear nothing twice and list only when they must', 
     const end = Date.now() + SECONDS * 1000;
     while (Date.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, RESTART_MS));
-      // What is written now nobody hears of before the server forgets which changes there were.
+      // No client sees what is written now before the server has dropped those changes.
       road.hold(true);
       await new Promise((resolve) => setTimeout(resolve, HOLD_MS));
       await api.kill();
@@ -207,7 +204,7 @@ test('informers lose nothing, hear nothing twice and list only when they must', 
     assert.ok(gone > 0, 'some of them had to list again');
     for (const observer of observers) {
       checkEvents(observer);
-      // Once at its start, and once for each time that what it knew was forgotten.
+      // Once at its start, and once for each time that its version was too old.
       assert.ok(
         observer.lists <= 1 + 2 * api.restarts,
         `${observer.name} listed ${observer.lists} times`,
@@ -223,7 +220,7 @@ test('informers lose nothing, hear nothing twice and list only when they must', 
   }
 });
 
-/** No write that was acknowledged has got lost with the server's death. */
+/** No acknowledged write is lost with the server's death. */
 function checkAcknowledged(writer: Writer, final: Map<ObservedKind, Map<string, number>>): void {
   for (const [name, { version, deleted, unsure }] of writer.known) {
     if (unsure) continue;
@@ -234,7 +231,7 @@ function checkAcknowledged(writer: Writer, final: Map<ObservedKind, Map<string, 
   }
 }
 
-/** Versions of an object only grow, and a deletion is told once. */
+/** Versions of an object only grow, and a deletion comes once. */
 function checkEvents({ name, events }: Observer): void {
   for (const [key, versions] of events) {
     let last = 0;

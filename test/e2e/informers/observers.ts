@@ -1,4 +1,4 @@
-// Clients that keep a picture of a kind, and what they were told.
+// Clients with a cache of a kind, and the events that they received.
 import {
   CoreV1Api,
   DiscoveryV1Api,
@@ -15,16 +15,16 @@ import { KINDS, pathOf } from '../../../control/kube/kinds.ts';
 export const OBSERVED = ['ConfigMap', 'Service', 'EndpointSlice'] as const;
 export type ObservedKind = (typeof OBSERVED)[number];
 
-/** What one client was told of one kind. */
+/** Events of one kind at one client. */
 export interface Observer {
   name: string;
   kind: ObservedKind;
   /** Key -> the version of each event, in order; a deletion as 0. */
   events: Map<string, number[]>;
   lists: number;
-  /** Times that it was told to list again. */
+  /** Number of times that it had to list again. */
   gone: number;
-  /** Key -> version, as its cache has it. */
+  /** Key -> version in its cache. */
   picture(): Map<string, number>;
   stop(): void;
 }
@@ -42,10 +42,7 @@ function record(observer: Observer, key: string, version: number): void {
   observer.events.set(key, events);
 }
 
-/**
- * The informer that others use: its errors end it, and its user starts it again, as its
- * documentation says.
- */
+/** The official informer: an error ends it, and its user restarts it, as documented. */
 export function observeOfficially(kubeconfig: string, kind: ObservedKind): Observer {
   const config = new KubeConfig();
   config.loadFromFile(kubeconfig);
@@ -82,7 +79,7 @@ export function observeOfficially(kubeconfig: string, kind: ObservedKind): Obser
   return observer;
 }
 
-/** The agent's own. */
+/** The agent's own informer. */
 export function observeOurs(kubeconfig: string, kind: ObservedKind): Observer {
   const kube = connectKube(kubeconfig);
   const counted = new Proxy(kube, {

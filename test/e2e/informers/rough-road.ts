@@ -1,4 +1,4 @@
-// A way to a server that is cut again and again.
+// A connection proxy to a server that cuts connections repeatedly.
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
 export class RoughRoad {
@@ -12,7 +12,7 @@ export class RoughRoad {
     this.#listener = listener;
   }
 
-  /** A port on loopback that leads to another one. */
+  /** A port on loopback that forwards to another one. */
   static async open(to: () => number): Promise<{ road: RoughRoad; port: number }> {
     const listener = createServer();
     const road = new RoughRoad(listener);
@@ -35,7 +35,7 @@ export class RoughRoad {
     if (this.#held) server.pause();
   }
 
-  /** Cuts each connection with this chance, half of them with a reset. */
+  /** Cuts each connection with this probability, half of them with a reset. */
   cut(chance: number, random: () => number): void {
     for (const [client, server] of [...this.#pairs]) {
       if (random() > chance) continue;
@@ -46,7 +46,7 @@ export class RoughRoad {
     }
   }
 
-  /** Lets nothing come from the server, so that clients fall behind; or lets it come again. */
+  /** Holds back the server's data, so that clients fall behind; or releases it. */
   hold(held: boolean): void {
     this.#held = held;
     for (const [client, server] of this.#pairs) {

@@ -1,4 +1,4 @@
-// Every kubectl that this machine has, and Debian's, which is too old to be installed beside them.
+// Every kubectl of this machine, and Debian's, which is too old to be installed beside them.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,8 +14,7 @@ export interface Binary {
 const DEBIAN = join(tmpdir(), 'kubetun-debian-kubectl');
 
 /**
- * One binary of each minor version: on the PATH, beside where its link points, and Debian's; oldest
- * first.
+ * One binary per minor version, oldest first: on the PATH, beside its link's target, and Debian's.
  */
 export function findKubectls(): Binary[] {
   const onPath = (process.env.PATH ?? '')
@@ -35,7 +34,7 @@ export function findKubectls(): Binary[] {
   return [...found.values()].sort((a, b) => a.minor - b.minor);
 }
 
-/** Debian's package, unpacked into a folder: installing it would remove newer ones. */
+/** Debian's package, unpacked into a folder: its installation would remove newer ones. */
 function debianKubectl(): string {
   const path = join(DEBIAN, 'usr/bin/kubectl');
   if (existsSync(path)) return path;

@@ -1,5 +1,5 @@
-// What every kubectl of the machine sends of its own making, in JSON or in protobuf, becomes the
-// same objects; and what it reads of the kinds. Needs no root: the server is on loopback.
+// Requests of every kubectl of the machine, in JSON or protobuf, create the same objects; and it
+// reads the kinds. Needs no root: the server is on loopback.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -10,13 +10,13 @@ import { SERVED } from '../../../control/apiserver/verbs/kinds.ts';
 import { startTestApi, type TestApi } from '../../support/api-server.ts';
 import { describeEach, Kubectl } from './kubectl.ts';
 
-/** Older ones know neither fieldValidation nor what explain reads. */
+/** Older versions lack fieldValidation and the format that explain reads. */
 const MINOR_MIN = 27;
 const OWN = new Set([
   ...['uid', 'resourceVersion', 'creationTimestamp', 'managedFields', 'namespace', 'status'],
 ]);
 
-/** What follows `create`; NAME is another each time. */
+/** Arguments of `create`; NAME is different each time. */
 const MADE = [
   'configmap NAME --from-literal=a=b --from-literal=empty=',
   'secret generic NAME --from-literal=a=b --type=example.com/t',
@@ -31,7 +31,7 @@ const MADE = [
   'ingress NAME --class=c --rule=a.example/x*=s:http,tls=t --default-backend=s:80 --annotation=a=b',
 ];
 
-/** Without what each object has for itself alone. */
+/** Without the fields that are unique to an object. */
 function bare(text: string): unknown {
   return JSON.parse(text, (key, value) => {
     if (OWN.has(key) || value === null) return undefined;
@@ -40,7 +40,7 @@ function bare(text: string): unknown {
   });
 }
 
-/** What the first of them made, by its place in the list. */
+/** The first one's object, by its index in the list. */
 const first = new Map<number, unknown>();
 
 describeEach('what kubectl makes', MINOR_MIN, (binary) => {
@@ -71,7 +71,7 @@ describeEach('what kubectl makes', MINOR_MIN, (binary) => {
     });
   }
 
-  test('explain tells of every kind, down to its fields', async () => {
+  test('explain describes every kind, down to its fields', async () => {
     for (const { plural, kind } of SERVED) {
       const told = await kubectl.ok(['explain', plural, '--recursive']);
       assert.match(told, new RegExp(`^KIND: +${kind}$`, 'm'));
@@ -81,7 +81,7 @@ describeEach('what kubectl makes', MINOR_MIN, (binary) => {
     assert.match(await kubectl.ok(field), /outside the cidr range/);
   });
 
-  test('a field that is unknown is refused, warned of or dropped, as asked', async () => {
+  test('an unknown field is refused, warned of or dropped, as requested', async () => {
     const path = join(folder, 'odd.yaml');
     writeFileSync(path, 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: odd}\ndat: {}\n');
     const strict = await kubectl.run(['create', '-f', path]);
@@ -99,7 +99,7 @@ describeEach('what kubectl makes', MINOR_MIN, (binary) => {
     await kubectl.ok(['get', 'configmap', 'kept']);
   });
 
-  test('a list in pages is the list', async () => {
+  test('a list in pages equals the whole list', async () => {
     const names = async (size: string) =>
       kubectl.ok([
         'get',

@@ -1,5 +1,5 @@
-// One round of what people do with kubectl, with every kubectl of the machine. A word on stderr
-// that upstream would not say fails it.
+// One round of common kubectl commands, with every kubectl of the machine. Any output on stderr
+// that upstream would not print fails it.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,16 +12,16 @@ import { Kubectl, ROUNDS_AT_ONCE } from './kubectl.ts';
 import { config, talker, webDeployment, webService } from './objects.ts';
 
 const NAME = 'e2e-kctl';
-/** Since when `exec` and `port-forward` speak WebSocket by themselves. */
+/** From this version on `exec` and `port-forward` use WebSocket by default. */
 const MINOR_EXEC = 30;
 const MINOR_FORWARD = 31;
-/** Debian's is asked the least only. */
+/** Older ones, as Debian's, run the basic tests only. */
 const MINOR_WHOLE = 27;
 
 const kubectls = findKubectls();
 let lab: TestLab;
 
-test('there is a kubectl to test with', (t) => {
+test('there is a kubectl to test', (t) => {
   t.diagnostic(`kubectl ${kubectls.map(({ version }) => version).join(', ')}`);
   assert.ok(kubectls.length > 0);
 });
@@ -44,7 +44,7 @@ function round(binary: Binary): void {
     rmSync(folder, { recursive: true });
   });
 
-  test('apply creates, and says so', async () => {
+  test('apply creates objects and reports it', async () => {
     const space = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };
     assert.equal(
       await kubectl.ok(['apply', '-f', '-'], [space]),
@@ -60,7 +60,7 @@ function round(binary: Binary): void {
     ]);
   });
 
-  test('wait --for=condition and rollout status return when it is so', async () => {
+  test('wait --for=condition and rollout status return when the condition holds', async () => {
     await ok('wait', '--for=condition=Ready', 'pod/talker', '--timeout=30s');
     assert.match(
       await ok('rollout', 'status', 'deployment/web', '--timeout=30s'),
@@ -72,14 +72,14 @@ function round(binary: Binary): void {
     );
   });
 
-  test('apply of the same again changes nothing, of another changes it', async () => {
+  test('apply of the same object changes nothing, of a changed one changes it', async () => {
     assert.equal(
       await kubectl.ok(['apply', '-f', '-'], [webDeployment(), config('conf', { key: 'other' })]),
       'deployment.apps/web unchanged\nconfigmap/conf configured\n',
     );
   });
 
-  test('get -o wide has the columns that people know', async () => {
+  test('get -o wide has the usual columns', async () => {
     const [head, ...rows] = (await ok('get', 'pods', '-o', 'wide')).trim().split('\n');
     assert.deepEqual(head!.split(/\s{2,}/), [
       ...['NAME', 'READY', 'STATUS', 'RESTARTS', 'AGE', 'IP', 'NODE', 'NOMINATED NODE'],
@@ -110,7 +110,7 @@ function round(binary: Binary): void {
   });
 
   if (minor < MINOR_WHOLE) {
-    test('get -w shows changes, delete waits until it is gone', async () => {
+    test('get -w shows changes, and delete waits until the object is gone', async () => {
       await watchAndDelete(kubectl);
     });
     return;
@@ -183,7 +183,7 @@ function round(binary: Binary): void {
     assert.deepEqual(JSON.parse(await data()), { key: 'edited' });
   });
 
-  test('apply --server-side owns what it applies, and conflicts with others', async () => {
+  test('apply --server-side owns what it applies, and conflicts with other managers', async () => {
     const apply = (manager: string, value: string, ...more: string[]) =>
       kubectl.run(
         ['apply', '--server-side', '--field-manager', manager, '-f', '-', ...more],
@@ -206,7 +206,7 @@ function round(binary: Binary): void {
     );
   });
 
-  test('create has a generator for each kind that people make by hand', async () => {
+  test('create has a generator for each kind that users create by hand', async () => {
     await ok('create', 'configmap', 'made', '--from-literal=a=b');
     await ok('create', 'secret', 'generic', 'made', '--from-literal=password=x');
     await ok('create', 'serviceaccount', 'made');
@@ -227,7 +227,7 @@ function round(binary: Binary): void {
     await ok('delete', 'namespace', `${namespace}-made`);
   });
 
-  test('diff and dry-run=server show what would be, and change nothing', async () => {
+  test('diff and dry-run=server show the result and change nothing', async () => {
     const same = await kubectl.run(['diff', '-f', '-'], [webService()]);
     assert.deepEqual([same.code, same.stderr], [0, '']);
     const { code, stdout, stderr } = await kubectl.run(['diff', '-f', '-'], [webDeployment(5)]);
@@ -240,7 +240,7 @@ function round(binary: Binary): void {
     assert.equal(await ok('get', 'deploy', 'web', '-o', 'jsonpath={.spec.replicas}'), '2');
   });
 
-  test('what is wrong is refused in the words of upstream', async () => {
+  test("wrong input is refused with upstream's message", async () => {
     const wrong = { ...config('wrong', {}), spec: { x: 1 } };
     const unknown = await kubectl.run(['apply', '-f', '-'], [wrong]);
     assert.equal(unknown.code, 1);
@@ -290,7 +290,7 @@ function round(binary: Binary): void {
     });
   });
 
-  test('describe tells of services, pods, nodes, slices, deployments', async () => {
+  test('describe works for services, pods, nodes, slices, deployments', async () => {
     assert.match(await ok('describe', 'svc', 'web'), /Endpoints:\s+10\.244\.\d+\.\d+:8080/);
     const pod = await ok('describe', 'pod', 'talker');
     assert.match(pod, /State:\s+Running/);
@@ -305,7 +305,7 @@ function round(binary: Binary): void {
     assert.match(await ok('describe', 'ns', namespace), /Status:\s+Active/);
   });
 
-  test('events are there for whoever asks', async () => {
+  test('events are listed', async () => {
     const field = ['--field-selector', 'involvedObject.name=talker'];
     const events = await ok('get', 'events', ...field);
     for (const reason of ['Scheduled', 'Pulled', 'Created', 'Started'])
@@ -329,7 +329,7 @@ function round(binary: Binary): void {
     assert.match(await ok('explain', 'deployment.spec'), /replicas/);
   });
 
-  test('logs, of one pod and of many', async () => {
+  test('logs of one pod and of many', async () => {
     assert.equal(await ok('logs', 'talker'), 'first\nsecond\n');
     assert.equal(await ok('logs', 'talker', '--tail=1'), 'second\n');
     assert.equal(await ok('logs', '-l', 'role=talker', '--tail=1'), 'second\n');
@@ -376,7 +376,7 @@ function round(binary: Binary): void {
     await forward.stop();
   });
 
-  test('get -w shows changes, delete waits until it is gone', async () => {
+  test('get -w shows changes, and delete waits until the object is gone', async () => {
     await watchAndDelete(kubectl);
     await ok('delete', 'deployment/web', 'pod/runner', '--timeout=30s');
     await ok('wait', '--for=delete', 'pod', '-l', 'app=web', '--timeout=30s');

@@ -1,4 +1,4 @@
-// One kubectl at work in a namespace of its own.
+// A kubectl in its own namespace.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -9,15 +9,15 @@ import { stringify } from 'yaml';
 import type { Outcome } from '../../support/lab.ts';
 import { type Binary, findKubectls } from './binaries.ts';
 
-/** They wait for the server and for pods more than they compute. */
+/** They mostly wait for the server and for pods. */
 export const ROUNDS_AT_ONCE = 4;
 
-/** kubectl ends before its garbage is worth collecting: a third of its time went there. */
+/** kubectl ends before garbage collection pays: it took a third of the time. */
 export const GARBAGE_PERCENT = '400';
 
 export interface Background {
   child: ChildProcess;
-  /** Its output so far, of both kinds. */
+  /** Its output so far, of both streams. */
   output(): string;
   /** Interrupts it and waits for its end. */
   stop(): Promise<Outcome>;
@@ -28,7 +28,7 @@ export class Kubectl {
   readonly namespace: string;
   readonly #path: string;
   readonly #env: Record<string, string>;
-  /** Where it keeps what it has discovered: nothing of another version's. */
+  /** Its discovery cache, not shared with other versions. */
   readonly #home = mkdtempSync(join(tmpdir(), 'kubetun-kubectl-'));
 
   constructor({ path, minor }: Binary, kubeconfig: string) {
@@ -41,7 +41,7 @@ export class Kubectl {
     };
   }
 
-  /** Runs it to its end; `input` is what it reads, objects as YAML. */
+  /** Runs it to its end; `input` is its stdin, objects as YAML. */
   async run(args: string[], input: string | object[] = '', env = {}): Promise<Outcome> {
     const { child, done } = this.#spawn(args, env);
     child.stdin!.on('error', () => {});
@@ -49,7 +49,7 @@ export class Kubectl {
     return done;
   }
 
-  /** The same, and it must succeed without a warning. Its output. */
+  /** Runs it, requires success without a warning, and returns its output. */
   async ok(args: string[], input: string | object[] = '', env = {}): Promise<string> {
     const { code, stdout, stderr } = await this.run(args, input, env);
     assert.equal(stderr, '', `kubectl ${args.join(' ')}`);
@@ -71,7 +71,7 @@ export class Kubectl {
   }
 
   #spawn(args: string[], env: object) {
-    // A namespace is in no namespace, and kubectl warns of whoever thinks so.
+    // A Namespace has no namespace; kubectl warns if one is given.
     const place = /^(ns|namespace)$/.test(args[1] ?? '') ? [] : ['-n', this.namespace];
     const child = spawn(this.#path, [...place, ...args], {
       env: { ...this.#env, ...env },
@@ -94,7 +94,7 @@ export class Kubectl {
   }
 }
 
-/** The same tests for every kubectl from a minor version on. Rounds of several run at once. */
+/** The same tests for every kubectl from a minor version on. Several rounds run at once. */
 export function describeEach(
   what: string,
   minorMin: number,

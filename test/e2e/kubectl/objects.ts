@@ -1,4 +1,4 @@
-// What a round of kubectl works on.
+// Objects for a round of kubectl.
 
 /** A Deployment of the built-in server. */
 export function webDeployment(replicas = 2): object {
@@ -41,7 +41,7 @@ export function config(name: string, data: Record<string, string>): object {
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name }, data };
 }
 
-/** A pod that says two lines and waits; `cat` and `hostname` can be run in it. */
+/** A pod that prints two lines and waits; `cat` and `hostname` can be run in it. */
 export function talker(): object {
   return {
     apiVersion: 'v1',

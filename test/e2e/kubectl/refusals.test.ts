@@ -1,5 +1,5 @@
-// Objects that were accepted, or refused, for the wrong reason: the answers that every kubectl of
-// the machine gets, and what is stored. Needs no root: the server is on loopback.
+// Objects that were once accepted or refused wrongly: the answers to every kubectl of the machine,
+// and the stored objects. Needs no root: the server is on loopback.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startTestApi, type TestApi } from '../../support/api-server.ts';
@@ -77,7 +77,7 @@ describeEach('what kubectl is answered', MINOR_MIN, (binary) => {
   const json = async (...args: string[]) =>
     JSON.parse(await kubectl.ok(['get', ...args, '-o', 'json']));
 
-  test('a pod of a ServiceAccount that does not exist is refused in the words that users know', async () => {
+  test("a pod of an unknown ServiceAccount is refused with upstream's message", async () => {
     const overrides = JSON.stringify({ spec: { serviceAccountName: 'ghost' } });
     const args = ['run', 'lost', '--image=pause', `--overrides=${overrides}`];
     const { code, stderr } = await kubectl.run(args);
@@ -89,7 +89,7 @@ describeEach('what kubectl is answered', MINOR_MIN, (binary) => {
     );
   });
 
-  test('a Deployment of such an account shows FailedCreate, and its pods come with the account', async () => {
+  test('a Deployment of such an account shows FailedCreate, and gets its pods with the account', async () => {
     await kubectl.ok(['apply', '-f', '-'], [deployment('web', { serviceAccountName: 'clerk' })]);
     await until('the set says why', async () => {
       const told = await kubectl.ok(['describe', 'replicaset', '-l', 'app=web']);
@@ -103,7 +103,7 @@ describeEach('what kubectl is answered', MINOR_MIN, (binary) => {
     });
   });
 
-  test('a pod that asks for too much stays Pending, and says why', async () => {
+  test('a pod that requests too much stays Pending with the reason', async () => {
     const resources = { requests: { cpu: '100' }, limits: { cpu: '100' } };
     const containers = [{ name: 'c', image: 'pause', resources }];
     const pod = {
@@ -129,7 +129,7 @@ describeEach('what kubectl is answered', MINOR_MIN, (binary) => {
   }
 
   for (const verb of ['create', 'apply', 'replace']) {
-    test(`nulls and empty values are fields left out: ${verb}`, async () => {
+    test(`nulls and empty values count as absent fields: ${verb}`, async () => {
       const ports = [{ name: null, port: 80, targetPort: 0, protocol: '', nodePort: 0 }];
       const words = { type: '', sessionAffinity: '', clusterIP: '', externalIPs: null, ports };
       const objects = [deployment('left-out', {}), service('left-out', words)];

@@ -1,11 +1,10 @@
-// Server-side apply as every kubectl of the machine does it. Needs no root: the server is on
-// loopback.
+// Server-side apply by every kubectl of the machine. Needs no root: the server is on loopback.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startTestApi, type TestApi } from '../../support/api-server.ts';
 import { describeEach, Kubectl } from './kubectl.ts';
 
-/** Since then kubectl takes along what it owns by client-side apply. */
+/** Since this version kubectl migrates fields from client-side apply. */
 const MINOR_MIN = 27;
 const SSA = ['apply', '--server-side', '-f', '-'];
 
@@ -50,7 +49,7 @@ describeEach('server-side apply', MINOR_MIN, (binary) => {
     await api.close();
   });
 
-  test('kubectl goes over from client-side apply, and loses no field to itself', async () => {
+  test('kubectl migrates from client-side apply without losing a field', async () => {
     await kubectl.ok(['apply', '-f', '-'], deployment('over', 2, 'a', ['A', 'B']));
     await kubectl.ok(SSA, deployment('over', 3, 'a', ['A']));
     const { managers, replicas, containers } = await stored(kubectl, 'over');
@@ -61,7 +60,7 @@ describeEach('server-side apply', MINOR_MIN, (binary) => {
     assert.match(back, /configured/);
   });
 
-  test('a field of somebody else is refused by its path, and taken by force', async () => {
+  test('a field of another manager is refused by its path, and taken with force', async () => {
     await kubectl.ok(SSA, deployment('taken', 2, 'a'));
     const other = [...SSA, '--field-manager=other'];
     const { code, stderr } = await kubectl.run(other, deployment('taken', 2, 'b'));
@@ -72,7 +71,7 @@ describeEach('server-side apply', MINOR_MIN, (binary) => {
     assert.equal((await stored(kubectl, 'taken')).containers[0].image, 'b');
   });
 
-  test('diff tells beforehand what an apply would change', async () => {
+  test('diff shows the changes of an apply', async () => {
     await kubectl.ok(SSA, deployment('told', 2, 'a'));
     const diff = ['diff', '--server-side', '-f', '-'];
     const { code, stdout, stderr } = await kubectl.run(diff, deployment('told', 5, 'a'));
@@ -82,7 +81,7 @@ describeEach('server-side apply', MINOR_MIN, (binary) => {
     assert.equal((await stored(kubectl, 'told')).replicas, 2);
   });
 
-  test('managers are shown when they are asked for', async () => {
+  test('managers are shown on request', async () => {
     await kubectl.ok(['create', 'configmap', 'shown', '--from-literal=a=1']);
     const get = ['get', 'configmap', 'shown', '-o', 'yaml'];
     assert.doesNotMatch(await kubectl.ok(get), /managedFields/);
