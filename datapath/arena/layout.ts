@@ -9,7 +9,7 @@
 //   index         16 bytes a flow (two slots per side at the full table)
 //   free list     4 bytes a flow
 //   image         two halves; one is in force while the other is free or being left
-//   trace         640 KiB  a ring of records, written while somebody looks
+//   trace         640 KiB  a ring of records, written while a reader asks
 //   affinity      8 bytes a flow: 32 bytes for a client and Service port, one in four flows
 //   policies      384 KiB  float64 per counter of each NetworkPolicy
 //

@@ -1,6 +1,6 @@
-// IPv4 addresses, as every table of the datapath holds them.
+// IPv4 addresses as in every table of the datapath.
 
-/** An IPv4 address: a signed int32 in host order. IPv6 gets tables of its own (docs/adr/0020). */
+/** An IPv4 address: a signed int32 in host order. IPv6 gets other tables (docs/adr/0020). */
 export type Address = number;
 
 /** `10.0.0.1` from an int32. */
@@ -9,10 +9,7 @@ export function formatAddress(address: Address): string {
   return `${a >>> 24}.${(a >>> 16) & 255}.${(a >>> 8) & 255}.${a & 255}`;
 }
 
-/**
- * An int32 from dotted decimal, or null: four numbers of 0 to 255 without leading zeros, nothing
- * else.
- */
+/** An int32 from exactly four decimal numbers of 0 to 255 without leading zeros, or null. */
 export function parseAddress(text: string): Address | null {
   return parsePart(text, text.length);
 }
@@ -21,7 +18,7 @@ const DOT = 46;
 const DIGIT_0 = 48;
 
 /**
- * The same of the characters before `end`. A policy may have 30,000 of them: no part is cut out.
+ * Parses the characters before `end` as an address. A policy may have 30,000: nothing is copied.
  */
 function parsePart(text: string, end: number): number | null {
   let address = 0;

@@ -1,4 +1,4 @@
-// What V8 is told. Import this file before the pipeline, in the worker and in benchmarks.
+// Options of V8. Import this file before the pipeline, in the worker and in benchmarks.
 //
 // V8 13.6 (Node 24) inlines at most 920 bytes of bytecode into a function, which ends in the middle
 // of the pipeline. With these limits the fast path is one function. In the worker's bundle: 46.9 to

@@ -188,7 +188,7 @@ describe('the filters on the cables of pods are repaired', { concurrency: 2 }, (
   const attacks: Record<string, (link: string) => string> = {
     'a qdisc that was deleted': (link) => `tc qdisc del dev ${link} clsact`,
     'a filter that was deleted': (link) => `tc filter del dev ${link} ingress pref 3`,
-    'a filter that lets all by': (link) =>
+    'a filter that passes everything': (link) =>
       `tc filter add dev ${link} ingress protocol ip pref 1 u32 match u32 0 0 classid 1:1`,
     'a device that was made again': () =>
       'ip link del spoofed; ip tuntap add mode tun name spoofed vnet_hdr; ip link set spoofed up',

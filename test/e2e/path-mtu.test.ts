@@ -2,6 +2,9 @@
 // one of 1280 behind the translating node, for the address that it dialled. The kernel believes an
 // ICMP error only if it sent the quoted packet. So the routing cache shows that the quote was
 // translated, too.
+//
+// Only the near end of each narrow link is narrow: with both, TCP's ends would agree on segments
+// that fit.
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { join } from 'node:path';

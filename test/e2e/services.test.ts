@@ -212,8 +212,8 @@ describe('Services', () => {
 
   const refusals: [what: string, from: string, address: () => Promise<string>, port: number][] = [
     ['a Service without endpoints', 'client1', () => lab.clusterIP('none'), 80],
-    ['the same from the node', 'node/node1', () => lab.clusterIP('none'), 80],
-    ['its NodePort', 'internet', async () => PUBLIC.node1!, 30_011],
+    ['a Service without endpoints, from the node,', 'node/node1', () => lab.clusterIP('none'), 80],
+    ['a NodePort without endpoints', 'internet', async () => PUBLIC.node1!, 30_011],
     ['a port that the Service does not have', 'client1', () => lab.clusterIP('web'), 9999],
   ];
   for (const [what, from, address, port] of refusals) {

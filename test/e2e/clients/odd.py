@@ -1,4 +1,4 @@
-# odd.py ADDR PORT KIND COUNT [SPORT SEQ]: packets that no honest host sends, made by scapy, to one address and port.
+# odd.py ADDR PORT KIND COUNT [SPORT SEQ]: sends packets of a KIND that no honest host sends, with scapy.
 import random
 import sys
 

@@ -1,8 +1,8 @@
 # places.py: raw sockets in many network namespaces at once, driven by lines of JSON on stdin.
-#   {"open": {NAME: PATH}}             from now on prints, as `NAME HEX`, what is delivered there and concerns probes
+#   {"open": {NAME: PATH}}             from now on prints probe packets delivered there as `NAME HEX`
 #   {"send": [[NAME, OWN, HEX], ...]}  sends whole IPv4 packets from there, and prints `sent`; with OWN, TCP and UDP
 #                                      go through ordinary sockets of the namespace, bound to the packet's source
-# Probes carry MARK in their payload; SCTP has none, all of it is printed, as are RSTs and ICMP errors.
+# Probes carry MARK in their payload. SCTP has none: all SCTP packets, RSTs and ICMP errors are printed.
 import ctypes
 import errno
 import json
@@ -19,7 +19,7 @@ ICMP, TCP, UDP, SCTP = 1, 6, 17, 132
 RST = 4
 UNREACHABLE = 3
 BUFFER_BYTES = 8 << 20
-# So many at once, then those that wait are read: queues on the way hold many more.
+# Sent at once before waiting packets are read: queues on the way hold many more.
 BURST = 40
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -99,7 +99,7 @@ def send(probes):
             else:
                 senders[name].sendto(packet, (socket.inet_ntoa(packet[16:20]), 0))
         except OSError as error:
-            # What the rules of the sender's own namespace stop is a packet that arrives nowhere.
+            # A packet that the sender's own rules drop arrives nowhere.
             if error.errno not in (errno.EPERM, errno.ECONNREFUSED, errno.EHOSTUNREACH):
                 print(f"{name}: {error}: {text}", file=sys.stderr, flush=True)
         if i % BURST == BURST - 1:

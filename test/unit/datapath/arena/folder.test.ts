@@ -59,7 +59,7 @@ test('a folder of this user that is open to others is closed, and its content st
 
 const PREPARED: [what: string, prepare: (folder: string, aim: string) => void, why: RegExp][] = [
   [
-    'another user has made',
+    'belongs to another user',
     (folder) => {
       mkdirSync(folder);
       chownSync(folder, OTHER_USER, OTHER_USER);

@@ -45,9 +45,9 @@ function fate(t: TestDatapath, frame: Uint8Array): string {
 describe('one to one', () => {
   /** A frame, and its addresses when it leaves. */
   const rows: [string, Uint8Array, string, string][] = [
-    ['TCP goes out', tcp4(`${NODE1}:4000`, `${CLIENT}:80`, SYN), PUBLIC1, CLIENT],
-    ['in mid-stream too', tcp4(`${NODE1}:4000`, `${CLIENT}:80`, ACK), PUBLIC1, CLIENT],
-    ['TCP comes in', tcp4(`${CLIENT}:80`, `${PUBLIC2}:4000`, SYN | ACK), CLIENT, NODE2],
+    ['TCP to the outside', tcp4(`${NODE1}:4000`, `${CLIENT}:80`, SYN), PUBLIC1, CLIENT],
+    ['TCP in mid-stream', tcp4(`${NODE1}:4000`, `${CLIENT}:80`, ACK), PUBLIC1, CLIENT],
+    ['TCP from the outside', tcp4(`${CLIENT}:80`, `${PUBLIC2}:4000`, SYN | ACK), CLIENT, NODE2],
     ['UDP', udp4(`${NODE2}:4000`, `${CLIENT}:53`), PUBLIC2, CLIENT],
     [
       'UDP without a sum',
@@ -57,14 +57,9 @@ describe('one to one', () => {
     ],
     ['partial sums', udp4(`${NODE1}:1`, `${CLIENT}:2`, [1], { partial: true }), PUBLIC1, CLIENT],
     ['echo', echo4(NODE1, CLIENT, 7), PUBLIC1, CLIENT],
-    [
-      'an answer to echo that nobody is known to have asked',
-      echo4(CLIENT, PUBLIC1, 7, true),
-      CLIENT,
-      NODE1,
-    ],
-    ['from a node to another one', tcp4(`${NODE1}:1`, `${PUBLIC2}:80`, SYN), PUBLIC1, NODE2],
-    ['and to itself', tcp4(`${NODE1}:1`, `${PUBLIC1}:80`, SYN), PUBLIC1, NODE1],
+    ['an unsolicited echo reply', echo4(CLIENT, PUBLIC1, 7, true), CLIENT, NODE1],
+    ['TCP from a node to another', tcp4(`${NODE1}:1`, `${PUBLIC2}:80`, SYN), PUBLIC1, NODE2],
+    ['TCP from a node to itself', tcp4(`${NODE1}:1`, `${PUBLIC1}:80`, SYN), PUBLIC1, NODE1],
   ];
   for (const [what, frame, src, dst] of rows) {
     test(`${what}: rewrites the addresses, keeps ports, sums right, one hop`, () => {
@@ -144,12 +139,12 @@ describe('one to one', () => {
 
 describe('drops', () => {
   const rows: [string, string, string, string][] = [
-    ['a pod, whom nobody masqueraded', POD, CLIENT, 'foreign-source'],
+    ['a pod that was not masqueraded', POD, CLIENT, 'foreign-source'],
     ['a pod to a balancer', POD, BALANCED, 'foreign-source'],
-    ['a host of the inside that is no node', '172.18.0.200', CLIENT, 'foreign-source'],
+    ['an inside host that is no node', '172.18.0.200', CLIENT, 'foreign-source'],
     ['a stranger to a private address', CLIENT, NODE1, 'foreign-source'],
     ['a stranger to another stranger', CLIENT, '192.0.2.1', 'foreign-source'],
-    ['a public address of nobody', CLIENT, '198.51.100.200', 'unallocated'],
+    ['an unused public address', CLIENT, '198.51.100.200', 'unallocated'],
   ];
   for (const [what, from, to, why] of rows) {
     test(`${what}: ${why}`, () => {

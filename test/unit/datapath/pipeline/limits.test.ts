@@ -92,7 +92,7 @@ const LIVES: [what: string, seconds: number, act: (t: TestDatapath) => void][] =
   ['a SYN without an answer', 120, (t) => t.one(tcp4(`${POD}:1`, `${VIP}:80`, SYN))],
   ['an established connection', 86_400, (t) => establish(t, 1)],
   [
-    'a connection that one side has closed',
+    'a half-closed connection',
     3600,
     (t) => {
       establish(t, 1);
