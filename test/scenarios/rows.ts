@@ -435,7 +435,7 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'gateway.foreign',
     'a source that is no node is dropped and counted',
-    `${PIPELINE}/gateway.test.ts: a pod, whom nobody masqueraded`,
+    `${PIPELINE}/gateway.test.ts: a pod that was not masqueraded`,
   ),
   rule(
     'gateway.errors',
