@@ -130,7 +130,7 @@ test('a later fragment or an ICMP error has no decision of an earlier packet', (
   ]);
 });
 
-test('a spoofed packet and an unreadable fragment have no Service of an earlier packet', () => {
+test('a spoofed packet and a fragment beyond the end have no Service of an earlier packet', () => {
   const { t, reader } = watched();
   t.one(tcp4(`${POD}:40000`, `${VIP}:80`, SYN));
   t.port = PORT_SPOOFED;
