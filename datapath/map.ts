@@ -8,7 +8,7 @@
 // policies cannot choose keys that share a slot. Both growth and the length of a search are
 // bounded.
 //
-// Two tables keep searches of their own. The flow table (flow/table.ts) holds tags in its index, so
+// Two tables have other searches. The flow table (flow/table.ts) holds tags in its index, so
 // that a miss reads no line: a general slot would cost the fast path a cache line per packet.
 // Session affinity (services/affinity.ts) lets entries die in place, which no search that ends at a
 // free slot allows. Both hash with a seed.

@@ -348,7 +348,7 @@ export class ImageWriter {
     );
   }
 
-  /** The other half is free once the worker reads this one, and before this writer's first publish. */
+  /** The other half is free once the worker reads this one, or before the first publish. */
   #awaitOtherHalf(): void {
     if (this.#halfGeneration === 0) return;
     for (let tries = 0; tries < ACKNOWLEDGE_TRIES_MAX; tries++) {

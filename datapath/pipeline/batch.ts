@@ -26,7 +26,7 @@ export const KIND_FLOW = 0;
 export const KIND_LATER_FRAGMENT = 1;
 export const KIND_ICMP_ERROR = 2;
 
-/** An ICMP error replaces the packet and quotes it behind an IPv4 and an ICMP header. */
+/** An ICMP error replaces the packet and quotes it after an IPv4 and an ICMP header. */
 const ANSWER_BYTES = 28;
 
 // A packet's record: sixteen words, one cache line. One typed array for all fields, not one per

@@ -34,9 +34,7 @@ const TTL_ONE = 1 << 24;
 /** In TCP's fourth word: data offset, flags, window. ACK, and none of FIN, SYN, RST, URG. */
 const FLAGS_WORD_MASK = 0x00370000;
 const FLAGS_WORD_ACK = 0x00100000;
-/**
- * Checksum start and offset of a partial checksum behind a plain header, little endian in one word.
- */
+/** Start and offset of a partial checksum after a plain header, little endian in one word. */
 const CSUM_PLAIN = 20 | (16 << 16);
 /** Established, no remembered segment, and checked against the policies in force (the epoch). */
 const META_MASK = META_PROTO_MASK | META_TCP_MASK | FLAG_ASSURED | (-1 << (EPOCH_SHIFT - 1));

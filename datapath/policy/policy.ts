@@ -1,10 +1,10 @@
 // The policy part of the image: NetworkPolicies, pods and namespaces, compiled by the control
 // plane. This file holds its types; layout.ts has the place of each word.
 //
-// A pod has a subject in each direction: the id of the set of policies that select it. It has a peer
-// class: the id of the set of rule peers that match it. An address has the peer class of its longest
-// prefix. A policy check looks up (subject, peer class) and finds the ports that some rule allows. A
-// new flow costs at most four such look-ups per direction, for any number of policies.
+// A pod has a subject in each direction: the id of the set of policies that select it. It has a
+// peer class: the id of the set of rule peers that match it. An address has the peer class of its
+// longest prefix. A policy check looks up (subject, peer class) and finds the ports that some rule
+// allows. A new flow costs at most four such look-ups per direction, for any number of policies.
 
 import { POLICY_IDS } from '../arena/layout.ts';
 import type { Address } from '../wire/address.ts';

@@ -133,7 +133,7 @@ export class Engine {
     for (const tun of this.#tuns) if (!tun.isAttached()) tun.renew();
   }
 
-  /** Makes the worker look at the arena now. */
+  /** Wakes the worker, which then reads the arena. */
   wake(): void {
     write(this.#wakeFd, this.#wakeWord.address, 8);
   }

@@ -79,7 +79,7 @@ describe('a topology file', () => {
     assert.match(api, /Unauthorized/);
   });
 
-  test('says how long connections without packets are remembered, and conntrack list shows it', async () => {
+  test('sets timeouts, which conntrack list shows', async () => {
     const web = await lab.clusterIP('web');
     const flows = (proto: string, dst: string) =>
       lab.json<{ state: string; timeoutS: number }[]>(

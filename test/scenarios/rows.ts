@@ -314,7 +314,7 @@ export const FLOW_RULES: Rule[] = [
     'timeout.names',
     'all of them can be set',
     'unit/datapath/flow/timeouts.test.ts: sets the timeouts of its states',
-    'e2e/topology.test.ts: says how long connections without packets',
+    'e2e/topology.test.ts: sets timeouts, which conntrack list shows',
   ),
   rule(
     'timeout.days',

@@ -9,7 +9,7 @@ import { connectKube, type KubeClient } from '../../control/kube/client.ts';
 
 export interface Answer {
   code: number;
-  // biome-ignore lint/suspicious/noExplicitAny: whatever the server says is looked at by the tests.
+  // biome-ignore lint/suspicious/noExplicitAny: tests check the server's answer.
   body: any;
 }
 

@@ -3,7 +3,7 @@
 import type { KubeKind } from '../../control/kube/kinds.ts';
 import { type Attribute, attributesOfModel, modelOfKind } from '../../control/kube/models.ts';
 
-// biome-ignore lint/suspicious/noExplicitAny: whatever it is.
+// biome-ignore lint/suspicious/noExplicitAny: any value is possible.
 export type Any = any;
 
 /** Numbers from outside in order: the same numbers make the same object. */
