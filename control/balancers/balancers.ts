@@ -1,5 +1,5 @@
-// Load balancers and the nodes behind them, as the same tables that a node's Services are compiled
-// from: a backend is an endpoint of a slice.
+// Turns load balancers and the nodes behind them into the tables of a node's compiler. A backend
+// becomes an endpoint of a slice.
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { NODE_HEALTH_PORT } from '../health/health.ts';
 import type { EndpointRow, ServicePortRow, ServiceRow, SliceRow } from '../model/rows.ts';
@@ -7,12 +7,12 @@ import type { Tables } from '../model/tables.ts';
 import type { HealthTarget } from './health.ts';
 import type { BackendRow } from './rows.ts';
 
-/** Where a backend answers for the Service: the nodes that have endpoints, or any that forwards. */
+/** Nodes that answer for the Service: those with endpoints, or any that forwards. */
 export function healthPortOf(balancer: ServiceRow): number {
   return balancer.healthPort || NODE_HEALTH_PORT;
 }
 
-/** The Service as the gateway's own: every other address of it is none of its business. */
+/** The Service with the balancer's addresses only: the gateway captures no others. */
 export function balancerService(row: ServiceRow): ServiceRow {
   return {
     ...row,
@@ -20,17 +20,15 @@ export function balancerService(row: ServiceRow): ServiceRow {
     externalAddresses: [],
     ports: row.ports.map((port) => ({ ...port, nodePort: 0 })),
     internalLocal: false,
-    // The client keeps its address: the nodes masquerade, or not, as their own policy says.
+    // The client's address stays. The nodes masquerade by their own traffic policy.
     externalLocal: true,
     healthPort: 0,
   };
 }
 
 /**
- * What a balancer sends to. A port without NodePort goes on with the balancer's address, which
- * every node captures.
- *
- * @param gateway the name of the node that is compiled for.
+ * The targets of a balancer. A port without NodePort keeps the balancer's address, which every node
+ * captures. @param gateway name of the node that is compiled for.
  */
 export function balancerSlices(
   row: ServiceRow,
@@ -66,12 +64,12 @@ function endpoint(address: number, nodeName: string): EndpointRow {
 
 export interface BalancersOptions {
   tables: Tables;
-  /** What is asked for its health has changed. */
+  /** The set of health check targets has changed. */
   onTargets: (targets: HealthTarget[]) => void;
   isHealthy: (target: HealthTarget) => boolean;
 }
 
-/** Follows Nodes, Services and health, and keeps the gateway's tables in step. */
+/** Updates the gateway's tables from Nodes, Services and health. */
 export class Balancers {
   readonly services = new Map<string, ServiceRow>();
   readonly #backends = new Map<string, BackendRow>();
@@ -107,12 +105,12 @@ export class Balancers {
     if (row || before) this.#backendsChanged(key);
   }
 
-  /** Something that was asked for its health has changed its mind. */
+  /** The health of a target has changed. */
   healthChanged(): void {
     for (const key of this.services.keys()) this.#placeSlices(key);
   }
 
-  /** Nodes that a balancer sends to, in the order of names. */
+  /** Nodes that a balancer sends to, by name. */
   backendsOf(row: ServiceRow): BackendRow[] {
     const port = healthPortOf(row);
     return this.#members().filter(({ addresses }) =>
@@ -125,10 +123,7 @@ export class Balancers {
     return this.services.get(port.slice(0, port.lastIndexOf(':')))?.externalLocal ?? false;
   }
 
-  /**
-   * Addresses that nodes capture themselves -> nodes that they are sent to; empty where there is
-   * none.
-   */
+  /** Addresses that nodes capture -> nodes that get the traffic. Empty without such a node. */
   routes(): Map<string, string[]> {
     const routes = new Map<string, Set<string>>();
     for (const row of this.services.values()) {
@@ -152,9 +147,9 @@ export class Balancers {
     else this.healthChanged();
   }
 
-  /** Who is to be asked: every member, for every port that a balancer goes by. */
+  /** The health check targets: every member, for every port that a balancer depends on. */
   #targets(): HealthTarget[] {
-    // Nodes are asked before there is a balancer, so that the first one needs not wait.
+    // Nodes are checked before the first balancer exists, so that it need not wait.
     const ports = new Set([NODE_HEALTH_PORT, ...[...this.services.values()].map(healthPortOf)]);
     return this.#members().flatMap(({ addresses }) =>
       [...ports].map((port) => ({ address: addresses[0]!, port })),

@@ -6,7 +6,7 @@ import type { MonotonicClock } from '../clock.ts';
 const INTERVAL_MS = 1000;
 /** Consecutive failures that take a node out. One success brings it back. */
 const FAILURES_OUT = 2;
-/** Questions under way at a time; where that is too few, each is asked less often. */
+/** Limit of concurrent checks. With too many targets, each is checked less often. */
 const ASKING_MAX = 64;
 
 /** A node's address, int32, and a port that answers for it. */
@@ -15,18 +15,16 @@ export interface HealthTarget {
   port: number;
 }
 
-/**
- * `ok` is a 200, `refused` a 503: the node itself says that it wants nothing. All else is `failed`.
- */
+/** `ok` is a 200. `refused` is a 503: the node asks for no traffic. Everything else is `failed`. */
 export type HealthAnswer = 'ok' | 'refused' | 'failed';
 
 export interface Health {
   isHealthy: boolean;
-  /** In a row. */
+  /** Consecutive ones. */
   failures: number;
 }
 
-/** Health after an answer. `before` is null for a target without an answer yet. */
+/** Health after an answer. `before` is null for the first answer. */
 export function nextHealth(before: Health | null, answer: HealthAnswer): Health {
   if (answer === 'ok') return { isHealthy: true, failures: 0 };
   const failures = (before?.failures ?? 0) + 1;
@@ -40,9 +38,9 @@ export function targetKey({ address, port }: HealthTarget): string {
 
 export interface HealthChecksOptions {
   ask: (target: HealthTarget) => Promise<HealthAnswer>;
-  /** A target has become healthy, or is so no more. */
+  /** The health of a target has changed. */
   onChange: (target: HealthTarget, isHealthy: boolean) => void;
-  /** Every target has answered, or failed to, at least once; called whenever that becomes true. */
+  /** Every target has a first result. Called each time this becomes true. */
   onSettled: () => void;
   clock: MonotonicClock;
 }
@@ -53,11 +51,11 @@ interface Check {
   cancel: () => void;
 }
 
-/** Asks a set of targets again and again. */
+/** Checks a set of targets periodically. */
 export class HealthChecks {
   readonly #options: HealthChecksOptions;
   readonly #checks = new Map<string, Check>();
-  /** Checks that are due and wait for a free slot. */
+  /** Due checks that wait for a free slot. */
   readonly #due = new Set<Check>();
   #asking = 0;
 
@@ -65,17 +63,17 @@ export class HealthChecks {
     this.#options = options;
   }
 
-  /** True as long as a target may be sent to: never before its first good answer. */
+  /** True while a target may get traffic: never before its first good answer. */
   isHealthy(target: HealthTarget): boolean {
     return this.#checks.get(targetKey(target))?.health?.isHealthy ?? false;
   }
 
-  /** True if no target is without its first answer. */
+  /** True if every target has a first result. */
   get isSettled(): boolean {
     return [...this.#checks.values()].every(({ health }) => health !== null);
   }
 
-  /** These are to be asked from now on, new ones at once, and no others. */
+  /** Replaces the set of targets. New ones are checked at once. */
   follow(targets: HealthTarget[]): void {
     const wanted = new Map(targets.map((target) => [targetKey(target), target]));
     for (const [key, check] of this.#checks) if (!wanted.has(key)) this.#drop(key, check);
@@ -128,10 +126,10 @@ export class HealthChecks {
 }
 
 const ANSWER_MS_MAX = 900;
-/** Sockets are kept, one for each target, as long as they are no more than this. */
+/** Limit of kept sockets, one for each target. */
 const SOCKETS_KEPT_MAX = 256;
 
-/** Asks targets for `/healthz` from the network namespace of this process. */
+/** Requests `/healthz` of targets from the network namespace of this process. */
 export class HealthAsker {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
@@ -153,13 +151,13 @@ export class HealthAsker {
       });
       call.on('response', (response) => {
         response.resume();
-        // The answer is known; a body that does not end must not count as another failure.
+        // The result is known. An endless body must not count as a failure.
         response.on('error', () => {});
         const { statusCode } = response;
         resolve(statusCode === 200 ? 'ok' : statusCode === 503 ? 'refused' : 'failed');
       });
       call.on('error', (error: NodeJS.ErrnoException) => {
-        // The other side may close a socket that is kept just when it is used again.
+        // The server may close a kept socket just when it is used again.
         const isStale = call.reusedSocket && error.code === 'ECONNRESET' && isFirst;
         if (isStale) resolve(this.#ask(target, false));
         else resolve('failed');

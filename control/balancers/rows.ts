@@ -1,4 +1,4 @@
-// Objects as a gateway keeps them: Nodes as backends, Services as load balancers, its own place.
+// Objects in a gateway: Nodes as backends, Services as load balancers, and the gateway itself.
 import { parseRange } from '../../datapath/wire/address.ts';
 import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';
 import type { Node, Service } from '../kube/kinds.ts';
@@ -9,9 +9,9 @@ import { readService } from '../model/service.ts';
 
 const LABEL_EXCLUDED = 'node.kubernetes.io/exclude-from-external-load-balancers';
 
-/** A Node as a load balancer sees it. */
+/** A Node as a backend of load balancers. */
 export interface BackendRow extends NodeRow {
-  /** Why it must not be sent anything, whatever its health; null if it may. */
+  /** Why the node gets no traffic, even if it is healthy. Null if it may get some. */
   out: string | null;
 }
 
@@ -34,8 +34,8 @@ function whyOut({ metadata, status }: Node, { addresses, leaving }: NodeRow): st
 }
 
 /**
- * A Service as a load balancer: all addresses that its status names are the balancer's, whatever
- * their ipMode. Null if it is none, or has no address yet.
+ * A Service as a load balancer. It has all addresses of the status, with any ipMode. Null for
+ * another type, or without an address.
  */
 export function readBalancer(object: Service): ServiceRow | null {
   const ingress = object.status?.loadBalancer?.ingress ?? [];
@@ -45,9 +45,8 @@ export function readBalancer(object: Service): ServiceRow | null {
 }
 
 /**
- * What lies behind the gateway is inside; only Nodes of it have a public address.
- *
- * @param podRanges where all pods are; if empty the Nodes say it.
+ * A gateway has Nodes behind it, which may have public addresses. @param podRanges ranges of all
+ * pods; if empty, the Nodes give them.
  */
 export function gatewayRanges(
   publicRange: string,
@@ -64,8 +63,8 @@ export function gatewayRanges(
 }
 
 /**
- * The gateway is no Node; this stands for the place that is compiled for. `outside` are its
- * addresses there.
+ * Stands for the gateway, which is no Node, as the compile target. `outside` are its public
+ * addresses.
  */
 export function gatewayNode(name: string, address: number, outside: number[] = []): NodeRow {
   const nothing = { podRanges: [], zone: '', leaving: false };

@@ -1,11 +1,11 @@
-// Which Services fit in the image together. Prices come from the rows, before anything is made of
-// them, so that a Service of any size is refused at a small cost. Pure but for what it remembers.
+// Decides which Services fit in the image together. Costs are computed from rows before anything is
+// built, so that a huge Service is cheap to refuse. Pure except for its memory.
 import { PROTO_UDP, SERVICE_ID_MAX } from '../../datapath/image/image.ts';
 import type { ServiceRow, SliceRow } from '../model/rows.ts';
 
-/** Words of a Service port's block beside its lists. */
+/** Words of a Service port's block without its lists. */
 const PORT_WORDS = 16;
-/** An entry of the frontend map with the slots that stay free beside it. */
+/** Words of an entry in the frontend map, with its share of free slots. */
 const FRONTEND_WORDS = 16;
 
 interface Price {
@@ -20,12 +20,12 @@ export class Admission {
   #ports = 0;
   #refused = new Set<string>();
 
-  /** Services that do not fit, the newest and the largest. */
+  /** Services that do not fit: the newest and the largest. */
   get refused(): ReadonlySet<string> {
     return this.#refused;
   }
 
-  /** Takes over what a Service costs now. */
+  /** Updates the cost of a Service. */
   put(row: ServiceRow, slices: Iterable<SliceRow>): void {
     this.delete(row.key);
     const { createdMs, ports } = row;
@@ -44,10 +44,8 @@ export class Admission {
   }
 
   /**
-   * Decides again: the older Services first, and of the others those that still fit. The keys whose
-   * fate has changed.
-   *
-   * @param wordsMax words of the image that Services may take.
+   * Decides again: older Services first, then each further one that fits. Returns the keys whose
+   * result changed. @param wordsMax limit of image words for Services.
    */
   decide(wordsMax: number): string[] {
     const refused = new Set<string>();
@@ -70,7 +68,7 @@ export class Admission {
   }
 }
 
-/** Words that a Service takes at most. */
+/** Upper bound of a Service's words. */
 function priceOf(row: ServiceRow, slices: Iterable<SliceRow>): number {
   const addresses =
     row.clusterAddresses.length + row.loadBalancerAddresses.length + row.externalAddresses.length;

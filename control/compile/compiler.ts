@@ -26,7 +26,7 @@ export interface CompileResult {
   conflicts: FrontendConflict[];
 }
 
-/** An object that is not served, or not as it is written. */
+/** An object that is not served, or not as its spec says. */
 export interface Refusal {
   kind: 'Service' | 'NetworkPolicy';
   /** `namespace/name`. */
@@ -44,9 +44,9 @@ interface CurrentService {
 const NO_SERVICE: CurrentService = { createdMs: 0, ports: [] };
 
 /**
- * Tables in, image changes out, for one node. It remembers what it has said, so that only what
- * differs is said: the changes add up to what a compile of everything gives, in whatever order
- * things happened. Pure but for that memory.
+ * Compiles tables to image changes for one node. It remembers its output and returns only
+ * differences. Their sum equals a full compile, in any order of events. Pure except for this
+ * memory.
  */
 export class Compiler {
   readonly #nodeName: string;
@@ -56,18 +56,21 @@ export class Compiler {
   readonly #frontends = new FrontendBook();
   readonly #admission = new Admission();
   readonly #apiAddresses: readonly number[];
-  /** The same and those of the Service that stands for the API server. */
+  /** The same, with the endpoints of the API server's Service. */
   #reserved: ReadonlySet<number>;
-  /** Service key -> why addresses of it are not captured. */
+  /** Service key -> why some of its addresses are not captured. */
   readonly #ignored = new Map<string, string[]>();
-  /** Services with a port for which there was no id left. */
+  /** Services with a port that got no id. */
   readonly #idless = new Set<string>();
-  /** Words of the image that Services may take. */
+  /** Limit of image words for Services. */
   wordsMax = Number.POSITIVE_INFINITY;
   #node: NodeEntry | null = null;
   #first = true;
 
-  /** @param apiAddresses where the agent reaches the API server; no Service captures them. */
+  /**
+   * @param apiAddresses addresses at which the agent reaches the API server. No Service captures
+   * them.
+   */
   constructor(
     nodeName: string,
     ranges: NodeRanges,
@@ -82,10 +85,8 @@ export class Compiler {
   }
 
   /**
-   * What these changes of the tables change in the image, or null if nothing: the datapath is not
-   * told then.
-   *
-   * @param generation the one that the next publish will have.
+   * The image change for these table changes. Null for none; then the datapath gets no update.
+   * @param generation that of the next publish.
    */
   compile(tables: Tables, changes: Changes, generation: number): CompileResult | null {
     const own = tables.nodes.get(this.#nodeName);
@@ -113,12 +114,12 @@ export class Compiler {
     return size === 0 && change.node === null ? null : { change, conflicts };
   }
 
-  /** True while Services are refused for want of room. */
+  /** True while Services are refused because the image is full. */
   get isCrowded(): boolean {
     return this.#admission.refused.size > 0;
   }
 
-  /** What is not served, and why. */
+  /** Objects that are not served, with the reason. */
   refusals(): Refusal[] {
     const full =
       'it is not served: the image of this node has no room for it beside older Services';
@@ -135,7 +136,7 @@ export class Compiler {
   }
 
   /**
-   * Services that may come out otherwise than before: what changed, and what else that bears upon.
+   * Services whose result may differ: the changed ones, and those that depend on another change.
    */
   #keysToCompile(tables: Tables, changes: Changes): Set<string> {
     const keys = new Set(changes.services);
@@ -158,13 +159,13 @@ export class Compiler {
     return keys;
   }
 
-  /** Service ports in force, in the order of names. */
+  /** Service ports in force, by name. */
   ports(): CurrentPort[] {
     const all = [...this.#services.values()].flatMap((service) => service.ports);
     return all.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.proto - b.proto));
   }
 
-  /** The frontends of a Service port that no other one has before it. */
+  /** The frontends that a Service port wins. */
   frontendsOf(port: CurrentPort): PortFrontend[] {
     return port.frontends.filter((frontend) => this.#frontends.holds(frontend, port.id));
   }
@@ -189,7 +190,7 @@ export class Compiler {
     const before = this.#services.get(key) ?? NO_SERVICE;
     const compiled = row ? compileService(row, tables.slicesOf(key).values(), place) : [];
     const createdMs = row?.createdMs ?? 0;
-    // A Service of the same name made anew has another place in the queue for its frontends.
+    // A Service recreated with the same name has another age, which decides who wins its frontends.
     const anew = before.ports.length > 0 && before.createdMs !== createdMs;
     const ports = this.#number(key, compiled, before, generation, change);
     this.#ignored.delete(key);
@@ -211,7 +212,7 @@ export class Compiler {
     else this.#services.delete(key);
   }
 
-  /** The ports that have or get an id; those that differ from before go into the change. */
+  /** The ports with an id, old or new. Ports that differ go into the change. */
   #number(
     key: string,
     compiled: CompiledPort[],
@@ -255,7 +256,7 @@ function keyOfFrontend({ address, port, proto, kind }: PortFrontend): string {
   return `${address} ${port} ${proto} ${kind}`;
 }
 
-/** One line for each Service and the Service port that has addresses which it claims too. */
+/** One line for each Service and the Service port that wins an address from it. */
 function takenAddresses(conflicts: Iterable<FrontendConflict>): Refusal[] {
   const found = new Map<string, { key: string; winner: string; first: string; count: number }>();
   for (const { frontend, winner, losers } of conflicts) {

@@ -16,7 +16,7 @@ interface Claim {
   name: string;
 }
 
-/** Two Service ports claim one address and port. */
+/** Several Service ports claim one address and port. */
 export interface FrontendConflict {
   /** `address:port`. */
   frontend: string;
@@ -26,16 +26,12 @@ export interface FrontendConflict {
 }
 
 /**
- * All claims to frontends, and who has which: addresses that the API allocated (ClusterIPs,
- * NodePorts) before those that somebody wrote into a Service, so that nobody takes another one's
- * ClusterIP; then the older Service; then the name. The outcome does not depend on the order of
- * claims.
+ * All claims to frontends, and their winners. Addresses that the API allocates (ClusterIPs,
+ * NodePorts) win over those that a user writes, so no Service takes another's ClusterIP. Then the
+ * older Service wins, then the lower name. The order of the claims does not matter.
  */
 export class FrontendBook {
-  /**
-   * Frontend -> claims, the winner first; a bare claim where there is only one, which is nearly
-   * always.
-   */
+  /** Frontend -> claims, winner first. A single claim, the usual case, has no array. */
   readonly #claims = new Map<number, Claim | Claim[]>();
   /** Frontends changed since `takeChanges`, with their previous winner. */
   readonly #touched = new Map<number, { frontend: PortFrontend; before: Claim | null }>();
@@ -51,7 +47,7 @@ export class FrontendBook {
     else this.#claims.set(key, [claims, claim].sort(byPrecedence));
   }
 
-  /** Takes back a claim that this Service port made to this frontend. */
+  /** Withdraws a claim of this Service port to this frontend. */
   release(frontend: PortFrontend, serviceId: number): void {
     const key = this.#touch(frontend);
     const claims = toList(this.#claims.get(key)).slice();
@@ -61,13 +57,13 @@ export class FrontendBook {
     else this.#claims.set(key, claims.length === 1 ? claims[0]! : claims);
   }
 
-  /** True if this Service port has this frontend, and no other claim goes before its own. */
+  /** True if this Service port wins this frontend. */
   holds(frontend: PortFrontend, serviceId: number): boolean {
     const winner = toList(this.#claims.get(keyOf(frontend)))[0];
     return winner?.serviceId === serviceId && winner.kind === frontend.kind;
   }
 
-  /** Frontends with another winner since the last call, and their conflicts. */
+  /** Frontends whose winner changed since the last call, and their conflicts. */
   takeChanges(): { add: FrontendEntry[]; remove: FrontendEntry[]; conflicts: FrontendConflict[] } {
     const add: FrontendEntry[] = [];
     const remove: FrontendEntry[] = [];
@@ -106,7 +102,7 @@ export class FrontendBook {
   }
 }
 
-/** Inserts by binary search, because one frontend may have many claims. */
+/** Inserts by binary search, because a frontend may have many claims. */
 function insertClaim(claims: Claim[], claim: Claim): void {
   let low = 0;
   let high = claims.length;

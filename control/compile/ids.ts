@@ -5,22 +5,22 @@ const RETIRED_LOOKS_MAX = 8;
 
 /** Use of ids in the datapath; `engine.writer` implements it. */
 export interface IdUsage {
-  /** Flows that name the id. */
+  /** Number of flows that refer to the id. */
   flowsOf(id: number): number;
-  /** The last generation that the worker took over. */
+  /** The latest generation that the worker uses. */
   acknowledged(): number;
 }
 
 /**
- * Numbers for Service ports: from 1 up, the same for as long as the Service port exists, also
- * across a restart of the agent, and given to another one only when no flow names it any more and
- * the worker has left the image in which it had it.
+ * Ids of Service ports, from 1. A Service port keeps its id while it exists, also across a restart
+ * of the agent. An id is reused only when no flow refers to it and the worker has left the last
+ * image with it.
  */
 export class IdAllocator {
   readonly #ids = new Map<string, number>();
-  /** Names from the arena of an earlier agent, until they are used. */
+  /** Names from the arena of an earlier agent, until they are claimed. */
   readonly #survivors = new Map<string, number>();
-  /** Oldest first; `generation` is the one that took the id out. */
+  /** Oldest first. `generation` is the first one without the id. */
   #retired: { id: number; generation: number }[] = [];
   readonly #usage: IdUsage;
   readonly #max: number;
@@ -33,22 +33,18 @@ export class IdAllocator {
       this.#survivors.set(name, id);
       this.#next = Math.max(this.#next, id + 1);
     }
-    // The newest Service may have gone shortly before the restart: then flows name ids that the
-    // image does not.
+    // The newest Service may have been deleted shortly before the restart. Then flows have higher
+    // ids than the image.
     for (let id = this.#max; id >= this.#next; id--) {
       if (usage.flowsOf(id) > 0) this.#next = id + 1;
     }
-    // Ids below that nobody has may still be named by flows of Services that went before the
-    // restart.
+    // Unused lower ids may still be in flows of Services deleted before the restart.
     for (let id = 1; id < this.#next; id++) {
       if (!survivors.has(id)) this.#retired.push({ id, generation: 0 });
     }
   }
 
-  /**
-   * The id of a Service port, by its name and protocol; null if there are more Service ports than
-   * ids.
-   */
+  /** The id of a Service port, by its name and protocol. Null if all ids are taken. */
   idOf(name: string, proto: number): number | null {
     const key = `${name}/${proto}`;
     const known = this.#ids.get(key);
@@ -59,7 +55,7 @@ export class IdAllocator {
     return id;
   }
 
-  /** @param generation the one that will take the id out of the image. */
+  /** @param generation the first one whose image lacks the id. */
   release(name: string, proto: number, generation: number): number | null {
     const key = `${name}/${proto}`;
     const id = this.#ids.get(key);
@@ -70,8 +66,7 @@ export class IdAllocator {
   }
 
   /**
-   * Lets go of names that the arena knew and the cluster does not: once, when everything has been
-   * compiled.
+   * Releases names of the arena that the cluster lacks. Called once, after the first full compile.
    */
   retireSurvivors(): void {
     for (const id of this.#survivors.values()) this.#retired.push({ id, generation: 0 });

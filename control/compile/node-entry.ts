@@ -2,27 +2,25 @@ import type { NodeEntry, Range4 } from '../../datapath/image/image.ts';
 import { outerRanges } from '../../datapath/wire/ranges.ts';
 import type { NodeRow } from '../model/rows.ts';
 
-/** What the image says of the cluster's ranges; from the command line. */
+/** The cluster's ranges, from the command line. */
 export interface NodeRanges {
   serviceRange: Range4;
-  /** Beside them the Nodes' own podCIDRs count. */
+  /** The podCIDRs of Nodes count too. */
   podRanges: Range4[];
-  /**
-   * A Node that claims other ranges is not believed: at a gateway it would shut the outside out.
-   */
+  /** Other ranges in a Node are ignored: at a gateway they would cut off outside addresses. */
   podRangesFixed?: boolean;
   /** Inclusive, like the NodePorts. */
   snatPortMin: number;
   snatPortMax: number;
   nodePortMin: number;
   nodePortMax: number;
-  /** Role gateway: it translates between the addresses of Nodes, and is none itself. */
+  /** Role gateway: it translates between the addresses of Nodes, and is no Node itself. */
   gateway?: boolean;
 }
 
 /**
- * Masquerade takes its ports here, and the node's own sockets stay below. The last port is left out
- * because a routing rule cannot name it: the kernel refuses ranges that end at 65535.
+ * Masquerade ports. The node's own sockets use lower ones. The last port is left out because the
+ * kernel refuses rules with a range up to 65535.
  */
 export const SNAT_PORT_MIN = 40_000;
 export const SNAT_PORT_MAX = 65_534;
@@ -35,7 +33,7 @@ export const PORT_RANGES = {
   nodePortMax: NODE_PORT_MAX,
 } as const;
 
-/** The node's part of the image, or null as long as the node's own address is not known. */
+/** The node's part of the image. Null until the node's own address is known. */
 export function buildNodeEntry(
   nodeName: string,
   nodes: Iterable<NodeRow>,
@@ -61,23 +59,21 @@ export function buildNodeEntry(
     return { ...entry, localAddresses: localAddresses.filter((address) => !known.has(address)) };
   }
   const gateway = publicPairs(rows, nodeName, ranges.serviceRange);
-  // The gateway is known by the address that it has outside, too; without one it is no node's
-  // counterpart.
+  // The gateway is known by its outside address too. Without one, nodes have no peer in it.
   const isKnown = gateway.some((address, i) => i % 2 === 0 && address === nodeAddress);
   const others = entry.nodeAddresses.filter((address) => isKnown || address !== nodeAddress);
   return { ...entry, nodeAddresses: others, gateway };
 }
 
 /**
- * Pairs (node address, public address) of the Nodes, and the gateway, that have both, in the order
- * of addresses. An address outside of the gateway's public range is somebody else's, whatever a
- * Node says.
+ * Pairs (node address, public address) of the Nodes and the gateway, sorted by address. Leaves out
+ * addresses outside of the gateway's public range: they belong to others.
  */
 function publicPairs(rows: NodeRow[], gateway: string, { address, mask }: Range4): Int32Array {
   const pairs: [number, number][] = [];
   for (const { name, addresses, publicAddresses } of rows) {
     const own = addresses[0];
-    // The gateway's own address outside is one of its device.
+    // The gateway's own public address belongs to its device.
     const outside = publicAddresses.find((each) => name === gateway || (each & mask) === address);
     if (own !== undefined && outside !== undefined) pairs.push([own, outside]);
   }

@@ -1,4 +1,4 @@
-// One Service compiled for one node: its rows in, what the image is to hold of it out. Pure.
+// Compiles one Service for one node: rows in, image content out. Pure.
 import {
   FRONTEND_CLUSTER,
   FRONTEND_EXTERNAL,
@@ -35,7 +35,7 @@ export interface PortFrontend {
   kind: number;
 }
 
-/** A Service port as the image is to hold it, its id apart. */
+/** A Service port as in the image, without its id. */
 export interface CompiledPort {
   /** `NS/NAME:PORT`, PORT the port's name or its number. */
   name: string;
@@ -44,9 +44,9 @@ export interface CompiledPort {
   affinityS: number;
   /** Pairs (address, port), in the order of addresses. */
   cluster: Int32Array;
-  /** The same of this node's endpoints; empty unless a policy is Local. */
+  /** The same for this node's endpoints. Empty unless a policy is Local. */
   local: Int32Array;
-  /** UDP: the others that serve. */
+  /** UDP only: the other endpoints that still serve. */
   serving: Int32Array;
   sourceRanges: Int32Array;
   frontends: PortFrontend[];
@@ -54,7 +54,7 @@ export interface CompiledPort {
 
 const NO_PAIRS = new Int32Array(0);
 
-/** All ports of a Service, in its own order. */
+/** All ports of a Service, in the Service's order. */
 export function compileService(
   service: ServiceRow,
   slices: Iterable<SliceRow>,
@@ -83,10 +83,7 @@ export function compileService(
   });
 }
 
-/**
- * True if the image need not be told: everything but the frontends, which are compared by
- * themselves.
- */
+/** True if the image entry is the same. Ignores frontends, which are compared separately. */
 export function samePort(a: CompiledPort, b: CompiledPort): boolean {
   return (
     a.name === b.name &&
@@ -100,7 +97,7 @@ export function samePort(a: CompiledPort, b: CompiledPort): boolean {
   );
 }
 
-/** Endpoints that are not eligible but may keep their flows. */
+/** Endpoints that are not eligible but keep their flows. */
 function servingBeside(all: PortEndpoint[], ...chosen: PortEndpoint[][]): PortEndpoint[] {
   const others = new Set(chosen.flat());
   return all.filter((e) => (e.row.serving || e.row.ready) && !others.has(e));

@@ -29,9 +29,9 @@ export function sameAddresses(a: ReadonlySet<number>, b: ReadonlySet<number>): b
 }
 
 /**
- * Why a frontend of a kind is left out, or null. Only what an author writes is held against it:
- * ClusterIPs and NodePorts are allocated. An address of a node is captured at the Service's ports,
- * as kube-proxy does.
+ * Why a frontend is not captured; null if it is. Applies to addresses that a user writes, not to
+ * allocated ClusterIPs and NodePorts. A node's address is captured at the Service's ports, as in
+ * kube-proxy.
  */
 export function reasonAgainst(
   address: number,

@@ -1,5 +1,5 @@
-// The agent of a gateway: the same datapath as a node's, with tables of Nodes and load balancers in
-// place of endpoints.
+// The agent of a gateway: a node's datapath, with tables of Nodes and load balancers in place of
+// endpoints.
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { gatewayTimeouts } from '../../datapath/flow/timeouts.ts';
 import { openNetworkEvents } from '../../datapath/io/netlink.ts';
@@ -29,13 +29,13 @@ import { sourceStarter } from '../sync/informers.ts';
 import { Publisher } from '../sync/publisher.ts';
 
 export interface GatewayOptions extends AgentOptions {
-  /** Addresses that nodes and load balancers have outside. */
+  /** Public addresses of nodes and load balancers. */
   publicRange: string;
-  /** Where the nodes are. */
+  /** The range of the nodes. */
   fabricRange: string;
 }
 
-/** Nothing is published before these have been heard, so that a restart takes no node out. */
+/** The first publish waits for these, so that a restart takes no node out. */
 const SOURCES = ['Service', 'Node', 'health'];
 
 /** Starts the agent of a gateway, as `startAgent` starts that of a node. Throws KubetunError. */
@@ -115,7 +115,7 @@ async function startParts(
     ...{ events: openNetworkEvents(), clock: MONOTONIC_CLOCK, log },
   });
   started.defer(() => reconciler.stop());
-  // No node and no balancer has the first address of the range.
+  // The first address of the range belongs to no node and no balancer.
   const probe = startProbe(engine, () => publicRange.split('/')[0]!, started);
   const checks = { steering: checkSteering(reconciler), ...engineChecks(engine), probe };
   const monitor = new HealthMonitor({
@@ -134,7 +134,7 @@ async function startParts(
 }
 
 function carryOut(lines: string[], log: Log): void {
-  // One by one: what fails costs only the address that it is for.
+  // One by one, so that a failure affects only its own address.
   for (const line of lines) {
     try {
       ipBatch([line]);
@@ -144,11 +144,11 @@ function carryOut(lines: string[], log: Log): void {
   }
 }
 
-/** Starts informers and health checks, which tell the publisher. */
+/** Starts informers and health checks, which notify the publisher. */
 function followBalancers(client: KubeClient, tables: Tables, publisher: Publisher, log: Log) {
   const asker = new HealthAsker();
   const heard = new Set<string>();
-  // Before the objects are known there is nobody to ask, which is no answer.
+  // Without objects there are no targets, which does not count as a result.
   const settle = () => {
     if (heard.size === informers.length && checks.isSettled) publisher.sourceSynced('health');
   };
@@ -201,8 +201,8 @@ function adminRoutes(
   reconciler: Reconciler,
 ): AdminRoutes {
   return {
-    // The image says Local of all, so that clients keep their addresses: people ask for the
-    // Service's own policy.
+    // The image has Local for all, so that clients keep their addresses. Users see the Service's
+    // own policy.
     '/services': () =>
       describeServices(publisher).map((service) => ({
         ...service,

@@ -11,7 +11,7 @@ import { Rulebook } from './rules.ts';
 interface Snapshot {
   policies: NetworkPolicyRow[];
   namespaces: ReadonlyMap<string, NamespaceRow>;
-  /** Addresses whose pod may have changed, with the pod now. */
+  /** Addresses whose pod may have changed, with the present pod. */
   changedOwners: [address: number, row: PolicyPodRow | undefined][];
   changedPods: [key: string, row: PolicyPodRow | undefined][];
   changedNamespaces: string[];
@@ -19,17 +19,17 @@ interface Snapshot {
 }
 
 /**
- * Policies, pods and namespaces in, the policy part of the image out; it is the same for every
- * node. A new pod of a known kind changes the list of pods alone; a change of policies or labels
- * makes the rules anew, from selectors that were asked before. Pure but for what it remembers.
+ * Compiles policies, pods and namespaces to the policy part of the image, which is the same for
+ * every node. A new pod of a known kind changes only the list of pods. A change of policies or
+ * labels builds the rules again, from remembered selector results. Pure except for this memory.
  */
 export class PolicyCompiler {
   readonly #groups = new Groups();
   readonly #ids: PolicyIds;
   #generation: number;
-  /** Address -> the pod that has it, as of the last compile. */
+  /** Address -> its pod at the last compile. */
   readonly #owners = new Map<number, PolicyPodRow>();
-  /** Address -> the pod as the datapath has it. */
+  /** Address -> its pod in the datapath. */
   #pods: Map<number, Pick<PolicyPod, 'uid' | 'born'> & Partial<PolicyPod>>;
   #rules: Rulebook | null = null;
   #first = true;
@@ -40,7 +40,7 @@ export class PolicyCompiler {
     this.#ids = new PolicyIds(names);
   }
 
-  /** Policies in force that did not fit, `NS/NAME`: the pods that they select are isolated. */
+  /** Policies that do not fit, `NS/NAME`. The pods that they select are isolated. */
   get refused(): string[] {
     return this.#rules?.refused ?? [];
   }
@@ -51,8 +51,8 @@ export class PolicyCompiler {
   }
 
   /**
-   * The same in steps, from the tables as they are now: what changes in them before the last step
-   * is for the next compile. Nothing else may be compiled before the last step.
+   * The same in steps, from the present state of the tables. Changes before the last step belong to
+   * the next compile. No other compile may start before the last step.
    */
   compileInSteps(tables: PolicyTables, changes: PolicyChanges): Steps<PolicyChange | null> {
     return this.#compile(snapshotOf(tables, changes));
@@ -71,11 +71,11 @@ export class PolicyCompiler {
     return seen ? this.#update(seen) : yield* this.#rebuild(now);
   }
 
-  /** Addresses whose pods may have changed for the datapath. */
+  /** Addresses whose pods may have changed in the datapath. */
   *#touched({ changedOwners, changedNamespaces }: Snapshot): Steps<Set<number>> {
     const touched = new Set(changedOwners.map(([address]) => address));
     if (changedNamespaces.length === 0) return touched;
-    // A namespace that is new may have been what its pods waited for.
+    // Pods may have waited for a new namespace.
     const names = new Set(changedNamespaces);
     let looked = 0;
     for (const [address, row] of this.#owners) {
@@ -85,7 +85,7 @@ export class PolicyCompiler {
     return touched;
   }
 
-  /** True if new labels of a namespace change which selectors match its pods. */
+  /** True if new labels of a namespace change the result of a selector. */
   *#regroup(now: Snapshot): Steps<boolean> {
     const { namespaces } = now;
     for (const [key, row] of now.changedPods) {
@@ -115,10 +115,7 @@ export class PolicyCompiler {
     return { generation: ++this.#generation, active: false, pods: null, rules: null };
   }
 
-  /**
-   * Pods alone have changed, and all are of known kinds; null if what they are to the datapath has
-   * not.
-   */
+  /** The change if only pods of known kinds have changed. Null if it is empty. */
   #update(seen: Map<number, PolicyPod | null>): PolicyChange | null {
     const put: PolicyPod[] = [];
     const gone: number[] = [];
@@ -142,8 +139,7 @@ export class PolicyCompiler {
   }
 
   *#rebuild(now: Snapshot): Steps<PolicyChange> {
-    // With the first policy every pod that is there has been there for ever: flows without a
-    // judgement go on.
+    // Pods that exist before the first policy count as old, so flows without a policy check go on.
     const born = this.#rules === null && this.#pods.size === 0 ? 0 : this.#generation + 1;
     this.#generation++;
     this.#ids.assign(now.policies.map(({ key }) => key));
@@ -158,9 +154,9 @@ export class PolicyCompiler {
   }
 
   /**
-   * The pods at these addresses, null for none; null for all if the rules do not know a pod's kind.
-   * `born` is for pods that are new. A pod whose namespace is not known yet is held back: a
-   * selector may ask for a label that is not there.
+   * The pods at these addresses, null for an address without one. The whole result is null if the
+   * rules do not know a pod's kind. New pods get `born`. A pod is held back until its namespace is
+   * known, because a selector may exclude a label of the namespace.
    */
   *#identify(
     addresses: Iterable<number>,
@@ -199,7 +195,7 @@ function snapshotOf(tables: PolicyTables, changes: PolicyChanges): Snapshot {
   };
 }
 
-/** Every selector that a policy has for its pods or for its peers. */
+/** All selectors of policies, for their pods and for their peers. */
 function selectorsOf(policies: NetworkPolicyRow[]): Map<string, PodSelector> {
   const selectors = new Map<string, PodSelector>();
   for (const policy of policies) {
@@ -225,7 +221,7 @@ function isSame(a: Partial<PolicyPod>, b: PolicyPod): boolean {
   );
 }
 
-/** FNV-1a of the pod's key and uid, which differ between pods of one name. */
+/** FNV-1a of the pod's key and uid. The uid tells pods with the same name apart. */
 function hashOf({ key, uid }: PolicyPodRow): number {
   let hash = 0x811c9dc5 | 0;
   for (const char of `${key} ${uid}`) hash = Math.imul(hash ^ char.codePointAt(0)!, 0x01000193);
@@ -233,22 +229,22 @@ function hashOf({ key, uid }: PolicyPodRow): number {
 }
 
 /**
- * Ids of policies by their keys, kept as long as the policy is there: counters and names hang on
- * them.
+ * Ids of policies by their keys. Counters and names refer to an id, so it stays as long as its
+ * policy.
  */
 export class PolicyIds {
   readonly #ids: Map<string, number>;
   #free: number[] = [];
   #next: number;
 
-  /** @param names what an image that outlived its agent calls its policies. */
+  /** @param names policies by id in an image that a previous agent left. */
   constructor(names: Map<number, string>) {
     this.#ids = new Map([...names].map(([id, name]) => [name, id]));
     this.#next = Math.max(0, ...names.keys()) + 1;
     for (let id = 1; id < this.#next; id++) if (!names.has(id)) this.#free.push(id);
   }
 
-  /** The policies that there are now get an id each, while there are any. */
+  /** Gives each present policy an id while there are free ones. */
   assign(keys: Iterable<string>): void {
     const present = new Set(keys);
     const freed: number[] = [];
@@ -262,11 +258,11 @@ export class PolicyIds {
       const id = this.#free.shift() ?? (this.#next <= POLICY_ID_MAX ? this.#next++ : 0);
       if (id !== 0) this.#ids.set(key, id);
     }
-    // Not at once: records of the trace may still speak of what has just gone.
+    // Not reused at once: trace records may still name the policy that had it.
     this.#free.push(...freed);
   }
 
-  /** 0 if there was none left. */
+  /** 0 if all ids are taken. */
   idOf(key: string): number {
     return this.#ids.get(key) ?? 0;
   }

@@ -12,14 +12,14 @@ export interface PolicyDescription {
   policy: string;
   types: ('Ingress' | 'Egress')[];
   audited: boolean;
-  /** Pods of the cluster that it is for. */
+  /** Number of pods that it selects. */
   pods: string[];
-  /** What this node's datapath has counted. */
+  /** Counters of this node's datapath. */
   ingress: PolicyHits;
   egress: PolicyHits;
-  /** What is probably not meant: see `policy check`. */
+  /** Probable mistakes: see `policy check`. */
   findings: string[];
-  /** Why its rules are not in force; then it allows nothing to the pods that it is for. */
+  /** Why its rules are not in force. Such a policy allows nothing to its pods. */
   refused: string[];
 }
 

@@ -1,5 +1,5 @@
-// Pods with the same namespace, labels and named ports are one group: selectors are asked once for
-// a group, not for each pod.
+// Pods with the same namespace, labels and named ports form a group. Selectors are evaluated once
+// for a group, not for each pod.
 import type { Steps } from '../../datapath/steps.ts';
 import { selects } from '../model/label-selector.ts';
 import type { Labels, NamedPort, NamespaceRow, PolicyPodRow } from '../model/policy-rows.ts';
@@ -11,12 +11,12 @@ export interface Group {
   namespace: string;
   labels: Labels;
   ports: NamedPort[];
-  /** Keys of the selectors that choose its pods. */
+  /** Keys of the selectors that select its pods. */
   chosenBy: Set<string>;
   pods: number;
 }
 
-/** Which selectors choose which pods, kept up to date as either change. */
+/** Which selectors select which pods, updated when either changes. */
 export class Groups {
   readonly all = new Map<string, Group>();
   readonly #selectors = new Map<string, PodSelector>();
@@ -27,7 +27,7 @@ export class Groups {
     return this.all.get(this.#groupOf.get(key) ?? '');
   }
 
-  /** Takes over the selectors that policies have now. */
+  /** Replaces the selectors by the present ones of the policies. */
   *setSelectors(selectors: Map<string, PodSelector>, namespaces: Namespaces): Steps<void> {
     for (const key of this.#selectors.keys()) {
       if (selectors.has(key)) continue;
@@ -44,8 +44,7 @@ export class Groups {
   }
 
   /**
-   * Asks every selector again about the pods of a namespace whose labels have changed; true if an
-   * answer has.
+   * Evaluates every selector again for a namespace with changed labels. True if a result differs.
    */
   *askAgain(name: string, namespaces: Namespaces): Steps<boolean> {
     let changed = false;

@@ -1,7 +1,6 @@
-// ipBlocks of all rules as classes of addresses. Prefixes contain one another or are apart, so they
-// form a tree. An address belongs to the class of its longest prefix, and a class stands for the
-// set of rules whose blocks hold there. Blocks of one rule are alike: 30,000 addresses that one
-// rule names are one class.
+// ipBlocks of all rules as classes of addresses. Two prefixes are nested or disjoint, so they form
+// a tree. An address belongs to the class of its longest prefix. A class stands for the set of
+// rules whose blocks contain it. 30,000 addresses that only one rule names share one class.
 import type { PolicyPrefix } from '../../datapath/policy/policy.ts';
 import { STEP_ELEMENTS, type Steps, sortInSteps } from '../../datapath/steps.ts';
 import type { BlockPeerRow, PrefixRow } from '../model/policy-rows.ts';
@@ -14,21 +13,21 @@ export interface BlockRule {
 export interface PrefixClasses<R> {
   /** `peer` 0: no rule holds. */
   prefixes: PolicyPrefix[];
-  /** How many classes `classesOf` has for a rule; this costs no more than the rule is long. */
+  /** The number of classes in `classesOf` of a rule, in time linear in the rule's length. */
   sizeOf(rule: R): number;
-  /** Classes in which some block of a rule holds. */
+  /** Classes that a block of a rule contains. */
   classesOf(rule: R): number[];
 }
 
-/** A class as a step from its parent's: rules that begin and cease to hold. */
+/** A class as a difference from its parent: rules that start and stop to hold. */
 interface ClassNode {
   children: ClassNode[];
-  /** Place in the tree's order, and how many classes lie below, itself included. */
+  /** Position in preorder, and the number of classes in its subtree, itself included. */
   order: number;
   size: number;
 }
 
-/** Where a rule's blocks begin and end: nodes of the class tree. */
+/** Nodes of the class tree at which a rule's blocks begin and end. */
 interface Extent {
   from: Set<ClassNode>;
   to: Set<ClassNode>;
@@ -37,7 +36,7 @@ interface Extent {
 interface Edge<R> {
   prefix: PrefixRow;
   rule: R;
-  /** 1 where a block begins, -1 where an exception of it does. */
+  /** 1 for a block, -1 for an exception. */
   by: number;
 }
 
@@ -92,7 +91,7 @@ export function* classifyPrefixes<R extends BlockRule>(
 
 class Walk<R> {
   readonly #root: ClassNode = { children: [], order: 0, size: 1 };
-  /** The prefixes that contain the present one, the shortest first. */
+  /** The prefixes that contain the current one, shortest first. */
   readonly #path: Step<R>[] = [];
   /** How many blocks of a rule hold at the end of the path. */
   readonly #holding = new Map<R, number>();
@@ -105,7 +104,7 @@ class Walk<R> {
     this.#numbers = numbers;
   }
 
-  /** The class of a prefix that is not before any that was entered before. */
+  /** The class of a prefix. Prefixes must be entered in sorted order. */
   enter(prefix: PrefixRow, edges: Edge<R>[]): ClassNode {
     while (this.#path.length > 0 && !contains(this.#path.at(-1)!.prefix, prefix)) this.#leave();
     const parent = this.#path.at(-1)?.node ?? this.#root;
@@ -156,10 +155,7 @@ class Walk<R> {
     return extent;
   }
 
-  /**
-   * Numbers the classes so that those below one follow it; the classes in this order. At most 33
-   * levels deep.
-   */
+  /** Numbers the classes in preorder and returns them in this order. The depth is at most 33. */
   number(): ClassNode[] {
     const byOrder: ClassNode[] = [];
     const visit = (node: ClassNode) => {
@@ -179,7 +175,10 @@ class Walk<R> {
     return sum(extent.from) - sum(extent.to);
   }
 
-  /** Orders of the classes in which a rule holds: it begins and ends by turns along every path. */
+  /**
+   * Preorder positions of the classes in which a rule holds. Starts and ends alternate on every
+   * path.
+   */
   ordersOf(rule: R): number[] {
     const extent = this.#extents.get(rule);
     if (!extent) return [];
@@ -198,7 +197,7 @@ class Walk<R> {
   }
 }
 
-/** Where a block of a rule begins, and where its exceptions do, each place once. */
+/** The distinct starts of a rule's blocks and of their exceptions. */
 function edgesOf<R>(rule: R, { cidr, except }: BlockPeerRow): Edge<R>[] {
   if (except.some((inner) => contains(inner, cidr))) return [];
   const edges = [{ prefix: cidr, rule, by: 1 }];
@@ -218,7 +217,7 @@ function endOfRun<R>(edges: Edge<R>[], at: number): number {
   return end;
 }
 
-/** A prefix comes before those that it contains. */
+/** Sorts a prefix before those that it contains. */
 function byPlace(a: PrefixRow, b: PrefixRow): number {
   return (a.address >>> 0) - (b.address >>> 0) || a.length - b.length;
 }

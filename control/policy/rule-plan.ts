@@ -1,4 +1,4 @@
-// Selectors and rules of NetworkPolicies, as far as they do not depend on pods.
+// The part of NetworkPolicy selectors and rules that does not depend on pods.
 import type { PolicyPorts } from '../../datapath/policy/policy.ts';
 import type { LabelSelector } from '../model/label-selector.ts';
 import type {
@@ -9,31 +9,31 @@ import type {
   PolicyRuleRow,
 } from '../model/policy-rows.ts';
 
-/** Pods by their labels and by those of their namespaces. */
+/** Selects pods by their labels and by the labels of their namespaces. */
 export interface PodSelector {
-  /** The namespace that is meant while `namespaces` is null. */
+  /** The namespace that applies if `namespaces` is null. */
   namespace: string;
   namespaces: LabelSelector | null;
   pods: LabelSelector;
 }
 
-/** The pods that a policy is for. */
+/** Selects the pods that a policy applies to. */
 export function subjectsOf({ namespace, selector }: NetworkPolicyRow): PodSelector {
   return { namespace, namespaces: null, pods: selector };
 }
 
-/** The pods that a peer of a policy's rule means. */
+/** Selects the pods that a peer of a rule names. */
 export function peersOf({ namespace }: NetworkPolicyRow, peer: PodPeerRow): PodSelector {
   const { namespaces, pods } = peer;
   return { namespace: namespaces ? '' : namespace, namespaces, pods };
 }
 
-/** The same for selectors that are written the same; only time is lost where it differs. */
+/** Equal for selectors with the same text. A difference in text alone costs only time. */
 export function keyOf({ namespace, namespaces, pods }: PodSelector): string {
   return JSON.stringify([namespace, namespaces, pods]);
 }
 
-/** True for one that chooses every pod of the cluster. */
+/** True for a selector that selects every pod of the cluster. */
 export function choosesAll({ namespaces, pods }: PodSelector): boolean {
   return namespaces !== null && isEmpty(namespaces) && isEmpty(pods);
 }
@@ -43,10 +43,10 @@ function isEmpty({ matchLabels, matchExpressions }: LabelSelector): boolean {
 }
 
 export interface RulePlan {
-  /** Selectors of its peers but those that choose every pod, each once; null for everyone. */
+  /** Distinct selectors of its peers, without those that select every pod. Null for everyone. */
   keys: Set<string> | null;
   everyPod: boolean;
-  /** It has names for ports. */
+  /** True if the rule names ports. */
   named: boolean;
 }
 
@@ -67,15 +67,14 @@ export function planOf(policy: NetworkPolicyRow, rule: PolicyRuleRow): RulePlan 
   };
 }
 
-/** Names that rules have for ports. */
+/** Port names in rules. */
 export function namesIn(rules: PolicyRuleRow[] | null): string[] {
   const names = (rules ?? []).flatMap(({ ports }) => (ports ?? []).map(({ name }) => name));
   return names.filter((name) => name !== null);
 }
 
 /**
- * Ranges that a rule allows; a name counts as often as the destination has it, and not where there
- * is none to ask.
+ * Port ranges that a rule allows. A name gives one for each port of that name at the destination.
  */
 export function portsOf(
   { ports }: PolicyRuleRow,

@@ -1,5 +1,5 @@
-// Policies and groups of pods as the datapath's rules: subjects, peer classes, and what each
-// subject allows each class.
+// Turns policies and groups of pods into the datapath's rules: subjects, peer classes, and the
+// ports that each subject allows to each class.
 import {
   PEER_ANY,
   PEER_ANY_POD,
@@ -25,7 +25,7 @@ import {
 
 type Direction = 'ingress' | 'egress';
 
-/** What a pod of a group is to the datapath. */
+/** The identity of a group's pods in the datapath. */
 export interface Identity {
   ingress: number;
   egress: number;
@@ -46,27 +46,25 @@ interface PeerClass {
   ports: NamedPort[];
 }
 
-/** Words of the image that all rules may take together come to about 12 for each entry. */
+/** Limit for the image words of all rules: about 12 for each entry. */
 const ENTRIES_MAX = 262_144;
 
 /**
- * The rules that hold for certain policies, as long as these do not change. Groups that come later
- * get an identity if it is one that there is already.
+ * The rules for a fixed set of policies. A later group gets an identity only if an equal one
+ * exists.
  */
 export class Rulebook {
-  /**
-   * Policies that do not fit, `NS/NAME`: they isolate the pods that they select, and allow nothing.
-   */
+  /** Policies that do not fit, `NS/NAME`. They isolate their pods and allow nothing. */
   refused: string[] = [];
   readonly #policies: NetworkPolicyRow[];
   readonly #idOf: (key: string) => number;
   readonly #entriesMax: number;
-  /** Key of the selector -> policies whose pods it chooses. */
+  /** Key of the selector -> policies that apply to its pods. */
   readonly #bySubject = new Map<string, NetworkPolicyRow[]>();
   readonly #plans = new Map<PolicyRuleRow, RulePlan>();
-  /** Names that a policy's ingress rules have for ports. */
+  /** Port names in a policy's ingress rules. */
   readonly #ingressNames = new Map<NetworkPolicyRow, string[]>();
-  /** Keys of selectors that are peers; names that egress rules have for ports. */
+  /** Keys of peer selectors, and port names in egress rules. */
   readonly #peerKeys = new Set<string>();
   readonly #egressNames = new Set<string>();
   readonly #subjects = new Map<string, Subject>();
@@ -76,8 +74,8 @@ export class Rulebook {
   #sealed = false;
 
   /**
-   * @param idOf the id of a policy by its key, 0 if there was none left.
-   * @param entriesMax room for prefixes, and for ports of pairs of a subject and a peer class.
+   * @param idOf the id of a policy by its key, 0 if all ids are taken. @param entriesMax limit for
+   * prefixes, and for ports of all pairs of subject and peer class.
    */
   constructor(
     policies: Iterable<NetworkPolicyRow>,
@@ -89,7 +87,7 @@ export class Rulebook {
     this.#entriesMax = entriesMax;
   }
 
-  /** Reads the policies. Comes first, and once. */
+  /** Reads the policies. Must be called first, and once. */
   *plan(): Steps<void> {
     for (const policy of this.#policies) {
       const key = keyOf(subjectsOf(policy));
@@ -107,10 +105,7 @@ export class Rulebook {
     }
   }
 
-  /**
-   * What a group's pods are; null if the rules were made without such a one, and must be made
-   * again.
-   */
+  /** The identity of a group's pods. Null if the rules lack it and must be built again. */
   identityOf(group: Group): Identity | null {
     const known = this.#identities.get(group);
     if (known) return known;
@@ -123,7 +118,7 @@ export class Rulebook {
     return identity;
   }
 
-  /** The rules for all groups that were asked about. No new subjects and classes come after. */
+  /** The rules for all groups so far. After this call no subject or class is added. */
   *build(): Steps<PolicyRules> {
     this.#sealed = true;
     const byKey = this.#classesByKey();
@@ -154,10 +149,7 @@ export class Rulebook {
     return { subjects, pairs, portSets, prefixes: classes.prefixes, names };
   }
 
-  /**
-   * The subject that stands for the policies of a direction that are for a group's pods; 0 for
-   * none.
-   */
+  /** The subject for the policies of a direction that select a group's pods. 0 for none. */
   #subjectOf(group: Group, direction: Direction): number | null {
     const policies: NetworkPolicyRow[] = [];
     for (const key of group.chosenBy) {
@@ -194,7 +186,7 @@ export class Rulebook {
     return id;
   }
 
-  /** Policies whose rules fit, the older ones first; the others are in `refused`. */
+  /** Policies whose rules fit, oldest first. The others go to `refused`. */
   *#served(
     byKey: Map<string, PeerClass[]>,
     classes: PrefixClasses<PolicyRuleRow>,
@@ -225,7 +217,9 @@ export class Rulebook {
     return served;
   }
 
-  /** What a rule takes at most, without making it: `times` subjects hold it. */
+  /**
+   * Upper bound of a rule's entries, computed without building it. `times` subjects hold the rule.
+   */
   #priceOf(
     rule: PolicyRuleRow,
     times: number,
@@ -241,7 +235,7 @@ export class Rulebook {
     return prefixes + times * (1 + peers * Math.max(1, rule.ports?.length ?? 1));
   }
 
-  /** Selector's key -> classes whose pods it chooses. */
+  /** Selector's key -> classes whose pods it selects. */
   #classesByKey(): Map<string, PeerClass[]> {
     const byKey = new Map<string, PeerClass[]>();
     for (const peerClass of this.#classes.values()) {
@@ -288,7 +282,7 @@ export class Rulebook {
     allow: (peer: number, named: NamedPort[] | null) => void,
   ): void {
     const { keys, everyPod, named } = this.#plans.get(rule)!;
-    // A name in an egress rule means another number to each class of destinations.
+    // A port name in an egress rule can resolve to another number for each class of destinations.
     const byClass = direction === 'egress' && named;
     if (keys === null) allow(PEER_ANY, null);
     else if (everyPod && !byClass) allow(PEER_ANY_POD, null);
