@@ -12,7 +12,7 @@ export interface QuestionText {
   /** `ADDRESS:PORT[/PROTO]`, `ADDRESS/icmp`, or `svc/[NS/]NAME[:PORT]`. */
   to: string;
   sport?: number | undefined;
-  /** The only node to look at; the packet arrives there. */
+  /** The only node to examine. The packet arrives there. */
   node?: string | undefined;
 }
 
@@ -22,7 +22,7 @@ export interface Question {
   fixedPort: boolean;
   /** The first node on the packet's path. */
   node: string;
-  /** Look at that node alone. */
+  /** Examine only that node. */
   only: boolean;
 }
 

@@ -19,7 +19,7 @@ export interface ExplainSource {
   view: ClusterView;
   /** The datapath of a node, valid until the next call; null without one. */
   prober(node: string): Prober | null;
-  /** Refreshes the view of a running cluster, if the last refresh is old. */
+  /** Refreshes the view of a running cluster if it is old. */
   refresh(): Promise<void>;
 }
 

@@ -13,8 +13,7 @@ export interface PolicyChanges {
 /** Policies, pods and namespaces that the agent knows, with a record of changes. */
 export class PolicyTables {
   /**
-   * In the order in which they got their addresses. Of two pods with one address the later one has
-   * it.
+   * In the order of their addresses' assignment. If pods share an address, the latest one has it.
    */
   readonly pods = new Map<string, PolicyPodRow>();
   readonly namespaces = new Map<string, NamespaceRow>();
@@ -45,7 +44,7 @@ export class PolicyTables {
     this.#podChanged(row);
   }
 
-  /** The pod of an address: the latest one, and one in deletion only if there is no other. */
+  /** The pod of an address: the latest one. A pod in deletion only if there is no other. */
   ownerOf(address: number): PolicyPodRow | undefined {
     let owner: PolicyPodRow | undefined;
     for (const key of this.#claims.get(address) ?? []) {

@@ -75,6 +75,6 @@ export interface NodeRow {
   podRanges: Range4[];
   /** Label topology.kubernetes.io/zone; empty for none. */
   zone: string;
-  /** In deletion, or soon: load balancers send it no new connections. */
+  /** In deletion, or soon to be: load balancers send it no new connections. */
   leaving: boolean;
 }

@@ -7,7 +7,7 @@ import type { ServicePortRow, ServiceRow } from './rows.ts';
 const LABEL_OTHER_PROXY = 'service.kubernetes.io/service-proxy-name';
 const LABEL_HEADLESS = 'service.kubernetes.io/headless';
 const AFFINITY_S_DEFAULT = 10_800;
-/** Matches only the limited broadcast address, which is no valid source. */
+/** Matches only the limited broadcast address, which is never a valid source. */
 const RANGE_NOBODY = [-1, -1];
 
 /**

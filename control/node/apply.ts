@@ -86,8 +86,8 @@ export function isLocalAddress(address: string): boolean {
 }
 
 /**
- * Applies a plan. What is already right stays untouched, so repeating it disturbs no packet. After
- * a failure on a node without steering, no rule stays. Throws KubetunError KT_IP, KT_SYSCTL.
+ * Applies a plan and changes only differences, so that repeating it disturbs no packet. After a
+ * failure on a node without steering, no rule stays. Throws KubetunError KT_IP, KT_SYSCTL.
  */
 export function applySteering(plan: SteeringPlan, tun: string): void {
   const observed = observeSteering(tun);
@@ -158,7 +158,9 @@ export function devicesPart(engine: Pick<Engine, 'lostDevices' | 'renewDevices'>
   };
 }
 
-/** Replies to an address that the node has lost go astray. Only an administrator can restore it. */
+/**
+ * Replies to an address that the node has lost do not arrive. Only an administrator can restore it.
+ */
 export function missingAddress(address: string, links: LinkJson[]): string[] {
   const has = links.some((link) => (link.addr_info ?? []).some(({ local }) => local === address));
   return has

@@ -1,44 +1,41 @@
-// The filters on the cables of a lab's pods: what a pod sends with a source address that is not its
-// own goes to the device for spoofed packets, before it is routed.
+// Filters on the cables of a lab's pods. A packet with a source other than the pod's address goes
+// to the device for spoofed packets, before routing.
 import { parseAddress } from '../../datapath/wire/address.ts';
 import { ipBatch, ipJson, tcBatch } from './ip.ts';
 import type { Part } from './reconcile.ts';
 import { TABLE_PODS } from './rule.ts';
 
-/** The node's end of a pod's cable, and the address of the pod. */
+/** The node's end of a pod's cable, and the pod's address. */
 export interface Cable {
   link: string;
   address: string;
 }
 
-/**
- * Prints as many lines each time, about a device that is always there: they stand behind the answer
- * about each other.
- */
+/** Separates the answers. It prints a fixed number of lines, about a device that always exists. */
 const SEPARATOR = 'qdisc show dev lo';
 
 /**
- * `tc -batch` lines for a cable without filters. The one for everything comes first: nothing passes
- * meanwhile.
+ * `tc -batch` lines for a cable without filters. The catch-all filter comes first, so that nothing
+ * passes meanwhile.
  */
 export function filterLines({ link, address }: Cable, spoofed: string): string[] {
   const add = `filter add dev ${link} ingress protocol`;
   return [
     `qdisc add dev ${link} clsact`,
-    // Of all protocols: the kernel takes a VLAN tag with the number 0 off only behind this, and
-    // goes by what is inside.
+    // For all protocols: the kernel strips a VLAN tag with id 0 only after this filter, and then
+    // uses the inner protocol.
     `${add} all pref 3 u32 match u32 0 0 action mirred egress redirect dev ${spoofed}`,
     `${add} ip pref 1 u32 match ip src ${address}/32 classid 1:1`,
     `${add} arp pref 2 u32 match u32 0 0 classid 1:1`,
   ];
 }
 
-/** `ip -batch` lines that make the device for spoofed packets. */
+/** `ip -batch` lines that create the device for spoofed packets. */
 export function spoofedLines(spoofed: string): string[] {
   return [`tuntap add mode tun name ${spoofed} vnet_hdr`, `link set ${spoofed} up`];
 }
 
-/** The same filters as `parseFilters` reads them. */
+/** The same filters in the form of `parseFilters`. */
 export function wantedFilters(address: string, spoofed: string): string[] {
   const hex = (parseAddress(address)! >>> 0).toString(16).padStart(8, '0');
   const anything = 'match 00000000/00000000 at 0';
@@ -50,8 +47,8 @@ export function wantedFilters(address: string, spoofed: string): string[] {
 }
 
 /**
- * What `tc filter show` says of one device, a line for each filter without what the kernel numbers
- * by itself.
+ * The output of `tc filter show` for one device, a line per filter, without numbers that the kernel
+ * assigns.
  */
 export function parseFilters(text: string): string[] {
   const filters: string[] = [];
@@ -60,7 +57,7 @@ export function parseFilters(text: string): string[] {
     const head = /^filter protocol (\S+) pref (\d+) (\S+)(.*)$/.exec(line);
     if (head) {
       const [, protocol, pref, kind, rest] = head;
-      // A u32 filter has a line of its table and one of its hash, too.
+      // A u32 filter also has lines for its table and its hash.
       if (kind === 'u32' && !rest!.includes(' order ')) continue;
       filters.push(`${protocol} ${pref}${kind === 'u32' ? '' : ` ${kind}`}`);
       const flow = /flowid (\d+:\d+)/.exec(rest!);
@@ -72,10 +69,7 @@ export function parseFilters(text: string): string[] {
   return filters;
 }
 
-/**
- * Holds the filters of every cable that a route of TABLE_PODS leads to, and the device that they
- * lead to.
- */
+/** Reconciles the filters of every cable with a route in TABLE_PODS, and their target device. */
 export function cablesPart(spoofed: string): Part {
   const changed = () => {
     const cables = readCables();
@@ -84,7 +78,7 @@ export function cablesPart(spoofed: string): Part {
       ({ address }, i) => filters[i]!.join('\n') !== wantedFilters(address, spoofed).join('\n'),
     );
     if (wrong.length === 0) return [];
-    // A cable that has gone in between has no filters either.
+    // A cable that was removed meanwhile has no filters either.
     const left = new Set(readCables().map(({ link }) => link));
     return wrong.filter(({ link }) => left.has(link));
   };
@@ -100,7 +94,7 @@ export function cablesPart(spoofed: string): Part {
         `qdisc del dev ${cable.link} clsact`,
         ...filterLines(cable, spoofed),
       ]);
-      // A qdisc may be gone already, and a cable by now: the next look tells.
+      // The qdisc or the cable may be gone already. The next run compares again.
       tcBatch(lines);
     },
   };
@@ -117,15 +111,15 @@ function readCables(): Cable[] {
   return (routes ?? []).flatMap(({ dst, dev }) => (dev ? [{ link: dev, address: dst }] : []));
 }
 
-/** The filters of each cable, by one process for all. */
+/** The filters of each cable, read by one process. */
 function readFilters(cables: Cable[]): string[][] {
   const lines = cables.flatMap(({ link }) => [`filter show dev ${link} ingress`, SEPARATOR]);
   return splitAnswers(tcBatch(lines), cables.length).map(parseFilters);
 }
 
 /**
- * So many answers, each of which has the lines of SEPARATOR behind it. Throws if they are not told
- * apart.
+ * Splits output into this many answers, each followed by the lines of SEPARATOR. Throws if that
+ * fails.
  */
 export function splitAnswers(text: string, count: number): string[] {
   if (count === 0) return [];

@@ -33,7 +33,7 @@ export class CapturedRoutes {
     this.#installed = new Set(installed);
   }
 
-  /** Lines that an image change needs. They count as carried out. */
+  /** Lines for an image change. Counts them as applied. */
   take(change: ImageChange): RouteChange {
     for (const frontend of change.removeFrontends) this.#count(frontend, -1);
     for (const frontend of change.addFrontends) this.#count(frontend, 1);

@@ -1,4 +1,4 @@
-// One agent for each network namespace, by a lock: two agents would undo each other's rules.
+// A lock that allows one agent per network namespace: two would undo each other's rules.
 import { readFileSync, statSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
 import { closeFile, lockFile, openFile } from '../../datapath/io/sys.ts';
@@ -9,7 +9,7 @@ import { closeFile, lockFile, openFile } from '../../datapath/io/sys.ts';
  */
 const NAMESPACE = '/proc/self/ns/net';
 
-/** The other process that has claimed this network namespace; null for none. */
+/** The other process that holds this network namespace. Null for none. */
 export function readAgent(): number | null {
   const holder = holderOf(NAMESPACE);
   return holder === process.pid ? null : holder;

@@ -1,4 +1,4 @@
-// Facts about a machine that decide whether an agent can work there. `preflight` judges them.
+// Facts about a machine. `preflight` decides from them whether an agent can run there.
 import { spawnSync } from 'node:child_process';
 import {
   accessSync,
@@ -20,7 +20,7 @@ export interface LinkFact {
   name: string;
   /** `bridge`, `veth`, `tun`, ...; empty for hardware. */
   kind: string;
-  /** The bridge that it is a port of; empty for none. */
+  /** The bridge that has it as a port. Empty for none. */
   master: string;
   /** The other end is attached. */
   carrier: boolean;

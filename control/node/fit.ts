@@ -1,5 +1,4 @@
-// Before an agent runs on a node, and after: is the node fit, what makes it fit, and taking
-// everything off again.
+// Checks a node for an agent, prepares it, and removes everything again.
 import { openTun } from '../../datapath/io/tun.ts';
 import type { AgentOptions } from '../agent-options.ts';
 import { writeSysctl } from '../node/apply.ts';
@@ -13,14 +12,14 @@ export function aimOf(options: AgentOptions): Aim {
   return { node, tun, hostNetwork, narrow, podRanges };
 }
 
-/** Every check of the node, with what it found. Changes nothing. */
+/** All checks of the node with their findings. Changes nothing. */
 export function checkNode(options: AgentOptions): Finding[] {
   return judge(readFacts(options.arena), aimOf(options));
 }
 
 /**
- * Mends what may be mended, refuses what then still stands in the way, and claims the node until
- * the process ends. Throws KubetunError.
+ * Fixes what it may, refuses other obstacles, and claims the node until the process ends. Throws
+ * KubetunError.
  */
 export function requireFit(options: AgentOptions): Facts {
   const aim = aimOf(options);
@@ -34,13 +33,13 @@ export function requireFit(options: AgentOptions): Facts {
   return facts;
 }
 
-/** What could not be told of a node that is fit as far as one sees. */
+/** Checks without a result on a node that is otherwise fit. */
 export function doubtsAbout(facts: Facts, options: AgentOptions): Finding[] {
   return judge(facts, aimOf(options)).filter(({ verdict }) => verdict === 'unknown');
 }
 
 /**
- * Makes the device and what else needs a writable /proc/sys, so that the agent itself needs none.
+ * Creates the device and all else that needs a writable /proc/sys, so that the agent needs none.
  * Throws KubetunError.
  */
 export function prepareNode(options: AgentOptions): void {

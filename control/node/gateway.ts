@@ -1,5 +1,5 @@
 // Steering of a gateway: all packets that it forwards pass its TUN device. Local delivery comes
-// first, ARP's look-ups included, so no rule has to name protocols.
+// first, ARP lookups included, so rules need no protocol.
 import { ipJson } from '../node/ip.ts';
 import { MAIN, PREF_LOCAL_FIRST, STEER, TABLE } from '../node/rule.ts';
 import { QUEUE_PACKETS, type SteeringPlan, tunSysctls } from '../node/steering.ts';
@@ -12,12 +12,12 @@ export interface GatewaySteeringInput {
   mtu: number;
   /** The gateway's own address towards the nodes. */
   address: string;
-  /** Where the nodes are. */
+  /** The range of the nodes. */
   fabricRange: string;
   publicRange: string;
 }
 
-/** What makes a gateway of a network namespace that has a device inside and one outside. */
+/** Plans a gateway in a network namespace with one device inside and one outside. */
 export function planGatewaySteering(input: GatewaySteeringInput): SteeringPlan {
   const { tun, uplink, mtu, address, fabricRange, publicRange } = input;
   return {
@@ -33,13 +33,13 @@ export function planGatewaySteering(input: GatewaySteeringInput): SteeringPlan {
       { pref: 3, iif: 'lo', to: fabricRange, action: MAIN },
       { pref: 4, iif: 'lo', protocol: 'icmp', action: STEER },
       { pref: 5, iif: 'lo', action: MAIN },
-      // A source of the inside comes from there and from nowhere else.
+      // An inside source address is valid only on the inside device.
       { pref: 6, from: fabricRange, iif: uplink, action: STEER },
       { pref: 7, from: fabricRange, action: 'blackhole' },
       { pref: 8, action: STEER },
     ],
     localPref: PREF_LOCAL_FIRST,
-    // One connection, one node, where a load balancer's address goes to several.
+    // A connection stays on one node if a load balancer's address has several.
     sysctls: [...tunSysctls(tun), ['fib_multipath_hash_policy', '1']],
   };
 }
@@ -48,14 +48,14 @@ export class BalancerRoutes {
   /** Address -> the `ip -batch` line of its route. */
   readonly #installed: Map<string, string>;
 
-  /** @param observed routes that a predecessor left, as `readBalancerRoutes` reads them. */
+  /** @param observed routes of an earlier agent, from `readBalancerRoutes`. */
   constructor(observed: ReadonlyMap<string, string>) {
     this.#installed = new Map(observed);
   }
 
   /**
-   * `ip -batch` lines by which these addresses are sent to these nodes, and no others; they count
-   * as carried out.
+   * `ip -batch` lines that route these addresses to these nodes, and no others. Counts them as
+   * applied.
    */
   take(wanted: ReadonlyMap<string, string[]>): string[] {
     const lines: string[] = [];
@@ -73,7 +73,7 @@ export class BalancerRoutes {
     return lines;
   }
 
-  /** `ip -batch` lines from the routes that are there to those that were asked for. */
+  /** `ip -batch` lines from the observed routes to the wanted ones. */
   diff(observed: ReadonlyMap<string, string>): string[] {
     const stray = [...observed.keys()].filter((address) => !this.#installed.has(address));
     return [
@@ -91,7 +91,7 @@ interface RouteJson {
   nexthops?: { gateway?: string }[];
 }
 
-/** Routes of the main table to addresses of a range, by address, each as the line that makes it. */
+/** Routes of the main table to addresses of a range: address -> the line that creates it. */
 export function readBalancerRoutes(range: string): Map<string, string> {
   const routes = ipJson<RouteJson>('-4', 'route', 'show', 'root', range) ?? [];
   return new Map(

@@ -1,4 +1,4 @@
-// The one place of the agent that runs ip(8) and tc(8), in the network namespace of this process.
+// The only file of the agent that runs ip(8) and tc(8), in the network namespace of this process.
 import { spawnSync } from 'node:child_process';
 import { KubetunError } from '../../datapath/error.ts';
 
@@ -36,16 +36,14 @@ export function ipBatch(lines: string[]): void {
   );
 }
 
-/** The JSON output of `ip -j ARGS`; null if it fails, as for a device that is not there. */
+/** The JSON output of `ip -j ARGS`. Null if it fails, for example for a missing device. */
 export function ipJson<T>(...args: string[]): T[] | null {
   const { status, stdout } = run(['-j', ...args]);
   if (status !== 0) return null;
   return stdout.trim() === '' ? [] : (JSON.parse(stdout) as T[]);
 }
 
-/**
- * What lines of `tc -batch` print, by one process. A line that fails keeps no other from running.
- */
+/** The output of `tc -batch` lines in one process. A failed line does not stop the others. */
 export function tcBatch(lines: string[]): string {
   if (lines.length === 0) return '';
   return run(['-force', '-batch', '-'], `${lines.join('\n')}\n`, 'tc').stdout;

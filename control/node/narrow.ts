@@ -71,7 +71,7 @@ function guardRules({ tun, serviceRange }: SteeringInput): Rule[] {
   ];
 }
 
-/** Packets of the node's own sockets, ahead of everything that Services may capture. */
+/** Packets of the node's own sockets. These rules precede all that Services may capture. */
 function ownRules({ api }: SteeringInput): Rule[] {
   return [
     { pref: 3, iif: 'lo', to: '127.0.0.0/8', action: PLAINLY },

@@ -1,20 +1,20 @@
-// Whether an agent can work on a machine, judged from facts alone. Every check says what stands in
-// the way and what to do about it.
+// Decides from facts whether an agent can run on a machine. Each finding names the obstacle and the
+// next step.
 import { KubetunError } from '../../datapath/error.ts';
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { SNAT_PORT_MAX, SNAT_PORT_MIN } from '../compile/node-entry.ts';
 import type { Facts } from './facts.ts';
 import { ipMissing } from './ip.ts';
 
-/** What an agent is about to do. */
+/** The planned run of an agent. */
 export interface Aim {
   node: string;
   tun: string;
-  /** The machine's own network namespace may be steered. */
+  /** Steering of the machine's own network namespace is allowed. */
   hostNetwork: boolean;
-  /** The node has other business than the datapath's: a lab's node has not. */
+  /** The node also does other work than the datapath's. False in a lab. */
   narrow: boolean;
-  /** Ranges of pods, where they are known. */
+  /** Ranges of pods, if known. */
   podRanges: string[];
 }
 
@@ -22,9 +22,9 @@ export interface Finding {
   check: string;
   verdict: 'ok' | 'refused' | 'unknown';
   code: string;
-  /** What was found, one line. */
+  /** The finding, one line. */
   message: string;
-  /** The next step; empty where all is well. */
+  /** The next step. Empty if the check passes. */
   next: string;
 }
 
@@ -37,7 +37,7 @@ const refused = (code: string, message: string, next: string): Omit<Finding, 'ch
   ...{ verdict: 'refused', code, message, next },
 });
 
-/** Devices by which other Service networks are known. */
+/** Devices that reveal other Service networks. */
 const OTHER_PROXIES: Record<string, string> = {
   'kube-ipvs0': 'kube-proxy in IPVS mode',
   cilium_host: 'Cilium',
@@ -47,10 +47,10 @@ const OTHER_PROXIES: Record<string, string> = {
   'antrea-gw0': 'Antrea',
 };
 const BRIDGES_OF_PODS = new Set(['cni0', 'cbr0', 'weave', 'kube-bridge']);
-/** A range for the node's own sockets that leaves NodePorts and masquerade ports alone. */
+/** A range for the node's own sockets, outside of NodePorts and masquerade ports. */
 export const EPHEMERAL_PORTS: [number, number] = [32_768, SNAT_PORT_MIN - 1];
 
-/** Checks that hold everywhere. */
+/** Checks for every node. */
 const CHECKS: Record<string, Check> = {
   root: ({ uid }, { node }) =>
     uid === 0
@@ -96,7 +96,7 @@ const CHECKS: Record<string, Check> = {
   },
 };
 
-/** Checks of nodes that others have set up. */
+/** Checks for nodes that do other work too. */
 const CHECKS_NARROW: Record<string, Check> = {
   forwarding: ({ forward }) =>
     forward
@@ -180,21 +180,19 @@ const CHECKS_NARROW: Record<string, Check> = {
   },
 };
 
-/** Judges facts by every check that matters to the aim, in a fixed order. */
+/** Runs every check that applies to the run, in a fixed order. */
 export function judge(facts: Facts, aim: Aim): Finding[] {
   const checks = aim.narrow ? { ...CHECKS, ...CHECKS_NARROW } : CHECKS;
   return Object.entries(checks).map(([check, of]) => ({ check, ...of(facts, aim) }));
 }
 
-/**
- * Refuses what cannot work, before anything is touched. Throws the first refusal as a KubetunError.
- */
+/** Throws the first refusal as a KubetunError, before the agent changes anything. */
 export function preflight(facts: Facts, aim: Aim): void {
   const found = judge(facts, aim).find(({ verdict }) => verdict === 'refused');
   if (found) throw new KubetunError(found.code, found.message, found.next);
 }
 
-/** Sysctls that would mend what facts show, value by path below /proc/sys/net/ipv4. */
+/** Sysctls that would fix the refusals, value by path below /proc/sys/net/ipv4. */
 export function mendingSysctls(facts: Facts, aim: Aim): [string, string][] {
   const refusals = new Set(
     judge(facts, aim)

@@ -1,48 +1,48 @@
-// Holds what an agent has applied to the system against what is there: rules, routes, devices,
-// sysctls, the nftables table. The same for nodes, gateways and twins.
+// Reconciles the agent's rules, routes, devices, sysctls and nftables table with the system. The
+// same for nodes, gateways and twins.
 import type { NetworkEvents } from '../../datapath/io/netlink.ts';
 import type { MonotonicClock } from '../clock.ts';
 import type { Log } from '../log.ts';
 
-/** Events are looked for so often; reading an empty socket costs a microsecond. */
+/** Interval of event polls. Reading an empty socket costs a microsecond. */
 const HEAR_MS = 250;
-/** Without events everything is compared so often. */
+/** Interval of full comparisons without events. */
 const LOOK_MS = 4000;
-/** What could not be mended is tried again so soon. */
+/** Interval of retries after a failed repair. */
 const RETRY_MS = 1000;
 
-/** A kind of thing that is applied to the system. */
+/** A kind of state that the agent applies to the system. */
 export interface Part {
-  /** What is not as it is wanted, one line each. */
+  /** Differences from the wanted state, one line each. */
   missing(): string[];
-  /** Makes it so. */
+  /** Applies the wanted state. */
   mend(): void;
 }
 
 /** Times are of the agent's clock, in ms. */
 export interface ReconcileStatus {
-  /** When all was last found as wanted. */
+  /** Last time without a difference. */
   okAtMs: number;
-  /** What was not, at the last look, and could not be mended. */
+  /** Differences that the last run could not repair. */
   missing: string[];
-  /** Since when something has been missing; null if nothing is. */
+  /** Start of the present difference. Null for none. */
   sinceMs: number | null;
-  /** When something was last found to be gone, mended or not; null before the first time. */
+  /** Last time of a difference, repaired or not. Null before the first. */
   foundMs: number | null;
-  /** What that was. */
+  /** The differences at that time. */
   found: string[];
 }
 
 export interface ReconcilerOptions {
-  /** In the order in which they are mended. */
+  /** In order of repair. */
   parts: Part[];
-  /** Says that the system may have changed; closed with the reconciler. */
+  /** Reports that the system may have changed. The reconciler closes it at its end. */
   events: NetworkEvents;
   clock: MonotonicClock;
   log: Log;
 }
 
-/** Looks at events and at intervals, mends what differs, and says what it found. */
+/** Compares on events and at intervals, repairs differences, and reports them. */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
   #okAtMs: number;
@@ -54,7 +54,7 @@ export class Reconciler {
   #said = '';
   #cancel: () => void;
 
-  /** What the parts want has just been applied. */
+  /** Notes that the wanted state has just been applied. */
   constructor(options: ReconcilerOptions) {
     this.#options = options;
     this.#okAtMs = options.clock.monotonicMs();
@@ -74,7 +74,7 @@ export class Reconciler {
     this.#options.events.close();
   }
 
-  /** Compares and mends now. */
+  /** Compares and repairs now. */
   look(): void {
     const { clock } = this.#options;
     const found = this.#observe();
@@ -116,7 +116,7 @@ export class Reconciler {
         failures.push(String(error));
       }
     }
-    // Once: what cannot be mended is tried again every second.
+    // Logged once, because retries come every second.
     const said = [...found, ...failures].join('\n');
     if (said === this.#said) return;
     this.#said = said;

@@ -1,50 +1,46 @@
-// Routing rules in the terms of ip-rule(8), and the way from the rules that are there to those that
-// are wanted.
+// Routing rules in terms of ip-rule(8), and the change from observed to wanted rules.
 
 /** Routing table with the one route into the datapath. */
 export const TABLE = 100;
 /**
- * Routing table of the captured addresses outside the Service range; for the node's own packets
- * only.
+ * Routing table of captured addresses outside the Service range. Only the node's own packets use
+ * it.
  */
 export const TABLE_CAPTURED = 101;
 /**
- * Routing table with a route into the datapath for every range of pods, so that the number of rules
+ * Routing table with a route into the datapath for every pod range, so that the number of rules
  * does not grow with the number of nodes.
  */
 export const TABLE_RANGES = 103;
 /**
- * Routing table of the node's own pods, in a lab. Only a rule of ours leads there, so that without
- * our rules no packet finds a pod, and a loose reverse path filter takes none from one.
+ * Routing table of a lab node's own pods. Only our rules lead to it: without them no packet reaches
+ * a pod, and a loose reverse path filter accepts none from a pod.
  */
 export const TABLE_PODS = 102;
-/**
- * Where the local table is looked up: behind our rules, so that the node's own addresses are
- * steered too.
- */
+/** Lookup of the local table: after our rules, so that the node's own addresses are steered too. */
 export const PREF_LOCAL = 32_000;
-/** The same on a gateway, whose own addresses are nobody's but its own. */
+/** The same on a gateway, which does not steer its own addresses. */
 export const PREF_LOCAL_FIRST = 0;
-/** Our rules lie below this. */
+/** Our rules have preferences below this. */
 const PREF_MAX = 100;
 /**
- * The same on a node that others have rules on too: right behind ours, because ordinary routing
- * there means their rules as well, and these expect local addresses to be looked up before them.
+ * The same on a node with foreign rules: right after ours. Ordinary routing there includes the
+ * foreign rules, which expect the local lookup before them.
  */
 export const PREF_LOCAL_NARROW = PREF_MAX;
 /** Ordinary routing, local addresses first. */
 export const PLAINLY = `goto ${PREF_LOCAL}`;
 export const PLAINLY_NARROW = `goto ${PREF_LOCAL_NARROW}`;
-/** Where a node that others have rules on too has the rules about pods. */
+/** Preference of the rules about pods on a node with foreign rules. */
 export const PREF_PODS_NARROW = 15;
 export const JUMP_NARROW = `goto ${PREF_PODS_NARROW}`;
-/** The same where local addresses are looked up first, as ever. */
+/** The same if the local lookup keeps its usual place. */
 export const MAIN = 'goto 32766';
 export const STEER = `lookup ${TABLE}`;
 export const STEER_TO_PODS = `lookup ${TABLE_RANGES}`;
 export const CAPTURED = `lookup ${TABLE_CAPTURED}`;
 
-/** Leads to the node's own pods, right behind local addresses. */
+/** Leads to the node's own pods, right after local addresses. */
 export const PODS_RULE: Rule = { pref: PREF_LOCAL + 1, action: `lookup ${TABLE_PODS}` };
 
 /** A routing rule, in the terms of ip-rule(8). */
@@ -61,7 +57,7 @@ export interface Rule {
   action: string;
 }
 
-/** Arguments for `ip rule add` and `del`; also a rule's identity. */
+/** Arguments for `ip rule add` and `del`, and the rule's identity. */
 export function formatRule(rule: Rule): string {
   const words = [`pref ${rule.pref}`];
   if (rule.from) words.push(`from ${bare(rule.from)}`);
@@ -73,7 +69,7 @@ export function formatRule(rule: Rule): string {
   return `${words.join(' ')} ${rule.action}`;
 }
 
-/** A range of one address as ip(8) shows it. */
+/** A single-address range as ip(8) prints it. */
 export function bare(range: string): string {
   return range.endsWith('/32') ? range.slice(0, -3) : range;
 }
@@ -98,7 +94,7 @@ export interface RuleJson {
   action?: string;
 }
 
-/** The rule behind a line of `ip -j rule show`. */
+/** The rule of an entry of `ip -j rule show`. */
 export function parseRule(json: RuleJson): Rule {
   const prefix = (address?: string, length?: number): string | undefined =>
     address === undefined || address === 'all'
@@ -127,23 +123,21 @@ const ACTIONS_OURS = new Set([
   ...['prohibit', 'blackhole'],
 ]);
 
-/** True if a rule can only have come from a plan of this kind. */
+/** True if only a plan of this kind can have created the rule. */
 export function isOurs(rule: Rule): boolean {
   if (rule.pref === PODS_RULE.pref) return rule.action === PODS_RULE.action;
   return rule.pref > 0 && rule.pref < PREF_MAX && ACTIONS_OURS.has(rule.action);
 }
 
 const LOCAL_FIRST = `pref ${PREF_LOCAL_FIRST} lookup local`;
-/** `ip rule flush` takes them off, and what has no rule of ours then goes nowhere. */
+/** `ip rule flush` removes them, and packets without a rule of ours are then not routed. */
 const KERNEL_RULES = ['pref 32766 lookup main', 'pref 32767 lookup default'];
 const LOCALS_BEHIND = [PREF_LOCAL, PREF_LOCAL_NARROW].map((pref) => `pref ${pref} lookup local`);
 
 /**
- * `ip -batch` lines from the rules that are there to the plan's; none if they are there already. At
- * every moment between two lines local delivery works, and nothing circles: in the order of the
- * rules themselves, the local look-up is added behind before it goes in front.
- *
- * @param localPref where the plan has local addresses looked up.
+ * `ip -batch` lines from the observed rules to the plan's. Empty if they are equal. After every
+ * line local delivery works and no packet loops: the local lookup is added at its new place before
+ * the old one goes. @param localPref preference of the local lookup in the plan.
  */
 export function diffRules(current: Rule[], wanted: Rule[], localPref: number): string[] {
   const behind = `pref ${localPref} lookup local`;
@@ -161,7 +155,7 @@ export function diffRules(current: Rule[], wanted: Rule[], localPref: number): s
   ];
 }
 
-/** `ip -batch` lines that take every rule of ours away again, the steering ones first. */
+/** `ip -batch` lines that remove all our rules, steering ones first. */
 export function undoRules(current: Rule[]): string[] {
   const have = new Set(current.map(formatRule));
   const ours = current.filter(isOurs).sort((a, b) => b.pref - a.pref);

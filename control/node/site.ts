@@ -17,7 +17,7 @@ import { readNamedAddress, readNode } from '../model/node.ts';
 import { parseAddresses, parseRanges } from '../model/parse.ts';
 import { isLocalAddress, type Uplink } from '../node/apply.ts';
 
-/** What of it the command line says; null and empty for what is to be found out. */
+/** Values from the command line. Null and empty ones are looked up. */
 export interface SiteOptions {
   node: string;
   serviceRange: string | null;
@@ -25,7 +25,7 @@ export interface SiteOptions {
 }
 
 export interface Site {
-  /** The node's primary address: what it masquerades with. */
+  /** The node's primary address, which masquerade uses. */
   address: string;
   serviceRange: string;
   /** The pods of all nodes, neighbouring ranges joined. */
@@ -34,14 +34,13 @@ export interface Site {
   ownPodRanges: string[];
 }
 
-/** Where the ranges of the cluster are remembered. */
+/** File that remembers the ranges of the cluster. */
 export function siteMemory({ arena }: { arena: string }): string {
   return `${arena}.site`;
 }
 
 /**
- * What the command line says whole needs no question; a node of its own cluster must know what it
- * is there.
+ * A complete command line needs no request. A node of its own cluster must know its place there.
  */
 export async function siteOf(
   client: KubeClient,
@@ -62,12 +61,9 @@ export async function siteOf(
 }
 
 /**
- * Asks the cluster.
- *
- * @param memory file that remembers the answer for a time without API server.
- *
- * Throws KubetunError KT_NODE_UNKNOWN, KT_NODE_ADDRESS, KT_POD_RANGE, KT_SERVICE_RANGE, and what
- * the client throws.
+ * Asks the cluster. @param memory file with the last answer, for times without API server. Throws
+ * KubetunError KT_NODE_UNKNOWN, KT_NODE_ADDRESS, KT_POD_RANGE, KT_SERVICE_RANGE, and the client's
+ * errors.
  */
 export async function findSite(
   client: KubeClient,
@@ -87,13 +83,13 @@ export async function findSite(
   return site;
 }
 
-/** Whole or not at all, and through no link that another user has prepared. */
+/** Writes atomically, and follows no link that another user could prepare. */
 function remember(memory: string, site: Site): void {
   requirePrivateFolder(dirname(memory));
   replaceFile(memory, JSON.stringify(site));
 }
 
-/** Null if nothing is remembered, or by another user. */
+/** Null if there is no file, or if another user owns it. */
 function recall(memory: string): Site | null {
   try {
     const { uid } = lstatSync(memory);
@@ -117,7 +113,7 @@ async function askCluster(client: KubeClient, options: SiteOptions): Promise<Sit
       `say with --node which of these it is: ${names.slice(0, 5).join(', ') || 'there is none'}`,
     );
   }
-  // What an agent before this one has steered may be out of date.
+  // The steering of an earlier agent may be out of date.
   const { internal } = readNamedAddress(objects[nodes.indexOf(own)]!);
   if (internal === null) {
     throw new KubetunError(
@@ -145,14 +141,14 @@ async function askCluster(client: KubeClient, options: SiteOptions): Promise<Sit
   };
 }
 
-/** Ranges of Nodes and of the command line as one set of as few as there can be, as text. */
+/** Ranges of Nodes and of the command line, merged to as few as possible, as text. */
 export function podRangesOf(ofNodes: Range4[], given: string[]): string[] {
   return joinRanges([...parseRanges(given), ...ofNodes]).map(formatRange);
 }
 
 /**
- * The first IPv4 range of the ServiceCIDR called `kubernetes`, which the API server makes for its
- * own range.
+ * The first IPv4 range of the ServiceCIDR `kubernetes`, which the API server creates for its own
+ * range.
  */
 async function findServiceRange(client: KubeClient): Promise<string> {
   const next =
@@ -162,13 +158,13 @@ async function findServiceRange(client: KubeClient): Promise<string> {
     const range = parseRanges(spec?.cidrs ?? [])[0];
     if (range) return formatRange(range);
   } catch (error) {
-    // Not served before 1.33; and an account without the right to read it gets no further either.
+    // Not served before 1.33, and not readable for every account.
     if (!isNotFound(error)) throw error;
   }
   throw new KubetunError('KT_SERVICE_RANGE', 'the cluster does not tell its Service range', next);
 }
 
-/** IPv4 addresses of the API server at a URL; none where its name is not known yet. */
+/** IPv4 addresses of the API server at a URL. Empty if its name does not resolve yet. */
 export async function apiAddressesOf(server: string): Promise<number[]> {
   const { hostname } = new URL(server);
   const found = await lookup(hostname, { family: 4, all: true }).catch(() => []);

@@ -25,11 +25,11 @@ import type { Site } from './site.ts';
 
 export interface SteererOptions {
   tun: string;
-  /** The device for packets of pods whose source is not theirs; null without one. */
+  /** The device for pod packets with a spoofed source. Null without one. */
   spoofed: string | null;
   uplink: Uplink;
   site: Site;
-  /** Ports that the node's own sockets are given, inclusive. */
+  /** Ephemeral ports of the node's own sockets, inclusive. */
   ephemeralPorts: [number, number];
   narrow: boolean;
   /** URL of the API server. */
@@ -37,8 +37,8 @@ export interface SteererOptions {
 }
 
 /**
- * Where the API server is; undefined for a Service's address, which only the datapath leads on, or
- * a name.
+ * Address of the API server. Undefined for a Service's address, which only the datapath routes, and
+ * for a name.
  */
 export function apiEndpoint(server: string, serviceRange: string): ApiEndpoint | undefined {
   const { hostname, port, protocol } = new URL(server);
@@ -48,10 +48,10 @@ export function apiEndpoint(server: string, serviceRange: string): ApiEndpoint |
   return { address: hostname, port: Number(port) || (protocol === 'http:' ? 80 : 443) };
 }
 
-/** Where the pods of the cluster are, and those of this node; the same order each time. */
+/** Pod ranges of the cluster and of this node, always in the same order. */
 export type PodRanges = Pick<Site, 'podRanges' | 'ownPodRanges'>;
 
-/** The steering of one node, which follows the ranges of the cluster's pods. */
+/** The steering of one node. It follows changes of the pod ranges. */
 export class Steerer implements Part {
   readonly #options: SteererOptions;
   #ranges: PodRanges;
@@ -67,12 +67,12 @@ export class Steerer implements Part {
     this.#plan = this.#planNow();
   }
 
-  /** Brings it about. Throws KubetunError KT_IP, KT_SYSCTL. */
+  /** Applies the plan. Throws KubetunError KT_IP, KT_SYSCTL. */
   mend(): void {
     applySteering(this.#plan, this.#options.tun);
   }
 
-  /** Pods are in these ranges now; true if that is new. Throws as `mend` does. */
+  /** Sets the pod ranges. True if they differ. Throws as `mend` does. */
   follow(ranges: PodRanges): boolean {
     if (JSON.stringify(ranges) === JSON.stringify(this.#ranges)) return false;
     this.#ranges = ranges;
@@ -82,7 +82,7 @@ export class Steerer implements Part {
   }
 
   /**
-   * Services capture these ports of the node's address now, beside NodePorts. Throws as `mend`
+   * Sets the ports of the node's address that Services capture, without NodePorts. Throws as `mend`
    * does.
    */
   followOwnPorts(ownPorts: readonly PortRange[]): void {
@@ -91,9 +91,7 @@ export class Steerer implements Part {
     this.mend();
   }
 
-  /**
-   * What of it is not in force; empty if all is well. The device's MTU follows that of the uplink.
-   */
+  /** Differences from the plan; empty for none. The device's MTU follows that of the uplink. */
   missing(): string[] {
     const { tun, uplink, site } = this.#options;
     const observed = observeSteering(tun);
@@ -106,8 +104,8 @@ export class Steerer implements Part {
   }
 
   /**
-   * An address that the node's own packets reach through the datapath, and that no pod has: the
-   * first of a range.
+   * An address that no pod has and that the datapath serves to the node's own packets: the first of
+   * a range.
    */
   probeAddress(): string {
     const range = this.#ranges.podRanges[0] ?? this.#options.site.serviceRange;

@@ -51,7 +51,7 @@ export interface ApiEndpoint {
 }
 
 export interface SteeringPlan {
-  /** `ip -batch` lines that may be repeated: the device, then the routes. */
+  /** Repeatable `ip -batch` lines: the device, then the routes. */
   setup: string[];
   rules: Rule[];
   /** Preference of the rule for the local table. */
@@ -121,7 +121,7 @@ function guardRules(input: SteeringInput): Rule[] {
   ];
 }
 
-/** The node's route to its API server, ahead of everything that Services may capture. */
+/** The node's route to its API server. It precedes everything that Services may capture. */
 export function apiRules(pref: number, action: string, api?: ApiEndpoint): Rule[] {
   if (!api) return [];
   const { address: to, port } = api;
@@ -182,9 +182,9 @@ function strayRules({ ownPodRanges }: SteeringInput): Rule[] {
 const PORTS_FIRST = 1;
 
 /**
- * `ip -batch` lines of rules that let the node's own traffic bypass a datapath that is away.
- * Packets of pods and Services stay held, because they would pass untranslated. The next agent's
- * steering removes the rules. For nodes with the steering of `planSteering`.
+ * `ip -batch` lines of rules that let the node's own traffic bypass an absent datapath. Packets of
+ * pods and Services stay held, because they would pass untranslated. The next agent's steering
+ * removes the rules. For nodes with the steering of `planSteering`.
  */
 export function bypassLines(
   verb: 'add' | 'del',

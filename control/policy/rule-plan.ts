@@ -73,9 +73,7 @@ export function namesIn(rules: PolicyRuleRow[] | null): string[] {
   return names.filter((name) => name !== null);
 }
 
-/**
- * Port ranges that a rule allows. A name gives one for each port of that name at the destination.
- */
+/** Port ranges that a rule allows. A name gives a range for each such port of the destination. */
 export function portsOf(
   { ports }: PolicyRuleRow,
   named: NamedPort[] | null,

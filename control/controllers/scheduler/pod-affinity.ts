@@ -20,7 +20,7 @@ export function keepsAway(pod: KubeObject): boolean {
   return requiredOf(pod, 'podAntiAffinity').length > 0;
 }
 
-/** Where a pod can run by affinity. Ignores preferences. */
+/** The nodes on which affinity lets a pod run. Ignores preferences. */
 export class PodAffinity {
   readonly #near: Term[];
   /**
