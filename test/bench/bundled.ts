@@ -1,4 +1,4 @@
-// Runs a measuring program as the product runs its worker: as one module.
+// Runs a benchmark program in the form of the product's worker: as one module.
 import { rmSync } from 'node:fs';
 import { BUNDLE_FOLDER, bundle } from '../../datapath/worker/bundle.ts';
 

@@ -1,4 +1,4 @@
-// A bar chart as SVG, readable on light and on dark ground.
+// A bar chart as SVG, readable on a light and on a dark background.
 import type { Report, Row } from './report.ts';
 
 const BAR = 18;
@@ -9,7 +9,7 @@ const VALUE_WIDTH = 110;
 const HEAD = 34;
 const OWN = /kubetun|established|new flow/;
 
-/** Groups of rows with one unit each, drawn below each other; every group has its own scale. */
+/** Groups of rows with one unit each, drawn below each other. Every group has its own scale. */
 export function drawChart(report: Report, title: string): string {
   const groups = Map.groupBy(report.rows, (row) => groupOf(row));
   const parts: string[] = [];
@@ -53,7 +53,7 @@ function drawBar(row: Row, y: number, most: number): string[] {
   ];
 }
 
-/** Rows of one kind share a scale: what is measured, without which datapath. */
+/** Rows of one kind share a scale. The kind is the measurement without the datapath's name. */
 function groupOf({ name, unit }: Row): string {
   const parts = name.split(', ');
   if (unit === 'us') return `connect, ${parts.at(-1)}`;

@@ -77,7 +77,7 @@ const SUITES: Record<string, Suite> = {
   },
 };
 
-/** Two benchmarks at once would measure each other. */
+/** Two concurrent benchmarks would disturb each other. */
 const BENCH_LAB = 'ktbench';
 
 const TOOLS: Record<string, string> = {
@@ -126,7 +126,7 @@ async function measure(suite: Suite, options: Options): Promise<void> {
   process.stderr.write(`  written to ${path}${options.chart ? ` and ${options.chart}` : ''}\n`);
 }
 
-/** Found out before the minutes of measuring, not after. */
+/** Checked before the measurement, which takes minutes. */
 function requireFolder(folder: string): void {
   try {
     mkdirSync(folder, { recursive: true });

@@ -1,4 +1,4 @@
-// The machine that figures were taken on.
+// The machine of the measurement.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
@@ -7,7 +7,7 @@ export interface Machine {
   cpu: string;
   cores: number;
   kernel: string;
-  /** Program -> its version; absent programs are left out. */
+  /** Program -> its version. Leaves out missing programs. */
   versions: Record<string, string>;
 }
 

@@ -1,19 +1,18 @@
-// Many NetworkPolicies, all of which the benchmark's clients and endpoints have to do with, or
-// might.
+// Many NetworkPolicies that all concern, or could concern, the benchmark's clients and endpoints.
 import type { NetworkPolicyRow, PolicyPodRow } from '../../control/model/policy-rows.ts';
 import { PolicyTables } from '../../control/model/policy-tables.ts';
 import { PolicyCompiler } from '../../control/policy/compiler.ts';
 import type { PolicyChange } from '../../datapath/policy/policy.ts';
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 
-/** Pods of so many kinds by their labels. */
+/** Number of kinds of pods, by labels. */
 const KINDS = 20;
 const NODE = parseAddress('172.18.0.11')!;
 const BLOCK = parseRange('198.51.100.0/24')!.address;
 
 /**
- * So many policies: half of them isolate the endpoints and let in a kind of clients each, or a
- * block of addresses; the others isolate a kind of clients and let it out to the endpoints.
+ * Makes policies. Half of them isolate the endpoints and admit a kind of clients or a block of
+ * addresses. The others isolate a kind of clients and allow them the endpoints.
  */
 export function policyTables(
   count: number,
@@ -32,13 +31,13 @@ export function policyTables(
   return tables;
 }
 
-/** For a datapath that knows of none yet. */
+/** For a datapath without policies. */
 export function compilePolicies(tables: PolicyTables): PolicyChange {
   const none = { generation: 0, pods: new Map(), names: new Map() };
   return new PolicyCompiler(none).compile(tables, tables.takeChanges())!;
 }
 
-/** A client's pod, of the n-th kind. */
+/** A client's pod of the n-th kind. */
 export function benchPod(name: string, address: number, n: number): PolicyPodRow {
   return {
     ...{ key: `bench/${name}`, namespace: 'bench', uid: name, address, node: NODE },

@@ -1,10 +1,10 @@
-// Figures of a benchmark: one shape for the table, the JSON and the chart.
+// Figures of a benchmark, in one form for table, JSON and chart.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatTable } from '../../control/cli/output.ts';
 import { describeMachine, type Machine } from './machine.ts';
 
-/** One measured thing; `values` are its rounds, in order. */
+/** One measurement. `values` has its rounds in order. */
 export interface Series {
   name: string;
   unit: string;
@@ -29,7 +29,7 @@ export interface Report {
   rows: Row[];
 }
 
-/** Rows with ratios to the rows that `against` names for them. */
+/** Rows with ratios to the rows in `against`. */
 export function buildReport(
   suite: string,
   rounds: number,
@@ -84,14 +84,14 @@ export function formatReport(report: Report): string {
   return [...about, '', table].join('\n');
 }
 
-/** What of a row's name differs from another's. */
+/** The part of a row's name that differs from another's. */
 function withoutShared(name: string, other: string): string {
   const shared = new Set(other.split(', '));
   const own = name.split(', ').filter((part) => !shared.has(part));
   return own.join(', ') || name;
 }
 
-/** Writes `SUITE.json` into a folder; its path. */
+/** Writes `SUITE.json` into a folder and returns its path. */
 export function writeReport(report: Report, folder: string): string {
   mkdirSync(folder, { recursive: true });
   const path = join(folder, `${report.suite}.json`);

@@ -1,23 +1,22 @@
-// What the pipeline costs on the packets of a world: ns a packet, without what filling the batch
-// costs.
+// The cost of the pipeline for a world's packets: ns a packet, without the cost of filling the
+// batch.
 import { strict as assert } from 'node:assert';
 import { H_FLOW_COUNT } from '../../../datapath/arena/layout.ts';
 import { COUNT_FORWARDED } from '../../../datapath/pipeline/verdict.ts';
 import { BATCH, type World } from './world.ts';
 
 /**
- * Packets timed at once: long against the clock, short against the disturbances of a shared
- * machine.
+ * Packets in a timed slice: long compared with the clock, short compared with disturbances of a
+ * shared machine.
  */
 const SLICE_PACKETS = 640_000;
-/** A test that only asks for the rows takes few. */
+/** A test that only checks the rows uses few. */
 const SLICES = Number(process.env.KUBETUN_BENCH_SLICES ?? 40);
 const NEW_FLOWS = 200_000;
 
 /**
- * The least of the whole less the least of the filling, in ns a packet. Not the least difference of
- * a slice: that one picks the slice whose filling was disturbed, and so tells less than the
- * pipeline costs.
+ * The minimum of the whole minus the minimum of the filling, in ns a packet. The minimum of the
+ * difference would select a slice with a disturbed filling, and be too low.
  */
 class Least {
   #both = Number.POSITIVE_INFINITY;
@@ -33,7 +32,7 @@ class Least {
   }
 }
 
-/** ns a packet of established connections, without what filling the batch costs. */
+/** ns a packet of established connections, without filling the batch. */
 export function measureHit(world: World): number {
   const { counters } = world.d;
   const least = new Least();
@@ -56,7 +55,7 @@ export function measureHit(world: World): number {
   return least.perPacket(SLICE_PACKETS);
 }
 
-/** ns for the first packet of a connection, into a table that holds so many already. */
+/** ns for the first packet of a connection, with this many connections in the table. */
 export function measureNew(world: World): number {
   const least = new Least();
   let next = world.flows;

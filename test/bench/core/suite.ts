@@ -37,7 +37,7 @@ export async function benchCore(rounds: number, progress: (line: string) => void
   ]);
 }
 
-/** What a point with policies is held against. */
+/** The baseline of a point with policies. */
 function withoutPolicies(name: string): string[] {
   return name.endsWith(WITH_POLICIES) ? [name.slice(0, -WITH_POLICIES.length)] : [];
 }

@@ -1,5 +1,5 @@
-// A datapath in memory with many established connections, and batches of their packets: the
-// pipeline as the worker runs it, without a device.
+// A datapath in memory with many established connections, and batches of their packets. Runs the
+// worker's pipeline without a device.
 import '../../../datapath/worker/jit.ts';
 import { mapArena } from '../../../datapath/arena/file.ts';
 import { IMAGE_WORDS_DEFAULT } from '../../../datapath/arena/layout.ts';
@@ -41,13 +41,12 @@ export class World {
   readonly d: Datapath;
   readonly b: Batch = createBatch();
   readonly flows: number;
-  /** Own words of each flow's next packet, in the order in which they are sent. */
+  /** Words of each flow's next packet that differ, in sending order. */
   readonly #prebuilt: Int32Array;
 
   /**
-   * Opens so many connections through a ClusterIP, each by its handshake. `publish` puts an image
-   * in force that serves `WORLD.vip`; without it that is the only Service, and there are no
-   * policies.
+   * Opens connections through a ClusterIP by handshakes. `publish` publishes an image that serves
+   * `WORLD.vip`. Without it that is the only Service, and there are no policies.
    */
   constructor(
     flows: number,
@@ -65,7 +64,7 @@ export class World {
     for (let i = 0; i < BATCH; i++) this.#put(0, ACK);
   }
 
-  /** Fills the batch with the next packets, from packet number `from` on, each of another flow. */
+  /** Fills the batch with packets from number `from` on, each of another flow. */
   fill(from: number): void {
     const { p, view } = this.b;
     const prebuilt = this.#prebuilt;
@@ -85,9 +84,7 @@ export class World {
     run(this.d, this.b, NOW);
   }
 
-  /**
-   * One batch of packets that each open a connection; `first` numbers them, so that all are new.
-   */
+  /** A batch of packets that each open a connection. `first` numbers them, so that all are new. */
   runNew(first: number): void {
     this.fillNew(first);
     this.run();
@@ -103,7 +100,7 @@ export class World {
     b.count = 0;
     for (let i = 0; i < count; i++) this.#put(first + i, SYN);
     this.run();
-    // What the backend got, turned round, is its answer.
+    // The backend's answer is its request with the ends swapped.
     for (let i = 0; i < count; i++) this.#answer(b.p[i * P_WORDS + P_START]! + VNET_BYTES);
     b.count = count;
     this.run();
@@ -125,9 +122,7 @@ export class World {
     sumHeader(view, ip);
   }
 
-  /**
-   * Packets of all flows in random order, so that neither caches nor prefetchers are helped by it.
-   */
+  /** Packets of all flows in random order, so that caches and hardware prefetchers do not help. */
   #prebuild(): void {
     const order = Int32Array.from({ length: this.flows }, (_, i) => i);
     let x = 1;
@@ -145,7 +140,7 @@ export class World {
     }
   }
 
-  /** A packet as a pod's kernel hands it over: with a partial checksum. */
+  /** A packet as a pod's kernel sends it: with a partial checksum. */
   #put(flow: number, flags: number): void {
     const { b } = this;
     const { view } = b;
@@ -179,7 +174,7 @@ function sumHeader(view: DataView, ip: number): void {
   view.setUint16(ip + 10, ~sum & 0xffff);
 }
 
-/** One Service, and so many NetworkPolicies. */
+/** One Service, and NetworkPolicies in the given number. */
 export function publishOne(policies: number): (writer: ImageWriter) => void {
   const { clients, endpoints, node, serviceRange } = WORLD;
   return (writer) => {

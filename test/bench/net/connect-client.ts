@@ -1,4 +1,4 @@
-// Entry: `connect-client.ts ADDR PORT COUNT`. Connects so often, one after the other; prints
+// Entry: `connect-client.ts ADDR PORT COUNT`. Makes COUNT connections in sequence and prints
 // microseconds as JSON.
 import { connectOnce, socketAddress } from './sockets.ts';
 

@@ -1,4 +1,4 @@
-// Entry: `connect-server.ts ADDR PORT`. Takes connections and closes them, until it is ended.
+// Entry: `connect-server.ts ADDR PORT`. Accepts and closes connections until it is stopped.
 import { acceptOnce, listenOn, socketAddress } from './sockets.ts';
 
 const [address, port] = process.argv.slice(2) as [string, string];

@@ -1,4 +1,4 @@
-// What the first packets of a connection cost, by the number of Services.
+// The cost of a connection's first packets, by the number of Services.
 import type { Series } from '../report.ts';
 import { measureConnect } from './measure.ts';
 import type { NetOptions } from './throughput.ts';
@@ -15,16 +15,15 @@ const PERCENTILES = ['p50', 'p95', 'p99'] as const;
 
 type Point = [twin: Twin, services: number];
 
-/** What is measured, in the report's order. */
+/** The measured points, in the report's order. */
 const POINTS: Point[] = [
   [kernelForward, 0],
   ...[kubetun, iptables, nftables].flatMap((twin) => SIZES.map((size): Point => [twin, size])),
 ];
 
 /**
- * Points of a round in the order of measuring: every other round runs backwards. A datapath is
- * coldest when it was just put in force; were that always with 10 Services, the ratio of 10,000 to
- * 10 would be too good.
+ * Points of a round in measuring order. Every other round runs backwards: a datapath is coldest
+ * after its start, and a fixed order would favour the ratio of 10,000 to 10 Services.
  */
 function pointsOf(round: number): Point[] {
   return round % 2 === 1 ? POINTS : POINTS.toReversed();
@@ -57,7 +56,9 @@ function nameOf(twin: Twin, services: number, p: string): string {
   return services === 0 ? `${twin.name}, ${p}` : `${twin.name}, ${services} Services, ${p}`;
 }
 
-/** kubetun's medians against its own with 10 Services, and against the others with as many. */
+/**
+ * kubetun's medians against its own with 10 Services, and against the others with equal Services.
+ */
 export function connectAgainst(name: string): string[] {
   const [twin, services, p] = name.split(', ') as [string, string, string | undefined];
   if (twin !== kubetun.name || p !== 'p50') return [];

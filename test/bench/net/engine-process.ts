@@ -1,5 +1,5 @@
-// Entry of kubetun's process on the node: `engine-process.ts ARENA`. Reads numbers of Services on
-// stdin, a line each, and says `published N` when the datapath works with that many.
+// Entry of kubetun's process on the node: `engine-process.ts ARENA`. Reads numbers of Services from
+// stdin, one a line. Prints `published N` when the datapath serves that many.
 import { createInterface } from 'node:readline';
 import { applySteering, removeSteering } from '../../../control/node/apply.ts';
 import { planSteering } from '../../../control/node/steering.ts';

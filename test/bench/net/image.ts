@@ -1,5 +1,4 @@
-// The benchmark's Services as an image holds them: the same for the datapath and for its nftables
-// twin.
+// The benchmark's Services as an image, for the datapath and for the nftables twin.
 import {
   FRONTEND_CLUSTER,
   type FrontendEntry,

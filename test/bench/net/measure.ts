@@ -1,4 +1,4 @@
-// One measurement between the pods, whatever datapath lies between them.
+// One measurement between the pods, for any datapath.
 import { fileURLToPath } from 'node:url';
 import { KubetunError } from '../../../datapath/error.ts';
 import { CONNECT_PORT, IPERF_PORT, run, SERVER_ADDRESS, start, stop } from './topology.ts';
@@ -15,7 +15,7 @@ export interface ConnectTimes {
   p99: number;
 }
 
-/** iperf3 and the connect server in pod2, until the returned function is called. */
+/** Runs iperf3 and the connect server in pod2 until the returned function is called. */
 export async function startServers(): Promise<() => Promise<void>> {
   const iperf = await start('pod2', ['iperf3', '-s', '--forceflush'], 'Server listening');
   const connect = await start(
@@ -35,7 +35,7 @@ export async function startServers(): Promise<() => Promise<void>> {
   };
 }
 
-/** Gbit/s received; cubic, because the pacing of bbr hides what a datapath costs. */
+/** Gbit/s received. Uses cubic, because the pacing of bbr hides the cost of a datapath. */
 export function measureStreams(
   address: string,
   { streams, seconds, reverse }: { streams: number; seconds: number; reverse: boolean },
@@ -47,7 +47,7 @@ export function measureStreams(
   return result.end.sum_received.bits_per_second / 1e9;
 }
 
-/** Thousand datagrams a second that arrive of a flood as fast as one sender can. */
+/** Thousand datagrams a second that arrive from one sender at full speed. */
 export function measureDatagrams(address: string, seconds: number): number {
   const flags = ['-u', '-b', '0', '-l', String(DATAGRAM_BYTES), '-t', String(seconds)];
   const { sum_received: sum } = iperf(address, flags).end;
@@ -76,7 +76,7 @@ function iperf(address: string, flags: string[]): IperfResult {
   return result;
 }
 
-/** Times of connect and close, one after the other. */
+/** Times of connect and close, in sequence. */
 export function measureConnect(address: string, count: number): ConnectTimes {
   const text = run('pod1', [
     ...[process.execPath, '--disable-warning=ExperimentalWarning', CLIENT],

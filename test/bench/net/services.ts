@@ -1,4 +1,4 @@
-// Services that fill a datapath's tables. The one that is measured is the last of them.
+// Services that fill a datapath's tables. The measured one is the last.
 import { CONNECT_PORT, IPERF_PORT, SERVER_ADDRESS, VIP } from './topology.ts';
 
 export interface BenchService {
@@ -9,7 +9,7 @@ export interface BenchService {
   endpointPort: number;
 }
 
-/** So many Services with one endpoint each, then those of the measured address. */
+/** `count` Services with one endpoint each, then those of the measured address. */
 export function benchServices(count: number): BenchService[] {
   const measured: BenchService[] = [
     service(VIP, IPERF_PORT, 'udp', SERVER_ADDRESS, IPERF_PORT),

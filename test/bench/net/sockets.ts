@@ -1,4 +1,4 @@
-// Blocking TCP sockets by system calls: node:net costs more than what is to be measured.
+// Blocking TCP sockets by system calls: node:net costs more than the measured work.
 import koffi from 'koffi';
 
 const libc = koffi.load('libc.so.6');
@@ -30,10 +30,10 @@ export function socketAddress(address: string, port: number): Uint8Array {
 }
 
 const ONE = Uint8Array.of(1, 0, 0, 0);
-/** Closing sends an RST: no connection is left in TIME_WAIT, so that ports do not run out. */
+/** Closing sends an RST, so that no port stays in TIME_WAIT. */
 const LINGER_NOTHING = Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0);
 
-/** Connects and closes; false if it was refused or timed out. */
+/** Connects and closes. False if the connection is refused or times out. */
 export function connectOnce(address: Uint8Array): boolean {
   const fd = cSocket(AF_INET, SOCK_STREAM, 0);
   const done = cConnect(fd, address, address.length) === 0;
@@ -52,7 +52,7 @@ export function listenOn(address: Uint8Array): number {
   return fd;
 }
 
-/** Takes one connection and closes it. */
+/** Accepts one connection and closes it. */
 export function acceptOnce(listener: number): void {
   const fd = cAccept(listener, 0, 0);
   if (fd >= 0) cClose(fd);

@@ -21,7 +21,7 @@ export async function benchThroughput(options: NetOptions): Promise<Report> {
   ]);
 }
 
-/** Connects alone. */
+/** Connects only. */
 export async function benchConnect(options: NetOptions): Promise<Report> {
   const series = await withPods(() => measureConnects(options));
   return buildReport('connect', options.rounds, series, connectAgainst, [
@@ -34,9 +34,7 @@ function connectNote(): string {
   return `connect and close, ${CONNECTIONS} in a row a round; the measured Service is the last of the table; sizes up in odd rounds, down in even ones`;
 }
 
-/**
- * Runs some measurements between two pods; afterwards, and when it is interrupted, nothing is left.
- */
+/** Runs measurements between two pods. Removes everything afterwards, also when interrupted. */
 async function withPods(measure: () => Promise<Series[]>): Promise<Series[]> {
   let stopServers = async () => {};
   const cleanUp = async () => {

@@ -1,4 +1,4 @@
-// The same bytes through every datapath in turn, round by round.
+// Sends the same bytes through every datapath in turn, round by round.
 import type { Series } from '../report.ts';
 import { measureDatagrams, measureStreams } from './measure.ts';
 import type { Twin } from './twin.ts';
@@ -20,14 +20,14 @@ const KINDS = [
 ];
 
 export interface NetOptions {
-  /** All datapaths in each. */
+  /** Each has all datapaths. */
   rounds: number;
-  /** How long each measurement of bulk lasts. */
+  /** Duration of each measurement of bulk. */
   seconds: number;
   progress: (line: string) => void;
 }
 
-/** Bulk in both directions and datagrams; Gbit/s and thousand packets a second. */
+/** Bulk in both directions in Gbit/s, and datagrams in thousand packets a second. */
 export async function measureBulk({ rounds, seconds, progress }: NetOptions): Promise<Series[]> {
   const series = KINDS.flatMap(({ label, unit }) =>
     TWINS.map(({ name }): Series => ({ name: `${label}, ${name}`, unit, values: [] })),
@@ -51,8 +51,8 @@ export async function measureBulk({ rounds, seconds, progress }: NetOptions): Pr
 }
 
 /**
- * Another one is first in each round: what a machine does every minute is not to meet the same one
- * always.
+ * Each round starts with another one, so that a periodic load of the machine does not always hit
+ * the same.
  */
 function inTurn(round: number): Twin[] {
   const first = (round - 1) % TWINS.length;
@@ -64,7 +64,7 @@ function measure(kind: (typeof KINDS)[number], address: string, seconds: number)
   return measureStreams(address, { streams: kind.streams, seconds, reverse: kind.reverse });
 }
 
-/** The rows that a row is held against: kubetun's against the same of the others. */
+/** The rows to compare a row with: kubetun's with the same of the others. */
 export function bulkAgainst(name: string): string[] {
   const [label, twin] = name.split(', ') as [string, string];
   if (twin !== kubetun.name) return [];

@@ -1,12 +1,11 @@
-// pod1 - node - pod2, in namespaces of the benchmark's own: the same for every datapath that is
-// measured.
+// pod1 - node - pod2, in the benchmark's namespaces, the same for every datapath.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { KubetunError } from '../../../datapath/error.ts';
 
 export const NODE_ADDRESS = '172.18.0.11';
 export const CLIENT_ADDRESS = '10.244.1.11';
 export const SERVER_ADDRESS = '10.244.1.12';
-/** The Service whose traffic is measured; the others only fill the tables. */
+/** The measured Service. The others only fill the tables. */
 export const VIP = '10.96.255.200';
 export const IPERF_PORT = 5201;
 export const CONNECT_PORT = 5300;
@@ -21,7 +20,7 @@ export function namespaceOf(place: Place): string {
   return `${PREFIX}-${place}`;
 }
 
-/** Makes the three namespaces; what an earlier run left goes first. */
+/** Removes the rest of an earlier run and creates the three namespaces. */
 export function makeTopology(): void {
   removeTopology();
   for (const place of PLACES) ip(['netns', 'add', namespaceOf(place)]);
@@ -73,12 +72,12 @@ export function batch(namespace: string, lines: string[]): void {
   ip(['-n', namespace, '-batch', '-'], `${lines.join('\n')}\n`);
 }
 
-/** The command line that runs a command in a place. */
+/** The command line to run a command in a place. */
 export function inside(place: Place, command: string[]): [string, string[]] {
   return ['ip', ['netns', 'exec', namespaceOf(place), ...command]];
 }
 
-/** Runs a command in a place to its end; its output. Throws KubetunError KT_BENCH. */
+/** Runs a command in a place and returns its output. Throws KubetunError KT_BENCH. */
 export function run(place: Place, command: string[], input?: string): string {
   const [file, args] = inside(place, command);
   const { status, stdout, stderr } = spawnSync(file, args, {

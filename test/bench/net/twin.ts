@@ -1,10 +1,10 @@
-/** A datapath under measurement: put in force on the node for a turn, and taken off after it. */
+/** A measured datapath. It is active on the node for one turn, then removed. */
 export interface Twin {
   name: string;
-  /** What clients dial: the Service's address, or the server's own where nothing translates. */
+  /** The address for clients: the Service's, or the server's if nothing translates. */
   address: string;
-  /** Puts it in force with so many Services; called again with another number it changes over. */
+  /** Activates it with a number of Services. Another call changes the number. */
   begin(services: number): Promise<void>;
-  /** Takes it off: the node forwards plainly again. */
+  /** Removes it: the node forwards without translation again. */
   end(): Promise<void>;
 }

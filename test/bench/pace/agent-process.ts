@@ -1,5 +1,5 @@
-// Entry: `agent-process.ts FOLDER ARENA`. The agent of the node; a line of JSON for every image:
-// when (CLOCK_MONOTONIC, ms), and how long compiling and publishing took.
+// Entry: `agent-process.ts FOLDER ARENA`. The node's agent. Prints a line of JSON for every image:
+// its time (CLOCK_MONOTONIC, ms), and the durations of compile and publish.
 import { join } from 'node:path';
 import { startAgent } from '../../../control/agent/agent.ts';
 import { NODE_NAME, UPLINK } from './cluster.ts';

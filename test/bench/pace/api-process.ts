@@ -1,5 +1,5 @@
-// Entry: `api-process.ts FOLDER`. An API server on loopback with the journal in a folder, where it
-// leaves a kubeconfig as well; says `ready` when it serves.
+// Entry: `api-process.ts FOLDER`. An API server on loopback with journal and kubeconfig in a
+// folder. Prints `ready` when it serves.
 import { join } from 'node:path';
 import { ensureCredentials, writeKubeconfig } from '../../../control/apiserver/http/credentials.ts';
 import { startApiServer } from '../../../control/cluster/server.ts';

@@ -1,5 +1,5 @@
-// Entry: `backend-process.ts PORT COUNT ADDR...`. So many UDP ports in a row, on the addresses in
-// turn; each answers with its number.
+// Entry: `backend-process.ts PORT COUNT ADDR...`. Opens COUNT consecutive UDP ports, on the
+// addresses in turn. Each answers with its number.
 import { createSocket } from 'node:dgram';
 
 const [first, count, ...addresses] = process.argv.slice(2) as [string, string, ...string[]];

@@ -1,5 +1,5 @@
-// What is measured of one agent: changes of an endpoint in a quiet and in a busy cluster, and a
-// burst of others.
+// Measurements of one agent: endpoint changes in a quiet and in a busy cluster, and a burst of
+// other changes.
 
 import { ADDRESSES, backend } from './change-world.ts';
 import { addPercentiles, type Figures } from './figures.ts';
@@ -14,17 +14,15 @@ export interface Parts {
 }
 
 const BURST = 1000;
-/** Longer than a publish is held back, so that one change never meets the next one's. */
+/** Longer than the delay of a publish, so that two changes never share one. */
 const PAUSE_MS_MIN = 30;
 const PAUSE_MS_SPAN = 40;
-/** Images that come so long after a burst was acknowledged are not the burst's. */
+/** Images later than this after the acknowledgement of a burst do not belong to it. */
 const SETTLE_MS = 500;
 const STAGE_SHARES = ['p50', 'p99'] as const;
 const TRIP_SHARES = ['p99', 'max'] as const;
 
-/**
- * Changes the endpoint for a while, one change after the other, and takes the times of every stage.
- */
+/** Changes the endpoint repeatedly for a while and records the times of every stage. */
 export async function measureChanges(
   state: string,
   parts: Parts,
@@ -51,7 +49,7 @@ export async function measureChanges(
     const answer = (await prober.hear('the new backend', isAnswer)) as FirstAnswer;
     const wrote = await writer.hear('the acknowledgement', isWrite);
     await pause(PAUSE_MS_MIN + Math.random() * PAUSE_MS_SPAN);
-    // The image that did it: the last one that was begun before the answer.
+    // The image with the change: the last one started before the answer.
     const image = agent.said.findLast(({ atMs, ms }) => atMs - ms < answer.atMs)!;
     stages['write to first answer'].push(answer.atMs - wrote.sentMs);
     stages['stage: write acknowledged'].push(wrote.acknowledgedMs - wrote.sentMs);
@@ -72,9 +70,7 @@ async function takeTrips(prober: Parts['prober']): Promise<Trips> {
   return (await prober.hear('the round trips', (one) => 'tripMs' in one, from)) as Trips;
 }
 
-/**
- * Round trips of datagrams that were under way while an image came into force, and of the others.
- */
+/** Round trips of datagrams in flight during an image change, and of the others. */
 function addTrips(figures: Figures, state: string, trips: Trips, images: Published[]): void {
   const during: number[] = [];
   const apart: number[] = [];
@@ -88,7 +84,7 @@ function addTrips(figures: Figures, state: string, trips: Trips, images: Publish
   figures.add(`${state}, unanswered`, 'datagrams', trips.lost);
 }
 
-/** A burst of changes of other Services: how many images they cost. */
+/** Counts the images of a burst of changes to other Services. */
 export async function measureBurst({ writer, agent }: Parts, figures: Figures): Promise<void> {
   const [images, words] = [agent.said.length, writer.said.length];
   writer.say({ burst: BURST } satisfies Order);

@@ -1,4 +1,4 @@
-// Server, agent, backends and client of `bench change`, and their end.
+// Starts and stops server, agent, backends and client of `bench change`.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,20 +22,17 @@ const PORT = 5000;
 const BACKEND_PORT_MIN = 20_000;
 const BACKEND_PORT_COUNT = 2000;
 /**
- * Of the two backends; each change goes to another port besides, so that no old flow is taken for
- * the new backend.
+ * Of the two backends. Each change also moves to another port, so that no old flow counts as the
+ * new backend.
  */
 export const ADDRESSES = [SERVER_ADDRESS, '10.244.1.13'];
 
-/** The port of the backend that a change leads to. */
+/** The port of the backend after a change. */
 export function backend(change: number): number {
   return BACKEND_PORT_MIN + (change % BACKEND_PORT_COUNT);
 }
 
-/**
- * API server and backends run from the beginning; agent and client are started when they are
- * wanted.
- */
+/** API server and backends run from the start. Agent and client start on demand. */
 export class ChangeWorld {
   writer!: Talker<Wrote>;
   #prober: Talker<FirstAnswer | Trips> | null = null;
@@ -47,7 +44,7 @@ export class ChangeWorld {
     batch(namespaceOf('pod2'), [`addr add ${ADDRESSES[1]}/32 dev eth0`]);
     batch(namespaceOf('node'), [
       `route add ${ADDRESSES[1]}/32 dev pod2`,
-      // The agent wants a device that leads to other nodes, though there are none.
+      // The agent needs an uplink, though there are no other nodes.
       `link add ${UPLINK} mtu ${MTU} type veth peer name ${UPLINK}-peer mtu ${MTU}`,
       `link set ${UPLINK}-peer up`,
       `link set ${UPLINK} up`,
@@ -65,10 +62,7 @@ export class ChangeWorld {
     return this.#start('node', 'agent-process.ts', this.#folder, ARENA);
   }
 
-  /**
-   * The client, the same for all agents: it must not come back to a source port whose flow is still
-   * known.
-   */
+  /** One client for all agents, because it must not reuse the source port of a known flow. */
   async startProber(): Promise<Talker<FirstAnswer | Trips>> {
     if (this.#prober) return this.#prober;
     this.#prober = await this.#start('pod1', 'prober-process.ts', VIP, PORT);
@@ -76,7 +70,7 @@ export class ChangeWorld {
     return this.#prober;
   }
 
-  /** Ends all processes, the last one first, and leaves nothing. */
+  /** Stops all processes, last one first, and removes everything. */
   async end(): Promise<void> {
     for (const talker of this.#talkers.splice(0).toReversed()) await talker.end();
     removeTopology();

@@ -1,5 +1,4 @@
-// `bench change`: from the write of an EndpointSlice to the first datagram that the new backend
-// answers.
+// `bench change`: the time from the write of an EndpointSlice to the new backend's first answer.
 
 import { loadavg } from 'node:os';
 import { onInterrupt } from '../../../control/interrupt.ts';
@@ -14,16 +13,16 @@ import type { Order } from './writer-process.ts';
 
 export interface ChangeOptions {
   rounds: number;
-  /** How long the endpoint is changed in each state, a round. */
+  /** Duration of the endpoint changes in each state, per round. */
   seconds: number;
   services: number;
   progress: (line: string) => void;
 }
 
-/** Other changes a second while the cluster is busy. */
+/** Other changes per second in the busy cluster. */
 const CHURN = 200;
 
-/** Each round has an agent of its own; afterwards, and when it is interrupted, nothing is left. */
+/** Each round has its own agent. Removes everything afterwards, also when interrupted. */
 export async function benchChange(options: ChangeOptions): Promise<Report> {
   const { rounds, services, progress } = options;
   const world = new ChangeWorld();

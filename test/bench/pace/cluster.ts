@@ -1,5 +1,4 @@
-// A cluster's journal, written before the API server that serves it starts: quicker than through
-// the API.
+// Writes a cluster's journal before its API server starts: faster than through the API.
 
 import type { ServedKind } from '../../../control/apiserver/kind.ts';
 import { Journal } from '../../../control/apiserver/store/journal.ts';
@@ -9,17 +8,17 @@ import { Registry } from '../../../control/apiserver/verbs/registry.ts';
 import { seedCluster } from '../../../control/cluster/seed.ts';
 
 export const NODE_NAME = 'node1';
-/** The node's device that leads to other nodes. */
+/** The node's uplink. */
 export const UPLINK = 'up0';
-/** Endpoints of each Service that only fills the tables. */
+/** Endpoints of each Service that only fills tables. */
 export const ENDPOINTS = 10;
 const SLICE_PORT = 8080;
 export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
-/** What the Service `kubernetes` leads to; nobody asks it. */
+/** The endpoint of the Service `kubernetes`. It gets no traffic. */
 export const API_ADDRESS = { address: '172.18.0.1', port: 6443 };
 export const RANGES = { serviceRange: '10.96.0.0/16', nodePortMin: 30_000, nodePortMax: 32_767 };
 
-/** The Service whose change is measured. */
+/** The Service with the measured change. */
 export interface Measured {
   clusterIP: string;
   /** UDP. */
@@ -29,8 +28,7 @@ export interface Measured {
 }
 
 /**
- * Writes a journal with a Node, so many Services `s0`, `s1`, ... of ENDPOINTS each, and the one
- * that is measured.
+ * Writes a journal with a Node, Services `s0`, `s1`, ... of ENDPOINTS each, and the measured one.
  */
 export function prepareJournal(
   path: string,
@@ -45,7 +43,7 @@ export function prepareJournal(
     const status = { addresses: [{ type: 'InternalIP', address: node }] };
     registry.create(kind('Node'), '', { metadata: { name: NODE_NAME }, status });
   }
-  // Before any address is given at random.
+  // First, because later addresses are random.
   if (measured) {
     const { clusterIP, port, address, targetPort } = measured;
     const spec = { port, protocol: 'UDP' };
@@ -60,7 +58,7 @@ export function prepareJournal(
   journal.close();
 }
 
-/** Addresses of a Service's endpoints, others for another `turn`. */
+/** Addresses of a Service's endpoints. They differ for each `turn`. */
 export function addressesOf(service: number, turn: number): string[] {
   return Array.from({ length: ENDPOINTS }, (_, n) => {
     const at = (service * ENDPOINTS + n + turn * 7919) % 60_000;

@@ -1,6 +1,6 @@
 import type { Series } from '../report.ts';
 
-/** Figures of all rounds, a series for each name. */
+/** Figures of all rounds by name. */
 export class Figures {
   readonly series: Series[] = [];
   readonly #lines: string[] = [];
@@ -12,7 +12,7 @@ export class Figures {
     this.#lines.push(`${name}: ${Number(value.toPrecision(3))} ${unit}`);
   }
 
-  /** How many figures there are. */
+  /** The number of figures. */
   get count(): number {
     return this.#lines.length;
   }
@@ -26,7 +26,7 @@ export class Figures {
 const SHARES = { p50: 0.5, p99: 0.99, max: 1 };
 const ALL_SHARES = ['p50', 'p99', 'max'] as const;
 
-/** Percentiles of some times in ms; nothing if there are none. */
+/** Percentiles of times in ms. Empty without times. */
 export function addPercentiles(
   figures: Figures,
   name: string,

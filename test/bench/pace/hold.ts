@@ -1,5 +1,4 @@
-// How long packets wait while the worker takes an image over: in memory, with the worker's own
-// code.
+// Measures how long packets wait during an image change: in memory, with the worker's code.
 import { ARENA_SIZES_DEFAULT } from '../../../datapath/arena/arena.ts';
 import { mapArena } from '../../../datapath/arena/file.ts';
 import { FRONTEND_CLUSTER, PROTO_TCP, type ServiceEntry } from '../../../datapath/image/image.ts';
@@ -9,13 +8,13 @@ import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import { ENDPOINTS } from './cluster.ts';
 import { addPercentiles, type Figures } from './figures.ts';
 
-/** Enough for the half of the image to be used up, so that whole rewrites are among them. */
+/** Enough to fill half of the image, so that full rewrites are included. */
 const PUBLISHES = 1000;
 const FLOWS = 1024;
 const EMPTY = new Int32Array(0);
 const address = (text: string) => parseAddress(text)!;
 
-/** Publishes change after change and takes each over. */
+/** Publishes each change and switches to it. */
 export function measureHold(services: number, figures: Figures): void {
   const arena = mapArena({ ...ARENA_SIZES_DEFAULT, flowsMax: FLOWS }, 1);
   const writer = new ImageWriter(arena);

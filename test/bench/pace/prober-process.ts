@@ -1,17 +1,17 @@
-// Entry: `prober-process.ts ADDR PORT`. A datagram every millisecond, each from another port; says
-// when a backend is first heard of, and on `{"trips": true}` the round trips since it was last
-// asked.
+// Entry: `prober-process.ts ADDR PORT`. Sends a datagram every millisecond, each from another port.
+// Reports the first answer of each backend. On `{"trips": true}` it reports the round trips since
+// the last report.
 import { createSocket, type Socket } from 'node:dgram';
 import { createInterface } from 'node:readline';
 import { nowMs } from './talk.ts';
 
-/** A backend has answered for the first time since another one did. */
+/** The first answer of a backend since an answer of another one. */
 export interface FirstAnswer {
   backend: number;
   atMs: number;
 }
 
-/** Round trips, ms, and when each began. */
+/** Round trips in ms, and the start of each. */
 export interface Trips {
   sentMs: number[];
   tripMs: number[];
@@ -22,7 +22,7 @@ const PORT_MIN = 2000;
 const PORT_COUNT = 60_000;
 const INTERVAL_MS = 1;
 const LOST_MS = 1000;
-/** Of the latest backends; fewer than there are, as changes come back to the first one some day. */
+/** Recent backends. Fewer than all, because changes return to the first one in the end. */
 const HEARD_MAX = 1000;
 
 const [address, portText] = process.argv.slice(2) as [string, string];
@@ -56,7 +56,7 @@ function probe(source: number): void {
   });
 }
 
-/** Flows of before a change lead to former backends for a while: those are no news. */
+/** Flows from before a change reach former backends for a while: no news. */
 function announce(backend: number, atMs: number): void {
   if (heard.has(backend)) return;
   heard.add(backend);

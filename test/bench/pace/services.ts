@@ -1,4 +1,4 @@
-// `bench services`: from the creation of a Service to the first endpoint in its EndpointSlice.
+// `bench services`: the time from a Service's creation to the first endpoint in its EndpointSlice.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,7 +15,7 @@ import { addPercentiles, Figures } from './figures.ts';
 
 export interface ServicesOptions {
   rounds: number;
-  /** Services that are there before. */
+  /** Number of existing Services. */
   beside: number[];
   progress: (line: string) => void;
 }
@@ -26,10 +26,7 @@ const API_PROCESS = fileURLToPath(new URL('./api-process.ts', import.meta.url));
 const ENDPOINTS_MS_MAX = 30_000;
 const SILENCE_MS_MAX = 300_000;
 
-/**
- * An API server of its own on loopback for each number of Services beside; afterwards nothing is
- * left.
- */
+/** Runs a separate API server on loopback for each number of Services, and removes everything. */
 export async function benchServices(options: ServicesOptions): Promise<Report> {
   const { rounds, beside, progress } = options;
   const figures = new Figures();
@@ -78,9 +75,7 @@ async function withServer(
   }
 }
 
-/**
- * Pods first, then their Services, all at once but for the bound; then what was created goes again.
- */
+/** Creates pods, then their Services concurrently up to the bound, and deletes them again. */
 async function measureRound(
   kube: KubeClient,
   round: number,
@@ -124,7 +119,7 @@ async function measureRound(
   await inParallel(names, (name) => kube.delete('Pod', { ...place, name }, { graceS: 0 }));
 }
 
-/** A pod that is ready, though nobody runs it. */
+/** A pod with a ready status and no containers. */
 async function createPod(kube: KubeClient, name: string, n: number): Promise<void> {
   const metadata = { namespace: 'default', name, labels: { app: name } };
   const spec = { nodeName: 'node1', containers: [{ name: 'main', image: 'pause' }] };

@@ -1,4 +1,4 @@
-// What the processes of a measurement say to each other: a line of JSON each.
+// Messages between the processes of a measurement: a line of JSON each.
 import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { KubetunError } from '../../../datapath/error.ts';
@@ -12,10 +12,10 @@ export function nowMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
-/** An image has come into force. */
+/** An image is in force. */
 export interface Published {
   atMs: number;
-  /** Compiling and publishing. */
+  /** Durations of compile and publish. */
   ms: number;
   services: number;
 }
@@ -35,7 +35,7 @@ export class Talker<T extends object> {
     child.stderr?.pipe(process.stderr);
   }
 
-  /** Starts a program of this folder, which says `ready`. */
+  /** Starts a program of this folder and waits for `ready`. */
   static async start<T extends object>(
     place: Place,
     program: string,
@@ -51,10 +51,7 @@ export class Talker<T extends object> {
     this.#child.stdin!.write(`${JSON.stringify(words)}\n`);
   }
 
-  /**
-   * The first of the things said, from the `from`th on, that is looked for. Throws KubetunError
-   * KT_BENCH.
-   */
+  /** The first matching message from number `from` on. Throws KubetunError KT_BENCH. */
   hear(what: string, is: (said: T) => boolean, from = 0): Promise<T> {
     return new Promise((resolve, reject) => {
       let at = from;

@@ -1,4 +1,4 @@
-// Entry: `writer-process.ts FOLDER SERVICES`. Writes EndpointSlices as it is told, a line of JSON
+// Entry: `writer-process.ts FOLDER SERVICES`. Writes EndpointSlices by commands, a line of JSON
 // each.
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -6,17 +6,17 @@ import { connectKube } from '../../../control/kube/client.ts';
 import { addressesOf, slice } from './cluster.ts';
 import { nowMs } from './talk.ts';
 
-/** What it is told. */
+/** Commands to it. */
 export interface Order {
-  /** Leads the measured Service to this backend. */
+  /** Moves the measured Service to this backend. */
   change?: { address: string; targetPort: number };
-  /** Changes other Services at this rate, a second; 0 ends it. */
+  /** Changes other Services at this rate per second. 0 stops it. */
   churn?: number;
-  /** Changes so many other Services as fast as it can. */
+  /** Changes this many other Services at full speed. */
   burst?: number;
 }
 
-/** What it says when a write, or a burst of them, is acknowledged. */
+/** Its message when a write, or a burst of them, is acknowledged. */
 export interface Wrote {
   targetPort: number;
   sentMs: number;
@@ -75,6 +75,6 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   if (order.churn !== undefined) setChurn(order.churn);
   if (order.burst !== undefined) void burst(order.burst);
 });
-// Whoever changes endpoints all day has a connection already: the first write pays for it.
+// A real controller has an open connection, so that its first write need not pay for one.
 await changeAnother();
 console.log('ready');

@@ -1,4 +1,4 @@
-// What a node costs in a cluster, see cluster-process.ts. Prints JSON.
+// The cost of a node in a cluster, see cluster-process.ts. Prints JSON.
 
 import { PORT_RANGES } from '../../../control/compile/node-entry.ts';
 import { planNarrowSteering } from '../../../control/node/narrow.ts';
@@ -28,7 +28,7 @@ function medianOf(change: (n: number) => void): number {
   const times = Array.from({ length: TIMES }, (_, n) => {
     change(n);
     const ms = cluster.publish();
-    // As the worker does between two batches.
+    // Like the worker between two batches.
     world.d.services.refresh();
     return ms;
   });

@@ -1,6 +1,5 @@
-// A whole cluster as a node's control plane sees it: Nodes, Services, endpoints and
-// NetworkPolicies, through the tables and the publisher of an agent, to an image of which a world
-// of the pipeline sends its packets.
+// A whole cluster in a node's control plane: Nodes, Services, endpoints and NetworkPolicies pass an
+// agent's tables and publisher to an image, and a world of the pipeline sends its packets.
 
 import { PORT_RANGES } from '../../../control/compile/node-entry.ts';
 import type { EndpointSlice, Service } from '../../../control/kube/kinds.ts';
@@ -30,9 +29,7 @@ export interface ClusterSize {
   policies: number;
 }
 
-/**
- * An agent's tables and publisher, filled with a cluster; nothing is published before `publish`.
- */
+/** An agent's tables and publisher, filled with a cluster. `publish` publishes first. */
 export class Cluster {
   readonly tables = new Tables(NODE);
   readonly publisher: Publisher;
@@ -55,7 +52,7 @@ export class Cluster {
     this.#fill();
   }
 
-  /** Publishes all that has changed; ms. Throws if an object is not served. */
+  /** Publishes all changes and returns ms. Throws if an object is not served. */
   publish(): number {
     const begun = performance.now();
     if (this.publisher.synced) this.publisher.changed();
@@ -103,14 +100,14 @@ export class Cluster {
     return readSlice(sliceObject(`service-${n}`, addresses));
   }
 
-  /** Pods are spread over the nodes. */
+  /** Spreads pods over the nodes. */
   #podAddress(n: number): number {
     const node = n % this.#size.nodes;
     return RANGES_FIRST + node * RANGE_STEP + 2 + Math.floor(n / this.#size.nodes);
   }
 }
 
-/** A pod with labels of its own kind. */
+/** A pod with the labels of its kind. */
 export function newPod(n: number) {
   return benchPod(`new-${n}`, RANGES_FIRST + n * RANGE_STEP + 250, n);
 }

@@ -1,6 +1,5 @@
-// Entry of a measuring process: `policies-process.ts PODS POLICIES`. What changes of pods,
-// namespaces and policies cost a node's control plane: from the row to the image in force, the
-// median of many. Prints JSON.
+// Entry of a measuring process: `policies-process.ts PODS POLICIES`. Measures the cost of changes
+// to pods, namespaces and policies: median time from row to image in force. Prints JSON.
 import { PolicyCompiler } from '../../../control/policy/compiler.ts';
 import { createArena } from '../../../datapath/arena/arena.ts';
 import { IMAGE_WORDS_DEFAULT } from '../../../datapath/arena/layout.ts';
@@ -32,14 +31,14 @@ const node = {
   ...{ nodePortMin: 30_000, nodePortMax: 32_767 },
 };
 
-/** ms from what has changed to an image in force. */
+/** ms from the change to an image in force. */
 function publish(first = false): number {
   const begun = performance.now();
   const policy = compiler.compile(tables, tables.takeChanges());
   if (!policy) throw new Error('the change changes nothing');
   writer.publish({ ...nothing, node: first ? node : null, policy });
   const ms = performance.now() - begun;
-  // As the worker does between two batches.
+  // Like the worker between two batches.
   worker.refresh();
   return ms;
 }
@@ -63,7 +62,7 @@ const newLabelMs = medianOf((n) => {
 });
 const goneMs = medianOf((n) => tables.deletePod(`bench/new-${n}`));
 const namespaceMs = medianOf((n) => {
-  // Beside a policy that asks for the label, or it would say nothing.
+  // With a policy that selects the label; else the change would have no effect.
   if (n === 0) tables.putPolicy(byNamespace());
   tables.putNamespace({ name: 'bench', labels: n % 2 === 0 ? { team: 'blue' } : {} });
 });

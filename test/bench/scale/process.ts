@@ -1,6 +1,6 @@
-// Entry of a measuring process: `process.ts SERVICES ENDPOINTS`. The control plane of a node in
-// memory, from objects to an image: a process of its own for each size, so that one's memory is not
-// another's. Prints JSON.
+// Entry of a measuring process: `process.ts SERVICES ENDPOINTS`. A node's control plane in memory,
+// from objects to an image. Each size has its own process, so that memory figures are separate.
+// Prints JSON.
 import { Compiler } from '../../../control/compile/compiler.ts';
 import { IdAllocator } from '../../../control/compile/ids.ts';
 import {
@@ -29,7 +29,7 @@ const RANGES = {
   ...{ nodePortMin: NODE_PORT_MIN, nodePortMax: NODE_PORT_MAX },
 };
 
-/** As it arrives: JSON text, of which the tables keep what they need. */
+/** JSON text as from the server. The tables keep only the parts that they need. */
 function serviceText(i: number): string {
   const clusterIP = formatAddress(CLUSTER_FIRST + i);
   const metadata = { namespace: 'default', name: `service-${i}`, labels: { app: `app-${i}` } };

@@ -1,11 +1,11 @@
-// `bench scale`: what a node's control plane costs, by the number of Services, and a node in
+// `bench scale`: the cost of a node's control plane by the number of Services, and of a node in
 // clusters of two sizes.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { KubetunError } from '../../../datapath/error.ts';
 import { buildReport, type Report, type Series } from '../report.ts';
 
-/** A measuring process and what it prints: figures by their field, each with its name and unit. */
+/** A measuring process and its output: figures by field, each with name and unit. */
 interface Point {
   program: string;
   sizes: number[];
@@ -49,12 +49,12 @@ const POINTS: Point[] = [
     ...{ program: pathOf('./policies-process.ts'), sizes: [1000, 500] },
     ...{ label: '1000 pods, 500 policies', figures: POLICY_FIGURES },
   },
-  // 40 policies: each kind of client has one that lets it in and one that lets it out.
+  // 40 policies: each kind of client has one for ingress and one for egress.
   cluster(SMALL, [2, 10, 10, 40]),
   cluster(LARGE, [1000, 10_000, 10, 2000]),
 ];
 
-/** Runs every point in a process of its own, `rounds` times. Throws KubetunError KT_BENCH. */
+/** Runs every point in a separate process, `rounds` times. Throws KubetunError KT_BENCH. */
 export function benchScale(rounds: number, progress: (line: string) => void): Report {
   const series = new Map<string, Series>();
   for (let round = 1; round <= rounds; round++) {
@@ -76,7 +76,7 @@ export function benchScale(rounds: number, progress: (line: string) => void): Re
   ]);
 }
 
-/** What a figure of the large cluster is held against. */
+/** The baseline for a figure of the large cluster. */
 function smallerOf(name: string): string[] {
   return name.endsWith(LARGE) ? [name.replace(LARGE, SMALL)] : [];
 }

@@ -14,7 +14,7 @@ import type { Twin } from '../twin.ts';
 
 let child: ChildProcess | null = null;
 
-/** A TCP proxy in userspace with splicing, on the Service's address in the node's namespace. */
+/** A userspace TCP proxy with splicing, on the Service's address in the node's namespace. */
 export const haproxy: Twin = {
   name: 'haproxy tcp',
   address: VIP,
@@ -52,6 +52,6 @@ const CONFIG = [
 
 const FILE = '/tmp/ktbench-haproxy.cfg';
 
-// -db keeps it in the foreground. It says nothing when it listens, so the shell does, a little
-// later.
+// -db keeps it in the foreground. It prints nothing when it listens, so the shell prints it a
+// little later.
 const SCRIPT = `(sleep 0.5; echo ready) & exec haproxy -db -f ${FILE}`;

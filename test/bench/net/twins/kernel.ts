@@ -1,9 +1,7 @@
 import { SERVER_ADDRESS } from '../topology.ts';
 import type { Twin } from '../twin.ts';
 
-/**
- * The kernel forwards, and nothing is translated: what the cables and the protocol stacks allow.
- */
+/** The kernel forwards without translation: the limit of the cables and the protocol stacks. */
 export const kernelForward: Twin = {
   name: 'kernel forward',
   address: SERVER_ADDRESS,

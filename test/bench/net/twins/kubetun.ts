@@ -9,7 +9,7 @@ const ARENA = '/dev/shm/ktbench-arena';
 
 let child: ChildProcess | null = null;
 
-/** The datapath and the steering of the agent, with Services that are published to it directly. */
+/** The datapath and the agent's steering, with directly published Services. */
 export const kubetun: Twin = {
   name: 'kubetun',
   address: VIP,
@@ -25,7 +25,7 @@ export const kubetun: Twin = {
   },
 };
 
-/** Resolves when the datapath works with that many. */
+/** Resolves when the datapath serves that many. */
 function publish(engine: ChildProcess, services: number): Promise<void> {
   return new Promise((resolve, reject) => {
     const onText = (text: string) => {

@@ -4,10 +4,7 @@ import { benchServices } from '../services.ts';
 import { run, VIP } from '../topology.ts';
 import type { Twin } from '../twin.ts';
 
-/**
- * What an agent with --proxy nftables puts in force: the same Services, from the same entries as
- * the datapath's.
- */
+/** The rules of an agent with --proxy nftables: the same Services, from the datapath's entries. */
 export const nftables: Twin = {
   name: 'nftables',
   address: VIP,
