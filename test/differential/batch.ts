@@ -1,4 +1,4 @@
-// Many sequences at once, step by step on both sides, and how their answers differ.
+// Sends many sequences at once, step by step on both sides, and finds how the answers differ.
 
 import { type FlowState, readConntrack, secondsOf } from './conntrack.ts';
 import { craft, words } from './craft.ts';
@@ -12,35 +12,35 @@ import { STEPS_MAX, type Step } from './walk.ts';
 
 export interface Difference {
   sequence: Sequence;
-  /** Index of the step after which the sides differed. */
+  /** Index of the first step with a difference. */
   step: number;
   kind: 'packets' | 'flows';
   kubetun: string[];
   kernel: string[];
   /** The kernel's flows before each step. */
   flows: string[][];
-  /** The decision about the packets of the step, for its flows. */
+  /** The decision about the step's packets; applies to its flows. */
   decided: string | null;
 }
 
 export const BATCH_MAX = 512;
-/** Identifications come in blocks of 16, one block for a sequence. */
+/** Identifications come in blocks of 16, one block per sequence. */
 const ID_SHIFT = 4;
-/** Sequences without pieces have the blocks below, in each batch the same. */
+/** Sequences without fragments use the blocks below, in every batch the same. */
 export const FIRST_BLOCK = 0x200;
 /** The last block is for markers and invented packets. */
 export const LAST_BLOCK = 0xffe;
-/** A sequence's client has so many ports. */
+/** Number of ports of a sequence's client. */
 const PORTS_EACH = 2;
 const MARKER_ID = 0xfff8;
 const MARKER_PORT = 900;
 const WAIT_S = 30;
 const ICMP = 1;
 const DF = 0x4000;
-/** A stranger in the internet that sends ICMP errors. */
+/** An internet host that sends ICMP errors. */
 const ROUTER = '203.0.113.77';
 
-/** Where flows are compared. */
+/** Places with compared flows. */
 const TRACKERS = [...NODES, EDGE];
 const BALANCERS = new Set(SERVICES.map(({ balancer }) => balancer));
 
@@ -52,15 +52,15 @@ export class Batch {
   readonly #differences: Difference[] = [];
   readonly #routes: Route[];
   readonly #old = new Set<string>();
-  /** When each step began: ms of the monotonic clock, as the datapath has it. */
+  /** Start of each step: ms of the monotonic clock, like the datapath's. */
   readonly #began: number[] = [];
   #step = 0;
-  /** Arrivals that were the same on both sides. */
+  /** Number of equal arrivals on both sides. */
   packets = 0;
-  /** How often a decision was met, and how often it ended a sequence. */
+  /** How often a decision applied, and how often it ended a sequence. */
   readonly decided: Record<string, { met: number; ended: number }> = {};
 
-  /** @param first of what the batch takes, see `needsOf`. */
+  /** @param first start of what the batch uses, see `needsOf`. */
   constructor(twins: Twins, sequences: Sequence[], first: Needs) {
     this.#twins = twins;
     let { blocks } = first;
@@ -83,7 +83,7 @@ export class Batch {
       this.#byBlock.set(entry.block, entry);
       return entry;
     });
-    // Nothing comes back from a refusal but itself: the first route takes the same way.
+    // A refusal gets no answer, so the first route takes the same path.
     this.#routes = [...new Set(sequences.map(({ route }) => route)), ROUTES[0]!].filter(
       ({ name }, i, all) => name !== 'refused' && all.findIndex((r) => r.name === name) === i,
     );
@@ -92,7 +92,7 @@ export class Batch {
   async run(): Promise<Difference[]> {
     const { kubetun, kernel } = this.#twins;
     await kernel.side.flush(TRACKERS);
-    // The datapath's flows of earlier batches live on.
+    // The datapath still has flows of earlier batches.
     for (const place of TRACKERS) {
       for (const flow of kubetun.arenas![place]!.flows()) this.#old.add(lastOf(place, flow));
     }
@@ -136,7 +136,7 @@ export class Batch {
     return craft(step, ends, id, received).map((packet): Sending => [place, packet]);
   }
 
-  /** A router in the internet complains about what the end there has got: to its sender. */
+  /** An internet router sends errors about what the end there received, to its sender. */
   #fromRouter(entry: Entry, step: Step, track: Track, id: number): Sending[] {
     const atClient = entry.sequence.route.client === 'internet';
     const received = atClient ? track.atClient : track.atServer;
@@ -162,7 +162,7 @@ export class Batch {
     return [route.client, packet];
   }
 
-  /** Gives each arrival to the sequence that it belongs to. */
+  /** Assigns each arrival to its sequence. */
   #sort({ lines, lost }: Answer, side: number): void {
     if (lost > 0) throw new Error(`${lost} markers of step ${this.#step} did not come back`);
     for (const [place, packet] of lines) {
@@ -175,7 +175,7 @@ export class Batch {
       const whole = track.pieces.take(packet);
       if (!whole) continue;
       track.arrived.push(`${place}: ${describePacket(whole, track.names, isOwn)}`);
-      // Ends answer each other, not those who refuse or complain.
+      // Ends answer each other, not refusals or ICMP errors.
       if (quotedOf(whole) || !isOwn) continue;
       const toServer = place === route.server && isForServer(entry, whole);
       if (toServer) track.atServer = whole;
@@ -193,7 +193,7 @@ export class Batch {
       const isShort = inner.length < at + 4;
       return bySlot ?? (isShort ? undefined : this.#byPorts(inner, at, at + 2));
     }
-    // The kernels of nodes answer queries with identifications of their own, which may be any.
+    // The kernels of nodes answer queries with identifications that they choose freely.
     const isCrafted = quoted || (packet.readUInt16BE(6) & DF) !== 0;
     const byQuery = inner.length < at + 8 ? undefined : this.#byPorts(inner, at + 4, at + 4);
     return byQuery ?? (isCrafted ? bySlot : undefined);
@@ -225,7 +225,7 @@ export class Batch {
     );
   }
 
-  /** A flow belongs to the sequence whose client's port it has, before or after a translation. */
+  /** A flow belongs to the sequence with its client port, before or after translation. */
   #sortFlows(all: [node: string, flow: FlowState][], side: number): void {
     const chosen = new Map<string, Entry>();
     for (const entry of this.#entries) entry.tracks[side]!.flows = [];
@@ -238,7 +238,7 @@ export class Batch {
     for (const [node, flow] of all) {
       const { proto, original: o, reply: r } = flow;
       const entry = this.#byPort.get(String(o.sport)) ?? this.#byPort.get(String(o.dport));
-      // A port that was chosen may be one of another sequence.
+      // A chosen port may belong to another sequence.
       const isMoved = o.sport !== r.dport && this.#byPort.has(String(o.sport));
       if (entry && isMoved) {
         chosen.set(`${proto} ${r.dst}:${r.dport} ${r.src}:${r.sport}`, entry);
@@ -281,8 +281,7 @@ export class Batch {
     const name = decidedBy(left);
     if (!name) this.#differences.push(left);
     entry.decided = name;
-    // What has reached one side alone is taken back; flows that differ make all that follows
-    // differ.
+    // Takes back what reached only one side. Different flows make all later steps differ.
     if (name && kind === 'packets') for (const track of entry.tracks) track.restore();
     else entry.isOver = true;
     if (!name) return;
@@ -292,8 +291,10 @@ export class Batch {
   }
 }
 
-/** What the kernels of nodes say in their own name, some of it long after: answers to queries, and
- * complaints about hosts that are silent and datagrams that stay incomplete. */
+/**
+ * Messages from the kernels of nodes, some with long delay: answers to queries, and ICMP errors
+ * about silent hosts and incomplete datagrams.
+ */
 function isByKernel(packet: Buffer): boolean {
   const at = (packet[0]! & 15) * 4;
   if (packet[9] !== 1 || packet.length < at + 8) return false;
@@ -312,20 +313,19 @@ function isCrafted(packet: Buffer, block: number): boolean {
   return packet[9] !== ICMP || (packet.readUInt16BE(6) & DF) !== 0;
 }
 
-/** A flow and its last packet: a flow of an earlier batch may get one of this batch, where a port was
- * chosen again. */
+/**
+ * A flow and its last packet. If a port is chosen again, a flow of an earlier batch may get a
+ * packet of this batch.
+ */
 function lastOf(node: string, { proto, original: o, packets, renewedAt }: TrackedFlow): string {
   return `${node} ${proto} ${o.src}:${o.sport} ${o.dst}:${o.dport} ${packets} ${renewedAt}`;
 }
 
-/**
- * What one batch takes away from the next ones, until the datapath and all kernels have forgotten
- * it.
- */
+/** What a batch reserves until the datapath and all kernels have forgotten it. */
 export interface Needs {
-  /** Of each client. */
+  /** For each client. */
   ports: number;
-  /** Blocks of identifications: what is known of a datagram in pieces outlives it. */
+  /** Blocks of identifications: state about a fragmented datagram outlives it. */
   blocks: number;
 }
 

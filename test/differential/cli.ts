@@ -1,4 +1,4 @@
-// npm run differential: random sequences of packets through the datapath and through the kernel.
+// npm run differential: sends random sequences of packets through the datapath and the kernel.
 import { parseArgs } from 'node:util';
 import { runDifferential } from './run.ts';
 

@@ -6,14 +6,14 @@ import type { FlowRow, TupleRow } from '../../datapath/observe/flows.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 
 export type FlowState = Pick<FlowRow, 'proto' | 'state' | 'original' | 'reply'> & {
-  /** The step that has renewed it last. */
+  /** The step of its last renewal. */
   renewed: number;
 };
 
-/** s. A flow that step `n` renews has as much time in the kernel, and no step lasts half of it. */
+/** s. The kernel's timeout of a flow that step `n` renews. No step lasts half of it. */
 const STEP_S = 100;
 
-/** s. What the timeouts of the kernel are during a step. */
+/** s. The kernel's timeouts during a step. */
 export function secondsOf(step: number): number {
   return (step + 2) * STEP_S;
 }
@@ -32,7 +32,7 @@ const PROTO_NAMES: Record<number, string> = { 1: 'icmp', 6: 'tcp', 17: 'udp' };
 
 type Attributes = Map<number, Buffer>;
 
-/** Every entry of a dump. */
+/** All entries of a dump. */
 export function readConntrack(bytes: Buffer): FlowState[] {
   const flows: FlowState[] = [];
   for (let at = 0; at + HEADER_BYTES <= bytes.length; ) {

@@ -1,8 +1,9 @@
-// A step of a walk as bytes. Nothing of the datapath is used, so that the packets can judge it.
+// A step of a walk as bytes. Uses no code of the datapath, so that the packets are independent of
+// it.
 import { parseAddress } from '../../datapath/wire/address.ts';
 import type { Damage, Piece, Step } from './walk.ts';
 
-/** Addresses and ports of a packet, as its sender has them. */
+/** Addresses and ports of a packet at its sender. */
 export interface Ends {
   src: number;
   sport: number;
@@ -35,7 +36,8 @@ export function words(text: string): number {
 }
 
 /**
- * The frames of a step; several where it is sent in pieces. `received` is what its sender got last.
+ * The frames of a step, several if it is fragmented. `received` is its sender's last received
+ * packet.
  */
 export function craft(step: Step, ends: Ends, id: number, received: Buffer | null): Buffer[] {
   const proto = PROTOS[step.kind];
@@ -125,7 +127,7 @@ function bodyOf(step: Step, ends: Ends, received: Buffer | null): Buffer {
 function quoteOf(step: Step & { kind: 'icmp' }, ends: Ends, received: Buffer | null): Buffer {
   if (step.quote === 'none') return Buffer.alloc(0);
   if (step.quote === 'received' && received) return received;
-  // Nothing has sent this one.
+  // A packet that was never sent.
   const back = { src: ends.dst, sport: ends.dport, dst: ends.src, dport: 9 };
   return craft({ kind: 'udp', from: 'client', data: 20 }, back, 0xfff0, null)[0]!;
 }

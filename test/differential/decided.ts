@@ -1,5 +1,4 @@
-// Differences that are decided, by the names under which docs/differences.md gives their reasons,
-// and classes of all others.
+// Accepted differences, by their names in docs/differences.md, and classes of all others.
 import type { Difference } from './batch.ts';
 import { NODES, PLACES, type Place } from './routes.ts';
 import {
@@ -20,7 +19,7 @@ type Filter = (line: string, difference: Difference) => string | null;
 
 const NODE_ADDRESSES = NODES.map((node) => PLACES[node] as string);
 
-/** What is left out of the comparison, line by line. */
+/** Lines or parts of lines that are not compared. */
 const FILTERS: Record<string, Filter> = {
   'refusal-header': (line) =>
     line.includes(' made ')
@@ -52,7 +51,7 @@ const FILTERS: Record<string, Filter> = {
     sequence.steps[step]?.from === 'router' ? line.replace(/: \S+>/, ': *>') : line,
 };
 
-/** Options in which each hop writes: record route and timestamp. */
+/** Options that each hop changes: record route and timestamp. */
 const RECORDS = new Set([7, 68]);
 
 const isNode = (place: string) => place.startsWith('node');
@@ -62,20 +61,20 @@ const LENGTHS = new Set<Damage>([
   ...(['data-offset-short', 'data-offset-long', 'version', 'ip-sum'] as const),
 ]);
 
-/** An error that goes to the node that has sent what it quotes. */
+/** An error to the node that sent the quoted packet. */
 const TO_SENDER = />(172\.18\.0\.1[12]) .* quote\[\1>/;
 
 /** A decision about a whole difference. */
 type Decision = (difference: Difference, sent: Step[]) => boolean;
 
 const DECISIONS: Record<string, Decision> = {
-  // Whole datagrams alone are compared: the kernel waits for them, the datapath does not.
+  // Only whole datagrams are compared: the kernel waits for them, the datapath does not.
   'incomplete-datagram': isIncomplete,
   malformed: ({ sequence }, sent) => {
     const last = sent.at(-1)!;
     if (last.kind === 'tcp' && !areFlagsValid(last.flags)) return true;
     if (last.damage === undefined) return false;
-    // A raw socket of a node makes one length of both; errors with a wrong sum are never passed on.
+    // A node's raw socket corrects the length. Errors with a wrong checksum are never forwarded.
     if (last.damage === 'trailer') return last.from === 'client' && isNode(sequence.route.client);
     if (last.kind === 'icmp') return true;
     return LENGTHS.has(last.damage);
@@ -92,13 +91,13 @@ const DECISIONS: Record<string, Decision> = {
   'implausible-rst': isImplausible,
   'invalid-state': isInvalidState,
   'midstream-egress': isMidstream,
-  // The first piece is refused, and each copy of it; the sum of the whole is not known by then.
+  // The first fragment and each copy of it is refused: the checksum of the whole is not known yet.
   'refused-pieces': ({ kubetun, kernel }, sent) =>
     !!sent.at(-1)!.pieces && [...kubetun, ...kernel].every((line) => / made icmp 3\/3 /.test(line)),
   'invalid-refused': isInvalidRefused,
 };
 
-/** Pieces that leave one behind, or that may meet one of an earlier datagram. */
+/** Fragments that stay incomplete, or may meet one of an earlier datagram. */
 function isIncomplete({ kind, decided }: Difference, sent: Step[]): boolean {
   const last = sent.at(-1)!;
   const { idOf } = last;
@@ -112,8 +111,8 @@ function isIncomplete({ kind, decided }: Difference, sent: Step[]): boolean {
 }
 
 /**
- * An ICMP error about what the kernel does not track: never sent, of a flow that is gone, cut
- * short.
+ * An ICMP error about a packet that the kernel does not track: never sent, of a removed flow, or
+ * truncated.
  */
 function isUnrelated(difference: Difference, sent: Step[]): boolean {
   const { sequence, kernel, kubetun, flows } = difference;
@@ -122,16 +121,16 @@ function isUnrelated(difference: Difference, sent: Step[]): boolean {
   const [line] = kubetun as [string];
   const { client, server } = sequence.route;
   const place = last.from === 'client' ? client : last.from === 'server' ? server : 'internet';
-  // The kernel's answer to such a segment, an RST, may have ended the flow at the kernel's edge.
+  // The kernel's RST for such a segment may have ended the flow at the kernel's edge.
   if (place === 'internet' && hasInvalid(historyOf(difference))) return true;
-  // The edge lets by what quotes a node's packet, which the kernel's edge knows by its own table.
+  // The edge passes errors about a node's packet, which the kernel's edge finds in its own table.
   if (place === 'internet' && !TO_SENDER.test(line)) return /quote\[\S+ proto=\d+\]/.test(line);
   const [, src, dst, sport, dport] = QUOTED.exec(line) ?? [];
   const known = flows.at(-1)!.filter((flow) => flow.startsWith(nodeOf(place)));
   return !src || !known.some((flow) => flow.includes(`${dst}:${dport}>${src}:${sport}`));
 }
 
-/** The node that a packet of a place meets first; empty for the edge, where any may be meant. */
+/** The first node of a packet from a place. Empty for the edge, which may send to any. */
 function nodeOf(place: Place): string {
   if (place === 'internet') return '';
   return place === 'c' || place === 'node2' ? 'node2 ' : 'node1 ';
@@ -140,7 +139,7 @@ function nodeOf(place: Place): string {
 /** Addresses and ports of a quote of TCP or UDP. */
 const QUOTED = /quote\[([\d.]+)>([\d.]+) proto=(?:6|17) .*?(\w+)>(\w+)(?: bad-header-sum)?\]/;
 
-/** The kernel closes by an RST that the datapath does not believe, or the other way around. */
+/** One side closes by an RST that the other does not believe. */
 function isImplausible(difference: Difference, sent: Step[]): boolean {
   const { kind, kernel, kubetun } = difference;
   const last = sent.at(-1)!;
@@ -148,26 +147,26 @@ function isImplausible(difference: Difference, sent: Step[]): boolean {
   const isKept = (lines: string[]) => areKept(difference, lines);
   const history = historyOf(difference);
   const isExact = isExactReset(history);
-  // Of segments that are malformed or invalid the two sides may have counted different ones.
+  // The sides may have counted different malformed or invalid segments.
   const isUncertain = hasSeveral(history) || !isClear(history);
   if (isKept(kubetun) && isPart(open(kernel), open(kubetun))) return isUncertain || !isExact;
   if (!isKept(kernel) || !isPart(open(kubetun), open(kernel))) return false;
-  // With the next byte of its sender, or as an answer to the peer's last segment, it closes here.
+  // With its sender's next byte, or as an answer to the peer's last segment, it closes here.
   return isUncertain || isExact || answersPeer(history);
 }
 
-/** The kernel's refusal of what it calls invalid is an RST for the flows on its way. */
+/** The kernel answers an invalid segment with an RST, which counts for the flows on its way. */
 function isInvalidRefused(difference: Difference): boolean {
   const { kind, decided, kubetun, kernel } = difference;
   if (kind !== 'flows') return false;
   if (decided === 'invalid-state') return true;
-  // The datapath refuses it too, where no flow leads it on, and does not believe the RST.
+  // The datapath refuses it too if no flow matches, and does not believe the RST.
   const isClosed = areKept(difference, kubetun) && isPart(open(kernel), open(kubetun));
   const history = historyOf(difference);
   return isClosed && (isInvalid(history) || leaps(history));
 }
 
-/** Flows that the last step has left as they were, but for the time that an RST may leave them. */
+/** Flows that the last step did not change, except for the remaining time after an RST. */
 function areKept({ flows }: Difference, lines: string[]): boolean {
   const known = flows
     .at(-1)!
@@ -176,7 +175,7 @@ function areKept({ flows }: Difference, lines: string[]): boolean {
   return withoutTime(lines).join() === withoutTime(known).join();
 }
 
-/** Flows that are not closed, whatever step has renewed them. */
+/** Flows that are not closed, without the step of their renewal. */
 function open(flows: string[]): string[] {
   return withoutTime(flows.filter((line) => !line.endsWith(' CLOSE')));
 }
@@ -185,13 +184,13 @@ function withoutTime(lines: string[]): string[] {
   return lines.map((line) => line.replace(/ renewed=\S+/, ''));
 }
 
-/** One side has fewer lines, and no others. */
+/** One side's lines are a subset of the other's. */
 function isPart(a: string[], b: string[]): boolean {
   const [fewer, more] = a.length < b.length ? [a, b] : [b, a];
   return fewer.every((line) => more.includes(line));
 }
 
-/** Every byte once, copies of pieces left out. */
+/** Every byte once, without copies of fragments. */
 function isWhole(pieces: Piece[]): boolean {
   const unique = new Map(pieces.map((piece) => [piece.join(), piece]));
   const sorted = [...unique.values()].sort(([a], [b]) => a - b);
@@ -203,8 +202,8 @@ function isWhole(pieces: Piece[]): boolean {
 }
 
 /**
- * The kernel does not translate what its conntrack calls invalid: such a packet goes where it is
- * addressed, or is refused. The datapath translates it, and its flow stays as it is.
+ * The kernel does not translate an invalid packet: it goes to its original destination, or is
+ * refused. The datapath translates it, and its flow does not change.
  */
 function isInvalidState(difference: Difference): boolean {
   const { sequence, kind, step, kubetun, kernel } = difference;
@@ -219,7 +218,7 @@ function isInvalidState(difference: Difference): boolean {
   return kernel.every((other) => / made tcp .* flags=(4|20) /.test(other) || other.includes(own));
 }
 
-/** The twin drops what would need a masquerade and is no SYN, until its flow is answered. */
+/** The twin drops packets that need masquerade and are no SYN, until their flow has an answer. */
 function isMidstream({ kind, kubetun, kernel, flows }: Difference, sent: Step[]): boolean {
   const last = sent.at(-1)!;
   if (kind !== 'packets' || last.kind !== 'tcp' || last.flags === SYN) return false;
@@ -245,7 +244,7 @@ function isHostFlow(line: string): boolean {
   return NODE_ADDRESSES.includes(own) && (src.startsWith(`${own}:`) || dst.startsWith(`${own}:`));
 }
 
-/** The difference without the lines that are decided to differ. */
+/** The difference without lines that may differ. */
 export function withoutDecided(difference: Difference): Difference {
   const left = (lines: string[]) =>
     lines.flatMap((line) => {
@@ -258,14 +257,14 @@ export function withoutDecided(difference: Difference): Difference {
   return { ...difference, kubetun: left(difference.kubetun), kernel: left(difference.kernel) };
 }
 
-/** The name of the decision that covers a difference; null for none. */
+/** The name of the decision for a difference. Null for none. */
 export function decidedBy(difference: Difference): string | null {
   const sent = difference.sequence.steps.slice(0, difference.step + 1);
   const found = Object.entries(DECISIONS).find(([, covers]) => covers(difference, sent));
   return found ? found[0] : null;
 }
 
-/** Differences of one class have one cause, most likely. */
+/** Differences of one class probably have one cause. */
 export function classOf({ sequence, step, kind, kubetun, kernel }: Difference): string {
   const sent = sequence.steps[step]!;
   const what = sent.kind === 'tcp' ? `flags ${sent.flags}` : 'type' in sent ? sent.type : '';

@@ -1,12 +1,12 @@
-// What arrived and what is tracked, as text that must be the same on both sides: ports that were
-// chosen at random are named in the order in which they appear.
+// Arrivals and tracked flows, as text that must be equal on both sides. Randomly chosen ports get
+// names in order of appearance.
 import { formatAddress } from '../../datapath/wire/address.ts';
 import type { FlowState } from './conntrack.ts';
 import { pseudoSum, sum16 } from './craft.ts';
 
 const ICMP_ERRORS = new Set([3, 4, 5, 11, 12]);
 const [ICMP, TCP, UDP] = [1, 6, 17];
-/** Longer payloads are shown by their sum. */
+/** Longer payloads are shown as their checksum. */
 const PAYLOAD_SHOWN = 16;
 
 /** Names of one sequence's ports on one side. */
@@ -36,13 +36,13 @@ export class PortNames {
     return name;
   }
 
-  /** Ports that a translation has chosen. */
+  /** Ports that translation has chosen. */
   has(port: number): boolean {
     return this.#names.has(port);
   }
 }
 
-/** @param isCrafted whether the test has sent it, with an identification of its own. */
+/** @param isCrafted true if the test sent it, with an identification from the test. */
 export function describePacket(packet: Buffer, names: PortNames, isCrafted: boolean): string {
   const header = (packet[0]! & 15) * 4;
   const id = packet.readUInt16BE(4);
@@ -82,7 +82,7 @@ function payload(bytes: Buffer): string {
   return `${bytes.length} bytes, sum ${sum16(bytes)}`;
 }
 
-/** A checksum that a device would complete is as good as one that is. */
+/** A partial checksum counts as correct. */
 function sumOf(packet: Buffer, l4: Buffer, at: number): string {
   const pseudo = pseudoSum(packet, l4.length);
   if (sum16(l4, pseudo) === 0xffff) return '';
@@ -101,7 +101,7 @@ function describeIcmp(l4: Buffer, names: PortNames): string {
   return `icmp ${type}/${l4[1]} word=${word} ${sum} quote[${describeQuote(quoted, names)}]`;
 }
 
-/** Checksums and lengths of a quote are not trusted by anyone: what it names counts. */
+/** No receiver uses checksums and lengths of a quote. Only the quoted tuple counts. */
 function describeQuote(quoted: Buffer, names: PortNames): string {
   if (quoted.length < 28) return quoted.toString('hex');
   const header = (quoted[0]! & 15) * 4;
@@ -127,7 +127,7 @@ export function describeFlow(node: string, flow: FlowState, names: PortNames): s
   return `${node} ${flow.proto} ${from} reply ${back} renewed=${flow.renewed} ${state}`;
 }
 
-/** The packet that an ICMP error quotes; null for everything else. */
+/** The packet that an ICMP error quotes. Null for other packets. */
 export function quotedOf(packet: Buffer): Buffer | null {
   if (packet[9] !== ICMP) return null;
   const at = (packet[0]! & 15) * 4;

@@ -1,4 +1,4 @@
-// A sequence as it is sent: what each side knows of it, and the ends of its next packet.
+// The state of a sequence: what each side knows of it, and the ends of its next packet.
 import { words } from './craft.ts';
 import { PortNames } from './describe.ts';
 import { Reassembly } from './pieces.ts';
@@ -20,7 +20,7 @@ const FIXED_PORTS = new Set([
 export class Track {
   names: PortNames;
   readonly pieces = new Reassembly();
-  /** The packets that each end got last. */
+  /** The last packet that each end received. */
   atServer: Buffer | null = null;
   atClient: Buffer | null = null;
   arrived: string[] = [];
@@ -31,13 +31,13 @@ export class Track {
     this.names = new PortNames(ports, FIXED_PORTS);
   }
 
-  /** Remembers what the ends know before a step. */
+  /** Saves the ends' state before a step. */
   save(): void {
     const { atServer, atClient } = this;
     this.#saved = { names: this.names.copy(), atServer, atClient };
   }
 
-  /** As if nothing of the step had arrived. */
+  /** Restores the state, as if nothing had arrived. */
   restore(): void {
     Object.assign(this, this.#saved);
   }
@@ -45,7 +45,7 @@ export class Track {
 
 export interface Entry {
   sequence: Sequence;
-  /** Its identifications, without the last four bits. */
+  /** Its block of identifications: without the last four bits. */
   block: number;
   ports: number[];
   tracks: [Track, Track];
@@ -61,7 +61,7 @@ export function clientEnds({ sequence, ports }: Entry, step: Step, received: Buf
   return {
     src: words(PLACES[client]),
     sport: ports[step.port ?? 0]!,
-    // A complaint goes to the sender of what it is about.
+    // An ICMP error goes to the sender of the quoted packet.
     dst:
       step.kind === 'icmp' && step.quote === 'received' && received
         ? received.readInt32BE(12)
@@ -70,7 +70,7 @@ export function clientEnds({ sequence, ports }: Entry, step: Step, received: Buf
   };
 }
 
-/** Back to where the last packet came from; without one to the client as it is. */
+/** Back to the sender of the last packet, or to the client if there was none. */
 export function serverEnds({ sequence, ports }: Entry, received: Buffer | null) {
   const { server, client, port } = sequence.route;
   const nominal = {
@@ -91,7 +91,7 @@ export function serverEnds({ sequence, ports }: Entry, received: Buffer | null) 
   };
 }
 
-/** At a place that is both ends of a hairpin the destination port says which. */
+/** In a hairpin, where one place is both ends, the destination port tells them apart. */
 export function isForServer({ sequence }: Entry, packet: Buffer): boolean {
   const { client, server, port } = sequence.route;
   if (client !== server) return true;

@@ -1,6 +1,6 @@
-// Reassembly as a receiver's kernel does it (RFC 5722): exact copies are ignored, an overlap throws
-// the datagram away. The kernel twin reassembles on the way, the datapath passes pieces on: what
-// counts is what a receiver makes of them.
+// Reassembly as in a receiver's kernel (RFC 5722): exact copies are ignored, an overlap discards
+// the datagram. The kernel twin reassembles on the way and the datapath passes fragments on, so the
+// receiver's result is compared.
 import { sumHeader } from './craft.ts';
 
 interface Datagram {
@@ -13,7 +13,7 @@ interface Datagram {
 export class Reassembly {
   readonly #datagrams = new Map<string, Datagram>();
 
-  /** The packet, whole; null while a piece is missing. */
+  /** The whole packet. Null while a fragment is missing. */
   take(packet: Buffer): Buffer | null {
     const word = packet.readUInt16BE(6);
     if ((word & 0x3fff) === 0) return packet;

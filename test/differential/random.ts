@@ -1,4 +1,4 @@
-// A seeded source of choices: the same seed gives the same sequence on every machine.
+// A seeded random source: the same seed gives the same sequence on every machine.
 
 export class Choices {
   #state: number;

@@ -1,8 +1,8 @@
-// The cluster of the test, and every route through it. Each Service has one endpoint, so that no
-// choice is random.
+// The test's cluster, and every route through it. Each Service has one endpoint, so that no choice
+// is random.
 import { clientPod, serviceObject } from '../support/lab.ts';
 
-/** Places that send and capture, with the address of each. */
+/** Places that send and capture, with their addresses. */
 export const PLACES = {
   a: '10.244.1.2',
   b: '10.244.1.3',
@@ -13,16 +13,16 @@ export const PLACES = {
 } as const;
 export type Place = keyof typeof PLACES;
 export const NODES = ['node1', 'node2'] as const;
-/** The nodes as the internet knows them. */
+/** The public addresses of the nodes. */
 export const PUBLIC = { node1: '198.51.100.11', node2: '198.51.100.12' } as const;
 
 const ENDPOINT_PORT = 8080;
 const SERVICE_PORT = 80;
 const EGRESS_PORT = 9000;
-/** A port of a Service's address that the Service has not. */
+/** A port of a Service's address that the Service lacks. */
 const WRONG_PORT = 81;
 
-/** The edge asks nodes here; `places.py` leaves it out. */
+/** The edge's health checks use this port. `places.py` ignores it. */
 const HEALTH_PORT = 32_000;
 
 interface TestService {
@@ -34,7 +34,10 @@ interface TestService {
   local?: boolean;
 }
 
-/** `remote2` and `local2` lead where `remote` and `local` do: connections to both may collide. */
+/**
+ * `remote2` and `local2` have the endpoints of `remote` and `local`, so connections to both may
+ * collide.
+ */
 export const SERVICES: TestService[] = [
   { name: 'remote', clusterIP: '10.96.1.1', endpoint: 'c', nodePort: 30_080 },
   { name: 'remote2', clusterIP: '10.96.1.2', endpoint: 'c', nodePort: 30_084 },
@@ -63,7 +66,7 @@ interface Target {
   port: number;
 }
 
-/** A way through the cluster: who sends to what, and where it arrives. */
+/** A route through the cluster: sender, target, and destination. */
 export interface Route {
   name: string;
   client: Place;

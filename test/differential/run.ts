@@ -1,4 +1,4 @@
-// A run: batches of sequences until all seeds are done, each difference checked a second time.
+// A run: batches of sequences until all seeds are done. Each difference is checked a second time.
 import { onInterrupt } from '../../control/interrupt.ts';
 import {
   BATCH_MAX,
@@ -19,14 +19,14 @@ import { endLabs, FORGOTTEN_MS, Twins } from './twins.ts';
 import { makeWalk, type Step } from './walk.ts';
 
 export interface RunOptions {
-  /** Begin of the names of both labs. */
+  /** Prefix of the names of both labs. */
   lab: string;
   seeds: number;
   seed: number;
   route?: string;
-  /** Examples of each class that are told. */
+  /** Reported examples of each class. */
   show: number;
-  /** Also those that do not happen again. */
+  /** Including those that do not recur. */
   showChances?: boolean;
   tell: (line: string) => void;
 }
@@ -37,10 +37,10 @@ export interface Summary {
   /** Packets that arrived on both sides. */
   packets: number;
   seconds: number;
-  /** Outside the list of decided ones. */
+  /** Without accepted ones. */
   differences: number;
   decided: Record<string, { met: number; ended: number }>;
-  /** Differences that were not there when their sequence was sent again, by class. */
+  /** Differences that did not recur when their sequence was sent again, by class. */
   chances: Record<string, number>;
   classes: { name: string; count: number; replay: string }[];
 }
@@ -49,10 +49,10 @@ export interface Summary {
 export const SEQUENCES_IN_CI = 4 * BATCH_MAX;
 const TELL_EVERY_MS = 5000;
 const LINK_DATA_MAX = 1400;
-/** A sequence that differs is sent again so often. */
+/** Number of repetitions of a sequence with a difference. */
 const REPEATS = 2;
 
-/** The sequence of a seed. The route takes part: each has its own walks. */
+/** The sequence of a seed and a route: each route has different walks. */
 export function makeSequence(seed: number, routeName?: string): Sequence {
   const route = routeName
     ? ROUTES.find(({ name }) => name === routeName)
@@ -67,7 +67,7 @@ export function makeSequence(seed: number, routeName?: string): Sequence {
   return { seed, route, steps: route.name.startsWith('node-own-') ? steps.map(shorten) : steps };
 }
 
-/** A raw socket that is bound to the datapath's device sends no more than its MTU takes. */
+/** A raw socket bound to the datapath's device sends at most its MTU. */
 function shorten(step: Step): Step {
   if (step.kind !== 'udp' || step.data <= LINK_DATA_MAX) return step;
   return { ...step, data: LINK_DATA_MAX, pieces: undefined };
@@ -121,7 +121,7 @@ class Run {
     return this.#summary((Date.now() - began) / 1000);
   }
 
-  /** What does not happen each time was a matter of chance: a lost packet, a port chosen twice. */
+  /** A difference that does not recur was chance: a lost packet, or a port chosen twice. */
   async #repeat(differences: Difference[]): Promise<Difference[]> {
     let left = differences;
     for (let i = 0; i < REPEATS && left.length > 0; i++) {
@@ -145,7 +145,7 @@ class Run {
     const { ports, blocks } = needsOf(sequences);
     let first = this.#next;
     if (first.ports + ports > LAST_PORT || first.blocks + blocks > LAST_BLOCK) {
-      // They serve again when flows and pieces are forgotten.
+      // They are reused once flows and fragments are forgotten.
       const early = this.#turnedAt + FORGOTTEN_MS - Date.now();
       if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
       this.#turnedAt = Date.now();

@@ -1,4 +1,5 @@
-// One lab of the two: the process that sends and captures in its places, and its connection tables.
+// One of the two labs: the process that sends and captures in its places, and its connection
+// tables.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { PROJECT_ROOT } from '../../lab/places/paths.ts';
@@ -15,7 +16,7 @@ export type Sending = [place: string, packet: Buffer];
 
 export interface Answer {
   lines: [place: string, bytes: Buffer][];
-  /** Markers that did not come back. */
+  /** Lost markers. */
   lost: number;
 }
 
@@ -36,7 +37,8 @@ export class Side {
   }
 
   private constructor(name: string) {
-    // In a process group that a terminal's interrupt does not reach: it ends with its input.
+    // In a separate process group, which a terminal's interrupt does not reach. It ends with its
+    // input.
     this.#child = spawn('python3', [PROGRAM], { stdio: 'pipe', detached: true });
     this.#child.stdin!.on('error', () => {});
     this.#child.stdout!.setEncoding('latin1').on('data', (text: string) => this.#hear(text));
@@ -48,9 +50,7 @@ export class Side {
     });
   }
 
-  /**
-   * Sends packets of one step, then markers; returns all that arrived before the markers were back.
-   */
+  /** Sends the packets of one step, then markers. Returns the arrivals before the markers. */
   async step(packets: Sending[], markers: Sending[], waitS: number): Promise<Answer> {
     const hex = (all: Sending[]) => all.map(([place, packet]) => [place, packet.toString('hex')]);
     return this.#ask({ send: hex(packets), markers: hex(markers), wait: waitS });
@@ -60,7 +60,7 @@ export class Side {
     return (await this.#ask({ dump: nodes })).lines;
   }
 
-  /** Flows that a packet renews from now on have so many seconds, whatever their state. */
+  /** Sets the timeout in seconds of flows renewed from now on, in any state. */
   async setTimeouts(seconds: number, places: readonly string[]): Promise<void> {
     await this.#ask({ timeouts: [seconds, places] });
   }

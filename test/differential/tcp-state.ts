@@ -1,6 +1,5 @@
-// What the kernel's connection tracking makes of a TCP segment:
-// net/netfilter/nf_conntrack_proto_tcp.c, written down once more without any of the datapath's
-// code.
+// The kernel's connection tracking of TCP segments: net/netfilter/nf_conntrack_proto_tcp.c, written
+// independently of the datapath's code.
 import { PLACES, type Route } from './routes.ts';
 import { ACK, type Damage, FIN, RST, type Step, SYN } from './walk.ts';
 
@@ -13,8 +12,8 @@ const STATES = [
 ];
 
 /**
- * What a segment is in each of STATES, by who opened the flow: invalid (x), let by without counting
- * (i), or counted.
+ * The class of a segment in each of STATES, by opener of the flow: invalid (x), ignored (i), or
+ * counted.
  */
 const MOVES: Record<'opener' | 'other', Record<Index, string>> = {
   opener: {
@@ -26,17 +25,17 @@ const MOVES: Record<'opener' | 'other', Record<Index, string>> = {
     ...{ ack: 'xi.......i', rst: 'x.........' },
   },
 };
-/** As the datapath's LEAP_MAX: more than any window. */
+/** Equal to the datapath's LEAP_MAX: more than any window. */
 const LEAP_MAX = 1 << 24;
 
-/** What a sequence has sent, and the flows that the kernel had before each step. */
+/** The packets of a sequence, and the kernel's flows before each step. */
 export interface History {
   route: Route;
   sent: Step[];
   flows: string[][];
 }
 
-/** As the kernel's tcp_valid_flags, without PSH. */
+/** Like the kernel's tcp_valid_flags, without PSH. */
 export function areFlagsValid(flags: number): boolean {
   return FLAGS_VALID.has(flags & 0b110111);
 }
@@ -53,8 +52,8 @@ function indexOf(flags: number): Index {
 }
 
 /**
- * True if the last step is a TCP segment that the kernel calls invalid: by the table of states in
- * one of the flows before it, or as an RST from before what its receiver has acknowledged.
+ * True if the kernel calls the segment of the last step invalid: by the state table in one of the
+ * flows before it, or as an RST from before its receiver's acknowledgement.
  */
 export function isInvalid(history: History): boolean {
   const last = history.sent.at(-1)!;
@@ -70,17 +69,17 @@ export function isInvalid(history: History): boolean {
   );
 }
 
-/** True if the sequence has more than one connection, which share their history here. */
+/** True if the sequence has several connections, which share their history here. */
 export function hasSeveral({ route, sent, flows }: History): boolean {
   if (sent.some(({ other, port }) => other || port)) return true;
-  // A server that has received nothing yet opens one to the client's own address.
+  // A server that has received nothing yet opens a connection to the client's own address.
   const tcp = flows.at(-1)!.filter((line) => line.includes(' tcp '));
   return new Set(tcp.map((line) => isByOpener(route, sent.at(-1)!, line))).size > 1;
 }
 
 /**
  * True if the segments before the last step are one connection from its SYN on, none of them
- * malformed or invalid: what its ends have sent and acknowledged is then certain.
+ * malformed or invalid. Then the sequence numbers of both ends are certain.
  */
 export function isClear(history: History): boolean {
   const [first] = history.sent.filter(({ kind }) => kind === 'tcp');
@@ -88,7 +87,7 @@ export function isClear(history: History): boolean {
   return !hasInvalid(history);
 }
 
-/** True if a segment before the last step is malformed, or the kernel has called it invalid. */
+/** True if a segment before the last step is malformed, or invalid to the kernel. */
 export function hasInvalid({ route, sent, flows }: History): boolean {
   return sent.slice(0, -1).some((step, i) => {
     if (step.kind !== 'tcp') return false;
@@ -97,7 +96,7 @@ export function hasInvalid({ route, sent, flows }: History): boolean {
   });
 }
 
-/** What the last segment is in each of the flows before it. */
+/** The class of the last segment in each flow before it. */
 function movesOf({ route, sent, flows }: History): string[] {
   const last = sent.at(-1) as TcpStep;
   const index = indexOf(last.flags);
@@ -109,16 +108,16 @@ function movesOf({ route, sent, flows }: History): string[] {
   });
 }
 
-/** True if the flow was opened by the end that has sent the segment. */
+/** True if the segment's sender opened the flow. */
 function isByOpener({ server, port }: Route, { from }: Step, line: string): boolean {
   const isServers = line.split(' ')[2]!.startsWith(`${PLACES[server]}:${port}>`);
   return isServers === (from === 'server');
 }
 
 /**
- * True if an RST is what one that answers or aborts carries: its sender's next byte, or the highest
- * byte that its peer has acknowledged. While a SYN is unanswered, the end that has sent it carries
- * the byte behind it, and the other one acknowledges it.
+ * True if an RST is exact, as an answer or an abort: it carries its sender's next byte, or the
+ * highest byte that its peer has acknowledged. While a SYN is unanswered, its sender's RST carries
+ * the next byte, and the peer's RST acknowledges it.
  */
 export function isExactReset(history: History): boolean {
   const { route, sent, flows } = history;
@@ -133,8 +132,8 @@ export function isExactReset(history: History): boolean {
 }
 
 /**
- * True if the last segment acknowledges a byte that is not within a window ahead of one that its
- * sender has acknowledged before. An RST that refuses the segment carries that byte.
+ * True if the last segment acknowledges a byte outside the window after its sender's earlier
+ * acknowledgements. An RST that refuses the segment carries that byte.
  */
 export function leaps({ sent }: History): boolean {
   const last = sent.at(-1)!;
@@ -145,45 +144,45 @@ export function leaps({ sent }: History): boolean {
   });
 }
 
-/** True for an RST that acknowledges the last segment, which its peer has sent. */
+/** True for an RST that acknowledges its peer's last segment. */
 export function answersPeer({ sent }: History): boolean {
   const [before, last] = sent.filter(({ kind }) => kind === 'tcp').slice(-2) as TcpStep[];
   if (!before || !last || before.from === last.from) return false;
   return (last.flags & ACK) !== 0 && last.ack === endOf(before);
 }
 
-/** Damages that conntrack sees; a trailer becomes data where a raw socket of a node sends it. */
+/** Damage that conntrack detects. A trailer becomes data if a node's raw socket sends it. */
 const UNCERTAIN = new Set<Damage>([
   ...(['cut-header', 'long-total', 'short-total', 'trailer', 'version', 'ip-sum'] as const),
   ...(['data-offset-short', 'data-offset-long'] as const),
 ]);
 
 interface Learned {
-  /** Behind the furthest byte of the last step's sender, and what its peer has acknowledged. */
+  /** The sender's next byte after its highest one, and its peer's acknowledgement. */
   next?: number;
   acked?: number;
   peerNext?: number;
 }
 
-/** What the segments before the last step have shown, as far as they count. */
+/** The state after the counted segments before the last step. */
 function learn({ route, sent, flows }: History): Learned {
   const learned: Learned = {};
   const { from } = sent.at(-1)!;
   let syn: TcpStep | null = null;
   sent.slice(0, -1).forEach((step, i) => {
     if (step.kind !== 'tcp' || step.flags & RST || !areFlagsValid(step.flags)) return;
-    // What is refused is not tracked.
+    // Refused segments are not tracked.
     if (route.name === 'refused' && step.from === 'client') return;
     const before = { route, sent: sent.slice(0, i + 1), flows: flows.slice(0, i + 1) };
     const moves = movesOf(before);
     const isSyn = (step.flags & SYN) !== 0;
-    // Both ends agree on a SYN that was let by.
+    // An ignored SYN counts at both ends.
     const isAnswer = moves.includes('i') && !!syn && step.ack === endOf(syn) && isSyn;
     if (isAnswer) learned[step.from === from ? 'peerNext' : 'next'] = step.ack;
     if (!moves.includes('x')) syn = isSyn && !(step.flags & ACK) ? step : null;
     if (!isAnswer && moves.some((move) => move !== '.')) return;
     if (learned.next === undefined) {
-      // The first segment tells of both ends, as far as it goes.
+      // The first segment sets the known state of both ends.
       const [own, peer] = step.from === from ? [step.seq, step.ack] : [step.ack, step.seq];
       Object.assign(learned, { next: own, acked: own, peerNext: peer });
     }

@@ -1,4 +1,4 @@
-// Two labs of one shape: in one the datapath translates, in the other the kernel, at the edge too.
+// Two equal labs: in one the datapath translates, in the other the kernel, also at the edge.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { askAgent } from '../../control/admin-client.ts';
 import { arenaOf } from '../../control/places.ts';
@@ -18,7 +18,7 @@ import { kubetun, startLab, type TestLab, until } from '../support/lab.ts';
 import { NODES, objects, PLACES, PUBLIC, SERVICES } from './routes.ts';
 import { type PlaceOptions, Side } from './side.ts';
 
-/** s. Flows of earlier batches leave the datapath's table; no walk lasts as long. */
+/** s. After it, flows of earlier batches leave the datapath's table. No walk lasts as long. */
 const LIFETIME_S = 30;
 const TIMEOUTS = Object.fromEntries(
   [
@@ -26,7 +26,7 @@ const TIMEOUTS = Object.fromEntries(
     ...['tcp-last-ack', 'tcp-time-wait', 'tcp-close', 'udp', 'udp-stream', 'icmp'],
   ].map((name) => [name, LIFETIME_S]),
 );
-/** ms. After so long no flow is left: expiry sees each slot within 7 s. */
+/** ms. Then no flow is left: expiry visits each slot within 7 s. */
 export const FORGOTTEN_MS = (LIFETIME_S + 10) * 1000;
 const FLOWS = 131_072;
 const PROXIES = ['kubetun', 'nftables'] as const;
@@ -40,13 +40,13 @@ const OUTSIDE_GATEWAY = '203.0.113.1';
 
 export interface Twin {
   side: Side;
-  /** Flow tables of the datapath by node, and of the edge; the kernel's are dumped by the side. */
+  /** The datapath's flow tables by node and of the edge. The side dumps the kernel's. */
   arenas: Record<string, FlowReader> | null;
 }
 
 /** A flow of the datapath. */
 export interface TrackedFlow extends FlowRow {
-  /** ms of the monotonic clock, as the datapath has it: when a packet has renewed the flow last. */
+  /** Last renewal by a packet, in ms of the monotonic clock, like the datapath's. */
   renewedAt: number;
 }
 
@@ -116,19 +116,19 @@ export class Twins {
   }
 }
 
-/** Ends labs of an earlier run, or of this one when it is cut off. */
+/** Stops labs of an earlier run, or of this one if it is interrupted. */
 export function endLabs(name: string): void {
   for (const proxy of PROXIES) kubetun('lab', 'down', '--lab', labName(name, proxy));
 }
 
-/** Names of labs are short. */
+/** Lab names must be short. */
 function labName(name: string, proxy: (typeof PROXIES)[number]): string {
   return `${name}-${proxy === 'kubetun' ? 'dp' : 'nf'}`;
 }
 
 const EXCLUDED = { 'node.kubernetes.io/exclude-from-external-load-balancers': 'true' };
 
-/** The kernel's edge takes the cloud's place: its address, on a namespace of its own. */
+/** The kernel's edge replaces the cloud: a separate namespace with the cloud's address. */
 async function makeEdge(lab: string): Promise<void> {
   const [edge, outside, fabric] = [EDGE, OUTSIDE, 'fabric'].map((p) => namespaceOf(lab, p));
   await ipBatch(null, [`netns add ${edge}`, `netns add ${outside}`]);
@@ -168,7 +168,7 @@ async function makeEdge(lab: string): Promise<void> {
   nft(edge!, edgeRules());
 }
 
-/** 1:1 translation and load balancers, as the gateway's datapath does them. */
+/** 1:1 translation and load balancers, like the gateway's datapath. */
 function edgeRules(): string {
   const balancers = SERVICES.filter(({ balancer }) => balancer);
   const all = (lines: string[]) => lines.join('\n    ');
@@ -218,7 +218,7 @@ function nft(namespace: string, rules: string): void {
   execFileSync('ip', ['netns', 'exec', namespace, 'nft', '-f', '-'], { input: rules });
 }
 
-/** Every Service is in force on every node, and behind its balancer. */
+/** Waits until every Service is in force on every node and behind its balancer. */
 async function untilServed(lab: TestLab): Promise<void> {
   await until('every Service is in force', async () => {
     for (const node of NODES) {
@@ -232,7 +232,7 @@ async function untilServed(lab: TestLab): Promise<void> {
   });
 }
 
-/** Silences the kernels of a lab's places, so that only crafted packets answer. */
+/** Silences the kernels in a lab's places, so that only crafted packets answer. */
 async function openSide(lab: TestLab, hasEdge: boolean): Promise<Side> {
   const { items } = await lab.kube.list('Pod', { namespace: 'default' });
   const places: Record<string, PlaceOptions> = {};
@@ -256,9 +256,9 @@ async function openSide(lab: TestLab, hasEdge: boolean): Promise<Side> {
     nft(namespace, silentNode(PLACES[node]));
     writeSysctls(namespace, [
       ['ipv4/icmp_ratemask', '0'],
-      // Crafted errors about path MTUs are for the ends, not for the nodes' own routes.
+      // Crafted path MTU errors are for the ends, not for the nodes' own routes.
       ['ipv4/route/min_pmtu', '1500'],
-      // A wrong checksum is the receiver's business, as it is with the datapath.
+      // The receiver checks checksums, as with the datapath.
       ['netfilter/nf_conntrack_checksum', '0'],
     ]);
   }
@@ -273,8 +273,8 @@ table ip silent {
 `;
 
 /**
- * A node's kernel refuses what its sockets do not expect, on ports of clients and of masquerades.
- * Crafted packets carry a mark.
+ * A node's kernel refuses packets without a socket, on client and masquerade ports. Crafted packets
+ * carry a mark.
  */
 function silentNode(address: string): string {
   const ports = `{ ${CLIENT_PORTS.join('-')}, 40000-65535 }`;

@@ -12,13 +12,13 @@ import { DAMAGES, type Piece, STEPS_MAX, type Step } from './walk.ts';
 const ENDS = { src: words('10.0.0.1'), sport: 10_000, dst: words('10.0.0.2'), dport: 80 };
 
 describe('walks', () => {
-  test('a seed gives the same walk each time, another seed another', () => {
+  test('a seed always gives the same walk, and another seed gives a different one', () => {
     const text = (seed: number) => JSON.stringify(makeSequence(seed, 'egress').steps);
     assert.equal(text(7), text(7));
     assert.notEqual(text(7), text(8));
   });
 
-  test('every route has its turn, and every kind of packet occurs', () => {
+  test('covers every route and every kind of packet', () => {
     const all = Array.from({ length: 2000 }, (_, seed) => makeSequence(seed));
     assert.deepEqual(new Set(all.map(({ route }) => route.name)).size, ROUTES.length);
     const steps = all.flatMap((sequence) => sequence.steps);
@@ -65,7 +65,7 @@ describe('pieces', () => {
     return datagram(pieces).map((piece) => all.take(piece));
   };
 
-  test('come together in any order, copies ignored', () => {
+  test('reassemble in any order, and copies are ignored', () => {
     const whole = take([
       [32, 8, true],
       [0, 16, false],
@@ -78,7 +78,7 @@ describe('pieces', () => {
     assert.match(text, /len=60 off=0 .*udp client0>80 length=40 {2}32 bytes/);
   });
 
-  test('an overlap throws the datagram away', () => {
+  test('an overlap discards the datagram', () => {
     const whole = take([
       [0, 16, false],
       [8, 16, false],
@@ -130,7 +130,7 @@ describe('decisions', () => {
     assert.equal(decidedBy(difference(steps, refused, passed, at('SYN_SENT'))), null);
   });
 
-  test('an RST may count for the kernel alone only when its number is not exact', () => {
+  test('an RST may close only in the kernel if its number is not exact', () => {
     const fate = (seq: number) =>
       decidedBy(
         difference([...OPEN, segment('client', 4, seq)], [flow('SYN_RECV')], [flow('CLOSE')], {
@@ -141,7 +141,7 @@ describe('decisions', () => {
     assert.equal(fate(100), null);
   });
 
-  test('an RST may count for the kernel alone where both ends have opened connections', () => {
+  test('an RST may close only in the kernel if both ends have opened connections', () => {
     const own =
       'node2 tcp 10.244.2.2:8080>10.244.1.2:client0 reply 10.244.1.2:client0>10.244.2.2:8080 SYN_SENT';
     const fate = (...others: string[]) => {
@@ -158,7 +158,7 @@ describe('decisions', () => {
     assert.equal(decidedBy(bySyn), null);
   });
 
-  test('an RST may count here alone when it acknowledges what its peer sent last', () => {
+  test('an RST may close only in the datapath if it acknowledges the last segment of its peer', () => {
     const fate = (ack: number) => {
       const steps = [...OPEN, segment('server', 16, 500, 7), segment('client', 20, 7, ack)];
       const flows = [...STATES, [flow('renewed=1 SYN_RECV')], [flow('renewed=2 SYN_RECV')]];
@@ -170,7 +170,7 @@ describe('decisions', () => {
     assert.equal(fate(501), null);
   });
 
-  test('the answer to an invalid segment may end flows in the kernel alone', () => {
+  test('the answer to an invalid segment may end flows only in the kernel', () => {
     const steps = [segment('client', 16, 100, 500), segment('client', 18, 100, 501)];
     const flows = [[], [flow('ESTABLISHED')]];
     const fate = (kubetun: string[], kernel: string[], sent = steps) =>
@@ -181,7 +181,7 @@ describe('decisions', () => {
     assert.equal(fate([flow('ESTABLISHED')], [], valid), null);
   });
 
-  test('the answer to a segment whose acknowledgement leaps may end flows in the kernel alone', () => {
+  test('the answer to a segment with an acknowledgement leap may end flows only in the kernel', () => {
     const fate = (first: number, last: number) => {
       const numbered = (ack: number) => ({ ...segment('client', 16, 100), ack });
       const flows = [[], [flow('ESTABLISHED')]];
@@ -194,7 +194,7 @@ describe('decisions', () => {
     assert.equal(fate(100, 100 + 2 ** 24 - 1), null);
   });
 
-  test('a datagram whose pieces are all there must arrive, in any order and with copies', () => {
+  test('a complete fragmented datagram must arrive, in any order and with copies', () => {
     const fate = (...pieces: Piece[]) => {
       const udp: Step = { kind: 'udp', from: 'client', data: 24, pieces };
       return decidedBy(difference([udp], [], ['c: 10.244.1.2>10.244.2.2 id=1 udp']));
@@ -209,7 +209,7 @@ describe('decisions', () => {
     assert.equal(fate(first!, [8, 24, true]), 'incomplete-datagram');
   });
 
-  test('an error that quotes what a flow has sent must arrive', () => {
+  test('an error that quotes a packet of a flow must arrive', () => {
     const error = (quote: 'received' | 'none'): Step => ({
       ...{ kind: 'icmp', from: 'server', type: 3, code: 1, word: 0, quote, quoteBytes: 28 },
     });

@@ -1,5 +1,5 @@
-// Walks: what the two ends of a route send, in turn. A walk is a pure function of its seed. It
-// expects nothing, because the kernel is the oracle.
+// Walks: the packets that the two ends of a route send in turn. A walk is a pure function of its
+// seed. It has no expected result: the kernel is the oracle.
 import type { Choices } from './random.ts';
 
 export const FIN = 1;
@@ -9,21 +9,21 @@ export const PSH = 8;
 export const ACK = 16;
 export const URG = 32;
 
-/** A piece of a datagram: offset and length in bytes of the IP payload. */
+/** A fragment: offset and length in bytes of the IP payload. */
 export type Piece = [offset: number, bytes: number, isLast: boolean];
 
 interface Common {
-  /** Client or server; `router` is a stranger beside the far end, in the internet alone. */
+  /** Client or server. `router` is an internet host near the far end. */
   from: 'client' | 'server' | 'router';
   /** The client's second target. */
   other?: boolean;
-  /** Which of the client's ports. */
+  /** Index of the client's port. */
   port?: number;
   ttl?: number;
   tos?: number;
   /** IP options, a multiple of four bytes. */
   options?: number[];
-  /** Takes the identification of an earlier step. */
+  /** Reuses the identification of an earlier step. */
   idOf?: number;
   damage?: Damage;
   pieces?: Piece[];
@@ -31,7 +31,7 @@ interface Common {
   df?: boolean;
 }
 
-/** What is wrong with a packet. */
+/** The damage of a packet. */
 export type Damage =
   | 'sum'
   | 'no-sum'
@@ -64,7 +64,7 @@ export type Step = Common &
         code: number;
         /** The second word of the header. */
         word: number;
-        /** What it quotes: the packet that the sender got last, or one that never was. */
+        /** The quoted packet: the sender's last received one, or one that was never sent. */
         quote: 'received' | 'invented' | 'none';
         quoteBytes: number;
       }
@@ -90,7 +90,7 @@ export function makeWalk(choose: Choices, isInternet: boolean): Step[] {
   return steps.slice(0, STEPS_MAX);
 }
 
-/** Both ends of one TCP connection, as far as they have come. */
+/** The state of both ends of one TCP connection. */
 class Ends {
   clientNext: number;
   serverNext: number;
@@ -137,7 +137,7 @@ function tcpWalk(choose: Choices): Step[] {
   return steps;
 }
 
-/** The next step of a connection that goes as it should. */
+/** The next step of a normal connection. */
 function properTcp(choose: Choices, ends: Ends): Step {
   const data = choose.one([0, 1, 10, 100]);
   switch (ends.stage++) {
@@ -164,7 +164,7 @@ function properTcp(choose: Choices, ends: Ends): Step {
   }
 }
 
-/** What a connection should not see, but does. */
+/** An abnormal segment. */
 function oddTcp(choose: Choices, ends: Ends, before: Step[]): Step {
   const from = choose.one(['client', 'server'] as const);
   const own = from === 'client' ? ends.clientNext : ends.serverNext;
@@ -216,7 +216,7 @@ function echoWalk(choose: Choices): Step[] {
   const count = 2 + choose.below(5);
   return Array.from({ length: count }, (): Step => {
     const from = choose.one(['client', 'client', 'server'] as const);
-    // Request, reply; timestamp, information and address mask, each with its reply.
+    // Echo, timestamp, information and address mask, each with its reply.
     const types = choose.chance(75) ? [8, 0] : [13, 14, 15, 16, 17, 18];
     return {
       ...{ kind: 'echo', from, data: choose.one([0, 8, 56]) },
@@ -225,7 +225,7 @@ function echoWalk(choose: Choices): Step[] {
   });
 }
 
-/** ICMP errors of all types, from either end or from a router in the internet. */
+/** ICMP errors of all types, from either end or from an internet router. */
 function icmpStep(choose: Choices, isInternet: boolean): Step {
   const router = isInternet && choose.chance(30);
   const [type, codes] = choose.weighted([
@@ -250,7 +250,7 @@ function icmpStep(choose: Choices, isInternet: boolean): Step {
   };
 }
 
-/** Datagrams in pieces: in any order, twice, with overlaps, missing ones, and reused ids. */
+/** Fragments: in any order, duplicated, overlapping, missing, and with reused ids. */
 function fragmentWalk(choose: Choices): Step[] {
   const count = 1 + choose.below(5);
   const steps: Step[] = [];
@@ -305,7 +305,7 @@ const OPTIONS = [
   [1, 1, 1, 0],
 ];
 
-/** Fields that a translation must keep, and what may be wrong with a packet. */
+/** Fields that translation must keep, and damage of a packet. */
 function disturb(choose: Choices, step: Step): void {
   if (choose.chance(8)) step.ttl = choose.one([5, 10, 255]);
   if (choose.chance(5)) step.tos = choose.one([0x10, 0xb8, 0x02, 0x03]);
