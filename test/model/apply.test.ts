@@ -24,7 +24,7 @@ const MANAGERS = ['ann', 'bob', 'cyd'];
 
 type Flat = Map<string, string>;
 
-/** A Deployment's fields of few enough kinds and values that random ones meet. */
+/** A Deployment's fields, with so few kinds and values that random ones collide. */
 interface Fields {
   labels: { a?: string; b?: string };
   replicas?: number;
@@ -74,7 +74,7 @@ function objectOf({ labels, replicas, selector, containers }: Fields): KubeObjec
   return Object.keys(spec).length > 0 ? { ...object, spec } : object;
 }
 
-/** The paths at which an object has values, found by knowing where they can be. */
+/** The paths of an object's values, found from a list of possible paths. */
 function flatten({ metadata, spec }: KubeObject): Flat {
   const flat: Flat = new Map();
   for (const [key, label] of Object.entries(metadata.labels ?? {})) {
@@ -95,12 +95,12 @@ function flatten({ metadata, spec }: KubeObject): Flat {
   return flat;
 }
 
-/** The naive reading: who wrote what, path by path. */
+/** The naive model: owners and values by path. */
 class Oracle {
   values: Flat = new Map();
   readonly owners = new Map<string, Set<string>>();
 
-  /** Paths that others own and that would change; nothing happens if there are any. */
+  /** Conflicts: paths of other owners that would change. If there are any, nothing changes. */
   apply(wanted: Flat, who: string, force: boolean): string[] {
     const changed = [...wanted].filter(([path, value]) => this.values.get(path) !== value);
     const conflicts = changed
@@ -128,7 +128,7 @@ class Oracle {
     }
   }
 
-  /** With its name an item loses all that is in it, whoever set it. */
+  /** An item without its name loses all its fields, of any owner. */
   #remove(path: string): void {
     const item = path.endsWith('].name') ? path.slice(0, -'.name'.length) : null;
     for (const other of [...this.values.keys()]) {
@@ -158,7 +158,7 @@ function update({ object, managers }: Applied, next: KubeObject, manager: string
   return { object: next, managers: recordUpdate(managers, object, next, writer, NOW) };
 }
 
-/** Sorted paths of the fields that it would take from others; none if it is not refused. */
+/** Sorted paths of the conflicting fields. Empty if the apply succeeds. */
 function conflictsOf(act: () => void): string[] {
   try {
     act();
@@ -169,7 +169,7 @@ function conflictsOf(act: () => void): string[] {
   }
 }
 
-/** Owners of each value that there is. */
+/** Owners of each present value. */
 function ownersOf({ object, managers }: Applied): Map<string, string[]> {
   const owners = new Map([...flatten(object).keys()].map((path) => [path, [] as string[]]));
   for (const { manager, operation, fieldsV1 } of managers) {
@@ -194,8 +194,7 @@ test('applies and updates agree with a flat table of values and owners', () => {
       const oracle = new Oracle();
       let live = apply(null, objectOf(first), 'ann');
       oracle.apply(flatten(objectOf(first)), 'ann Apply', false);
-      // Of an object that nobody manages the server finds out nothing; the table does not know such
-      // objects.
+      // The server tracks no unmanaged object, and the table has none.
       for (const { fields, manager, how } of writes) {
         if (live.managers.length === 0) return;
         const wanted = objectOf(fields);
@@ -222,7 +221,7 @@ test('applies and updates agree with a flat table of values and owners', () => {
   );
 });
 
-test('an apply said twice is an apply said once', () => {
+test('a repeated apply changes nothing', () => {
   fc.assert(
     fc.property(fields, fields, (first, second) => {
       const live = apply(apply(null, objectOf(first), 'ann'), objectOf(second), 'bob', true);
@@ -233,7 +232,7 @@ test('an apply said twice is an apply said once', () => {
   );
 });
 
-test('applying nothing removes what this manager alone owned, and nothing else', () => {
+test('an empty apply removes exactly the fields that only this manager owned', () => {
   fc.assert(
     fc.property(fields, fields, (first, second) => {
       const live = apply(apply(null, objectOf(first), 'ann'), objectOf(second), 'bob', true);
@@ -249,8 +248,8 @@ test('applying nothing removes what this manager alone owned, and nothing else',
 });
 
 /**
- * What the second has and the first has not; containers may be shared, their names are equal by
- * definition.
+ * The fields of the second set that the first lacks. Containers may be shared: their names are
+ * equal by definition.
  */
 function besides(first: Fields, { labels, replicas, selector, containers }: Fields): Fields {
   const others = <V extends object>(a: V, b: object): V =>
@@ -267,7 +266,7 @@ function besides(first: Fields, { labels, replicas, selector, containers }: Fiel
   };
 }
 
-test('managers of different fields are never in each other’s way', () => {
+test('managers of different fields never conflict', () => {
   fc.assert(
     fc.property(fields, fields, (first, second) => {
       const [mine, other] = [objectOf(first), objectOf(besides(first, second))];
@@ -278,7 +277,7 @@ test('managers of different fields are never in each other’s way', () => {
   );
 });
 
-test('sets of fields survive their travels, and follow the laws of sets', () => {
+test('field sets survive encoding and decoding, and obey the laws of sets', () => {
   const set = fields.map((made): FieldSet => fieldSetOf(objectOf(made), schemaOf('Deployment')));
   fc.assert(
     fc.property(set, set, (a, b) => {

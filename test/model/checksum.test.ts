@@ -1,4 +1,4 @@
-// Incremental checksums against sums computed anew, through every rewrite that the pipeline knows.
+// Compares incremental checksums with full ones, through every rewrite of the pipeline.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -15,7 +15,7 @@ const payload = fc.array(byte, { maxLength: 40 });
 const options = fc.constantFrom<number[]>([], [1, 1, 1, 1], [7, 3, 4, 0], [1, 1, 1, 0, 1, 1, 1, 0]);
 const ttl = fc.integer({ min: 1, max: 255 });
 
-test('a patched sum is the sum of the patched words', () => {
+test('an incrementally updated checksum equals the checksum of the new words', () => {
   fc.assert(
     fc.property(
       fc.array(fc.integer(), { minLength: 2, maxLength: 12 }),
@@ -29,7 +29,7 @@ test('a patched sum is the sum of the patched words', () => {
         changed[at] = now;
         const delta = addSums(deltaOfWord(words[at]!, now), 0);
         const patched = patchFull(0xffff - sum16(bytes(words)), delta);
-        // Zero has two forms, which a receiver takes for the same.
+        // Zero has two forms, which are equal to a receiver.
         assert.equal(patched % 0xffff, (0xffff - sum16(bytes(changed))) % 0xffff);
       },
     ),
@@ -37,7 +37,7 @@ test('a patched sum is the sum of the patched words', () => {
   );
 });
 
-test('what leaves the pipeline has right sums, full or partial, there and back', () => {
+test('packets leave the pipeline with correct full or partial checksums in both directions', () => {
   fc.assert(
     fc.property(
       fc.record({
@@ -61,7 +61,7 @@ test('what leaves the pipeline has right sums, full or partial, there and back',
           self: `${VIP}:80`,
         };
         const to = targets[c.to];
-        // A datagram without a sum has no partial one.
+        // A datagram without a checksum has no partial one.
         const noSum = c.noSum && !c.partial;
         const o = { ttl: c.ttl, options: c.options, partial: c.partial, noSum };
         const make = (from: string, dst: string, flags: number, extra: object = {}) => {
@@ -83,7 +83,7 @@ test('what leaves the pipeline has right sums, full or partial, there and back',
         assert.equal(answered.verdict, 'forward');
         assert.ok(answered.packet.ipOk, 'IPv4 header of the reply');
         assert.ok(answered.packet.l4Ok, 'transport of the reply');
-        // The client sees an answer from where it sent to.
+        // The client sees the answer from the address that it sent to.
         assert.equal(answered.packet.src, to.split(':')[0]);
         assert.equal(answered.packet.dst, c.client);
         if (c.proto !== 'icmp') {

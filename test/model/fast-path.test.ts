@@ -1,4 +1,4 @@
-// The fast path against all stages: the same packets, the same flows, the same counts.
+// Compares the fast path with all stages: packets, flows and counters are the same.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -32,11 +32,11 @@ interface Segment {
   options: number[];
   /** Fragment flags and offset; nearly always "don't fragment". */
   fragment: number;
-  /** Words that the TCP header claims to have, 0 for the truth. */
+  /** Length in the TCP header, in words. 0 for the true one. */
   dataOffset: number;
-  /** Bytes that the IPv4 length claims beyond what is there, or less. */
+  /** Error of the IPv4 length, in bytes. */
   lengthOff: number;
-  /** Where a partial checksum starts; nearly always behind the header. */
+  /** Start of a partial checksum, nearly always after the header. */
   sumStart: number;
   broken: boolean;
 }
@@ -51,7 +51,7 @@ const segment: fc.Arbitrary<Segment> = fc.record({
   client: fc.nat(CLIENTS.length - 1),
   target: fc.nat(TARGETS.length - 1),
   back: fc.boolean(),
-  // Nearly all of a connection's segments are these.
+  // Nearly all segments of a connection are of this kind.
   flags: fc.oneof(
     { weight: 12, arbitrary: fc.constantFrom(ACK, ACK | PSH) },
     { weight: 1, arbitrary: fc.constantFrom(SYN, FIN | ACK, RST, SYN | ACK, ACK | URG) },
@@ -72,7 +72,7 @@ const segment: fc.Arbitrary<Segment> = fc.record({
   broken: seldom(false, true),
 });
 
-/** Opens every connection; the endpoints that the replies come from. */
+/** Opens every connection and returns the endpoints of the replies. */
 function open(t: TestDatapath): Map<string, { from: string; to: string }> {
   const backs = new Map<string, { from: string; to: string }>();
   for (const [c, client] of CLIENTS.entries()) {
@@ -88,7 +88,7 @@ function open(t: TestDatapath): Map<string, { from: string; to: string }> {
   return backs;
 }
 
-test('the fast path and the stages make the same packets, lines and counters of any segments', () => {
+test('the fast path and the stages give the same packets, flow lines and counters', () => {
   fc.assert(
     fc.property(
       fc.array(fc.array(segment, { minLength: 1, maxLength: 8 }), { maxLength: 12 }),
@@ -123,7 +123,7 @@ function frameOf(s: Segment, back: { from: string; to: string }): Uint8Array {
   if (s.dataOffset > 0) frame[10 + (frame[10]! & 15) * 4 + 12] = s.dataOffset << 4;
   if (s.lengthOff !== 0) addToLength(frame, s.lengthOff);
   if (s.sumStart > 0) frame[6] = s.sumStart;
-  // A wrong header sum must not slip through either way.
+  // A wrong header checksum must not pass in either direction.
   if (s.broken) frame[20] = frame[20]! ^ 0x55;
   return frame;
 }
@@ -137,8 +137,7 @@ function addToLength(frame: Uint8Array, bytes: number): void {
 }
 
 /**
- * Two connections of which the second's search meets the first one's tag on its way, and one that
- * lies between.
+ * Two connections: the lookup of the second meets the tag of the first. A third lies between them.
  */
 function findTwins(t: TestDatapath): [Ends, Ends, Ends] {
   const [client, server] = [addr(CLIENTS[0]!), addr('10.244.2.30')];
@@ -158,7 +157,7 @@ function findTwins(t: TestDatapath): [Ends, Ends, Ends] {
   throw new Error('among a million there are some');
 }
 
-test('a segment whose search meets the tag of an established connection is not taken for one of it', () => {
+test('a segment whose lookup meets the tag of another established connection is not part of it', () => {
   const t = createTestDatapath();
   const [[from, to], [otherFrom, otherTo], [fillFrom, fillTo]] = findTwins(t);
   t.one(tcp4(fillFrom, fillTo, SYN));

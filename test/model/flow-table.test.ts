@@ -1,4 +1,4 @@
-// The flow table against a Map, under random operations.
+// Compares the flow table with a Map under random operations.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -18,7 +18,7 @@ import { FlowTable } from '../../datapath/flow/table.ts';
 
 const FLOWS = 64;
 
-/** A tuple of few enough values that random ones meet. */
+/** A tuple with so few values that random ones collide. */
 interface Tuple {
   src: number;
   dst: number;
@@ -41,7 +41,7 @@ const step = fc.oneof(
 );
 
 const key = ({ src, dst, ports, proto }: Tuple) => `${src} ${dst} ${ports} ${proto}`;
-/** The reply's tuple: never one that `tuple` makes, since no source of those is a destination. */
+/** The reply's tuple. `tuple` never makes it, because sources and destinations are disjoint. */
 const reply = ({ src, dst, ports, proto }: Tuple): Tuple => ({ src: dst, dst: src, ports, proto });
 
 function find(t: FlowTable, { src, dst, ports, proto }: Tuple): number {
@@ -57,7 +57,7 @@ function fill(t: FlowTable, side: number, { src, dst, ports, proto }: Tuple): vo
   t.lines[at | W_META] = proto;
 }
 
-/** Inserts as commit does; false when the table is full. */
+/** Inserts like commit. False if the table is full. */
 function insert(t: FlowTable, one: Tuple): boolean {
   const flow = t.allocate();
   if (flow < 0) return false;
@@ -77,7 +77,7 @@ function assertSame(t: FlowTable, model: Map<string, Tuple>, arena: Arena): void
   }
 }
 
-test('the table holds what a Map holds, through inserts, removals, rescans and deaths at any instruction', () => {
+test('the table equals a Map after inserts, removals, rescans and a kill at any instruction', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 300 }), fc.integer(), (steps, seed) => {
       const arena = createArena({ flowsMax: FLOWS, imageWords: 1024 }, seed);
@@ -96,7 +96,7 @@ test('the table holds what a Map holds, through inserts, removals, rescans and d
         } else if (what === 'rescan') {
           assert.equal(t.rescan(), 0);
         } else if (what === 'die' && side === NO_SIDE) {
-          // Killed while it made a flow: one line is written, the other and the index are not.
+          // Killed while it creates a flow: one line is written, the other and the index are not.
           const flow = t.allocate();
           if (flow >= 0) fill(t, flow << 1, one);
           t = new FlowTable(arena);
@@ -109,7 +109,7 @@ test('the table holds what a Map holds, through inserts, removals, rescans and d
   );
 });
 
-test('a table that is filled, emptied and filled again many times loses no room', () => {
+test('a table that is filled and emptied many times keeps its capacity', () => {
   const arena = createArena({ flowsMax: FLOWS, imageWords: 1024 }, 7);
   const t = new FlowTable(arena);
   for (let round = 0; round < 200; round++) {

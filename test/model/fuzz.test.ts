@@ -1,5 +1,5 @@
-// The pipeline fed with garbage: it never throws, never hangs, never writes outside a packet, and
-// counts every one.
+// Feeds the pipeline with garbage. It never throws, hangs or writes outside a packet, and it counts
+// every packet.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -32,7 +32,7 @@ import {
 } from '../support/packets.ts';
 
 const CANARY = 0xa5;
-/** A packet may take so many bytes of a batch beyond its own: an answer, and up to a cache line. */
+/** A packet may use this many more bytes of a batch: an answer, and up to a cache line. */
 const ROOM_EACH = 2048;
 
 function fresh(image: ImageChange) {
@@ -42,7 +42,7 @@ function fresh(image: ImageChange) {
   return { d, b: createBatch() };
 }
 
-/** Runs frames as one batch between canaries; checks everything that must hold for any bytes. */
+/** Runs frames as one batch between canaries and checks all invariants for arbitrary bytes. */
 function check({ d, b }: ReturnType<typeof fresh>, frames: Uint8Array[], now: number): void {
   b.count = 0;
   const room = frames.reduce((sum, { length }) => sum + length + ROOM_EACH, ROOM_EACH);
@@ -71,7 +71,7 @@ function check({ d, b }: ReturnType<typeof fresh>, frames: Uint8Array[], now: nu
     assert.equal(start, before[i], 'a packet stays where it is');
     const end = start + Math.max(length, frames[i]!.length);
     const next = i + 1 < given ? before[i + 1]! : end + 64;
-    // An answer may be longer than the packet whose place it takes, but never reach the next one.
+    // An answer may be longer than the packet that it replaces, but never reaches the next one.
     for (let at = end; at < next; at++) {
       assert.equal(b.bytes[at], CANARY, `byte ${at - start} behind packet ${i} (${verdict})`);
     }
@@ -89,15 +89,14 @@ function drops(d: Datapath): number {
   return sum;
 }
 
-/** True for an unfragmented packet whose sums are right and whose lengths agree. */
+/** True for an unfragmented packet with correct checksums and consistent lengths. */
 function isSound(frame: Uint8Array): boolean {
   const ip = frame.subarray(10);
   const fragment = ((ip[6]! & 0x3f) << 8) | ip[7]!;
   const total = ip[2]! * 256 + ip[3]!;
   if (ip[0]! >> 4 !== 4 || fragment !== 0 || total !== ip.length) return false;
   if (![1, 6, 17].includes(ip[9]!) || ip.length < (ip[0]! & 15) * 4 + 20) return false;
-  // A partial sum that lies elsewhere than in the protocol's field is another sum than the decoder
-  // looks at.
+  // The decoder ignores a partial checksum outside the protocol's field.
   const sumAt = ip[9] === 6 ? 16 : 6;
   const [start, offset] = [frame[6]! + frame[7]! * 256, frame[8]! + frame[9]! * 256];
   const partial = (frame[0]! & 1) !== 0;
@@ -142,7 +141,7 @@ const packet: fc.Arbitrary<Uint8Array> = fc.oneof(
     .map(([from, to, id, reply]) => echo4(from, to, id, reply)),
 );
 
-/** A packet, a piece of one, or an error about one. */
+/** A packet, a fragment of one, or an ICMP error about one. */
 const related: fc.Arbitrary<Uint8Array[]> = fc.oneof(
   { weight: 4, arbitrary: packet.map((one) => [one]) },
   { weight: 1, arbitrary: packet.map((one) => fragment4(one, 16)) },

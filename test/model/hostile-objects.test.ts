@@ -1,5 +1,5 @@
-// Objects with anything in any field, by every way in: they are taken and read, or refused.
-// KUBETUN_HOSTILE_RUNS=N makes N of each; KUBETUN_HOSTILE_SEED=N others.
+// Objects with arbitrary values in any field, by every input: they are accepted and readable, or
+// refused. KUBETUN_HOSTILE_RUNS=N makes N of each; KUBETUN_HOSTILE_SEED=N selects others.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -61,7 +61,7 @@ const WRITE = { dryRun: false, strict: false, duplicates: [] };
 const SOURCES_OF_AGENTS = new Set<string>([...SOURCES, 'Pod', 'Namespace']);
 const NAMES = ['one', 'two', 'three'];
 
-/** Writes a disturbed object one way or another. */
+/** Writes a corrupted object in one of several ways. */
 function write(world: World, kind: (typeof SERVED)[number], way: string, choices: Choices): void {
   const { registry } = world;
   const name = choices.of(NAMES);
@@ -90,17 +90,17 @@ function write(world: World, kind: (typeof SERVED)[number], way: string, choices
   }
 }
 
-/** A disturbed object, or now and then something that is none. */
+/** A corrupted object, or sometimes another value. */
 function bodyOf(kind: string, name: string, choices: Choices): Any {
   if (choices.below(40) === 0) return choices.of(HOSTILE)();
   const body = baseOf(kind, name);
   disturb(kind, body, choices);
-  // A billion pods are a fair request, and would be made one after the other.
+  // A billion pods are a valid request, and would be created one by one.
   if (body.spec?.replicas > 3 && body.spec.replicas < 2 ** 31) body.spec.replicas = 3;
   return body;
 }
 
-/** Operations that bring fields of an object about, and now and then odd ones. */
+/** Operations that create an object's fields, and sometimes odd ones. */
 function operationsOf(body: Any, choices: Choices): unknown {
   const paths = [
     '',
@@ -123,7 +123,7 @@ function operationsOf(body: Any, choices: Choices): unknown {
   });
 }
 
-/** Whatever a client may take for a Scale. */
+/** Anything that a client may send as a Scale. */
 function writeScaleOf(
   registry: World['registry'],
   kind: (typeof SERVED)[number],
@@ -142,7 +142,7 @@ function writeScaleOf(
   scaleOf(writeScale(registry, kind, place, given, WRITE, patcher) && registry.get(kind, place));
 }
 
-/** What everyone who looks at an object makes of it; throws what a reader throws. */
+/** The results of all readers of an object. Throws a reader's error. */
 function readAll(kind: (typeof SERVED)[number], object: KubeObject): void {
   const copy = structuredClone(object);
   assert.deepEqual(decodeObject(kind.kind as KubeKind, copy), []);
@@ -182,13 +182,13 @@ test('random objects are refused, or stored and readable', async () => {
       assert.deepEqual(skips(), []);
     },
   );
-  // What is stored stays from run to run, so that smaller objects prove nothing.
+  // Stored objects stay from run to run, so shrinking finds nothing.
   await fc.assert(property, { numRuns, seed, endOnFailure: true });
   assert.ok(taken > numRuns / 10, `${taken} of ${numRuns} were taken`);
   world.controllers.stop();
 });
 
-/** Tables, image and policies of an agent over all that is stored. */
+/** An agent's tables, image and policies for all stored objects. */
 function readAsAgent({ list }: World): void {
   const objects: ClusterObjects = {
     ...noObjects(),
@@ -255,7 +255,7 @@ test('an agent accepts random objects of a server, or skips them by name', async
     body.metadata.namespace = 'default';
     disturb(kind, body, choices);
     const name = body.metadata?.name;
-    // The server itself knows what it sends by name.
+    // The server can name all that it sends.
     if (typeof name !== 'string' || name === '') continue;
     api.putObject(KINDS[kind].plural, body);
     if (i % 50 === 49) await new Promise((done) => setImmediate(done));

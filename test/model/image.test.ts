@@ -1,5 +1,5 @@
-// The image as the hot path reads it, against plain maps: under random changes, with a reader that
-// lags behind, publishes that fail, and writers that die and are replaced.
+// Compares the image as the hot path reads it with plain maps: under random changes, with a late
+// reader, failed publishes, and writers that die and are replaced.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -78,7 +78,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 const entry = (one: number, endpoints: number[]) =>
   service(one, { cluster: Int32Array.from(endpoints.flatMap((e) => [e, 8080])) });
 
-/** Applies a step to the model; the change that says the same to a writer. */
+/** Applies a step to the model and returns the change for a writer. */
 function apply(m: Model, s: Step, n: number): ImageChange {
   if (s.do === 'upsert') {
     const endpoints = Array.from({ length: s.endpoints }, (_, i) => n * 1000 + i);
@@ -111,7 +111,7 @@ function apply(m: Model, s: Step, n: number): ImageChange {
   return change({ removeFrontends, addFrontends: [f] });
 }
 
-/** Everything that the hot path can ask must be answered as the model says. */
+/** Every lookup of the hot path must match the model. */
 function assertShows(map: ServiceMap, m: Model): void {
   const { words } = map;
   const captured = new Set(
@@ -152,15 +152,15 @@ const empty = (): Model => ({
   nodes: [NODE, OTHER_NODE],
 });
 
-test('a reader sees one generation whole, however far it lags behind the writer', () => {
+test('a reader sees one complete generation, however late it is', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
-      // So small that halves are exchanged every few publishes.
+      // So small that the halves swap every few publishes.
       const arena = createArena({ flowsMax: 16, imageWords: 24_576 }, 1);
       const writer = new ImageWriter(arena);
       const map = new ServiceMap(arena);
       const m = empty();
-      // What each generation shows; the reader must always see that of the one it took over.
+      // The content of each generation. The reader must see exactly that of its own.
       const shows = new Map<number, Model>();
       const publish = (one: ImageChange) => {
         shows.set(writer.generation + 1, copyOf(m));
@@ -168,7 +168,7 @@ test('a reader sees one generation whole, however far it lags behind the writer'
       };
       publish(change({ node: NODE_ENTRY }));
       map.refresh();
-      // A worker that is woken takes over the newest image, sooner or later.
+      // A woken worker switches to the newest image eventually.
       let woken = 0;
       writer.onPublished = () => {
         if (++woken % 7 === 0) map.refresh();
@@ -186,7 +186,7 @@ test('a reader sees one generation whole, however far it lags behind the writer'
   );
 });
 
-test('publishes that fail lose nothing: what was due is in the next one, and until then the last one holds', () => {
+test('a failed publish keeps the last image, and the next one has its changes', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(step, fc.nat(4)), { maxLength: 50 }), (steps) => {
       const arena = createArena({ flowsMax: 16, imageWords: 24_576 }, 1);
@@ -198,7 +198,7 @@ test('publishes that fail lose nothing: what was due is in the next one, and unt
       let latest = copyOf(m);
       for (const [n, [s, luck]] of steps.entries()) {
         const one = apply(m, s, n);
-        // Now and then a Service comes along that does not fit, and is gone with the next change.
+        // Sometimes adds a Service that does not fit, and removes it with the next change.
         const tooMuch = luck === 0;
         if (tooMuch) {
           one.upsert.push(service(IDS + 1, { cluster: new Int32Array(20_000) }));
@@ -217,7 +217,7 @@ test('publishes that fail lose nothing: what was due is in the next one, and unt
   );
 });
 
-test('a writer that takes over shows what it was told and nothing of its predecessor', () => {
+test('a new writer shows only its own changes and nothing of the earlier writer', () => {
   fc.assert(
     fc.property(fc.array(fc.array(step, { maxLength: 12 }), { maxLength: 5 }), (lives) => {
       const arena = createArena({ flowsMax: 16, imageWords: 24_576 }, 1);

@@ -1,6 +1,6 @@
-// Random policies, pods and namespaces that change at random, through compile and pipeline as an
-// agent's life goes, against the naive evaluator: new connections, and flows that were there
-// before. KUBETUN_POLICY_DECISIONS says how many, about.
+// Random policies, pods and namespaces change at random. Compile and pipeline, through restarts of
+// agents, are compared with the naive evaluator for new connections and existing flows.
+// KUBETUN_POLICY_DECISIONS sets the approximate number of decisions.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -41,14 +41,14 @@ const FLOWS = 2;
 const { KUBETUN_POLICY_DECISIONS: DECISIONS = '10000' } = process.env;
 const NAMESPACES = ['n0', 'n1', 'n2'];
 const POLICIES = 6;
-/** Addresses that pods may have: the first half on this node. */
+/** Addresses of pods: the first half on this node. */
 const ADDRESSES = Array.from({ length: 8 }, (_, i) => `10.244.${i < 4 ? 1 : 2}.${10 + i}`);
 const OTHER_ENDS = [NODE, OTHER_NODE, OUTSIDE, '203.0.113.99'];
 const ENDS = [...ADDRESSES, ...OTHER_ENDS];
-/** TCP to the Service's address goes to this one. */
+/** TCP to the Service's address goes to this port. */
 const ENDPOINT = ADDRESSES[5]!;
 const ENDPOINT_PORT = 81;
-/** What the agent of each node says first. */
+/** The first change of each node's agent. */
 const IMAGES: Record<string, ImageChange> = Object.fromEntries(
   [NODE, OTHER_NODE].map((node) => [
     node,
@@ -62,7 +62,7 @@ const IMAGES: Record<string, ImageChange> = Object.fromEntries(
     },
   ]),
 );
-/** Sources of what is masqueraded have such ports. */
+/** Source ports after masquerade. */
 const SNAT_PORT = 41_000;
 const PROTOCOLS: [string, number][] = [
   ['ICMP', PROTO_ICMP],
@@ -167,7 +167,7 @@ type Change =
       kind: 'pod';
       n: number;
       pod: PodParts | null;
-      /** The old one is still there, and ends. */
+      /** The old one still exists, in deletion. */
       overlaps?: boolean;
     }
   | { kind: 'relabel'; n: number; labels: Record<string, string> }
@@ -214,7 +214,7 @@ const step: fc.Arbitrary<Change> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('namespace' as const),
       n: numbered(NAMESPACES.length),
-      // Null: not told of yet, as its pods are.
+      // Null: not known yet, although its pods are.
       labels: fc.option(labels, { freq: 4 }),
     }),
   },
@@ -222,7 +222,7 @@ const step: fc.Arbitrary<Change> = fc.oneof(
 );
 interface Question {
   from: string;
-  /** An end, or the Service. */
+  /** An endpoint of a connection, or the Service. */
   to: string;
   sport: number;
   /** Name and number. */
@@ -231,7 +231,7 @@ interface Question {
 }
 const life = fc.array(fc.record({ step, seed: fc.integer() }), { maxLength: CHANGES, size: 'max' });
 
-test('compile and pipeline agree with a naive evaluator, whatever changes', (t) => {
+test('compile and pipeline agree with a naive evaluator after any change', (t) => {
   const decisions = { new: 0, ofFlows: 0, denied: 0 };
   const check = (steps: { step: Change; seed: number }[]) => {
     const cluster = new Cluster();
@@ -256,7 +256,7 @@ test('compile and pipeline agree with a naive evaluator, whatever changes', (t) 
   assert.ok(decisions.denied > decisions.new / 20, 'the policies are for something');
 });
 
-/** The same ones for the same seed. */
+/** Deterministic for a seed. */
 function askAbout(seed: number): Question[] {
   let x = seed | 1;
   const pick = <T>(list: T[]): T => {
@@ -269,17 +269,17 @@ function askAbout(seed: number): Question[] {
   }));
 }
 
-/** A cluster as its objects are, and as the datapaths of its two nodes have it. */
+/** A cluster's objects, and the datapaths of its two nodes. */
 class Cluster {
   #pods: OraclePod[] = [];
-  /** Whose addresses are others' by now. */
+  /** Pods whose addresses now belong to others. */
   #ending: OraclePod[] = [];
-  /** Labels; null for a namespace that nobody has been told of. */
+  /** Labels. Null for an unknown namespace. */
   readonly #namespaces: Record<string, Record<string, string> | null> = Object.fromEntries(
     NAMESPACES.map((name) => [name, {}]),
   );
   #policies: OraclePolicy[] = [];
-  /** The first node's, with flows; and two that keep none. */
+  /** That of the first node, with flows, and two without. */
   readonly #t = createTestDatapath({ image: IMAGES[NODE]! });
   readonly #fresh = Object.fromEntries(
     [NODE, OTHER_NODE].map((node) => [node, createTestDatapath({ image: IMAGES[node]! })]),
@@ -291,11 +291,11 @@ class Cluster {
   #writers: [ImageWriter, ImageChange][] = [];
   #tables = new PolicyTables();
   #compiler = new PolicyCompiler(this.#t.writer.policySurvivors());
-  /** The next image is an agent's first. */
+  /** The next image is the first of an agent. */
   #begins = true;
   #uid = 0;
   /**
-   * From where clients take theirs: a datagram from a pod to its node's such port is taken for an
+   * Clients use ports from here. A datagram from a pod to such a port of its node would count as an
    * answer.
    */
   #nextPort = 32_768;
@@ -325,7 +325,7 @@ class Cluster {
     this.#publish();
   }
 
-  /** Connections of pods; of those to the Service what it has a port for. */
+  /** Connections of pods. Those to the Service only on its port. */
   isAsked({ from, to, protocol: [name], port }: Question): boolean {
     if (to === VIP) return name === 'TCP' && port === 80;
     return ADDRESSES.includes(from) || ADDRESSES.includes(to);
@@ -334,13 +334,13 @@ class Cluster {
   mayTalk({ from, to: asked, sport, protocol: [name], port: number }: Question): boolean {
     const [to, port] = asked === VIP ? [ENDPOINT, ENDPOINT_PORT] : [asked, number];
     if (this.#policies.length === 0 || from === to) return true;
-    // What a node itself sends to its own pods is not looked at, but for Services.
+    // A node's packets to its own pods are not checked, except through Services.
     if (from === nodeOf(to) && asked !== VIP) return true;
     const pods = this.#pods.filter(({ namespace }) => this.#namespaces[namespace]);
     const isKnown = (end: string) =>
       OTHER_ENDS.includes(end) || pods.some(({ address }) => address === end);
     if (!isKnown(from) || !isKnown(to)) return false;
-    // Who is masqueraded was judged elsewhere; an echo has no port that could say so.
+    // Masqueraded sources had their policy check elsewhere. An echo has no port to tell.
     const masqueraded = sport === SNAT_PORT && name !== 'ICMP' && nodeOf(from) === from;
     const namespaces = this.#namespaces as OracleCluster['namespaces'];
     return (
@@ -348,7 +348,7 @@ class Cluster {
     );
   }
 
-  /** What becomes of a new connection at the nodes on its way. Its flow is not kept. */
+  /** The result of a new connection at the nodes on its way. Its flow is not kept. */
   passes({ from, to, sport, protocol: [, proto], port }: Question): boolean {
     const [src, dst] = [parseAddress(from)!, parseAddress(to)!];
     const first = nodeOf(from) ?? nodeOf(to) ?? NODE;
@@ -358,14 +358,14 @@ class Cluster {
     return this.#probers[second]!.ask(left).verdict === 'forward';
   }
 
-  /** Datagrams both ways, so that later ones take the short way. */
+  /** Datagrams in both directions, so that later ones take the fast path. */
   open(question: Question): void {
     const port = this.#nextPort++;
     this.#flows.push({ question, port });
     for (let i = 0; i < 3; i++) this.#exchange(question, port);
   }
 
-  /** The next datagram of every flow, and its answer. */
+  /** Sends the next datagram of every flow, and its answer. */
   checkFlows(): number {
     for (const { question, port } of this.#flows) {
       const expected = this.mayTalk({ ...question, sport: port, protocol: ['UDP', PROTO_UDP] });
@@ -376,7 +376,7 @@ class Cluster {
     return this.#flows.length;
   }
 
-  /** What becomes of a datagram, and of an answer to what left. */
+  /** The result of a datagram, and of the answer if it left. */
   #exchange({ from, to, port }: Question, sport: number): [boolean, boolean] {
     const sent = this.#t.one(udp4(`${from}:${sport}`, `${to}:${port}`, [1]));
     if (sent.verdict !== 'forward') return [false, false];
@@ -419,7 +419,7 @@ class Cluster {
     if (parts) this.#putPod(address, parts);
   }
 
-  /** The agents begin anew, with what the images remember. */
+  /** The agents restart with the state in the images. */
   #restart(): void {
     this.#writers = [
       [new ImageWriter(this.#t.d.arena), IMAGES[NODE]!],
@@ -441,7 +441,7 @@ class Cluster {
     }
   }
 
-  /** What is compiled is the same for every node. */
+  /** The compile result is the same for every node. */
   #publish(): void {
     const policy = this.#compiler.compile(this.#tables, this.#tables.takeChanges());
     if (!policy) return;
@@ -453,13 +453,13 @@ class Cluster {
   }
 }
 
-/** Address of the node that an address is at, or is; null for the outside and the Service. */
+/** Address of the node that has an address or its pod. Null for the outside and the Service. */
 function nodeOf(end: string): string | null {
   if (end === NODE || end.startsWith('10.244.1.')) return NODE;
   return end === OTHER_NODE || end.startsWith('10.244.2.') ? OTHER_NODE : null;
 }
 
-/** True for what goes through the first node, and is judged there. */
+/** True for connections through the first node with a policy check there. */
 function isOfFirst({ from, to }: Question): boolean {
   if (to === VIP) return false;
   return [from, to].some((end) => ADDRESSES.includes(end) && nodeOf(end) === NODE);

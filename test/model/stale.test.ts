@@ -1,6 +1,6 @@
-// UDP clients that keep their ports while endpoints come and go at random, against a naive reading
-// of the rules: an endpoint that serves keeps its clients, one that does not loses them at their
-// next datagram, and new clients go to eligible endpoints only.
+// UDP clients keep their ports while endpoints change at random. A naive model says where each one
+// goes: a serving endpoint keeps its clients, another one loses them at their next datagram, and
+// new clients go only to eligible endpoints.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PROTO_UDP } from '../../datapath/wire/layout.ts';
@@ -11,7 +11,7 @@ const ADDRESSES = Array.from({ length: 6 }, (_, i) => `10.244.2.${i + 10}`);
 const CLIENTS = 40;
 const STEPS = 3000;
 
-/** Numbers from 0 up to 1 that depend on the seed alone. */
+/** Seeded random numbers in [0, 1). */
 function randomOf(seed: number): () => number {
   let x = seed;
   return () => {
@@ -21,17 +21,14 @@ function randomOf(seed: number): () => number {
 }
 
 for (const seed of [1, 2, 3, 4]) {
-  test(`clients are where the rules say, whatever comes and goes: seed ${seed}`, () => {
+  test(`clients reach the endpoints that the rules give after any change: seed ${seed}`, () => {
     const random = randomOf(seed);
     const pick = (below: number) => Math.floor(random() * below);
     const t = createTestDatapath();
     t.d.refusals.enabled = false;
     let eligible: string[] = [];
     let serving = new Set<string>();
-    /**
-     * Where each client's datagrams go, as the rules say; absent where nobody answers or nobody has
-     * asked.
-     */
+    /** Expected endpoint of each client. Absent without an endpoint or a datagram. */
     const places = new Map<number, string>();
     let moved = 0;
     const publish = () => {
@@ -47,7 +44,8 @@ for (const seed of [1, 2, 3, 4]) {
     for (let step = 0; step < STEPS; step++) {
       if (pick(20) === 0) publish();
       if (pick(30) === 0) {
-        // All of the table is looked through: what does not serve goes, its clients silent or not.
+        // A scan of the whole table removes flows of endpoints that do not serve, even of silent
+        // clients.
         t.tick(t.now + 100);
         for (const [client, place] of places) if (!serving.has(place)) places.delete(client);
         assert.equal(t.writer.flowsOf(2), places.size);

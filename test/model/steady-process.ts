@@ -1,5 +1,5 @@
-// Entry: runs the pipeline over established connections until it is optimised, then says where the
-// steady part begins and ends, so that whoever reads V8's trace knows what belongs to it.
+// Entry: runs the pipeline over established connections until it is optimised, then marks start and
+// end of the steady part in V8's trace.
 import { BATCH, World } from '../bench/core/world.ts';
 
 const WARM_UP_BATCHES = 40_000;

@@ -1,4 +1,4 @@
-// A steady run of the pipeline collects no garbage and gives up no optimised code.
+// A steady run of the pipeline collects no garbage and deoptimises no code.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -10,10 +10,7 @@ const HOT = ['wire', 'flow', 'services', 'image', 'pipeline'].map((folder) =>
   fileURLToPath(new URL(`../../datapath/${folder}/`, import.meta.url)),
 );
 
-/**
- * Lines that V8 printed in the steady part of a run with this flag; before it there must be some of
- * that kind.
- */
+/** Lines of V8 in the steady part of a run with this flag. Some of that kind must precede it. */
 function steadyPart(flag: string, kind: RegExp): string[] {
   const { status, stdout, stderr } = spawnSync(process.execPath, [flag, PROCESS], {
     encoding: 'utf8',
@@ -49,7 +46,7 @@ test('2.5 million packets of established connections cause no garbage collection
   assert.deepEqual(steadyPart('--trace-gc', /Scavenge/), []);
 });
 
-test('and none of the pipeline is deoptimised meanwhile', () => {
+test('2.5 million packets of established connections deoptimise no pipeline function', () => {
   const hot = hotFunctions();
   assert.ok(hot.has('run') && hot.has('takeFastPath') && hot.has('parse') && hot.has('prefetch'));
   const lost = steadyPart('--trace-deopt', /bailout.*<JSFunction/).filter((line) => {

@@ -1,6 +1,6 @@
-// The datapath's TCP states against the kernel's rules, which are written down a second time in
-// conntrack-oracle.ts: on random walks of segments the state, the end that opened and the time left
-// are the same after each of them.
+// Compares the datapath's TCP states with the kernel's rules, written independently in
+// conntrack-oracle.ts. On random walks of segments the state, the opener and the time left are
+// equal after each one.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_NOW } from '../../datapath/arena/layout.ts';
@@ -13,7 +13,7 @@ import { createDice, type Dice, walkTcp } from '../support/tcp-walk.ts';
 
 const WALKS = 3600;
 const SEGMENTS = 24;
-/** ms between two segments: mostly none to speak of, now and then about as long as some timeout. */
+/** ms between two segments: mostly short, sometimes about a timeout. */
 const PAUSES = [1, 1, 1, 1, 40, 900, 2000, 9000, 11_000, 31_000, 61_000, 119_000, 121_000];
 const TIMEOUTS = Object.fromEntries(
   [
@@ -41,7 +41,7 @@ function frameOf({ from, flags, seq, ack, bytes }: Segment): Uint8Array {
     : tcp4(b, a, flags, data, { seq, ack });
 }
 
-/** What the datapath has of the connection. */
+/** The datapath's state of the connection. */
 function seen(t: TestDatapath) {
   t.d.header[H_NOW] = t.now;
   const [flow] = readArena(t.d.arena).flows();
@@ -55,7 +55,7 @@ function expected(oracle: ConntrackOracle) {
   return entry && { ...entry, left: Math.ceil(entry.left - 1e-6) };
 }
 
-/** Walks until the two part; the segments until then, or null. */
+/** Walks until the two differ, and returns the segments so far. Null if they do not differ. */
 function part(dice: Dice): string | null {
   const t = createTestDatapath({ flowsMax: 16 });
   const oracle = new ConntrackOracle({ ...TIMEOUTS, SYN_SENT2: TIMEOUTS.SYN_SENT! });

@@ -1,4 +1,5 @@
-// `npm run scenarios`: the rows of scenario files, one's own too, on the core or with real packets.
+// `npm run scenarios`: runs the rows of scenario files, also given ones, in memory or with real
+// packets.
 import { Command, CommanderError, Option } from 'commander';
 import { PROXIES, type ProxyKind } from '../../control/agent-options.ts';
 import { type OutputFormat, outputOption } from '../../control/cli/output.ts';
@@ -13,7 +14,7 @@ interface Options {
   output: OutputFormat;
 }
 
-/** A row, and what became of it; `live` is null where no packets were sent. */
+/** A row and its result. `live` is null if no packets were sent. */
 interface RowResult {
   file: string;
   rule: string;
@@ -27,7 +28,7 @@ interface RowResult {
 
 interface Report {
   rows: RowResult[];
-  /** Where the counters of drops differ from the rows. */
+  /** Differences between drop counters and rows. */
   counters: string[];
 }
 

@@ -22,10 +22,7 @@ function scenarioRows(): { id: string; what: string }[] {
   });
 }
 
-/**
- * What `by` names, if there is a test of that name: as it is written, so a name made of parts is
- * found by one of them.
- */
+/** The test that `by` names, if it exists. A name made of parts is found by one of them. */
 function namedTest(by: string): string {
   const [file = '', name = ''] = by.split(/: (.*)/);
   const text = readFileSync(join(folder, '..', file), 'utf8');
@@ -33,7 +30,7 @@ function namedTest(by: string): string {
   return by;
 }
 
-test('every rule of Services and of flows is shown by a scenario or a test', (t) => {
+test('every rule of Services and of flows has a scenario or a test', (t) => {
   const rows = scenarioRows();
   const shownBy = ({ id, by }: Rule) => [
     ...rows.filter((row) => row.id === id).map((row) => row.what),
@@ -50,7 +47,7 @@ test('every rule of Services and of flows is shown by a scenario or a test', (t)
   for (const rule of RULES) t.diagnostic(`${rule.id}: ${rule.says} <- ${shownBy(rule).join('; ')}`);
 });
 
-test('no rule stands twice, and no scenario row shows a rule that is not listed', () => {
+test('no rule is listed twice, and every scenario row names a listed rule', () => {
   const ids = RULES.map((rule) => rule.id);
   assert.deepEqual([...new Set(ids)], ids);
   assert.deepEqual(
@@ -59,7 +56,7 @@ test('no rule stands twice, and no scenario row shows a rule that is not listed'
   );
 });
 
-test('what nftables does not keep is a rule of the list', () => {
+test('every exception for nftables is a listed rule', () => {
   const ids = new Set(RULES.map((rule) => rule.id));
   assert.deepEqual(
     NOT_IN_NFTABLES.filter((id) => !ids.has(id)),
@@ -67,7 +64,7 @@ test('what nftables does not keep is a rule of the list', () => {
   );
 });
 
-test('every drop reason happens in a scenario or a test of the pipeline', () => {
+test('every drop reason occurs in a scenario or a test of the pipeline', () => {
   const files = ['.', '../unit/datapath/pipeline'].flatMap((place) =>
     readdirSync(join(folder, place)).map((name) => join(folder, place, name)),
   );
@@ -75,7 +72,7 @@ test('every drop reason happens in a scenario or a test of the pipeline', () => 
     .filter((path) => /\.(yaml|test\.ts)$/.test(path))
     .map((path) => readFileSync(path, 'utf8'))
     .join('\n');
-  // A verdict that is compared with, or the outcome of a scenario row.
+  // A compared verdict, or the outcome of a scenario row.
   const happens = (name: string) => text.includes(`'${name}'`) || text.includes(`drop ${name}\n`);
   const bare = DROP_REASONS.slice(1).filter(([name]) => !happens(name));
   assert.deepEqual(bare, []);

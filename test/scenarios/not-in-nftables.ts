@@ -1,22 +1,21 @@
 /**
- * Rules of rows.ts that a node with --proxy nftables does not keep, or keeps by the kernel's own
- * measure; docs/adr/0014.
+ * Rules of rows.ts that do not hold on a node with --proxy nftables, or hold with the kernel's
+ * values; docs/adr/0014.
  */
 export const NOT_IN_NFTABLES: readonly string[] = [
-  // These would need entries of conntrack deleted.
+  // These would require to delete entries of conntrack.
   'clean-up.udp',
   'clean-up.udp-no-endpoint',
   'clean-up.before-dnat',
   'clean-up.syn',
-  // A full set remembers nobody new, and counts nothing.
+  // A full set accepts no new client and counts nothing.
   'affinity.full',
   // The kernel's table of connections, its size and its timeouts.
   'tcp.blind-rst',
   'timeout.states',
   'table.full',
   'table.expiry',
-  // The kernel puts fragments together before it translates, within limits of its own, and counts
-  // elsewhere.
+  // The kernel reassembles fragments before translation, with its own limits and counters.
   'fragments.limits',
   'fragments.sctp',
   'packet.bad',

@@ -1,9 +1,9 @@
-// Scenario files: Kubernetes objects, and rows that say what becomes of connections. A row is `rule
-// | what | FROM -> TO | outcome`: the rule's id in rows.ts; `TO` is ADDRESS:PORT/PROTOCOL, or
-// ADDRESS/icmp. The outcome is `reject`, `drop REASON`, or every place where connections may go;
-// `*` marks those that see the node's address and one of its masquerade ports as the client. Each
-// row is tried with many source ports: all places must be seen and no others; after `one of`, one
-// of them alone.
+// Scenario files: Kubernetes objects, and rows with the results of connections. A row is `rule |
+// what | FROM -> TO | outcome`. `rule` is an id of rows.ts; `TO` is ADDRESS:PORT/PROTOCOL, or
+// ADDRESS/icmp. The outcome is `reject`, `drop REASON`, or all possible destinations; `*` marks
+// those that see a masqueraded client: the node's address and one of its masquerade ports. Each row
+// is tried with many source ports: exactly these destinations must occur; after `one of`, only one
+// of them.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
@@ -26,7 +26,7 @@ export interface Scenario {
 export interface Row {
   rule: string;
   what: string;
-  /** `FROM -> TO` as it is written. */
+  /** The text `FROM -> TO`. */
   way: string;
   outcome: string;
   from: string;
@@ -37,8 +37,8 @@ export interface Row {
 }
 
 /**
- * Tries of a row. The chance that a place of four is not seen: four times 0.75 to the power of
- * this, below 1e-10.
+ * Tries of a row. The chance that one of four places is not seen is below four times 0.75 to this
+ * power: 1e-10.
  */
 export const WALKS = 100;
 
@@ -55,13 +55,13 @@ const DROP = /^drop (\S+)$/;
 const FORM = 'rule | what | FROM -> ADDRESS:PORT/tcp|udp|sctp, or FROM -> ADDRESS/icmp | outcome';
 const OUTCOMES = '`reject`, `drop REASON`, or places such as 10.244.1.2:8080*, all or `one of`';
 
-/** The scenario files beside this one, in the order of their names. */
+/** The scenario files in this folder, by name. */
 export function ownFiles(): string[] {
   const names = readdirSync(import.meta.dirname).filter((name) => name.endsWith('.yaml'));
   return names.sort().map((name) => join(import.meta.dirname, name));
 }
 
-/** Reads a file. Throws KubetunError KT_SCENARIO with the file and the row that cannot be read. */
+/** Reads a file. Throws KubetunError KT_SCENARIO with the file and the invalid row. */
 export function readScenario(path: string): Scenario {
   const file = basename(path);
   if (!existsSync(path)) throw problem(`there is no file ${path}`, 'give the path of a YAML file');
@@ -109,7 +109,7 @@ function problem(message: string, next: string): KubetunError {
   return new KubetunError('KT_SCENARIO', message, next, { usage: true });
 }
 
-/** Every place of an outcome that names places. */
+/** The places of an outcome. Empty if it names none. */
 function placesOf({ outcome }: Row): string[] {
   return outcome.replace(ONE_OF, '').split(/\s+/);
 }
@@ -119,12 +119,12 @@ export function addressesOf(row: Row): string[] {
   return placesOf(row).flatMap((place) => PLACE.exec(place)?.[1] ?? []);
 }
 
-/** The reason for which a row's packets are to be dropped, else null. */
+/** The expected drop reason of a row; else null. */
 export function reasonOf({ outcome }: Row): string | null {
   return DROP.exec(outcome)?.[1] ?? null;
 }
 
-/** Whether what was seen of all tries is what a row says. `drop` without a reason is any drop. */
+/** True if the results of all tries match a row. `drop` without a reason matches any drop. */
 export function agrees(row: Row, seen: string[]): boolean {
   if (ONE_OF.test(row.outcome)) return seen.length === 1 && placesOf(row).includes(seen[0]!);
   const reason = reasonOf(row);

@@ -1,8 +1,8 @@
-// The rules of Services and of connection tracking that users rely on, one row each, and what shows
-// them: rows of the YAML files beside this one, which begin with the rule's id, and tests named
-// here. coverage.test.ts holds the list against both.
+// The rules of Services and of connection tracking that users rely on. Each one has scenario rows
+// in the YAML files of this folder, which start with its id, or tests named here. coverage.test.ts
+// checks the list against both.
 
-/** A rule, and the tests that show it beside scenario rows: `file under test/: the test's name`. */
+/** A rule, and its tests besides scenario rows: `file under test/: the test's name`. */
 export interface Rule {
   id: string;
   says: string;

@@ -1,4 +1,4 @@
-// Rows of YAML files through compile and pipeline; row.ts says how they are written.
+// Runs rows of YAML files through compile and pipeline; row.ts has the format.
 // test/e2e/scenarios.test.ts sends the same rows as real packets.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
@@ -33,7 +33,7 @@ const JUDGED: [outcome: string, seen: string[], agree: boolean][] = [
 ];
 
 for (const [outcome, seen, agree] of JUDGED) {
-  test(`a row that says ${outcome} ${agree ? 'is met' : 'is not met'} by ${seen}`, () => {
+  test(`a row with outcome ${outcome} ${agree ? 'matches' : 'does not match'} ${seen}`, () => {
     assert.equal(agrees(readRow('x', `r | w | ${way} | ${outcome}`), seen), agree);
   });
 }
@@ -50,7 +50,7 @@ const UNREADABLE: [row: unknown, message: RegExp][] = [
 ];
 
 for (const [row, message] of UNREADABLE) {
-  test(`a row that nobody can mean is refused: ${row}`, () => {
+  test(`refuses the invalid row ${row}`, () => {
     assert.throws(() => readRow('x.yaml', row), { code: 'KT_SCENARIO', message });
   });
 }

@@ -1,4 +1,4 @@
-// Rows through compile and pipeline: a virtual walk, without root.
+// Runs rows through compile and pipeline, without root.
 import { SNAT_PORT_MAX, SNAT_PORT_MIN } from '../../control/compile/node-entry.ts';
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
@@ -8,7 +8,7 @@ import { NodeWorld } from './world.ts';
 
 const FIRST_PORT = 20_000;
 
-/** Everything that becomes of a row's connections, sorted, on the scenario's node. */
+/** All results of a row's connections on the scenario's node, sorted. */
 export function walk(scenario: Scenario, row: Row): string[] {
   const world = new NodeWorld(scenario.node, scenario.objects, 12_345);
   const seen = new Set<string>();
@@ -26,14 +26,14 @@ export function walk(scenario: Scenario, row: Row): string[] {
   return [...seen].sort();
 }
 
-/** Where a packet went, and as whom: `*` for a node's address with one of its masquerade ports. */
+/** The destination of a packet, with `*` for a source of a node's address and masquerade port. */
 export function describePlace(sent: Tuple, left: Tuple, nodeAddresses: string[]): string {
   const echo = left.proto === PROTO_ICMP;
   const place = formatAddress(left.dst) + (echo ? '' : `:${left.dport}`);
   if (left.src === sent.src && left.sport === sent.sport) return place;
   const source = formatAddress(left.src);
   const inRange = left.sport >= SNAT_PORT_MIN && left.sport <= SNAT_PORT_MAX;
-  // The identifier of an echo has no range of its own.
+  // The identifier of an echo has no separate range.
   if (nodeAddresses.includes(source) && (inRange || echo)) return `${place}*`;
   return `${place} from ${source}:${left.sport}`;
 }

@@ -1,4 +1,4 @@
-// Kubernetes objects in, a node's datapath out: the whole way from rows to packets, without root.
+// Compiles Kubernetes objects to a node's datapath and sends packets through it, without root.
 import { Compiler } from '../../control/compile/compiler.ts';
 import { IdAllocator } from '../../control/compile/ids.ts';
 import {
@@ -30,25 +30,23 @@ import { VNET_HEADER_BYTES } from '../../datapath/wire/layout.ts';
 
 const SIZES = { flowsMax: 4096, imageWords: 1 << 18 };
 
-/** An object of a manifest, as YAML gives it. */
+/** A manifest's object, as parsed from YAML. */
 export interface Manifest {
   kind: string;
   metadata?: { namespace?: string; name?: string };
 }
 
-/** What became of a packet: its tuple when it left, `reject`, or `drop REASON`. */
+/** The result of a packet: its tuple when it leaves, `reject`, or `drop REASON`. */
 export type Outcome = Tuple | string;
 
 export class NodeWorld {
-  /** What masquerade shows as the client. */
+  /** The client's address after masquerade. */
   readonly nodeAddress: string;
   readonly #datapath: Datapath;
   readonly #batch: Batch = createBatch();
   #now = 1000;
 
-  /**
-   * Compiles the objects for a node. Throws if one is of a kind that no datapath is compiled from.
-   */
+  /** Compiles the objects for a node. Throws for a kind that the datapath does not use. */
   constructor(nodeName: string, objects: Manifest[], seed: number) {
     const arena = createArena(SIZES, seed);
     const writer = new ImageWriter(arena);

@@ -4,9 +4,9 @@ import type { EndpointSlice, Node, Service } from '../../../control/kube/kinds.t
 import type { Scenario } from '../row.ts';
 
 const ZONE = 'topology.kubernetes.io/zone';
-/** No controller's: the status is the file's. */
+/** Without a controller: the status comes from the file. */
 const BY_HAND = 'kubetun.dev/by-hand';
-/** A Service that is written last: where it answers, all the others are known. */
+/** A Service that is written last. A node that serves it knows all the others. */
 const MARK = 'scenario-mark';
 
 interface Written {
@@ -15,7 +15,7 @@ interface Written {
   name: string;
 }
 
-/** What a scenario has of one kind. */
+/** A scenario's objects of one kind. */
 export function objectsOf<T>({ objects }: Scenario, kind: string): T[] {
   return objects.filter((object) => object.kind === kind) as T[];
 }
@@ -29,9 +29,9 @@ export class LiveObjects {
   }
 
   /**
-   * Puts a scenario's objects in the place of those before, the Nodes' zones and addresses among
-   * them, and a Service whose one endpoint is `mark`. Returns that Service's address. Throws
-   * KubeStatusError if the server refuses one.
+   * Replaces the previous objects by a scenario's, with the Nodes' zones and addresses, and adds a
+   * Service with the one endpoint `mark`. Returns that Service's address. Throws KubeStatusError if
+   * the server refuses one.
    */
   async apply(scenario: Scenario, mark: string): Promise<string> {
     for (const { kind, ...name } of this.#written.splice(0)) await this.#kube.delete(kind, name);

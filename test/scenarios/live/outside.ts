@@ -1,7 +1,6 @@
-// What is around the nodes while probes run: two hosts on the lab's fabric. `outside` sends, with
-// any source address, to one node; `strangers` is every address that nobody in the cluster has, and
-// takes what the nodes forward there. They are two, so that an address which sends in one row and
-// receives in another always goes by way of the node.
+// Two hosts on the lab's fabric. `outside` sends to one node, with any source address. `strangers`
+// has every address outside the cluster and receives what the nodes forward there. They are
+// separate, so that traffic between two such addresses always passes the node.
 import { ipBatch } from '../../../lab/host/ip.ts';
 import { writeSysctls } from '../../../lab/host/sysctl.ts';
 import { fabricLink, namespaceOf } from '../../../lab/places/names.ts';
@@ -10,13 +9,13 @@ import { prefixOf } from '../../../lab/topology/topology.ts';
 
 export const OUTSIDE = 'outside';
 export const STRANGERS = 'strangers';
-/** High in the fabric's range, where no node is. */
+/** High in the fabric's range, above all nodes. */
 const ADDRESSES = { [OUTSIDE]: '172.18.255.1', [STRANGERS]: '172.18.255.2' };
 const BRIDGE = 'br0';
 
 /**
- * Both hosts, and the nodes' way to everybody else. They go with the lab, whose name theirs begin
- * with.
+ * Both hosts, and the nodes' default route. Their names start with the lab's, so they are removed
+ * with it.
  */
 export async function makeOutside(lab: string, topology: Topology): Promise<void> {
   const prefix = prefixOf(topology.ranges.fabric);
@@ -27,7 +26,7 @@ export async function makeOutside(lab: string, topology: Topology): Promise<void
     writeSysctls(namespace, [
       ['ipv6/conf/all/disable_ipv6', '1'],
       ['ipv4/conf/all/rp_filter', '0'],
-      // Here the senders' addresses are local too.
+      // The senders' addresses are local here too.
       ['ipv4/conf/all/accept_local', '1'],
     ]);
     await ipBatch(namespaceOf(lab, 'fabric'), [
@@ -41,18 +40,18 @@ export async function makeOutside(lab: string, topology: Topology): Promise<void
     ]);
   }
   await ipBatch(namespaceOf(lab, STRANGERS), [
-    // In main, so that the fabric's own range goes before it.
+    // In table main, so that the fabric's range takes precedence.
     'route add local default dev lo table main',
     ...topology.nodes.map((node) => `route add ${node.podCIDR} via ${node.address}`),
   ]);
   for (const { name } of topology.nodes) {
     await ipBatch(namespaceOf(lab, name), [`route replace default via ${ADDRESSES[STRANGERS]}`]);
-    // A kernel that refuses many at once keeps silent about most of them otherwise.
+    // Otherwise the kernel limits the rate of its refusals.
     writeSysctls(namespaceOf(lab, name), [['ipv4/icmp_ratemask', '0']]);
   }
 }
 
-/** From now on the outside sends by way of this node. */
+/** Routes the outside through this node. */
 export async function sendBy(lab: string, nodeAddress: string): Promise<void> {
   await ipBatch(namespaceOf(lab, OUTSIDE), [`route replace default via ${nodeAddress}`]);
 }

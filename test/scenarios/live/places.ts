@@ -1,5 +1,5 @@
-// One process with raw sockets in every place of a lab: it sends probes from there and tells what
-// is delivered there.
+// A process with raw sockets in every place of a lab. It sends probes there and reports what is
+// delivered there.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { KubetunError } from '../../../datapath/error.ts';
@@ -11,7 +11,7 @@ export interface Delivery {
   packet: Buffer;
 }
 
-/** A packet to send from a place; `own` if an ordinary socket of that place is to send it. */
+/** A packet to send from a place. `own` uses an ordinary socket of that place. */
 export interface Sending {
   place: string;
   own: boolean;
@@ -30,7 +30,7 @@ export class Places {
   #errors = '';
   #ended = false;
 
-  /** @param paths of network namespaces by the names of places. */
+  /** @param paths network namespaces by the names of places. */
   constructor(paths: Record<string, string>) {
     this.#child = spawn('python3', [PROGRAM], { stdio: 'pipe' });
     this.#child.on('error', (error) => this.#fail(String(error)));
@@ -64,14 +64,14 @@ export class Places {
     this.#child.stdin!.write(`${JSON.stringify(command)}\n`);
   }
 
-  /** Forgets what was delivered so far. */
+  /** Clears the deliveries. */
   clear(): void {
     this.#deliveries.length = 0;
   }
 
   /**
-   * Sends, and returns all that was delivered since the last `clear` once `enough` says so, or
-   * nothing has come for a while. Throws KubetunError KT_LIVE if something could not be sent.
+   * Sends, and returns all deliveries since the last `clear` once `enough` is true, or after a
+   * silence. Throws KubetunError KT_LIVE if a packet could not be sent.
    */
   async send(
     sendings: Sending[],

@@ -1,5 +1,5 @@
-// Probes: first packets of connections that carry a number by which they are known again wherever
-// they arrive, and what an arrival says. Packets are made and read without the datapath's own code.
+// Probes: first packets of connections, each with a number that identifies it on arrival. Reads and
+// writes packets without the datapath's code.
 import type { Tuple } from '../../../datapath/observe/packet.ts';
 import { formatAddress, parseAddress } from '../../../datapath/wire/address.ts';
 import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../datapath/wire/layout.ts';
@@ -11,13 +11,10 @@ const VNET = Buffer.alloc(10);
 const ECHO_REQUEST = 8;
 const UNREACHABLE = 3;
 const SCTP_INIT = 1;
-/** Behind the common header: type, flags, length, then the initiate tag. */
+/** After the common header: type, flags, length, then the initiate tag. */
 const INITIATE_TAG_AT = 16;
 
-/**
- * What was delivered somewhere: a probe, or the refusal of one, by the tuple that its sender gave
- * it.
- */
+/** A delivery: a probe, or the refusal of one, by the sender's tuple. */
 export type Arrival =
   | { kind: 'probe'; id: number; left: Tuple; damaged: boolean }
   | { kind: 'refusal'; of: string };
@@ -48,12 +45,12 @@ function sctpInit(from: string, to: string, t: Tuple, tag: number[]): Uint8Array
   return ip4(from, to, PROTO_SCTP, [...ports, 0, 0, 0, 0, ...sum, ...chunk]);
 }
 
-/** How a refusal names a probe. */
+/** A probe's identity in a refusal. */
 export function nameOf({ proto, src, sport, dst, dport }: Tuple): string {
   return `${proto} ${src}:${sport} ${dst}:${dport}`;
 }
 
-/** Null for what has nothing to do with probes. */
+/** Null for other packets. */
 export function readArrival(packet: Buffer): Arrival | null {
   const d = decode(Buffer.concat([VNET, packet]));
   const l4 = packet.subarray((packet[0]! & 15) * 4);

@@ -1,4 +1,4 @@
-// Scenarios with real packets from beginning to end: labs come up, and are gone whatever happens.
+// Runs scenarios with real packets. Starts labs, and removes them in every case.
 
 import type { ProxyKind } from '../../../control/agent-options.ts';
 import { onInterrupt } from '../../../control/interrupt.ts';
@@ -11,7 +11,7 @@ export interface LiveResult {
   answer: LiveAnswer;
 }
 
-/** What became of every row, in the order of the scenarios; those of one shape share a lab. */
+/** The result of every row, in the order of the scenarios. Scenarios of one shape share a lab. */
 export async function answerLive(
   lab: string,
   proxy: ProxyKind,

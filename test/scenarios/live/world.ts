@@ -1,5 +1,5 @@
-// Rows as real packets: a lab with the nodes of a scenario, pods at every address that a row names,
-// and hosts around it.
+// Rows as real packets: a lab with a scenario's nodes, pods at every address of a row, and hosts
+// around it.
 
 import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
@@ -24,8 +24,7 @@ import { type Delivery, Places, type Sending } from './places.ts';
 import { makeProbe, nameOf, readArrival } from './probe.ts';
 
 /**
- * What became of all tries of each row, sorted; and how the counters of drops differ from what the
- * rows say.
+ * The sorted results of all tries of each row, and differences of the drop counters from the rows.
  */
 export interface LiveAnswer {
   seen: string[][];
@@ -36,15 +35,12 @@ export interface LiveAnswer {
 const PORT_MIN = 1024;
 const PORT_MAX = 29_999;
 const PODS_MAX = 60;
-/** Nothing comes any more of what was sent. */
+/** Silence after which no more packets are expected. */
 const SILENCE_MS = 1000;
 const MARK_SILENCE_MS = 100;
-/** Of pino's levels. */
+/** A level of pino. */
 const LEVEL_ERROR = 50;
-/**
- * Probes on their way at once, with their answers; all of them may be refused, and then others as
- * soon again.
- */
+/** Limit of probes in flight, with their answers. All of them may be refused. */
 const BURST = 40;
 const PAUSE_MS = (BURST * 1000) / REFUSALS_PER_S;
 
@@ -52,7 +48,7 @@ interface Probe {
   row: number;
   sent: Tuple;
   own: boolean;
-  /** Nothing is to be heard of it. */
+  /** Expects no delivery. */
   dropped: boolean;
 }
 
@@ -61,10 +57,10 @@ export class LiveWorld {
   readonly #proxy: ProxyKind;
   readonly #nodes: Node[];
   readonly #objects: LiveObjects;
-  /** By address: pods, and the nodes' own addresses. */
+  /** Pods and nodes by address. */
   readonly #places: Map<string, string>;
   readonly #sockets: Places;
-  /** The source port used last, by source address. */
+  /** The last used source port, by source address. */
   readonly #ports = new Map<string, number>();
   #id = 1;
 
@@ -82,7 +78,7 @@ export class LiveWorld {
   }
 
   /**
-   * A lab for scenarios whose nodes are the same but for zones and further addresses. Throws
+   * A lab for scenarios with the same nodes, except for zones and further addresses. Throws
    * KubetunError KT_LIVE.
    */
   static async start(name: string, proxy: ProxyKind, scenarios: Scenario[]): Promise<LiveWorld> {
@@ -114,7 +110,7 @@ export class LiveWorld {
     const before = await this.#drops();
     const first = this.#id;
     const probes: Probe[] = [];
-    // Row by row in turn, so that no row's probes are all lost at once.
+    // Interleaves the rows, so that a loss does not hit all probes of one row.
     for (let i = 0; i < WALKS; i++) {
       for (const [number, row] of scenario.rows.entries()) {
         const probe = this.#probe(row.from, row.to, row.port, row.proto);
@@ -130,7 +126,7 @@ export class LiveWorld {
     return { seen: seen.map((words) => [...words].sort()), counters };
   }
 
-  /** The cluster as the scenario says, known on every node. */
+  /** Writes the scenario's cluster and waits until every node knows it. */
   async #prepare(scenario: Scenario): Promise<void> {
     const nodes = objectsOf<Node>(scenario, 'Node');
     for (const node of nodes) {
@@ -154,7 +150,7 @@ export class LiveWorld {
     });
   }
 
-  /** Throws KubetunError KT_LIVE with what the agents complain of. */
+  /** Throws KubetunError KT_LIVE with the agents' errors. */
   async #until(what: string, holds: () => Promise<boolean>): Promise<void> {
     try {
       await until(what, holds);
@@ -179,7 +175,7 @@ export class LiveWorld {
     return { row: 0, sent, own, dropped: false };
   }
 
-  /** What became of each probe, whose numbers begin at `first`. */
+  /** The result of each probe. Their numbers start at `first`. */
   async #send(probes: Probe[], first: number, silenceMs: number): Promise<string[][]> {
     const sendings = probes.map(({ sent, own }, i): Sending => {
       const place = this.#places.get(formatAddress(sent.src)) ?? OUTSIDE;
@@ -212,7 +208,7 @@ export class LiveWorld {
       const probe = probes[arrival.id - first];
       if (!probe) continue;
       const place = describePlace(probe.sent, arrival.left, nodes);
-      // What a socket of the node has sent has no sum yet: a cable needs none.
+      // A packet from a node's socket has a partial checksum, because a cable needs none.
       const damaged = arrival.damaged && !probe.own;
       arrived[arrival.id - first]!.push(damaged ? `${place} damaged` : place);
     }
@@ -222,7 +218,7 @@ export class LiveWorld {
     });
   }
 
-  /** Drops of all nodes by reason; null where the proxy counts none. */
+  /** Drops of all nodes by reason. Null if the proxy has no counters. */
   async #drops(): Promise<Map<string, number> | null> {
     if (this.#proxy !== 'kubetun') return null;
     const sums = new Map(DROP_REASONS.slice(1).map(([reason]) => [reason, 0]));
@@ -234,7 +230,7 @@ export class LiveWorld {
   }
 }
 
-/** One line for each reason that has not counted exactly the probes of the rows which name it. */
+/** One line for each reason whose count differs from the number of probes in its rows. */
 function compareDrops(
   rows: Row[],
   before: Map<string, number>,
@@ -287,7 +283,7 @@ function topologyOf(nodes: Node[], proxy: ProxyKind): Topology {
   return { ...plain, nodes: made };
 }
 
-/** As many pods on a node as it takes: addresses are given from the third of a range on. */
+/** Enough pods on a node: addresses are assigned from the third of a range on. */
 function podNames(podCIDR: string, scenarios: Scenario[], node: string): string[] {
   const { address: base, mask } = parseRange(podCIDR)!;
   const addresses = scenarios.flatMap(({ rows }) =>

@@ -1,8 +1,7 @@
-// Policies of the YAML files beside this one, and by hand what they let pass. A line of `expect` is
-// `allow|deny FROM > TO [:PORT][/PROTOCOL]`, the last one that fits holds, and without one
-// everything passes. FROM and TO are lists of `*` (everybody), `pods`, `x` (pods of a namespace),
-// `x/a`, `*/a`, `nodes`, `node1`, `outside`, `out`. A case that is `live` is also tried with real
-// connections.
+// The policies of the YAML files in this folder, with handwritten expectations. A line of `expect`
+// is `allow|deny FROM > TO [:PORT][/PROTOCOL]`. The last matching line counts; without one
+// everything passes. FROM and TO are lists of `*` (all), `pods`, `x` (pods of a namespace), `x/a`,
+// `*/a`, `nodes`, `node1`, `outside`, `out`. A `live` case also runs with real connections.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,7 +20,7 @@ export interface PolicyCase {
   about: string;
   live: boolean;
   policies: OraclePolicy[];
-  /** What is said by hand. */
+  /** The handwritten expectation. */
   expects(cell: Cell): boolean;
 }
 
@@ -47,7 +46,7 @@ const END = /^(?:\*|pods|nodes|outside|[xyz]|[xyz*]\/[abc])$/;
 const ENDS = Object.keys(ADDRESSES);
 const POD_NAMES = PODS.map(({ namespace, name }) => `${namespace}/${name}`);
 
-/** Every pair of ends of which one is a pod, both ports, three protocols. */
+/** Every pair of ends with at least one pod, both ports, three protocols. */
 export const CELLS: Cell[] = ENDS.flatMap((from) =>
   ENDS.filter((to) => POD_NAMES.includes(from) || POD_NAMES.includes(to)).flatMap((to) =>
     Object.keys(PROTOCOLS).flatMap((protocol) =>

@@ -1,5 +1,5 @@
-// What is said of the policies by hand, held against compile and pipeline of both nodes and against
-// the naive evaluator.
+// Compares the handwritten expectations with compile and pipeline of both nodes and with the naive
+// evaluator.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { CELLS, type Cell, type PolicyCase, readPolicyFiles } from './cases.ts';

@@ -1,4 +1,4 @@
-// Three namespaces of three pods on two nodes, and what of it may talk to what: through compile and
+// Three namespaces of three pods on two nodes, and their allowed connections: by compile and
 // pipeline of both nodes, and by the naive evaluator.
 import { compileArena, noObjects } from '../../../control/explain/objects.ts';
 import type { NetworkPolicy } from '../../../control/kube/kinds.ts';
@@ -28,8 +28,8 @@ export const LABELS: Record<string, Record<string, string>> = {
   z: { ...labelsOf('z'), team: 'blue' },
 };
 /**
- * A pod has a name for each of its ports; `web` is another port of pod b than of pod a, and none of
- * pod c.
+ * A pod names each of its ports. `web` is another port in pod b than in pod a, and missing in pod
+ * c.
  */
 const PORTS = [80, 81].flatMap((containerPort) =>
   Object.keys(PROTOCOLS).map((protocol) => ({
@@ -92,7 +92,7 @@ export class PolicyWorld {
     );
   }
 
-  /** What the datapaths on the way do with the first packet of a connection. */
+  /** The result of a connection's first packet in the datapaths on its way. */
   passes(from: string, to: string, protocol: string, port: number): boolean {
     const ask = (node: string) => {
       const proto = PROTOCOLS[protocol]!;
