@@ -222,7 +222,7 @@ const step: fc.Arbitrary<Change> = fc.oneof(
 );
 interface Question {
   from: string;
-  /** An endpoint of a connection, or the Service. */
+  /** An address, or the Service. */
   to: string;
   sport: number;
   /** Name and number. */

@@ -109,7 +109,7 @@ function problem(message: string, next: string): KubetunError {
   return new KubetunError('KT_SCENARIO', message, next, { usage: true });
 }
 
-/** The places of an outcome. Empty if it names none. */
+/** The places of an outcome that names places. */
 function placesOf({ outcome }: Row): string[] {
   return outcome.replace(ONE_OF, '').split(/\s+/);
 }

@@ -23,7 +23,7 @@ function kubetun(...args: string[]) {
 }
 
 for (const value of ['', '.', 'run/kubetun']) {
-  test(`state is never kept, or removed, at a place that is not absolute: ${JSON.stringify(value)}`, () => {
+  test(`refuses a relative state folder, also for removal: ${JSON.stringify(value)}`, () => {
     process.env.KUBETUN_RUN_DIR = value;
     assert.throws(() => stateDir('lab'), { code: 'KT_RUN_DIR', exitCode: 2 });
   });
@@ -61,7 +61,7 @@ for (const bad of [
   'udp=1.5',
   'udp=5=5',
 ]) {
-  test(`--timeout ${bad} is refused in one line that lists the names`, () => {
+  test(`--timeout ${bad} is refused in one line with the valid names`, () => {
     const { status, stderr } = kubetun('agent', '--timeout', 'icmp=5', '--timeout', bad);
     assert.match(
       stderr.split('\n')[0]!,

@@ -52,7 +52,7 @@ function refusal(code: string, text: RegExp) {
   };
 }
 
-test('an unknown node is answered with the nodes there are, a lab that is down with how to start it', () => {
+test('an unknown node is answered with the known ones, a stopped lab with how to start it', () => {
   requireNode('up', 'node1');
   assert.throws(
     () => requireNode('up', 'node9'),
@@ -64,7 +64,7 @@ test('an unknown node is answered with the nodes there are, a lab that is down w
   );
 });
 
-test('--lab counts behind the command as well as before it', async () => {
+test('--lab works before and after the command', async () => {
   const seen: string[] = [];
   for (const args of [[], ['--lab', 'a', 'sub'], ['sub', '--lab', 'b']]) {
     const program = new Command().option('--lab <name>', '', 'default').enablePositionalOptions();
@@ -79,7 +79,7 @@ test('--lab counts behind the command as well as before it', async () => {
   assert.deepEqual(seen, ['default', 'a', 'b']);
 });
 
-test('ranges are taken in their canonical form, or refused', () => {
+test('accepts only ranges in canonical form', () => {
   assert.equal(parseRangeOption('10.96.3.4/16'), '10.96.0.0/16');
   for (const bad of ['10.96.0.0', '10.96.0.0/33', 'x/8', '010.0.0.0/8']) {
     assert.throws(() => parseRangeOption(bad), /must be a range/);
@@ -128,7 +128,7 @@ for (const [options, expected] of FILTERS) {
   });
 }
 
-test('a filter that is no address is wrong usage', () => {
+test('refuses a filter that is no address as wrong usage', () => {
   for (const src of ['1.2.3', 'web', '1.2.3.4:', ':']) {
     assert.throws(
       () => flowFilter({ src }),
@@ -138,7 +138,7 @@ test('a filter that is no address is wrong usage', () => {
   }
 });
 
-test('a filter value that does not exist is refused, and lists those that do', async () => {
+test('refuses an unknown filter value and lists the known ones', async () => {
   const program = new Command();
   registerConntrack(program);
   const list = program.commands[0]!.commands[0]!;
@@ -154,7 +154,7 @@ test('a filter value that does not exist is refused, and lists those that do', a
   assert.throws(check({ service: 'webb' }), refusal('KT_FILTER', /services --node n1 lists/));
 });
 
-test('flows without a Service still have their line', () => {
+test('lists flows without a Service too', () => {
   const [, line] = formatFlows([{ ...FLOW, service: null, flags: [] }]).split('\n');
   assert.match(
     line ?? '',
@@ -177,7 +177,7 @@ const SERVICE: ServiceDescription = {
   refused: ['192.0.2.9 is not captured: it is an address of a node'],
 };
 
-test('a Service takes a line for each frontend; many endpoints are counted', () => {
+test('prints a line for each frontend of a Service, and counts many endpoints', () => {
   const lines = formatServices([
     SERVICE,
     { ...SERVICE, service: 'ns/x:1', frontends: [], eligible: [] },
@@ -233,7 +233,7 @@ function fullProgram(): Command {
   return program;
 }
 
-/** What bash would offer for these words, the last one being typed. */
+/** The completions of bash for these words; the last one is incomplete. */
 function complete(words: string[]): string[] {
   const script = `${completionScript(fullProgram(), false)}
 COMP_WORDS=(kubetun ${words.map((w) => `'${w}'`).join(' ')}); COMP_CWORD=${words.length}
@@ -243,7 +243,7 @@ _kubetun; printf '%s\\n' "\${COMPREPLY[@]}"`;
   return stdout.split('\n').filter(Boolean);
 }
 
-test('an admin path that no socket can have is refused before anything is made', async () => {
+test('refuses an admin path that is too long for a socket before it creates anything', async () => {
   const path = join(folder, 'x'.repeat(108 - folder.length - 1));
   assert.equal(path.length, 108);
   await assert.rejects(
@@ -252,7 +252,7 @@ test('an admin path that no socket can have is refused before anything is made',
   );
 });
 
-test('completion in bash follows the tree of commands', () => {
+test('bash completion follows the tree of commands', () => {
   assert.deepEqual(complete(['con']), ['conntrack']);
   assert.deepEqual(complete(['conntrack', '']).slice(0, 2), ['list', 'count']);
   assert.deepEqual(complete(['--lab', 'services', 'conntrack', 'list', '--s']), [

@@ -56,7 +56,7 @@ test('a Service becomes its frontends and its endpoints', () => {
   assert.equal(entry.flags, 0);
 });
 
-test("Local policies add this node's endpoints and say so in the flags", () => {
+test("Local policies add this node's endpoints and set their flags", () => {
   const endpoints = [
     { ip: '10.244.1.2', node: 'n1' },
     { ip: '10.244.2.2', node: 'n2' },
@@ -76,7 +76,7 @@ test("Local policies add this node's endpoints and say so in the flags", () => {
   assert.deepEqual(pairs(entryOf('ns/a:80')!.cluster), ['10.244.1.2:8080', '10.244.2.2:8080']);
 });
 
-test('UDP: endpoints that serve and may not be chosen are said apart; of TCP none are', () => {
+test('lists serving endpoints that are not eligible separately, for UDP only', () => {
   const ending = { ready: false, serving: true, terminating: true };
   for (const protocol of ['UDP', 'TCP']) {
     const name = protocol.toLowerCase();
@@ -96,12 +96,12 @@ test('UDP: endpoints that serve and may not be chosen are said apart; of TCP non
   }
   world.publish();
   assert.deepEqual(pairs(entryOf('ns/udp:53')!.cluster), ['10.244.1.2:5353']);
-  // The last one says nothing of serving, which means that it does.
+  // The last one has no `serving` condition, which means true.
   assert.deepEqual(pairs(entryOf('ns/udp:53')!.serving), ['10.244.1.3:5353', '10.244.1.5:5353']);
   assert.deepEqual(pairs(entryOf('ns/tcp:53')!.serving), []);
 });
 
-test('one endpoint changed: one Service port is said, no frontend, not the node', () => {
+test('one changed endpoint updates one Service port, no frontend and no node entry', () => {
   for (let i = 0; i < 20; i++) {
     world.put({ service: service(`s${i}`, { clusterIP: `10.96.1.${i}` }) });
     world.put({ slice: slice(`s${i}-1`, `s${i}`, [{ ip: '10.244.1.2' }]) });
@@ -119,7 +119,7 @@ test('one endpoint changed: one Service port is said, no frontend, not the node'
   );
 });
 
-test('what changes back within one burst is not said at all', () => {
+test('a change and its reversal within one burst give no update', () => {
   world.put({ service: service('web'), slice: slice('x', 'web', [{ ip: '10.244.1.2' }]) });
   world.publish();
   world.put({ slice: slice('x', 'web', []) });
@@ -129,7 +129,7 @@ test('what changes back within one burst is not said at all', () => {
   assert.equal(world.publish(), null);
 });
 
-test('a slice that came before its Service, and one that changes its Service', () => {
+test('handles a slice that precedes its Service, and one that moves to another Service', () => {
   world.put({ slice: slice('x', 'a', [{ ip: '10.244.1.2' }]) });
   world.publish();
   world.put({ service: service('a') });
@@ -142,7 +142,7 @@ test('a slice that came before its Service, and one that changes its Service', (
   assert.deepEqual(pairs(entryOf('ns/b:80')!.cluster), ['10.244.1.2:8080']);
 });
 
-test('the node entry: addresses of all nodes, pod ranges; heartbeats say nothing', () => {
+test('the node entry has addresses of all nodes and pod ranges, and ignores heartbeats', () => {
   world.publish();
   const entry = world.mirror.node!;
   assert.equal(formatAddress(entry.nodeAddress), '172.18.0.11');
@@ -155,7 +155,7 @@ test('the node entry: addresses of all nodes, pod ranges; heartbeats say nothing
   assert.equal(world.publish(), null);
 });
 
-test('the node entry: own addresses that no Node names, and a change of them alone', () => {
+test('the node entry has own addresses that no Node lists, and follows their change', () => {
   const local = ['172.18.0.11', '169.254.20.10', '169.254.1.1'].map((text) => parseAddress(text)!);
   world.tables.putLocalAddresses(local);
   assert.equal(world.tables.clean, false);
@@ -185,7 +185,7 @@ test("NodePorts follow the node's address, hints its zone", () => {
   assert.ok(world.mirror.frontendNames().includes('172.18.0.99:30080/6 nodeport ns/web:80'));
 });
 
-test('two Services with one external address and port: the older one has it, until it goes', () => {
+test('of two Services with one external address and port the older one wins until deleted', () => {
   const external = (clusterIP: string) => ({ clusterIP, externalIPs: ['192.0.2.1'] });
   world.put({ service: created('young', 2, external('10.96.0.6')) });
   world.publish();
@@ -200,7 +200,7 @@ test('two Services with one external address and port: the older one has it, unt
   assert.ok(world.mirror.frontendNames().includes('192.0.2.1:80/6 external ns/young:80'));
 });
 
-test('nobody takes the ClusterIP of another Service by naming it as external, however old it is', () => {
+test('an external address never wins the ClusterIP of another Service, even if older', () => {
   world.put({
     service: created('thief', 1, { clusterIP: '10.96.0.6', externalIPs: ['10.96.0.5'] }),
   });
@@ -209,7 +209,7 @@ test('nobody takes the ClusterIP of another Service by naming it as external, ho
   assert.ok(world.mirror.frontendNames().includes('10.96.0.5:80/6 cluster ns/owner:80'));
 });
 
-test('equal age: the name decides, whatever came first', () => {
+test('with equal age the lower name wins, in any order of arrival', () => {
   for (const order of [
     ['a', 'b'],
     ['b', 'a'],
@@ -225,7 +225,7 @@ test('equal age: the name decides, whatever came first', () => {
   }
 });
 
-/** A small world in which everything collides with everything. */
+/** A small world with many collisions. */
 const letters = fc.constantFrom('a', 'b', 'c', 'd');
 const endpointSpec = fc.record({
   ip: fc.constantFrom('10.244.1.1', '10.244.1.2', '10.244.2.1'),
@@ -298,7 +298,7 @@ function perform(w: World, o: Operation): void {
   }
 }
 
-test('changes add up to what a compile of everything gives, and each says only what differs', () => {
+test('changes add up to a full compile, and each contains only differences', () => {
   fc.assert(
     fc.property(fc.array(operation, { maxLength: 60 }), (operations) => {
       const w = new World();
@@ -306,7 +306,7 @@ test('changes add up to what a compile of everything gives, and each says only w
       for (const o of operations) {
         perform(w, o);
         if (o.op !== 'publish') continue;
-        // The node's own entry outlives its Node object, which a fresh compile knows nothing of.
+        // The node's own entry outlives its Node object. A fresh compile does not have it.
         if (w.tables.nodes.has('n1')) assert.deepEqual(w.mirror.picture(), w.fresh().picture());
       }
       w.publish();
@@ -321,7 +321,7 @@ test('changes add up to what a compile of everything gives, and each says only w
   );
 });
 
-test('10,000 Services of 10 endpoints: a change of one says one, and all are compiled whole', () => {
+test('with 10,000 Services of 10 endpoints a change of one updates one', () => {
   const w = new World();
   w.put({ node: node('n1', '172.18.0.11') });
   for (let s = 0; s < 10_000; s++) {

@@ -16,14 +16,14 @@ function allocator(survivors: [number, string][] = [], max = 100) {
   return { ids, flows, state };
 }
 
-test('ids run from 1 and stay with their Service port; protocols are apart', () => {
+test('ids start at 1 and stay with their Service port, separately for each protocol', () => {
   const { ids } = allocator();
   assert.equal(ids.idOf('ns/a:80', PROTO_TCP), 1);
   assert.equal(ids.idOf('ns/a:80', PROTO_UDP), 2);
   assert.equal(ids.idOf('ns/a:80', PROTO_TCP), 1);
 });
 
-test('an id is given again only when no flow names it and the worker has left its image', () => {
+test('reuses an id only when no flow refers to it and the worker has left its image', () => {
   const { ids, flows, state } = allocator();
   ids.idOf('ns/a:80', PROTO_TCP);
   flows.set(1, 1);
@@ -36,7 +36,7 @@ test('an id is given again only when no flow names it and the worker has left it
   assert.equal(ids.idOf('ns/d:80', PROTO_TCP), 1);
 });
 
-test('a Service that comes back while a flow names its old id gets another one', () => {
+test('a Service recreated while a flow refers to its old id gets another one', () => {
   const { ids, flows, state } = allocator();
   ids.idOf('ns/a:80', PROTO_TCP);
   ids.release('ns/a:80', PROTO_TCP, 1);
@@ -45,7 +45,7 @@ test('a Service that comes back while a flow names its old id gets another one',
   assert.equal(ids.idOf('ns/a:80', PROTO_TCP), 2);
 });
 
-test('survivors keep their ids; new names come after them; what is gone is reused only without flows', () => {
+test('after a restart names keep their ids, and ids of deleted ones wait for their flows', () => {
   const { ids, flows } = allocator([
     [2, 'ns/a:80'],
     [4, 'ns/gone:80'],
@@ -65,7 +65,7 @@ test('survivors keep their ids; new names come after them; what is gone is reuse
   assert.equal(ids.idOf('ns/other:80', PROTO_TCP), 4);
 });
 
-test('with no fresh id left every retired one is considered, then there is none', () => {
+test('without fresh ids every retired one is considered, then the result is null', () => {
   const { ids, flows } = allocator([], 12);
   for (let i = 0; i < 12; i++) ids.idOf(`ns/s${i}:80`, PROTO_TCP);
   for (let i = 0; i < 12; i++) {
@@ -76,7 +76,7 @@ test('with no fresh id left every retired one is considered, then there is none'
   assert.equal(ids.idOf('ns/y:80', PROTO_TCP), null);
 });
 
-test('a restarted agent says the same ids, so that flows keep their names', () => {
+test('a restarted agent assigns the same ids, so that flows keep their names', () => {
   const before = new World();
   before.put({ node: node('n1', '172.18.0.11') });
   for (const name of ['a', 'b', 'c', 'd']) before.put({ service: service(name) });
@@ -93,7 +93,7 @@ test('a restarted agent says the same ids, so that flows keep their names', () =
   assert.deepEqual(named, ['1 ns/a:80', '3 ns/c:80', '4 ns/d:80', '5 ns/new:80']);
 });
 
-test('after a restart the id of a Service that went before is not given while a flow names it', () => {
+test('a restart does not free the id of a deleted Service while a flow refers to it', () => {
   const flows = new Map([[7, 1]]);
   const usage = { flowsOf: (id: number) => flows.get(id) ?? 0, acknowledged: () => 0 };
   const ids = new IdAllocator(new Map([[3, { name: 'ns/a:80' }]]), usage, 100);

@@ -8,8 +8,7 @@ import {
 import { formatAddress } from '../../../../datapath/wire/address.ts';
 
 /**
- * Takes image changes as the datapath would, and is strict: each must be sensible and say something
- * new.
+ * Applies image changes like the datapath. Strict: each must be valid and contain something new.
  */
 export class Mirror {
   readonly services = new Map<number, ServiceEntry>();
@@ -47,7 +46,7 @@ export class Mirror {
     }
   }
 
-  /** The picture without ids, to compare two compiles. */
+  /** The content without ids, to compare two compiles. */
   picture(): unknown {
     const services = [...this.services.values()].map(({ id: _, ...entry }) => entry);
     services.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : a.proto - b.proto));

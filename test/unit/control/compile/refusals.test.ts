@@ -28,7 +28,7 @@ for (const [address, what] of [
   ['224.0.0.1', 'a multicast address'],
   ['255.255.255.255', 'the broadcast address'],
 ]) {
-  test(`an external IP ${address} is not captured, and named; the others are`, () => {
+  test(`does not capture the external IP ${address}, reports it, and captures the others`, () => {
     world.put({ service: service('web', { externalIPs: [address, '192.0.2.1'] }) });
     world.publish();
     assert.deepEqual(captured(), ['192.0.2.1:80/6 external ns/web:80']);
@@ -39,7 +39,7 @@ for (const [address, what] of [
   });
 }
 
-test('a Service whose address and port another one claims first is named, until that one goes', () => {
+test('reports a Service that loses its address and port, until the winner is deleted', () => {
   world.put({ service: service('web', { clusterIP: '10.96.0.20' }) });
   const externalIPs = ['10.96.0.20', '192.0.2.1'];
   world.put({ service: service('clash', { clusterIP: '10.96.0.21', externalIPs }) });
@@ -57,7 +57,7 @@ test('a Service whose address and port another one claims first is named, until 
   assert.deepEqual(messages(), []);
 });
 
-test('a Service that loses many addresses to another one is named once', () => {
+test('reports a Service that loses many addresses to another one once', () => {
   const externalIPs = Array.from({ length: 50 }, (_, n) => `192.0.2.${n + 1}`);
   for (const [n, name] of ['a', 'b'].entries()) {
     world.put({ service: service(name, { clusterIP: `10.96.0.2${n}`, externalIPs }) });
@@ -67,7 +67,7 @@ test('a Service that loses many addresses to another one is named once', () => {
   assert.match(messages()[0]!, /^ns\/b: 192\.0\.2\.\d+:80 and 49 more are not captured: ns\/a:80 /);
 });
 
-test('a load balancer may use the address of a node, and not that of the API server', () => {
+test('a load balancer may use the address of a node, but not that of the API server', () => {
   const status = { loadBalancer: { ingress: [{ ip: '172.18.0.12' }, { ip: '172.18.0.1' }] } };
   world.put({ service: service('web', { type: 'LoadBalancer' }, { status }) });
   world.publish();
@@ -82,7 +82,7 @@ test('an external IP of a node is captured, as kube-proxy does', () => {
   assert.deepEqual([captured().length, messages()], [2, []]);
 });
 
-test('an address is given up when it becomes an endpoint of the API server', () => {
+test('releases an address that becomes an endpoint of the API server', () => {
   world.put({ service: service('web', { externalIPs: ['192.0.2.2'] }) });
   world.publish();
   assert.equal(captured().length, 1);
@@ -93,12 +93,12 @@ test('an address is given up when it becomes an endpoint of the API server', () 
   assert.deepEqual([captured(), messages().length], [[], 1]);
 });
 
-test('the newest Services are refused when the image is full, and served when it is not', () => {
+test('refuses the newest Services while the image is full, and serves them afterwards', () => {
   const at = (day: number) => ({ creationTimestamp: `2026-01-0${day}T00:00:00Z` });
   const put = (name: string, day: number, externals: number) => {
     const externalIPs = Array.from({ length: externals }, (_, n) => `192.0.2.${n + 1}`);
     const metadata = { namespace: 'ns', name, ...at(day) };
-    // Each its own addresses, so that none of them takes another's.
+    // Different addresses, so that none takes another's.
     const own = externalIPs.map((address) => address.replace('2', String(day)));
     const spec = { clusterIP: `10.96.0.${day}`, externalIPs: own };
     world.put({ service: service(name, spec, { metadata }) });
@@ -121,7 +121,7 @@ test('the newest Services are refused when the image is full, and served when it
   assert.deepEqual(messages(), []);
 });
 
-test('a Service of 10,000 ports and 10,000 addresses is refused before anything is made of it', () => {
+test('refuses a Service of 10,000 ports and 10,000 addresses before compiling it', () => {
   const externalIPs = Array.from({ length: 10_000 }, (_, n) => `198.18.${n >> 8}.${n & 255}`);
   const ports = Array.from({ length: 10_000 }, (_, n) => ({ name: `p${n}`, port: n + 1 }));
   const row = readService(service('flood', { externalIPs, ports }));

@@ -19,9 +19,7 @@ export const RANGES: NodeRanges = {
   nodePortMax: 32_767,
 };
 
-/**
- * Tables, a compiler and a datapath that takes what it says; ids are in use where `flows` says so.
- */
+/** Tables, a compiler and a datapath that applies its output. `flows` says which ids are in use. */
 export class World {
   readonly tables: Tables;
   readonly mirror = new Mirror();
@@ -65,7 +63,7 @@ export class World {
     this.#slices.delete(`ns/${name}`);
   }
 
-  /** Compiles what has changed and lets the mirror take it. */
+  /** Compiles the changes and applies them to the mirror. */
   publish(): CompileResult | null {
     const result = this.compiler.compile(
       this.tables,
@@ -80,7 +78,7 @@ export class World {
     return result;
   }
 
-  /** The same tables, compiled from nothing. */
+  /** A full compile of the same tables. */
   fresh(nodeName = 'n1'): Mirror {
     const other = new World(nodeName);
     const changes = { services: new Set(this.tables.services.keys()), nodes: true };

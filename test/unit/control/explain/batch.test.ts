@@ -1,4 +1,4 @@
-// `explain --batch` with lines that nobody would write, and objects that nobody would apply.
+// `explain --batch` with malformed lines and objects.
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -57,7 +57,7 @@ async function* chunksOf(text: string, bytes: number): AsyncGenerator<string> {
   for (let at = 0; at < text.length; at += bytes) yield text.slice(at, at + bytes);
 }
 
-/** What a batch says to one line: an error, or verdict and reason. */
+/** A batch's answer to one line: an error, or verdict and reason. */
 async function answer(line: string): Promise<string> {
   const answers: string[] = [];
   for await (const text of answerLines(source, chunksOf(line, 1000))) answers.push(text);
@@ -125,7 +125,7 @@ for (const [what, line, expected] of LINES) {
   test(`a batch answers ${what}`, async () => assert.match(await answer(line), expected));
 }
 
-test('a batch goes on after every bad line, whatever the pieces in which they come', async () => {
+test('a batch continues after every bad line, for any split of the input', async () => {
   const long = 'y'.repeat(200_000);
   const text = [...LINES.map(([, line]) => line), '', '   ', long, GOOD].join('\r\n');
   for (const bytes of [997, 65_536, 1 << 20]) {
@@ -136,7 +136,7 @@ test('a batch goes on after every bad line, whatever the pieces in which they co
   }
 });
 
-test('whoever stops reading ends the command, without a word', async () => {
+test('the command ends silently when its reader closes the pipe', async () => {
   const child = spawn(join(ROOT, 'scripts/kubetun'), ['explain', '--objects', file, '--batch']);
   let said = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -170,7 +170,7 @@ const MALFORMED: [what: string, object: object, message: RegExp][] = [
   ],
 ];
 for (const [what, object, message] of MALFORMED) {
-  test(`objects with ${what} are refused in one line, or have nothing that is looked at`, () => {
+  test(`refuses objects with ${what} in one line, or ignores them`, () => {
     const { status, stdout, stderr } = spawnSync(
       join(ROOT, 'scripts/kubetun'),
       ['explain', '--objects', fileOf('bad.json', [...NODES, object]), '--batch'],
@@ -184,7 +184,7 @@ for (const [what, object, message] of MALFORMED) {
   });
 }
 
-test('a folder whose name ends as a file would, and aliases without end, are said', () => {
+test('reports a folder with the name of a file, and endless aliases', () => {
   const inner = join(folder, 'inner');
   mkdirSync(join(inner, 'dir.yaml'), { recursive: true });
   assert.throws(() => fromFiles([inner], RANGES), { code: 'KT_FILE', message: /EISDIR/ });

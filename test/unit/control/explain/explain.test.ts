@@ -70,7 +70,7 @@ function stages({ steps }: Explanation): string[] {
   return steps.map((step) => `${step.node} ${step.stage}`);
 }
 
-test('a packet is followed from the frontend to the pod on another node, with names', () => {
+test('follows a packet from the frontend to the pod on another node, with names', () => {
   const found = explainQuestion(source, { from: 'client', to: 'svc/web' });
   const { verdict, reason, service, eligible, excluded, chosen, masquerade } = found;
   assert.deepEqual(
@@ -93,7 +93,7 @@ test('a packet is followed from the frontend to the pod on another node, with na
   assert.match(found.steps.at(-1)!.text, /pod default\/web/);
 });
 
-test('a stranger at a NodePort is masqueraded, and --node stops at that node', () => {
+test('masquerades an outside client of a NodePort, and --node stops at that node', () => {
   const found = explainQuestion(source, { from: '203.0.113.9', to: '172.18.0.11:30080' });
   assert.equal(found.masquerade, 'external');
   assert.equal(found.translated?.src, '172.18.0.11');
@@ -120,13 +120,13 @@ for (const [from, to, verdict, reason] of ENDS) {
   });
 }
 
-test('a source that no answer may go to is dropped, and the words say why', () => {
+test('drops a source that cannot get an answer, and explains why', () => {
   const found = explainQuestion(source, { from: '127.0.0.1', to: '10.96.0.20:81', node: 'node1' });
   assert.deepEqual([found.verdict, found.reason], ['drop', 'unanswerable']);
   assert.match(found.steps[0]!.text, /must not get a reply/);
 });
 
-test('asking leaves nothing behind: the same question has the same answer, and no flow is made', () => {
+test('a question creates no flow, and has the same answer again', () => {
   const ask = () => explainQuestion(source, { from: 'client', to: 'svc/web', sport: 4711 });
   assert.deepEqual(ask(), ask());
   assert.throws(() => explainFlow(source, 'node1', 0), { code: 'KT_EXPLAIN' });
@@ -139,12 +139,12 @@ const REFUSED: [what: string, question: { from: string; to: string }, message: R
   ['a stranger without a node', { from: '203.0.113.9', to: '10.96.0.20:80' }, /may arrive at any/],
 ];
 for (const [what, question, message] of REFUSED) {
-  test(`${what} is refused with what to say instead`, () => {
+  test(`${what} is refused with a correct form`, () => {
     assert.throws(() => explainQuestion(source, question), { code: 'KT_EXPLAIN', message });
   });
 }
 
-test('the command answers from files alone, without root and without a lab, line by line', () => {
+test('the command answers line by line from files, without root and without a lab', () => {
   const lines = ['{"from":"client","to":"svc/web"}', '{"from":"nobody","to":"svc/web"}', 'x'];
   const { status, stdout, stderr } = spawnSync(
     join(ROOT, 'scripts/kubetun'),
@@ -162,7 +162,7 @@ test('the command answers from files alone, without root and without a lab, line
   assert.match(third.error, /JSON/);
 });
 
-describe('every row of the scenarios is explained as it happens', () => {
+describe('explains every row of the scenarios with its outcome', () => {
   for (const name of readdirSync(SCENARIOS).filter((file) => file.endsWith('.yaml'))) {
     const scenario = parse(readFileSync(join(SCENARIOS, name), 'utf8')) as {
       node: string;

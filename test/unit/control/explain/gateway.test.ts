@@ -70,7 +70,7 @@ function cluster(isPublic: boolean, services: object[]) {
 const world = cluster(true, SERVICES);
 const stages = ({ steps }: Explanation) => steps.map(({ node, stage }) => `${node} ${stage}`);
 
-test('what a pod sends outside leaves by the gateway, with the public address of its node', () => {
+test('a packet of a pod to the outside leaves by the gateway with its node address outside', () => {
   const found = explainQuestion(world, { from: 'client', to: '203.0.113.10:80' });
   assert.equal(found.masquerade, 'egress');
   assert.deepEqual(stages(found).slice(-4), [
@@ -79,7 +79,7 @@ test('what a pod sends outside leaves by the gateway, with the public address of
   assert.match(found.steps.at(-2)!.text, /172\.18\.0\.11:\d+ -> .* becomes 198\.51\.100\.11:/);
 });
 
-test('a balancer sends to nodes that have an endpoint, and says why not to others', () => {
+test('a balancer sends to nodes with an endpoint, and explains the exclusion of others', () => {
   const found = explainQuestion(world, { from: '203.0.113.10', to: '198.51.100.254:80' });
   assert.deepEqual(found.eligible, ['172.18.0.12:30080']);
   assert.deepEqual(found.excluded, [
@@ -90,7 +90,7 @@ test('a balancer sends to nodes that have an endpoint, and says why not to other
   assert.equal(stages(found).at(-1), 'node2 deliver');
 });
 
-test('whom a source range shuts out is not said to have met unhealthy nodes', () => {
+test('a client outside the source ranges gets no message about unhealthy nodes', () => {
   for (const from of ['203.0.113.10', 'client']) {
     const found = explainQuestion(world, { from, to: '198.51.100.252:80' });
     assert.deepEqual([found.verdict, found.reason, found.excluded], ['drop', 'source-range', []]);
@@ -98,14 +98,14 @@ test('whom a source range shuts out is not said to have met unhealthy nodes', ()
   }
 });
 
-test('without NodePorts the address itself goes to a node', () => {
+test('without NodePorts a packet keeps the address of the balancer on its way to a node', () => {
   const found = explainQuestion(world, { from: '203.0.113.10', to: '198.51.100.253:80' });
   assert.equal(found.verdict, 'forward');
   assert.ok(stages(found).includes('cloud wire'));
   assert.equal(stages(found).at(-1), 'node2 deliver');
 });
 
-test('a NodePort is told with its Service, though the gateway knows none', () => {
+test('names the Service of a NodePort, though the gateway has none', () => {
   const found = explainQuestion(world, { from: '203.0.113.10', to: '198.51.100.12:30080' });
   assert.deepEqual([found.service, found.reason], ['default/local:http', 'one-to-one']);
   assert.deepEqual(found.chosen, { endpoint: '10.244.2.5:8080', by: 'only' });
@@ -122,7 +122,7 @@ for (const [what, to, reason] of DROPPED) {
   });
 }
 
-test('--node cloud looks at the gateway alone; a cluster without addresses outside has none', () => {
+test('--node cloud examines only the gateway, which needs public addresses', () => {
   const to = '198.51.100.254:80';
   const here = explainQuestion(world, { from: '203.0.113.10', to, node: 'cloud' });
   assert.ok(here.steps.every(({ node }) => node === 'cloud'));

@@ -63,7 +63,7 @@ const guarded = world(
 const texts = ({ steps }: Explanation) =>
   steps.filter(({ stage }) => stage === 'policy').map(({ text }) => text);
 
-test('the rule that lets a connection through a Service pass is named', () => {
+test('names the rule that allows a connection through a Service', () => {
   const found = explainQuestion(guarded, { from: 'friend', to: 'svc/web' });
   assert.equal(found.verdict, 'forward');
   assert.deepEqual(found.policies, [
@@ -72,26 +72,26 @@ test('the rule that lets a connection through a Service pass is named', () => {
   assert.match(texts(found)[0]!, /ingress rule 1 of default\/guard allows it/);
 });
 
-test('a connection that is dropped is, at its own node, and the policies that select the pod are named', () => {
+test('names the policies behind a drop, which happens at the node of the client', () => {
   const found = explainQuestion(guarded, { from: 'stranger', to: 'svc/web' });
   assert.deepEqual([found.verdict, found.reason], ['drop', 'policy-ingress']);
   assert.match(texts(found)[0]!, /web is selected by default\/guard, no rule matches/);
   assert.ok(found.steps.every(({ node }) => node === 'node1'));
 });
 
-test('another port of the friend is dropped', () => {
+test('drops another port from the allowed client', () => {
   const found = explainQuestion(guarded, { from: 'friend', to: '10.244.2.5:81' });
   assert.equal(found.reason, 'policy-ingress');
 });
 
-test('under audit alone it passes, and says what would have been', () => {
+test('passes under audit alone, and explains the verdict without audit', () => {
   const audited = world(policy('watch', web, { 'kubetun.dev/audit': 'true' }));
   const found = explainQuestion(audited, { from: 'stranger', to: 'svc/web' });
   assert.equal(found.verdict, 'forward');
   assert.match(texts(found).join(), /default\/watch would drop it \(ingress\), but is under audit/);
 });
 
-test('what a pod may not send is told as that, and its own node reaches whom it likes', () => {
+test('explains an egress drop, and lets a node reach its own pods', () => {
   const silent = world(policy('silent', { podSelector: {}, policyTypes: ['Ingress', 'Egress'] }));
   const sent = explainQuestion(silent, { from: 'stranger', to: 'svc/web' });
   assert.equal(sent.reason, 'policy-egress');

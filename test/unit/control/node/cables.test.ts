@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseFilters, splitAnswers, wantedFilters } from '../../../../control/node/cables.ts';
 
-/** What tc of iproute2 6.1 prints for a cable that is as it should be. */
+/** The output of tc in iproute2 6.1 for a correct cable. */
 const TEXT = `filter protocol ip pref 1 u32 chain 0 
 filter protocol ip pref 1 u32 chain 0 fh 800: ht divisor 1 
 filter protocol ip pref 1 u32 chain 0 fh 800::800 order 2048 key ht 800 bkt 0 *flowid 1:1 not_in_hw 
@@ -21,7 +21,7 @@ filter protocol all pref 3 u32 chain 0 fh 802::800 order 2048 key ht 802 bkt 0 t
 `;
 const WANTED = wantedFilters('10.244.1.2', 'spoofed');
 
-test('the filters of a cable are read as they are wanted, whatever the kernel numbers', () => {
+test('reads the filters of a cable without numbers that the kernel assigns', () => {
   assert.deepEqual(parseFilters(TEXT), WANTED);
   assert.deepEqual(
     parseFilters(TEXT.replaceAll('800', '8a0').replace('index 1', 'index 7')),
@@ -29,7 +29,7 @@ test('the filters of a cable are read as they are wanted, whatever the kernel nu
   );
 });
 
-test('answers about several cables are told apart, also where some have no filter', () => {
+test('separates the answers about several cables, also without filters', () => {
   for (const separator of ['qdisc a 0: root \n', 'qdisc a 0: root \nqdisc clsact ffff: \n']) {
     const answers = ['', TEXT, '', '', TEXT].map((text) => text + separator).join('');
     const filters = splitAnswers(answers, 5).map(parseFilters);
@@ -61,7 +61,7 @@ filter protocol arp pref 2 u32 chain 0
   ['one of another kind', (text) => `filter protocol all pref 1 matchall chain 0 \n${text}`],
 ];
 for (const [what, change] of CHANGES) {
-  test(`filters that differ are told: ${what}`, () => {
+  test(`reports different filters: ${what}`, () => {
     assert.notDeepEqual(parseFilters(change(TEXT)), WANTED);
   });
 }

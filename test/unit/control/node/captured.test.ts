@@ -23,7 +23,7 @@ function change(add: FrontendEntry[], remove: FrontendEntry[] = [], nodes?: stri
 const ADD = 'route replace 192.0.2.1 dev kt0 src 172.18.0.11 table 101';
 const DELETE = 'route del 192.0.2.1 dev kt0 table 101';
 
-test('an address has its route after its first frontend came and until before its last one goes', () => {
+test('adds a route after the first frontend of an address, deletes it before the last one', () => {
   const routes = new CapturedRoutes('kt0', '172.18.0.11', []);
   const one = frontend('192.0.2.1', FRONTEND_EXTERNAL);
   const two = frontend('192.0.2.1', FRONTEND_LOADBALANCER, 81);
@@ -33,7 +33,7 @@ test('an address has its route after its first frontend came and until before it
   assert.deepEqual(routes.take(change([], [two])), { before: [DELETE], after: [] });
 });
 
-test('a frontend that changes hands keeps its route', () => {
+test('a frontend that moves to another Service keeps its route', () => {
   const routes = new CapturedRoutes('kt0', '172.18.0.11', []);
   const one = frontend('192.0.2.1', FRONTEND_EXTERNAL);
   routes.take(change([one]));
@@ -43,7 +43,7 @@ test('a frontend that changes hands keeps its route', () => {
   });
 });
 
-test('ClusterIPs and addresses of nodes have none', () => {
+test('ClusterIPs and addresses of nodes have no route', () => {
   const routes = new CapturedRoutes('kt0', '172.18.0.11', []);
   const cluster = frontend('10.96.0.5', FRONTEND_CLUSTER);
   const external = frontend('192.0.2.1', FRONTEND_EXTERNAL);
@@ -52,7 +52,7 @@ test('ClusterIPs and addresses of nodes have none', () => {
   assert.deepEqual(routes.take(change([], [], ['192.0.2.1'])).before, [DELETE]);
 });
 
-test('what a predecessor left is kept where it is wanted, and goes with the first image where not', () => {
+test('keeps wanted routes of an earlier agent, and deletes others with the first image', () => {
   const routes = new CapturedRoutes('kt0', '172.18.0.11', ['192.0.2.1', '192.0.2.9']);
   assert.deepEqual(routes.take(change([frontend('192.0.2.1', FRONTEND_EXTERNAL)])), {
     before: ['route del 192.0.2.9 dev kt0 table 101'],

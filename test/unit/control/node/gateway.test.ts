@@ -17,7 +17,7 @@ const UNTOUCHED = [
   { pref: 32_767, action: 'lookup default' },
 ];
 
-test('the plan of a gateway, word for word: local addresses stay first', () => {
+test('plans a gateway with these exact lines, local addresses first', () => {
   assert.deepEqual(diffRules(UNTOUCHED, PLAN.rules, PLAN.localPref), [
     'rule add pref 1 iif kt0 goto 32766',
     'rule add pref 2 to 198.51.100.0/24 iif lo lookup 100',
@@ -30,7 +30,7 @@ test('the plan of a gateway, word for word: local addresses stay first', () => {
   ]);
 });
 
-test('it is taken off again, and another guard of the lab is left alone', () => {
+test('removes its own guard and keeps another one of the lab', () => {
   const guard = { pref: 31_000, iif: 'eth0', action: 'blackhole' };
   const undone = undoRules([...UNTOUCHED, ...PLAN.rules, guard]);
   assert.deepEqual(

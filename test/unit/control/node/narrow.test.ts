@@ -64,7 +64,7 @@ function routesOf({ setup }: SteeringPlan, table: number): string[] {
   return lines.map((line) => line.split(' ')[2]!);
 }
 
-/** Where the rules lead a packet; table 101 has no routes here. */
+/** The route that the rules select for a packet. Table 101 is empty here. */
 function fate(p: Packet): string {
   const pods = routesOf(PLAN, 103);
   let from = 0;
@@ -85,7 +85,7 @@ const tcp = (iif: string, from: string, sport: number, to: string, dport: number
 });
 const icmp = (iif: string, from: string, to: string, type: number): Packet => ({
   ...{ iif, from, to, protocol: 'icmp' },
-  // As the kernel sees it: of what it sends itself it knows the type, of what arrives it does not.
+  // Like the kernel: it knows the type of its own packets, not of arriving ones.
   ...(iif === 'lo' ? { dport: type << 8 } : {}),
 });
 
@@ -134,7 +134,7 @@ for (const [what, packet, expected] of FATES) {
   test(`narrow steering: ${what}: ${expected}`, () => assert.equal(fate(packet), expected));
 }
 
-test('a rule of ports and a rule that jumps are read back as they were written', () => {
+test('reads back rules with ports and rules with goto as written', () => {
   const all = { src: 'all', iif: 'lo' };
   const sport = { ...all, priority: 12, sport_start: 32_768, sport_end: 39_999, goto: 100 };
   const jump = { priority: 13, src: 'all', ipproto: 'tcp', goto: 15 };
@@ -142,7 +142,7 @@ test('a rule of ports and a rule that jumps are read back as they were written',
   for (const json of [sport, jump]) assert.ok(plan.includes(formatRule(parseRule(json))));
 });
 
-test('strangers keep their rules, and these come into force behind the local look-up', () => {
+test('foreign rules stay, and the new rules start after the local lookup', () => {
   const untouched: Rule[] = [
     { pref: 0, action: 'lookup local' },
     { pref: 512, to: POD, action: 'lookup main' },
@@ -161,7 +161,7 @@ test('strangers keep their rules, and these come into force behind the local loo
   assert.ok(!undo.some((line) => line.includes('512')));
 });
 
-test('a node changes over from whole steering to narrow, local delivery never without a rule', () => {
+test('a change from whole to narrow steering always keeps a rule for local delivery', () => {
   const whole = planSteering(INPUT);
   const before = [...whole.rules, { pref: whole.localPref, action: 'lookup local' }];
   const lines = diffRules(before, PLAN.rules, PLAN.localPref);
@@ -169,7 +169,7 @@ test('a node changes over from whole steering to narrow, local delivery never wi
   assert.equal(lines.at(-1), 'rule del pref 32000 lookup local');
 });
 
-/** Ranges of so many nodes: side by side, or each far from the others. */
+/** Ranges of `n` nodes: adjacent, or far from each other. */
 const CLUSTERS: Record<string, (n: number) => string> = {
   neighbouring: (n) => `10.${n >>> 8}.${n & 255}.0/24`,
   scattered: (n) => `10.${n >>> 7}.${(n & 127) * 2}.0/24`,
@@ -189,7 +189,7 @@ for (const [what, rangeOf] of Object.entries(CLUSTERS)) {
       const plans = plansOf(nodes);
       const rules = plans.map((plan) => plan.rules.map(formatRule));
       assert.deepEqual(rules, two, `${nodes} nodes`);
-      // Every range is steered, by a route.
+      // Every range has a route into the datapath.
       for (const plan of plans) {
         const routes = routesOf(plan, 103);
         for (const n of [0, 1, nodes - 1]) {

@@ -24,7 +24,7 @@ const change = (add: FrontendEntry[], remove: FrontendEntry[] = []): ImageChange
 });
 const make = () => new OwnPorts(parseAddress(NODE)!);
 
-test("ports of the node's own address that Services have, neighbours as one range", () => {
+test("merges adjacent ports of Services on the node's own address", () => {
   const ports = make();
   const tcp = [80, 443, 81].map((port) => at(port));
   assert.ok(ports.take(change([...tcp, at(53, FRONTEND_LOADBALANCER, 17), at(80, 2, 132)])));
@@ -39,7 +39,7 @@ test("ports of the node's own address that Services have, neighbours as one rang
   assert.deepEqual(ports.ranges[0], { protocol: 'tcp', dports: [81, 81] });
 });
 
-test('NodePorts have their rules, other addresses their routes', () => {
+test('ignores NodePorts, which have rules, and other addresses, which have routes', () => {
   const others = [
     at(30_080, FRONTEND_NODEPORT),
     at(80, FRONTEND_CLUSTER, 6, '10.96.0.1'),
@@ -48,19 +48,19 @@ test('NodePorts have their rules, other addresses their routes', () => {
   assert.equal(make().take(change(others)), false);
 });
 
-test('a port that two Services change hands over keeps its rule', () => {
+test('a port that moves to another Service keeps its rule', () => {
   const ports = make();
   ports.take(change([at(80)]));
   assert.equal(ports.take(change([{ ...at(80), serviceId: 2 }], [at(80)])), false);
 });
 
-test('rules are bounded: what is beyond is counted', () => {
+test('limits the rules and counts the ranges beyond', () => {
   const ports = make();
   ports.take(change(Array.from({ length: 100 }, (_, n) => at(1000 + n * 2))));
   assert.deepEqual([ports.ranges.length, ports.left], [64, 36]);
 });
 
-test('on a node of the datapath alone its own packets are steered there, narrowly everybody', () => {
+test('whole steering has rules for packets of the node, narrow steering for all packets', () => {
   const input: SteeringInput = {
     ...{ tun: 'kt0', uplink: 'eth0', mtu: 1450, nodeAddress: NODE, serviceRange: '10.96.0.0/16' },
     ...{ podRanges: ['10.244.0.0/16'], ownPodRanges: ['10.244.0.0/16'] },

@@ -66,7 +66,7 @@ const ACTIVE: [string, Partial<Facts>, RegExp, RegExp][] = [
 
 const ROWS = [
   ...REFUSALS.map((row) => ({ row, aim: NARROW })),
-  // Two agents undo each other's rules wherever they run.
+  // Two agents undo each other's rules in any mode.
   ...ACTIVE.flatMap((row) => [NARROW, LAB].map((aim) => ({ row, aim }))),
 ];
 for (const { row, aim } of ROWS) {
@@ -87,20 +87,20 @@ for (const { row, aim } of ROWS) {
   });
 }
 
-test('a bridge without pods is nobody in the way', () => {
+test('accepts a bridge without pods', () => {
   preflight({ ...FIT, ...bridged('docker0', '172.17.0.1') }, NARROW);
 });
 
-test("a lab's node is asked only what every agent needs", () => {
+test("runs only the common checks on a lab's node", () => {
   preflight({ ...FIT, forward: false, filters: ['nat KUBE-SERVICES'] }, LAB);
   assert.equal(judge(FIT, LAB).length, 6);
 });
 
-test("the machine's own network is steered only when that is said", () => {
+test("steers the machine's own network only if that is requested", () => {
   preflight({ ...FIT, rootNamespace: true }, { ...LAB, hostNetwork: true });
 });
 
-test('where no tool can tell of kube-proxy that is said, and refuses nothing', () => {
+test('without a tool that can find kube-proxy it reports that and refuses nothing', () => {
   const facts = { ...FIT, filters: null };
   preflight(facts, NARROW);
   const unknown = judge(facts, NARROW).filter(({ verdict }) => verdict === 'unknown');
@@ -110,7 +110,7 @@ test('where no tool can tell of kube-proxy that is said, and refuses nothing', (
   );
 });
 
-test('the sysctls that would mend it are those refused, and with them it is fit', () => {
+test('the proposed sysctls are exactly the refused ones, and fix them', () => {
   assert.deepEqual(mendingSysctls(FIT, NARROW), []);
   const flaws = {
     ...{ forward: false, rpFilter: { eth0: 1 } },
@@ -123,7 +123,7 @@ test('the sysctls that would mend it are those refused, and with them it is fit'
   ]);
 });
 
-test('chains of nft are read with their tables', () => {
+test('reads the chains of nft with their tables', () => {
   const json = JSON.stringify({
     nftables: [
       { metainfo: { version: '1.0.6' } },

@@ -27,7 +27,7 @@ const KERNEL: Rule[] = [
 ];
 const SYSCTLS = new Map(PLAN.sysctls);
 
-/** A node that is as the plan wants it. */
+/** A node that matches its plan. */
 function whole(): Observed {
   return {
     rules: [...PLAN.rules, { pref: PLAN.localPref, action: 'lookup local' }, ...KERNEL],
@@ -47,8 +47,8 @@ function whole(): Observed {
   };
 }
 
-describe('what of a node differs from its plan', () => {
-  test('nothing, on a node that is whole', () => {
+describe('differences of a node from its plan', () => {
+  test('none on a complete node', () => {
     assert.deepEqual(diffSteering(PLAN, whole()), []);
     assert.deepEqual(missingAddress('172.18.0.11', whole().links), []);
   });
@@ -70,7 +70,7 @@ describe('what of a node differs from its plan', () => {
     }
   });
 
-  test('a route in the table that no plan has there', () => {
+  test('a route in the table that is not in the plan', () => {
     for (const table of ['100', '103']) {
       const observed = whole();
       observed.routes.push({ dst: '10.0.0.0/8', dev: 'eth0', table });
@@ -142,12 +142,12 @@ describe('what of a node differs from its plan', () => {
   });
 });
 
-test('a node that is whole needs no line; one that lost its rules gets them by one batch', () => {
+test('a complete node needs no line', () => {
   const { rules } = whole();
   assert.deepEqual(diffRules(rules, PLAN.rules, PLAN.localPref), []);
 });
 
-/** A system with things in it that may go, and a log. */
+/** A system whose parts may be removed, and a log. */
 function world(options: { isMendable?: boolean } = {}) {
   const clock = new FakeClock(1000);
   const gone = new Set<string>();
@@ -192,7 +192,7 @@ function world(options: { isMendable?: boolean } = {}) {
 }
 
 describe('the reconciler', () => {
-  test('mends what an event makes it look at, names it once, and is right again', () => {
+  test('repairs after an event and logs the difference once', () => {
     const { clock, gone, logged, reconciler, change } = world();
     gone.add('a rule');
     change();
@@ -206,7 +206,7 @@ describe('the reconciler', () => {
     ]);
   });
 
-  test('without events it looks every 4 s', () => {
+  test('compares every 4 s without events', () => {
     const { clock, gone, looks } = world();
     clock.advance(3750);
     assert.equal(looks(), 0);
@@ -215,7 +215,7 @@ describe('the reconciler', () => {
     assert.equal(gone.size, 0);
   });
 
-  test('what cannot be mended stays shown with its time, is tried every second and said once', () => {
+  test('shows a failed repair with its time, retries every second and logs it once', () => {
     const { clock, gone, logged, reconciler, looks } = world({ isMendable: false });
     gone.add('a route');
     clock.advance(4000);
@@ -235,7 +235,7 @@ describe('the reconciler', () => {
     assert.match(logged[2]!, /the system is as wanted/);
   });
 
-  test('ends with its events', () => {
+  test('closes its events when it stops', () => {
     const { clock, reconciler, isClosed } = world();
     reconciler.stop();
     assert.equal(clock.waiting, 0);

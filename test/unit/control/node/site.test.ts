@@ -18,7 +18,7 @@ const NODES = [
   node('n2', '192.0.2.12', '10.250.7.0/24'),
 ];
 
-/** A cluster with these Nodes; without ranges it serves no ServiceCIDR. */
+/** A cluster with these Nodes. Without ranges it has no ServiceCIDR. */
 function cluster(items: object[], cidrs?: string[]): KubeClient {
   return {
     list: async () => ({ items, resourceVersion: '1', continue: '' }),
@@ -45,7 +45,7 @@ test('address and ranges come from the Nodes and the ServiceCIDR', async () => {
   });
 });
 
-test('what the command line says goes before, and holds the ranges inside it', async () => {
+test('the command line takes precedence, and its ranges absorb those inside them', async () => {
   const options = { ...ASK, serviceRange: '10.96.0.0/12', podRanges: ['10.244.0.0/16'] };
   const site = await findSite(cluster(NODES), options, MEMORY);
   assert.equal(site.serviceRange, '10.96.0.0/12');
@@ -53,14 +53,14 @@ test('what the command line says goes before, and holds the ranges inside it', a
   assert.deepEqual(site.ownPodRanges, ['10.244.0.0/16']);
 });
 
-test('the address that an earlier agent has steered is no answer', async () => {
+test('ignores the address that an earlier agent steered', async () => {
   const named = node('n1', '192.0.2.11', '10.244.1.0/24');
   named.metadata!.annotations = { 'kubetun.dev/steered-address': '192.0.2.99' };
   const { address } = await findSite(cluster([named], ['10.96.0.0/16']), ASK, MEMORY);
   assert.equal(address, '192.0.2.11');
 });
 
-test('without API server the last answer stands in; without that there is none', async () => {
+test('without API server it uses the last answer, or fails without one', async () => {
   const known = await findSite(cluster(NODES, ['10.96.0.0/16']), ASK, MEMORY);
   assert.deepEqual(await findSite(AWAY, ASK, MEMORY), known);
   await assert.rejects(findSite(AWAY, ASK, join(folder, 'none')), { code: 'KT_KUBE_UNREACHABLE' });
@@ -75,7 +75,7 @@ const REFUSALS: [string, object[], RegExp][] = [
 ];
 
 for (const [code, items, next] of REFUSALS) {
-  test(`what the cluster does not tell is asked for by the flag: ${code}`, async () => {
+  test(`an error about a missing value names its flag: ${code}`, async () => {
     await assert.rejects(findSite(cluster(items), ASK, MEMORY), { code, next });
   });
 }

@@ -58,7 +58,7 @@ function parseText(text: string): Rule {
   return known ?? { pref: Number(text.split(' ')[1]), action: text.replace(/^pref \d+ /, '') };
 }
 
-test('the plan of a node, word for word', () => {
+test('plans a node with these exact lines', () => {
   assert.deepEqual(PLAN.setup, [
     'link set dev kt0 mtu 1450 txqueuelen 2000 up',
     'route replace default dev kt0 src 172.18.0.11 table 100',
@@ -117,7 +117,7 @@ test('ip-rule JSON reads back as the rule it came from', () => {
     assert.ok(plan.includes(formatRule(parseRule(rule))), `${rule.priority}`);
 });
 
-test('applied once it is there; applied again nothing is done', () => {
+test('a second apply does nothing', () => {
   const lines = diffRules(UNTOUCHED, PLAN.rules, PLAN.localPref);
   assert.equal(lines[0], 'rule add pref 32000 lookup local');
   assert.equal(lines.at(-1), 'rule del pref 0 lookup local');
@@ -127,7 +127,7 @@ test('applied once it is there; applied again nothing is done', () => {
   assert.deepEqual(diffRules(after, PLAN.rules, PLAN.localPref), []);
 });
 
-test('a changed range replaces its rules and no others; strangers stay', () => {
+test('a changed range replaces only its rules, and foreign rules stay', () => {
   const stranger: Rule = { pref: 50, from: '192.0.2.0/24', action: 'lookup 7' };
   const steered = [
     ...carryOut(UNTOUCHED, diffRules(UNTOUCHED, PLAN.rules, PLAN.localPref)),
@@ -142,7 +142,7 @@ test('a changed range replaces its rules and no others; strangers stay', () => {
   ]);
 });
 
-test('undone, the node is as it was, from any point on the way', () => {
+test('undo restores the node from any partial state', () => {
   const lines = diffRules(UNTOUCHED, PLAN.rules, PLAN.localPref);
   for (let done = 0; done <= lines.length; done++) {
     const half = carryOut(UNTOUCHED, lines.slice(0, done));
@@ -152,7 +152,7 @@ test('undone, the node is as it was, from any point on the way', () => {
   }
 });
 
-test('the bypass lets what is for the node past, never what is for Services or from pods', () => {
+test('the bypass passes packets for the node, never those for Services or from pods', () => {
   const lines = bypassLines('add', INPUT);
   assert.deepEqual(
     lines.filter((line) => line.includes('tcp') || line.includes('icmp goto')),
@@ -177,7 +177,7 @@ test('the bypass lets what is for the node past, never what is for Services or f
   );
 });
 
-test('the node reaches its API server before anything that Services capture', () => {
+test('the rule for the API server precedes all that Services capture', () => {
   const api = apiEndpoint('https://172.18.0.1:6443', INPUT.serviceRange);
   assert.deepEqual(api, { address: '172.18.0.1', port: 6443 });
   const input = { ...INPUT, ...(api && { api }) };
@@ -189,7 +189,7 @@ test('the node reaches its API server before anything that Services capture', ()
   }
 });
 
-test('an API server behind a Service, or with a name, has no rule', () => {
+test('an API server with a Service address or a name has no rule', () => {
   assert.equal(apiEndpoint('https://10.96.0.1', INPUT.serviceRange), undefined);
   assert.equal(apiEndpoint('https://api.example:6443', INPUT.serviceRange), undefined);
 });

@@ -43,7 +43,7 @@ const at = (change: PolicyChange | null, n: number): PolicyPod =>
     ({ address }) => address === addr(`10.244.1.${n}`),
   )!;
 
-/** Three pods and one policy, as they are first told. */
+/** Compiles three pods and one policy for the first time. */
 function begin(): PolicyChange {
   tables.putPod(pod('web-1', 2));
   tables.putPod(pod('client-1', 3));
@@ -52,7 +52,7 @@ function begin(): PolicyChange {
   return compile()!;
 }
 
-test('the first policy tells pods and rules; pods that were there have been there for ever', () => {
+test('the first policy sends pods and rules, and existing pods count as old', () => {
   const first = begin();
   assert.deepEqual([first.generation, first.active, first.pods?.length], [1, true, 3]);
   assert.deepEqual(
@@ -67,7 +67,7 @@ test('the first policy tells pods and rules; pods that were there have been ther
   );
 });
 
-test('nothing that changed is nothing to tell', () => {
+test('a change without effect gives no update', () => {
   begin();
   assert.equal(compile(), null);
   tables.putPod(pod('web-1', 2));
@@ -78,7 +78,7 @@ test('nothing that changed is nothing to tell', () => {
   assert.equal(compile(), null, 'its end is near');
 });
 
-test('a new pod of a known kind makes no new rules, and no flow is judged again for it', () => {
+test('a new pod of a known kind needs no new rules and revalidates no flow', () => {
   const first = begin();
   tables.putPod(pod('client-2', 5));
   const next = compile()!;
@@ -87,7 +87,7 @@ test('a new pod of a known kind makes no new rules, and no flow is judged again 
   assert.equal(at(next, 5).born, first.generation);
 });
 
-test('a pod of a new kind makes the rules anew', () => {
+test('a pod of a new kind rebuilds the rules', () => {
   begin();
   tables.putPolicy(policy('q', { selector: { matchLabels: { app: 'db' } } }));
   const { generation } = compile()!;
@@ -103,7 +103,7 @@ test('a pod of a new kind makes the rules anew', () => {
   assert.equal(compile()?.rules?.pairs.length, rules!.pairs.length + 1, 'another kind of peer');
 });
 
-test("a pod's new labels, its end, and a new pod on its address make flows be judged again", () => {
+test("a pod's new labels, its deletion, and a new pod on its address revalidate flows", () => {
   const first = begin();
   tables.putPod(pod('client-1', 3, { labels: { app: 'other' } }));
   const relabelled = compile()!;
@@ -118,7 +118,7 @@ test("a pod's new labels, its end, and a new pod on its address make flows be ju
   assert.equal(at(compile(), 3).born, gone.generation);
 });
 
-test('other policies for a pod that is the same peer as before, or a node that is known now, are told', () => {
+test('updates a pod for other policies with the same peer class, and for a newly known node', () => {
   begin();
   const outbound = policy('q', {
     selector: { matchLabels: { app: 'sender' } },
@@ -137,7 +137,7 @@ test('other policies for a pod that is the same peer as before, or a node that i
   assert.equal(at(compile(), 4).node, NODE);
 });
 
-test('a pod that is deleted and made anew under its name between two looks is another one', () => {
+test('a pod recreated with the same name between two compiles is a new pod', () => {
   const first = begin();
   tables.deletePod('shop/client-1');
   tables.putPod(pod('client-1', 3, { uid: 'another' }));
@@ -146,7 +146,7 @@ test('a pod that is deleted and made anew under its name between two looks is an
   assert.equal(at(next, 3).born, next.generation);
 });
 
-test('labels of a namespace count, and only where a selector asks for them', () => {
+test('labels of a namespace matter only if a selector uses them', () => {
   begin();
   tables.putNamespace({ name: 'shop', labels: { any: 'label' } });
   assert.equal(compile(), null);
@@ -160,7 +160,7 @@ test('labels of a namespace count, and only where a selector asks for them', () 
   assert.deepEqual(new Set(peers), new Set([2, 3, 4].map((n) => at(next, n).peer)));
 });
 
-test('without policies there is nothing to enforce, and the first one after that begins anew', () => {
+test('without policies enforcement is off, and the next first one counts pods as old', () => {
   const first = begin();
   tables.deletePolicy('shop/p');
   assert.deepEqual(compile(), {
@@ -173,12 +173,12 @@ test('without policies there is nothing to enforce, and the first one after that
   assert.deepEqual([again.active, again.pods?.length, at(again, 9).born], [true, 4, 0]);
 });
 
-test('an agent that begins without policies says so once, for the image may have some', () => {
+test('an agent without policies sends that once, because the image may have some', () => {
   assert.equal(compile()?.active, false);
   assert.equal(compile(), null);
 });
 
-test('the next agent goes on: the same pod keeps its birth, another on its address is new', () => {
+test('after a restart the same pod keeps its birth, and another one on its address is new', () => {
   const first = begin();
   const told = new Map(first.pods!.map(({ address, uid }) => [address, { uid, born: 1 }]));
   const names = new Map(first.rules!.names.map(({ id, name }) => [id, name]));
@@ -198,7 +198,7 @@ test('the next agent goes on: the same pod keeps its birth, another on its addre
   assert.equal(ids.get('shop/a'), 2);
 });
 
-test('two pods that claim one address: the later one has it, and the other one after its end', () => {
+test('of two pods with one address the later one has it, then the other after its deletion', () => {
   begin();
   tables.putPod(pod('web-2', 3));
   assert.notEqual(at(compile(), 3).ingress, 0);
@@ -206,7 +206,7 @@ test('two pods that claim one address: the later one has it, and the other one a
   assert.equal(at(compile(), 3).ingress, 0);
 });
 
-test('a pod that ends loses its address to another one, whichever came first', () => {
+test('a pod in deletion loses its address to another one, in any order', () => {
   tables.putPod(pod('other-9', 3));
   tables.putPod(pod('web-9', 3, { ending: true }));
   tables.putPolicy(policy('p'));
@@ -218,7 +218,7 @@ test('a pod that ends loses its address to another one, whichever came first', (
   assert.notEqual(at(compile(), 2).ingress, 0, 'until it has gone it is itself');
 });
 
-test('a pod that moves to an address which another one still claims has it', () => {
+test('a pod that moves to an address of another pod has it', () => {
   begin();
   tables.putPod(pod('web-1', 3));
   const next = compile();
@@ -227,7 +227,7 @@ test('a pod that moves to an address which another one still claims has it', () 
   assert.equal(at(next, 3).born, next!.generation);
 });
 
-test('changes of pods add up to what a compile of everything says', () => {
+test('changes of pods add up to a full compile', () => {
   let x = 5;
   const random = (below: number) => {
     x = (Math.imul(x, 1_103_515_245) + 12_345) | 0;
@@ -260,7 +260,7 @@ test('changes of pods add up to what a compile of everything says', () => {
   assert.ok(changes > 100, `${changes} changes told alone`);
 });
 
-test('a pod whose namespace is not known yet is no pod: its labels there might forbid what is asked', () => {
+test('holds back a pod until its namespace, whose labels may matter, is known', () => {
   begin();
   const stray = (n: number) => pod('client-7', n, { key: 'late/client-7', namespace: 'late' });
   tables.putPod(stray(7));
@@ -276,7 +276,7 @@ test('a pod whose namespace is not known yet is no pod: its labels there might f
   assert.equal(at(compile(), 2), undefined, "its address is not the old one's any more");
 });
 
-test('the first pod under policies that are in force was not there for ever', () => {
+test('the first pod after a policy is in force counts as new', () => {
   tables.putPolicy(policy('p'));
   compile();
   tables.putPod(pod('web-1', 2));
@@ -284,7 +284,7 @@ test('the first pod under policies that are in force was not there for ever', ()
   assert.equal(at(next, 2).born, next.generation);
 });
 
-test('policies that select the same pods share a subject; one under audit stands beside', () => {
+test('policies that select the same pods share a subject, with those under audit apart', () => {
   begin();
   tables.putPolicy(policy('q'));
   tables.putPolicy(policy('r', { audited: true }));
@@ -295,7 +295,7 @@ test('policies that select the same pods share a subject; one under audit stands
   ]);
 });
 
-test('what a policy says of one direction is nothing to the other', () => {
+test('rules of one direction do not affect the other', () => {
   tables.putPod(pod('web-1', 2));
   tables.putPod(pod('client-1', 3));
   tables.putPolicy(policy('p', { egress: [] }));
@@ -308,7 +308,7 @@ test('what a policy says of one direction is nothing to the other', () => {
   );
 });
 
-test('pods alike are of one kind only in one namespace and with the same named ports', () => {
+test('equal pods are of one kind only with the same namespace and named ports', () => {
   tables.putNamespace({ name: 'bank', labels: {} });
   const web = [{ name: 'http', proto: 6, number: 80 }];
   tables.putPod(pod('web-1', 2, { ports: web }));
@@ -322,7 +322,7 @@ test('pods alike are of one kind only in one namespace and with the same named p
   assert.equal(third, 0, 'of another namespace');
 });
 
-test('blocks that differ in an exception are two', () => {
+test('blocks with different exceptions are different', () => {
   const cidr = { address: addr('10.0.0.0'), length: 8 };
   const hole = { address: addr('10.9.0.0'), length: 16 };
   const rule = (except: (typeof hole)[]) => ({ pods: [], blocks: [{ cidr, except }], ports: null });
@@ -337,7 +337,7 @@ test('blocks that differ in an exception are two', () => {
   assert.deepEqual([allowing(peerOf(8)), allowing(peerOf(16))], [2, 1]);
 });
 
-test('a thousand pods of ten kinds are ten kinds', () => {
+test('a thousand pods with ten label sets are ten kinds', () => {
   for (let i = 0; i < 1000; i++) {
     tables.putPod(pod(`app${i % 10}-${i}`, 0, { address: addr('10.244.0.0') + i + 2 }));
   }
@@ -356,9 +356,9 @@ test('a thousand pods of ten kinds are ten kinds', () => {
   );
 });
 
-test('a policy that does not fit isolates the pods that it selects, and the others are served', () => {
+test('a policy that does not fit isolates its pods, and the other policies apply', () => {
   const small = policy('small', { createdMs: 1 });
-  // 600 rules of 600 ports each for one subject: more than all rules may take together.
+  // 600 rules of 600 ports each for one subject exceed the limit for all rules.
   const ports = Array.from({ length: 600 }, (_, n) => {
     return { proto: 6, name: null, first: n * 2, last: n * 2 };
   });

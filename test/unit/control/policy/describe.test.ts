@@ -33,7 +33,7 @@ function describe(policies: Record<string, object>, refused = new Map<string, st
 const web = { podSelector: { matchLabels: { app: 'web' } } };
 const nobody = { podSelector: { matchLabels: { app: 'nobody' } } };
 
-test('a policy is told with its pods, directions and hits', () => {
+test('lists a policy with its pods, directions and hits', () => {
   const [client, one] = describe({ web: { ...web, policyTypes: ['Ingress', 'Egress'] }, all: {} });
   assert.deepEqual([client?.policy, client?.pods], ['shop/all', ['shop/client', 'shop/web']]);
   assert.deepEqual(one, {
@@ -44,7 +44,7 @@ test('a policy is told with its pods, directions and hits', () => {
   assert.match(line!, /^shop\/web +Ingress,Egress +enforced +1 +1 +2 +0 +0 +0$/);
 });
 
-test('a policy that is refused is listed as such, with the reason below the table', () => {
+test('lists a refused policy with the reason below the table', () => {
   const refused = new Map([['shop/web', ['its rules do not fit']]]);
   const rows = describe({ web, all: {} }, refused);
   assert.deepEqual(
@@ -87,6 +87,6 @@ for (const [what, spec, findings] of FINDINGS) {
   });
 }
 
-test('no policy has its own sentence', () => {
+test('without policies it prints a sentence', () => {
   assert.match(formatPolicies([]), /every pod may talk/);
 });

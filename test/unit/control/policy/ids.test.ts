@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { PolicyIds } from '../../../../control/policy/compiler.ts';
 import { POLICY_ID_MAX } from '../../../../datapath/policy/policy.ts';
 
-test('an id stays as long as its policy, and what has gone does not lend its own at once', () => {
+test('an id stays as long as its policy, and is not reused at once', () => {
   const ids = new PolicyIds(new Map());
   ids.assign(['a', 'b']);
   assert.deepEqual([ids.idOf('a'), ids.idOf('b')], [1, 2]);
@@ -13,7 +13,7 @@ test('an id stays as long as its policy, and what has gone does not lend its own
   assert.equal(ids.idOf('d'), 1);
 });
 
-test('ids of an image go on, and the gaps among them are used', () => {
+test('keeps the ids of an image, and uses the gaps between them', () => {
   const ids = new PolicyIds(
     new Map([
       [2, 'b'],
@@ -27,7 +27,7 @@ test('ids of an image go on, and the gaps among them are used', () => {
   );
 });
 
-test('a policy too many has none, until another one goes', () => {
+test('a policy beyond the limit has no id until another one is deleted', () => {
   const ids = new PolicyIds(new Map());
   const keys = Array.from({ length: POLICY_ID_MAX + 1 }, (_, i) => `p${i}`);
   ids.assign(keys);

@@ -21,7 +21,7 @@ const inside = (at: number, { address, length }: { address: number; length: numb
 
 const rule = fc.record({ blocks: fc.array(block, { maxLength: 4 }) });
 
-test('the class of the longest prefix stands for exactly the rules that an address is in', () => {
+test('the class of the longest prefix has exactly the rules that contain the address', () => {
   fc.assert(
     fc.property(fc.array(rule, { maxLength: 4 }), address, (rules, at) => {
       const { prefixes, classesOf, sizeOf } = finish(classifyPrefixes(rules, 3));
@@ -40,9 +40,9 @@ test('the class of the longest prefix stands for exactly the rules that an addre
   );
 });
 
-test('30,000 blocks of one rule are one class, and cost n log n comparisons', () => {
+test('30,000 blocks of one rule form one class, with n log n comparisons', () => {
   let reads = 0;
-  /** Counts how often an address is looked at: a measure that a busy machine does not change. */
+  /** Counts reads of an address: a cost that does not depend on the machine's load. */
   const counted = (n: number, length: number) => ({
     length,
     get address() {

@@ -7,8 +7,8 @@ import type { PolicyChange } from '../../../../datapath/policy/policy.ts';
 import { Mirror } from '../compile/mirror.ts';
 
 /**
- * A datapath that takes over at once; like the real writer it has a change even where a publish
- * fails.
+ * A datapath that uses each image at once. Like the real writer it keeps the change of a failed
+ * publish.
  */
 export class FakeSink implements ImageSink {
   readonly mirror = new Mirror();

@@ -45,7 +45,7 @@ function start(): void {
   );
 }
 
-test('a node is masqueraded with the address that it is steered with, whatever the cluster says', async () => {
+test('masquerades a node with its steered address, even if its Node has another one', async () => {
   api.putObject('nodes', node('n1', '172.18.0.99', '10.244.1.0/24'));
   start();
   await until('an image is published', () => publisher.published);
@@ -55,7 +55,7 @@ test('a node is masqueraded with the address that it is steered with, whatever t
   assert.deepEqual(nodeAddresses, [STEERED, parseAddress('172.18.0.99')]);
 });
 
-test('objects of the API server end in the datapath, and follow it through a cut and an expiry', async () => {
+test('objects reach the datapath, also after a broken and an expired watch', async () => {
   api.putObject('nodes', node('n1', '172.18.0.11', '10.244.1.0/24'));
   api.putObject('nodes', node('n2', '172.18.0.12', '10.244.2.0/24'));
   api.putObject(
@@ -100,7 +100,7 @@ test('objects of the API server end in the datapath, and follow it through a cut
   assert.equal(sink.mirror.frontends.size, 0);
 });
 
-test('with the first policy pods and namespaces are followed; at a thousand pods a new label is soon in the datapath', async (t) => {
+test('the first policy starts informers of pods and namespaces, even with a thousand pods', async (t) => {
   api.putObject('nodes', node('n1', '172.18.0.11', '10.244.0.0/16'));
   start();
   await until('an image is published', () => publisher.published);

@@ -43,7 +43,7 @@ function startKeeper(isReady: () => boolean = () => true) {
   return { clock, written, warnings, server, stop, advance };
 }
 
-test('a Lease is made once and renewed every five seconds', async () => {
+test('creates a Lease once and renews it every five seconds', async () => {
   const { written, advance, stop } = startKeeper();
   await advance(15_500);
   stop();
@@ -59,7 +59,7 @@ test('a Lease is made once and renewed every five seconds', async () => {
   assert.equal('acquireTime' in renewed!.spec, false);
 });
 
-test('a node whose datapath has no tables yet gives no sign of life', async () => {
+test('renews no Lease while the datapath has no tables', async () => {
   let isReady = false;
   const { written, advance, stop } = startKeeper(() => isReady);
   await advance(10_000);
@@ -70,7 +70,7 @@ test('a node whose datapath has no tables yet gives no sign of life', async () =
   assert.equal(written.length, 1);
 });
 
-test('a server that is away is reported once, and the Lease renewed when it is back', async () => {
+test('reports an absent server once, and renews the Lease when it is back', async () => {
   const { written, warnings, server, advance, stop } = startKeeper();
   await advance(100);
   server.isDown = true;
@@ -82,7 +82,7 @@ test('a server that is away is reported once, and the Lease renewed when it is b
   assert.equal(written.length, 2);
 });
 
-test('a keeper that is stopped leaves no timer behind', async () => {
+test('leaves no timer after a stop', async () => {
   const { clock, advance, stop } = startKeeper();
   await advance(100);
   stop();

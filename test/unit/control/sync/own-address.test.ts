@@ -6,9 +6,7 @@ import { FakeClock } from '../../../support/clock.ts';
 const STEERED = '172.18.0.11';
 const OTHER = '172.18.0.99';
 
-/**
- * An own address over an API server that notes what is written, and refuses as often as it is told.
- */
+/** An own address with an API server that records writes and refuses a given number of them. */
 function world() {
   const clock = new FakeClock();
   const logged: string[] = [];
@@ -33,7 +31,7 @@ function world() {
   return { clock, logged, annotations, events, api, own, settle };
 }
 
-test('says nothing while the Node names the steered address', async () => {
+test('writes nothing while the Node has the steered address', async () => {
   const { own, annotations, events, logged, settle } = world();
   own.take(STEERED, null);
   await settle();
@@ -41,14 +39,14 @@ test('says nothing while the Node names the steered address', async () => {
   assert.deepEqual(own.report(), { steered: STEERED, internalIP: STEERED });
 });
 
-test('publishes the steered address while the Node names another one or none', async () => {
+test('publishes the steered address while the Node has another one or none', async () => {
   for (const internal of [OTHER, null]) {
     const { own, annotations, events, settle } = world();
     own.take(internal, null);
     await settle();
     assert.deepEqual([annotations, events], [[STEERED], ['NodeAddressDiffers']]);
     assert.deepEqual(own.report(), { steered: STEERED, internalIP: internal });
-    // Its own write comes back to it.
+    // Receives its own write.
     own.take(internal, STEERED);
     await settle();
     own.take(STEERED, STEERED);
@@ -57,7 +55,7 @@ test('publishes the steered address while the Node names another one or none', a
   }
 });
 
-test('puts back an annotation that was taken off, with one event for the difference', async () => {
+test('restores a removed annotation, with one event for the difference', async () => {
   const { own, annotations, events, settle } = world();
   for (const published of [null, STEERED, null]) {
     own.take(OTHER, published);
@@ -66,7 +64,7 @@ test('puts back an annotation that was taken off, with one event for the differe
   assert.deepEqual([annotations, events], [[STEERED, STEERED], ['NodeAddressDiffers']]);
 });
 
-test('tries again where the API server refuses, and logs that once', async () => {
+test('retries after a refusal of the API server, and logs that once', async () => {
   const { own, annotations, api, clock, logged, settle } = world();
   api.refusals = 2;
   own.take(OTHER, null);
@@ -82,7 +80,7 @@ test('tries again where the API server refuses, and logs that once', async () =>
   );
 });
 
-test('writes nothing more once it is stopped', async () => {
+test('writes nothing after a stop', async () => {
   const { own, annotations, api, clock, settle } = world();
   api.refusals = 1;
   own.take(OTHER, null);

@@ -10,7 +10,7 @@ function setUp() {
   return { clock, runs, pacer };
 }
 
-test('the first request after a quiet time runs at once, but after what is said in the same breath', () => {
+test('the first request after a quiet time runs at once, after others of the same turn', () => {
   const { clock, runs, pacer } = setUp();
   pacer.request();
   pacer.request();
@@ -36,7 +36,7 @@ test('a burst of 1,000 requests in 100 ms costs six runs, and the last request i
   assert.ok(runs.at(-1)! >= lastRequestMs);
 });
 
-test('an interval that has passed is not waited for again', () => {
+test('does not wait for an interval that has passed', () => {
   const { clock, runs, pacer } = setUp();
   pacer.request();
   clock.advance(25);
@@ -45,7 +45,7 @@ test('an interval that has passed is not waited for again', () => {
   assert.deepEqual(runs, [0, 25]);
 });
 
-test('stopped, it runs no more', () => {
+test('runs nothing after a stop', () => {
   const { clock, runs, pacer } = setUp();
   pacer.request();
   pacer.stop();

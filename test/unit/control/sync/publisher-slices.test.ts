@@ -1,5 +1,4 @@
-// Policies that take long to compile: other work goes on meanwhile, and nothing half done is
-// published.
+// Policies with a long compile: other work continues, and no partial result is published.
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import type { MonotonicClock } from '../../../../control/clock.ts';
@@ -16,10 +15,7 @@ import { FakeSink, fakeLog } from './fake-sink.ts';
 
 const TURNS_MAX = 10_000;
 
-/**
- * Every look at it costs 20 ms, so that a slice of work is one step. Calls are made one a turn, in
- * order.
- */
+/** Every read takes 20 ms, so that a slice of work is one step. Runs one call a turn, in order. */
 class SlowClock implements MonotonicClock {
   #monotonicMs = 0;
   #calls: (() => void)[] = [];
@@ -36,14 +32,14 @@ class SlowClock implements MonotonicClock {
     };
   }
 
-  /** False if nothing waits. */
+  /** False without a waiting call. */
   turn(): boolean {
     const call = this.#calls.shift();
     call?.();
     return call !== undefined;
   }
 
-  /** Turns until something is so; how many it took. */
+  /** Runs turns until a condition is true, and returns their number. */
   until(isSo: () => boolean): number {
     for (let turns = 0; turns < TURNS_MAX; turns++) {
       if (isSo()) return turns;
@@ -88,7 +84,7 @@ function putPolicy(name: string, app = 'web'): void {
   tables.policy.putPolicy(readNetworkPolicy({ metadata: { namespace: 'ns', name }, spec }));
 }
 
-/** The pods that the last published policies isolate, by the ends of their addresses. */
+/** The pods that the last published policies isolate, by the last byte of their addresses. */
 const isolated = () => {
   const pods = sink.policies.at(-1)?.pods ?? [];
   return pods.filter(({ egress }) => egress > 0).map(({ address }) => address & 0xff);
@@ -99,7 +95,7 @@ function start(): void {
   clock.until(() => publisher.published);
 }
 
-test('the first image waits for policies that take many turns, and holds them', () => {
+test('the first image waits for policies that take many turns, and contains them', () => {
   putPod('a', '10.244.1.2');
   putPolicy('large');
   publisher.sourceSynced('NetworkPolicy');
@@ -123,7 +119,7 @@ test('a Service is published while policies are being compiled', () => {
   clock.until(() => publisher.progress.pendingSinceMs === null);
 });
 
-test('what changes during the work is left out of it, and follows without another change', () => {
+test('a change during the compile is left out, and follows without another change', () => {
   putPod('a', '10.244.1.2');
   putPolicy('large');
   start();
@@ -142,7 +138,7 @@ test('what changes during the work is left out of it, and follows without anothe
   assert.equal(tables.policy.clean, true);
 });
 
-test('nothing is compiled any more after the end', () => {
+test('compiles nothing after a stop', () => {
   start();
   putPolicy('large');
   publisher.changed();

@@ -28,7 +28,7 @@ function publisher(sources: string[] = []): Publisher {
   return new Publisher({ nodeName: 'n1', ranges: RANGES, tables, sink, sources, clock, log });
 }
 
-test('what belongs around a publish is done on both sides of it, also when it fails', () => {
+test('runs the steps before and after a publish, also when it fails', () => {
   const steps: string[] = [];
   const p = new Publisher({
     nodeName: 'n1',
@@ -59,7 +59,7 @@ function putService(name: string): void {
   tables.putService(readService(service(name)));
 }
 
-test('nothing is published until every source has synced, then one image with everything', () => {
+test('publishes nothing until every source has synced, then one full image', () => {
   const p = publisher(['Service', 'EndpointSlice', 'Node']);
   putNode();
   putService('a');
@@ -75,7 +75,7 @@ test('nothing is published until every source has synced, then one image with ev
   assert.equal(sink.mirror.services.size, 2);
 });
 
-test('a cluster without Services is an image too: it ends the state before the first one', () => {
+test('publishes a first image even without Services', () => {
   const p = publisher(['Service']);
   putNode();
   p.sourceSynced('Service');
@@ -84,7 +84,7 @@ test('a cluster without Services is an image too: it ends the state before the f
   assert.notEqual(sink.mirror.node, null);
 });
 
-test('a burst of 1,000 changes costs a handful of publishes and ends in the last state', () => {
+test('a burst of 1,000 changes takes a few publishes and ends in the last state', () => {
   const p = publisher();
   putNode();
   p.changed();
@@ -100,7 +100,7 @@ test('a burst of 1,000 changes costs a handful of publishes and ends in the last
   assert.equal(sink.mirror.services.size, 1000);
 });
 
-test('a change that changes nothing is not published', () => {
+test('does not publish a change without effect', () => {
   const p = publisher();
   putNode();
   putService('a');
@@ -112,7 +112,7 @@ test('a change that changes nothing is not published', () => {
   assert.equal(sink.publishes, 1);
 });
 
-test('without an address of its own the node waits and says so once', () => {
+test('without an own address the node waits and logs that once', () => {
   const p = publisher();
   putService('a');
   p.changed();
@@ -128,7 +128,7 @@ test('without an address of its own the node waits and says so once', () => {
   assert.equal(sink.mirror.services.size, 2);
 });
 
-test('a publish that finds the datapath busy comes into force with a later one, by itself', () => {
+test('retries a publish to a busy datapath without another change', () => {
   const p = publisher();
   putNode();
   putService('a');
@@ -142,7 +142,7 @@ test('a publish that finds the datapath busy comes into force with a later one, 
   assert.equal(sink.publishes, 2, 'and then it is quiet');
 });
 
-test('stopped, nothing more is published', () => {
+test('publishes nothing after a stop', () => {
   const p = publisher();
   putNode();
   p.changed();
@@ -161,12 +161,12 @@ function putPolicies(...names: string[]): void {
 function putPod(name: string, podIP: string): void {
   const status = { phase: 'Running', podIP, hostIP: '172.18.0.11' };
   const metadata = { namespace: 'ns', name, uid: name, labels: { app: 'web' } };
-  // A pod is told of once its namespace is known.
+  // A pod is published once its namespace is known.
   tables.policy.putNamespace({ name: 'ns', labels: {} });
   tables.policy.putPod(readPolicyPod({ metadata, status })!);
 }
 
-test('the first image says what policies there are, and that there are none if so', () => {
+test('the first image has the policies, or their absence', () => {
   const p = publisher(['NetworkPolicy']);
   putNode();
   p.sourceSynced('NetworkPolicy');
@@ -180,7 +180,7 @@ test('the first image says what policies there are, and that there are none if s
   assert.deepEqual([sink.policies[1]?.active, sink.policies[1]?.pods?.length], [true, 1]);
 });
 
-test('with its first policy it waits for the pods of all, and Services go on meanwhile', () => {
+test('the first policy waits for all pods, and Services are published meanwhile', () => {
   const p = publisher();
   putNode();
   p.changed();
@@ -198,7 +198,7 @@ test('with its first policy it waits for the pods of all, and Services go on mea
   assert.deepEqual([sink.policies.length, sink.policies[1]?.pods?.length], [2, 1]);
 });
 
-test('a hundred changes of policies in a second are published at the pace of all, each pod told once', () => {
+test('a hundred policy changes in a second share the pace, and each pod is published once', () => {
   const p = publisher();
   putNode();
   putPod('web', '10.244.1.2');

@@ -17,11 +17,11 @@ const state = join(folder, LAB);
 const runDirBefore = process.env.KUBETUN_RUN_DIR;
 const sockets = new Set<Socket>();
 const servers: { close(): unknown }[] = [];
-/** A process that runs, and one that has ended. */
+/** The ids of a running process and of an ended one. */
 const self = identify(process.pid)!;
 const ended = { pid: self.pid, start: self.start - 1 };
 
-/** Accepts connections and never answers, as a process that SIGSTOP holds. */
+/** Accepts connections and never answers, like a process stopped by SIGSTOP. */
 async function silent(at: string | number): Promise<Server> {
   const server = createServer((socket) => {
     sockets.add(socket);

@@ -71,7 +71,7 @@ describe('the files of a log', () => {
   });
 
   test('drop and count lines on a full disk, and report the count later', () => {
-    // A limit on the size of files fails writes in their middle, as a disk that is full does.
+    // A file size limit makes a write fail partway, like a full disk.
     const modules = join(import.meta.dirname, '../../../../lab/logs');
     const script = `
       import { spawnSync } from 'node:child_process';
@@ -92,7 +92,7 @@ describe('the files of a log', () => {
     const { stdout, stderr } = spawnSync(
       'sh',
       [...args, '--input-type=module-typescript', '-e', script],
-      // Compiled code in a cache would be a file beyond the limit.
+      // The file of a compile cache would exceed the limit.
       { encoding: 'utf8', env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' } },
     );
     const lines = stdout
@@ -146,7 +146,7 @@ describe('a pipe of a log', () => {
     child.kill('SIGKILL');
     await done;
     const numbers = fileNumbers(log);
-    // The burst is 16 MiB, and 8 MiB follow in each second: far below what five files hold.
+    // The burst is 16 MiB, followed by 8 MiB per second: far below the capacity of five files.
     assert.equal(numbers[0], 0, 'no file had to go');
   });
 

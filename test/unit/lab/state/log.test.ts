@@ -32,13 +32,13 @@ const LOGS: [what: string, lines: string[], said: string][] = [
 ];
 
 for (const [i, [what, lines, said]] of LOGS.entries()) {
-  test(`the last words of a process are ${what}`, () => {
+  test(`the last output of a process is ${what}`, () => {
     const path = join(folder, `${i}.log`);
     writeFileSync(path, lines.map((line) => `${line}\n`).join(''));
     assert.equal(lastWords(path), said);
   });
 }
 
-test('a process without a log has no last words', () => {
+test('a process without a log has no last output', () => {
   assert.equal(lastWords(join(folder, 'absent')), '');
 });

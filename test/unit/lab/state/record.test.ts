@@ -19,8 +19,7 @@ after(() => rmSync(folder, { recursive: true }));
 test('concurrent changes of a record by two processes are all kept', async () => {
   writeRecord({ lab: 'a', apiPort: 0, maker: null, phase: 'starting' } as unknown as LabRecord);
   const state = join(import.meta.dirname, '../../../../lab/state');
-  // Each looks after a change for what it has written before: another writer with an old record
-  // would have undone it.
+  // After a change each one checks its earlier write, which a writer with an old record would undo.
   const writer = (field: string) => `
     import { readRecord, updateRecord } from '${state}/record.ts';
     let lost = 0;

@@ -40,7 +40,7 @@ test('a node reports capacity and allocatable resources', async () => {
 
 test('a node reports every field of its system information', async () => {
   const { nodeInfo } = (await get()).status!;
-  // What is deprecated has been empty since Kubernetes 1.33.
+  // Deprecated fields are empty since Kubernetes 1.33.
   for (const [field, value] of Object.entries(nodeInfo!)) {
     if (field !== 'kubeProxyVersion') assert.notEqual(value, '', field);
   }

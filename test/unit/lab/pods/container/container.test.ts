@@ -7,7 +7,7 @@ import { WaitReason } from '../../../../../lab/pods/given/env.ts';
 import type { RestartPolicy } from '../../../../../lab/pods/status/phase.ts';
 import { TestClock } from '../../../../support/clock.ts';
 
-/** Nobody has this id, so that nobody is sent a signal. */
+/** An unused process id, so that no process gets a signal. */
 const PROCESS = { pid: 2 ** 30, start: 1 };
 
 type Exit = (code: number | null, signal: NodeJS.Signals | null) => void;

@@ -4,8 +4,8 @@ import { type Stop, stopContainer } from '../../../../../lab/pods/container/stop
 import { TestClock } from '../../../../support/clock.ts';
 
 /**
- * A process that ends so many ms after a signal, or never, and its hook; `log` has what happened
- * when.
+ * A process that ends a number of ms after a signal, or never, and its hook. `log` has the events
+ * with their times.
  */
 function world({
   obeys = null as number | null,

@@ -128,7 +128,7 @@ for (const [what, volume, message] of [
     /path "\.\.\/x" is not a relative path inside the volume/,
   ],
 ] as const) {
-  test(`${what} is said, and keeps the pod waiting`, () => {
+  test(`reports ${what} and keeps the pod waiting`, () => {
     const error = { name: 'Error', message };
     assert.throws(() => filesOf(volume as unknown as Volume), error);
     assert.throws(() => filesOf(volume as unknown as Volume), MountError);

@@ -6,7 +6,7 @@ import { TestClock } from '../../../../support/clock.ts';
 
 const EVERY_SECOND = { tcpSocket: { port: 80 }, periodSeconds: 1, failureThreshold: 2 };
 
-/** A container whose probes answer what `answers` says; `log` is what follows, in order. */
+/** A container with the probe results in `answers`. `log` has the events in order. */
 function world(container: Partial<Container>, random = 0) {
   const clock = new TestClock();
   const answers = { startup: true, liveness: true, readiness: true };

@@ -19,7 +19,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(stateDir, { recursive: true }));
 
-/** This very process stands in for what runs. */
+/** This process stands for the running one. */
 const ALIVE = identify(process.pid)!;
 const REUSED = { pid: process.pid, start: ALIVE.start - 1 };
 

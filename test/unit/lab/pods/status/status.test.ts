@@ -67,7 +67,7 @@ test('reports what keeps a pod from running, and clears it later', () => {
   assert.equal(stuck.reason, 'FailedCreatePodSandBox');
   assert.equal(stuck.message, 'why');
   const runs = statusOf({}) as { reason: unknown; message: unknown };
-  // Null is what takes a field out of a merge patch.
+  // Null removes a field in a merge patch.
   assert.equal(runs.reason, null);
   assert.equal(runs.message, null);
 });

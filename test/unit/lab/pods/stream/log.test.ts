@@ -20,7 +20,7 @@ const EARLIER = { ...LOG, run: 3 };
 const LINES = Array.from({ length: 30_000 }, (_, i) => `line ${i}`);
 const TIME_MS = Date.parse('2026-01-02T03:04:05.678Z');
 
-/** Adds what was said to a file of a run. */
+/** Appends output to a file of a run. */
 function say(said: string, number = 0, { log = LOG, timeMs = TIME_MS } = {}): void {
   mkdirSync(dirname(filePath(log, 0)), { recursive: true });
   appendFileSync(filePath(log, number), encodeEntries(Buffer.from(said), formatTime(timeMs)));
@@ -39,7 +39,7 @@ function ask(query: string) {
   return text(response);
 }
 
-/** The container runs as this process until the test changes what is returned. */
+/** The container runs as this process until the test changes the result. */
 function runContainer() {
   const own = identify(process.pid)!;
   const place = {
@@ -137,8 +137,7 @@ test('follows a log across files until the container ends', async () => {
   const { until, end } = follow(container);
   say('one\n');
   await until('one\n');
-  // The last words of a file may come after its end was seen, and files may go before they are
-  // read.
+  // Output may follow the end that was seen, and files may be removed before they are read.
   say('2\n');
   say('3\n', 1);
   say('4\n', 2);
@@ -183,6 +182,6 @@ test('a follower ends with its reader', async () => {
   assert.equal(String(await new Promise((resolve) => response.once('data', resolve))), 'one\n');
   const before = open();
   response.destroy();
-  // A timer of the follower is the last thing that it has.
+  // The follower's timer is its last resource.
   while (open() >= Math.max(1, before)) await new Promise((resolve) => setImmediate(resolve));
 });

@@ -4,7 +4,7 @@ import { constants, deflateSync } from 'node:zlib';
 import { SpdyConnection } from '../../../../../lab/pods/stream/spdy.ts';
 import { DICTIONARY } from '../../../../../lab/pods/stream/spdy-dictionary.ts';
 
-/** A connection, what it has sent, and what it has told. */
+/** A connection, its output, and its events. */
 function connection() {
   const sent: Buffer[] = [];
   const told: string[] = [];
@@ -28,7 +28,7 @@ const control = (type: number, body: Buffer, flags = 0) =>
   frame(0x80030000 + type, flags * 2 ** 24, body);
 const data = (id: number, text: string, flags = 0) => frame(id, flags * 2 ** 24, Buffer.from(text));
 
-/** A SYN_STREAM, the first of its connection: later ones would go on with the same compression. */
+/** A SYN_STREAM, the first of its connection: later ones would continue the compression. */
 function open(id: number, headers: Record<string, string>): Buffer {
   const text = (value: string) => {
     const length = Buffer.alloc(4);

@@ -11,7 +11,7 @@ test('input that is read late pauses the client and arrives complete and in orde
   const pipe = join(folder, 'pipe');
   assert.equal(spawnSync('mkfifo', [pipe]).status, 0);
   const { O_NONBLOCK, O_RDWR } = constants;
-  // As a terminal's master is: a write to what is full fails at once.
+  // Like a terminal's master: a write to a full buffer fails at once.
   const fd = openSync(pipe, O_RDWR | O_NONBLOCK);
   const paused: boolean[] = [];
   const keys = new TerminalInput(
