@@ -28,7 +28,8 @@ export function balancerService(row: ServiceRow): ServiceRow {
 
 /**
  * The targets of a balancer. A port without NodePort keeps the balancer's address, which every node
- * captures. @param gateway name of the node that is compiled for.
+ * captures.
+ * @param gateway the name of the node that is compiled for.
  */
 export function balancerSlices(
   row: ServiceRow,

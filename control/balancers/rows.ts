@@ -45,8 +45,8 @@ export function readBalancer(object: Service): ServiceRow | null {
 }
 
 /**
- * The nodes are in `inside`; only these have public addresses. @param podRanges ranges of all pods;
- * if empty, the Nodes give them.
+ * The nodes are in `inside`; only these have public addresses.
+ * @param podRanges ranges of all pods. If empty, the Nodes give them.
  */
 export function gatewayRanges(
   publicRange: string,

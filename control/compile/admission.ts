@@ -45,7 +45,8 @@ export class Admission {
 
   /**
    * Decides again: older Services first, then each further one that fits. Returns the keys whose
-   * result changed. @param wordsMax limit of image words for Services.
+   * result changed.
+   * @param wordsMax limit of image words for Services.
    */
   decide(wordsMax: number): string[] {
     const refused = new Set<string>();

@@ -86,7 +86,7 @@ export class Compiler {
 
   /**
    * The image change for these table changes. Null for none; then the datapath gets no update.
-   * @param generation that of the next publish.
+   * @param generation the generation of the next publish.
    */
   compile(tables: Tables, changes: Changes, generation: number): CompileResult | null {
     const own = tables.nodes.get(this.#nodeName);

@@ -137,7 +137,8 @@ const LOCALS_BEHIND = [PREF_LOCAL, PREF_LOCAL_NARROW].map((pref) => `pref ${pref
 /**
  * `ip -batch` lines from the observed rules to the plan's. Empty if they are equal. After every
  * line local delivery works and no packet loops: the local lookup is added at its new place before
- * the old one goes. @param localPref preference of the local lookup in the plan.
+ * the old one goes.
+ * @param localPref preference of the local lookup in the plan.
  */
 export function diffRules(current: Rule[], wanted: Rule[], localPref: number): string[] {
   const behind = `pref ${localPref} lookup local`;

@@ -61,9 +61,9 @@ export async function siteOf(
 }
 
 /**
- * Asks the cluster. @param memory file with the last answer, for times without API server. Throws
- * KubetunError KT_NODE_UNKNOWN, KT_NODE_ADDRESS, KT_POD_RANGE, KT_SERVICE_RANGE, and the client's
- * errors.
+ * Asks the cluster. Throws KubetunError KT_NODE_UNKNOWN, KT_NODE_ADDRESS, KT_POD_RANGE,
+ * KT_SERVICE_RANGE, and the client's errors.
+ * @param memory file with the last answer, for times without API server.
  */
 export async function findSite(
   client: KubeClient,

@@ -74,8 +74,8 @@ export class Rulebook {
   #sealed = false;
 
   /**
-   * @param idOf the id of a policy by its key, 0 if all ids are taken. @param entriesMax limit for
-   * prefixes, and for ports of all pairs of subject and peer class.
+   * @param idOf the id of a policy by its key, 0 if all ids are taken.
+   * @param entriesMax limit for prefixes, and for ports of all pairs of subject and peer class.
    */
   constructor(
     policies: Iterable<NetworkPolicyRow>,

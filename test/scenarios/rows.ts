@@ -414,7 +414,7 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'packet.sums',
     'every packet written is right, or partial and right',
-    'model/checksum.test.ts: what leaves the pipeline has right sums',
+    'model/checksum.test.ts: packets leave the pipeline with correct full or partial checksums',
   ),
   rule(
     'packet.bad',

@@ -135,8 +135,12 @@ test('a question creates no flow, and has the same answer again', () => {
 const REFUSED: [what: string, question: { from: string; to: string }, message: RegExp][] = [
   ['an unknown pod', { from: 'nobody', to: '10.96.0.20:80' }, /no pod default\/nobody/],
   ['an unknown Service', { from: 'client', to: 'svc/nobody' }, /no service default\/nobody/],
-  ['a port that is missing', { from: 'client', to: '10.96.0.20' }, /is not a destination/],
-  ['a stranger without a node', { from: '203.0.113.9', to: '10.96.0.20:80' }, /may arrive at any/],
+  ['a missing port', { from: 'client', to: '10.96.0.20' }, /is not a destination/],
+  [
+    'an outside client without a node',
+    { from: '203.0.113.9', to: '10.96.0.20:80' },
+    /may arrive at any/,
+  ],
 ];
 for (const [what, question, message] of REFUSED) {
   test(`${what} is refused with a correct form`, () => {

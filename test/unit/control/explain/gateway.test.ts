@@ -113,7 +113,7 @@ test('names the Service of a NodePort, though the gateway has none', () => {
 
 const DROPPED: [what: string, to: string, reason: string][] = [
   ['a private address', '172.18.0.11:30080', 'foreign-source'],
-  ['a public address that nobody has', '198.51.100.99:80', 'unallocated'],
+  ['an unused public address', '198.51.100.99:80', 'unallocated'],
 ];
 for (const [what, to, reason] of DROPPED) {
   test(`from outside ${what} is dropped at the gateway: ${reason}`, () => {

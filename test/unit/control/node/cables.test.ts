@@ -44,11 +44,11 @@ const CHANGES: [string, (text: string) => string][] = [
   ['none at all', () => ''],
   ['the address of another pod', (text) => text.replace('0af40102', '0af40103')],
   ['a wider mask', (text) => text.replace('0af40102/ffffffff', '0af40000/ffff0000')],
-  ['a device that was made again', (text) => text.replace('device spoofed', 'device *')],
+  ['a recreated device', (text) => text.replace('device spoofed', 'device *')],
   ['no redirect', (text) => text.slice(0, text.indexOf('filter protocol all'))],
   ['another order', (text) => text.replaceAll('all pref 3', 'all pref 9')],
   [
-    'one more that lets all by',
+    'another filter that passes everything',
     (text) =>
       text.replace(
         'filter protocol arp pref 2 u32 chain 0 \n',
@@ -58,7 +58,7 @@ filter protocol arp pref 2 u32 chain 0
 `,
       ),
   ],
-  ['one of another kind', (text) => `filter protocol all pref 1 matchall chain 0 \n${text}`],
+  ['a filter of another kind', (text) => `filter protocol all pref 1 matchall chain 0 \n${text}`],
 ];
 for (const [what, change] of CHANGES) {
   test(`reports different filters: ${what}`, () => {

@@ -90,12 +90,12 @@ const icmp = (iif: string, from: string, to: string, type: number): Packet => ({
 });
 
 const FATES: [string, Packet, string][] = [
-  ['ssh to the node', tcp('eth0', OUT, 5000, N, 22), 'plain'],
-  ['its answer', tcp('lo', N, 22, OUT, 5000), 'plain'],
+  ['SSH to the node', tcp('eth0', OUT, 5000, N, 22), 'plain'],
+  ['the answer of the SSH server', tcp('lo', N, 22, OUT, 5000), 'plain'],
   ['the node to the outside', tcp('lo', N, 33_000, OUT, 443), 'plain'],
-  ['the answer from there', tcp('eth0', OUT, 443, N, 33_000), 'plain'],
+  ['the answer from the outside', tcp('eth0', OUT, 443, N, 33_000), 'plain'],
   ['an overlay between nodes', { ...tcp('eth0', OUT, 999, N, 8472), protocol: 'udp' }, 'plain'],
-  ['what is routed through', tcp('eth0', OUT, 1, '198.51.100.1', 2), 'plain'],
+  ['forwarded packets', tcp('eth0', OUT, 1, '198.51.100.1', 2), 'plain'],
   ['a NodePort from outside', tcp('eth0', OUT, 5000, N, 30_080), 'tun'],
   ['a NodePort from the node', tcp('lo', N, 33_000, N, 30_080), 'tun'],
   ['a NodePort from a pod', tcp('veth1', POD, 5000, N, 30_080), 'tun'],
@@ -103,8 +103,12 @@ const FATES: [string, Packet, string][] = [
   ['the node to a Service', tcp('lo', N, 33_000, '10.96.0.1', 443), 'tun'],
   ['a pod to a Service', tcp('veth1', POD, 5000, '10.96.0.1', 443), 'tun'],
   ['the outside to a Service', tcp('eth0', OUT, 5000, '10.96.0.1', 443), 'tun'],
-  ['a Service address come back', tcp('kt0', POD, 5000, '10.96.9.9', 443), 'prohibit'],
-  ['what the datapath wrote', tcp('kt0', POD, 5000, FAR_POD, 80), 'plain'],
+  [
+    'an untranslated Service address from the TUN device',
+    tcp('kt0', POD, 5000, '10.96.9.9', 443),
+    'prohibit',
+  ],
+  ['a packet from the datapath', tcp('kt0', POD, 5000, FAR_POD, 80), 'plain'],
   ['a pod to the outside', tcp('veth1', POD, 5000, OUT, 443), 'tun'],
   ['a far pod to a pod', tcp('eth0', FAR_POD, 80, POD, 5000), 'tun'],
   ["a far pod's answer to a host here", tcp('eth0', FAR_POD, 80, N, 33_000), 'plain'],
@@ -112,7 +116,7 @@ const FATES: [string, Packet, string][] = [
   ['a host endpoint here to a pod', tcp('lo', N, 6443, POD, 5000), 'tun'],
   ['a host endpoint here to a far pod', tcp('lo', N, 6443, FAR_POD, 5000), 'tun'],
   ["the node's connection to a far pod", tcp('lo', N, 33_000, FAR_POD, 8080), 'plain'],
-  ['the node to a Service, from a port like any', tcp('lo', N, 39_999, '10.96.0.1', 443), 'tun'],
+  ['the node to a Service, from an ephemeral port', tcp('lo', N, 39_999, '10.96.0.1', 443), 'tun'],
   ['another protocol from a pod', { ...icmp('veth1', POD, OUT, 8), protocol: 'gre' }, 'plain'],
   [
     'ARP of a pod for its gateway',

@@ -58,9 +58,9 @@ test('lists a refused policy with the reason below the table', () => {
 });
 
 const FINDINGS: [string, object, string[]][] = [
-  ['a policy for nobody', nobody, ['it selects no pod']],
+  ['a policy without pods', nobody, ['it selects no pod']],
   [
-    'peers that are nobody',
+    'peers without pods',
     { ...web, ingress: [{ from: [nobody] }] },
     ['ingress rule 0: its peers select no pod'],
   ],

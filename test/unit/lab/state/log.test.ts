@@ -28,7 +28,7 @@ const LOGS: [what: string, lines: string[], said: string][] = [
     'the API server died: Error: no space',
   ],
   ['its last line if nothing looks like an error', ['one', 'two'], 'two'],
-  ['nothing if it said nothing', [], ''],
+  ['empty without output', [], ''],
 ];
 
 for (const [i, [what, lines, said]] of LOGS.entries()) {

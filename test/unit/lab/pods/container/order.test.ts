@@ -30,7 +30,7 @@ const ROWS: [what: string, inits: Startable[], mains: Startable[], starts: strin
   ['a side-car that has not started holds up', [sidecar('s', { begun: true })], MAIN, []],
   ['a side-car that has started does not', [sidecar('s', RUNS), container('i')], MAIN, ['i']],
   [
-    'a side-car that starts again does not hold up what was begun',
+    'a side-car that restarts does not delay started containers',
     [sidecar('s', { begun: true })],
     [container('a', RUNS), container('b')],
     ['b'],

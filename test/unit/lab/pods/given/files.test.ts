@@ -58,7 +58,11 @@ const ROWS: [what: string, volume: Omit<Volume, 'name'>, files: [string, string,
       ['c', 's3cret', '600'],
     ],
   ],
-  ['what is optional and missing has none', { secret: { secretName: 'none', optional: true } }, []],
+  [
+    'an optional missing Secret has no files',
+    { secret: { secretName: 'none', optional: true } },
+    [],
+  ],
   [
     'an optional key may be missing',
     { configMap: { name: 'shop', optional: true, items: [{ key: 'none', path: 'p' }] } },
