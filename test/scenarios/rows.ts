@@ -18,11 +18,17 @@ export const SERVICE_RULES: Rule[] = [
   rule('captured.cluster-ip', 'a ClusterIP is captured'),
   rule('captured.external-ip', 'externalIPs are captured'),
   rule('captured.load-balancer', 'load balancer addresses with ipMode nil or VIP are captured'),
-  rule('captured.ip-mode-proxy', 'with ipMode Proxy they are not'),
+  rule('captured.ip-mode-proxy', 'those with ipMode Proxy are not captured'),
   rule('captured.node-port', "NodePorts are captured on the node's primary address"),
-  rule('captured.not-headless', 'a headless Service is not, nor by the label headless'),
-  rule('captured.not-external-name', 'ExternalName is not'),
-  rule('captured.not-other-proxy', 'what service-proxy-name gives to another proxy is not'),
+  rule(
+    'captured.not-headless',
+    'a headless Service is not captured, nor one with the label headless',
+  ),
+  rule('captured.not-external-name', 'an ExternalName Service is not captured'),
+  rule(
+    'captured.not-other-proxy',
+    'a Service with service-proxy-name of another proxy is not captured',
+  ),
   rule(
     'select.random',
     'any eligible endpoint, evenly',
@@ -34,12 +40,12 @@ export const SERVICE_RULES: Rule[] = [
     'targetPort by name, resolved per pod',
     'unit/control/controllers/endpoints.test.ts: pods that differ in a named port',
   ),
-  rule('eligible.ready', 'ready ones; what is absent means ready'),
-  rule('eligible.terminating', 'none ready: those that terminate and serve'),
-  rule('eligible.sets-apart', 'decided apart for the Cluster and the Local set'),
+  rule('eligible.ready', 'ready endpoints; an absent condition means ready'),
+  rule('eligible.terminating', 'terminating endpoints that serve, if none is ready'),
+  rule('eligible.sets-apart', 'decided separately for the Cluster and the Local set'),
   rule('hints.zone', 'zone hints, if every ready endpoint has them and one matches'),
-  rule('hints.node', 'node hints go before zone hints'),
-  rule('hints.incomplete', 'otherwise they are ignored'),
+  rule('hints.node', 'node hints precede zone hints'),
+  rule('hints.incomplete', 'incomplete hints are ignored'),
   rule('hints.local', 'Local traffic policies ignore hints'),
   rule(
     'hints.made',
@@ -52,17 +58,20 @@ export const SERVICE_RULES: Rule[] = [
     'unit/control/controllers/endpoints.test.ts: publishNotReadyAddresses makes every endpoint ready',
   ),
   rule('eligible.union', 'overlapping slices are a union; ready in any is ready'),
-  rule('internal-local', 'internalTrafficPolicy Local: this node only; elsewhere only is a drop'),
+  rule(
+    'internal-local',
+    'internalTrafficPolicy Local: endpoints of this node; a drop if only others have some',
+  ),
   rule('external-cluster', 'externalTrafficPolicy Cluster: all endpoints, always masqueraded'),
   rule(
     'external-local.outside',
-    'Local, from outside: this node only, not masqueraded; elsewhere only is a drop',
+    'Local, from outside: endpoints of this node without masquerade, a drop if only others have some',
   ),
   rule('external-local.pod', 'Local, from a pod: all endpoints, not masqueraded'),
   rule('external-local.node', 'Local, from the node: all endpoints, masqueraded'),
   rule('masquerade.hairpin', 'the chosen endpoint is the source'),
   rule('masquerade.outside', 'a source outside the pod range to a ClusterIP, the node included'),
-  rule('masquerade.egress', 'from a pod to what is outside the cluster'),
+  rule('masquerade.egress', 'from a pod to an address outside the cluster'),
   rule('masquerade.not', 'never from pod to pod; from a pod to a ClusterIP only as a hairpin'),
   rule(
     'masquerade.port',
@@ -90,7 +99,7 @@ export const SERVICE_RULES: Rule[] = [
   ),
   rule(
     'reject.silent',
-    'what must not be answered is dropped: RST, ICMP, a source that is no host',
+    'packets that must not get an answer are dropped: RST, ICMP, a source that is no host',
     `${PIPELINE}/refuse.test.ts: is not answered`,
   ),
   rule('reject.wrong-port', 'a wrong port or protocol of a ClusterIP, echo included, is refused'),
@@ -100,7 +109,7 @@ export const SERVICE_RULES: Rule[] = [
     `${PIPELINE}/services.test.ts: a segment to a frontend without a flow`,
     `${PIPELINE}/refuse.test.ts: SYN and ACK`,
   ),
-  rule('drop.unallocated', 'an address of the Service range that nobody has: dropped'),
+  rule('drop.unallocated', 'a packet to an unused address of the Service range is dropped'),
   rule(
     'affinity.client',
     'ClientIP: all connections of a client to one endpoint',
@@ -120,7 +129,7 @@ export const SERVICE_RULES: Rule[] = [
   ),
   rule(
     'affinity.endpoint-gone',
-    'the entry goes when its endpoint stops being eligible',
+    'the entry is removed when its endpoint is no longer eligible',
     `${PIPELINE}/affinity.test.ts: an endpoint that is no longer eligible`,
   ),
   rule(
@@ -130,7 +139,7 @@ export const SERVICE_RULES: Rule[] = [
   ),
   rule(
     'affinity.full',
-    'no room: counted, and chosen at random',
+    'without room the client is counted and its endpoint is random',
     `${PIPELINE}/affinity.test.ts: without room the choice is random`,
   ),
   rule(
@@ -142,8 +151,8 @@ export const SERVICE_RULES: Rule[] = [
     "the lab's balancer enforces them too",
     `${PIPELINE}/gateway.test.ts: source ranges are enforced`,
   ),
-  rule('ranges.not-others', 'and not for NodePorts, ClusterIPs and externalIPs'),
-  rule('ranges.spaces', 'entries may carry spaces; unreadable ones are ignored'),
+  rule('ranges.not-others', 'they do not hold for NodePorts, ClusterIPs and externalIPs'),
+  rule('ranges.spaces', 'entries may have spaces; unreadable ones are ignored'),
   rule(
     'health.node-port',
     'healthCheckNodePort: 200 with a ready local endpoint, else 503',
@@ -156,7 +165,7 @@ export const SERVICE_RULES: Rule[] = [
   ),
   rule(
     'health.healthz',
-    '/healthz: 503 if changes wait for over 60 s, or the Node is going',
+    '/healthz: 503 if changes wait for over 60 s, or the Node is in deletion',
     'unit/control/health/health.test.ts: the node is not healthy',
   ),
   rule(
@@ -188,13 +197,13 @@ export const SERVICE_RULES: Rule[] = [
   ),
   rule(
     'allocate.errors',
-    'refused in the words of upstream',
+    "refused with upstream's messages",
     `${SERVER}/allocation.test.ts: a node port has one Service`,
     `${SERVER}/verbs.test.ts: a node port outside the range`,
   ),
   rule(
     'clean-up.udp',
-    'UDP flows to an endpoint that is gone are deleted, TCP and SCTP are left alone',
+    'UDP flows to a removed endpoint are deleted, TCP and SCTP flows stay',
     `${PIPELINE}/stale.test.ts: a client with a fixed port moves`,
     `${PIPELINE}/stale.test.ts: a client of a NodePort moves`,
     `${PIPELINE}/stale.test.ts: TCP and SCTP flows stay`,
@@ -229,7 +238,7 @@ export const FLOW_RULES: Rule[] = [
   ),
   rule(
     'flow.echo',
-    'of ICMP echo by its identifier',
+    'ICMP echo has flows by identifier',
     `${PIPELINE}/services.test.ts: an echo to the outside is masqueraded by its identifier`,
   ),
   rule(
@@ -286,7 +295,7 @@ export const FLOW_RULES: Rule[] = [
   ),
   rule(
     'tcp.renewal',
-    'a packet that changes nothing renews no timeout',
+    'a packet without effect renews no timeout',
     `${PIPELINE}/tcp.test.ts: passes and renews nothing`,
   ),
   rule(
@@ -296,7 +305,7 @@ export const FLOW_RULES: Rule[] = [
   ),
   rule(
     'tcp.reopen',
-    'a SYN on a closed flow opens it anew',
+    'a SYN reopens a closed flow',
     `${PIPELINE}/tcp.test.ts: a SYN after TIME_WAIT opens`,
   ),
   rule(
@@ -400,7 +409,7 @@ export const FLOW_RULES: Rule[] = [
   ),
   rule(
     'fragments.sctp',
-    'a first fragment whose CRC cannot be right is dropped',
+    'a first fragment with an impossible CRC is dropped',
     `${PIPELINE}/fragments.test.ts: SCTP in pieces`,
   ),
   rule(
@@ -413,7 +422,7 @@ export const FLOW_RULES: Rule[] = [
   ),
   rule(
     'packet.sums',
-    'every packet written is right, or partial and right',
+    'every written checksum is correct, full or partial',
     'model/checksum.test.ts: packets leave the pipeline with correct full or partial checksums',
   ),
   rule(
@@ -446,7 +455,7 @@ export const FLOW_RULES: Rule[] = [
   ),
   rule(
     'gateway.balancer',
-    'balancer flows are looked up before it',
+    'balancer flows are looked up before the one-to-one translation',
     `${PIPELINE}/gateway.test.ts: a client reaches a NodePort`,
   ),
   rule('packet.options', 'IP options survive', `${PIPELINE}/parse.test.ts: IP options stay`),
