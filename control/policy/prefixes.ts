@@ -5,7 +5,7 @@ import type { PolicyPrefix } from '../../datapath/policy/policy.ts';
 import { STEP_ELEMENTS, type Steps, sortInSteps } from '../../datapath/steps.ts';
 import type { BlockPeerRow, PrefixRow } from '../model/policy-rows.ts';
 
-/** What the classification needs of a rule. */
+/** The part of a rule that is classified. */
 export interface BlockRule {
   blocks: BlockPeerRow[];
 }
@@ -40,7 +40,7 @@ interface Edge<R> {
   by: number;
 }
 
-/** What a prefix of the walk's path changes. */
+/** Changes at a prefix on the walk's path. */
 interface Step<R> {
   prefix: PrefixRow;
   node: ClassNode;

@@ -60,7 +60,7 @@ export class Batch {
   /** How often a decision applied, and how often it ended a sequence. */
   readonly decided: Record<string, { met: number; ended: number }> = {};
 
-  /** @param first start of what the batch uses, see `needsOf`. */
+  /** @param first the first resources of the batch, see `needsOf`. */
   constructor(twins: Twins, sequences: Sequence[], first: Needs) {
     this.#twins = twins;
     let { blocks } = first;
@@ -321,7 +321,7 @@ function lastOf(node: string, { proto, original: o, packets, renewedAt }: Tracke
   return `${node} ${proto} ${o.src}:${o.sport} ${o.dst}:${o.dport} ${packets} ${renewedAt}`;
 }
 
-/** What a batch reserves until the datapath and all kernels have forgotten it. */
+/** Resources of a batch until the datapath and all kernels have forgotten it. */
 export interface Needs {
   /** For each client. */
   ports: number;

@@ -158,7 +158,7 @@ describe('decisions', () => {
     assert.equal(decidedBy(bySyn), null);
   });
 
-  test('an RST may close only in the datapath if it acknowledges the last segment of its peer', () => {
+  test('an RST may close only here if it acknowledges the last segment of its peer', () => {
     const fate = (ack: number) => {
       const steps = [...OPEN, segment('server', 16, 500, 7), segment('client', 20, 7, ack)];
       const flows = [...STATES, [flow('renewed=1 SYN_RECV')], [flow('renewed=2 SYN_RECV')]];
@@ -181,7 +181,7 @@ describe('decisions', () => {
     assert.equal(fate([flow('ESTABLISHED')], [], valid), null);
   });
 
-  test('the answer to a segment with an acknowledgement leap may end flows only in the kernel', () => {
+  test('the answer to an acknowledgement leap may end flows only in the kernel', () => {
     const fate = (first: number, last: number) => {
       const numbered = (ack: number) => ({ ...segment('client', 16, 100), ack });
       const flows = [[], [flow('ESTABLISHED')]];

@@ -157,7 +157,7 @@ function findTwins(t: TestDatapath): [Ends, Ends, Ends] {
   throw new Error('among a million there are some');
 }
 
-test('a segment whose lookup meets the tag of another established connection is not part of it', () => {
+test('a segment whose lookup meets the tag of another connection is not part of it', () => {
   const t = createTestDatapath();
   const [[from, to], [otherFrom, otherTo], [fillFrom, fillTo]] = findTwins(t);
   t.one(tcp4(fillFrom, fillTo, SYN));

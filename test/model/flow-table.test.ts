@@ -77,7 +77,7 @@ function assertSame(t: FlowTable, model: Map<string, Tuple>, arena: Arena): void
   }
 }
 
-test('the table equals a Map after inserts, removals, rescans and a kill at any instruction', () => {
+test('the table equals a Map through inserts, removals, rescans and kills at any point', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 300 }), fc.integer(), (steps, seed) => {
       const arena = createArena({ flowsMax: FLOWS, imageWords: 1024 }, seed);

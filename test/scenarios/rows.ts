@@ -65,7 +65,7 @@ export const SERVICE_RULES: Rule[] = [
   rule('external-cluster', 'externalTrafficPolicy Cluster: all endpoints, always masqueraded'),
   rule(
     'external-local.outside',
-    'Local, from outside: endpoints of this node without masquerade, a drop if only others have some',
+    'Local, from outside: endpoints of this node, no masquerade; a drop if only others have some',
   ),
   rule('external-local.pod', 'Local, from a pod: all endpoints, not masqueraded'),
   rule('external-local.node', 'Local, from the node: all endpoints, masqueraded'),

@@ -34,7 +34,7 @@ const UNTOUCHED: Rule[] = [
   { pref: 32_767, action: 'lookup default' },
 ];
 
-/** Carries out the rule lines of a batch; refuses what the kernel would. */
+/** Applies the rule lines of a batch. Throws for lines that the kernel refuses. */
 function carryOut(rules: Rule[], lines: string[]): Rule[] {
   const texts = rules.map(formatRule);
   for (const line of lines) {

@@ -118,7 +118,7 @@ test("a pod's new labels, its deletion, and a new pod on its address revalidate 
   assert.equal(at(compile(), 3).born, gone.generation);
 });
 
-test('updates a pod for other policies with the same peer class, and for a newly known node', () => {
+test('updates a pod for other policies of the same peer class, and for a new node', () => {
   begin();
   const outbound = policy('q', {
     selector: { matchLabels: { app: 'sender' } },

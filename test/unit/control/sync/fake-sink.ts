@@ -44,7 +44,7 @@ export class FakeSink implements ImageSink {
   }
 }
 
-/** Keeps what was logged, as `level message`. */
+/** Records log lines as `level message`. */
 export function fakeLog(): Log & { lines: string[] } {
   const lines: string[] = [];
   const at = (level: string) => (_particulars: object, message: string) => {

@@ -100,7 +100,7 @@ test('objects reach the datapath, also after a broken and an expired watch', asy
   assert.equal(sink.mirror.frontends.size, 0);
 });
 
-test('the first policy starts informers of pods and namespaces, even with a thousand pods', async (t) => {
+test('the first policy starts informers, and labels of 1,000 pods arrive soon', async (t) => {
   api.putObject('nodes', node('n1', '172.18.0.11', '10.244.0.0/16'));
   start();
   await until('an image is published', () => publisher.published);
