@@ -7,7 +7,7 @@ import type { Tables } from '../model/tables.ts';
 import type { HealthTarget } from './health.ts';
 import type { BackendRow } from './rows.ts';
 
-/** Nodes that answer for the Service: those with endpoints, or any that forwards. */
+/** Health port of a Service: of the nodes with endpoints, or of all that forward. */
 export function healthPortOf(balancer: ServiceRow): number {
   return balancer.healthPort || NODE_HEALTH_PORT;
 }

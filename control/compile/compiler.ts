@@ -56,7 +56,7 @@ export class Compiler {
   readonly #frontends = new FrontendBook();
   readonly #admission = new Admission();
   readonly #apiAddresses: readonly number[];
-  /** The same, with the endpoints of the API server's Service. */
+  /** These addresses, and the endpoints of the API server's Service. */
   #reserved: ReadonlySet<number>;
   /** Service key -> why some of its addresses are not captured. */
   readonly #ignored = new Map<string, string[]>();

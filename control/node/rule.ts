@@ -19,13 +19,13 @@ export const TABLE_RANGES = 103;
 export const TABLE_PODS = 102;
 /** Lookup of the local table: after our rules, so that the node's own addresses are steered too. */
 export const PREF_LOCAL = 32_000;
-/** The same on a gateway, which does not steer its own addresses. */
+/** Lookup of the local table on a gateway, which does not steer its own addresses. */
 export const PREF_LOCAL_FIRST = 0;
 /** Our rules have preferences below this. */
 const PREF_MAX = 100;
 /**
- * The same on a node with foreign rules: right after ours. Ordinary routing there includes the
- * foreign rules, which expect the local lookup before them.
+ * Lookup of the local table on a node with foreign rules: right after ours. Ordinary routing there
+ * includes the foreign rules, which expect the local lookup before them.
  */
 export const PREF_LOCAL_NARROW = PREF_MAX;
 /** Ordinary routing, local addresses first. */
@@ -34,7 +34,7 @@ export const PLAINLY_NARROW = `goto ${PREF_LOCAL_NARROW}`;
 /** Preference of the rules about pods on a node with foreign rules. */
 export const PREF_PODS_NARROW = 15;
 export const JUMP_NARROW = `goto ${PREF_PODS_NARROW}`;
-/** The same if the local lookup keeps its usual place. */
+/** Ordinary routing if the local lookup comes first, as on a gateway. */
 export const MAIN = 'goto 32766';
 export const STEER = `lookup ${TABLE}`;
 export const STEER_TO_PODS = `lookup ${TABLE_RANGES}`;
@@ -130,7 +130,7 @@ export function isOurs(rule: Rule): boolean {
 }
 
 const LOCAL_FIRST = `pref ${PREF_LOCAL_FIRST} lookup local`;
-/** `ip rule flush` removes them, and packets without a rule of ours are then not routed. */
+/** Kernel rules for ordinary routing. `ip rule flush` deletes them too. */
 const KERNEL_RULES = ['pref 32766 lookup main', 'pref 32767 lookup default'];
 const LOCALS_BEHIND = [PREF_LOCAL, PREF_LOCAL_NARROW].map((pref) => `pref ${pref} lookup local`);
 
