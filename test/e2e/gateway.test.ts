@@ -225,10 +225,7 @@ describe('the gateway', () => {
     const killed = readAgent(NAME, 'cloud')!.pid;
     process.kill(killed, 'SIGKILL');
     // A connection that is asked while no agent runs sends again later and later.
-    await until('another agent answers', async () => {
-      const status = await askAgent<{ pid: number }>(NAME, 'cloud', '/status').catch(() => null);
-      return status !== null && status.pid !== killed;
-    });
+    await lab.untilNewAgent('cloud', killed);
     for (const { child, done } of [idle, out]) {
       child.stdin!.end();
       const { answered } = JSON.parse((await done).stdout.split('\n')[1]!) as { answered: number };

@@ -68,7 +68,7 @@ describe('rules of Services', () => {
     assert.equal((await connect('client2', 50)).length, 1);
     const killed = readAgent(NAME, 'node1')!;
     process.kill(killed.pid, 'SIGKILL');
-    await until('another agent runs', () => (readAgent(NAME, 'node1')?.pid ?? 0) !== killed.pid);
+    await lab.untilNewAgent('node1', killed.pid);
     assert.deepEqual(await connect('client1', 50), first);
     await label(first[0]!, 'gone');
     await lab.untilEndpoints('default/sticky:80', 2);

@@ -142,6 +142,14 @@ export class TestLab {
     });
   }
 
+  /** Resolves when a node's agent answers that is not the killed process. */
+  async untilNewAgent(node: string, killed: number): Promise<void> {
+    await until('another agent answers', async () => {
+      const status = askAgent<{ pid: number }>(this.name, node, '/status').catch(() => null);
+      return ((await status)?.pid ?? killed) !== killed;
+    });
+  }
+
   async down(): Promise<void> {
     this.kube.close();
     const { code, stderr } = kubetun('lab', 'down', '--lab', this.name);
