@@ -134,7 +134,9 @@ export class TestLab {
   async untilEndpoints(service: string, count: number, nodes = ['node1', 'node2']): Promise<void> {
     await until(`${service} has ${count} endpoints`, async () => {
       for (const node of nodes) {
-        const table = await askAgent<ServiceDescription[]>(this.name, node, '/services');
+        // An agent that has just been killed refuses.
+        const asked = askAgent<ServiceDescription[]>(this.name, node, '/services');
+        const table = await asked.catch(() => []);
         const row = table.find((r) => r.service === service);
         if ((row?.eligible.length ?? -1) !== count) return false;
       }
