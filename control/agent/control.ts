@@ -1,5 +1,5 @@
-// What every agent does, whatever translates: the cluster's objects in tables, changes of them to a
-// sink, and whoever asks is told.
+// Work of every agent, with any proxy: it keeps the objects of the cluster in tables, gives changes
+// to a sink, and answers the admin socket.
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import type { AgentOptions } from '../agent-options.ts';
 import { MONOTONIC_CLOCK } from '../clock.ts';

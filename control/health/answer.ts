@@ -48,7 +48,7 @@ export function answerNode(
 }
 
 /**
- * What a load balancer is told on a Service's healthCheckNodePort. `serviceKey` is
+ * The answer to a load balancer on a Service's healthCheckNodePort. `serviceKey` is
  * `namespace/name`.
  */
 export function answerService(

@@ -58,7 +58,7 @@ export class Ruleset {
       // Whether an address is a node's is said with each frontend.
       for (const id of this.#services.keys()) dirty.add(id);
     }
-    // All are taken back before any is said anew: what one gives up another may have now.
+    // Removals come first: another element may take what one releases.
     for (const id of dirty) this.#release(this.#held(id).rules);
     for (const id of dirty) this.#write(id);
   }

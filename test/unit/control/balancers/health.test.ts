@@ -10,7 +10,7 @@ import { FakeClock } from '../../../support/clock.ts';
 
 const ROWS: [what: string, answers: HealthAnswer[], isHealthy: boolean][] = [
   ['one success brings in', ['ok'], true],
-  ['one failure takes nobody out', ['ok', 'failed'], true],
+  ['one failure removes no node', ['ok', 'failed'], true],
   ['two in a row do', ['ok', 'failed', 'failed'], false],
   ['a success between them counts', ['ok', 'failed', 'ok', 'failed'], true],
   ['a 503 takes out at once', ['ok', 'refused'], false],

@@ -12,7 +12,7 @@ export function makeReady(world: Pods, { metadata }: KubeObject): void {
 }
 
 /**
- * One thing that a kubelet would do next: a pod that is told to ends, or one becomes ready. False
+ * The next step of a kubelet: a deleted pod ends, or a pod becomes ready. False
  * if there is none.
  */
 export function stepPod(

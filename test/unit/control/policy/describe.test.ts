@@ -58,7 +58,7 @@ test('lists a refused policy with the reason below the table', () => {
 });
 
 const FINDINGS: [string, object, string[]][] = [
-  ['a policy without pods', nobody, ['it selects no pod']],
+  ['a policy that selects no pod', nobody, ['it selects no pod']],
   [
     'peers without pods',
     { ...web, ingress: [{ from: [nobody] }] },
