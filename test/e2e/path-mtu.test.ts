@@ -152,9 +152,12 @@ async function run(place: Place, ...command: string[]): Promise<string> {
 
 const routeOf = (place: Place, address: string) => run(place, 'ip', 'route', 'get', address);
 
-/** Bytes received of 8 MiB. The last ones may be in transit when iperf3 stops counting. */
+/**
+ * Bytes received of 8 MiB. The last ones may be in transit when iperf3 stops counting: at most what
+ * two socket buffers hold.
+ */
 async function transfer(from: Place, address: string, port: number, ...more: string[]) {
-  const flags = ['-n', '8M', '-J', '--connect-timeout', '3000', ...more];
+  const flags = ['-n', '8M', '-w', '128K', '-J', '--connect-timeout', '3000', ...more];
   const text = await run(from, 'timeout', '40', 'iperf3', '-c', address, '-p', `${port}`, ...flags);
   return JSON.parse(text).end.sum_received.bytes as number;
 }
