@@ -40,7 +40,7 @@ const DATAPATH_DOOR = [
   /^datapath\/observe\//,
   /^datapath\/worker\/engine\.ts$/,
   /^datapath\/io\/(sys|netns|tun|netlink)\.ts$/,
-  /^datapath\/wire\/(address|layout|ranges)\.ts$/,
+  /^datapath\/wire\/(address|ipv4|tcp|udp|icmp|ranges)\.ts$/,
 ];
 
 /** Hot folders: pure, so no Node module may be imported there. */

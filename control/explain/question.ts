@@ -2,7 +2,7 @@
 import { KubetunError } from '../../datapath/error.ts';
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
-import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/layout.ts';
+import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/ipv4.ts';
 import type { ClusterView } from './view.ts';
 
 /** A question as text, from the command line or a batch. */

@@ -1,5 +1,6 @@
 import type { Address } from '../wire/address.ts';
-import { ICMP_ECHO_REPLY, PROTO_ICMP } from '../wire/layout.ts';
+import { ICMP_ECHO_REPLY } from '../wire/icmp.ts';
+import { PROTO_ICMP } from '../wire/ipv4.ts';
 import { NO_SIDE } from './line.ts';
 import type { FlowTable } from './table.ts';
 

@@ -9,7 +9,7 @@ import { STATE_NAMES } from '../flow/state.ts';
 import { FlowTable } from '../flow/table.ts';
 import { readGeneration, readServiceName, readServices } from '../image/reader.ts';
 import { formatAddress } from '../wire/address.ts';
-import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../wire/layout.ts';
+import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import { readCounters } from './counters.ts';
 
 /** A tuple as `conntrack list -o json` prints it; for ICMP echo both ports are the identifier. */

@@ -1,19 +1,11 @@
 // Test packets and their results: full checksums, no options, four bytes of payload.
 import { fold, sumBytes, sumPseudoHeader } from '../wire/checksum.ts';
-import {
-  ICMP_ECHO_REPLY,
-  ICMP_ECHO_REQUEST,
-  IP4_HEADER_BYTES_MIN,
-  PROTO_ICMP,
-  PROTO_TCP,
-  PROTO_UDP,
-  SCTP_HEADER_BYTES,
-  TCP_FLAG_ACK,
-  TCP_FLAG_SYN,
-  TCP_HEADER_BYTES_MIN,
-  UDP_HEADER_BYTES,
-  VNET_HEADER_BYTES,
-} from '../wire/layout.ts';
+import { ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST } from '../wire/icmp.ts';
+import { IP4_HEADER_BYTES_MIN, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { SCTP_HEADER_BYTES } from '../wire/sctp.ts';
+import { TCP_FLAG_ACK, TCP_FLAG_SYN, TCP_HEADER_BYTES_MIN } from '../wire/tcp.ts';
+import { UDP_HEADER_BYTES } from '../wire/udp.ts';
+import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 
 export interface Tuple {
   proto: number;

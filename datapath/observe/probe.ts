@@ -36,12 +36,9 @@ import {
   VERDICT_FORWARD,
   VERDICT_REPLY,
 } from '../pipeline/verdict.ts';
-import {
-  ICMP_ECHO_REPLY,
-  ICMP_ECHO_REQUEST,
-  PROTO_ICMP,
-  VNET_HEADER_BYTES,
-} from '../wire/layout.ts';
+import { ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST } from '../wire/icmp.ts';
+import { PROTO_ICMP } from '../wire/ipv4.ts';
+import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 import { firstPacket, laterPacket, readPacket, type Tuple } from './packet.ts';
 import { notePolicies, type PolicyNote } from './policies.ts';
 

@@ -11,7 +11,7 @@ import { readPolicyGeneration, readPolicyNames } from '../image/policy-reader.ts
 import { readGeneration, readServiceName } from '../image/reader.ts';
 import * as T from '../pipeline/trace.ts';
 import { causeName, DROP_REASONS, VERDICT_FORWARD, VERDICT_HELD } from '../pipeline/verdict.ts';
-import { PROTO_ICMP } from '../wire/layout.ts';
+import { PROTO_ICMP } from '../wire/ipv4.ts';
 import type { Tuple } from './packet.ts';
 import { notePolicies, type PolicyNote } from './policies.ts';
 import { MASQUERADES, type MasqueradeReason } from './probe.ts';

@@ -1,4 +1,4 @@
-import { VNET_HEADER_BYTES } from '../wire/layout.ts';
+import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 
 /** Packets read into a batch. Held fragments may join it beyond this number. */
 export const BATCH_PACKETS_MAX = 256;

@@ -7,7 +7,8 @@ import {
 } from '../flow/line.ts';
 import { replyPorts } from '../flow/ports.ts';
 import { addSums, deltaOfWord } from '../wire/checksum.ts';
-import { PROTO_ICMP, PROTO_TCP, TCP_OFF_ACK, TCP_OFF_SEQ } from '../wire/layout.ts';
+import { PROTO_ICMP, PROTO_TCP } from '../wire/ipv4.ts';
+import { TCP_OFF_ACK, TCP_OFF_SEQ } from '../wire/tcp.ts';
 import { type Batch, P_DST, P_L4, P_PORTS, P_PROTO, P_SRC } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import { MASQUERADE_HAIRPIN } from './decision.ts';

@@ -26,12 +26,16 @@ import {
 import { isInRanges } from '../image/pairs.ts';
 import { NO_ENTRY } from '../services/affinity.ts';
 import { NO_SLOT } from '../services/service-map.ts';
-// biome-ignore format: a list.
 import {
-  ICMP_ADDRESS_MASK, ICMP_ECHO_REQUEST, ICMP_INFORMATION, ICMP_REDIRECT, ICMP_SOURCE_QUENCH,
-  ICMP_TIMESTAMP, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP, TCP_FLAG_ACK, TCP_FLAG_FIN,
-  TCP_FLAG_RST, TCP_FLAG_SYN,
-} from '../wire/layout.ts';
+  ICMP_ADDRESS_MASK,
+  ICMP_ECHO_REQUEST,
+  ICMP_INFORMATION,
+  ICMP_REDIRECT,
+  ICMP_SOURCE_QUENCH,
+  ICMP_TIMESTAMP,
+} from '../wire/icmp.ts';
+import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { TCP_FLAG_ACK, TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN } from '../wire/tcp.ts';
 import { type Batch, P_DST, P_FLAGS, P_PORTS, P_PROTO, P_SRC } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 // biome-ignore format: a list.

@@ -12,12 +12,8 @@ import {
 } from '../flow/line.ts';
 import { STATE_ESTABLISHED } from '../flow/state.ts';
 import { addSums, fold, patchFull } from '../wire/checksum.ts';
-import {
-  PROTO_TCP,
-  VNET_FLAG_NEEDS_CSUM,
-  VNET_HEADER_BYTES,
-  VNET_OFF_CSUM_START,
-} from '../wire/layout.ts';
+import { PROTO_TCP } from '../wire/ipv4.ts';
+import { VNET_FLAG_NEEDS_CSUM, VNET_HEADER_BYTES, VNET_OFF_CSUM_START } from '../wire/vnet.ts';
 import { type Batch, P_LENGTH, P_SIDE, P_START, P_VERDICT } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import { LEAP_MAX } from './track-tcp.ts';

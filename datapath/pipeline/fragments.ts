@@ -4,7 +4,7 @@
 
 import { hashTuple } from '../flow/hash.ts';
 import { NO_SIDE } from '../flow/line.ts';
-import { IP4_OFF_ID } from '../wire/layout.ts';
+import { IP4_OFF_ID } from '../wire/ipv4.ts';
 // biome-ignore format: a list.
 import {
   BATCH_HELD_MAX, type Batch, HELD_BYTES_MAX, P_DST, P_IN, P_IP, P_LENGTH, P_PORTS, P_PROTO, P_SIDE,

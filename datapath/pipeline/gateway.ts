@@ -5,11 +5,19 @@
 
 import { MARK_NODE, MARK_PUBLIC } from '../image/layout.ts';
 import { addSums, deltaOfWord, patchFull } from '../wire/checksum.ts';
-// biome-ignore format: a list.
+import { ICMP_HEADER_BYTES } from '../wire/icmp.ts';
 import {
-  ICMP_HEADER_BYTES, IP4_FRAGMENT_OFFSET_MASK, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT,
-  IP4_OFF_PROTO, IP4_OFF_SRC, IP4_OFF_SUM, PROTO_TCP, PROTO_UDP, UDP_OFF_SUM,
-} from '../wire/layout.ts';
+  IP4_FRAGMENT_OFFSET_MASK,
+  IP4_HEADER_BYTES_MIN,
+  IP4_OFF_DST,
+  IP4_OFF_FRAGMENT,
+  IP4_OFF_PROTO,
+  IP4_OFF_SRC,
+  IP4_OFF_SUM,
+  PROTO_TCP,
+  PROTO_UDP,
+} from '../wire/ipv4.ts';
+import { UDP_OFF_SUM } from '../wire/udp.ts';
 // biome-ignore format: a list.
 import {
   type Batch, KIND_LATER_FRAGMENT, P_DST, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PROTO, P_SRC,

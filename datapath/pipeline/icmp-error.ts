@@ -8,12 +8,25 @@ import {
 } from '../flow/line.ts';
 import { MARK_NODE } from '../image/layout.ts';
 import { addSums, deltaOfWord } from '../wire/checksum.ts';
-// biome-ignore format: a list.
 import {
-  ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST, ICMP_HEADER_BYTES, ICMP_OFF_ID, ICMP_OFF_SUM,
-  IP4_FRAGMENT_OFFSET_MASK, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT, IP4_OFF_PROTO,
-  IP4_OFF_SRC, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP,
-} from '../wire/layout.ts';
+  ICMP_ECHO_REPLY,
+  ICMP_ECHO_REQUEST,
+  ICMP_HEADER_BYTES,
+  ICMP_OFF_ID,
+  ICMP_OFF_SUM,
+} from '../wire/icmp.ts';
+import {
+  IP4_FRAGMENT_OFFSET_MASK,
+  IP4_HEADER_BYTES_MIN,
+  IP4_OFF_DST,
+  IP4_OFF_FRAGMENT,
+  IP4_OFF_PROTO,
+  IP4_OFF_SRC,
+  PROTO_ICMP,
+  PROTO_SCTP,
+  PROTO_TCP,
+  PROTO_UDP,
+} from '../wire/ipv4.ts';
 import { type Batch, P_DST, P_L4, P_LENGTH, P_SIDE, P_SRC, P_START } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import { isHeld } from './establish.ts';

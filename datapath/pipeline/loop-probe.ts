@@ -2,7 +2,8 @@
 // whether packets reach the loop. The loop answers in a word of the arena.
 
 import { H_PROBE_KEY, H_PROBE_SEEN, PROBE_BYTES } from '../arena/layout.ts';
-import { PROTO_UDP, UDP_HEADER_BYTES } from '../wire/layout.ts';
+import { PROTO_UDP } from '../wire/ipv4.ts';
+import { UDP_HEADER_BYTES } from '../wire/udp.ts';
 import { type Batch, P_L4, P_LENGTH, P_PROTO, P_START } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import { COUNT_PACKETS } from './verdict.ts';

@@ -14,14 +14,9 @@ import {
   POLICY_DROPPED, POLICY_EGRESS, RULE_AUDITED, RULE_POLICY_MASK, RULE_POLICY_SHIFT,
 } from '../policy/layout.ts';
 import { NO_POD } from '../policy/policy-map.ts';
-import {
-  ICMP_ECHO_REQUEST,
-  PROTO_ICMP,
-  PROTO_TCP,
-  TCP_FLAG_ACK,
-  TCP_FLAG_RST,
-  TCP_FLAG_SYN,
-} from '../wire/layout.ts';
+import { ICMP_ECHO_REQUEST } from '../wire/icmp.ts';
+import { PROTO_ICMP, PROTO_TCP } from '../wire/ipv4.ts';
+import { TCP_FLAG_ACK, TCP_FLAG_RST, TCP_FLAG_SYN } from '../wire/tcp.ts';
 import { type Batch, P_DST, P_FLAGS, P_PORTS, P_PROTO, P_SRC } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import {

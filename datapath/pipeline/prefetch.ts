@@ -1,13 +1,8 @@
 import { hashTuple } from '../flow/hash.ts';
 import { LINE_SHIFT, NO_SIDE } from '../flow/line.ts';
 import { PROBES_MAX, SLOT_EMPTY } from '../flow/table.ts';
-import {
-  IP4_HEADER_BYTES_MIN,
-  IP4_OFF_DST,
-  IP4_OFF_PROTO,
-  IP4_OFF_SRC,
-  VNET_HEADER_BYTES,
-} from '../wire/layout.ts';
+import { IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_PROTO, IP4_OFF_SRC } from '../wire/ipv4.ts';
+import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 import { type Batch, P_HASH, P_SIDE, P_START, P_SUM_AT, P_WORDS } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 

@@ -1,11 +1,10 @@
 // The two parts of an ICMP error: the quoted packet and the error itself.
 
 import { addSums, deltaOfWord, patchFull, sumBytes } from '../wire/checksum.ts';
-// biome-ignore format: a list.
-import {
-  ICMP_OFF_SUM, IP4_OFF_DST, IP4_OFF_SRC, IP4_OFF_SUM, PROTO_TCP, PROTO_UDP, TCP_OFF_SUM,
-  UDP_HEADER_BYTES, UDP_OFF_SUM,
-} from '../wire/layout.ts';
+import { ICMP_OFF_SUM } from '../wire/icmp.ts';
+import { IP4_OFF_DST, IP4_OFF_SRC, IP4_OFF_SUM, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { TCP_OFF_SUM } from '../wire/tcp.ts';
+import { UDP_HEADER_BYTES, UDP_OFF_SUM } from '../wire/udp.ts';
 import { type Batch, P_DST, P_IP, P_L4, P_LENGTH, P_SRC, P_START } from './batch.ts';
 
 /** Rewrites the addresses of the packet quoted at `ip`; returns the delta for sums over them. */

@@ -1,13 +1,39 @@
 import { addSums, sumBytes, sumPseudoHeader } from '../wire/checksum.ts';
-// biome-ignore format: a list.
 import {
-  ICMP_CODE_PORT_UNREACHABLE, ICMP_HEADER_BYTES, ICMP_OFF_SUM, ICMP_UNREACHABLE,
-  IP4_FLAG_MORE_FRAGMENTS, IP4_HEADER_BYTES_MIN, IP4_OFF_DST, IP4_OFF_FRAGMENT, IP4_OFF_ID,
-  IP4_OFF_SRC, IP4_OFF_SUM, IP4_OFF_TOTAL, IP4_OFF_TTL, PROTO_ICMP, PROTO_TCP, PROTO_UDP,
-  TCP_FLAG_ACK, TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN, TCP_HEADER_BYTES_MIN, TCP_OFF_ACK,
-  TCP_OFF_DATA, TCP_OFF_FLAGS, TCP_OFF_SEQ, TCP_OFF_SUM, TCP_OFF_WINDOW, UDP_OFF_LENGTH,
-  VNET_HEADER_BYTES,
-} from '../wire/layout.ts';
+  ICMP_CODE_PORT_UNREACHABLE,
+  ICMP_HEADER_BYTES,
+  ICMP_OFF_SUM,
+  ICMP_UNREACHABLE,
+} from '../wire/icmp.ts';
+import {
+  IP4_FLAG_MORE_FRAGMENTS,
+  IP4_HEADER_BYTES_MIN,
+  IP4_OFF_DST,
+  IP4_OFF_FRAGMENT,
+  IP4_OFF_ID,
+  IP4_OFF_SRC,
+  IP4_OFF_SUM,
+  IP4_OFF_TOTAL,
+  IP4_OFF_TTL,
+  PROTO_ICMP,
+  PROTO_TCP,
+  PROTO_UDP,
+} from '../wire/ipv4.ts';
+import {
+  TCP_FLAG_ACK,
+  TCP_FLAG_FIN,
+  TCP_FLAG_RST,
+  TCP_FLAG_SYN,
+  TCP_HEADER_BYTES_MIN,
+  TCP_OFF_ACK,
+  TCP_OFF_DATA,
+  TCP_OFF_FLAGS,
+  TCP_OFF_SEQ,
+  TCP_OFF_SUM,
+  TCP_OFF_WINDOW,
+} from '../wire/tcp.ts';
+import { UDP_OFF_LENGTH } from '../wire/udp.ts';
+import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 // biome-ignore format: a list.
 import {
   type Batch, P_DST, P_FLAGS, P_IP, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SRC, P_START, P_SUM_AT,

@@ -11,7 +11,7 @@ import {
   META_PROTO_MASK,
   W_META,
 } from '../flow/line.ts';
-import { PROTO_UDP } from '../wire/layout.ts';
+import { PROTO_UDP } from '../wire/ipv4.ts';
 import type { Datapath } from './datapath.ts';
 import { CHECK_GONE, needsCheck, revalidateFlow } from './policy-check.ts';
 import { isStaleUdp } from './stale.ts';

@@ -17,7 +17,7 @@
 import { H_FLOW_HIGH, H_PROBE_ADDRESS, H_TRACE_UNTIL } from '../arena/layout.ts';
 import { sweep } from '../flow/expire.ts';
 import { LINE_SHIFT, NO_SIDE, W_META } from '../flow/line.ts';
-import { IP4_OFF_DST, PROTO_SCTP } from '../wire/layout.ts';
+import { IP4_OFF_DST, PROTO_SCTP } from '../wire/ipv4.ts';
 // biome-ignore format: a list.
 import {
   type Batch, KIND_FLOW, KIND_ICMP_ERROR, P_DST, P_FLAGS, P_HASH, P_IN, P_IP, P_KIND, P_L4, P_PORTS,

@@ -1,12 +1,8 @@
 import { H_TRACE_WRITTEN, TRACE_RECORDS, TRACE_WORDS } from '../arena/layout.ts';
 import { LINE_SHIFT, NO_SIDE, W_PACKETS, W_SERVICE } from '../flow/line.ts';
-import {
-  ICMP_OFF_ID,
-  IP4_OFF_DST,
-  IP4_OFF_SRC,
-  PROTO_ICMP,
-  VNET_HEADER_BYTES,
-} from '../wire/layout.ts';
+import { ICMP_OFF_ID } from '../wire/icmp.ts';
+import { IP4_OFF_DST, IP4_OFF_SRC, PROTO_ICMP } from '../wire/ipv4.ts';
+import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 // biome-ignore format: a list.
 import {
   type Batch, KIND_FLOW, P_DST, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SIDE,

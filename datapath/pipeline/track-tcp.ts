@@ -22,7 +22,7 @@ import {
   TCP_OFF_ACK,
   TCP_OFF_DATA,
   TCP_OFF_SEQ,
-} from '../wire/layout.ts';
+} from '../wire/tcp.ts';
 import { type Batch, P_L4, P_LENGTH, P_START } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import { isStale } from './stale.ts';

@@ -12,15 +12,9 @@ import {
   STATE_UDP_REPLIED,
   STATE_UDP_STREAM,
 } from '../flow/state.ts';
-import {
-  PROTO_SCTP,
-  PROTO_TCP,
-  PROTO_UDP,
-  TCP_FLAG_FIN,
-  TCP_FLAG_RST,
-  TCP_FLAG_SYN,
-  VNET_HEADER_BYTES,
-} from '../wire/layout.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { TCP_FLAG_FIN, TCP_FLAG_RST, TCP_FLAG_SYN } from '../wire/tcp.ts';
+import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 import { type Batch, P_FLAGS, P_LENGTH } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import { isStaleUdp } from './stale.ts';

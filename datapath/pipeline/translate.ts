@@ -4,12 +4,17 @@ import {
   W_SUMS,
 } from '../flow/line.ts';
 import { addSums, patchFull } from '../wire/checksum.ts';
-import { crc32cOfChange } from '../wire/crc32c.ts';
-// biome-ignore format: a list.
+import { ICMP_OFF_ID } from '../wire/icmp.ts';
 import {
-  ICMP_OFF_ID, IP4_OFF_DST, IP4_OFF_SRC, IP4_OFF_TTL, PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP,
-  SCTP_OFF_SUM,
-} from '../wire/layout.ts';
+  IP4_OFF_DST,
+  IP4_OFF_SRC,
+  IP4_OFF_TTL,
+  PROTO_ICMP,
+  PROTO_SCTP,
+  PROTO_TCP,
+  PROTO_UDP,
+} from '../wire/ipv4.ts';
+import { crc32cOfChange, SCTP_OFF_SUM } from '../wire/sctp.ts';
 // biome-ignore format: a list.
 import {
   type Batch, KIND_LATER_FRAGMENT, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PROTO, P_START,

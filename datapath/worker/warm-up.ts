@@ -22,7 +22,8 @@ import {
   type PolicyPod,
   type PolicyRules,
 } from '../policy/policy.ts';
-import { PROTO_ICMP, VNET_HEADER_BYTES } from '../wire/layout.ts';
+import { PROTO_ICMP } from '../wire/ipv4.ts';
+import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 
 const BATCHES = 1500;
 const PACKETS = 32;

@@ -13,7 +13,7 @@ import type { ImageChange } from '../../datapath/image/image.ts';
 import { ImageWriter } from '../../datapath/image/writer.ts';
 import { Prober } from '../../datapath/observe/probe.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
-import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/layout.ts';
+import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/ipv4.ts';
 import {
   change,
   createTestDatapath,

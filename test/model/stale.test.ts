@@ -3,7 +3,7 @@
 // new clients go only to eligible endpoints.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { PROTO_UDP } from '../../datapath/wire/layout.ts';
+import { PROTO_UDP } from '../../datapath/wire/ipv4.ts';
 import { change, createTestDatapath, pairs, service, VIP } from '../support/datapath.ts';
 import { udp4 } from '../support/packets.ts';
 

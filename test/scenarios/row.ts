@@ -10,7 +10,7 @@ import { parse, YAMLParseError } from 'yaml';
 import { KubetunError } from '../../datapath/error.ts';
 import { DROP_REASONS } from '../../datapath/pipeline/verdict.ts';
 import { parseAddress } from '../../datapath/wire/address.ts';
-import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/layout.ts';
+import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/ipv4.ts';
 import type { Manifest } from './world.ts';
 
 export interface Scenario {

@@ -2,7 +2,7 @@
 import { SNAT_PORT_MAX, SNAT_PORT_MIN } from '../../control/compile/node-entry.ts';
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
-import { PROTO_ICMP } from '../../datapath/wire/layout.ts';
+import { PROTO_ICMP } from '../../datapath/wire/ipv4.ts';
 import { type Row, type Scenario, WALKS } from './row.ts';
 import { NodeWorld } from './world.ts';
 

@@ -26,7 +26,7 @@ import { Datapath } from '../../datapath/pipeline/datapath.ts';
 import { run } from '../../datapath/pipeline/run.ts';
 import { DROP_REASONS, VERDICT_FORWARD, VERDICT_REPLY } from '../../datapath/pipeline/verdict.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
-import { VNET_HEADER_BYTES } from '../../datapath/wire/layout.ts';
+import { VNET_HEADER_BYTES } from '../../datapath/wire/vnet.ts';
 
 const SIZES = { flowsMax: 4096, imageWords: 1 << 18 };
 

@@ -13,9 +13,9 @@ import {
   IP4_OFF_SRC,
   IP4_OFF_SUM,
   PROTO_TCP,
-  TCP_OFF_SUM,
-  VNET_HEADER_BYTES,
-} from '../../../datapath/wire/layout.ts';
+} from '../../../datapath/wire/ipv4.ts';
+import { TCP_OFF_SUM } from '../../../datapath/wire/tcp.ts';
+import { VNET_HEADER_BYTES } from '../../../datapath/wire/vnet.ts';
 
 const [address, port, count, rate] = process.argv.slice(2) as [string, string, string, string];
 const DEVICE = 'flood0';

@@ -2,7 +2,7 @@
 // writes packets without the datapath's code.
 import type { Tuple } from '../../../datapath/observe/packet.ts';
 import { formatAddress, parseAddress } from '../../../datapath/wire/address.ts';
-import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../datapath/wire/layout.ts';
+import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../datapath/wire/ipv4.ts';
 import { crc32c, decode, icmp4, ip4, RST, SYN, tcp4, udp4 } from '../../support/packets.ts';
 
 /** As in test/e2e/clients/places.py. */

@@ -10,7 +10,7 @@ import type { Tuple } from '../../../datapath/observe/packet.ts';
 import { REFUSALS_PER_S } from '../../../datapath/pipeline/refuse.ts';
 import { DROP_REASONS } from '../../../datapath/pipeline/verdict.ts';
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
-import { PROTO_UDP } from '../../../datapath/wire/layout.ts';
+import { PROTO_UDP } from '../../../datapath/wire/ipv4.ts';
 import { ipBatch } from '../../../lab/host/ip.ts';
 import { namespaceOf, namespacePath, podNamespace } from '../../../lab/places/names.ts';
 import { agentLogPath } from '../../../lab/places/paths.ts';

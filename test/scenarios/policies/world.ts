@@ -4,7 +4,7 @@ import { compileArena, noObjects } from '../../../control/explain/objects.ts';
 import type { NetworkPolicy } from '../../../control/kube/kinds.ts';
 import { Prober } from '../../../datapath/observe/probe.ts';
 import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
-import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../datapath/wire/layout.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../datapath/wire/ipv4.ts';
 import {
   mayTalk,
   type OracleCluster,

@@ -4,7 +4,7 @@ import { decodeObject } from '../../../../control/kube/decode.ts';
 import type { NetworkPolicy, Pod } from '../../../../control/kube/kinds.ts';
 import { readNetworkPolicy } from '../../../../control/model/network-policy.ts';
 import { readPolicyPod } from '../../../../control/model/pod.ts';
-import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/layout.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/ipv4.ts';
 import { addr } from '../../../support/datapath.ts';
 
 const read = (spec: object, annotations: Record<string, string> = {}) =>

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Prober } from '../../../../datapath/observe/probe.ts';
-import { PROTO_TCP } from '../../../../datapath/wire/layout.ts';
+import { PROTO_TCP } from '../../../../datapath/wire/ipv4.ts';
 import {
   addr,
   BACKEND,

@@ -5,7 +5,7 @@ import { H_NOW } from '../../../../datapath/arena/layout.ts';
 import { FRONTEND_CLUSTER } from '../../../../datapath/image/image.ts';
 import { Prober } from '../../../../datapath/observe/probe.ts';
 import { AffinityTable, NO_ENTRY } from '../../../../datapath/services/affinity.ts';
-import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/layout.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/ipv4.ts';
 import {
   addr,
   change,

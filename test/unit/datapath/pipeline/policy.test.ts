@@ -13,7 +13,7 @@ import {
   type PolicyPorts,
   type PolicyRules,
 } from '../../../../datapath/policy/policy.ts';
-import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/layout.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/ipv4.ts';
 import {
   addr,
   BACKEND,

@@ -6,7 +6,7 @@ import {
   FRONTEND_NODEPORT,
 } from '../../../../datapath/image/image.ts';
 import { Prober } from '../../../../datapath/observe/probe.ts';
-import { PROTO_SCTP, PROTO_UDP } from '../../../../datapath/wire/layout.ts';
+import { PROTO_SCTP, PROTO_UDP } from '../../../../datapath/wire/ipv4.ts';
 import {
   addr,
   change,

@@ -1,4 +1,9 @@
-// SCTP's checksum, RFC 9260 appendix A: CRC-32C, reflected. It is linear: the effect of changed
+// SCTP, RFC 9260: offsets in bytes from the start of the common header, and its checksum.
+
+export const SCTP_HEADER_BYTES = 12;
+export const SCTP_OFF_SUM = 8;
+
+// The checksum, appendix A: CRC-32C, reflected. It is linear: the effect of changed
 // bytes depends only on the change and on how many bytes follow. So a packet's checksum is patched,
 // not computed again, and a damaged packet stays damaged.
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { crc32cOfChange } from '../../../../datapath/wire/crc32c.ts';
+import { crc32cOfChange } from '../../../../datapath/wire/sctp.ts';
 import { crc32c } from '../../../support/packets.ts';
 
 const ascending = Array.from({ length: 32 }, (_, i) => i);
