@@ -2,7 +2,7 @@ import { POLLIN, poll, read, viewMemory } from './sys.ts';
 
 /** struct pollfd of poll(2). */
 const POLLFD_BYTES = 8;
-/** In place of a descriptor: poll ignores it. */
+/** poll(2) ignores an entry with this descriptor. */
 const IGNORED = -1;
 const POLLIN_SHIFTED = POLLIN << 16;
 

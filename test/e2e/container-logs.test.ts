@@ -196,7 +196,7 @@ describe('logs of containers', () => {
     assert.equal(await logs('brief'), 'one\ntwo\nthree');
   });
 
-  test('of the internet go through the same writer', () => {
+  test('the server in the internet uses the same writer', () => {
     const { internet } = readRecord(NAME)!;
     const output = readlinkSync(`/proc/${internet!.pid}/fd/1`);
     assert.match(output, /\/logs\/pipes\/internet_\d+$/);

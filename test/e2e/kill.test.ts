@@ -287,7 +287,7 @@ describe('every process of a lab', () => {
       steady.flatMap(({ lost }) => lost.filter((one) => !endedWithServer(one))),
       [],
     );
-    // The first may have started just now.
+    // The first client is killed too, and may have started just now.
     assert.ok(steady.slice(1).every(({ answered }) => answered > SECONDS));
     assert.ok(writer.acknowledged.size > 0);
     for (const [name, turn] of writer.acknowledged) {

@@ -9,7 +9,7 @@ import { type Taint, type Toleration, tolerates } from '../scheduler/taints.ts';
 
 const POD = kindOf('Pod');
 
-/** Deletes pods from nodes with NoExecute taints that the pods do not tolerate, or no longer. */
+/** Deletes pods whose node has a NoExecute taint that they do not tolerate, after their delay. */
 export class TaintEviction {
   /** Keys of pods. */
   readonly queue: WorkQueue;

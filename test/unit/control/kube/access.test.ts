@@ -158,7 +158,7 @@ test('insecure-skip-tls-verify accepts any certificate', async () => {
   assert.equal((await ask(kubeconfig({ token: 't' }, cluster)))[0]!.token, 't');
 });
 
-test('another context, and another server than that of the context', async () => {
+test('--context and --server override the kubeconfig', async () => {
   const path = kubeconfig({ token: 'of-u' });
   assert.equal((await ask(path, { context: 'y' }))[0]!.token, 'of-v');
   assert.throws(() => connectKube(path, { context: 'w' }), {

@@ -408,7 +408,7 @@ test('frequent policy changes do not overtake a round through a large table', ()
     if (n === 400) pods = [pod(POD, { peer: CLIENT_PEER, born: generation + 1, uid: 2 }), PODS[1]!];
     enforce(t, allowed, { pods });
     if (n === 400) {
-      // Room for one more; afterwards the table is as large as before.
+      // Places the flow of port 4001 in one of the first lines.
       t.d.header[H_FLOW_HIGH] = 1;
       open(t, 4001);
       t.d.header[H_FLOW_HIGH] = 1 << 17;
