@@ -4,7 +4,7 @@ import type { AgentOptions } from '../agent-options.ts';
 import { writeSysctl } from '../node/apply.ts';
 import { claimNode } from '../node/claim.ts';
 import { type Facts, readFacts } from '../node/facts.ts';
-import { type Aim, type Finding, judge, mendingSysctls, preflight } from '../node/preflight.ts';
+import { type Aim, type Finding, mendingSysctls, preflight, runChecks } from '../node/preflight.ts';
 import { tunSysctls } from '../node/steering.ts';
 
 export function aimOf(options: AgentOptions): Aim {
@@ -14,7 +14,7 @@ export function aimOf(options: AgentOptions): Aim {
 
 /** All checks of the node with their findings. Changes nothing. */
 export function checkNode(options: AgentOptions): Finding[] {
-  return judge(readFacts(options.arena), aimOf(options));
+  return runChecks(readFacts(options.arena), aimOf(options));
 }
 
 /**
@@ -35,7 +35,7 @@ export function requireFit(options: AgentOptions): Facts {
 
 /** Checks without a result on a node that is otherwise fit. */
 export function doubtsAbout(facts: Facts, options: AgentOptions): Finding[] {
-  return judge(facts, aimOf(options)).filter(({ verdict }) => verdict === 'unknown');
+  return runChecks(facts, aimOf(options)).filter(({ verdict }) => verdict === 'unknown');
 }
 
 /**

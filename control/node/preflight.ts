@@ -82,7 +82,8 @@ const CHECKS: Record<string, Check> = {
       : refused(
           'KT_ROOT_NAMESPACE',
           `the agent of ${node} runs in the machine's own network namespace, which it would steer`,
-          'run it inside the node (scripts/kubetun lab up does), or say --host-network if that is meant',
+          'run it inside the node (scripts/kubetun lab up does), or say --host-network if ' +
+            'that is meant',
         ),
   'other agents': ({ links, agent, arenaHolder }, { node, tun }) => {
     const next = 'end that process, and what starts it again, then repeat the command';
@@ -129,7 +130,8 @@ const CHECKS_NARROW: Record<string, Check> = {
       return ok(`own sockets use ${first}-${last}`);
     return refused(
       'KT_EPHEMERAL_PORTS',
-      `the node's own sockets use ${first}-${last}, which overlaps the masquerade ports ${SNAT_PORT_MIN}-${SNAT_PORT_MAX}`,
+      `the node's own sockets use ${first}-${last}, which overlaps the masquerade ports ` +
+        `${SNAT_PORT_MIN}-${SNAT_PORT_MAX}`,
       `sysctl -w net.ipv4.ip_local_port_range="${EPHEMERAL_PORTS.join(' ')}", or --set-sysctls`,
     );
   },
@@ -165,7 +167,8 @@ const CHECKS_NARROW: Record<string, Check> = {
     if (!bridge) return ok('none');
     return refused(
       'KT_BRIDGE_CNI',
-      `the pods of this node share the bridge ${bridge.name}, where replies from pod to pod never reach the datapath`,
+      `the pods of this node share the bridge ${bridge.name}, where replies from pod to pod ` +
+        'never reach the datapath',
       'use a CNI that routes to each pod, such as kindnet or the ptp plugin',
     );
   },
@@ -181,21 +184,21 @@ const CHECKS_NARROW: Record<string, Check> = {
 };
 
 /** Runs every check that applies to the run, in a fixed order. */
-export function judge(facts: Facts, aim: Aim): Finding[] {
+export function runChecks(facts: Facts, aim: Aim): Finding[] {
   const checks = aim.narrow ? { ...CHECKS, ...CHECKS_NARROW } : CHECKS;
   return Object.entries(checks).map(([check, of]) => ({ check, ...of(facts, aim) }));
 }
 
 /** Throws the first refusal as a KubetunError, before the agent changes anything. */
 export function preflight(facts: Facts, aim: Aim): void {
-  const found = judge(facts, aim).find(({ verdict }) => verdict === 'refused');
+  const found = runChecks(facts, aim).find(({ verdict }) => verdict === 'refused');
   if (found) throw new KubetunError(found.code, found.message, found.next);
 }
 
 /** Sysctls that would fix the refusals, value by path below /proc/sys/net/ipv4. */
 export function mendingSysctls(facts: Facts, aim: Aim): [string, string][] {
   const refusals = new Set(
-    judge(facts, aim)
+    runChecks(facts, aim)
       .filter(({ verdict }) => verdict === 'refused')
       .map(({ code }) => code),
   );

@@ -119,16 +119,16 @@ export class PolicyCompiler {
   #update(seen: Map<number, PolicyPod | null>): PolicyChange | null {
     const put: PolicyPod[] = [];
     const gone: number[] = [];
-    let isJudgedAgain = false;
+    let isRevalidated = false;
     for (const [address, pod] of seen) {
       const was = this.#pods.get(address);
       if (pod ? was && isSame(was, pod) : !was) continue;
-      if (was) isJudgedAgain = true;
+      if (was) isRevalidated = true;
       if (pod) put.push(pod);
       else gone.push(address);
     }
     if (put.length === 0 && gone.length === 0) return null;
-    if (isJudgedAgain) this.#generation++;
+    if (isRevalidated) this.#generation++;
     for (const pod of put) {
       if (this.#pods.get(pod.address)?.uid !== pod.uid) pod.born = this.#generation;
       this.#pods.set(pod.address, pod);

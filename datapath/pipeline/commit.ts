@@ -80,6 +80,7 @@ function ttlBack(from: number, to: number, node: number): number {
   return from === node && to === node ? 0 : FLAG_TTL_BACK;
 }
 
+// biome-ignore lint/complexity/useMaxParams: an object of these would be an allocation per flow.
 function fill(
   lines: Int32Array,
   at: number,

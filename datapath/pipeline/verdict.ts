@@ -122,7 +122,7 @@ export const COUNTERS: readonly (readonly [string, string])[] = [
   ['write-errors', 'writes to a device that failed'],
   ['affinity-full', 'clients whose endpoint could not be remembered: the next one is random'],
   ['flows-stale', 'flows given up because their endpoint, their Service or their pod is gone'],
-  ['flows-judged', 'flows judged again after a change of policies'],
+  ['flows-revalidated', 'flows revalidated after a change of policies'],
   ['policy-audited', 'new connections that a policy under audit would have stopped'],
   ['one-to-one', "packets at a gateway between a node's address and its public one"],
 ];

@@ -99,11 +99,11 @@ export function warmUp(): void {
 function put(b: Batch, n: number): void {
   const port = FIRST_PORT + (n % CONNECTIONS);
   const step = Math.floor(n / CONNECTIONS);
-  if (step === 0) putTcp(b, POD, port, VIP, 80, SYN, n);
-  else if (step === 1) putTcp(b, BACKEND, 8080, POD, port, SYN | ACK, n);
+  if (step === 0) putTcp(b, POD, VIP, ports(port, 80), SYN, n);
+  else if (step === 1) putTcp(b, BACKEND, POD, ports(8080, port), SYN | ACK, n);
   else if (n % ODD_ONE_IN === 0) putOdd(b, n / ODD_ONE_IN);
-  else if ((step & 1) === 0) putTcp(b, POD, port, VIP, 80, ACK, n);
-  else putTcp(b, BACKEND, 8080, POD, port, ACK, n);
+  else if ((step & 1) === 0) putTcp(b, POD, VIP, ports(port, 80), ACK, n);
+  else putTcp(b, BACKEND, POD, ports(8080, port), ACK, n);
 }
 
 /** A packet other than a segment of an established connection, of each kind. */
@@ -111,53 +111,48 @@ function putOdd(b: Batch, n: number): void {
   const port = 20_000 + (n % 5000);
   switch (n % 16) {
     case 0:
-      return putTcp(b, POD, port, VIP, 80, SYN, n);
+      return putTcp(b, POD, VIP, ports(port, 80), SYN, n);
     case 1:
-      return putTcp(b, OUTSIDE, port, NODE, 30_080, SYN, n);
+      return putTcp(b, OUTSIDE, NODE, ports(port, 30_080), SYN, n);
     case 2:
-      return putTcp(b, POD, port, OUTSIDE, 443, SYN, n);
+      return putTcp(b, POD, OUTSIDE, ports(port, 443), SYN, n);
     case 3:
-      return putTcp(b, POD, port, EMPTY_VIP, 80, SYN, n);
+      return putTcp(b, POD, EMPTY_VIP, ports(port, 80), SYN, n);
     case 4:
-      return putTcp(b, POD, port, UNALLOCATED, 80, SYN, n);
+      return putTcp(b, POD, UNALLOCATED, ports(port, 80), SYN, n);
     case 5:
-      return putTcp(b, POD, port, VIP, 80, ACK, n);
+      return putTcp(b, POD, VIP, ports(port, 80), ACK, n);
     case 6:
-      return putTcp(b, POD, FIRST_PORT + (n % 4), VIP, 80, FIN | ACK, n);
+      return putTcp(b, POD, VIP, ports(FIRST_PORT + (n % 4), 80), FIN | ACK, n);
     case 7:
-      return putTcp(b, BACKEND, 8080, POD, FIRST_PORT + (n % 4), RST, n);
+      return putTcp(b, BACKEND, POD, ports(8080, FIRST_PORT + (n % 4)), RST, n);
     case 8:
-      return putTcp(b, POD, port, BACKEND, 8080, SYN, n);
+      return putTcp(b, POD, BACKEND, ports(port, 8080), SYN, n);
     case 9:
-      return putDatagram(b, PROTO_UDP, POD, FIRST_PORT, VIP, 53, n);
+      return putDatagram(b, PROTO_UDP, POD, VIP, ports(FIRST_PORT, 53), n);
     case 10:
-      return putDatagram(b, PROTO_UDP, POD, port, VIP, 53, n);
+      return putDatagram(b, PROTO_UDP, POD, VIP, ports(port, 53), n);
     case 11:
-      return putDatagram(b, PROTO_UDP, BACKEND, 5353, POD, port - 1, n);
+      return putDatagram(b, PROTO_UDP, BACKEND, POD, ports(5353, port - 1), n);
     case 12:
-      return putDatagram(b, PROTO_ICMP, POD, 0x0800, OUTSIDE, 0, n);
+      return putDatagram(b, PROTO_ICMP, POD, OUTSIDE, ports(0x0800, 0), n);
     case 13:
-      return putTcp(b, POD, port, STICKY_VIP, 80, SYN, n);
+      return putTcp(b, POD, STICKY_VIP, ports(port, 80), SYN, n);
     case 14: // A repeated SYN.
-      return putTcp(b, POD, FIRST_PORT - 1 - (n & 64), VIP, 80, SYN, n);
+      return putTcp(b, POD, VIP, ports(FIRST_PORT - 1 - (n & 64), 80), SYN, n);
     default:
       return b.push(VNET_HEADER_BYTES + (n % 60), 0);
   }
 }
 
-function putTcp(
-  b: Batch,
-  src: number,
-  sport: number,
-  dst: number,
-  dport: number,
-  flags: number,
-  n: number,
-): void {
+function ports(from: number, to: number): number {
+  return (from << 16) | to;
+}
+
+function putTcp(b: Batch, src: number, dst: number, ports: number, flags: number, n: number) {
   const ip = putHeader(b, src, dst, PROTO_TCP, 40, n);
   const { view } = b;
-  view.setUint16(ip + 20, sport);
-  view.setUint16(ip + 22, dport);
+  view.setInt32(ip + 20, ports);
   view.setInt32(ip + 24, n);
   view.setInt32(ip + 28, n);
   view.setInt32(ip + 32, (0x5000 | flags) << 16);
@@ -166,19 +161,10 @@ function putTcp(
 }
 
 /** UDP, or an ICMP echo, which has type and identifier in place of UDP's ports. */
-function putDatagram(
-  b: Batch,
-  proto: number,
-  src: number,
-  first: number,
-  dst: number,
-  second: number,
-  n: number,
-): void {
+function putDatagram(b: Batch, proto: number, src: number, dst: number, ports: number, n: number) {
   const ip = putHeader(b, src, dst, proto, 28, 1);
   const { view } = b;
-  view.setUint16(ip + 20, first);
-  view.setUint16(ip + 22, second);
+  view.setInt32(ip + 20, ports);
   view.setInt32(ip + 24, proto === PROTO_UDP ? 8 << 16 : n);
   b.push(VNET_HEADER_BYTES + 28, 0);
 }

@@ -129,9 +129,10 @@ async function takeUp({ lab, topology }: LabRecord, progress: Progress): Promise
 function requireSame(orphan: LabRecord, { lab, topology, ephemeral }: UpOptions): void {
   const differs = topology !== null && !isDeepStrictEqual(topology, orphan.topology);
   if (!differs && !ephemeral) return;
+  const difference = differs ? 'of another topology' : 'not ephemeral';
   throw new KubetunError(
     'KT_LAB_OTHER',
-    `lab ${lab} has lost its supervisor and is ${differs ? 'of another topology' : 'not ephemeral'}`,
+    `lab ${lab} has lost its supervisor and is ${difference}`,
     `resume it with scripts/kubetun --lab ${lab} lab up, without options, or end it with lab down`,
   );
 }
@@ -226,7 +227,8 @@ async function startSupervisorProcess(
       timer = setTimeout(() => {
         const [node] = waiting;
         const why = lastWords(agentLogPath(lab, node!));
-        const late = `${[...waiting].join(', ')} did not become ready within ${START_MS_MAX / 1000} s`;
+        const nodes = [...waiting].join(', ');
+        const late = `${nodes} did not become ready within ${START_MS_MAX / 1000} s`;
         fail(`${late}${why && ` (${node} says: ${why})`}`, 'try again: the machine may be busy');
       }, START_MS_MAX);
       child.once('error', (error) => fail(`the supervisor does not start: ${error.message}`));

@@ -17,7 +17,7 @@ for (const scenario of ownFiles().map(readScenario)) {
 }
 
 const way = '10.0.0.1 -> 10.0.0.2:80/tcp';
-const JUDGED: [outcome: string, seen: string[], agree: boolean][] = [
+const CHECKED: [outcome: string, seen: string[], agree: boolean][] = [
   ['10.0.0.3:80 10.0.0.4:80*', ['10.0.0.4:80*', '10.0.0.3:80'], true],
   ['10.0.0.3:80 10.0.0.4:80*', ['10.0.0.3:80'], false],
   ['10.0.0.3:80', ['10.0.0.3:80', 'drop source-range'], false],
@@ -32,7 +32,7 @@ const JUDGED: [outcome: string, seen: string[], agree: boolean][] = [
   ['reject', ['reject', 'drop'], false],
 ];
 
-for (const [outcome, seen, agree] of JUDGED) {
+for (const [outcome, seen, agree] of CHECKED) {
   test(`a row with outcome ${outcome} ${agree ? 'matches' : 'does not match'} ${seen}`, () => {
     assert.equal(agrees(readRow('x', `r | w | ${way} | ${outcome}`), seen), agree);
   });

@@ -309,7 +309,8 @@ export class Registry {
     const found = this.store.get('namespaces', '', namespace);
     if (!found) throw notFound({ plural: 'namespaces', group: '', kind: 'Namespace' }, namespace);
     if (found.status?.phase !== 'Terminating') return;
-    const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
+    const because = 'because it is being terminated';
+    const why = `unable to create new content in namespace ${namespace} ${because}`;
     const message = `namespace ${namespace} is being terminated`;
     throw refused(kind, name, why, [
       { reason: 'NamespaceTerminating', message, field: 'metadata.namespace' },

@@ -307,7 +307,8 @@ export class ContainerRunner {
     if (delayMs > 0) {
       const seconds = delayMs / 1000;
       const { podName } = this.#context;
-      const message = `back-off ${seconds}s restarting failed container=${this.name} pod=${podName}`;
+      const container = `container=${this.name} pod=${podName}`;
+      const message = `back-off ${seconds}s restarting failed ${container}`;
       this.#lastState = { terminated };
       this.#state = { waiting: { reason: 'CrashLoopBackOff', message } };
       const event = `Back-off restarting failed container ${this.name} in pod ${podName}`;

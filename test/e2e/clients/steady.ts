@@ -20,7 +20,7 @@ const result = {
   lost: [] as { server: string; openedMs: number; lostMs: number; why: string }[],
 };
 /** Open connections: time of the last answer, and the function that counts it. */
-const connections = new Set<{ answeredMs: () => number; judge: (endMs: number) => void }>();
+const connections = new Set<{ answeredMs: () => number; countAtEnd: (endMs: number) => void }>();
 let stopping = false;
 let waiting = Number(count);
 
@@ -32,12 +32,12 @@ function keep(): void {
   let why = 'closed';
   let timer: NodeJS.Timeout | undefined;
   let answeredMs = openedMs;
-  const judge = (endMs: number) => {
+  const countAtEnd = (endMs: number) => {
     result.open[server] = (result.open[server] ?? 0) + 1;
     if (server === '' || answeredMs >= endMs) return;
     result.lost.push({ server, openedMs, lostMs: Date.now(), why: 'silent at the end' });
   };
-  const connection = { answeredMs: () => answeredMs, judge };
+  const connection = { answeredMs: () => answeredMs, countAtEnd };
   connections.add(connection);
   socket.setTimeout(SILENT_MS_MAX, () => socket.destroy(new Error('silent')));
   socket.on('error', (error: NodeJS.ErrnoException) => {
@@ -79,6 +79,6 @@ while (isSilent() && Date.now() - endMs < SILENT_MS_MAX) {
   await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
 }
 stopping = true;
-for (const { judge } of connections) judge(endMs);
+for (const { countAtEnd } of connections) countAtEnd(endMs);
 console.log(JSON.stringify(result));
 process.exit(0);

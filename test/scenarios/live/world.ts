@@ -187,17 +187,17 @@ export class LiveWorld {
       const upTo = at + BURST;
       const last = upTo >= probes.length;
       const answered = (deliveries: readonly Delivery[]) => {
-        outcomes = this.#judge(probes.slice(0, upTo), first, deliveries);
+        outcomes = this.#outcomesOf(probes.slice(0, upTo), first, deliveries);
         return outcomes.every(([word], i) => word !== 'drop' || (probes[i]!.dropped && !last));
       };
       const deliveries = await this.#sockets.send(sendings.slice(at, upTo), silenceMs, answered);
-      if (last) outcomes = this.#judge(probes, first, deliveries);
+      if (last) outcomes = this.#outcomesOf(probes, first, deliveries);
       else await setTimeout(PAUSE_MS);
     }
     return outcomes;
   }
 
-  #judge(probes: Probe[], first: number, deliveries: readonly Delivery[]): string[][] {
+  #outcomesOf(probes: Probe[], first: number, deliveries: readonly Delivery[]): string[][] {
     const arrived = probes.map((): string[] => []);
     const refused = new Set<string>();
     const nodes = this.#nodes.map((node) => addressesOfNode(node)[0]!);

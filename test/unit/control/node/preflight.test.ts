@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Facts, parseNft } from '../../../../control/node/facts.ts';
-import { type Aim, judge, mendingSysctls, preflight } from '../../../../control/node/preflight.ts';
+import {
+  type Aim,
+  mendingSysctls,
+  preflight,
+  runChecks,
+} from '../../../../control/node/preflight.ts';
 import { KubetunError } from '../../../../datapath/error.ts';
 
 const FIT: Facts = {
@@ -93,7 +98,7 @@ test('accepts a bridge without pods', () => {
 
 test("runs only the common checks on a lab's node", () => {
   preflight({ ...FIT, forward: false, filters: ['nat KUBE-SERVICES'] }, LAB);
-  assert.equal(judge(FIT, LAB).length, 6);
+  assert.equal(runChecks(FIT, LAB).length, 6);
 });
 
 test("steers the machine's own network only if that is requested", () => {
@@ -103,7 +108,7 @@ test("steers the machine's own network only if that is requested", () => {
 test('without a tool that can find kube-proxy it reports that and refuses nothing', () => {
   const facts = { ...FIT, filters: null };
   preflight(facts, NARROW);
-  const unknown = judge(facts, NARROW).filter(({ verdict }) => verdict === 'unknown');
+  const unknown = runChecks(facts, NARROW).filter(({ verdict }) => verdict === 'unknown');
   assert.deepEqual(
     unknown.map(({ check }) => check),
     ['other proxies'],

@@ -309,7 +309,7 @@ test('a policy change applies to an established connection at its next packet, i
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
   assert.equal(t.one(answer()).verdict, 'policy-ingress');
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
-  assert.equal(t.counter('flows-judged'), 1);
+  assert.equal(t.counter('flows-revalidated'), 1);
   assert.equal(readPolicyHits(t.d.arena, 1).ingress.dropped, 3);
   enforce(t, rules([[CLIENT_PEER, [ports(0)]]]));
   assert.equal(t.one(answer()).verdict, 'forward');
@@ -322,13 +322,13 @@ test('a policy change applies to an established connection at its next packet, i
 test('an allowed connection is checked once per change and loses no packet', () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
-  const before = t.counter('flows-judged');
+  const before = t.counter('flows-revalidated');
   for (let n = 0; n < 2000; n++) {
     enforce(t, rules([[n % 2 ? CLIENT_PEER : PEER_ANY_POD, [ports(0)]]]));
     assert.equal(t.one(ack()).verdict, 'forward');
     assert.equal(t.one(answer()).verdict, 'forward');
   }
-  assert.equal(t.counter('flows-judged') - before, 2000);
+  assert.equal(t.counter('flows-revalidated') - before, 2000);
 });
 
 test('revalidates a Service connection by its endpoint, a masqueraded one by its client', () => {
@@ -375,7 +375,7 @@ test('an image without a policy change revalidates no flow', () => {
     t.one(ack());
   }
   t.tick(t.now + 100);
-  assert.equal(t.counter('flows-judged'), 0);
+  assert.equal(t.counter('flows-revalidated'), 0);
 });
 
 test('the sweep revalidates a silent flow before generations repeat after 511', () => {
@@ -498,7 +498,7 @@ test('the next worker keeps flows with their checks', () => {
   open(t);
   const next = createTestDatapath({ arena: t.d.arena, image: null });
   assert.equal(next.one(ack()).verdict, 'forward');
-  assert.equal(next.counter('flows-judged'), 0);
+  assert.equal(next.counter('flows-revalidated'), 0);
   enforce(t, rules([]));
   assert.equal(next.one(ack()).verdict, 'policy-ingress');
 });
