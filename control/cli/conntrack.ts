@@ -1,12 +1,11 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import type { ArenaReader, FlowCount, FlowRow } from '../../datapath/observe/flows.ts';
+import { PROTO_NAMES } from '../../datapath/wire/ipv4.ts';
 import { datapathOf } from '../admin-client.ts';
 import { type FlowFilterOptions, flowFilter, isService, isUnfiltered } from './filters.ts';
 import { labOf, labOption, nodeOption, requireNode } from './options.ts';
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
-
-const PROTOCOLS = ['tcp', 'udp', 'icmp', 'sctp'];
 
 interface ConntrackOptions extends FlowFilterOptions {
   node: string;
@@ -45,7 +44,7 @@ function addSubcommand(
     .command(name)
     .description(description)
     .addOption(nodeOption())
-    .addOption(new Option('--proto <name>', 'tcp, udp, icmp or sctp').argParser(oneOf(PROTOCOLS)))
+    .addOption(new Option('--proto <name>', 'tcp, udp, icmp or sctp').argParser(oneOf(PROTO_NAMES)))
     .option('--src <address>', 'source: ADDRESS, ADDRESS:PORT, :PORT or a range')
     .option('--dst <address>', 'destination, before or after translation')
     .option('--service <name>', 'NAME, NS/NAME or NS/NAME:PORT')

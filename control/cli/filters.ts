@@ -4,7 +4,7 @@ import type { FlowRow, TupleRow } from '../../datapath/observe/flows.ts';
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { TraceRecord } from '../../datapath/observe/trace.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
-import { protocolName } from '../explain/question.ts';
+import { PROTO_BY_NAME } from '../../datapath/wire/ipv4.ts';
 
 /** Filter options of `kubetun conntrack`. */
 export interface FlowFilterOptions {
@@ -72,7 +72,6 @@ export function endpointTest(
 
 type PacketTest = (record: TraceRecord) => boolean;
 
-const PROTOCOLS = new Set(['tcp', 'udp', 'icmp', 'sctp']);
 const VERDICTS = new Set(['forward', 'reject', 'drop', 'held', 'new']);
 
 /** One test for all words, which must all match. Throws KubetunError KT_FILTER (wrong usage). */
@@ -83,7 +82,8 @@ export function traceFilter(words: string[]): PacketTest {
 
 function testOf(word: string): PacketTest {
   const lower = word.toLowerCase();
-  if (PROTOCOLS.has(lower)) return ({ tuple }) => protocolName(tuple.proto) === lower;
+  const proto = PROTO_BY_NAME.get(lower);
+  if (proto !== undefined) return ({ tuple }) => tuple.proto === proto;
   if (VERDICTS.has(lower)) return ({ verdict, reason }) => verdict === lower || reason === lower;
   const service = /^(?:svc|services?)\/(.+)$/.exec(word)?.[1];
   if (service) return (record) => record.service !== null && isService(record.service, service);

@@ -4,8 +4,9 @@ import { KubetunError } from '../../datapath/error.ts';
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { TraceRecord } from '../../datapath/observe/trace.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
+import { protoName } from '../../datapath/wire/ipv4.ts';
 import { askAgent, datapathOf } from '../admin-client.ts';
-import { endText, protocolName } from '../explain/question.ts';
+import { endText } from '../explain/question.ts';
 import type { ClusterView } from '../explain/view.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { arenaOf, CLOUD } from '../places.ts';
@@ -149,7 +150,7 @@ class Names {
 /** One packet, one line. */
 export function traceLine(record: TraceRecord, names: { of(address: number): string | null }) {
   const { tuple, left, verdict, reason, service, masquerade, tcpFlags, bytes } = record;
-  const proto = protocolName(tuple.proto);
+  const proto = protoName(tuple.proto);
   const flags = proto === 'tcp' ? ` ${flagText(tcpFlags)}` : '';
   const words = [
     `${proto}${flags}`,
@@ -173,7 +174,7 @@ function policyText({ direction, policy, verdict, rule }: TraceRecord['policies'
 function jsonLine(record: TraceRecord, names: Names): string {
   const { tuple, left, now: _now, tcpFlags, ...rest } = record;
   return JSON.stringify({
-    proto: protocolName(tuple.proto),
+    proto: protoName(tuple.proto),
     ...rest,
     tcpFlags: flagText(tcpFlags),
     original: tupleJson(tuple, names),

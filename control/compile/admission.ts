@@ -1,6 +1,8 @@
 // Decides which Services fit in the image together. Costs are computed from rows before anything is
 // built, so that a huge Service is cheap to refuse. Pure except for its memory.
-import { PROTO_UDP, SERVICE_ID_MAX } from '../../datapath/image/image.ts';
+
+import { SERVICE_ID_MAX } from '../../datapath/image/image.ts';
+import { PROTO_UDP } from '../../datapath/wire/ipv4.ts';
 import type { ServiceRow, SliceRow } from '../model/rows.ts';
 
 /** Words of a Service port's block without its lists. */

@@ -2,10 +2,9 @@ import {
   FRONTEND_CLUSTER,
   FRONTEND_NODEPORT,
   type FrontendEntry,
-  PROTO_TCP,
-  PROTO_UDP,
 } from '../../datapath/image/image.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
+import { PROTO_TCP, PROTO_UDP } from '../../datapath/wire/ipv4.ts';
 import type { PortFrontend } from './port.ts';
 
 /** A Service port's claim to a frontend. */

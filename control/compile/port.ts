@@ -1,13 +1,14 @@
 // Compiles one Service for one node: rows in, image content out. Pure.
+
 import {
   FRONTEND_CLUSTER,
   FRONTEND_EXTERNAL,
   FRONTEND_LOADBALANCER,
   FRONTEND_NODEPORT,
-  PROTO_UDP,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
 } from '../../datapath/image/image.ts';
+import { PROTO_UDP } from '../../datapath/wire/ipv4.ts';
 import {
   eligibleCluster,
   eligibleLocal,

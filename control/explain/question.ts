@@ -2,7 +2,7 @@
 import { KubetunError } from '../../datapath/error.ts';
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
-import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/ipv4.ts';
+import { PROTO_BY_NAME, PROTO_ICMP } from '../../datapath/wire/ipv4.ts';
 import type { ClusterView } from './view.ts';
 
 /** A question as text, from the command line or a batch. */
@@ -26,19 +26,8 @@ export interface Question {
   only: boolean;
 }
 
-const PROTOCOLS = new Map([
-  ['tcp', PROTO_TCP],
-  ['udp', PROTO_UDP],
-  ['sctp', PROTO_SCTP],
-  ['icmp', PROTO_ICMP],
-]);
 const PORT_FIRST = 33_000;
 const NODES_TOLD_MAX = 10;
-
-export function protocolName(proto: number): string {
-  for (const [name, number] of PROTOCOLS) if (number === proto) return name;
-  return String(proto);
-}
 
 /** Throws KubetunError KT_EXPLAIN for invalid text or a missing object. */
 export function readQuestion(text: QuestionText, view: ClusterView): Question {
@@ -105,7 +94,7 @@ function readTarget(text: string, view: ClusterView) {
   if (service) return readService(keyOf(service[1]!), service[2], view);
   const match = /^([\d.]+)(?::(\d+))?(?:\/(\w+))?$/.exec(text);
   const address = parseAddress(match?.[1] ?? '');
-  const proto = PROTOCOLS.get((match?.[3] ?? 'tcp').toLowerCase());
+  const proto = PROTO_BY_NAME.get((match?.[3] ?? 'tcp').toLowerCase());
   const port = Number(match?.[2] ?? 0);
   const ported = proto !== PROTO_ICMP;
   if (address !== null && proto !== undefined && port < 65_536 && port > 0 === ported) {

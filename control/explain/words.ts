@@ -2,7 +2,8 @@
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { Passage } from '../../datapath/observe/probe.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
-import { endText, protocolName } from './question.ts';
+import { protoName } from '../../datapath/wire/ipv4.ts';
+import { endText } from './question.ts';
 import type { ClusterView, Excluded } from './view.ts';
 
 /** One step of a packet's path. */
@@ -68,7 +69,7 @@ export function tellPassage(
     step('find', `an existing flow${service ? `, of ${service}` : ''}`);
   } else if (frontend) {
     const to = endText(sent.dst, sent.dport, sent.proto);
-    step('service', `${to}/${protocolName(sent.proto)} is ${FRONTENDS[frontend]} of ${service}`);
+    step('service', `${to}/${protoName(sent.proto)} is ${FRONTENDS[frontend]} of ${service}`);
     tellEndpoints(passage, excluded, view, step);
   }
   tellPolicies(passage, view, step);

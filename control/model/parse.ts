@@ -1,16 +1,16 @@
 // Parts of API objects that several kinds share.
-import { PROTO_SCTP, PROTO_TCP, PROTO_UDP, type Range4 } from '../../datapath/image/image.ts';
-import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 
-const PROTOCOLS = new Map([
-  ['TCP', PROTO_TCP],
-  ['UDP', PROTO_UDP],
-  ['SCTP', PROTO_SCTP],
-]);
+import type { Range4 } from '../../datapath/image/image.ts';
+import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import { PROTO_BY_NAME } from '../../datapath/wire/ipv4.ts';
+
+/** Protocols that a port in the API may have. */
+export const API_PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
 
 /** The PROTO_* of `TCP`, `UDP` or `SCTP`; TCP if the field is absent, null for anything else. */
 export function parseProtocol(text: string | undefined): number | null {
-  return PROTOCOLS.get(text ?? 'TCP') ?? null;
+  const name = text ?? 'TCP';
+  return API_PROTOCOLS.includes(name) ? PROTO_BY_NAME.get(name.toLowerCase())! : null;
 }
 
 /** The IPv4 addresses of a list, in order and without duplicates. Leaves out other texts. */

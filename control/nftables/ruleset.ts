@@ -8,10 +8,11 @@ import {
   type ServiceEntry,
 } from '../../datapath/image/image.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
+import { protoName } from '../../datapath/wire/ipv4.ts';
 import { BASE_HOOKS, BASE_SETS, baseChains, baseElements } from './base.ts';
 import { Ledger, type LedgerChanges } from './ledger.ts';
 import type { ObservedTable } from './observed.ts';
-import { chainOf, denialOf, protoName, rulesOf, type ServiceRules } from './service.ts';
+import { chainOf, denialOf, rulesOf, type ServiceRules } from './service.ts';
 
 export const TABLE = 'ip kubetun';
 

@@ -1,15 +1,15 @@
 // The chains of one Service port: which endpoints a frontend of each kind leads to, and whether
 // with masquerade. Pure; the rules are those of datapath/pipeline/establish.ts.
+
 import {
   FRONTEND_CLUSTER,
   FRONTEND_LOADBALANCER,
-  PROTO_SCTP,
-  PROTO_TCP,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
   type ServiceEntry,
 } from '../../datapath/image/image.ts';
 import { formatAddress, formatRange } from '../../datapath/wire/address.ts';
+import { protoName } from '../../datapath/wire/ipv4.ts';
 import { outerRanges } from '../../datapath/wire/ranges.ts';
 
 /** The bit of the packet's mark that asks for the node's address as source. */
@@ -32,10 +32,6 @@ export interface ServiceRules {
   sets: Map<string, string>;
   /** `MAP KEY` -> value. */
   elements: Map<string, string>;
-}
-
-export function protoName(proto: number): string {
-  return proto === PROTO_TCP ? 'tcp' : proto === PROTO_SCTP ? 'sctp' : 'udp';
 }
 
 /** The chain to which frontends of a kind lead. */

@@ -1,5 +1,6 @@
 // Narrow steering, for nodes with a kubelet and a CNI. Only packets that a Service may translate
 // pass the TUN device. The node's own connections do not, so they work without the agent.
+import { PROTO_NAMES } from '../../datapath/wire/ipv4.ts';
 import {
   CAPTURED,
   JUMP_NARROW,
@@ -13,7 +14,6 @@ import {
 } from './rule.ts';
 import {
   apiRules,
-  PROTOCOLS,
   QUEUE_PACKETS,
   rangeRoutes,
   type SteeringInput,
@@ -115,7 +115,7 @@ function podRules({ ownPodRanges, ephemeralPorts: sports }: SteeringInput): Rule
     // ports.
     { pref: 12, iif: 'lo', sports, action: PLAINLY },
     // By protocol: a rule for all would also match ARP's look-up.
-    ...PROTOCOLS.map((protocol): Rule => ({ pref: 13, protocol, action: JUMP_NARROW })),
+    ...PROTO_NAMES.map((protocol): Rule => ({ pref: 13, protocol, action: JUMP_NARROW })),
     { pref: 14, action: PLAINLY },
     ...ownPodRanges.map((from): Rule => ({ pref: PREF_PODS_NARROW, from, action: STEER })),
     { pref: PREF_PODS_NARROW, action: STEER_TO_PODS },

@@ -1,15 +1,14 @@
 // Ports of the node's own address that Services capture besides NodePorts, because the address is
 // also an external or a load balancer address. Each range takes a rule for the node's own packets.
 // The node's other ports belong to its sockets and are not steered.
+
 import {
   FRONTEND_EXTERNAL,
   FRONTEND_LOADBALANCER,
   type FrontendEntry,
   type ImageChange,
-  PROTO_SCTP,
-  PROTO_TCP,
-  PROTO_UDP,
 } from '../../datapath/image/image.ts';
+import { protoName } from '../../datapath/wire/ipv4.ts';
 
 /** Ports of one protocol, inclusive. */
 export interface PortRange {
@@ -19,11 +18,6 @@ export interface PortRange {
 
 /** Limit of such rules: the kernel checks each for every packet that the node sends. */
 const RANGES_MAX = 64;
-const PROTOCOLS: Record<number, string> = {
-  [PROTO_TCP]: 'tcp',
-  [PROTO_UDP]: 'udp',
-  [PROTO_SCTP]: 'sctp',
-};
 /** The kernel refuses port ranges that end here. */
 const PORT_LAST = 65_535;
 
@@ -67,7 +61,7 @@ function rangesOf(keys: string[]): PortRange[] {
   const pairs = keys.map((key) => key.split('/').map(Number) as [number, number]);
   const ranges: PortRange[] = [];
   for (const [proto, port] of pairs.sort(([a, p], [b, q]) => a - b || p - q)) {
-    const protocol = PROTOCOLS[proto]!;
+    const protocol = protoName(proto);
     const last = ranges.at(-1);
     if (last?.protocol === protocol && last.dports[1] === port - 1) last.dports[1] = port;
     else ranges.push({ protocol, dports: [port, port] });

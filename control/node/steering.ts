@@ -1,5 +1,6 @@
 // Which packets of a node pass its TUN device: rules and routes as a pure plan. The number of rules
 // does not depend on the number of pods or nodes. Every rule was probed on Linux 6.18.
+import { PROTO_NAMES } from '../../datapath/wire/ipv4.ts';
 import type { PortRange } from './own-ports.ts';
 import {
   bare,
@@ -19,7 +20,6 @@ import {
 export const POD_GATEWAY = '169.254.1.1';
 /** Queue of the TUN device. The default of 500 overflows with 16 streams; 1000 did not. */
 export const QUEUE_PACKETS = 2000;
-export const PROTOCOLS = ['tcp', 'udp', 'icmp', 'sctp'] as const;
 
 export interface SteeringInput {
   /** The TUN device. */
@@ -163,7 +163,7 @@ function forwardRules({ tun }: SteeringInput): Rule[] {
   return [
     { pref: 10, iif: tun, action: PLAINLY },
     { pref: 11, iif: 'lo', action: PLAINLY },
-    ...PROTOCOLS.map((protocol, i) => ({ pref: 12 + i, protocol, action: STEER })),
+    ...PROTO_NAMES.map((protocol, i) => ({ pref: 12 + i, protocol, action: STEER })),
   ];
 }
 
@@ -199,7 +199,7 @@ export function bypassLines(
     // Pings of the node and its replies. Its ICMP errors are about held packets only.
     { pref: 2, iif: 'lo', protocol: 'icmp', action: PLAINLY },
     ...podRanges.flatMap((from) =>
-      PROTOCOLS.map((protocol): Rule => ({ pref: 8, iif, from, protocol, action: STEER })),
+      PROTO_NAMES.map((protocol): Rule => ({ pref: 8, iif, from, protocol, action: STEER })),
     ),
     { pref: 9, to, iif, protocol: 'icmp', action: PLAINLY },
     ...ports.flatMap((dports) =>

@@ -1,11 +1,10 @@
 import {
   FRONTEND_KINDS,
-  PROTO_SCTP,
-  PROTO_TCP,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
 } from '../../datapath/image/image.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
+import { protoName } from '../../datapath/wire/ipv4.ts';
 import type { Compiler, CurrentPort, Refusal } from '../compile/compiler.ts';
 import type { Publisher } from './publisher.ts';
 
@@ -63,7 +62,7 @@ function describePort(
   const externalLocal = (port.flags & SERVICE_FLAG_EXTERNAL_LOCAL) !== 0;
   return {
     service: port.name,
-    proto: port.proto === PROTO_TCP ? 'tcp' : port.proto === PROTO_SCTP ? 'sctp' : 'udp',
+    proto: protoName(port.proto),
     frontends: compiler.frontendsOf(port).map((f) => ({
       address: `${formatAddress(f.address)}:${f.port}`,
       kind: FRONTEND_KINDS[f.kind]!,

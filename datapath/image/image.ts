@@ -5,11 +5,6 @@ import { SERVICE_IDS } from '../arena/layout.ts';
 import type { PolicyChange } from '../policy/policy.ts';
 import type { Address } from '../wire/address.ts';
 
-/** IP protocol numbers of Services. */
-export const PROTO_TCP = 6;
-export const PROTO_UDP = 17;
-export const PROTO_SCTP = 132;
-
 /** Kinds of frontends; the order is part of the layout. */
 export const FRONTEND_CLUSTER = 0;
 export const FRONTEND_NODEPORT = 1;

@@ -9,7 +9,7 @@ import { STATE_NAMES } from '../flow/state.ts';
 import { FlowTable } from '../flow/table.ts';
 import { readGeneration, readServiceName, readServices } from '../image/reader.ts';
 import { formatAddress } from '../wire/address.ts';
-import { PROTO_ICMP, PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import { PROTO_ICMP, protoName } from '../wire/ipv4.ts';
 import { readCounters } from './counters.ts';
 
 /** A tuple as `conntrack list -o json` prints it; for ICMP echo both ports are the identifier. */
@@ -55,13 +55,6 @@ export interface ArenaReader {
   close(): void;
 }
 
-const PROTO_NAMES: Record<number, string> = {
-  [PROTO_TCP]: 'tcp',
-  [PROTO_UDP]: 'udp',
-  [PROTO_ICMP]: 'icmp',
-  [PROTO_SCTP]: 'sctp',
-};
-
 /** Maps the arena of an agent for reading. Throws KubetunError KT_ARENA_ABSENT. */
 export function openArenaReader(path: string): ArenaReader {
   const file = attachArenaFile(path);
@@ -105,7 +98,7 @@ function row(
   const left = remainingMs(table, flow, arena.header[H_NOW]!, arena.timeouts);
   return {
     id: flow,
-    proto: PROTO_NAMES[proto] ?? String(proto),
+    proto: protoName(proto),
     state: STATE_NAMES[(meta & F.META_STATE_MASK) >> F.META_STATE_SHIFT] ?? 'UNKNOWN',
     original: tupleRow(lines, client, proto),
     reply: tupleRow(lines, backend, proto),

@@ -2,10 +2,11 @@
 
 import { NO_ENTRY, SeededMap } from '../map.ts';
 import { STEP_ELEMENTS, type Steps } from '../steps.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import * as L from './layout.ts';
 import type { PolicyPod, PolicyPorts, PolicyPrefix, PolicyRules } from './policy.ts';
 
-const PROTOCOLS = [6, 17, 132];
+const PROTOCOLS = [PROTO_TCP, PROTO_UDP, PROTO_SCTP];
 const encoder = new TextEncoder();
 
 /** The map of pods. */

@@ -1,5 +1,6 @@
 import { findEntry, NO_ENTRY } from '../map.ts';
 import type { Address } from '../wire/address.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 // biome-ignore format: a list.
 import {
   PAIR_PORTS, POD_KEY, POD_PEER, PORTS_ANY, PORTS_COUNTS, PORTS_HEADER_WORDS, PREFIX_PEER,
@@ -8,9 +9,6 @@ import {
 import { PEER_ANY, PEER_ANY_POD } from './policy.ts';
 
 export const NO_POD = NO_ENTRY;
-const PROTO_TCP = 6;
-const PROTO_UDP = 17;
-const PROTO_SCTP = 132;
 
 /** The policy part of the image in force as the hot path reads it. */
 export class PolicyMap {

@@ -18,3 +18,17 @@ export const PROTO_ICMP = 1;
 export const PROTO_TCP = 6;
 export const PROTO_UDP = 17;
 export const PROTO_SCTP = 132;
+
+/** The protocols that have names, by the name that users write. */
+export const PROTO_BY_NAME: ReadonlyMap<string, number> = new Map([
+  ['tcp', PROTO_TCP],
+  ['udp', PROTO_UDP],
+  ['icmp', PROTO_ICMP],
+  ['sctp', PROTO_SCTP],
+]);
+export const PROTO_NAMES: readonly string[] = [...PROTO_BY_NAME.keys()];
+
+/** `tcp`; the number as text for a protocol without a name. */
+export function protoName(proto: number): string {
+  return PROTO_NAMES.find((name) => PROTO_BY_NAME.get(name) === proto) ?? String(proto);
+}

@@ -8,8 +8,6 @@ import {
   FRONTEND_CLUSTER,
   FRONTEND_NODEPORT,
   type ImageChange,
-  PROTO_TCP,
-  PROTO_UDP,
   type ServiceEntry,
 } from '../image/image.ts';
 import { ImageWriter } from '../image/writer.ts';
@@ -22,7 +20,7 @@ import {
   type PolicyPod,
   type PolicyRules,
 } from '../policy/policy.ts';
-import { PROTO_ICMP } from '../wire/ipv4.ts';
+import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
 import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 
 const BATCHES = 1500;

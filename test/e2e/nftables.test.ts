@@ -11,11 +11,9 @@ import {
   FRONTEND_NODEPORT,
   type FrontendEntry,
   type ImageChange,
-  PROTO_SCTP,
-  PROTO_TCP,
-  PROTO_UDP,
   type ServiceEntry,
 } from '../../datapath/image/image.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../datapath/wire/ipv4.ts';
 import { addr, change, NODE, NODE_ENTRY, OTHER_NODE, service } from '../support/datapath.ts';
 
 const STEPWISE = 'e2e-nft-step';

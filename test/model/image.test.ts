@@ -9,7 +9,6 @@ import {
   FRONTEND_NODEPORT,
   type FrontendEntry,
   type ImageChange,
-  PROTO_TCP,
 } from '../../datapath/image/image.ts';
 import {
   MARK_ALLOCATED,
@@ -22,6 +21,7 @@ import {
 } from '../../datapath/image/layout.ts';
 import { ImageWriter } from '../../datapath/image/writer.ts';
 import { NO_SLOT, ServiceMap } from '../../datapath/services/service-map.ts';
+import { PROTO_TCP } from '../../datapath/wire/ipv4.ts';
 import { addr, change, NODE, NODE_ENTRY, OTHER_NODE, service } from '../support/datapath.ts';
 
 const IDS = 6;

@@ -8,8 +8,6 @@ import {
   type FrontendEntry,
   type ImageChange,
   type NodeEntry,
-  PROTO_TCP,
-  PROTO_UDP,
   type ServiceEntry,
 } from '../../datapath/image/image.ts';
 import { ImageWriter } from '../../datapath/image/writer.ts';
@@ -25,6 +23,7 @@ import { Datapath } from '../../datapath/pipeline/datapath.ts';
 import { run, tick } from '../../datapath/pipeline/run.ts';
 import { COUNTER_BASE, COUNTERS, DROP_REASONS } from '../../datapath/pipeline/verdict.ts';
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import { PROTO_TCP, PROTO_UDP } from '../../datapath/wire/ipv4.ts';
 import { type Decoded, decode } from './packets.ts';
 
 export const NODE = '172.18.0.11';

@@ -1,12 +1,13 @@
 // A gateway's tables: two nodes with public addresses, and balancers in front of them.
+
 import {
   FRONTEND_LOADBALANCER,
   type ImageChange,
-  PROTO_UDP,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   type ServiceEntry,
 } from '../../datapath/image/image.ts';
 import { parseRange } from '../../datapath/wire/address.ts';
+import { PROTO_UDP } from '../../datapath/wire/ipv4.ts';
 import { addr, change, frontend, NODE_ENTRY, pairs, service } from './datapath.ts';
 
 export const CLOUD = '172.18.0.2';

@@ -1,11 +1,11 @@
 // Rules of containers: pkg/apis/core/validation, as far as the lab runs them.
 
+import { API_PROTOCOLS } from '../../model/parse.ts';
 import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { DNS_LABEL_HINT, isDnsLabel, isPortName } from './names.ts';
 import { validateLifecycle, validateProbe } from './probe.ts';
 import { isPort, PORT_HINT } from './service-ports.ts';
 
-const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
 const PROBES = ['livenessProbe', 'readinessProbe', 'startupProbe'];
 const ENV_SOURCES = [
   'configMapKeyRef',
@@ -106,8 +106,8 @@ function validatePorts(at: string, ports: any[], hostNetwork: boolean): FieldErr
       const why = 'must match `containerPort` when `hostNetwork` is true';
       errors.push(wrong(`${field}.hostPort`, hostPort ?? 0, why));
     }
-    if (!PROTOCOLS.includes(protocol)) {
-      errors.push(notSupported(`${field}.protocol`, protocol, PROTOCOLS));
+    if (!API_PROTOCOLS.includes(protocol)) {
+      errors.push(notSupported(`${field}.protocol`, protocol, API_PROTOCOLS));
     }
     if (name && !isPortName(name)) {
       errors.push(wrong(`${field}.name`, name, 'must be a valid port name'));

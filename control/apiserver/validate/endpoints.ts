@@ -2,12 +2,11 @@
 
 import { parseAddress } from '../../../datapath/wire/address.ts';
 import type { KubeObject } from '../../kube/object.ts';
+import { API_PROTOCOLS } from '../../model/parse.ts';
 import { type FieldError, notSupported, required, wrong } from '../status.ts';
 import { validateUnicast } from './addresses.ts';
 import { DNS_LABEL_HINT, isDnsLabel } from './names.ts';
 import { isPort, PORT_HINT } from './service-ports.ts';
-
-const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
 
 interface Subset {
   addresses?: { ip?: string; hostname?: string }[];
@@ -43,8 +42,8 @@ export function validateEndpoints(object: KubeObject): FieldError[] {
       if (!name && ports.length > 1) errors.push(required(`${place}.name`));
       else if (name && !isDnsLabel(name)) errors.push(wrong(`${place}.name`, name, DNS_LABEL_HINT));
       if (!isPort(port)) errors.push(wrong(`${place}.port`, port, PORT_HINT));
-      if (!PROTOCOLS.includes(protocol)) {
-        errors.push(notSupported(`${place}.protocol`, protocol, PROTOCOLS));
+      if (!API_PROTOCOLS.includes(protocol)) {
+        errors.push(notSupported(`${place}.protocol`, protocol, API_PROTOCOLS));
       }
     }
     return errors;

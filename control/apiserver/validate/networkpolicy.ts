@@ -1,15 +1,16 @@
 // Rules and defaults of NetworkPolicies: pkg/apis/networking/validation
 // (ValidateNetworkPolicySpec), pkg/apis/networking/v1/defaults.go.
+
 import { BlockList } from 'node:net';
 import { maskOf, parseAddress } from '../../../datapath/wire/address.ts';
 import type { KubeObject } from '../../kube/object.ts';
+import { API_PROTOCOLS } from '../../model/parse.ts';
 import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { CIDR_HINT, type Cidr, parseCidr } from './addresses.ts';
 import { validateLabelSelector } from './labels.ts';
 import { isPortName } from './names.ts';
 import { isPort, PORT_HINT } from './service-ports.ts';
 
-const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
 const POLICY_TYPES = ['Egress', 'Ingress'];
 const PORT_NAME_HINT = 'must be a valid port name of at most 15 characters';
 
@@ -52,8 +53,8 @@ function validateTypes(types: string[]): FieldError[] {
 
 function validatePort(at: string, { protocol, port, endPort }: any): FieldError[] {
   const errors: FieldError[] = [];
-  if (!PROTOCOLS.includes(protocol)) {
-    errors.push(notSupported(`${at}.protocol`, protocol, PROTOCOLS));
+  if (!API_PROTOCOLS.includes(protocol)) {
+    errors.push(notSupported(`${at}.protocol`, protocol, API_PROTOCOLS));
   }
   if (typeof port === 'string' && !isPortName(port)) {
     errors.push(wrong(`${at}.port`, port, PORT_NAME_HINT));

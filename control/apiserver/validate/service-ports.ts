@@ -1,12 +1,12 @@
 // Ports of Services: pkg/apis/core/validation (validateServicePort, ValidateService).
 
+import { API_PROTOCOLS } from '../../model/parse.ts';
 import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
 import { QUALIFIED_HINT } from './labels.ts';
 import { DNS_LABEL_HINT, isDnsLabel, isPortName, isQualifiedName } from './names.ts';
 
 export const PORT_HINT = 'must be between 1 and 65535, inclusive';
 const PORT_NAME_HINT = 'must be a valid port name of at most 15 characters';
-const PROTOCOLS = ['SCTP', 'TCP', 'UDP'];
 const KUBELET_PORT = 10_250;
 
 export function isPort(value: unknown): boolean {
@@ -68,8 +68,8 @@ function validatePort(at: string, port: any, needsName: boolean): FieldError[] {
   // characters.
   else if (name && !isDnsLabel(name)) errors.push(wrong(`${at}.name`, name, DNS_LABEL_HINT));
   if (!isPort(port.port)) errors.push(wrong(`${at}.port`, port.port, PORT_HINT));
-  if (!PROTOCOLS.includes(protocol)) {
-    errors.push(notSupported(`${at}.protocol`, protocol, PROTOCOLS));
+  if (!API_PROTOCOLS.includes(protocol)) {
+    errors.push(notSupported(`${at}.protocol`, protocol, API_PROTOCOLS));
   }
   const isName = typeof targetPort === 'string';
   if (isName ? !isPortName(targetPort) : !isPort(targetPort)) {

@@ -3,12 +3,13 @@
 import '../../../datapath/worker/jit.ts';
 import { mapArena } from '../../../datapath/arena/file.ts';
 import { IMAGE_WORDS_DEFAULT } from '../../../datapath/arena/layout.ts';
-import { FRONTEND_CLUSTER, PROTO_TCP } from '../../../datapath/image/image.ts';
+import { FRONTEND_CLUSTER } from '../../../datapath/image/image.ts';
 import { ImageWriter } from '../../../datapath/image/writer.ts';
 import { type Batch, createBatch, P_START, P_WORDS } from '../../../datapath/pipeline/batch.ts';
 import { Datapath } from '../../../datapath/pipeline/datapath.ts';
 import { run } from '../../../datapath/pipeline/run.ts';
 import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
+import { PROTO_TCP } from '../../../datapath/wire/ipv4.ts';
 import { compilePolicies, policyTables } from '../policies.ts';
 
 /** Packets a batch. */

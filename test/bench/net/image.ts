@@ -1,13 +1,13 @@
 // The benchmark's Services as an image, for the datapath and for the nftables twin.
+
 import {
   FRONTEND_CLUSTER,
   type FrontendEntry,
   type NodeEntry,
-  PROTO_TCP,
-  PROTO_UDP,
   type ServiceEntry,
 } from '../../../datapath/image/image.ts';
 import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
+import { PROTO_TCP, PROTO_UDP } from '../../../datapath/wire/ipv4.ts';
 import type { BenchService } from './services.ts';
 import { NODE_ADDRESS } from './topology.ts';
 

@@ -1,10 +1,11 @@
 // Measures how long packets wait during an image change: in memory, with the worker's code.
 import { ARENA_SIZES_DEFAULT } from '../../../datapath/arena/arena.ts';
 import { mapArena } from '../../../datapath/arena/file.ts';
-import { FRONTEND_CLUSTER, PROTO_TCP, type ServiceEntry } from '../../../datapath/image/image.ts';
+import { FRONTEND_CLUSTER, type ServiceEntry } from '../../../datapath/image/image.ts';
 import { ImageWriter } from '../../../datapath/image/writer.ts';
 import { ServiceMap } from '../../../datapath/services/service-map.ts';
 import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
+import { PROTO_TCP } from '../../../datapath/wire/ipv4.ts';
 import { ENDPOINTS } from './cluster.ts';
 import { addPercentiles, type Figures } from './figures.ts';
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IdAllocator } from '../../../../control/compile/ids.ts';
-import { PROTO_TCP, PROTO_UDP } from '../../../../datapath/image/image.ts';
+import { PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/ipv4.ts';
+
 import { node, service } from '../model/objects.ts';
 import { World } from './world.ts';
 

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { eligibleCluster, eligibleLocal, endpointsOf } from '../../../../control/model/eligible.ts';
 import type { ServicePortRow } from '../../../../control/model/rows.ts';
 import { readSlice } from '../../../../control/model/slice.ts';
-import { PROTO_TCP, PROTO_UDP } from '../../../../datapath/image/image.ts';
+import { PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/ipv4.ts';
+
 import { type EndpointSpec, slice } from './objects.ts';
 
 const HERE = { nodeName: 'here', zone: 'z1' };

@@ -5,8 +5,8 @@ import { readNode, requirePodRanges } from '../../../../control/model/node.ts';
 import type { ServiceRow } from '../../../../control/model/rows.ts';
 import { readService } from '../../../../control/model/service.ts';
 import { readSlice } from '../../../../control/model/slice.ts';
-import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/image/image.ts';
 import { formatAddress } from '../../../../datapath/wire/address.ts';
+import { PROTO_SCTP, PROTO_TCP, PROTO_UDP } from '../../../../datapath/wire/ipv4.ts';
 import { node, service, slice } from './objects.ts';
 
 const NOT_CAPTURED: [string, object, object?][] = [

@@ -7,10 +7,10 @@ import {
   FRONTEND_LOADBALANCER,
   FRONTEND_NODEPORT,
   type ImageChange,
-  PROTO_UDP,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
 } from '../../../../datapath/image/image.ts';
+import { PROTO_UDP } from '../../../../datapath/wire/ipv4.ts';
 import {
   addr,
   change,

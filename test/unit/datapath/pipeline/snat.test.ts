@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { FRONTEND_CLUSTER, PROTO_SCTP, PROTO_UDP } from '../../../../datapath/image/image.ts';
+import { FRONTEND_CLUSTER } from '../../../../datapath/image/image.ts';
+import { PROTO_SCTP, PROTO_UDP } from '../../../../datapath/wire/ipv4.ts';
 import {
   addr,
   BACKEND,
