@@ -129,8 +129,8 @@ export class SeededMap {
   }
 
   /**
-   * All entries in a larger map, or, where that would be too large, under another seed; false if
-   * none of a bounded number of attempts has every entry near its home.
+   * Moves all entries to a larger map, or to one with another seed if the map is too large already.
+   * False if each of REBUILDS_MAX attempts leaves an entry too far from its home.
    *
    * @param larger it must grow.
    */

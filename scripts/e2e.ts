@@ -11,7 +11,7 @@ const ALONE = `${FOLDER}/alone/`;
 const AT_ONCE = 2;
 const SHOWN = 12;
 
-/** These take longest. They begin first, so that none of them runs by itself at the end. */
+/** These take longest. They begin first, so that no slow file runs alone at the end. */
 const FIRST = [
   'kubectl/kubectl',
   'differential',

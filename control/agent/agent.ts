@@ -1,5 +1,5 @@
-// The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one
-// to the other.
+// The agent of one node: a datapath in a thread, the cluster's objects in tables, and images that
+// are compiled from the tables for the datapath.
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { nodeTimeouts } from '../../datapath/flow/timeouts.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/image/policy-reader.ts';
@@ -31,9 +31,9 @@ import type { Publisher, PublisherOptions } from '../sync/publisher.ts';
 import { startControl } from './control.ts';
 
 /**
- * Starts a node's agent: packets are forwarded when this resolves, tables follow once the API
- * server has answered. Throws KubetunError where the machine, the kubeconfig or a predecessor
- * stands in the way.
+ * Starts a node's agent. The datapath forwards when this resolves. Tables follow once the API
+ * server has answered. Throws KubetunError if the machine, the kubeconfig or another agent prevents
+ * it.
  */
 export async function startAgent(options: AgentOptions, log: Log): Promise<Agent> {
   const facts = requireFit(options);
@@ -72,8 +72,7 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
       ],
       ...{ events: openNetworkEvents(), clock: MONOTONIC_CLOCK, log },
     });
-    // Where steering is narrow the node's own packets are none of the datapath's, and so no sign of
-    // it.
+    // Narrow steering leads the node's own packets past the datapath, so a probe cannot test it.
     const probe = narrow ? null : startProbe(engine, () => steerer.probeAddress(), started);
     const control = await startControl({
       ...{ options, client, site, apiAddresses, reconciler, log },
@@ -103,8 +102,8 @@ export async function startAgent(options: AgentOptions, log: Log): Promise<Agent
 }
 
 /**
- * Keeps rules and the routes to captured addresses in step with the image. What fails costs only
- * those it is for.
+ * Updates rules and the routes to captured addresses with each image. A failure is logged and does
+ * not stop the publish.
  */
 function routeAround(
   routes: CapturedRoutes,
@@ -145,13 +144,14 @@ function capturedPart(captured: CapturedRoutes): Part {
 }
 
 /**
- * Without its API server an agent would never hear that a Service which took that address has gone.
+ * Removes captured routes to the API server's addresses, if a Service claimed one. Otherwise the
+ * agent could not reach the API server to learn that the Service is gone.
  */
 function freeRoutes(addresses: number[], tun: string, log: Log): void {
   const reserved = new Set(addresses.map(formatAddress));
   const taken = readCapturedRoutes().filter((address) => reserved.has(address));
   if (taken.length === 0) return;
-  log.warn({ routes: taken }, 'routes to the API server are taken off the datapath');
+  log.warn({ routes: taken }, 'removed routes that led packets for the API server to the datapath');
   ipBatch(taken.map((address) => `route del ${address} dev ${tun} table ${TABLE_CAPTURED}`));
 }
 
@@ -173,7 +173,7 @@ function followOwnPorts(steerer: Steerer, { ranges, left }: OwnPorts, log: Log):
   }
 }
 
-/** What the datapath has counted of a policy; nothing before it is in force. */
+/** Hit counters of a policy. Zero before the datapath has the policy. */
 function hitsOf({ arena }: Engine, key: string) {
   const id = [...readPolicyNames(arena)].find(([, name]) => name === key)?.[0] ?? 0;
   return readPolicyHits(arena, id);
@@ -193,7 +193,7 @@ function routesOf(
         (key) => hitsOf(engine, key),
         refusedOf(publisher, 'NetworkPolicy'),
       ),
-    // What has gone of the devices, rules and routes that lead packets here; empty if all is well.
+    // The missing devices, rules and routes that lead packets here. Empty if all exist.
     '/steering': () => reconciler.status(),
   };
 }

@@ -1,4 +1,4 @@
-// Removes from a node what agents of either proxy have put there.
+// Removes from a node what agents with either proxy have created.
 import { rmSync } from 'node:fs';
 import type { AgentOptions } from '../agent-options.ts';
 import { removeTable } from '../nftables/nft.ts';
@@ -10,9 +10,9 @@ import { preflight } from '../node/preflight.ts';
 import { siteMemory } from '../node/site.ts';
 
 /**
- * Takes off the node what an agent put there: rules, routes, the device, the arena, the socket, the
- * nftables table. Throws KubetunError, KT_AGENT_ACTIVE among them: an agent that runs would put it
- * all back.
+ * Removes rules, routes, the device, the arena, the admin socket and the nftables table of an
+ * agent. Throws KubetunError, for example KT_AGENT_ACTIVE: a running agent would create all of it
+ * again.
  */
 export function cleanUpNode(options: AgentOptions): void {
   preflight(readFacts(options.arena), { ...aimOf(options), narrow: false });

@@ -1,5 +1,5 @@
-// Work of every agent, with any proxy: it keeps the objects of the cluster in tables, gives changes
-// to a sink, and answers the admin socket.
+// The part of an agent that both proxies share. Keeps the objects of the cluster in tables,
+// publishes changes to a sink, and serves the admin socket.
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import type { AgentOptions } from '../agent-options.ts';
 import { MONOTONIC_CLOCK } from '../clock.ts';
@@ -23,21 +23,22 @@ export interface ControlOptions {
   options: AgentOptions;
   client: KubeClient;
   site: Site;
-  /** Where the API server is reached. */
+  /** Addresses of the API server. */
   apiAddresses: number[];
   sink: ImageSink;
-  /** What the agent has applied to the system is held against what is there. */
+  /** Compares the applied state of the system with the observed state. */
   reconciler: Pick<Reconciler, 'status' | 'stop'>;
   around?: PublisherOptions['around'];
-  /** What else than the tables makes the agent unhealthy, by the name of the part. */
+  /** Health checks in addition to those of tables and steering, by the name of the part. */
   checks: Record<string, HealthCheck>;
-  /** What the admin socket answers. */
+  /** Routes of the admin socket. */
   routes: (tables: Tables, publisher: Publisher, monitor: HealthMonitor) => AdminRoutes;
   log: Log;
 }
 
 /**
- * Starts it; tables follow once the API server has answered. Throws KubetunError KT_ADMIN_SOCKET.
+ * Starts the control plane. Tables follow once the API server has answered. Throws KubetunError
+ * KT_ADMIN_SOCKET.
  */
 export async function startControl(about: ControlOptions): Promise<{ stop(): void }> {
   const { options, client, site, sink, around, checks, reconciler, log } = about;
@@ -67,7 +68,7 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
   });
   followAddresses(tables, publisher);
   const steered = parseAddress(site.address)!;
-  // What was started last ends first, also where starting fails half way.
+  // Stops in reverse order of start, also if a start fails.
   const started = new DisposableStack();
   started.defer(() => reconciler.stop());
   started.defer(() => client.close());
@@ -103,8 +104,8 @@ export async function startControl(about: ControlOptions): Promise<{ stop(): voi
 }
 
 /**
- * Takes the node's addresses into the tables: what pods send there is no egress. Call it when they
- * have changed.
+ * Puts the node's addresses into the tables: packets from pods to them are not egress. Call it when
+ * the addresses have changed.
  */
 export function followAddresses(tables: Tables, publisher: Publisher): void {
   tables.putLocalAddresses(readLocalAddresses());

@@ -28,7 +28,7 @@ function whyOut({ metadata, status }: Node, { addresses, leaving }: NodeRow): st
   if (addresses.length === 0) return 'has no address';
   if (metadata?.labels && LABEL_EXCLUDED in metadata.labels)
     return `has the label ${LABEL_EXCLUDED}`;
-  if (leaving) return 'is about to be taken away';
+  if (leaving) return 'is about to be removed';
   const ready = status?.conditions?.find(({ type }) => type === 'Ready');
   return ready?.status === 'True' ? null : 'is not ready';
 }

@@ -57,8 +57,8 @@ export function endpointTest(
   if ((host === '' && port === undefined) || (host !== '' && !range)) {
     throw new KubetunError(
       'KT_FILTER',
-      `${option} ${text} is no address`,
-      'say ADDRESS, ADDRESS:PORT, :PORT or a range such as 10.244.1.0/24',
+      `${option} ${text} is not an address`,
+      'give ADDRESS, ADDRESS:PORT, :PORT or a range such as 10.244.1.0/24',
       { usage: true },
     );
   }

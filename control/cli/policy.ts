@@ -72,7 +72,7 @@ function withPolicies(show: (policies: PolicyDescription[]) => [object, string])
     }
     const policies = await askAgent<PolicyDescription[]>(lab, options.node, '/policies');
     if (policies.length > 0 && (await proxyOf(lab, options.node)) === 'nftables') {
-      process.stderr.write(`  ${options.node} runs --proxy nftables: it enforces none of these\n`);
+      process.stderr.write(`  ${options.node} runs --proxy nftables: it does not enforce them\n`);
     }
     const [value, text] = show(policies);
     print(options.output, value, () => text);

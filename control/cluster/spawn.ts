@@ -3,7 +3,7 @@ import { KubetunError } from '../../datapath/error.ts';
 import type { ApiServer, ApiServerOptions } from './server.ts';
 
 /**
- * Runs the API server on a thread of its own, so that a large list delays nothing else. Rejects
+ * Runs the API server on a separate thread, so that a large list delays nothing else. Rejects
  * with KubetunError KT_API_START. Calls `onDeath` if the server ends later without `close`, after
  * its thread and sockets are gone.
  */

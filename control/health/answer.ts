@@ -1,4 +1,4 @@
-// What a node says of its own health and of its Services'. Pure. Source: k8s pkg/proxy/healthcheck.
+// Health answers of a node and of its Services. Pure. Source: k8s pkg/proxy/healthcheck.
 
 import type { Tables } from '../model/tables.ts';
 import type { Progress } from '../sync/publisher.ts';
@@ -10,7 +10,7 @@ export interface HealthAnswer {
   body: object;
 }
 
-/** What a node's health is made of. */
+/** Inputs of a node's health answer. */
 export interface NodeCondition {
   progress: Progress;
   unhealthy: UnhealthyPart[];
@@ -21,7 +21,7 @@ export interface NodeCondition {
 /**
  * The answer of `/healthz`, or of `/livez`, which does not look at the Node.
  *
- * @param originMs the wall clock's time, in ms, at which the other times count from.
+ * @param originMs wall clock time, in ms, of the zero of the other times.
  */
 export function answerNode(
   path: '/healthz' | '/livez',

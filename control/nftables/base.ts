@@ -1,11 +1,12 @@
-// What the table holds of the node itself: base chains, and the chains that every Service uses.
-// Pure.
+// The part of the table that does not depend on Services: sets of addresses, base chains, and the
+// chains that the rules of every Service lead to. Pure.
 import type { NodeEntry } from '../../datapath/image/image.ts';
 import { formatAddress, formatRange } from '../../datapath/wire/address.ts';
 import { MASQUERADE } from './service.ts';
 
 /**
- * Name -> what it is. `known` holds what Services capture, `hairpins` each endpoint beside itself.
+ * Name -> definition. `known` holds the addresses that Services capture. `hairpins` holds the pair
+ * (address, same address) of each endpoint.
  */
 export const BASE_SETS: Record<string, string> = {
   pods: 'set type ipv4_addr; flags interval',
@@ -18,7 +19,8 @@ export const BASE_SETS: Record<string, string> = {
 };
 
 /**
- * Name -> hook. Denying goes behind translation: what has got an endpoint is no question any more.
+ * Name -> hook. The filter chains run after translation, so that they see which packets got no
+ * endpoint.
  */
 export const BASE_HOOKS: Record<string, string> = {
   'nat-prerouting': 'type nat hook prerouting priority dstnat; policy accept;',
@@ -31,11 +33,11 @@ export const BASE_HOOKS: Record<string, string> = {
 const NO_SYN = 'tcp flags & (fin | syn | rst | ack) != syn';
 const FRONTEND = 'ip daddr . meta l4proto . th dport';
 
-/** Name -> rules, of base chains and others. */
+/** Name -> rules: the base chains, and the chains that they lead to. */
 export function baseChains(node: NodeEntry): Record<string, string[]> {
   const address = formatAddress(node.nodeAddress);
   const egress = 'ip saddr @pods ip daddr != @pods ip daddr != @nodes';
-  // The middle of a connection gets no endpoint.
+  // Of TCP only a SYN gets an endpoint: other segments belong to an unknown connection.
   const translate = [`${NO_SYN} accept`, `${FRONTEND} vmap @frontends`];
   const guard = ['ct state established,related accept', 'ct status dnat accept', 'goto guard'];
   const ports = `${node.snatPortMin}-${node.snatPortMax}`;
@@ -67,7 +69,7 @@ export function baseChains(node: NodeEntry): Record<string, string[]> {
   };
 }
 
-/** `SET ELEMENT` of the sets that speak of nodes and pods. */
+/** `SET ELEMENT` of the sets of node and pod addresses. */
 export function baseElements(node: NodeEntry): string[] {
   return [
     ...node.podRanges.map((range) => `pods ${formatRange(range)}`),

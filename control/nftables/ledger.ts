@@ -1,13 +1,13 @@
-/** What changed: keys with the value before, or after. A key in both has another value now. */
+/** Changed keys with the old and the new value. A key in both maps has changed its value. */
 export interface LedgerChanges {
   before: Map<string, string>;
   after: Map<string, string>;
 }
 
-/** Reference-counted keys with values, and the changes since the last call. */
+/** Reference-counted keys with values. Records which of them change. */
 export class Ledger {
   readonly #now = new Map<string, { value: string; holders: number }>();
-  /** Keys touched since, with the value before; null for none. */
+  /** Keys touched since the last takeChanges or takeAll, with the value then. Null for none. */
   readonly #touched = new Map<string, string | null>();
 
   /** All holders of a key must give the same value. */
@@ -22,7 +22,7 @@ export class Ledger {
     if (held && --held.holders === 0) this.#now.delete(key);
   }
 
-  /** What differs since the last call. */
+  /** Differences since the last takeChanges or takeAll. */
   takeChanges(): LedgerChanges {
     const changes: LedgerChanges = { before: new Map(), after: new Map() };
     for (const [key, before] of this.#touched) {
@@ -42,7 +42,7 @@ export class Ledger {
     return { before: new Map(), after };
   }
 
-  /** Every key with its value, as of now. */
+  /** Every key with its value. */
   *entries(): Iterable<[key: string, value: string]> {
     for (const [key, { value }] of this.#now) yield [key, value];
   }

@@ -14,7 +14,7 @@ interface SetJson {
 /** A client of an endpoint with session affinity. */
 export interface RememberedClient {
   set: string;
-  /** Address, timeout and rest of it, as nft takes it. */
+  /** Address, timeout and remaining time, in nft syntax. */
   element: string;
 }
 
@@ -32,10 +32,7 @@ export function requireNft(): void {
   run(['--version']);
 }
 
-/**
- * Carries out commands as one transaction: all of them, or none. Throws KubetunError
- * KT_TOOL_MISSING, KT_NFT.
- */
+/** Runs commands as one transaction. Throws KubetunError KT_TOOL_MISSING, KT_NFT. */
 export function applyNft(commands: string[]): void {
   const { status, stderr } = run(['-f', '-'], `${commands.join('\n')}\n`);
   if (status === 0) return;
@@ -43,11 +40,11 @@ export function applyNft(commands: string[]): void {
   throw new KubetunError(
     'KT_NFT',
     `nft refuses the table ${TABLE}: ${why}`,
-    'is the agent root, and does this kernel have nf_tables with NAT?',
+    'run the agent as root, on a kernel with nf_tables and NAT',
   );
 }
 
-/** Whom the table that is there remembers; empty if there is none. */
+/** Clients that the present table remembers for session affinity. Empty without a table. */
 export function readClients(): RememberedClient[] {
   const { status, stdout } = run(['-j', 'list', 'sets', 'table', ...TABLE.split(' ')]);
   if (status !== 0) return [];
@@ -63,15 +60,15 @@ export function readClients(): RememberedClient[] {
 
 const LIST = ['-j', 'list', 'table', ...TABLE.split(' ')];
 
-/** The table that is in force; null if there is none. */
+/** The present table. Null without one. */
 export function readTable(): ObservedTable | null {
   const { status, stdout } = run(LIST);
   return status === 0 ? parseTable(stdout) : null;
 }
 
 /**
- * What commands make in a network namespace that has nothing else and goes at once, as the same
- * nft(8) and kernel show it. Null where none can be made.
+ * The table that commands make, as this nft(8) and kernel list it. Runs them in a temporary network
+ * namespace. Null if that cannot be made.
  */
 export function readReference(commands: string[]): ObservedTable | null {
   const list = `nft -f - && exec nft ${LIST.join(' ')}`;
@@ -81,12 +78,9 @@ export function readReference(commands: string[]): ObservedTable | null {
   return status === 0 ? parseTable(stdout) : null;
 }
 
-/**
- * Takes the table off, if there is one; connections keep their translation until the kernel forgets
- * them.
- */
+/** Removes the table if it exists. Existing connections keep their translation in conntrack. */
 export function removeTable(): void {
-  // Where nft is not installed no agent has made one.
+  // Without nft no agent has made a table.
   const { stdout } = spawnSync('nft', ['list', 'tables', 'ip'], { encoding: 'utf8' });
   if (stdout?.split('\n').includes(`table ${TABLE}`)) applyNft([`delete table ${TABLE}`]);
 }

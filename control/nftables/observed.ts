@@ -1,7 +1,7 @@
 // A table as nft(8) lists it, in a form that can be compared with another listing. Pure.
 import { createHash } from 'node:crypto';
 
-/** What a chain, set or map holds: how many rules or elements, and a digest of all that it is. */
+/** A chain, set or map: its number of rules or elements, and a digest of its whole content. */
 export interface ObservedObject {
   count: number;
   digest: string;
@@ -25,7 +25,8 @@ interface ListedJson {
 }
 
 /**
- * Reads `nft -j list table`. Handles are left out, and what the kernel puts into sets by itself.
+ * Reads `nft -j list table`. Leaves out handles, and elements of dynamic sets, which the kernel
+ * adds.
  */
 export function parseTable(text: string): ObservedTable {
   const { nftables } = JSON.parse(text) as { nftables: ListedJson[] };
@@ -53,13 +54,13 @@ export function parseTable(text: string): ObservedTable {
   return new Map([...parts].map(([key, texts]) => [key, observed(texts)]));
 }
 
-/** Objects of a table that are not as they are in another, one line each. */
+/** Objects in which a table differs from the reference, one line each. */
 export function diffTables(table: ObservedTable, reference: ObservedTable): string[] {
   const strays = [...table.keys()].filter((key) => !reference.has(key));
   const others = [...reference].filter(([key, { digest }]) => table.get(key)?.digest !== digest);
   return [
-    ...others.map(([key]) => `${key} is not as it was made`),
-    ...strays.map((key) => `${key} is no part of the table`),
+    ...others.map(([key]) => `${key} has other content`),
+    ...strays.map((key) => `${key} does not belong to the table`),
   ];
 }
 

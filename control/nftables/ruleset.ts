@@ -1,5 +1,5 @@
-// What an image would hold, as the text of an nftables table: all of it, or what a change makes
-// different. Pure but for the memory of what it has said.
+// The content of an image as an nftables table: commands for the whole table, or for a change.
+// Runs nothing; it remembers which commands it has returned.
 import {
   FRONTEND_NODEPORT,
   type FrontendEntry,
@@ -18,19 +18,20 @@ export const TABLE = 'ip kubetun';
 
 interface Held {
   entry: ServiceEntry | null;
-  /** Its frontends, by element key. */
+  /** Frontends by element key. */
   frontends: Map<string, FrontendEntry>;
-  /** What of it is in the ledgers. */
+  /** Its entries in the ledgers. */
   rules: ServiceRules;
 }
 
 /**
- * The table of one node. Changes add up to what the whole says; a property test holds nft to it.
+ * The table of one node. All changes together give the same table as `whole`:
+ * test/e2e/nftables.test.ts compares the two.
  */
 export class Ruleset {
   /** Name -> rules, a line each. */
   readonly #chains = new Ledger();
-  /** Name -> `set` or `map`, and what it is. */
+  /** Name -> `set` or `map`, and its definition. */
   readonly #sets = new Ledger();
   /** `SET KEY` -> value, empty in a set. */
   readonly #elements = new Ledger();
@@ -38,7 +39,7 @@ export class Ruleset {
   #nodeAddresses = new Set<number>();
   #base = noRules();
 
-  /** Takes a change in. The first must name the node. */
+  /** Adds a change. The first one must contain the node. */
   take(change: ImageChange): void {
     const dirty = new Set<number>(change.remove);
     for (const frontend of change.removeFrontends) {
@@ -56,15 +57,15 @@ export class Ruleset {
     }
     if (change.node) {
       this.#takeNode(change.node);
-      // Whether an address is a node's is said with each frontend.
+      // The elements of a frontend depend on whether its address is the node's.
       for (const id of this.#services.keys()) dirty.add(id);
     }
-    // Removals come first: another element may take what one releases.
+    // Release first: a key may pass from one Service to another with another value.
     for (const id of dirty) this.#release(this.#held(id).rules);
     for (const id of dirty) this.#write(id);
   }
 
-  /** Commands that replace whatever table is there. */
+  /** Commands that replace the present table, if any. */
   whole(): string[] {
     return [
       `add table ${TABLE}`,
@@ -74,7 +75,7 @@ export class Ruleset {
     ];
   }
 
-  /** Commands that make of what was last said what is to be said now; none if that is the same. */
+  /** Commands for the changes since the last `whole` or `changes`. Empty without a change. */
   changes(): string[] {
     return commands(
       this.#sets.takeChanges(),
@@ -83,7 +84,7 @@ export class Ruleset {
     );
   }
 
-  /** What of the table differs in number from what is said of it, one line each. */
+  /** Missing objects, and those with another number of rules or elements, one line each. */
   diff(observed: ObservedTable | null): string[] {
     if (!observed) return [`table ${TABLE} is gone`];
     const missing: string[] = [];
@@ -100,7 +101,7 @@ export class Ruleset {
     for (const [name, what] of this.#sets.entries()) {
       const wanted = elements.get(name) ?? 0;
       const count = observed.get(`${kindOf(what)} ${name}`)?.count ?? null;
-      // The kernel fills the sets of clients by itself.
+      // The kernel adds the elements of dynamic sets: clients with session affinity.
       if (count === null) missing.push(`${kindOf(what)} ${name} is gone`);
       else if (!isDynamic(what) && count !== wanted) {
         missing.push(`${kindOf(what)} ${name} has ${count} elements, not ${wanted}`);
@@ -150,7 +151,7 @@ export class Ruleset {
     { elements }: ServiceRules,
   ): void {
     const add = (element: string, value: string) => {
-      // Several frontends of a Service port may share an address; it is held once for the port.
+      // Frontends of a Service port that share an address share its element too.
       if (elements.has(element)) return;
       elements.set(element, value);
       this.#elements.hold(element, value);
@@ -159,8 +160,8 @@ export class Ruleset {
     const own = this.#nodeAddresses.has(address);
     const denial = denialOf(entry, kind);
     if (!own && kind !== FRONTEND_NODEPORT) add(`known ${formatAddress(address)}`, '');
-    // What is known is refused anyway; the node's own sockets get what its address does not give to
-    // Services.
+    // Packets to a known address are refused by default. The node's address is not in `known`,
+    // because its other ports belong to sockets of the node.
     if (denial !== 'goto refuse' || own) add(`denials ${key}`, denial);
   }
 
@@ -189,7 +190,9 @@ function keyOf({ address, proto, port }: FrontendEntry): string {
   return `${formatAddress(address)} . ${protoName(proto)} . ${port}`;
 }
 
-/** In an order in which nothing names what is not there, or is taken away while it is named. */
+/**
+ * Orders the commands: an object is added before its first reference, and deleted after its last.
+ */
 function commands(sets: LedgerChanges, chains: LedgerChanges, elements: LedgerChanges): string[] {
   const gone = ({ before, after }: LedgerChanges) => [...before].filter(([key]) => !after.has(key));
   const come = ({ before, after }: LedgerChanges) => [...after].filter(([key]) => !before.has(key));

@@ -12,39 +12,36 @@ import { formatAddress, formatRange } from '../../datapath/wire/address.ts';
 import { protoName } from '../../datapath/wire/ipv4.ts';
 import { outerRanges } from '../../datapath/wire/ranges.ts';
 
-/** The bit of the packet's mark that asks for the node's address as source. */
+/** Mark of packets to masquerade: they get the node's address as source. */
 export const MASQUERADE = '0x4000';
 /**
- * Elements of a map are checked against every rule that reads it: many small maps keep that from
- * growing with the square.
+ * The kernel checks the elements of a map against every rule that reads it. With one map the time
+ * would grow with the square of the Services.
  */
 const BACKEND_MAPS = 256;
-/** Numbers that an id has in its map: half for all endpoints, half for those of this node. */
+/** Map keys per Service id: half for all endpoints, half for those of this node. */
 const NUMBERS_PER_ID = 32_768;
 const ENDPOINTS_MAX = NUMBERS_PER_ID / 2;
 const MARK = `meta mark set meta mark | ${MASQUERADE}`;
 
-/** What a Service port has in the table. */
+/** The objects of a Service port in the table. */
 export interface ServiceRules {
   /** Name -> rules. */
   chains: Map<string, string[]>;
-  /** Name -> what it is. */
+  /** Name -> definition. */
   sets: Map<string, string>;
   /** `MAP KEY` -> value. */
   elements: Map<string, string>;
 }
 
-/** The chain to which frontends of a kind lead. */
+/** The chain of the frontends of a kind. */
 export function chainOf(service: ServiceEntry, kind: number): string {
   if (kind === FRONTEND_CLUSTER) return `cluster/${baseOf(service)}`;
   const ranged = kind === FRONTEND_LOADBALANCER && service.sourceRanges.length > 0;
   return `${ranged ? 'ranged' : 'external'}/${baseOf(service)}`;
 }
 
-/**
- * What becomes of a new connection to a frontend of this kind that no chain has given an endpoint:
- * refused, unless this says otherwise.
- */
+/** The verdict for a new connection to a frontend of this kind that got no endpoint. */
 export function denialOf(service: ServiceEntry, kind: number): string {
   const { flags, cluster, local, sourceRanges } = service;
   const ranged = kind === FRONTEND_LOADBALANCER && sourceRanges.length > 0;
@@ -55,7 +52,7 @@ export function denialOf(service: ServiceEntry, kind: number): string {
   return hollow || ranged ? 'goto deny' : 'goto refuse';
 }
 
-/** @param kinds FRONTEND_* of the frontends that it has. */
+/** @param kinds FRONTEND_* of its frontends. */
 export function rulesOf(service: ServiceEntry, kinds: Set<number>): ServiceRules {
   const { flags, cluster, local } = service;
   const rules: ServiceRules = { chains: new Map(), sets: new Map(), elements: new Map() };
@@ -89,7 +86,7 @@ function baseOf({ name, proto }: ServiceEntry): string {
   return `${name.replace(':', '/')}/${protoName(proto)}`;
 }
 
-/** Rules that choose among endpoints; none if there are none. */
+/** Rules that choose one of the endpoints. Empty without endpoints. */
 function select(
   service: ServiceEntry,
   endpoints: Int32Array,
@@ -105,7 +102,7 @@ function select(
     (address, port) => `${formatAddress(address)} . ${port}`,
   );
   if (more.length === 0) return [`${proto} dnat ip to ${first!.replace(' . ', ':')}`];
-  // A map serves one protocol: nft takes its ports for no other's, once the map is in the kernel.
+  // One map per protocol: nft refuses a map with the ports of another protocol in a dnat rule.
   const map = `${protoName(service.proto)}-backends${service.id % BACKEND_MAPS}`;
   rules.sets.set(
     map,
@@ -118,7 +115,7 @@ function select(
   return [`${proto} dnat ip to numgen random mod ${count} offset ${offset} map @${map}`];
 }
 
-/** With session affinity each endpoint has a chain, and a set of the clients that it has. */
+/** With session affinity each endpoint has a chain, and a set of its clients. */
 function selectSame(service: ServiceEntry, endpoints: Int32Array, rules: ServiceRules): string[] {
   const proto = `meta l4proto ${protoName(service.proto)}`;
   const known: string[] = [];
@@ -144,7 +141,7 @@ function pairs(words: Int32Array, text: (a: number, b: number) => string): strin
   return texts;
 }
 
-/** nft takes no range inside another. */
+/** Leaves out nested ranges, because nft refuses overlaps. */
 function rangesOf(words: Int32Array): string[] {
   const ranges = Array.from({ length: words.length / 2 }, (_, i) => ({
     address: words[i * 2]!,

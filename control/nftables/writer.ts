@@ -9,26 +9,20 @@ import { diffTables, type ObservedTable } from './observed.ts';
 import { Ruleset, TABLE } from './ruleset.ts';
 
 /**
- * Puts images in force as an nftables table of this network namespace. The first publish replaces
- * the table that is there, of whatever agent; later ones say what differs. Each is one transaction.
+ * Publishes images as an nftables table of this network namespace. The first publish replaces the
+ * table of an earlier agent. Later ones apply the difference. Each is one transaction.
  */
 export class RulesetWriter implements ImageSink, Part {
   readonly #ruleset = new Ruleset();
   readonly #log: Log;
   #generation = 0;
-  /** No table is in force, or its content is unknown. */
+  /** True before the first publish and after a failed one: the next writes the whole table. */
   #wholeDue = true;
   #warned = false;
   readonly #kernel: Pick<NftGeneration, 'read'>;
-  /**
-   * The kernel's number when the table was last known to be as it was said; null if that has to be
-   * found out.
-   */
+  /** Generation of nf_tables at which the table was last correct. Null: it must be compared. */
   #known: number | null = null;
-  /**
-   * What the table holds if all is well; null if the kernel must be asked, false if it cannot be
-   * asked.
-   */
+  /** The correct table as nft lists it. Null: to be read. False: it cannot be read. */
   #reference: ObservedTable | false | null = null;
 
   constructor(kernel: Pick<NftGeneration, 'read'>, log: Log) {
@@ -36,14 +30,15 @@ export class RulesetWriter implements ImageSink, Part {
     this.#log = log;
   }
 
-  /** True if a transaction of others may have changed the table. Costs two system calls. */
+  /** True if another process may have changed the table. Costs two system calls. */
   heard(): boolean {
     const number = this.#kernel.read();
     return !this.#wholeDue && number !== null && number !== this.#known;
   }
 
   /**
-   * Differences of the table. Lists it only after a foreign transaction, because it may be long.
+   * Differences of the table. Lists it only after a transaction of another process, because it may
+   * be long.
    */
   missing(): string[] {
     const number = this.#kernel.read();
@@ -55,11 +50,11 @@ export class RulesetWriter implements ImageSink, Part {
     return missing;
   }
 
-  /** How contents differ where numbers do not. */
+  /** Differences in content where the numbers of rules and elements are equal. */
   #differences(table: ObservedTable): string[] {
     if (this.#reference === null) {
       this.#reference = readReference(this.#ruleset.whole()) ?? false;
-      const message = 'changes of the table that leave the number of its rules are not seen';
+      const message = 'cannot detect changed nftables rules, only missing or additional ones';
       const next = 'allow the agent to make network namespaces (CAP_SYS_ADMIN)';
       if (this.#reference === false) this.#log.warn({ next }, message);
     }
@@ -75,12 +70,12 @@ export class RulesetWriter implements ImageSink, Part {
     return this.#generation;
   }
 
-  /** The kernel has a table from the moment that nft says so. */
+  /** The kernel uses a table as soon as nft returns. */
   acknowledged(): number {
     return this.#generation;
   }
 
-  /** Nothing outside the table names an id. */
+  /** No flow refers to an id: connections are in conntrack, by address. */
   flowsOf(): number {
     return 0;
   }
@@ -94,8 +89,8 @@ export class RulesetWriter implements ImageSink, Part {
   }
 
   /**
-   * Throws KubetunError KT_NFT, KT_TOOL_MISSING: then the last table stays, and the change takes
-   * part in the next.
+   * Throws KubetunError KT_NFT, KT_TOOL_MISSING. Then the last table stays, and the next publish
+   * includes the change.
    */
   publish(change: ImageChange): number {
     this.#ruleset.take(change);
@@ -117,7 +112,7 @@ export class RulesetWriter implements ImageSink, Part {
     applyNft(commands);
     const after = this.#kernel.read();
     const isAlone = before !== null && after === before + 1;
-    // The whole makes good what others have done before; a part of it does not.
+    // A whole table undoes earlier changes of other processes. A part of it does not.
     this.#known = isAlone && (isWhole || before === this.#known) ? after : null;
   }
 

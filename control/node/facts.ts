@@ -166,8 +166,8 @@ function canOpen(path: string): boolean {
 }
 
 /**
- * Compares with the first process, or with the kernel's thread if that is unreadable. Assumes true
- * if neither can be read.
+ * True in the network namespace of process 1, or of kthreadd (2) if process 1 is unreadable. True
+ * too if both are unreadable.
  */
 function sharesRootNamespace(): boolean {
   for (const pid of [1, 2]) {

@@ -32,7 +32,7 @@ export function ipBatch(lines: string[]): void {
   throw new KubetunError(
     'KT_IP',
     `${line}: ${firstLine(stderr)}`,
-    'is the device there, and are you root?',
+    'check that the device exists, and run this as root',
   );
 }
 

@@ -120,8 +120,8 @@ export class Reconciler {
     const said = [...found, ...failures].join('\n');
     if (said === this.#said) return;
     this.#said = said;
-    log.warn({ missing: found }, 'the system is not as it was made; mending it');
-    if (failures.length > 0) log.error({ failures }, 'not everything could be mended');
+    log.warn({ missing: found }, 'the system differs from what the agent applied; repairing it');
+    if (failures.length > 0) log.error({ failures }, 'not every difference could be repaired');
   }
 
   #allRight(nowMs: number): void {

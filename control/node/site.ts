@@ -40,7 +40,8 @@ export function siteMemory({ arena }: { arena: string }): string {
 }
 
 /**
- * A complete command line needs no request. A node of its own cluster must know its place there.
+ * With all ranges on the command line no request is needed, except with narrow steering: that needs
+ * the address and pod ranges of the Node.
  */
 export async function siteOf(
   client: KubeClient,
@@ -55,7 +56,7 @@ export async function siteOf(
   if (isLocalAddress(site.address)) return site;
   throw new KubetunError(
     'KT_NODE_ADDRESS',
-    `Node ${options.node} has the address ${site.address}, and no device here does`,
+    `Node ${options.node} has the address ${site.address}, which no device here has`,
     'run the agent in the network of that node, or correct --node',
   );
 }
@@ -110,10 +111,10 @@ async function askCluster(client: KubeClient, options: SiteOptions): Promise<Sit
     throw new KubetunError(
       'KT_NODE_UNKNOWN',
       `the cluster has no Node ${options.node}`,
-      `say with --node which of these it is: ${names.slice(0, 5).join(', ') || 'there is none'}`,
+      `give one of its Nodes with --node: ${names.slice(0, 5).join(', ') || '(it has none)'}`,
     );
   }
-  // The steering of an earlier agent may be out of date.
+  // Not the steered address in the annotation: an earlier agent wrote it, and it may be stale.
   const { internal } = readNamedAddress(objects[nodes.indexOf(own)]!);
   if (internal === null) {
     throw new KubetunError(
@@ -151,17 +152,20 @@ export function podRangesOf(ofNodes: Range4[], given: string[]): string[] {
  * range.
  */
 async function findServiceRange(client: KubeClient): Promise<string> {
-  const next =
-    'give it with --service-range, as --service-cluster-ip-range of the API server has it';
+  const next = "give the API server's --service-cluster-ip-range with --service-range";
   try {
     const { spec } = await client.get('ServiceCIDR', { name: 'kubernetes' });
     const range = parseRanges(spec?.cidrs ?? [])[0];
     if (range) return formatRange(range);
   } catch (error) {
-    // Not served before 1.33, and not readable for every account.
+    // ServiceCIDR is not served before Kubernetes 1.33.
     if (!isNotFound(error)) throw error;
   }
-  throw new KubetunError('KT_SERVICE_RANGE', 'the cluster does not tell its Service range', next);
+  throw new KubetunError(
+    'KT_SERVICE_RANGE',
+    'the cluster has no ServiceCIDR with an IPv4 range',
+    next,
+  );
 }
 
 /** IPv4 addresses of the API server at a URL. Empty if its name does not resolve yet. */

@@ -40,7 +40,7 @@ interface Edge<R> {
   by: number;
 }
 
-/** Changes at a prefix on the walk's path. */
+/** A prefix on the walk's path, its class, and the blocks and exceptions with that prefix. */
 interface Step<R> {
   prefix: PrefixRow;
   node: ClassNode;

@@ -57,7 +57,7 @@ export interface PublisherOptions {
   around?: (change: ImageChange, tables: Tables) => { before(): void; after(): void };
   /** Addresses of the API server. */
   apiAddresses?: readonly number[];
-  /** Called after every run with what is not served. */
+  /** Called after every run with all present refusals. */
   onRefusals?: (refusals: Refusal[]) => void;
   /** Called at the end of every run, even without a change. */
   onRun?: () => void;

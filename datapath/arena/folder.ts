@@ -50,11 +50,11 @@ function doubtAbout(folder: string): string | null {
   }
   const found = lstatSync(folder);
   const { uid, mode } = found;
-  // It holds files of several users by intent: each file is checked by itself.
+  // A folder for all users, such as /tmp: each file in it is checked instead.
   if (isForAll(found)) return null;
-  if (!found.isDirectory()) return found.isSymbolicLink() ? 'it is a link' : 'it is no folder';
+  if (!found.isDirectory()) return found.isSymbolicLink() ? 'it is a link' : 'it is not a folder';
   if (uid !== process.geteuid!()) return `it belongs to user ${uid}`;
-  // No other user can replace it: only its owner may rename it.
+  // In a sticky parent only this user can rename the folder, so its mode can still be corrected.
   if ((mode & 0o077) !== 0 && isForAll(statSync(dirname(folder)))) chmodSync(folder, 0o700);
   else if ((mode & OPEN_TO_OTHERS) !== 0) return `its mode is ${(mode & 0o777).toString(8)}`;
   return null;

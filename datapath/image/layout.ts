@@ -26,7 +26,8 @@ export const NODE_LENGTH_COUNT = 5;
 export const NODE_GATEWAY = 6;
 export const NODE_HEADER_WORDS = 7;
 /**
- * The map of pod ranges: by address and length + 1. With this key: a node's own address in a range.
+ * The map of pod ranges, by address and prefix length + 1. It also holds the addresses in each
+ * range that a CNI may give to its node, under (address, POD_GATEWAY_KEY).
  */
 export const RANGE_SHIFT = 1;
 export const POD_GATEWAY_KEY = 64;

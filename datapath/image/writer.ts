@@ -359,7 +359,7 @@ export class ImageWriter {
     throw new KubetunError(
       'KT_IMAGE_BUSY',
       'the datapath has not taken over the last image yet',
-      'it is tried again with the next change',
+      'wait: the agent tries again by itself',
     );
   }
 }

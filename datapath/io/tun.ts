@@ -162,7 +162,8 @@ export function openTun(name: string): Tun {
     // Attaching to an existing device can switch the header off without an error.
     ioctl(fd, TUNGETIFF, request);
     if ((view.getUint16(IFNAMSIZ, true) & IFF_VNET_HDR) === 0) {
-      throw new KubetunError('KT_TUN_ATTACH', `${name} has no vnet_hdr`, `ip link del ${name}`);
+      const message = `device ${name} has no vnet_hdr, which the datapath needs`;
+      throw new KubetunError('KT_TUN_ATTACH', message, `remove it with ip link del ${name}`);
     }
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setInt32(0, VNET_HEADER_BYTES, true);

@@ -26,7 +26,7 @@ export interface TraceRecord {
   tuple: Tuple;
   /** The tuple as it left; null unless it was forwarded. */
   left: Tuple | null;
-  /** IP bytes; up to 64 KiB, as segments arrive. */
+  /** Bytes of the IP packet: up to 64 KiB, because GSO delivers several segments as one. */
   bytes: number;
   tcpFlags: number;
   service: string | null;

@@ -139,9 +139,10 @@ function rewriteQuote(lines: Int32Array, at: number, b: Batch, r: number): void 
 }
 
 /**
- * Rewrites the error's own addresses; it goes to the sender. Its source is the address that the
- * sender knows if the endpoint itself, or the node of an endpoint whose client was masqueraded,
- * reports the error: with its own address that node would get it back from the wire.
+ * Rewrites the error's own addresses. Its destination becomes the sender of the quoted packet. If
+ * the endpoint reports the error, the source becomes the address that the sender used. The same
+ * applies if a node reports it and the client was masqueraded: that node may be the client's, and
+ * would drop a packet from the wire with its own address as source.
  */
 function rewriteOutside(d: Datapath, at: number, b: Batch, r: number): void {
   const { lines, services } = d;

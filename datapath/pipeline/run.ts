@@ -144,7 +144,10 @@ function pass(d: Datapath, b: Batch, r: number, verdict: number): number {
   return verdict;
 }
 
-/** A packet that depends on another: an ICMP error on its quote, a later fragment on the first. */
+/**
+ * Runs a packet whose verdict depends on another packet: an ICMP error (on the packet it quotes),
+ * or a later fragment (on the first fragment).
+ */
 function runOther(d: Datapath, b: Batch, r: number): number {
   if (b.p[r | P_KIND] === KIND_ICMP_ERROR) return runError(d, b, r);
   d.count(COUNT_FRAGMENTS);

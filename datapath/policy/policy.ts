@@ -60,7 +60,7 @@ export interface PolicyPorts {
   /** Both inclusive; 0 to 65535 for all. */
   first: number;
   last: number;
-  /** Id of the policy, and the number of its rule in the direction, from 0. */
+  /** Id of the policy, and the index of the rule among its ingress or egress rules. */
   policy: number;
   rule: number;
   /** The policy is audited: the rule allows nothing, and shows what it would allow. */

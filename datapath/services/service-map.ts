@@ -141,7 +141,7 @@ export class ServiceMap {
     return false;
   }
 
-  /** True for the node's own address in a pod range, which no pod has. */
+  /** True for an address of a pod range that a CNI may give to its node, never to a pod. */
   isPodGateway(address: Address): boolean {
     const w = this.words;
     const map = this.#node + NODE_HEADER_WORDS + w[this.#node + NODE_LENGTH_COUNT]!;

@@ -45,7 +45,7 @@ export function maskOf(prefix: number): number {
   return prefix === 0 ? 0 : (-1 << (32 - prefix)) | 0;
 }
 
-/** `{address, mask}` from `10.0.0.0/8`, host bits cleared; null if it is no range. */
+/** `{address, mask}` from `10.0.0.0/8`, host bits cleared; null if it is not a range. */
 export function parseRange(text: string): { address: Address; mask: number } | null {
   const slash = text.indexOf('/');
   const address = slash < 0 ? null : parsePart(text, slash);

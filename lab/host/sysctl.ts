@@ -7,7 +7,7 @@ const ROOT = '/proc/sys/net';
 
 /**
  * Writes values below /proc/sys/net of one network namespace. The kernel shows each thread the tree
- * of its own namespace. Values that the kernel does not have are skipped. Throws KubetunError
+ * of its namespace. Values that the kernel does not have are skipped. Throws KubetunError
  * KT_SYSCTL.
  */
 export function writeSysctls(namespace: string, values: [path: string, value: string][]): void {

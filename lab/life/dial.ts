@@ -84,11 +84,7 @@ function splitPort(target: string): { host: string; port: number } {
   const colon = target.lastIndexOf(':');
   const port = Number(target.slice(colon + 1));
   if (colon < 1 || !Number.isInteger(port) || port < 1 || port > 65_535) {
-    throw targetError(
-      `${target} names no port`,
-      'say svc/NAME[:PORT], POD:PORT or ADDR:PORT',
-      true,
-    );
+    throw targetError(`${target} has no port`, 'give svc/NAME[:PORT], POD:PORT or ADDR:PORT', true);
   }
   return { host: target.slice(0, colon), port };
 }

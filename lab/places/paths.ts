@@ -74,8 +74,8 @@ export function requireOwnPrefix(lab: string): void {
   if (other === undefined) return;
   throw new KubetunError(
     'KT_LAB_NAME',
-    `lab ${lab} cannot run beside lab ${other}: one name begins with the other`,
-    'choose a name that does not extend the other one with a -',
+    `lab ${lab} cannot run beside lab ${other}: one name extends the other with a -`,
+    'choose another name with --lab',
   );
 }
 

@@ -13,8 +13,8 @@ export type Step =
   | NetworkStep;
 
 /**
- * Lines of `ip -batch` inside the namespace. `undo` may find objects gone already. `again` is what
- * the kernel adds by itself with the lines, but only the first time.
+ * Lines of `ip -batch` inside the namespace. `undo` tolerates missing objects. `again` holds the
+ * connected routes: the kernel adds them with an address, but not again after a flush of routes.
  */
 export interface NetworkStep {
   kind: 'network';

@@ -115,8 +115,7 @@ export class AgentKeeper {
 
   #restart(node: string, delay: Backoff, livedMs: number): void {
     const { lab, onFailing } = this.#options;
-    // The cloud needs no bypass for traffic of its own, and nftables rules work without their
-    // agent.
+    // Traffic of the cloud needs no bypass, and nftables rules work without their agent.
     if (proxyOf(this.#options.topology, node) === 'kubetun') this.#watchdog.away(node);
     const failures = (this.#failures.get(node) ?? 0) + 1;
     this.#failures.set(node, failures);

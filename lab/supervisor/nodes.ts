@@ -94,7 +94,7 @@ const PRESSURES = [
 ] as const;
 
 function pressureCondition([type, reason, what]: (typeof PRESSURES)[number]) {
-  const message = `the lab evicts no pod for want of ${what}`;
+  const message = `the lab evicts no pod for lack of ${what}`;
   return { type, status: 'False', reason, message, ...now() };
 }
 

@@ -30,8 +30,8 @@ const PREFIXES: Record<keyof Ranges, [number, number]> = {
 };
 
 /**
- * This network, loopback, link-local (with the pods' gateway), multicast and above. Source: RFC
- * 6890.
+ * "This network", loopback, link-local (it contains the pods' gateway), and all from multicast up.
+ * Source: RFC 6890.
  */
 const RANGES_SPECIAL = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3'];
 

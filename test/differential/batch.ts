@@ -193,7 +193,7 @@ export class Batch {
       const isShort = inner.length < at + 4;
       return bySlot ?? (isShort ? undefined : this.#byPorts(inner, at, at + 2));
     }
-    // The kernels of nodes answer queries with identifications that they choose freely.
+    // A node's kernel chooses the IP identification of its ICMP replies: it names no sequence.
     const isCrafted = quoted || (packet.readUInt16BE(6) & DF) !== 0;
     const byQuery = inner.length < at + 8 ? undefined : this.#byPorts(inner, at + 4, at + 4);
     return byQuery ?? (isCrafted ? bySlot : undefined);

@@ -45,7 +45,7 @@ export interface Summary {
   classes: { name: string; count: number; replay: string }[];
 }
 
-/** These reach every route with every kind of packet: see walk.test.ts. */
+/** Enough to send every kind of packet on every route: walk.test.ts asserts it. */
 export const SEQUENCES_IN_CI = 4 * BATCH_MAX;
 const TELL_EVERY_MS = 5000;
 const LINK_DATA_MAX = 1400;

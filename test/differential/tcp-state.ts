@@ -78,8 +78,8 @@ export function hasSeveral({ route, sent, flows }: History): boolean {
 }
 
 /**
- * True if the segments before the last step are one connection from its SYN on, none of them
- * malformed or invalid. Then the sequence numbers of both ends are certain.
+ * True if the segments before the last step are one connection from its SYN on, and each of them
+ * is valid. Then the sequence numbers of both ends are certain.
  */
 export function isClear(history: History): boolean {
   const [first] = history.sent.filter(({ kind }) => kind === 'tcp');

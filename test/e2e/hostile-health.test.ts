@@ -112,7 +112,7 @@ test('an untouched lab is healthy in every part, and always was', async () => {
 });
 
 describe('the thread of the datapath', () => {
-  test("dies while the arena's file is away: it is restarted, and the reason is logged", async () => {
+  test('dies without its arena file: it is restarted, and the reason is logged', async () => {
     const before = await statusOf('node1');
     const path = arenaOf(NAME, 'node1');
     renameSync(path, `${path}.away`);

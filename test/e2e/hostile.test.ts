@@ -1,6 +1,6 @@
 // Attacks on the applied state of a node, the gateway and an nftables node, one after another.
-// Asserts what still works, that packets without rules are held, that health reports each, and that
-// the agent repairs all of it.
+// Asserts what still works, that pod packets do not pass without rules, that health reports each
+// attack, and that the agent repairs all of it.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
@@ -108,7 +108,7 @@ describe('a node repairs', () => {
   }
 });
 
-test("packets of a node's pods are held while only the kernel's rules exist", async () => {
+test("pod packets do not pass while only the kernel's default rules exist", async () => {
   const { pid } = await askAgent<{ pid: number }>(NAME, 'node1', '/status');
   const node = await lab.podIP('near');
   assert.ok(await reaches('near', `${server}:8080`));

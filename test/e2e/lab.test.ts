@@ -255,7 +255,7 @@ describe('a lab', () => {
       1,
     ],
     ['a port out of range', ['lab', 'forward', '99999:svc/web'], /is not a port and a target/, 2],
-    ['a target without a port', ['lab', 'forward', '0:web1'], /names no port: say svc/, 2],
+    ['a target without a port', ['lab', 'forward', '0:web1'], /has no port: give svc/, 2],
   ];
   for (const [what, args, message, code] of wrong) {
     test(`answers ${what} with one line`, () => {

@@ -69,7 +69,7 @@ describe('a pod gets', () => {
     assert.equal((await read('env')).status?.containerStatuses?.[0]?.restartCount, 0);
   });
 
-  test('no Service variables on request, but those of the API server', async () => {
+  test('only the variables of the API server with enableServiceLinks: false', async () => {
     await create(sleeperPod('unlinked', { enableServiceLinks: false }));
     const found = await environment('unlinked');
     assert.ok(!('WEB_SERVICE_HOST' in found));
@@ -138,7 +138,7 @@ describe('a pod gets', () => {
     });
   });
 
-  test('no start before its volumes exist, and an event about it', async () => {
+  test('no container before its volumes exist, but an event with the reason', async () => {
     const volumes = [{ name: 'cfg', configMap: { name: 'later' } }];
     const mounted = { volumeMounts: [{ name: 'cfg', mountPath: '/etc/cfg' }] };
     await lab.kube.create('Pod', sleeperPod('waits', { volumes }, mounted));

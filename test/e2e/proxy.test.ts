@@ -252,7 +252,7 @@ describe('a lab of both proxies', () => {
     assert.equal((await log()).split('are not enforced').length, 2);
     const { stdout, stderr } = kubetun('--lab', NAME, 'policy', 'list', '--node', 'node2');
     assert.match(stdout, /default\/deny/);
-    assert.match(stderr, /node2 runs --proxy nftables: it enforces none/);
+    assert.match(stderr, /node2 runs --proxy nftables: it does not enforce them/);
     assert.equal(await curl('client2', `http://${await lab.clusterIP('lone')}/hostname`), 'lone');
   });
 

@@ -100,7 +100,7 @@ function bodyOf(kind: string, name: string, choices: Choices): Any {
   return body;
 }
 
-/** Operations that create an object's fields, and sometimes odd ones. */
+/** Operations of a JSON patch: most add a field of `body`, some are malformed. */
 function operationsOf(body: Any, choices: Choices): unknown {
   const paths = [
     '',

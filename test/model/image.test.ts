@@ -160,7 +160,7 @@ test('a reader sees one complete generation, however late it is', () => {
       const writer = new ImageWriter(arena);
       const map = new ServiceMap(arena);
       const m = empty();
-      // The content of each generation. The reader must see exactly that of its own.
+      // Generation -> its content. A reader must see exactly the content of its generation.
       const shows = new Map<number, Model>();
       const publish = (one: ImageChange) => {
         shows.set(writer.generation + 1, copyOf(m));

@@ -239,7 +239,7 @@ export class Allocator {
   }
 }
 
-/** A holder of its own: the Service's node ports must not share the port. */
+/** Another holder than the Service: its node ports must not share the port. */
 function healthHolderOf(object: KubeObject): string {
   return `${keyOf(object)} health`;
 }

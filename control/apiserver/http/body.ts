@@ -92,7 +92,7 @@ function decodeYaml(bytes: Buffer): Body {
     version: '1.1',
     uniqueKeys: false,
     lineCounter: lines,
-    // For Go's reader `22:22` is no number and `2026-01-01` no time.
+    // Go's YAML reader takes `22:22` and `2026-01-01` as strings, not as a number and a time.
     customTags: (tags) =>
       tags.filter(
         (tag) =>

@@ -1,4 +1,4 @@
-// Reads query parameters. Of lists and watches:
+// Reads query parameters. Source for those of lists and watches:
 // apimachinery/pkg/apis/meta/internalversion/validation.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';

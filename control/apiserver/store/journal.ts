@@ -54,7 +54,7 @@ const LINES_PER_OBJECT = 4;
 /** The same for the size of the file, compared with the last snapshot. */
 const BYTES_MIN = 64 * 1024 * 1024;
 const BYTES_PER_BYTE = 4;
-/** Versions skipped after a loss: more than the lost lines can contain. */
+/** Versions skipped if lines are unreadable: more than a power failure can have lost. */
 const VERSIONS_SKIPPED = 1000;
 /** Lines of a snapshot that are written between two requests. */
 const SLICE_ENTRIES = 256;

@@ -43,7 +43,7 @@ export interface Cidr {
   family: 'ipv4' | 'ipv6';
 }
 
-/** Null if the text is no range. */
+/** Null if the text is not a range. */
 export function parseCidr(text: string): Cidr | null {
   const [, address = '', bits] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
   const version = isIP(address);

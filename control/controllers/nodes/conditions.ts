@@ -64,7 +64,10 @@ export function podStatus(pod: KubeObject, isSilent: boolean, nowMs: number): ob
   return withReady(pod, { status: 'False', reason: POD_SILENT, message }, nowMs);
 }
 
-/** Containers and gates decide whether a pod is ready. Its node maintains them. */
+/**
+ * True if the containers and readiness gates of a pod are ready, by the last report of its node.
+ * The state of the node does not count.
+ */
 function isReadyByItself({ spec, status }: KubeObject): boolean {
   const conditions: Condition[] = status?.conditions ?? [];
   const gates: { conditionType: string }[] = spec.readinessGates ?? [];

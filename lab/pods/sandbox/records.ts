@@ -63,7 +63,7 @@ export interface FoundPod {
   containers: { name: string; pid: number }[];
 }
 
-/** A running pod. Null if there is none of that name. */
+/** A running pod. Null if no pod with that name runs. */
 export function findPod(stateDir: string, namespace: string, name: string): FoundPod | null {
   const record = readPodRecord(stateDir, namespace, name);
   if (!record?.sandbox || !isAlive(record.sandbox)) return null;

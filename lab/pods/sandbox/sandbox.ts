@@ -49,7 +49,7 @@ export async function startSandbox(netns: string, files: RootFiles): Promise<Pro
   throw new KubetunError(
     'KT_SANDBOX',
     `the sandbox in ${netns} does not start`,
-    'nsenter, unshare and catatonit must be installed',
+    'install nsenter, unshare and catatonit',
   );
 }
 

@@ -145,7 +145,7 @@ describe('a flood', () => {
     );
   });
 
-  test('of masqueraded connections ends in a named refusal when no port is left', async (t) => {
+  test('of masqueraded connections is dropped and counted when no port is left', async (t) => {
     const before = await counters();
     const sources = 40_000;
     await lab.client('internet', 'flood', '198.51.100.11', 30_201, sources, RATE);

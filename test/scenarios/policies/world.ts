@@ -1,5 +1,5 @@
-// Three namespaces of three pods on two nodes, and their allowed connections: by compile and
-// pipeline of both nodes, and by the naive evaluator.
+// Nine pods in three namespaces on two nodes. Computes which connections are allowed in two ways:
+// with compiler and pipeline of both nodes, and with the naive evaluator.
 import { compileArena, noObjects } from '../../../control/explain/objects.ts';
 import type { NetworkPolicy } from '../../../control/kube/kinds.ts';
 import { Prober } from '../../../datapath/observe/probe.ts';

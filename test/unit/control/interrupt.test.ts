@@ -51,7 +51,7 @@ describe('an interrupted command', () => {
     assert.match(ended.text, /the end after SIGTERM failed: no/);
   });
 
-  test('ends by the signal itself once that was taken back', async () => {
+  test('ends by the signal, without cleaning up, once onInterrupt is disarmed', async () => {
     const program = `const disarm = ${CLEAN.replace(/;$/, '')}; disarm(); console.log('ready');`;
     const { signal, text } = await interrupt(program, 'SIGINT');
     assert.deepEqual([signal, text], ['SIGINT', 'ready\n']);

@@ -46,7 +46,7 @@ test('reads the timeouts that are given', () => {
   assert.equal('timeouts' in load('nodes: 1').topology, false, 'as in a record of an older lab');
 });
 
-test('proxy sets a node, or the default of all nodes', () => {
+test('proxy applies to one node, or to all nodes as a default', () => {
   const proxies = (text: string) => load(text).topology.nodes.map((node) => node.proxy);
   assert.deepEqual(proxies('nodes: 2'), ['kubetun', 'kubetun']);
   assert.deepEqual(proxies('proxy: nftables\nnodes: 2'), ['nftables', 'nftables']);

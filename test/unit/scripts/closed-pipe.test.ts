@@ -1,4 +1,4 @@
-// Output that nobody reads any more, as with `| head`.
+// Output to a pipe whose reader has ended, as with `| head`.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -7,9 +7,7 @@ import { PROJECT_ROOT } from '../../../lab/places/paths.ts';
 
 const KUBETUN = join(PROJECT_ROOT, 'scripts/kubetun.ts');
 
-/**
- * What a command prints as errors, its exit code last, when its reader has gone before it writes.
- */
+/** Errors of a command whose reader ends before it writes, and its exit code as the last line. */
 function withoutReader(command: string): string {
   const kubetun = `"${process.execPath}" --disable-warning=ExperimentalWarning "${KUBETUN}"`;
   const script = `{ sleep 0.3; ${kubetun} ${command}; echo "code $?" >&2; } | true`;

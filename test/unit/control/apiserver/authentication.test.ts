@@ -1,4 +1,4 @@
-// Nothing is served to whoever does not bear the token, not even whether the server is well.
+// A request without the token gets no answer but 401, not even from the health paths.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startTestApi, type TestApi } from '../../../support/api-server.ts';

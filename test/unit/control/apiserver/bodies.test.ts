@@ -1,5 +1,4 @@
-// Bodies in the formats that clients send them in, and what is said of fields that they should not
-// have.
+// Request bodies in each format, and the warnings or errors for unknown fields.
 import assert from 'node:assert/strict';
 import { request } from 'node:https';
 import { after, before, test } from 'node:test';

@@ -60,7 +60,7 @@ test('one given value of a strategy leaves the other at its default', async () =
   assert.deepEqual(recreate.body.spec.strategy, { type: 'Recreate' });
 });
 
-test('empty fields of Go clients are no part of a template', async () => {
+test('a template does not contain the empty fields of Go clients', async () => {
   const object = deployment('go') as { spec: { template: { metadata: object } } };
   Object.assign(object.spec.template.metadata, { creationTimestamp: null });
   const { code, body } = await api.call('POST', DEPLOYMENTS, object);
@@ -126,19 +126,19 @@ const REFUSED: [what: string, spec: object, template: object, message: string][]
     `${SHARES}.maxUnavailable: Invalid value: "101%": must not be greater than 100%`,
   ],
   [
-    'a share that is none',
+    'a malformed percentage',
     rolling(1, '1.5%'),
     {},
     `${SHARES}.maxSurge: Invalid value: "1.5%": a valid percent string must be`,
   ],
   [
-    'a roll where everything is made anew',
+    'rollingUpdate with the type Recreate',
     { strategy: { type: 'Recreate', rollingUpdate: {} } },
     {},
     `${SHARES}: Forbidden: may not be specified when strategy \`type\` is 'Recreate'`,
   ],
   [
-    'a strategy that nobody knows',
+    'an unknown strategy',
     { strategy: { type: 'Blue' } },
     {},
     'spec.strategy.type: Unsupported value: "Blue": supported values: "Recreate", "RollingUpdate"',

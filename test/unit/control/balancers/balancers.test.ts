@@ -45,10 +45,7 @@ function service(name: string, spec: object = {}, ip = '198.51.100.254', ipMode 
   };
 }
 
-/**
- * A gateway that has heard of some objects; every node that is asked is well, unless it is named
- * here.
- */
+/** A gateway whose health check targets are all healthy, except those in `ill`. */
 function startGateway(ill = new Set<string>(), podRanges: string[] = [], outside: number[] = []) {
   const tables = new Tables('cloud');
   tables.putNode(gatewayNode('cloud', parseAddress('172.18.0.2')!, outside));
@@ -85,7 +82,7 @@ function startGateway(ill = new Set<string>(), podRanges: string[] = [], outside
   };
 }
 
-test('the pair of a node is the address that its agent steers, whatever the Node names', () => {
+test('the pair of a node has the address that its agent steers, not the InternalIP', () => {
   const gateway = startGateway();
   const annotations = { 'kubetun.dev/steered-address': '172.18.0.99' };
   gateway.node(node(1, { metadata: { name: 'node1', annotations } }));
@@ -93,7 +90,7 @@ test('the pair of a node is the address that its agent steers, whatever the Node
   assert.deepEqual(pairs, ['172.18.0.99', '198.51.100.11']);
 });
 
-test('a Node that claims addresses of the outside shuts nothing out', () => {
+test('a Node that claims outside addresses does not cut them off', () => {
   const gateway = startGateway(new Set(), ['10.244.0.0/16']);
   const ghost = node(2, { spec: { podCIDR: '203.0.113.0/24' } });
   ghost.status!.addresses!.find(({ type }) => type === 'ExternalIP')!.address = '203.0.113.10';
@@ -105,13 +102,13 @@ test('a Node that claims addresses of the outside shuts nothing out', () => {
   assert.deepEqual(inside, ['10.244.0.0', '172.18.0.0']);
 });
 
-test('the gateway is known by its own address outside, which is not of the public range', () => {
+test('the gateway has an outside address that is not in the public range', () => {
   const gateway = startGateway(new Set(), [], [parseAddress('203.0.113.1')!]);
   const pairs = [...gateway.compile()!.change.node!.gateway!].map(formatAddress);
   assert.deepEqual(pairs, ['172.18.0.2', '203.0.113.1']);
 });
 
-test('the image names who is who outside, what lies inside, and no address but the balancers', () => {
+test('the image has public node addresses, inside ranges, and frontends of balancers only', () => {
   const gateway = startGateway();
   gateway.node(node(1));
   gateway.node(node(2));
@@ -147,14 +144,14 @@ const OUT: [why: string, node: Node][] = [
     }),
   ],
   [
-    'about to be taken away',
+    'about to be removed',
     node(2, {
       spec: { taints: [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }] },
     }),
   ],
 ];
 for (const [why, object] of OUT) {
-  test(`a node that is ${why} is behind no balancer, and not asked for its health`, () => {
+  test(`a node that is ${why} is not a backend, and its health is not checked`, () => {
     const gateway = startGateway();
     gateway.node(node(1));
     gateway.node(node(2));
@@ -168,7 +165,7 @@ for (const [why, object] of OUT) {
   });
 }
 
-test('policy Local goes by the health of the Service there, all others by that of the node', () => {
+test('policy Local uses the health of the Service on a node, Cluster that of the node', () => {
   const gateway = startGateway(new Set(['172.18.0.11:31000', '172.18.0.12:10256']));
   gateway.node(node(1));
   gateway.node(node(2));
@@ -182,7 +179,7 @@ test('policy Local goes by the health of the Service there, all others by that o
   assert.deepEqual(gateway.endpoints('default/local:http'), []);
 });
 
-test('a port without NodePort goes to the balancer itself, by a route to the nodes that are well', () => {
+test('a port without NodePort keeps the balancer address, with a route to healthy nodes', () => {
   const gateway = startGateway();
   gateway.node(node(1));
   gateway.node(node(2));
@@ -207,7 +204,7 @@ test('a port without NodePort goes to the balancer itself, by a route to the nod
   ]);
 });
 
-test('routes that are gone or lead elsewhere are made again, and strangers in the range go', () => {
+test('repairs missing and changed routes, and deletes foreign routes in the range', () => {
   const routes = new BalancerRoutes(new Map());
   const [one, two] = routes.take(
     new Map([
@@ -226,7 +223,7 @@ test('routes that are gone or lead elsewhere are made again, and strangers in th
   assert.deepEqual(routes.diff(observed), [one, 'route del 198.51.100.9/32']);
 });
 
-test('a Service is a balancer whatever its ipMode, and none without an address or of another type', () => {
+test('a Service with an address and type LoadBalancer is a balancer, with any ipMode', () => {
   const gateway = startGateway();
   gateway.node(node(1));
   gateway.service(service('web', {}, '198.51.100.254', 'Proxy'));

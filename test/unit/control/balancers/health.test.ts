@@ -9,14 +9,14 @@ import {
 import { FakeClock } from '../../../support/clock.ts';
 
 const ROWS: [what: string, answers: HealthAnswer[], isHealthy: boolean][] = [
-  ['one success brings in', ['ok'], true],
-  ['one failure removes no node', ['ok', 'failed'], true],
-  ['two in a row do', ['ok', 'failed', 'failed'], false],
-  ['a success between them counts', ['ok', 'failed', 'ok', 'failed'], true],
-  ['a 503 takes out at once', ['ok', 'refused'], false],
-  ['what never answered well is out', ['failed'], false],
-  ['one success brings back', ['ok', 'failed', 'failed', 'ok'], true],
-  ['whoever is out stays so', ['ok', 'refused', 'failed', 'failed'], false],
+  ['one success puts a target in', ['ok'], true],
+  ['one failure does not take it out', ['ok', 'failed'], true],
+  ['two failures in a row take it out', ['ok', 'failed', 'failed'], false],
+  ['a success between two failures keeps it in', ['ok', 'failed', 'ok', 'failed'], true],
+  ['a 503 takes it out at once', ['ok', 'refused'], false],
+  ['a target is out before its first success', ['failed'], false],
+  ['one success puts it back', ['ok', 'failed', 'failed', 'ok'], true],
+  ['failures keep it out', ['ok', 'refused', 'failed', 'failed'], false],
 ];
 for (const [what, answers, isHealthy] of ROWS) {
   test(`health: ${what}`, () => {
@@ -25,7 +25,7 @@ for (const [what, answers, isHealthy] of ROWS) {
   });
 }
 
-/** Checks whose targets answer as `answers` says, by port; each waits until it is let go. */
+/** Checks of targets: the target at a port gives the answer `answers[port]`. */
 function startChecks(answers: Record<number, HealthAnswer>) {
   const clock = new FakeClock(0);
   const changes: string[] = [];
@@ -46,7 +46,7 @@ function startChecks(answers: Record<number, HealthAnswer>) {
 
 const target = (port: number): HealthTarget => ({ address: 1, port });
 
-test('targets are asked at once and then each second, and only changes are told', async () => {
+test('checks targets at once and then every second, and reports only changes', async () => {
   const answers: Record<number, HealthAnswer> = { 1: 'ok', 2: 'failed' };
   const { checks, clock, changes, asked, settle, settled } = startChecks(answers);
   checks.follow([target(1), target(2)]);
@@ -67,7 +67,7 @@ test('targets are asked at once and then each second, and only changes are told'
   assert.equal(checks.isHealthy(target(1)), false);
 });
 
-test('who is asked no more is forgotten, and begins anew', async () => {
+test('forgets a removed target, and waits for its first result when it returns', async () => {
   const { checks, clock, asked, settle } = startChecks({ 1: 'ok' });
   checks.follow([target(1)]);
   await settle();
@@ -79,7 +79,7 @@ test('who is asked no more is forgotten, and begins anew', async () => {
   assert.equal(checks.isSettled, false);
 });
 
-test('no more than 64 questions are under way at a time', async () => {
+test('at most 64 checks run at a time', async () => {
   let asking = 0;
   const free: (() => void)[] = [];
   const checks = new HealthChecks({

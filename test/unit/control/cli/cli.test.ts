@@ -128,7 +128,7 @@ for (const [options, expected] of FILTERS) {
   });
 }
 
-test('refuses a filter that is no address as wrong usage', () => {
+test('refuses a filter that is not an address as wrong usage', () => {
   for (const src of ['1.2.3', 'web', '1.2.3.4:', ':']) {
     assert.throws(
       () => flowFilter({ src }),

@@ -56,7 +56,7 @@ test('a Service becomes its frontends and its endpoints', () => {
   assert.equal(entry.flags, 0);
 });
 
-test("Local policies add this node's endpoints and set their flags", () => {
+test("traffic policies Local set a flag and list this node's endpoints", () => {
   const endpoints = [
     { ip: '10.244.1.2', node: 'n1' },
     { ip: '10.244.2.2', node: 'n2' },

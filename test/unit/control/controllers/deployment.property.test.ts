@@ -92,8 +92,7 @@ async function play(seed: number): Promise<void> {
       const count = activePods(world, 'web').length;
       assert.ok(count <= most, `step ${step}, ${what}: ${count} pods, at most ${most}`);
       most = Math.max(count, limitOf(world));
-      // Scaling in the middle of a rollout looks at sizes and not at who is available, as it does
-      // upstream.
+      // As upstream, scaling during a rollout considers sizes and not which pods are available.
       if (what === 'scale') continue;
       const least = Math.min(before - lost, replicas - maxUnavailable(web(world)));
       assert.ok(

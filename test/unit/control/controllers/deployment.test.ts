@@ -223,7 +223,7 @@ test('Recreate starts after the last old pod has ended', async () => {
   assert.equal(reason(), 'NewReplicaSetAvailable');
 });
 
-test('revisionHistoryLimit old ReplicaSets are kept', async () => {
+test('keeps as many old ReplicaSets as revisionHistoryLimit', async () => {
   await make(1, { revisionHistoryLimit: 2 });
   for (const name of ['b', 'c', 'd', 'e']) {
     await update(name);

@@ -27,7 +27,7 @@ async function pass(seconds: number): Promise<void> {
   await world.idle();
 }
 
-/** Ends at once when it is told to. */
+/** Creates a pod without a grace period: it ends as soon as it is deleted. */
 function add(name: string, spec: object = {}): void {
   world.create('Pod', pod(name, { terminationGracePeriodSeconds: 0, ...spec }));
 }

@@ -1,10 +1,10 @@
-// Pods that do as they are told, for worlds without nodes to run them.
+// Sets the status of pods as a kubelet would, for worlds without nodes.
 import type { KubeObject } from '../../../../control/kube/object.ts';
 import type { World } from './world.ts';
 
 type Pods = Pick<World, 'list' | 'patchStatus' | 'remove' | 'clock'>;
 
-/** Says of a pod that it runs and is ready. */
+/** Marks a pod as running and ready. */
 export function makeReady(world: Pods, { metadata }: KubeObject): void {
   const lastTransitionTime = new Date(world.clock.unixMs()).toISOString();
   const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime }];

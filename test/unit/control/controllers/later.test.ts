@@ -5,7 +5,7 @@ import { later } from '../../../../control/controllers/queue.ts';
 
 for (const [what, error, turns] of [
   ['for now is tried again in a second', new StatusError(500, 'InternalError', 'no space'), 2],
-  ['for good is reported, and harms nobody', new Error('wrong'), 1],
+  ['for good is reported, and not tried again', new Error('wrong'), 1],
 ] as [string, Error, number][]) {
   test(`a task that fails ${what}`, async (t) => {
     const reported = mock.method(console, 'error', () => {});

@@ -56,7 +56,11 @@ test('loadBalancerIP is honoured if it is free and in the range, and an event sa
   assert.match(eventsOf(world, 'far')[0]![1], /not in the public range/);
   world.remove('Service', 'a');
   await world.idle();
-  assert.equal(addressOf(world, 'taken'), '198.51.100.2', 'whoever waits gets it');
+  assert.equal(
+    addressOf(world, 'taken'),
+    '198.51.100.2',
+    'the waiting Service gets the released address',
+  );
 });
 
 test('a full range has an event, and a waiting Service gets a released address', async () => {

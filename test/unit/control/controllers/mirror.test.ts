@@ -51,7 +51,7 @@ test('manual Endpoints get a slice that they own, created before or after the Se
   assert.equal(reference.controller, true);
 });
 
-test('the slice follows the Endpoints, keeps its name, and goes with them', async () => {
+test('the slice follows the Endpoints, keeps its name, and is deleted with them', async () => {
   bare();
   endpoints([subset(['203.0.113.10'])]);
   const [before] = await mirrors();

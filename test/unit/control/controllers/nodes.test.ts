@@ -162,7 +162,7 @@ test('a restarted server gives every node a full period, and unreachable nodes s
   assert.deepEqual(readyEndpoints(), []);
 });
 
-test('a node without a Lease and foreign taints stay unchanged', async () => {
+test('leaves taints of others, and nodes without a Lease, unchanged', async () => {
   world.create('Node', node('node3', {}, { taints: [{ key: 'own', effect: 'NoSchedule' }] }));
   await pass(60, 'node1');
   assert.equal(readyOf(world.get('Node', 'node3')).status, 'True');

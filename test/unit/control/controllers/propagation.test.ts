@@ -1,4 +1,4 @@
-// What becomes of dependents when their owner is deleted, as whoever deletes it asks.
+// Deletion of an owner: each propagation policy, and its effect on the dependents.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import type { DeleteOptions } from '../../../../control/apiserver/verbs/deletion.ts';
@@ -67,7 +67,7 @@ test('in the foreground an owner ends after its dependents', async () => {
   assert.deepEqual(
     set!.metadata.finalizers,
     ['foregroundDeletion'],
-    'it has dependents of its own',
+    'the ReplicaSet has dependents too',
   );
   const ending = world.list('Pod');
   assert.equal(ending.length, 2, 'nothing is made in their place');

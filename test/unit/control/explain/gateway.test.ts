@@ -105,7 +105,7 @@ test('without NodePorts a packet keeps the address of the balancer on its way to
   assert.equal(stages(found).at(-1), 'node2 deliver');
 });
 
-test('names the Service of a NodePort, though the gateway has none', () => {
+test('names the Service of a NodePort, although the gateway has no NodePorts', () => {
   const found = explainQuestion(world, { from: '203.0.113.10', to: '198.51.100.12:30080' });
   assert.deepEqual([found.service, found.reason], ['default/local:http', 'one-to-one']);
   assert.deepEqual(found.chosen, { endpoint: '10.244.2.5:8080', by: 'only' });

@@ -15,7 +15,7 @@ import { type EndpointSpec, node, service, slice } from '../model/objects.ts';
 import { FakeSink, fakeLog } from '../sync/fake-sink.ts';
 
 const HOST = '127.0.0.1';
-/** Nobody listens there: it is taken when a test needs it. */
+/** A free port, for tests to listen on. */
 let healthPort: number;
 let clock: FakeClock;
 let tables: Tables;
@@ -88,7 +88,7 @@ function putEndpoints(...endpoints: EndpointSpec[]): void {
   publisher.changed();
 }
 
-test('a Service is healthy on a node with a ready endpoint of its own, and says how many', async () => {
+test('a Service is healthy on a node with ready endpoints, and reports their number', async () => {
   putNode();
   putService();
   putEndpoints(
@@ -113,7 +113,7 @@ test('a Service is healthy on a node with a ready endpoint of its own, and says 
   assert.equal(headers.get('x-load-balancing-endpoint-weight'), '0');
 });
 
-test('a Service has no health port without policy Local, and loses it with the policy or itself', async () => {
+test('a Service has a health port only as long as its traffic policy is Local', async () => {
   putNode();
   putService({ externalTrafficPolicy: 'Cluster' });
   clock.advance(100);
@@ -133,7 +133,7 @@ test('a Service has no health port without policy Local, and loses it with the p
   await assert.rejects(get(healthPort));
 });
 
-test('a port that somebody else has is said, costs nobody else, and is tried again', async () => {
+test('logs a health port that is in use, serves the others, and tries again', async () => {
   const other = new HealthServers({ ...serverOptions(), nodePort: healthPort });
   await until(() => other.nodePort);
   putNode();
@@ -148,7 +148,7 @@ test('a port that somebody else has is said, costs nobody else, and is tried aga
   assert.equal((await askService()).status, 200);
 });
 
-test('a node whose port another proxy has answers there when that one has gone, and said so once', async () => {
+test('takes the node health port once another proxy frees it, and logs one conflict', async () => {
   const another = new HealthServers({ ...serverOptions(), nodePort: healthPort });
   const said = () => log.lines.filter((line) => line.includes('the health of the node')).length;
   await until(() => (said() === 0 ? another.nodePort : null));

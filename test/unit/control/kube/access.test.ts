@@ -97,7 +97,7 @@ function kubeconfig(user: object, cluster: object = {}): string {
   );
 }
 
-/** Whom the server took a client for, asked once for each call of `between` and once more. */
+/** Identities that the server saw: of one request, and of another after `between` if given. */
 async function ask(path: string | null, access: KubeAccess = {}, between?: () => void) {
   seen.length = 0;
   const client = connectKube(path, access);

@@ -60,7 +60,7 @@ const TABLE: [string, string, string, string][] = [
   ['unready endpoints do not count for hints', 'a1@z1 b2@z2 c2-', 'a1', 'a1'],
   ['an unready one cannot be the match', 'a1-@z1 b2@z2', 'b2', ''],
   ['node hints go before zone hints', 'a1@z1%there b2@z1%here', 'b2', 'a1'],
-  ['node hints for nobody here: zones decide', 'a1@z1%there b2@z2%there', 'a1', 'a1'],
+  ['node hints for other nodes only: zones decide', 'a1@z1%there b2@z2%there', 'a1', 'a1'],
   ['node hints on some only: zones decide', 'a1@z2%here b2@z1', 'b2', 'a1'],
   ['hints do not matter for the fallback', 'a1t@z2 b2t@z1', 'a1 b2', 'a1'],
 ];

@@ -20,7 +20,7 @@ const A = ['10.96.0.1', { goto: { target: 'a' } }];
 const B = ['10.96.0.2', { goto: { target: 'b' } }];
 const TABLE = table(map(2, A, B), clients(), CHAIN, rule(4, { accept: null }), rule(5, vmap(1, 2)));
 
-test('handles, the order of elements and remembered clients are no difference', () => {
+test('ignores handles, the order of elements and remembered clients', () => {
   const same = table(
     ...[map(12, B, A), clients('10.244.1.2'), { chain: { ...family, name: 'nat', handle: 11 } }],
     ...[rule(14, { accept: null }), rule(15, vmap(2, 1))],
@@ -36,21 +36,21 @@ const CHANGES: [string, object[], string[]][] = [
   ['another choice', [rule(4, { accept: null }), rule(5, vmap(1, 3))], ['chain nat']],
 ];
 for (const [what, rules, names] of CHANGES) {
-  test(`of equal number, ${what} is a difference`, () => {
+  test(`finds ${what} although the number of rules is equal`, () => {
     const changed = table(map(2, A, B), clients(), CHAIN, ...rules);
     assert.deepEqual(
       diffTables(changed, TABLE),
-      names.map((name) => `${name} is not as it was made`),
+      names.map((name) => `${name} has other content`),
     );
   });
 }
 
-test('a replaced element, a chain that is gone and one that is no part of the table are named', () => {
+test('names a replaced element, a missing chain and a foreign chain', () => {
   const stray = { chain: { ...family, name: 'stray', handle: 9 } };
   const changed = table(map(2, A, ['10.96.0.2', { goto: { target: 'a' } }]), clients(), stray);
   assert.deepEqual(diffTables(changed, TABLE), [
-    'map frontends is not as it was made',
-    'chain nat is not as it was made',
-    'chain stray is no part of the table',
+    'map frontends has other content',
+    'chain nat has other content',
+    'chain stray does not belong to the table',
   ]);
 });

@@ -27,7 +27,7 @@ const NONE = new Int32Array(0);
 const MARK = 'meta mark set meta mark | 0x4000';
 const OUTSIDE = `ip saddr != @pods ${MARK}`;
 
-/** The commands for a change after the first one, without the table's name in each. */
+/** The commands for a change after the first one, without the table's name. */
 function commandsOf(ruleset: Ruleset, next: Partial<ImageChange>): string[] {
   ruleset.take(change(next));
   return ruleset.changes().map((line) => line.replace(' ip kubetun ', ' '));
@@ -77,7 +77,7 @@ test('a ClusterIP leads to its endpoint, masqueraded from outside the pod ranges
   assert.deepEqual(chain(first, 'external/default/web1/80/tcp'), []);
 });
 
-test('several endpoints are numbers in a map, from a number that is the id alone', () => {
+test('several endpoints have consecutive keys of a map, from an offset given by the id', () => {
   const first = {
     upsert: [service(300, { cluster: pairs(`${A}:1`, `${B}:2`), proto: PROTO_UDP })],
     addFrontends: [frontend('10.96.0.1:80', 300, FRONTEND_EXTERNAL, PROTO_UDP)],
@@ -93,7 +93,7 @@ test('several endpoints are numbers in a map, from a number that is the id alone
   assert.deepEqual(elements(first, 'hairpins'), [`${A} . ${A}`, `${B} . ${B}`]);
 });
 
-test('external policy Local tells pods and the node from the outside', () => {
+test('externalTrafficPolicy Local does not apply to pods and the node', () => {
   const first = {
     upsert: [
       service(1, {
@@ -116,7 +116,7 @@ test('external policy Local tells pods and the node from the outside', () => {
 });
 
 const DENIALS: [what: string, entry: object, kind: number, denial: string[]][] = [
-  ['no endpoint at all: known, and so refused', { cluster: NONE }, FRONTEND_CLUSTER, []],
+  ['no endpoint at all: refused as a known address', { cluster: NONE }, FRONTEND_CLUSTER, []],
   [
     'internal Local with endpoints elsewhere',
     { flags: SERVICE_FLAG_INTERNAL_LOCAL },
@@ -155,7 +155,7 @@ const DENIALS: [what: string, entry: object, kind: number, denial: string[]][] =
   ],
 ];
 for (const [what, entry, kind, denial] of DENIALS) {
-  test(`who gets no endpoint: ${what}`, () => {
+  test(`without an endpoint: ${what}`, () => {
     const first = {
       upsert: [service(1, entry)],
       addFrontends: [frontend('10.96.0.1:80', 1, kind)],
@@ -167,7 +167,7 @@ for (const [what, entry, kind, denial] of DENIALS) {
   });
 }
 
-test('a NodePort without an endpoint is refused, and its address is not known as a Service', () => {
+test('a NodePort without an endpoint is refused, but not the other ports of the node', () => {
   const first = {
     upsert: [service(1, { cluster: NONE })],
     addFrontends: [frontend(`${NODE}:30080`, 1, FRONTEND_NODEPORT)],
@@ -176,7 +176,7 @@ test('a NodePort without an endpoint is refused, and its address is not known as
   assert.deepEqual(elements(first, 'known'), []);
 });
 
-test('source ranges inside each other are said once, as nft wants it', () => {
+test('nested source ranges are left out, because nft refuses overlaps', () => {
   const sourceRanges = Int32Array.of(addr('10.0.0.0'), -(2 ** 24), addr('10.1.0.0'), -65_536);
   const first = {
     upsert: [service(1, { sourceRanges })],
@@ -188,7 +188,7 @@ test('source ranges inside each other are said once, as nft wants it', () => {
   ]);
 });
 
-test('affinity: the endpoint whose set has the client, else any, which remembers it', () => {
+test('affinity: the endpoint that remembers the client, else any, which then remembers it', () => {
   const first = {
     upsert: [service(1, { affinityS: 60, cluster: pairs(`${A}:80`, `${B}:80`) })],
     addFrontends: [frontend('10.96.0.1:80', 1)],
@@ -221,7 +221,7 @@ test('a change of endpoints rewrites the chain and the elements of its Service, 
   assert.deepEqual(commandsOf(ruleset, { upsert }), []);
 });
 
-test('a Service that goes takes its elements, then its chains, then its sets', () => {
+test('removing a Service deletes its elements, then its chains, then its sets', () => {
   const ruleset = started({
     upsert: [service(1, { affinityS: 60 })],
     addFrontends: [frontend('10.96.0.1:80', 1)],
@@ -239,7 +239,7 @@ test('a Service that goes takes its elements, then its chains, then its sets', (
   assert.deepEqual(commandsOf(ruleset, {}), []);
 });
 
-test('a frontend that goes to another Service changes hands in one transaction', () => {
+test('a frontend moves to another Service in one transaction', () => {
   const ruleset = started({
     upsert: [service(1), service(2)],
     addFrontends: [frontend('10.96.0.1:80', 1), frontend('10.96.0.2:80', 2)],
@@ -257,7 +257,7 @@ test('a frontend that goes to another Service changes hands in one transaction',
   );
 });
 
-test('another node in the cluster changes one set', () => {
+test('a new node of the cluster changes one set', () => {
   const ruleset = started({
     upsert: [service(1)],
     addFrontends: [frontend('10.96.0.1:80', 1)],

@@ -201,7 +201,7 @@ describe('the reconciler', () => {
     const found = { foundMs: 1250, found: ['a rule'] };
     assert.deepEqual(reconciler.status(), { okAtMs: 1250, missing: [], sinceMs: null, ...found });
     assert.deepEqual(logged, [
-      'the system is not as it was made; mending it {"missing":["a rule"]}',
+      'the system differs from what the agent applied; repairing it {"missing":["a rule"]}',
       'the system is as wanted {"ms":0}',
     ]);
   });

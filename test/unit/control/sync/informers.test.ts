@@ -107,7 +107,7 @@ test('the first policy starts informers, and labels of 1,000 pods arrive soon', 
   await until('everything is watched', () => api.watching === SOURCES.length);
   const podsAsked = () =>
     api.requests.some((r) => r.includes('/pods') || r.includes('/namespaces?'));
-  assert.ok(!podsAsked(), 'nobody asks for pods');
+  assert.ok(!podsAsked(), 'pods are not requested yet');
   const namespace: object = { metadata: { name: 'ns', labels: {} } };
   api.putObject('namespaces', namespace);
   for (let n = 0; n < PODS; n++) api.putObject('pods', pod(n, n % KINDS));

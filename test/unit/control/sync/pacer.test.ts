@@ -18,10 +18,10 @@ test('the first request after a quiet time runs at once, after others of the sam
   clock.advance(0);
   assert.deepEqual(runs, [0]);
   clock.advance(500);
-  assert.deepEqual(runs, [0], 'nobody asked again');
+  assert.deepEqual(runs, [0], 'no run without a request');
 });
 
-test('a burst of 1,000 requests in 100 ms costs six runs, and the last request is among them', () => {
+test('makes six runs for 1,000 requests in 100 ms, the last run after the last request', () => {
   const { clock, runs, pacer } = setUp();
   for (let i = 0; i < 1000; i++) {
     pacer.request();

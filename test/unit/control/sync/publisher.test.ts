@@ -166,7 +166,7 @@ function putPod(name: string, podIP: string): void {
   tables.policy.putPod(readPolicyPod({ metadata, status })!);
 }
 
-test('the first image has the policies, or their absence', () => {
+test('the first image has a policy part, which is active only with a policy', () => {
   const p = publisher(['NetworkPolicy']);
   putNode();
   p.sourceSynced('NetworkPolicy');

@@ -67,7 +67,7 @@ const PREPARED: [what: string, prepare: (folder: string, aim: string) => void, w
     /belongs to user 65534/,
   ],
   ['is a link', (folder, aim) => symlinkSync(aim, folder), /is a link/],
-  ['is a file', (folder) => writeFileSync(folder, ''), /is no folder/],
+  ['is a file', (folder) => writeFileSync(folder, ''), /is not a folder/],
 ];
 for (const [what, prepare, why] of PREPARED) {
   test(`a folder that ${what} is replaced, with the reason`, () => {

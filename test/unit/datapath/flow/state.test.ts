@@ -71,7 +71,7 @@ for (const [direction, rows] of [ORIGINAL, REPLY].entries()) {
   }
 }
 
-test('PSH and URG do not change the move; RST precedes SYN, SYN precedes FIN', () => {
+test('the move ignores PSH and URG, and ACK next to RST or FIN', () => {
   for (const state of STATES) {
     for (const direction of [0, 1]) {
       const move = (flags: number) => moveTcp(state, flags, direction);

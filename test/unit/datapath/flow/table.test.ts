@@ -65,7 +65,7 @@ test('finds both sides of a flow, and no tuple that differs in one word', () => 
   ];
   for (const [src, dst, ports, proto] of words) {
     assert.equal(t.find(t.hash(src, dst, ports, proto), src, dst, ports, proto), NO_SIDE);
-    // The right hash with a wrong key: the line decides, not the tag.
+    // The hash of the stored flow with another tuple: the tag matches, and the line must not.
     assert.equal(t.find(t.hash(5, -1, 0x1000_0050, TCP), src, dst, ports, proto), NO_SIDE);
   }
 });
@@ -118,7 +118,7 @@ test('counts flows per Service', () => {
   assert.equal(t.serviceFlows[9], 1);
   t.serviceFlows[9] = 77;
   t.rescan();
-  assert.equal(t.serviceFlows[9], 1, 'counted anew');
+  assert.equal(t.serviceFlows[9], 1, 'counted again');
 });
 
 test('a rescan repairs the table after a death between any two words of a new flow', () => {
@@ -151,7 +151,7 @@ test('a rescan repairs the table after a death between any two words of a new fl
   }
 });
 
-test('a death between the two words of a removal removes the whole flow', () => {
+test('a rescan completes a removal that ended after the first of its two sides', () => {
   const t = make();
   const flow = insert(t, 1);
   insert(t, 2);

@@ -155,6 +155,6 @@ test('without timeouts a datapath keeps those of its arena', () => {
   assert.equal(byState(d.timeouts).UNREPLIED, 5);
 });
 
-test('a property of every object is no timeout name', () => {
+test('an inherited property such as toString is not a timeout name', () => {
   assert.deepEqual(['udp', 'toString', ''].map(isTimeoutName), [true, false, false]);
 });

@@ -147,7 +147,7 @@ test("a policy's counters live as long as it does, across agents; the next owner
   });
   arena.policies[row] = 99;
   writer.publish(change({ node: NODE_ENTRY, ...policies('shop/a') }));
-  assert.equal(arena.policies[row], 0, 'what was there before anybody');
+  assert.equal(arena.policies[row], 0, 'a stale count is cleared');
   arena.policies[row] = 5;
   writer.publish(change(policies('shop/a', 'shop/b')));
   const next = new ImageWriter(arena);
@@ -155,5 +155,5 @@ test("a policy's counters live as long as it does, across agents; the next owner
   assert.equal(arena.policies[row], 5);
   next.publish(change(policies()));
   next.publish(change(policies('shop/a')));
-  assert.equal(arena.policies[row], 0, 'deleted and made anew');
+  assert.equal(arena.policies[row], 0, 'a recreated policy starts at zero');
 });

@@ -125,7 +125,7 @@ test('a new connection renews the timeout; packets of an old one do not', () => 
   assert.equal(t.d.affinity.find(addr(POD), 1, until), NO_ENTRY);
 });
 
-test('the longest timeout, a day, expires, and its entry does not return when the clock wraps', () => {
+test('the sweep frees an entry with the longest timeout, a day, when it expires', () => {
   const t = createTestDatapath();
   t.writer.publish(sticky(ENDPOINTS, 86_400));
   connect(t);

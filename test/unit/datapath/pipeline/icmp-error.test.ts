@@ -122,8 +122,8 @@ test('an error neither refreshes nor ends the flow', () => {
 });
 
 test("a node's error about a masqueraded client has the address that the client knows", () => {
-  // The client's node sends an error about its own pod through this one: with its own address it
-  // would be a martian there.
+  // The node that reports the error may be the client's. There, a packet from the wire with the
+  // node's own source address is a martian and is dropped.
   for (const client of [POD, OTHER_NODE]) {
     const t = createTestDatapath();
     const left = t.one(tcp4(`${client}:4000`, `${NODE}:30080`, SYN));
@@ -135,7 +135,11 @@ test("a node's error about a masqueraded client has the address that the client 
   const t = createTestDatapath();
   const left = t.one(tcp4(`${POD}:4000`, `${VIP}:80`, SYN));
   const { packet } = t.one(icmpError4(OTHER_NODE, POD, 11, 0, left.frame));
-  assert.equal(packet.src, OTHER_NODE, 'whoever sees the client tells it who complains');
+  assert.equal(
+    packet.src,
+    OTHER_NODE,
+    'without masquerade the error keeps the address of its node',
+  );
 });
 
 test('an error to a host other than the source of its quote matches no flow', () => {

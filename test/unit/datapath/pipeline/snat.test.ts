@@ -182,7 +182,7 @@ const withLocals = () =>
   change({ ...DEFAULT_IMAGE, node: { ...NODE_ENTRY, localAddresses: LOCALS.map(addr) } });
 
 for (const local of LOCALS) {
-  test(`pod packets to ${local}, an address of its node, and the replies pass unchanged, hops included`, () => {
+  test(`pod packets to ${local}, a node address, and the replies keep addresses and TTL`, () => {
     const t = createTestDatapath({ image: withLocals() });
     const frames = [
       udp4(`${POD}:4000`, `${local}:53`),

@@ -33,7 +33,7 @@ for (const text of [
   '::1',
   '1.2.3.1000',
 ]) {
-  test(`'${text}' is no address`, () => assert.equal(parseAddress(text), null));
+  test(`'${text}' is not an address`, () => assert.equal(parseAddress(text), null));
 }
 
 test('masks of every length', () => {
@@ -63,5 +63,5 @@ for (const text of [
   '10.0.0.0/-1',
   '10.0.0.0/ 8',
 ]) {
-  test(`'${text}' is no range`, () => assert.equal(parseRange(text), null));
+  test(`'${text}' is not a range`, () => assert.equal(parseRange(text), null));
 }

@@ -23,7 +23,7 @@ for (const [what, bytes, crc] of [
   });
 }
 
-test('patches any change of the first word of any bytes', () => {
+test('crc32cOfChange gives the right CRC for any change of the first word', () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 4, maxLength: 200 }), fc.integer(), (bytes, word) => {
       const before = Buffer.from(bytes);
@@ -35,6 +35,6 @@ test('patches any change of the first word of any bytes', () => {
   );
 });
 
-test('an unchanged word leaves the checksum', () => {
+test('an unchanged word does not change the checksum', () => {
   assert.equal(crc32cOfChange(0, 1500), 0);
 });

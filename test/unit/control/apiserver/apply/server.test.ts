@@ -175,7 +175,7 @@ test('a write of the scale owns spec.replicas', async () => {
   );
 });
 
-test('writes are recorded by their manager, or by the program that made them', async () => {
+test('writes are recorded under fieldManager, or under the name of the program', async () => {
   const agent = { 'user-agent': 'my-tool/v1.0 (linux)' };
   const { body: made } = await api.call('POST', MAPS, map('seen', { a: '1' }), agent);
   assert.deepEqual(managers(made), [['my-tool', 'Update', { 'f:data': { '.': {}, 'f:a': {} } }]]);

@@ -32,7 +32,7 @@ async function settled(): Promise<Answer['body']> {
 
 const replicas = async () => (await api.call('GET', `${REPLICASETS}/web`)).body.spec.replicas;
 
-test('a Scale says how many pods are wanted, how many there are and which', async () => {
+test('a Scale has the wanted and the present number of pods, and their selector', async () => {
   const owner = await settled();
   const { body } = await api.call('GET', SCALE);
   assert.equal(body.kind, 'Scale');

@@ -22,7 +22,7 @@ function world(change: Partial<Container> = {}, policy: RestartPolicy = 'Always'
     clock,
     random: () => 0,
     dial: () => {
-      throw new Error('nobody is to be dialled');
+      throw new Error('dial must not be called');
     },
     podIP: '10.244.1.2',
     graceS: 30,
