@@ -71,7 +71,7 @@ trap 'rm -rf "$captures"' EXIT
 # Without this, a shell that ends by a signal skips the trap above.
 trap 'exit 130' INT TERM
 pod=$(inside client -- hostname -I | tr -d ' \n')
-cable=$(inside node/node1 -- ip -o route show "$pod/32" | sed 's/.* dev \([^ ]*\).*/\1/')
+cable=$(inside node/node1 -- ip -o route show table all "$pod" | sed 's/.* dev \([^ ]*\).*/\1/')
 for device in "$cable" kt0; do
   # Four seconds are enough for one request.
   inside node/node1 -- timeout -s INT 4 tcpdump -Z root -U -lnti "$device" 'tcp port 80 or tcp port 8080' \

@@ -1,9 +1,15 @@
 // Entry of the command line.
 import { CommanderError, InvalidArgumentError } from 'commander';
+import { labOf } from '../control/cli/options.ts';
+import { labFlag } from '../control/places.ts';
 import { KubetunError } from '../datapath/error.ts';
 import { COMMANDS, createProgram } from './program.ts';
 
 const program = createProgram();
+let labOption = '';
+program.hook('preAction', (_, command) => {
+  labOption = labFlag(labOf(command));
+});
 
 /** The command's name. A lab may have the same name. */
 function commandWord(words: string[]): string | undefined {
@@ -12,6 +18,12 @@ function commandWord(words: string[]): string | undefined {
 
 /** Commands that change something. They go on after their output pipe is closed. */
 const SILENT_COMMANDS = new Set(['lab', 'agent', 'bench']);
+
+/** A hint whose commands work on the lab of this command. */
+function hintOf({ next }: KubetunError): string {
+  if (next === '' || (labOption !== '' && next.includes(labOption))) return next;
+  return next.replaceAll('scripts/kubetun', `scripts/kubetun${labOption}`);
+}
 
 /** A closed output pipe, as with `head`, is not a failure. */
 function bearClosedPipes(named: string | undefined): void {
@@ -41,7 +53,8 @@ async function main(): Promise<number> {
       return 2;
     }
     if (error instanceof KubetunError) {
-      console.error(`kubetun: ${error.message}${error.next ? `: ${error.next}` : ''}`);
+      const hint = hintOf(error);
+      console.error(`kubetun: ${error.message}${hint ? `: ${hint}` : ''}`);
       return error.exitCode;
     }
     throw error;

@@ -104,7 +104,8 @@ function findingsOf(policies: PolicyDescription[]): Finding[] {
 }
 
 function formatFindings(findings: Finding[], policies: number): string {
-  if (findings.length === 0) return `${policies} policies, no findings`;
+  if (findings.length === 0)
+    return `${policies} ${policies === 1 ? 'policy' : 'policies'}, no findings`;
   return formatTable(
     ['POLICY', 'FINDING'],
     findings.map(({ policy, finding }) => [policy, finding]),

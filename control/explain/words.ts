@@ -79,7 +79,7 @@ export function tellPassage(
     const services = view.servicesAt(sent.dst);
     if (services.length > 0) step('', `${formatAddress(sent.dst)} is ${services.join(', ')}`);
   }
-  if (passage.masquerade) {
+  if (left && passage.masquerade) {
     step('masquerade', `to the node's address: ${MASQUERADES[passage.masquerade]}`);
   }
   if (passage.portMoved)
@@ -104,7 +104,7 @@ function tellPolicies(
 }
 
 function tellEndpoints(
-  { eligible, chosenBy, left, local }: Passage,
+  { eligible, chosenBy, left, local, policies, checked }: Passage,
   excluded: Excluded[],
   view: ClusterView,
   step: (stage: string, text: string) => void,
@@ -118,13 +118,17 @@ function tellEndpoints(
   const where = local ? ' on this node' : '';
   step('endpoints', texts.length > 0 ? `eligible${where}: ${texts.join(', ')}` : `none${where}`);
   for (const { endpoint, why } of excluded) step('endpoints', `not ${endpoint}: ${why}`);
-  if (!left) return;
+  // The policy check names the endpoint of a packet that is dropped there.
+  const denied =
+    policies.length > 0 ? eligible.findIndex((n, i) => i % 2 === 0 && n === checked.dst) : -1;
+  const chosen = left ? [left.dst, left.dport] : eligible.slice(denied, denied + 2);
+  if (!left && denied < 0) return;
   const by: Partial<Record<NonNullable<typeof chosenBy>, string>> = {
     only: 'the only one',
     affinity: "session affinity: the client's last connection went there",
   };
   const how = by[chosenBy ?? 'random'] ?? `one of ${texts.length}, at random`;
-  step('select', `${named(left.dst, left.dport)}, ${how}`);
+  step('select', `${named(chosen[0]!, chosen[1]!)}, ${how}`);
 }
 
 function isChanged(a: Tuple, b: Tuple): boolean {

@@ -41,7 +41,7 @@ A topology file. Every line is optional:
     - {name: node3, proxy: nftables}
   mtu: 1500
   proxy: kubetun            # default of all nodes; nftables: the kernel translates
-  flows: 1048576            # size of a node's connection table, 213 MiB
+  flows: 1048576            # size of a node's connection table, 222 MiB
   timeouts: {udp: 30}       # idle seconds of connections; see kubetun agent --help
   ranges: {pods: 10.244.0.0/16, services: 10.96.0.0/16}
 

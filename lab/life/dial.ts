@@ -75,7 +75,7 @@ async function find<K extends 'Pod' | 'Service'>(
     if (!isNotFound(error)) throw error;
     throw targetError(
       `there is no ${kind.toLowerCase()} ${namespace}/${name}`,
-      'scripts/kubetun lab status shows what runs',
+      `kubectl get ${kind.toLowerCase()}s -A lists them`,
     );
   }
 }

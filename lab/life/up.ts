@@ -133,7 +133,7 @@ function requireSame(orphan: LabRecord, { lab, topology, ephemeral }: UpOptions)
   throw new KubetunError(
     'KT_LAB_OTHER',
     `lab ${lab} has lost its supervisor and is ${difference}`,
-    `resume it with scripts/kubetun --lab ${lab} lab up, without options, or end it with lab down`,
+    'resume it with scripts/kubetun lab up, without options, or end it with lab down',
   );
 }
 
@@ -179,7 +179,7 @@ function findOrphan(lab: string): LabRecord | null {
   throw new KubetunError(
     'KT_LAB_BROKEN',
     `lab ${lab} runs but cannot be resumed: its record or its objects are gone`,
-    `remove what is left with scripts/kubetun --lab ${lab} lab down`,
+    'remove what is left with scripts/kubetun lab down',
   );
 }
 
@@ -243,7 +243,7 @@ async function startSupervisorProcess(
             return progress.done(`API server on 127.0.0.1:${message.port}`);
           case 'agent':
             waiting.delete(message.node);
-            progress.done(`${message.node}: datapath forwards, tables in sync`);
+            progress.done(`${message.node}: forwards, tables in sync`);
             if (waiting.size === 0) resolve();
         }
       });

@@ -38,7 +38,7 @@ export function readRecord(lab: string): LabRecord | null {
     throw new KubetunError(
       'KT_LAB_RECORD',
       `${path} cannot be read`,
-      `remove what is left of the lab with scripts/kubetun lab down --lab ${lab}`,
+      'remove what is left of the lab with scripts/kubetun lab down',
       { cause: error },
     );
   }

@@ -171,7 +171,7 @@ describe('policies between real pods', () => {
       /pod x\/c is selected by x\/friends/,
     );
     const { code, stdout } = kubetun('--lab', NAME, 'policy', 'check', '--node', 'node1');
-    assert.deepEqual([code, stdout.trim()], [0, '1 policies, no findings']);
+    assert.deepEqual([code, stdout.trim()], [0, '1 policy, no findings']);
   });
 
   test("a pod that sends with another pod's address is caught at its node", async () => {

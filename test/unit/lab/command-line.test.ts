@@ -45,6 +45,11 @@ test('a lab may have the name of a command', () => {
   assert.equal(status, 2);
 });
 
+test('commands in a hint work on the lab of the command', () => {
+  const { stderr } = kubetun('services', '--node', 'node1', '--lab', 'absent');
+  assert.match(stderr, /start it with scripts\/kubetun --lab absent lab up/);
+});
+
 test('names of Object.prototype are not commands', () => {
   const { status, stderr } = kubetun('toString');
   assert.match(stderr, /^error: unknown command 'toString'/);

@@ -77,6 +77,8 @@ test('names the policies behind a drop, which happens at the node of the client'
   assert.deepEqual([found.verdict, found.reason], ['drop', 'policy-ingress']);
   assert.match(texts(found)[0]!, /web is selected by default\/guard, no rule matches/);
   assert.ok(found.steps.every(({ node }) => node === 'node1'));
+  const stages = found.steps.map(({ stage }) => stage);
+  assert.deepEqual(stages, ['service', 'endpoints', 'select', 'policy', 'drop']);
 });
 
 test('drops another port from the allowed client', () => {
