@@ -1,18 +1,16 @@
-// The agent of one node: a datapath in a thread, the cluster's objects in tables, and images that
-// are compiled from the tables for the datapath.
-import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
+// The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one
+// to the other.
 import { nodeTimeouts } from '../../datapath/flow/timeouts.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/image/policy-reader.ts';
 import { openNetworkEvents } from '../../datapath/io/netlink.ts';
-import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
-import { Engine } from '../../datapath/worker/engine.ts';
+import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
+import type { Engine } from '../../datapath/worker/engine.ts';
 import type { Agent, AgentOptions } from '../agent-options.ts';
 import { MONOTONIC_CLOCK } from '../clock.ts';
-import { engineChecks, engineRoutes } from '../health/engine.ts';
 import { startProbe } from '../health/loop-probe.ts';
 import { connectKube } from '../kube/client.ts';
 import type { Log } from '../log.ts';
-import type { Tables } from '../model/tables.ts';
+import { parseRanges } from '../model/parse.ts';
 import { devicesPart, readCapturedRoutes, readUplink } from '../node/apply.ts';
 import { cablesPart } from '../node/cables.ts';
 import { CapturedRoutes } from '../node/captured.ts';
@@ -24,86 +22,70 @@ import { type Part, Reconciler } from '../node/reconcile.ts';
 import { TABLE_CAPTURED } from '../node/rule.ts';
 import { apiAddressesOf, podRangesOf, siteOf } from '../node/site.ts';
 import { type PodRanges, Steerer } from '../node/steerer.ts';
-import { describePolicies } from '../policy/describe.ts';
-import type { AdminRoutes } from '../serve/admin.ts';
-import { describeServices, refusedOf } from '../sync/describe.ts';
-import type { Publisher, PublisherOptions } from '../sync/publisher.ts';
-import { startControl } from './control.ts';
+import type { PublisherOptions } from '../sync/publisher.ts';
+import { type ControlOptions, startControl } from './control.ts';
+import { engineChecks, engineRoutes, engineStatus, startEngine, startParts } from './parts.ts';
 
 /**
- * Starts a node's agent. The datapath forwards when this resolves. Tables follow once the API
- * server has answered. Throws KubetunError if the machine, the kubeconfig or another agent prevents
- * it.
+ * Starts a node's agent: packets are forwarded when this resolves, tables follow once the API
+ * server has answered. Throws KubetunError where the machine, the kubeconfig or a predecessor
+ * stands in the way.
  */
-export async function startAgent(options: AgentOptions, log: Log): Promise<Agent> {
+export function startAgent(options: AgentOptions, log: Log): Promise<Agent> {
   const facts = requireFit(options);
   for (const { check, message, next } of doubtsAbout(facts, options)) {
     log.warn({ check, next }, message);
   }
+  const ephemeralPorts = facts.ephemeralPorts ?? EPHEMERAL_PORTS;
+  const start = (started: AsyncDisposableStack) => startNode(options, ephemeralPorts, started, log);
+  return startParts(start, log, 'stopped; connections wait for the next agent');
+}
+
+async function startNode(
+  options: AgentOptions,
+  ephemeralPorts: [number, number],
+  started: AsyncDisposableStack,
+  log: Log,
+): Promise<void> {
+  const { tun, spoofed, narrow } = options;
   const client = connectKube(options.kubeconfig, options.access);
+  started.defer(() => client.close());
+  const { server } = client;
   const uplink = readUplink(options.uplink);
   const site = await siteOf(client, options, uplink);
-  const engine = await Engine.start({
-    arenaPath: options.arena,
-    sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
-    timeouts: nodeTimeouts(options.timeouts),
-    tunName: options.tun,
-    spoofedTunName: options.spoofed,
-    heldRanges: site.podRanges.map((text) => parseRange(text)!),
-    log: (message) => log.warn({}, message),
+  const timeouts = nodeTimeouts(options.timeouts);
+  const engine = await startEngine(options, timeouts, parseRanges(site.podRanges), started, log);
+  const apiAddresses = await apiAddressesOf(server);
+  freeRoutes(apiAddresses, tun, log);
+  const steerer = new Steerer({ tun, spoofed, uplink, site, narrow, server, ephemeralPorts });
+  steerer.mend();
+  const captured = new CapturedRoutes(tun, site.address, readCapturedRoutes());
+  const reconciler = new Reconciler({
+    parts: [
+      ...[devicesPart(engine), steerer, capturedPart(captured)],
+      ...(spoofed ? [cablesPart(spoofed)] : []),
+    ],
+    ...{ events: openNetworkEvents(), clock: MONOTONIC_CLOCK, log },
   });
-  const started = new AsyncDisposableStack();
-  started.defer(() => engine.stop());
-  try {
-    const { tun, spoofed, narrow } = options;
-    const ports = facts.ephemeralPorts ?? EPHEMERAL_PORTS;
-    const { server } = client;
-    const apiAddresses = await apiAddressesOf(server);
-    freeRoutes(apiAddresses, tun, log);
-    const steerer = new Steerer({
-      ...{ tun, spoofed, uplink, site, narrow, server, ephemeralPorts: ports },
-    });
-    steerer.mend();
-    const captured = new CapturedRoutes(tun, site.address, readCapturedRoutes());
-    const reconciler = new Reconciler({
-      parts: [
-        ...[devicesPart(engine), steerer, capturedPart(captured)],
-        ...(spoofed ? [cablesPart(spoofed)] : []),
-      ],
-      ...{ events: openNetworkEvents(), clock: MONOTONIC_CLOCK, log },
-    });
-    // Narrow steering leads the node's own packets past the datapath, so a probe cannot test it.
-    const probe = narrow ? null : startProbe(engine, () => steerer.probeAddress(), started);
-    const control = await startControl({
-      ...{ options, client, site, apiAddresses, reconciler, log },
-      sink: engine.writer,
-      around: routeAround(captured, site.address, steerer, options.podRanges, log),
-      checks: { ...engineChecks(engine), ...(probe && { probe }) },
-      routes: (tables, publisher, monitor) => ({
-        ...engineRoutes(options, engine, publisher, monitor),
-        ...routesOf(reconciler, engine, tables, publisher),
-      }),
-    });
-    started.defer(() => control.stop());
-    log.info(
-      { ...site, uplink: uplink.name, survived: engine.survived, server: client.server },
-      'forwarding',
-    );
-    return {
-      async stop() {
-        await started.disposeAsync();
-        log.info({}, 'stopped; connections wait for the next agent');
-      },
-    };
-  } catch (error) {
-    await started.disposeAsync();
-    throw error;
-  }
+  // Where steering is narrow the node's own packets are none of the datapath's, and so no sign of
+  // it.
+  const probe = narrow ? null : startProbe(engine, () => steerer.probeAddress(), started);
+  const control: ControlOptions = {
+    ...{ options, client, site, apiAddresses, reconciler, log },
+    sink: engine.writer,
+    around: routeAround(captured, site.address, steerer, options.podRanges, log),
+    checks: { ...engineChecks(engine), ...(probe && { probe }) },
+    hitsOf: (key) => hitsOf(engine, key),
+    status: () => engineStatus(engine, options),
+    routes: engineRoutes(engine),
+  };
+  await startControl(control, started);
+  log.info({ ...site, uplink: uplink.name, survived: engine.survived, server }, 'forwarding');
 }
 
 /**
- * Updates rules and the routes to captured addresses with each image. A failure is logged and does
- * not stop the publish.
+ * Keeps rules and the routes to captured addresses in step with the image. What fails costs only
+ * those it is for.
  */
 function routeAround(
   routes: CapturedRoutes,
@@ -144,14 +126,13 @@ function capturedPart(captured: CapturedRoutes): Part {
 }
 
 /**
- * Removes captured routes to the API server's addresses, if a Service claimed one. Otherwise the
- * agent could not reach the API server to learn that the Service is gone.
+ * Without its API server an agent would never hear that a Service which took that address has gone.
  */
 function freeRoutes(addresses: number[], tun: string, log: Log): void {
   const reserved = new Set(addresses.map(formatAddress));
   const taken = readCapturedRoutes().filter((address) => reserved.has(address));
   if (taken.length === 0) return;
-  log.warn({ routes: taken }, 'removed routes that led packets for the API server to the datapath');
+  log.warn({ routes: taken }, 'routes to the API server are taken off the datapath');
   ipBatch(taken.map((address) => `route del ${address} dev ${tun} table ${TABLE_CAPTURED}`));
 }
 
@@ -173,27 +154,8 @@ function followOwnPorts(steerer: Steerer, { ranges, left }: OwnPorts, log: Log):
   }
 }
 
-/** Hit counters of a policy. Zero before the datapath has the policy. */
+/** What the datapath has counted of a policy; nothing before it is in force. */
 function hitsOf({ arena }: Engine, key: string) {
   const id = [...readPolicyNames(arena)].find(([, name]) => name === key)?.[0] ?? 0;
   return readPolicyHits(arena, id);
-}
-
-function routesOf(
-  reconciler: Reconciler,
-  engine: Engine,
-  tables: Tables,
-  publisher: Publisher,
-): AdminRoutes {
-  return {
-    '/services': () => describeServices(publisher),
-    '/policies': () =>
-      describePolicies(
-        tables.policy,
-        (key) => hitsOf(engine, key),
-        refusedOf(publisher, 'NetworkPolicy'),
-      ),
-    // The missing devices, rules and routes that lead packets here. Empty if all exist.
-    '/steering': () => reconciler.status(),
-  };
 }

@@ -1,5 +1,5 @@
-// The agent of a node with --proxy nftables: the same tables and compiler, but nftables rules in
-// the kernel translate instead of a datapath.
+// The agent of a node whose kernel translates: the tables and the compiler of every agent, and
+// rules of nftables in the datapath's place.
 import { openNetworkEvents, openNftGeneration } from '../../datapath/io/netlink.ts';
 import type { Agent, AgentOptions } from '../agent-options.ts';
 import { MONOTONIC_CLOCK } from '../clock.ts';
@@ -14,11 +14,10 @@ import { Reconciler } from '../node/reconcile.ts';
 import { PODS_RULE, PREF_LOCAL_FIRST } from '../node/rule.ts';
 import { apiAddressesOf, siteOf } from '../node/site.ts';
 import type { SteeringPlan } from '../node/steering.ts';
-import { describePolicies } from '../policy/describe.ts';
-import { describeServices, refusedOf } from '../sync/describe.ts';
 import { startControl } from './control.ts';
+import { startParts } from './parts.ts';
 
-/** Routes stay unchanged. In a lab a rule leads to the table with the node's pods. */
+/** The kernel routes as ever; in a lab a rule leads to the node's pods. */
 const TWIN_STEERING: SteeringPlan = {
   ...{ setup: [], rules: [PODS_RULE], localPref: PREF_LOCAL_FIRST },
   sysctls: [['ip_forward', '1']],
@@ -26,13 +25,19 @@ const TWIN_STEERING: SteeringPlan = {
 const NOTHING = { allowed: 0, dropped: 0, audited: 0 };
 
 /**
- * Starts the agent. The nftables table of an earlier agent stays until the tables have synced.
- * Throws KubetunError.
+ * Starts it; what an agent before it put in force stays until the tables have synced. Throws
+ * KubetunError.
  */
-export async function startTwin(options: AgentOptions, log: Log): Promise<Agent> {
+export function startTwin(options: AgentOptions, log: Log): Promise<Agent> {
   requireFit(options);
   requireNft();
+  const start = (started: AsyncDisposableStack) => startRules(options, started, log);
+  return startParts(start, log, 'stopped; the rules stay in force');
+}
+
+async function startRules(options: AgentOptions, started: AsyncDisposableStack, log: Log) {
   const client = connectKube(options.kubeconfig, options.access);
+  started.defer(() => client.close());
   const site = await siteOf(client, options, readUplink(options.uplink));
   const generation = openNftGeneration();
   const writer = new RulesetWriter(generation, log);
@@ -42,7 +47,7 @@ export async function startTwin(options: AgentOptions, log: Log): Promise<Agent>
   const reconciler = new Reconciler({
     parts: [steering, ...(options.spoofed ? [cablesPart(options.spoofed)] : []), writer],
     events: {
-      // Calls both, unlike `||`: changes.heard() empties its socket and must run on every turn.
+      // Both are asked: what the first has heard it does not say again.
       heard: () => [changes.heard(), writer.heard()].includes(true),
       close() {
         changes.close();
@@ -51,37 +56,11 @@ export async function startTwin(options: AgentOptions, log: Log): Promise<Agent>
     },
     ...{ clock: MONOTONIC_CLOCK, log },
   });
-  const control = await startControl({
-    ...{ options, client, site, reconciler, log },
-    apiAddresses: await apiAddressesOf(client.server),
-    sink: writer,
-    checks: {},
-    routes: (tables, publisher, monitor) => ({
-      '/status': () => ({
-        node: options.node,
-        proxy: options.proxy,
-        generation: writer.generation,
-        acknowledged: writer.acknowledged(),
-        synced: publisher.synced && publisher.published,
-        pid: process.pid,
-        skipped: publisher.skipped(),
-        ...monitor.report(),
-      }),
-      '/steering': () => reconciler.status(),
-      '/services': () => describeServices(publisher),
-      '/policies': () =>
-        describePolicies(
-          tables.policy,
-          () => ({ ingress: NOTHING, egress: NOTHING }),
-          refusedOf(publisher, 'NetworkPolicy'),
-        ),
-    }),
-  });
-  log.info({ ...site, server: client.server }, 'nftables follows the cluster');
-  return {
-    async stop() {
-      control.stop();
-      log.info({}, 'stopped; the nftables rules stay');
-    },
+  const apiAddresses = await apiAddressesOf(client.server);
+  const control = {
+    ...{ options, client, site, apiAddresses, sink: writer, reconciler, checks: {}, log },
+    ...{ hitsOf: () => ({ ingress: NOTHING, egress: NOTHING }), status: () => ({}), routes: {} },
   };
+  await startControl(control, started);
+  log.info({ ...site, server: client.server }, 'nftables follows the cluster');
 }

@@ -1,16 +1,21 @@
 // The agent of a gateway: a node's datapath, with tables of Nodes and load balancers in place of
 // endpoints.
-import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import { gatewayTimeouts } from '../../datapath/flow/timeouts.ts';
 import { openNetworkEvents } from '../../datapath/io/netlink.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
-import { Engine } from '../../datapath/worker/engine.ts';
+import {
+  agentStatus,
+  engineChecks,
+  engineRoutes,
+  engineStatus,
+  startEngine,
+  startParts,
+} from '../agent/parts.ts';
 import type { Agent, AgentOptions } from '../agent-options.ts';
 import { Balancers } from '../balancers/balancers.ts';
 import { HealthAsker, HealthChecks } from '../balancers/health.ts';
 import { gatewayNode, gatewayRanges, readBackend, readBalancer } from '../balancers/rows.ts';
 import { MONOTONIC_CLOCK } from '../clock.ts';
-import { engineChecks, engineRoutes } from '../health/engine.ts';
 import { startProbe } from '../health/loop-probe.ts';
 import { checkSteering, checkTables, HealthMonitor } from '../health/monitor.ts';
 import { connectKube, type KubeClient } from '../kube/client.ts';
@@ -39,31 +44,20 @@ export interface GatewayOptions extends AgentOptions {
 const SOURCES = ['Service', 'Node', 'health'];
 
 /** Starts the agent of a gateway, as `startAgent` starts that of a node. Throws KubetunError. */
-export async function startGateway(options: GatewayOptions, log: Log): Promise<Agent> {
+export function startGateway(options: GatewayOptions, log: Log): Promise<Agent> {
   requireFit(options);
-  // Parts stop in the reverse order of their start: nothing writes to the arena after its engine.
-  const started = new AsyncDisposableStack();
-  try {
-    await startParts(options, log, started);
-    return {
-      async stop() {
-        await started.disposeAsync();
-        log.info({}, 'stopped; connections wait for the next agent');
-      },
-    };
-  } catch (error) {
-    await started.disposeAsync();
-    throw error;
-  }
+  const start = (started: AsyncDisposableStack) => startDatapath(options, started, log);
+  return startParts(start, log, 'stopped; connections wait for the next agent');
 }
 
-async function startParts(
+async function startDatapath(
   options: GatewayOptions,
-  log: Log,
   started: AsyncDisposableStack,
+  log: Log,
 ): Promise<void> {
   const { node, tun, publicRange, fabricRange } = options;
   const client = connectKube(options.kubeconfig, options.access);
+  started.defer(() => client.close());
   const uplink = readUplink(options.uplink);
   const address = uplink.addresses[0]!;
   const steering = planGatewaySteering({
@@ -71,16 +65,8 @@ async function startParts(
     ...{ address, fabricRange, publicRange },
   });
   const ranges = gatewayRanges(publicRange, [fabricRange], options.podRanges);
-  started.defer(() => client.close());
-  const engine = await Engine.start({
-    arenaPath: options.arena,
-    sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: options.flows },
-    timeouts: gatewayTimeouts(options.timeouts),
-    tunName: tun,
-    heldRanges: [...ranges.podRanges, ranges.serviceRange],
-    log: (message) => log.warn({}, message),
-  });
-  started.defer(() => engine.stop());
+  const held = [...ranges.podRanges, ranges.serviceRange];
+  const engine = await startEngine(options, gatewayTimeouts(options.timeouts), held, started, log);
   const steered = steeringPart(steering, tun, address);
   steered.mend();
   const tables = new Tables(node);
@@ -124,7 +110,11 @@ async function startParts(
   });
   started.defer(() => monitor.stop());
   const routesOf = {
-    ...engineRoutes(options, engine, publisher, monitor),
+    '/status': () => ({
+      ...agentStatus(options, engine.writer, publisher, monitor),
+      ...engineStatus(engine, options),
+    }),
+    ...engineRoutes(engine),
     ...adminRoutes(publisher, followed.balancers, reconciler),
   };
   const server = await serveAdmin(options.admin, routesOf, log);
