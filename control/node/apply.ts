@@ -1,8 +1,18 @@
-import { readFileSync, writeFileSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
-import { parseAddress } from '../../datapath/wire/address.ts';
 import type { Engine } from '../../datapath/worker/engine.ts';
-import { ipBatch, ipJson } from './ip.ts';
+import { parseAddresses } from '../model/parse.ts';
+import {
+  addressesOf,
+  hasLink,
+  ipBatch,
+  ipJson,
+  type LinkJson,
+  type RouteJson,
+  readLinks,
+  readRoutes,
+  readSysctl,
+  writeSysctl,
+} from './ip.ts';
 import type { Part } from './reconcile.ts';
 import {
   diffRules,
@@ -17,25 +27,8 @@ import {
 } from './rule.ts';
 import type { SteeringPlan } from './steering.ts';
 
-const SYSCTL_ROOT = '/proc/sys/net/ipv4';
 /** Tables that hold the routes of the plan and no others. */
 const TABLES_PLANNED = [TABLE, TABLE_RANGES].map(String);
-
-interface LinkJson {
-  ifname: string;
-  mtu: number;
-  txqlen?: number;
-  flags?: string[];
-  addr_info?: { family: string; local: string; scope: string }[];
-}
-
-interface RouteJson {
-  dst: string;
-  dev?: string;
-  /** Absent for the main table. */
-  table?: string;
-  prefsrc?: string;
-}
 
 /** The device that leads to the other nodes. */
 export interface Uplink {
@@ -50,39 +43,29 @@ export interface Uplink {
  * Throws KubetunError KT_UPLINK.
  */
 export function readUplink(device: string | null): Uplink {
-  const name = device ?? ipJson<RouteJson>('-4', 'route', 'show', 'default')?.[0]?.dev;
+  const name = device ?? readRoutes('default')[0]?.dev;
   const refuse = (message: string): never => {
     const next = 'name the device that leads to the other nodes with --uplink';
     throw new KubetunError('KT_UPLINK', message, next);
   };
   if (name === undefined) return refuse('the node has no default route, so its uplink is unknown');
-  const link = ipJson<LinkJson>('-4', 'addr', 'show', 'dev', name)?.[0];
-  const global = link?.addr_info?.filter((a) => a.family === 'inet' && a.scope === 'global');
-  if (!link || !global || global.length === 0) {
-    const flaw = link ? 'has no IPv4 address' : 'is not in this network namespace';
-    return refuse(`the uplink ${name} ${flaw}`);
-  }
-  return { name, mtu: link.mtu, addresses: global.map((a) => a.local) };
+  const [link] = readLinks('dev', name);
+  if (!link) return refuse(`the uplink ${name} is not in this network namespace`);
+  const addresses = addressesOf(link, 'global');
+  if (addresses.length === 0) return refuse(`the uplink ${name} has no IPv4 address`);
+  return { name, mtu: link.mtu, addresses };
 }
 
 /** Global IPv4 addresses of all devices but the uplink and the TUN device. */
 export function readOutside(uplink: Uplink, tun: string): string[] {
-  const links = ipJson<LinkJson>('-4', 'addr', 'show') ?? [];
-  const others = links.filter(({ ifname }) => ifname !== uplink.name && ifname !== tun);
-  const addresses = others.flatMap((link) => link.addr_info ?? []);
-  return addresses.filter((a) => a.family === 'inet' && a.scope === 'global').map((a) => a.local);
+  const others = readLinks().filter(({ ifname }) => ifname !== uplink.name && ifname !== tun);
+  return others.flatMap((link) => addressesOf(link, 'global'));
 }
 
 /** IPv4 addresses of this network namespace without loopback, as int32. */
 export function readLocalAddresses(): number[] {
-  const links = ipJson<LinkJson>('-4', 'addr', 'show') ?? [];
-  const texts = links.flatMap((link) => link.addr_info ?? []).map(({ local }) => local);
-  return texts.map((text) => parseAddress(text)!).filter((address) => address >>> 24 !== 127);
-}
-
-/** Whether a device of this network namespace has the address. */
-export function isLocalAddress(address: string): boolean {
-  return (ipJson<LinkJson>('-4', 'addr', 'show', 'to', `${address}/32`) ?? []).length > 0;
+  const addresses = parseAddresses(readLinks().flatMap((link) => addressesOf(link)));
+  return addresses.filter((address) => address >>> 24 !== 127);
 }
 
 /**
@@ -113,17 +96,14 @@ export interface Observed {
 }
 
 export function observeSteering(tun: string): Observed {
-  const through = ipJson<RouteJson>('-4', 'route', 'show', 'table', 'all', 'dev', tun) ?? [];
   // `ip` leaves out of its answer what the command line names.
-  const others = TABLES_PLANNED.flatMap((table) => {
-    const routes = ipJson<RouteJson>('-4', 'route', 'show', 'table', table) ?? [];
-    return routes.filter(({ dev }) => dev !== tun).map((route) => ({ ...route, table }));
-  });
+  const through = readRoutes('table', 'all', 'dev', tun).map((route) => ({ ...route, dev: tun }));
+  const others = TABLES_PLANNED.flatMap((table) =>
+    readRoutes('table', table).map((route) => ({ ...route, table })),
+  ).filter(({ dev }) => dev !== tun);
   return {
-    rules: readRules(),
-    routes: [...through.map((route) => ({ ...route, dev: tun })), ...others],
-    links: ipJson<LinkJson>('addr', 'show') ?? [],
-    sysctl: readSysctl,
+    ...{ rules: readRules(), routes: [...through, ...others] },
+    ...{ links: readLinks(), sysctl: readSysctl },
   };
 }
 
@@ -131,7 +111,7 @@ export function observeSteering(tun: string): Observed {
 export function diffSteering(plan: SteeringPlan, observed: Observed): string[] {
   const missing = diffRules(observed.rules, plan.rules, plan.localPref);
   for (const [path, value] of plan.sysctls) {
-    const now = observed.sysctl(path)?.split(/\s+/).join(' ');
+    const now = observed.sysctl(path);
     if (now !== value) missing.push(`${path} is ${now ?? 'absent'}, not ${value}`);
   }
   const routes = new Set(observed.routes.map(routeKey));
@@ -162,10 +142,8 @@ export function devicesPart(engine: Pick<Engine, 'lostDevices' | 'renewDevices'>
  * Replies to an address that the node has lost do not arrive. Only an administrator can restore it.
  */
 export function missingAddress(address: string, links: LinkJson[]): string[] {
-  const has = links.some((link) => (link.addr_info ?? []).some(({ local }) => local === address));
-  return has
-    ? []
-    : [`no device has the node's address ${address}: give it back, or restart the agent`];
+  if (links.some((link) => addressesOf(link).includes(address))) return [];
+  return [`no device has the node's address ${address}: give it back, or restart the agent`];
 }
 
 /** `ip -batch` lines that delete routes without a plan from the planned tables. */
@@ -196,10 +174,7 @@ function isSetUp(want: Record<string, string>, { links }: Observed, routes: Set<
   }
   const link = links.find(({ ifname }) => ifname === (want.link ?? want.dev));
   if (!link) return false;
-  if (want.addr !== undefined) {
-    const address = want.addr.split('/')[0];
-    return (link.addr_info ?? []).some(({ local }) => local === address);
-  }
+  if (want.addr !== undefined) return addressesOf(link).includes(want.addr.split('/')[0]!);
   const isUp = (link.flags ?? []).includes('UP');
   const has = (wanted: string | undefined, value?: number) =>
     wanted === undefined || wanted === String(value);
@@ -208,42 +183,16 @@ function isSetUp(want: Record<string, string>, { links }: Observed, routes: Set<
 
 /** Destinations of the present routes to captured addresses. */
 export function readCapturedRoutes(): string[] {
-  const routes = ipJson<RouteJson>('route', 'show', 'table', String(TABLE_CAPTURED)) ?? [];
-  return routes.map((route) => route.dst);
+  return readRoutes('table', String(TABLE_CAPTURED)).map(({ dst }) => dst);
 }
 
 /** Removes rules, routes and the TUN device. It may be repeated. */
 export function removeSteering(tun: string): void {
   ipBatch(undoRules(readRules()));
   // The kernel removes the device's routes with it.
-  if (ipJson('link', 'show', 'dev', tun) !== null) ipBatch([`link del dev ${tun}`]);
+  if (hasLink(tun)) ipBatch([`link del dev ${tun}`]);
 }
 
 function readRules(): Rule[] {
   return (ipJson<RuleJson>('-4', 'rule', 'show') ?? []).map(parseRule);
-}
-
-/**
- * Sets net.ipv4.`path`, if it differs: /proc/sys may be read-only. Throws KubetunError KT_SYSCTL.
- */
-export function writeSysctl(path: string, value: string): void {
-  if (readSysctl(path)?.split(/\s+/).join(' ') === value) return;
-  try {
-    writeFileSync(`${SYSCTL_ROOT}/${path}`, value);
-  } catch (error) {
-    throw new KubetunError(
-      'KT_SYSCTL',
-      `net.ipv4.${path.replaceAll('/', '.')} cannot be set to ${value}`,
-      'set it by sysctl(8), or run as root where /proc/sys is writable',
-      { cause: error },
-    );
-  }
-}
-
-function readSysctl(path: string): string | null {
-  try {
-    return readFileSync(`${SYSCTL_ROOT}/${path}`, 'utf8').trim();
-  } catch {
-    return null;
-  }
 }

@@ -1,7 +1,7 @@
 // Filters on the cables of a lab's pods. A packet with a source other than the pod's address goes
 // to the device for spoofed packets, before routing.
 import { parseAddress } from '../../datapath/wire/address.ts';
-import { ipBatch, ipJson, tcBatch } from './ip.ts';
+import { hasLink, ipBatch, readRoutes, tcBatch } from './ip.ts';
 import type { Part } from './reconcile.ts';
 import { TABLE_PODS } from './rule.ts';
 
@@ -82,14 +82,13 @@ export function cablesPart(spoofed: string): Part {
     const left = new Set(readCables().map(({ link }) => link));
     return wrong.filter(({ link }) => left.has(link));
   };
-  const isThere = () => ipJson('link', 'show', 'dev', spoofed) !== null;
   return {
     missing: () => [
-      ...(isThere() ? [] : [`the device ${spoofed} is gone`]),
+      ...(hasLink(spoofed) ? [] : [`the device ${spoofed} is gone`]),
       ...changed().map(({ link, address }) => `${link} does not hold ${address} to its address`),
     ],
     mend() {
-      if (!isThere()) ipBatch(spoofedLines(spoofed));
+      if (!hasLink(spoofed)) ipBatch(spoofedLines(spoofed));
       const lines = changed().flatMap((cable) => [
         `qdisc del dev ${cable.link} clsact`,
         ...filterLines(cable, spoofed),
@@ -101,14 +100,8 @@ export function cablesPart(spoofed: string): Part {
 }
 
 function readCables(): Cable[] {
-  const routes = ipJson<{ dst: string; dev?: string }>(
-    '-4',
-    'route',
-    'show',
-    'table',
-    `${TABLE_PODS}`,
-  );
-  return (routes ?? []).flatMap(({ dst, dev }) => (dev ? [{ link: dev, address: dst }] : []));
+  const routes = readRoutes('table', String(TABLE_PODS));
+  return routes.flatMap(({ dst, dev }) => (dev ? [{ link: dev, address: dst }] : []));
 }
 
 /** The filters of each cable, read by one process. */

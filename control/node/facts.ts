@@ -10,10 +10,16 @@ import {
 } from 'node:fs';
 import { isTrustedArena } from '../../datapath/arena/file.ts';
 import { holderOf, readAgent } from './claim.ts';
-import { ipJson } from './ip.ts';
+import {
+  addressesOf,
+  type LinkJson,
+  readLinks,
+  readRoutes,
+  readSysctl,
+  SYSCTL_ROOT,
+} from './ip.ts';
 import { TABLE, TABLE_CAPTURED, TABLE_RANGES } from './rule.ts';
 
-const SYSCTL_ROOT = '/proc/sys/net/ipv4';
 const CAP_NET_ADMIN = 1n << 12n;
 
 export interface LinkFact {
@@ -59,19 +65,17 @@ export interface Facts {
 export function readFacts(arena: string): Facts {
   const ip = (process.env.PATH ?? '').split(':').some((folder) => existsSync(`${folder}/ip`));
   const routesOf = (table: number) =>
-    (ipJson<{ dst: string; dev?: string }>('route', 'show', 'table', String(table)) ?? []).map(
-      ({ dst, dev }) => ({ table, dst, dev: dev ?? '' }),
-    );
+    readRoutes('table', String(table)).map(({ dst, dev = '' }) => ({ table, dst, dev }));
   return {
     uid: process.geteuid?.() ?? -1,
     netAdmin: hasNetAdmin(),
     tun: canOpen('/dev/net/tun'),
     ip,
     rootNamespace: sharesRootNamespace(),
-    forward: readWord('ip_forward') === '1',
+    forward: readSysctl('ip_forward') === '1',
     rpFilter: readRpFilter(),
     ephemeralPorts: readEphemeralPorts(),
-    links: ip ? readLinks() : [],
+    links: ip ? readLinks().map(linkFact) : [],
     filters: readFilters(),
     routes: ip ? [TABLE, TABLE_CAPTURED, TABLE_RANGES].flatMap(routesOf) : [],
     agent: readAgent(),
@@ -81,45 +85,29 @@ export function readFacts(arena: string): Facts {
 
 /** net.ipv4.ip_local_port_range of this network namespace. */
 export function readEphemeralPorts(): [number, number] | null {
-  const [first, last] = readWord('ip_local_port_range').split(/\s+/).map(Number);
+  const [first, last] = readSysctl('ip_local_port_range')?.split(' ').map(Number) ?? [];
   return first && last ? [first, last] : null;
-}
-
-function readWord(path: string): string {
-  try {
-    return readFileSync(`${SYSCTL_ROOT}/${path}`, 'utf8').trim();
-  } catch {
-    return '';
-  }
 }
 
 /** The kernel uses the larger of a device's value and that of `all`. */
 function readRpFilter(): Record<string, number> {
-  const all = Number(readWord('conf/all/rp_filter'));
+  const all = Number(readSysctl('conf/all/rp_filter'));
   const found: Record<string, number> = {};
   for (const name of readdirSync(`${SYSCTL_ROOT}/conf`)) {
     if (name === 'all') continue;
-    found[name] = Math.max(all, Number(readWord(`conf/${name}/rp_filter`)));
+    found[name] = Math.max(all, Number(readSysctl(`conf/${name}/rp_filter`)));
   }
   return found;
 }
 
-interface LinkJson {
-  ifname: string;
-  master?: string;
-  flags?: string[];
-  linkinfo?: { info_kind?: string };
-  addr_info?: { family: string; local: string }[];
-}
-
-function readLinks(): LinkFact[] {
-  return (ipJson<LinkJson>('-d', 'addr', 'show') ?? []).map((link) => ({
+function linkFact(link: LinkJson): LinkFact {
+  return {
     name: link.ifname,
     kind: link.linkinfo?.info_kind ?? '',
     master: link.master ?? '',
     carrier: link.flags?.includes('LOWER_UP') === true,
-    addresses: (link.addr_info ?? []).filter((a) => a.family === 'inet').map((a) => a.local),
-  }));
+    addresses: addressesOf(link),
+  };
 }
 
 /** Asks nft, and iptables-legacy only if its tables exist: asking it creates them. */

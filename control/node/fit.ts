@@ -1,11 +1,11 @@
 // Checks a node for an agent, prepares it, and removes everything again.
 import { openTun } from '../../datapath/io/tun.ts';
 import type { AgentOptions } from '../agent-options.ts';
-import { writeSysctl } from '../node/apply.ts';
 import { claimNode } from '../node/claim.ts';
 import { type Facts, readFacts } from '../node/facts.ts';
 import { type Aim, type Finding, mendingSysctls, preflight, runChecks } from '../node/preflight.ts';
 import { tunSysctls } from '../node/steering.ts';
+import { writeSysctl } from './ip.ts';
 
 export function aimOf(options: AgentOptions): Aim {
   const { node, tun, hostNetwork, narrow, podRanges } = options;

@@ -1,6 +1,6 @@
 // Steering of a gateway: all packets that it forwards pass its TUN device. Local delivery comes
 // first, ARP lookups included, so rules need no protocol.
-import { ipJson } from '../node/ip.ts';
+import { readRoutes } from '../node/ip.ts';
 import { MAIN, PREF_LOCAL_FIRST, STEER, TABLE } from '../node/rule.ts';
 import { QUEUE_PACKETS, type SteeringPlan, tunSysctls } from '../node/steering.ts';
 
@@ -46,11 +46,11 @@ export function planGatewaySteering(input: GatewaySteeringInput): SteeringPlan {
 
 export class BalancerRoutes {
   /** Address -> the `ip -batch` line of its route. */
-  readonly #installed: Map<string, string>;
+  #wanted: ReadonlyMap<string, string>;
 
   /** @param observed routes of an earlier agent, from `readBalancerRoutes`. */
   constructor(observed: ReadonlyMap<string, string>) {
-    this.#installed = new Map(observed);
+    this.#wanted = observed;
   }
 
   /**
@@ -58,44 +58,28 @@ export class BalancerRoutes {
    * applied.
    */
   take(wanted: ReadonlyMap<string, string[]>): string[] {
-    const lines: string[] = [];
-    for (const [address, nodes] of wanted) {
-      const line = routeLine(address, nodes);
-      if (this.#installed.get(address) === line) continue;
-      this.#installed.set(address, line);
-      lines.push(line);
-    }
-    for (const address of [...this.#installed.keys()]) {
-      if (wanted.has(address)) continue;
-      this.#installed.delete(address);
-      lines.push(`route del ${address}/32`);
-    }
-    return lines;
+    const before = this.#wanted;
+    this.#wanted = new Map(
+      [...wanted].map(([address, nodes]) => [address, routeLine(address, nodes)]),
+    );
+    return this.diff(before);
   }
 
   /** `ip -batch` lines from the observed routes to the wanted ones. */
   diff(observed: ReadonlyMap<string, string>): string[] {
-    const stray = [...observed.keys()].filter((address) => !this.#installed.has(address));
+    const wanted = this.#wanted;
+    const stray = [...observed.keys()].filter((address) => !wanted.has(address));
     return [
-      ...[...this.#installed]
-        .filter(([a, line]) => observed.get(a) !== line)
-        .map(([, line]) => line),
+      ...[...wanted].filter(([a, line]) => observed.get(a) !== line).map(([, line]) => line),
       ...stray.map((address) => `route del ${address}/32`),
     ];
   }
 }
 
-interface RouteJson {
-  dst: string;
-  gateway?: string;
-  nexthops?: { gateway?: string }[];
-}
-
 /** Routes of the main table to addresses of a range: address -> the line that creates it. */
 export function readBalancerRoutes(range: string): Map<string, string> {
-  const routes = ipJson<RouteJson>('-4', 'route', 'show', 'root', range) ?? [];
   return new Map(
-    routes.map(({ dst, gateway, nexthops = [] }) => {
+    readRoutes('root', range).map(({ dst, gateway, nexthops = [] }) => {
       const nodes = [gateway, ...nexthops.map((hop) => hop.gateway)];
       return [
         dst,

@@ -15,7 +15,8 @@ import { readable } from '../kube/decode.ts';
 import { isNotFound } from '../kube/error.ts';
 import { readNamedAddress, readNode } from '../model/node.ts';
 import { parseAddresses, parseRanges } from '../model/parse.ts';
-import { isLocalAddress, type Uplink } from '../node/apply.ts';
+import type { Uplink } from './apply.ts';
+import { addressesOf, readLinks } from './ip.ts';
 
 /** Values from the command line. Null and empty ones are looked up. */
 export interface SiteOptions {
@@ -53,7 +54,7 @@ export async function siteOf(
     return { address: uplink.addresses[0]!, serviceRange, podRanges, ownPodRanges: podRanges };
   }
   const site = await findSite(client, options, siteMemory(options));
-  if (isLocalAddress(site.address)) return site;
+  if (readLinks().some((link) => addressesOf(link).includes(site.address))) return site;
   throw new KubetunError(
     'KT_NODE_ADDRESS',
     `Node ${options.node} has the address ${site.address}, which no device here has`,
