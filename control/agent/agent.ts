@@ -13,11 +13,10 @@ import type { Log } from '../log.ts';
 import { parseRanges } from '../model/parse.ts';
 import { devicesPart, readCapturedRoutes, readUplink } from '../node/apply.ts';
 import { cablesPart } from '../node/cables.ts';
-import { CapturedRoutes } from '../node/captured.ts';
-import { doubtsAbout, requireFit } from '../node/fit.ts';
+import { CapturedRoutes, OwnPorts } from '../node/captured.ts';
+import { requireFit } from '../node/fit.ts';
 import { ipBatch } from '../node/ip.ts';
-import { OwnPorts } from '../node/own-ports.ts';
-import { EPHEMERAL_PORTS } from '../node/preflight.ts';
+import { EPHEMERAL_PORTS, runChecks } from '../node/preflight.ts';
 import { type Part, Reconciler } from '../node/reconcile.ts';
 import { TABLE_CAPTURED } from '../node/rule.ts';
 import { apiAddressesOf, podRangesOf, siteOf } from '../node/site.ts';
@@ -33,8 +32,8 @@ import { engineChecks, engineRoutes, engineStatus, startEngine, startParts } fro
  */
 export function startAgent(options: AgentOptions, log: Log): Promise<Agent> {
   const facts = requireFit(options);
-  for (const { check, message, next } of doubtsAbout(facts, options)) {
-    log.warn({ check, next }, message);
+  for (const { check, verdict, message, next } of runChecks(facts, options)) {
+    if (verdict === 'unknown') log.warn({ check, next }, message);
   }
   const ephemeralPorts = facts.ephemeralPorts ?? EPHEMERAL_PORTS;
   const start = (started: AsyncDisposableStack) => startNode(options, ephemeralPorts, started, log);

@@ -5,7 +5,6 @@ import { removeTable } from '../nftables/nft.ts';
 import { removeSteering } from '../node/apply.ts';
 import { claimNode } from '../node/claim.ts';
 import { readFacts } from '../node/facts.ts';
-import { aimOf } from '../node/fit.ts';
 import { preflight } from '../node/preflight.ts';
 import { siteMemory } from '../node/site.ts';
 
@@ -15,7 +14,7 @@ import { siteMemory } from '../node/site.ts';
  * again.
  */
 export function cleanUpNode(options: AgentOptions): void {
-  preflight(readFacts(options.arena), { ...aimOf(options), narrow: false });
+  preflight(readFacts(options.arena), { ...options, narrow: false });
   claimNode(options.node);
   removeSteering(options.tun);
   removeTable();

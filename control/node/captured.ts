@@ -1,6 +1,6 @@
-// Routes of the node's own packets to external and load balancer addresses of Services. Only the
-// node's own packets look up their table, so a packet that comes back untranslated from the TUN
-// device cannot loop.
+// What Services capture outside of their range and the NodePorts. Addresses of others take routes,
+// ports of the node's own address rules, both for the node's own packets alone: a packet that comes
+// back untranslated from the TUN device cannot loop.
 import {
   FRONTEND_EXTERNAL,
   FRONTEND_LOADBALANCER,
@@ -8,7 +8,35 @@ import {
   type ImageChange,
 } from '../../datapath/image/image.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
+import { protoName } from '../../datapath/wire/ipv4.ts';
 import { TABLE_CAPTURED } from './rule.ts';
+
+/** External and load balancer frontends of the image, counted by a key. */
+class Claims<K> {
+  readonly #keyOf: (frontend: FrontendEntry) => K | null;
+  readonly #counts = new Map<K, number>();
+
+  /** @param keyOf null leaves the frontend out. */
+  constructor(keyOf: (frontend: FrontendEntry) => K | null) {
+    this.#keyOf = keyOf;
+  }
+
+  /** Takes an image change; the keys that are claimed now. */
+  take({ addFrontends, removeFrontends }: ImageChange): K[] {
+    for (const frontend of removeFrontends) this.#count(frontend, -1);
+    for (const frontend of addFrontends) this.#count(frontend, 1);
+    return [...this.#counts.keys()];
+  }
+
+  #count(frontend: FrontendEntry, by: number): void {
+    const { kind } = frontend;
+    const key = this.#keyOf(frontend);
+    if (key === null || (kind !== FRONTEND_EXTERNAL && kind !== FRONTEND_LOADBALANCER)) return;
+    const count = (this.#counts.get(key) ?? 0) + by;
+    if (count > 0) this.#counts.set(key, count);
+    else this.#counts.delete(key);
+  }
+}
 
 /** `ip -batch` lines around a publish: deletions before it, additions after it. */
 export interface RouteChange {
@@ -19,12 +47,11 @@ export interface RouteChange {
 export class CapturedRoutes {
   readonly #tun: string;
   readonly #nodeAddress: string;
-  /** Frontends by address. */
-  readonly #claims = new Map<number, number>();
+  readonly #claims = new Claims(({ address }) => address);
   /** Addresses of all nodes, which get no route: it would cut the nodes off from each other. */
   #nodes = new Set<number>();
   /** Destinations that have a route. */
-  readonly #installed: Set<string>;
+  #installed: ReadonlySet<string>;
 
   /** @param installed destinations of the routes that a predecessor left in the table. */
   constructor(tun: string, nodeAddress: string, installed: Iterable<string>) {
@@ -35,47 +62,79 @@ export class CapturedRoutes {
 
   /** Lines for an image change. Counts them as applied. */
   take(change: ImageChange): RouteChange {
-    for (const frontend of change.removeFrontends) this.#count(frontend, -1);
-    for (const frontend of change.addFrontends) this.#count(frontend, 1);
     if (change.node) this.#nodes = new Set(change.node.nodeAddresses);
-    const wanted = new Set<string>();
-    for (const address of this.#claims.keys()) {
-      if (!this.#nodes.has(address)) wanted.add(formatAddress(address));
-    }
-    const gone = [...this.#installed].filter((address) => !wanted.has(address));
-    const fresh = [...wanted].filter((address) => !this.#installed.has(address));
-    for (const address of gone) this.#installed.delete(address);
-    for (const address of fresh) this.#installed.add(address);
+    const wanted = this.#claims.take(change).filter((address) => !this.#nodes.has(address));
+    const before = this.#installed;
+    this.#installed = new Set(wanted.map(formatAddress));
     return {
-      before: gone.map((address) => this.#deleteLine(address)),
-      after: fresh.map((address) => this.#replaceLine(address)),
+      before: this.#deleteLines(before, ` dev ${this.#tun}`),
+      after: this.#addLines(before),
     };
   }
 
   /** `ip -batch` lines from the observed to the wanted destinations, additions first. */
   diff(observed: string[]): string[] {
-    const have = new Set(observed);
-    const missing = [...this.#installed].filter((address) => !have.has(address));
-    const stray = observed.filter((address) => !this.#installed.has(address));
-    return [
-      ...missing.map((address) => this.#replaceLine(address)),
-      ...stray.map((address) => `route del ${address} table ${TABLE_CAPTURED}`),
-    ];
+    return [...this.#addLines(new Set(observed)), ...this.#deleteLines(observed, '')];
   }
 
-  #deleteLine(address: string): string {
-    return `route del ${address} dev ${this.#tun} table ${TABLE_CAPTURED}`;
+  #deleteLines(observed: Iterable<string>, device: string): string[] {
+    const stray = [...observed].filter((address) => !this.#installed.has(address));
+    return stray.map((address) => `route del ${address}${device} table ${TABLE_CAPTURED}`);
   }
 
-  #replaceLine(address: string): string {
+  #addLines(observed: ReadonlySet<string>): string[] {
     const to = `dev ${this.#tun} src ${this.#nodeAddress} table ${TABLE_CAPTURED}`;
-    return `route replace ${address} ${to}`;
+    const missing = [...this.#installed].filter((address) => !observed.has(address));
+    return missing.map((address) => `route replace ${address} ${to}`);
+  }
+}
+
+/** Ports of one protocol, inclusive. */
+export interface PortRange {
+  protocol: string;
+  dports: [number, number];
+}
+
+/** Limit of such rules: the kernel checks each for every packet that the node sends. */
+const RANGES_MAX = 64;
+/** The kernel refuses port ranges that end here. */
+const PORT_LAST = 65_535;
+
+/** Ports of the node's own address. Its other ports belong to its sockets and are not steered. */
+export class OwnPorts {
+  /** By `PROTO/PORT`. */
+  readonly #claims: Claims<string>;
+  ranges: readonly PortRange[] = [];
+  /** Ranges beyond the limit. The node itself does not reach Services on them. */
+  left = 0;
+
+  /** @param own the node's address, as int32. */
+  constructor(own: number) {
+    this.#claims = new Claims(({ address, port, proto }) =>
+      address !== own || port === PORT_LAST ? null : `${proto}/${port}`,
+    );
   }
 
-  #count({ address, kind }: FrontendEntry, by: number): void {
-    if (kind !== FRONTEND_EXTERNAL && kind !== FRONTEND_LOADBALANCER) return;
-    const count = (this.#claims.get(address) ?? 0) + by;
-    if (count > 0) this.#claims.set(address, count);
-    else this.#claims.delete(address);
+  /** Takes an image change. Returns true if the ranges have changed. */
+  take(change: ImageChange): boolean {
+    const all = rangesOf(this.#claims.take(change));
+    const ranges = all.slice(0, RANGES_MAX);
+    this.left = all.length - ranges.length;
+    if (JSON.stringify(ranges) === JSON.stringify(this.ranges)) return false;
+    this.ranges = ranges;
+    return true;
   }
+}
+
+/** Joins neighbouring ports. */
+function rangesOf(keys: string[]): PortRange[] {
+  const pairs = keys.map((key) => key.split('/').map(Number) as [number, number]);
+  const ranges: PortRange[] = [];
+  for (const [proto, port] of pairs.sort(([a, p], [b, q]) => a - b || p - q)) {
+    const protocol = protoName(proto);
+    const last = ranges.at(-1);
+    if (last?.protocol === protocol && last.dports[1] === port - 1) last.dports[1] = port;
+    else ranges.push({ protocol, dports: [port, port] });
+  }
+  return ranges;
 }

@@ -1,20 +1,15 @@
-// Checks a node for an agent, prepares it, and removes everything again.
+// Checks a node for an agent, and prepares it.
 import { openTun } from '../../datapath/io/tun.ts';
 import type { AgentOptions } from '../agent-options.ts';
-import { claimNode } from '../node/claim.ts';
-import { type Facts, readFacts } from '../node/facts.ts';
-import { type Aim, type Finding, mendingSysctls, preflight, runChecks } from '../node/preflight.ts';
-import { tunSysctls } from '../node/steering.ts';
+import { claimNode } from './claim.ts';
+import { type Facts, readFacts } from './facts.ts';
 import { writeSysctl } from './ip.ts';
-
-export function aimOf(options: AgentOptions): Aim {
-  const { node, tun, hostNetwork, narrow, podRanges } = options;
-  return { node, tun, hostNetwork, narrow, podRanges };
-}
+import { type Finding, mendingSysctls, preflight, runChecks } from './preflight.ts';
+import { tunSysctls } from './steering.ts';
 
 /** All checks of the node with their findings. Changes nothing. */
 export function checkNode(options: AgentOptions): Finding[] {
-  return runChecks(readFacts(options.arena), aimOf(options));
+  return runChecks(readFacts(options.arena), options);
 }
 
 /**
@@ -22,20 +17,14 @@ export function checkNode(options: AgentOptions): Finding[] {
  * KubetunError.
  */
 export function requireFit(options: AgentOptions): Facts {
-  const aim = aimOf(options);
   let facts = readFacts(options.arena);
   if (options.setSysctls) {
-    for (const [path, value] of mendingSysctls(facts, aim)) writeSysctl(path, value);
+    for (const [path, value] of mendingSysctls(facts, options)) writeSysctl(path, value);
     facts = readFacts(options.arena);
   }
-  preflight(facts, aim);
+  preflight(facts, options);
   claimNode(options.node);
   return facts;
-}
-
-/** Checks without a result on a node that is otherwise fit. */
-export function doubtsAbout(facts: Facts, options: AgentOptions): Finding[] {
-  return runChecks(facts, aimOf(options)).filter(({ verdict }) => verdict === 'unknown');
 }
 
 /**

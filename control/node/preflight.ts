@@ -2,21 +2,13 @@
 // next step.
 import { KubetunError } from '../../datapath/error.ts';
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import type { AgentOptions } from '../agent-options.ts';
 import { SNAT_PORT_MAX, SNAT_PORT_MIN } from '../compile/node-entry.ts';
 import type { Facts } from './facts.ts';
 import { ipMissing } from './ip.ts';
 
-/** The planned run of an agent. */
-export interface Aim {
-  node: string;
-  tun: string;
-  /** Steering of the machine's own network namespace is allowed. */
-  hostNetwork: boolean;
-  /** The node also does other work than the datapath's. False in a lab. */
-  narrow: boolean;
-  /** Ranges of pods, if known. */
-  podRanges: string[];
-}
+/** The planned run of an agent, with the ranges of pods if they are known. */
+export type Aim = Pick<AgentOptions, 'node' | 'tun' | 'hostNetwork' | 'narrow' | 'podRanges'>;
 
 export interface Finding {
   check: string;

@@ -12,8 +12,8 @@ import {
   observeSteering,
   type Uplink,
 } from '../node/apply.ts';
+import type { PortRange } from '../node/captured.ts';
 import { planNarrowSteering } from '../node/narrow.ts';
-import type { PortRange } from '../node/own-ports.ts';
 import type { Part } from '../node/reconcile.ts';
 import {
   type ApiEndpoint,

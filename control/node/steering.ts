@@ -1,7 +1,7 @@
 // Which packets of a node pass its TUN device: rules and routes as a pure plan. The number of rules
 // does not depend on the number of pods or nodes. Every rule was probed on Linux 6.18.
 import { PROTO_NAMES } from '../../datapath/wire/ipv4.ts';
-import type { PortRange } from './own-ports.ts';
+import type { PortRange } from './captured.ts';
 import {
   bare,
   CAPTURED,

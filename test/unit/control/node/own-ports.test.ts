@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { OwnPorts } from '../../../../control/node/captured.ts';
 import { planNarrowSteering } from '../../../../control/node/narrow.ts';
-import { OwnPorts } from '../../../../control/node/own-ports.ts';
 import { formatRule } from '../../../../control/node/rule.ts';
 import { planSteering, type SteeringInput } from '../../../../control/node/steering.ts';
 import {
