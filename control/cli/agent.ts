@@ -10,7 +10,7 @@ import {
   TIMEOUTS_NODE_S,
   type TimeoutSeconds,
 } from '../../datapath/flow/timeouts.ts';
-import type { Agent, AgentOptions, ProxyKind } from '../agent-options.ts';
+import type { Agent, AgentOptions } from '../agent-options.ts';
 import type { GatewayOptions } from '../gateway/agent.ts';
 import type { Log } from '../log.ts';
 import type { Finding } from '../node/preflight.ts';
@@ -19,31 +19,26 @@ import { requireSocketPath } from '../serve/admin.ts';
 import { collectRanges, labOf, labOption, parseRangeOption, proxyOption } from './options.ts';
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
 
-interface Options {
-  node?: string;
+/** As they are given, in other words than an agent's where one differs. */
+interface Options
+  extends Pick<AgentOptions, 'tun' | 'flows' | 'proxy'>,
+    Partial<
+      Pick<AgentOptions, 'node' | 'admin' | 'arena' | 'hostNetwork' | 'lease' | 'setSysctls'>
+    >,
+    Partial<Pick<GatewayOptions, 'publicRange' | 'fabricRange'>> {
   kubeconfig?: string;
   context?: string;
   server?: string;
   check?: boolean;
   prepare?: boolean;
   cleanup?: boolean;
-  setSysctls?: boolean;
-  tun: string;
   spoofed?: string;
   uplink?: string;
-  admin?: string;
-  arena?: string;
   serviceRange?: string;
   podRange?: string[];
   steer?: 'narrow' | 'whole';
-  hostNetwork?: boolean;
-  lease?: boolean;
   role: 'node' | 'gateway';
-  publicRange?: string;
-  fabricRange?: string;
-  flows: number;
   timeout?: TimeoutSeconds;
-  proxy: ProxyKind;
   output: OutputFormat;
 }
 
@@ -158,27 +153,17 @@ function modeOption(flag: string, description: string): Option {
   return new Option(flag, description).conflicts(others);
 }
 
-function toAgentOptions(options: Options, lab: string): AgentOptions {
-  const node = options.node ?? (process.env.NODE_NAME || hostname().toLowerCase());
-  const { context, server } = options;
+function toAgentOptions(given: Options, lab: string): AgentOptions {
+  const { node = process.env.NODE_NAME || hostname().toLowerCase() } = given;
+  const { kubeconfig = null, spoofed = null, uplink = null, serviceRange = null } = given;
+  const { hostNetwork = false, setSysctls = false, lease = false, podRange = [] } = given;
+  const { tun, flows, proxy, timeout = {}, steer = hostNetwork ? 'narrow' : 'whole' } = given;
   return {
-    node,
-    kubeconfig: options.kubeconfig ?? null,
-    access: { context, server },
-    tun: options.tun,
-    spoofed: options.spoofed ?? null,
-    uplink: options.uplink ?? null,
-    admin: requireSocketPath(options.admin ?? socketOf(lab, node)),
-    arena: options.arena ?? arenaOf(lab, node),
-    serviceRange: options.serviceRange ?? null,
-    podRanges: options.podRange ?? [],
-    hostNetwork: options.hostNetwork === true,
-    narrow: (options.steer ?? (options.hostNetwork ? 'narrow' : 'whole')) === 'narrow',
-    setSysctls: options.setSysctls === true,
-    lease: options.lease === true,
-    flows: options.flows,
-    timeouts: options.timeout ?? {},
-    proxy: options.proxy,
+    ...{ node, kubeconfig, access: { context: given.context, server: given.server }, tun, spoofed },
+    ...{ uplink, serviceRange, podRanges: podRange, hostNetwork, narrow: steer === 'narrow' },
+    ...{ setSysctls, lease, flows, timeouts: timeout, proxy },
+    admin: requireSocketPath(given.admin ?? socketOf(lab, node)),
+    arena: given.arena ?? arenaOf(lab, node),
   };
 }
 

@@ -4,13 +4,10 @@ import type { ArenaReader, FlowCount, FlowRow } from '../../datapath/observe/flo
 import { PROTO_NAMES } from '../../datapath/wire/ipv4.ts';
 import { datapathOf } from '../admin-client.ts';
 import { type FlowFilterOptions, flowFilter, isService, isUnfiltered } from './filters.ts';
-import { labOf, labOption, nodeOption, requireNode } from './options.ts';
-import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
+import { type NodeOptions, nodeCommand } from './options.ts';
+import { formatTable, print } from './output.ts';
 
-interface ConntrackOptions extends FlowFilterOptions {
-  node: string;
-  output: OutputFormat;
-}
+type ConntrackOptions = FlowFilterOptions & NodeOptions;
 
 /** `kubetun conntrack`: a node's flows, read from its arena. */
 export function register(program: Command): void {
@@ -26,65 +23,41 @@ Examples:
   scripts/kubetun conntrack count --node node1`,
     );
   addSubcommand(conntrack, 'list', 'list flows, one line each', listFlows);
-  addSubcommand(
-    conntrack,
-    'count',
-    'count flows by state, and dropped packets by reason',
-    countFlows,
-  );
+  const counts = 'count flows by state, and dropped packets by reason';
+  addSubcommand(conntrack, 'count', counts, countFlows);
 }
 
 function addSubcommand(
   parent: Command,
   name: string,
   description: string,
-  run: (arena: string, options: ConntrackOptions) => Promise<void>,
+  run: (reader: ArenaReader, options: ConntrackOptions) => void,
 ): void {
-  parent
-    .command(name)
-    .description(description)
-    .addOption(nodeOption())
-    .addOption(new Option('--proto <name>', 'tcp, udp, icmp or sctp').argParser(oneOf(PROTO_NAMES)))
+  nodeCommand<ConntrackOptions>(parent, name, description, async (lab, options) => {
+    const { openArenaReader } = await import('../../datapath/observe/flows.ts');
+    const reader = openArenaReader(await datapathOf(lab, options.node));
+    try {
+      requireKnown(reader, options);
+      run(reader, options);
+    } finally {
+      reader.close();
+    }
+  })
+    .addOption(new Option('--proto <name>', 'tcp, udp, icmp or sctp').argParser(parseProto))
     .option('--src <address>', 'source: ADDRESS, ADDRESS:PORT, :PORT or a range')
     .option('--dst <address>', 'destination, before or after translation')
     .option('--service <name>', 'NAME, NS/NAME or NS/NAME:PORT')
-    .option('--state <name>', 'state, such as ESTABLISHED')
-    .addOption(outputOption())
-    .addOption(labOption())
-    .action(async (options: ConntrackOptions, command: Command) => {
-      const lab = labOf(command);
-      requireNode(lab, options.node);
-      await run(await datapathOf(lab, options.node), options);
-    });
+    .option('--state <name>', 'state, such as ESTABLISHED');
 }
 
-/** Calls `use` with a mapped arena, and unmaps it afterwards. */
-async function withArena(path: string, use: (reader: ArenaReader) => void): Promise<void> {
-  const { openArenaReader } = await import('../../datapath/observe/flows.ts');
-  const reader = openArenaReader(path);
-  try {
-    use(reader);
-  } finally {
-    reader.close();
-  }
+function listFlows(reader: ArenaReader, options: ConntrackOptions): void {
+  const flows = [...reader.flows()].filter(flowFilter(options));
+  print(options.output, flows, () => formatFlows(flows));
 }
 
-function listFlows(arena: string, options: ConntrackOptions): Promise<void> {
-  const matches = flowFilter(options);
-  return withArena(arena, (reader) => {
-    requireKnown(reader, options);
-    const flows = [...reader.flows()].filter(matches);
-    print(options.output, flows, () => formatFlows(flows));
-  });
-}
-
-function countFlows(arena: string, options: ConntrackOptions): Promise<void> {
-  const matches = flowFilter(options);
-  return withArena(arena, (reader) => {
-    requireKnown(reader, options);
-    const count = isUnfiltered(options) ? reader.count() : countMatching(reader, matches);
-    print(options.output, count, () => formatCount(count));
-  });
+function countFlows(reader: ArenaReader, options: ConntrackOptions): void {
+  const count = isUnfiltered(options) ? reader.count() : countMatching(reader, flowFilter(options));
+  print(options.output, count, () => formatCount(count));
 }
 
 /**
@@ -110,13 +83,11 @@ export function requireKnown(
   );
 }
 
-/** Accepts one of these names in any case. */
-function oneOf(names: readonly string[]): (text: string) => string {
-  return (text) => {
-    const found = names.find((name) => name.toLowerCase() === text.toLowerCase());
-    if (found !== undefined) return found;
-    throw new InvalidArgumentError(`Allowed choices are ${names.join(', ')}.`);
-  };
+/** Accepts the name of a protocol in any case. */
+function parseProto(text: string): string {
+  const name = PROTO_NAMES.find((known) => known === text.toLowerCase());
+  if (name !== undefined) return name;
+  throw new InvalidArgumentError(`Allowed choices are ${PROTO_NAMES.join(', ')}.`);
 }
 
 /** The reader's count, limited to matching flows. */
@@ -133,34 +104,14 @@ function countMatching(reader: ArenaReader, matches: (flow: FlowRow) => boolean)
 
 /** The table of flows. */
 export function formatFlows(flows: FlowRow[]): string {
+  const ends = ['FROM', 'TO', 'ANSWERED BY', 'ANSWERS GO TO'];
   return formatTable(
-    [
-      'ID',
-      'PROTO',
-      'STATE',
-      'FROM',
-      'TO',
-      'ANSWERED BY',
-      'ANSWERS GO TO',
-      'LEFT',
-      'PACKETS',
-      'BYTES',
-      'SERVICE',
-      'FLAGS',
-    ],
-    flows.map((flow) => [
-      String(flow.id),
-      flow.proto,
-      flow.state,
-      `${flow.original.src}:${flow.original.sport}`,
-      `${flow.original.dst}:${flow.original.dport}`,
-      `${flow.reply.src}:${flow.reply.sport}`,
-      `${flow.reply.dst}:${flow.reply.dport}`,
-      `${flow.timeoutS}s`,
-      String(flow.packets),
-      String(flow.bytes),
-      flow.service ?? '-',
-      flow.flags.join(',') || '-',
+    ['ID', 'PROTO', 'STATE', ...ends, 'LEFT', 'PACKETS', 'BYTES', 'SERVICE', 'FLAGS'],
+    flows.map(({ id, proto, state, original, reply, timeoutS, packets, bytes, service, flags }) => [
+      ...[String(id), proto, state],
+      ...[`${original.src}:${original.sport}`, `${original.dst}:${original.dport}`],
+      ...[`${reply.src}:${reply.sport}`, `${reply.dst}:${reply.dport}`],
+      ...[`${timeoutS}s`, String(packets), String(bytes), service ?? '-', flags.join(',') || '-'],
     ]),
   );
 }

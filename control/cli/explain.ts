@@ -1,10 +1,10 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import { noDatapath, twinsOf } from '../admin-client.ts';
 import type { Explanation } from '../explain/follow.ts';
 import type { ExplainSource } from '../explain/source.ts';
 import { arenaOf } from '../places.ts';
-import { labOf, labOption, parseRangeOption, requireNode } from './options.ts';
+import { labOf, labOption, parseRangeOption, requireNode, wholeNumber } from './options.ts';
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
 
 interface Options {
@@ -22,17 +22,18 @@ interface Options {
 
 /** `kubetun explain`: what the datapaths would do with a packet, and why. */
 export function register(program: Command): void {
+  const port = wholeNumber(1, 65_535, 'It must be a port, 1 to 65535.');
   program
     .command('explain')
     .description('explain what happens to a packet, and which rule decides it; sends nothing')
     .option('--from <who>', '[NS/]POD, node/NAME, or an address')
     .option('--to <where>', 'ADDRESS:PORT[/tcp|udp|sctp], ADDRESS/icmp, or svc/[NS/]NAME[:PORT]')
-    .option('--sport <port>', 'source port (default: a free one)', parsePort)
+    .option('--sport <port>', 'source port (default: a free one)', port)
     .option('--node <name>', 'the only node to look at; the packet arrives there')
     .option(
       '--flow <id>',
       'explain the reply of an existing flow, by its ID in conntrack list',
-      parseId,
+      wholeNumber(0, Number.MAX_SAFE_INTEGER, 'It must be an ID of conntrack list.'),
     )
     .option('--objects <path>', 'YAML files or folders instead of a lab; may be repeated', collect)
     .option('--service-range <range>', 'with --objects', parseRangeOption, '10.96.0.0/16')
@@ -110,18 +111,6 @@ function formatExplanation({ steps, verdict, reason }: Explanation): string {
     return [shown, stage, text];
   });
   return `${formatTable(['NODE', 'STAGE', ''], rows)}\n${verdict} (${reason})`;
-}
-
-function parsePort(text: string): number {
-  const port = Number(text);
-  if (Number.isInteger(port) && port > 0 && port < 65_536) return port;
-  throw new InvalidArgumentError('It must be a port, 1 to 65535.');
-}
-
-function parseId(text: string): number {
-  const id = Number(text);
-  if (Number.isInteger(id) && id >= 0) return id;
-  throw new InvalidArgumentError('It must be an ID of conntrack list.');
 }
 
 function collect(path: string, before: string[] | undefined): string[] {

@@ -1,13 +1,37 @@
 // Options that several commands have.
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
-import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
+import { formatRange, parseRange } from '../../datapath/wire/address.ts';
 import { PROXIES, type ProxyKind } from '../agent-options.ts';
 import { nodesOf, requireLabName } from '../places.ts';
+import { type OutputFormat, outputOption } from './output.ts';
 
-/** `--node`, which is mandatory. */
-export function nodeOption(): Option {
-  return new Option('--node <name>', 'a node of the lab, or cloud').makeOptionMandatory();
+/** Options of `nodeCommand`. */
+export interface NodeOptions {
+  node: string;
+  output: OutputFormat;
+}
+
+/** Adds a command that shows something of one node. `run` gets a lab that has the node. */
+export function nodeCommand<O extends NodeOptions>(
+  parent: Command,
+  name: string,
+  description: string,
+  run: (lab: string, options: O, args: string[]) => Promise<void>,
+): Command {
+  const node = new Option('--node <name>', 'a node of the lab, or cloud').makeOptionMandatory();
+  return parent
+    .command(name)
+    .description(description)
+    .addOption(node)
+    .addOption(outputOption())
+    .addOption(labOption())
+    .action(async function (this: Command) {
+      const lab = labOf(this);
+      const options = this.opts<O>();
+      requireNode(lab, options.node);
+      await run(lab, options, this.args);
+    });
 }
 
 /** `--lab` after the command's name. The program takes the same option before it. */
@@ -33,11 +57,20 @@ export function labOf(command: Command): string {
   return requireLabName();
 }
 
+/** A parser of whole numbers. `hint` says which are allowed. */
+export function wholeNumber(min: number, max: number, hint: string): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    if (Number.isInteger(number) && number >= min && number <= max) return number;
+    throw new InvalidArgumentError(hint);
+  };
+}
+
 /** Parses an IPv4 range such as 10.96.0.0/16. Host bits are cleared. */
 export function parseRangeOption(text: string): string {
   const range = parseRange(text);
   if (!range) throw new InvalidArgumentError('It must be a range such as 10.96.0.0/16.');
-  return `${formatAddress(range.address)}/${text.split('/')[1]}`;
+  return formatRange(range);
 }
 
 /** The same for an option that may be repeated. */

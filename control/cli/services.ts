@@ -1,52 +1,39 @@
 import type { Command } from 'commander';
 import { askAgent } from '../admin-client.ts';
 import type { ServiceDescription } from '../sync/describe.ts';
-import { labOf, labOption, nodeOption, requireNode } from './options.ts';
-import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
+import { nodeCommand } from './options.ts';
+import { formatTable, print } from './output.ts';
 
 /** Endpoints listed in a cell; the others are counted. */
 const ENDPOINTS_SHOWN_MAX = 4;
 
 /** `kubetun services`: the compiled Service ports of a node. */
 export function register(program: Command): void {
-  program
-    .command('services')
-    .description(
-      'show the compiled table of a node: every Service port, its frontends and endpoints',
-    )
-    .addOption(nodeOption())
-    .addOption(outputOption())
-    .addOption(labOption())
-    .addHelpText(
-      'after',
-      `
+  const description =
+    'show the compiled table of a node: every Service port, its frontends and endpoints';
+  nodeCommand(program, 'services', description, async (lab, { node, output }) => {
+    const services = await askAgent<ServiceDescription[]>(lab, node, '/services');
+    print(output, services, () => formatServices(services));
+  }).addHelpText(
+    'after',
+    `
 Examples:
   scripts/kubetun services --node node1
   scripts/kubetun services --node cloud -o json`,
-    )
-    .action(async (options: { node: string; output: OutputFormat }, command: Command) => {
-      const lab = labOf(command);
-      requireNode(lab, options.node);
-      const services = await askAgent<ServiceDescription[]>(lab, options.node, '/services');
-      print(options.output, services, () => formatServices(services));
-    });
+  );
 }
 
 /** The table of Service ports, with a line for each frontend. */
 export function formatServices(services: ServiceDescription[]): string {
   const rows = services.flatMap((service) => {
-    const first = [
-      service.service,
-      service.proto,
-      formatEndpoints(service.eligible),
-      formatPolicy(service),
-      String(service.generation),
-    ];
-    const [name, proto, ...rest] = first as [string, string, ...string[]];
+    const { eligible, generation } = service;
     const frontends = service.frontends.map((f) => `${f.address} (${f.kind})`);
-    return (frontends.length === 0 ? ['-'] : frontends).map((frontend, i) =>
-      i === 0 ? [name, proto, frontend, ...rest] : ['', '', frontend, '', '', ''],
-    );
+    const rest = [formatEndpoints(eligible), formatPolicy(service), String(generation)];
+    const [first = '-', ...others] = frontends;
+    return [
+      [service.service, service.proto, first, ...rest],
+      ...others.map((frontend) => ['', '', frontend]),
+    ];
   });
   const columns = ['SERVICE', 'PROTO', 'FRONTEND', 'ENDPOINTS', 'POLICY', 'GENERATION'];
   const refused = services.flatMap(({ service, refused }) =>

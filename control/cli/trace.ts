@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { TraceRecord } from '../../datapath/observe/trace.ts';
@@ -11,13 +11,10 @@ import type { ClusterView } from '../explain/view.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { arenaOf, CLOUD } from '../places.ts';
 import { traceFilter } from './filters.ts';
-import { labOf, labOption, nodeOption, requireNode } from './options.ts';
-import { type OutputFormat, outputOption } from './output.ts';
+import { type NodeOptions, nodeCommand, wholeNumber } from './options.ts';
 
-interface Options {
-  node: string;
+interface Options extends NodeOptions {
   count: number;
-  output: OutputFormat;
 }
 
 const POLL_MS = 50;
@@ -33,14 +30,11 @@ const TCP_FLAGS = 'FSRPAU';
 
 /** `kubetun trace`: one line for each packet of a node's datapath. */
 export function register(program: Command): void {
-  program
-    .command('trace')
-    .description('show the packets of a node: verdict, reason, translation, names')
+  const description = 'show the packets of a node: verdict, reason, translation, names';
+  const count = wholeNumber(1, Number.MAX_SAFE_INTEGER, 'It must be 1 or more.');
+  nodeCommand(program, 'trace', description, trace)
     .argument('[filter...]', 'words that must all match, see below')
-    .addOption(nodeOption())
-    .option('--count <n>', 'end after this many lines', parseCount, Number.POSITIVE_INFINITY)
-    .addOption(outputOption())
-    .addOption(labOption())
+    .option('--count <n>', 'end after this many lines', count, Number.POSITIVE_INFINITY)
     .addHelpText(
       'after',
       `
@@ -52,16 +46,13 @@ Examples:
   scripts/kubetun trace --node node1 new
   scripts/kubetun trace --node node1 drop
   scripts/kubetun trace --node node1 svc/web 10.244.1.5 -o json`,
-    )
-    .action(trace);
+    );
 }
 
-async function trace(words: string[], options: Options, command: Command): Promise<void> {
+async function trace(lab: string, options: Options, words: string[]): Promise<void> {
   // A trace leaves nothing to clean up.
   onInterrupt(() => {});
-  const lab = labOf(command);
   const matches = traceFilter(words);
-  requireNode(lab, options.node);
   const { attachArenaFile } = await import('../../datapath/arena/file.ts');
   const { TraceReader } = await import('../../datapath/observe/trace.ts');
   const file = attachArenaFile(await datapathOf(lab, options.node));
@@ -203,10 +194,4 @@ function flagText(flags: number): string {
 
 function isChanged(a: Tuple, b: Tuple): boolean {
   return a.src !== b.src || a.sport !== b.sport || a.dst !== b.dst || a.dport !== b.dport;
-}
-
-function parseCount(text: string): number {
-  const count = Number(text);
-  if (Number.isInteger(count) && count > 0) return count;
-  throw new InvalidArgumentError('It must be 1 or more.');
 }

@@ -1,6 +1,6 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import type { ProxyKind } from '../../control/agent-options.ts';
-import { labOf, labOption, proxyOption } from '../../control/cli/options.ts';
+import { labOf, labOption, proxyOption, wholeNumber } from '../../control/cli/options.ts';
 import { labFlag, requireLabName } from '../../control/places.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { readManifests } from '../life/manifest.ts';
@@ -26,7 +26,11 @@ export function register(lab: Command): void {
     .description('start a lab: namespaces, API server, one datapath per node, pods')
     .option('-f, --file <manifest>', 'YAML to apply once the lab is up; may be repeated', collect)
     .option('--topology <file>', 'YAML with nodes, zones, mtu, timeouts and ranges')
-    .option('--nodes <n>', 'number of nodes (default: 2)', parseNodes)
+    .option(
+      '--nodes <n>',
+      'number of nodes (default: 2)',
+      wholeNumber(1, NODES_MAX, `It must be 1 to ${NODES_MAX}.`),
+    )
     .addOption(proxyOption())
     .option('--ephemeral', 'keep no data of the API server on disk')
     .option('--plan', 'print the commands that would run, and run none')
@@ -103,14 +107,6 @@ function topologyOf(options: Options): { name: string | null; topology: Topology
     );
   }
   return loadTopology(options.topology);
-}
-
-function parseNodes(text: string): number {
-  const nodes = Number(text);
-  if (!Number.isInteger(nodes) || nodes < 1 || nodes > NODES_MAX) {
-    throw new InvalidArgumentError(`It must be 1 to ${NODES_MAX}.`);
-  }
-  return nodes;
 }
 
 function collect(text: string, before: string[] | undefined): string[] {

@@ -1,6 +1,7 @@
 import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
+import { wholeNumber } from '../../control/cli/options.ts';
 import { type OutputFormat, outputOption } from '../../control/cli/output.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { drawChart } from './chart.ts';
@@ -104,8 +105,18 @@ Examples:
     bench
       .command(name)
       .description(suite.about)
-      .option('--rounds <n>', 'rounds, all datapaths in each', parseCount, suite.rounds)
-      .option('--seconds <n>', 'how long each measurement of bulk lasts', parseCount, 3)
+      .option(
+        '--rounds <n>',
+        'rounds, all datapaths in each',
+        wholeNumber(1, 1000, 'It must be 1 to 1000.'),
+        suite.rounds,
+      )
+      .option(
+        '--seconds <n>',
+        'how long each measurement of bulk lasts',
+        wholeNumber(1, 1000, 'It must be 1 to 1000.'),
+        3,
+      )
       .option('--out <folder>', 'where NAME.json goes', 'bench-out')
       .option('--chart <file>', 'draw an SVG as well')
       .addOption(outputOption())
@@ -155,12 +166,4 @@ async function requireTools(): Promise<void> {
       `apt-get install ${packageName}`,
     );
   }
-}
-
-function parseCount(text: string): number {
-  const count = Number(text);
-  if (!Number.isInteger(count) || count < 1 || count > 1000) {
-    throw new InvalidArgumentError('It must be 1 to 1000.');
-  }
-  return count;
 }
