@@ -1,7 +1,9 @@
 // Turns load balancers and the nodes behind them into the tables of a node's compiler. A backend
 // becomes an endpoint of a slice.
+
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { NODE_HEALTH_PORT } from '../health/health.ts';
+import { serviceKeyOf } from '../model/parse.ts';
 import type { EndpointRow, ServicePortRow, ServiceRow, SliceRow } from '../model/rows.ts';
 import type { Tables } from '../model/tables.ts';
 import type { HealthTarget } from './health.ts';
@@ -121,7 +123,7 @@ export class Balancers {
 
   /** True for a port, `NS/NAME:PORT`, of a Service with externalTrafficPolicy Local. */
   isLocal(port: string): boolean {
-    return this.services.get(port.slice(0, port.lastIndexOf(':')))?.externalLocal ?? false;
+    return this.services.get(serviceKeyOf(port))?.externalLocal ?? false;
   }
 
   /** Addresses that nodes capture -> nodes that get the traffic. Empty without such a node. */

@@ -1,10 +1,12 @@
 // Filters of flows (`conntrack`) and of packets (`trace`).
+
 import { KubetunError } from '../../datapath/error.ts';
 import type { FlowRow, TupleRow } from '../../datapath/observe/flows.ts';
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { TraceRecord } from '../../datapath/observe/trace.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { PROTO_BY_NAME } from '../../datapath/wire/ipv4.ts';
+import { serviceKeyOf } from '../model/parse.ts';
 
 /** Filter options of `kubetun conntrack`. */
 export interface FlowFilterOptions {
@@ -43,7 +45,7 @@ export function flowFilter(options: FlowFilterOptions): FlowTest {
 
 /** `NS/NAME:PORT` as asked for by `NAME`, `NS/NAME` or all of it. */
 export function isService(full: string, asked: string): boolean {
-  const withoutPort = full.slice(0, full.lastIndexOf(':'));
+  const withoutPort = serviceKeyOf(full);
   return [full, withoutPort, withoutPort.split('/')[1]].includes(asked);
 }
 

@@ -1,4 +1,5 @@
 import type { ImageChange, NodeEntry, ServiceEntry } from '../../datapath/image/image.ts';
+import { serviceKeyOf } from '../model/parse.ts';
 import type { Changes, Tables } from '../model/tables.ts';
 import { Admission } from './admission.ts';
 import { FrontendBook, type FrontendConflict } from './frontends.ts';
@@ -260,7 +261,7 @@ function keyOfFrontend({ address, port, proto, kind }: PortFrontend): string {
 function takenAddresses(conflicts: Iterable<FrontendConflict>): Refusal[] {
   const found = new Map<string, { key: string; winner: string; first: string; count: number }>();
   for (const { frontend, winner, losers } of conflicts) {
-    for (const key of new Set(losers.map((name) => name.slice(0, name.lastIndexOf(':'))))) {
+    for (const key of new Set(losers.map(serviceKeyOf))) {
       const id = `${key} ${winner}`;
       const known = found.get(id) ?? { key, winner, first: frontend, count: 0 };
       known.count++;

@@ -16,6 +16,7 @@ import {
   type Place,
   type PortEndpoint,
 } from '../model/eligible.ts';
+import { portKey } from '../model/parse.ts';
 import type { ServicePortRow, ServiceRow, SliceRow } from '../model/rows.ts';
 import { reasonAgainst } from './reserved.ts';
 
@@ -70,7 +71,7 @@ export function compileService(
     const cluster = eligibleCluster(endpoints, place);
     const local = flags === 0 ? [] : eligibleLocal(endpoints, place);
     return {
-      name: `${service.key}:${port.name || port.number}`,
+      name: portKey(service.key, port),
       proto: port.proto,
       flags,
       affinityS: service.affinityS,

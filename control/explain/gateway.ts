@@ -11,7 +11,7 @@ import {
   readBalancer,
 } from '../balancers/rows.ts';
 import { NODE_HEALTH_PORT } from '../health/health.ts';
-import { objectKey } from '../model/parse.ts';
+import { objectKey, portKey, serviceKeyOf } from '../model/parse.ts';
 import type { ServiceRow } from '../model/rows.ts';
 import { readSlice } from '../model/slice.ts';
 import { Tables } from '../model/tables.ts';
@@ -57,9 +57,8 @@ export class GatewayView {
    * Nodes that a balancer leaves out. `name` is `NS/NAME:PORT`; `eligible` holds `ADDRESS:PORT`.
    */
   excluded(name: string, eligible: ReadonlySet<string>): Excluded[] {
-    const colon = name.lastIndexOf(':');
-    const row = this.#balancers.get(name.slice(0, colon));
-    const port = row?.ports.find((p) => (p.name || String(p.number)) === name.slice(colon + 1));
+    const row = this.#balancers.get(serviceKeyOf(name));
+    const port = row?.ports.find((p) => portKey(row.key, p) === name);
     if (!row || !port?.nodePort) return [];
     return this.#backends
       .filter(({ addresses }) => addresses.length > 0)

@@ -7,7 +7,7 @@ import {
   type PortEndpoint,
 } from '../model/eligible.ts';
 import { readNode } from '../model/node.ts';
-import { objectKey } from '../model/parse.ts';
+import { objectKey, portKey, serviceKeyOf } from '../model/parse.ts';
 import type { NodeRow, ServiceRow, SliceRow } from '../model/rows.ts';
 import { readService } from '../model/service.ts';
 import { readSlice } from '../model/slice.ts';
@@ -119,11 +119,8 @@ export class ClusterView {
    * @param local the policy is Local.
    */
   excluded(name: string, node: string, eligible: ReadonlySet<string>, local: boolean): Excluded[] {
-    const colon = name.lastIndexOf(':');
-    const key = name.slice(0, colon);
-    const wanted = name.slice(colon + 1);
-    const ports = this.services.get(key)?.ports ?? [];
-    const port = ports.find((p) => (p.name || String(p.number)) === wanted);
+    const key = serviceKeyOf(name);
+    const port = this.services.get(key)?.ports.find((p) => portKey(key, p) === name);
     if (!port) return [];
     const all = endpointsOf(port, this.#slices.get(key) ?? []);
     const place = { nodeName: node, zone: this.nodes.get(node)?.zone ?? '' };

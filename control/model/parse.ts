@@ -31,3 +31,13 @@ export function parseRanges(texts: Iterable<string>): Range4[] {
 export function objectKey(metadata: { namespace?: string; name?: string } | undefined): string {
   return `${metadata?.namespace ?? 'default'}/${metadata?.name ?? ''}`;
 }
+
+/** The name of a Service port, `NS/NAME:PORT`. PORT is its name, or its number if it has none. */
+export function portKey(service: string, port: { name: string; number: number }): string {
+  return `${service}:${port.name || port.number}`;
+}
+
+/** `NS/NAME` of a Service port. */
+export function serviceKeyOf(port: string): string {
+  return port.slice(0, port.lastIndexOf(':'));
+}

@@ -6,6 +6,7 @@ import {
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { protoName } from '../../datapath/wire/ipv4.ts';
 import type { Compiler, CurrentPort, Refusal } from '../compile/compiler.ts';
+import { serviceKeyOf } from '../model/parse.ts';
 import type { Publisher } from './publisher.ts';
 
 /** A Service port in force, as `kubetun services -o json` prints it. */
@@ -32,11 +33,10 @@ type Described = Pick<Publisher, 'compiler' | 'refusals'>;
 export function describeServices(node: Described): ServiceDescription[] {
   const { compiler } = node;
   const refused = refusedOf(node, 'Service');
-  const served = compiler.ports().map((port) => {
-    const key = port.name.slice(0, port.name.lastIndexOf(':'));
-    return describePort(compiler, port, refused.get(key) ?? []);
-  });
-  const keys = new Set(served.map(({ service }) => service.slice(0, service.lastIndexOf(':'))));
+  const served = compiler
+    .ports()
+    .map((port) => describePort(compiler, port, refused.get(serviceKeyOf(port.name)) ?? []));
+  const keys = new Set(served.map(({ service }) => serviceKeyOf(service)));
   const others = [...refused].filter(([key]) => !keys.has(key));
   return [...served, ...others.map(([key, reasons]) => describeRefused(key, reasons))];
 }
