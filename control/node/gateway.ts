@@ -1,8 +1,8 @@
 // Steering of a gateway: all packets that it forwards pass its TUN device. Local delivery comes
 // first, ARP lookups included, so rules need no protocol.
-import { readRoutes } from '../node/ip.ts';
-import { MAIN, PREF_LOCAL_FIRST, STEER, TABLE } from '../node/rule.ts';
-import { QUEUE_PACKETS, type SteeringPlan, tunSysctls } from '../node/steering.ts';
+import { readRoutes } from './ip.ts';
+import { MAIN, PREF_LOCAL_FIRST, STEER } from './rule.ts';
+import { deviceLines, type SteeringPlan, tunSysctls } from './steering.ts';
 
 export interface GatewaySteeringInput {
   /** The TUN device. */
@@ -21,10 +21,7 @@ export interface GatewaySteeringInput {
 export function planGatewaySteering(input: GatewaySteeringInput): SteeringPlan {
   const { tun, uplink, mtu, address, fabricRange, publicRange } = input;
   return {
-    setup: [
-      `link set dev ${tun} mtu ${mtu} txqueuelen ${QUEUE_PACKETS} up`,
-      `route replace default dev ${tun} src ${address} table ${TABLE}`,
-    ],
+    setup: deviceLines(tun, mtu, address),
     rules: [
       { pref: 1, iif: tun, action: MAIN },
       // The kernel's ICMP errors quote translated packets: to nodes by their public addresses, and

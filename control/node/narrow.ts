@@ -10,18 +10,17 @@ import {
   type Rule,
   STEER,
   STEER_TO_PODS,
-  TABLE,
 } from './rule.ts';
 import {
   apiRules,
-  QUEUE_PACKETS,
+  deviceLines,
   rangeRoutes,
   type SteeringInput,
   type SteeringPlan,
   tunSysctls,
+  WITH_PORTS,
 } from './steering.ts';
 
-const WITH_PORTS = ['tcp', 'udp', 'sctp'] as const;
 /**
  * ICMP errors: destination unreachable; time exceeded and parameter problem. The kernel compares
  * type and code as a destination port, so a port range is a range of types.
@@ -46,9 +45,7 @@ export function planNarrowSteering(input: SteeringInput): SteeringPlan {
   const { tun, mtu, nodeAddress } = input;
   return {
     setup: [
-      `link set dev ${tun} mtu ${mtu} txqueuelen ${QUEUE_PACKETS} up`,
-      `addr replace ${DUMMY} dev ${tun} scope host`,
-      `route replace default dev ${tun} src ${nodeAddress} table ${TABLE}`,
+      ...deviceLines(tun, mtu, nodeAddress, [`addr replace ${DUMMY} dev ${tun} scope host`]),
       ...rangeRoutes(input),
     ],
     rules: [
@@ -77,27 +74,30 @@ function ownRules({ api }: SteeringInput): Rule[] {
     { pref: 3, iif: 'lo', to: '127.0.0.0/8', action: PLAINLY },
     ...apiRules(3, PLAINLY, api),
     // The node's ICMP errors quote translated packets.
-    ...ICMP_ERRORS.map(
-      (dports): Rule => ({ pref: 4, iif: 'lo', protocol: 'icmp', dports, action: STEER }),
-    ),
+    ...ICMP_ERRORS.map((dports) => ({
+      pref: 4,
+      iif: 'lo',
+      protocol: 'icmp',
+      dports,
+      action: STEER,
+    })),
   ];
 }
 
 /** Packets to the node's address, from anywhere. */
 function nodeRules(input: SteeringInput): Rule[] {
-  const { nodeAddress, nodePorts, snatPorts, ownPorts = [] } = input;
+  const { nodeAddress: to, nodePorts, snatPorts, ownPorts = [] } = input;
+  const steered = { pref: 6, to, action: STEER };
   return [
     ...WITH_PORTS.flatMap((protocol) =>
-      [nodePorts, snatPorts].map(
-        (dports): Rule => ({ pref: 6, to: nodeAddress, protocol, dports, action: STEER }),
-      ),
+      [nodePorts, snatPorts].map((dports) => ({ ...steered, protocol, dports })),
     ),
-    ...ownPorts.map((ports): Rule => ({ pref: 6, to: nodeAddress, ...ports, action: STEER })),
-    { pref: 7, to: nodeAddress, iif: 'lo', action: PLAINLY },
+    ...ownPorts.map((ports) => ({ ...steered, ...ports })),
+    { pref: 7, to, iif: 'lo', action: PLAINLY },
     // Errors about masqueraded packets, and replies to masqueraded pings.
-    { pref: 8, to: nodeAddress, protocol: 'icmp', action: STEER },
+    { pref: 8, to, protocol: 'icmp', action: STEER },
     // All other packets, from pods too: no Service translates them.
-    { pref: 9, to: nodeAddress, action: PLAINLY },
+    { pref: 9, to, action: PLAINLY },
   ];
 }
 

@@ -11,17 +11,17 @@ import {
   missingAddress,
   observeSteering,
   type Uplink,
-} from '../node/apply.ts';
-import type { PortRange } from '../node/captured.ts';
-import { planNarrowSteering } from '../node/narrow.ts';
-import type { Part } from '../node/reconcile.ts';
+} from './apply.ts';
+import type { PortRange } from './captured.ts';
+import { planNarrowSteering } from './narrow.ts';
+import type { Part } from './reconcile.ts';
+import type { Site } from './site.ts';
 import {
   type ApiEndpoint,
   planSteering,
   type SteeringInput,
   type SteeringPlan,
-} from '../node/steering.ts';
-import type { Site } from './site.ts';
+} from './steering.ts';
 
 export interface SteererOptions {
   tun: string;

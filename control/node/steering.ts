@@ -19,7 +19,7 @@ import {
 /** Every pod's gateway: an address that each node has on lo. */
 export const POD_GATEWAY = '169.254.1.1';
 /** Queue of the TUN device. The default of 500 overflows with 16 streams; 1000 did not. */
-export const QUEUE_PACKETS = 2000;
+const QUEUE_PACKETS = 2000;
 
 export interface SteeringInput {
   /** The TUN device. */
@@ -65,9 +65,7 @@ export function planSteering(input: SteeringInput): SteeringPlan {
   const { tun, mtu, nodeAddress, serviceRange } = input;
   return {
     setup: [
-      `link set dev ${tun} mtu ${mtu} txqueuelen ${QUEUE_PACKETS} up`,
-      // Without src the kernel takes the pods' gateway as the source of the node's packets.
-      `route replace default dev ${tun} src ${nodeAddress} table ${TABLE}`,
+      ...deviceLines(tun, mtu, nodeAddress),
       `route replace ${serviceRange} dev ${tun} src ${nodeAddress}`,
       ...rangeRoutes(input),
     ],
@@ -90,6 +88,21 @@ export function planSteering(input: SteeringInput): SteeringPlan {
   };
 }
 
+/** The device, with the one route into the datapath. */
+export function deviceLines(
+  tun: string,
+  mtu: number,
+  address: string,
+  more: string[] = [],
+): string[] {
+  return [
+    `link set dev ${tun} mtu ${mtu} txqueuelen ${QUEUE_PACKETS} up`,
+    ...more,
+    // Without src the kernel takes the pods' gateway as the source of the node's packets.
+    `route replace default dev ${tun} src ${address} table ${TABLE}`,
+  ];
+}
+
 /** A route for each pod range. One rule that looks them up replaces a rule for each. */
 export function rangeRoutes({ tun, nodeAddress, podRanges }: SteeringInput): string[] {
   const to = `dev ${tun} src ${nodeAddress} table ${TABLE_RANGES}`;
@@ -104,20 +117,13 @@ export function tunSysctls(tun: string): [string, string][] {
   ];
 }
 
-function guardRules(input: SteeringInput): Rule[] {
-  const { tun, uplink, nodeAddress, serviceRange, ephemeralPorts } = input;
+function guardRules({ tun, uplink, nodeAddress: to, serviceRange, ephemeralPorts }: SteeringInput) {
+  const own = { pref: 1, iif: uplink, to, protocol: 'tcp', dports: ephemeralPorts };
   return [
     // A Service address that comes back untranslated would loop.
     { pref: 1, iif: tun, to: serviceRange, action: 'prohibit' },
     // The node's own connections work without the datapath, the agent's to the API server too.
-    {
-      pref: 1,
-      iif: uplink,
-      to: nodeAddress,
-      protocol: 'tcp',
-      dports: ephemeralPorts,
-      action: PLAINLY,
-    },
+    { ...own, action: PLAINLY },
   ];
 }
 
@@ -130,28 +136,19 @@ export function apiRules(pref: number, action: string, api?: ApiEndpoint): Rule[
 
 /** Packets that the node itself sends. */
 function nodeRules(input: SteeringInput): Rule[] {
-  const { nodeAddress, nodePorts, snatPorts, ownPorts = [] } = input;
-  const own = (pref: number, protocol: string): Rule[] =>
-    [nodePorts, snatPorts].map((dports) => ({
-      pref,
-      iif: 'lo',
-      to: nodeAddress,
-      protocol,
-      dports,
-      action: STEER,
-    }));
+  const { nodeAddress: to, nodePorts, snatPorts, ownPorts = [] } = input;
+  const own = { iif: 'lo', to, action: STEER };
+  const ranges = [nodePorts, snatPorts];
   return [
     { pref: 2, iif: 'lo', to: '127.0.0.0/8', action: PLAINLY },
     ...apiRules(2, PLAINLY, input.api),
     // The node's ICMP errors quote translated packets.
     { pref: 3, iif: 'lo', protocol: 'icmp', action: STEER },
     // To its own NodePorts, and replies of host endpoints to masqueraded clients.
-    ...own(4, 'tcp'),
-    ...own(5, 'udp'),
-    ...ownPorts.map(
-      (ports): Rule => ({ pref: 5, iif: 'lo', to: nodeAddress, ...ports, action: STEER }),
-    ),
-    { pref: 6, iif: 'lo', to: nodeAddress, action: PLAINLY },
+    ...ranges.map((dports) => ({ pref: 4, ...own, protocol: 'tcp', dports })),
+    ...ranges.map((dports) => ({ pref: 5, ...own, protocol: 'udp', dports })),
+    ...ownPorts.map((ports) => ({ pref: 5, ...own, ...ports })),
+    { pref: 6, iif: 'lo', to, action: PLAINLY },
     // Replies of local sockets to pods.
     { pref: 7, iif: 'lo', action: STEER_TO_PODS },
     { pref: 8, iif: 'lo', action: CAPTURED },
@@ -179,6 +176,7 @@ function strayRules({ ownPodRanges }: SteeringInput): Rule[] {
   ];
 }
 
+export const WITH_PORTS = ['tcp', 'udp', 'sctp'] as const;
 const PORTS_FIRST = 1;
 
 /**
@@ -191,6 +189,7 @@ export function bypassLines(
   input: Pick<SteeringInput, 'uplink' | 'nodeAddress' | 'podRanges' | 'nodePorts' | 'snatPorts'>,
 ): string[] {
   const { uplink: iif, nodeAddress: to, podRanges, nodePorts, snatPorts } = input;
+  const plainly = { pref: 9, to, iif, action: PLAINLY };
   const ports: [number, number][] = [
     [PORTS_FIRST, nodePorts[0] - 1],
     [nodePorts[1] + 1, snatPorts[0] - 1],
@@ -199,14 +198,10 @@ export function bypassLines(
     // Pings of the node and its replies. Its ICMP errors are about held packets only.
     { pref: 2, iif: 'lo', protocol: 'icmp', action: PLAINLY },
     ...podRanges.flatMap((from) =>
-      PROTO_NAMES.map((protocol): Rule => ({ pref: 8, iif, from, protocol, action: STEER })),
+      PROTO_NAMES.map((protocol) => ({ pref: 8, iif, from, protocol, action: STEER })),
     ),
-    { pref: 9, to, iif, protocol: 'icmp', action: PLAINLY },
-    ...ports.flatMap((dports) =>
-      ['tcp', 'udp', 'sctp'].map(
-        (protocol): Rule => ({ pref: 9, to, iif, protocol, dports, action: PLAINLY }),
-      ),
-    ),
+    { ...plainly, protocol: 'icmp' },
+    ...ports.flatMap((dports) => WITH_PORTS.map((protocol) => ({ ...plainly, protocol, dports }))),
   ];
   return rules.map((rule) => `rule ${verb} ${formatRule(rule)}`);
 }
