@@ -1,23 +1,24 @@
 // Clocks, one for each epoch. Tests bring their own.
 
-/** Time as it stands in objects and files. */
-export interface WallClock {
-  /** Milliseconds since 1970. */
-  unixMs(): number;
+interface Timer {
   /** Calls back once after so many milliseconds. The result cancels the call. */
   after(ms: number, call: () => void): () => void;
+}
+
+/** Time as it stands in objects and files. */
+export interface WallClock extends Timer {
+  /** Milliseconds since 1970. */
+  unixMs(): number;
+}
+
+/** Time that only moves forward, for delays and ages within one process. */
+export interface MonotonicClock extends Timer {
+  /** Milliseconds since the process began. */
+  monotonicMs(): number;
 }
 
 /** The longest time that a timer can be set to. After a longer wait the caller checks again. */
 const TIMER_MS_MAX = 0x7fff_ffff;
-
-/** Time that only moves forward, for delays and ages within one process. */
-export interface MonotonicClock {
-  /** Milliseconds since the process began. */
-  monotonicMs(): number;
-  /** Calls back once after so many milliseconds. The result cancels the call. */
-  after(ms: number, call: () => void): () => void;
-}
 
 export const WALL_CLOCK: WallClock = {
   unixMs: () => Date.now(),

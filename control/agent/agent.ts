@@ -1,5 +1,5 @@
-// The agent of one node: the datapath in a thread, the cluster's objects in tables, images from one
-// to the other.
+// The agent of one node: a datapath in a thread, the cluster's objects in tables, and images that
+// are compiled from the tables for the datapath.
 import { nodeTimeouts } from '../../datapath/flow/timeouts.ts';
 import { readPolicyHits, readPolicyNames } from '../../datapath/image/policy-reader.ts';
 import { openNetworkEvents } from '../../datapath/io/netlink.ts';
@@ -23,12 +23,19 @@ import { apiAddressesOf, podRangesOf, siteOf } from '../node/site.ts';
 import { type PodRanges, Steerer } from '../node/steerer.ts';
 import type { PublisherOptions } from '../sync/publisher.ts';
 import { type ControlOptions, startControl } from './control.ts';
-import { engineChecks, engineRoutes, engineStatus, startEngine, startParts } from './parts.ts';
+import {
+  attempt,
+  engineChecks,
+  engineRoutes,
+  engineStatus,
+  startEngine,
+  startParts,
+} from './parts.ts';
 
 /**
- * Starts a node's agent: packets are forwarded when this resolves, tables follow once the API
- * server has answered. Throws KubetunError where the machine, the kubeconfig or a predecessor
- * stands in the way.
+ * Starts a node's agent. The datapath forwards when this resolves. Tables follow once the API
+ * server has answered. Throws KubetunError if the machine, the kubeconfig or another agent prevents
+ * it.
  */
 export function startAgent(options: AgentOptions, log: Log): Promise<Agent> {
   const facts = requireFit(options);
@@ -66,8 +73,7 @@ async function startNode(
     ],
     ...{ events: openNetworkEvents(), clock: MONOTONIC_CLOCK, log },
   });
-  // Where steering is narrow the node's own packets are none of the datapath's, and so no sign of
-  // it.
+  // Narrow steering leads the node's own packets past the datapath, so a probe cannot test it.
   const probe = narrow ? null : startProbe(engine, () => steerer.probeAddress(), started);
   const control: ControlOptions = {
     ...{ options, client, site, apiAddresses, reconciler, log },
@@ -83,8 +89,8 @@ async function startNode(
 }
 
 /**
- * Keeps rules and the routes to captured addresses in step with the image. What fails costs only
- * those it is for.
+ * Updates rules and the routes to captured addresses with each image. A failure is logged and does
+ * not stop the publish.
  */
 function routeAround(
   routes: CapturedRoutes,
@@ -94,13 +100,8 @@ function routeAround(
   log: Log,
 ): PublisherOptions['around'] {
   const ownPorts = new OwnPorts(parseAddress(address)!);
-  const carryOut = (lines: string[]) => {
-    try {
-      ipBatch(lines);
-    } catch (error) {
-      log.error({ why: String(error) }, 'the node itself does not reach a captured address');
-    }
-  };
+  const carryOut = (lines: string[]) =>
+    attempt(() => ipBatch(lines), {}, 'the node itself does not reach a captured address', log);
   return (change, { nodes, nodeName }) => {
     const { before, after } = routes.take(change);
     if (change.node) {
@@ -125,35 +126,29 @@ function capturedPart(captured: CapturedRoutes): Part {
 }
 
 /**
- * Without its API server an agent would never hear that a Service which took that address has gone.
+ * Removes captured routes to the API server's addresses, if a Service claimed one. Otherwise the
+ * agent could not reach the API server to learn that the Service is gone.
  */
 function freeRoutes(addresses: number[], tun: string, log: Log): void {
   const reserved = new Set(addresses.map(formatAddress));
   const taken = readCapturedRoutes().filter((address) => reserved.has(address));
   if (taken.length === 0) return;
-  log.warn({ routes: taken }, 'routes to the API server are taken off the datapath');
+  log.warn({ routes: taken }, 'removed routes that led packets for the API server to the datapath');
   ipBatch(taken.map((address) => `route del ${address} dev ${tun} table ${TABLE_CAPTURED}`));
 }
 
 function followPods(steerer: Steerer, ranges: PodRanges, log: Log): void {
-  try {
-    if (steerer.follow(ranges)) log.info(ranges, 'pod ranges followed');
-  } catch (error) {
-    log.error({ ...ranges, why: String(error) }, 'the new pod ranges are not steered');
-  }
+  const follow = () => steerer.follow(ranges) && log.info(ranges, 'pod ranges followed');
+  attempt(follow, ranges, 'the new pod ranges are not steered', log);
 }
 
 function followOwnPorts(steerer: Steerer, { ranges, left }: OwnPorts, log: Log): void {
   const message = 'the node itself does not reach Services on ports of its own address';
   if (left > 0) log.warn({ rules: ranges.length, left }, message);
-  try {
-    steerer.followOwnPorts(ranges);
-  } catch (error) {
-    log.error({ ranges, why: String(error) }, message);
-  }
+  attempt(() => steerer.followOwnPorts(ranges), { ranges }, message, log);
 }
 
-/** What the datapath has counted of a policy; nothing before it is in force. */
+/** Hit counters of a policy. Zero before the datapath has the policy. */
 function hitsOf({ arena }: Engine, key: string) {
   const id = [...readPolicyNames(arena)].find(([, name]) => name === key)?.[0] ?? 0;
   return readPolicyHits(arena, id);

@@ -1,5 +1,5 @@
-// Work of every agent, with any proxy: it keeps the objects of the cluster in tables, gives changes
-// to a sink, and answers the admin socket.
+// The part of an agent that both proxies share. Keeps the objects of the cluster in tables,
+// publishes changes to a sink, and serves the admin socket.
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import type { AgentOptions } from '../agent-options.ts';
 import { MONOTONIC_CLOCK } from '../clock.ts';
@@ -27,24 +27,25 @@ export interface ControlOptions {
   options: AgentOptions;
   client: KubeClient;
   site: Site;
-  /** Where the API server is reached. */
+  /** Addresses of the API server. */
   apiAddresses: number[];
   sink: ImageSink;
-  /** What the agent has applied to the system is held against what is there. */
+  /** Compares the applied state of the system with the observed state. */
   reconciler: Pick<Reconciler, 'status' | 'stop'>;
   around?: PublisherOptions['around'];
-  /** What else than the tables makes the agent unhealthy, by the name of the part. */
+  /** Health checks in addition to those of tables and steering, by the name of the part. */
   checks: Record<string, HealthCheck>;
-  /** What has been counted of a policy, by its key. */
+  /** Hit counters of a policy, by its key. */
   hitsOf: Parameters<typeof describePolicies>[1];
-  /** What the proxy adds to `/status`, and its own routes of the admin socket. */
+  /** Parts of `/status`, and routes of the admin socket, that only this proxy has. */
   status: () => object;
   routes: AdminRoutes;
   log: Log;
 }
 
 /**
- * Starts it; tables follow once the API server has answered. Throws KubetunError KT_ADMIN_SOCKET.
+ * Starts the control plane. Tables follow once the API server has answered. Throws KubetunError
+ * KT_ADMIN_SOCKET.
  */
 export async function startControl(
   about: ControlOptions,
@@ -80,7 +81,7 @@ export async function startControl(
   });
   started.defer(() => monitor.stop());
   started.defer(() => events.stop());
-  // What pods send to an address of the node is no egress.
+  // Packets from pods to the node's own addresses are not egress.
   tables.putLocalAddresses(readLocalAddresses());
   if (!tables.clean) publisher.changed();
   const own = new OwnAddress({ client, node, steered: site.address, clock, log });
@@ -121,7 +122,7 @@ function routesOf(
   return {
     '/services': () => describeServices(publisher),
     '/policies': () => describePolicies(tables.policy, hitsOf, refused()),
-    // What has gone of the devices, rules and routes that lead packets here; empty if all is well.
+    // The missing devices, rules and routes that lead packets here. Empty if all exist.
     '/steering': () => reconciler.status(),
     ...routes,
   };

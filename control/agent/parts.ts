@@ -40,6 +40,15 @@ export async function startParts(
   };
 }
 
+/** Runs a step that the agent outlives: what it costs is logged. */
+export function attempt(step: () => unknown, details: object, message: string, log: Log): void {
+  try {
+    step();
+  } catch (error) {
+    log.error({ ...details, why: String(error) }, message);
+  }
+}
+
 /** Starts the datapath of an agent. */
 export async function startEngine(
   { arena, flows, tun, spoofed }: AgentOptions,

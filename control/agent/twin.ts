@@ -1,5 +1,5 @@
-// The agent of a node whose kernel translates: the tables and the compiler of every agent, and
-// rules of nftables in the datapath's place.
+// The agent of a node with --proxy nftables: the same tables and compiler, but nftables rules in
+// the kernel translate instead of a datapath.
 import { openNetworkEvents, openNftGeneration } from '../../datapath/io/netlink.ts';
 import type { Agent, AgentOptions } from '../agent-options.ts';
 import { MONOTONIC_CLOCK } from '../clock.ts';
@@ -17,7 +17,7 @@ import type { SteeringPlan } from '../node/steering.ts';
 import { startControl } from './control.ts';
 import { startParts } from './parts.ts';
 
-/** The kernel routes as ever; in a lab a rule leads to the node's pods. */
+/** Routes stay unchanged. In a lab a rule leads to the table with the node's pods. */
 const TWIN_STEERING: SteeringPlan = {
   ...{ setup: [], rules: [PODS_RULE], localPref: PREF_LOCAL_FIRST },
   sysctls: [['ip_forward', '1']],
@@ -25,14 +25,14 @@ const TWIN_STEERING: SteeringPlan = {
 const NOTHING = { allowed: 0, dropped: 0, audited: 0 };
 
 /**
- * Starts it; what an agent before it put in force stays until the tables have synced. Throws
- * KubetunError.
+ * Starts the agent. The nftables table of an earlier agent stays until the tables have synced.
+ * Throws KubetunError.
  */
 export function startTwin(options: AgentOptions, log: Log): Promise<Agent> {
   requireFit(options);
   requireNft();
   const start = (started: AsyncDisposableStack) => startRules(options, started, log);
-  return startParts(start, log, 'stopped; the rules stay in force');
+  return startParts(start, log, 'stopped; the nftables rules stay');
 }
 
 async function startRules(options: AgentOptions, started: AsyncDisposableStack, log: Log) {
@@ -47,7 +47,7 @@ async function startRules(options: AgentOptions, started: AsyncDisposableStack, 
   const reconciler = new Reconciler({
     parts: [steering, ...(options.spoofed ? [cablesPart(options.spoofed)] : []), writer],
     events: {
-      // Both are asked: what the first has heard it does not say again.
+      // Calls both, unlike `||`: changes.heard() empties its socket and must run on every turn.
       heard: () => [changes.heard(), writer.heard()].includes(true),
       close() {
         changes.close();

@@ -50,14 +50,8 @@ export function balancerSlices(
   const nodePorts = row.ports.filter(({ nodePort }) => nodePort !== 0);
   const own = row.ports.filter(({ nodePort }) => nodePort === 0);
   const itself = backends.length > 0 ? row.loadBalancerAddresses : [];
-  return [
-    slice(
-      'nodes',
-      nodePorts,
-      backends.map(({ addresses }) => addresses[0]!),
-    ),
-    slice('itself', own, itself),
-  ];
+  const nodes = backends.map(({ addresses }) => addresses[0]!);
+  return [slice('nodes', nodePorts, nodes), slice('itself', own, itself)];
 }
 
 function endpoint(address: number, nodeName: string): EndpointRow {

@@ -66,7 +66,7 @@ async function policiesOf(lab: string, node: string): Promise<PolicyDescription[
   }
   const policies = await askAgent<PolicyDescription[]>(lab, node, '/policies');
   if (policies.length > 0 && (await proxyOf(lab, node)) === 'nftables') {
-    process.stderr.write(`  ${node} runs --proxy nftables: it enforces none of these\n`);
+    process.stderr.write(`  ${node} runs --proxy nftables: it does not enforce them\n`);
   }
   return policies;
 }

@@ -5,6 +5,7 @@ import { openNetworkEvents } from '../../datapath/io/netlink.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
 import {
   agentStatus,
+  attempt,
   engineChecks,
   engineRoutes,
   engineStatus,
@@ -28,7 +29,7 @@ import { requireFit } from '../node/fit.ts';
 import { BalancerRoutes, planGatewaySteering, readBalancerRoutes } from '../node/gateway.ts';
 import { ipBatch } from '../node/ip.ts';
 import { Reconciler } from '../node/reconcile.ts';
-import { type AdminRoutes, closeAdmin, serveAdmin } from '../serve/admin.ts';
+import { closeAdmin, serveAdmin } from '../serve/admin.ts';
 import { describeServices } from '../sync/describe.ts';
 import { sourceStarter } from '../sync/informers.ts';
 import { Publisher } from '../sync/publisher.ts';
@@ -110,12 +111,14 @@ async function startDatapath(
   });
   started.defer(() => monitor.stop());
   const routesOf = {
+    ...engineRoutes(engine),
     '/status': () => ({
       ...agentStatus(options, engine.writer, publisher, monitor),
       ...engineStatus(engine, options),
     }),
-    ...engineRoutes(engine),
-    ...adminRoutes(publisher, followed.balancers, reconciler),
+    '/services': () => servicesOf(publisher, followed.balancers),
+    '/policies': () => [],
+    '/steering': () => reconciler.status(),
   };
   const server = await serveAdmin(options.admin, routesOf, log);
   started.defer(() => closeAdmin(server));
@@ -126,11 +129,7 @@ async function startDatapath(
 function carryOut(lines: string[], log: Log): void {
   // One by one, so that a failure affects only its own address.
   for (const line of lines) {
-    try {
-      ipBatch([line]);
-    } catch (error) {
-      log.error({ why: String(error) }, 'a load balancer address does not reach the nodes');
-    }
+    attempt(() => ipBatch([line]), {}, 'a load balancer address does not reach the nodes', log);
   }
 }
 
@@ -157,17 +156,10 @@ function followBalancers(client: KubeClient, tables: Tables, publisher: Publishe
     onTargets: (targets) => checks.follow(targets),
     isHealthy: (target) => checks.isHealthy(target),
   });
-  const told = {
-    changed: () => publisher.changed(),
-    sourceStarted: (kind: string, skipped: ReadonlyMap<string, string>) =>
-      publisher.sourceStarted(kind, skipped),
-    sourceSynced(kind: string) {
-      publisher.sourceSynced(kind);
-      heard.add(kind);
-      settle();
-    },
-  };
-  const start = sourceStarter(client, told, log);
+  const start = sourceStarter(client, publisher, log, (kind) => {
+    heard.add(kind);
+    settle();
+  });
   const informers: Informer<unknown>[] = [
     start(
       'Service',
@@ -185,20 +177,13 @@ function followBalancers(client: KubeClient, tables: Tables, publisher: Publishe
   return { asker, checks, balancers, informers };
 }
 
-function adminRoutes(
-  publisher: Publisher,
-  balancers: Balancers,
-  reconciler: Reconciler,
-): AdminRoutes {
-  return {
-    // The image has Local for all, so that clients keep their addresses. Users see the Service's
-    // own policy.
-    '/services': () =>
-      describeServices(publisher).map((service) => ({
-        ...service,
-        externalPolicy: balancers.isLocal(service.service) ? 'Local' : 'Cluster',
-      })),
-    '/policies': () => [],
-    '/steering': () => reconciler.status(),
-  };
+/**
+ * The image has Local for all, so that clients keep their addresses. Users see the Service's own
+ * policy.
+ */
+function servicesOf(publisher: Publisher, balancers: Balancers) {
+  return describeServices(publisher).map((service) => ({
+    ...service,
+    externalPolicy: balancers.isLocal(service.service) ? 'Local' : 'Cluster',
+  }));
 }

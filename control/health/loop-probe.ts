@@ -98,31 +98,23 @@ export class LoopProbe {
   }
 }
 
-/** Datagrams of this network namespace, until `close`. */
-export function openProbeSocket(): { send: LoopProbeOptions['send']; close(): void } {
-  const socket = createSocket('udp4');
-  // What fails is a reason, and no end of the agent.
-  let failed = (_why: string) => {};
-  socket.on('error', (error) => failed(String(error)));
-  return {
-    send(payload, address, onFailed) {
-      failed = onFailed;
-      socket.send(payload, PORT, address, (error) => error && onFailed(error.message));
-    },
-    close: () => socket.close(),
-  };
-}
-
 /** Probes the way into the datapath until `started` is disposed of; says whether it is open. */
 export function startProbe(
   { arena }: Engine,
   address: () => string,
   started: AsyncDisposableStack,
 ): HealthCheck {
-  const socket = openProbeSocket();
-  started.defer(() => socket.close());
+  const socket = createSocket('udp4');
+  started.defer(() => void socket.close());
+  // What fails is a reason, and no end of the agent.
+  let failed = (_why: string) => {};
+  socket.on('error', (error) => failed(String(error)));
+  const send: LoopProbeOptions['send'] = (payload, to, onFailed) => {
+    failed = onFailed;
+    socket.send(payload, PORT, to, (error) => error && onFailed(error.message));
+  };
   const { header } = arena;
-  const probe = new LoopProbe({ header, address, send: socket.send, clock: MONOTONIC_CLOCK });
+  const probe = new LoopProbe({ header, address, send, clock: MONOTONIC_CLOCK });
   started.defer(() => probe.stop());
   return probe.check;
 }

@@ -1,9 +1,10 @@
 // Health of an agent: checks of its parts, their faults, and since when.
 
+import type { Engine } from '../../datapath/worker/engine.ts';
 import type { MonotonicClock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { ReconcileStatus } from '../node/reconcile.ts';
-import type { Publisher } from '../sync/publisher.ts';
+import type { ImageSink, Publisher } from '../sync/publisher.ts';
 
 /** Interval of the checks. A request for health checks at once. */
 const LOOK_MS = 500;
@@ -140,15 +141,7 @@ export function checkTables(publisher: Pick<Publisher, 'progress'>): HealthCheck
   };
 }
 
-/** What is looked at of a datapath's worker. */
-export interface WorkerSigns {
-  /** Why no worker serves; null while one does. */
-  readonly workerFailure: string | null;
-  /** How many times the worker was started again. */
-  readonly restarts: number;
-  /** Ms since the worker last ticked. */
-  heartbeatAgeMs(): number;
-}
+type WorkerSigns = Pick<Engine, 'workerFailure' | 'restarts' | 'heartbeatAgeMs'>;
 
 /**
  * Unhealthy while no worker serves, and while its heartbeat stands still. Of every restart at least
@@ -169,10 +162,7 @@ export function checkWorker(engine: WorkerSigns): HealthCheck {
 }
 
 /** Unhealthy while a published image is not taken over. */
-export function checkImage(sink: {
-  readonly generation: number;
-  acknowledged(): number;
-}): HealthCheck {
+export function checkImage(sink: Pick<ImageSink, 'generation' | 'acknowledged'>): HealthCheck {
   let last = -1;
   let sinceMs: number | null = null;
   return (nowMs) => {
@@ -188,11 +178,8 @@ export function checkImage(sink: {
   };
 }
 
-/**
- * What is looked at of what the agent has applied to the system; times are of the agent's clock, in
- * ms.
- */
-export interface Reconciled {
+/** Times are of the agent's clock, in ms. */
+interface Reconciled {
   status(): Pick<ReconcileStatus, 'okAtMs' | 'missing' | 'foundMs' | 'found'>;
 }
 

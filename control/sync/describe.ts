@@ -58,21 +58,18 @@ function describePort(
   port: CurrentPort,
   refused: string[],
 ): ServiceDescription {
-  const internalLocal = (port.flags & SERVICE_FLAG_INTERNAL_LOCAL) !== 0;
-  const externalLocal = (port.flags & SERVICE_FLAG_EXTERNAL_LOCAL) !== 0;
+  const { name: service, flags, affinityS, generation } = port;
+  const policyOf = (flag: number) => ((flags & flag) === 0 ? 'Cluster' : 'Local');
+  const internalPolicy = policyOf(SERVICE_FLAG_INTERNAL_LOCAL);
   return {
-    service: port.name,
-    proto: protoName(port.proto),
+    ...{ service, proto: protoName(port.proto) },
     frontends: compiler.frontendsOf(port).map((f) => ({
       address: `${formatAddress(f.address)}:${f.port}`,
       kind: FRONTEND_KINDS[f.kind]!,
     })),
-    internalPolicy: internalLocal ? 'Local' : 'Cluster',
-    externalPolicy: externalLocal ? 'Local' : 'Cluster',
-    affinityS: port.affinityS,
-    eligible: formatPairs(internalLocal ? port.local : port.cluster),
-    generation: port.generation,
-    refused,
+    ...{ internalPolicy, externalPolicy: policyOf(SERVICE_FLAG_EXTERNAL_LOCAL), affinityS },
+    eligible: formatPairs(internalPolicy === 'Local' ? port.local : port.cluster),
+    ...{ generation, refused },
   };
 }
 

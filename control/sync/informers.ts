@@ -1,6 +1,6 @@
 import type { KubeClient } from '../kube/client.ts';
 import { recordSkip } from '../kube/event.ts';
-import { type Informer, startInformer } from '../kube/informer.ts';
+import { type Informer, type InformerHandlers, startInformer } from '../kube/informer.ts';
 import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
 import type { Log } from '../log.ts';
 import { readNamespace, readNetworkPolicy } from '../model/network-policy.ts';
@@ -28,43 +28,36 @@ export function sourceStarter(
   client: KubeClient,
   publisher: Pick<Publisher, 'changed' | 'sourceSynced' | 'sourceStarted'>,
   log: Log,
+  onSynced: (kind: KubeKind) => void = () => {},
 ): Start {
   return (kind, compact, put, drop) => {
-    const informer = startInformer(
-      client,
-      kind,
-      { compact },
-      {
-        onUpsert: (row, before) => {
-          put(row, before);
-          publisher.changed();
-        },
-        onDelete: (row) => {
-          drop(row);
-          publisher.changed();
-        },
-        onSynced: () => {
-          log.info({ kind }, 'synced');
-          publisher.sourceSynced(kind);
-        },
-        onError: (error, retryMs) => {
-          log.warn(
-            { kind, retryMs, why: error instanceof Error ? error.message : error },
-            'watch lost',
-          );
-        },
-        onSkip: (key, { message }, object) => {
-          log.warn(
-            { kind, key, why: message },
-            'object skipped: its previous version stays in force',
-          );
-          void recordSkip(client, { kind, key, object }, message, 'kubetun').then((why) => {
-            if (why !== null)
-              log.warn({ kind, key, why }, 'the Event about a skipped object was not written');
-          });
-        },
+    const handlers: InformerHandlers<ReturnType<typeof compact>> = {
+      onUpsert: (row, before) => {
+        put(row, before);
+        publisher.changed();
       },
-    );
+      onDelete: (row) => {
+        drop(row);
+        publisher.changed();
+      },
+      onSynced: () => {
+        log.info({ kind }, 'synced');
+        publisher.sourceSynced(kind);
+        onSynced(kind);
+      },
+      onError: (error, retryMs) => {
+        const why = error instanceof Error ? error.message : error;
+        log.warn({ kind, retryMs, why }, 'watch lost');
+      },
+      onSkip: (key, { message }, object) => {
+        const note = (why: string, text: string) => log.warn({ kind, key, why }, text);
+        note(message, 'object skipped: its previous version stays in force');
+        void recordSkip(client, { kind, key, object }, message, 'kubetun').then((why) => {
+          if (why !== null) note(why, 'the Event about a skipped object was not written');
+        });
+      },
+    };
+    const informer = startInformer(client, kind, { compact }, handlers);
     publisher.sourceStarted(kind, informer.skipped);
     return informer;
   };

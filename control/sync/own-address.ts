@@ -72,9 +72,8 @@ export class OwnAddress {
     const next = 'correct the Node, or give the machine that address and restart the agent';
     const message = `the Node names ${named}, and its agent steers ${steered}: ${next}`;
     log.warn({ node: this.#internal, steered, next }, `the Node names ${named}`);
-    void recordWarning(client, {
-      ...{ kind: 'Node', key: node, reason: 'NodeAddressDiffers', message, component: 'kubetun' },
-    }).then((why) => {
+    const warning = { kind: 'Node', key: node, reason: 'NodeAddressDiffers', message } as const;
+    void recordWarning(client, { ...warning, component: 'kubetun' }).then((why) => {
       if (why !== null)
         log.warn({ why }, 'the Event about the different node address was not written');
     });
