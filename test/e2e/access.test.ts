@@ -39,7 +39,7 @@ describe('the API server', () => {
     ['its own address', 'https://172.18.0.1:6443'],
     ['the Service kubernetes', 'https://10.96.0.1'],
   ] as const) {
-    test(`refuses every path to a pod that comes by ${what}`, async () => {
+    test(`refuses every path to a pod that connects to ${what}`, async () => {
       for (const path of PATHS) {
         const [code, body] = await ask('client', `${url}${path}`);
         assert.equal(code, '401', path);
@@ -72,7 +72,7 @@ describe('the API server', () => {
     const { items } = await lab.kube.list('ConfigMap', { namespace: 'default' });
     assert.ok(items.every(({ metadata }) => metadata?.name !== 'intruder'));
     const [code] = await ask('client', url, '-H', `Authorization: Bearer ${token}`);
-    assert.equal(code, '200', 'the right one is not refused');
+    assert.equal(code, '200', 'the right token is accepted');
   });
 
   test('opens no stream without the token', async () => {

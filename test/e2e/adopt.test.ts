@@ -119,7 +119,7 @@ function saidOfWatches(from: number[]): Said[] {
   );
 }
 
-/** No endpoint came or went, no Service was without one, and the marker came. */
+/** Asserts that only the marker changed, and that no Service was without endpoints. */
 function assertUnchanged(seen: Map<string, Set<string>>): void {
   const keys = [...seen.keys()].filter((key) => !key.startsWith('default/marker'));
   assert.equal(keys.length, 3 * NODES.length, 'web, iperf and kubernetes');
@@ -132,7 +132,7 @@ function assertUnchanged(seen: Map<string, Set<string>>): void {
 
 /** Every acknowledged write or a later one is stored. */
 async function assertKept(kept: Map<string, { version: number; turn: string }>): Promise<void> {
-  assert.ok(kept.size > 0, 'some were acknowledged');
+  assert.ok(kept.size > 0, 'some writes were acknowledged');
   for (const [name, { version, turn }] of kept) {
     const now = await lab.kube.get('ConfigMap', { namespace: 'default', name });
     // The last write may be stored although its acknowledgement was lost.
@@ -192,7 +192,11 @@ describe('a lab whose supervisor is killed', () => {
     await until('it is dead', () => !isAlive(supervisor));
     await new Promise((resolve) => setTimeout(resolve, 1000));
     const status = await lab.json<{ api: string | null; pods: object[] | null }>('lab', 'status');
-    assert.deepEqual([status.api, status.pods], [null, null], 'status says that nobody answers');
+    assert.deepEqual(
+      [status.api, status.pods],
+      [null, null],
+      'status reports that neither answers',
+    );
     const { code, stderr } = await startKubetun('lab', 'up', '--lab', NAME);
     assert.equal(code, 0, stderr);
     assert.match(stderr, /has lost its supervisor: resuming it/);

@@ -146,16 +146,16 @@ describe('logs of containers', () => {
       const time = Date.parse(line.split(' ')[0]!);
       return time > dead && time < back;
     });
-    assert.ok(meanwhile.length > 0, 'the container was heard without a supervisor');
+    assert.ok(meanwhile.length > 0, 'lines were logged without a supervisor');
     assertInSequence(lines.map((line) => Number.parseInt(line.split(' ')[1]!, 10)));
-    assert.equal(numbersOf(await logs('numbers'))[0], 1, 'what came before is kept');
+    assert.equal(numbersOf(await logs('numbers'))[0], 1, 'earlier lines are kept');
   });
 
   test('of the previous run are shown after a restart', async () => {
     const last = numbersOf(await logs('numbers', '--tail=1'))[0]!;
     const earlier = container('numbers');
     process.kill(earlier.pid, 'SIGKILL');
-    await until('it runs again', () => {
+    await until('the container runs again', () => {
       const now = readPodRecord(STATE, 'default', 'numbers')?.containers[0]?.process;
       return now !== undefined && now.pid !== earlier.pid;
     });
@@ -164,7 +164,7 @@ describe('logs of containers', () => {
     assert.ok(before.at(-1)! >= last);
     assertInSequence(before);
     await until(
-      'it has said something',
+      'the new container has printed a line',
       async () => (await logs('numbers', '--limit-bytes=1')) !== '',
     );
     assert.equal(numbersOf(await logs('numbers', '--limit-bytes=7'))[0], 1);
@@ -173,13 +173,13 @@ describe('logs of containers', () => {
   test('continue after their writer is killed', async () => {
     const earlier = readRecord(NAME)!.logWriter!;
     process.kill(earlier.pid, 'SIGKILL');
-    await until('there is another one', () => {
+    await until('another writer runs', () => {
       const now = readRecord(NAME)!.logWriter;
       return now?.pid !== earlier.pid && now !== null && isAlive(now);
     });
     const last = numbersOf(await logs('numbers', '--tail=1'))[0]!;
     await until(
-      'more is said',
+      'more lines are logged',
       async () => numbersOf(await logs('numbers', '--tail=1'))[0]! > last,
     );
     assertInSequence(numbersOf(await logs('numbers', '--tail=500')));

@@ -139,7 +139,7 @@ describe('explain', () => {
       code = ended;
     });
     const address = await lab.clusterIP('one');
-    await until('it has seen three connections', async () => {
+    await until('the trace has three connections', async () => {
       await lab.run('client', 'curl', '-sm5', `http://${address}/hostname`);
       return code !== undefined;
     });
@@ -162,7 +162,7 @@ describe('explain', () => {
     ] as const) {
       const trace = startTrace(NAME, '--node', 'node1', 'new');
       after(() => trace.stop('SIGKILL'));
-      await until('it shows something', async () => {
+      await until('the trace prints a packet', async () => {
         await lab.run('client', 'curl', '-sm5', `http://${await lab.clusterIP('one')}/hostname`);
         return trace.text() !== '';
       });

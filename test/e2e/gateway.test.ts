@@ -137,7 +137,7 @@ describe('the gateway', () => {
     assert.equal(forged, 3);
     ip('fabric', 'link', 'del', 'to-stranger');
     spawnSync('ip', ['netns', 'del', stranger]);
-    // A node that lets a pod's address out.
+    // A node that does not masquerade a pod's address.
     const address = '10.244.1.250';
     ip('node1', 'addr', 'add', `${address}/32`, 'dev', 'lo');
     const leaked = await counted(
@@ -224,7 +224,7 @@ describe('the gateway', () => {
     );
     const killed = readAgent(NAME, 'cloud')!.pid;
     process.kill(killed, 'SIGKILL');
-    // A connection that is asked while no agent runs sends again later and later.
+    // A request that is sent while no agent runs is retransmitted at growing intervals.
     await lab.untilNewAgent('cloud', killed);
     for (const { child, done } of [idle, out]) {
       child.stdin!.end();
@@ -273,7 +273,7 @@ describe('the gateway', () => {
       ip('internet', 'route', 'flush', 'cache');
     });
 
-    test("of the cloud's outside link: a pod replies through a balancer, and masqueraded", async () => {
+    test("of the cloud's outside link: a pod sends by a balancer, and masqueraded", async () => {
       ip('cloud', 'link', 'set', 'eth1', 'mtu', '1280');
       assert.ok((await transfer(await addressOf('iperf'), 5201, '-R')) >= 16e6);
       const sent = await lab.start('client', [

@@ -41,7 +41,7 @@ const HEALTHY_MS = 10_000;
 /** An agent renews the Lease of its node every 5 s. */
 const LEASE_MS = 6000;
 const OTHER_USER = 65534;
-/** A foreign rule that no plan of the agent has. */
+/** A rule that the agent does not plan. */
 const ASTRAY = 'pref 0 to 10.244.0.0/16 lookup main';
 const API = 'control/cluster/thread.ts';
 
@@ -97,7 +97,7 @@ after(async () => {
   assertGone(NAME);
 });
 
-test('an untouched lab is healthy in every part, and always was', async () => {
+test('an untouched lab is healthy in every part, and has been since its start', async () => {
   const counters = await lab.counters('node1');
   await setTimeout(LEASE_MS);
   for (const place of ['node1', 'node2', 'cloud']) {
@@ -174,7 +174,7 @@ describe('the arena of a node', () => {
     const supervisor = readRecord(NAME)!.supervisor!;
     const agent = readAgent(NAME, 'node1')!;
     const path = arenaOf(NAME, 'node1');
-    // Its successor must find what is prepared here.
+    // Stops the supervisor until the file is prepared: the next agent must find it so.
     process.kill(supervisor.pid, 'SIGSTOP');
     process.kill(agent.pid, 'SIGKILL');
     await until('the agent is dead', () => !isAlive(agent));

@@ -131,7 +131,7 @@ describe('a pod of a lab', () => {
       assert.match(status, new RegExp(`^CapBnd:\\s*${wanted}$`, 'm'), name);
       const words = ['grep', 'CapEff', '/proc/self/status'];
       const { output } = await execInside(process, words, 10_000);
-      assert.equal(output, `CapEff:\t${wanted}\n`, 'a command beside it has no more');
+      assert.equal(output, `CapEff:\t${wanted}\n`, 'an exec command has the same');
       const first = readFileSync(`/proc/${sandbox!.pid}/status`, 'utf8');
       assert.match(first, /^CapEff:\s*00000000a80425fb$/m, 'PID 1 of the pod');
     }
@@ -238,11 +238,11 @@ describe('a lab', () => {
       const fill = ['if=/dev/zero', `of=${join(folder, 'fill')}`, 'bs=64k'];
       assert.notEqual(spawnSync('dd', fill).status, 0, 'the disk is full');
       assert.match(await writeUntilRefused(join(state, 'kubeconfig')), /ENOSPC.*: make room/);
-      // Its end is a line in the supervisor's log, and its successor needs a record.
+      // The supervisor logs the agent's end, and writes a record of the next agent.
       process.kill(second.pid, 'SIGKILL');
       await setTimeout(2000);
       assert.ok(isAlive(supervisor), 'the supervisor lives');
-      // Its end is lines in the agents' logs.
+      // The agents log the supervisor's end.
       process.kill(supervisor.pid, 'SIGKILL');
       await setTimeout(2000);
       assert.ok(isAlive(first), 'the agent lives');

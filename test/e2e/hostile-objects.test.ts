@@ -1,5 +1,5 @@
-// Objects of one author that could take every node down. Everything else continues, and their
-// deletion leaves nothing.
+// Objects with which a single user could take every node down. Everything else continues, and
+// their deletion leaves nothing.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/admin-client.ts';
@@ -70,7 +70,7 @@ async function goesOn(): Promise<void> {
   assert.equal(answer.trim(), 'web1');
 }
 
-/** A Service written now is served, so everything before it has been compiled. */
+/** Waits until a new Service is served: every change before it has been compiled then. */
 async function untilNewsArrives(name: string): Promise<void> {
   await lab.kube.create('Service', {
     metadata: { namespace: 'default', name },
@@ -95,7 +95,7 @@ describe('one hostile object', () => {
   });
   after(() => lab?.down());
 
-  test('a policy with 66 blocks that collide under a public hash costs nothing', async () => {
+  test('a policy with 66 blocks that collide under a public hash delays nothing', async () => {
     const blocks = colliding(PREFIX_32).map((address) => `${address}/32`);
     await lab.kube.create('NetworkPolicy', policy(blocks));
     await untilNewsArrives('after-blocks');

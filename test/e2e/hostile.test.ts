@@ -96,13 +96,16 @@ describe('a node repairs', () => {
       const rules = await rulesOf('node/node1');
       const { okAtMs } = await status('node1');
       await attack('node1', 'node/node1', command);
-      await untilMended('it has looked again', async () => (await status('node1')).okAtMs > okAtMs);
+      await untilMended(
+        'the agent has checked again',
+        async () => (await status('node1')).okAtMs > okAtMs,
+      );
       await untilMended('both clients reach the Service', async () => {
         const reached = [await reaches('near', vip), await reaches('far', vip)];
         return reached.every(Boolean) && (await isRight('node1'));
       });
       assert.equal(await rulesOf('node/node1'), rules);
-      assert.ok(await reaches('near', `${server}:8080`), 'and a pod of its own');
+      assert.ok(await reaches('near', `${server}:8080`), 'and a pod of its own node');
       assert.ok(await pings('near'), 'and the internet');
     });
   }
@@ -144,7 +147,7 @@ async function assertSpoofingHeld(from: string, to: string): Promise<void> {
   const script = `${import.meta.dirname}/clients/tagged.py`;
   await lab.run(from, '/usr/bin/python3', script, stranger, address);
   await lab.run(from, 'bash', '-c', `echo hostname > /dev/udp/${address}/8081`);
-  // It was sent after the other, on the same cable.
+  // This packet was sent last, on the same cable.
   await until('its own packet arrives', () => / > [0-9.]+\.8081/.test(capture.output()));
   assert.ok(!capture.output().includes(`${stranger}.4321`), capture.output());
   capture.child.kill();
@@ -178,7 +181,10 @@ async function assertFiltersMended(
   const { okAtMs } = await status(node);
   await lab.run(place, 'sh', '-c', attack(link));
   await untilMended('the filters are back', async () => (await filtersOf()) === filters);
-  await untilMended('it has looked again', async () => (await status(node)).okAtMs > okAtMs);
+  await untilMended(
+    'the agent has checked again',
+    async () => (await status(node)).okAtMs > okAtMs,
+  );
   await untilMended('the agent is content', () => isRight(node));
   await assertSpoofingHeld(client, peer);
 }
@@ -190,7 +196,7 @@ describe('the filters on the cables of pods are repaired', { concurrency: 2 }, (
     'a filter that was deleted': (link) => `tc filter del dev ${link} ingress pref 3`,
     'a filter that passes everything': (link) =>
       `tc filter add dev ${link} ingress protocol ip pref 1 u32 match u32 0 0 classid 1:1`,
-    'a device that was made again': () =>
+    'a device that was recreated': () =>
       'ip link del spoofed; ip tuntap add mode tun name spoofed vnet_hdr; ip link set spoofed up',
     'a device that was deleted': () => 'ip link del spoofed',
   };
@@ -223,7 +229,7 @@ describe('the nftables node repairs', () => {
   const replaced = (verbs: string[]) => `printf '${verbs.join('\\n')}' | nft -f -`;
   const chain = 'ip kubetun nat-prerouting';
   const attacks: Record<string, () => string> = {
-    // As many rules as before.
+    // The number of rules stays the same.
     'rules that were replaced': () =>
       replaced([`flush chain ${chain}`, ...['', ''].map(() => `add rule ${chain} accept`)]),
     'an element that was replaced': () => {
@@ -236,7 +242,7 @@ describe('the nftables node repairs', () => {
 
     'a ruleset that was flushed': () => 'nft flush ruleset',
     'a chain that was emptied': () => 'nft flush chain ip kubetun nat-prerouting',
-    'elements that were taken away': () => 'nft flush map ip kubetun frontends',
+    'elements that were removed': () => 'nft flush map ip kubetun frontends',
     'rules that were flushed': () => 'ip rule flush',
   };
   for (const [what, command] of Object.entries(attacks)) {
@@ -272,7 +278,9 @@ describe('a node whose InternalIP is patched', () => {
     test(`${node} keeps its address, and its pods the internet`, async () => {
       assert.ok(await pings(pod));
       await patch(node, OTHER);
-      await untilMended('the agent says so', async () => logOf(node).includes(OTHER));
+      await untilMended('the agent logs the other address', async () =>
+        logOf(node).includes(OTHER),
+      );
       await untilMended('its pods reach the internet', () => pings(pod));
       // Outside the cluster's ranges, so that the pod is masqueraded.
       assert.ok(await works(pod, 'ping', '-c1', '-W1', '172.18.0.1'));
@@ -286,14 +294,14 @@ describe('a node whose InternalIP is patched', () => {
       assert.ok(await pings(pod));
     });
 
-    test(`${node} keeps it without any InternalIP, and reports nothing once they agree`, async () => {
+    test(`${node} keeps its address without InternalIP; the report ends once both agree`, async () => {
       await patch(node);
-      await untilMended('it is seen', async () =>
+      await untilMended('the agent reports that there is no InternalIP', async () =>
         JSON.stringify(await namedOf(node)).includes('null'),
       );
       await untilMended('its pods reach the internet', () => pings(pod));
       await patch(node, own);
-      await untilMended('they agree', async () => {
+      await untilMended('the two addresses agree', async () => {
         const { metadata } = await lab.kube.get('Node', { name: node });
         return metadata?.annotations?.['kubetun.dev/steered-address'] === undefined;
       });

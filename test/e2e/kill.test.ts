@@ -75,7 +75,7 @@ const VICTIMS: Victim[] = [
     name: 'API thread',
     find: () => readRecord(NAME)?.supervisor ?? null,
     async kill({ pid }) {
-      // The process may end at this moment, as another victim does.
+      // Another kill may end the process at this moment.
       const worker = { pid, logPath: supervisorLogPath(NAME), script: 'cluster/thread.ts' };
       await inWorker(worker, DIE).catch(() => {});
     },
@@ -130,7 +130,7 @@ class Writer {
         else await this.#lab.kube.create('ConfigMap', { metadata, data });
         this.acknowledged.set(metadata.name, turn);
       } catch {
-        // Stored without an answer it exists, and create is refused from then on.
+        // If a create was stored without an answer, later creates are refused.
         const found = await this.#lab.kube.get('ConfigMap', metadata).catch(() => null);
         if (found) this.acknowledged.set(metadata.name, Number(found.data?.turn));
         await setTimeout(200);
@@ -253,7 +253,7 @@ describe('every process of a lab', () => {
       .sort((a, b) => a.order - b.order)
       .map(({ victim }) => [victim]);
     let rounds = 0;
-    // Each once at least, then pairs until the time is over.
+    // Kills each process once, then pairs until the time is over.
     while (rounds < singles.length || Date.now() < endMs) {
       const victims = singles[rounds] ?? [pick(VICTIMS), pick(VICTIMS)];
       for (const victim of victims) {

@@ -64,7 +64,7 @@ describe('a lab', () => {
     const up = start('lab', 'up', '--lab', NAME, '--nodes', '6');
     await until('its supervisor is started', () => readRecord(NAME)?.supervisor != null);
     assert.equal(kubetun('lab', 'down', '--lab', NAME).code, 0);
-    assert.equal((await up).code, 143, 'it was asked by SIGTERM');
+    assert.equal((await up).code, 143, 'lab down ended it with SIGTERM');
     assertGone(NAME);
   });
 

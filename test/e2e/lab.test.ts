@@ -131,7 +131,7 @@ describe('a lab', () => {
     assert.match(
       run('env').stdout,
       /^KUBERNETES_SERVICE_HOST=10\.96\.0\.1$/m,
-      'as its container sees it',
+      'the environment of the container',
     );
     assert.equal(run('sh', '-c', 'exit 7').code, 7);
     assert.equal(run('sh', '-c', 'kill -TERM $$').code, 143);
@@ -144,7 +144,7 @@ describe('a lab', () => {
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text;
     });
-    await until('it says where', () => output.includes('->'));
+    await until('it prints the local address', () => output.includes('->'));
     const port = Number(/127\.0\.0\.1:(\d+)/.exec(output)?.[1]);
     assert.equal(await get(port, '/hostname'), 'web1');
     assert.equal(await get(port, '/echo?msg=twice'), 'twice');

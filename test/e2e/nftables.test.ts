@@ -1,4 +1,5 @@
-// nft accepts the ruleset, and single changes add up to the whole: in two network namespaces.
+// nft accepts the ruleset, and incremental changes give the same table as the whole ruleset. Uses
+// two network namespaces.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
@@ -146,7 +147,7 @@ describe('the ruleset and nft', () => {
     for (const name of [STEPWISE, AT_ONCE]) spawnSync('ip', ['netns', 'del', name]);
   });
 
-  test('single changes make the same table as the whole ruleset', () => {
+  test('incremental changes give the same table as the whole ruleset', () => {
     fc.assert(
       fc.property(fc.array(step, { minLength: 1, maxLength: 6 }), (steps) => {
         const model = new Model();

@@ -16,7 +16,7 @@ import {
   until,
 } from '../support/lab.ts';
 
-// From the fabric: the cloud's own datapath would drop most of them earlier.
+// Sends from the fabric: the cloud's own datapath would drop most packets earlier.
 const NAME = 'e2e-odd';
 const NODE = '172.18.0.11';
 const TCP_PORT = 30_300;
@@ -89,7 +89,7 @@ describe('odd packets', () => {
   test('later fragments without a first one are held for a while and dropped', async () => {
     const before = await counters();
     await send('cloud', NODE, UDP_PORT, 'later-fragment', N);
-    await until('they are dropped', async () => {
+    await until('the fragments are dropped', async () => {
       const { 'fragment-orphan': orphans, 'fragment-limit': limit } = await counters();
       return orphans! + limit! - before['fragment-orphan']! - before['fragment-limit']! >= N;
     });
@@ -101,16 +101,19 @@ describe('odd packets', () => {
     assert.equal(same, 5);
   });
 
-  test('a wrong checksum stays wrong: no answer comes, and no new sum hides it', async () => {
+  test('a wrong checksum stays wrong: it is not recomputed, and no answer comes', async () => {
     const more = await counted(() => send('cloud', NODE, TCP_PORT, 'wrong-sum', N));
     assert.ok(
       more['flows-made']! >= N,
-      'they are forwarded: what is in them is not for a router to judge',
+      'they are forwarded: a router does not check transport checksums',
     );
     const flows = await lab.json<{ state: string; original: { dport: number } }[]>(
       ...(['conntrack', 'list', '--node', 'node1', '--dst', `:${TCP_PORT}`] as const),
     );
-    assert.ok(flows.filter((flow) => flow.state === 'SYN_SENT').length >= N, 'nobody has answered');
+    assert.ok(
+      flows.filter((flow) => flow.state === 'SYN_SENT').length >= N,
+      'no server has answered',
+    );
   });
 
   test('IP options survive', async () => {

@@ -199,7 +199,7 @@ describe('path MTU', () => {
     const learns = cell.learns ?? address;
     setMtu(cell.narrow, SMALL);
     try {
-      // Of the others too: a cached MTU would make TCP's ends agree on small segments.
+      // In every place: a cached MTU would make TCP's ends agree on small segments.
       for (const place of PLACES) await run(place, 'ip', 'route', 'flush', 'cache');
       assert.doesNotMatch(await routeOf(learner, learns), /mtu/);
       await act(address);
@@ -229,8 +229,8 @@ describe('path MTU', () => {
   for (const cell of UDP) {
     test(`UDP: ${cell.what}`, () =>
       narrowed(cell, async (address) => {
-        // Replies are as large: they come in fragments, because the narrow link's near end would
-        // drop them.
+        // Replies have the same size. The near end of the narrow link would drop whole ones, so the
+        // server sends them in fragments.
         const server = address === OUTSIDE ? 'outside' : 'echo';
         const setServer = (mtu: number) =>
           run(server, 'ip', 'link', 'set', 'eth0', 'mtu', `${mtu}`);
@@ -238,7 +238,7 @@ describe('path MTU', () => {
         const command = clientCommand('udp', address, cell.port, 1400, 4);
         const { same } = JSON.parse(await run(cell.from, ...command)) as { same: number };
         await setServer(1500);
-        // The first may be lost to learn the MTU.
+        // The first datagram may be lost: its sender learns the MTU from it.
         assert.ok(same >= 3, `${same} of 4`);
       }));
   }

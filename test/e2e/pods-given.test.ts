@@ -102,10 +102,14 @@ describe('a pod gets', () => {
     assert.equal(await cat('/etc/cfg/deep/colour'), 'red');
     assert.equal(await cat('/etc/colour'), 'red');
     assert.equal(await cat('/var/run/all/KEY'), 's3cret');
-    assert.equal(await cat('/run/all/name'), 'files', 'a link in the path is one of the pod');
+    assert.equal(
+      await cat('/run/all/name'),
+      'files',
+      'a link in the path is resolved inside the pod',
+    );
     assert.equal(await lab.run('files', 'stat', '-c', '%a', '/run/all/KEY'), '440\n');
     assert.notEqual((await lab.start('files', ['sh', '-c', 'echo x >/etc/cfg/new']).done).code, 0);
-    assert.ok(!existsSync('/etc/cfg') && !existsSync('/run/all'), 'the machine has nothing of it');
+    assert.ok(!existsSync('/etc/cfg') && !existsSync('/run/all'), 'the machine has neither');
     const folder = volumesFolder(STATE, (await read('files')).metadata!.uid!);
     assert.ok(existsSync(folder));
     await remove('files');
@@ -142,7 +146,7 @@ describe('a pod gets', () => {
     const volumes = [{ name: 'cfg', configMap: { name: 'later' } }];
     const mounted = { volumeMounts: [{ name: 'cfg', mountPath: '/etc/cfg' }] };
     await lab.kube.create('Pod', sleeperPod('waits', { volumes }, mounted));
-    await until('it is said', async () => {
+    await until('the event is written', async () => {
       const { items } = await lab.kube.list('Event', { namespace: 'default' });
       const wanted = 'MountVolume.SetUp failed for volume "cfg" : configmap "later" not found';
       return items.some((e) => e.reason === 'FailedMount' && e.message === wanted);

@@ -128,9 +128,9 @@ describe('the life of a pod', () => {
       return restartCount === 1 && state?.running !== undefined;
     });
     const { lastState } = (await main('lively'))!;
-    assert.equal(lastState?.terminated?.exitCode, 7, 'it was asked to end');
+    assert.equal(lastState?.terminated?.exitCode, 7, 'it ended on SIGTERM');
     assert.equal(saidBy('lively', -2), 'born\ntold\n');
-    await until('it says something', () => saidBy('lively', -1) === 'born\n');
+    await until('the first run has its log', () => saidBy('lively', -1) === 'born\n');
     await untilTold('lively', /^Killing: Container main failed liveness probe, will be restarted$/);
   });
 
@@ -249,7 +249,7 @@ describe('the life of a pod', () => {
     assert.ok(containerStatuses![0]!.state?.waiting);
   });
 
-  test('a pod ends with its containers, and its side-cars end then', async () => {
+  test('a pod ends when its containers have ended, and its side-cars are ended then', async () => {
     const side = shell('side', 'sleep infinity', { restartPolicy: 'Always' });
     await lab.kube.create(
       'Pod',

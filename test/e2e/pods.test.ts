@@ -79,7 +79,7 @@ describe('a pod', () => {
       '/run/written',
     ]) {
       await lab.run('plain', 'sh', '-c', `echo x >${path}`);
-      assert.ok(!existsSync(path), `${path} is in the pod alone`);
+      assert.ok(!existsSync(path), `${path} exists only in the pod`);
     }
     await lab.run('plain', 'sh', '-c', 'test ! -e /run/kubetun && test ! -e /dev/shm/kubetun*');
     const { code } = await lab.start('plain', ['touch', `${process.cwd()}/written`]).done;

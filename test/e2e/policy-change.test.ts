@@ -74,7 +74,7 @@ describe('policies that change', () => {
       const now = await received('stopped');
       if (now === last) break;
       last = now;
-      assert.ok(performance.now() - since < DEADLINE_MS, 'it still runs');
+      assert.ok(performance.now() - since < DEADLINE_MS, 'iperf3 still runs');
     }
     t.diagnostic(`stopped within ${Math.round(performance.now() - since)} ms`);
     await sleep(500);
@@ -188,6 +188,6 @@ describe('policies that change', () => {
       await lab.kube.delete('Pod', { namespace: 'default', name: 'taker' });
       await untilGone('taker');
     }
-    assert.fail(`nobody got ${address}`);
+    assert.fail(`no pod got ${address}`);
   }
 });

@@ -177,7 +177,7 @@ describe('a node shared with other programs', () => {
     const routes = () => real.run('node', 'ip', 'route', 'show', 'table', '103');
     const before = await routes();
     const numbers = Array.from({ length: 100 }, (_, n) => n);
-    // Every second range: none has a neighbour to join.
+    // Every second range, so that no adjacent ranges can be merged.
     const rangeOf = (n: number) => `10.245.${n * 2}.0/24`;
     await Promise.all(numbers.map((n) => createNode(`other${n}`, rangeOf(n), `198.18.0.${n + 1}`)));
     await until('the ranges are steered', async () => {
@@ -187,7 +187,7 @@ describe('a node shared with other programs', () => {
     assert.equal(await real.run('node', 'ip', 'rule'), rules);
     assert.deepEqual(await real.ask('pod', far, 80), { far: 4 });
     await Promise.all(numbers.map((n) => real.kube.delete('Node', { name: `other${n}` })));
-    await until('the ranges are left alone', async () => (await routes()) === before);
+    await until('the routes of the ranges are gone', async () => (await routes()) === before);
     assert.deepEqual(await real.ask('pod', far, 80), { far: 4 });
   });
 

@@ -62,7 +62,7 @@ describe('rules of Services', () => {
     return Object.keys(answers);
   };
 
-  test('a client keeps its endpoint, across agents too, until that endpoint is gone', async () => {
+  test('a client keeps its endpoint until that is gone, also across agent restarts', async () => {
     const first = await connect('client1', 50);
     assert.equal(first.length, 1);
     assert.equal((await connect('client2', 50)).length, 1);
@@ -87,14 +87,18 @@ describe('rules of Services', () => {
     assert.deepEqual([...new Set(names())], ['u1']);
     await label('u2', 'u');
     await lab.untilEndpoints('default/udp:udp', 2);
-    assert.deepEqual([...new Set(names())], ['u1'], 'an endpoint more moves nobody');
+    assert.deepEqual(
+      [...new Set(names())],
+      ['u1'],
+      'an additional endpoint does not move the client',
+    );
     await label('u1', 'gone');
     await lab.untilEndpoints('default/udp:udp', 1);
     // Replies wait in the pipe of a client on a busy machine.
     await new Promise((resolve) => setTimeout(resolve, 500));
     const before = names().length;
     await until('answers after the change', () => names().length > before + 20);
-    // One may have been in transit when the table changed.
+    // One datagram may have been in transit when the table changed.
     const after = names().slice(before + 1);
     assert.deepEqual([...new Set(after)], ['u2']);
     t.diagnostic(`${before} answers before the change, ${after.length} after it`);
@@ -118,14 +122,17 @@ describe('rules of Services', () => {
     const there = await ask(NODE2, port);
     assert.deepEqual([there.code, there.body.localEndpoints], [503, 0]);
     await label('l1', 'gone');
-    await until('the node says so', async () => (await ask(NODE1, port)).code === 503);
+    await until('the health port answers 503', async () => (await ask(NODE1, port)).code === 503);
   });
 
   test('a node that will be removed is unhealthy and still alive', async () => {
     assert.equal((await ask(NODE2, 10_256, '/healthz')).code, 200);
     const taint = { key: 'ToBeDeletedByClusterAutoscaler', value: '1', effect: 'NoSchedule' };
     await lab.kube.patch('Node', { name: 'node2' }, { spec: { taints: [taint] } });
-    await until('it says so', async () => (await ask(NODE2, 10_256, '/healthz')).code === 503);
+    await until(
+      'the node answers 503',
+      async () => (await ask(NODE2, 10_256, '/healthz')).code === 503,
+    );
     assert.equal((await ask(NODE2, 10_256, '/livez')).code, 200);
     assert.equal((await ask(NODE1, 10_256, '/healthz')).code, 200);
   });

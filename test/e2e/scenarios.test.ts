@@ -13,8 +13,7 @@ const NAME = 'e2e-rows';
 const scenarios = ownFiles().map(readScenario);
 
 /**
- * Rows of services.yaml, each wrong in another way; the actual result, and the counters in the
- * report.
+ * Rows of services.yaml, each with a different wrong outcome, and their actual results.
  */
 const WRONG: [row: string, instead: string[]][] = [
   ['10.244.1.9 -> 10.96.0.50:80/tcp | 10.244.1.2:8080', ['10.244.1.2:8080', '10.244.2.2:9090']],

@@ -157,7 +157,7 @@ describe('Services', () => {
     }
   });
 
-  test('a node is one hop in transit, and none at an end', async () => {
+  test('a node lowers the TTL in transit, not from or to its own pods', async () => {
     const ttlOf = async (from: string, address: string) =>
       /ttl=(\d+)/.exec(await lab.run(from, 'ping', '-c1', '-W2', address))?.[1];
     assert.equal(await ttlOf('node/node1', await lab.podIP('client1')), '64');
@@ -196,7 +196,7 @@ describe('Services', () => {
     }
   });
 
-  test('the node itself reaches its own external address, and other ports of it as before', async () => {
+  test("the node's own external address leads to the Service on its port only", async () => {
     const { answers, errors } = await tcp('node/node1', NODES.node1!, 8081, 5);
     assert.deepEqual({ answers, errors }, { answers: { two: 5 }, errors: {} });
     for (const from of ['client1', 'client2', 'node/node2']) {

@@ -63,7 +63,7 @@ describe('streams of pods', {
       await until('it has ended', async () => !(await processes()).includes(seconds));
     }
     const { supervisor } = readRecord(NAME)!;
-    assert.ok(isAlive(supervisor!), 'and nothing else');
+    assert.ok(isAlive(supervisor!), 'no other process has ended');
   });
 
   test('many bytes pass through exec and back unchanged, at any reading speed', async () => {

@@ -134,7 +134,7 @@ describe('translation', () => {
       // Replies are as large: the far end's cable would drop them otherwise.
       setMtu('internet', 'eth0', SMALL);
       const { same } = await lab.client<Echoed>('client', 'udp', INTERNET, 8081, 2000, 4);
-      // The first may be lost to learn the MTU.
+      // The first datagram may be lost: its sender learns the MTU from it.
       assert.ok(same >= 3, `${same} of 4`);
     });
   });

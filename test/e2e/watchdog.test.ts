@@ -59,7 +59,7 @@ describe('a node whose agent stays away', () => {
     const agent = readAgent(NAME, 'node1')!;
     process.kill(agent.pid, 'SIGKILL');
     await until('it is dead', () => !isAlive(agent));
-    await until('the node is opened', async () => /^9:/m.test(await rules()));
+    await until('the watchdog has added its rule', async () => /^9:/m.test(await rules()));
     assert.deepEqual(await ask('node/node2', 22), { node: 1 });
     await lab.run('node/node2', 'ping', '-c1', '-W2', '172.18.0.11');
     await lab.run('node/node1', 'ping', '-c1', '-W2', '172.18.0.12');
@@ -76,7 +76,7 @@ describe('a node whose agent stays away', () => {
 
   test('uses the datapath again when the agent is back', async () => {
     await until('Services are served', async () => 'web' in (await ask('node/node2', 30_080)));
-    await until('the node is closed', async () => !/^9:/m.test(await rules()));
+    await until('the rule of the watchdog is gone', async () => !/^9:/m.test(await rules()));
     assert.deepEqual(await ask('node/node2', 22), { node: 1 });
     assert.deepEqual(await ask('client', 22), { node: 1 });
   });

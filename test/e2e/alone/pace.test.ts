@@ -56,7 +56,7 @@ test('bench change follows a changed endpoint of 10,000 Services to its first da
   for (const state of ['quiet', '200 others a second']) {
     const answer = row(`${state}, write to first answer, p50`);
     const compile = row(`${state}, stage: compile and publish, p50`);
-    assert.ok(answer.median > compile.median, 'the whole is more than a part');
+    assert.ok(answer.median > compile.median, 'the total exceeds one stage');
     const p99 = row(`${state}, write to first answer, p99`).median;
     t.diagnostic(`${state}: write to first answer p50 ${answer.median} ms, p99 ${p99} ms`);
     assert.equal(row(`${state}, unanswered`).max, 0, 'no datagram is lost while endpoints change');
@@ -65,6 +65,6 @@ test('bench change follows a changed endpoint of 10,000 Services to its first da
   const lastMs =
     row('burst of 1000, writes').median + row('burst of 1000, last write to last image').median;
   t.diagnostic(`1,000 changes in ${lastMs} ms cost ${publishes} images`);
-  assert.ok(publishes <= lastMs / PUBLISH_MS + 2, 'images keep their distance');
+  assert.ok(publishes <= lastMs / PUBLISH_MS + 2, 'no two images within PUBLISH_MS');
   assertNothingLeft();
 });

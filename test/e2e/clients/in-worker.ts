@@ -1,7 +1,7 @@
-// in-worker URL SCRIPT EXPRESSION: runs an expression in the worker whose script has that in its
-// URL, by the inspector of its process. Ends with 0 once it was sent there.
+// in-worker URL SCRIPT EXPRESSION: evaluates EXPRESSION in the worker whose script URL contains
+// SCRIPT, through the inspector at URL. Exits with 0 once the expression was sent.
 const ANSWER_MS_MAX = 5000;
-/** The message passes through the main thread. */
+/** Time for the main thread to pass the message on. */
 const SENT_MS = 100;
 
 interface Message {
@@ -21,7 +21,7 @@ socket.onopen = () => {
 };
 socket.onmessage = ({ data }) => {
   const { method, params } = JSON.parse(String(data)) as Message;
-  // Leaves a worker that replaces this one alone.
+  // Sends once: a worker that replaces this one must not get the expression.
   if (isSent || method !== 'NodeWorker.attachedToWorker') return;
   const { sessionId, workerInfo } = params ?? {};
   if (!workerInfo?.url.includes(script)) return;

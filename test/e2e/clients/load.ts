@@ -37,7 +37,7 @@ function ask(): Promise<void> {
 async function work(): Promise<void> {
   while (!stopping) {
     await ask();
-    // Load, not a flood: the machine has other work.
+    // Limits the rate: the machine has other work.
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

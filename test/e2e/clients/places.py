@@ -19,7 +19,7 @@ ICMP, TCP, UDP, SCTP = 1, 6, 17, 132
 RST = 4
 UNREACHABLE = 3
 BUFFER_BYTES = 8 << 20
-# Sent at once before waiting packets are read: queues on the way hold many more.
+# Packets sent before received ones are read. The queues on the way hold many more.
 BURST = 40
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -53,7 +53,7 @@ def concerns(packet):
 
 
 def drain(seconds):
-    """Prints what has come; True if stdin has something to say."""
+    """Prints received packets; returns True if stdin is readable."""
     told = False
     for key, _ in selector.select(seconds):
         if key.data is None:
@@ -71,7 +71,7 @@ def drain(seconds):
 
 
 def send_own(name, packet):
-    """A SYN that carries data needs Fast Open; the socket goes at once, so that nothing is sent twice."""
+    """A SYN with data needs Fast Open. Closes the socket at once to prevent retransmission."""
     enter(paths[name])
     source, to = (socket.inet_ntoa(packet[i : i + 4]) for i in (12, 16))
     sport, dport = (int.from_bytes(packet[i : i + 2], "big") for i in (20, 22))
@@ -99,7 +99,7 @@ def send(probes):
             else:
                 senders[name].sendto(packet, (socket.inet_ntoa(packet[16:20]), 0))
         except OSError as error:
-            # A packet that the sender's own rules drop arrives nowhere.
+            # The sender's own rules may drop a packet.
             if error.errno not in (errno.EPERM, errno.ECONNREFUSED, errno.EHOSTUNREACH):
                 print(f"{name}: {error}: {text}", file=sys.stderr, flush=True)
         if i % BURST == BURST - 1:

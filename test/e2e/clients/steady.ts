@@ -5,8 +5,8 @@ import { connect, type Socket } from 'node:net';
 
 const ASK_MS = 100;
 /**
- * A connection without an answer for this long is lost. TCP repeats after at most the length of an
- * outage, so half of this may be an outage.
+ * A connection without an answer for this long is lost. TCP retransmits within twice the length of
+ * an outage, so this allows an outage of half this time.
  */
 const SILENT_MS_MAX = 60_000;
 const AGAIN_MS = 200;
@@ -19,7 +19,7 @@ const result = {
   open: {} as Record<string, number>,
   lost: [] as { server: string; openedMs: number; lostMs: number; why: string }[],
 };
-/** Open connections: time of the last answer, and the function that counts it. */
+/** Open connections: time of the last answer, and a function that counts the connection. */
 const connections = new Set<{ answeredMs: () => number; countAtEnd: (endMs: number) => void }>();
 let stopping = false;
 let waiting = Number(count);
@@ -47,7 +47,7 @@ function keep(): void {
     clearTimeout(timer);
     connections.delete(connection);
     if (stopping) return;
-    // A connection refused before its first answer is not a lost one.
+    // A connection that is refused before its first answer is not lost.
     if (server !== '') result.lost.push({ server, openedMs, lostMs: Date.now(), why });
     setTimeout(keep, AGAIN_MS);
   });
@@ -72,7 +72,7 @@ function opened(): void {
 
 for (let i = 0; i < Number(count); i++) keep();
 await new Promise((resolve) => process.stdin.once('end', resolve).resume());
-// Each must be answered once more: one that waits for its peer continues when that repeats.
+// Each connection must get one more answer: a stalled one continues when its peer retransmits.
 const endMs = Date.now();
 const isSilent = () => [...connections].some(({ answeredMs }) => answeredMs() < endMs);
 while (isSilent() && Date.now() - endMs < SILENT_MS_MAX) {

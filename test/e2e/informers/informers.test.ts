@@ -26,7 +26,7 @@ const OBJECTS = 40;
 const WRITE_MS = 8;
 const CUT_MS = 700;
 const RESTART_MS = 6000;
-/** Meanwhile more is written than the server keeps. */
+/** In this time more changes are written than the server keeps. */
 const HOLD_MS = 600;
 const FLAGS = ['--disable-warning=ExperimentalWarning'];
 const PROCESS = new URL('./api-process.ts', import.meta.url).pathname;
@@ -171,7 +171,7 @@ test('informers lose no event, get none twice and list only when they must', {
     const end = Date.now() + SECONDS * 1000;
     while (Date.now() < end) {
       await new Promise((resolve) => setTimeout(resolve, RESTART_MS));
-      // No client sees what is written now before the server has dropped those changes.
+      // Clients receive nothing until the server has dropped the changes that are written now.
       road.hold(true);
       await new Promise((resolve) => setTimeout(resolve, HOLD_MS));
       await api.kill();
@@ -188,7 +188,7 @@ test('informers lose no event, get none twice and list only when they must', {
       final.set(kind, new Map(items.map((object) => [keyOf(object), versionOf(object)])));
     }
     for (const observer of observers) {
-      await until(`${observer.name} has what the server has`, () =>
+      await until(`${observer.name} has the server's objects`, () =>
         sameMap(observer.picture(), final.get(observer.kind)!),
       );
     }
@@ -227,7 +227,7 @@ function checkAcknowledged(writer: Writer, final: Map<ObservedKind, Map<string, 
     const [kind, key] = name.split(' ') as [ObservedKind, string];
     const there = final.get(kind)!.get(key);
     if (deleted) assert.equal(there, undefined, `${name} was deleted`);
-    else assert.equal(there, version, `${name} is as it was acknowledged`);
+    else assert.equal(there, version, `${name} has the acknowledged version`);
   }
 }
 

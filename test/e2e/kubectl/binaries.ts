@@ -41,7 +41,7 @@ function debianKubectl(): string {
   mkdirSync(DEBIAN, { recursive: true });
   const script = 'apt-get download -q kubernetes-client && dpkg -x kubernetes-client_*.deb .';
   const { status, stderr } = spawnSync('sh', ['-c', script], { cwd: DEBIAN, encoding: 'utf8' });
-  if (status !== 0) throw new Error(`Debian's kubectl cannot be had: ${stderr}`);
+  if (status !== 0) throw new Error(`cannot download Debian's kubectl: ${stderr}`);
   return path;
 }
 

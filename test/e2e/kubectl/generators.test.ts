@@ -1,5 +1,5 @@
-// Requests of every kubectl of the machine, in JSON or protobuf, create the same objects; and it
-// reads the kinds. Needs no root: the server is on loopback.
+// Every kubectl of the machine creates the same objects, in JSON or protobuf, and reads every kind.
+// Needs no root: the server is on loopback.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -40,10 +40,10 @@ function bare(text: string): unknown {
   });
 }
 
-/** The first one's object, by its index in the list. */
+/** The object that the first kubectl created, by the index of its arguments. */
 const first = new Map<number, unknown>();
 
-describeEach('what kubectl makes', MINOR_MIN, (binary) => {
+describeEach('objects that kubectl creates', MINOR_MIN, (binary) => {
   let api: TestApi;
   let kubectl: Kubectl;
   let folder: string;

@@ -72,7 +72,7 @@ function round(binary: Binary): void {
     );
   });
 
-  test('apply of the same object changes nothing, of a changed one changes it', async () => {
+  test('apply of the same object changes nothing, of a changed object updates it', async () => {
     assert.equal(
       await kubectl.ok(['apply', '-f', '-'], [webDeployment(), config('conf', { key: 'other' })]),
       'deployment.apps/web unchanged\nconfigmap/conf configured\n',
@@ -388,11 +388,11 @@ function round(binary: Binary): void {
 
 async function watchAndDelete(kubectl: Kubectl): Promise<void> {
   const watch = kubectl.start(['get', 'pods', '-w', '-o', 'name']);
-  await until('it shows what is there', () => watch.output().includes('pod/talker'));
+  await until('the watch shows the existing pod', () => watch.output().includes('pod/talker'));
   const lines = () => watch.output().trim().split('\n').length;
   const before = lines();
   await kubectl.ok(['label', 'pod', 'talker', 'seen=yes']);
-  await until('it shows the change', () => lines() > before);
+  await until('the watch shows the change', () => lines() > before);
   assert.equal(await kubectl.ok(['delete', 'pod', 'talker']), 'pod "talker" deleted\n');
   await watch.stop();
   const { stderr } = await kubectl.run(['get', 'pod', 'talker']);

@@ -9,10 +9,10 @@ import { stringify } from 'yaml';
 import type { Outcome } from '../../support/lab.ts';
 import { type Binary, findKubectls } from './binaries.ts';
 
-/** They mostly wait for the server and for pods. */
+/** Rounds that run at once: they mostly wait for the server and for pods. */
 export const ROUNDS_AT_ONCE = 4;
 
-/** kubectl ends before garbage collection pays: it took a third of the time. */
+/** GOGC of kubectl. By default, garbage collection took a third of its short life. */
 export const GARBAGE_PERCENT = '400';
 
 export interface Background {

@@ -56,7 +56,7 @@ const REFUSED: [name: string, spec: object, message: string][] = [
   ],
 ];
 
-describeEach('what kubectl is answered', MINOR_MIN, (binary) => {
+describeEach('answers to kubectl', MINOR_MIN, (binary) => {
   let api: TestApi;
   let kubectl: Kubectl;
 
@@ -89,16 +89,16 @@ describeEach('what kubectl is answered', MINOR_MIN, (binary) => {
     );
   });
 
-  test('a Deployment of such an account shows FailedCreate, and gets its pods with the account', async () => {
+  test('a Deployment of a missing account shows FailedCreate until the account exists', async () => {
     await kubectl.ok(['apply', '-f', '-'], [deployment('web', { serviceAccountName: 'clerk' })]);
-    await until('the set says why', async () => {
+    await until('the ReplicaSet has the reason', async () => {
       const told = await kubectl.ok(['describe', 'replicaset', '-l', 'app=web']);
       const event = / Warning +FailedCreate .*serviceaccount "clerk" not found/;
       return event.test(told) && /ReplicaFailure +True +FailedCreate/.test(told);
     });
     assert.match(await kubectl.ok(['get', 'deployment', 'web', '--no-headers']), /^web +0\/1 /);
     await kubectl.ok(['create', 'serviceaccount', 'clerk']);
-    await until('the pod is there', async () => {
+    await until('the pod exists', async () => {
       return (await json('pods', '-l', 'app=web')).items.length === 1;
     });
   });
@@ -113,7 +113,7 @@ describeEach('what kubectl is answered', MINOR_MIN, (binary) => {
       spec: { containers },
     };
     await kubectl.ok(['create', '-f', '-'], [pod]);
-    await until('it is refused', async () => {
+    await until('the pod cannot be scheduled', async () => {
       const told = await kubectl.ok(['describe', 'pod', 'huge']);
       return / FailedScheduling .*0\/1 nodes are available: 1 Insufficient cpu\.$/m.test(told);
     });
@@ -157,7 +157,7 @@ describeEach('what kubectl is answered', MINOR_MIN, (binary) => {
     const endpoints = { apiVersion: 'v1', kind: 'Endpoints', metadata: { name }, subsets };
     await kubectl.ok(['create', '-f', '-'], [bare, endpoints]);
     const chosen = ['endpointslices', '-l', `kubernetes.io/service-name=${name}`];
-    await until('it is there', async () => (await json(...chosen)).items.length === 1);
+    await until('the slice exists', async () => (await json(...chosen)).items.length === 1);
     const [slice] = (await json(...chosen)).items;
     assert.deepEqual(slice.endpoints[0].addresses, ['203.0.113.10']);
     assert.equal(slice.metadata.labels['endpointslice.kubernetes.io/managed-by'].length > 0, true);
