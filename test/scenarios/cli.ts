@@ -48,13 +48,15 @@ Examples:
   npm run scenarios -- mine.yaml --live -o json`;
 
 const program = new Command('scenarios')
-  .description('whether rows of scenario files come true; without files, those of the project')
+  .description('check rows of scenario files; without files, those of the project')
   .argument('[files...]', 'YAML files')
   .option('--live', 'send real packets in a lab too (root)')
   .addOption(
-    new Option('--proxy <name>', 'with --live: which one').choices(PROXIES).default('kubetun'),
+    new Option('--proxy <name>', 'with --live: the proxy of the nodes')
+      .choices(PROXIES)
+      .default('kubetun'),
   )
-  .addOption(new Option('--lab <name>', 'with --live: what the lab is called').default('scenarios'))
+  .addOption(new Option('--lab <name>', 'with --live: the name of the lab').default('scenarios'))
   .addOption(outputOption())
   .addHelpText('after', HELP)
   .exitOverride();

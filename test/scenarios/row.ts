@@ -67,7 +67,7 @@ export function readScenario(path: string): Scenario {
   if (!existsSync(path)) throw problem(`there is no file ${path}`, 'give the path of a YAML file');
   const { about = '', node, objects, rows } = readYaml(path);
   if (typeof node !== 'string' || !Array.isArray(objects) || !Array.isArray(rows)) {
-    const message = `${file} is no scenario`;
+    const message = `${file} is not a scenario`;
     throw problem(message, 'it needs node (a name), objects (a list) and rows (a list)');
   }
   if (!objects.some(({ kind, metadata }) => kind === 'Node' && metadata?.name === node)) {

@@ -34,7 +34,7 @@ export const SERVICE_RULES: Rule[] = [
     'any eligible endpoint, evenly',
     `${PIPELINE}/services.test.ts: selection is even`,
   ),
-  rule('select.protocol', 'the same for TCP, UDP and SCTP; one number on several protocols'),
+  rule('select.protocol', 'TCP, UDP and SCTP select alike; protocols can share a port number'),
   rule(
     'select.named-port',
     'targetPort by name, resolved per pod',
@@ -105,7 +105,7 @@ export const SERVICE_RULES: Rule[] = [
   rule('reject.wrong-port', 'a wrong port or protocol of a ClusterIP, echo included, is refused'),
   rule(
     'reject.midstream',
-    'TCP that is no SYN to a frontend without a flow: RST',
+    'a TCP segment other than a SYN to a frontend, without a flow: RST',
     `${PIPELINE}/services.test.ts: a segment to a frontend without a flow`,
     `${PIPELINE}/refuse.test.ts: SYN and ACK`,
   ),
@@ -210,7 +210,7 @@ export const SERVICE_RULES: Rule[] = [
   ),
   rule(
     'clean-up.udp-no-endpoint',
-    'also when the Service is left with none, or goes',
+    'also when the Service has no endpoint left, or is deleted',
     `${PIPELINE}/stale.test.ts: refuses a flow whose last endpoint is gone`,
   ),
   rule(
@@ -225,7 +225,7 @@ export const SERVICE_RULES: Rule[] = [
   ),
   rule(
     'clean-up.syn',
-    'a SYN that was never answered pins nothing to a dead rule',
+    'an unanswered SYN does not stay with a removed endpoint',
     `${PIPELINE}/stale.test.ts: an unanswered SYN`,
   ),
 ];
@@ -288,7 +288,7 @@ export const FLOW_RULES: Rule[] = [
   ),
   rule(
     'tcp.remembered-syn',
-    'a SYN let by on a flow is remembered; the SYN-ACK or RST that answers it counts',
+    'a SYN that a flow ignores is remembered; the SYN-ACK or RST that answers it counts',
     `${PIPELINE}/tcp.test.ts: a SYN over a connection that the ends forgot`,
     `${PIPELINE}/tcp.test.ts: a connection that starts in LAST_ACK`,
     'model/tcp-states.test.ts: random walks of TCP segments move the states',
@@ -310,7 +310,7 @@ export const FLOW_RULES: Rule[] = [
   ),
   rule(
     'tcp.retransmission',
-    'what is sent again changes nothing',
+    'a retransmission changes nothing',
     `${PIPELINE}/tcp.test.ts: repeated segments`,
   ),
   rule(
@@ -372,7 +372,7 @@ export const FLOW_RULES: Rule[] = [
   ),
   rule(
     'udp.concurrent',
-    'first datagrams at once end in one entry',
+    'simultaneous first datagrams create one entry',
     `${PIPELINE}/stale.test.ts: simultaneous first datagrams`,
   ),
   rule(
@@ -388,7 +388,7 @@ export const FLOW_RULES: Rule[] = [
   ),
   rule(
     'icmp.unrelated',
-    'on a node an error about nothing known is passed on as it is',
+    'on a node an error that matches no flow is forwarded unchanged',
     `${PIPELINE}/icmp-error.test.ts: an error that matches no flow`,
   ),
   rule(
@@ -414,7 +414,7 @@ export const FLOW_RULES: Rule[] = [
   ),
   rule(
     'packet.ttl',
-    'a node costs one hop, and none for what it sends or receives itself',
+    'a node lowers the TTL by one, except for packets that it sends or receives itself',
     `${PIPELINE}/services.test.ts: NodePort is always masqueraded`,
     `${PIPELINE}/icmp-error.test.ts: an error that matches no flow`,
     `${PIPELINE}/tcp.test.ts: a segment other than a plain ACK`,

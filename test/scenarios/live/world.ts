@@ -159,7 +159,7 @@ export class LiveWorld {
       const complaints = this.#nodes.flatMap(({ metadata }) =>
         complaintsOf(agentLogPath(this.lab.name, metadata!.name!)),
       );
-      throw problem((error as Error).message, complaints[0] ?? 'no agent complains of anything');
+      throw problem((error as Error).message, complaints[0] ?? 'no agent has logged an error');
     }
   }
 
