@@ -139,7 +139,7 @@ function nodeOf(place: Place): string {
 /** Addresses and ports of a quote of TCP or UDP. */
 const QUOTED = /quote\[([\d.]+)>([\d.]+) proto=(?:6|17) .*?(\w+)>(\w+)(?: bad-header-sum)?\]/;
 
-/** One side closes by an RST that the other does not believe. */
+/** One side closes by an RST that the other ignores. */
 function isImplausible(difference: Difference, sent: Step[]): boolean {
   const { kind, kernel, kubetun } = difference;
   const last = sent.at(-1)!;
@@ -160,7 +160,7 @@ function isInvalidRefused(difference: Difference): boolean {
   const { kind, decided, kubetun, kernel } = difference;
   if (kind !== 'flows') return false;
   if (decided === 'invalid-state') return true;
-  // The datapath refuses it too if no flow matches, and does not believe the RST.
+  // The datapath refuses it too if no flow matches, and ignores the kernel's RST.
   const isClosed = areKept(difference, kubetun) && isPart(open(kernel), open(kubetun));
   const history = historyOf(difference);
   return isClosed && (isInvalid(history) || leaps(history));

@@ -29,7 +29,7 @@ IP_PROTOCOL = 52
 NETLINK_NETFILTER = 12
 ETH_P_IP = 0x0800
 ICMP, TCP, UDP = 1, 6, 17
-# What the node's own processes talk to: the API server, health ports.
+# Ports that the node's own processes use: the API server, health checks.
 OWN_PORTS = {6443, 10256, 32000}
 # Linux SO_MARK: the rules that silence a node's kernel let these packets pass.
 OWN_MARK = 0x100
@@ -44,7 +44,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 selector = selectors.DefaultSelector()
 senders = {}
 tables = {}
-# Files of a network namespace's timeouts: which one is decided when a file is opened.
+# Open files of timeouts, by network namespace: opening a file selects the namespace.
 timeouts = {}
 waiting = set()
 arrivals = []
@@ -116,7 +116,7 @@ def sum16(data):
 
 
 def answer_marker(name, packet):
-    """The way back, with the same payload but for its direction. UDP goes without a checksum."""
+    """Returns a marker to its sender, its payload with the other direction. UDP has no checksum."""
     head = bytearray(packet[:20])
     head[8] = 64
     head[10:12] = b"\0\0"
@@ -144,7 +144,7 @@ def is_own(packet):
 
 
 def drain(seconds):
-    """Reads what has come; True if anything has."""
+    """Reads arrivals; returns True if there were any."""
     some = False
     for key, _ in selector.select(seconds):
         if key.data is None:
@@ -166,7 +166,7 @@ def transmit(name, packet):
     try:
         senders[name](packet)
     except OSError as error:
-        # What the sender's own kernel refuses is a packet that arrives nowhere.
+        # The sender's own kernel may refuse a packet.
         if os.environ.get("PLACES_DEBUG"):
             print(f"{name}: {error}: {packet.hex()}", file=sys.stderr, flush=True)
 
@@ -180,7 +180,7 @@ def step(send, markers, wait):
     waiting.update(packet[35:] for _, packet in sent)
     end = time.monotonic() + wait
     while waiting and time.monotonic() < end:
-        # A busy machine may lose one.
+        # A busy machine may lose a marker.
         for name, packet in sent:
             if packet[35:] in waiting:
                 transmit(name, packet)

@@ -137,7 +137,8 @@ function addToLength(frame: Uint8Array, bytes: number): void {
 }
 
 /**
- * Two connections: the lookup of the second meets the tag of the first. A third lies between them.
+ * Two connections: the lookup of the first meets the tag of the second. The third takes the slot
+ * between the two.
  */
 function findTwins(t: TestDatapath): [Ends, Ends, Ends] {
   const [client, server] = [addr(CLIENTS[0]!), addr('10.244.2.30')];
@@ -154,7 +155,7 @@ function findTwins(t: TestDatapath): [Ends, Ends, Ends] {
     seen.set(hash >>> 0, ends);
     if (!homes.has(hash & indexMask)) homes.set(hash & indexMask, ends);
   }
-  throw new Error('among a million there are some');
+  throw new Error('no such connections among a million');
 }
 
 test('a segment whose lookup meets the tag of another connection is not part of it', () => {
@@ -175,7 +176,7 @@ test('a steady connection takes the fast path', () => {
   const t = createTestDatapath();
   const backs = open(t);
   t.d.table.find = () => {
-    throw new Error('the ordinary way looks flows up');
+    throw new Error('only the slow path looks flows up');
   };
   const back = backs.get('0 0')!;
   assert.equal(

@@ -146,9 +146,9 @@ function writeScaleOf(
 function readAll(kind: (typeof SERVED)[number], object: KubeObject): void {
   const copy = structuredClone(object);
   assert.deepEqual(decodeObject(kind.kind as KubeKind, copy), []);
-  assert.deepEqual(copy, object, 'what is stored is decoded');
+  assert.deepEqual(copy, object, 'stored objects are already decoded');
   assert.deepEqual(nullsOf(object), []);
-  assert.deepEqual(JSON.parse(JSON.stringify(object)), object, 'a journal gives it back');
+  assert.deepEqual(JSON.parse(JSON.stringify(object)), object, 'the journal restores it unchanged');
   if (kind.hasScale) assert.equal(Number.isInteger(scaleOf(object).spec.replicas), true);
   for (const { cell } of columnsOf(kind.kind as KubeKind)) cell(object);
   for (const field of Object.values(kind.fields)) assert.equal(typeof field(object), 'string');
@@ -255,7 +255,7 @@ test('an agent accepts random objects of a server, or skips them by name', async
     body.metadata.namespace = 'default';
     disturb(kind, body, choices);
     const name = body.metadata?.name;
-    // The server can name all that it sends.
+    // Every object that the server sends has a name.
     if (typeof name !== 'string' || name === '') continue;
     api.putObject(KINDS[kind].plural, body);
     if (i % 50 === 49) await new Promise((done) => setImmediate(done));

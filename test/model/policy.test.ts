@@ -253,7 +253,7 @@ test('compile and pipeline agree with a naive evaluator after any change', (t) =
     `${decisions.new} new connections, ${decisions.denied} of them denied; ` +
       `${decisions.ofFlows} datagrams of flows that were there before`,
   );
-  assert.ok(decisions.denied > decisions.new / 20, 'the policies are for something');
+  assert.ok(decisions.denied > decisions.new / 20, 'the policies deny some connections');
 });
 
 /** Deterministic for a seed. */
@@ -279,7 +279,7 @@ class Cluster {
     NAMESPACES.map((name) => [name, {}]),
   );
   #policies: OraclePolicy[] = [];
-  /** That of the first node, with flows, and two without. */
+  /** The datapath of the first node keeps its flows. The two others test new connections. */
   readonly #t = createTestDatapath({ image: IMAGES[NODE]! });
   readonly #fresh = Object.fromEntries(
     [NODE, OTHER_NODE].map((node) => [node, createTestDatapath({ image: IMAGES[node]! })]),

@@ -18,7 +18,7 @@ function steadyPart(flag: string, kind: RegExp): string[] {
   });
   assert.equal(status, 0, stderr);
   const [before = '', part = ''] = stdout.split('STEADY BEGINS\n');
-  assert.match(before, kind, 'V8 says it when it happens');
+  assert.match(before, kind, 'V8 logs such lines');
   assert.ok(part.includes('STEADY ENDS'), 'the steady part ran to its end');
   return part
     .split('STEADY ENDS')[0]!

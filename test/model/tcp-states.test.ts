@@ -82,5 +82,5 @@ test(`${WALKS} random walks of TCP segments move the states as the kernel's rule
     if (at) parted.push(`walk ${n}:\n${at}`);
   }
   const first = parted.slice(0, 2).join('\n');
-  assert.equal(parted.length, 0, `${parted.length} walks part: ${first}`);
+  assert.equal(parted.length, 0, `${parted.length} walks differ: ${first}`);
 });
