@@ -1,7 +1,7 @@
 import { StatusError } from '../apiserver/status.ts';
 import type { Registry } from '../apiserver/verbs/registry.ts';
 import { WALL_CLOCK, type WallClock } from '../clock.ts';
-import type { Cluster } from '../controllers/cluster.ts';
+import { Cluster, type Controller } from '../controllers/controller.ts';
 import { DeploymentController } from '../controllers/deployment/controller.ts';
 import { EndpointSliceController } from '../controllers/endpoints/controller.ts';
 import { EndpointsController } from '../controllers/endpoints/legacy.ts';
@@ -13,7 +13,7 @@ import { LoadBalancerController } from '../controllers/loadbalancer/controller.t
 import { NamespaceController } from '../controllers/namespaces.ts';
 import { NodeLifecycleController } from '../controllers/nodes/controller.ts';
 import { TaintEviction } from '../controllers/nodes/eviction.ts';
-import { later, type WorkQueue } from '../controllers/queue.ts';
+import { later } from '../controllers/queue.ts';
 import { ReplicaSetController } from '../controllers/replicaset/controller.ts';
 import { Scheduler } from '../controllers/scheduler/controller.ts';
 import type { KubeObject } from '../kube/object.ts';
@@ -22,7 +22,7 @@ import type { KubeObject } from '../kube/object.ts';
  * A controller, and the plural of the kind whose keys its queue holds. Null if the queue holds
  * other keys.
  */
-type Row = [controller: { queue: WorkQueue; stop(): void }, kind: string | null];
+type Row = [controller: Controller, kind: string | null];
 
 export interface Controllers {
   stop(): void;
@@ -40,7 +40,7 @@ export function startControllers(
   publicRange: string | null,
   clock: WallClock = WALL_CLOCK,
 ): Controllers {
-  const cluster = { store: registry.store, registry, clock };
+  const cluster = new Cluster(registry, clock);
   const rows: Row[] = [
     [new EndpointSliceController(cluster), 'services'],
     [new EndpointsController(cluster), 'services'],
@@ -92,8 +92,7 @@ function showSkips(cluster: Cluster, rows: Row[]): void {
     queue.onFailure = (key, error) => {
       // Refusals are normal: another write came first, or a namespace ends.
       if (kind === null || error instanceof StatusError) return;
-      const [name = '', namespace = ''] = key.split('/').reverse();
-      const object = store.get(kind, namespace, name);
+      const object = store.at(kind, key.includes('/') ? key : `/${key}`);
       if (object) show(kind, object, error);
     };
   }

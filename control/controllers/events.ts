@@ -3,9 +3,8 @@
 import { StatusError } from '../apiserver/status.ts';
 import { describeEvent } from '../kube/event.ts';
 import { type KubeObject, timestamp } from '../kube/object.ts';
-import { type Cluster, kindOf } from './cluster.ts';
+import type { Cluster } from './controller.ts';
 
-const EVENT = kindOf('Event');
 /** Known events, to count repetitions. */
 const REMEMBERED_MAX = 1000;
 
@@ -25,14 +24,13 @@ export class EventRecorder {
     const namespace = object.metadata.namespace ?? 'default';
     const key = JSON.stringify([object.metadata.uid, type, reason, message]);
     const known = this.#names.get(key);
-    const { store, registry, clock } = this.#cluster;
+    const { store, clock } = this.#cluster;
     const lastTimestamp = timestamp(clock.unixMs());
     const earlier = known && store.get('events', namespace, known);
     try {
       if (earlier) {
         const count = Number(earlier.count) + 1;
-        const place = { namespace, name: known };
-        registry.patch(EVENT, place, { count, lastTimestamp }, false);
+        this.#cluster.patch(earlier, { count, lastTimestamp });
       } else {
         const { apiVersion, kind, metadata } = object;
         const { name, uid, resourceVersion } = metadata;
@@ -40,7 +38,7 @@ export class EventRecorder {
         const about = { apiVersion, kind, ...part };
         const content = { type, reason, message, component: this.#component };
         const event = describeEvent(about, content, { generateName: `${name}.` }, lastTimestamp);
-        this.#remember(key, registry.create(EVENT, namespace, event).metadata.name);
+        this.#remember(key, this.#cluster.create('Event', namespace, event).metadata.name);
       }
     } catch (error) {
       // A terminating namespace accepts no events.

@@ -1,84 +1,66 @@
 // Garbage collection by owner: pkg/controller/garbagecollector.
 
-import type { ServedKind } from '../apiserver/kind.ts';
 import type { StoreEvent } from '../apiserver/store/store.ts';
 import { FOREGROUND, ORPHAN } from '../apiserver/verbs/deletion.ts';
 import { SERVED } from '../apiserver/verbs/kinds.ts';
 import { type KubeObject, keyOf, type OwnerReference } from '../kube/object.ts';
-import type { Cluster } from './cluster.ts';
-import { WorkQueue } from './queue.ts';
+import { type Cluster, Controller } from './controller.ts';
+import { Groups } from './object-index.ts';
 
-/** The place of an object. */
+/** The kind of an object, by its plural name, and its key. */
 interface Spot {
-  kind: ServedKind;
-  namespace: string;
-  name: string;
+  plural: string;
+  key: string;
 }
 
 const SERVED_KINDS = new Set(SERVED.map(({ apiVersion, kind }) => `${apiVersion} ${kind}`));
 
 /**
  * Deletes objects whose owners are all gone. Releases dependents of an owner that orphans them.
- * Deletes dependents before an owner that waits for them.
+ * Deletes dependents before an owner that waits for them. Keys are uids of owners that are gone, or
+ * in deletion with a finalizer about dependents.
  */
-export class GarbageCollector {
-  /** Keys are uids of owners that are gone, or in deletion with a finalizer about dependents. */
-  readonly queue: WorkQueue;
-  readonly #cluster: Cluster;
+export class GarbageCollector extends Controller {
   /** uid of an owner -> its dependents. */
-  readonly #dependents = new Map<string, Map<string, Spot>>();
+  readonly #dependents = new Groups<Spot>();
   readonly #alive = new Map<string, Spot>();
-  readonly #unsubscribe: (() => void)[];
 
   constructor(cluster: Cluster) {
-    this.#cluster = cluster;
-    this.queue = new WorkQueue((uid) => this.#look(uid), cluster.clock);
-    const { store } = cluster;
+    super(cluster);
     // All owners must be known before the first dependent.
-    for (const kind of SERVED) store.each(kind.plural, (object) => this.#live(kind, object));
-    for (const kind of SERVED) store.each(kind.plural, (object) => this.#put(kind, object));
-    this.#unsubscribe = SERVED.map((kind) =>
-      store.subscribe(kind.plural, (event) => this.#onObject(kind, event)),
-    );
+    for (const { plural } of SERVED) cluster.store.each(plural, (o) => this.#live(plural, o));
+    for (const { plural } of SERVED) cluster.store.each(plural, (o) => this.#put(plural, o));
+    for (const { plural } of SERVED) this.subscribe(plural, (e) => this.#onObject(plural, e));
   }
 
-  stop(): void {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.queue.stop();
-  }
-
-  #onObject(kind: ServedKind, { type, object, old }: StoreEvent): void {
+  #onObject(plural: string, { type, object, old }: StoreEvent): void {
     const uid = object.metadata.uid!;
-    if (type !== 'DELETED') this.#live(kind, object);
+    if (type !== 'DELETED') this.#live(plural, object);
     const isSame = old?.metadata.ownerReferences === object.metadata.ownerReferences;
     if (type === 'MODIFIED' && isSame) return;
-    if (old) this.#drop(kind, old);
-    if (type !== 'DELETED') return this.#put(kind, object);
+    if (old) this.#drop(plural, old);
+    if (type !== 'DELETED') return this.#put(plural, object);
     this.#alive.delete(uid);
-    if (this.#dependents.has(uid)) this.queue.add(uid);
+    if (this.#dependents.get(uid)) this.queue.add(uid);
   }
 
-  #live(kind: ServedKind, { metadata }: KubeObject): void {
-    const { uid, namespace = '', name } = metadata;
-    if (!this.#alive.has(uid!)) this.#alive.set(uid!, { kind, namespace, name });
-    if (metadata.deletionTimestamp && metadata.finalizers) this.queue.add(uid!);
+  #live(plural: string, object: KubeObject): void {
+    const { uid, deletionTimestamp, finalizers } = object.metadata;
+    if (!this.#alive.has(uid!)) this.#alive.set(uid!, { plural, key: keyOf(object) });
+    if (deletionTimestamp && finalizers) this.queue.add(uid!);
   }
 
-  #put(kind: ServedKind, object: KubeObject): void {
-    const { namespace = '', name, ownerReferences } = object.metadata;
-    for (const owner of ownerReferences ?? []) {
-      const dependents = this.#dependents.get(owner.uid) ?? new Map<string, Spot>();
-      this.#dependents.set(owner.uid, dependents);
-      dependents.set(`${kind.plural}/${keyOf(object)}`, { kind, namespace, name });
+  #put(plural: string, object: KubeObject): void {
+    const key = keyOf(object);
+    for (const owner of object.metadata.ownerReferences ?? []) {
+      this.#dependents.put(owner.uid, `${plural}/${key}`, { plural, key });
       if (this.#isGone(owner)) this.queue.add(owner.uid);
     }
   }
 
-  #drop(kind: ServedKind, object: KubeObject): void {
+  #drop(plural: string, object: KubeObject): void {
     for (const { uid } of object.metadata.ownerReferences ?? []) {
-      const dependents = this.#dependents.get(uid);
-      dependents?.delete(`${kind.plural}/${keyOf(object)}`);
-      if (dependents?.size === 0) this.#dependents.delete(uid);
+      this.#dependents.remove(uid, `${plural}/${keyOf(object)}`);
       // Its owner may wait for this.
       const owner = this.#find(this.#alive.get(uid));
       if (owner?.metadata.deletionTimestamp) this.queue.add(uid);
@@ -91,24 +73,24 @@ export class GarbageCollector {
   }
 
   #find(spot: Spot | undefined): KubeObject | undefined {
-    return spot && this.#cluster.store.get(spot.kind.plural, spot.namespace, spot.name);
+    return spot && this.cluster.store.at(spot.plural, spot.key);
   }
 
-  #look(uid: string): void {
+  protected reconcile(uid: string): void {
     const spot = this.#alive.get(uid);
     if (!spot) return this.#collect(uid, false);
     const owner = this.#find(spot);
     const { deletionTimestamp, finalizers = [] } = owner?.metadata ?? {};
     if (!owner || !deletionTimestamp) return;
     if (finalizers.includes(ORPHAN)) {
-      for (const { spot, object } of this.#dependentsOf(uid)) this.#release(spot, object, [uid]);
-      this.#finish(spot, owner, ORPHAN);
+      for (const object of this.#dependentsOf(uid)) this.#release(object, [uid]);
+      this.#finish(owner, ORPHAN);
     } else if (finalizers.includes(FOREGROUND)) {
       this.#collect(uid, true);
-      const isHeld = this.#dependentsOf(uid).some(({ object }) =>
-        object.metadata.ownerReferences?.some((o) => o.uid === uid && o.blockOwnerDeletion),
+      const isHeld = this.#dependentsOf(uid).some(({ metadata }) =>
+        metadata.ownerReferences?.some((o) => o.uid === uid && o.blockOwnerDeletion),
       );
-      if (!isHeld) this.#finish(spot, owner, FOREGROUND);
+      if (!isHeld) this.#finish(owner, FOREGROUND);
     }
   }
 
@@ -117,42 +99,38 @@ export class GarbageCollector {
    * stays missing.
    */
   #collect(uid: string, foreground: boolean): void {
-    for (const { spot, object } of this.#dependentsOf(uid)) {
+    for (const object of this.#dependentsOf(uid)) {
       const owners = object.metadata.ownerReferences!;
       const lost = owners.filter((owner) => owner.uid === uid || this.#isGone(owner));
       if (lost.length < owners.length) {
-        this.#release(
-          spot,
-          object,
-          lost.map((owner) => owner.uid),
-        );
+        const uids = lost.map((owner) => owner.uid);
+        this.#release(object, uids);
       } else if (!object.metadata.deletionTimestamp) {
-        const hasOwn = this.#dependents.has(object.metadata.uid!);
-        const propagationPolicy = foreground && hasOwn ? 'Foreground' : undefined;
-        const options = propagationPolicy ? { propagationPolicy } : {};
-        this.#cluster.registry.remove(spot.kind, spot, options);
+        const hasOwn = this.#dependents.get(object.metadata.uid!) !== undefined;
+        const options = foreground && hasOwn ? { propagationPolicy: 'Foreground' } : {};
+        this.cluster.remove(object, options);
       }
     }
   }
 
-  #dependentsOf(uid: string): { spot: Spot; object: KubeObject }[] {
+  #dependentsOf(uid: string): KubeObject[] {
     return [...(this.#dependents.get(uid)?.values() ?? [])].flatMap((spot) => {
       const object = this.#find(spot);
       const isOwned = object?.metadata.ownerReferences?.some((owner) => owner.uid === uid);
-      return object && isOwned ? [{ spot, object }] : [];
+      return object && isOwned ? [object] : [];
     });
   }
 
   /** Removes owners from an object. */
-  #release(spot: Spot, object: KubeObject, uids: string[]): void {
+  #release(object: KubeObject, uids: string[]): void {
     const owners = object.metadata.ownerReferences!.filter(({ uid }) => !uids.includes(uid));
     const ownerReferences = owners.length > 0 ? owners : null;
-    this.#cluster.registry.patch(spot.kind, spot, { metadata: { ownerReferences } }, false);
+    this.cluster.patch(object, { metadata: { ownerReferences } });
   }
 
-  #finish(spot: Spot, owner: KubeObject, finalizer: string): void {
+  #finish(owner: KubeObject, finalizer: string): void {
     const left = owner.metadata.finalizers!.filter((name) => name !== finalizer);
     const finalizers = left.length > 0 ? left : null;
-    this.#cluster.registry.patch(spot.kind, spot, { metadata: { finalizers } }, false);
+    this.cluster.patch(owner, { metadata: { finalizers } });
   }
 }

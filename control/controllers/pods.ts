@@ -1,5 +1,5 @@
 // States of pods for workload controllers: pkg/api/pod, pkg/controller/controller_utils.go.
-import type { KubeObject } from '../kube/object.ts';
+import { conditionOf, type KubeObject } from '../kube/object.ts';
 
 /** True if a pod has run to its end. */
 export function isOver({ status }: KubeObject): boolean {
@@ -12,10 +12,8 @@ export function isActive(pod: KubeObject): boolean {
 }
 
 /** When a pod became ready, in milliseconds since 1970. Null if it is not ready. */
-export function readySinceMs({ status }: KubeObject): number | null {
-  const conditions: { type: string; status: string; lastTransitionTime?: string }[] =
-    status?.conditions ?? [];
-  const ready = conditions.find(({ type }) => type === 'Ready');
+export function readySinceMs(pod: KubeObject): number | null {
+  const ready = conditionOf(pod, 'Ready');
   if (ready?.status !== 'True') return null;
   return Date.parse(ready.lastTransitionTime ?? '') || 0;
 }

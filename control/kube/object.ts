@@ -36,6 +36,29 @@ export interface OwnerReference {
   blockOwnerDeletion?: boolean;
 }
 
+/** A condition in the status of an object. */
+export interface Condition {
+  type: string;
+  status: string;
+  reason?: string;
+  message?: string;
+  lastUpdateTime?: string;
+  lastTransitionTime?: string;
+}
+
+export function conditionsOf(object: KubeObject | undefined): Condition[] {
+  return object?.status?.conditions ?? [];
+}
+
+export function conditionOf(object: KubeObject | undefined, type: string): Condition | undefined {
+  return conditionsOf(object).find((condition) => condition.type === type);
+}
+
+/** True if the Ready condition of a pod or a node is true. */
+export function isReady(object: KubeObject): boolean {
+  return conditionOf(object, 'Ready')?.status === 'True';
+}
+
 /** The last second with a four-digit year. */
 const TIME_MS_MAX = Date.UTC(9999, 11, 31, 23, 59, 59);
 

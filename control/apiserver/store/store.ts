@@ -122,7 +122,12 @@ export class Store {
   }
 
   get(kind: string, namespace: string, name: string): KubeObject | undefined {
-    return this.#shelf(kind).objects.get(keyOf({ metadata: { namespace, name } }));
+    return this.at(kind, keyOf({ metadata: { namespace, name } }));
+  }
+
+  /** The object with a key: `namespace/name`. */
+  at(kind: string, key: string): KubeObject | undefined {
+    return this.#shelf(kind).objects.get(key);
   }
 
   /** Returns the stored object, with its version. Throws StatusError AlreadyExists. */

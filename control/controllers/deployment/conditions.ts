@@ -1,39 +1,23 @@
 // Conditions of a Deployment: pkg/controller/deployment/util (SetDeploymentCondition).
-import { timestamp } from '../../kube/object.ts';
+import { type Condition, timestamp } from '../../kube/object.ts';
 
-export interface Condition {
-  type: string;
-  status: 'True' | 'False' | 'Unknown';
-  lastUpdateTime: string;
-  lastTransitionTime: string;
-  reason: string;
-  message: string;
-}
-
+/** A condition without its times. */
 export type Fact = Pick<Condition, 'type' | 'status' | 'reason' | 'message'>;
 
 export function available(isEnough: boolean): Fact {
-  return isEnough
-    ? {
-        type: 'Available',
-        status: 'True',
-        reason: 'MinimumReplicasAvailable',
-        message: 'Deployment has minimum availability.',
-      }
-    : {
-        type: 'Available',
-        status: 'False',
-        reason: 'MinimumReplicasUnavailable',
-        message: 'Deployment does not have minimum availability.',
-      };
+  const [status, reason, verb] = isEnough
+    ? ['True', 'MinimumReplicasAvailable', 'has']
+    : ['False', 'MinimumReplicasUnavailable', 'does not have'];
+  const message = `Deployment ${verb} minimum availability.`;
+  return { type: 'Available', status: status!, reason: reason!, message };
 }
 
-export function progressing(status: Condition['status'], reason: string, message: string): Fact {
+export function progressing(
+  status: 'True' | 'False' | 'Unknown',
+  reason: string,
+  message: string,
+): Fact {
   return { type: 'Progressing', status, reason, message };
-}
-
-export function conditionOf(conditions: Condition[], type: string): Condition | undefined {
-  return conditions.find((condition) => condition.type === type);
 }
 
 export function without(conditions: Condition[], type: string): Condition[] {
@@ -50,7 +34,7 @@ export function withFact(
   nowMs: number,
   renewed = false,
 ): Condition[] {
-  const known = conditionOf(conditions, fact.type);
+  const known = conditions.find(({ type }) => type === fact.type);
   const isSame = known?.status === fact.status;
   if (isSame && known.reason === fact.reason && !renewed) return conditions;
   const now = timestamp(nowMs);

@@ -1,20 +1,17 @@
 // Rolling updates: pkg/controller/deployment.
 
-import type { StoreEvent } from '../../apiserver/store/store.ts';
-import { type KubeObject, keyOf } from '../../kube/object.ts';
+import { conditionOf, type KubeObject, keyOf } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
-import { type Cluster, kindOf, placeOf } from '../cluster.ts';
-import { claim, controllerOf, OwnedIndex } from '../owners.ts';
+import { type Change, type Cluster, Controller } from '../controller.ts';
+import { claim, controllerOf, ownedIndex } from '../owners.ts';
 import { isOver } from '../pods.ts';
-import { WorkQueue } from '../queue.ts';
-import { conditionOf, progressing } from './conditions.ts';
+import { progressing } from './conditions.ts';
 import { isRolling } from './proportions.ts';
 import { partSets, REVISION, revisionOf, withReplicas } from './revisions.ts';
 import { isScaled, rollingStep, scalingStep } from './rollout.ts';
 import { SetWriter } from './sets.ts';
 import { deadlineInMs, isComplete, plainStatus, rolloutStatus, type Sets } from './status.ts';
 
-const REPLICASET = kindOf('ReplicaSet');
 /** Conditions hold whole seconds. */
 const SECOND_MS = 1000;
 
@@ -22,50 +19,37 @@ const SECOND_MS = 1000;
  * Brings the ReplicaSets of every Deployment to its spec. It takes a step only after all
  * ReplicaSets have reacted to the last one, so that their counts are current.
  */
-export class DeploymentController {
-  readonly queue: WorkQueue;
-  readonly #cluster: Cluster;
+export class DeploymentController extends Controller {
   readonly #writer: SetWriter;
-  readonly #sets = new OwnedIndex();
-  readonly #unsubscribe: (() => void)[];
+  readonly #sets = ownedIndex();
 
   constructor(cluster: Cluster) {
-    this.#cluster = cluster;
-    this.queue = new WorkQueue((key) => this.#reconcile(key), cluster.clock);
+    super(cluster);
     this.#writer = new SetWriter(cluster);
-    const { store } = cluster;
-    store.each('replicasets', (set) => this.#sets.put(set));
-    for (const deployment of store.list('deployments')) this.queue.add(keyOf(deployment));
-    this.#unsubscribe = [
-      store.subscribe('deployments', ({ object }) => this.queue.add(keyOf(object))),
-      store.subscribe('replicasets', (event) => this.#onSet(event)),
-      store.subscribe('pods', (event) => this.#onPod(event)),
-    ];
+    cluster.store.each('replicasets', (object) => this.#sets.update({ object }));
+    this.follow('deployments', ({ object }) => this.queue.add(keyOf(object)));
+    this.subscribe('replicasets', (event) => this.#onSet(event));
+    this.subscribe('pods', (event) => this.#onPod(event));
   }
 
-  stop(): void {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.queue.stop();
-  }
-
-  #onSet({ type, object, old }: StoreEvent): void {
-    if (old) this.#sets.remove(old);
-    if (type !== 'DELETED') this.#sets.put(object);
+  #onSet(change: Change): void {
+    const { type, object, old } = change;
+    this.#sets.update(change);
     for (const set of old ? [old, object] : [object]) this.#enqueueOwner(set);
     if (controllerOf(object) || type === 'DELETED') return;
     const { namespace, labels } = object.metadata;
-    for (const deployment of this.#cluster.store.list('deployments', namespace)) {
+    for (const deployment of this.cluster.store.list('deployments', namespace)) {
       const selector: LabelSelector = deployment.spec.selector;
       if (selects(selector, labels)) this.queue.add(keyOf(deployment));
     }
   }
 
   /** With strategy Recreate new pods start after the last old pod has ended. */
-  #onPod({ type, object }: StoreEvent): void {
+  #onPod({ type, object }: Change): void {
     if (type !== 'DELETED' && !isOver(object)) return;
     const owner = controllerOf(object);
     const set =
-      owner && this.#cluster.store.get('replicasets', object.metadata.namespace!, owner.name);
+      owner && this.cluster.store.get('replicasets', object.metadata.namespace!, owner.name);
     if (set) this.#enqueueOwner(set);
   }
 
@@ -74,12 +58,11 @@ export class DeploymentController {
     if (owner?.kind === 'Deployment') this.queue.add(`${set.metadata.namespace}/${owner.name}`);
   }
 
-  #reconcile(key: string): void {
-    const { store, clock } = this.#cluster;
-    const { namespace, name } = placeOf(key);
-    let deployment = store.get('deployments', namespace, name);
+  protected reconcile(key: string): void {
+    const { store, clock } = this.cluster;
+    let deployment = store.at('deployments', key);
     if (!deployment) return;
-    const sets = claim(this.#cluster, REPLICASET, deployment, this.#sets);
+    const sets = claim(this.cluster, deployment, this.#sets);
     // The next status of such a set leads here again.
     if (!sets.every(isSettled)) return;
     if (deployment.metadata.deletionTimestamp) return this.#writePlainStatus(deployment);
@@ -88,14 +71,14 @@ export class DeploymentController {
     if (deployment.spec.paused || isScaled(deployment, parts)) this.#scale(deployment, parts);
     else if (isRolling(deployment)) this.#roll(deployment, parts);
     else this.#recreate(deployment, parts);
-    const left = store.get('deployments', namespace, name);
+    const left = store.at('deployments', key);
     const waitMs = left ? deadlineInMs(left, clock.unixMs()) : null;
     if (waitMs !== null) this.queue.addAfter(key, waitMs + SECOND_MS);
   }
 
   #notePause(deployment: KubeObject): KubeObject {
-    const { spec, status } = deployment;
-    const reason = conditionOf(status?.conditions ?? [], 'Progressing')?.reason;
+    const { spec } = deployment;
+    const reason = conditionOf(deployment, 'Progressing')?.reason;
     // A pause does not remove the failure of a rollout.
     if (reason === 'ProgressDeadlineExceeded') return deployment;
     const isNoted = reason === 'DeploymentPaused';
@@ -147,7 +130,7 @@ export class DeploymentController {
     if (!newest) return { deployment: given, newest };
     const set = this.#writer.promote(newest, given, others);
     let deployment = this.#writer.writeRevision(given, set.metadata.annotations?.[REVISION]);
-    if (!conditionOf(deployment.status?.conditions ?? [], 'Progressing')) {
+    if (!conditionOf(deployment, 'Progressing')) {
       const message = `Found new replica set ${JSON.stringify(set.metadata.name)}`;
       deployment = this.#writer.note(
         deployment,
@@ -159,8 +142,7 @@ export class DeploymentController {
 
   /** Null if the namespace ends, or the name is taken. */
   #create(given: KubeObject, others: KubeObject[]) {
-    const namespace = this.#cluster.store.get('namespaces', '', given.metadata.namespace!);
-    if (namespace?.metadata.deletionTimestamp) return null;
+    if (this.cluster.isEnding(given.metadata.namespace!)) return null;
     const newest = this.#writer.create(given, others);
     if (!newest) return null;
     const revised = this.#writer.writeRevision(given, newest.metadata.annotations?.[REVISION]);
@@ -174,7 +156,7 @@ export class DeploymentController {
     const uids = new Set(sets.map(({ metadata }) => metadata.uid));
     const namespace = sets[0]?.metadata.namespace;
     if (!namespace) return false;
-    const pods = this.#cluster.store.list('pods', namespace);
+    const pods = this.cluster.store.list('pods', namespace);
     return pods.some((pod) => uids.has(controllerOf(pod)?.uid) && !isOver(pod));
   }
 
@@ -189,17 +171,17 @@ export class DeploymentController {
     if (excess <= 0) return;
     const oldest = kept.toSorted((a, b) => revisionOf(a) - revisionOf(b)).slice(0, excess);
     for (const set of oldest) {
-      if (set.spec.replicas === 0 && !set.status?.replicas) this.#writer.remove(set);
+      if (set.spec.replicas === 0 && !set.status?.replicas) this.cluster.remove(set);
     }
   }
 
   #writePlainStatus(deployment: KubeObject): void {
-    const nowMs = this.#cluster.clock.unixMs();
+    const nowMs = this.cluster.clock.unixMs();
     this.#writer.writeStatus(deployment, plainStatus(deployment, this.#parts(deployment), nowMs));
   }
 
   #writeRolloutStatus(deployment: KubeObject): void {
-    const nowMs = this.#cluster.clock.unixMs();
+    const nowMs = this.cluster.clock.unixMs();
     this.#writer.writeStatus(deployment, rolloutStatus(deployment, this.#parts(deployment), nowMs));
   }
 

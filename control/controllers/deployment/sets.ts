@@ -2,8 +2,8 @@
 // status.
 
 import { StatusError } from '../../apiserver/status.ts';
-import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
-import { type Cluster, kindOf, placeOf } from '../cluster.ts';
+import { conditionsOf, isEqual, type KubeObject } from '../../kube/object.ts';
+import type { Cluster } from '../controller.ts';
 import { EventRecorder } from '../events.ts';
 import { controllerRef } from '../owners.ts';
 import { type Fact, withFact } from './conditions.ts';
@@ -12,9 +12,6 @@ import { REVISION, revisionAnnotations, revisionOf } from './revisions.ts';
 import { type Sizes, sizeOfNewest } from './rollout.ts';
 import type { DeploymentStatus } from './status.ts';
 import { HASH_LABEL, templateHash } from './template.ts';
-
-const DEPLOYMENT = kindOf('Deployment');
-const REPLICASET = kindOf('ReplicaSet');
 
 export class SetWriter {
   readonly #cluster: Cluster;
@@ -29,9 +26,7 @@ export class SetWriter {
   resize(deployment: KubeObject, sizes: Sizes): void {
     const annotations = scaleAnnotations(deployment);
     for (const [set, replicas] of sizes) {
-      const place = placeOf(keyOf(set));
-      const change = { metadata: { annotations }, spec: { replicas } };
-      this.#cluster.registry.patch(REPLICASET, place, change, false);
+      this.#cluster.patch(set, { metadata: { annotations }, spec: { replicas } });
       this.#tellSize(deployment, set.metadata.name, set.spec.replicas, replicas);
     }
   }
@@ -45,7 +40,7 @@ export class SetWriter {
     const isSame = (set.spec.minReadySeconds ?? 0) === minReadySeconds;
     if (isSame && isEqual(annotations, old)) return set;
     const change = { metadata: { annotations }, ...(!isSame && { spec: { minReadySeconds } }) };
-    return this.#cluster.registry.patch(REPLICASET, placeOf(keyOf(set)), change, false);
+    return this.#cluster.patch(set, change);
   }
 
   /**
@@ -53,17 +48,16 @@ export class SetWriter {
    * another name.
    */
   create(deployment: KubeObject, others: KubeObject[]): KubeObject | null {
-    const { store, registry } = this.#cluster;
     const namespace = deployment.metadata.namespace!;
     const wanted = describeSet(deployment, others);
     const { name } = wanted.metadata;
-    if (store.get('replicasets', namespace, name)) {
+    if (this.#cluster.store.get('replicasets', namespace, name)) {
       const collisionCount = (deployment.status?.collisionCount ?? 0) + 1;
       this.writeStatus(deployment, { ...deployment.status, collisionCount });
       return null;
     }
     try {
-      const set = registry.create(REPLICASET, namespace, wanted);
+      const set = this.#cluster.create('ReplicaSet', namespace, wanted);
       this.#tellSize(deployment, name, 0, set.spec.replicas);
       return set;
     } catch (error) {
@@ -76,29 +70,23 @@ export class SetWriter {
     }
   }
 
-  remove(set: KubeObject): void {
-    this.#cluster.registry.remove(REPLICASET, placeOf(keyOf(set)), {});
-  }
-
   /** Writes the revision on a Deployment. Returns the result. */
   writeRevision(deployment: KubeObject, revision: string | undefined): KubeObject {
     if (!revision || deployment.metadata.annotations?.[REVISION] === revision) return deployment;
-    const change = { metadata: { annotations: { [REVISION]: revision } } };
-    return this.#cluster.registry.patch(DEPLOYMENT, placeOf(keyOf(deployment)), change, false);
+    return this.#cluster.patch(deployment, { metadata: { annotations: { [REVISION]: revision } } });
   }
 
   /** Adds a condition about progress, if the Deployment has a deadline. */
   note(deployment: KubeObject, fact: Fact): KubeObject {
     if (progressDeadlineS(deployment) === null) return deployment;
     const nowMs = this.#cluster.clock.unixMs();
-    const conditions = withFact(deployment.status?.conditions ?? [], fact, nowMs);
+    const conditions = withFact(conditionsOf(deployment), fact, nowMs);
     return this.writeStatus(deployment, { ...deployment.status, conditions });
   }
 
   writeStatus(deployment: KubeObject, status: DeploymentStatus): KubeObject {
     if (isEqual(status, deployment.status)) return deployment;
-    const place = placeOf(keyOf(deployment));
-    return this.#cluster.registry.update(DEPLOYMENT, place, { ...deployment, status }, true);
+    return this.#cluster.writeStatus(deployment, status);
   }
 
   #tellSize(deployment: KubeObject, name: string, from: number, to: number): void {

@@ -1,13 +1,6 @@
 // The status of a Deployment: pkg/controller/deployment/progress.go, sync.go (calculateStatus).
-import type { KubeObject } from '../../kube/object.ts';
-import {
-  available,
-  type Condition,
-  conditionOf,
-  progressing,
-  withFact,
-  without,
-} from './conditions.ts';
+import { type Condition, conditionOf, conditionsOf, type KubeObject } from '../../kube/object.ts';
+import { available, progressing, withFact, without } from './conditions.ts';
 import { maxUnavailable, progressDeadlineS } from './proportions.ts';
 import { totalOf, totalReplicas } from './revisions.ts';
 
@@ -63,7 +56,7 @@ export function rolloutStatus(deployment: KubeObject, sets: Sets, nowMs: number)
     conditions = withProgress(deployment, sets, { ...status, conditions }, nowMs);
   }
   const failed = [sets.newest, ...sets.others]
-    .flatMap((set): Condition[] => set?.status?.conditions ?? [])
+    .flatMap(conditionsOf)
     .find(({ type, status }) => type === 'ReplicaFailure' && status === 'True');
   conditions = failed ? withFact(conditions, failed, nowMs) : without(conditions, 'ReplicaFailure');
   return { ...status, conditions };
@@ -84,16 +77,16 @@ export function isComplete({ metadata, spec }: KubeObject, status: DeploymentSta
 export function deadlineInMs(deployment: KubeObject, nowMs: number): number | null {
   const deadlineS = progressDeadlineS(deployment);
   const status: DeploymentStatus = deployment.status ?? {};
-  const condition = conditionOf(status.conditions ?? [], 'Progressing');
+  const condition = conditionOf(deployment, 'Progressing');
   if (deadlineS === null || !condition || condition.reason === TIMED_OUT) return null;
   if (condition.reason === COMPLETE || isComplete(deployment, status)) return null;
-  return Math.max(0, Date.parse(condition.lastUpdateTime) + deadlineS * 1000 - nowMs);
+  return Math.max(0, Date.parse(condition.lastUpdateTime!) + deadlineS * 1000 - nowMs);
 }
 
 /** A completed rollout stays complete when pods come and go. */
-function wasComplete({ status: old }: KubeObject, status: DeploymentStatus): boolean {
-  const condition = conditionOf(old?.conditions ?? [], 'Progressing');
-  return (status.replicas ?? 0) === (status.updatedReplicas ?? 0) && condition?.reason === COMPLETE;
+function wasComplete(deployment: KubeObject, status: DeploymentStatus): boolean {
+  const isUpdated = (status.replicas ?? 0) === (status.updatedReplicas ?? 0);
+  return isUpdated && conditionOf(deployment, 'Progressing')?.reason === COMPLETE;
 }
 
 function withProgress(

@@ -1,59 +1,42 @@
 // EndpointSlices of Services that have a selector.
-
-import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
-import { type Cluster, kindOf } from '../cluster.ts';
-import { WorkQueue } from '../queue.ts';
+import { type Change, type Cluster, Controller } from '../controller.ts';
+import { controllerRef } from '../owners.ts';
 import { desiredGroups, hasSelector } from './desired.ts';
 import { placeEndpoints } from './place.ts';
-import { PodIndex } from './pod-index.ts';
+import { podIndex, selectPods } from './pod-index.ts';
 import { ServiceIndex } from './service-index.ts';
 import {
   MANAGED_BY,
   MANAGED_BY_LABEL,
   SERVICE_NAME_LABEL,
-  SliceIndex,
   serviceOf,
+  sliceIndex,
 } from './slice-index.ts';
 
 const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
-const SLICE = kindOf('EndpointSlice');
-
 /** Keeps the slices of every Service with a selector in step with its pods. */
-export class EndpointSliceController {
-  readonly queue = new WorkQueue((key) => this.#reconcile(key));
-  readonly #cluster: Cluster;
-  readonly #pods = new PodIndex();
+export class EndpointSliceController extends Controller {
+  readonly #pods = podIndex();
   readonly #services = new ServiceIndex();
-  readonly #slices = new SliceIndex();
-  readonly #unsubscribe: (() => void)[];
+  readonly #slices = sliceIndex(MANAGED_BY);
   /** The Service whose slices the controller writes now. Their events need no work. */
   #writing = '';
 
   constructor(cluster: Cluster) {
-    this.#cluster = cluster;
-    const { store } = cluster;
-    store.each('pods', (pod) => this.#pods.put(pod));
-    store.each('endpointslices', (slice) => this.#slices.put(slice));
-    store.each('services', (object) => this.#onService({ object }));
-    this.#unsubscribe = [
-      store.subscribe('pods', (event) => this.#onPod(event)),
-      store.subscribe('services', (event) => this.#onService(event)),
-      store.subscribe('endpointslices', (event) => this.#onSlice(event)),
-      store.subscribe('nodes', (event) => this.#onNode(event)),
-    ];
+    super(cluster);
+    this.follow('pods', (change) => this.#onPod(change));
+    this.follow('services', (change) => this.#onService(change));
+    cluster.store.each('endpointslices', (object) => this.#slices.update({ object }));
+    this.subscribe('endpointslices', (event) => this.#onSlice(event));
+    this.subscribe('nodes', (event) => this.#onNode(event));
   }
 
-  stop(): void {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.queue.stop();
-  }
-
-  #onPod({ type, object, old }: StoreEvent): void {
-    if (old) this.#pods.remove(old);
-    if (type !== 'DELETED') this.#pods.put(object);
+  #onPod(change: Change): void {
+    const { object, old } = change;
+    this.#pods.update(change);
     if (old) this.#enqueueFor(old);
     if (!old || !isEqual(old.metadata.labels, object.metadata.labels)) this.#enqueueFor(object);
   }
@@ -62,7 +45,7 @@ export class EndpointSliceController {
     for (const key of this.#services.choosing(pod)) this.queue.add(key);
   }
 
-  #onService({ type, object }: Partial<StoreEvent> & { object: KubeObject }): void {
+  #onService({ type, object }: Change): void {
     const key = keyOf(object);
     if (type === 'DELETED') this.#services.remove(key);
     else this.#services.put(key, object);
@@ -70,25 +53,25 @@ export class EndpointSliceController {
   }
 
   /** Undoes changes of other writers. */
-  #onSlice({ type, object, old }: StoreEvent): void {
-    if (old) this.#slices.remove(old);
-    if (type !== 'DELETED') this.#slices.put(object);
+  #onSlice(change: Change): void {
+    const { object, old } = change;
+    this.#slices.update(change);
     for (const slice of old ? [old, object] : [object]) {
-      const key = serviceOf(slice);
+      const key = serviceOf(slice, MANAGED_BY);
       if (key && key !== this.#writing) this.queue.add(key);
     }
   }
 
-  #onNode({ type, object, old }: StoreEvent): void {
+  #onNode({ type, object, old }: Change): void {
     const before = type === 'DELETED' ? zoneOf(object) : zoneOf(old);
     const after = type === 'DELETED' ? undefined : zoneOf(object);
     if (before === after) return;
-    for (const pod of this.#cluster.store.list('pods')) {
+    for (const pod of this.cluster.store.list('pods')) {
       if (pod.spec.nodeName === object.metadata.name) this.#enqueueFor(pod);
     }
   }
 
-  #reconcile(key: string): void {
+  protected reconcile(key: string): void {
     this.#writing = key;
     try {
       this.#write(key);
@@ -98,16 +81,16 @@ export class EndpointSliceController {
   }
 
   #write(key: string): void {
-    const { store, registry } = this.#cluster;
-    const [namespace, name] = key.split('/') as [string, string];
-    const service = store.get('services', namespace, name);
+    const { store } = this.cluster;
+    const service = store.at('services', key);
     const found = this.#slices.of(key);
     if (!service || service.metadata.deletionTimestamp || !hasSelector(service)) {
-      for (const slice of found) this.#remove(slice);
+      for (const slice of found) this.cluster.remove(slice);
       return;
     }
     const [slices, foreign] = partition(found, (slice) => isOwnedBy(slice, service));
-    const chosen = this.#pods.select(namespace, service.spec.selector);
+    const namespace = service.metadata.namespace!;
+    const chosen = selectPods(this.#pods, namespace, service.spec.selector);
     const groups = desiredGroups(service, chosen, (n) => zoneOf(store.get('nodes', '', n)));
     const { create, update, remove } = placeEndpoints(groups, slices);
     const labels = labelsOf(service);
@@ -117,16 +100,13 @@ export class EndpointSliceController {
       if (remove.includes(slice)) continue;
       if (!endpoints && isEqual(slice.metadata.labels, labels)) continue;
       const metadata = { ...slice.metadata, labels };
-      const wanted = { ...slice, metadata, ...(endpoints && { endpoints }) };
-      registry.update(SLICE, placeOf(slice), wanted, false);
+      this.cluster.replace({ ...slice, metadata, ...(endpoints && { endpoints }) });
     }
     // New slices come before old ones go, so that watchers never see a gap.
-    for (const parts of create) registry.create(SLICE, namespace, sliceOf(service, labels, parts));
-    for (const slice of [...remove, ...foreign]) this.#remove(slice);
-  }
-
-  #remove(slice: KubeObject): void {
-    this.#cluster.registry.remove(SLICE, placeOf(slice), {});
+    for (const parts of create) {
+      this.cluster.create('EndpointSlice', namespace, sliceOf(service, labels, parts));
+    }
+    for (const slice of [...remove, ...foreign]) this.cluster.remove(slice);
   }
 }
 
@@ -144,25 +124,13 @@ function partition<T>(items: T[], test: (item: T) => boolean): [T[], T[]] {
 }
 
 function sliceOf(service: KubeObject, labels: Record<string, string>, parts: object): object {
-  const { name, uid } = service.metadata;
-  return {
-    metadata: {
-      generateName: `${name}-`,
-      labels,
-      ownerReferences: [
-        {
-          apiVersion: 'v1',
-          kind: 'Service',
-          name,
-          uid,
-          controller: true,
-          blockOwnerDeletion: true,
-        },
-      ],
-    },
-    addressType: 'IPv4',
-    ...parts,
+  const { name } = service.metadata;
+  const metadata = {
+    generateName: `${name}-`,
+    labels,
+    ownerReferences: [controllerRef(service)],
   };
+  return { metadata, addressType: 'IPv4', ...parts };
 }
 
 /** Slices have the labels of their Service, so that selectors find both. */
@@ -178,8 +146,4 @@ function labelsOf({ metadata, spec }: KubeObject): Record<string, string> {
 
 function zoneOf(node: KubeObject | undefined): string | undefined {
   return node?.metadata.labels?.[ZONE_LABEL];
-}
-
-function placeOf({ metadata }: KubeObject) {
-  return { namespace: metadata.namespace!, name: metadata.name };
 }

@@ -1,6 +1,7 @@
 // The wanted endpoints of a Service: pkg/controller/endpointslice and
 // staging/src/k8s.io/endpointslice.
-import type { KubeObject } from '../../kube/object.ts';
+import { isReady, type KubeObject } from '../../kube/object.ts';
+import { isOver } from '../pods.ts';
 
 export interface SlicePort {
   name: string;
@@ -65,9 +66,9 @@ function endpointOf(
 ): Endpoint | null {
   const { spec, status, metadata } = pod;
   const address: string | undefined = status?.podIP;
-  if (!address || status.phase === 'Failed' || status.phase === 'Succeeded') return null;
+  if (!address || isOver(pod)) return null;
   const terminating = metadata.deletionTimestamp !== undefined;
-  const serving = isPodReady(pod);
+  const serving = isReady(pod);
   const named = spec.hostname && spec.subdomain === service.metadata.name;
   const zone = spec.nodeName ? zoneOf(spec.nodeName) : undefined;
   const ready = service.spec.publishNotReadyAddresses === true || (serving && !terminating);
@@ -98,11 +99,6 @@ function hintsOf(
   const forNodes = distribution === 'PreferSameNode' && node ? [{ name: node }] : null;
   if (!zone && !forNodes) return {};
   return { hints: { ...(zone && { forZones: [{ name: zone }] }), ...(forNodes && { forNodes }) } };
-}
-
-export function isPodReady({ status }: KubeObject): boolean {
-  const conditions: { type: string; status: string }[] = status?.conditions ?? [];
-  return conditions.some((c) => c.type === 'Ready' && c.status === 'True');
 }
 
 /** The ports of a Service at a pod, without those whose name the pod lacks. */

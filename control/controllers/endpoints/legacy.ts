@@ -1,13 +1,9 @@
 // Endpoints objects, the older form of EndpointSlices. k8s pkg/controller/endpoint.
-
-import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
-import { type Cluster, kindOf, placeOf } from '../cluster.ts';
-import { WorkQueue } from '../queue.ts';
+import { type Change, type Cluster, Controller } from '../controller.ts';
 import { hasSelector } from './desired.ts';
-import { SliceIndex, serviceOf } from './slice-index.ts';
+import { MANAGED_BY, serviceOf, sliceIndex } from './slice-index.ts';
 
-const ENDPOINTS = kindOf('Endpoints');
 const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 const CAPACITY_ANNOTATION = 'endpoints.kubernetes.io/over-capacity';
 /** Further addresses are left out, and an annotation says so. */
@@ -32,52 +28,36 @@ interface Subset {
 }
 
 /** Keeps the Endpoints of every Service with a selector in step with its slices. */
-export class EndpointsController {
-  readonly queue = new WorkQueue((key) => this.#reconcile(key));
-  readonly #cluster: Cluster;
-  readonly #slices = new SliceIndex();
-  readonly #unsubscribe: (() => void)[];
+export class EndpointsController extends Controller {
+  readonly #slices = sliceIndex(MANAGED_BY);
 
   constructor(cluster: Cluster) {
-    this.#cluster = cluster;
+    super(cluster);
     const { store } = cluster;
-    store.each('endpointslices', (slice) => this.#slices.put(slice));
-    for (const service of store.list('services')) this.queue.add(keyOf(service));
-    this.#unsubscribe = [
-      store.subscribe('services', ({ object }) => this.queue.add(keyOf(object))),
-      store.subscribe('endpointslices', (event) => this.#onSlice(event)),
-      store.subscribe('endpoints', ({ object }) => this.#onEndpoints(object)),
-    ];
+    store.each('endpointslices', (object) => this.#slices.update({ object }));
+    this.follow('services', ({ object }) => this.queue.add(keyOf(object)));
+    this.subscribe('endpointslices', (event) => this.#onSlice(event));
+    // Endpoints without a Service wait for it.
+    this.subscribe('endpoints', ({ object }) => {
+      if (store.at('services', keyOf(object))) this.queue.add(keyOf(object));
+    });
   }
 
-  stop(): void {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.queue.stop();
-  }
-
-  /** Endpoints without a Service wait for it. */
-  #onEndpoints(object: KubeObject): void {
-    const { namespace = '', name } = object.metadata;
-    if (this.#cluster.store.get('services', namespace, name)) this.queue.add(keyOf(object));
-  }
-
-  #onSlice({ type, object, old }: StoreEvent): void {
-    if (old) this.#slices.remove(old);
-    if (type !== 'DELETED') this.#slices.put(object);
+  #onSlice(change: Change): void {
+    const { object, old } = change;
+    this.#slices.update(change);
     for (const slice of old ? [old, object] : [object]) {
-      const key = serviceOf(slice);
+      const key = serviceOf(slice, MANAGED_BY);
       if (key) this.queue.add(key);
     }
   }
 
-  #reconcile(key: string): void {
-    const { store, registry } = this.#cluster;
-    const place = placeOf(key);
-    const { namespace, name } = place;
-    const service = store.get('services', namespace, name);
-    const before = store.get('endpoints', namespace, name);
+  protected reconcile(key: string): void {
+    const { store } = this.cluster;
+    const service = store.at('services', key);
+    const before = store.at('endpoints', key);
     if (!service) {
-      if (before) registry.remove(ENDPOINTS, place, {});
+      if (before) this.cluster.remove(before);
       return;
     }
     // Endpoints of a Service without a selector are manual.
@@ -85,19 +65,19 @@ export class EndpointsController {
     const { subsets, truncated } = subsetsOf(this.#slices.of(key));
     const labels = labelsOf(service);
     if (!before) {
-      if (store.get('namespaces', '', namespace)?.status?.phase === 'Terminating') return;
-      registry.create(ENDPOINTS, namespace, { metadata: { name, labels }, subsets });
+      const { namespace = '', name } = service.metadata;
+      if (this.cluster.isEnding(namespace)) return;
+      this.cluster.create('Endpoints', namespace, { metadata: { name, labels }, subsets });
       return;
     }
     const { [CAPACITY_ANNOTATION]: _, ...annotations } = before.metadata.annotations ?? {};
     if (truncated) annotations[CAPACITY_ANNOTATION] = 'truncated';
     const metadata = { ...before.metadata, labels, annotations };
-    const wanted = { ...before, metadata, subsets };
     const isSame =
       isEqual(subsets, before.subsets ?? []) &&
       isEqual(labels, before.metadata.labels ?? {}) &&
       isEqual(annotations, before.metadata.annotations ?? {});
-    if (!isSame) registry.update(ENDPOINTS, place, wanted, false);
+    if (!isSame) this.cluster.replace({ ...before, metadata, subsets });
   }
 }
 

@@ -1,21 +1,18 @@
 // EndpointSlices of manual Endpoints: pkg/controller/endpointslicemirroring.
 import { isIP } from 'node:net';
-import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
-import { type Cluster, kindOf, placeOf } from '../cluster.ts';
+import { type Change, type Cluster, Controller } from '../controller.ts';
 import { EventRecorder } from '../events.ts';
 import { controllerRef } from '../owners.ts';
-import { WorkQueue } from '../queue.ts';
 import { portsKey, type SlicePort } from './desired.ts';
 import {
   MANAGED_BY_LABEL,
   MIRRORED_BY,
   SERVICE_NAME_LABEL,
-  SliceIndex,
   serviceOf,
+  sliceIndex,
 } from './slice-index.ts';
 
-const SLICE = kindOf('EndpointSlice');
 const SKIP_LABEL = 'endpointslice.kubernetes.io/skip-mirror';
 /** Marks Endpoints that are a lock of older leader elections. */
 const LEADER_ANNOTATION = 'control-plane.alpha.kubernetes.io/leader';
@@ -51,61 +48,45 @@ interface Mirror {
 /**
  * For Endpoints of a Service without a selector keeps one slice for each family and set of ports.
  */
-export class MirroringController {
-  readonly queue: WorkQueue;
-  readonly #cluster: Cluster;
+export class MirroringController extends Controller {
   readonly #recorder: EventRecorder;
-  readonly #slices = new SliceIndex(MIRRORED_BY);
-  readonly #unsubscribe: (() => void)[];
+  readonly #slices = sliceIndex(MIRRORED_BY);
 
   constructor(cluster: Cluster) {
-    this.#cluster = cluster;
-    this.queue = new WorkQueue((key) => this.#reconcile(key), cluster.clock);
+    super(cluster);
     this.#recorder = new EventRecorder(cluster, 'endpoint-slice-mirroring-controller');
-    const { store } = cluster;
-    store.each('endpointslices', (object) => this.#onSlice({ object }));
-    for (const endpoints of store.list('endpoints')) this.queue.add(keyOf(endpoints));
-    this.#unsubscribe = [
-      store.subscribe('endpoints', ({ object }) => this.queue.add(keyOf(object))),
-      store.subscribe('services', ({ object }) => this.queue.add(keyOf(object))),
-      store.subscribe('endpointslices', (event) => this.#onSlice(event)),
-    ];
-  }
-
-  stop(): void {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.queue.stop();
+    this.follow('endpointslices', (change) => this.#onSlice(change));
+    this.follow('endpoints', ({ object }) => this.queue.add(keyOf(object)));
+    this.subscribe('services', ({ object }) => this.queue.add(keyOf(object)));
   }
 
   /** Undoes changes of other writers. */
-  #onSlice({ type, object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
-    if (old) this.#slices.remove(old);
-    if (type !== 'DELETED') this.#slices.put(object);
+  #onSlice(change: Change): void {
+    const { object, old } = change;
+    this.#slices.update(change);
     for (const slice of old ? [old, object] : [object]) {
       const key = serviceOf(slice, MIRRORED_BY);
       if (key) this.queue.add(key);
     }
   }
 
-  #reconcile(key: string): void {
-    const { store, registry } = this.#cluster;
-    const { namespace, name } = placeOf(key);
-    const endpoints = store.get('endpoints', namespace, name);
-    const service = store.get('services', namespace, name);
+  protected reconcile(key: string): void {
+    const { store } = this.cluster;
+    const endpoints = store.at('endpoints', key);
+    const service = store.at('services', key);
     const left = new Set(this.#slices.of(key));
     if (endpoints && isMirrored(endpoints, service)) {
-      const isEnding = store.get('namespaces', '', namespace)?.status?.phase === 'Terminating';
+      const namespace = endpoints.metadata.namespace!;
+      const isEnding = this.cluster.isEnding(namespace);
       for (const [group, mirror] of this.#mirrorsOf(endpoints)) {
         const slice = [...left].find((found) => groupOf(found) === group);
         if (slice) left.delete(slice);
         const wanted = sliceOf(endpoints, mirror);
         if (slice) this.#update(slice, wanted);
-        else if (!isEnding) registry.create(SLICE, namespace, wanted);
+        else if (!isEnding) this.cluster.create('EndpointSlice', namespace, wanted);
       }
     }
-    for (const { metadata } of left) {
-      registry.remove(SLICE, { namespace, name: metadata.name }, {});
-    }
+    for (const slice of left) this.cluster.remove(slice);
   }
 
   #update(slice: KubeObject, wanted: ReturnType<typeof sliceOf>): void {
@@ -115,8 +96,7 @@ export class MirroringController {
       endpoints: wanted.endpoints,
       metadata: { ...slice.metadata, ...metadata },
     };
-    if (isEqual(changed, slice)) return;
-    this.#cluster.registry.update(SLICE, placeOf(keyOf(slice)), changed, false);
+    if (!isEqual(changed, slice)) this.cluster.replace(changed);
   }
 
   /** Groups the endpoints by family and ports. Records an event about what it leaves out. */

@@ -1,40 +1,18 @@
 import { type KubeObject, own } from '../../kube/object.ts';
+import { ObjectIndex } from '../object-index.ts';
 
 type Labels = Record<string, string>;
 
 /** Pods by label, so that a selector reads only pods with one of its labels. */
-export class PodIndex {
-  /** `namespace/key=value` -> pods by name. */
-  readonly #byLabel = new Map<string, Map<string, KubeObject>>();
+export function podIndex(): ObjectIndex {
+  return new ObjectIndex(keysOf);
+}
 
-  put(pod: KubeObject): void {
-    for (const key of keysOf(pod)) {
-      const pods = this.#byLabel.get(key);
-      if (pods) pods.set(pod.metadata.name, pod);
-      else this.#byLabel.set(key, new Map([[pod.metadata.name, pod]]));
-    }
-  }
-
-  remove(pod: KubeObject): void {
-    for (const key of keysOf(pod)) {
-      const pods = this.#byLabel.get(key);
-      pods?.delete(pod.metadata.name);
-      if (pods?.size === 0) this.#byLabel.delete(key);
-    }
-  }
-
-  /** Pods of a namespace with all these labels. At least one label is required. */
-  *select(namespace: string, selector: Labels): Generator<KubeObject> {
-    let fewest: Map<string, KubeObject> | undefined;
-    for (const [key, value] of Object.entries(selector)) {
-      const pods = this.#byLabel.get(labelKey(namespace, key, value));
-      if (!pods) return;
-      if (!fewest || pods.size < fewest.size) fewest = pods;
-    }
-    for (const pod of fewest?.values() ?? []) {
-      if (matchesLabels(selector, pod.metadata.labels)) yield pod;
-    }
-  }
+/** Pods of a namespace with all these labels. At least one label is required. */
+export function selectPods(index: ObjectIndex, namespace: string, selector: Labels): KubeObject[] {
+  const labels = Object.entries(selector).map(([key, value]) => labelKey(namespace, key, value));
+  const [rarest] = labels.sort((a, b) => index.size(a) - index.size(b));
+  return index.of(rarest!).filter(({ metadata }) => matchesLabels(selector, metadata.labels));
 }
 
 /** True if labels contain all labels of a selector. */

@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../kube/object.ts';
+import { Groups } from '../object-index.ts';
 import { hasSelector } from './desired.ts';
 import { keysOf, labelKey, matchesLabels } from './pod-index.ts';
 
@@ -13,7 +14,7 @@ interface Entry {
 export class ServiceIndex {
   readonly #byKey = new Map<string, Entry>();
   /** `namespace/key=value` -> Services found under this label. */
-  readonly #byLabel = new Map<string, Set<Entry>>();
+  readonly #byLabel = new Groups<Entry>();
 
   /** Replaces the Service with this key. A Service without a selector selects nothing. */
   put(key: string, service: KubeObject): void {
@@ -23,24 +24,20 @@ export class ServiceIndex {
     const label = this.#rarest(service.metadata.namespace!, selector);
     const entry = { key, selector, label };
     this.#byKey.set(key, entry);
-    const entries = this.#byLabel.get(label);
-    if (entries) entries.add(entry);
-    else this.#byLabel.set(label, new Set([entry]));
+    this.#byLabel.put(label, key, entry);
   }
 
   remove(key: string): void {
     const entry = this.#byKey.get(key);
     if (!entry) return;
     this.#byKey.delete(key);
-    const entries = this.#byLabel.get(entry.label);
-    entries?.delete(entry);
-    if (entries?.size === 0) this.#byLabel.delete(entry.label);
+    this.#byLabel.remove(entry.label, key);
   }
 
   /** Keys of the Services that select a pod. */
   *choosing(pod: KubeObject): Generator<string> {
     for (const label of keysOf(pod)) {
-      for (const { key, selector } of this.#byLabel.get(label) ?? []) {
+      for (const { key, selector } of this.#byLabel.get(label)?.values() ?? []) {
         if (matchesLabels(selector, pod.metadata.labels)) yield key;
       }
     }

@@ -1,11 +1,9 @@
 // Addresses of load balancers: k8s cloud-provider/controllers/service.
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import { type KubeObject, keyOf } from '../../kube/object.ts';
-import { type Cluster, kindOf, placeOf } from '../cluster.ts';
+import { type Cluster, Controller } from '../controller.ts';
 import { EventRecorder } from '../events.ts';
-import { WorkQueue } from '../queue.ts';
 
-const SERVICE = kindOf('Service');
 const EXTERNAL_IP = 'ExternalIP';
 
 interface Ingress {
@@ -17,10 +15,7 @@ interface Ingress {
  * Assigns each Service of type LoadBalancer an address of the public range, from the top down, and
  * releases it. Ignores Services with a loadBalancerClass.
  */
-export class LoadBalancerController {
-  /** Keys are `namespace/name` of Services. */
-  readonly queue: WorkQueue;
-  readonly #cluster: Cluster;
+export class LoadBalancerController extends Controller {
   readonly #recorder: EventRecorder;
   readonly #first: number;
   readonly #last: number;
@@ -28,29 +23,20 @@ export class LoadBalancerController {
   readonly #holders = new Map<number, string>();
   /** Services that wait for an address. */
   readonly #waiting = new Set<string>();
-  readonly #unsubscribe: () => void;
 
   constructor(cluster: Cluster, publicRange: string) {
+    super(cluster);
     const { address, mask } = parseRange(publicRange)!;
-    this.#cluster = cluster;
     // The first and the last address of the range are not assigned.
     this.#first = (address >>> 0) + 1;
     this.#last = ((address | ~mask) >>> 0) - 1;
-    this.queue = new WorkQueue((key) => this.#reconcile(key), cluster.clock);
     this.#recorder = new EventRecorder(cluster, 'service-controller');
-    const { store } = cluster;
     // Registers assigned addresses first.
-    store.each('services', (service) => this.#remember(service));
-    for (const service of store.list('services')) this.queue.add(keyOf(service));
-    this.#unsubscribe = store.subscribe('services', ({ type, object }) => {
+    cluster.store.each('services', (service) => this.#remember(service));
+    this.follow('services', ({ type, object }) => {
       if (type === 'DELETED') this.#release(keyOf(object));
       else if (isOurs(object) || this.#addressOf(object) !== null) this.queue.add(keyOf(object));
     });
-  }
-
-  stop(): void {
-    this.#unsubscribe();
-    this.queue.stop();
   }
 
   #remember(service: KubeObject): void {
@@ -60,10 +46,8 @@ export class LoadBalancerController {
     }
   }
 
-  #reconcile(key: string): void {
-    const { store } = this.#cluster;
-    const { namespace, name } = placeOf(key);
-    const service = store.get('services', namespace, name);
+  protected reconcile(key: string): void {
+    const service = this.cluster.store.at('services', key);
     // A Service in deletion keeps its address until it is gone.
     if (!service || service.metadata.deletionTimestamp) return;
     if (!isOurs(service)) return this.#takeBack(key, service);
@@ -76,7 +60,7 @@ export class LoadBalancerController {
     if (typeof found === 'string') return this.#wait(key, service, found);
     this.#release(key);
     this.#holders.set(found, key);
-    this.#write(key, service, [{ ip: formatAddress(found | 0), ipMode: 'VIP' }]);
+    this.#write(service, [{ ip: formatAddress(found | 0), ipMode: 'VIP' }]);
     const message = `Ensured load balancer: ${formatAddress(found | 0)}`;
     this.#recorder.record(service, 'Normal', 'EnsuredLoadBalancer', message);
   }
@@ -84,13 +68,13 @@ export class LoadBalancerController {
   /** A Service of another controller keeps the addresses from there. */
   #takeBack(key: string, service: KubeObject): void {
     const held = this.#addressOf(service);
-    if (held !== null && this.#holders.get(held) === key) this.#write(key, service, []);
+    if (held !== null && this.#holders.get(held) === key) this.#write(service, []);
     this.#release(key);
   }
 
   #wait(key: string, service: KubeObject, why: string): void {
     const held = this.#addressOf(service);
-    if (held !== null) this.#write(key, service, []);
+    if (held !== null) this.#write(service, []);
     this.#release(key);
     this.#waiting.add(key);
     const message = `Error syncing load balancer: ${why}`;
@@ -122,7 +106,7 @@ export class LoadBalancerController {
 
   #nodeAddresses(): Set<number> {
     const found = new Set<number>();
-    for (const { status } of this.#cluster.store.list('nodes')) {
+    for (const { status } of this.cluster.store.list('nodes')) {
       for (const { type, address } of status?.addresses ?? []) {
         if (type === EXTERNAL_IP) found.add((parseAddress(address) ?? 0) >>> 0);
       }
@@ -150,10 +134,9 @@ export class LoadBalancerController {
     }
   }
 
-  #write(key: string, service: KubeObject, ingress: Ingress[]): void {
+  #write(service: KubeObject, ingress: Ingress[]): void {
     const loadBalancer = ingress.length > 0 ? { ingress } : {};
-    const status = { ...service.status, loadBalancer };
-    this.#cluster.registry.update(SERVICE, placeOf(key), { ...service, status }, true);
+    this.cluster.writeStatus(service, { ...service.status, loadBalancer });
   }
 }
 

@@ -1,20 +1,13 @@
 // Conditions and taints of an unreachable node and its pods: pkg/controller/nodelifecycle.
-import { isEqual, type KubeObject, timestamp } from '../../kube/object.ts';
-
-interface Condition {
-  type: string;
-  status: string;
-  reason?: string;
-  message?: string;
-  lastTransitionTime?: string;
-}
-
-export interface Taint {
-  key: string;
-  value?: string;
-  effect: string;
-  timeAdded?: string;
-}
+import {
+  type Condition,
+  conditionOf,
+  conditionsOf,
+  isEqual,
+  type KubeObject,
+  timestamp,
+} from '../../kube/object.ts';
+import type { Taint } from '../scheduler/taints.ts';
 
 const SILENT = 'NodeStatusUnknown';
 const POD_SILENT = 'NodeNotReady';
@@ -23,7 +16,7 @@ const EFFECTS = ['NoSchedule', 'NoExecute'];
 
 /** True if a node counts as unreachable. */
 export function isGivenUp(node: KubeObject): boolean {
-  return readyOf(node)?.reason === SILENT;
+  return conditionOf(node, 'Ready')?.reason === SILENT;
 }
 
 /** The status of an unreachable node. */
@@ -52,7 +45,7 @@ export function taintsOf(old: Taint[], isSilent: boolean, nowMs: number): Taint[
 
 /** True if a pod is ready, or not ready only because its node is unreachable. */
 export function isToChange(pod: KubeObject, isSilent: boolean): boolean {
-  const ready = readyOf(pod);
+  const ready = conditionOf(pod, 'Ready');
   if (isSilent) return ready?.status === 'True';
   return ready?.reason === POD_SILENT && isReadyByItself(pod);
 }
@@ -68,28 +61,23 @@ export function podStatus(pod: KubeObject, isSilent: boolean, nowMs: number): ob
  * True if the containers and readiness gates of a pod are ready, by the last report of its node.
  * The state of the node does not count.
  */
-function isReadyByItself({ spec, status }: KubeObject): boolean {
-  const conditions: Condition[] = status?.conditions ?? [];
-  const gates: { conditionType: string }[] = spec.readinessGates ?? [];
+function isReadyByItself(pod: KubeObject): boolean {
+  const gates: { conditionType: string }[] = pod.spec.readinessGates ?? [];
   const needed = ['ContainersReady', ...gates.map(({ conditionType }) => conditionType)];
-  return needed.every((type) => conditions.some((c) => c.type === type && c.status === 'True'));
+  return needed.every((type) => conditionOf(pod, type)?.status === 'True');
 }
 
-function readyOf({ status }: KubeObject): Condition | undefined {
-  const conditions: Condition[] = status?.conditions ?? [];
-  return conditions.find(({ type }) => type === 'Ready');
-}
-
-function withReady({ status }: KubeObject, ready: Omit<Condition, 'type'>, nowMs: number): object {
-  const old: Condition[] = status?.conditions ?? [];
+function withReady(object: KubeObject, ready: Omit<Condition, 'type'>, nowMs: number): object {
+  const old = conditionsOf(object);
   const condition = { type: 'Ready', ...ready, lastTransitionTime: timestamp(nowMs) };
   const conditions = old.some(({ type }) => type === 'Ready')
     ? old.map((c) => (c.type === 'Ready' ? condition : c))
     : [...old, condition];
-  return { ...status, conditions };
+  return { ...object.status, conditions };
 }
 
 /** True if two versions of a node are equal in all fields that this controller reads. */
 export function isSameNode(a: KubeObject, b: KubeObject | undefined): boolean {
-  return isEqual(readyOf(a), b && readyOf(b)) && isEqual(a.spec?.taints, b?.spec?.taints);
+  const isSameReady = isEqual(conditionOf(a, 'Ready'), conditionOf(b, 'Ready'));
+  return isSameReady && isEqual(a.spec?.taints, b?.spec?.taints);
 }

@@ -1,11 +1,9 @@
 // Unreachable nodes: pkg/controller/nodelifecycle. Their pods leave the endpoints until the nodes
 // are reachable again.
-
-import type { StoreEvent } from '../../apiserver/store/store.ts';
 import type { KubeObject } from '../../kube/object.ts';
-import { type Cluster, kindOf } from '../cluster.ts';
+import { type Change, type Cluster, Controller } from '../controller.ts';
 import { EventRecorder } from '../events.ts';
-import { WorkQueue } from '../queue.ts';
+import type { Taint } from '../scheduler/taints.ts';
 import {
   isGivenUp,
   isSameNode,
@@ -13,7 +11,6 @@ import {
   podStatus,
   renewedStatus,
   silentStatus,
-  type Taint,
   taintsOf,
 } from './conditions.ts';
 
@@ -21,72 +18,56 @@ const LEASES = 'kube-node-lease';
 /** A node without a Lease renewal for this time counts as unreachable. */
 const GRACE_MS = 20_000;
 
-const NODE = kindOf('Node');
-const POD = kindOf('Pod');
-
 /**
  * Marks nodes without Lease renewals as unreachable, until the next renewal. It counts from the
  * time when it sees a renewal. So different clocks and a restart of this server mark no node.
- * Ignores nodes without a Lease.
+ * Ignores nodes without a Lease. Keys are names of nodes.
  */
-export class NodeLifecycleController {
-  /** Keys are names of nodes. */
-  readonly queue: WorkQueue;
-  readonly #cluster: Cluster;
+export class NodeLifecycleController extends Controller {
   readonly #recorder: EventRecorder;
   /** Node -> when the controller last saw a renewal of its Lease, or first saw the Lease. */
   readonly #seen = new Map<string, { atMs: number; isRenewed: boolean }>();
   /** Nodes with pods whose status must change. */
   readonly #unsettled = new Set<string>();
-  readonly #unsubscribe: (() => void)[];
 
   constructor(cluster: Cluster) {
-    this.#cluster = cluster;
-    this.queue = new WorkQueue((name) => this.#reconcile(name), cluster.clock);
+    super(cluster);
     this.#recorder = new EventRecorder(cluster, 'node-controller');
-    const { store } = cluster;
-    for (const lease of store.list('leases', LEASES)) {
+    for (const lease of cluster.store.list('leases', LEASES)) {
       this.#see(lease, false);
       // An earlier server may have ended before it wrote the status of the pods.
       this.#unsettled.add(lease.metadata.name);
     }
-    this.#unsubscribe = [
-      store.subscribe('leases', (event) => this.#onLease(event)),
-      store.subscribe('nodes', ({ object, old }) => {
-        if (!isSameNode(object, old)) this.queue.add(object.metadata.name);
-      }),
-      store.subscribe('pods', ({ type, object }) => this.#onPod(type, object)),
-    ];
+    this.subscribe('leases', (event) => this.#onLease(event));
+    this.subscribe('nodes', ({ object, old }) => {
+      if (!isSameNode(object, old)) this.queue.add(object.metadata.name);
+    });
+    this.subscribe('pods', (event) => this.#onPod(event));
   }
 
-  stop(): void {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.queue.stop();
-  }
-
-  #onLease({ type, object, old }: StoreEvent): void {
+  #onLease({ type, object, old }: Change): void {
     if (object.metadata.namespace !== LEASES) return;
     if (type === 'DELETED') this.#seen.delete(object.metadata.name);
     else if (object.spec?.renewTime !== old?.spec?.renewTime) this.#see(object, true);
   }
 
   #see({ metadata }: KubeObject, isRenewed: boolean): void {
-    this.#seen.set(metadata.name, { atMs: this.#cluster.clock.unixMs(), isRenewed });
+    this.#seen.set(metadata.name, { atMs: this.cluster.clock.unixMs(), isRenewed });
     this.queue.add(metadata.name);
   }
 
   /** The pod runner may report a pod as ready while its node is unreachable. */
-  #onPod(type: StoreEvent['type'], pod: KubeObject): void {
+  #onPod({ type, object: pod }: Change): void {
     const name: string | undefined = pod.spec.nodeName;
     if (!name || type === 'DELETED' || !this.#seen.has(name)) return;
-    const node = this.#cluster.store.get('nodes', '', name);
+    const node = this.cluster.store.get('nodes', '', name);
     if (!node || !isToChange(pod, isGivenUp(node))) return;
     this.#unsettled.add(name);
     this.queue.add(name);
   }
 
-  #reconcile(name: string): void {
-    const { store, registry, clock } = this.#cluster;
+  protected reconcile(name: string): void {
+    const { store, clock } = this.cluster;
     const node = store.get('nodes', '', name);
     const seen = this.#seen.get(name);
     if (!node || !seen) return;
@@ -98,15 +79,14 @@ export class NodeLifecycleController {
     if (leftMs > 0) this.queue.addAfter(name, leftMs);
     if (isSilent !== wasSilent) {
       const status = isSilent ? silentStatus(node, nowMs) : renewedStatus(node, nowMs);
-      registry.update(NODE, { namespace: '', name }, { ...node, status }, true);
+      this.cluster.writeStatus(node, status);
       const reason = isSilent ? 'NodeNotReady' : 'NodeReady';
       this.#recorder.record(node, 'Normal', reason, `Node ${name} status is now: ${reason}`);
     }
     const old: Taint[] = node.spec?.taints ?? [];
     const taints = taintsOf(old, isSilent, nowMs);
     if (taints !== old) {
-      const spec = { taints: taints.length > 0 ? taints : null };
-      registry.patch(NODE, { namespace: '', name }, { spec }, false);
+      this.cluster.patch(node, { spec: { taints: taints.length > 0 ? taints : null } });
     }
     if (this.#unsettled.delete(name) || isSilent !== wasSilent) {
       this.#changePods(name, isSilent, nowMs);
@@ -114,11 +94,9 @@ export class NodeLifecycleController {
   }
 
   #changePods(name: string, isSilent: boolean, nowMs: number): void {
-    const { store, registry } = this.#cluster;
-    for (const pod of store.list('pods')) {
+    for (const pod of this.cluster.store.list('pods')) {
       if (pod.spec.nodeName !== name || !isToChange(pod, isSilent)) continue;
-      const place = { namespace: pod.metadata.namespace!, name: pod.metadata.name };
-      registry.update(POD, place, { ...pod, status: podStatus(pod, isSilent, nowMs) }, true);
+      this.cluster.writeStatus(pod, podStatus(pod, isSilent, nowMs));
       if (isSilent) this.#recorder.record(pod, 'Warning', 'NodeNotReady', 'Node is not ready');
     }
   }

@@ -1,58 +1,38 @@
 // Eviction by taints: pkg/controller/tainteviction.
-
-import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
-import { type Cluster, kindOf, placeOf } from '../cluster.ts';
+import { type Change, type Cluster, Controller } from '../controller.ts';
 import { EventRecorder } from '../events.ts';
-import { WorkQueue } from '../queue.ts';
 import { type Taint, type Toleration, tolerates } from '../scheduler/taints.ts';
 
-const POD = kindOf('Pod');
-
 /** Deletes pods whose node has a NoExecute taint that they do not tolerate, after their delay. */
-export class TaintEviction {
-  /** Keys of pods. */
-  readonly queue: WorkQueue;
-  readonly #cluster: Cluster;
+export class TaintEviction extends Controller {
   readonly #recorder: EventRecorder;
   /** Pod -> when its limited toleration started. A restart of the server starts it again. */
   readonly #since = new Map<string, number>();
-  readonly #unsubscribe: (() => void)[];
 
   constructor(cluster: Cluster) {
-    this.#cluster = cluster;
-    this.queue = new WorkQueue((key) => this.#look(key), cluster.clock);
+    super(cluster);
     this.#recorder = new EventRecorder(cluster, 'taint-eviction-controller');
-    const { store } = cluster;
-    store.each('nodes', (object) => this.#onNode({ object }));
-    this.#unsubscribe = [
-      store.subscribe('nodes', (event) => this.#onNode(event)),
-      store.subscribe('pods', (event) => this.#onPod(event)),
-    ];
+    this.follow('nodes', (change) => this.#onNode(change));
+    this.subscribe('pods', (event) => this.#onPod(event));
   }
 
-  stop(): void {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.queue.stop();
-  }
-
-  #onNode({ object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
+  #onNode({ object, old }: Change): void {
     if (isEqual(evicting(object), evicting(old))) return;
-    for (const pod of this.#cluster.store.list('pods')) {
+    for (const pod of this.cluster.store.list('pods')) {
       if (pod.spec.nodeName === object.metadata.name) this.queue.add(keyOf(pod));
     }
   }
 
-  #onPod({ type, object, old }: StoreEvent): void {
+  #onPod({ type, object, old }: Change): void {
     const key = keyOf(object);
     if (type === 'DELETED') this.#since.delete(key);
     else if (object.spec.nodeName && !isEqual(object.spec, old?.spec)) this.queue.add(key);
   }
 
-  #look(key: string): void {
-    const { store, registry, clock } = this.#cluster;
-    const place = placeOf(key);
-    const pod = store.get('pods', place.namespace, place.name);
+  protected reconcile(key: string): void {
+    const { store, clock } = this.cluster;
+    const pod = store.at('pods', key);
     if (!pod || pod.metadata.deletionTimestamp) return;
     const taints = evicting(store.get('nodes', '', pod.spec.nodeName));
     const borneS = Math.min(...taints.map((taint) => borneForS(pod, taint)));
@@ -63,7 +43,7 @@ export class TaintEviction {
     const leftMs = sinceMs + borneS * 1000 - nowMs;
     if (leftMs > 0) return this.queue.addAfter(key, leftMs);
     this.#recorder.record(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${key}`);
-    registry.remove(POD, place, {});
+    this.cluster.remove(pod);
   }
 }
 

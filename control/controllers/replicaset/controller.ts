@@ -1,61 +1,41 @@
 // ReplicaSets: pkg/controller/replicaset.
 
 import { StatusError } from '../../apiserver/status.ts';
-import type { StoreEvent } from '../../apiserver/store/store.ts';
 import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
-import { type Cluster, kindOf, placeOf } from '../cluster.ts';
+import { type Change, type Cluster, Controller } from '../controller.ts';
 import { EventRecorder } from '../events.ts';
-import { claim, controllerOf, controllerRef, OwnedIndex } from '../owners.ts';
+import { claim, controllerOf, controllerRef, ownedIndex } from '../owners.ts';
 import { availableInMs, isActive } from '../pods.ts';
-import { WorkQueue } from '../queue.ts';
 import { sortForDeletion } from './order.ts';
 import { type ReplicaFailure, replicaSetStatus } from './status.ts';
 
 /** Pods that one turn creates or deletes. The server handles requests between two turns. */
 const BURST_MAX = 25;
-const POD = kindOf('Pod');
-const REPLICASET = kindOf('ReplicaSet');
 
 /**
  * Keeps the number of pods of every ReplicaSet. It sees its own writes at once, so it needs no
  * record of expected events.
  */
-export class ReplicaSetController {
-  readonly queue: WorkQueue;
-  readonly #cluster: Cluster;
+export class ReplicaSetController extends Controller {
   readonly #recorder: EventRecorder;
-  readonly #pods = new OwnedIndex();
-  readonly #sets = new OwnedIndex();
-  readonly #unsubscribe: (() => void)[];
+  readonly #pods = ownedIndex();
+  readonly #sets = ownedIndex();
 
   constructor(cluster: Cluster) {
-    this.#cluster = cluster;
-    this.queue = new WorkQueue((key) => this.#reconcile(key), cluster.clock);
+    super(cluster);
     this.#recorder = new EventRecorder(cluster, 'replicaset-controller');
-    const { store } = cluster;
-    store.each('pods', (pod) => this.#pods.put(pod));
-    store.each('replicasets', (object) => this.#onSet({ object }));
-    this.#unsubscribe = [
-      store.subscribe('replicasets', (event) => this.#onSet(event)),
-      store.subscribe('pods', (event) => this.#onPod(event)),
-    ];
+    cluster.store.each('pods', (object) => this.#pods.update({ object }));
+    this.follow('replicasets', (change) => {
+      this.#sets.update(change);
+      this.queue.add(keyOf(change.object));
+    });
+    this.subscribe('pods', (event) => this.#onPod(event));
   }
 
-  stop(): void {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.queue.stop();
-  }
-
-  #onSet({ type, object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
-    if (old) this.#sets.remove(old);
-    if (type !== 'DELETED') this.#sets.put(object);
-    this.queue.add(keyOf(object));
-  }
-
-  #onPod({ type, object, old }: StoreEvent): void {
-    if (old) this.#pods.remove(old);
-    if (type !== 'DELETED') this.#pods.put(object);
+  #onPod(change: Change): void {
+    const { type, object, old } = change;
+    this.#pods.update(change);
     for (const pod of old ? [old, object] : [object]) {
       const owner = controllerOf(pod);
       if (owner?.kind === 'ReplicaSet') this.queue.add(`${pod.metadata.namespace}/${owner.name}`);
@@ -65,26 +45,23 @@ export class ReplicaSetController {
 
   /** A ReplicaSet may adopt a pod without an owner. */
   #offer({ metadata }: KubeObject): void {
-    for (const set of this.#cluster.store.list('replicasets', metadata.namespace)) {
+    for (const set of this.cluster.store.list('replicasets', metadata.namespace)) {
       const selector: LabelSelector = set.spec.selector;
       if (selects(selector, metadata.labels)) this.queue.add(keyOf(set));
     }
   }
 
-  #reconcile(key: string): void {
-    const { store, registry, clock } = this.#cluster;
-    const place = placeOf(key);
-    const set = store.get('replicasets', place.namespace, place.name);
+  protected reconcile(key: string): void {
+    const { store, clock } = this.cluster;
+    const set = store.at('replicasets', key);
     if (!set) return;
-    const pods = claim(this.#cluster, POD, set, this.#pods, isActive);
+    const pods = claim(this.cluster, set, this.#pods, isActive);
     let failure: { error: unknown; why: ReplicaFailure } | null = null;
     if (!set.metadata.deletionTimestamp) failure = this.#manage(set, pods);
     const left = this.#pods.of(set.metadata.uid!).filter(isActive);
     const status = replicaSetStatus(set, left, failure?.why ?? null, clock.unixMs());
-    if (!isEqual(status, set.status)) {
-      // Adoption writes pods only, so `set` is still current.
-      registry.update(REPLICASET, place, { ...set, status }, true);
-    }
+    // Adoption writes pods only, so `set` is still current.
+    if (!isEqual(status, set.status)) this.cluster.writeStatus(set, status);
     if (failure) throw failure.error;
     this.#lookAgain(key, set, left);
   }
@@ -94,7 +71,7 @@ export class ReplicaSetController {
     const excess = pods.length - set.spec.replicas;
     if (excess === 0) return null;
     // A terminating namespace accepts no pods, and this set will end too.
-    if (excess < 0 && this.#isEnding(set.metadata.namespace!)) return null;
+    if (excess < 0 && this.cluster.isEnding(set.metadata.namespace!)) return null;
     try {
       if (excess < 0) {
         for (let i = 0; i < Math.min(-excess, BURST_MAX); i++) this.#create(set);
@@ -113,15 +90,10 @@ export class ReplicaSetController {
     return null;
   }
 
-  #isEnding(namespace: string): boolean {
-    const found = this.#cluster.store.get('namespaces', '', namespace);
-    return found?.metadata.deletionTimestamp !== undefined;
-  }
-
   #create(set: KubeObject): void {
     const { metadata = {}, spec } = set.spec.template;
     const { labels, annotations, finalizers } = metadata;
-    const pod = this.#cluster.registry.create(POD, set.metadata.namespace!, {
+    const pod = this.cluster.create('Pod', set.metadata.namespace!, {
       metadata: {
         generateName: `${set.metadata.name}-`,
         ...(labels && { labels }),
@@ -134,10 +106,9 @@ export class ReplicaSetController {
     this.#recorder.record(set, 'Normal', 'SuccessfulCreate', `Created pod: ${pod.metadata.name}`);
   }
 
-  #delete(set: KubeObject, { metadata }: KubeObject): void {
-    const place = { namespace: metadata.namespace!, name: metadata.name };
-    this.#cluster.registry.remove(POD, place, {});
-    this.#recorder.record(set, 'Normal', 'SuccessfulDelete', `Deleted pod: ${metadata.name}`);
+  #delete(set: KubeObject, pod: KubeObject): void {
+    this.cluster.remove(pod);
+    this.#recorder.record(set, 'Normal', 'SuccessfulDelete', `Deleted pod: ${pod.metadata.name}`);
   }
 
   /** Pods of all ReplicaSets with the same owner, such as two revisions of a Deployment. */
@@ -149,7 +120,7 @@ export class ReplicaSetController {
 
   /** A pod can become available without an event. */
   #lookAgain(key: string, { spec }: KubeObject, pods: KubeObject[]): void {
-    const now = this.#cluster.clock.unixMs();
+    const now = this.cluster.clock.unixMs();
     const waits = pods
       .map((pod) => availableInMs(pod, spec.minReadySeconds ?? 0, now))
       .filter((ms) => ms !== null && ms > 0);

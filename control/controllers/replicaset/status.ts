@@ -1,5 +1,5 @@
 // The status of a ReplicaSet: pkg/controller/replicaset/replica_set_utils.go (calculateStatus).
-import { type KubeObject, timestamp } from '../../kube/object.ts';
+import { conditionsOf, type KubeObject, timestamp } from '../../kube/object.ts';
 import { matchesLabels } from '../endpoints/pod-index.ts';
 import { availableInMs, readySinceMs } from '../pods.ts';
 
@@ -9,22 +9,19 @@ export interface ReplicaFailure {
   message: string;
 }
 
-interface Condition {
-  type: string;
-}
-
 const FAILURE = 'ReplicaFailure';
 
 /** The status of a ReplicaSet with these active pods. */
 export function replicaSetStatus(
-  { metadata, spec, status }: KubeObject,
+  set: KubeObject,
   pods: KubeObject[],
   failure: ReplicaFailure | null,
   nowMs: number,
 ): object {
+  const { metadata, spec } = set;
   const labels = spec.template.metadata?.labels ?? {};
   const count = (test: (pod: KubeObject) => boolean) => pods.filter(test).length;
-  const old: Condition[] = status?.conditions ?? [];
+  const old = conditionsOf(set);
   const failed = old.find(({ type }) => type === FAILURE) ?? {
     type: FAILURE,
     status: 'True',

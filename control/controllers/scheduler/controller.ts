@@ -1,25 +1,21 @@
 // The scheduler: pkg/scheduler.
-
-import type { StoreEvent } from '../../apiserver/store/store.ts';
-import { type KubeObject, keyOf, timestamp } from '../../kube/object.ts';
-import { type Cluster, placeOf } from '../cluster.ts';
+import {
+  type Condition,
+  conditionOf,
+  conditionsOf,
+  type KubeObject,
+  keyOf,
+  timestamp,
+} from '../../kube/object.ts';
+import { type Change, type Cluster, Controller } from '../controller.ts';
 import { EventRecorder } from '../events.ts';
 import { isOver } from '../pods.ts';
-import { WorkQueue } from '../queue.ts';
 import { HostPorts, refusal } from './fit.ts';
 import { keepsAway, PodAffinity } from './pod-affinity.ts';
 import { NodeResources, requestsOf } from './resources.ts';
 import { Spread } from './spread.ts';
 import { disliked } from './taints.ts';
 import { TopologySpread } from './topology.ts';
-
-interface Condition {
-  type: string;
-  status: string;
-  reason?: string;
-  message?: string;
-  lastTransitionTime?: string;
-}
 
 interface Rules {
   requests: ReturnType<typeof requestsOf>;
@@ -35,9 +31,7 @@ const SCHEDULER = 'default-scheduler';
  * Assigns each pod without a node to a fitting node. It prefers the node with the fewest pods of
  * the same group, then with the fewest pods.
  */
-export class Scheduler {
-  readonly queue: WorkQueue;
-  readonly #cluster: Cluster;
+export class Scheduler extends Controller {
   readonly #recorder: EventRecorder;
   readonly #spread = new Spread();
   readonly #resources = new NodeResources();
@@ -45,26 +39,15 @@ export class Scheduler {
   readonly #guarded = new Set<string>();
   /** Keys of pods without a node. */
   readonly #waiting = new Set<string>();
-  readonly #unsubscribe: (() => void)[];
 
   constructor(cluster: Cluster) {
-    this.#cluster = cluster;
-    this.queue = new WorkQueue((key) => this.#schedule(key), cluster.clock);
+    super(cluster);
     this.#recorder = new EventRecorder(cluster, SCHEDULER);
-    const { store } = cluster;
-    store.each('pods', (object) => this.#onPod({ object }));
-    this.#unsubscribe = [
-      store.subscribe('pods', (event) => this.#onPod(event)),
-      store.subscribe('nodes', () => this.#retryWaiting()),
-    ];
+    this.follow('pods', (change) => this.#onPod(change));
+    this.subscribe('nodes', () => this.#retryWaiting());
   }
 
-  stop(): void {
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
-    this.queue.stop();
-  }
-
-  #onPod({ type, object, old }: Partial<StoreEvent> & { object: KubeObject }): void {
+  #onPod({ type, object, old }: Change): void {
     const key = keyOf(object);
     this.#waiting.delete(key);
     for (const counts of [this.#spread, this.#resources]) {
@@ -85,10 +68,9 @@ export class Scheduler {
     for (const key of this.#waiting) this.queue.add(key);
   }
 
-  #schedule(key: string): void {
-    const { namespace, name } = placeOf(key);
-    const { store } = this.#cluster;
-    const pod = store.get('pods', namespace, name);
+  protected reconcile(key: string): void {
+    const { store } = this.cluster;
+    const pod = store.at('pods', key);
     if (!pod || !isToSchedule(pod)) return;
     const nodes = store.list('nodes');
     const rules = this.#rulesFor(pod, nodes);
@@ -130,11 +112,8 @@ export class Scheduler {
 
   /** Constraints of a pod that depend on other pods. */
   #rulesFor(pod: KubeObject, nodes: KubeObject[]): Rules {
-    const { store } = this.#cluster;
-    const guarded = [...this.#guarded].flatMap((key) => {
-      const { namespace, name } = placeOf(key);
-      return store.get('pods', namespace, name) ?? [];
-    });
+    const { store } = this.cluster;
+    const guarded = [...this.#guarded].flatMap((key) => store.at('pods', key) ?? []);
     return {
       requests: requestsOf(pod),
       ports: new HostPorts(pod, () => store.list('pods')),
@@ -151,15 +130,14 @@ export class Scheduler {
 
   /** False if nothing changed. */
   #write(pod: KubeObject, spec: unknown, condition: Omit<Condition, 'type'>): boolean {
-    const conditions: Condition[] = pod.status?.conditions ?? [];
-    const old = conditions.find((c) => c.type === 'PodScheduled');
+    const old = conditionOf(pod, 'PodScheduled');
     const isSame = old?.status === condition.status;
     if (spec === pod.spec && isSame && old.message === condition.message) return false;
     const lastTransitionTime = isSame ? old.lastTransitionTime : timestamp();
     const scheduled = { type: 'PodScheduled', ...condition, lastTransitionTime };
-    const others = conditions.filter((c) => c.type !== 'PodScheduled');
+    const others = conditionsOf(pod).filter((c) => c.type !== 'PodScheduled');
     const status = { ...pod.status, conditions: [...others, scheduled] };
-    this.#cluster.store.update('pods', { ...pod, spec, status });
+    this.cluster.store.update('pods', { ...pod, spec, status });
     return true;
   }
 }

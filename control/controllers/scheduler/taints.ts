@@ -1,10 +1,11 @@
 // Taints and tolerations: component-helpers/scheduling/corev1 (TolerationsTolerateTaint).
-import type { KubeObject } from '../../kube/object.ts';
+import { conditionOf, type KubeObject } from '../../kube/object.ts';
 
 export interface Taint {
   key: string;
   value?: string;
   effect: string;
+  timeAdded?: string;
 }
 
 export interface Toleration {
@@ -20,33 +21,32 @@ const PREFIX = 'node.kubernetes.io/';
 
 /** The first taint that excludes a pod from a node, if any. */
 export function untolerated(pod: KubeObject, node: KubeObject): Taint | undefined {
-  const tolerations: Toleration[] = pod.spec.tolerations ?? [];
-  return taintsOf(node).find((taint) => {
-    const keepsOff = taint.effect === 'NoSchedule' || taint.effect === 'NoExecute';
-    return keepsOff && !tolerations.some((toleration) => tolerates(toleration, taint));
-  });
+  return taintsOf(node).find(
+    (taint) => ['NoSchedule', 'NoExecute'].includes(taint.effect) && !isTolerated(pod, taint),
+  );
 }
 
 /** The number of PreferNoSchedule taints that a pod does not tolerate. */
 export function disliked(pod: KubeObject, node: KubeObject): number {
-  const tolerations: Toleration[] = pod.spec.tolerations ?? [];
-  return taintsOf(node).filter((taint) => {
-    const isSoft = taint.effect === 'PreferNoSchedule';
-    return isSoft && !tolerations.some((toleration) => tolerates(toleration, taint));
-  }).length;
+  return taintsOf(node).filter(
+    (taint) => taint.effect === 'PreferNoSchedule' && !isTolerated(pod, taint),
+  ).length;
 }
 
 /** True if a pod tolerates unschedulable nodes. */
 export function toleratesCordon(pod: KubeObject): boolean {
-  const taint = { key: `${PREFIX}unschedulable`, effect: 'NoSchedule' };
-  return (pod.spec.tolerations ?? []).some((t: Toleration) => tolerates(t, taint));
+  return isTolerated(pod, { key: `${PREFIX}unschedulable`, effect: 'NoSchedule' });
+}
+
+function isTolerated({ spec }: KubeObject, taint: Taint): boolean {
+  const tolerations: Toleration[] = spec.tolerations ?? [];
+  return tolerations.some((toleration) => tolerates(toleration, taint));
 }
 
 /** The taints of a node, with the not-ready taint if its Ready condition is not true. */
-function taintsOf({ spec, status }: KubeObject): Taint[] {
-  const taints: Taint[] = spec?.taints ?? [];
-  const conditions: { type: string; status: string }[] = status?.conditions ?? [];
-  const ready = conditions.find(({ type }) => type === 'Ready')?.status;
+function taintsOf(node: KubeObject): Taint[] {
+  const taints: Taint[] = node.spec?.taints ?? [];
+  const ready = conditionOf(node, 'Ready')?.status;
   if (ready === 'True') return taints;
   const key = `${PREFIX}${ready === 'Unknown' ? 'unreachable' : 'not-ready'}`;
   const isKnown = taints.some((taint) => taint.key === key);

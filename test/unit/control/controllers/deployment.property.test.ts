@@ -8,8 +8,7 @@ import {
   maxSurge,
   maxUnavailable,
 } from '../../../../control/controllers/deployment/proportions.ts';
-import { isPodReady } from '../../../../control/controllers/endpoints/desired.ts';
-import type { KubeObject } from '../../../../control/kube/object.ts';
+import { isReady, type KubeObject } from '../../../../control/kube/object.ts';
 import { settle, stepPod } from './kubelet.ts';
 import { activePods, node, startWorld, type World, workload } from './world.ts';
 
@@ -31,7 +30,7 @@ function randomFrom(seed: number): (below: number) => number {
 
 const web = (world: World) => world.get('Deployment', 'web')!;
 const imageOf = ({ spec }: KubeObject): string => spec.containers[0].image;
-const ready = (world: World) => activePods(world, 'web').filter(isPodReady).length;
+const ready = (world: World) => activePods(world, 'web').filter(isReady).length;
 
 /** What a person or fate does. */
 function act(world: World, random: (below: number) => number): 'scale' | 'template' | 'pods' {

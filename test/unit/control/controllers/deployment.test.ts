@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import { isPodReady } from '../../../../control/controllers/endpoints/desired.ts';
-import type { KubeObject } from '../../../../control/kube/object.ts';
+import { isReady, type KubeObject } from '../../../../control/kube/object.ts';
 import { makeReady, settle, stepPod } from './kubelet.ts';
 import { activePods, eventsOf, node, startWorld, workload } from './world.ts';
 
@@ -96,7 +95,7 @@ test('a rolling update stays within maxSurge and maxUnavailable', async () => {
   assert.deepEqual(sizes(), [3, 2], 'one more, one less at once');
   await settle(world, () => {
     assert.ok(pods().length <= 5);
-    assert.ok(pods().filter(isPodReady).length >= 3);
+    assert.ok(pods().filter(isReady).length >= 3);
   });
   assert.deepEqual(sizes(), [0, 4]);
   assert.deepEqual([...imagesOf(pods())], ['two']);
