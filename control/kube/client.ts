@@ -1,10 +1,11 @@
 import type { IncomingMessage } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { KubetunError } from '../../datapath/error.ts';
 import { kubeconfigOf, labFlag } from '../places.ts';
 import type { KubeAccess } from './config.ts';
 import { KubeStatusError, type StatusBody } from './error.ts';
 import { KINDS, type KubeKind, type KubeKinds, pathOf } from './kinds.ts';
-import { openTransport, readText, type Transport } from './transport.ts';
+import { openTransport, type Transport } from './transport.ts';
 
 /** The scope of a list or a watch. Without a namespace it covers all namespaces. */
 export interface KubeScope {
@@ -66,42 +67,6 @@ export interface AnswerLimit {
 }
 
 /**
- * A Kubernetes API server, typed by kind. Every call rejects with KubeStatusError when the server
- * refuses (`status`, `reason`) and with KubetunError KT_KUBE_UNREACHABLE when it does not answer.
- */
-export interface KubeClient {
-  readonly server: string;
-  /** Namespace of the kubeconfig's context. */
-  readonly namespace: string;
-  list<K extends KubeKind>(kind: K, options?: KubeListOptions): Promise<KubeList<KubeKinds[K]>>;
-  get<K extends KubeKind>(kind: K, name: KubeName): Promise<KubeKinds[K]>;
-  /** Takes the namespace from the object's metadata. Fills in apiVersion and kind. */
-  create<K extends KubeKind>(
-    kind: K,
-    object: KubeKinds[K],
-    options?: KubeWriteOptions,
-  ): Promise<KubeKinds[K]>;
-  replace<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]>;
-  replaceStatus<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]>;
-  /** JSON merge patch (RFC 7386), of the object or of a subresource such as `status`. */
-  patch<K extends KubeKind>(
-    kind: K,
-    name: KubeName,
-    patch: object,
-    subresource?: string,
-  ): Promise<KubeKinds[K]>;
-  delete(kind: KubeKind, name: KubeName, options?: KubeDeleteOptions): Promise<void>;
-  /** Resolves when the server ends the watch; an ERROR event rejects with KubeStatusError. */
-  watch<K extends KubeKind>(
-    kind: K,
-    options: KubeWatchOptions,
-    onEvent: (event: KubeWatchEvent<KubeKinds[K]>) => void,
-  ): Promise<void>;
-  /** Closes idle connections, so that the process can end. */
-  close(): void;
-}
-
-/**
  * A client for a kubeconfig file, or with null for the account of this pod. The limit applies to
  * all requests except watches. Throws KT_KUBECONFIG.
  */
@@ -110,7 +75,7 @@ export function connectKube(
   access: KubeAccess = {},
   limit: AnswerLimit | null = null,
 ): KubeClient {
-  return new HttpKubeClient(openTransport(kubeconfigPath, access, limit?.next), limit);
+  return new KubeClient(openTransport(kubeconfigPath, access, limit?.next), limit);
 }
 
 /** A person waits for the answer: shorter than the limit of an agent, which asks again itself. */
@@ -129,11 +94,14 @@ function query(values: Record<string, string | number | boolean | undefined>): s
   for (const [key, value] of Object.entries(values)) {
     if (value !== undefined && value !== '') params.set(key, String(value));
   }
-  const text = params.toString();
-  return text === '' ? '' : `?${text}`;
+  return params.size === 0 ? '' : `?${params}`;
 }
 
-class HttpKubeClient implements KubeClient {
+/**
+ * A Kubernetes API server, typed by kind. Every call rejects with KubeStatusError when the server
+ * refuses (`status`, `reason`) and with KubetunError KT_KUBE_UNREACHABLE when it does not answer.
+ */
+export class KubeClient {
   readonly #transport: Transport;
   readonly #limit: AnswerLimit | null;
 
@@ -146,6 +114,7 @@ class HttpKubeClient implements KubeClient {
     return this.#transport.server;
   }
 
+  /** Namespace of the kubeconfig's context. */
   get namespace(): string {
     return this.#transport.namespace;
   }
@@ -168,6 +137,7 @@ class HttpKubeClient implements KubeClient {
     return this.#json('GET', this.#path(kind, namespace, name));
   }
 
+  /** Takes the namespace from the object's metadata. Fills in apiVersion and kind. */
   create<K extends KubeKind>(
     kind: K,
     object: KubeKinds[K],
@@ -187,6 +157,7 @@ class HttpKubeClient implements KubeClient {
     return this.#json('PUT', path, complete(kind, object));
   }
 
+  /** JSON merge patch (RFC 7386), of the object or of a subresource such as `status`. */
   patch<K extends KubeKind>(
     kind: K,
     { namespace, name }: KubeName,
@@ -208,6 +179,7 @@ class HttpKubeClient implements KubeClient {
     await this.#json('DELETE', this.#path(kind, name.namespace, name.name), body);
   }
 
+  /** Resolves when the server ends the watch; an ERROR event rejects with KubeStatusError. */
   async watch<K extends KubeKind>(
     kind: K,
     options: KubeWatchOptions,
@@ -234,6 +206,7 @@ class HttpKubeClient implements KubeClient {
     });
   }
 
+  /** Closes idle connections, so that the process can end. */
   close(): void {
     this.#transport.close();
   }
@@ -263,7 +236,7 @@ class HttpKubeClient implements KubeClient {
         throw signal?.aborted ? this.#late(error) : error;
       });
     try {
-      return JSON.parse(await readText(response)) as T;
+      return JSON.parse(await text(response)) as T;
     } catch (error) {
       throw signal?.aborted ? this.#late(error) : cutOff(this.server, error);
     }
@@ -311,13 +284,9 @@ async function readEvents<T>(
   try {
     for await (const chunk of response as AsyncIterable<string>) {
       silence.refresh();
-      const text = rest + chunk;
-      let start = 0;
-      for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
-        if (end > start) onEvent(JSON.parse(text.slice(start, end)) as KubeWatchEvent<T>);
-        start = end + 1;
-      }
-      rest = text.slice(start);
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop()!;
+      for (const line of lines) if (line) onEvent(JSON.parse(line) as KubeWatchEvent<T>);
     }
   } finally {
     clearTimeout(silence);

@@ -4,6 +4,7 @@
 // not separate a callback's exception from a bad line.
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, type RequestOptions, request as requestHttps } from 'node:https';
+import { text } from 'node:stream/consumers';
 import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { KubetunError } from '../../datapath/error.ts';
 import { type KubeAccess, loadKubeConfig } from './config.ts';
@@ -28,18 +29,6 @@ const UNREACHABLE_NEXT = {
     'give its own address with --server: an agent cannot reach it through the Service it serves',
 };
 
-/** An authenticated connection to one API server. */
-export interface Transport {
-  /** Base address from the kubeconfig. */
-  server: string;
-  /** Namespace of the kubeconfig's context. */
-  namespace: string;
-  /** Sends a request. Resolves with the head of an answer whose status is below 300. */
-  open(request: KubeRequest): Promise<IncomingMessage>;
-  /** Closes idle connections. */
-  close(): void;
-}
-
 /**
  * Reads a kubeconfig, or with null the account of this pod. Throws KubetunError KT_KUBECONFIG. Each
  * request reads key files and asks plugins, and rejects with KT_KUBE_CREDENTIALS if that fails.
@@ -53,11 +42,14 @@ export function openTransport(
   const { server, proxyUrl } = config.getCurrentCluster()!;
   const whose = kubeconfigPath === null && access.server === undefined ? 'account' : 'kubeconfig';
   const next = unreachableNext ?? UNREACHABLE_NEXT[whose];
-  return new HttpTransport(config, server.replace(/\/$/, ''), Boolean(proxyUrl), next);
+  return new Transport(config, server.replace(/\/$/, ''), Boolean(proxyUrl), next);
 }
 
-class HttpTransport implements Transport {
+/** An authenticated connection to one API server. */
+export class Transport {
+  /** Base address from the kubeconfig. */
   readonly server: string;
+  /** Namespace of the kubeconfig's context. */
   readonly namespace: string;
   readonly #config: KubeConfig;
   readonly #url: URL;
@@ -75,6 +67,7 @@ class HttpTransport implements Transport {
     this.namespace = config.getContextObject(config.getCurrentContext())?.namespace ?? 'default';
   }
 
+  /** Sends a request. Resolves with the head of an answer whose status is below 300. */
   async open(request: KubeRequest): Promise<IncomingMessage> {
     const body = request.body === undefined ? null : Buffer.from(JSON.stringify(request.body));
     const options = await this.#options(request, body?.length ?? null);
@@ -92,11 +85,12 @@ class HttpTransport implements Transport {
     if (status < 300) return response;
     throw new KubeStatusError(
       status,
-      parseStatus(await readText(response)),
+      parseStatus(await text(response)),
       `${request.method} ${request.path.split('?')[0]}`,
     );
   }
 
+  /** Closes idle connections. */
   close(): void {
     this.#agent?.destroy();
   }
@@ -185,19 +179,11 @@ class HttpTransport implements Transport {
 
 class StaleConnection extends Error {}
 
-/** A whole body as text. */
-export async function readText(response: IncomingMessage): Promise<string> {
-  response.setEncoding('utf8');
-  let text = '';
-  for await (const chunk of response) text += chunk;
-  return text;
-}
-
-function parseStatus(text: string): StatusBody {
+function parseStatus(answer: string): StatusBody {
   try {
-    const body: unknown = JSON.parse(text);
+    const body: unknown = JSON.parse(answer);
     return typeof body === 'object' && body !== null ? (body as StatusBody) : {};
   } catch {
-    return { message: text.trim().split('\n')[0]?.slice(0, 200) || undefined };
+    return { message: answer.trim().split('\n')[0]?.slice(0, 200) || undefined };
   }
 }
