@@ -25,10 +25,15 @@ export class Backoff {
 
   /** Milliseconds to wait before the next attempt. `livedMs` is how long the last one worked. */
   next(livedMs = 0): number {
-    const { firstMs, laterMsMin = 0, msMax, goodMs = Number.POSITIVE_INFINITY } = this.#pace;
-    if (livedMs >= goodMs) this.#nextMs = firstMs;
+    const { laterMsMin = 0, msMax, goodMs = Number.POSITIVE_INFINITY } = this.#pace;
+    if (livedMs >= goodMs) this.reset();
     const delayMs = this.#nextMs;
     this.#nextMs = Math.min(Math.max(delayMs * 2, laterMsMin), msMax);
     return delayMs;
+  }
+
+  /** The next delay is the first again. */
+  reset(): void {
+    this.#nextMs = this.#pace.firstMs;
   }
 }

@@ -1,10 +1,9 @@
 // The work queue of a controller: client-go/util/workqueue, with delays and back-off.
+import { Backoff } from '../../datapath/backoff.ts';
 import { StatusError } from '../apiserver/status.ts';
 import { WALL_CLOCK, type WallClock } from '../clock.ts';
 
-/** Delay before the first retry. Each further failure doubles it. */
-const RETRY_MS_FIRST = 50;
-const RETRY_MS_MAX = 30_000;
+const RETRY_PACE = { firstMs: 50, msMax: 30_000 };
 const SLICE_MS = 5;
 
 /** Keys that wait for work, each at most once. The queue works in slices. */
@@ -15,8 +14,8 @@ export class WorkQueue {
   readonly #idle: (() => void)[] = [];
   /** Delayed keys. */
   readonly #later = new Map<string, { atMs: number; cancel: () => void }>();
-  /** Consecutive failures. */
-  readonly #failures = new Map<string, number>();
+  /** Delays of keys whose last work failed. */
+  readonly #failed = new Map<string, Backoff>();
   #scheduled = false;
   /** Called with the error of a key. */
   onFailure: (key: string, error: Error) => void = () => {};
@@ -89,14 +88,14 @@ export class WorkQueue {
   #do(key: string): void {
     try {
       this.#work(key);
-      this.#failures.delete(key);
+      this.#failed.delete(key);
     } catch (error) {
-      const failures = this.#failures.get(key) ?? 0;
-      this.#failures.set(key, failures + 1);
+      const delays = this.#failed.get(key) ?? new Backoff(RETRY_PACE);
+      this.#failed.set(key, delays);
       const why = error instanceof Error ? error : new Error(String(error));
       console.error(`controller: ${key}: ${why.stack}`);
       this.onFailure(key, why);
-      this.addAfter(key, Math.min(RETRY_MS_FIRST * 2 ** failures, RETRY_MS_MAX));
+      this.addAfter(key, delays.next());
     }
   }
 

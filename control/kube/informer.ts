@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Backoff } from '../../datapath/backoff.ts';
 import type { KubeClient, KubeScope, KubeWatchEvent } from './client.ts';
 import { decodeObject } from './decode.ts';
 import { isGone } from './error.ts';
@@ -96,8 +98,8 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
   readonly #pacing: InformerPacing;
   readonly #known = new Map<string, Known<R>>();
   readonly #abort = new AbortController();
+  readonly #backoff: Backoff;
   #version: string | null = null;
-  #failures = 0;
   /** The version has expired and no event has come since. */
   #expired = false;
 
@@ -114,6 +116,8 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
     this.#compact = compact ?? ((object) => object as unknown as R);
     this.#handlers = handlers;
     this.#pacing = { ...PACING_DEFAULT, ...pacing };
+    const { backoffMsMin: firstMs, backoffMsMax: msMax } = this.#pacing;
+    this.#backoff = new Backoff({ firstMs, msMax });
   }
 
   get(key: string): R | undefined {
@@ -139,32 +143,14 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
         if (gone) this.#version = null;
         // An expiry is normal after an outage, so the list follows at once. Repeated expiries
         // without an event back off like failures.
-        const delay = gone && !this.#expired ? 0 : this.#nextDelay();
+        const jittered = this.#backoff.next() * (0.5 + this.#pacing.random() / 2);
+        const delay = gone && !this.#expired ? 0 : Math.round(jittered);
         if (gone) this.#expired = true;
-        this.#failures++;
         this.#handlers.onError?.(error, delay);
-        await this.#sleep(delay);
+        // Ends early when the informer stops.
+        await sleep(delay, null, { signal: this.#abort.signal }).catch(() => {});
       }
     }
-  }
-
-  #nextDelay(): number {
-    const { backoffMsMin, backoffMsMax, random } = this.#pacing;
-    const full = Math.min(backoffMsMax, backoffMsMin * 2 ** Math.min(this.#failures, 20));
-    return Math.round(full * (0.5 + random() / 2));
-  }
-
-  #sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const { signal } = this.#abort;
-      const done = () => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal.addEventListener('abort', done);
-    });
   }
 
   /** Lists all objects, then calls the handlers for the differences. */
@@ -212,7 +198,7 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
       (event) => {
         if (this.#abort.signal.aborted) return;
         events++;
-        this.#failures = 0;
+        this.#backoff.reset();
         this.#expired = false;
         this.#take(event);
       },
