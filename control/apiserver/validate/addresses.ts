@@ -2,9 +2,13 @@
 // pkg/apis/core/validation (ValidateNonSpecialIP).
 import { BlockList, isIP } from 'node:net';
 import { type FieldError, wrong } from '../status.ts';
+import type { Format } from './formats.ts';
 
 export const IP_HINT = 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)';
-export const CIDR_HINT = 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)';
+export const CIDR: Format = {
+  test: (text) => parseCidr(String(text)) !== null,
+  hint: 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)',
+};
 
 /**
  * Addresses of the machine itself, of its link, or of many receivers: they would bypass a firewall

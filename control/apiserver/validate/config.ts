@@ -3,7 +3,7 @@
 
 import { isEqual, isObject, type KubeObject, own, setOwn } from '../../kube/object.ts';
 import { type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
-import { faultOfConfigKey } from './names.ts';
+import { faultOfConfigKey } from './formats.ts';
 
 /** Limit for all keys and values together. */
 const BYTES_MAX = 1024 * 1024;

@@ -2,9 +2,8 @@
 
 import { API_PROTOCOLS } from '../../model/parse.ts';
 import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
-import { DNS_LABEL_HINT, isDnsLabel, isPortName } from './names.ts';
+import { each, matching, oneOf, optional, PORT, PORT_NAME, unique } from './formats.ts';
 import { validateLifecycle, validateProbe } from './probe.ts';
-import { isPort, PORT_HINT } from './service-ports.ts';
 
 const PROBES = ['livenessProbe', 'readinessProbe', 'startupProbe'];
 const ENV_SOURCES = [
@@ -33,16 +32,13 @@ const ENV_NAME_HINT =
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
 /** Init containers and containers of a pod. Their names must all differ. */
 export function validateContainers(at: string, spec: any): FieldError[] {
-  const errors: FieldError[] = [];
   const names = new Set<string>();
-  for (const list of ['initContainers', 'containers']) {
-    for (const [i, container] of (spec[list] ?? []).entries()) {
-      const field = `${at}.${list}[${i}]`;
-      errors.push(...validateContainer(field, container, names, spec));
-      errors.push(...validateRestarts(field, container, list === 'initContainers'));
-    }
-  }
-  return errors;
+  return ['initContainers', 'containers'].flatMap((list) =>
+    each(`${at}.${list}`, spec[list], (field, container: any) => [
+      ...validateContainer(field, container, names, spec),
+      ...validateRestarts(field, container, list === 'initContainers'),
+    ]),
+  );
 }
 
 function validateContainer(
@@ -51,26 +47,19 @@ function validateContainer(
   names: Set<string>,
   spec: any,
 ): FieldError[] {
-  const errors: FieldError[] = [];
-  const { name } = container;
-  if (!name) errors.push(required(`${at}.name`));
-  else if (!isDnsLabel(name)) errors.push(wrong(`${at}.name`, name, DNS_LABEL_HINT));
-  else if (names.has(name)) errors.push(duplicate(`${at}.name`, name));
-  names.add(name);
-  if (!container.image) errors.push(required(`${at}.image`));
-  errors.push(...validatePorts(`${at}.ports`, container.ports ?? [], spec.hostNetwork));
-  for (const [i, variable] of (container.env ?? []).entries()) {
-    errors.push(...validateVariable(`${at}.env[${i}]`, variable));
-  }
-  errors.push(...validateMounts(`${at}.volumeMounts`, container.volumeMounts ?? [], spec));
-  for (const probe of PROBES.filter((p) => container[p])) {
-    errors.push(...validateProbe(`${at}.${probe}`, probe, container[probe]));
-  }
-  if (container.lifecycle) {
-    const graceS = spec.terminationGracePeriodSeconds;
-    errors.push(...validateLifecycle(`${at}.lifecycle`, container.lifecycle, graceS));
-  }
-  return errors;
+  const { lifecycle } = container;
+  const graceS = spec.terminationGracePeriodSeconds;
+  return [
+    ...unique(`${at}.name`, container.name, names),
+    ...(container.image ? [] : [required(`${at}.image`)]),
+    ...validatePorts(`${at}.ports`, container.ports ?? [], spec.hostNetwork),
+    ...each(`${at}.env`, container.env, validateVariable),
+    ...validateMounts(`${at}.volumeMounts`, container.volumeMounts ?? [], spec),
+    ...PROBES.filter((probe) => container[probe]).flatMap((probe) =>
+      validateProbe(`${at}.${probe}`, probe, container[probe]),
+    ),
+    ...(lifecycle ? validateLifecycle(`${at}.lifecycle`, lifecycle, graceS) : []),
+  ];
 }
 
 /**
@@ -98,20 +87,17 @@ function validatePorts(at: string, ports: any[], hostNetwork: boolean): FieldErr
   for (const [i, port] of ports.entries()) {
     const { name, containerPort, hostPort, protocol = 'TCP' } = port;
     const field = `${at}[${i}]`;
-    if (!isPort(containerPort)) {
-      errors.push(wrong(`${field}.containerPort`, containerPort, PORT_HINT));
-    }
-    if (hostPort && !isPort(hostPort)) errors.push(wrong(`${field}.hostPort`, hostPort, PORT_HINT));
-    else if (hostNetwork && hostPort !== containerPort) {
+    errors.push(...matching(`${field}.containerPort`, containerPort, PORT));
+    if (hostPort && !PORT.test(hostPort)) {
+      errors.push(...matching(`${field}.hostPort`, hostPort, PORT));
+    } else if (hostNetwork && hostPort !== containerPort) {
       const why = 'must match `containerPort` when `hostNetwork` is true';
       errors.push(wrong(`${field}.hostPort`, hostPort ?? 0, why));
     }
-    if (!API_PROTOCOLS.includes(protocol)) {
-      errors.push(notSupported(`${field}.protocol`, protocol, API_PROTOCOLS));
-    }
-    if (name && !isPortName(name)) {
-      errors.push(wrong(`${field}.name`, name, 'must be a valid port name'));
-    }
+    errors.push(...oneOf(`${field}.protocol`, protocol, API_PROTOCOLS));
+    errors.push(
+      ...optional(`${field}.name`, name, { ...PORT_NAME, hint: 'must be a valid port name' }),
+    );
     if (name && names.has(name)) errors.push(duplicate(`${field}.name`, name));
     names.add(name);
   }

@@ -3,10 +3,9 @@
 import { parseAddress } from '../../../datapath/wire/address.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { API_PROTOCOLS } from '../../model/parse.ts';
-import { type FieldError, notSupported, required, wrong } from '../status.ts';
+import { type FieldError, required, wrong } from '../status.ts';
 import { validateUnicast } from './addresses.ts';
-import { DNS_LABEL_HINT, isDnsLabel } from './names.ts';
-import { isPort, PORT_HINT } from './service-ports.ts';
+import { DNS_LABEL, each, matching, oneOf, optional, PORT } from './formats.ts';
 
 interface Subset {
   addresses?: { ip?: string; hostname?: string }[];
@@ -21,32 +20,26 @@ export function defaultEndpoints(object: KubeObject): void {
 }
 
 export function validateEndpoints(object: KubeObject): FieldError[] {
-  return ((object.subsets ?? []) as Subset[]).flatMap((subset, i) => {
-    const at = `subsets[${i}]`;
+  return each('subsets', object.subsets as Subset[] | undefined, (at, subset) => {
     const { addresses = [], notReadyAddresses = [], ports = [] } = subset;
     const errors: FieldError[] = [];
     if (addresses.length === 0 && notReadyAddresses.length === 0) {
       errors.push(required(at, 'must specify `addresses` or `notReadyAddresses`'));
     }
     for (const [list, rows] of Object.entries({ addresses, notReadyAddresses })) {
-      for (const [j, { ip = '', hostname }] of rows.entries()) {
-        const place = `${at}.${list}[${j}]`;
-        errors.push(...validateUnicast(`${place}.ip`, ip));
-        if (hostname && !isDnsLabel(hostname)) {
-          errors.push(wrong(`${place}.hostname`, hostname, DNS_LABEL_HINT));
-        }
-      }
+      const found = each(`${at}.${list}`, rows, (place, { ip = '', hostname }) => [
+        ...validateUnicast(`${place}.ip`, ip),
+        ...optional(`${place}.hostname`, hostname, DNS_LABEL),
+      ]);
+      errors.push(...found);
     }
-    for (const [j, { name, port, protocol = '' }] of ports.entries()) {
-      const place = `${at}.ports[${j}]`;
-      if (!name && ports.length > 1) errors.push(required(`${place}.name`));
-      else if (name && !isDnsLabel(name)) errors.push(wrong(`${place}.name`, name, DNS_LABEL_HINT));
-      if (!isPort(port)) errors.push(wrong(`${place}.port`, port, PORT_HINT));
-      if (!API_PROTOCOLS.includes(protocol)) {
-        errors.push(notSupported(`${place}.protocol`, protocol, API_PROTOCOLS));
-      }
-    }
-    return errors;
+    const ofPorts = each(`${at}.ports`, ports, (place, { name, port, protocol = '' }) => [
+      ...(!name && ports.length > 1 ? [required(`${place}.name`)] : []),
+      ...optional(`${place}.name`, name, DNS_LABEL),
+      ...matching(`${place}.port`, port, PORT),
+      ...oneOf(`${place}.protocol`, protocol, API_PROTOCOLS),
+    ]);
+    return [...errors, ...ofPorts];
   });
 }
 
@@ -61,18 +54,17 @@ export function validateEndpointSlice(
 ): FieldError[] {
   const type = object.addressType as string | undefined;
   if (!type) return [required('addressType')];
-  if (!ADDRESS_TYPES.includes(type)) return [notSupported('addressType', type, ADDRESS_TYPES)];
+  if (!ADDRESS_TYPES.includes(type)) return oneOf('addressType', type, ADDRESS_TYPES);
   if (old && old.addressType !== type) return [wrong('addressType', type, 'field is immutable')];
   const endpoints = object.endpoints as { addresses?: string[] }[];
   if (endpoints.length > ENDPOINTS_MAX) {
     return [wrong('endpoints', endpoints.length, `must have at most ${ENDPOINTS_MAX} items`)];
   }
-  return endpoints.flatMap(({ addresses }, i) => {
+  return each('endpoints', endpoints, (at, { addresses }) => {
     if (!addresses?.length) {
-      return [required(`endpoints[${i}].addresses`, 'must contain at least 1 address')];
+      return [required(`${at}.addresses`, 'must contain at least 1 address')];
     }
-    return addresses.flatMap((address, j) => {
-      const field = `endpoints[${i}].addresses[${j}]`;
+    return each(`${at}.addresses`, addresses, (field, address) => {
       if (type === 'IPv4' && parseAddress(address) === null) {
         return [wrong(field, address, 'must be a valid IPv4 address')];
       }

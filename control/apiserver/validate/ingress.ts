@@ -1,23 +1,23 @@
 // Rules of Ingresses and IngressClasses: pkg/apis/networking/validation.
 import { isIP } from 'node:net';
 import type { KubeObject } from '../../kube/object.ts';
-import { type FieldError, forbidden, notSupported, required, tooLong, wrong } from '../status.ts';
+import { type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
 import {
-  DNS_LABEL_1035_HINT,
-  isDnsLabel1035,
-  isPortName,
-  isSubdomain,
-  isWildcard,
-  SUBDOMAIN_HINT,
-  WILDCARD_HINT,
-} from './names.ts';
-import { isPort, PORT_HINT } from './service-ports.ts';
+  DNS_LABEL_1035,
+  each,
+  matching,
+  oneOf,
+  optional,
+  PORT,
+  PORT_NAME,
+  SUBDOMAIN,
+  WILDCARD,
+} from './formats.ts';
 
 const CLASS_ANNOTATION = 'kubernetes.io/ingress.class';
 const PATH_TYPES = ['Exact', 'ImplementationSpecific', 'Prefix'];
 const PATH_PARTS_REFUSED = ['//', '/./', '/../', '%2f', '%2F'];
 const PATH_ENDS_REFUSED = ['/..', '/.'];
-const PORT_NAME_HINT = 'must be a valid port name of at most 15 characters';
 const CONTROLLER_BYTES_MAX = 250;
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
@@ -37,15 +37,15 @@ export function validateIngress(
   }
   if (spec.defaultBackend)
     errors.push(...validateBackend('spec.defaultBackend', spec.defaultBackend));
-  for (const [i, rule] of rules.entries()) errors.push(...validateRule(`spec.rules[${i}]`, rule));
-  for (const [i, tls] of (spec.tls ?? []).entries()) {
-    const at = `spec.tls[${i}]`;
-    for (const [j, host] of (tls.hosts ?? []).entries()) {
-      errors.push(...validateHost(`${at}.hosts[${j}]`, host));
-    }
-    errors.push(...validateName(`${at}.secretName`, tls.secretName));
-  }
-  return [...errors, ...validateName('spec.ingressClassName', spec.ingressClassName)];
+  return [
+    ...errors,
+    ...each('spec.rules', rules, validateRule),
+    ...each('spec.tls', spec.tls, (at, { hosts, secretName }: any) => [
+      ...each(`${at}.hosts`, hosts, validateHost),
+      ...optional(`${at}.secretName`, secretName, SUBDOMAIN),
+    ]),
+    ...optional('spec.ingressClassName', spec.ingressClassName, SUBDOMAIN),
+  ];
 }
 
 function validateRule(at: string, { host, http }: any): FieldError[] {
@@ -55,10 +55,7 @@ function validateRule(at: string, { host, http }: any): FieldError[] {
   } else if (host) errors.push(...validateHost(`${at}.host`, host));
   if (!http) return errors;
   if (!http.paths?.length) return [...errors, required(`${at}.http.paths`)];
-  return [
-    ...errors,
-    ...http.paths.flatMap((path: any, i: number) => validatePath(`${at}.http.paths[${i}]`, path)),
-  ];
+  return [...errors, ...each(`${at}.http.paths`, http.paths, validatePath)];
 }
 
 function validatePath(at: string, { path = '', pathType, backend }: any): FieldError[] {
@@ -66,7 +63,7 @@ function validatePath(at: string, { path = '', pathType, backend }: any): FieldE
   const errors: FieldError[] = [];
   if (!pathType) return [required(`${at}.pathType`, 'pathType must be specified')];
   if (!PATH_TYPES.includes(pathType)) {
-    errors.push(notSupported(`${at}.pathType`, pathType, PATH_TYPES));
+    errors.push(...oneOf(`${at}.pathType`, pathType, PATH_TYPES));
   } else if (pathType === 'ImplementationSpecific') {
     if (path !== '' && !path.startsWith('/')) {
       errors.push(wrong(field, path, 'must be an absolute path'));
@@ -92,26 +89,19 @@ function validateBackend(at: string, { service, resource }: any): FieldError[] {
   if (!service) return [wrong(at, '', 'resource or service backend is required')];
   const errors: FieldError[] = [];
   if (!service.name) errors.push(required(`${at}.service.name`));
-  else if (!isDnsLabel1035(service.name)) {
-    errors.push(wrong(`${at}.service.name`, service.name, DNS_LABEL_1035_HINT));
-  }
+  else errors.push(...matching(`${at}.service.name`, service.name, DNS_LABEL_1035));
   const { name, number } = service.port ?? {};
   if (name && number) errors.push(wrong(at, '', 'cannot set both port name & port number'));
-  else if (name && !isPortName(name)) {
-    errors.push(wrong(`${at}.service.port.name`, name, PORT_NAME_HINT));
-  } else if (number && !isPort(number)) {
-    errors.push(wrong(`${at}.service.port.number`, number, PORT_HINT));
-  } else if (!name && !number) errors.push(required(at, 'port name or number is required'));
+  else if (!name && !number) errors.push(required(at, 'port name or number is required'));
+  else {
+    errors.push(...optional(`${at}.service.port.name`, name, PORT_NAME));
+    errors.push(...optional(`${at}.service.port.number`, number, PORT));
+  }
   return errors;
 }
 
 function validateHost(field: string, host: string): FieldError[] {
-  if (host.includes('*')) return isWildcard(host) ? [] : [wrong(field, host, WILDCARD_HINT)];
-  return isSubdomain(host) ? [] : [wrong(field, host, SUBDOMAIN_HINT)];
-}
-
-function validateName(field: string, name: string | undefined): FieldError[] {
-  return !name || isSubdomain(name) ? [] : [wrong(field, name, SUBDOMAIN_HINT)];
+  return matching(field, host, host.includes('*') ? WILDCARD : SUBDOMAIN);
 }
 
 export function defaultIngressClass({ spec }: KubeObject): void {
@@ -130,7 +120,7 @@ export function validateIngressClass(
     errors.push(tooLong(field, CONTROLLER_BYTES_MAX));
   } else {
     const [domain, ...path] = controller.split('/');
-    if (!isSubdomain(domain) || path.join('/') === '') {
+    if (!SUBDOMAIN.test(domain) || path.join('/') === '') {
       errors.push(
         wrong(field, controller, 'must be a domain-prefixed path (such as "acme.io/foo")'),
       );
@@ -147,7 +137,7 @@ function validateParameters(at: string, { kind, name, scope, namespace }: any): 
   const errors: FieldError[] = [];
   if (!kind) errors.push(required(`${at}.kind`));
   if (!name) errors.push(required(`${at}.name`));
-  if (!scopes.includes(scope)) errors.push(notSupported(`${at}.scope`, scope, scopes));
+  errors.push(...oneOf(`${at}.scope`, scope, scopes));
   if (scope === 'Namespace' && !namespace) {
     errors.push(required(`${at}.namespace`, "`parameters.scope` is set to 'Namespace'"));
   }

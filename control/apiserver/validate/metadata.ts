@@ -3,8 +3,8 @@
 import type { KubeObject, ObjectMeta } from '../../kube/object.ts';
 import type { ServedKind } from '../kind.ts';
 import { type FieldError, forbidden, required, tooLong, wrong } from '../status.ts';
-import { QUALIFIED_HINT, validateLabels } from './labels.ts';
-import { DNS_LABEL_HINT, isDnsLabel, isQualifiedName } from './names.ts';
+import { DNS_LABEL, matching, QUALIFIED_NAME } from './formats.ts';
+import { validateLabels } from './labels.ts';
 
 /** Keys and values together. */
 const ANNOTATION_BYTES_MAX = 256 * 1024;
@@ -15,11 +15,9 @@ export function validateMetadata(kind: ServedKind, { metadata }: KubeObject): Fi
   const errors: FieldError[] = [];
   if (!metadata.name) {
     errors.push(required('metadata.name', 'name or generateName is required'));
-  } else if (!kind.name.test(metadata.name)) {
-    errors.push(wrong('metadata.name', metadata.name, kind.name.hint));
-  }
-  if (kind.namespaced && !isDnsLabel(metadata.namespace ?? '')) {
-    errors.push(wrong('metadata.namespace', metadata.namespace, DNS_LABEL_HINT));
+  } else errors.push(...matching('metadata.name', metadata.name, kind.name));
+  if (kind.namespaced) {
+    errors.push(...matching('metadata.namespace', metadata.namespace ?? '', DNS_LABEL));
   }
   errors.push(...validateLabels('metadata.labels', metadata.labels));
   const annotations = Object.entries(metadata.annotations ?? {});
@@ -28,8 +26,8 @@ export function validateMetadata(kind: ServedKind, { metadata }: KubeObject): Fi
     errors.push(tooLong('metadata.annotations', ANNOTATION_BYTES_MAX));
   }
   for (const [key] of annotations) {
-    if (!isQualifiedName(key.toLowerCase())) {
-      errors.push(wrong('metadata.annotations', key, QUALIFIED_HINT));
+    if (!QUALIFIED_NAME.test(key.toLowerCase())) {
+      errors.push(wrong('metadata.annotations', key, QUALIFIED_NAME.hint));
     }
   }
   return [...errors, ...validateFinalizers(metadata), ...validateOwners(metadata)];
@@ -37,7 +35,9 @@ export function validateMetadata(kind: ServedKind, { metadata }: KubeObject): Fi
 
 function validateFinalizers({ finalizers = [] }: ObjectMeta): FieldError[] {
   return finalizers.flatMap((name) => {
-    if (!isQualifiedName(name)) return [wrong('metadata.finalizers', name, QUALIFIED_HINT)];
+    if (!QUALIFIED_NAME.test(name)) {
+      return matching('metadata.finalizers', name, QUALIFIED_NAME);
+    }
     if (name.includes('/') || FINALIZERS.includes(name)) return [];
     const detail = 'name is neither a standard finalizer name nor is it fully qualified';
     return [wrong('metadata.finalizers', name, detail)];

@@ -1,18 +1,15 @@
 // Rules and defaults of NetworkPolicies: pkg/apis/networking/validation
 // (ValidateNetworkPolicySpec), pkg/apis/networking/v1/defaults.go.
-
 import { BlockList } from 'node:net';
 import { maskOf, parseAddress } from '../../../datapath/wire/address.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { API_PROTOCOLS } from '../../model/parse.ts';
-import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
-import { CIDR_HINT, type Cidr, parseCidr } from './addresses.ts';
+import { type FieldError, forbidden, required, wrong } from '../status.ts';
+import { CIDR, type Cidr, parseCidr } from './addresses.ts';
+import { each, matching, oneOf, PORT, PORT_NAME } from './formats.ts';
 import { validateLabelSelector } from './labels.ts';
-import { isPortName } from './names.ts';
-import { isPort, PORT_HINT } from './service-ports.ts';
 
 const POLICY_TYPES = ['Egress', 'Ingress'];
-const PORT_NAME_HINT = 'must be a valid port name of at most 15 characters';
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
 export function defaultNetworkPolicy({ spec }: KubeObject): void {
@@ -46,20 +43,14 @@ function validateTypes(types: string[]): FieldError[] {
   if (types.length > POLICY_TYPES.length) {
     return [wrong(field, types, 'may not specify more than two policyTypes')];
   }
-  return each(field, types, (at, type) =>
-    POLICY_TYPES.includes(type) ? [] : [notSupported(at, type, POLICY_TYPES)],
-  );
+  return each(field, types, (at, type) => oneOf(at, type, POLICY_TYPES));
 }
 
 function validatePort(at: string, { protocol, port, endPort }: any): FieldError[] {
-  const errors: FieldError[] = [];
-  if (!API_PROTOCOLS.includes(protocol)) {
-    errors.push(notSupported(`${at}.protocol`, protocol, API_PROTOCOLS));
+  const errors = oneOf(`${at}.protocol`, protocol, API_PROTOCOLS);
+  if (port !== undefined) {
+    errors.push(...matching(`${at}.port`, port, typeof port === 'string' ? PORT_NAME : PORT));
   }
-  if (typeof port === 'string' && !isPortName(port)) {
-    errors.push(wrong(`${at}.port`, port, PORT_NAME_HINT));
-  }
-  if (typeof port === 'number' && !isPort(port)) errors.push(wrong(`${at}.port`, port, PORT_HINT));
   const fault = endPort === undefined ? null : faultOfEnd(port, endPort);
   return fault ? [...errors, wrong(`${at}.endPort`, endPort, fault)] : errors;
 }
@@ -68,7 +59,7 @@ function faultOfEnd(port: unknown, endPort: number): string | null {
   if (port === undefined) return 'may not be specified when `port` is not specified';
   if (typeof port === 'string') return 'may not be specified when `port` is non-numeric';
   if (endPort < (port as number)) return 'must be greater than or equal to `port`';
-  return isPort(endPort) ? null : PORT_HINT;
+  return PORT.test(endPort) ? null : PORT.hint;
 }
 
 function validatePeer(at: string, peer: any): FieldError[] {
@@ -88,12 +79,12 @@ function validatePeer(at: string, peer: any): FieldError[] {
 function validateBlock(at: string, { cidr, except }: any): FieldError[] {
   if (!cidr) return [required(`${at}.cidr`)];
   const outer = parseCidr(cidr);
-  if (!outer) return [wrong(`${at}.cidr`, cidr, CIDR_HINT)];
+  if (!outer) return [wrong(`${at}.cidr`, cidr, CIDR.hint)];
   if (!except?.length) return [];
   const contains = containsOf(outer);
   return each(`${at}.except`, except, (field, text: string) => {
     const inner = parseCidr(text);
-    if (!inner) return [wrong(field, text, CIDR_HINT)];
+    if (!inner) return [wrong(field, text, CIDR.hint)];
     const isInside = inner.prefix > outer.prefix && contains(inner);
     return isInside ? [] : [wrong(field, text, 'must be a strict subset of `cidr`')];
   });
@@ -109,13 +100,5 @@ function containsOf({ address, prefix, family }: Cidr): (inner: Cidr) => boolean
   const block = new BlockList();
   block.addSubnet(address, prefix, family);
   return (inner) => block.check(inner.address, inner.family);
-}
-
-function each<T>(
-  field: string,
-  items: T[] | undefined,
-  validate: (at: string, item: T) => FieldError[],
-): FieldError[] {
-  return (items ?? []).flatMap((item, i) => validate(`${field}[${i}]`, item));
 }
 // biome-ignore-end lint/suspicious/noExplicitAny: as above.

@@ -1,15 +1,27 @@
 // Rules of Pods across fields: pkg/apis/core/validation (ValidatePod), as far as the lab runs them.
 import { isIPv4 } from 'node:net';
 import { isEqual, type KubeObject } from '../../kube/object.ts';
-import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
+import { type FieldError, forbidden, required, wrong } from '../status.ts';
 import { validateContainers } from './container.ts';
-import { DNS_LABEL_HINT, isDnsLabel, isSubdomain, SUBDOMAIN_HINT } from './names.ts';
+import {
+  DNS_LABEL,
+  each,
+  type Format,
+  matching,
+  oneOf,
+  optional,
+  SUBDOMAIN,
+  unique,
+} from './formats.ts';
 
 const RESTART_POLICIES = ['Always', 'OnFailure', 'Never'];
 const DNS_POLICIES = ['ClusterFirstWithHostNet', 'ClusterFirst', 'Default', 'None'];
 const NAMESERVERS_MAX = 3;
 const SEARCHES_MAX = 32;
-const ADDRESS_HINT = 'must be a valid IPv4 address';
+const ADDRESS: Format = {
+  test: (value) => isIPv4(String(value)),
+  hint: 'must be a valid IPv4 address',
+};
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
 export function validatePod(object: KubeObject, old: KubeObject | undefined): FieldError[] {
@@ -22,28 +34,20 @@ export function validatePod(object: KubeObject, old: KubeObject | undefined): Fi
 export function validatePodSpec(at: string, spec: any): FieldError[] {
   const errors: FieldError[] = [];
   if (!spec.containers?.length) errors.push(required(`${at}.containers`));
-  if (!RESTART_POLICIES.includes(spec.restartPolicy)) {
-    errors.push(notSupported(`${at}.restartPolicy`, spec.restartPolicy, RESTART_POLICIES));
-  }
+  errors.push(...oneOf(`${at}.restartPolicy`, spec.restartPolicy, RESTART_POLICIES));
   const { terminationGracePeriodSeconds: graceS } = spec;
   if (graceS < 0) {
     const field = `${at}.terminationGracePeriodSeconds`;
     errors.push(wrong(field, graceS, 'must be greater than or equal to 0'));
   }
-  for (const name of ['hostname', 'subdomain']) {
-    if (spec[name] && !isDnsLabel(spec[name])) {
-      errors.push(wrong(`${at}.${name}`, spec[name], DNS_LABEL_HINT));
-    }
-  }
-  for (const [i, { ip, hostnames = [] }] of (spec.hostAliases ?? []).entries()) {
-    const field = `${at}.hostAliases[${i}]`;
-    if (!isIPv4(ip)) errors.push(wrong(`${field}.ip`, ip, ADDRESS_HINT));
-    for (const name of hostnames) {
-      if (!isSubdomain(name)) errors.push(wrong(`${field}.hostnames`, name, SUBDOMAIN_HINT));
-    }
-  }
   return [
     ...errors,
+    ...optional(`${at}.hostname`, spec.hostname, DNS_LABEL),
+    ...optional(`${at}.subdomain`, spec.subdomain, DNS_LABEL),
+    ...each(`${at}.hostAliases`, spec.hostAliases, (field, { ip, hostnames = [] }: any) => [
+      ...matching(`${field}.ip`, ip, ADDRESS),
+      ...hostnames.flatMap((name: string) => matching(`${field}.hostnames`, name, SUBDOMAIN)),
+    ]),
     ...validateDns(at, spec),
     ...validateVolumes(`${at}.volumes`, spec.volumes ?? []),
     ...validateContainers(at, spec),
@@ -51,10 +55,7 @@ export function validatePodSpec(at: string, spec: any): FieldError[] {
 }
 
 function validateDns(at: string, { dnsPolicy, dnsConfig = {} }: any): FieldError[] {
-  const errors: FieldError[] = [];
-  if (!DNS_POLICIES.includes(dnsPolicy)) {
-    errors.push(notSupported(`${at}.dnsPolicy`, dnsPolicy, DNS_POLICIES));
-  }
+  const errors = oneOf(`${at}.dnsPolicy`, dnsPolicy, DNS_POLICIES);
   const { nameservers = [], searches = [], options = [] } = dnsConfig;
   const field = `${at}.dnsConfig`;
   if (dnsPolicy === 'None' && nameservers.length === 0) {
@@ -65,9 +66,9 @@ function validateDns(at: string, { dnsPolicy, dnsConfig = {} }: any): FieldError
     const why = `must not have more than ${NAMESERVERS_MAX} nameservers`;
     errors.push(wrong(`${field}.nameservers`, nameservers, why));
   }
-  for (const [i, address] of nameservers.entries()) {
-    if (!isIPv4(address)) errors.push(wrong(`${field}.nameservers[${i}]`, address, ADDRESS_HINT));
-  }
+  errors.push(
+    ...each(`${field}.nameservers`, nameservers, (path, ip) => matching(path, ip, ADDRESS)),
+  );
   if (searches.length > SEARCHES_MAX) {
     const why = `must not have more than ${SEARCHES_MAX} search paths`;
     errors.push(wrong(`${field}.searches`, searches, why));
@@ -83,10 +84,7 @@ function validateVolumes(at: string, volumes: any[]): FieldError[] {
   const names = new Set<string>();
   for (const [i, { name, ...sources }] of volumes.entries()) {
     const field = `${at}[${i}]`;
-    if (!name) errors.push(required(`${field}.name`));
-    else if (!isDnsLabel(name)) errors.push(wrong(`${field}.name`, name, DNS_LABEL_HINT));
-    else if (names.has(name)) errors.push(duplicate(`${field}.name`, name));
-    names.add(name);
+    errors.push(...unique(`${field}.name`, name, names));
     const given = Object.keys(sources).filter((source) => sources[source]);
     if (given.length === 0) errors.push(required(field, 'must specify a volume type'));
     for (const source of given.slice(1)) {

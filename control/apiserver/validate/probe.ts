@@ -1,8 +1,7 @@
 // Rules of probes and hooks: pkg/apis/core/validation, ValidateProbe and ValidateHandler.
 
-import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
-import { isPortName } from './names.ts';
-import { isPort, PORT_HINT } from './service-ports.ts';
+import { type FieldError, forbidden, required, wrong } from '../status.ts';
+import { matching, oneOf, PORT, PORT_NAME } from './formats.ts';
 
 const SCHEMES = ['HTTP', 'HTTPS'];
 const NOT_NEGATIVE = 'must be greater than or equal to 0';
@@ -63,9 +62,7 @@ function validateAction(at: string, handler: any, known: string[]): FieldError[]
   if (exec && !exec.command?.length) errors.push(required(`${at}.exec.command`));
   if (httpGet) {
     if (!httpGet.path) errors.push(required(`${at}.httpGet.path`));
-    if (!SCHEMES.includes(httpGet.scheme)) {
-      errors.push(notSupported(`${at}.httpGet.scheme`, httpGet.scheme, SCHEMES));
-    }
+    errors.push(...oneOf(`${at}.httpGet.scheme`, httpGet.scheme, SCHEMES));
     errors.push(...validatePort(`${at}.httpGet.port`, httpGet.port));
   }
   if (tcpSocket) errors.push(...validatePort(`${at}.tcpSocket.port`, tcpSocket.port));
@@ -73,9 +70,7 @@ function validateAction(at: string, handler: any, known: string[]): FieldError[]
 }
 
 function validatePort(at: string, port: unknown): FieldError[] {
-  if (typeof port === 'string') {
-    return isPortName(port) ? [] : [wrong(at, port, 'must be a valid port name')];
-  }
-  return isPort(port) ? [] : [wrong(at, port, PORT_HINT)];
+  if (typeof port !== 'string') return matching(at, port, PORT);
+  return PORT_NAME.test(port) ? [] : [wrong(at, port, 'must be a valid port name')];
 }
 // biome-ignore-end lint/suspicious/noExplicitAny: as above.

@@ -3,8 +3,9 @@
 // (ValidateServiceClusterIPsRelatedFields).
 import { isIP } from 'node:net';
 import { isEqual } from '../../kube/object.ts';
-import { duplicate, type FieldError, notSupported, required, wrong } from '../status.ts';
+import { duplicate, type FieldError, required, wrong } from '../status.ts';
 import { IP_HINT } from './addresses.ts';
+import { each, oneOf } from './formats.ts';
 
 const FAMILIES = ['IPv4', 'IPv6'];
 const POLICIES = ['PreferDualStack', 'RequireDualStack', 'SingleStack'];
@@ -55,16 +56,13 @@ export function validateFamilies(spec: any, old: any): FieldError[] {
 }
 
 function validateWords({ ipFamilies = [], ipFamilyPolicy }: any): FieldError[] {
-  const errors: FieldError[] = [];
-  for (const [i, family] of ipFamilies.entries()) {
-    const field = `spec.ipFamilies[${i}]`;
-    if (!FAMILIES.includes(family)) errors.push(notSupported(field, family, FAMILIES));
-    if (ipFamilies.indexOf(family) < i) errors.push(duplicate(field, family));
-  }
-  if (!POLICIES.includes(ipFamilyPolicy)) {
-    errors.push(notSupported(POLICY_FIELD, ipFamilyPolicy, POLICIES));
-  }
-  return errors;
+  return [
+    ...each('spec.ipFamilies', ipFamilies, (field, family, i) => [
+      ...oneOf(field, family, FAMILIES),
+      ...(ipFamilies.indexOf(family) < i ? [duplicate(field, family)] : []),
+    ]),
+    ...oneOf(POLICY_FIELD, ipFamilyPolicy, POLICIES),
+  ];
 }
 
 function validateAddresses({ clusterIP, clusterIPs = [], ipFamilies = [] }: any): FieldError[] {

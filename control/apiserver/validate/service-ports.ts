@@ -1,17 +1,19 @@
 // Ports of Services: pkg/apis/core/validation (validateServicePort, ValidateService).
 
 import { API_PROTOCOLS } from '../../model/parse.ts';
-import { duplicate, type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
-import { QUALIFIED_HINT } from './labels.ts';
-import { DNS_LABEL_HINT, isDnsLabel, isPortName, isQualifiedName } from './names.ts';
+import { duplicate, type FieldError, forbidden, required, wrong } from '../status.ts';
+import {
+  DNS_LABEL,
+  each,
+  matching,
+  oneOf,
+  optional,
+  PORT,
+  PORT_NAME,
+  QUALIFIED_NAME,
+} from './formats.ts';
 
-export const PORT_HINT = 'must be between 1 and 65535, inclusive';
-const PORT_NAME_HINT = 'must be a valid port name of at most 15 characters';
 const KUBELET_PORT = 10_250;
-
-export function isPort(value: unknown): boolean {
-  return Number.isInteger(value) && (value as number) >= 1 && (value as number) <= 65_535;
-}
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
 /** True if clients outside the cluster can reach the Service. */
@@ -33,11 +35,9 @@ export function hasAddress({ type }: any): boolean {
 }
 
 export function validatePorts(spec: any): FieldError[] {
-  const errors: FieldError[] = [];
   const ports: any[] = spec.ports ?? [];
-  for (const [i, port] of ports.entries()) {
-    const at = `spec.ports[${i}]`;
-    errors.push(...validatePort(at, port, ports.length > 1));
+  return each('spec.ports', ports, (at, port, i) => {
+    const errors = validatePort(at, port, ports.length > 1);
     const earlier = ports.slice(0, i).filter(({ protocol }) => protocol === port.protocol);
     if (port.name && ports.findIndex(({ name }) => name === port.name) < i) {
       errors.push(duplicate(`${at}.name`, port.name));
@@ -56,28 +56,24 @@ export function validatePorts(spec: any): FieldError[] {
       const why = 'may not expose port 10250 externally since it is used by kubelet';
       errors.push(wrong(at, port.port, why));
     }
-  }
-  return errors;
+    return errors;
+  });
 }
 
 function validatePort(at: string, port: any, needsName: boolean): FieldError[] {
-  const errors: FieldError[] = [];
   const { name, protocol, targetPort, appProtocol } = port;
-  if (needsName && !name) errors.push(required(`${at}.name`));
-  // The name of a Service port is a DNS label. Only a targetPort is a port name of at most 15
-  // characters.
-  else if (name && !isDnsLabel(name)) errors.push(wrong(`${at}.name`, name, DNS_LABEL_HINT));
-  if (!isPort(port.port)) errors.push(wrong(`${at}.port`, port.port, PORT_HINT));
-  if (!API_PROTOCOLS.includes(protocol)) {
-    errors.push(notSupported(`${at}.protocol`, protocol, API_PROTOCOLS));
-  }
   const isName = typeof targetPort === 'string';
-  if (isName ? !isPortName(targetPort) : !isPort(targetPort)) {
-    errors.push(wrong(`${at}.targetPort`, targetPort, isName ? PORT_NAME_HINT : PORT_HINT));
-  }
-  if (appProtocol !== undefined && !isQualifiedName(appProtocol)) {
-    errors.push(wrong(`${at}.appProtocol`, appProtocol, QUALIFIED_HINT));
-  }
-  return errors;
+  return [
+    ...(needsName && !name ? [required(`${at}.name`)] : []),
+    // The name of a Service port is a DNS label. Only a targetPort is a port name of at most 15
+    // characters.
+    ...optional(`${at}.name`, name, DNS_LABEL),
+    ...matching(`${at}.port`, port.port, PORT),
+    ...oneOf(`${at}.protocol`, protocol, API_PROTOCOLS),
+    ...matching(`${at}.targetPort`, targetPort, isName ? PORT_NAME : PORT),
+    ...(appProtocol === undefined
+      ? []
+      : matching(`${at}.appProtocol`, appProtocol, QUALIFIED_NAME)),
+  ];
 }
 // biome-ignore-end lint/suspicious/noExplicitAny: as above.

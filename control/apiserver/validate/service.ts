@@ -2,19 +2,12 @@
 // ValidateServiceUpdate).
 
 import { isEqual, type KubeObject } from '../../kube/object.ts';
-import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
-import { CIDR_HINT, parseCidr, validateUnicast } from './addresses.ts';
-import { QUALIFIED_HINT, validateLabels } from './labels.ts';
-import { isQualifiedName, isSubdomain, SUBDOMAIN_HINT } from './names.ts';
+import { type FieldError, forbidden, required, wrong } from '../status.ts';
+import { CIDR, validateUnicast } from './addresses.ts';
+import { each, matching, oneOf, optional, PORT, QUALIFIED_NAME, SUBDOMAIN } from './formats.ts';
+import { validateLabels } from './labels.ts';
 import { validateFamilies } from './service-families.ts';
-import {
-  hasHealthPort,
-  hasNodePorts,
-  isExternal,
-  isPort,
-  PORT_HINT,
-  validatePorts,
-} from './service-ports.ts';
+import { hasHealthPort, hasNodePorts, isExternal, validatePorts } from './service-ports.ts';
 
 const TYPES = ['ClusterIP', 'ExternalName', 'LoadBalancer', 'NodePort'];
 const POLICIES = ['Cluster', 'Local'];
@@ -33,9 +26,7 @@ export function validateService(object: KubeObject, old: KubeObject | undefined)
     ...validateLabels('spec.selector', spec.selector),
     ...validateAffinity(spec),
     ...validateFamilies(spec, old?.spec),
-    ...(spec.externalIPs ?? []).flatMap((ip: string, i: number) =>
-      validateUnicast(`spec.externalIPs[${i}]`, ip),
-    ),
+    ...each('spec.externalIPs', spec.externalIPs, validateUnicast),
     ...validateBalancer(spec),
     ...validatePolicies(spec),
   ];
@@ -43,8 +34,7 @@ export function validateService(object: KubeObject, old: KubeObject | undefined)
 
 function validateType(spec: any): FieldError[] {
   const { type, clusterIP, externalName } = spec;
-  const errors: FieldError[] = [];
-  if (!TYPES.includes(type)) errors.push(notSupported('spec.type', type, TYPES));
+  const errors = oneOf('spec.type', type, TYPES);
   if (type !== 'ExternalName') {
     if (!spec.ports?.length && clusterIP !== 'None') errors.push(required('spec.ports'));
     if (clusterIP === 'None' && hasNodePorts(spec)) {
@@ -57,8 +47,8 @@ function validateType(spec: any): FieldError[] {
   if (spec.ipFamilies?.length) errors.push(forbidden('spec.ipFamilies', EXTERNAL_NAME));
   if (spec.ipFamilyPolicy) errors.push(forbidden('spec.ipFamilyPolicy', EXTERNAL_NAME));
   if (!externalName) errors.push(required('spec.externalName'));
-  else if (!isSubdomain(externalName.replace(/\.$/, ''))) {
-    errors.push(wrong('spec.externalName', externalName, SUBDOMAIN_HINT));
+  else if (!SUBDOMAIN.test(externalName.replace(/\.$/, ''))) {
+    errors.push(wrong('spec.externalName', externalName, SUBDOMAIN.hint));
   }
   return errors;
 }
@@ -66,7 +56,7 @@ function validateType(spec: any): FieldError[] {
 function validateAffinity(spec: any): FieldError[] {
   const kinds = ['ClientIP', 'None'];
   if (!kinds.includes(spec.sessionAffinity)) {
-    return [notSupported('spec.sessionAffinity', spec.sessionAffinity, kinds)];
+    return oneOf('spec.sessionAffinity', spec.sessionAffinity, kinds);
   }
   const seconds = spec.sessionAffinityConfig?.clientIP?.timeoutSeconds;
   if (seconds === undefined || (seconds >= 1 && seconds <= AFFINITY_S_MAX)) return [];
@@ -82,19 +72,15 @@ function validateBalancer(spec: any): FieldError[] {
   const field = 'spec.LoadBalancerSourceRanges';
   const ranges: string[] = spec.loadBalancerSourceRanges ?? [];
   if (ranges.length > 0 && !isBalancer) errors.push(forbidden(field, LOAD_BALANCER_ALONE));
-  for (const [i, range] of ranges.entries()) {
-    // Upstream accepts spaces around a range.
-    if (!parseCidr(range.trim())) errors.push(wrong(`${field}[${i}]`, range.trim(), CIDR_HINT));
-  }
+  // Upstream accepts spaces around a range.
+  errors.push(...each(field, ranges, (at, range) => matching(at, range.trim(), CIDR)));
   const { allocateLoadBalancerNodePorts, loadBalancerClass } = spec;
   if (allocateLoadBalancerNodePorts !== undefined && !isBalancer) {
     errors.push(forbidden('spec.allocateLoadBalancerNodePorts', LOAD_BALANCER_ALONE));
   }
   if (loadBalancerClass === undefined) return errors;
   if (!isBalancer) errors.push(forbidden('spec.loadBalancerClass', LOAD_BALANCER_ALONE));
-  else if (!isQualifiedName(loadBalancerClass)) {
-    errors.push(wrong('spec.loadBalancerClass', loadBalancerClass, QUALIFIED_HINT));
-  }
+  else errors.push(...matching('spec.loadBalancerClass', loadBalancerClass, QUALIFIED_NAME));
   return errors;
 }
 
@@ -103,9 +89,7 @@ function validatePolicies(spec: any): FieldError[] {
   const { internalTrafficPolicy, externalTrafficPolicy, trafficDistribution } = spec;
   const field = 'spec.externalTrafficPolicy';
   if (isExternal(spec)) {
-    if (!POLICIES.includes(externalTrafficPolicy)) {
-      errors.push(notSupported(field, externalTrafficPolicy, POLICIES));
-    }
+    errors.push(...oneOf(field, externalTrafficPolicy, POLICIES));
   } else if (externalTrafficPolicy) {
     const why = 'may only be set for externally-accessible services';
     errors.push(wrong(field, externalTrafficPolicy, why));
@@ -115,14 +99,12 @@ function validatePolicies(spec: any): FieldError[] {
     const why =
       "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
     errors.push(wrong('spec.healthCheckNodePort', health, why));
-  } else if (health && !isPort(health)) {
-    errors.push(wrong('spec.healthCheckNodePort', health, PORT_HINT));
+  } else errors.push(...optional('spec.healthCheckNodePort', health, PORT));
+  if (internalTrafficPolicy !== undefined) {
+    errors.push(...oneOf('spec.internalTrafficPolicy', internalTrafficPolicy, POLICIES));
   }
-  if (internalTrafficPolicy !== undefined && !POLICIES.includes(internalTrafficPolicy)) {
-    errors.push(notSupported('spec.internalTrafficPolicy', internalTrafficPolicy, POLICIES));
-  }
-  if (trafficDistribution !== undefined && !DISTRIBUTIONS.includes(trafficDistribution)) {
-    errors.push(notSupported('spec.trafficDistribution', trafficDistribution, DISTRIBUTIONS));
+  if (trafficDistribution !== undefined) {
+    errors.push(...oneOf('spec.trafficDistribution', trafficDistribution, DISTRIBUTIONS));
   }
   return errors;
 }

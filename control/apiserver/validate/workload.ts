@@ -2,7 +2,8 @@
 
 import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
-import { type FieldError, forbidden, notSupported, required, wrong } from '../status.ts';
+import { type FieldError, forbidden, required, wrong } from '../status.ts';
+import { oneOf } from './formats.ts';
 import { validateLabelSelector, validateLabels } from './labels.ts';
 import { validatePod } from './pod.ts';
 
@@ -69,8 +70,7 @@ function validateTemplate(template: any, selector: LabelSelector): FieldError[] 
     errors.push({ ...error, field: `spec.template.${error.field}` });
   }
   if (spec.restartPolicy === 'OnFailure' || spec.restartPolicy === 'Never') {
-    const field = 'spec.template.spec.restartPolicy';
-    errors.push(notSupported(field, spec.restartPolicy, ['Always']));
+    errors.push(...oneOf('spec.template.spec.restartPolicy', spec.restartPolicy, ['Always']));
   }
   if (spec.activeDeadlineSeconds !== undefined) {
     const detail = 'activeDeadlineSeconds in ReplicaSet is not Supported';
@@ -86,7 +86,7 @@ function validateStrategy(strategy: any): FieldError[] {
     const detail = "may not be specified when strategy `type` is 'Recreate'";
     return rollingUpdate ? [forbidden(`${at}.rollingUpdate`, detail)] : [];
   }
-  if (type !== 'RollingUpdate') return [notSupported(`${at}.type`, type, STRATEGIES)];
+  if (type !== 'RollingUpdate') return oneOf(`${at}.type`, type, STRATEGIES);
   const { maxUnavailable, maxSurge } = rollingUpdate;
   const field = `${at}.rollingUpdate.maxUnavailable`;
   const errors = [

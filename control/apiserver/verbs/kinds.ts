@@ -1,6 +1,6 @@
 // The served kinds, one row each. All differences between kinds are here.
 import { KINDS, type KubeKind } from '../../kube/kinds.ts';
-import type { KubeObject } from '../../kube/object.ts';
+import { isObject } from '../../kube/object.ts';
 import { qosClassOf } from '../../model/quantity.ts';
 import {
   defaultDeployment,
@@ -18,26 +18,25 @@ import {
   validateEndpointSlice,
   validateEndpoints,
 } from '../validate/endpoints.ts';
+import { DNS_LABEL, DNS_LABEL_1035, SUBDOMAIN } from '../validate/formats.ts';
 import { defaultIngressClass, validateIngress, validateIngressClass } from '../validate/ingress.ts';
-import {
-  DNS_LABEL_1035_HINT,
-  DNS_LABEL_HINT,
-  isDnsLabel,
-  isDnsLabel1035,
-  isSubdomain,
-  SUBDOMAIN_HINT,
-} from '../validate/names.ts';
 import { defaultNetworkPolicy, validateNetworkPolicy } from '../validate/networkpolicy.ts';
 import { validateEvent, validateLease, validateNode } from '../validate/node.ts';
 import { validatePod } from '../validate/pod.ts';
 import { validateService } from '../validate/service.ts';
 import { validateDeployment, validateReplicaSet } from '../validate/workload.ts';
 
-const SUBDOMAIN_NAME = { test: isSubdomain, hint: SUBDOMAIN_HINT };
-const LABEL_NAME = { test: isDnsLabel, hint: DNS_LABEL_HINT };
-const SERVICE_NAME = { test: isDnsLabel1035, hint: DNS_LABEL_1035_HINT };
-
 const GRACE_S_DEFAULT = 30;
+
+/** Readers of the fields at these paths, as text. */
+function texts(...paths: string[]): ServedKind['fields'] {
+  const readerOf = (path: string) => {
+    const keys = path.split('.');
+    return (object: unknown) =>
+      String(keys.reduce((at, key) => (isObject(at) ? at[key] : undefined), object) ?? '');
+  };
+  return Object.fromEntries(paths.map((path) => [path, readerOf(path)]));
+}
 
 function kind(kind: KubeKind, own: Partial<ServedKind> = {}): ServedKind {
   const { apiVersion, plural, namespaced } = KINDS[kind];
@@ -54,7 +53,7 @@ function kind(kind: KubeKind, own: Partial<ServedKind> = {}): ServedKind {
     categories: [],
     hasStatus: false,
     hasScale: false,
-    name: SUBDOMAIN_NAME,
+    name: SUBDOMAIN,
     fields: {},
     setDefaults: () => {},
     validate: () => [],
@@ -71,8 +70,8 @@ export const SERVED: ServedKind[] = [
   kind('Namespace', {
     shortNames: ['ns'],
     hasStatus: true,
-    name: LABEL_NAME,
-    fields: { 'status.phase': (o) => o.status?.phase ?? '' },
+    name: DNS_LABEL,
+    fields: texts('status.phase'),
     initialStatus: { phase: 'Active' },
     protectedNames: ['default', 'kube-public', 'kube-system'],
     setDefaults(object) {
@@ -93,14 +92,10 @@ export const SERVED: ServedKind[] = [
     categories: ['all'],
     hasStatus: true,
     fields: {
-      'spec.nodeName': (o) => o.spec?.nodeName ?? '',
-      'spec.restartPolicy': (o) => o.spec?.restartPolicy ?? '',
-      'spec.schedulerName': (o) => o.spec?.schedulerName ?? '',
-      'spec.serviceAccountName': (o) => o.spec?.serviceAccountName ?? '',
+      ...texts('spec.nodeName', 'spec.restartPolicy', 'spec.schedulerName'),
+      ...texts('spec.serviceAccountName', 'status.nominatedNodeName'),
+      ...texts('status.phase', 'status.podIP'),
       'spec.hostNetwork': (o) => String(o.spec?.hostNetwork ?? false),
-      'status.nominatedNodeName': (o) => o.status?.nominatedNodeName ?? '',
-      'status.phase': (o) => o.status?.phase ?? '',
-      'status.podIP': (o) => o.status?.podIP ?? '',
     },
     initialStatus: { phase: 'Pending' },
     setDefaults(object) {
@@ -120,11 +115,8 @@ export const SERVED: ServedKind[] = [
     shortNames: ['svc'],
     categories: ['all'],
     hasStatus: true,
-    name: SERVICE_NAME,
-    fields: {
-      'spec.clusterIP': (o) => o.spec?.clusterIP ?? '',
-      'spec.type': (o) => o.spec?.type ?? '',
-    },
+    name: DNS_LABEL_1035,
+    fields: texts('spec.clusterIP', 'spec.type'),
     initialStatus: { loadBalancer: {} },
     setDefaults: defaultService,
     validate: validateService,
@@ -139,23 +131,15 @@ export const SERVED: ServedKind[] = [
     shortNames: ['ev'],
     validate: validateEvent,
     fields: {
-      ...Object.fromEntries(
-        ['apiVersion', 'fieldPath', 'kind', 'name', 'namespace', 'resourceVersion', 'uid'].map(
-          (part) => [
-            `involvedObject.${part}`,
-            (o: KubeObject) => (o.involvedObject as Record<string, string>)?.[part] ?? '',
-          ],
-        ),
-      ),
-      reportingComponent: (o) => String(o.reportingComponent ?? ''),
+      ...texts('involvedObject.apiVersion', 'involvedObject.fieldPath', 'involvedObject.kind'),
+      ...texts('involvedObject.name', 'involvedObject.namespace', 'involvedObject.uid'),
+      ...texts('involvedObject.resourceVersion', 'reportingComponent', 'reason', 'type'),
       source: (o) => (o.source as { component?: string })?.component ?? '',
-      reason: (o) => String(o.reason ?? ''),
-      type: (o) => String(o.type ?? ''),
     },
   }),
   kind('ConfigMap', { shortNames: ['cm'], validate: validateConfigMap }),
   kind('Secret', {
-    fields: { type: (o) => String(o.type ?? '') },
+    fields: texts('type'),
     ...{ setDefaults: defaultSecret, validate: validateSecret },
   }),
   kind('ServiceAccount', { shortNames: ['sa'] }),

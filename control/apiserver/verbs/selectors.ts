@@ -3,8 +3,7 @@
 import { isObject, type KubeObject } from '../../kube/object.ts';
 import { fulfils, type SelectorRule } from '../../model/label-selector.ts';
 import { badRequest, wrong } from '../status.ts';
-import { LABEL_VALUE_HINT, QUALIFIED_HINT } from '../validate/labels.ts';
-import { isLabelValue, isQualifiedName } from '../validate/names.ts';
+import { LABEL_VALUE, QUALIFIED_NAME } from '../validate/formats.ts';
 
 export type Matcher = (object: KubeObject) => boolean;
 
@@ -71,7 +70,7 @@ class LabelParser {
     if (isNegated) this.#take();
     if (!isWord(this.#next)) throw unparsed(`found '${this.#next}', expected: identifier`);
     const key = this.#take();
-    if (!isQualifiedName(key)) throw unparsed(said(wrong('<nil>', key, QUALIFIED_HINT)));
+    if (!QUALIFIED_NAME.test(key)) throw unparsed(said(wrong('<nil>', key, QUALIFIED_NAME.hint)));
     const isAlone = this.#next === '' || this.#next === ',';
     if (isNegated || isAlone) {
       if (!isAlone) throw this.#misfit("',' or 'end of string'");
@@ -101,9 +100,9 @@ class LabelParser {
       const why = "for 'in', 'notin' operators, values set can't be empty";
       throw unparsed(said(wrong('values', rule.values, why)));
     }
-    const at = rule.values.findIndex((value) => !isLabelValue(value));
+    const at = rule.values.findIndex((value) => !LABEL_VALUE.test(value));
     if (at < 0) return rule;
-    throw unparsed(said(wrong(`values[${at}][${rule.key}]`, rule.values[at], LABEL_VALUE_HINT)));
+    throw unparsed(said(wrong(`values[${at}][${rule.key}]`, rule.values[at], LABEL_VALUE.hint)));
   }
 
   #value(): string {
