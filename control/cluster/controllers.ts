@@ -7,13 +7,11 @@ import { EndpointSliceController } from '../controllers/endpoints/controller.ts'
 import { EndpointsController } from '../controllers/endpoints/legacy.ts';
 import { MirroringController } from '../controllers/endpoints/mirror.ts';
 import { EventExpiry } from '../controllers/event-expiry.ts';
-import { EventRecorder } from '../controllers/events.ts';
 import { GarbageCollector } from '../controllers/garbage.ts';
 import { LoadBalancerController } from '../controllers/loadbalancer/controller.ts';
 import { NamespaceController } from '../controllers/namespaces.ts';
 import { NodeLifecycleController } from '../controllers/nodes/controller.ts';
 import { TaintEviction } from '../controllers/nodes/eviction.ts';
-import { later } from '../controllers/queue.ts';
 import { ReplicaSetController } from '../controllers/replicaset/controller.ts';
 import { Scheduler } from '../controllers/scheduler/controller.ts';
 import type { KubeObject } from '../kube/object.ts';
@@ -68,6 +66,7 @@ export function startControllers(
       while (!all.every(({ queue }) => queue.isIdle)) {
         for (const { queue } of all) await queue.idle();
       }
+      await cluster.events.flush();
     },
   };
 }
@@ -75,13 +74,10 @@ export function startControllers(
 /** From now on records an event on each object on which a controller fails. */
 function showSkips(cluster: Cluster, rows: Row[]): void {
   const { store } = cluster;
-  const recorder = new EventRecorder(cluster, 'kubetun-controllers');
   const show = (kind: string, object: KubeObject, { message }: Error) => {
     if (kind === 'events') return; // An event on an event could fail again.
-    // No write is allowed while the store notifies its subscribers.
-    later(() =>
-      recorder.record(object, 'Warning', 'ObjectSkipped', `a controller failed: ${message}`),
-    );
+    const why = `a controller failed: ${message}`;
+    cluster.record(object, 'kubetun-controllers', 'Warning', 'ObjectSkipped', why);
   };
   const log = store.onSkip;
   store.onSkip = (kind, object, error) => {

@@ -13,7 +13,7 @@ import { PodRun } from './pod.ts';
 import { PodAddresses } from './sandbox/addresses.ts';
 import { removePod } from './sandbox/cleanup.ts';
 import { type PodRecord, readPodRecords } from './sandbox/records.ts';
-import { EventRecorder } from './status/events.ts';
+import { PodEvents } from './status/events.ts';
 
 export interface PodRunnerOptions {
   lab: string;
@@ -118,12 +118,12 @@ class Pods {
    * removal.
    */
   readonly #removals = new Map<string, Promise<void>>();
-  readonly #events: EventRecorder;
+  readonly #events: PodEvents;
   #starting = 0;
 
   constructor(options: PodRunnerOptions) {
     this.#options = options;
-    this.#events = new EventRecorder(options.kube, options.log, WALL_CLOCK);
+    this.#events = new PodEvents(options.kube, options.log, WALL_CLOCK);
     this.#nodes = new Map(options.nodes.map((node) => [node.name, node]));
     this.#addresses = new Map(
       options.nodes.map((node) => [node.name, new PodAddresses(node.podCIDR)]),

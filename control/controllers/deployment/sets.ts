@@ -4,7 +4,6 @@
 import { StatusError } from '../../apiserver/status.ts';
 import { conditionsOf, isEqual, type KubeObject } from '../../kube/object.ts';
 import type { Cluster } from '../controller.ts';
-import { EventRecorder } from '../events.ts';
 import { controllerRef } from '../owners.ts';
 import { type Fact, withFact } from './conditions.ts';
 import { progressDeadlineS, scaleAnnotations } from './proportions.ts';
@@ -13,13 +12,13 @@ import { type Sizes, sizeOfNewest } from './rollout.ts';
 import type { DeploymentStatus } from './status.ts';
 import { HASH_LABEL, templateHash } from './template.ts';
 
+const COMPONENT = 'deployment-controller';
+
 export class SetWriter {
   readonly #cluster: Cluster;
-  readonly #recorder: EventRecorder;
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster;
-    this.#recorder = new EventRecorder(cluster, 'deployment-controller');
   }
 
   /** Sets the sizes of ReplicaSets. */
@@ -64,7 +63,7 @@ export class SetWriter {
       if (!(error instanceof StatusError)) throw error;
       const reason = 'ReplicaSetCreateError';
       const message = `Failed to create new replica set ${JSON.stringify(name)}: ${error.message}`;
-      this.#recorder.record(deployment, 'Warning', reason, message);
+      this.#cluster.record(deployment, COMPONENT, 'Warning', reason, message);
       this.note(deployment, { type: 'Progressing', status: 'False', reason, message });
       throw error;
     }
@@ -92,7 +91,7 @@ export class SetWriter {
   #tellSize(deployment: KubeObject, name: string, from: number, to: number): void {
     if (from === to) return;
     const message = `Scaled ${to > from ? 'up' : 'down'} replica set ${name} from ${from} to ${to}`;
-    this.#recorder.record(deployment, 'Normal', 'ScalingReplicaSet', message);
+    this.#cluster.record(deployment, COMPONENT, 'Normal', 'ScalingReplicaSet', message);
   }
 }
 

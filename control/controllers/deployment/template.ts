@@ -1,12 +1,10 @@
 // Equality and hashes of templates: pkg/controller/deployment/util (EqualIgnoreHash, ComputeHash).
 import { createHash } from 'node:crypto';
-import { isEqual, isObject, type KubeObject } from '../../kube/object.ts';
+import { isEqual, isObject, type KubeObject, lettersOf } from '../../kube/object.ts';
 
 /** Label with the hash of a pod's template. */
 export const HASH_LABEL = 'pod-template-hash';
 
-/** Letters and digits that form no words: apimachinery/pkg/util/rand. */
-const LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
 const HASH_LETTERS = 10;
 
 /** Fields that Go clients omit if they are 0 or false. */
@@ -20,9 +18,7 @@ const ZERO_FIELDS = new Set(
 export function templateHash(template: unknown, collisions: number): string {
   const text = JSON.stringify([canonical(template), collisions]);
   const digest = createHash('sha256').update(text).digest();
-  return [...digest.subarray(0, HASH_LETTERS)]
-    .map((byte) => LETTERS[byte % LETTERS.length])
-    .join('');
+  return lettersOf(digest.subarray(0, HASH_LETTERS));
 }
 
 /** True if a ReplicaSet has the template of a Deployment. */

@@ -20,6 +20,14 @@ export interface Endpoint {
   hints?: { forZones?: { name: string }[]; forNodes?: { name: string }[] };
 }
 
+/** An address of an Endpoints object. */
+export interface Address {
+  ip: string;
+  hostname?: string;
+  nodeName?: string;
+  targetRef?: object;
+}
+
 /** Endpoints with equal ports. Named ports that differ between pods give several groups. */
 export interface EndpointGroup {
   ports: SlicePort[];

@@ -1,7 +1,7 @@
 // Endpoints objects, the older form of EndpointSlices. k8s pkg/controller/endpoint.
 import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
 import { type Change, type Cluster, Controller } from '../controller.ts';
-import { hasSelector } from './desired.ts';
+import { type Address, hasSelector } from './desired.ts';
 import { MANAGED_BY, serviceOf, sliceIndex } from './slice-index.ts';
 
 const HEADLESS_LABEL = 'service.kubernetes.io/headless';
@@ -15,10 +15,6 @@ interface Endpoint {
   hostname?: string;
   nodeName?: string;
   targetRef?: object;
-}
-
-interface Address {
-  ip: string;
 }
 
 interface Subset {

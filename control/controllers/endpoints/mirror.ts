@@ -2,9 +2,8 @@
 import { isIP } from 'node:net';
 import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
 import { type Change, type Cluster, Controller } from '../controller.ts';
-import { EventRecorder } from '../events.ts';
 import { controllerRef } from '../owners.ts';
-import { portsKey, type SlicePort } from './desired.ts';
+import { type Address, portsKey, type SlicePort } from './desired.ts';
 import {
   MANAGED_BY_LABEL,
   MIRRORED_BY,
@@ -24,13 +23,6 @@ const OWN_ANNOTATIONS = [
 /** Limit of addresses, of a subset and of a slice. */
 const ADDRESSES_MAX = 1000;
 
-interface Address {
-  ip: string;
-  hostname?: string;
-  nodeName?: string;
-  targetRef?: object;
-}
-
 interface Subset {
   addresses?: Address[];
   notReadyAddresses?: Address[];
@@ -49,12 +41,10 @@ interface Mirror {
  * For Endpoints of a Service without a selector keeps one slice for each family and set of ports.
  */
 export class MirroringController extends Controller {
-  readonly #recorder: EventRecorder;
   readonly #slices = sliceIndex(MIRRORED_BY);
 
   constructor(cluster: Cluster) {
-    super(cluster);
-    this.#recorder = new EventRecorder(cluster, 'endpoint-slice-mirroring-controller');
+    super(cluster, 'endpoint-slice-mirroring-controller');
     this.follow('endpointslices', (change) => this.#onSlice(change));
     this.follow('endpoints', ({ object }) => this.queue.add(keyOf(object)));
     this.subscribe('services', ({ object }) => this.queue.add(keyOf(object)));
@@ -125,7 +115,7 @@ export class MirroringController extends Controller {
       const message =
         `A max of ${ADDRESSES_MAX} addresses can be mirrored to EndpointSlices per Endpoints ` +
         `subset. ${skipped} addresses were skipped`;
-      this.#recorder.record(endpoints, 'Warning', 'TooManyAddressesToMirror', message);
+      this.record(endpoints, 'Warning', 'TooManyAddressesToMirror', message);
     }
     return mirrors;
   }

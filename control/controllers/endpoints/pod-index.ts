@@ -1,4 +1,5 @@
-import { type KubeObject, own } from '../../kube/object.ts';
+import type { KubeObject } from '../../kube/object.ts';
+import { selects } from '../../model/label-selector.ts';
 import { ObjectIndex } from '../object-index.ts';
 
 type Labels = Record<string, string>;
@@ -12,13 +13,9 @@ export function podIndex(): ObjectIndex {
 export function selectPods(index: ObjectIndex, namespace: string, selector: Labels): KubeObject[] {
   const labels = Object.entries(selector).map(([key, value]) => labelKey(namespace, key, value));
   const [rarest] = labels.sort((a, b) => index.size(a) - index.size(b));
-  return index.of(rarest!).filter(({ metadata }) => matchesLabels(selector, metadata.labels));
-}
-
-/** True if labels contain all labels of a selector. */
-export function matchesLabels(selector: Labels, labels: Labels | undefined): boolean {
-  for (const key in selector) if (own(labels, key) !== selector[key]) return false;
-  return true;
+  return index
+    .of(rarest!)
+    .filter(({ metadata }) => selects({ matchLabels: selector }, metadata.labels));
 }
 
 /** Index keys of a pod's labels. */

@@ -1,7 +1,8 @@
 import type { KubeObject } from '../../kube/object.ts';
+import { selects } from '../../model/label-selector.ts';
 import { Groups } from '../object-index.ts';
 import { hasSelector } from './desired.ts';
-import { keysOf, labelKey, matchesLabels } from './pod-index.ts';
+import { keysOf, labelKey } from './pod-index.ts';
 
 interface Entry {
   /** Key of the Service: `namespace/name`. */
@@ -38,7 +39,7 @@ export class ServiceIndex {
   *choosing(pod: KubeObject): Generator<string> {
     for (const label of keysOf(pod)) {
       for (const { key, selector } of this.#byLabel.get(label)?.values() ?? []) {
-        if (matchesLabels(selector, pod.metadata.labels)) yield key;
+        if (selects({ matchLabels: selector }, pod.metadata.labels)) yield key;
       }
     }
   }

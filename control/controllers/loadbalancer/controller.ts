@@ -2,7 +2,6 @@
 import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
 import { type KubeObject, keyOf } from '../../kube/object.ts';
 import { type Cluster, Controller } from '../controller.ts';
-import { EventRecorder } from '../events.ts';
 
 const EXTERNAL_IP = 'ExternalIP';
 
@@ -16,7 +15,6 @@ interface Ingress {
  * releases it. Ignores Services with a loadBalancerClass.
  */
 export class LoadBalancerController extends Controller {
-  readonly #recorder: EventRecorder;
   readonly #first: number;
   readonly #last: number;
   /** Offset in the range -> key of its Service. */
@@ -25,12 +23,11 @@ export class LoadBalancerController extends Controller {
   readonly #waiting = new Set<string>();
 
   constructor(cluster: Cluster, publicRange: string) {
-    super(cluster);
+    super(cluster, 'service-controller');
     const { address, mask } = parseRange(publicRange)!;
     // The first and the last address of the range are not assigned.
     this.#first = (address >>> 0) + 1;
     this.#last = ((address | ~mask) >>> 0) - 1;
-    this.#recorder = new EventRecorder(cluster, 'service-controller');
     // Registers assigned addresses first.
     cluster.store.each('services', (service) => this.#remember(service));
     this.follow('services', ({ type, object }) => {
@@ -62,7 +59,7 @@ export class LoadBalancerController extends Controller {
     this.#holders.set(found, key);
     this.#write(service, [{ ip: formatAddress(found | 0), ipMode: 'VIP' }]);
     const message = `Ensured load balancer: ${formatAddress(found | 0)}`;
-    this.#recorder.record(service, 'Normal', 'EnsuredLoadBalancer', message);
+    this.record(service, 'Normal', 'EnsuredLoadBalancer', message);
   }
 
   /** A Service of another controller keeps the addresses from there. */
@@ -78,7 +75,7 @@ export class LoadBalancerController extends Controller {
     this.#release(key);
     this.#waiting.add(key);
     const message = `Error syncing load balancer: ${why}`;
-    this.#recorder.record(service, 'Warning', 'SyncLoadBalancerFailed', message);
+    this.record(service, 'Warning', 'SyncLoadBalancerFailed', message);
   }
 
   /** The highest free address, or a message if there is none. */

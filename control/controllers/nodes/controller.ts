@@ -2,7 +2,6 @@
 // are reachable again.
 import type { KubeObject } from '../../kube/object.ts';
 import { type Change, type Cluster, Controller } from '../controller.ts';
-import { EventRecorder } from '../events.ts';
 import type { Taint } from '../scheduler/taints.ts';
 import {
   isGivenUp,
@@ -24,15 +23,13 @@ const GRACE_MS = 20_000;
  * Ignores nodes without a Lease. Keys are names of nodes.
  */
 export class NodeLifecycleController extends Controller {
-  readonly #recorder: EventRecorder;
   /** Node -> when the controller last saw a renewal of its Lease, or first saw the Lease. */
   readonly #seen = new Map<string, { atMs: number; isRenewed: boolean }>();
   /** Nodes with pods whose status must change. */
   readonly #unsettled = new Set<string>();
 
   constructor(cluster: Cluster) {
-    super(cluster);
-    this.#recorder = new EventRecorder(cluster, 'node-controller');
+    super(cluster, 'node-controller');
     for (const lease of cluster.store.list('leases', LEASES)) {
       this.#see(lease, false);
       // An earlier server may have ended before it wrote the status of the pods.
@@ -81,7 +78,7 @@ export class NodeLifecycleController extends Controller {
       const status = isSilent ? silentStatus(node, nowMs) : renewedStatus(node, nowMs);
       this.cluster.writeStatus(node, status);
       const reason = isSilent ? 'NodeNotReady' : 'NodeReady';
-      this.#recorder.record(node, 'Normal', reason, `Node ${name} status is now: ${reason}`);
+      this.record(node, 'Normal', reason, `Node ${name} status is now: ${reason}`);
     }
     const old: Taint[] = node.spec?.taints ?? [];
     const taints = taintsOf(old, isSilent, nowMs);
@@ -97,7 +94,7 @@ export class NodeLifecycleController extends Controller {
     for (const pod of this.cluster.store.list('pods')) {
       if (pod.spec.nodeName !== name || !isToChange(pod, isSilent)) continue;
       this.cluster.writeStatus(pod, podStatus(pod, isSilent, nowMs));
-      if (isSilent) this.#recorder.record(pod, 'Warning', 'NodeNotReady', 'Node is not ready');
+      if (isSilent) this.record(pod, 'Warning', 'NodeNotReady', 'Node is not ready');
     }
   }
 }

@@ -1,18 +1,15 @@
 // Eviction by taints: pkg/controller/tainteviction.
 import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
 import { type Change, type Cluster, Controller } from '../controller.ts';
-import { EventRecorder } from '../events.ts';
 import { type Taint, type Toleration, tolerates } from '../scheduler/taints.ts';
 
 /** Deletes pods whose node has a NoExecute taint that they do not tolerate, after their delay. */
 export class TaintEviction extends Controller {
-  readonly #recorder: EventRecorder;
   /** Pod -> when its limited toleration started. A restart of the server starts it again. */
   readonly #since = new Map<string, number>();
 
   constructor(cluster: Cluster) {
-    super(cluster);
-    this.#recorder = new EventRecorder(cluster, 'taint-eviction-controller');
+    super(cluster, 'taint-eviction-controller');
     this.follow('nodes', (change) => this.#onNode(change));
     this.subscribe('pods', (event) => this.#onPod(event));
   }
@@ -42,7 +39,7 @@ export class TaintEviction extends Controller {
     this.#since.set(key, sinceMs);
     const leftMs = sinceMs + borneS * 1000 - nowMs;
     if (leftMs > 0) return this.queue.addAfter(key, leftMs);
-    this.#recorder.record(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${key}`);
+    this.record(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${key}`);
     this.cluster.remove(pod);
   }
 }

@@ -4,7 +4,6 @@ import { StatusError } from '../../apiserver/status.ts';
 import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
 import { type Change, type Cluster, Controller } from '../controller.ts';
-import { EventRecorder } from '../events.ts';
 import { claim, controllerOf, controllerRef, ownedIndex } from '../owners.ts';
 import { availableInMs, isActive } from '../pods.ts';
 import { sortForDeletion } from './order.ts';
@@ -18,13 +17,11 @@ const BURST_MAX = 25;
  * record of expected events.
  */
 export class ReplicaSetController extends Controller {
-  readonly #recorder: EventRecorder;
   readonly #pods = ownedIndex();
   readonly #sets = ownedIndex();
 
   constructor(cluster: Cluster) {
-    super(cluster);
-    this.#recorder = new EventRecorder(cluster, 'replicaset-controller');
+    super(cluster, 'replicaset-controller');
     cluster.store.each('pods', (object) => this.#pods.update({ object }));
     this.follow('replicasets', (change) => {
       this.#sets.update(change);
@@ -83,7 +80,7 @@ export class ReplicaSetController extends Controller {
       if (!(error instanceof StatusError)) throw error;
       const reason = excess < 0 ? 'FailedCreate' : 'FailedDelete';
       const verb = excess < 0 ? 'creating' : 'deleting';
-      this.#recorder.record(set, 'Warning', reason, `Error ${verb}: ${error.message}`);
+      this.record(set, 'Warning', reason, `Error ${verb}: ${error.message}`);
       return { error, why: { reason, message: error.message } };
     }
     if (Math.abs(excess) > BURST_MAX) this.queue.add(keyOf(set));
@@ -103,12 +100,12 @@ export class ReplicaSetController extends Controller {
       },
       spec,
     });
-    this.#recorder.record(set, 'Normal', 'SuccessfulCreate', `Created pod: ${pod.metadata.name}`);
+    this.record(set, 'Normal', 'SuccessfulCreate', `Created pod: ${pod.metadata.name}`);
   }
 
   #delete(set: KubeObject, pod: KubeObject): void {
     this.cluster.remove(pod);
-    this.#recorder.record(set, 'Normal', 'SuccessfulDelete', `Deleted pod: ${pod.metadata.name}`);
+    this.record(set, 'Normal', 'SuccessfulDelete', `Deleted pod: ${pod.metadata.name}`);
   }
 
   /** Pods of all ReplicaSets with the same owner, such as two revisions of a Deployment. */

@@ -1,6 +1,6 @@
 // The status of a ReplicaSet: pkg/controller/replicaset/replica_set_utils.go (calculateStatus).
 import { conditionsOf, type KubeObject, timestamp } from '../../kube/object.ts';
-import { matchesLabels } from '../endpoints/pod-index.ts';
+import { selects } from '../../model/label-selector.ts';
 import { availableInMs, readySinceMs } from '../pods.ts';
 
 /** Why the number of pods is wrong. */
@@ -19,7 +19,7 @@ export function replicaSetStatus(
   nowMs: number,
 ): object {
   const { metadata, spec } = set;
-  const labels = spec.template.metadata?.labels ?? {};
+  const template = { matchLabels: spec.template.metadata?.labels };
   const count = (test: (pod: KubeObject) => boolean) => pods.filter(test).length;
   const old = conditionsOf(set);
   const failed = old.find(({ type }) => type === FAILURE) ?? {
@@ -31,7 +31,7 @@ export function replicaSetStatus(
   const conditions = old.filter(({ type }) => type !== FAILURE);
   if (failure) conditions.push(failed);
   const numbers = {
-    fullyLabeledReplicas: count((pod) => matchesLabels(labels, pod.metadata.labels)),
+    fullyLabeledReplicas: count((pod) => selects(template, pod.metadata.labels)),
     readyReplicas: count((pod) => readySinceMs(pod) !== null),
     availableReplicas: count((pod) => availableInMs(pod, spec.minReadySeconds ?? 0, nowMs) === 0),
   };

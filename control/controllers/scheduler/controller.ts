@@ -8,7 +8,6 @@ import {
   timestamp,
 } from '../../kube/object.ts';
 import { type Change, type Cluster, Controller } from '../controller.ts';
-import { EventRecorder } from '../events.ts';
 import { isOver } from '../pods.ts';
 import { HostPorts, refusal } from './fit.ts';
 import { keepsAway, PodAffinity } from './pod-affinity.ts';
@@ -32,7 +31,6 @@ const SCHEDULER = 'default-scheduler';
  * the same group, then with the fewest pods.
  */
 export class Scheduler extends Controller {
-  readonly #recorder: EventRecorder;
   readonly #spread = new Spread();
   readonly #resources = new NodeResources();
   /** Keys of pods with anti-affinity. */
@@ -41,8 +39,7 @@ export class Scheduler extends Controller {
   readonly #waiting = new Set<string>();
 
   constructor(cluster: Cluster) {
-    super(cluster);
-    this.#recorder = new EventRecorder(cluster, SCHEDULER);
+    super(cluster, SCHEDULER);
     this.follow('pods', (change) => this.#onPod(change));
     this.subscribe('nodes', () => this.#retryWaiting());
   }
@@ -91,12 +88,7 @@ export class Scheduler extends Controller {
       equals.map((node) => node.name),
     );
     this.#write(pod, { ...pod.spec, nodeName }, { status: 'True' });
-    this.#recorder.record(
-      pod,
-      'Normal',
-      'Scheduled',
-      `Successfully assigned ${key} to ${nodeName}`,
-    );
+    this.record(pod, 'Normal', 'Scheduled', `Successfully assigned ${key} to ${nodeName}`);
   }
 
   /** Why a node cannot take a pod: all missing resources, or the first other reason. */
@@ -125,7 +117,7 @@ export class Scheduler extends Controller {
   #giveUp(pod: KubeObject, message: string): void {
     const condition = { status: 'False', reason: 'Unschedulable', message };
     if (!this.#write(pod, pod.spec, condition)) return;
-    this.#recorder.record(pod, 'Warning', 'FailedScheduling', message);
+    this.record(pod, 'Warning', 'FailedScheduling', message);
   }
 
   /** False if nothing changed. */

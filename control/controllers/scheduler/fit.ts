@@ -1,7 +1,6 @@
 // Which nodes fit a pod: pkg/scheduler/framework/plugins, in their order.
 import type { KubeObject } from '../../kube/object.ts';
-import { fulfils, type SelectorRule } from '../../model/label-selector.ts';
-import { matchesLabels } from '../endpoints/pod-index.ts';
+import { fulfils, type SelectorRule, selects } from '../../model/label-selector.ts';
 import { isOver } from '../pods.ts';
 import { toleratesCordon, untolerated } from './taints.ts';
 
@@ -21,7 +20,7 @@ export function refusal(pod: KubeObject, node: KubeObject): string | null {
 /** True if a pod's node selector and required node affinity choose a node. */
 export function isWanted({ spec }: KubeObject, { metadata }: KubeObject): boolean {
   const labels = metadata.labels ?? {};
-  if (!matchesLabels(spec.nodeSelector ?? {}, labels)) return false;
+  if (!selects({ matchLabels: spec.nodeSelector }, labels)) return false;
   const required = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
   const terms: Term[] | undefined = required?.nodeSelectorTerms;
   if (!terms) return true;

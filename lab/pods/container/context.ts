@@ -6,7 +6,7 @@ import type { Container, Pod } from '../../../control/kube/kinds.ts';
 import type { ProcessId } from '../../host/process.ts';
 import type { Dialer } from '../action/network.ts';
 import type { ServiceRow } from '../given/service-env.ts';
-import type { EventRecorder } from '../status/events.ts';
+import type { PodEvents } from '../status/events.ts';
 
 export interface PodNode {
   name: string;
@@ -26,7 +26,7 @@ export interface PodContext {
   log: Logger;
   clock: WallClock;
   random: () => number;
-  events: EventRecorder;
+  events: PodEvents;
   services: () => Iterable<ServiceRow>;
   node: PodNode;
   address: string;

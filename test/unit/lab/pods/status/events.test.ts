@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { KubeClient } from '../../../../../control/kube/client.ts';
 import { KubeStatusError } from '../../../../../control/kube/error.ts';
 import type { Pod } from '../../../../../control/kube/kinds.ts';
-import { EventRecorder } from '../../../../../lab/pods/status/events.ts';
+import { PodEvents } from '../../../../../lab/pods/status/events.ts';
 import { TestClock } from '../../../../support/clock.ts';
 
 interface Written {
@@ -28,7 +28,7 @@ function world() {
   } as unknown as KubeClient;
   const log = { warn: () => {} } as unknown as Logger;
   const clock = new TestClock();
-  const recorder = new EventRecorder(kube, log, clock);
+  const recorder = new PodEvents(kube, log, clock);
   const record = (message: string, uid = 'u-1') => {
     const metadata = { name: 'web', namespace: 'shop', uid, resourceVersion: '7' };
     const pod = { metadata, spec: { nodeName: 'node1' } } as unknown as Pod;
