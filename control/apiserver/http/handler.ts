@@ -4,8 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { managerOfAgent } from '../apply/managers.ts';
 import { APPLY_PATCH } from '../apply/request.ts';
-import { discoveryDocuments } from '../present/discovery.ts';
-import { aggregatedDiscovery } from '../present/discovery-aggregated.ts';
+import { aggregatedDiscovery, discoveryDocuments } from '../present/discovery.ts';
 import { openapiJson, openapiProtobuf } from '../present/openapi.ts';
 import { openapiV3 } from '../present/openapi-v3.ts';
 import { type RowObject, toTable, wantsTable } from '../present/table.ts';
@@ -106,7 +105,7 @@ async function answer(
   const url = urlOf(request);
   if (HEALTH.has(url.pathname)) return void response.end('ok');
   if (url.pathname === '/openapi/v2') return sendOpenapi(request, response);
-  const all = aggregatedDiscovery(url.pathname, request.headers.accept ?? '', documents);
+  const all = aggregatedDiscovery(url.pathname, request.headers.accept ?? '');
   if (all) return sendJson(response, 200, all.document, all.type);
   const document = openapiV3(url.pathname) ?? documents.get(url.pathname);
   if (document) return sendJson(response, 200, document);

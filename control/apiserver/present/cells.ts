@@ -1,5 +1,5 @@
 // Cells with more than a field's value, in upstream's words.
-import { isObject, type KubeObject } from '../../kube/object.ts';
+import { conditionOf, isObject, type KubeObject } from '../../kube/object.ts';
 
 const NONE = '<none>';
 const LIST_SHOWN_MAX = 3;
@@ -16,10 +16,10 @@ export function size(value: unknown): number {
   return Array.isArray(value) ? value.length : isObject(value) ? Object.keys(value).length : 0;
 }
 
-export function nodeStatus({ status, spec }: KubeObject): string {
-  const ready = list(status?.conditions).find(({ type }) => type === 'Ready');
+export function nodeStatus(node: KubeObject): string {
+  const ready = conditionOf(node, 'Ready');
   const state = ready ? (ready.status === 'True' ? 'Ready' : 'NotReady') : 'Unknown';
-  return spec?.unschedulable ? `${state},SchedulingDisabled` : state;
+  return node.spec?.unschedulable ? `${state},SchedulingDisabled` : state;
 }
 
 export function nodeRoles({ metadata }: KubeObject): string {
@@ -32,20 +32,16 @@ export function nodeRoles({ metadata }: KubeObject): string {
 }
 
 export function nodeAddress({ status }: KubeObject, wanted: string): string {
-  return field(
-    list(status?.addresses).find(({ type }) => type === wanted) ?? { address: NONE },
-    'address',
-  );
+  const found = list(status?.addresses).find(({ type }) => type === wanted);
+  return field(found ?? { address: NONE }, 'address');
 }
 
 /** `1/2`: true gates of all gates. */
-export function readinessGates({ spec, status }: KubeObject): string {
-  const gates = list(spec?.readinessGates).map((gate) => gate.conditionType);
+export function readinessGates(pod: KubeObject): string {
+  const gates = list(pod.spec?.readinessGates).map((gate) => String(gate.conditionType));
   if (gates.length === 0) return NONE;
-  const open = list(status?.conditions)
-    .filter((c) => c.status === 'True')
-    .map((c) => c.type);
-  return `${gates.filter((gate) => open.includes(gate)).length}/${gates.length}`;
+  const open = gates.filter((gate) => conditionOf(pod, gate)?.status === 'True');
+  return `${open.length}/${gates.length}`;
 }
 
 export function serviceExternal(service: KubeObject): string {

@@ -52,7 +52,22 @@ function resourceList(groupVersion: string): object {
   };
 }
 
-function resources(row: ServedKind): object[] {
+/** A resource of an APIResourceList. Subresources have names such as `pods/status`. */
+interface Resource {
+  name: string;
+  singularName: string;
+  namespaced: boolean;
+  kind: string;
+  /** The group of its kind, if it is not the list's group. */
+  group?: string;
+  version?: string;
+  verbs: string[];
+  shortNames?: string[];
+  categories?: string[];
+}
+
+/** A kind, then its subresources. */
+function resources(row: ServedKind): [Resource, ...Resource[]] {
   const { plural, singular, namespaced, kind, shortNames, categories } = row;
   const own = {
     name: plural,
@@ -72,4 +87,56 @@ function resources(row: ServedKind): object[] {
   });
   const scale = { ...part('scale'), group: 'autoscaling', version: 'v1', kind: 'Scale' };
   return [own, ...(row.hasStatus ? [part('status')] : []), ...(row.hasScale ? [scale] : [])];
+}
+
+// All served kinds in one document, for clients that accept it (KEP-3352).
+
+const TYPE = /^application\/json;g=apidiscovery\.k8s\.io;v=(v2|v2beta1);as=APIGroupDiscoveryList$/;
+
+/**
+ * The answer to `/api` or `/apis` for a client that accepts an APIGroupDiscoveryList, and its media
+ * type. Null for other requests.
+ */
+export function aggregatedDiscovery(
+  path: string,
+  accept: string,
+): { type: string; document: object } | null {
+  if (path !== '/api' && path !== '/apis') return null;
+  const type = accept
+    .split(',')
+    .map((part) => part.trim())
+    .find((part) => TYPE.test(part));
+  if (!type) return null;
+  const rows = SERVED.filter(({ group }) => (group === '') === (path === '/api'));
+  const items = [...Map.groupBy(rows, ({ group }) => group)].map(([name, ofGroup]) => ({
+    metadata: name ? { name } : {},
+    versions: [...Map.groupBy(ofGroup, ({ version }) => version)].map(([version, kinds]) => ({
+      ...{ version, resources: kinds.map(aggregate), freshness: 'Current' },
+    })),
+  }));
+  const apiVersion = `apidiscovery.k8s.io/${TYPE.exec(type)![1]}`;
+  return { type, document: { kind: 'APIGroupDiscoveryList', apiVersion, metadata: {}, items } };
+}
+
+function aggregate(row: ServedKind): object {
+  const [own, ...parts] = resources(row);
+  const { name, namespaced, singularName, verbs, shortNames, categories } = own;
+  const kindOf = ({ group = row.group, version = row.version, kind }: Resource) => ({
+    ...{ group, version, kind },
+  });
+  const subresources = parts.map((part) => ({
+    subresource: part.name.slice(name.length + 1),
+    responseKind: kindOf(part),
+    verbs: part.verbs,
+  }));
+  return {
+    resource: name,
+    responseKind: kindOf(own),
+    scope: namespaced ? 'Namespaced' : 'Cluster',
+    singularResource: singularName,
+    verbs,
+    ...(shortNames && { shortNames }),
+    ...(categories && { categories }),
+    ...(subresources.length > 0 && { subresources }),
+  };
 }

@@ -1,6 +1,7 @@
 // A minimal OpenAPI 2 document. kubectl reads from it which parameters a PATCH of a kind accepts.
 // Schemas are in the OpenAPI 3 documents.
 
+import { Writer } from 'protobufjs';
 import type { ServedKind } from '../kind.ts';
 import { SERVED } from '../verbs/kinds.ts';
 
@@ -61,17 +62,7 @@ export function pathOf({ apiVersion, plural, namespaced }: ServedKind): string {
  * A protobuf message of length-delimited fields. Strings and messages have the same wire format.
  */
 function message(...fields: [number: number, value: string | Buffer][]): Buffer {
-  return Buffer.concat(
-    fields.flatMap(([number, value]) => {
-      const bytes = Buffer.from(value);
-      return [varint((number << 3) | 2), varint(bytes.length), bytes];
-    }),
-  );
-}
-
-function varint(value: number): Buffer {
-  const bytes: number[] = [];
-  let rest = value;
-  for (; rest > 0x7f; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
-  return Buffer.from([...bytes, rest]);
+  const writer = Writer.create();
+  for (const [number, value] of fields) writer.uint32((number << 3) | 2).bytes(Buffer.from(value));
+  return Buffer.from(writer.finish());
 }

@@ -1,5 +1,5 @@
 // Columns of pods: printPod of pkg/printers/internalversion.
-import type { KubeObject } from '../../kube/object.ts';
+import { isReady, type KubeObject } from '../../kube/object.ts';
 import { formatAge } from './cells.ts';
 
 interface ContainerStatus {
@@ -77,11 +77,6 @@ function containerReason(pod: KubeObject, own: string): string {
 
 function exitOf({ signal, exitCode }: { signal?: number; exitCode?: number }): string {
   return signal ? `Signal:${signal}` : `ExitCode:${exitCode ?? 0}`;
-}
-
-function isReady({ status }: KubeObject): boolean {
-  const conditions = (status?.conditions ?? []) as { type: string; status: string }[];
-  return conditions.some((c) => c.type === 'Ready' && c.status === 'True');
 }
 
 function statuses({ status }: KubeObject, field: string): ContainerStatus[] {
