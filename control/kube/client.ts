@@ -5,7 +5,7 @@ import { kubeconfigOf, labFlag } from '../places.ts';
 import type { KubeAccess } from './config.ts';
 import { KubeStatusError, type StatusBody } from './error.ts';
 import { KINDS, type KubeKind, type KubeKinds, pathOf } from './kinds.ts';
-import { openTransport, type Transport } from './transport.ts';
+import { type KubeRequest, openTransport, type Transport } from './transport.ts';
 
 /** The scope of a list or a watch. Without a namespace it covers all namespaces. */
 export interface KubeScope {
@@ -57,7 +57,6 @@ export interface KubeDeleteOptions {
   graceS?: number;
   /** Delete only this incarnation, else 409. */
   uid?: string;
-  propagation?: 'Background' | 'Foreground' | 'Orphan';
 }
 
 /** For commands: the longest time for a whole answer, and the next step after a timeout. */
@@ -148,15 +147,6 @@ export class KubeClient {
     return this.#json('POST', path + validation, complete(kind, object));
   }
 
-  replace<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]> {
-    return this.#json('PUT', this.#pathOfObject(kind, object), complete(kind, object));
-  }
-
-  replaceStatus<K extends KubeKind>(kind: K, object: KubeKinds[K]): Promise<KubeKinds[K]> {
-    const path = `${this.#pathOfObject(kind, object)}/status`;
-    return this.#json('PUT', path, complete(kind, object));
-  }
-
   /** JSON merge patch (RFC 7386), of the object or of a subresource such as `status`. */
   patch<K extends KubeKind>(
     kind: K,
@@ -173,7 +163,6 @@ export class KubeClient {
       apiVersion: 'v1',
       kind: 'DeleteOptions',
       gracePeriodSeconds: options.graceS,
-      propagationPolicy: options.propagation,
       preconditions: options.uid === undefined ? undefined : { uid: options.uid },
     };
     await this.#json('DELETE', this.#path(kind, name.namespace, name.name), body);
@@ -216,14 +205,8 @@ export class KubeClient {
     return pathOf(kind, namespace ?? this.#transport.namespace, name);
   }
 
-  #pathOfObject<K extends KubeKind>(kind: K, object: KubeKinds[K]): string {
-    const { namespace, name } = object.metadata ?? {};
-    if (!name) throw new RangeError(`a ${kind} to be replaced must have a name`);
-    return this.#path(kind, namespace, name);
-  }
-
   async #json<T>(
-    method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+    method: KubeRequest['method'],
     path: string,
     body?: unknown,
     contentType?: string,

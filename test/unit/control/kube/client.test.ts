@@ -83,7 +83,6 @@ test('each verb sends what the API expects', async () => {
   await client.get('Pod', { namespace: 'ns', name: 'p' });
   await client.create('Pod', pod);
   await client.create('Pod', { metadata: { name: 'q' } });
-  await client.replaceStatus('Pod', pod);
   await client.patch('Node', { name: 'n1' }, { metadata: { labels: { a: null } } });
   await client.patch('Pod', { namespace: 'ns', name: 'p' }, { status: {} }, 'status');
   await client.delete('Pod', { namespace: 'ns', name: 'p' }, { graceS: 0, uid: 'u1' });
@@ -94,15 +93,14 @@ test('each verb sends what the API expects', async () => {
       'GET /api/v1/namespaces/ns/pods/p',
       'POST /api/v1/namespaces/ns/pods',
       'POST /api/v1/namespaces/team/pods',
-      'PUT /api/v1/namespaces/ns/pods/p/status',
       'PATCH /api/v1/nodes/n1',
       'PATCH /api/v1/namespaces/ns/pods/p/status',
       'DELETE /api/v1/namespaces/ns/pods/p',
     ],
   );
-  assert.equal(seen[5]?.contentType, 'application/merge-patch+json');
+  assert.equal(seen[4]?.contentType, 'application/merge-patch+json');
   assert.deepEqual(JSON.parse(seen[2]?.body ?? ''), { apiVersion: 'v1', kind: 'Pod', ...pod });
-  assert.deepEqual(JSON.parse(seen[7]?.body ?? ''), {
+  assert.deepEqual(JSON.parse(seen[6]?.body ?? ''), {
     apiVersion: 'v1',
     kind: 'DeleteOptions',
     gracePeriodSeconds: 0,
