@@ -3,6 +3,7 @@
 // informers.
 import type { KubeKind } from './kinds.ts';
 import { attributesOfModel, modelOfKind } from './models.ts';
+import { isObject } from './object.ts';
 import { isPlainField, isQuantityField } from './plain-fields.ts';
 
 /** The type of a value: how to read it, and what Go makes of a null. */
@@ -192,7 +193,7 @@ function listOf(item: Type): Type {
       for (let i = 0; i < value.length; i++) {
         at.path.push(i);
         const given: unknown = value[i];
-        const read = given === null || given === undefined ? item.zero(at) : item.read(given, at);
+        const read = readItem(item, given, at);
         if (!Object.is(read, given)) value[i] = read;
         at.path.pop();
       }
@@ -207,11 +208,11 @@ function mapOf(item: Type): Type {
     goName,
     zero: () => ({}),
     read(value, at) {
-      if (!isFields(value)) throw mismatch(value, goName, at);
+      if (!isObject(value)) throw mismatch(value, goName, at);
       for (const key of Object.keys(value)) {
         at.path.push(key);
         const given = value[key];
-        const read = given === null || given === undefined ? item.zero(at) : item.read(given, at);
+        const read = readItem(item, given, at);
         // The key is an own property, so `__proto__` calls no setter here.
         if (!Object.is(read, given)) value[key] = read;
         at.path.pop();
@@ -245,7 +246,7 @@ function structOf(model: string): Type | null {
     goName,
     zero: () => ({}),
     read(value, at) {
-      if (!isFields(value)) throw mismatch(value, goName, at);
+      if (!isObject(value)) throw mismatch(value, goName, at);
       const { model: outer } = at;
       for (const key of Object.keys(value)) {
         const field = fieldOf(key);
@@ -270,11 +271,12 @@ function structOf(model: string): Type | null {
   };
 }
 
-function isFields(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function readItem(item: Type, given: unknown, at: Place): unknown {
+  return given === null || given === undefined ? item.zero(at) : item.read(given, at);
 }
 
-function isZero(value: unknown): boolean {
+/** True for what Go's `omitempty` leaves out of plain values. */
+export function isZero(value: unknown): boolean {
   return value === '' || value === 0 || value === false;
 }
 

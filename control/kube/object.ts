@@ -72,6 +72,12 @@ export function keyOf({ metadata }: { metadata: Pick<ObjectMeta, 'namespace' | '
   return `${metadata.namespace ?? ''}/${metadata.name}`;
 }
 
+/** Random or hash bytes as letters that form no words: apimachinery/pkg/util/rand. */
+export function lettersOf(bytes: Uint8Array): string {
+  const letters = 'bcdfghjklmnpqrstvwxz2456789';
+  return Array.from(bytes, (byte) => letters[byte % letters.length]).join('');
+}
+
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

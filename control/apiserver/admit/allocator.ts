@@ -118,19 +118,11 @@ export class Allocator {
    */
   #freeAddress(): number {
     const first = this.#firstDynamic();
-    const last = this.#size - 2;
-    for (let i = 0; i <= last - first; i++) {
-      const offset = first + ((this.#nextAddress - first + i) % (last - first + 1));
-      if (this.#addresses.has(offset)) continue;
-      this.#nextAddress = offset + 1;
-      return offset;
-    }
-    for (let offset = 1; offset < first; offset++) if (!this.#addresses.has(offset)) return offset;
-    throw new StatusError(
-      500,
-      'InternalError',
-      'Internal error occurred: failed to allocate a serviceIP: range is full',
-    );
+    const range = { min: 1, first, max: this.#size - 2, next: this.#nextAddress };
+    const offset = findFree(range, (at) => this.#addresses.has(at));
+    if (offset === null) throw full('serviceIP');
+    if (offset >= first) this.#nextAddress = offset + 1;
+    return offset;
   }
 
   #allocatePorts(object: KubeObject, spec: Spec, holder: string, taken: (() => void)[]): void {
@@ -192,23 +184,13 @@ export class Allocator {
   }
 
   #freePort(protocol: string): number {
-    const { nodePortMin, nodePortMax } = this.#ranges;
+    const { nodePortMin: min, nodePortMax: max } = this.#ranges;
     const first = this.#firstDynamicPort();
-    const count = nodePortMax - first + 1;
-    for (let i = 0; i < count; i++) {
-      const port = first + ((this.#nextPort - first + i) % count);
-      if (this.#ports.has(`${protocol}/${port}`)) continue;
-      this.#nextPort = port + 1;
-      return port;
-    }
-    for (let port = nodePortMin; port < first; port++) {
-      if (!this.#ports.has(`${protocol}/${port}`)) return port;
-    }
-    throw new StatusError(
-      500,
-      'InternalError',
-      'Internal error occurred: failed to allocate a nodePort: range is full',
-    );
+    const range = { min, first, max, next: this.#nextPort };
+    const port = findFree(range, (at) => this.#ports.has(`${protocol}/${at}`));
+    if (port === null) throw full('nodePort');
+    if (port >= first) this.#nextPort = port + 1;
+    return port;
   }
 
   /** Releases what a Service no longer holds. */
@@ -239,7 +221,28 @@ export class Allocator {
   }
 }
 
-/** Another holder than the Service: its node ports must not share the port. */
+/**
+ * The next free number of a range from `next` on, then one below `first`. Null if the range is full.
+ */
+function findFree(
+  { min, first, max, next }: { min: number; first: number; max: number; next: number },
+  isTaken: (number: number) => boolean,
+): number | null {
+  const count = max - first + 1;
+  for (let i = 0; i < count; i++) {
+    const number = first + ((next - first + i) % count);
+    if (!isTaken(number)) return number;
+  }
+  for (let number = min; number < first; number++) if (!isTaken(number)) return number;
+  return null;
+}
+
+function full(what: string): StatusError {
+  const message = `Internal error occurred: failed to allocate a ${what}: range is full`;
+  return new StatusError(500, 'InternalError', message);
+}
+
+/** A holder of its own: the Service's node ports must not share the port. */
 function healthHolderOf(object: KubeObject): string {
   return `${keyOf(object)} health`;
 }

@@ -1,6 +1,8 @@
 // Bodies in Kubernetes' protobuf: four letters, an envelope that names the kind, then a message of
 // that kind.
 import { Reader } from 'protobufjs';
+import { isZero } from '../../kube/decode.ts';
+import { setOwn, timestamp } from '../../kube/object.ts';
 import { badRequest, StatusError } from '../status.ts';
 import { type Field, MESSAGES } from './messages.ts';
 
@@ -76,10 +78,7 @@ function put(object: Json, field: Field, wire: number, reader: Reader, path: str
   if (shape === 'map') {
     const [key, value] = entry(field, wire, reader, path);
     object[name] ??= {};
-    // A key such as __proto__ must not call a setter.
-    const property = { value, enumerable: true, writable: true, configurable: true };
-    Object.defineProperty(object[name], key, property);
-    return;
+    return setOwn(object[name] as Json, key, value);
   }
   const value = readValue(field, wire, reader, path);
   if (name === '') Object.assign(object, value);
@@ -132,14 +131,7 @@ function malformed(path: string): Error {
 /** Messages that are plain values in JSON. */
 const PLAIN: Record<string, (message: Json) => unknown> = {
   // An unset time is an empty message.
-  Time: ({ seconds }) =>
-    seconds === undefined
-      ? undefined
-      : `${new Date(Number(seconds) * 1000).toISOString().slice(0, 19)}Z`,
+  Time: ({ seconds }) => (seconds === undefined ? undefined : timestamp(Number(seconds) * 1000)),
   IntOrString: ({ type, intVal = 0, strVal = '' }) => (type === 1 ? strVal : intVal),
   Quantity: ({ string = '' }) => string,
 };
-
-function isZero(value: unknown): boolean {
-  return value === '' || value === 0 || value === false;
-}

@@ -4,6 +4,7 @@ import {
   isEqual,
   isObject,
   type KubeObject,
+  lettersOf,
   type ObjectMeta,
   timestamp,
 } from '../../kube/object.ts';
@@ -41,7 +42,6 @@ export interface WriteOptions extends Tracking, FieldOptions {
   dryRun: boolean;
 }
 
-const NAME_SUFFIX_LETTERS = 'bcdfghjklmnpqrstvwxz2456789';
 /** Longest prefix of a generated name, which must be a label: apiserver/pkg/storage/names. */
 const GENERATED_BASE_MAX = 58;
 const WRITE: WriteOptions = { dryRun: false, strict: false };
@@ -82,7 +82,7 @@ export class Registry {
     this.#place(kind, namespace, metadata);
     const asked = metadata.name || (metadata.generateName ?? '');
     if (!metadata.name && metadata.generateName) {
-      metadata.name = `${metadata.generateName.slice(0, GENERATED_BASE_MAX)}${randomSuffix()}`;
+      metadata.name = `${metadata.generateName.slice(0, GENERATED_BASE_MAX)}${lettersOf(randomBytes(5))}`;
     }
     Object.assign(metadata, {
       uid: randomUUID(),
@@ -258,22 +258,15 @@ export class Registry {
       object.metadata.generation = (old.metadata.generation ?? 1) + (changed ? 1 : 0);
     } else this.#refuse(kind, object, validateSchema(kind.kind, object));
     trackManagers(kind, old, object, status ? 'status' : '', options);
-    if (isEqual({ ...object, metadata: bare(object) }, { ...old, metadata: bare(old) })) {
-      this.#checkVersion(kind, object, old);
-      return old;
-    }
-    this.#checkVersion(kind, object, old);
-    if (options.dryRun) return status ? object : this.#tryOut(kind, object, old);
-    // The last finalizer and the object go in one write, which cannot fail halfway.
-    if (isReleased(object)) return this.#end(kind, old);
-    return status ? this.store.update(kind.plural, object) : this.#keep(kind, object, old);
-  }
-
-  #checkVersion(kind: ServedKind, object: KubeObject, old: KubeObject): void {
     const { resourceVersion, name } = object.metadata;
     if (resourceVersion && resourceVersion !== old.metadata.resourceVersion) {
       throw conflict(kind, name, MODIFIED);
     }
+    if (isEqual({ ...object, metadata: bare(object) }, { ...old, metadata: bare(old) })) return old;
+    if (options.dryRun) return status ? object : this.#tryOut(kind, object, old);
+    // The last finalizer and the object go in one write, which cannot fail halfway.
+    if (isReleased(object)) return this.#end(kind, old);
+    return status ? this.store.update(kind.plural, object) : this.#keep(kind, object, old);
   }
 
   /** The decoded body, as a copy. Throws StatusError BadRequest. */
@@ -329,11 +322,4 @@ export class Registry {
   #refuse(kind: ServedKind, object: KubeObject, errors: FieldError[]): void {
     if (errors.length > 0) throw invalid(kind, object.metadata.name ?? '', errors);
   }
-}
-
-/** Five random letters and digits that form no words: apimachinery/pkg/util/rand. */
-function randomSuffix(): string {
-  return [...randomBytes(5)]
-    .map((byte) => NAME_SUFFIX_LETTERS[byte % NAME_SUFFIX_LETTERS.length])
-    .join('');
 }
