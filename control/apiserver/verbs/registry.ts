@@ -84,11 +84,8 @@ export class Registry {
     if (!metadata.name && metadata.generateName) {
       metadata.name = `${metadata.generateName.slice(0, GENERATED_BASE_MAX)}${lettersOf(randomBytes(5))}`;
     }
-    Object.assign(metadata, {
-      uid: randomUUID(),
-      creationTimestamp: timestamp(),
-      generation: 1,
-    });
+    const identity = { uid: randomUUID(), creationTimestamp: timestamp(), generation: 1 };
+    Object.assign(metadata, identity);
     delete metadata.resourceVersion;
     delete metadata.deletionTimestamp;
     delete metadata.deletionGracePeriodSeconds;
@@ -102,9 +99,7 @@ export class Registry {
       return this.store.create(kind.plural, object);
     }
     trackManagers(kind, undefined, object, '', options);
-    return options.dryRun
-      ? this.#tryOut(kind, object, undefined)
-      : this.#keep(kind, object, undefined);
+    return this.#keep(kind, object, undefined, options.dryRun);
   }
 
   /**
@@ -214,26 +209,23 @@ export class Registry {
     return removed;
   }
 
-  /** Allocates and stores. If the store refuses, releases the allocation. */
-  #keep(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
+  /** Allocates and stores. A dry run, or a refusal of the store, releases the allocation. */
+  #keep(kind: ServedKind, object: KubeObject, old?: KubeObject, dryRun = false): KubeObject {
     const moveBack = this.#allocator.mark();
     if (kind.hasAddresses) this.#allocator.allocateService(object, old);
+    let stored: KubeObject | null = null;
     try {
-      return old ? this.store.update(kind.plural, object) : this.store.create(kind.plural, object);
-    } catch (error) {
-      this.#giveBack(kind, object, old);
-      moveBack();
-      throw error;
+      if (dryRun) return object;
+      stored = old
+        ? this.store.update(kind.plural, object)
+        : this.store.create(kind.plural, object);
+      return stored;
+    } finally {
+      if (!stored) {
+        this.#giveBack(kind, object, old);
+        moveBack();
+      }
     }
-  }
-
-  /** The object as it would be stored, with allocations that are released again. */
-  #tryOut(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): KubeObject {
-    const moveBack = this.#allocator.mark();
-    if (kind.hasAddresses) this.#allocator.allocateService(object, old);
-    this.#giveBack(kind, object, old);
-    moveBack();
-    return object;
   }
 
   #giveBack(kind: ServedKind, object: KubeObject, old: KubeObject | undefined): void {
@@ -263,7 +255,7 @@ export class Registry {
       throw conflict(kind, name, MODIFIED);
     }
     if (isEqual({ ...object, metadata: bare(object) }, { ...old, metadata: bare(old) })) return old;
-    if (options.dryRun) return status ? object : this.#tryOut(kind, object, old);
+    if (options.dryRun) return status ? object : this.#keep(kind, object, old, true);
     // The last finalizer and the object go in one write, which cannot fail halfway.
     if (isReleased(object)) return this.#end(kind, old);
     return status ? this.store.update(kind.plural, object) : this.#keep(kind, object, old);
