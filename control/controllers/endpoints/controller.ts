@@ -7,6 +7,7 @@ import { placeEndpoints } from './place.ts';
 import { podIndex, selectPods } from './pod-index.ts';
 import { ServiceIndex } from './service-index.ts';
 import {
+  HEADLESS_LABEL,
   MANAGED_BY,
   MANAGED_BY_LABEL,
   SERVICE_NAME_LABEL,
@@ -14,7 +15,6 @@ import {
   sliceIndex,
 } from './slice-index.ts';
 
-const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 const ZONE_LABEL = 'topology.kubernetes.io/zone';
 
 /** Keeps the slices of every Service with a selector in step with its pods. */
@@ -88,7 +88,8 @@ export class EndpointSliceController extends Controller {
       for (const slice of found) this.cluster.remove(slice);
       return;
     }
-    const [slices, foreign] = partition(found, (slice) => isOwnedBy(slice, service));
+    const slices = found.filter((slice) => isOwnedBy(slice, service));
+    const foreign = found.filter((slice) => !slices.includes(slice));
     const namespace = service.metadata.namespace!;
     const chosen = selectPods(this.#pods, namespace, service.spec.selector);
     const groups = desiredGroups(service, chosen, (n) => zoneOf(store.get('nodes', '', n)));
@@ -116,11 +117,6 @@ export class EndpointSliceController extends Controller {
  */
 function isOwnedBy({ metadata }: KubeObject, service: KubeObject): boolean {
   return metadata.ownerReferences?.some(({ uid }) => uid === service.metadata.uid) === true;
-}
-
-function partition<T>(items: T[], test: (item: T) => boolean): [T[], T[]] {
-  const { yes = [], no = [] } = Object.groupBy(items, (item) => (test(item) ? 'yes' : 'no'));
-  return [yes, no];
 }
 
 function sliceOf(service: KubeObject, labels: Record<string, string>, parts: object): object {

@@ -2,9 +2,8 @@
 import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
 import { type Change, type Cluster, Controller } from '../controller.ts';
 import { type Address, hasSelector } from './desired.ts';
-import { MANAGED_BY, serviceOf, sliceIndex } from './slice-index.ts';
+import { HEADLESS_LABEL, MANAGED_BY, serviceOf, sliceIndex } from './slice-index.ts';
 
-const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 const CAPACITY_ANNOTATION = 'endpoints.kubernetes.io/over-capacity';
 /** Further addresses are left out, and an annotation says so. */
 const ADDRESSES_MAX = 1000;

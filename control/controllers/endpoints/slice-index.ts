@@ -2,6 +2,7 @@ import type { KubeObject } from '../../kube/object.ts';
 import { ObjectIndex } from '../object-index.ts';
 
 export const SERVICE_NAME_LABEL = 'kubernetes.io/service-name';
+export const HEADLESS_LABEL = 'service.kubernetes.io/headless';
 export const MANAGED_BY_LABEL = 'endpointslice.kubernetes.io/managed-by';
 export const MANAGED_BY = 'endpointslice-controller.k8s.io';
 

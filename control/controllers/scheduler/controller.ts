@@ -48,8 +48,8 @@ export class Scheduler extends Controller {
     const key = keyOf(object);
     this.#waiting.delete(key);
     for (const counts of [this.#spread, this.#resources]) {
-      if (old) counts.remove(old);
-      if (type !== 'DELETED') counts.add(object);
+      if (old) counts.count(old, -1);
+      if (type !== 'DELETED') counts.count(object, 1);
     }
     const takesPlace = type !== 'DELETED' && !isOver(object);
     if (takesPlace && keepsAway(object)) this.#guarded.add(key);

@@ -21,14 +21,6 @@ const BOUNDLESS = new Set(['cpu', 'memory', 'ephemeral-storage', 'pods']);
 export class NodeResources {
   readonly #used = new Map<string, Amounts>();
 
-  add(pod: KubeObject): void {
-    this.#count(pod, 1);
-  }
-
-  remove(pod: KubeObject): void {
-    this.#count(pod, -1);
-  }
-
   /**
    * The missing resources of a node for a pod, in the scheduler's words.
    *
@@ -46,7 +38,8 @@ export class NodeResources {
     });
   }
 
-  #count(pod: KubeObject, by: 1 | -1): void {
+  /** Adds a pod, or with -1 removes it. */
+  count(pod: KubeObject, by: 1 | -1): void {
     const node: string | undefined = pod.spec.nodeName;
     if (!node || isOver(pod)) return;
     const used = this.#used.get(node) ?? new Map<string, number>();

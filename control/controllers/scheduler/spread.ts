@@ -1,4 +1,5 @@
 import type { KubeObject } from '../../kube/object.ts';
+import { controllerOf } from '../owners.ts';
 import { isOver } from '../pods.ts';
 
 /**
@@ -7,14 +8,6 @@ import { isOver } from '../pods.ts';
 export class Spread {
   /** Node -> pods on it, and pods on it by {@link groupOf}. */
   readonly #nodes = new Map<string, { all: number; alike: Map<string, number> }>();
-
-  add(pod: KubeObject): void {
-    this.#count(pod, 1);
-  }
-
-  remove(pod: KubeObject): void {
-    this.#count(pod, -1);
-  }
 
   /**
    * The node with the fewest pods of the same group, then the fewest pods, then the first name.
@@ -29,7 +22,8 @@ export class Spread {
     return scores[0]!.name;
   }
 
-  #count(pod: KubeObject, by: 1 | -1): void {
+  /** Adds a pod, or with -1 removes it. */
+  count(pod: KubeObject, by: 1 | -1): void {
     const node: string | undefined = pod.spec.nodeName;
     if (!node || isOver(pod)) return;
     const counts = this.#nodes.get(node) ?? { all: 0, alike: new Map<string, number>() };
@@ -45,7 +39,7 @@ export class Spread {
 
 /** The group of a pod: its controller, or its namespace and labels. */
 function groupOf({ metadata }: KubeObject): string {
-  const owner = metadata.ownerReferences?.find((o) => o.controller)?.uid;
+  const owner = controllerOf({ metadata })?.uid;
   const labels = Object.entries(metadata.labels ?? {}).sort();
   return `${metadata.namespace} ${owner ?? JSON.stringify(labels)}`;
 }
