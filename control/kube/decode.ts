@@ -280,7 +280,8 @@ export function isZero(value: unknown): boolean {
   return value === '' || value === 0 || value === false;
 }
 
-function pathOf(path: (string | number)[]): string {
+/** Such as `spec.ports[0].name`. */
+export function pathOf(path: (string | number)[]): string {
   return path.reduce<string>((text, key) => {
     if (typeof key === 'number') return `${text}[${key}]`;
     return text === '' ? key : `${text}.${key}`;

@@ -93,13 +93,17 @@ export const KINDS: { readonly [K in KubeKind]: KindRow } = {
   ServiceCIDR: row('networking.k8s.io/v1', 'servicecidrs', false),
 };
 
+/** The path of a group and version. */
+export function rootOf(apiVersion: string): string {
+  return apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`;
+}
+
 /**
  * The path of a kind's collection, or of one object. Without a namespace the path covers all
  * namespaces, for list and watch only.
  */
 export function pathOf(kind: KubeKind, namespace?: string, name?: string): string {
   const { apiVersion, plural, namespaced } = KINDS[kind];
-  const base = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`;
   const scope = namespaced && namespace ? `/namespaces/${encodeURIComponent(namespace)}` : '';
-  return `${base}${scope}/${plural}${name ? `/${encodeURIComponent(name)}` : ''}`;
+  return `${rootOf(apiVersion)}${scope}/${plural}${name ? `/${encodeURIComponent(name)}` : ''}`;
 }

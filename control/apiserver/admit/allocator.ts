@@ -222,7 +222,7 @@ export class Allocator {
 }
 
 /**
- * The next free number of a range from `next` on, then one below `first`. Null if the range is full.
+ * The next free number of a range, from `next` on, then one below `first`. Null if all are taken.
  */
 function findFree(
   { min, first, max, next }: { min: number; first: number; max: number; next: number },

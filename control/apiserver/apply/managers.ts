@@ -30,16 +30,6 @@ export function managersOf(object: KubeObject | undefined): ManagedFields[] {
   return (object?.metadata.managedFields as ManagedFields[] | undefined) ?? [];
 }
 
-/** True for `[{}]`, with which a client removes all managers. */
-export function isReset(given: unknown): boolean {
-  return (
-    Array.isArray(given) &&
-    given.length === 1 &&
-    isObject(given[0]) &&
-    Object.keys(given[0]).length === 0
-  );
-}
-
 /** Parses and checks managedFields from a client. */
 export function parseManagers(given: unknown): { managers: ManagedFields[]; errors: FieldError[] } {
   const errors: FieldError[] = [];

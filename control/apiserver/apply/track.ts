@@ -1,7 +1,7 @@
 // Sets the managers of an object before a write.
 import { isEqual, type KubeObject, timestamp } from '../../kube/object.ts';
 import { invalid, type ResourceName } from '../status.ts';
-import { isReset, type ManagedFields, managersOf, parseManagers } from './managers.ts';
+import { type ManagedFields, managersOf, parseManagers } from './managers.ts';
 import { recordUpdate } from './ownership.ts';
 
 /** The writer, for the record of managers. */
@@ -60,7 +60,8 @@ function givenManagers(
 ): ManagedFields[] {
   const given = metadata.managedFields;
   if (isEqual(given, stored)) return stored;
-  if (isReset(given)) return [];
+  // With this a client removes all managers.
+  if (isEqual(given, [{}])) return [];
   const { managers, errors } = parseManagers(given);
   if (errors.length > 0) throw invalid(kind, metadata.name, errors);
   return managers.length > 0 ? managers : stored;

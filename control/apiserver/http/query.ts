@@ -4,7 +4,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isObject } from '../../kube/object.ts';
 import { checkManager } from '../apply/managers.ts';
-import { badRequest, type FieldError, forbidden, invalid, notSupported } from '../status.ts';
+import {
+  badRequest,
+  type FieldError,
+  forbidden,
+  invalid,
+  notSupported,
+  type StatusError,
+} from '../status.ts';
 import { decodeFields } from '../validate/fields.ts';
 import type { DeleteOptions } from '../verbs/deletion.ts';
 import type { ListOptions } from '../verbs/list.ts';
@@ -14,7 +21,10 @@ const MATCHES = ['Exact', 'NotOlderThan'];
 const WATCH_S_DEFAULT = 1800;
 /** The longest time of a Node timer, 24 days. */
 const WATCH_S_MAX = 2_147_483;
-const RESOURCE = { kind: 'ListOptions', plural: '', group: 'meta.k8s.io' };
+
+function refuse(kind: string, ...errors: FieldError[]): StatusError {
+  return invalid({ kind, plural: '', group: 'meta.k8s.io' }, '', errors);
+}
 
 /** Version and page of a list. Throws StatusError Invalid or BadRequest in upstream's words. */
 export function listOptions(
@@ -24,12 +34,12 @@ export function listOptions(
   const from = query.get('continue') ?? '';
   const limit = Math.max(0, integerOf(query, 'limit') ?? 0);
   const match = query.get('resourceVersionMatch') ?? '';
-  const refuse = (error: FieldError) => invalid(RESOURCE, '', [error]);
   if (query.has('sendInitialEvents')) {
-    throw refuse(forbidden('sendInitialEvents', 'sendInitialEvents is forbidden for list'));
+    const detail = 'sendInitialEvents is forbidden for list';
+    throw refuse('ListOptions', forbidden('sendInitialEvents', detail));
   }
   const fault = match === '' ? null : faultOfMatch(match, resourceVersion, from);
-  if (fault) throw refuse(fault);
+  if (fault) throw refuse('ListOptions', fault);
   if (from !== '' && resourceVersion !== '' && resourceVersion !== '0') {
     throw badRequest('specifying resource version is not allowed when using continue');
   }
@@ -56,15 +66,14 @@ export function checkWatchOptions(query: URLSearchParams): void {
   const field = 'resourceVersionMatch';
   const match = query.get(field) ?? '';
   const initial = query.get('sendInitialEvents');
-  const refuse = (error: FieldError) => invalid(RESOURCE, '', [error]);
   if (initial === null && match !== '') {
     const detail = `${field} is forbidden for watch unless sendInitialEvents is provided`;
-    throw refuse(forbidden(field, detail));
+    throw refuse('ListOptions', forbidden(field, detail));
   }
   if (initial === null) return;
   if (match !== 'NotOlderThan') {
     const detail = `sendInitialEvents requires setting ${field} to NotOlderThan`;
-    throw refuse(forbidden(field, detail));
+    throw refuse('ListOptions', forbidden(field, detail));
   }
 }
 
@@ -107,8 +116,7 @@ export function writeOptions(
   const choose = (field: string, known: string[]) => {
     const value = query.get(field) ?? '';
     if (value === '' || known.includes(value)) return value;
-    const resource = { kind, plural: '', group: 'meta.k8s.io' };
-    throw invalid(resource, '', [notSupported(field, value, known)]);
+    throw refuse(kind, notSupported(field, value, known));
   };
   const validation = choose('fieldValidation', ['Ignore', 'Strict', 'Warn']);
   return {
@@ -127,7 +135,6 @@ function addWarning(response: ServerResponse, text: string): void {
 }
 
 const POLICIES = ['Background', 'Foreground', 'Orphan'];
-const DELETE_OPTIONS = { kind: 'DeleteOptions', plural: '', group: 'meta.k8s.io' };
 
 /** Options of a delete, from the body and the query. Throws StatusError Invalid. */
 export function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
@@ -137,10 +144,10 @@ export function deleteOptions(body: unknown, query: URLSearchParams): DeleteOpti
   if (query.has('dryRun')) given.dryRun = query.getAll('dryRun').filter((value) => value !== '');
   given.propagationPolicy ??= query.get('propagationPolicy') ?? undefined;
   const odd = given.dryRun?.find((value) => value !== 'All');
-  if (odd !== undefined) throw invalid(DELETE_OPTIONS, '', [notSupported('dryRun', odd, ['All'])]);
+  if (odd !== undefined) throw refuse('DeleteOptions', notSupported('dryRun', odd, ['All']));
   const policy = given.propagationPolicy;
   if (policy && !POLICIES.includes(policy)) {
-    throw invalid(DELETE_OPTIONS, '', [notSupported('propagationPolicy', policy, POLICIES)]);
+    throw refuse('DeleteOptions', notSupported('propagationPolicy', policy, POLICIES));
   }
   return given;
 }
@@ -159,9 +166,7 @@ export function checkPatchOptions(query: URLSearchParams, isApply: boolean): voi
     isApply,
   );
   if (!isApply && query.has('force')) {
-    const message = 'Forbidden: may not be specified for non-apply patch';
-    errors.push({ field: 'force', reason: 'FieldValueForbidden', message });
+    errors.push(forbidden('force', 'may not be specified for non-apply patch'));
   }
-  if (errors.length === 0) return;
-  throw invalid({ group: 'meta.k8s.io', kind: 'PatchOptions', plural: '' }, '', errors);
+  if (errors.length > 0) throw refuse('PatchOptions', ...errors);
 }

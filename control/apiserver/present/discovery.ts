@@ -1,5 +1,6 @@
 // Discovery documents.
 
+import { rootOf } from '../../kube/kinds.ts';
 import type { ServedKind } from '../kind.ts';
 import { SERVED } from '../verbs/kinds.ts';
 
@@ -25,8 +26,7 @@ export function discoveryDocuments(): Map<string, object> {
   documents.set('/api', { kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] });
   documents.set('/apis', { kind: 'APIGroupList', apiVersion: 'v1', groups: groups() });
   for (const apiVersion of new Set(SERVED.map((row) => row.apiVersion))) {
-    const path = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`;
-    documents.set(path, resourceList(apiVersion));
+    documents.set(rootOf(apiVersion), resourceList(apiVersion));
   }
   for (const group of groups())
     documents.set(`/apis/${group.name}`, { kind: 'APIGroup', apiVersion: 'v1', ...group });

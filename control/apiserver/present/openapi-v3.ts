@@ -1,6 +1,6 @@
 // OpenAPI 3 documents, one for each group and version. `kubectl explain` reads them.
 
-import type { KubeKind } from '../../kube/kinds.ts';
+import { type KubeKind, rootOf } from '../../kube/kinds.ts';
 import { describeModel, type ModelField, modelOfKind } from '../../kube/models.ts';
 import type { ServedKind } from '../kind.ts';
 import { SERVED } from '../verbs/kinds.ts';
@@ -26,7 +26,9 @@ const documents = new Map<string, Json>();
  * The document under `/openapi/v3`, undefined if there is none. Documents are built on first use.
  */
 export function openapiV3(path: string): object | undefined {
-  const roots = new Map(SERVED.map((row) => [`/openapi/v3${rootOf(row)}`, row.apiVersion]));
+  const roots = new Map(
+    SERVED.map((row) => [`/openapi/v3${rootOf(row.apiVersion)}`, row.apiVersion]),
+  );
   if (path === '/openapi/v3') {
     const paths = [...roots.keys()].map((url) => [
       url.slice('/openapi/v3/'.length),
@@ -42,10 +44,6 @@ export function openapiV3(path: string): object | undefined {
     documents.set(apiVersion, document);
   }
   return document;
-}
-
-function rootOf({ apiVersion }: ServedKind): string {
-  return `${apiVersion.includes('/') ? '/apis' : '/api'}/${apiVersion}`;
 }
 
 function build(apiVersion: string): Json {

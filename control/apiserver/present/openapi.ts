@@ -2,6 +2,7 @@
 // Schemas are in the OpenAPI 3 documents.
 
 import { Writer } from 'protobufjs';
+import { rootOf } from '../../kube/kinds.ts';
 import type { ServedKind } from '../kind.ts';
 import { SERVED } from '../verbs/kinds.ts';
 
@@ -54,8 +55,7 @@ export function gvkOf({ group, version, kind }: ServedKind): object {
 
 /** The path of one object, such as `/api/v1/nodes/{name}`. */
 export function pathOf({ apiVersion, plural, namespaced }: ServedKind): string {
-  const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
-  return `${root}/${namespaced ? 'namespaces/{namespace}/' : ''}${plural}/{name}`;
+  return `${rootOf(apiVersion)}/${namespaced ? 'namespaces/{namespace}/' : ''}${plural}/{name}`;
 }
 
 /**

@@ -16,6 +16,7 @@ import { validate as validateEndpointSlice } from 'kubernetes-models/_schemas/Io
 import { validate as validateIngress } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1Ingress';
 import { validate as validateIngressClass } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1IngressClass';
 import { validate as validateNetworkPolicy } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1NetworkPolicy';
+import { pathOf } from '../../kube/decode.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { type FieldError, notSupported, required, wrong } from '../status.ts';
 
@@ -59,7 +60,7 @@ export function validateSchema(kind: string, object: KubeObject): FieldError[] {
   if (validator(object)) return [];
   const errors = validator.errors ?? [];
   return errors.slice(0, 10).map((error) => {
-    const at = fieldOf(error.instancePath);
+    const at = pathOf(keysOf(error.instancePath));
     const missing = error.params.missingProperty;
     if (missing) {
       return required(at === '' ? missing : `${at}.${missing}`, REQUIRED_DETAILS[missing]);
@@ -72,16 +73,12 @@ export function validateSchema(kind: string, object: KubeObject): FieldError[] {
   });
 }
 
-/** `/spec/ports/0/port` -> `spec.ports[0].port`. */
-function fieldOf(pointer: string): string {
-  return pointer
-    .split('/')
-    .slice(1)
+/** The keys and indices of a JSON pointer. */
+function keysOf(pointer: string): (string | number)[] {
+  const keys = pointer.split('/').slice(1);
+  return keys
     .map((key) => key.replaceAll('~1', '/').replaceAll('~0', '~'))
-    .reduce((path, key) => {
-      if (/^\d+$/.test(key)) return `${path}[${key}]`;
-      return path === '' ? key : `${path}.${key}`;
-    }, '');
+    .map((key) => (/^\d+$/.test(key) ? Number(key) : key));
 }
 
 function valueAt(object: unknown, pointer: string): unknown {
