@@ -2,7 +2,7 @@
 import { type KubeObject, keyOf } from '../kube/object.ts';
 import type { Change } from './controller.ts';
 
-/** Values by group and key, in the order of their first writes. A group is there while it has values. */
+/** Values by group and key, in the order of their first writes. */
 export class Groups<V> {
   readonly #groups = new Map<string, Map<string, V>>();
 

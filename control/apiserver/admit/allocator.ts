@@ -242,7 +242,7 @@ function full(what: string): StatusError {
   return new StatusError(500, 'InternalError', message);
 }
 
-/** A holder of its own: the Service's node ports must not share the port. */
+/** Another holder than the Service: its node ports must not share the port. */
 function healthHolderOf(object: KubeObject): string {
   return `${keyOf(object)} health`;
 }

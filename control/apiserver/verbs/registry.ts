@@ -82,7 +82,8 @@ export class Registry {
     this.#place(kind, namespace, metadata);
     const asked = metadata.name || (metadata.generateName ?? '');
     if (!metadata.name && metadata.generateName) {
-      metadata.name = `${metadata.generateName.slice(0, GENERATED_BASE_MAX)}${lettersOf(randomBytes(5))}`;
+      const base = metadata.generateName.slice(0, GENERATED_BASE_MAX);
+      metadata.name = base + lettersOf(randomBytes(5));
     }
     const identity = { uid: randomUUID(), creationTimestamp: timestamp(), generation: 1 };
     Object.assign(metadata, identity);
