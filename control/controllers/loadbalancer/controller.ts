@@ -94,11 +94,9 @@ export class LoadBalancerController extends Controller {
       return `loadBalancerIP ${text} is not in the public range ${range}`;
     }
     const holder = this.#holders.get(address);
-    if (holder !== undefined && holder !== key)
-      return `loadBalancerIP ${text} is that of ${holder}`;
-    return this.#nodeAddresses().has(address)
-      ? `loadBalancerIP ${text} is that of a node`
-      : address;
+    const isOfNode = this.#nodeAddresses().has(address);
+    const other = holder !== undefined && holder !== key ? holder : isOfNode && 'a node';
+    return other ? `loadBalancerIP ${text} is that of ${other}` : address;
   }
 
   #nodeAddresses(): Set<number> {
