@@ -94,17 +94,11 @@ function checkPlace(given: ObjectMeta, { namespace, name }: Target): void {
 function checkIncarnation(given: ObjectMeta, target: Target, live: KubeObject | null): void {
   if (live !== null) return;
   const { kind, name } = target;
-  if (given.uid) {
-    const why =
-      `uid mismatch: the provided object specified uid ${given.uid}, and no existing object ` +
-      'was found';
-    throw conflict(kind, name, why);
-  }
-  if (given.resourceVersion) {
-    const why =
-      `the provided object specified resourceVersion ${given.resourceVersion}, and no existing ` +
-      'object was found';
-    throw conflict(kind, name, why);
+  for (const field of ['uid', 'resourceVersion'] as const) {
+    if (!given[field]) continue;
+    const what = `the provided object specified ${field} ${given[field]}`;
+    const why = `${what}, and no existing object was found`;
+    throw conflict(kind, name, field === 'uid' ? `uid mismatch: ${why}` : why);
   }
 }
 

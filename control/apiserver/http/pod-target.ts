@@ -2,15 +2,10 @@
 // with the container's name.
 
 import type { KubeObject } from '../../kube/object.ts';
+import type { ContainerStatus } from '../present/pod.ts';
 import { badRequest } from '../status.ts';
 import { servedAt } from '../verbs/kinds.ts';
 import type { Registry } from '../verbs/registry.ts';
-
-interface ContainerStatus {
-  name: string;
-  state?: { waiting?: { reason?: string } };
-  lastState?: { terminated?: object };
-}
 
 const PATH = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)\/(log|exec|attach|portforward)$/;
 const DEFAULT_CONTAINER = 'kubectl.kubernetes.io/default-container';

@@ -2,7 +2,7 @@
 import { isReady, type KubeObject } from '../../kube/object.ts';
 import { formatAge } from './cells.ts';
 
-interface ContainerStatus {
+export interface ContainerStatus {
   name: string;
   ready?: boolean;
   started?: boolean;

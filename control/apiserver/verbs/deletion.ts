@@ -32,10 +32,8 @@ const OPTIONS = { kind: 'DeleteOptions', group: 'meta.k8s.io', plural: 'deleteop
  */
 export function finalizersFor(finalizers: string[] = [], options: DeleteOptions): string[] {
   const { orphanDependents, propagationPolicy } = options;
-  const said =
-    orphanDependents === undefined ? undefined : orphanDependents ? 'Orphan' : 'Background';
-  const policy = propagationPolicy ?? said;
-  if (policy === undefined) return finalizers;
+  if (propagationPolicy === undefined && orphanDependents === undefined) return finalizers;
+  const policy = propagationPolicy ?? (orphanDependents ? 'Orphan' : 'Background');
   if (!Object.hasOwn(FINALIZERS, policy)) {
     const known = Object.keys(FINALIZERS).sort();
     throw invalid(OPTIONS, '', [notSupported('propagationPolicy', policy, known)]);
