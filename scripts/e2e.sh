@@ -1,5 +1,6 @@
 #!/bin/sh
-# End-to-end tests. Each file owns a lab of its own name. scripts/e2e.ts says what runs at once.
+# End-to-end tests. Each file has a lab with its own name. scripts/e2e.ts defines which files run
+# together.
 set -eu
 cd "$(dirname "$0")/.."
 # Test files and clients start faster with compiled code; labs find it in the same place.

@@ -68,12 +68,15 @@ function refusal(from: string, to: string): string | null {
     return 'the Kubernetes client is imported in control/kube only';
   }
   if (/^(control|lab)\//.test(from) && to.startsWith('datapath/')) {
-    if (!DATAPATH_DOOR.some((door) => door.test(to))) return 'only the datapath contract is open';
+    if (!DATAPATH_DOOR.some((door) => door.test(to)))
+      return 'only the files in DATAPATH_DOOR may be imported';
   }
   if (isTest(from)) return null;
   const rank = ORDER.indexOf(folderOf(from));
   if (rank < 0) return `${folderOf(from)} has no place in ORDER of scripts/layers.ts`;
-  return ORDER.indexOf(folderOf(to)) > rank ? 'this arrow points up, see ORDER' : null;
+  return ORDER.indexOf(folderOf(to)) > rank
+    ? 'a folder imports only itself and folders before it in ORDER'
+    : null;
 }
 
 function readSources(): Source[] {
@@ -130,7 +133,7 @@ function* largeFolders(sources: Source[]): Generator<string> {
   }
 }
 
-/** Circles of files; a type alone closes none. */
+/** Import cycles. Imports of types do not count. */
 function* cycles(sources: Source[]): Generator<string> {
   const graph = new Map(
     sources.map(({ file, imports }) => [

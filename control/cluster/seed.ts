@@ -53,7 +53,7 @@ export function seedCluster(
     {
       kind: ENDPOINTS,
       object: {
-        // The slice exists already.
+        // The slice is seeded above, so no controller must mirror these Endpoints to another one.
         metadata: { name, labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } },
         subsets: [
           {
@@ -67,7 +67,7 @@ export function seedCluster(
   for (const { kind, object } of seeds) {
     const { metadata } = object;
     if (!store.get(kind.plural, namespace, name)) registry.create(kind, namespace, object);
-    // An earlier version may lack a label.
+    // Objects that an earlier version created may lack a label.
     else if ('labels' in metadata) {
       registry.patch(kind, OWN, { metadata: { labels: metadata.labels } }, false);
     }

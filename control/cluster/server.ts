@@ -23,7 +23,7 @@ export interface ApiServerOptions extends AllocatorRanges {
    * Addresses for load balancers, such as 198.51.100.0/24. Null or absent without load balancers.
    */
   publicRange?: string | null;
-  /** Journal file. With null the objects end with the server. */
+  /** Journal file. With null, the objects are lost when the server ends. */
   journal: string | null;
   /** The journal should exist. If it is missing, a message says so. */
   journalExpected?: boolean;
@@ -37,11 +37,11 @@ export interface ApiServerOptions extends AllocatorRanges {
   tls: { key: string; cert: string };
   /** Certificate of the server's authority, for the pods of every namespace. PEM. */
   ca: string;
-  /** What clients must bear. */
+  /** Bearer token of the clients. */
   token: string;
   /** Socket of the pod runner, for logs, commands and ports of pods. Null without a runner. */
   kubelet: string | null;
-  /** Where pods find this server: the endpoint of the Service `kubernetes`. */
+  /** Address of this server for pods: the endpoint of the Service `kubernetes`. */
   apiAddress: { address: string; port: number };
 }
 
@@ -66,7 +66,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const servers = options.listen.map(() =>
     createServer({ ...options.tls, keepAlive: true }, handler),
   );
-  // Watches can be silent for long, so TCP finds lost clients.
+  // A watch can be silent for long, so requests have no time limit. TCP keep-alive detects lost
+  // clients.
   for (const server of servers)
     Object.assign(server, { requestTimeout: 0, keepAliveTimeout: 75_000 });
   for (const server of servers) {

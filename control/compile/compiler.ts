@@ -57,7 +57,7 @@ export class Compiler {
   readonly #frontends = new FrontendBook();
   readonly #admission = new Admission();
   readonly #apiAddresses: readonly number[];
-  /** These addresses, and the endpoints of the API server's Service. */
+  /** `#apiAddresses` and the endpoints of the API server's Service. */
   #reserved: ReadonlySet<number>;
   /** Service key -> why some of its addresses are not captured. */
   readonly #ignored = new Map<string, string[]>();
@@ -191,7 +191,8 @@ export class Compiler {
     const before = this.#services.get(key) ?? NO_SERVICE;
     const compiled = row ? compileService(row, tables.slicesOf(key).values(), place) : [];
     const createdMs = row?.createdMs ?? 0;
-    // A Service recreated with the same name has another age, which decides who wins its frontends.
+    // A Service recreated with the same name has another age. The age decides conflicts about its
+    // frontends.
     const anew = before.ports.length > 0 && before.createdMs !== createdMs;
     const ports = this.#number(key, compiled, before, generation, change);
     this.#ignored.delete(key);
@@ -257,7 +258,7 @@ function keyOfFrontend({ address, port, proto, kind }: PortFrontend): string {
   return `${address} ${port} ${proto} ${kind}`;
 }
 
-/** One line for each Service and the Service port that wins an address from it. */
+/** One refusal for each pair of a Service and a Service port that wins addresses from it. */
 function takenAddresses(conflicts: Iterable<FrontendConflict>): Refusal[] {
   const found = new Map<string, { key: string; winner: string; first: string; count: number }>();
   for (const { frontend, winner, losers } of conflicts) {

@@ -66,7 +66,8 @@ export class IdAllocator {
   }
 
   /**
-   * Releases names of the arena that the cluster lacks. Called once, after the first full compile.
+   * Releases the ids of Service ports that are in the arena but not in the cluster. Called once,
+   * after the first full compile.
    */
   retireSurvivors(): void {
     for (const id of this.#survivors.values()) this.#retired.push({ id, generation: 0 });

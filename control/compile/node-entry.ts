@@ -5,16 +5,16 @@ import type { NodeRow } from '../model/rows.ts';
 /** The cluster's ranges, from the command line. */
 export interface NodeRanges {
   serviceRange: Range4;
-  /** The podCIDRs of Nodes count too. */
+  /** The podCIDRs of Nodes are added to these, unless `podRangesFixed` is set. */
   podRanges: Range4[];
-  /** Other ranges in a Node are ignored: at a gateway they would cut off outside addresses. */
+  /** Ignores the podCIDRs of Nodes: a wrong one would make a gateway capture outside addresses. */
   podRangesFixed?: boolean;
   /** Inclusive, like the NodePorts. */
   snatPortMin: number;
   snatPortMax: number;
   nodePortMin: number;
   nodePortMax: number;
-  /** Role gateway: it translates between the addresses of Nodes, and is no Node itself. */
+  /** Role gateway: it translates between the internal and public addresses of Nodes. */
   gateway?: boolean;
 }
 
@@ -59,7 +59,7 @@ export function buildNodeEntry(
     return { ...entry, localAddresses: localAddresses.filter((address) => !known.has(address)) };
   }
   const gateway = publicPairs(rows, nodeName, ranges.serviceRange);
-  // The gateway is known by its outside address too. Without one, nodes have no peer in it.
+  // Without a public address, the gateway's own address is not a node address.
   const isKnown = gateway.some((address, i) => i % 2 === 0 && address === nodeAddress);
   const others = entry.nodeAddresses.filter((address) => isKnown || address !== nodeAddress);
   return { ...entry, nodeAddresses: others, gateway };
@@ -73,7 +73,7 @@ function publicPairs(rows: NodeRow[], gateway: string, { address, mask }: Range4
   const pairs: [number, number][] = [];
   for (const { name, addresses, publicAddresses } of rows) {
     const own = addresses[0];
-    // The gateway's own public address belongs to its device.
+    // The gateway's own public address may be outside of the range.
     const outside = publicAddresses.find((each) => name === gateway || (each & mask) === address);
     if (own !== undefined && outside !== undefined) pairs.push([own, outside]);
   }

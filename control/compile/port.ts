@@ -20,9 +20,9 @@ import { portKey } from '../model/parse.ts';
 import type { ServicePortRow, ServiceRow, SliceRow } from '../model/rows.ts';
 import { reasonAgainst } from './reserved.ts';
 
-/** The node that is compiled for. */
+/** The node to compile for. */
 export interface CompilePlace extends Place {
-  /** The node's primary address, which captures NodePorts; null if it is not known. */
+  /** The node's primary address, at which NodePorts are captured. Null if it is not known. */
   address: number | null;
   /** Addresses that no Service captures. */
   reserved: ReadonlySet<number>;

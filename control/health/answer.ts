@@ -19,9 +19,9 @@ export interface NodeCondition {
 }
 
 /**
- * The answer of `/healthz`, or of `/livez`, which does not look at the Node.
+ * The answer of `/healthz`, or of `/livez`, which ignores the Node object.
  *
- * @param originMs wall clock time, in ms, of the zero of the other times.
+ * @param originMs wall clock time, in ms, at which the monotonic clock was zero.
  */
 export function answerNode(
   path: '/healthz' | '/livez',
@@ -31,7 +31,7 @@ export function answerNode(
 ): HealthAnswer {
   const isHealthy = unhealthy.length === 0;
   const time = (ms: number) => new Date(originMs + ms).toISOString();
-  // Nothing to do means that everything is as of now.
+  // Without a pending change the tables are up to date now.
   const updatedMs = progress.pendingSinceMs === null ? nowMs : (progress.updatedMs ?? nowMs);
   const times = {
     lastUpdated: progress.updatedMs === null ? null : time(updatedMs),

@@ -9,7 +9,7 @@ import type { Publisher } from '../sync/publisher.ts';
 import { answerNode, answerService, type HealthAnswer } from './answer.ts';
 import type { HealthMonitor } from './monitor.ts';
 
-/** Where kube-proxy answers as well. */
+/** The health port of kube-proxy. */
 export const NODE_HEALTH_PORT = 10_256;
 /** Retry interval for a port that another process has. */
 const RETRY_MS = 10_000;
@@ -32,8 +32,8 @@ interface Listener {
 }
 
 /**
- * Serves health over HTTP in the network namespace of this process. A port that is taken costs that
- * port alone.
+ * Serves health over HTTP in the network namespace of this process. If a port is in use, the other
+ * ports still work.
  */
 export class HealthServers {
   readonly #options: HealthOptions;
@@ -49,18 +49,18 @@ export class HealthServers {
     this.#listenForNode();
   }
 
-  /** Where the node answers; null until it listens. */
+  /** The node's health port. Null until the server listens. */
   get nodePort(): number | null {
     return this.#node && portOf(this.#node);
   }
 
-  /** Where a Service answers; null while it does not. */
+  /** The health port of a Service. Null while it has no server that listens. */
   servicePort(key: string): number | null {
     const listener = this.#services.get(key);
     return listener ? portOf(listener.server) : null;
   }
 
-  /** Opens and closes ports as the tables say now. */
+  /** Opens and closes health ports so that they match the tables. */
   sync(): void {
     if (!this.#node) this.#listenForNode();
     const wanted = this.#options.tables.healthPorts;
@@ -121,7 +121,7 @@ export class HealthServers {
   ): Server {
     const { host, log } = this.#options;
     const onFailure = (error: unknown, what: string) =>
-      log.error({ port, what, why: String(error) }, `the health of ${of} cannot be said`);
+      log.error({ port, what, why: String(error) }, `the health of ${of} cannot be reported`);
     const handle = guardRequests((request, response) => {
       const found = answer((request.url ?? '').split('?')[0]!);
       const type = { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' };
@@ -130,7 +130,7 @@ export class HealthServers {
     }, onFailure);
     const server = createServer(handle);
     server.on('error', (error) => {
-      // One that listens and cannot accept must let go of its port before another takes it.
+      // A server that cannot accept connections must release its port before the next one listens.
       close(server);
       if (!this.#failing.has(of)) {
         log.warn({ port, why: error.message }, `the health of ${of} is not served`);

@@ -1,6 +1,6 @@
-// Whether packets come through the node's steering and its device as far as the datapath's loop: a
-// small datagram a second, sent the way of the node's own packets, and answered by the loop with a
-// word of the arena.
+// Probes whether packets reach the datapath's loop through the node's steering and device. Sends a
+// small datagram once a second, like any packet of the node. The loop confirms it in a word of the
+// arena.
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import {
@@ -15,24 +15,24 @@ import { MONOTONIC_CLOCK, type MonotonicClock } from '../clock.ts';
 import type { HealthCheck } from './monitor.ts';
 
 const PROBE_MS = 1000;
-/** One that was not answered is followed by others sooner: a full queue may have lost it. */
+/** Interval after an unanswered probe. A full queue may have lost it. */
 const AGAIN_MS = 250;
-/** So many in a row are no accident: the part is unhealthy 4 s after the last answer. */
+/** Unanswered probes in a row that make the part unhealthy: about 4 s after the last answer. */
 const UNANSWERED_MAX = 10;
-/** Discard (RFC 863): no one answers where steering leads a probe astray. */
+/** Discard (RFC 863): a probe that misses the datapath gets no reply from another host. */
 const PORT = 9;
 
 export interface LoopProbeOptions {
-  /** Of the arena. */
+  /** Header of the arena. */
   header: Int32Array;
-  /** Where steering leads to the datapath, and nothing lives: it may change. */
+  /** An unused address that steering leads to the datapath. It may change. */
   address: () => string;
-  /** Sends a datagram; `onFailed` learns why it could not. */
+  /** Sends a datagram; `onFailed` gets the reason of a failure. */
   send: (payload: Uint8Array, address: string, onFailed: (why: string) => void) => void;
   clock: MonotonicClock;
 }
 
-/** Sends probes until it is stopped, and tells whether they arrive. */
+/** Sends probes until it is stopped, and checks whether they arrive. */
 export class LoopProbe {
   readonly #options: LoopProbeOptions;
   readonly #key = randomInt(1, 2 ** 31);
@@ -98,7 +98,7 @@ export class LoopProbe {
   }
 }
 
-/** Probes the way into the datapath until `started` is disposed of; says whether it is open. */
+/** Probes the path into the datapath until `started` is disposed of. Returns the health check. */
 export function startProbe(
   { arena }: Engine,
   address: () => string,
@@ -106,7 +106,7 @@ export function startProbe(
 ): HealthCheck {
   const socket = createSocket('udp4');
   started.defer(() => void socket.close());
-  // What fails is a reason, and no end of the agent.
+  // Errors become a reason of the health check. They must not end the agent.
   let failed = (_why: string) => {};
   socket.on('error', (error) => failed(String(error)));
   const send: LoopProbeOptions['send'] = (payload, to, onFailed) => {

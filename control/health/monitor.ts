@@ -8,11 +8,11 @@ import type { ImageSink, Publisher } from '../sync/publisher.ts';
 
 /** Interval of the checks. A request for health checks at once. */
 const LOOK_MS = 500;
-/** A change that waits longer than this to be put in force (k8s pkg/proxy/healthcheck). */
+/** A change that is pending for longer makes the agent unhealthy (k8s pkg/proxy/healthcheck). */
 const PENDING_MS_MAX = 60_000;
 /** The worker ticks ten times a second. */
 const HEARTBEAT_MS_MAX = 3000;
-/** The worker takes an image over between two batches, and wakes up for it. */
+/** Longest wait for a new image. The worker wakes up for it and switches between two batches. */
 const ACKNOWLEDGE_MS_MAX = 3000;
 /** Rules and routes are compared every few seconds. */
 const RECONCILED_MS_MAX = 20_000;
@@ -67,7 +67,7 @@ export class HealthMonitor {
     return this.look().length === 0;
   }
 
-  /** Checks every part now; those that are unhealthy. */
+  /** Checks every part now. Returns the unhealthy ones. */
   look(): UnhealthyPart[] {
     const nowMs = this.#options.clock.monotonicMs();
     for (const [part, check] of Object.entries(this.#options.checks)) {
@@ -76,7 +76,7 @@ export class HealthMonitor {
     return [...this.#unhealthy.values()];
   }
 
-  /** The same for people and scripts, and how many times each part has become unhealthy. */
+  /** Checks every part now. Returns the unhealthy ones and the number of faults of each part. */
   report(): HealthReport {
     const parts = this.look();
     const originMs = Date.now() - this.#options.clock.monotonicMs();
@@ -112,12 +112,12 @@ export class HealthMonitor {
   }
 }
 
-/** @param originMs the wall clock's time, in ms, at which the other times count from. */
+/** @param originMs wall clock time, in ms, at which the monotonic clock was zero. */
 export function dated({ part, reason, sinceMs }: UnhealthyPart, originMs: number) {
   return { part, reason, since: new Date(originMs + sinceMs).toISOString() };
 }
 
-/** A check that throws has found a fault as well. */
+/** An exception of a check counts as a fault. */
 function faultOf(check: HealthCheck, nowMs: number): Fault | null {
   try {
     return check(nowMs);
@@ -144,8 +144,8 @@ export function checkTables(publisher: Pick<Publisher, 'progress'>): HealthCheck
 type WorkerSigns = Pick<Engine, 'workerFailure' | 'restarts' | 'heartbeatAgeMs'>;
 
 /**
- * Unhealthy while no worker serves, and while its heartbeat stands still. Of every restart at least
- * one look tells, however fast it was.
+ * Unhealthy while no worker runs, and while its heartbeat has stopped. After a restart, the next
+ * check reports it even if the worker runs again.
  */
 export function checkWorker(engine: WorkerSigns): HealthCheck {
   let toldRestarts = engine.restarts;
@@ -153,7 +153,7 @@ export function checkWorker(engine: WorkerSigns): HealthCheck {
     const isRestarted = engine.restarts !== toldRestarts;
     toldRestarts = engine.restarts;
     if (engine.workerFailure !== null) return { reason: engine.workerFailure };
-    if (isRestarted) return { reason: 'the worker was started again just now' };
+    if (isRestarted) return { reason: 'the worker has just restarted' };
     const ageMs = engine.heartbeatAgeMs();
     if (ageMs <= HEARTBEAT_MS_MAX) return null;
     const age = Math.round(ageMs / 1000);
@@ -161,13 +161,13 @@ export function checkWorker(engine: WorkerSigns): HealthCheck {
   };
 }
 
-/** Unhealthy while a published image is not taken over. */
+/** Unhealthy while the worker does not use the published image. */
 export function checkImage(sink: Pick<ImageSink, 'generation' | 'acknowledged'>): HealthCheck {
   let last = -1;
   let sinceMs: number | null = null;
   return (nowMs) => {
     const acknowledged = sink.acknowledged();
-    // Under steady changes there is always a newer one: it counts that they are being taken over.
+    // Under steady changes there is always a newer image, so progress of the worker is enough.
     if (acknowledged >= sink.generation || acknowledged !== last) sinceMs = null;
     last = acknowledged;
     if (acknowledged >= sink.generation) return null;
@@ -184,9 +184,8 @@ interface Reconciled {
 }
 
 /**
- * Unhealthy while rules, routes or devices are missing, for a while after they were mended, and
- * when nothing has compared them for long. Of every loss at least one look tells, however fast it
- * was mended.
+ * Unhealthy while rules, routes or devices are missing, for a short time after a repair, and when
+ * the last comparison is too old. The next check reports a loss even if it is repaired already.
  */
 export function checkSteering(reconciler: Reconciled): HealthCheck {
   let toldMs: number | null = null;
@@ -198,7 +197,7 @@ export function checkSteering(reconciler: Reconciled): HealthCheck {
     }
     if (foundMs !== null && (foundMs !== toldMs || nowMs - foundMs <= SETTLED_MS)) {
       toldMs = foundMs;
-      return { reason: `mended just now: ${firstOf(found)}`, sinceMs: foundMs };
+      return { reason: `just repaired: ${firstOf(found)}`, sinceMs: foundMs };
     }
     if (nowMs - okAtMs <= RECONCILED_MS_MAX) return null;
     const age = Math.round((nowMs - okAtMs) / 1000);

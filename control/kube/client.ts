@@ -77,7 +77,7 @@ export function connectKube(
   return new KubeClient(openTransport(kubeconfigPath, access, limit?.next), limit);
 }
 
-/** A person waits for the answer: shorter than the limit of an agent, which asks again itself. */
+/** Shorter than the limit of an agent: a person waits for the answer, while an agent retries. */
 const ANSWER_MS_MAX_LAB = 5000;
 
 /** The API server of a lab, for a command that asks it once. Throws KubetunError KT_KUBECONFIG. */

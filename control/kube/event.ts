@@ -138,14 +138,17 @@ export interface Warning {
   reason: string;
   message: string;
   component: string;
-  /** As it was read, however little it is one: `kubectl describe` looks for events by the uid. */
+  /**
+   * The object as it was read, perhaps malformed. Its uid is needed: `kubectl describe` finds
+   * events by it.
+   */
   object?: object;
 }
 
 /**
- * Writes a Warning event on an object that `component` skipped. One event for each object and
- * reason, however many readers skip it: they give it the same name. Resolves to null, or to the
- * reason why there is no event.
+ * Writes a Warning event on an object that `component` skipped. All readers give the event of an
+ * object and reason the same name, so there is only one. Resolves to null, or to the reason why
+ * there is no event.
  */
 export function recordSkip(
   client: Pick<KubeClient, 'create'>,
@@ -158,8 +161,8 @@ export function recordSkip(
 }
 
 /**
- * Writes an event, the same message on an object once: its name follows from both. Resolves to
- * null, or to the reason why there is no event.
+ * Writes an event. Its name is a hash of object and message, so each message on an object is
+ * written once. Resolves to null, or to the reason why there is no event.
  */
 export async function recordWarning(
   client: Pick<KubeClient, 'create'>,

@@ -265,7 +265,7 @@ class Reflector<K extends KubeKind, R> implements Informer<R> {
   }
 }
 
-/** Of any object, however little it is one. */
+/** The key of an object. Accepts malformed objects. */
 function keyOf(object: { metadata?: { namespace?: string; name?: string } }): string {
   const { namespace, name } = object?.metadata ?? {};
   return namespace ? `${namespace}/${name ?? ''}` : `${name ?? ''}`;

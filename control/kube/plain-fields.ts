@@ -1,14 +1,14 @@
 // Facts of upstream's Go types that the official client's models lack.
 
+const CONTAINER = `
+    image imagePullPolicy stdin stdinOnce terminationMessagePath terminationMessagePolicy tty
+    workingDir
+  `;
 /**
  * Model -> optional fields that Go declares as plain values with `omitempty`. Go reads their zero
  * ("", 0 or false) for an absent field and never writes it. All other fields keep a zero: they are
  * pointers in Go, or always written.
  */
-const CONTAINER = `
-    image imagePullPolicy stdin stdinOnce terminationMessagePath terminationMessagePolicy tty
-    workingDir
-  `;
 const PLAIN: Record<string, string> = {
   CoreV1EndpointPort: 'protocol',
   CoreV1Event: 'action count message reason type',

@@ -61,9 +61,9 @@ export interface BlockPeerRow {
 }
 
 export interface PolicyRuleRow {
-  /** Null for everyone. */
+  /** Null if the rule allows all peers. */
   pods: PodPeerRow[] | null;
-  /** Beside the pods. */
+  /** Blocks that are allowed in addition to the pods. */
   blocks: BlockPeerRow[];
   /** Null for every port of every protocol. */
   ports: PolicyPortRow[] | null;

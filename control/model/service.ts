@@ -3,7 +3,7 @@ import type { Service } from '../kube/kinds.ts';
 import { objectKey, parseAddresses, parseProtocol } from './parse.ts';
 import type { ServicePortRow, ServiceRow } from './rows.ts';
 
-/** Another proxy serves it. */
+/** Label of a Service that another proxy serves. */
 const LABEL_OTHER_PROXY = 'service.kubernetes.io/service-proxy-name';
 const LABEL_HEADLESS = 'service.kubernetes.io/headless';
 const AFFINITY_S_DEFAULT = 10_800;

@@ -16,7 +16,8 @@ import { Pacer, SlicedWork } from './pacer.ts';
 /** Shortest time between two publishes. */
 const PUBLISH_MS = 20;
 /**
- * Attempts to fit Services when the compiler's prices were too low. Each attempt offers less room.
+ * Attempts to fit Services when the compiler's cost estimates were too low. Each attempt allows
+ * less room.
  */
 const FIT_TRIES_MAX = 12;
 const FIT_SHARE = 0.75;

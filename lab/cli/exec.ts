@@ -43,11 +43,14 @@ function environmentIn(place: Place): NodeJS.ProcessEnv {
   return { ...(TERM && { TERM }), ...environmentOf(place) };
 }
 
-/** Runs a command on this terminal and returns its exit code. A signal counts as in a shell. */
+/**
+ * Runs a command on this terminal and returns its exit code. A signal gives 128 plus its number, as
+ * in a shell.
+ */
 function runIn([file, ...args]: string[], name: string, env: NodeJS.ProcessEnv): Promise<number> {
   return new Promise((resolve, reject) => {
     const child = spawn(file!, args, { stdio: 'inherit', env });
-    // The terminal sends these to the child too, which decides.
+    // The terminal sends these signals to the child too. The child decides whether to end.
     for (const signal of ['SIGINT', 'SIGQUIT'] as const) process.on(signal, () => {});
     for (const signal of ['SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => child.kill(signal));

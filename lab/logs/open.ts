@@ -15,9 +15,9 @@ const POLL_MS = 5;
 const PIPE_MODE = 0o622;
 
 /**
- * Makes the pipe of a new run and opens it for a process's output. The descriptor is also readable:
- * while the container holds it, neither the pipe nor its content ends with a log writer. Throws
- * SystemError, or Node's error.
+ * Makes the pipe of a new run and opens it for a process's output. The descriptor is also readable,
+ * so that the pipe and its content survive the end of a log writer. Throws SystemError, or Node's
+ * error.
  */
 export function openPipe(stateDir: string, name: string): { fd: number; log: LogRun } {
   makeFolder(pipesFolder(stateDir), 0o700);

@@ -61,7 +61,7 @@ const SYSCTLS_BRIDGE: [string, string][] = [
   ['bridge/bridge-nf-call-arptables', '0'],
 ];
 
-/** Every step from nothing to a network that is whole except for the agents. */
+/** All steps that build the network of a lab. The agents start later. */
 export function planLab(lab: string, topology: Topology): Step[] {
   const places = ['fabric', CLOUD, 'internet', ...topology.nodes.map((node) => node.name)];
   return [
@@ -130,8 +130,8 @@ function fabricStep(lab: string, { nodes, mtu, ranges }: Topology): Step {
 }
 
 /**
- * The cloud forwards nothing until its datapath does, and again when the datapath ends, so that no
- * packet passes untranslated.
+ * The cloud drops all packets while its datapath does not run, so that no packet passes
+ * untranslated.
  */
 const CLOUD_GUARDS = ['eth0', 'eth1'].map((iif) => `pref 31000 iif ${iif} blackhole`);
 

@@ -13,7 +13,9 @@ export interface LabRecord {
   topology: Topology;
   /** RFC 3339. */
   created: string;
-  /** A lab whose phase is `starting` and whose maker has ended is a remainder. */
+  /**
+   * A lab whose phase is `starting` and whose maker has ended is left over from a killed `lab up`.
+   */
   phase: 'starting' | 'up';
   /** The process of `lab up` until the lab is up, then null. */
   maker: ProcessId | null;

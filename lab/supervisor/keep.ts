@@ -76,7 +76,7 @@ function launch(
 export const INTERNET_HTTP_PORT = 80;
 export const INTERNET_UDP_PORT = 8081;
 
-/** Not a container's name, which has three parts. */
+/** Name of the log. Logs of containers have names of three parts, so it matches none of them. */
 const LOG_NAME = 'internet';
 
 /**

@@ -20,7 +20,7 @@ export interface WatchdogOptions {
  */
 export class Watchdog {
   readonly #options: WatchdogOptions;
-  /** By node whose agent is away: cancels its timer, or null once the bypass is open. */
+  /** Node without an agent -> function that cancels its timer. Null once the bypass is open. */
   readonly #away = new Map<string, (() => void) | null>();
 
   constructor(options: WatchdogOptions) {

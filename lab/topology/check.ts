@@ -97,8 +97,8 @@ function checkName(node: TopologyNode, before: TopologyNode[]): NodeProblem | nu
   const refuse = (why: string): NodeProblem => ({ key: 'name', message: `node ${name} ${why}` });
   if (!NODE_NAME.test(name)) return refuse('must have a name of a-z, 0-9 and -, at most 32 long');
   if (NAMES_TAKEN.has(name) || name.startsWith('pod-'))
-    return refuse('has a name of the lab itself');
-  if (before.some((n) => n.name === name)) return refuse('is there twice');
+    return refuse('has a name that the lab itself uses');
+  if (before.some((n) => n.name === name)) return refuse('is defined twice');
   return null;
 }
 

@@ -171,7 +171,7 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'health.livez',
     '/livez ignores the state of the Node',
-    'unit/control/health/health.test.ts: livez does not look at the Node',
+    'unit/control/health/health.test.ts: fails healthz but not livez',
   ),
   rule(
     'allocate.no-node-ports',

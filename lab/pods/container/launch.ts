@@ -25,7 +25,7 @@ export interface LaunchPad {
   onStarting: () => void;
   /** Called once every process has been recorded. */
   onStarted: () => void;
-  /** Reports something that the container has to do without. */
+  /** Reports what is left out of the container's environment. */
   onLack: (reason: string, message: string) => void;
 }
 

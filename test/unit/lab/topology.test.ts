@@ -66,11 +66,11 @@ const REFUSED: [what: string, text: string, message: RegExp][] = [
     /:2: .*has host bits: expected 10\.244\.0\.0\/16/,
   ],
   ['ranges that overlap', 'ranges:\n  services: 10.244.0.0/16\n', /overlaps the pods range/],
-  ['a name twice', 'nodes:\n  - {name: a}\n  - {name: a}\n', /:3: node a is there twice/],
+  ['a name twice', 'nodes:\n  - {name: a}\n  - {name: a}\n', /:3: node a is defined twice/],
   [
     "a name of the lab's own",
     'nodes:\n  - {name: cloud}\n',
-    /:2: node cloud has a name of the lab/,
+    /:2: node cloud has a name that the lab itself uses/,
   ],
   ['an address outside', 'nodes:\n  - {address: 10.1.1.1}\n', /:2: .*not in the fabric range/],
   ["the API server's address", 'nodes:\n  - {address: 172.18.0.1}\n', /API server's/],

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { cliPage } from '../../../scripts/cli-docs.ts';
 
-test('docs/cli.md says what the command line says', async () => {
+test('docs/cli.md equals the help of the command line', async () => {
   const page = readFileSync(new URL('../../../docs/cli.md', import.meta.url), 'utf8');
   assert.equal(await cliPage(), page, 'run npm run cli-docs');
 });

@@ -169,7 +169,7 @@ test('the node entry has own addresses that no Node lists, and follows their cha
   assert.deepEqual(world.mirror.node!.localAddresses, []);
 });
 
-test("NodePorts follow the node's address, hints its zone", () => {
+test("NodePorts follow the node's address, and hints follow its zone", () => {
   const ports = [{ port: 80, nodePort: 30080 }];
   const endpoints = [
     { ip: '10.244.1.2', zones: ['z1'] },
@@ -321,7 +321,7 @@ test('changes add up to a full compile, and each contains only differences', () 
   );
 });
 
-test('with 10,000 Services of 10 endpoints a change of one updates one', () => {
+test('with 10,000 Services of 10 endpoints, a change of one Service updates only that Service', () => {
   const w = new World();
   w.put({ node: node('n1', '172.18.0.11') });
   for (let s = 0; s < 10_000; s++) {

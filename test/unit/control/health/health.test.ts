@@ -24,7 +24,7 @@ let log: ReturnType<typeof fakeLog>;
 let publisher: Publisher;
 let servers: HealthServers;
 let monitor: HealthMonitor;
-/** What the worker's check finds. */
+/** Result of the worker's check. */
 let workerFault: Fault | null;
 
 const serverOptions = () => ({ host: HOST, nodePort: 0, tables, publisher, monitor, clock, log });
@@ -174,7 +174,7 @@ test('the node is not healthy before its first image', async () => {
   assert.equal((await ask('/healthz')).status, 200);
 });
 
-test('the node is not healthy while a change waits for over 60 s, nor are its Services', async () => {
+test('the node and its Services are unhealthy while a change is pending for over 60 s', async () => {
   putNode();
   putService();
   putEndpoints({ ip: '10.244.1.2', node: 'n1' });
@@ -197,7 +197,7 @@ test('the node is not healthy while a change waits for over 60 s, nor are its Se
   assert.equal((await askService()).status, 200);
 });
 
-test('a part that is unhealthy is named with its reason and since when, on every health port', async () => {
+test('names an unhealthy part with its reason and start time, and fails every health port', async () => {
   putNode();
   putService();
   putEndpoints({ ip: '10.244.1.2', node: 'n1' });
@@ -221,7 +221,7 @@ test('a part that is unhealthy is named with its reason and since when, on every
   assert.equal((await askService()).status, 200);
 });
 
-test('quiet is healthy: an hour without any change, with the last update as of now', async () => {
+test('stays healthy for an hour without a change, and reports the last update as of now', async () => {
   putNode();
   clock.advance(3_600_000);
   const { status, body } = await ask('/healthz');
@@ -237,7 +237,7 @@ const LEAVING: [what: string, rest: object][] = [
   ],
 ];
 for (const [what, rest] of LEAVING) {
-  test(`livez does not look at the Node: being ${what} counts for healthz alone`, async () => {
+  test(`a Node that is ${what} fails healthz but not livez`, async () => {
     putNode();
     clock.advance(100);
     assert.deepEqual([(await ask('/healthz')).body.nodeEligible], [true]);
@@ -256,6 +256,6 @@ for (const [what, rest] of LEAVING) {
   });
 }
 
-test('another path is not found', async () => {
+test('answers an unknown path with 404', async () => {
   assert.equal((await ask('/')).status, 404);
 });

@@ -7,7 +7,7 @@ import { FakeClock } from '../../../support/clock.ts';
 import { createTestDatapath, NODE } from '../../../support/datapath.ts';
 import { udp4 } from '../../../support/packets.ts';
 
-/** A probe over a real datapath; `road` is what lies between them. */
+/** A probe over a real datapath. `road` controls the path between them. */
 function world(road: { isOpen: boolean; error?: string; address?: string }) {
   const clock = new FakeClock(1000);
   const t = createTestDatapath();
@@ -24,7 +24,7 @@ function world(road: { isOpen: boolean; error?: string; address?: string }) {
   return { clock, header, probe, sent };
 }
 
-test('is healthy while the loop sees its packets, one a second', () => {
+test('is healthy while the loop sees one probe a second', () => {
   const { clock, header, probe, sent } = world({ isOpen: true });
   clock.advance(10_000);
   assert.equal(probe.check(clock.monotonicMs()), null);
@@ -33,7 +33,7 @@ test('is healthy while the loop sees its packets, one a second', () => {
   assert.deepEqual([clock.waiting, header[H_PROBE_KEY]], [0, 0]);
 });
 
-test('is unhealthy once ten packets in a row were not seen, and well with the next that is', () => {
+test('is unhealthy after ten lost probes in a row, and healthy after the next that arrives', () => {
   const road = { isOpen: true };
   const { clock, probe } = world(road);
   clock.advance(3000);
@@ -50,14 +50,14 @@ test('is unhealthy once ten packets in a row were not seen, and well with the ne
   assert.equal(probe.check(clock.monotonicMs()), null);
 });
 
-test('a process that was stopped for long is not unhealthy for that', () => {
+test('a process that was stopped for a long time is still healthy', () => {
   const { clock, probe } = world({ isOpen: true });
   clock.advance(1000);
-  // Its timers are late, not many.
+  // A stopped process runs a late timer once.
   assert.equal(probe.check(clock.monotonicMs() + 60_000), null);
 });
 
-test('says why a packet cannot be sent, and follows the address', () => {
+test('reports why a probe cannot be sent, and uses the new address', () => {
   const road = { isOpen: true, error: 'send ENETUNREACH', address: '10.244.0.0' };
   const { clock, header, probe } = world(road);
   clock.advance(10_000);

@@ -10,7 +10,7 @@ import {
 import { FakeClock } from '../../../support/clock.ts';
 import { fakeLog } from '../sync/fake-sink.ts';
 
-test('remembers since when a part is unhealthy and says each change once', () => {
+test('records when a part became unhealthy and logs each change once', () => {
   const clock = new FakeClock(1000);
   const log = fakeLog();
   let fault: Fault | null = null;
@@ -30,7 +30,7 @@ test('remembers since when a part is unhealthy and says each change once', () =>
   assert.equal(clock.waiting, 0);
 });
 
-test('a check that throws makes its part unhealthy and costs the others nothing', () => {
+test('a check that throws makes only its own part unhealthy', () => {
   const fail = () => {
     throw new Error('EMFILE');
   };
@@ -45,7 +45,7 @@ test('a check that throws makes its part unhealthy and costs the others nothing'
   monitor.stop();
 });
 
-test('a worker is unhealthy while none serves, and 3 s after its last tick', () => {
+test('the worker is unhealthy while none runs, and 3 s after its last tick', () => {
   let ageMs = 3000;
   let workerFailure: string | null = null;
   let restarts = 0;
@@ -67,11 +67,11 @@ test('a worker is unhealthy while none serves, and 3 s after its last tick', () 
   workerFailure = null;
   assert.equal(check(10_000), null);
   restarts++;
-  assert.deepEqual(check(10_000), { reason: 'the worker was started again just now' });
+  assert.deepEqual(check(10_000), { reason: 'the worker has just restarted' });
   assert.equal(check(10_000), null);
 });
 
-test('an image that is not taken over for 3 s is unhealthy; steady changes that are taken over are not', () => {
+test('an image that the worker does not use after 3 s is unhealthy, unless the worker progresses', () => {
   const sink = { generation: 5, taken: 5, acknowledged: () => sink.taken };
   const check = checkImage(sink);
   assert.equal(check(0), null);
@@ -86,7 +86,7 @@ test('an image that is not taken over for 3 s is unhealthy; steady changes that 
   assert.equal(check(15_002), null);
 });
 
-/** What a reconciler says of itself, in the hands of a test. */
+/** The status of a reconciler, which a test can change. */
 function reconciled() {
   const status = {
     ...{ okAtMs: 1000, missing: [] as string[] },
@@ -95,7 +95,7 @@ function reconciled() {
   return { status, check: checkSteering({ status: () => status }) };
 }
 
-test('steering is unhealthy while something is missing, and when it was not compared for 20 s', () => {
+test('steering is unhealthy while a part is missing, and 20 s after the last comparison', () => {
   const { status, check } = reconciled();
   assert.equal(check(21_000), null);
   assert.equal(check(21_001)?.sinceMs, 1000);
@@ -104,21 +104,21 @@ test('steering is unhealthy while something is missing, and when it was not comp
   assert.deepEqual(check(2000), { reason, sinceMs: 1000 });
 });
 
-test('steering that was mended is unhealthy until it has stayed whole for a while', () => {
+test('repaired steering stays unhealthy for a short time', () => {
   const { status, check } = reconciled();
   for (const foundMs of [5000, 6000, 7000]) {
     Object.assign(status, { foundMs, found: ['rule 100', 'route'], okAtMs: foundMs });
-    const reason = 'mended just now: rule 100 and 1 more';
+    const reason = 'just repaired: rule 100 and 1 more';
     assert.deepEqual(check(foundMs + 900), { reason, sinceMs: foundMs });
   }
   assert.ok(check(8500));
   assert.equal(check(8501), null);
 });
 
-test('the next look reports a loss that was mended before it', () => {
+test('the next check reports a loss that is repaired already', () => {
   const { status, check } = reconciled();
   Object.assign(status, { foundMs: 5000, found: ['rule 100'], okAtMs: 9000 });
-  assert.deepEqual(check(9000), { reason: 'mended just now: rule 100', sinceMs: 5000 });
+  assert.deepEqual(check(9000), { reason: 'just repaired: rule 100', sinceMs: 5000 });
   assert.equal(check(9000), null);
 });
 

@@ -75,7 +75,7 @@ test('paths follow the API groups, and cluster-scoped kinds take no namespace', 
   );
 });
 
-test('each verb sends what the API expects', async () => {
+test('each verb sends the method, path and body that the API expects', async () => {
   seen.length = 0;
   status = 200;
   const pod = { metadata: { name: 'p', namespace: 'ns' } };
@@ -109,7 +109,7 @@ test('each verb sends what the API expects', async () => {
   assert.equal(sockets.size, 1, 'one connection serves them all');
 });
 
-test('a refusal carries its status and reason, and its line names the object', async () => {
+test('a refusal has its status and reason, and its message names the object', async () => {
   status = 404;
   answer = { kind: 'Status', code: 404, reason: 'NotFound', message: 'pods "p" not found' };
   await assert.rejects(client.get('Pod', { namespace: 'ns', name: 'p' }), (error: unknown) => {
@@ -129,7 +129,7 @@ test('a truncated answer is an error, not an empty object', async () => {
   await assert.rejects(client.list('Node'), { code: 'KT_KUBE_CUT_OFF' });
 });
 
-test('an unreachable server is an error in one line with the address', async () => {
+test('an unreachable server is an error of one line with the address', async () => {
   const unused = createServer();
   await new Promise<void>((done) => unused.listen(0, '127.0.0.1', done));
   const { port } = unused.address() as AddressInfo;

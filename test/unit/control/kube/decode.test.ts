@@ -43,7 +43,7 @@ test('a null in a list or a map is the zero of its items', () => {
   });
 });
 
-test('zeros of plain fields go, zeros of pointers stay', () => {
+test('removes zeros of plain fields and keeps zeros of pointers', () => {
   const zeros = { type: '', clusterIP: '', publishNotReadyAddresses: false };
   const ports = [{ name: '', port: 0, targetPort: 0, nodePort: 0, protocol: '', appProtocol: '' }];
   assert.deepEqual(decode('Service', { spec: { ...zeros, ports, internalTrafficPolicy: '' } }), {
@@ -54,7 +54,7 @@ test('zeros of plain fields go, zeros of pointers stay', () => {
   });
 });
 
-test('unknown fields are dropped and named, own __proto__ fields among them', () => {
+test('drops and names unknown fields, including own __proto__ fields', () => {
   const object = JSON.parse('{"spec":{"ports":[{"port":1,"prot":2}],"__proto__":{"x":1}},"b":1}');
   assert.deepEqual(decodeObject('Service', object), ['spec.ports[0].prot', 'spec.__proto__', 'b']);
   assert.deepEqual(object, { spec: { ports: [{ port: 1 }] } });
@@ -130,7 +130,7 @@ for (const [kind, object, message, field] of refused) {
   });
 }
 
-test('the largest int64 stays one', () => {
+test('the largest int64 is still an int64 after decoding', () => {
   const spec = { terminationGracePeriodSeconds: JSON.parse('9223372036854775807') as number };
   const object = decode('Pod', { spec }) as { spec: typeof spec };
   assert.ok(object.spec.terminationGracePeriodSeconds < 2 ** 63);

@@ -13,7 +13,7 @@ async function eventOn(kind: KubeKind, key: string, object: object) {
   return written[0]!;
 }
 
-test('an event about a skipped object names its uid, by which kubectl describe finds it', async () => {
+test('an event about a skipped object has the uid by which kubectl describe finds it', async () => {
   const { involvedObject } = await eventOn('Pod', 'a/b', { metadata: { uid: 'u1' } });
   assert.deepEqual(involvedObject, {
     ...{ apiVersion: 'v1', kind: 'Pod', name: 'b', namespace: 'a', uid: 'u1' },

@@ -1,6 +1,5 @@
-// A tiny API server with the faults that an informer has to live through: connections cut in
-// mid-line, history that expires, refusals. Plain HTTP on loopback; any kind, nothing but list and
-// watch.
+// A small API server with the faults that an informer must survive: connections that end in the
+// middle of a line, expired versions, refusals. Plain HTTP on loopback, list and watch of any kind.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -18,7 +17,7 @@ export interface FakeObject {
   metadata?: Metadata;
 }
 
-/** What most tests need: a ConfigMap with a number in it. */
+/** The object of most tests: a ConfigMap that contains a number. */
 export interface FakeNumber {
   metadata: Metadata;
   data: { value: string };
@@ -47,7 +46,7 @@ export class FakeApi {
   #version = 1;
   #oldest = 1;
   #uid = 0;
-  /** Open watches and what they watch. */
+  /** Open watches and their plurals. */
   readonly #watchers = new Map<ServerResponse, string>();
   readonly #server = createServer((request, response) => this.#answer(request, response));
   #folder = '';
@@ -75,7 +74,7 @@ export class FakeApi {
     return this.#watchers.size;
   }
 
-  /** The numbers there are. */
+  /** The numbers in all objects. */
   get objects(): Map<string, FakeNumber> {
     return this.#collection(NUMBERS) as Map<string, FakeNumber>;
   }
@@ -111,7 +110,7 @@ export class FakeApi {
     }
   }
 
-  /** Cuts every watch, half a line into an event that is never finished. */
+  /** Ends every watch in the middle of the line of an event. */
   cut(): void {
     for (const watcher of this.#watchers.keys()) {
       watcher.write('{"type":"ADDED","object":{"metadata":{"na');
@@ -200,7 +199,7 @@ function pluralOf(url: URL): string {
   return url.pathname.split('/').at(-1) ?? '';
 }
 
-/** Waits until a condition holds; fails after 10 s with what it waited for. */
+/** Waits until a condition holds. Fails after 10 s with the name of the condition. */
 export async function until(what: string, condition: () => boolean): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (!condition()) {

@@ -17,13 +17,13 @@ interface Row {
 let api: FakeApi;
 let client: KubeClient;
 let informer: Informer<Row> | null;
-/** What the handlers were told, and the picture that follows from it. */
+/** The calls of the handlers, and the objects that follow from them. */
 let told: string[];
 let mirror: Map<string, Row>;
 let synced: number;
 let errors: number[];
 let skips: string[];
-/** What a test expects of the handlers: nothing is skipped unless it says so. */
+/** The expected handlers of a test. By default no object may be skipped. */
 let skipsExpected: RegExp[];
 
 beforeEach(async () => {
@@ -212,7 +212,7 @@ test('an object that cannot be decoded is skipped by name, and its last good ver
   await until('what follows is seen', () => mirror.get('default/good')?.value === 2);
   assert.equal(mirror.get('default/bad')?.value, 1);
   assert.match(informer!.skipped.get('default/bad') ?? '', /cannot unmarshal number/);
-  // A fresh list finds it again, and takes nothing else for gone.
+  // A new list contains the object again, and deletes no other object.
   api.cut();
   api.put('good', 3);
   api.expire();
@@ -225,7 +225,7 @@ test('an object that cannot be decoded is skipped by name, and its last good ver
   skipsExpected.push(skipsExpected[0]!);
 });
 
-test('a handler that throws for one object goes on with the others', async () => {
+test('an exception of a handler for one object does not affect the others', async () => {
   start();
   const broken: string[] = [];
   const other = startInformer(

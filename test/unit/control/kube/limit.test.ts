@@ -10,7 +10,7 @@ import { connectKube } from '../../../../control/kube/client.ts';
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-limit-'));
 const runDirBefore = process.env.KUBETUN_RUN_DIR;
 const sockets = new Set<Socket>();
-/** What the server says to a connection before it falls silent. */
+/** The bytes that the server sends before it stops answering. */
 let first = '';
 
 const server = createServer((socket) => {

@@ -1,4 +1,4 @@
-// Builders of API objects for tests: only what a test is about has to be said.
+// Builders of API objects for tests. A test gives only the fields that matter to it.
 import type { EndpointSlice, Node, Service } from '../../../../control/kube/kinds.ts';
 
 export function service(name: string, spec: object = {}, rest: object = {}): Service {

@@ -27,7 +27,7 @@ for (const [spec, ingress, egress] of TYPES) {
   });
 }
 
-test('an empty list of peers means everyone, an empty list of ports every port', () => {
+test('an empty list of peers allows all peers, an empty list of ports all ports', () => {
   const [rule] = read({ ingress: [{ from: [], ports: [] }] }).ingress!;
   assert.deepEqual(rule, { pods: null, blocks: [], ports: null });
 });
@@ -112,7 +112,7 @@ const running = (o: { spec?: object; status?: object } = {}) =>
     status: { phase: 'Running', podIP: '10.244.1.2', hostIP: '172.18.0.11', ...o.status },
   } as unknown as Pod);
 
-test('a pod counts while it has its own address and has not ended', () => {
+test('a pod has a row while it has its own address and has not ended', () => {
   assert.equal(running()?.address, addr('10.244.1.2'));
   assert.equal(running()?.node, addr('172.18.0.11'));
   assert.equal(running({ status: { podIP: undefined } }), null);
@@ -133,7 +133,7 @@ test('a pod counts while it has its own address and has not ended', () => {
   assert.notEqual(running({ status: { phase: 'Pending' } }), null);
 });
 
-test('named ports of containers and side-cars count', () => {
+test('a row has the named ports of containers and side-cars', () => {
   const spec = {
     initContainers: [
       { name: 'i', ports: [{ name: 'web', containerPort: 8 }] },

@@ -7,8 +7,7 @@ const classOf = (...resources: Resources[]) =>
   qosClassOf({ containers: resources.map((each) => ({ resources: each })) });
 const both = (cpu: string, memory: string) => ({ cpu, memory });
 
-// The rows are those of the documentation of Kubernetes,
-// tasks/configure-pod-container/quality-service-pod.
+// Source: documentation of Kubernetes, tasks/configure-pod-container/quality-service-pod.
 test('a pod is Guaranteed if every container is limited to what it requests', () => {
   const full = { requests: both('700m', '200Mi'), limits: both('0.7', '200Mi') };
   assert.equal(classOf(full), 'Guaranteed');

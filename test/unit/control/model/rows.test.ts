@@ -26,7 +26,7 @@ const NOT_CAPTURED: [string, object, object?][] = [
 ];
 
 for (const [name, spec, rest] of NOT_CAPTURED) {
-  test(`nothing of a Service is captured: ${name}`, () => {
+  test(`captures nothing of a Service: ${name}`, () => {
     assert.deepEqual(readService(service('s', spec, rest)).ports, []);
   });
 }
@@ -182,7 +182,7 @@ test('a pod range wider than /8 is refused by name, and readers leave it out', (
   assert.equal(readNode(narrow).podRanges.length, 1);
 });
 
-test('the address that an agent steers comes before those that its Node names', () => {
+test('the steered address of a node comes before the addresses in its Node object', () => {
   const rowOf = (steered: string, address = '172.18.0.99') => {
     const object = node('n1', address);
     object.metadata!.annotations = { 'kubetun.dev/steered-address': steered };

@@ -19,7 +19,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(stateDir, { recursive: true }));
 
-/** This process stands for the running one. */
+/** This test's own process is the running one. */
 const ALIVE = identify(process.pid)!;
 const REUSED = { pid: process.pid, start: ALIVE.start - 1 };
 
