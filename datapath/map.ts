@@ -1,17 +1,17 @@
 // The one open-addressing map of the datapath's tables. It lies in a block of int32 words that
 // describes itself, so that a reader needs nothing but the block's offset:
 //
-//   mask | seed | shift | entries | slot 0 | slot 1 | ...
-//   slot: 1 << shift words: key a, key b, values
+// mask | seed | shift | entries | slot 0 | slot 1 | ... slot: 1 << shift words: key a, key b,
+// values
 //
 // A slot whose key b is 0 is free, so b is never 0. The seed is secret: an author of Services or
 // policies cannot choose keys that share a slot. Both growth and the length of a search are
 // bounded.
 //
-// Two tables have other searches. The flow table (flow/table.ts) holds tags in its index, so
-// that a miss reads no line: a general slot would cost the fast path a cache line per packet.
-// Session affinity (services/affinity.ts) lets entries die in place, which no search that ends at a
-// free slot allows. Both hash with a seed.
+// Two tables have other searches. The flow table (flow/table.ts) holds tags in its index, so that a
+// miss reads no line: a general slot would cost the fast path a cache line per packet. Session
+// affinity (services/affinity.ts) frees entries in place, which a search that ends at a free slot
+// does not allow. Both hash with a seed.
 
 export const MAP_MASK = 0;
 export const MAP_SEED = 1;

@@ -90,7 +90,7 @@ export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): Ar
 const REPLACEMENTS_MAX = 3;
 
 /**
- * Opens and locks a file that only this user can write to, and says why it replaced the old one.
+ * Opens and locks a file that only this user can write to, and returns why it replaced the old one.
  * Throws KubetunError KT_ARENA_LOCKED, KT_ARENA_FOREIGN.
  */
 function openTrusted(path: string): { fd: number; distrusted: string | null } {
@@ -137,7 +137,7 @@ function foreign(path: string, why: string, cause?: unknown): KubetunError {
   );
 }
 
-/** True for a file that an agent of this user would keep; a lock of another user does not count. */
+/** True if an agent of this user would keep the file. A lock on any other file does not count. */
 export function isTrustedArena(path: string): boolean {
   try {
     return doubtAbout(lstatSync(path), 0o077) === null;
@@ -146,7 +146,7 @@ export function isTrustedArena(path: string): boolean {
   }
 }
 
-/** Why a file is not private to this user, with none of these mode bits; null if it is. */
+/** Why a file is not private to this user, or has a forbidden mode bit. Null if it is private. */
 function doubtAbout({ uid, mode, nlink }: Stats, forbidden: number): string | null {
   if ((mode & S_IFMT) !== S_IFREG) return 'it is no regular file';
   if (uid !== process.geteuid!()) return `it belongs to user ${uid}`;

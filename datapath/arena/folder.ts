@@ -16,7 +16,7 @@ import { KubetunError } from '../error.ts';
 
 const S_ISVTX = 0o1000;
 const OPEN_TO_OTHERS = 0o022;
-/** Another user may create it again and again. */
+/** How often a folder is replaced: another user may create it again and again. */
 const REPLACEMENTS_MAX = 3;
 
 /**
@@ -60,7 +60,9 @@ function doubtAbout(folder: string): string | null {
   return null;
 }
 
-/** True for a folder of all users, where none can rename or remove another's files (sticky bit). */
+/**
+ * True for a folder of all users, where no user can rename or remove files of another (sticky bit).
+ */
 function isForAll(found: Stats): boolean {
   return found.isDirectory() && (found.mode & S_ISVTX) !== 0;
 }

@@ -1,17 +1,13 @@
-// Where everything lies in a node's arena: the one file that holds all state of its datapath. Sizes
-// are summed here and nowhere else; the layout hash makes an arena of another layout be discarded
-// and not misread.
+// The layout of a node's arena, the one file that holds all state of its datapath. All sizes are
+// summed here. An arena with another layout hash is discarded, so it cannot be misread.
 //
-//   header        4 KiB    words below
-//   counters      8 KiB    float64 per counter, one writer (the worker)
-//   services      512 KiB  int32 per Service id: flows that name it
-//   lines         128 bytes a flow (two lines)
-//   index         16 bytes a flow (two slots per side at the full table)
-//   free list     4 bytes a flow
-//   image         two halves; one is in force while the other is free or being left
-//   trace         640 KiB  a ring of records, written while a reader asks
-//   affinity      8 bytes a flow: 32 bytes for a client and Service port, one in four flows
-//   policies      384 KiB  float64 per counter of each NetworkPolicy
+// header        4 KiB    words below counters      8 KiB    float64 per counter, one writer (the
+// worker) services      512 KiB  int32 per Service id: flows that name it lines         128 bytes a
+// flow (two lines) index         16 bytes a flow (two slots per side at the full table) free list
+// 4 bytes a flow image         two halves; one is in force while the other is free or being left
+// trace         640 KiB  a ring of records, written while a reader asks affinity      8 bytes a
+// flow: 32 bytes for a client and Service port, one in four flows policies      384 KiB  float64
+// per counter of each NetworkPolicy
 //
 // At the default of 1,048,576 flows and 64 MiB of image: 128 + 16 + 4 + 8 + 64 MiB and 1.5 MiB =
 // 222 MiB.
@@ -40,7 +36,9 @@ export const H_SWEEP = 10;
 export const H_HAND = 11;
 /** The worker's clock at its last tick, ms: readers compute ages from it. */
 export const H_NOW = 12;
-/** Packets are traced until then (ms of the worker's clock); 0 for never. Readers extend it. */
+/**
+ * Time until which packets are traced (ms of the worker's clock); 0 for never. Readers extend it.
+ */
 export const H_TRACE_UNTIL = 14;
 /** Records ever written to the trace ring, wrapping. */
 export const H_TRACE_WRITTEN = 15;
@@ -86,7 +84,7 @@ export const TRACE_WORDS = 20;
 /** Words of an affinity entry, and flows per entry. */
 export const AFFINITY_WORDS = 8;
 const FLOWS_PER_AFFINITY = 4;
-/** A search reads 32 of them. */
+/** A search reads this many slots. */
 const AFFINITY_SLOTS_MIN = 32;
 
 /** A row per policy; row 0 is for policies without an id. */

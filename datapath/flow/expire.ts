@@ -65,7 +65,9 @@ function keepAgesInReach(t: FlowTable, flow: number, now: number): void {
   else lines[backend] = lines[client]!;
 }
 
-/** Removes one unreplied, closing or expired flow near the hand; false if it finds none. */
+/**
+ * Removes one unreplied, closing or expired flow, searching from H_HAND on. False if it finds none.
+ */
 export function evict(t: FlowTable, now: number, timeouts: Timeouts): boolean {
   const high = t.header[H_FLOW_HIGH]!;
   let flow = t.header[H_HAND]!;

@@ -43,7 +43,7 @@ export const STATE_NAMES = [
 export const MOVE_NONE = -1;
 /** The packet opens a new connection if the old one has ended. */
 export const MOVE_REOPEN = -2;
-/** The packet passes and changes nothing, but it may be valid for the ends: an answer may count. */
+/** The packet passes and changes nothing. It may be valid for the ends, so an answer may count. */
 export const MOVE_IGNORE = -3;
 
 const SS = STATE_SYN_SENT;

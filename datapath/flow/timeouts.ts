@@ -61,7 +61,7 @@ export const TIMEOUTS_NODE_S: Required<TimeoutSeconds> = {
 };
 
 /**
- * Minimum timeouts of a NAT for others: RFC 5382 5 (TCP), RFC 4787 4.3 (UDP), RFC 5508 3.2 (ICMP).
+ * Minimum timeouts of a NAT gateway: RFC 5382 5 (TCP), RFC 4787 4.3 (UDP), RFC 5508 3.2 (ICMP).
  * There a connection closes when both ends have sent a FIN; a half-closed one is established.
  */
 const GATEWAY_S: TimeoutSeconds = {

@@ -19,7 +19,10 @@ import { type PolicySurvivors, readPolicySurvivors } from './policy-reader.ts';
 import { readGeneration, readServices } from './reader.ts';
 
 const DIRECTORY_MIN = 1024;
-/** The rest is for later roots and for free slots of maps and the directory. */
+/**
+ * Share of a half for Services. The rest is for later roots and for free slots of maps and the
+ * directory.
+ */
 const SERVICE_SHARE = 15 / 16;
 /** Words of an entry of the frontend map, its free slots included. */
 const MARK_WORDS = 16;
@@ -56,7 +59,7 @@ export class ImageWriter {
   #halfGeneration = 0;
   /** The next publish must write everything: no image is in force, or a publish failed. */
   #rewriteDue = true;
-  /** With the generation of the last change of each. */
+  /** Entries by id, with the generation of their last change. */
   readonly #services = new Map<number, { entry: ServiceEntry; generation: number }>();
   readonly #seed: number;
   readonly #frontends: SeededMap;
@@ -120,7 +123,9 @@ export class ImageWriter {
     return this.#arena.serviceFlows[id]!;
   }
 
-  /** Upper estimate of the words left for Services after the node's entry and today's policies. */
+  /**
+   * Upper estimate of the words left for Services after the node's entry and the present policies.
+   */
   roomForServices(): number {
     const node = (this.#node?.podRanges.length ?? 0) * RANGE_WORDS;
     const nodes = (this.#nodeAddresses.size + this.#owners.size) * MARK_WORDS;
@@ -231,7 +236,7 @@ export class ImageWriter {
     else this.#frontends.delete(address, L.MARK_KEY);
   }
 
-  /** An entry without room near its home is left out: that takes keys chosen with the seed. */
+  /** Leaves out an entry without room near its home. Only keys chosen with the seed cause that. */
   #setFrontend(address: number, key: number, service: number, kind: number): void {
     const at = this.#frontends.put(address, key);
     if (at === NO_ENTRY) return;

@@ -55,10 +55,10 @@ export class TraceReader {
   lost = 0;
 
   /**
-   * Begins with what passes from now on.
+   * Starts with the next packet.
    *
-   * @param look makes the datapath write: `requestTrace`, where it can be reached. Called with
-   *   every `take`.
+   * @param look makes the datapath write records: `requestTrace`, or a request to the agent. Called
+   * with every `take`.
    */
   constructor(arena: Arena, look: () => void = () => requestTrace(arena)) {
     this.#arena = arena;
@@ -81,7 +81,7 @@ export class TraceReader {
     for (; this.#next !== written; this.#next = (this.#next + 1) | 0) {
       const at = (this.#next & (TRACE_RECORDS - 1)) * TRACE_WORDS;
       const words = trace.slice(at, at + TRACE_WORDS);
-      // Overwritten during or before the copy.
+      // False if the record was overwritten before or during the copy.
       const whole = words[T.T_NUMBER] === this.#next;
       if (whole && Atomics.load(trace, at + T.T_NUMBER) === this.#next) yield this.#read(words);
       else this.lost++;

@@ -18,7 +18,8 @@ const DOT = 46;
 const DIGIT_0 = 48;
 
 /**
- * Parses the characters before `end` as an address. A policy may have 30,000: nothing is copied.
+ * Parses the characters before `end` as an address. A policy may have 30,000 addresses, so it
+ * copies nothing.
  */
 function parsePart(text: string, end: number): number | null {
   let address = 0;

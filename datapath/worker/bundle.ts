@@ -24,8 +24,8 @@ const KEEP_MS = 7 * 86_400_000;
 export const WORKER_EXEC_ARGV = ['--enable-source-maps', '--disable-warning=ExperimentalWarning'];
 
 /**
- * URL of the worker's bundle. Builds it unless one of these sources exists. On failure `log` gets a
- * line and the URL is the unbundled worker's.
+ * URL of the worker's bundle. Builds it unless a bundle of the same sources exists. On failure
+ * `log` gets a line and the URL is the unbundled worker's.
  */
 export async function workerUrl(log: (line: string) => void, folder = BUNDLE_FOLDER): Promise<URL> {
   const url = new URL(`worker-${hashSources()}.mjs`, folder);

@@ -84,8 +84,9 @@ export class Engine {
   }
 
   /**
-   * Opens arena and device and starts the thread; keeps flows and image of a killed predecessor.
-   * Resolves when packets are served. Throws KubetunError (KT_ARENA_*, KT_TUN_*, KT_WORKER_START).
+   * Opens arena and device and starts the thread; keeps the flows and the image of an earlier
+   * process. Resolves when packets are served. Throws KubetunError (KT_ARENA_*, KT_TUN_*,
+   * KT_WORKER_START).
    */
   static async start(options: EngineOptions): Promise<Engine> {
     const url = await workerUrl(options.log ?? (() => {}));
@@ -127,7 +128,7 @@ export class Engine {
   }
 
   /**
-   * Makes deleted devices again; the worker reads them within 0.1 s. Throws KubetunError KT_TUN_*.
+   * Recreates deleted devices. The worker reads them within 0.1 s. Throws KubetunError KT_TUN_*.
    */
   renewDevices(): void {
     for (const tun of this.#tuns) if (!tun.isAttached()) tun.renew();
@@ -166,7 +167,8 @@ export class Engine {
 
 /** Stores the ranges whose traffic is held until the first image. */
 export function hold({ header }: Pick<Arena, 'header'>, ranges: Range4[]): void {
-  // Too many ranges: the cover also holds other addresses, which wait, rather than let any through.
+  // With too many ranges, the cover also holds some other addresses. It lets no held traffic
+  // through.
   const held = coverRanges(ranges, HELD_RANGES_MAX);
   held.forEach(({ address, mask }, n) => {
     header[H_HELD_RANGES + n * 2] = address;

@@ -117,7 +117,7 @@ export class WorkerKeeper {
     this.#still = 0;
   }
 
-  /** The thread has ended: restart it, soon at first, later with pauses. */
+  /** Called when the thread has ended. Restarts it with growing delays. */
   #ended(died: string): void {
     this.#worker = null;
     const reason = this.#endedFor ?? died;

@@ -1,6 +1,6 @@
 // Trains V8 on the pipeline before the first packet. V8 optimises for the packets seen so far: a
 // worker that sees only new connections at first gets code without inlined look-ups, and keeps it
-// (65 or 117 ns a packet at 100,000 flows, by chance from start to start). So warm-up runs every
+// (65 or 117 ns a packet at 100,000 flows, different from start to start). So warm-up runs every
 // kind of packet, mixed as in traffic.
 
 import { mapArena } from '../arena/file.ts';

@@ -43,7 +43,7 @@ for (const flows of [16, 1024, FLOWS_DEFAULT, FLOWS_LIMIT]) {
   });
 }
 
-test('the default takes the 222 MiB of its comment', () => {
+test('an arena of the default size has 222 MiB, as its comment says', () => {
   assert.equal(FLOWS_DEFAULT, 1_048_576);
   assert.equal(Math.round(layoutArena(FLOWS_DEFAULT, IMAGE_WORDS_DEFAULT).bytes / 2 ** 20), 222);
 });

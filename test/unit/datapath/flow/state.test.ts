@@ -82,7 +82,7 @@ test('the move ignores PSH and URG, and ACK next to RST or FIN', () => {
   }
 });
 
-test('the ten states have the numbers that the table counts', () => {
+test('the ten TCP states are numbered by the columns of the table', () => {
   assert.deepEqual(STATES, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   assert.equal(STATE_NAMES[STATE_SYN_SENT2], 'SYN_SENT2');
 });

@@ -18,7 +18,7 @@ import { ACK, echo4, FIN, ip4, RST, SYN, tcp4, udp4 } from '../../../support/pac
 
 type State = (typeof STATE_NAMES)[number];
 
-/** Seconds that users know, in the order of STATE_NAMES. */
+/** Expected timeouts in seconds, in the order of STATE_NAMES. */
 const NODE_S: Record<State, number> = {
   NONE: 600,
   ...{ SYN_SENT: 120, SYN_RECV: 60, ESTABLISHED: 86_400, FIN_WAIT: 120, CLOSE_WAIT: 3600 },
@@ -72,13 +72,14 @@ const WAYS: [TimeoutName, State, Uint8Array[]][] = [
   ['other', 'NONE', [ip4(POD, BACKEND, 47, [1, 2, 3, 4])]],
 ];
 
-test('every name and every state occurs in a way', () => {
+test('every name and every state has a sequence of packets', () => {
   assert.deepEqual([...new Set(WAYS.map(([name]) => name))], TIMEOUT_NAMES);
   assert.deepEqual(new Set(WAYS.map(([, state]) => state)), new Set(STATE_NAMES));
 });
 
 /**
- * Runs the way; returns the flow's row, and the number of flows a ms before its timeout and at it.
+ * Runs a sequence of packets. Returns the flow's row, and the number of flows 1 ms before its
+ * timeout and at it.
  */
 function live(t: TestDatapath, way: Uint8Array[], seconds: number) {
   for (const packet of way) {

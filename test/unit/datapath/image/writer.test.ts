@@ -117,7 +117,7 @@ test('a postponed change is not lost when the next one is small enough to publis
   assert.throws(() => writer.publish(change({ upsert: [withEndpoints(2, 7)] })), {
     code: 'KT_IMAGE_BUSY',
   });
-  // Only a root, for which there is room: it must not pass for the whole.
+  // There is room for a root only. The writer must not take it for the whole image.
   assert.throws(() => writer.publish(change()), { code: 'KT_IMAGE_BUSY' });
   map.refresh();
   writer.publish(change());

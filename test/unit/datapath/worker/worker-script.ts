@@ -1,4 +1,4 @@
-// A worker for the keeper's tests: CONTROL_WORDS has the plan of its next life.
+// A worker for the keeper's tests. A control word selects the behaviour of the next worker.
 import { workerData } from 'node:worker_threads';
 
 const { control } = workerData as { control: Int32Array };
