@@ -268,7 +268,7 @@ export const FLOW_RULES: Rule[] = [
     'tcp.states',
     "the kernel's table of states",
     `${PIPELINE}/tcp.test.ts: an orderly close is`,
-    'unit/datapath/flow/state.test.ts: the ten states',
+    'unit/datapath/flow/state.test.ts: the ten TCP states',
   ),
   rule(
     'tcp.simultaneous-open',
@@ -345,7 +345,7 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'table.capacity',
     '1,048,576 flows by default',
-    'unit/datapath/arena/layout.test.ts: the default takes the 222 MiB',
+    'unit/datapath/arena/layout.test.ts: an arena of the default size has 222 MiB',
   ),
   rule(
     'table.full',
