@@ -1,4 +1,5 @@
 import { KubetunError } from '../error.ts';
+import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 import { DEVICE_EMPTY, DEVICE_LOST, type Device } from './device.ts';
 import {
   closeFile,
@@ -34,9 +35,6 @@ const ATTACH_PAUSE_MS = 20;
 
 const SIOCGIFMTU = 0x8921;
 
-/** struct virtio_net_hdr in front of every packet, linux/virtio_net.h. */
-const VNET_HEADER_BYTES = 10;
-
 function pause(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }
@@ -50,15 +48,15 @@ function attach(fd: number, request: Uint8Array, name: string): void {
       const number = error instanceof SystemError ? error.errno : 0;
       if (number === EBUSY && tries < ATTACH_TRIES_MAX) pause(ATTACH_PAUSE_MS);
       else {
-        const held = number === EBUSY;
-        throw new KubetunError(
-          held ? 'KT_TUN_BUSY' : 'KT_TUN_ATTACH',
-          held ? `${name} is held by another process` : `${name} cannot be attached`,
-          held
-            ? 'stop the other agent of this node first'
-            : 'is it a TUN device without multi_queue?',
-          { cause: error },
-        );
+        const [code, what, next] =
+          number === EBUSY
+            ? [
+                'KT_TUN_BUSY',
+                'is held by another process',
+                'stop the other agent of this node first',
+              ]
+            : ['KT_TUN_ATTACH', 'cannot be attached', 'is it a TUN device without multi_queue?'];
+        throw new KubetunError(code!, `${name} ${what}`, next!, { cause: error });
       }
     }
   }
