@@ -32,32 +32,18 @@ export const ARENA_SIZES_DEFAULT: ArenaSizes = {
 };
 
 /** Views of an arena's sections, over a mapped file or a plain buffer. */
-export interface Arena {
-  layout: ArenaLayout;
-  header: Int32Array;
-  /** ms per state of a flow, in the header: readers compute the time left from them. */
-  timeouts: Int32Array;
-  counters: Float64Array;
-  /** Flows per Service id. */
-  serviceFlows: Int32Array;
-  index: Int32Array;
-  lines: Int32Array;
-  free: Int32Array;
-  image: Int32Array;
-  trace: Int32Array;
-  affinity: Int32Array;
-  /** POLICY_COUNTERS for each policy's id. */
-  policies: Float64Array;
-}
+export type Arena = ReturnType<typeof viewArena>;
 
 /** Views over a buffer of at least `layout.bytes`. */
-export function viewArena(buffer: ArrayBuffer, layout: ArenaLayout): Arena {
+export function viewArena(buffer: ArrayBuffer, layout: ArenaLayout) {
   const l = layout;
   return {
     layout,
     header: new Int32Array(buffer, 0, HEADER_BYTES / 4),
+    /** ms per state of a flow, in the header: readers compute the time left from them. */
     timeouts: new Int32Array(buffer, H_TIMEOUTS * 4, TIMEOUT_WORDS),
     counters: new Float64Array(buffer, l.counters, COUNTERS_MAX),
+    /** Flows per Service id. */
     serviceFlows: new Int32Array(buffer, l.services, SERVICE_IDS),
     index: new Int32Array(buffer, l.index, l.indexSlots),
     lines: new Int32Array(buffer, l.lines, l.flowsMax * 32),
@@ -65,6 +51,7 @@ export function viewArena(buffer: ArrayBuffer, layout: ArenaLayout): Arena {
     image: new Int32Array(buffer, l.image, l.imageWords),
     trace: new Int32Array(buffer, l.trace, TRACE_RECORDS * TRACE_WORDS),
     affinity: new Int32Array(buffer, l.affinity, l.affinitySlots * AFFINITY_WORDS),
+    /** POLICY_COUNTERS for each policy's id. */
     policies: new Float64Array(buffer, l.policies, POLICY_COUNTER_WORDS),
   };
 }

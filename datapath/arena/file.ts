@@ -10,8 +10,6 @@ import {
   ENOSPC,
   lockFile,
   mapFile,
-  mapFilePrivate,
-  mapFileReadOnly,
   mapMemory,
   openFile,
   SystemError,
@@ -31,6 +29,7 @@ import {
 
 const { S_IFMT, S_IFREG } = constants;
 const UNTRUSTED_ERRNOS = new Set([EACCES, ELOOP]);
+type Access = Parameters<typeof mapFile>[3];
 
 /** An arena in a file on tmpfs. */
 export interface ArenaFile {
@@ -67,23 +66,27 @@ export function openArenaFile(path: string, sizes: ArenaSizes, seed: number): Ar
       fd = fresh;
       allocate(fd, layout.bytes, path);
     }
-    const mapping = mapFile(fd, layout.bytes, path);
-    const arena = viewArena(mapping.buffer, layout);
-    if (!survived) formatArena(arena, seed);
-    return {
-      arena,
-      address: mapping.address,
-      survived,
-      distrusted: found.distrusted,
-      close: () => {
-        unmap(mapping);
-        closeFile(fd);
-      },
-    };
+    const file = mapWhole(fd, path, layout, 'shared');
+    if (!survived) formatArena(file.arena, seed);
+    return { ...file, survived, distrusted: found.distrusted };
   } catch (error) {
     closeFile(fd);
     throw error;
   }
+}
+
+function mapWhole(fd: number, path: string, layout: ArenaLayout, access: Access): ArenaFile {
+  const mapping = mapFile(fd, layout.bytes, path, access);
+  return {
+    arena: viewArena(mapping.buffer, layout),
+    address: mapping.address,
+    survived: true,
+    distrusted: null,
+    close: () => {
+      unmap(mapping);
+      closeFile(fd);
+    },
+  };
 }
 
 /** How often an untrusted file is replaced: another user may create it again and again. */
@@ -158,17 +161,14 @@ function doubtAbout({ uid, mode, nlink }: Stats, forbidden: number): string | nu
 function locked(fd: number, path: string): number {
   if (lockFile(fd)) return fd;
   closeFile(fd);
-  throw new KubetunError(
-    'KT_ARENA_LOCKED',
-    `${path} belongs to a running agent`,
-    'stop that agent first',
-  );
+  const message = `${path} belongs to a running agent`;
+  throw new KubetunError('KT_ARENA_LOCKED', message, 'stop that agent first');
 }
 
 /** True if a file is a complete arena of this layout. */
 function holdsArena(fd: number, path: string, layout: ArenaLayout): boolean {
   if (fstatSync(fd).size !== layout.bytes) return false;
-  const header = mapFile(fd, HEADER_BYTES, path);
+  const header = mapFile(fd, HEADER_BYTES, path, 'read');
   const formatted = isFormatted(new Int32Array(header.buffer), layout);
   unmap(header);
   return formatted;
@@ -202,24 +202,19 @@ function allocate(fd: number, bytes: number, path: string): void {
 
 /** Maps an existing arena read-only, without owning it. Throws KubetunError KT_ARENA_ABSENT. */
 export function attachArenaFile(path: string): ArenaFile {
-  return attach(path, mapFileReadOnly);
+  return attach(path, 'read');
 }
 
 /** Maps a private copy: writes never reach the arena. Throws KubetunError KT_ARENA_ABSENT. */
 export function borrowArenaFile(path: string): ArenaFile {
-  return attach(path, mapFilePrivate);
+  return attach(path, 'private');
 }
 
-function attach(path: string, map: typeof mapFile): ArenaFile {
-  const absent = (cause?: unknown): KubetunError =>
-    new KubetunError(
-      'KT_ARENA_ABSENT',
-      `${path} is no arena of this version`,
-      'is the agent running?',
-      {
-        cause,
-      },
-    );
+function attach(path: string, access: Access): ArenaFile {
+  const absent = (cause?: unknown): KubetunError => {
+    const message = `${path} is no arena of this version`;
+    return new KubetunError('KT_ARENA_ABSENT', message, 'is the agent running?', { cause });
+  };
   let fd: number;
   try {
     fd = openFile(path, { readOnly: true, noFollow: true });
@@ -231,23 +226,13 @@ function attach(path: string, map: typeof mapFile): ArenaFile {
     if (doubt !== null) throw foreign(path, doubt);
     const { size } = fstatSync(fd);
     if (size < HEADER_BYTES) throw absent();
-    const probe = mapFileReadOnly(fd, HEADER_BYTES, path);
+    const probe = mapFile(fd, HEADER_BYTES, path, 'read');
     const header = new Int32Array(probe.buffer);
     const layout = header[H_MAGIC] === ARENA_MAGIC ? layoutOf(header) : null;
     const fits = layout !== null && layout.bytes === size && isFormatted(header, layout);
     unmap(probe);
     if (!layout || !fits) throw absent();
-    const mapping = map(fd, layout.bytes, path);
-    return {
-      arena: viewArena(mapping.buffer, layout),
-      address: mapping.address,
-      survived: true,
-      distrusted: null,
-      close: () => {
-        unmap(mapping);
-        closeFile(fd);
-      },
-    };
+    return mapWhole(fd, path, layout, access);
   } catch (error) {
     closeFile(fd);
     throw error;

@@ -92,29 +92,14 @@ export const POLICY_IDS = 8192;
 export const POLICY_ROW_WORDS = 6;
 export const POLICY_COUNTER_WORDS = POLICY_IDS * POLICY_ROW_WORDS;
 
-/** Byte offsets of the sections. */
-export interface ArenaLayout {
-  flowsMax: number;
-  imageWords: number;
-  counters: number;
-  services: number;
-  index: number;
-  indexSlots: number;
-  lines: number;
-  free: number;
-  image: number;
-  trace: number;
-  affinity: number;
-  affinitySlots: number;
-  policies: number;
-  bytes: number;
-}
+/** Sizes, and byte offsets of the sections. */
+export type ArenaLayout = ReturnType<typeof layoutArena>;
 
 /**
  * The sections for a capacity in flows (a power of two, up to FLOWS_LIMIT) and an image size in
  * words (even). Throws RangeError.
  */
-export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
+export function layoutArena(flowsMax: number, imageWords: number) {
   const isPowerOfTwo = Number.isInteger(flowsMax) && (flowsMax & (flowsMax - 1)) === 0;
   if (!isPowerOfTwo || flowsMax < FLOWS_MIN || flowsMax > FLOWS_LIMIT) {
     throw new RangeError(
@@ -135,20 +120,8 @@ export function layoutArena(flowsMax: number, imageWords: number): ArenaLayout {
   const policies = affinity + affinitySlots * AFFINITY_WORDS * 4;
   const bytes = policies + POLICY_COUNTER_WORDS * 8;
   return {
-    flowsMax,
-    imageWords,
-    counters,
-    services,
-    index,
-    indexSlots,
-    lines,
-    free,
-    image,
-    trace,
-    affinity,
-    affinitySlots,
-    policies,
-    bytes,
+    ...{ flowsMax, imageWords, indexSlots, affinitySlots, bytes },
+    ...{ counters, services, index, lines, free, image, trace, affinity, policies },
   };
 }
 
