@@ -3,11 +3,11 @@ import { type Command, InvalidArgumentError, Option } from 'commander';
 import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import {
+  defaultTimeoutS,
   isTimeoutName,
   TIMEOUT_NAMES,
   TIMEOUT_S_MAX,
   TIMEOUT_S_MIN,
-  TIMEOUTS_NODE_S,
   type TimeoutSeconds,
 } from '../../datapath/flow/timeouts.ts';
 import type { Agent, AgentOptions } from '../agent-options.ts';
@@ -141,7 +141,7 @@ function addDatapathOptions(agent: Command): void {
 
 const TIMEOUT_HELP = `
 Timeouts, with their defaults in seconds:
-${TIMEOUT_NAMES.map((name) => `  ${name.padEnd(18)}${TIMEOUTS_NODE_S[name]}`).join('\n')}
+${TIMEOUT_NAMES.map((name) => `  ${name.padEnd(18)}${defaultTimeoutS(name)}`).join('\n')}
 
 Example:
   kubetun agent --timeout tcp-established=7440 --timeout udp-stream=300`;

@@ -11,54 +11,41 @@ export const TIMEOUT_S_MIN = 1;
 export const TIMEOUT_S_MAX = 24 * 86_400;
 
 /**
- * The states that each name sets. Names are the kernel's sysctls,
+ * By name: seconds on a node, and the states that it sets. Names are the kernel's sysctls,
  * net.netfilter.nf_conntrack_*_timeout_*, with dashes. As there, `tcp-syn-sent` also covers a
  * simultaneous open, `udp` a flow that is no stream yet, `sctp` one that is not established.
  */
-const STATES = {
-  'tcp-syn-sent': [states.STATE_SYN_SENT, states.STATE_SYN_SENT2],
-  'tcp-syn-recv': [states.STATE_SYN_RECV],
-  'tcp-established': [states.STATE_ESTABLISHED],
-  'tcp-fin-wait': [states.STATE_FIN_WAIT],
-  'tcp-close-wait': [states.STATE_CLOSE_WAIT],
-  'tcp-last-ack': [states.STATE_LAST_ACK],
-  'tcp-time-wait': [states.STATE_TIME_WAIT],
-  'tcp-close': [states.STATE_CLOSE],
-  udp: [states.STATE_UDP_UNREPLIED, states.STATE_UDP_REPLIED],
-  'udp-stream': [states.STATE_UDP_STREAM],
-  icmp: [states.STATE_ICMP],
-  sctp: [states.STATE_SCTP_NEW],
-  'sctp-established': [states.STATE_SCTP_ESTABLISHED],
-  other: [states.STATE_NONE],
+const TIMEOUTS = {
+  'tcp-syn-sent': [120, states.STATE_SYN_SENT, states.STATE_SYN_SENT2],
+  'tcp-syn-recv': [60, states.STATE_SYN_RECV],
+  'tcp-established': [86_400, states.STATE_ESTABLISHED],
+  'tcp-fin-wait': [120, states.STATE_FIN_WAIT],
+  'tcp-close-wait': [3600, states.STATE_CLOSE_WAIT],
+  'tcp-last-ack': [30, states.STATE_LAST_ACK],
+  'tcp-time-wait': [120, states.STATE_TIME_WAIT],
+  'tcp-close': [10, states.STATE_CLOSE],
+  udp: [30, states.STATE_UDP_UNREPLIED, states.STATE_UDP_REPLIED],
+  'udp-stream': [120, states.STATE_UDP_STREAM],
+  icmp: [30, states.STATE_ICMP],
+  sctp: [60, states.STATE_SCTP_NEW],
+  'sctp-established': [210, states.STATE_SCTP_ESTABLISHED],
+  other: [600, states.STATE_NONE],
 } as const;
 
-export type TimeoutName = keyof typeof STATES;
+export type TimeoutName = keyof typeof TIMEOUTS;
 /** Seconds by name. */
 export type TimeoutSeconds = Partial<Record<TimeoutName, number>>;
 
-export const TIMEOUT_NAMES = Object.keys(STATES) as TimeoutName[];
+export const TIMEOUT_NAMES = Object.keys(TIMEOUTS) as TimeoutName[];
 
 export function isTimeoutName(text: string): text is TimeoutName {
-  return Object.hasOwn(STATES, text);
+  return Object.hasOwn(TIMEOUTS, text);
 }
 
-/** Timeouts of a node. */
-export const TIMEOUTS_NODE_S: Required<TimeoutSeconds> = {
-  'tcp-syn-sent': 120,
-  'tcp-syn-recv': 60,
-  'tcp-established': 86_400,
-  'tcp-fin-wait': 120,
-  'tcp-close-wait': 3600,
-  'tcp-last-ack': 30,
-  'tcp-time-wait': 120,
-  'tcp-close': 10,
-  udp: 30,
-  'udp-stream': 120,
-  icmp: 30,
-  sctp: 60,
-  'sctp-established': 210,
-  other: 600,
-};
+/** Seconds on a node. */
+export function defaultTimeoutS(name: TimeoutName): number {
+  return TIMEOUTS[name][0];
+}
 
 /**
  * Minimum timeouts of a NAT gateway: RFC 5382 5 (TCP), RFC 4787 4.3 (UDP), RFC 5508 3.2 (ICMP).
@@ -81,9 +68,9 @@ const GATEWAY_S: TimeoutSeconds = {
 /** Timeouts of a node. `given` is seconds by name, TIMEOUT_S_MIN to TIMEOUT_S_MAX. */
 export function nodeTimeouts(given: TimeoutSeconds = {}): Timeouts {
   const timeouts = new Int32Array(states.STATE_COUNT);
-  const seconds = { ...TIMEOUTS_NODE_S, ...given };
   for (const name of TIMEOUT_NAMES) {
-    for (const state of STATES[name]) timeouts[state] = seconds[name] * 1000;
+    const [seconds, ...ofStates] = TIMEOUTS[name];
+    for (const state of ofStates) timeouts[state] = (given[name] ?? seconds) * 1000;
   }
   return timeouts;
 }

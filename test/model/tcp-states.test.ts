@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_NOW } from '../../datapath/arena/layout.ts';
-import { TIMEOUTS_NODE_S } from '../../datapath/flow/timeouts.ts';
+import { defaultTimeoutS, type TimeoutName } from '../../datapath/flow/timeouts.ts';
 import { readArena } from '../../datapath/observe/flows.ts';
 import { ConntrackOracle, type Segment } from '../support/conntrack-oracle.ts';
 import { BACKEND, createTestDatapath, POD, type TestDatapath } from '../support/datapath.ts';
@@ -27,10 +27,7 @@ const TIMEOUTS = Object.fromEntries(
     'CLOSE',
   ]
     .map((state) => [state, state.toLowerCase().replace('_', '-')] as const)
-    .map(([state, name]) => [
-      state,
-      TIMEOUTS_NODE_S[`tcp-${name}` as keyof typeof TIMEOUTS_NODE_S],
-    ]),
+    .map(([state, name]) => [state, defaultTimeoutS(`tcp-${name}` as TimeoutName)]),
 );
 
 function frameOf({ from, flags, seq, ack, bytes }: Segment): Uint8Array {
