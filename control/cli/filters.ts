@@ -1,10 +1,10 @@
 // Filters of flows (`conntrack`) and of packets (`trace`).
 
 import { KubetunError } from '../../datapath/error.ts';
-import type { FlowRow, TupleRow } from '../../datapath/observe/flows.ts';
-import type { Tuple } from '../../datapath/observe/packet.ts';
+import type { FlowRow } from '../../datapath/observe/flows.ts';
+import { type Tuple, type TupleRow, tupleRow } from '../../datapath/observe/packet.ts';
 import type { TraceRecord } from '../../datapath/observe/trace.ts';
-import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
 import { PROTO_BY_NAME } from '../../datapath/wire/ipv4.ts';
 import { serviceKeyOf } from '../model/parse.ts';
 
@@ -99,12 +99,8 @@ function testOf(word: string): PacketTest {
   }
   const matches = endpointTest('the filter', word);
   const either = (tuple: Tuple) => {
-    const row = rowOf(tuple);
+    const row = tupleRow(tuple);
     return matches(row, 'source') || matches(row, 'target');
   };
   return ({ tuple, left }) => either(tuple) || (left !== null && either(left));
-}
-
-function rowOf({ src, sport, dst, dport }: Tuple): TupleRow {
-  return { src: formatAddress(src), sport, dst: formatAddress(dst), dport };
 }

@@ -1,18 +1,10 @@
 // Follows a packet from its source to its destination, node by node.
-import type { Tuple } from '../../datapath/observe/packet.ts';
+import { type Tuple, type TupleRow, tupleRow } from '../../datapath/observe/packet.ts';
 import type { Passage, Prober } from '../../datapath/observe/probe.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 import { endText, type Question } from './question.ts';
 import type { ClusterView, Excluded } from './view.ts';
 import { type Step, tellPassage } from './words.ts';
-
-/** For ICMP the ports are the identifier and 0. */
-export interface TupleText {
-  src: string;
-  sport: number;
-  dst: string;
-  dport: number;
-}
 
 /** What `explain -o json` prints. */
 export interface Explanation {
@@ -27,9 +19,10 @@ export interface Explanation {
   chosen: { endpoint: string; by: NonNullable<Passage['chosenBy']> } | null;
   /** Reason of a masquerade; null without one. */
   masquerade: Passage['masquerade'];
-  original: TupleText;
+  /** For ICMP the ports are the identifier and 0. */
+  original: TupleRow;
   /** As it leaves the first node; null if it does not leave. */
-  translated: TupleText | null;
+  translated: TupleRow | null;
   /** NetworkPolicies that decided about the packet on any node. */
   policies: Passage['policies'];
   steps: Step[];
@@ -113,8 +106,8 @@ function summarize(
   return {
     ...{ verdict, reason },
     ...serviceOf(passage, excluded),
-    original: tupleText(tuple),
-    translated: left && tupleText(left),
+    original: tupleRow(tuple),
+    translated: left && tupleRow(left),
     policies: [...passage.policies],
     steps,
   };
@@ -132,7 +125,7 @@ function serviceOf(passage: Passage, excluded: Excluded[]) {
 function unknown({ tuple }: Question, steps: Step[]): Explanation {
   return {
     ...{ verdict: 'drop', reason: 'no-datapath', service: null, eligible: [], excluded: [] },
-    ...{ chosen: null, masquerade: null, original: tupleText(tuple), translated: null },
+    ...{ chosen: null, masquerade: null, original: tupleRow(tuple), translated: null },
     ...{ policies: [], steps },
   };
 }
@@ -182,8 +175,4 @@ function pairTexts(pairs: Int32Array): string[] {
     texts.push(`${formatAddress(pairs[i]!)}:${pairs[i + 1]}`);
   }
   return texts;
-}
-
-function tupleText({ src, sport, dst, dport }: Tuple): TupleText {
-  return { src: formatAddress(src), sport, dst: formatAddress(dst), dport };
 }

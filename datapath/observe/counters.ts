@@ -11,17 +11,7 @@ export interface CounterRow {
 
 /** Every counter of a datapath by name; drops first. */
 export function readCounters(arena: Arena): CounterRow[] {
-  const drops = DROP_REASONS.map(([name, help], code) => ({
-    name,
-    help,
-    drop: true,
-    value: arena.counters[code]!,
-  })).slice(1);
-  const others = COUNTERS.map(([name, help], n) => ({
-    name,
-    help,
-    drop: false,
-    value: arena.counters[COUNTER_BASE + n]!,
-  }));
-  return [...drops, ...others];
+  const rowsOf = (list: typeof COUNTERS, first: number, drop: boolean): CounterRow[] =>
+    list.map(([name, help], n) => ({ name, help, drop, value: arena.counters[first + n]! }));
+  return [...rowsOf(DROP_REASONS, 0, true).slice(1), ...rowsOf(COUNTERS, COUNTER_BASE, false)];
 }

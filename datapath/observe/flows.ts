@@ -8,17 +8,9 @@ import * as F from '../flow/line.ts';
 import { STATE_NAMES } from '../flow/state.ts';
 import { FlowTable } from '../flow/table.ts';
 import { readGeneration, readServiceName, readServices } from '../image/reader.ts';
-import { formatAddress } from '../wire/address.ts';
 import { PROTO_ICMP, protoName } from '../wire/ipv4.ts';
 import { readCounters } from './counters.ts';
-
-/** A tuple as `conntrack list -o json` prints it; for ICMP echo both ports are the identifier. */
-export interface TupleRow {
-  src: string;
-  sport: number;
-  dst: string;
-  dport: number;
-}
+import { type TupleRow, tupleRow } from './packet.ts';
 
 export interface FlowRow {
   /** The flow's number in the table, for `explain --flow`. */
@@ -44,16 +36,8 @@ export interface FlowCount {
   drops: Record<string, number>;
 }
 
-export interface ArenaReader {
-  flows(): Generator<FlowRow>;
-  count(): FlowCount;
-  /** Every state that a flow may have. */
-  readonly states: readonly string[];
-  /** `NS/NAME:PORT` of every Service port in force. */
-  services(): string[];
-  generation(): number;
-  close(): void;
-}
+/** An arena as the command line reads it. */
+export type ArenaReader = ReturnType<typeof readArena> & { close(): void };
 
 /** Maps the arena of an agent for reading. Throws KubetunError KT_ARENA_ABSENT. */
 export function openArenaReader(path: string): ArenaReader {
@@ -62,12 +46,14 @@ export function openArenaReader(path: string): ArenaReader {
 }
 
 /** Reads an arena that is mapped already. */
-export function readArena(arena: Arena): Omit<ArenaReader, 'close'> {
+export function readArena(arena: Arena) {
   const table = new FlowTable(arena);
   return {
     flows: () => rows(arena, table),
     count: () => countFlows(arena),
-    states: STATE_NAMES,
+    /** Every state that a flow may have. */
+    states: STATE_NAMES as readonly string[],
+    /** `NS/NAME:PORT` of every Service port in force. */
     services: () => [...readServices(arena).values()].map(({ name }) => name),
     generation: () => readGeneration(arena),
   };
@@ -100,8 +86,8 @@ function row(
     id: flow,
     proto: protoName(proto),
     state: STATE_NAMES[(meta & F.META_STATE_MASK) >> F.META_STATE_SHIFT] ?? 'UNKNOWN',
-    original: tupleRow(lines, client, proto),
-    reply: tupleRow(lines, backend, proto),
+    original: rowOfLine(lines, client, proto),
+    reply: rowOfLine(lines, backend, proto),
     timeoutS: Math.max(0, Math.ceil(left / 1000)),
     packets: (lines[client + F.W_PACKETS]! >>> 0) + (lines[backend + F.W_PACKETS]! >>> 0),
     bytes: bytesOf(lines, client) + bytesOf(lines, backend),
@@ -114,14 +100,11 @@ function bytesOf(lines: Int32Array, at: number): number {
   return (lines[at | F.W_BYTES_HIGH]! >>> 0) * 2 ** 32 + (lines[at | F.W_BYTES]! >>> 0);
 }
 
-function tupleRow(lines: Int32Array, at: number, proto: number): TupleRow {
+function rowOfLine(lines: Int32Array, at: number, proto: number): TupleRow {
   const ports = lines[at + F.W_PORTS]!;
-  return {
-    src: formatAddress(lines[at + F.W_SRC]!),
-    sport: ports >>> 16,
-    dst: formatAddress(lines[at + F.W_DST]!),
-    dport: proto === PROTO_ICMP ? ports >>> 16 : ports & 0xffff,
-  };
+  const dport = proto === PROTO_ICMP ? ports >>> 16 : ports & 0xffff;
+  const [src, dst] = [lines[at + F.W_SRC]!, lines[at + F.W_DST]!];
+  return tupleRow({ proto, src, sport: ports >>> 16, dst, dport });
 }
 
 function flagNames(meta: number): string[] {
@@ -145,9 +128,7 @@ function countFlows(arena: Arena): FlowCount {
     byState[name] = (byState[name] ?? 0) + 1;
     flows++;
   }
-  const drops: Record<string, number> = {};
-  for (const { name, drop, value } of readCounters(arena)) {
-    if (drop && value > 0) drops[name] = value;
-  }
+  const dropped = readCounters(arena).filter(({ drop, value }) => drop && value > 0);
+  const drops = Object.fromEntries(dropped.map(({ name, value }) => [name, value]));
   return { flows, capacity: arena.layout.flowsMax, byState, drops };
 }

@@ -1,4 +1,5 @@
 // Test packets and their results: full checksums, no options, four bytes of payload.
+import { formatAddress } from '../wire/address.ts';
 import { fold, sumBytes, sumPseudoHeader } from '../wire/checksum.ts';
 import { ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST } from '../wire/icmp.ts';
 import { IP4_HEADER_BYTES_MIN, PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
@@ -13,6 +14,23 @@ export interface Tuple {
   sport: number;
   dst: number;
   dport: number;
+}
+
+/** A tuple as `conntrack list -o json` prints it; for ICMP echo both ports are the identifier. */
+export interface TupleRow {
+  src: string;
+  sport: number;
+  dst: string;
+  dport: number;
+}
+
+export function tupleRow({ src, sport, dst, dport }: Tuple): TupleRow {
+  return { src: formatAddress(src), sport, dst: formatAddress(dst), dport };
+}
+
+/** The tuple of a line or record. An echo has its type in place of a port. */
+export function tupleOf(proto: number, src: number, dst: number, ports: number): Tuple {
+  return { proto, src, sport: ports >>> 16, dst, dport: proto === PROTO_ICMP ? 0 : ports & 0xffff };
 }
 
 const PAYLOAD_BYTES = 4;

@@ -1,6 +1,7 @@
 // The NetworkPolicies behind a verdict, with their names.
 import type { Arena } from '../arena/arena.ts';
 import { readPolicyNames, readPolicySubject } from '../image/policy-reader.ts';
+import type { PolicyVerdict } from '../pipeline/decision.ts';
 import {
   RULE_AUDITED,
   RULE_INDEX_MASK,
@@ -19,20 +20,12 @@ export interface PolicyNote {
   rule: number | null;
 }
 
-/** Subjects and rules as a policyVerdict has them; 0 for none. */
-export interface PolicyTerms {
-  egress: number;
-  egressRule: number;
-  ingress: number;
-  ingressRule: number;
-}
-
 /**
  * The policies behind a policyVerdict: the one whose rule allowed, or all that selected the pod.
  */
 export function notePolicies(
   arena: Arena,
-  checked: PolicyTerms,
+  checked: Pick<PolicyVerdict, 'egress' | 'egressRule' | 'ingress' | 'ingressRule'>,
   namesOf: (arena: Arena) => Map<number, string> = readPolicyNames,
 ): PolicyNote[] {
   const { egress, egressRule, ingress, ingressRule } = checked;

@@ -15,16 +15,7 @@ import { FRONTEND_KINDS } from '../image/image.ts';
 import { readServiceName } from '../image/reader.ts';
 import { createBatch, P_IP, P_LENGTH, P_VERDICT } from '../pipeline/batch.ts';
 import { Datapath } from '../pipeline/datapath.ts';
-import {
-  MASQUERADE_EGRESS,
-  MASQUERADE_EXTERNAL,
-  MASQUERADE_HAIRPIN,
-  MASQUERADE_NO,
-  MASQUERADE_OUTSIDE,
-  SELECTED_AFFINITY,
-  SELECTED_ONLY,
-  SELECTED_RANDOM,
-} from '../pipeline/decision.ts';
+import { MASQUERADE_NAMES, SELECTED_NAMES } from '../pipeline/decision.ts';
 import { revalidateFlow } from '../pipeline/policy-check.ts';
 import { run } from '../pipeline/run.ts';
 import {
@@ -39,10 +30,10 @@ import {
 import { ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST } from '../wire/icmp.ts';
 import { PROTO_ICMP } from '../wire/ipv4.ts';
 import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
-import { firstPacket, laterPacket, readPacket, type Tuple } from './packet.ts';
+import { firstPacket, laterPacket, readPacket, type Tuple, tupleOf } from './packet.ts';
 import { notePolicies, type PolicyNote } from './policies.ts';
 
-export type MasqueradeReason = 'hairpin' | 'outside' | 'external' | 'egress';
+export type MasqueradeReason = NonNullable<(typeof MASQUERADE_NAMES)[number]>;
 
 /** What a node's datapath does with one packet. */
 export interface Passage {
@@ -61,7 +52,7 @@ export interface Passage {
   eligible: Int32Array;
   /** A traffic policy left this node's endpoints only. */
   local: boolean;
-  chosenBy: 'flow' | 'only' | 'random' | 'affinity' | null;
+  chosenBy: 'flow' | (typeof SELECTED_NAMES)[number];
   masquerade: MasqueradeReason | null;
   /** The source port was changed because of another connection. */
   portMoved: boolean;
@@ -71,19 +62,6 @@ export interface Passage {
   /** The destination's own node is the sender, which needs no rule. */
   ownNode: boolean;
 }
-
-export const MASQUERADES: Record<number, MasqueradeReason | null> = {
-  [MASQUERADE_NO]: null,
-  [MASQUERADE_HAIRPIN]: 'hairpin',
-  [MASQUERADE_OUTSIDE]: 'outside',
-  [MASQUERADE_EXTERNAL]: 'external',
-  [MASQUERADE_EGRESS]: 'egress',
-};
-const SELECTIONS: Record<number, Passage['chosenBy']> = {
-  [SELECTED_ONLY]: 'only',
-  [SELECTED_RANDOM]: 'random',
-  [SELECTED_AFFINITY]: 'affinity',
-};
 
 /** Asks a datapath for its verdict. Writes to the arena, so it must be private or borrowed. */
 export class Prober {
@@ -112,10 +90,8 @@ export class Prober {
     const at = ((flow << 1) | 1) << LINE_SHIFT;
     const meta = lines[at | W_META]!;
     if (meta === 0) return null;
-    const proto = meta & META_PROTO_MASK;
     const ports = lines[at | W_PORTS]!;
-    const dport = proto === PROTO_ICMP ? 0 : ports & 0xffff;
-    return { proto, src: lines[at | W_SRC]!, sport: ports >>> 16, dst: lines[at | W_DST]!, dport };
+    return tupleOf(meta & META_PROTO_MASK, lines[at | W_SRC]!, lines[at | W_DST]!, ports);
   }
 
   /** @param later a packet from the middle of the connection, not its first. */
@@ -161,8 +137,8 @@ export class Prober {
         ? new Int32Array(0)
         : services.words.slice(decision.pairs, decision.pairs + decision.eligible * 2),
       local: !known && decision.local === 1,
-      chosenBy: known ? 'flow' : (SELECTIONS[decision.selected] ?? null),
-      masquerade: known ? null : MASQUERADES[decision.masquerade]!,
+      chosenBy: known ? 'flow' : (SELECTED_NAMES[decision.selected] ?? null),
+      masquerade: known ? null : (MASQUERADE_NAMES[decision.masquerade] ?? null),
       portMoved: false,
       policies: notePolicies(this.#arena, policyVerdict),
       checked: { src: policyVerdict.src, dst: policyVerdict.dst },

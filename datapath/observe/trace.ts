@@ -9,12 +9,12 @@ import {
 } from '../arena/layout.ts';
 import { readPolicyGeneration, readPolicyNames } from '../image/policy-reader.ts';
 import { readGeneration, readServiceName } from '../image/reader.ts';
+import { MASQUERADE_NAMES } from '../pipeline/decision.ts';
 import * as T from '../pipeline/trace.ts';
 import { causeName, DROP_REASONS, VERDICT_FORWARD, VERDICT_HELD } from '../pipeline/verdict.ts';
-import { PROTO_ICMP } from '../wire/ipv4.ts';
-import type { Tuple } from './packet.ts';
+import { type Tuple, tupleOf } from './packet.ts';
 import { notePolicies, type PolicyNote } from './policies.ts';
-import { MASQUERADES, type MasqueradeReason } from './probe.ts';
+import type { MasqueradeReason } from './probe.ts';
 
 /** One packet. */
 export interface TraceRecord {
@@ -77,7 +77,9 @@ export class TraceReader {
     const { header, trace } = this.#arena;
     const written = Atomics.load(header, H_TRACE_WRITTEN);
     const behind = (written - this.#next) | 0;
-    if (behind > TRACE_RECORDS) this.#skip(behind - TRACE_RECORDS);
+    const skipped = Math.max(0, behind - TRACE_RECORDS);
+    this.lost += skipped;
+    this.#next = (this.#next + skipped) | 0;
     for (; this.#next !== written; this.#next = (this.#next + 1) | 0) {
       const at = (this.#next & (TRACE_RECORDS - 1)) * TRACE_WORDS;
       const words = trace.slice(at, at + TRACE_WORDS);
@@ -86,11 +88,6 @@ export class TraceReader {
       if (whole && Atomics.load(trace, at + T.T_NUMBER) === this.#next) yield this.#read(words);
       else this.lost++;
     }
-  }
-
-  #skip(count: number): void {
-    this.lost += count;
-    this.#next = (this.#next + count) | 0;
   }
 
   #read(w: Int32Array): TraceRecord {
@@ -106,7 +103,7 @@ export class TraceReader {
       bytes: w[T.T_BYTES]!,
       tcpFlags: w[T.T_FLAGS]! & 0xff,
       service: this.#nameOf(w[T.T_SERVICE]!),
-      masquerade: MASQUERADES[w[T.T_MASQUERADE]!] ?? null,
+      masquerade: MASQUERADE_NAMES[w[T.T_MASQUERADE]!] ?? null,
       policies: this.#policiesOf(w),
     };
   }
@@ -127,7 +124,6 @@ export class TraceReader {
   }
 
   #nameOf(service: number): string | null {
-    if (service === 0) return null;
     if (!this.#names.has(service)) {
       this.#names.set(service, readServiceName(this.#arena, service));
     }
@@ -147,9 +143,4 @@ function nameVerdict(
   const tracked = (flags & T.TRACE_NEW) !== 0 ? 'new' : 'flow';
   if ((flags & T.TRACE_TUPLE) === 0) return { verdict: 'forward', reason: 'related' };
   return { verdict: 'forward', reason: (flags & T.TRACE_FLOW) !== 0 ? tracked : (named ?? '') };
-}
-
-function tupleOf(proto: number, src: number, dst: number, ports: number): Tuple {
-  // An echo has its type in place of a port.
-  return { proto, src, sport: ports >>> 16, dst, dport: proto === PROTO_ICMP ? 0 : ports & 0xffff };
 }

@@ -3,6 +3,7 @@ export const SELECTED_ONLY = 1;
 export const SELECTED_RANDOM = 2;
 /** Session affinity: the endpoint that the client got last. */
 export const SELECTED_AFFINITY = 3;
+export const SELECTED_NAMES = [null, 'only', 'random', 'affinity'] as const;
 
 export const MASQUERADE_NO = 0;
 /** The chosen endpoint is the source itself. */
@@ -13,6 +14,7 @@ export const MASQUERADE_OUTSIDE = 2;
 export const MASQUERADE_EXTERNAL = 3;
 /** From a pod to an address outside the cluster. */
 export const MASQUERADE_EGRESS = 4;
+export const MASQUERADE_NAMES = [null, 'hairpin', 'outside', 'external', 'egress'] as const;
 
 /** What establish decided for one packet; ints only, and one object for all packets. */
 export class Decision {

@@ -2,7 +2,8 @@
 // Source: linux/netfilter/nfnetlink_conntrack.h.
 
 import { STATE_NAMES } from '../../datapath/flow/state.ts';
-import type { FlowRow, TupleRow } from '../../datapath/observe/flows.ts';
+import type { FlowRow } from '../../datapath/observe/flows.ts';
+import type { TupleRow } from '../../datapath/observe/packet.ts';
 import { formatAddress } from '../../datapath/wire/address.ts';
 
 export type FlowState = Pick<FlowRow, 'proto' | 'state' | 'original' | 'reply'> & {
