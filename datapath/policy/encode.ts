@@ -126,56 +126,32 @@ function encodePorts(ports: PolicyPorts[]): number[] {
 
 /**
  * Disjoint ranges (first << 16 | last, rule) in order. Between two edges the first entry in force
- * that covers them counts, or else the first audited one. Each kind has a heap of entries by their
- * index in the list; an entry that has ended is removed when it reaches the top.
+ * that covers them counts, or else the first audited one: each entry in this order takes what the
+ * ones before it have left.
  */
 function flatten(ports: PolicyPorts[]): number[] {
   const edges = [...new Set(ports.flatMap(({ first, last }) => [first, last + 1]))];
   edges.sort((a, b) => a - b);
-  const coming = [...ports.keys()].sort((a, b) => ports[a]!.first - ports[b]!.first);
-  const [enforced, audited]: [number[], number[]] = [[], []];
-  const words: number[] = [];
-  let next = 0;
-  for (const [i, first] of edges.entries()) {
-    for (; next < coming.length && ports[coming[next]!]!.first <= first; next++) {
-      pushHeap(ports[coming[next]!]!.audited ? audited : enforced, coming[next]!);
+  const indexOf = new Map(edges.map((edge, i) => [edge, i]));
+  const rules = new Int32Array(edges.length);
+  // The next index without a rule, by index; a chain of them is shortened on the way.
+  const next = Int32Array.from(edges.keys());
+  const untaken = (index: number): number => {
+    let at = index;
+    while (next[at] !== at) at = next[at] = next[next[at]!]!;
+    return at;
+  };
+  const order = [...ports.filter((p) => !p.audited), ...ports.filter((p) => p.audited)];
+  for (const entry of order) {
+    const end = indexOf.get(entry.last + 1)!;
+    for (let at = untaken(indexOf.get(entry.first)!); at < end; at = untaken(at)) {
+      rules[at] = wordOf(entry);
+      next[at] = at + 1;
     }
-    for (const heap of [enforced, audited]) {
-      while (heap.length > 0 && ports[heap[0]!]!.last < first) popHeap(heap);
-    }
-    const rule = wordOf(ports[enforced[0] ?? audited[0] ?? -1]);
-    if (rule !== 0) words.push((first << 16) | (edges[i + 1]! - 1), rule);
   }
-  return words;
-}
-
-/** Adds a number to a binary heap whose minimum is first. */
-function pushHeap(heap: number[], value: number): void {
-  let at = heap.length;
-  heap.push(value);
-  while (at > 0) {
-    const parent = (at - 1) >> 1;
-    if (heap[parent]! <= value) break;
-    heap[at] = heap[parent]!;
-    at = parent;
-  }
-  heap[at] = value;
-}
-
-/** Removes the minimum. */
-function popHeap(heap: number[]): void {
-  const value = heap.pop()!;
-  if (heap.length === 0) return;
-  let at = 0;
-  for (;;) {
-    let child = at * 2 + 1;
-    if (child >= heap.length) break;
-    if (child + 1 < heap.length && heap[child + 1]! < heap[child]!) child++;
-    if (heap[child]! >= value) break;
-    heap[at] = heap[child]!;
-    at = child;
-  }
-  heap[at] = value;
+  return edges.flatMap((first, i) => {
+    return rules[i] === 0 ? [] : [(first << 16) | (edges[i + 1]! - 1), rules[i]!];
+  });
 }
 
 function wordOf(rule: PolicyPorts | undefined): number {
