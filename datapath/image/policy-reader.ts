@@ -2,13 +2,12 @@
 // read, so every length is checked before use.
 
 import type { Arena } from '../arena/arena.ts';
-import { H_IMAGE_ROOT } from '../arena/layout.ts';
 import { KEY_B, MAP_HEADER_WORDS, MAP_MASK } from '../map.ts';
 import * as L from '../policy/layout.ts';
 import { POLICY_ID_MAX } from '../policy/policy.ts';
 import * as I from './layout.ts';
+import { readName, rootWord } from './reader.ts';
 
-const NAME_BYTES_MAX = 1024;
 const NAMES_MAX = 100_000;
 const PODS_MAX = 1 << 22;
 
@@ -41,24 +40,22 @@ export function readPolicySurvivors(arena: Arena): PolicySurvivors {
 
 /** The policy generation in force, 0 before the first. */
 export function readPolicyGeneration(arena: Arena): number {
-  const root = arena.header[H_IMAGE_ROOT]!;
-  return root === 0 ? 0 : (arena.image[root + I.ROOT_POLICY_GENERATION] ?? 0);
+  return rootWord(arena, I.ROOT_POLICY_GENERATION);
 }
 
 /** Names (`NS/NAME`) of the policies in force by id. */
 export function readPolicyNames(arena: Arena): Map<number, string> {
   const names = new Map<number, string>();
-  const { image, header } = arena;
-  const root = header[H_IMAGE_ROOT]!;
-  const rules = root === 0 ? 0 : (image[root + I.ROOT_POLICY_RULES] ?? 0);
+  const { image } = arena;
+  const rules = rootWord(arena, I.ROOT_POLICY_RULES);
   if (rules === 0) return names;
   const count = Math.min(image[rules + L.RULES_NAME_COUNT] ?? 0, NAMES_MAX);
   let at = rules + image[rules + L.RULES_NAMES]!;
   for (let n = 0; n < count; n++) {
     const bytes = image[at + 1] ?? -1;
-    const start = image.byteOffset + (at + 2) * 4;
-    if (bytes < 0 || bytes > NAME_BYTES_MAX || start + bytes > image.buffer.byteLength) break;
-    names.set(image[at]!, Buffer.from(image.buffer, start, bytes).toString());
+    const name = readName(arena, at + 2, bytes);
+    if (name === null) break;
+    names.set(image[at]!, name);
     at += 2 + ((bytes + 3) >> 2);
   }
   return names;
@@ -69,9 +66,8 @@ export function readPolicySubject(
   arena: Arena,
   subject: number,
 ): { enforced: number[]; audited: number[] } {
-  const { image, header } = arena;
-  const root = header[H_IMAGE_ROOT]!;
-  const rules = root === 0 ? 0 : (image[root + I.ROOT_POLICY_RULES] ?? 0);
+  const { image } = arena;
+  const rules = rootWord(arena, I.ROOT_POLICY_RULES);
   const known = rules !== 0 && subject > 0 && subject < image[rules + L.RULES_SUBJECT_COUNT]!;
   if (!known) return { enforced: [], audited: [] };
   const at = rules + image[rules + image[rules + L.RULES_SUBJECTS]! + subject]!;
@@ -86,9 +82,8 @@ export function readPolicySubject(
 /** Pods by address. */
 function readPolicyPods(arena: Arena): Map<number, { uid: number; born: number }> {
   const pods = new Map<number, { uid: number; born: number }>();
-  const { image, header } = arena;
-  const root = header[H_IMAGE_ROOT]!;
-  const block = root === 0 ? 0 : (image[root + I.ROOT_POLICY_PODS] ?? 0);
+  const { image } = arena;
+  const block = rootWord(arena, I.ROOT_POLICY_PODS);
   if (block === 0) return pods;
   const slots = Math.min(image[block + MAP_MASK]! + 1, PODS_MAX);
   for (let slot = 0; slot < slots; slot++) {
