@@ -1,4 +1,5 @@
-import type { NodeEntry, Range4 } from '../../datapath/image/image.ts';
+import type { NodeEntry } from '../../datapath/image/image.ts';
+import type { Range4 } from '../../datapath/wire/address.ts';
 import { outerRanges } from '../../datapath/wire/ranges.ts';
 import type { NodeRow } from '../model/rows.ts';
 
@@ -9,11 +10,9 @@ export interface NodeRanges {
   podRanges: Range4[];
   /** Ignores the podCIDRs of Nodes: a wrong one would make a gateway capture outside addresses. */
   podRangesFixed?: boolean;
-  /** Inclusive, like the NodePorts. */
+  /** Inclusive. */
   snatPortMin: number;
   snatPortMax: number;
-  nodePortMin: number;
-  nodePortMax: number;
   /** Role gateway: it translates between the internal and public addresses of Nodes. */
   gateway?: boolean;
 }
@@ -26,12 +25,7 @@ export const SNAT_PORT_MIN = 40_000;
 export const SNAT_PORT_MAX = 65_534;
 export const NODE_PORT_MIN = 30_000;
 export const NODE_PORT_MAX = 32_767;
-export const PORT_RANGES = {
-  snatPortMin: SNAT_PORT_MIN,
-  snatPortMax: SNAT_PORT_MAX,
-  nodePortMin: NODE_PORT_MIN,
-  nodePortMax: NODE_PORT_MAX,
-} as const;
+export const PORT_RANGES = { snatPortMin: SNAT_PORT_MIN, snatPortMax: SNAT_PORT_MAX } as const;
 
 /** The node's part of the image. Null until the node's own address is known. */
 export function buildNodeEntry(
@@ -51,8 +45,6 @@ export function buildNodeEntry(
     serviceRange: ranges.serviceRange,
     snatPortMin: ranges.snatPortMin,
     snatPortMax: ranges.snatPortMax,
-    nodePortMin: ranges.nodePortMin,
-    nodePortMax: ranges.nodePortMax,
   };
   if (!ranges.gateway) {
     const known = new Set(entry.nodeAddresses);

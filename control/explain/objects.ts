@@ -1,11 +1,12 @@
 // Objects from files, and the arena that an agent would make of them.
+
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { type Arena, createArena } from '../../datapath/arena/arena.ts';
 import { KubetunError } from '../../datapath/error.ts';
-import type { Range4 } from '../../datapath/image/image.ts';
 import { ImageWriter } from '../../datapath/image/writer.ts';
+import type { Range4 } from '../../datapath/wire/address.ts';
 import { Compiler } from '../compile/compiler.ts';
 import { IdAllocator } from '../compile/ids.ts';
 import { type NodeRanges, PORT_RANGES } from '../compile/node-entry.ts';

@@ -1,5 +1,4 @@
-import type { Range4 } from '../../datapath/image/image.ts';
-import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
+import { formatAddress, parseRange, type Range4 } from '../../datapath/wire/address.ts';
 import type { Node } from '../kube/kinds.ts';
 import { parseAddresses } from './parse.ts';
 import type { NodeRow } from './rows.ts';

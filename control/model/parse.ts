@@ -1,7 +1,6 @@
 // Parts of API objects that several kinds share.
 
-import type { Range4 } from '../../datapath/image/image.ts';
-import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import { parseAddress, parseRange, type Range4 } from '../../datapath/wire/address.ts';
 import { PROTO_BY_NAME } from '../../datapath/wire/ipv4.ts';
 
 /** Protocols that a port in the API may have. */

@@ -1,6 +1,6 @@
+import type { Range4 } from '../../datapath/wire/address.ts';
 // Compact rows of the cluster, made from API objects on arrival. Addresses are int32 in host order
 // as in the datapath, without IPv6.
-import type { Range4 } from '../../datapath/image/image.ts';
 
 /** One port of a Service. */
 export interface ServicePortRow {

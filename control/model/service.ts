@@ -1,4 +1,5 @@
 import { parseRange } from '../../datapath/wire/address.ts';
+import { pairsOfRanges } from '../../datapath/wire/ranges.ts';
 import type { Service } from '../kube/kinds.ts';
 import { objectKey, parseAddresses, parseProtocol } from './parse.ts';
 import type { ServicePortRow, ServiceRow } from './rows.ts';
@@ -73,5 +74,5 @@ function readSourceRanges(texts: string[]): Int32Array {
   const mine = texts.map((text) => text.trim()).filter((text) => !text.includes(':'));
   const ranges = mine.map(parseRange).filter((range) => range !== null);
   if (mine.length > 0 && ranges.length === 0) return Int32Array.from(RANGE_NOBODY);
-  return Int32Array.from(ranges.flatMap(({ address, mask }) => [address, mask]));
+  return pairsOfRanges(ranges);
 }

@@ -10,7 +10,7 @@ import {
 } from '../../datapath/image/image.ts';
 import { formatAddress, formatRange } from '../../datapath/wire/address.ts';
 import { protoName } from '../../datapath/wire/ipv4.ts';
-import { outerRanges } from '../../datapath/wire/ranges.ts';
+import { outerRanges, rangesOfPairs } from '../../datapath/wire/ranges.ts';
 
 /** Mark of packets to masquerade: they get the node's address as source. */
 export const MASQUERADE = '0x4000';
@@ -76,7 +76,9 @@ export function rulesOf(service: ServiceEntry, kinds: Set<number>): ServiceRules
     rules.chains.set(`external/${base}`, [...inside, ...own]);
   }
   if (service.sourceRanges.length === 0) return rules;
-  const stranger = `ip saddr != { ${rangesOf(service.sourceRanges).join(', ')} }`;
+  // Without nested ranges, because nft refuses overlaps.
+  const ranges = outerRanges(rangesOfPairs(service.sourceRanges)).map(formatRange);
+  const stranger = `ip saddr != { ${ranges.join(', ')} }`;
   rules.chains.set(`ranged/${base}`, [`${stranger} accept`, `goto external/${base}`]);
   rules.chains.set(`denied/${base}`, [`${stranger} goto deny`, 'goto refuse']);
   return rules;
@@ -139,13 +141,4 @@ function pairs(words: Int32Array, text: (a: number, b: number) => string): strin
   const texts: string[] = [];
   for (let i = 0; i < words.length; i += 2) texts.push(text(words[i]!, words[i + 1]!));
   return texts;
-}
-
-/** Leaves out nested ranges, because nft refuses overlaps. */
-function rangesOf(words: Int32Array): string[] {
-  const ranges = Array.from({ length: words.length / 2 }, (_, i) => ({
-    address: words[i * 2]!,
-    mask: words[i * 2 + 1]!,
-  }));
-  return outerRanges(ranges).map(formatRange);
 }

@@ -1,7 +1,7 @@
 // Encodes blocks of an image as words, ready to be copied into the arena. Pure.
 
 import { SeededMap } from '../map.ts';
-import { joinRanges } from '../wire/ranges.ts';
+import { joinRanges, pairsOfRanges, rangesOfPairs } from '../wire/ranges.ts';
 import type { NodeEntry, ServiceEntry } from './image.ts';
 import * as L from './layout.ts';
 import { sortPairs } from './pairs.ts';
@@ -38,21 +38,13 @@ function lengthOf(mask: number): number {
   return Math.clz32(~mask);
 }
 
-/** Ranges (address, mask); none lies inside another. */
-function joinPairs(pairs: Int32Array): Int32Array {
-  const ranges = Array.from({ length: pairs.length >> 1 }, (_, i) => {
-    return { address: pairs[i * 2]!, mask: pairs[i * 2 + 1]! };
-  });
-  return Int32Array.from(joinRanges(ranges).flatMap(({ address, mask }) => [address, mask]));
-}
-
 export function encodeService(service: ServiceEntry, generation: number): Int32Array {
   const name = encoder.encode(service.name);
   // Hot-path searches need the order.
   const cluster = sortPairs(service.cluster);
   const local = sortPairs(service.local);
   const serving = sortPairs(service.serving);
-  const sourceRanges = sortPairs(joinPairs(service.sourceRanges));
+  const sourceRanges = sortPairs(pairsOfRanges(joinRanges(rangesOfPairs(service.sourceRanges))));
   const pairs = cluster.length + local.length + serving.length + sourceRanges.length;
   const words = new Int32Array(L.SERVICE_HEADER_WORDS + pairs + ((name.length + 3) >> 2));
   words[L.SERVICE_ID] = service.id;

@@ -3,7 +3,7 @@
 
 import { SERVICE_IDS } from '../arena/layout.ts';
 import type { PolicyChange } from '../policy/policy.ts';
-import type { Address } from '../wire/address.ts';
+import type { Address, Range4 } from '../wire/address.ts';
 
 /** Kinds of frontends; the order is part of the layout. */
 export const FRONTEND_CLUSTER = 0;
@@ -20,12 +20,6 @@ export const SERVICE_FLAG_EXTERNAL_LOCAL = 2;
 /** Service ids run from 1 to this; 0 means none. */
 export const SERVICE_ID_MAX = SERVICE_IDS - 1;
 
-/** A range of IPv4 addresses, int32 in host order; `address & mask === address`. */
-export interface Range4 {
-  address: Address;
-  mask: number;
-}
-
 /** Data of a node and its cluster. Addresses are int32 in host order. */
 export interface NodeEntry {
   nodeAddress: Address;
@@ -36,8 +30,6 @@ export interface NodeEntry {
   /** Inclusive; the node's ephemeral range excludes these ports. */
   snatPortMin: number;
   snatPortMax: number;
-  nodePortMin: number;
-  nodePortMax: number;
   /** Addresses of this node that its Node object lacks: of other devices, of a DNS cache. */
   localAddresses?: Address[];
   /**

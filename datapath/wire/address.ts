@@ -3,6 +3,12 @@
 /** An IPv4 address: a signed int32 in host order. IPv6 gets other tables (docs/adr/0020). */
 export type Address = number;
 
+/** A range of IPv4 addresses; `address & mask === address`. */
+export interface Range4 {
+  address: Address;
+  mask: number;
+}
+
 /** `10.0.0.1` from an int32. */
 export function formatAddress(address: Address): string {
   const a = address >>> 0;
@@ -47,7 +53,7 @@ export function maskOf(prefix: number): number {
 }
 
 /** `{address, mask}` from `10.0.0.0/8`, host bits cleared; null if it is not a range. */
-export function parseRange(text: string): { address: Address; mask: number } | null {
+export function parseRange(text: string): Range4 | null {
   const slash = text.indexOf('/');
   const address = slash < 0 ? null : parsePart(text, slash);
   if (address === null) return null;
@@ -58,6 +64,6 @@ export function parseRange(text: string): { address: Address; mask: number } | n
 }
 
 /** `10.0.0.0/8` from `{address, mask}`. */
-export function formatRange({ address, mask }: { address: Address; mask: number }): string {
+export function formatRange({ address, mask }: Range4): string {
   return `${formatAddress(address)}/${Math.clz32(~mask)}`;
 }

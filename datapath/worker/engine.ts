@@ -3,12 +3,12 @@ import { ARENA_SIZES_DEFAULT, type Arena, type ArenaSizes } from '../arena/arena
 import { type ArenaFile, openArenaFile } from '../arena/file.ts';
 import { H_HELD_COUNT, H_HELD_RANGES, H_NOW, HELD_RANGES_MAX } from '../arena/layout.ts';
 import { nodeTimeouts, type Timeouts } from '../flow/timeouts.ts';
-import type { Range4 } from '../image/image.ts';
 import { ImageWriter } from '../image/writer.ts';
 import { pollSetBytes } from '../io/poll.ts';
 import { closeFile, eventfd, type Mapping, mapMemory, unmap, write } from '../io/sys.ts';
 import { openTun, type Tun } from '../io/tun.ts';
 import { BATCH_BUFFER_BYTES } from '../pipeline/batch.ts';
+import type { Range4 } from '../wire/address.ts';
 import { coverRanges } from '../wire/ranges.ts';
 import { workerUrl } from './bundle.ts';
 import { WorkerKeeper } from './keeper.ts';

@@ -19,4 +19,4 @@ export interface WorkerInput {
 export const CONTROL_STOP = 0;
 /** 1 once the loop runs. */
 export const CONTROL_READY = 1;
-export const CONTROL_WORDS = 4;
+export const CONTROL_WORDS = 2;

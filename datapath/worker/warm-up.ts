@@ -223,8 +223,6 @@ function image(): ImageChange {
       serviceRange: { address: VIP & MASK_8, mask: MASK_8 },
       snatPortMin: 40_000,
       snatPortMax: 65_534,
-      nodePortMin: 30_000,
-      nodePortMax: 32_767,
     },
     upsert: [
       service(1, PROTO_TCP, BACKEND, 8080),

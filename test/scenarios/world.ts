@@ -1,12 +1,7 @@
 // Compiles Kubernetes objects to a node's datapath and sends packets through it, without root.
 import { Compiler } from '../../control/compile/compiler.ts';
 import { IdAllocator } from '../../control/compile/ids.ts';
-import {
-  NODE_PORT_MAX,
-  NODE_PORT_MIN,
-  SNAT_PORT_MAX,
-  SNAT_PORT_MIN,
-} from '../../control/compile/node-entry.ts';
+import { SNAT_PORT_MAX, SNAT_PORT_MIN } from '../../control/compile/node-entry.ts';
 import type { EndpointSlice, Node, Service } from '../../control/kube/kinds.ts';
 import { readNode } from '../../control/model/node.ts';
 import { readService } from '../../control/model/service.ts';
@@ -57,8 +52,6 @@ export class NodeWorld {
       podRanges: [],
       snatPortMin: SNAT_PORT_MIN,
       snatPortMax: SNAT_PORT_MAX,
-      nodePortMin: NODE_PORT_MIN,
-      nodePortMax: NODE_PORT_MAX,
     };
     const compiler = new Compiler(nodeName, ranges, new IdAllocator(new Map(), writer));
     const { change } = compiler.compile(tables, tables.takeChanges(), 1)!;

@@ -42,8 +42,6 @@ export const NODE_ENTRY: NodeEntry = {
   serviceRange: parseRange('10.96.0.0/16')!,
   snatPortMin: 40_000,
   snatPortMax: 65_534,
-  nodePortMin: 30_000,
-  nodePortMax: 32_767,
 };
 
 /** Pairs (address, port) from `10.0.0.1:80` strings. */

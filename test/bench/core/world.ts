@@ -189,8 +189,6 @@ export function publishOne(policies: number): (writer: ImageWriter) => void {
         serviceRange,
         snatPortMin: 40_000,
         snatPortMax: 65_534,
-        nodePortMin: 30_000,
-        nodePortMax: 32_767,
       },
       upsert: [
         {

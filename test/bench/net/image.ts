@@ -24,8 +24,6 @@ export const BENCH_NODE: NodeEntry = {
   serviceRange: parseRange(SERVICE_RANGE)!,
   snatPortMin: SNAT_PORTS[0],
   snatPortMax: SNAT_PORTS[1],
-  nodePortMin: NODE_PORTS[0],
-  nodePortMax: NODE_PORTS[1],
 };
 
 export function frontendOf({ address, port, proto }: BenchService, i: number): FrontendEntry {

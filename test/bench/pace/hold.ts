@@ -41,7 +41,7 @@ function everything(services: number) {
       nodeAddresses: [address('172.18.0.11')],
       podRanges: [parseRange('10.244.0.0/16')!],
       serviceRange: parseRange('10.96.0.0/16')!,
-      ...{ snatPortMin: 40_000, snatPortMax: 65_534, nodePortMin: 30_000, nodePortMax: 32_767 },
+      ...{ snatPortMin: 40_000, snatPortMax: 65_534 },
     },
     upsert: all.map((i) => service(i, 0)),
     remove: [],

@@ -1,6 +1,6 @@
 // The cost of a node in a cluster, see cluster-process.ts. Prints JSON.
 
-import { PORT_RANGES } from '../../../control/compile/node-entry.ts';
+import { NODE_PORT_MAX, NODE_PORT_MIN, PORT_RANGES } from '../../../control/compile/node-entry.ts';
 import { planNarrowSteering } from '../../../control/node/narrow.ts';
 import { planSteering, type SteeringInput } from '../../../control/node/steering.ts';
 import { formatAddress, formatRange } from '../../../datapath/wire/address.ts';
@@ -52,12 +52,12 @@ console.log(JSON.stringify(figures));
 function steeringInput(): SteeringInput {
   const podRanges = outerRanges([...tables.nodes.values()].flatMap((node) => node.podRanges));
   const own = tables.nodes.get(tables.nodeName)?.podRanges ?? [];
-  const { snatPortMin, snatPortMax, nodePortMin, nodePortMax } = PORT_RANGES;
+  const { snatPortMin, snatPortMax } = PORT_RANGES;
   return {
     ...{ tun: 'kt0', uplink: 'eth0', mtu: 1500, nodeAddress: formatAddress(WORLD.node) },
     ...{ serviceRange: formatRange(WORLD.serviceRange), podRanges: podRanges.map(formatRange) },
     ownPodRanges: own.map(formatRange),
-    ...{ nodePorts: [nodePortMin, nodePortMax], snatPorts: [snatPortMin, snatPortMax] },
+    ...{ nodePorts: [NODE_PORT_MIN, NODE_PORT_MAX], snatPorts: [snatPortMin, snatPortMax] },
     ephemeralPorts: [32_768, 39_999],
   };
 }

@@ -28,7 +28,6 @@ const nothing: ImageChange = {
 const node = {
   ...{ nodeAddress: NODE, nodeAddresses: [NODE], podRanges: [parseRange('10.128.0.0/9')!] },
   ...{ serviceRange: parseRange('10.96.0.0/12')!, snatPortMin: 40_000, snatPortMax: 65_534 },
-  ...{ nodePortMin: 30_000, nodePortMax: 32_767 },
 };
 
 /** ms from the change to an image in force. */

@@ -3,12 +3,7 @@
 // Prints JSON.
 import { Compiler } from '../../../control/compile/compiler.ts';
 import { IdAllocator } from '../../../control/compile/ids.ts';
-import {
-  NODE_PORT_MAX,
-  NODE_PORT_MIN,
-  SNAT_PORT_MAX,
-  SNAT_PORT_MIN,
-} from '../../../control/compile/node-entry.ts';
+import { SNAT_PORT_MAX, SNAT_PORT_MIN } from '../../../control/compile/node-entry.ts';
 import type { EndpointSlice, Service } from '../../../control/kube/kinds.ts';
 import { readService } from '../../../control/model/service.ts';
 import { readSlice } from '../../../control/model/slice.ts';
@@ -26,7 +21,6 @@ const RANGES = {
   serviceRange: parseRange('10.96.0.0/12')!,
   podRanges: [parseRange('10.128.0.0/9')!],
   ...{ snatPortMin: SNAT_PORT_MIN, snatPortMax: SNAT_PORT_MAX },
-  ...{ nodePortMin: NODE_PORT_MIN, nodePortMax: NODE_PORT_MAX },
 };
 
 /** JSON text as from the server. The tables keep only the parts that they need. */

@@ -15,8 +15,6 @@ export const RANGES: NodeRanges = {
   podRanges: [],
   snatPortMin: 40_000,
   snatPortMax: 65_534,
-  nodePortMin: 30_000,
-  nodePortMax: 32_767,
 };
 
 /** Tables, a compiler and a datapath that applies its output. `flows` says which ids are in use. */
