@@ -29,7 +29,6 @@ export const H_IMAGE_ACK = 6;
 export const H_FLOW_HIGH = 7;
 /** Entries on the free list. */
 export const H_FLOW_FREE = 8;
-export const H_FLOW_COUNT = 9;
 /** Where the expiry sweep continues. */
 export const H_SWEEP = 10;
 /** Where the search for a flow to evict continues. */

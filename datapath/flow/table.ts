@@ -1,5 +1,5 @@
 import type { Arena } from '../arena/arena.ts';
-import { H_FLOW_COUNT, H_FLOW_FREE, H_FLOW_HIGH, H_SEED } from '../arena/layout.ts';
+import { H_FLOW_FREE, H_FLOW_HIGH, H_SEED } from '../arena/layout.ts';
 import { hashTuple } from './hash.ts';
 // biome-ignore format: a list.
 import {
@@ -110,7 +110,6 @@ export class FlowTable {
       this.#unpoint(side);
       return false;
     }
-    this.header[H_FLOW_COUNT] = this.header[H_FLOW_COUNT]! + 1;
     const service = this.lines[(side << LINE_SHIFT) + W_SERVICE]!;
     this.serviceFlows[service] = this.serviceFlows[service]! + 1;
     return true;
@@ -126,7 +125,6 @@ export class FlowTable {
     this.serviceFlows[service] = this.serviceFlows[service]! - 1;
     this.lines[at | W_META] = 0;
     this.lines[at + 16 + W_META] = 0;
-    this.header[H_FLOW_COUNT] = this.header[H_FLOW_COUNT]! - 1;
     this.release(flow);
   }
 
@@ -189,7 +187,6 @@ export class FlowTable {
     const { header: h, lines } = this;
     this.index.fill(SLOT_EMPTY);
     this.serviceFlows.fill(0);
-    h[H_FLOW_COUNT] = 0;
     h[H_FLOW_FREE] = 0;
     let dropped = 0;
     const high = Math.min(h[H_FLOW_HIGH]!, this.flowsMax);

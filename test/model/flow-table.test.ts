@@ -1,9 +1,9 @@
 // Compares the flow table with a Map under random operations.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Arena, createArena } from '../../datapath/arena/arena.ts';
-import { H_FLOW_COUNT } from '../../datapath/arena/layout.ts';
 import {
   LINE_SHIFT,
   LINE_WORDS,
@@ -15,6 +15,7 @@ import {
   W_SRC,
 } from '../../datapath/flow/line.ts';
 import { FlowTable } from '../../datapath/flow/table.ts';
+import { flowCount } from '../support/flow-count.ts';
 
 const FLOWS = 64;
 
@@ -68,7 +69,7 @@ function insert(t: FlowTable, one: Tuple): boolean {
 }
 
 function assertSame(t: FlowTable, model: Map<string, Tuple>, arena: Arena): void {
-  assert.equal(arena.header[H_FLOW_COUNT], model.size);
+  assert.equal(flowCount(arena), model.size);
   for (const one of model.values()) {
     const side = find(t, one);
     assert.notEqual(side, NO_SIDE, `${key(one)} is found`);
@@ -122,7 +123,7 @@ test('a table that is filled and emptied many times keeps its capacity', () => {
     for (const one of tuples) assert.ok(insert(t, one));
     assert.equal(t.allocate(), -1);
     for (const one of tuples) t.remove(find(t, one) >> 1);
-    assert.equal(arena.header[H_FLOW_COUNT], 0);
+    assert.equal(flowCount(arena), 0);
     assert.ok(
       t.index.every((slot) => slot === 0),
       'no tombstone is left',

@@ -1,8 +1,9 @@
 // The cost of the pipeline for a world's packets: ns a packet, without the cost of filling the
 // batch.
+
 import { strict as assert } from 'node:assert';
-import { H_FLOW_COUNT } from '../../../datapath/arena/layout.ts';
 import { COUNT_FORWARDED } from '../../../datapath/pipeline/verdict.ts';
+import { flowCount } from '../../support/flow-count.ts';
 import { BATCH, type World } from './world.ts';
 
 /**
@@ -68,6 +69,6 @@ export function measureNew(world: World): number {
     least.add(both, performance.now() - again);
     next += NEW_FLOWS;
   }
-  assert.equal(world.d.header[H_FLOW_COUNT], next, 'every packet made a flow');
+  assert.equal(flowCount(world.d.table), next, 'every packet made a flow');
   return least.perPacket(NEW_FLOWS);
 }

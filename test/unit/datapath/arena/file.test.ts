@@ -19,7 +19,6 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { attachArenaFile, openArenaFile } from '../../../../datapath/arena/file.ts';
 import {
-  H_FLOW_COUNT,
   H_FLOWS_MAX,
   H_IMAGE_WORDS,
   H_LAYOUT,
@@ -33,6 +32,7 @@ import { createBatch, P_LENGTH, P_START } from '../../../../datapath/pipeline/ba
 import { Datapath } from '../../../../datapath/pipeline/datapath.ts';
 import { run } from '../../../../datapath/pipeline/run.ts';
 import { BACKEND, DEFAULT_IMAGE, POD, VIP } from '../../../support/datapath.ts';
+import { flowCount } from '../../../support/flow-count.ts';
 import { ACK, decode, SYN, tcp4 } from '../../../support/packets.ts';
 
 const SIZES = { flowsMax: 16, imageWords: 1 << 14 };
@@ -82,7 +82,7 @@ test('flows and Services survive their process: the next one continues midway in
   assert.equal(second.survived, true);
   assert.equal(second.arena.header[H_SEED], 7, 'the hashes stay what they were');
   const d = new Datapath(second.arena, 1);
-  assert.equal(second.arena.header[H_FLOW_COUNT], 1);
+  assert.equal(flowCount(second.arena), 1);
   const packet = send(d, tcp4(`${POD}:4000`, `${VIP}:80`, ACK, [1], { seq: 1000, ack: 100 }));
   assert.deepEqual([packet.dst, packet.dport, packet.l4Ok], [BACKEND, 8080, true]);
   const back = send(d, tcp4(`${BACKEND}:8080`, `${POD}:4000`, ACK, [1], { seq: 100, ack: 1001 }));

@@ -1,8 +1,8 @@
 // Expiry and eviction on bare lines, with an injected clock.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createArena } from '../../../../datapath/arena/arena.ts';
-import { H_FLOW_COUNT } from '../../../../datapath/arena/layout.ts';
 import { evict, remainingMs, sweep } from '../../../../datapath/flow/expire.ts';
 import {
   FLAG_ASSURED,
@@ -24,6 +24,7 @@ import {
 } from '../../../../datapath/flow/state.ts';
 import { FlowTable } from '../../../../datapath/flow/table.ts';
 import { nodeTimeouts } from '../../../../datapath/flow/timeouts.ts';
+import { flowCount } from '../../../support/flow-count.ts';
 
 const timeouts = nodeTimeouts();
 const DAY = 86_400_000;
@@ -44,7 +45,7 @@ function add(t: FlowTable, state: number, seen: [number, number], flags = 0): nu
   return flow;
 }
 
-const flows = (t: FlowTable) => t.header[H_FLOW_COUNT]!;
+const flows = (t: FlowTable) => flowCount(t);
 
 test('the side seen last decides, at any clock', () => {
   for (const base of [0, -5, 0x7fff_ffff, -0x8000_0000]) {

@@ -1,7 +1,7 @@
 // Limits: a full table, no free port, expired time.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { H_FLOW_COUNT } from '../../../../datapath/arena/layout.ts';
 import { readArena } from '../../../../datapath/observe/flows.ts';
 import {
   BACKEND,
@@ -13,9 +13,10 @@ import {
   type TestDatapath,
   VIP,
 } from '../../../support/datapath.ts';
+import { flowCount } from '../../../support/flow-count.ts';
 import { ACK, echo4, FIN, ip4, RST, SYN, tcp4, udp4 } from '../../../support/packets.ts';
 
-const flows = (t: TestDatapath) => t.d.header[H_FLOW_COUNT]!;
+const flows = (t: TestDatapath) => flowCount(t.d.table);
 
 /** A connection whose handshake is complete. */
 function establish(t: TestDatapath, sport: number): void {
