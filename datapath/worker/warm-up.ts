@@ -20,7 +20,14 @@ import {
   type PolicyPod,
   type PolicyRules,
 } from '../policy/policy.ts';
+import { sumBytes } from '../wire/checksum.ts';
 import { PROTO_ICMP, PROTO_TCP, PROTO_UDP } from '../wire/ipv4.ts';
+import {
+  TCP_FLAG_ACK as ACK,
+  TCP_FLAG_FIN as FIN,
+  TCP_FLAG_RST as RST,
+  TCP_FLAG_SYN as SYN,
+} from '../wire/tcp.ts';
 import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 
 const BATCHES = 1500;
@@ -29,6 +36,7 @@ const PACKETS = 32;
 const ODD_ONE_IN = 16;
 const CONNECTIONS = 64;
 const REPUBLISH_BATCHES = 100;
+const NONE = new Int32Array(0);
 const NOTHING: ImageChange = {
   ...{ node: null, upsert: [], remove: [], addFrontends: [], removeFrontends: [] },
 };
@@ -68,11 +76,6 @@ const STICKY_VIP = 0x0c00_0003;
 const UNALLOCATED = 0x0c00_0009;
 const MASK_8 = 0xff00_0000 | 0;
 
-const FIN = 1;
-const SYN = 2;
-const RST = 4;
-const ACK = 16;
-
 /** Runs the pipeline over a small private table for a while. */
 export function warmUp(): void {
   const arena = mapArena({ flowsMax: 1024, imageWords: 1 << 15 }, 1);
@@ -99,49 +102,33 @@ function put(b: Batch, n: number): void {
   const step = Math.floor(n / CONNECTIONS);
   if (step === 0) putTcp(b, POD, VIP, ports(port, 80), SYN, n);
   else if (step === 1) putTcp(b, BACKEND, POD, ports(8080, port), SYN | ACK, n);
-  else if (n % ODD_ONE_IN === 0) putOdd(b, n / ODD_ONE_IN);
-  else if ((step & 1) === 0) putTcp(b, POD, VIP, ports(port, 80), ACK, n);
+  else if (n % ODD_ONE_IN === 0) {
+    const odd = n / ODD_ONE_IN;
+    ODD[odd % ODD.length]!(b, 20_000 + (odd % 5000), odd);
+  } else if ((step & 1) === 0) putTcp(b, POD, VIP, ports(port, 80), ACK, n);
   else putTcp(b, BACKEND, POD, ports(8080, port), ACK, n);
 }
 
-/** A packet other than a segment of an established connection, of each kind. */
-function putOdd(b: Batch, n: number): void {
-  const port = 20_000 + (n % 5000);
-  switch (n % 16) {
-    case 0:
-      return putTcp(b, POD, VIP, ports(port, 80), SYN, n);
-    case 1:
-      return putTcp(b, OUTSIDE, NODE, ports(port, 30_080), SYN, n);
-    case 2:
-      return putTcp(b, POD, OUTSIDE, ports(port, 443), SYN, n);
-    case 3:
-      return putTcp(b, POD, EMPTY_VIP, ports(port, 80), SYN, n);
-    case 4:
-      return putTcp(b, POD, UNALLOCATED, ports(port, 80), SYN, n);
-    case 5:
-      return putTcp(b, POD, VIP, ports(port, 80), ACK, n);
-    case 6:
-      return putTcp(b, POD, VIP, ports(FIRST_PORT + (n % 4), 80), FIN | ACK, n);
-    case 7:
-      return putTcp(b, BACKEND, POD, ports(8080, FIRST_PORT + (n % 4)), RST, n);
-    case 8:
-      return putTcp(b, POD, BACKEND, ports(port, 8080), SYN, n);
-    case 9:
-      return putDatagram(b, PROTO_UDP, POD, VIP, ports(FIRST_PORT, 53), n);
-    case 10:
-      return putDatagram(b, PROTO_UDP, POD, VIP, ports(port, 53), n);
-    case 11:
-      return putDatagram(b, PROTO_UDP, BACKEND, POD, ports(5353, port - 1), n);
-    case 12:
-      return putDatagram(b, PROTO_ICMP, POD, OUTSIDE, ports(0x0800, 0), n);
-    case 13:
-      return putTcp(b, POD, STICKY_VIP, ports(port, 80), SYN, n);
-    case 14: // A repeated SYN.
-      return putTcp(b, POD, VIP, ports(FIRST_PORT - 1 - (n & 64), 80), SYN, n);
-    default:
-      return b.push(VNET_HEADER_BYTES + (n % 60), 0);
-  }
-}
+/** Packets other than segments of an established connection, one of each kind. */
+const ODD: ((b: Batch, port: number, n: number) => void)[] = [
+  (b, port, n) => putTcp(b, POD, VIP, ports(port, 80), SYN, n),
+  (b, port, n) => putTcp(b, OUTSIDE, NODE, ports(port, 30_080), SYN, n),
+  (b, port, n) => putTcp(b, POD, OUTSIDE, ports(port, 443), SYN, n),
+  (b, port, n) => putTcp(b, POD, EMPTY_VIP, ports(port, 80), SYN, n),
+  (b, port, n) => putTcp(b, POD, UNALLOCATED, ports(port, 80), SYN, n),
+  (b, port, n) => putTcp(b, POD, VIP, ports(port, 80), ACK, n),
+  (b, _, n) => putTcp(b, POD, VIP, ports(FIRST_PORT + (n % 4), 80), FIN | ACK, n),
+  (b, _, n) => putTcp(b, BACKEND, POD, ports(8080, FIRST_PORT + (n % 4)), RST, n),
+  (b, port, n) => putTcp(b, POD, BACKEND, ports(port, 8080), SYN, n),
+  (b, _, n) => putDatagram(b, PROTO_UDP, POD, VIP, ports(FIRST_PORT, 53), n),
+  (b, port, n) => putDatagram(b, PROTO_UDP, POD, VIP, ports(port, 53), n),
+  (b, port, n) => putDatagram(b, PROTO_UDP, BACKEND, POD, ports(5353, port - 1), n),
+  (b, _, n) => putDatagram(b, PROTO_ICMP, POD, OUTSIDE, ports(0x0800, 0), n),
+  (b, port, n) => putTcp(b, POD, STICKY_VIP, ports(port, 80), SYN, n),
+  // A repeated SYN.
+  (b, _, n) => putTcp(b, POD, VIP, ports(FIRST_PORT - 1 - (n & 64), 80), SYN, n),
+  (b, _, n) => b.push(VNET_HEADER_BYTES + (n % 60), 0),
+];
 
 function ports(from: number, to: number): number {
   return (from << 16) | to;
@@ -184,10 +171,7 @@ function putHeader(b: Batch, src: number, dst: number, proto: number, total: num
   view.setInt32(ip + 8, (64 << 24) | (proto << 16));
   view.setInt32(ip + 12, src);
   view.setInt32(ip + 16, dst);
-  let sum = 0;
-  for (let at = 0; at < 20; at += 2) sum += view.getUint16(ip + at);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  view.setUint16(ip + 10, ~sum & 0xffff);
+  view.setUint16(ip + 10, ~sumBytes(view, ip, ip + 20) & 0xffff);
   return ip;
 }
 
@@ -201,28 +185,19 @@ function policy(n: number): PolicyChange {
 
 function image(): ImageChange {
   const service = (id: number, proto: number, ...cluster: number[]): ServiceEntry => ({
-    id,
-    name: 'warm/up:1',
-    proto,
-    flags: 0,
-    affinityS: 0,
-    cluster: Int32Array.from(cluster),
-    local: new Int32Array(0),
-    serving: new Int32Array(0),
-    sourceRanges: new Int32Array(0),
+    ...{ id, name: 'warm/up:1', proto, flags: 0, affinityS: 0 },
+    ...{ cluster: Int32Array.from(cluster), local: NONE, serving: NONE, sourceRanges: NONE },
   });
   const frontend = (address: number, port: number, serviceId: number, proto = PROTO_TCP) => ({
     ...{ address, port, serviceId, proto },
     kind: address === NODE ? FRONTEND_NODEPORT : FRONTEND_CLUSTER,
   });
   return {
+    ...NOTHING,
     node: {
-      nodeAddress: NODE,
-      nodeAddresses: [NODE],
+      ...{ nodeAddress: NODE, nodeAddresses: [NODE], snatPortMin: 40_000, snatPortMax: 65_534 },
       podRanges: [{ address: POD & MASK_8, mask: MASK_8 }],
       serviceRange: { address: VIP & MASK_8, mask: MASK_8 },
-      snatPortMin: 40_000,
-      snatPortMax: 65_534,
     },
     upsert: [
       service(1, PROTO_TCP, BACKEND, 8080),
@@ -230,7 +205,6 @@ function image(): ImageChange {
       service(3, PROTO_TCP),
       { ...service(4, PROTO_TCP, BACKEND, 8080, BACKEND + 1, 8080), affinityS: 60 },
     ],
-    remove: [],
     addFrontends: [
       frontend(VIP, 80, 1),
       frontend(NODE, 30_080, 1),
@@ -238,6 +212,5 @@ function image(): ImageChange {
       frontend(EMPTY_VIP, 80, 3),
       frontend(STICKY_VIP, 80, 4),
     ],
-    removeFrontends: [],
   };
 }
