@@ -1,6 +1,13 @@
 // Connection states and their changes. TCP follows the kernel's table,
 // net/netfilter/nf_conntrack_proto_tcp.c.
 
+import {
+  TCP_FLAG_ACK as ACK,
+  TCP_FLAG_FIN as FIN,
+  TCP_FLAG_RST as RST,
+  TCP_FLAG_SYN as SYN,
+} from '../wire/tcp.ts';
+
 export const STATE_NONE = 0;
 export const STATE_SYN_SENT = 1;
 export const STATE_SYN_RECV = 2;
@@ -85,13 +92,12 @@ const MOVES = Int8Array.of(
   ...[__, CL, CL, CL, CL, CL, CL, CL, CL, CL],
 );
 
-// FIN 1, SYN 2, RST 4, ACK 16 -> kind. RST comes before SYN, FIN, ACK, as in the kernel's
-// get_conntrack_index.
+// Flags -> kind. RST comes before SYN, FIN, ACK, as in the kernel's get_conntrack_index.
 const KINDS = new Int8Array(32);
 for (let flags = 0; flags < 32; flags++) {
-  if (flags & 4) KINDS[flags] = KIND_RST;
-  else if (flags & 2) KINDS[flags] = flags & 16 ? KIND_SYN_ACK : KIND_SYN;
-  else KINDS[flags] = flags & 1 ? KIND_FIN : KIND_ACK;
+  if (flags & RST) KINDS[flags] = KIND_RST;
+  else if (flags & SYN) KINDS[flags] = flags & ACK ? KIND_SYN_ACK : KIND_SYN;
+  else KINDS[flags] = flags & FIN ? KIND_FIN : KIND_ACK;
 }
 
 /** The state after a TCP packet, or a MOVE_*; `direction` 0 from the client, 1 from the backend. */
@@ -102,8 +108,6 @@ export function moveTcp(state: number, flags: number, direction: number): number
 
 /** FIN, SYN, RST, ACK and URG combinations that a TCP may send, as the kernel's tcp_valid_flags. */
 export const TCP_FLAGS_VALID = new Uint8Array(64);
-const [FIN, SYN, RST, ACK, URG] = [1, 2, 4, 16, 32];
-for (const flags of [SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG]) {
-  TCP_FLAGS_VALID[flags] = 1;
-}
-for (const flags of [ACK, ACK | URG]) TCP_FLAGS_VALID[flags] = 1;
+const URG = 0x20;
+for (const flags of [SYN, SYN | ACK, RST, RST | ACK, FIN | ACK, ACK]) TCP_FLAGS_VALID[flags] = 1;
+for (const flags of [SYN, FIN | ACK, ACK]) TCP_FLAGS_VALID[flags | URG] = 1;
