@@ -20,12 +20,12 @@ import {
 import { UDP_OFF_SUM } from '../wire/udp.ts';
 // biome-ignore format: a list.
 import {
-  type Batch, KIND_LATER_FRAGMENT, P_DST, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PROTO, P_SRC,
-  P_START, P_SUM_AT, PACKET_PARTIAL,
+  type Batch, KIND_LATER_FRAGMENT, P_DST, P_IP, P_KIND, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SRC,
+  P_START,
 } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import { patchQuotedTransport, readdressError, readdressQuote } from './quote.ts';
-import { giveHopBack } from './translate.ts';
+import { giveHopBack, translatePorts } from './translate.ts';
 import {
   COUNT_ICMP_TRANSLATED,
   COUNT_ONE_TO_ONE,
@@ -108,12 +108,8 @@ export function translatePublic(d: Datapath, b: Batch, r: number): number {
 function patchTransport(b: Batch, r: number, delta: number): void {
   const { p, view } = b;
   const proto = p[r | P_PROTO]!;
-  const sumAt = p[r | P_SUM_AT]!;
   if (proto === PROTO_TCP || proto === PROTO_UDP) {
-    const sum = view.getUint16(sumAt);
-    if ((p[r | P_FLAGS]! & PACKET_PARTIAL) !== 0) view.setUint16(sumAt, addSums(sum, delta));
-    else if (proto === PROTO_TCP) view.setUint16(sumAt, patchFull(sum, delta));
-    else if (sum !== 0) view.setUint16(sumAt, patchFull(sum, delta) || 0xffff);
+    translatePorts(b, r, p[r | P_PORTS]!, delta, delta);
   } else if (proto === PROTO_UDP_LITE || proto === PROTO_DCCP) {
     const at = p[r | P_L4]! + UDP_OFF_SUM;
     if (at + 2 > p[r | P_START]! + p[r | P_LENGTH]!) return;

@@ -69,7 +69,13 @@ export function giveHopBack(d: Datapath, b: Batch, r: number, from: number, to: 
  * Ports and the transport checksum. A partial sum is the pseudo-header's, not complemented: only
  * the delta of the addresses is added.
  */
-function translatePorts(b: Batch, r: number, ports: number, addresses: number, all: number): void {
+export function translatePorts(
+  b: Batch,
+  r: number,
+  ports: number,
+  addresses: number,
+  all: number,
+): void {
   const { view } = b;
   const l4 = b.p[r | P_L4]!;
   const sumAt = b.p[r | P_SUM_AT]!;
