@@ -2,12 +2,7 @@
 import type { Arena } from '../arena/arena.ts';
 import { readPolicyNames, readPolicySubject } from '../image/policy-reader.ts';
 import type { PolicyVerdict } from '../pipeline/decision.ts';
-import {
-  RULE_AUDITED,
-  RULE_INDEX_MASK,
-  RULE_POLICY_MASK,
-  RULE_POLICY_SHIFT,
-} from '../policy/layout.ts';
+import * as L from '../policy/layout.ts';
 
 /** One policy's part in a verdict. */
 export interface PolicyNote {
@@ -49,10 +44,10 @@ function noteDirection(
   });
   if (subject === 0) return [];
   const { enforced, audited } = readPolicySubject(arena, subject);
-  const inForce = rule !== 0 && (rule & RULE_AUDITED) === 0;
+  const inForce = rule !== 0 && (rule & L.RULE_AUDITED) === 0;
   if (inForce || (rule !== 0 && enforced.length === 0)) {
-    const id = (rule >>> RULE_POLICY_SHIFT) & RULE_POLICY_MASK;
-    return [note(id, 'allow', rule & RULE_INDEX_MASK)];
+    const id = (rule >>> L.RULE_POLICY_SHIFT) & L.RULE_POLICY_MASK;
+    return [note(id, 'allow', rule & L.RULE_INDEX_MASK)];
   }
   if (enforced.length > 0) return enforced.map((id) => note(id, 'drop', null));
   return audited.map((id) => note(id, 'audit', null));

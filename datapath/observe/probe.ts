@@ -1,16 +1,7 @@
 // Sends one packet through the real pipeline on tables whose changes are discarded.
 import type { Arena } from '../arena/arena.ts';
 import { H_NOW } from '../arena/layout.ts';
-import {
-  LINE_SHIFT,
-  META_PROTO_MASK,
-  NO_SIDE,
-  W_DST,
-  W_META,
-  W_PORTS,
-  W_SERVICE,
-  W_SRC,
-} from '../flow/line.ts';
+import * as F from '../flow/line.ts';
 import { FRONTEND_KINDS } from '../image/image.ts';
 import { readServiceName } from '../image/reader.ts';
 import { createBatch, P_IP, P_LENGTH, P_VERDICT } from '../pipeline/batch.ts';
@@ -18,15 +9,7 @@ import { Datapath } from '../pipeline/datapath.ts';
 import { MASQUERADE_NAMES, SELECTED_NAMES } from '../pipeline/decision.ts';
 import { revalidateFlow } from '../pipeline/policy-check.ts';
 import { run } from '../pipeline/run.ts';
-import {
-  COUNT_FLOWS_REOPENED,
-  COUNT_FLOWS_STALE,
-  COUNT_PORT_MOVED,
-  causeName,
-  DROP_REASONS,
-  VERDICT_FORWARD,
-  VERDICT_REPLY,
-} from '../pipeline/verdict.ts';
+import * as V from '../pipeline/verdict.ts';
 import { ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST } from '../wire/icmp.ts';
 import { PROTO_ICMP } from '../wire/ipv4.ts';
 import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
@@ -80,37 +63,37 @@ export class Prober {
 
   /** True if a packet of this tuple belongs to a known flow. */
   knows(tuple: Tuple): boolean {
-    return this.#sideOf(tuple, false) !== NO_SIDE;
+    return this.#sideOf(tuple, false) !== F.NO_SIDE;
   }
 
   /** The reply tuple of a flow by its number; null if there is no such flow. */
   replyOf(flow: number): Tuple | null {
     const { lines, table } = this.#datapath;
     if (flow >= table.flowsMax) return null;
-    const at = ((flow << 1) | 1) << LINE_SHIFT;
-    const meta = lines[at | W_META]!;
+    const at = ((flow << 1) | 1) << F.LINE_SHIFT;
+    const meta = lines[at | F.W_META]!;
     if (meta === 0) return null;
-    const ports = lines[at | W_PORTS]!;
-    return tupleOf(meta & META_PROTO_MASK, lines[at | W_SRC]!, lines[at | W_DST]!, ports);
+    const ports = lines[at | F.W_PORTS]!;
+    return tupleOf(meta & F.META_PROTO_MASK, lines[at | F.W_SRC]!, lines[at | F.W_DST]!, ports);
   }
 
   /** @param later a packet from the middle of the connection, not its first. */
   ask(tuple: Tuple, later = false): Passage {
     const { counters } = this.#datapath;
-    const moved = counters[COUNT_PORT_MOVED];
-    const ended = () => counters[COUNT_FLOWS_STALE]! + counters[COUNT_FLOWS_REOPENED]!;
+    const moved = counters[V.COUNT_PORT_MOVED];
+    const ended = () => counters[V.COUNT_FLOWS_STALE]! + counters[V.COUNT_FLOWS_REOPENED]!;
     const endedBefore = ended();
     const found = this.#sideOf(tuple, later);
     this.#datapath.policyVerdict.reset();
     // A flow with an old check gets a new one, which names the policies.
-    if (found !== NO_SIDE) revalidateFlow(this.#datapath, found >> 1);
+    if (found !== F.NO_SIDE) revalidateFlow(this.#datapath, found >> 1);
     const verdict = this.#run(later ? laterPacket(tuple) : firstPacket(tuple));
     // A flow that a new connection replaced takes no part.
-    const side = ended() === endedBefore ? found : NO_SIDE;
+    const side = ended() === endedBefore ? found : F.NO_SIDE;
     const passage = this.#read(verdict, tuple, side);
-    passage.portMoved = counters[COUNT_PORT_MOVED] !== moved;
+    passage.portMoved = counters[V.COUNT_PORT_MOVED] !== moved;
     const made = this.#sideOf(tuple, later);
-    if (side === NO_SIDE && made !== NO_SIDE) this.#datapath.table.remove(made >> 1);
+    if (side === F.NO_SIDE && made !== F.NO_SIDE) this.#datapath.table.remove(made >> 1);
     return passage;
   }
 
@@ -125,11 +108,11 @@ export class Prober {
 
   #read(verdict: number, tuple: Tuple, side: number): Passage {
     const { decision, policyVerdict, services, lines } = this.#datapath;
-    const known = side !== NO_SIDE;
-    const id = known ? lines[(side << LINE_SHIFT) | W_SERVICE]! : decision.service;
+    const known = side !== F.NO_SIDE;
+    const id = known ? lines[(side << F.LINE_SHIFT) | F.W_SERVICE]! : decision.service;
     const passage: Passage = {
       verdict: 'drop',
-      reason: DROP_REASONS[-verdict]?.[0] ?? '',
+      reason: V.DROP_REASONS[-verdict]?.[0] ?? '',
       left: null,
       service: readServiceName(this.#arena, id),
       frontend: known ? null : (FRONTEND_KINDS[decision.frontend - 1] ?? null),
@@ -144,12 +127,12 @@ export class Prober {
       checked: { src: policyVerdict.src, dst: policyVerdict.dst },
       ownNode: policyVerdict.ownNode === 1,
     };
-    if (verdict === VERDICT_REPLY) {
-      return { ...passage, verdict: 'reject', reason: causeName(decision.cause) ?? '' };
+    if (verdict === V.VERDICT_REPLY) {
+      return { ...passage, verdict: 'reject', reason: V.causeName(decision.cause) ?? '' };
     }
-    if (verdict !== VERDICT_FORWARD) return passage;
+    if (verdict !== V.VERDICT_FORWARD) return passage;
     const made = passage.service ? 'service' : passage.masquerade ? 'egress' : 'direct';
-    const reason = known ? 'flow' : (causeName(decision.cause) ?? made);
+    const reason = known ? 'flow' : (V.causeName(decision.cause) ?? made);
     return { ...passage, verdict: 'forward', reason, left: this.#left(tuple) };
   }
 

@@ -1,12 +1,6 @@
 // Live packets of a running datapath, from the ring in its arena.
 import type { Arena } from '../arena/arena.ts';
-import {
-  H_NOW,
-  H_TRACE_UNTIL,
-  H_TRACE_WRITTEN,
-  TRACE_RECORDS,
-  TRACE_WORDS,
-} from '../arena/layout.ts';
+import * as L from '../arena/layout.ts';
 import { readPolicyGeneration, readPolicyNames } from '../image/policy-reader.ts';
 import { readGeneration, readServiceName } from '../image/reader.ts';
 import { MASQUERADE_NAMES } from '../pipeline/decision.ts';
@@ -40,7 +34,7 @@ const LOOK_MS = 2000;
 
 /** Makes the datapath write records for the next two seconds. For the owner of the arena. */
 export function requestTrace({ header }: Arena): void {
-  header[H_TRACE_UNTIL] = (header[H_NOW]! + LOOK_MS) | 1;
+  header[L.H_TRACE_UNTIL] = (header[L.H_NOW]! + LOOK_MS) | 1;
 }
 
 export class TraceReader {
@@ -63,7 +57,7 @@ export class TraceReader {
   constructor(arena: Arena, look: () => void = () => requestTrace(arena)) {
     this.#arena = arena;
     this.#look = look;
-    this.#next = arena.header[H_TRACE_WRITTEN]!;
+    this.#next = arena.header[L.H_TRACE_WRITTEN]!;
     this.#look();
   }
 
@@ -75,15 +69,15 @@ export class TraceReader {
     if (generation !== this.#generation) this.#names.clear();
     this.#generation = generation;
     const { header, trace } = this.#arena;
-    const written = Atomics.load(header, H_TRACE_WRITTEN);
+    const written = Atomics.load(header, L.H_TRACE_WRITTEN);
     const behind = (written - this.#next) | 0;
-    const skipped = Math.max(0, behind - TRACE_RECORDS);
+    const skipped = Math.max(0, behind - L.TRACE_RECORDS);
     this.lost += skipped;
     this.#next = (this.#next + skipped) | 0;
     for (; this.#next !== written; this.#next = (this.#next + 1) | 0) {
-      const at = (this.#next & (TRACE_RECORDS - 1)) * TRACE_WORDS;
-      const words = trace.slice(at, at + TRACE_WORDS);
-      // False if the record was overwritten before or during the copy.
+      const at = (this.#next & (L.TRACE_RECORDS - 1)) * L.TRACE_WORDS;
+      const words = trace.slice(at, at + L.TRACE_WORDS);
+      // Overwritten during or before the copy.
       const whole = words[T.T_NUMBER] === this.#next;
       if (whole && Atomics.load(trace, at + T.T_NUMBER) === this.#next) yield this.#read(words);
       else this.lost++;
