@@ -1,9 +1,10 @@
 // What agents of every role share: their life, the datapath, and reports on both.
+
 import { ARENA_SIZES_DEFAULT } from '../../datapath/arena/arena.ts';
 import type { Timeouts } from '../../datapath/flow/timeouts.ts';
-import type { Range4 } from '../../datapath/image/image.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { requestTrace } from '../../datapath/observe/trace.ts';
+import type { Range4 } from '../../datapath/wire/address.ts';
 import { Engine } from '../../datapath/worker/engine.ts';
 import type { Agent, AgentOptions } from '../agent-options.ts';
 import {

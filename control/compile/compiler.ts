@@ -1,10 +1,10 @@
-import type { ImageChange, NodeEntry, ServiceEntry } from '../../datapath/image/image.ts';
+import type { ImageChange, NodeEntry } from '../../datapath/image/image.ts';
 import { serviceKeyOf } from '../model/parse.ts';
 import type { Changes, Tables } from '../model/tables.ts';
 import { Admission } from './admission.ts';
 import { FrontendBook, type FrontendConflict } from './frontends.ts';
 import type { IdAllocator } from './ids.ts';
-import { buildNodeEntry, type NodeRanges, sameNodeEntry } from './node-entry.ts';
+import { buildNodeEntry, type NodeRanges } from './node-entry.ts';
 import {
   type CompiledPort,
   type CompilePlace,
@@ -12,6 +12,7 @@ import {
   ignoredOf,
   type PortFrontend,
   samePort,
+  toEntry,
 } from './port.ts';
 import { API_SERVICE, apiAddressesIn, sameAddresses } from './reserved.ts';
 
@@ -174,7 +175,7 @@ export class Compiler {
   #compileNode(tables: Tables): NodeEntry | null {
     const { nodes, localAddresses } = tables;
     const entry = buildNodeEntry(this.#nodeName, nodes.values(), this.#ranges, localAddresses);
-    if (entry === null || (this.#node && sameNodeEntry(this.#node, entry))) return null;
+    if (entry === null || JSON.stringify(entry) === JSON.stringify(this.#node)) return null;
     this.#node = entry;
     return entry;
   }
@@ -201,14 +202,18 @@ export class Compiler {
     const byId = new Map(ports.map((port) => [port.id, port]));
     for (const was of before.ports) {
       const now = byId.get(was.id);
-      this.#releaseFrontends(was, anew ? null : (now ?? null));
+      for (const f of frontendsBeyond(was, anew ? undefined : now)) {
+        this.#frontends.release(f, was.id);
+      }
       if (now) continue;
       this.#ids.release(was.name, was.proto, generation);
       change.remove.push(was.id);
     }
     const wasById = new Map(before.ports.map((port) => [port.id, port]));
     for (const now of ports) {
-      this.#claimFrontends(now, anew ? null : (wasById.get(now.id) ?? null), createdMs);
+      for (const f of frontendsBeyond(now, anew ? undefined : wasById.get(now.id))) {
+        this.#frontends.claim(f, now.id, createdMs, now.name);
+      }
     }
     if (ports.length > 0) this.#services.set(key, { createdMs, ports });
     else this.#services.delete(key);
@@ -238,20 +243,12 @@ export class Compiler {
     }
     return ports;
   }
+}
 
-  #releaseFrontends(was: CurrentPort, now: CurrentPort | null): void {
-    const kept = new Set((now?.frontends ?? []).map(keyOfFrontend));
-    for (const f of was.frontends) {
-      if (!kept.has(keyOfFrontend(f))) this.#frontends.release(f, was.id);
-    }
-  }
-
-  #claimFrontends(now: CurrentPort, was: CurrentPort | null, createdMs: number): void {
-    const held = new Set((was?.frontends ?? []).map(keyOfFrontend));
-    for (const f of now.frontends) {
-      if (!held.has(keyOfFrontend(f))) this.#frontends.claim(f, now.id, createdMs, now.name);
-    }
-  }
+/** Frontends of a port that another one lacks. */
+function frontendsBeyond({ frontends }: CurrentPort, other: CurrentPort | undefined) {
+  const shared = new Set(other?.frontends.map(keyOfFrontend));
+  return frontends.filter((frontend) => !shared.has(keyOfFrontend(frontend)));
 }
 
 function keyOfFrontend({ address, port, proto, kind }: PortFrontend): string {
@@ -274,9 +271,4 @@ function takenAddresses(conflicts: Iterable<FrontendConflict>): Refusal[] {
     const message = `${which} not captured: ${winner} claims the same address and port first`;
     return { kind: 'Service', key, reason: 'AddressTaken', message };
   });
-}
-
-function toEntry(port: CompiledPort, id: number): ServiceEntry {
-  const { name, proto, flags, affinityS, cluster, local, serving, sourceRanges } = port;
-  return { id, name, proto, flags, affinityS, cluster, local, serving, sourceRanges };
 }

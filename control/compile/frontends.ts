@@ -3,7 +3,7 @@ import {
   FRONTEND_NODEPORT,
   type FrontendEntry,
 } from '../../datapath/image/image.ts';
-import { formatAddress } from '../../datapath/wire/address.ts';
+import { formatEnd } from '../../datapath/wire/address.ts';
 import { PROTO_TCP, PROTO_UDP } from '../../datapath/wire/ipv4.ts';
 import type { PortFrontend } from './port.ts';
 
@@ -73,8 +73,11 @@ export class FrontendBook {
       const losers = new Set(claims.map((c) => c.name).filter((name) => name !== winner?.name));
       const { address, port, proto } = frontend;
       if (winner && losers.size > 0) {
-        const text = `${formatAddress(address)}:${port}`;
-        const conflict = { frontend: text, winner: winner.name, losers: [...losers] };
+        const conflict = {
+          frontend: formatEnd(address, port),
+          winner: winner.name,
+          losers: [...losers],
+        };
         this.#contested.set(key, conflict);
         conflicts.push(conflict);
       } else this.#contested.delete(key);

@@ -71,7 +71,3 @@ function publicPairs(rows: NodeRow[], gateway: string, { address, mask }: Range4
   }
   return Int32Array.from(pairs.sort((a, b) => a[0] - b[0]).flat());
 }
-
-export function sameNodeEntry(a: NodeEntry, b: NodeEntry): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
-}

@@ -1,12 +1,15 @@
 // Compiles one Service for one node: rows in, image content out. Pure.
 
+import { isDeepStrictEqual } from 'node:util';
 import {
   FRONTEND_CLUSTER,
   FRONTEND_EXTERNAL,
   FRONTEND_LOADBALANCER,
   FRONTEND_NODEPORT,
+  type FrontendEntry,
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
+  type ServiceEntry,
 } from '../../datapath/image/image.ts';
 import { PROTO_UDP } from '../../datapath/wire/ipv4.ts';
 import {
@@ -29,28 +32,10 @@ export interface CompilePlace extends Place {
 }
 
 /** An address and port that a Service port claims. */
-export interface PortFrontend {
-  address: number;
-  port: number;
-  proto: number;
-  /** FRONTEND_*. */
-  kind: number;
-}
+export type PortFrontend = Omit<FrontendEntry, 'serviceId'>;
 
 /** A Service port as in the image, without its id. */
-export interface CompiledPort {
-  /** `NS/NAME:PORT`, PORT the port's name or its number. */
-  name: string;
-  proto: number;
-  flags: number;
-  affinityS: number;
-  /** Pairs (address, port), in the order of addresses. */
-  cluster: Int32Array;
-  /** The same for this node's endpoints. Empty unless a policy is Local. */
-  local: Int32Array;
-  /** UDP only: the other endpoints that still serve. */
-  serving: Int32Array;
-  sourceRanges: Int32Array;
+export interface CompiledPort extends Omit<ServiceEntry, 'id'> {
   frontends: PortFrontend[];
 }
 
@@ -87,29 +72,18 @@ export function compileService(
 
 /** True if the image entry is the same. Ignores frontends, which are compared separately. */
 export function samePort(a: CompiledPort, b: CompiledPort): boolean {
-  return (
-    a.name === b.name &&
-    a.proto === b.proto &&
-    a.flags === b.flags &&
-    a.affinityS === b.affinityS &&
-    sameWords(a.cluster, b.cluster) &&
-    sameWords(a.local, b.local) &&
-    sameWords(a.serving, b.serving) &&
-    sameWords(a.sourceRanges, b.sourceRanges)
-  );
+  return isDeepStrictEqual(toEntry(a, 0), toEntry(b, 0));
+}
+
+export function toEntry(port: CompiledPort, id: number): ServiceEntry {
+  const { name, proto, flags, affinityS, cluster, local, serving, sourceRanges } = port;
+  return { id, name, proto, flags, affinityS, cluster, local, serving, sourceRanges };
 }
 
 /** Endpoints that are not eligible but keep their flows. */
 function servingBeside(all: PortEndpoint[], ...chosen: PortEndpoint[][]): PortEndpoint[] {
   const others = new Set(chosen.flat());
   return all.filter((e) => (e.row.serving || e.row.ready) && !others.has(e));
-}
-
-function sameWords(a: Int32Array, b: Int32Array): boolean {
-  if (a === b) return true;
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
 }
 
 function toPairs(endpoints: readonly PortEndpoint[]): Int32Array {

@@ -1,7 +1,7 @@
 // Follows a packet from its source to its destination, node by node.
 import { type Tuple, type TupleRow, tupleRow } from '../../datapath/observe/packet.ts';
 import type { Passage, Prober } from '../../datapath/observe/probe.ts';
-import { formatAddress } from '../../datapath/wire/address.ts';
+import { formatAddress, formatEnds } from '../../datapath/wire/address.ts';
 import { endText, type Question } from './question.ts';
 import type { ClusterView, Excluded } from './view.ts';
 import { type Step, tellPassage } from './words.ts';
@@ -91,7 +91,7 @@ function excludedOf(passage: Passage, node: string, view: ClusterView): Excluded
   if (passage.service === null || passage.frontend === null) return [];
   // Refused before endpoints were considered, so none was excluded.
   if (BEFORE_ENDPOINTS.has(passage.reason)) return [];
-  const eligible = new Set(pairTexts(passage.eligible));
+  const eligible = new Set(formatEnds(passage.eligible));
   if (node === view.gateway?.name) return view.gateway.excluded(passage.service, eligible);
   return view.excluded(passage.service, node, eligible, passage.local);
 }
@@ -117,7 +117,7 @@ function serviceOf(passage: Passage, excluded: Excluded[]) {
   const { service, left, chosenBy, masquerade } = passage;
   const endpoint = left && endText(left.dst, left.dport, left.proto);
   return {
-    ...{ service, excluded, masquerade, eligible: pairTexts(passage.eligible) },
+    ...{ service, excluded, masquerade, eligible: formatEnds(passage.eligible) },
     chosen: endpoint && chosenBy ? { endpoint, by: chosenBy } : null,
   };
 }
@@ -167,12 +167,4 @@ function nextOutside(
   if (next === null) step('leave', `by the gateway's uplink, ${where}`);
   else step('wire', `to a node such as ${next}: all nodes capture the balancer's address`);
   return next;
-}
-
-function pairTexts(pairs: Int32Array): string[] {
-  const texts: string[] = [];
-  for (let i = 0; i < pairs.length; i += 2) {
-    texts.push(`${formatAddress(pairs[i]!)}:${pairs[i + 1]}`);
-  }
-  return texts;
 }

@@ -1,6 +1,6 @@
 // The gateway of a cluster, derived from objects: public addresses, balancers, and its datapath.
 import type { Arena } from '../../datapath/arena/arena.ts';
-import { formatAddress } from '../../datapath/wire/address.ts';
+import { formatEnd } from '../../datapath/wire/address.ts';
 import { Balancers, healthPortOf } from '../balancers/balancers.ts';
 import type { HealthTarget } from '../balancers/health.ts';
 import {
@@ -63,7 +63,7 @@ export class GatewayView {
     return this.#backends
       .filter(({ addresses }) => addresses.length > 0)
       .map((backend) => ({
-        endpoint: `${formatAddress(backend.addresses[0]!)}:${port.nodePort}`,
+        endpoint: formatEnd(backend.addresses[0]!, port.nodePort),
         why: `${backend.name} ${backend.out ?? whyUnhealthy(row)}`,
       }))
       .filter(({ endpoint }) => !eligible.has(endpoint));

@@ -1,7 +1,7 @@
 // Parses a question into a tuple and the node where the packet starts.
 import { KubetunError } from '../../datapath/error.ts';
 import type { Tuple } from '../../datapath/observe/packet.ts';
-import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
+import { formatAddress, formatEnd, parseAddress } from '../../datapath/wire/address.ts';
 import { PROTO_BY_NAME, PROTO_ICMP } from '../../datapath/wire/ipv4.ts';
 import type { ClusterView } from './view.ts';
 
@@ -34,7 +34,7 @@ export function readQuestion(text: QuestionText, view: ClusterView): Question {
   const to = readTarget(text.to, view);
   const source = readSource(text.from, view);
   // Packets from outside arrive at the gateway, if there is one.
-  const entry = view.gateway?.name ?? entryOf(to.address, view);
+  const entry = view.gateway?.name ?? view.nodeWith(to.address)?.name ?? null;
   const node = text.node ?? source.node ?? entry;
   if (node === null) {
     throw refuse(
@@ -79,14 +79,6 @@ function nodesText({ nodes }: ClusterView): string {
   if (nodes.size === 0) return 'the objects contain no Node';
   const names = [...nodes.keys()].slice(0, NODES_TOLD_MAX);
   return `the nodes are ${names.join(', ')}${nodes.size > names.length ? ', and others' : ''}`;
-}
-
-/** The node with this address, where a packet from outside arrives. */
-function entryOf(address: number, view: ClusterView): string | null {
-  for (const { name, addresses } of view.nodes.values()) {
-    if (addresses.includes(address)) return name;
-  }
-  return null;
 }
 
 function readTarget(text: string, view: ClusterView) {
@@ -136,5 +128,5 @@ function refuse(message: string, next: string): KubetunError {
 
 /** `ADDRESS:PORT`, or the address alone for ICMP. */
 export function endText(address: number, port: number, proto: number): string {
-  return proto === PROTO_ICMP ? formatAddress(address) : `${formatAddress(address)}:${port}`;
+  return proto === PROTO_ICMP ? formatAddress(address) : formatEnd(address, port);
 }

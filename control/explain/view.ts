@@ -1,5 +1,5 @@
 // Names of the cluster for an explanation: owners of addresses, and their nodes.
-import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
+import { formatEnd, parseAddress } from '../../datapath/wire/address.ts';
 import {
   eligibleCluster,
   eligibleLocal,
@@ -32,7 +32,7 @@ export class ClusterView {
   readonly services = new Map<string, ServiceRow>();
   readonly #pods = new Map<string, PodPlace>();
   readonly #podsByAddress = new Map<number, PodPlace>();
-  readonly #slices = new Map<string, SliceRow[]>();
+  readonly #slices: Map<string, SliceRow[]>;
 
   /** The gateway of the cluster; null without one. */
   readonly gateway: GatewayView | null;
@@ -58,10 +58,7 @@ export class ClusterView {
       const row = readService(object);
       this.services.set(row.key, row);
     }
-    for (const object of slices) {
-      const row = readSlice(object);
-      this.#slices.set(row.serviceKey, [...(this.#slices.get(row.serviceKey) ?? []), row]);
-    }
+    this.#slices = Map.groupBy(slices.map(readSlice), ({ serviceKey }) => serviceKey);
   }
 
   pod(key: string): PodPlace | undefined {
@@ -76,7 +73,7 @@ export class ClusterView {
   nameOf(address: number): string | null {
     const pod = this.podAt(address);
     if (pod) return `pod ${pod.key}`;
-    const node = this.#nodeWith(address);
+    const node = this.nodeWith(address);
     if (node) return `node ${node.name}`;
     const owner = this.gateway?.ownerOf(address) ?? null;
     return owner && `${owner} outside`;
@@ -98,7 +95,7 @@ export class ClusterView {
   nodeOf(address: number): string | null {
     const pod = this.podAt(address);
     if (pod?.node) return pod.node;
-    const own = this.#nodeWith(address);
+    const own = this.nodeWith(address);
     if (own) return own.name;
     for (const { name, podRanges } of this.nodes.values()) {
       if (podRanges.some((range) => (address & range.mask) === range.address)) return name;
@@ -106,7 +103,8 @@ export class ClusterView {
     return null;
   }
 
-  #nodeWith(address: number): NodeRow | undefined {
+  /** The node whose own address this is, where a packet from outside arrives. */
+  nodeWith(address: number): NodeRow | undefined {
     for (const node of this.nodes.values()) if (node.addresses.includes(address)) return node;
     return undefined;
   }
@@ -126,7 +124,7 @@ export class ClusterView {
     const place = { nodeName: node, zone: this.nodes.get(node)?.zone ?? '' };
     const chosen = new Set(local ? eligibleLocal(all, place) : eligibleCluster(all, place));
     return all
-      .map((endpoint) => ({ endpoint, text: textOf(endpoint) }))
+      .map((endpoint) => ({ endpoint, text: formatEnd(endpoint.row.address, endpoint.port) }))
       .filter(({ text }) => !eligible.has(text))
       .map(({ endpoint, text }) => ({
         endpoint: text,
@@ -152,9 +150,4 @@ function whyExcluded(
     ? row.hintNodes
     : row.hintZones;
   return `hints are for ${hints.join(', ')}`;
-}
-
-/** `ADDRESS:PORT`. */
-function textOf({ row, port }: PortEndpoint): string {
-  return `${formatAddress(row.address)}:${port}`;
 }

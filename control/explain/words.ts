@@ -1,7 +1,7 @@
 // Describes in words what a datapath did with a packet.
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { Passage } from '../../datapath/observe/probe.ts';
-import { formatAddress } from '../../datapath/wire/address.ts';
+import { formatAddress, formatEnd } from '../../datapath/wire/address.ts';
 import { protoName } from '../../datapath/wire/ipv4.ts';
 import { endText } from './question.ts';
 import type { ClusterView, Excluded } from './view.ts';
@@ -111,7 +111,7 @@ function tellEndpoints(
 ): void {
   const named = (address: number, port: number) => {
     const name = view.nameOf(address);
-    return `${formatAddress(address)}:${port}${name ? ` (${name})` : ''}`;
+    return `${formatEnd(address, port)}${name ? ` (${name})` : ''}`;
   };
   const texts: string[] = [];
   for (let i = 0; i < eligible.length; i += 2) texts.push(named(eligible[i]!, eligible[i + 1]!));

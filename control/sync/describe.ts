@@ -3,7 +3,7 @@ import {
   SERVICE_FLAG_EXTERNAL_LOCAL,
   SERVICE_FLAG_INTERNAL_LOCAL,
 } from '../../datapath/image/image.ts';
-import { formatAddress } from '../../datapath/wire/address.ts';
+import { formatEnd, formatEnds } from '../../datapath/wire/address.ts';
 import { protoName } from '../../datapath/wire/ipv4.ts';
 import type { Compiler, CurrentPort, Refusal } from '../compile/compiler.ts';
 import { serviceKeyOf } from '../model/parse.ts';
@@ -64,11 +64,11 @@ function describePort(
   return {
     ...{ service, proto: protoName(port.proto) },
     frontends: compiler.frontendsOf(port).map((f) => ({
-      address: `${formatAddress(f.address)}:${f.port}`,
+      address: formatEnd(f.address, f.port),
       kind: FRONTEND_KINDS[f.kind]!,
     })),
     ...{ internalPolicy, externalPolicy: policyOf(SERVICE_FLAG_EXTERNAL_LOCAL), affinityS },
-    eligible: formatPairs(internalPolicy === 'Local' ? port.local : port.cluster),
+    eligible: formatEnds(internalPolicy === 'Local' ? port.local : port.cluster),
     ...{ generation, refused },
   };
 }
@@ -78,11 +78,4 @@ function describeRefused(service: string, refused: string[]): ServiceDescription
     ...{ service, proto: '-', frontends: [], internalPolicy: 'Cluster', externalPolicy: 'Cluster' },
     ...{ affinityS: 0, eligible: [], generation: 0, refused },
   };
-}
-
-function formatPairs(pairs: Int32Array): string[] {
-  const texts: string[] = [];
-  for (let i = 0; i < pairs.length; i += 2)
-    texts.push(`${formatAddress(pairs[i]!)}:${pairs[i + 1]}`);
-  return texts;
 }

@@ -15,6 +15,18 @@ export function formatAddress(address: Address): string {
   return `${a >>> 24}.${(a >>> 16) & 255}.${(a >>> 8) & 255}.${a & 255}`;
 }
 
+/** `10.0.0.1:80`. */
+export function formatEnd(address: Address, port: number): string {
+  return `${formatAddress(address)}:${port}`;
+}
+
+/** The same for each of the pairs (address, port). */
+export function formatEnds(pairs: Int32Array): string[] {
+  return Array.from({ length: pairs.length >> 1 }, (_, i) => {
+    return formatEnd(pairs[i * 2]!, pairs[i * 2 + 1]!);
+  });
+}
+
 /** An int32 from exactly four decimal numbers of 0 to 255 without leading zeros, or null. */
 export function parseAddress(text: string): Address | null {
   return parsePart(text, text.length);
