@@ -1,16 +1,13 @@
 // Compact rows for NetworkPolicies, made from API objects on arrival. Addresses are int32 in host
 // order, without IPv6.
+import type { PolicyPrefix } from '../../datapath/policy/policy.ts';
 import type { LabelSelector } from './label-selector.ts';
+import type { PortRow } from './rows.ts';
 
 export type Labels = Record<string, string>;
 
-/** A named port of a container. */
-export interface NamedPort {
-  name: string;
-  /** PROTO_*. */
-  proto: number;
-  number: number;
-}
+/** A port of a container that has a name. */
+export type NamedPort = PortRow;
 
 /** A pod with its own address. */
 export interface PolicyPodRow {
@@ -43,11 +40,7 @@ export interface PolicyPortRow {
 }
 
 /** Addresses of an ipBlock. */
-export interface PrefixRow {
-  address: number;
-  /** Bits, 0 to 32. */
-  length: number;
-}
+export type PrefixRow = Omit<PolicyPrefix, 'peer'>;
 
 export interface PodPeerRow {
   /** Null: the policy's own namespace. */

@@ -2,14 +2,17 @@ import type { Range4 } from '../../datapath/wire/address.ts';
 // Compact rows of the cluster, made from API objects on arrival. Addresses are int32 in host order
 // as in the datapath, without IPv6.
 
-/** One port of a Service. */
-export interface ServicePortRow {
+/** A port of a Service, an EndpointSlice or a container. */
+export interface PortRow {
   /** Empty for the only, unnamed port. */
   name: string;
   /** 1 to 65535. */
   number: number;
   /** PROTO_*. */
   proto: number;
+}
+
+export interface ServicePortRow extends PortRow {
   /** 0 for none. */
   nodePort: number;
 }
@@ -50,19 +53,13 @@ export interface EndpointRow {
   hintNodes: readonly string[];
 }
 
-export interface SlicePortRow {
-  name: string;
-  number: number;
-  proto: number;
-}
-
 /** An EndpointSlice. It has no endpoints if it is of another address family or of no Service. */
 export interface SliceRow {
   /** `namespace/name` of the slice. */
   key: string;
   /** `namespace/name` of the Service; empty for none. */
   serviceKey: string;
-  ports: SlicePortRow[];
+  ports: PortRow[];
   endpoints: EndpointRow[];
 }
 

@@ -1,7 +1,7 @@
 import { parseAddress } from '../../datapath/wire/address.ts';
 import type { EndpointSlice } from '../kube/kinds.ts';
 import { objectKey, parseProtocol } from './parse.ts';
-import type { EndpointRow, SlicePortRow, SliceRow } from './rows.ts';
+import type { EndpointRow, PortRow, SliceRow } from './rows.ts';
 
 const LABEL_SERVICE = 'kubernetes.io/service-name';
 const NO_HINTS: readonly string[] = [];
@@ -21,8 +21,8 @@ export function readSlice(object: EndpointSlice): SliceRow {
   };
 }
 
-function readPorts(object: EndpointSlice): SlicePortRow[] {
-  const rows: SlicePortRow[] = [];
+function readPorts(object: EndpointSlice): PortRow[] {
+  const rows: PortRow[] = [];
   for (const port of object.ports ?? []) {
     const proto = parseProtocol(port.protocol);
     // A port without a number means all ports, which no Service port can use.

@@ -220,18 +220,14 @@ function commands(sets: LedgerChanges, chains: LedgerChanges, elements: LedgerCh
 }
 
 function elementCommands(verb: string, elements: Map<string, string>): string[] {
-  const bySet = new Map<string, string[]>();
-  for (const [element, value] of elements) {
-    const at = element.indexOf(' ');
-    const set = element.slice(0, at);
-    const texts = bySet.get(set) ?? [];
-    if (texts.length === 0) bySet.set(set, texts);
-    const key = element.slice(at + 1);
-    texts.push(value === '' ? key : `${key} : ${value}`);
-  }
-  return [...bySet].map(
-    ([set, texts]) => `${verb} element ${TABLE} ${set} { ${texts.join(', ')} }`,
-  );
+  const setOf = (element: string) => element.slice(0, element.indexOf(' '));
+  return [...Map.groupBy(elements, ([element]) => setOf(element))].map(([set, list]) => {
+    const texts = list.map(([element, value]) => {
+      const key = element.slice(set.length + 1);
+      return value === '' ? key : `${key} : ${value}`;
+    });
+    return `${verb} element ${TABLE} ${set} { ${texts.join(', ')} }`;
+  });
 }
 
 function kindOf(what: string): string {

@@ -1,10 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { PolicySurvivors } from '../../datapath/image/policy-reader.ts';
 import { POLICY_ID_MAX, type PolicyChange, type PolicyPod } from '../../datapath/policy/policy.ts';
 import { finish, STEP_ELEMENTS, type Steps } from '../../datapath/steps.ts';
 import type { NamespaceRow, NetworkPolicyRow, PolicyPodRow } from '../model/policy-rows.ts';
 import type { PolicyChanges, PolicyTables } from '../model/policy-tables.ts';
 import { Groups } from './groups.ts';
-import { keyOf, type PodSelector, peersOf, subjectsOf } from './rule-plan.ts';
+import { keyOf, type PodSelector, peersOf, rulesOf, subjectsOf } from './rule-plan.ts';
 import { Rulebook } from './rules.ts';
 
 /** Input of one compile. A mix of an old and a new state could allow what both forbid. */
@@ -122,7 +123,7 @@ export class PolicyCompiler {
     let isRevalidated = false;
     for (const [address, pod] of seen) {
       const was = this.#pods.get(address);
-      if (pod ? was && isSame(was, pod) : !was) continue;
+      if (pod ? was && isDeepStrictEqual({ ...was, born: pod.born }, pod) : !was) continue;
       if (was) isRevalidated = true;
       if (pod) put.push(pod);
       else gone.push(address);
@@ -201,7 +202,7 @@ function selectorsOf(policies: NetworkPolicyRow[]): Map<string, PodSelector> {
   for (const policy of policies) {
     const subjects = subjectsOf(policy);
     selectors.set(keyOf(subjects), subjects);
-    for (const { pods } of [...(policy.ingress ?? []), ...(policy.egress ?? [])]) {
+    for (const { pods } of rulesOf(policy)) {
       for (const peer of pods ?? []) {
         const selector = peersOf(policy, peer);
         selectors.set(keyOf(selector), selector);
@@ -209,16 +210,6 @@ function selectorsOf(policies: NetworkPolicyRow[]): Map<string, PodSelector> {
     }
   }
   return selectors;
-}
-
-function isSame(a: Partial<PolicyPod>, b: PolicyPod): boolean {
-  return (
-    a.uid === b.uid &&
-    a.node === b.node &&
-    a.ingress === b.ingress &&
-    a.egress === b.egress &&
-    a.peer === b.peer
-  );
 }
 
 /** FNV-1a of the pod's key and uid. The uid tells pods with the same name apart. */

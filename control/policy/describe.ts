@@ -1,16 +1,16 @@
 import type { PolicyHits } from '../../datapath/image/policy-reader.ts';
-import { selects } from '../model/label-selector.ts';
 import type { NetworkPolicyRow, PolicyPodRow, PolicyRuleRow } from '../model/policy-rows.ts';
 import type { PolicyTables } from '../model/policy-tables.ts';
-import { type PodSelector, peersOf, subjectsOf } from './rule-plan.ts';
+import { type PodSelector, peersOf, selectsPod, subjectsOf } from './rule-plan.ts';
 
+const TYPES = ['Ingress', 'Egress'] as const;
 type Hits = { ingress: PolicyHits; egress: PolicyHits };
 
 /** A NetworkPolicy in force, as `kubetun policy list -o json` prints it. */
 export interface PolicyDescription {
   /** `NS/NAME`. */
   policy: string;
-  types: ('Ingress' | 'Egress')[];
+  types: (typeof TYPES)[number][];
   audited: boolean;
   /** Number of pods that it selects. */
   pods: string[];
@@ -37,10 +37,7 @@ export function describePolicies(
     const pods = podsOf(subjectsOf(row), tables);
     return {
       policy: row.key,
-      types: [
-        ...(row.ingress ? (['Ingress'] as const) : []),
-        ...(row.egress ? (['Egress'] as const) : []),
-      ],
+      types: TYPES.filter((type) => row[type === 'Ingress' ? 'ingress' : 'egress']),
       audited: row.audited,
       pods: pods.map(({ key }) => key).sort(),
       ...hitsOf(row.key),
@@ -50,17 +47,8 @@ export function describePolicies(
   });
 }
 
-function podsOf(
-  { namespace, namespaces, pods }: PodSelector,
-  tables: PolicyTables,
-): PolicyPodRow[] {
-  return [...tables.pods.values()].filter((pod) => {
-    const inside =
-      namespaces === null
-        ? pod.namespace === namespace
-        : selects(namespaces, tables.namespaces.get(pod.namespace)?.labels);
-    return inside && selects(pods, pod.labels);
-  });
+function podsOf(selector: PodSelector, { pods, namespaces }: PolicyTables): PolicyPodRow[] {
+  return [...pods.values()].filter((pod) => selectsPod(selector, pod, namespaces));
 }
 
 function findingsOf(

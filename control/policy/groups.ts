@@ -1,9 +1,8 @@
 // Pods with the same namespace, labels and named ports form a group. Selectors are evaluated once
 // for a group, not for each pod.
 import type { Steps } from '../../datapath/steps.ts';
-import { selects } from '../model/label-selector.ts';
 import type { Labels, NamedPort, NamespaceRow, PolicyPodRow } from '../model/policy-rows.ts';
-import type { PodSelector } from './rule-plan.ts';
+import { type PodSelector, selectsPod } from './rule-plan.ts';
 
 type Namespaces = ReadonlyMap<string, NamespaceRow>;
 
@@ -83,9 +82,6 @@ export class Groups {
 }
 
 function ask(group: Group, key: string, selector: PodSelector, known: Namespaces): void {
-  const { namespace, namespaces, pods } = selector;
-  const labels = known.get(group.namespace)?.labels;
-  const inside = namespaces === null ? group.namespace === namespace : selects(namespaces, labels);
-  if (inside && selects(pods, group.labels)) group.chosenBy.add(key);
+  if (selectsPod(selector, group, known)) group.chosenBy.add(key);
   else group.chosenBy.delete(key);
 }

@@ -1,10 +1,12 @@
 // The part of NetworkPolicy selectors and rules that does not depend on pods.
 import type { PolicyPorts } from '../../datapath/policy/policy.ts';
-import type { LabelSelector } from '../model/label-selector.ts';
+import { type LabelSelector, selects } from '../model/label-selector.ts';
 import type {
   NamedPort,
+  NamespaceRow,
   NetworkPolicyRow,
   PodPeerRow,
+  PolicyPodRow,
   PolicyPortRow,
   PolicyRuleRow,
 } from '../model/policy-rows.ts';
@@ -26,6 +28,18 @@ export function subjectsOf({ namespace, selector }: NetworkPolicyRow): PodSelect
 export function peersOf({ namespace }: NetworkPolicyRow, peer: PodPeerRow): PodSelector {
   const { namespaces, pods } = peer;
   return { namespace: namespaces ? '' : namespace, namespaces, pods };
+}
+
+/** True if a selector selects pods with these labels in this namespace. */
+export function selectsPod(
+  { namespace, namespaces, pods }: PodSelector,
+  pod: Pick<PolicyPodRow, 'namespace' | 'labels'>,
+  known: ReadonlyMap<string, NamespaceRow>,
+): boolean {
+  const isInside = namespaces
+    ? selects(namespaces, known.get(pod.namespace)?.labels)
+    : pod.namespace === namespace;
+  return isInside && selects(pods, pod.labels);
 }
 
 /**
@@ -82,14 +96,10 @@ export function portsOf(
   named: NamedPort[] | null,
 ): Pick<PolicyPorts, 'proto' | 'first' | 'last'>[] {
   if (ports === null) return [EVERY_PORT];
-  const own = new Map<string, number[]>();
-  for (const { name, proto, number } of named ?? []) {
-    const key = `${proto} ${name}`;
-    own.set(key, [...(own.get(key) ?? []), number]);
-  }
+  const own = Map.groupBy(named ?? [], ({ name, proto }) => `${proto} ${name}`);
   return ports.flatMap(({ name, proto, first, last }: PolicyPortRow) => {
     if (name === null) return [{ proto, first, last }];
-    const numbers = own.get(`${proto} ${name}`) ?? [];
-    return numbers.map((number) => ({ proto, first: number, last: number }));
+    const found = own.get(`${proto} ${name}`) ?? [];
+    return found.map(({ number }) => ({ proto, first: number, last: number }));
   });
 }
