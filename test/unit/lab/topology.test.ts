@@ -96,13 +96,13 @@ const REFUSED: [what: string, text: string, message: RegExp][] = [
     'timeouts: {udp: 2073601}',
     /^lab\.yaml:1: timeouts\.udp must be a whole number from 1 to 2073600/,
   ],
-  ['a timeout of no time', 'timeouts: {icmp: 0}', /:1: timeouts\.icmp must be a whole number/],
+  ['a timeout of zero', 'timeouts: {icmp: 0}', /:1: timeouts\.icmp must be a whole number/],
   ['timeouts that are no map', 'timeouts: 5', /^lab\.yaml:1: timeouts must be a map/],
   ['a loopback range', 'ranges:\n  pods: 127.0.0.0/16\n', /:2: .*overlaps 127\.0\.0\.0\/8/],
   ['a link-local range', 'ranges:\n  pods: 169.254.0.0/16\n', /overlaps 169\.254\.0\.0\/16/],
   ['a multicast range', 'ranges:\n  services: 224.0.0.0/16\n', /overlaps 224\.0\.0\.0\/3/],
   ["an MTU above the fabric's", 'nodes:\n  - {mtu: 9000}\n', /:2: mtu 9000 of node node1 is above/],
-  ['YAML that is none', 'nodes: [1,\nmtu: 2', /^lab\.yaml:\d+: /],
+  ['invalid YAML', 'nodes: [1,\nmtu: 2', /^lab\.yaml:\d+: /],
 ];
 
 for (const [what, text, message] of REFUSED) {

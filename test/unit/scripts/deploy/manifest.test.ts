@@ -97,7 +97,7 @@ async function requestsOfAgent(): Promise<string[]> {
   return [...made].sort();
 }
 
-test('the account may do what the agent does, and nothing else', async () => {
+test('the account has exactly the rights that the agent uses', async () => {
   const allowed = role.rules!.flatMap(({ apiGroups, resources, verbs }) =>
     apiGroups!.flatMap((group) =>
       resources!.flatMap((plural) => verbs.map((verb) => `${verb} ${group}/${plural}`)),
@@ -106,7 +106,7 @@ test('the account may do what the agent does, and nothing else', async () => {
   assert.deepEqual(allowed.sort(), await requestsOfAgent());
 });
 
-test('the account, its rights and the pods belong together', () => {
+test('the binding and the pods refer to the account', () => {
   const { subjects, roleRef } = binding;
   const { metadata } = account;
   assert.equal(subjects![0]!.name, metadata!.name);
@@ -117,7 +117,7 @@ test('the account, its rights and the pods belong together', () => {
   assert.deepEqual(template.metadata!.labels, selector.matchLabels);
 });
 
-test('what runs for long has one capability and no writable files but the mounts', () => {
+test('the agent container has one capability and writes only to its mounts', () => {
   const { securityContext } = pod.containers[0]!;
   assert.deepEqual(securityContext!.capabilities, { drop: ['ALL'], add: ['NET_ADMIN'] });
   assert.equal(securityContext!.readOnlyRootFilesystem, true);
@@ -141,7 +141,7 @@ test('every argument of the manifest is one that the agent takes', () => {
   }
 });
 
-test('every container knows its node, and has the TUN, the memory and the socket folder', () => {
+test('every container has its node name, the TUN device, the memory and the socket folder', () => {
   const volumes = Object.fromEntries(pod.volumes!.map((v) => [v.name, v.hostPath!.path]));
   for (const { env, volumeMounts } of containers) {
     assert.equal(env![0]!.name, 'NODE_NAME');
@@ -151,7 +151,7 @@ test('every container knows its node, and has the TUN, the memory and the socket
   }
 });
 
-test('the probes ask where the agent tells its health', () => {
+test('the probes use the health port and paths of the agent', () => {
   const { readinessProbe, livenessProbe } = pod.containers[0]!;
   assert.deepEqual(
     [readinessProbe, livenessProbe].map((probe) => [probe!.httpGet!.port, probe!.httpGet!.path]),

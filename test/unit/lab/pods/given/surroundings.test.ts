@@ -32,8 +32,8 @@ const CONFIG = {
 
 const ROWS: [what: string, spec: Spec, lines: string[]][] = [
   ['looks names up in its own namespace first', {}, CLUSTER],
-  ['has the resolver of its node if it says so', { dnsPolicy: 'Default' }, OF_MACHINE],
-  ['has it too if it has the network of its node', { hostNetwork: true }, OF_MACHINE],
+  ['has the resolver of its node with dnsPolicy Default', { dnsPolicy: 'Default' }, OF_MACHINE],
+  ['has the resolver of its node on the host network', { hostNetwork: true }, OF_MACHINE],
   [
     'of the network of its node may still ask the cluster',
     { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' },
