@@ -1,11 +1,5 @@
 import { Argument, type Command } from 'commander';
 
-/** A command: its path, and the words that may follow. */
-interface Words {
-  path: string;
-  words: string[];
-}
-
 /** `kubetun completion`: a shell script made from the commands. */
 export function register(program: Command): void {
   program
@@ -17,9 +11,9 @@ export function register(program: Command): void {
 
 /** A script that completes subcommands and options, in bash, which zsh understands too. */
 export function completionScript(program: Command, zsh: boolean): string {
-  const cases = collect(program, '').map(
-    ({ path, words }) => `    '${path}') words='${words.join(' ')}' ;;`,
-  );
+  const commands = collect(program, '');
+  const cases = commands.map(({ path, words }) => `    '${path}') words='${words.join(' ')}' ;;`);
+  const paths = commands.map(({ path }) => path).filter((path) => path !== '');
   return `${zsh ? 'autoload -U +X bashcompinit && bashcompinit\n' : ''}_kubetun() {
   local path='' words='' i word
   for ((i = 1; i < COMP_CWORD; i++)); do
@@ -27,7 +21,7 @@ export function completionScript(program: Command, zsh: boolean): string {
     case "$word" in
       --lab) ((i++)) ;;
       -*) ;;
-      *) case " ${paths(program).join(' ')} " in *" $path/$word "*) path="$path/$word" ;; esac ;;
+      *) case " ${paths.join(' ')} " in *" $path/$word "*) path="$path/$word" ;; esac ;;
     esac
   done
   case "$path" in
@@ -38,15 +32,10 @@ ${cases.join('\n')}
 complete -o default -F _kubetun kubetun scripts/kubetun`;
 }
 
-function collect(command: Command, path: string): Words[] {
+/** The path of each command, and the words that may follow. */
+function collect(command: Command, path: string): { path: string; words: string[] }[] {
   const subcommands = command.commands.map((sub) => sub.name());
   const options = command.options.map((option) => option.long ?? option.short ?? '');
   const own = { path, words: [...subcommands, ...options, '--help'] };
   return [own, ...command.commands.flatMap((sub) => collect(sub, `${path}/${sub.name()}`))];
-}
-
-function paths(program: Command): string[] {
-  return collect(program, '')
-    .map(({ path }) => path)
-    .filter((path) => path !== '');
 }

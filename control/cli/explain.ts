@@ -86,9 +86,7 @@ async function sourceOf(options: Options, command: Command): Promise<ExplainSour
   const lab = labOf(command);
   requireNode(lab, options.node ?? null);
   const twins = await twinsOf(lab);
-  return fromLab(lab, (node) => {
-    return twins.has(node) ? null : arenaOf(lab, node);
-  });
+  return fromLab(lab, (node) => (twins.has(node) ? null : arenaOf(lab, node)));
 }
 
 /** Writes answers one by one, no faster than they are read. */

@@ -64,17 +64,17 @@ async function trace(lab: string, options: Options, words: string[]): Promise<vo
   );
   let askedMs = performance.now();
   let answeredMs = askedMs;
+  const answered = () => {
+    answeredMs = performance.now();
+  };
   const reader = new TraceReader(file.arena, () => {
     if (performance.now() - askedMs < LOOK_MS) return;
     askedMs = performance.now();
-    look().then(
-      () => {
-        answeredMs = performance.now();
-      },
-      () => {},
-    );
+    look().then(answered, () => {});
   });
-  const names = new Names(lab, existsSync(arenaOf(lab, CLOUD)));
+  const { viewOfLab } = await import('../explain/source.ts');
+  const hasGateway = existsSync(arenaOf(lab, CLOUD));
+  const names = new Names(() => viewOfLab(lab, hasGateway));
   const patience = new Promise((resolve) => setTimeout(resolve, NAMES_FIRST_MS).unref());
   await Promise.race([names.refresh(), patience]);
   let left = options.count;
@@ -108,27 +108,23 @@ async function trace(lab: string, options: Options, words: string[]): Promise<vo
 
 /** Names of addresses from the API server; none while it does not answer. */
 class Names {
-  readonly #lab: string;
-  readonly #hasGateway: boolean;
+  readonly #look: () => Promise<ClusterView>;
   #view: ClusterView | null = null;
   #next = 0;
   #looking: Promise<void> | null = null;
 
-  constructor(lab: string, hasGateway: boolean) {
-    this.#lab = lab;
-    this.#hasGateway = hasGateway;
+  constructor(look: () => Promise<ClusterView>) {
+    this.#look = look;
   }
 
   /** Looks names up if it is time. Packets do not wait for a slow API server. */
   refresh(): Promise<void> {
-    if (this.#looking === null && Date.now() >= this.#next) this.#looking = this.#look();
+    if (this.#looking === null && Date.now() >= this.#next) this.#looking = this.#renew();
     return this.#looking ?? Promise.resolve();
   }
 
-  async #look(): Promise<void> {
-    const { viewOfLab } = await import('../explain/source.ts');
-    const view = viewOfLab(this.#lab, this.#hasGateway);
-    this.#view = await view.catch(() => this.#view);
+  async #renew(): Promise<void> {
+    this.#view = await this.#look().catch(() => this.#view);
     this.#next = Date.now() + NAMES_MS;
     this.#looking = null;
   }

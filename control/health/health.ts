@@ -26,11 +26,6 @@ export interface HealthOptions {
   log: Log;
 }
 
-interface Listener {
-  port: number;
-  server: Server;
-}
-
 /**
  * Serves health over HTTP in the network namespace of this process. If a port is in use, the other
  * ports still work.
@@ -39,7 +34,7 @@ export class HealthServers {
   readonly #options: HealthOptions;
   #node: Server | null = null;
   /** `namespace/name` of the Service -> its port. */
-  readonly #services = new Map<string, Listener>();
+  readonly #services = new Map<string, { port: number; server: Server }>();
   /** Ports that failed, to log each once. */
   readonly #failing = new Set<string>();
   #cancelRetry = () => {};

@@ -29,6 +29,9 @@ const refused = (code: string, message: string, next: string): Omit<Finding, 'ch
   ...{ verdict: 'refused', code, message, next },
 });
 
+const when = (fits: boolean, found: string, ...refusal: Parameters<typeof refused>) =>
+  fits ? ok(found) : refused(...refusal);
+
 /** Devices that reveal other Service networks. */
 const OTHER_PROXIES: Record<string, string> = {
   'kube-ipvs0': 'kube-proxy in IPVS mode',
@@ -45,28 +48,20 @@ export const EPHEMERAL_PORTS: [number, number] = [32_768, SNAT_PORT_MIN - 1];
 /** Checks for every node. */
 const CHECKS: Record<string, Check> = {
   root: ({ uid }, { node }) =>
-    uid === 0
-      ? ok('root')
-      : refused('KT_NOT_ROOT', `the agent of ${node} is not root`, 'run it with sudo'),
-  capability: ({ netAdmin }, { node }) =>
-    netAdmin
-      ? ok('CAP_NET_ADMIN')
-      : refused(
-          'KT_NO_NET_ADMIN',
-          `the agent of ${node} lacks CAP_NET_ADMIN`,
-          'add NET_ADMIN to securityContext.capabilities, as scripts/deploy/kubetun.yaml does',
-        ),
-  tun: ({ tun }) =>
-    tun
-      ? ok('/dev/net/tun')
-      : refused(
-          'KT_TUN_ABSENT',
-          '/dev/net/tun cannot be opened',
-          'load the tun module: modprobe tun',
-        ),
+    when(uid === 0, 'root', 'KT_NOT_ROOT', `the agent of ${node} is not root`, 'run it with sudo'),
+  capability: ({ netAdmin }, { node }) => {
+    const next =
+      'add NET_ADMIN to securityContext.capabilities, as scripts/deploy/kubetun.yaml does';
+    const message = `the agent of ${node} lacks CAP_NET_ADMIN`;
+    return when(netAdmin, 'CAP_NET_ADMIN', 'KT_NO_NET_ADMIN', message, next);
+  },
+  tun: ({ tun }) => {
+    const next = 'load the tun module: modprobe tun';
+    return when(tun, '/dev/net/tun', 'KT_TUN_ABSENT', '/dev/net/tun cannot be opened', next);
+  },
   ip: ({ ip }) => {
     const { code, message, next } = ipMissing();
-    return ip ? ok('ip(8)') : refused(code, message, next);
+    return when(ip, 'ip(8)', code, message, next);
   },
   namespace: ({ rootNamespace }, { node, hostNetwork }) =>
     !rootNamespace || hostNetwork
@@ -91,14 +86,11 @@ const CHECKS: Record<string, Check> = {
 
 /** Checks for nodes that do other work too. */
 const CHECKS_NARROW: Record<string, Check> = {
-  forwarding: ({ forward }) =>
-    forward
-      ? ok('net.ipv4.ip_forward is 1')
-      : refused(
-          'KT_FORWARD_OFF',
-          'the node does not forward: net.ipv4.ip_forward is 0',
-          'sysctl -w net.ipv4.ip_forward=1, or --set-sysctls',
-        ),
+  forwarding: ({ forward }) => {
+    const message = 'the node does not forward: net.ipv4.ip_forward is 0';
+    const next = 'sysctl -w net.ipv4.ip_forward=1, or --set-sysctls';
+    return when(forward, 'net.ipv4.ip_forward is 1', 'KT_FORWARD_OFF', message, next);
+  },
   'reverse path': ({ rpFilter }, { tun }) => {
     const strict = Object.keys(rpFilter).filter((name) => rpFilter[name] === 1 && name !== tun);
     const devices = strict.filter((name) => name !== 'lo' && name !== 'default');
@@ -111,11 +103,8 @@ const CHECKS_NARROW: Record<string, Check> = {
   },
   ports: ({ ephemeralPorts }) => {
     if (ephemeralPorts === null) {
-      return refused(
-        'KT_EPHEMERAL_PORTS',
-        'net.ipv4.ip_local_port_range cannot be read',
-        'mount /proc/sys',
-      );
+      const message = 'net.ipv4.ip_local_port_range cannot be read';
+      return refused('KT_EPHEMERAL_PORTS', message, 'mount /proc/sys');
     }
     const [first, last] = ephemeralPorts;
     if (last < SNAT_PORT_MIN || first > SNAT_PORT_MAX)

@@ -45,11 +45,7 @@ export interface ReconcilerOptions {
 /** Compares on events and at intervals, repairs differences, and reports them. */
 export class Reconciler {
   readonly #options: ReconcilerOptions;
-  #okAtMs: number;
-  #missing: string[] = [];
-  #sinceMs: number | null = null;
-  #foundMs: number | null = null;
-  #found: string[] = [];
+  readonly #status: ReconcileStatus;
   #nextLookMs: number;
   #said = '';
   #cancel: () => void;
@@ -57,16 +53,14 @@ export class Reconciler {
   /** Notes that the wanted state has just been applied. */
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    this.#okAtMs = options.clock.monotonicMs();
-    this.#nextLookMs = this.#okAtMs + LOOK_MS;
+    const okAtMs = options.clock.monotonicMs();
+    this.#status = { okAtMs, missing: [], sinceMs: null, foundMs: null, found: [] };
+    this.#nextLookMs = okAtMs + LOOK_MS;
     this.#cancel = options.clock.after(HEAR_MS, () => this.#turn());
   }
 
   status(): ReconcileStatus {
-    return {
-      ...{ okAtMs: this.#okAtMs, missing: this.#missing, sinceMs: this.#sinceMs },
-      ...{ foundMs: this.#foundMs, found: this.#found },
-    };
+    return { ...this.#status };
   }
 
   stop(): void {
@@ -77,17 +71,17 @@ export class Reconciler {
   /** Compares and repairs now. */
   look(): void {
     const { clock } = this.#options;
+    const status = this.#status;
     const found = this.#observe();
     if (found.length > 0) {
-      this.#foundMs = clock.monotonicMs();
-      this.#found = found;
-      this.#sinceMs ??= this.#foundMs;
+      const foundMs = clock.monotonicMs();
+      Object.assign(status, { foundMs, found, sinceMs: status.sinceMs ?? foundMs });
       this.#mend(found);
     }
-    this.#missing = found.length > 0 ? this.#observe() : [];
+    status.missing = found.length > 0 ? this.#observe() : [];
     const nowMs = clock.monotonicMs();
-    this.#nextLookMs = nowMs + (this.#missing.length > 0 ? RETRY_MS : LOOK_MS);
-    if (this.#missing.length === 0) this.#allRight(nowMs);
+    this.#nextLookMs = nowMs + (status.missing.length > 0 ? RETRY_MS : LOOK_MS);
+    if (status.missing.length === 0) this.#allRight(nowMs);
   }
 
   #turn(): void {
@@ -125,11 +119,11 @@ export class Reconciler {
   }
 
   #allRight(nowMs: number): void {
-    if (this.#sinceMs !== null) {
-      this.#options.log.info({ ms: Math.round(nowMs - this.#sinceMs) }, 'the system is as wanted');
+    const { sinceMs } = this.#status;
+    if (sinceMs !== null) {
+      this.#options.log.info({ ms: Math.round(nowMs - sinceMs) }, 'the system is as wanted');
     }
-    this.#okAtMs = nowMs;
-    this.#sinceMs = null;
+    Object.assign(this.#status, { okAtMs: nowMs, sinceMs: null });
     this.#said = '';
   }
 }

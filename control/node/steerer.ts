@@ -56,7 +56,6 @@ export class Steerer implements Part {
   readonly #options: SteererOptions;
   #ranges: PodRanges;
   #ownPorts: readonly PortRange[] = [];
-  #plan: SteeringPlan;
   #mtu: number;
 
   constructor(options: SteererOptions) {
@@ -64,7 +63,6 @@ export class Steerer implements Part {
     this.#mtu = options.uplink.mtu;
     const { podRanges, ownPodRanges } = options.site;
     this.#ranges = { podRanges, ownPodRanges };
-    this.#plan = this.#planNow();
   }
 
   /** Applies the plan. Throws KubetunError KT_IP, KT_SYSCTL. */
@@ -76,7 +74,6 @@ export class Steerer implements Part {
   follow(ranges: PodRanges): boolean {
     if (JSON.stringify(ranges) === JSON.stringify(this.#ranges)) return false;
     this.#ranges = ranges;
-    this.#plan = this.#planNow();
     this.mend();
     return true;
   }
@@ -87,7 +84,6 @@ export class Steerer implements Part {
    */
   followOwnPorts(ownPorts: readonly PortRange[]): void {
     this.#ownPorts = ownPorts;
-    this.#plan = this.#planNow();
     this.mend();
   }
 
@@ -96,10 +92,7 @@ export class Steerer implements Part {
     const { tun, uplink, site } = this.#options;
     const observed = observeSteering(tun);
     const mtu = observed.links.find(({ ifname }) => ifname === uplink.name)?.mtu;
-    if (mtu !== undefined && mtu !== this.#mtu) {
-      this.#mtu = mtu;
-      this.#plan = this.#planNow();
-    }
+    this.#mtu = mtu ?? this.#mtu;
     return [...diffSteering(this.#plan, observed), ...missingAddress(site.address, observed.links)];
   }
 
@@ -112,7 +105,7 @@ export class Steerer implements Part {
     return range.split('/')[0]!;
   }
 
-  #planNow(): SteeringPlan {
+  get #plan(): SteeringPlan {
     const { tun, spoofed, uplink, site, ephemeralPorts, narrow, server } = this.#options;
     const api = apiEndpoint(server, site.serviceRange);
     const input: SteeringInput = {
