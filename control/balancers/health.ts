@@ -133,15 +133,12 @@ const SOCKETS_KEPT_MAX = 256;
 export class HealthAsker {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
-  ask(target: HealthTarget): Promise<HealthAnswer> {
-    return this.#ask(target, true);
-  }
-
   stop(): void {
     this.#agent.destroy();
   }
 
-  #ask(target: HealthTarget, isFirst: boolean): Promise<HealthAnswer> {
+  /** @param isFirst false for the second attempt. */
+  ask(target: HealthTarget, isFirst = true): Promise<HealthAnswer> {
     const kept = Object.keys(this.#agent.freeSockets).length < SOCKETS_KEPT_MAX;
     return new Promise((resolve) => {
       const call = request({
@@ -159,7 +156,7 @@ export class HealthAsker {
       call.on('error', (error: NodeJS.ErrnoException) => {
         // The server may close a kept socket just when it is used again.
         const isStale = call.reusedSocket && error.code === 'ECONNRESET' && isFirst;
-        if (isStale) resolve(this.#ask(target, false));
+        if (isStale) resolve(this.ask(target, false));
         else resolve('failed');
       });
       call.end();

@@ -2,14 +2,10 @@
 // first, ARP lookups included, so rules need no protocol.
 import { readRoutes } from './ip.ts';
 import { MAIN, PREF_LOCAL_FIRST, STEER } from './rule.ts';
-import { deviceLines, type SteeringPlan, tunSysctls } from './steering.ts';
+import { deviceLines, type SteeringInput, type SteeringPlan, tunSysctls } from './steering.ts';
 
-export interface GatewaySteeringInput {
-  /** The TUN device. */
-  tun: string;
-  /** The device that leads to the nodes, and its MTU in bytes. */
-  uplink: string;
-  mtu: number;
+/** The uplink leads to the nodes. */
+export interface GatewaySteeringInput extends Pick<SteeringInput, 'tun' | 'uplink' | 'mtu'> {
   /** The gateway's own address towards the nodes. */
   address: string;
   /** The range of the nodes. */

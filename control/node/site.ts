@@ -8,6 +8,7 @@ import { requirePrivateFolder } from '../../datapath/arena/folder.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { formatRange, type Range4 } from '../../datapath/wire/address.ts';
 import { joinRanges } from '../../datapath/wire/ranges.ts';
+import type { AgentOptions } from '../agent-options.ts';
 import { replaceFile } from '../files.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { readable } from '../kube/decode.ts';
@@ -18,11 +19,7 @@ import type { Uplink } from './apply.ts';
 import { addressesOf, readLinks } from './ip.ts';
 
 /** Values from the command line. Null and empty ones are looked up. */
-export interface SiteOptions {
-  node: string;
-  serviceRange: string | null;
-  podRanges: string[];
-}
+export type SiteOptions = Pick<AgentOptions, 'node' | 'serviceRange' | 'podRanges'>;
 
 export interface Site {
   /** The node's primary address, which masquerade uses. */
@@ -45,7 +42,7 @@ export function siteMemory({ arena }: { arena: string }): string {
  */
 export async function siteOf(
   client: KubeClient,
-  options: SiteOptions & { narrow: boolean; arena: string },
+  options: SiteOptions & Pick<AgentOptions, 'narrow' | 'arena'>,
   uplink: Uplink,
 ): Promise<Site> {
   const { serviceRange, podRanges, narrow } = options;

@@ -1,4 +1,5 @@
 import { parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import type { AgentOptions } from '../agent-options.ts';
 import {
   NODE_PORT_MAX,
   NODE_PORT_MIN,
@@ -23,15 +24,11 @@ import {
   type SteeringPlan,
 } from './steering.ts';
 
-export interface SteererOptions {
-  tun: string;
-  /** The device for pod packets with a spoofed source. Null without one. */
-  spoofed: string | null;
+export interface SteererOptions extends Pick<AgentOptions, 'tun' | 'spoofed' | 'narrow'> {
   uplink: Uplink;
   site: Site;
   /** Ephemeral ports of the node's own sockets, inclusive. */
   ephemeralPorts: [number, number];
-  narrow: boolean;
   /** URL of the API server. */
   server: string;
 }
