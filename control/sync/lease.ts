@@ -28,7 +28,8 @@ export function keepLease({ client, node, isReady, clock, log }: LeaseOptions): 
   let stopped = false;
   let isFailing = false;
   const renew = async () => {
-    const renewTime = microTime();
+    // Six fractional digits: clients written in Go accept no other number.
+    const renewTime = new Date().toISOString().replace('Z', '000Z');
     const spec = { holderIdentity: node, leaseDurationSeconds: LEASE_S, renewTime };
     await client.patch('Lease', place, { spec }).catch((error: unknown) => {
       if (!isNotFound(error)) throw error;
@@ -55,9 +56,4 @@ export function keepLease({ client, node, isReady, clock, log }: LeaseOptions): 
     stopped = true;
     cancel();
   };
-}
-
-/** Now, with six fractional digits. Clients written in Go accept no other number of digits. */
-function microTime(): string {
-  return new Date().toISOString().replace('Z', '000Z');
 }
