@@ -28,7 +28,7 @@ export function readPolicyPod(object: Pod): PolicyPodRow | null {
   };
 }
 
-/** True for a side-car, which serves as long as the pod. Other init containers have ended. */
+/** True for a sidecar, which serves as long as the pod. Other init containers have ended. */
 function isSideCar({ restartPolicy }: Container & { restartPolicy?: string }): boolean {
   return restartPolicy === 'Always';
 }

@@ -201,7 +201,7 @@ describe('the life of a pod', () => {
     await untilTold('hooked', /^FailedPostStartHook: .*no/);
   });
 
-  test('init containers run in order, side-cars stay, and the phase shows it', async () => {
+  test('init containers run in order, sidecars stay, and the phase shows it', async () => {
     const hold = 'until [ -e /tmp/go ]; do sleep 0.05; done';
     const initContainers = [
       shell('first', 'exit 0'),
@@ -249,7 +249,7 @@ describe('the life of a pod', () => {
     assert.ok(containerStatuses![0]!.state?.waiting);
   });
 
-  test('a pod ends when its containers have ended, and its side-cars are ended then', async () => {
+  test('a pod ends when its containers have ended, and its sidecars are ended then', async () => {
     const side = shell('side', 'sleep infinity', { restartPolicy: 'Always' });
     await lab.kube.create(
       'Pod',

@@ -15,7 +15,7 @@ export interface ContainerStatus {
   lastState?: { terminated?: { finishedAt?: string } };
 }
 
-/** `1/2`: ready containers of all containers, side-cars included. */
+/** `1/2`: ready containers of all containers, sidecars included. */
 export function podReady(pod: KubeObject): string {
   const sidecars = sidecarsOf(pod);
   const ready = [

@@ -63,7 +63,7 @@ function validateContainer(
 }
 
 /**
- * Only side-cars among init containers can have probes. Only init containers have a restartPolicy.
+ * Only sidecars among init containers can have probes. Only init containers have a restartPolicy.
  */
 function validateRestarts(at: string, container: any, isInit: boolean): FieldError[] {
   const { restartPolicy } = container;

@@ -121,7 +121,7 @@ function portsOf(service: KubeObject, pod: KubeObject): SlicePort[] {
 }
 
 /**
- * Source: pkg/api/v1/pod (FindPort). Side-cars among the init containers serve as long as the pod.
+ * Source: pkg/api/v1/pod (FindPort). Sidecars among the init containers serve as long as the pod.
  */
 function namedPort({ spec }: KubeObject, name: string, protocol: string): number | null {
   const sideCars = (spec.initContainers ?? []).filter(

@@ -50,8 +50,8 @@ export class NodeResources {
 }
 
 /**
- * The requests of a pod, including one of `pods`: the sum of containers and side-cars, or more if
- * an init container with the side-cars before it needs more. Source: component-helpers/resource
+ * The requests of a pod, including one of `pods`: the sum of containers and sidecars, or more if
+ * an init container with the sidecars before it needs more. Source: component-helpers/resource
  * (PodRequests).
  */
 export function requestsOf({ spec }: KubeObject): Amounts {

@@ -189,7 +189,7 @@ test('a new Service with an old name has new slices', async () => {
   assert.equal(slices[0]?.metadata.ownerReferences?.[0]?.uid, metadata.uid);
 });
 
-test('a targetPort can name a port of a side-car, but not of another init container', async () => {
+test('a targetPort can name a port of a sidecar, but not of another init container', async () => {
   const init = (name: string, containerPort: number, rest: object = {}) => ({
     ...{ name, image: 'pause', ports: [{ name: 'web', containerPort }] },
     ...rest,

@@ -100,12 +100,12 @@ const SUMS: [what: string, spec: object, cpu: string][] = [
     '3',
   ],
   [
-    'a side-car runs beside the containers',
+    'a sidecar runs beside the containers',
     { initContainers: [init('a', '1', STAYS)], containers: [init('c', '1')] },
     '2',
   ],
   [
-    'a side-car runs beside the init containers after it',
+    'a sidecar runs beside the init containers after it',
     { initContainers: [init('a', '1', STAYS), init('b', '2')], containers: [init('c', '1')] },
     '3',
   ],

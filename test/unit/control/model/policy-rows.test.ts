@@ -133,7 +133,7 @@ test('a pod has a row while it has its own address and has not ended', () => {
   assert.notEqual(running({ status: { phase: 'Pending' } }), null);
 });
 
-test('a row has the named ports of containers and side-cars', () => {
+test('a row has the named ports of containers and sidecars', () => {
   const spec = {
     initContainers: [
       { name: 'i', ports: [{ name: 'web', containerPort: 8 }] },

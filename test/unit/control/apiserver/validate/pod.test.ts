@@ -33,7 +33,7 @@ const GOOD: [what: string, spec: object][] = [
   ['a named port', main({ readinessProbe: { tcpSocket: { port: 'http' } } })],
   ['hooks', main({ lifecycle: { preStop: { sleep: { seconds: 5 } }, postStart: HTTP } })],
   [
-    'a probed side-car',
+    'a probed sidecar',
     { initContainers: [{ name: 's', image: 'p', restartPolicy: 'Always', livenessProbe: HTTP }] },
   ],
   [

@@ -27,10 +27,10 @@ const ROWS: [what: string, inits: Startable[], mains: Startable[], starts: strin
   ['the next starts when it has ended', [container('i', DONE), container('j')], MAIN, ['j']],
   ['a failed init container blocks all', [container('i', FAILED), container('j')], MAIN, []],
   ['all start after the last', [container('i', DONE), container('j', DONE)], MAIN, ['a', 'b']],
-  ['a side-car that has not started blocks all', [sidecar('s', { begun: true })], MAIN, []],
-  ['a started side-car blocks none', [sidecar('s', RUNS), container('i')], MAIN, ['i']],
+  ['a sidecar that has not started blocks all', [sidecar('s', { begun: true })], MAIN, []],
+  ['a started sidecar blocks none', [sidecar('s', RUNS), container('i')], MAIN, ['i']],
   [
-    'a side-car that restarts does not delay started containers',
+    'a sidecar that restarts does not delay started containers',
     [sidecar('s', { begun: true })],
     [container('a', RUNS), container('b')],
     ['b'],

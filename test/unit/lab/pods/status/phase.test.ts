@@ -48,10 +48,10 @@ const ROWS: Row[] = [
   ['an init container runs', { inits: [RUNS], containers: [WAITS] }, 'Always', 'Pending'],
   ['an init container failed for good', { inits: [BAD], containers: [WAITS] }, 'Never', 'Failed'],
   ['an init container backs off', { inits: [BACKS_OFF], containers: [WAITS] }, 'Always', 'Pending'],
-  ['a side-car has not started', { sidecars: [RUNS], containers: [WAITS] }, 'Always', 'Pending'],
-  ['a side-car starts again', { sidecars: [BACKS_OFF], containers: [RUNS] }, 'Always', 'Running'],
-  ['only a side-car is left', { sidecars: [STARTED], containers: [GOOD] }, 'Never', 'Running'],
-  ['the side-car has ended too', { sidecars: [BAD], containers: [GOOD] }, 'Never', 'Succeeded'],
+  ['a sidecar has not started', { sidecars: [RUNS], containers: [WAITS] }, 'Always', 'Pending'],
+  ['a sidecar starts again', { sidecars: [BACKS_OFF], containers: [RUNS] }, 'Always', 'Running'],
+  ['only a sidecar is left', { sidecars: [STARTED], containers: [GOOD] }, 'Never', 'Running'],
+  ['the sidecar has ended too', { sidecars: [BAD], containers: [GOOD] }, 'Never', 'Succeeded'],
 ];
 for (const [what, containers, policy, phase, ending = false] of ROWS) {
   test(`${policy}: ${phase} when ${what}`, () => {
