@@ -13,7 +13,7 @@ describe('a folder', () => {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-folder-'));
   after(() => rmSync(folder, { recursive: true }));
 
-  test('is made with those above it, and may be there', () => {
+  test('is created with its parents, and may exist already', () => {
     const path = join(folder, 'a/b/c');
     makeFolder(path, 0o700);
     makeFolder(path, 0o755);
@@ -23,7 +23,7 @@ describe('a folder', () => {
     makeFolder(join(folder, 'link'));
   });
 
-  test('is refused where there is a file, or where folders cannot be', () => {
+  test('is refused where a file exists, or where no folder can be created', () => {
     writeFileSync(join(folder, 'file'), '');
     assert.throws(() => makeFolder(join(folder, 'file')), { code: 'EEXIST' });
     assert.throws(() => makeFolder(join(folder, 'file/x')), { code: 'ENOTDIR' });
@@ -31,7 +31,7 @@ describe('a folder', () => {
     assert.throws(() => makeFolder('/proc/nope/x/y'), { code: 'ENOENT' });
   });
 
-  test('that cannot be made for the admin socket ends an agent with one line', () => {
+  test('that cannot be created for the admin socket ends an agent with one line', () => {
     const script = `
       import { serveAdmin } from '${root}/control/serve/admin.ts';
       import { pino } from 'pino';

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 
 const module = join(import.meta.dirname, '../../../control/interrupt.ts');
 
-/** Starts a program with `onInterrupt`, sends it signals once it says so, and waits for its end. */
+/** Starts a program with `onInterrupt`, sends signals once it is ready, and waits for its end. */
 async function interrupt(program: string, ...signals: NodeJS.Signals[]) {
   const script = `import { onInterrupt } from '${module}'; setInterval(() => {}, 1e9); ${program}`;
   const flags = ['--disable-warning=ExperimentalWarning', '--input-type=module-typescript', '-e'];
@@ -42,7 +42,7 @@ describe('an interrupted command', () => {
     assert.deepEqual(ended, { code: 130, signal: null, text: 'ready\ncleans\n' });
   });
 
-  test('says why it could not clean up', async () => {
+  test('reports why it could not clean up', async () => {
     const ended = await interrupt(
       `onInterrupt(() => { throw new Error('no'); }); console.log('ready');`,
       'SIGTERM',

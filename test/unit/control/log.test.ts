@@ -48,7 +48,7 @@ describe('a log file', () => {
   });
 
   test('reports dropped lines once there is room, on a line by themselves', () => {
-    // A limit on the size of files ends a write in its middle, as a disk that fills up does.
+    // A limit of the file size makes a write fail partway, like a full disk.
     const script = join(folder, 'limited.ts');
     const path = join(folder, 'limited.log');
     const source = new URL('../../../control/log.ts', import.meta.url).pathname;
@@ -67,7 +67,7 @@ describe('a log file', () => {
     );
     const limited = 'ulimit -f 3; exec "$@"';
     const node = [process.execPath, '--disable-warning=ExperimentalWarning', script];
-    // Compiled code in a cache would be a file beyond the limit.
+    // The file of a compile cache would exceed the limit.
     const env = { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' };
     const { status, stderr } = spawnSync('sh', ['-c', limited, 'sh', ...node], {
       ...{ encoding: 'utf8', env },

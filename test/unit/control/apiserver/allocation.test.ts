@@ -156,7 +156,11 @@ test('a dry run shows what would be allocated, refuses what could not be, and ke
   const tried = await api.call('PATCH', `${path}?dryRun=All`, change, MERGE);
   assert.equal(tried.body.spec.ports[0].nodePort, undefined);
   const late = service('late-port', { type: 'NodePort', ports: [{ port: 1, nodePort }] });
-  assert.match((await post(late)).body.message, /already allocated/, 'it is still held');
+  assert.match(
+    (await post(late)).body.message,
+    /already allocated/,
+    'the dry run released no port',
+  );
 });
 
 test('a load balancer with policy Local gets a health check port, keeps it and releases it', async () => {
@@ -269,8 +273,8 @@ test('an update keeps node ports of ports with the same name and releases the ot
   assert.deepEqual(await patch([named('b', 81)]), [a]);
   const claim = (name: string, nodePort: number) =>
     post(service(name, { type: 'NodePort', ports: [{ port: 1, nodePort }] }));
-  assert.equal((await claim('takes-b', b)).code, 201, 'what was dropped is free');
-  assert.equal((await claim('takes-a', a)).code, 422, 'what is kept is not');
+  assert.equal((await claim('takes-b', b)).code, 201, 'the released port is free');
+  assert.equal((await claim('takes-a', a)).code, 422, 'the kept port is not');
 });
 
 test('a refused update changes no allocation', async () => {

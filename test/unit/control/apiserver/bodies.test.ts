@@ -22,7 +22,7 @@ function send(
   type: string,
   body: string | Buffer,
   method = 'POST',
-  // biome-ignore lint/suspicious/noExplicitAny: whatever the server says is looked at by the tests.
+  // biome-ignore lint/suspicious/noExplicitAny: the tests check the answer.
 ): Promise<{ code: number; warnings: string; body: any }> {
   return new Promise((resolve, reject) => {
     const headers = { authorization: `Bearer ${api.token}`, 'content-type': type };
@@ -74,7 +74,7 @@ const TWICE = [
 ];
 
 for (const { type, body, problems } of TWICE) {
-  test(`fields that are unknown or said twice in ${type}: refused, warned of, or dropped in silence`, async () => {
+  test(`unknown and duplicate fields in ${type}: refused, warned of, or ignored`, async () => {
     const strict = await send(`${CONFIGMAPS}?fieldValidation=Strict`, type, body);
     assert.equal(strict.code, 400);
     assert.equal(
@@ -143,7 +143,7 @@ test('an unknown fieldValidation or dryRun is refused with the known ones', asyn
   assert.equal((await send(`${CONFIGMAPS}?dryRun=Some`, YAML, 'a: 1')).code, 422);
 });
 
-/** What kubectl 1.33 sends, as caught on its way, and what 1.31 sends for the same in JSON. */
+/** Requests of kubectl 1.33 in protobuf, and the same objects in JSON from kubectl 1.31. */
 const CAUGHT: [path: string, hex: string, same: object][] = [
   [
     '/api/v1/namespaces',
@@ -264,7 +264,7 @@ const CAUGHT: [path: string, hex: string, same: object][] = [
 
 for (const [path, hex, same] of CAUGHT) {
   const { kind } = same as { kind: string };
-  test(`a ${kind} in protobuf is what the same is in JSON`, async () => {
+  test(`a ${kind} in protobuf is stored like the same object in JSON`, async () => {
     const binary = await send(`${path}?dryRun=All`, PROTOBUF, Buffer.from(hex, 'hex'));
     assert.equal(binary.code, 201, binary.body.message);
     // Go writes a time that was never set as null in JSON, and not at all in protobuf.
@@ -274,7 +274,7 @@ for (const [path, hex, same] of CAUGHT) {
     for (const { body } of [binary, text]) {
       for (const field of ['uid', 'creationTimestamp']) delete body.metadata[field];
       for (const entry of body.metadata.managedFields) delete entry.time;
-      // Each is given another one.
+      // Each Service gets a different address.
       for (const field of ['clusterIP', 'clusterIPs']) {
         if (body.spec?.[field] !== 'None') delete body.spec?.[field];
       }
@@ -299,7 +299,7 @@ test('a truncated or invalid message is a bad request', async () => {
 });
 
 test('an unknown protobuf field is refused by number', async () => {
-  // The last field of the ConfigMap is 15 in place of 2.
+  // Changes the number of the ConfigMap's last field from 2 to 15.
   const hex = CAUGHT.find(([path]) => path === CONFIGMAPS)![1].replace(/12(060a0161)/, '7a$1');
   const { code, body } = await send(CONFIGMAPS, PROTOBUF, Buffer.from(hex, 'hex'));
   assert.equal(code, 400);

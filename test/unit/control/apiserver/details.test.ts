@@ -1,4 +1,4 @@
-// What a Status says of its object, for clients that do not read messages.
+// The details of a Status, for clients that do not read messages.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { pod, startTestApi, type TestApi } from '../../../support/api-server.ts';

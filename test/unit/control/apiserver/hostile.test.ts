@@ -1,4 +1,4 @@
-// What clients may ask of the server that it must survive, with the answer that upstream gives.
+// Requests that could harm the server. It survives them, and answers as upstream does.
 import assert from 'node:assert/strict';
 import { request } from 'node:https';
 import { after, before, test } from 'node:test';
@@ -60,7 +60,7 @@ function staysOpen(timeout: string): Promise<boolean> {
     const options = { host: '127.0.0.1', port: api.port, ca: api.ca, path, headers, agent: false };
     const outgoing = request(options as never, (response) => {
       response.once('data', () => {
-        // What ends at once has ended by the next answer.
+        // A watch that ends at once has ended before this answer.
         void api.call('GET', PODS).then(() => {
           resolve(!response.complete);
           outgoing.destroy();
@@ -73,7 +73,7 @@ function staysOpen(timeout: string): Promise<boolean> {
   });
 }
 
-test('a watch of any length stays open, and a length that is no integer is refused', async () => {
+test('a watch with any integer timeout stays open, and other timeouts are refused', async () => {
   for (const timeout of ['2147484', '9223372036854775807', '-5', '0']) {
     assert.equal(await staysOpen(timeout), true, timeout);
   }
@@ -119,7 +119,7 @@ test('a reader that throws fails neither the write nor the other readers, and is
   assert.equal(skips.length, 2);
 });
 
-test('an object on which a controller fails has an event, and others go on', async () => {
+test('an object on which a controller fails gets an event, and others are processed', async () => {
   const world = startWorld();
   world.store.subscribe('pods', ({ type, object }) => {
     if (type === 'ADDED' && object.metadata.name === 'bad') throw new Error('no such pod');

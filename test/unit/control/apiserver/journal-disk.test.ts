@@ -1,4 +1,4 @@
-// What a killed process and a full disk leave of what clients were told.
+// Acknowledged writes survive a killed server and a full disk.
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -19,7 +19,7 @@ interface Server {
   ca: string;
 }
 
-/** @param limit a shell command that comes before it. */
+/** @param limit a shell command that runs before the server starts. */
 async function start(journal: string, limit = ':'): Promise<Server> {
   const script = join(import.meta.dirname, '../../../support/api-process.ts');
   const command = `${limit}; exec "$0" "$@"`;
@@ -43,7 +43,7 @@ function kill({ child }: Server): Promise<void> {
 
 const map = (name: string, bytes = 1) => ({ metadata: { name }, data: { x: 'x'.repeat(bytes) } });
 
-/** Names of what a server holds that begins with that journal. */
+/** Names of the objects of a server that starts with that journal. */
 async function restored(journal: string, path: string): Promise<Set<string>> {
   const api = await startTestApi(journal);
   try {
@@ -81,7 +81,7 @@ test('every acknowledged write survives a kill -9', async () => {
 
 test('a full disk refuses only writes, and with room again nothing is lost', async () => {
   const journal = join(folder, 'full');
-  // A limit of the size of a file ends a write in its midst, as a full disk does.
+  // A limit of the file size makes a write fail partway, like a full disk.
   const server = await start(journal, "trap '' XFSZ; ulimit -S -f 64");
   const kept = new Set<string>();
   const refused = new Set<string>();
@@ -115,7 +115,7 @@ test('a full disk refuses only writes, and with room again nothing is lost', asy
     }
     const other = service('other', { clusterIP: '10.96.0.77' });
     const answer = await call(server, 'POST', SERVICES, other, {});
-    assert.equal(answer.code, 201, 'the address of what was refused is free');
+    assert.equal(answer.code, 201, 'the address of the refused Service is free');
   } finally {
     await kill(server);
   }

@@ -1,5 +1,5 @@
-// Manifests whose values are null or empty, by every way into the API server: all mean that a field
-// was left out.
+// Manifests with null and empty values, by every way into the API server: such a field counts as
+// absent.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,10 +28,10 @@ after(async () => {
 const fileOf = (name: string) =>
   join(import.meta.dirname, '../../../support/manifests', `${name}.yaml`);
 
-// biome-ignore lint/suspicious/noExplicitAny: whatever the files say.
+// biome-ignore lint/suspicious/noExplicitAny: the content of the files.
 type Raw = any;
 
-/** The objects of the files, and as they are written: nulls and empty values and all. */
+/** The decoded objects of the files, and their raw content with nulls and empty values. */
 function objects(): (ManifestObject & { path: string; raw: Raw })[] {
   return FILES.map(fileOf).flatMap((file) => {
     const raws = readYaml(file).map(({ value }) => value);
@@ -86,7 +86,7 @@ test('every object is created, replaced, patched and applied, and nothing stored
   }
 });
 
-test('a server that starts again over them has them, and controllers take them', async () => {
+test('a restarted server has these objects, and its controllers accept them', async () => {
   await api.close();
   api = await startTestApi(journal);
   for (const { path, name } of objects()) {
@@ -133,7 +133,7 @@ test('a null of a merge patch removes a field', async () => {
 });
 
 for (const name of FILES) {
-  test(`lab up takes ${name}.yaml`, () => {
+  test(`lab up accepts ${name}.yaml`, () => {
     checkManifests(readManifests([fileOf(name)]), defaultTopology());
   });
 }

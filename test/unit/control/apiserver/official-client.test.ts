@@ -1,4 +1,4 @@
-// The official client as others use it: generated calls, its own watch, its informers.
+// The official client: its generated calls, its watch, and its informers.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import {
@@ -48,7 +48,7 @@ function isNotFound(error: unknown): boolean {
   return error instanceof ApiException && error.code === 404;
 }
 
-test('a Service without pods has an EndpointSlice that says so', async () => {
+test('a Service without pods has an empty EndpointSlice', async () => {
   await core.createNamespacedService({ namespace, body: service('lonely') as V1Service });
   const discovery = config.makeApiClient(DiscoveryV1Api);
   const labelSelector = 'kubernetes.io/service-name=lonely';

@@ -27,7 +27,7 @@ for (const field of ['serviceAccountName', 'serviceAccount']) {
   });
 }
 
-test('messages name the prefix of a generated name, so that equal events add up', async () => {
+test('messages have the prefix of a generated name, so that equal events add up', async () => {
   const made = pod('', { generateName: 'web-' }, { serviceAccountName: 'ghost' });
   const { code, body } = await api.call('POST', PODS, made);
   assert.equal(code, 403);
@@ -58,7 +58,7 @@ test('an account of another namespace does not count', async () => {
   assert.equal(code, 403);
 });
 
-test('a pod goes on and changes after its account has gone', async () => {
+test('a pod can run and change after the deletion of its account', async () => {
   await api.call('POST', ACCOUNTS, { metadata: { name: 'brief' } });
   await api.call('POST', PODS, pod('d', {}, { serviceAccountName: 'brief' }));
   await api.call('DELETE', `${ACCOUNTS}/brief`);

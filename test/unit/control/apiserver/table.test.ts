@@ -98,7 +98,7 @@ test("a list as a Table has upstream's columns and names its rows", async () => 
   assert.match(metadata.resourceVersion, /^\d+$/);
 });
 
-test('one object can be a Table too, with all of the object in its row', async () => {
+test('a single object can be a Table too, with the whole object in its row', async () => {
   const spec = { type: 'NodePort', ports: [{ port: 80, nodePort: 30_500 }] };
   await api.call('POST', '/api/v1/namespaces/default/services', service('shown', spec));
   const path = '/api/v1/namespaces/default/services/shown?includeObject=Object';
@@ -138,7 +138,7 @@ async function watchLines(path: string) {
     .map((line) => JSON.parse(line));
 }
 
-test('a watch brings Tables of one row; the columns come once', async () => {
+test('a watch sends Tables of one row, and the columns only once', async () => {
   await api.call('POST', PODS, pod('seen', {}, { nodeName: 'node1' }));
   await api.call('POST', PODS, pod('seen-too', {}, { nodeName: 'node1' }));
   const events = await watchLines(`${PODS}?watch=1&timeoutSeconds=1`);
@@ -166,7 +166,7 @@ test('the OpenAPI document has fieldValidation for a PATCH of every kind', async
   assert.deepEqual(names, ['dryRun', 'fieldValidation']);
 });
 
-test('the OpenAPI document in protobuf comes under a plain media type', async () => {
+test('the OpenAPI document in protobuf has a media type without parameters', async () => {
   const accept = 'application/com.github.proto-openapi.spec.v2@v1.0+protobuf';
   const { code, body } = await api.call('GET', '/openapi/v2', undefined, { accept });
   assert.equal(code, 200);

@@ -1,4 +1,4 @@
-// Rules of the kinds that nothing but clients write: what is refused, where, and in which words.
+// Validation of the kinds that only clients write: refused fields and their messages.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startTestApi, type TestApi } from '../../../support/api-server.ts';
@@ -46,7 +46,7 @@ const P = 'spec.ingress[0].ports[0]';
 const F = 'spec.ingress[0].from[0]';
 const H = 'spec.rules[0].http.paths[0]';
 
-/** The field alone stands for the first words of the message too. */
+/** `message` is the beginning of the reported message. */
 const REFUSED: [kind: string, what: object, field: string, message: string][] = [
   [
     'ConfigMap',

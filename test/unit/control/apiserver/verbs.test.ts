@@ -266,7 +266,7 @@ for (const name of ['default', 'kube-public', 'kube-system']) {
   });
 }
 
-test('the Service kubernetes comes back with its address, and so do its endpoints', async () => {
+test('the Service kubernetes is restored with its address, and so are its endpoints', async () => {
   const slice = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes';
   await api.call('DELETE', `${SERVICES}/kubernetes`);
   await api.call('DELETE', slice);

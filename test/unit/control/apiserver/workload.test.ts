@@ -1,4 +1,4 @@
-// Deployments and ReplicaSets as the API takes them.
+// Defaults and validation of Deployments and ReplicaSets.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startTestApi, type TestApi } from '../../../support/api-server.ts';
@@ -75,20 +75,20 @@ const SHARES = 'spec.strategy.rollingUpdate';
 
 const REFUSED: [what: string, spec: object, template: object, message: string][] = [
   [
-    'a selector that chooses other pods',
+    'a selector that does not match its template',
     { selector: { matchLabels: { app: 'other' } } },
     {},
     'spec.template.metadata.labels: Invalid value: {"app":"x"}: `selector` does not match template `labels`',
   ],
   [
-    'a selector that chooses everything',
+    'an empty selector',
     { selector: {} },
     {},
     'spec.selector: Invalid value: {}: empty selector is invalid for deployment',
   ],
   ['no selector', { selector: undefined }, {}, 'spec.selector: Required value'],
   [
-    'a rule of a selector without values',
+    'a selector expression without values',
     {
       selector: { matchLabels: { app: 'x' }, matchExpressions: [{ key: 'a', operator: 'NotIn' }] },
     },
@@ -96,31 +96,31 @@ const REFUSED: [what: string, spec: object, template: object, message: string][]
     "spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
   ],
   [
-    'pods that are not started again',
+    'a restart policy other than Always',
     {},
     { restartPolicy: 'Never' },
     'spec.template.spec.restartPolicy: Unsupported value: "Never": supported values: "Always"',
   ],
   [
-    'what is wrong with its pods',
+    'an invalid pod template',
     {},
     { containers: [{ name: 'UP', image: 'pause' }] },
     'spec.template.spec.containers[0].name: Invalid value: "UP": a lowercase RFC 1123 label',
   ],
   [
-    'fewer than no pods',
+    'a negative number of replicas',
     { replicas: -1 },
     {},
     'spec.replicas: Invalid value: -1: must be greater than or equal to 0',
   ],
   [
-    'a roll that can neither add nor take',
+    'a rolling update that can neither add nor remove pods',
     rolling(0, '0%'),
     {},
     `${SHARES}.maxUnavailable: Invalid value: 0: may not be 0 when \`maxSurge\` is 0`,
   ],
   [
-    'more unavailable than there are',
+    'more unavailable pods than there are',
     rolling('101%', 1),
     {},
     `${SHARES}.maxUnavailable: Invalid value: "101%": must not be greater than 100%`,
@@ -144,7 +144,7 @@ const REFUSED: [what: string, spec: object, template: object, message: string][]
     'spec.strategy.type: Unsupported value: "Blue": supported values: "Recreate", "RollingUpdate"',
   ],
   [
-    'a deadline before pods can be available',
+    'a deadline that is not after minReadySeconds',
     { progressDeadlineSeconds: 5, minReadySeconds: 5 },
     {},
     'spec.progressDeadlineSeconds: Invalid value: 5: must be greater than minReadySeconds',

@@ -52,7 +52,7 @@ function refusal(code: string, text: RegExp) {
   };
 }
 
-test('an unknown node is answered with the known ones, a stopped lab with how to start it', () => {
+test('errors list the known nodes, and tell how to start a stopped lab', () => {
   requireNode('up', 'node1');
   assert.throws(
     () => requireNode('up', 'node9'),
@@ -215,7 +215,11 @@ test('the admin socket answers its owner only, names its paths, and replaces a s
       refusal('KT_AGENT_SILENT', /spawnSync ip EMFILE/),
     );
     assert.equal(log.lines.length, 1);
-    assert.deepEqual(await askAgent('up', 'node1', '/status'), { node: 'node1' }, 'it goes on');
+    assert.deepEqual(
+      await askAgent('up', 'node1', '/status'),
+      { node: 'node1' },
+      'the server goes on',
+    );
     const { mode } = await import('node:fs').then((fs) => fs.statSync(path));
     assert.equal(mode & 0o777, 0o600);
   } finally {

@@ -22,7 +22,7 @@ for (const namespace of ['default', 'kube-system', 'made']) {
   });
 }
 
-test('account and certificate come back after a deletion, the certificate also after a change', async () => {
+test('restores a deleted account, and a deleted or changed certificate', async () => {
   for (const path of [account('default'), root('default')]) {
     assert.equal((await api.call('DELETE', path)).code, 200);
     assert.equal((await api.call('GET', path)).code, 200);

@@ -29,7 +29,7 @@ function spawn(listen: ListenOn[], deaths: Error[] = []) {
   return spawnApiServer(options, (error) => deaths.push(error));
 }
 
-/** Names of the Services that a server on this port has. */
+/** Names of the Services of the server on this port. */
 async function servicesAt(port: number): Promise<string[]> {
   const kubeconfig = join(folder, `kubeconfig-${port}`);
   const server = `https://127.0.0.1:${port}`;

@@ -163,7 +163,7 @@ test('the node entry has own addresses that no Node lists, and follows their cha
   const { localAddresses } = world.mirror.node!;
   assert.deepEqual(localAddresses!.map(formatAddress), ['169.254.1.1', '169.254.20.10']);
   world.tables.putLocalAddresses(local.toReversed());
-  assert.equal(world.tables.clean, true, 'in another order they are the same');
+  assert.equal(world.tables.clean, true, 'another order of addresses is no change');
   world.tables.putLocalAddresses([]);
   world.publish();
   assert.deepEqual(world.mirror.node!.localAddresses, []);

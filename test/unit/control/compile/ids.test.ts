@@ -60,7 +60,7 @@ test('after a restart names keep their ids, and ids of deleted ones wait for the
   assert.equal(
     ids.idOf('ns/gone:80', PROTO_TCP),
     6,
-    'it was retired: another object may bear its name',
+    'a retired id: a new object may have the same name',
   );
   flows.delete(4);
   assert.equal(ids.idOf('ns/other:80', PROTO_TCP), 4);

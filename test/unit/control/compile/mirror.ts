@@ -23,7 +23,7 @@ export class Mirror {
       assert.deepEqual(
         this.frontends.get(key),
         { kind, serviceId },
-        `${key} is taken from who has it`,
+        `${key} is removed from its Service`,
       );
       this.frontends.delete(key);
     }
@@ -38,7 +38,7 @@ export class Mirror {
       this.services.set(entry.id, entry);
     }
     for (const [key, { serviceId }] of this.frontends) {
-      assert.ok(this.services.has(serviceId), `${key} leads to a Service port that is there`);
+      assert.ok(this.services.has(serviceId), `${key} has an existing Service port`);
     }
     if (change.node) {
       assert.notDeepEqual(change.node, this.node);

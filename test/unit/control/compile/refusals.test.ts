@@ -98,7 +98,7 @@ test('refuses the newest Services while the image is full, and serves them after
   const put = (name: string, day: number, externals: number) => {
     const externalIPs = Array.from({ length: externals }, (_, n) => `192.0.2.${n + 1}`);
     const metadata = { namespace: 'ns', name, ...at(day) };
-    // Different addresses, so that none takes another's.
+    // Different addresses, so that no Service loses one to another.
     const own = externalIPs.map((address) => address.replace('2', String(day)));
     const spec = { clusterIP: `10.96.0.${day}`, externalIPs: own };
     world.put({ service: service(name, spec, { metadata }) });

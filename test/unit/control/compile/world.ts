@@ -17,7 +17,7 @@ export const RANGES: NodeRanges = {
   snatPortMax: 65_534,
 };
 
-/** Tables, a compiler and a datapath that applies its output. `flows` says which ids are in use. */
+/** Tables, a compiler and a datapath that applies its output. `flows`: number of flows by id. */
 export class World {
   readonly tables: Tables;
   readonly mirror = new Mirror();

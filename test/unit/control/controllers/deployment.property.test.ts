@@ -1,6 +1,5 @@
-// Whatever people do to a Deployment and whatever happens to its pods: it ends as it was last asked
-// to be, and on the way there are never too many pods, nor does it take away so many that too few
-// are left.
+// Random changes of a Deployment and failures of its pods. It ends in the last requested state, and
+// keeps maxSurge and maxUnavailable on the way.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startControllers } from '../../../../control/cluster/controllers.ts';
@@ -17,7 +16,7 @@ const STEPS = 40;
 const IMAGES = ['a', 'b', 'c'];
 const SHARES = [0, 1, 2, 3, '0%', '10%', '25%', '50%', '100%'];
 
-/** mulberry32: the seed in a failing test's name brings the same run again. */
+/** mulberry32: the seed in the name of a failed test repeats its run. */
 function randomFrom(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
@@ -32,7 +31,7 @@ const web = (world: World) => world.get('Deployment', 'web')!;
 const imageOf = ({ spec }: KubeObject): string => spec.containers[0].image;
 const ready = (world: World) => activePods(world, 'web').filter(isReady).length;
 
-/** What a person or fate does. */
+/** A random change by a user, or a failure. */
 function act(world: World, random: (below: number) => number): 'scale' | 'template' | 'pods' {
   const pods = activePods(world, 'web');
   const change = (spec: object) => world.patch('Deployment', 'web', { spec });
@@ -85,7 +84,7 @@ async function play(seed: number): Promise<void> {
       const what = act(world, random);
       const lost = before - ready(world);
       await world.idle();
-      // Pods of a larger size go when the next step is taken, not when they are asked to.
+      // After scaling down, surplus pods end only in the next step.
       most = what === 'scale' ? Math.max(most, limitOf(world)) : most;
       const { replicas } = web(world).spec;
       const count = activePods(world, 'web').length;
@@ -117,5 +116,5 @@ function limitOf(world: World): number {
 }
 
 for (let seed = 1; seed <= RUNS; seed++) {
-  test(`a Deployment becomes what it is asked to be (seed ${seed})`, () => play(seed));
+  test(`a Deployment reaches its last requested state (seed ${seed})`, () => play(seed));
 }

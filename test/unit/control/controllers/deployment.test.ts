@@ -52,7 +52,7 @@ test('a Deployment has a ReplicaSet of its template, named with a hash', async (
   assert.equal(pods()[0]!.metadata.labels!['pod-template-hash'], hash);
   assert.equal(set!.metadata.annotations![REVISION], '1');
   assert.equal(web().metadata.annotations![REVISION], '1');
-  assert.equal(web().metadata.generation, 1, 'a revision is no change of what is wanted');
+  assert.equal(web().metadata.generation, 1, 'a new revision does not raise the generation');
   assert.deepEqual(eventsOf(world, 'web'), [
     ['ScalingReplicaSet', `Scaled up replica set web-${hash} from 0 to 3`],
   ]);
@@ -92,7 +92,7 @@ test('the status shows the progress of a rollout', async () => {
 test('a rolling update stays within maxSurge and maxUnavailable', async () => {
   await make(4);
   await update('two');
-  assert.deepEqual(sizes(), [3, 2], 'one more, one less at once');
+  assert.deepEqual(sizes(), [3, 2], 'maxSurge and maxUnavailable are used at once');
   await settle(world, () => {
     assert.ok(pods().length <= 5);
     assert.ok(pods().filter(isReady).length >= 3);
@@ -106,11 +106,11 @@ test('a rolling update stays within maxSurge and maxUnavailable', async () => {
 test('percentages of few pods are rounded so that a rollout can proceed', async () => {
   await make(1);
   await update('two');
-  assert.deepEqual(sizes(), [1, 1], 'a quarter of one is one more and none less');
+  assert.deepEqual(sizes(), [1, 1], '25 % of one pod: one surge pod, none unavailable');
   await settle(world);
   await change({ strategy: { rollingUpdate: { maxSurge: 0, maxUnavailable: '10%' } } });
   await update('three');
-  assert.deepEqual(sizes(), [0, 0, 1], 'neither more nor less would be for ever');
+  assert.deepEqual(sizes(), [0, 0, 1], 'with neither, the rollout would never end');
   await settle(world);
   assert.deepEqual([...imagesOf(pods())], ['three']);
 });
@@ -242,7 +242,7 @@ test('a pod is available after minReadySeconds', async () => {
   assert.equal(reason(), 'NewReplicaSetAvailable');
 });
 
-test('a taken name of a ReplicaSet leads to another name', async () => {
+test('a ReplicaSet gets another name if its name is taken', async () => {
   await make(1);
   const [{ metadata }] = sets() as [KubeObject];
   world.remove('Deployment', 'web');

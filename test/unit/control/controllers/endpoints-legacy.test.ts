@@ -24,7 +24,7 @@ async function subsets(): Promise<Subset[]> {
   return (world.get('Endpoints', 'web')?.subsets ?? []) as Subset[];
 }
 
-test('a Service with a selector has Endpoints of its pods, ready ones apart from the others', async () => {
+test('a Service with a selector has Endpoints with its ready and its unready pods', async () => {
   world.create('Service', service('web', {}, { labels: { team: 'x' } }));
   run('b', '10.1.0.2');
   run('a', '10.1.0.1');
@@ -46,7 +46,7 @@ test('a Service with a selector has Endpoints of its pods, ready ones apart from
   assert.equal(world.get('Endpoints', 'web')?.metadata.labels?.team, 'x');
 });
 
-test('Endpoints follow the pods, are restored after changes, and go with the Service', async () => {
+test('Endpoints follow their pods, undo changes, and are deleted with the Service', async () => {
   world.create('Service', service('web'));
   run('a', '10.1.0.1');
   await subsets();

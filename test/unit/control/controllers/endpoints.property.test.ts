@@ -1,4 +1,4 @@
-// Whatever happens in whatever order, slices say what a naive look at all pods says.
+// After random changes in any order, slices equal a naive computation from all pods.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -70,7 +70,7 @@ const step: fc.Arbitrary<(world: World) => void> = fc.oneof(
   }),
 );
 
-/** A line for each endpoint of a Service, in order: what a reader of slices could know. */
+/** A line for each endpoint of a Service, sorted, with all fields that slices have. */
 function naive(world: World, { metadata, spec }: KubeObject): string[] {
   const wanted = Object.entries((spec.selector ?? {}) as Record<string, string>);
   if (wanted.length === 0) return [];

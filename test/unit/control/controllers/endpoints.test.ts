@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 afterEach(() => world.controllers.stop());
 
-/** A pod that runs at an address, ready unless said otherwise. */
+/** A running pod with an address, ready by default. */
 function run(name: string, ip: string, isReady = true, spec: object = {}, metadata: object = {}) {
   world.create('Pod', pod(name, spec, metadata));
   world.patchStatus('Pod', name, ready(isReady, { phase: 'Running', podIP: ip }));
@@ -39,7 +39,7 @@ test('a ready pod becomes an endpoint with its node, zone and reference', async 
 });
 
 test('slices are named and labelled after their Service and belong to it', async () => {
-  // The last label is the controller's own to give.
+  // Only the controller sets the last label.
   const labels = { team: 'x', 'service.kubernetes.io/headless': '' };
   const { metadata } = world.create('Service', service('web', {}, { labels }));
   await world.idle();
@@ -69,7 +69,7 @@ test('conditions follow readiness and the end of a pod', async () => {
   assert.deepEqual(await endpoints(), []);
 });
 
-test('publishNotReadyAddresses makes every endpoint ready and keeps serving true to the pod', async () => {
+test('publishNotReadyAddresses makes every endpoint ready; serving follows the pod', async () => {
   world.create('Service', service('web', { publishNotReadyAddresses: true }));
   run('p1', '10.1.0.1', false);
   world.remove('Pod', 'p1', { graceful: true });
@@ -99,7 +99,7 @@ test('a pod enters and leaves with its labels; other namespaces do not count', a
   assert.deepEqual(await endpoints(), []);
 });
 
-test('pods that differ in a named port get slices of their own', async () => {
+test('pods that differ in a named port are in different slices', async () => {
   const named = (containerPort: number) => ({
     containers: [
       { name: 'a', image: 'i', ports: [{ name: 'http', containerPort: 1, protocol: 'UDP' }] },
@@ -146,7 +146,7 @@ test('a Service without pods has one empty slice', async () => {
   );
 });
 
-test('slices go with the selector and with the Service; those of others stay', async () => {
+test('slices are deleted with the selector or the Service; those of others stay', async () => {
   world.create('EndpointSlice', {
     metadata: { name: 'by-hand', labels: { 'kubernetes.io/service-name': 'web' } },
     addressType: 'IPv4',

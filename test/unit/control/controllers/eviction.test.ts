@@ -37,7 +37,7 @@ test('pods that do not tolerate a taint leave the node, others stay', async () =
   add('elsewhere', { nodeName: 'node2' });
   add('bears', bears());
   await taint({ ...OUT, effect: 'NoSchedule' });
-  assert.deepEqual(names(), ['leaves', 'elsewhere', 'bears'], 'who is there may stay');
+  assert.deepEqual(names(), ['leaves', 'elsewhere', 'bears'], 'NoSchedule evicts no pod');
   await taint(OUT);
   assert.deepEqual(names(), ['elsewhere', 'bears']);
   assert.deepEqual(eventsOf(world, 'leaves'), [

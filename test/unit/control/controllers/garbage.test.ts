@@ -1,4 +1,4 @@
-// What ends with what it belongs to: the content of namespaces, and what has owners.
+// Garbage collection: the content of deleted namespaces, and the dependents of deleted owners.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { endpointsOf, pod, ready, service, slicesOf, startWorld } from './world.ts';
@@ -22,7 +22,7 @@ const configMap = (name: string, ...owners: object[]) =>
 
 const names = () => world.list('ConfigMap').map(({ metadata }) => metadata.name);
 
-test('dependents go with their owner, recursively', async () => {
+test('dependents are deleted with their owner, recursively', async () => {
   const root = configMap('root');
   const middle = configMap('middle', owner(root));
   configMap('leaf', owner(middle));
@@ -32,7 +32,7 @@ test('dependents go with their owner, recursively', async () => {
   assert.deepEqual(names(), ['other']);
 });
 
-test('an object with several owners goes with the last of them', async () => {
+test('an object with several owners is deleted with the last of them', async () => {
   const [a, b] = [configMap('a'), configMap('b')];
   configMap('shared', owner(a), owner(b));
   world.remove('ConfigMap', 'a');
@@ -47,7 +47,7 @@ test('an object with several owners goes with the last of them', async () => {
   assert.deepEqual(names(), []);
 });
 
-test('an object that gives up its owner outlives it', async () => {
+test('an object without its owner reference is not deleted with the owner', async () => {
   const root = configMap('root');
   configMap('free', owner(root));
   world.patch('ConfigMap', 'free', { metadata: { ownerReferences: null } });
@@ -56,7 +56,7 @@ test('an object that gives up its owner outlives it', async () => {
   assert.deepEqual(names(), ['free']);
 });
 
-test('an object with a missing owner goes; an owner of an unknown kind counts as existing', async () => {
+test('an object is deleted for a missing owner, not for an owner of an unknown kind', async () => {
   configMap('orphan', owner('nobody'));
   configMap('foreign', owner('nobody-else', 'Widget'));
   await world.idle();
@@ -80,7 +80,7 @@ test('the controllers find orphans at their start', async () => {
   assert.deepEqual(names(), ['kept']);
 });
 
-test('a pod that goes with its owner has time to end', async () => {
+test('a pod that is deleted with its owner gets its grace period', async () => {
   const root = configMap('root');
   world.create('Pod', pod('p', {}, { ownerReferences: [owner(root)] }));
   world.remove('ConfigMap', 'root');
@@ -88,7 +88,7 @@ test('a pod that goes with its owner has time to end', async () => {
   assert.ok(world.get('Pod', 'p')?.metadata.deletionTimestamp);
 });
 
-test('a namespace goes when the last of its content has gone', async () => {
+test('a namespace is deleted after the last of its content', async () => {
   world.create('Namespace', { metadata: { name: 'other' } });
   world.create('Service', service('web'), 'other');
   world.create('Service', service('web'));
@@ -141,7 +141,7 @@ test('idle waits for work between controllers', async () => {
   assert.equal(endpoint?.conditions.terminating, true);
 });
 
-test('a namespace that was in deletion before the start goes too', async () => {
+test('a namespace that was in deletion before the start is deleted too', async () => {
   world.controllers.stop();
   world = startWorld((bare) => {
     bare.create('Namespace', { metadata: { name: 'other' } });

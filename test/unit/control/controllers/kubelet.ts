@@ -29,7 +29,7 @@ export function stepPod(
   return true;
 }
 
-/** Lets pods come and go until nothing moves any more; `look` sees every state on the way. */
+/** Runs steps until none is left. Calls `look` in every state on the way. */
 export async function settle(
   world: Pods & Pick<World, 'idle'>,
   look: () => void = () => {},

@@ -42,7 +42,7 @@ test("no load balancer gets a node's public address", async () => {
   assert.equal(addressOf(world, 'b'), undefined);
 });
 
-test('loadBalancerIP is honoured if it is free and in the range, and an event says if not', async () => {
+test('loadBalancerIP is used if it is free and in the range, else an event tells why', async () => {
   const world = startWorld();
   world.create('Service', balancer('a', { loadBalancerIP: '198.51.100.2' }));
   world.create('Service', balancer('taken', { loadBalancerIP: '198.51.100.2' }));
@@ -76,7 +76,7 @@ test('a full range has an event, and a waiting Service gets a released address',
   ]);
   world.patch('Service', 's0', { spec: { type: 'ClusterIP' } });
   await world.idle();
-  assert.equal(addressOf(world, 's0'), undefined, 'another type gives it back');
+  assert.equal(addressOf(world, 's0'), undefined, 'a change of the type releases the address');
   assert.equal(addressOf(world, 's6'), '198.51.100.6');
 });
 

@@ -98,7 +98,7 @@ for (const [what, metadata] of [
   ['the label skip-mirror', { labels: { 'endpointslice.kubernetes.io/skip-mirror': 'true' } }],
   ['a leader', { annotations: { 'control-plane.alpha.kubernetes.io/leader': '{}' } }],
 ] as const) {
-  test(`Endpoints with ${what} are not mirrored, and their earlier slices go`, async () => {
+  test(`Endpoints with ${what} are not mirrored, and lose their earlier slices`, async () => {
     bare();
     endpoints([subset(['203.0.113.10'])]);
     assert.equal((await mirrors()).length, 1);

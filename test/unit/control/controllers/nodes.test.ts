@@ -44,7 +44,7 @@ function renew(name: string): void {
   } else world.registry.patch(kind, place, lease, false);
 }
 
-/** What a kubelet writes of a pod that is well. */
+/** Sets the Ready condition of a pod, as its kubelet does. */
 function setReady(name: string, isReady = true): void {
   const status = isReady ? 'True' : 'False';
   const lastTransitionTime = '2026-01-01T00:00:00Z';
@@ -56,7 +56,7 @@ function setReady(name: string, isReady = true): void {
   world.patchStatus('Pod', name, { phase: 'Running', podIP: '10.244.1.2', conditions });
 }
 
-/** Lets time pass; those nodes give signs of life. */
+/** Advances the clock, while the nodes in `alive` renew their Leases. */
 async function pass(seconds: number, ...alive: string[]): Promise<void> {
   for (let i = 0; i < seconds; i++) {
     world.clock.advance(1000);
@@ -168,7 +168,7 @@ test('leaves taints of others, and nodes without a Lease, unchanged', async () =
   assert.equal(readyOf(world.get('Node', 'node3')).status, 'True');
   world.patch('Node', 'node2', { spec: { taints: [{ key: 'own', effect: 'NoSchedule' }] } });
   await world.idle();
-  assert.equal(taintsOf('node2').length, 3, 'its own are put back');
+  assert.equal(taintsOf('node2').length, 3, 'its own taints are restored');
   renew('node2');
   await world.idle();
   assert.deepEqual(taintsOf('node2'), ['own:NoSchedule']);

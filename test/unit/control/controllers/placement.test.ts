@@ -1,5 +1,4 @@
-// Which slices are written: a change of one pod is a change of one slice, and nothing is written
-// for nothing.
+// Writes of slices: a change of one pod writes one slice, and no write is without a change.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { endpointsOf, node, pod, ready, service, slicesOf, startWorld } from './world.ts';
@@ -40,7 +39,7 @@ test('a slice has at most 100 endpoints', async () => {
   assert.equal(names.size, 250);
 });
 
-test('one pod that changes, goes or comes is one slice written', async () => {
+test('a pod that is changed, deleted or created causes one write of a slice', async () => {
   await fill(250);
   for (const change of [
     () => world.patchStatus('Pod', 'p7', ready(false)),
@@ -55,7 +54,7 @@ test('one pod that changes, goes or comes is one slice written', async () => {
   assert.deepEqual(sizes(), [50, 100, 100]);
 });
 
-test('a new pod fills a gap before a new slice, and an empty slice goes', async () => {
+test('a new pod fills a gap before a new slice is made; an empty slice is deleted', async () => {
   await fill(101);
   assert.deepEqual(sizes(), [1, 100]);
   run('late', '10.1.9.9');
@@ -67,7 +66,7 @@ test('a new pod fills a gap before a new slice, and an empty slice goes', async 
   assert.deepEqual(sizes(), [100]);
 });
 
-test('many changes at once are one write', async () => {
+test('many simultaneous changes cause one write', async () => {
   await fill(10);
   for (let i = 0; i < 10; i++) world.patchStatus('Pod', `p${i}`, ready(false));
   await world.idle();
@@ -110,7 +109,7 @@ test('a foreign change of a slice is undone', async () => {
   assert.deepEqual(sizes(), [2]);
 });
 
-test('a slice moved to another Service returns', async () => {
+test('a slice that was moved to another Service is moved back', async () => {
   await fill(2);
   world.create('Service', service('other', { selector: { app: 'none' } }));
   await world.idle();

@@ -70,7 +70,7 @@ test('in the foreground an owner ends after its dependents', async () => {
     'the ReplicaSet has dependents too',
   );
   const ending = world.list('Pod');
-  assert.equal(ending.length, 2, 'nothing is made in their place');
+  assert.equal(ending.length, 2, 'no pod is created in their place');
   for (const { metadata } of ending) {
     assert.ok(world.get('Deployment', 'web'));
     assert.ok(metadata.deletionTimestamp);

@@ -114,7 +114,7 @@ test('failed work is retried with doubled delays up to a limit', async () => {
   clock.advance(30_000);
   await queue.idle();
   reported.mock.restore();
-  assert.equal(clock.waiting, 0, 'what succeeds is not tried again');
+  assert.equal(clock.waiting, 0, 'successful work is not repeated');
 });
 
 test('a stopped queue leaves no timer', () => {

@@ -29,7 +29,7 @@ async function scale(replicas: number): Promise<void> {
   await world.idle();
 }
 
-/** Says of a pod that it runs, and since how many seconds it is ready. */
+/** Marks a pod as running, and as ready for a number of seconds. */
 function setReady({ metadata }: KubeObject, forS = 0): void {
   const lastTransitionTime = new Date(world.clock.unixMs() - forS * 1000).toISOString();
   const conditions = [{ type: 'Ready', status: 'True', lastTransitionTime }];
@@ -68,7 +68,7 @@ test('many pods are created and deleted in several turns', async () => {
   assert.equal(pods().length, 3);
 });
 
-test('the status counts pods that are there, that have all labels, are ready and are available', async () => {
+test('the status counts pods: all, with all labels, ready, and available', async () => {
   await make(3, { minReadySeconds: 10 });
   assert.deepEqual(status(), { replicas: 3, fullyLabeledReplicas: 3, observedGeneration: 1 });
   setReady(pods()[0]!, 60);
@@ -90,8 +90,8 @@ test('a deleted, failed or terminating pod is replaced at once', async () => {
   world.remove('Pod', ending!.metadata.name, { graceful: true });
   await world.idle();
   assert.equal(pods().length, 3);
-  assert.ok(world.get('Pod', failed!.metadata.name), 'what has failed stays to be looked at');
-  assert.ok(world.get('Pod', ending!.metadata.name), 'what ends has its time');
+  assert.ok(world.get('Pod', failed!.metadata.name), 'a failed pod is kept for inspection');
+  assert.ok(world.get('Pod', ending!.metadata.name), 'a terminating pod keeps its grace period');
 });
 
 test('a pod without an owner is adopted, one with another owner is not', async () => {
@@ -108,7 +108,7 @@ test('a pod without an owner is adopted, one with another owner is not', async (
   const adopted = world.get('Pod', 'orphan')!.metadata.ownerReferences!;
   assert.equal(adopted[0]!.name, 'web');
   assert.equal(world.get('Pod', 'foreign')!.metadata.ownerReferences!.length, 1);
-  assert.equal(pods().length, 2, 'nothing was made');
+  assert.equal(pods().length, 2, 'no pod was created');
 });
 
 test('a pod without the labels is released and replaced; with them it is adopted again', async () => {
@@ -120,7 +120,7 @@ test('a pod without the labels is released and replaced; with them it is adopted
   assert.equal(pods().length, 1);
   world.patch('Pod', metadata.name, { metadata: { labels: { app: 'web' } } });
   await world.idle();
-  assert.equal(pods().length, 1, 'one of two is too many');
+  assert.equal(pods().length, 1, 'one of the two was surplus');
 });
 
 test('the order of deletion: no node, pending, not ready, low cost, related pods on the node, ready for a short time', async () => {
@@ -214,7 +214,7 @@ test('a deleted set leaves no pods, and its namespace can end', async () => {
   world.remove('Namespace', 'short');
   await world.idle();
   const left = () => world.list('Pod').filter(({ metadata }) => metadata.namespace === 'short');
-  assert.equal(left().length, 2, 'none was made in their place');
+  assert.equal(left().length, 2, 'no pod was created in their place');
   for (const { metadata } of left()) {
     const place = { namespace: 'short', name: metadata.name };
     world.registry.remove(kindOf('Pod'), place, { gracePeriodSeconds: 0 });
@@ -238,7 +238,7 @@ test('a set without its ServiceAccount records one event, and creates its pods o
   );
   world.clock.advance(60);
   await world.idle();
-  assert.equal(eventsOf(world, 'web').length, 1, 'the second attempt counts the event up');
+  assert.equal(eventsOf(world, 'web').length, 1, 'the second attempt increments the count');
   world.create('ServiceAccount', { metadata: { name: 'clerk' } });
   world.clock.advance(200);
   await world.idle();

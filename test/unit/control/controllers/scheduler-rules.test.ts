@@ -1,4 +1,4 @@
-// What pods and nodes ask of each other.
+// Affinity, taints, spread constraints and host ports.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { eventsOf, node, pod, ready, startWorld, workload } from './world.ts';
@@ -38,8 +38,8 @@ const NO_MATCH = "0/3 nodes are available: 3 node(s) didn't match Pod's node aff
 const AFFINITIES: [what: string, terms: object[], chosen: string][] = [
   ['one of some values', [{ matchExpressions: [rule(ZONE, 'In', 'b', 'c')] }], 'b1'],
   ['none of some values', [{ matchExpressions: [rule(ZONE, 'NotIn', 'a')] }], 'b1'],
-  ['a label that is missing', [{ matchExpressions: [rule('none', 'DoesNotExist')] }], 'a1'],
-  ['a label that is there', [{ matchExpressions: [rule('none', 'Exists')] }], NO_MATCH],
+  ['a missing label', [{ matchExpressions: [rule('none', 'DoesNotExist')] }], 'a1'],
+  ['an existing label', [{ matchExpressions: [rule('none', 'Exists')] }], NO_MATCH],
   ['more than a number', [{ matchExpressions: [rule('size', 'Gt', '1')] }], 'a2'],
   ['less than a number', [{ matchExpressions: [rule('size', 'Lt', '1')] }], NO_MATCH],
   ['a name', [{ matchFields: [rule('metadata.name', 'In', 'b1')] }], 'b1'],
@@ -53,7 +53,7 @@ const AFFINITIES: [what: string, terms: object[], chosen: string][] = [
     [{ matchExpressions: [rule('x', 'Exists')] }, { matchExpressions: [rule(ZONE, 'In', 'b')] }],
     'b1',
   ],
-  ['a term that asks for nothing', [{}], NO_MATCH],
+  ['an empty term', [{}], NO_MATCH],
 ];
 
 for (const [what, terms, chosen] of AFFINITIES) {
@@ -194,7 +194,7 @@ test('pods with anti-affinity to each other are on different nodes, or wait', as
   world.remove('Pod', 'p1');
   await world.idle();
   const waiting = ['p3', 'plain'].filter((name) => !world.get('Pod', name)!.spec.nodeName);
-  assert.equal(waiting.length, 1, 'one of the two that waited has the place');
+  assert.equal(waiting.length, 1, 'one of the two waiting pods got the node');
 });
 
 test('pods with affinity are in the domain of others; the first can be anywhere', async () => {

@@ -22,7 +22,7 @@ function scheduled(name: string) {
   return conditions.find((c: { type: string }) => c.type === 'PodScheduled');
 }
 
-test('a pod gets a node, and a condition that says so', async () => {
+test('a pod gets a node and the condition PodScheduled', async () => {
   world.create('Node', node('node1'));
   add('p');
   assert.equal(await nodeOf('p'), 'node1');

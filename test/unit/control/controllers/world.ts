@@ -1,5 +1,5 @@
-// A cluster in memory with its controllers and without a server: only what a test is about has to
-// be said.
+// A cluster in memory with its controllers and without a server. Builders fill in all fields that a
+// test does not give.
 
 import type { ServedKind } from '../../../../control/apiserver/kind.ts';
 import { Store } from '../../../../control/apiserver/store/store.ts';
@@ -19,13 +19,13 @@ export function kindOf(name: string): ServedKind {
 export interface World {
   store: Store;
   registry: Registry;
-  /** Stands still unless it is moved. */
+  /** Only the test advances it. */
   clock: FakeClock;
   create(kind: string, object: object, namespace?: string): KubeObject;
-  /** Merges into an object, or into its status; null takes a field away. */
+  /** Merges into an object. Null removes a field. */
   patch(kind: string, name: string, patch: object): KubeObject;
   patchStatus(kind: string, name: string, status: object): KubeObject;
-  /** Deletes at once, unless told to wait as long as the object asks for. */
+  /** Deletes at once, or after the object's grace period if `graceful`. */
   remove(kind: string, name: string, options?: { graceful?: boolean }): void;
   get(kind: string, name: string): KubeObject | undefined;
   list(kind: string): KubeObject[];
@@ -128,8 +128,8 @@ export function workload(name: string, spec: object = {}, template: object = {})
 }
 
 /**
- * Pods of the label `app: NAME` that have neither ended nor been told to, in the order of their
- * names.
+ * Pods with the label `app: NAME` that have not ended and are not in deletion, in the order of
+ * their names.
  */
 export function activePods(world: { list: World['list'] }, name: string): KubeObject[] {
   return world

@@ -75,27 +75,31 @@ const LINES: [what: string, line: string, answer: RegExp][] = [
   ['a list', `[${GOOD}]`, /the question is not a JSON object/],
   ['an empty object', '{}', /from is missing/],
   ['a number for a place', '{"from":5,"to":"svc/web"}', /from is not a string/],
-  ['no place to go', '{"from":"client"}', /to is missing/],
+  ['a missing destination', '{"from":"client"}', /to is missing/],
   ['an empty place', '{"from":"","to":"svc/web"}', /no pod default\//],
   ['a node that is a number', ask('svc/web', { node: 5 }), /node is not a string/],
   [
-    'a node that every object has',
+    'a property of every object as a node',
     ask('svc/web', { node: 'toString' }),
     /no node toString: the nodes are/,
   ],
-  ['a node that is not', '{"from":"node/nowhere","to":"svc/web"}', /no node nowhere/],
+  ['an unknown node', '{"from":"node/nowhere","to":"svc/web"}', /no node nowhere/],
   ['null for optional fields', ask('svc/web', { sport: null, node: null }), /^forward service/],
-  ['a source port that is none', ask('svc/web', { sport: 0 }), /--sport 0 is not a port/],
-  ['a source port beyond', ask('svc/web', { sport: 65_536 }), /--sport 65536 is not a port/],
+  ['the source port 0', ask('svc/web', { sport: 0 }), /--sport 0 is not a port/],
+  ['a source port above 65,535', ask('svc/web', { sport: 65_536 }), /--sport 65536 is not a port/],
   ['a text for a source port', ask('svc/web', { sport: '80' }), /--sport "80" is not a port/],
   ['an object for a source port', ask('svc/web', { sport: {} }), /--sport \{\} is not a port/],
   ['an identifier of 0', ask('203.0.113.9/icmp', { sport: 0 }), /^forward egress/],
   ['unknown fields', ask('svc/web', { id: 7, expect: 'forward' }), /^forward service/],
-  ['a protocol that every object has', ask('10.96.0.20:80/constructor'), /is not a destination/],
+  [
+    'a property of every object as a protocol',
+    ask('10.96.0.20:80/constructor'),
+    /is not a destination/,
+  ],
   ['an IPv6 target', ask('[fd00::20]:80'), /is not a destination/],
   ['an IPv6 pod', '{"from":"six","to":"svc/web"}', /no pod default\/six with an address/],
   ['a Service without ports', ask('svc/bare'), /no address that is captured/],
-  ['a Service of a name alone', ask('svc/empty'), /no address that is captured/],
+  ['a Service without a spec', ask('svc/empty'), /no address that is captured/],
   ['the address of a Service without ports', ask('10.96.0.21:80'), /^drop unallocated/],
   ['echo to a ClusterIP', ask('10.96.0.20/icmp'), /^reject reject-wrong-port/],
   ['SCTP to a Service of TCP', ask('10.96.0.20:80/sctp'), /^reject reject-wrong-port/],
@@ -109,11 +113,15 @@ const LINES: [what: string, line: string, answer: RegExp][] = [
   ],
   ['a pod to itself', ask('10.244.1.5:80'), /^forward direct/],
   [
-    'a pod that no node has',
+    'a pod without a node',
     '{"from":"homeless","to":"svc/web"}',
     /node of --from homeless is unknown/,
   ],
-  ['a stranger, where it arrives', '{"from":"8.8.8.8","to":"svc/web","node":"node1"}', /^forward/],
+  [
+    'an outside client with the node where it arrives',
+    '{"from":"8.8.8.8","to":"svc/web","node":"node1"}',
+    /^forward/,
+  ],
   ['a line too long', `{"from":"${'x'.repeat(70_000)}","to":"svc/web"}`, /more than 65536/],
   ['a deep line', `${'['.repeat(30_000)}`, /JSON/],
 ];
@@ -127,7 +135,7 @@ test('a batch continues after every bad line, for any split of the input', async
   for (const bytes of [997, 65_536, 1 << 20]) {
     const answers: string[] = [];
     for await (const line of answerLines(source, chunksOf(text, bytes))) answers.push(line);
-    assert.equal(answers.length, LINES.length + 2, 'empty lines ask nothing');
+    assert.equal(answers.length, LINES.length + 2, 'empty lines get no answer');
     assert.equal(JSON.parse(answers.at(-1)!).chosen.endpoint, '10.244.2.5:8080');
   }
 });

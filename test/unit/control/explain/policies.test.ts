@@ -86,7 +86,7 @@ test('drops another port from the allowed client', () => {
   assert.equal(found.reason, 'policy-ingress');
 });
 
-test('passes under audit alone, and explains the verdict without audit', () => {
+test('passes if only an audited policy would drop it, and names that policy', () => {
   const audited = world(policy('watch', web, { 'kubetun.dev/audit': 'true' }));
   const found = explainQuestion(audited, { from: 'stranger', to: 'svc/web' });
   assert.equal(found.verdict, 'forward');

@@ -185,7 +185,7 @@ test('the node and its Services are unhealthy while a change is pending for over
   const { status, body } = await ask('/healthz');
   assert.equal(status, 200);
   const age = Date.parse(String(body.currentTime)) - Date.parse(String(body.lastUpdated));
-  assert.ok(age >= 60_000, 'it says since when');
+  assert.ok(age >= 60_000, 'the answer has the age of the change');
   clock.advance(1);
   assert.equal((await ask('/healthz')).status, 503);
   assert.equal((await ask('/livez')).status, 503);
@@ -211,7 +211,7 @@ test('names an unhealthy part with its reason and start time, and fails every he
     const [found, ...more] = body.unhealthy as { part: string; reason: string; since: string }[];
     assert.deepEqual([found!.part, found!.reason, more], ['worker', workerFault.reason, []]);
     const age = Date.parse(String(body.currentTime)) - Date.parse(found!.since);
-    assert.ok(age > 0 && age <= 1000, 'since it was first seen');
+    assert.ok(age > 0 && age <= 1000, 'the age counts from the first check');
   }
   const web = await askService();
   assert.deepEqual([web.status, web.body.serviceProxyHealthy], [503, false]);
@@ -232,7 +232,7 @@ test('stays healthy for an hour without a change, and reports the last update as
 const LEAVING: [what: string, rest: object][] = [
   ['deleted', { metadata: { name: 'n1', deletionTimestamp: '2026-01-01T00:00:00Z' } }],
   [
-    'taken away',
+    'removed by the autoscaler',
     { spec: { taints: [{ key: 'ToBeDeletedByClusterAutoscaler', effect: 'NoSchedule' }] } },
   ],
 ];

@@ -39,9 +39,9 @@ test('is unhealthy after ten lost probes in a row, and healthy after the next th
   clock.advance(3000);
   road.isOpen = false;
   clock.advance(1000);
-  assert.equal(probe.check(clock.monotonicMs()), null, 'one may be lost');
+  assert.equal(probe.check(clock.monotonicMs()), null, 'one lost packet is tolerated');
   clock.advance(2750);
-  assert.equal(probe.check(clock.monotonicMs()), null, 'nor are nine enough');
+  assert.equal(probe.check(clock.monotonicMs()), null, 'nine lost packets are tolerated');
   clock.advance(250);
   const reason = '10 probes in a row did not come through the device';
   assert.deepEqual(probe.check(clock.monotonicMs()), { reason, sinceMs: 5000 });

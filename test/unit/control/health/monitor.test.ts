@@ -78,7 +78,7 @@ test('an image that the worker does not use after 3 s is unhealthy, unless the w
   for (let ms = 0; ms < 10_000; ms += 500) {
     sink.generation += 10;
     sink.taken = sink.generation - 1;
-    assert.equal(check(ms), null, 'behind by one, and going on');
+    assert.equal(check(ms), null, 'one image behind, but progressing');
   }
   assert.equal(check(12_000), null);
   assert.equal(check(15_001)?.sinceMs, 9500);

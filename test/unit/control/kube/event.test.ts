@@ -4,7 +4,7 @@ import type { KubeClient } from '../../../../control/kube/client.ts';
 import { recordSkip } from '../../../../control/kube/event.ts';
 import type { KubeKind } from '../../../../control/kube/kinds.ts';
 
-/** The Event that is written on an object of a kind. */
+/** The Event about an object of a kind. */
 async function eventOn(kind: KubeKind, key: string, object: object) {
   const written: { metadata: { name: string }; involvedObject: object }[] = [];
   const create = async (_kind: string, event: never) => void written.push(event);

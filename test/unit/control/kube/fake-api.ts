@@ -39,7 +39,7 @@ export class FakeApi {
   readonly requests: string[] = [];
   /** Status codes to answer the next requests with. */
   readonly refusals: number[] = [];
-  /** Expired watches are refused by an ERROR event in place of a 410 status. */
+  /** Refuses expired watches by an ERROR event in place of a 410 status. */
   expireByEvent = false;
   pageMax = 1000;
   kubeconfig = '';
@@ -203,7 +203,7 @@ function pluralOf(url: URL): string {
 export async function until(what: string, condition: () => boolean): Promise<void> {
   const deadline = performance.now() + 10_000;
   while (!condition()) {
-    if (performance.now() > deadline) throw new Error(`waited in vain until ${what}`);
+    if (performance.now() > deadline) throw new Error(`not within 10 s: ${what}`);
     await new Promise((done) => setTimeout(done, 2));
   }
 }

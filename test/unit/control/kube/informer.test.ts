@@ -61,13 +61,13 @@ function start(pacing: Partial<InformerPacing> = {}): void {
     },
     {
       onUpsert: (row, before, key) => {
-        assert.deepEqual(before, mirror.get(key) ?? null, 'before is what was told last');
+        assert.deepEqual(before, mirror.get(key) ?? null, 'before is the last delivered row');
         if (before) assert.equal(before.uid, row.uid, 'one incarnation at a time');
         mirror.set(key, row);
         told.push(`${row.name}=${row.value}`);
       },
       onDelete: (row, key) => {
-        assert.deepEqual(row, mirror.get(key), 'only what was told can go');
+        assert.deepEqual(row, mirror.get(key), 'only a delivered row is deleted');
         mirror.delete(key);
         told.push(`-${row.name}`);
       },
@@ -98,7 +98,7 @@ test('existing objects come in pages before synced, then every change in order',
   api.put('o1', 100);
   api.remove('o2');
   api.put('new', 5);
-  await until('the picture is true', pictureIsTrue);
+  await until('the rows equal the server objects', pictureIsTrue);
   assert.deepEqual(told.slice(7), ['o1=100', '-o2', 'new=5']);
   assert.deepEqual([...(informer?.rows() ?? [])].length, 7);
   assert.equal(informer?.get('default/new')?.value, 5);
@@ -120,7 +120,7 @@ test('every change comes exactly once through disconnects, without a second list
     if (i % 4 === 3) api.cut();
     if (i % 9 === 8) await until('watching', () => api.watching === 1);
   }
-  await until('all is told', () => told.length >= expected.length);
+  await until('every change is delivered', () => told.length >= expected.length);
   assert.deepEqual(told, expected);
   assert.equal(lists(), 1);
 });
@@ -148,7 +148,7 @@ for (const byEvent of [false, true]) {
   });
 }
 
-test('an expiry after an outage is no failure: the list comes at once, a second one backs off', async () => {
+test('an expired version after an outage is listed at once; a second one backs off', async () => {
   api.put('a', 1);
   start({ backoffMsMin: 4, random: () => 1 });
   await until('watching', () => api.watching === 1);
@@ -158,7 +158,7 @@ test('an expiry after an outage is no failure: the list comes at once, a second 
   assert.deepEqual(errors.slice(-4), [8, 16, 0, 20]);
 });
 
-test('a bookmark moves the version on, so that a quiet watch outlives the history', async () => {
+test('a bookmark updates the version, so that a quiet watch does not expire', async () => {
   api.put('a', 1);
   start();
   await until('watching', () => api.watching === 1);
@@ -177,7 +177,7 @@ test('a silent watch is renewed without a list', async () => {
   await until('three watches', () => watches() >= 3);
   assert.equal(lists(), 1);
   api.put('late', 1);
-  await until('the change is told', () => mirror.has('default/late'));
+  await until('the change is delivered', () => mirror.has('default/late'));
 });
 
 test('refusals are retried with growing delays until the server recovers', async () => {
@@ -219,7 +219,7 @@ test('an object that cannot be decoded is skipped by name, and its last good ver
   await until('the list is seen', () => mirror.get('default/good')?.value === 3);
   assert.equal(mirror.get('default/bad')?.value, 1);
   api.put('bad', 2);
-  await until('it is mended', () => mirror.get('default/bad')?.value === 2);
+  await until('the object is valid again', () => mirror.get('default/bad')?.value === 2);
   assert.deepEqual([...informer!.skipped], []);
   skipsExpected = [/^default\/bad: json: cannot unmarshal number into Go struct field/];
   skipsExpected.push(skipsExpected[0]!);
@@ -244,7 +244,7 @@ test('an exception of a handler for one object does not affect the others', asyn
   );
   api.put('a', 13);
   api.put('b', 1);
-  await until('both are handed over', () => broken.length === 2);
+  await until('both are delivered', () => broken.length === 2);
   other.stop();
   assert.deepEqual(broken, ['default/a thirteen', 'default/b']);
   assert.deepEqual([...other.skipped], [['default/a', 'thirteen']]);

@@ -74,7 +74,7 @@ test("the token goes to a server with a certificate of the kubeconfig's CA", asy
   client.close();
 });
 
-test('a wrong token is refused with what to check', async () => {
+test('an error about a wrong token says what to check', async () => {
   const client = connectKube(kubeconfig(mine.cert, 'wrong'));
   await assert.rejects(client.list('Node'), (error: unknown) => {
     assert.ok(error instanceof KubeStatusError);

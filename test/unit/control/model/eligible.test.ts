@@ -96,7 +96,7 @@ test('several slices are a union in the order of addresses', () => {
   );
 });
 
-test('an endpoint is ready if any slice says so, whichever comes first', () => {
+test('an endpoint is ready if it is ready in any slice, in any order', () => {
   const no: Parameters<typeof slice> = ['x', 's', [{ ip: '10.0.0.1', ready: false }]];
   const yes: Parameters<typeof slice> = ['y', 's', [{ ip: '10.0.0.1' }]];
   assert.deepEqual(union({}, no, yes), ['1:8080']);

@@ -151,7 +151,7 @@ test('a slice: absent conditions mean ready, serving, not terminating; the label
   );
 });
 
-test('a slice of no Service or of IPv6 has no endpoints', () => {
+test('a slice without a Service or of IPv6 has no endpoints', () => {
   const orphan = slice('x', 'web', [{ ip: '10.244.1.2' }]);
   orphan.metadata = { namespace: 'ns', name: 'x' };
   assert.equal(readSlice(orphan).serviceKey, '');

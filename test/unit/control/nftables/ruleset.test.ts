@@ -130,7 +130,7 @@ const DENIALS: [what: string, entry: object, kind: number, denial: string[]][] =
     ['goto deny'],
   ],
   [
-    'internal Local says nothing of external addresses',
+    'internal Local does not apply to external addresses',
     { flags: SERVICE_FLAG_INTERNAL_LOCAL },
     FRONTEND_EXTERNAL,
     [],
@@ -142,13 +142,13 @@ const DENIALS: [what: string, entry: object, kind: number, denial: string[]][] =
     ['goto deny'],
   ],
   [
-    'source ranges without an endpoint: only who is in them learns that',
+    'source ranges without an endpoint: only clients in the ranges are refused',
     { sourceRanges: Int32Array.of(addr('192.0.2.0'), -256), cluster: NONE },
     FRONTEND_LOADBALANCER,
     ['goto denied/default/web1/80/tcp'],
   ],
   [
-    'source ranges do not hold for external addresses',
+    'source ranges do not apply to external addresses',
     { sourceRanges: Int32Array.of(addr('192.0.2.0'), -256) },
     FRONTEND_EXTERNAL,
     [],

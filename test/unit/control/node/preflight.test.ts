@@ -105,7 +105,7 @@ test("steers the machine's own network only if that is requested", () => {
   preflight({ ...FIT, rootNamespace: true }, { ...LAB, hostNetwork: true });
 });
 
-test('without a tool that can find kube-proxy it reports that and refuses nothing', () => {
+test('reports a missing tool that could find kube-proxy, and refuses nothing', () => {
   const facts = { ...FIT, filters: null };
   preflight(facts, NARROW);
   const unknown = runChecks(facts, NARROW).filter(({ verdict }) => verdict === 'unknown');

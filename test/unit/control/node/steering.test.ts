@@ -122,7 +122,10 @@ test('a second apply does nothing', () => {
   assert.equal(lines[0], 'rule add pref 32000 lookup local');
   assert.equal(lines.at(-1), 'rule del pref 0 lookup local');
   const tun = lines.indexOf('rule add pref 10 iif kt0 goto 32000');
-  assert.ok(tun < lines.indexOf('rule add pref 12 ipproto tcp lookup 100'), 'nothing circles');
+  assert.ok(
+    tun < lines.indexOf('rule add pref 12 ipproto tcp lookup 100'),
+    'no loop through the TUN',
+  );
   const after = carryOut(UNTOUCHED, lines);
   assert.deepEqual(diffRules(after, PLAN.rules, PLAN.localPref), []);
 });
@@ -173,11 +176,11 @@ test('the bypass passes packets for the node, never those for Services or from p
   assert.deepEqual(
     diffRules(opened, PLAN.rules, PLAN.localPref),
     ['rule del pref 9 to 172.18.0.11 iif eth0 ipproto icmp goto 32000'],
-    'and the next agent takes it off',
+    'the next agent removes the bypass',
   );
 });
 
-test('the rule for the API server precedes all that Services capture', () => {
+test('the rule for the API server precedes all captured addresses', () => {
   const api = apiEndpoint('https://172.18.0.1:6443', INPUT.serviceRange);
   assert.deepEqual(api, { address: '172.18.0.1', port: 6443 });
   const input = { ...INPUT, ...(api && { api }) };

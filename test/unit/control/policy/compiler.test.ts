@@ -71,11 +71,11 @@ test('a change without effect gives no update', () => {
   begin();
   assert.equal(compile(), null);
   tables.putPod(pod('web-1', 2));
-  assert.equal(compile(), null, 'a status that says the same');
+  assert.equal(compile(), null, 'an update without a change');
   tables.putPod(pod('web-1', 2, { labels: { app: 'web', nobody: 'asks' } }));
-  assert.equal(compile(), null, 'a label that no policy asks for');
+  assert.equal(compile(), null, 'a label that no policy uses');
   tables.putPod(pod('web-1', 2, { ending: true }));
-  assert.equal(compile(), null, 'its end is near');
+  assert.equal(compile(), null, 'a pod in deletion');
 });
 
 test('a new pod of a known kind needs no new rules and revalidates no flow', () => {
@@ -160,7 +160,7 @@ test('labels of a namespace matter only if a selector uses them', () => {
   assert.deepEqual(new Set(peers), new Set([2, 3, 4].map((n) => at(next, n).peer)));
 });
 
-test('without policies enforcement is off, and the next first one counts pods as old', () => {
+test('enforcement is off without policies; existing pods are old to the next policy', () => {
   const first = begin();
   tables.deletePolicy('shop/p');
   assert.deepEqual(compile(), {
@@ -173,7 +173,7 @@ test('without policies enforcement is off, and the next first one counts pods as
   assert.deepEqual([again.active, again.pods?.length, at(again, 9).born], [true, 4, 0]);
 });
 
-test('an agent without policies sends that once, because the image may have some', () => {
+test('an agent without policies sends this once, because the image may have some', () => {
   assert.equal(compile()?.active, false);
   assert.equal(compile(), null);
 });
@@ -194,11 +194,11 @@ test('after a restart the same pod keeps its birth, and another one on its addre
   assert.equal(next.generation, 8);
   assert.deepEqual([at(next, 2).born, at(next, 3).born], [1, 8]);
   const ids = new Map(next.rules!.names.map(({ id, name }) => [name, id]));
-  assert.equal(ids.get('shop/p'), 1, 'counters go on under the same id');
+  assert.equal(ids.get('shop/p'), 1, 'the id and its counters are kept');
   assert.equal(ids.get('shop/a'), 2);
 });
 
-test('of two pods with one address the later one has it, then the other after its deletion', () => {
+test('of two pods with one address the later one has it, the other after its deletion', () => {
   begin();
   tables.putPod(pod('web-2', 3));
   assert.notEqual(at(compile(), 3).ingress, 0);
@@ -212,13 +212,17 @@ test('a pod in deletion loses its address to another one, in any order', () => {
   tables.putPolicy(policy('p'));
   assert.equal(at(compile(), 3).ingress, 0);
   tables.putPod(pod('other-9', 3, { ending: true }));
-  assert.notEqual(at(compile(), 3).ingress, 0, 'both end: the later one has it');
+  assert.notEqual(
+    at(compile(), 3).ingress,
+    0,
+    'both pods are in deletion: the later one has the address',
+  );
   tables.deletePod('shop/other-9');
   tables.putPod(pod('web-1', 2, { ending: true }));
-  assert.notEqual(at(compile(), 2).ingress, 0, 'until it has gone it is itself');
+  assert.notEqual(at(compile(), 2).ingress, 0, 'a pod in deletion keeps its rules');
 });
 
-test('a pod that moves to an address of another pod has it', () => {
+test('a pod that moves to the address of another pod gets it', () => {
   begin();
   tables.putPod(pod('web-1', 3));
   const next = compile();
@@ -257,7 +261,7 @@ test('changes of pods add up to a full compile', () => {
     const fresh = new PolicyCompiler(NOTHING).compile(all, all.takeChanges())!;
     assert.deepEqual(identities(told.values()), identities(fresh.pods!), `round ${round}`);
   }
-  assert.ok(changes > 100, `${changes} changes told alone`);
+  assert.ok(changes > 100, `${changes} partial changes`);
 });
 
 test('holds back a pod until its namespace, whose labels may matter, is known', () => {
@@ -273,7 +277,7 @@ test('holds back a pod until its namespace, whose labels may matter, is known', 
   assert.deepEqual(compile()?.podChanges, { put: [], gone: [addr('10.244.1.7')] });
   tables.putPod(pod('web-1', 2, { ending: true }));
   tables.putPod(stray(2));
-  assert.equal(at(compile(), 2), undefined, "its address is not the old one's any more");
+  assert.equal(at(compile(), 2), undefined, 'the old pod lost its address');
 });
 
 test('the first pod after a policy is in force counts as new', () => {
@@ -308,7 +312,7 @@ test('rules of one direction do not affect the other', () => {
   );
 });
 
-test('equal pods are of one kind only with the same namespace and named ports', () => {
+test('pods are of one kind only if namespace and named ports are equal, too', () => {
   tables.putNamespace({ name: 'bank', labels: {} });
   const web = [{ name: 'http', proto: 6, number: 80 }];
   tables.putPod(pod('web-1', 2, { ports: web }));

@@ -71,7 +71,7 @@ const FINDINGS: [string, object, string[]][] = [
   ],
   ['a port name that the pods have', { ...web, ingress: [{ ports: [{ port: 'http' }] }] }, []],
   [
-    'a port name that they have not',
+    'a port name that no pod has',
     { ...web, ingress: [{}, { ports: [{ port: 'htpp' }] }] },
     ['ingress rule 1: no destination has a port named htpp'],
   ],

@@ -42,7 +42,7 @@ for (const [what, handler] of [
   });
 }
 
-test('an answer that has begun is cut off, so that it is not taken for a whole one', async () => {
+test('an answer that has begun is cut off, so that it does not look complete', async () => {
   const url = await serve((_request, response) => {
     response.write('half');
     throw new Error('torn');

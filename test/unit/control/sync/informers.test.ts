@@ -49,7 +49,7 @@ test('masquerades a node with its steered address, even if its Node has another 
   api.putObject('nodes', node('n1', '172.18.0.99', '10.244.1.0/24'));
   start();
   await until('an image is published', () => publisher.published);
-  assert.deepEqual(addresses, ['172.18.0.99'], 'the difference is shown');
+  assert.deepEqual(addresses, ['172.18.0.99'], 'the other address is passed on');
   const { nodeAddress, nodeAddresses } = sink.mirror.node!;
   assert.equal(nodeAddress, STEERED);
   assert.deepEqual(nodeAddresses, [STEERED, parseAddress('172.18.0.99')]);
@@ -68,7 +68,7 @@ test('objects reach the datapath, also after a broken and an expired watch', asy
   );
   start();
   await until('an image is published', () => publisher.published);
-  assert.equal(sink.publishes, 1, 'one image for all that was there');
+  assert.equal(sink.publishes, 1, 'one image for all existing objects');
   assert.deepEqual(addresses, ['172.18.0.11']);
   assert.deepEqual(describeServices(publisher), [
     {
@@ -112,7 +112,7 @@ test('the first policy starts informers, and labels of 1,000 pods arrive soon', 
   api.putObject('namespaces', namespace);
   for (let n = 0; n < PODS; n++) api.putObject('pods', pod(n, n % KINDS));
   for (let n = 0; n < POLICIES; n++) api.putObject('networkpolicies', policy(n));
-  await until('all is told', () => {
+  await until('every pod has its policy', () => {
     const last = sink.policies.at(-1);
     return last?.pods?.length === PODS && last.rules?.names.length === POLICIES;
   });
@@ -122,7 +122,7 @@ test('the first policy starts informers, and labels of 1,000 pods arrive soon', 
     const told = sink.policies.length;
     const begun = performance.now();
     api.putObject('pods', pod(n, n + 1));
-    await until('it is told', () => sink.policies.length > told);
+    await until('the datapath has the change', () => sink.policies.length > told);
     times.push(performance.now() - begun);
   }
   t.diagnostic(`from the write to the datapath, at most ${Math.ceil(Math.max(...times))} ms`);

@@ -32,7 +32,7 @@ class SlowClock implements MonotonicClock {
     };
   }
 
-  /** False without a waiting call. */
+  /** Runs one waiting call. False if there is none. */
   turn(): boolean {
     const call = this.#calls.shift();
     call?.();
@@ -43,7 +43,7 @@ class SlowClock implements MonotonicClock {
   until(isSo: () => boolean): number {
     for (let turns = 0; turns < TURNS_MAX; turns++) {
       if (isSo()) return turns;
-      assert.ok(this.turn(), 'nothing is left to be done');
+      assert.ok(this.turn(), 'a call is waiting');
     }
     throw new Error(`not so after ${TURNS_MAX} turns`);
   }
@@ -113,7 +113,7 @@ test('a Service is published while policies are being compiled', () => {
   publisher.changed();
   clock.until(() => sink.mirror.services.size === 1);
   assert.equal(sink.policies.length, 1, 'the policies come later');
-  assert.equal(publisher.progress.pendingSinceMs === null, false, 'and are not said to be there');
+  assert.equal(publisher.progress.pendingSinceMs === null, false, 'and count as pending');
   clock.until(() => sink.policies.length === 2);
   assert.equal(sink.policies[1]?.rules?.prefixes.length, 20_000);
   clock.until(() => publisher.progress.pendingSinceMs === null);
@@ -132,7 +132,7 @@ test('a change during the compile is left out, and follows without another chang
   putPolicy('large', 'other');
   publisher.changed();
   clock.until(() => sink.policies.length === 2);
-  assert.deepEqual(isolated(), [2], 'one state, though an old one');
+  assert.deepEqual(isolated(), [2], 'a consistent, older state');
   clock.until(() => sink.policies.length === 3);
   assert.deepEqual(isolated(), [3]);
   assert.equal(tables.policy.clean, true);

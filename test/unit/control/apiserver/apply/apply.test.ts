@@ -17,7 +17,7 @@ function service(spec: object, metadata: object = {}): KubeObject {
   return { apiVersion: 'v1', kind: 'Service', metadata: own, spec };
 }
 
-/** A configuration that says nothing; `spec: {}` would own that there is a spec. */
+/** A configuration without fields: `spec: {}` would own the field spec. */
 function nothing(): KubeObject {
   return { apiVersion: 'v1', kind: 'Service', metadata: { ...METADATA } };
 }

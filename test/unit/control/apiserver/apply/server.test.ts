@@ -23,7 +23,7 @@ function apply(path: string, body: unknown, query = 'fieldManager=me') {
 }
 
 /** Manager, operation, subresource and fields of each entry, by manager. */
-// biome-ignore lint/suspicious/noExplicitAny: an answer, looked at by the tests.
+// biome-ignore lint/suspicious/noExplicitAny: the tests check the answer.
 function managers(object: any): [manager: string, how: string, fields: object][] {
   return (object.metadata.managedFields as ManagedFields[])
     .map((m): [string, string, object] => [
@@ -75,7 +75,7 @@ test('only an apply can have force', async () => {
   assert.match(body.message, /force: Forbidden: may not be specified for non-apply patch/);
 });
 
-test('a configuration must name what it is applied to', async () => {
+test('a configuration must match the object in the URL', async () => {
   const rows: [object, RegExp][] = [
     [{ ...map('x', {}), apiVersion: 'v2' }, /^apiVersion of the applied object must be v1/],
     [{ metadata: { name: 'x' } }, /^apiVersion of the applied object must be v1/],
@@ -103,7 +103,7 @@ test('an applied null means absent', async () => {
   assert.deepEqual(managers(body), [['me', 'Apply', { 'f:data': { 'f:a': {}, 'f:b': {} } }]]);
 });
 
-test('two items of one key cannot be applied', async () => {
+test('a list with two items of one key cannot be applied', async () => {
   const spec = { ports: [{ port: 80 }, { port: 80, protocol: 'TCP', name: 'b' }] };
   const body = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'twice' }, spec };
   const answer = await apply(`${SERVICES}/twice`, body);
@@ -111,7 +111,7 @@ test('two items of one key cannot be applied', async () => {
   assert.match(answer.body.message, /\.spec\.ports: duplicate entries for key/);
 });
 
-test('an apply can name a uid or a resourceVersion', async () => {
+test('an apply can require a uid or a resourceVersion', async () => {
   const missing = await apply(`${MAPS}/uid`, map('uid', {}, { uid: 'u' }));
   assert.equal(missing.code, 409);
   assert.match(missing.body.message, /uid mismatch: the provided object specified uid u/);
@@ -136,7 +136,7 @@ test('an apply keeps the times of YAML as strings', async () => {
   assert.match(bad.body.message, /^the body of the request is not YAML: /);
 });
 
-test('an apply to the status has an entry of its own', async () => {
+test('an apply to the status has a separate entry', async () => {
   await api.call('POST', `${PODS}?fieldManager=maker`, pod('stated', {}, { nodeName: 'node1' }));
   const status = { conditions: [{ type: 'Ready', status: 'True' }] };
   const body = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'stated' }, status };

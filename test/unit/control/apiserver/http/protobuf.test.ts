@@ -10,7 +10,7 @@ const DEPLOYMENT = Buffer.from(
   'hex',
 );
 
-/** What it is decoded to, or the refusal; anything else fails the test. */
+/** The decoded value, or the refusal. Any other error fails the test. */
 function outcome(decode: () => unknown): unknown {
   try {
     return decode();
@@ -45,14 +45,13 @@ test('a message with one damaged byte is decoded or refused', () => {
 const varint = (...bytes: number[]) => Buffer.from(bytes);
 
 test('empty fields are left out, except pointers', () => {
-  // A ConfigMap that is not immutable says so; a Service that publishes nothing of what is not
-  // ready need not.
+  // `immutable` is a pointer in Go, `publishNotReadyAddresses` is not.
   assert.deepEqual(decodeMessage('ConfigMap', varint(0x20, 0)), { immutable: false });
   assert.deepEqual(decodeMessage('ServiceSpec', varint(0x68, 0)), {});
   assert.deepEqual(decodeMessage('DeploymentSpec', varint(0x08, 0)), { replicas: 0 });
 });
 
-test('times, quantities and numbers that may be names are plain values', () => {
+test('times, quantities and IntOrString values are plain values', () => {
   const time = decodeMessage('ObjectMeta', varint(0x42, 2, 0x08, 60));
   assert.deepEqual(time, { creationTimestamp: '1970-01-01T00:01:00Z' });
   const text = decodeMessage('ServicePort', Buffer.from('\x22\x06\x08\x01\x1a\x02ab'));

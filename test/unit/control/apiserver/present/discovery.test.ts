@@ -1,4 +1,4 @@
-// What clients learn of a server before they use it.
+// Discovery: the documents that list the served groups and resources.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startTestApi, type TestApi } from '../../../../support/api-server.ts';
@@ -20,9 +20,9 @@ interface Resource {
 }
 
 for (const path of ['/api', '/apis']) {
-  test(`${path} in one answer says what the documents say one by one`, async () => {
+  test(`the aggregated answer of ${path} has the content of the single documents`, async () => {
     const accept = `${aggregated('v2')},${aggregated('v2beta1')},application/json`;
-    // The media type has parameters, so that the body comes as a text.
+    // The media type has parameters, so the client returns the body as text.
     const answer = await api.call('GET', path, undefined, { accept });
     const list = JSON.parse(answer.body);
     assert.equal(list.kind, 'APIGroupDiscoveryList');

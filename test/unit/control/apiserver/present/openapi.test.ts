@@ -1,4 +1,4 @@
-// What clients read before they write: schemas, and what a PATCH understands.
+// The OpenAPI documents: schemas, and the parameters of a PATCH.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { SERVED } from '../../../../../control/apiserver/verbs/kinds.ts';
@@ -19,7 +19,7 @@ async function documentOf(apiVersion: string): Promise<any> {
 }
 
 for (const { kind, group, version, apiVersion, plural, namespaced } of SERVED) {
-  test(`a ${kind} is described: by a schema, and by the paths through which explain finds that`, async () => {
+  test(`a ${kind} has a schema, and the paths by which kubectl explain finds it`, async () => {
     const document = await documentOf(apiVersion);
     const gvk = { group, version, kind };
     const schemas = Object.values<{ [field: string]: unknown }>(document.components.schemas);

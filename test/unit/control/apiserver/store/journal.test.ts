@@ -112,7 +112,7 @@ test('a damaged line is reported and kept beside the file, and other lines survi
     assert.match(said[0]!, why);
     assert.match(said[0]!, /journal\S*:2 is skipped/);
     assert.equal(readFileSync(`${path}.bad`, 'utf8'), `${lines[1]}\n`);
-    // A version that was given out is not given out again, and watches begin again.
+    // No version is used twice, and watches start again.
     assert.ok(after.resourceVersion > resourceVersion);
     assert.equal(after.eventsSince('pods', resourceVersion), null);
     after.create('pods', named('four'));
@@ -166,7 +166,7 @@ test('many writes of few objects do not grow the file without limit', async () =
   assert.equal(
     next.store.resourceVersion,
     store.resourceVersion,
-    'versions go on, whatever is gone',
+    'versions continue after the dropped writes',
   );
   assert.equal(next.store.list('pods').length, 0);
   assert.equal(next.store.eventsSince('pods', 1000), null, 'the oldest writes are forgotten');
@@ -185,15 +185,15 @@ test('writes go on while a snapshot is written, and are in it', async () => {
   for (let i = 0; i < count; i++) store.create('pods', named(`p${i}`));
   const inode = statSync(path).ino;
   let steps = 0;
-  // From the first line too many on, every turn brings a change of each sort, until the snapshot is
-  // in its place.
+  // Once the journal is too long, makes a change of each kind in every turn until the snapshot
+  // replaces the file.
   while (statSync(path).ino === inode) {
     const i = steps++ % count;
     store.update('pods', named(`p${i}`, steps));
     if (steps % 7 === 0 && store.remove('pods', 'a', `p${i}`))
       store.create('pods', named(`p${i}`, -1));
     if (steps > 16_000) await turn();
-    assert.ok(steps < 100_000, 'no snapshot came');
+    assert.ok(steps < 100_000, 'no snapshot was written');
   }
   store.create('pods', named('afterwards'));
   const expected = new Map(store.list('pods').map((o) => [o.metadata.name, o]));
@@ -267,7 +267,7 @@ test('a restarted server keeps objects, addresses and watches', async () => {
       );
     });
     stop.abort();
-    assert.deepEqual(events, ['ADDED q'], 'nothing is told twice, nothing is missing');
+    assert.deepEqual(events, ['ADDED q'], 'each event comes exactly once');
   } finally {
     await second.close();
   }
@@ -282,7 +282,7 @@ test('repeated writes of large objects trigger a snapshot by bytes', async () =>
   store.create('pods', large(0));
   for (let n = 1; n <= 70; n++) store.update('pods', large(n));
   for (let turns = 0; statSync(path).size > 32 << 20; turns++) {
-    assert.ok(turns < 10_000, 'no snapshot came');
+    assert.ok(turns < 10_000, 'no snapshot was written');
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   const version = store.resourceVersion;

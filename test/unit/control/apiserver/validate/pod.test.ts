@@ -7,7 +7,7 @@ import type { KubeObject } from '../../../../../control/kube/object.ts';
 const MAIN = { name: 'main', image: 'pause' };
 const HTTP = { httpGet: { port: 80 } };
 
-/** A pod as it is after its defaults. */
+/** A pod with its defaults. */
 function pod(spec: object): KubeObject {
   const object = {
     metadata: { name: 'web' },
@@ -44,7 +44,7 @@ const GOOD: [what: string, spec: object][] = [
     'ports in the network of the node',
     main({ ports: [{ containerPort: 80 }] }, { hostNetwork: true }),
   ],
-  ['a resolver of its own', { dnsPolicy: 'None', dnsConfig: { nameservers: ['192.0.2.1'] } }],
+  ['its own resolver', { dnsPolicy: 'None', dnsConfig: { nameservers: ['192.0.2.1'] } }],
 ];
 for (const [what, spec] of GOOD) {
   test(`a pod may have ${what}`, () => assert.deepEqual(refusals(spec), []));

@@ -1,5 +1,4 @@
-// Rules of Services: what is refused and in which words, what is filled in, by create and by
-// update.
+// Validation of Services: refused fields and their messages, and defaults, on create and on update.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { service, startTestApi, type TestApi } from '../../../../support/api-server.ts';
@@ -242,11 +241,11 @@ test('an update refuses what a create refuses, and the Service stays unchanged',
   for (const [spec, field] of REFUSED) {
     // An update keeps the address that the Service has.
     if ('clusterIP' in spec || 'clusterIPs' in spec) continue;
-    // Families that are as they were leave with the type.
+    // A change of the type drops unchanged families.
     if ('externalName' in spec && 'ipFamilies' in spec) continue;
     const { code, body } = await patch('changed', spec);
     assert.equal(code, 422, JSON.stringify([spec, body]));
-    // The address that it has is of the other family.
+    // The address of the Service is IPv4, so the refused field is another one.
     const isMoved = JSON.stringify(spec) === '{"ipFamilies":["IPv6"]}';
     assert.equal(body.details.causes[0].field, isMoved ? 'spec.clusterIPs[0]' : field);
   }
@@ -254,7 +253,7 @@ test('an update refuses what a create refuses, and the Service stays unchanged',
   assert.deepEqual(left, made);
 });
 
-/** What is read back, of these fields alone. */
+/** The stored values of some fields. */
 const FILLED: [what: string, spec: object, filled: object][] = [
   [
     'plain',
@@ -300,12 +299,12 @@ const FILLED: [what: string, spec: object, filled: object][] = [
 ];
 
 for (const [name, spec, filled] of FILLED) {
-  test(`${name}: families and policies are filled in as by a cluster of IPv4 alone`, async () => {
+  test(`${name}: families and policies get the defaults of an IPv4 cluster`, async () => {
     const { code, body } = await post(name, spec);
     assert.equal(code, 201, JSON.stringify(body));
     for (const [field, value] of Object.entries(filled))
       assert.deepEqual(body.spec[field], value, field);
-    // One family of two would be a family given up, which needs the policy.
+    // Naming one of its two families would release the other, which needs another policy.
     if (name === 'bare-six') return;
     const { metadata } = body;
     const again = {
@@ -313,11 +312,11 @@ for (const [name, spec, filled] of FILLED) {
       metadata: { name, resourceVersion: metadata.resourceVersion },
     };
     const { body: put } = await api.call('PUT', `${SERVICES}/${name}`, again);
-    assert.deepEqual(put.spec, body.spec, 'the same manifest once more changes nothing');
+    assert.deepEqual(put.spec, body.spec, 'a PUT of the same manifest changes nothing');
   });
 }
 
-test('fields of a type go and come with it', async () => {
+test('a change of the type removes and adds the fields of the type', async () => {
   const { body: made } = await post('turns', {
     ...{ type: 'LoadBalancer', externalTrafficPolicy: 'Local', loadBalancerClass: 'example.com/x' },
   });

@@ -60,7 +60,7 @@ test('orphaned dependents stay, others go with their owner', async () => {
     const uid = await make(owner);
     await make(owned, ownedBy(uid, owner));
     await api.call('DELETE', `${CONFIGMAPS}/${owner}`, { propagationPolicy: policy });
-    // The collector's turn comes between two requests.
+    // The garbage collector runs between two requests.
     for (let tries = 0; tries < 50 && (await isThere(owned)); tries++);
     assert.equal(await isThere(owned), stays, policy);
   }

@@ -1,4 +1,4 @@
-// Lists that take several requests, and lists of a version.
+// Lists in pages, and lists of a given version.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
@@ -102,7 +102,7 @@ test('a page of an expired version is refused with a token that continues with c
     rest.items.map((o) => o.metadata.name),
     ['b', 'bb'],
   );
-  assert.ok(rest.metadata.continue, 'a page of the version of this one');
+  assert.ok(rest.metadata.continue, 'the next page has the version of this one');
   const old = refused({ resourceVersion: '5', match: 'Exact' });
   assert.equal(old.message, 'The resourceVersion for the provided list is too old.');
 });

@@ -47,7 +47,7 @@ const misfits: [string, number, unknown][] = [
   ['nothing to remove', 422, [{ op: 'remove', path: '/z' }]],
   ['an index beyond the end', 422, [{ op: 'add', path: '/l/3', value: 1 }]],
   ['a name for an index', 422, [{ op: 'add', path: '/l/x', value: 1 }]],
-  ['a parent that is not there', 422, [{ op: 'add', path: '/x/y', value: 1 }]],
+  ['a missing parent', 422, [{ op: 'add', path: '/x/y', value: 1 }]],
   ['a field that only a prototype has', 422, [{ op: 'remove', path: '/toString' }]],
   ['a path into a prototype', 422, [{ op: 'add', path: '/toString/x', value: 1 }]],
   ['a test that fails', 422, [{ op: 'test', path: '/a', value: 2 }]],
@@ -81,7 +81,7 @@ const strategicPatches: [string, unknown, unknown, unknown][] = [
     { containers: [container('y')] },
   ],
   [
-    'ports of a container go by containerPort, those of a Service by port',
+    'ports of a container are merged by containerPort, those of a Service by port',
     { containers: [container('x', { ports: [{ containerPort: 1 }] })], ports: [{ port: 1 }] },
     { containers: [{ name: 'x', ports: [{ containerPort: 2 }] }], ports: [{ port: 1, name: 'n' }] },
     {
@@ -92,19 +92,19 @@ const strategicPatches: [string, unknown, unknown, unknown][] = [
   ['other lists are replaced', { args: ['a', 'b'] }, { args: ['c'] }, { args: ['c'] }],
   ['sets grow', { finalizers: ['a'] }, { finalizers: ['a', 'b'] }, { finalizers: ['a', 'b'] }],
   [
-    'sets lose what they are told to',
+    '$deleteFromPrimitiveList removes items of a set',
     { finalizers: ['a', 'b'] },
     { '$deleteFromPrimitiveList/finalizers': ['a'] },
     { finalizers: ['b'] },
   ],
   [
-    'a map is replaced whole on demand',
+    '$patch: replace replaces a map',
     { a: { b: 1 } },
     { a: { $patch: 'replace', c: 2 } },
     { a: { c: 2 } },
   ],
   [
-    'a list is replaced whole on demand',
+    '$patch: replace replaces a list',
     { env: [{ name: 'a' }] },
     { env: [{ $patch: 'replace' }, { name: 'b' }] },
     { env: [{ name: 'b' }] },
@@ -138,7 +138,7 @@ test('an item without its key is refused', () => {
   );
 });
 
-test('every kind of patch goes by its media type; a refused one changes nothing', async () => {
+test('the media type selects the kind of patch, and a refused patch changes nothing', async () => {
   await api.call('POST', SERVICES, service('kinds'));
   const path = `${SERVICES}/kinds`;
   const patch = (type: string, body: unknown) =>

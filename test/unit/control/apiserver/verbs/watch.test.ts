@@ -40,7 +40,7 @@ async function watch(options: object, count: number, act = async () => {}) {
 const create = (name: string, over: object = {}) =>
   api.kube.create('Pod', pod(name, over as never, { nodeName: 'node1' }) as Pod);
 
-test('a watch goes on from the version of a list and loses nothing in between', async () => {
+test('a watch from the version of a list misses no change after the list', async () => {
   const { resourceVersion } = await api.kube.list('Pod');
   await create('w1');
   await create('w2');
@@ -52,7 +52,7 @@ test('a watch goes on from the version of a list and loses nothing in between', 
   ]);
 });
 
-test('a watch without a version begins with what is there', async () => {
+test('a watch without a version begins with the existing objects', async () => {
   await create('there', { labels: { only: 'there' } });
   assert.deepEqual(await watch({ labelSelector: 'only=there' }, 1), [['ADDED', 'there']]);
 });
@@ -84,7 +84,7 @@ test('a version of another server is expired', async () => {
   }
 });
 
-test('the store drops old events and tells from which version it has all', () => {
+test('the store drops old events, and reports the version from which it has all events', () => {
   const store = new Store([{ plural: 'pods', group: '', kind: 'Pod' }], 100);
   const object = { metadata: { name: 'a', namespace: 'b' } };
   store.create('pods', object);
