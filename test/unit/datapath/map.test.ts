@@ -73,7 +73,7 @@ test('another seed spreads keys that collide under one', () => {
 });
 
 test('refuses an entry rather than grow without limit, and keeps the others', () => {
-  // More equal keys than a search reads crowd under every seed and at every size.
+  // More equal keys than a search reads collide under every seed and at every size.
   const map = new SeededMap(SHIFT, SEED, 100);
   map.words.fill(7, MAP_HEADER_WORDS);
   const before = map.words.slice();
@@ -90,7 +90,7 @@ test('finds 100,000 frontends of neighbouring addresses within the search limit'
   assert.ok(MAP_PROBES_MAX <= 64);
 });
 
-test('does not grow for entries that come and go, and keeps no trace of them', () => {
+test('does not grow when entries are added and removed, and leaves no tombstones', () => {
   const map = new SeededMap(SHIFT, SEED, 512);
   for (let i = 0; i < 10_000; i++) {
     put(map, i, 80, 1);

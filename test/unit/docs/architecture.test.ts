@@ -8,7 +8,7 @@ const root = join(import.meta.dirname, '../../..');
 const text = readFileSync(join(root, 'docs/ARCHITECTURE.md'), 'utf8');
 const FILE = /^(datapath|control|lab|scripts|test|docs)\/[\w./-]+\.\w+$/;
 
-/** Texts between backticks, those of code blocks left out. */
+/** Texts between backticks, without those of code blocks. */
 function quoted(part: string): string[] {
   const prose = part.replace(/^```[\s\S]*?^```/gm, '');
   return [...prose.matchAll(/`([^`]+)`/g)].map((found) => found[1]!);

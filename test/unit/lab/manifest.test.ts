@@ -98,7 +98,7 @@ const IMPOSSIBLE: [what: string, text: string, message: RegExp][] = [
     /:9: Service web: spec\.ports\[0\]\.nodePort: .*not in the valid range/,
   ],
   [
-    'a port that is none',
+    'an invalid port',
     SERVICE.replace('80', '99999'),
     /:8: Service web: spec\.ports\[0\]\.port: .*between 1 and 65535/,
   ],
@@ -108,17 +108,17 @@ const IMPOSSIBLE: [what: string, text: string, message: RegExp][] = [
     /:8: Service web: spec\.ports\[0\]\.port: json: cannot unmarshal string into Go struct field/,
   ],
   [
-    'a node that is not there',
+    'an unknown node',
     `${POD}  nodeName: node7\n`,
     /:9: Pod a: there is no node node7, only node1, node2/,
   ],
   [
-    'a namespace that is not there',
+    'an unknown namespace',
     POD.replace('name: a', 'name: a\n  namespace: nowhere'),
     /Pod a: namespaces "nowhere" not found/,
   ],
   [
-    'a ServiceAccount that is not there',
+    'an unknown ServiceAccount',
     `${POD}  serviceAccountName: ghost\n`,
     /Pod a: pods "a" is forbidden: error looking up service account default\/ghost: /,
   ],

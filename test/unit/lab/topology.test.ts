@@ -85,7 +85,7 @@ const REFUSED: [what: string, text: string, message: RegExp][] = [
     /:3: .*also that of node1/,
   ],
   ['pod ranges that overlap', 'nodes:\n  - {}\n  - {podCIDR: 10.244.1.0/25}\n', /overlaps/],
-  ['flows that are no power of two', 'flows: 1000\n', /:1: flows 1000 is no power of two/],
+  ['flows that are not a power of two', 'flows: 1000\n', /:1: flows 1000 is no power of two/],
   [
     'an unknown timeout',
     'timeouts:\n  udp: 5\n  tcp: 5\n',

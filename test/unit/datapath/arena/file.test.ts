@@ -73,14 +73,14 @@ test('flows and Services survive their process: the next one continues midway in
   send(old, tcp4(`${POD}:4000`, `${VIP}:80`, SYN, [], { seq: 999 }));
   send(old, tcp4(`${BACKEND}:8080`, `${POD}:4000`, SYN | ACK, [], { seq: 99, ack: 1000 }));
   send(old, tcp4(`${POD}:4000`, `${VIP}:80`, ACK, [], { seq: 1000, ack: 100 }));
-  first.arena.lines[2 * LINE_WORDS + W_META] = 6; // Half of a flow, as a death leaves it.
+  first.arena.lines[2 * LINE_WORDS + W_META] = 6; // Half of a flow, as a killed writer leaves it.
   first.arena.header[7] = 2;
   first.arena.index.fill(123);
   first.close();
 
   const second = openArenaFile(path, SIZES, 8);
   assert.equal(second.survived, true);
-  assert.equal(second.arena.header[H_SEED], 7, 'the hashes stay what they were');
+  assert.equal(second.arena.header[H_SEED], 7, 'the seed of the hashes is kept');
   const d = new Datapath(second.arena, 1);
   assert.equal(flowCount(second.arena), 1);
   const packet = send(d, tcp4(`${POD}:4000`, `${VIP}:80`, ACK, [1], { seq: 1000, ack: 100 }));
@@ -116,7 +116,7 @@ test('an arena of any other layout is replaced', () => {
     file.close();
     const next = openArenaFile(path, SIZES, 8);
     assert.equal(next.survived, false, what);
-    assert.equal(next.arena.counters[5], 0, 'nothing is left of it');
+    assert.equal(next.arena.counters[5], 0, 'the content is cleared');
     next.close();
   }
   const path = fresh();
@@ -200,7 +200,7 @@ test('a reader of a replaced arena still sees it and is not killed', () => {
   reader.close();
 });
 
-test('a truncated file, or one that is no arena, is replaced', () => {
+test('a truncated file, or one that is not an arena, is replaced', () => {
   const path = fresh();
   openArenaFile(path, SIZES, 7).close();
   truncateSync(path, 5000);
@@ -234,7 +234,7 @@ test('an arena larger than its file system fails with an error and leaves no fil
   assert.equal(child.stdout, 'KT_ARENA_SPACE false\n');
 });
 
-test('a reader sees what the owner writes, without owning', () => {
+test('a reader sees the writes of the owner, and takes no lock', () => {
   const path = fresh();
   const owner = openArenaFile(path, SIZES, 7);
   const reader = attachArenaFile(path);
@@ -246,7 +246,7 @@ test('a reader sees what the owner writes, without owning', () => {
   owner.close();
 });
 
-test('a reader gets a one-line error for a file that is no arena of this version', () => {
+test('a reader gets a one-line error for a file that is not an arena of this version', () => {
   const whole = fresh();
   openArenaFile(whole, SIZES, 7).close();
   const bytes = readFileSync(whole);

@@ -38,7 +38,7 @@ function look(path: string) {
 }
 const OURS = [true, process.geteuid!(), 0o700];
 
-test('a missing folder is made private to this user', () => {
+test('a missing folder is created, private to this user', () => {
   const folder = join(place(), 'arenas');
   const path = join(folder, 'arena');
   const file = openArenaFile(path, SIZES, 7);
@@ -77,7 +77,7 @@ for (const [what, prepare, why] of PREPARED) {
     const file = openArenaFile(join(folder, 'arena'), SIZES, 7);
     assert.match(file.distrusted ?? '', why);
     assert.deepEqual(look(folder), OURS);
-    assert.deepEqual(readdirSync(aim), [], 'nothing was made behind a link');
+    assert.deepEqual(readdirSync(aim), [], 'nothing is created behind a link');
     file.close();
   });
 }
@@ -105,5 +105,5 @@ test("refuses another user's folder in a private place and leaves it there", () 
   assert.throws(open, { code: 'KT_ARENA_FOREIGN', message: /its mode is 777/ });
   chmodSync(folder, 0o755);
   open().close();
-  assert.equal(look(folder)[2], 0o755, 'a folder that people chose keeps its mode');
+  assert.equal(look(folder)[2], 0o755, 'a folder chosen by the user keeps its mode');
 });

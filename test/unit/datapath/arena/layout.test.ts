@@ -64,7 +64,7 @@ test('other sizes have another hash', () => {
   assert.equal(new Set(hashes).size, 4);
 });
 
-test('zeroed memory is no arena before it is formatted', () => {
+test('zeroed memory is not an arena before it is formatted', () => {
   const layout = layoutArena(16, 4096);
   const { header } = viewArena(new ArrayBuffer(layout.bytes), layout);
   assert.equal(isFormatted(header, layout), false);

@@ -47,7 +47,7 @@ function add(t: FlowTable, state: number, seen: [number, number], flags = 0): nu
 
 const flows = (t: FlowTable) => flowCount(t);
 
-test('the side seen last decides, at any clock', () => {
+test('the side with the later packet decides, at any clock', () => {
   for (const base of [0, -5, 0x7fff_ffff, -0x8000_0000]) {
     for (const seen of [
       [0, 5000],
@@ -118,7 +118,7 @@ test('evicts unreplied, closing and expired flows, not established ones', () => 
   }
   const t = make();
   add(t, STATE_ESTABLISHED, [0, 0], FLAG_ASSURED);
-  assert.equal(evict(t, DAY, timeouts), true, 'an established one whose time is over');
+  assert.equal(evict(t, DAY, timeouts), true, 'an expired established flow');
 });
 
 test('the search for a flow to evict is bounded, and the next search continues after it', () => {

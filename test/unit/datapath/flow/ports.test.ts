@@ -47,7 +47,7 @@ test('another source port keeps the destination port', () => {
   assert.equal(withSourcePort((1 << 16) | 65_535, 65_000) >>> 0, 65_000 * 65_536 + 65_535);
 });
 
-test('skips a used port, but uses it to another port, host and protocol', () => {
+test('skips a used port, except for another destination port, host or protocol', () => {
   const t = make();
   take(t, PACKET, 40_000);
   assert.equal(isReplyFree(t, PACKET, withSourcePort(PACKET.ports, 40_000)), false);

@@ -65,7 +65,7 @@ for (const [direction, rows] of [ORIGINAL, REPLY].entries()) {
     test(`${name} ${direction ? 'in reply' : 'from the client'} moves as in the kernel`, () => {
       for (const [i, cell] of cells.split(' ').entries()) {
         const move = moveTcp(STATES[i]!, flags, direction);
-        assert.equal(move, expected(cell, COLUMNS[i]!), `${COLUMNS[i]} is to become ${cell}`);
+        assert.equal(move, expected(cell, COLUMNS[i]!), `${COLUMNS[i]}: expected ${cell}`);
       }
     });
   }

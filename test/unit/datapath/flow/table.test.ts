@@ -45,7 +45,7 @@ const find = (t: FlowTable, n: number) =>
 const findBack = (t: FlowTable, n: number) =>
   t.find(t.hash(-1, n, 0x1000_0050, TCP), -1, n, 0x1000_0050, TCP);
 
-/** Numbers whose client sides have one home slot. */
+/** Numbers of flows whose client sides have the same home slot. */
 function crowd(t: FlowTable, count: number): number[] {
   const found: number[] = [];
   for (let n = 1; found.length < count; n++) {
@@ -122,8 +122,8 @@ test('counts flows per Service', () => {
   assert.equal(t.serviceFlows[9], 1, 'counted again');
 });
 
-test('a rescan repairs the table after a death between any two words of a new flow', () => {
-  // The words of the newest flow that its dead writer had written: keys and META per side, index.
+test('a rescan repairs the table after a kill between any two words of a new flow', () => {
+  // Words of the newest flow that the killed writer had written: keys and META per side, index.
   const deaths: [what: string, write: (t: FlowTable, flow: number) => void, lives: boolean][] = [
     ['nothing', () => {}, false],
     ['keys without META', (t, f) => wipe(t, f, true, true), false],
@@ -171,5 +171,5 @@ test('a rescan repairs damaged counts', () => {
   assert.equal(t.rescan(), 0);
   assert.notEqual(find(t, 1), NO_SIDE);
   for (let n = 2; n <= FLOWS; n++) insert(t, n);
-  assert.equal(t.allocate(), -1, 'and not a flow more than there is room');
+  assert.equal(t.allocate(), -1, 'no flow beyond the capacity');
 });

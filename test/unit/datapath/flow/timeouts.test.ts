@@ -52,7 +52,7 @@ const answer = udp4(`${BACKEND}:53`, `${POD}:5000`);
 /** Packets, a second apart, that bring a flow into each state. */
 const WAYS: [TimeoutName, State, Uint8Array[]][] = [
   ['tcp-syn-sent', 'SYN_SENT', [pod(SYN)]],
-  // The backend's SYN, as any SYN before a reply, renews nothing; the client's next one does.
+  // The backend's SYN renews nothing, like any SYN before a reply. The client's next SYN does.
   ['tcp-syn-sent', 'SYN_SENT2', [pod(SYN), backend(SYN), pod(SYN)]],
   ['tcp-syn-recv', 'SYN_RECV', [pod(SYN), backend(SYN | ACK)]],
   ['tcp-established', 'ESTABLISHED', OPEN],

@@ -86,7 +86,7 @@ test('an image that does not fit keeps the last one in force and does not lose i
   });
   assert.deepEqual(seen(map), before);
   writer.publish(change({ upsert: [withEndpoints(2, 1)] }));
-  assert.deepEqual(seen(map)[1], 1002, 'the frontend of the failed publish is there');
+  assert.deepEqual(seen(map)[1], 1002, 'the frontend of the failed publish is kept');
 });
 
 test('a publish does not overwrite the half that the worker still reads', () => {
@@ -135,7 +135,7 @@ test('a new writer knows the names that its predecessor published', () => {
   assert.equal(next.generation, writer.generation);
 });
 
-test("a policy's counters live as long as it does, across agents; the next owner of its id starts at zero", () => {
+test("a policy's counters survive agents, and start at zero for the next policy of its id", () => {
   const { arena, writer } = world();
   const row = 3 * POLICY_COUNTERS;
   const none = { subjects: [], pairs: [], portSets: [], prefixes: [] };

@@ -1,4 +1,4 @@
-// What people and scripts see of a datapath, from its arena alone.
+// The flows and counters that the commands show, read from the arena alone.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_NOW } from '../../../../datapath/arena/layout.ts';

@@ -34,6 +34,6 @@ test('a probe of a closed connection shows the new flow that replaces it, each t
     const { reason, chosenBy, left, eligible } = prober.ask(TUPLE);
     assert.deepEqual([reason, chosenBy, left?.dst], ['service', 'only', addr(NEW)]);
     assert.equal(eligible.length, 2);
-    assert.equal(prober.knows(TUPLE), false, 'nothing is left behind');
+    assert.equal(prober.knows(TUPLE), false, 'the probe leaves no flow');
   }
 });

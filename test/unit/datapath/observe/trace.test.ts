@@ -107,7 +107,7 @@ test('writes no records before the first request and 2 s after the last one', ()
   send();
   assert.equal(lines().length, 1);
   t.tick(t.now + 10_000);
-  assert.equal(t.d.header[H_TRACE_UNTIL], 0, 'nobody has looked for long');
+  assert.equal(t.d.header[H_TRACE_UNTIL], 0, 'no reader for more than 2 s');
   send();
   assert.deepEqual([...second.take()].length, 1);
 });

@@ -95,7 +95,7 @@ test('each Service port has its own choice for a client, over TCP, UDP and SCTP'
       });
       if (places[0] !== places[1]) differ++;
     }
-    // One in eight is the same by chance.
+    // One in eight clients gets the same endpoint by chance.
     assert.ok(differ > 5, `${differ} of 20 clients have two endpoints`);
   }
 });
@@ -145,7 +145,7 @@ test('an endpoint that is no longer eligible is replaced, and the new one is kep
   assert.equal(places.size, 1);
   assert.ok(!places.has(first));
   t.writer.publish(sticky());
-  assert.deepEqual(connectMany(t), places, 'the old one does not come back');
+  assert.deepEqual(connectMany(t), places, 'the old endpoint is not used again');
 });
 
 test('the next agent keeps the choices', () => {
@@ -166,10 +166,10 @@ test('without room the choice is random and counted, and other clients keep thei
   assert.equal(t.counter('affinity-full'), 40);
   assert.equal(connect(t, '10.244.1.200'), kept);
   t.now += TIMEOUT_S * 1000;
-  assert.equal(connectMany(t, '10.244.1.99').size, 1, 'what is over makes room');
+  assert.equal(connectMany(t, '10.244.1.99').size, 1, 'an expired choice makes room');
 });
 
-test('an entry that its dead writer had not finished is not used', () => {
+test('an entry that a killed writer left incomplete is not used', () => {
   const arena = createArena({ flowsMax: 128, imageWords: 1 << 12 }, 1);
   const table = new AffinityTable(arena);
   assert.ok(table.remember(5, 1, 6, 7, 1000, 60_000));

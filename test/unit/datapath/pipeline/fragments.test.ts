@@ -36,12 +36,16 @@ function assemble(frames: Uint8Array[]): Uint8Array {
   return ip4(src, dst, proto, payload);
 }
 
-/** Every packet that was read has a counted result. */
+/** Asserts that each packet is counted, and has exactly one counted result. */
 function assertAccounts(t: TestDatapath, read: number, replies = 0, held = 0): void {
   const drops = ['fragment-orphan', 'fragment-limit', 'unanswerable', 'fragment-range'];
   const dropped = drops.reduce((sum, name) => sum + t.counter(name), 0);
   assert.equal(t.counter('packets'), read, 'every packet is counted once');
-  assert.equal(t.counter('forwarded') + dropped + replies + held, read, 'and goes somewhere once');
+  assert.equal(
+    t.counter('forwarded') + dropped + replies + held,
+    read,
+    'each packet has one result',
+  );
 }
 
 const ORDERS = [
@@ -142,7 +146,11 @@ test('two datagrams at once stay apart: by identification, protocol and source',
   const mixed = [other[1]!, udp[1]!, tcp[1]!, next[1]!, tcp[0]!, udp[0]!, other[0]!, next[0]!];
   const outcomes = t.send(...mixed);
   const forwarded = outcomes.filter((o) => o.verdict === 'forward');
-  assert.deepEqual([forwarded.length, outcomes.length], [8, 12], 'four waited, once each');
+  assert.deepEqual(
+    [forwarded.length, outcomes.length],
+    [8, 12],
+    'four pieces were held, once each',
+  );
   const key = (o: (typeof forwarded)[0]) => `${o.packet.src} ${o.packet.proto} ${o.packet.id}`;
   const groups = new Map<string, Uint8Array[]>();
   for (const o of forwarded) groups.set(key(o), [...(groups.get(key(o)) ?? []), o.frame]);
@@ -182,10 +190,10 @@ test('a piece whose flow is gone becomes an orphan and follows no other flow', (
   t.one(first!);
   t.d.table.remove(0);
   assert.equal(t.one(second!).verdict, 'held');
-  t.one(udp4('10.244.1.9:1', `${VIP}:53`)); // Takes the place of the flow.
+  t.one(udp4('10.244.1.9:1', `${VIP}:53`)); // Reuses the number of the flow.
   assert.equal(t.one(second!).verdict, 'held');
   t.d.table.remove(0);
-  t.one(udp4(`${POD}:4001`, `${VIP}:53`)); // Has the same addresses, too.
+  t.one(udp4(`${POD}:4001`, `${VIP}:53`)); // Reuses it with the same addresses.
   assert.equal(t.one(second!).verdict, 'held');
   t.tick(t.now + 1000);
   assert.equal(t.counter('fragment-orphan'), 3);
@@ -224,7 +232,7 @@ test("a datagram's verdict expires after 30 s", () => {
   assert.equal(t.one(second!).verdict, 'held');
 });
 
-test('early pieces follow their first one, however many datagrams come between', () => {
+test('early pieces follow their first one, with any number of datagrams between', () => {
   const t = createTestDatapath();
   const small = (id: number) =>
     fragment4(udp4(`${POD}:4000`, `${VIP}:53`, data(24), { id }), 16) as [Uint8Array, Uint8Array];

@@ -80,7 +80,7 @@ describe("the gateway's own kernel", () => {
     assert.equal(passage(t, error), `${CLOUD} > ${NODE1} about ${NODE1} > ${CLIENT}, 1`);
   });
 
-  test('answers an echo to its outside address from both sides, and may ping', () => {
+  test('answers an echo to its outside address from both sides, and can ping', () => {
     const t = gateway();
     const rows: [Uint8Array, string, string][] = [
       [echo4(CLOUD_OUTSIDE, CLIENT, 7, true), CLOUD_OUTSIDE, CLIENT],

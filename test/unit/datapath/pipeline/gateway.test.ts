@@ -34,7 +34,7 @@ const POD = '10.244.1.5';
 
 const gateway = (): TestDatapath => createTestDatapath({ image: GATEWAY_IMAGE });
 
-/** The tuple of a forwarded frame, whose sums are checked; or its verdict. */
+/** The tuple of a forwarded frame after a check of its checksums, or its verdict. */
 function fate(t: TestDatapath, frame: Uint8Array): string {
   const { verdict, packet } = t.one(frame);
   if (verdict !== 'forward') return verdict;
@@ -62,7 +62,7 @@ describe('one to one', () => {
     ['TCP from a node to itself', tcp4(`${NODE1}:1`, `${PUBLIC1}:80`, SYN), PUBLIC1, NODE1],
   ];
   for (const [what, frame, src, dst] of rows) {
-    test(`${what}: rewrites the addresses, keeps ports, sums right, one hop`, () => {
+    test(`${what}: rewrites the addresses, keeps the ports, corrects sums, costs one hop`, () => {
       const t = gateway();
       const { verdict, packet } = t.one(frame);
       const before = decode(frame);
@@ -141,7 +141,7 @@ describe('drops', () => {
   const rows: [string, string, string, string][] = [
     ['a pod that was not masqueraded', POD, CLIENT, 'foreign-source'],
     ['a pod to a balancer', POD, BALANCED, 'foreign-source'],
-    ['an inside host that is no node', '172.18.0.200', CLIENT, 'foreign-source'],
+    ['an inside host that is not a node', '172.18.0.200', CLIENT, 'foreign-source'],
     ['a stranger to a private address', CLIENT, NODE1, 'foreign-source'],
     ['a stranger to another stranger', CLIENT, '192.0.2.1', 'foreign-source'],
     ['an unused public address', CLIENT, '198.51.100.200', 'unallocated'],
@@ -209,7 +209,7 @@ describe('ICMP errors without a flow', () => {
     const strangers = tcp4(`${CLIENT}:1`, '192.0.2.1:2', SYN);
     const nodes = tcp4(`${PUBLIC2}:1`, `${CLIENT}:2`, SYN);
     assert.equal(fate(t, icmpError4(ROUTER, PUBLIC1, 3, 1, strangers)), 'icmp-without-flow');
-    // It does not go to the source of its quote.
+    // This error does not go to the source of its quote.
     assert.equal(fate(t, icmpError4(ROUTER, PUBLIC1, 3, 1, nodes)), 'icmp-without-flow');
     for (let bytes = 0; bytes < 20; bytes++) {
       const cut = icmpError4(ROUTER, PUBLIC2, 3, 1, nodes.subarray(0, 10 + bytes));

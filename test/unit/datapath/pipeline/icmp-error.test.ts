@@ -23,7 +23,7 @@ function quoted(frame: Uint8Array) {
   return decode(quote);
 }
 
-/** Row: the packet, the router and its complaint, and the source that the sender sees. */
+/** Row: packet, source of the error, that source as the sender sees it, ICMP type and code. */
 const ROWS: [string, (t: TestDatapath) => Uint8Array, string, string, [number, number]][] = [
   [
     'ClusterIP, a router on the way',
@@ -70,7 +70,7 @@ const ROWS: [string, (t: TestDatapath) => Uint8Array, string, string, [number, n
 ];
 
 for (const [what, make, from, heardFrom, [type, code]] of ROWS) {
-  test(`an error about ${what}: its quote is what the sender sent, its address the sender's`, () => {
+  test(`an error about ${what} goes to the sender, and quotes what the sender sent`, () => {
     const t = createTestDatapath();
     const frame = make(t);
     const sent = decode(frame);
@@ -84,14 +84,14 @@ for (const [what, make, from, heardFrom, [type, code]] of ROWS) {
     assert.equal(verdict, 'forward');
     assert.deepEqual([packet.src, packet.dst], [heardFrom, sent.src]);
     assert.deepEqual([packet.type, packet.code], [type, code]);
-    assert.ok(packet.ipOk && packet.l4Ok, 'sums of the outside');
-    assert.equal(packet.ttl, 64, 'the kernel takes two for the one hop that a node is');
+    assert.ok(packet.ipOk && packet.l4Ok, 'checksums of the error');
+    assert.equal(packet.ttl, 64, 'the kernel lowers it twice, but a node is one hop');
     const inside = quoted(heard);
     assert.deepEqual(
       [inside.src, inside.dst, inside.sport, inside.dport],
       [sent.src, sent.dst, sent.sport, sent.dport],
     );
-    assert.ok(inside.ipOk, 'header sum of the inside');
+    assert.ok(inside.ipOk, 'header checksum of the quote');
     assert.equal(t.counter('icmp-translated'), 1);
   });
 }
@@ -112,7 +112,11 @@ test('an error neither refreshes nor ends the flow', () => {
   const { frame } = t.one(udp4(`${POD}:4000`, `${VIP}:53`));
   t.now += 20_000;
   t.one(icmpError4(BACKEND, POD, 3, 3, frame));
-  assert.equal(t.one(udp4(`${BACKEND}:5353`, `${POD}:4000`)).packet.src, VIP, 'the flow is there');
+  assert.equal(
+    t.one(udp4(`${BACKEND}:5353`, `${POD}:4000`)).packet.src,
+    VIP,
+    'the flow still exists',
+  );
   const u = createTestDatapath();
   const other = u.one(udp4(`${POD}:4000`, `${VIP}:53`));
   u.now += 20_000;
@@ -162,7 +166,7 @@ test('an error that matches no flow passes unchanged', () => {
   assert.equal(
     t.one(icmpError4(NODE, POD, 3, 3, about)).packet.ttl,
     64,
-    "the node's own is none: the kernel takes one behind the datapath",
+    "the node's own error is no hop: the kernel lowers its TTL behind the datapath",
   );
 });
 

@@ -1,4 +1,4 @@
-// The packet quoted by an ICMP error, to the last byte: the sender gets a quote of what it sent.
+// ICMP errors quote the packet as the sender sent it, byte by byte.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -59,13 +59,13 @@ for (const [what, sent] of ROWS) {
   test(`${what}: a quote of any length equals what was sent`, () => {
     const header = (sent[10]! & 15) * 4;
     for (let bytes = header + 8; bytes <= sent.length - 10; bytes++) {
-      if (bytes === header + 17) continue; // Half of TCP's checksum has no right value.
+      if (bytes === header + 17) continue; // Half of a TCP checksum cannot be correct.
       const t = createTestDatapath();
       const left = t.one(sent);
       const { verdict, packet, frame } = t.one(errorAbout(left.frame, left.packet.src, bytes));
       assert.equal(verdict, 'forward');
       assert.equal(t.counter('icmp-translated'), 1);
-      assert.ok(packet.ipOk && packet.l4Ok, 'sums of the outside');
+      assert.ok(packet.ipOk && packet.l4Ok, 'checksums of the error');
       assert.equal(packet.dst, decode(sent).src);
       const quote = quoteOf(frame);
       assert.equal(quote.length, bytes);

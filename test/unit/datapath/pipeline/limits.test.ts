@@ -60,7 +60,7 @@ test('evicts closed connections too', () => {
   assert.equal(
     t.one(tcp4(`${POD}:5001`, `${VIP}:80`, SYN)).verdict,
     'forward',
-    'that one gives way',
+    'the closed connection is evicted',
   );
 });
 
@@ -82,7 +82,7 @@ test('a SNAT port is in the range, serves other destinations too, and may run ou
   assert.equal(
     t.one(udp4(`${POD}:5000`, `${OUTSIDE}:54`)).verdict,
     'forward',
-    'another port there',
+    'another destination port',
   );
   assert.equal(t.one(udp4(`${POD}:5000`, '203.0.113.11:53')).verdict, 'forward', 'another host');
   assert.equal(t.one(udp4(`${POD}:4003`, `${OUTSIDE}:53`)).verdict, 'forward', 'an old flow');
@@ -151,7 +151,7 @@ test('replied UDP that lasts beyond 2 s is a stream and lives 120 s', () => {
   assert.equal(flows(t), 0);
 });
 
-test('replied UDP that lasts less than 2 s is no stream and may be evicted', () => {
+test('replied UDP that lasts less than 2 s is not a stream and may be evicted', () => {
   const t = createTestDatapath({ flowsMax: 16 });
   for (const wait of [0, 1000, 999]) {
     t.now += wait;
@@ -175,7 +175,7 @@ test('an SCTP association is assured after a reply and lives 210 s from then', (
   assert.equal(flows(t), 0);
 });
 
-test('expiry visits a bounded part of a large table each time, and all of it in the end', () => {
+test('expiry visits a bounded part of a large table at a time, and all of it finally', () => {
   const t = createTestDatapath({ flowsMax: 16_384 });
   for (let i = 0; i < 10_000; i++) {
     t.one(udp4(`10.244.1.${2 + (i % 200)}:${1000 + Math.floor(i / 200)}`, `${VIP}:53`));

@@ -36,7 +36,7 @@ test('a probe is answered in the arena, without packet, flow, drop or trace', ()
   assert.equal(verdict, 'probe');
   assert.equal(t.d.header[H_PROBE_SEEN], 7);
   counters[COUNT_BATCHES]!++;
-  assert.deepEqual(t.d.counters, counters, 'the batch alone is counted');
+  assert.deepEqual(t.d.counters, counters, 'only the batch is counted');
   assert.deepEqual([t.d.header[H_TRACE_WRITTEN], t.counter('packets')], [0, 0]);
 });
 
@@ -47,7 +47,7 @@ const OTHERS: [what: string, key: number, payload: number[]][] = [
   ['while no agent probes', 0, [0, 0, 0, 0, ...number(7)]],
 ];
 for (const [what, key, payload] of OTHERS) {
-  test(`a packet to the probe's address ${what} takes the ordinary stages`, () => {
+  test(`a packet to the probe's address ${what} passes all stages`, () => {
     const t = aimed(key);
     const { verdict } = t.one(udp4(`${POD}:33000`, `${TO}:9`, payload));
     assert.equal(verdict, 'forward');

@@ -116,7 +116,7 @@ test('counters of a policy that comes back start at zero', () => {
   enforce(t, named);
   assert.deepEqual([dropped(), dropped()], [1, 2]);
   enforce(t, named);
-  assert.equal(dropped(), 3, 'it is still the same');
+  assert.equal(dropped(), 3, 'an unchanged policy keeps its count');
   enforce(t, named, { active: false, pods: null, rules: null });
   enforce(t, named);
   assert.equal(dropped(), 1);
@@ -182,7 +182,11 @@ test('egress is checked against the chosen endpoint', () => {
   assert.equal(t.one(syn(`${BACKEND}:1`, `${POD}:80`)).verdict, 'forward', 'arrives freely');
   const { allowed, dropped } = readPolicyHits(t.d.arena, 2).egress;
   assert.deepEqual([allowed, dropped], [0, 2]);
-  assert.equal(readPolicyHits(t.d.arena, 1).egress.allowed, 1, 'the policy of the rule');
+  assert.equal(
+    readPolicyHits(t.d.arena, 1).egress.allowed,
+    1,
+    'counted for the policy of the rule',
+  );
 });
 
 test('a pod is reachable from itself and its own node, not from another node', () => {
@@ -207,7 +211,7 @@ test('trusts the check of a client masqueraded by another node, but never for an
   assert.equal(t.one(echo4(OTHER_NODE, POD, 41_000)).verdict, 'policy-ingress');
 });
 
-test('holds back traffic of an unknown pod both ways; the first addresses of a range are no pods', () => {
+test('holds back traffic of unknown pods; the first addresses of a range are not pods', () => {
   const t = guarded([[PEER_ANY, [ports(0)]]]);
   assert.equal(t.one(syn('10.244.1.77:1', `${BACKEND}:80`)).verdict, 'policy-unknown');
   assert.equal(t.one(syn(`${POD}:1`, '10.244.2.77:80')).verdict, 'policy-unknown');
@@ -316,7 +320,7 @@ test('a policy change applies to an established connection at its next packet, i
   assert.equal(t.one(ack()).verdict, 'forward');
   enforce(t, rules([]));
   enforce(t, rules([]), { active: false, pods: null, rules: null });
-  assert.equal(t.one(ack()).verdict, 'forward', 'no policy any more');
+  assert.equal(t.one(ack()).verdict, 'forward', 'the policy is gone');
 });
 
 test('an allowed connection is checked once per change and loses no packet', () => {
@@ -338,7 +342,7 @@ test('revalidates a Service connection by its endpoint, a masqueraded one by its
   ];
   const prefixes = [{ address: addr(OTHER_NODE), length: 32, peer: BLOCK_PEER }];
   const t = createTestDatapath();
-  // On no known node: none is its own.
+  // The backend's node is unknown, so no node counts as its own.
   const pods = [PODS[0]!, pod(BACKEND, { ingress: IN, node: 0 })];
   enforce(t, rules(allowed, { prefixes }), { pods });
   open(t);
@@ -347,7 +351,8 @@ test('revalidates a Service connection by its endpoint, a masqueraded one by its
   enforce(t, rules(allowed, { prefixes }), { pods });
   const side = t.one(ack()).side;
   assert.notEqual(side, -1);
-  for (const each of [side, side ^ 1]) assert.ok(!needsCheck(t.d, each), 'the fast path again');
+  for (const each of [side, side ^ 1])
+    assert.ok(!needsCheck(t.d, each), 'the fast path is used again');
   assert.equal(t.one(masqueraded).verdict, 'forward');
   enforce(t, rules([]), { pods });
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
@@ -413,7 +418,7 @@ test('frequent policy changes do not overtake a round through a large table', ()
       open(t, 4001);
       t.d.header[H_FLOW_HIGH] = 1 << 17;
     }
-    // As many per second as are published, and as many slices of the table.
+    // The real rates of publishes and of slices.
     if (n % 5 === 0) t.tick(t.now + 1);
   }
   assert.equal(t.one(ack(4001)).verdict, 'forward');
@@ -431,7 +436,7 @@ test('a flow checked early in a round keeps the age of that check', () => {
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
 });
 
-test('a finished round vouches for its first generation, not for its last', () => {
+test('a finished round has checked flows for its first generation, not for its last', () => {
   const t = inLargeTable(1 << 14, 8192);
   const since = generation;
   for (let n = 0; n < 5; n++) t.tick(t.now + 1);
@@ -442,7 +447,7 @@ test('a finished round vouches for its first generation, not for its last', () =
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
 });
 
-test('the next worker treats the checks of silent flows as of unknown age', () => {
+test('the age of checks of silent flows is unknown to the next worker', () => {
   const t = guarded([[CLIENT_PEER, [ports(0)]]]);
   open(t);
   generation += 300;
@@ -468,11 +473,11 @@ test("a new pod on a removed pod's address inherits no flow", () => {
   open(t);
   const reborn = pod(POD, { peer: CLIENT_PEER, born: generation + 1, uid: 2 });
   enforce(t, rules([[CLIENT_PEER, [ports(0)]]]), { pods: [reborn, PODS[1]!] });
-  assert.equal(t.one(ack()).verdict, 'reply', 'refused: there is no such connection');
+  assert.equal(t.one(ack()).verdict, 'reply', 'refused: the connection is unknown');
   assert.equal(t.counter('flows-stale'), 1);
   open(t, 4001);
   enforce(t, rules([[CLIENT_PEER, [ports(0)]]]), { pods: [reborn, PODS[1]!] });
-  assert.equal(t.one(ack(4001)).verdict, 'forward', 'its own connections go on');
+  assert.equal(t.one(ack(4001)).verdict, 'forward', 'its own connection continues');
 });
 
 test("a new endpoint on a removed endpoint's address inherits no flow", () => {
@@ -519,7 +524,11 @@ test('an audited policy lets packets pass and counts what it would drop', () => 
     'policy-ingress',
     'opens nothing',
   );
-  assert.equal(readPolicyHits(t.d.arena, 3).ingress.dropped, 0, 'it is not its doing');
+  assert.equal(
+    readPolicyHits(t.d.arena, 3).ingress.dropped,
+    0,
+    'an enforced policy drops it first',
+  );
   const everyPort = { ...ports(0), policy: 1 };
   const sound: PolicyPorts[][] = [
     [audited, everyPort],

@@ -61,7 +61,7 @@ const RESETS: [string, Uint8Array, { flags: number; seq: number; ack: number }][
 
 for (const [what, frame, expected] of RESETS) {
   for (const isPartial of [false, true]) {
-    test(`RST in answer to ${what}${isPartial ? ', its sum partial' : ''}`, () => {
+    test(`RST in answer to ${what}${isPartial ? ', with a partial checksum' : ''}`, () => {
       const t = createTestDatapath();
       const sent = frame.slice();
       if (isPartial) sent.set([1, 0, 0, 0, 0, 0, 20 + ((frame[10]! & 15) - 5) * 4, 0, 16, 0]);
@@ -76,7 +76,7 @@ for (const [what, frame, expected] of RESETS) {
       assert.deepEqual(
         [...answer.subarray(0, 10)],
         new Array(10).fill(0),
-        'no offload is asked for',
+        'no offload is requested',
       );
       assert.equal(flowCount(t.d.table), 0);
     });
@@ -118,8 +118,8 @@ test('protocols other than TCP get port unreachable: SCTP, echo, others', () => 
   }
 });
 
-// RFC 1122 3.2.2: no error about an ICMP error, none to a source that is no single host. RFC 9293:
-// no RST about an RST.
+// RFC 1122 3.2.2: no error about an ICMP error, none to a source that is not a single host.
+// RFC 9293: no RST about an RST.
 const SILENT: [string, Uint8Array, string][] = [
   ['an RST', tcp4(`${POD}:1`, EMPTY, RST), 'unanswerable'],
   ['an RST with ACK', tcp4(`${POD}:1`, `${VIP}:81`, RST | ACK), 'unanswerable'],
@@ -188,7 +188,7 @@ test('every drop reason and counter is described in docs/datapath.md', () => {
   }
 });
 
-/** The frame with its last transport byte changed, and no sum. */
+/** The frame with its last transport byte changed, and its checksum not. */
 function damaged(frame: Uint8Array): Uint8Array {
   const bad = frame.slice();
   bad[bad.length - 1] = bad[bad.length - 1]! ^ 1;
@@ -235,11 +235,11 @@ test('the rate of refusals is limited, RST and ICMP together, and each beyond is
   assert.deepEqual(first.slice(50), new Array(50).fill('refusal-limited'));
   assert.deepEqual(second, new Array(100).fill('refusal-limited'));
   assert.equal(t.counter('refusal-limited'), 150);
-  // One token per ms comes back, and after any pause no more than a burst.
+  // One token per ms is added, and after any pause at most a burst.
   t.now += 7;
   assert.equal(verdicts().filter((v) => v === 'reply').length, 7);
   t.now += 600_000;
   assert.equal(verdicts().filter((v) => v === 'reply').length, 50);
   t.now = (t.now + 2 ** 31 + 5) | 0;
-  assert.equal(verdicts().filter((v) => v === 'reply').length, 50, 'a clock that came around');
+  assert.equal(verdicts().filter((v) => v === 'reply').length, 50, 'after the clock has wrapped');
 });

@@ -71,14 +71,14 @@ test('a hairpin is masqueraded to the node with a port of the SNAT range, and it
   assert.deepEqual([back.packet.src, back.packet.dst, back.packet.dport], [VIP, POD, 4000]);
 });
 
-test("the node's own packets to a ClusterIP are masqueraded and cost no hop", () => {
+test("the node's own packets to a ClusterIP are masqueraded and do not count as a hop", () => {
   const t = createTestDatapath();
   const { packet } = t.one(tcp4(`${NODE}:33000`, `${VIP}:80`, SYN, [], { ttl: 64 }));
   assert.deepEqual([packet.src, packet.dst, packet.ttl], [NODE, BACKEND, 65]);
   assert.ok(packet.sport >= 40_000);
 });
 
-test('NodePort is always masqueraded, also from a pod, and the double hop is restored', () => {
+test('NodePort is always masqueraded, also from a pod, and costs one hop', () => {
   const t = createTestDatapath();
   for (const from of [OUTSIDE, POD]) {
     const { packet } = t.one(tcp4(`${from}:4000`, `${NODE}:30080`, SYN, [], { ttl: 60 }));
@@ -179,7 +179,7 @@ test('before the first image all packets pass untracked', () => {
   assert.deepEqual([verdict, packet.dst], ['forward', NODE]);
 });
 
-test("policy Local uses this node only: inside always, outside by the packet's source", () => {
+test("policy Local uses this node only: internal always, external by the packet's source", () => {
   const image = change({
     node: NODE_ENTRY,
     upsert: [
@@ -209,7 +209,7 @@ test("policy Local uses this node only: inside always, outside by the packet's s
   assert.deepEqual([fromPod.src, fromPod.dst], [POD, BACKEND]);
   const fromNode = t.one(tcp4(`${NODE}:33001`, `${NODE}:30081`, SYN)).packet;
   assert.deepEqual([fromNode.src, fromNode.dst], [NODE, BACKEND]);
-  assert.ok(fromNode.sport >= 40_000, 'masqueraded, port and all');
+  assert.ok(fromNode.sport >= 40_000, 'address and port are masqueraded');
 });
 
 test('source ranges apply to load balancer addresses, not to external ones', () => {

@@ -1,4 +1,4 @@
-// Masquerading: the source of each connection, and no mix-up of two connections.
+// Masquerade: each connection has a unique source.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -102,11 +102,11 @@ test('a masquerade port is random over the whole range and not the source port',
     assert.notEqual(sport, 41_000 + n);
     return sport;
   });
-  // Eight parts of the range: one stays without a port with a chance of 8 * (7/8)^200, 2 in 10^11.
+  // The chance that one of eight parts of the range has no port is 8 * (7/8)^200, 2 in 10^11.
   const parts = new Set(ports.map((port) => Math.floor(((port - 40_000) * 8) / 25_535)));
   assert.equal(parts.size, 8);
   const steps = new Set(ports.slice(1).map((port, n) => port - ports[n]!));
-  assert.ok(steps.size > 190, 'none follows from the one before');
+  assert.ok(steps.size > 190, 'a port does not determine the next one');
 });
 
 test('UDP and SCTP from one port to two Services with a common backend: one source port moves', () => {
@@ -141,7 +141,7 @@ test('a protocol without ports is masqueraded once per destination', () => {
   assert.equal(
     t.one(gre('10.244.1.6', OUTSIDE)).verdict,
     'snat-ports',
-    'answers could not be told apart',
+    'replies would be ambiguous',
   );
   assert.equal(t.one(gre('10.244.1.6', '203.0.113.11')).packet.src, NODE);
   const back = t.one(gre(OUTSIDE, NODE));
@@ -154,7 +154,7 @@ test('every reply is the reverse of what was sent, for random connections', () =
   const connection = fc.tuple(client, fc.integer({ min: 4000, max: 4003 }), target);
   fc.assert(
     fc.property(fc.array(connection, { maxLength: 60 }), (connections) => {
-      // So few ports that they run out.
+      // The range is small, so that its ports run out.
       const t = createTestDatapath({ image: range(50_000, 50_003), flowsMax: 64 });
       const arrived = new Map<string, string>();
       for (const [from, port, to] of connections) {
@@ -163,7 +163,11 @@ test('every reply is the reverse of what was sent, for random connections', () =
         const { src, sport, dst, dport } = packet;
         arrived.set(`${from}:${port} ${to}`, `${src}:${sport} ${dst}:${dport}`);
       }
-      assert.equal(new Set(arrived.values()).size, arrived.size, 'no two arrive as one');
+      assert.equal(
+        new Set(arrived.values()).size,
+        arrived.size,
+        'each connection arrives with a unique tuple',
+      );
       for (const [sent, seen] of arrived) {
         const [src, dst] = seen.split(' ');
         const { packet } = t.one(tcp4(dst!, src!, SYN | ACK, [], { ack: 1001 }));
@@ -196,14 +200,14 @@ for (const local of LOCALS) {
     for (const frame of frames) {
       const { verdict, frame: left } = t.one(frame);
       assert.equal(verdict, 'forward');
-      // The kernel forwards it once, before or after the datapath, and must take no hop.
+      // The kernel lowers the TTL once, before or after the datapath, which restores it.
       assert.deepEqual(left, hopBack(frame));
     }
     assert.deepEqual([t.counter('passed-host'), t.counter('flows-made')], [frames.length, 0]);
   });
 }
 
-test('an address that the node removes is outside again; one that a Service has stays captured', () => {
+test('an address that the node removes is outside again; one of a Service stays captured', () => {
   const t = createTestDatapath({ image: withLocals() });
   t.writer.publish(change({ node: { ...NODE_ENTRY, localAddresses: [addr(VIP)] } }));
   assert.equal(t.one(udp4(`${POD}:4000`, `${LOCALS[0]}:53`)).packet.src, NODE);

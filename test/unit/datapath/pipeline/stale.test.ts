@@ -102,7 +102,7 @@ test('refuses a flow whose last endpoint is gone, and drops one whose Service is
   assert.equal(t.one(query()).packet.dst, OLD);
   const gone = frontend(`${VIP}:53`, 2, FRONTEND_CLUSTER, PROTO_UDP);
   t.writer.publish(change({ remove: [2], removeFrontends: [gone] }));
-  assert.equal(t.one(query()).verdict, 'reply', 'the address has other ports');
+  assert.equal(t.one(query()).verdict, 'reply', 'another port of the address');
   assert.equal(flows(t), 0);
 });
 
@@ -134,7 +134,7 @@ test('a flow from before the Service moves to the Service', () => {
   assert.equal(t.one(query(`${POD}:4000`, to)).packet.dst, OLD);
 });
 
-test("silent clients' stale flows end too, a slice at a time, and no other flows", () => {
+test('stale flows of silent clients end too, a slice at a time, and no other flows', () => {
   const t = createTestDatapath({ flowsMax: 8192 });
   for (let n = 0; n < 3000; n++) t.one(query(`10.244.1.${n % 200}:${6000 + n}`));
   for (let n = 0; n < 3000; n++) t.one(query(`10.244.1.${n % 200}:${6000 + n}`, `${OLD}:9`));
@@ -183,7 +183,7 @@ test('TCP and SCTP flows stay', () => {
   assert.equal(t.counter('flows-stale'), 0);
 });
 
-test('an unanswered SYN goes to another endpoint when its own is gone', () => {
+test('an unanswered SYN goes to another endpoint when its endpoint is gone', () => {
   const t = createTestDatapath();
   const syn = () => t.one(tcp4(`${POD}:5000`, `${VIP}:80`, SYN, [], { seq: 7 }));
   assert.equal(syn().packet.dst, OLD);
@@ -193,7 +193,7 @@ test('an unanswered SYN goes to another endpoint when its own is gone', () => {
   assert.equal(syn().packet.dst, NEW);
   t.one(tcp4(`${NEW}:8080`, `${POD}:5000`, SYN | ACK, [], { seq: 9, ack: 8 }));
   t.writer.publish(change({ upsert: [service(1, { cluster: NO_PAIRS })] }));
-  assert.equal(syn().packet.dst, NEW, 'once it was answered it stays');
+  assert.equal(syn().packet.dst, NEW, 'an answered connection stays');
   const other = () => t.one(tcp4(`${POD}:5001`, `${VIP}:80`, SYN));
   assert.equal(other().verdict, 'reply');
 });

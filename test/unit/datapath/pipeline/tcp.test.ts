@@ -71,7 +71,7 @@ test('an RST at the sequence that the peer expects closes', () => {
   assert.equal(state(t), 'CLOSE');
 });
 
-// Initial sequence numbers are random: sign and size must not matter.
+// Initial sequence numbers are random: no sign and no size may make a difference.
 for (const [isnClient, isnBackend] of [
   [0x10, 0x58_4f_00_00],
   [0x90_00_00_00, 0xb0_00_00_00],
@@ -114,14 +114,14 @@ for (const leap of [2 ** 24, 2 ** 30]) {
   }
 }
 
-test('accepts the numbers of a sender that is nearly 16 MiB ahead', () => {
+test('accepts sequence numbers that are nearly 16 MiB ahead', () => {
   const t = open();
   t.one(backend(ACK, 5001 + 2 ** 24 - 1, 1001));
   t.one(backend(RST, 5001 + 2 ** 24 - 1, 0));
   assert.equal(state(t), 'CLOSE');
 });
 
-// Numbers far from the old words of a line.
+// Numbers far from those that a reused line has left.
 for (const [seq, ack] of [
   [100, 50],
   [0x9000_0000, 0xb000_0000],
@@ -176,7 +176,7 @@ test('only an RST that acknowledges the SYN deletes a refused connection', () =>
   assert.deepEqual(
     [verdict, packet.src, packet.sport],
     ['forward', VIP, 80],
-    'translated, at last',
+    'the RST is still translated',
   );
 });
 
@@ -266,7 +266,7 @@ test("a repeated FIN ends no flow: the other side's segments still pass", () => 
   assert.equal(t.counter('flows-made'), 1);
 });
 
-/** Seconds left to the flow. */
+/** Seconds until the flow expires. */
 function left(t: TestDatapath): number {
   t.d.header[H_NOW] = t.now;
   return [...readArena(t.d.arena).flows()][0]!.timeoutS;
@@ -280,7 +280,7 @@ test('a SYN over a connection that the ends forgot is remembered, and the RST th
   const { packet } = t.one(backend(RST | ACK, 0, 70_001));
   assert.deepEqual([packet.src, packet.sport, packet.ack], [VIP, 80, 70_001]);
   assert.deepEqual([state(t), left(t), t.counter('rst-implausible')], ['CLOSE', 10, 0]);
-  // Each further try passes and renews nothing: the first one after 10 s gets an endpoint again.
+  // Further SYNs pass and renew nothing. The first one after 10 s gets an endpoint again.
   for (let n = 0; n < 4; n++) {
     t.now += 2000;
     t.one(client(SYN, 70_000, 0));
@@ -360,5 +360,9 @@ test("a SYN after a backend's RST passes: its answer opens again, with the same 
   assert.equal(state(t), 'SYN_RECV');
   t.one(client(RST, 70_001, 0));
   t.one(client(SYN, 80_000, 0));
-  assert.deepEqual([state(t), t.counter('flows-reopened')], ['SYN_SENT', 1], 'its own RST is over');
+  assert.deepEqual(
+    [state(t), t.counter('flows-reopened')],
+    ['SYN_SENT', 1],
+    'the earlier RST is forgotten',
+  );
 });

@@ -1,4 +1,4 @@
-// Changes of a packet by its rewrite, and no others.
+// Translation changes the intended fields of a packet and no others.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -99,7 +99,7 @@ test('one hop is restored at every TTL but 255, and the header sums right', () =
   }
 });
 
-test('packets of and to the node itself are forwarded once and cost no hop', () => {
+test('packets of and to the node itself are forwarded once and do not count as a hop', () => {
   const t = createTestDatapath();
   const there = t.one(tcp4(`${NODE}:33000`, `${VIP}:80`, SYN, [], { ttl: 64 })).packet;
   assert.equal(there.ttl, 65);
@@ -115,7 +115,7 @@ function sumsToZero(t: ReturnType<typeof createTestDatapath>): Uint8Array {
   t.one(udp4(`${POD}:4000`, `${VIP}:53`, [0, 0]));
   for (let word = 0; word < 0x10000; word++) {
     const payload = [word >> 8, word & 255];
-    // The endpoint's sum over the translated datagram, with the field as zero.
+    // The checksum of the translated datagram, with the field as zero.
     const translated = udp4(`${POD}:4000`, `${BACKEND}:5353`, payload);
     if (translated[36] === 0xff && translated[37] === 0xff)
       return udp4(`${POD}:4000`, `${VIP}:53`, payload);

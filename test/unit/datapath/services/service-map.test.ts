@@ -31,7 +31,7 @@ test('no image is in force before the first publish, and only a refresh switches
   );
 });
 
-test('ranges contain what their masks say, also above 128.0.0.0', () => {
+test('ranges contain the addresses of their masks, also above 128.0.0.0', () => {
   const podRanges = ['10.244.1.0/24', '200.1.2.3/32', '192.0.0.0/3'].map(
     (text) => parseRange(text)!,
   );
@@ -90,7 +90,7 @@ test('the first publish must have a node', () => {
   assert.throws(() => writer.publish(change({ upsert: [service(1)] })), RangeError);
 });
 
-test('a Service port serves its eligible and its serving endpoints, and its name follows all its lists', () => {
+test('a Service port serves its eligible and its serving endpoints, and keeps its name', () => {
   const lists = {
     cluster: pairs('10.244.1.1:53'),
     local: pairs('10.244.1.2:53'),

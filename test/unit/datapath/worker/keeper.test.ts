@@ -44,7 +44,7 @@ test('a first worker that fails to start is an error with its reason, without a 
 
 test('a dead worker is restarted, even if some restarts fail', async () => {
   await keep(DIES, DIES_BEFORE, DIES_BEFORE, SERVES).start('kt0');
-  await until('it is dead', () => keeper.failure !== null);
+  await until('the failure is noticed', () => keeper.failure !== null);
   await until('the fourth serves', () => serves() && control[LIVES] === 4);
   assert.equal(keeper.restarts, 3);
   assert.deepEqual(
@@ -58,7 +58,7 @@ test('a dead worker is restarted, even if some restarts fail', async () => {
 
 test('a worker without ticks is ended, unhealthy, and restarted', async () => {
   await keep(HANGS, SERVES).start('kt0');
-  await until('it is found', () => keeper.failure !== null);
+  await until('the failure is noticed', () => keeper.failure !== null);
   assert.match(keeper.failure!, /it has not ticked at 10 looks in a row$/);
   await until('another serves', serves);
   assert.equal(keeper.restarts, 1);

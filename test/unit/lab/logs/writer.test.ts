@@ -147,7 +147,7 @@ describe('a pipe of a log', () => {
     await done;
     const numbers = fileNumbers(log);
     // The burst is 16 MiB, followed by 8 MiB per second: far below the capacity of five files.
-    assert.equal(numbers[0], 0, 'no file had to go');
+    assert.equal(numbers[0], 0, 'no file was removed');
   });
 
   test('of the last two runs is kept, earlier ones are removed', async () => {

@@ -125,7 +125,7 @@ test('the agent container has one capability and writes only to its mounts', () 
   assert.equal(pod.hostNetwork, true);
 });
 
-test('every argument of the manifest is one that the agent takes', () => {
+test('the agent accepts every argument of the manifest', () => {
   const program = new Command().exitOverride();
   register(program);
   const agent = program.commands.find((command) => command.name() === 'agent')!;

@@ -117,7 +117,7 @@ for (const [what, volume, message] of [
     /^configmap "shop" has no key none$/,
   ],
   [
-    'a kind that the lab has not',
+    'an unsupported kind',
     { hostPath: { path: '/' } },
     /volume v: unsupported kind: expected configMap/,
   ],

@@ -35,17 +35,17 @@ const ROWS: [what: string, spec: Spec, lines: string[]][] = [
   ['has the resolver of its node with dnsPolicy Default', { dnsPolicy: 'Default' }, OF_MACHINE],
   ['has the resolver of its node on the host network', { hostNetwork: true }, OF_MACHINE],
   [
-    'of the network of its node may still ask the cluster',
+    'with hostNetwork uses the cluster with ClusterFirstWithHostNet',
     { hostNetwork: true, dnsPolicy: 'ClusterFirstWithHostNet' },
     CLUSTER,
   ],
   [
-    'has nothing but its own settings if it wants none',
+    'has only its own settings with dnsPolicy None',
     { dnsPolicy: 'None', dnsConfig: CONFIG },
     ['nameserver 192.0.2.9', 'search own.example', 'options ndots:2 rotate'],
   ],
   [
-    'has its own settings besides, which win',
+    'has the cluster settings and its own, which take precedence',
     { dnsConfig: CONFIG },
     [
       'nameserver 10.96.0.10',

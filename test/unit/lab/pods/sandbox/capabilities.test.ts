@@ -39,7 +39,7 @@ describe('capabilities of a container', () => {
     });
   });
 
-  test("of a command are those of the container's process", () => {
+  test('of an exec command equal those of the container', () => {
     const status = readFileSync('/proc/self/status', 'utf8');
     const mask = BigInt(`0x${/^CapBnd:\s*(\w+)$/m.exec(status)![1]}`);
     const [first, names = ''] = withCapabilitiesOf(process.pid, ['x']);

@@ -137,7 +137,7 @@ test('follows a log across files until the container ends', async () => {
   const { until, end } = follow(container);
   say('one\n');
   await until('one\n');
-  // Output may follow the end that was seen, and files may be removed before they are read.
+  // Output may follow an end that was read, and files may be removed before they are read.
   say('2\n');
   say('3\n', 1);
   say('4\n', 2);

@@ -78,9 +78,9 @@ test('frames data, resets and ping replies by the protocol', async () => {
 
 for (const [what, bytes] of [
   ['a frame that is longer than any', Buffer.from('0000000100ffffff', 'hex')],
-  ['headers that are no zlib stream', control(1, Buffer.alloc(40, 0xab))],
+  ['headers that are not a zlib stream', control(1, Buffer.alloc(40, 0xab))],
   ['a stream frame that is cut short', control(1, Buffer.alloc(4))],
-  ['the end of everything', control(7, Buffer.alloc(8))],
+  ['a GOAWAY frame', control(7, Buffer.alloc(8))],
 ] as const) {
   test(`${what} ends the connection, once`, async () => {
     const { spdy, told } = connection();
