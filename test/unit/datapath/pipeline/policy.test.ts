@@ -116,7 +116,7 @@ test('counters of a policy that comes back start at zero', () => {
   enforce(t, named);
   assert.deepEqual([dropped(), dropped()], [1, 2]);
   enforce(t, named);
-  assert.equal(dropped(), 3, 'an unchanged policy keeps its count');
+  assert.equal(dropped(), 3, 'the same policy');
   enforce(t, named, { active: false, pods: null, rules: null });
   enforce(t, named);
   assert.equal(dropped(), 1);
@@ -182,11 +182,7 @@ test('egress is checked against the chosen endpoint', () => {
   assert.equal(t.one(syn(`${BACKEND}:1`, `${POD}:80`)).verdict, 'forward', 'arrives freely');
   const { allowed, dropped } = readPolicyHits(t.d.arena, 2).egress;
   assert.deepEqual([allowed, dropped], [0, 2]);
-  assert.equal(
-    readPolicyHits(t.d.arena, 1).egress.allowed,
-    1,
-    'counted for the policy of the rule',
-  );
+  assert.equal(readPolicyHits(t.d.arena, 1).egress.allowed, 1, 'by the policy of its rule');
 });
 
 test('a pod is reachable from itself and its own node, not from another node', () => {
@@ -320,7 +316,7 @@ test('a policy change applies to an established connection at its next packet, i
   assert.equal(t.one(ack()).verdict, 'forward');
   enforce(t, rules([]));
   enforce(t, rules([]), { active: false, pods: null, rules: null });
-  assert.equal(t.one(ack()).verdict, 'forward', 'the policy is gone');
+  assert.equal(t.one(ack()).verdict, 'forward', 'no policy');
 });
 
 test('an allowed connection is checked once per change and loses no packet', () => {
@@ -351,8 +347,7 @@ test('revalidates a Service connection by its endpoint, a masqueraded one by its
   enforce(t, rules(allowed, { prefixes }), { pods });
   const side = t.one(ack()).side;
   assert.notEqual(side, -1);
-  for (const each of [side, side ^ 1])
-    assert.ok(!needsCheck(t.d, each), 'the fast path is used again');
+  for (const each of [side, side ^ 1]) assert.ok(!needsCheck(t.d, each), 'on the fast path again');
   assert.equal(t.one(masqueraded).verdict, 'forward');
   enforce(t, rules([]), { pods });
   assert.equal(t.one(ack()).verdict, 'policy-ingress');
@@ -524,11 +519,7 @@ test('an audited policy lets packets pass and counts what it would drop', () => 
     'policy-ingress',
     'opens nothing',
   );
-  assert.equal(
-    readPolicyHits(t.d.arena, 3).ingress.dropped,
-    0,
-    'an enforced policy drops it first',
-  );
+  assert.equal(readPolicyHits(t.d.arena, 3).ingress.dropped, 0, 'another policy drops it');
   const everyPort = { ...ports(0), policy: 1 };
   const sound: PolicyPorts[][] = [
     [audited, everyPort],
