@@ -136,12 +136,14 @@ function dashed(address: Uint8Array): string {
     (address[2 * i]! * 256 + address[2 * i + 1]!).toString(16),
   );
   // The longest run of zeros is left out, as Go writes addresses.
-  const runs = [...groups.join(':').matchAll(/(?<![^:])0(?::0)+(?![^:])/g)].map(([run]) => run);
-  const longest = runs.sort((a, b) => b.length - a.length)[0];
   const text = groups.join(':');
-  if (longest === undefined) return text.replaceAll(':', '-');
-  const at = text.indexOf(longest);
-  const [head, tail] = [text.slice(0, at), text.slice(at + longest.length)];
+  const runs = [...text.matchAll(/(?<![^:])0(?::0)+(?![^:])/g)];
+  const longest = runs.sort((a, b) => b[0].length - a[0].length)[0];
+  if (!longest) return text.replaceAll(':', '-');
+  const [head, tail] = [
+    text.slice(0, longest.index),
+    text.slice(longest.index + longest[0].length),
+  ];
   return `${head.replace(/:$/, '')}::${tail.replace(/^:/, '')}`.replaceAll(':', '-');
 }
 

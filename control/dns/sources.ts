@@ -1,0 +1,81 @@
+// Keeps a zone true to the objects of an API server.
+import type { KubeClient } from '../kube/client.ts';
+import { startInformer } from '../kube/informer.ts';
+import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
+import { objectKey } from '../model/parse.ts';
+import type { Log } from '../sync/publisher.ts';
+import { readNamespaceName, readPodRow, readServiceRow, readSliceRow } from './rows.ts';
+import type { Zone } from './zone.ts';
+
+export interface SourceOptions {
+  kube: KubeClient;
+  zone: Zone;
+  log: Log;
+  /** The time from a change of endpoints to the zone, seconds. */
+  onProgrammed: (seconds: number) => void;
+  clock: () => number;
+}
+
+/** Starts all informers. Pods are followed only where their names are verified. */
+export function followObjects({ kube, zone, log, onProgrammed, clock }: SourceOptions): void {
+  const waiting = new Set<KubeKind>();
+  const follow = <K extends KubeKind, R>(
+    kind: K,
+    compact: (object: KubeKinds[K]) => R,
+    put: (row: R, before: R | null) => void,
+    drop: (row: R) => void,
+  ) => {
+    waiting.add(kind);
+    startInformer(
+      kube,
+      kind,
+      { compact },
+      {
+        onUpsert: put,
+        onDelete: drop,
+        onSynced: () => {
+          log.info({ kind }, 'synced');
+          waiting.delete(kind);
+          zone.isSynced = waiting.size === 0;
+        },
+        onError: (error, retryMs) => {
+          const why = error instanceof Error ? error.message : error;
+          log.warn({ kind, retryMs, why }, 'watch lost: answers stay as they are');
+        },
+        onSkip: (key, { message }) => {
+          log.warn({ kind, key, why: message }, 'object skipped: its version before stays');
+        },
+      },
+    );
+  };
+  follow(
+    'Namespace',
+    readNamespaceName,
+    (name) => zone.putNamespace(name),
+    (name) => zone.deleteNamespace(name),
+  );
+  follow(
+    'Service',
+    readServiceRow,
+    (row) => zone.putService(row),
+    (row) => zone.deleteService(row),
+  );
+  follow(
+    'EndpointSlice',
+    readSliceRow,
+    (row, before) => {
+      zone.putSlice(row, before);
+      // Slices of the first list changed long before this server ran.
+      if (!zone.isSynced || row.triggeredMs === null) return;
+      onProgrammed(Math.max(0, clock() - row.triggeredMs) / 1000);
+    },
+    (row) => zone.deleteSlice(row),
+  );
+  if (zone.pods !== 'verified') return;
+  follow(
+    'Pod',
+    (object) => ({ key: objectKey(object.metadata), row: readPodRow(object) }),
+    ({ key, row }, before) => zone.putPod(key, row, before?.row ?? null),
+    ({ key, row }) => zone.deletePod(key, row),
+  );
+}
