@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { AllocatorRanges } from '../apiserver/admit/allocator.ts';
+import type { Reader } from '../apiserver/http/account.ts';
 import { createHandler, createUpgradeHandler } from '../apiserver/http/handler.ts';
 import { Journal } from '../apiserver/store/journal.ts';
 import { Store } from '../apiserver/store/store.ts';
@@ -39,6 +40,8 @@ export interface ApiServerOptions extends AllocatorRanges {
   ca: string;
   /** Bearer token of the clients. */
   token: string;
+  /** Accounts that may only read some kinds. */
+  readers?: readonly Reader[];
   /** Socket of the pod runner, for logs, commands and ports of pods. Null without a runner. */
   kubelet: string | null;
   /** Address of this server for pods: the endpoint of the Service `kubernetes`. */
@@ -59,7 +62,8 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   seedCluster(registry, options.serviceRange, options.apiAddress);
   seedNamespaces(registry, options.ca);
   const controllers = startControllers(registry, options.publicRange ?? null);
-  const backend = { registry, token: options.token, kubelet: options.kubelet };
+  const { token, readers, kubelet } = options;
+  const backend = { registry, token, kubelet, ...(readers && { readers }) };
   const handler = createHandler(backend);
   const onUpgrade = createUpgradeHandler(backend);
   const upgraded = new Set<Duplex>();

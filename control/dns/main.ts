@@ -4,7 +4,7 @@ import { lookup } from 'node:dns/promises';
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { connectKube } from '../kube/client.ts';
-import { createLog } from '../log/log.ts';
+import { createLog } from '../log.ts';
 import { FLAG_AA, FLAG_CD, FLAG_QR, FLAG_RA, FLAG_RD, rcodeName, typeName } from './constants.ts';
 import type { ServerAddress } from './exchange.ts';
 import { Forwarder } from './forwarder.ts';

@@ -2,8 +2,8 @@
 import type { KubeClient } from '../kube/client.ts';
 import { startInformer } from '../kube/informer.ts';
 import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
+import type { Log } from '../log.ts';
 import { objectKey } from '../model/parse.ts';
-import type { Log } from '../sync/publisher.ts';
 import { readNamespaceName, readPodRow, readServiceRow, readSliceRow } from './rows.ts';
 import type { Zone } from './zone.ts';
 

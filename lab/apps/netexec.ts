@@ -47,7 +47,8 @@ function pause(): void {
   setInterval(() => {}, 2 ** 30);
 }
 
-function serveHttp(port: number): void {
+/** Serves what a test asks of a host over HTTP. */
+export function serveHttp(port: number): void {
   const server = createServer(answerHttp);
   // Idle connections must outlive clients that reuse them.
   server.keepAliveTimeout = 120_000;
@@ -93,7 +94,8 @@ function address({ socket }: IncomingMessage): string {
   return (socket.remoteAddress ?? '').replace(/^::ffff:/, '');
 }
 
-function serveUdp(port: number): void {
+/** The same over UDP. */
+export function serveUdp(port: number): void {
   const socket = createSocket('udp4');
   socket.on('message', (message, client) => {
     const reply = answerDatagram(message, client);

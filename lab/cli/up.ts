@@ -1,8 +1,9 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { ProxyKind } from '../../control/agent-options.ts';
 import { labOf, labOption, proxyOption, wholeNumber } from '../../control/cli/options.ts';
 import { labFlag, requireLabName } from '../../control/places.ts';
 import { KubetunError } from '../../datapath/error.ts';
+import { parseAddress } from '../../datapath/wire/address.ts';
 import { readManifests } from '../life/manifest.ts';
 import { bringUp } from '../life/up.ts';
 import { kubeconfigPath } from '../places/paths.ts';
@@ -18,6 +19,7 @@ interface Options {
   proxy?: ProxyKind;
   plan?: boolean;
   ephemeral?: boolean;
+  dnsUpstream?: string;
 }
 
 export function register(lab: Command): void {
@@ -32,6 +34,11 @@ export function register(lab: Command): void {
       wholeNumber(1, NODES_MAX, `It must be 1 to ${NODES_MAX}.`),
     )
     .addOption(proxyOption())
+    .option(
+      '--dns-upstream <address>',
+      "where the DNS server asks other names than the cluster's (default: the internet of the lab)",
+      parseAddressOption,
+    )
     .option('--ephemeral', 'keep no data of the API server on disk')
     .option('--plan', 'print the commands that would run, and run none')
     .addOption(labOption())
@@ -48,6 +55,7 @@ A topology file. Every line is optional:
   flows: 1048576            # size of a node's connection table, 222 MiB
   timeouts: {udp: 30}       # idle seconds of connections; see kubetun agent --help
   ranges: {pods: 10.244.0.0/16, services: 10.96.0.0/16}
+  dns: {upstream: 203.0.113.10, pods: insecure}   # or false: the lab has no DNS server of its own
 
 Built-in images of pods: agnhost (netexec), iperf3, nginx, pause. A pod with a command may name
 any image: the command runs from this machine's own files.`,
@@ -85,10 +93,20 @@ function nextSteps(lab: string): string {
 
 /** The topology of the command line. Null if it gives none: a lab that is resumed has its own. */
 function topologyOf(options: Options): { name: string | null; topology: Topology | null } {
+  const { nodes, proxy, dnsUpstream } = options;
   if (options.topology === undefined) {
-    const { nodes, proxy } = options;
-    const given = nodes !== undefined || proxy !== undefined;
-    return { name: null, topology: given ? defaultTopology(nodes, proxy) : null };
+    const given = nodes !== undefined || proxy !== undefined || dnsUpstream !== undefined;
+    if (!given) return { name: null, topology: null };
+    const dns = dnsUpstream === undefined ? {} : { dns: { upstream: dnsUpstream } };
+    return { name: null, topology: { ...defaultTopology(nodes, proxy), ...dns } };
+  }
+  if (dnsUpstream !== undefined) {
+    throw new KubetunError(
+      'KT_USAGE',
+      '--dns-upstream is for a lab without a topology file',
+      `say dns: {upstream: ${dnsUpstream}} in ${options.topology}`,
+      { usage: true },
+    );
   }
   if (options.proxy !== undefined) {
     throw new KubetunError(
@@ -107,6 +125,11 @@ function topologyOf(options: Options): { name: string | null; topology: Topology
     );
   }
   return loadTopology(options.topology);
+}
+
+function parseAddressOption(text: string): string {
+  if (parseAddress(text) !== null) return text;
+  throw new InvalidArgumentError('It must be an IPv4 address such as 203.0.113.10.');
 }
 
 function collect(text: string, before: string[] | undefined): string[] {

@@ -28,12 +28,13 @@ import { planLab } from '../plan/plan.ts';
 import { lockLab } from '../state/lock.ts';
 import { lastWords } from '../state/log.ts';
 import { type LabRecord, readRecord, updateRecord, writeRecord } from '../state/record.ts';
+import { DNS_DEPLOYMENT } from '../supervisor/dns.ts';
 import type { SupervisorMessage } from '../supervisor/main.ts';
-import { defaultTopology, type Topology } from '../topology/topology.ts';
+import { defaultTopology, dnsAddress, type Topology } from '../topology/topology.ts';
 import { takeDown } from './down.ts';
 import { applyManifests, type ManifestObject } from './manifest.ts';
 import { Progress } from './progress.ts';
-import { waitPodsReady } from './wait.ts';
+import { waitDeploymentReady, waitPodsReady } from './wait.ts';
 
 export interface UpOptions {
   lab: string;
@@ -67,7 +68,10 @@ export async function bringUp(options: UpOptions): Promise<Progress> {
     const progress = new Progress();
     if (orphan) await takeUp(orphan, progress);
     else await make(lab, topology, options.ephemeral, progress);
-    await bringManifests(lab, manifests, progress);
+    await useApi(lab, async (kube) => {
+      if (topology.dns !== false) await waitDns(kube, topology, progress);
+      if (manifests.length > 0) await bringManifests(kube, manifests, progress);
+    });
     return progress;
   } finally {
     lock.release();
@@ -272,24 +276,33 @@ function spawnSupervisor(lab: string): ChildProcess {
   }
 }
 
-/** Applies manifests to a lab that is up, and waits for their pods. */
-async function bringManifests(
-  lab: string,
-  manifests: ManifestObject[],
-  progress: Progress,
-): Promise<void> {
-  if (manifests.length === 0) return;
-  const kube: KubeClient = connectKube(kubeconfigPath(lab));
+async function useApi(lab: string, use: (kube: KubeClient) => Promise<void>): Promise<void> {
+  const kube = connectKube(kubeconfigPath(lab));
   try {
-    await applyManifests(kube, manifests);
-    progress.done(`${manifests.length} objects applied`);
-    const pods = manifests
-      .filter((item) => item.kind === 'Pod')
-      .map(({ namespace, name }) => ({ namespace: namespace!, name }));
-    if (pods.length === 0) return;
-    await waitPodsReady(kube, pods);
-    progress.done(`${pods.length} pods ready`);
+    await use(kube);
   } finally {
     kube.close();
   }
+}
+
+/** Names are there from the first moment that somebody may ask for one. */
+async function waitDns(kube: KubeClient, { ranges }: Topology, progress: Progress): Promise<void> {
+  await waitDeploymentReady(kube, DNS_DEPLOYMENT);
+  progress.done(`DNS answers at ${dnsAddress(ranges)}`);
+}
+
+/** Applies manifests to a lab that is up, and waits for their pods. */
+async function bringManifests(
+  kube: KubeClient,
+  manifests: ManifestObject[],
+  progress: Progress,
+): Promise<void> {
+  await applyManifests(kube, manifests);
+  progress.done(`${manifests.length} objects applied`);
+  const pods = manifests
+    .filter((item) => item.kind === 'Pod')
+    .map(({ namespace, name }) => ({ namespace: namespace!, name }));
+  if (pods.length === 0) return;
+  await waitPodsReady(kube, pods);
+  progress.done(`${pods.length} pods ready`);
 }

@@ -32,6 +32,25 @@ export function isReady(pod: Pod | undefined): boolean {
   return pod?.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true;
 }
 
+/** Resolves when every pod of a Deployment is ready. Throws KubetunError KT_POD_NOT_READY. */
+export async function waitDeploymentReady(kube: KubeClient, name: PodName): Promise<void> {
+  const until = Date.now() + READY_MS_MAX;
+  while (true) {
+    const { spec, status } = await kube.get('Deployment', name);
+    const ready = status?.readyReplicas ?? 0;
+    const wanted = spec?.replicas ?? 1;
+    if (ready >= wanted) return;
+    if (Date.now() > until) {
+      throw new KubetunError(
+        'KT_POD_NOT_READY',
+        `Deployment ${name.namespace}/${name.name} has ${ready} ready pods, expected ${wanted}`,
+        `the lab is up: kubectl get pods -n ${name.namespace} says more`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
 function findIn(all: Pod[], { namespace, name }: PodName): Pod | undefined {
   return all.find((p) => p.metadata?.name === name && p.metadata.namespace === namespace);
 }

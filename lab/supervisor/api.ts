@@ -14,6 +14,7 @@ import { namespaceOf, namespacePath } from '../places/names.ts';
 import { agentKubeconfigPath, kubeconfigPath, kubeletSocketPath } from '../places/paths.ts';
 import type { LabRecord } from '../state/record.ts';
 import { API_PORT, apiAddress, hostOf } from '../topology/topology.ts';
+import { dnsReaders } from './dns.ts';
 
 export interface LabApi {
   /** On loopback of the root namespace. */
@@ -36,7 +37,7 @@ export async function startLabApi(record: LabRecord, log: Logger): Promise<LabAp
   ]);
   const options = {
     journal: ephemeral ? null : join(stateDir(lab), 'api/journal'),
-    ...{ tls: { key, cert }, ca, token },
+    ...{ tls: { key, cert }, ca, token, readers: dnsReaders(record) },
     kubelet: kubeletSocketPath(lab),
     serviceRange: ranges.services,
     publicRange: ranges.public,

@@ -75,20 +75,28 @@ function launch(
 
 export const INTERNET_HTTP_PORT = 80;
 export const INTERNET_UDP_PORT = 8081;
+const INTERNET_DNS_PORT = 53;
 
 /** Name of the log. Logs of containers have names of three parts, so it matches none of them. */
 const LOG_NAME = 'internet';
 
 /**
- * Keeps the server in the lab's internet: HTTP on port 80 and UDP on 8081. Both can answer with the
- * client's address. Returns a function that stops the checks.
+ * Keeps the server in the lab's internet: HTTP on port 80, UDP on 8081 and names of example.test on
+ * 53. HTTP and UDP can answer with the client's address. `address` is that of the server. Returns a
+ * function that stops the checks.
  */
-export function keepInternet(lab: string, onError: (error: Error) => void): () => void {
+export function keepInternet(
+  lab: string,
+  address: string,
+  onError: (error: Error) => void,
+): () => void {
   const args = [
     `--net=${namespacePath(namespaceOf(lab, 'internet'))}`,
     process.execPath,
-    join(PROJECT_ROOT, 'lab/apps/netexec.ts'),
-    ...['netexec', `--http-port=${INTERNET_HTTP_PORT}`, `--udp-port=${INTERNET_UDP_PORT}`],
+    '--disable-warning=ExperimentalWarning',
+    join(PROJECT_ROOT, 'lab/apps/internet.ts'),
+    address,
+    ...[INTERNET_HTTP_PORT, INTERNET_UDP_PORT, INTERNET_DNS_PORT].map(String),
   ];
   const start = (mark: NodeJS.ProcessEnv) => {
     const env = { ...process.env, HOSTNAME: 'internet', ...mark };

@@ -8,9 +8,10 @@ import { kubeconfigPath, kubeletSocketPath, PROJECT_ROOT } from '../places/paths
 import { startPodRunner } from '../pods/runner.ts';
 import { serveStreams } from '../pods/stream/server.ts';
 import { type LabRecord, requireLab, updateRecord } from '../state/record.ts';
-import { dnsAddress } from '../topology/topology.ts';
+import { dnsAddress, internetServer } from '../topology/topology.ts';
 import { AgentKeeper } from './agents.ts';
 import { startLabApi } from './api.ts';
+import { bringDns } from './dns.ts';
 import { keepInternet, keepLogWriter } from './keep.ts';
 import { keepNetwork } from './network.ts';
 import { markNodeReady, registerNode, whenServed } from './nodes.ts';
@@ -41,6 +42,7 @@ export async function startSupervisor(
   await Promise.all(
     record.topology.nodes.map((node) => whenServed(() => registerNode(kube, node))),
   );
+  await whenServed(() => bringDns(kube, record));
   const agents = new AgentKeeper({
     lab,
     topology: record.topology,
@@ -63,7 +65,7 @@ export async function startSupervisor(
   const leaveLogWriter = keepLogWriter(lab, (error) =>
     log.error({ why: error.message }, 'cannot keep the log writer'),
   );
-  const leaveInternet = keepInternet(lab, (error) =>
+  const leaveInternet = keepInternet(lab, internetServer(record.topology.ranges), (error) =>
     log.error({ why: error.message }, 'cannot keep the server in the internet'),
   );
   const leaveNetwork = keepNetwork(lab, log);

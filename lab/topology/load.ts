@@ -11,19 +11,21 @@ import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/add
 import { readYaml, type YamlDocument, type YamlPath, yamlError } from '../yaml/document.ts';
 import { checkTopology } from './check.ts';
 import {
+  type DnsSettings,
   defaultNode,
   MTU_DEFAULT,
   MTU_MAX,
   MTU_MIN,
   NODES_DEFAULT,
   NODES_MAX,
+  POD_NAMES,
   RANGES_DEFAULT,
   type Ranges,
   type Topology,
   type TopologyNode,
 } from './topology.ts';
 
-const TOP_KEYS = ['name', 'nodes', 'mtu', 'flows', 'timeouts', 'ranges', 'proxy'];
+const TOP_KEYS = ['name', 'nodes', 'mtu', 'flows', 'timeouts', 'ranges', 'proxy', 'dns'];
 const NODE_KEYS = ['name', 'zone', 'mtu', 'address', 'publicAddress', 'podCIDR', 'labels', 'proxy'];
 
 /** The content of a topology file. `name` is the lab's name, if given. */
@@ -54,6 +56,7 @@ export function parseTopology(document: YamlDocument): TopologyFile {
   const nodes = readNodes(read, top.nodes, ranges, mtu, proxy);
   const topology: Topology = { nodes, mtu, flows, ranges };
   if (top.timeouts !== undefined) topology.timeouts = readTimeouts(read, top.timeouts);
+  if (top.dns !== undefined) topology.dns = readDns(read, top.dns);
   const problem = checkTopology(topology);
   if (problem) throw read.error(problem.path, problem.message);
   return { name: read.text(['name'], top.name) ?? null, topology };
@@ -77,6 +80,14 @@ function readTimeouts(read: Reader, value: unknown): TimeoutSeconds {
     if (seconds !== undefined) timeouts[key] = seconds;
   }
   return timeouts;
+}
+
+function readDns(read: Reader, value: unknown): DnsSettings | false {
+  if (value === false) return false;
+  const given = read.map(['dns'], value === true ? {} : value, ['upstream', 'pods']);
+  const upstream = read.address(['dns', 'upstream'], given.upstream);
+  const pods = read.choice(['dns', 'pods'], given.pods, POD_NAMES);
+  return { ...(upstream !== undefined && { upstream }), ...(pods !== undefined && { pods }) };
 }
 
 function readNodes(

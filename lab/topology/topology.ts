@@ -31,6 +31,16 @@ export interface TopologyNode {
   proxy: ProxyKind;
 }
 
+/** How names are resolved; what is left out is as without it. */
+export interface DnsSettings {
+  /** Where other names are asked, `ADDRESS`: the name server of the internet without it. */
+  upstream?: string;
+  /** Which names of pods exist: those of any address (insecure), of pods, or none. */
+  pods?: (typeof POD_NAMES)[number];
+}
+
+export const POD_NAMES = ['insecure', 'verified', 'disabled'] as const;
+
 /** The shape of a lab, without its name: what `lab up` builds. */
 export interface Topology {
   nodes: TopologyNode[];
@@ -40,6 +50,8 @@ export interface Topology {
   flows: number;
   /** Timeouts of each node's flows that differ from the defaults. */
   timeouts?: TimeoutSeconds;
+  /** False: the lab has no DNS of its own. */
+  dns?: DnsSettings | false;
   ranges: Ranges;
 }
 

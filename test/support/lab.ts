@@ -164,17 +164,18 @@ export function clientCommand(program: string, ...args: (string | number)[]): st
   return [NODE, '--disable-warning=ExperimentalWarning', path, ...args.map(String)];
 }
 
-/** Brings a lab up with these objects; `topology` is the content of a topology file. */
-export function startLab(name: string, objects: object[], topology?: object): TestLab {
+/**
+ * Brings a lab up with these objects; `topology` is the content of a topology file. A lab has no
+ * DNS server unless the topology says `dns`: pods then have the addresses that tests expect.
+ */
+export function startLab(name: string, objects: object[], topology: object = {}): TestLab {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-e2e-'));
   try {
     const manifest = join(folder, 'manifest.yaml');
     writeFileSync(manifest, objects.map((object) => stringify(object)).join('---\n'));
-    const args = ['lab', 'up', '--lab', name, '-f', manifest];
-    if (topology) {
-      writeFileSync(join(folder, 'topology.yaml'), stringify(topology));
-      args.push('--topology', join(folder, 'topology.yaml'));
-    }
+    const shape = join(folder, 'topology.yaml');
+    writeFileSync(shape, stringify({ dns: false, ...topology }));
+    const args = ['lab', 'up', '--lab', name, '-f', manifest, '--topology', shape];
     if (isThere(name)) kubetun('lab', 'down', '--lab', name);
     const { code, stderr } = kubetun(...args);
     if (code === 0) return new TestLab(name);

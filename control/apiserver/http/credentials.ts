@@ -30,6 +30,13 @@ export function ensureCredentials(folder: string, hosts: string[]): Credentials 
   return { ca: read('ca.crt'), cert: read('tls.crt'), key: read('tls.key'), token: read('token') };
 }
 
+/** The token of an account, kept in the same folder, made on first use. */
+export function ensureToken(folder: string, account: string): string {
+  const path = join(folder, `token-${account}`);
+  if (!existsSync(path)) replaceFile(path, randomToken());
+  return readFileSync(path, 'utf8');
+}
+
 function makeCredentials(folder: string, hosts: string[]): void {
   makeFolder(folder, 0o700);
   const path = (name: string) => join(folder, name);
@@ -50,7 +57,11 @@ function makeCredentials(folder: string, hosts: string[]): void {
   ]);
   // The key of the authority is not needed again.
   for (const name of ['ca.key', 'tls.csr', 'tls.ext']) rmSync(path(name));
-  replaceFile(path('token'), randomBytes(24).toString('base64url'));
+  replaceFile(path('token'), randomToken());
+}
+
+function randomToken(): string {
+  return randomBytes(24).toString('base64url');
 }
 
 function openssl(args: string[]): void {

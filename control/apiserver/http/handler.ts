@@ -1,5 +1,4 @@
 // Answers requests.
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { managerOfAgent } from '../apply/managers.ts';
@@ -16,6 +15,7 @@ import type { Registry } from '../verbs/registry.ts';
 import { scaleOf, writeScale } from '../verbs/scale.ts';
 import { type Matcher, parseFieldSelector, parseLabelSelector } from '../verbs/selectors.ts';
 import { serveWatch } from '../verbs/watch.ts';
+import { type Authenticate, authenticator, authorize, type Reader } from './account.ts';
 import { type Body, mediaTypeOf, readObject, readPatch, unsupportedMedia } from './body.ts';
 import { endUpgrade, passRequest, passUpgrade, refuseStream } from './pod-proxy.ts';
 import { isPodStream, streamPath } from './pod-target.ts';
@@ -37,13 +37,15 @@ export interface Backend {
   registry: Registry;
   /** The bearer token of clients. */
   token: string;
+  /** Accounts that may only read some kinds. */
+  readers?: readonly Reader[];
   /** Socket of the pod runner, for logs, commands and ports of pods. Null without a runner. */
   kubelet: string | null;
 }
 
 /** Answers requests with the token and refuses all others. */
 export function createHandler(backend: Backend) {
-  const authenticate = authenticator(backend.token);
+  const authenticate = authenticator(backend.token, backend.readers);
   return (request: IncomingMessage, response: ServerResponse) => {
     answer(backend, authenticate, request, response).catch((error: unknown) => {
       sendError(response, error);
@@ -73,16 +75,6 @@ interface Exchange {
   body: Body;
 }
 
-/** Throws StatusError 401 for a request without the token. */
-function authenticator(token: string): (request: IncomingMessage) => void {
-  const wanted = digest(`Bearer ${token}`);
-  return ({ headers }) => {
-    // timingSafeEqual needs equal lengths, which digests have.
-    if (timingSafeEqual(digest(headers.authorization ?? ''), wanted)) return;
-    throw new StatusError(401, 'Unauthorized', 'Unauthorized');
-  };
-}
-
 function urlOf(request: IncomingMessage): URL {
   const url = URL.parse(request.url ?? '/', 'https://api');
   if (!url) throw badRequest(`the path of the request is not a valid URL path: ${request.url}`);
@@ -97,11 +89,11 @@ function requireKubelet(kubelet: string | null): string {
 
 async function answer(
   { registry, kubelet }: Backend,
-  authenticate: (request: IncomingMessage) => void,
+  authenticate: Authenticate,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  authenticate(request);
+  const reader = authenticate(request);
   const url = urlOf(request);
   if (HEALTH.has(url.pathname)) return void response.end('ok');
   if (url.pathname === '/openapi/v2') return sendOpenapi(request, response);
@@ -110,11 +102,13 @@ async function answer(
   const document = openapiV3(url.pathname) ?? documents.get(url.pathname);
   if (document) return sendJson(response, 200, document);
   if (isPodStream(url.pathname)) {
+    authorize(reader, request, null);
     const path = streamPath(registry, url);
     if (!path.startsWith('/log/')) throw refuseStream();
     return passRequest(requireKubelet(kubelet), path, response);
   }
   const route = parseRoute(url.pathname);
+  authorize(reader, request, route);
   if (!route) throw pathNotFound();
   if (request.method === 'GET') return read(registry, route, url.searchParams, request, response);
   // Refuses an unknown kind of patch before it reads the body.
@@ -272,8 +266,4 @@ function statusOf(error: unknown): StatusError {
 
 function isTrue(text: string | null): boolean {
   return text === 'true' || text === '1';
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }

@@ -16,19 +16,23 @@ export type Program =
   | { argv: string[] }
   | { reason: 'ErrImagePull' | 'CreateContainerConfigError'; message: string };
 
+/** The cluster's DNS server. */
+export const DNS_IMAGE = 'kubetun-dns';
+
 const NGINX = '/usr/sbin/nginx';
 const IPERF3 = '/usr/bin/iperf3';
 
 function builtIn(projectRoot: string): Record<string, Image> {
   const node = join(projectRoot, 'node_modules/node/bin/node');
-  const netexec = [
+  const program = (path: string) => [
     node,
     '--disable-warning=ExperimentalWarning',
-    join(projectRoot, 'lab/apps/netexec.ts'),
+    join(projectRoot, path),
   ];
   return {
-    agnhost: { entrypoint: netexec, command: ['pause'] },
+    agnhost: { entrypoint: program('lab/apps/netexec.ts'), command: ['pause'] },
     iperf3: { entrypoint: [IPERF3], command: ['-s'], needs: IPERF3 },
+    [DNS_IMAGE]: { entrypoint: program('control/dns/main.ts'), command: [] },
     nginx: { entrypoint: [NGINX], command: ['-g', 'daemon off;'], needs: NGINX },
     pause: { entrypoint: ['/bin/sleep'], command: ['infinity'] },
   };
