@@ -16,6 +16,9 @@ export interface SourceOptions {
   clock: () => number;
 }
 
+/** A new pod waits for its network, and nothing answers without the first list. */
+const BACKOFF_MS_MAX = 2000;
+
 /** Starts all informers. Pods are followed only where their names are verified. */
 export function followObjects({ kube, zone, log, onProgrammed, clock }: SourceOptions): void {
   const waiting = new Set<KubeKind>();
@@ -29,7 +32,7 @@ export function followObjects({ kube, zone, log, onProgrammed, clock }: SourceOp
     startInformer(
       kube,
       kind,
-      { compact },
+      { compact, pacing: { backoffMsMax: BACKOFF_MS_MAX } },
       {
         onUpsert: put,
         onDelete: drop,

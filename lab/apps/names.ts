@@ -20,7 +20,7 @@ type Known = ReadonlyMap<string, DataRecord[]>;
 type DataRecord = Exclude<Answer, { type: 'OPT' }>;
 
 /** Every record of the zone; `server` is the address of this host. */
-function recordsOf(server: string): Known {
+export function recordsOf(server: string): Known {
   const a = (name: string, data: string): DataRecord => ({ type: 'A', name, ttl: TTL_S, data });
   const text = (name: string, data: string): DataRecord => ({
     type: 'TXT',

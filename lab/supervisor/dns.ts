@@ -20,6 +20,10 @@ const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 const REPLICAS = 2;
 const RESOURCES = ['services', 'endpointslices', 'namespaces', 'pods'];
 const LABELS = { 'k8s-app': NAME };
+/** It starts beside the agents, and so finds all nodes to spread over. */
+const TOLERATIONS = [
+  { key: 'node.kubernetes.io/not-ready', operator: 'Exists', effect: 'NoSchedule' },
+];
 const PORT_HEALTH = 8080;
 const PORT_READY = 8181;
 const PORT_METRICS = 9153;
@@ -119,7 +123,7 @@ function deploymentSpec(args: string[]): object {
         serviceAccountName: NAME,
         containers: [container],
         volumes: [{ name: 'account', secret: { secretName: SECRET } }],
-        tolerations: [{ key: 'CriticalAddonsOnly', operator: 'Exists' }],
+        tolerations: TOLERATIONS,
       },
     },
   };

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Reader } from '../../control/apiserver/http/account.ts';
 import { ensureCredentials, writeKubeconfig } from '../../control/apiserver/http/credentials.ts';
 import { startApiServer } from '../../control/cluster/server.ts';
 import { connectKube, type KubeClient } from '../../control/kube/client.ts';
@@ -25,7 +26,10 @@ export interface TestApi {
 }
 
 /** With a journal the server restores the objects of an earlier one. */
-export async function startTestApi(journal: string | null = null): Promise<TestApi> {
+export async function startTestApi(
+  journal: string | null = null,
+  readers: Reader[] = [],
+): Promise<TestApi> {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-api-'));
   const { ca, cert, key, token } = ensureCredentials(join(folder, 'pki'), ['127.0.0.1']);
   const server = await startApiServer({
@@ -34,6 +38,7 @@ export async function startTestApi(journal: string | null = null): Promise<TestA
     tls: { key, cert },
     ca,
     token,
+    readers,
     kubelet: null,
     serviceRange: '10.96.0.0/16',
     nodePortMin: 30_000,

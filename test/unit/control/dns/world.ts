@@ -57,15 +57,17 @@ export function slice(key: string, endpoints: string[], list: Port[], part = 'a'
 const HTTP: Port[] = [['http', 80]];
 const HEADLESS = ['None'];
 
+export const NAMESPACES = ['testns', 'kube-system', 'empty'];
+
 /** After the tables of CoreDNS's plugin/kubernetes/handler_test.go. */
-const SERVICES: Service[] = [
-  clusterService('testns/svc1', ['10.0.0.1'], HTTP),
-  clusterService('testns/svcempty', ['10.0.0.2'], HTTP),
+export const SERVICES: Service[] = [
+  clusterService('testns/svc1', ['10.96.40.1'], HTTP),
+  clusterService('testns/svcempty', ['10.96.40.2'], HTTP),
   clusterService('testns/svc6', ['1234:abcd::1'], HTTP),
-  clusterService('testns/dual', ['10.0.0.3', '10::3'], HTTP),
+  clusterService('testns/dual', ['10.96.40.3', '10::3'], HTTP),
   clusterService(
     'testns/many',
-    ['10.0.0.4'],
+    ['10.96.40.4'],
     [
       ['http', 80],
       ['https', 443],
@@ -73,8 +75,8 @@ const SERVICES: Service[] = [
       ['dns-tcp', 53],
     ],
   ),
-  clusterService('testns/portless', ['10.0.0.5'], []),
-  clusterService('testns/unnamed', ['10.0.0.6'], [['', 8080]]),
+  clusterService('testns/portless', ['10.96.40.5'], []),
+  clusterService('testns/unnamed', ['10.96.40.6'], [['', 8080]]),
   clusterService('testns/hdls1', HEADLESS, HTTP),
   clusterService('testns/hdlsprtls', HEADLESS, []),
   clusterService('testns/hdlsnone', HEADLESS, HTTP),
@@ -82,7 +84,7 @@ const SERVICES: Service[] = [
   clusterService('testns/web', HEADLESS, [['web', 80]]),
   clusterService(
     'kube-system/kube-dns',
-    ['10.0.0.10'],
+    ['10.96.0.10'],
     [
       ['dns', 53, 'UDP'],
       ['dns-tcp', 53],
@@ -98,7 +100,7 @@ const SERVICES: Service[] = [
   externalService('testns/loop2', 'loop1.testns.svc.cluster.local'),
 ];
 
-const SLICES: EndpointSlice[] = [
+export const SLICES: EndpointSlice[] = [
   slice('testns/svc1', ['172.0.1.1=ep1a', '172.0.1.9'], HTTP),
   slice('testns/many', ['172.0.4.1'], HTTP),
   slice('testns/hdls1', ['172.0.0.2', '172.0.0.3', '172.0.0.4=dup-name', '!172.0.0.9'], HTTP),
@@ -125,7 +127,7 @@ export function makeZone(change: Partial<ZoneOptions> = {}): Zone {
     ...{ domain: 'cluster.local', pods: 'insecure', ownAddresses: own, clock },
     ...change,
   });
-  for (const name of ['testns', 'kube-system', 'empty']) zone.putNamespace(name);
+  for (const name of NAMESPACES) zone.putNamespace(name);
   for (const service of SERVICES) zone.putService(readServiceRow(service));
   for (const object of SLICES) zone.putSlice(readSliceRow(object), null);
   const status = { phase: 'Running', podIP: '10.240.0.1', podIPs: [{ ip: '10.240.0.1' }] };
