@@ -19,9 +19,13 @@ export interface SourceOptions {
 /** A new pod waits for its network, and nothing answers without the first list. */
 const BACKOFF_MS_MAX = 2000;
 
-/** Starts all informers. Pods are followed only where their names are verified. */
-export function followObjects({ kube, zone, log, onProgrammed, clock }: SourceOptions): void {
+/**
+ * Starts all informers. Pods are followed only where their names are verified. Returns what stops
+ * them.
+ */
+export function followObjects({ kube, zone, log, onProgrammed, clock }: SourceOptions): () => void {
   const waiting = new Set<KubeKind>();
+  const informers: { stop(): void }[] = [];
   const follow = <K extends KubeKind, R>(
     kind: K,
     compact: (object: KubeKinds[K]) => R,
@@ -29,7 +33,7 @@ export function followObjects({ kube, zone, log, onProgrammed, clock }: SourceOp
     drop: (row: R) => void,
   ) => {
     waiting.add(kind);
-    startInformer(
+    const informer = startInformer(
       kube,
       kind,
       { compact, pacing: { backoffMsMax: BACKOFF_MS_MAX } },
@@ -50,6 +54,7 @@ export function followObjects({ kube, zone, log, onProgrammed, clock }: SourceOp
         },
       },
     );
+    informers.push(informer);
   };
   follow(
     'Namespace',
@@ -74,11 +79,15 @@ export function followObjects({ kube, zone, log, onProgrammed, clock }: SourceOp
     },
     (row) => zone.deleteSlice(row),
   );
-  if (zone.pods !== 'verified') return;
-  follow(
-    'Pod',
-    (object) => ({ key: objectKey(object.metadata), row: readPodRow(object) }),
-    ({ key, row }, before) => zone.putPod(key, row, before?.row ?? null),
-    ({ key, row }) => zone.deletePod(key, row),
-  );
+  if (zone.pods === 'verified') {
+    follow(
+      'Pod',
+      (object) => ({ key: objectKey(object.metadata), row: readPodRow(object) }),
+      ({ key, row }, before) => zone.putPod(key, row, before?.row ?? null),
+      ({ key, row }) => zone.deletePod(key, row),
+    );
+  }
+  return () => {
+    for (const informer of informers) informer.stop();
+  };
 }
