@@ -21,7 +21,7 @@ const ORDER = `
   control/apiserver/present  control/apiserver/http
   control/controllers  control/controllers/endpoints  control/controllers/scheduler
   control/controllers/nodes  control/controllers/loadbalancer  control/controllers/replicaset
-  control/controllers/deployment  control/cluster  control/cli
+  control/controllers/deployment  control/cluster  control/cli  control/dns
   lab/places  lab/host  lab/yaml  lab/topology  lab/state  lab/logs  lab/plan
   lab/pods/given  lab/pods/sandbox  lab/pods/action  lab/pods/probe  lab/pods/status
   lab/pods/container  lab/pods/stream  lab/pods  lab/supervisor  lab/life  lab/apps  lab/cli
@@ -72,6 +72,9 @@ function refusal(from: string, to: string): string | null {
       return 'only the files in DATAPATH_DOOR may be imported';
   }
   if (isTest(from)) return null;
+  if (to.startsWith('control/dns/') && !from.startsWith('control/dns/')) {
+    return 'the DNS server is a program: nothing imports it';
+  }
   const rank = ORDER.indexOf(folderOf(from));
   if (rank < 0) return `${folderOf(from)} has no place in ORDER of scripts/layers.ts`;
   return ORDER.indexOf(folderOf(to)) > rank

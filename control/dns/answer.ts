@@ -38,8 +38,8 @@ export interface ZoneAnswer extends Answer {
 }
 
 /**
- * The answer to a question of class IN, or null if it is not about the cluster. Addresses are in the
- * order of the objects.
+ * The answer to a question of class IN, or null if it is not about the cluster. Addresses are in
+ * the order of the objects.
  */
 export function answerFromZone(
   zone: Zone,

@@ -31,8 +31,8 @@ const ID_END = 65_536;
 const FORGED_MAX = 64;
 
 /**
- * Asks over UDP, and over TCP where the answer does not fit. Rejects with Error: no answer in time, a
- * closed port, an answer that cannot be read.
+ * Asks over UDP, and over TCP where the answer does not fit. Rejects with Error: no answer in time,
+ * a closed port, an answer that cannot be read.
  */
 export async function exchange(
   server: ServerAddress,
