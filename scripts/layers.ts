@@ -21,7 +21,9 @@ const ORDER = `
   control/apiserver/present  control/apiserver/http
   control/controllers  control/controllers/endpoints  control/controllers/scheduler
   control/controllers/nodes  control/controllers/loadbalancer  control/controllers/replicaset
-  control/controllers/deployment  control/cluster  control/cli  control/dns
+  control/controllers/deployment  control/controllers/statefulset
+  control/controllers/daemonset  control/controllers/job  control/controllers/claims
+  control/cluster  control/cli  control/dns
   lab/places  lab/host  lab/yaml  lab/topology  lab/state  lab/logs  lab/plan
   lab/pods/given  lab/pods/sandbox  lab/pods/action  lab/pods/probe  lab/pods/status
   lab/pods/container  lab/pods/stream  lab/pods  lab/supervisor  lab/life  lab/apps  lab/cli

@@ -1,19 +1,24 @@
 import { StatusError } from '../apiserver/status.ts';
 import type { Registry } from '../apiserver/verbs/registry.ts';
 import { WALL_CLOCK, type WallClock } from '../clock.ts';
+import { ClaimController } from '../controllers/claims/controller.ts';
 import { Cluster, type Controller } from '../controllers/controller.ts';
+import { DaemonSetController } from '../controllers/daemonset/controller.ts';
 import { DeploymentController } from '../controllers/deployment/controller.ts';
 import { EndpointSliceController } from '../controllers/endpoints/controller.ts';
 import { EndpointsController } from '../controllers/endpoints/legacy.ts';
 import { MirroringController } from '../controllers/endpoints/mirror.ts';
 import { EventExpiry } from '../controllers/event-expiry.ts';
 import { GarbageCollector } from '../controllers/garbage.ts';
+import { JobController } from '../controllers/job/controller.ts';
+import { CronJobController } from '../controllers/job/cron.ts';
 import { LoadBalancerController } from '../controllers/loadbalancer/controller.ts';
 import { NamespaceController } from '../controllers/namespaces.ts';
 import { NodeLifecycleController } from '../controllers/nodes/controller.ts';
 import { TaintEviction } from '../controllers/nodes/eviction.ts';
 import { ReplicaSetController } from '../controllers/replicaset/controller.ts';
 import { Scheduler } from '../controllers/scheduler/controller.ts';
+import { StatefulSetController } from '../controllers/statefulset/controller.ts';
 import type { KubeObject } from '../kube/object.ts';
 
 /**
@@ -32,11 +37,13 @@ export interface Controllers {
  * Starts all controllers over the objects of a server, on its thread.
  *
  * @param publicRange addresses for load balancers, null without load balancers.
+ * @param claimsFolder where the folders of claims are, null if claims get no volumes.
  */
 export function startControllers(
   registry: Registry,
   publicRange: string | null,
   clock: WallClock = WALL_CLOCK,
+  claimsFolder: string | null = null,
 ): Controllers {
   const cluster = new Cluster(registry, clock);
   const rows: Row[] = [
@@ -48,6 +55,10 @@ export function startControllers(
     [new GarbageCollector(cluster), null],
     [new ReplicaSetController(cluster), 'replicasets'],
     [new DeploymentController(cluster), 'deployments'],
+    [new StatefulSetController(cluster), 'statefulsets'],
+    [new DaemonSetController(cluster), 'daemonsets'],
+    [new JobController(cluster), 'jobs'],
+    [new CronJobController(cluster), 'cronjobs'],
     [new NodeLifecycleController(cluster), 'nodes'],
     [new EventExpiry(cluster), null],
     [new TaintEviction(cluster), 'pods'],
@@ -55,6 +66,7 @@ export function startControllers(
   if (publicRange !== null) {
     rows.push([new LoadBalancerController(cluster, publicRange), 'services']);
   }
+  if (claimsFolder !== null) rows.push([new ClaimController(cluster, claimsFolder), null]);
   showSkips(cluster, rows);
   const all = rows.map(([controller]) => controller);
   return {

@@ -24,6 +24,8 @@ export interface ApiServerOptions extends AllocatorRanges {
    * Addresses for load balancers, such as 198.51.100.0/24. Null or absent without load balancers.
    */
   publicRange?: string | null;
+  /** Where the folders of claims are. Null or absent if claims get no volumes. */
+  claimsFolder?: string | null;
   /** Journal file. With null, the objects are lost when the server ends. */
   journal: string | null;
   /** The journal should exist. If it is missing, a message says so. */
@@ -61,7 +63,12 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const registry = new Registry(new Store(SERVED, undefined, journal, options.eventsKept), options);
   seedCluster(registry, options.serviceRange, options.apiAddress);
   seedNamespaces(registry, options.ca);
-  const controllers = startControllers(registry, options.publicRange ?? null);
+  const controllers = startControllers(
+    registry,
+    options.publicRange ?? null,
+    undefined,
+    options.claimsFolder ?? null,
+  );
   const { token, readers, kubelet } = options;
   const backend = { registry, token, kubelet, ...(readers && { readers }) };
   const handler = createHandler(backend);

@@ -101,7 +101,7 @@ function queryLine({ client, query, queryBytes, answer, answerBytes, ms }: Answe
   const { id, question, edns, flags } = query;
   const { address, port, transport } = client;
   const { isSecure = false, udpBytes = 512 } = edns ?? {};
-  const what = `${typeName(question.type)} IN ${formatName(question.name)} ${transport} ${queryBytes}`;
+  const asked = `${typeName(question.type)} IN ${formatName(question.name)}`;
   const set = FLAG_QR | FLAG_RA | (answer.isAuthoritative ? FLAG_AA : 0) | (flags & FLAG_RD);
   const names: [number, string][] = [
     ...([
@@ -115,8 +115,10 @@ function queryLine({ client, query, queryBytes, answer, answerBytes, ms }: Answe
     ] as [number, string][]),
   ];
   const shown = names.filter(([flag]) => (set & flag) !== 0).map(([, name]) => name);
-  const tail = `${rcodeName(answer.rcode)} ${shown.join(',')} ${answerBytes} ${(ms / 1000).toFixed(9)}s`;
-  return `${address}:${port} - ${id} "${what} ${isSecure} ${udpBytes}" ${tail}`;
+  const what = `${asked} ${transport} ${queryBytes} ${isSecure} ${udpBytes}`;
+  const seconds = (ms / 1000).toFixed(9);
+  const tail = `${rcodeName(answer.rcode)} ${shown.join(',')} ${answerBytes} ${seconds}s`;
+  return `${address}:${port} - ${id} "${what}" ${tail}`;
 }
 
 function textOf(why: unknown): string {

@@ -3,21 +3,29 @@
 import type {
   CoreV1Event,
   V1ConfigMap,
+  V1ControllerRevision,
+  V1CronJob,
+  V1DaemonSet,
   V1Deployment,
   V1EndpointSlice,
   V1Endpoints,
   V1Ingress,
   V1IngressClass,
+  V1Job,
   V1Lease,
   V1Namespace,
   V1NetworkPolicy,
   V1Node,
+  V1PersistentVolume,
+  V1PersistentVolumeClaim,
   V1Pod,
   V1ReplicaSet,
   V1Secret,
   V1Service,
   V1ServiceAccount,
   V1ServiceCIDR,
+  V1StatefulSet,
+  V1StorageClass,
 } from '@kubernetes/client-node';
 
 /** A type of the official client in JSON form: times are RFC 3339 strings, not Date objects. */
@@ -52,6 +60,14 @@ export interface KubeKinds {
   ServiceAccount: Wire<V1ServiceAccount>;
   Deployment: Wire<V1Deployment>;
   ReplicaSet: Wire<V1ReplicaSet>;
+  StatefulSet: Wire<V1StatefulSet>;
+  DaemonSet: Wire<V1DaemonSet>;
+  ControllerRevision: Wire<V1ControllerRevision>;
+  Job: Wire<V1Job>;
+  CronJob: Wire<V1CronJob>;
+  PersistentVolumeClaim: Wire<V1PersistentVolumeClaim>;
+  PersistentVolume: Wire<V1PersistentVolume>;
+  StorageClass: Wire<V1StorageClass>;
   Lease: Wire<V1Lease>;
   NetworkPolicy: NetworkPolicy;
   Ingress: Wire<V1Ingress>;
@@ -86,6 +102,14 @@ export const KINDS: { readonly [K in KubeKind]: KindRow } = {
   ServiceAccount: row('v1', 'serviceaccounts'),
   Deployment: row('apps/v1', 'deployments'),
   ReplicaSet: row('apps/v1', 'replicasets'),
+  StatefulSet: row('apps/v1', 'statefulsets'),
+  DaemonSet: row('apps/v1', 'daemonsets'),
+  ControllerRevision: row('apps/v1', 'controllerrevisions'),
+  Job: row('batch/v1', 'jobs'),
+  CronJob: row('batch/v1', 'cronjobs'),
+  PersistentVolumeClaim: row('v1', 'persistentvolumeclaims'),
+  PersistentVolume: row('v1', 'persistentvolumes', false),
+  StorageClass: row('storage.k8s.io/v1', 'storageclasses', false),
   Lease: row('coordination.k8s.io/v1', 'leases'),
   NetworkPolicy: row('networking.k8s.io/v1', 'networkpolicies'),
   Ingress: row('networking.k8s.io/v1', 'ingresses'),

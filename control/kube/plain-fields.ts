@@ -45,7 +45,11 @@ const PLAIN: Record<string, string> = {
   V1ObjectFieldSelector: 'apiVersion',
   V1ObjectMeta: 'generateName generation name namespace resourceVersion selfLink uid',
   V1ObjectReference: 'apiVersion fieldPath kind name namespace resourceVersion uid',
+  V1PersistentVolumeClaimSpec: 'volumeName',
+  V1PersistentVolumeClaimStatus: 'phase',
   V1PersistentVolumeClaimVolumeSource: 'readOnly',
+  V1PersistentVolumeSpec: 'persistentVolumeReclaimPolicy storageClassName',
+  V1PersistentVolumeStatus: 'message phase reason',
   V1PodDNSConfigOption: 'name',
   V1PodSpec: `
       dnsPolicy hostIPC hostNetwork hostPID hostname nodeName priorityClassName restartPolicy
@@ -67,6 +71,7 @@ const PLAIN: Record<string, string> = {
       clusterIP externalName externalTrafficPolicy healthCheckNodePort loadBalancerIP
       publishNotReadyAddresses sessionAffinity type
     `,
+  V1StatefulSetPersistentVolumeClaimRetentionPolicy: 'whenDeleted whenScaled',
   V1StatefulSetSpec: 'minReadySeconds podManagementPolicy serviceName',
   V1StatefulSetUpdateStrategy: 'type',
   V1TCPSocketAction: 'host',
@@ -89,6 +94,8 @@ const QUANTITIES = new Set([
   'V1EmptyDirVolumeSource.sizeLimit',
   'V1NodeStatus.allocatable',
   'V1NodeStatus.capacity',
+  'V1PersistentVolumeClaimStatus.capacity',
+  'V1PersistentVolumeSpec.capacity',
   'V1PodSpec.overhead',
   'V1ResourceFieldSelector.divisor',
   'V1ResourceRequirements.limits',

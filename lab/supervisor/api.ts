@@ -38,6 +38,7 @@ export async function startLabApi(record: LabRecord, log: Logger): Promise<LabAp
   const options = {
     journal: ephemeral ? null : join(stateDir(lab), 'api/journal'),
     ...{ tls: { key, cert }, ca, token, readers: dnsReaders(record) },
+    claimsFolder: join(stateDir(lab), 'claims'),
     kubelet: kubeletSocketPath(lab),
     serviceRange: ranges.services,
     publicRange: ranges.public,

@@ -69,7 +69,8 @@ describe('a lab', () => {
   });
 
   test('is adopted with its topology, on another port if its own is in use', async () => {
-    const lab = startLab(NAME, [clientPod('client', 'node1')]);
+    // As `lab up` without options makes it, with DNS.
+    const lab = startLab(NAME, [clientPod('client', 'node1')], { dns: undefined });
     lab.kube.close();
     const { supervisor, apiPort } = readRecord(NAME)!;
     process.kill(supervisor!.pid, 'SIGKILL');

@@ -158,6 +158,86 @@ export function defaultDeployment(object: KubeObject): void {
   spec.progressDeadlineSeconds ??= 600;
 }
 
+export function defaultStatefulSet(object: KubeObject): void {
+  defaultReplicaSet(object);
+  const { spec } = object;
+  fill(spec, {
+    podManagementPolicy: 'OrderedReady',
+    updateStrategy: {},
+    revisionHistoryLimit: 10,
+    persistentVolumeClaimRetentionPolicy: {},
+  });
+  fill(spec.persistentVolumeClaimRetentionPolicy, { whenDeleted: 'Retain', whenScaled: 'Retain' });
+  for (const template of spec.volumeClaimTemplates ?? []) {
+    fill(template, { apiVersion: 'v1', kind: 'PersistentVolumeClaim', spec: {} });
+    fill(template.spec, { volumeMode: 'Filesystem' });
+    template.status = { phase: 'Pending' };
+  }
+  spec.updateStrategy.type ||= 'RollingUpdate';
+  if (spec.updateStrategy.type === 'RollingUpdate') {
+    spec.updateStrategy.rollingUpdate = { partition: 0, ...spec.updateStrategy.rollingUpdate };
+  }
+}
+
+export function defaultDaemonSet(object: KubeObject): void {
+  object.spec ??= {};
+  const { spec } = object;
+  defaultTemplate(spec);
+  fill(spec, { updateStrategy: {}, revisionHistoryLimit: 10 });
+  const { updateStrategy } = spec;
+  updateStrategy.type ||= 'RollingUpdate';
+  if (updateStrategy.type === 'RollingUpdate') {
+    const { rollingUpdate } = updateStrategy;
+    updateStrategy.rollingUpdate = { maxUnavailable: 1, maxSurge: 0, ...rollingUpdate };
+  }
+}
+
+// Jobs: pkg/apis/batch/v1/defaults.go, pkg/registry/batch/job/strategy.go (generateSelector).
+
+export const JOB_LABELS = {
+  uid: ['batch.kubernetes.io/controller-uid', 'controller-uid'],
+  name: ['batch.kubernetes.io/job-name', 'job-name'],
+};
+
+export function defaultJob(object: KubeObject, old: KubeObject | undefined): void {
+  object.spec ??= {};
+  const { metadata, spec } = object;
+  defaultTemplate(spec);
+  if (spec.parallelism === undefined && spec.completions === undefined) spec.completions = 1;
+  fill(spec, {
+    parallelism: 1,
+    backoffLimit: 6,
+    completionMode: 'NonIndexed',
+    suspend: false,
+    podReplacementPolicy: spec.podFailurePolicy ? 'Failed' : 'TerminatingOrFailed',
+  });
+  const { template } = spec;
+  if (!template || spec.manualSelector) return;
+  if (template.metadata.labels) metadata.labels ??= { ...template.metadata.labels };
+  if (old) return;
+  // The server chooses the selector, so that no two Jobs share pods.
+  const labels = [
+    ...JOB_LABELS.uid.map((label) => [label, metadata.uid]),
+    ...JOB_LABELS.name.map((label) => [label, metadata.name]),
+  ];
+  template.metadata.labels = { ...template.metadata.labels, ...Object.fromEntries(labels) };
+  spec.selector = { matchLabels: { [JOB_LABELS.uid[0]!]: metadata.uid } };
+}
+
+export function defaultCronJob(object: KubeObject): void {
+  object.spec ??= {};
+  const { spec } = object;
+  fill(spec, {
+    concurrencyPolicy: 'Allow',
+    suspend: false,
+    successfulJobsHistoryLimit: 3,
+    failedJobsHistoryLimit: 1,
+    jobTemplate: {},
+  });
+  spec.jobTemplate.spec ??= {};
+  defaultTemplate(spec.jobTemplate.spec);
+}
+
 /** Fills in the template, so that its hash is the same with and without explicit defaults. */
 // biome-ignore lint/suspicious/noExplicitAny: what clients sent; types are checked by the schema before.
 function defaultTemplate(spec: any): void {

@@ -14,12 +14,14 @@ const CONDITIONS = { conditions: ['type'] };
 /** Model -> field -> keys. All other lists are atomic. */
 export const KEYED_LISTS: Record<string, Record<string, string[]>> = {
   V1Container: CONTAINER,
+  V1DaemonSetStatus: CONDITIONS,
   V1DeploymentStatus: CONDITIONS,
   V1EphemeralContainer: CONTAINER,
   V1NamespaceStatus: CONDITIONS,
   V1NodeSpec: { podCIDRs: [] },
   V1NodeStatus: { ...CONDITIONS, addresses: ['type'] },
   V1ObjectMeta: { finalizers: [], ownerReferences: ['uid'] },
+  V1PersistentVolumeClaimStatus: CONDITIONS,
   V1PodSpec: {
     containers: ['name'],
     ephemeralContainers: ['name'],
@@ -37,6 +39,7 @@ export const KEYED_LISTS: Record<string, Record<string, string[]>> = {
   V1ServiceAccount: { secrets: ['name'] },
   V1ServiceSpec: { ports: ['port', 'protocol'] },
   V1ServiceStatus: CONDITIONS,
+  V1StatefulSetStatus: CONDITIONS,
 };
 
 /** The value of a key that an item omits. */
@@ -64,9 +67,11 @@ export const ATOMIC_MODELS = new Set([
 /** Fields that every object of upstream has, so that no manager can add them. */
 export const ALWAYS_THERE = new Set([
   'containers',
+  'jobTemplate',
   'metadata',
   'spec',
   'status',
   'strategy',
   'template',
+  'updateStrategy',
 ]);

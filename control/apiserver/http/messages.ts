@@ -75,6 +75,24 @@ const TABLE: Record<string, string> = {
       observedGeneration:1:int replicas:2:int updatedReplicas:3:int availableReplicas:4:int
       unavailableReplicas:5:int readyReplicas:7:int collisionCount:8:int?
     `,
+  Job: 'metadata:1:ObjectMeta spec:2:JobSpec status:3:JobStatus',
+  JobSpec: `
+      parallelism:1:int? completions:2:int? activeDeadlineSeconds:3:int? selector:4:LabelSelector
+      manualSelector:5:bool? template:6:PodTemplateSpec backoffLimit:7:int?
+      ttlSecondsAfterFinished:8:int? completionMode:9? suspend:10:bool? podReplacementPolicy:14?
+    `,
+  JobStatus: `
+      startTime:2:Time completionTime:3:Time active:4:int succeeded:5:int failed:6:int
+      completedIndexes:7 ready:9:int? failedIndexes:10? terminating:11:int?
+    `,
+  JobTemplateSpec: 'metadata:1:ObjectMeta spec:2:JobSpec',
+  CronJob: 'metadata:1:ObjectMeta spec:2:CronJobSpec status:3:CronJobStatus',
+  CronJobSpec: `
+      schedule:1 startingDeadlineSeconds:2:int? concurrencyPolicy:3 suspend:4:bool?
+      jobTemplate:5:JobTemplateSpec successfulJobsHistoryLimit:6:int?
+      failedJobsHistoryLimit:7:int? timeZone:8?
+    `,
+  CronJobStatus: 'active:1:ObjectReference[] lastScheduleTime:4:Time lastSuccessfulTime:5:Time',
   LabelSelector: 'matchLabels:1:string{} matchExpressions:2:LabelSelectorRequirement[]',
   LabelSelectorRequirement: 'key:1 operator:2 values:3:string[]',
 
@@ -83,10 +101,12 @@ const TABLE: Record<string, string> = {
     'phase:1 message:3 reason:4 hostIP:5 podIP:6 qosClass:9 nominatedNodeName:11 resize:14',
   PodTemplateSpec: 'metadata:1:ObjectMeta spec:2:PodSpec',
   PodSpec: `
-      containers:2:Container[] restartPolicy:3 terminationGracePeriodSeconds:4:int?
+      volumes:1:Volume[] containers:2:Container[] restartPolicy:3
+      terminationGracePeriodSeconds:4:int?
       activeDeadlineSeconds:5:int? dnsPolicy:6 nodeSelector:7:string{} serviceAccountName:8
       serviceAccount:9 nodeName:10 hostNetwork:11:bool hostPID:12:bool hostIPC:13:bool
-      imagePullSecrets:15:LocalObjectReference[] hostname:16 subdomain:17 schedulerName:19
+      securityContext:14:PodSecurityContext imagePullSecrets:15:LocalObjectReference[]
+      hostname:16 subdomain:17 schedulerName:19
       initContainers:20:Container[] automountServiceAccountToken:21:bool?
       tolerations:22:Toleration[] priorityClassName:24 priority:25:int?
       shareProcessNamespace:27:bool? enableServiceLinks:30:bool?
@@ -94,12 +114,45 @@ const TABLE: Record<string, string> = {
   Toleration: 'key:1 operator:2 value:3 effect:4 tolerationSeconds:5:int?',
   Container: `
       name:1 image:2 command:3:string[] args:4:string[] workingDir:5 ports:6:ContainerPort[]
-      env:7:EnvVar[] resources:8:ResourceRequirements livenessProbe:10:Probe
+      env:7:EnvVar[] resources:8:ResourceRequirements volumeMounts:9:VolumeMount[]
+      livenessProbe:10:Probe
       readinessProbe:11:Probe terminationMessagePath:13 imagePullPolicy:14 stdin:16:bool
-      stdinOnce:17:bool tty:18:bool terminationMessagePolicy:20 startupProbe:22:Probe
+      stdinOnce:17:bool tty:18:bool
+      securityContext:15:SecurityContext envFrom:19:EnvFromSource[] terminationMessagePolicy:20
+      startupProbe:22:Probe restartPolicy:24?
     `,
   ContainerPort: 'name:1 hostPort:2:int containerPort:3:int protocol:4 hostIP:5',
-  EnvVar: 'name:1 value:2',
+  EnvVar: 'name:1 value:2 valueFrom:3:EnvVarSource',
+  EnvVarSource: `
+      fieldRef:1:ObjectFieldSelector resourceFieldRef:2:ResourceFieldSelector
+      configMapKeyRef:3:KeySelector secretKeyRef:4:KeySelector
+    `,
+  ObjectFieldSelector: 'apiVersion:1 fieldPath:2',
+  ResourceFieldSelector: 'containerName:1 resource:2 divisor:3:Quantity',
+  KeySelector: ':1:LocalObjectReference key:2 optional:3:bool?',
+  EnvFromSource: 'prefix:1 configMapRef:2:EnvSource secretRef:3:EnvSource',
+  EnvSource: ':1:LocalObjectReference optional:2:bool?',
+  PodSecurityContext: `
+      runAsUser:2:int? runAsNonRoot:3:bool? supplementalGroups:4:int[] fsGroup:5:int?
+      runAsGroup:6:int? fsGroupChangePolicy:9?
+    `,
+  SecurityContext: `
+      capabilities:1:Capabilities privileged:2:bool? runAsUser:4:int? runAsNonRoot:5:bool?
+      readOnlyRootFilesystem:6:bool? allowPrivilegeEscalation:7:bool? runAsGroup:8:int?
+    `,
+  Capabilities: 'add:1:string[] drop:2:string[]',
+  VolumeMount: 'name:1 readOnly:2:bool mountPath:3 subPath:4 subPathExpr:6',
+  Volume: 'name:1 :2:VolumeSource',
+  VolumeSource: `
+      emptyDir:2:EmptyDirVolumeSource secret:6:SecretVolumeSource
+      persistentVolumeClaim:10:PersistentVolumeClaimVolumeSource configMap:19:ConfigMapVolumeSource
+    `,
+  EmptyDirVolumeSource: 'medium:1 sizeLimit:2:Quantity',
+  SecretVolumeSource: 'secretName:1 items:2:KeyToPath[] defaultMode:3:int? optional:4:bool?',
+  ConfigMapVolumeSource:
+    ':1:LocalObjectReference items:2:KeyToPath[] defaultMode:3:int? optional:4:bool?',
+  KeyToPath: 'key:1 path:2 mode:3:int?',
+  PersistentVolumeClaimVolumeSource: 'claimName:1 readOnly:2:bool',
   ResourceRequirements: 'limits:1:Quantity{} requests:2:Quantity{}',
   Probe: `
       :1:ProbeHandler initialDelaySeconds:2:int timeoutSeconds:3:int periodSeconds:4:int

@@ -168,3 +168,66 @@ export function formatAge(timestamp: unknown): string {
   if (typeof timestamp !== 'string') return '<unknown>';
   return formatDuration(Date.now() - Date.parse(timestamp));
 }
+
+// Jobs and revisions.
+
+/** Kind and name of the controlling owner: `statefulset.apps/web`. */
+export function ownerName({ metadata }: KubeObject): string {
+  const owner = metadata.ownerReferences?.find(({ controller }) => controller);
+  if (!owner) return NONE;
+  const [group] = owner.apiVersion.split('/');
+  return `${owner.kind.toLowerCase()}.${group}/${owner.name}`;
+}
+
+export function jobStatus({ metadata, status }: KubeObject): string {
+  const isTrue = (type: string) =>
+    list(status?.conditions).some((c) => c.type === type && c.status === 'True');
+  if (isTrue('Complete')) return 'Complete';
+  if (isTrue('Failed')) return 'Failed';
+  if (metadata.deletionTimestamp) return 'Terminating';
+  if (isTrue('Suspended')) return 'Suspended';
+  if (isTrue('FailureTarget')) return 'FailureTarget';
+  return isTrue('SuccessCriteriaMet') ? 'SuccessCriteriaMet' : 'Running';
+}
+
+/** `2/3`, or `0/1 of 4` for a Job that ends with the first success. */
+export function jobCompletions({ spec, status }: KubeObject): string {
+  const done = status?.succeeded ?? 0;
+  if (spec?.completions !== undefined) return `${done}/${spec.completions}`;
+  const parallelism: number = spec?.parallelism ?? 0;
+  return parallelism > 1 ? `${done}/1 of ${parallelism}` : `${done}/1`;
+}
+
+export function jobDuration({ status }: KubeObject): string {
+  const { startTime, completionTime } = status ?? {};
+  if (!startTime) return '';
+  return formatDuration(
+    (completionTime ? Date.parse(completionTime) : Date.now()) - Date.parse(startTime),
+  );
+}
+
+// Storage.
+
+const MODES: Record<string, string> = {
+  ReadWriteOnce: 'RWO',
+  ReadOnlyMany: 'ROX',
+  ReadWriteMany: 'RWX',
+  ReadWriteOncePod: 'RWOP',
+};
+
+export function accessModes(modes: string[] | undefined): string {
+  return Object.entries(MODES)
+    .filter(([mode]) => modes?.includes(mode))
+    .map(([, short]) => short)
+    .join(',');
+}
+
+export function claimOf({ spec }: KubeObject): string {
+  const claim = spec?.claimRef;
+  return claim ? `${claim.namespace}/${claim.name}` : '';
+}
+
+export function className({ metadata }: KubeObject): string {
+  const isDefault = metadata.annotations?.['storageclass.kubernetes.io/is-default-class'];
+  return isDefault === 'true' ? `${metadata.name} (default)` : metadata.name;
+}

@@ -28,6 +28,14 @@ const TEMPLATE = [
   wide('Selector', (o) => formatSelector(o.spec?.selector)),
 ];
 
+/** The template of a CronJob is inside of its template of a Job. */
+const CRON_TEMPLATE = TEMPLATE.map(
+  (column): Column => ({
+    ...column,
+    cell: (o) => column.cell({ ...o, spec: o.spec?.jobTemplate?.spec }),
+  }),
+);
+
 const COLUMNS: Partial<Record<KubeKind, Column[]>> = {
   Namespace: [NAME, text('Status', (o) => o.status?.phase ?? ''), AGE],
   Node: [
@@ -105,6 +113,79 @@ const COLUMNS: Partial<Record<KubeKind, Column[]>> = {
     number('Ready', (o) => o.status?.readyReplicas ?? 0),
     AGE,
     ...TEMPLATE,
+  ],
+  StatefulSet: [
+    NAME,
+    text('Ready', (o) => `${o.status?.readyReplicas ?? 0}/${o.spec?.replicas ?? 1}`),
+    AGE,
+    ...TEMPLATE.slice(0, 2),
+  ],
+  DaemonSet: [
+    NAME,
+    number('Desired', (o) => o.status?.desiredNumberScheduled ?? 0),
+    number('Current', (o) => o.status?.currentNumberScheduled ?? 0),
+    number('Ready', (o) => o.status?.numberReady ?? 0),
+    number('Up-to-date', (o) => o.status?.updatedNumberScheduled ?? 0),
+    number('Available', (o) => o.status?.numberAvailable ?? 0),
+    text('Node Selector', (o) => formatLabels(o.spec?.template?.spec?.nodeSelector)),
+    AGE,
+    ...TEMPLATE,
+  ],
+  ControllerRevision: [
+    NAME,
+    text('Controller', show.ownerName),
+    number('Revision', (o) => Number(o.revision ?? 0)),
+    AGE,
+  ],
+  Job: [
+    NAME,
+    text('Status', show.jobStatus),
+    text('Completions', show.jobCompletions),
+    text('Duration', show.jobDuration),
+    AGE,
+    ...TEMPLATE,
+  ],
+  CronJob: [
+    NAME,
+    text('Schedule', (o) => o.spec?.schedule ?? ''),
+    text('Timezone', (o) => o.spec?.timeZone ?? '<none>'),
+    text('Suspend', (o) => (o.spec?.suspend ? 'True' : 'False')),
+    number('Active', (o) => show.size(o.status?.active)),
+    text('Last Schedule', (o) =>
+      o.status?.lastScheduleTime ? formatAge(o.status.lastScheduleTime) : '<none>',
+    ),
+    AGE,
+    ...CRON_TEMPLATE,
+  ],
+  PersistentVolumeClaim: [
+    NAME,
+    text('Status', (o) => (o.metadata.deletionTimestamp ? 'Terminating' : (o.status?.phase ?? ''))),
+    text('Volume', (o) => o.spec?.volumeName ?? ''),
+    text('Capacity', (o) => o.status?.capacity?.storage ?? ''),
+    text('Access Modes', (o) => show.accessModes(o.status?.accessModes)),
+    text('StorageClass', (o) => o.spec?.storageClassName ?? ''),
+    AGE,
+    wide('VolumeMode', (o) => o.spec?.volumeMode ?? ''),
+  ],
+  PersistentVolume: [
+    NAME,
+    text('Capacity', (o) => o.spec?.capacity?.storage ?? ''),
+    text('Access Modes', (o) => show.accessModes(o.spec?.accessModes)),
+    text('Reclaim Policy', (o) => o.spec?.persistentVolumeReclaimPolicy ?? ''),
+    text('Status', (o) => (o.metadata.deletionTimestamp ? 'Terminating' : (o.status?.phase ?? ''))),
+    text('Claim', show.claimOf),
+    text('StorageClass', (o) => o.spec?.storageClassName ?? ''),
+    text('Reason', (o) => o.status?.reason ?? ''),
+    AGE,
+    wide('VolumeMode', (o) => o.spec?.volumeMode ?? ''),
+  ],
+  StorageClass: [
+    text('Name', show.className),
+    text('Provisioner', (o) => String(o.provisioner ?? '')),
+    text('ReclaimPolicy', (o) => String(o.reclaimPolicy ?? '')),
+    text('VolumeBindingMode', (o) => String(o.volumeBindingMode ?? '')),
+    text('AllowVolumeExpansion', (o) => String(o.allowVolumeExpansion ?? false)),
+    AGE,
   ],
   Lease: [NAME, text('Holder', (o) => o.spec?.holderIdentity ?? ''), AGE],
   NetworkPolicy: [NAME, text('Pod-Selector', (o) => formatSelector(o.spec?.podSelector)), AGE],

@@ -1,13 +1,20 @@
 // Required fields and enumerations, by the precompiled validators of kubernetes-models.
 
+import { validate as validateControllerRevision } from 'kubernetes-models/_schemas/IoK8sApiAppsV1ControllerRevision';
+import { validate as validateDaemonSet } from 'kubernetes-models/_schemas/IoK8sApiAppsV1DaemonSet';
 import { validate as validateDeployment } from 'kubernetes-models/_schemas/IoK8sApiAppsV1Deployment';
 import { validate as validateReplicaSet } from 'kubernetes-models/_schemas/IoK8sApiAppsV1ReplicaSet';
+import { validate as validateStatefulSet } from 'kubernetes-models/_schemas/IoK8sApiAppsV1StatefulSet';
+import { validate as validateCronJob } from 'kubernetes-models/_schemas/IoK8sApiBatchV1CronJob';
+import { validate as validateJob } from 'kubernetes-models/_schemas/IoK8sApiBatchV1Job';
 import { validate as validateLease } from 'kubernetes-models/_schemas/IoK8sApiCoordinationV1Lease';
 import { validate as validateConfigMap } from 'kubernetes-models/_schemas/IoK8sApiCoreV1ConfigMap';
 import { validate as validateEndpoints } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Endpoints';
 import { validate as validateEvent } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Event';
 import { validate as validateNamespace } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Namespace';
 import { validate as validateNode } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Node';
+import { validate as validatePersistentVolume } from 'kubernetes-models/_schemas/IoK8sApiCoreV1PersistentVolume';
+import { validate as validatePersistentVolumeClaim } from 'kubernetes-models/_schemas/IoK8sApiCoreV1PersistentVolumeClaim';
 import { validate as validatePod } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Pod';
 import { validate as validateSecret } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Secret';
 import { validate as validateService } from 'kubernetes-models/_schemas/IoK8sApiCoreV1Service';
@@ -16,6 +23,7 @@ import { validate as validateEndpointSlice } from 'kubernetes-models/_schemas/Io
 import { validate as validateIngress } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1Ingress';
 import { validate as validateIngressClass } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1IngressClass';
 import { validate as validateNetworkPolicy } from 'kubernetes-models/_schemas/IoK8sApiNetworkingV1NetworkPolicy';
+import { validate as validateStorageClass } from 'kubernetes-models/_schemas/IoK8sApiStorageV1StorageClass';
 import { pathOf } from '../../kube/decode.ts';
 import type { KubeObject } from '../../kube/object.ts';
 import { type FieldError, notSupported, required, wrong } from '../status.ts';
@@ -31,21 +39,29 @@ type Validator = ((data: unknown) => boolean) & { errors?: SchemaError[] | null 
 
 const VALIDATORS: Record<string, Validator> = {
   ConfigMap: validateConfigMap,
+  ControllerRevision: validateControllerRevision,
+  CronJob: validateCronJob,
+  DaemonSet: validateDaemonSet,
   Deployment: validateDeployment,
   Endpoints: validateEndpoints,
   EndpointSlice: validateEndpointSlice,
   Event: validateEvent,
   Ingress: validateIngress,
   IngressClass: validateIngressClass,
+  Job: validateJob,
   Lease: validateLease,
   Namespace: validateNamespace,
   NetworkPolicy: validateNetworkPolicy,
   Node: validateNode,
+  PersistentVolume: validatePersistentVolume,
+  PersistentVolumeClaim: validatePersistentVolumeClaim,
   Pod: validatePod,
   ReplicaSet: validateReplicaSet,
   Secret: validateSecret,
   Service: validateService,
   ServiceAccount: validateServiceAccount,
+  StatefulSet: validateStatefulSet,
+  StorageClass: validateStorageClass,
 };
 
 /** Fields for which upstream's message has a detail. */

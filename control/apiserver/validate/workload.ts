@@ -1,4 +1,4 @@
-// Rules of Deployments and ReplicaSets across fields: pkg/apis/apps/validation.
+// Rules of workloads across fields: pkg/apis/apps/validation.
 
 import { isEqual, type KubeObject } from '../../kube/object.ts';
 import { type LabelSelector, selects } from '../../model/label-selector.ts';
@@ -6,6 +6,7 @@ import { type FieldError, forbidden, required, wrong } from '../status.ts';
 import { oneOf } from './formats.ts';
 import { validateLabelSelector, validateLabels } from './labels.ts';
 import { validatePod } from './pod.ts';
+import { validateClaimSpec } from './storage.ts';
 
 const STRATEGIES = ['Recreate', 'RollingUpdate'];
 const NOT_NEGATIVE = 'must be greater than or equal to 0';
@@ -17,8 +18,21 @@ export function validateReplicaSet(object: KubeObject, old: KubeObject | undefin
   const { spec } = object;
   const errors = [
     ...notNegative(spec, 'replicas', 'minReadySeconds'),
-    ...validateChoice(spec.selector),
-    ...validateTemplate(spec.template, spec.selector),
+    // Upstream's text names deployments for ReplicaSets too.
+    ...validateWorkload('Deployment', object, old),
+  ];
+  return errors;
+}
+
+/** Selector and template. `kind` is the name for messages. */
+function validateWorkload(
+  kind: 'Deployment' | 'StatefulSet' | 'DaemonSet',
+  { spec }: KubeObject,
+  old: KubeObject | undefined,
+): FieldError[] {
+  const errors = [
+    ...validateChoice(kind, spec.selector),
+    ...validateTemplate(kind, spec.template, spec.selector),
   ];
   if (old && !isEqual(spec.selector, old.spec.selector)) {
     errors.push(wrong('spec.selector', spec.selector, 'field is immutable'));
@@ -40,23 +54,23 @@ export function validateDeployment(object: KubeObject, old: KubeObject | undefin
   return errors;
 }
 
-function notNegative(spec: Record<string, unknown>, ...names: string[]): FieldError[] {
+export function notNegative(spec: Record<string, unknown>, ...names: string[]): FieldError[] {
   return names
     .filter((name) => (spec[name] as number) < 0)
     .map((name) => wrong(`spec.${name}`, spec[name], NOT_NEGATIVE));
 }
 
-function validateChoice(selector: LabelSelector): FieldError[] {
+function validateChoice(kind: string, selector: LabelSelector): FieldError[] {
   const { matchLabels = {}, matchExpressions = [] } = selector;
   if (Object.keys(matchLabels).length + matchExpressions.length === 0) {
-    // Upstream's text names deployments for ReplicaSets too.
-    return [wrong('spec.selector', selector, 'empty selector is invalid for deployment')];
+    const detail = `empty selector is invalid for ${kind.toLowerCase()}`;
+    return [wrong('spec.selector', selector, detail)];
   }
   return validateLabelSelector('spec.selector', selector);
 }
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
-function validateTemplate(template: any, selector: LabelSelector): FieldError[] {
+function validateTemplate(kind: string, template: any, selector: LabelSelector): FieldError[] {
   if (!template) return [required('spec.template')];
   const { metadata, spec } = template;
   const labels = 'spec.template.metadata.labels';
@@ -66,17 +80,121 @@ function validateTemplate(template: any, selector: LabelSelector): FieldError[] 
     const detail = '`selector` does not match template `labels`';
     errors.push(wrong(labels, metadata.labels ?? {}, detail));
   }
-  for (const error of validatePod(template, undefined)) {
-    errors.push({ ...error, field: `spec.template.${error.field}` });
-  }
+  errors.push(...validateTemplatePod('spec.template', template));
   if (spec.restartPolicy === 'OnFailure' || spec.restartPolicy === 'Never') {
     errors.push(...oneOf('spec.template.spec.restartPolicy', spec.restartPolicy, ['Always']));
   }
   if (spec.activeDeadlineSeconds !== undefined) {
-    const detail = 'activeDeadlineSeconds in ReplicaSet is not Supported';
+    const owner = kind === 'Deployment' ? 'ReplicaSet' : kind;
+    const detail = `activeDeadlineSeconds in ${owner} is not Supported`;
     errors.push(forbidden('spec.template.spec.activeDeadlineSeconds', detail));
   }
   return errors;
+}
+
+/** Rules of a pod in a template. */
+export function validateTemplatePod(at: string, template: any): FieldError[] {
+  return validatePod(template, undefined).map((error) => ({
+    ...error,
+    field: `${at}.${error.field}`,
+  }));
+}
+
+const MANAGEMENT = ['OrderedReady', 'Parallel'];
+const UPDATES = ['OnDelete', 'RollingUpdate'];
+const RETENTIONS = ['Delete', 'Retain'];
+/** Fields of a StatefulSet that can change. */
+const MUTABLE = [
+  ...['replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit'],
+  ...['persistentVolumeClaimRetentionPolicy', 'minReadySeconds'],
+];
+
+export function validateStatefulSet(object: KubeObject, old: KubeObject | undefined): FieldError[] {
+  const { spec } = object;
+  const { podManagementPolicy, updateStrategy, ordinals } = spec;
+  const retention = spec.persistentVolumeClaimRetentionPolicy ?? {};
+  const errors = [
+    ...notNegative(spec, 'replicas', 'minReadySeconds', 'revisionHistoryLimit'),
+    ...oneOf('spec.podManagementPolicy', podManagementPolicy, MANAGEMENT),
+    ...validateUpdates(updateStrategy),
+    ...oneOf(
+      'spec.persistentVolumeClaimRetentionPolicy.whenDeleted',
+      retention.whenDeleted,
+      RETENTIONS,
+    ),
+    ...oneOf(
+      'spec.persistentVolumeClaimRetentionPolicy.whenScaled',
+      retention.whenScaled,
+      RETENTIONS,
+    ),
+    ...validateWorkload('StatefulSet', withClaims(object), undefined),
+  ];
+  if (ordinals?.start < 0) errors.push(wrong('spec.ordinals.start', ordinals.start, NOT_NEGATIVE));
+  for (const [i, template] of (spec.volumeClaimTemplates ?? []).entries()) {
+    const field = `spec.volumeClaimTemplates[${i}]`;
+    if (!template.metadata?.name) errors.push(required(`${field}.metadata.name`));
+    errors.push(...validateClaimSpec(`${field}.spec`, template.spec ?? {}));
+  }
+  const { partition } = updateStrategy.rollingUpdate ?? {};
+  if (partition < 0) {
+    errors.push(wrong('spec.updateStrategy.rollingUpdate.partition', partition, NOT_NEGATIVE));
+  }
+  if (updateStrategy.rollingUpdate?.maxUnavailable !== undefined) {
+    const field = 'spec.updateStrategy.rollingUpdate.maxUnavailable';
+    errors.push(forbidden(field, 'is not supported: a StatefulSet updates one pod at a time'));
+  }
+  const still = (all: any) =>
+    Object.fromEntries(Object.entries(all).filter(([name]) => !MUTABLE.includes(name)));
+  if (old && !isEqual(still(spec), still(old.spec))) {
+    const names = MUTABLE.map((name) => `'${name}'`);
+    const list = `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
+    const detail = `updates to statefulset spec for fields other than ${list} are forbidden`;
+    errors.push(forbidden('spec', detail));
+  }
+  return errors;
+}
+
+/** The set with its claims as volumes of its pods, so that containers can mount them. */
+function withClaims(object: KubeObject): KubeObject {
+  const { template, volumeClaimTemplates: claims = [] } = object.spec;
+  if (!template?.spec) return object;
+  const names = claims.map((claim: KubeObject) => claim.metadata?.name);
+  const own = (template.spec.volumes ?? []).filter((volume: any) => !names.includes(volume.name));
+  const added = names.map((name: string) => ({ name, persistentVolumeClaim: { claimName: name } }));
+  const spec = { ...template.spec, volumes: [...own, ...added] };
+  return { ...object, spec: { ...object.spec, template: { ...template, spec } } };
+}
+
+export function validateDaemonSet(object: KubeObject, old: KubeObject | undefined): FieldError[] {
+  const { spec } = object;
+  const { updateStrategy } = spec;
+  const errors = [
+    ...notNegative(spec, 'minReadySeconds', 'revisionHistoryLimit'),
+    ...validateWorkload('DaemonSet', object, old),
+    ...validateUpdates(updateStrategy),
+  ];
+  if (updateStrategy.type !== 'RollingUpdate') return errors;
+  const { maxUnavailable, maxSurge } = updateStrategy.rollingUpdate;
+  const at = 'spec.updateStrategy.rollingUpdate';
+  const shares = [
+    ...validateShare(`${at}.maxUnavailable`, maxUnavailable),
+    ...validateShare(`${at}.maxSurge`, maxSurge),
+  ];
+  if (shares.length > 0) return [...errors, ...shares];
+  const [down, up] = [maxUnavailable, maxSurge].map((share) => Number.parseInt(share, 10));
+  if (down === 0 && up === 0) {
+    const detail = 'cannot be 0 when maxSurge is 0';
+    errors.push(wrong(`${at}.maxUnavailable`, maxUnavailable, detail));
+  }
+  if (down !== 0 && up !== 0) {
+    const detail = 'may not be set when maxUnavailable is non-zero';
+    errors.push(wrong(`${at}.maxSurge`, maxSurge, detail));
+  }
+  return errors;
+}
+
+function validateUpdates({ type }: any): FieldError[] {
+  return oneOf('spec.updateStrategy.type', type, UPDATES);
 }
 
 function validateStrategy(strategy: any): FieldError[] {

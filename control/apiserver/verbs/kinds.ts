@@ -3,15 +3,20 @@ import { KINDS, type KubeKind } from '../../kube/kinds.ts';
 import { isObject } from '../../kube/object.ts';
 import { qosClassOf } from '../../model/quantity.ts';
 import {
+  defaultCronJob,
+  defaultDaemonSet,
   defaultDeployment,
   defaultEndpointSlice,
+  defaultJob,
   defaultPod,
   defaultReplicaSet,
+  defaultStatefulSet,
   requireAccount,
   tolerateFailures,
 } from '../admit/pod.ts';
 import { defaultService } from '../admit/service.ts';
 import type { ServedKind } from '../kind.ts';
+import { validateCronJob, validateJob } from '../validate/batch.ts';
 import { defaultSecret, validateConfigMap, validateSecret } from '../validate/config.ts';
 import {
   defaultEndpoints,
@@ -24,7 +29,20 @@ import { defaultNetworkPolicy, validateNetworkPolicy } from '../validate/network
 import { validateEvent, validateLease, validateNode } from '../validate/node.ts';
 import { validatePod } from '../validate/pod.ts';
 import { validateService } from '../validate/service.ts';
-import { validateDeployment, validateReplicaSet } from '../validate/workload.ts';
+import {
+  defaultClaim,
+  defaultClass,
+  defaultVolume,
+  validateClaim,
+  validateClass,
+  validateVolume,
+} from '../validate/storage.ts';
+import {
+  validateDaemonSet,
+  validateDeployment,
+  validateReplicaSet,
+  validateStatefulSet,
+} from '../validate/workload.ts';
 
 const GRACE_S_DEFAULT = 30;
 
@@ -161,6 +179,41 @@ export const SERVED: ServedKind[] = [
     initialStatus: { replicas: 0 },
     setDefaults: defaultReplicaSet,
     validate: validateReplicaSet,
+  }),
+  kind('StatefulSet', {
+    ...{ shortNames: ['sts'], categories: ['all'], hasStatus: true, hasScale: true },
+    initialStatus: { replicas: 0, availableReplicas: 0 },
+    ...{ setDefaults: defaultStatefulSet, validate: validateStatefulSet },
+  }),
+  kind('DaemonSet', {
+    ...{ shortNames: ['ds'], categories: ['all'], hasStatus: true },
+    initialStatus: {
+      ...{ currentNumberScheduled: 0, desiredNumberScheduled: 0 },
+      ...{ numberMisscheduled: 0, numberReady: 0 },
+    },
+    ...{ setDefaults: defaultDaemonSet, validate: validateDaemonSet },
+  }),
+  kind('ControllerRevision'),
+  kind('Job', {
+    ...{ categories: ['all'], hasStatus: true, initialStatus: {} },
+    fields: { 'status.successful': (o) => String(o.status?.succeeded ?? 0) },
+    ...{ setDefaults: defaultJob, validate: validateJob },
+  }),
+  kind('CronJob', {
+    ...{ shortNames: ['cj'], categories: ['all'], hasStatus: true, initialStatus: {} },
+    ...{ setDefaults: defaultCronJob, validate: validateCronJob },
+  }),
+  kind('PersistentVolumeClaim', {
+    ...{ shortNames: ['pvc'], hasStatus: true, initialStatus: { phase: 'Pending' } },
+    ...{ setDefaults: defaultClaim, validate: validateClaim },
+  }),
+  kind('PersistentVolume', {
+    ...{ shortNames: ['pv'], hasStatus: true, initialStatus: { phase: 'Pending' } },
+    ...{ setDefaults: defaultVolume, validate: validateVolume },
+  }),
+  kind('StorageClass', {
+    singular: 'storageclass',
+    ...{ shortNames: ['sc'], setDefaults: defaultClass, validate: validateClass },
   }),
   kind('Lease', { validate: validateLease }),
   kind('NetworkPolicy', {

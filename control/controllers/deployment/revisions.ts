@@ -1,7 +1,7 @@
 // Annotations of a Deployment on its ReplicaSets:
 // pkg/controller/deployment/util/deployment_util.go.
 import type { KubeObject } from '../../kube/object.ts';
-import { isOfTemplate } from './template.ts';
+import { isOfTemplate } from '../template.ts';
 
 type Annotations = Record<string, string>;
 

@@ -5,12 +5,12 @@ import { StatusError } from '../../apiserver/status.ts';
 import { conditionsOf, isEqual, type KubeObject } from '../../kube/object.ts';
 import type { Cluster } from '../controller.ts';
 import { controllerRef } from '../owners.ts';
+import { HASH_LABEL, templateHash } from '../template.ts';
 import { type Fact, withFact } from './conditions.ts';
 import { progressDeadlineS, scaleAnnotations } from './proportions.ts';
 import { REVISION, revisionAnnotations, revisionOf } from './revisions.ts';
 import { type Sizes, sizeOfNewest } from './rollout.ts';
 import type { DeploymentStatus } from './status.ts';
-import { HASH_LABEL, templateHash } from './template.ts';
 
 const COMPONENT = 'deployment-controller';
 

@@ -21,7 +21,7 @@ export interface VolumeFile {
 export class MountError extends Error {}
 
 const MODE_DEFAULT = 0o644;
-const VOLUMES = 'configMap, secret, downwardAPI, projected or emptyDir';
+const VOLUMES = 'configMap, secret, downwardAPI, projected, emptyDir or persistentVolumeClaim';
 
 /**
  * Every volume of files as a projected volume. Throws MountError for kinds that the lab does not
@@ -46,7 +46,7 @@ function modeOf({ defaultMode }: { defaultMode?: number }): { defaultMode?: numb
 
 /** ConfigMaps and Secrets that a volume refers to. Throws MountError. */
 export function volumeSources(volume: Volume): SourceRef[] {
-  if (volume.emptyDir) return [];
+  if (volume.emptyDir || volume.persistentVolumeClaim) return [];
   return (projectionsOf(volume).sources ?? []).flatMap(({ configMap, secret }): SourceRef[] => {
     if (configMap) return [{ kind: 'ConfigMap', name: configMap.name ?? '' }];
     return secret ? [{ kind: 'Secret', name: secret.name ?? '' }] : [];

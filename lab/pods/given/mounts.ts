@@ -41,11 +41,15 @@ export function mountsOf(
     return {
       source: sourceOf(join(folder, name), below),
       target,
-      // Only an emptyDir is writable.
-      readOnly: readOnly || !volume.emptyDir,
+      readOnly: readOnly || !isWritable(volume),
     };
   });
   return mounts.sort((a, b) => a.target.split('/').length - b.target.split('/').length);
+}
+
+/** Only an emptyDir and a claim are writable. */
+function isWritable({ emptyDir, persistentVolumeClaim: claim }: Volume): boolean {
+  return emptyDir !== undefined || (claim !== undefined && !claim.readOnly);
 }
 
 /**

@@ -14,6 +14,7 @@ import { describeEach, Kubectl } from './kubectl.ts';
 const MINOR_MIN = 27;
 const OWN = new Set([
   ...['uid', 'resourceVersion', 'creationTimestamp', 'managedFields', 'namespace', 'status'],
+  ...['controller-uid', 'batch.kubernetes.io/controller-uid'],
 ]);
 
 /** Arguments of `create`; NAME is different each time. */
@@ -28,6 +29,8 @@ const MADE = [
   'service externalname NAME --external-name=example.com --tcp=80',
   'serviceaccount NAME',
   'deployment NAME --image=pause --replicas=0 --port=80',
+  'job NAME --image=busybox -- echo hi',
+  'cronjob NAME --image=busybox --schedule=@hourly -- echo hi',
   'ingress NAME --class=c --rule=a.example/x*=s:http,tls=t --default-backend=s:80 --annotation=a=b',
 ];
 

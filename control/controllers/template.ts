@@ -1,6 +1,6 @@
 // Equality and hashes of templates: pkg/controller/deployment/util (EqualIgnoreHash, ComputeHash).
 import { createHash } from 'node:crypto';
-import { isEqual, isObject, type KubeObject, lettersOf } from '../../kube/object.ts';
+import { isEqual, isObject, type KubeObject, lettersOf } from '../kube/object.ts';
 
 /** Label with the hash of a pod's template. */
 export const HASH_LABEL = 'pod-template-hash';
@@ -23,7 +23,11 @@ export function templateHash(template: unknown, collisions: number): string {
 
 /** True if a ReplicaSet has the template of a Deployment. */
 export function isOfTemplate(set: KubeObject, deployment: KubeObject): boolean {
-  return isEqual(canonical(set.spec.template), canonical(deployment.spec.template));
+  return isSameTemplate(set.spec.template, deployment.spec.template);
+}
+
+export function isSameTemplate(a: unknown, b: unknown): boolean {
+  return isEqual(canonical(a), canonical(b));
 }
 
 /** A template in normal form. */

@@ -1,0 +1,109 @@
+// What controllers of one kind of pod owner have in common.
+import { StatusError } from '../apiserver/status.ts';
+import { KINDS, type KubeKind } from '../kube/kinds.ts';
+import { isEqual, type KubeObject, keyOf } from '../kube/object.ts';
+import { type LabelSelector, selects } from '../model/label-selector.ts';
+import { type Change, type Cluster, Controller } from './controller.ts';
+import { claim, controllerOf, controllerRef, ownedIndex } from './owners.ts';
+import { availableInMs } from './pods.ts';
+
+/** Looks at an owner when it or a pod of it changes. */
+export abstract class PodOwnerController extends Controller {
+  readonly #kind: KubeKind;
+  readonly #pods = ownedIndex();
+
+  constructor(cluster: Cluster, component: string, kind: KubeKind) {
+    super(cluster, component);
+    this.#kind = kind;
+    cluster.store.each('pods', (object) => this.#pods.update({ object }));
+    this.follow(KINDS[kind].plural, ({ object }) => this.queue.add(keyOf(object)));
+    this.subscribe('pods', (event) => this.#onPod(event));
+  }
+
+  /** The pods of an owner, with those that it adopts and without those that it releases. */
+  protected claimPods(owner: KubeObject, isCandidate?: (pod: KubeObject) => boolean): KubeObject[] {
+    return claim(this.cluster, owner, this.#pods, isCandidate);
+  }
+
+  /** The pods of an owner after the last write. */
+  protected podsOf({ metadata }: KubeObject): KubeObject[] {
+    return this.#pods.of(metadata.uid!);
+  }
+
+  /**
+   * Creates a pod from the template of an owner. Records an event on the owner. Throws StatusError
+   * after an event.
+   *
+   * @param metadata name or generateName, and what is added to the template's metadata.
+   */
+  protected createPod(
+    owner: KubeObject,
+    template: KubeObject,
+    metadata: object,
+    spec: object,
+  ): void {
+    const { labels, annotations, finalizers } = template.metadata ?? {};
+    const added = metadata as Partial<KubeObject['metadata']>;
+    this.#noting(owner, ['FailedCreate', 'creating'], () => {
+      const pod = this.cluster.create('Pod', owner.metadata.namespace!, {
+        metadata: {
+          ...added,
+          labels: { ...labels, ...added.labels },
+          annotations: { ...annotations, ...added.annotations },
+          finalizers: [...(finalizers ?? []), ...(added.finalizers ?? [])],
+          ownerReferences: [controllerRef(owner)],
+        },
+        spec,
+      });
+      this.record(owner, 'Normal', 'SuccessfulCreate', `Created pod: ${pod.metadata.name}`);
+    });
+  }
+
+  /** Deletes a pod as `createPod` creates one. */
+  protected removePod(owner: KubeObject, pod: KubeObject): void {
+    this.#noting(owner, ['FailedDelete', 'deleting'], () => {
+      this.cluster.remove(pod);
+      this.record(owner, 'Normal', 'SuccessfulDelete', `Deleted pod: ${pod.metadata.name}`);
+    });
+  }
+
+  /** Writes the status of an owner if it differs. */
+  protected writeOwnStatus(owner: KubeObject, status: object): void {
+    const current = this.cluster.store.at(KINDS[this.#kind].plural, keyOf(owner));
+    if (current && !isEqual(status, current.status)) this.cluster.writeStatus(current, status);
+  }
+
+  /** A pod can become available without an event. */
+  protected awaitAvailable(owner: KubeObject): void {
+    const nowMs = this.cluster.clock.unixMs();
+    const waits = this.podsOf(owner)
+      .map((pod) => availableInMs(pod, owner.spec.minReadySeconds ?? 0, nowMs))
+      .filter((ms) => ms !== null && ms > 0) as number[];
+    if (waits.length > 0) this.queue.addAfter(keyOf(owner), Math.min(...waits));
+  }
+
+  #noting(owner: KubeObject, [reason, verb]: [string, string], write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      if (!(error instanceof StatusError)) throw error;
+      this.record(owner, 'Warning', reason, `Error ${verb}: ${error.message}`);
+      throw error;
+    }
+  }
+
+  #onPod(change: Change): void {
+    const { type, object, old } = change;
+    this.#pods.update(change);
+    for (const pod of old ? [old, object] : [object]) {
+      const owner = controllerOf(pod);
+      if (owner?.kind === this.#kind) this.queue.add(`${pod.metadata.namespace}/${owner.name}`);
+    }
+    if (controllerOf(object) || type === 'DELETED') return;
+    const { namespace, labels } = object.metadata;
+    for (const owner of this.cluster.store.list(KINDS[this.#kind].plural, namespace)) {
+      const selector: LabelSelector = owner.spec.selector;
+      if (selects(selector, labels)) this.queue.add(keyOf(owner));
+    }
+  }
+}
