@@ -94,6 +94,7 @@ test('discovery names the scale subresources', async () => {
     [
       ['deployments/scale', 'autoscaling', 'v1'],
       ['replicasets/scale', 'autoscaling', 'v1'],
+      ['statefulsets/scale', 'autoscaling', 'v1'],
     ],
   );
 });
