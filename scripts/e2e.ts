@@ -14,6 +14,8 @@ const SHOWN = 12;
 /** These take longest. They begin first, so that no slow file runs alone at the end. */
 const FIRST = [
   'kubectl/kubectl',
+  'workloads',
+  'dns',
   'differential',
   'policies',
   'explain',

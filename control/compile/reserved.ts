@@ -29,9 +29,9 @@ export function sameAddresses(a: ReadonlySet<number>, b: ReadonlySet<number>): b
 }
 
 /**
- * Why a frontend is not captured; null if it is. Applies to addresses that a user writes, not to
- * allocated ClusterIPs and NodePorts. A node's address is captured at the Service's ports, as in
- * kube-proxy.
+ * Why a frontend is not captured; null if it is. Applies to external and load-balancer addresses,
+ * which users and controllers write, not to allocated ClusterIPs and NodePorts. A node's address is
+ * captured at the Service's ports, as in kube-proxy.
  */
 export function reasonAgainst(
   address: number,

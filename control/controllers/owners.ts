@@ -29,8 +29,8 @@ export function ownedIndex(): ObjectIndex {
 }
 
 /**
- * The objects of an owner that its selector selects. Adopts selected objects without an owner and
- * releases owned objects that are no longer selected, unless the owner is in deletion.
+ * The objects of an owner that its selector selects. Adopts selected objects without a controller
+ * and releases owned objects that are no longer selected, unless the owner is in deletion.
  */
 export function claim(
   cluster: Cluster,

@@ -22,8 +22,9 @@ export function explainQuestion(source: ExplainSource, text: QuestionText): Expl
 export function explainFlow(source: ExplainSource, node: string, id: number): Explanation {
   const prober = source.prober(node);
   if (!prober) {
-    const message = `${node} has no datapath`;
-    throw new KubetunError('KT_EXPLAIN', message, 'start its agent, or ask another node');
+    const message = `${node} has no datapath with flows`;
+    const next = 'start its agent, or ask a node without --proxy nftables';
+    throw new KubetunError('KT_EXPLAIN', message, next);
   }
   const tuple = prober.replyOf(id);
   if (!tuple) {

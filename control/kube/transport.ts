@@ -1,7 +1,7 @@
 // HTTP to an API server. The official client reads the kubeconfig and authenticates (tokens, client
-// certificates, exec plugins, in-cluster accounts, proxies). Node sends the requests: the client
-// opens a TLS connection for each request. Its Watch cannot be ended while it connects, and it does
-// not separate a callback's exception from a bad line.
+// certificates, exec plugins, in-cluster accounts, proxies). Node.js sends the requests, because
+// the official client opens a TLS connection for each. Its Watch cannot be ended while it connects,
+// and it ignores a callback's exception like a bad line.
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, type RequestOptions, request as requestHttps } from 'node:https';
 import { text } from 'node:stream/consumers';

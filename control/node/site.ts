@@ -160,7 +160,7 @@ async function findServiceRange(client: KubeClient): Promise<string> {
   }
   throw new KubetunError(
     'KT_SERVICE_RANGE',
-    'the cluster has no ServiceCIDR with an IPv4 range',
+    'the ServiceCIDR kubernetes is missing or has no IPv4 range',
     next,
   );
 }

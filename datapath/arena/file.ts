@@ -212,8 +212,12 @@ export function borrowArenaFile(path: string): ArenaFile {
 
 function attach(path: string, access: Access): ArenaFile {
   const absent = (cause?: unknown): KubetunError => {
-    const message = `${path} is no arena of this version`;
-    return new KubetunError('KT_ARENA_ABSENT', message, 'is the agent running?', { cause });
+    const code = (cause as NodeJS.ErrnoException | undefined)?.code;
+    const message = code
+      ? `the arena ${path} cannot be opened (${code})`
+      : `${path} is not an arena of this version`;
+    const next = "start this version's agent on the node, and run as its user";
+    return new KubetunError('KT_ARENA_ABSENT', message, next, { cause });
   };
   let fd: number;
   try {

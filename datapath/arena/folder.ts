@@ -20,10 +20,11 @@ const OPEN_TO_OTHERS = 0o022;
 const REPLACEMENTS_MAX = 3;
 
 /**
- * Creates the folder with mode 0700, or checks that no other user can write to the existing one. In
- * a folder of all users, such as /dev/shm, it moves a link, a file or another user's folder aside,
- * and closes an open one of this user. Elsewhere it refuses such a folder. Returns why it moved the
- * old one; null if it did not. Throws KubetunError KT_ARENA_FOREIGN.
+ * Creates the folder with mode 0700, or checks that no other user can write to the existing one. A
+ * sticky folder such as /tmp passes. In a sticky parent such as /dev/shm, an open folder of this
+ * user gets mode 0700. A link, a file or another user's empty folder is deleted there, and a full
+ * folder renamed. In any other parent these are refused. Returns why the old one was replaced; null
+ * if it was not. Throws KubetunError KT_ARENA_FOREIGN.
  */
 export function requirePrivateFolder(folder: string): string | null {
   let distrusted: string | null = null;

@@ -343,13 +343,13 @@ export class ImageWriter {
       this.#halfGeneration = generation;
       return;
     }
-    // Keep the half in force: no root points at what was written to the other one.
+    // Keep the half in force: no root points into the other one.
     this.#start = this.#start === 0 ? this.#half : 0;
     this.#at = this.#start + this.#half;
     throw new KubetunError(
       'KT_IMAGE_FULL',
-      `${this.#services.size} Service ports do not fit in the image (${this.#half * 4} bytes)`,
-      'start the agent with a larger image',
+      `the image (${this.#half * 4} bytes) is full with ${this.#services.size} Service ports`,
+      'remove Services or policies: the image has a fixed size',
     );
   }
 

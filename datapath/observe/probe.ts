@@ -46,7 +46,7 @@ export interface Passage {
   ownNode: boolean;
 }
 
-/** Asks a datapath for its verdict. Writes to the arena, so it must be private or borrowed. */
+/** Asks a datapath for its verdict. Writes to the arena, so it must be a private one. */
 export class Prober {
   readonly #arena: Arena;
   readonly #datapath: Datapath;

@@ -37,7 +37,9 @@ export function resolvePlace(record: LabRecord, target: string, container?: stri
     throw new KubetunError(
       'KT_CONTAINER_UNKNOWN',
       `pod ${namespace}/${name} runs no container${container ? ` ${container}` : ''}`,
-      `it has ${pod.containers.map((c) => c.name).join(', ') || 'none that runs'}`,
+      pod.containers.length > 0
+        ? `its containers are ${pod.containers.map((c) => c.name).join(', ')}`
+        : 'scripts/kubetun lab status shows its state',
     );
   }
   return { pid: found.pid, container: found.name };

@@ -238,7 +238,7 @@ export class Batch {
     for (const [node, flow] of all) {
       const { proto, original: o, reply: r } = flow;
       const entry = this.#byPort.get(String(o.sport)) ?? this.#byPort.get(String(o.dport));
-      // A chosen port may belong to another sequence.
+      // A source port that masquerading chose may be the client port of another sequence.
       const isMoved = o.sport !== r.dport && this.#byPort.has(String(o.sport));
       if (entry && isMoved) {
         chosen.set(`${proto} ${r.dst}:${r.dport} ${r.src}:${r.sport}`, entry);

@@ -108,7 +108,10 @@ describe('a node shared with other programs', () => {
   test('without a known Service range the error names the flag', async () => {
     const { code, stderr } = await real.try('node', ...AGENT);
     assert.equal(code, 1);
-    assert.match(stderr, /has no ServiceCIDR with an IPv4 range.*--service-range/s);
+    assert.match(
+      stderr,
+      /ServiceCIDR kubernetes is missing or has no IPv4 range.*--service-range/s,
+    );
   });
 
   test('serves Services from everywhere through the datapath', async () => {

@@ -222,7 +222,7 @@ test("random manifests are accepted, or refused with the object's name", () => {
   rmSync(folder, { recursive: true });
 });
 
-test('an agent accepts random objects of a server, or skips them by name', async () => {
+test('an agent accepts random objects of a server, or skips them and reports their names', async () => {
   const api = await FakeApi.start();
   const client = connectKube(api.kubeconfig);
   const sink = new FakeSink();

@@ -73,9 +73,9 @@ export function applyConfig(
 }
 
 /**
- * Removes what this manager applied before, except what some manager owns now and what had no
- * owner. A list item without an owner goes with all its fields. Applying a part of an item makes a
- * manager own it; updating a part does not.
+ * Removes what this manager applied before and does not apply now. Keeps what another manager owns,
+ * and what had no owner. Removing a list item also removes its fields without an owner. An apply of
+ * a part of an item makes the manager own the item; an update does not.
  */
 function prune(merged: unknown, before: FieldSet, owned: FieldSet, schema: Schema): unknown {
   if (isEmpty(before)) return merged;

@@ -14,9 +14,9 @@ export interface DeleteOptions {
   orphanDependents?: boolean;
 }
 
-/** Dependents lose their owner before it ends. */
+/** Finalizer: dependents lose their owner reference before the owner is removed. */
 export const ORPHAN = 'orphan';
-/** Dependents end before their owner does. */
+/** Finalizer: dependents are removed before their owner. */
 export const FOREGROUND = 'foregroundDeletion';
 
 const FINALIZERS: Record<string, string[]> = {

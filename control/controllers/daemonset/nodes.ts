@@ -50,7 +50,7 @@ export function fitOf(template: KubeObject, node: KubeObject): { starts: boolean
   const pod = { ...template, spec: specFor(template, node.metadata.name) };
   const taints: Taint[] = node.spec?.taints ?? [];
   const ending = taints.filter(({ effect }) => effect === 'NoExecute');
-  // What its conditions say keeps new pods off a node, and ends none.
+  // A node's conditions keep new pods off it, but they end no running pod.
   const stays = !untolerated(pod, { ...node, spec: { taints: ending }, status: READY });
   return { starts: stays && !untolerated(pod, node), stays };
 }

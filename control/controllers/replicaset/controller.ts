@@ -40,7 +40,7 @@ export class ReplicaSetController extends Controller {
     if (!controllerOf(object) && type !== 'DELETED') this.#offer(object);
   }
 
-  /** A ReplicaSet may adopt a pod without an owner. */
+  /** A ReplicaSet that selects a pod without a controller may adopt it. */
   #offer({ metadata }: KubeObject): void {
     for (const set of this.cluster.store.list('replicasets', metadata.namespace)) {
       const selector: LabelSelector = set.spec.selector;

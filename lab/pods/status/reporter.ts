@@ -30,8 +30,8 @@ export class StatusReporter {
   }
 
   /**
-   * Writes the status that `build` returns at that time, unless it is null. Passes the updated pod
-   * to `onWritten`. Never rejects.
+   * Calls `build` after earlier writes have ended, and writes the status that it returns. Writes
+   * nothing if it is null or unchanged. Passes the updated pod to `onWritten`. Never rejects.
    */
   report(build: () => object | null, onWritten: (pod: Pod) => void): Promise<void> {
     this.#writing = this.#writing.then(async () => {

@@ -75,7 +75,7 @@ function untilWritten(log: LogRun, process: ProcessId | null): () => boolean {
   return () => {
     if (process && isAlive(process)) return false;
     endedMs ??= Date.now();
-    // A process that it left behind may hold the pipe open.
+    // A child of the ended process may still hold the pipe open, so the wait is bounded.
     return !existsSync(pipePath(log)) || Date.now() - endedMs > DRAIN_MS_MAX;
   };
 }

@@ -1,4 +1,5 @@
-// Every kubectl of this machine, and Debian's, which is too old to be installed beside them.
+// One kubectl per minor version on this machine, and Debian's. Debian's package is only unpacked,
+// because its installation would replace a newer one.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -105,7 +105,7 @@ test('200 Services have 200 addresses', async () => {
   assert.equal(new Set(made.map(({ body }) => body.spec.ports[0].nodePort)).size, 200);
 });
 
-test('the name of a Service port can be any label, such as those that kubectl makes of two numbers', async () => {
+test('a Service port name can be any DNS label, such as 80-80 from kubectl', async () => {
   const create = (name: string, port: string) =>
     api.call('POST', SERVICES, service(name, { ports: [{ port: 80, name: port }] }));
   assert.equal((await create('numbers', '80-80')).code, 201);

@@ -97,7 +97,7 @@ test('status and spec have separate paths', async () => {
   assert.equal(status.body.spec.restartPolicy, 'Always');
 });
 
-test('a pod on a node ends in two steps: marked, then removed without grace', async () => {
+test('a delete marks a pod on a node, and a delete without grace removes it', async () => {
   await api.call('POST', PODS, pod('placed', {}, { nodeName: 'node1' }));
   const marked = await api.call('DELETE', `${PODS}/placed`);
   assert.equal(marked.body.metadata.deletionGracePeriodSeconds, 30);

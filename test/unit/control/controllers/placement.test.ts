@@ -109,7 +109,7 @@ test('a foreign change of a slice is undone', async () => {
   assert.deepEqual(sizes(), [2]);
 });
 
-test('a slice that was moved to another Service is moved back', async () => {
+test('a slice that was moved to another Service is removed and created again for its own', async () => {
   await fill(2);
   world.create('Service', service('other', { selector: { app: 'none' } }));
   await world.idle();
