@@ -194,7 +194,7 @@ export class Compiler {
     const createdMs = row?.createdMs ?? 0;
     // A Service recreated with the same name has another age. The age decides conflicts about its
     // frontends.
-    const anew = before.ports.length > 0 && before.createdMs !== createdMs;
+    const isRecreated = before.ports.length > 0 && before.createdMs !== createdMs;
     const ports = this.#number(key, compiled, before, generation, change);
     this.#ignored.delete(key);
     const ignored = row ? ignoredOf(row, place.reserved) : [];
@@ -202,7 +202,7 @@ export class Compiler {
     const byId = new Map(ports.map((port) => [port.id, port]));
     for (const was of before.ports) {
       const now = byId.get(was.id);
-      for (const f of frontendsBeyond(was, anew ? undefined : now)) {
+      for (const f of frontendsBeyond(was, isRecreated ? undefined : now)) {
         this.#frontends.release(f, was.id);
       }
       if (now) continue;
@@ -211,7 +211,7 @@ export class Compiler {
     }
     const wasById = new Map(before.ports.map((port) => [port.id, port]));
     for (const now of ports) {
-      for (const f of frontendsBeyond(now, anew ? undefined : wasById.get(now.id))) {
+      for (const f of frontendsBeyond(now, isRecreated ? undefined : wasById.get(now.id))) {
         this.#frontends.claim(f, now.id, createdMs, now.name);
       }
     }

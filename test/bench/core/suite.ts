@@ -33,7 +33,7 @@ export async function benchCore(rounds: number, progress: (line: string) => void
   }
   return buildReport('core', rounds, series, withoutPolicies, [
     'in memory, one core: batches of 64 segments of random flows through parse, find, track, translate; partial checksums',
-    'each value is of a process of its own: its fastest slice, less its fastest filling of the same batches',
+    'each value comes from a separate process: its fastest slice, less its fastest filling of the same batches',
   ]);
 }
 

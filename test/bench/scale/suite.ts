@@ -71,7 +71,7 @@ export function benchScale(rounds: number, progress: (line: string) => void): Re
     }
   }
   return buildReport('scale', rounds, [...series.values()], smallerOf, [
-    'in memory, one core: objects as they arrive, to rows, to what changes, to an image; each value is of a process of its own',
+    'in memory, one core: objects as they arrive, to rows, to what changes, to an image; each value comes from a separate process',
     'a cluster of 1000 nodes has 10,000 Services, 100,000 endpoints and 2,000 NetworkPolicies; one of 2 nodes 10, 100 and 40',
   ]);
 }

@@ -39,7 +39,7 @@ const pathOf = (name: string) => {
   return world.get('PersistentVolume', volumeName)!.spec.hostPath.path as string;
 };
 
-test('a claim without a class gets the default one, and a folder of its own', async () => {
+test('a claim without a class gets the default class and a separate folder', async () => {
   await claim('a');
   await claim('b', '5Mi');
   const { spec, status } = world.get('PersistentVolumeClaim', 'a')!;

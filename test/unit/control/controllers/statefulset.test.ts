@@ -181,7 +181,7 @@ test('a pod counts as available after minReadySeconds, and the next one waits fo
   assert.deepEqual(names(), ['web-0', 'web-1']);
 });
 
-test('leaves a pod alone whose name is none of its own', async () => {
+test('ignores a pod whose name has no ordinal of the set', async () => {
   world.create('Pod', {
     metadata: { name: 'web-x', labels: { app: 'web' } },
     spec: { containers: [{ name: 'c', image: 'pause' }] },

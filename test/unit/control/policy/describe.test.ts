@@ -31,7 +31,7 @@ function describe(policies: Record<string, object>, refused = new Map<string, st
 }
 
 const web = { podSelector: { matchLabels: { app: 'web' } } };
-const nobody = { podSelector: { matchLabels: { app: 'nobody' } } };
+const selectsNone = { podSelector: { matchLabels: { app: 'nobody' } } };
 
 test('lists a policy with its pods, directions and hits', () => {
   const [client, one] = describe({ web: { ...web, policyTypes: ['Ingress', 'Egress'] }, all: {} });
@@ -58,10 +58,10 @@ test('lists a refused policy with the reason below the table', () => {
 });
 
 const FINDINGS: [string, object, string[]][] = [
-  ['a policy that selects no pod', nobody, ['it selects no pod']],
+  ['a policy that selects no pod', selectsNone, ['it selects no pod']],
   [
     'peers without pods',
-    { ...web, ingress: [{ from: [nobody] }] },
+    { ...web, ingress: [{ from: [selectsNone] }] },
     ['ingress rule 0: its peers select no pod'],
   ],
   [
