@@ -2,9 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { OutgoingHttpHeaders } from 'node:http';
 import { dirname, resolve } from 'node:path';
-import { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { parse } from 'yaml';
 import { KubetunError } from '../../datapath/error.ts';
+import { KubeConfig } from './kube-config.ts';
 
 /** Overrides of the kubeconfig. */
 export interface KubeAccess {

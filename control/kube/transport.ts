@@ -5,10 +5,10 @@
 import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { Agent as HttpsAgent, type RequestOptions, request as requestHttps } from 'node:https';
 import { text } from 'node:stream/consumers';
-import type { KubeConfig } from '@kubernetes/client-node/dist/config.js';
 import { KubetunError } from '../../datapath/error.ts';
 import { type KubeAccess, loadKubeConfig } from './config.ts';
 import { KubeStatusError, type StatusBody } from './error.ts';
+import type { KubeConfig } from './kube-config.ts';
 
 /** The longest wait for the head of an answer. */
 const ANSWER_MS_MAX = 30_000;
