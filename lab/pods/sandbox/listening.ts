@@ -2,7 +2,9 @@ import { readFileSync } from 'node:fs';
 import type { Container } from '../../../control/kube/kinds.ts';
 
 const LISTEN = '0A';
-const POLL_MS = 10;
+/** Each look costs milliseconds of CPU time: the kernel walks its whole hash of sockets. */
+const LOOK_MS_MIN = 10;
+const LOOK_MS_MAX = 80;
 
 /** TCP ports with a listener in the network namespace of a process (proc(5), net/tcp). */
 export function listeningPorts(pid: number): Set<number> {
@@ -24,10 +26,10 @@ export async function untilListening(
   goOn: () => boolean,
 ): Promise<void> {
   const until = Date.now() + msMax;
-  while (goOn() && Date.now() < until) {
+  for (let ms = LOOK_MS_MIN; goOn() && Date.now() < until; ms = Math.min(2 * ms, LOOK_MS_MAX)) {
     const ports = listeningPorts(pid);
     if (wanted.every((port) => ports.has(port))) return;
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    await new Promise((resolve) => setTimeout(resolve, ms));
   }
 }
 
