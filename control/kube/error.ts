@@ -40,3 +40,8 @@ function isFuture(error: KubeStatusError): boolean {
 export function isNotFound(error: unknown): boolean {
   return error instanceof KubeStatusError && error.status === 404;
 }
+
+/** True if the account has no right to the request. */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof KubeStatusError && error.status === 403;
+}

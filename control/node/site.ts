@@ -12,7 +12,7 @@ import type { AgentOptions } from '../agent-options.ts';
 import { replaceFile } from '../files.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { readable } from '../kube/decode.ts';
-import { isNotFound } from '../kube/error.ts';
+import { isForbidden, isNotFound } from '../kube/error.ts';
 import { readNamedAddress, readNode } from '../model/node.ts';
 import { parseAddresses, parseRanges } from '../model/parse.ts';
 import type { Uplink } from './apply.ts';
@@ -150,19 +150,17 @@ export function podRangesOf(ofNodes: Range4[], given: string[]): string[] {
  */
 async function findServiceRange(client: KubeClient): Promise<string> {
   const next = "give the API server's --service-cluster-ip-range with --service-range";
+  let why = 'is missing or has no IPv4 range';
   try {
     const { spec } = await client.get('ServiceCIDR', { name: 'kubernetes' });
     const range = parseRanges(spec?.cidrs ?? [])[0];
     if (range) return formatRange(range);
   } catch (error) {
     // ServiceCIDR is not served before Kubernetes 1.33.
-    if (!isNotFound(error)) throw error;
+    if (isForbidden(error)) why = 'may not be read with this account';
+    else if (!isNotFound(error)) throw error;
   }
-  throw new KubetunError(
-    'KT_SERVICE_RANGE',
-    'the ServiceCIDR kubernetes is missing or has no IPv4 range',
-    next,
-  );
+  throw new KubetunError('KT_SERVICE_RANGE', `the ServiceCIDR kubernetes ${why}`, next);
 }
 
 /** IPv4 addresses of the API server at a URL. Empty if its name does not resolve yet. */

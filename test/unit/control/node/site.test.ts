@@ -18,12 +18,12 @@ const NODES = [
   node('n2', '192.0.2.12', '10.250.7.0/24'),
 ];
 
-/** A cluster with these Nodes. Without ranges it has no ServiceCIDR. */
-function cluster(items: object[], cidrs?: string[]): KubeClient {
+/** A cluster with these Nodes. Without ranges a ServiceCIDR is refused with this status. */
+function cluster(items: object[], cidrs?: string[], status = 404): KubeClient {
   return {
     list: async () => ({ items, resourceVersion: '1', continue: '' }),
     get: async () => {
-      if (!cidrs) throw new KubeStatusError(404, {}, 'GET');
+      if (!cidrs) throw new KubeStatusError(status, {}, 'GET');
       return { spec: { cidrs } };
     },
   } as unknown as KubeClient;
@@ -79,3 +79,14 @@ for (const [code, items, next] of REFUSALS) {
     await assert.rejects(findSite(cluster(items), ASK, MEMORY), { code, next });
   });
 }
+
+test('an account that may not read the ServiceCIDR needs --service-range', async () => {
+  const refused = { code: 'KT_SERVICE_RANGE', message: /may not be read/, next: /--service-range/ };
+  await assert.rejects(findSite(cluster(NODES, undefined, 403), ASK, MEMORY), refused);
+  const options = { ...ASK, serviceRange: '10.100.0.0/16' };
+  const { serviceRange } = await findSite(cluster(NODES, undefined, 403), options, MEMORY);
+  assert.equal(serviceRange, '10.100.0.0/16');
+  await assert.rejects(findSite(cluster(NODES, undefined, 500), ASK, MEMORY), {
+    code: 'KT_KUBE_500',
+  });
+});
