@@ -19,17 +19,20 @@ export function nodeCommand<O extends NodeOptions>(
   description: string,
   run: (lab: string, options: O, args: string[]) => Promise<void>,
 ): Command {
-  const node = new Option('--node <name>', 'a node of the lab, or cloud').makeOptionMandatory();
   return parent
     .command(name)
     .description(description)
-    .addOption(node)
+    .option('--node <name>', 'a node of the lab, or cloud; required')
     .addOption(outputOption())
     .addOption(labOption())
     .action(async function (this: Command) {
       const lab = labOf(this);
       const options = this.opts<O>();
-      requireNode(lab, options.node);
+      requireNode(lab, options.node ?? null);
+      if (options.node === undefined) {
+        const next = `give one of lab ${lab}: ${nodesOf(lab).join(', ')}`;
+        throw new KubetunError('KT_USAGE', '--node is missing', next, { usage: true });
+      }
       await run(lab, options, this.args);
     });
 }

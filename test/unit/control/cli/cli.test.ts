@@ -64,6 +64,15 @@ test('errors list the known nodes, and tell how to start a stopped lab', () => {
   );
 });
 
+test('a command that needs --node lists the nodes of the lab', async () => {
+  const program = new Command();
+  registerServices(program);
+  const run = (...args: string[]) => program.parseAsync(['services', ...args], { from: 'user' });
+  const missing = refusal('KT_USAGE', /^--node is missing: .* of lab up: node1, node2, cloud$/);
+  await assert.rejects(run('--lab', 'up'), missing);
+  await assert.rejects(run('--lab', 'down'), refusal('KT_LAB_DOWN', /lab down is not up/));
+});
+
 test('--lab works before and after the command', async () => {
   const seen: string[] = [];
   for (const args of [[], ['--lab', 'a', 'sub'], ['sub', '--lab', 'b']]) {
