@@ -2,6 +2,7 @@
 // test/e2e/scenarios.test.ts sends the same rows as real packets.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { topologyKey } from './live/world.ts';
 import { agrees, ownFiles, readRow, readScenario } from './row.ts';
 import { walk } from './walk.ts';
 
@@ -54,3 +55,18 @@ for (const [row, message] of UNREADABLE) {
     assert.throws(() => readRow('x.yaml', row), { code: 'KT_SCENARIO', message });
   });
 }
+
+test('a lab takes Nodes whose ranges are in podCIDRs alone, and refuses those without', () => {
+  const [scenario] = ownFiles().map(readScenario);
+  const node = (spec: object) => ({
+    ...{ kind: 'Node', metadata: { name: 'n1' }, spec },
+    status: { addresses: [{ type: 'InternalIP', address: '172.18.0.11' }] },
+  });
+  const key = (spec: object) => topologyKey({ ...scenario!, objects: [node(spec)] });
+  const [plural, single] = [
+    { podCIDRs: ['fd00::/64', '10.244.1.0/24'] },
+    { podCIDR: '10.244.1.0/24' },
+  ];
+  assert.equal(key(plural), key(single));
+  assert.throws(() => key({}), { code: 'KT_LIVE', message: /Node n1 has no .* spec\.podCIDR/ });
+});

@@ -5,11 +5,17 @@ import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import type { ProxyKind } from '../../../control/agent-options.ts';
 import type { Node } from '../../../control/kube/kinds.ts';
+import { readNode } from '../../../control/model/node.ts';
 import { KubetunError } from '../../../datapath/error.ts';
 import type { Tuple } from '../../../datapath/observe/packet.ts';
 import { REFUSALS_PER_S } from '../../../datapath/pipeline/refuse.ts';
 import { DROP_REASONS } from '../../../datapath/pipeline/verdict.ts';
-import { formatAddress, parseAddress, parseRange } from '../../../datapath/wire/address.ts';
+import {
+  formatAddress,
+  formatRange,
+  parseAddress,
+  parseRange,
+} from '../../../datapath/wire/address.ts';
 import { PROTO_UDP } from '../../../datapath/wire/ipv4.ts';
 import { ipBatch } from '../../../lab/host/ip.ts';
 import { namespaceOf, namespacePath, podNamespace } from '../../../lab/places/names.ts';
@@ -276,9 +282,12 @@ function topologyOf(nodes: Node[], proxy: ProxyKind): Topology {
   const made = nodes.map((node, i) => {
     const name = node.metadata?.name;
     const [address] = addressesOfNode(node);
-    const podCIDR = node.spec?.podCIDR;
-    if (name && address && podCIDR) return { ...plain.nodes[i]!, name, address, podCIDR };
-    throw problem(`Node ${name} has no InternalIP or no podCIDR`, 'a lab needs both');
+    const [range] = readNode(node).podRanges;
+    if (name && address && range) {
+      return { ...plain.nodes[i]!, name, address, podCIDR: formatRange(range) };
+    }
+    const lacks = address ? 'IPv4 range in spec.podCIDR or spec.podCIDRs' : 'InternalIP';
+    throw problem(`Node ${name} has no ${lacks}`, 'a lab needs both');
   });
   return { ...plain, nodes: made };
 }
