@@ -1,7 +1,10 @@
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
+import { parseAddress } from '../../datapath/wire/address.ts';
 import { noDatapath, twinsOf } from '../admin-client.ts';
+import type { GivenNames } from '../explain/explain.ts';
 import type { Explanation } from '../explain/follow.ts';
+import { givenKey } from '../explain/question.ts';
 import type { ExplainSource } from '../explain/source.ts';
 import { arenaOf } from '../places.ts';
 import { labOf, labOption, parseRangeOption, requireNode, wholeNumber } from './options.ts';
@@ -17,6 +20,7 @@ interface Options {
   serviceRange: string;
   publicRange: string;
   batch?: boolean;
+  resolve?: Map<string, string>;
   output: OutputFormat;
 }
 
@@ -27,7 +31,10 @@ export function register(program: Command): void {
     .command('explain')
     .description('explain what happens to a packet, and which rule decides it; sends nothing')
     .option('--from <who>', '[NS/]POD, node/NAME, or an address')
-    .option('--to <where>', 'ADDRESS:PORT[/tcp|udp|sctp], ADDRESS/icmp, or svc/[NS/]NAME[:PORT]')
+    .option(
+      '--to <where>',
+      'ADDRESS:PORT[/tcp|udp|sctp], ADDRESS/icmp, svc/[NS/]NAME[:PORT], or a DNS name for ADDRESS',
+    )
     .option('--sport <port>', 'source port (default: a free one)', port)
     .option('--node <name>', 'the only node to look at; the packet arrives there')
     .option(
@@ -42,6 +49,11 @@ export function register(program: Command): void {
       '--batch',
       'read {"from", "to", "sport", "node"} as JSON lines, answer each in a JSON line',
     )
+    .option(
+      '--resolve <name:address>',
+      'the address of a name outside of the cluster; may be repeated',
+      collectNames,
+    )
     .addOption(outputOption())
     .addOption(labOption())
     .addHelpText(
@@ -49,6 +61,7 @@ export function register(program: Command): void {
       `
 Examples:
   scripts/kubetun explain --from client --to svc/web
+  scripts/kubetun explain --from client --to web.default:80
   scripts/kubetun explain --from 203.0.113.10 --to 198.51.100.11:30080 -o json
   scripts/kubetun explain --node node1 --flow 17
   kubectl get nodes,pods,services,endpointslices -A -o yaml > all.yaml
@@ -59,8 +72,8 @@ Examples:
 
 async function explain(options: Options, command: Command): Promise<void> {
   const source = await sourceOf(options, command);
-  if (options.batch) return answerInput(source);
-  const { from, to, sport, node, flow, output } = options;
+  if (options.batch) return answerInput(source, options.resolve);
+  const { from, to, sport, node, flow, resolve, output } = options;
   const { explainFlow, explainQuestion } = await import('../explain/explain.ts');
   let explanation: Explanation;
   if (flow !== undefined) {
@@ -70,7 +83,7 @@ async function explain(options: Options, command: Command): Promise<void> {
     if (from === undefined || to === undefined) {
       throw usage('--from and --to are both required', 'for example --from client --to svc/web');
     }
-    explanation = explainQuestion(source, { from, to, sport, node });
+    explanation = explainQuestion(source, { from, to, sport, node }, resolve);
   }
   // The explanation would be empty: the first node has no datapath.
   if (explanation.reason === 'no-datapath' && !options.objects) {
@@ -90,12 +103,12 @@ async function sourceOf(options: Options, command: Command): Promise<ExplainSour
 }
 
 /** Writes answers one by one, no faster than they are read. */
-async function answerInput(source: ExplainSource): Promise<void> {
+async function answerInput(source: ExplainSource, given?: GivenNames): Promise<void> {
   const { answerLines } = await import('../explain/explain.ts');
   const { stdin, stdout } = process;
   let goOn = () => {};
   stdout.on('drain', () => goOn());
-  for await (const answer of answerLines(source, stdin.setEncoding('utf8'))) {
+  for await (const answer of answerLines(source, stdin.setEncoding('utf8'), given)) {
     if (stdout.write(`${answer}\n`)) continue;
     await new Promise<void>((resolve) => (goOn = resolve));
   }
@@ -113,6 +126,16 @@ function formatExplanation({ steps, verdict, reason }: Explanation): string {
 
 function collect(path: string, before: string[] | undefined): string[] {
   return [...(before ?? []), path];
+}
+
+function collectNames(text: string, before: Map<string, string> | undefined): Map<string, string> {
+  const [, name = '', address = ''] = /^([^:]+):([\d.]+)$/.exec(text) ?? [];
+  if (parseAddress(address) === null) {
+    throw new InvalidArgumentError(
+      'It must be NAME:ADDRESS, such as www.example.test:203.0.113.10.',
+    );
+  }
+  return new Map([...(before ?? []), [givenKey(name), address]]);
 }
 
 function usage(message: string, next: string): KubetunError {

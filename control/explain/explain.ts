@@ -1,15 +1,46 @@
 // Answers to questions: one from the command line, or many as JSON lines.
 import { KubetunError } from '../../datapath/error.ts';
-import { type Explanation, follow } from './follow.ts';
-import { type QuestionText, readQuestion } from './question.ts';
+import { type Explanation, follow, unresolved } from './follow.ts';
+import { lookUp } from './lookup.ts';
+import {
+  podOfSource,
+  type Question,
+  type QuestionText,
+  readNameTarget,
+  readQuestion,
+} from './question.ts';
 import type { ExplainSource } from './source.ts';
 
 /** Source ports tried in search of a free one. */
 const PORTS_TRIED_MAX = 1000;
 
-/** Throws KubetunError KT_EXPLAIN for a question that does not fit the cluster. */
-export function explainQuestion(source: ExplainSource, text: QuestionText): Explanation {
-  const question = readQuestion(text, source.view);
+/** Addresses of names outside of the cluster, as --resolve gives them. */
+export type GivenNames = ReadonlyMap<string, string>;
+
+/**
+ * Resolves a name first, as the pod that sends the packet would. Throws KubetunError KT_EXPLAIN
+ * for a question that does not fit the cluster.
+ */
+export function explainQuestion(
+  source: ExplainSource,
+  text: QuestionText,
+  given: GivenNames = new Map(),
+): Explanation {
+  const target = readNameTarget(text.to);
+  if (target === null) return explainPacket(source, readQuestion(text, source.view));
+  const { from } = text;
+  const question = { ...target, from, pod: podOfSource(from, source.view), given };
+  const followQuery = (to: string) =>
+    explainPacket(source, readQuestion({ from, to }, source.view));
+  const { lookup, failure, steps } = lookUp(question, source.names, followQuery);
+  if (failure !== null) return unresolved(failure, lookup, steps);
+  const to = `${lookup.addresses[0]}${target.rest}`;
+  const found = explainPacket(source, readQuestion({ ...text, to }, source.view));
+  return { ...found, lookup, steps: [...steps, ...found.steps] };
+}
+
+/** Takes the first source port without a flow, unless one is given. */
+function explainPacket(source: ExplainSource, question: Question): Explanation {
   if (!question.fixedPort) {
     const prober = source.prober(question.node);
     for (let n = 0; n < PORTS_TRIED_MAX && prober?.knows(question.tuple); n++)
@@ -45,18 +76,23 @@ const LINE_MAX = 65_536;
 export async function* answerLines(
   source: ExplainSource,
   chunks: AsyncIterable<string>,
+  given?: GivenNames,
 ): AsyncGenerator<string> {
   for await (const line of linesOf(chunks)) {
     if (line?.trim() === '') continue;
     await source.refresh();
-    yield JSON.stringify(answerLine(source, line));
+    yield JSON.stringify(answerLine(source, line, given));
   }
 }
 
-function answerLine(source: ExplainSource, line: string | null): object {
+function answerLine(
+  source: ExplainSource,
+  line: string | null,
+  given: GivenNames | undefined,
+): object {
   try {
     if (line === null) throw refuse(`a line has more than ${LINE_MAX} characters`);
-    return explainQuestion(source, parseQuestion(line));
+    return explainQuestion(source, parseQuestion(line), given);
   } catch (error) {
     const { message, next = '' } = error as KubetunError;
     return { error: next ? `${message}: ${next}` : message };

@@ -2,15 +2,19 @@
 import { type Tuple, type TupleRow, tupleRow } from '../../datapath/observe/packet.ts';
 import type { Passage, Prober } from '../../datapath/observe/probe.ts';
 import { formatAddress, formatEnds } from '../../datapath/wire/address.ts';
+import type { Lookup } from './lookup.ts';
 import { endText, type Question } from './question.ts';
 import type { ClusterView, Excluded } from './view.ts';
 import { type Step, tellPassage } from './words.ts';
 
 /** What `explain -o json` prints. */
 export interface Explanation {
-  verdict: 'forward' | 'reject' | 'drop';
+  /** Unresolved: the name of the destination has no address, so no packet is sent. */
+  verdict: 'forward' | 'reject' | 'drop' | 'unresolved';
   /**
    * A stable code: the counter of a drop or refusal, or `flow`, `service`, `egress`, `direct`, ...
+   * Of a name `nxdomain`, `nodata`, `external`, `no-nameserver`, or `query-` and the reason by
+   * which the query ended.
    */
   reason: string;
   service: string | null;
@@ -19,8 +23,10 @@ export interface Explanation {
   chosen: { endpoint: string; by: NonNullable<Passage['chosenBy']> } | null;
   /** Reason of a masquerade; null without one. */
   masquerade: Passage['masquerade'];
-  /** For ICMP the ports are the identifier and 0. */
-  original: TupleRow;
+  /** How a name was resolved; null for an address. */
+  lookup: Lookup | null;
+  /** For ICMP the ports are the identifier and 0. Null for a name without an address. */
+  original: TupleRow | null;
   /** As it leaves the first node; null if it does not leave. */
   translated: TupleRow | null;
   /** NetworkPolicies that decided about the packet on any node. */
@@ -106,6 +112,7 @@ function summarize(
   return {
     ...{ verdict, reason },
     ...serviceOf(passage, excluded),
+    lookup: null,
     original: tupleRow(tuple),
     translated: left && tupleRow(left),
     policies: [...passage.policies],
@@ -123,10 +130,18 @@ function serviceOf(passage: Passage, excluded: Excluded[]) {
 }
 
 function unknown({ tuple }: Question, steps: Step[]): Explanation {
+  return { ...empty('drop', 'no-datapath', steps), original: tupleRow(tuple) };
+}
+
+/** The explanation of a packet that is never sent. */
+export function unresolved(reason: string, lookup: Lookup, steps: Step[]): Explanation {
+  return { ...empty('unresolved', reason, steps), lookup };
+}
+
+function empty(verdict: Explanation['verdict'], reason: string, steps: Step[]): Explanation {
   return {
-    ...{ verdict: 'drop', reason: 'no-datapath', service: null, eligible: [], excluded: [] },
-    ...{ chosen: null, masquerade: null, original: tupleRow(tuple), translated: null },
-    ...{ policies: [], steps },
+    ...{ verdict, reason, service: null, eligible: [], excluded: [], chosen: null },
+    ...{ masquerade: null, lookup: null, original: null, translated: null, policies: [], steps },
   };
 }
 

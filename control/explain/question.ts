@@ -9,11 +9,20 @@ import type { ClusterView } from './view.ts';
 export interface QuestionText {
   /** `[NS/]POD`, `node/NAME`, or an address. */
   from: string;
-  /** `ADDRESS:PORT[/PROTO]`, `ADDRESS/icmp`, or `svc/[NS/]NAME[:PORT]`. */
+  /**
+   * `ADDRESS:PORT[/PROTO]`, `ADDRESS/icmp`, the same with a DNS name, or `svc/[NS/]NAME[:PORT]`.
+   */
   to: string;
   sport?: number | undefined;
   /** The only node to examine. The packet arrives there. */
   node?: string | undefined;
+}
+
+/** A destination with a name that the pod has to resolve. */
+export interface NameTarget {
+  name: string;
+  /** `:PORT`, `:PORT/PROTO` or `/icmp`. */
+  rest: string;
 }
 
 export interface Question {
@@ -28,6 +37,25 @@ export interface Question {
 
 const PORT_FIRST = 33_000;
 const NODES_TOLD_MAX = 10;
+
+/** Null for an address, and for what is no destination at all. */
+export function readNameTarget(to: string): NameTarget | null {
+  const match = /^((?:[\w-]+\.)*[\w-]+\.?)((?::\d+(?:\/\w+)?)|\/icmp)$/.exec(to);
+  // A host of digits and dots is an address.
+  return match && /[^\d.]/.test(match[1]!) ? { name: match[1]!, rest: match[2]! } : null;
+}
+
+/** How names of --resolve are compared. */
+export function givenKey(name: string): string {
+  return name.toLowerCase().replace(/\.$/, '');
+}
+
+/** The key of the pod that `--from` names; an address is the key of its pod. */
+export function podOfSource(from: string, view: ClusterView): string {
+  const address = parseAddress(from);
+  if (address === null) return keyOf(from.replace(/^pods?\//, ''));
+  return view.podAt(address)?.key ?? from;
+}
 
 /** Throws KubetunError KT_EXPLAIN for invalid text or a missing object. */
 export function readQuestion(text: QuestionText, view: ClusterView): Question {
@@ -68,10 +96,14 @@ function readSource(text: string, view: ClusterView): { address: number; node: s
   const key = keyOf(text.replace(/^pods?\//, ''));
   const pod = view.pod(key);
   if (pod) return { address: pod.address, node: pod.node || null };
-  throw refuse(
-    `there is no pod ${key} with an address`,
-    'give --from as [NS/]POD, node/NAME or an address',
-  );
+  throw refuse(`there is no pod ${key} with an address`, sourceHint(text, view));
+}
+
+/** What to give instead of a place of a lab that is no pod. */
+function sourceHint(text: string, view: ClusterView): string {
+  if (text === 'internet') return 'a host outside is given by its address: --from 203.0.113.10';
+  if (view.nodes.has(text)) return `the node is called node/${text}`;
+  return 'give --from as [NS/]POD, node/NAME or an address';
 }
 
 /** Names of the nodes, or of the first of them. */
@@ -94,7 +126,8 @@ function readTarget(text: string, view: ClusterView) {
   }
   throw refuse(
     `--to ${JSON.stringify(text)} is not a destination`,
-    'give ADDRESS:PORT, ADDRESS:PORT/udp (or sctp), ADDRESS/icmp, or svc/[NS/]NAME[:PORT]',
+    'give ADDRESS:PORT, ADDRESS:PORT/udp (or sctp), ADDRESS/icmp, svc/[NS/]NAME[:PORT], or a ' +
+      'DNS name with a port, such as web.default:80',
   );
 }
 

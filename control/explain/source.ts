@@ -1,6 +1,7 @@
 // Sources of datapaths and names for an explanation: a running lab, or files.
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { type ArenaFile, attachArenaFile, borrowArenaFile } from '../../datapath/arena/file.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { readGeneration } from '../../datapath/image/reader.ts';
@@ -12,11 +13,13 @@ import { readable } from '../kube/decode.ts';
 import type { KubeKind } from '../kube/kinds.ts';
 import { CLOUD } from '../places.ts';
 import { compileGateway, GatewayView } from './gateway.ts';
+import { Names } from './names.ts';
 import { type ClusterObjects, compileArena, noObjects, readObjects } from './objects.ts';
 import { ClusterView } from './view.ts';
 
 export interface ExplainSource {
   view: ClusterView;
+  names: Names;
   /** The datapath of a node, valid until the next call; null without one. */
   prober(node: string): Prober | null;
   /** Refreshes the view of a running cluster if it is old. */
@@ -43,8 +46,10 @@ export function fromFiles(
     node === view.gateway?.name
       ? compileGateway(node, objects, ranges.public, SEED_OFFLINE)
       : compileArena(node, objects, serviceRange, SEED_OFFLINE);
+  const rangeStart = serviceRange.address;
   return {
     view,
+    names: new Names(objects, { rangeStart, machine: null, isWhole: false }),
     prober: remember((node) => {
       const arena = named(node, () => compile(node));
       return arena && new Prober(arena, SEED_OFFLINE);
@@ -76,10 +81,10 @@ export async function fromLab(
 ): Promise<ExplainSource> {
   const borrowed = new Map<string, Borrowed>();
   const cloud = arenaOf(CLOUD);
-  const look = () => viewOfLab(lab, cloud !== null && existsSync(cloud));
+  const look = () => lookAtLab(lab, cloud !== null && existsSync(cloud));
   let listed = Date.now();
   const source: ExplainSource = {
-    view: await look(),
+    ...(await look()),
     prober: (node) => {
       const before = borrowed.get(node);
       if (before?.isCurrent()) return before.prober;
@@ -94,7 +99,7 @@ export async function fromLab(
       if (Date.now() - listed < REFRESH_MS) return;
       listed = Date.now();
       // While the API server is away, the last names stay.
-      source.view = await look().catch(() => source.view);
+      Object.assign(source, await look().catch(() => ({})));
     },
   };
   return source;
@@ -131,12 +136,19 @@ function borrow(path: string): Borrowed | null {
   }
 }
 
-/** Current names from a lab's API server. `hasGateway` includes the cloud. */
+/** Current owners of addresses from a lab's API server. `hasGateway` includes the cloud. */
 export async function viewOfLab(lab: string, hasGateway: boolean): Promise<ClusterView> {
+  return (await lookAtLab(lab, hasGateway)).view;
+}
+
+async function lookAtLab(lab: string, hasGateway: boolean) {
   const kube = connectLab(lab);
   try {
     const objects = await listObjects(kube);
-    return new ClusterView(objects, hasGateway ? new GatewayView(CLOUD, objects) : null);
+    const view = new ClusterView(objects, hasGateway ? new GatewayView(CLOUD, objects) : null);
+    // Nodes of a lab share the resolver of its machine. Every lab has the Service `kubernetes`.
+    const machine = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
+    return { view, names: new Names(objects, { rangeStart: 0, machine, isWhole: true }) };
   } finally {
     kube.close();
   }
@@ -144,14 +156,15 @@ export async function viewOfLab(lab: string, hasGateway: boolean): Promise<Clust
 
 async function listObjects(kube: KubeClient): Promise<ClusterObjects> {
   const list = async <K extends KubeKind>(kind: K) => readable(kind, (await kube.list(kind)).items);
-  const [nodes, pods, services, slices] = await Promise.all([
+  const [nodes, pods, services, slices, namespaces] = await Promise.all([
     list('Node'),
     list('Pod'),
     list('Service'),
     list('EndpointSlice'),
+    list('Namespace'),
   ]);
   // Policies are read from the datapaths.
-  return { ...noObjects(), nodes, pods, services, slices };
+  return { ...noObjects(), nodes, pods, services, slices, namespaces };
 }
 
 function remember(make: (node: string) => Prober | null): (node: string) => Prober | null {

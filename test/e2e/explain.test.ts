@@ -95,7 +95,7 @@ describe('explain', () => {
     const again = await ask(flow.original.sport);
     assert.deepEqual([again.reason, again.chosen?.by], ['flow', 'flow']);
     const answer = await explain('--node', 'node1', '--flow', String(flow.id));
-    assert.equal(answer.original.src, flow.reply.src);
+    assert.equal(answer.original?.src, flow.reply.src);
     assert.deepEqual(answer.translated, {
       ...{ src: address, sport: 80, dst: flow.original.src, dport: flow.original.sport },
     });

@@ -1,8 +1,9 @@
 // The surroundings of a pod: its network namespace, host name and files about both.
 import { readFileSync } from 'node:fs';
+import { hostnameOf, hostsOf } from '../../../control/dns/hosts.ts';
+import { resolverOf, resolverText } from '../../../control/dns/resolver.ts';
 import type { Pod } from '../../../control/kube/kinds.ts';
 import { podNamespace } from '../../places/names.ts';
-import { resolverText } from './resolver.ts';
 
 export interface Surroundings {
   /** The pod uses the network namespace, address and name of its node. */
@@ -24,38 +25,23 @@ export interface Place {
   node: { name: string; namespace: string };
 }
 
-const HOSTNAME_CHARS_MAX = 63;
-const FQDN_CHARS_MAX = 64;
-
 export function surroundingsOf(pod: Pod, { lab, dnsAddress, address, node }: Place): Surroundings {
   const { namespace = '', name = '' } = pod.metadata ?? {};
-  const { hostNetwork = false, subdomain, setHostnameAsFQDN } = pod.spec ?? {};
-  const short = hostNetwork ? node.name : shorten(pod.spec?.hostname || name);
-  // A pod in its node's network has the node's name and no other.
-  const fqdn =
-    hostNetwork || !subdomain ? '' : `${short}.${subdomain}.${namespace}.svc.cluster.local`;
-  const long = setHostnameAsFQDN && fqdn !== '' && fqdn.length <= FQDN_CHARS_MAX;
+  const { hostNetwork = false } = pod.spec ?? {};
   return {
     hostNetwork,
     netns: hostNetwork ? node.namespace : podNamespace(lab, namespace, name),
-    hostname: long ? fqdn : short,
-    hosts: hostsText(pod, address, fqdn === '' ? [short] : [fqdn, short]),
-    resolv: resolverText(pod, dnsAddress, machineResolver()),
+    hostname: hostnameOf(pod, node.name),
+    hosts: hostsText(hostsOf(pod, address, node.name)),
+    resolv: resolverText(resolverOf(pod, dnsAddress, machineResolver())),
   };
 }
 
-/** Source: pkg/kubelet, managedHostsFileContent. Pods have no IPv6, so its lines are left out. */
-function hostsText({ spec }: Pod, address: string, names: string[]): string {
-  const aliases = spec?.hostAliases ?? [];
-  const lines = ['# Kubernetes-managed hosts file.', '127.0.0.1\tlocalhost'];
-  lines.push([address, ...names].join('\t'));
-  if (aliases.length > 0) lines.push('', '# Entries added by HostAliases.');
-  for (const { ip, hostnames = [] } of aliases) lines.push([ip, ...hostnames].join('\t'));
+function hostsText(rows: string[][]): string {
+  const [local, own, ...aliases] = rows.map((row) => row.join('\t'));
+  const lines = ['# Kubernetes-managed hosts file.', local, own];
+  if (aliases.length > 0) lines.push('', '# Entries added by HostAliases.', ...aliases);
   return lines.map((line) => `${line}\n`).join('');
-}
-
-function shorten(name: string): string {
-  return name.slice(0, HOSTNAME_CHARS_MAX).replace(/[-.]+$/, '');
 }
 
 function machineResolver(): string {

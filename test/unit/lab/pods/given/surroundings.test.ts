@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { candidatesOf, resolverOf, resolverText } from '../../../../../control/dns/resolver.ts';
 import type { Pod } from '../../../../../control/kube/kinds.ts';
-import { resolverText } from '../../../../../lab/pods/given/resolver.ts';
 import { surroundingsOf } from '../../../../../lab/pods/given/surroundings.ts';
 
 type Spec = Partial<NonNullable<Pod['spec']>>;
@@ -57,7 +57,35 @@ const ROWS: [what: string, spec: Spec, lines: string[]][] = [
 ];
 for (const [what, spec, lines] of ROWS) {
   test(`a pod ${what}`, () => {
-    assert.equal(resolverText(pod(spec), '10.96.0.10', MACHINE), `${lines.join('\n')}\n`);
+    const text = resolverText(resolverOf(pod(spec), '10.96.0.10', MACHINE));
+    assert.equal(text, `${lines.join('\n')}\n`);
+  });
+}
+
+const SEARCHED: [what: string, spec: Spec, name: string, asked: string][] = [
+  [
+    'searches first for a name with few dots',
+    {},
+    'web.db',
+    'web.db.shop.svc.cluster.local. web.db.svc.cluster.local. web.db.cluster.local. web.db.',
+  ],
+  [
+    'asks a name with ndots dots as it is first',
+    { dnsConfig: { options: [{ name: 'ndots', value: '1' }] } },
+    'web.db',
+    'web.db. web.db.shop.svc.cluster.local. web.db.svc.cluster.local. web.db.cluster.local.',
+  ],
+  ['asks a name with a dot at its end alone', {}, 'web.db.', 'web.db.'],
+  [
+    'has one dot as its limit without an option',
+    { dnsPolicy: 'None', dnsConfig: { nameservers: ['192.0.2.9'], searches: ['own.example.'] } },
+    'web',
+    'web.own.example. web.',
+  ],
+];
+for (const [what, spec, name, asked] of SEARCHED) {
+  test(`the resolver of a pod ${what}`, () => {
+    assert.equal(candidatesOf(resolverOf(pod(spec), '10.96.0.10', MACHINE), name).join(' '), asked);
   });
 }
 
