@@ -22,6 +22,8 @@ export interface AgentOptions {
   arena: string;
   /** Size of the flow table: a power of two. */
   flows: number;
+  /** Write packets of one flow merged where the kernel splits them again. */
+  merge: boolean;
   /** Timeouts that differ from the defaults. */
   timeouts: TimeoutSeconds;
   /** Null: read from the cluster. */

@@ -12,7 +12,8 @@ const FOLDER_FILES_MAX = 25;
 /** Each folder may import itself and the folders above it in this list, types included. */
 const ORDER = `
   datapath  datapath/wire  datapath/io  datapath/arena  datapath/flow  datapath/policy
-  datapath/image  datapath/services  datapath/pipeline  datapath/observe  datapath/worker
+  datapath/image  datapath/services  datapath/pipeline  datapath/merge  datapath/observe
+  datapath/worker
   control  control/serve  control/kube  control/model  control/compile
   control/policy  control/sync  control/node  control/nftables  control/health
   control/balancers  control/agent  control/gateway  control/dns  control/explain
@@ -49,7 +50,7 @@ const DATAPATH_DOOR = [
 const DNS_DOOR = /^control\/dns\/(answer|constants|hosts|name|record|resolver|rows|zone)\.ts$/;
 
 /** Hot folders: pure, so no Node module may be imported there. */
-const PURE = /^datapath\/(wire|flow|image|services|policy|pipeline)\//;
+const PURE = /^datapath\/(wire|flow|image|services|policy|pipeline|merge)\//;
 const KUBE_CLIENT = 'pkg:@kubernetes/client-node';
 
 interface Source {

@@ -37,6 +37,7 @@ interface Options
   serviceRange?: string;
   podRange?: string[];
   steer?: 'narrow' | 'whole';
+  merge: 'on' | 'off';
   role: 'node' | 'gateway';
   timeout?: TimeoutSeconds;
   output: OutputFormat;
@@ -135,6 +136,15 @@ function addDatapathOptions(agent: Command): void {
       'how long a flow lives without a packet, by its state; may be repeated',
       collectTimeouts,
     )
+    .addOption(
+      new Option(
+        '--merge <switch>',
+        'write packets of one flow that follow each other as one packet, which the kernel splits ' +
+          'again where it must',
+      )
+        .choices(['on', 'off'])
+        .default('on'),
+    )
     .addOption(proxyOption('kubetun'))
     .option('--lease', 'renew the Lease of the node, for nodes without a kubelet');
 }
@@ -161,7 +171,7 @@ function toAgentOptions(given: Options, lab: string): AgentOptions {
   return {
     ...{ node, kubeconfig, access: { context: given.context, server: given.server }, tun, spoofed },
     ...{ uplink, serviceRange, podRanges: podRange, hostNetwork, narrow: steer === 'narrow' },
-    ...{ setSysctls, lease, flows, timeouts: timeout, proxy },
+    ...{ setSysctls, lease, flows, timeouts: timeout, proxy, merge: given.merge === 'on' },
     admin: requireSocketPath(given.admin ?? socketOf(lab, node)),
     arena: given.arena ?? arenaOf(lab, node),
   };

@@ -62,12 +62,15 @@ function attach(fd: number, request: Uint8Array, name: string): void {
   }
 }
 
-function setOffloads(fd: number): void {
+/** Sets all offloads. False if the kernel has no USO. */
+function setOffloads(fd: number): boolean {
   try {
     ioctlNumber(fd, TUNSETOFFLOAD, TUN_F_ALL);
+    return true;
   } catch (error) {
     if (!(error instanceof SystemError) || error.errno !== EINVAL) throw error;
     ioctlNumber(fd, TUNSETOFFLOAD, TUN_F_NO_USO);
+    return false;
   }
 }
 
@@ -85,10 +88,13 @@ function requestFor(name: string): Uint8Array {
 export class Tun implements Device {
   readonly name: string;
   readonly fd: number;
+  /** True if `openTun` found that the kernel takes trains of UDP datagrams. */
+  readonly hasUso: boolean;
 
-  constructor(name: string, fd: number) {
+  constructor(name: string, fd: number, hasUso = false) {
     this.name = name;
     this.fd = fd;
+    this.hasUso = hasUso;
   }
 
   read(at: number, bytes: number): number {
@@ -166,9 +172,9 @@ export function openTun(name: string): Tun {
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setInt32(0, VNET_HEADER_BYTES, true);
     ioctl(fd, TUNSETVNETHDRSZ, bytes);
-    setOffloads(fd);
+    const hasUso = setOffloads(fd);
     ioctlNumber(fd, TUNSETPERSIST, 1);
-    return new Tun(name, fd);
+    return new Tun(name, fd, hasUso);
   } catch (error) {
     closeFile(fd);
     throw error;

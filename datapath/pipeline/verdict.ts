@@ -8,6 +8,8 @@ export const VERDICT_REPLY = 1;
 export const VERDICT_HELD = 2;
 /** The agent's own probe, which ends here. */
 export const VERDICT_PROBE = 3;
+/** Forwarded as a part of the packet before it in the batch. */
+export const VERDICT_MERGED = 4;
 
 export const DROP_SHORT = 1;
 export const DROP_NOT_IPV4 = 2;
@@ -99,11 +101,13 @@ export const COUNT_FLOWS_STALE = COUNTER_BASE + 19;
 export const COUNT_FLOWS_REVALIDATED = COUNTER_BASE + 20;
 export const COUNT_POLICY_AUDITED = COUNTER_BASE + 21;
 export const COUNT_ONE_TO_ONE = COUNTER_BASE + 22;
+export const COUNT_MERGED_TRAINS = COUNTER_BASE + 23;
+export const COUNT_MERGED_PACKETS = COUNTER_BASE + 24;
 
 /** Names and meanings, index is the code less COUNTER_BASE. */
 export const COUNTERS: readonly (readonly [string, string])[] = [
   ['packets', 'packets read; a 64 KiB segment is one'],
-  ['forwarded', 'packets written back, answers not counted'],
+  ['forwarded', 'packets forwarded, as they were read; answers not counted'],
   ['flows-made', 'flows inserted'],
   ['flows-expired', 'flows whose time ran out'],
   ['flows-evicted', 'unreplied or closing flows that gave way when the table was full'],
@@ -125,6 +129,8 @@ export const COUNTERS: readonly (readonly [string, string])[] = [
   ['flows-revalidated', 'flows revalidated after a change of policies'],
   ['policy-audited', 'new connections that a policy under audit would have stopped'],
   ['one-to-one', "packets at a gateway between a node's address and its public one"],
+  ['merged-trains', 'writes of several datagrams or segments of one flow as one packet'],
+  ['merged-packets', 'packets that such a write carried'],
 ];
 
 /** Name of the counter that says why a packet was refused or passed; null if there is none. */

@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { release } from 'node:os';
 import { ARENA_SIZES_DEFAULT, type Arena, type ArenaSizes } from '../arena/arena.ts';
 import { type ArenaFile, openArenaFile } from '../arena/file.ts';
 import { H_HELD_COUNT, H_HELD_RANGES, H_NOW, HELD_RANGES_MAX } from '../arena/layout.ts';
@@ -7,6 +8,7 @@ import { ImageWriter } from '../image/writer.ts';
 import { pollSetBytes } from '../io/poll.ts';
 import { closeFile, eventfd, type Mapping, mapMemory, unmap, write } from '../io/sys.ts';
 import { openTun, type Tun } from '../io/tun.ts';
+import { mergeKinds } from '../merge/kinds.ts';
 import { BATCH_BUFFER_BYTES } from '../pipeline/batch.ts';
 import type { Range4 } from '../wire/address.ts';
 import { coverRanges } from '../wire/ranges.ts';
@@ -26,6 +28,8 @@ export interface EngineOptions {
   sizes?: ArenaSizes;
   /** Timeouts of all flows, also those of the last process; by default a node's. */
   timeouts?: Timeouts;
+  /** False writes every packet by itself. True merges as the kernel allows; the default. */
+  merge?: boolean;
   /** Takes one line per notable event. */
   log?: (message: string) => void;
 }
@@ -74,6 +78,7 @@ export class Engine {
         polled: this.#polled.address,
         ports,
         wakeFd: this.#wakeFd,
+        merges: mergeKinds(options.merge ?? true, tun.hasUso, release()),
         control: new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4)),
       },
       heartbeat: () => file.arena.header[H_NOW]!,

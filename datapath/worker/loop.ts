@@ -10,6 +10,7 @@ import { DEVICE_LOST, type Device } from '../io/device.ts';
 import { PollSet } from '../io/poll.ts';
 import { viewMemory } from '../io/sys.ts';
 import { Tun } from '../io/tun.ts';
+import { Merger } from '../merge/merge.ts';
 import {
   BATCH_BUFFER_BYTES,
   BATCH_BYTES,
@@ -41,6 +42,8 @@ export interface Port {
 export class Loop {
   /** By port: 1 for a device that cannot be read. The next tick tries again. */
   readonly lost: Uint8Array;
+  /** Merges what is written. It merges nothing unless replaced. */
+  merger = new Merger(0);
   readonly #datapath: Datapath;
   readonly #batch: Batch;
   /** Address of the batch's buffer. */
@@ -107,6 +110,7 @@ export class Loop {
 
   /** Writes forwarded packets and answers, each to its output port. */
   #drain(): void {
+    this.merger.run(this.#datapath, this.#batch);
     const { p, count } = this.#batch;
     for (let r = 0; r < count * P_WORDS; r += P_WORDS) {
       const verdict = p[r | P_VERDICT]!;
@@ -140,6 +144,7 @@ function serve(input: WorkerInput): void {
   const polled = new PollSet(input.polled, descriptors, input.wakeFd);
   const clock = monotonicClock();
   const loop = new Loop(d, b, input.batch, ports, clock());
+  loop.merger = new Merger(input.merges);
   Atomics.store(input.control, CONTROL_READY, 1);
   Atomics.notify(input.control, CONTROL_READY);
   while (Atomics.load(input.control, CONTROL_STOP) === 0) {

@@ -11,6 +11,8 @@ export interface WorkerInput {
   wakeFd: number;
   /** Shared with the engine; words CONTROL_*. */
   control: Int32Array;
+  /** MERGE_* bits: what is merged on write. */
+  merges: number;
   /** Seed of the random numbers. */
   seed: number;
 }

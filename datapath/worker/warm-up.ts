@@ -11,9 +11,11 @@ import {
   type ServiceEntry,
 } from '../image/image.ts';
 import { ImageWriter } from '../image/writer.ts';
-import { type Batch, createBatch } from '../pipeline/batch.ts';
+import { MERGE_TCP, MERGE_UDP, Merger } from '../merge/merge.ts';
+import { type Batch, createBatch, P_VERDICT, P_WORDS } from '../pipeline/batch.ts';
 import { Datapath } from '../pipeline/datapath.ts';
 import { run, tick } from '../pipeline/run.ts';
+import { VERDICT_FORWARD } from '../pipeline/verdict.ts';
 import {
   PEER_FIRST,
   type PolicyChange,
@@ -65,6 +67,9 @@ const POLICY: PolicyRules = {
   names: [],
 };
 const FIRST_PORT = 5000;
+/** Packets in a row that can be merged, and their payload. */
+const TRAIN = 4;
+const TRAIN_BYTES = 16;
 
 const NODE = 0x0a00_0001;
 const POD = 0x0a01_0002;
@@ -83,12 +88,16 @@ export function warmUp(): void {
   const writer = new ImageWriter(arena);
   writer.publish(image());
   const b = createBatch();
+  const merger = new Merger(MERGE_TCP | MERGE_UDP);
   for (let n = 0; n < BATCHES; n++) {
     b.count = 0;
     // A new image makes UDP flows check their endpoint. Sometimes it also revalidates every flow.
     if (n % REPUBLISH_BATCHES === 0) writer.publish({ ...NOTHING, policy: policy(n) });
     for (let i = 0; i < PACKETS; i++) put(b, n * PACKETS + i);
     run(d, b, n);
+    merger.run(d, b);
+    putTrains(b);
+    merger.run(d, b);
     if (n % PACKETS === 0) tick(d, n * PACKETS);
   }
 }
@@ -173,6 +182,29 @@ function putHeader(b: Batch, src: number, dst: number, proto: number, total: num
   view.setInt32(ip + 16, dst);
   view.setUint16(ip + 10, ~sumBytes(view, ip, ip + 20) & 0xffff);
   return ip;
+}
+
+/** Output that merges: datagrams and segments in turn. */
+function putTrains(b: Batch): void {
+  const { p, view } = b;
+  b.count = 0;
+  for (let i = 0; i < PACKETS; i++) {
+    const isTcp = (i & TRAIN) !== 0;
+    const headers = isTcp ? 40 : 28;
+    const total = headers + TRAIN_BYTES;
+    const ip = putHeader(b, POD, BACKEND, isTcp ? PROTO_TCP : PROTO_UDP, total, 0);
+    view.setInt32(ip + 4, (i << 16) | 0x4000); // Identification, and DF.
+    view.setInt32(ip + 20, ports(FIRST_PORT, 80));
+    if (isTcp) {
+      view.setInt32(ip + 24, i * TRAIN_BYTES);
+      view.setInt32(ip + 32, (0x5000 | ACK) << 16);
+    } else {
+      view.setUint8(ip - VNET_HEADER_BYTES + 8, 6);
+      view.setUint16(ip + 24, 8 + TRAIN_BYTES);
+    }
+    p[(i * P_WORDS) | P_VERDICT] = VERDICT_FORWARD;
+    b.push(VNET_HEADER_BYTES + total, 0);
+  }
 }
 
 function policy(n: number): PolicyChange {

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const PROCESS = fileURLToPath(new URL('./steady-process.ts', import.meta.url));
-const HOT = ['wire', 'flow', 'services', 'image', 'pipeline'].map((folder) =>
+const HOT = ['wire', 'flow', 'services', 'image', 'pipeline', 'merge'].map((folder) =>
   fileURLToPath(new URL(`../../datapath/${folder}/`, import.meta.url)),
 );
 
@@ -48,7 +48,13 @@ test('2.5 million packets of established connections cause no garbage collection
 
 test('2.5 million packets of established connections deoptimise no pipeline function', () => {
   const hot = hotFunctions();
-  assert.ok(hot.has('run') && hot.has('takeFastPath') && hot.has('parse') && hot.has('prefetch'));
+  assert.ok(
+    hot.has('run') &&
+      hot.has('takeFastPath') &&
+      hot.has('parse') &&
+      hot.has('prefetch') &&
+      hot.has('headersOf'),
+  );
   const lost = steadyPart('--trace-deopt', /bailout.*<JSFunction/).filter((line) => {
     const name = /<JSFunction (?:get )?#?(\w+)/.exec(line)?.[1];
     return line.includes('bailout') && name !== undefined && hot.has(name);

@@ -1,5 +1,6 @@
 // Entry of kubetun's process on the node: `engine-process.ts ARENA`. Reads numbers of Services from
-// stdin, one a line. Prints `published N` when the datapath serves that many.
+// stdin, one a line. Prints `published N` when the datapath serves that many. KUBETUN_MERGE=off
+// writes every packet by itself.
 import { createInterface } from 'node:readline';
 import { applySteering, removeSteering } from '../../../control/node/apply.ts';
 import { planSteering } from '../../../control/node/steering.ts';
@@ -20,6 +21,7 @@ import { MTU, NODE_ADDRESS } from './topology.ts';
 const engine = await Engine.start({
   arenaPath: process.argv[2]!,
   tunName: 'kt0',
+  merge: process.env.KUBETUN_MERGE !== 'off',
   log: console.error,
 });
 applySteering(

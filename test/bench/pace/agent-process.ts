@@ -26,6 +26,7 @@ const agent = await startAgent(
     narrow: false,
     setSysctls: false,
     lease: false,
+    merge: true,
     proxy: 'kubetun',
   },
   {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { H_NOW } from '../../../../datapath/arena/layout.ts';
 import { MemoryDevice } from '../../../../datapath/io/memory.ts';
+import { MERGE_UDP, Merger } from '../../../../datapath/merge/merge.ts';
 import { BATCH_PACKETS_MAX, createBatch } from '../../../../datapath/pipeline/batch.ts';
 import { Loop } from '../../../../datapath/worker/loop.ts';
 import { addr, BACKEND, createTestDatapath, OUTSIDE, POD, VIP } from '../../../support/datapath.ts';
@@ -111,6 +112,23 @@ test('serves the packets that it read before its device was lost', () => {
   first.incoming.push(syn(), syn(40_001));
   assert.equal(loop.turn(NOW), true);
   assert.deepEqual([t.counter('packets'), t.counter('write-errors')], [1, 1]);
+});
+
+test('writes datagrams of one flow as one packet if it merges', () => {
+  const { t, loop, first } = loopOf();
+  const send = () => {
+    for (const id of [1, 2]) {
+      const datagram = udp4(`${POD}:4000`, `${VIP}:53`, [id, 0], { id, partial: true });
+      first.incoming.push(datagram);
+    }
+    loop.turn(NOW);
+    return first.outgoing.splice(0).map((frame) => decode(frame).payload);
+  };
+  assert.deepEqual(send(), [Uint8Array.of(1, 0), Uint8Array.of(2, 0)]);
+  loop.merger = new Merger(MERGE_UDP);
+  assert.deepEqual(send(), [Uint8Array.of(1, 0, 2, 0)]);
+  assert.equal(t.counter('forwarded'), 4);
+  assert.deepEqual([t.counter('merged-trains'), t.counter('merged-packets')], [1, 2]);
 });
 
 test('counts packets that a device refuses', () => {
