@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { kubeconfigPath } from '../../lab/places/paths.ts';
-import { clientPod, startLab, type TestLab } from '../support/lab.ts';
+import { clientPod, type TestLab } from '../support/lab.ts';
+import { takeLab } from '../support/shared-lab.ts';
 
-const NAME = 'e2e-auth';
 const PATHS = [
   '/',
   '/api/v1/secrets',
@@ -30,8 +30,8 @@ async function ask(
 }
 
 describe('the API server', () => {
-  before(() => {
-    lab = startLab(NAME, [clientPod('client', 'node1')]);
+  before(async () => {
+    lab = await takeLab('e2e-auth', [clientPod('client', 'node1')]);
   });
   after(() => lab.down());
 
@@ -51,7 +51,7 @@ describe('the API server', () => {
   }
 
   test('refuses a wrong token, a part of the right one, other schemes, and writes', async () => {
-    const token = /token: (\S+)/.exec(readFileSync(kubeconfigPath(NAME), 'utf8'))![1]!;
+    const token = /token: (\S+)/.exec(readFileSync(kubeconfigPath(lab.name), 'utf8'))![1]!;
     const url = 'https://10.96.0.1/api/v1/namespaces/default/configmaps';
     const wrong = [
       'Bearer wrong',

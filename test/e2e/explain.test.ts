@@ -13,13 +13,12 @@ import {
   kubetun,
   serverPod,
   serviceObject,
-  startLab,
   type TestLab,
   until,
 } from '../support/lab.ts';
+import { takeLab } from '../support/shared-lab.ts';
 import { startTrace } from '../support/trace.ts';
 
-const NAME = 'e2e-expl';
 let lab: TestLab;
 
 function explain(...args: string[]): Promise<Explanation> {
@@ -35,7 +34,7 @@ interface Flow {
 
 describe('explain', () => {
   before(async () => {
-    lab = startLab(NAME, [
+    lab = await takeLab('e2e-expl', [
       serverPod('web1', 'node1'),
       serverPod('web2', 'node2'),
       serverPod('one', 'node2', { app: 'one' }),
@@ -119,7 +118,7 @@ describe('explain', () => {
       ),
       rejects: (await lab.counters('node1'))['reject-no-endpoint']!,
       status: await askAgent<{ generation: number; acknowledged: number }>(
-        NAME,
+        lab.name,
         'node1',
         '/status',
       ),
@@ -133,7 +132,7 @@ describe('explain', () => {
   });
 
   test('trace prints live packets with names, and stops at its count', async () => {
-    const trace = startTrace(NAME, '--node', 'node1', 'svc/one', 'new', '--count', '3');
+    const trace = startTrace(lab.name, '--node', 'node1', 'svc/one', 'new', '--count', '3');
     let code: number | null | undefined;
     trace.ended.then((ended) => {
       code = ended;
@@ -160,7 +159,7 @@ describe('explain', () => {
       ['SIGINT', 130],
       ['SIGTERM', 143],
     ] as const) {
-      const trace = startTrace(NAME, '--node', 'node1', 'new');
+      const trace = startTrace(lab.name, '--node', 'node1', 'new');
       after(() => trace.stop('SIGKILL'));
       await until('the trace prints a packet', async () => {
         await lab.run('client', 'curl', '-sm5', `http://${await lab.clusterIP('one')}/hostname`);
@@ -178,7 +177,7 @@ describe('explain', () => {
       [['--flow', '1'], /--flow needs --node/],
       [['--from', 'client', '--to', 'svc/web', '--node', 'node7'], /has no node node7/],
     ] as const) {
-      const { code, stderr } = kubetun('--lab', NAME, 'explain', ...args);
+      const { code, stderr } = kubetun('--lab', lab.name, 'explain', ...args);
       assert.match(stderr, message);
       assert.equal(stderr.trim().split('\n').length, 1, stderr);
       assert.notEqual(code, 0);
@@ -187,7 +186,7 @@ describe('explain', () => {
 
   test('a long batch follows the lab: changed endpoints, new pods', async () => {
     const kubetun = join(PROJECT_ROOT, 'scripts/kubetun');
-    const batch = spawn(kubetun, ['--lab', NAME, 'explain', '--batch'], { stdio: 'pipe' });
+    const batch = spawn(kubetun, ['--lab', lab.name, 'explain', '--batch'], { stdio: 'pipe' });
     let output = '';
     batch.stdout.setEncoding('utf8').on('data', (text: string) => {
       output += text;

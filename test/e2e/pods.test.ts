@@ -5,11 +5,11 @@ import { after, before, describe, test } from 'node:test';
 import type { Pod } from '../../control/kube/kinds.ts';
 import { identify, isAlive } from '../../lab/host/process.ts';
 import { findPod, readPodRecord } from '../../lab/pods/sandbox/records.ts';
-import { clientPod, startLab, type TestLab, until } from '../support/lab.ts';
+import { clientPod, type TestLab, until } from '../support/lab.ts';
+import { takeLab } from '../support/shared-lab.ts';
 
-const NAME = 'e2e-pod';
-const STATE = `/run/kubetun/${NAME}`;
 let lab: TestLab;
+let state: string;
 
 function pod(name: string, container: object, spec: object = {}): Pod {
   const containers = [{ name: 'main', image: 'busybox', ...container }];
@@ -18,8 +18,8 @@ function pod(name: string, container: object, spec: object = {}): Pod {
 }
 
 describe('a pod', () => {
-  before(() => {
-    lab = startLab(NAME, [
+  before(async () => {
+    lab = await takeLab('e2e-pod', [
       clientPod('plain', 'node1'),
       {
         ...pod('pair', { command: ['sleep', 'infinity'] }),
@@ -33,6 +33,7 @@ describe('a pod', () => {
         },
       },
     ]);
+    state = `/run/kubetun/${lab.name}`;
   });
   after(() => lab.down());
 
@@ -103,7 +104,7 @@ describe('a pod', () => {
 
   test('shares processes and network among its containers, but not files', async () => {
     const inside = (container: string, ...command: string[]) => {
-      const found = findPod(STATE, 'default', 'pair')!.containers.find(
+      const found = findPod(state, 'default', 'pair')!.containers.find(
         (c) => c.name === container,
       )!;
       return lab.start('node/node1', [
@@ -144,7 +145,7 @@ describe('a pod', () => {
   });
 
   test('restarts a killed container and counts it', async () => {
-    const { pid } = findPod(STATE, 'default', 'plain')!.containers[0]!;
+    const { pid } = findPod(state, 'default', 'plain')!.containers[0]!;
     process.kill(pid, 'SIGKILL');
     const restarts = async () => (await read('plain')).status?.containerStatuses?.[0]?.restartCount;
     await until('it has been restarted', async () => (await restarts()) === 1);
@@ -163,7 +164,7 @@ describe('a pod', () => {
       }),
     );
     await untilPhase('polite', 'Running');
-    const record = readPodRecord(STATE, 'default', 'polite')!;
+    const record = readPodRecord(state, 'default', 'polite')!;
     const child = identify(record.sandbox!.pid)!;
     await lab.kube.delete('Pod', { namespace: 'default', name: 'polite' });
     await until('it is gone', () =>
@@ -174,7 +175,7 @@ describe('a pod', () => {
     );
     assert.ok(!isAlive(child));
     assert.ok(!existsSync(`/run/netns/${record.netns}`));
-    assert.equal(readPodRecord(STATE, 'default', 'polite'), null);
+    assert.equal(readPodRecord(state, 'default', 'polite'), null);
   });
 
   test('may have the name of a deleted pod, with another address', async () => {

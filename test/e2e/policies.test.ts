@@ -7,17 +7,10 @@ import type { NetworkPolicy } from '../../control/kube/kinds.ts';
 import type { PolicyDescription } from '../../control/policy/describe.ts';
 import { CELLS, type Cell, type PolicyCase, readPolicyFiles } from '../scenarios/policies/cases.ts';
 import { LABELS, NODES, PODS } from '../scenarios/policies/world.ts';
-import {
-  clientCommand,
-  kubetun,
-  type Running,
-  startLab,
-  type TestLab,
-  until,
-} from '../support/lab.ts';
+import { clientCommand, kubetun, type Running, type TestLab, until } from '../support/lab.ts';
+import { takeLab } from '../support/shared-lab.ts';
 import { startTrace } from '../support/trace.ts';
 
-const NAME = 'e2e-pol';
 const LIVE_CASES_MIN = 15;
 /** Time until a client counts a packet as dropped, ms. */
 const PATIENCE = 700;
@@ -60,7 +53,7 @@ describe('policies between real pods', () => {
     const namespaces = Object.entries(LABELS).map(([name, labels]) => ({
       ...{ apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } },
     }));
-    lab = startLab(NAME, [...namespaces, ...PODS.map(podOf)]);
+    lab = await takeLab('e2e-pol', [...namespaces, ...PODS.map(podOf)]);
     for (const { namespace, name } of PODS) {
       const pod = await lab.kube.get('Pod', { namespace, name });
       addresses.set(`${namespace}/${name}`, pod.status!.podIP!);
@@ -90,7 +83,7 @@ describe('policies between real pods', () => {
     const wanted = policies.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).sort();
     for (const node of Object.keys(NODES)) {
       await until(`${node} has ${wanted}`, async () => {
-        const listed = await askAgent<PolicyDescription[]>(NAME, node, '/policies');
+        const listed = await askAgent<PolicyDescription[]>(lab.name, node, '/policies');
         return listed.map(({ policy }) => policy).join() === wanted.join();
       });
     }
@@ -140,7 +133,7 @@ describe('policies between real pods', () => {
     const from = [{ podSelector: { matchLabels: { pod: 'b' } } }];
     const spec = { podSelector: { matchLabels: { pod: 'c' } }, ingress: [{ from }] };
     await enforce([{ metadata, spec }]);
-    const trace = startTrace(NAME, '--node', 'node1', addresses.get('x/c')!);
+    const trace = startTrace(lab.name, '--node', 'node1', addresses.get('x/c')!);
     after(() => trace.stop());
     const lines = [
       /x\/a\) > .*:80 \(pod x\/c\).*: drop \(policy-ingress\) \[ingress: selected by x\/friends, no rule matches\]/,
@@ -170,7 +163,7 @@ describe('policies between real pods', () => {
       said.steps.map(({ text }) => text).join('\n'),
       /pod x\/c is selected by x\/friends/,
     );
-    const { code, stdout } = kubetun('--lab', NAME, 'policy', 'check', '--node', 'node1');
+    const { code, stdout } = kubetun('--lab', lab.name, 'policy', 'check', '--node', 'node1');
     assert.deepEqual([code, stdout.trim()], [0, '1 policy, no findings']);
   });
 

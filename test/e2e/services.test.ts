@@ -1,14 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import {
-  clientPod,
-  NODE,
-  serverPod,
-  serviceObject,
-  startLab,
-  type TestLab,
-  until,
-} from '../support/lab.ts';
+import { clientPod, NODE, serverPod, serviceObject, type TestLab, until } from '../support/lab.ts';
+import { takeLab } from '../support/shared-lab.ts';
 
 interface Connected {
   answers: Record<string, number>;
@@ -38,7 +31,7 @@ let lab: TestLab;
 
 describe('Services', () => {
   before(async () => {
-    lab = startLab('e2e-svc', [
+    lab = await takeLab('e2e-svc', [
       serverPod('web1', 'node1'),
       serverPod('web2', 'node1'),
       serverPod('web3', 'node2'),

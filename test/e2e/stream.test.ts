@@ -8,11 +8,11 @@ import { Exec, KubeConfig } from '@kubernetes/client-node';
 import { isAlive } from '../../lab/host/process.ts';
 import { kubeconfigPath } from '../../lab/places/paths.ts';
 import { readRecord } from '../../lab/state/record.ts';
-import { serverPod, startLab, type TestLab, until } from '../support/lab.ts';
+import { serverPod, type TestLab, until } from '../support/lab.ts';
+import { takeLab } from '../support/shared-lab.ts';
 import { findKubectls } from './kubectl/binaries.ts';
 import { talker } from './kubectl/objects.ts';
 
-const NAME = 'e2e-strm';
 const MINOR_WEBSOCKET = 31;
 let lab: TestLab;
 const newest = findKubectls().at(-1)!;
@@ -20,13 +20,13 @@ const newest = findKubectls().at(-1)!;
 describe('streams of pods', {
   skip: newest.minor < MINOR_WEBSOCKET && 'kubectl is too old',
 }, () => {
-  before(() => {
-    lab = startLab(NAME, [talker(), serverPod('web', 'node1')]);
+  before(async () => {
+    lab = await takeLab('e2e-strm', [talker(), serverPod('web', 'node1')]);
   });
   after(() => lab.down());
 
   function start(...args: string[]): ChildProcess & { text: () => string } {
-    const env = { ...process.env, KUBECONFIG: kubeconfigPath(NAME) };
+    const env = { ...process.env, KUBECONFIG: kubeconfigPath(lab.name) };
     const child = spawn(newest.path, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     let text = '';
     for (const stream of [child.stdout, child.stderr]) {
@@ -62,7 +62,7 @@ describe('streams of pods', {
       client.kill('SIGKILL');
       await until('it has ended', async () => !(await processes()).includes(seconds));
     }
-    const { supervisor } = readRecord(NAME)!;
+    const { supervisor } = readRecord(lab.name)!;
     assert.ok(isAlive(supervisor!), 'no other process has ended');
   });
 
@@ -83,7 +83,7 @@ describe('streams of pods', {
 
   test('the official client runs commands and gets their exit codes', async () => {
     const config = new KubeConfig();
-    config.loadFromFile(kubeconfigPath(NAME));
+    config.loadFromFile(kubeconfigPath(lab.name));
     const stdout = new PassThrough();
     let said = '';
     stdout.setEncoding('utf8').on('data', (chunk: string) => {
