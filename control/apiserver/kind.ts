@@ -11,6 +11,7 @@ export interface Place {
 /** Reads the other objects of the cluster, by the plural name of their kind. */
 export interface Lookup {
   get(plural: string, namespace: string, name: string): KubeObject | undefined;
+  list(plural: string): KubeObject[];
 }
 
 export interface ServedKind extends ResourceName {
@@ -32,8 +33,11 @@ export interface ServedKind extends ResourceName {
   setDefaults: (object: KubeObject, old: KubeObject | undefined) => void;
   /** Checks rules across fields. The schema check comes before it. */
   validate: (object: KubeObject, old: KubeObject | undefined) => FieldError[];
-  /** Throws StatusError for a new object that the other objects of the cluster do not allow. */
-  admit: (others: Lookup, object: KubeObject, name: string) => void;
+  /**
+   * Throws StatusError for a write that the other objects of the cluster do not allow. `old` is
+   * undefined for a new object.
+   */
+  admit: (others: Lookup, object: KubeObject, name: string, old?: KubeObject) => void;
   /** The allocator gives its objects addresses and ports: they are Services. */
   hasAddresses: boolean;
   /** Seconds between a request to delete an object and its end; 0 ends it at once. */

@@ -2,6 +2,7 @@ import { StatusError } from '../apiserver/status.ts';
 import type { Registry } from '../apiserver/verbs/registry.ts';
 import { WALL_CLOCK, type WallClock } from '../clock.ts';
 import { ClaimController } from '../controllers/claims/controller.ts';
+import { VolumeController } from '../controllers/claims/volumes.ts';
 import { Cluster, type Controller } from '../controllers/controller.ts';
 import { DaemonSetController } from '../controllers/daemonset/controller.ts';
 import { DeploymentController } from '../controllers/deployment/controller.ts';
@@ -62,11 +63,12 @@ export function startControllers(
     [new NodeLifecycleController(cluster), 'nodes'],
     [new EventExpiry(cluster), null],
     [new TaintEviction(cluster), 'pods'],
+    [new ClaimController(cluster, claimsFolder), 'persistentvolumeclaims'],
+    [new VolumeController(cluster, claimsFolder), 'persistentvolumes'],
   ];
   if (publicRange !== null) {
     rows.push([new LoadBalancerController(cluster, publicRange), 'services']);
   }
-  if (claimsFolder !== null) rows.push([new ClaimController(cluster, claimsFolder), null]);
   showSkips(cluster, rows);
   const all = rows.map(([controller]) => controller);
   return {

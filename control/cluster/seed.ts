@@ -5,18 +5,26 @@ import { servedAt } from '../apiserver/verbs/kinds.ts';
 import type { Registry } from '../apiserver/verbs/registry.ts';
 import { later } from '../controllers/queue.ts';
 import { isEqual } from '../kube/object.ts';
+import { DEFAULT_CLASS, PROVISIONER } from '../model/storage.ts';
 
 const NAMESPACES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 const NAMESPACE = servedAt('v1', 'namespaces')!;
 const SERVICE = servedAt('v1', 'services')!;
+const CLASS = servedAt('storage.k8s.io/v1', 'storageclasses')!;
 const SLICE = servedAt('discovery.k8s.io/v1', 'endpointslices')!;
 const ENDPOINTS = servedAt('v1', 'endpoints')!;
 /** The Service for this server. Its EndpointSlice and Endpoints have the same name. */
 const OWN = { namespace: 'default', name: 'kubernetes' };
 
+/** The default class, until a client makes another one. */
+const CLASS_DEFAULT = {
+  metadata: { name: 'standard', annotations: { [DEFAULT_CLASS]: 'true' } },
+  provisioner: PROVISIONER,
+};
+
 /**
- * Creates the namespaces that clients expect, and the Service `kubernetes`. Creates the Service
- * again after each deletion.
+ * Creates the namespaces that clients expect, a StorageClass, and the Service `kubernetes`. Creates
+ * the Service again after each deletion.
  */
 export function seedCluster(
   registry: Registry,
@@ -28,6 +36,7 @@ export function seedCluster(
     if (store.get('namespaces', '', name)) continue;
     registry.create(NAMESPACE, '', { metadata: { name } });
   }
+  if (store.list(CLASS.plural).length === 0) registry.create(CLASS, '', CLASS_DEFAULT);
   const { namespace, name } = OWN;
   const labels = { component: 'apiserver', provider: 'kubernetes' };
   const seeds = [

@@ -6,6 +6,7 @@ import { SERVED } from '../apiserver/verbs/kinds.ts';
 import { type KubeObject, keyOf, type OwnerReference } from '../kube/object.ts';
 import { type Cluster, Controller } from './controller.ts';
 import { Groups } from './object-index.ts';
+import { dropFinalizer } from './owners.ts';
 
 /** The kind of an object, by its plural name, and its key. */
 interface Spot {
@@ -84,13 +85,13 @@ export class GarbageCollector extends Controller {
     if (!owner || !deletionTimestamp) return;
     if (finalizers.includes(ORPHAN)) {
       for (const object of this.#dependentsOf(uid)) this.#release(object, [uid]);
-      this.#finish(owner, ORPHAN);
+      dropFinalizer(this.cluster, owner, ORPHAN);
     } else if (finalizers.includes(FOREGROUND)) {
       this.#collect(uid, true);
       const isHeld = this.#dependentsOf(uid).some(({ metadata }) =>
         metadata.ownerReferences?.some((o) => o.uid === uid && o.blockOwnerDeletion),
       );
-      if (!isHeld) this.#finish(owner, FOREGROUND);
+      if (!isHeld) dropFinalizer(this.cluster, owner, FOREGROUND);
     }
   }
 
@@ -126,11 +127,5 @@ export class GarbageCollector extends Controller {
     const owners = object.metadata.ownerReferences!.filter(({ uid }) => !uids.includes(uid));
     const ownerReferences = owners.length > 0 ? owners : null;
     this.cluster.patch(object, { metadata: { ownerReferences } });
-  }
-
-  #finish(owner: KubeObject, finalizer: string): void {
-    const left = owner.metadata.finalizers!.filter((name) => name !== finalizer);
-    const finalizers = left.length > 0 ? left : null;
-    this.cluster.patch(owner, { metadata: { finalizers } });
   }
 }

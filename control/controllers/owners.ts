@@ -21,6 +21,14 @@ export function controllerRef({ apiVersion, kind, metadata }: KubeObject): Owner
   };
 }
 
+/** Removes a finalizer from an object, which can end the object. */
+export function dropFinalizer(cluster: Cluster, object: KubeObject, finalizer: string): void {
+  const { finalizers = [] } = object.metadata;
+  if (!finalizers.includes(finalizer)) return;
+  const left = finalizers.filter((name) => name !== finalizer);
+  cluster.patch(object, { metadata: { finalizers: left.length > 0 ? left : null } });
+}
+
 /** Objects of a kind by the uid of their controlling owner, those without one by `/NAMESPACE`. */
 export function ownedIndex(): ObjectIndex {
   return new ObjectIndex((object) => [

@@ -1,7 +1,7 @@
 // StatefulSets, DaemonSets, Jobs and CronJobs in a real lab with DNS, driven by kubectl.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -171,12 +171,47 @@ describe('workloads', () => {
     await apply(set);
     await rolledOut('sts/db');
     assert.equal(await run('db-0', 'cat /data/who'), 'db-0\n');
+    // A claim in use stays until its pod is gone.
+    await kubectl('delete', 'pvc', 'data-db-0', '--wait=false');
+    const used = (await kubectl('get', 'pvc', 'data-db-0', '--no-headers')).split(/\s+/);
+    assert.equal(used[1], 'Terminating');
     await kubectl('delete', 'sts', 'db');
     await kubectl('delete', 'pvc', '--all');
     await until(
       'the volumes are gone',
       async () => (await kubectl('get', 'pv', '-o', 'name')) === '',
     );
+  });
+
+  test('a pod waits for its claim, and gets the path that a volume names', async () => {
+    const path = join(home, 'disk');
+    mkdirSync(path);
+    writeFileSync(join(path, 'index.html'), 'from the machine');
+    const modes = { accessModes: ['ReadWriteOnce'], storageClassName: 'manual' };
+    const mounted = { ...server, volumeMounts: [{ name: 'data', mountPath: '/data' }] };
+    const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: 'mine' } }];
+    const spec = { terminationGracePeriodSeconds: 0, containers: [mounted], volumes };
+    await apply({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'reader' }, spec });
+    await until('the pod says what it waits for', async () =>
+      (await kubectl('describe', 'pod', 'reader')).includes('"mine" not found'),
+    );
+    const requests = { storage: '1Mi' };
+    await apply(
+      {
+        ...{ apiVersion: 'v1', kind: 'PersistentVolume', metadata: { name: 'disk' } },
+        spec: { ...modes, capacity: requests, hostPath: { path } },
+      },
+      {
+        ...{ apiVersion: 'v1', kind: 'PersistentVolumeClaim', metadata: { name: 'mine' } },
+        spec: { ...modes, resources: { requests } },
+      },
+    );
+    await kubectl('wait', '--for=condition=Ready', 'pod/reader', '--timeout=60s');
+    const run = (line: string) => kubectl('exec', 'reader', '--', 'sh', '-c', line);
+    assert.equal(await run('cat /data/index.html'), 'from the machine');
+    await run('echo written >/data/new');
+    assert.equal(readFileSync(join(path, 'new'), 'utf8'), 'written\n');
+    await kubectl('delete', 'pod/reader', 'pvc/mine', 'pv/disk');
   });
 
   test('a DaemonSet has a pod on each node that its selector chooses', async () => {

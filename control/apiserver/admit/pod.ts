@@ -97,7 +97,13 @@ const PODS = { plural: 'pods', group: '', kind: 'Pod' };
  * @param name the name for the message. For a generated name it is the base, so that repeated
  *   events are equal.
  */
-export function requireAccount(others: Lookup, { metadata, spec }: KubeObject, name: string): void {
+export function requireAccount(
+  others: Lookup,
+  { metadata, spec }: KubeObject,
+  name: string,
+  old?: KubeObject,
+): void {
+  if (old) return;
   const account: string = spec.serviceAccountName;
   const { namespace = '' } = metadata;
   if (account === ACCOUNT_DEFAULT || others.get('serviceaccounts', namespace, account)) return;

@@ -1,5 +1,6 @@
 // Cells with more than a field's value, in upstream's words.
 import { conditionOf, isObject, type KubeObject } from '../../kube/object.ts';
+import { isDefaultClass } from '../../model/storage.ts';
 
 const NONE = '<none>';
 const LIST_SHOWN_MAX = 3;
@@ -222,12 +223,20 @@ export function accessModes(modes: string[] | undefined): string {
     .join(',');
 }
 
+/** Of a claim or a volume. */
+export function storagePhase({ metadata, status }: KubeObject): string {
+  return metadata.deletionTimestamp ? 'Terminating' : (status?.phase ?? '');
+}
+
+export function attributesClass({ spec }: KubeObject): string {
+  return spec?.volumeAttributesClassName ?? '<unset>';
+}
+
 export function claimOf({ spec }: KubeObject): string {
   const claim = spec?.claimRef;
   return claim ? `${claim.namespace}/${claim.name}` : '';
 }
 
-export function className({ metadata }: KubeObject): string {
-  const isDefault = metadata.annotations?.['storageclass.kubernetes.io/is-default-class'];
-  return isDefault === 'true' ? `${metadata.name} (default)` : metadata.name;
+export function className(object: KubeObject): string {
+  return isDefaultClass(object) ? `${object.metadata.name} (default)` : object.metadata.name;
 }

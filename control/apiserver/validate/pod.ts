@@ -93,6 +93,9 @@ function validateVolumes(at: string, volumes: any[]): FieldError[] {
     if (sources.configMap && !sources.configMap.name) {
       errors.push(required(`${field}.configMap.name`));
     }
+    if (sources.persistentVolumeClaim && !sources.persistentVolumeClaim.claimName) {
+      errors.push(required(`${field}.persistentVolumeClaim.claimName`));
+    }
     if (sources.secret && !sources.secret.secretName) {
       errors.push(required(`${field}.secret.secretName`));
     }

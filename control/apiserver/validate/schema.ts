@@ -67,6 +67,13 @@ const VALIDATORS: Record<string, Validator> = {
 /** Fields for which upstream's message has a detail. */
 const REQUIRED_DETAILS: Record<string, string> = { pathType: 'pathType must be specified' };
 
+/** Enumerations that a kind's rules check: upstream words their errors differently. */
+const OWN_ENUMS: Record<string, RegExp> = {
+  PersistentVolume: /^\/spec\/accessModes\//,
+  PersistentVolumeClaim: /^\/spec\/accessModes\//,
+  StatefulSet: /^\/spec\/(podManagementPolicy|updateStrategy\/type)$/,
+};
+
 /**
  * The errors of a decoded object by its kind's schema: missing fields, and values outside an
  * enumeration.
@@ -74,7 +81,10 @@ const REQUIRED_DETAILS: Record<string, string> = { pathType: 'pathType must be s
 export function validateSchema(kind: string, object: KubeObject): FieldError[] {
   const validator = VALIDATORS[kind]!;
   if (validator(object)) return [];
-  const errors = validator.errors ?? [];
+  const own = OWN_ENUMS[kind];
+  const errors = (validator.errors ?? []).filter(
+    ({ keyword, instancePath }) => keyword !== 'enum' || !own?.test(instancePath),
+  );
   return errors.slice(0, 10).map((error) => {
     const at = pathOf(keysOf(error.instancePath));
     const missing = error.params.missingProperty;

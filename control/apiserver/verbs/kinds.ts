@@ -15,6 +15,7 @@ import {
   tolerateFailures,
 } from '../admit/pod.ts';
 import { defaultService } from '../admit/service.ts';
+import { admitClaim, defaultClaim, defaultStorageClass, defaultVolume } from '../admit/storage.ts';
 import type { ServedKind } from '../kind.ts';
 import { validateCronJob, validateJob } from '../validate/batch.ts';
 import { defaultSecret, validateConfigMap, validateSecret } from '../validate/config.ts';
@@ -29,14 +30,7 @@ import { defaultNetworkPolicy, validateNetworkPolicy } from '../validate/network
 import { validateEvent, validateLease, validateNode } from '../validate/node.ts';
 import { validatePod } from '../validate/pod.ts';
 import { validateService } from '../validate/service.ts';
-import {
-  defaultClaim,
-  defaultClass,
-  defaultVolume,
-  validateClaim,
-  validateClass,
-  validateVolume,
-} from '../validate/storage.ts';
+import { validateClaim, validateStorageClass, validateVolume } from '../validate/storage.ts';
 import {
   validateDaemonSet,
   validateDeployment,
@@ -205,7 +199,7 @@ export const SERVED: ServedKind[] = [
   }),
   kind('PersistentVolumeClaim', {
     ...{ shortNames: ['pvc'], hasStatus: true, initialStatus: { phase: 'Pending' } },
-    ...{ setDefaults: defaultClaim, validate: validateClaim },
+    ...{ setDefaults: defaultClaim, validate: validateClaim, admit: admitClaim },
   }),
   kind('PersistentVolume', {
     ...{ shortNames: ['pv'], hasStatus: true, initialStatus: { phase: 'Pending' } },
@@ -213,7 +207,8 @@ export const SERVED: ServedKind[] = [
   }),
   kind('StorageClass', {
     singular: 'storageclass',
-    ...{ shortNames: ['sc'], setDefaults: defaultClass, validate: validateClass },
+    shortNames: ['sc'],
+    ...{ setDefaults: defaultStorageClass, validate: validateStorageClass },
   }),
   kind('Lease', { validate: validateLease }),
   kind('NetworkPolicy', {

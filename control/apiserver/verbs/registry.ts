@@ -247,6 +247,7 @@ export class Registry {
     if (!status) {
       kind.setDefaults(object, old);
       this.#validate(kind, object, old);
+      kind.admit(this.store, object, object.metadata.name, old);
       const changed = !isEqual(specOf(object), specOf(old));
       object.metadata.generation = (old.metadata.generation ?? 1) + (changed ? 1 : 0);
     } else this.#refuse(kind, object, validateSchema(kind.kind, object));

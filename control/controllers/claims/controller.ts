@@ -1,218 +1,198 @@
-// Claims and volumes: pkg/controller/volume/persistentvolume, and a provisioner of folders like
-// rancher.io/local-path.
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { type KubeObject, keyOf } from '../../kube/object.ts';
-import { parseQuantity } from '../../model/quantity.ts';
-import { type Cluster, Controller } from '../controller.ts';
+// Binds claims to volumes: pkg/controller/volume (persistentvolume, pvcprotection), with a
+// provisioner of folders like rancher.io/local-path.
+import { chmodSync, mkdirSync } from 'node:fs';
+import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
+import {
+  BOUND_BY_CONTROLLER,
+  CLAIM_PROTECTION,
+  claimKeysOf,
+  defaultClass,
+  isFor,
+  NO_PROVISIONER,
+  PROVISIONED_BY,
+  PROVISIONER,
+  referenceTo,
+  SELECTED_NODE,
+  smallestFor,
+} from '../../model/storage.ts';
+import { type Change, type Cluster, Controller } from '../controller.ts';
+import { dropFinalizer } from '../owners.ts';
+import { ClaimUsers } from './users.ts';
+import { folderOf } from './volumes.ts';
 
-const PROVISIONER = 'kubetun.io/local-path';
-const PROVISIONED_BY = 'pv.kubernetes.io/provisioned-by';
-const IS_DEFAULT = 'storageclass.kubernetes.io/is-default-class';
-const CLASS_NAME = 'standard';
+const CLAIMS = 'persistentvolumeclaims';
+const VOLUMES = 'persistentvolumes';
+const BIND_COMPLETED = 'pv.kubernetes.io/bind-completed';
 
-/** Binds claims to volumes. A class of the provisioner gives each claim a folder of its own. */
+/**
+ * Binds every claim to a volume. A class of the provisioner gives each claim its own folder. Keeps
+ * a claim in deletion until no pod uses it.
+ */
 export class ClaimController extends Controller {
-  readonly #folder: string;
+  readonly #users = new ClaimUsers();
+  readonly #folder: string | null;
+  /** Keys of claims without a volume. */
+  readonly #pending = new Set<string>();
 
-  /**
-   * Keys of its queue are those of claims, and `/NAME` of volumes.
-   *
-   * @param folder where the folders of claims are.
-   */
-  constructor(cluster: Cluster, folder: string) {
+  /** @param folder where the folders of claims are, null if claims get none. */
+  constructor(cluster: Cluster, folder: string | null) {
     super(cluster, 'persistentvolume-controller');
     this.#folder = folder;
-    const { store } = cluster;
-    if (!store.get('storageclasses', '', CLASS_NAME)) {
-      cluster.create('StorageClass', '', {
-        metadata: { name: CLASS_NAME, annotations: { [IS_DEFAULT]: 'true' } },
-        provisioner: PROVISIONER,
-      });
+    this.follow('pods', (change) => this.#onPod(change));
+    this.follow(CLAIMS, ({ object }) => this.queue.add(keyOf(object)));
+    this.subscribe(VOLUMES, ({ object, old }) => this.#onVolume(object, old));
+    this.subscribe('storageclasses', () => this.#retryPending());
+  }
+
+  #onPod({ type, object, old }: Change): void {
+    const isSame = old && old.spec.nodeName === object.spec.nodeName;
+    if (type === 'MODIFIED' && isSame) return;
+    if (old) this.#users.remove(old);
+    if (type !== 'DELETED') this.#users.put(object);
+    for (const key of claimKeysOf(object)) this.queue.add(key);
+  }
+
+  #onVolume(volume: KubeObject, old: KubeObject | undefined): void {
+    for (const { spec } of old ? [old, volume] : [volume]) {
+      const { namespace, name } = spec.claimRef ?? {};
+      if (name) this.queue.add(`${namespace}/${name}`);
     }
-    const look = (object: KubeObject) => this.queue.add(keyOf(object));
-    const lookAtPending = () =>
-      store.each('persistentvolumeclaims', (claim) => {
-        if (claim.status?.phase === 'Pending') look(claim);
-      });
-    this.follow('persistentvolumeclaims', ({ type, object }) => {
-      look(object);
-      if (type === 'DELETED') this.queue.add(`/${object.spec.volumeName ?? ''}`);
-    });
-    this.follow('persistentvolumes', ({ object }) => {
-      look(object);
-      lookAtPending();
-    });
-    this.subscribe('storageclasses', lookAtPending);
-    this.subscribe('pods', ({ object }) => {
-      if (!object.spec.nodeName) return;
-      for (const name of claimsOf(object)) this.queue.add(`${object.metadata.namespace}/${name}`);
-    });
+    this.#retryPending();
+  }
+
+  #retryPending(): void {
+    for (const key of this.#pending) this.queue.add(key);
   }
 
   protected reconcile(key: string): void {
     const { store } = this.cluster;
-    if (key.startsWith('/')) {
-      const volume = store.at('persistentvolumes', key);
-      if (volume) this.#reclaim(volume);
-      return;
+    this.#pending.delete(key);
+    const claim = store.at(CLAIMS, key);
+    if (!claim) return;
+    if (claim.metadata.deletionTimestamp && !this.#users.hasRunning(key)) {
+      return dropFinalizer(this.cluster, claim, CLAIM_PROTECTION);
     }
-    const claim = store.at('persistentvolumeclaims', key);
-    if (!claim || claim.metadata.deletionTimestamp) return;
-    if (claim.status?.phase === 'Bound') return this.#checkBound(claim);
-    if (claim.spec.volumeName) {
-      const volume = store.get('persistentvolumes', '', claim.spec.volumeName);
-      if (volume && isFree(volume, claim)) this.#bind(claim, volume);
-      return;
+    const named: string = claim.spec.volumeName ?? '';
+    const volume = named ? store.get(VOLUMES, '', named) : this.#find(claim);
+    if (volume && (isFor(volume, claim) || !volume.spec.claimRef)) return this.#bind(claim, volume);
+    if (claim.metadata.annotations?.[BIND_COMPLETED]) return this.#lose(claim, volume);
+    this.#pending.add(key);
+    if (!named) this.#ask(claim, key);
+    else if (volume) {
+      const why = `volume ${JSON.stringify(named)} already bound to a different claim.`;
+      this.record(claim, 'Warning', 'FailedBinding', why);
     }
-    const className = claim.spec.storageClassName ?? this.#defaultClass();
-    if (className !== undefined && claim.spec.storageClassName === undefined) {
-      this.cluster.patch(claim, { spec: { storageClassName: className } });
-      return;
+  }
+
+  /** A volume that names the claim, or the smallest that fits. */
+  #find(claim: KubeObject): KubeObject | undefined {
+    const volumes = this.cluster.store.list(VOLUMES);
+    const reserved = volumes.find((volume) => isFor(volume, claim));
+    // The scheduler chooses for a claim that waits for its first pod.
+    return reserved ?? (this.#isDelayed(claim) ? undefined : smallestFor(claim, volumes));
+  }
+
+  #classOf({ spec }: KubeObject): KubeObject | undefined {
+    return this.cluster.store.get('storageclasses', '', spec.storageClassName ?? '');
+  }
+
+  #isDelayed(claim: KubeObject): boolean {
+    return this.#classOf(claim)?.volumeBindingMode === 'WaitForFirstConsumer';
+  }
+
+  /** The volume first: two claims can compete for it. */
+  #bind(claim: KubeObject, volume: KubeObject): void {
+    if (volume.spec.claimRef?.uid !== claim.metadata.uid) {
+      const annotations = volume.spec.claimRef ? {} : { [BOUND_BY_CONTROLLER]: 'yes' };
+      const spec = { claimRef: referenceTo(claim) };
+      this.cluster.patch(volume, { metadata: { annotations }, spec });
     }
-    const volume = this.#match(claim);
-    if (volume) return this.#bind(claim, volume);
-    this.#provision(claim, className);
+    let bound = claim;
+    if (!claim.spec.volumeName || !claim.metadata.annotations?.[BIND_COMPLETED]) {
+      const byController = claim.spec.volumeName ? {} : { [BOUND_BY_CONTROLLER]: 'yes' };
+      const annotations = { [BIND_COMPLETED]: 'yes', ...byController };
+      const patch = { metadata: { annotations }, spec: { volumeName: volume.metadata.name } };
+      bound = this.cluster.patch(claim, patch);
+    }
+    const { accessModes, capacity } = volume.spec;
+    const status = { ...bound.status, phase: 'Bound', accessModes, capacity };
+    if (!isEqual(status, bound.status)) this.cluster.writeStatus(bound, status);
   }
 
-  #checkBound(claim: KubeObject): void {
-    if (this.cluster.store.get('persistentvolumes', '', claim.spec.volumeName)) return;
-    this.record(
-      claim,
-      'Warning',
-      'ClaimLost',
-      'Bound claim has lost its PersistentVolume. Data on the volume is lost!',
-    );
-    this.#setPhase(claim, 'Lost');
+  #lose(claim: KubeObject, volume: KubeObject | undefined): void {
+    if (claim.status.phase === 'Lost') return;
+    this.cluster.writeStatus(claim, { ...claim.status, phase: 'Lost' });
+    const [reason, why] = volume
+      ? ['ClaimMisbound', 'Two claims are bound to the same volume, this one is bound incorrectly']
+      : ['ClaimLost', 'Bound claim has lost its PersistentVolume. Data on the volume is lost!'];
+    this.record(claim, 'Warning', reason!, why!);
   }
 
-  /** The name of the newest class that says that it is the default. */
-  #defaultClass(): string | undefined {
-    const born = ({ metadata }: KubeObject) => Date.parse(metadata.creationTimestamp ?? '') || 0;
-    return this.cluster.store
-      .list('storageclasses')
-      .filter(({ metadata }) => metadata.annotations?.[IS_DEFAULT] === 'true')
-      .sort((a, b) => born(b) - born(a))[0]?.metadata.name;
-  }
-
-  /** The smallest free volume that is large enough. */
-  #match(claim: KubeObject): KubeObject | undefined {
-    const { accessModes = [], resources, storageClassName = '' } = claim.spec;
-    const wanted = parseQuantity(resources.requests.storage);
-    const sizeOf = ({ spec }: KubeObject) => parseQuantity(spec.capacity.storage);
-    return this.cluster.store
-      .list('persistentvolumes')
-      .filter((volume) => {
-        const { spec, metadata } = volume;
-        const fits =
-          (spec.storageClassName ?? '') === storageClassName &&
-          accessModes.every((mode: string) => spec.accessModes.includes(mode)) &&
-          sizeOf(volume) >= wanted;
-        return fits && !metadata.deletionTimestamp && isFree(volume, claim);
-      })
-      .sort((a, b) => sizeOf(a) - sizeOf(b))[0];
-  }
-
-  #provision(claim: KubeObject, className: string | undefined): void {
-    const { store } = this.cluster;
+  /** Makes a volume for a claim, or records why there is none. */
+  #ask(claim: KubeObject, key: string): void {
     const note = (type: 'Normal' | 'Warning', reason: string, message: string) =>
       this.record(claim, type, reason, message);
-    if (!className) {
+    const wanted: string | undefined = claim.spec.storageClassName;
+    if (wanted === undefined) {
+      // A class became the default after the claim was created.
+      const found = defaultClass(this.cluster.store.list('storageclasses'));
+      if (found) {
+        this.cluster.patch(claim, { spec: { storageClassName: found.metadata.name } });
+        return;
+      }
+    }
+    if (!wanted) {
       const why = 'no persistent volumes available for this claim and no storage class is set';
       return note('Normal', 'FailedBinding', why);
     }
-    const found = store.get('storageclasses', '', className);
+    const found = this.#classOf(claim);
     if (!found) {
-      const why = `storageclass.storage.k8s.io "${className}" not found`;
+      const why = `storageclass.storage.k8s.io ${JSON.stringify(wanted)} not found`;
       return note('Warning', 'ProvisioningFailed', why);
     }
-    if (found.provisioner !== PROVISIONER) {
-      const by = `the external provisioner '${found.provisioner}'`;
-      const why = `Waiting for a volume to be created by ${by}`;
-      return note('Normal', 'ExternalProvisioning', why);
-    }
-    if (found.volumeBindingMode === 'WaitForFirstConsumer' && !this.#hasConsumer(claim)) {
+    if (this.#isDelayed(claim) && !claim.metadata.annotations?.[SELECTED_NODE]) {
+      const pods = this.#users.waitingPods(key);
+      if (pods.length > 0) {
+        return note('Normal', 'WaitForPodScheduled', `waiting for pod ${pods[0]} to be scheduled`);
+      }
       const why = 'waiting for first consumer to be created before binding';
       return note('Normal', 'WaitForFirstConsumer', why);
     }
-    const { namespace, name: claimName, uid } = claim.metadata;
-    const name = `pvc-${uid}`;
-    const path = join(this.#folder, `${name}_${namespace}_${claimName}`);
+    const provisioner = String(found.provisioner);
+    if (provisioner === PROVISIONER && this.#folder !== null) return this.#provision(claim, found);
+    // Its volumes are made by hand.
+    if (provisioner === NO_PROVISIONER) return;
+    const why =
+      `Waiting for a volume to be created either by the external provisioner '${provisioner}' or ` +
+      'manually by the system administrator. If volume creation is delayed, please verify that ' +
+      'the provisioner is running and correctly registered.';
+    note('Normal', 'ExternalProvisioning', why);
+  }
+
+  #provision(claim: KubeObject, storageClass: KubeObject): void {
+    const { accessModes, resources, volumeMode } = claim.spec;
+    const name = `pvc-${claim.metadata.uid}`;
+    const className = storageClass.metadata.name;
+    if (volumeMode === 'Block') {
+      const why = 'volumeMode Block: expected Filesystem, since volumes are folders';
+      const what = `failed to provision volume with StorageClass ${JSON.stringify(className)}`;
+      return this.record(claim, 'Warning', 'ProvisioningFailed', `${what}: ${why}`);
+    }
+    const path = folderOf(this.#folder!, name);
     mkdirSync(path, { recursive: true });
     // Containers run as any user, and the umask of this process does not apply to them.
     chmodSync(path, 0o777);
     this.cluster.create('PersistentVolume', '', {
       metadata: { name, annotations: { [PROVISIONED_BY]: PROVISIONER } },
       spec: {
-        accessModes: claim.spec.accessModes,
-        capacity: { storage: claim.spec.resources.requests.storage },
+        ...{ accessModes, volumeMode, storageClassName: className },
+        capacity: { storage: resources.requests.storage },
         claimRef: referenceTo(claim),
         hostPath: { path, type: 'DirectoryOrCreate' },
-        persistentVolumeReclaimPolicy: found.reclaimPolicy,
-        storageClassName: className,
+        persistentVolumeReclaimPolicy: storageClass.reclaimPolicy,
       },
     });
-    note('Normal', 'ProvisioningSucceeded', `Successfully provisioned volume ${name}`);
+    const done = `Successfully provisioned volume ${name}`;
+    this.record(claim, 'Normal', 'ProvisioningSucceeded', done);
   }
-
-  #hasConsumer({ metadata }: KubeObject): boolean {
-    return this.cluster.store
-      .list('pods', metadata.namespace)
-      .some((pod) => pod.spec.nodeName && claimsOf(pod).includes(metadata.name));
-  }
-
-  /** The volume first: a claim that is bound always has its volume. */
-  #bind(claim: KubeObject, volume: KubeObject): void {
-    const { capacity, accessModes } = volume.spec;
-    const bound = this.cluster.patch(volume, { spec: { claimRef: referenceTo(claim) } });
-    this.cluster.writeStatus(bound, { phase: 'Bound' });
-    const own = this.cluster.patch(claim, { spec: { volumeName: volume.metadata.name } });
-    this.cluster.writeStatus(own, { phase: 'Bound', accessModes, capacity });
-  }
-
-  /** Deletes or releases a volume whose claim is gone. */
-  #reclaim(volume: KubeObject): void {
-    const { claimRef, persistentVolumeReclaimPolicy: policy } = volume.spec;
-    if (!claimRef?.uid) {
-      if (!claimRef) this.#setPhase(volume, 'Available');
-      return;
-    }
-    const claim = this.cluster.store.get(
-      'persistentvolumeclaims',
-      claimRef.namespace,
-      claimRef.name,
-    );
-    if (claim?.metadata.uid === claimRef.uid) return;
-    this.#setPhase(volume, 'Released');
-    const isOwn = volume.metadata.annotations?.[PROVISIONED_BY] === PROVISIONER;
-    if (policy !== 'Delete' || !isOwn) return;
-    const { path } = volume.spec.hostPath;
-    // An object can be edited; only folders of this provisioner are removed.
-    if (path === join(this.#folder, basename(path))) rmSync(path, { recursive: true, force: true });
-    this.cluster.remove(volume);
-  }
-
-  #setPhase(object: KubeObject, phase: string): void {
-    if (object.status?.phase === phase) return;
-    this.cluster.writeStatus(object, { ...object.status, phase });
-  }
-}
-
-/** True if no other claim has the volume. A claimRef without uid reserves it for a name. */
-function isFree({ spec }: KubeObject, { metadata }: KubeObject): boolean {
-  const { claimRef } = spec;
-  if (!claimRef) return true;
-  const isNamed = claimRef.namespace === metadata.namespace && claimRef.name === metadata.name;
-  return isNamed && (!claimRef.uid || claimRef.uid === metadata.uid);
-}
-
-/** Names of the claims that a pod uses. */
-function claimsOf({ spec }: KubeObject): string[] {
-  const volumes: { persistentVolumeClaim?: { claimName: string } }[] = spec.volumes ?? [];
-  return volumes.flatMap(({ persistentVolumeClaim: claim }) => (claim ? [claim.claimName] : []));
-}
-
-function referenceTo({ apiVersion, kind, metadata }: KubeObject): object {
-  const { namespace, name, uid } = metadata;
-  return { apiVersion, kind, namespace, name, uid };
 }

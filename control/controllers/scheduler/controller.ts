@@ -9,6 +9,7 @@ import {
 } from '../../kube/object.ts';
 import { type Change, type Cluster, Controller } from '../controller.ts';
 import { isOver } from '../pods.ts';
+import { PodClaims } from './claims.ts';
 import { HostPorts, refusal } from './fit.ts';
 import { keepsAway, PodAffinity } from './pod-affinity.ts';
 import { NodeResources, requestsOf } from './resources.ts';
@@ -21,6 +22,7 @@ interface Rules {
   ports: HostPorts;
   topology: TopologySpread;
   affinity: PodAffinity;
+  claims: PodClaims;
 }
 
 /** The default scheduler name. Pods with another name are ignored. */
@@ -41,7 +43,9 @@ export class Scheduler extends Controller {
   constructor(cluster: Cluster) {
     super(cluster, SCHEDULER);
     this.follow('pods', (change) => this.#onPod(change));
-    this.subscribe('nodes', () => this.#retryWaiting());
+    for (const kind of ['nodes', 'persistentvolumeclaims', 'persistentvolumes']) {
+      this.subscribe(kind, () => this.#retryWaiting());
+    }
   }
 
   #onPod({ type, object, old }: Change): void {
@@ -71,6 +75,8 @@ export class Scheduler extends Controller {
     if (!pod || !isToSchedule(pod)) return;
     const nodes = store.list('nodes');
     const rules = this.#rulesFor(pod, nodes);
+    const { problem } = rules.claims;
+    if (problem) return this.#giveUp(pod, `0/${nodes.length} nodes are available: ${problem}.`);
     const reasons = new Map<string, number>();
     const fitting: { name: string; dislike: number; cost: number }[] = [];
     for (const node of nodes) {
@@ -87,18 +93,20 @@ export class Scheduler extends Controller {
       pod,
       equals.map((node) => node.name),
     );
+    // The pod comes here again when its claims are bound.
+    if (rules.claims.reserve(this.cluster, store.get('nodes', '', nodeName)!)) return;
     this.#write(pod, { ...pod.spec, nodeName }, { status: 'True' });
     this.record(pod, 'Normal', 'Scheduled', `Successfully assigned ${key} to ${nodeName}`);
   }
 
   /** Why a node cannot take a pod: all missing resources, or the first other reason. */
   #refusals(pod: KubeObject, node: KubeObject, rules: Rules): string[] {
-    const { ports, topology, affinity, requests } = rules;
+    const { ports, topology, affinity, requests, claims } = rules;
     const first = refusal(pod, node) ?? ports.refusal(node);
     if (first) return [first];
     const lacks = this.#resources.refusals(requests, node);
     if (lacks.length > 0) return lacks;
-    const last = topology.refusal(node) ?? affinity.refusal(node);
+    const last = claims.refusal(node) ?? topology.refusal(node) ?? affinity.refusal(node);
     return last ? [last] : [];
   }
 
@@ -111,6 +119,7 @@ export class Scheduler extends Controller {
       ports: new HostPorts(pod, () => store.list('pods')),
       topology: new TopologySpread(pod, nodes, () => store.list('pods', pod.metadata.namespace)),
       affinity: new PodAffinity(store, pod, guarded),
+      claims: new PodClaims(store, pod),
     };
   }
 

@@ -18,12 +18,16 @@ export function refusal(pod: KubeObject, node: KubeObject): string | null {
 }
 
 /** True if a pod's node selector and required node affinity choose a node. */
-export function isWanted({ spec }: KubeObject, { metadata }: KubeObject): boolean {
-  const labels = metadata.labels ?? {};
-  if (!selects({ matchLabels: spec.nodeSelector }, labels)) return false;
+export function isWanted({ spec }: KubeObject, node: KubeObject): boolean {
+  if (!selects({ matchLabels: spec.nodeSelector }, node.metadata.labels ?? {})) return false;
   const required = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
   const terms: Term[] | undefined = required?.nodeSelectorTerms;
-  if (!terms) return true;
+  return !terms || matchesTerms(terms, node);
+}
+
+/** True if one of the terms of a node selector chooses a node. */
+export function matchesTerms(terms: Term[], { metadata }: KubeObject): boolean {
+  const labels = metadata.labels ?? {};
   const fields = { 'metadata.name': metadata.name };
   return terms.some(({ matchExpressions = [], matchFields = [] }) => {
     // An empty term selects nothing.

@@ -1,10 +1,10 @@
 // The volumes of a pod on disk. Later changes of a ConfigMap or Secret do not reach them.
 import { chmodSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { makeFolder } from '../../../control/files.ts';
 import type { KubeClient } from '../../../control/kube/client.ts';
-import { isNotFound } from '../../../control/kube/error.ts';
 import type { Pod } from '../../../control/kube/kinds.ts';
+import { claimedFolder } from './claims.ts';
 import type { Given } from './downward.ts';
 import { MountError, type Volume, volumeFiles, volumeSources } from './files.ts';
 import { fetchSources } from './sources.ts';
@@ -68,31 +68,6 @@ async function makeVolume(
 /** The folder of all claims, beside that of the volumes of pods. */
 function claimsFolder(volume: string): string {
   return join(dirname(volume), '../../claims');
-}
-
-/** The folder of a claim's volume. Throws MountError while the claim has none. */
-async function claimedFolder(
-  kube: KubeClient,
-  place: { namespace: string; name: string },
-  claims: string,
-): Promise<string> {
-  const { name } = place;
-  const claim = await kube.get('PersistentVolumeClaim', place).catch((error: unknown) => {
-    if (isNotFound(error)) throw new MountError(`persistentvolumeclaim "${name}" not found`);
-    throw error;
-  });
-  if (claim.status?.phase !== 'Bound') {
-    throw new MountError(`persistentvolumeclaim "${name}" is not bound to a volume yet`);
-  }
-  const volume = await kube.get('PersistentVolume', { name: claim.spec?.volumeName ?? '' });
-  const path = volume.spec?.hostPath?.path ?? '';
-  // Any other path of the machine would be writable for a container.
-  if (path !== join(claims, basename(path))) {
-    const expected = 'the lab mounts only volumes of the StorageClass standard';
-    throw new MountError(`volume ${volume.metadata?.name} is no folder of the lab: ${expected}`);
-  }
-  makeFolder(path, 0o777);
-  return path;
 }
 
 /** Safe to repeat. */

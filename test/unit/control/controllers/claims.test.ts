@@ -4,18 +4,21 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
-import { startControllers } from '../../../../control/cluster/controllers.ts';
+import { DEFAULT_CLASS, PROVISIONER } from '../../../../control/model/storage.ts';
 import { settle } from './kubelet.ts';
-import { activePods, eventsOf, node, startWorld, workload } from './world.ts';
+import { activePods, node, startWorld, workload } from './world.ts';
 
 let world: ReturnType<typeof startWorld>;
 let folder: string;
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'kubetun-claims-'));
-  world = startWorld((bare) => bare.create('Node', node('node1')));
-  world.controllers.stop();
-  world.controllers = startControllers(world.registry, null, world.clock, folder);
+  world = startWorld((bare) => {
+    bare.create('Node', node('node1'));
+    const annotations = { [DEFAULT_CLASS]: 'true' };
+    const metadata = { name: 'standard', annotations };
+    bare.create('StorageClass', { metadata, provisioner: PROVISIONER });
+  }, folder);
 });
 afterEach(() => {
   world.controllers.stop();
@@ -33,7 +36,6 @@ async function claim(name: string, storage?: string, spec?: object): Promise<voi
   await world.idle();
 }
 
-const phaseOf = (name: string) => world.get('PersistentVolumeClaim', name)?.status.phase;
 const pathOf = (name: string) => {
   const { volumeName } = world.get('PersistentVolumeClaim', name)!.spec;
   return world.get('PersistentVolume', volumeName)!.spec.hostPath.path as string;
@@ -60,7 +62,7 @@ test('the folder goes with the claim, and with Retain it stays', async () => {
   await world.idle();
   assert.equal(existsSync(path), false);
   assert.equal(world.get('PersistentVolume', volumeName), undefined);
-  const provisioner = 'kubetun.io/local-path';
+  const provisioner = PROVISIONER;
   world.create('StorageClass', {
     metadata: { name: 'kept' },
     provisioner,
@@ -80,62 +82,28 @@ test('removes no folder but its own', async () => {
   for (const [name, path] of [
     ['a', outside],
     ['b', join(folder, '..')],
-    ['c', `${folder}/..`],
+    ['c', folder],
   ] as const) {
-    await claim(name);
-    const { volumeName } = world.get('PersistentVolumeClaim', name)!.spec;
-    world.patch('PersistentVolume', volumeName, { spec: { hostPath: { path } } });
+    // Says that the provisioner made it.
+    const annotations = { 'pv.kubernetes.io/provisioned-by': PROVISIONER };
+    const spec = claimSpec('1Gi', { storageClassName: name });
+    const { resources: _, ...own } = spec as typeof spec & { resources: object };
+    world.create('PersistentVolume', {
+      metadata: { name, annotations },
+      spec: {
+        ...{ ...own, capacity: { storage: '1Gi' }, hostPath: { path } },
+        persistentVolumeReclaimPolicy: 'Delete',
+      },
+    });
+    await claim(name, '1Gi', { storageClassName: name });
+    assert.equal(pathOf(name), path);
     world.remove('PersistentVolumeClaim', name);
     await world.idle();
+    assert.equal(world.get('PersistentVolume', name), undefined);
     assert.ok(existsSync(outside), path);
     assert.ok(existsSync(folder), path);
   }
   rmSync(outside, { recursive: true });
-});
-
-test('takes the smallest volume that fits before it makes one', async () => {
-  for (const [name, storage] of [
-    ['small', '1Gi'],
-    ['large', '9Gi'],
-    ['right', '3Gi'],
-  ] as const) {
-    world.create('PersistentVolume', {
-      metadata: { name },
-      spec: {
-        ...{ capacity: { storage }, accessModes: ['ReadWriteOnce'], storageClassName: 'manual' },
-        hostPath: { path: '/x' },
-      },
-    });
-  }
-  await world.idle();
-  assert.equal(world.get('PersistentVolume', 'small')!.status.phase, 'Available');
-  await claim('a', '2Gi', { storageClassName: 'manual' });
-  assert.equal(world.get('PersistentVolumeClaim', 'a')!.spec.volumeName, 'right');
-  await claim('b', '20Gi', { storageClassName: 'manual' });
-  assert.equal(phaseOf('b'), 'Pending');
-  assert.deepEqual(eventsOf(world, 'b'), [
-    ['ProvisioningFailed', 'storageclass.storage.k8s.io "manual" not found'],
-  ]);
-});
-
-test('waits for the first consumer if the class says so', async () => {
-  const own = { provisioner: 'kubetun.io/local-path', volumeBindingMode: 'WaitForFirstConsumer' };
-  world.create('StorageClass', { metadata: { name: 'late' }, ...own });
-  await claim('a', '1Gi', { storageClassName: 'late' });
-  assert.equal(phaseOf('a'), 'Pending');
-  const containers = [{ name: 'main', image: 'pause' }];
-  const volumes = [{ name: 'data', persistentVolumeClaim: { claimName: 'a' } }];
-  world.create('Pod', { metadata: { name: 'user' }, spec: { containers, volumes } });
-  await world.idle();
-  assert.equal(phaseOf('a'), 'Bound');
-});
-
-test('a claim whose volume is gone is lost', async () => {
-  await claim('a');
-  world.remove('PersistentVolume', world.get('PersistentVolumeClaim', 'a')!.spec.volumeName);
-  world.patch('PersistentVolumeClaim', 'a', { metadata: { labels: { looked: 'at' } } });
-  await world.idle();
-  assert.equal(phaseOf('a'), 'Lost');
 });
 
 const templates = [{ metadata: { name: 'data' }, spec: claimSpec() }];

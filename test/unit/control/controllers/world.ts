@@ -33,9 +33,14 @@ export interface World {
   controllers: Controllers;
 }
 
-/** A world with the namespace `default`. `prepare` fills it before the controllers start. */
+/**
+ * A world with the namespace `default`. `prepare` fills it before the controllers start.
+ *
+ * @param claimsFolder where claims get their folders; null if they get none.
+ */
 export function startWorld(
   prepare: (world: Omit<World, 'controllers' | 'idle'>) => void = () => {},
+  claimsFolder: string | null = null,
 ) {
   const store = new Store(SERVED);
   const registry = new Registry(store, RANGES);
@@ -65,7 +70,7 @@ export function startWorld(
   };
   bare.create('Namespace', { metadata: { name: 'default' } });
   prepare(bare);
-  const controllers = startControllers(registry, '198.51.100.0/29', clock);
+  const controllers = startControllers(registry, '198.51.100.0/29', clock, claimsFolder);
   // A test may put other controllers in their place.
   const world: World = { ...bare, controllers, idle: () => world.controllers.idle() };
   return world;
