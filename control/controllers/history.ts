@@ -1,5 +1,6 @@
 // Revisions of a template, as ControllerRevisions: pkg/controller/history.
 import { isObject, type KubeObject } from '../kube/object.ts';
+import { type LabelSelector, selects } from '../model/label-selector.ts';
 import type { Cluster } from './controller.ts';
 import { controllerOf, controllerRef } from './owners.ts';
 import { isSameTemplate, templateHash } from './template.ts';
@@ -7,11 +8,20 @@ import { isSameTemplate, templateHash } from './template.ts';
 /** Label of pods with the name or the hash of their revision. */
 export const REVISION_LABEL = 'controller-revision-hash';
 
-/** All revisions of an owner, the oldest first. */
-export function revisionsOf({ store }: Cluster, owner: KubeObject): KubeObject[] {
-  return store
-    .list('controllerrevisions', owner.metadata.namespace)
-    .filter((revision) => controllerOf(revision)?.uid === owner.metadata.uid)
+/** All revisions of an owner, the oldest first. Adopts those that an earlier owner left. */
+export function revisionsOf(cluster: Cluster, owner: KubeObject): KubeObject[] {
+  const { namespace, uid } = owner.metadata;
+  const selector: LabelSelector = owner.spec.selector;
+  return cluster.store
+    .list('controllerrevisions', namespace)
+    .flatMap((revision) => {
+      const { labels, deletionTimestamp, ownerReferences = [] } = revision.metadata;
+      const controller = controllerOf(revision);
+      if (controller) return controller.uid === uid ? [revision] : [];
+      if (deletionTimestamp || !selects(selector, labels)) return [];
+      const owners = [...ownerReferences, controllerRef(owner)];
+      return [cluster.patch(revision, { metadata: { ownerReferences: owners } })];
+    })
     .sort((a, b) => numberOf(a) - numberOf(b));
 }
 

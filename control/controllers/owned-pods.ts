@@ -7,6 +7,10 @@ import { type Change, type Cluster, Controller } from './controller.ts';
 import { claim, controllerOf, controllerRef, ownedIndex } from './owners.ts';
 import { availableInMs } from './pods.ts';
 
+/** Verbs, as reasons of events spell them. */
+const VERBS = { create: 'Create', update: 'Update', delete: 'Delete' };
+export type Verb = keyof typeof VERBS;
+
 /** Looks at an owner when it or a pod of it changes. */
 export abstract class PodOwnerController extends Controller {
   readonly #kind: KubeKind;
@@ -44,7 +48,9 @@ export abstract class PodOwnerController extends Controller {
   ): void {
     const { labels, annotations, finalizers } = template.metadata ?? {};
     const added = metadata as Partial<KubeObject['metadata']>;
-    this.#noting(owner, ['FailedCreate', 'creating'], () => {
+    let name = added.name ?? '';
+    const message = (error?: StatusError) => this.describe(owner, 'create', name, error);
+    this.noting(owner, 'create', message, () => {
       const pod = this.cluster.create('Pod', owner.metadata.namespace!, {
         metadata: {
           ...added,
@@ -55,16 +61,38 @@ export abstract class PodOwnerController extends Controller {
         },
         spec,
       });
-      this.record(owner, 'Normal', 'SuccessfulCreate', `Created pod: ${pod.metadata.name}`);
+      name = pod.metadata.name;
     });
   }
 
   /** Deletes a pod as `createPod` creates one. */
   protected removePod(owner: KubeObject, pod: KubeObject): void {
-    this.#noting(owner, ['FailedDelete', 'deleting'], () => {
-      this.cluster.remove(pod);
-      this.record(owner, 'Normal', 'SuccessfulDelete', `Deleted pod: ${pod.metadata.name}`);
-    });
+    const message = (error?: StatusError) =>
+      this.describe(owner, 'delete', pod.metadata.name, error);
+    this.noting(owner, 'delete', message, () => this.cluster.remove(pod));
+  }
+
+  /** The message of an event about a pod that was written, or could not be. */
+  protected describe(_owner: KubeObject, verb: Verb, pod: string, error?: StatusError): string {
+    if (error) return `Error ${verb.slice(0, -1)}ing: ${error.message}`;
+    return `${VERBS[verb]}d pod: ${pod}`;
+  }
+
+  /** Does a write, with an event about it on the owner. Throws StatusError after an event. */
+  protected noting(
+    owner: KubeObject,
+    verb: Verb,
+    message: (error?: StatusError) => string,
+    write: () => void,
+  ): void {
+    try {
+      write();
+    } catch (error) {
+      if (!(error instanceof StatusError)) throw error;
+      this.record(owner, 'Warning', `Failed${VERBS[verb]}`, message(error));
+      throw error;
+    }
+    this.record(owner, 'Normal', `Successful${VERBS[verb]}`, message());
   }
 
   /** Writes the status of an owner if it differs. */
@@ -80,16 +108,6 @@ export abstract class PodOwnerController extends Controller {
       .map((pod) => availableInMs(pod, owner.spec.minReadySeconds ?? 0, nowMs))
       .filter((ms) => ms !== null && ms > 0) as number[];
     if (waits.length > 0) this.queue.addAfter(keyOf(owner), Math.min(...waits));
-  }
-
-  #noting(owner: KubeObject, [reason, verb]: [string, string], write: () => void): void {
-    try {
-      write();
-    } catch (error) {
-      if (!(error instanceof StatusError)) throw error;
-      this.record(owner, 'Warning', reason, `Error ${verb}: ${error.message}`);
-      throw error;
-    }
   }
 
   #onPod(change: Change): void {

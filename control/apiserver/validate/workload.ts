@@ -102,7 +102,7 @@ export function validateTemplatePod(at: string, template: any): FieldError[] {
 
 const MANAGEMENT = ['OrderedReady', 'Parallel'];
 const UPDATES = ['OnDelete', 'RollingUpdate'];
-const RETENTIONS = ['Delete', 'Retain'];
+const RETENTIONS = ['Retain', 'Delete'];
 /** Fields of a StatefulSet that can change. */
 const MUTABLE = [
   ...['replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit'],
@@ -111,37 +111,26 @@ const MUTABLE = [
 
 export function validateStatefulSet(object: KubeObject, old: KubeObject | undefined): FieldError[] {
   const { spec } = object;
-  const { podManagementPolicy, updateStrategy, ordinals } = spec;
-  const retention = spec.persistentVolumeClaimRetentionPolicy ?? {};
-  const errors = [
+  const { podManagementPolicy, ordinals, persistentVolumeClaimRetentionPolicy: retention } = spec;
+  const errors: FieldError[] = [];
+  if (!MANAGEMENT.includes(podManagementPolicy)) {
+    const detail = "must be 'OrderedReady' or 'Parallel'";
+    errors.push(wrong('spec.podManagementPolicy', podManagementPolicy, detail));
+  }
+  errors.push(...validateSetStrategy(spec.updateStrategy));
+  for (const when of ['whenDeleted', 'whenScaled']) {
+    const field = `spec.persistentVolumeClaimRetentionPolicy.${when}`;
+    errors.push(...oneOf(field, retention[when], RETENTIONS));
+  }
+  errors.push(
     ...notNegative(spec, 'replicas', 'minReadySeconds', 'revisionHistoryLimit'),
-    ...oneOf('spec.podManagementPolicy', podManagementPolicy, MANAGEMENT),
-    ...validateUpdates(updateStrategy),
-    ...oneOf(
-      'spec.persistentVolumeClaimRetentionPolicy.whenDeleted',
-      retention.whenDeleted,
-      RETENTIONS,
-    ),
-    ...oneOf(
-      'spec.persistentVolumeClaimRetentionPolicy.whenScaled',
-      retention.whenScaled,
-      RETENTIONS,
-    ),
     ...validateWorkload('StatefulSet', withClaims(object), undefined),
-  ];
+  );
   if (ordinals?.start < 0) errors.push(wrong('spec.ordinals.start', ordinals.start, NOT_NEGATIVE));
   for (const [i, template] of (spec.volumeClaimTemplates ?? []).entries()) {
     const field = `spec.volumeClaimTemplates[${i}]`;
     if (!template.metadata?.name) errors.push(required(`${field}.metadata.name`));
     errors.push(...validateClaimSpec(`${field}.spec`, template.spec ?? {}));
-  }
-  const { partition } = updateStrategy.rollingUpdate ?? {};
-  if (partition < 0) {
-    errors.push(wrong('spec.updateStrategy.rollingUpdate.partition', partition, NOT_NEGATIVE));
-  }
-  if (updateStrategy.rollingUpdate?.maxUnavailable !== undefined) {
-    const field = 'spec.updateStrategy.rollingUpdate.maxUnavailable';
-    errors.push(forbidden(field, 'is not supported: a StatefulSet updates one pod at a time'));
   }
   const still = (all: any) =>
     Object.fromEntries(Object.entries(all).filter(([name]) => !MUTABLE.includes(name)));
@@ -150,6 +139,31 @@ export function validateStatefulSet(object: KubeObject, old: KubeObject | undefi
     const list = `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`;
     const detail = `updates to statefulset spec for fields other than ${list} are forbidden`;
     errors.push(forbidden('spec', detail));
+  }
+  return errors;
+}
+
+function validateSetStrategy({ type, rollingUpdate }: any): FieldError[] {
+  const at = 'spec.updateStrategy';
+  if (type === 'OnDelete') {
+    const detail = "only allowed for updateStrategy 'RollingUpdate'";
+    return rollingUpdate ? [wrong(`${at}.rollingUpdate`, rollingUpdate, detail)] : [];
+  }
+  if (type !== 'RollingUpdate') {
+    return [wrong(at, type, "must be 'RollingUpdate' or 'OnDelete'")];
+  }
+  const { partition, maxUnavailable } = rollingUpdate;
+  const errors: FieldError[] = [];
+  if (partition < 0) {
+    errors.push(wrong(`${at}.rollingUpdate.partition`, partition, NOT_NEGATIVE));
+  }
+  if (maxUnavailable === undefined) return errors;
+  const field = `${at}.rollingUpdate.maxUnavailable`;
+  errors.push(...validateShare(field, maxUnavailable));
+  const share = Number.parseInt(maxUnavailable, 10);
+  if (share === 0) errors.push(wrong(field, maxUnavailable, 'cannot be 0'));
+  if (typeof maxUnavailable === 'string' && share > 100) {
+    errors.push(wrong(field, maxUnavailable, 'must not be greater than 100%'));
   }
   return errors;
 }

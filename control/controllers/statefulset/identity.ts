@@ -2,7 +2,7 @@
 // (stateful_set_utils.go).
 import type { KubeObject } from '../../kube/object.ts';
 import { REVISION_LABEL } from '../history.ts';
-import { availableInMs, isOver } from '../pods.ts';
+import { availableInMs } from '../pods.ts';
 
 const POD_NAME_LABEL = 'statefulset.kubernetes.io/pod-name';
 const POD_INDEX_LABEL = 'apps.kubernetes.io/pod-index';
@@ -25,11 +25,6 @@ export function isWantedOrdinal(set: KubeObject, ordinal: number): boolean {
   return ordinal >= start && ordinal < start + set.spec.replicas;
 }
 
-/** The first ordinal that a rolling update reaches. */
-export function updateStart({ spec }: KubeObject): number {
-  return spec.updateStrategy.rollingUpdate?.partition ?? 0;
-}
-
 export function isOfRevision({ metadata }: KubeObject, revision: KubeObject): boolean {
   return metadata.labels?.[REVISION_LABEL] === revision.metadata.name;
 }
@@ -38,10 +33,15 @@ export function isTerminating({ metadata }: KubeObject): boolean {
   return metadata.deletionTimestamp !== undefined;
 }
 
-/** True if a pod runs, is ready for minReadySeconds, and does not terminate. */
-export function isHealthy(set: KubeObject, pod: KubeObject, nowMs: number): boolean {
-  if (isTerminating(pod) || isOver(pod)) return false;
-  return availableInMs(pod, set.spec.minReadySeconds ?? 0, nowMs) === 0;
+/** True if a pod runs and has been ready for minReadySeconds. A pod in deletion can be. */
+export function isAvailable({ spec }: KubeObject, pod: KubeObject, nowMs: number): boolean {
+  const isRunning = pod.status?.phase === 'Running';
+  return isRunning && availableInMs(pod, spec.minReadySeconds ?? 0, nowMs) === 0;
+}
+
+/** The labels that name a pod of the set. */
+export function identityLabels({ metadata }: KubeObject, ordinal: number): Record<string, string> {
+  return { [POD_NAME_LABEL]: `${metadata.name}-${ordinal}`, [POD_INDEX_LABEL]: String(ordinal) };
 }
 
 /** Metadata and spec of the pod with an ordinal. */
@@ -56,11 +56,7 @@ export function describePod(
   return {
     metadata: {
       name,
-      labels: {
-        [POD_NAME_LABEL]: name,
-        [POD_INDEX_LABEL]: String(ordinal),
-        [REVISION_LABEL]: revision.metadata.name,
-      },
+      labels: { ...identityLabels(set, ordinal), [REVISION_LABEL]: revision.metadata.name },
     },
     spec: {
       ...template.spec,

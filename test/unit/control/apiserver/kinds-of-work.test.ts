@@ -40,20 +40,6 @@ function objectOf(kind: string, name: string, spec: object): object {
 const create = (kind: string, name: string, spec: object = {}) =>
   api.call('POST', AT[kind]!, objectOf(kind, name, spec));
 
-test("a StatefulSet has upstream's defaults", async () => {
-  const { code, body } = await create('StatefulSet', 'plain', { replicas: undefined });
-  assert.equal(code, 201, body.message);
-  const { selector: _, template: __, ...spec } = body.spec;
-  assert.deepEqual(spec, {
-    replicas: 1,
-    podManagementPolicy: 'OrderedReady',
-    updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition: 0 } },
-    revisionHistoryLimit: 10,
-    persistentVolumeClaimRetentionPolicy: { whenDeleted: 'Retain', whenScaled: 'Retain' },
-  });
-  await api.call('DELETE', `${AT.StatefulSet}/plain`);
-});
-
 test("a DaemonSet has upstream's defaults", async () => {
   const { body } = await create('DaemonSet', 'plain');
   const { selector: _, template: __, ...spec } = body.spec;
@@ -109,23 +95,6 @@ test("a CronJob has upstream's defaults", async () => {
 const failJob = { action: 'FailJob', onExitCodes: { operator: 'In', values: [0] } };
 const never = { podFailurePolicy: { rules: [failJob] } };
 const refused: [kind: string, spec: object, field: string, text: RegExp][] = [
-  ['StatefulSet', { replicas: -1 }, 'spec.replicas', /greater than or equal to 0/],
-  ['StatefulSet', { selector: {} }, 'spec.selector', /empty selector is invalid for statefulset/],
-  ['StatefulSet', { podManagementPolicy: 'No' }, 'spec.podManagementPolicy', /"OrderedReady"/],
-  ['StatefulSet', { updateStrategy: { type: 'X' } }, 'spec.updateStrategy.type', /"OnDelete"/],
-  [
-    'StatefulSet',
-    { updateStrategy: { rollingUpdate: { partition: -1 } } },
-    'spec.updateStrategy.rollingUpdate.partition',
-    /greater than or equal to 0/,
-  ],
-  [
-    'StatefulSet',
-    { updateStrategy: { rollingUpdate: { maxUnavailable: 2 } } },
-    'spec.updateStrategy.rollingUpdate.maxUnavailable',
-    /not supported/,
-  ],
-  ['StatefulSet', { ordinals: { start: -1 } }, 'spec.ordinals.start', /greater than/],
   ['DaemonSet', { selector: {} }, 'spec.selector', /empty selector is invalid for daemonset/],
   [
     'DaemonSet',
@@ -183,7 +152,6 @@ test('a name of a CronJob leaves room for the minute', async () => {
 });
 
 const frozen: [kind: string, change: object, text: RegExp][] = [
-  ['StatefulSet', { serviceName: 'other' }, /updates to statefulset spec for fields other than/],
   ['DaemonSet', { selector: { matchLabels: { app: 'other' } } }, /field is immutable/],
   ['Job', { completions: 7 }, /spec.completions: .*field is immutable/],
 ];
@@ -199,7 +167,6 @@ for (const [kind, change, text] of frozen) {
 }
 
 const rows: [kind: string, spec: object, cells: Record<string, unknown>][] = [
-  ['StatefulSet', { replicas: 0 }, { Ready: '0/0' }],
   ['DaemonSet', {}, { Desired: 0, 'Node Selector': '<none>' }],
   ['Job', { completions: 3 }, { Status: 'Suspended', Completions: '0/3', Duration: '' }],
   ['Job', { parallelism: 2 }, { Completions: '0/1 of 2' }],
@@ -225,15 +192,6 @@ for (const [i, [kind, spec, cells]] of rows.entries()) {
     assert.ok(names.includes('Containers'), 'wide');
   });
 }
-
-test('a StatefulSet has a scale', async () => {
-  await create('StatefulSet', 'scaled', { replicas: 0 });
-  const path = `${AT.StatefulSet}/scaled/scale`;
-  const type = { 'content-type': 'application/merge-patch+json' };
-  const { body } = await api.call('PATCH', path, { spec: { replicas: 2 } }, type);
-  assert.equal(body.spec.replicas, 2);
-  assert.equal(body.status.selector, 'app=scaled');
-});
 
 test('containers of a StatefulSet mount its claims', async () => {
   const mounted = [{ ...containers[0], volumeMounts: [{ name: 'data', mountPath: '/data' }] }];

@@ -9,23 +9,13 @@ import {
 } from '../../../../control/controllers/deployment/proportions.ts';
 import { isReady, type KubeObject } from '../../../../control/kube/object.ts';
 import { settle, stepPod } from './kubelet.ts';
+import { randomFrom } from './random.ts';
 import { activePods, node, startWorld, type World, workload } from './world.ts';
 
 const RUNS = 40;
 const STEPS = 40;
 const IMAGES = ['a', 'b', 'c'];
 const SHARES = [0, 1, 2, 3, '0%', '10%', '25%', '50%', '100%'];
-
-/** mulberry32: the seed in the name of a failed test repeats its run. */
-function randomFrom(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
 
 const web = (world: World) => world.get('Deployment', 'web')!;
 const imageOf = ({ spec }: KubeObject): string => spec.containers[0].image;

@@ -1,10 +1,11 @@
-// Whatever happens to their pods and whatever is asked of them: StatefulSets, DaemonSets and Jobs
+// Whatever happens to their pods and whatever is asked of them: DaemonSets and Jobs
 // become what their spec says, and keep their own rules on the way.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startControllers } from '../../../../control/cluster/controllers.ts';
 import { isReady, type KubeObject } from '../../../../control/kube/object.ts';
 import { settle, stepPod } from './kubelet.ts';
+import { randomFrom } from './random.ts';
 import { activePods, node, startWorld, type World, workload } from './world.ts';
 
 const RUNS = 15;
@@ -13,21 +14,8 @@ const IMAGES = ['a', 'b', 'c'];
 
 type Random = (below: number) => number;
 
-/** mulberry32: the seed in a failing test's name brings the same run again. */
-function randomFrom(seed: number): Random {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
 const imageOf = ({ spec }: KubeObject): string => spec.containers[0].image;
 const containers = (image: string) => [{ name: 'main', image }];
-const ordinals = (world: World) =>
-  activePods(world, 'web').map(({ metadata }) => Number(metadata.name.slice('web-'.length)));
 const pick = (random: Random, pods: KubeObject[]) => pods[random(pods.length || 1)];
 
 /** What fate does to pods and to the server. */
@@ -46,49 +34,6 @@ function disturb(world: World, random: Random): void {
       return;
     default:
       stepPod(world, (open) => open[random(open.length)]!);
-  }
-}
-
-async function playStatefulSet(seed: number): Promise<void> {
-  const random = randomFrom(seed);
-  const world = startWorld((bare) => bare.create('Node', node('node1')));
-  try {
-    world.create('StatefulSet', workload('web', { serviceName: 'web', replicas: 3 }));
-    // A pod is created only while all pods before it are ready.
-    const broken: string[] = [];
-    world.store.subscribe('pods', ({ type, object }) => {
-      if (type !== 'ADDED') return;
-      const own = Number(object.metadata.name.slice('web-'.length));
-      const before = activePods(world, 'web').filter(
-        (pod) => Number(pod.metadata.name.slice(4)) < own,
-      );
-      if (before.length !== own || !before.every(isReady)) broken.push(object.metadata.name);
-      const names = world.list('Pod').map(({ metadata }) => metadata.name);
-      if (new Set(names).size < names.length) broken.push(`twice ${object.metadata.name}`);
-    });
-    for (let step = 0; step < STEPS; step++) {
-      const change = (spec: object) => world.patch('StatefulSet', 'web', { spec });
-      const image = IMAGES[random(IMAGES.length)]!;
-      const what = random(8);
-      const partition = random(3);
-      if (what === 0) change({ replicas: random(5) });
-      else if (what === 1) change({ template: { spec: { containers: containers(image) } } });
-      else if (what === 2) change({ updateStrategy: { rollingUpdate: { partition } } });
-      else disturb(world, random);
-      const beside = ordinals(world).length;
-      await world.idle();
-      assert.ok(ordinals(world).length >= beside - 1, `step ${step}: one pod at a time`);
-    }
-    await settle(world);
-    assert.deepEqual(broken, []);
-    const { replicas, template, updateStrategy } = world.get('StatefulSet', 'web')!.spec;
-    assert.deepEqual(ordinals(world), [...Array(replicas).keys()]);
-    for (const pod of activePods(world, 'web').slice(updateStrategy.rollingUpdate.partition)) {
-      assert.equal(imageOf(pod), template.spec.containers[0].image);
-    }
-    assert.equal(world.get('StatefulSet', 'web')!.status.readyReplicas ?? 0, replicas);
-  } finally {
-    world.controllers.stop();
   }
 }
 
@@ -195,7 +140,6 @@ async function playJob(seed: number): Promise<void> {
 }
 
 for (let seed = 1; seed <= RUNS; seed++) {
-  test(`a StatefulSet becomes what it is asked to be (seed ${seed})`, () => playStatefulSet(seed));
   test(`a DaemonSet becomes what it is asked to be (seed ${seed})`, () => playDaemonSet(seed));
   test(`a Job counts every pod once (seed ${seed})`, () => playJob(seed));
 }
