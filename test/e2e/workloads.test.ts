@@ -137,7 +137,10 @@ describe('workloads', () => {
     assert.equal(await variable('web-0'), '');
     const row = (await kubectl('get', 'sts', 'web', '--no-headers')).split(/\s+/);
     assert.deepEqual(row.slice(0, 2), ['web', '3/3']);
-    assert.match(await kubectl('describe', 'sts', 'web'), /SuccessfulCreate\s.*Created pod: web-0/);
+    assert.match(
+      await kubectl('describe', 'sts', 'web'),
+      /SuccessfulCreate\s.*create Pod web-0 in StatefulSet web successful/,
+    );
     await kubectl('delete', 'sts', 'web');
     await until('its pods are gone', async () => (await names('nginx')).length === 0);
   });
