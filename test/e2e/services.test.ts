@@ -1,6 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { clientPod, NODE, serverPod, serviceObject, type TestLab, until } from '../support/lab.ts';
+import {
+  clientCommand,
+  clientPod,
+  NODE,
+  serverPod,
+  serviceObject,
+  type TestLab,
+  until,
+} from '../support/lab.ts';
 import { takeLab } from '../support/shared-lab.ts';
 
 interface Connected {
@@ -22,6 +30,9 @@ const NODES: Record<string, string> = { node1: '172.18.0.11', node2: '172.18.0.1
 /** Public addresses of the nodes. */
 const PUBLIC: Record<string, string> = { node1: '198.51.100.11', node2: '198.51.100.12' };
 const INTERNET = '203.0.113.10';
+/** A server of datagrams that a test starts in the pod `two`. */
+const STREAM_PORT = 9082;
+const BURSTS = 60;
 /**
  * A server on the address that every node has for its pods; it answers with the client's address.
  */
@@ -56,6 +67,10 @@ describe('Services', () => {
         ...{ ports: [{ port: 80 }], endpoints: [{ addresses: [INTERNET] }] },
       },
       serviceObject('two', { selector: { app: 'two' }, ports: PORTS }),
+      serviceObject('stream', {
+        selector: { app: 'two' },
+        ports: [{ port: 82, protocol: 'UDP', targetPort: STREAM_PORT }],
+      }),
       serviceObject('none', {
         type: 'NodePort',
         selector: { app: 'none' },
@@ -66,6 +81,7 @@ describe('Services', () => {
     await lab.untilEndpoints('default/one:http', 1);
     await lab.untilEndpoints('default/two:http', 1);
     await lab.untilEndpoints('default/far:80', 1);
+    await lab.untilEndpoints('default/stream:82', 1);
     await lab.untilEndpoints('default/mine:8081', 1);
   });
   after(() => lab.down());
@@ -92,6 +108,26 @@ describe('Services', () => {
       }
     });
   }
+
+  test('datagrams that a node merges arrive on the other complete and unchanged', async () => {
+    const before = await lab.counters('node1');
+    const receiver = lab.start('two', clientCommand('udp-stream', 'receive', STREAM_PORT));
+    await until('the receiver listens', () => receiver.output().includes('ready'));
+    const address = await lab.clusterIP('stream');
+    await lab.run('client1', ...clientCommand('udp-stream', 'send', address, 82, BURSTS));
+    await until('the receiver has ended', () => receiver.output().includes('received'));
+    const [, seen] = receiver.output().trim().split('\n');
+    const expected = { received: BURSTS * 48, damaged: 0, outOfOrder: 0 };
+    assert.deepEqual(JSON.parse(seen!), expected);
+    const [names, values] = (await lab.run('two', 'grep', '^Udp:', '/proc/net/snmp'))
+      .split('\n')
+      .map((line) => line.split(' ')) as [string[], string[]];
+    assert.equal(values[names.indexOf('InCsumErrors')], '0');
+    const after = await lab.counters('node1');
+    const grown = (name: string) => after[name]! - before[name]!;
+    assert.ok(grown('merged-packets') > BURSTS, `${grown('merged-packets')} were merged`);
+    assert.equal(grown('write-errors'), 0);
+  });
 
   test('the server of a ClusterIP sees the address of the client pod', async () => {
     const seen = await lab.run(
