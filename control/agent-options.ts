@@ -24,6 +24,8 @@ export interface AgentOptions {
   flows: number;
   /** Write packets of one flow merged where the kernel splits them again. */
   merge: boolean;
+  /** How long the datapath looks for packets before it sleeps, us. BUSY_POLL_AUTO decides. */
+  busyPoll: number;
   /** Timeouts that differ from the defaults. */
   timeouts: TimeoutSeconds;
   /** Null: read from the cluster. */

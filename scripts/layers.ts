@@ -41,7 +41,7 @@ const DATAPATH_DOOR = [
   /^datapath\/image\/(image|reader|policy-reader|writer)\.ts$/,
   /^datapath\/policy\/policy\.ts$/,
   /^datapath\/observe\//,
-  /^datapath\/worker\/engine\.ts$/,
+  /^datapath\/worker\/(busy-poll|engine)\.ts$/,
   /^datapath\/io\/(sys|netns|tun|netlink)\.ts$/,
   /^datapath\/wire\/(address|ipv4|tcp|udp|icmp|ranges)\.ts$/,
 ];

@@ -52,7 +52,7 @@ export function attempt(step: () => unknown, details: object, message: string, l
 
 /** Starts the datapath of an agent. */
 export async function startEngine(
-  { arena, flows, tun, spoofed, merge }: AgentOptions,
+  { arena, flows, tun, spoofed, merge, busyPoll }: AgentOptions,
   timeouts: Timeouts,
   heldRanges: Range4[],
   started: AsyncDisposableStack,
@@ -60,7 +60,7 @@ export async function startEngine(
 ): Promise<Engine> {
   const engine = await Engine.start({
     ...{ arenaPath: arena, tunName: tun, spoofedTunName: spoofed, timeouts, heldRanges },
-    merge,
+    ...{ merge, busyPoll },
     sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: flows },
     log: (message) => log.warn({}, message),
   });

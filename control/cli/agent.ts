@@ -10,6 +10,7 @@ import {
   TIMEOUT_S_MIN,
   type TimeoutSeconds,
 } from '../../datapath/flow/timeouts.ts';
+import { BUSY_POLL_AUTO, BUSY_POLL_US_MAX } from '../../datapath/worker/busy-poll.ts';
 import type { Agent, AgentOptions } from '../agent-options.ts';
 import type { GatewayOptions } from '../gateway/agent.ts';
 import type { Log } from '../log.ts';
@@ -21,7 +22,7 @@ import { formatTable, type OutputFormat, outputOption, print } from './output.ts
 
 /** As they are given, in other words than an agent's where one differs. */
 interface Options
-  extends Pick<AgentOptions, 'tun' | 'flows' | 'proxy'>,
+  extends Pick<AgentOptions, 'tun' | 'flows' | 'proxy' | 'busyPoll'>,
     Partial<
       Pick<AgentOptions, 'node' | 'admin' | 'arena' | 'hostNetwork' | 'lease' | 'setSysctls'>
     >,
@@ -145,6 +146,14 @@ function addDatapathOptions(agent: Command): void {
         .choices(['on', 'off'])
         .default('on'),
     )
+    .addOption(
+      new Option(
+        '--busy-poll <us>',
+        'how long to look for packets before a sleep: auto, off, or microseconds',
+      )
+        .argParser(parseBusyPoll)
+        .default(BUSY_POLL_AUTO, 'auto'),
+    )
     .addOption(proxyOption('kubetun'))
     .option('--lease', 'renew the Lease of the node, for nodes without a kubelet');
 }
@@ -171,7 +180,8 @@ function toAgentOptions(given: Options, lab: string): AgentOptions {
   return {
     ...{ node, kubeconfig, access: { context: given.context, server: given.server }, tun, spoofed },
     ...{ uplink, serviceRange, podRanges: podRange, hostNetwork, narrow: steer === 'narrow' },
-    ...{ setSysctls, lease, flows, timeouts: timeout, proxy, merge: given.merge === 'on' },
+    ...{ setSysctls, lease, flows, timeouts: timeout, proxy },
+    ...{ merge: given.merge === 'on', busyPoll: given.busyPoll },
     admin: requireSocketPath(given.admin ?? socketOf(lab, node)),
     arena: given.arena ?? arenaOf(lab, node),
   };
@@ -190,6 +200,14 @@ function toGatewayOptions(
     'give --kubeconfig, --public-range and --fabric-range',
     { usage: true },
   );
+}
+
+function parseBusyPoll(text: string): number {
+  if (text === 'auto') return BUSY_POLL_AUTO;
+  if (text === 'off') return 0;
+  const us = /^\d+$/.test(text) ? Number(text) : 0;
+  if (us >= 1 && us <= BUSY_POLL_US_MAX) return us;
+  throw new InvalidArgumentError(`It must be auto, off, or 1 to ${BUSY_POLL_US_MAX} microseconds.`);
 }
 
 /** A power of two, because the table's index is masked. */

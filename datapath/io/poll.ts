@@ -32,16 +32,17 @@ export class PollSet {
 
   /**
    * Sleeps until a device has a packet, the eventfd is written, or `ms` have passed. Skips a device
-   * whose `lost` is not 0: poll would return at once for it.
+   * whose `lost` is not 0: poll would return at once for it. The number of devices with packets.
    */
-  wait(lost: Uint8Array, ms: number): void {
+  wait(lost: Uint8Array, ms: number): number {
     const entries = this.#entries;
     const devices = this.#descriptors.length;
     for (let n = 0; n < devices; n++) {
       entries[n * 2] = lost[n] === 0 ? this.#descriptors[n]! : IGNORED;
     }
-    poll(this.#at, devices + 1, ms);
+    const count = poll(this.#at, devices + 1, ms);
     const isWoken = (entries[devices * 2 + 1]! & POLLIN_SHIFTED) !== 0;
     if (isWoken) read(this.#wakeFd, this.#at + (devices + 1) * POLLFD_BYTES, 8);
+    return isWoken ? count - 1 : count;
   }
 }

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { release } from 'node:os';
+import { availableParallelism, release } from 'node:os';
 import { ARENA_SIZES_DEFAULT, type Arena, type ArenaSizes } from '../arena/arena.ts';
 import { type ArenaFile, openArenaFile } from '../arena/file.ts';
 import { H_HELD_COUNT, H_HELD_RANGES, H_NOW, HELD_RANGES_MAX } from '../arena/layout.ts';
@@ -13,6 +13,7 @@ import { BATCH_BUFFER_BYTES } from '../pipeline/batch.ts';
 import type { Range4 } from '../wire/address.ts';
 import { coverRanges } from '../wire/ranges.ts';
 import { workerUrl } from './bundle.ts';
+import { BUSY_POLL_AUTO } from './busy-poll.ts';
 import { WorkerKeeper } from './keeper.ts';
 import { CONTROL_WORDS } from './protocol.ts';
 
@@ -30,6 +31,8 @@ export interface EngineOptions {
   timeouts?: Timeouts;
   /** False writes every packet by itself. True merges as the kernel allows; the default. */
   merge?: boolean;
+  /** How long to look for packets before a sleep, us. BUSY_POLL_AUTO decides; the default. */
+  busyPoll?: number;
   /** Takes one line per notable event. */
   log?: (message: string) => void;
 }
@@ -78,6 +81,7 @@ export class Engine {
         polled: this.#polled.address,
         ports,
         wakeFd: this.#wakeFd,
+        busyPoll: busyPollOf(options.busyPoll ?? BUSY_POLL_AUTO),
         merges: mergeKinds(options.merge ?? true, tun.hasUso, release()),
         control: new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4)),
       },
@@ -168,6 +172,11 @@ export class Engine {
     for (const memory of [this.#wakeWord, this.#batch, this.#polled]) unmap(memory);
     this.#file.close();
   }
+}
+
+/** With one CPU, nothing can come while the thread looks. */
+function busyPollOf(setting: number): number {
+  return setting === BUSY_POLL_AUTO && availableParallelism() === 1 ? 0 : setting;
 }
 
 /** Stores the ranges whose traffic is held until the first image. */

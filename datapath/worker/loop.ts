@@ -27,6 +27,7 @@ import {
 import { Datapath } from '../pipeline/datapath.ts';
 import { run, tick } from '../pipeline/run.ts';
 import { COUNT_READ_ERRORS, COUNT_WRITE_ERRORS, VERDICT_REPLY } from '../pipeline/verdict.ts';
+import { Waiter } from './busy-poll.ts';
 import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -143,13 +144,15 @@ function serve(input: WorkerInput): void {
   const descriptors = input.ports.map(({ fd }) => fd);
   const polled = new PollSet(input.polled, descriptors, input.wakeFd);
   const clock = monotonicClock();
+  const look = (ms: number) => polled.wait(loop.lost, ms);
+  const waiter = new Waiter(input.busyPoll, look, () => performance.now() * 1000);
   const loop = new Loop(d, b, input.batch, ports, clock());
   loop.merger = new Merger(input.merges);
   Atomics.store(input.control, CONTROL_READY, 1);
   Atomics.notify(input.control, CONTROL_READY);
   while (Atomics.load(input.control, CONTROL_STOP) === 0) {
     if (loop.turn(clock())) continue;
-    polled.wait(loop.lost, TICK_MS);
+    waiter.wait(TICK_MS);
     d.refresh();
   }
 }

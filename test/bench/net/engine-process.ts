@@ -1,10 +1,11 @@
 // Entry of kubetun's process on the node: `engine-process.ts ARENA`. Reads numbers of Services from
 // stdin, one a line. Prints `published N` when the datapath serves that many. KUBETUN_MERGE=off
-// writes every packet by itself.
+// writes every packet by itself. KUBETUN_BUSY_POLL is in us, 0 for never.
 import { createInterface } from 'node:readline';
 import { applySteering, removeSteering } from '../../../control/node/apply.ts';
 import { planSteering } from '../../../control/node/steering.ts';
 import type { FrontendEntry } from '../../../datapath/image/image.ts';
+import { BUSY_POLL_AUTO } from '../../../datapath/worker/busy-poll.ts';
 import { Engine } from '../../../datapath/worker/engine.ts';
 import {
   BENCH_NODE,
@@ -22,6 +23,7 @@ const engine = await Engine.start({
   arenaPath: process.argv[2]!,
   tunName: 'kt0',
   merge: process.env.KUBETUN_MERGE !== 'off',
+  busyPoll: Number(process.env.KUBETUN_BUSY_POLL ?? BUSY_POLL_AUTO),
   log: console.error,
 });
 applySteering(

@@ -2,6 +2,7 @@
 // its time (CLOCK_MONOTONIC, ms), and the durations of compile and publish.
 import { join } from 'node:path';
 import { startAgent } from '../../../control/agent/agent.ts';
+import { BUSY_POLL_AUTO } from '../../../datapath/worker/busy-poll.ts';
 import { NODE_NAME, UPLINK } from './cluster.ts';
 import { nowMs, type Published } from './talk.ts';
 
@@ -27,6 +28,7 @@ const agent = await startAgent(
     setSysctls: false,
     lease: false,
     merge: true,
+    busyPoll: BUSY_POLL_AUTO,
     proxy: 'kubetun',
   },
   {

@@ -76,3 +76,11 @@ for (const bad of [
     assert.equal(status, 2);
   });
 }
+
+for (const bad of ['0', '10001', '1.5', 'on', '']) {
+  test(`refuses to busy-poll for '${bad}'`, () => {
+    const { status, stderr } = kubetun('agent', '--busy-poll', bad);
+    assert.equal(status, 2);
+    assert.match(stderr, /must be auto, off, or 1 to 10000 microseconds/);
+  });
+}
