@@ -66,6 +66,7 @@ function labelOf({ name, unit }: Row): string {
   return unit === 'ns/packet' ? name : parts.slice(1).join(', ');
 }
 
-function escapeXml(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+/** Text as the content of an XML or HTML element. */
+export function escapeXml(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 }

@@ -1,11 +1,14 @@
-import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Command } from 'commander';
+import { Argument, type Command, Option } from 'commander';
 import { wholeNumber } from '../../control/cli/options.ts';
 import { type OutputFormat, outputOption } from '../../control/cli/output.ts';
 import { KubetunError } from '../../datapath/error.ts';
+import { ALL } from './all.ts';
 import { drawChart } from './chart.ts';
-import { formatReport, type Report, writeReport } from './report.ts';
+import { readReports, withTable, writePages } from './pages.ts';
+import { formatReport, writeReport } from './report.ts';
+import { SUITES, type Suite } from './suites.ts';
 
 interface Options {
   rounds: number;
@@ -15,79 +18,18 @@ interface Options {
   output: OutputFormat;
 }
 
-interface Suite {
-  about: string;
-  title: string;
-  /** Needs namespaces. */
-  root: boolean;
-  rounds: number;
-  run(options: Options, progress: (line: string) => void): Promise<Report>;
+interface AllOptions {
+  /** Undefined: as each benchmark has by itself. */
+  rounds?: number;
+  seconds: number;
+  out: string;
 }
-
-const SUITES: Record<string, Suite> = {
-  core: {
-    about: 'the pipeline in memory: ns a packet, established and new connections',
-    title: 'The pipeline in memory',
-    root: false,
-    rounds: 5,
-    run: async ({ rounds }, progress) =>
-      (await import('./core/suite.ts')).benchCore(rounds, progress),
-  },
-  throughput: {
-    about: 'bulk, datagrams and connects beside kernel forwarding, iptables, nftables, HAProxy',
-    title: 'Through one node, pod to pod',
-    root: true,
-    rounds: 9,
-    run: async ({ rounds, seconds }, progress) =>
-      (await import('./net/suite.ts')).benchThroughput({ rounds, seconds, progress }),
-  },
-  connect: {
-    about: 'connect times at 10 to 30,000 Services beside iptables and nftables',
-    title: 'Time to connect, by the number of Services',
-    root: true,
-    rounds: 9,
-    run: async ({ rounds, seconds }, progress) =>
-      (await import('./net/suite.ts')).benchConnect({ rounds, seconds, progress }),
-  },
-  scale: {
-    about: 'compile, publish and memory at 10,000 to 100,000 Services; a node among 2 and 1,000',
-    title: 'What a control plane costs, by the number of Services',
-    root: false,
-    rounds: 3,
-    run: async ({ rounds }, progress) =>
-      (await import('./scale/suite.ts')).benchScale(rounds, progress),
-  },
-  services: {
-    about: '200 Services created at 15 in parallel: from create to the first endpoint',
-    title: 'From the creation of a Service to its first endpoint',
-    root: false,
-    rounds: 5,
-    run: async ({ rounds }, progress) =>
-      (await import('./pace/services.ts')).benchServices({ rounds, beside: [0, 10_000], progress }),
-  },
-  change: {
-    about: 'a changed endpoint at 10,000 Services: from the write to the first datagram it answers',
-    title: 'From the write of an endpoint to the first datagram it answers',
-    root: true,
-    rounds: 3,
-    run: async ({ rounds, seconds }, progress) =>
-      (await import('./pace/change.ts')).benchChange({
-        ...{ rounds, seconds, progress },
-        services: 10_000,
-      }),
-  },
-};
 
 /** Two concurrent benchmarks would disturb each other. */
 const BENCH_LAB = 'ktbench';
 
-const TOOLS: Record<string, string> = {
-  ip: 'iproute2',
-  iperf3: 'iperf3',
-  nft: 'nftables',
-  'iptables-legacy': 'iptables',
-  haproxy: 'haproxy',
-};
+/** Without these nothing can be measured in namespaces. */
+const TOOLS: Record<string, string> = { ip: 'iproute2', iperf3: 'iperf3' };
 
 /** `kubetun bench`: measurements that anyone can repeat. */
 export function register(program: Command): void {
@@ -99,42 +41,104 @@ export function register(program: Command): void {
       `
 Examples:
   scripts/kubetun bench core
-  scripts/kubetun bench throughput --rounds 9 --chart docs/bench/throughput.svg`,
+  scripts/kubetun bench throughput --rounds 9 --chart docs/bench/throughput.svg
+  scripts/kubetun bench all --out docs/bench
+  scripts/kubetun bench report --out docs/bench --readme README.md`,
     );
   for (const [name, suite] of Object.entries(SUITES)) {
     bench
       .command(name)
       .description(suite.about)
-      .option(
-        '--rounds <n>',
-        'rounds, all datapaths in each',
-        wholeNumber(1, 1000, 'It must be 1 to 1000.'),
-        suite.rounds,
-      )
-      .option(
-        '--seconds <n>',
-        'how long each measurement of bulk lasts',
-        wholeNumber(1, 1000, 'It must be 1 to 1000.'),
-        3,
-      )
-      .option('--out <folder>', 'where NAME.json goes', 'bench-out')
+      .addOption(roundsOption().default(suite.rounds))
+      .addOption(secondsOption())
+      .addOption(outOption())
       .option('--chart <file>', 'draw an SVG as well')
       .addOption(outputOption())
       .action((options: Options) => measure(suite, options));
   }
+  bench
+    .command('all')
+    .description('all of them, one after the other, as a web page and as Markdown with charts')
+    .addArgument(new Argument('[benchmark...]', 'only these').choices(ALL))
+    .addOption(roundsOption())
+    .addOption(secondsOption())
+    .addOption(outOption())
+    .action(measureAll);
+  bench
+    .command('report')
+    .description('write the pages of figures that were measured before')
+    .addOption(outOption())
+    .option('--readme <file>', 'also replace the table of throughput in this file')
+    .action(report);
+}
+
+function roundsOption(): Option {
+  return new Option('--rounds <n>', 'rounds, all datapaths in each').argParser(
+    wholeNumber(1, 1000, 'It must be 1 to 1000.'),
+  );
+}
+
+function secondsOption(): Option {
+  return new Option('--seconds <n>', 'how long each measurement of bulk lasts')
+    .argParser(wholeNumber(1, 1000, 'It must be 1 to 1000.'))
+    .default(3);
+}
+
+function outOption(): Option {
+  return new Option('--out <folder>', 'where NAME.json goes').default('bench-out');
 }
 
 async function measure(suite: Suite, options: Options): Promise<void> {
   requireFolder(options.out);
   if (options.chart) requireFolder(dirname(options.chart));
   if (suite.root) await requireTools();
-  const lock = await (await import('../../lab/state/lock.ts')).lockLab(BENCH_LAB, 0);
-  const report = await suite.run(options, (line) => process.stderr.write(`  ${line}\n`));
-  lock.release();
-  const path = writeReport(report, options.out);
-  if (options.chart) writeFileSync(options.chart, drawChart(report, suite.title));
-  console.log(options.output === 'json' ? JSON.stringify(report, null, 2) : formatReport(report));
+  const result = await alone(() => suite.run(options, progress));
+  const path = writeReport(result, options.out);
+  if (options.chart) writeFileSync(options.chart, drawChart(result, suite.title));
+  console.log(options.output === 'json' ? JSON.stringify(result, null, 2) : formatReport(result));
   process.stderr.write(`  written to ${path}${options.chart ? ` and ${options.chart}` : ''}\n`);
+}
+
+async function measureAll(names: string[], options: AllOptions): Promise<void> {
+  requireFolder(options.out);
+  const wanted = names.length > 0 ? names : ALL;
+  if (wanted.some((name) => SUITES[name]!.root)) await requireTools();
+  const { runAll } = await import('./all.ts');
+  const reports = await alone(() => runAll(wanted, options, progress));
+  sayWritten(writePages(reports, options.out));
+}
+
+function report({ out, readme }: { out: string; readme?: string }): void {
+  const reports = readReports(out);
+  const written = writePages(reports, out);
+  const throughput = reports.find(({ suite }) => suite === 'throughput');
+  if (readme && throughput) {
+    writeFileSync(readme, withTable(readFileSync(readme, 'utf8'), throughput));
+    written.push(readme);
+  }
+  sayWritten(written);
+}
+
+function progress(line: string): void {
+  process.stderr.write(`  ${line}\n`);
+}
+
+function sayWritten(paths: string[]): void {
+  for (const path of paths) console.log(path);
+}
+
+async function alone<T>(run: () => Promise<T>): Promise<T> {
+  const { lockLab } = await import('../../lab/state/lock.ts');
+  const lock = await lockLab(BENCH_LAB, 0).catch((error) => {
+    if ((error as KubetunError).code !== 'KT_LAB_BUSY') throw error;
+    const next = 'wait until it has ended: two would disturb each other';
+    throw new KubetunError('KT_BENCH_BUSY', 'another benchmark runs on this machine', next);
+  });
+  try {
+    return await run();
+  } finally {
+    lock.release();
+  }
 }
 
 /** Checked before the measurement, which takes minutes. */

@@ -16,6 +16,7 @@ const PROGRAMS: [name: string, args: string[]][] = [
   ['iptables-legacy', ['--version']],
   ['nft', ['--version']],
   ['haproxy', ['-v']],
+  ['socat', ['-V']],
 ];
 
 export function describeMachine(): Machine {

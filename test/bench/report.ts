@@ -11,6 +11,22 @@ export interface Series {
   values: number[];
 }
 
+/** Values of many measurements, collected round by round. */
+export class Samples {
+  readonly #series = new Map<string, Series>();
+
+  add(name: string, unit: string, value: number): void {
+    const one = this.#series.get(name) ?? { name, unit, values: [] };
+    this.#series.set(name, one);
+    one.values.push(value);
+  }
+
+  /** The measurements in this order of names. Leaves out names without values. */
+  inOrder(names: string[]): Series[] {
+    return names.flatMap((name) => this.#series.get(name) ?? []);
+  }
+}
+
 export interface Row {
   name: string;
   unit: string;
@@ -64,24 +80,27 @@ export function median(values: number[]): number {
 }
 
 export function formatReport(report: Report): string {
-  const { machine, rows, rounds, notes } = report;
   const table = formatTable(
     ['NAME', 'UNIT', 'MEDIAN', 'MIN', 'MAX', 'OF OTHERS'],
-    rows.map((row) => [
+    report.rows.map((row) => [
       ...[row.name, row.unit, row.median, row.min, row.max].map(String),
       Object.entries(row.ratios)
         .map(([other, ratio]) => `${ratio.toFixed(2)} of ${withoutShared(other, row.name)}`)
         .join(', '),
     ]),
   );
+  return [...describeRun(report), '', table].join('\n');
+}
+
+/** The machine, its programs and how it was measured: a sentence each. */
+export function describeRun({ machine, rounds, notes }: Report): string[] {
   const versions = Object.entries(machine.versions).map(([name, version]) => `${name} ${version}`);
-  const about = [
+  return [
     `${machine.cpu}, ${machine.cores} cores, kernel ${machine.kernel}`,
     versions.join(', '),
     `${rounds} alternating rounds, medians; ratios are medians of the ratio in each round`,
     ...notes,
   ];
-  return [...about, '', table].join('\n');
 }
 
 /** The part of a row's name that differs from another's. */

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { kubetun, kubetunWith } from '../support/lab.ts';
+import { assertGone, kubetun, kubetunWith } from '../support/lab.ts';
 
 interface Row {
   name: string;
@@ -23,6 +23,10 @@ interface Report {
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-bench-'));
 after(() => rmSync(folder, { recursive: true }));
 
+function reportOf(suite: string): Report {
+  return JSON.parse(readFileSync(join(folder, `${suite}.json`), 'utf8')) as Report;
+}
+
 function bench(suite: string, ...args: string[]): Report {
   const files = ['--out', folder, '--chart', join(folder, `${suite}.svg`)];
   const { code, stdout, stderr } = kubetunWith(
@@ -38,7 +42,7 @@ function bench(suite: string, ...args: string[]): Report {
   );
   assert.equal(code, 0, stderr);
   const report = JSON.parse(stdout) as Report;
-  assert.deepEqual(JSON.parse(readFileSync(join(folder, `${suite}.json`), 'utf8')), report);
+  assert.deepEqual(reportOf(suite), report);
   assert.match(readFileSync(join(folder, `${suite}.svg`), 'utf8'), /^<svg .*<\/svg>\n$/s);
   assert.equal(report.rounds, 1);
   assert.ok(report.machine.cores > 0 && report.machine.versions.node);
@@ -84,18 +88,37 @@ test('a folder without write permission is refused before any measurement', () =
   assert.equal(code, 1);
 });
 
-test('bench throughput measures every datapath in the same namespaces, and leaves nothing behind', () => {
-  const { rows } = bench('throughput', '--seconds', '1');
+test('bench all measures every datapath in the same namespaces, then two labs, and leaves nothing', () => {
+  const args = ['bench', 'all', 'throughput', 'across', '--rounds', '1', '--seconds', '1'];
+  const { code, stdout, stderr } = kubetun(...args, '--out', folder);
+  assert.equal(code, 0, stderr);
+  const written = ['throughput.svg', 'across.svg', 'report.md', 'report.html'];
+  assert.deepEqual(
+    stdout.trim().split('\n'),
+    written.map((name) => join(folder, name)),
+  );
+  const { rows } = reportOf('throughput');
   for (const twin of ['kernel forward', 'iptables', 'nftables', 'haproxy tcp', 'kubetun']) {
     const row = rows.find((r) => r.name === `1 stream, ${twin}`);
     assert.equal(row?.unit, 'Gbit/s', twin);
+    assert.ok(
+      rows.some((r) => r.name === `CPU of 1 stream, ${twin}` && r.min > 0),
+      twin,
+    );
   }
   const own = rows.find((row) => row.name === '1 stream, kubetun');
   assert.ok(own?.ratios['1 stream, iptables'] && own.ratios['1 stream, haproxy tcp']);
   const connect = rows.find((row) => row.name === 'kubetun, 10000 Services, p50');
   assert.ok(connect?.ratios['kubetun, 10 Services, p50']);
+  for (const way of ['pod to pod', 'internet to pod']) {
+    for (const figure of ['1 stream', 'datagrams of 64 flows', 'connect']) {
+      const row = reportOf('across').rows.find((r) => r.name === `${figure}, ${way}, kubetun`);
+      assert.ok(row!.ratios[`${figure}, ${way}, nftables`]! > 0, `${figure}, ${way}`);
+    }
+  }
   for (const place of ['pod1', 'node', 'pod2']) {
     assert.ok(!existsSync(`/run/netns/ktbench-${place}`), place);
   }
   assert.ok(!existsSync('/dev/shm/ktbench-arena'));
+  for (const lab of ['ktb-kubetun', 'ktb-nftables']) assertGone(lab);
 });

@@ -2,6 +2,7 @@
 import type { Series } from '../report.ts';
 import { measureConnect } from './measure.ts';
 import type { NetOptions } from './throughput.ts';
+import { inPod1 } from './topology.ts';
 import type { Twin } from './twin.ts';
 import { iptables } from './twins/iptables.ts';
 import { kernelForward } from './twins/kernel.ts';
@@ -15,32 +16,34 @@ const PERCENTILES = ['p50', 'p95', 'p99'] as const;
 
 type Point = [twin: Twin, services: number];
 
-/** The measured points, in the report's order. */
-const POINTS: Point[] = [
-  [kernelForward, 0],
-  ...[kubetun, iptables, nftables].flatMap((twin) => SIZES.map((size): Point => [twin, size])),
-];
+/** The measured points, in the report's order. The proxies are left out: they accept by themselves. */
+function pointsOf(twins: Twin[]): Point[] {
+  return twins
+    .filter((twin) => twin.datagrams)
+    .flatMap((twin) => (twin === kernelForward ? [0] : SIZES).map((size): Point => [twin, size]));
+}
 
 /**
  * Points of a round in measuring order. Every other round runs backwards: a datapath is coldest
  * after its start, and a fixed order would favour the ratio of 10,000 to 10 Services.
  */
-function pointsOf(round: number): Point[] {
-  return round % 2 === 1 ? POINTS : POINTS.toReversed();
+function inOrder(points: Point[], round: number): Point[] {
+  return round % 2 === 1 ? points : points.toReversed();
 }
 
 /** Microseconds at PERCENTILES. */
-export async function measureConnects({ rounds, progress }: NetOptions): Promise<Series[]> {
-  const series = POINTS.flatMap(([twin, services]) =>
+export async function measureConnects({ twins, rounds, progress }: NetOptions): Promise<Series[]> {
+  const points = pointsOf(twins);
+  const series = points.flatMap(([twin, services]) =>
     PERCENTILES.map((p): Series => ({ name: nameOf(twin, services, p), unit: 'us', values: [] })),
   );
   for (let round = 1; round <= rounds; round++) {
     let last: Twin | null = null;
-    for (const [twin, services] of pointsOf(round)) {
+    for (const [twin, services] of inOrder(points, round)) {
       if (last && last !== twin) await last.end();
       last = twin;
       await twin.begin(services);
-      const times = measureConnect(twin.address, CONNECTIONS);
+      const times = measureConnect(inPod1, twin.address, CONNECTIONS);
       for (const p of PERCENTILES) {
         series.find((one) => one.name === nameOf(twin, services, p))!.values.push(times[p]);
       }

@@ -1,12 +1,20 @@
 // One measurement between the pods, for any datapath.
 import { fileURLToPath } from 'node:url';
 import { KubetunError } from '../../../datapath/error.ts';
-import { CONNECT_PORT, IPERF_PORT, run, SERVER_ADDRESS, start, stop } from './topology.ts';
+import { cpuSeconds } from './cpu.ts';
+import { CONNECT_PORT, FLOOD_PORT, IPERF_PORT, SERVER_ADDRESS, start, stop } from './topology.ts';
 
-const CLIENT = fileURLToPath(new URL('./connect-client.ts', import.meta.url));
-const SERVER = fileURLToPath(new URL('./connect-server.ts', import.meta.url));
+const pathOf = (file: string) => fileURLToPath(new URL(file, import.meta.url));
+const CONNECT_CLIENT = pathOf('./connect-client.ts');
+const FLOOD_CLIENT = pathOf('./flood-client.ts');
+export const CONNECT_SERVER = pathOf('./connect-server.ts');
+export const FLOOD_SERVER = pathOf('./flood-server.ts');
+export const NODE_COMMAND = [process.execPath, '--disable-warning=ExperimentalWarning'];
 /** Payload of the datagram flood, bytes. */
 const DATAGRAM_BYTES = 18;
+
+/** Runs a command where the client is, and returns its output. */
+export type Client = (command: string[]) => string;
 
 export interface ConnectTimes {
   /** Microseconds. */
@@ -15,73 +23,103 @@ export interface ConnectTimes {
   p99: number;
 }
 
-/** Runs iperf3 and the connect server in pod2 until the returned function is called. */
+/** Runs the servers of all measurements in pod2 until the returned function is called. */
 export async function startServers(): Promise<() => Promise<void>> {
   const iperf = await start('pod2', ['iperf3', '-s', '--forceflush'], 'Server listening');
-  const connect = await start(
-    'pod2',
-    [
-      process.execPath,
-      '--disable-warning=ExperimentalWarning',
-      SERVER,
-      SERVER_ADDRESS,
-      String(CONNECT_PORT),
-    ],
-    'ready',
-  );
+  const connect = await start('pod2', serverCommand(CONNECT_SERVER, CONNECT_PORT), 'ready');
+  const flood = await start('pod2', serverCommand(FLOOD_SERVER, FLOOD_PORT), 'ready');
   return async () => {
-    await stop(iperf);
-    await stop(connect);
+    for (const server of [iperf, connect, flood]) await stop(server);
   };
 }
 
-/** Gbit/s received. Uses cubic, because the pacing of bbr hides the cost of a datapath. */
-export function measureStreams(
-  address: string,
-  { streams, seconds, reverse }: { streams: number; seconds: number; reverse: boolean },
-): number {
-  const result = iperf(address, [
-    ...['-C', 'cubic', '-P', String(streams), '-t', String(seconds), '-O', '0.5'],
-    ...(reverse ? ['-R'] : []),
-  ]);
-  return result.end.sum_received.bits_per_second / 1e9;
+function serverCommand(program: string, port: number): string[] {
+  return [...NODE_COMMAND, program, SERVER_ADDRESS, String(port)];
 }
 
-/** Thousand datagrams a second that arrive from one sender at full speed. */
-export function measureDatagrams(address: string, seconds: number): number {
-  const flags = ['-u', '-b', '0', '-l', String(DATAGRAM_BYTES), '-t', String(seconds)];
-  const { sum_received: sum } = iperf(address, flags).end;
-  return ((sum.packets ?? 0) - (sum.lost_packets ?? 0)) / (sum.seconds ?? seconds) / 1000;
+/** A rate and what it cost. */
+export interface Measured {
+  /** Gbit/s or thousand packets a second, received. */
+  rate: number;
+  /** CPU seconds of the whole machine for a Gbit or for a million packets. */
+  cpu: number;
+}
+
+/** Streams of TCP. Uses cubic, because the pacing of bbr hides the cost of a datapath. */
+export function measureStreams(
+  client: Client,
+  address: string,
+  { streams, seconds, reverse }: { streams: number; seconds: number; reverse: boolean },
+): Measured {
+  const { result, cpu } = iperf(client, address, seconds, [
+    ...['-C', 'cubic', '-P', String(streams), '-O', '0.5'],
+    ...(reverse ? ['-R'] : []),
+  ]);
+  // The CPU time contains the seconds that iperf3 omits from its sum.
+  const bytes = result.intervals.reduce((sum, interval) => sum + interval.sum.bytes, 0);
+  return {
+    rate: result.end.sum_received.bits_per_second / 1e9,
+    cpu: cpu / ((bytes * 8) / 1e9),
+  };
+}
+
+/** Datagrams that arrive from this many sockets of one sender at full speed. */
+export function measureDatagrams(
+  client: Client,
+  address: string,
+  { flows, seconds }: { flows: number; seconds: number },
+): Measured {
+  const before = cpuSeconds();
+  const args = [address, FLOOD_PORT, flows, seconds, DATAGRAM_BYTES].map(String);
+  const text = client([...NODE_COMMAND, FLOOD_CLIENT, ...args]);
+  const cpu = cpuSeconds() - before;
+  const { received, seconds: took } = JSON.parse(text) as { received: number; seconds: number };
+  return { rate: received / took / 1e3, cpu: cpu / (received / 1e6) };
 }
 
 interface IperfResult {
   error?: string;
-  end: {
-    sum_received: {
-      bits_per_second: number;
-      packets?: number;
-      lost_packets?: number;
-      seconds?: number;
-    };
-  };
+  intervals: { sum: { bytes: number } }[];
+  end: { sum_received: { bits_per_second: number } };
 }
 
-function iperf(address: string, flags: string[]): IperfResult {
-  const text = run('pod1', [
-    ...['iperf3', '-c', address, '-p', String(IPERF_PORT), '-J', '--connect-timeout', '3000'],
-    ...flags,
-  ]);
-  const result = JSON.parse(text) as IperfResult;
-  if (result.error) throw new KubetunError('KT_BENCH', `iperf3 to ${address}: ${result.error}`, '');
-  return result;
+/** iperf3 3.12 sometimes never ends after its server has closed a stream early. */
+const IPERF_TRIES = 3;
+const IPERF_END_SECONDS = 20;
+
+/** Runs iperf3 and says how many CPU seconds the machine worked meanwhile. */
+function iperf(
+  client: Client,
+  address: string,
+  seconds: number,
+  flags: string[],
+): { result: IperfResult; cpu: number } {
+  // Its JSON names its error, so its exit code is not needed.
+  const script = `timeout ${seconds + IPERF_END_SECONDS} iperf3 "$@" || true`;
+  const command = [
+    ...['sh', '-c', script, 'iperf3', '-c', address, '-p', String(IPERF_PORT), '-J'],
+    ...['--connect-timeout', '3000', '-t', String(seconds), ...flags],
+  ];
+  let error = '';
+  for (let attempt = 0; attempt < IPERF_TRIES; attempt++) {
+    const before = cpuSeconds();
+    const text = client(command);
+    const cpu = cpuSeconds() - before;
+    const result = text === '' ? { error: 'it does not end' } : (JSON.parse(text) as IperfResult);
+    if (!result.error) return { result: result as IperfResult, cpu };
+    error = result.error;
+  }
+  throw new KubetunError(
+    'KT_BENCH',
+    `iperf3 to ${address}: ${error}`,
+    'see that the machine is idle',
+  );
 }
 
 /** Times of connect and close, in sequence. */
-export function measureConnect(address: string, count: number): ConnectTimes {
-  const text = run('pod1', [
-    ...[process.execPath, '--disable-warning=ExperimentalWarning', CLIENT],
-    ...[address, String(CONNECT_PORT), String(count)],
-  ]);
+export function measureConnect(client: Client, address: string, count: number): ConnectTimes {
+  const args = [address, CONNECT_PORT, count].map(String);
+  const text = client([...NODE_COMMAND, CONNECT_CLIENT, ...args]);
   const { failed, ...times } = JSON.parse(text) as ConnectTimes & { failed: number };
   if (failed > 0) {
     throw new KubetunError('KT_BENCH', `${failed} connections to ${address} failed`, '');

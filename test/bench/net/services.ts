@@ -1,5 +1,5 @@
 // Services that fill a datapath's tables. The measured one is the last.
-import { CONNECT_PORT, IPERF_PORT, SERVER_ADDRESS, VIP } from './topology.ts';
+import { CONNECT_PORT, FLOOD_PORT, IPERF_PORT, SERVER_ADDRESS, VIP } from './topology.ts';
 
 export interface BenchService {
   address: string;
@@ -12,7 +12,7 @@ export interface BenchService {
 /** `count` Services with one endpoint each, then those of the measured address. */
 export function benchServices(count: number): BenchService[] {
   const measured: BenchService[] = [
-    service(VIP, IPERF_PORT, 'udp', SERVER_ADDRESS, IPERF_PORT),
+    service(VIP, FLOOD_PORT, 'udp', SERVER_ADDRESS, FLOOD_PORT),
     service(VIP, IPERF_PORT, 'tcp', SERVER_ADDRESS, IPERF_PORT),
     service(VIP, CONNECT_PORT, 'tcp', SERVER_ADDRESS, CONNECT_PORT),
   ];

@@ -3,30 +3,38 @@ import { onInterrupt } from '../../../control/interrupt.ts';
 import { buildReport, type Report, type Series } from '../report.ts';
 import { CONNECTIONS, connectAgainst, measureConnects } from './connect.ts';
 import { startServers } from './measure.ts';
-import { bulkAgainst, measureBulk, type NetOptions, SERVICES, TWINS } from './throughput.ts';
+import { bulkAgainst, measureBulk, type NetOptions, SERVICES } from './throughput.ts';
 import { MTU, makeTopology, removeTopology } from './topology.ts';
+import { presentTwins, TWINS } from './twins.ts';
 
 const SHARED = 'sender, receiver and datapath share the cores';
 
+type Options = Omit<NetOptions, 'twins'>;
+
 /** Bulk, datagrams and connects. */
-export async function benchThroughput(options: NetOptions): Promise<Report> {
+export async function benchThroughput(options: Options): Promise<Report> {
+  const { twins, missing } = presentTwins();
   const series = await withPods(async () => [
-    ...(await measureBulk(options)),
-    ...(await measureConnects(options)),
+    ...(await measureBulk({ ...options, twins })),
+    ...(await measureConnects({ ...options, twins })),
   ]);
-  const against = (name: string) => [...bulkAgainst(name), ...connectAgainst(name)];
+  const against = (name: string) => [...bulkAgainst(name, twins), ...connectAgainst(name)];
   return buildReport('throughput', options.rounds, series, against, [
     `pod1 - node - pod2, MTU ${MTU}; bulk: ${options.seconds} s each, cubic, ${SERVICES} Services; ${SHARED}`,
+    'CPU: user, system and interrupt time of all CPUs, sender and receiver included',
     connectNote(),
+    ...missing,
   ]);
 }
 
 /** Connects only. */
-export async function benchConnect(options: NetOptions): Promise<Report> {
-  const series = await withPods(() => measureConnects(options));
+export async function benchConnect(options: Options): Promise<Report> {
+  const { twins, missing } = presentTwins();
+  const series = await withPods(() => measureConnects({ ...options, twins }));
   return buildReport('connect', options.rounds, series, connectAgainst, [
     `pod1 - node - pod2, MTU ${MTU}; ${SHARED}`,
     connectNote(),
+    ...missing,
   ]);
 }
 

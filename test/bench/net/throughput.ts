@@ -1,25 +1,33 @@
 // Sends the same bytes through every datapath in turn, round by round.
-import type { Series } from '../report.ts';
-import { measureDatagrams, measureStreams } from './measure.ts';
+import { Samples, type Series } from '../report.ts';
+import { type Client, type Measured, measureDatagrams, measureStreams } from './measure.ts';
+import { inPod1 } from './topology.ts';
 import type { Twin } from './twin.ts';
-import { haproxy } from './twins/haproxy.ts';
-import { iptables } from './twins/iptables.ts';
-import { kernelForward } from './twins/kernel.ts';
 import { kubetun } from './twins/kubetun.ts';
-import { nftables } from './twins/nftables.ts';
+import { inTurn } from './twins.ts';
 
-export const TWINS: Twin[] = [kernelForward, iptables, nftables, haproxy, kubetun];
 /** Services in force while bulk is measured. */
 export const SERVICES = 100;
 
-const KINDS = [
-  { label: '1 stream', unit: 'Gbit/s', streams: 1, reverse: false },
-  { label: '4 streams', unit: 'Gbit/s', streams: 4, reverse: false },
-  { label: '1 stream back', unit: 'Gbit/s', streams: 1, reverse: true },
-  { label: 'datagrams', unit: 'kpps', streams: 0, reverse: false },
+export interface Kind {
+  label: string;
+  unit: 'Gbit/s' | 'kpps';
+  measure(client: Client, address: string, seconds: number): Measured;
+}
+
+export const KINDS: Kind[] = [
+  streams('1 stream', 1, false),
+  streams('4 streams', 4, false),
+  streams('1 stream back', 1, true),
+  datagrams('datagrams', 1),
+  datagrams('datagrams of 64 flows', 64),
 ];
 
+/** CPU seconds of the whole machine for a unit of work. */
+export const CPU_UNITS = { 'Gbit/s': 's/Gbit', kpps: 's/Mpacket' };
+
 export interface NetOptions {
+  twins: Twin[];
   /** Each has all datapaths. */
   rounds: number;
   /** Duration of each measurement of bulk. */
@@ -27,46 +35,53 @@ export interface NetOptions {
   progress: (line: string) => void;
 }
 
-/** Bulk in both directions in Gbit/s, and datagrams in thousand packets a second. */
-export async function measureBulk({ rounds, seconds, progress }: NetOptions): Promise<Series[]> {
-  const series = KINDS.flatMap(({ label, unit }) =>
-    TWINS.map(({ name }): Series => ({ name: `${label}, ${name}`, unit, values: [] })),
-  );
+/** Bulk in both directions in Gbit/s, datagrams in thousand packets a second, the CPU of both. */
+export async function measureBulk({
+  twins,
+  rounds,
+  seconds,
+  progress,
+}: NetOptions): Promise<Series[]> {
+  const samples = new Samples();
   for (let round = 1; round <= rounds; round++) {
-    for (const twin of inTurn(round)) {
+    for (const twin of inTurn(twins, round)) {
       await twin.begin(SERVICES);
       const said: string[] = [];
-      for (const kind of KINDS) {
-        // A TCP proxy forwards no datagrams.
-        if (kind.unit === 'kpps' && twin === haproxy) continue;
-        const value = measure(kind, twin.address, seconds);
-        series.find((one) => one.name === `${kind.label}, ${twin.name}`)!.values.push(value);
-        said.push(`${kind.label} ${value.toFixed(1)} ${kind.unit}`);
+      for (const { label, unit, measure } of KINDS) {
+        if (unit === 'kpps' && !twin.datagrams) continue;
+        const { rate, cpu } = measure(inPod1, twin.address, seconds);
+        samples.add(`${label}, ${twin.name}`, unit, rate);
+        samples.add(`CPU of ${label}, ${twin.name}`, CPU_UNITS[unit], cpu);
+        said.push(`${label} ${rate.toFixed(1)} ${unit}`);
       }
       await twin.end();
       progress(`round ${round}/${rounds}: ${twin.name}: ${said.join(', ')}`);
     }
   }
-  return series.filter((one) => one.values.length > 0);
+  return samples.inOrder(namesOf(twins.map((twin) => twin.name)));
 }
 
-/**
- * Each round starts with another one, so that a periodic load of the machine does not always hit
- * the same.
- */
-function inTurn(round: number): Twin[] {
-  const first = (round - 1) % TWINS.length;
-  return [...TWINS.slice(first), ...TWINS.slice(0, first)];
+/** By kind, then by datapath. */
+function namesOf(twins: string[]): string[] {
+  const labels = KINDS.flatMap(({ label }) => [label, `CPU of ${label}`]);
+  return labels.flatMap((label) => twins.map((twin) => `${label}, ${twin}`));
 }
 
-function measure(kind: (typeof KINDS)[number], address: string, seconds: number): number {
-  if (kind.unit === 'kpps') return measureDatagrams(address, seconds);
-  return measureStreams(address, { streams: kind.streams, seconds, reverse: kind.reverse });
+function streams(label: string, count: number, reverse: boolean): Kind {
+  const measure: Kind['measure'] = (client, address, seconds) =>
+    measureStreams(client, address, { streams: count, seconds, reverse });
+  return { label, unit: 'Gbit/s', measure };
+}
+
+function datagrams(label: string, flows: number): Kind {
+  const measure: Kind['measure'] = (client, address, seconds) =>
+    measureDatagrams(client, address, { flows, seconds });
+  return { label, unit: 'kpps', measure };
 }
 
 /** The rows to compare a row with: kubetun's with the same of the others. */
-export function bulkAgainst(name: string): string[] {
+export function bulkAgainst(name: string, twins: Twin[]): string[] {
   const [label, twin] = name.split(', ') as [string, string];
   if (twin !== kubetun.name) return [];
-  return TWINS.map((other) => `${label}, ${other.name}`);
+  return twins.map((other) => `${label}, ${other.name}`);
 }

@@ -9,6 +9,7 @@ export const SERVER_ADDRESS = '10.244.1.12';
 export const VIP = '10.96.255.200';
 export const IPERF_PORT = 5201;
 export const CONNECT_PORT = 5300;
+export const FLOOD_PORT = 5400;
 export const MTU = 1500;
 const GATEWAY = '169.254.1.1';
 const PREFIX = 'ktbench';
@@ -87,6 +88,11 @@ export function run(place: Place, command: string[], input?: string): string {
   });
   if (status !== 0) throw failed(command.join(' ').slice(0, 100), stderr || stdout);
   return stdout;
+}
+
+/** Runs a command where the benchmark's client is. */
+export function inPod1(command: string[]): string {
+  return run('pod1', command);
 }
 
 /** Starts a command in a place and resolves when it prints a line that begins with `ready`. */

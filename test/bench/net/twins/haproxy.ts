@@ -17,6 +17,8 @@ let child: ChildProcess | null = null;
 /** A userspace TCP proxy with splicing, on the Service's address in the node's namespace. */
 export const haproxy: Twin = {
   name: 'haproxy tcp',
+  tool: { program: 'haproxy', package: 'haproxy' },
+  datagrams: false,
   address: VIP,
   async begin() {
     if (child) return;

@@ -8,6 +8,8 @@ import type { Twin } from '../twin.ts';
  */
 export const iptables: Twin = {
   name: 'iptables',
+  tool: { program: 'iptables-legacy', package: 'iptables' },
+  datagrams: true,
   address: VIP,
   async begin(services) {
     run('node', ['iptables-legacy-restore'], rules(benchServices(services)));

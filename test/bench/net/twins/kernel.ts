@@ -4,6 +4,7 @@ import type { Twin } from '../twin.ts';
 /** The kernel forwards without translation: the limit of the cables and the protocol stacks. */
 export const kernelForward: Twin = {
   name: 'kernel forward',
+  datagrams: true,
   address: SERVER_ADDRESS,
   async begin() {},
   async end() {},

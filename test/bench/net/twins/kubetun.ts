@@ -12,6 +12,7 @@ let child: ChildProcess | null = null;
 /** The datapath and the agent's steering, with directly published Services. */
 export const kubetun: Twin = {
   name: 'kubetun',
+  datagrams: true,
   address: VIP,
   async begin(services) {
     child ??= await start('node', [process.execPath, PROCESS, ARENA], 'ready');

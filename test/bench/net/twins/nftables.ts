@@ -7,6 +7,8 @@ import type { Twin } from '../twin.ts';
 /** The rules of an agent with --proxy nftables: the same Services, from the datapath's entries. */
 export const nftables: Twin = {
   name: 'nftables',
+  tool: { program: 'nft', package: 'nftables' },
+  datagrams: true,
   address: VIP,
   async begin(services) {
     const wanted = benchServices(services);

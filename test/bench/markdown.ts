@@ -1,0 +1,93 @@
+// Reports as Markdown: figures of several datapaths side by side, the others in a list.
+import { describeRun, type Report, type Row } from './report.ts';
+
+/** Datapaths in the order of their columns. Other rows have no columns. */
+export const DATAPATHS = [
+  'kubetun',
+  'kernel forward',
+  'iptables',
+  'nftables',
+  'haproxy tcp',
+  'socat tcp',
+];
+/** kubetun's part of these is a column of its own. */
+const COMPARED = ['iptables', 'nftables', 'haproxy tcp'];
+
+/** One figure of several datapaths. */
+export interface Line {
+  /** The row's name without the datapath. */
+  label: string;
+  unit: string;
+  cells: Map<string, Row>;
+}
+
+/** Lines of the rows that name a datapath, and the rows that do not. */
+export function sideBySide(rows: Row[]): { lines: Line[]; rest: Row[] } {
+  const lines = new Map<string, Line>();
+  const rest: Row[] = [];
+  for (const row of rows) {
+    const parts = row.name.split(', ');
+    const datapath = DATAPATHS.find((name) => parts.includes(name));
+    if (datapath === undefined) {
+      rest.push(row);
+      continue;
+    }
+    const label = parts.filter((part) => part !== datapath).join(', ');
+    const line = lines.get(label) ?? { label, unit: row.unit, cells: new Map<string, Row>() };
+    lines.set(label, line);
+    line.cells.set(datapath, row);
+  }
+  return { lines: [...lines.values()], rest };
+}
+
+/** A table of lines. Each cell is a median with the least and the most of its rounds. */
+export function tableOf(lines: Line[]): string {
+  const has = (datapath: string) => lines.some(({ cells }) => cells.has(datapath));
+  const columns = DATAPATHS.filter(has);
+  const compared = COMPARED.filter(has);
+  return markdownTable(
+    ['', ...columns, ...compared.map((other) => `of ${other}`)],
+    lines.map((line) => [
+      `${line.label}, ${line.unit}`,
+      ...columns.map((datapath) => spread(line.cells.get(datapath))),
+      ...compared.map((other) => ratioTo(line, other)),
+    ]),
+  );
+}
+
+/** The part of a report below its title. */
+export function markdownOf(report: Report): string {
+  const { lines, rest } = sideBySide(report.rows);
+  const list = markdownTable(
+    ['', 'unit', 'median', 'least to most', 'ratio'],
+    rest.map((row) => [
+      row.name,
+      row.unit,
+      String(row.median),
+      `${row.min} to ${row.max}`,
+      Object.entries(row.ratios)
+        .map(([other, ratio]) => `${ratio.toFixed(2)} of ${other}`)
+        .join('; '),
+    ]),
+  );
+  return [
+    ...describeRun(report).map((note) => `- ${note}`),
+    ...(lines.length > 0 ? ['', tableOf(lines)] : []),
+    ...(rest.length > 0 ? ['', list] : []),
+  ].join('\n');
+}
+
+function spread(row: Row | undefined): string {
+  return row ? `${row.median} (${row.min} to ${row.max})` : '-';
+}
+
+function ratioTo({ cells }: Line, other: string): string {
+  const ratios = Object.entries(cells.get('kubetun')?.ratios ?? {});
+  const found = ratios.find(([name]) => name.split(', ').includes(other));
+  return found ? found[1].toFixed(2) : '-';
+}
+
+function markdownTable(head: string[], rows: string[][]): string {
+  const line = (cells: string[]) => `| ${cells.join(' | ')} |`;
+  return [line(head), `|${'---|'.repeat(head.length)}`, ...rows.map(line)].join('\n');
+}

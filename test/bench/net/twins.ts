@@ -1,0 +1,27 @@
+// The datapaths that are measured beside each other.
+import { findTool } from '../../../lab/host/tools.ts';
+import type { Twin } from './twin.ts';
+import { haproxy } from './twins/haproxy.ts';
+import { iptables } from './twins/iptables.ts';
+import { kernelForward } from './twins/kernel.ts';
+import { kubetun } from './twins/kubetun.ts';
+import { nftables } from './twins/nftables.ts';
+import { socat } from './twins/socat.ts';
+
+/** In the order of a report's columns. */
+export const TWINS: Twin[] = [kernelForward, iptables, nftables, haproxy, socat, kubetun];
+
+/** The twins whose program is on this machine, and a line for each of the others. */
+export function presentTwins(): { twins: Twin[]; missing: string[] } {
+  const isMissing = ({ tool }: Twin) => tool !== undefined && findTool(tool.program) === null;
+  const missing = TWINS.filter(isMissing).map(
+    ({ name, tool }) => `no figures of ${name}: apt-get install ${tool!.package}`,
+  );
+  return { twins: TWINS.filter((twin) => !isMissing(twin)), missing };
+}
+
+/** The twins, beginning with another one in each round: a periodic load must not always hit one. */
+export function inTurn(twins: Twin[], round: number): Twin[] {
+  const first = (round - 1) % twins.length;
+  return [...twins.slice(first), ...twins.slice(0, first)];
+}
