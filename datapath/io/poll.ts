@@ -1,48 +1,75 @@
-import { POLLIN, poll, read, viewMemory } from './sys.ts';
+import {
+  EEXIST,
+  EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
+  EPOLL_CTL_MOD,
+  EPOLL_EVENT_BYTES,
+  EPOLL_EVENT_OFF_DATA,
+  epollWait,
+  read,
+  viewMemory,
+  watchFile,
+} from './sys.ts';
 
-/** struct pollfd of poll(2). */
-const POLLFD_BYTES = 8;
-/** poll(2) ignores an entry with this descriptor. */
-const IGNORED = -1;
-const POLLIN_SHIFTED = POLLIN << 16;
+/** Events taken at once. Others stay for the next call: the kernel rotates its list. */
+export const EVENTS_MAX = 256;
+const EVENT_WORDS = EPOLL_EVENT_BYTES / 4;
+const DATA_WORD = EPOLL_EVENT_OFF_DATA / 4;
+/** Data of the eventfd, which is no device's number. */
+const WAKE = -1;
+const EVENTFD_BYTES = 8;
 
-/** Bytes of memory that a PollSet of this many devices needs. */
-export function pollSetBytes(devices: number): number {
-  return (devices + 2) * POLLFD_BYTES;
-}
+/** Memory of a PollSet: room for an eventfd's value, then the events. */
+export const POLL_SET_BYTES = EVENTFD_BYTES + EVENTS_MAX * EPOLL_EVENT_BYTES;
 
-/** Devices on which a thread sleeps, and the eventfd that wakes it. */
+/** Devices on which a thread sleeps, by number, and the eventfd that wakes it. */
 export class PollSet {
   readonly #at: number;
-  readonly #descriptors: number[];
+  readonly #epoll: number;
   readonly #wakeFd: number;
-  /** An entry for each device and one for the eventfd: descriptor, and events in two halves. */
-  readonly #entries: Int32Array;
+  readonly #events: Int32Array;
+  /** The last call of `wait` found the eventfd written. */
+  isWoken = false;
 
-  /** @param at address of `pollSetBytes` bytes. */
-  constructor(at: number, descriptors: number[], wakeFd: number) {
+  /** @param at address of POLL_SET_BYTES, a multiple of 8. */
+  constructor(at: number, epoll: number, wakeFd: number) {
     this.#at = at;
-    this.#descriptors = descriptors;
+    this.#epoll = epoll;
     this.#wakeFd = wakeFd;
-    const count = descriptors.length + 1;
-    this.#entries = new Int32Array(viewMemory(at, count * POLLFD_BYTES));
-    for (let n = 0; n < count; n++) this.#entries[n * 2 + 1] = POLLIN;
-    this.#entries[descriptors.length * 2] = wakeFd;
+    const bytes = EVENTS_MAX * EPOLL_EVENT_BYTES;
+    this.#events = new Int32Array(viewMemory(at + EVENTFD_BYTES, bytes));
+    this.add(WAKE, wakeFd);
+  }
+
+  /** Watches a device. One that has been deleted, or that is watched already, is no error. */
+  add(number: number, fd: number): void {
+    const error = watchFile(this.#epoll, EPOLL_CTL_ADD, fd, number);
+    if (error === EEXIST) watchFile(this.#epoll, EPOLL_CTL_MOD, fd, number);
+  }
+
+  /** Ignores a device: a deleted one would end every sleep at once. */
+  remove(fd: number): void {
+    watchFile(this.#epoll, EPOLL_CTL_DEL, fd, 0);
   }
 
   /**
-   * Sleeps until a device has a packet, the eventfd is written, or `ms` have passed. Skips a device
-   * whose `lost` is not 0: poll would return at once for it. The number of devices with packets.
+   * Sleeps until a device has a packet, the eventfd is written, or `ms` have passed. Puts the
+   * numbers of devices with packets into `into`, which has EVENTS_MAX words, and returns their
+   * count.
    */
-  wait(lost: Uint8Array, ms: number): number {
-    const entries = this.#entries;
-    const devices = this.#descriptors.length;
-    for (let n = 0; n < devices; n++) {
-      entries[n * 2] = lost[n] === 0 ? this.#descriptors[n]! : IGNORED;
+  wait(into: Int32Array, ms: number): number {
+    const events = this.#events;
+    const count = epollWait(this.#epoll, this.#at + EVENTFD_BYTES, EVENTS_MAX, ms);
+    this.isWoken = false;
+    let devices = 0;
+    for (let n = 0; n < count; n++) {
+      const number = events[n * EVENT_WORDS + DATA_WORD]!;
+      if (number !== WAKE) into[devices++] = number;
+      else {
+        this.isWoken = true;
+        read(this.#wakeFd, this.#at, EVENTFD_BYTES);
+      }
     }
-    const count = poll(this.#at, devices + 1, ms);
-    const isWoken = (entries[devices * 2 + 1]! & POLLIN_SHIFTED) !== 0;
-    if (isWoken) read(this.#wakeFd, this.#at + (devices + 1) * POLLFD_BYTES, 8);
-    return isWoken ? count - 1 : count;
+    return devices;
   }
 }

@@ -8,7 +8,8 @@ import { KubetunError } from '../error.ts';
 
 const libc = koffi.load('libc.so.6');
 
-export const { EACCES, EAGAIN, EBUSY, EINVAL, ELOOP, ENOBUFS, ENOENT, ENOSPC } = osConstants.errno;
+export const { EACCES, EAGAIN, EBUSY, EEXIST, EINVAL, ELOOP, ENOBUFS, ENOENT, ENOSPC } =
+  osConstants.errno;
 
 // The numbers of some depend on the architecture.
 const { O_CREAT, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR } = fileConstants;
@@ -31,7 +32,13 @@ const SOCK_RAW_FLAGS = 3 | O_NONBLOCK | O_CLOEXEC;
 const SOCK_STREAM_FLAGS = 1 | O_NONBLOCK | O_CLOEXEC;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
-export const POLLIN = 1;
+export const EPOLLIN = 1;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+export const EPOLL_CTL_MOD = 3;
+/** struct epoll_event: packed on x86-64 only. Offset of the data that `watchFile` stores. */
+export const EPOLL_EVENT_BYTES = process.arch === 'x64' ? 12 : 16;
+export const EPOLL_EVENT_OFF_DATA = EPOLL_EVENT_BYTES - 8;
 
 const cOpen = libc.func('int open(const char *path, int flags, int mode)');
 const cMkfifo = libc.func('int mkfifo(const char *path, unsigned int mode)');
@@ -41,6 +48,8 @@ const cMmap = libc.func('void *mmap(void *at, size_t n, int prot, int flags, int
 const cMunmap = libc.func('int munmap(uintptr_t at, size_t n)');
 const cFallocate = libc.func('int posix_fallocate(int fd, int64_t off, int64_t len)');
 const cFlock = libc.func('int flock(int fd, int operation)');
+const cEpollCreate = libc.func('int epoll_create1(int flags)');
+const cEpollCtl = libc.func('int epoll_ctl(int epoll, int what, int fd, uint8_t *event)');
 const cEventfd = libc.func('int eventfd(unsigned int initial, int flags)');
 const cSetns = libc.func('int setns(int fd, int kind)');
 const cSocket = libc.func('int socket(int family, int type, int protocol)');
@@ -61,10 +70,9 @@ export const read: (fd: number, address: number, bytes: number) => number = libc
 export const write: (fd: number, address: number, bytes: number) => number = libc.func(
   'int write(int fd, uintptr_t at, int n)',
 );
-/** poll(2) on an array of struct pollfd at an address. */
-export const poll: (address: number, count: number, timeoutMs: number) => number = libc.func(
-  'int poll(uintptr_t fds, unsigned long n, int timeout)',
-);
+/** epoll_wait(2) into `count` events at an address; their number, or -1 with `errno()`. */
+export const epollWait: (epoll: number, address: number, count: number, ms: number) => number =
+  libc.func('int epoll_wait(int epoll, uintptr_t events, int n, int timeout)');
 
 /** The last call's error number. */
 export const errno: () => number = koffi.errno;
@@ -198,6 +206,23 @@ export function openPty(devpts: string): { master: number; path: string } {
 /** Sets the size of a terminal. Throws SystemError. */
 export function resizePty(master: number, columns: number, rows: number): void {
   ioctl(master, TIOCSWINSZ, new Uint8Array(Uint16Array.of(rows, columns, 0, 0).buffer));
+}
+
+/** A new epoll set. */
+export function openEpoll(): number {
+  return must('epoll_create1', '', cEpollCreate(O_CLOEXEC));
+}
+
+/**
+ * Adds, changes or removes (EPOLL_CTL_*) a descriptor of an epoll set, for input. 0, or the error
+ * number.
+ */
+export function watchFile(epoll: number, what: number, fd: number, data: number): number {
+  const event = new Uint8Array(EPOLL_EVENT_BYTES);
+  const view = new DataView(event.buffer);
+  view.setUint32(0, EPOLLIN, true);
+  view.setInt32(EPOLL_EVENT_OFF_DATA, data, true);
+  return cEpollCtl(epoll, what, fd, event) < 0 ? koffi.errno() : 0;
 }
 
 /** A non-blocking eventfd. */

@@ -51,14 +51,18 @@ export const P_HASH = 11;
 export const P_VERDICT = 13;
 /** The packet's side, or NO_SIDE. Before parse: the side that prefetch found. */
 export const P_SIDE = 14;
-/** The port that the packet came from: its number in the low byte, PORT_* above. */
+/** The port that the packet came from: its number in the low bits, PORT_* above. */
 export const P_IN = 12;
 /** Number of the port that the packet leaves by; that of P_IN unless a stage says otherwise. */
 export const P_OUT = 15;
 
-export const PORT_MASK = 0xff;
+/** Ports of a datapath, a power of two. Port 0 leads to the node's kernel. */
+export const PORTS_MAX = 1024;
+export const PORT_MASK = PORTS_MAX - 1;
 /** A port to which the node sends packets of pods with a foreign source address. */
-export const PORT_SPOOFED = 1 << 8;
+export const PORT_SPOOFED = 1 << 10;
+/** A port that leads to one pod. */
+export const PORT_POD = 1 << 11;
 
 /**
  * A batch of packets. The reader fills in buffer, start, length and ports, parse the rest, the

@@ -8,7 +8,7 @@ import { ServiceMap } from '../services/service-map.ts';
 import { Decision, PolicyVerdict } from './decision.ts';
 import { FragmentTable } from './fragments.ts';
 import { epochOf } from './policy-check.ts';
-
+import { PortMap } from './ports.ts';
 import { RefusalLimit } from './refuse.ts';
 import { forgetEpochs, GENERATIONS_MAX, ROUND_GENERATIONS } from './revalidate.ts';
 
@@ -27,6 +27,7 @@ export class Datapath {
   readonly affinity: AffinityTable;
   readonly timeouts: Timeouts;
   readonly fragments: FragmentTable;
+  readonly ports: PortMap;
   readonly refusals = new RefusalLimit();
   /** What was decided for the last new flow; commit reads it, explain prints it. */
   readonly decision = new Decision();
@@ -66,6 +67,7 @@ export class Datapath {
     this.policyCounters = arena.policies;
     this.affinity = new AffinityTable(arena);
     this.fragments = new FragmentTable(this.table.seed);
+    this.ports = new PortMap(this.table.seed);
     this.timeouts = arena.timeouts;
     const isNew = arena.timeouts[STATE_ESTABLISHED] === 0;
     if (timeouts !== null || isNew) arena.timeouts.set(timeouts ?? nodeTimeouts());

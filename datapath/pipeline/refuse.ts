@@ -3,6 +3,7 @@ import {
   ICMP_CODE_PORT_UNREACHABLE,
   ICMP_HEADER_BYTES,
   ICMP_OFF_SUM,
+  ICMP_TIME_EXCEEDED,
   ICMP_UNREACHABLE,
 } from '../wire/icmp.ts';
 import {
@@ -36,12 +37,14 @@ import { UDP_OFF_LENGTH } from '../wire/udp.ts';
 import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 // biome-ignore format: a list.
 import {
-  type Batch, P_DST, P_FLAGS, P_IP, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SRC, P_START, P_SUM_AT,
-  PACKET_PARTIAL,
+  type Batch, KIND_FLOW, P_DST, P_FLAGS, P_IP, P_KIND, P_L4, P_LENGTH, P_PORTS, P_PROTO, P_SRC,
+  P_START, P_SUM_AT, PACKET_PARTIAL,
 } from './batch.ts';
 import type { Datapath } from './datapath.ts';
 import {
+  COUNT_TTL_EXCEEDED,
   DROP_L4_CHECKSUM,
+  DROP_NO_IMAGE,
   DROP_REFUSAL_LIMITED,
   DROP_UNANSWERABLE,
   VERDICT_REPLY,
@@ -65,7 +68,24 @@ export function refuse(d: Datapath, b: Batch, r: number): number {
   if (!answerable || (isTcp && (b.p[r | P_FLAGS]! & TCP_FLAG_RST) !== 0)) return -DROP_UNANSWERABLE;
   if (!isIntact(b, r)) return -DROP_L4_CHECKSUM;
   if (!d.refusals.take(d.now)) return -DROP_REFUSAL_LIMITED;
-  return isTcp ? refuseByReset(b, r) : refuseByIcmp(b, r);
+  if (isTcp) return refuseByReset(b, r);
+  const unreachable = (ICMP_UNREACHABLE << 24) | (ICMP_CODE_PORT_UNREACHABLE << 16);
+  return answerByIcmp(b, r, unreachable, b.p[r | P_DST]!);
+}
+
+/**
+ * Turns packet `r` of a pod, whose TTL ends here, into the node's ICMP time exceeded (RFC 1812
+ * 5.3.1). VERDICT_REPLY, or minus a DROP_*. Errors and later fragments get none (RFC 1122 3.2.2).
+ */
+export function expire(d: Datapath, b: Batch, r: number): number {
+  if (!d.services.ready) return -DROP_NO_IMAGE;
+  const isMulticast = b.p[r | P_DST]! >>> 24 >= MULTICAST_FIRST_BYTE;
+  if (b.p[r | P_KIND] !== KIND_FLOW || isMulticast) return -DROP_UNANSWERABLE;
+  if (!d.refusals.take(d.now)) return -DROP_REFUSAL_LIMITED;
+  d.decision.reset(b.p[r | P_SRC]!, b.p[r | P_DST]!, b.p[r | P_PORTS]!);
+  d.decision.cause = COUNT_TTL_EXCEEDED;
+  d.count(COUNT_TTL_EXCEEDED);
+  return answerByIcmp(b, r, ICMP_TIME_EXCEEDED << 24, d.services.nodeAddress);
 }
 
 /**
@@ -111,25 +131,32 @@ function refuseByReset(b: Batch, r: number): number {
   const pseudo = sumPseudoHeader(b.p[r | P_DST]!, b.p[r | P_SRC]!, PROTO_TCP, TCP_HEADER_BYTES_MIN);
   const data = sumBytes(view, tcp, tcp + TCP_HEADER_BYTES_MIN);
   view.setUint16(tcp + TCP_OFF_SUM, ~addSums(pseudo, data) & 0xffff);
-  return writeReplyHeader(b, r, PROTO_TCP, TCP_HEADER_BYTES_MIN);
+  return writeReplyHeader(b, r, b.p[r | P_DST]!, PROTO_TCP, TCP_HEADER_BYTES_MIN);
 }
 
-function refuseByIcmp(b: Batch, r: number): number {
+/** `kind` has the error's type and code in its two high bytes, `from` its source. */
+function answerByIcmp(b: Batch, r: number, kind: number, from: number): number {
   const { view } = b;
   const ip = b.p[r | P_IP]!;
   const total = b.p[r | P_LENGTH]! - VNET_HEADER_BYTES;
   const quoted = Math.min(total, QUOTE_BYTES_MAX);
   const icmp = ip + IP4_HEADER_BYTES_MIN;
   b.bytes.copyWithin(icmp + ICMP_HEADER_BYTES, ip, ip + quoted);
-  view.setInt32(icmp, (ICMP_UNREACHABLE << 24) | (ICMP_CODE_PORT_UNREACHABLE << 16));
+  view.setInt32(icmp, kind);
   view.setInt32(icmp + 4, 0);
   const bytes = ICMP_HEADER_BYTES + quoted;
   view.setUint16(icmp + ICMP_OFF_SUM, ~sumBytes(view, icmp, icmp + bytes) & 0xffff);
-  return writeReplyHeader(b, r, PROTO_ICMP, bytes);
+  return writeReplyHeader(b, r, from, PROTO_ICMP, bytes);
 }
 
-/** Writes an IPv4 header from destination to source, and an empty virtio header. */
-function writeReplyHeader(b: Batch, r: number, proto: number, l4Bytes: number): number {
+/** Writes an IPv4 header to the packet's source, and an empty virtio header. */
+function writeReplyHeader(
+  b: Batch,
+  r: number,
+  from: number,
+  proto: number,
+  l4Bytes: number,
+): number {
   const { view } = b;
   const vnet = b.p[r | P_START]!;
   const ip = b.p[r | P_IP]!;
@@ -139,7 +166,7 @@ function writeReplyHeader(b: Batch, r: number, proto: number, l4Bytes: number): 
   view.setUint16(ip + IP4_OFF_TOTAL, total);
   view.setInt32(ip + IP4_OFF_ID, 0x4000); // Identification 0, don't fragment.
   view.setInt32(ip + IP4_OFF_TTL, (TTL << 24) | (proto << 16)); // And a zero checksum.
-  view.setInt32(ip + IP4_OFF_SRC, b.p[r | P_DST]!);
+  view.setInt32(ip + IP4_OFF_SRC, from);
   view.setInt32(ip + IP4_OFF_DST, b.p[r | P_SRC]!);
   const sum = ~sumBytes(view, ip, ip + IP4_HEADER_BYTES_MIN) & 0xffff;
   view.setUint16(ip + IP4_OFF_SUM, sum);

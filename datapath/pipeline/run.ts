@@ -1,7 +1,7 @@
 // A batch through the pipeline. Read this file first: it has the stages in their order.
 //
 //   prefetch   reads index slots and flow lines of the whole batch          prefetch.ts
-//   source     drops what comes from a spoofed port                         run, below
+//   enter      at a pod's port: checks the source, takes a hop              ports.ts
 //   fast path  does the next stages at once for a plain TCP segment         fast-path.ts
 //   parse      checks every length and the IPv4 header once                 parse.ts
 //   find       finds the side whose key is the packet's tuple               ../flow/table.ts
@@ -12,6 +12,7 @@
 //   translate  rewrites addresses, ports, checksums, TTL                    translate.ts
 //   gateway    on a gateway: translates one to one, without a flow          gateway.ts
 //   refuse     makes the answer to a refused packet                         refuse.ts
+//   leave      chooses the port that a forwarded packet leaves by           ports.ts
 //   trace      records what became of the packet, on request                trace.ts
 
 import { H_FLOW_HIGH, H_PROBE_ADDRESS, H_TRACE_UNTIL } from '../arena/layout.ts';
@@ -21,7 +22,7 @@ import { IP4_OFF_DST, PROTO_SCTP } from '../wire/ipv4.ts';
 // biome-ignore format: a list.
 import {
   type Batch, KIND_FLOW, KIND_ICMP_ERROR, P_DST, P_FLAGS, P_HASH, P_IN, P_IP, P_KIND, P_L4, P_PORTS,
-  P_PROTO, P_SIDE, P_SRC, P_VERDICT, P_WORDS, PACKET_FIRST_FRAGMENT, PORT_SPOOFED,
+  P_PROTO, P_SIDE, P_SRC, P_VERDICT, P_WORDS, PACKET_FIRST_FRAGMENT, PORT_MASK,
 } from './batch.ts';
 import { commit } from './commit.ts';
 import type { Datapath } from './datapath.ts';
@@ -33,8 +34,9 @@ import { translateIcmpError } from './icmp-error.ts';
 import { answerProbe } from './loop-probe.ts';
 import { parse } from './parse.ts';
 import { CHECK_GONE, checkFlow, checkNew, checkPassing } from './policy-check.ts';
+import { ENTER_PASS, enter, leave } from './ports.ts';
 import { prefetch } from './prefetch.ts';
-import { refuse } from './refuse.ts';
+import { expire, refuse } from './refuse.ts';
 import { revalidate } from './revalidate.ts';
 import { trace } from './trace.ts';
 import { TRACK_END, TRACK_REOPEN, TRACK_STALE, track } from './track.ts';
@@ -43,7 +45,7 @@ import { giveHopBack, translate } from './translate.ts';
 import {
   COUNT_BATCHES, COUNT_FLOWS_EXPIRED, COUNT_FLOWS_REOPENED, COUNT_FLOWS_STALE, COUNT_FORWARDED,
   COUNT_FRAGMENTS, COUNT_PACKETS, DROP_FRAGMENT_LIMIT, DROP_FRAGMENT_ORPHAN, DROP_FRAGMENT_SCTP,
-  DROP_SPOOFED, DROP_UNANSWERABLE, VERDICT_FORWARD, VERDICT_HELD, VERDICT_PROBE, VERDICT_REPLY,
+  DROP_UNANSWERABLE, VERDICT_FORWARD, VERDICT_HELD, VERDICT_PROBE, VERDICT_REPLY,
 } from './verdict.ts';
 
 /** Flow slots per tick: this many, or one in 64, so that a round takes at most 6.4 s. */
@@ -65,24 +67,28 @@ export function run(d: Datapath, b: Batch, now: number): void {
   const tracing = ((d.header[H_TRACE_UNTIL]! - now) | 0) > 0 && d.header[H_TRACE_UNTIL] !== 0;
   // The fast path writes nothing that a trace could read.
   const isFast = d.useFastPath && !tracing;
+  const isRouted = d.ports.count > 0;
   let forwarded = 0;
   // The count grows when a first fragment releases later ones that waited.
   for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
-    const isSpoofed = (p[r | P_IN]! & PORT_SPOOFED) !== 0;
-    if (isFast && !isSpoofed && takeFastPath(d, b, r)) {
+    const entered = p[r | P_IN]! <= PORT_MASK ? ENTER_PASS : enter(d, b, r);
+    if (isFast && entered === ENTER_PASS && takeFastPath(d, b, r)) {
       forwarded++;
+      if (isRouted) leave(d, b, r);
       continue;
     }
     parse(b, r, seed);
     let verdict = p[r | P_VERDICT]!;
     if (verdict === 0) {
-      if (isSpoofed) verdict = -DROP_SPOOFED;
+      if (entered !== ENTER_PASS) verdict = entered < 0 ? entered : expire(d, b, r);
       else if (p[r | P_KIND] === KIND_FLOW) verdict = runFlow(d, b, r);
       else verdict = runOther(d, b, r);
       p[r | P_VERDICT] = verdict;
     }
-    if (verdict === VERDICT_FORWARD) forwarded++;
-    else if (verdict < 0) d.count(-verdict);
+    if (verdict === VERDICT_FORWARD) {
+      forwarded++;
+      if (isRouted) leave(d, b, r);
+    } else if (verdict < 0) d.count(-verdict);
     if (tracing && verdict !== VERDICT_PROBE) trace(d, b, r, verdict);
   }
   d.add(COUNT_FORWARDED, forwarded);

@@ -14,6 +14,7 @@ import {
   DROP_IP_CHECKSUM,
   DROP_POLICY_EGRESS,
   DROP_POLICY_INGRESS,
+  DROP_PROTOCOL,
   DROP_SPOOFED,
   VERDICT_FORWARD,
 } from './verdict.ts';
@@ -67,7 +68,8 @@ export function trace(d: Datapath, b: Batch, r: number, verdict: number): void {
   const side = p[r | P_SIDE]!;
   const found = side !== NO_SIDE && verdict === VERDICT_FORWARD;
   // The last decision is about this packet only if it came this far and hit no flow.
-  const asked = verdict >= 0 || (-verdict > DROP_ICMP_CHECKSUM && verdict !== -DROP_SPOOFED);
+  const isEntryDrop = verdict === -DROP_SPOOFED || verdict === -DROP_PROTOCOL;
+  const asked = verdict >= 0 || (-verdict > DROP_ICMP_CHECKSUM && !isEntryDrop);
   const decided = tuple && !found && asked;
   // Fragments and ICMP errors are not the flow's one packet.
   const isNew =

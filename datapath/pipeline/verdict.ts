@@ -39,6 +39,7 @@ export const DROP_SPOOFED = 25;
 export const DROP_FOREIGN_SOURCE = 26;
 export const DROP_L4_CHECKSUM = 27;
 export const DROP_REFUSAL_LIMITED = 28;
+export const DROP_PROTOCOL = 29;
 
 /** Name and meaning of each drop reason; index is the DROP_* code. */
 export const DROP_REASONS: readonly (readonly [string, string])[] = [
@@ -74,6 +75,7 @@ export const DROP_REASONS: readonly (readonly [string, string])[] = [
   ['foreign-source', 'at a gateway: neither from a node nor to the public address of one'],
   ['l4-checksum', 'refused, but its transport checksum is wrong: it gets no answer'],
   ['refusal-limited', 'refused, but too many refusals were sent just before'],
+  ['protocol', 'a pod sent neither TCP, UDP, ICMP nor SCTP: no policy covers it'],
 ];
 
 /** Counters other than drops, after the drop reasons in the counter section. */
@@ -103,6 +105,7 @@ export const COUNT_POLICY_AUDITED = COUNTER_BASE + 21;
 export const COUNT_ONE_TO_ONE = COUNTER_BASE + 22;
 export const COUNT_MERGED_TRAINS = COUNTER_BASE + 23;
 export const COUNT_MERGED_PACKETS = COUNTER_BASE + 24;
+export const COUNT_TTL_EXCEEDED = COUNTER_BASE + 25;
 
 /** Names and meanings, index is the code less COUNTER_BASE. */
 export const COUNTERS: readonly (readonly [string, string])[] = [
@@ -131,6 +134,7 @@ export const COUNTERS: readonly (readonly [string, string])[] = [
   ['one-to-one', "packets at a gateway between a node's address and its public one"],
   ['merged-trains', 'writes of several datagrams or segments of one flow as one packet'],
   ['merged-packets', 'packets that such a write carried'],
+  ['ttl-exceeded', "packets from a pod's port whose TTL ended here, answered"],
 ];
 
 /** Name of the counter that says why a packet was refused or passed; null if there is none. */

@@ -3,18 +3,20 @@ import { availableParallelism, release } from 'node:os';
 import { ARENA_SIZES_DEFAULT, type Arena, type ArenaSizes } from '../arena/arena.ts';
 import { type ArenaFile, openArenaFile } from '../arena/file.ts';
 import { H_HELD_COUNT, H_HELD_RANGES, H_NOW, HELD_RANGES_MAX } from '../arena/layout.ts';
+import { KubetunError } from '../error.ts';
 import { nodeTimeouts, type Timeouts } from '../flow/timeouts.ts';
 import { ImageWriter } from '../image/writer.ts';
-import { pollSetBytes } from '../io/poll.ts';
-import { closeFile, eventfd, type Mapping, mapMemory, unmap, write } from '../io/sys.ts';
+import { POLL_SET_BYTES } from '../io/poll.ts';
+import { closeFile, eventfd, mapMemory, openEpoll, unmap, write } from '../io/sys.ts';
 import { openTun, type Tun } from '../io/tun.ts';
 import { mergeKinds } from '../merge/kinds.ts';
-import { BATCH_BUFFER_BYTES } from '../pipeline/batch.ts';
+import { BATCH_BUFFER_BYTES, PORTS_MAX } from '../pipeline/batch.ts';
 import type { Range4 } from '../wire/address.ts';
 import { coverRanges } from '../wire/ranges.ts';
 import { workerUrl } from './bundle.ts';
 import { BUSY_POLL_AUTO } from './busy-poll.ts';
 import { WorkerKeeper } from './keeper.ts';
+import { KIND_MAIN, KIND_POD, KIND_SPOOFED, PORT_TABLE_BYTES, PortTable } from './port-table.ts';
 import { CONTROL_WORDS } from './protocol.ts';
 
 export interface EngineOptions {
@@ -24,6 +26,8 @@ export interface EngineOptions {
   tunName: string;
   /** Another TUN device: the node sends it packets of pods with a foreign source address. */
   spoofedTunName?: string | null;
+  /** Devices of pods, and their addresses as int32. The engine owns and closes them. */
+  pods?: PodPort[];
   /** Pod ranges: their traffic is held until the first image, which has their policies. */
   heldRanges?: Range4[];
   sizes?: ArenaSizes;
@@ -37,6 +41,15 @@ export interface EngineOptions {
   log?: (message: string) => void;
 }
 
+/** A pod's device, and the pod's address as int32. */
+export interface PodPort {
+  tun: Tun;
+  address: number;
+}
+
+/** How often a removed port is looked at, until the worker has left it. */
+const CLOSE_MS = 5;
+
 /** A node's datapath in a thread of this process: owns arena and TUN, publishes images. */
 export class Engine {
   readonly writer: ImageWriter;
@@ -47,11 +60,19 @@ export class Engine {
   readonly #tun: Tun;
   /** All devices: the main one, and that of spoofed packets. */
   readonly #tuns: Tun[];
+  /** Devices of pods, by port. */
+  readonly #pods = new Map<number, PodPort>();
+  /** Removed ports whose descriptors the worker may still use. */
+  readonly #leaving = new Map<number, { tun: Tun; version: number }>();
+  #closer: NodeJS.Timeout | undefined;
+  readonly #table: PortTable;
+  readonly #epoll = openEpoll();
   readonly #wakeFd: number;
   readonly #wakeWord = mapMemory(8);
   /** Memory of the worker, owned by the engine: a worker that dies cannot free it. */
   readonly #batch = mapMemory(BATCH_BUFFER_BYTES);
-  readonly #polled: Mapping;
+  readonly #polled = mapMemory(POLL_SET_BYTES);
+  readonly #ports = mapMemory(PORT_TABLE_BYTES);
   readonly #keeper: WorkerKeeper;
 
   private constructor(
@@ -70,17 +91,17 @@ export class Engine {
     new BigInt64Array(this.#wakeWord.buffer)[0] = 1n;
     this.writer = new ImageWriter(file.arena);
     this.writer.onPublished = () => this.wake();
-    const ports = this.#tuns.map(({ name, fd }, n) => ({ name, fd, spoofed: n > 0 }));
-    this.#polled = mapMemory(pollSetBytes(ports.length));
+    this.#table = new PortTable(this.#ports.buffer);
+    this.#showDevices();
+    for (const pod of options.pods ?? []) this.#place(pod);
     const { flowsMax, imageWords } = file.arena.layout;
     this.#keeper = new WorkerKeeper({
       url,
       input: {
         arena: { address: file.address, flowsMax, imageWords },
         batch: this.#batch.address,
-        polled: this.#polled.address,
-        ports,
-        wakeFd: this.#wakeFd,
+        ...{ ports: this.#ports.address, polled: this.#polled.address },
+        ...{ epoll: this.#epoll, wakeFd: this.#wakeFd },
         busyPoll: busyPollOf(options.busyPoll ?? BUSY_POLL_AUTO),
         merges: mergeKinds(options.merge ?? true, tun.hasUso, release()),
         control: new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4)),
@@ -141,6 +162,60 @@ export class Engine {
    */
   renewDevices(): void {
     for (const tun of this.#tuns) if (!tun.isAttached()) tun.renew();
+    this.#showDevices();
+  }
+
+  /**
+   * Serves a pod's device, and leads packets for its address there. Throws KubetunError
+   * KT_PORTS_FULL, and leaves the device to the caller.
+   */
+  addPort(pod: PodPort): void {
+    this.#place(pod);
+    this.wake();
+  }
+
+  /** Serves the device no longer. It is closed as soon as the worker has left it. */
+  removePort(tun: Tun): void {
+    const found = [...this.#pods].find(([, pod]) => pod.tun === tun);
+    if (!found) return;
+    const [port] = found;
+    this.#pods.delete(port);
+    this.#leaving.set(port, { tun, version: this.#table.clear(port) });
+    this.wake();
+    this.#closer ??= setInterval(() => this.#closeLeft(), CLOSE_MS);
+  }
+
+  #place(pod: PodPort): void {
+    let port: number = this.#tuns.length;
+    while (this.#pods.has(port) || this.#leaving.has(port)) port++;
+    if (port >= PORTS_MAX) {
+      throw new KubetunError(
+        'KT_PORTS_FULL',
+        `the datapath of ${this.tunName} has ${PORTS_MAX} ports, and all are in use`,
+        'remove pods from this node',
+      );
+    }
+    this.#pods.set(port, pod);
+    this.#table.set(port, { kind: KIND_POD, fd: pod.tun.fd, address: pod.address });
+  }
+
+  /** Writes the node's own devices into the table. A new entry makes the worker watch them. */
+  #showDevices(): void {
+    for (const [port, { fd }] of this.#tuns.entries()) {
+      this.#table.set(port, { kind: port === 0 ? KIND_MAIN : KIND_SPOOFED, fd, address: 0 });
+    }
+  }
+
+  #closeLeft(): void {
+    const { acknowledged } = this.#table;
+    for (const [port, { tun, version }] of this.#leaving) {
+      if (((acknowledged - version) | 0) < 0) continue;
+      this.#leaving.delete(port);
+      tun.close();
+    }
+    if (this.#leaving.size > 0) return;
+    clearInterval(this.#closer);
+    this.#closer = undefined;
   }
 
   /** Wakes the worker, which then reads the arena. */
@@ -167,9 +242,11 @@ export class Engine {
   /** Ends the thread and closes the arena. The TUN device and the arena's file stay. */
   async stop(): Promise<void> {
     await this.#keeper.stop(() => this.wake());
+    clearInterval(this.#closer);
+    for (const { tun } of [...this.#pods.values(), ...this.#leaving.values()]) tun.close();
     for (const tun of this.#tuns) tun.close();
-    closeFile(this.#wakeFd);
-    for (const memory of [this.#wakeWord, this.#batch, this.#polled]) unmap(memory);
+    for (const fd of [this.#wakeFd, this.#epoll]) closeFile(fd);
+    for (const memory of [this.#wakeWord, this.#batch, this.#polled, this.#ports]) unmap(memory);
     this.#file.close();
   }
 }

@@ -4,10 +4,11 @@ export interface WorkerInput {
   arena: { address: number; flowsMax: number; imageWords: number };
   /** Address of BATCH_BUFFER_BYTES. */
   batch: number;
-  /** Address of the bytes of a PollSet for all ports. */
+  /** Address of PORT_TABLE_BYTES: the devices to serve. */
+  ports: number;
+  /** Address of POLL_SET_BYTES, an epoll set, and an eventfd. */
   polled: number;
-  /** Devices to serve. A `spoofed` one gets packets of pods with a foreign source address. */
-  ports: { name: string; fd: number; spoofed: boolean }[];
+  epoll: number;
   wakeFd: number;
   /** Shared with the engine; words CONTROL_*. */
   control: Int32Array;

@@ -14,6 +14,7 @@ import { ImageWriter } from '../../datapath/image/writer.ts';
 import {
   createBatch,
   P_LENGTH,
+  P_OUT,
   P_SIDE,
   P_START,
   P_VERDICT,
@@ -105,6 +106,8 @@ export interface Outcome {
   /** forward, reply, held, or the name of the drop reason. */
   verdict: string;
   side: number;
+  /** The port that it leaves by. */
+  out: number;
   frame: Uint8Array;
   packet: Decoded;
 }
@@ -162,6 +165,7 @@ export function createTestDatapath(
         return {
           verdict: verdict < 0 ? DROP_REASONS[-verdict]![0] : VERDICTS[verdict]!,
           side: b.p[r | P_SIDE]!,
+          out: b.p[r | P_OUT]!,
           frame,
           packet: decode(frame),
         };

@@ -84,7 +84,9 @@ function waiterOver(setting: number, arriveUs: number) {
   const t = createTestDatapath();
   const b = createBatch();
   const device = new MemoryDevice('kt0', b.bytes);
-  const loop = new Loop(t.d, b, 0, [{ device, spoofed: false }], 0);
+  const loop = new Loop(t.d, b, 0, 0);
+  loop.setPort(0, { device });
+  loop.turn(0);
   const packet = tcp4(`${POD}:4000`, `${VIP}:80`, SYN);
   let now = 0;
   const looks: number[] = [];
@@ -93,6 +95,7 @@ function waiterOver(setting: number, arriveUs: number) {
     const until = now + Math.max(ms * 1000, 5);
     if (arriveUs > now && arriveUs <= until) device.incoming.push(packet);
     now = device.incoming.length > 0 ? Math.min(until, Math.max(arriveUs, now)) : until;
+    if (device.incoming.length > 0) loop.markReady(0);
     return device.incoming.length;
   };
   const waiter = new Waiter(setting, look, () => now);

@@ -24,7 +24,17 @@ function keep(...plans: number[]): WorkerKeeper {
   const arena = { address: 0, flowsMax: 0, imageWords: 0 };
   keeper = new WorkerKeeper({
     url: new URL('./worker-script.ts', import.meta.url),
-    input: { arena, batch: 0, polled: 0, ports: [], wakeFd: -1, merges: 0, busyPoll: 0, control },
+    input: {
+      arena,
+      batch: 0,
+      polled: 0,
+      ports: 0,
+      epoll: -1,
+      wakeFd: -1,
+      merges: 0,
+      busyPoll: 0,
+      control,
+    },
     heartbeat: () => Atomics.load(control, BEATS),
     log: (line) => said.push(line),
     onStuck: () => said.push('stuck'),
