@@ -8,6 +8,28 @@ const ANSWER_MS_MAX = 3000;
 
 /** Gets a path of an agent's admin socket. Throws KubetunError KT_AGENT_SILENT. */
 export function askAgent<T>(lab: string, node: string, path: string): Promise<T> {
+  return call(lab, node, { method: 'GET', path }, '');
+}
+
+/**
+ * Has an agent change something: a path of its admin socket with a method and a body. Throws
+ * KubetunError KT_AGENT_SILENT, also for what the agent refuses.
+ */
+export function tellAgent<T>(
+  lab: string,
+  node: string,
+  to: { method: 'POST' | 'DELETE'; path: string },
+  body: object,
+): Promise<T> {
+  return call(lab, node, to, JSON.stringify(body));
+}
+
+function call<T>(
+  lab: string,
+  node: string,
+  { method, path }: { method: string; path: string },
+  body: string,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException) => {
       const next =
@@ -16,15 +38,18 @@ export function askAgent<T>(lab: string, node: string, path: string): Promise<T>
       reject(new KubetunError('KT_AGENT_SILENT', message, next, { cause: error }));
     };
     // No kept connection: the agent may be closing it at this moment.
-    const to = { socketPath: socketOf(lab, node), path, agent: false };
+    const to = { socketPath: socketOf(lab, node), method, path, agent: false };
     const call = request(to, async (response) => {
       try {
         response.setEncoding('utf8');
         let text = '';
         for await (const chunk of response) text += chunk;
-        const body = JSON.parse(text) as T;
-        if (response.statusCode === 500) throw new Error((body as { error: string }).error);
-        resolve(body);
+        const answer = JSON.parse(text) as T;
+        const { statusCode = 0 } = response;
+        if (statusCode === 500 || (statusCode === 404 && method !== 'GET')) {
+          throw new Error((answer as { error: string }).error);
+        }
+        resolve(answer);
       } catch (error) {
         fail(error as Error);
       }
@@ -35,7 +60,7 @@ export function askAgent<T>(lab: string, node: string, path: string): Promise<T>
       call.destroy();
     });
     call.on('error', fail);
-    call.end();
+    call.end(body);
   });
 }
 

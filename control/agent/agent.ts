@@ -16,11 +16,13 @@ import { cablesPart } from '../node/cables.ts';
 import { CapturedRoutes, OwnPorts } from '../node/captured.ts';
 import { requireFit } from '../node/fit.ts';
 import { ipBatch } from '../node/ip.ts';
+import { PodPorts, portMemory, recallPorts } from '../node/pod-ports.ts';
 import { EPHEMERAL_PORTS, runChecks } from '../node/preflight.ts';
 import { type Part, Reconciler } from '../node/reconcile.ts';
 import { TABLE_CAPTURED } from '../node/rule.ts';
 import { apiAddressesOf, podRangesOf, siteOf } from '../node/site.ts';
 import { type PodRanges, Steerer } from '../node/steerer.ts';
+import type { AdminRoutes } from '../serve/admin.ts';
 import type { PublisherOptions } from '../sync/publisher.ts';
 import { type ControlOptions, startControl } from './control.ts';
 import {
@@ -60,7 +62,14 @@ async function startNode(
   const uplink = readUplink(options.uplink);
   const site = await siteOf(client, options, uplink);
   const timeouts = nodeTimeouts(options.timeouts);
-  const engine = await startEngine(options, timeouts, parseRanges(site.podRanges), started, log);
+  const attached = recallPorts(portMemory(options), log);
+  const pods = attached.map(({ port }) => port);
+  const heldRanges = parseRanges(site.podRanges);
+  const engine = await startEngine(options, { timeouts, heldRanges, pods }, started, log);
+  const ports = new PodPorts({
+    ...{ engine, memory: portMemory(options), attached, clock: MONOTONIC_CLOCK, log },
+  });
+  started.defer(() => ports.stop());
   const apiAddresses = await apiAddressesOf(server);
   freeRoutes(apiAddresses, tun, log);
   const steerer = new Steerer({ tun, spoofed, uplink, site, narrow, server, ephemeralPorts });
@@ -82,7 +91,7 @@ async function startNode(
     checks: { ...engineChecks(engine), ...(probe && { probe }) },
     hitsOf: (key) => hitsOf(engine, key),
     status: () => engineStatus(engine, options),
-    routes: engineRoutes(engine),
+    routes: { ...engineRoutes(engine), ...portRoutes(ports) },
   };
   await startControl(control, started);
   log.info({ ...site, uplink: uplink.name, survived: engine.survived, server }, 'forwarding');
@@ -146,6 +155,15 @@ function followOwnPorts(steerer: Steerer, { ranges, left }: OwnPorts, log: Log):
   const message = 'the node itself does not reach Services on ports of its own address';
   if (left > 0) log.warn({ rules: ranges.length, left }, message);
   attempt(() => steerer.followOwnPorts(ranges), { ranges }, message, log);
+}
+
+/** Routes of the admin socket by which pods' devices come and go. */
+function portRoutes(ports: PodPorts): AdminRoutes {
+  return {
+    '/ports': () => ports.list(),
+    'POST /ports': (body) => ports.add(body),
+    'DELETE /ports': (body) => ports.remove(body),
+  };
 }
 
 /** Hit counters of a policy. Zero before the datapath has the policy. */

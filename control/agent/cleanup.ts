@@ -5,6 +5,7 @@ import { removeTable } from '../nftables/nft.ts';
 import { removeSteering } from '../node/apply.ts';
 import { claimNode } from '../node/claim.ts';
 import { readFacts } from '../node/facts.ts';
+import { portMemory } from '../node/pod-ports.ts';
 import { preflight } from '../node/preflight.ts';
 import { siteMemory } from '../node/site.ts';
 
@@ -18,7 +19,8 @@ export function cleanUpNode(options: AgentOptions): void {
   claimNode(options.node);
   removeSteering(options.tun);
   removeTable();
-  for (const path of [options.arena, siteMemory(options), options.admin]) {
+  const memories = [siteMemory(options), portMemory(options)];
+  for (const path of [options.arena, ...memories, options.admin]) {
     rmSync(path, { force: true });
   }
 }

@@ -5,7 +5,7 @@ import type { Timeouts } from '../../datapath/flow/timeouts.ts';
 import { readCounters } from '../../datapath/observe/counters.ts';
 import { requestTrace } from '../../datapath/observe/trace.ts';
 import type { Range4 } from '../../datapath/wire/address.ts';
-import { Engine } from '../../datapath/worker/engine.ts';
+import { Engine, type PodPort } from '../../datapath/worker/engine.ts';
 import type { Agent, AgentOptions } from '../agent-options.ts';
 import {
   checkImage,
@@ -50,16 +50,22 @@ export function attempt(step: () => unknown, details: object, message: string, l
   }
 }
 
+/** What a datapath starts with: its timeouts, the ranges that it holds, and ports of pods. */
+export interface EngineSetup {
+  timeouts: Timeouts;
+  heldRanges: Range4[];
+  pods?: PodPort[];
+}
+
 /** Starts the datapath of an agent. */
 export async function startEngine(
   { arena, flows, tun, spoofed, merge, busyPoll }: AgentOptions,
-  timeouts: Timeouts,
-  heldRanges: Range4[],
+  setup: EngineSetup,
   started: AsyncDisposableStack,
   log: Log,
 ): Promise<Engine> {
   const engine = await Engine.start({
-    ...{ arenaPath: arena, tunName: tun, spoofedTunName: spoofed, timeouts, heldRanges },
+    ...{ arenaPath: arena, tunName: tun, spoofedTunName: spoofed, ...setup },
     ...{ merge, busyPoll },
     sizes: { ...ARENA_SIZES_DEFAULT, flowsMax: flows },
     log: (message) => log.warn({}, message),

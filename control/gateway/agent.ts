@@ -66,8 +66,9 @@ async function startDatapath(
     ...{ address, fabricRange, publicRange },
   });
   const ranges = gatewayRanges(publicRange, [fabricRange], options.podRanges);
-  const held = [...ranges.podRanges, ranges.serviceRange];
-  const engine = await startEngine(options, gatewayTimeouts(options.timeouts), held, started, log);
+  const heldRanges = [...ranges.podRanges, ranges.serviceRange];
+  const timeouts = gatewayTimeouts(options.timeouts);
+  const engine = await startEngine(options, { timeouts, heldRanges }, started, log);
   const steered = steeringPart(steering, tun, address);
   steered.mend();
   const tables = new Tables(node);

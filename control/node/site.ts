@@ -2,14 +2,10 @@
 // server supplies what the command line leaves out. While it is away, its last answer is used.
 
 import { lookup } from 'node:dns/promises';
-import { lstatSync, readFileSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { requirePrivateFolder } from '../../datapath/arena/folder.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { formatRange, type Range4 } from '../../datapath/wire/address.ts';
 import { joinRanges } from '../../datapath/wire/ranges.ts';
 import type { AgentOptions } from '../agent-options.ts';
-import { replaceFile } from '../files.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { readable } from '../kube/decode.ts';
 import { isForbidden, isNotFound } from '../kube/error.ts';
@@ -17,6 +13,7 @@ import { readNamedAddress, readNode } from '../model/node.ts';
 import { parseAddresses, parseRanges } from '../model/parse.ts';
 import type { Uplink } from './apply.ts';
 import { addressesOf, readLinks } from './ip.ts';
+import { recall, remember } from './memory.ts';
 
 /** Values from the command line. Null and empty ones are looked up. */
 export type SiteOptions = Pick<AgentOptions, 'node' | 'serviceRange' | 'podRanges'>;
@@ -73,29 +70,12 @@ export async function findSite(
     site = await askCluster(client, options);
   } catch (error) {
     const away = error instanceof KubetunError && error.code === 'KT_KUBE_UNREACHABLE';
-    const remembered = away ? recall(memory) : null;
+    const remembered = away ? recall<Site>(memory) : null;
     if (remembered === null) throw error;
     return remembered;
   }
   remember(memory, site);
   return site;
-}
-
-/** Writes atomically, and follows no link that another user could prepare. */
-function remember(memory: string, site: Site): void {
-  requirePrivateFolder(dirname(memory));
-  replaceFile(memory, JSON.stringify(site));
-}
-
-/** Null if there is no file, or if another user owns it. */
-function recall(memory: string): Site | null {
-  try {
-    const { uid } = lstatSync(memory);
-    if (uid !== process.geteuid!()) return null;
-    return JSON.parse(readFileSync(memory, 'utf8')) as Site;
-  } catch {
-    return null;
-  }
 }
 
 async function askCluster(client: KubeClient, options: SiteOptions): Promise<Site> {

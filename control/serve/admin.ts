@@ -6,8 +6,13 @@ import { makeFolder } from '../files.ts';
 import type { Log } from '../log.ts';
 import { guardRequests, guardServer } from '../serve/guard.ts';
 
-/** Path of the admin socket -> function that returns the answer, sent as JSON. */
-export type AdminRoutes = Record<string, () => unknown>;
+/**
+ * Path of the admin socket -> function that returns the answer, sent as JSON. A path alone is for
+ * GET. `POST /path` and `DELETE /path` get the request's body, parsed.
+ */
+export type AdminRoutes = Record<string, (body?: unknown) => unknown>;
+
+const BODY_BYTES_MAX = 64 * 1024;
 
 const MODE_OWNER_ONLY = 0o177;
 
@@ -61,16 +66,33 @@ export function closeAdmin(server: Server): void {
   server.closeAllConnections();
 }
 
-function answer(routes: AdminRoutes, request: IncomingMessage, response: ServerResponse): void {
-  const path = (request.url ?? '').split('?')[0]!;
-  const known = Object.hasOwn(routes, path) && request.method === 'GET';
+async function answer(
+  routes: AdminRoutes,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { method = '', url = '' } = request;
+  const path = url.split('?')[0]!;
+  const name = method === 'GET' ? path : `${method} ${path}`;
+  const known = Object.hasOwn(routes, name);
+  const given = known && method !== 'GET' ? await readBody(request) : undefined;
   const body = known
-    ? routes[path]!()
-    : { error: `there is no GET ${request.url}`, paths: Object.keys(routes) };
+    ? await routes[name]!(given)
+    : { error: `there is no ${method} ${url}`, paths: Object.keys(routes) };
   // Serialized before the head is sent, so that a failure becomes a 500.
   const text = `${JSON.stringify(body)}\n`;
   response.writeHead(known ? 200 : 404, { 'content-type': 'application/json' });
   response.end(text);
+}
+
+/** The parsed body of a request. Rejects with the parser's error, and for one that is too large. */
+async function readBody(request: IncomingMessage): Promise<unknown> {
+  let text = '';
+  for await (const chunk of request.setEncoding('utf8')) {
+    text += chunk;
+    if (text.length > BODY_BYTES_MAX) throw new Error(`a body has at most ${BODY_BYTES_MAX} bytes`);
+  }
+  return JSON.parse(text);
 }
 
 function listen(server: Server, path: string): Promise<void> {

@@ -141,6 +141,16 @@ export class Tun implements Device {
   }
 }
 
+/** True if the calling thread's network namespace has a device of this name. */
+export function hasDevice(name: string): boolean {
+  try {
+    new Tun(name, -1).mtu();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * Makes or attaches a persistent TUN device in the calling thread's network namespace. Waits one
  * second for a device that another process still holds. Throws KubetunError (KT_TUN_BUSY,

@@ -63,7 +63,7 @@ export class Engine {
   /** Devices of pods, by port. */
   readonly #pods = new Map<number, PodPort>();
   /** Removed ports whose descriptors the worker may still use. */
-  readonly #leaving = new Map<number, { tun: Tun; version: number }>();
+  readonly #leaving = new Map<number, { tun: Tun; version: number; left: () => void }>();
   #closer: NodeJS.Timeout | undefined;
   readonly #table: PortTable;
   readonly #epoll = openEpoll();
@@ -174,15 +174,16 @@ export class Engine {
     this.wake();
   }
 
-  /** Serves the device no longer. It is closed as soon as the worker has left it. */
-  removePort(tun: Tun): void {
+  /** Serves the device no longer. Resolves when the worker has left it and it is closed. */
+  removePort(tun: Tun): Promise<void> {
     const found = [...this.#pods].find(([, pod]) => pod.tun === tun);
-    if (!found) return;
+    if (!found) return Promise.resolve();
     const [port] = found;
     this.#pods.delete(port);
-    this.#leaving.set(port, { tun, version: this.#table.clear(port) });
+    const version = this.#table.clear(port);
     this.wake();
     this.#closer ??= setInterval(() => this.#closeLeft(), CLOSE_MS);
+    return new Promise((left) => this.#leaving.set(port, { tun, version, left }));
   }
 
   #place(pod: PodPort): void {
@@ -208,10 +209,11 @@ export class Engine {
 
   #closeLeft(): void {
     const { acknowledged } = this.#table;
-    for (const [port, { tun, version }] of this.#leaving) {
+    for (const [port, { tun, version, left }] of this.#leaving) {
       if (((acknowledged - version) | 0) < 0) continue;
       this.#leaving.delete(port);
       tun.close();
+      left();
     }
     if (this.#leaving.size > 0) return;
     clearInterval(this.#closer);
