@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { ProxyKind } from '../../control/agent-options.ts';
 import { labOf, labOption, proxyOption, wholeNumber } from '../../control/cli/options.ts';
 import { labFlag, requireLabName } from '../../control/places.ts';
@@ -10,13 +10,21 @@ import { kubeconfigPath } from '../places/paths.ts';
 import { planLab } from '../plan/plan.ts';
 import { formatPlan } from '../plan/step.ts';
 import { loadTopology } from '../topology/load.ts';
-import { defaultTopology, NODES_MAX, type Topology } from '../topology/topology.ts';
+import {
+  ATTACHMENTS,
+  type Attach,
+  defaultTopology,
+  NODES_MAX,
+  nodeDefaults,
+  type Topology,
+} from '../topology/topology.ts';
 
 interface Options {
   file?: string[];
   topology?: string;
   nodes?: number;
   proxy?: ProxyKind;
+  attach?: Attach;
   plan?: boolean;
   ephemeral?: boolean;
   dnsUpstream?: string;
@@ -34,6 +42,13 @@ export function register(lab: Command): void {
       wholeNumber(1, NODES_MAX, `It must be 1 to ${NODES_MAX}.`),
     )
     .addOption(proxyOption())
+    .addOption(
+      new Option(
+        '--attach <how>',
+        'how pods reach their node: by a cable to its kernel, or by a TUN device that its agent ' +
+          'serves (default: $KUBETUN_ATTACH, or veth)',
+      ).choices(ATTACHMENTS),
+    )
     .option(
       '--dns-upstream <address>',
       "where the DNS server asks other names than the cluster's (default: the internet of the lab)",
@@ -52,6 +67,7 @@ A topology file. Every line is optional:
     - {name: node3, proxy: nftables}
   mtu: 1500
   proxy: kubetun            # default of all nodes; nftables: the kernel translates
+  attach: veth              # default of all nodes; tun: pods bypass their node's kernel
   flows: 1048576            # size of a node's connection table, 222 MiB
   timeouts: {udp: 30}       # idle seconds of connections; see kubetun agent --help
   ranges: {pods: 10.244.0.0/16, services: 10.96.0.0/16}
@@ -93,12 +109,14 @@ function nextSteps(lab: string): string {
 
 /** The topology of the command line. Null if it gives none: a lab that is resumed has its own. */
 function topologyOf(options: Options): { name: string | null; topology: Topology | null } {
-  const { nodes, proxy, dnsUpstream } = options;
+  const { nodes, proxy, attach, dnsUpstream } = options;
   if (options.topology === undefined) {
-    const given = nodes !== undefined || proxy !== undefined || dnsUpstream !== undefined;
+    const given = [nodes, proxy, attach, dnsUpstream].some((option) => option !== undefined);
     if (!given) return { name: null, topology: null };
     const dns = dnsUpstream === undefined ? {} : { dns: { upstream: dnsUpstream } };
-    return { name: null, topology: { ...defaultTopology(nodes, proxy), ...dns } };
+    requireServed(proxy, attach);
+    const of = { ...nodeDefaults(), ...(proxy && { proxy }), ...(attach && { attach }) };
+    return { name: null, topology: { ...defaultTopology(nodes, of), ...dns } };
   }
   if (dnsUpstream !== undefined) {
     throw new KubetunError(
@@ -108,11 +126,12 @@ function topologyOf(options: Options): { name: string | null; topology: Topology
       { usage: true },
     );
   }
-  if (options.proxy !== undefined) {
+  for (const key of ['proxy', 'attach'] as const) {
+    if (options[key] === undefined) continue;
     throw new KubetunError(
       'KT_USAGE',
-      '--proxy cannot be combined with --topology',
-      `write proxy: ${options.proxy} in ${options.topology}`,
+      `--${key} cannot be combined with --topology`,
+      `write ${key}: ${options[key]} in ${options.topology}`,
       { usage: true },
     );
   }
@@ -125,6 +144,16 @@ function topologyOf(options: Options): { name: string | null; topology: Topology
     );
   }
   return loadTopology(options.topology);
+}
+
+function requireServed(proxy?: ProxyKind, attach?: Attach): void {
+  if (proxy !== 'nftables' || attach !== 'tun') return;
+  throw new KubetunError(
+    'KT_USAGE',
+    '--attach tun needs --proxy kubetun: with nftables no datapath serves the devices of pods',
+    'leave out one of them',
+    { usage: true },
+  );
 }
 
 function parseAddressOption(text: string): string {

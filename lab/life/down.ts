@@ -62,7 +62,7 @@ export async function takeDown(lab: string): Promise<boolean> {
   const supervisors = [record?.supervisor ?? null, ...marked.filter(isSupervisor)];
   await endProcesses(supervisors.filter(isProcess), GRACE_MS);
   await endProcesses(nodes.map((node) => readAgent(lab, node)).filter(isProcess), GRACE_MS);
-  await removeAllPods(stateDir(lab));
+  await removeAllPods(lab);
   await endRest(lab);
   await ipBatch(
     null,

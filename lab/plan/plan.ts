@@ -196,6 +196,7 @@ function internetStep(lab: string, { mtu, ranges }: Topology): Step {
 function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology): Step {
   const own = `${node.address}/${prefixOf(ranges.fabric)}`;
   const others = nodes.filter((other) => other !== node);
+  const hasCables = node.attach !== 'tun';
   const cloud = cloudAddress(ranges);
   return {
     kind: 'network',
@@ -211,13 +212,13 @@ function nodeStep(lab: string, node: TopologyNode, { nodes, ranges }: Topology):
       // Packets to a missing pod must not go to the cloud.
       `route add unreachable ${node.podCIDR}`,
       // Packets of pods with a wrong source go to this device. The agent counts and traces them.
-      ...spoofedLines(SPOOFED_LINK),
+      ...(hasCables ? spoofedLines(SPOOFED_LINK) : []),
     ],
     again: [connectedRoute(ranges.fabric, 'eth0', node.address)],
-    undo: [`addr del ${own} dev eth0`, `link del ${SPOOFED_LINK}`],
+    undo: [`addr del ${own} dev eth0`, ...(hasCables ? [`link del ${SPOOFED_LINK}`] : [])],
     expect: [
       { link: 'lo', address: `${POD_GATEWAY}/32` },
-      { link: SPOOFED_LINK },
+      ...(hasCables ? [{ link: SPOOFED_LINK }] : []),
       { link: 'eth0', address: own, mtu: node.mtu },
       { route: ranges.fabric },
       { route: 'default', via: cloud },

@@ -111,16 +111,21 @@ export class PodRun {
   }
 
   async #makeNetwork(): Promise<void> {
-    const { hostNetwork, netns } = this.#surroundings;
-    if (hostNetwork) return;
+    if (this.#surroundings.hostNetwork) return;
     const { node, address } = this.#context;
     await makePodNetwork({
-      netns,
+      ...this.#place,
       nodeNetns: node.namespace,
       link: podLink(this.#namespace, this.#name),
       address,
       mtu: node.mtu,
     });
+  }
+
+  /** Where its network is. */
+  get #place() {
+    const { lab, node } = this.#context;
+    return { lab, node: node.name, attach: node.attach, netns: this.#surroundings.netns };
   }
 
   #onFailure(error: unknown): void {
@@ -205,7 +210,7 @@ export class PodRun {
     this.#silent = true;
     this.#containers.stop();
     if (this.#sandbox) await endProcesses([this.#sandbox], 0);
-    if (!this.#surroundings.hostNetwork) await removePodNetwork(this.#surroundings);
+    if (!this.#surroundings.hostNetwork) await removePodNetwork(this.#place);
     removeVolumes(this.#context.stateDir, this.uid);
     removeLogs(this.#context.stateDir, this.#namespace, this.#name);
     removePodRecord(this.#context.stateDir, this.#namespace, this.#name);
@@ -288,6 +293,7 @@ export class PodRun {
       node: this.node,
       netns: this.#surroundings.netns,
       hostNetwork: this.#surroundings.hostNetwork,
+      attach: this.#context.node.attach,
       address: this.address,
       sandbox: this.#sandbox,
       containers: this.#containers.running,

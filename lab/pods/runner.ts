@@ -177,8 +177,8 @@ class Pods {
     const record = this.#left.get(key);
     if (!record) return this.#removals.get(key) ?? Promise.resolve();
     this.#left.delete(key);
-    const { stateDir, log } = this.#options;
-    const removal = removePod(stateDir, record)
+    const { lab, log } = this.#options;
+    const removal = removePod(lab, record)
       .then(() => this.#addresses.get(record.node)?.giveBack(record.address))
       .catch((error: unknown) => log.error({ pod: key, why: String(error) }, 'cannot remove pod'))
       .finally(() => this.#removals.delete(key));

@@ -211,9 +211,12 @@ function proxyOf({ nodes }: Topology, name: string): ProxyKind | null {
 }
 
 function nodeArgs(name: string, topology: Topology): string[] {
-  const { ranges, timeouts = {} } = topology;
+  const { nodes, ranges, timeouts = {} } = topology;
+  const node = nodes.find((one) => one.name === name);
   return [
-    ...['--proxy', proxyOf(topology, name) ?? 'kubetun', '--spoofed', SPOOFED_LINK, '--lease'],
+    ...['--proxy', proxyOf(topology, name) ?? 'kubetun', '--lease'],
+    // The ports of TUN devices check sources themselves.
+    ...(node?.attach === 'tun' ? [] : ['--spoofed', SPOOFED_LINK]),
     ...['--service-range', ranges.services, '--pod-range', ranges.pods],
     ...Object.entries(timeouts).flatMap(([key, seconds]) => ['--timeout', `${key}=${seconds}`]),
   ];

@@ -102,6 +102,7 @@ function podRunnerOptions(
       address: node.address,
       podCIDR: node.podCIDR,
       mtu: node.mtu,
+      attach: node.attach ?? 'veth',
     })),
     dnsAddress: dnsAddress(topology.ranges),
     projectRoot: PROJECT_ROOT,

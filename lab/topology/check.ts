@@ -78,6 +78,7 @@ function checkNodes(topology: Topology): Problem | null {
     const before = topology.nodes.slice(0, i);
     const wrong =
       checkName(node, before) ??
+      checkAttach(node) ??
       checkMtu(node, topology.mtu) ??
       checkAddress(node, topology.ranges, before) ??
       checkPublicAddress(node, topology.ranges, before) ??
@@ -100,6 +101,14 @@ function checkName(node: TopologyNode, before: TopologyNode[]): NodeProblem | nu
     return refuse('has a name that the lab itself uses');
   if (before.some((n) => n.name === name)) return refuse('is defined twice');
   return null;
+}
+
+function checkAttach({ name, proxy, attach }: TopologyNode): NodeProblem | null {
+  if (proxy !== 'nftables' || attach !== 'tun') return null;
+  const message =
+    `attach tun of node ${name} needs proxy kubetun: with nftables no datapath serves ` +
+    'the devices of its pods';
+  return { key: 'attach', message };
 }
 
 /** A bridge cannot report that a packet is too long. */

@@ -1,4 +1,4 @@
-import { PROXIES, type ProxyKind } from '../../control/agent-options.ts';
+import { PROXIES } from '../../control/agent-options.ts';
 import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
 import type { KubetunError } from '../../datapath/error.ts';
 import {
@@ -11,6 +11,9 @@ import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/add
 import { readYaml, type YamlDocument, type YamlPath, yamlError } from '../yaml/document.ts';
 import { checkTopology } from './check.ts';
 import {
+  ATTACHMENTS,
+  type Attach,
+  attachOf,
   type DnsSettings,
   defaultNode,
   MTU_DEFAULT,
@@ -18,6 +21,8 @@ import {
   MTU_MIN,
   NODES_DEFAULT,
   NODES_MAX,
+  type NodeDefaults,
+  nodeDefaults,
   POD_NAMES,
   RANGES_DEFAULT,
   type Ranges,
@@ -25,8 +30,10 @@ import {
   type TopologyNode,
 } from './topology.ts';
 
-const TOP_KEYS = ['name', 'nodes', 'mtu', 'flows', 'timeouts', 'ranges', 'proxy', 'dns'];
-const NODE_KEYS = ['name', 'zone', 'mtu', 'address', 'publicAddress', 'podCIDR', 'labels', 'proxy'];
+const TOP_KEYS = ['name', 'nodes', 'mtu', 'flows', 'timeouts', 'ranges', 'proxy', 'attach', 'dns'];
+const NODE_KEYS = [
+  ...['name', 'zone', 'mtu', 'address', 'publicAddress', 'podCIDR', 'labels', 'proxy', 'attach'],
+];
 
 /** The content of a topology file. `name` is the lab's name, if given. */
 export interface TopologyFile {
@@ -52,8 +59,12 @@ export function parseTopology(document: YamlDocument): TopologyFile {
   const mtu = read.integer(['mtu'], top.mtu, MTU_MIN, MTU_MAX) ?? MTU_DEFAULT;
   const ranges = readRanges(read, top.ranges);
   const flows = read.integer(['flows'], top.flows, FLOWS_MIN, FLOWS_LIMIT) ?? FLOWS_DEFAULT;
-  const proxy = read.choice(['proxy'], top.proxy, PROXIES) ?? 'kubetun';
-  const nodes = readNodes(read, top.nodes, ranges, mtu, proxy);
+  const defaults = nodeDefaults();
+  const standard = {
+    proxy: read.choice(['proxy'], top.proxy, PROXIES) ?? defaults.proxy,
+    attach: read.choice(['attach'], top.attach, ATTACHMENTS) ?? defaults.attach,
+  };
+  const nodes = readNodes(read, top.nodes, ranges, mtu, standard);
   const topology: Topology = { nodes, mtu, flows, ranges };
   if (top.timeouts !== undefined) topology.timeouts = readTimeouts(read, top.timeouts);
   if (top.dns !== undefined) topology.dns = readDns(read, top.dns);
@@ -95,22 +106,32 @@ function readNodes(
   value: unknown,
   ranges: Ranges,
   mtu: number,
-  proxy: ProxyKind,
+  standard: NodeDefaults,
 ): TopologyNode[] {
   if (value === undefined || typeof value === 'number') {
     const count = read.integer(['nodes'], value, 1, NODES_MAX) ?? NODES_DEFAULT;
-    return Array.from({ length: count }, (_, i) => defaultNode(i + 1, ranges, mtu, proxy));
+    return Array.from({ length: count }, (_, i) => defaultNode(i + 1, ranges, mtu, standard));
   }
   if (!Array.isArray(value)) throw read.error(['nodes'], 'nodes must be a count or a list');
   if (value.length < 1 || value.length > NODES_MAX) {
     throw read.error(['nodes'], `nodes must be 1 to ${NODES_MAX}`);
   }
-  return value.map((node, i) => readNode(read, node, i, defaultNode(i + 1, ranges, mtu, proxy)));
+  return value.map((node, i) =>
+    readNode(read, node, i, defaultNode(i + 1, ranges, mtu, standard), standard.attach),
+  );
 }
 
-function readNode(read: Reader, value: unknown, i: number, standard: TopologyNode): TopologyNode {
+function readNode(
+  read: Reader,
+  value: unknown,
+  i: number,
+  standard: TopologyNode,
+  attach: Attach,
+): TopologyNode {
   const at = (key: string) => ['nodes', i, key];
   const node = read.map(['nodes', i], value, NODE_KEYS);
+  const proxy = read.choice(at('proxy'), node.proxy, PROXIES) ?? standard.proxy;
+  const given = read.choice(at('attach'), node.attach, ATTACHMENTS);
   return {
     name: read.text(at('name'), node.name) ?? standard.name,
     zone: read.text(at('zone'), node.zone) ?? standard.zone,
@@ -119,7 +140,8 @@ function readNode(read: Reader, value: unknown, i: number, standard: TopologyNod
     publicAddress: read.address(at('publicAddress'), node.publicAddress) ?? standard.publicAddress,
     podCIDR: read.range(at('podCIDR'), node.podCIDR) ?? standard.podCIDR,
     labels: readLabels(read, at('labels'), node.labels),
-    proxy: read.choice(at('proxy'), node.proxy, PROXIES) ?? standard.proxy,
+    proxy,
+    attach: given ?? attachOf(proxy, attach),
   };
 }
 

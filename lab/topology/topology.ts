@@ -1,5 +1,6 @@
 import type { ProxyKind } from '../../control/agent-options.ts';
 import { FLOWS_DEFAULT } from '../../datapath/arena/layout.ts';
+import { KubetunError } from '../../datapath/error.ts';
 import type { TimeoutSeconds } from '../../datapath/flow/timeouts.ts';
 import { formatAddress, parseRange } from '../../datapath/wire/address.ts';
 
@@ -29,7 +30,13 @@ export interface TopologyNode {
   labels: Record<string, string>;
   /** Its kind of proxy. */
   proxy: ProxyKind;
+  /** How its pods are attached. Records of older labs have none: veth. */
+  attach?: Attach;
 }
+
+/** A cable to the node's kernel, or a TUN device that the node's agent serves. */
+export const ATTACHMENTS = ['veth', 'tun'] as const;
+export type Attach = (typeof ATTACHMENTS)[number];
 
 /** How names are resolved; what is left out is as without it. */
 export interface DnsSettings {
@@ -122,12 +129,34 @@ export function dnsAddress(ranges: Ranges): string {
   return hostOf(ranges.services, DNS_HOST);
 }
 
+/** What nodes have unless their entry says otherwise. */
+export interface NodeDefaults {
+  proxy: ProxyKind;
+  attach: Attach;
+}
+
+/** The defaults; KUBETUN_ATTACH sets another attachment. Throws KubetunError KT_ATTACH. */
+export function nodeDefaults(): NodeDefaults {
+  const attach = process.env.KUBETUN_ATTACH || 'veth';
+  if (isAttach(attach)) return { proxy: 'kubetun', attach };
+  throw new KubetunError(
+    'KT_ATTACH',
+    `KUBETUN_ATTACH is ${JSON.stringify(attach)}, expected one of ${ATTACHMENTS.join(', ')}`,
+    'unset it, or give one of these',
+    { usage: true },
+  );
+}
+
+function isAttach(text: string): text is Attach {
+  return (ATTACHMENTS as readonly string[]).includes(text);
+}
+
 /** A node with default values. `number` counts from 1. */
 export function defaultNode(
   number: number,
   ranges: Ranges,
   mtu: number,
-  proxy: ProxyKind = 'kubetun',
+  { proxy, attach }: NodeDefaults = nodeDefaults(),
 ): TopologyNode {
   return {
     name: `node${number}`,
@@ -138,14 +167,23 @@ export function defaultNode(
     podCIDR: defaultPodRange(number, ranges.pods),
     labels: {},
     proxy,
+    attach: attachOf(proxy, attach),
   };
 }
 
+/** A node of the kernel's nftables has no datapath that could serve its pods' devices. */
+export function attachOf(proxy: ProxyKind, attach: Attach): Attach {
+  return proxy === 'nftables' ? 'veth' : attach;
+}
+
 /** A lab with this number of nodes and defaults otherwise. */
-export function defaultTopology(nodes = NODES_DEFAULT, proxy: ProxyKind = 'kubetun'): Topology {
+export function defaultTopology(
+  nodes = NODES_DEFAULT,
+  of: NodeDefaults = nodeDefaults(),
+): Topology {
   const ranges = RANGES_DEFAULT;
   return {
-    nodes: Array.from({ length: nodes }, (_, i) => defaultNode(i + 1, ranges, MTU_DEFAULT, proxy)),
+    nodes: Array.from({ length: nodes }, (_, i) => defaultNode(i + 1, ranges, MTU_DEFAULT, of)),
     mtu: MTU_DEFAULT,
     flows: FLOWS_DEFAULT,
     ranges,

@@ -4,6 +4,7 @@ import type { WallClock } from '../../../control/clock.ts';
 import type { KubeClient } from '../../../control/kube/client.ts';
 import type { Container, Pod } from '../../../control/kube/kinds.ts';
 import type { ProcessId } from '../../host/process.ts';
+import type { Attach } from '../../topology/topology.ts';
 import type { Dialer } from '../action/network.ts';
 import type { ServiceRow } from '../given/service-env.ts';
 import type { PodEvents } from '../status/events.ts';
@@ -14,6 +15,7 @@ export interface PodNode {
   address: string;
   podCIDR: string;
   mtu: number;
+  attach: Attach;
 }
 
 /** What a pod gets from its runner. */

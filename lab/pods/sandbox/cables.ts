@@ -6,6 +6,7 @@ import { ipJsonBatch } from '../../host/ip.ts';
 import { namespaceOf, namespacePath, podLink } from '../../places/names.ts';
 import type { LabRecord } from '../../state/record.ts';
 import { DUMMY, layCable, type PodNetwork, raiseCable } from './network.ts';
+import { mendDevice, servedNamespaces } from './port.ts';
 import { readPodRecords } from './records.ts';
 
 interface LinkJson {
@@ -32,11 +33,15 @@ export async function checkCables(record: LabRecord): Promise<string[]> {
  */
 export async function mendCables(record: LabRecord): Promise<string[]> {
   const broken = await findBroken(record);
-  for (const { pod, isLaid } of broken) await (isLaid ? raiseCable(pod) : layCable(pod));
+  for (const { pod, isLaid } of broken) {
+    if (pod.attach === 'tun') await mendDevice(pod);
+    else await (isLaid ? raiseCable(pod) : layCable(pod));
+  }
   return broken.map(describe);
 }
 
-function describe({ pod: { nodeNetns, link, address } }: BrokenCable): string {
+function describe({ pod: { attach, node, nodeNetns, link, address } }: BrokenCable): string {
+  if (attach === 'tun') return `the agent of ${node} does not serve the device of ${address}`;
   return `${nodeNetns}: the cable ${link} to ${address} is incomplete`;
 }
 
@@ -44,19 +49,34 @@ async function findBroken({ lab, topology }: LabRecord): Promise<BrokenCable[]> 
   // A pod gets its network before its first process.
   const records = readPodRecords(stateDir(lab)).filter((r) => r.sandbox && !r.hostNetwork);
   const broken: BrokenCable[] = [];
-  for (const { name, mtu } of topology.nodes) {
-    const nodeNetns = namespaceOf(lab, name);
+  for (const { name: node, mtu, attach = 'veth' } of topology.nodes) {
+    const nodeNetns = namespaceOf(lab, node);
     const pods = records
-      .filter(({ node }) => node === name)
+      .filter((record) => record.node === node)
       .map(({ namespace, name, netns, address }): PodNetwork => {
-        return { netns, nodeNetns, link: podLink(namespace, name), address, mtu };
+        const link = podLink(namespace, name);
+        return { lab, node, attach, netns, nodeNetns, link, address, mtu };
       });
-    if (pods.length > 0) broken.push(...(await findBrokenOf(nodeNetns, pods)));
+    if (pods.length === 0) continue;
+    const find = attach === 'tun' ? findUnserved : findBrokenOf;
+    broken.push(...(await find(pods)));
   }
   return broken;
 }
 
-async function findBrokenOf(nodeNetns: string, pods: PodNetwork[]): Promise<BrokenCable[]> {
+/** Pods of one node whose TUN devices its agent does not serve. */
+async function findUnserved(pods: PodNetwork[]): Promise<BrokenCable[]> {
+  const { lab, node } = pods[0]!;
+  const served = await servedNamespaces(lab, node);
+  if (served === null) return [];
+  return pods
+    .filter(({ netns }) => !served.has(namespacePath(netns)) && existsSync(namespacePath(netns)))
+    .map((pod) => ({ pod, isLaid: true }));
+}
+
+/** Pods of one node whose cables are incomplete. */
+async function findBrokenOf(pods: PodNetwork[]): Promise<BrokenCable[]> {
+  const { nodeNetns } = pods[0]!;
   const asked = ['link show', 'addr show', `route show table ${TABLE_PODS}`];
   const answers = await ipJsonBatch(nodeNetns, asked);
   if (!answers) return [];

@@ -1,4 +1,5 @@
 import { readdirSync, readlinkSync } from 'node:fs';
+import { stateDir } from '../../../control/places.ts';
 import { endProcesses, identify, isAlive, type ProcessId, signal } from '../../host/process.ts';
 import { removeLogs } from '../../logs/files.ts';
 import { removeVolumes } from '../given/volumes.ts';
@@ -6,23 +7,24 @@ import { clearPodNetwork } from './network.ts';
 import { type PodRecord, readPodRecords, removePodRecord } from './records.ts';
 
 /** Ends every recorded pod and removes its network. Safe to repeat. */
-export async function removeAllPods(stateDir: string): Promise<void> {
-  const records = readPodRecords(stateDir);
+export async function removeAllPods(lab: string): Promise<void> {
+  const records = readPodRecords(stateDir(lab));
   const sandboxes = records
     .map((record) => record.sandbox)
     .filter((s): s is ProcessId => s !== null);
   await endProcesses(sandboxes, 0);
-  for (const record of records) await removePod(stateDir, record);
+  for (const record of records) await removePod(lab, record);
 }
 
 /** Kills a pod at once and removes its network, files and record. Safe to repeat. */
-export async function removePod(stateDir: string, record: PodRecord): Promise<void> {
+export async function removePod(lab: string, record: PodRecord): Promise<void> {
+  const folder = stateDir(lab);
   // PID 1 takes everything in its PID namespace with it, mounts included.
   if (record.sandbox) await endProcesses([record.sandbox], 0);
-  if (!record.hostNetwork) await clearPodNetwork(record);
-  removeVolumes(stateDir, record.uid);
-  removeLogs(stateDir, record.namespace, record.name);
-  removePodRecord(stateDir, record.namespace, record.name);
+  if (!record.hostNetwork) await clearPodNetwork({ ...record, lab });
+  removeVolumes(folder, record.uid);
+  removeLogs(folder, record.namespace, record.name);
+  removePodRecord(folder, record.namespace, record.name);
 }
 
 /**

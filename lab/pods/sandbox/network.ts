@@ -8,9 +8,13 @@ import { endProcesses, processesInNamespaces } from '../../host/process.ts';
 import { writeSysctls } from '../../host/sysctl.ts';
 import { namespacePath } from '../../places/names.ts';
 import { namespaceLink } from '../../places/paths.ts';
-import { POD_GATEWAY, SPOOFED_LINK } from '../../topology/topology.ts';
+import { type Attach, POD_GATEWAY, SPOOFED_LINK } from '../../topology/topology.ts';
+import { detachDevices, layDevice } from './port.ts';
 
 export interface PodNetwork {
+  lab: string;
+  node: string;
+  attach: Attach;
   netns: string;
   /** Network namespace of the node. */
   nodeNetns: string;
@@ -19,6 +23,9 @@ export interface PodNetwork {
   mtu: number;
 }
 
+/** Where the network of a pod is, to remove it. */
+export type PodPlace = Pick<PodNetwork, 'lab' | 'node' | 'netns'> & { attach?: Attach };
+
 /** The IPv4 dummy address of RFC 7600. It belongs to no host. */
 export const DUMMY = '192.0.0.8/32';
 const SYSCTLS: [string, string][] = [
@@ -26,6 +33,9 @@ const SYSCTLS: [string, string][] = [
   ['ipv6/conf/default/disable_ipv6', '1'],
   ['ipv4/conf/all/rp_filter', '0'],
   ['ipv4/conf/default/rp_filter', '0'],
+  // With 1, a TUN device without an agent would have no route, and new connections would fail.
+  ['ipv4/conf/all/ignore_routes_with_linkdown', '0'],
+  ['ipv4/conf/default/ignore_routes_with_linkdown', '0'],
 ];
 
 /**
@@ -44,7 +54,7 @@ export async function makePodNetwork(pod: PodNetwork): Promise<void> {
   await ipBatch(null, [`netns add ${pod.netns}`]);
   writeSysctls(pod.netns, SYSCTLS);
   await ipBatch(pod.netns, ['link set lo up']);
-  await layCable(pod);
+  await (pod.attach === 'tun' ? layDevice(pod) : layCable(pod));
 }
 
 /** Makes the cable between a pod and its node. Throws KubetunError KT_IP, KT_TC, KT_SYSCTL. */
@@ -82,15 +92,18 @@ export async function raiseCable(pod: PodNetwork): Promise<void> {
  * Removes a pod's network and the processes in it. A sandbox that was being started when its runner
  * was killed has no record.
  */
-export async function clearPodNetwork({ netns }: { netns: string }): Promise<void> {
+export async function clearPodNetwork(pod: PodPlace): Promise<void> {
+  const { netns } = pod;
   if (!existsSync(namespacePath(netns))) return;
   await endProcesses(processesInNamespaces(new Set([namespaceLink(netns)])), 0);
-  await removePodNetwork({ netns });
+  await removePodNetwork(pod);
 }
 
 /** Removing the pod's end removes the cable, and with it the route. */
-export async function removePodNetwork({ netns }: { netns: string }): Promise<void> {
+export async function removePodNetwork(pod: PodPlace): Promise<void> {
+  const { netns } = pod;
   if (!existsSync(namespacePath(netns))) return;
+  if (pod.attach === 'tun') await detachDevices(pod.lab, pod.node, netns);
   await ipBatch(netns, ['link del eth0'], { force: true });
   await ipBatch(null, [`netns del ${netns}`], { force: true });
 }

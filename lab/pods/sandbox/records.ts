@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { replaceFile } from '../../../control/files.ts';
 import { isAlive, type ProcessId } from '../../host/process.ts';
+import type { Attach } from '../../topology/topology.ts';
 
 export interface PodRecord {
   namespace: string;
@@ -19,6 +20,8 @@ export interface PodRecord {
   starting?: string[];
   /** The pod uses the network namespace of its node, which stays when the pod ends. */
   hostNetwork?: boolean;
+  /** Absent in records of older labs: veth. */
+  attach?: Attach;
 }
 
 function folder(stateDir: string): string {

@@ -20,7 +20,7 @@ import { PROTO_UDP } from '../../../datapath/wire/ipv4.ts';
 import { ipBatch } from '../../../lab/host/ip.ts';
 import { namespaceOf, namespacePath, podNamespace } from '../../../lab/places/names.ts';
 import { agentLogPath } from '../../../lab/places/paths.ts';
-import { defaultTopology, type Topology } from '../../../lab/topology/topology.ts';
+import { defaultTopology, nodeDefaults, type Topology } from '../../../lab/topology/topology.ts';
 import { clientPod, startLab, type TestLab, until } from '../../support/lab.ts';
 import { addressesOf, type Row, reasonOf, type Scenario, WALKS } from '../row.ts';
 import { describePlace } from '../walk.ts';
@@ -278,7 +278,7 @@ export function topologyKey(scenario: Scenario): string {
 
 /** Throws KubetunError KT_LIVE if a Node lacks what a lab needs. */
 function topologyOf(nodes: Node[], proxy: ProxyKind): Topology {
-  const plain = defaultTopology(nodes.length, proxy);
+  const plain = defaultTopology(nodes.length, { ...nodeDefaults(), proxy });
   const made = nodes.map((node, i) => {
     const name = node.metadata?.name;
     const [address] = addressesOfNode(node);
