@@ -7,7 +7,7 @@ const LABEL_WIDTH = 250;
 const PLOT_WIDTH = 380;
 const VALUE_WIDTH = 110;
 const HEAD = 34;
-const OWN = /kubetun|established|new flow/;
+const OWN = /^(?!.*, in C$).*(kubetun|established|new flow)/;
 
 /** Groups of rows with one unit each, drawn below each other. Every group has its own scale. */
 export function drawChart(report: Report, title: string): string {

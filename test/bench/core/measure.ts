@@ -4,6 +4,7 @@
 import { strict as assert } from 'node:assert';
 import { COUNT_FORWARDED } from '../../../datapath/pipeline/verdict.ts';
 import { flowCount } from '../../support/flow-count.ts';
+import { SLICES } from './slices.ts';
 import { BATCH, type World } from './world.ts';
 
 /**
@@ -11,8 +12,6 @@ import { BATCH, type World } from './world.ts';
  * shared machine.
  */
 const SLICE_PACKETS = 640_000;
-/** A test that only checks the rows uses few. */
-const SLICES = Number(process.env.KUBETUN_BENCH_SLICES ?? 40);
 const NEW_FLOWS = 200_000;
 
 /**

@@ -2,11 +2,14 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { KubetunError } from '../../../datapath/error.ts';
+import { Reference } from '../reference/reference.ts';
 import { buildReport, type Report, type Series } from '../report.ts';
+import { SLICES } from './slices.ts';
 
 const PROCESS = fileURLToPath(new URL('./process.ts', import.meta.url));
 const POLICIES = 500;
 const WITH_POLICIES = `, ${POLICIES} policies`;
+const IN_C = ', in C';
 const POINTS: [what: string, flows: number, label: string, policies: number][] = [
   ['hit', 1000, '1k flows', 0],
   ['hit', 1000, `1k flows${WITH_POLICIES}`, POLICIES],
@@ -19,27 +22,41 @@ const POINTS: [what: string, flows: number, label: string, policies: number][] =
   ['new', 1_000_000, `1M flows${WITH_POLICIES}`, POLICIES],
 ];
 
+const NOTES = [
+  'in memory, one core: batches of 64 segments of random flows through parse, find, track, translate; partial checksums',
+  'each value comes from a separate process: its fastest slice, less its fastest filling of the same batches',
+];
+const IN_C_NOTE =
+  'in C: the same hit path, cc -O2; its time as a part of the time above is the speed above as a part of its speed';
+
 export async function benchCore(rounds: number, progress: (line: string) => void): Promise<Report> {
-  const series = POINTS.map(([what, , label]): Series => {
-    const name = what === 'hit' ? `established, ${label}` : `new flow, ${label}`;
-    return { name, unit: 'ns/packet', values: [] };
-  });
-  for (let round = 1; round <= rounds; round++) {
-    for (const [i, [what, flows, , policies]] of POINTS.entries()) {
-      const ns = await measure(what, flows, policies);
-      series[i]!.values.push(ns);
-      progress(`round ${round}/${rounds}: ${series[i]!.name}: ${ns.toFixed(1)} ns`);
+  const reference = new Reference(progress);
+  const series = new Map<string, Series>();
+  const add = (round: number, name: string, ns: number) => {
+    if (!series.has(name)) series.set(name, { name, unit: 'ns/packet', values: [] });
+    series.get(name)!.values.push(ns);
+    progress(`round ${round}/${rounds}: ${name}: ${ns.toFixed(1)} ns`);
+  };
+  try {
+    for (let round = 1; round <= rounds; round++) {
+      for (const [what, flows, label, policies] of POINTS) {
+        const name = what === 'hit' ? `established, ${label}` : `new flow, ${label}`;
+        add(round, name, await measure(what, flows, policies));
+        if (what !== 'hit' || policies > 0 || !reference.isBuilt) continue;
+        add(round, name + IN_C, reference.measureHit(flows, SLICES));
+      }
     }
+  } finally {
+    reference.remove();
   }
-  return buildReport('core', rounds, series, withoutPolicies, [
-    'in memory, one core: batches of 64 segments of random flows through parse, find, track, translate; partial checksums',
-    'each value comes from a separate process: its fastest slice, less its fastest filling of the same batches',
-  ]);
+  const notes = reference.isBuilt ? [...NOTES, IN_C_NOTE] : NOTES;
+  return buildReport('core', rounds, [...series.values()], baseline, notes);
 }
 
-/** The baseline of a point with policies. */
-function withoutPolicies(name: string): string[] {
-  return name.endsWith(WITH_POLICIES) ? [name.slice(0, -WITH_POLICIES.length)] : [];
+/** The row to compare a point with policies, or one in C, with. */
+function baseline(name: string): string[] {
+  const suffix = [WITH_POLICIES, IN_C].find((each) => name.endsWith(each));
+  return suffix ? [name.slice(0, -suffix.length)] : [];
 }
 
 /** ns a packet from a fresh process. */
