@@ -3,7 +3,7 @@ import { KubetunError } from '../../datapath/error.ts';
 import { parseAddress } from '../../datapath/wire/address.ts';
 import { noDatapath, twinsOf } from '../admin-client.ts';
 import type { GivenNames } from '../explain/explain.ts';
-import type { Explanation } from '../explain/follow.ts';
+import type { Explanation } from '../explain/explanation.ts';
 import { givenKey } from '../explain/question.ts';
 import type { ExplainSource } from '../explain/source.ts';
 import { arenaOf } from '../places.ts';

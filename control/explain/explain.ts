@@ -1,6 +1,8 @@
 // Answers to questions: one from the command line, or many as JSON lines.
+
 import { KubetunError } from '../../datapath/error.ts';
-import { type Explanation, follow, unresolved } from './follow.ts';
+import type { Explanation } from './explanation.ts';
+import { follow, unresolved } from './follow.ts';
 import { lookUp } from './lookup.ts';
 import {
   podOfSource,

@@ -1,38 +1,12 @@
 // Follows a packet from its source to its destination, node by node.
-import { type Tuple, type TupleRow, tupleRow } from '../../datapath/observe/packet.ts';
+
+import { type Tuple, tupleRow } from '../../datapath/observe/packet.ts';
 import type { Passage, Prober } from '../../datapath/observe/probe.ts';
 import { formatAddress, formatEnds } from '../../datapath/wire/address.ts';
-import type { Lookup } from './lookup.ts';
+import type { Excluded, Explanation, Lookup, Step } from './explanation.ts';
 import { endText, type Question } from './question.ts';
-import type { ClusterView, Excluded } from './view.ts';
-import { type Step, tellPassage } from './words.ts';
-
-/** What `explain -o json` prints. */
-export interface Explanation {
-  /** Unresolved: the name of the destination has no address, so no packet is sent. */
-  verdict: 'forward' | 'reject' | 'drop' | 'unresolved';
-  /**
-   * A stable code: the counter of a drop or refusal, or `flow`, `service`, `egress`, `direct`, ...
-   * Of a name `nxdomain`, `nodata`, `external`, `no-nameserver`, or `query-` and the reason by
-   * which the query ended.
-   */
-  reason: string;
-  service: string | null;
-  eligible: string[];
-  excluded: Excluded[];
-  chosen: { endpoint: string; by: NonNullable<Passage['chosenBy']> } | null;
-  /** Reason of a masquerade; null without one. */
-  masquerade: Passage['masquerade'];
-  /** How a name was resolved; null for an address. */
-  lookup: Lookup | null;
-  /** For ICMP the ports are the identifier and 0. Null for a name without an address. */
-  original: TupleRow | null;
-  /** As it leaves the first node; null if it does not leave. */
-  translated: TupleRow | null;
-  /** NetworkPolicies that decided about the packet on any node. */
-  policies: Passage['policies'];
-  steps: Step[];
-}
+import type { ClusterView } from './view.ts';
+import { tellPassage } from './words.ts';
 
 /**
  * Longer paths are loops: source's node, gateway, NodePort's node, endpoint's node, and one more.

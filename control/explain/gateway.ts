@@ -1,4 +1,5 @@
 // The gateway of a cluster, derived from objects: public addresses, balancers, and its datapath.
+
 import type { Arena } from '../../datapath/arena/arena.ts';
 import { formatEnd } from '../../datapath/wire/address.ts';
 import { Balancers, healthPortOf } from '../balancers/balancers.ts';
@@ -15,8 +16,8 @@ import { objectKey, portKey, serviceKeyOf } from '../model/parse.ts';
 import type { ServiceRow } from '../model/rows.ts';
 import { readSlice } from '../model/slice.ts';
 import { Tables } from '../model/tables.ts';
+import type { Excluded } from './explanation.ts';
 import { type ClusterObjects, fillArena } from './objects.ts';
-import type { Excluded } from './view.ts';
 
 /** Stands for the gateway's unknown address. No node has 0.0.0.0. */
 const ADDRESS_UNKNOWN = 0;

@@ -1,4 +1,5 @@
 // Resolves a name as a pod would, and tells each query of the search with its answer.
+
 import { KubetunError } from '../../datapath/error.ts';
 import { parseAddress } from '../../datapath/wire/address.ts';
 import { answerFromZone } from '../dns/answer.ts';
@@ -9,33 +10,9 @@ import type { DnsRecord } from '../dns/record.ts';
 import { candidatesOf, type Resolver, resolverText } from '../dns/resolver.ts';
 import type { Pod } from '../kube/kinds.ts';
 import { tellAbsent } from './absent.ts';
-import type { Explanation } from './follow.ts';
+import type { Explanation, Lookup, LookupQuery, Step } from './explanation.ts';
 import type { Names } from './names.ts';
 import { givenKey, type NameTarget } from './question.ts';
-import type { Step } from './words.ts';
-
-/** One query of a search. */
-export interface LookupQuery {
-  /** With a dot at the end. */
-  name: string;
-  type: string;
-  /** Null for a name outside of the cluster: nothing here knows the answer. */
-  rcode: string | null;
-  /** As `NAME TYPE DATA`. */
-  answers: string[];
-}
-
-/** How a name was resolved: `lookup` of `explain -o json`. */
-export interface Lookup {
-  name: string;
-  /** What had the name: /etc/hosts of the pod, a DNS server, or neither. */
-  by: 'hosts' | 'dns' | null;
-  /** The name server that is asked, the Service it belongs to, the endpoint that answers. */
-  server: { address: string; service: string | null; endpoint: string | null } | null;
-  queries: LookupQuery[];
-  /** The packet goes to the first. A DNS server gives them in any order. */
-  addresses: string[];
-}
 
 export interface Resolved {
   lookup: Lookup;

@@ -1,4 +1,5 @@
 // Names of the cluster for an explanation: owners of addresses, and their nodes.
+
 import { formatEnd, parseAddress } from '../../datapath/wire/address.ts';
 import {
   eligibleCluster,
@@ -11,6 +12,7 @@ import { objectKey, portKey, serviceKeyOf } from '../model/parse.ts';
 import type { NodeRow, ServiceRow, SliceRow } from '../model/rows.ts';
 import { readService } from '../model/service.ts';
 import { readSlice } from '../model/slice.ts';
+import type { Excluded } from './explanation.ts';
 import type { GatewayView } from './gateway.ts';
 import type { ClusterObjects } from './objects.ts';
 
@@ -19,12 +21,6 @@ export interface PodPlace {
   key: string;
   node: string;
   address: number;
-}
-
-/** An endpoint that was not eligible, and the reason. */
-export interface Excluded {
-  endpoint: string;
-  why: string;
 }
 
 export class ClusterView {

@@ -1,17 +1,12 @@
 // Describes in words what a datapath did with a packet.
+
 import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { Passage } from '../../datapath/observe/probe.ts';
 import { formatAddress, formatEnd } from '../../datapath/wire/address.ts';
 import { protoName } from '../../datapath/wire/ipv4.ts';
+import type { Excluded, Step } from './explanation.ts';
 import { endText } from './question.ts';
-import type { ClusterView, Excluded } from './view.ts';
-
-/** One step of a packet's path. */
-export interface Step {
-  node: string;
-  stage: string;
-  text: string;
-}
+import type { ClusterView } from './view.ts';
 
 const FRONTENDS: Record<string, string> = {
   cluster: 'the ClusterIP',

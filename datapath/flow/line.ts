@@ -86,5 +86,10 @@ export const FLAG_DENIED = 1 << 22;
 export const EPOCH_SHIFT = 23;
 export const EPOCHS = 511;
 
+/** The bits of W_META of a flow that passed the check of this policy generation. */
+export function epochOf(generation: number): number {
+  return ((generation % EPOCHS) + 1) << EPOCH_SHIFT;
+}
+
 /** No side: there is none, or the look-up ended at its limit. */
 export const NO_SIDE = -1;

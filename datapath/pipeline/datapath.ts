@@ -1,16 +1,22 @@
 import type { Arena } from '../arena/arena.ts';
+import { H_FLOW_HIGH } from '../arena/layout.ts';
+import { EPOCH_SHIFT, EPOCHS, epochOf, LINE_WORDS, W_META } from '../flow/line.ts';
 import { STATE_ESTABLISHED } from '../flow/state.ts';
 import { FlowTable } from '../flow/table.ts';
 import { nodeTimeouts, type Timeouts } from '../flow/timeouts.ts';
+import { RefusalLimit } from '../limit.ts';
 import type { PolicyMap } from '../policy/policy-map.ts';
 import { AffinityTable } from '../services/affinity.ts';
 import { ServiceMap } from '../services/service-map.ts';
 import { Decision, PolicyVerdict } from './decision.ts';
 import { FragmentTable } from './fragments.ts';
-import { epochOf } from './policy-check.ts';
 import { PortMap } from './ports.ts';
-import { RefusalLimit } from './refuse.ts';
-import { forgetEpochs, GENERATIONS_MAX, ROUND_GENERATIONS } from './revalidate.ts';
+
+/** The most policy generations before every flow must have been revalidated. */
+const GENERATIONS_MAX = EPOCHS - 1;
+/** More than the generations of one round at 50 changes a second. */
+const ROUND_GENERATIONS = 400;
+const BELOW_EPOCH = (1 << EPOCH_SHIFT) - 1;
 
 /** The state of one node's datapath. The pipeline depends on this and the packet only. */
 export class Datapath {
@@ -84,7 +90,18 @@ export class Datapath {
     if (!this.services.refresh()) return;
     const { generation } = this.policy;
     this.epoch = epochOf(generation);
-    if (generation - this.checkedSince >= GENERATIONS_MAX) forgetEpochs(this);
+    if (generation - this.checkedSince >= GENERATIONS_MAX) this.#forgetEpochs();
+  }
+
+  /** Clears the epoch of every flow, because it may soon stand for another generation. */
+  #forgetEpochs(): void {
+    const sides = this.header[H_FLOW_HIGH]! * 2;
+    for (let side = 0; side < sides; side++) {
+      const at = side * LINE_WORDS + W_META;
+      this.lines[at] = this.lines[at]! & BELOW_EPOCH;
+    }
+    this.checkedSince = this.policy.generation;
+    this.roundSince = this.policy.generation;
   }
 
   /** Adds one to a counter or to a drop reason. */

@@ -33,11 +33,6 @@ export const CHECK_GONE = 1;
 const EPHEMERAL_MIN = 32_768;
 const CHECKED_MASK = -1 << (EPOCH_SHIFT - 1);
 
-/** The bits of W_META of a flow that passed the check of this policy generation. */
-export function epochOf(generation: number): number {
-  return ((generation % EPOCHS) + 1) << EPOCH_SHIFT;
-}
-
 /** Checks the flow that `d.decision` describes for packet `r`: 0, or minus a DROP_POLICY_*. */
 export function checkNew(d: Datapath, b: Batch, r: number): number {
   d.policyVerdict.reset();

@@ -2,29 +2,16 @@
 // Service or pod is gone, even if it has no packets. Epochs repeat after 511 generations, so no
 // flow may keep one that long.
 
-import { H_FLOW_HIGH } from '../arena/layout.ts';
-import {
-  EPOCH_SHIFT,
-  EPOCHS,
-  LINE_SHIFT,
-  LINE_WORDS,
-  META_PROTO_MASK,
-  W_META,
-} from '../flow/line.ts';
+import { LINE_SHIFT, META_PROTO_MASK, W_META } from '../flow/line.ts';
 import { PROTO_UDP } from '../wire/ipv4.ts';
 import type { Datapath } from './datapath.ts';
 import { CHECK_GONE, needsCheck, revalidateFlow } from './policy-check.ts';
 import { isStaleUdp } from './stale.ts';
 import { COUNT_FLOWS_STALE } from './verdict.ts';
 
-/** The most policy generations before every flow must have been revalidated. */
-export const GENERATIONS_MAX = EPOCHS - 1;
-/** More than the generations of one round at 50 changes a second. */
-export const ROUND_GENERATIONS = 400;
 /** A round this many generations late takes HASTE slices at a time. */
 const GENERATIONS_LATE = 200;
 const HASTE = 4;
-const BELOW_EPOCH = (1 << EPOCH_SHIFT) - 1;
 
 /** Revalidates the next flows, at most `slice` of the table's first `high` slots. */
 export function revalidate(d: Datapath, high: number, slice: number): void {
@@ -61,16 +48,4 @@ function isOver(d: Datapath, flow: number): boolean {
   if (meta === 0) return false;
   if ((meta & META_PROTO_MASK) === PROTO_UDP && isStaleUdp(d, at)) return true;
   return needsCheck(d, flow << 1) && revalidateFlow(d, flow) === CHECK_GONE;
-}
-
-/** Clears the epoch of every flow, because it may soon stand for another generation. */
-export function forgetEpochs(d: Datapath): void {
-  const { lines, table } = d;
-  const sides = table.header[H_FLOW_HIGH]! * 2;
-  for (let side = 0; side < sides; side++) {
-    const at = side * LINE_WORDS + W_META;
-    lines[at] = lines[at]! & BELOW_EPOCH;
-  }
-  d.checkedSince = d.policy.generation;
-  d.roundSince = d.policy.generation;
 }

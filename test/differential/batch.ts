@@ -4,24 +4,19 @@ import { type FlowState, readConntrack, secondsOf } from './conntrack.ts';
 import { craft, words } from './craft.ts';
 import { decidedBy, withoutDecided } from './decided.ts';
 import { describeFlow, describePacket, quotedOf } from './describe.ts';
-import { clientEnds, type Entry, isForServer, type Sequence, serverEnds, Track } from './entry.ts';
+import {
+  clientEnds,
+  type Difference,
+  type Entry,
+  isForServer,
+  type Sequence,
+  serverEnds,
+  Track,
+} from './entry.ts';
 import { NODES, PLACES, type Place, ROUTES, type Route, SERVICES } from './routes.ts';
 import type { Answer, Sending } from './side.ts';
 import { CLIENT_PORTS, EDGE, type TrackedFlow, type Twin, type Twins } from './twins.ts';
 import { STEPS_MAX, type Step } from './walk.ts';
-
-export interface Difference {
-  sequence: Sequence;
-  /** Index of the first step with a difference. */
-  step: number;
-  kind: 'packets' | 'flows';
-  kubetun: string[];
-  kernel: string[];
-  /** The kernel's flows before each step. */
-  flows: string[][];
-  /** The decision about the step's packets; applies to its flows. */
-  decided: string | null;
-}
 
 export const BATCH_MAX = 512;
 /** Identifications come in blocks of 16, one block per sequence. */

@@ -1,5 +1,5 @@
 // Accepted differences, by their names in docs/differences.md, and classes of all others.
-import type { Difference } from './batch.ts';
+import type { Difference } from './entry.ts';
 import { NODES, PLACES, type Place } from './routes.ts';
 import {
   answersPeer,

@@ -16,6 +16,19 @@ const FIXED_PORTS = new Set([
   ...ROUTES.flatMap(({ target, other, port }) => [target.port, other.port, port]),
 ]);
 
+export interface Difference {
+  sequence: Sequence;
+  /** Index of the first step with a difference. */
+  step: number;
+  kind: 'packets' | 'flows';
+  kubetun: string[];
+  kernel: string[];
+  /** The kernel's flows before each step. */
+  flows: string[][];
+  /** The decision about the step's packets; applies to its flows. */
+  decided: string | null;
+}
+
 /** What one side knows of a sequence. */
 export class Track {
   names: PortNames;

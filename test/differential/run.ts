@@ -3,7 +3,6 @@ import { onInterrupt } from '../../control/interrupt.ts';
 import {
   BATCH_MAX,
   Batch,
-  type Difference,
   FIRST_BLOCK,
   FIRST_PORT,
   LAST_BLOCK,
@@ -12,7 +11,7 @@ import {
   needsOf,
 } from './batch.ts';
 import { classOf } from './decided.ts';
-import type { Sequence } from './entry.ts';
+import type { Difference, Sequence } from './entry.ts';
 import { Choices } from './random.ts';
 import { ROUTES } from './routes.ts';
 import { endLabs, FORGOTTEN_MS, Twins } from './twins.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Difference } from './batch.ts';
 import { craft, words } from './craft.ts';
 import { decidedBy, withoutDecided } from './decided.ts';
 import { describePacket, PortNames } from './describe.ts';
+import type { Difference } from './entry.ts';
 import { Reassembly } from './pieces.ts';
 import { ROUTES } from './routes.ts';
 import { makeSequence, SEQUENCES_IN_CI } from './run.ts';

@@ -1,11 +1,12 @@
 // explain on a live lab: it predicts real traffic and changes nothing.
+
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/admin-client.ts';
-import type { Explanation } from '../../control/explain/follow.ts';
+import type { Explanation } from '../../control/explain/explanation.ts';
 import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 import {
   clientCommand,

@@ -1,8 +1,9 @@
 // The live rows of the policy scenarios, with real connections between real pods.
+
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { askAgent } from '../../control/admin-client.ts';
-import type { Explanation } from '../../control/explain/follow.ts';
+import type { Explanation } from '../../control/explain/explanation.ts';
 import type { NetworkPolicy } from '../../control/kube/kinds.ts';
 import type { PolicyDescription } from '../../control/policy/describe.ts';
 import { CELLS, type Cell, type PolicyCase, readPolicyFiles } from '../scenarios/policies/cases.ts';

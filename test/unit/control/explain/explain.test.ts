@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { parse, stringify } from 'yaml';
 import { explainFlow, explainQuestion } from '../../../../control/explain/explain.ts';
-import type { Explanation } from '../../../../control/explain/follow.ts';
+import type { Explanation } from '../../../../control/explain/explanation.ts';
 import { fromFiles } from '../../../../control/explain/source.ts';
 
 const ROOT = join(import.meta.dirname, '../../../..');

@@ -1,4 +1,5 @@
 // A name as destination: resolved as the pod would, each query told, then the packet followed.
+
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -7,7 +8,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { stringify } from 'yaml';
 import { explainQuestion } from '../../../../control/explain/explain.ts';
-import type { Explanation } from '../../../../control/explain/follow.ts';
+import type { Explanation } from '../../../../control/explain/explanation.ts';
 import { Names } from '../../../../control/explain/names.ts';
 import { readObjects } from '../../../../control/explain/objects.ts';
 import { fromFiles } from '../../../../control/explain/source.ts';

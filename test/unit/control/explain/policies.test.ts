@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { stringify } from 'yaml';
 import { explainQuestion } from '../../../../control/explain/explain.ts';
-import type { Explanation } from '../../../../control/explain/follow.ts';
+import type { Explanation } from '../../../../control/explain/explanation.ts';
 import { fromFiles } from '../../../../control/explain/source.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'kubetun-explain-policies-'));

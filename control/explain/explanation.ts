@@ -1,0 +1,65 @@
+// What `explain -o json` prints.
+import type { TupleRow } from '../../datapath/observe/packet.ts';
+import type { Passage } from '../../datapath/observe/probe.ts';
+
+/** One step of a packet's path. */
+export interface Step {
+  node: string;
+  stage: string;
+  text: string;
+}
+
+/** An endpoint that was not eligible, and the reason. */
+export interface Excluded {
+  endpoint: string;
+  why: string;
+}
+
+/** One query of a search. */
+export interface LookupQuery {
+  /** With a dot at the end. */
+  name: string;
+  type: string;
+  /** Null for a name outside of the cluster: nothing here knows the answer. */
+  rcode: string | null;
+  /** As `NAME TYPE DATA`. */
+  answers: string[];
+}
+
+/** How a name was resolved: `lookup` of `explain -o json`. */
+export interface Lookup {
+  name: string;
+  /** What had the name: /etc/hosts of the pod, a DNS server, or neither. */
+  by: 'hosts' | 'dns' | null;
+  /** The name server that is asked, the Service it belongs to, the endpoint that answers. */
+  server: { address: string; service: string | null; endpoint: string | null } | null;
+  queries: LookupQuery[];
+  /** The packet goes to the first. A DNS server gives them in any order. */
+  addresses: string[];
+}
+
+export interface Explanation {
+  /** Unresolved: the name of the destination has no address, so no packet is sent. */
+  verdict: 'forward' | 'reject' | 'drop' | 'unresolved';
+  /**
+   * A stable code: the counter of a drop or refusal, or `flow`, `service`, `egress`, `direct`, ...
+   * Of a name `nxdomain`, `nodata`, `external`, `no-nameserver`, or `query-` and the reason by
+   * which the query ended.
+   */
+  reason: string;
+  service: string | null;
+  eligible: string[];
+  excluded: Excluded[];
+  chosen: { endpoint: string; by: NonNullable<Passage['chosenBy']> } | null;
+  /** Reason of a masquerade; null without one. */
+  masquerade: Passage['masquerade'];
+  /** How a name was resolved; null for an address. */
+  lookup: Lookup | null;
+  /** For ICMP the ports are the identifier and 0. Null for a name without an address. */
+  original: TupleRow | null;
+  /** As it leaves the first node; null if it does not leave. */
+  translated: TupleRow | null;
+  /** NetworkPolicies that decided about the packet on any node. */
+  policies: Passage['policies'];
+  steps: Step[];
+}
