@@ -1,9 +1,10 @@
 // Checks what the compiler cannot: the order of folders, import cycles, purity, sizes and widths.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+/** The tree to check: this one, or an argument. */
+const root = process.argv[2] ?? join(import.meta.dirname, '..');
+const TOPS = ['datapath', 'control', 'lab', 'scripts', 'test'];
 const LINES_MAX = 400;
 const TEST_LINES_MAX = 600;
 const COLUMNS_MAX = 100;
@@ -49,14 +50,16 @@ const DATAPATH_DOOR = [
 /** What others may see of the DNS server: how names become answers, never its sockets. */
 const DNS_DOOR = /^control\/dns\/(answer|constants|hosts|name|record|resolver|rows|zone)\.ts$/;
 
-/** Hot folders: pure, so no Node module may be imported there. */
+/** Hot folders: pure, so they import no Node module, no package and no folder that does. */
 const PURE = /^datapath\/(wire|flow|image|services|policy|pipeline|merge)\//;
+const IMPURE = /^(node:|pkg:|datapath\/(io|observe|worker)\/)/;
 const KUBE_CLIENT = 'pkg:@kubernetes/client-node';
 
 interface Source {
   file: string;
   lines: string[];
-  imports: { to: string; typeOnly: boolean }[];
+  /** A lazy one is loaded by a function, when that needs it. */
+  imports: { to: string; lazy: boolean }[];
 }
 
 const isTest = (file: string) => file.startsWith('test/');
@@ -67,10 +70,12 @@ function folderOf(file: string): string {
 
 /** Why this import is refused; null if it is allowed. */
 function refusal(from: string, to: string): string | null {
-  if (PURE.test(from) && to.startsWith('node:')) return 'the hot path is pure: no Node modules';
+  if (PURE.test(from) && IMPURE.test(to)) {
+    return 'the hot path is pure: no Node module, no package, no folder with system calls';
+  }
   if (to.startsWith('node:')) return null;
   if (to.startsWith('pkg:')) {
-    if (to !== KUBE_CLIENT || /^(control\/kube|test)\//.test(from)) return null;
+    if (!to.startsWith(KUBE_CLIENT) || /^(control\/kube|test)\//.test(from)) return null;
     return 'the Kubernetes client is imported in control/kube only';
   }
   if (/^(control|lab)\//.test(from) && to.startsWith('datapath/')) {
@@ -81,34 +86,45 @@ function refusal(from: string, to: string): string | null {
   if (to.startsWith('control/dns/') && !from.startsWith('control/dns/') && !DNS_DOOR.test(to)) {
     return 'the DNS server is a program: only the files in DNS_DOOR may be imported';
   }
-  const rank = ORDER.indexOf(folderOf(from));
-  if (rank < 0) return `${folderOf(from)} has no place in ORDER of scripts/layers.ts`;
-  return ORDER.indexOf(folderOf(to)) > rank
+  return ORDER.indexOf(folderOf(to)) > ORDER.indexOf(folderOf(from))
     ? 'a folder imports only itself and folders before it in ORDER'
     : null;
 }
 
-function readSources(): Source[] {
-  const files = ['datapath', 'control', 'lab', 'scripts', 'test'].flatMap((top) =>
-    readdirSync(join(root, top), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.ts'))
-      .map((name) => join(top, name)),
-  );
-  return files.map((file) => {
-    const text = readFileSync(join(root, file), 'utf8');
-    return { file, lines: text.trimEnd().split('\n'), imports: importsOf(file, text) };
-  });
+function filesIn(top: string): string[] {
+  const folder = join(root, top);
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(top, name));
 }
 
-function importsOf(file: string, text: string): Source['imports'] {
-  const pattern = /^\s*(?:import|export)\s+(type\s)?[^'";]*?from\s+'([^']+)'|import\('([^']+)'\)/gm;
-  return [...text.matchAll(pattern)].map((found) => {
-    const spec = (found[2] ?? found[3])!;
-    const typeOnly = found[1] !== undefined || found[3] !== undefined;
-    if (spec.startsWith('.')) return { to: normalize(join(dirname(file), spec)), typeOnly };
-    return { to: spec.startsWith('node:') ? spec : `pkg:${spec}`, typeOnly };
-  });
+function readSources(files: string[]): Source[] {
+  return files
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => {
+      const text = readFileSync(join(root, file), 'utf8');
+      return { file, lines: text.trimEnd().split('\n'), imports: importsOf(file, text) };
+    });
 }
+
+/** The forms of imports that the formatter leaves. */
+const IMPORTS = [
+  /^(?:import|export) (?:[^\n]* from )?'([^'\n]+)';/gm,
+  /^(?:import|export) (?:type |\w+, )?\{\n(?: .*\n)*\} from '([^']+)';/gm,
+];
+const LAZY_IMPORT = /\bimport\(\s*'([^']+)'/g;
+
+function importsOf(file: string, text: string): Source['imports'] {
+  const find = (pattern: RegExp, lazy: boolean) =>
+    [...text.matchAll(pattern)].map(([, spec]) => ({ to: targetOf(file, spec!), lazy }));
+  return [...IMPORTS.flatMap((pattern) => find(pattern, false)), ...find(LAZY_IMPORT, true)];
+}
+
+function targetOf(file: string, spec: string): string {
+  if (spec.startsWith('.')) return normalize(join(dirname(file), spec));
+  return spec.startsWith('node:') ? spec : `pkg:${spec}`;
+}
+
+const COMMENT = /^\s*(\/\/|\/?\*+) |[;,{})\]] \/\/ /;
 
 /**
  * The formatter cannot break strings, comments and imports. An import, a suppression of the linter
@@ -116,11 +132,14 @@ function importsOf(file: string, text: string): Source['imports'] {
  */
 function isTooWide(file: string, line: string): boolean {
   if (line.length <= COLUMNS_MAX || /^import |biome-ignore/.test(line)) return false;
-  return isTest(file) ? /^\s*(\/\/|\*) /.test(line) : / .* /.test(line.trim());
+  return isTest(file) ? COMMENT.test(line) : / .* /.test(line.trim());
 }
 
 function* problemsOf({ file, lines, imports }: Source): Generator<string> {
   const limit = isTest(file) ? TEST_LINES_MAX : LINES_MAX;
+  if (!ORDER.includes(folderOf(file))) {
+    yield `${file}: its folder has no place in ORDER of scripts/layers.ts`;
+  }
   if (lines.length > limit) yield `${file}: ${lines.length} lines, the limit is ${limit}`;
   for (const [at, line] of lines.entries()) {
     if (isTooWide(file, line))
@@ -142,12 +161,15 @@ function* largeFolders(sources: Source[]): Generator<string> {
   }
 }
 
-/** Import cycles. Imports of types do not count. */
+/** Sources in other languages, which no check reads. Programs that run in labs are tests. */
+const STRANGE = /\.([cm]?js|[cm]ts|[jt]sx)$/;
+
+/** Import cycles, those of types included. */
 function* cycles(sources: Source[]): Generator<string> {
   const graph = new Map(
     sources.map(({ file, imports }) => [
       file,
-      imports.filter(({ typeOnly }) => !typeOnly).map(({ to }) => to),
+      imports.filter(({ lazy }) => !lazy).map(({ to }) => to),
     ]),
   );
   const done = new Set<string>();
@@ -160,8 +182,10 @@ function* cycles(sources: Source[]): Generator<string> {
   for (const file of graph.keys()) yield* visit(file, []);
 }
 
-const sources = readSources();
+const files = TOPS.flatMap(filesIn);
+const sources = readSources(files);
 const problems = [
+  ...files.filter((file) => STRANGE.test(file)).map((file) => `${file}: sources are .ts files`),
   ...sources.flatMap((source) => [...problemsOf(source)]),
   ...largeFolders(sources),
   ...cycles(sources),

@@ -71,7 +71,7 @@ function packetsOf({ client, tcp, packets, ...o }: Run, nth: number): Packet[] {
   });
 }
 
-/** What a device without offloads sends. Zeroes the identification of packets with DF on request. */
+/** What a device without offloads sends. `ignoreIds` zeroes identifications of packets with DF. */
 function leaving(frames: Uint8Array[], ignoreIds: boolean): string[] {
   return frames.flatMap(split).map((frame) => {
     const hasDf = (frame[16]! & (DF >> 8)) !== 0;
