@@ -19,7 +19,6 @@ import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 import {
   type Batch, P_IN, P_LENGTH, P_OUT, P_START, PORT_MASK, PORT_SPOOFED, PORTS_MAX,
 } from './batch.ts';
-import type { Datapath } from './datapath.ts';
 import { DROP_PROTOCOL, DROP_SPOOFED } from './verdict.ts';
 
 /** The packet goes on to the other stages. */
@@ -85,14 +84,14 @@ export class PortMap {
  * Checks packet `r` of a port with PORT_* and takes its hop: ENTER_*, or minus a DROP_*. Reads the
  * header before parse, so a malformed packet has any result.
  */
-export function enter(d: Datapath, b: Batch, r: number): number {
+export function enter(ports: PortMap, b: Batch, r: number): number {
   const { p, view } = b;
   const from = p[r | P_IN]!;
   if ((from & PORT_SPOOFED) !== 0) return -DROP_SPOOFED;
   const ip = p[r | P_START]! + VNET_HEADER_BYTES;
   // Parse drops it.
   if (p[r | P_LENGTH]! < VNET_HEADER_BYTES + IP4_HEADER_BYTES_MIN) return ENTER_PASS;
-  const address = d.ports.addresses[from & PORT_MASK]!;
+  const address = ports.addresses[from & PORT_MASK]!;
   if (address === 0 || view.getInt32(ip + IP4_OFF_SRC) !== address) return -DROP_SPOOFED;
   const word = view.getInt32(ip + IP4_OFF_TTL);
   const proto = (word >>> 16) & 0xff;
@@ -105,10 +104,10 @@ export function enter(d: Datapath, b: Batch, r: number): number {
 }
 
 /** Chooses the port that forwarded packet `r` leaves by, and takes the hop of a pod's port. */
-export function leave(d: Datapath, b: Batch, r: number): void {
+export function leave(ports: PortMap, b: Batch, r: number): void {
   const { p, view } = b;
   const ip = p[r | P_START]! + VNET_HEADER_BYTES;
-  const port = d.ports.portOf(view.getInt32(ip + IP4_OFF_DST));
+  const port = ports.portOf(view.getInt32(ip + IP4_OFF_DST));
   p[r | P_OUT] = port;
   if (port === PORT_KERNEL) return;
   const word = view.getInt32(ip + IP4_OFF_TTL);

@@ -71,10 +71,10 @@ export function run(d: Datapath, b: Batch, now: number): void {
   let forwarded = 0;
   // The count grows when a first fragment releases later ones that waited.
   for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
-    const entered = p[r | P_IN]! <= PORT_MASK ? ENTER_PASS : enter(d, b, r);
+    const entered = p[r | P_IN]! <= PORT_MASK ? ENTER_PASS : enter(d.ports, b, r);
     if (isFast && entered === ENTER_PASS && takeFastPath(d, b, r)) {
       forwarded++;
-      if (isRouted) leave(d, b, r);
+      if (isRouted) leave(d.ports, b, r);
       continue;
     }
     parse(b, r, seed);
@@ -87,7 +87,7 @@ export function run(d: Datapath, b: Batch, now: number): void {
     }
     if (verdict === VERDICT_FORWARD) {
       forwarded++;
-      if (isRouted) leave(d, b, r);
+      if (isRouted) leave(d.ports, b, r);
     } else if (verdict < 0) d.count(-verdict);
     if (tracing && verdict !== VERDICT_PROBE) trace(d, b, r, verdict);
   }

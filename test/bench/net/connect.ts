@@ -16,7 +16,7 @@ const PERCENTILES = ['p50', 'p95', 'p99'] as const;
 
 type Point = [twin: Twin, services: number];
 
-/** The measured points, in the report's order. The proxies are left out: they accept by themselves. */
+/** Measured points in the order of the report, without the proxies: they accept by themselves. */
 function pointsOf(twins: Twin[]): Point[] {
   return twins
     .filter((twin) => twin.datagrams)

@@ -7,8 +7,8 @@ import type { ProxyKind } from '../../../control/agent-options.ts';
 import type { Node } from '../../../control/kube/kinds.ts';
 import { readNode } from '../../../control/model/node.ts';
 import { KubetunError } from '../../../datapath/error.ts';
-import type { Tuple } from '../../../datapath/observe/packet.ts';
 import { REFUSALS_PER_S } from '../../../datapath/limit.ts';
+import type { Tuple } from '../../../datapath/observe/packet.ts';
 import { DROP_REASONS } from '../../../datapath/pipeline/verdict.ts';
 import {
   formatAddress,
