@@ -1,6 +1,6 @@
 // Defaults of pods, workloads and EndpointSlices, and admission of pods: k8s
 // pkg/apis/core/v1/defaults.go, apps/v1/defaults.go, discovery/v1/defaults.go.
-import type { KubeObject } from '../../kube/object.ts';
+import { isEqual, type KubeObject } from '../../kube/object.ts';
 import type { Lookup } from '../kind.ts';
 import { refused } from '../status.ts';
 
@@ -185,9 +185,11 @@ export function defaultStatefulSet(object: KubeObject): void {
   }
 }
 
-export function defaultDaemonSet(object: KubeObject): void {
+const GENERATION = 'deprecated.daemonset.template.generation';
+
+export function defaultDaemonSet(object: KubeObject, old: KubeObject | undefined): void {
   object.spec ??= {};
-  const { spec } = object;
+  const { spec, metadata } = object;
   defaultTemplate(spec);
   fill(spec, { updateStrategy: {}, revisionHistoryLimit: 10 });
   const { updateStrategy } = spec;
@@ -196,57 +198,15 @@ export function defaultDaemonSet(object: KubeObject): void {
     const { rollingUpdate } = updateStrategy;
     updateStrategy.rollingUpdate = { maxUnavailable: 1, maxSurge: 0, ...rollingUpdate };
   }
-}
-
-// Jobs: pkg/apis/batch/v1/defaults.go, pkg/registry/batch/job/strategy.go (generateSelector).
-
-export const JOB_LABELS = {
-  uid: ['batch.kubernetes.io/controller-uid', 'controller-uid'],
-  name: ['batch.kubernetes.io/job-name', 'job-name'],
-};
-
-export function defaultJob(object: KubeObject, old: KubeObject | undefined): void {
-  object.spec ??= {};
-  const { metadata, spec } = object;
-  defaultTemplate(spec);
-  if (spec.parallelism === undefined && spec.completions === undefined) spec.completions = 1;
-  fill(spec, {
-    parallelism: 1,
-    backoffLimit: 6,
-    completionMode: 'NonIndexed',
-    suspend: false,
-    podReplacementPolicy: spec.podFailurePolicy ? 'Failed' : 'TerminatingOrFailed',
-  });
-  const { template } = spec;
-  if (!template || spec.manualSelector) return;
-  if (template.metadata.labels) metadata.labels ??= { ...template.metadata.labels };
-  if (old) return;
-  // The server chooses the selector, so that no two Jobs share pods.
-  const labels = [
-    ...JOB_LABELS.uid.map((label) => [label, metadata.uid]),
-    ...JOB_LABELS.name.map((label) => [label, metadata.name]),
-  ];
-  template.metadata.labels = { ...template.metadata.labels, ...Object.fromEntries(labels) };
-  spec.selector = { matchLabels: { [JOB_LABELS.uid[0]!]: metadata.uid } };
-}
-
-export function defaultCronJob(object: KubeObject): void {
-  object.spec ??= {};
-  const { spec } = object;
-  fill(spec, {
-    concurrencyPolicy: 'Allow',
-    suspend: false,
-    successfulJobsHistoryLimit: 3,
-    failedJobsHistoryLimit: 1,
-    jobTemplate: {},
-  });
-  spec.jobTemplate.spec ??= {};
-  defaultTemplate(spec.jobTemplate.spec);
+  // Older clients read how often the template has changed.
+  const before = Number(old?.metadata.annotations?.[GENERATION] ?? 0);
+  const generation = old && isEqual(old.spec.template, spec.template) ? before : before + 1;
+  metadata.annotations = { ...metadata.annotations, [GENERATION]: String(generation) };
 }
 
 /** Fills in the template, so that its hash is the same with and without explicit defaults. */
 // biome-ignore lint/suspicious/noExplicitAny: what clients sent; types are checked by the schema before.
-function defaultTemplate(spec: any): void {
+export function defaultTemplate(spec: any): void {
   if (!spec.template) return;
   spec.template.metadata ??= {};
   // Go clients send an empty time.

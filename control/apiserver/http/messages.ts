@@ -79,7 +79,8 @@ const TABLE: Record<string, string> = {
   JobSpec: `
       parallelism:1:int? completions:2:int? activeDeadlineSeconds:3:int? selector:4:LabelSelector
       manualSelector:5:bool? template:6:PodTemplateSpec backoffLimit:7:int?
-      ttlSecondsAfterFinished:8:int? completionMode:9? suspend:10:bool? podReplacementPolicy:14?
+      ttlSecondsAfterFinished:8:int? completionMode:9? suspend:10:bool?
+      backoffLimitPerIndex:12:int? maxFailedIndexes:13:int? podReplacementPolicy:14? managedBy:15?
     `,
   JobStatus: `
       startTime:2:Time completionTime:3:Time active:4:int succeeded:5:int failed:6:int

@@ -34,10 +34,7 @@ function validateWorkload(
     ...validateChoice(kind, spec.selector),
     ...validateTemplate(kind, spec.template, spec.selector),
   ];
-  if (old && !isEqual(spec.selector, old.spec.selector)) {
-    errors.push(wrong('spec.selector', spec.selector, 'field is immutable'));
-  }
-  return errors;
+  return [...errors, ...immutable(spec, old?.spec, 'selector')];
 }
 
 export function validateDeployment(object: KubeObject, old: KubeObject | undefined): FieldError[] {
@@ -54,10 +51,19 @@ export function validateDeployment(object: KubeObject, old: KubeObject | undefin
   return errors;
 }
 
-export function notNegative(spec: Record<string, unknown>, ...names: string[]): FieldError[] {
+type Fields = Record<string, unknown>;
+
+export function notNegative(spec: Fields, ...names: string[]): FieldError[] {
   return names
     .filter((name) => (spec[name] as number) < 0)
     .map((name) => wrong(`spec.${name}`, spec[name], NOT_NEGATIVE));
+}
+
+/** The errors of fields of a spec that changed and never may. */
+export function immutable(spec: Fields, old: Fields | undefined, ...names: string[]): FieldError[] {
+  return names
+    .filter((name) => old && !isEqual(spec[name], old[name]))
+    .map((name) => wrong(`spec.${name}`, spec[name] ?? null, 'field is immutable'));
 }
 
 function validateChoice(kind: string, selector: LabelSelector): FieldError[] {
@@ -71,16 +77,9 @@ function validateChoice(kind: string, selector: LabelSelector): FieldError[] {
 
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
 function validateTemplate(kind: string, template: any, selector: LabelSelector): FieldError[] {
-  if (!template) return [required('spec.template')];
-  const { metadata, spec } = template;
-  const labels = 'spec.template.metadata.labels';
-  if (!spec) return [required('spec.template.spec')];
-  const errors = validateLabels(labels, metadata.labels);
-  if (!selects(selector, metadata.labels)) {
-    const detail = '`selector` does not match template `labels`';
-    errors.push(wrong(labels, metadata.labels ?? {}, detail));
-  }
-  errors.push(...validateTemplatePod('spec.template', template));
+  const errors = validatePodTemplate('spec.template', template, selector);
+  const spec = template?.spec;
+  if (!spec) return errors;
   if (spec.restartPolicy === 'OnFailure' || spec.restartPolicy === 'Never') {
     errors.push(...oneOf('spec.template.spec.restartPolicy', spec.restartPolicy, ['Always']));
   }
@@ -92,12 +91,23 @@ function validateTemplate(kind: string, template: any, selector: LabelSelector):
   return errors;
 }
 
-/** Rules of a pod in a template. */
-export function validateTemplatePod(at: string, template: any): FieldError[] {
-  return validatePod(template, undefined).map((error) => ({
-    ...error,
-    field: `${at}.${error.field}`,
-  }));
+/** @param at the path of the template. A selector must select its labels. */
+export function validatePodTemplate(
+  at: string,
+  template: any,
+  selector: LabelSelector | null,
+): FieldError[] {
+  if (!template) return [required(at)];
+  const { metadata, spec } = template;
+  const labels = `${at}.metadata.labels`;
+  if (!spec) return [required(`${at}.spec`)];
+  const errors = validateLabels(labels, metadata.labels);
+  if (selector && !selects(selector, metadata.labels)) {
+    const detail = '`selector` does not match template `labels`';
+    errors.push(wrong(labels, metadata.labels ?? {}, detail));
+  }
+  const inner = validatePod(template, undefined);
+  return [...errors, ...inner.map((error) => ({ ...error, field: `${at}.${error.field}` }))];
 }
 
 const MANAGEMENT = ['OrderedReady', 'Parallel'];
@@ -162,10 +172,7 @@ function validateSetStrategy({ type, rollingUpdate }: any): FieldError[] {
   errors.push(...validateShare(field, maxUnavailable));
   const share = Number.parseInt(maxUnavailable, 10);
   if (share === 0) errors.push(wrong(field, maxUnavailable, 'cannot be 0'));
-  if (typeof maxUnavailable === 'string' && share > 100) {
-    errors.push(wrong(field, maxUnavailable, 'must not be greater than 100%'));
-  }
-  return errors;
+  return [...errors, ...notMoreThanAll(field, maxUnavailable)];
 }
 
 /** The set with its claims as volumes of its pods, so that containers can mount them. */
@@ -181,34 +188,30 @@ function withClaims(object: KubeObject): KubeObject {
 
 export function validateDaemonSet(object: KubeObject, old: KubeObject | undefined): FieldError[] {
   const { spec } = object;
-  const { updateStrategy } = spec;
-  const errors = [
+  return [
     ...notNegative(spec, 'minReadySeconds', 'revisionHistoryLimit'),
     ...validateWorkload('DaemonSet', object, old),
-    ...validateUpdates(updateStrategy),
+    ...validateDaemonStrategy(spec.updateStrategy),
   ];
-  if (updateStrategy.type !== 'RollingUpdate') return errors;
-  const { maxUnavailable, maxSurge } = updateStrategy.rollingUpdate;
-  const at = 'spec.updateStrategy.rollingUpdate';
-  const shares = [
-    ...validateShare(`${at}.maxUnavailable`, maxUnavailable),
-    ...validateShare(`${at}.maxSurge`, maxSurge),
-  ];
-  if (shares.length > 0) return [...errors, ...shares];
-  const [down, up] = [maxUnavailable, maxSurge].map((share) => Number.parseInt(share, 10));
-  if (down === 0 && up === 0) {
-    const detail = 'cannot be 0 when maxSurge is 0';
-    errors.push(wrong(`${at}.maxUnavailable`, maxUnavailable, detail));
-  }
-  if (down !== 0 && up !== 0) {
-    const detail = 'may not be set when maxUnavailable is non-zero';
-    errors.push(wrong(`${at}.maxSurge`, maxSurge, detail));
-  }
-  return errors;
 }
 
-function validateUpdates({ type }: any): FieldError[] {
-  return oneOf('spec.updateStrategy.type', type, UPDATES);
+function validateDaemonStrategy({ type, rollingUpdate }: any): FieldError[] {
+  const at = 'spec.updateStrategy';
+  if (type === 'OnDelete') return [];
+  if (type !== 'RollingUpdate') return oneOf(`${at}.type`, type, UPDATES);
+  const shares = ['maxUnavailable', 'maxSurge'] as const;
+  const field = (name: string) => `${at}.rollingUpdate.${name}`;
+  const errors = shares.flatMap((name) => validateShare(field(name), rollingUpdate[name]));
+  if (errors.length > 0) return errors;
+  for (const name of shares) errors.push(...notMoreThanAll(field(name), rollingUpdate[name]));
+  const [unavailable, surge] = shares.map((name) => Number.parseInt(rollingUpdate[name], 10));
+  if (unavailable && surge) {
+    const detail = 'may not be set when maxUnavailable is non-zero';
+    errors.push(wrong(field('maxSurge'), rollingUpdate.maxSurge, detail));
+  } else if (!unavailable && !surge) {
+    errors.push(required(field('maxUnavailable'), 'cannot be 0 when maxSurge is 0'));
+  }
+  return errors;
 }
 
 function validateStrategy(strategy: any): FieldError[] {
@@ -229,10 +232,14 @@ function validateStrategy(strategy: any): FieldError[] {
   if (Number.parseInt(maxUnavailable, 10) === 0 && Number.parseInt(maxSurge, 10) === 0) {
     return [wrong(field, maxUnavailable, 'may not be 0 when `maxSurge` is 0')];
   }
-  const tooMuch = typeof maxUnavailable === 'string' && Number.parseInt(maxUnavailable, 10) > 100;
-  return tooMuch ? [wrong(field, maxUnavailable, 'must not be greater than 100%')] : [];
+  return notMoreThanAll(field, maxUnavailable);
 }
 // biome-ignore-end lint/suspicious/noExplicitAny: as above.
+
+function notMoreThanAll(field: string, value: number | string): FieldError[] {
+  const isTooMuch = typeof value === 'string' && Number.parseInt(value, 10) > 100;
+  return isTooMuch ? [wrong(field, value, 'must not be greater than 100%')] : [];
+}
 
 /** A number or a percentage of pods. */
 function validateShare(field: string, value: number | string): FieldError[] {

@@ -2,12 +2,11 @@
 import { KINDS, type KubeKind } from '../../kube/kinds.ts';
 import { isObject } from '../../kube/object.ts';
 import { qosClassOf } from '../../model/quantity.ts';
+import { defaultCronJob, defaultJob } from '../admit/job.ts';
 import {
-  defaultCronJob,
   defaultDaemonSet,
   defaultDeployment,
   defaultEndpointSlice,
-  defaultJob,
   defaultPod,
   defaultReplicaSet,
   defaultStatefulSet,
@@ -17,7 +16,6 @@ import {
 import { defaultService } from '../admit/service.ts';
 import { admitClaim, defaultClaim, defaultStorageClass, defaultVolume } from '../admit/storage.ts';
 import type { ServedKind } from '../kind.ts';
-import { validateCronJob, validateJob } from '../validate/batch.ts';
 import { defaultSecret, validateConfigMap, validateSecret } from '../validate/config.ts';
 import {
   defaultEndpoints,
@@ -26,6 +24,7 @@ import {
 } from '../validate/endpoints.ts';
 import { DNS_LABEL, DNS_LABEL_1035, SUBDOMAIN } from '../validate/formats.ts';
 import { defaultIngressClass, validateIngress, validateIngressClass } from '../validate/ingress.ts';
+import { validateCronJob, validateJob } from '../validate/job.ts';
 import { defaultNetworkPolicy, validateNetworkPolicy } from '../validate/networkpolicy.ts';
 import { validateEvent, validateLease, validateNode } from '../validate/node.ts';
 import { validatePod } from '../validate/pod.ts';

@@ -8,9 +8,11 @@ import { fitOf, nodeOf } from './nodes.ts';
 export interface Step {
   create: string[];
   remove: KubeObject[];
-  /** Pods among `remove` that failed. */
-  failed: KubeObject[];
+  /** Pods that ran to their end. The controller deletes a failed one after a delay. */
+  ended: KubeObject[];
 }
+
+type Update = Omit<Step, 'ended'>;
 
 /** What a DaemonSet has and wants on one node. */
 export interface Spot {
@@ -41,19 +43,18 @@ export function spotsOf(set: KubeObject, nodes: KubeObject[], pods: KubeObject[]
 
 /** The next step. `hash` is that of the newest revision. */
 export function nextStep(set: KubeObject, spots: Spot[], hash: string, nowMs: number): Step {
-  const step: Step = { create: [], remove: [], failed: [] };
+  const step: Step = { create: [], remove: [], ended: [] };
   const surge = maxSurge(set, spots);
   for (const { node, starts, stays, pods, hasTerminating } of spots) {
     if (!stays) {
       step.remove.push(...pods);
       continue;
     }
-    const failed = pods.filter(isOver);
-    step.remove.push(...failed);
-    step.failed.push(...failed);
+    const ended = pods.filter(isOver);
+    step.ended.push(...ended);
     const alive = pods.filter((pod) => !isOver(pod));
     // A pod that terminates holds its place, except while a new one may run beside it.
-    if (alive.length === 0 && failed.length === 0 && starts && (!hasTerminating || surge > 0)) {
+    if (alive.length === 0 && ended.length === 0 && starts && (!hasTerminating || surge > 0)) {
       step.create.push(node);
     }
     // One pod stays, or the oldest of the old and of the new revision during a surge.
@@ -62,27 +63,28 @@ export function nextStep(set: KubeObject, spots: Spot[], hash: string, nowMs: nu
   }
   const isRolling = set.spec.updateStrategy.type === 'RollingUpdate';
   if (step.create.length + step.remove.length > 0 || !isRolling) return step;
-  return surge > 0
-    ? surgeStep(set, spots, hash, surge, nowMs)
-    : rollingStep(set, spots, hash, nowMs);
+  const update =
+    surge > 0 ? surgeStep(set, spots, hash, surge, nowMs) : rollingStep(set, spots, hash, nowMs);
+  return { ...update, ended: step.ended };
 }
 
 /** Deletes old pods: unavailable ones at once, others while few enough are unavailable. */
-function rollingStep(set: KubeObject, spots: Spot[], hash: string, nowMs: number): Step {
+function rollingStep(set: KubeObject, spots: Spot[], hash: string, nowMs: number): Update {
   const broken: KubeObject[] = [];
   const candidates: KubeObject[] = [];
   let unavailable = 0;
   for (const { stays, starts, pods } of spots) {
     if (!stays && !starts) continue;
-    const [olds, news] = split(pods, hash);
-    const isUp = [...olds, ...news].some((pod) => isAvailable(set, pod, nowMs));
+    const alive = pods.filter((pod) => !isOver(pod));
+    const [olds, news] = split(alive, hash);
+    const isUp = alive.some((pod) => isAvailable(set, pod, nowMs));
     if (starts && !isUp) unavailable++;
     const [old] = olds;
     if (!old || news.length > 0) continue;
     (isAvailable(set, old, nowMs) ? candidates : broken).push(old);
   }
   const left = Math.max(0, maxUnavailable(set, spots) - unavailable);
-  return { create: [], remove: [...broken, ...candidates.slice(0, left)], failed: [] };
+  return { create: [], remove: [...broken, ...candidates.slice(0, left)] };
 }
 
 /** Creates new pods beside old ones, and deletes an old pod when the new one is available. */
@@ -92,13 +94,13 @@ function surgeStep(
   hash: string,
   surge: number,
   nowMs: number,
-): Step {
-  const step: Step = { create: [], remove: [], failed: [] };
+): Update {
+  const step: Update = { create: [], remove: [] };
   const candidates: string[] = [];
   let used = 0;
   for (const { node, starts, pods } of spots) {
     const [[old], [fresh]] = split(pods, hash);
-    if (!old) continue;
+    if (!old || isOver(old)) continue;
     if (fresh) {
       if (isAvailable(set, fresh, nowMs)) step.remove.push(old);
       else used++;

@@ -1,221 +1,258 @@
-// Jobs: pkg/controller/job/job_controller.go (syncJob).
-import { type KubeObject, timestamp } from '../../kube/object.ts';
+// Jobs: pkg/controller/job, pkg/controller/ttlafterfinished.
+
+import { isEqual, type KubeObject, keyOf, timestamp } from '../../kube/object.ts';
+import { formatIndexes } from '../../model/indexes.ts';
 import type { Cluster } from '../controller.ts';
 import { PodOwnerController } from '../owned-pods.ts';
-import { isActive, isOver, readySinceMs } from '../pods.ts';
-import { endedMs, hasFailed, isIndexed, isTracked, TRACKING } from './finished.ts';
-import { describePod, failureOf, freeIndexes, wantedActive } from './plan.ts';
-import { isFinished, isTrue, type JobStatus, setCondition, written } from './status.ts';
-import { countEnded, forgetCounted } from './tally.ts';
+import { controllerOf, dropFinalizer } from '../owners.ts';
+import { isActive } from '../pods.ts';
+import {
+  deadlineInMs,
+  finalOf,
+  finishOf,
+  type Outcome,
+  outcomeOf,
+  withCondition,
+} from './outcome.ts';
+import { planOf, podOf } from './plan.ts';
+import {
+  type Backoff,
+  type Condition,
+  conditionOf,
+  isIndexed,
+  isTracked,
+  TRACKED,
+  withEnds,
+} from './pods.ts';
+import { uncountedOf, type View, viewOf } from './view.ts';
 
-/** Pods that one turn creates. The server handles requests between two turns. */
+/** Pods that one turn creates or deletes. The server handles requests between two turns. */
 const BURST_MAX = 50;
-const RETRY_MS_FIRST = 10_000;
-const RETRY_MS_MAX = 600_000;
+/** Jobs of other controllers are left alone. */
+const MANAGER = 'kubernetes.io/job-controller';
 
-/** Runs pods until enough of them have succeeded, or too many have failed. */
+/**
+ * Runs the pods of every Job and counts their ends. A pod has a finalizer until the status has
+ * counted it, so that none is lost or counted twice.
+ */
 export class JobController extends PodOwnerController {
+  /** uid of a Job -> failures since the last success. A restart of the server forgets them. */
+  readonly #backoffs = new Map<string, Backoff>();
+
   constructor(cluster: Cluster) {
     super(cluster, 'job-controller', 'Job');
+    this.subscribe('jobs', ({ type, object }) => {
+      if (type === 'DELETED') this.#backoffs.delete(object.metadata.uid!);
+    });
+    // A pod that no Job owns any more must not wait for one.
+    this.follow('pods', ({ object }) => {
+      if (isTracked(object) && !controllerOf(object)) {
+        this.queue.add(`${object.metadata.namespace}/`);
+      }
+    });
   }
 
   protected reconcile(key: string): void {
-    const { store, clock } = this.cluster;
-    const job = store.at('jobs', key);
-    // Pods of a Job that is gone must not wait for it.
-    if (!job || job.metadata.deletionTimestamp) return this.#releaseAll(key);
-    const pods = this.claimPods(job);
-    if (isFinished(job)) return this.#afterEnd(key, job, pods);
-    const nowMs = clock.unixMs();
-    const status: JobStatus = structuredClone(job.status ?? {});
-    if (!job.spec.suspend) status.startTime ??= timestamp(nowMs);
-    const verdicts = countEnded(job, pods, status);
-    if (verdicts.failure) {
-      setCondition(status, ['FailureTarget', 'True', ...verdicts.failure], nowMs);
-    }
-    // The uids are stored before the finalizers go, and the counts after that.
-    this.#write(job, status);
-    for (const pod of verdicts.ended) this.#release(pod);
-    forgetCounted(status, new Set(this.podsOf(job).filter(isTracked).map(uidOf)));
-    const active = this.podsOf(job).filter((pod) => isActive(pod));
-    const failure = failureOf(job, status, active, nowMs);
-    if (failure && !isTrue(status, 'FailureTarget')) {
-      setCondition(status, ['FailureTarget', 'True', ...failure], nowMs);
-    }
-    if (isTrue(status, 'FailureTarget')) this.#fail(job, status, active, nowMs);
-    else this.#proceed(key, job, status, active, nowMs);
-    this.#write(job, status);
-    this.#wake(key, job, status, nowMs);
+    const job = this.cluster.store.at('jobs', key);
+    if (!job) return this.#releaseLost(key.slice(0, key.indexOf('/')));
+    const { spec } = job;
+    if (spec.managedBy !== undefined && spec.managedBy !== MANAGER) return;
+    const finish = finishOf(job);
+    if (finish) return this.#afterFinish(job, finish);
+    this.#run(job);
   }
 
-  /** Ends all pods. The Job has failed when none is left. */
-  #fail(job: KubeObject, status: JobStatus, active: KubeObject[], nowMs: number): void {
-    for (const pod of active) this.removePod(job, pod);
-    if (!this.#isQuiet(job)) return;
-    const target = status.conditions!.find(({ type }) => type === 'FailureTarget')!;
-    const { reason = '', message = '' } = target;
-    setCondition(status, ['Failed', 'True', reason, message], nowMs);
-    this.record(job, 'Warning', reason, message);
-  }
-
-  #proceed(
-    key: string,
-    job: KubeObject,
-    status: JobStatus,
-    active: KubeObject[],
-    nowMs: number,
-  ): void {
-    if (this.#isComplete(job, status, active)) {
-      const why: [string, string] = [
-        'CompletionsReached',
-        'Reached expected number of succeeded pods',
-      ];
-      setCondition(status, ['SuccessCriteriaMet', 'True', ...why], nowMs);
-      for (const pod of active) this.#dismiss(job, pod);
-      if (!this.#isQuiet(job)) return;
-      setCondition(status, ['Complete', 'True', ...why], nowMs);
-      status.completionTime = timestamp(nowMs);
-      this.record(job, 'Normal', 'Completed', 'Job completed');
-      return;
+  #run(given: KubeObject): void {
+    const nowMs = this.cluster.clock.unixMs();
+    const pods = this.claimPods(given);
+    const isEnding =
+      conditionOf(given, 'FailureTarget') ?? conditionOf(given, 'SuccessCriteriaMet');
+    const added = isEnding ? [] : pods.filter((pod) => isActive(pod) && !isTracked(pod));
+    for (const pod of added) this.#track(pod);
+    let job = this.#writeStatus(given, this.#started(given, nowMs));
+    const view = viewOf(job, this.podsOf(job));
+    const outcome = outcomeOf(job, view, nowMs);
+    const backoff = this.#noteEnds(job, view);
+    const conditions = this.#conditions(job, outcome, nowMs);
+    // What has ended is written before the pods change, so that no pod is counted twice.
+    job = this.#count(job, view, outcome, conditions);
+    try {
+      if (outcome) for (const pod of view.active.slice(0, BURST_MAX)) this.#drop(job, pod);
+      else this.#manage(job, view, backoff, nowMs);
+    } finally {
+      this.#finish(job, viewOf(job, this.podsOf(job)), outcome, nowMs);
     }
-    if (job.spec.suspend) return this.#suspend(job, status, active, nowMs);
-    if (isTrue(status, 'Suspended')) {
-      setCondition(status, ['Suspended', 'False', 'JobResumed', 'Job resumed'], nowMs);
-      status.startTime = timestamp(nowMs);
-      this.record(job, 'Normal', 'Resumed', 'Job resumed');
-    }
-    this.#manage(key, job, status, active, nowMs);
+    const waitMs = outcome ? null : deadlineInMs(job, nowMs);
+    if (waitMs !== null) this.queue.addAfter(keyOf(job), waitMs);
   }
 
-  #isComplete({ spec }: KubeObject, status: JobStatus, active: KubeObject[]): boolean {
-    const succeeded = status.succeeded ?? 0;
-    if (spec.completions !== undefined) return succeeded >= spec.completions;
-    // Without completions the first success ends the creation of pods, and the last pod the Job.
-    return succeeded > 0 && active.length === 0;
+  /** The status of a Job that starts, with the pods that are already released. */
+  #started(job: KubeObject, nowMs: number): object {
+    const status = fold(job, this.podsOf(job));
+    // The time before a suspension does not count.
+    const isStarted = job.status?.startTime && !conditionOf(job, 'Suspended');
+    return job.spec.suspend || isStarted ? status : { ...status, startTime: timestamp(nowMs) };
   }
 
-  #suspend(job: KubeObject, status: JobStatus, active: KubeObject[], nowMs: number): void {
-    for (const pod of active) this.#dismiss(job, pod);
-    delete status.startTime;
-    if (isTrue(status, 'Suspended')) return;
-    setCondition(status, ['Suspended', 'True', 'JobSuspended', 'Job suspended'], nowMs);
-    this.record(job, 'Normal', 'Suspended', 'Job suspended');
+  #noteEnds({ metadata }: KubeObject, { fresh }: View): Backoff {
+    const before = this.#backoffs.get(metadata.uid!) ?? { failures: 0, lastMs: 0 };
+    const backoff = withEnds(before, [...fresh.succeeded, ...fresh.failed, ...fresh.ignored]);
+    this.#backoffs.set(metadata.uid!, backoff);
+    return backoff;
   }
 
-  /** Creates missing pods after the back-off, and deletes pods beyond the parallelism. */
-  #manage(
-    key: string,
-    job: KubeObject,
-    status: JobStatus,
-    active: KubeObject[],
-    nowMs: number,
-  ): void {
-    const all = this.podsOf(job);
-    const waiting = job.spec.podReplacementPolicy === 'Failed' ? all.filter(isEnding).length : 0;
-    const wanted = wantedActive(job, status, active.length);
-    const excess = active.length - wanted;
-    if (excess > 0) {
-      const youngest = active.toSorted((a, b) => rankOf(a) - rankOf(b));
-      for (const pod of youngest.slice(0, excess)) this.#dismiss(job, pod);
-      return;
-    }
-    const missing = wanted - active.length - waiting;
-    if (missing <= 0 || this.cluster.isEnding(job.metadata.namespace!)) return;
-    const waitMs = backoffMs(job, all, nowMs);
-    if (waitMs > 0) return this.queue.addAfter(key, waitMs);
-    const now = Math.min(missing, BURST_MAX);
-    const indexes = isIndexed(job) ? freeIndexes(job, status, all, now) : Array(now).fill(-1);
-    for (const index of indexes) {
-      const { metadata, spec } = describePod(job, index);
+  #conditions(job: KubeObject, outcome: Outcome | null, nowMs: number): Condition[] {
+    const old: Condition[] = job.status?.conditions ?? [];
+    if (outcome) return withCondition(old, { ...outcome, status: 'True' }, nowMs);
+    const { suspend } = job.spec;
+    const fact = suspend
+      ? { status: 'True' as const, reason: 'JobSuspended', message: 'Job suspended' }
+      : { status: 'False' as const, reason: 'JobResumed', message: 'Job resumed' };
+    return withCondition(old, { type: 'Suspended', ...fact }, nowMs);
+  }
+
+  /** Writes the ends of pods into the status, then removes their finalizers. */
+  #count(job: KubeObject, view: View, outcome: Outcome | null, conditions: Condition[]) {
+    const uids = (pods: KubeObject[]) => pods.map(({ metadata }) => metadata.uid!);
+    const before = uncountedOf(job);
+    const { fresh } = view;
+    // A Job that fails counts the pods that it ends.
+    const ended = outcome?.type === 'FailureTarget' ? view.active.filter(isTracked) : [];
+    const known = new Set([...before.succeeded, ...before.failed]);
+    const newlyEnded = uids(ended).filter((uid) => !known.has(uid));
+    const uncounted = {
+      succeeded: [...before.succeeded, ...(isIndexed(job) ? [] : uids(fresh.succeeded))],
+      failed: [...before.failed, ...uids(fresh.failed), ...newlyEnded],
+    };
+    const written = this.#writeStatus(job, {
+      ...job.status,
+      ...indexesOf(job, view),
+      uncountedTerminatedPods: withoutEmpty(uncounted),
+      ...(conditions.length > 0 && { conditions }),
+    });
+    this.#tellSuspension(job, conditions);
+    for (const pod of [...fresh.succeeded, ...fresh.failed, ...fresh.ignored]) this.#untrack(pod);
+    // Pods that the status had before, if a server ended in the middle.
+    for (const pod of view.pods) if (known.has(pod.metadata.uid!)) this.#untrack(pod);
+    return written;
+  }
+
+  #tellSuspension(job: KubeObject, conditions: Condition[]): void {
+    const was = conditionOf(job, 'Suspended') !== undefined;
+    const is = conditions.some((c) => c.type === 'Suspended' && c.status === 'True');
+    if (was === is) return;
+    const [reason, message] = is ? ['Suspended', 'Job suspended'] : ['Resumed', 'Job resumed'];
+    this.record(job, 'Normal', reason!, message!);
+  }
+
+  #manage(job: KubeObject, view: View, backoff: Backoff, nowMs: number): void {
+    if (job.metadata.deletionTimestamp) return;
+    const { create, remove, waitMs } = planOf(job, view, backoff, nowMs);
+    if (waitMs !== null) this.queue.addAfter(keyOf(job), waitMs);
+    for (const pod of remove.slice(0, BURST_MAX)) this.#drop(job, pod);
+    if (this.cluster.isEnding(job.metadata.namespace!)) return;
+    for (const index of create.slice(0, BURST_MAX)) {
+      const { metadata, spec } = podOf(job, view, index);
       this.createPod(job, job.spec.template, metadata, spec);
     }
-    if (missing > BURST_MAX) this.queue.add(key);
   }
 
-  /** Ends a pod that is not needed. It counts neither as failed nor as succeeded. */
-  #dismiss(job: KubeObject, pod: KubeObject): void {
-    this.#release(pod);
-    this.removePod(job, pod);
-  }
-
-  #isQuiet(job: KubeObject): boolean {
-    return this.podsOf(job).every((pod) => isOver(pod) && !isTracked(pod));
-  }
-
-  #write(job: KubeObject, status: JobStatus): void {
-    const pods = this.podsOf(job);
-    const active = pods.filter(isActive);
-    status.active = active.length;
-    status.ready = active.filter((pod) => readySinceMs(pod) !== null).length;
-    status.terminating = pods.filter(isEnding).length;
-    this.writeOwnStatus(job, written(status));
-  }
-
-  /** A deadline passes without an event. */
-  #wake(key: string, { spec }: KubeObject, status: JobStatus, nowMs: number): void {
-    if (spec.activeDeadlineSeconds === undefined || !status.startTime) return;
-    const endMs = Date.parse(status.startTime) + spec.activeDeadlineSeconds * 1000;
-    if (endMs > nowMs) this.queue.addAfter(key, endMs - nowMs);
+  /** Counts what has lost its finalizer, and ends the Job when no pod is left to wait for. */
+  #finish(job: KubeObject, view: View, outcome: Outcome | null, nowMs: number): void {
+    const { active: _, ...counted } = fold(job, view.pods);
+    const status: Status = { ...counted, ...numbersOf(view) };
+    const { succeeded, failed } = uncountedOf({ ...job, status });
+    const { fresh } = view;
+    const uncounted =
+      succeeded.length + failed.length + fresh.succeeded.length + fresh.failed.length;
+    const isOpen = uncounted + view.terminating + view.active.length > 0;
+    if (!outcome || isOpen) return void this.#writeStatus(job, status);
+    const { reason, message } = outcome;
+    const fact = { type: finalOf(outcome), status: 'True' as const, reason, message };
+    const conditions = withCondition(status.conditions ?? [], fact, nowMs);
+    const isComplete = outcome.type === 'SuccessCriteriaMet';
+    const completionTime = isComplete ? { completionTime: timestamp(nowMs) } : {};
+    this.#writeStatus(job, { ...status, conditions, ...completionTime });
+    if (isComplete) this.record(job, 'Normal', 'Completed', 'Job completed');
+    else this.record(job, 'Warning', reason, message);
   }
 
   /** Deletes a finished Job after ttlSecondsAfterFinished. */
-  #afterEnd(key: string, job: KubeObject, pods: KubeObject[]): void {
-    for (const pod of pods) {
-      if (isActive(pod)) this.removePod(job, pod);
-      if (isTracked(pod)) this.#release(pod);
+  #afterFinish(job: KubeObject, { lastTransitionTime }: Condition): void {
+    for (const pod of this.podsOf(job)) this.#untrack(pod);
+    this.#backoffs.delete(job.metadata.uid!);
+    const { ttlSecondsAfterFinished: ttlS } = job.spec;
+    if (ttlS === undefined || job.metadata.deletionTimestamp) return;
+    const waitMs = Date.parse(lastTransitionTime) + ttlS * 1000 - this.cluster.clock.unixMs();
+    if (waitMs > 0) return this.queue.addAfter(keyOf(job), waitMs);
+    const preconditions = { uid: job.metadata.uid! };
+    this.cluster.remove(job, { propagationPolicy: 'Foreground', preconditions });
+  }
+
+  /** Frees the pods of a namespace whose Jobs are gone. */
+  #releaseLost(namespace: string): void {
+    const { store } = this.cluster;
+    for (const pod of store.list('pods', namespace)) {
+      const owner = isTracked(pod) ? controllerOf(pod) : undefined;
+      const job = owner && store.get('jobs', namespace, owner.name);
+      if (job?.metadata.uid !== owner?.uid || !owner) this.#untrack(pod);
     }
-    const ttlS: number | undefined = job.spec.ttlSecondsAfterFinished;
-    if (ttlS === undefined) return;
-    const { conditions = [] } = job.status as JobStatus;
-    const end = conditions.find((c) => ['Complete', 'Failed'].includes(c.type));
-    const waitMs = Date.parse(end!.lastTransitionTime) + ttlS * 1000 - this.cluster.clock.unixMs();
-    if (waitMs > 0) return this.queue.addAfter(key, waitMs);
-    this.cluster.remove(job, { propagationPolicy: 'Background' });
   }
 
-  #releaseAll(key: string): void {
-    const [namespace, name] = key.split('/');
-    for (const pod of this.cluster.store.list('pods', namespace)) {
-      const owner = pod.metadata.ownerReferences?.find(({ controller }) => controller);
-      if (owner?.kind === 'Job' && owner.name === name && isTracked(pod)) this.#release(pod);
-    }
+  /** Deletes a pod that the Job does not count. */
+  #drop(job: KubeObject, pod: KubeObject): void {
+    this.#untrack(pod);
+    this.removePod(job, pod);
   }
 
-  #release(pod: KubeObject): void {
-    const { namespace, name } = pod.metadata;
-    const current = this.cluster.store.get('pods', namespace!, name);
-    if (!current || !isTracked(current)) return;
-    const left = current.metadata.finalizers!.filter((finalizer) => finalizer !== TRACKING);
-    this.cluster.patch(current, { metadata: { finalizers: left.length > 0 ? left : null } });
+  #track(pod: KubeObject): void {
+    const finalizers = [...(pod.metadata.finalizers ?? []), TRACKED];
+    this.cluster.patch(pod, { metadata: { finalizers } });
+  }
+
+  #untrack(pod: KubeObject): void {
+    dropFinalizer(this.cluster, pod, TRACKED);
+  }
+
+  #writeStatus(job: KubeObject, status: object): KubeObject {
+    if (isEqual(status, job.status)) return job;
+    return this.cluster.writeStatus(job, status);
   }
 }
 
-function uidOf({ metadata }: KubeObject): string {
-  return metadata.uid!;
+type Status = Record<string, unknown> & { conditions?: Condition[] };
+
+/** The status after the pods that have lost their finalizer are counted. */
+function fold(job: KubeObject, pods: KubeObject[]): Status {
+  const { status } = job;
+  const { succeeded, failed } = uncountedOf(job);
+  const tracked = new Set(pods.filter(isTracked).map(({ metadata }) => metadata.uid));
+  const left = (uids: string[]) => uids.filter((uid) => tracked.has(uid));
+  const open = { succeeded: left(succeeded), failed: left(failed) };
+  const sums = {
+    succeeded: (status?.succeeded ?? 0) + succeeded.length - open.succeeded.length,
+    failed: (status?.failed ?? 0) + failed.length - open.failed.length,
+  };
+  return { ...status, ...withoutEmpty(sums), uncountedTerminatedPods: withoutEmpty(open) };
 }
 
-function isEnding(pod: KubeObject): boolean {
-  return pod.metadata.deletionTimestamp !== undefined && !isOver(pod);
+/** Numbers of pods. Upstream omits a zero of the first. */
+function numbersOf({ active, ready, terminating }: View): object {
+  return { ...(active.length > 0 && { active: active.length }), ready, terminating };
 }
 
-/** Pods that are not ready go first, then the youngest. */
-function rankOf(pod: KubeObject): number {
-  const born = Date.parse(pod.metadata.creationTimestamp ?? '') || 0;
-  return (readySinceMs(pod) === null ? 0 : 2e15) - born / 1e3;
+function indexesOf(job: KubeObject, { completed, failedIndexes }: View): object {
+  if (!isIndexed(job)) return {};
+  const isLimited = job.spec.backoffLimitPerIndex !== undefined;
+  return {
+    ...withoutEmpty({ succeeded: completed.size, completedIndexes: formatIndexes(completed) }),
+    ...(isLimited && { failedIndexes: formatIndexes(failedIndexes) }),
+  };
 }
 
-/** Time until the next try after failures in a row. It doubles with each of them. */
-function backoffMs(job: KubeObject, pods: KubeObject[], nowMs: number): number {
-  const ended = pods.filter((pod) => isOver(pod) || hasFailed(job, pod));
-  const lastSuccess = Math.max(
-    0,
-    ...ended.filter(({ status }) => status?.phase === 'Succeeded').map(endedMs),
-  );
-  const failures = ended
-    .filter((pod) => hasFailed(job, pod))
-    .map(endedMs)
-    .filter((ms) => ms > lastSuccess);
-  if (failures.length === 0) return 0;
-  const delay = Math.min(RETRY_MS_FIRST * 2 ** (failures.length - 1), RETRY_MS_MAX);
-  return Math.max(...failures) + delay - nowMs;
+/** Without zeros and empty values. */
+function withoutEmpty(fields: Record<string, number | string | string[]>): object {
+  const isEmpty = (value: number | string | string[]) =>
+    typeof value === 'number' ? value === 0 : value.length === 0;
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => !isEmpty(value)));
 }

@@ -1,5 +1,5 @@
 // Eviction by taints: pkg/controller/tainteviction.
-import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
+import { conditionsOf, isEqual, type KubeObject, keyOf, timestamp } from '../../kube/object.ts';
 import { type Change, type Cluster, Controller } from '../controller.ts';
 import { type Taint, type Toleration, tolerates } from '../scheduler/taints.ts';
 
@@ -40,6 +40,14 @@ export class TaintEviction extends Controller {
     const leftMs = sinceMs + borneS * 1000 - nowMs;
     if (leftMs > 0) return this.queue.addAfter(key, leftMs);
     this.record(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${key}`);
+    // Policies of Jobs about failed pods read it.
+    const condition = {
+      ...{ type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager' },
+      message: 'Taint manager: deleting due to NoExecute taint',
+      lastTransitionTime: timestamp(nowMs),
+    };
+    const others = conditionsOf(pod).filter(({ type }) => type !== condition.type);
+    this.cluster.writeStatus(pod, { ...pod.status, conditions: [...others, condition] });
     this.cluster.remove(pod);
   }
 }

@@ -244,3 +244,12 @@ test('a StatefulSet has its short name, its category and the columns of upstream
   const [name, ready, , containers, images] = parsed.rows[0].cells;
   assert.deepEqual([name, ready, containers, images], ['shown', '0/0', 'main', 'pause']);
 });
+
+test('containers of a StatefulSet mount its claims', async () => {
+  const volumeMounts = [{ name: 'www', mountPath: '/data' }];
+  const pods = { containers: [{ name: 'main', image: 'pause', volumeMounts }] };
+  const good = await api.call('POST', SETS, set('mounts', { volumeClaimTemplates: [CLAIM] }, pods));
+  assert.equal(good.code, 201, good.body.message);
+  const bad = await api.call('POST', SETS, set('mounts-none', {}, pods));
+  assert.match(bad.body.message, /volumeMounts\[0\].name: Not found: "www"/);
+});

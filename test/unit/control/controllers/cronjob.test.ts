@@ -1,151 +1,176 @@
-// CronJobs: schedule, time zone, concurrency, history.
+// CronJobs: times, concurrency, history.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
-import { parseSchedule } from '../../../../control/model/schedule.ts';
-import { eventsOf, startWorld } from './world.ts';
+import { eventsOf, node, startWorld } from './world.ts';
 
+const MINUTE_MS = 60_000;
 let world: ReturnType<typeof startWorld>;
 
 beforeEach(() => {
-  world = startWorld();
+  world = startWorld((bare) => bare.create('Node', node('node1')));
 });
 afterEach(() => world.controllers.stop());
 
-const MINUTE_MS = 60_000;
+const cron = () => world.get('CronJob', 'tick')!;
 const jobs = () => world.list('Job').sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
-const status = () => world.get('CronJob', 'tick')!.status;
+const names = () => jobs().map(({ metadata }) => metadata.name);
+const nameAt = (ms: number) => `tick-${Math.floor(ms / MINUTE_MS)}`;
+const reasons = () => eventsOf(world, 'tick').map(([reason]) => reason);
+
+function cronJob(spec: object): object {
+  const containers = [{ name: 'main', image: 'pause' }];
+  const template = { spec: { containers, restartPolicy: 'Never' } };
+  const jobTemplate = { metadata: { labels: { of: 'tick' } }, spec: { template } };
+  return { metadata: { name: 'tick' }, spec: { schedule: '* * * * *', jobTemplate, ...spec } };
+}
 
 async function make(spec: object = {}): Promise<void> {
-  const containers = [{ name: 'main', image: 'pause' }];
-  const template = { spec: { restartPolicy: 'Never', containers } };
-  const jobTemplate = { spec: { template }, metadata: { labels: { made: 'by-tick' } } };
-  world.create('CronJob', {
-    metadata: { name: 'tick' },
-    spec: { schedule: '* * * * *', jobTemplate, ...spec },
-  });
+  world.create('CronJob', cronJob(spec));
   await world.idle();
 }
 
-/** Time passes until the first second of so many minutes from now. */
-async function minutes(count: number): Promise<void> {
-  for (let i = 0; i < count; i++) {
-    const now = world.clock.unixMs();
-    world.clock.advance(MINUTE_MS - (now % MINUTE_MS) + 500);
+/** Lets minutes pass one by one, so that each run can start. */
+async function pass(minutes: number): Promise<void> {
+  for (let i = 0; i < minutes; i++) {
+    world.clock.advance(MINUTE_MS);
     await world.idle();
   }
 }
 
-async function finish(name: string, isDone = true): Promise<void> {
+async function endAll(phase: string): Promise<void> {
   for (const pod of world.list('Pod')) {
-    if (pod.metadata.labels?.['job-name'] !== name) continue;
-    world.patchStatus('Pod', pod.metadata.name, { phase: isDone ? 'Succeeded' : 'Failed' });
+    if (pod.status.phase === 'Pending') world.patchStatus('Pod', pod.metadata.name, { phase });
   }
   await world.idle();
 }
 
-test('makes a Job at each time of its schedule, named by the minute', async () => {
+test('a CronJob creates a Job at each time of its schedule', async () => {
   await make();
-  assert.deepEqual(jobs(), []);
-  await minutes(1);
-  const minute = Math.floor(world.clock.unixMs() / MINUTE_MS);
-  const [job] = jobs();
-  assert.equal(job!.metadata.name, `tick-${minute}`);
-  assert.equal(job!.metadata.labels!.made, 'by-tick');
-  assert.equal(
-    status().lastScheduleTime,
-    new Date(minute * MINUTE_MS).toISOString().replace('.000', ''),
+  assert.deepEqual(names(), []);
+  await pass(2);
+  const now = world.clock.unixMs();
+  assert.deepEqual(names(), [nameAt(now - MINUTE_MS), nameAt(now)]);
+  const [first] = jobs();
+  assert.equal(first!.metadata.labels!.of, 'tick');
+  assert.equal(first!.metadata.ownerReferences![0]!.kind, 'CronJob');
+  assert.match(
+    first!.metadata.annotations!['batch.kubernetes.io/cronjob-scheduled-timestamp']!,
+    /:00Z$/,
   );
   assert.deepEqual(
-    status().active.map(({ name }: { name: string }) => name),
-    [job!.metadata.name],
+    cron().status.active.map(({ name, kind }: { name: string; kind: string }) => [kind, name]),
+    names().map((name) => ['Job', name]),
   );
-  await minutes(1);
-  assert.equal(jobs().length, 2);
+  assert.equal(nameAt(Date.parse(cron().status.lastScheduleTime)), nameAt(now));
+  assert.equal(reasons()[0], 'SuccessfulCreate');
 });
 
-test('notes the end of a Job', async () => {
+test('a finished Job leaves the active ones, and a success is noted', async () => {
   await make();
-  await minutes(1);
-  const { name } = jobs()[0]!.metadata;
-  await finish(name);
-  assert.equal(status().active, undefined);
-  assert.ok(status().lastSuccessfulTime);
-  const events = eventsOf(world, 'tick').map(([, message]) => message);
-  assert.deepEqual(events, [
-    `Created job ${name}`,
-    `Saw completed job: ${name}, condition: Complete`,
-  ]);
+  await pass(1);
+  await endAll('Succeeded');
+  assert.equal(cron().status.active, undefined);
+  assert.equal(cron().status.lastSuccessfulTime, jobs()[0]!.status.completionTime);
+  assert.ok(reasons().includes('SawCompletedJob'));
+  await pass(1);
+  world.remove('Job', names().at(-1)!);
+  await world.idle();
+  assert.equal(cron().status.active, undefined);
+  assert.ok(reasons().includes('MissingJob'));
 });
 
-test('Forbid skips a time while a Job runs, Replace ends the Job', async () => {
-  await make({ concurrencyPolicy: 'Forbid' });
-  await minutes(2);
-  assert.equal(jobs().length, 1);
-  const first = jobs()[0]!.metadata.name;
-  world.patch('CronJob', 'tick', { spec: { concurrencyPolicy: 'Replace' } });
-  await minutes(1);
-  assert.equal(jobs().length, 1);
-  assert.notEqual(jobs()[0]!.metadata.name, first);
-});
-
-test('keeps as many finished Jobs as it says', async () => {
+test('the history limits keep the last Jobs that succeeded and failed', async () => {
+  const jobTemplate = { spec: { backoffLimit: 0 } };
   await make({ successfulJobsHistoryLimit: 2, failedJobsHistoryLimit: 1 });
-  for (let i = 0; i < 4; i++) {
-    await minutes(1);
-    await finish(jobs().at(-1)!.metadata.name);
+  world.patch('CronJob', 'tick', { spec: { jobTemplate } });
+  for (const phase of ['Succeeded', 'Failed', 'Succeeded', 'Failed', 'Succeeded']) {
+    await pass(1);
+    await endAll(phase);
   }
-  assert.equal(jobs().length, 2);
-});
-
-test('makes one Job for many missed times, and none that is too late', async () => {
-  await make({ suspend: true, startingDeadlineSeconds: 30 });
-  await minutes(5);
-  assert.deepEqual(jobs(), []);
-  // Half a minute past the last time.
-  world.clock.advance(40_000);
-  world.patch('CronJob', 'tick', { spec: { suspend: false } });
-  await world.idle();
-  assert.deepEqual(jobs(), [], 'too late');
-  await minutes(1);
-  assert.equal(jobs().length, 1);
-  world.patch('CronJob', 'tick', { spec: { suspend: true, startingDeadlineSeconds: null } });
-  await minutes(5);
-  world.patch('CronJob', 'tick', { spec: { suspend: false } });
-  await world.idle();
-  assert.equal(jobs().length, 2);
-});
-
-test('times are those of the time zone', () => {
-  const next = (schedule: string, zone: string | undefined, from: number) =>
-    new Date(parseSchedule(schedule, zone).after(from)!).toISOString();
-  const winter = Date.UTC(2026, 0, 10);
-  assert.equal(next('0 3 * * *', undefined, winter), '2026-01-10T03:00:00.000Z');
-  assert.equal(next('0 3 * * *', 'Asia/Tokyo', winter), '2026-01-10T18:00:00.000Z');
-  assert.equal(
-    next('0 3 * * *', 'Europe/Berlin', Date.UTC(2026, 6, 1)),
-    '2026-07-01T01:00:00.000Z',
+  const now = world.clock.unixMs();
+  assert.deepEqual(
+    names(),
+    [2, 1, 0].map((back) => nameAt(now - back * MINUTE_MS)),
   );
-  assert.equal(next('0 3 1 * 5', undefined, winter), '2026-01-16T03:00:00.000Z', 'day or weekday');
+  assert.ok(reasons().includes('SuccessfulDelete'));
 });
 
-test('the last time up to a moment includes the moment', () => {
-  const schedule = parseSchedule('*/5 * * * *');
-  const five = Date.UTC(2026, 0, 1, 0, 5);
-  assert.equal(schedule.upTo(five), five);
-  assert.equal(schedule.upTo(five + 999), five);
-  assert.equal(schedule.upTo(five - 1), five - 5 * MINUTE_MS);
-  assert.equal(parseSchedule('0 0 31 2 *').after(five), null);
+test('Forbid starts no second Job, and runs again when the first has ended', async () => {
+  await make({ concurrencyPolicy: 'Forbid' });
+  await pass(3);
+  assert.equal(jobs().length, 1);
+  assert.ok(reasons().includes('JobAlreadyActive'));
+  await endAll('Succeeded');
+  assert.equal(jobs().length, 2, 'the last missed time is made up for');
 });
 
-for (const schedule of [
-  '* * * *',
-  '60 * * * *',
-  '* * * * * *',
-  '@every 1h',
-  'TZ=UTC * * * * *',
-  'x',
-]) {
-  test(`refuses the schedule ${schedule}`, () => {
-    assert.throws(() => parseSchedule(schedule), Error);
-  });
-}
+test('Replace ends the Job that runs', async () => {
+  await make({ concurrencyPolicy: 'Replace' });
+  await pass(3);
+  assert.deepEqual(names(), [nameAt(world.clock.unixMs())]);
+  assert.equal(cron().status.active.length, 1);
+});
+
+test('a suspended CronJob starts nothing, and later only the last missed time', async () => {
+  await make({ suspend: true });
+  await pass(5);
+  assert.equal(jobs().length, 0);
+  world.patch('CronJob', 'tick', { spec: { suspend: false } });
+  await world.idle();
+  assert.deepEqual(names(), [nameAt(world.clock.unixMs())]);
+});
+
+test('a time that was missed by startingDeadlineSeconds is left out', async () => {
+  const minute = (new Date(world.clock.unixMs()).getUTCMinutes() + 2) % 60;
+  await make({ schedule: `${minute} * * * *`, suspend: true, startingDeadlineSeconds: 90 });
+  await pass(6);
+  world.patch('CronJob', 'tick', { spec: { suspend: false } });
+  await world.idle();
+  assert.deepEqual(names(), []);
+  world.patch('CronJob', 'tick', { spec: { startingDeadlineSeconds: 600 } });
+  await world.idle();
+  assert.equal(jobs().length, 1);
+});
+
+test('many missed times are one Job and a warning', async () => {
+  await make({ suspend: true });
+  world.clock.advance(30 * 24 * 60 * MINUTE_MS);
+  world.patch('CronJob', 'tick', { spec: { suspend: false } });
+  await world.idle();
+  assert.deepEqual(names(), [nameAt(world.clock.unixMs())]);
+  assert.ok(reasons().includes('TooManyMissedTimes'));
+});
+
+test('a schedule follows its time zone', async () => {
+  const inTokyo = new Date(world.clock.unixMs() + 9 * 60 * MINUTE_MS + 2 * MINUTE_MS);
+  const schedule = `${inTokyo.getUTCMinutes()} ${inTokyo.getUTCHours()} * * *`;
+  await make({ schedule, timeZone: 'Asia/Tokyo' });
+  await pass(1);
+  assert.equal(jobs().length, 0);
+  await pass(2);
+  assert.equal(jobs().length, 1);
+});
+
+test('a Job that the server refuses is an event, and is tried again', async (t) => {
+  t.mock.method(console, 'error', () => {});
+  await make();
+  const name = nameAt(world.clock.unixMs() + MINUTE_MS);
+  const template = { spec: { containers: [{ name: 'c', image: 'x' }], restartPolicy: 'Never' } };
+  world.create('Job', { metadata: { name }, spec: { template } });
+  await pass(1);
+  assert.ok(reasons().includes('FailedCreate'));
+  assert.equal(cron().status.active, undefined);
+  world.remove('Job', name);
+  world.clock.advance(1000);
+  await world.idle();
+  assert.equal(jobs().length, 1);
+  assert.equal(cron().status.active.length, 1);
+});
+
+test('Jobs end with their CronJob', async () => {
+  await make();
+  await pass(2);
+  world.remove('CronJob', 'tick');
+  await world.idle();
+  assert.deepEqual(names(), []);
+});

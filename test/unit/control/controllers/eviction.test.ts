@@ -102,3 +102,12 @@ test('tolerations that a pod has itself stay unchanged', () => {
   ]);
   assert.deepEqual(keys('all'), [[undefined, undefined]]);
 });
+
+test('a pod that is evicted has a condition that says so until it ends', async () => {
+  world.create('Pod', pod('leaves', { terminationGracePeriodSeconds: 30 }));
+  await taint(OUT);
+  const { metadata, status } = world.get('Pod', 'leaves')!;
+  assert.ok(metadata.deletionTimestamp);
+  const { type, reason } = status.conditions.at(-1);
+  assert.deepEqual([type, reason], ['DisruptionTarget', 'DeletionByTaintManager']);
+});

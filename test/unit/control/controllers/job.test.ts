@@ -1,10 +1,13 @@
-// Jobs: completions, indexes, failures, deadlines.
+// Jobs: completions, indexes, failures, policies, deadlines.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { startControllers } from '../../../../control/cluster/controllers.ts';
 import type { KubeObject } from '../../../../control/kube/object.ts';
-import { eventsOf, node, startWorld } from './world.ts';
+import { makeReady } from './kubelet.ts';
+import { activePods, eventsOf, kindOf, node, startWorld, workload } from './world.ts';
 
+const INDEX = 'batch.kubernetes.io/job-completion-index';
+const TRACKED = 'batch.kubernetes.io/job-tracking';
 let world: ReturnType<typeof startWorld>;
 
 beforeEach(() => {
@@ -13,250 +16,403 @@ beforeEach(() => {
 afterEach(() => world.controllers.stop());
 
 const job = () => world.get('Job', 'work')!;
-const status = () => job().status;
-const active = () =>
-  world
-    .list('Pod')
-    .filter(({ metadata, status: s }) => {
-      return !metadata.deletionTimestamp && !['Succeeded', 'Failed'].includes(s.phase);
-    })
-    .sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
-const conditions = () =>
-  (status().conditions ?? [])
-    .filter((c: { status: string }) => c.status === 'True')
-    .map(({ type, reason }: { type: string; reason: string }) => `${type} ${reason}`);
-const indexOf = ({ metadata }: KubeObject) =>
-  metadata.annotations!['batch.kubernetes.io/job-completion-index'];
+const pods = () => activePods(world, 'work');
+const indexOf = ({ metadata }: KubeObject) => Number(metadata.annotations?.[INDEX]);
+const indexes = () => pods().map(indexOf).sort();
+const ofIndex = (index: number) => pods().find((pod) => indexOf(pod) === index)!;
+const isTrue = (type: string) =>
+  job().status.conditions?.find(
+    (c: { type: string; status: string }) => c.type === type && c.status === 'True',
+  );
 
+/** A Job whose pods have the label `app: work`. */
 async function make(spec: object = {}, template: object = {}): Promise<void> {
-  const containers = [{ name: 'main', image: 'pause' }];
-  world.create('Job', {
-    metadata: { name: 'work' },
-    spec: { template: { spec: { restartPolicy: 'Never', containers, ...template } }, ...spec },
+  const { metadata, spec: whole } = workload('work', spec, {
+    restartPolicy: 'Never',
+    ...template,
+  }) as {
+    metadata: object;
+    spec: { selector: object };
+  };
+  const { selector: _, ...rest } = whole;
+  world.create('Job', { metadata, spec: rest });
+  await world.idle();
+}
+
+async function change(spec: object): Promise<void> {
+  world.patch('Job', 'work', { spec });
+  await world.idle();
+}
+
+async function end(pod: KubeObject, exitCode = 0, more: object = {}): Promise<void> {
+  const finishedAt = new Date(world.clock.unixMs()).toISOString();
+  const state = { terminated: { exitCode, finishedAt } };
+  world.patchStatus('Pod', pod.metadata.name, {
+    phase: exitCode === 0 ? 'Succeeded' : 'Failed',
+    containerStatuses: [
+      { name: 'main', ready: false, restartCount: 0, image: 'x', imageID: 'x', state },
+    ],
+    ...more,
   });
   await world.idle();
 }
 
-/** The status of a pod's container. */
-const container = (restartCount: number, state: object = {}) => ({
-  ...{ name: 'main', image: 'pause', imageID: 'pause', ready: false },
-  ...{ restartCount, state },
-});
-
-/** Ends a pod; a failed container has the exit code. */
-async function end(pod: KubeObject, code = 0): Promise<void> {
-  const finishedAt = new Date(world.clock.unixMs()).toISOString();
-  const containerStatuses = [container(0, { terminated: { exitCode: code, finishedAt } })];
-  const phase = code === 0 ? 'Succeeded' : 'Failed';
-  world.patchStatus('Pod', pod.metadata.name, { phase, containerStatuses });
+/** Lets the delay after failures pass. */
+async function pass(seconds = 600): Promise<void> {
+  world.clock.advance(seconds * 1000);
   await world.idle();
 }
 
-/** Fails a pod and waits for the back-off. */
-async function fail(pod: KubeObject, code = 1): Promise<void> {
-  await end(pod, code);
-  world.clock.advance(600_000);
+/** Ends pods whose deletion has started, as a kubelet does. */
+async function endDeleted(): Promise<void> {
+  await world.idle();
+  for (const { metadata } of world.list('Pod')) {
+    if (metadata.deletionTimestamp) world.remove('Pod', metadata.name);
+  }
   await world.idle();
 }
 
-test('runs one pod to its end, and is complete', async () => {
+test('a Job runs one pod to its end and then is complete', async () => {
   await make();
-  assert.equal(active().length, 1);
-  const [pod] = active() as [KubeObject];
-  assert.match(pod.metadata.name, /^work-[a-z0-9]{5}$/);
-  assert.equal(pod.metadata.labels!['job-name'], 'work');
-  assert.deepEqual(pod.metadata.finalizers, ['batch.kubernetes.io/job-tracking']);
-  assert.equal(status().active, 1);
-  await end(pod);
-  assert.deepEqual([status().succeeded, status().active], [1, undefined]);
-  assert.deepEqual(conditions(), [
-    'SuccessCriteriaMet CompletionsReached',
-    'Complete CompletionsReached',
-  ]);
-  assert.ok(status().completionTime);
-  assert.deepEqual(world.get('Pod', pod.metadata.name)!.metadata.finalizers ?? [], []);
-  const reasons = eventsOf(world, 'work').map(([reason]) => reason);
-  assert.deepEqual(reasons.sort(), ['Completed', 'SuccessfulCreate']);
-});
-
-test('runs as many pods at once as it may until enough have succeeded', async () => {
-  await make({ completions: 5, parallelism: 2 });
-  for (let left = 5; left > 0; left--) {
-    assert.equal(active().length, Math.min(2, left));
-    await end(active()[0]!);
-  }
-  assert.equal(status().succeeded, 5);
-  assert.equal(world.list('Pod').length, 5);
-});
-
-test('without completions ends with its last pod after the first success', async () => {
-  await make({ parallelism: 3, completions: undefined });
-  await end(active()[0]!);
-  assert.equal(active().length, 2, 'no new pod');
-  assert.deepEqual(conditions(), []);
-  for (const pod of active()) await end(pod);
-  assert.deepEqual([status().succeeded, conditions().length], [3, 2]);
-});
-
-test('gives each index a pod, and counts an index once', async () => {
-  await make({ completions: 3, parallelism: 2, completionMode: 'Indexed' });
-  assert.deepEqual(active().map(indexOf), ['0', '1']);
-  const [first, second] = active() as [KubeObject, KubeObject];
-  assert.equal(first.spec.hostname, 'work-0');
-  assert.match(first.metadata.name, /^work-0-[a-z0-9]{5}$/);
+  const [pod] = pods();
+  assert.equal(pods().length, 1);
+  assert.deepEqual(pod!.metadata.finalizers, [TRACKED]);
+  assert.equal(pod!.metadata.labels!['job-name'], 'work');
+  assert.equal(pod!.metadata.labels!['batch.kubernetes.io/controller-uid'], job().metadata.uid);
+  assert.equal(job().status.active, 1);
+  assert.equal(job().status.ready, 0);
+  makeReady(world, pod!);
+  await world.idle();
+  assert.equal(job().status.ready, 1);
+  await end(pod!);
+  const { startTime, completionTime, conditions, ...rest } = job().status;
+  assert.deepEqual(rest, { ready: 0, succeeded: 1, terminating: 0, uncountedTerminatedPods: {} });
+  assert.ok(startTime && completionTime);
   assert.deepEqual(
-    first.spec.containers[0].env[0].valueFrom.fieldRef.fieldPath,
-    "metadata.annotations['batch.kubernetes.io/job-completion-index']",
+    conditions.map((c: { type: string; reason: string }) => [c.type, c.reason]),
+    [
+      ['SuccessCriteriaMet', 'CompletionsReached'],
+      ['Complete', 'CompletionsReached'],
+    ],
   );
-  await fail(first);
-  assert.deepEqual(active().map(indexOf).sort(), ['0', '1'], 'index 0 again');
-  await end(second);
-  assert.equal(status().completedIndexes, '1');
-  for (const pod of active()) await end(pod);
-  assert.deepEqual([status().completedIndexes, status().succeeded, status().failed], ['0-2', 3, 1]);
+  assert.equal(world.get('Pod', pod!.metadata.name)!.metadata.finalizers, undefined);
+  assert.deepEqual(
+    eventsOf(world, 'work').map(([reason]) => reason),
+    ['SuccessfulCreate', 'Completed'],
+  );
 });
 
-test('fails after more failures than backoffLimit, and waits twice as long each time', async () => {
+test('completions and parallelism: never more pods than are left to do', async () => {
+  await make({ completions: 5, parallelism: 2 });
+  for (let done = 0; done < 5; done++) {
+    assert.equal(pods().length, Math.min(2, 5 - done));
+    await end(pods()[0]!);
+    assert.equal(job().status.succeeded, done + 1);
+  }
+  assert.ok(isTrue('Complete'));
+  assert.equal(pods().length, 0);
+});
+
+test('a changed parallelism ends pods without counting them', async () => {
+  await make({ completions: 9, parallelism: 4 });
+  await change({ parallelism: 1 });
+  await endDeleted();
+  assert.equal(pods().length, 1);
+  assert.equal(job().status.failed, undefined);
+  await change({ parallelism: 3 });
+  assert.equal(pods().length, 3);
+});
+
+test('without completions the first success ends the work when the others have ended', async () => {
+  await make({ parallelism: 3 });
+  assert.equal(job().spec.completions, undefined);
+  const [first, second, third] = pods();
+  await end(first!);
+  assert.equal(pods().length, 2, 'no pod in its place');
+  assert.ok(!isTrue('Complete'));
+  await end(second!, 1);
+  await end(third!);
+  assert.ok(isTrue('Complete'));
+  assert.equal(job().status.succeeded, 2);
+  assert.equal(job().status.failed, 1);
+});
+
+test('failed pods are replaced with growing delay until the backoffLimit is reached', async () => {
   await make({ backoffLimit: 2 });
-  for (const waitMs of [10_000, 20_000]) {
-    await end(active()[0]!, 1);
-    world.clock.advance(waitMs - 2000);
-    await world.idle();
-    assert.equal(active().length, 0, `no pod before ${waitMs} ms`);
-    world.clock.advance(3000);
-    await world.idle();
-    assert.equal(active().length, 1);
-  }
-  await end(active()[0]!, 1);
-  assert.equal(status().failed, 3);
-  assert.deepEqual(conditions(), [
-    'FailureTarget BackoffLimitExceeded',
-    'Failed BackoffLimitExceeded',
+  await end(pods()[0]!, 1);
+  assert.equal(job().status.failed, 1);
+  assert.equal(pods().length, 0, 'the next pod waits 10 s');
+  await pass(10);
+  assert.equal(pods().length, 1);
+  await end(pods()[0]!, 1);
+  await pass(10);
+  assert.equal(pods().length, 0, 'and then 20 s');
+  await pass(10);
+  await end(pods()[0]!, 1);
+  assert.equal(job().status.failed, 3);
+  assert.equal(isTrue('Failed').reason, 'BackoffLimitExceeded');
+  assert.equal(isTrue('Failed').message, 'Job has reached the specified backoff limit');
+  assert.ok(isTrue('FailureTarget'));
+  assert.equal(job().status.completionTime, undefined);
+  await pass();
+  assert.equal(pods().length, 0);
+  assert.deepEqual(eventsOf(world, 'work').at(-1), [
+    'BackoffLimitExceeded',
+    'Job has reached the specified backoff limit',
   ]);
-  assert.equal(status().completionTime, undefined);
 });
 
-test('counts restarts of containers with restartPolicy OnFailure', async () => {
-  await make({ backoffLimit: 2 }, { restartPolicy: 'OnFailure' });
-  const { name } = active()[0]!.metadata;
-  const restarted = (restartCount: number) =>
-    world.patchStatus('Pod', name, { containerStatuses: [container(restartCount)] });
-  restarted(1);
-  await world.idle();
-  assert.deepEqual(conditions(), []);
-  restarted(2);
-  await world.idle();
-  assert.equal(active().length, 0);
+test('a Job that fails ends its other pods and counts them', async () => {
+  await make({ completions: 3, parallelism: 3, backoffLimit: 0 });
+  await end(pods()[0]!, 1);
+  assert.equal(pods().length, 0);
+  assert.ok(isTrue('FailureTarget'));
+  assert.ok(!isTrue('Failed'), 'pods still end');
+  await endDeleted();
+  assert.ok(isTrue('Failed'));
+  assert.equal(job().status.failed, 3);
 });
 
-const policy = (...rules: object[]) => ({ podFailurePolicy: { rules }, backoffLimit: 1 });
+test('restarts within a pod count against the backoffLimit with OnFailure', async () => {
+  await make({ backoffLimit: 3 }, { restartPolicy: 'OnFailure' });
+  const restart = async (restartCount: number) => {
+    const status = { name: 'main', ready: false, restartCount, image: 'x', imageID: 'x' };
+    const phase = 'Running';
+    world.patchStatus('Pod', pods()[0]!.metadata.name, { phase, containerStatuses: [status] });
+    await world.idle();
+  };
+  await restart(2);
+  assert.ok(!isTrue('FailureTarget'));
+  await restart(3);
+  assert.equal(isTrue('FailureTarget').reason, 'BackoffLimitExceeded');
+});
 
-test('podFailurePolicy ends the Job, ignores a failure or counts it', async () => {
-  await make(
-    policy(
-      { action: 'FailJob', onExitCodes: { operator: 'In', values: [42] } },
-      { action: 'Ignore', onPodConditions: [{ type: 'DisruptionTarget', status: 'True' }] },
-    ),
+test('an indexed Job runs each index once, with its number in the pod', async () => {
+  await make({ completions: 5, parallelism: 3, completionMode: 'Indexed' });
+  assert.deepEqual(indexes(), [0, 1, 2]);
+  const pod = ofIndex(1);
+  assert.match(pod.metadata.name, /^work-1-[a-z0-9]{5}$/);
+  assert.equal(pod.spec.hostname, 'work-1');
+  assert.equal(pod.metadata.labels![INDEX], '1');
+  assert.deepEqual(pod.spec.containers[0].env, [
+    {
+      name: 'JOB_COMPLETION_INDEX',
+      valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: `metadata.labels['${INDEX}']` } },
+    },
+  ]);
+  await end(ofIndex(0));
+  await end(ofIndex(2));
+  assert.deepEqual(indexes(), [1, 3, 4]);
+  assert.equal(job().status.completedIndexes, '0,2');
+  await end(ofIndex(1), 1);
+  await pass();
+  assert.deepEqual(indexes(), [1, 3, 4], 'a failed index is tried again');
+  for (const index of [1, 3, 4]) await end(ofIndex(index));
+  assert.equal(job().status.completedIndexes, '0-4');
+  assert.equal(job().status.succeeded, 5);
+  assert.equal(job().status.failed, 1);
+  assert.ok(isTrue('Complete'));
+});
+
+test('a limit for each index fails that index alone, and the Job at its end', async () => {
+  const indexed = { completions: 2, parallelism: 2, completionMode: 'Indexed' };
+  await make({ ...indexed, backoffLimitPerIndex: 1 });
+  assert.equal(job().spec.backoffLimit, 2 ** 31 - 1);
+  await end(ofIndex(0), 1);
+  assert.deepEqual(indexes(), [1]);
+  await pass(10);
+  assert.equal(
+    ofIndex(0).metadata.annotations!['batch.kubernetes.io/job-index-failure-count'],
+    '1',
   );
-  for (let i = 0; i < 3; i++) {
-    const [pod] = active() as [KubeObject];
-    const disrupted = [{ type: 'DisruptionTarget', status: 'True' }];
-    world.patchStatus('Pod', pod.metadata.name, { conditions: disrupted });
-    await fail(pod);
-  }
-  assert.equal(status().failed, undefined, 'ignored');
-  await fail(active()[0]!, 3);
-  assert.equal(status().failed, 1);
-  await fail(active()[0]!, 42);
-  const failed = status().conditions.find(({ type }: { type: string }) => type === 'Failed');
-  assert.equal(failed.reason, 'PodFailurePolicy');
-  assert.match(
-    failed.message,
-    /^Container main for pod default\/work-\w+ failed with exit code 42 matching FailJob rule at index 0$/,
-  );
+  await end(ofIndex(0), 1);
+  await pass();
+  assert.deepEqual(indexes(), [1]);
+  assert.equal(job().status.failedIndexes, '0');
+  await end(ofIndex(1));
+  assert.equal(isTrue('Failed').reason, 'FailedIndexes');
+  assert.equal(job().status.failed, 2);
+  assert.equal(job().status.succeeded, 1);
 });
 
-test('fails at its deadline and ends its pods', async () => {
-  await make({ activeDeadlineSeconds: 60 });
-  world.clock.advance(61_000);
-  await world.idle();
-  assert.deepEqual(conditions(), ['FailureTarget DeadlineExceeded'], 'its pod still ends');
-  assert.equal(active().length, 0);
-  for (const { metadata } of world.list('Pod')) world.remove('Pod', metadata.name);
-  await world.idle();
-  assert.deepEqual(conditions().at(-1), 'Failed DeadlineExceeded');
+test('more failed indexes than maxFailedIndexes end the Job', async () => {
+  const indexed = { completions: 4, parallelism: 4, completionMode: 'Indexed' };
+  await make({ ...indexed, backoffLimitPerIndex: 0, maxFailedIndexes: 1 });
+  await end(ofIndex(0), 1);
+  assert.ok(!isTrue('FailureTarget'));
+  await end(ofIndex(1), 1);
+  assert.equal(isTrue('FailureTarget').reason, 'MaxFailedIndexesExceeded');
 });
 
-test('deletes itself some time after its end, with its pods', async () => {
-  await make({ ttlSecondsAfterFinished: 30 });
-  await end(active()[0]!);
-  world.clock.advance(20_000);
-  await world.idle();
+test('a success policy ends an indexed Job early', async () => {
+  const indexed = { completions: 4, parallelism: 4, completionMode: 'Indexed' };
+  const rules = [{ succeededIndexes: '1-3', succeededCount: 2 }];
+  await make({ ...indexed, successPolicy: { rules } });
+  await end(ofIndex(0));
+  await end(ofIndex(1));
+  assert.ok(!isTrue('SuccessCriteriaMet'));
+  await end(ofIndex(3));
+  await endDeleted();
+  assert.equal(isTrue('Complete').reason, 'SuccessPolicy');
+  assert.equal(job().status.failed, undefined, 'pods that it ends have not failed');
+});
+
+const rule = (action: string, values: number[], operator = 'In') => ({
+  action,
+  onExitCodes: { operator, values },
+});
+
+test('a pod failure policy ends the Job, ignores a failure, or counts it', async () => {
+  const onPodConditions = [{ type: 'DisruptionTarget' }];
+  const rules = [
+    rule('FailJob', [42]),
+    rule('Ignore', [5, 6]),
+    { action: 'Ignore', onPodConditions },
+    rule('Count', [1]),
+  ];
+  await make({ backoffLimit: 1, podFailurePolicy: { rules } });
+  assert.equal(job().spec.podReplacementPolicy, 'Failed');
+  await end(pods()[0]!, 6);
+  await pass();
+  await end(pods()[0]!, 143, { conditions: [{ type: 'DisruptionTarget', status: 'True' }] });
+  await pass();
+  assert.equal(job().status.failed, undefined);
+  await end(pods()[0]!, 1);
+  await pass();
+  assert.equal(job().status.failed, 1);
+  const pod = pods()[0]!;
+  await end(pod, 42);
+  assert.equal(isTrue('Failed').reason, 'PodFailurePolicy');
+  const what = `Container main for pod default/${pod.metadata.name} failed with exit code 42`;
+  assert.equal(isTrue('Failed').message, `${what} matching FailJob rule at index 0`);
+});
+
+test('FailIndex of a pod failure policy fails an index at once', async () => {
+  const indexed = { completions: 2, parallelism: 2, completionMode: 'Indexed' };
+  const podFailurePolicy = { rules: [rule('FailIndex', [0], 'NotIn')] };
+  await make({ ...indexed, backoffLimitPerIndex: 3, podFailurePolicy });
+  await end(ofIndex(1), 9);
+  await pass();
+  assert.deepEqual(indexes(), [0]);
+  assert.equal(job().status.failedIndexes, '1');
+});
+
+test('activeDeadlineSeconds ends a Job and its pods', async () => {
+  await make({ activeDeadlineSeconds: 30 });
+  await pass(29);
+  assert.equal(pods().length, 1);
+  await pass(2);
+  await endDeleted();
+  assert.equal(isTrue('Failed').reason, 'DeadlineExceeded');
+  assert.equal(isTrue('Failed').message, 'Job was active longer than specified deadline');
+  assert.equal(job().status.failed, 1);
+});
+
+test('ttlSecondsAfterFinished deletes a finished Job and its pods', async () => {
+  await make({ ttlSecondsAfterFinished: 60 });
+  await end(pods()[0]!);
+  await pass(58);
   assert.ok(job());
-  world.clock.advance(12_000);
+  await pass(4);
+  assert.equal(job(), undefined);
+  assert.equal(world.list('Pod').length, 0);
+});
+
+test('a suspended Job has no pods; when it is resumed its time begins again', async () => {
+  await make({ suspend: true, parallelism: 2, completions: 2, activeDeadlineSeconds: 60 });
+  assert.equal(pods().length, 0);
+  assert.equal(job().status.startTime, undefined);
+  assert.equal(isTrue('Suspended').reason, 'JobSuspended');
+  await change({ suspend: false });
+  assert.equal(pods().length, 2);
+  const started = job().status.startTime;
+  assert.ok(started);
+  await pass(30);
+  await change({ suspend: true });
+  await endDeleted();
+  assert.equal(pods().length, 0);
+  assert.equal(job().status.failed, undefined, 'a suspension is no failure');
+  await pass(100);
+  await change({ suspend: false });
+  assert.equal(pods().length, 2);
+  assert.notEqual(job().status.startTime, started);
+  assert.ok(!isTrue('Suspended') && !isTrue('FailureTarget'));
+  const reasons = eventsOf(world, 'work').map(([reason]) => reason);
+  assert.ok(reasons.includes('Suspended') && reasons.includes('Resumed'));
+});
+
+test('a deleted pod counts as failed and is replaced, at its end if the policy says so', async () => {
+  await make();
+  world.remove('Pod', pods()[0]!.metadata.name, { graceful: true });
+  await world.idle();
+  assert.equal(job().status.failed, 1);
+  assert.equal(job().status.terminating, 1);
+  await pass(10);
+  assert.equal(pods().length, 1, 'before the first has ended');
+  await endDeleted();
+  world.remove('Job', 'work');
+  await endDeleted();
+  await make({ podReplacementPolicy: 'Failed' });
+  world.remove('Pod', pods()[0]!.metadata.name, { graceful: true });
+  await pass();
+  assert.equal(job().status.failed, undefined);
+  assert.equal(pods().length, 0);
+  await endDeleted();
+  await pass();
+  assert.equal(job().status.failed, 1);
+  assert.equal(pods().length, 1);
+});
+
+test('a server that restarts counts each pod once', async () => {
+  await make({ completions: 3, parallelism: 3 });
+  const [first] = pods();
+  world.controllers.stop();
+  await end(first!);
+  assert.deepEqual(world.get('Pod', first!.metadata.name)!.metadata.finalizers, [TRACKED]);
+  // As if the server had ended between the status and the finalizer.
+  const uncountedTerminatedPods = { succeeded: [first!.metadata.uid] };
+  world.patchStatus('Job', 'work', { uncountedTerminatedPods });
+  world.controllers = startControllers(world.registry, null, world.clock);
+  await world.idle();
+  assert.equal(job().status.succeeded, 1);
+  assert.deepEqual(job().status.uncountedTerminatedPods, {});
+  assert.equal(pods().length, 2);
+});
+
+test('pods of a deleted Job end, and orphans lose their finalizer', async () => {
+  await make();
+  world.remove('Job', 'work');
+  await endDeleted();
+  assert.equal(world.list('Pod').length, 0);
+  await make();
+  const place = { namespace: 'default', name: 'work' };
+  world.registry.remove(kindOf('Job'), place, { propagationPolicy: 'Orphan' });
   await world.idle();
   assert.equal(job(), undefined);
-  assert.deepEqual(world.list('Pod'), []);
+  const [pod] = world.list('Pod');
+  assert.equal(pod!.metadata.finalizers, undefined);
+  assert.equal(pod!.metadata.ownerReferences, undefined);
 });
 
-test('a smaller parallelism ends pods, and they are no failures', async () => {
-  await make({ parallelism: 3, completions: 3 });
-  world.patch('Job', 'work', { spec: { parallelism: 1 } });
+test('a Job with its own selector adopts pods that it selects', async () => {
+  const labels = { app: 'work' };
+  const containers = [{ name: 'main', image: 'pause' }];
+  const spec = { containers, restartPolicy: 'Never' };
+  world.create('Pod', { metadata: { name: 'lone', labels }, spec });
+  const template = { metadata: { labels }, spec };
+  const own = { manualSelector: true, selector: { matchLabels: labels } };
+  world.create('Job', { metadata: { name: 'work' }, spec: { ...own, template } });
   await world.idle();
-  assert.deepEqual([active().length, status().failed ?? 0], [1, 0]);
+  assert.deepEqual(
+    pods().map(({ metadata }) => metadata.name),
+    ['lone'],
+  );
+  await end(pods()[0]!);
+  assert.ok(isTrue('Complete'));
 });
 
-test('has no pods while it is suspended', async () => {
-  await make({ suspend: true });
-  assert.equal(active().length, 0);
-  assert.deepEqual(conditions(), ['Suspended JobSuspended']);
-  assert.equal(status().startTime, undefined);
-  world.patch('Job', 'work', { spec: { suspend: false } });
-  await world.idle();
-  assert.equal(active().length, 1);
-  assert.ok(status().startTime);
-  world.patch('Job', 'work', { spec: { suspend: true } });
-  await world.idle();
-  assert.equal(active().length, 0);
-  assert.equal(status().failed ?? 0, 0, 'a suspension is no failure');
-});
-
-test('replaces a deleted pod and counts it as failed', async () => {
-  await make();
-  world.remove('Pod', active()[0]!.metadata.name);
-  await world.idle();
-  world.clock.advance(15_000);
-  await world.idle();
-  assert.deepEqual([status().failed, active().length, world.list('Pod').length], [1, 1, 1]);
-});
-
-test('counts every pod once when the server dies at any time', async () => {
-  await make({ completions: 4, parallelism: 2, backoffLimit: 10 });
-  for (let i = 0; i < 6; i++) {
-    const [pod] = active() as [KubeObject];
-    // The controllers stop before they see the end of the pod.
-    world.controllers.stop();
-    const phase = i < 2 ? 'Failed' : 'Succeeded';
-    world.patchStatus('Pod', pod.metadata.name, { phase });
-    // As after a crash between the status and the finalizer.
-    if (i % 2 === 0) {
-      const list = phase === 'Failed' ? 'failed' : 'succeeded';
-      world.patchStatus('Job', 'work', { uncountedTerminatedPods: { [list]: [pod.metadata.uid] } });
-    }
-    world.controllers = startControllers(world.registry, null, world.clock);
-    await world.idle();
-    world.clock.advance(600_000);
-    await world.idle();
-  }
-  assert.deepEqual([status().succeeded, status().failed], [4, 2]);
-  assert.deepEqual(status().uncountedTerminatedPods, {});
-});
-
-test('its pods lose their finalizers when it is deleted', async () => {
-  await make({ parallelism: 2, completions: 2 });
-  world.remove('Job', 'work');
-  await world.idle();
-  for (const { metadata } of world.list('Pod')) world.remove('Pod', metadata.name);
-  await world.idle();
-  assert.deepEqual(world.list('Pod'), []);
+test('a Job of another manager is left alone', async () => {
+  await make({ managedBy: 'example.com/queue' });
+  assert.equal(pods().length, 0);
+  assert.deepEqual(job().status, {});
 });
