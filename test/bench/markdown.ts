@@ -3,6 +3,8 @@ import { describeRun, type Report, type Row } from './report.ts';
 
 /** Datapaths in the order of their columns. Other rows have no columns. */
 export const DATAPATHS = [
+  'kubetun tun',
+  'kubetun veth',
   'kubetun',
   'kernel forward',
   'iptables',
@@ -10,8 +12,10 @@ export const DATAPATHS = [
   'haproxy tcp',
   'socat tcp',
 ];
-/** kubetun's part of these is a column of its own. */
-const COMPARED = ['iptables', 'nftables', 'haproxy tcp'];
+/** kubetun's part of these has a column. */
+const COMPARED = ['nftables', 'iptables', 'haproxy tcp'];
+
+const OWN = /^kubetun/;
 
 /** One figure of several datapaths. */
 export interface Line {
@@ -41,16 +45,18 @@ export function sideBySide(rows: Row[]): { lines: Line[]; rest: Row[] } {
 }
 
 /** A table of lines. Each cell is a median with the least and the most of its rounds. */
-export function tableOf(lines: Line[]): string {
+export function tableOf(lines: Line[], against = COMPARED): string {
   const has = (datapath: string) => lines.some(({ cells }) => cells.has(datapath));
   const columns = DATAPATHS.filter(has);
-  const compared = COMPARED.filter(has);
+  const ratios = columns
+    .filter((datapath) => OWN.test(datapath))
+    .flatMap((own) => against.filter(has).map((other): [string, string] => [own, other]));
   return markdownTable(
-    ['', ...columns, ...compared.map((other) => `of ${other}`)],
+    ['', ...columns, ...ratios.map(([own, other]) => `${own} of ${other}`)],
     lines.map((line) => [
       `${line.label}, ${line.unit}`,
       ...columns.map((datapath) => spread(line.cells.get(datapath))),
-      ...compared.map((other) => ratioTo(line, other)),
+      ...ratios.map(([own, other]) => ratioTo(line, own, other)),
     ]),
   );
 }
@@ -81,8 +87,8 @@ function spread(row: Row | undefined): string {
   return row ? `${row.median} (${row.min} to ${row.max})` : '-';
 }
 
-function ratioTo({ cells }: Line, other: string): string {
-  const ratios = Object.entries(cells.get('kubetun')?.ratios ?? {});
+function ratioTo({ cells }: Line, own: string, other: string): string {
+  const ratios = Object.entries(cells.get(own)?.ratios ?? {});
   const found = ratios.find(([name]) => name.split(', ').includes(other));
   return found ? found[1].toFixed(2) : '-';
 }

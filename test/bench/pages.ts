@@ -111,7 +111,7 @@ export function withTable(readme: string, throughput: Report): string {
 function readmeTable(throughput: Report): string {
   const { lines } = sideBySide(throughput.rows);
   const shown = README_LINES.flatMap((label) => lines.filter((line) => line.label === label));
-  return tableOf(shown.map(named));
+  return tableOf(shown.map(named), ['nftables']);
 }
 
 function named(line: Line): Line {

@@ -96,7 +96,7 @@ test('a folder without write permission is refused before any measurement', () =
   assert.equal(code, 1);
 });
 
-test('bench all measures every datapath in the same namespaces, then two labs, and leaves nothing', () => {
+test('bench all measures every datapath in the same namespaces, then labs, and leaves nothing', () => {
   const args = ['bench', 'all', 'throughput', 'across', '--rounds', '1', '--seconds', '1'];
   const { code, stdout, stderr } = kubetun(...args, '--out', folder);
   assert.equal(code, 0, stderr);
@@ -106,7 +106,14 @@ test('bench all measures every datapath in the same namespaces, then two labs, a
     written.map((name) => join(folder, name)),
   );
   const { rows } = reportOf('throughput');
-  for (const twin of ['kernel forward', 'iptables', 'nftables', 'haproxy tcp', 'kubetun']) {
+  for (const twin of [
+    'kernel forward',
+    'iptables',
+    'nftables',
+    'haproxy tcp',
+    'kubetun veth',
+    'kubetun tun',
+  ]) {
     const row = rows.find((r) => r.name === `1 stream, ${twin}`);
     assert.equal(row?.unit, 'Gbit/s', twin);
     assert.ok(
@@ -114,19 +121,21 @@ test('bench all measures every datapath in the same namespaces, then two labs, a
       twin,
     );
   }
-  const own = rows.find((row) => row.name === '1 stream, kubetun');
-  assert.ok(own?.ratios['1 stream, iptables'] && own.ratios['1 stream, haproxy tcp']);
-  const connect = rows.find((row) => row.name === 'kubetun, 10000 Services, p50');
-  assert.ok(connect?.ratios['kubetun, 10 Services, p50']);
+  for (const own of ['kubetun veth', 'kubetun tun']) {
+    const bulk = rows.find((row) => row.name === `1 stream, ${own}`);
+    assert.ok(bulk?.ratios['1 stream, iptables'] && bulk.ratios['1 stream, haproxy tcp']);
+    const connect = rows.find((row) => row.name === `${own}, 10000 Services, p50`);
+    assert.ok(connect?.ratios[`${own}, 10 Services, p50`]);
+  }
   for (const way of ['pod to pod', 'internet to pod']) {
     for (const figure of ['1 stream', 'datagrams of 64 flows', 'connect']) {
-      const row = reportOf('across').rows.find((r) => r.name === `${figure}, ${way}, kubetun`);
+      const row = reportOf('across').rows.find((r) => r.name === `${figure}, ${way}, kubetun tun`);
       assert.ok(row!.ratios[`${figure}, ${way}, nftables`]! > 0, `${figure}, ${way}`);
     }
   }
-  for (const place of ['pod1', 'node', 'pod2']) {
+  for (const place of ['pod1', 'pod2', 'pod3', 'pod4', 'node']) {
     assert.ok(!existsSync(`/run/netns/ktbench-${place}`), place);
   }
   assert.ok(!existsSync('/dev/shm/ktbench-arena'));
-  for (const lab of ['ktb-kubetun', 'ktb-nftables']) assertGone(lab);
+  for (const lab of ['ktb-tun', 'ktb-veth', 'ktb-nft']) assertGone(lab);
 });

@@ -1,14 +1,20 @@
 import { clientPod, serviceObject, startLab, type TestLab } from '../../support/lab.ts';
 import { CONNECT_SERVER, FLOOD_SERVER, NODE_COMMAND } from '../net/measure.ts';
-import { CONNECT_PORT, FLOOD_PORT, IPERF_PORT } from '../net/topology.ts';
+import { type Attach, CONNECT_PORT, FLOOD_PORT, IPERF_PORT } from '../net/topology.ts';
 
 export const CLIENT = 'client';
 /** Services: a ClusterIP and a LoadBalancer. */
 export const INSIDE = 'inside';
 export const OUTSIDE = 'outside';
 
-/** Brings a lab up whose nodes translate by `proxy`. */
-export function startBenchLab(name: string, proxy: 'kubetun' | 'nftables'): TestLab {
+/** How nodes translate, and how their pods are attached. */
+export interface Nodes {
+  proxy: 'kubetun' | 'nftables';
+  attach: Attach;
+}
+
+/** Brings a lab up with two such nodes. */
+export function startBenchLab(name: string, nodes: Nodes): TestLab {
   const ports = [
     { name: 'iperf', port: IPERF_PORT },
     { name: 'flood', port: FLOOD_PORT, protocol: 'UDP' },
@@ -21,7 +27,7 @@ export function startBenchLab(name: string, proxy: 'kubetun' | 'nftables'): Test
     serviceObject(INSIDE, { selector, ports }),
     serviceObject(OUTSIDE, { selector, ports, type: 'LoadBalancer' }),
   ];
-  return startLab(name, objects, { nodes: 2, proxy });
+  return startLab(name, objects, { nodes: 2, ...nodes });
 }
 
 /** All servers of the benchmark in one pod on the second node. */

@@ -1,4 +1,4 @@
-// `bench across`: two labs side by side. The nodes of one translate by the datapath, those of the
+// `bench across`: labs side by side. The nodes of some translate by the datapath, those of the
 // other by nftables. They carry traffic in turn.
 import { spawnSync } from 'node:child_process';
 import { onInterrupt } from '../../../control/interrupt.ts';
@@ -9,7 +9,7 @@ import { type TestLab, until } from '../../support/lab.ts';
 import { type Client, measureConnect } from '../net/measure.ts';
 import { CPU_UNITS, KINDS } from '../net/throughput.ts';
 import { buildReport, type Report, Samples } from '../report.ts';
-import { CLIENT, INSIDE, OUTSIDE, startBenchLab } from './lab.ts';
+import { CLIENT, INSIDE, type Nodes, OUTSIDE, startBenchLab } from './lab.ts';
 
 interface Options {
   rounds: number;
@@ -24,8 +24,14 @@ interface Way {
   address: string;
 }
 
-const DATAPATHS = ['kubetun', 'nftables'] as const;
-type Datapath = (typeof DATAPATHS)[number];
+const TWIN = 'nftables';
+/** By their names in the report, with the last part of the lab's name. */
+const LABS: Record<string, Nodes & { lab: string }> = {
+  'kubetun tun': { lab: 'tun', proxy: 'kubetun', attach: 'tun' },
+  'kubetun veth': { lab: 'veth', proxy: 'kubetun', attach: 'veth' },
+  [TWIN]: { lab: 'nft', proxy: 'nftables', attach: 'veth' },
+};
+const DATAPATHS = Object.keys(LABS);
 const [FROM_POD, FROM_INTERNET] = ['pod to pod', 'internet to pod'];
 const CONNECTIONS = 2000;
 
@@ -37,10 +43,10 @@ export async function benchAcross({ rounds, seconds, progress }: Options): Promi
   };
   const disarm = onInterrupt(cleanUp);
   try {
-    const ways = new Map<Datapath, Way[]>();
-    for (const datapath of DATAPATHS) {
+    const ways = new Map<string, Way[]>();
+    for (const [datapath, { lab: name, ...nodes }] of Object.entries(LABS)) {
       progress(`lab up: ${datapath}`);
-      const lab = startBenchLab(`ktb-${datapath}`, datapath);
+      const lab = startBenchLab(`ktb-${name}`, nodes);
       labs.push(lab);
       ways.set(datapath, await waysOf(lab));
     }
@@ -103,7 +109,7 @@ function clientIn(lab: TestLab, target: string): Client {
 }
 
 /** Measures one way through one datapath. Returns its figures as text. */
-function measureWay(way: Way, datapath: Datapath, seconds: number, samples: Samples): string {
+function measureWay(way: Way, datapath: string, seconds: number, samples: Samples): string {
   const said: string[] = [];
   for (const { label, unit, measure } of KINDS) {
     const { rate, cpu } = measure(way.client, way.address, seconds);
@@ -126,6 +132,6 @@ function names(): string[] {
 }
 
 function againstTwin(name: string): string[] {
-  const [own, twin] = DATAPATHS;
-  return name.endsWith(`, ${own}`) ? [name.replace(own, twin)] : [];
+  const figure = name.split(', ').slice(0, -1);
+  return name.endsWith(`, ${TWIN}`) ? [] : [[...figure, TWIN].join(', ')];
 }

@@ -1,12 +1,11 @@
 // The cost of a connection's first packets, by the number of Services.
 import type { Series } from '../report.ts';
-import { measureConnect } from './measure.ts';
+import { clientIn, measureConnect } from './measure.ts';
 import type { NetOptions } from './throughput.ts';
-import { inPod1 } from './topology.ts';
+import { podsBy } from './topology.ts';
 import type { Twin } from './twin.ts';
 import { iptables } from './twins/iptables.ts';
 import { kernelForward } from './twins/kernel.ts';
-import { kubetun } from './twins/kubetun.ts';
 import { nftables } from './twins/nftables.ts';
 
 const SIZES = [10, 1000, 10_000, 30_000];
@@ -43,7 +42,7 @@ export async function measureConnects({ twins, rounds, progress }: NetOptions): 
       if (last && last !== twin) await last.end();
       last = twin;
       await twin.begin(services);
-      const times = measureConnect(inPod1, twin.address, CONNECTIONS);
+      const times = measureConnect(clientIn(podsBy(twin.attach)[0]), twin.address, CONNECTIONS);
       for (const p of PERCENTILES) {
         series.find((one) => one.name === nameOf(twin, services, p))!.values.push(times[p]);
       }
@@ -64,7 +63,7 @@ function nameOf(twin: Twin, services: number, p: string): string {
  */
 export function connectAgainst(name: string): string[] {
   const [twin, services, p] = name.split(', ') as [string, string, string | undefined];
-  if (twin !== kubetun.name || p !== 'p50') return [];
+  if (!twin.startsWith('kubetun') || p !== 'p50') return [];
   return [
     `${twin}, 10 Services, ${p}`,
     ...[iptables, nftables].map((t) => `${t.name}, ${services}, ${p}`),

@@ -1,12 +1,15 @@
-// Entry of kubetun's process on the node: `engine-process.ts ARENA`. Reads numbers of Services from
-// stdin, one a line. Prints `published N` when the datapath serves that many. KUBETUN_MERGE=off
-// writes every packet by itself. KUBETUN_BUSY_POLL is in us, 0 for never.
+// Entry of kubetun's process on the node: `engine-process.ts ARENA veth|tun`. Reads numbers of
+// Services from stdin, one a line. Prints `published N` when the datapath serves that many.
+// KUBETUN_MERGE=off writes every packet by itself. KUBETUN_BUSY_POLL is in us, 0 for never.
 import { createInterface } from 'node:readline';
 import { applySteering, removeSteering } from '../../../control/node/apply.ts';
 import { planSteering } from '../../../control/node/steering.ts';
 import type { FrontendEntry } from '../../../datapath/image/image.ts';
+import { inNamespace } from '../../../datapath/io/netns.ts';
+import { openTun } from '../../../datapath/io/tun.ts';
+import { parseAddress } from '../../../datapath/wire/address.ts';
 import { BUSY_POLL_AUTO } from '../../../datapath/worker/busy-poll.ts';
-import { Engine } from '../../../datapath/worker/engine.ts';
+import { Engine, type PodPort } from '../../../datapath/worker/engine.ts';
 import {
   BENCH_NODE,
   entryOf,
@@ -17,11 +20,31 @@ import {
   SNAT_PORTS,
 } from './image.ts';
 import { type BenchService, benchServices } from './services.ts';
-import { MTU, NODE_ADDRESS } from './topology.ts';
+import {
+  type Attach,
+  addressOf,
+  MTU,
+  NODE_ADDRESS,
+  namespaceOf,
+  POD_DEVICE,
+  type Pod,
+  podsBy,
+} from './topology.ts';
+
+const [arenaPath, attach] = process.argv.slice(2) as [string, Attach];
+const pods = podsBy(attach);
+const server = addressOf(pods[1]);
+
+/** Devices are opened in their namespaces, before the datapath serves. */
+function openDevice(pod: Pod): PodPort {
+  const tun = inNamespace(`/run/netns/${namespaceOf(pod)}`, () => openTun(POD_DEVICE));
+  return { tun, address: parseAddress(addressOf(pod))! };
+}
 
 const engine = await Engine.start({
-  arenaPath: process.argv[2]!,
+  arenaPath,
   tunName: 'kt0',
+  pods: attach === 'tun' ? pods.map(openDevice) : [],
   merge: process.env.KUBETUN_MERGE !== 'off',
   busyPoll: Number(process.env.KUBETUN_BUSY_POLL ?? BUSY_POLL_AUTO),
   log: console.error,
@@ -45,7 +68,7 @@ applySteering(
 let inForce: BenchService[] = [];
 
 async function publish(count: number): Promise<void> {
-  const wanted = benchServices(count);
+  const wanted = benchServices(count, server);
   const kept = new Set(wanted.map((service, i) => key(frontendOf(service, i))));
   engine.writer.publish({
     node: BENCH_NODE,

@@ -2,7 +2,16 @@
 import { fileURLToPath } from 'node:url';
 import { KubetunError } from '../../../datapath/error.ts';
 import { cpuSeconds } from './cpu.ts';
-import { CONNECT_PORT, FLOOD_PORT, IPERF_PORT, SERVER_ADDRESS, start, stop } from './topology.ts';
+import {
+  addressOf,
+  CONNECT_PORT,
+  FLOOD_PORT,
+  IPERF_PORT,
+  type Pod,
+  run,
+  start,
+  stop,
+} from './topology.ts';
 
 const pathOf = (file: string) => fileURLToPath(new URL(file, import.meta.url));
 const CONNECT_CLIENT = pathOf('./connect-client.ts');
@@ -23,18 +32,24 @@ export interface ConnectTimes {
   p99: number;
 }
 
-/** Runs the servers of all measurements in pod2 until the returned function is called. */
-export async function startServers(): Promise<() => Promise<void>> {
-  const iperf = await start('pod2', ['iperf3', '-s', '--forceflush'], 'Server listening');
-  const connect = await start('pod2', serverCommand(CONNECT_SERVER, CONNECT_PORT), 'ready');
-  const flood = await start('pod2', serverCommand(FLOOD_SERVER, FLOOD_PORT), 'ready');
-  return async () => {
-    for (const server of [iperf, connect, flood]) await stop(server);
-  };
+/** The clients of a pod. */
+export function clientIn(pod: Pod): Client {
+  return (command) => run(pod, command);
 }
 
-function serverCommand(program: string, port: number): string[] {
-  return [...NODE_COMMAND, program, SERVER_ADDRESS, String(port)];
+/** Runs the servers of all measurements in a pod until the returned function is called. */
+export async function startServers(pod: Pod): Promise<() => Promise<void>> {
+  const command = (program: string, port: number) => [
+    ...[...NODE_COMMAND, program, addressOf(pod), String(port)],
+  ];
+  const servers = [
+    await start(pod, ['iperf3', '-s', '--forceflush'], 'Server listening'),
+    await start(pod, command(CONNECT_SERVER, CONNECT_PORT), 'ready'),
+    await start(pod, command(FLOOD_SERVER, FLOOD_PORT), 'ready'),
+  ];
+  return async () => {
+    for (const server of servers) await stop(server);
+  };
 }
 
 /** A rate and what it cost. */

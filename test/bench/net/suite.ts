@@ -4,7 +4,7 @@ import { buildReport, type Report, type Series } from '../report.ts';
 import { CONNECTIONS, connectAgainst, measureConnects } from './connect.ts';
 import { startServers } from './measure.ts';
 import { bulkAgainst, measureBulk, type NetOptions, SERVICES } from './throughput.ts';
-import { MTU, makeTopology, removeTopology } from './topology.ts';
+import { MTU, makeTopology, podsBy, removeTopology } from './topology.ts';
 import { presentTwins, TWINS } from './twins.ts';
 
 const SHARED = 'sender, receiver and datapath share the cores';
@@ -20,7 +20,7 @@ export async function benchThroughput(options: Options): Promise<Report> {
   ]);
   const against = (name: string) => [...bulkAgainst(name, twins), ...connectAgainst(name)];
   return buildReport('throughput', options.rounds, series, against, [
-    `pod1 - node - pod2, MTU ${MTU}; bulk: ${options.seconds} s each, cubic, ${SERVICES} Services; ${SHARED}`,
+    `pod - node - pod, MTU ${MTU}; bulk: ${options.seconds} s each, cubic, ${SERVICES} Services; ${SHARED}`,
     'CPU: user, system and interrupt time of all CPUs, sender and receiver included',
     connectNote(),
     ...missing,
@@ -32,7 +32,7 @@ export async function benchConnect(options: Options): Promise<Report> {
   const { twins, missing } = presentTwins();
   const series = await withPods(() => measureConnects({ ...options, twins }));
   return buildReport('connect', options.rounds, series, connectAgainst, [
-    `pod1 - node - pod2, MTU ${MTU}; ${SHARED}`,
+    `pod - node - pod, MTU ${MTU}; ${SHARED}`,
     connectNote(),
     ...missing,
   ]);
@@ -44,16 +44,18 @@ function connectNote(): string {
 
 /** Runs measurements between two pods. Removes everything afterwards, also when interrupted. */
 async function withPods(measure: () => Promise<Series[]>): Promise<Series[]> {
-  let stopServers = async () => {};
+  const servers: (() => Promise<void>)[] = [];
   const cleanUp = async () => {
     for (const twin of TWINS) await twin.end().catch(() => {});
-    await stopServers();
+    for (const stopServers of servers.splice(0)) await stopServers();
     removeTopology();
   };
   const disarm = onInterrupt(cleanUp);
   try {
     makeTopology();
-    stopServers = await startServers();
+    for (const attach of ['veth', 'tun'] as const) {
+      servers.push(await startServers(podsBy(attach)[1]));
+    }
     return await measure();
   } finally {
     await cleanUp();

@@ -1,9 +1,14 @@
 // Sends the same bytes through every datapath in turn, round by round.
 import { Samples, type Series } from '../report.ts';
-import { type Client, type Measured, measureDatagrams, measureStreams } from './measure.ts';
-import { inPod1 } from './topology.ts';
+import {
+  type Client,
+  clientIn,
+  type Measured,
+  measureDatagrams,
+  measureStreams,
+} from './measure.ts';
+import { podsBy } from './topology.ts';
 import type { Twin } from './twin.ts';
-import { kubetun } from './twins/kubetun.ts';
 import { inTurn } from './twins.ts';
 
 /** Services in force while bulk is measured. */
@@ -22,6 +27,8 @@ export const KINDS: Kind[] = [
   datagrams('datagrams', 1),
   datagrams('datagrams of 64 flows', 64),
 ];
+
+const OWN = /^kubetun /;
 
 /** CPU seconds of the whole machine for a unit of work. */
 export const CPU_UNITS = { 'Gbit/s': 's/Gbit', kpps: 's/Mpacket' };
@@ -46,10 +53,11 @@ export async function measureBulk({
   for (let round = 1; round <= rounds; round++) {
     for (const twin of inTurn(twins, round)) {
       await twin.begin(SERVICES);
+      const client = clientIn(podsBy(twin.attach)[0]);
       const said: string[] = [];
       for (const { label, unit, measure } of KINDS) {
         if (unit === 'kpps' && !twin.datagrams) continue;
-        const { rate, cpu } = measure(inPod1, twin.address, seconds);
+        const { rate, cpu } = measure(client, twin.address, seconds);
         samples.add(`${label}, ${twin.name}`, unit, rate);
         samples.add(`CPU of ${label}, ${twin.name}`, CPU_UNITS[unit], cpu);
         said.push(`${label} ${rate.toFixed(1)} ${unit}`);
@@ -79,9 +87,9 @@ function datagrams(label: string, flows: number): Kind {
   return { label, unit: 'kpps', measure };
 }
 
-/** The rows to compare a row with: kubetun's with the same of the others. */
+/** The rows to compare a row with: each of kubetun's with the same of the others. */
 export function bulkAgainst(name: string, twins: Twin[]): string[] {
   const [label, twin] = name.split(', ') as [string, string];
-  if (twin !== kubetun.name) return [];
+  if (!OWN.test(twin)) return [];
   return twins.map((other) => `${label}, ${other.name}`);
 }

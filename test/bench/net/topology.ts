@@ -1,10 +1,15 @@
-// pod1 - node - pod2, in the benchmark's namespaces, the same for every datapath.
+// pod1 - node - pod2 by veth, pod3 - node - pod4 by TUN, in the benchmark's namespaces.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { KubetunError } from '../../../datapath/error.ts';
 
 export const NODE_ADDRESS = '172.18.0.11';
-export const CLIENT_ADDRESS = '10.244.1.11';
-export const SERVER_ADDRESS = '10.244.1.12';
+/** Clients are pod1 and pod3, servers pod2 and pod4. */
+const ADDRESSES = {
+  pod1: '10.244.1.11',
+  pod2: '10.244.1.12',
+  pod3: '10.244.1.13',
+  pod4: '10.244.1.14',
+};
 /** The measured Service. The others only fill the tables. */
 export const VIP = '10.96.255.200';
 export const IPERF_PORT = 5201;
@@ -14,31 +19,36 @@ export const MTU = 1500;
 const GATEWAY = '169.254.1.1';
 const PREFIX = 'ktbench';
 
-export type Place = 'pod1' | 'node' | 'pod2';
-const PLACES: Place[] = ['pod1', 'node', 'pod2'];
+export type Pod = keyof typeof ADDRESSES;
+export type Place = Pod | 'node';
+const PLACES: Place[] = ['pod1', 'pod2', 'pod3', 'pod4', 'node'];
+/** How a node reaches its pods. */
+export type Attach = 'veth' | 'tun';
+/** The device of a pod in both cases. */
+export const POD_DEVICE = 'eth0';
 
 export function namespaceOf(place: Place): string {
   return `${PREFIX}-${place}`;
 }
 
-/** Removes the rest of an earlier run and creates the three namespaces. */
+/** Removes the rest of an earlier run and creates the namespaces. */
 export function makeTopology(): void {
   removeTopology();
   for (const place of PLACES) ip(['netns', 'add', namespaceOf(place)]);
   const node = namespaceOf('node');
-  for (const [place, address] of [
-    ['pod1', CLIENT_ADDRESS],
-    ['pod2', SERVER_ADDRESS],
-  ] as const) {
-    const pod = namespaceOf(place);
-    batch(pod, [
-      'link set lo up',
-      `link add eth0 mtu ${MTU} type veth peer name ${place} mtu ${MTU} netns ${node}`,
-      `addr add ${address}/32 dev eth0`,
-      'link set eth0 up',
-      `route add default via ${GATEWAY} dev eth0 onlink`,
+  for (const place of podsBy('veth')) {
+    batch(namespaceOf(place), [
+      `link add ${POD_DEVICE} mtu ${MTU} type veth peer name ${place} mtu ${MTU} netns ${node}`,
+      ...addressLines(place),
     ]);
-    batch(node, [`link set ${place} up`, `route add ${address}/32 dev ${place}`]);
+    batch(node, [`link set ${place} up`, `route add ${addressOf(place)}/32 dev ${place}`]);
+  }
+  for (const place of podsBy('tun')) {
+    batch(namespaceOf(place), [
+      `tuntap add mode tun name ${POD_DEVICE} vnet_hdr`,
+      `link set ${POD_DEVICE} mtu ${MTU} txqueuelen 2000`,
+      ...addressLines(place),
+    ]);
   }
   batch(node, [
     'link set lo up',
@@ -54,9 +64,30 @@ export function makeTopology(): void {
   ]) {
     run('node', ['sh', '-c', `echo ${value} >/proc/sys/net/ipv4/${path}`]);
   }
-  // A client opens many connections in a row.
-  run('pod1', ['sh', '-c', 'echo "1024 65000" >/proc/sys/net/ipv4/ip_local_port_range']);
-  run('pod2', ['sh', '-c', 'echo 4096 >/proc/sys/net/core/somaxconn']);
+  for (const attach of ['veth', 'tun'] as const) {
+    const [client, server] = podsBy(attach);
+    // A client opens many connections in a row.
+    run(client, ['sh', '-c', 'echo "1024 65000" >/proc/sys/net/ipv4/ip_local_port_range']);
+    run(server, ['sh', '-c', 'echo 4096 >/proc/sys/net/core/somaxconn']);
+  }
+}
+
+/** Client and server. */
+export function podsBy(attach: Attach): [client: Pod, server: Pod] {
+  return attach === 'veth' ? ['pod1', 'pod2'] : ['pod3', 'pod4'];
+}
+
+export function addressOf(pod: Pod): string {
+  return ADDRESSES[pod];
+}
+
+function addressLines(pod: Pod): string[] {
+  return [
+    'link set lo up',
+    `addr add ${addressOf(pod)}/32 dev ${POD_DEVICE}`,
+    `link set ${POD_DEVICE} up`,
+    `route add default via ${GATEWAY} dev ${POD_DEVICE} onlink`,
+  ];
 }
 
 export function removeTopology(): void {
@@ -88,11 +119,6 @@ export function run(place: Place, command: string[], input?: string): string {
   });
   if (status !== 0) throw failed(command.join(' ').slice(0, 100), stderr || stdout);
   return stdout;
-}
-
-/** Runs a command where the benchmark's client is. */
-export function inPod1(command: string[]): string {
-  return run('pod1', command);
 }
 
 /** Starts a command in a place and resolves when it prints a line that begins with `ready`. */

@@ -4,12 +4,20 @@ import type { Twin } from './twin.ts';
 import { haproxy } from './twins/haproxy.ts';
 import { iptables } from './twins/iptables.ts';
 import { kernelForward } from './twins/kernel.ts';
-import { kubetun } from './twins/kubetun.ts';
+import { kubetunTun, kubetunVeth } from './twins/kubetun.ts';
 import { nftables } from './twins/nftables.ts';
 import { socat } from './twins/socat.ts';
 
 /** In the order of a report's columns. */
-export const TWINS: Twin[] = [kernelForward, iptables, nftables, haproxy, socat, kubetun];
+export const TWINS: Twin[] = [
+  kernelForward,
+  iptables,
+  nftables,
+  haproxy,
+  socat,
+  kubetunVeth,
+  kubetunTun,
+];
 
 /** The twins whose program is on this machine, and a line for each of the others. */
 export function presentTwins(): { twins: Twin[]; missing: string[] } {

@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  addressOf,
   batch,
   MTU,
   makeTopology,
   NODE_ADDRESS,
   namespaceOf,
   removeTopology,
-  SERVER_ADDRESS,
   VIP,
 } from '../net/topology.ts';
 import { prepareJournal, UPLINK } from './cluster.ts';
@@ -25,7 +25,7 @@ const BACKEND_PORT_COUNT = 2000;
  * Of the two backends. Each change also moves to another port, so that no old flow counts as the
  * new backend.
  */
-export const ADDRESSES = [SERVER_ADDRESS, '10.244.1.13'];
+export const ADDRESSES = [addressOf('pod2'), '10.244.1.15'];
 
 /** The port of the backend after a change. */
 export function backend(change: number): number {

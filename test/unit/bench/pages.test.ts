@@ -15,10 +15,10 @@ function series(name: string, ...values: number[]): Series {
 }
 
 function report(): Report {
-  const against = (name: string) => (name.endsWith('kubetun') ? ['1 stream, nftables'] : []);
+  const against = (name: string) => (name.endsWith('kubetun tun') ? ['1 stream, nftables'] : []);
   const rows = [
     series('1 stream, nftables', 20, 10, 40),
-    series('1 stream, kubetun', 10, 8, 12),
+    series('1 stream, kubetun tun', 10, 8, 12),
     series('<other>', 1, 2, 3),
   ];
   return buildReport('throughput', 3, rows, against, ['a note & more']);
@@ -31,7 +31,7 @@ test('figures of datapaths stand side by side, with spread and ratio of each rou
     ['<other>'],
   );
   assert.deepEqual(tableOf(lines).split('\n'), [
-    '|  | kubetun | nftables | of nftables |',
+    '|  | kubetun tun | nftables | kubetun tun of nftables |',
     '|---|---|---|---|',
     '| 1 stream, Gbit/s | 10 (8 to 12) | 20 (10 to 40) | 0.50 |',
   ]);

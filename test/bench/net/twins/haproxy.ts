@@ -1,16 +1,18 @@
 import type { ChildProcess } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import {
+  addressOf,
   batch,
   CONNECT_PORT,
   IPERF_PORT,
   namespaceOf,
-  SERVER_ADDRESS,
   start,
   stop,
   VIP,
 } from '../topology.ts';
 import type { Twin } from '../twin.ts';
+
+const SERVER = addressOf('pod2');
 
 let child: ChildProcess | null = null;
 
@@ -19,6 +21,7 @@ export const haproxy: Twin = {
   name: 'haproxy tcp',
   tool: { program: 'haproxy', package: 'haproxy' },
   datagrams: false,
+  attach: 'veth',
   address: VIP,
   async begin() {
     if (child) return;
@@ -47,7 +50,7 @@ const CONFIG = [
   ...[IPERF_PORT, CONNECT_PORT].flatMap((port) => [
     `listen port${port}`,
     ` bind ${VIP}:${port}`,
-    ` server pod2 ${SERVER_ADDRESS}:${port}`,
+    ` server pod2 ${SERVER}:${port}`,
   ]),
   '',
 ].join('\n');

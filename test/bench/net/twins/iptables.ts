@@ -1,5 +1,5 @@
 import { type BenchService, benchServices } from '../services.ts';
-import { run, VIP } from '../topology.ts';
+import { addressOf, run, VIP } from '../topology.ts';
 import type { Twin } from '../twin.ts';
 
 /**
@@ -10,9 +10,10 @@ export const iptables: Twin = {
   name: 'iptables',
   tool: { program: 'iptables-legacy', package: 'iptables' },
   datagrams: true,
+  attach: 'veth',
   address: VIP,
   async begin(services) {
-    run('node', ['iptables-legacy-restore'], rules(benchServices(services)));
+    run('node', ['iptables-legacy-restore'], rules(benchServices(services, addressOf('pod2'))));
   },
   async end() {
     const empty = ['PREROUTING', 'INPUT', 'OUTPUT', 'POSTROUTING'].map((c) => `:${c} ACCEPT [0:0]`);

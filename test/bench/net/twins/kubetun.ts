@@ -1,30 +1,37 @@
 import type { ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { start, stop, VIP } from '../topology.ts';
+import { type Attach, start, stop, VIP } from '../topology.ts';
 import type { Twin } from '../twin.ts';
 
 const PROCESS = fileURLToPath(new URL('../engine-process.ts', import.meta.url));
 const ARENA = '/dev/shm/ktbench-arena';
 
-let child: ChildProcess | null = null;
-
 /** The datapath and the agent's steering, with directly published Services. */
-export const kubetun: Twin = {
-  name: 'kubetun',
-  datagrams: true,
-  address: VIP,
-  async begin(services) {
-    child ??= await start('node', [process.execPath, PROCESS, ARENA], 'ready');
-    await publish(child, services);
-  },
-  async end() {
-    if (!child) return;
-    await stop(child);
-    child = null;
-    rmSync(ARENA, { force: true });
-  },
-};
+function kubetun(attach: Attach): Twin {
+  let child: ChildProcess | null = null;
+  return {
+    name: `kubetun ${attach}`,
+    datagrams: true,
+    attach,
+    address: VIP,
+    async begin(services) {
+      child ??= await start('node', [process.execPath, PROCESS, ARENA, attach], 'ready');
+      await publish(child, services);
+    },
+    async end() {
+      if (!child) return;
+      await stop(child);
+      child = null;
+      rmSync(ARENA, { force: true });
+    },
+  };
+}
+
+/** Pods by veth, as in a real cluster. */
+export const kubetunVeth = kubetun('veth');
+/** Pods whose devices the datapath serves itself. */
+export const kubetunTun = kubetun('tun');
 
 /** Resolves when the datapath serves that many. */
 function publish(engine: ChildProcess, services: number): Promise<void> {

@@ -1,7 +1,7 @@
 import { Ruleset, TABLE } from '../../../../control/nftables/ruleset.ts';
 import { BENCH_NODE, entryOf, frontendOf } from '../image.ts';
 import { benchServices } from '../services.ts';
-import { run, VIP } from '../topology.ts';
+import { addressOf, run, VIP } from '../topology.ts';
 import type { Twin } from '../twin.ts';
 
 /** The rules of an agent with --proxy nftables: the same Services, from the datapath's entries. */
@@ -9,9 +9,10 @@ export const nftables: Twin = {
   name: 'nftables',
   tool: { program: 'nft', package: 'nftables' },
   datagrams: true,
+  attach: 'veth',
   address: VIP,
   async begin(services) {
-    const wanted = benchServices(services);
+    const wanted = benchServices(services, addressOf('pod2'));
     const ruleset = new Ruleset();
     ruleset.take({
       ...{ node: BENCH_NODE, remove: [], removeFrontends: [] },

@@ -1,6 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
-import { batch, IPERF_PORT, namespaceOf, SERVER_ADDRESS, start, stop, VIP } from '../topology.ts';
+import { addressOf, batch, IPERF_PORT, namespaceOf, start, stop, VIP } from '../topology.ts';
 import type { Twin } from '../twin.ts';
+
+const SERVER = addressOf('pod2');
 
 let child: ChildProcess | null = null;
 
@@ -9,6 +11,7 @@ export const socat: Twin = {
   name: 'socat tcp',
   tool: { program: 'socat', package: 'socat' },
   datagrams: false,
+  attach: 'veth',
   address: VIP,
   async begin() {
     if (child) return;
@@ -25,4 +28,4 @@ export const socat: Twin = {
 
 const COPY_BYTES = 1 << 17;
 // It prints nothing when it listens, so the shell prints it a little later.
-const SCRIPT = `(sleep 0.5; echo ready) & exec socat -b ${COPY_BYTES} TCP-LISTEN:${IPERF_PORT},bind=${VIP},reuseaddr,fork TCP:${SERVER_ADDRESS}:${IPERF_PORT}`;
+const SCRIPT = `(sleep 0.5; echo ready) & exec socat -b ${COPY_BYTES} TCP-LISTEN:${IPERF_PORT},bind=${VIP},reuseaddr,fork TCP:${SERVER}:${IPERF_PORT}`;
