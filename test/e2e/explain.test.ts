@@ -65,6 +65,15 @@ describe('explain', () => {
     assert.equal(seen.split(':')[0], there.translated!.src);
   });
 
+  test('says that a lab with dns: false resolves no names', async () => {
+    const name = { namespace: 'kube-system', name: 'kube-dns' };
+    await assert.rejects(lab.kube.get('Service', name), { status: 404 });
+    const found = await explain('--from', 'client', '--to', 'web:80');
+    assert.deepEqual([found.verdict, found.reason], ['unresolved', 'query-unallocated']);
+    assert.match(found.steps.map(({ text }) => text).join(), /cluster has no DNS.*dns: false/);
+    assert.equal(await lab.succeeds('client', 'timeout', '3', 'getent', 'ahostsv4', 'web'), false);
+  });
+
   test('follows packets from outside and packets that leave, through the cloud', async () => {
     const nodes = ({ steps }: Explanation) => [...new Set(steps.map((step) => step.node))];
     const inward = await explain('--from', '203.0.113.10', '--to', '198.51.100.11:30100');
