@@ -13,6 +13,8 @@ import { SUITES, type Suite } from './suites.ts';
 interface Options {
   rounds: number;
   seconds: number;
+  services?: number;
+  pairs?: number;
   out: string;
   chart?: string;
   output: OutputFormat;
@@ -46,7 +48,7 @@ Examples:
   scripts/kubetun bench report --out docs/bench --readme README.md`,
     );
   for (const [name, suite] of Object.entries(SUITES)) {
-    bench
+    const command = bench
       .command(name)
       .description(suite.about)
       .addOption(roundsOption().default(suite.rounds))
@@ -55,6 +57,7 @@ Examples:
       .option('--chart <file>', 'draw an SVG as well')
       .addOption(outputOption())
       .action((options: Options) => measure(suite, options));
+    if (name === 'dns') addDnsOptions(command);
   }
   bench
     .command('all')
@@ -70,6 +73,17 @@ Examples:
     .addOption(outOption())
     .option('--readme <file>', 'also replace the table of throughput in this file')
     .action(report);
+}
+
+function addDnsOptions(command: Command): void {
+  const count = (max: number) => wholeNumber(1, max, `It must be 1 to ${max}.`);
+  command
+    .option('--services <n>', 'Services of the cluster (default: 10000)', count(60_000))
+    .option(
+      '--pairs <n>',
+      'pairs of A and AAAA on each proxy (default: 100000)',
+      count(10_000_000),
+    );
 }
 
 function roundsOption(): Option {

@@ -7,6 +7,10 @@ export interface RunOptions {
   rounds: number;
   /** Duration of each measurement of bulk. */
   seconds: number;
+  /** Services of the cluster, where the benchmark takes their number. */
+  services?: number;
+  /** Pairs of A and AAAA queries. */
+  pairs?: number;
 }
 
 export interface Suite {
@@ -77,5 +81,13 @@ export const SUITES: Record<string, Suite> = {
         ...{ rounds, seconds, progress },
         services: 10_000,
       }),
+  },
+  dns: {
+    about: 'names at 10,000 Services: change to answer, memory; queries through the DNS Service',
+    title: 'Names, and queries through the DNS Service',
+    root: true,
+    rounds: 3,
+    run: async ({ services = 10_000, pairs = 100_000, ...options }, progress) =>
+      (await import('./dns/suite.ts')).benchDns({ ...options, services, pairs, progress }),
   },
 };
