@@ -43,6 +43,17 @@ show scripts/kubetun services --node node1
 step "the way of a packet from the pod client to that Service, with reasons"
 show scripts/kubetun explain --from client --to svc/web
 
+step "names: cluster DNS answers at 10.96.0.10, from two pods"
+show scripts/kubetun lab exec client -- curl -s -m 5 http://web/hostname
+echo
+show scripts/kubetun lab exec client -- dig +search +noall +answer web
+show scripts/kubetun lab exec client -- dig +noall +answer www.example.test
+
+step "the same packet by name: each query of the pod's resolver, then the way of the packet"
+show scripts/kubetun explain --from client --to web:80
+echo "a name that does not resolve, and why:"
+show scripts/kubetun explain --from client --to wbe:80
+
 step "300 connections from the pod client to 10.96.0.20: answers per pod"
 inside client -- sh -c 'i=0; while [ $i -lt 300 ]; do curl -s -m 5 http://10.96.0.20/hostname; echo; i=$((i+1)); done' |
   sort | uniq -c

@@ -242,10 +242,9 @@ function queryText({ name, type, rcode, answers }: LookupQuery, outside: string)
 }
 
 function externalText(name: string, pod: string): string[] {
-  const target = pod.replace(/^default\//, '');
   return [
     `${name} is outside of the cluster, and explain sends nothing`,
-    `scripts/kubetun lab exec ${target} -- dig +short ${name} asks for its address`,
+    `dig +short ${name} in pod ${pod} asks for its address`,
     `then add --resolve ${name.replace(/\.$/, '')}:ADDRESS`,
   ];
 }

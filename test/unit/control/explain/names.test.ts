@@ -240,7 +240,7 @@ const REASONS: [to: string, reason: string, said: RegExp][] = [
   [
     'www.example.test:443',
     'external',
-    /www\.example\.test\. is outside .* lab exec client -- dig .*--resolve www\.example\.test:A/,
+    /www\.example\.test\. is outside .* dig \+short www\.example\.test\. in pod default\/client .*--resolve www\.example\.test:A/,
   ],
   ['out:80', 'external', /www\.example\.test\. is outside of the cluster/],
 ];
