@@ -41,7 +41,7 @@ ${parts.join('\n')}
 }
 
 function drawBar(row: Row, y: number, most: number): string[] {
-  const scale = (value: number) => Math.max(1, (value / most) * PLOT_WIDTH);
+  const scale = (value: number) => Math.max(1, (value / (most || 1)) * PLOT_WIDTH);
   const x = LABEL_WIDTH;
   const middle = y + BAR / 2;
   const kind = OWN.test(row.name) ? 'own' : 'other';

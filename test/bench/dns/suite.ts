@@ -13,7 +13,13 @@ import { ENDPOINTS, prepareJournal } from '../pace/cluster.ts';
 import { addPercentiles, Figures } from '../pace/figures.ts';
 import { buildReport, type Report } from '../report.ts';
 import type { Asked } from './asker-process.ts';
-import { hasDnsperf, measureThrough, type ThroughOptions } from './through.ts';
+import {
+  hasDnsperf,
+  measureThrough,
+  PAIRS_NAME,
+  RATE_NAME,
+  type ThroughOptions,
+} from './through.ts';
 
 export interface DnsOptions extends ThroughOptions {
   rounds: number;
@@ -41,7 +47,13 @@ export async function benchDns(options: DnsOptions): Promise<Report> {
     `load average ${loadavg()[0]!.toFixed(1)} at the end, this included`,
   ];
   if (!hasDnsperf()) notes.push('no dnsperf: apt-get install dnsperf adds its rows');
-  return buildReport('dns', rounds, figures.series, () => [], notes);
+  return buildReport('dns', rounds, figures.series, against, notes);
+}
+
+/** Rates of the datapath have ratios to those of its twin. */
+function against(name: string): string[] {
+  const isRate = name.startsWith(RATE_NAME) || name.startsWith(PAIRS_NAME);
+  return isRate ? [name.replace(/kubetun$/, 'nftables')] : [];
 }
 
 /** One DNS server beside an API server with many Services, in a namespace of their own. */
@@ -99,9 +111,9 @@ function addAsked(asked: Asked, services: number, figures: Figures): void {
   const { readyMs, changeMs, cachedMsMax, cachedCount, staleCount } = asked;
   figures.add(`start to the first answer, ${services} Services`, 'ms', readyMs);
   addPercentiles(figures, `a changed endpoint to its answer, ${services} Services`, changeMs);
-  figures.add('answers of the cache: asked', 'answers', cachedCount);
-  figures.add('answers of the cache: the oldest', 'ms', cachedMsMax);
-  figures.add('answers of the cache: past their TTL', 'answers', staleCount);
+  figures.add('answers of the cache, all', 'answers', cachedCount);
+  figures.add('answers of the cache, past their TTL', 'answers', staleCount);
+  figures.add(`oldest answer of the cache, TTL ${UPSTREAM_TTL_S} s`, 'ms', cachedMsMax);
 }
 
 /** Resident memory, MB. */

@@ -31,6 +31,8 @@ const MIX = [
   `kubernetes.default.${SUFFIX} A`,
   '10.0.96.10.in-addr.arpa PTR',
 ];
+export const RATE_NAME = 'highest rate of dnsperf without loss';
+export const PAIRS_NAME = 'pairs of A and AAAA';
 const RATE_FIRST = 1000;
 const RATE_GROWTH = 1.5;
 const BISECTIONS = 3;
@@ -79,11 +81,14 @@ async function measureRate(
     if (lossy > 0) bisections++;
     rate = lossy > 0 ? (low + lossy) / 2 : rate * RATE_GROWTH;
   }
-  const name = `dnsperf through the Service, ${proxy}`;
-  figures.add(`${name}: highest rate without loss`, 'queries/s', best?.perSecond ?? 0);
+  figures.add(`${RATE_NAME}, ${proxy}`, 'queries/s', best?.perSecond ?? 0);
   if (best === null) return;
-  figures.add(`${name}: CPU of the DNS pods`, 's a second', best.podsCpuS / seconds);
-  figures.add(`${name}: CPU of the machine`, 's a second', best.machineCpuS / seconds);
+  figures.add(`CPU of the DNS pods at that rate, ${proxy}`, 's a second', best.podsCpuS / seconds);
+  figures.add(
+    `CPU of the machine at that rate, ${proxy}`,
+    's a second',
+    best.machineCpuS / seconds,
+  );
 }
 
 interface Run {
@@ -119,8 +124,8 @@ async function measurePairs(
   const name = `kubernetes.default.${SUFFIX}`;
   const text = await lab.run('client', ...command, SERVICE_IP, name, String(pairs));
   const { lost, ms } = JSON.parse(text) as { lost: number; ms: number };
-  figures.add(`${pairs} pairs of A and AAAA, ${proxy}: lost`, 'queries', lost);
-  figures.add(`${pairs} pairs of A and AAAA, ${proxy}`, 'pairs/s', (pairs * 1000) / ms);
+  figures.add(`queries lost of ${pairs} pairs of A and AAAA, ${proxy}`, 'queries', lost);
+  figures.add(`${PAIRS_NAME}, ${proxy}`, 'pairs/s', (pairs * 1000) / ms);
 }
 
 async function podPids(lab: TestLab): Promise<number[]> {
