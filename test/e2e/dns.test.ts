@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Explanation } from '../../control/explain/follow.ts';
+import type { Explanation } from '../../control/explain/explanation.ts';
 import type { Pod } from '../../control/kube/kinds.ts';
 import { PROJECT_ROOT } from '../../lab/places/paths.ts';
 import { findPod } from '../../lab/pods/sandbox/records.ts';

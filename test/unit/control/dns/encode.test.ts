@@ -172,6 +172,15 @@ function queryOf(name: Name): Buffer {
   return encodeMessage({ id: 9, flags: 0x100, rcode: 0, question, ...sections }, 512);
 }
 
+/** False for what cannot be read, too. */
+function hasEdns(query: Buffer): boolean {
+  try {
+    return decodeMessage(query)?.edns !== null;
+  } catch {
+    return false;
+  }
+}
+
 describe('a malformed message', () => {
   const header = (questions: number, answers = 0) =>
     Buffer.from([0x12, 0x67, 1, 0, 0, questions, 0, answers, 0, 0, 0, 0]);
@@ -224,16 +233,58 @@ describe('a malformed message', () => {
         questions: [{ name: names[i % 4]!, type: 'A' }],
       });
       for (let edits = random(4) + 1; edits > 0; edits--) base[random(base.length)] = random(256);
-      const answer = await responder.respond(base.subarray(0, base.length - random(3)), CLIENT);
-      if (answer === null) counts.silent++;
-      else {
+      const query = base.subarray(0, base.length - random(3));
+      const answer = await responder.respond(query, CLIENT);
+      if (answer === null) {
+        counts.silent++;
+        assert.notEqual(query[2]! & 0x80, 0, 'only answers get no answer');
+      } else {
         counts.answered++;
-        assert.ok(answer.length <= 4096);
+        assert.ok(answer.length <= (hasEdns(query) ? 4096 : 512));
         assert.equal(decode(answer).id, base.readUInt16BE(0));
+        assert.equal(decode(answer).type, 'response');
       }
     }
+    const { packet } = await ask(responder, 'svc1.testns.svc.cluster.local', 'A');
+    assert.equal(packet.answers!.length, 1, 'the server goes on');
     assert.ok(counts.answered > 5000 && counts.silent > 0, JSON.stringify(counts));
   });
+});
+
+test('a dynamic update with records is refused, and changes no answer', async () => {
+  const zone = makeZone();
+  const responder = makeResponder(zone, none);
+  const name = 'svc1.testns.svc.cluster.local';
+  const forged = { name, type: 'A' as const, ttl: 60, class: 'IN' as const, data: '6.6.6.6' };
+  const update = encode({
+    ...{ type: 'query', id: 9, flags: 5 << 11 },
+    questions: [{ name: 'cluster.local', type: 'SOA' }],
+    authorities: [forged],
+  });
+  const answer = decode((await responder.respond(update, CLIENT))!);
+  assert.equal((answer as { rcode?: string }).rcode, 'NOTIMP');
+  assert.deepEqual([answer.answers, answer.authorities], [[], []]);
+  const { packet } = await ask(responder, name, 'A');
+  assert.deepEqual(lines(packet.answers), [`${name} A 5 10.96.40.1`]);
+});
+
+test('what asks for much gets little over UDP: no answer is above the size that is asked for', async () => {
+  const responder = makeResponder(zoneOf(200), none);
+  const big = 'big.testns.svc.cluster.local';
+  for (const [name, type, limit] of [
+    [big, 'ANY', 100],
+    ['cluster.local', 'ANY', 100],
+    ['cluster.local', 'AXFR', 100],
+    ['cluster.local', 'IXFR', 100],
+    [big, 'A', 4096],
+    [big, 'SRV', 4096],
+  ] as const) {
+    for (const edns of [undefined, 512, 1232, 4096, 65_535]) {
+      const { bytes } = await ask(responder, name, type, edns === undefined ? {} : { edns });
+      const most = Math.min(limit, edns ?? 512);
+      assert.ok(bytes.length <= most, `${name} ${type} ${edns}: ${bytes.length} bytes`);
+    }
+  }
 });
 
 test('an unknown version of EDNS is answered with BADVERS', async () => {

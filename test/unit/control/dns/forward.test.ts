@@ -193,6 +193,45 @@ describe('a forwarded question', () => {
   });
 });
 
+describe('a forged answer', () => {
+  test('over TCP, to another question or with another id, is not taken', async () => {
+    const forgeries = [{ name: 'www.example.evil' }, { type: 'AAAA' }, { idChange: 1 }];
+    for (const { idChange = 0, ...change } of forgeries as { idChange?: number }[]) {
+      const server = createServer((socket) =>
+        socket.on('data', (bytes) => {
+          const { id = 0 } = decode(bytes.subarray(2));
+          socket.write(frame(reply((id + idChange) & 0xffff, { data: '6.6.6.6', ...change })));
+        }),
+      );
+      closers.push(() => server.close());
+      await new Promise<void>((resolve) => server.listen(0, HOST, resolve));
+      const { port } = server.address() as { port: number };
+      await nameServer(({ id, send }) => send(reply(id, { flags: 0x200 })), port);
+      await assert.rejects(
+        forwarder([port]).forward.ask(REQUEST),
+        /sent no answer to the question over TCP/,
+      );
+    }
+  });
+
+  test('beside the right one answers nothing but its own question', async () => {
+    const asked: string[] = [];
+    const port = await nameServer(({ id, send, name }) => {
+      asked.push(name);
+      const own = { type: 'A' as const, name, ttl: 60, data: '192.0.2.1' };
+      const forged = { ...own, name: 'bank.example.test', data: '6.6.6.6' };
+      const questions = [{ name, type: 'A' as const }];
+      const sections = { answers: [own], additionals: [forged], authorities: [forged] };
+      send(encode({ type: 'response', id, flags: 0x180, questions, ...sections }));
+    });
+    const { forward } = forwarder([port]);
+    await forward.ask(REQUEST);
+    const bank = await forward.ask({ ...REQUEST, name: parseName('bank.example.test')! });
+    assert.deepEqual(asked, ['www.example.test', 'bank.example.test']);
+    assert.deepEqual(addressesOf(bank), ['192.0.2.1']);
+  });
+});
+
 describe('the cache', () => {
   const apex = parseName('example.test')!;
   const soa = (ttl: number, minimum: number) =>
