@@ -139,15 +139,16 @@ export class Merger {
     const w1 = view.getInt32(first + IP4_OFF_ID);
     const v1 = view.getInt32(ip + IP4_OFF_ID);
     if (
+      // Ports first: they tell most flows apart. Then addresses; version, header length, TOS; TTL
+      // and protocol; "don't fragment".
+      view.getInt32(ip + IP_BYTES) !== view.getInt32(first + IP_BYTES) ||
+      view.getInt32(ip + IP4_OFF_SRC) !== view.getInt32(first + IP4_OFF_SRC) ||
+      view.getInt32(ip + IP4_OFF_DST) !== view.getInt32(first + IP4_OFF_DST) ||
       p[r | P_OUT] !== p[this.#head | P_OUT] ||
       payload > this.#size ||
       this.#end - first + payload > IP4_TOTAL_BYTES_MAX ||
-      // Version, header length, TOS; TTL and protocol; addresses, ports; "don't fragment".
       view.getUint16(ip) !== view.getUint16(first) ||
       view.getUint16(ip + IP4_OFF_TTL) !== view.getUint16(first + IP4_OFF_TTL) ||
-      view.getInt32(ip + IP4_OFF_SRC) !== view.getInt32(first + IP4_OFF_SRC) ||
-      view.getInt32(ip + IP4_OFF_DST) !== view.getInt32(first + IP4_OFF_DST) ||
-      view.getInt32(ip + IP_BYTES) !== view.getInt32(first + IP_BYTES) ||
       (w1 & FLAG_DF) !== (v1 & FLAG_DF)
     ) {
       return false;
