@@ -183,7 +183,10 @@ function place(words: Int32Array, a: number, b: number): number {
   return NO_ENTRY;
 }
 
-/** Copies every entry of another map; false if one would lie too far from its home. */
+/**
+ * Copies every entry of another map. False if an entry would be further from its hash slot than
+ * look-ups search.
+ */
 function takeOver(to: Int32Array, from: Int32Array): boolean {
   const size = 1 << from[MAP_SHIFT]!;
   for (let at = MAP_HEADER_WORDS; at < from.length; at += size) {

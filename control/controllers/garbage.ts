@@ -19,7 +19,7 @@ const SERVED_KINDS = new Set(SERVED.map(({ apiVersion, kind }) => `${apiVersion}
 /**
  * Deletes objects whose owners are all gone. Releases dependents of an owner that orphans them.
  * Deletes dependents before an owner that waits for them. Keys are uids of owners that are gone, or
- * in deletion with a finalizer about dependents.
+ * that stay in deletion until their dependents are handled.
  */
 export class GarbageCollector extends Controller {
   /** uid of an owner -> its dependents. */

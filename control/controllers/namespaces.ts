@@ -37,7 +37,7 @@ export class NamespaceController extends Controller {
         if (store.get(plural, name, object.metadata.name)) left++;
       }
     }
-    // Finalizers of other writers hold the namespace until those remove them.
+    // The namespace stays until other writers have removed their finalizers.
     const isHeld = store.get('namespaces', '', name)?.metadata.finalizers?.length;
     if (left === 0 && !isHeld) store.remove('namespaces', '', name);
   }

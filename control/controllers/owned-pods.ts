@@ -11,7 +11,7 @@ import { availableInMs } from './pods.ts';
 const VERBS = { create: 'Create', update: 'Update', delete: 'Delete' };
 export type Verb = keyof typeof VERBS;
 
-/** Looks at an owner when it or a pod of it changes. */
+/** Reconciles an owner when the owner or one of its pods changes. */
 export abstract class PodOwnerController extends Controller {
   readonly #kind: KubeKind;
   readonly #pods = ownedIndex();
@@ -65,7 +65,7 @@ export abstract class PodOwnerController extends Controller {
     });
   }
 
-  /** Deletes a pod as `createPod` creates one. */
+  /** Deletes a pod. Records an event and throws as `createPod` does. */
   protected removePod(owner: KubeObject, pod: KubeObject): void {
     const message = (error?: StatusError) =>
       this.describe(owner, 'delete', pod.metadata.name, error);

@@ -45,7 +45,7 @@ export const P_PORTS = 7;
 export const P_PROTO = 8;
 /** TCP flags in the low byte, PACKET_* above. */
 export const P_FLAGS = 9;
-/** Where the transport checksum lies; scratch of prefetch before parse. */
+/** Where the transport checksum lies. Before parse, prefetch uses this word as scratch. */
 export const P_SUM_AT = 10;
 export const P_HASH = 11;
 export const P_VERDICT = 13;

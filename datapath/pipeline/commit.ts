@@ -110,7 +110,7 @@ function sums(lines: Int32Array, at: number, proto: number): number {
   );
   const from = lines[at | W_PORTS]!;
   const to = lines[at | W_NEW_PORTS]!;
-  // ICMP's checksum covers no addresses. Of the ports word the packet has only the identifier.
+  // ICMP's checksum covers no addresses. The packet has only the identifier of the ports word.
   if (proto === PROTO_ICMP) return addresses | (deltaOfWord(from >>> 16, to >>> 16) << 16);
   return addresses | (addSums(addresses, deltaOfWord(from, to)) << 16);
 }
@@ -125,7 +125,7 @@ function stamp(d: Datapath, at: number): void {
   lines[at | W_SERVICE] = d.decision.service;
 }
 
-/** Of a connection picked up midway, the peer's side starts at this segment's acknowledgement. */
+/** The peer's side of a connection picked up midway starts at this segment's acknowledgement. */
 function startSequences(
   b: Batch,
   r: number,

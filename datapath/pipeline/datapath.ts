@@ -14,7 +14,7 @@ import { PortMap } from './ports.ts';
 
 /** The most policy generations before every flow must have been revalidated. */
 const GENERATIONS_MAX = EPOCHS - 1;
-/** More than the generations of one round at 50 changes a second. */
+/** A round takes fewer generations than this at 50 policy changes a second. */
 const ROUND_GENERATIONS = 400;
 const BELOW_EPOCH = (1 << EPOCH_SHIFT) - 1;
 
@@ -46,8 +46,8 @@ export class Datapath {
   revalidateAt = 0;
   revalidateLeft = 0;
   /**
-   * Policy generations: no flow has an older check than the first; the second is the one at which
-   * the present round of revalidation began.
+   * `checkedSince`: no flow was last checked at an older policy generation. `roundSince`: the
+   * policy generation at which the present round of revalidation began.
    */
   checkedSince = 0;
   roundSince = 0;

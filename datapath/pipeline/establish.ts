@@ -64,7 +64,8 @@ export const ESTABLISH_PUBLIC = 3;
 const TCP_KIND = TCP_FLAG_SYN | TCP_FLAG_ACK | TCP_FLAG_FIN | TCP_FLAG_RST;
 
 /**
- * Decides about packet `r`, which has no flow, into `d.decision`: ESTABLISH_*, or minus a DROP_*.
+ * Decides about packet `r`, which has no flow, and fills in `d.decision`. Returns ESTABLISH_*, or
+ * minus a DROP_*.
  */
 export function establish(d: Datapath, b: Batch, r: number): number {
   const src = b.p[r | P_SRC]!;
@@ -80,8 +81,8 @@ export function establish(d: Datapath, b: Batch, r: number): number {
   if (slot !== NO_SLOT && hasFrontends(proto)) return toFrontend(d, b, r, slot);
   const mark = services.markOf(dst);
   if ((mark & MARK_ALLOCATED) !== 0) {
-    // An ICMP error or redirect must not be answered by an error (RFC 1122 3.2.2); an answer needs
-    // none.
+    // An ICMP error or redirect must not be answered by an error (RFC 1122 3.2.2); an ICMP answer
+    // needs no error.
     if (proto === PROTO_ICMP && !isQuery(ports & 0xffff)) return -DROP_ICMP_WITHOUT_FLOW;
     return refuseFor(d, COUNT_REJECT_WRONG_PORT);
   }
@@ -128,7 +129,10 @@ function refuseFor(d: Datapath, cause: number): number {
   return ESTABLISH_REFUSE;
 }
 
-/** False for protocols without ports: their key in the frontend map may be an address's mark. */
+/**
+ * False for protocols without ports: their key in the frontend map may equal the mark of an
+ * address.
+ */
 function hasFrontends(proto: number): boolean {
   return proto === PROTO_TCP || proto === PROTO_UDP || proto === PROTO_SCTP;
 }
@@ -240,9 +244,7 @@ function selectSame(d: Datapath, src: number, affinityMs: number): number {
   return same;
 }
 
-/**
- * SPEC 1: internal policy for cluster addresses, external policy Local for traffic from outside.
- */
+/** Internal policy for cluster addresses, external policy Local for traffic from outside. */
 function isLocalOnly(
   d: Datapath,
   kind: number,

@@ -81,7 +81,7 @@ export function takeFastPath(d: Datapath, b: Batch, r: number): boolean {
   const partial = view.getUint8(vnet) & VNET_FLAG_NEEDS_CSUM;
   if (partial !== 0 && view.getInt32(vnet + VNET_OFF_CSUM_START, true) !== CSUM_PLAIN) return false;
 
-  // As track: sequence, acknowledgement, age and counts.
+  // What track does: sequence, acknowledgement, age and counts.
   const seqEnd = (view.getInt32(ip + 24) + room - IP_BYTES - tcpBytes) | 0;
   const ack = view.getInt32(ip + 28);
   const sent = (seqEnd - lines[at | W_SEQ_END]!) | 0;
@@ -94,7 +94,7 @@ export function takeFastPath(d: Datapath, b: Batch, r: number): boolean {
   lines[at | W_BYTES] = bytes;
   if (bytes >>> 0 < room) lines[at | W_BYTES_HIGH] = (lines[at | W_BYTES_HIGH]! + 1) | 0;
 
-  // As translate: TTL, addresses, ports, checksums.
+  // What translate does: TTL, addresses, ports, checksums.
   let word = w2;
   let delta = 0;
   if ((meta & FLAG_TTL_BACK) !== 0 && w2 >>> 24 !== 255) {

@@ -47,8 +47,8 @@ export function isForeign(d: Datapath, src: number): boolean {
 }
 
 /**
- * A client's source address at a balancer's endpoint: a node's is public, to get the answer back
- * here.
+ * A client's source address at a balancer's endpoint: a node's address becomes its public one, so
+ * that the answer comes back here.
  */
 export function publicSource(d: Datapath, src: number): number {
   return d.services.counterpartOf(src, MARK_NODE) || src;
@@ -64,7 +64,9 @@ export function errorSource(d: Datapath, src: number, to: number): number {
   return d.services.isOwn(src) ? ownSource(d, src, to) : publicSource(d, src);
 }
 
-/** Decides about a packet of no balancer, into `d.decision`: 0, or minus a DROP_*. */
+/**
+ * Decides about a packet of no balancer and fills in `d.decision`. Returns 0, or minus a DROP_*.
+ */
 export function toPublic(d: Datapath, src: number, dst: number): number {
   const { decision, services } = d;
   const from = services.counterpartOf(src, MARK_NODE);

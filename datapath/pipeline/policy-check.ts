@@ -130,7 +130,10 @@ function stamp(d: Datapath, client: number, checked: number): number {
   return checked;
 }
 
-/** The check, into `d.policyVerdict`: 0, or minus a DROP_POLICY_*. ICMP does not use `dport`. */
+/**
+ * Checks a tuple and fills in `d.policyVerdict`. Returns 0, or minus a DROP_POLICY_*. ICMP does not
+ * use `dport`.
+ */
 function checkTuple(
   d: Datapath,
   proto: number,

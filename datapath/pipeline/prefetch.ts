@@ -45,7 +45,8 @@ export function prefetch(d: Datapath, b: Batch): void {
     }
     p[r | P_SIDE] = side;
   }
-  // Without a side the first line is read, which is in the cache: no branch to mispredict.
+  // Without a side this reads the first line, which is in the cache. A branch could be
+  // mispredicted.
   for (let r = 0; r < end; r += P_WORDS) {
     p[r | P_SUM_AT] = lines[Math.max(p[r | P_SIDE]!, 0) << LINE_SHIFT]!;
   }

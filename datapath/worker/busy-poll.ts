@@ -1,6 +1,6 @@
 // How long the loop looks for packets before it sleeps. A sleep costs a wake-up, 5 to 50 us until
-// the thread runs again. Looking costs CPU time that others may need. So looking has a credit: what
-// it finds earns more, what it does not find is paid, and time alone earns 1 %.
+// the thread runs again. Looking costs CPU time that others may need. So each look spends a credit.
+// A look that finds packets earns more credit than it spends. Time alone earns 1 %.
 
 /** `setting` of a BusyPoll: decide by what looking has brought. Other values are us; 0 is never. */
 export const BUSY_POLL_AUTO = -1;
@@ -13,7 +13,7 @@ const FOUND_US = 100;
 /** What 1 us of time earns: an idle thread looks for at most this part of the time. */
 const EARNED = 0.01;
 const CREDIT_MAX_US = 1000;
-/** A look that took this long was interrupted for a slice: another thread needs the CPU. */
+/** A look that took this long was interrupted for a time slice: another thread needs the CPU. */
 const INTERRUPTED_US = 500;
 /** Then there is no look until time alone has earned this, 0.1 s. */
 const CREDIT_INTERRUPTED_US = -1000;

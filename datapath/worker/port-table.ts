@@ -10,7 +10,7 @@ const HEADER_WORDS = 16;
 const E_KIND = 0;
 const E_FD = 1;
 const E_ADDRESS = 2;
-/** Differs between two ports of one number. */
+/** Differs between two ports that had the same number. */
 const E_SERIAL = 3;
 const ENTRY_WORDS = 4;
 

@@ -184,7 +184,7 @@ export class ConntrackOracle {
   /**
    * The state after an RST, or null without effect. The kernel accepts every RST after a FIN, and
    * with liberal windows any RST beyond the acknowledged data. Here it must match while one end may
-   * still send (SPEC 2). One that carries its sender's next byte closes in any case.
+   * still send. One that carries its sender's next byte closes in any case.
    */
   #reset(e: Entry, s: Segment, sender: End, receiver: End): string | null {
     if (['LAST_ACK', 'TIME_WAIT', 'CLOSE'].includes(e.state)) return 'CLOSE';

@@ -100,7 +100,7 @@ export class ClaimController extends Controller {
     return this.#classOf(claim)?.volumeBindingMode === 'WaitForFirstConsumer';
   }
 
-  /** The volume first: two claims can compete for it. */
+  /** Writes the volume first, because two claims can compete for it. */
   #bind(claim: KubeObject, volume: KubeObject): void {
     if (volume.spec.claimRef?.uid !== claim.metadata.uid) {
       const annotations = volume.spec.claimRef ? {} : { [BOUND_BY_CONTROLLER]: 'yes' };
@@ -160,7 +160,7 @@ export class ClaimController extends Controller {
     }
     const provisioner = String(found.provisioner);
     if (provisioner === PROVISIONER && this.#folder !== null) return this.#provision(claim, found);
-    // Its volumes are made by hand.
+    // Users create the volumes of this class.
     if (provisioner === NO_PROVISIONER) return;
     const why =
       `Waiting for a volume to be created either by the external provisioner '${provisioner}' or ` +

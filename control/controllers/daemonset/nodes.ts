@@ -5,7 +5,7 @@ import { isWanted } from '../scheduler/fit.ts';
 import { type Taint, type Toleration, untolerated } from '../scheduler/taints.ts';
 
 const PREFIX = 'node.kubernetes.io/';
-/** Pods of DaemonSets stay on a node in trouble. */
+/** Pods of DaemonSets tolerate these taints, so they stay on an unhealthy node. */
 const TOLERATED: [key: string, effect: string][] = [
   ['not-ready', 'NoExecute'],
   ['unreachable', 'NoExecute'],

@@ -32,7 +32,7 @@ export class EndpointsController extends Controller {
     store.each('endpointslices', (object) => this.#slices.update({ object }));
     this.follow('services', ({ object }) => this.queue.add(keyOf(object)));
     this.subscribe('endpointslices', (event) => this.#onSlice(event));
-    // Endpoints without a Service wait for it.
+    // Endpoints without a Service change when their Service appears.
     this.subscribe('endpoints', ({ object }) => {
       if (store.at('services', keyOf(object))) this.queue.add(keyOf(object));
     });

@@ -39,7 +39,7 @@ function placeNothing(slices: KubeObject[], changes: SliceChanges): SliceChanges
 function placeGroup(group: EndpointGroup, slices: KubeObject[], changes: SliceChanges): void {
   const waiting = new Map(group.endpoints);
   const kept = slices.map((slice) => ({ slice, endpoints: keepEndpoints(slice, waiting) }));
-  // Fills the fullest slices first, so that others become empty and go.
+  // Fills the fullest slices first, so that others become empty and are deleted.
   kept.sort((a, b) => b.endpoints.length - a.endpoints.length);
   const rest = [...waiting.values()];
   for (const { endpoints } of kept) {
@@ -58,7 +58,7 @@ function placeGroup(group: EndpointGroup, slices: KubeObject[], changes: SliceCh
 function keepEndpoints(slice: KubeObject, waiting: Map<string, Endpoint>): Endpoint[] {
   const endpoints: Endpoint[] = [];
   for (const endpoint of endpointsOf(slice)) {
-    // Endpoints that another writer added go.
+    // Endpoints that another writer added are removed.
     const name = endpoint.targetRef?.name ?? '';
     const wanted = waiting.get(name);
     if (!wanted || endpoints.length === ENDPOINTS_MAX) continue;

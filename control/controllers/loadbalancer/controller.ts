@@ -62,7 +62,7 @@ export class LoadBalancerController extends Controller {
     this.record(service, 'Normal', 'EnsuredLoadBalancer', message);
   }
 
-  /** A Service of another controller keeps the addresses from there. */
+  /** A Service of another controller keeps the addresses from that controller. */
   #takeBack(key: string, service: KubeObject): void {
     const held = this.#addressOf(service);
     if (held !== null && this.#holders.get(held) === key) this.#write(service, []);

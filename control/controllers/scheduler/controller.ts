@@ -93,7 +93,7 @@ export class Scheduler extends Controller {
       pod,
       equals.map((node) => node.name),
     );
-    // The pod comes here again when its claims are bound.
+    // The pod is scheduled again when its claims are bound.
     if (rules.claims.reserve(this.cluster, store.get('nodes', '', nodeName)!)) return;
     this.#write(pod, { ...pod.spec, nodeName }, { status: 'True' });
     this.record(pod, 'Normal', 'Scheduled', `Successfully assigned ${key} to ${nodeName}`);

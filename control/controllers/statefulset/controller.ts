@@ -70,7 +70,7 @@ export class StatefulSetController extends PodOwnerController {
 
   /** Creates the claims of a pod, then the pod. */
   #create(set: KubeObject, revision: KubeObject, ordinal: number): void {
-    // The end of a claim of an earlier pod leads here again.
+    // This runs again when the claim of the earlier pod is gone.
     if (hasStaleClaim(this.cluster, set, ordinal)) return;
     this.#createClaims(set, ordinal);
     const template = templateOf(revision);
@@ -82,7 +82,7 @@ export class StatefulSetController extends PodOwnerController {
   /** Restores the labels and the claims of a pod, and the owners of its claims. */
   #mend(set: KubeObject, pod: KubeObject): void {
     const ordinal = ordinalOf(set, pod);
-    // Before a pod goes, since its end may end its claims.
+    // Done before a pod is deleted, because its claims may be deleted with it.
     syncRetention(this.cluster, set, pod);
     if (!isWantedOrdinal(set, ordinal) || isTerminating(pod)) return;
     if (pod.status?.phase === 'Pending') this.#createClaims(set, ordinal);
