@@ -1,5 +1,5 @@
-// A question about the cluster to its answer: pure, from the zone alone.
-// Source: CoreDNS plugin/kubernetes/handler.go and plugin/backend_lookup.go.
+// Answers a question about the cluster from the zone alone. Pure. Source: CoreDNS
+// plugin/kubernetes/handler.go and plugin/backend_lookup.go.
 import { RCODE, TYPE } from './constants.ts';
 import {
   addressesOf,
@@ -23,7 +23,7 @@ import {
 import { NO_PORT } from './rows.ts';
 import type { Zone } from './zone.ts';
 
-/** Of every record about the cluster, seconds. */
+/** TTL of every record about the cluster, seconds. */
 export const TTL_S = 5;
 /** The version of the specification does not change while a server runs. */
 const VERSION_TTL_S = 28_800;
@@ -33,13 +33,13 @@ const ALIASES_MAX = 8;
 const WEIGHT_SUM = 100;
 
 export interface ZoneAnswer extends Answer {
-  /** A name outside of the cluster that the last CNAME leads to; its records are still missing. */
+  /** A name outside the cluster that the last CNAME leads to. The answer lacks its records. */
   chase: Name | null;
 }
 
 /**
- * The answer to a question of class IN, or null if it is not about the cluster. Addresses are in
- * the order of the objects.
+ * The answer to a question of class IN, in the order of the objects. Null if the question is not
+ * about the cluster.
  */
 export function answerFromZone(
   zone: Zone,
@@ -108,7 +108,7 @@ function answerPorts(zone: Zone, name: Name, targets: Target[]): ZoneAnswer {
   return positive(unique(records), unique(addresses));
 }
 
-/** An alias inside of the cluster is followed here, one that leads out by the caller. */
+/** Follows an alias inside the cluster. The caller follows an alias that leads outside. */
 function answerAlias(
   zone: Zone,
   name: Name,
@@ -125,12 +125,12 @@ function answerAlias(
   if (labels === null) return { ...positive([alias]), chase: target };
   if (aliases >= ALIASES_MAX) return negative(zone, RCODE.NOERROR);
   const next = answerFound(zone, target, type, findName(zone, labels), aliases + 1);
-  // As CoreDNS does: an alias of nothing is a name without data.
+  // As in CoreDNS, an alias of a missing name is a name without data.
   if (next.answers.length === 0) return negative(zone, RCODE.NOERROR);
   return { ...next, answers: [alias, ...next.answers] };
 }
 
-/** ClusterIPs, and endpoints with a hostname; all other addresses are not the cluster's to name. */
+/** Answers for ClusterIPs and for endpoints with a hostname. The cluster names no other address. */
 function answerReverse(
   zone: Zone,
   name: Name,
@@ -174,7 +174,7 @@ function addressOfReverse(name: Name): Uint8Array | null {
   return Uint8Array.from(Buffer.from(parts.join(''), 'hex'));
 }
 
-/** RFC 8482: a short answer to what is asked to make long ones. */
+/** The minimal answer to type ANY (RFC 8482), which attackers use to provoke large answers. */
 function refuseAny(name: Name): Answer {
   const text = textRecord(name, TYPE.HINFO, ['RFC8482', ''], ANY_TTL_S);
   return { ...bareAnswer(RCODE.NOERROR), answers: [text] };
@@ -200,7 +200,7 @@ function whole(answer: Answer): ZoneAnswer {
   return { ...answer, chase: null };
 }
 
-/** Without repeated records: an address of two ports is one address. */
+/** Removes repeated records: two ports of one address give one record. */
 function unique(records: DnsRecord[]): DnsRecord[] {
   const seen = new Set<string>();
   return records.filter(({ name, type, data }) => {

@@ -4,7 +4,7 @@ import type { Answer, DnsRecord } from './record.ts';
 
 export interface CacheOptions {
   entriesMax: number;
-  /** Longer TTLs are cut to this, seconds. */
+  /** The longest TTL, seconds. */
   ttlMaxS: number;
   /** Ms; may not run backwards. */
   clock: () => number;
@@ -29,7 +29,7 @@ export class AnswerCache {
     return this.#entries.size;
   }
 
-  /** The answer with what is left of its TTLs; null if there is none or its time has passed. */
+  /** The answer with its remaining TTLs. Null if there is none, or if it has expired. */
   get(key: string): Answer | null {
     const entry = this.#entries.get(key);
     if (!entry) return null;
@@ -40,7 +40,7 @@ export class AnswerCache {
     return age(entry.answer, Math.floor(ageS));
   }
 
-  /** Stores an answer if it may be kept, and returns it with its TTLs cut. */
+  /** Stores an answer if it may be cached, and returns it with limited TTLs. */
   put(key: string, answer: Answer): Answer {
     const { entriesMax, ttlMaxS, clock } = this.#options;
     const cut = mapRecords(answer, (record) => ({ ...record, ttl: Math.min(record.ttl, ttlMaxS) }));
@@ -61,14 +61,14 @@ export function isDenial({ rcode, answers }: Answer): boolean {
   return rcode === RCODE.NXDOMAIN || answers.length === 0;
 }
 
-/** Seconds; 0 for an answer that may not be kept. */
+/** How long an answer may be cached, seconds. 0 for an answer that may not be cached. */
 function ttlOf(answer: Answer): number {
   if (answer.rcode !== RCODE.NOERROR && answer.rcode !== RCODE.NXDOMAIN) return 0;
   const all = [...answer.answers, ...answer.authority, ...answer.additional];
   const limits = all.map(({ ttl }) => ttl);
   if (isDenial(answer)) {
     const authority = answer.authority.find(({ type }) => type === TYPE.SOA);
-    // Without one, nothing says how long the name stays absent.
+    // Without a SOA record it is unknown how long the name stays absent.
     if (!authority) return 0;
     limits.push(minimumOf(authority));
   }

@@ -40,9 +40,9 @@ export const FLAG_RA = 0x0080;
 export const FLAG_CD = 0x0010;
 export const OPCODE_MASK = 0x7800;
 
-/** Without EDNS a client takes no more over UDP. */
+/** A client without EDNS accepts at most this many bytes over UDP. */
 export const UDP_BYTES_MIN = 512;
-/** More than this is never sent in one datagram, whatever a client says it takes. */
+/** No datagram is larger, even if the client accepts more. */
 export const UDP_BYTES_MAX = 4096;
 export const TCP_BYTES_MAX = 65_535;
 

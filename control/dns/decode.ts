@@ -1,22 +1,21 @@
-// Messages as they arrive. Every length is checked here; no byte of a message is trusted.
-// dns-packet is not used for this: it reads labels as UTF-8 and joins them with dots, so that two
-// names can become one.
+// Decodes messages. Checks every length; trusts no byte of a message. dns-packet is not used for
+// this: it reads labels as UTF-8 and joins them with dots, so that two names can become one.
 import { FLAG_QR, TYPE } from './constants.ts';
 import { foldCase, type Name } from './name.ts';
 import type { DnsRecord } from './record.ts';
 
 export interface Question {
-  /** As it was written; the answer repeats it. */
+  /** The name in its original case. The answer repeats it. */
   name: Name;
   type: number;
   class: number;
 }
 
-/** What a client says with EDNS (RFC 6891). */
+/** The EDNS options of a client (RFC 6891). */
 export interface Edns {
   udpBytes: number;
   version: number;
-  /** DO: it wants DNSSEC records. */
+  /** DO: the client wants DNSSEC records. */
   isSecure: boolean;
 }
 
@@ -30,7 +29,7 @@ export interface Message {
   edns: Edns | null;
 }
 
-/** A message that cannot be read; `id` and `flags` are those of its header. */
+/** A message that cannot be decoded, with the id and flags of its header. */
 export class MessageError extends Error {
   readonly id: number;
   readonly flags: number;
@@ -44,7 +43,7 @@ export class MessageError extends Error {
 
 export const HEADER_BYTES = 12;
 const POINTER = 0xc0;
-/** Pieces of record data that are not plain bytes: n is a name, a number so many bytes. */
+/** Layouts of record data with names: `n` is a name, a number is a count of plain bytes. */
 const LAYOUTS = new Map<number, (number | 'n')[]>([
   [TYPE.NS, ['n']],
   [TYPE.CNAME, ['n']],
@@ -55,8 +54,8 @@ const LAYOUTS = new Map<number, (number | 'n')[]>([
 ]);
 
 /**
- * Reads a whole message. Throws MessageError. Null for bytes that have not even a header, to which
- * there is no answer.
+ * Decodes a whole message. Null for bytes without a complete header, which get no answer. Throws
+ * MessageError.
  */
 export function decodeMessage(bytes: Uint8Array): Message | null {
   if (bytes.length < HEADER_BYTES) return null;
@@ -90,7 +89,7 @@ interface ClassedRecord extends DnsRecord {
   class: number;
 }
 
-/** An OPT record is no data: it is about one exchange. */
+/** An OPT record is not data of a name. It describes one exchange. */
 function plain(records: ClassedRecord[]): DnsRecord[] {
   return records.filter(({ type }) => type !== TYPE.OPT).map(({ class: _, ...record }) => record);
 }
@@ -112,7 +111,7 @@ function readRecords(reader: Reader, count: number): ClassedRecord[] {
     const ttl = reader.uint16() * 0x10000 + reader.uint16();
     const end = reader.uint16() + reader.at;
     const data: DnsRecord['data'] = [];
-    // Of an OPT record its class and TTL are read, not its options.
+    // Reads the class and the TTL of an OPT record, not its options.
     for (const piece of LAYOUTS.get(type) ?? []) {
       data.push(piece === 'n' ? reader.name() : reader.bytes(piece));
     }
@@ -147,7 +146,7 @@ class Reader {
     return this.#bytes.slice(this.at - count, this.at);
   }
 
-  /** Follows pointers, each of which must lead further back: no loop is possible. */
+  /** Follows pointers. Each must point further back, so no loop is possible. */
   name(): Name {
     const bytes = this.#bytes;
     let name = '';

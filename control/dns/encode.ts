@@ -1,4 +1,4 @@
-// Messages as they leave, names compressed (RFC 1035 4.1.4).
+// Encodes messages with compressed names (RFC 1035 4.1.4).
 import { CLASS_IN, FLAG_TC, TCP_BYTES_MAX, TYPE } from './constants.ts';
 import type { Edns, Question } from './decode.ts';
 import { foldCase, type Name } from './name.ts';
@@ -6,14 +6,14 @@ import type { DnsRecord } from './record.ts';
 
 export interface Outgoing {
   id: number;
-  /** QR, AA, RD and the like; the code is set from `rcode`, TC where records are left out. */
+  /** QR, AA, RD and others. The encoder adds `rcode`, and TC if it leaves records out. */
   flags: number;
   rcode: number;
   question: Question | null;
   answers: DnsRecord[];
   authority: DnsRecord[];
   additional: DnsRecord[];
-  /** EDNS of this side, or null for a client that has none. */
+  /** EDNS of this server. Null for a client without EDNS. */
   edns: Edns | null;
 }
 
@@ -75,15 +75,15 @@ class Writer {
     this.#uint16(klass);
   }
 
-  /** How many of them fit. */
+  /** Writes records while they fit. Returns their number. */
   records(records: DnsRecord[]): number {
     for (const [i, record] of records.entries()) {
       const start = this.#at;
       if (start + sizeMax(record) > scratch.length) return i;
       this.#record(record);
       if (this.#at <= this.#bytesMax) continue;
-      // Names of this record are remembered where other bytes follow, but none refers to them: it
-      // is the last one of its message.
+      // Later bytes overwrite names of this record that the encoder remembers. No pointer refers to
+      // them, because no record follows.
       this.#at = start;
       return i;
     }
@@ -120,7 +120,10 @@ class Writer {
     this.#at = scratch.writeUInt16BE(value, this.#at);
   }
 
-  /** A suffix that was written before becomes a pointer to it, and so takes over its case. */
+  /**
+   * Writes a pointer for a suffix that was written before. The name then has the case of that
+   * suffix.
+   */
   #name(name: Name, isCompressed: boolean): void {
     const folded = foldCase(name);
     let at = 0;
@@ -136,7 +139,7 @@ class Writer {
   }
 }
 
-/** Bytes of a record without compression. */
+/** The size of a record without compression, bytes. */
 function sizeMax({ name, data }: DnsRecord): number {
   return name.length + 10 + data.reduce((sum, piece) => sum + piece.length, 0);
 }

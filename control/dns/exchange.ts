@@ -1,5 +1,5 @@
-// One question to a name server and its answer: a socket, a port and an id of its own, so that a
-// forged answer has to guess all of them (RFC 5452).
+// Asks a name server one question. Each question has a new socket, port and id, and a forged answer
+// has to guess them all (RFC 5452).
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect, isIPv6 } from 'node:net';
@@ -13,26 +13,26 @@ export interface ServerAddress {
   port: number;
 }
 
-/** What is asked of a name server, always with recursion. */
+/** A question to a name server. It always asks for recursion. */
 export interface Request {
   name: Name;
   type: number;
-  /** DO: with DNSSEC records. */
+  /** DO: asks for DNSSEC records. */
   isSecure: boolean;
-  /** CD: without a check of them. */
+  /** CD: the name server need not validate DNSSEC records. */
   isUnchecked: boolean;
 }
 
-/** Fits every path without fragments (DNS flag day 2020). */
+/** Datagrams of this size need no fragments on any path (DNS flag day 2020). */
 const EDNS_BYTES = 1232;
 const QUERY_BYTES_MAX = 512;
 const ID_END = 65_536;
-/** So many datagrams that are no answer end the wait: somebody is guessing. */
+/** This many datagrams that are not the answer end the wait, because a sender is guessing ids. */
 const FORGED_MAX = 64;
 
 /**
- * Asks over UDP, and over TCP where the answer does not fit. Rejects with Error: no answer in time,
- * a closed port, an answer that cannot be read.
+ * Asks over UDP, and over TCP if the answer does not fit. Rejects with Error after the time limit,
+ * for a closed port, and for an answer that cannot be decoded.
  */
 export async function exchange(
   server: ServerAddress,
@@ -81,12 +81,12 @@ function exchangeUdp(
       if (message) return finish(() => resolve(message));
       if (++forged >= FORGED_MAX) fail(`sent ${FORGED_MAX} datagrams that are no answer`);
     });
-    // A connected socket takes datagrams from that address and port alone.
+    // A connected socket receives datagrams of that address and port only.
     socket.connect(port, address, () => socket.send(bytes));
   });
 }
 
-/** What cannot be read may be forged like any other datagram. */
+/** Bytes that cannot be decoded may be forged, so the wait goes on. */
 function acceptOrNull(accept: (bytes: Uint8Array) => Message | null, datagram: Uint8Array) {
   try {
     return accept(datagram);
@@ -123,7 +123,7 @@ function exchangeTcp(
   });
 }
 
-/** A message behind its length, as TCP carries it (RFC 1035 4.2.2). */
+/** A message with its length in front, as over TCP (RFC 1035 4.2.2). */
 export function frame(bytes: Uint8Array): Buffer {
   const length = Buffer.alloc(2);
   length.writeUInt16BE(bytes.length);

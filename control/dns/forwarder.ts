@@ -1,4 +1,4 @@
-// Names that are not the cluster's: asked upstream, kept while their TTLs last.
+// Asks upstream servers for names outside the cluster, and caches answers for their TTLs.
 import { AnswerCache, type CacheOptions, isDenial } from './cache.ts';
 import { RCODE } from './constants.ts';
 import { exchange, type Request, type ServerAddress } from './exchange.ts';
@@ -14,20 +14,23 @@ export interface Forward {
 export interface ForwarderOptions {
   servers: ServerAddress[];
   cache: CacheOptions;
-  /** For one answer of one server. */
+  /** Limit for one answer of one server. */
   timeoutMs: number;
   metrics: Metrics;
 }
 
-/** Questions that are open at once; more are refused, so that a dead upstream costs no memory. */
+/**
+ * Limit of open questions. Further ones are refused, so that a dead upstream server costs no
+ * memory.
+ */
 const OPEN_MAX = 1000;
-/** Each server is asked so often before the question fails. */
+/** Attempts at each server before a question fails. */
 const ROUNDS = 2;
 
 export class Forwarder implements Forward {
   readonly #options: ForwarderOptions;
   readonly #cache: AnswerCache;
-  /** Questions that are open: the same one is asked once. */
+  /** Open questions. The same question is sent upstream once. */
   readonly #open = new Map<string, Promise<Answer>>();
 
   constructor(options: ForwarderOptions) {

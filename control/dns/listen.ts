@@ -1,4 +1,4 @@
-// Sockets that queries come in by: UDP, and TCP with a length before each message.
+// Sockets of the DNS server: UDP, and TCP with a length before each message.
 import { createSocket, type Socket as Datagrams } from 'node:dgram';
 import { createServer, type Server, type Socket } from 'node:net';
 import { guardServer, type OnFailure } from '../serve/guard.ts';
@@ -12,23 +12,23 @@ export interface ListenOptions {
   port: number;
   respond: Respond;
   onFailure: OnFailure;
-  /** A connection without queries is closed after this time; 10 s unless said otherwise. */
+  /** A connection without queries is closed after this time; by default 10 s. */
   idleMs?: number;
 }
 
 export interface Listener {
-  /** Of UDP and TCP alike. */
+  /** The port of both UDP and TCP. */
   port: number;
   close(): Promise<void>;
 }
 
 const IDLE_MS = 10_000;
 const CONNECTIONS_MAX = 1000;
-/** Queries of one connection that wait for answers; more are read later. */
+/** Limit of unanswered queries of one connection. The server reads further ones later. */
 const PIPELINED_MAX = 64;
 const UDP_BUFFER_BYTES = 4 * 1024 * 1024;
 
-/** Listens on one port over both. Rejects if it is taken. */
+/** Listens on one port of UDP and TCP. Rejects if the port is in use. */
 export async function listen(options: ListenOptions): Promise<Listener> {
   const server = await listenTcp(options);
   const { port } = server.address() as { port: number };
@@ -55,7 +55,7 @@ function listenUdp({ address, port, respond, onFailure }: ListenOptions): Promis
     socket.once('error', reject);
     socket.on('message', async (bytes, from) => {
       const answer = await respond(bytes, { transport: 'udp', ...from });
-      // A client that is gone is no failure of the server.
+      // A client that has disconnected is no failure of the server.
       if (answer) socket.send(answer, from.port, from.address, () => {});
     });
     socket.bind(port, address, () => {
@@ -66,13 +66,13 @@ function listenUdp({ address, port, respond, onFailure }: ListenOptions): Promis
   });
 }
 
-/** A burst must fit while an answer is worked out; the kernel may allow less. */
+/** Sizes buffers for a burst of queries. The kernel may limit them. */
 function setBuffers(socket: Datagrams): void {
   try {
     socket.setRecvBufferSize(UDP_BUFFER_BYTES);
     socket.setSendBufferSize(UDP_BUFFER_BYTES);
   } catch {
-    // The default holds some hundred queries.
+    // The default size holds a few hundred queries.
   }
 }
 

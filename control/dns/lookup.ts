@@ -1,11 +1,11 @@
-// From the labels of a name to the addresses and ports behind it.
-// Source: CoreDNS plugin/kubernetes/{parse,kubernetes}.go and the Kubernetes DNS specification 1.1.
+// Finds the addresses and ports of a name by its labels. Source: CoreDNS
+// plugin/kubernetes/{parse,kubernetes}.go and the Kubernetes DNS specification 1.1.
 import type { Name } from './name.ts';
 import { addressBytes } from './record.ts';
 import type { EndpointRow, PortRow, ServiceRow } from './rows.ts';
 import type { Zone } from './zone.ts';
 
-/** An address and port behind a name; `owner` is the name that SRV records point to. */
+/** An address and port of a name. SRV records point to `owner`. */
 export interface Target {
   owner: Name;
   address: Uint8Array;
@@ -16,7 +16,7 @@ export interface Target {
 export type Found =
   /** Neither the name nor anything below it exists. */
   | { kind: 'nothing' }
-  /** The name exists, or one below it, with `targets` for A, AAAA and SRV. */
+  /** The name or a name below it exists. `targets` are for A, AAAA and SRV. */
   | { kind: 'name'; targets: Target[] }
   | { kind: 'alias'; target: string }
   | { kind: 'version' };
@@ -24,7 +24,7 @@ export type Found =
 const NOTHING: Found = { kind: 'nothing' };
 const EMPTY: Found = { kind: 'name', targets: [] };
 
-/** @param labels of the name, in lower case, without those of the zone. */
+/** @param labels the name's, in lower case, without those of the zone. */
 export function findName(zone: Zone, labels: string[]): Found {
   const [tree, namespace, name, ...below] = labels.toReversed();
   if (tree === undefined) return EMPTY;
@@ -46,7 +46,9 @@ function findNameServer(zone: Zone, labels: string[]): Found {
   return { kind: 'name', targets: nameServers(zone) };
 }
 
-/** The Service that this server is an endpoint of, or its own addresses under the name `ns.dns`. */
+/**
+ * Name servers: the Service with this server as an endpoint, or else `ns.dns` with its addresses.
+ */
 export function nameServers(zone: Zone): Target[] {
   const services = zone.ownAddresses
     .flatMap((address) => zone.slicesWith(address))
@@ -67,7 +69,7 @@ export function nameOfService(zone: Zone, { namespace, name }: ServiceRow): Name
 function findBelow(zone: Zone, service: ServiceRow, below: string[]): Found {
   const { externalName } = service;
   if (externalName !== null) {
-    // What looks like an address is none of the names that an alias could have.
+    // An external name in the form of an address cannot be an alias.
     const isAlias = below.length === 0 && addressBytes(externalName) === null;
     return isAlias ? { kind: 'alias', target: externalName } : NOTHING;
   }
@@ -85,7 +87,9 @@ function findBelow(zone: Zone, service: ServiceRow, below: string[]): Found {
   return endpoint !== undefined && hasPortsBelow(zone, service, endpoint) ? EMPTY : NOTHING;
 }
 
-/** `_tcp.web.default.svc` has no records, but names of ports below it (RFC 8020). */
+/**
+ * `_tcp.web.default.svc` has no records. It exists because names of ports are below it (RFC 8020).
+ */
 function hasPortsBelow(zone: Zone, service: ServiceRow, label: string): boolean {
   if (!label.startsWith('_')) return false;
   const slices = zone.slicesOf(service).filter(({ endpoints }) => endpoints.length > 0);

@@ -21,7 +21,7 @@ const UPSTREAM_MS = 2000;
 const CACHE = { entriesMax: 10_000, ttlMaxS: 30 };
 const PORTS = { health: 8080, ready: 8181, metrics: 9153 };
 const DNS_PORT = 53;
-/** After SIGTERM it goes on for so long: proxies learn of its end later than it does. */
+/** The server answers for this time after SIGTERM, because proxies remove it with a delay. */
 const LAMEDUCK_MS = 5000;
 
 const log = createLog({ server: hostname() });
@@ -31,7 +31,7 @@ function readOptions() {
     options: {
       domain: { type: 'string', default: 'cluster.local' },
       kubeconfig: { type: 'string' },
-      /** `ADDRESS` or `ADDRESS:PORT`; several are asked in turn. */
+      /** `ADDRESS` or `ADDRESS:PORT`. The server asks several in turn. */
       upstream: { type: 'string', multiple: true, default: [] },
       pods: { type: 'string', default: 'insecure' },
       address: { type: 'string', default: '0.0.0.0' },
@@ -123,7 +123,7 @@ function queryLine({ client, query, queryBytes, answer, answerBytes, ms }: Answe
 
 function textOf(why: unknown): string {
   if (!(why instanceof Error)) return String(why);
-  // The stack of an upstream that does not answer says nothing.
+  // The stack of an upstream failure is not useful.
   return why.constructor === Error ? why.message : String(why.stack);
 }
 

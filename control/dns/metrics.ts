@@ -9,7 +9,7 @@ const BUCKETS_S = [
   2.048, 4.096, 8.192,
 ];
 const BUCKETS_PROGRAMMING_S = Array.from({ length: 20 }, (_, i) => 0.001 * 2 ** i);
-/** Types with a label of their own: a client must not make more of them. */
+/** Query types with their own label. Clients must not be able to create labels. */
 const TYPES_NAMED = /^(A|AAAA|CNAME|HTTPS|MX|NS|PTR|SOA|SRV|TXT|ANY|DS|SVCB)$/;
 
 interface Histogram {
@@ -18,7 +18,7 @@ interface Histogram {
   total: number;
 }
 
-/** What a gauge shows at the moment of the question. */
+/** Values of gauges, read at each scrape. */
 export interface Gauges {
   entries: () => number;
 }

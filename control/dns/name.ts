@@ -54,7 +54,9 @@ export function labelsBelow(name: Name, zone: Name): string[] | null {
   return at === end ? labels : null;
 }
 
-/** `web.default.` for people: bytes outside of printable ASCII as `\ddd`, dots as `\.`. */
+/**
+ * Prints `web.default.`, with `\ddd` for bytes outside printable ASCII and `\.` for dots in labels.
+ */
 export function formatName(name: Name): string {
   const labels = labelsOf(name).map((label) =>
     label

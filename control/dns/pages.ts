@@ -1,4 +1,4 @@
-// What the server says of itself over HTTP: /health, /ready and /metrics, at CoreDNS's ports.
+// HTTP pages of the server: /health, /ready and /metrics, at CoreDNS's ports.
 import { createServer, type Server } from 'node:http';
 import { guardRequests, guardServer, type OnFailure } from '../serve/guard.ts';
 import type { Metrics } from './metrics.ts';
@@ -7,9 +7,9 @@ export interface PageOptions {
   address: string;
   ports: { health: number; ready: number; metrics: number };
   metrics: Metrics;
-  /** Answers are complete. */
+  /** The server has all objects, so its answers are complete. */
   isReady: () => boolean;
-  /** It ends soon: load balancers are to leave it. */
+  /** The server ends soon. Load balancers should remove it. */
   isEnding: () => boolean;
   onFailure: OnFailure;
 }

@@ -11,7 +11,7 @@ export interface DnsRecord {
   data: (Uint8Array | Name)[];
 }
 
-/** A message without what belongs to one exchange: id, flags of the query, EDNS. */
+/** A message without the parts of one exchange: id, flags of the query, EDNS. */
 export interface Answer {
   rcode: number;
   /** AA: the answer is about a zone of this server. */
@@ -21,7 +21,7 @@ export interface Answer {
   additional: DnsRecord[];
 }
 
-/** An answer with nothing but its code. */
+/** An answer without records. */
 export function bareAnswer(rcode: number): Answer {
   return { rcode, isAuthoritative: false, answers: [], authority: [], additional: [] };
 }

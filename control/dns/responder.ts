@@ -1,4 +1,4 @@
-// From the bytes of a query to those of its answer.
+// Answers a query: bytes in, bytes out.
 import { answerFromZone } from './answer.ts';
 import {
   CLASS_IN,
@@ -42,7 +42,7 @@ export interface ResponderOptions {
   zone: Zone;
   forward: Forward;
   metrics: Metrics;
-  /** 0 to 1: addresses take turns at being the first. */
+  /** Random numbers from 0 to 1. They choose the first address of an answer. */
   random: () => number;
   onAnswer?: (answered: Answered) => void;
   /** A question that could not be answered, and why. */
@@ -65,7 +65,7 @@ export class Responder {
     } catch (error) {
       return error instanceof MessageError ? refuseMalformed(error) : null;
     }
-    // An answer to an answer could go on for ever.
+    // Two servers that answer each other's answers would never stop.
     if (!query || isResponse(query)) return null;
     const [answer, source] = await this.#answer(query);
     const encoded = encodeAnswer(query, this.#shuffle(answer), client.transport);
@@ -94,7 +94,7 @@ export class Responder {
       const { answers } = await this.#ask(query, chase);
       return [{ ...answer, answers: [...answer.answers, ...answers] }, ours];
     } catch (error) {
-      // Upstream failures are ordinary; a mistake of this program is not.
+      // Upstream failures are plain Errors. Other errors are faults of this program.
       if (!(error instanceof Error) || error.constructor !== Error) metrics.panicked();
       onFailure(formatName(name), error);
       return [bareAnswer(RCODE.SERVFAIL), theirs];
@@ -126,14 +126,14 @@ function isAddress({ type }: DnsRecord): boolean {
   return type === TYPE.A || type === TYPE.AAAA;
 }
 
-/** What is refused before the name matters; null if it may be answered. */
+/** The code of a query that is refused for any name. Null if it may be answered. */
 function refusalOf({ flags, question, edns }: Message): number | null {
   if ((flags & OPCODE_MASK) !== 0) return RCODE.NOTIMP;
   if (edns && edns.version !== 0) return RCODE.BADVERS;
   return question.class === CLASS_IN ? null : RCODE.REFUSED;
 }
 
-/** The question of a malformed query is not repeated: it may be what cannot be read. */
+/** Omits the question of a malformed query, because the question itself may be malformed. */
 function refuseMalformed({ id, flags }: MessageError): Buffer | null {
   if (isResponse({ flags })) return null;
   const isQuery = (flags & OPCODE_MASK) === 0;

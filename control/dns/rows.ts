@@ -7,7 +7,7 @@ import { addressBytes } from './record.ts';
 export interface PortRow {
   name: string;
   protocol: string;
-  /** NO_PORT where the object declares none: there is nothing that SRV could name. */
+  /** NO_PORT if the object declares no port. SRV then has no record for it. */
   port: number;
 }
 
@@ -27,7 +27,7 @@ export interface ServiceRow {
 
 export interface EndpointRow {
   addresses: Uint8Array[];
-  /** First label of the endpoint's own name, where its pod asks for one. */
+  /** First label of the endpoint's name. Null unless its pod sets a hostname. */
   hostname: string | null;
 }
 
@@ -37,7 +37,7 @@ export interface SliceRow {
   service: string;
   ports: PortRow[];
   endpoints: EndpointRow[];
-  /** When its endpoints changed, ms since 1970; null if the object does not say it. */
+  /** When its endpoints changed, ms since 1970. Null if the object has no such annotation. */
   triggeredMs: number | null;
 }
 
@@ -89,7 +89,7 @@ export function readNamespaceName({ metadata }: Namespace): string {
   return metadata?.name ?? '';
 }
 
-/** A pod that has ended has no address any more, and one in its node's network has no own one. */
+/** An ended pod has lost its address. A pod in its node's network has the node's. */
 export function readPodRow({ metadata, spec, status }: Pod): PodRow {
   const hasEnded = status?.phase === 'Succeeded' || status?.phase === 'Failed';
   const addresses = [status?.podIP ?? '', ...(status?.podIPs ?? []).map(({ ip }) => ip ?? '')];

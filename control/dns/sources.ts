@@ -16,7 +16,9 @@ export interface SourceOptions {
   clock: () => number;
 }
 
-/** A new pod waits for its network, and nothing answers without the first list. */
+/**
+ * Short, because a new pod waits for its network, and the server answers only after the first list.
+ */
 const BACKOFF_MS_MAX = 2000;
 
 /**

@@ -1,4 +1,4 @@
-// The objects that names come from, indexed as questions ask for them.
+// Objects with names, indexed for questions.
 import { foldCase, joinLabels, type Name, parseName } from './name.ts';
 import type { PodRow, ServiceRow, SliceRow } from './rows.ts';
 
@@ -10,7 +10,7 @@ export interface ZoneOptions {
   /** Such as cluster.local. */
   domain: string;
   pods: PodMode;
-  /** Addresses of this server: names of name servers come from the Service that has them. */
+  /** Addresses of this server. Their Service gives the names of the name servers. */
   ownAddresses: Uint8Array[];
   /** Ms since 1970. */
   clock: () => number;
@@ -41,7 +41,7 @@ export class Zone {
   readonly apex: Name;
   readonly pods: PodMode;
   readonly ownAddresses: Uint8Array[];
-  /** All kinds that it is made of have been read once. */
+  /** Every kind of the zone has been listed once. */
   isSynced = false;
   /** When an object changed last, seconds since 1970. */
   serial: number;
@@ -63,7 +63,7 @@ export class Zone {
     this.serial = Math.floor(clock() / 1000);
   }
 
-  /** A name below the zone; the labels come from objects, whose names are labels. */
+  /** A name below the zone. Names of objects are valid labels. */
   nameOf(...labels: string[]): Name {
     return joinLabels(labels, this.apex) ?? this.apex;
   }
