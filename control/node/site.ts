@@ -97,7 +97,7 @@ async function askCluster(client: KubeClient, options: SiteOptions): Promise<Sit
     throw new KubetunError(
       'KT_NODE_ADDRESS',
       `Node ${options.node} has no IPv4 InternalIP`,
-      'wait for its kubelet, or set --node-ip there',
+      'wait until its kubelet sets one, or start that kubelet with --node-ip',
     );
   }
   const podRanges = podRangesOf(

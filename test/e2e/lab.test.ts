@@ -278,7 +278,7 @@ describe('a lab', () => {
     }
   });
 
-  test('needs root and tools, and reports it before it makes anything', () => {
+  test('needs root and tools, and reports a missing one before it makes anything', () => {
     const tools = mkdtempSync(join(tmpdir(), 'kubetun-path-'));
     for (const tool of ['sh', 'dirname', 'readlink', 'env']) {
       spawnSync('ln', ['-s', `/usr/bin/${tool}`, join(tools, tool)]);

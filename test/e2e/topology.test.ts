@@ -97,7 +97,7 @@ describe('a topology file', () => {
 
   test('may have a node with a smaller MTU: long datagrams reach it in fragments', async () => {
     for (const from of ['client', 'node/right']) {
-      // The first one may be lost: its sender learns the MTU from it.
+      // The first datagram may be lost: the error that it causes tells its sender the MTU.
       const sent = [await lab.podIP('narrow'), 8081, 1370, 4] as const;
       const { same } = await lab.client<{ same: number }>(from, 'udp', ...sent);
       assert.ok(same >= 3, `${same} of 4 from ${from}`);

@@ -31,7 +31,7 @@ function echo(): Promise<void> {
       else result.other++;
       done();
     });
-    // Connected, so that ICMP errors come back to it.
+    // The socket is connected, so that it receives ICMP errors.
     socket.connect(Number(port), address, () => {
       result.sent++;
       socket.send(Buffer.concat([Buffer.from('echo '), payload]));

@@ -54,7 +54,7 @@ test('a claim without a class gets the default class and a separate folder', asy
   assert.equal(volume.spec.claimRef.name, 'a');
 });
 
-test('the folder goes with the claim, and with Retain it stays', async () => {
+test('the folder is deleted with the claim, and kept with Retain', async () => {
   await claim('a');
   const [path, { volumeName }] = [pathOf('a'), world.get('PersistentVolumeClaim', 'a')!.spec];
   writeFileSync(join(path, 'x'), '');
@@ -77,7 +77,7 @@ test('the folder goes with the claim, and with Retain it stays', async () => {
   assert.equal(left!.status.phase, 'Released');
 });
 
-test('removes no folder but its own', async () => {
+test('removes only its own folders', async () => {
   const outside = mkdtempSync(join(tmpdir(), 'kubetun-outside-'));
   for (const [name, path] of [
     ['a', outside],

@@ -31,7 +31,7 @@ test('an updated Service is found by its new selector only', () => {
   assert.deepEqual(choosing(index, { app: 'b' }), []);
 });
 
-test('Services with a common label differ by the rest, also after removals', () => {
+test('Services with a common label are found by their other labels, also after removals', () => {
   const index = new ServiceIndex();
   for (let i = 0; i < 50; i++) index.put(`s${i}`, service({ tier: 'x', app: `a${i}` }));
   for (let i = 0; i < 50; i += 2) index.remove(`s${i}`);

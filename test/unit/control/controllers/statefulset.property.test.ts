@@ -233,5 +233,5 @@ function checkEnd(world: World): void {
 }
 
 for (let seed = 1; seed <= RUNS; seed++) {
-  test(`a StatefulSet becomes what it is asked to be (seed ${seed})`, () => play(seed));
+  test(`a StatefulSet reaches its last requested state (seed ${seed})`, () => play(seed));
 }

@@ -69,7 +69,7 @@ describe('the answer table', () => {
   });
 });
 
-test('a name server without a Service goes by the name in SOA records', async () => {
+test('without a Service the name server has the name in SOA records', async () => {
   const ownAddresses = [addressBytes('172.0.7.7')!];
   const responder = makeResponder(makeZone({ ownAddresses }), { ask: upstream });
   const { packet } = await ask(responder, 'cluster.local', 'NS');
@@ -77,7 +77,7 @@ test('a name server without a Service goes by the name in SOA records', async ()
   assert.deepEqual(lines(packet.additionals), ['ns.dns.cluster.local A 5 172.0.7.7']);
 });
 
-test('a CNAME of upstream stays in front of its addresses', async () => {
+test('a CNAME from upstream stays before its addresses', async () => {
   const [alias, target] = ['alias.test', 'target.test'].map((text) => parseName(text)!);
   const addresses = ['192.0.2.1', '192.0.2.2', '192.0.2.3'].map((text) => addressBytes(text)!);
   const answers = [

@@ -59,7 +59,7 @@ describe('an answer', () => {
     assert.ok(huge.bytes.length > 65_500 && huge.bytes.length <= 65_535);
   });
 
-  test('leaves out additional records that do not fit without a word of truncation', async () => {
+  test('leaves out additional records that do not fit, and does not set TC', async () => {
     const { packet } = await ask(makeResponder(zoneOf(8), none), BIG, 'SRV');
     assert.equal(packet.answers!.length, 8);
     assert.equal(packet.flag_tc, false);
@@ -68,7 +68,7 @@ describe('an answer', () => {
     assert.ok(lines(packet.additionals).length < 8);
   });
 
-  test('has names in SRV records whole, as RFC 2782 asks', async () => {
+  test('does not compress names in SRV records (RFC 2782)', async () => {
     const { bytes } = await ask(makeResponder(zoneOf(1), none), BIG, 'SRV', { edns: 4096 });
     const target = joinLabels(['172-1-0-0', 'big', 'testns', 'svc', 'cluster', 'local'])!;
     assert.ok(bytes.includes(Buffer.from(target, 'latin1')));
@@ -78,7 +78,7 @@ describe('an answer', () => {
 const label = fc.stringMatching(/^[a-zA-Z0-9_-]{1,20}$/);
 const name = fc.array(label, { minLength: 1, maxLength: 6 }).map((labels) => labels.join('.'));
 
-test('records of every type survive dns-packet and back', () => {
+test('records of every type are unchanged after dns-packet has decoded and encoded them', () => {
   const address = fc.ipV4().map((data) => ({ type: 'A' as const, data }));
   const record = fc.oneof(
     address,
@@ -151,7 +151,7 @@ describe('a name', () => {
     });
   }
 
-  test('with a dot inside of a label is another one than the two labels', async () => {
+  test('with a dot inside a label differs from the name of two labels', async () => {
     const dotted = joinLabels(['svc1.testns', 'svc', 'cluster', 'local'])!;
     const responder = makeResponder(makeZone(), none);
     const answer = decodeMessage((await responder.respond(queryOf(dotted), CLIENT))!)!;
@@ -159,7 +159,7 @@ describe('a name', () => {
     assert.equal(answer.question.name, dotted);
   });
 
-  test('comes back with every byte that it had', async () => {
+  test('keeps every byte when it is encoded and decoded', async () => {
     const odd = joinLabels(['\xff\x00\xc0é', 'default', 'svc', 'cluster', 'local'])!;
     const answer = await makeResponder(makeZone(), none).respond(queryOf(odd), CLIENT);
     assert.equal(decodeMessage(answer!)!.question.name, odd);

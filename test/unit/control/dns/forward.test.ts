@@ -77,7 +77,7 @@ function addressesOf(answer: Answer): string[] {
 }
 
 describe('a forwarded question', () => {
-  test('takes the answer with its id and question, and no forged one before it', async () => {
+  test('accepts the answer with its id and question, and ignores forged ones before it', async () => {
     const forged = '6.6.6.6';
     const port = await nameServer(({ id, send }) => {
       send(reply((id + 1) & 0xffff, { data: forged }));
@@ -92,7 +92,7 @@ describe('a forwarded question', () => {
     assert.deepEqual(addressesOf(await forwarder([port]).forward.ask(REQUEST)), ['192.0.2.1']);
   });
 
-  test('takes nothing from another port than it asked', async () => {
+  test('ignores datagrams from other ports', async () => {
     const other = createSocket('udp4');
     closers.push(() => other.close());
     const port = await nameServer(({ id, port, send }) => {
@@ -101,7 +101,7 @@ describe('a forwarded question', () => {
     assert.deepEqual(addressesOf(await forwarder([port]).forward.ask(REQUEST)), ['192.0.2.1']);
   });
 
-  test('has an id and a port of its own each time', async () => {
+  test('uses another id and source port each time', async () => {
     const ids = new Set<number>();
     const ports = new Set<number>();
     const port = await nameServer((asked) => {
@@ -143,7 +143,7 @@ describe('a forwarded question', () => {
     );
   });
 
-  test('that is asked by several clients at once is asked upstream once', async () => {
+  test('of several clients at once is sent upstream once', async () => {
     let asked = 0;
     const port = await nameServer(({ id, send }) => {
       asked++;
@@ -167,7 +167,7 @@ describe('a forwarded question', () => {
     await assert.rejects(forward.ask(REQUEST), /no answer within/);
   });
 
-  test('whose answer is cut is asked over TCP', async () => {
+  test('is repeated over TCP if its answer is truncated', async () => {
     const many = Array.from({ length: 200 }, (_, i) => `192.0.2.${i}`);
     const server = createServer((socket) =>
       socket.on('data', (bytes) => {
@@ -278,7 +278,7 @@ describe('the cache', () => {
     });
   }
 
-  test('forgets what was not asked for longest', () => {
+  test('removes the answer that was not asked for longest', () => {
     const cache = new AnswerCache({ entriesMax: 2, ttlMaxS: 30, clock: () => 0 });
     for (const key of ['a', 'b']) cache.put(key, positive(9));
     assert.ok(cache.get('a'));
@@ -286,7 +286,7 @@ describe('the cache', () => {
     assert.deepEqual([cache.get('a') !== null, cache.get('b'), cache.size], [true, null, 2]);
   });
 
-  test('answers without upstream, and asks it again when the time has passed', async () => {
+  test('answers without upstream until the TTL ends, and then asks upstream again', async () => {
     let [asked, now] = [0, 0];
     const port = await nameServer(({ id, send, name }) => {
       asked++;
@@ -307,7 +307,7 @@ describe('the cache', () => {
     assert.match(text, /^coredns_cache_misses_total{.*} 3$/m);
   });
 
-  test('gives each question the answer to that name', async () => {
+  test('gives each question the answer to its own name', async () => {
     const port = await nameServer(({ id, send, name }) => {
       const number = Number(/\d+/.exec(name)![0]);
       setTimeout(() => send(reply(id, { name, data: `192.0.2.${number}` })), (number * 7) % 13);
@@ -364,7 +364,7 @@ describe('the listeners', () => {
     assert.deepEqual(failures, []);
   });
 
-  test('close a connection that asks nothing, and refuse a port that is taken', async () => {
+  test('close a connection without queries, and reject a port in use', async () => {
     const listener = await start(20);
     const socket = connect(listener.port, HOST);
     socket.on('error', () => {});
@@ -377,7 +377,7 @@ describe('the listeners', () => {
     await listener.close();
   });
 
-  test('pages tell of health, readiness and metrics', async () => {
+  test('pages show health, readiness and metrics', async () => {
     let [isReady, isEnding] = [false, false];
     const metrics = new Metrics('dns://:53');
     metrics.answered({

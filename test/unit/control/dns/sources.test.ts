@@ -44,13 +44,13 @@ async function untilAnswer(name: string, wanted: string[], rcode = 'NOERROR'): P
 const WEB = 'web.default.svc.cluster.local';
 const metadata = { namespace: 'default', name: 'web' };
 
-test('is SERVFAIL before all kinds have synced, and complete from then on', async () => {
+test('is SERVFAIL until all kinds have synced, and complete afterwards', async () => {
   assert.equal((await answer('kubernetes.default.svc.cluster.local')).rcode, 'SERVFAIL');
   const name = 'kubernetes.default.svc.cluster.local';
   await untilAnswer(name, [`${name} A 5 10.96.0.1`]);
 });
 
-test('a Service appears, changes its kind and goes', async () => {
+test('a Service is created, becomes headless and is deleted', async () => {
   const spec = { clusterIP: '10.96.7.7', ports: [{ name: 'http', port: 80 }] };
   await api.kube.create('Service', { metadata, spec });
   await untilAnswer(WEB, [`${WEB} A 5 10.96.7.7`]);
@@ -82,7 +82,7 @@ test('a Service appears, changes its kind and goes', async () => {
   await untilAnswer(WEB, [], 'NXDOMAIN');
 });
 
-test('names of pods are verified, and go with their pods', async () => {
+test('names of pods are verified, and end with their pods', async () => {
   const name = '10-1-2-3.default.pod.cluster.local';
   assert.equal((await answer(name)).rcode, 'NXDOMAIN');
   const pod = { namespace: 'default', name: 'p' };
@@ -95,7 +95,7 @@ test('names of pods are verified, and go with their pods', async () => {
   await untilAnswer(name, [], 'NXDOMAIN');
 });
 
-test('a namespace appears and goes', async () => {
+test('a namespace is created and deleted', async () => {
   const name = 'shop.svc.cluster.local';
   assert.equal((await answer(name)).rcode, 'NXDOMAIN');
   await api.kube.create('Namespace', { metadata: { name: 'shop' } });

@@ -224,7 +224,7 @@ test('an established flow lives a day of silence and no longer, while the clock 
   assert.equal(t.counter('flows-expired'), 1);
 });
 
-test('no segment is dropped for its window: far ahead, far behind, or the window closed', () => {
+test('no segment is dropped for its sequence: far ahead of the window, far behind, or in a closed one', () => {
   const t = open();
   for (const [seq, ack] of [
     [1001 + 0x3000_0000, 5001],

@@ -18,7 +18,7 @@ test('joins 101 neighbouring ranges of nodes to four', () => {
   assert.equal(joinRanges(list).length, 4);
 });
 
-test('joined ranges have the same addresses, a cover has them all', () => {
+test('joined ranges have the same addresses, and a cover contains all of them', () => {
   const range = fc.tuple(fc.nat(255), fc.integer({ min: 24, max: 32 })).map(([low, length]) => {
     const mask = -1 << (32 - length);
     return { address: (0x0af4_0100 + low) & mask, mask };

@@ -29,7 +29,7 @@ describe('entries of a log', () => {
     }
   });
 
-  test('decode with times per line, from a start time, up to a byte limit', () => {
+  test('decode with a time per line, from a start time, or up to a byte limit', () => {
     const entries = Buffer.concat([encode('a\nb'), encode('c\nd\n', NEXT)]);
     const stamped = new Decoder({ ...ALL, timestamps: true }).decode(entries).toString();
     assert.equal(stamped, `${TIME} a\n${TIME} bc\n${NEXT} d\n`);
