@@ -236,7 +236,9 @@ export class ImageWriter {
     else this.#frontends.delete(address, L.MARK_KEY);
   }
 
-  /** Leaves out an entry without room near its home. Only keys chosen with the seed cause that. */
+  /**
+   * Leaves out an entry without room near its home slot. Only keys chosen with the seed cause that.
+   */
   #setFrontend(address: number, key: number, service: number, kind: number): void {
     const at = this.#frontends.put(address, key);
     if (at === NO_ENTRY) return;

@@ -1,4 +1,4 @@
-// Names of a lab, asked by its pods on both nodes through the DNS Service.
+// DNS names of a lab: its pods on both nodes query them through the DNS Service.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';

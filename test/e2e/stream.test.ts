@@ -1,4 +1,4 @@
-// Logs, commands and ports of pods beyond the round of kubectl: ends, sizes, lost clients.
+// Logs, commands and ports of pods beyond those of kubectl.test.ts: ends, sizes, lost clients.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';

@@ -130,7 +130,7 @@ describe('translation', () => {
       assert.ok((await transfer('internet', '198.51.100.11', 30_002, '-R')) >= 16e6);
     });
 
-    test('UDP of 2000 bytes to the internet, in fragments of the size learned', async () => {
+    test('UDP of 2000 bytes to the internet, in fragments of the learned size', async () => {
       // Replies are as large: the far end's cable would drop them otherwise.
       setMtu('internet', 'eth0', SMALL);
       const { same } = await lab.client<Echoed>('client', 'udp', INTERNET, 8081, 2000, 4);

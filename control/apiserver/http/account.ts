@@ -1,4 +1,4 @@
-// Bearers of tokens: the owner of the server, and accounts that may only read some kinds.
+// Users by their tokens: the owner of the server, and accounts that may only read some kinds.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { StatusError } from '../status.ts';

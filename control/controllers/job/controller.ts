@@ -132,7 +132,7 @@ export class JobController extends PodOwnerController {
     });
     this.#tellSuspension(job, conditions);
     for (const pod of [...fresh.succeeded, ...fresh.failed, ...fresh.ignored]) this.#untrack(pod);
-    // Pods that the status had before, if a server ended in the middle.
+    // Pods that an earlier status counted, if the server ended before it removed their finalizers.
     for (const pod of view.pods) if (known.has(pod.metadata.uid!)) this.#untrack(pod);
     return written;
   }

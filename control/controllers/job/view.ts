@@ -1,4 +1,4 @@
-// What a Job's pods mean for it: pkg/controller/job (syncJob).
+// What a Job derives from its pods: pkg/controller/job (syncJob).
 import type { KubeObject } from '../../kube/object.ts';
 import { parseIndexes } from '../../model/indexes.ts';
 import { isActive, readySinceMs } from '../pods.ts';
@@ -56,7 +56,8 @@ export function viewOf(job: KubeObject, pods: KubeObject[]): View {
   // The Job does not count pods that it deletes itself.
   const counting = judged.filter(({ pod }) => isTracked(pod) || !pod.metadata.deletionTimestamp);
   const { lastFailed, failedIndexes } = indexFailures(job, counting, completed);
-  // The next pod of an index counts failures by the last failed pod, so that one stays till then.
+  // The next pod of an index counts failures by the last failed pod, so the last failed pod stays
+  // until then.
   const isEnding = conditionOf(job, 'FailureTarget') ?? conditionOf(job, 'SuccessCriteriaMet');
   const isKept = (pod: KubeObject) => {
     const index = indexOf(pod);

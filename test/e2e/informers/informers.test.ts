@@ -220,7 +220,7 @@ test('informers lose no event, get none twice and list only when they must', {
   }
 });
 
-/** No acknowledged write is lost with the server's death. */
+/** No acknowledged write is lost when the server dies. */
 function checkAcknowledged(writer: Writer, final: Map<ObservedKind, Map<string, number>>): void {
   for (const [name, { version, deleted, unsure }] of writer.known) {
     if (unsure) continue;

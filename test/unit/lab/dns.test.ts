@@ -103,7 +103,7 @@ describe('the name server of the internet', () => {
     });
   }
 
-  test('has a name with more addresses than a datagram holds', () => {
+  test('has one name with 60 addresses, more than a datagram holds', () => {
     assert.equal(ask('many.example.test', 'A').answers!.length, 60);
   });
 

@@ -42,7 +42,7 @@ test('names of prototypes are plain keys in every write', async () => {
   assert.deepEqual(Object.entries(body.data), [['__proto__', 'YQ==']]);
 });
 
-test('a selector with a name of prototypes selects nothing', async () => {
+test('a selector with the name of a prototype property selects nothing', async () => {
   await api.call('POST', PODS, pod('one'));
   for (const key of ['constructor', 'toString']) {
     const { body } = await api.call('GET', `${PODS}?labelSelector=${key}`);

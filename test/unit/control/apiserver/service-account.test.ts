@@ -34,7 +34,7 @@ test('messages have the prefix of a generated name, so that equal events add up'
   assert.match(body.message, /^pods "web-" is forbidden: /);
 });
 
-test('refuses in dry runs and by server-side apply, too', async () => {
+test('a missing account is also refused in a dry run and by server-side apply', async () => {
   const lost = pod('lost', {}, { serviceAccountName: 'ghost' });
   assert.equal((await api.call('POST', `${PODS}?dryRun=All`, lost)).code, 403);
   const whole = { apiVersion: 'v1', kind: 'Pod', ...lost };

@@ -171,7 +171,7 @@ test('the spec of a claim is immutable', async () => {
   }
 });
 
-test('a bound claim cannot shrink, and its size stays where the class does not allow more', async () => {
+test('a bound claim cannot shrink, and cannot grow unless its class allows it', async () => {
   const metadata = { name: 'bound', annotations: { 'pv.kubernetes.io/bind-completed': 'yes' } };
   const claimRef = { namespace: 'default', name: 'bound' };
   await api.call('POST', VOLUMES, volume('for-bound', { claimRef, storageClassName: 'standard' }));

@@ -363,7 +363,7 @@ for (const [text, at] of [
   ['abc', 0],
   ['YWJjZA', 4],
 ]) {
-  test(`a Secret whose data is no base64 (${text}) is a bad request`, async () => {
+  test(`a Secret whose data is not base64 (${text}) is a bad request`, async () => {
     const object = { metadata: { name: 'odd' }, data: { a: text } };
     const { code, body } = await api.call('POST', PATHS.Secret!, object);
     assert.equal(code, 400);

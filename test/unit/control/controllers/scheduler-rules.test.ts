@@ -57,7 +57,7 @@ const AFFINITIES: [what: string, terms: object[], chosen: string][] = [
 ];
 
 for (const [what, terms, chosen] of AFFINITIES) {
-  test(`a pod with ${what} gets no other node`, async () => {
+  test(`a pod with ${what} runs on a matching node or waits`, async () => {
     assert.equal(await place('p', affinity(...terms)), chosen);
   });
 }

@@ -79,7 +79,7 @@ describe('differences of a node from its plan', () => {
     }
   });
 
-  test('the device: down, too narrow, gone', () => {
+  test('the device is down, has another MTU or queue length, or is gone', () => {
     const line = 'link set dev kt0 mtu 1450 txqueuelen 2000 up';
     for (const wrong of [{ flags: [] }, { mtu: 1400 }, { txqlen: 500 }]) {
       const { links, ...rest } = whole();

@@ -64,7 +64,7 @@ test('evicts closed connections too', () => {
   );
 });
 
-test('a SNAT port is in the range, serves other destinations too, and may run out for one', () => {
+test('SNAT ports are in the range, serve several destinations, and can run out for one of them', () => {
   const image = change({ node: { ...NODE_ENTRY, snatPortMin: 50_000, snatPortMax: 50_015 } });
   const t = createTestDatapath({ image });
   const ports = new Set<number>();

@@ -158,7 +158,7 @@ test('a segment of an established connection from the port of another pod is dro
   assert.equal(t.counter('spoofed'), 1);
 });
 
-test('a port without a pod lets nothing in', () => {
+test('every packet from a port without a pod is dropped', () => {
   const { t, from } = podsOf();
   t.d.ports.set(POD_PORT, 0);
   assert.equal(from(FROM_POD, udp4(`${POD}:1`, `${VIP}:53`)).verdict, 'spoofed');

@@ -41,7 +41,7 @@ test('gives an address once that was returned twice', () => {
   assert.deepEqual(takeAll(addresses), [only]);
 });
 
-test('does not give a claimed address', () => {
+test('does not allocate a claimed address', () => {
   const addresses = new PodAddresses('10.0.0.0/29');
   assert.equal(addresses.claim('10.0.0.4'), true);
   assert.equal(addresses.claim('10.0.0.4'), false);
