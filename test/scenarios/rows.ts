@@ -76,7 +76,7 @@ export const SERVICE_RULES: Rule[] = [
   rule(
     'masquerade.port',
     'a random free port of the SNAT range, never the source port',
-    `${PIPELINE}/limits.test.ts: a SNAT port is in the range`,
+    `${PIPELINE}/limits.test.ts: SNAT ports are in the range`,
     `${PIPELINE}/snat.test.ts: a masquerade port is random`,
   ),
   rule(
@@ -284,7 +284,7 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'tcp.window',
     'nothing is dropped for its window',
-    `${PIPELINE}/tcp.test.ts: no segment is dropped for its window`,
+    `${PIPELINE}/tcp.test.ts: no segment is dropped for its sequence`,
   ),
   rule(
     'tcp.remembered-syn',
@@ -362,7 +362,7 @@ export const FLOW_RULES: Rule[] = [
   rule(
     'snat.ports',
     'the table is the allocator: one port for different destinations',
-    `${PIPELINE}/limits.test.ts: a SNAT port is in the range`,
+    `${PIPELINE}/limits.test.ts: SNAT ports are in the range`,
   ),
   rule(
     'snat.collision',
