@@ -1,6 +1,7 @@
 // Answers requests.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { isObject } from '../../kube/object.ts';
 import { managerOfAgent } from '../apply/managers.ts';
 import { APPLY_PATCH } from '../apply/request.ts';
 import { aggregatedDiscovery, discoveryDocuments } from '../present/discovery.ts';
@@ -9,6 +10,7 @@ import { openapiV3 } from '../present/openapi-v3.ts';
 import { type RowObject, toTable, wantsTable } from '../present/table.ts';
 import { badRequest, notAllowed, pathNotFound, StatusError } from '../status.ts';
 import { removeAll, removeOne } from '../verbs/deletes.ts';
+import { evict } from '../verbs/eviction.ts';
 import { listObjects } from '../verbs/list.ts';
 import { PATCHERS, type Patcher } from '../verbs/patch.ts';
 import type { Registry } from '../verbs/registry.ts';
@@ -126,6 +128,7 @@ function read(
   response: ServerResponse,
 ): void {
   const { kind, namespace, name, subresource } = route;
+  if (subresource === 'eviction') throw notAllowed();
   const asTable = wantsTable(request.headers.accept);
   const included = rowObjectOf(query);
   if (name !== '') {
@@ -191,6 +194,11 @@ function write(
   if (subresource === 'scale' && (request.method === 'PUT' || request.method === 'PATCH')) {
     const patcher = request.method === 'PATCH' ? patcherOf(request) : undefined;
     return [200, writeScale(registry, kind, place, body, options, patcher)];
+  }
+  if (subresource === 'eviction') {
+    if (request.method !== 'POST') throw notAllowed();
+    const given = isObject(body) ? body.deleteOptions : undefined;
+    return [201, evict(registry, place, body, deleteOptions(given, query))];
   }
   if (subresource !== '' && request.method === 'DELETE') throw notAllowed();
   switch (request.method) {

@@ -33,6 +33,7 @@ const TABLE: Record<string, string> = {
       propagationPolicy:4 dryRun:5:string[]
     `,
   Preconditions: 'uid:1 resourceVersion:2',
+  Eviction: 'metadata:1:ObjectMeta deleteOptions:2:DeleteOptions',
 
   Namespace: 'metadata:1:ObjectMeta spec:2:NamespaceSpec status:3:NamespaceStatus',
   NamespaceSpec: 'finalizers:1:string[]',

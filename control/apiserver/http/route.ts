@@ -3,14 +3,14 @@
 import type { ServedKind } from '../kind.ts';
 import { servedAt } from '../verbs/kinds.ts';
 
-/** What a path names: a collection, an object, or an object's status or scale. */
+/** What a path names: a collection, an object, or a part of an object. */
 export interface Route {
   kind: ServedKind;
   /** '' for all namespaces and for cluster-scoped kinds. */
   namespace: string;
   /** '' for the collection. */
   name: string;
-  subresource: '' | 'status' | 'scale';
+  subresource: '' | 'status' | 'scale' | 'eviction';
 }
 
 const CORE = /^\/api\/(v1)\/(.+)$/;
@@ -38,6 +38,7 @@ function resolve(apiVersion: string, parts: string[]): Route | null {
     '': true,
     status: kind.hasStatus,
     scale: kind.hasScale,
+    eviction: kind.kind === 'Pod',
   };
   if (!Object.hasOwn(served, subresource) || !served[subresource]) return null;
   return { kind, namespace, name, subresource: subresource as Route['subresource'] };

@@ -86,7 +86,13 @@ function resources(row: ServedKind): [Resource, ...Resource[]] {
     verbs: ['get', 'patch', 'update'],
   });
   const scale = { ...part('scale'), group: 'autoscaling', version: 'v1', kind: 'Scale' };
-  return [own, ...(row.hasStatus ? [part('status')] : []), ...(row.hasScale ? [scale] : [])];
+  const about = { group: 'policy', version: 'v1', kind: 'Eviction', verbs: ['create'] };
+  return [
+    own,
+    ...(row.hasStatus ? [part('status')] : []),
+    ...(row.hasScale ? [scale] : []),
+    ...(kind === 'Pod' ? [{ ...part('eviction'), ...about }] : []),
+  ];
 }
 
 // All served kinds in one document, for clients that accept it (KEP-3352).

@@ -47,6 +47,6 @@ export function removeAll(
   return { kind: `${kind.kind}List`, apiVersion: kind.apiVersion, metadata, items };
 }
 
-function isDry({ dryRun }: DeleteOptions): boolean {
+export function isDry({ dryRun }: DeleteOptions): boolean {
   return (dryRun?.length ?? 0) > 0;
 }

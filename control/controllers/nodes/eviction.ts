@@ -1,5 +1,6 @@
 // Eviction by taints: pkg/controller/tainteviction.
-import { conditionsOf, isEqual, type KubeObject, keyOf, timestamp } from '../../kube/object.ts';
+import { disruptedStatus } from '../../apiserver/verbs/eviction.ts';
+import { isEqual, type KubeObject, keyOf } from '../../kube/object.ts';
 import { type Change, type Cluster, Controller } from '../controller.ts';
 import { type Taint, type Toleration, tolerates } from '../scheduler/taints.ts';
 
@@ -40,14 +41,11 @@ export class TaintEviction extends Controller {
     const leftMs = sinceMs + borneS * 1000 - nowMs;
     if (leftMs > 0) return this.queue.addAfter(key, leftMs);
     this.record(pod, 'Normal', 'TaintManagerEviction', `Marking for deletion Pod ${key}`);
-    // Policies of Jobs about failed pods read it.
-    const condition = {
-      ...{ type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager' },
-      message: 'Taint manager: deleting due to NoExecute taint',
-      lastTransitionTime: timestamp(nowMs),
-    };
-    const others = conditionsOf(pod).filter(({ type }) => type !== condition.type);
-    this.cluster.writeStatus(pod, { ...pod.status, conditions: [...others, condition] });
+    const why = [
+      'DeletionByTaintManager',
+      'Taint manager: deleting due to NoExecute taint',
+    ] as const;
+    this.cluster.writeStatus(pod, disruptedStatus(pod, ...why, nowMs));
     this.cluster.remove(pod);
   }
 }
