@@ -162,7 +162,10 @@ class Search {
     return this.#failInside(this.#why(isCluster) ?? []);
   }
 
-  /** A name that has no address in the cluster goes upstream as well: it may be a mistake. */
+  /**
+   * Fails for a name without an address in the cluster: a misspelt Service, or a name for upstream
+   * servers.
+   */
   #failOutside(query: LookupQuery, isCluster: boolean): Resolved {
     const why = query.answers.length === 0 ? this.#why(isCluster) : null;
     if (why !== null) return this.#failInside(why);

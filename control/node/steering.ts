@@ -144,7 +144,7 @@ function nodeRules(input: SteeringInput): Rule[] {
     ...apiRules(2, PLAINLY, input.api),
     // The node's ICMP errors quote translated packets.
     { pref: 3, iif: 'lo', protocol: 'icmp', action: STEER },
-    // To its own NodePorts, and replies of host endpoints to masqueraded clients.
+    // Packets to the node's own NodePorts, and replies of host endpoints to masqueraded clients.
     ...ranges.map((dports) => ({ pref: 4, ...own, protocol: 'tcp', dports })),
     ...ranges.map((dports) => ({ pref: 5, ...own, protocol: 'udp', dports })),
     ...ownPorts.map((ports) => ({ pref: 5, ...own, ...ports })),

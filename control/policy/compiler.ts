@@ -52,8 +52,9 @@ export class PolicyCompiler {
   }
 
   /**
-   * The same in steps, from the present state of the tables. Changes before the last step belong to
-   * the next compile. No other compile may start before the last step.
+   * Compiles in steps what `compile` compiles at once, from the present state of the tables.
+   * Changes before the last step belong to the next compile. No other compile may start before the
+   * last step.
    */
   compileInSteps(tables: PolicyTables, changes: PolicyChanges): Steps<PolicyChange | null> {
     return this.#compile(snapshotOf(tables, changes));

@@ -189,7 +189,7 @@ function findOrphan(lab: string): LabRecord | null {
 
 interface TakenBack {
   is: boolean;
-  /** The plan must have settled before it can be undone. */
+  /** Ends when no step of the plan runs any more. Only then the plan can be undone. */
   plan: Promise<unknown>;
   /** Never resolves, because the process ends first. */
   ended: Promise<never>;

@@ -31,7 +31,7 @@ const MUSL = join(PROJECT_ROOT, 'node_modules/.cache', `${NAME}-musl`);
 let lab: TestLab;
 let musl: string | null = null;
 
-/** A pod that sleeps, with a spec of its own. */
+/** A pod that sleeps, with further fields in its spec. */
 function pod(name: string, spec: Partial<NonNullable<Pod['spec']>>, labels = {}): object {
   const containers = [{ name: 'main', image: 'pause' }];
   const rest = { nodeName: 'node1', terminationGracePeriodSeconds: 0, containers };

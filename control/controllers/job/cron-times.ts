@@ -24,7 +24,7 @@ export function missedTime(
   for (let missed = 1; ; missed++) {
     const next = schedule.next(found);
     if (next === null || next > nowMs) return { ms: found, isTooMany: missed > MISSED_MAX };
-    // After a long time only the last times matter.
+    // After a long gap only the latest times of the schedule matter.
     if (missed === MISSED_MAX) found = closeTo(schedule, next, nowMs);
     else found = next;
   }

@@ -102,7 +102,7 @@ test('a Job runs one pod to its end and then is complete', async () => {
   );
 });
 
-test('completions and parallelism: never more pods than are left to do', async () => {
+test('never runs more pods than parallelism and the missing completions allow', async () => {
   await make({ completions: 5, parallelism: 2 });
   for (let done = 0; done < 5; done++) {
     assert.equal(pods().length, Math.min(2, 5 - done));

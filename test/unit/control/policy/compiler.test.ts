@@ -280,7 +280,7 @@ test('holds back a pod until its namespace, whose labels may matter, is known', 
   assert.equal(at(compile(), 2), undefined, 'the old pod lost its address');
 });
 
-test('the first pod after a policy is in force counts as new', () => {
+test('a pod that appears after its policy is in force counts as new', () => {
   tables.putPolicy(policy('p'));
   compile();
   tables.putPod(pod('web-1', 2));
@@ -341,7 +341,7 @@ test('blocks with different exceptions are different', () => {
   assert.deepEqual([allowing(peerOf(8)), allowing(peerOf(16))], [2, 1]);
 });
 
-test('a thousand pods with ten label sets are ten kinds', () => {
+test('a thousand pods with ten sets of labels count as ten kinds of pods', () => {
   for (let i = 0; i < 1000; i++) {
     tables.putPod(pod(`app${i % 10}-${i}`, 0, { address: addr('10.244.0.0') + i + 2 }));
   }

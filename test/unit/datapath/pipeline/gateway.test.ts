@@ -251,7 +251,7 @@ describe('balancers', () => {
     assert.equal(fate(t, tcp4('203.0.113.200:1', `${RANGED}:80`, SYN)), 'source-range');
   });
 
-  test("a node's source is its public address, so that replies find the gateway, also to its own NodePort", () => {
+  test("a node's packet to a balancer gets its public address as source, even if its own NodePort answers", () => {
     const t = gateway();
     for (let port = 1; port < 20; port++) {
       const { packet } = t.one(tcp4(`${NODE1}:${port}`, `${BALANCED}:80`, SYN));
