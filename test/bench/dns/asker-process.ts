@@ -15,7 +15,7 @@ export interface Asked {
   readyMs: number;
   /** From the write of a slice to the answer that shows it. */
   changeMs: number[];
-  /** Of answers of the cache, when they arrive. */
+  /** Of answers of the cache, when they were asked for. */
   cachedMsMax: number;
   cachedCount: number;
   /** Answers that are older than their TTL. */
@@ -49,11 +49,6 @@ function serveUpstream(startedMs: number): Promise<void> {
 function addressOf(startedMs: number): string {
   const ms = Math.round(nowMs() - startedMs);
   return `10.${ms >> 16}.${(ms >> 8) & 255}.${ms & 255}`;
-}
-
-function ageOf(address: string, startedMs: number): number {
-  const [, high, middle, low] = address.split('.').map(Number);
-  return nowMs() - startedMs - ((high! << 16) | (middle! << 8) | low!);
 }
 
 let id = 0;
@@ -108,12 +103,17 @@ async function measureChanges(socket: Socket): Promise<number[]> {
   return times;
 }
 
-async function measureCache(socket: Socket, startedMs: number) {
+/** An answer ages from its first arrival here, which is after the server has stored it. */
+async function measureCache(socket: Socket) {
+  const firstMs = new Map<string, number>();
   const ages: number[] = [];
   const endMs = nowMs() + 1000 * Number(seconds);
   while (nowMs() < endMs) {
+    const sentMs = nowMs();
     const [address] = (await ask(socket, 'fresh.example')) ?? [];
-    if (address !== undefined) ages.push(ageOf(address, startedMs));
+    if (address === undefined) continue;
+    if (!firstMs.has(address)) firstMs.set(address, nowMs());
+    ages.push(Math.max(0, sentMs - firstMs.get(address)!));
     await setTimeout(PAUSE_MS);
   }
   const staleCount = ages.filter((age) => age > Number(ttl) * 1000).length;
@@ -127,7 +127,7 @@ const socket = createSocket('udp4');
 const readyMs =
   (await untilAnswer(socket, 's0.default.svc.cluster.local', await firstAddress())) - startedMs;
 const changeMs = await measureChanges(socket);
-const asked: Asked = { readyMs, changeMs, ...(await measureCache(socket, startedMs)) };
+const asked: Asked = { readyMs, changeMs, ...(await measureCache(socket)) };
 console.log(JSON.stringify(asked));
 process.exit(0);
 
