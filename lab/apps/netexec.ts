@@ -1,59 +1,98 @@
 // The built-in server of pods: HTTP and UDP as agnhost's netexec, in plain Node. Source:
 // kubernetes/kubernetes test/images/agnhost/netexec.
+import { exec } from 'node:child_process';
 import { createSocket, type RemoteInfo } from 'node:dgram';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import type { Http2Server } from 'node:http2';
+import { createServer as createNetServer, type Server as NetServer } from 'node:net';
 import { hostname } from 'node:os';
-import { parseArgs } from 'node:util';
+import { makeHealthServer } from './grpc-health.ts';
+import { readOptions, readPort } from './options.ts';
 
-const HTTP_PORT_DEFAULT = '8080';
-const UDP_PORT_DEFAULT = '8081';
+/** First bytes of an HTTP/2 connection. */
+const PREFACE = 'PRI ';
+const OUTPUT_BYTES_MAX = 1024 * 1024;
 
-/** `--udp-port=-1` switches UDP off. */
-function main(): void {
-  const { values, positionals } = parseArguments();
-  const [command = 'pause'] = positionals;
-  if (command === 'pause') return pause();
-  if (command !== 'netexec') refuse(`agnhost here knows netexec and pause, not ${command}`);
-  serveHttp(readPort('http-port', values['http-port']));
-  if (Number(values['udp-port']) > 0) serveUdp(readPort('udp-port', values['udp-port']));
+/**
+ * agnhost netexec. `--udp-port=-1` switches UDP off. Unlike upstream's it also answers health
+ * checks of gRPC on its HTTP port, so that it can stand in for a gRPC server.
+ */
+export function netexec(args: string[]): void {
+  const { options } = readOptions(args, {
+    ...{ 'http-port': '8080', 'udp-port': '8081', 'delay-shutdown': '0' },
+  });
+  const delayMs = Number(options['delay-shutdown']) * 1000;
+  serveHttp(readPort('http-port', options['http-port']), delayMs, true);
+  if (Number(options['udp-port']) > 0) serveUdp(readPort('udp-port', options['udp-port']));
 }
 
-function parseArguments() {
-  try {
-    return parseArgs({
-      allowPositionals: true,
-      options: {
-        'http-port': { type: 'string', default: HTTP_PORT_DEFAULT },
-        'udp-port': { type: 'string', default: UDP_PORT_DEFAULT },
-      },
-    });
-  } catch (error) {
-    refuse((error as Error).message);
-  }
-}
-
-function refuse(message: string): never {
-  console.error(message);
-  process.exit(2);
-}
-
-function readPort(option: string, text: string): number {
-  const port = Number(text);
-  if (Number.isInteger(port) && port > 0 && port < 65_536) return port;
-  refuse(`--${option} takes a port from 1 to 65535, not ${text}`);
-}
-
-function pause(): void {
+export function pause(): void {
   setInterval(() => {}, 2 ** 30);
 }
 
-/** Serves what a test asks of a host over HTTP. */
-export function serveHttp(port: number): void {
-  const server = createServer(answerHttp);
+/** Answers every request on a port with one function. */
+export function listen(port: number, answer: RequestListener): Server {
+  const server = createServer(answer);
   // Idle connections must outlive clients that reuse them.
   server.keepAliveTimeout = 120_000;
   server.listen(port, '0.0.0.0', 4096);
-  process.on('SIGTERM', () => process.exit(0));
+  if (process.listenerCount('SIGTERM') === 0) process.on('SIGTERM', () => process.exit(0));
+  return server;
+}
+
+/**
+ * Serves what a test asks of a host over HTTP, and with `grpc` health checks of gRPC.
+ *
+ * @param delayMs time between SIGTERM and the end of the process.
+ */
+export function serveHttp(port: number, delayMs = 0, grpc = false): void {
+  const web = createServer(answerHttp);
+  // Idle connections must outlive clients that reuse them.
+  web.keepAliveTimeout = 120_000;
+  const server = grpc
+    ? dividing(
+        web,
+        makeHealthServer(() => true),
+      )
+    : web;
+  server.listen(port, '0.0.0.0', 4096);
+  process.on('SIGTERM', () => setTimeout(() => process.exit(0), delayMs));
+}
+
+/** A server that passes connections of HTTP/2 to one server and all others to another. */
+export function dividing(web: Server, h2: Http2Server): NetServer {
+  return createNetServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    const onEnd = () => socket.end();
+    socket.on('error', () => {});
+    socket.once('end', onEnd);
+    socket.once('data', (first: Buffer) => {
+      socket.off('end', onEnd);
+      socket.pause();
+      const isH2 = first.subarray(0, PREFACE.length).toString() === PREFACE;
+      socket.unshift(first);
+      (isH2 ? h2 : web).emit('connection', socket);
+      if (!isH2) socket.resume();
+    });
+  });
+}
+
+/** One line of text for each TCP connection, and for each datagram. */
+export function serveText(
+  port: number,
+  text: string,
+  { tcp, udp }: { tcp: boolean; udp: boolean },
+): void {
+  if (tcp) createNetServer((socket) => void socket.on('error', () => {}).end(text)).listen(port);
+  if (!udp) return;
+  const socket = createSocket('udp4');
+  socket.on('message', (_, client) => socket.send(text, client.port, client.address));
+  socket.bind(port, '0.0.0.0');
 }
 
 /** Answers a request. `/exit` and `/shutdown` end the process. */
@@ -68,11 +107,14 @@ export function answerHttp(request: IncomingMessage, response: ServerResponse): 
     case '/clientip':
       return end(response, `${address(request)}:${request.socket.remotePort}`);
     case '/echo':
+      response.statusCode = Number(url.searchParams.get('code') ?? 200);
       return end(response, url.searchParams.get('msg') ?? '');
     case '/header':
       return end(response, String(request.headers[url.searchParams.get('key') ?? ''] ?? ''));
     case '/healthz':
       return end(response, 'ok');
+    case '/shell':
+      return runShell(url.searchParams, response);
     case '/exit':
       return leave(response, Number(url.searchParams.get('code') ?? 0));
     case '/shutdown':
@@ -84,6 +126,16 @@ export function answerHttp(request: IncomingMessage, response: ServerResponse): 
 
 function end(response: ServerResponse, text: string): void {
   response.end(text);
+}
+
+/** Runs `shellCommand` with `shell`, as upstream: the answer has `output` and, if any, `error`. */
+function runShell(query: URLSearchParams, response: ServerResponse): void {
+  const shell = query.get('shell') ?? '/bin/sh';
+  const command = query.get('shellCommand') ?? query.get('cmd') ?? '';
+  exec(command, { shell, maxBuffer: OUTPUT_BYTES_MAX }, (error, stdout, stderr) => {
+    const failed = error && { error: `exit status ${error.code}` };
+    end(response, JSON.stringify({ ...failed, output: `${stdout}${stderr}` }));
+  });
 }
 
 function leave(response: ServerResponse, code: number): void {
@@ -115,5 +167,3 @@ export function answerDatagram(message: Buffer, client: RemoteInfo): Buffer | nu
   if (word === 'echo') return message.subarray('echo '.length);
   return null;
 }
-
-if (import.meta.main) main();

@@ -8,7 +8,9 @@ import { namespacePath, podLink } from '../places/names.ts';
 import { dialInNamespace } from './action/network.ts';
 import { ContainerSet, graceOf, restartPolicyOf } from './container/containers.ts';
 import type { ContainerContext, PodContext } from './container/context.ts';
+import type { Program } from './container/images.ts';
 import { launchContainer } from './container/launch.ts';
+import { messageFile, readMessage } from './container/message.ts';
 import type { Given } from './given/downward.ts';
 import { MountError } from './given/files.ts';
 import { type Surroundings, surroundingsOf } from './given/surroundings.ts';
@@ -23,6 +25,12 @@ import { buildStatus, type PodState, timestamp } from './status/status.ts';
 
 /** Retries of a pod that cannot be started. */
 const RETRY_PACE = { firstMs: 1000, msMax: 60_000 };
+
+/** The end of a pod by activeDeadlineSeconds. Source: pkg/kubelet/active_deadline.go. */
+const DEADLINE = {
+  reason: 'DeadlineExceeded',
+  message: 'Pod was active on the node longer than the specified deadline',
+};
 
 export class PodRun {
   readonly uid: string;
@@ -44,6 +52,11 @@ export class PodRun {
   #made = false;
   #problem: PodState['problem'] = null;
   #failure = '';
+  /** Why the pod has failed although its containers did not. */
+  #verdict: PodState['problem'] = null;
+  /** The containers are being ended, or have ended, for such a reason. */
+  #isFailing = false;
+  #callOffDeadline: () => void = () => {};
   #startup: Promise<void> | null = null;
   #ended: Promise<void> | null = null;
   #deadlineMs = Number.POSITIVE_INFINITY;
@@ -62,6 +75,8 @@ export class PodRun {
     this.#name = pod.metadata!.name!;
     this.#surroundings = surroundingsOf(pod, context);
     this.#started = String(pod.status?.startTime ?? timestamp());
+    this.#isFailing = pod.status?.reason === DEADLINE.reason;
+    if (this.#isFailing) this.#verdict = DEADLINE;
     this.#reporter = new StatusReporter(context.kube, context.log, context.clock, pod);
     this.#containers = new ContainerSet(pod, this.#containerContext());
   }
@@ -72,6 +87,7 @@ export class PodRun {
    */
   update(pod: Pod): void {
     this.#pod = pod;
+    if (this.#made) this.#awaitDeadline();
     if (pod.spec?.readinessGates?.length) void this.#report();
   }
 
@@ -150,12 +166,36 @@ export class PodRun {
   /** Starts the containers that are next in order, and reports the status. */
   async #goOn(): Promise<void> {
     this.#made = true;
+    this.#awaitDeadline();
     await Promise.all(this.#advance());
     await this.#report();
   }
 
+  /** Ends the containers when activeDeadlineSeconds have passed since the start of the pod. */
+  #awaitDeadline(): void {
+    this.#callOffDeadline();
+    const limitS = this.#pod.spec?.activeDeadlineSeconds;
+    if (limitS === undefined || this.#isFailing) return;
+    const { clock } = this.#context;
+    const leftMs = Date.parse(this.#started) + limitS * 1000 - clock.unixMs();
+    if (leftMs <= 0) return void this.#fail(DEADLINE);
+    this.#callOffDeadline = clock.after(leftMs, () => this.#awaitDeadline());
+  }
+
+  /** Ends the containers and leaves the object, as failed. */
+  async #fail(verdict: { reason: string; message: string }): Promise<void> {
+    const { phase } = this.#state();
+    if (this.#ended || this.#silent || phase === 'Succeeded' || phase === 'Failed') return;
+    this.#isFailing = true;
+    this.#tell('Normal', verdict.reason, verdict.message);
+    const deadlineMs = this.#context.clock.unixMs() + graceOf(this.#pod) * 1000;
+    await this.#containers.end(() => Math.min(deadlineMs, this.#deadlineMs));
+    this.#verdict = verdict;
+    await this.#report();
+  }
+
   #advance(): Promise<void>[] {
-    if (this.#ended || this.#silent) return [];
+    if (this.#ended || this.#silent || this.#isFailing) return [];
     return this.#containers.advance(graceOf(this.#pod) * 1000);
   }
 
@@ -194,6 +234,7 @@ export class PodRun {
   async abandon(): Promise<void> {
     this.#silent = true;
     this.#callOff();
+    this.#callOffDeadline();
     this.#containers.stop();
     await (this.#ended ?? this.#startup)?.catch(() => {});
     this.#containers.stop();
@@ -201,6 +242,7 @@ export class PodRun {
 
   async #end(tell: boolean): Promise<void> {
     this.#callOff();
+    this.#callOffDeadline();
     this.#containers.beginTermination();
     // A pod cannot be removed while it is being started.
     await this.#startup;
@@ -232,15 +274,16 @@ export class PodRun {
       dial: (to, port) => dialInNamespace(namespacePath(node.namespace), to, port),
       podIP: address,
       graceS: graceOf(this.#pod),
-      launch: (spec, argv) => this.#launch(spec, argv),
+      launch: (spec, program) => this.#launch(spec, program),
+      message: ({ name }) => readMessage(messageFile(this.#context.stateDir, this.uid, name)),
       endStrays: () => this.#guard(() => this.#endStrays()),
       onChange: () => this.#guard(() => this.#onChange()),
       onEvent: (type, reason, message, spec) => this.#tell(type, reason, message, spec),
     };
   }
 
-  #launch(spec: Container, argv: string[]) {
-    return launchContainer(spec, argv, {
+  #launch(spec: Container, program: Program) {
+    return launchContainer(spec, program, {
       pod: this.#pod,
       context: this.#context,
       surroundings: this.#surroundings,
@@ -315,11 +358,11 @@ export class PodRun {
     const phase = phaseOf(parts, restartPolicyOf(this.#pod), this.#ended !== null);
     return {
       ...parts,
-      phase: this.#problem ? 'Pending' : phase,
+      phase: this.#problem ? 'Pending' : this.#verdict ? 'Failed' : phase,
       podIP: this.#sandbox ? this.address : '',
       hostIP: this.#context.node.address,
       startTime: this.#started,
-      problem: this.#problem,
+      problem: this.#problem ?? this.#verdict,
     };
   }
 

@@ -180,7 +180,7 @@ describe('path MTU', () => {
       }),
     ]);
     makeOutside();
-    const netexec = join(PROJECT_ROOT, 'lab/apps/netexec.ts');
+    const netexec = join(PROJECT_ROOT, 'lab/apps/agnhost.ts');
     serve('iperf3', '-s');
     serve(NODE, netexec, 'netexec', '--http-port=8080', '--udp-port=8081');
     await lab.untilEndpoints('default/iperf:5201', 1);

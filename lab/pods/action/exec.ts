@@ -1,7 +1,7 @@
 // Runs a command inside a running container, for probes and hooks.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import type { ProcessId } from '../../host/process.ts';
+import { lstatSync, readFileSync } from 'node:fs';
+import { isAlive, type ProcessId } from '../../host/process.ts';
 import { withCapabilitiesOf } from '../sandbox/capabilities.ts';
 import type { ActionResult } from './network.ts';
 
@@ -22,6 +22,8 @@ export function execInside(
   return new Promise((resolve) => {
     let output = '';
     let late = false;
+    const missing = missingProgram(container, command);
+    if (missing !== null) return resolve({ good: false, output: missing });
     const [file, ...args] = commandInside(container, command);
     const child = spawn(file!, args, {
       detached: true,
@@ -76,6 +78,26 @@ export function environmentOf({ pid }: { pid: number }): Record<string, string> 
 export function commandInside({ pid }: ProcessId, command: string[]): string[] {
   const inside = withCapabilitiesOf(pid, command);
   return ['/usr/bin/nsenter', `--target=${pid}`, ...NAMESPACES, '--', ...inside];
+}
+
+/**
+ * Why the program of a command cannot run in a container, in the words of a container runtime. Null
+ * if the program exists, or if the container has ended.
+ */
+export function missingProgram(container: ProcessId, [program = '']: string[]): string | null {
+  const { pid } = container;
+  const exists = (path: string) => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  const { PATH = '' } = environmentOf(container);
+  let why = 'executable file not found in $PATH';
+  let isThere: boolean;
+  if (program.includes('/')) {
+    why = `stat ${program}: no such file or directory`;
+    const from = program.startsWith('/') ? 'root' : 'cwd/';
+    isThere = exists(`/proc/${pid}/${from}${program}`);
+  } else {
+    isThere = PATH.split(':').some((folder) => exists(`/proc/${pid}/root${folder}/${program}`));
+  }
+  return isThere || !isAlive(container) ? null : `exec: ${JSON.stringify(program)}: ${why}`;
 }
 
 /** Kills a command and its process group. */

@@ -24,7 +24,7 @@ export interface Dialer {
 type HttpGet = NonNullable<Probe['httpGet']>;
 type TcpSocket = NonNullable<Probe['tcpSocket']>;
 
-const USER_AGENT = 'kube-probe/1.34';
+export const USER_AGENT = 'kube-probe/1.34';
 
 /**
  * Good if the server answers with a status from 200 to 399. Follows no redirect. Never rejects.
@@ -68,7 +68,7 @@ export function tcpSocket(
 /**
  * Dials and passes the socket to `use`. Destroys the socket when `use` settles or the time is over.
  */
-function dialing(
+export function dialing(
   { host, port: wanted }: { host?: string; port: number | string },
   { dial, podIP, container }: Dialer,
   timeoutMs: number,
@@ -123,7 +123,8 @@ function resultOf(status: number): ActionResult {
   return bad(`HTTP probe failed with statuscode: ${status}`);
 }
 
-function bad(output: string): ActionResult {
+/** A failed action with the reason. */
+export function bad(output: string): ActionResult {
   return { good: false, output };
 }
 

@@ -20,8 +20,6 @@ export const CONTAINER_PACE = {
   msMax: 300_000,
   goodMs: 600_000,
 };
-/** Delay before a container that cannot be started is tried again. */
-const RETRY_MS = 1000;
 /** After this time a container counts as ready even if its declared ports do not listen. */
 const LISTEN_MS_MAX = 5000;
 /** The same for a container with probes: the longest delay of its first probe. */
@@ -102,12 +100,13 @@ export class ContainerRunner {
       await this.#start();
     } catch (error) {
       const { message } = error as Error;
-      const reason = error instanceof WaitReason ? error.reason : 'CreateContainerError';
+      const { reason, retryMs } =
+        error instanceof WaitReason ? error : new WaitReason('CreateContainerError', message);
       // Retries are frequent, so only a new reason becomes an event.
       const known = this.#state.waiting?.message === message;
       if (!known) this.#tell('Warning', 'Failed', `Error: ${message}`);
       this.#state = { waiting: { reason, message } };
-      this.#startAfter(RETRY_MS, () => this.start());
+      this.#startAfter(retryMs, () => this.start());
       this.#context.onChange();
     }
   }
@@ -180,7 +179,7 @@ export class ContainerRunner {
       this.#state = { waiting: program };
       return this.#context.onChange();
     }
-    const launched = await this.#context.launch(this.spec, program.argv);
+    const launched = await this.#context.launch(this.spec, program);
     this.#startedMs = this.#context.clock.unixMs();
     if (this.#state.terminated) this.#lastState = this.#state;
     this.#state = { running: { startedAt: timestamp(this.#startedMs) } };
@@ -285,7 +284,9 @@ export class ContainerRunner {
   #terminated(ending: Ending): Terminated {
     const startedAt = timestamp(this.#startedMs);
     const finishedAt = timestamp(this.#context.clock.unixMs());
-    return { ...ending, startedAt, finishedAt, containerID: this.#id };
+    const message = this.#context.message(this.spec);
+    const own = { startedAt, finishedAt, containerID: this.#id };
+    return { ...ending, ...(message && { message }), ...own };
   }
 
   #onEnd(terminated: Terminated): void {

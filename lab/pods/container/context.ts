@@ -8,6 +8,7 @@ import type { Attach } from '../../topology/topology.ts';
 import type { Dialer } from '../action/network.ts';
 import type { ServiceRow } from '../given/service-env.ts';
 import type { PodEvents } from '../status/events.ts';
+import type { Program } from './images.ts';
 
 export interface PodNode {
   name: string;
@@ -46,7 +47,9 @@ export interface ContainerContext {
   /** Grace period of a container that is killed, seconds. */
   graceS: number;
   /** Starts a process. Rejects with WaitReason or any other error. */
-  launch: (spec: Container, argv: string[]) => Promise<Launched>;
+  launch: (spec: Container, program: Program) => Promise<Launched>;
+  /** The termination message of a container. '' if it left none. */
+  message: (spec: Container) => string;
   /** Ends processes that an ended container left behind. */
   endStrays: () => void;
   onChange: () => void;

@@ -12,10 +12,13 @@ const CONFIG_ERROR = 'CreateContainerConfigError';
 /** Keeps a container waiting with this reason in its status. The start is tried again. */
 export class WaitReason extends Error {
   readonly reason: string;
+  /** Delay before the start is tried again. */
+  readonly retryMs: number;
 
-  constructor(reason: string, message: string) {
+  constructor(reason: string, message: string, retryMs = 1000) {
     super(message);
     this.reason = reason;
+    this.retryMs = retryMs;
   }
 }
 

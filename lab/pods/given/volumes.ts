@@ -1,5 +1,16 @@
 // The volumes of a pod on disk. Later changes of a ConfigMap or Secret do not reach them.
-import { chmodSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  constants,
+  existsSync,
+  lchownSync,
+  lstatSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { makeFolder } from '../../../control/files.ts';
 import type { KubeClient } from '../../../control/kube/client.ts';
@@ -26,9 +37,15 @@ export async function makeVolumes(
   const all = dirname(folder);
   makeFolder(all, 0o700);
   chmodSync(all, 0o700);
+  const group = pod.spec?.securityContext?.fsGroup;
   for (const volume of pod.spec?.volumes ?? []) {
     try {
-      await makeVolume(kube, pod, given, join(folder, volume.name), volume);
+      const path = join(folder, volume.name);
+      await makeVolume(kube, pod, given, path, volume);
+      const isWritable = Boolean(volume.emptyDir ?? volume.persistentVolumeClaim);
+      if (group !== undefined && isOwnFolder(path)) {
+        giveToGroup(realpathSync(path), group, isWritable);
+      }
     } catch (error) {
       const { message } = error as Error;
       throw new MountError(`MountVolume.SetUp failed for volume "${volume.name}" : ${message}`);
@@ -63,6 +80,31 @@ async function makeVolume(
     writeFileSync(file, data);
     chmodSync(file, mode);
   }
+}
+
+/** False for a folder of the machine that a PersistentVolume names: its owner stays. */
+function isOwnFolder(path: string): boolean {
+  const parent = dirname(realpathSync(path));
+  return [dirname(path), claimsFolder(path)].some(
+    (folder) => existsSync(folder) && realpathSync(folder) === parent,
+  );
+}
+
+const DIRECTORY_BITS = 0o2110;
+const WRITABLE_BITS = 0o660;
+const READABLE_BITS = 0o440;
+
+/** Gives a volume to the group of its pod (fsGroup). Source: pkg/volume, SetVolumeOwnership. */
+function giveToGroup(path: string, group: number, isWritable: boolean): void {
+  lchownSync(path, -1, group);
+  const { mode } = lstatSync(path);
+  const kind = mode & constants.S_IFMT;
+  if (kind === constants.S_IFLNK) return;
+  const isFolder = kind === constants.S_IFDIR;
+  const bits = (isWritable ? WRITABLE_BITS : READABLE_BITS) | (isFolder ? DIRECTORY_BITS : 0);
+  chmodSync(path, (mode & ~constants.S_IFMT) | bits);
+  if (!isFolder) return;
+  for (const name of readdirSync(path)) giveToGroup(join(path, name), group, isWritable);
 }
 
 /** The folder of all claims, beside that of the volumes of pods. */

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { Container } from '../../../control/kube/kinds.ts';
 import { WaitReason } from '../given/env.ts';
+import { type Identity, identityIn, identityOptions, isPlainRoot, ROOT } from './identity.ts';
 
 /** Names by number (include/uapi/linux/capability.h). */
 const NAMES = [
@@ -29,21 +30,30 @@ export function withDefaults(command: string[]): string[] {
  * those it drops and with those it adds, or all if it is privileged. Throws WaitReason for an
  * unknown name.
  */
-export function withCapabilities({ securityContext }: Container, command: string[]): string[] {
-  if (securityContext?.privileged) return command;
+export function withCapabilities(
+  { securityContext }: Container,
+  command: string[],
+  identity: Identity = ROOT,
+): string[] {
+  if (securityContext?.privileged) {
+    return isPlainRoot(identity) ? command : bounded(new Set(NAMES), command, identity);
+  }
   const { add = [], drop = [] } = securityContext?.capabilities ?? {};
   const dropped = drop.flatMap(namesOf);
   const kept = DEFAULT.filter((name) => !dropped.includes(name));
-  return bounded(new Set([...kept, ...add.flatMap(namesOf)]), command);
+  return bounded(new Set([...kept, ...add.flatMap(namesOf)]), command, identity);
 }
 
-/** The command line that runs `command` with the capabilities of a process. */
+/** The command line that runs `command` with the capabilities and as the user of a process. */
 export function withCapabilitiesOf(pid: number, command: string[]): string[] {
   try {
     const text = readFileSync(`/proc/${pid}/status`, 'utf8');
     const mask = BigInt(`0x${/^CapBnd:\s*(\w+)$/m.exec(text)?.[1]}`);
     const has = NAMES.filter((_, number) => (mask >> BigInt(number)) & 1n);
-    return has.length === NAMES.length ? command : bounded(new Set(has), command);
+    const own = identityIn(text);
+    return has.length === NAMES.length && isPlainRoot(own)
+      ? command
+      : bounded(new Set(has), command, own);
   } catch {
     // The process has ended, so there is nothing to enter.
     return command;
@@ -61,7 +71,10 @@ function namesOf(text: string): string[] {
   );
 }
 
-function bounded(names: Set<string>, command: string[]): string[] {
+function bounded(names: Set<string>, command: string[], identity: Identity = ROOT): string[] {
   const added = NAMES.filter((name) => names.has(name)).map((name) => `,+${name.toLowerCase()}`);
-  return ['/usr/bin/setpriv', `--bounding-set=-all${added.join('')}`, '--', ...command];
+  return [
+    ...['/usr/bin/setpriv', ...identityOptions(identity)],
+    ...[`--bounding-set=-all${added.join('')}`, '--', ...command],
+  ];
 }

@@ -36,6 +36,8 @@ const SYSCTLS: [string, string][] = [
   // With 1, a TUN device without an agent would have no route, and new connections would fail.
   ['ipv4/conf/all/ignore_routes_with_linkdown', '0'],
   ['ipv4/conf/default/ignore_routes_with_linkdown', '0'],
+  // As containerd 2: a user other than root may listen on port 80.
+  ['ipv4/ip_unprivileged_port_start', '0'],
 ];
 
 /**

@@ -1,12 +1,44 @@
 # Makes the root of a container or of a pod's PID 1, and runs its command there:
-# sh root.sh STATE PROJECT HOSTNAME HOSTS RESOLV WORKDIR MOUNTS -- COMMAND...
+# sh root.sh STATE PROJECT HOSTNAME HOSTS RESOLV WORKDIR MOUNTS LINKS MODE PROGRAM -- COMMAND...
+# MODE is ro or rw. PROGRAM is the one that COMMAND ends up running.
 # It needs a new mount namespace. Writes go to a tmpfs that ends with the container.
-# When the root is complete, it writes to descriptor 3.
+# When the root is complete, it writes `ok` to descriptor 3. Otherwise it writes the reason.
 set -eu
-state=$1 scratch=$1/scratch project=$2 name=$3 hosts=$4 resolv=$5 workdir=$6 mounts=$7
-shift 8
+state=$1 scratch=$1/scratch project=$2 name=$3 hosts=$4 resolv=$5 workdir=$6 mounts=$7 links=$8
+mode=$9
+shift 9
+program=$1
+shift 2
 own_path=$PATH
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
+exec 4>&2 2>&3
+
+# Fails unless the program exists, in the words of a container runtime.
+require_program() {
+  case $program in
+  */*)
+    if [ ! -e "$program" ]; then
+      echo "exec: \"$program\": stat $program: no such file or directory" >&2
+      exit 127
+    elif [ -d "$program" ] || [ ! -x "$program" ]; then
+      echo "exec: \"$program\": permission denied" >&2
+      exit 126
+    fi
+    ;;
+  *)
+    old_ifs=$IFS
+    IFS=:
+    for folder in $own_path; do
+      if [ -f "$folder/$program" ] && [ -x "$folder/$program" ]; then
+        IFS=$old_ifs
+        return
+      fi
+    done
+    echo "exec: \"$program\": executable file not found in \$PATH" >&2
+    exit 127
+    ;;
+  esac
+}
 
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 kubetun "$scratch"
@@ -54,6 +86,18 @@ mount -t tmpfs -o mode=755 tmpfs run
 mkdir -p ".$project"
 mount --bind "$project" ".$project"
 mount -o remount,bind,ro ".$project"
+# A container's user may not reach the folder above the project. Links lead to this place instead.
+mkdir run/image
+mount --bind ".$project" run/image
+mount -o remount,bind,ro run/image
+# Programs of the image, one per line: path, target.
+while IFS='	' read -r path target; do
+  [ -n "$path" ] || continue
+  mkdir -p ".${path%/*}/"
+  ln -sfn "$target" ".$path"
+done <<EOF
+$links
+EOF
 
 rm -f etc/hostname etc/hosts etc/resolv.conf
 printf '%s\n' "$name" >etc/hostname
@@ -64,8 +108,9 @@ mkdir .old
 pivot_root . .old
 cd /
 # Volumes, one per line: ro or rw, source, target. Links in a target resolve in the new root.
-while IFS='	' read -r mode source target; do
-  [ -n "$mode" ] || continue
+covered=
+while IFS='	' read -r access source target; do
+  [ -n "$access" ] || continue
   resolved=$(readlink -m -- "$target")
   case $resolved in
   / | /proc | /proc/* | /.old | /.old/*)
@@ -81,13 +126,24 @@ while IFS='	' read -r mode source target; do
     [ -e "$target" ] || : >"$target"
   fi
   mount --bind "/.old$source" "$target"
-  [ "$mode" = rw ] || mount -o remount,bind,ro "$target"
+  covered="$covered $target "
+  [ "$access" = rw ] || mount -o remount,bind,ro "$target"
 done <<EOF
 $mounts
 EOF
 umount -l /.old
 rmdir /.old
+[ -d "$workdir" ] || mkdir -p "$workdir"
+if [ "$mode" = ro ]; then
+  for path in / /tmp /run; do
+    # A volume hides what is below it.
+    case $covered in *" $path "*) continue ;; esac
+    mount -o remount,bind,ro "$path"
+  done
+fi
 cd "$workdir"
 PATH=$own_path
-echo >&3
+require_program
+exec 2>&4 4>&-
+echo ok >&3
 exec "$@" 3>&-

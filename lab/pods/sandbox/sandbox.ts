@@ -1,6 +1,6 @@
 // A pod's PID 1, and the containers that are started beside it.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { makeFolder } from '../../../control/files.ts';
@@ -35,7 +35,7 @@ export async function startSandbox(netns: string, files: RootFiles): Promise<Pro
     `--net=${namespacePath(netns)}`,
     ...['/usr/bin/unshare', '--mount', '--uts', '--ipc', '--pid', '--fork', '--'],
     ...['/bin/sh', '-c', setUp, 'sandbox', files.hostname],
-    ...[...rootArgs(files, '/', []), ...withDefaults(['catatonit', '-P'])],
+    ...[...rootArgs(PID_1_ROOT, files), ...withDefaults(['catatonit', '-P'])],
   ];
   const parent = spawn('/usr/bin/nsenter', args, {
     detached: true,
@@ -43,35 +43,60 @@ export async function startSandbox(netns: string, files: RootFiles): Promise<Pro
     cwd: '/',
   });
   parent.unref();
-  await untilRooted(parent);
-  const found = await firstChild(parent);
-  if (found) return found;
+  let why = '';
+  try {
+    await untilRooted(parent);
+    const found = await firstChild(parent);
+    if (found) return found;
+  } catch (error) {
+    why = `: ${(error as Error).message}`;
+  }
   throw new KubetunError(
     'KT_SANDBOX',
-    `the sandbox in ${netns} does not start`,
+    `the sandbox in ${netns} does not start${why}`,
     'install nsenter, unshare and catatonit',
   );
 }
 
-export interface ContainerStart extends RootFiles {
+/** What differs between the roots of the containers of a pod. */
+export interface RootShape {
+  workingDir: string;
+  mounts: Mount[];
+  /** Links to programs: path in the container -> path that it leads to. */
+  links: Record<string, string>;
+  isReadOnly: boolean;
+  /** The program of the container. It must exist. */
+  program: string;
+}
+
+export interface ContainerStart extends RootFiles, RootShape {
   sandbox: ProcessId;
   argv: string[];
   env: Record<string, string>;
-  workingDir: string;
   logName: string;
-  mounts: Mount[];
+  /** Path of a FIFO for its input, which stays open and empty. Null for none. */
+  input: string | null;
 }
 
+const PID_1_ROOT: RootShape = {
+  ...{ workingDir: '/', mounts: [], links: {}, isReadOnly: false, program: 'catatonit' },
+};
+
+/** The root of a container cannot be made, or its program does not exist. */
+export class RootError extends Error {}
+
 /** Arguments of root.sh, up to the command. */
-function rootArgs(files: RootFiles, workingDir: string, mounts: Mount[]): string[] {
+function rootArgs(shape: RootShape, files: RootFiles): string[] {
   const { hostname, hosts, resolv, projectRoot, stateDir } = files;
+  const { workingDir, mounts, links, isReadOnly, program } = shape;
   makeFolder(join(stateDir, 'scratch'));
   const lines = mounts.map(
     ({ readOnly, source, target }) => `${readOnly ? 'ro' : 'rw'}\t${source}\t${target}`,
   );
+  const linkLines = Object.entries(links).map(([path, target]) => `${path}\t${target}`);
   return [
     ...[ROOT_SCRIPT, stateDir, projectRoot, hostname, hosts, resolv, workingDir],
-    ...[lines.join('\n'), '--'],
+    ...[lines.join('\n'), linkLines.join('\n'), isReadOnly ? 'ro' : 'rw', program, '--'],
   ];
 }
 
@@ -81,18 +106,23 @@ export interface Container {
   process: ProcessId | null;
 }
 
-/** Starts a container in a sandbox. Resolves when the container has its own root, or has ended. */
+/**
+ * Starts a container in a sandbox. Resolves when the container has its own root. Rejects with
+ * RootError if it gets none.
+ */
 export async function startContainer(start: ContainerStart): Promise<Container> {
   const args = [
     ...[`--target=${start.sandbox.pid}`, '--net', '--uts', '--ipc', '--pid', '--'],
     ...['/usr/bin/unshare', '--mount', '--', '/bin/sh'],
-    ...[...rootArgs(start, start.workingDir, start.mounts), ...start.argv],
+    ...[...rootArgs(start, start), ...start.argv],
   ];
   const log = await openLog(start.stateDir, start.logName);
+  // The container has both ends, so that the input outlives this process.
+  const input = start.input === null ? null : openSync(start.input, 'r+');
   try {
     const parent = spawn('/usr/bin/nsenter', args, {
       detached: true,
-      stdio: ['ignore', log, log, 'pipe'],
+      stdio: [input ?? 'ignore', log, log, 'pipe'],
       env: start.env,
       cwd: '/',
     });
@@ -100,25 +130,36 @@ export async function startContainer(start: ContainerStart): Promise<Container> 
     return { parent, process: await firstChild(parent) };
   } finally {
     closeSync(log);
+    if (input !== null) closeSync(input);
   }
 }
 
 /**
  * Waits until a container has its own root. Before that it runs in the machine's root, where `exec`
- * must not enter.
+ * must not enter. Rejects with RootError and the reason of root.sh.
  */
 function untilRooted(parent: ChildProcess): Promise<void> {
   const told = parent.stdio[3] as Readable;
-  return new Promise((resolve) => {
-    const done = () => {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const settle = (error: Error | null) => {
       clearTimeout(timer);
       told.destroy();
-      resolve();
+      if (error) reject(error);
+      else resolve();
     };
-    const timer = setTimeout(done, CHILD_MS_MAX);
-    told.once('data', done);
-    parent.once('exit', done);
-    parent.once('error', done);
+    const fail = (why: string) => settle(new RootError(why.trim().replaceAll(/\s*\n\s*/g, '; ')));
+    const timer = setTimeout(() => {
+      // Otherwise the next attempt would run beside it.
+      if (parent.pid !== undefined) process.kill(-parent.pid, 'SIGKILL');
+      fail(`no root within ${CHILD_MS_MAX / 1000} s`);
+    }, CHILD_MS_MAX);
+    told.setEncoding('utf8').on('data', (part: string) => {
+      text += part;
+      if (text.endsWith('ok\n')) settle(null);
+    });
+    told.once('end', () => fail(text || 'the container ended before it had a root'));
+    parent.once('error', (error) => fail(error.message));
   });
 }
 

@@ -7,7 +7,7 @@ import { ReadStream } from 'node:tty';
 import type { WebSocket } from 'ws';
 import { openPty, resizePty } from '../../../datapath/io/sys.ts';
 import type { ProcessId } from '../../host/process.ts';
-import { commandInside, endCommand, environmentOf } from '../action/exec.ts';
+import { commandInside, endCommand, environmentOf, missingProgram } from '../action/exec.ts';
 import {
   type ChannelInput,
   Channels,
@@ -50,6 +50,8 @@ export function streamExec(stateDir: string, request: StreamRequest, socket: Web
     const container = runningContainer(stateDir, request);
     if (words.length === 0)
       throw new Error('you must specify at least one command for the container');
+    const missing = missingProgram(container, words);
+    if (missing !== null) throw new Error(`error executing command in container: ${missing}`);
     const pause = (paused: boolean) => channels.pauseInput(paused);
     const command = isTrue('tty')
       ? startOnTerminal(container, words, pause)

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { answerDatagram, answerHttp } from '../../../../lab/apps/netexec.ts';
 
-const PROGRAM = fileURLToPath(import.meta.resolve('../../../../lab/apps/netexec.ts'));
+const PROGRAM = fileURLToPath(import.meta.resolve('../../../../lab/apps/agnhost.ts'));
 
 describe('over HTTP netexec', () => {
   let server: Server;
@@ -94,7 +94,12 @@ describe('over UDP netexec', () => {
 for (const [args, said] of [
   [['netexec', '--http-port=0'], '--http-port takes a port from 1 to 65535, not 0\n'],
   [['netexec', '--http-port=http'], '--http-port takes a port from 1 to 65535, not http\n'],
-  [['dns-suffix'], 'agnhost here knows netexec and pause, not dns-suffix\n'],
+  [['guestbook'], /^agnhost of the lab has no command guestbook: use one of connect, .*\n$/],
+  [['connect', 'web'], 'connect takes HOST:PORT, not "web"\n'],
+  [
+    ['connect', '--timeout=soon', '127.0.0.1:1'],
+    /^--timeout takes a duration such as 5s, not soon/,
+  ],
   [['netexec', '--tls-port=1'], /^Unknown option '--tls-port'.*\n$/],
 ] as const) {
   test(`agnhost ${args.join(' ')} is refused in one line`, () => {

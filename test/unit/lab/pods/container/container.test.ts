@@ -15,7 +15,10 @@ type Exit = (code: number | null, signal: NodeJS.Signals | null) => void;
 function world(change: Partial<Container> = {}, policy: RestartPolicy = 'Always') {
   const clock = new TestClock();
   const events: string[] = [];
-  const state = { launches: 0, missing: null as string | null, exit: null as Exit | null };
+  const state = {
+    ...{ launches: 0, message: '' },
+    ...{ missing: null as string | null, exit: null as Exit | null },
+  };
   const context: ContainerContext = {
     podName: 'web_default(u-1)',
     projectRoot: '/',
@@ -34,6 +37,7 @@ function world(change: Partial<Container> = {}, policy: RestartPolicy = 'Always'
       };
       return { process: PROCESS, sandbox: PROCESS, onExit };
     },
+    message: () => state.message,
     endStrays: () => {},
     onChange: () => {},
     onEvent: (_type, reason) => events.push(reason),
@@ -110,6 +114,16 @@ test('reports an unknown image once', async () => {
   await clock.pass(100_000);
   assert.equal(state.launches, 0);
   assert.deepEqual(events, ['Failed']);
+});
+
+test('the status of an ended container has the message that it left', async () => {
+  const { container, clock, state } = world({}, 'Never');
+  await container.start();
+  state.message = 'no route to the shop';
+  state.exit!(2, null);
+  await clock.pass(0);
+  const { terminated } = container.describe().state;
+  assert.equal(terminated?.message, 'no route to the shop');
 });
 
 test('does not restart a container of an ending pod', async () => {
