@@ -75,6 +75,7 @@ function defaultHttpGet(handler: any): void {
 function defaultProbe(probe: any): void {
   fill(probe, { timeoutSeconds: 1, periodSeconds: 10, successThreshold: 1, failureThreshold: 3 });
   defaultHttpGet(probe);
+  if (probe.grpc) fill(probe.grpc, { service: '' });
 }
 
 export function defaultEndpointSlice(object: KubeObject): void {

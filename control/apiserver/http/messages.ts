@@ -160,7 +160,10 @@ const TABLE: Record<string, string> = {
       :1:ProbeHandler initialDelaySeconds:2:int timeoutSeconds:3:int periodSeconds:4:int
       successThreshold:5:int failureThreshold:6:int terminationGracePeriodSeconds:7:int?
     `,
-  ProbeHandler: 'exec:1:ExecAction httpGet:2:HTTPGetAction tcpSocket:3:TCPSocketAction',
+  ProbeHandler: `
+      exec:1:ExecAction httpGet:2:HTTPGetAction tcpSocket:3:TCPSocketAction grpc:4:GRPCAction
+    `,
+  GRPCAction: 'port:1:int service:2?',
   ExecAction: 'command:1:string[]',
   HTTPGetAction: 'path:1 port:2:IntOrString host:3 scheme:4 httpHeaders:5:HTTPHeader[]',
   HTTPHeader: 'name:1 value:2',

@@ -16,11 +16,7 @@ const NUMBERS = [
 // biome-ignore-start lint/suspicious/noExplicitAny: types are checked by the schema before.
 /** @param name such as `livenessProbe`: some rules depend on it. */
 export function validateProbe(at: string, name: string, probe: any): FieldError[] {
-  if (probe.grpc) {
-    const why = 'the lab does not speak gRPC: use httpGet, tcpSocket or exec';
-    return [forbidden(`${at}.grpc`, why)];
-  }
-  const errors = validateAction(at, probe, ['exec', 'httpGet', 'tcpSocket']);
+  const errors = validateAction(at, probe, ['exec', 'grpc', 'httpGet', 'tcpSocket']);
   for (const field of NUMBERS) {
     if (probe[field] < 0) errors.push(wrong(`${at}.${field}`, probe[field], NOT_NEGATIVE));
   }
@@ -58,13 +54,14 @@ function validateAction(at: string, handler: any, known: string[]): FieldError[]
   const errors = given
     .slice(1)
     .map((action) => forbidden(`${at}.${action}`, 'may not specify more than 1 handler type'));
-  const { exec, httpGet, tcpSocket } = handler;
+  const { exec, grpc, httpGet, tcpSocket } = handler;
   if (exec && !exec.command?.length) errors.push(required(`${at}.exec.command`));
   if (httpGet) {
     if (!httpGet.path) errors.push(required(`${at}.httpGet.path`));
     errors.push(...oneOf(`${at}.httpGet.scheme`, httpGet.scheme, SCHEMES));
     errors.push(...validatePort(`${at}.httpGet.port`, httpGet.port));
   }
+  if (grpc) errors.push(...matching(`${at}.grpc.port`, grpc.port, PORT));
   if (tcpSocket) errors.push(...validatePort(`${at}.tcpSocket.port`, tcpSocket.port));
   return errors;
 }

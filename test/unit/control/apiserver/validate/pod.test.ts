@@ -60,8 +60,8 @@ const BAD: [spec: object, refusal: string][] = [
     `${MAIN_AT}.livenessProbe.tcpSocket: Forbidden: may not specify more than 1 handler type`,
   ],
   [
-    main({ readinessProbe: { grpc: { port: 1 } } }),
-    `${MAIN_AT}.readinessProbe.grpc: Forbidden: the lab does not speak gRPC: use httpGet, tcpSocket or exec`,
+    main({ readinessProbe: { grpc: { port: 0 } } }),
+    `${MAIN_AT}.readinessProbe.grpc.port: Invalid value: 0: must be between 1 and 65535, inclusive`,
   ],
   [
     main({ livenessProbe: { ...HTTP, successThreshold: 2 } }),
