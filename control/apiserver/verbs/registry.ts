@@ -24,6 +24,7 @@ import {
 import type { Store } from '../store/store.ts';
 import { decodeFields, type FieldOptions } from '../validate/fields.ts';
 import { validateIdentity, validateMetadata } from '../validate/metadata.ts';
+import { validateServed } from '../validate/not-served.ts';
 import { validateSchema } from '../validate/schema.ts';
 import {
   checkPreconditions,
@@ -309,11 +310,19 @@ export class Registry {
     this.#refuse(kind, object, [
       ...validateMetadata(kind, object),
       ...(old ? validateIdentity(object.metadata, old.metadata) : []),
-      ...(schema.length > 0 ? schema : kind.validate(object, old)),
+      ...(schema.length > 0 ? schema : validateAll(kind, object, old)),
     ]);
   }
 
   #refuse(kind: ServedKind, object: KubeObject, errors: FieldError[]): void {
     if (errors.length > 0) throw invalid(kind, object.metadata.name ?? '', errors);
   }
+}
+
+function validateAll(
+  kind: ServedKind,
+  object: KubeObject,
+  old: KubeObject | undefined,
+): FieldError[] {
+  return [...kind.validate(object, old), ...validateServed(kind.kind, object, old)];
 }
