@@ -19,6 +19,18 @@ const VERSION = {
   platform: 'linux/amd64',
 };
 
+/**
+ * Before it names an unknown kind, kubectl looks for a CustomResourceDefinition of it. No other
+ * request reaches this group, so discovery does not list it.
+ */
+const DEFINITIONS_PATH = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+const NO_DEFINITIONS = {
+  kind: 'CustomResourceDefinitionList',
+  apiVersion: 'apiextensions.k8s.io/v1',
+  metadata: { resourceVersion: '1' },
+  items: [],
+};
+
 /** Documents by path. */
 export function discoveryDocuments(): Map<string, object> {
   const documents = new Map<string, object>();
@@ -28,6 +40,7 @@ export function discoveryDocuments(): Map<string, object> {
   for (const apiVersion of new Set(SERVED.map((row) => row.apiVersion))) {
     documents.set(rootOf(apiVersion), resourceList(apiVersion));
   }
+  documents.set(DEFINITIONS_PATH, NO_DEFINITIONS);
   for (const group of groups())
     documents.set(`/apis/${group.name}`, { kind: 'APIGroup', apiVersion: 'v1', ...group });
   return documents;

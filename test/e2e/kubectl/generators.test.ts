@@ -29,6 +29,7 @@ const MADE = [
   'service externalname NAME --external-name=example.com --tcp=80',
   'serviceaccount NAME',
   'deployment NAME --image=pause --replicas=0 --port=80',
+  'deployment NAME --image=registry.k8s.io/e2e-test-images/agnhost:2.47 -- /agnhost netexec',
   'job NAME --image=busybox -- echo hi',
   'cronjob NAME --image=busybox --schedule=@hourly -- echo hi',
   'ingress NAME --class=c --rule=a.example/x*=s:http,tls=t --default-backend=s:80 --annotation=a=b',

@@ -77,6 +77,20 @@ describeEach('answers to kubectl', MINOR_MIN, (binary) => {
   const json = async (...args: string[]) =>
     JSON.parse(await kubectl.ok(['get', ...args, '-o', 'json']));
 
+  test('an unknown kind of a known group is named, and the rest of the file is applied', async () => {
+    const objects = [
+      { apiVersion: 'apps/v1', kind: 'Basket', metadata: { name: 'b' } },
+      { apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata: { name: 'p' } },
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'rest' } },
+    ];
+    const { code, stdout, stderr } = await kubectl.run(['apply', '-f', '-'], objects);
+    assert.equal(code, 1);
+    assert.match(stderr, /no matches for kind "Basket" in version "apps\/v1"/);
+    assert.match(stderr, /no matches for kind "PodDisruptionBudget" in version "policy\/v1"/);
+    assert.doesNotMatch(stderr, /failed to check CRD/);
+    assert.equal(stdout, 'configmap/rest created\n');
+  });
+
   test("a pod of an unknown ServiceAccount is refused with upstream's message", async () => {
     const overrides = JSON.stringify({ spec: { serviceAccountName: 'ghost' } });
     const args = ['run', 'lost', '--image=pause', `--overrides=${overrides}`];
