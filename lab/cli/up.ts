@@ -21,6 +21,7 @@ import {
 
 interface Options {
   file?: string[];
+  kustomize?: string[];
   topology?: string;
   nodes?: number;
   proxy?: ProxyKind;
@@ -35,6 +36,7 @@ export function register(lab: Command): void {
     .command('up')
     .description('start a lab: namespaces, API server, one datapath per node, pods')
     .option('-f, --file <manifest>', 'YAML to apply once the lab is up; may be repeated', collect)
+    .option('-k, --kustomize <folder>', 'the same with a kustomization; needs kubectl', collect)
     .option('--topology <file>', 'YAML with nodes, zones, mtu, timeouts and ranges')
     .option(
       '--nodes <n>',
@@ -73,8 +75,10 @@ A topology file. Every line is optional:
   ranges: {pods: 10.244.0.0/16, services: 10.96.0.0/16}
   dns: {upstream: 203.0.113.10, pods: insecure}   # or false: the lab has no DNS server of its own
 
-Built-in images of pods: agnhost (netexec), iperf3, nginx, pause. A pod with a command may name
-any image: the command runs from this machine's own files.`,
+Built-in images: agnhost, pause, iperf3, web servers (nginx, httpd), echo servers (echoserver,
+http-echo, whoami, hello-app), and images of tools (busybox, alpine, curl), whose programs are those
+of this machine. A pod with a command may name any image: the command runs from this machine's own
+files.`,
     )
     .action(async (options: Options, command: Command) => {
       const { name, topology } = topologyOf(options);
@@ -86,7 +90,7 @@ any image: the command runs from this machine's own files.`,
         console.log(formatPlan(planLab(lab, topology ?? defaultTopology())));
         return;
       }
-      const manifests = readManifests(options.file ?? []);
+      const manifests = readManifests(options.file ?? [], options.kustomize);
       const progress = await bringUp({
         lab,
         topology,

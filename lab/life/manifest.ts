@@ -1,10 +1,19 @@
 // Manifests: YAML files that are checked before anything is made, then applied through the API
 // server.
+import { spawnSync } from 'node:child_process';
 import type { KubeClient } from '../../control/kube/client.ts';
 import { DecodeError, decodeObject } from '../../control/kube/decode.ts';
 import { KubeStatusError } from '../../control/kube/error.ts';
 import { KINDS, type KubeKind } from '../../control/kube/kinds.ts';
-import { readYaml, type YamlDocument, type YamlPath, yamlError } from '../yaml/document.ts';
+import { KubetunError } from '../../datapath/error.ts';
+import { findTool } from '../host/tools.ts';
+import {
+  parseYaml,
+  readYaml,
+  type YamlDocument,
+  type YamlPath,
+  yamlError,
+} from '../yaml/document.ts';
 
 /** One object of a manifest, and its place in the file. */
 export interface ManifestObject {
@@ -24,15 +33,61 @@ interface AnyObject {
   items?: unknown;
 }
 
+const KUSTOMIZED_BYTES_MAX = 64 * 1024 * 1024;
+/** Deeper nesting of lists is an error of the file. */
+const LIST_DEPTH_MAX = 10;
+
 /**
- * All objects of some manifests, in order. Throws KubetunError KT_FILE, KT_YAML with file and line.
+ * All objects of some files, then of some folders with a kustomization, in order. Throws
+ * KubetunError KT_FILE, KT_YAML with file and line, KT_TOOL_MISSING, KT_KUSTOMIZE.
  */
-export function readManifests(files: string[]): ManifestObject[] {
-  return files.flatMap((file) =>
-    readYaml(file)
-      .filter((document) => document.value !== null)
-      .map(readObject),
-  );
+export function readManifests(files: string[], folders: string[] = []): ManifestObject[] {
+  const documents = [...files.flatMap(readYaml), ...folders.flatMap(buildKustomization)];
+  return documents
+    .filter((document) => document.value !== null)
+    .flatMap((document) => itemsOf(document))
+    .map(readObject);
+}
+
+/** What `kubectl kustomize` makes of a folder. */
+function buildKustomization(folder: string): YamlDocument[] {
+  const kubectl = findTool('kubectl');
+  if (kubectl === null) {
+    throw new KubetunError(
+      'KT_TOOL_MISSING',
+      `-k ${folder}: kubectl is not installed, and only kubectl reads a kustomization`,
+      'install kubectl, or give the files with -f',
+    );
+  }
+  const { status, stdout, stderr, error } = spawnSync(kubectl, ['kustomize', folder], {
+    encoding: 'utf8',
+    maxBuffer: KUSTOMIZED_BYTES_MAX,
+  });
+  if (status === 0) return parseYaml(stdout, `kustomization ${folder}`);
+  const why =
+    error?.message ??
+    stderr
+      .trim()
+      .replace(/^error: /, '')
+      .replaceAll(/\s*\n\s*/g, ' ');
+  throw new KubetunError('KT_KUSTOMIZE', `-k ${folder}: ${why}`, 'correct the kustomization');
+}
+
+/** The items of a list, also of a list in a list, as documents of their own; else the document. */
+function itemsOf(document: YamlDocument, depth = 0): YamlDocument[] {
+  const { kind, items } = (document.value ?? {}) as AnyObject;
+  if (typeof kind !== 'string' || !/List$/.test(kind) || items === undefined) return [document];
+  if (!Array.isArray(items)) throw yamlError(document.locate(['items']), `${kind}: items: no list`);
+  if (depth === LIST_DEPTH_MAX) {
+    throw yamlError(
+      document.locate([]),
+      `${kind}: more than ${LIST_DEPTH_MAX} lists in each other`,
+    );
+  }
+  return items.flatMap((value, i) => {
+    const locate = (path: YamlPath) => document.locate(['items', i, ...path]);
+    return itemsOf({ file: document.file, value, locate }, depth + 1);
+  });
 }
 
 function readObject(document: YamlDocument): ManifestObject {

@@ -13,12 +13,15 @@ export interface PodName {
   name: string;
 }
 
-/** Resolves when all these pods are ready. Throws KubetunError KT_POD_NOT_READY with the reason. */
+/**
+ * Resolves when all these pods are ready or have succeeded. Throws KubetunError KT_POD_NOT_READY
+ * with the reason.
+ */
 export async function waitPodsReady(kube: KubeClient, pods: PodName[]): Promise<void> {
   const until = Date.now() + READY_MS_MAX;
   while (true) {
     const all = (await kube.list('Pod')).items;
-    const waiting = pods.filter((pod) => !isReady(findIn(all, pod)));
+    const waiting = pods.filter((pod) => !isServing(findIn(all, pod)));
     if (waiting.length === 0) return;
     const hopeless = waiting.find((pod) => HOPELESS.has(reasonOf(findIn(all, pod)).reason));
     const stuck = hopeless ?? (Date.now() > until ? waiting[0] : undefined);
@@ -30,6 +33,10 @@ export async function waitPodsReady(kube: KubeClient, pods: PodName[]): Promise<
 /** True if a pod's condition Ready is true. */
 export function isReady(pod: Pod | undefined): boolean {
   return pod?.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') === true;
+}
+
+function isServing(pod: Pod | undefined): boolean {
+  return isReady(pod) || pod?.status?.phase === 'Succeeded';
 }
 
 /** Resolves when every pod of a Deployment is ready. Throws KubetunError KT_POD_NOT_READY. */

@@ -132,3 +132,67 @@ for (const [what, text, message] of IMPOSSIBLE) {
     });
   });
 }
+
+const LIST = `kind: List
+apiVersion: v1
+items:
+  - {kind: ConfigMap, apiVersion: v1, metadata: {name: a}}
+  - kind: List
+    apiVersion: v1
+    items:
+      - {kind: Secret, apiVersion: v1, metadata: {name: b}}
+  - kind: ConfigMapList
+    apiVersion: v1
+    items:
+      - kind: ConfigMap
+        apiVersion: v1
+        metadata: {name: c}
+        PLACE
+`;
+
+test('a List, also in a List, is its items, each with its place', () => {
+  const objects = read(LIST.replace('PLACE', 'data: {a: b}'));
+  assert.deepEqual(
+    objects.map(({ kind, name, place }) => `${kind} ${name} ${place.split(':').at(-1)}`),
+    ['ConfigMap a 4', 'Secret b 8', 'ConfigMap c 12'],
+  );
+});
+
+test('an error in an item of a List names its line', () => {
+  assert.throws(() => read(LIST.replace('PLACE', 'dat: {a: b}')), /web\.yaml:15: .*"dat"/);
+});
+
+test('a List whose items are no list is refused', () => {
+  assert.throws(
+    () => read('kind: List\napiVersion: v1\nitems: a\n'),
+    /web\.yaml:3: List: items: no list/,
+  );
+});
+
+function kustomization(text: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'kubetun-k-'));
+  writeFileSync(join(folder, 'kustomization.yaml'), text);
+  writeFileSync(join(folder, 'map.yaml'), 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n');
+  return folder;
+}
+
+test('a kustomization is built by kubectl', () => {
+  const folder = kustomization('namePrefix: my-\nnamespace: shop\nresources: [map.yaml]\n');
+  const [object] = readManifests([], [folder]);
+  assert.equal(object?.name, 'my-m');
+  assert.equal(object?.namespace, 'shop');
+  rmSync(folder, { recursive: true });
+});
+
+test('a wrong kustomization and a machine without kubectl are errors of one line', (t) => {
+  const folder = kustomization('resources: [none.yaml]\n');
+  const asked = () => readManifests([], [folder]);
+  assert.throws(asked, { code: 'KT_KUSTOMIZE', message: /^-k .*none\.yaml[^\n]*$/ });
+  const { PATH } = process.env;
+  t.after(() => {
+    process.env.PATH = PATH;
+    rmSync(folder, { recursive: true });
+  });
+  process.env.PATH = '/nowhere';
+  assert.throws(asked, { code: 'KT_TOOL_MISSING', message: /kubectl is not installed/ });
+});
