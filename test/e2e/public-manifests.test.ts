@@ -55,7 +55,7 @@ describe('public manifests', { concurrency: 1 }, () => {
   test('servers of a List run by command and by arguments, and a Service answers', async () => {
     await untilReady('Deployment', 'hello-node', 1);
     await untilReady('Deployment', 'hostnames', 3);
-    await lab.untilEndpoints('default/hostnames', 3);
+    await lab.untilEndpoints('default/hostnames:80', 3);
     const name = await curl(`http://${await lab.clusterIP('hostnames')}/`);
     assert.match(name, /^hostnames-[a-z0-9]+-[a-z0-9]+$/);
   });

@@ -229,8 +229,8 @@ test('a pod that fits nowhere of its node waits there, and no other pod takes it
   world.create('Pod', {
     metadata: { name: 'blocker' },
     spec: {
-      nodeName: 'node1',
-      containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 1, hostPort: 80 }] }],
+      ...{ nodeName: 'node1', hostNetwork: true },
+      containers: [{ name: 'c', image: 'x', ports: [{ containerPort: 80 }] }],
     },
   });
   world.create(
@@ -239,7 +239,8 @@ test('a pod that fits nowhere of its node waits there, and no other pod takes it
       'web',
       {},
       {
-        containers: [{ name: 'main', image: 'pause', ports: [{ containerPort: 1, hostPort: 80 }] }],
+        hostNetwork: true,
+        containers: [{ name: 'main', image: 'pause', ports: [{ containerPort: 80 }] }],
       },
     ),
   );

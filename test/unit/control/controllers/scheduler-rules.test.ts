@@ -221,10 +221,10 @@ test("affinity terms apply to the pod's namespace unless they name others", asyn
 });
 
 test('a host port has one pod at a time', async () => {
-  const port = (hostPort: number, more: object = {}) => ({
-    containers: [
-      { name: 'main', image: 'pause', ports: [{ containerPort: 80, hostPort, ...more }] },
-    ],
+  // In the network of the node a container's port is also its host port.
+  const port = (containerPort: number, more: object = {}) => ({
+    hostNetwork: true,
+    containers: [{ name: 'main', image: 'pause', ports: [{ containerPort, ...more }] }],
     nodeSelector: { [ZONE]: 'b' },
   });
   assert.equal(await place('p1', port(8080)), 'b1');
