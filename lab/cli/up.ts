@@ -126,7 +126,7 @@ function topologyOf(options: Options): { name: string | null; topology: Topology
     throw new KubetunError(
       'KT_USAGE',
       '--dns-upstream is for a lab without a topology file',
-      `say dns: {upstream: ${dnsUpstream}} in ${options.topology}`,
+      `write dns: {upstream: ${dnsUpstream}} in ${options.topology}`,
       { usage: true },
     );
   }

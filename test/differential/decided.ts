@@ -175,7 +175,7 @@ function areKept({ flows }: Difference, lines: string[]): boolean {
   return withoutTime(lines).join() === withoutTime(known).join();
 }
 
-/** Flows that are not closed, without the step of their renewal. */
+/** The flows that are not closed, without the field `renewed`. */
 function open(flows: string[]): string[] {
   return withoutTime(flows.filter((line) => !line.endsWith(' CLOSE')));
 }

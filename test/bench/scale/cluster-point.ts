@@ -28,7 +28,7 @@ function medianOf(change: (n: number) => void): number {
   const times = Array.from({ length: TIMES }, (_, n) => {
     change(n);
     const ms = cluster.publish();
-    // Like the worker between two batches.
+    // Takes over the new image, as the worker does between two batches.
     world.d.services.refresh();
     return ms;
   });
