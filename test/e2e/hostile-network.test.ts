@@ -6,7 +6,15 @@ import { checkPlan } from '../../lab/plan/apply.ts';
 import { planLab } from '../../lab/plan/plan.ts';
 import { checkCables } from '../../lab/pods/sandbox/cables.ts';
 import { requireLab } from '../../lab/state/record.ts';
-import { assertGone, clientPod, serverPod, startLab, type TestLab, until } from '../support/lab.ts';
+import {
+  assertGone,
+  clientPod,
+  ON_CABLES,
+  serverPod,
+  startLab,
+  type TestLab,
+  until,
+} from '../support/lab.ts';
 
 const NAME = 'e2e-network';
 const INTERNET = '203.0.113.10';
@@ -79,7 +87,7 @@ describe('the network of a lab is repaired', () => {
   });
 
   for (const [what, [place, command, said]] of Object.entries(ATTACKS)) {
-    test(what, async () => {
+    test(what, said.source.startsWith('cable') ? ON_CABLES : {}, async () => {
       const web = await lab.podIP('web');
       const was = await picture();
       assert.match(await attack(place, command), said);

@@ -14,6 +14,12 @@ import type { CounterRow } from '../../datapath/observe/counters.ts';
 import { commandIn, resolvePlace } from '../../lab/life/target.ts';
 import { kubeconfigPath, PROJECT_ROOT } from '../../lab/places/paths.ts';
 import { requireLab } from '../../lab/state/record.ts';
+import { nodeDefaults } from '../../lab/topology/topology.ts';
+
+/** False if pods have no cables to their node's kernel: KUBETUN_ATTACH=tun. */
+export const HAS_CABLES = nodeDefaults().attach === 'veth';
+/** For tests of such cables. */
+export const ON_CABLES = { skip: !HAS_CABLES && 'pods have no cables with attach tun' };
 
 export interface Outcome {
   code: number | null;
