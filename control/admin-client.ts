@@ -38,7 +38,9 @@ function call<T>(
       reject(new KubetunError('KT_AGENT_SILENT', message, next, { cause: error }));
     };
     // No kept connection: the agent may be closing it at this moment.
-    const to = { socketPath: socketOf(lab, node), method, path, agent: false };
+    // Node sends no length of a DELETE's body by itself.
+    const headers = { 'content-length': Buffer.byteLength(body) };
+    const to = { socketPath: socketOf(lab, node), method, path, headers, agent: false };
     const call = request(to, async (response) => {
       try {
         response.setEncoding('utf8');

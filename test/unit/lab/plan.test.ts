@@ -72,6 +72,19 @@ test('a node keeps its own sockets below the ports of masquerade', () => {
   }
 });
 
+test('only nodes whose pods have cables get a device for spoofed packets', () => {
+  const linesOf = (attach: 'veth' | 'tun') => {
+    const topology = defaultTopology(1, { proxy: 'kubetun', attach });
+    return formatPlan(planLab('demo', topology)).split('\n');
+  };
+  const spoofed = linesOf('veth').filter((line) => line.includes('spoofed'));
+  assert.equal(spoofed.length, 2);
+  assert.deepEqual(
+    linesOf('tun'),
+    linesOf('veth').filter((line) => !spoofed.includes(line)),
+  );
+});
+
 test("link names fit the kernel's limit for all names of nodes and pods", () => {
   const long = 'a-node-with-a-name-of-32-letters';
   assert.ok(fabricLink(long).length <= 15);

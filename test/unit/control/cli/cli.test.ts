@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Command } from 'commander';
-import { askAgent } from '../../../../control/admin-client.ts';
+import { askAgent, tellAgent } from '../../../../control/admin-client.ts';
 import { register as registerAgent } from '../../../../control/cli/agent.ts';
 import { completionScript } from '../../../../control/cli/completion.ts';
 import {
@@ -263,6 +263,35 @@ test('refuses an admin path that is too long for a socket before it creates anyt
     serveAdmin(path, {}, fakeLog()),
     refusal('KT_ADMIN_SOCKET', /has 108 bytes, at most 107 fit/),
   );
+});
+
+test('an agent is told with a body, and what it refuses has its reason', async () => {
+  const path = join(folder, 'up', 'node1.sock');
+  const heard: unknown[] = [];
+  const routes = {
+    'POST /ports': async (body?: unknown) => heard.push(body),
+    'DELETE /ports': () => Promise.reject(new Error('no such port')),
+  };
+  const log = fakeLog();
+  const server = await serveAdmin(path, routes, log);
+  const tell = (method: 'POST' | 'DELETE', to: string, body: object) =>
+    tellAgent<number>('up', 'node1', { method, path: to }, body);
+  try {
+    assert.equal(await tell('POST', '/ports', { address: '10.244.1.2' }), 1);
+    assert.deepEqual(heard, [{ address: '10.244.1.2' }]);
+    await assert.rejects(tell('DELETE', '/ports', {}), refusal('KT_AGENT_SILENT', /no such port/));
+    await assert.rejects(
+      tell('POST', '/status', {}),
+      refusal('KT_AGENT_SILENT', /no POST \/status/),
+    );
+    const large = { netns: 'x'.repeat(70_000) };
+    await assert.rejects(tell('POST', '/ports', large), refusal('KT_AGENT_SILENT', /65536 bytes/));
+    assert.equal(heard.length, 1);
+    const answer = await askAgent<{ error: string }>('up', 'node1', '/ports');
+    assert.match(answer.error, /no GET \/ports/);
+  } finally {
+    server.close();
+  }
 });
 
 test('bash completion follows the tree of commands', () => {
