@@ -54,8 +54,8 @@ const LAYOUTS = new Map<number, (number | 'n')[]>([
 ]);
 
 /**
- * Decodes a whole message. Null for bytes without a complete header, which get no answer. Throws
- * MessageError.
+ * Decodes a message. Bytes after the last record are ignored, as in CoreDNS (miekg/dns). Null for
+ * bytes without a complete header, which get no answer. Throws MessageError.
  */
 export function decodeMessage(bytes: Uint8Array): Message | null {
   if (bytes.length < HEADER_BYTES) return null;
@@ -65,7 +65,6 @@ export function decodeMessage(bytes: Uint8Array): Message | null {
     if (questions !== 1) throw new Error(`the message has ${questions} questions, expected 1`);
     const question = { name: reader.name(), type: reader.uint16(), class: reader.uint16() };
     const [answers, authority, additional] = counts.map((count) => readRecords(reader, count));
-    if (reader.leftBytes > 0) throw new Error('bytes follow the last record');
     const edns = readEdns(additional!);
     return {
       ...{ id: id!, flags: flags!, question, edns },

@@ -1,9 +1,10 @@
-// The name server of a lab's internet: it knows example.test, and that there is nothing else.
+// The name server of a lab's internet: it knows the root and example.test, and nothing else.
 import { createSocket } from 'node:dgram';
 import { createServer, type Socket } from 'node:net';
 import { type Answer, type DecodedPacket, decode, encode, type Packet } from 'dns-packet';
 
 const ZONE = 'example.test';
+const ROOT = '.';
 const TTL_S = 60;
 const NEGATIVE_TTL_S = 10;
 const UDP_BYTES_MIN = 512;
@@ -29,6 +30,8 @@ export function recordsOf(server: string): Known {
     data,
   });
   const list: DataRecord[] = [
+    authorityOf(ROOT),
+    { type: 'NS', name: ROOT, ttl: TTL_S, data: `ns.${ZONE}` },
     authorityOf(ZONE),
     { type: 'NS', name: ZONE, ttl: TTL_S, data: `ns.${ZONE}` },
     { type: 'MX', name: ZONE, ttl: TTL_S, data: { preference: 10, exchange: `mail.${ZONE}` } },
@@ -68,8 +71,17 @@ export function answerName(known: Known, query: DecodedPacket): Packet | null {
   );
   if (answers.length > 0) return { ...base, flags, answers };
   const isBelow = name === ZONE || name.endsWith(`.${ZONE}`);
-  const authorities = [authorityOf(isBelow ? ZONE : '.')];
-  return { ...base, flags: found.length > 0 ? flags : flags | RCODE_NXDOMAIN, authorities };
+  const authorities = [authorityOf(isBelow ? ZONE : ROOT)];
+  const exists = found.length > 0 || isAbove(known, name);
+  return { ...base, flags: exists ? flags : flags | RCODE_NXDOMAIN, authorities };
+}
+
+/**
+ * True for a name such as `test`: it has no records, but a name below it has. NXDOMAIN would deny
+ * all names below it (RFC 8020).
+ */
+function isAbove(known: Known, name: string): boolean {
+  return [...known.keys()].some((other) => other.endsWith(`.${name}`));
 }
 
 /** Serves UDP and TCP at this port of every address. */
