@@ -1,4 +1,5 @@
-// Schedules of CronJobs, in the syntax of robfig/cron that Kubernetes uses. croner finds the times.
+// Schedules of CronJobs, in the syntax of robfig/cron v3 that Kubernetes uses. croner finds the
+// times. It gets lists of plain numbers, so the syntax is that of this file alone.
 import { Cron } from 'croner';
 
 /** A field of a schedule. Names stand for numbers from `min`. */
@@ -6,6 +7,12 @@ interface Field {
   min: number;
   max: number;
   names: string[];
+}
+
+/** The values of a field. A field that is not a star limits the days. */
+interface Values {
+  values: Set<number>;
+  isStar: boolean;
 }
 
 const MONTHS = 'jan feb mar apr may jun jul aug sep oct nov dec'.split(' ');
@@ -27,7 +34,10 @@ const DESCRIPTORS: Record<string, string> = {
   '@hourly': '0 * * * *',
 };
 const EVERY = '@every ';
-const UNITS_S: Record<string, number> = { h: 3600, m: 60, s: 1 };
+const UNITS_S: Record<string, number> = {
+  ...{ ns: 1e-9, us: 1e-6, µs: 1e-6, μs: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3600 },
+};
+const INT64_MAX = 2n ** 63n - 1n;
 
 export interface Schedule {
   /** The first time after another, in milliseconds since 1970. Null if there is none. */
@@ -48,25 +58,15 @@ export function parseSchedule(text: string, timeZone = 'UTC'): Schedule {
       `expected exactly 5 fields, found ${fields.length}: [${fields.join(' ')}]`,
     );
   }
-  const plain = fields.map((field, i) => {
-    for (const part of field.split(',')) checkRange(part, FIELDS[i]!);
-    return field.replaceAll('?', '*');
-  });
+  const parsed = fields.map((field, i) => readField(field, FIELDS[i]!));
+  // A field of commas alone has no value, so the schedule has no time.
+  if (parsed.some(({ values }) => values.size === 0)) return { next: () => null };
+  const [, , dayOfMonth, , dayOfWeek] = parsed;
   // Days of the month and of the week both count, unless one of them has a star.
-  const domAndDow = plain[2]!.includes('*') || plain[4]!.includes('*');
-  const options = { timezone: timeZone, mode: '5-part', sloppyRanges: true, domAndDow } as const;
-  const cron = new Cron(plain.join(' '), options);
+  const domAndDow = dayOfMonth!.isStar || dayOfWeek!.isStar;
+  const options = { timezone: timeZone, mode: '5-part', domAndDow } as const;
+  const cron = new Cron(parsed.map(writeField).join(' '), options);
   return { next: (afterMs) => cron.nextRun(new Date(afterMs))?.getTime() ?? null };
-}
-
-/** True for the name of a time zone, such as `Europe/Berlin`. */
-export function isTimeZone(name: string): boolean {
-  try {
-    new Intl.DateTimeFormat('en', { timeZone: name });
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function describe(text: string): string {
@@ -75,24 +75,51 @@ function describe(text: string): string {
 }
 
 function every(text: string): Schedule {
-  const parts = [...text.slice(EVERY.length).matchAll(/(\d+)([hms])/g)];
-  const seconds = parts.reduce((sum, [, count, unit]) => sum + Number(count) * UNITS_S[unit!]!, 0);
-  if (parts.map(([part]) => part).join('') !== text.slice(EVERY.length) || seconds === 0) {
-    throw new RangeError(`failed to parse duration ${text}: expected a time such as 1h30m`);
-  }
-  const stepMs = seconds * 1000;
+  const seconds = secondsOf(text, text.slice(EVERY.length));
+  const stepMs = Math.max(1, Math.floor(seconds)) * 1000;
   return { next: (afterMs) => Math.floor(afterMs / 1000) * 1000 + stepMs };
 }
 
-function checkRange(text: string, field: Field): void {
+/** Go's time.ParseDuration, without its limit of 290 years. */
+function secondsOf(schedule: string, text: string): number {
+  const fail = (what: string, of = '') => {
+    const where = `${of && ` ${JSON.stringify(of)} in`} duration ${JSON.stringify(text)}`;
+    return new RangeError(`failed to parse duration ${schedule}: time: ${what}${where}`);
+  };
+  const [, sign, rest = ''] = /^([+-]?)(.*)$/s.exec(text)!;
+  if (rest === '0') return 0;
+  if (!/^(\d|\.\d)/.test(rest)) throw fail('invalid');
+  let seconds = 0;
+  for (const [part, count, unit] of rest.matchAll(/(\d*\.?\d*)([^\d.]*)/g)) {
+    if (part === '') continue;
+    if (!/\d/.test(count!)) throw fail('invalid');
+    if (unit === '') throw fail('missing unit in');
+    if (!Object.hasOwn(UNITS_S, unit!)) throw fail('unknown unit', unit);
+    seconds += Number(count) * UNITS_S[unit!]!;
+  }
+  return sign === '-' ? -seconds : seconds;
+}
+
+function readField(text: string, field: Field): Values {
+  const ranges = text.split(',').filter((part) => part !== '');
+  const parsed = ranges.map((part) => readRange(part, field));
+  const values = new Set(parsed.flatMap((range) => [...range.values]));
+  return { values, isStar: parsed.some(({ isStar }) => isStar) };
+}
+
+function readRange(text: string, field: Field): Values {
   const [range = '', step, ...slashes] = text.split('/');
   const [low = '', high, ...hyphens] = range.split('-');
-  if (hyphens.length > 0) throw new RangeError(`too many hyphens: ${text}`);
-  if (slashes.length > 0) throw new RangeError(`too many slashes: ${text}`);
   const isAny = low === '*' || low === '?';
-  const start = isAny ? field.min : numberOf(low, field);
-  const last = high === undefined ? start : numberOf(high, field);
-  const end = isAny || (high === undefined && step !== undefined) ? field.max : last;
+  let [start, end] = [field.min, field.max];
+  if (!isAny) {
+    start = namedNumber(low, field);
+    if (hyphens.length > 0) throw new RangeError(`too many hyphens: ${text}`);
+    end = high === undefined ? start : namedNumber(high, field);
+  }
+  if (slashes.length > 0) throw new RangeError(`too many slashes: ${text}`);
+  const stride = step === undefined ? 1 : numberOf(step);
+  if (step !== undefined && high === undefined) end = field.max;
   if (start < field.min) {
     throw new RangeError(`beginning of range (${start}) below minimum (${field.min}): ${text}`);
   }
@@ -102,15 +129,32 @@ function checkRange(text: string, field: Field): void {
   if (start > end) {
     throw new RangeError(`beginning of range (${start}) beyond end of range (${end}): ${text}`);
   }
-  if (step !== undefined && numberOf(step, field) === 0) {
+  if (stride === 0) {
     throw new RangeError(`step of range should be a positive number: ${text}`);
   }
+  const values = new Set<number>();
+  for (let value = start; value <= end; value += stride) values.add(value);
+  return { values, isStar: isAny && stride === 1 };
 }
 
-function numberOf(text: string, { min, names }: Field): number {
+/** A star has to stay one: for croner, a full list of days would be a limit. */
+function writeField({ values, isStar }: Values): string {
+  return isStar ? '*' : [...values].join(',');
+}
+
+function namedNumber(text: string, { min, names }: Field): number {
   const name = names.indexOf(text.toLowerCase());
-  if (name >= 0) return min + name;
-  if (/^\d+$/.test(text)) return Number(text);
-  const why = `strconv.Atoi: parsing ${JSON.stringify(text)}: invalid syntax`;
-  throw new RangeError(`failed to parse int from ${text}: ${why}`);
+  return name < 0 ? numberOf(text) : min + name;
+}
+
+function numberOf(text: string): number {
+  const isNumber = /^[+-]?\d+$/.test(text);
+  if (isNumber && BigInt(text.replace('+', '')) <= INT64_MAX) {
+    const number = Number(text);
+    if (number >= 0) return number;
+    throw new RangeError(`negative number (${number}) not allowed: ${text}`);
+  }
+  const why = isNumber ? 'value out of range' : 'invalid syntax';
+  const detail = `strconv.Atoi: parsing ${JSON.stringify(text)}: ${why}`;
+  throw new RangeError(`failed to parse int from ${text}: ${detail}`);
 }

@@ -1,11 +1,10 @@
 // Defaults of Jobs and CronJobs: pkg/apis/batch/v1/defaults.go, pkg/registry/batch/job/strategy.go.
 import type { KubeObject } from '../../kube/object.ts';
+import { ownLabels, UID_LABEL } from '../../model/job.ts';
 import { defaultTemplate, fill } from './pod.ts';
 
 const BACKOFF_LIMIT = 6;
 const INT32_MAX = 2 ** 31 - 1;
-const UID_LABEL = 'batch.kubernetes.io/controller-uid';
-const JOB_LABEL = 'batch.kubernetes.io/job-name';
 
 export function defaultJob(object: KubeObject, old: KubeObject | undefined): void {
   object.spec ??= {};
@@ -31,17 +30,9 @@ export function defaultJob(object: KubeObject, old: KubeObject | undefined): voi
 
 /** Gives a new Job a selector that chooses its own pods only. Labels of the client stay. */
 function chooseOwnPods({ metadata, spec }: KubeObject): void {
-  const { uid, name } = metadata;
-  const own = {
-    [UID_LABEL]: uid!,
-    [JOB_LABEL]: name,
-    // The names of older clients.
-    'controller-uid': uid!,
-    'job-name': name,
-  };
-  spec.template.metadata.labels = { ...own, ...spec.template.metadata.labels };
+  spec.template.metadata.labels = { ...ownLabels(metadata), ...spec.template.metadata.labels };
   spec.selector ??= {};
-  spec.selector.matchLabels = { [UID_LABEL]: uid, ...spec.selector.matchLabels };
+  spec.selector.matchLabels = { [UID_LABEL]: metadata.uid, ...spec.selector.matchLabels };
 }
 
 export function defaultCronJob(object: KubeObject): void {

@@ -1,8 +1,10 @@
 // Rules of Jobs and CronJobs across fields: pkg/apis/batch/validation.
 
 import { isEqual, type KubeObject } from '../../kube/object.ts';
-import type { LabelSelector } from '../../model/label-selector.ts';
-import { isTimeZone, parseSchedule } from '../../model/schedule.ts';
+import { ownLabels } from '../../model/job.ts';
+import { type LabelSelector, selects } from '../../model/label-selector.ts';
+import { parseSchedule } from '../../model/schedule.ts';
+import { timeZoneError } from '../../model/time-zone.ts';
 import { type FieldError, notSupported, required, wrong } from '../status.ts';
 import { DNS_LABEL } from './formats.ts';
 import { validateFailurePolicy, validateSuccessPolicy } from './job-policy.ts';
@@ -29,7 +31,8 @@ export function validateJob(
   { metadata, spec, status }: KubeObject,
   old?: KubeObject,
 ): FieldError[] {
-  const errors = validateSpec('spec', spec, spec.selector ?? null);
+  const errors = old ? [] : validateOwnSelector(metadata, spec);
+  errors.push(...validateSpec('spec', spec, spec.selector ?? null));
   if (!spec.selector) errors.push(required('spec.selector'));
   else errors.push(...validateLabelSelector('spec.selector', spec.selector));
   if (!old && spec.completionMode === 'Indexed' && spec.completions > 0) {
@@ -46,6 +49,20 @@ export function validateJob(
   const isWaiting = old.spec.suspend && !status?.startTime;
   const kept = isWaiting ? [unplaced(spec), unplaced(old.spec)] : [spec, old.spec];
   return [...errors, ...immutable(kept[0], kept[1], 'template')];
+}
+
+/** Without `manualSelector`, a Job has the labels and a selector that choose its own pods only. */
+function validateOwnSelector(metadata: KubeObject['metadata'], spec: any): FieldError[] {
+  if (spec.manualSelector || !spec.selector) return [];
+  const own = ownLabels(metadata);
+  const labels = spec.template?.metadata?.labels ?? {};
+  const errors = Object.entries(own)
+    .filter(([key, value]) => labels[key] !== value)
+    .map(([key, value]) =>
+      wrong(`spec.template.metadata.labels[${key}]`, labels, `must be '${value}'`),
+    );
+  if (selects(spec.selector, own)) return errors;
+  return [...errors, wrong('spec.selector', spec.selector, '`selector` not auto-generated')];
 }
 
 /** A Job that has not started yet may change where its pods go. */
@@ -139,6 +156,10 @@ export function validateCronJob({ metadata, spec }: KubeObject, old?: KubeObject
   errors.push(...validateSchedule(spec), ...validateTimeZone(spec, old?.spec));
   const job = spec.jobTemplate?.spec;
   if (!job) return [...errors, required('spec.jobTemplate.spec')];
+  if (job.selector) {
+    const detail = '`selector` will be auto-generated';
+    errors.push(wrong('spec.jobTemplate.spec.selector', job.selector, detail));
+  }
   if (job.manualSelector) {
     const field = 'spec.jobTemplate.spec.manualSelector';
     errors.push(notSupported(field, job.manualSelector, ['nil', 'false']));
@@ -169,7 +190,7 @@ function validateTimeZone({ timeZone }: any, old: any): FieldError[] {
       'timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones';
     return [wrong(field, timeZone, detail)];
   }
-  if (isTimeZone(timeZone)) return [];
-  return [wrong(field, timeZone, `unknown time zone ${timeZone}`)];
+  const why = timeZoneError(timeZone);
+  return why === null ? [] : [wrong(field, timeZone, why)];
 }
 // biome-ignore-end lint/suspicious/noExplicitAny: as above.

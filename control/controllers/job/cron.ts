@@ -2,6 +2,7 @@
 import { StatusError } from '../../apiserver/status.ts';
 import { isEqual, type KubeObject, keyOf, timestamp } from '../../kube/object.ts';
 import { parseSchedule, type Schedule } from '../../model/schedule.ts';
+import { timeZoneError } from '../../model/time-zone.ts';
 import { type Change, type Cluster, Controller } from '../controller.ts';
 import { controllerOf, controllerRef, ownedIndex } from '../owners.ts';
 import { formatTime, missedTime } from './cron-times.ts';
@@ -140,6 +141,12 @@ export class CronJobController extends Controller {
 
   #parse(cronJob: KubeObject): Schedule | null {
     const { schedule, timeZone } = cronJob.spec;
+    const unknown = timeZone === undefined ? null : timeZoneError(timeZone);
+    if (unknown !== null) {
+      const message = `invalid timeZone: ${JSON.stringify(timeZone)}: ${unknown}`;
+      this.record(cronJob, 'Warning', 'UnknownTimeZone', message);
+      return null;
+    }
     try {
       return parseSchedule(schedule, timeZone);
     } catch (error) {

@@ -146,7 +146,7 @@ const REFUSED: [what: string, path: string, object: object, message: RegExp][] =
     'a selector that the client makes up',
     JOBS,
     job('x', { selector: { matchLabels: { a: 'b' } } }),
-    /`selector` does not match template `labels`$/,
+    /spec.selector: Invalid value: .*: `selector` not auto-generated$/,
   ],
   [
     'a limit per index without indexes',
@@ -246,6 +246,45 @@ const REFUSED: [what: string, path: string, object: object, message: RegExp][] =
     CRONJOBS,
     cronJob('x', { timeZone: 'Local' }),
     /spec.timeZone: .*must be an explicit time zone/,
+  ],
+  [
+    'a time zone in another case',
+    CRONJOBS,
+    cronJob('x', { timeZone: 'europe/berlin' }),
+    /spec.timeZone: Invalid value: "europe\/berlin": unknown time zone europe\/berlin$/,
+  ],
+  [
+    'an offset as time zone',
+    CRONJOBS,
+    cronJob('x', { timeZone: '+02:00' }),
+    /spec.timeZone: Invalid value: "\+02:00": unknown time zone \+02:00$/,
+  ],
+  [
+    'a selector of a Job without manualSelector',
+    JOBS,
+    job('x', {
+      selector: { matchLabels: { app: 'x' } },
+      template: { metadata: { labels: { app: 'x' } }, ...ended().template },
+    }),
+    /spec.selector: Invalid value: .*: `selector` not auto-generated/,
+  ],
+  [
+    'an expression in the selector of a Job without manualSelector',
+    JOBS,
+    job('x', { selector: { matchExpressions: [{ key: 'app', operator: 'Exists' }] } }),
+    /spec.selector: Invalid value: .*: `selector` not auto-generated/,
+  ],
+  [
+    'a label of another Job in the template of a Job',
+    JOBS,
+    job('x', { template: { metadata: { labels: { 'job-name': 'y' } }, ...ended().template } }),
+    /spec.template.metadata.labels\[job-name\]: Invalid value: .*: must be 'x'/,
+  ],
+  [
+    'a selector in the template of a CronJob',
+    CRONJOBS,
+    cronJob('x', {}, { selector: { matchLabels: { app: 'x' } } }),
+    /spec.jobTemplate.spec.selector: Invalid value: .*: `selector` will be auto-generated/,
   ],
   [
     'an unknown concurrency',
