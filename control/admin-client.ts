@@ -3,7 +3,7 @@ import { KubetunError } from '../datapath/error.ts';
 import type { ProxyKind } from './agent-options.ts';
 import { arenaOf, labFlag, nodesOf, socketOf, stateDir } from './places.ts';
 
-/** Longest silence. An agent answers from memory. */
+/** Longest wait for an answer. An agent answers from memory. */
 const ANSWER_MS_MAX = 3000;
 
 /** Gets a path of an agent's admin socket. Throws KubetunError KT_AGENT_SILENT. */
@@ -12,8 +12,8 @@ export function askAgent<T>(lab: string, node: string, path: string): Promise<T>
 }
 
 /**
- * Has an agent change something: a path of its admin socket with a method and a body. Throws
- * KubetunError KT_AGENT_SILENT, also for what the agent refuses.
+ * Sends an agent a request for a change: a path of its admin socket with a method and a body.
+ * Throws KubetunError KT_AGENT_SILENT, also if the agent refuses.
  */
 export function tellAgent<T>(
   lab: string,
@@ -37,8 +37,8 @@ function call<T>(
       const message = `the agent of ${node} ${faultOf(error)}`;
       reject(new KubetunError('KT_AGENT_SILENT', message, next, { cause: error }));
     };
-    // No kept connection: the agent may be closing it at this moment.
-    // Node sends no length of a DELETE's body by itself.
+    // A connection is not reused, because the agent may be closing it. Node does not send the
+    // length of a DELETE's body by itself.
     const headers = { 'content-length': Buffer.byteLength(body) };
     const to = { socketPath: socketOf(lab, node), method, path, headers, agent: false };
     const call = request(to, async (response) => {
@@ -57,7 +57,7 @@ function call<T>(
       }
     });
     call.setTimeout(ANSWER_MS_MAX, () => {
-      // Before the connection's own error, which says less.
+      // Set before the connection's own error, which says less.
       fail(Object.assign(new Error('silent'), { code: 'ETIMEDOUT' }));
       call.destroy();
     });

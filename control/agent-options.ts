@@ -9,7 +9,7 @@ export interface AgentOptions {
   node: string;
   /** Null: the service account of the agent's pod. */
   kubeconfig: string | null;
-  /** What replaces the kubeconfig's current context and server. */
+  /** Context and server that override those of the kubeconfig. */
   access: { context?: string; server?: string };
   tun: string;
   /** TUN device for pods' packets with a wrong source; null if nothing redirects them. */
@@ -24,7 +24,7 @@ export interface AgentOptions {
   flows: number;
   /** Write packets of one flow merged where the kernel splits them again. */
   merge: boolean;
-  /** How long the datapath looks for packets before it sleeps, us. BUSY_POLL_AUTO decides. */
+  /** How long the datapath polls for packets before it sleeps, us. BUSY_POLL_AUTO decides. */
   busyPoll: number;
   /** Timeouts that differ from the defaults. */
   timeouts: TimeoutSeconds;

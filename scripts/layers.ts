@@ -58,7 +58,7 @@ const KUBE_CLIENT = 'pkg:@kubernetes/client-node';
 interface Source {
   file: string;
   lines: string[];
-  /** A lazy one is loaded by a function, when that needs it. */
+  /** A lazy import is loaded by a function, at its first use. */
   imports: { to: string; lazy: boolean }[];
 }
 

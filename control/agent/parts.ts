@@ -41,7 +41,7 @@ export async function startParts(
   };
 }
 
-/** Runs a step that the agent outlives: what it costs is logged. */
+/** Runs a step whose failure does not end the agent. The log gets the error and `message`. */
 export function attempt(step: () => unknown, details: object, message: string, log: Log): void {
   try {
     step();

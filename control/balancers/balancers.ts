@@ -9,12 +9,15 @@ import type { Tables } from '../model/tables.ts';
 import type { HealthTarget } from './health.ts';
 import type { BackendRow } from './rows.ts';
 
-/** Health port of a Service: of the nodes with endpoints, or of all that forward. */
+/**
+ * Port of a Service's health check. With policy Local it shows whether a node has endpoints, else
+ * whether the node forwards.
+ */
 export function healthPortOf(balancer: ServiceRow): number {
   return balancer.healthPort || NODE_HEALTH_PORT;
 }
 
-/** The Service with the balancer's addresses only: the gateway captures no others. */
+/** A copy of the Service with the balancer's addresses only: the gateway captures no others. */
 export function balancerService(row: ServiceRow): ServiceRow {
   return {
     ...row,

@@ -20,7 +20,7 @@ import { requireSocketPath } from '../serve/admin.ts';
 import { collectRanges, labOf, labOption, parseRangeOption, proxyOption } from './options.ts';
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
 
-/** As they are given, in other words than an agent's where one differs. */
+/** Options of the command line. Those that differ from an agent's have other names or types. */
 interface Options
   extends Pick<AgentOptions, 'tun' | 'flows' | 'proxy' | 'busyPoll'>,
     Partial<

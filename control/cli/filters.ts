@@ -37,13 +37,13 @@ export function flowFilter(options: FlowFilterOptions): FlowTest {
   }
   if (dst) {
     const matches = endpointTest('--dst', dst);
-    // Where a flow was sent to, or where it went: either may be what one knows.
+    // The address before or after translation: a user may know either.
     tests.push((flow) => matches(flow.original, 'target') || matches(flow.reply, 'source'));
   }
   return (flow) => tests.every((test) => test(flow));
 }
 
-/** `NS/NAME:PORT` as asked for by `NAME`, `NS/NAME` or all of it. */
+/** True if `NS/NAME:PORT` matches a filter: `NAME`, `NS/NAME` or the whole text. */
 export function isService(full: string, asked: string): boolean {
   const withoutPort = serviceKeyOf(full);
   return [full, withoutPort, withoutPort.split('/')[1]].includes(asked);

@@ -20,7 +20,7 @@ interface Options extends NodeOptions {
 const POLL_MS = 50;
 /** Interval between requests. The datapath traces for 2 s after each. */
 const LOOK_MS = 500;
-/** A restarting agent answers sooner; that of a lab that has ended never does. */
+/** A restarting agent answers sooner. The agent of an ended lab never answers. */
 const SILENT_MS_MAX = 30_000;
 /** Interval between look-ups of names. */
 const NAMES_MS = 5000;

@@ -82,7 +82,10 @@ function placeOf({ metadata }: KubeObject): Place {
   return { namespace: metadata.namespace ?? '', name: metadata.name };
 }
 
-/** A change of an object, or at the start of a controller the object alone. */
+/**
+ * A change of an object. For an object that exists when the controller starts, only `object` is
+ * set.
+ */
 export type Change = Partial<StoreEvent> & { object: KubeObject };
 
 /** Brings objects to their wanted state, one key after the other. */

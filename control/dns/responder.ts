@@ -56,7 +56,7 @@ export class Responder {
     this.#options = options;
   }
 
-  /** Never rejects. Null for bytes that get no answer: those of no query. */
+  /** Never rejects. Null if the bytes are not a query: they get no answer. */
   async respond(bytes: Uint8Array, client: Client): Promise<Buffer | null> {
     const startedMs = performance.now();
     let query: Message | null;

@@ -1,4 +1,4 @@
-// Keeps a zone true to the objects of an API server.
+// Keeps a zone in step with the objects of an API server.
 import type { KubeClient } from '../kube/client.ts';
 import { startInformer } from '../kube/informer.ts';
 import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
@@ -17,7 +17,8 @@ export interface SourceOptions {
 }
 
 /**
- * Short, because a new pod waits for its network, and the server answers only after the first list.
+ * Longest delay between attempts to list. A new pod waits for its network, and the server answers
+ * only after the first list.
  */
 const BACKOFF_MS_MAX = 2000;
 

@@ -46,7 +46,7 @@ export function tellAbsent(name: string, own: string, names: Names): string[] | 
   return [absent, `kubectl get services -n ${namespace} lists those that exist`];
 }
 
-/** What a name can mean in the order of likelihood; the suffix of the cluster may be left out. */
+/** What a name can mean, the likeliest first. The suffix of the cluster may be missing. */
 function meaningsOf(name: string, own: string): Meaning[] {
   const bare = name.toLowerCase().replace(/\.$/, '');
   const labels = bare.replace(/\.svc(?:\.cluster\.local)?$/, '').split('.');
@@ -64,7 +64,7 @@ function isLong(name: string): boolean {
   return /\.svc(?:\.cluster\.local)?\.?$/i.test(name);
 }
 
-/** Only names that are near to known ones, or end as those of the cluster, are mistakes. */
+/** Only names close to known ones, or with the suffix of the cluster, are mistakes. */
 function tellNamespace(
   { namespace, service }: Meaning,
   second: Meaning | undefined,

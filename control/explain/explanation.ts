@@ -29,12 +29,12 @@ export interface LookupQuery {
 /** How a name was resolved: `lookup` of `explain -o json`. */
 export interface Lookup {
   name: string;
-  /** What had the name: /etc/hosts of the pod, a DNS server, or neither. */
+  /** Where the name was found: in /etc/hosts of the pod, in a DNS server, or nowhere. */
   by: 'hosts' | 'dns' | null;
   /** The name server that is asked, the Service it belongs to, the endpoint that answers. */
   server: { address: string; service: string | null; endpoint: string | null } | null;
   queries: LookupQuery[];
-  /** The packet goes to the first. A DNS server gives them in any order. */
+  /** The packet goes to the first address. A DNS server returns them in any order. */
   addresses: string[];
 }
 

@@ -1,4 +1,4 @@
-// Resolves a name as a pod would, and tells each query of the search with its answer.
+// Resolves a name as a pod would, and reports each query of the search with its answer.
 
 import { KubetunError } from '../../datapath/error.ts';
 import { parseAddress } from '../../datapath/wire/address.ts';
@@ -35,13 +35,13 @@ export type FollowQuery = (to: string) => Explanation;
 
 const DNS_PORT = 53;
 
-/** Throws KubetunError KT_EXPLAIN for what is no pod. */
+/** Throws KubetunError KT_EXPLAIN if the source is not a pod. */
 export function lookUp(question: LookupQuestion, names: Names, followQuery: FollowQuery): Resolved {
   const pod = names.pods.get(question.pod);
   if (!pod || parseAddress(pod.status?.podIP ?? '') === null) {
     throw new KubetunError(
       'KT_EXPLAIN',
-      `--to ${question.name} is a name, and --from ${question.from} is no pod with an address`,
+      `--to ${question.name} is a name, but --from ${question.from} is not a pod with an address`,
       'only pods use the DNS of the cluster: give --from as [NS/]POD, or --to as ADDRESS:PORT',
       { usage: true },
     );
@@ -182,7 +182,7 @@ class Search {
     return isCluster ? tellAbsent(this.#question.name, own, this.#names) : null;
   }
 
-  /** The answer of the cluster's DNS server, or of the world outside as far as it is given. */
+  /** The answer of the cluster's DNS server. For a name outside, the addresses of --resolve. */
   #answer(name: Name, isCluster: boolean): LookupQuery {
     const found = isCluster ? answerFromZone(this.#names.zone, { name, type: TYPE.A }) : null;
     const answers = found?.answers.map(recordText) ?? [];
@@ -195,7 +195,7 @@ class Search {
     return { ...query, rcode: rcodeName(RCODE.NOERROR), answers };
   }
 
-  /** A mistake that is made often: only a ClusterIP translates ports. */
+  /** A frequent mistake: only a ClusterIP translates ports. */
   #tellPorts(name: Name): void {
     const [namespace, service, ...more] = labelsOf(name).slice(0, -3).reverse();
     const key = `${namespace}/${service}`;

@@ -13,7 +13,10 @@ export interface NameOptions {
   rangeStart: number;
   /** resolv.conf of the nodes; null if it is not known. */
   machine: string | null;
-  /** A cluster without a DNS Service has no DNS. False for files, which may leave it out. */
+  /**
+   * True if a cluster without a DNS Service has no DNS. False for files, which may omit the
+   * Service.
+   */
   isWhole: boolean;
 }
 
@@ -65,13 +68,13 @@ export class Names {
     return formatAddress(start + DNS_HOST);
   }
 
-  /** A pod's resolver; null for that of its node, which is not known. */
+  /** A pod's resolver. Null if the pod uses its node's, which is not known. */
   resolverOf(pod: Pod): Resolver | null {
     if (this.#machine === null && usesNodeResolver(pod.spec)) return null;
     return resolverOf(pod, this.dnsAddress, this.#machine ?? '');
   }
 
-  /** What the DNS server of a lab asks for names outside of the cluster; null if unknown. */
+  /** Upstream servers of a lab's DNS server; null if unknown. */
   get upstream(): string | null {
     return this.#dnsOption('upstream');
   }

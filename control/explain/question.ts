@@ -14,7 +14,7 @@ export interface QuestionText {
    */
   to: string;
   sport?: number | undefined;
-  /** The only node to examine. The packet arrives there. */
+  /** Examines this node only, as if the packet arrived there. */
   node?: string | undefined;
 }
 
@@ -38,7 +38,7 @@ export interface Question {
 const PORT_FIRST = 33_000;
 const NODES_TOLD_MAX = 10;
 
-/** Null for an address, and for what is no destination at all. */
+/** Null for an address, and for text that is not a destination. */
 export function readNameTarget(to: string): NameTarget | null {
   const match = /^((?:[\w-]+\.)*[\w-]+\.?)((?::\d+(?:\/\w+)?)|\/icmp)$/.exec(to);
   // A host of digits and dots is an address.
@@ -99,7 +99,7 @@ function readSource(text: string, view: ClusterView): { address: number; node: s
   throw refuse(`there is no pod ${key} with an address`, sourceHint(text, view));
 }
 
-/** What to give instead of a place of a lab that is no pod. */
+/** The form of `--from` for a place of a lab that is not a pod. */
 function sourceHint(text: string, view: ClusterView): string {
   if (text === 'internet') return 'a host outside is given by its address: --from 203.0.113.10';
   if (view.nodes.has(text)) return `the node is called node/${text}`;

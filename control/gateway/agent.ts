@@ -138,7 +138,7 @@ function carryOut(lines: string[], log: Log): void {
 function followBalancers(client: KubeClient, tables: Tables, publisher: Publisher, log: Log) {
   const asker = new HealthAsker();
   const heard = new Set<string>();
-  // Without objects there are no targets, which does not count as a result.
+  // Without objects there are no targets. That does not count as a result of every target.
   const settle = () => {
     if (heard.size === informers.length && checks.isSettled) publisher.sourceSynced('health');
   };

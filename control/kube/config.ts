@@ -74,7 +74,11 @@ function loadFile(path: string): KubeConfig {
 
 function loadAccount({ root = '', server }: KubeAccess): KubeConfig {
   const refuse = (why: string): never => {
-    throw new KubetunError('KT_KUBECONFIG', `there is no in-cluster account (${why})`, NEXT);
+    throw new KubetunError(
+      'KT_KUBECONFIG',
+      `no service account of a pod is mounted here (${why})`,
+      NEXT,
+    );
   };
   if (server === undefined && !process.env.KUBERNETES_SERVICE_HOST) {
     refuse('KUBERNETES_SERVICE_HOST is not set');

@@ -24,8 +24,8 @@ export function claimNode(node: string): void {
   throw new KubetunError(
     'KT_AGENT_ACTIVE',
     // The kernel does not list locks of other process namespaces, such as those of containers.
-    `an agent runs in the network namespace of ${node}: a process that is not visible from here`,
-    'end that agent, and what starts it again, then repeat the command',
+    `another agent runs in the network namespace of ${node}; its process is not visible from here`,
+    'stop that agent and the service that restarts it, then repeat the command',
   );
 }
 

@@ -10,7 +10,7 @@ import type { MonotonicClock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import { recall, remember } from './memory.ts';
 
-/** Interval of looks at the namespaces of pods. */
+/** Interval of checks for pods whose namespaces are gone. */
 const LOOK_MS = 4000;
 
 /** A pod's TUN device: where it is, and the one address that the pod has. */
@@ -38,7 +38,7 @@ export function portMemory({ arena }: { arena: string }): string {
   return `${arena}.ports`;
 }
 
-/** Opens the devices that the last agent served. What is gone meanwhile is left out. */
+/** Opens the devices that the last agent served. Skips those that are gone. */
 export function recallPorts(memory: string, log: Log): Attached[] {
   const found: Attached[] = [];
   for (const pod of recall<PodDevice[]>(memory) ?? []) {
@@ -104,7 +104,7 @@ export class PodPorts {
     return this.list();
   }
 
-  /** Serves the devices of a namespace no longer. Throws KubetunError KT_PORT_BODY. */
+  /** Stops serving the devices of a namespace. Throws KubetunError KT_PORT_BODY. */
   async remove(body: unknown): Promise<PortDescription[]> {
     const { netns } = (body ?? {}) as Partial<PodDevice>;
     if (typeof netns !== 'string') throw badBody('netns', netns, 'the path of a network namespace');
@@ -120,7 +120,7 @@ export class PodPorts {
     await Promise.all(gone.map(({ port }) => this.#options.engine.removePort(port.tun)));
   }
 
-  /** An open device holds its namespace, so one that has lost its name would stay for ever. */
+  /** An open device holds its namespace, which would stay for ever after its path is gone. */
   #turn(): void {
     const { log } = this.#options;
     this.#drop((port) => !isAlive(port)).catch((error) =>
@@ -149,7 +149,7 @@ function attach(pod: PodDevice): Attached {
     new KubetunError(
       'KT_PORT_DEVICE',
       `${what}, which the pod ${address} needs`,
-      'make it first: ip tuntap add mode tun vnet_hdr',
+      'create it first: ip tuntap add mode tun vnet_hdr',
       { cause },
     );
   let inode: number;

@@ -73,7 +73,7 @@ const CHECKS: Record<string, Check> = {
             'that is meant',
         ),
   'other agents': ({ links, agent, arenaHolder }, { node, tun }) => {
-    const next = 'end that process, and what starts it again, then repeat the command';
+    const next = 'stop that process and the service that restarts it, then repeat the command';
     const active = (message: string) => refused('KT_AGENT_ACTIVE', message, next);
     if (agent !== null)
       return active(`an agent runs in the network namespace of ${node}: process ${agent}`);

@@ -11,7 +11,7 @@ export interface BlockRule {
 }
 
 export interface PrefixClasses<R> {
-  /** `peer` 0: no rule holds. */
+  /** `peer` is 0 if no rule applies. */
   prefixes: PolicyPrefix[];
   /** The number of classes in `classesOf` of a rule, in time linear in the rule's length. */
   sizeOf(rule: R): number;

@@ -53,7 +53,7 @@ export async function serveAdmin(path: string, routes: AdminRoutes, log: Log): P
     throw new KubetunError(
       'KT_ADMIN_SOCKET',
       `the admin socket ${path} cannot be made (${(error as NodeJS.ErrnoException).code})`,
-      'name another one with --admin',
+      'give another path with --admin',
       { cause: error },
     );
   }

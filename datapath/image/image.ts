@@ -30,7 +30,10 @@ export interface NodeEntry {
   /** Inclusive; the node's ephemeral range excludes these ports. */
   snatPortMin: number;
   snatPortMax: number;
-  /** Addresses of this node that its Node object lacks: of other devices, of a DNS cache. */
+  /**
+   * Addresses of this node that are not in its Node object, such as those of other devices or of a
+   * DNS cache.
+   */
   localAddresses?: Address[];
   /**
    * Role gateway: pairs (node address, public address) of the stateless 1:1 translation. Absent on

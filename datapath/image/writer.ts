@@ -365,8 +365,8 @@ export class ImageWriter {
     }
     throw new KubetunError(
       'KT_IMAGE_BUSY',
-      'the datapath has not taken over the last image yet',
-      'wait: the agent tries again by itself',
+      'the datapath still uses an earlier image',
+      'wait: the agent publishes again by itself',
     );
   }
 }

@@ -1,9 +1,9 @@
 // What a kernel lets merge.
 import { MERGE_TCP, MERGE_UDP } from './merge.ts';
 
-// Linux 7.0 to 7.1.4 damages headers of a UDP train whose last datagram is as long as the others,
-// at some devices (introduced by b10b446, mended by 78effd8 and 5f17ae0). No probe can tell for a
-// device that the train meets later. A distribution may have mended an earlier version.
+// Linux 7.0 to 7.1.4 damages headers of UDP trains at some devices, if the last datagram is as long
+// as the others (introduced by b10b446, fixed by 78effd8 and 5f17ae0). A probe cannot tell, because
+// the train may pass another device later. A distribution may have fixed an earlier version.
 const DAMAGED_FROM = [7, 0, 0];
 const MENDED_FROM = [7, 1, 5];
 

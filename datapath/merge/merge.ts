@@ -76,7 +76,7 @@ const TRUSTED = VNET_FLAG_NEEDS_CSUM | VNET_FLAG_DATA_VALID;
 const CSUM_TCP = IP_BYTES | (TCP_OFF_SUM << 16);
 const CSUM_UDP = IP_BYTES | (UDP_OFF_SUM << 16);
 
-/** Merges the output of batches. Its fields describe the train that is being made. */
+/** Merges the output of batches. Its fields describe the current train. */
 export class Merger {
   readonly #kinds: number;
   /** Record of the first packet, or NONE. */
@@ -88,9 +88,9 @@ export class Merger {
   #size = 0;
   /** Where the next payload goes. */
   #end = 0;
-  /** What the identification grows by: 1, or 0 for datagrams that are never fragmented. */
+  /** Step of the identification: 1, or 0 for datagrams that are never fragmented. */
   #step = 1;
-  /** No packet may follow the last one. */
+  /** The last packet ends the train. */
   #isFull = false;
 
   constructor(kinds: number) {
@@ -139,8 +139,8 @@ export class Merger {
     const w1 = view.getInt32(first + IP4_OFF_ID);
     const v1 = view.getInt32(ip + IP4_OFF_ID);
     if (
-      // Ports first: they tell most flows apart. Then addresses; version, header length, TOS; TTL
-      // and protocol; "don't fragment".
+      // Compares ports first: they differ for most flows. Then addresses; version, header length,
+      // TOS; TTL and protocol; "don't fragment".
       view.getInt32(ip + IP_BYTES) !== view.getInt32(first + IP_BYTES) ||
       view.getInt32(ip + IP4_OFF_SRC) !== view.getInt32(first + IP4_OFF_SRC) ||
       view.getInt32(ip + IP4_OFF_DST) !== view.getInt32(first + IP4_OFF_DST) ||
@@ -193,7 +193,7 @@ export class Merger {
     if (isTcp(this.#headers)) {
       const tcp = start + VNET_HEADER_BYTES + IP_BYTES;
       if ((view.getUint8(tcp + TCP_OFF_FLAGS) & TCP_FLAG_PSH) !== 0) {
-        // Whatever splits the train gives PSH to its last segment.
+        // The device that splits the train sets PSH on its last segment.
         const first = p[this.#head | P_START]! + VNET_HEADER_BYTES + IP_BYTES;
         view.setUint8(first + TCP_OFF_FLAGS, view.getUint8(first + TCP_OFF_FLAGS) | TCP_FLAG_PSH);
         this.#isFull = true;

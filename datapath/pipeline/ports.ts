@@ -49,7 +49,7 @@ export class PortMap {
     this.#seed = seed;
   }
 
-  /** The pod of a port has this address; 0 for no pod. Builds the map again. */
+  /** Sets the address behind a port, 0 for no pod, and builds the map again. */
   set(port: number, address: number): void {
     this.addresses[port] = address;
     this.#ports.fill(0);
@@ -81,8 +81,8 @@ export class PortMap {
 }
 
 /**
- * Checks packet `r` of a port with PORT_* and takes its hop: ENTER_*, or minus a DROP_*. Reads the
- * header before parse, so a malformed packet has any result.
+ * Checks packet `r` of a port with PORT_* and takes its hop: ENTER_*, or minus a DROP_*. Runs
+ * before parse, so the result means nothing for a malformed packet.
  */
 export function enter(ports: PortMap, b: Batch, r: number): number {
   const { p, view } = b;
@@ -111,7 +111,7 @@ export function leave(ports: PortMap, b: Batch, r: number): void {
   p[r | P_OUT] = port;
   if (port === PORT_KERNEL) return;
   const word = view.getInt32(ip + IP4_OFF_TTL);
-  // Before the first image no stage has given a hop back.
+  // Before the first image no stage has restored a hop.
   if (word >>> 24 > 1) view.setInt32(ip + IP4_OFF_TTL, lowerTtl(word));
 }
 

@@ -1,24 +1,24 @@
-// How long the loop looks for packets before it sleeps. A sleep costs a wake-up, 5 to 50 us until
-// the thread runs again. Looking costs CPU time that others may need. So each look spends a credit.
-// A look that finds packets earns more credit than it spends. Time alone earns 1 %.
+// How long the loop polls for packets before it sleeps. A sleep costs a wake-up, 5 to 50 us until
+// the thread runs again. Polling costs CPU time that other threads may need. So each poll spends
+// credit. A poll that finds packets earns more credit than it spends. Time alone earns 1 %.
 
-/** `setting` of a BusyPoll: decide by what looking has brought. Other values are us; 0 is never. */
+/** `setting` of a BusyPoll: earlier polls decide. Other values are us; 0 is never. */
 export const BUSY_POLL_AUTO = -1;
 export const BUSY_POLL_US_MAX = 10_000;
 
-/** How long to look: as long as a wake-up takes at most. */
+/** Length of a poll: as long as a wake-up takes at most. */
 export const LOOK_US = 50;
-/** What a look that found packets earns: one in three must find some. */
+/** Credit of a poll that found packets: one in three must find some. */
 const FOUND_US = 100;
-/** What 1 us of time earns: an idle thread looks for at most this part of the time. */
+/** Credit of 1 us of time: an idle thread polls for at most this share of the time. */
 const EARNED = 0.01;
 const CREDIT_MAX_US = 1000;
-/** A look that took this long was interrupted for a time slice: another thread needs the CPU. */
+/** A poll that took this long was interrupted for a time slice: another thread needs the CPU. */
 const INTERRUPTED_US = 500;
-/** Then there is no look until time alone has earned this, 0.1 s. */
+/** Credit after an interruption. Time alone needs 0.1 s to bring it back to zero. */
 const CREDIT_INTERRUPTED_US = -1000;
 
-/** The credit of looking. Times are us of any clock. */
+/** The credit of polls. Times are us of any clock. */
 export class PollCredit {
   readonly #setting: number;
   #credit = 0;
@@ -29,7 +29,7 @@ export class PollCredit {
     this.#at = now;
   }
 
-  /** How long to look now, in us. */
+  /** How long to poll now, in us. */
   budget(now: number): number {
     if (this.#setting !== BUSY_POLL_AUTO) return this.#setting;
     const earned = this.#credit + (now - this.#at) * EARNED;
@@ -38,7 +38,7 @@ export class PollCredit {
     return this.#credit >= LOOK_US ? LOOK_US : 0;
   }
 
-  /** Notes a look of `us`, and whether it found packets. */
+  /** Records a poll of `us`, and whether it found packets. */
   note(us: number, found: boolean): void {
     if (us >= INTERRUPTED_US) this.#credit = CREDIT_INTERRUPTED_US;
     else if (found) this.#credit = Math.min(this.#credit + FOUND_US, CREDIT_MAX_US);
@@ -46,7 +46,7 @@ export class PollCredit {
   }
 }
 
-/** Waits for packets: looks for them as its credit allows, then sleeps. */
+/** Waits for packets: polls as its credit allows, then sleeps. */
 export class Waiter {
   readonly #look: (ms: number) => number;
   readonly #clock: () => number;

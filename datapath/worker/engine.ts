@@ -33,9 +33,9 @@ export interface EngineOptions {
   sizes?: ArenaSizes;
   /** Timeouts of all flows, also those of the last process; by default a node's. */
   timeouts?: Timeouts;
-  /** False writes every packet by itself. True merges as the kernel allows; the default. */
+  /** False writes every packet separately. True, the default, merges as the kernel allows. */
   merge?: boolean;
-  /** How long to look for packets before a sleep, us. BUSY_POLL_AUTO decides; the default. */
+  /** How long to poll for packets before a sleep, us. BUSY_POLL_AUTO, the default, decides. */
   busyPoll?: number;
   /** Takes one line per notable event. */
   log?: (message: string) => void;
@@ -47,7 +47,7 @@ export interface PodPort {
   address: number;
 }
 
-/** How often a removed port is looked at, until the worker has left it. */
+/** Interval of checks whether the worker has left a removed port. */
 const CLOSE_MS = 5;
 
 /** A node's datapath in a thread of this process: owns arena and TUN, publishes images. */
@@ -253,7 +253,7 @@ export class Engine {
   }
 }
 
-/** With one CPU, nothing can come while the thread looks. */
+/** With one CPU, no packet can arrive while the thread polls. */
 function busyPollOf(setting: number): number {
   return setting === BUSY_POLL_AUTO && availableParallelism() === 1 ? 0 : setting;
 }

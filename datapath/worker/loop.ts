@@ -36,8 +36,8 @@ import { warmUp } from './warm-up.ts';
 
 const TICK_MS = 100;
 /**
- * What a pod's port may give in one turn: a quarter of a batch, and four segments of the largest
- * size. The node's own device may give a whole batch.
+ * Share of a pod's port in one turn: a quarter of a batch, and four segments of the largest size.
+ * The node's own device may fill a whole batch.
  */
 const POD_PACKETS_MAX = 64;
 const POD_BYTES_MAX = 256 * 1024;
@@ -291,7 +291,7 @@ function serve(input: WorkerInput): void {
   Atomics.notify(input.control, CONTROL_READY);
   while (Atomics.load(input.control, CONTROL_STOP) === 0) {
     served.follow(loop);
-    // What came during a turn says nothing about how soon more will come.
+    // Packets that came during a turn do not show how soon more will come.
     if (loop.turn(clock())) look(0);
     if (!loop.isReady) waiter.wait(TICK_MS);
     d.refresh();

@@ -10,13 +10,16 @@ const HEADER_WORDS = 16;
 const E_KIND = 0;
 const E_FD = 1;
 const E_ADDRESS = 2;
-/** Differs between two ports that had the same number. */
+/** Distinguishes two ports that had the same number. */
 const E_SERIAL = 3;
 const ENTRY_WORDS = 4;
 
 export const PORT_TABLE_BYTES = (HEADER_WORDS + PORTS_MAX * ENTRY_WORDS) * 4;
 
-/** The device of the node's kernel; that of packets with a foreign source; the device of a pod. */
+/**
+ * Kinds: the device of the node's kernel; the device of packets with a foreign source; the device
+ * of a pod.
+ */
 export const KIND_MAIN = 1;
 export const KIND_SPOOFED = 2;
 export const KIND_POD = 3;

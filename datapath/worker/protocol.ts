@@ -14,7 +14,7 @@ export interface WorkerInput {
   control: Int32Array;
   /** MERGE_* bits: what is merged on write. */
   merges: number;
-  /** How long to look for packets before a sleep, us; or BUSY_POLL_AUTO. */
+  /** How long to poll for packets before a sleep, us; or BUSY_POLL_AUTO. */
   busyPoll: number;
   /** Seed of the random numbers. */
   seed: number;

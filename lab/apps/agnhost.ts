@@ -42,7 +42,7 @@ function printResolver(keyword: string): void {
   console.log(values.join(','));
 }
 
-/** A gRPC server whose health HTTP requests switch. */
+/** A gRPC health server. HTTP requests switch its status. */
 function serveHealth(args: string[]): void {
   const { options } = readOptions(args, {
     ...{ port: '5000', 'http-port': '8080', 'delay-unhealthy-sec': '-1', service: '' },

@@ -1,4 +1,4 @@
-// The name server of a lab's internet: it knows the root and example.test, and nothing else.
+// The name server of a lab's internet. It serves the root and example.test; no other name exists.
 import { createSocket } from 'node:dgram';
 import { createServer, type Socket } from 'node:net';
 import { type Answer, type DecodedPacket, decode, encode, type Packet } from 'dns-packet';
@@ -55,7 +55,7 @@ function authorityOf(name: string): DataRecord {
   return { type: 'SOA', name, ttl: NEGATIVE_TTL_S, data };
 }
 
-/** The answer to a query; null for what is none. Names are compared in lower case. */
+/** The answer to a query; null if the message is not a query. Names are compared in lower case. */
 export function answerName(known: Known, query: DecodedPacket): Packet | null {
   const [question] = query.questions ?? [];
   if (query.type !== 'query' || !question) return null;
@@ -117,7 +117,7 @@ function serveStream(known: Known, client: Socket): void {
   });
 }
 
-/** Null for what is no message. */
+/** Null if the bytes are not a message. */
 function read(bytes: Buffer): DecodedPacket | null {
   try {
     return decode(bytes);
@@ -126,7 +126,9 @@ function read(bytes: Buffer): DecodedPacket | null {
   }
 }
 
-/** What the client takes in one datagram, or the question alone and TC. */
+/**
+ * The whole answer if the client accepts its size in a datagram, else the question alone with TC.
+ */
 function cut(answer: Packet, query: DecodedPacket): Buffer {
   const option = query.additionals?.find(({ type }) => type === 'OPT');
   const size = (option as { udpPayloadSize?: number } | undefined)?.udpPayloadSize ?? 0;

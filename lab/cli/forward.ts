@@ -42,7 +42,7 @@ function splitArgument(argument: string): { port: number; target: string } {
   if (target === undefined || port > 65_535) {
     throw new KubetunError(
       'KT_TARGET',
-      `${argument} is not a port and a target`,
+      `${argument} is not of the form PORT:TARGET`,
       'give PORT:TARGET, for example 8080:svc/web',
       { usage: true },
     );

@@ -125,7 +125,7 @@ function topologyOf(options: Options): { name: string | null; topology: Topology
   if (dnsUpstream !== undefined) {
     throw new KubetunError(
       'KT_USAGE',
-      '--dns-upstream is for a lab without a topology file',
+      '--dns-upstream cannot be combined with --topology',
       `write dns: {upstream: ${dnsUpstream}} in ${options.topology}`,
       { usage: true },
     );
@@ -143,7 +143,7 @@ function topologyOf(options: Options): { name: string | null; topology: Topology
     throw new KubetunError(
       'KT_USAGE',
       '--nodes cannot be combined with --topology',
-      'give only one of them',
+      'leave out --nodes or --topology',
       { usage: true },
     );
   }
@@ -155,7 +155,7 @@ function requireServed(proxy?: ProxyKind, attach?: Attach): void {
   throw new KubetunError(
     'KT_USAGE',
     '--attach tun needs --proxy kubetun: with nftables no datapath serves the devices of pods',
-    'leave out one of them',
+    'leave out --attach tun or --proxy nftables',
     { usage: true },
   );
 }

@@ -56,7 +56,7 @@ export async function ipBatch(
   throw new KubetunError(
     'KT_IP',
     `ip ${where.join(' ')}${where.length > 0 ? ' ' : ''}${line}: ${stderr.trim().split('\n')[0]}`,
-    '`lab up --plan` prints the line in its context',
+    '`lab up --plan` prints this command among the others of the lab',
   );
 }
 

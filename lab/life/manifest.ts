@@ -49,7 +49,7 @@ export function readManifests(files: string[], folders: string[] = []): Manifest
     .map(readObject);
 }
 
-/** What `kubectl kustomize` makes of a folder. */
+/** The output of `kubectl kustomize` for a folder. */
 function buildKustomization(folder: string): YamlDocument[] {
   const kubectl = findTool('kubectl');
   if (kubectl === null) {
@@ -73,7 +73,9 @@ function buildKustomization(folder: string): YamlDocument[] {
   throw new KubetunError('KT_KUSTOMIZE', `-k ${folder}: ${why}`, 'correct the kustomization');
 }
 
-/** The items of a list, also of a list in a list, as documents of their own; else the document. */
+/**
+ * Each item of a list, also of a nested list, as a separate document. Any other document as it is.
+ */
 function itemsOf(document: YamlDocument, depth = 0): YamlDocument[] {
   const { kind, items } = (document.value ?? {}) as AnyObject;
   if (typeof kind !== 'string' || !/List$/.test(kind) || items === undefined) return [document];

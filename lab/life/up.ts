@@ -133,11 +133,11 @@ async function takeUp({ lab, topology }: LabRecord, progress: Progress): Promise
 function requireSame(orphan: LabRecord, { lab, topology, ephemeral }: UpOptions): void {
   const differs = topology !== null && !isDeepStrictEqual(topology, orphan.topology);
   if (!differs && !ephemeral) return;
-  const difference = differs ? 'of another topology' : 'not ephemeral';
+  const difference = differs ? 'has another topology' : 'keeps its objects on disk';
   throw new KubetunError(
     'KT_LAB_OTHER',
-    `lab ${lab} has lost its supervisor and is ${difference}`,
-    'resume it with scripts/kubetun lab up, without options, or end it with lab down',
+    `lab ${lab} has lost its supervisor and ${difference}`,
+    'resume it with scripts/kubetun lab up without options, or remove it with lab down',
   );
 }
 
@@ -285,7 +285,7 @@ async function useApi(lab: string, use: (kube: KubeClient) => Promise<void>): Pr
   }
 }
 
-/** Names are there from the first moment that somebody may ask for one. */
+/** `lab up` waits for DNS, so that names resolve from the first moment. */
 async function waitDns(kube: KubeClient, { ranges }: Topology, progress: Progress): Promise<void> {
   await waitDeploymentReady(kube, DNS_DEPLOYMENT);
   progress.done(`DNS answers at ${dnsAddress(ranges)}`);

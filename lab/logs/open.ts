@@ -42,7 +42,7 @@ export async function openLog(stateDir: string, name: string): Promise<number> {
       throw new KubetunError(
         'KT_LOG_WRITER',
         `no log writer has opened the log ${name} within ${TAKEN_MS_MAX / 1000} s`,
-        "make room on the disk of the lab's state, and see supervisor.log there",
+        "free space on the disk of the lab's folder, and read supervisor.log in that folder",
       );
     }
     await setTimeout(POLL_MS);

@@ -74,7 +74,7 @@ export function requireOwnPrefix(lab: string): void {
   if (other === undefined) return;
   throw new KubetunError(
     'KT_LAB_NAME',
-    `lab ${lab} cannot run beside lab ${other}: one name extends the other with a -`,
+    `lab ${lab} cannot run beside lab ${other}: one name is the other, continued with a -`,
     'choose another name with --lab',
   );
 }

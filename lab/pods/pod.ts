@@ -54,7 +54,7 @@ export class PodRun {
   #failure = '';
   /** Why the pod has failed although its containers did not. */
   #verdict: PodState['problem'] = null;
-  /** The containers are being ended, or have ended, for such a reason. */
+  /** True once the containers are being ended because the pod has failed. */
   #isFailing = false;
   #callOffDeadline: () => void = () => {};
   #startup: Promise<void> | null = null;
@@ -62,7 +62,7 @@ export class PodRun {
   #deadlineMs = Number.POSITIVE_INFINITY;
   #callOff: () => void = () => {};
   readonly #retries = new Backoff(RETRY_PACE);
-  /** True once nothing more is reported. */
+  /** True once the pod writes no more status or events. */
   #silent = false;
 
   constructor(pod: Pod, context: PodContext) {

@@ -20,7 +20,7 @@ const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 const REPLICAS = 2;
 const RESOURCES = ['services', 'endpointslices', 'namespaces', 'pods'];
 const LABELS = { 'k8s-app': NAME };
-/** It starts beside the agents, and so finds all nodes to spread over. */
+/** The pods are placed while nodes start and are not ready, so that they spread over all nodes. */
 const TOLERATIONS = [
   { key: 'node.kubernetes.io/not-ready', operator: 'Exists', effect: 'NoSchedule' },
 ];
@@ -113,12 +113,12 @@ function deploymentSpec(args: string[]): object {
   return {
     replicas: REPLICAS,
     selector: { matchLabels: LABELS },
-    // A name server is never missing during a rollout.
+    // One of the two pods always answers during a rollout.
     strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1, maxSurge: 1 } },
     template: {
       metadata: { labels: LABELS },
       spec: {
-        // It serves those that ask it, and asks another one itself.
+        // The pods use the resolver of their node: with the cluster's they would ask themselves.
         dnsPolicy: 'Default',
         serviceAccountName: NAME,
         containers: [container],

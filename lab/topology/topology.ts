@@ -38,9 +38,11 @@ export interface TopologyNode {
 export const ATTACHMENTS = ['veth', 'tun'] as const;
 export type Attach = (typeof ATTACHMENTS)[number];
 
-/** How names are resolved; what is left out is as without it. */
+/** How names are resolved. Absent fields have the defaults. */
 export interface DnsSettings {
-  /** Where other names are asked, `ADDRESS`: the name server of the internet without it. */
+  /**
+   * Server for names outside the cluster, `ADDRESS`; by default the name server of the internet.
+   */
   upstream?: string;
   /** Which names of pods exist: those of any address (insecure), of pods, or none. */
   pods?: (typeof POD_NAMES)[number];
@@ -142,7 +144,7 @@ export function nodeDefaults(): NodeDefaults {
   throw new KubetunError(
     'KT_ATTACH',
     `KUBETUN_ATTACH is ${JSON.stringify(attach)}, expected one of ${ATTACHMENTS.join(', ')}`,
-    'unset it, or give one of these',
+    'unset it, or set it to one of them',
     { usage: true },
   );
 }

@@ -21,7 +21,7 @@ interface Options {
 }
 
 interface AllOptions {
-  /** Undefined: as each benchmark has by itself. */
+  /** Undefined: each benchmark uses its own default. */
   rounds?: number;
   seconds: number;
   out: string;

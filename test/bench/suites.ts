@@ -1,9 +1,9 @@
 // The benchmarks by name. Each is imported only when it runs.
 import type { Report } from './report.ts';
 
-/** What a benchmark can be told. */
+/** Options of a benchmark. */
 export interface RunOptions {
-  /** Each has all points of measurement. */
+  /** Number of rounds. Each round measures all points. */
   rounds: number;
   /** Duration of each measurement of bulk. */
   seconds: number;

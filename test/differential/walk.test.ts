@@ -118,7 +118,7 @@ describe('decisions', () => {
     assert.equal(decidedBy(difference([udp], [], [line])), null);
   });
 
-  test('the kernel may refuse a segment that its state makes invalid, the datapath may not', () => {
+  test('accepts that the kernel alone refuses a segment that is invalid in its state', () => {
     const steps = [...OPEN, segment('client', 17, 100, 500)];
     const passed = ['c: 10.244.1.2>10.244.2.2 ttl=62 id=3 tcp client0>8080 flags=17'];
     const refused = [
@@ -130,7 +130,7 @@ describe('decisions', () => {
     assert.equal(decidedBy(difference(steps, refused, passed, at('SYN_SENT'))), null);
   });
 
-  test('an RST may close only in the kernel if its number is not exact', () => {
+  test('accepts that an RST with an inexact number closes a flow in the kernel alone', () => {
     const fate = (seq: number) =>
       decidedBy(
         difference([...OPEN, segment('client', 4, seq)], [flow('SYN_RECV')], [flow('CLOSE')], {
@@ -141,7 +141,7 @@ describe('decisions', () => {
     assert.equal(fate(100), null);
   });
 
-  test('an RST may close only in the kernel if both ends have opened connections', () => {
+  test('accepts that an RST closes a flow in the kernel alone if both ends opened connections', () => {
     const own =
       'node2 tcp 10.244.2.2:8080>10.244.1.2:client0 reply 10.244.1.2:client0>10.244.2.2:8080 SYN_SENT';
     const fate = (...others: string[]) => {
@@ -158,7 +158,7 @@ describe('decisions', () => {
     assert.equal(decidedBy(bySyn), null);
   });
 
-  test('an RST may close only here if it acknowledges the last segment of its peer', () => {
+  test('accepts that an RST closes here alone if it acknowledges the last segment of its peer', () => {
     const fate = (ack: number) => {
       const steps = [...OPEN, segment('server', 16, 500, 7), segment('client', 20, 7, ack)];
       const flows = [...STATES, [flow('renewed=1 SYN_RECV')], [flow('renewed=2 SYN_RECV')]];
@@ -170,7 +170,7 @@ describe('decisions', () => {
     assert.equal(fate(501), null);
   });
 
-  test('the answer to an invalid segment may end flows only in the kernel', () => {
+  test('accepts that the answer to an invalid segment ends flows in the kernel alone', () => {
     const steps = [segment('client', 16, 100, 500), segment('client', 18, 100, 501)];
     const flows = [[], [flow('ESTABLISHED')]];
     const fate = (kubetun: string[], kernel: string[], sent = steps) =>
@@ -181,7 +181,7 @@ describe('decisions', () => {
     assert.equal(fate([flow('ESTABLISHED')], [], valid), null);
   });
 
-  test('the answer to an acknowledgement leap may end flows only in the kernel', () => {
+  test('accepts that the answer to an acknowledgement leap ends flows in the kernel alone', () => {
     const fate = (first: number, last: number) => {
       const numbered = (ack: number) => ({ ...segment('client', 16, 100), ack });
       const flows = [[], [flow('ESTABLISHED')]];

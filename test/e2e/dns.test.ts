@@ -42,7 +42,7 @@ const named = (kind: string, object: object) => ({
   ...{ apiVersion: kind === 'EndpointSlice' ? 'discovery.k8s.io/v1' : 'v1', kind, ...object },
 });
 
-/** The objects of the unit tests' cluster, as far as a lab takes them. */
+/** The objects of the unit tests' cluster that a lab accepts. */
 function tableObjects(): object[] {
   const isOwn = ({ metadata }: { metadata?: { namespace?: string } }) =>
     metadata?.namespace === 'testns';
@@ -142,7 +142,7 @@ function normal(line: string): string {
   return [name.replace(/\.$/, ''), type, ttl, ...words].join(' ').trim();
 }
 
-/** Rows that a real cluster can be asked: IPv4 Services, the default mode of pod names. */
+/** Rows that a real cluster can answer: IPv4 Services, the default mode of pod names. */
 function isLive([name, type, row]: Line): boolean {
   const isElsewhere = /^(svc6|dual|portless|external|external-down)\./i.test(name);
   const isOther = row.pods !== undefined || row.isSynced === false || row.isForwarded === true;
@@ -224,7 +224,7 @@ describe('cluster DNS', () => {
     await lab.down();
   });
 
-  test('is a Service with two pods on different nodes, which are ready', async () => {
+  test('is a Service with two ready pods on different nodes', async () => {
     const service = await lab.kube.get('Service', { namespace: 'kube-system', name: 'kube-dns' });
     assert.equal(service.spec?.clusterIP, SERVICE_IP);
     const pods = await lab.kube.list('Pod', { namespace: 'kube-system' });
@@ -257,7 +257,7 @@ describe('cluster DNS', () => {
       }
     });
 
-    test(`cuts ${ENDPOINTS} addresses to what a client takes, and gives all over TCP, in ${client}`, async () => {
+    test(`cuts ${ENDPOINTS} addresses to the size a client accepts, and sends all over TCP, in ${client}`, async () => {
       const name = 'big.default.svc.cluster.local A';
       const sizes = ['+noedns', '+bufsize=512', '+bufsize=1232', '+bufsize=4096'];
       const questions = [...sizes.map((size) => `${name} ${size} +ignore`), `${name} +bufsize=512`];
@@ -279,7 +279,7 @@ describe('cluster DNS', () => {
     });
   }
 
-  test('gives no zone away', async () => {
+  test('refuses to transfer a zone', async () => {
     for (const type of ['AXFR', 'IXFR=1']) {
       const text = await lab.run('client1', 'dig', 'cluster.local', type, '+tries=1');
       assert.match(text, /Transfer failed/);
@@ -392,7 +392,7 @@ describe('cluster DNS', () => {
     await until('the name is gone', async () => (await addresses()).status === 'NXDOMAIN');
   });
 
-  test('one of two pods killed under 200 queries a second: none fails that is asked again', async () => {
+  test('with one of two pods killed under 200 queries a second, each query succeeds on a retry', async () => {
     const [first] = await containers();
     const query = 'kubernetes.default.svc.cluster.local';
     const client = lab.start('client1', clientCommand('queries', SERVICE_IP, 53, query, 1600, 200));
@@ -405,7 +405,7 @@ describe('cluster DNS', () => {
     assert.ok(again > 0, 'the dead pod got queries');
   });
 
-  test('both pods killed: names come back', async () => {
+  test('names resolve again after both pods were killed', async () => {
     for (const pid of await containers()) process.kill(pid, 'SIGKILL');
     const question = ['kubernetes.default.svc.cluster.local', 'A', '+tries=1', '+time=1'];
     const isBack = async () => {

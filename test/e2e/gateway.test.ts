@@ -244,7 +244,7 @@ describe('the gateway', () => {
     };
 
     // Runs first: a pod that has learned a small MTU would ask for smaller segments.
-    test("of a node's link: a client outside learns it for the public address", async () => {
+    test("a client outside learns the MTU of a node's link, for the public address", async () => {
       ip('cloud', ...'route add 172.18.0.12/32 dev eth0 mtu 1280'.split(' '));
       assert.ok((await transfer(PUBLIC[1]!, 30_052)) >= 16e6);
       const route = await lab.run('internet', 'ip', 'route', 'get', PUBLIC[1]!);
@@ -252,7 +252,7 @@ describe('the gateway', () => {
       ip('cloud', ...'route del 172.18.0.12/32'.split(' '));
     });
 
-    test("of an outside link wider than the nodes': a client outside learns the nodes' MTU", async () => {
+    test("a client outside with a wider link learns the MTU of the nodes' links", async () => {
       for (const [place, link] of [
         ['cloud', 'eth1'],
         ['internet', 'eth0'],
@@ -273,7 +273,7 @@ describe('the gateway', () => {
       ip('internet', 'route', 'flush', 'cache');
     });
 
-    test("of the cloud's outside link: a pod sends by a balancer, and masqueraded", async () => {
+    test("a pod learns the MTU of the cloud's outside link, by a balancer and masqueraded", async () => {
       ip('cloud', 'link', 'set', 'eth1', 'mtu', '1280');
       assert.ok((await transfer(await addressOf('iperf'), 5201, '-R')) >= 16e6);
       const sent = await lab.start('client', [

@@ -254,7 +254,12 @@ describe('a lab', () => {
       /there is no service default\/nobody/,
       1,
     ],
-    ['a port out of range', ['lab', 'forward', '99999:svc/web'], /is not a port and a target/, 2],
+    [
+      'a port out of range',
+      ['lab', 'forward', '99999:svc/web'],
+      /is not of the form PORT:TARGET/,
+      2,
+    ],
     ['a target without a port', ['lab', 'forward', '0:web1'], /has no port: give svc/, 2],
   ];
   for (const [what, args, message, code] of wrong) {

@@ -266,7 +266,7 @@ describe('a lab of both proxies', () => {
         try {
           const { code, stderr } = await cleanUp(node);
           assert.equal(code, 1, signal);
-          assert.match(stderr, new RegExp(`^kubetun: .*process ${pid}: end that process.*\n$`));
+          assert.match(stderr, new RegExp(`^kubetun: .*process ${pid}: stop that process.*\n$`));
           assert.equal(await applied(), before);
         } finally {
           process.kill(pid, 'SIGCONT');

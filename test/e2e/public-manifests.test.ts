@@ -78,7 +78,7 @@ describe('public manifests', { concurrency: 1 }, () => {
     assert.match(await curl('http://10.96.25.10:3550/hostname'), /^catalog-/);
   });
 
-  test('a read-only root, a user and a volume of a group are as the pod asks', async () => {
+  test('a pod gets the read-only root, the user and the volume group that it requests', async () => {
     await until('front runs', async () => (await podOf('front')).status?.phase === 'Running');
     const { stdout } = await inDefault('logs', 'front');
     assert.match(stdout, /^1000$/m);
@@ -93,7 +93,7 @@ describe('public manifests', { concurrency: 1 }, () => {
     await until('it answers', async () => (await asks().catch(() => '')) === 'low-port');
   });
 
-  test('the old label of a node places a pod, and a request that no node has does not', async () => {
+  test('a pod runs by an old label of a node, and waits with a request that no node can meet', async () => {
     await until('carts runs', async () => (await podOf('carts')).status?.phase === 'Running');
     const huge = await podOf('huge');
     assert.equal(huge.status?.phase, 'Pending');
@@ -111,14 +111,14 @@ describe('public manifests', { concurrency: 1 }, () => {
     assert.match(message!, /^container has runAsNonRoot and image will run as root/);
   });
 
-  test('a pod fails at its deadline, without a running container', async () => {
+  test('a pod fails at its deadline, and none of its containers runs', async () => {
     await until('it fails', async () => (await podOf('deadline')).status?.phase === 'Failed');
     const { status } = await podOf('deadline');
     assert.equal(status?.reason, 'DeadlineExceeded');
     assert.equal(status?.containerStatuses?.[0]?.state?.running, undefined);
   });
 
-  test('a missing program is told with its image, never with a script of the lab', async () => {
+  test('the error for a missing program names its image, never a script of the lab', async () => {
     const reasons = { missing: 'CreateContainerError', unknown: 'ErrImagePull' };
     for (const [name, reason] of Object.entries(reasons)) {
       await until(`${name} waits`, async () => waitingOf(await podOf(name))?.reason === reason);
@@ -131,12 +131,12 @@ describe('public manifests', { concurrency: 1 }, () => {
     assert.match(stderr, /exec: "no-such-program": executable file not found in \$PATH/);
   });
 
-  test('a container with an input waits for it', async () => {
+  test('a container with stdin waits for input', async () => {
     await until('reader runs', async () => (await podOf('reader')).status?.phase === 'Running');
     assert.equal((await podOf('once')).status?.phase, 'Succeeded');
   });
 
-  test('the last words of a container are in its status', async () => {
+  test('the termination message of a container is in its status', async () => {
     const ended = async () => (await podOf('last-words')).status?.containerStatuses?.[0]?.state;
     await until('it ends', async () => (await ended())?.terminated !== undefined);
     const { exitCode, message } = (await ended())!.terminated!;

@@ -113,7 +113,7 @@ describe('clients of a Service see no error', () => {
   });
   after(() => lab.down());
 
-  test('of a rolling update of four pods', async (t) => {
+  test('during a rolling update of four pods', async (t) => {
     const before = await names();
     const answered = await underLoad(t, 'rolling update of 4', async () => {
       const [container] = DEPLOYMENT.spec.template.spec.containers;
@@ -132,7 +132,7 @@ describe('clients of a Service see no error', () => {
     assert.ok(now.some((name) => answered.has(name)) && before.some((name) => answered.has(name)));
   });
 
-  test('of scaling from one to ten and back', async (t) => {
+  test('while a Deployment scales from one pod to ten and back', async (t) => {
     await patch({ replicas: 1 });
     await untilRolled(1);
     const answered = await underLoad(t, '1 to 10 to 1', async () => {
@@ -144,7 +144,7 @@ describe('clients of a Service see no error', () => {
     assert.ok(answered.size > 5, [...answered].join(' '));
   });
 
-  test('of a crashed pod: it leaves the endpoints at once, and returns when it is ready', async (t) => {
+  test('when a pod crashes: it leaves the endpoints at once, and returns when it is ready', async (t) => {
     await patch({ replicas: 3 });
     await untilRolled(3);
     await lab.untilEndpoints('default/web:80', 3);

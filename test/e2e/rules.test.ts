@@ -125,7 +125,7 @@ describe('rules of Services', () => {
     await until('the health port answers 503', async () => (await ask(NODE1, port)).code === 503);
   });
 
-  test('a node that will be removed is unhealthy and still alive', async () => {
+  test('a node that will be removed fails healthz and passes livez', async () => {
     assert.equal((await ask(NODE2, 10_256, '/healthz')).code, 200);
     const taint = { key: 'ToBeDeletedByClusterAutoscaler', value: '1', effect: 'NoSchedule' };
     await lab.kube.patch('Node', { name: 'node2' }, { spec: { taints: [taint] } });

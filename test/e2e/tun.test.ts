@@ -48,12 +48,15 @@ function ip(...args: string[]): void {
   assert.equal(status, 0, `ip ${args.join(' ')}: ${stderr}`);
 }
 
-/** Starts tcpdump and resolves when it captures. The function that it returns gives the output. */
+/**
+ * Starts tcpdump and resolves once it captures. The returned function ends it and returns its
+ * output.
+ */
 async function capture(place: string, link: string, filter: string) {
   const running = lab.start(place, ['timeout', '30', 'tcpdump', '-lnni', link, filter]);
   await new Promise((resolve) => running.child.stderr!.once('data', resolve));
   return async () => {
-    // What was captured last is printed by then.
+    // Waits until tcpdump has printed the last packets.
     await new Promise((resolve) => setTimeout(resolve, 500));
     running.child.kill();
     return running.output();
@@ -172,7 +175,7 @@ describe('pods attached by TUN', () => {
     }
   });
 
-  test('24 more ports: each is answered while two of them flood', async () => {
+  test('each of 24 more ports gets answers while two of them flood', async () => {
     for (let n = 1; n <= MORE; n++) {
       const { netns } = more(n);
       ip('netns', 'add', netns);
@@ -202,7 +205,7 @@ describe('pods attached by TUN', () => {
     );
   });
 
-  test('an agent that is killed takes up its ports, and a running connection goes on', async () => {
+  test('a restarted agent serves its ports again, and a running connection continues', async () => {
     const before = await portsOf('node1');
     const server = await lab.podIP('iperf');
     // Longer than an agent takes to come back on a busy machine. The end of the lab ends it.
@@ -238,7 +241,7 @@ describe('pods attached by TUN', () => {
     return { sport: most?.original.sport ?? 0, bytes: most?.bytes ?? 0 };
   }
 
-  test('a device that was deleted is made again, and a port that was detached is attached', async () => {
+  test('a deleted device is created again, and a detached port is attached again', async () => {
     const pod = (await portsOf('node1')).find(({ address }) => address === near)!;
     ip('-n', pod.netns.split('/').at(-1)!, 'link', 'del', 'eth0');
     assert.match((await checkCables(requireLab(NAME))).join('\n'), /does not serve the device of/);
@@ -248,7 +251,7 @@ describe('pods attached by TUN', () => {
     await until('the Service answers', () => lab.succeeds('client', 'curl', '-sfm1', vip));
   });
 
-  test('ports end with their namespaces, also without a word to the agent', async () => {
+  test('ports end with their namespaces, even without a request to the agent', async () => {
     for (let n = 1; n <= MORE; n++) ip('netns', 'del', more(n).netns);
     await until('the agent has left them', async () => (await portsOf('node1')).length === 3);
     const inode = namespacePath(more(1).netns);

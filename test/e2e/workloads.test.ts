@@ -75,7 +75,7 @@ describe('workloads', () => {
   before(async () => {
     home = mkdtempSync(join(tmpdir(), 'kubetun-kubectl-'));
     lab = startLab(NAME, [clientPod('client', 'node1')], { dns: true });
-    // The last test looks at it. A minute begins during the other tests.
+    // The last test checks this CronJob. Its minute passes during the other tests.
     const schedule = '--schedule=*/1 * * * *';
     await kubectl('create', 'cronjob', 'tick', '--image=busybox', schedule, '--', 'echo', 'tick');
   });
@@ -298,7 +298,7 @@ describe('workloads', () => {
     }
   });
 
-  test('a CronJob fires by its schedule, and by hand', async () => {
+  test('a CronJob creates Jobs by its schedule and on request', async () => {
     await kubectl('create', 'job', 'by-hand', '--from=cronjob/tick');
     await kubectl('wait', '--for=condition=Complete', 'job/by-hand', '--timeout=60s');
     const jobs = async () => {

@@ -158,7 +158,7 @@ function findTwins(t: TestDatapath): [Ends, Ends, Ends] {
   throw new Error('no such connections among a million');
 }
 
-test('a segment whose lookup meets the tag of another connection is not part of it', () => {
+test('a segment does not match another connection with an equal hash tag', () => {
   const t = createTestDatapath();
   const [[from, to], [otherFrom, otherTo], [fillFrom, fillTo]] = findTwins(t);
   t.one(tcp4(fillFrom, fillTo, SYN));

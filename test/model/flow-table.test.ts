@@ -131,7 +131,7 @@ test('a table that is filled and emptied many times keeps its capacity', () => {
   }
 });
 
-test('lines are one cache line each', () => {
+test('each flow line fills one cache line', () => {
   assert.equal(LINE_WORDS * 4, 64);
   assert.equal(1 << LINE_SHIFT, LINE_WORDS);
 });

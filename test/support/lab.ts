@@ -18,7 +18,7 @@ import { nodeDefaults } from '../../lab/topology/topology.ts';
 
 /** False if pods have no cables to their node's kernel: KUBETUN_ATTACH=tun. */
 export const HAS_CABLES = nodeDefaults().attach === 'veth';
-/** For tests of such cables. */
+/** Options of tests that need pods with cables. */
 export const ON_CABLES = { skip: !HAS_CABLES && 'pods have no cables with attach tun' };
 
 export interface Outcome {
@@ -295,7 +295,8 @@ export function iperfPod(name: string, node: string): object {
       containers: [
         {
           ...{ name: 'main', image: 'iperf3', ports: [{ containerPort: 5201 }] },
-          // A client may select any congestion control, which the machine's kernel may restrict.
+          // Lets clients select any congestion control. By default a kernel may reserve some for
+          // root.
           securityContext: { capabilities: { add: ['NET_ADMIN'] } },
         },
       ],

@@ -24,7 +24,7 @@ export function authenticator(token: string, readers: readonly Reader[] = []): A
   const digests = known.map((row) => ({ ...row, digest: digest(`Bearer ${row.token}`) }));
   return ({ headers }) => {
     const given = digest(headers.authorization ?? '');
-    // Digests are of one length, and comparing them says nothing about the token.
+    // Digests have one length, so the time of the comparison reveals nothing about the token.
     const found = digests.find((row) => timingSafeEqual(given, row.digest));
     if (found) return found.reader;
     throw new StatusError(401, 'Unauthorized', 'Unauthorized');

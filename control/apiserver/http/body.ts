@@ -54,7 +54,10 @@ export async function readObject(request: IncomingMessage): Promise<Body> {
   return bytes.length === 0 ? { value: undefined, duplicates: [] } : decoder(bytes);
 }
 
-/** The body of a PATCH: JSON, or YAML if the media type ends so. The caller checks the type. */
+/**
+ * The body of a PATCH. It is YAML if the media type ends in `+yaml`, else JSON. The caller checks
+ * the type.
+ */
 export async function readPatch(request: IncomingMessage): Promise<Body> {
   const bytes = await readBytes(request);
   if (bytes.length === 0) return { value: undefined, duplicates: [] };
@@ -116,7 +119,7 @@ function decodeYaml(bytes: Buffer): Body {
     },
   });
   try {
-    // JSON removes references that two places share.
+    // YAML aliases share one value. JSON text has no references, so each place gets a copy.
     return { value: JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: 100 }))), duplicates };
   } catch (cause) {
     throw badRequest(`the body of the request is not YAML: ${(cause as Error).message}`);

@@ -36,7 +36,7 @@ export function passRequest(
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.pipe(response);
       answer.once('close', () => {
-        // Destroys a half answer: a normal end would look complete.
+        // Destroys an incomplete answer: a normal end would make it look complete.
         if (!answer.complete) response.destroy();
         resolve();
       });

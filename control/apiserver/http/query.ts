@@ -43,7 +43,7 @@ export function listOptions(
   if (from !== '' && resourceVersion !== '' && resourceVersion !== '0') {
     throw badRequest('specifying resource version is not allowed when using continue');
   }
-  // A limit with a version means exactly that version, as before resourceVersionMatch existed.
+  // A limit with a version and without resourceVersionMatch means exactly that version.
   const isExact = match === 'Exact' || (match === '' && limit > 0);
   return { limit, continue: from, resourceVersion, match: isExact ? 'Exact' : 'NotOlderThan' };
 }

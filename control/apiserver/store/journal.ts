@@ -80,7 +80,7 @@ export class Journal {
   /** The contents of the file, until `restore` returns them. */
   #past: Pick<Restored, 'writes' | 'since'> = { writes: [], since: 0 };
   #snapshot: Snapshot | null = null;
-  /** Size of the last snapshot, 0 for a file from before. */
+  /** Size of the last snapshot, bytes. 0 if this process has made none. */
   #bytesLive = 0;
   /** After a failed snapshot: lines and bytes at which the next one may start. */
   #linesPut = 0;

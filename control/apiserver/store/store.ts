@@ -173,7 +173,9 @@ export class Store {
     for (const object of this.list(kind)) this.#guard(kind, object, () => read(object));
   }
 
-  /** Calls the subscriber after each change of a kind, in order. The result ends that. */
+  /**
+   * Calls the subscriber after each change of a kind, in order. The returned function unsubscribes.
+   */
   subscribe(kind: string, subscriber: Subscriber): () => void {
     const { subscribers } = this.#shelf(kind);
     subscribers.add(subscriber);

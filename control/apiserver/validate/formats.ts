@@ -97,7 +97,7 @@ export function optional(field: string, value: any, format: Format): FieldError[
   return value ? matching(field, value, format) : [];
 }
 
-/** The errors of a name that each item of a list must have, in a format. Adds it to `taken`. */
+/** The errors of a list item's name: a wrong format, or a name in `taken`. Adds it to `taken`. */
 export function unique(
   field: string,
   name: string | undefined,
@@ -111,7 +111,7 @@ export function unique(
   return errors.length === 0 && isTaken ? [duplicate(field, name)] : errors;
 }
 
-/** The errors of a value that must be one of some. */
+/** The errors of a value that is not in a fixed set. */
 export function oneOf(field: string, value: unknown, known: string[]): FieldError[] {
   return known.includes(value as string) ? [] : [notSupported(field, value, known)];
 }

@@ -15,7 +15,7 @@ const MODES = ['Indexed', 'NonIndexed'];
 const REPLACEMENTS = ['Failed', 'TerminatingOrFailed'];
 const CONCURRENCY = ['Allow', 'Forbid', 'Replace'];
 const INDEXED_PARALLELISM_MAX = 100_000;
-/** A Job's name has the minutes since 1970 after the name of its CronJob. */
+/** Room for the suffix that the names of a CronJob's Jobs have: minutes since 1970. */
 const CRON_NAME_MAX = 52;
 const NUMBERS = [
   ...['parallelism', 'completions', 'activeDeadlineSeconds', 'backoffLimit'],
@@ -65,7 +65,7 @@ function validateOwnSelector(metadata: KubeObject['metadata'], spec: any): Field
   return [...errors, wrong('spec.selector', spec.selector, '`selector` not auto-generated')];
 }
 
-/** A Job that has not started yet may change where its pods go. */
+/** A template without the fields that choose a node: a Job may change these until it starts. */
 function unplaced({ template }: any): any {
   const { metadata, spec } = template;
   const { labels: _, annotations: __, ...named } = metadata ?? {};

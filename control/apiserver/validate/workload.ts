@@ -59,7 +59,7 @@ export function notNegative(spec: Fields, ...names: string[]): FieldError[] {
     .map((name) => wrong(`spec.${name}`, spec[name], NOT_NEGATIVE));
 }
 
-/** The errors of fields of a spec that changed and never may. */
+/** The errors of immutable fields of a spec that have changed. */
 export function immutable(spec: Fields, old: Fields | undefined, ...names: string[]): FieldError[] {
   return names
     .filter((name) => old && !isEqual(spec[name], old[name]))

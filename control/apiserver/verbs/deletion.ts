@@ -8,7 +8,7 @@ export interface DeleteOptions {
   preconditions?: { uid?: string; resourceVersion?: string };
   /** What happens to dependents, by default `Background`. */
   propagationPolicy?: string;
-  /** ['All'] deletes nothing. */
+  /** With ['All'] the request is a dry run: it deletes nothing. */
   dryRun?: string[];
   /** The form of propagationPolicy that older clients use. */
   orphanDependents?: boolean;

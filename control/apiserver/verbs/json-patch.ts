@@ -39,7 +39,7 @@ export function jsonPatch(target: unknown, patch: unknown): unknown {
       `got ${patch.length}`;
     throw new StatusError(413, 'RequestEntityTooLarge', message);
   }
-  // The box makes an operation on the whole document like any other.
+  // The wrapper makes an operation on the whole document like any other.
   const box: Box = { root: structuredClone(target), copiedChars: 0 };
   try {
     for (const operation of patch as Operation[]) apply(box, operation);

@@ -74,7 +74,7 @@ export class JobController extends PodOwnerController {
     const outcome = outcomeOf(job, view, nowMs);
     const backoff = this.#noteEnds(job, view);
     const conditions = this.#conditions(job, outcome, nowMs);
-    // What has ended is written before the pods change, so that no pod is counted twice.
+    // The status gets the ended pods before the pods change, so that no pod is counted twice.
     job = this.#count(job, view, outcome, conditions);
     try {
       if (outcome) for (const pod of view.active.slice(0, BURST_MAX)) this.#drop(job, pod);
@@ -157,7 +157,9 @@ export class JobController extends PodOwnerController {
     }
   }
 
-  /** Counts what has lost its finalizer, and ends the Job when no pod is left to wait for. */
+  /**
+   * Counts pods that have lost their finalizer, and ends the Job once it waits for no more pods.
+   */
   #finish(job: KubeObject, view: View, outcome: Outcome | null, nowMs: number): void {
     const { active: _, ...counted } = fold(job, view.pods);
     const status: Status = { ...counted, ...numbersOf(view) };

@@ -34,7 +34,7 @@ export function planOf(job: KubeObject, view: View, backoff: Backoff, nowMs: num
   if (job.spec.suspend) return { ...nothing, remove: active };
   const wanted = wantedActive(job, view);
   const remove = excess(job, view, wanted);
-  // Only one of both in a turn: an index must be free before it is used again.
+  // A turn either deletes or creates pods: an index must be free before it is used again.
   if (remove.length > 0) return { ...nothing, remove };
   const waiting = job.spec.podReplacementPolicy === 'Failed' ? view.terminating : 0;
   const missing = wanted - waiting - active.length;

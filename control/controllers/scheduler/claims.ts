@@ -73,7 +73,7 @@ export class PodClaims {
       if (reserved) {
         if (!isReachable(reserved, node)) return null;
       } else if (this.#store.get('nodes', '', selected)) {
-        // Another pod chose the node first, or this pod did.
+        // The claim has a node already: by another pod, or by an earlier choice for this one.
         if (selected !== node.metadata.name) return null;
       } else if (volume) {
         free.delete(volume);

@@ -29,7 +29,8 @@ const HASH_LABEL = 'controller.kubernetes.io/hash';
 export class StatefulSetController extends PodOwnerController {
   constructor(cluster: Cluster) {
     super(cluster, 'statefulset-controller', 'StatefulSet');
-    // A pod waits for the end of a claim of its name, and for a new claim if its own is gone.
+    // A new pod waits until an earlier claim of its name is gone, and until a lost claim is
+    // replaced.
     this.subscribe('persistentvolumeclaims', ({ type, object: { metadata } }) => {
       if (type !== 'DELETED') return;
       const sets = cluster.store.list('statefulsets', metadata.namespace);

@@ -21,13 +21,13 @@ const QUEUE_PACKETS = 2000;
 const AGENT_MS_MAX = 5000;
 const AGAIN_MS = 100;
 
-/** Makes the device in the pod's namespace, and has the agent serve it. Throws KubetunError. */
+/** Creates the device in the pod's namespace and gives it to the agent. Throws KubetunError. */
 export async function layDevice(pod: PodDevice): Promise<void> {
   await ipBatch(pod.netns, deviceLines(pod));
   await attachDevice(pod);
 }
 
-/** Makes what is missing of a device. Existing parts stay. Throws KubetunError. */
+/** Creates the missing parts of a device. Existing parts stay. Throws KubetunError. */
 export async function mendDevice(pod: PodDevice): Promise<void> {
   await ipBatch(pod.netns, deviceLines(pod), { force: true });
   await attachDevice(pod);
@@ -59,7 +59,7 @@ async function attachDevice({ lab, node, netns, address }: PodDevice): Promise<v
 }
 
 /**
- * Has the agent leave a pod's devices. An agent that is away finds by itself that the namespace is
+ * Tells the agent to close a pod's devices. An absent agent detects later that the namespace is
  * gone.
  */
 export async function detachDevices(lab: string, node: string, netns: string): Promise<void> {

@@ -35,7 +35,7 @@ function serverPod(): object {
   const program = (path: string, port: number) => [...NODE_COMMAND, path, '0.0.0.0', String(port)];
   const container = (name: string, command: string[]) => ({
     ...{ name, image: 'bench', command },
-    // A client may select any congestion control, which the machine's kernel may restrict.
+    // Lets clients select any congestion control. By default a kernel may reserve some for root.
     securityContext: { capabilities: { add: ['NET_ADMIN'] } },
   });
   return {

@@ -1,5 +1,5 @@
-// `bench across`: labs side by side. The nodes of some translate by the datapath, those of the
-// other by nftables. They carry traffic in turn.
+// `bench across`: labs side by side. The nodes of one lab translate by nftables, those of the
+// others by the datapath. The labs carry traffic in turn.
 import { spawnSync } from 'node:child_process';
 import { onInterrupt } from '../../../control/interrupt.ts';
 import { KubetunError } from '../../../datapath/error.ts';
@@ -17,7 +17,7 @@ interface Options {
   progress: (line: string) => void;
 }
 
-/** A client and the address that it asks. */
+/** A client and the address that it connects to. */
 interface Way {
   label: string;
   client: Client;

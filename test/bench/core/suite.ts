@@ -53,7 +53,7 @@ export async function benchCore(rounds: number, progress: (line: string) => void
   return buildReport('core', rounds, [...series.values()], baseline, notes);
 }
 
-/** The row to compare a point with policies, or one in C, with. */
+/** The baseline of a point with policies, or of a point in C. */
 function baseline(name: string): string[] {
   const suffix = [WITH_POLICIES, IN_C].find((each) => name.endsWith(each));
   return suffix ? [name.slice(0, -suffix.length)] : [];

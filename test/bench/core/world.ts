@@ -55,7 +55,7 @@ export class World {
     publish: (writer: ImageWriter) => void = publishOne(0),
   ) {
     const arena = mapArena({ flowsMax, imageWords: IMAGE_WORDS_DEFAULT }, 12_345);
-    // Page faults of a fresh process are no cost of the pipeline.
+    // Touches the memory first: page faults of a fresh process are no cost of the pipeline.
     for (const part of [arena.lines, arena.index, arena.free]) part.fill(0);
     this.d = new Datapath(arena, 77);
     this.flows = flows;

@@ -9,13 +9,13 @@ import { connectKube } from '../../../control/kube/client.ts';
 import { slice } from '../pace/cluster.ts';
 import { nowMs } from '../pace/talk.ts';
 
-/** What it has measured. */
+/** The results of this process. */
 export interface Asked {
   /** From its start to the server's first answer after the sync. */
   readyMs: number;
   /** From the write of a slice to the answer that shows it. */
   changeMs: number[];
-  /** Of answers of the cache, when they were asked for. */
+  /** Ages of cached answers at the time of their queries. */
   cachedMsMax: number;
   cachedCount: number;
   /** Answers that are older than their TTL. */

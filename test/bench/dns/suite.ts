@@ -50,7 +50,7 @@ export async function benchDns(options: DnsOptions): Promise<Report> {
   return buildReport('dns', rounds, figures.series, against, notes);
 }
 
-/** Rates of the datapath have ratios to those of its twin. */
+/** Rates of the datapath are compared with those of the nftables rules. */
 function against(name: string): string[] {
   const isRate = name.startsWith(RATE_NAME) || name.startsWith(PAIRS_NAME);
   return isRate ? [name.replace(/kubetun$/, 'nftables')] : [];

@@ -15,7 +15,9 @@ const PERCENTILES = ['p50', 'p95', 'p99'] as const;
 
 type Point = [twin: Twin, services: number];
 
-/** Measured points in the order of the report, without the proxies: they accept by themselves. */
+/**
+ * Measured points in the order of the report. Without proxies, which accept connections themselves.
+ */
 function pointsOf(twins: Twin[]): Point[] {
   return twins
     .filter((twin) => twin.datagrams)

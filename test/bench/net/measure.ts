@@ -102,7 +102,7 @@ interface IperfResult {
 const IPERF_TRIES = 3;
 const IPERF_END_SECONDS = 20;
 
-/** Runs iperf3 and says how many CPU seconds the machine worked meanwhile. */
+/** Runs iperf3 and measures the machine's CPU seconds meanwhile. */
 function iperf(
   client: Client,
   address: string,

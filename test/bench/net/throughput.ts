@@ -35,7 +35,7 @@ export const CPU_UNITS = { 'Gbit/s': 's/Gbit', kpps: 's/Mpacket' };
 
 export interface NetOptions {
   twins: Twin[];
-  /** Each has all datapaths. */
+  /** Number of rounds. Each round measures all datapaths. */
   rounds: number;
   /** Duration of each measurement of bulk. */
   seconds: number;

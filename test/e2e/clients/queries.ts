@@ -48,7 +48,7 @@ await new Promise<void>((resolve) => {
     clearInterval(timer);
     resolve();
   }, stepMs);
-  // The test waits for this before it kills anything.
+  // The test waits for this line before it kills a pod.
   console.error('asking');
 });
 const found = await Promise.all(outcomes);

@@ -53,7 +53,7 @@ describe('the objects of the DNS server', () => {
     assert.equal(deployment.template.spec.volumes[0].secret.secretName, 'kube-dns-token');
   });
 
-  test('ask the internet of the lab, or what the topology says', () => {
+  test('forward other names to the internet of the lab, or to the upstream of the topology', () => {
     const args = (settings: object) =>
       objects(settings).get('Deployment').spec.template.spec.containers[0].args;
     assert.deepEqual(args({}), ['--upstream=203.0.113.10']);
@@ -61,7 +61,7 @@ describe('the objects of the DNS server', () => {
     assert.deepEqual(args(all), ['--upstream=203.0.113.20', '--pods=verified']);
   });
 
-  test('run a program that is built in', () => {
+  test('run the built-in program', () => {
     const { image, args } = objects().get('Deployment').spec.template.spec.containers[0];
     const program = resolveProgram({ image, args }, '/project') as { argv: string[] };
     assert.deepEqual(program.argv.slice(2), [
@@ -112,7 +112,7 @@ describe('the name server of the internet', () => {
     assert.equal(ask('many.example.test', 'A').answers!.length, 60);
   });
 
-  test('answers no answer, and no update', () => {
+  test('does not reply to an answer, and refuses an update', () => {
     const questions = [{ name: 'www.example.test', type: 'A' as const }];
     assert.equal(answerName(known, decode(encode({ type: 'response', questions }))), null);
     assert.equal((ask('www.example.test', 'A', 0x2800) as { rcode?: string }).rcode, 'NOTIMP');

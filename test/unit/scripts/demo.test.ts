@@ -104,7 +104,7 @@ test('shows names: a fetch, dig from a pod, and explain', () => {
   assert.match(DEMO, /dig \+noall \+answer www\.example\.test/);
 });
 
-test('explain follows each packet of a pod by name and by Service, and corrects the wrong name', () => {
+test('explain follows each packet of a pod by name and by Service, and suggests the right name for a wrong one', () => {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-demo-'));
   after(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'all.yaml');

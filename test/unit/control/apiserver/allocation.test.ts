@@ -115,7 +115,7 @@ test('a Service port name can be any DNS label, such as 80-80 from kubectl', asy
   assert.equal(body.details.causes[0].field, 'spec.ports[0].name');
 });
 
-test('a dry run of an update does not move on to the next node port', async () => {
+test('a dry run of an update uses up no node port', async () => {
   await post(service('turned'));
   const change = { spec: { type: 'NodePort' } };
   const turn = (query: string) => api.call('PATCH', `${SERVICES}/turned${query}`, change, MERGE);
@@ -133,7 +133,7 @@ test('a dry run of a create shows the address that the create gets', async () =>
   assert.equal(body.spec.clusterIP, dry.spec.clusterIP);
 });
 
-test('a refused Service does not move on to the next address', async () => {
+test('a refused Service uses up no address', async () => {
   const { body: dry } = await api.call('POST', `${SERVICES}?dryRun=All`, service('next'));
   const ports = [{ port: 80, nodePort: 80 }];
   assert.equal((await post(service('refused', { type: 'NodePort', ports }))).code, 422);

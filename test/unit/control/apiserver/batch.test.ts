@@ -381,7 +381,7 @@ for (const [what, path, object, message] of REFUSED) {
   });
 }
 
-test('what a Job is made of never changes, but a waiting one may change its place', async () => {
+test('the template of a Job is immutable, except for its placement while the Job waits', async () => {
   const path = `${JOBS}/fixed`;
   await api.call('POST', JOBS, job('fixed', { ...indexed, parallelism: 2 }));
   const merge = { 'content-type': 'application/merge-patch+json' };
@@ -398,7 +398,7 @@ test('what a Job is made of never changes, but a waiting one may change its plac
   assert.match(await refusal({ template: { spec: { nodeSelector: null } } }), /spec.template: /);
 });
 
-test('discovery has the short names, and no scale', async () => {
+test('discovery lists the short names and no scale subresource', async () => {
   const { body } = await api.call('GET', '/apis/batch/v1');
   const names = body.resources.map(
     ({ name, shortNames = [] }: { name: string; shortNames?: string[] }) => [name, ...shortNames],
@@ -458,7 +458,7 @@ test("tables have upstream's columns", async () => {
   ]);
 });
 
-test('server-side apply of all three, twice, and a conflict', async () => {
+test('all three kinds can be applied twice on the server side, and report a conflict', async () => {
   const kinds: [string, string, string, object, object][] = [
     [JOBS, 'batch/v1', 'Job', job('applied'), { parallelism: 2 }],
     [CRONJOBS, 'batch/v1', 'CronJob', cronJob('applied'), { schedule: '1 1 * * *' }],

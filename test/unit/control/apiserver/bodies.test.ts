@@ -127,7 +127,7 @@ test('a patch with unknown or duplicate fields is refused as a patch', async () 
   );
 });
 
-test('paths of duplicates include lists, and strings with braces add none', () => {
+test('paths of duplicates include list indexes; braces in strings have no effect', () => {
   const text =
     '{"a":[{"b":1},{"b":1,"b":{"c":"{\\"x\\":1,\\"x\\":2}","\\u0063":2}}],"d":"a","e":"a"}';
   assert.deepEqual(duplicateFields(text), ['a[1].b', 'a[1].b.c']);

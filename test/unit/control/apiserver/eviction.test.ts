@@ -24,7 +24,7 @@ async function make(name: string): Promise<void> {
   assert.equal(code, 201);
 }
 
-test('an eviction starts the deletion of a pod and names the disruption', async () => {
+test('an eviction starts the deletion of a pod and sets its condition DisruptionTarget', async () => {
   await make('a');
   const options = { gracePeriodSeconds: 5 };
   const { code, body } = await api.call('POST', `${PODS}/a/eviction`, eviction('a', options));

@@ -265,7 +265,7 @@ test('refuses an admin path that is too long for a socket before it creates anyt
   );
 });
 
-test('an agent is told with a body, and what it refuses has its reason', async () => {
+test('an agent gets a request with a body, and the error of a refusal has its reason', async () => {
   const path = join(folder, 'up', 'node1.sock');
   const heard: unknown[] = [];
   const routes = {

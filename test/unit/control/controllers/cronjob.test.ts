@@ -104,14 +104,14 @@ test('Forbid starts no second Job, and runs again when the first has ended', asy
   assert.equal(jobs().length, 2, 'the last missed time is made up for');
 });
 
-test('Replace ends the Job that runs', async () => {
+test('Replace deletes the running Job', async () => {
   await make({ concurrencyPolicy: 'Replace' });
   await pass(3);
   assert.deepEqual(names(), [nameAt(world.clock.unixMs())]);
   assert.equal(cron().status.active.length, 1);
 });
 
-test('a suspended CronJob starts nothing, and later only the last missed time', async () => {
+test('a suspended CronJob creates no Job; a resumed one runs for the last missed time only', async () => {
   await make({ suspend: true });
   await pass(5);
   assert.equal(jobs().length, 0);
@@ -120,7 +120,7 @@ test('a suspended CronJob starts nothing, and later only the last missed time', 
   assert.deepEqual(names(), [nameAt(world.clock.unixMs())]);
 });
 
-test('a time that was missed by startingDeadlineSeconds is left out', async () => {
+test('a time that passed more than startingDeadlineSeconds ago gets no Job', async () => {
   const minute = (new Date(world.clock.unixMs()).getUTCMinutes() + 2) % 60;
   await make({ schedule: `${minute} * * * *`, suspend: true, startingDeadlineSeconds: 90 });
   await pass(6);
@@ -132,7 +132,7 @@ test('a time that was missed by startingDeadlineSeconds is left out', async () =
   assert.equal(jobs().length, 1);
 });
 
-test('many missed times are one Job and a warning', async () => {
+test('many missed times cause one Job and a warning', async () => {
   await make({ suspend: true });
   world.clock.advance(30 * 24 * 60 * MINUTE_MS);
   world.patch('CronJob', 'tick', { spec: { suspend: false } });
@@ -151,7 +151,7 @@ test('a schedule follows its time zone', async () => {
   assert.equal(jobs().length, 1);
 });
 
-test('a Job that the server refuses is an event, and is tried again', async (t) => {
+test('a refused Job causes an event, and is tried again', async (t) => {
   t.mock.method(console, 'error', () => {});
   await make();
   const name = nameAt(world.clock.unixMs() + MINUTE_MS);
@@ -167,7 +167,7 @@ test('a Job that the server refuses is an event, and is tried again', async (t) 
   assert.equal(cron().status.active.length, 1);
 });
 
-test('Jobs end with their CronJob', async () => {
+test('Jobs are deleted with their CronJob', async () => {
   await make();
   await pass(2);
   world.remove('CronJob', 'tick');

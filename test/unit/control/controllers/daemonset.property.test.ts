@@ -127,5 +127,5 @@ async function play(seed: number): Promise<void> {
 }
 
 for (let seed = 1; seed <= RUNS; seed++) {
-  test(`a DaemonSet becomes what it is asked to be (seed ${seed})`, () => play(seed));
+  test(`a DaemonSet reaches its last requested state (seed ${seed})`, () => play(seed));
 }

@@ -211,7 +211,7 @@ test('a failed pod is replaced, and later each time it fails again', async () =>
   assert.ok(eventsOf(world, 'web').some(([reason]) => reason === 'FailedDaemonPod'));
 });
 
-test('an update goes on beside a failed pod that waits', async () => {
+test('an update continues while a failed pod waits for its replacement', async () => {
   await make(rolling(2, 0));
   await change(image('two'));
   for (let failures = 0; failures < 2; failures++) {
@@ -225,7 +225,7 @@ test('an update goes on beside a failed pod that waits', async () => {
   assert.deepEqual(imagesOf(pods()), ['two', 'two']);
 });
 
-test('a pod that fits nowhere of its node waits there, and no other pod takes its place', async () => {
+test('a pod that its node cannot take stays pending, and is not replaced', async () => {
   world.create('Pod', {
     metadata: { name: 'blocker' },
     spec: {
@@ -249,7 +249,7 @@ test('a pod that fits nowhere of its node waits there, and no other pod takes it
   assert.equal(pods().length, 3);
 });
 
-test('pods without an owner are adopted, and the excess ends', async () => {
+test('pods without an owner are adopted, and surplus ones are deleted', async () => {
   const lone = workload('web') as { spec: { template: { spec: object } } };
   world.create('Pod', {
     metadata: { name: 'lone', labels: { app: 'web' } },
@@ -281,7 +281,7 @@ test('pods and revisions end with their DaemonSet, or stay as orphans', async ()
   assert.ok(pods().every(({ metadata }) => !metadata.ownerReferences));
 });
 
-test('a refused pod is an event on the DaemonSet, and the others are tried again', async (t) => {
+test('refused pods cause an event on the DaemonSet, and are tried again', async (t) => {
   t.mock.method(console, 'error', () => {});
   world.create('DaemonSet', workload('web', {}, { serviceAccountName: 'clerk' }));
   await world.idle();

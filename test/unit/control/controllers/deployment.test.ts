@@ -154,7 +154,7 @@ test('a return to an old template gives its ReplicaSet a new revision', async ()
   assert.deepEqual(sizes(), [0, 2]);
 });
 
-test('an equivalent template is no change', async () => {
+test('an equivalent template starts no rollout', async () => {
   await make(2);
   await change({
     template: {
@@ -166,7 +166,7 @@ test('an equivalent template is no change', async () => {
   assert.equal(sets().length, 1);
 });
 
-test('scaling is no rollout', async () => {
+test('scaling starts no rollout', async () => {
   await make(2);
   await change({ replicas: 5 });
   await settle(world);

@@ -129,7 +129,7 @@ test('a namespace waits for finalizers of its content', async () => {
   assert.equal(world.get('Namespace', 'other'), undefined);
 });
 
-test('idle waits for work between controllers', async () => {
+test('idle waits for work that one controller makes for another', async () => {
   const root = configMap('root');
   world.create('Service', service('web'));
   world.create('Pod', pod('p', {}, { ownerReferences: [owner(root)] }));

@@ -123,7 +123,7 @@ test('a changed parallelism ends pods without counting them', async () => {
   assert.equal(pods().length, 3);
 });
 
-test('without completions the first success ends the work when the others have ended', async () => {
+test('without completions a Job is complete after one success, once all its pods have ended', async () => {
   await make({ parallelism: 3 });
   assert.equal(job().spec.completions, undefined);
   const [first, second, third] = pods();
@@ -411,7 +411,7 @@ test('a Job with its own selector adopts pods that it selects', async () => {
   assert.ok(isTrue('Complete'));
 });
 
-test('a Job of another manager is left alone', async () => {
+test('a Job with managedBy of another controller is ignored', async () => {
   await make({ managedBy: 'example.com/queue' });
   assert.equal(pods().length, 0);
   assert.deepEqual(job().status, {});

@@ -42,7 +42,7 @@ test("no load balancer gets a node's public address", async () => {
   assert.equal(addressOf(world, 'b'), undefined);
 });
 
-test('loadBalancerIP is used if it is free and in the range, else an event tells why', async () => {
+test('loadBalancerIP is used if it is free and in the range, else an event has the reason', async () => {
   const world = startWorld();
   world.create('Service', balancer('a', { loadBalancerIP: '198.51.100.2' }));
   world.create('Service', balancer('taken', { loadBalancerIP: '198.51.100.2' }));

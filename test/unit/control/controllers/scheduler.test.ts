@@ -30,7 +30,7 @@ test('a pod gets a node and the condition PodScheduled', async () => {
   assert.equal(scheduled('p').reason, undefined);
 });
 
-test('pods spread by group first, then by number', async () => {
+test('pods spread over nodes by the pods of their group, then by all pods', async () => {
   world.create('Node', node('node1'));
   world.create('Node', node('node2'));
   for (const name of ['a', 'b', 'c']) world.create('Pod', pod(name, {}, { labels: { app: 'db' } }));

@@ -13,7 +13,7 @@ import { stepPod } from './kubelet.ts';
 import { randomFrom } from './random.ts';
 import { node, startWorld, type World, workload } from './world.ts';
 
-/** Of the run that goes on. */
+/** State of the current run. */
 let folder: string;
 
 const RUNS = 35;
@@ -39,7 +39,7 @@ function strategyOf(random: Random): object {
   return { type: 'RollingUpdate', rollingUpdate: { partition: random(4), maxUnavailable } };
 }
 
-/** What a person or fate does. */
+/** A random change by a user, or a failure. */
 function act(world: World, random: Random): void {
   const pods = podsOf(world);
   const change = (spec: object) => world.patch('StatefulSet', 'web', { spec });

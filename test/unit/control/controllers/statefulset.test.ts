@@ -163,7 +163,7 @@ test('a scale down does not wait for pods that have ended', async () => {
   assert.deepEqual(names(), ['web-2']);
 });
 
-test('a dead pod is replaced by one with its name, ended or deleted', async () => {
+test('an ended or deleted pod is replaced by one with the same name', async () => {
   await make(2);
   await settled();
   const before = pods().map(({ metadata }) => metadata.uid);
@@ -386,7 +386,7 @@ test('a change of the retention policy reaches the claims', async () => {
   assert.equal(owners(), undefined);
 });
 
-test('a pod whose scale down is taken back keeps its claim', async () => {
+test('a pod keeps its claim when its scale down is reverted', async () => {
   await make(2, policy('Retain', 'Delete'));
   await settled();
   const uid = world.get('PersistentVolumeClaim', 'www-web-1')!.metadata.uid;
@@ -406,7 +406,7 @@ test('a pod with the name of an ordinal and the right labels is adopted', async 
   assert.equal(one('web-00').metadata.ownerReferences, undefined);
 });
 
-test('a pod of another owner in the way is an event, and is waited for', async () => {
+test('a foreign pod with the name of an ordinal causes an event, and delays the own pod', async () => {
   world.create('Pod', pod('web-0', {}, { labels: {} }));
   await make(1);
   const [[reason, message]] = eventsOf(world, 'web') as [[string, string]];
@@ -421,7 +421,7 @@ test('a pod of another owner in the way is an event, and is waited for', async (
   assert.equal(one('web-0').metadata.ownerReferences![0]!.name, 'web');
 });
 
-test('a deleted set orphans its pods if it is asked to, and its successor adopts them', async () => {
+test('pods of a set deleted with policy Orphan stay, and the next set adopts them', async () => {
   await make(2);
   await settled();
   const uids = () => pods().map(({ metadata }: KubeObject) => metadata.uid);

@@ -322,7 +322,7 @@ test('a pod waits for a volume made by hand on a node that it may use', async ()
   assert.equal(world.get('Pod', 'web')!.spec.nodeName, 'node1');
 });
 
-test('two pods with one claim agree on the node that the first one chose', async () => {
+test('two pods with one claim run on the node that was chosen for the first one', async () => {
   world.create('Node', node('node2', { disk: 'slow' }));
   world.create('StorageClass', lateClass('example.test/disk'));
   world.create('PersistentVolumeClaim', claim('data', LATE));

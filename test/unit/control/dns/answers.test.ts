@@ -14,7 +14,7 @@ import {
 import { type Line, TABLES } from './table.ts';
 import { ask, lines, makeResponder, makeZone } from './world.ts';
 
-/** What stands upstream in these rows. */
+/** Records of the upstream server in these rows. */
 async function upstream({ name, type }: Request): Promise<Answer> {
   const text = formatName(name).toLowerCase();
   if (text.startsWith('gone.')) return bareAnswer(RCODE.NXDOMAIN);
@@ -69,7 +69,7 @@ describe('the answer table', () => {
   });
 });
 
-test('without a Service the name server has the name in SOA records', async () => {
+test('without a Service the name server has the name that SOA records give', async () => {
   const ownAddresses = [addressBytes('172.0.7.7')!];
   const responder = makeResponder(makeZone({ ownAddresses }), { ask: upstream });
   const { packet } = await ask(responder, 'cluster.local', 'NS');

@@ -1,4 +1,5 @@
-// Messages against dns-packet: what one writes the other reads, and sizes are kept.
+// Compares the encoder with dns-packet: each decodes the other's messages, and sizes keep their
+// limits.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { decode, encode } from 'dns-packet';
@@ -172,7 +173,7 @@ function queryOf(name: Name): Buffer {
   return encodeMessage({ id: 9, flags: 0x100, rcode: 0, question, ...sections }, 512);
 }
 
-/** False for what cannot be read, too. */
+/** Also false for a name that cannot be decoded. */
 function hasEdns(query: Buffer): boolean {
   try {
     return decodeMessage(query)?.edns !== null;
@@ -216,7 +217,7 @@ describe('a malformed message', () => {
     }
   });
 
-  test('shorter than a header, or an answer, gets no answer', async () => {
+  test('that is shorter than a header, or is itself an answer, gets no answer', async () => {
     const responder = makeResponder(makeZone(), none);
     assert.equal(await responder.respond(header(1).subarray(0, 11), CLIENT), null);
     const answer = Buffer.concat([header(1), question]);
@@ -278,7 +279,7 @@ test('a dynamic update with records is refused, and changes no answer', async ()
   assert.deepEqual(lines(packet.answers), [`${name} A 5 10.96.40.1`]);
 });
 
-test('what asks for much gets little over UDP: no answer is above the size that is asked for', async () => {
+test('no answer over UDP exceeds the size that the client accepts, so floods are not amplified', async () => {
   const responder = makeResponder(zoneOf(200), none);
   const big = 'big.testns.svc.cluster.local';
   for (const [name, type, limit] of [

@@ -1,4 +1,4 @@
-// The way upstream, over real sockets on loopback: what is taken, what is kept, what is refused.
+// Forwarding over real sockets on loopback: which answers are accepted, cached and refused.
 import assert from 'node:assert/strict';
 import { createSocket, type Socket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
@@ -36,7 +36,7 @@ interface Asked {
   send: Send;
 }
 
-/** A name server whose every datagram the test decides on. */
+/** A name server whose datagrams the test controls. */
 function nameServer(onQuery: (asked: Asked, socket: Socket) => void, port = 0): Promise<number> {
   const socket = createSocket('udp4');
   closers.push(() => socket.close());
@@ -214,7 +214,7 @@ describe('a forged answer', () => {
     }
   });
 
-  test('beside the right one answers nothing but its own question', async () => {
+  test('in another section of a right message is not cached', async () => {
     const asked: string[] = [];
     const port = await nameServer(({ id, send, name }) => {
       asked.push(name);
@@ -278,7 +278,7 @@ describe('the cache', () => {
     });
   }
 
-  test('removes the answer that was not asked for longest', () => {
+  test('removes the least recently used answer', () => {
     const cache = new AnswerCache({ entriesMax: 2, ttlMaxS: 30, clock: () => 0 });
     for (const key of ['a', 'b']) cache.put(key, positive(9));
     assert.ok(cache.get('a'));

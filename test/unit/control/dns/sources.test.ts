@@ -44,7 +44,7 @@ async function untilAnswer(name: string, wanted: string[], rcode = 'NOERROR'): P
 const WEB = 'web.default.svc.cluster.local';
 const metadata = { namespace: 'default', name: 'web' };
 
-test('is SERVFAIL until all kinds have synced, and complete afterwards', async () => {
+test('answers SERVFAIL until all kinds have synced, and completely afterwards', async () => {
   assert.equal((await answer('kubernetes.default.svc.cluster.local')).rcode, 'SERVFAIL');
   const name = 'kubernetes.default.svc.cluster.local';
   await untilAnswer(name, [`${name} A 5 10.96.0.1`]);

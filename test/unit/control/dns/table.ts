@@ -5,7 +5,7 @@ import { type Ask, SOA } from './world.ts';
 
 export interface Row extends Ask {
   rcode?: string;
-  /** Names are those of the question unless they are written out. */
+  /** Records have the name of the question unless they give another one. */
   answers?: string[];
   authority?: string[];
   additional?: string[];

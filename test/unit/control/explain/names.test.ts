@@ -1,4 +1,5 @@
-// A name as destination: resolved as the pod would, each query told, then the packet followed.
+// A DNS name as destination: explain resolves it as the pod would, reports each query, then follows
+// the packet.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -198,7 +199,7 @@ test('asks in the order of ndots, follows a CNAME outside, and takes an address 
   assert.deepEqual(rcodes(ask('www:80', 'own', given)), ['www.example.test. NOERROR']);
 });
 
-test('has names of /etc/hosts without a query, in any case of letters', () => {
+test('finds names of /etc/hosts without a query, in upper or lower case', () => {
   for (const [name, address] of [
     ['OLD.example', '203.0.113.77'],
     ['client', '10.244.1.5'],
@@ -316,7 +317,7 @@ describe('a query that gets no answer', () => {
   });
 });
 
-test('a whole cluster without the DNS Service has no DNS, and files may leave it out', () => {
+test('a cluster without a DNS Service has no DNS; files may omit that Service', () => {
   const file = fileOf(...COMMON);
   const partial = fromFiles([file], RANGES);
   const found = explainQuestion(partial, { from: 'client', to: 'web:80' });
@@ -329,11 +330,11 @@ test('a whole cluster without the DNS Service has no DNS, and files may leave it
   assert.match(of(off, 'unresolved', '').join(), /the cluster has no DNS.* dns: false/);
 });
 
-test('only a pod resolves names, and places of a lab are told their form', () => {
+test('only a pod resolves names; the error for a place of a lab shows the correct form', () => {
   const refusals: [from: string, to: string, message: RegExp][] = [
-    ['node/node1', 'web:80', /--to web is a name, and --from node\/node1 is no pod/],
-    ['203.0.113.9', 'web:80', /--from 203\.0\.113\.9 is no pod with an address/],
-    ['nobody', 'web:80', /--from nobody is no pod with an address/],
+    ['node/node1', 'web:80', /--to web is a name, but --from node\/node1 is not a pod/],
+    ['203.0.113.9', 'web:80', /--from 203\.0\.113\.9 is not a pod with an address/],
+    ['nobody', 'web:80', /--from nobody is not a pod with an address/],
     ['client', 'web', /"web" is not a destination/],
     ['client', 'web:http', /"web:http" is not a destination/],
   ];

@@ -1,5 +1,5 @@
-// What needs no device: bodies that are refused, and what a file remembers. test/e2e/tun.test.ts
-// attaches real devices.
+// The parts that need no device: refused bodies, and the file that remembers ports.
+// test/e2e/tun.test.ts attaches real devices.
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ const folder = mkdtempSync(join(tmpdir(), 'kubetun-ports-'));
 after(() => rmSync(folder, { recursive: true }));
 const GOOD: PodDevice = { netns: '/run/netns/none', device: 'eth0', address: '10.244.1.2' };
 
-/** Ports over devices of no kernel; `inode` of a path is its own. */
+/** Ports over fake devices. Each path has its own inode. */
 function portsOf(...pods: PodDevice[]) {
   const removed: string[] = [];
   const clock = new FakeClock();
@@ -60,7 +60,7 @@ test('ports of one namespace are removed, and the file names the others', async 
   ports.stop();
 });
 
-test('a namespace that has lost its name ends its ports at the next look', async () => {
+test('ports of a namespace whose path is gone are removed at the next check', async () => {
   const { ports, removed, clock } = portsOf(GOOD);
   clock.advance(4000);
   await null;
@@ -69,7 +69,7 @@ test('a namespace that has lost its name ends its ports at the next look', async
   assert.equal(clock.waiting, 0);
 });
 
-test('a device that is gone is left out of what the next agent serves, and logged', () => {
+test('the next agent skips a device that is gone, and logs it', () => {
   const memory = join(folder, 'gone.ports');
   const log = fakeLog();
   assert.deepEqual(recallPorts(memory, log), [], 'without a file');

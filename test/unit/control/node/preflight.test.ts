@@ -64,9 +64,9 @@ const REFUSALS: [string, Partial<Facts>, RegExp, RegExp][] = [
   ['KT_TABLE_TAKEN', { routes: [{ table: 101, dst: '10.0.0.0/8', dev: 'eth1' }] }, /101/, /move/],
 ];
 const ACTIVE: [string, Partial<Facts>, RegExp, RegExp][] = [
-  ['KT_AGENT_ACTIVE', { agent: 76 }, /namespace of n1: process 76$/, /end that process/],
-  ['KT_AGENT_ACTIVE', { arenaHolder: 77 }, /arena of n1: process 77$/, /end that process/],
-  ['KT_AGENT_ACTIVE', { links: [link('kt0')] }, /another process is attached/, /end that/],
+  ['KT_AGENT_ACTIVE', { agent: 76 }, /namespace of n1: process 76$/, /stop that process/],
+  ['KT_AGENT_ACTIVE', { arenaHolder: 77 }, /arena of n1: process 77$/, /stop that process/],
+  ['KT_AGENT_ACTIVE', { links: [link('kt0')] }, /another process is attached/, /stop that/],
 ];
 
 const ROWS = [

@@ -27,7 +27,7 @@ for (const [release, kinds] of RELEASES) {
   });
 }
 
-test('merges segments alone where the kernel takes no trains, and nothing when switched off', () => {
+test('merges only segments where the kernel takes no UDP trains, and nothing if switched off', () => {
   assert.equal(mergeKinds(true, false, '5.15.0'), MERGE_TCP);
   assert.equal(mergeKinds(false, true, '6.18.0'), 0);
 });

@@ -164,7 +164,7 @@ test('a shorter packet or PSH ends a train', () => {
   assert.deepEqual(lengths(pushed), [50 + 200, 50 + 100]);
 });
 
-test('identification stays fixed or goes on growing', () => {
+test('the identification of a train stays fixed or grows by one', () => {
   const ids = (...list: number[]) => frames(...list.map((id, n) => datagram(n, { id })));
   assert.deepEqual(lengths(ids(7, 7, 7)), [38 + 300]);
   assert.deepEqual(lengths(ids(7, 7, 8)), [38 + 200, 38 + 100]);
@@ -204,7 +204,7 @@ test('packets that leave by different ports are not merged', () => {
   assert.deepEqual(lengths(sent), [38 + 100, 38 + 200]);
 });
 
-test('merges the kinds that it is asked for', () => {
+test('merges only the kinds that are switched on', () => {
   const sent = () => frames(datagram(0), datagram(1), segment(0), segment(1));
   assert.equal(lengths(sent()).length, 2);
   assert.deepEqual(lengths(sent(), MERGE_UDP), [38 + 200, 50 + 100, 50 + 100]);

@@ -15,8 +15,8 @@ import { SYN, tcp4 } from '../../../support/packets.ts';
 const S = 1_000_000;
 
 /**
- * Plays `seconds` of a thread that has nothing to do every `everyUs`. Returns the part of the time
- * that it looks, and the part of the looks that are made.
+ * Simulates `seconds` of a thread that wakes for nothing every `everyUs`. Returns the share of the
+ * time that it polls, and the share of wake-ups with a poll.
  */
 function play(seconds: number, everyUs: number, look: (n: number) => [us: number, found: boolean]) {
   const credit = new PollCredit(BUSY_POLL_AUTO, 0);
@@ -35,31 +35,31 @@ function play(seconds: number, everyUs: number, look: (n: number) => [us: number
   return { busy: looked / (seconds * S), tried: looks / waits };
 }
 
-test('an idle thread looks for at most 1 % of its time, however often it wakes', () => {
+test('an idle thread polls for at most 1 % of its time, however often it wakes', () => {
   for (const everyUs of [100, 1000, 10_000, 100_000]) {
     const { busy } = play(10, everyUs, () => [LOOK_US, false]);
     assert.ok(busy <= 0.0101, `every ${everyUs} us: ${busy}`);
   }
 });
 
-test('a thread that wakes ten times a second for nothing looks for less than 1 ms a second', () => {
+test('a thread that wakes ten times a second for nothing polls for less than 1 ms a second', () => {
   assert.ok(play(10, 100_000, () => [LOOK_US, false]).busy < 0.001);
 });
 
-test('a thread whose looks find packets looks every time', () => {
+test('a thread whose polls find packets polls at every wake-up', () => {
   assert.ok(play(1, 100, () => [20, true]).tried > 0.99);
 });
 
-test('one look in three that finds packets pays for the others', () => {
+test('one poll in three that finds packets earns the credit for the others', () => {
   assert.ok(play(1, 100, (n) => [n % 3 === 0 ? 10 : LOOK_US, n % 3 === 0]).tried > 0.95);
 });
 
-test('one look in ten that finds packets does not', () => {
+test('one poll in ten that finds packets does not earn the credit for the others', () => {
   const { busy } = play(10, 100, (n) => [n % 10 === 0 ? 10 : LOOK_US, n % 10 === 0]);
   assert.ok(busy < 0.03, `${busy}`);
 });
 
-test('a look that is interrupted ends looking for 0.1 s, even if it has found packets', () => {
+test('an interrupted poll stops polling for 0.1 s, even if it has found packets', () => {
   for (const found of [true, false]) {
     const credit = new PollCredit(BUSY_POLL_AUTO, 0);
     assert.equal(credit.budget(S), LOOK_US, 'it has credit');
@@ -69,7 +69,7 @@ test('a look that is interrupted ends looking for 0.1 s, even if it has found pa
   }
 });
 
-test('a fixed time is looked for every time, and 0 never', () => {
+test('with a fixed time the thread polls at every wake-up, and with 0 never', () => {
   for (const us of [0, 200]) {
     const credit = new PollCredit(us, 0);
     for (let n = 0; n < 100; n++) {
@@ -79,7 +79,7 @@ test('a fixed time is looked for every time, and 0 never', () => {
   }
 });
 
-/** A waiter over a device in memory. A look takes 5 us, a sleep all of its time. */
+/** A waiter over a device in memory. A poll takes 5 us, a sleep its full time. */
 function waiterOver(setting: number, arriveUs: number) {
   const t = createTestDatapath();
   const b = createBatch();
@@ -102,7 +102,7 @@ function waiterOver(setting: number, arriveUs: number) {
   return { t, loop, device, looks, waiter };
 }
 
-test('a packet that comes while the waiter looks is served without a sleep', () => {
+test('a packet that arrives during a poll is served without a sleep', () => {
   const { loop, device, looks, waiter } = waiterOver(50, 22);
   assert.equal(waiter.wait(100), 1);
   assert.deepEqual(looks, [0, 0, 0, 0, 0]);
@@ -110,20 +110,20 @@ test('a packet that comes while the waiter looks is served without a sleep', () 
   assert.equal(device.outgoing.length, 1);
 });
 
-test('a waiter that has found nothing sleeps', () => {
+test('a waiter sleeps after a poll without packets', () => {
   const { loop, looks, waiter } = waiterOver(50, 3000);
   assert.equal(waiter.wait(100), 1);
   assert.deepEqual(looks, [...new Array(10).fill(0), 100]);
   assert.equal(loop.turn(0), true);
 });
 
-test('a waiter without a time to look sleeps at once', () => {
+test('a waiter with a poll time of 0 sleeps at once', () => {
   const { looks, waiter } = waiterOver(0, 22);
   waiter.wait(100);
   assert.deepEqual(looks, [100]);
 });
 
-test('a waiter that decides by itself looks once it has credit', () => {
+test('a waiter with BUSY_POLL_AUTO polls once it has credit', () => {
   const { looks, waiter } = waiterOver(BUSY_POLL_AUTO, -1);
   waiter.wait(100);
   waiter.wait(100);

@@ -112,7 +112,7 @@ test('the port of the kernel may fill a batch, and cannot starve a pod', () => {
   assert.equal(devices[0]!.outgoing.length, 1);
 });
 
-test('a port that is full or lost costs its own packets only', () => {
+test('a full or lost port drops only its own packets', () => {
   const { t, loop, push, devices, lost } = nodeOf();
   devices[7]!.isFull = true;
   devices[8]!.isLost = true;

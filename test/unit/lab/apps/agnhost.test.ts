@@ -112,7 +112,7 @@ describe('agnhost', () => {
     assert.equal(await textAt(port, '/healthz'), 'ok');
   });
 
-  test('grpc-health-checking follows the requests that switch it', async () => {
+  test('HTTP requests switch the status of grpc-health-checking', async () => {
     const grpc = await freePort();
     const args = ['grpc-health-checking', `--port=${grpc}`, '--http-port=%P'];
     const port = await serve('agnhost', args);
@@ -132,7 +132,7 @@ describe('agnhost', () => {
     return { status, stderr };
   };
 
-  test('connect tells an answer from a refusal and from silence', async () => {
+  test('connect distinguishes an answer, a refusal and a timeout', async () => {
     const port = await serve('agnhost', ['serve-hostname', '--port=%P']);
     assert.deepEqual(connectTo(`127.0.0.1:${port}`), { status: 0, stderr: '' });
     const free = await freePort();

@@ -111,7 +111,7 @@ test('a forced apply takes over the fields it changes; others keep the rest', ()
   assert.deepEqual(fieldsOf(taken, 'second'), { 'f:spec': { 'f:type': {} } });
 });
 
-test('an apply of the same value adds an owner; the field goes with its last owner', () => {
+test('an apply of the same value adds an owner; a field is removed with its last owner', () => {
   const spec = { sessionAffinity: 'ClientIP' };
   const shared = apply(apply(null, service(spec), 'first'), service(spec), 'second');
   const one = apply(shared, nothing(), 'first');
@@ -122,7 +122,7 @@ test('an apply of the same value adds an owner; the field goes with its last own
   assert.deepEqual(none.managers, []);
 });
 
-test('an item that is no longer applied goes, unless others own fields in it', () => {
+test('an item that is no longer applied is removed, unless others own fields in it', () => {
   const env = (...names: string[]) => names.map((name) => ({ name, value: name }));
   const config = (names: string[], image: object = { image: 'i' }) => {
     const containers = [{ name: 'main', ...image, env: env(...names) }];
@@ -138,7 +138,7 @@ test('an item that is no longer applied goes, unless others own fields in it', (
   assert.deepEqual(without.object.spec.template.spec.containers, left);
 });
 
-test('an item without owned fields goes as a whole', () => {
+test('an item without owned fields is removed completely', () => {
   const live = apply(null, service({ ports: [{ port: 80 }, { port: 81 }] }), 'me');
   live.object.spec.ports[0].targetPort = 80;
   const { object } = apply(live, service({ ports: [{ port: 81 }] }), 'me');

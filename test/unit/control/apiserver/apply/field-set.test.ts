@@ -29,7 +29,7 @@ test('paths have the form of messages', () => {
   );
 });
 
-test('a union has all members of both sets, parents and children apart', () => {
+test('a union has all members of both sets; a child does not make its parent a member', () => {
   const both = { '.': {}, 'f:name': {}, 'f:port': {} };
   assert.deepEqual(union(A, B), { 'f:spec': { 'f:ports': { [PORT]: both }, 'f:type': {} } });
 });

@@ -96,14 +96,14 @@ test('a comparison separates added, modified and removed fields, and adds parent
   });
 });
 
-test('a different order of items is no change', () => {
+test('a different order of items does not count as a change', () => {
   const ports = [{ port: 80 }, { port: 443 }];
   const none = { added: {}, modified: {}, removed: {} };
   const [schema, other] = [schemaOf('Service'), { spec: { ports: ports.toReversed() } }];
   assert.deepEqual(compare({ spec: { ports } }, other, schema), none);
 });
 
-test('a null for a value is a change, a null for an absent field is none', () => {
+test('a null counts as a change of a value, but not of an absent field', () => {
   const schema = schemaOf('Deployment');
   const { modified, added } = compare(
     { spec: { replicas: 1 } },

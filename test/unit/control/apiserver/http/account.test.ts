@@ -90,7 +90,7 @@ test('is refused logs of pods, and unknown paths', async () => {
   }
 });
 
-test('leaves the owner of the server as it was', async () => {
+test('does not restrict the owner of the server', async () => {
   assert.equal((await api.call('GET', '/api/v1/secrets')).code, 200);
   const wrong = { authorization: `Bearer ${TOKEN}x` };
   assert.equal((await api.call('GET', '/api/v1/services', undefined, wrong)).code, 401);

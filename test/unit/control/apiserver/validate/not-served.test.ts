@@ -281,7 +281,7 @@ const refusalsOf = (object: KubeObject, old?: KubeObject, kind = 'Pod') =>
   validateServed(kind, object, old).map(({ field }) => field);
 
 for (const [model, [at, fates]] of Object.entries(TABLE)) {
-  test(`${model}: every field has its fate`, () => {
+  test(`${model}: every field is carried out, without effect, or refused`, () => {
     const fields = attributesOfModel(model)!.map(({ baseName }) => baseName);
     assert.deepEqual(Object.keys(fates).sort(), fields.sort());
   });
@@ -324,13 +324,13 @@ const FULL = {
   ],
 };
 
-test('a pod that asks for what the lab does is accepted, with its defaults', () => {
+test('a pod with every field that the lab carries out is accepted, with its defaults', () => {
   const pod = { metadata: { name: 'web' }, spec: structuredClone(FULL) } as unknown as KubeObject;
   defaultPod(pod);
   assert.deepEqual(refusalsOf(pod), []);
 });
 
-test('the ports of a pod in the network of its node need no capture', () => {
+test('a pod with hostNetwork may name host ports', () => {
   const ports = [{ containerPort: 80, hostPort: 80 }];
   const spec = { hostNetwork: true, containers: [{ name: 'c', ports }] };
   assert.deepEqual(refusalsOf({ metadata: { name: 'web' }, spec } as unknown as KubeObject), []);

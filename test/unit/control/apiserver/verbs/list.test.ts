@@ -107,7 +107,7 @@ test('a page of an expired version is refused with a token that continues with c
   assert.equal(old.message, 'The resourceVersion for the provided list is too old.');
 });
 
-test('a list with a selector has no remaining count', () => {
+test('a list with a selector has no remainingItemCount', () => {
   const store = newStore();
   for (const name of 'abc') store.create(kind.plural, named(name));
   const { metadata } = list(store, { limit: 1, isSelective: true });

@@ -56,7 +56,7 @@ for (const image of [
   'localhost:5000/tools/pause:latest',
   'my-pause-container',
 ]) {
-  test(`${image} is pause`, () => {
+  test(`${image} runs the pause program`, () => {
     assert.deepEqual(argvOf({ image }), ['/bin/sleep', 'infinity']);
   });
 }

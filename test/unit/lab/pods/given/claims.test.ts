@@ -23,7 +23,7 @@ test('makes the folder of a provisioned volume again', () => {
   assert.ok(existsSync(path));
 });
 
-test('gives the path that a user named, and makes it where the type says so', () => {
+test('uses the path of the user, and creates it if the hostPath type requires it', () => {
   for (const type of [undefined, '', 'DirectoryOrCreate']) {
     const path = join(folder, `data${type}`);
     assert.equal(of({ hostPath: { path, ...(type !== undefined && { type }) } }), path);
@@ -35,7 +35,7 @@ test('gives the path that a user named, and makes it where the type says so', ()
   assert.equal(of({ local: { path } }), path);
 });
 
-test('makes no path that has to exist', () => {
+test('does not create a path if the hostPath type requires that it exists', () => {
   const path = join(folder, 'none');
   const refused = { message: `hostPath type check failed: ${path} is not a directory` };
   assert.throws(() => of({ hostPath: { path, type: 'Directory' } }), refused);
@@ -55,7 +55,7 @@ test('mounts no folder of the system, and follows no link into one', () => {
   assert.equal(existsSync('/etc/kubetun'), false);
 });
 
-test('names kinds and types that it does not serve', () => {
+test('refuses unsupported kinds of volumes and types of hostPath by name', () => {
   const nfs = { server: 'a', path: '/b' };
   assert.throws(() => of({ nfs }), /persistentvolume "v": unsupported kind: expected hostPath/);
   const hostPath = { path: join(folder, 'x'), type: 'Socket' };

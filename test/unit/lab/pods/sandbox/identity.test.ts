@@ -60,7 +60,7 @@ test('a container can allow what its pod forbids', () => {
   assert.equal(identity({ runAsNonRoot: false }, { runAsNonRoot: true }).uid, 0);
 });
 
-test('the command line changes user and groups, and gains no privileges when told so', () => {
+test('the command line sets user and groups, and no_new_privs on request', () => {
   const found = identity({ runAsUser: UID, allowPrivilegeEscalation: false }, { fsGroup: 9 });
   const argv = withCapabilities({ name: 'c' }, ['id'], found);
   assert.deepEqual(argv.slice(1, 5), [

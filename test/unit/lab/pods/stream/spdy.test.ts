@@ -65,7 +65,7 @@ test('accepts frames in any pieces', async () => {
   assert.deepEqual(told, ['open 1 port,80', 'data 1 hello', 'data 1 x end']);
 });
 
-test('frames data, resets and ping replies by the protocol', async () => {
+test('encodes frames of data, resets and ping replies', async () => {
   const { spdy, sent } = connection();
   spdy.sendData(3, Buffer.from('abc'), true);
   spdy.reset(3);
