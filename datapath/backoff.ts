@@ -13,7 +13,7 @@ export interface Pace {
 /** Restarts of a thread or of an agent. */
 export const RESTART_PACE: Pace = { firstMs: 100, msMax: 5000, goodMs: 10_000 };
 
-/** Delays between retries. Each delay doubles the one before. */
+/** Delays between retries: each is twice the one before, up to a limit. */
 export class Backoff {
   readonly #pace: Pace;
   #nextMs: number;

@@ -196,7 +196,7 @@ function toGatewayOptions(
   }
   throw new KubetunError(
     'KT_USAGE',
-    'a gateway has no Node object, so options must say where it is',
+    'a gateway has no Node object, so its API server and ranges must be given by options',
     'give --kubeconfig, --public-range and --fabric-range',
     { usage: true },
   );

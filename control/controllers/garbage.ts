@@ -62,7 +62,7 @@ export class GarbageCollector extends Controller {
   #drop(plural: string, object: KubeObject): void {
     for (const { uid } of object.metadata.ownerReferences ?? []) {
       this.#dependents.remove(uid, `${plural}/${keyOf(object)}`);
-      // Its owner may wait for this.
+      // Its owner may wait for the end of this dependent.
       const owner = this.#find(this.#alive.get(uid));
       if (owner?.metadata.deletionTimestamp) this.queue.add(uid);
     }

@@ -96,7 +96,7 @@ export interface Observed {
 }
 
 export function observeSteering(tun: string): Observed {
-  // `ip` leaves out of its answer what the command line names.
+  // `ip` omits from its output what its command line names.
   const through = readRoutes('table', 'all', 'dev', tun).map((route) => ({ ...route, dev: tun }));
   const others = TABLES_PLANNED.flatMap((table) =>
     readRoutes('table', table).map((route) => ({ ...route, table })),

@@ -11,7 +11,10 @@ export interface Cable {
   address: string;
 }
 
-/** Separates the answers. It prints a fixed number of lines, about a device that always exists. */
+/**
+ * A command whose output separates those of others: a fixed number of lines about a device that
+ * always exists.
+ */
 const SEPARATOR = 'qdisc show dev lo';
 
 /**

@@ -1,6 +1,6 @@
-// What Services capture outside of their range and the NodePorts. Addresses of others take routes,
-// ports of the node's own address rules, both for the node's own packets alone: a packet that comes
-// back untranslated from the TUN device cannot loop.
+// Frontends outside of the Service range and the NodePorts. Addresses other than the node's own get
+// routes. Ports of the node's own address get rules. Both apply to the node's own packets only: a
+// packet that comes back untranslated from the TUN device cannot loop.
 import {
   FRONTEND_EXTERNAL,
   FRONTEND_LOADBALANCER,

@@ -89,7 +89,8 @@ export function expire(d: Datapath, b: Batch, r: number): number {
 }
 
 /**
- * False if the transport checksum is wrong. Partial sums, fragments and other kinds of sum pass.
+ * False if the full transport checksum is wrong. Partial sums, fragments and protocols without a
+ * known checksum pass.
  */
 function isIntact(b: Batch, r: number): boolean {
   const { p, view } = b;

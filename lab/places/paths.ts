@@ -74,7 +74,7 @@ export function requireOwnPrefix(lab: string): void {
   if (other === undefined) return;
   throw new KubetunError(
     'KT_LAB_NAME',
-    `lab ${lab} cannot run beside lab ${other}: one name is the other, continued with a -`,
+    `lab ${lab} cannot run beside lab ${other}: one name begins with the other and a -`,
     'choose another name with --lab',
   );
 }

@@ -316,7 +316,7 @@ describe('the gateway', () => {
     rmSync(folder, { recursive: true });
   });
 
-  test('the command line shows it as a node', async () => {
+  test('the command line shows the gateway like a node', async () => {
     const { cloud } = await lab.json<{ cloud: { agent: string } }>('lab', 'status');
     assert.equal(cloud.agent, 'running');
     const rows = await lab.json<Row[]>('services', '--node', 'cloud');

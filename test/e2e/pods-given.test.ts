@@ -142,7 +142,7 @@ describe('a pod gets', () => {
     });
   });
 
-  test('no container before its volumes exist, but an event with the reason', async () => {
+  test('no running container before its volumes exist; an event has the reason', async () => {
     const volumes = [{ name: 'cfg', configMap: { name: 'later' } }];
     const mounted = { volumeMounts: [{ name: 'cfg', mountPath: '/etc/cfg' }] };
     await lab.kube.create('Pod', sleeperPod('waits', { volumes }, mounted));

@@ -63,7 +63,7 @@ export class DeploymentController extends Controller {
     let deployment = store.at('deployments', key);
     if (!deployment) return;
     const sets = claim(this.cluster, deployment, this.#sets);
-    // The next status of a set that is not settled starts this again.
+    // The next status of an unsettled set runs this again.
     if (!sets.every(isSettled)) return;
     if (deployment.metadata.deletionTimestamp) return this.#writePlainStatus(deployment);
     deployment = this.#notePause(deployment);

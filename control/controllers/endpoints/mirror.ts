@@ -20,7 +20,7 @@ const OWN_ANNOTATIONS = [
   'endpoints.kubernetes.io/last-change-trigger-time',
   'kubectl.kubernetes.io/last-applied-configuration',
 ];
-/** Limit of addresses, of a subset and of a slice. */
+/** Limit of addresses in a subset, and in a slice. */
 const ADDRESSES_MAX = 1000;
 
 interface Subset {

@@ -11,7 +11,7 @@ export interface Outcome {
   message: string;
 }
 
-/** The condition of an outcome whose last pod has ended. */
+/** Condition of a Job whose pods are being ended -> its condition once the last pod has ended. */
 const FINAL = { FailureTarget: 'Failed', SuccessCriteriaMet: 'Complete' };
 
 /** The condition that a finished Job has. */

@@ -8,7 +8,7 @@ export interface Identity {
   gid: number;
   /** Supplementary groups. */
   groups: number[];
-  /** Programs with the set-user-ID bit give no other user. */
+  /** Sets no_new_privs: programs with the set-user-ID bit run without the rights of their owner. */
   noNewPrivileges: boolean;
 }
 

@@ -103,7 +103,7 @@ async function measureChanges(socket: Socket): Promise<number[]> {
   return times;
 }
 
-/** An answer ages from its first arrival here, which is after the server has stored it. */
+/** The age counts from the first arrival of an answer here. The server stored it earlier. */
 async function measureCache(socket: Socket) {
   const firstMs = new Map<string, number>();
   const ages: number[] = [];

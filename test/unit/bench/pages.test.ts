@@ -24,7 +24,7 @@ function report(): Report {
   return buildReport('throughput', 3, rows, against, ['a note & more']);
 }
 
-test('figures of datapaths stand side by side, with spread and ratio of each round', () => {
+test('a table has a column of figures for each datapath, with their spread and ratio', () => {
   const { lines, rest } = sideBySide(report().rows);
   assert.deepEqual(
     rest.map(({ name }) => name),

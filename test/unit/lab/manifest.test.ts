@@ -150,7 +150,7 @@ items:
         PLACE
 `;
 
-test('a List, also in a List, is its items, each with its place', () => {
+test('a List, even inside a List, is replaced by its items, each with its place in the file', () => {
   const objects = read(LIST.replace('PLACE', 'data: {a: b}'));
   assert.deepEqual(
     objects.map(({ kind, name, place }) => `${kind} ${name} ${place.split(':').at(-1)}`),

@@ -110,7 +110,7 @@ test('a single object can be a Table too, with the whole object in its row', asy
   assert.equal(object.spec.type, 'NodePort');
 });
 
-test('every kind has a Table, empty or not', async () => {
+test('a list of every kind can be a Table, even if it is empty', async () => {
   const { body: core } = await api.call('GET', '/api/v1');
   const { body: discovery } = await api.call('GET', '/apis/discovery.k8s.io/v1');
   for (const { name } of [...core.resources, ...discovery.resources]) {

@@ -48,7 +48,7 @@ test('pods that do not tolerate a taint leave the node, others stay', async () =
   assert.deepEqual(names(), ['elsewhere', 'bears']);
 });
 
-test('a toleration lasts for its seconds, and ends early with the taint', async () => {
+test('a pod leaves after tolerationSeconds, and stays if the taint is removed before', async () => {
   add('p', bears(60));
   await taint(OUT);
   await pass(59);

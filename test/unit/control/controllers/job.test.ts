@@ -369,7 +369,7 @@ test('a server that restarts counts each pod once', async () => {
   world.controllers.stop();
   await end(first!);
   assert.deepEqual(world.get('Pod', first!.metadata.name)!.metadata.finalizers, [TRACKED]);
-  // As if the server had ended between the status and the finalizer.
+  // A server that ends after it wrote the status and before it removed the finalizer leaves this.
   const uncountedTerminatedPods = { succeeded: [first!.metadata.uid] };
   world.patchStatus('Job', 'work', { uncountedTerminatedPods });
   world.controllers = startControllers(world.registry, null, world.clock);

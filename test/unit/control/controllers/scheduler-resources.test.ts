@@ -68,7 +68,7 @@ test("requests of a node's pods add up, and an ended pod frees its share", async
   assert.equal(await nodeOf('later'), 'node1');
 });
 
-test('pods that were there before, or name their node, count', async () => {
+test('earlier pods, and pods that name their node, use its resources', async () => {
   world.controllers.stop();
   world = startWorld((bare) => {
     bare.create('Node', node('node1'));

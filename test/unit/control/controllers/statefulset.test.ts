@@ -120,7 +120,7 @@ test('with Parallel all pods start at once', async () => {
   assert.ok(pods().every(({ metadata }) => metadata.deletionTimestamp));
 });
 
-test('more than a burst of pods starts with Parallel', async () => {
+test('Parallel starts all of 60 pods, more than one turn creates', async () => {
   await make(60, PARALLEL);
   assert.equal(pods().length, 60);
 });

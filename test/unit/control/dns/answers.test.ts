@@ -69,7 +69,7 @@ describe('the answer table', () => {
   });
 });
 
-test('without a Service the name server has the name that SOA records give', async () => {
+test('a server without a Service has the name ns.dns, with its own address', async () => {
   const ownAddresses = [addressBytes('172.0.7.7')!];
   const responder = makeResponder(makeZone({ ownAddresses }), { ask: upstream });
   const { packet } = await ask(responder, 'cluster.local', 'NS');

@@ -169,7 +169,7 @@ test('--context and --server override the kubeconfig', async () => {
   assert.equal((await ask(moved, { server: address() }))[0]!.token, 'of-u');
 });
 
-test("a pod's account: the token is read again, and --server stands in for the Service", async () => {
+test('in a pod the token is read for each request, and --server replaces the Service address', async () => {
   const account = join(folder, 'var/run/secrets/kubernetes.io/serviceaccount');
   mkdirSync(account, { recursive: true });
   writeFileSync(join(account, 'ca.crt'), readFileSync(api.cert));

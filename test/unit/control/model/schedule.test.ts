@@ -95,7 +95,7 @@ for (const name of NO_ZONES) {
   });
 }
 
-test('a path is no time zone', () => {
+test('refuses the path of a file as a time zone', () => {
   for (const name of ['/etc/localtime', '\\x', '../UTC']) {
     assert.equal(timeZoneError(name), 'time: invalid location name');
   }

@@ -198,7 +198,7 @@ test('after a restart the same pod keeps its birth, and another one on its addre
   assert.equal(ids.get('shop/a'), 2);
 });
 
-test('of two pods with one address the later one has it, the other after its deletion', () => {
+test('if two pods share an address, it belongs to the later one until that is deleted', () => {
   begin();
   tables.putPod(pod('web-2', 3));
   assert.notEqual(at(compile(), 3).ingress, 0);

@@ -10,7 +10,7 @@ function setUp() {
   return { clock, runs, pacer };
 }
 
-test('the first request after a quiet time runs at once, after others of the same turn', () => {
+test('the first request after a pause runs at once, at the end of its turn', () => {
   const { clock, runs, pacer } = setUp();
   pacer.request();
   pacer.request();

@@ -119,7 +119,7 @@ test('a Service is published while policies are being compiled', () => {
   clock.until(() => publisher.progress.pendingSinceMs === null);
 });
 
-test('a change during the compile is left out, and follows without another change', () => {
+test('a change during a compile is part of the next compile, which starts by itself', () => {
   putPod('a', '10.244.1.2');
   putPolicy('large');
   start();

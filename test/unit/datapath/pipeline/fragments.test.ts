@@ -245,7 +245,7 @@ test('early pieces follow their first one, with any number of datagrams between'
   }
 });
 
-test('a batch takes all pieces that its first ones release, even more than may wait', () => {
+test('a batch takes all pieces that its first fragments release, even above the limit of held ones', () => {
   const t = createTestDatapath();
   const early = Array.from({ length: 64 }, (_, id) => pieces(`${VIP}:53`, 2000, id)[1]!);
   for (const piece of early) t.one(piece);

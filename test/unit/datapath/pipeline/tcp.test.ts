@@ -71,7 +71,8 @@ test('an RST at the sequence that the peer expects closes', () => {
   assert.equal(state(t), 'CLOSE');
 });
 
-// Initial sequence numbers are random: no sign and no size may make a difference.
+// Initial sequence numbers are random int32 values: the result must not depend on their sign or
+// size.
 for (const [isnClient, isnBackend] of [
   [0x10, 0x58_4f_00_00],
   [0x90_00_00_00, 0xb0_00_00_00],

@@ -73,7 +73,7 @@ test('an object that leaves the selector of a watch is DELETED, one that enters 
   ]);
 });
 
-test('a version of another server is expired', async () => {
+test('a watch from a resourceVersion of another server is answered with Expired', async () => {
   for (const resourceVersion of ['1', '9007199254740990']) {
     const { code, body } = await api.call(
       'GET',

@@ -90,7 +90,7 @@ for (const image of ['example.com/team/app:1', 'nginx-prometheus-exporter', ''])
   });
 }
 
-test('an unknown image with arguments alone has no program', () => {
+test('an unknown image needs a command: arguments alone name no program', () => {
   const program = resolveProgram({ image: 'example.com/app', args: ['--port=80'] }, ROOT);
   assert.ok('reason' in program);
   assert.equal(program.reason, 'ErrImagePull');

@@ -17,7 +17,7 @@ afterEach(() => rmSync(folder, { recursive: true }));
 
 const of = (spec: object) => volumeFolder({ metadata: { name: 'v' }, spec }, claims);
 
-test('makes the folder of a provisioned volume again', () => {
+test('creates the folder of a provisioned volume if it is missing', () => {
   const path = join(claims, 'pvc-1');
   assert.equal(of({ hostPath: { path, type: 'DirectoryOrCreate' } }), path);
   assert.ok(existsSync(path));
