@@ -59,12 +59,17 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       `
+A DNS name needs a port and a pod as --from: it is resolved by that pod's /etc/hosts, dnsPolicy and
+search list. The port of a name or address is a number; svc/NAME:PORT takes its name as well.
+The verdict is forward, reject, drop, local (the packet never leaves its sender) or unresolved (the
+name has no address).
+
 Examples:
   scripts/kubetun explain --from client --to svc/web
   scripts/kubetun explain --from client --to web.default:80
   scripts/kubetun explain --from 203.0.113.10 --to 198.51.100.11:30080 -o json
   scripts/kubetun explain --node node1 --flow 17
-  kubectl get nodes,pods,services,endpointslices -A -o yaml > all.yaml
+  kubectl get nodes,pods,services,endpointslices,namespaces,networkpolicies -A -o yaml > all.yaml
   scripts/kubetun explain --objects all.yaml --from default/client --to 10.96.0.20:80`,
     )
     .action(explain);

@@ -1,11 +1,14 @@
 // Says why a name of the cluster does not resolve.
 import { addressBytes } from '../dns/record.ts';
 import type { EndpointSlice, Pod } from '../kube/kinds.ts';
+import { closest } from './closest.ts';
+import { noClusterIP, noSlices, othersText } from './missing.ts';
 import type { Names } from './names.ts';
 
 const NAMES_TOLD_MAX = 5;
-/** More differences than this are another name, not a typing mistake. */
-const EDITS_MAX = 2;
+const DOMAIN = 'svc.cluster.local';
+/** What is left of the domain if a label of it is missing. */
+const DOMAIN_PARTS = [DOMAIN, 'svc.cluster', 'cluster.local', 'svc.local'];
 
 /** A Service that a name may mean, and the label of an endpoint before it. */
 interface Meaning {
@@ -19,13 +22,26 @@ interface Meaning {
  * of the internet do.
  *
  * @param own the namespace of the pod that asks.
+ * @param asked the names of its queries, each with a dot at the end.
  */
-export function tellAbsent(name: string, own: string, names: Names): string[] | null {
+export function tellAbsent(
+  name: string,
+  own: string,
+  names: Names,
+  asked: string[],
+): string[] | null {
   const meanings = meaningsOf(name, own);
   for (const meaning of meanings) {
     const { namespace, service } = meaning;
-    if (names.services.has(`${namespace}/${service}`)) return tellService(meaning, names);
+    if (!names.services.has(`${namespace}/${service}`)) continue;
+    const full = fullName(meaning);
+    if (asked.some((each) => each.toLowerCase() === full)) return tellService(meaning, names);
+    return tellNotAsked(name, full, `${namespace}/${service}`);
   }
+  const domain = tellDomain(name, names);
+  if (domain !== null) return domain;
+  const node = tellNode(name, meanings, names);
+  if (node !== null) return node;
   const [first, second] = meanings;
   if (!first) return null;
   const { namespace, service } = first;
@@ -43,7 +59,65 @@ export function tellAbsent(name: string, own: string, names: Names): string[] | 
   }
   const likely = closest(service, servicesIn(namespace, names));
   if (likely !== null) return [absent, `did you mean ${likely}?`];
-  return [absent, `kubectl get services -n ${namespace} lists those that exist`];
+  const command = `kubectl get services -n ${namespace} lists those that exist`;
+  const known = servicesIn(namespace, names);
+  return [absent, names.objects.lab ? command : othersText(known, names.objects)];
+}
+
+/** The Service that a name means; null for none. Keys are `NAMESPACE/NAME`. */
+export function serviceMeant(name: string, own: string, { services }: Names): string | null {
+  const keys = meaningsOf(name, own).map(({ namespace, service }) => `${namespace}/${service}`);
+  return keys.find((key) => services.has(key)) ?? null;
+}
+
+/**
+ * Lines about a name such as kube-dns.nope, which is one of the internet unless its namespace is a
+ * mistake. Empty if no namespace has a Service with its first label.
+ */
+export function tellElsewhere(name: string, names: Names): string[] {
+  const [service = '', namespace, ...more] = name.toLowerCase().replace(/\.$/, '').split('.');
+  if (namespace === undefined || more.length > 0) return [];
+  const [other] = namespacesWith(service, names);
+  if (other === undefined || names.namespaces.has(namespace)) return [];
+  const why = `there is no namespace ${namespace}, but Service ${other}/${service} exists`;
+  return [why, `ask ${service}.${other} for that Service`];
+}
+
+function fullName({ namespace, service, endpoint }: Meaning): string {
+  return `${endpoint === null ? '' : `${endpoint}.`}${service}.${namespace}.${DOMAIN}.`;
+}
+
+/** The Service exists, and none of the queries is for it. */
+function tellNotAsked(name: string, full: string, key: string): string[] {
+  if (name.endsWith('.')) {
+    const why = `${name} is NXDOMAIN: the dot at its end skips the search list`;
+    const next = `ask ${name.slice(0, -1)}, or ${full}`;
+    return [`${why}, and Service ${key} has the name ${full}`, next];
+  }
+  const why = `Service ${key} has the name ${full}, which the search list of the pod does not make`;
+  return [why, `ask ${full}`];
+}
+
+/** A name whose first labels are of the cluster, with a mistake in its domain. */
+function tellDomain(name: string, { namespaces }: Names): string[] | null {
+  const labels = name.toLowerCase().replace(/\.$/, '').split('.');
+  if (isLong(name)) return null;
+  for (const count of [2, 3]) {
+    const [head, rest] = [labels.slice(0, count), labels.slice(count).join('.')];
+    if (!namespaces.has(head[count - 1]!) || closest(rest, DOMAIN_PARTS) === null) continue;
+    const meant = `${head.join('.')}.${DOMAIN}`;
+    return [`${name} does not end with ${DOMAIN}`, `did you mean ${meant}?`];
+  }
+  return null;
+}
+
+function tellNode(name: string, meanings: Meaning[], { objects }: Names): string[] | null {
+  const wanted = new Set([name.toLowerCase().replace(/\.$/, ''), meanings[0]?.service]);
+  const node = objects.nodes.find(({ metadata }) => wanted.has(metadata?.name ?? ''));
+  if (!node) return null;
+  const own = node.status?.addresses?.find(({ type }) => type === 'InternalIP')?.address;
+  const why = `${node.metadata?.name} is a node, and nodes have no names in DNS`;
+  return [why, own === undefined ? 'give an address' : `give its address, ${own}`];
 }
 
 /** What a name can mean, the likeliest first. The suffix of the cluster may be missing. */
@@ -82,7 +156,10 @@ function tellNamespace(
     const neither = `${absent}, and no Service ${second.namespace}/${second.service}`;
     if (local !== null) return [neither, `did you mean ${second.endpoint}.${local}?`];
   }
-  return isOwn ? [absent, 'kubectl get namespaces lists those that exist'] : null;
+  if (!isOwn) return null;
+  const command = 'kubectl get namespaces lists those that exist';
+  const { objects, namespaces } = names;
+  return [absent, objects.lab ? command : othersText([...namespaces], objects)];
 }
 
 function namespacesWith(service: string, { namespaces, services }: Names): string[] {
@@ -96,7 +173,10 @@ function tellService({ namespace, service, endpoint }: Meaning, names: Names): s
   if (spec?.type === 'ExternalName') return tellAlias(key, spec.externalName ?? '', names);
   const slices = names.slicesOf(key);
   if (endpoint !== null) return tellEndpoint({ namespace, service, endpoint }, slices, names);
-  if (spec?.clusterIP !== 'None') return [`Service ${key} has no IPv4 address`];
+  if (!spec?.clusterIP) return noClusterIP(key, names.objects);
+  if (spec.clusterIP !== 'None') return [`Service ${key} has no IPv4 address`];
+  const missing = noSlices(key, names.objects);
+  if (missing !== null) return missing;
   const all = slices.flatMap(({ endpoints }) => endpoints ?? []);
   const why = `headless Service ${key} has no ready endpoint, so its name does not exist`;
   if (all.length === 0) return [why, `no pod with an address matches its selector`];
@@ -147,30 +227,4 @@ function podHint({ metadata, spec }: Pod, service: string): string {
 function servicesIn(namespace: string, { services }: Names): string[] {
   const keys = [...services.keys()].filter((key) => key.startsWith(`${namespace}/`));
   return keys.map((key) => key.slice(namespace.length + 1));
-}
-
-/** The name with the fewest edits; null if all differ by more than a typing mistake. */
-function closest(name: string, known: string[]): string | null {
-  const limit = Math.min(EDITS_MAX, Math.floor(name.length / 2));
-  const near = known
-    .map((each) => ({ each, edits: editsOf(name, each) }))
-    .filter(({ edits }) => edits <= limit)
-    .sort((a, b) => a.edits - b.edits);
-  return near[0]?.each ?? null;
-}
-
-/** Levenshtein's distance, where two letters in the wrong order are one edit. */
-function editsOf(a: string, b: string): number {
-  const rows = [Array.from({ length: b.length + 1 }, (_, i) => i)];
-  for (let i = 1; i <= a.length; i++) {
-    const [before, row] = [rows[i - 1]!, [i]];
-    for (let j = 1; j <= b.length; j++) {
-      const change = before[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      const isSwap = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
-      const swap = isSwap ? rows[i - 2]![j - 2]! + 1 : change;
-      row.push(Math.min(change, swap, before[j]! + 1, row[j - 1]! + 1));
-    }
-    rows.push(row);
-  }
-  return rows[a.length]![b.length]!;
 }

@@ -4,14 +4,10 @@ import { KubetunError } from '../../datapath/error.ts';
 import type { Explanation } from './explanation.ts';
 import { follow, unresolved } from './follow.ts';
 import { lookUp } from './lookup.ts';
-import {
-  podOfSource,
-  type Question,
-  type QuestionText,
-  readNameTarget,
-  readQuestion,
-} from './question.ts';
+import { flagOf } from './missing.ts';
+import { podOfSource, type Question, type QuestionText, readQuestion } from './question.ts';
 import type { ExplainSource } from './source.ts';
+import { readNameTarget } from './target.ts';
 
 /** Source ports tried in search of a free one. */
 const PORTS_TRIED_MAX = 1000;
@@ -65,7 +61,7 @@ export function explainFlow(source: ExplainSource, node: string, id: number): Ex
     throw new KubetunError(
       'KT_EXPLAIN',
       message,
-      `scripts/kubetun conntrack list --node ${node} lists them`,
+      `scripts/kubetun conntrack list${flagOf(source.view.objects)} --node ${node} lists them`,
     );
   }
   return follow({ tuple, fixedPort: true, node, only: false }, source.view, source.prober, true);

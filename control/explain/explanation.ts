@@ -39,10 +39,14 @@ export interface Lookup {
 }
 
 export interface Explanation {
-  /** Unresolved: the name of the destination has no address, so no packet is sent. */
-  verdict: 'forward' | 'reject' | 'drop' | 'unresolved';
+  /**
+   * Unresolved: the name of the destination has no address, so no packet is sent. Local: the packet
+   * never leaves the pod or node that sends it.
+   */
+  verdict: 'forward' | 'reject' | 'drop' | 'unresolved' | 'local';
   /**
    * A stable code: the counter of a drop or refusal, or `flow`, `service`, `egress`, `direct`, ...
+   * Of a packet that no datapath sees `loopback`, `own-address` or `not-routed`.
    * Of a name `nxdomain`, `nodata`, `external`, `no-nameserver`, or `query-` and the reason by
    * which the query ended.
    */

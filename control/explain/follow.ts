@@ -4,6 +4,7 @@ import { type Tuple, tupleRow } from '../../datapath/observe/packet.ts';
 import type { Passage, Prober } from '../../datapath/observe/probe.ts';
 import { formatAddress, formatEnds } from '../../datapath/wire/address.ts';
 import type { Excluded, Explanation, Lookup, Step } from './explanation.ts';
+import { flagOf } from './missing.ts';
 import { endText, type Question } from './question.ts';
 import type { ClusterView } from './view.ts';
 import { tellPassage } from './words.ts';
@@ -12,6 +13,12 @@ import { tellPassage } from './words.ts';
  * Longer paths are loops: source's node, gateway, NodePort's node, endpoint's node, and one more.
  */
 const HOPS_MAX = 5;
+/** First octets of addresses that Linux does not route: 0/8, 127/8, 224/4. */
+const NET_THIS = 0;
+const NET_LOOPBACK = 127;
+const MULTICAST = 224;
+/** 255.255.255.255. */
+const BROADCAST = -1;
 
 /**
  * Follows a packet.
@@ -25,6 +32,8 @@ export function follow(
   probers: (node: string) => Prober | null,
   later = false,
 ): Explanation {
+  const unseen = later ? null : unseenBy(question, view);
+  if (unseen !== null) return unseen;
   const { only } = question;
   let { node, tuple } = question;
   let first: Explanation | null = null;
@@ -32,11 +41,7 @@ export function follow(
   for (let hop = 0; hop < HOPS_MAX; hop++) {
     const prober = probers(node);
     if (!prober) {
-      steps.push({
-        node,
-        stage: 'unknown',
-        text: 'this node has no datapath: its kernel decides (lab status shows the proxy)',
-      });
+      steps.push({ node, stage: 'unknown', text: noDatapathText(node, view) });
       break;
     }
     const passage = prober.ask(tuple, later);
@@ -56,6 +61,12 @@ export function follow(
     node = next;
   }
   return first ?? unknown(question, steps);
+}
+
+function noDatapathText(node: string, { objects }: ClusterView): string {
+  if (objects.lab === null) return `Node ${node} has no address in the objects, so no datapath`;
+  const status = `lab status${flagOf(objects)} shows the proxy`;
+  return `this node has no datapath: its kernel decides (${status})`;
 }
 
 /** Adds policies that the source's node has not reported already. */
@@ -105,6 +116,34 @@ function serviceOf(passage: Passage, excluded: Excluded[]) {
 
 function unknown({ tuple }: Question, steps: Step[]): Explanation {
   return { ...empty('drop', 'no-datapath', steps), original: tupleRow(tuple) };
+}
+
+/** The explanation of a packet that its sender's kernel keeps; null for one that is routed. */
+function unseenBy({ tuple, node, only }: Question, view: ClusterView): Explanation | null {
+  const found = keptBy(tuple, view, only);
+  if (found === null) return null;
+  const { verdict, reason, text } = found;
+  const steps = [{ node, stage: verdict, text: `${formatAddress(tuple.dst)} is ${text}` }];
+  return { ...empty(verdict, reason, steps), original: tupleRow(tuple) };
+}
+
+function keptBy({ src, dst }: Tuple, view: ClusterView, only: boolean) {
+  const first = dst >>> 24;
+  const stays = `the packet never leaves ${view.nameOf(src) ?? formatAddress(src)}`;
+  const local = (reason: string, text: string) => ({ verdict: 'local' as const, reason, text });
+  if (first === NET_LOOPBACK) return local('loopback', `a loopback address: ${stays}`);
+  if (dst === 0) return local('loopback', `the sender itself, as 127.0.0.1 is: ${stays}`);
+  // With --node the packet has left its sender already.
+  if (dst === src && !only && view.podAt(src)) {
+    return local('own-address', `the sender's own address: ${stays}`);
+  }
+  const isBroadcast = dst === BROADCAST;
+  if (!isBroadcast && first !== NET_THIS && (first < MULTICAST || first >= MULTICAST + 16)) {
+    return null;
+  }
+  const kind = isBroadcast ? 'broadcast' : first === NET_THIS ? 'reserved' : 'multicast';
+  const text = `a ${kind} address: it is not routed beyond the sender's link`;
+  return { verdict: 'drop' as const, reason: 'not-routed', text };
 }
 
 /** The explanation of a packet that is never sent. */

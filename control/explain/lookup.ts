@@ -1,6 +1,5 @@
 // Resolves a name as a pod would, and reports each query of the search with its answer.
 
-import { KubetunError } from '../../datapath/error.ts';
 import { parseAddress } from '../../datapath/wire/address.ts';
 import { answerFromZone } from '../dns/answer.ts';
 import { RCODE, rcodeName, TYPE, typeName } from '../dns/constants.ts';
@@ -9,10 +8,13 @@ import { formatName, labelsOf, type Name, parseName } from '../dns/name.ts';
 import type { DnsRecord } from '../dns/record.ts';
 import { candidatesOf, type Resolver, resolverText } from '../dns/resolver.ts';
 import type { Pod } from '../kube/kinds.ts';
-import { tellAbsent } from './absent.ts';
+import { serviceMeant, tellAbsent, tellElsewhere } from './absent.ts';
 import type { Explanation, Lookup, LookupQuery, Step } from './explanation.ts';
+import { flagOf, noSlices, podTrouble } from './missing.ts';
 import type { Names } from './names.ts';
-import { givenKey, type NameTarget } from './question.ts';
+import type { ClusterObjects } from './objects.ts';
+import { givenKey } from './question.ts';
+import { type NameTarget, refuse } from './target.ts';
 
 export interface Resolved {
   lookup: Lookup;
@@ -39,11 +41,12 @@ const DNS_PORT = 53;
 export function lookUp(question: LookupQuestion, names: Names, followQuery: FollowQuery): Resolved {
   const pod = names.pods.get(question.pod);
   if (!pod || parseAddress(pod.status?.podIP ?? '') === null) {
-    throw new KubetunError(
-      'KT_EXPLAIN',
+    const isPod = !/^nodes?\/|^[\d.]+$/.test(question.from);
+    const trouble = isPod ? podTrouble(question.pod, names.objects) : null;
+    if (trouble !== null) throw refuse(...trouble);
+    throw refuse(
       `--to ${question.name} is a name, but --from ${question.from} is not a pod with an address`,
       'only pods use the DNS of the cluster: give --from as [NS/]POD, or --to as ADDRESS:PORT',
-      { usage: true },
     );
   }
   return new Search(question, pod, names).run(followQuery);
@@ -73,7 +76,10 @@ class Search {
     const resolver = this.#names.resolverOf(this.#pod);
     if (resolver === null) {
       const why = 'the pod has the resolver of its node, which the objects do not contain';
-      return this.#fail('no-nameserver', [why, 'give --to as ADDRESS:PORT']);
+      return this.#fail('no-nameserver', [
+        why,
+        ...(this.#notCluster() ?? ['give --to as ADDRESS:PORT']),
+      ]);
     }
     this.#step('resolver', resolverText(resolver).trim().replaceAll('\n', ', '));
     const server = this.#findServer(resolver, followQuery);
@@ -110,15 +116,19 @@ class Search {
         return { isCluster: isCluster && dns !== undefined };
       }
       failure = `query-${found.reason}`;
-      this.#steps.push(...found.steps);
+      this.#steps.push(...found.steps.filter(({ stage }) => stage !== 'objects'));
       this.#tellServer(text, found);
     }
     if (failure === 'no-nameserver') this.#step('unresolved', 'the pod has no name server');
+    if (!nameservers.includes(this.#names.dnsAddress)) {
+      for (const line of this.#notCluster() ?? []) this.#step('', line);
+    }
     return failure;
   }
 
   #tellServer(server: string, { reason, policies }: Explanation): void {
-    const { dns } = this.#names;
+    const { dns, objects } = this.#names;
+    const missing = dns ? noSlices(keyOf(dns), objects) : null;
     const say = (text: string) => this.#step('unresolved', text);
     if (reason === 'policy-egress') {
       const drops = policies.filter(({ verdict }) => verdict === 'drop');
@@ -128,19 +138,23 @@ class Search {
         'policyTypes has Egress: add a rule with port 53, UDP and TCP, to kube-system',
       );
     } else if (reason === 'policy-ingress') say('a NetworkPolicy of the DNS pods drops the query');
-    else if (reason === 'reject-no-endpoint' && dns) {
+    else if (reason === 'reject-no-endpoint' && missing) {
+      say(missing[0]);
+      this.#step('', missing[1]);
+    } else if (reason === 'reject-no-endpoint' && dns) {
       say(`Service ${keyOf(dns)} has no ready pod, so no name has an answer`);
       this.#step('', 'kubectl get pods -n kube-system -l k8s-app=kube-dns shows its pods');
     } else if (server === this.#names.dnsAddress && !dns) {
       say(`the cluster has no DNS: no Service kube-system/kube-dns has ${server}`);
-      this.#step('', 'lab up starts it unless the topology file says dns: false');
+      this.#step('', `lab up${flagOf(objects)} starts it unless the topology file says dns: false`);
     } else say(`the query to ${server} gets no answer`);
   }
 
   #ask(resolver: Resolver, isCluster: boolean): Resolved {
-    const { name, given } = this.#question;
-    const candidates = candidatesOf(resolver, name);
-    for (const [at, text] of candidates.entries()) {
+    const { name } = this.#question;
+    // A name that is asked outside before names of the cluster, as with ndots:1.
+    let outside: LookupQuery | null = null;
+    for (const text of candidatesOf(resolver, name)) {
       const asked = parseName(text);
       if (asked === null) {
         this.#step('query', `${text} is not asked: it is no DNS name`);
@@ -152,13 +166,16 @@ class Search {
       const addresses = addressesOf(query);
       if (addresses.length > 0) {
         Object.assign(this.#lookup, { by: 'dns', addresses });
+        if (outside) this.#step('', `as long as ${outside.name} has no address outside`);
         if (addresses.length > 1) this.#step('', `the packet goes to ${addresses[0]}, for example`);
         this.#tellPorts(asked);
         return this.#end(null);
       }
-      const isGiven = candidates.slice(at + 1).some((later) => given.has(givenKey(later)));
-      if (query.rcode === null && !isGiven) return this.#failOutside(query, isCluster);
+      if (query.rcode !== null) continue;
+      outside ??= query;
+      if (query.answers.length > 0) break;
     }
+    if (outside) return this.#failOutside(outside, isCluster);
     return this.#failInside(this.#why(isCluster) ?? []);
   }
 
@@ -169,7 +186,27 @@ class Search {
   #failOutside(query: LookupQuery, isCluster: boolean): Resolved {
     const why = query.answers.length === 0 ? this.#why(isCluster) : null;
     if (why !== null) return this.#failInside(why);
-    return this.#fail('external', externalText(chaseOf(query), this.#question.pod));
+    const { pod, name } = this.#question;
+    const own = isCluster ? tellElsewhere(name, this.#names) : this.#notCluster();
+    const lines = externalText(chaseOf(query), pod, this.#names.objects);
+    // With a Service of that name, the pod's resolver is the mistake.
+    return this.#fail('external', isCluster ? [...(own ?? []), ...lines] : (own ?? lines));
+  }
+
+  /** Lines for a name of a Service, asked by a pod that does not use the DNS of the cluster. */
+  #notCluster(): string[] | null {
+    const { metadata, spec } = this.#pod;
+    const { name, pod } = this.#question;
+    const key = serviceMeant(name, metadata?.namespace ?? 'default', this.#names);
+    if (key === null) return null;
+    const policy = spec?.dnsPolicy ?? 'ClusterFirst';
+    const isHost = spec?.hostNetwork === true;
+    const has = isHost ? `hostNetwork and dnsPolicy: ${policy}` : `dnsPolicy: ${policy}`;
+    const wanted = isHost ? 'ClusterFirstWithHostNet' : 'ClusterFirst';
+    return [
+      `pod ${pod} has ${has}: it does not use the DNS of the cluster`,
+      `Service ${key} exists: its name resolves with dnsPolicy: ${wanted}`,
+    ];
   }
 
   #failInside(why: string[]): Resolved {
@@ -179,7 +216,8 @@ class Search {
 
   #why(isCluster: boolean): string[] | null {
     const own = this.#pod.metadata?.namespace ?? 'default';
-    return isCluster ? tellAbsent(this.#question.name, own, this.#names) : null;
+    const asked = this.#lookup.queries.map(({ name }) => name);
+    return isCluster ? tellAbsent(this.#question.name, own, this.#names, asked) : null;
   }
 
   /** The answer of the cluster's DNS server. For a name outside, the addresses of --resolve. */
@@ -244,10 +282,13 @@ function queryText({ name, type, rcode, answers }: LookupQuery, outside: string)
   return `${name} ${type}: ${[code, ...data].join(', ')}`;
 }
 
-function externalText(name: string, pod: string): string[] {
+function externalText(name: string, pod: string, objects: ClusterObjects): string[] {
+  const exec = `scripts/kubetun lab exec${flagOf(objects)} ${pod.replace(/^default\//, '')} --`;
+  const dig = `dig +short ${name}`;
+  const command = objects.lab === null ? `${dig} in pod ${pod}` : `${exec} ${dig}`;
   return [
     `${name} is outside of the cluster, and explain sends nothing`,
-    `dig +short ${name} in pod ${pod} asks for its address`,
+    `${command} asks for its address`,
     `then add --resolve ${name.replace(/\.$/, '')}:ADDRESS`,
   ];
 }

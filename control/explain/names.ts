@@ -28,12 +28,12 @@ const LABEL_SERVICE = 'kubernetes.io/service-name';
 
 export class Names {
   readonly isWhole: boolean;
+  readonly objects: ClusterObjects;
   readonly services: ReadonlyMap<string, Service>;
   readonly pods: ReadonlyMap<string, Pod>;
   readonly namespaces: ReadonlySet<string>;
   readonly #machine: string | null;
   readonly #rangeStart: number;
-  readonly #objects: ClusterObjects;
   readonly #slices: Map<string, EndpointSlice[]>;
   #zone: Zone | null = null;
 
@@ -42,7 +42,7 @@ export class Names {
     this.isWhole = isWhole;
     this.#machine = machine;
     this.#rangeStart = rangeStart;
-    this.#objects = objects;
+    this.objects = objects;
     this.services = new Map(services.map((service) => [objectKey(service.metadata), service]));
     this.pods = new Map(pods.map((pod) => [objectKey(pod.metadata), pod]));
     // A Namespace that the files leave out exists if something is in it.
@@ -95,8 +95,8 @@ export class Names {
     const own = addressBytes(this.dnsAddress);
     const zone = new Zone({ domain: 'cluster.local', pods, ownAddresses: own ? [own] : [], clock });
     for (const name of this.namespaces) zone.putNamespace(name);
-    for (const service of this.#objects.services) zone.putService(readServiceRow(service));
-    for (const slice of this.#objects.slices) zone.putSlice(readSliceRow(slice), null);
+    for (const service of this.objects.services) zone.putService(readServiceRow(service));
+    for (const slice of this.objects.slices) zone.putSlice(readSliceRow(slice), null);
     for (const [key, pod] of this.pods) zone.putPod(key, readPodRow(pod), null);
     zone.isSynced = true;
     return zone;

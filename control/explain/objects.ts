@@ -30,6 +30,8 @@ import { PolicyCompiler } from '../policy/compiler.ts';
 
 /** Objects that an explanation uses. */
 export interface ClusterObjects {
+  /** The lab that they are listed from; null for files, which may lack objects. */
+  lab: string | null;
   nodes: Node[];
   pods: Pod[];
   services: Service[];
@@ -44,8 +46,10 @@ interface AnyObject {
   metadata?: { namespace?: string; name?: string } | null;
 }
 
+type ListName = Exclude<keyof ClusterObjects, 'lab'>;
+
 /** Kind -> its list, and the function that reads an object. */
-const LISTS = new Map<unknown, [list: keyof ClusterObjects, read: (object: never) => unknown]>([
+const LISTS = new Map<unknown, [list: ListName, read: (object: never) => unknown]>([
   ['Node', ['nodes', readNode]],
   ['Pod', ['pods', readPolicyPod]],
   ['Service', ['services', readService]],
@@ -72,7 +76,8 @@ export function readObjects(paths: string[]): ClusterObjects {
 }
 
 export function noObjects(): ClusterObjects {
-  return { nodes: [], pods: [], services: [], slices: [], namespaces: [], policies: [] };
+  const lists = { nodes: [], pods: [], services: [], slices: [], namespaces: [], policies: [] };
+  return { lab: null, ...lists };
 }
 
 /**

@@ -144,7 +144,7 @@ export async function viewOfLab(lab: string, hasGateway: boolean): Promise<Clust
 async function lookAtLab(lab: string, hasGateway: boolean) {
   const kube = connectLab(lab);
   try {
-    const objects = await listObjects(kube);
+    const objects = await listObjects(lab, kube);
     const view = new ClusterView(objects, hasGateway ? new GatewayView(CLOUD, objects) : null);
     // Nodes of a lab share the resolver of its machine. Every lab has the Service `kubernetes`.
     const machine = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
@@ -154,7 +154,7 @@ async function lookAtLab(lab: string, hasGateway: boolean) {
   }
 }
 
-async function listObjects(kube: KubeClient): Promise<ClusterObjects> {
+async function listObjects(lab: string, kube: KubeClient): Promise<ClusterObjects> {
   const list = async <K extends KubeKind>(kind: K) => readable(kind, (await kube.list(kind)).items);
   const [nodes, pods, services, slices, namespaces] = await Promise.all([
     list('Node'),
@@ -164,7 +164,7 @@ async function listObjects(kube: KubeClient): Promise<ClusterObjects> {
     list('Namespace'),
   ]);
   // Policies are read from the datapaths.
-  return { ...noObjects(), nodes, pods, services, slices, namespaces };
+  return { ...noObjects(), lab, nodes, pods, services, slices, namespaces };
 }
 
 function remember(make: (node: string) => Prober | null): (node: string) => Prober | null {

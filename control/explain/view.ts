@@ -1,6 +1,7 @@
 // Names of the cluster for an explanation: owners of addresses, and their nodes.
 
 import { formatEnd, parseAddress } from '../../datapath/wire/address.ts';
+import type { Service } from '../kube/kinds.ts';
 import {
   eligibleCluster,
   eligibleLocal,
@@ -26,6 +27,7 @@ export interface PodPlace {
 export class ClusterView {
   readonly nodes = new Map<string, NodeRow>();
   readonly services = new Map<string, ServiceRow>();
+  readonly serviceObjects: ReadonlyMap<string, Service>;
   readonly #pods = new Map<string, PodPlace>();
   readonly #podsByAddress = new Map<number, PodPlace>();
   readonly #slices: Map<string, SliceRow[]>;
@@ -33,10 +35,11 @@ export class ClusterView {
   /** The gateway of the cluster; null without one. */
   readonly gateway: GatewayView | null;
 
-  constructor(
-    { nodes, pods, services, slices }: ClusterObjects,
-    gateway: GatewayView | null = null,
-  ) {
+  readonly objects: ClusterObjects;
+
+  constructor(objects: ClusterObjects, gateway: GatewayView | null = null) {
+    const { nodes, pods, services, slices } = objects;
+    this.objects = objects;
     this.gateway = gateway;
     for (const object of nodes) {
       const row = readNode(object);
@@ -50,6 +53,7 @@ export class ClusterView {
       // A pod in its node's network has the node's address.
       if (!spec?.hostNetwork) this.#podsByAddress.set(address, pod);
     }
+    this.serviceObjects = new Map(services.map((object) => [objectKey(object.metadata), object]));
     for (const object of services) {
       const row = readService(object);
       this.services.set(row.key, row);
@@ -59,6 +63,12 @@ export class ClusterView {
 
   pod(key: string): PodPlace | undefined {
     return this.#pods.get(key);
+  }
+
+  /** Names of the pods of a namespace. */
+  podsIn(namespace: string): string[] {
+    const keys = [...this.#pods.keys()].map((key) => key.split('/'));
+    return keys.filter(([place]) => place === namespace).map(([, name]) => name!);
   }
 
   podAt(address: number): PodPlace | undefined {

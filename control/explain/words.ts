@@ -4,7 +4,9 @@ import type { Tuple } from '../../datapath/observe/packet.ts';
 import type { Passage } from '../../datapath/observe/probe.ts';
 import { formatAddress, formatEnd } from '../../datapath/wire/address.ts';
 import { protoName } from '../../datapath/wire/ipv4.ts';
+import { serviceKeyOf } from '../model/parse.ts';
 import type { Excluded, Step } from './explanation.ts';
+import { noSlices } from './missing.ts';
 import { endText } from './question.ts';
 import type { ClusterView } from './view.ts';
 
@@ -70,6 +72,9 @@ export function tellPassage(
   tellPolicies(passage, view, step);
   const said = (node === view.gateway?.name ? REASONS_GATEWAY : REASONS)[reason];
   if (said) step(left ? 'establish' : passage.verdict, said);
+  if (service !== null && frontend && passage.eligible.length === 0) {
+    for (const line of noSlices(serviceKeyOf(service), view.objects) ?? []) step('objects', line);
+  }
   if (reason === 'reject-wrong-port') {
     const services = view.servicesAt(sent.dst);
     if (services.length > 0) step('', `${formatAddress(sent.dst)} is ${services.join(', ')}`);
