@@ -38,7 +38,7 @@ export interface ServedKind extends ResourceName {
    * undefined for a new object.
    */
   admit: (others: Lookup, object: KubeObject, name: string, old?: KubeObject) => void;
-  /** The allocator gives its objects addresses and ports: they are Services. */
+  /** True for Services alone: the allocator assigns their addresses and ports. */
   hasAddresses: boolean;
   /** Seconds between a request to delete an object and its end; 0 ends it at once. */
   graceS: (object: KubeObject) => number;

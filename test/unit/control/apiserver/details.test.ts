@@ -77,7 +77,7 @@ test('a completed delete returns a Status, or the object where upstream does', a
   assert.equal(shown.body.kind, 'Pod');
 });
 
-test('a subresource that is not served: details without a name, which kubectl debug reads', async () => {
+test('the refusal of an unserved subresource names no object, as kubectl debug expects', async () => {
   const path = '/api/v1/namespaces/default/pods/x/ephemeralcontainers';
   const { code, body } = await api.call('PATCH', path, {});
   assert.equal(code, 404);

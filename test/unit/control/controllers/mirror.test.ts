@@ -107,7 +107,7 @@ for (const [what, metadata] of [
   });
 }
 
-test('a Service with a selector has only slices of its pods', async () => {
+test('Endpoints of a Service with a selector are not mirrored', async () => {
   bare();
   endpoints([subset(['203.0.113.10'])]);
   assert.equal((await mirrors()).length, 1);

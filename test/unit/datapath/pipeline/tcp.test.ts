@@ -352,7 +352,7 @@ test("an RST in the window but not exact leaves 10 s, and the peer's answer rest
   assert.equal(state(t), 'none');
 });
 
-test("a SYN after a backend's RST passes: its answer opens again, with the same endpoint", () => {
+test("a SYN after a backend's RST passes, and its answer reopens the flow to the same endpoint", () => {
   const t = open();
   t.one(backend(RST, 5001, 0));
   t.one(client(SYN, 70_000, 0));
