@@ -1,7 +1,8 @@
 // Health checks of gRPC. Source: pkg/probe/grpc, grpc/grpc doc/health-checking.md.
 import { connect } from 'node:http2';
 import type { Probe } from '../../../control/kube/kinds.ts';
-import { type ActionResult, bad, type Dialer, dialing, USER_AGENT } from './network.ts';
+import { DEADLINE, isDialError, reasonOf } from './failure.ts';
+import { type ActionResult, bad, type Dialer, dialing, USER_AGENT, type Words } from './network.ts';
 
 type Grpc = NonNullable<Probe['grpc']>;
 
@@ -20,11 +21,21 @@ const VARINT_MORE = 0x80;
 /** Good if the server says that its service is serving. Never rejects. */
 export function grpcHealth(action: Grpc, dialer: Dialer, timeoutMs: number): Promise<ActionResult> {
   const { port, service = '' } = action;
-  return dialing({ port }, dialer, timeoutMs, (socket, address, _port, settle) => {
-    const session = connect(`http://${address}:${port}`, { createConnection: () => socket });
-    const fail = ({ message }: Error) => {
+  const seconds = `${timeoutMs / 1000}s`;
+  const words: Words = {
+    failed: (at, why) => `error: failed to connect service at ${JSON.stringify(at)}: ${why}`,
+    late: (at, isConnected) =>
+      isConnected
+        ? `timeout: health rpc did not complete within ${seconds}`
+        : `timeout: failed to connect service ${JSON.stringify(at)} within ${seconds}: ${DEADLINE}`,
+  };
+  return dialing({ port }, dialer, { timeoutMs, words }, (socket, at, settle) => {
+    const session = connect(`http://${at}`, { createConnection: () => socket });
+    const fail = (error: Error) => {
       session.destroy();
-      settle(bad(`error: health rpc probe failed: ${address}:${port}: ${message}`));
+      const why = reasonOf(error, at);
+      const after = `error: health rpc probe failed: ${why}`;
+      settle(bad(isDialError(error) ? words.failed(at, why) : after));
     };
     session.on('error', fail);
     const call = session.request({

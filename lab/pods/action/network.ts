@@ -6,6 +6,7 @@ import { connect as connectTls } from 'node:tls';
 import type { Container, Probe } from '../../../control/kube/kinds.ts';
 import { openInNamespace } from '../../../datapath/io/netns.ts';
 import { parseAddress } from '../../../datapath/wire/address.ts';
+import { AWAITING_HEADERS, DEADLINE, dialTimeout, reasonOf } from './failure.ts';
 
 /** Result of an action. */
 export interface ActionResult {
@@ -32,24 +33,27 @@ export const USER_AGENT = 'kube-probe/1.34';
  */
 export function httpGet(action: HttpGet, dialer: Dialer, timeoutMs: number): Promise<ActionResult> {
   const { scheme = 'HTTP', path = '/', httpHeaders = [] } = action;
-  return dialing(action, dialer, timeoutMs, (socket, address, port, settle) => {
+  const target = path.startsWith('/') ? path : `/${path}`;
+  const words: Words = {
+    failed: (at, why) => `Get "${scheme.toLowerCase()}://${at}${target}": ${why}`,
+    late: (at, isConnected) =>
+      words.failed(at, `${isConnected ? DEADLINE : dialTimeout(at)} ${AWAITING_HEADERS}`),
+  };
+  return dialing(action, dialer, { timeoutMs, words }, (socket, at, settle) => {
     const tls = scheme === 'HTTPS';
     const stream = tls ? connectTls({ socket, rejectUnauthorized: false }) : socket;
-    for (const each of new Set([socket, stream])) {
-      each.on('error', ({ message }) => settle(bad(`Get "${url}": ${message}`)));
-    }
-    const target = path.startsWith('/') ? path : `/${path}`;
-    const url = `${scheme.toLowerCase()}://${address}:${port}${target}`;
+    const fail = (error: Error) => settle(bad(words.failed(at, reasonOf(error, at))));
+    for (const each of new Set([socket, stream])) each.on('error', fail);
     const options: RequestOptions = {
       createConnection: () => stream,
-      headers: headersOf(httpHeaders, `${address}:${port}`),
+      headers: headersOf(httpHeaders, at),
       path: target,
     };
     // Only the status counts. The body is not read.
     const request = (tls ? getHttps : getHttp)(options, ({ statusCode = 0 }) =>
       settle(resultOf(statusCode)),
     );
-    request.on('error', (error) => settle(bad(`Get "${url}": ${error.message}`)));
+    request.on('error', fail);
   });
 }
 
@@ -59,10 +63,17 @@ export function tcpSocket(
   dialer: Dialer,
   timeoutMs: number,
 ): Promise<ActionResult> {
-  return dialing(action, dialer, timeoutMs, (socket, address, port, settle) => {
-    socket.on('error', ({ message }) => settle(bad(`dial tcp ${address}:${port}: ${message}`)));
+  const words: Words = { failed: (_at, why) => why, late: dialTimeout };
+  return dialing(action, dialer, { timeoutMs, words }, (socket, at, settle) => {
+    socket.on('error', (error) => settle(bad(reasonOf(error, at))));
     socket.once('connect', () => settle({ good: true, output: '' }));
   });
+}
+
+/** How a kind of action words its failures. `at` is `address:port`. */
+export interface Words {
+  failed: (at: string, why: string) => string;
+  late: (at: string, isConnected: boolean) => string;
 }
 
 /**
@@ -71,13 +82,8 @@ export function tcpSocket(
 export function dialing(
   { host, port: wanted }: { host?: string; port: number | string },
   { dial, podIP, container }: Dialer,
-  timeoutMs: number,
-  use: (
-    socket: Socket,
-    address: string,
-    port: number,
-    settle: (result: ActionResult) => void,
-  ) => void,
+  { timeoutMs, words }: { timeoutMs: number; words: Words },
+  use: (socket: Socket, at: string, settle: (result: ActionResult) => void) => void,
 ): Promise<ActionResult> {
   const port = resolvePort(wanted, container);
   if (port === null) return Promise.resolve(bad(`container has no port ${wanted}`));
@@ -85,20 +91,24 @@ export function dialing(
   if (parseAddress(address) === null) {
     return Promise.resolve(bad(`host ${address} is not an IPv4 address`));
   }
+  const at = `${address}:${port}`;
   return new Promise((resolve) => {
     let socket: Socket | null = null;
+    let isConnected = false;
     const settle = (result: ActionResult) => {
       clearTimeout(timer);
       socket?.destroy();
       resolve(result);
     };
-    const seconds = timeoutMs / 1000;
-    const timer = setTimeout(() => settle(bad(`no answer within ${seconds} s`)), timeoutMs);
+    const timer = setTimeout(() => settle(bad(words.late(at, isConnected))), timeoutMs);
     try {
       socket = dial(address, port);
-      use(socket, address, port, settle);
+      socket.once('connect', () => {
+        isConnected = true;
+      });
+      use(socket, at, settle);
     } catch (error) {
-      settle(bad((error as Error).message));
+      settle(bad(words.failed(at, reasonOf(error as Error, at))));
     }
   });
 }

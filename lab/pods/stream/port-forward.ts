@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import type { WebSocket } from 'ws';
 import { namespacePath } from '../../places/names.ts';
+import { reasonOf } from '../action/failure.ts';
 import { dialInNamespace } from '../action/network.ts';
 import { readPodRecord } from '../sandbox/records.ts';
 import type { StreamRequest } from './request.ts';
@@ -104,7 +105,7 @@ class Forwards {
       if (this.#netns === null) throw new Error('the pod does not run');
       socket = dialInNamespace(namespacePath(this.#netns), LOOPBACK, port);
     } catch (cause) {
-      return fail((cause as Error).message);
+      return fail(reasonOf(cause as Error, `${LOOPBACK}:${port}`));
     }
     forwarded.socket = socket;
     let failed = false;
@@ -118,7 +119,7 @@ class Forwards {
     socket.once('end', () => this.#spdy.sendData(data!, NOTHING, true));
     socket.once('error', (cause) => {
       failed = true;
-      fail(cause.message);
+      fail(reasonOf(cause, `${LOOPBACK}:${port}`));
     });
     socket.once('close', () => {
       if (failed) return;

@@ -107,11 +107,16 @@ test('a closed port, a server of another protocol and silence are bad', async ()
   }
   assert.equal((await check(portOf(other))).good, false);
   const late = await check(portOf(silent), '', 200);
-  assert.deepEqual(late, { good: false, output: 'no answer within 0.2 s' });
+  assert.deepEqual(late, {
+    good: false,
+    output: 'timeout: health rpc did not complete within 0.2s',
+  });
   const port = portOf(other);
   await new Promise((resolve) => other.close(resolve));
   silent.close();
   const closed = await check(port);
   assert.equal(closed.good, false);
-  assert.match(closed.output, /ECONNREFUSED/);
+  const failed = `error: failed to connect service at "127.0.0.1:${port}"`;
+  const why = `dial tcp 127.0.0.1:${port}: connect: connection refused`;
+  assert.equal(closed.output, `${failed}: ${why}`);
 });

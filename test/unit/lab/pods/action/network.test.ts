@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net';
+import { type AddressInfo, connect, createServer as createTcpServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ensureCredentials } from '../../../../../control/apiserver/http/credentials.ts';
+import { grpcHealth } from '../../../../../lab/pods/action/grpc.ts';
 import {
   type Dialer,
   httpGet,
@@ -72,12 +73,16 @@ test('sends the request to the named port with the given headers', async () => {
 
 test('fails if the server does not answer in time', async () => {
   const result = await httpGet({ path: '/hangs', port }, dialer(), 50);
-  assert.deepEqual(result, { good: false, output: 'no answer within 0.05 s' });
+  const late = 'context deadline exceeded (Client.Timeout exceeded while awaiting headers)';
+  const output = `Get "http://127.0.0.1:${port}/hangs": ${late}`;
+  assert.deepEqual(result, { good: false, output });
 });
 
 test('HTTPS fails without TLS', async () => {
-  const { good } = await httpGet({ scheme: 'HTTPS', port }, dialer(), TIMEOUT_MS);
+  const { good, output } = await httpGet({ scheme: 'HTTPS', port }, dialer(), TIMEOUT_MS);
   assert.equal(good, false);
+  const why = 'tls: first record does not look like a TLS handshake';
+  assert.equal(output, `Get "https://127.0.0.1:${port}/": ${why}`);
 });
 
 test('HTTPS accepts any certificate', async () => {
@@ -107,7 +112,65 @@ test('a port without a listener fails for HTTP, HTTPS and TCP', async () => {
   ]) {
     const { good, output } = await result;
     assert.equal(good, false);
-    assert.match(output, /ECONNREFUSED/);
+    assert.ok(output.endsWith(`dial tcp 127.0.0.1:${free}: connect: connection refused`), output);
+  }
+});
+
+/** A dial that ends with an error of the system, as Node reports it. */
+function failing(code: string, syscall: string): Dialer {
+  const dial = () => {
+    const socket = new Socket();
+    const message = `${syscall} ${code} 10.244.1.2:80 - Local (0.0.0.0:0)`;
+    process.nextTick(() => socket.destroy(Object.assign(new Error(message), { code, syscall })));
+    return socket;
+  };
+  return { ...dialer(), podIP: '10.244.1.2', dial };
+}
+
+const FAILURES: [code: string, syscall: string, why: string][] = [
+  ['EHOSTUNREACH', 'connect', 'dial tcp 10.244.1.2:80: connect: no route to host'],
+  ['ENETUNREACH', 'connect', 'dial tcp 10.244.1.2:80: connect: network is unreachable'],
+  ['ECONNREFUSED', 'connect', 'dial tcp 10.244.1.2:80: connect: connection refused'],
+  ['ETIMEDOUT', 'connect', 'dial tcp 10.244.1.2:80: connect: connection timed out'],
+  ['ECONNRESET', 'read', 'read tcp 10.244.1.2:80: read: connection reset by peer'],
+];
+for (const [code, syscall, why] of FAILURES) {
+  test(`${syscall} ${code} has the words of a kubelet`, async () => {
+    const of = failing(code, syscall);
+    const http = await httpGet({ port: 80, path: '/a' }, of, TIMEOUT_MS);
+    assert.equal(http.output, `Get "http://10.244.1.2:80/a": ${why}`);
+    assert.equal((await tcpSocket({ port: 80 }, of, TIMEOUT_MS)).output, why);
+    const grpc = await grpcHealth({ port: 80 }, of, TIMEOUT_MS);
+    const before =
+      syscall === 'connect'
+        ? 'error: failed to connect service at "10.244.1.2:80"'
+        : 'error: health rpc probe failed';
+    assert.equal(grpc.output, `${before}: ${why}`);
+  });
+}
+
+test('a dial without an answer is an i/o timeout', async () => {
+  const dial = () => Object.assign(new Socket(), { connecting: true });
+  const of = { ...dialer(), podIP: '10.244.1.2', dial };
+  const timeout = 'dial tcp 10.244.1.2:80: i/o timeout';
+  assert.equal((await tcpSocket({ port: 80 }, of, 10)).output, timeout);
+  const late = '(Client.Timeout exceeded while awaiting headers)';
+  const http = await httpGet({ port: 80 }, of, 10);
+  assert.equal(http.output, `Get "http://10.244.1.2:80/": ${timeout} ${late}`);
+  const grpc = await grpcHealth({ port: 80 }, of, 10);
+  const failed = 'timeout: failed to connect service "10.244.1.2:80" within 0.01s';
+  assert.equal(grpc.output, `${failed}: context deadline exceeded`);
+});
+
+test('a server that hangs up is an EOF', async () => {
+  const rude = createTcpServer((socket) => socket.end());
+  await new Promise<void>((resolve) => rude.listen(0, '127.0.0.1', resolve));
+  const to = (rude.address() as AddressInfo).port;
+  try {
+    const { output } = await httpGet({ port: to }, dialer(), TIMEOUT_MS);
+    assert.equal(output, `Get "http://127.0.0.1:${to}/": EOF`);
+  } finally {
+    rude.close();
   }
 });
 
