@@ -31,6 +31,22 @@ export function validateClaimSpec(at: string, spec: any): FieldError[] {
   errors.push(...validateLabelSelector(`${at}.selector`, selector));
   errors.push(...validateSize(`${at}.resources[storage]`, resources?.requests?.storage));
   errors.push(...optional(`${at}.storageClassName`, storageClassName, SUBDOMAIN));
+  for (const name of ['dataSource', 'dataSourceRef']) {
+    errors.push(...validateDataSource(`${at}.${name}`, spec[name]));
+  }
+  return errors;
+}
+
+function validateDataSource(at: string, source: any): FieldError[] {
+  if (!source) return [];
+  const { name, kind, apiGroup = '' } = source;
+  const errors = [];
+  if (!name) errors.push(required(`${at}.name`));
+  if (!kind) errors.push(required(`${at}.kind`));
+  if (apiGroup === '' && kind && kind !== 'PersistentVolumeClaim') {
+    const detail = "must be 'PersistentVolumeClaim' when referencing the default apiGroup";
+    errors.push(wrong(at, kind, detail));
+  }
   return errors;
 }
 

@@ -171,12 +171,20 @@ export class ClaimController extends Controller {
 
   #provision(claim: KubeObject, storageClass: KubeObject): void {
     const { accessModes, resources, volumeMode } = claim.spec;
+    const { dataSource, dataSourceRef = dataSource } = claim.spec;
     const name = `pvc-${claim.metadata.uid}`;
     const className = storageClass.metadata.name;
-    if (volumeMode === 'Block') {
-      const why = 'volumeMode Block: expected Filesystem, since volumes are folders';
+    const fail = (why: string) => {
       const what = `failed to provision volume with StorageClass ${JSON.stringify(className)}`;
-      return this.record(claim, 'Warning', 'ProvisioningFailed', `${what}: ${why}`);
+      this.record(claim, 'Warning', 'ProvisioningFailed', `${what}: ${why}`);
+    };
+    if (volumeMode === 'Block') {
+      return fail('volumeMode Block: expected Filesystem, since volumes are folders');
+    }
+    if (dataSourceRef) {
+      const source = `${dataSourceRef.kind} ${JSON.stringify(dataSourceRef.name)}`;
+      const next = 'create a claim without it and copy the data in a pod';
+      return fail(`dataSource ${source}: expected none, since new volumes are empty: ${next}`);
     }
     const path = folderOf(this.#folder!, name);
     mkdirSync(path, { recursive: true });

@@ -74,6 +74,19 @@ const REFUSED: [what: string, path: string, object: object, message: string][] =
     'spec.accessModes: Required value: at least 1 access mode is required',
   ],
   [
+    'a claim with a source of an unknown kind in the default group',
+    CLAIMS,
+    claim('x', { dataSource: { kind: 'Pod', name: 'old' } }),
+    `spec.dataSource: Invalid value: "Pod": must be 'PersistentVolumeClaim' when referencing the ` +
+      'default apiGroup',
+  ],
+  [
+    'a claim with a source without a name',
+    CLAIMS,
+    claim('x', { dataSourceRef: { kind: 'PersistentVolumeClaim', name: '' } }),
+    'spec.dataSourceRef.name: Required value',
+  ],
+  [
     'a claim with an unknown mode',
     CLAIMS,
     claim('x', { accessModes: ['RWO'] }),

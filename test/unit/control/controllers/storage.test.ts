@@ -99,6 +99,24 @@ test('a claim of an unknown class waits, and says why', async () => {
   assert.equal(phase('data'), 'Bound');
 });
 
+const SNAPSHOT = { apiGroup: 'snapshot.storage.k8s.io', kind: 'VolumeSnapshot', name: 'monday' };
+const SOURCES: [field: string, source: typeof SNAPSHOT | { kind: string; name: string }][] = [
+  ['dataSource', SNAPSHOT],
+  ['dataSource', { kind: 'PersistentVolumeClaim', name: 'absent' }],
+  ['dataSourceRef', { apiGroup: 'example.com', kind: 'Dump', name: 'monday' }],
+];
+for (const [field, source] of SOURCES) {
+  test(`a claim with a ${source.kind} as ${field} gets no empty volume, and says why`, async () => {
+    world.create('PersistentVolumeClaim', claim('data', { [field]: source }));
+    await world.idle();
+    assert.equal(phase('data'), 'Pending');
+    assert.equal(world.list('PersistentVolume').length, 0);
+    const [[reason, message]] = eventsOf(world, 'data') as [[string, string]];
+    assert.equal(reason, 'ProvisioningFailed');
+    assert.ok(message.includes(`dataSource ${source.kind} "${source.name}": expected none`));
+  });
+}
+
 test('a class that waits for its first consumer gives a volume when a pod names the claim', async () => {
   world.create('StorageClass', storageClass('late', { volumeBindingMode: 'WaitForFirstConsumer' }));
   world.create('PersistentVolumeClaim', claim('data', { storageClassName: 'late' }));
