@@ -13,7 +13,7 @@ import type { Explanation, Lookup, LookupQuery, Step } from './explanation.ts';
 import { flagOf, noSlices, podTrouble } from './missing.ts';
 import type { Names } from './names.ts';
 import type { ClusterObjects } from './objects.ts';
-import { givenKey } from './question.ts';
+import { givenKey, nearestPod } from './question.ts';
 import { type NameTarget, refuse } from './target.ts';
 
 export interface Resolved {
@@ -46,7 +46,8 @@ export function lookUp(question: LookupQuestion, names: Names, followQuery: Foll
     if (trouble !== null) throw refuse(...trouble);
     throw refuse(
       `--to ${question.name} is a name, but --from ${question.from} is not a pod with an address`,
-      'only pods use the DNS of the cluster: give --from as [NS/]POD, or --to as ADDRESS:PORT',
+      nearestPod(question.pod, [...names.pods.keys()]) ??
+        'only pods use the DNS of the cluster: give --from as [NS/]POD, or --to as ADDRESS:PORT',
     );
   }
   return new Search(question, pod, names).run(followQuery);

@@ -90,13 +90,23 @@ function readSource(text: string, view: ClusterView): { address: number; node: s
   throw refuse(`there is no pod ${key} with an address`, sourceHint(text, view));
 }
 
+/** A hint for the key of a pod with a typing mistake; null if none is near. */
+export function nearestPod(key: string, keys: string[]): string | null {
+  const [namespace, name = ''] = key.split('/');
+  const own = keys.map((each) => each.split('/')).filter(([place]) => place === namespace);
+  const likely = closest(
+    name,
+    own.map(([, each]) => each!),
+  );
+  return likely && `did you mean ${namespace}/${likely}?`;
+}
+
 /** The form of `--from` for a place of a lab that is not a pod. */
 function sourceHint(text: string, view: ClusterView): string {
   if (text === 'internet') return 'a host outside is given by its address: --from 203.0.113.10';
   if (view.nodes.has(text)) return `the node is called node/${text}`;
-  const [namespace = '', name = ''] = keyOf(text).split('/');
-  const likely = closest(name, view.podsIn(namespace));
-  if (likely !== null) return `did you mean ${namespace}/${likely}?`;
+  const likely = nearestPod(keyOf(text), view.podKeys);
+  if (likely !== null) return likely;
   return 'give --from as [NS/]POD, node/NAME or an address';
 }
 

@@ -65,10 +65,9 @@ export class ClusterView {
     return this.#pods.get(key);
   }
 
-  /** Names of the pods of a namespace. */
-  podsIn(namespace: string): string[] {
-    const keys = [...this.#pods.keys()].map((key) => key.split('/'));
-    return keys.filter(([place]) => place === namespace).map(([, name]) => name!);
+  /** `NS/NAME` of each. */
+  get podKeys(): string[] {
+    return [...this.#pods.keys()];
   }
 
   podAt(address: number): PodPlace | undefined {

@@ -210,6 +210,13 @@ describe('a port or a form that does not fit', () => {
   ];
   for (const [to, text] of ROWS) test(to, () => assert.match(refusal(to), text));
 
+  test('a pod that does not exist, near to one that does', () => {
+    for (const to of ['svc/web', 'web:80']) {
+      assert.match(refusal(to, 'cleint'), /did you mean default\/client\?/);
+      assert.doesNotMatch(refusal(to, 'nobody'), /did you mean/);
+    }
+  });
+
   test('svc/web:http takes a port by name', () => {
     assert.equal(ask('svc/web:http').original?.dport, 80);
   });
