@@ -272,6 +272,7 @@ export class PodRun {
       clock,
       random,
       dial: (to, port) => dialInNamespace(namespacePath(node.namespace), to, port),
+      reachable: () => this.#context.forwards(node.name),
       podIP: address,
       graceS: graceOf(this.#pod),
       launch: (spec, program) => this.#launch(spec, program),

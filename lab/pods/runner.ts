@@ -23,6 +23,8 @@ export interface PodRunnerOptions {
   dnsAddress: string;
   projectRoot: string;
   log: Logger;
+  /** Resolves when the datapath of a node forwards for the first time. */
+  forwards: (node: string) => Promise<void>;
 }
 
 export interface PodRunner {

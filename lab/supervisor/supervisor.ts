@@ -43,12 +43,16 @@ export async function startSupervisor(
     record.topology.nodes.map((node) => whenServed(() => registerNode(kube, node))),
   );
   await whenServed(() => bringDns(kube, record));
+  const gates = new Map(
+    record.topology.nodes.map(({ name }) => [name, Promise.withResolvers<void>()]),
+  );
   const agents = new AgentKeeper({
     lab,
     topology: record.topology,
     log,
     onReady: (node) => {
       log.info({ node }, 'node is ready');
+      gates.get(node)?.resolve();
       // The cloud has no Node object.
       const marked =
         node === CLOUD ? Promise.resolve() : whenServed(() => markNodeReady(kube, node));
@@ -72,7 +76,8 @@ export async function startSupervisor(
   const streams = await serveStreams(kubeletSocketPath(lab), stateDir(lab), (error, what) =>
     log.error({ what, why: String(error) }, 'cannot serve a stream of a pod'),
   );
-  const runner = await startPodRunner(podRunnerOptions(record, kube, log));
+  const forwards = (node: string) => gates.get(node)?.promise ?? Promise.resolve();
+  const runner = await startPodRunner({ ...podRunnerOptions(record, kube, log), forwards });
   return {
     async stop() {
       agents.stop();

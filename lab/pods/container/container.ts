@@ -61,7 +61,7 @@ export class ContainerRunner {
     this.#probes = new ContainerProbes(spec, {
       clock: context.clock,
       random: context.random,
-      attempt: (probe, timeoutMs) => this.#act(probe, timeoutMs),
+      attempt: (probe, timeoutMs) => this.#actOnceReachable(probe, timeoutMs),
       onChange: context.onChange,
       onUnhealthy: (kind, output) =>
         this.#tell('Warning', 'Unhealthy', `${kind} probe failed: ${output}`),
@@ -223,12 +223,18 @@ export class ContainerRunner {
    * false if it fails.
    */
   async #postStart(hook: Action, process: ProcessId): Promise<boolean> {
-    const { good, output } = await this.#act(hook, POST_START_MS_MAX);
+    const { good, output } = await this.#actOnceReachable(hook, POST_START_MS_MAX);
     if (this.process !== process || this.#stopped) return false;
     if (good) return true;
     this.#tell('Warning', 'FailedPostStartHook', `PostStartHook failed: ${output}`);
     this.#killAfter(`FailedPostStartHook: container ${this.name}`, this.#context.graceS);
     return false;
+  }
+
+  /** Before the datapath of a new node forwards, its routes lead to no pod. */
+  async #actOnceReachable(action: Action, timeoutMs: number): Promise<ActionResult> {
+    if (!action.exec && !action.sleep) await this.#context.reachable();
+    return this.#act(action, timeoutMs);
   }
 
   #act(action: Action, timeoutMs: number): Promise<ActionResult> {

@@ -31,6 +31,8 @@ export interface PodContext {
   random: () => number;
   events: PodEvents;
   services: () => Iterable<ServiceRow>;
+  /** Resolves when the datapath of a node forwards for the first time. */
+  forwards: (node: string) => Promise<void>;
   node: PodNode;
   address: string;
 }
@@ -43,6 +45,8 @@ export interface ContainerContext {
   /** 0 to 1. */
   random: () => number;
   dial: Dialer['dial'];
+  /** Resolves when a dial from the node can reach the pod. */
+  reachable: () => Promise<void>;
   podIP: string;
   /** Grace period of a container that is killed, seconds. */
   graceS: number;

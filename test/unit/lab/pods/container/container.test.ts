@@ -19,6 +19,7 @@ function world(change: Partial<Container> = {}, policy: RestartPolicy = 'Always'
     ...{ launches: 0, message: '' },
     ...{ missing: null as string | null, exit: null as Exit | null },
   };
+  const reachable = Promise.withResolvers<void>();
   const context: ContainerContext = {
     podName: 'web_default(u-1)',
     projectRoot: '/',
@@ -27,6 +28,7 @@ function world(change: Partial<Container> = {}, policy: RestartPolicy = 'Always'
     dial: () => {
       throw new Error('dial must not be called');
     },
+    reachable: () => reachable.promise,
     podIP: '10.244.1.2',
     graceS: 30,
     launch: async () => {
@@ -44,7 +46,7 @@ function world(change: Partial<Container> = {}, policy: RestartPolicy = 'Always'
   };
   const spec = { name: 'main', image: 'busybox', command: ['true'], ...change };
   const container = new ContainerRunner(spec, policy, context, 'ContainerCreating');
-  return { clock, events, state, container };
+  return { clock, events, state, container, reachable };
 }
 
 const reasonOf = (container: ContainerRunner) => container.describe().state.waiting?.reason;
@@ -165,4 +167,16 @@ test('an ended container stays ended', () => {
   container.adopt(null, earlier({ state: { terminated } }));
   assert.equal(container.result, 0);
   assert.equal(container.begun, true);
+});
+
+test('a network probe waits until the node forwards, and then fails with a reason', async () => {
+  const readinessProbe = { httpGet: { port: 80 } };
+  const { container, clock, events, reachable } = world({ readinessProbe });
+  await container.start();
+  await clock.pass(60_000);
+  assert.ok(!events.includes('Unhealthy'), events.join());
+  reachable.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.ok(events.includes('Unhealthy'), events.join());
+  container.stop();
 });
