@@ -12,9 +12,9 @@ import {
 } from './batch.ts';
 
 /**
- * Datagrams followed at a time, in sets of four. A new one replaces the oldest of its set. Held
- * fragments run at the end of the batch, after up to 255 first fragments of other datagrams: with
- * one slot each, one in twenty found its slot taken.
+ * Datagrams that are remembered at a time, in sets of four. A new one replaces the oldest of its
+ * set. Held fragments run at the end of the batch, after up to 255 first fragments of other
+ * datagrams. With sets of one, one in twenty had been replaced by then.
  */
 const KNOWN_SETS = 1024;
 const KNOWN_WAYS = 4;

@@ -114,7 +114,7 @@ export function backoffMs({ failures, lastMs }: Backoff, nowMs: number): number 
   return Math.max(0, lastMs + delayMs - nowMs);
 }
 
-/** The failures after more pods have ended. */
+/** Counts pods that have ended: a failure adds one, a success starts the count again. */
 export function withEnds(before: Backoff, pods: KubeObject[]): Backoff {
   const sorted = pods.toSorted((a, b) => endedMs(a) - endedMs(b));
   return sorted.reduce(

@@ -155,7 +155,7 @@ test('the node entry has addresses of all nodes and pod ranges, and ignores hear
   assert.equal(world.publish(), null);
 });
 
-test('the node entry has own addresses that no Node lists, and follows their change', () => {
+test('the node entry has addresses of the node that its Node object lacks, and follows changes', () => {
   const local = ['172.18.0.11', '169.254.20.10', '169.254.1.1'].map((text) => parseAddress(text)!);
   world.tables.putLocalAddresses(local);
   assert.equal(world.tables.clean, false);

@@ -7,7 +7,7 @@ import { FakeClock } from '../../../support/clock.ts';
 import { createTestDatapath, NODE } from '../../../support/datapath.ts';
 import { udp4 } from '../../../support/packets.ts';
 
-/** A probe over a real datapath. `road` controls the path between them. */
+/** A probe whose packets reach a real datapath if `road.isOpen`. */
 function world(road: { isOpen: boolean; error?: string; address?: string }) {
   const clock = new FakeClock(1000);
   const t = createTestDatapath();

@@ -52,7 +52,7 @@ function begin(): PolicyChange {
   return compile()!;
 }
 
-test('the first policy sends pods and rules, and existing pods count as old', () => {
+test('the first policy sends pods and rules, and no time of birth for existing pods', () => {
   const first = begin();
   assert.deepEqual([first.generation, first.active, first.pods?.length], [1, true, 3]);
   assert.deepEqual(

@@ -44,7 +44,7 @@ test('the reply comes back from the Service address', () => {
   assert.ok(packet.ipOk && packet.l4Ok);
 });
 
-test('UDP reaches its own Service of the same address', () => {
+test('TCP and UDP Services of one address and port are kept apart', () => {
   const t = createTestDatapath();
   const { packet } = t.one(udp4(`${POD}:4000`, `${VIP}:53`));
   assert.deepEqual([packet.dst, packet.dport, packet.l4Ok], [BACKEND, 5353, true]);

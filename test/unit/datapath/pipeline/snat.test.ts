@@ -215,7 +215,7 @@ test('an address that the node removes is outside again; one of a Service stays 
   assert.equal(t.one(udp4(`${POD}:4000`, `${VIP}:54`)).verdict, 'reply');
 });
 
-test('a pod that a Service sends out of the cluster is masqueraded, and its replies come back', () => {
+test('packets of a pod to an endpoint outside of the cluster are masqueraded, and replies come back', () => {
   const t = createTestDatapath({
     image: change({
       ...DEFAULT_IMAGE,

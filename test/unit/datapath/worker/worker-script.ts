@@ -8,5 +8,6 @@ if (plan === 1) throw new Error(`life ${life} fails before it is ready`);
 Atomics.store(control, 1, 1);
 Atomics.notify(control, 1);
 if (plan === 2) throw new Error(`life ${life} fails`);
-// Blocks as the real worker does: its event loop never runs. Plan 3 does not tick.
+// Blocks as the real worker does: its event loop never runs. A worker of plan 3 is stuck: it does
+// not tick.
 while (Atomics.load(control, 0) === 0) if (plan !== 3) Atomics.add(control, 3, 1);
