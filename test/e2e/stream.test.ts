@@ -132,7 +132,9 @@ describe('streams of pods', {
     assert.deepEqual(new Set(await Promise.all(asked)), new Set(['web']));
     await assert.rejects(fetch(`http://127.0.0.1:${dead}/`));
     await until('it says why', () =>
-      /error forwarding port 9 to pod default\/web: .*REFUSED/.test(forward.text()),
+      /error forwarding port 9 to pod default\/web: .*: connect: connection refused/.test(
+        forward.text(),
+      ),
     );
     forward.kill('SIGKILL');
     await ended(forward);
