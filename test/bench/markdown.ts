@@ -5,7 +5,6 @@ import { describeRun, type Report, type Row } from './report.ts';
 export const DATAPATHS = [
   'kubetun tun',
   'kubetun veth',
-  'kubetun',
   'kernel forward',
   'iptables',
   'nftables',

@@ -213,7 +213,7 @@ describe('a port or a form that does not fit', () => {
   test('a pod that does not exist, near to one that does', () => {
     for (const to of ['svc/web', 'web:80']) {
       assert.match(refusal(to, 'cleint'), /did you mean default\/client\?/);
-      assert.doesNotMatch(refusal(to, 'nobody'), /did you mean/);
+      assert.doesNotMatch(refusal(to, 'absent'), /did you mean/);
     }
   });
 

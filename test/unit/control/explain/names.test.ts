@@ -237,7 +237,7 @@ test('only a pod resolves names; the error for a place of a lab shows the correc
   const refusals: [from: string, to: string, message: RegExp][] = [
     ['node/node1', 'web:80', /--to web is a name, but --from node\/node1 is not a pod/],
     ['203.0.113.9', 'web:80', /--from 203\.0\.113\.9 is not a pod with an address/],
-    ['nobody', 'web:80', /--from nobody is not a pod with an address/],
+    ['absent', 'web:80', /--from absent is not a pod with an address/],
     ['client', 'web', /"web" is not a destination/],
     ['client', 'web:http', /"web:http" is not a destination/],
   ];

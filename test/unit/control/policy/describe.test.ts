@@ -31,7 +31,7 @@ function describe(policies: Record<string, object>, refused = new Map<string, st
 }
 
 const web = { podSelector: { matchLabels: { app: 'web' } } };
-const selectsNone = { podSelector: { matchLabels: { app: 'nobody' } } };
+const selectsNone = { podSelector: { matchLabels: { app: 'absent' } } };
 
 test('lists a policy with its pods, directions and hits', () => {
   const [client, one] = describe({ web: { ...web, policyTypes: ['Ingress', 'Egress'] }, all: {} });
