@@ -7,7 +7,7 @@ import type { ReconcileStatus } from '../node/reconcile.ts';
 import type { ImageSink, Publisher } from '../sync/publisher.ts';
 
 /** Interval of the checks. A request for health checks at once. */
-const LOOK_MS = 500;
+const LOOK_MS = 1000;
 /** A change that is pending for longer makes the agent unhealthy (k8s pkg/proxy/healthcheck). */
 const PENDING_MS_MAX = 60_000;
 /** The worker ticks ten times a second. */

@@ -110,13 +110,18 @@ export function observeSteering(tun: string): Observed {
 /** Differences between a plan and the system, one line each. Pure. */
 export function diffSteering(plan: SteeringPlan, observed: Observed): string[] {
   const missing = diffRules(observed.rules, plan.rules, plan.localPref);
-  for (const [path, value] of plan.sysctls) {
-    const now = observed.sysctl(path);
-    if (now !== value) missing.push(`${path} is ${now ?? 'absent'}, not ${value}`);
-  }
+  missing.push(...diffSysctls(plan, observed.sysctl));
   const routes = new Set(observed.routes.map(routeKey));
   missing.push(...plan.setup.filter((line) => !isSetUp(words(line), observed, routes)));
   return [...missing, ...strayRoutes(plan, observed).map((line) => `ip ${line}`)];
+}
+
+/** The sysctls that differ from a plan, most of which the kernel reports by no event. */
+export function diffSysctls({ sysctls }: SteeringPlan, sysctl = readSysctl): string[] {
+  return sysctls.flatMap(([path, value]) => {
+    const now = sysctl(path);
+    return now === value ? [] : [`${path} is ${now ?? 'absent'}, not ${value}`];
+  });
 }
 
 /** Part for a plan that does not change. `address` is the node's own. */
@@ -126,6 +131,7 @@ export function steeringPart(plan: SteeringPlan, tun: string, address: string): 
       const observed = observeSteering(tun);
       return [...diffSteering(plan, observed), ...missingAddress(address, observed.links)];
     },
+    missingSilently: () => diffSysctls(plan),
     mend: () => applySteering(plan, tun),
   };
 }

@@ -9,6 +9,7 @@ import {
 import {
   applySteering,
   diffSteering,
+  diffSysctls,
   missingAddress,
   observeSteering,
   type Uplink,
@@ -91,6 +92,10 @@ export class Steerer implements Part {
     const mtu = observed.links.find(({ ifname }) => ifname === uplink.name)?.mtu;
     this.#mtu = mtu ?? this.#mtu;
     return [...diffSteering(this.#plan, observed), ...missingAddress(site.address, observed.links)];
+  }
+
+  missingSilently(): string[] {
+    return diffSysctls(this.#plan);
   }
 
   /**

@@ -151,18 +151,25 @@ test('a complete node needs no line', () => {
 function world(options: { isMendable?: boolean } = {}) {
   const clock = new FakeClock(1000);
   const gone = new Set<string>();
+  const silentlyGone = new Set<string>();
   const logged: string[] = [];
   let looks = 0;
+  let silentLooks = 0;
   let changed = false;
   let closed = false;
   const part: Part = {
     missing() {
       looks++;
-      return [...gone];
+      return [...gone, ...silentlyGone];
+    },
+    missingSilently() {
+      silentLooks++;
+      return [...silentlyGone];
     },
     mend() {
       if (options.isMendable === false) throw new Error('the kernel refuses');
       gone.clear();
+      silentlyGone.clear();
     },
   };
   const line = (particulars: object, message: string) =>
@@ -182,8 +189,9 @@ function world(options: { isMendable?: boolean } = {}) {
     ...{ clock, log: { info: line, warn: line, error: line } },
   });
   return {
-    ...{ clock, gone, logged, reconciler },
+    ...{ clock, gone, silentlyGone, logged, reconciler },
     looks: () => looks,
+    silentLooks: () => silentLooks,
     isClosed: () => closed,
     change() {
       changed = true;
@@ -196,23 +204,46 @@ describe('the reconciler', () => {
     const { clock, gone, logged, reconciler, change } = world();
     gone.add('a rule');
     change();
-    clock.advance(250);
+    clock.advance(500);
     assert.equal(gone.size, 0);
-    const found = { foundMs: 1250, found: ['a rule'] };
-    assert.deepEqual(reconciler.status(), { okAtMs: 1250, missing: [], sinceMs: null, ...found });
+    const found = { foundMs: 1500, found: ['a rule'] };
+    assert.deepEqual(reconciler.status(), { okAtMs: 1500, missing: [], sinceMs: null, ...found });
     assert.deepEqual(logged, [
       'the system differs from what the agent applied; repairing it {"missing":["a rule"]}',
       'the system is as wanted {"ms":0}',
     ]);
   });
 
-  test('compares every 4 s without events', () => {
+  test('compares everything 4 s after its start, in case events were lost before', () => {
     const { clock, gone, looks } = world();
-    clock.advance(3750);
+    clock.advance(3500);
     assert.equal(looks(), 0);
-    gone.add('a sysctl');
-    clock.advance(250);
+    gone.add('a rule');
+    clock.advance(500);
     assert.equal(gone.size, 0);
+  });
+
+  test('compares every 4 s what changes without an event', () => {
+    const { clock, silentlyGone, reconciler } = world();
+    clock.advance(4000);
+    silentlyGone.add('a sysctl');
+    clock.advance(3500);
+    assert.equal(silentlyGone.size, 1);
+    clock.advance(500);
+    assert.equal(silentlyGone.size, 0);
+    assert.deepEqual(reconciler.status().found, ['a sysctl']);
+  });
+
+  test('compares everything once a minute on an idle system, and still notes it as complete', () => {
+    const { clock, reconciler, looks, silentLooks } = world();
+    clock.advance(4000);
+    assert.equal(looks(), 1);
+    clock.advance(59_500);
+    assert.equal(looks(), 1);
+    assert.equal(silentLooks(), 14);
+    assert.ok(clock.monotonicMs() - reconciler.status().okAtMs <= 4000);
+    clock.advance(500);
+    assert.equal(looks(), 2);
   });
 
   test('shows a failed repair with its time, retries every second and logs it once', () => {
