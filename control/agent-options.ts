@@ -1,9 +1,22 @@
 // Options of an agent of any role, and the handle of a running one.
 import type { TimeoutSeconds } from '../datapath/flow/timeouts.ts';
+import { BUSY_POLL_AUTO, BUSY_POLL_US_MAX } from '../datapath/worker/busy-poll.ts';
 
 /** What translates on a node: the userspace datapath, or the kernel by nftables rules. */
 export const PROXIES = ['kubetun', 'nftables'] as const;
 export type ProxyKind = (typeof PROXIES)[number];
+
+/** Whether packets of one flow are written merged. */
+export const MERGES = ['on', 'off'] as const;
+export type Merge = (typeof MERGES)[number];
+
+/** Us of `--busy-poll`, from auto, off, or a number. Null for another text. */
+export function parseBusyPoll(text: string): number | null {
+  if (text === 'auto') return BUSY_POLL_AUTO;
+  if (text === 'off') return 0;
+  const us = /^\d+$/.test(text) ? Number(text) : 0;
+  return us >= 1 && us <= BUSY_POLL_US_MAX ? us : null;
+}
 
 export interface AgentOptions {
   node: string;

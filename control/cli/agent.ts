@@ -10,19 +10,26 @@ import {
   TIMEOUT_S_MIN,
   type TimeoutSeconds,
 } from '../../datapath/flow/timeouts.ts';
-import { BUSY_POLL_AUTO, BUSY_POLL_US_MAX } from '../../datapath/worker/busy-poll.ts';
-import type { Agent, AgentOptions } from '../agent-options.ts';
+import { type Agent, type AgentOptions, type Merge, parseBusyPoll } from '../agent-options.ts';
 import type { GatewayOptions } from '../gateway/agent.ts';
 import type { Log } from '../log.ts';
 import type { Finding } from '../node/preflight.ts';
 import { arenaOf, socketOf } from '../places.ts';
 import { requireSocketPath } from '../serve/admin.ts';
-import { collectRanges, labOf, labOption, parseRangeOption, proxyOption } from './options.ts';
+import {
+  busyPollOption,
+  collectRanges,
+  labOf,
+  labOption,
+  mergeOption,
+  parseRangeOption,
+  proxyOption,
+} from './options.ts';
 import { formatTable, type OutputFormat, outputOption, print } from './output.ts';
 
 /** Options of the command line. Those that differ from an agent's have other names or types. */
 interface Options
-  extends Pick<AgentOptions, 'tun' | 'flows' | 'proxy' | 'busyPoll'>,
+  extends Pick<AgentOptions, 'tun' | 'flows' | 'proxy'>,
     Partial<
       Pick<AgentOptions, 'node' | 'admin' | 'arena' | 'hostNetwork' | 'lease' | 'setSysctls'>
     >,
@@ -38,7 +45,8 @@ interface Options
   serviceRange?: string;
   podRange?: string[];
   steer?: 'narrow' | 'whole';
-  merge: 'on' | 'off';
+  merge: Merge;
+  busyPoll: string;
   role: 'node' | 'gateway';
   timeout?: TimeoutSeconds;
   output: OutputFormat;
@@ -137,23 +145,8 @@ function addDatapathOptions(agent: Command): void {
       'how long a flow lives without a packet, by its state; may be repeated',
       collectTimeouts,
     )
-    .addOption(
-      new Option(
-        '--merge <switch>',
-        'write packets of one flow that follow each other as one packet, which the kernel splits ' +
-          'again where it must',
-      )
-        .choices(['on', 'off'])
-        .default('on'),
-    )
-    .addOption(
-      new Option(
-        '--busy-poll <us>',
-        'how long to look for packets before a sleep: auto, off, or microseconds',
-      )
-        .argParser(parseBusyPoll)
-        .default(BUSY_POLL_AUTO, 'auto'),
-    )
+    .addOption(mergeOption().default('on'))
+    .addOption(busyPollOption().default('auto'))
     .addOption(proxyOption('kubetun'))
     .option('--lease', 'renew the Lease of the node, for nodes without a kubelet');
 }
@@ -181,7 +174,7 @@ function toAgentOptions(given: Options, lab: string): AgentOptions {
     ...{ node, kubeconfig, access: { context: given.context, server: given.server }, tun, spoofed },
     ...{ uplink, serviceRange, podRanges: podRange, hostNetwork, narrow: steer === 'narrow' },
     ...{ setSysctls, lease, flows, timeouts: timeout, proxy },
-    ...{ merge: given.merge === 'on', busyPoll: given.busyPoll },
+    ...{ merge: given.merge === 'on', busyPoll: parseBusyPoll(given.busyPoll)! },
     admin: requireSocketPath(given.admin ?? socketOf(lab, node)),
     arena: given.arena ?? arenaOf(lab, node),
   };
@@ -200,14 +193,6 @@ function toGatewayOptions(
     'give --kubeconfig, --public-range and --fabric-range',
     { usage: true },
   );
-}
-
-function parseBusyPoll(text: string): number {
-  if (text === 'auto') return BUSY_POLL_AUTO;
-  if (text === 'off') return 0;
-  const us = /^\d+$/.test(text) ? Number(text) : 0;
-  if (us >= 1 && us <= BUSY_POLL_US_MAX) return us;
-  throw new InvalidArgumentError(`It must be auto, off, or 1 to ${BUSY_POLL_US_MAX} microseconds.`);
 }
 
 /** A power of two, because the table's index is masked. */

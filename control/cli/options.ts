@@ -2,7 +2,8 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { KubetunError } from '../../datapath/error.ts';
 import { formatRange, parseRange } from '../../datapath/wire/address.ts';
-import { PROXIES, type ProxyKind } from '../agent-options.ts';
+import { BUSY_POLL_US_MAX } from '../../datapath/worker/busy-poll.ts';
+import { MERGES, PROXIES, type ProxyKind, parseBusyPoll } from '../agent-options.ts';
 import { nodesOf, requireLabName } from '../places.ts';
 import { type OutputFormat, outputOption } from './output.ts';
 
@@ -49,6 +50,29 @@ export function proxyOption(standard?: ProxyKind): Option {
     'what translates: the datapath, or the kernel by nftables rules',
   );
   return option.choices(PROXIES).default(standard);
+}
+
+/** `--merge`, without a default. */
+export function mergeOption(): Option {
+  const option = new Option(
+    '--merge <switch>',
+    'write packets of one flow that follow each other as one packet, which the kernel splits ' +
+      'again where it must',
+  );
+  return option.choices(MERGES);
+}
+
+/** `--busy-poll`, without a default. */
+export function busyPollOption(): Option {
+  const option = new Option(
+    '--busy-poll <us>',
+    'how long to look for packets before a sleep: auto, off, or microseconds',
+  );
+  return option.argParser((text: string) => {
+    if (parseBusyPoll(text) !== null) return text;
+    const hint = `It must be auto, off, or 1 to ${BUSY_POLL_US_MAX} microseconds.`;
+    throw new InvalidArgumentError(hint);
+  });
 }
 
 /** The lab of a command. Throws KubetunError KT_LAB_NAME. */

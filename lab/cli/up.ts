@@ -1,6 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { ProxyKind } from '../../control/agent-options.ts';
-import { labOf, labOption, proxyOption, wholeNumber } from '../../control/cli/options.ts';
+import type { Merge, ProxyKind } from '../../control/agent-options.ts';
+import {
+  busyPollOption,
+  labOf,
+  labOption,
+  mergeOption,
+  proxyOption,
+  wholeNumber,
+} from '../../control/cli/options.ts';
 import { labFlag, requireLabName } from '../../control/places.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { parseAddress } from '../../datapath/wire/address.ts';
@@ -26,6 +33,8 @@ interface Options {
   nodes?: number;
   proxy?: ProxyKind;
   attach?: Attach;
+  merge?: Merge;
+  busyPoll?: string;
   plan?: boolean;
   ephemeral?: boolean;
   dnsUpstream?: string;
@@ -51,6 +60,8 @@ export function register(lab: Command): void {
           'serves (default: $KUBETUN_ATTACH, or veth)',
       ).choices(ATTACHMENTS),
     )
+    .addOption(mergeOption())
+    .addOption(busyPollOption())
     .option(
       '--dns-upstream <address>',
       "where the DNS server asks other names than the cluster's (default: the internet of the lab)",
@@ -70,6 +81,8 @@ A topology file. Every line is optional:
   mtu: 1500
   proxy: kubetun            # default of all nodes; nftables: the kernel translates
   attach: veth              # default of all nodes; tun: pods bypass their node's kernel
+  merge: on                 # as kubetun agent --merge, for every agent
+  busyPoll: auto            # as kubetun agent --busy-poll: auto, off, or microseconds
   flows: 1048576            # size of a node's connection table, 222 MiB
   timeouts: {udp: 30}       # idle seconds of connections; see kubetun agent --help
   ranges: {pods: 10.244.0.0/16, services: 10.96.0.0/16}
@@ -113,14 +126,15 @@ function nextSteps(lab: string): string {
 
 /** The topology of the command line. Null if it gives none: a lab that is resumed has its own. */
 function topologyOf(options: Options): { name: string | null; topology: Topology | null } {
-  const { nodes, proxy, attach, dnsUpstream } = options;
+  const { nodes, proxy, attach, merge, busyPoll, dnsUpstream } = options;
   if (options.topology === undefined) {
-    const given = [nodes, proxy, attach, dnsUpstream].some((option) => option !== undefined);
-    if (!given) return { name: null, topology: null };
+    const all = [nodes, proxy, attach, merge, busyPoll, dnsUpstream];
+    if (all.every((option) => option === undefined)) return { name: null, topology: null };
     const dns = dnsUpstream === undefined ? {} : { dns: { upstream: dnsUpstream } };
     requireServed(proxy, attach);
     const of = { ...nodeDefaults(), ...(proxy && { proxy }), ...(attach && { attach }) };
-    return { name: null, topology: { ...defaultTopology(nodes, of), ...dns } };
+    const waits = { ...(merge && { merge }), ...(busyPoll && { busyPoll }) };
+    return { name: null, topology: { ...defaultTopology(nodes, of), ...dns, ...waits } };
   }
   if (dnsUpstream !== undefined) {
     throw new KubetunError(
@@ -130,11 +144,11 @@ function topologyOf(options: Options): { name: string | null; topology: Topology
       { usage: true },
     );
   }
-  for (const key of ['proxy', 'attach'] as const) {
+  for (const key of ['proxy', 'attach', 'merge', 'busyPoll'] as const) {
     if (options[key] === undefined) continue;
     throw new KubetunError(
       'KT_USAGE',
-      `--${key} cannot be combined with --topology`,
+      `--${key === 'busyPoll' ? 'busy-poll' : key} cannot be combined with --topology`,
       `write ${key}: ${options[key]} in ${options.topology}`,
       { usage: true },
     );

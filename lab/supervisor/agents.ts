@@ -195,6 +195,7 @@ function spawnAgent(lab: string, node: string, topology: Topology): ChildProcess
     ...['--lab', lab, '--node', node, '--kubeconfig', agentKubeconfigPath(lab)],
     ...['--tun', 'kt0', '--uplink', 'eth0', '--flows', String(topology.flows)],
     ...['--admin', socketOf(lab, node), '--arena', arenaOf(lab, node)],
+    ...waitArgs(topology),
     ...(node === CLOUD ? cloudArgs(topology) : nodeArgs(node, topology)),
   ];
   try {
@@ -219,6 +220,14 @@ function nodeArgs(name: string, topology: Topology): string[] {
     ...(node?.attach === 'tun' ? [] : ['--spoofed', SPOOFED_LINK]),
     ...['--service-range', ranges.services, '--pod-range', ranges.pods],
     ...Object.entries(timeouts).flatMap(([key, seconds]) => ['--timeout', `${key}=${seconds}`]),
+  ];
+}
+
+/** How the datapath of any agent waits and writes. */
+export function waitArgs({ merge, busyPoll }: Pick<Topology, 'merge' | 'busyPoll'>): string[] {
+  return [
+    ...(merge === undefined ? [] : ['--merge', merge]),
+    ...(busyPoll === undefined ? [] : ['--busy-poll', busyPoll]),
   ];
 }
 

@@ -1,4 +1,4 @@
-import { PROXIES } from '../../control/agent-options.ts';
+import { MERGES, PROXIES, parseBusyPoll } from '../../control/agent-options.ts';
 import { FLOWS_DEFAULT, FLOWS_LIMIT, FLOWS_MIN } from '../../datapath/arena/layout.ts';
 import type { KubetunError } from '../../datapath/error.ts';
 import {
@@ -8,6 +8,7 @@ import {
   type TimeoutSeconds,
 } from '../../datapath/flow/timeouts.ts';
 import { formatAddress, parseAddress, parseRange } from '../../datapath/wire/address.ts';
+import { BUSY_POLL_US_MAX } from '../../datapath/worker/busy-poll.ts';
 import { readYaml, type YamlDocument, type YamlPath, yamlError } from '../yaml/document.ts';
 import { checkTopology } from './check.ts';
 import {
@@ -30,7 +31,10 @@ import {
   type TopologyNode,
 } from './topology.ts';
 
-const TOP_KEYS = ['name', 'nodes', 'mtu', 'flows', 'timeouts', 'ranges', 'proxy', 'attach', 'dns'];
+const TOP_KEYS = [
+  ...['name', 'nodes', 'mtu', 'flows', 'timeouts', 'ranges', 'proxy', 'attach', 'dns'],
+  ...['merge', 'busyPoll'],
+];
 const NODE_KEYS = [
   ...['name', 'zone', 'mtu', 'address', 'publicAddress', 'podCIDR', 'labels', 'proxy', 'attach'],
 ];
@@ -67,6 +71,9 @@ export function parseTopology(document: YamlDocument): TopologyFile {
   const nodes = readNodes(read, top.nodes, ranges, mtu, standard);
   const topology: Topology = { nodes, mtu, flows, ranges };
   if (top.timeouts !== undefined) topology.timeouts = readTimeouts(read, top.timeouts);
+  const merge = read.choice(['merge'], top.merge, MERGES);
+  if (merge !== undefined) topology.merge = merge;
+  if (top.busyPoll !== undefined) topology.busyPoll = readBusyPoll(read, top.busyPoll);
   if (top.dns !== undefined) topology.dns = readDns(read, top.dns);
   const problem = checkTopology(topology);
   if (problem) throw read.error(problem.path, problem.message);
@@ -91,6 +98,14 @@ function readTimeouts(read: Reader, value: unknown): TimeoutSeconds {
     if (seconds !== undefined) timeouts[key] = seconds;
   }
   return timeouts;
+}
+
+/** A number of a file is us, as on the command line. */
+function readBusyPoll(read: Reader, value: unknown): string {
+  const text = String(value);
+  if (parseBusyPoll(text) !== null) return text;
+  const message = `busyPoll must be auto, off, or 1 to ${BUSY_POLL_US_MAX} microseconds`;
+  throw read.error(['busyPoll'], message);
 }
 
 function readDns(read: Reader, value: unknown): DnsSettings | false {

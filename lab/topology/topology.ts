@@ -1,4 +1,4 @@
-import type { ProxyKind } from '../../control/agent-options.ts';
+import type { Merge, ProxyKind } from '../../control/agent-options.ts';
 import { FLOWS_DEFAULT } from '../../datapath/arena/layout.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import type { TimeoutSeconds } from '../../datapath/flow/timeouts.ts';
@@ -59,6 +59,10 @@ export interface Topology {
   flows: number;
   /** Timeouts of each node's flows that differ from the defaults. */
   timeouts?: TimeoutSeconds;
+  /** `--merge` of every agent, if it differs from the default. */
+  merge?: Merge;
+  /** `--busy-poll` of every agent, if it differs from the default. */
+  busyPoll?: string;
   /** False: the lab has no DNS of its own. */
   dns?: DnsSettings | false;
   ranges: Ranges;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { waitArgs } from '../../../lab/supervisor/agents.ts';
 import { parseTopology } from '../../../lab/topology/load.ts';
 import { defaultTopology } from '../../../lab/topology/topology.ts';
 import { parseYaml } from '../../../lab/yaml/document.ts';
@@ -44,6 +45,15 @@ test('reads the timeouts that are given', () => {
   const { timeouts } = load('timeouts: {tcp-established: 7440, udp: 5}').topology;
   assert.deepEqual(timeouts, { 'tcp-established': 7440, udp: 5 });
   assert.equal('timeouts' in load('nodes: 1').topology, false, 'as in a record of an older lab');
+});
+
+test('merge and busyPoll become options of every agent', () => {
+  const args = (text: string) => waitArgs(load(text).topology);
+  assert.deepEqual(args('nodes: 1'), []);
+  assert.deepEqual(args('merge: off\nbusyPoll: off'), ['--merge', 'off', '--busy-poll', 'off']);
+  assert.deepEqual(args('busyPoll: 80'), ['--busy-poll', '80']);
+  assert.throws(() => load('busyPoll: 0'), /busyPoll must be auto, off, or 1 to 10000/);
+  assert.throws(() => load('merge: maybe'), /merge/);
 });
 
 test('proxy applies to one node, or to all nodes as a default', () => {
