@@ -17,7 +17,8 @@ const ORDER = `
   datapath/worker
   control  control/serve  control/kube  control/model  control/compile
   control/policy  control/sync  control/node  control/nftables  control/health
-  control/balancers  control/agent  control/gateway  control/dns  control/ingress  control/explain
+  control/balancers  control/agent  control/gateway  control/dns  control/ingress
+  control/ingress/controller  control/explain
   control/apiserver  control/apiserver/store  control/apiserver/validate
   control/apiserver/admit  control/apiserver/apply  control/apiserver/verbs
   control/apiserver/present  control/apiserver/http

@@ -24,11 +24,17 @@ export function isDefaultClass({ metadata }: KubeObject): boolean {
   return metadata.annotations?.[DEFAULT_CLASS] === 'true';
 }
 
-/** plugin/pkg/admission/storage/storageclass/setdefault. */
-export function defaultClass(classes: KubeObject[]): KubeObject | undefined {
+/**
+ * The newest class with this annotation. IngressClasses have one of their own. Source:
+ * plugin/pkg/admission/storage/storageclass/setdefault, plugin/pkg/admission/network.
+ */
+export function defaultClass(
+  classes: KubeObject[],
+  annotation = DEFAULT_CLASS,
+): KubeObject | undefined {
   const born = ({ metadata }: KubeObject) => Date.parse(metadata.creationTimestamp ?? '') || 0;
   return classes
-    .filter(isDefaultClass)
+    .filter(({ metadata }) => metadata.annotations?.[annotation] === 'true')
     .sort((a, b) => born(b) - born(a) || (a.metadata.name < b.metadata.name ? -1 : 1))[0];
 }
 

@@ -38,6 +38,7 @@ interface Options {
   plan?: boolean;
   ephemeral?: boolean;
   dnsUpstream?: string;
+  ingress?: boolean;
 }
 
 export function register(lab: Command): void {
@@ -67,6 +68,10 @@ export function register(lab: Command): void {
       "where the DNS server asks other names than the cluster's (default: the internet of the lab)",
       parseAddressOption,
     )
+    .option(
+      '--ingress',
+      'start the Ingress controller with the lab (default: with the first Ingress)',
+    )
     .option('--ephemeral', 'keep no data of the API server on disk')
     .option('--plan', 'print the commands that would run, and run none')
     .addOption(labOption())
@@ -87,6 +92,7 @@ A topology file. Every line is optional:
   timeouts: {udp: 30}       # idle seconds of connections; see kubetun agent --help
   ranges: {pods: 10.244.0.0/16, services: 10.96.0.0/16}
   dns: {upstream: 203.0.113.10, pods: insecure}   # or false: the lab has no DNS server of its own
+  ingress: true             # start HAProxy with the lab, not with the first Ingress; or false: never
 
 Built-in images: agnhost, pause, iperf3, web servers (nginx, httpd), echo servers (echoserver,
 http-echo, whoami, hello-app), and images of tools (busybox, alpine, curl), whose programs are those
@@ -126,15 +132,18 @@ function nextSteps(lab: string): string {
 
 /** The topology of the command line. Null if it gives none: a lab that is resumed has its own. */
 function topologyOf(options: Options): { name: string | null; topology: Topology | null } {
-  const { nodes, proxy, attach, merge, busyPoll, dnsUpstream } = options;
+  const { nodes, proxy, attach, merge, busyPoll, dnsUpstream, ingress } = options;
   if (options.topology === undefined) {
-    const all = [nodes, proxy, attach, merge, busyPoll, dnsUpstream];
+    const all = [nodes, proxy, attach, merge, busyPoll, dnsUpstream, ingress];
     if (all.every((option) => option === undefined)) return { name: null, topology: null };
-    const dns = dnsUpstream === undefined ? {} : { dns: { upstream: dnsUpstream } };
+    const pods = {
+      ...(dnsUpstream !== undefined && { dns: { upstream: dnsUpstream } }),
+      ...(ingress && { ingress }),
+    };
     requireServed(proxy, attach);
     const of = { ...nodeDefaults(), ...(proxy && { proxy }), ...(attach && { attach }) };
     const waits = { ...(merge && { merge }), ...(busyPoll && { busyPoll }) };
-    return { name: null, topology: { ...defaultTopology(nodes, of), ...dns, ...waits } };
+    return { name: null, topology: { ...defaultTopology(nodes, of), ...pods, ...waits } };
   }
   if (dnsUpstream !== undefined) {
     throw new KubetunError(
@@ -144,7 +153,7 @@ function topologyOf(options: Options): { name: string | null; topology: Topology
       { usage: true },
     );
   }
-  for (const key of ['proxy', 'attach', 'merge', 'busyPoll'] as const) {
+  for (const key of ['proxy', 'attach', 'merge', 'busyPoll', 'ingress'] as const) {
     if (options[key] === undefined) continue;
     throw new KubetunError(
       'KT_USAGE',

@@ -16,13 +16,14 @@ const TOOLS: Record<string, string> = {
 
 /**
  * Throws KubetunError KT_NOT_ROOT, KT_NO_TUN or KT_TOOL_MISSING for the first missing requirement.
+ * `more` has tools that not every lab needs.
  */
-export function requireMachine(): void {
+export function requireMachine(more: Record<string, string> = {}): void {
   requireRoot();
   if (!existsSync('/dev/net/tun')) {
     throw new KubetunError('KT_NO_TUN', '/dev/net/tun is missing', 'modprobe tun');
   }
-  for (const [tool, packageName] of Object.entries(TOOLS)) {
+  for (const [tool, packageName] of Object.entries({ ...TOOLS, ...more })) {
     if (findTool(tool) === null) {
       throw new KubetunError(
         'KT_TOOL_MISSING',

@@ -29,6 +29,7 @@ import { lockLab } from '../state/lock.ts';
 import { lastWords } from '../state/log.ts';
 import { type LabRecord, readRecord, updateRecord, writeRecord } from '../state/record.ts';
 import { DNS_DEPLOYMENT } from '../supervisor/dns.ts';
+import { INGRESS_CLASS, INGRESS_DEPLOYMENT } from '../supervisor/ingress.ts';
 import type { SupervisorMessage } from '../supervisor/main.ts';
 import { defaultTopology, dnsAddress, type Topology } from '../topology/topology.ts';
 import { takeDown } from './down.ts';
@@ -54,7 +55,7 @@ const START_MS_MAX = 60_000;
  */
 export async function bringUp(options: UpOptions): Promise<Progress> {
   const { lab, manifests } = options;
-  requireMachine();
+  requireMachine(options.topology?.ingress === true ? { haproxy: 'haproxy' } : {});
   requireOwnPrefix(lab);
   const lock = await lockLab(lab, 0);
   try {
@@ -71,6 +72,7 @@ export async function bringUp(options: UpOptions): Promise<Progress> {
     await useApi(lab, async (kube) => {
       if (topology.dns !== false) await waitDns(kube, topology, progress);
       if (manifests.length > 0) await bringManifests(kube, manifests, progress);
+      if (needsIngress(topology, manifests)) await waitIngress(kube, progress);
     });
     return progress;
   } finally {
@@ -289,6 +291,22 @@ async function useApi(lab: string, use: (kube: KubeClient) => Promise<void>): Pr
 async function waitDns(kube: KubeClient, { ranges }: Topology, progress: Progress): Promise<void> {
   await waitDeploymentReady(kube, DNS_DEPLOYMENT);
   progress.done(`DNS answers at ${dnsAddress(ranges)}`);
+}
+
+/** The lab starts the Ingress controller for one of these manifests, or by its topology. */
+function needsIngress({ ingress }: Topology, manifests: ManifestObject[]): boolean {
+  const isOwn = ({ kind, object }: ManifestObject) => {
+    const { ingressClassName = INGRESS_CLASS } = (object.spec ?? {}) as Record<string, unknown>;
+    return kind === 'Ingress' && ingressClassName === INGRESS_CLASS;
+  };
+  return ingress === true || (ingress !== false && manifests.some(isOwn));
+}
+
+async function waitIngress(kube: KubeClient, progress: Progress): Promise<void> {
+  await waitDeploymentReady(kube, INGRESS_DEPLOYMENT);
+  const { status } = await kube.get('Service', INGRESS_DEPLOYMENT);
+  const address = status?.loadBalancer?.ingress?.[0]?.ip ?? 'no address yet';
+  progress.done(`Ingress answers at ${address}`);
 }
 
 /** Applies manifests to a lab that is up, and waits for their pods. */

@@ -1,5 +1,6 @@
 // Waits until pods are ready.
 import type { KubeClient } from '../../control/kube/client.ts';
+import { isNotFound } from '../../control/kube/error.ts';
 import type { Pod } from '../../control/kube/kinds.ts';
 import { KubetunError } from '../../datapath/error.ts';
 
@@ -39,13 +40,16 @@ function isServing(pod: Pod | undefined): boolean {
   return isReady(pod) || pod?.status?.phase === 'Succeeded';
 }
 
-/** Resolves when every pod of a Deployment is ready. Throws KubetunError KT_POD_NOT_READY. */
+/** Resolves when a Deployment exists and every pod of it is ready. Throws KubetunError KT_POD_NOT_READY. */
 export async function waitDeploymentReady(kube: KubeClient, name: PodName): Promise<void> {
   const until = Date.now() + READY_MS_MAX;
   while (true) {
-    const { spec, status } = await kube.get('Deployment', name);
-    const ready = status?.readyReplicas ?? 0;
-    const wanted = spec?.replicas ?? 1;
+    const found = await kube.get('Deployment', name).catch((error: unknown) => {
+      if (!isNotFound(error)) throw error;
+      return null;
+    });
+    const ready = found?.status?.readyReplicas ?? 0;
+    const wanted = found?.spec?.replicas ?? 1;
     if (ready >= wanted) return;
     if (Date.now() > until) {
       throw new KubetunError(

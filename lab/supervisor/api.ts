@@ -15,6 +15,7 @@ import { agentKubeconfigPath, kubeconfigPath, kubeletSocketPath } from '../place
 import type { LabRecord } from '../state/record.ts';
 import { API_PORT, apiAddress, hostOf } from '../topology/topology.ts';
 import { dnsReaders } from './dns.ts';
+import { ingressReaders } from './ingress.ts';
 
 export interface LabApi {
   /** On loopback of the root namespace. */
@@ -37,7 +38,8 @@ export async function startLabApi(record: LabRecord, log: Logger): Promise<LabAp
   ]);
   const options = {
     journal: ephemeral ? null : join(stateDir(lab), 'api/journal'),
-    ...{ tls: { key, cert }, ca, token, readers: dnsReaders(record) },
+    ...{ tls: { key, cert }, ca, token },
+    readers: [...dnsReaders(record), ...ingressReaders(record)],
     claimsFolder: join(stateDir(lab), 'claims'),
     kubelet: kubeletSocketPath(lab),
     serviceRange: ranges.services,

@@ -1,22 +1,22 @@
 // The DNS server of a lab as objects: a Service, two pods over all nodes, an account that reads.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Reader } from '../../control/apiserver/http/account.ts';
-import { ensureToken } from '../../control/apiserver/http/credentials.ts';
 import type { KubeClient } from '../../control/kube/client.ts';
-import { KubeStatusError } from '../../control/kube/error.ts';
-import type { KubeKind } from '../../control/kube/kinds.ts';
-import { stateDir } from '../../control/places.ts';
 import { DNS_IMAGE } from '../pods/container/images.ts';
 import type { LabRecord } from '../state/record.ts';
 import { type DnsSettings, dnsAddress, internetServer, type Ranges } from '../topology/topology.ts';
+import {
+  accountFiles,
+  accountToken,
+  accountVolume,
+  bringObjects,
+  type Named,
+  type OwnObject,
+} from './objects.ts';
 
 const NAMESPACE = 'kube-system';
 const NAME = 'kube-dns';
 export const DNS_DEPLOYMENT = { namespace: NAMESPACE, name: NAME };
 const SECRET = 'kube-dns-token';
-/** Where a program in a pod looks for its account. */
-const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 const REPLICAS = 2;
 const RESOURCES = ['services', 'endpointslices', 'namespaces', 'pods'];
 const LABELS = { 'k8s-app': NAME };
@@ -28,42 +28,19 @@ const PORT_HEALTH = 8080;
 const PORT_READY = 8181;
 const PORT_METRICS = 9153;
 
-function pkiFolder(lab: string): string {
-  return join(stateDir(lab), 'pki');
-}
-
 /** Accounts of the API server for the DNS server of a lab; none where it has no DNS. */
 export function dnsReaders({ lab, topology }: LabRecord): Reader[] {
   if (topology.dns === false) return [];
   const user = `system:serviceaccount:${NAMESPACE}:${NAME}`;
-  return [{ user, token: ensureToken(pkiFolder(lab), NAME), resources: RESOURCES }];
+  return [{ user, token: accountToken(lab, NAME), resources: RESOURCES }];
 }
 
 /** Creates the objects of the DNS server, or brings those of an earlier supervisor up to date. */
 export async function bringDns(kube: KubeClient, record: LabRecord): Promise<void> {
   const { lab, topology } = record;
   if (topology.dns === false) return;
-  const data = {
-    token: ensureToken(pkiFolder(lab), NAME),
-    'ca.crt': readFileSync(join(pkiFolder(lab), 'ca.crt'), 'utf8'),
-    namespace: NAMESPACE,
-  };
-  for (const [kind, object] of dnsObjects(topology.dns ?? {}, topology.ranges, data)) {
-    await bring(kube, kind, object);
-  }
-}
-
-interface Named {
-  metadata: { name: string; namespace: string };
-}
-
-async function bring(kube: KubeClient, kind: KubeKind, object: Named): Promise<void> {
-  try {
-    await kube.create(kind, object as never);
-  } catch (error) {
-    if (!(error instanceof KubeStatusError) || error.reason !== 'AlreadyExists') throw error;
-    await kube.patch(kind, object.metadata, object);
-  }
+  const files = accountFiles(lab, DNS_DEPLOYMENT);
+  await bringObjects(kube, dnsObjects(topology.dns ?? {}, topology.ranges, files));
 }
 
 /** @param secret files of the account. */
@@ -71,7 +48,7 @@ export function dnsObjects(
   { upstream, pods }: DnsSettings,
   ranges: Ranges,
   secret: Record<string, string>,
-): [KubeKind, Named][] {
+): OwnObject[] {
   const named = (name: string) => ({ metadata: { name, namespace: NAMESPACE, labels: LABELS } });
   const args = [`--upstream=${upstream ?? internetServer(ranges)}`];
   if (pods !== undefined) args.push(`--pods=${pods}`);
@@ -93,6 +70,7 @@ function serviceSpec(clusterIP: string): object {
 }
 
 function deploymentSpec(args: string[]): object {
+  const account = accountVolume(SECRET);
   const probe = (path: string, port: number) => ({ httpGet: { path, port } });
   const port = (name: string, containerPort: number, protocol: string) => ({
     ...{ name, containerPort, protocol },
@@ -106,7 +84,7 @@ function deploymentSpec(args: string[]): object {
       port('dns-tcp', 53, 'TCP'),
       port('metrics', PORT_METRICS, 'TCP'),
     ],
-    volumeMounts: [{ name: 'account', mountPath: ACCOUNT, readOnly: true }],
+    volumeMounts: [account.mount],
     readinessProbe: { ...probe('/ready', PORT_READY), periodSeconds: 1, timeoutSeconds: 5 },
     livenessProbe: { ...probe('/health', PORT_HEALTH), timeoutSeconds: 5, failureThreshold: 5 },
   };
@@ -122,7 +100,7 @@ function deploymentSpec(args: string[]): object {
         dnsPolicy: 'Default',
         serviceAccountName: NAME,
         containers: [container],
-        volumes: [{ name: 'account', secret: { secretName: SECRET } }],
+        volumes: [account.volume],
         tolerations: TOLERATIONS,
       },
     },

@@ -12,6 +12,7 @@ import { dnsAddress, internetServer } from '../topology/topology.ts';
 import { AgentKeeper } from './agents.ts';
 import { startLabApi } from './api.ts';
 import { bringDns } from './dns.ts';
+import { keepIngress } from './ingress.ts';
 import { keepInternet, keepLogWriter } from './keep.ts';
 import { keepNetwork } from './network.ts';
 import { markNodeReady, registerNode, whenServed } from './nodes.ts';
@@ -73,6 +74,7 @@ export async function startSupervisor(
     log.error({ why: error.message }, 'cannot keep the server in the internet'),
   );
   const leaveNetwork = keepNetwork(lab, log);
+  const leaveIngress = keepIngress({ kube, record, log });
   const streams = await serveStreams(kubeletSocketPath(lab), stateDir(lab), (error, what) =>
     log.error({ what, why: String(error) }, 'cannot serve a stream of a pod'),
   );
@@ -82,6 +84,7 @@ export async function startSupervisor(
     async stop() {
       agents.stop();
       leaveInternet();
+      leaveIngress();
       leaveNetwork();
       leaveLogWriter();
       await streams.close();

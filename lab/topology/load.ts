@@ -33,7 +33,7 @@ import {
 
 const TOP_KEYS = [
   ...['name', 'nodes', 'mtu', 'flows', 'timeouts', 'ranges', 'proxy', 'attach', 'dns'],
-  ...['merge', 'busyPoll'],
+  ...['merge', 'busyPoll', 'ingress'],
 ];
 const NODE_KEYS = [
   ...['name', 'zone', 'mtu', 'address', 'publicAddress', 'podCIDR', 'labels', 'proxy', 'attach'],
@@ -75,6 +75,8 @@ export function parseTopology(document: YamlDocument): TopologyFile {
   if (merge !== undefined) topology.merge = merge;
   if (top.busyPoll !== undefined) topology.busyPoll = readBusyPoll(read, top.busyPoll);
   if (top.dns !== undefined) topology.dns = readDns(read, top.dns);
+  const ingress = read.flag(['ingress'], top.ingress);
+  if (ingress !== undefined) topology.ingress = ingress;
   const problem = checkTopology(topology);
   if (problem) throw read.error(problem.path, problem.message);
   return { name: read.text(['name'], top.name) ?? null, topology };
@@ -206,6 +208,11 @@ class Reader {
   choice<T extends string>(path: YamlPath, value: unknown, of: readonly T[]): T | undefined {
     if (value === undefined || of.includes(value as T)) return value as T | undefined;
     throw this.error(path, `${name(path)} must be one of ${of.join(', ')}`);
+  }
+
+  flag(path: YamlPath, value: unknown): boolean | undefined {
+    if (value === undefined || typeof value === 'boolean') return value;
+    throw this.error(path, `${name(path)} must be true or false`);
   }
 
   integer(path: YamlPath, value: unknown, min: number, max: number): number | undefined {

@@ -65,6 +65,11 @@ export interface Topology {
   busyPoll?: string;
   /** False: the lab has no DNS of its own. */
   dns?: DnsSettings | false;
+  /**
+   * True: the Ingress controller starts with the lab. False: there is none. By default it starts
+   * with the first Ingress.
+   */
+  ingress?: boolean;
   ranges: Ranges;
 }
 

@@ -172,7 +172,8 @@ export function clientCommand(program: string, ...args: (string | number)[]): st
 
 /**
  * Brings a lab up with these objects; `topology` is the content of a topology file. A lab has no
- * DNS server unless the topology says `dns`: pods then have the addresses that tests expect.
+ * DNS server and no Ingress controller unless the topology says `dns` and `ingress`: pods then have
+ * the addresses that tests expect.
  */
 export function startLab(name: string, objects: object[], topology: object = {}): TestLab {
   const folder = mkdtempSync(join(tmpdir(), 'kubetun-e2e-'));
@@ -180,7 +181,7 @@ export function startLab(name: string, objects: object[], topology: object = {})
     const manifest = join(folder, 'manifest.yaml');
     writeFileSync(manifest, objects.map((object) => stringify(object)).join('---\n'));
     const shape = join(folder, 'topology.yaml');
-    writeFileSync(shape, stringify({ dns: false, ...topology }));
+    writeFileSync(shape, stringify({ dns: false, ingress: false, ...topology }));
     const args = ['lab', 'up', '--lab', name, '-f', manifest, '--topology', shape];
     if (isThere(name)) kubetun('lab', 'down', '--lab', name);
     const { code, stderr } = kubetun(...args);

@@ -4,13 +4,23 @@ import type { IncomingMessage } from 'node:http';
 import { StatusError } from '../status.ts';
 import type { Route } from './route.ts';
 
-/** An account that lists, gets and watches objects of these kinds, and does nothing else. */
+/** An account that lists, gets and watches objects of some kinds, and writes by its rights only. */
 export interface Reader {
   /** Such as system:serviceaccount:kube-system:kube-dns. */
   user: string;
   token: string;
   /** Plural names of kinds. */
   resources: string[];
+  rights?: Right[];
+}
+
+/** Requests that an account may make beyond reads. */
+export interface Right {
+  /** Plural name of a kind, with `/status` for that part of its objects. */
+  resource: string;
+  /** The one namespace of the right. Absent: all. */
+  namespace?: string;
+  methods: ('GET' | 'POST' | 'PATCH' | 'PUT' | 'DELETE')[];
 }
 
 /** The account of a request, or null for the owner. Throws StatusError 401 without a token. */
@@ -48,8 +58,14 @@ export function authorize(
     throw refuse(`forbidden: ${user} ${method?.toLowerCase()} path ${JSON.stringify(url)}`);
   const { kind, namespace, subresource } = route;
   if (method === 'GET' && subresource === '' && reader.resources.includes(kind.plural)) return;
+  const resource = subresource === '' ? kind.plural : `${kind.plural}/${subresource}`;
+  const isGranted = (right: Right) =>
+    right.resource === resource &&
+    (right.namespace === undefined || right.namespace === namespace) &&
+    (right.methods as string[]).includes(method!);
+  if (reader.rights?.some(isGranted)) return;
   const where = namespace === '' ? 'at the cluster scope' : `in the namespace "${namespace}"`;
-  const what = `resource "${kind.plural}" in API group "${kind.group}"`;
+  const what = `resource "${resource}" in API group "${kind.group}"`;
   throw refuse(`${kind.plural} is forbidden: ${user} ${VERBS[method!] ?? 'list'} ${what} ${where}`);
 }
 

@@ -2,6 +2,7 @@
 import { KINDS, type KubeKind } from '../../kube/kinds.ts';
 import { isObject } from '../../kube/object.ts';
 import { qosClassOf } from '../../model/quantity.ts';
+import { admitIngress } from '../admit/ingress.ts';
 import { defaultCronJob, defaultJob } from '../admit/job.ts';
 import {
   defaultDaemonSet,
@@ -217,6 +218,7 @@ export const SERVED: ServedKind[] = [
   kind('Ingress', {
     ...{ shortNames: ['ing'], hasStatus: true, validate: validateIngress },
     initialStatus: { loadBalancer: {} },
+    admit: admitIngress,
   }),
   kind('IngressClass', { setDefaults: defaultIngressClass, validate: validateIngressClass }),
 ];

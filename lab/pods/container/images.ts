@@ -33,9 +33,13 @@ interface Refusal {
 
 /** The cluster's DNS server. */
 export const DNS_IMAGE = 'kubetun-dns';
+/** The two containers of a pod of the Ingress controller. */
+export const HAPROXY_IMAGE = 'kubetun-haproxy';
+export const INGRESS_IMAGE = 'kubetun-ingress';
 
 const NGINX = '/usr/sbin/nginx';
 const IPERF3 = '/usr/bin/iperf3';
+const HAPROXY = '/usr/sbin/haproxy';
 /** The project, as root.sh shows it to containers. */
 const RUN = '/run/image/lab/apps/run.sh';
 /** Delay before a program that was missing is looked for again. */
@@ -63,6 +67,7 @@ function builtIn(projectRoot: string, version: string): Record<string, Image> {
     ...[node, '--disable-warning=ExperimentalWarning'],
     join(projectRoot, 'control/dns/main.ts'),
   ];
+  const ingress = (program: string) => [join(projectRoot, 'lab/apps/ingress', program)];
   const httpd = ['/usr/local/bin/httpd', '/usr/local/bin/httpd-foreground'];
   return {
     agnhost: { entrypoint: ['/agnhost'], command: ['pause'], own: AGNHOST },
@@ -75,6 +80,8 @@ function builtIn(projectRoot: string, version: string): Record<string, Image> {
     httpd: { entrypoint: ['httpd-foreground'], command: [], own: httpd },
     iperf3: { entrypoint: [IPERF3], command: ['-s'], needs: IPERF3 },
     [DNS_IMAGE]: { entrypoint: dns, command: [] },
+    [HAPROXY_IMAGE]: { entrypoint: ingress('haproxy.sh'), command: [], needs: HAPROXY },
+    [INGRESS_IMAGE]: { entrypoint: ingress('controller.sh'), command: [] },
     'kubernetes-bootcamp': sample('kubernetes-bootcamp', `--version=${version || '1'}`),
     nginx: nginx('80'),
     'nginx-slim': nginx('80'),
@@ -121,6 +128,12 @@ export function resolveProgram(
   }
   const argv = [...found.entrypoint, ...(args?.length ? args : found.command)];
   return { argv, links, isKnown: true };
+}
+
+/** Why the Ingress controller of a lab does not start. Null if nothing is missing. */
+export function missingHaproxy(): string | null {
+  if (existsSync(HAPROXY)) return null;
+  return `${HAPROXY} is not installed on this machine: apt-get install haproxy`;
 }
 
 function unknownImage(image: string, known: string[]): string {
