@@ -131,6 +131,8 @@ function globalLines({ socket, nameserver }: ConfigOptions): string[] {
     '  mode http',
     '  log global',
     '  option dontlognull',
+    // A reload ends no idle connection at the moment of a request: the next answer ends it.
+    '  option idle-close-on-response',
     '  option redispatch 1',
     '  retries 3',
     '  retry-on conn-failure empty-response',

@@ -4,6 +4,7 @@ import type { ProxyKind } from '../../control/agent-options.ts';
 import { labOf, labOption } from '../../control/cli/options.ts';
 import { formatTable, type OutputFormat, outputOption, print } from '../../control/cli/output.ts';
 import { connectLab } from '../../control/kube/client.ts';
+import type { KubeKinds, Pod } from '../../control/kube/kinds.ts';
 import { CLOUD, labFlag } from '../../control/places.ts';
 import { KubetunError } from '../../datapath/error.ts';
 import { isAlive } from '../host/process.ts';
@@ -47,6 +48,15 @@ interface PodStatus {
   ready: boolean;
 }
 
+interface IngressStatus {
+  namespace: string;
+  name: string;
+  class: string | null;
+  hosts: string[];
+  /** Null until a controller serves it. */
+  address: string | null;
+}
+
 interface LabStatus {
   lab: string;
   nodes: NodeStatus[];
@@ -55,6 +65,7 @@ interface LabStatus {
   supervisor: 'running' | 'down';
   /** Null while the API server does not answer. */
   pods: PodStatus[] | null;
+  ingresses: IngressStatus[];
   /** Missing parts of the network, one line each. */
   network: string[];
   /** URL of the API server for clients in the root namespace. Null while it does not answer. */
@@ -80,11 +91,11 @@ export async function readStatus(record: LabRecord): Promise<LabStatus> {
   const { lab, topology, supervisor, apiPort } = record;
   const isKept = supervisor !== null && isAlive(supervisor);
   const names = [...topology.nodes.map(({ name }) => name), CLOUD];
-  const [states, { pods, fault }, network] = await Promise.all([
+  const [states, { pods, ingresses, fault }, network] = await Promise.all([
     Promise.all(names.map((name) => readAgentState(lab, name, isKept))),
     isKept
-      ? readPods(lab, supervisor.pid)
-      : { pods: null, fault: `the supervisor has ended: ${takeUp(lab)}` },
+      ? readObjects(lab, supervisor.pid)
+      : { pods: null, ingresses: [], fault: `the supervisor has ended: ${takeUp(lab)}` },
     readNetwork(record),
   ]);
   return {
@@ -96,6 +107,7 @@ export async function readStatus(record: LabRecord): Promise<LabStatus> {
     cloud: { address: cloudAddress(topology.ranges), ...states.at(-1)! },
     supervisor: isKept ? 'running' : 'down',
     pods,
+    ingresses,
     network,
     api: pods ? `https://127.0.0.1:${apiPort}` : null,
     apiFault: fault,
@@ -133,32 +145,49 @@ function faultLine({ part, reason, since }: AgentAnswer['unhealthy'][number]): s
   return `${part}: ${reason} (since ${since})`;
 }
 
-async function readPods(
+type Objects = Pick<LabStatus, 'pods' | 'ingresses'>;
+
+async function readObjects(
   lab: string,
   supervisor: number,
-): Promise<{ pods: PodStatus[] | null; fault: string | null }> {
+): Promise<Objects & { fault: string | null }> {
   try {
-    return { pods: await listPods(lab, supervisor), fault: null };
+    return { ...(await listObjects(lab, supervisor)), fault: null };
   } catch (error) {
-    return { pods: null, fault: errorLine(error) };
+    return { pods: null, ingresses: [], fault: errorLine(error) };
   }
 }
 
-async function listPods(lab: string, supervisor: number): Promise<PodStatus[]> {
+async function listObjects(lab: string, supervisor: number): Promise<Objects> {
   const kube = connectLab(lab, `check process ${supervisor} and ${supervisorLogPath(lab)}`);
   try {
-    const { items } = await kube.list('Pod');
-    return items.map((pod) => ({
-      namespace: pod.metadata?.namespace ?? '',
-      name: pod.metadata?.name ?? '',
-      node: pod.spec?.nodeName ?? null,
-      ip: pod.status?.podIP ?? null,
-      phase: pod.status?.phase ?? 'Unknown',
-      ready: isReady(pod),
-    }));
+    const [pods, ingresses] = await Promise.all([kube.list('Pod'), kube.list('Ingress')]);
+    return { pods: pods.items.map(podStatus), ingresses: ingresses.items.map(ingressStatus) };
   } finally {
     kube.close();
   }
+}
+
+function podStatus(pod: Pod): PodStatus {
+  return {
+    namespace: pod.metadata?.namespace ?? '',
+    name: pod.metadata?.name ?? '',
+    node: pod.spec?.nodeName ?? null,
+    ip: pod.status?.podIP ?? null,
+    phase: pod.status?.phase ?? 'Unknown',
+    ready: isReady(pod),
+  };
+}
+
+function ingressStatus({ metadata, spec, status }: KubeKinds['Ingress']): IngressStatus {
+  const [first] = status?.loadBalancer?.ingress ?? [];
+  return {
+    namespace: metadata?.namespace ?? '',
+    name: metadata?.name ?? '',
+    class: spec?.ingressClassName ?? null,
+    hosts: (spec?.rules ?? []).map(({ host }) => host ?? '*'),
+    address: first?.ip ?? first?.hostname ?? null,
+  };
 }
 
 /** Missing parts of the network. If the check takes too long, a line says so instead. */
@@ -172,7 +201,7 @@ async function readNetwork(record: LabRecord): Promise<string[]> {
 }
 
 export function formatStatus({ lab, nodes, cloud, supervisor, ...rest }: LabStatus): string {
-  const { pods, network, api, apiFault } = rest;
+  const { pods, ingresses, network, api, apiFault } = rest;
   const gateway = { ...cloud, name: CLOUD, publicAddress: '-', podCIDR: '-', proxy: 'gateway' };
   const all = [...nodes, gateway];
   const faults = all.flatMap((n) => n.unhealthy.map((line) => `${n.name}: ${line}`));
@@ -200,6 +229,12 @@ export function formatStatus({ lab, nodes, cloud, supervisor, ...rest }: LabStat
       p.ready ? 'yes' : 'no',
     ]);
     parts.push(formatTable(['NAMESPACE', 'POD', 'NODE', 'ADDRESS', 'PHASE', 'READY'], rows));
+  }
+  if (ingresses.length > 0) {
+    const rows = ingresses.map((i) => [
+      ...[i.namespace, i.name, i.class ?? '-', i.hosts.join(',') || '*', i.address ?? '-'],
+    ]);
+    parts.push(formatTable(['NAMESPACE', 'INGRESS', 'CLASS', 'HOSTS', 'ADDRESS'], rows));
   }
   return parts.join('\n\n');
 }

@@ -92,7 +92,7 @@ A topology file. Every line is optional:
   timeouts: {udp: 30}       # idle seconds of connections; see kubetun agent --help
   ranges: {pods: 10.244.0.0/16, services: 10.96.0.0/16}
   dns: {upstream: 203.0.113.10, pods: insecure}   # or false: the lab has no DNS server of its own
-  ingress: true             # start HAProxy with the lab, not with the first Ingress; or false: never
+  ingress: true             # HAProxy starts with the lab, not with the first Ingress; false: never
 
 Built-in images: agnhost, pause, iperf3, web servers (nginx, httpd), echo servers (echoserver,
 http-echo, whoami, hello-app), and images of tools (busybox, alpine, curl), whose programs are those

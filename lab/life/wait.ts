@@ -40,7 +40,10 @@ function isServing(pod: Pod | undefined): boolean {
   return isReady(pod) || pod?.status?.phase === 'Succeeded';
 }
 
-/** Resolves when a Deployment exists and every pod of it is ready. Throws KubetunError KT_POD_NOT_READY. */
+/**
+ * Resolves when a Deployment exists and every pod of it is ready. Throws KubetunError
+ * KT_POD_NOT_READY.
+ */
 export async function waitDeploymentReady(kube: KubeClient, name: PodName): Promise<void> {
   const until = Date.now() + READY_MS_MAX;
   while (true) {
