@@ -9,6 +9,12 @@ import {
   UNAVAILABLE,
 } from './model.ts';
 
+/**
+ * Values of cookies are made of this, the address and the port of a server, so that all HAProxy
+ * processes set the same ones.
+ */
+export const COOKIE_KEY = 'kubetun';
+
 export interface ConfigOptions {
   /** Folder of the files. */
   folder: string;
@@ -246,8 +252,7 @@ function backendLines({ id, ...settings }: Backend): string[] {
   }
   if (cookie !== null) {
     lines.push(`cookie ${cookie} insert indirect nocache dynamic httponly`);
-    // Made of address and port, so that all HAProxy processes set the same values.
-    lines.push('dynamic-cookie-key kubetun');
+    lines.push(`dynamic-cookie-key ${COOKIE_KEY}`);
   }
   if (timeoutServer !== null) lines.push(`timeout server ${timeoutServer}`);
   if (timeoutTunnel !== null) lines.push(`timeout tunnel ${timeoutTunnel}`);

@@ -15,6 +15,8 @@ interface Options {
   seconds: number;
   services?: number;
   pairs?: number;
+  ingresses?: number;
+  churn?: number;
   out: string;
   chart?: string;
   output: OutputFormat;
@@ -58,6 +60,7 @@ Examples:
       .addOption(outputOption())
       .action((options: Options) => measure(suite, options));
     if (name === 'dns') addDnsOptions(command);
+    if (name === 'ingress') addIngressOptions(command);
   }
   bench
     .command('all')
@@ -75,8 +78,15 @@ Examples:
     .action(report);
 }
 
+const count = (max: number) => wholeNumber(1, max, `It must be 1 to ${max}.`);
+
+function addIngressOptions(command: Command): void {
+  command
+    .option('--ingresses <n>', 'Ingresses of the cluster (default: 1000)', count(10_000))
+    .option('--churn <n>', 'seconds of requests while objects change (default: 60)', count(3600));
+}
+
 function addDnsOptions(command: Command): void {
-  const count = (max: number) => wholeNumber(1, max, `It must be 1 to ${max}.`);
   command
     .option('--services <n>', 'Services of the cluster (default: 10000)', count(60_000))
     .option(

@@ -11,6 +11,10 @@ export interface RunOptions {
   services?: number;
   /** Pairs of A and AAAA queries. */
   pairs?: number;
+  /** Ingresses of the cluster. */
+  ingresses?: number;
+  /** Seconds of requests while objects change. */
+  churn?: number;
 }
 
 export interface Suite {
@@ -89,5 +93,13 @@ export const SUITES: Record<string, Suite> = {
     rounds: 3,
     run: async ({ services = 10_000, pairs = 100_000, ...options }, progress) =>
       (await import('./dns/suite.ts')).benchDns({ ...options, services, pairs, progress }),
+  },
+  ingress: {
+    about: 'requests through HAProxy beside one written by hand; under changes; 1,000 Ingresses',
+    title: 'Requests through an Ingress',
+    root: true,
+    rounds: 3,
+    run: async ({ ingresses = 1000, churn = 60, ...options }, progress) =>
+      (await import('./ingress/suite.ts')).benchIngress({ ...options, ingresses, churn, progress }),
   },
 };

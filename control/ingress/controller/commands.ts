@@ -1,6 +1,6 @@
 // Changes of a running HAProxy as commands on its socket.
 import { KubetunError } from '../../../datapath/error.ts';
-import { FILES } from '../config.ts';
+import { COOKIE_KEY, FILES } from '../config.ts';
 import { type Change, PAYLOAD_BYTES_MAX } from './difference.ts';
 import type { HaproxySockets } from './haproxy.ts';
 
@@ -67,7 +67,15 @@ type ServerChange = Extract<Change, { server: string }>;
 /** The commands of a change of a server, with their answers. */
 export function serverCommands({ kind, server, spec }: ServerChange): [string, RegExp][] {
   const bring: [string, RegExp] = [`set server ${server} state ready`, NOTHING];
-  if (kind === 'add-server') return [[`add server ${server} ${spec}`, ADDED], bring];
+  if (kind === 'add-server') {
+    // A server that is added has no cookie value until the key of its backend is set again.
+    const backend = server.split('/')[0]!;
+    const key: [string, RegExp] = [
+      `set dynamic-cookie-key backend ${backend} ${COOKIE_KEY}`,
+      NOTHING,
+    ];
+    return [[`add server ${server} ${spec}`, ADDED], key, bring];
+  }
   if (kind === 'bring-server') return [bring];
   // Connections to the server go on.
   return [[`set server ${server} state maint`, NOTHING]];
