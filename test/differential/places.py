@@ -1,6 +1,7 @@
 # places.py: sends and captures whole IPv4 packets in many network namespaces, driven by lines of
 # JSON on stdin.
-#   {"open": {NAME: {path, link, mac}}}   a host: frames of this link, below its kernel
+#   {"open": {NAME: {path, link, mac}}}   a host: frames of this link, below its kernel; mac is empty
+#        for a link without addresses
 #   {"open": {NAME: {path, own}}}         a node: what its kernel sends and delivers locally; own is
 #        [ADDRESS, LINK]: packets to this address leave by this link, past the routing rules
 #   {"open": {NAME: {path, table: true}}} a connection table alone
@@ -86,7 +87,7 @@ def open_place(name, path, link=None, mac=None, table=False, own=None):
         s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_IP))
         s.bind((link, ETH_P_IP))
         receive(s, name)
-        to = (link, ETH_P_IP, 0, 0, bytes.fromhex(mac.replace(":", "")))
+        to = (link, ETH_P_IP, 0, 0, bytes.fromhex(mac.replace(":", "")))[: 5 if mac else 2]
         senders[name] = lambda packet: s.sendto(packet, to)
         return
     raw = open_raw()

@@ -14,7 +14,7 @@ import {
   podLink,
   podNamespace,
 } from '../../lab/places/names.ts';
-import { kubetun, startLab, type TestLab, until } from '../support/lab.ts';
+import { HAS_CABLES, kubetun, startLab, type TestLab, until } from '../support/lab.ts';
 import { NODES, objects, PLACES, PUBLIC, SERVICES } from './routes.ts';
 import { type PlaceOptions, Side } from './side.ts';
 
@@ -241,7 +241,8 @@ async function openSide(lab: TestLab, hasEdge: boolean): Promise<Side> {
     const name = metadata!.name!;
     const namespace = podNamespace(lab.name, 'default', name);
     const node = namespaceOf(lab.name, spec!.nodeName!);
-    const mac = macOf(node, podLink('default', name));
+    // A pod attached by TUN has no cable, and its frames have no addresses.
+    const mac = HAS_CABLES || hasEdge ? macOf(node, podLink('default', name)) : '';
     places[place] = { path: namespacePath(namespace), link: 'eth0', mac };
     nft(namespace, SILENT);
   }
