@@ -3,7 +3,7 @@
 import { statSync } from 'node:fs';
 import { KubetunError } from '../../datapath/error.ts';
 import { inNamespace } from '../../datapath/io/netns.ts';
-import { hasDevice, openTun, type Tun } from '../../datapath/io/tun.ts';
+import { hasDevice, openPodTun, type Tun } from '../../datapath/io/tun.ts';
 import { formatAddress, parseAddress } from '../../datapath/wire/address.ts';
 import type { Engine, PodPort } from '../../datapath/worker/engine.ts';
 import type { MonotonicClock } from '../clock.ts';
@@ -156,7 +156,7 @@ function attach(pod: PodDevice): Attached {
   let tun: Tun | null;
   try {
     inode = statSync(netns).ino;
-    tun = inNamespace(netns, () => (hasDevice(device) ? openTun(device) : null));
+    tun = inNamespace(netns, () => (hasDevice(device) ? openPodTun(device) : null));
   } catch (error) {
     if (error instanceof KubetunError && error.code.startsWith('KT_TUN')) throw error;
     throw missing(`${netns} is no network namespace`, error);

@@ -13,7 +13,7 @@ export interface Device {
   read(at: number, bytes: number): number;
   /** Writes one packet. False if the device did not take it. */
   write(at: number, bytes: number): boolean;
-  /** The largest IPv4 packet, in bytes, that its network takes unfragmented. */
+  /** The largest IPv4 packet, in bytes, that the other end takes unfragmented. */
   mtu(): number;
   close(): void;
 }

@@ -1,7 +1,5 @@
 import { DEVICE_EMPTY, DEVICE_LOST, type Device } from './device.ts';
 
-const MTU = 1500;
-
 /** A device without a kernel: the loop reads from `incoming` and writes to `outgoing`. */
 export class MemoryDevice implements Device {
   readonly name: string;
@@ -11,6 +9,8 @@ export class MemoryDevice implements Device {
   isLost = false;
   /** A full device takes no packet. */
   isFull = false;
+  /** What `mtu` returns. */
+  mtuBytes = 1500;
   readonly #buffer: Uint8Array;
 
   /** @param buffer the loop's buffer; its first byte has the address 0. */
@@ -35,7 +35,7 @@ export class MemoryDevice implements Device {
   }
 
   mtu(): number {
-    return MTU;
+    return this.mtuBytes;
   }
 
   close(): void {

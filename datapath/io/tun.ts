@@ -1,4 +1,5 @@
 import { KubetunError } from '../error.ts';
+import { IP4_TOTAL_BYTES_MAX } from '../wire/ipv4.ts';
 import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
 import { DEVICE_EMPTY, DEVICE_LOST, type Device } from './device.ts';
 import {
@@ -6,10 +7,12 @@ import {
   EAGAIN,
   EBUSY,
   EINVAL,
+  ENOBUFS,
   errno,
   ioctl,
   ioctlNumber,
   openFile,
+  openNetlink,
   openTcp,
   read,
   replaceFile,
@@ -34,6 +37,13 @@ const ATTACH_TRIES_MAX = 50;
 const ATTACH_PAUSE_MS = 20;
 
 const SIOCGIFMTU = 0x8921;
+// linux/rtnetlink.h
+const NETLINK_ROUTE = 0;
+const GROUP_LINK = 1;
+/** A longer message is truncated. Its content is not read. */
+const MESSAGE_BYTES = 256;
+/** Messages read at once. Others wake the reader again. */
+const MESSAGES_MAX = 64;
 
 function pause(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
@@ -90,11 +100,14 @@ export class Tun implements Device {
   readonly fd: number;
   /** True if `openTun` found that the kernel takes trains of UDP datagrams. */
   readonly hasUso: boolean;
+  /** Readable after a change of a link in the device's network namespace; -1 if not followed. */
+  readonly links: number;
 
-  constructor(name: string, fd: number, hasUso = false) {
+  constructor(name: string, fd: number, hasUso = false, links = -1) {
     this.name = name;
     this.fd = fd;
     this.hasUso = hasUso;
+    this.links = links;
   }
 
   read(at: number, bytes: number): number {
@@ -107,16 +120,26 @@ export class Tun implements Device {
     return write(this.fd, at, bytes) === bytes;
   }
 
-  /** Throws SystemError. */
+  /** No limit if links are not followed, or the device is gone. */
   mtu(): number {
-    const request = requestFor(this.name);
-    const socket = openTcp(this.name);
+    if (this.links < 0) return IP4_TOTAL_BYTES_MAX;
+    const request = new Uint8Array(IFREQ_BYTES);
     try {
-      ioctl(socket, SIOCGIFMTU, request);
-    } finally {
-      closeFile(socket);
+      // Its present name.
+      ioctl(this.fd, TUNGETIFF, request);
+      ioctl(this.links, SIOCGIFMTU, request);
+    } catch {
+      return IP4_TOTAL_BYTES_MAX;
     }
     return new DataView(request.buffer).getInt32(IFNAMSIZ, true);
+  }
+
+  /** Reads what made `links` readable, into a buffer at `at`. */
+  clearLinks(at: number): void {
+    for (let reads = 0; reads < MESSAGES_MAX; reads++) {
+      // After an overflow there may be more.
+      if (read(this.links, at, MESSAGE_BYTES) < 0 && errno() !== ENOBUFS) return;
+    }
   }
 
   /** False once the device is deleted, even if another one has its name. */
@@ -138,16 +161,20 @@ export class Tun implements Device {
 
   close(): void {
     closeFile(this.fd);
+    if (this.links >= 0) closeFile(this.links);
   }
 }
 
 /** True if the calling thread's network namespace has a device of this name. */
 export function hasDevice(name: string): boolean {
+  const socket = openTcp(name);
   try {
-    new Tun(name, -1).mtu();
+    ioctl(socket, SIOCGIFMTU, requestFor(name));
     return true;
   } catch {
     return false;
+  } finally {
+    closeFile(socket);
   }
 }
 
@@ -185,6 +212,17 @@ export function openTun(name: string): Tun {
     const hasUso = setOffloads(fd);
     ioctlNumber(fd, TUNSETPERSIST, 1);
     return new Tun(name, fd, hasUso);
+  } catch (error) {
+    closeFile(fd);
+    throw error;
+  }
+}
+
+/** The same for the device of a pod, whose MTU is followed. Throws SystemError too. */
+export function openPodTun(name: string): Tun {
+  const { fd, hasUso } = openTun(name);
+  try {
+    return new Tun(name, fd, hasUso, openNetlink(NETLINK_ROUTE, GROUP_LINK));
   } catch (error) {
     closeFile(fd);
     throw error;

@@ -4,17 +4,25 @@
 
 import { hashKey } from '../map.ts';
 import { patchFull } from '../wire/checksum.ts';
+import { ICMP_ECHO_REPLY, ICMP_ECHO_REQUEST } from '../wire/icmp.ts';
 import {
+  IP4_FLAG_DONT_FRAGMENT,
+  IP4_FRAGMENT_OFFSET_MASK,
   IP4_HEADER_BYTES_MIN,
   IP4_OFF_DST,
+  IP4_OFF_FRAGMENT,
+  IP4_OFF_PROTO,
   IP4_OFF_SRC,
   IP4_OFF_TTL,
+  IP4_TOTAL_BYTES_MAX,
   PROTO_ICMP,
   PROTO_SCTP,
   PROTO_TCP,
   PROTO_UDP,
 } from '../wire/ipv4.ts';
-import { VNET_HEADER_BYTES } from '../wire/vnet.ts';
+import { TCP_OFF_DATA } from '../wire/tcp.ts';
+import { UDP_HEADER_BYTES } from '../wire/udp.ts';
+import { VNET_HEADER_BYTES, VNET_OFF_GSO_SIZE, VNET_OFF_GSO_TYPE } from '../wire/vnet.ts';
 // biome-ignore format: a list.
 import {
   type Batch, P_IN, P_LENGTH, P_OUT, P_START, PORT_MASK, PORT_SPOOFED, PORTS_MAX,
@@ -40,6 +48,8 @@ export class PortMap {
   count = 0;
   /** By port: the address of its pod, 0 for none. */
   readonly addresses = new Int32Array(PORTS_MAX);
+  /** By port: MTU of its device. */
+  readonly mtus = new Int32Array(PORTS_MAX).fill(IP4_TOTAL_BYTES_MAX);
   readonly #keys = new Int32Array(SLOTS);
   /** By slot: a port, 0 for a free slot. */
   readonly #ports = new Int32Array(SLOTS);
@@ -103,16 +113,47 @@ export function enter(ports: PortMap, b: Batch, r: number): number {
   return ENTER_PASS;
 }
 
-/** Chooses the port that forwarded packet `r` leaves by, and takes the hop of a pod's port. */
-export function leave(ports: PortMap, b: Batch, r: number): void {
+/**
+ * Chooses the port that forwarded packet `r` leaves by, and takes the hop of a pod's port. False if
+ * the packet is too large for that port, and must be answered.
+ */
+export function leave(ports: PortMap, b: Batch, r: number): boolean {
   const { p, view } = b;
   const ip = p[r | P_START]! + VNET_HEADER_BYTES;
   const port = ports.portOf(view.getInt32(ip + IP4_OFF_DST));
   p[r | P_OUT] = port;
-  if (port === PORT_KERNEL) return;
+  if (port === PORT_KERNEL) return true;
+  const mtu = ports.mtus[port]!;
+  if (p[r | P_LENGTH]! - VNET_HEADER_BYTES > mtu && isTooLarge(b, r, mtu)) return false;
   const word = view.getInt32(ip + IP4_OFF_TTL);
   // Before the first image no stage has restored a hop.
   if (word >>> 24 > 1) view.setInt32(ip + IP4_OFF_TTL, lowerTtl(word));
+  return true;
+}
+
+/**
+ * True if packet `r`, which is longer than `mtu`, must be answered. Other packets reach the pod
+ * whole: those that a router would fragment, ICMP errors, and later fragments (RFC 1812 4.3.2.7). A
+ * train counts as the packets that it is split into.
+ */
+function isTooLarge({ p, view }: Batch, r: number, mtu: number): boolean {
+  const vnet = p[r | P_START]!;
+  const ip = vnet + VNET_HEADER_BYTES;
+  const fragment = view.getUint16(ip + IP4_OFF_FRAGMENT);
+  if ((fragment & IP4_FLAG_DONT_FRAGMENT) === 0 || (fragment & IP4_FRAGMENT_OFFSET_MASK) !== 0) {
+    return false;
+  }
+  const headerBytes = (view.getUint8(ip) & 15) << 2;
+  const l4 = ip + headerBytes;
+  const proto = view.getUint8(ip + IP4_OFF_PROTO);
+  if (proto === PROTO_ICMP) {
+    const type = view.getUint8(l4);
+    return type === ICMP_ECHO_REQUEST || type === ICMP_ECHO_REPLY;
+  }
+  if (view.getUint8(vnet + VNET_OFF_GSO_TYPE) === 0) return true;
+  const l4Bytes =
+    proto === PROTO_TCP ? (view.getUint8(l4 + TCP_OFF_DATA) >>> 4) << 2 : UDP_HEADER_BYTES;
+  return headerBytes + l4Bytes + view.getUint16(vnet + VNET_OFF_GSO_SIZE, true) > mtu;
 }
 
 /** The header's third word with a TTL that is one less, and the checksum for it. */

@@ -70,7 +70,7 @@ export function refuse(d: Datapath, b: Batch, r: number): number {
   if (!d.refusals.take(d.now)) return -DROP_REFUSAL_LIMITED;
   if (isTcp) return refuseByReset(b, r);
   const unreachable = (ICMP_UNREACHABLE << 24) | (ICMP_CODE_PORT_UNREACHABLE << 16);
-  return answerByIcmp(b, r, unreachable, b.p[r | P_DST]!);
+  return answerByIcmp(b, r, unreachable, 0, b.p[r | P_DST]!);
 }
 
 /**
@@ -85,7 +85,7 @@ export function expire(d: Datapath, b: Batch, r: number): number {
   d.decision.reset(b.p[r | P_SRC]!, b.p[r | P_DST]!, b.p[r | P_PORTS]!);
   d.decision.cause = COUNT_TTL_EXCEEDED;
   d.count(COUNT_TTL_EXCEEDED);
-  return answerByIcmp(b, r, ICMP_TIME_EXCEEDED << 24, d.services.nodeAddress);
+  return answerByIcmp(b, r, ICMP_TIME_EXCEEDED << 24, 0, d.services.nodeAddress);
 }
 
 /**
@@ -135,8 +135,17 @@ function refuseByReset(b: Batch, r: number): number {
   return writeReplyHeader(b, r, b.p[r | P_DST]!, PROTO_TCP, TCP_HEADER_BYTES_MIN);
 }
 
-/** `kind` has the error's type and code in its two high bytes, `from` its source. */
-function answerByIcmp(b: Batch, r: number, kind: number, from: number): number {
+/**
+ * Turns packet `r` into the ICMP error that quotes it. `kind` has the error's type and code in its
+ * two high bytes, `rest` is its second word, `from` its source. VERDICT_REPLY.
+ */
+export function answerByIcmp(
+  b: Batch,
+  r: number,
+  kind: number,
+  rest: number,
+  from: number,
+): number {
   const { view } = b;
   const ip = b.p[r | P_IP]!;
   const total = b.p[r | P_LENGTH]! - VNET_HEADER_BYTES;
@@ -144,7 +153,7 @@ function answerByIcmp(b: Batch, r: number, kind: number, from: number): number {
   const icmp = ip + IP4_HEADER_BYTES_MIN;
   b.bytes.copyWithin(icmp + ICMP_HEADER_BYTES, ip, ip + quoted);
   view.setInt32(icmp, kind);
-  view.setInt32(icmp + 4, 0);
+  view.setInt32(icmp + 4, rest);
   const bytes = ICMP_HEADER_BYTES + quoted;
   view.setUint16(icmp + ICMP_OFF_SUM, ~sumBytes(view, icmp, icmp + bytes) & 0xffff);
   return writeReplyHeader(b, r, from, PROTO_ICMP, bytes);

@@ -13,6 +13,7 @@
 //   gateway    on a gateway: translates one to one, without a flow          gateway.ts
 //   refuse     makes the answer to a refused packet                         refuse.ts
 //   leave      chooses the port that a forwarded packet leaves by           ports.ts
+//   path MTU   answers a packet that is too large for a pod's port          path-mtu.ts
 //   trace      records what became of the packet, on request                trace.ts
 
 import { H_FLOW_HIGH, H_PROBE_ADDRESS, H_TRACE_UNTIL } from '../arena/layout.ts';
@@ -33,6 +34,7 @@ import { translateLaterPublic, translatePublic } from './gateway.ts';
 import { translateIcmpError } from './icmp-error.ts';
 import { answerProbe } from './loop-probe.ts';
 import { parse } from './parse.ts';
+import { answerTooLarge } from './path-mtu.ts';
 import { CHECK_GONE, checkFlow, checkNew, checkPassing } from './policy-check.ts';
 import { ENTER_PASS, enter, leave } from './ports.ts';
 import { prefetch } from './prefetch.ts';
@@ -73,8 +75,8 @@ export function run(d: Datapath, b: Batch, now: number): void {
   for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
     const entered = p[r | P_IN]! <= PORT_MASK ? ENTER_PASS : enter(d.ports, b, r);
     if (isFast && entered === ENTER_PASS && takeFastPath(d, b, r)) {
-      forwarded++;
-      if (isRouted) leave(d.ports, b, r);
+      if (!isRouted || leave(d.ports, b, r)) forwarded++;
+      else answerLarge(d, b, r);
       continue;
     }
     parse(b, r, seed);
@@ -86,14 +88,23 @@ export function run(d: Datapath, b: Batch, now: number): void {
       p[r | P_VERDICT] = verdict;
     }
     if (verdict === VERDICT_FORWARD) {
-      forwarded++;
-      if (isRouted) leave(d.ports, b, r);
+      if (!isRouted || leave(d.ports, b, r)) forwarded++;
+      else verdict = answerLarge(d, b, r);
     } else if (verdict < 0) d.count(-verdict);
     if (tracing && verdict !== VERDICT_PROBE) trace(d, b, r, verdict);
   }
   d.add(COUNT_FORWARDED, forwarded);
   d.add(COUNT_PACKETS, b.count);
   d.count(COUNT_BATCHES);
+}
+
+/** Answers a packet that is too large for its port, or drops it. */
+function answerLarge(d: Datapath, b: Batch, r: number): number {
+  const verdict = answerTooLarge(d, b, r);
+  b.p[r | P_VERDICT] = verdict;
+  if (verdict < 0) d.count(-verdict);
+  else leave(d.ports, b, r);
+  return verdict;
 }
 
 /** A packet that has ports: alone or as a first fragment. */

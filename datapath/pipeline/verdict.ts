@@ -106,6 +106,7 @@ export const COUNT_ONE_TO_ONE = COUNTER_BASE + 22;
 export const COUNT_MERGED_TRAINS = COUNTER_BASE + 23;
 export const COUNT_MERGED_PACKETS = COUNTER_BASE + 24;
 export const COUNT_TTL_EXCEEDED = COUNTER_BASE + 25;
+export const COUNT_TOO_LARGE = COUNTER_BASE + 26;
 
 /** Names and meanings, index is the code less COUNTER_BASE. */
 export const COUNTERS: readonly (readonly [string, string])[] = [
@@ -135,6 +136,7 @@ export const COUNTERS: readonly (readonly [string, string])[] = [
   ['merged-trains', 'writes of several datagrams or segments of one flow as one packet'],
   ['merged-packets', 'packets that such a write carried'],
   ['ttl-exceeded', "packets from a pod's port whose TTL ended here, answered"],
+  ['too-large', "packets above the MTU of a pod's port, answered"],
 ];
 
 /** Name of the counter that says why a packet was refused or passed; null if there is none. */

@@ -15,3 +15,4 @@ export const ICMP_TIMESTAMP = 13;
 export const ICMP_INFORMATION = 15;
 export const ICMP_ADDRESS_MASK = 17;
 export const ICMP_CODE_PORT_UNREACHABLE = 3;
+export const ICMP_CODE_FRAGMENTATION_NEEDED = 4;

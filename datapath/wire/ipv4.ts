@@ -9,6 +9,7 @@ export const IP4_OFF_PROTO = 9;
 export const IP4_OFF_SUM = 10;
 export const IP4_OFF_SRC = 12;
 export const IP4_OFF_DST = 16;
+export const IP4_FLAG_DONT_FRAGMENT = 0x4000;
 export const IP4_FLAG_MORE_FRAGMENTS = 0x2000;
 export const IP4_FRAGMENT_OFFSET_MASK = 0x1fff;
 export const IP4_TOTAL_BYTES_MAX = 65_535;

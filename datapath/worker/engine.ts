@@ -197,13 +197,15 @@ export class Engine {
       );
     }
     this.#pods.set(port, pod);
-    this.#table.set(port, { kind: KIND_POD, fd: pod.tun.fd, address: pod.address });
+    const { fd, links } = pod.tun;
+    this.#table.set(port, { kind: KIND_POD, fd, address: pod.address, links });
   }
 
   /** Writes the node's own devices into the table. A new entry makes the worker watch them. */
   #showDevices(): void {
     for (const [port, { fd }] of this.#tuns.entries()) {
-      this.#table.set(port, { kind: port === 0 ? KIND_MAIN : KIND_SPOOFED, fd, address: 0 });
+      const kind = port === 0 ? KIND_MAIN : KIND_SPOOFED;
+      this.#table.set(port, { kind, fd, address: 0, links: -1 });
     }
   }
 

@@ -29,6 +29,7 @@ import {
 import { Datapath } from '../pipeline/datapath.ts';
 import { run, tick } from '../pipeline/run.ts';
 import { COUNT_READ_ERRORS, COUNT_WRITE_ERRORS, VERDICT_REPLY } from '../pipeline/verdict.ts';
+import { IP4_TOTAL_BYTES_MAX } from '../wire/ipv4.ts';
 import { Waiter } from './busy-poll.ts';
 import { KIND_POD, KIND_SPOOFED, PORT_TABLE_BYTES, PortTable } from './port-table.ts';
 import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
@@ -97,9 +98,15 @@ export class Loop {
     this.#devices[port] = device;
     this.#ins[port] = port | (spoofed ? PORT_SPOOFED : 0) | (address !== 0 ? PORT_POD : 0);
     this.#datapath.ports.set(port, address);
+    this.measure(port);
     if (this.lost[port] !== 0) this.#lostCount--;
     this.lost[port] = 0;
     if (device !== null) this.markReady(port);
+  }
+
+  /** Reads the MTU of a port's device. */
+  measure(port: number): void {
+    this.#datapath.ports.mtus[port] = this.#devices[port]?.mtu() ?? IP4_TOTAL_BYTES_MAX;
   }
 
   /** A port may have packets. The next turn reads it. */
@@ -217,25 +224,40 @@ function monotonicClock(): () => number {
   return () => (performance.now() + offset) | 0;
 }
 
+/** In the poll set, the links of a port have its number and this. */
+const LINKS_OF = PORTS_MAX;
+
 /** The ports of the engine's table, as the loop serves them. */
 class ServedPorts {
   readonly #table: PortTable;
   readonly #polled: PollSet;
   readonly #serials = new Int32Array(PORTS_MAX);
-  readonly #descriptors = new Int32Array(PORTS_MAX);
+  readonly #devices: (Tun | null)[] = new Array<Tun | null>(PORTS_MAX).fill(null);
+  /** Address of a buffer for messages, which is free between turns. */
+  readonly #buffer: number;
   #version = -1;
 
-  constructor(table: PortTable, polled: PollSet) {
+  constructor(table: PortTable, polled: PollSet, buffer: number) {
     this.#table = table;
     this.#polled = polled;
+    this.#buffer = buffer;
   }
 
   lost(port: number): void {
-    this.#polled.remove(this.#descriptors[port]!);
+    this.#polled.remove(this.#devices[port]!.fd);
   }
 
   found(port: number): void {
-    this.#polled.add(port, this.#descriptors[port]!);
+    this.#polled.add(port, this.#devices[port]!.fd);
+  }
+
+  /** Takes a number that the poll set has found: a port, or the links of one. */
+  take(loop: Loop, number: number): void {
+    if (number < LINKS_OF) loop.markReady(number);
+    else {
+      this.#devices[number - LINKS_OF]?.clearLinks(this.#buffer);
+      loop.measure(number - LINKS_OF);
+    }
   }
 
   /** Takes over what has changed in the table. */
@@ -246,7 +268,7 @@ class ServedPorts {
     for (let port = 0; port < PORTS_MAX; port++) {
       const serial = this.#table.serialOf(port);
       if (serial === this.#serials[port]) continue;
-      if (this.#serials[port] !== 0) this.lost(port);
+      if (this.#serials[port] !== 0) this.#leave(port);
       this.#serials[port] = serial;
       if (serial === 0) loop.setPort(port, null);
       else this.#open(loop, port);
@@ -254,11 +276,19 @@ class ServedPorts {
     this.#table.acknowledge(version);
   }
 
+  #leave(port: number): void {
+    this.lost(port);
+    const { links } = this.#devices[port]!;
+    if (links >= 0) this.#polled.remove(links);
+    this.#devices[port] = null;
+  }
+
   #open(loop: Loop, port: number): void {
-    const { kind, fd, address } = this.#table.entryOf(port);
-    const device = new Tun(`port ${port}`, fd);
-    this.#descriptors[port] = fd;
+    const { kind, fd, address, links } = this.#table.entryOf(port);
+    const device = new Tun(`port ${port}`, fd, false, links);
+    this.#devices[port] = device;
     this.found(port);
+    if (links >= 0) this.#polled.add(LINKS_OF + port, links);
     loop.setPort(port, {
       device,
       spoofed: kind === KIND_SPOOFED,
@@ -275,13 +305,13 @@ function serve(input: WorkerInput): void {
   const b = new Batch(viewMemory(input.batch, BATCH_BUFFER_BYTES));
   const polled = new PollSet(input.polled, input.epoll, input.wakeFd);
   const table = new PortTable(viewMemory(input.ports, PORT_TABLE_BYTES));
-  const served = new ServedPorts(table, polled);
+  const served = new ServedPorts(table, polled, input.batch);
   const clock = monotonicClock();
   const loop = new Loop(d, b, input.batch, clock(), served);
   const ready = new Int32Array(EVENTS_MAX);
   const look = (ms: number) => {
     const count = polled.wait(ready, ms);
-    for (let n = 0; n < count; n++) loop.markReady(ready[n]!);
+    for (let n = 0; n < count; n++) served.take(loop, ready[n]!);
     return polled.isWoken ? count + 1 : count;
   };
   const waiter = new Waiter(input.busyPoll, look, () => performance.now() * 1000);

@@ -12,7 +12,8 @@ const E_FD = 1;
 const E_ADDRESS = 2;
 /** Distinguishes two ports that had the same number. */
 const E_SERIAL = 3;
-const ENTRY_WORDS = 4;
+const E_LINKS = 4;
+const ENTRY_WORDS = 5;
 
 export const PORT_TABLE_BYTES = (HEADER_WORDS + PORTS_MAX * ENTRY_WORDS) * 4;
 
@@ -29,6 +30,8 @@ export interface PortEntry {
   fd: number;
   /** A pod's address, as int32. */
   address: number;
+  /** A pod's descriptor of link events, else -1. */
+  links: number;
 }
 
 export class PortTable {
@@ -61,11 +64,14 @@ export class PortTable {
   entryOf(port: number): PortEntry {
     const at = entryAt(port);
     const words = this.#words;
-    return { kind: words[at + E_KIND]!, fd: words[at + E_FD]!, address: words[at + E_ADDRESS]! };
+    return {
+      ...{ kind: words[at + E_KIND]!, fd: words[at + E_FD]! },
+      ...{ address: words[at + E_ADDRESS]!, links: words[at + E_LINKS]! },
+    };
   }
 
-  set(port: number, { kind, fd, address }: PortEntry): void {
-    this.#words.set([kind, fd, address, ++this.#serial], entryAt(port));
+  set(port: number, { kind, fd, address, links }: PortEntry): void {
+    this.#words.set([kind, fd, address, ++this.#serial, links], entryAt(port));
     Atomics.add(this.#words, VERSION, 1);
   }
 

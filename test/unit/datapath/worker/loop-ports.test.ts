@@ -31,7 +31,7 @@ function nodeOf() {
     loop.markReady(port);
   };
   const kernel = () => devices[0]!.outgoing.map((frame) => decode(frame).sport);
-  return { t, loop, devices, push, kernel, lost };
+  return { t, b, loop, devices, push, kernel, lost };
 }
 
 /** A datagram from pod `n` to the node, whose source port names it. */
@@ -147,6 +147,27 @@ test('a removed port is read no longer, and packets to it go to the kernel', () 
     devices[0]!.outgoing.map((frame) => decode(frame).dst),
     [address(5)],
   );
+});
+
+test('the MTU of a device is read when its port begins, and again after a change', () => {
+  const { t, b, loop, push, devices } = nodeOf();
+  const large = udp4(`${OUTSIDE}:9`, `${address(7)}:53`, new Array(1400).fill(7));
+  const answers = () => devices[0]!.outgoing.map((frame) => decode(frame).type);
+  push(0, large);
+  loop.turn(NOW);
+  assert.equal(devices[7]!.outgoing.length, 1);
+  devices[7]!.mtuBytes = 1280;
+  loop.measure(7);
+  push(0, large);
+  loop.turn(NOW);
+  assert.deepEqual([devices[7]!.outgoing.length, answers()], [1, [3]]);
+  loop.setPort(7, null);
+  const other = new MemoryDevice('other', b.bytes);
+  loop.setPort(7, { device: other, address: addr(address(7)) });
+  push(0, large);
+  loop.turn(NOW);
+  assert.equal(other.outgoing.length, 1, 'the next port of the number has its own');
+  assert.equal(t.counter('too-large'), 1);
 });
 
 test('a new pod gets the packets of its address at once, also by the port of an old one', () => {

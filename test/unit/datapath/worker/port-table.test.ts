@@ -9,8 +9,9 @@ test('two views of one table: entries, versions and acknowledgements', () => {
   const reader = new PortTable(memory);
   assert.equal(reader.version, 0);
   for (const port of [0, 1, PORTS_MAX - 1]) {
-    writer.set(port, { kind: KIND_POD, fd: port + 10, address: 7 - port });
-    assert.deepEqual(reader.entryOf(port), { kind: KIND_POD, fd: port + 10, address: 7 - port });
+    const entry = { kind: KIND_POD, fd: port + 10, address: 7 - port, links: port - 1 };
+    writer.set(port, entry);
+    assert.deepEqual(reader.entryOf(port), entry);
   }
   assert.equal(reader.version, 3);
   assert.deepEqual(
@@ -23,6 +24,6 @@ test('two views of one table: entries, versions and acknowledgements', () => {
   assert.equal(writer.acknowledged, 0);
   reader.acknowledge(version);
   assert.equal(writer.acknowledged, version);
-  writer.set(1, { kind: KIND_POD, fd: 11, address: 1 });
+  writer.set(1, { kind: KIND_POD, fd: 11, address: 1, links: -1 });
   assert.notEqual(reader.serialOf(1), before, 'the next port of the number is another one');
 });
