@@ -1,7 +1,7 @@
 // Trains V8 on the pipeline before the first packet. V8 optimises for the packets seen so far: a
 // worker that sees only new connections at first gets code without inlined look-ups, and keeps it
 // (65 or 117 ns a packet at 100,000 flows, different from start to start). So warm-up runs every
-// kind of packet, mixed as in traffic.
+// kind of packet, mixed as in traffic, by the port of the kernel and by ports of pods.
 
 import { mapArena } from '../arena/file.ts';
 import {
@@ -12,7 +12,17 @@ import {
 } from '../image/image.ts';
 import { ImageWriter } from '../image/writer.ts';
 import { MERGE_TCP, MERGE_UDP, Merger } from '../merge/merge.ts';
-import { type Batch, createBatch, P_VERDICT, P_WORDS } from '../pipeline/batch.ts';
+import {
+  type Batch,
+  createBatch,
+  P_IN,
+  P_OUT,
+  P_START,
+  P_VERDICT,
+  P_WORDS,
+  PORT_MASK,
+  PORT_POD,
+} from '../pipeline/batch.ts';
 import { Datapath } from '../pipeline/datapath.ts';
 import { run, tick } from '../pipeline/run.ts';
 import { VERDICT_FORWARD } from '../pipeline/verdict.ts';
@@ -38,6 +48,13 @@ const PACKETS = 32;
 const ODD_ONE_IN = 16;
 const CONNECTIONS = 64;
 const REPUBLISH_BATCHES = 100;
+/** Batches after which the two pods get ports, or lose them. */
+const PORTS_BATCHES = 50;
+const POD_PORT = 1;
+const BACKEND_PORT = 2;
+/** MTU of the backend's port. */
+const NARROW = 1000;
+const LARGE = 1200;
 const NONE = new Int32Array(0);
 const NOTHING: ImageChange = {
   ...{ node: null, upsert: [], remove: [], addFrontends: [], removeFrontends: [] },
@@ -79,6 +96,8 @@ const VIP = 0x0c00_0001;
 const EMPTY_VIP = 0x0c00_0002;
 const STICKY_VIP = 0x0c00_0003;
 const UNALLOCATED = 0x0c00_0009;
+/** A protocol that no policy covers. */
+const PROTO_GRE = 47;
 const MASK_8 = 0xff00_0000 | 0;
 
 /** Runs the pipeline over a small private table for a while. */
@@ -89,16 +108,33 @@ export function warmUp(): void {
   writer.publish(image());
   const b = createBatch();
   const merger = new Merger(MERGE_TCP | MERGE_UDP);
+  d.ports.mtus[BACKEND_PORT] = NARROW;
   for (let n = 0; n < BATCHES; n++) {
     b.count = 0;
     // A new image makes UDP flows check their endpoint. Sometimes it also revalidates every flow.
     if (n % REPUBLISH_BATCHES === 0) writer.publish({ ...NOTHING, policy: policy(n) });
+    if (n % PORTS_BATCHES === 0) {
+      const hasPorts = n % (2 * PORTS_BATCHES) === 0;
+      d.ports.set(POD_PORT, hasPorts ? POD : 0);
+      d.ports.set(BACKEND_PORT, hasPorts ? BACKEND : 0);
+    }
     for (let i = 0; i < PACKETS; i++) put(b, n * PACKETS + i);
+    if (d.ports.count > 0) moveToPorts(b);
     run(d, b, n);
     merger.run(d, b);
     putTrains(b);
     merger.run(d, b);
     if (n % PACKETS === 0) tick(d, n * PACKETS);
+  }
+}
+
+/** Lets packets of pods come by their ports. */
+function moveToPorts({ p, view, count }: Batch): void {
+  for (let r = 0; r < count * P_WORDS; r += P_WORDS) {
+    const src = view.getInt32(p[r | P_START]! + VNET_HEADER_BYTES + 12);
+    if (src === POD) p[r | P_IN] = POD_PORT | PORT_POD;
+    if (src === BACKEND) p[r | P_IN] = BACKEND_PORT | PORT_POD;
+    p[r | P_OUT] = p[r | P_IN]! & PORT_MASK;
   }
 }
 
@@ -137,6 +173,11 @@ const ODD: ((b: Batch, port: number, n: number) => void)[] = [
   // A repeated SYN.
   (b, _, n) => putTcp(b, POD, VIP, ports(FIRST_PORT - 1 - (n & 64), 80), SYN, n),
   (b, _, n) => b.push(VNET_HEADER_BYTES + (n % 60), 0),
+  // At ports: an unknown protocol, a TTL that ends, and segments above the MTU of the other port.
+  (b, port, n) => putDatagram(b, PROTO_GRE, POD, VIP, ports(port, 53), n),
+  (b, port) => putSegment(b, port, SYN, 40, 1),
+  (b, port) => putSegment(b, port, SYN, LARGE, 64),
+  (b) => putSegment(b, FIRST_PORT + CONNECTIONS - 1, ACK, LARGE, 64),
 ];
 
 function ports(from: number, to: number): number {
@@ -152,6 +193,19 @@ function putTcp(b: Batch, src: number, dst: number, ports: number, flags: number
   view.setInt32(ip + 32, (0x5000 | flags) << 16);
   view.setInt32(ip + 36, n);
   b.push(VNET_HEADER_BYTES + 40, 0);
+}
+
+/** A segment of the pod with DF and a payload of zeros. */
+function putSegment(b: Batch, port: number, flags: number, total: number, ttl: number) {
+  const ip = putHeader(b, POD, VIP, PROTO_TCP, total, 0);
+  const { view } = b;
+  view.setUint16(ip + 6, 0x4000);
+  view.setUint8(ip + 8, ttl);
+  view.setUint16(ip + 10, 0);
+  view.setUint16(ip + 10, ~sumBytes(view, ip, ip + 20) & 0xffff);
+  view.setInt32(ip + 20, ports(port, 80));
+  view.setInt32(ip + 32, (0x5000 | flags) << 16);
+  b.push(VNET_HEADER_BYTES + total, 0);
 }
 
 /** UDP, or an ICMP echo, which has type and identifier in place of UDP's ports. */

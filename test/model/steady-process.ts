@@ -1,9 +1,14 @@
 // Entry: runs the pipeline over established connections, and merges packets, until both are
-// optimised. Then marks start and end of the steady part in V8's trace.
+// optimised. Then marks start and end of the steady part in V8's trace. With the argument `tun` the
+// packets go from ports of pods to ports of pods.
 import assert from 'node:assert/strict';
 import { MERGE_TCP, MERGE_UDP, Merger } from '../../datapath/merge/merge.ts';
 import { createBatch, P_VERDICT, P_WORDS } from '../../datapath/pipeline/batch.ts';
-import { COUNT_MERGED_PACKETS, VERDICT_FORWARD } from '../../datapath/pipeline/verdict.ts';
+import {
+  COUNT_FORWARDED,
+  COUNT_MERGED_PACKETS,
+  VERDICT_FORWARD,
+} from '../../datapath/pipeline/verdict.ts';
 import { BATCH, World } from '../bench/core/world.ts';
 import { ACK, tcp4, udp4 } from '../support/packets.ts';
 
@@ -11,6 +16,7 @@ const WARM_UP_BATCHES = 40_000;
 const STEADY_BATCHES = 40_000;
 
 const world = new World(4096, 1 << 14);
+if (process.argv[2] === 'tun') world.attachPods();
 const merger = new Merger(MERGE_TCP | MERGE_UDP);
 const output = createBatch();
 const mergeable = Array.from({ length: BATCH }, (_, n) => {
@@ -46,9 +52,12 @@ function spin(batches: number): void {
 }
 
 spin(WARM_UP_BATCHES);
+const forwarded = world.d.counters[COUNT_FORWARDED]!;
 console.log('STEADY BEGINS');
 const before = world.d.counters[COUNT_MERGED_PACKETS]!;
 spin(STEADY_BATCHES);
 const merged = world.d.counters[COUNT_MERGED_PACKETS]! - before;
 assert.equal(merged, STEADY_BATCHES * BATCH, 'every packet is merged');
+const passed = world.d.counters[COUNT_FORWARDED]! - forwarded;
+assert.equal(passed, STEADY_BATCHES * BATCH, 'every packet is forwarded');
 console.log('STEADY ENDS');

@@ -5,7 +5,14 @@ import { mapArena } from '../../../datapath/arena/file.ts';
 import { IMAGE_WORDS_DEFAULT } from '../../../datapath/arena/layout.ts';
 import { FRONTEND_CLUSTER } from '../../../datapath/image/image.ts';
 import { ImageWriter } from '../../../datapath/image/writer.ts';
-import { type Batch, createBatch, P_START, P_WORDS } from '../../../datapath/pipeline/batch.ts';
+import {
+  type Batch,
+  createBatch,
+  P_IN,
+  P_START,
+  P_WORDS,
+  PORT_POD,
+} from '../../../datapath/pipeline/batch.ts';
 import { Datapath } from '../../../datapath/pipeline/datapath.ts';
 import { run } from '../../../datapath/pipeline/run.ts';
 import { parseAddress, parseRange } from '../../../datapath/wire/address.ts';
@@ -42,6 +49,7 @@ export class World {
   readonly d: Datapath;
   readonly b: Batch = createBatch();
   readonly flows: number;
+  #hasPorts = false;
   /** Words of each flow's next packet that differ, in sending order. */
   readonly #prebuilt: Int32Array;
 
@@ -67,6 +75,13 @@ export class World {
     for (let i = 0; i < BATCH; i++) this.#put(0, ACK);
   }
 
+  /** Gives each client and each endpoint a port of its own. Packets filled from now on use them. */
+  attachPods(): void {
+    const pods = [...WORLD.clients, ...WORLD.endpoints];
+    for (const [n, pod] of pods.entries()) this.d.ports.set(n + 1, pod);
+    this.#hasPorts = true;
+  }
+
   /** Fills the batch with packets from number `from` on, each of another flow. */
   fill(from: number): void {
     const { p, view } = this.b;
@@ -79,6 +94,9 @@ export class World {
         view.setInt32(ip + word * 4, prebuilt[at + word]!);
       at += OWN_WORDS;
       if (at === prebuilt.length) at = 0;
+      if (!this.#hasPorts) continue;
+      const client = view.getInt32(ip + 12) - FIRST_CLIENT;
+      p[i * P_WORDS + P_IN] = (client + 1) | PORT_POD;
     }
     this.b.count = BATCH;
   }
