@@ -1,5 +1,7 @@
 // Runs the end-to-end tests: two jobs at a time, then the files of test/e2e/alone one by one. A job
 // is a file, or the files that share a lab. `e2e.ts WORD...` runs the files whose path has a word.
+// Pods of most files are attached by TUN, those of some by cables. KUBETUN_ATTACH sets one way for
+// all files.
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,6 +20,13 @@ const LAB = 'e2e-shared';
 
 /** These files change only objects of their own (test/support/shared-lab.ts). They share a lab. */
 const SHARED = ['access', 'stream', 'pods', 'explain', 'policies', 'services'].map(pathOf);
+
+/** One way for all files, if set. */
+const ATTACH = process.env.KUBETUN_ATTACH;
+/** In these files, pods have cables. They cover what cables add, and the rules of Services. */
+const ON_CABLES = ['scenarios', 'hostile', 'hostile-network', 'translation', 'kill'].map(pathOf);
+/** These files run with both kinds of attachment. */
+const BOTH = ['path-mtu'].map(pathOf);
 
 /** These jobs take longest. They begin first, so that no long job runs alone at the end. */
 const FIRST = [
@@ -50,19 +59,33 @@ function filesOf(words: string[]): string[] {
     .map((name) => join(FOLDER, name))
     .filter((path) => path.endsWith('.test.ts'))
     .sort();
-  const absent = [...FIRST, ...SHARED].filter((path) => !all.includes(path));
+  const absent = [...FIRST, ...SHARED, ...ON_CABLES, ...BOTH].filter((path) => !all.includes(path));
   if (absent.length > 0) throw new Error(`scripts/e2e.ts names files that do not exist: ${absent}`);
   const isWanted = (path: string) => words.length === 0 || words.some((w) => path.includes(w));
   return [...FIRST, ...all.filter((path) => !FIRST.includes(path))].filter(isWanted);
 }
 
-/** Files by job, in the order of their first files. */
-function jobsOf(files: string[]): string[][] {
+interface Job {
+  paths: string[];
+  /** KUBETUN_ATTACH of its labs. */
+  attach: string;
+}
+
+/** Jobs in the order of their first files. */
+function jobsOf(files: string[]): Job[] {
   const shared = files.filter((path) => SHARED.includes(path));
   const [first] = shared;
   return files
     .filter((path) => path === first || !SHARED.includes(path))
-    .map((path) => (path === first ? shared : [path]));
+    .flatMap((path) =>
+      attachmentsOf(path).map((attach) => ({ paths: path === first ? shared : [path], attach })),
+    );
+}
+
+function attachmentsOf(path: string): string[] {
+  if (ATTACH) return [ATTACH];
+  if (BOTH.includes(path)) return ['tun', 'veth'];
+  return ON_CABLES.includes(path) ? ['veth'] : ['tun'];
 }
 
 const took: { file: string; ms: number }[] = [];
@@ -73,13 +96,14 @@ const report = events.compose(spec);
 report.pipe(process.stdout, { end: false });
 
 /** Runs the files of a job one by one, and reports them when all have ended. */
-async function runJob(paths: string[]): Promise<void> {
+async function runJob({ paths, attach }: Job): Promise<void> {
+  process.env.KUBETUN_ATTACH = attach;
   const lab = paths.length > 1 ? startLab(LAB, []) : null;
-  const env = { ...process.env, ...(lab && { [SHARED_LAB]: LAB }) };
+  const env = { ...process.env, KUBETUN_ATTACH: attach, ...(lab && { [SHARED_LAB]: LAB }) };
   const ofFiles: object[] = [];
   const tests = run({ files: paths.map((path) => join(root, path)), concurrency: 1, env });
   tests.on('test:summary', ({ file, success, duration_ms: ms, counts: more }) => {
-    if (file !== undefined) took.push({ file: file.slice(root.length + 1), ms });
+    if (file !== undefined) took.push({ file: `${file.slice(root.length + 1)} (${attach})`, ms });
     else {
       counts.tests += more.tests;
       counts.passed += more.passed;
@@ -94,14 +118,14 @@ async function runJob(paths: string[]): Promise<void> {
 }
 
 /** Runs jobs in this order, `atOnce` at a time. A job whose lab fails counts as failed. */
-async function runJobs(jobs: string[][], atOnce: number): Promise<void> {
+async function runJobs(jobs: Job[], atOnce: number): Promise<void> {
   const left = [...jobs];
   const runNext = async (): Promise<void> => {
     const job = left.shift();
     if (!job) return;
     await runJob(job).catch((error) => {
       failedJobs++;
-      console.error(job.join(' '), error);
+      console.error(job.paths.join(' '), error);
     });
     await runNext();
   };

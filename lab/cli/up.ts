@@ -57,8 +57,8 @@ export function register(lab: Command): void {
     .addOption(
       new Option(
         '--attach <how>',
-        'how pods reach their node: by a cable to its kernel, or by a TUN device that its agent ' +
-          'serves (default: $KUBETUN_ATTACH, or veth)',
+        'how pods reach their node: by a TUN device that its agent serves, or by a cable to its ' +
+          'kernel (default: $KUBETUN_ATTACH, or tun; with --proxy nftables veth)',
       ).choices(ATTACHMENTS),
     )
     .addOption(mergeOption())
@@ -85,7 +85,7 @@ A topology file. Every line is optional:
     - {name: node3, proxy: nftables}
   mtu: 1500
   proxy: kubetun            # default of all nodes; nftables: the kernel translates
-  attach: veth              # default of all nodes; tun: pods bypass their node's kernel
+  attach: tun               # default of all nodes; veth: pods have cables to their node's kernel
   merge: on                 # as kubetun agent --merge, for every agent
   busyPoll: auto            # as kubetun agent --busy-poll: auto, off, or microseconds
   flows: 1048576            # size of a node's connection table, 222 MiB

@@ -35,7 +35,8 @@ export interface TopologyNode {
 }
 
 /** A cable to the node's kernel, or a TUN device that the node's agent serves. */
-export const ATTACHMENTS = ['veth', 'tun'] as const;
+export const ATTACHMENTS = ['tun', 'veth'] as const;
+const ATTACH_DEFAULT: Attach = 'tun';
 export type Attach = (typeof ATTACHMENTS)[number];
 
 /** How names are resolved. Absent fields have the defaults. */
@@ -148,7 +149,7 @@ export interface NodeDefaults {
 
 /** The defaults; KUBETUN_ATTACH sets another attachment. Throws KubetunError KT_ATTACH. */
 export function nodeDefaults(): NodeDefaults {
-  const attach = process.env.KUBETUN_ATTACH || 'veth';
+  const attach = process.env.KUBETUN_ATTACH || ATTACH_DEFAULT;
   if (isAttach(attach)) return { proxy: 'kubetun', attach };
   throw new KubetunError(
     'KT_ATTACH',

@@ -16,7 +16,7 @@ import { kubeconfigPath, PROJECT_ROOT } from '../../lab/places/paths.ts';
 import { requireLab } from '../../lab/state/record.ts';
 import { nodeDefaults } from '../../lab/topology/topology.ts';
 
-/** False if pods have no cables to their node's kernel: KUBETUN_ATTACH=tun. */
+/** True if pods of labs have cables to their node's kernel: KUBETUN_ATTACH=veth. */
 export const HAS_CABLES = nodeDefaults().attach === 'veth';
 /** Options of tests that need pods with cables. */
 export const ON_CABLES = { skip: !HAS_CABLES && 'pods have no cables with attach tun' };

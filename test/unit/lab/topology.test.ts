@@ -66,7 +66,7 @@ test('proxy applies to one node, or to all nodes as a default', () => {
 
 test('attach applies to one node, or to all nodes as a default; nftables keeps veth', () => {
   const attached = (text: string) => load(text).topology.nodes.map((node) => node.attach);
-  const standard = process.env.KUBETUN_ATTACH || 'veth';
+  const standard = process.env.KUBETUN_ATTACH || 'tun';
   assert.deepEqual(attached('nodes: 2'), [standard, standard]);
   assert.deepEqual(attached('attach: tun\nnodes: 2'), ['tun', 'tun']);
   const mixed = 'attach: tun\nnodes:\n  - {attach: veth}\n  - {}\n  - {proxy: nftables}\n';
@@ -77,13 +77,13 @@ test('KUBETUN_ATTACH sets the attachment of labs that name none', () => {
   const before = process.env.KUBETUN_ATTACH;
   const attached = (text: string) => load(text).topology.nodes[0]!.attach;
   try {
-    process.env.KUBETUN_ATTACH = 'tun';
-    assert.deepEqual(
-      ['nodes: 1', 'attach: veth\nnodes: 1', 'proxy: nftables\nnodes: 1'].map(attached),
-      ['tun', 'veth', 'veth'],
-    );
+    const rows = ['nodes: 1', 'attach: veth\nnodes: 1', 'attach: tun', 'proxy: nftables'];
+    delete process.env.KUBETUN_ATTACH;
+    assert.deepEqual(rows.map(attached), ['tun', 'veth', 'tun', 'veth']);
+    process.env.KUBETUN_ATTACH = 'veth';
+    assert.deepEqual(rows.map(attached), ['veth', 'veth', 'tun', 'veth']);
     process.env.KUBETUN_ATTACH = 'tap';
-    assert.throws(() => load('nodes: 1'), /KUBETUN_ATTACH is "tap", expected one of veth, tun/);
+    assert.throws(() => load('nodes: 1'), /KUBETUN_ATTACH is "tap", expected one of tun, veth/);
   } finally {
     if (before === undefined) delete process.env.KUBETUN_ATTACH;
     else process.env.KUBETUN_ATTACH = before;
@@ -95,7 +95,7 @@ const REFUSED: [what: string, text: string, message: RegExp][] = [
   ['an unknown field of a node', 'nodes:\n  - nmae: a\n', /^lab\.yaml:2: unknown field nmae/],
   ['too many nodes', 'nodes: 5000', /^lab\.yaml:1: nodes must be a whole number from 1 to 200/],
   ['an unknown proxy', 'nodes:\n  - {proxy: ipvs}\n', /:2: .*must be one of kubetun, nftables/],
-  ['an unknown attachment', 'attach: tap\n', /:1: attach must be one of veth, tun/],
+  ['an unknown attachment', 'attach: tap\n', /:1: attach must be one of tun, veth/],
   [
     'TUN devices without a datapath',
     'nodes:\n  - {proxy: nftables, attach: tun}\n',
