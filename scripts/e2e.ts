@@ -23,8 +23,8 @@ const SHARED = ['access', 'stream', 'pods', 'explain', 'policies', 'services'].m
 
 /** One way for all files, if set. */
 const ATTACH = process.env.KUBETUN_ATTACH;
-/** In these files, pods have cables. They cover what cables add, and the rules of Services. */
-const ON_CABLES = ['scenarios', 'hostile', 'hostile-network', 'translation', 'kill'].map(pathOf);
+/** In these files, pods have cables. They cover cables, rules of Services, and policies. */
+const ON_CABLES = ['scenarios', 'hostile', 'hostile-network', 'policy-change', 'kill'].map(pathOf);
 /** These files run with both kinds of attachment. */
 const BOTH = ['path-mtu'].map(pathOf);
 

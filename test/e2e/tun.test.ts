@@ -1,5 +1,5 @@
 // Pods that are attached by TUN devices: their node's agent serves them as ports of the datapath.
-// Every other behaviour is that of the veth files, which run with KUBETUN_ATTACH=tun as well.
+// Most other files run with them too (scripts/e2e.ts).
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
@@ -24,17 +24,34 @@ import {
 const NAME = 'e2e-tun';
 const NODE1 = '172.18.0.11';
 const INTERNET = '203.0.113.10';
-/** Namespaces beside the pods, each with a port of its own on node1. */
-const MORE = 24;
+/** Namespaces beside the three pods, each with a port on node1: 200 ports. */
+const MORE = 197;
+const AT_ONCE = 8;
+const FLOODS = 4;
+/** Of these, each holds a connection while the agent dies. */
+const CONNECTED = 20;
 const more = (n: number) => ({
   netns: `${NAME}-more${n}`,
-  address: `10.244.1.${200 + n}`,
+  address: `10.244.1.${40 + n}`,
 });
 
 let lab: TestLab;
 let vip: string;
 let near: string;
 let far: string;
+
+/**
+ * Two requests of one connection. The second one waits for a line of input before its last line, so
+ * that the server does not close the connection.
+ */
+const TWO_REQUESTS = `exec 3<>/dev/tcp/$0/8080
+begin() { printf 'GET /hostname HTTP/1.1\\r\\n' >&3; }
+end() {
+  printf 'Host: pod\\r\\n\\r\\n' >&3
+  while read -r -t 30 line <&3 && [ "$line" != $'\\r' ]; do :; done
+  read -r -t 30 -N 4 body <&3 && echo "$body"
+}
+begin; end; begin; read -r _; end`;
 
 const portsOf = (node: string) => askAgent<PortDescription[]>(NAME, node, '/ports');
 const pidOf = async () => (await askAgent<{ pid: number }>(NAME, 'node1', '/status')).pid;
@@ -46,6 +63,20 @@ const pings = (from: string, to: string, ...flags: string[]) =>
 function ip(...args: string[]): void {
   const { status, stderr } = spawnSync('ip', args, { encoding: 'utf8' });
   assert.equal(status, 0, `ip ${args.join(' ')}: ${stderr}`);
+}
+
+/** Numbers from `first` to `last`, each through `act`, a few at once. */
+async function each<T>(first: number, last: number, act: (n: number) => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  let next = first;
+  const work = async () => {
+    while (next <= last) {
+      const n = next++;
+      results[n - first] = await act(n);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return results;
 }
 
 /**
@@ -175,38 +206,46 @@ describe('pods attached by TUN', () => {
     }
   });
 
-  test('each of 24 more ports gets answers while two of them flood', async () => {
-    for (let n = 1; n <= MORE; n++) {
+  const inside = (n: number, ...command: string[]) => [
+    'ip',
+    'netns',
+    'exec',
+    more(n).netns,
+    ...command,
+  ];
+
+  test('200 ports: each gets answers while four of them flood', async () => {
+    await each(1, MORE, async (n) => {
       const { netns } = more(n);
       ip('netns', 'add', netns);
-      ip('-n', netns, 'link', 'set', 'lo', 'up');
       await layDevice({ lab: NAME, node: 'node1', mtu: 1500, ...more(n) });
-    }
+    });
     const served = (await portsOf('node1')).filter(({ attached }) => attached);
     assert.equal(served.length, MORE + 3);
-    const inside = (n: number, ...command: string[]) => [
-      ...['ip', 'netns', 'exec', more(n).netns, ...command],
-    ];
-    const floods = [1, 2].map((n) =>
-      lab.start('node/node1', inside(n, 'ping', '-f', '-q', '-s', '1400', near)),
+    const floods = Array.from({ length: FLOODS }, (_, n) =>
+      lab.start('node/node1', inside(n + 1, 'ping', '-f', '-q', '-s', '1400', near)),
     );
-    const others = Array.from({ length: MORE - 2 }, (_, i) => i + 3);
-    const answers = await Promise.all(
-      others.map((n) =>
-        lab.succeeds('node/node1', ...inside(n, 'ping', '-c3', '-i0.2', '-W3', near)),
-      ),
+    const answers = await each(FLOODS + 1, MORE, (n) =>
+      lab.succeeds('node/node1', ...inside(n, 'ping', '-c1', '-W3', near)),
     );
     for (const { child } of floods) child.kill('SIGINT');
     const texts = await Promise.all(floods.map(({ done }) => done));
     assert.ok(texts.every(({ stdout }) => /[1-9]\d* received/.test(stdout)));
     assert.deepEqual(
-      others.filter((_, i) => !answers[i]),
+      answers.filter((answered) => !answered),
       [],
     );
   });
 
-  test('a restarted agent serves its ports again, and a running connection continues', async () => {
+  test('a restarted agent serves 200 ports again, and their connections continue', async () => {
     const before = await portsOf('node1');
+    assert.equal(before.length, MORE + 3);
+    // A connection that is idle while the agent dies: the second request takes the same one.
+    const idle = Array.from({ length: CONNECTED }, (_, n) =>
+      lab.start('node/node1', inside(n + 1, 'bash', '-c', TWO_REQUESTS, near)),
+    );
+    const hasAnswer = () => idle.every(({ output }) => output() === 'near\n');
+    await until('each has an answer', hasAnswer, 60_000);
     const server = await lab.podIP('iperf');
     // Longer than an agent takes to come back on a busy machine. The end of the lab ends it.
     const client = lab.start('client', ['iperf3', '-c', server, '-t', '60', '-b', '20M']);
@@ -226,6 +265,9 @@ describe('pods attached by TUN', () => {
     assert.equal(client.child.exitCode, null);
     client.child.kill();
     assert.deepEqual(await portsOf('node1'), before);
+    for (const { child } of idle) child.stdin!.end('again\n');
+    const texts = await Promise.all(idle.map(({ done }) => done));
+    assert.deepEqual([...new Set(texts.map(({ stdout }) => stdout))], ['near\nnear\n']);
     assert.equal(await fetch('client', `${vip}:80`), 'near');
   });
 
