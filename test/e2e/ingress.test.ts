@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import type { KubeKinds, Pod } from '../../control/kube/kinds.ts';
 import { kubeconfigPath } from '../../lab/places/paths.ts';
+import { requireLab } from '../../lab/state/record.ts';
 import { INGRESS_DEPLOYMENT } from '../../lab/supervisor/ingress.ts';
 import {
   kubetun,
@@ -18,6 +19,7 @@ import { findKubectls } from './kubectl/binaries.ts';
 const NAME = 'e2e-ingress';
 const INTERNET = '203.0.113.10';
 const HOST = 'shop.example.test';
+const AWAY_MS = Number(process.env.KUBETUN_API_AWAY_MS ?? 5000);
 const KUBECTLS = findKubectls();
 let lab: TestLab;
 let address = '';
@@ -180,14 +182,34 @@ describe('HAProxy goes on', () => {
     );
   });
 
+  test('while the API server is away, and takes up a change made meanwhile', async () => {
+    const { supervisor } = requireLab(NAME);
+    process.kill(supervisor!.pid, 'SIGSTOP');
+    const failures = await failuresDuring(
+      (async () => {
+        const made = lab.kube.create('Ingress', ingress('meanwhile', 'other', 'meanwhile.test'));
+        await new Promise((resolve) => setTimeout(resolve, AWAY_MS));
+        process.kill(supervisor!.pid, 'SIGCONT');
+        await made;
+        await until('the Ingress is served', async () =>
+          /^200 other/.test(await get('/hostname', 'meanwhile.test')),
+        );
+      })(),
+    );
+    assert.deepEqual(failures, []);
+  });
+
   test('while a pod of it is deleted', async () => {
     const [pod] = await proxies();
     const { name, uid } = pod!.metadata!;
     const failures = await failuresDuring(
       (async () => {
         await lab.kube.delete('Pod', { namespace: 'ingress', name: name! });
-        await until('another pod is ready', async () => {
+        await until('the pod has left and another one is ready', async () => {
+          const { items } = await lab.kube.list('Pod', { namespace: 'ingress' });
           const pods = await proxies();
+          // HAProxy serves for a while after the request to end its pod.
+          if (items.some(({ metadata }) => metadata!.uid === uid)) return false;
           const isReady = ({ status, metadata }: Pod) =>
             metadata!.uid !== uid &&
             status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True');

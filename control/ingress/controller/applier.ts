@@ -3,14 +3,13 @@
 import type { MonotonicClock } from '../../clock.ts';
 import type { Log } from '../../log.ts';
 import { FILES, type HaproxyFiles } from '../config.ts';
-import { carryOut, deleteServer, serverCommands } from './commands.ts';
+import { carryOut, deleteServer } from './commands.ts';
 import { type Desired, type Files, filesOf, readDesired } from './desired.ts';
 import { type Change, differenceOf, type Running, runningOf } from './difference.ts';
 import type { ConfigFiles } from './files.ts';
 import type { HaproxySockets } from './haproxy.ts';
 import { readRunning } from './observe.ts';
 
-/** Least time between reloads: each one starts a process. */
 const RELOAD_MS_MIN = 1000;
 /** Time for a new worker to take over. */
 const RELOADED_MS_MAX = 30_000;
@@ -23,6 +22,8 @@ export interface ApplierOptions {
   log: Log;
   /** HAProxy refuses a configuration. It goes on with the one before. */
   onRefused: (why: string) => void;
+  /** Least time between reloads: each one starts a process. */
+  reloadMsMin?: number;
 }
 
 /** How HAProxy was brought to its configuration, for metrics. */
@@ -77,7 +78,7 @@ export class Applier {
     if (!desired) return;
     if (this.#written === null) {
       // HAProxy waits for its first configuration.
-      await this.#stage(desired);
+      if (await this.#stage(desired)) this.fault = 'HAProxy has not started yet';
       return;
     }
     try {
@@ -91,13 +92,17 @@ export class Applier {
     if (difference.reload === null && !this.#options.files.isMarked) {
       return this.#command(desired, difference.changes);
     }
-    const dueMs = this.#reloadedMs + RELOAD_MS_MIN - this.#options.clock.monotonicMs();
+    const { clock, reloadMsMin = RELOAD_MS_MIN } = this.#options;
+    const dueMs = this.#reloadedMs + reloadMsMin - clock.monotonicMs();
     if (dueMs <= 0 && this.#refused !== textOf(desired)) {
-      return this.#reload(desired, difference.reload ?? 'the controller ended in a change');
+      const why = difference.reload ?? 'the controller ended in a change';
+      if (await this.#reload(desired, why)) return;
     }
     // Endpoints need not wait.
     if (desired.skeleton !== this.#running!.skeleton) await this.#send(difference.changes);
-    if (dueMs > 0) this.#options.clock.after(dueMs, () => void this.turn());
+    if (dueMs <= 0) return;
+    this.fault = `HAProxy is reloaded at most once in ${reloadMsMin} ms`;
+    clock.after(dueMs, () => void this.turn());
   }
 
   /** Learns what HAProxy runs if that is unknown, if it was restarted, or for a full comparison. */
@@ -132,13 +137,13 @@ export class Applier {
 
   async #send(changes: Change[]): Promise<void> {
     const { sockets, files } = this.#options;
-    const context = { sockets, pathOf: (name: string) => files.pathOf(name) };
+    const pathOf = (name: string) => files.pathOf(name);
+    const ask = (command: string, payload?: string) => sockets.ask(command, payload);
     for (const change of changes) {
-      await carryOut(change, context);
+      await carryOut(change, { ask, pathOf });
       this.counts.commands++;
       this.#note(change);
     }
-    await this.#sendToOld(changes);
   }
 
   /** Keeps `#running` right after each command, as a later one may fail. */
@@ -149,32 +154,20 @@ export class Applier {
     this.#running?.servers.get(backend)?.set(name, { spec: change.spec, isLeaving });
   }
 
-  /** Workers before the last reload still serve connections, so they need endpoints as well. */
-  async #sendToOld(changes: Change[]): Promise<void> {
-    const { sockets } = this.#options;
-    const servers = changes.filter((change) => 'server' in change);
-    if (servers.length === 0) return;
-    const old = (await sockets.workers()).filter(({ isCurrent }) => !isCurrent);
-    for (const { pid } of old) {
-      for (const [command] of servers.flatMap(serverCommands)) {
-        // It may not know the backend, or have ended.
-        await sockets.askWorker(pid, command).catch(() => {});
-      }
-    }
-  }
-
   async #deleteLeft(): Promise<void> {
+    const { sockets } = this.#options;
+    const ask = (command: string) => sockets.ask(command);
     for (const [backend, servers] of this.#running!.servers) {
       for (const [name, { isLeaving }] of servers) {
         if (!isLeaving) continue;
-        if (await deleteServer(this.#options.sockets, `${backend}/${name}`)) servers.delete(name);
+        if (await deleteServer(ask, `${backend}/${name}`)) servers.delete(name);
       }
     }
   }
 
-  async #reload(desired: Desired, why: string): Promise<void> {
+  async #reload(desired: Desired, why: string): Promise<boolean> {
     const { sockets, files, clock, log } = this.#options;
-    if (!(await this.#stage(desired))) return;
+    if (!(await this.#stage(desired))) return false;
     const startMs = clock.monotonicMs();
     files.mark();
     await sockets.reload();
@@ -186,22 +179,32 @@ export class Applier {
     this.fault = null;
     const ms = Math.round(clock.monotonicMs() - startMs);
     log.info({ why, ms, worker: this.#pid }, 'HAProxy reloaded');
+    return true;
   }
 
-  /** The worker that has taken over from another one. */
+  /** Resolves with the new worker when the one before accepts no more connections. */
   async #newWorker(before: number): Promise<number> {
-    const { sockets, clock } = this.#options;
+    const { clock } = this.#options;
     const endMs = clock.monotonicMs() + RELOADED_MS_MAX;
     while (clock.monotonicMs() < endMs) {
       // The master is away while it loads.
-      const pid = await sockets
-        .ask('show info')
-        .then((text) => Number(/^Pid: (\d+)$/m.exec(text)?.[1] ?? before))
-        .catch(() => before);
-      if (pid !== before) return pid;
+      const pid = await this.#successorOf(before).catch(() => null);
+      if (pid !== null) return pid;
       await new Promise<void>((resolve) => void clock.after(POLL_MS, resolve));
     }
     throw new Error(`HAProxy has no new worker ${RELOADED_MS_MAX / 1000} s after a reload`);
+  }
+
+  /** Null while the worker before may still accept connections. */
+  async #successorOf(before: number): Promise<number | null> {
+    const { sockets } = this.#options;
+    const workers = await sockets.workers();
+    const pid = workers.find(({ isCurrent }) => isCurrent)?.pid ?? before;
+    if (pid === before || !(await sockets.ask('show info')).includes(`\nPid: ${pid}\n`))
+      return null;
+    if (!workers.some((worker) => worker.pid === before)) return pid;
+    const info = await sockets.askWorker(before, 'show info').catch(() => 'Stopping: 1');
+    return /^Stopping: 1/m.test(info) ? pid : null;
   }
 
   /** Makes the files of a configuration the current ones, unless HAProxy refuses them. */
@@ -222,7 +225,6 @@ export class Applier {
     files.switchTo(folder);
     this.#written = desired.files;
     this.#refused = '';
-    this.fault = null;
     return true;
   }
 }

@@ -2,10 +2,12 @@
 import { KubetunError } from '../../../datapath/error.ts';
 import { COOKIE_KEY, FILES } from '../config.ts';
 import { type Change, PAYLOAD_BYTES_MAX } from './difference.ts';
-import type { HaproxySockets } from './haproxy.ts';
+
+/** Sends a command to a process of HAProxy and returns its answer. */
+export type Ask = (command: string, payload?: string) => Promise<string>;
 
 export interface CommandContext {
-  sockets: HaproxySockets;
+  ask: Ask;
   /** The path of a file, as the configuration names it. */
   pathOf: (name: string) => string;
 }
@@ -21,9 +23,9 @@ const NOTHING = /^$/;
 
 /** Rejects with KubetunError KT_HAPROXY_REFUSED, and the rest of the changes stays undone. */
 export async function carryOut(change: Change, context: CommandContext): Promise<void> {
-  const { sockets, pathOf } = context;
-  const ask = (command: string, expected: RegExp, payload?: string) =>
-    askFor(sockets, command, expected, payload);
+  const { pathOf } = context;
+  const ask: Expect = (command, expected, payload) =>
+    askFor(context.ask, command, expected, payload);
   switch (change.kind) {
     case 'add-server':
     case 'bring-server':
@@ -48,15 +50,15 @@ export async function carryOut(change: Change, context: CommandContext): Promise
   }
 }
 
-type Ask = (command: string, expected: RegExp, payload?: string) => Promise<string>;
+type Expect = (command: string, expected: RegExp, payload?: string) => Promise<string>;
 
 async function askFor(
-  sockets: HaproxySockets,
+  ask: Ask,
   command: string,
   expected: RegExp,
   payload?: string,
 ): Promise<string> {
-  const answer = await sockets.ask(command, payload);
+  const answer = await ask(command, payload);
   if (expected.test(answer)) return answer;
   const what = `HAProxy has answered ${JSON.stringify(command)} with ${JSON.stringify(answer)}`;
   throw new KubetunError('KT_HAPROXY_REFUSED', what, 'the controller reloads it instead');
@@ -65,7 +67,7 @@ async function askFor(
 type ServerChange = Extract<Change, { server: string }>;
 
 /** The commands of a change of a server, with their answers. */
-export function serverCommands({ kind, server, spec }: ServerChange): [string, RegExp][] {
+function serverCommands({ kind, server, spec }: ServerChange): [string, RegExp][] {
   const bring: [string, RegExp] = [`set server ${server} state ready`, NOTHING];
   if (kind === 'add-server') {
     // A server that is added has no cookie value until the key of its backend is set again.
@@ -82,7 +84,7 @@ export function serverCommands({ kind, server, spec }: ServerChange): [string, R
 }
 
 /** Readers see the old lines until the last command. */
-async function replaceMap(path: string, text: string, ask: Ask): Promise<void> {
+async function replaceMap(path: string, text: string, ask: Expect): Promise<void> {
   const [, version] = VERSION.exec(await ask(`prepare map ${path}`, VERSION))!;
   for (const part of inParts(text)) await ask(`add map @${version} ${path}`, NOTHING, part);
   await ask(`commit map @${version} ${path}`, NOTHING);
@@ -104,13 +106,13 @@ function inParts(text: string): string[] {
 
 /** New lines come first, so that the certificate is listed at any time. */
 async function replaceLines(
-  { sockets, pathOf }: CommandContext,
+  context: CommandContext,
   path: string,
   lines: string[],
-  ask: Ask,
+  ask: Expect,
 ): Promise<void> {
-  const list = pathOf(FILES.certificates);
-  const listed = await sockets.ask(`show ssl crt-list -n ${list}`);
+  const list = context.pathOf(FILES.certificates);
+  const listed = await context.ask(`show ssl crt-list -n ${list}`);
   const old = listed
     .split('\n')
     .map((line) => line.split(' ')[0]!)
@@ -120,7 +122,7 @@ async function replaceLines(
 }
 
 /** True if no connection is left and the server is gone. */
-export async function deleteServer(sockets: HaproxySockets, server: string): Promise<boolean> {
-  const answer = await sockets.ask(`del server ${server}`);
+export async function deleteServer(ask: Ask, server: string): Promise<boolean> {
+  const answer = await ask(`del server ${server}`);
   return /deleted/.test(answer) || /^No such server/.test(answer);
 }

@@ -111,7 +111,7 @@ export class ConfigFiles {
     }
     const path = existsSync(join(folder, CHECK_FILE)) ? CHECK_FILE : FILES.config;
     return new Promise((resolve) => {
-      const args = ['-c', '-q', '-f', join(folder, path)];
+      const args = ['-c', '-f', join(folder, path)];
       execFile(HAPROXY, args, { timeout: CHECK_MS_MAX }, (error, stdout, stderr) => {
         for (const [name] of checked) rmSync(join(folder, `${name}.check`), { force: true });
         rmSync(join(folder, CHECK_FILE), { force: true });

@@ -26,7 +26,10 @@ export class HaproxySockets {
     return converse(this.#admin, command, payload);
   }
 
-  /** The same for another worker. */
+  /**
+   * The same for another worker. One that ends with its connections answers, but refuses changes of
+   * servers.
+   */
   askWorker(pid: number, command: string): Promise<string> {
     return converse(this.#master, `@!${pid} ${command}`, '');
   }
