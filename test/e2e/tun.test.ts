@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { after, before, describe, test } from 'node:test';
 import { askAgent, tellAgent } from '../../control/admin-client.ts';
 import type { PortDescription } from '../../control/node/pod-ports.ts';
+import { ipBatch } from '../../lab/host/ip.ts';
 import { namespaceOf, namespacePath } from '../../lab/places/names.ts';
 import { checkCables } from '../../lab/pods/sandbox/cables.ts';
 import { layDevice } from '../../lab/pods/sandbox/port.ts';
@@ -34,6 +35,7 @@ const more = (n: number) => ({
   netns: `${NAME}-more${n}`,
   address: `10.244.1.${40 + n}`,
 });
+const ALL_MORE = Array.from({ length: MORE }, (_, i) => more(i + 1));
 
 let lab: TestLab;
 let vip: string;
@@ -215,11 +217,11 @@ describe('pods attached by TUN', () => {
   ];
 
   test('200 ports: each gets answers while four of them flood', async () => {
-    await each(1, MORE, async (n) => {
-      const { netns } = more(n);
-      ip('netns', 'add', netns);
-      await layDevice({ lab: NAME, node: 'node1', mtu: 1500, ...more(n) });
-    });
+    await ipBatch(
+      null,
+      ALL_MORE.map(({ netns }) => `netns add ${netns}`),
+    );
+    await each(1, MORE, (n) => layDevice({ lab: NAME, node: 'node1', mtu: 1500, ...more(n) }));
     const served = (await portsOf('node1')).filter(({ attached }) => attached);
     assert.equal(served.length, MORE + 3);
     const floods = Array.from({ length: FLOODS }, (_, n) =>
@@ -294,7 +296,10 @@ describe('pods attached by TUN', () => {
   });
 
   test('ports end with their namespaces, even without a request to the agent', async () => {
-    for (let n = 1; n <= MORE; n++) ip('netns', 'del', more(n).netns);
+    await ipBatch(
+      null,
+      ALL_MORE.map(({ netns }) => `netns del ${netns}`),
+    );
     await until('the agent has left them', async () => (await portsOf('node1')).length === 3);
     const inode = namespacePath(more(1).netns);
     assert.ok((await portsOf('node1')).every(({ netns }) => netns !== inode));
