@@ -7,8 +7,8 @@ fail() {
 }
 
 # Commands and their Debian packages.
-TOOLS_RUN="ip:iproute2 nsenter:util-linux openssl:openssl catatonit:catatonit curl:curl iperf3:iperf3 tcpdump:tcpdump dig:bind9-dnsutils"
-TOOLS_TEST="scapy:python3-scapy ethtool:ethtool ping:iputils-ping tshark:tshark haproxy:haproxy nft:nftables iptables:iptables ps:procps musl-gcc:musl-tools"
+TOOLS_RUN="ip:iproute2 nsenter:util-linux openssl:openssl catatonit:catatonit curl:curl iperf3:iperf3 tcpdump:tcpdump dig:bind9-dnsutils haproxy:haproxy"
+TOOLS_TEST="scapy:python3-scapy ethtool:ethtool ping:iputils-ping tshark:tshark nft:nftables iptables:iptables ps:procps musl-gcc:musl-tools"
 
 # install_tools NAME:PACKAGE...
 install_tools() {
