@@ -11,6 +11,7 @@ export const COMMANDS: Record<string, () => Promise<{ register(program: Command)
   trace: () => import('../control/cli/trace.ts'),
   conntrack: () => import('../control/cli/conntrack.ts'),
   policy: () => import('../control/cli/policy.ts'),
+  ingress: () => import('../control/cli/ingress.ts'),
   bench: () => import('../test/bench/cli.ts'),
   completion: () => import('../control/cli/completion.ts'),
 };

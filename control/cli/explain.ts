@@ -30,10 +30,11 @@ export function register(program: Command): void {
   program
     .command('explain')
     .description('explain what happens to a packet, and which rule decides it; sends nothing')
-    .option('--from <who>', '[NS/]POD, node/NAME, or an address')
+    .option('--from <who>', '[NS/]POD, node/NAME, internet, or an address')
     .option(
       '--to <where>',
-      'ADDRESS:PORT[/tcp|udp|sctp], ADDRESS/icmp, svc/[NS/]NAME[:PORT], or a DNS name for ADDRESS',
+      'ADDRESS:PORT[/tcp|udp|sctp], ADDRESS/icmp, svc/[NS/]NAME[:PORT], a DNS name for ADDRESS, ' +
+        'or the URL of an Ingress',
     )
     .option('--sport <port>', 'source port (default: a free one)', port)
     .option('--node <name>', 'the only node to look at; the packet arrives there')
@@ -61,6 +62,8 @@ export function register(program: Command): void {
       `
 A DNS name needs a port and a pod as --from: it is resolved by that pod's /etc/hosts, dnsPolicy and
 search list. The port of a name or address is a number; svc/NAME:PORT takes its name as well.
+A URL is followed to HAProxy, whose rule is explained, and from there to an endpoint. Its client is
+outside, or the host of the URL is one of an Ingress.
 The verdict is forward, reject, drop, local (the packet never leaves its sender) or unresolved (the
 name has no address).
 
@@ -68,8 +71,10 @@ Examples:
   scripts/kubetun explain --from client --to svc/web
   scripts/kubetun explain --from client --to web.default:80
   scripts/kubetun explain --from 203.0.113.10 --to 198.51.100.11:30080 -o json
+  scripts/kubetun explain --from internet --to http://shop.example/cart
   scripts/kubetun explain --node node1 --flow 17
-  kubectl get nodes,pods,services,endpointslices,namespaces,networkpolicies -A -o yaml > all.yaml
+  kubectl get nodes,pods,services,endpointslices,namespaces,networkpolicies,ingresses,\
+ingressclasses,secrets -A -o yaml > all.yaml
   scripts/kubetun explain --objects all.yaml --from default/client --to 10.96.0.20:80`,
     )
     .action(explain);

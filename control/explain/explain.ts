@@ -2,12 +2,13 @@
 
 import { KubetunError } from '../../datapath/error.ts';
 import type { Explanation } from './explanation.ts';
-import { follow, unresolved } from './follow.ts';
+import { type Followed, follow, unresolved } from './follow.ts';
 import { lookUp } from './lookup.ts';
 import { flagOf } from './missing.ts';
 import { podOfSource, type Question, type QuestionText, readQuestion } from './question.ts';
 import type { ExplainSource } from './source.ts';
 import { readNameTarget } from './target.ts';
+import { explainUrl, readUrl, servesUrl } from './url.ts';
 
 /** Source ports tried in search of a free one. */
 const PORTS_TRIED_MAX = 1000;
@@ -24,6 +25,14 @@ export function explainQuestion(
   text: QuestionText,
   given: GivenNames = new Map(),
 ): Explanation {
+  const url = readUrl(text.to);
+  if (url !== null && servesUrl(url, text, source.view)) {
+    return explainUrl(url, text, source.view, (packet) =>
+      readNameTarget(packet.to) === null
+        ? followPacket(source, readQuestion(packet, source.view))
+        : { explanation: explainQuestion(source, packet, given), arrived: null },
+    );
+  }
   const target = readNameTarget(text.to);
   if (target === null) return explainPacket(source, readQuestion(text, source.view));
   const { from } = text;
@@ -38,13 +47,17 @@ export function explainQuestion(
 }
 
 /** Takes the first source port without a flow, unless one is given. */
-function explainPacket(source: ExplainSource, question: Question): Explanation {
+function followPacket(source: ExplainSource, question: Question): Followed {
   if (!question.fixedPort) {
     const prober = source.prober(question.node);
     for (let n = 0; n < PORTS_TRIED_MAX && prober?.knows(question.tuple); n++)
       question.tuple.sport++;
   }
   return follow(question, source.view, source.prober);
+}
+
+function explainPacket(source: ExplainSource, question: Question): Explanation {
+  return followPacket(source, question).explanation;
 }
 
 /** Explains the reply of a flow. Throws KubetunError KT_EXPLAIN. */
@@ -64,7 +77,8 @@ export function explainFlow(source: ExplainSource, node: string, id: number): Ex
       `scripts/kubetun conntrack list${flagOf(source.view.objects)} --node ${node} lists them`,
     );
   }
-  return follow({ tuple, fixedPort: true, node, only: false }, source.view, source.prober, true);
+  const question = { tuple, fixedPort: true, node, only: false };
+  return follow(question, source.view, source.prober, true).explanation;
 }
 
 /** Longest line, in characters. A question has about 100. */

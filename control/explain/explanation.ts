@@ -38,6 +38,26 @@ export interface Lookup {
   addresses: string[];
 }
 
+/** What HAProxy does with a request: `ingress` of `explain -o json`. Unknown is null. */
+export interface IngressMatch {
+  /** `NS/NAME` of the Ingress whose rule matches. */
+  ingress: string | null;
+  host: string | null;
+  path: string | null;
+  pathType: 'Exact' | 'Prefix' | null;
+  /** Indices in spec.rules and http.paths; null for a default backend. */
+  rule: number | null;
+  rulePath: number | null;
+  /** `NS/NAME:PORT` of the Service. */
+  backend: string | null;
+  endpoints: string[];
+  chosen: string | null;
+  /** `NS/NAME` of the Secret; null for plain http and for the default certificate. */
+  certificate: string | null;
+  /** The status of HAProxy's own answer; null if an endpoint answers. */
+  status: number | null;
+}
+
 export interface Explanation {
   /**
    * Unresolved: the name of the destination has no address, so no packet is sent. Local: the packet
@@ -47,6 +67,8 @@ export interface Explanation {
   /**
    * A stable code: the counter of a drop or refusal, or `flow`, `service`, `egress`, `direct`, ...
    * Of a packet that no datapath sees `loopback`, `own-address` or `not-routed`.
+   * Of a URL that HAProxy answers itself `ingress-no-rule`, `ingress-no-endpoint`,
+   * `ingress-bad-request`, `ingress-not-allowed` or `ingress-redirect`.
    * Of a name `nxdomain`, `nodata`, `external`, `no-nameserver`, or `query-` and the reason by
    * which the query ended.
    */
@@ -59,6 +81,8 @@ export interface Explanation {
   masquerade: Passage['masquerade'];
   /** How a name was resolved; null for an address. */
   lookup: Lookup | null;
+  /** The rule that a URL matches; null for other questions. */
+  ingress: IngressMatch | null;
   /** For ICMP the ports are the identifier and 0. Null for a name without an address. */
   original: TupleRow | null;
   /** As it leaves the first node; null if it does not leave. */

@@ -20,6 +20,12 @@ const MULTICAST = 224;
 /** 255.255.255.255. */
 const BROADCAST = -1;
 
+/** A packet's way, and the packet at its end; null if that is not known. */
+export interface Followed {
+  explanation: Explanation;
+  arrived: { node: string; tuple: Tuple } | null;
+}
+
 /**
  * Follows a packet.
  *
@@ -31,12 +37,13 @@ export function follow(
   view: ClusterView,
   probers: (node: string) => Prober | null,
   later = false,
-): Explanation {
+): Followed {
   const unseen = later ? null : unseenBy(question, view);
-  if (unseen !== null) return unseen;
+  if (unseen !== null) return { explanation: unseen, arrived: null };
   const { only } = question;
   let { node, tuple } = question;
   let first: Explanation | null = null;
+  let isThere = false;
   const steps: Step[] = [];
   for (let hop = 0; hop < HOPS_MAX; hop++) {
     const prober = probers(node);
@@ -57,10 +64,12 @@ export function follow(
     if (!passage.left) break;
     tuple = passage.left;
     const next = nextNode(tuple, node, view, steps);
+    isThere = next === null;
     if (next === null || only) break;
     node = next;
   }
-  return first ?? unknown(question, steps);
+  const explanation = first ?? unknown(question, steps);
+  return { explanation, arrived: isThere ? { node, tuple } : null };
 }
 
 function noDatapathText(node: string, { objects }: ClusterView): string {
@@ -97,7 +106,7 @@ function summarize(
   return {
     ...{ verdict, reason },
     ...serviceOf(passage, excluded),
-    lookup: null,
+    ...{ lookup: null, ingress: null },
     original: tupleRow(tuple),
     translated: left && tupleRow(left),
     policies: [...passage.policies],
@@ -154,7 +163,8 @@ export function unresolved(reason: string, lookup: Lookup, steps: Step[]): Expla
 function empty(verdict: Explanation['verdict'], reason: string, steps: Step[]): Explanation {
   return {
     ...{ verdict, reason, service: null, eligible: [], excluded: [], chosen: null },
-    ...{ masquerade: null, lookup: null, original: null, translated: null, policies: [], steps },
+    ...{ masquerade: null, lookup: null, ingress: null, original: null, translated: null },
+    ...{ policies: [], steps },
   };
 }
 

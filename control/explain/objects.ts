@@ -14,6 +14,7 @@ import { decodeObject } from '../kube/decode.ts';
 import type {
   EndpointSlice,
   KubeKind,
+  KubeKinds,
   Namespace,
   NetworkPolicy,
   Node,
@@ -38,6 +39,9 @@ export interface ClusterObjects {
   slices: EndpointSlice[];
   namespaces: Namespace[];
   policies: NetworkPolicy[];
+  ingresses: KubeKinds['Ingress'][];
+  classes: KubeKinds['IngressClass'][];
+  secrets: KubeKinds['Secret'][];
 }
 
 interface AnyObject {
@@ -56,6 +60,10 @@ const LISTS = new Map<unknown, [list: ListName, read: (object: never) => unknown
   ['EndpointSlice', ['slices', readSlice]],
   ['Namespace', ['namespaces', readNamespace]],
   ['NetworkPolicy', ['policies', readNetworkPolicy]],
+  // Their compile reports what it cannot read.
+  ['Ingress', ['ingresses', () => null]],
+  ['IngressClass', ['classes', () => null]],
+  ['Secret', ['secrets', () => null]],
 ]);
 const LABEL_NAMESPACE = 'kubernetes.io/metadata.name';
 const FLOWS_MAX = 4096;
@@ -77,7 +85,7 @@ export function readObjects(paths: string[]): ClusterObjects {
 
 export function noObjects(): ClusterObjects {
   const lists = { nodes: [], pods: [], services: [], slices: [], namespaces: [], policies: [] };
-  return { lab: null, ...lists };
+  return { lab: null, ...lists, ingresses: [], classes: [], secrets: [] };
 }
 
 /**

@@ -9,10 +9,11 @@ import type { ClusterView } from './view.ts';
 
 /** A question as text, from the command line or a batch. */
 export interface QuestionText {
-  /** `[NS/]POD`, `node/NAME`, or an address. */
+  /** `[NS/]POD`, `node/NAME`, `internet`, or an address. */
   from: string;
   /**
-   * `ADDRESS:PORT[/PROTO]`, `ADDRESS/icmp`, the same with a DNS name, or `svc/[NS/]NAME[:PORT]`.
+   * `ADDRESS:PORT[/PROTO]`, `ADDRESS/icmp`, the same with a DNS name, `svc/[NS/]NAME[:PORT]`, or a
+   * URL.
    */
   to: string;
   sport?: number | undefined;
@@ -30,6 +31,9 @@ export interface Question {
   only: boolean;
 }
 
+/** A host outside, for `--from internet`: the one that a lab has. */
+const INTERNET = 'internet';
+const INTERNET_ADDRESS = '203.0.113.10';
 const PORT_FIRST = 33_000;
 const NODES_TOLD_MAX = 10;
 
@@ -73,8 +77,16 @@ export function readQuestion(text: QuestionText, view: ClusterView): Question {
   return { tuple, fixedPort: text.sport !== undefined, node, only: text.node !== undefined };
 }
 
+/** True for a source that is no pod and no node. */
+export function isOutside(from: string, view: ClusterView): boolean {
+  const address = parseAddress(from);
+  if (address !== null) return view.nodeOf(address) === null;
+  return from === INTERNET && view.pod(keyOf(from)) === undefined;
+}
+
 function readSource(text: string, view: ClusterView): { address: number; node: string | null } {
-  const address = parseAddress(text);
+  const isInternet = text === INTERNET && isOutside(text, view);
+  const address = parseAddress(isInternet ? INTERNET_ADDRESS : text);
   if (address !== null) return { address, node: view.nodeOf(address) };
   const name = /^nodes?\/(.+)$/.exec(text)?.[1];
   if (name !== undefined) {
@@ -103,11 +115,10 @@ export function nearestPod(key: string, keys: string[]): string | null {
 
 /** The form of `--from` for a place of a lab that is not a pod. */
 function sourceHint(text: string, view: ClusterView): string {
-  if (text === 'internet') return 'a host outside is given by its address: --from 203.0.113.10';
   if (view.nodes.has(text)) return `the node is called node/${text}`;
   const likely = nearestPod(keyOf(text), view.podKeys);
   if (likely !== null) return likely;
-  return 'give --from as [NS/]POD, node/NAME or an address';
+  return 'give --from as [NS/]POD, node/NAME, internet or an address';
 }
 
 function refuseNode(message: string, view: ClusterView) {

@@ -10,7 +10,7 @@ import { parseRange } from '../../datapath/wire/address.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { connectLab } from '../kube/client.ts';
 import { readable } from '../kube/decode.ts';
-import type { KubeKind } from '../kube/kinds.ts';
+import type { KubeKind, KubeKinds } from '../kube/kinds.ts';
 import { CLOUD } from '../places.ts';
 import { compileGateway, GatewayView } from './gateway.ts';
 import { Names } from './names.ts';
@@ -142,29 +142,50 @@ export async function viewOfLab(lab: string, hasGateway: boolean): Promise<Clust
 }
 
 async function lookAtLab(lab: string, hasGateway: boolean) {
-  const kube = connectLab(lab);
-  try {
-    const objects = await listObjects(lab, kube);
-    const view = new ClusterView(objects, hasGateway ? new GatewayView(CLOUD, objects) : null);
-    // Nodes of a lab share the resolver of its machine. Every lab has the Service `kubernetes`.
-    const machine = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
-    return { view, names: new Names(objects, { rangeStart: 0, machine, isWhole: true }) };
-  } finally {
-    kube.close();
-  }
+  const objects = await objectsOfLab(lab);
+  const view = new ClusterView(objects, hasGateway ? new GatewayView(CLOUD, objects) : null);
+  // Nodes of a lab share the resolver of its machine. Every lab has the Service `kubernetes`.
+  const machine = await readFile('/etc/resolv.conf', 'utf8').catch(() => '');
+  return { view, names: new Names(objects, { rangeStart: 0, machine, isWhole: true }) };
 }
 
 async function listObjects(lab: string, kube: KubeClient): Promise<ClusterObjects> {
-  const list = async <K extends KubeKind>(kind: K) => readable(kind, (await kube.list(kind)).items);
-  const [nodes, pods, services, slices, namespaces] = await Promise.all([
+  const list = <K extends KubeKind>(kind: K) => listKind(kube, kind);
+  const [nodes, pods, services, slices, namespaces, ingress] = await Promise.all([
     list('Node'),
     list('Pod'),
     list('Service'),
     list('EndpointSlice'),
     list('Namespace'),
+    listIngress(kube),
   ]);
   // Policies are read from the datapaths.
-  return { ...noObjects(), lab, nodes, pods, services, slices, namespaces };
+  return { ...noObjects(), lab, nodes, pods, services, slices, namespaces, ...ingress };
+}
+
+async function listKind<K extends KubeKind>(kube: KubeClient, kind: K): Promise<KubeKinds[K][]> {
+  return readable(kind, (await kube.list(kind)).items);
+}
+
+/** What a compile of Ingresses needs beside Services and EndpointSlices. */
+async function listIngress(kube: KubeClient) {
+  const list = <K extends KubeKind>(kind: K) => listKind(kube, kind);
+  const [ingresses, classes, secrets] = await Promise.all([
+    list('Ingress'),
+    list('IngressClass'),
+    list('Secret'),
+  ]);
+  return { ingresses, classes, secrets };
+}
+
+/** The objects of a running lab. */
+export async function objectsOfLab(lab: string): Promise<ClusterObjects> {
+  const kube = connectLab(lab);
+  try {
+    return await listObjects(lab, kube);
+  } finally {
+    kube.close();
+  }
 }
 
 function remember(make: (node: string) => Prober | null): (node: string) => Prober | null {

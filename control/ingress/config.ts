@@ -29,8 +29,8 @@ export interface ConfigOptions {
 }
 
 export const CONFIG_DEFAULTS: ConfigOptions = {
-  folder: '/etc/haproxy',
-  socket: '/run/haproxy/haproxy.sock',
+  folder: '/run/ingress/current',
+  socket: '/run/ingress/admin.sock',
   http: ':80',
   https: ':443',
   metrics: ':8404',
@@ -49,8 +49,6 @@ export const FILES = {
 export interface HaproxyFiles {
   /** haproxy.cfg. */
   config: string;
-  /** haproxy.cfg without servers. HAProxy has to be reloaded when it changes. */
-  structure: string;
   /** routes.map: lines of key and backend. One map, so one commit changes all routes at once. */
   routes: string;
   /** crt-list.txt: lines of a certificate's path and its SNI names. */
@@ -68,17 +66,12 @@ export function renderHaproxy(plan: Plan, options: ConfigOptions = CONFIG_DEFAUL
   }));
   const standard = plan.certificates.find(({ isDefault }) => isDefault);
   if (standard) files.unshift({ name: FILES.defaultCertificate, pem: standard.pem });
-  const section = (backend: Backend, servers: readonly Server[]) => [
+  const sections = plan.backends.flatMap((backend) => [
     ...backendLines(backend),
-    ...servers.map((server) => `  server ${serverLine(backend, server)}`),
-  ];
-  const text = (sections: string[][]) => `${[...head, ...sections.flat()].join('\n')}\n`;
+    ...backend.servers.map((server) => `  server ${serverLine(backend, server)}`),
+  ]);
   return {
-    config: text(plan.backends.map((backend) => section(backend, backend.servers))),
-    structure: text(
-      // The one server of an ExternalName cannot be added at run time.
-      plan.backends.map((backend) => section(backend, backend.isExternal ? backend.servers : [])),
-    ),
+    config: `${[...head, ...sections].join('\n')}\n`,
     routes: plan.routes.map((route) => `${routeKey(route)} ${route.backend}\n`).join(''),
     crtList: crtList(plan.certificates, folder),
     certificates: files,
@@ -89,17 +82,17 @@ export function renderHaproxy(plan: Plan, options: ConfigOptions = CONFIG_DEFAUL
  * The key of a route. The key of an Exact route is equal to that of a request, the key of a Prefix
  * route is the begin of it, up to a slash. A key has no space, which would end it.
  */
-export function routeKey({ type, host, path }: Route): string {
+function routeKey({ type, host, path }: Route): string {
   const text = path.replaceAll('%', '%25').replaceAll(' ', '%20');
   if (type === 'Exact') return `exact:${host}${text}`;
   return `prefix:${host}${text}${text.endsWith('/') ? '' : '/'}`;
 }
 
 /**
- * Name, address and options of a server. `add server BACKEND/` at run time takes the same text:
- * it ignores default-server, so every option is here.
+ * Name, address and options of a server. `add server BACKEND/` at run time takes the same text. It
+ * ignores default-server, so every option is here.
  */
-export function serverLine({ protocol, isExternal }: Backend, server: Server): string {
+function serverLine({ protocol, isExternal }: Backend, server: Server): string {
   const h2 = protocol === 'h2c' ? ' proto h2' : '';
   const dns = isExternal ? ' resolvers cluster resolve-prefer ipv4 init-addr none' : '';
   return `${server.name} ${server.address}:${server.port}${h2}${dns}`;
