@@ -32,6 +32,7 @@ import { COUNT_READ_ERRORS, COUNT_WRITE_ERRORS, VERDICT_REPLY } from '../pipelin
 import { IP4_TOTAL_BYTES_MAX } from '../wire/ipv4.ts';
 import { Waiter } from './busy-poll.ts';
 import { KIND_POD, KIND_SPOOFED, PORT_TABLE_BYTES, PortTable } from './port-table.ts';
+import { raisePriority } from './priority.ts';
 import { CONTROL_READY, CONTROL_STOP, type WorkerInput } from './protocol.ts';
 import { warmUp } from './warm-up.ts';
 
@@ -299,6 +300,7 @@ class ServedPorts {
 
 function serve(input: WorkerInput): void {
   warmUp();
+  raisePriority();
   const layout = layoutArena(input.arena.flowsMax, input.arena.imageWords);
   const arena = viewArena(viewMemory(input.arena.address, layout.bytes), layout);
   const d = new Datapath(arena, input.seed);

@@ -2,9 +2,11 @@
 // Most other files run with them too (scripts/e2e.ts).
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
 import { askAgent, tellAgent } from '../../control/admin-client.ts';
 import type { PortDescription } from '../../control/node/pod-ports.ts';
+import { WORKER_NICE } from '../../datapath/worker/priority.ts';
 import { ipBatch } from '../../lab/host/ip.ts';
 import { namespaceOf, namespacePath } from '../../lab/places/names.ts';
 import { checkCables } from '../../lab/pods/sandbox/cables.ts';
@@ -215,6 +217,18 @@ describe('pods attached by TUN', () => {
     more(n).netns,
     ...command,
   ];
+
+  test("the datapath's thread has priority, and no other thread of the agent has", async () => {
+    const tasks = `/proc/${await pidOf()}/task`;
+    const niceValues = readdirSync(tasks).map((task) => {
+      const afterName = readFileSync(`${tasks}/${task}/stat`, 'utf8').split(') ').at(-1)!;
+      return Number(afterName.split(' ')[16]); // proc(5): field 19.
+    });
+    assert.deepEqual(
+      niceValues.filter((nice) => nice !== 0),
+      [WORKER_NICE],
+    );
+  });
 
   test('200 ports: each gets answers while four of them flood', async () => {
     await ipBatch(
