@@ -10,7 +10,7 @@ import { Figures } from '../pace/figures.ts';
 import { buildReport, type Report } from '../report.ts';
 import { churn } from './churn.ts';
 import { measureMany } from './many.ts';
-import { handWritten, objectsOf } from './world.ts';
+import { handWritten, objectsOf, REPLICAS } from './world.ts';
 import { hasWrk, load } from './wrk.ts';
 
 export interface IngressOptions {
@@ -81,9 +81,13 @@ interface Way {
 
 /** Starts the hand-written HAProxy, whose servers are the pods of now. */
 async function waysOf(lab: TestLab): Promise<Way[]> {
-  const { items } = await lab.kube.list('Pod', { namespace: 'default' });
-  const servers = items.filter(({ metadata }) => metadata?.labels?.app === 'web');
-  const addresses = servers.map(({ status }) => status!.podIP!);
+  let addresses: string[] = [];
+  await until('all servers are ready', async () => {
+    const { items } = await lab.kube.list('Pod', { namespace: 'default' });
+    const ready = items.filter(({ status }) => status?.containerStatuses?.every((c) => c.ready));
+    addresses = ready.map(({ status }) => status!.podIP!);
+    return addresses.length === REPLICAS;
+  });
   await lab.kube.create('Deployment', handWritten(addresses) as never);
   const places = [
     { label: INGRESS, ...INGRESS_DEPLOYMENT },

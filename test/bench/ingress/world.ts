@@ -4,7 +4,8 @@ import { ingress } from '../../support/ingress/world.ts';
 import { serviceObject } from '../../support/lab.ts';
 
 export const HOST = 'web.bench.test';
-const REPLICAS = 4;
+/** Pods of the Service `web`. */
+export const REPLICAS = 4;
 const PORT = 8080;
 /** Pods end their connections before they end. */
 const LEAVING_S = 3;
