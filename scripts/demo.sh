@@ -84,25 +84,26 @@ echo "the pod's address: $(inside client -- hostname -I)"
 show scripts/kubetun lab exec client -- curl -s -m 5 http://203.0.113.10/clientip
 echo
 
-step "one request as seen on the pod's cable and on kt0, before and after translation"
+step "one request as seen by the client and by the pod that answers: before and after translation"
 captures=$(mktemp -d)
 trap 'rm -rf "$captures"' EXIT
 # Without this, a shell that ends by a signal skips the trap above.
 trap 'exit 130' INT TERM
-pod=$(inside client -- hostname -I | tr -d ' \n')
-cable=$(inside node/node1 -- ip -o route show table all "$pod" | sed 's/.* dev \([^ ]*\).*/\1/')
-for device in "$cable" kt0; do
+for pod in client web-1 web-2 web-3; do
   # Four seconds are enough for one request.
-  inside node/node1 -- timeout -s INT 4 tcpdump -Z root -U -lnti "$device" 'tcp port 80 or tcp port 8080' \
-    >"$captures/$device" 2>"$captures/$device.err" &
+  inside "$pod" -- timeout -s INT 4 tcpdump -Z root -U -lnti eth0 'tcp port 80 or tcp port 8080' \
+    >"$captures/$pod" 2>"$captures/$pod.err" &
 done
 sleep 1.5
 inside client -- curl -s -m 5 -o /dev/null http://10.96.0.20/hostname
 wait
-echo "-- $cable, the pod's cable: the client and the Service, never a pod of the Service"
-cut -c1-100 "$captures/$cable" | head -n 4
-echo "-- kt0, the datapath's device: every packet twice, before and after translation"
-cut -c1-100 "$captures/kt0" | head -n 6
+echo "-- eth0 of client: the client and the Service, never a pod of the Service"
+cut -c1-100 "$captures/client" | head -n 4
+for pod in web-1 web-2 web-3; do
+  grep -q '^IP' "$captures/$pod" || continue
+  echo "-- eth0 of $pod: the client and this pod, never the Service"
+  cut -c1-100 "$captures/$pod" | head -n 4
+done
 
 step "iperf3 through the Service: every byte through the userspace datapath"
 show scripts/kubetun lab exec client -- iperf3 -c 10.96.0.30 -t 3 -C cubic
@@ -115,7 +116,7 @@ cat <<EOF
   export KUBECONFIG=$(scripts/kubetun lab kubeconfig)
   scripts/kubetun conntrack list --node node1
   scripts/kubetun lab exec client -- bash
-  scripts/kubetun lab exec node/node1 -- tcpdump -ni kt0
+  scripts/kubetun lab exec client -- tcpdump -ni eth0
   scripts/kubetun lab forward 8080:svc/web      # then http://127.0.0.1:8080/hostname
   scripts/kubetun lab --help
 EOF
