@@ -9,6 +9,9 @@
 
 export const LINE_WORDS = 16;
 export const LINE_SHIFT = 4;
+export const LINE_BYTES_SHIFT = 6;
+/** Changes no line's offset in bytes; see COUNT_MASK. */
+export const LINE_MASK = 0x3fffffff;
 
 export const W_SRC = 0;
 export const W_DST = 1;

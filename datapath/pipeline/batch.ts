@@ -17,6 +17,13 @@ const PACKETS = BATCH_PACKETS_MAX + BATCH_HELD_MAX + BATCH_PACKETS_MAX;
 export const BATCH_BUFFER_BYTES =
   BATCH_BYTES + 2 * 65_664 + (PACKETS - BATCH_PACKETS_MAX) * (HELD_BYTES_MAX + 128);
 
+/**
+ * Masks that change no count and no offset of a batch. V8 learns the range of a value from them,
+ * and leaves out checks for overflow.
+ */
+export const COUNT_MASK = 1023;
+export const OFFSET_MASK = (1 << 23) - 1;
+
 /** A first fragment: later ones follow its side. */
 export const PACKET_FIRST_FRAGMENT = 1 << 8;
 /** The checksum field holds the pseudo-header's sum only. */
@@ -32,6 +39,7 @@ const ANSWER_BYTES = 28;
 // A packet's record: sixteen words, one cache line. One typed array for all fields, not one per
 // field: the JIT then loads its base and length once per function (113 -> 60 ns a packet).
 export const P_WORDS = 16;
+export const RECORD_BYTES = P_WORDS * 4;
 /** Where the virtio header begins. Offsets are bytes from the start of the buffer. */
 export const P_START = 0;
 /** Bytes from P_START, virtio header included. */
@@ -48,6 +56,7 @@ export const P_FLAGS = 9;
 /** Where the transport checksum lies. Before parse, prefetch uses this word as scratch. */
 export const P_SUM_AT = 10;
 export const P_HASH = 11;
+/** Before parse: ENTER_*, or minus a DROP_*. */
 export const P_VERDICT = 13;
 /** The packet's side, or NO_SIDE. Before parse: the side that prefetch found. */
 export const P_SIDE = 14;
@@ -72,6 +81,8 @@ export class Batch {
   readonly view: DataView;
   readonly bytes: Uint8Array;
   readonly p = new Int32Array(PACKETS * P_WORDS);
+  /** `p` for prefetch and fast path, see Datapath.lineView. */
+  readonly records = new DataView(this.p.buffer);
   count = 0;
 
   constructor(buffer: ArrayBuffer) {

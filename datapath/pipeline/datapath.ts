@@ -26,6 +26,11 @@ export class Datapath {
   readonly table: FlowTable;
   /** `table.lines`: one load less per packet. */
   readonly lines: Int32Array;
+  /**
+   * `lines` for the fast path. V8 needs four instructions for an access by a DataView, and seven by
+   * a typed array, whose base it adds up each time.
+   */
+  readonly lineView: DataView;
   readonly traceRing: Int32Array;
   readonly services: ServiceMap;
   readonly policy: PolicyMap;
@@ -67,6 +72,8 @@ export class Datapath {
     this.counters = arena.counters;
     this.table = new FlowTable(arena);
     this.lines = arena.lines;
+    const { buffer, byteOffset, byteLength } = arena.lines;
+    this.lineView = new DataView(buffer, byteOffset, byteLength);
     this.traceRing = arena.trace;
     this.services = new ServiceMap(arena);
     this.policy = this.services.policy;

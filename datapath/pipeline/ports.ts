@@ -25,7 +25,8 @@ import { UDP_HEADER_BYTES } from '../wire/udp.ts';
 import { VNET_HEADER_BYTES, VNET_OFF_GSO_SIZE, VNET_OFF_GSO_TYPE } from '../wire/vnet.ts';
 // biome-ignore format: a list.
 import {
-  type Batch, P_IN, P_LENGTH, P_OUT, P_START, PORT_MASK, PORT_SPOOFED, PORTS_MAX,
+  type Batch, COUNT_MASK, P_IN, P_LENGTH, P_OUT, P_START, P_VERDICT, P_WORDS, PORT_MASK,
+  PORT_SPOOFED, PORTS_MAX,
 } from './batch.ts';
 import { DROP_PROTOCOL, DROP_SPOOFED } from './verdict.ts';
 
@@ -90,11 +91,20 @@ export class PortMap {
   }
 }
 
+/** Enters all packets from record `from` on; their verdict is what `enter` says. */
+export function enterAll(ports: PortMap, b: Batch, from: number): void {
+  const { p } = b;
+  const end = (b.count & COUNT_MASK) * P_WORDS;
+  for (let r = from; r < end; r += P_WORDS) {
+    p[r | P_VERDICT] = p[r | P_IN]! <= PORT_MASK ? ENTER_PASS : enter(ports, b, r);
+  }
+}
+
 /**
  * Checks packet `r` of a port with PORT_* and takes its hop: ENTER_*, or minus a DROP_*. Runs
  * before parse, so the result means nothing for a malformed packet.
  */
-export function enter(ports: PortMap, b: Batch, r: number): number {
+function enter(ports: PortMap, b: Batch, r: number): number {
   const { p, view } = b;
   const from = p[r | P_IN]!;
   if ((from & PORT_SPOOFED) !== 0) return -DROP_SPOOFED;

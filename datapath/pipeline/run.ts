@@ -1,7 +1,7 @@
 // A batch through the pipeline. Read this file first: it has the stages in their order.
 //
-//   prefetch   reads index slots and flow lines of the whole batch          prefetch.ts
 //   enter      at a pod's port: checks the source, takes a hop              ports.ts
+//   prefetch   reads index slots and flow lines of the whole batch          prefetch.ts
 //   fast path  does the next stages at once for a plain TCP segment         fast-path.ts
 //   parse      checks every length and the IPv4 header once                 parse.ts
 //   find       finds the side whose key is the packet's tuple               ../flow/table.ts
@@ -22,8 +22,8 @@ import { LINE_SHIFT, NO_SIDE, W_META } from '../flow/line.ts';
 import { IP4_OFF_DST, PROTO_SCTP } from '../wire/ipv4.ts';
 // biome-ignore format: a list.
 import {
-  type Batch, KIND_FLOW, KIND_ICMP_ERROR, P_DST, P_FLAGS, P_HASH, P_IN, P_IP, P_KIND, P_L4, P_PORTS,
-  P_PROTO, P_SIDE, P_SRC, P_VERDICT, P_WORDS, PACKET_FIRST_FRAGMENT, PORT_MASK,
+  type Batch, KIND_FLOW, KIND_ICMP_ERROR, P_DST, P_FLAGS, P_HASH, P_IP, P_KIND, P_L4, P_PORTS,
+  P_PROTO, P_SIDE, P_SRC, P_VERDICT, P_WORDS, PACKET_FIRST_FRAGMENT,
 } from './batch.ts';
 import { commit } from './commit.ts';
 import type { Datapath } from './datapath.ts';
@@ -36,7 +36,7 @@ import { answerProbe } from './loop-probe.ts';
 import { parse } from './parse.ts';
 import { answerTooLarge } from './path-mtu.ts';
 import { CHECK_GONE, checkFlow, checkNew, checkPassing } from './policy-check.ts';
-import { ENTER_PASS, enter, leave } from './ports.ts';
+import { ENTER_PASS, enterAll, leave } from './ports.ts';
 import { prefetch } from './prefetch.ts';
 import { expire, refuse } from './refuse.ts';
 import { revalidate } from './revalidate.ts';
@@ -63,8 +63,7 @@ const AFFINITY_SLICE = 256;
 export function run(d: Datapath, b: Batch, now: number): void {
   d.now = now;
   d.refresh();
-  const { p } = b;
-  const { seed } = d.table;
+  enterAll(d.ports, b, 0);
   prefetch(d, b);
   const tracing = ((d.header[H_TRACE_UNTIL]! - now) | 0) > 0 && d.header[H_TRACE_UNTIL] !== 0;
   // The fast path writes nothing that a trace could read.
@@ -73,20 +72,13 @@ export function run(d: Datapath, b: Batch, now: number): void {
   let forwarded = 0;
   // The count grows when a first fragment releases later ones that waited.
   for (let r = 0; r < b.count * P_WORDS; r += P_WORDS) {
-    const entered = p[r | P_IN]! <= PORT_MASK ? ENTER_PASS : enter(d.ports, b, r);
-    if (isFast && entered === ENTER_PASS && takeFastPath(d, b, r)) {
-      if (!isRouted || leave(d.ports, b, r)) forwarded++;
-      else answerLarge(d, b, r);
-      continue;
+    if (isFast) {
+      const next = takeFastPath(d, b, r);
+      forwarded += isRouted ? leaveAll(d, b, r, next) : (next - r) / P_WORDS;
+      if (next >= b.count * P_WORDS) break;
+      r = next;
     }
-    parse(b, r, seed);
-    let verdict = p[r | P_VERDICT]!;
-    if (verdict === 0) {
-      if (entered !== ENTER_PASS) verdict = entered < 0 ? entered : expire(d, b, r);
-      else if (p[r | P_KIND] === KIND_FLOW) verdict = runFlow(d, b, r);
-      else verdict = runOther(d, b, r);
-      p[r | P_VERDICT] = verdict;
-    }
+    let verdict = runStages(d, b, r);
     if (verdict === VERDICT_FORWARD) {
       if (!isRouted || leave(d.ports, b, r)) forwarded++;
       else verdict = answerLarge(d, b, r);
@@ -104,6 +96,30 @@ function answerLarge(d: Datapath, b: Batch, r: number): number {
   b.p[r | P_VERDICT] = verdict;
   if (verdict < 0) d.count(-verdict);
   else leave(d.ports, b, r);
+  return verdict;
+}
+
+/** Packets from record `from` up to `end` leave: the number of those that fit their ports. */
+function leaveAll(d: Datapath, b: Batch, from: number, end: number): number {
+  let count = 0;
+  for (let r = from; r < end; r += P_WORDS) {
+    if (leave(d.ports, b, r)) count++;
+    else answerLarge(d, b, r);
+  }
+  return count;
+}
+
+/** Takes a packet through the stages behind the fast path. Its verdict, as in its record. */
+function runStages(d: Datapath, b: Batch, r: number): number {
+  const { p } = b;
+  const entered = p[r | P_VERDICT]!;
+  parse(b, r, d.table.seed);
+  let verdict = p[r | P_VERDICT]!;
+  if (verdict !== 0) return verdict;
+  if (entered !== ENTER_PASS) verdict = entered < 0 ? entered : expire(d, b, r);
+  else if (p[r | P_KIND] === KIND_FLOW) verdict = runFlow(d, b, r);
+  else verdict = runOther(d, b, r);
+  p[r | P_VERDICT] = verdict;
   return verdict;
 }
 
@@ -220,6 +236,7 @@ function runFirstFragment(d: Datapath, b: Batch, r: number): number {
   d.fragments.remember(b, r, id, verdict, d.now);
   const before = b.count;
   d.fragments.release(b, p[r | P_SRC]!, p[r | P_DST]!, id);
+  enterAll(d.ports, b, before * P_WORDS);
   for (let n = before; n < b.count; n++) p[(n * P_WORDS) | P_SIDE] = NO_SIDE;
   // They were counted when they were read, and this batch counts them again.
   d.add(COUNT_PACKETS, before - b.count);

@@ -33,7 +33,7 @@ function hotFunctions(): Set<string> {
     for (const file of readdirSync(folder)) {
       const text = readFileSync(folder + file, 'utf8');
       for (const [, one, other] of text.matchAll(
-        /^(?:export )?function (\w+)|^ {2}(\w+)\(.*\{$/gm,
+        /^(?:export )?(?:function|const(?= \w+ = \()) (\w+)|^ {2}(\w+)\(.*\{$/gm,
       )) {
         names.add((one ?? other)!);
       }
