@@ -56,7 +56,7 @@ export function authorize(
   const user = `User ${JSON.stringify(reader.user)} cannot`;
   if (!route)
     throw refuse(`forbidden: ${user} ${method?.toLowerCase()} path ${JSON.stringify(url)}`);
-  const { kind, namespace, subresource } = route;
+  const { kind, namespace, name, subresource } = route;
   if (method === 'GET' && subresource === '' && reader.resources.includes(kind.plural)) return;
   const resource = subresource === '' ? kind.plural : `${kind.plural}/${subresource}`;
   const isGranted = (right: Right) =>
@@ -65,8 +65,9 @@ export function authorize(
     (right.methods as string[]).includes(method!);
   if (reader.rights?.some(isGranted)) return;
   const where = namespace === '' ? 'at the cluster scope' : `in the namespace "${namespace}"`;
+  const read = name === '' ? 'list' : 'get';
   const what = `resource "${resource}" in API group "${kind.group}"`;
-  throw refuse(`${kind.plural} is forbidden: ${user} ${VERBS[method!] ?? 'list'} ${what} ${where}`);
+  throw refuse(`${kind.plural} is forbidden: ${user} ${VERBS[method!] ?? read} ${what} ${where}`);
 }
 
 const VERBS: Record<string, string> = {

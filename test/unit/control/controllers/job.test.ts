@@ -347,7 +347,8 @@ test('a deleted pod counts as failed and is replaced, at its end if the policy s
   await world.idle();
   assert.equal(job().status.failed, 1);
   assert.equal(job().status.terminating, 1);
-  await pass(10);
+  // 10 s after the deletion, whose time is of the real clock, in whole seconds.
+  await pass(15);
   assert.equal(pods().length, 1, 'before the first has ended');
   await endDeleted();
   world.remove('Job', 'work');

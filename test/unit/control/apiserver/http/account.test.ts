@@ -34,7 +34,7 @@ const REFUSED: [method: string, path: string, what: string][] = [
   [
     'GET',
     `${DEFAULT}/configmaps/a`,
-    'list resource "configmaps" in API group "" in the namespace "default"',
+    'get resource "configmaps" in API group "" in the namespace "default"',
   ],
   [
     'GET',
@@ -44,7 +44,7 @@ const REFUSED: [method: string, path: string, what: string][] = [
   [
     'GET',
     `${DEFAULT}/pods/a/status`,
-    'list resource "pods" in API group "" in the namespace "default"',
+    'get resource "pods/status" in API group "" in the namespace "default"',
   ],
   [
     'POST',
