@@ -21,6 +21,7 @@ export async function benchThroughput(options: Options): Promise<Report> {
   const against = (name: string) => [...bulkAgainst(name, twins), ...connectAgainst(name)];
   return buildReport('throughput', options.rounds, series, against, [
     `pod - node - pod, MTU ${MTU}; bulk: ${options.seconds} s each, cubic, ${SERVICES} Services; ${SHARED}`,
+    `before the first measurement of a datapath, one stream of ${options.seconds} s that is not counted`,
     'CPU: user, system and interrupt time of all CPUs, sender and receiver included',
     connectNote(),
     ...missing,
