@@ -8,7 +8,7 @@ const PART_OF_ANOTHER = ['connect'];
 
 export const ALL = Object.keys(SUITES).filter((name) => !PART_OF_ANOTHER.includes(name));
 
-/** Runs suites by name. Each has its own number of rounds unless `rounds` is given. */
+/** Runs suites by name. Each has its own number of rounds, or `rounds` if that is less. */
 export async function runAll(
   names: string[],
   { rounds, seconds, out }: Partial<RunOptions> & { seconds: number; out: string },
@@ -18,9 +18,8 @@ export async function runAll(
   for (const [i, name] of names.entries()) {
     const suite = SUITES[name]!;
     progress(`${i + 1}/${names.length} ${name}: ${suite.about}`);
-    const report = await suite.run({ rounds: rounds ?? suite.rounds, seconds }, (line) =>
-      progress(`  ${line}`),
-    );
+    const own = Math.min(suite.rounds, rounds ?? suite.rounds);
+    const report = await suite.run({ rounds: own, seconds }, (line) => progress(`  ${line}`));
     writeReport(report, out);
     reports.push(report);
   }

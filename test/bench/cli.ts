@@ -29,6 +29,8 @@ interface AllOptions {
   out: string;
 }
 
+const ROUNDS = wholeNumber(1, 1000, 'It must be 1 to 1000.');
+
 /** Two concurrent benchmarks would disturb each other. */
 const BENCH_LAB = 'ktbench';
 
@@ -66,8 +68,8 @@ Examples:
     .command('all')
     .description('all of them, one after the other, as a web page and as Markdown with charts')
     .addArgument(new Argument('[benchmark...]', 'only these').choices(ALL))
-    .addOption(roundsOption())
-    .addOption(secondsOption())
+    .addOption(new Option('--rounds <n>', 'rounds at most').argParser(ROUNDS))
+    .addOption(secondsOption(1))
     .addOption(outOption())
     .action(measureAll);
   bench
@@ -97,15 +99,13 @@ function addDnsOptions(command: Command): void {
 }
 
 function roundsOption(): Option {
-  return new Option('--rounds <n>', 'rounds, all datapaths in each').argParser(
-    wholeNumber(1, 1000, 'It must be 1 to 1000.'),
-  );
+  return new Option('--rounds <n>', 'rounds, all datapaths in each').argParser(ROUNDS);
 }
 
-function secondsOption(): Option {
+function secondsOption(standard = 3): Option {
   return new Option('--seconds <n>', 'how long each measurement of bulk lasts')
     .argParser(wholeNumber(1, 1000, 'It must be 1 to 1000.'))
-    .default(3);
+    .default(standard);
 }
 
 function outOption(): Option {

@@ -31,7 +31,7 @@ export const SUITES: Record<string, Suite> = {
     about: 'the pipeline in memory: ns a packet, established and new connections',
     title: 'The pipeline in memory',
     root: false,
-    rounds: 5,
+    rounds: 7,
     run: async ({ rounds }, progress) =>
       (await import('./core/suite.ts')).benchCore(rounds, progress),
   },
@@ -50,6 +50,14 @@ export const SUITES: Record<string, Suite> = {
     rounds: 9,
     run: async ({ rounds, seconds }, progress) =>
       (await import('./net/suite.ts')).benchConnect({ rounds, seconds, progress }),
+  },
+  pods: {
+    about: 'bulk, datagrams and connects of two pods on a node with 2, 20 and 200',
+    title: 'Through one node, by the number of its pods',
+    root: true,
+    rounds: 5,
+    run: async ({ rounds, seconds }, progress) =>
+      (await import('./net/suite.ts')).benchPods({ rounds, seconds, progress }),
   },
   across: {
     about: 'bulk, datagrams and connects between two nodes and from the internet beside nftables',

@@ -97,10 +97,10 @@ test('a folder without write permission is refused before any measurement', () =
 });
 
 test('bench all measures every datapath in the same namespaces, then labs, and leaves nothing', () => {
-  const args = ['bench', 'all', 'throughput', 'across', '--rounds', '1', '--seconds', '1'];
+  const args = ['bench', 'all', 'throughput', 'pods', 'across', '--rounds', '1'];
   const { code, stdout, stderr } = kubetun(...args, '--out', folder);
   assert.equal(code, 0, stderr);
-  const written = ['throughput.svg', 'across.svg', 'report.md', 'report.html'];
+  const written = ['throughput.svg', 'pods.svg', 'across.svg', 'report.md', 'report.html'];
   assert.deepEqual(
     stdout.trim().split('\n'),
     written.map((name) => join(folder, name)),
@@ -127,13 +127,19 @@ test('bench all measures every datapath in the same namespaces, then labs, and l
     const connect = rows.find((row) => row.name === `${own}, 10000 Services, p50`);
     assert.ok(connect?.ratios[`${own}, 10 Services, p50`]);
   }
+  const pods = reportOf('pods').rows;
+  for (const figure of ['1 stream', 'CPU of 1 stream', 'datagrams', 'connect']) {
+    const row = pods.find((r) => r.name === `${figure}, 200 pods, kubetun tun`);
+    assert.ok(row!.ratios[`${figure}, 2 pods, kubetun tun`]! > 0, figure);
+    assert.ok(row!.ratios[`${figure}, 200 pods, nftables`]! > 0, figure);
+  }
   for (const way of ['pod to pod', 'internet to pod']) {
     for (const figure of ['1 stream', 'datagrams of 64 flows', 'connect']) {
       const row = reportOf('across').rows.find((r) => r.name === `${figure}, ${way}, kubetun tun`);
       assert.ok(row!.ratios[`${figure}, ${way}, nftables`]! > 0, `${figure}, ${way}`);
     }
   }
-  for (const place of ['pod1', 'pod2', 'pod3', 'pod4', 'node']) {
+  for (const place of ['pod1', 'pod2', 'pod3', 'pod4', 'silent', 'node']) {
     assert.ok(!existsSync(`/run/netns/ktbench-${place}`), place);
   }
   assert.ok(!existsSync('/dev/shm/ktbench-arena'));

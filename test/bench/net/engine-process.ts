@@ -1,5 +1,6 @@
-// Entry of kubetun's process on the node: `engine-process.ts ARENA veth|tun`. Reads numbers of
-// Services from stdin, one a line. Prints `published N` when the datapath serves that many.
+// Entry of kubetun's process on the node: `engine-process.ts ARENA veth|tun PODS`. PODS contains
+// those that send nothing. Reads numbers of Services from stdin, one a line. Prints `published N`
+// when the datapath serves that many.
 // KUBETUN_MERGE=off writes every packet by itself. KUBETUN_BUSY_POLL is in us, 0 for never.
 import { createInterface } from 'node:readline';
 import { applySteering, removeSteering } from '../../../control/node/apply.ts';
@@ -29,22 +30,32 @@ import {
   POD_DEVICE,
   type Pod,
   podsBy,
+  type SilentPod,
+  silentPods,
 } from './topology.ts';
 
-const [arenaPath, attach] = process.argv.slice(2) as [string, Attach];
+const [arenaPath, attach, podCount] = process.argv.slice(2) as [string, Attach, string];
 const pods = podsBy(attach);
 const server = addressOf(pods[1]);
 
 /** Devices are opened in their namespaces, before the datapath serves. */
-function openDevice(pod: Pod): PodPort {
-  const tun = inNamespace(`/run/netns/${namespaceOf(pod)}`, () => openTun(POD_DEVICE));
-  return { tun, address: parseAddress(addressOf(pod))! };
+function openDevice(place: Pod | 'silent', { device, address }: SilentPod): PodPort {
+  const tun = inNamespace(`/run/netns/${namespaceOf(place)}`, () => openTun(device));
+  return { tun, address: parseAddress(address)! };
+}
+
+function openDevices(): PodPort[] {
+  const measured = pods.map((pod) =>
+    openDevice(pod, { device: POD_DEVICE, address: addressOf(pod) }),
+  );
+  const silent = silentPods(attach, Number(podCount)).map((pod) => openDevice('silent', pod));
+  return [...measured, ...silent];
 }
 
 const engine = await Engine.start({
   arenaPath,
   tunName: 'kt0',
-  pods: attach === 'tun' ? pods.map(openDevice) : [],
+  pods: attach === 'tun' ? openDevices() : [],
   merge: process.env.KUBETUN_MERGE !== 'off',
   busyPoll: Number(process.env.KUBETUN_BUSY_POLL ?? BUSY_POLL_AUTO),
   log: console.error,

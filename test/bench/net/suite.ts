@@ -3,9 +3,10 @@ import { onInterrupt } from '../../../control/interrupt.ts';
 import { buildReport, type Report, type Series } from '../report.ts';
 import { CONNECTIONS, connectAgainst, measureConnects } from './connect.ts';
 import { startServers } from './measure.ts';
+import { measurePods, podsAgainst } from './pods.ts';
 import { bulkAgainst, measureBulk, type NetOptions, SERVICES } from './throughput.ts';
 import { MTU, makeTopology, podsBy, removeTopology } from './topology.ts';
-import { presentTwins, TWINS } from './twins.ts';
+import { isPresent, presentTwins, TWINS } from './twins.ts';
 
 const SHARED = 'sender, receiver and datapath share the cores';
 
@@ -35,6 +36,17 @@ export async function benchConnect(options: Options): Promise<Report> {
   return buildReport('connect', options.rounds, series, connectAgainst, [
     `pod - node - pod, MTU ${MTU}; ${SHARED}`,
     connectNote(),
+    ...missing,
+  ]);
+}
+
+/** The same two pods of a node with 2 to 200 pods. */
+export async function benchPods(options: Options): Promise<Report> {
+  const { missing } = presentTwins();
+  const series = await withPods(() => measurePods({ ...options, isPresent }));
+  return buildReport('pods', options.rounds, series, podsAgainst, [
+    `pod - node - pod, MTU ${MTU}; bulk: ${options.seconds} s each, cubic, ${SERVICES} Services; ${SHARED}`,
+    'the other pods of the node send nothing; sizes up in odd rounds, down in even ones',
     ...missing,
   ]);
 }

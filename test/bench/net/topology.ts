@@ -20,8 +20,9 @@ const GATEWAY = '169.254.1.1';
 const PREFIX = 'ktbench';
 
 export type Pod = keyof typeof ADDRESSES;
-export type Place = Pod | 'node';
-const PLACES: Place[] = ['pod1', 'pod2', 'pod3', 'pod4', 'node'];
+/** `silent` has the devices of the pods that only exist. */
+export type Place = Pod | 'node' | 'silent';
+const PLACES: Place[] = ['pod1', 'pod2', 'pod3', 'pod4', 'silent', 'node'];
 /** How a node reaches its pods. */
 export type Attach = 'veth' | 'tun';
 /** The device of a pod in both cases. */
@@ -70,6 +71,48 @@ export function makeTopology(): void {
     run(client, ['sh', '-c', 'echo "1024 65000" >/proc/sys/net/ipv4/ip_local_port_range']);
     run(server, ['sh', '-c', 'echo 4096 >/proc/sys/net/core/somaxconn']);
   }
+}
+
+/** A pod that sends nothing: its device in the namespace `silent`, and its address. */
+export interface SilentPod {
+  device: string;
+  address: string;
+}
+
+/** Silent pods of a node that has `pods` pods altogether. */
+export function silentPods(attach: Attach, pods: number): SilentPod[] {
+  const subnet = attach === 'veth' ? 2 : 3;
+  return Array.from({ length: Math.max(0, pods - podsBy(attach).length) }, (_, n) => ({
+    device: `${attach}${n}`,
+    address: `10.244.${subnet}.${n + 1}`,
+  }));
+}
+
+/** Creates or removes silent pods of both kinds. */
+export function setSilentPods(verb: 'add' | 'del', pods: number): void {
+  const [silent, node] = [namespaceOf('silent'), namespaceOf('node')];
+  const [cables, tuns] = [silentPods('veth', pods), silentPods('tun', pods)];
+  const devices = [...cables, ...tuns].map(({ device }) => device);
+  if (verb === 'del')
+    return batch(
+      silent,
+      devices.map((device) => `link del ${device}`),
+    );
+  batch(silent, [
+    ...cables.flatMap(({ device }) => [
+      `link add ${device} mtu ${MTU} type veth peer name ${device} mtu ${MTU} netns ${node}`,
+      `link set ${device} up`,
+    ]),
+    ...tuns.flatMap(({ device }) => [
+      `tuntap add mode tun name ${device} vnet_hdr`,
+      `link set ${device} mtu ${MTU} txqueuelen 2000 up`,
+    ]),
+  ]);
+  const lines = ({ device, address }: SilentPod) => [
+    `link set ${device} up`,
+    `route add ${address}/32 dev ${device}`,
+  ];
+  batch(node, cables.flatMap(lines));
 }
 
 /** Client and server. */

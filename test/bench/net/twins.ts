@@ -19,13 +19,17 @@ export const TWINS: Twin[] = [
   kubetunTun,
 ];
 
+/** True if the program that a twin needs is on this machine. */
+export function isPresent({ tool }: Twin): boolean {
+  return tool === undefined || findTool(tool.program) !== null;
+}
+
 /** The twins whose program is on this machine, and a line for each of the others. */
 export function presentTwins(): { twins: Twin[]; missing: string[] } {
-  const isMissing = ({ tool }: Twin) => tool !== undefined && findTool(tool.program) === null;
-  const missing = TWINS.filter(isMissing).map(
+  const missing = TWINS.filter((twin) => !isPresent(twin)).map(
     ({ name, tool }) => `no figures of ${name}: apt-get install ${tool!.package}`,
   );
-  return { twins: TWINS.filter((twin) => !isMissing(twin)), missing };
+  return { twins: TWINS.filter(isPresent), missing };
 }
 
 /** The twins, beginning with another one in each round: a periodic load must not always hit one. */

@@ -7,8 +7,8 @@ import type { Twin } from '../twin.ts';
 const PROCESS = fileURLToPath(new URL('../engine-process.ts', import.meta.url));
 const ARENA = '/dev/shm/ktbench-arena';
 
-/** The datapath and the agent's steering, with directly published Services. */
-function kubetun(attach: Attach): Twin {
+/** The datapath and the agent's steering, with directly published Services and silent pods. */
+export function kubetun(attach: Attach, pods = 2): Twin {
   let child: ChildProcess | null = null;
   return {
     name: `kubetun ${attach}`,
@@ -16,7 +16,11 @@ function kubetun(attach: Attach): Twin {
     attach,
     address: VIP,
     async begin(services) {
-      child ??= await start('node', [process.execPath, PROCESS, ARENA, attach], 'ready');
+      child ??= await start(
+        'node',
+        [process.execPath, PROCESS, ARENA, attach, String(pods)],
+        'ready',
+      );
       await publish(child, services);
     },
     async end() {
