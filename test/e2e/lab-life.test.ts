@@ -69,8 +69,9 @@ describe('a lab', () => {
   });
 
   test('is adopted with its topology, on another port if its own is in use', async () => {
-    // As `lab up` without options makes it, with DNS.
-    const lab = startLab(NAME, [clientPod('client', 'node1')], { dns: undefined });
+    // As `lab up` without options makes it, with DNS and Ingress.
+    const asByDefault = { dns: undefined, ingress: undefined };
+    const lab = startLab(NAME, [clientPod('client', 'node1')], asByDefault);
     lab.kube.close();
     const { supervisor, apiPort } = readRecord(NAME)!;
     process.kill(supervisor!.pid, 'SIGKILL');

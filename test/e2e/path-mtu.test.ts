@@ -26,7 +26,7 @@ import {
 } from '../support/lab.ts';
 
 /** Both ways may run at once. */
-const NAME = HAS_CABLES ? 'e2e-mtu' : 'e2e-mtu-tun';
+const NAME = HAS_CABLES ? 'e2e-mtu-veth' : 'e2e-mtu-tun';
 const SMALL = 1280;
 const NODE1 = '172.18.0.11';
 const NODE_PORT = 30_002;
