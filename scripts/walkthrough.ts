@@ -160,7 +160,7 @@ async function walkIn(page: Page): Promise<void> {
   page.say('### HAProxy: which rule matched', 'Its configuration, shortened, and its access log.');
   page.show(
     'scripts/kubetun ingress config | grep -A9 "^backend default_shop"',
-    'kubectl logs -n ingress -l app.kubernetes.io/name=haproxy --tail=-1 | grep clientip | tail -n 1',
+    'kubectl logs -n ingress -l app.kubernetes.io/name=haproxy --tail=9 | grep clientip | tail -1',
   );
   page.say(
     '### From HAProxy to the endpoint',
