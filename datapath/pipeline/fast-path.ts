@@ -70,7 +70,7 @@ const isIntact = (w0: number, w1: number, w2: number, src: number, dst: number):
  * unchanged then. Returns that record, or the end of the batch.
  *
  * The loop calls nothing, so V8 loads the base and the length of each array once, before it. The
- * masks tell V8 that no offset overflows. Both, and the views, took a packet from 45 to 38 ns.
+ * masks tell V8 that no offset overflows. Both, and the views, took a packet from 44 to 36 ns.
  */
 export function takeFastPath(d: Datapath, b: Batch, from: number): number {
   const { lineView: lines } = d;
